@@ -1,0 +1,1 @@
+"""Gradbook: a REST service that keeps the book of computational graphs and their gradients."""

@@ -1,0 +1,164 @@
+"""The forward pass and the backward pass: pure functions over a graph, a loop over its nodes in NumPy."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from service.core.errors import Fault, InvalidInputs, LimitExceeded
+from service.core.figures import Figures, FloatArray, Shape, pack
+from service.core.graph import Graph, Node
+
+
+def forward_pass(graph: Graph, inputs: Mapping[str, FloatArray], *, max_elements: int | None = None) -> Figures:
+    """The value of every node, in topological order.
+
+    `inputs` holds one array for each Input of the graph. Raises InvalidInputs for a missing or an extra one and where
+    shapes do not fit, LimitExceeded where the values would have more than `max_elements` elements: both before
+    anything is computed.
+    """
+    _check_names(graph, inputs)
+    if any(np.ndim(array) for array in inputs.values()) or any(
+        "shape" in node.attributes or node.operation.contributions for node in graph.nodes
+    ):
+        infer_shapes(graph, {name: np.shape(array) for name, array in inputs.items()}, max_elements=max_elements)
+    values: list[Any] = []
+    with np.errstate(all="ignore"):
+        for node, operands in zip(graph.nodes, graph.operands, strict=True):
+            if node.operation.name == "Input":
+                values.append(np.asarray(inputs[node.name], dtype=np.float64)[()])
+            elif node.operation.name == "Constant":
+                values.append(np.float64(node.attributes["value"]))
+            else:
+                value = node.operation.evaluate([values[place] for place in operands], node.attributes)
+                # A comparison yields booleans, a condition being 0 or 1.
+                values.append(value if value.dtype == np.float64 else value.astype(np.float64))
+    return pack(values)
+
+
+def infer_shapes(graph: Graph, inputs: Mapping[str, Shape], *, max_elements: int | None = None) -> tuple[Shape, ...]:
+    """The shape of every node's value, from the shapes of the inputs, before anything is allocated.
+
+    Raises InvalidInputs that names node, operation and shapes where they do not fit; LimitExceeded as `forward_pass`.
+    """
+    shapes: list[Shape] = []
+    elements = 0
+    for node, operands in zip(graph.nodes, graph.operands, strict=True):
+        given = [shapes[place] for place in operands]
+        try:
+            if node.operation.name == "Input":
+                shapes.append(tuple(inputs[node.name]))
+            elif node.operation.name == "Constant":
+                shapes.append(())
+            else:
+                shapes.append(node.operation.infer_shape(given, node.attributes))
+        except ValueError as error:
+            wrong = f"{node.name!r} ({node.operation.name}) cannot take shapes {_listed(given)}: {error}"
+            location = ("inputs", *([node.inputs[0]] if node.inputs and node.inputs[0] in inputs else []))
+            raise InvalidInputs([Fault(location, wrong)]) from None
+        elements += prod(shapes[-1])
+        if max_elements is not None and elements > max_elements:
+            raise LimitExceeded(
+                "run_elements", max_elements, elements, f"a run holds at most {max_elements} elements of values"
+            )
+    return tuple(shapes)
+
+
+def backward_pass(
+    graph: Graph, values: Figures, output: str, seed: FloatArray | float = 1.0
+) -> Figures:
+    """The gradient of every node that is not a Constant: d(seed · output)/d(node), each of its node's shape.
+
+    A scalar seed spreads to the output's shape. A node that does not reach the output has gradient 0. Raises
+    InvalidInputs where the seed's shape is not the output's.
+    """
+    arrays = list(values)
+    target = graph.position[output]
+    gradients: list[Any] = [None] * len(graph)
+    gradients[target] = spread_seed(seed, values.shape(target))
+    with np.errstate(all="ignore"):
+        for place in range(target, -1, -1):
+            upstream = gradients[place]
+            node, operands = graph.nodes[place], graph.operands[place]
+            if upstream is None or not operands:
+                continue
+            contributions = contributions_of(node, upstream, [arrays[source] for source in operands], arrays[place])
+            for source, contribution in zip(operands, contributions, strict=True):
+                if contribution is None or graph.nodes[source].operation.name == "Constant":
+                    continue
+                so_far = gradients[source]
+                gradients[source] = contribution if so_far is None else so_far + contribution
+    return pack(
+        [
+            None if node.operation.name == "Constant" else np.zeros(values.shape(place)) if known is None else known
+            for place, (node, known) in enumerate(zip(graph.nodes, gradients, strict=True))
+        ]
+    )
+
+
+def contributions_of(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Iterable[Any]:
+    """The chain rule along the in-edges of one node: upstream gradient × local gradient, one for each operand.
+
+    Each contribution has its operand's shape: where the operand was broadcast, its copies' contributions are summed.
+    None stands for an operand to which no gradient flows (an index).
+    """
+    operation = node.operation
+    if operation.contributions:
+        return operation.contributions(upstream, *operands, value, *node.attributes.values())  # type: ignore[no-any-return]
+    local_gradients = operation.differentiate(operands, value, node.attributes)
+    return [
+        sum_to_shape(upstream * local, np.shape(operand))
+        for local, operand in zip(local_gradients, operands, strict=True)
+    ]
+
+
+def sum_to_shape(array: Any, shape: Shape) -> Any:
+    """Undo broadcasting: sum over the axes along which an operand of `shape` was repeated."""
+    if np.shape(array) == shape:
+        return array
+    added = np.ndim(array) - len(shape)
+    stretched = [added + axis for axis, length in enumerate(shape) if length == 1 and array.shape[added + axis] != 1]
+    return array.sum(axis=(*range(added), *stretched)).reshape(shape)
+
+
+def spread_seed(seed: FloatArray | float, shape: Shape) -> FloatArray:
+    """The seed at the output's shape; raises InvalidInputs if it is neither a scalar nor of that shape."""
+    given = np.asarray(seed, dtype=np.float64)
+    if given.shape not in ((), shape):
+        raise InvalidInputs(
+            [Fault(("seed",), f"the seed has shape {list(given.shape)}; the output has {list(shape)}")]
+        )
+    return np.broadcast_to(given, shape)
+
+
+def nondifferentiable_nodes(graph: Graph, values: Figures) -> tuple[int, ...]:
+    """The positions of the nodes at which, somewhere in their values, no derivative exists."""
+    places = []
+    arrays: dict[int, Any] = {}
+    with np.errstate(all="ignore"):
+        for place, node in enumerate(graph.nodes):
+            if node.operation.nondifferentiable is None:
+                continue
+            for known in (*graph.operands[place], place):
+                arrays.setdefault(known, values[known])
+            operands = [arrays[source] for source in graph.operands[place]]
+            if any(operand is None for operand in operands) or arrays[place] is None:
+                continue
+            if np.any(node.operation.is_nondifferentiable(operands, arrays[place], node.attributes)):
+                places.append(place)
+    return tuple(places)
+
+
+def _check_names(graph: Graph, inputs: Mapping[str, FloatArray]) -> None:
+    missing = [name for name in graph.inputs if name not in inputs]
+    extra = [name for name in inputs if name not in set(graph.inputs)]
+    if missing or extra:
+        raise InvalidInputs(
+            [Fault(("inputs",), f"the input {name!r} is missing") for name in missing]
+            + [Fault(("inputs", name), f"the graph has no input {name!r}") for name in extra]
+        )
+
+
+def _listed(shapes: Sequence[Shape]) -> str:
+    return ", ".join(str(list(shape)) for shape in shapes)

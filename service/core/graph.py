@@ -1,0 +1,341 @@
+"""A computational graph: validated, immutable, in topological order, known by its digest."""
+
+import hashlib
+import heapq
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from service.core import operations  # noqa: F401 (importing the package fills the registry that `find` reads)
+from service.core.errors import Fault, InvalidGraph, LimitExceeded
+from service.core.operation import NO_ATTRIBUTES, Attributes, Operation, find
+
+LONGEST_NAME = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A name, an operation, an ordered tuple of input names (duplicates allowed), and attributes in declared order."""
+
+    name: str
+    operation: Operation
+    inputs: tuple[str, ...] = ()
+    attributes: Attributes = field(default_factory=lambda: NO_ATTRIBUTES)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in topological order, with the order of the graph's inputs and outputs. Made by `build_graph` only."""
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @cached_property
+    def position(self) -> Mapping[str, int]:
+        """Where in `nodes` the node of each name stands."""
+        return {node.name: place for place, node in enumerate(self.nodes)}
+
+    @cached_property
+    def operands(self) -> tuple[tuple[int, ...], ...]:
+        """For each node the positions of its inputs, each less than its own."""
+        position = self.position
+        return tuple(tuple(position[name] for name in node.inputs) for node in self.nodes)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form, in hexadecimal.
+
+        The canonical form lists the nodes by name, so that the order in which they were listed does not count.
+        """
+        documents = [
+            [node.name, node.operation.name, node.inputs, {key: _hashable(node.attributes[key]) for key in node.attributes}]
+            for node in sorted(self.nodes, key=lambda node: node.name)
+        ]
+        canonical = json.dumps([documents, self.inputs, self.outputs], separators=(",", ":"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def build_graph(
+    nodes: object,
+    outputs: object = None,
+    inputs: object = None,
+    *,
+    max_nodes: int | None = None,
+) -> Graph:
+    """Build a graph from node documents {"name", "operation", "inputs"?, "attributes"?}, in any order.
+
+    `outputs`, left out, are the operations that no other node uses, in order (an Input or a Constant only if there is
+    nothing else). `inputs` fixes the order of the Input nodes; left out, they stand as a reading of the graph from its
+    outputs first meets them, so that the order of listing does not count.
+    Raises InvalidGraph with a Fault for each thing wrong, LimitExceeded for more than `max_nodes`.
+    """
+    return _assemble(_read_nodes(nodes, {}, max_nodes), outputs, inputs, ())
+
+
+def extend_graph(graph: Graph, nodes: object, outputs: object = None, *, max_nodes: int | None = None) -> Graph:
+    """The graph with these nodes added; they may use the old ones. The old inputs come first, in their order.
+
+    `outputs`, left out, are found anew as in `build_graph`. Raises as `build_graph` does.
+    """
+    known = {node.name: node for node in graph.nodes}
+    return _assemble(_read_nodes(nodes, known, max_nodes), outputs, None, graph.inputs)
+
+
+def node_document(node: Node) -> dict[str, Any]:
+    """What `build_graph` reads, in JSON's types: the form in which a node is answered and stored."""
+    document: dict[str, Any] = {"name": node.name, "operation": node.operation.name}
+    if node.inputs:
+        document["inputs"] = list(node.inputs)
+    if node.attributes:
+        document["attributes"] = {name: written_attribute(value) for name, value in node.attributes.items()}
+    return document
+
+
+def written_attribute(value: Any) -> Any:
+    """An attribute in JSON's types: NaN and the infinities are strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, (list, tuple)):
+        return [written_attribute(item) for item in value]
+    return value
+
+
+def name_fault(name: object) -> str | None:
+    """What is wrong with a node's name, or None."""
+    if not isinstance(name, str):
+        return "a node's name is a string"
+    if not 1 <= len(name) <= LONGEST_NAME:
+        return f"a node's name has 1 to {LONGEST_NAME} characters; this one has {len(name)}"
+    if not name.isprintable() and any(ord(character) < 32 or 127 <= ord(character) < 160 for character in name):
+        return "a node's name has no control characters"
+    if "`" in name:
+        return "a node's name has no backquote"
+    return None
+
+
+def _hashable(value: Any) -> Any:
+    return [_hashable(item) for item in value] if isinstance(value, (list, tuple)) else written_attribute(value)
+
+
+# --- reading node documents ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Nodes as listed, each with its place in the body (None for one that was there before), and the faults found."""
+
+    nodes: dict[str, Node]
+    place: dict[str, int]
+    faults: list[Fault]
+
+
+def _read_nodes(documents: object, known: Mapping[str, Node], max_nodes: int | None) -> _Reading:
+    if not isinstance(documents, list):
+        raise InvalidGraph([Fault(("nodes",), "a list of nodes is expected")])
+    count = len(known) + len(documents)
+    if max_nodes is not None and count > max_nodes:
+        raise LimitExceeded("nodes", max_nodes, count, f"a graph has at most {max_nodes} nodes; this one has {count}")
+    reading = _Reading(dict(known), {}, [])
+    for place, document in enumerate(documents):
+        faults, node = _read_node(document)
+        reading.faults.extend(Fault(("nodes", place, *fault.location), fault.detail) for fault in faults)
+        if node is None:
+            continue
+        if node.name in reading.nodes:
+            first = reading.place.get(node.name)
+            where = "in the graph already" if first is None else f"given already by node {first}"
+            reading.faults.append(Fault(("nodes", place, "name"), f"the name {node.name!r} is {where}"))
+            continue
+        reading.nodes[node.name] = node
+        reading.place[node.name] = place
+    return reading
+
+
+_MEMBERS = frozenset({"name", "operation", "inputs", "attributes"})
+
+
+def _read_node(document: object) -> tuple[list[Fault], Node | None]:
+    """One node; None where it has no usable name. A node with other faults is kept, so that its users are not blamed."""
+    if not isinstance(document, dict):
+        return [Fault((), "a node is an object with name, operation and inputs")], None
+    faults = [Fault((member,), f"a node has no member {member!r}") for member in document.keys() - _MEMBERS]
+    name = document.get("name")
+    if wrong := "a node needs a name" if "name" not in document else name_fault(name):
+        return [*faults, Fault(("name",), wrong)], None
+    inputs, attributes = document.get("inputs", ()), document.get("attributes", NO_ATTRIBUTES)
+    if not isinstance(inputs, (list, tuple)):
+        faults.append(Fault(("inputs",), "inputs are a list of node names"))
+        inputs = ()
+    for place, source in enumerate(inputs):
+        if not isinstance(source, str):
+            faults.append(Fault(("inputs", place), "an input is the name of a node"))
+    operation = document.get("operation")
+    found = find(operation) if isinstance(operation, str) else None
+    if found is None:
+        missing = "operation" not in document
+        faults.append(Fault(("operation",), "a node needs an operation" if missing else _unknown(operation)))
+        found = find("Identity")
+    else:
+        faults.extend(_arity_faults(found, len(inputs)))
+        attributes, wrong_attributes = _read_attributes(found, attributes)
+        faults.extend(wrong_attributes)
+    assert found is not None and isinstance(name, str)
+    return faults, Node(name, found, tuple(source for source in inputs if isinstance(source, str)), attributes)
+
+
+def _unknown(operation: object) -> str:
+    return f"there is no operation {operation!r}" if isinstance(operation, str) else "an operation is a name"
+
+
+def _arity_faults(operation: Operation, count: int) -> list[Fault]:
+    least, most = operation.least_inputs, operation.most_inputs
+    if least <= count and (most is None or count <= most):
+        return []
+    needs = f"{least} or more" if most is None else f"{least}" if least == most else f"{least} to {most}"
+    return [Fault(("inputs",), f"{operation.name} takes {needs} input{'' if needs == '1' else 's'}; {count} given")]
+
+
+def _read_attributes(operation: Operation, given: object) -> tuple[Attributes, list[Fault]]:
+    """All attributes of the operation in declared order, defaults filled in, so that equal nodes have equal digests."""
+    if not operation.attributes and not given and isinstance(given, Mapping):
+        return NO_ATTRIBUTES, []
+    if not isinstance(given, Mapping):
+        return NO_ATTRIBUTES, [Fault(("attributes",), "attributes are an object")]
+    known = {attribute.name for attribute in operation.attributes}
+    faults = [
+        Fault(("attributes", name), f"{operation.name} has no attribute {name!r}") for name in given if name not in known
+    ]
+    values = {}
+    for attribute in operation.attributes:
+        if attribute.name not in given:
+            if attribute.required:
+                faults.append(Fault(("attributes",), f"{operation.name} needs the attribute {attribute.name!r}"))
+            values[attribute.name] = attribute.default
+            continue
+        try:
+            values[attribute.name] = attribute.read(given[attribute.name])
+        except ValueError as error:
+            faults.append(Fault(("attributes", attribute.name), str(error)))
+    return MappingProxyType(values), faults
+
+
+# --- from nodes to a graph ----------------------------------------------------------------------------------------
+
+
+def _assemble(reading: _Reading, outputs: object, inputs: object, leading_inputs: Sequence[str]) -> Graph:
+    nodes, place, faults = reading.nodes, reading.place, reading.faults
+    used: set[str] = set()
+    for node in nodes.values():
+        used.update(node.inputs)
+    if used - nodes.keys():
+        faults.extend(
+            Fault(("nodes", place[node.name], "inputs", index), f"{node.name!r} reads {source!r}, which is no node")
+            for node in nodes.values()
+            for index, source in enumerate(node.inputs)
+            if source not in nodes
+        )
+    chosen = _read_names(outputs, nodes, "outputs", faults) if outputs is not None else None
+    order = _read_names(inputs, nodes, "inputs", faults) if inputs is not None else None
+    if not nodes and not faults:
+        faults.append(Fault(("nodes",), "a graph has at least one node"))
+    if faults:
+        raise InvalidGraph(faults)
+    ordered = _topological_order(nodes, place)
+    if chosen is None:
+        chosen = _default_outputs(ordered, used)
+    if not chosen:
+        raise InvalidGraph([Fault(("outputs",), "a graph has at least one output")])
+    if order is None:
+        order = _order_of_inputs(nodes, chosen, leading_inputs)
+    elif set(order) != {node.name for node in ordered if node.operation.name == "Input"}:
+        raise InvalidGraph([Fault(("inputs",), "inputs names each Input node of the graph, and nothing else")])
+    return Graph(ordered, tuple(order), tuple(chosen))
+
+
+def _read_names(names: object, nodes: Mapping[str, Node], member: str, faults: list[Fault]) -> list[str]:
+    if not isinstance(names, (list, tuple)):
+        faults.append(Fault((member,), f"{member} is a list of node names"))
+        return []
+    read: list[str] = []
+    for place, name in enumerate(names):
+        if not isinstance(name, str) or name not in nodes:
+            faults.append(Fault((member, place), f"{name!r} is no node of the graph"))
+        elif name in read:
+            faults.append(Fault((member, place), f"{name!r} stands twice in {member}"))
+        else:
+            read.append(name)
+    return read
+
+
+def _topological_order(nodes: Mapping[str, Node], place: Mapping[str, int]) -> tuple[Node, ...]:
+    """Kahn's algorithm (1962); of the nodes that are ready the one listed first goes first, so that a list already in
+    order keeps it. Raises InvalidGraph with the nodes of one cycle, in its order."""
+    listed = list(nodes)
+    index = {name: number for number, name in enumerate(listed)}
+    consumers: list[list[int]] = [[] for _ in listed]
+    unmet = [0] * len(listed)
+    for number, name in enumerate(listed):
+        sources = set(nodes[name].inputs)
+        unmet[number] = len(sources)
+        for source in sources:
+            consumers[index[source]].append(number)
+    ready = [number for number, count in enumerate(unmet) if count == 0]
+    order = []
+    while ready:
+        number = heapq.heappop(ready)
+        order.append(nodes[listed[number]])
+        for consumer in consumers[number]:
+            unmet[consumer] -= 1
+            if unmet[consumer] == 0:
+                heapq.heappush(ready, consumer)
+    if len(order) < len(listed):
+        cycle = _find_cycle(nodes, [name for number, name in enumerate(listed) if unmet[number]])
+        path = " → ".join([*cycle, cycle[0]])
+        raise InvalidGraph([Fault(("nodes", place[name]), f"{name!r} is in a cycle: {path}") for name in cycle])
+    return tuple(order)
+
+
+def _find_cycle(nodes: Mapping[str, Node], stuck: Iterable[str]) -> list[str]:
+    """One cycle among nodes that wait for each other, in the direction of the edges.
+
+    Every stuck node has a stuck input; to walk from input to input must come back to where it has been.
+    """
+    remaining = dict.fromkeys(stuck)
+    walk: dict[str, int] = {}
+    name = next(iter(remaining))
+    while name not in walk:
+        walk[name] = len(walk)
+        name = next(source for source in nodes[name].inputs if source in remaining)
+    return list(walk)[walk[name] :][::-1]
+
+
+def _default_outputs(ordered: Sequence[Node], used: set[str]) -> list[str]:
+    unused = [node for node in ordered if node.name not in used]
+    operations_only = [node.name for node in unused if node.operation.operands]
+    return operations_only or [node.name for node in unused]
+
+
+def _order_of_inputs(nodes: Mapping[str, Node], outputs: Iterable[str], leading: Sequence[str]) -> list[str]:
+    """The Input nodes as a depth-first reading from the outputs meets them; those it never meets follow by name."""
+    met = dict.fromkeys(leading)
+    seen: set[str] = set()
+    waiting = list(outputs)[::-1]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        node = nodes[name]
+        if node.operation.name == "Input":
+            met.setdefault(name)
+        waiting.extend(reversed(node.inputs))
+    unmet = sorted(node.name for node in nodes.values() if node.operation.name == "Input" and node.name not in met)
+    return [*met, *unmet]

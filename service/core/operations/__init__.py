@@ -1,0 +1,5 @@
+"""The rulebook: one operation, one block. Importing this package enters them all, in this order."""
+
+from service.core.operations import activation, arithmetic, comparison, exponential, trigonometric, variadic
+
+__all__ = ["activation", "arithmetic", "comparison", "exponential", "trigonometric", "variadic"]

@@ -1,0 +1,168 @@
+"""Sums, products, powers and what jumps: floor, sign, clip."""
+
+import math
+
+import numpy as np
+
+from service.core.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix
+from service.core.operation import Attribute, define, number, select
+
+define("Input")
+
+define(
+    "Constant",
+    attributes=[Attribute("value", number, required=True)],
+    notation=function("Constant"),
+)
+
+define("Identity", "x", forward=np.positive, local_gradients=lambda x, z: (1.0,))
+
+define(
+    "Add",
+    "x y",
+    forward=np.add,
+    local_gradients=lambda x, y, z: (1.0, 1.0),
+    aliases=["+"],
+    notation=infix("+", "+", SUM),
+)
+
+define(
+    "Sub",
+    "x y",
+    forward=np.subtract,
+    local_gradients=lambda x, y, z: (1.0, -1.0),
+    aliases=["subtract", "-", "−"],
+    notation=infix("-", "-", SUM),
+)
+
+define(
+    "Mul",
+    "x y",
+    forward=np.multiply,
+    local_gradients=lambda x, y, z: (y, x),
+    aliases=["multiply", "*", "×", "·"],
+    notation=infix("*", r"\cdot", PRODUCT),
+)
+
+define(
+    "Div",
+    "x y",
+    forward=np.divide,
+    # −x/y² in two divisions: y² would overflow or vanish long before the quotient does.
+    local_gradients=lambda x, y, z: (1.0 / y, -x / y / y),
+    aliases=["divide", "true_divide", "/", "÷"],
+    notation=Notation("%(0)s / %(1)s", r"\frac{%(0)s}{%(1)s}", PRODUCT, (PRODUCT, SIGN), (OPEN, OPEN)),
+)
+
+define(
+    "Neg",
+    "x",
+    forward=np.negative,
+    local_gradients=lambda x, z: (-1.0,),
+    aliases=["negative"],
+    notation=Notation("-%(0)s", "-%(0)s", SIGN, (POWER,), (PRODUCT,)),
+)
+
+define(
+    "Reciprocal",
+    "x",
+    forward=np.reciprocal,
+    local_gradients=lambda x, z: (-z / x,),
+    notation=Notation("reciprocal(%(0)s)", r"\frac{1}{%(0)s}", ATOM, (OPEN,), (OPEN,)),
+)
+
+define(
+    "Pow",
+    "x y",
+    forward=np.power,
+    # d/dx = y·x^(y−1), which is 0 for y = 0 whatever x is; d/dy = x^y·log x, whose limit at x = 0, y ≥ 0 is 0.
+    local_gradients=lambda x, y, z: (
+        select(y == 0.0, 0.0, y * x ** (y - 1.0)),
+        select(np.logical_and(x == 0.0, y >= 0.0), 0.0, z * np.log(x)),
+    ),
+    nondifferentiable=lambda x, y, z: np.logical_and(x == 0.0, np.logical_and(y >= 0.0, y < 1.0)),
+    convention="0 and 0 at 0 to the power 0; infinity at 0 to a power between 0 and 1",
+    domain=[(0.0, math.inf), (-math.inf, math.inf)],
+    aliases=["power", "^", "**"],
+    notation=Notation("%(0)s ^ %(1)s", "%(0)s^{%(1)s}", POWER, (ATOM, SIGN), (ATOM, OPEN)),
+)
+
+define(
+    "Sqrt",
+    "x",
+    forward=np.sqrt,
+    # z + 0 turns the −0 that √−0 is into 0, so that the slope at either zero is +∞.
+    local_gradients=lambda x, z: (0.5 / (z + 0.0),),
+    nondifferentiable=lambda x, z: x == 0.0,
+    convention="infinity, the limit of the slope from the right",
+    domain=[(0.0, math.inf)],
+    notation=Notation("sqrt(%(0)s)", r"\sqrt{%(0)s}"),
+)
+
+define(
+    "Abs",
+    "x",
+    forward=np.absolute,
+    local_gradients=lambda x, z: (np.sign(x),),
+    nondifferentiable=lambda x, z: x == 0.0,
+    convention="0, the least of the subgradients from -1 to 1",
+    analytic=False,
+    aliases=["absolute"],
+    notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|"),
+)
+
+define(
+    "Sign",
+    "x",
+    forward=np.sign,
+    local_gradients=lambda x, z: (0.0,),
+    nondifferentiable=lambda x, z: x == 0.0,
+    convention="0, the slope on both sides of the jump",
+    analytic=False,
+    notation=function("sign", r"\operatorname{sign}"),
+)
+
+define(
+    "Floor",
+    "x",
+    forward=np.floor,
+    local_gradients=lambda x, z: (0.0,),
+    nondifferentiable=lambda x, z: x == z,
+    convention="0, the slope on both sides of the jump",
+    analytic=False,
+    notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor"),
+)
+
+define(
+    "Ceil",
+    "x",
+    forward=np.ceil,
+    local_gradients=lambda x, z: (0.0,),
+    nondifferentiable=lambda x, z: x == z,
+    convention="0, the slope on both sides of the jump",
+    analytic=False,
+    notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil"),
+)
+
+define(
+    "Round",
+    "x",
+    forward=np.rint,  # halves go to the even neighbour, as in ONNX
+    local_gradients=lambda x, z: (0.0,),
+    nondifferentiable=lambda x, z: np.absolute(x - z) == 0.5,
+    convention="0, the slope on both sides of the jump",
+    analytic=False,
+    aliases=["rint"],
+    notation=function("round"),
+)
+
+define(
+    "Clip",
+    "x",
+    attributes=[Attribute("min", number, -math.inf), Attribute("max", number, math.inf)],
+    forward=lambda x, lower, upper: np.minimum(np.maximum(x, lower), upper),
+    local_gradients=lambda x, z, lower, upper: (select(np.logical_and(x > lower, x < upper), 1.0, 0.0),),
+    nondifferentiable=lambda x, z, lower, upper: np.logical_or(x == lower, x == upper),
+    convention="0 at a bound, the least of the subgradients from 0 to 1",
+    analytic=False,
+)

@@ -1,0 +1,83 @@
+"""Exponentials, logarithms and the hyperbolic functions."""
+
+import math
+
+import numpy as np
+
+from service.core.notation import Notation, function
+from service.core.operation import define
+
+define(
+    "Exp",
+    "x",
+    forward=np.exp,
+    local_gradients=lambda x, z: (z,),
+    notation=Notation("exp(%(0)s)", r"\exp\left(%(0)s\right)"),
+)
+
+define(
+    "Log",
+    "x",
+    forward=np.log,
+    local_gradients=lambda x, z: (1.0 / x,),
+    domain=[(0.0, math.inf)],
+    notation=function("log", r"\ln"),
+)
+
+define(
+    "Log1p",
+    "x",
+    forward=np.log1p,
+    local_gradients=lambda x, z: (1.0 / (1.0 + x),),
+    domain=[(-1.0, math.inf)],
+)
+
+define(
+    "Expm1",
+    "x",
+    forward=np.expm1,
+    local_gradients=lambda x, z: (np.exp(x),),  # z + 1 has no digits left below x = −37
+)
+
+define("Sinh", "x", forward=np.sinh, local_gradients=lambda x, z: (np.cosh(x),), notation=function("sinh", r"\sinh"))
+
+define("Cosh", "x", forward=np.cosh, local_gradients=lambda x, z: (np.sinh(x),), notation=function("cosh", r"\cosh"))
+
+define(
+    "Tanh",
+    "x",
+    forward=np.tanh,
+    local_gradients=lambda x, z: ((1.0 / np.cosh(x)) ** 2,),  # 1 − z² has no digits left above x = 20
+    notation=function("tanh", r"\tanh"),
+)
+
+define(
+    "Asinh",
+    "x",
+    forward=np.arcsinh,
+    local_gradients=lambda x, z: (1.0 / np.sqrt(1.0 + x * x),),
+    aliases=["arcsinh"],
+    notation=function("asinh", r"\operatorname{arsinh}"),
+)
+
+define(
+    "Acosh",
+    "x",
+    forward=np.arccosh,
+    local_gradients=lambda x, z: (1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),),
+    nondifferentiable=lambda x, z: x == 1.0,
+    convention="infinity, the limit of the slope from the right",
+    domain=[(1.0, math.inf)],
+    aliases=["arccosh"],
+    notation=function("acosh", r"\operatorname{arcosh}"),
+)
+
+define(
+    "Atanh",
+    "x",
+    forward=np.arctanh,
+    local_gradients=lambda x, z: (1.0 / ((1.0 - x) * (1.0 + x)),),
+    domain=[(-1.0, 1.0)],
+    aliases=["arctanh"],
+    notation=function("atanh", r"\operatorname{artanh}"),
+)

@@ -1,0 +1,58 @@
+"""Operations of one or more operands, elementwise, as in ONNX."""
+
+import numpy as np
+
+from service.core.notation import function
+from service.core.operation import Fold, define, select
+
+_TIES = "ties share the gradient equally, the least-norm choice among the subgradients"
+
+define(
+    "Max",
+    "x",
+    fold=Fold(
+        step=np.maximum,
+        tally=lambda x, z: select(x == z, 1.0, 0.0),
+        local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
+    ),
+    nondifferentiable=lambda total: total > 1.0,
+    convention=_TIES,
+    analytic=False,
+    aliases=["maximum"],
+    notation=function("max", r"\max"),
+    ufunc=np.maximum,
+)
+
+define(
+    "Min",
+    "x",
+    fold=Fold(
+        step=np.minimum,
+        tally=lambda x, z: select(x == z, 1.0, 0.0),
+        local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
+    ),
+    nondifferentiable=lambda total: total > 1.0,
+    convention=_TIES,
+    analytic=False,
+    aliases=["minimum"],
+    notation=function("min", r"\min"),
+    ufunc=np.minimum,
+)
+
+define(
+    "Sum",
+    "x",
+    fold=Fold(step=np.add, local_gradient=lambda x, z, count, total: 1.0),
+    notation=function("Sum"),
+)
+
+define(
+    "Mean",
+    "x",
+    fold=Fold(
+        step=np.add,
+        finish=lambda accumulated, count: accumulated / count,
+        local_gradient=lambda x, z, count, total: 1.0 / count,
+    ),
+    notation=function("mean"),
+)

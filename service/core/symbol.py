@@ -1,0 +1,165 @@
+"""Symbols: what the rules are applied to so that they yield formulas instead of figures.
+
+A `Term` is an immutable formula. `Symbol` wraps one so that NumPy's functions and Python's operators, given a symbol,
+build the term of the operation they stand for: the rule of Mul applied to symbols x and y yields the terms y and x.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from service.core import notation
+from service.core.notation import Written
+from service.core.operation import NO_ATTRIBUTES, Attributes, Operation, find, of_ufunc
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A name; `latex` where it is typeset otherwise than by its name."""
+
+    name: str
+    latex: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An operation on terms; `attributes` are pairs of name and value."""
+
+    operation: Operation
+    operands: "tuple[Term, ...]"
+    attributes: tuple[tuple[str, Any], ...] = ()
+
+
+Term: TypeAlias = "Variable | Literal | Application"
+
+
+class Symbol(NDArrayOperatorsMixin):
+    """A term that takes part in NumPy's functions. Only as long-lived as the application of one rule."""
+
+    __slots__ = ("term",)
+
+    def __init__(self, term: Term) -> None:
+        self.term = term
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> "Symbol":
+        if method != "__call__" or options:
+            raise TypeError(f"a rule may call {ufunc.__name__} only plainly")
+        return _apply(of_ufunc(ufunc), operands)
+
+    def __array_function__(self, called: Callable[..., Any], types: Any, operands: Any, options: Any) -> "Symbol":
+        if called is not np.where or options:
+            raise TypeError(f"a rule may not call {called.__name__}")
+        where = find("Where")
+        assert where is not None
+        return _apply(where, operands)
+
+
+def _apply(operation: Operation, operands: Sequence[Any]) -> Symbol:
+    return Symbol(Application(operation, tuple(term_of(operand) for operand in operands)))
+
+
+def term_of(operand: Any) -> Term:
+    """The term of what a rule returned or was given: a symbol's own, or a number's literal."""
+    return operand.term if isinstance(operand, Symbol) else Literal(float(operand))
+
+
+def symbols(*names: str) -> tuple[Symbol, ...]:
+    """Variables to apply a rule to."""
+    return tuple(Symbol(Variable(name)) for name in names)
+
+
+def write_text(term: Term) -> str:
+    """A term in the service's own expression language."""
+    return _write(term, notation.write_text, _number_text, lambda variable: variable.name).text
+
+
+def write_latex(term: Term) -> str:
+    """A term in LaTeX."""
+    return _write(term, notation.write_latex, _number_latex, _variable_latex).text
+
+
+def number_text(value: float) -> str:
+    """The shortest decimal that reads back as the same float64; whole numbers without a point."""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)
+
+
+def _write(
+    term: Term,
+    compose: Callable[..., Written],
+    write_number: Callable[[float], Written],
+    write_variable: Callable[[Variable], str],
+) -> Written:
+    """Write a term from its leaves up, without recursion: `order` lists each application after its operands."""
+    order: list[Term] = []
+    waiting = [term]
+    while waiting:
+        order.append(waiting.pop())
+        if isinstance(order[-1], Application):
+            waiting.extend(order[-1].operands)
+    written: dict[int, Written] = {}
+    for part in reversed(order):
+        match part:
+            case Variable():
+                written[id(part)] = Written(write_variable(part))
+            case Literal(value):
+                written[id(part)] = write_number(value)
+            case Application(operation, operands, attributes):
+                settings = [f"{name}={number_text(value)}" for name, value in attributes]
+                written[id(part)] = compose(operation.notation, [written[id(x)] for x in operands], settings)
+    return written[id(term)]
+
+
+def _number_text(value: float) -> Written:
+    return Written(number_text(value), notation.SIGN if value < 0 else notation.ATOM)
+
+
+def _number_latex(value: float) -> Written:
+    digits, _, exponent = number_text(value).partition("e")
+    text = rf"{digits} \cdot 10^{{{int(exponent)}}}" if exponent else digits.replace("inf", r"\infty")
+    return Written(text, notation.SIGN if value < 0 else notation.PRODUCT if exponent else notation.ATOM)
+
+
+def _variable_latex(variable: Variable) -> str:
+    if variable.latex:
+        return variable.latex
+    name = variable.name
+    return name if len(name) == 1 else rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}"
+
+
+def value_term(operation: Operation, operands: Sequence[Term], attributes: Attributes = NO_ATTRIBUTES) -> Term:
+    """The rule of an operation as a formula of its operands."""
+    return term_of(operation.evaluate([Symbol(x) for x in operands], _symbolic(attributes)))
+
+
+def local_gradient_terms(
+    operation: Operation, operands: Sequence[Term], value: Term, attributes: Attributes = NO_ATTRIBUTES
+) -> tuple[Term, ...]:
+    """The local gradients of an elementwise operation as formulas of its operands and its value."""
+    rules = operation.differentiate([Symbol(x) for x in operands], Symbol(value), _symbolic(attributes))
+    return tuple(term_of(rule) for rule in rules)
+
+
+def nondifferentiable_term(
+    operation: Operation, operands: Sequence[Term], value: Term, attributes: Attributes = NO_ATTRIBUTES
+) -> Term:
+    """Where an operation has no derivative, as a formula: a condition."""
+    where = operation.is_nondifferentiable([Symbol(x) for x in operands], Symbol(value), _symbolic(attributes))
+    return term_of(where)
+
+
+def _symbolic(attributes: Attributes) -> Attributes:
+    """Attributes given as terms (the rulebook's page shows them by name) become symbols; numbers stay numbers."""
+    return {
+        name: Symbol(value) if isinstance(value, (Variable, Literal, Application)) else value
+        for name, value in attributes.items()
+    }
