@@ -11,18 +11,25 @@ from service.core.figures import Figures, FloatArray, Shape, pack
 from service.core.graph import Graph, Node
 
 
-def forward_pass(graph: Graph, inputs: Mapping[str, FloatArray], *, max_elements: int | None = None) -> Figures:
+def forward_pass(
+    graph: Graph,
+    inputs: Mapping[str, FloatArray],
+    *,
+    max_elements: int | None = None,
+    max_tensor: int | None = None,
+) -> Figures:
     """The value of every node, in topological order.
 
     `inputs` holds one array for each Input of the graph. Raises InvalidInputs for a missing or an extra one and where
-    shapes do not fit, LimitExceeded where the values would have more than `max_elements` elements: both before
-    anything is computed.
+    shapes do not fit, LimitExceeded where one value would have more than `max_tensor` elements or all together more
+    than `max_elements`: before anything is computed.
     """
     _check_names(graph, inputs)
     if any(np.ndim(array) for array in inputs.values()) or any(
         "shape" in node.attributes or node.operation.contributions for node in graph.nodes
     ):
-        infer_shapes(graph, {name: np.shape(array) for name, array in inputs.items()}, max_elements=max_elements)
+        shapes = {name: np.shape(array) for name, array in inputs.items()}
+        infer_shapes(graph, shapes, max_elements=max_elements, max_tensor=max_tensor)
     values: list[Any] = []
     with np.errstate(all="ignore"):
         for node, operands in zip(graph.nodes, graph.operands, strict=True):
@@ -37,7 +44,9 @@ def forward_pass(graph: Graph, inputs: Mapping[str, FloatArray], *, max_elements
     return pack(values)
 
 
-def infer_shapes(graph: Graph, inputs: Mapping[str, Shape], *, max_elements: int | None = None) -> tuple[Shape, ...]:
+def infer_shapes(
+    graph: Graph, inputs: Mapping[str, Shape], *, max_elements: int | None = None, max_tensor: int | None = None
+) -> tuple[Shape, ...]:
     """The shape of every node's value, from the shapes of the inputs, before anything is allocated.
 
     Raises InvalidInputs that names node, operation and shapes where they do not fit; LimitExceeded as `forward_pass`.
@@ -57,7 +66,11 @@ def infer_shapes(graph: Graph, inputs: Mapping[str, Shape], *, max_elements: int
             wrong = f"{node.name!r} ({node.operation.name}) cannot take shapes {_listed(given)}: {error}"
             location = ("inputs", *([node.inputs[0]] if node.inputs and node.inputs[0] in inputs else []))
             raise InvalidInputs([Fault(location, wrong)]) from None
-        elements += prod(shapes[-1])
+        size = prod(shapes[-1])
+        elements += size
+        if max_tensor is not None and size > max_tensor:
+            detail = f"a node's value has at most {max_tensor} elements; {node.name!r} would have {size}"
+            raise LimitExceeded("tensor_elements", max_tensor, size, detail)
         if max_elements is not None and elements > max_elements:
             raise LimitExceeded(
                 "run_elements", max_elements, elements, f"a run holds at most {max_elements} elements of values"

@@ -1,0 +1,126 @@
+"""Building graphs, keeping them, and reading them back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from service.core.errors import NotFound
+from service.core.expression import parse_expression, write_expression
+from service.core.graph import Graph, Node, build_graph, extend_graph
+from service.storage import graphs as storage
+from service.storage.identifiers import new_id
+from service.storage.records import GraphRecord
+from service.usecases.book import Book
+from service.usecases.idempotency import IdempotencyKey, write_once
+
+# A graph that was built node by node shows its expression too, unless it is so long that nobody would read it.
+_NODES_IN_AN_EXPRESSION = 1000
+
+
+def create_graph(
+    book: Book,
+    name: str,
+    *,
+    expression: str | None = None,
+    nodes: object = None,
+    outputs: object = None,
+    inputs: object = None,
+    tags: Mapping[str, str],
+    key: IdempotencyKey | None = None,
+) -> tuple[GraphRecord, bool]:
+    """Build a graph from an expression or from nodes and keep it under `name`.
+
+    Returns it, and whether it is new: content equal to any version under that name is that version. Raises
+    InvalidExpression, InvalidGraph, LimitExceeded.
+    """
+    if expression is not None:
+        limits = book.limits
+        nodes = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
+        inputs = [node["name"] for node in nodes if node["operation"] == "Input"]
+    graph = build_graph(nodes, outputs, inputs, max_nodes=book.limits.nodes)
+    return _keep(book, name, graph, expression, None, tags, key)
+
+
+def add_nodes(
+    book: Book,
+    graph_id: str,
+    *,
+    nodes: object,
+    outputs: object = None,
+    tags: Mapping[str, str],
+    key: IdempotencyKey | None = None,
+) -> tuple[GraphRecord, bool]:
+    """A new version of a stored graph with these nodes added; the old one stands. As `create_graph` otherwise."""
+    parent = get_graph(book, graph_id)
+    graph = extend_graph(book.graph(parent.digest), nodes, outputs, max_nodes=book.limits.nodes)
+    return _keep(book, parent.name, graph, None, parent.id, tags, key)
+
+
+def _keep(
+    book: Book,
+    name: str,
+    graph: Graph,
+    expression: str | None,
+    parent: str | None,
+    tags: Mapping[str, str],
+    key: IdempotencyKey | None,
+) -> tuple[GraphRecord, bool]:
+    if expression is None and len(graph) <= _NODES_IN_AN_EXPRESSION:
+        expression = write_expression(graph)
+    record = GraphRecord(
+        id=new_id(),
+        name=name,
+        version=0,
+        digest=graph.digest,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        node_count=len(graph),
+        expression=expression,
+        parent=parent,
+        tags=tags,
+        created_at=datetime.now(UTC),
+    )
+
+    def make(connection: Connection) -> tuple[GraphRecord, str, bool]:
+        if known := storage.find_graph(connection, name, graph.digest):
+            return known, known.id, False
+        versioned = replace(record, version=storage.next_version(connection, name))
+        storage.insert_graph(connection, versioned, graph)
+        return versioned, versioned.id, True
+
+    return write_once(book.database, key, make, storage.get_graph)
+
+
+def get_graph(book: Book, graph_id: str) -> GraphRecord:
+    """One stored graph; raises NotFound."""
+    with book.database.read() as connection:
+        return storage.get_graph(connection, graph_id)
+
+
+def list_graphs(
+    book: Book, *, name: str | None, tag: tuple[str, str] | None, after: str | None, limit: int
+) -> list[GraphRecord]:
+    """Stored graphs, newest first, from the one after the graph `after`."""
+    with book.database.read() as connection:
+        return storage.list_graphs(connection, name=name, tag=tag, after=after, limit=limit)
+
+
+def list_graph_nodes(book: Book, graph_id: str, *, start: int, limit: int) -> Sequence[Node]:
+    """The nodes of a stored graph in topological order, from the position `start`; raises NotFound."""
+    return book.graph(get_graph(book, graph_id).digest).nodes[start : start + limit]
+
+
+def get_graph_node(book: Book, graph_id: str, node: str) -> Node:
+    """One node of a stored graph; raises NotFound."""
+    graph = book.graph(get_graph(book, graph_id).digest)
+    if node not in graph.position:
+        raise NotFound(f"the graph {graph_id} has no node {node!r}")
+    return graph.nodes[graph.position[node]]
+
+
+def delete_graph(book: Book, graph_id: str) -> None:
+    """Forget a graph; raises NotFound, and Conflict while runs or other graphs need it."""
+    with book.database.write() as connection:
+        storage.delete_graph(connection, graph_id)

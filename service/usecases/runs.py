@@ -1,0 +1,197 @@
+"""Running graphs forward and backward, keeping the figures, and reading them back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+from sqlalchemy import Connection
+
+from service.core.differentiation import backward_pass, forward_pass, nondifferentiable_nodes, spread_seed
+from service.core.errors import Conflict, Fault, InvalidRequest, NotFound
+from service.core.figures import Figures, FloatArray
+from service.core.graph import Graph, Node
+from service.storage import runs as storage
+from service.storage.identifiers import new_id
+from service.storage.records import RunRecord
+from service.usecases.book import Book
+from service.usecases.graphs import get_graph
+from service.usecases.idempotency import IdempotencyKey, made_before, write_once
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run with the figures of the nodes from position `start` on, as many as were asked for."""
+
+    record: RunRecord
+    graph: Graph
+    values: Figures
+    gradients: Figures | None
+    start: int = 0
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The nodes that the figures belong to."""
+        return self.graph.nodes[self.start : self.start + len(self.values)]
+
+
+def create_run(
+    book: Book,
+    graph_id: str,
+    inputs: Mapping[str, FloatArray],
+    *,
+    backward: bool = True,
+    output: str | None = None,
+    seed: FloatArray | None = None,
+    label: str | None = None,
+    tags: Mapping[str, str],
+    keep: bool = True,
+    key: IdempotencyKey | None = None,
+) -> Run:
+    """Evaluate a stored graph at `inputs`, forward and, unless told otherwise, backward from one output.
+
+    `seed` is the gradient of the final quantity with respect to that output: ones unless given. With `keep` false
+    nothing is stored and the record's id is empty. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
+    """
+    stored = get_graph(book, graph_id)
+    if keep and key:
+        with book.database.read() as connection:
+            known = made_before(connection, key)
+        if known:
+            return get_run(book, known.resource_id)
+    graph = book.graph(stored.digest)
+    target = _choose_output(graph, output, backward or seed is not None)
+    values = forward_pass(graph, inputs, max_elements=book.limits.run_elements, max_tensor=book.limits.tensor_elements)
+    record = RunRecord(
+        id=new_id() if keep else "",
+        graph_id=stored.id,
+        graph_digest=stored.digest,
+        source="computed",
+        recorded_by=None,
+        dtype="float64",
+        output=target,
+        seed=None,
+        has_values=True,
+        has_gradients=False,
+        nonfinite_forward=_name(graph, values.first_nonfinite()),
+        nonfinite_backward=None,
+        nondifferentiable=nondifferentiable_nodes(graph, values),
+        label=label,
+        tags=tags,
+        created_at=datetime.now(UTC),
+    )
+    gradients = None
+    if backward:
+        record, gradients = _differentiate(graph, record, values, seed)
+    if keep:
+
+        def make(connection: Connection) -> tuple[RunRecord, str, bool]:
+            storage.insert_run(connection, record, values, gradients)
+            return record, record.id, True
+
+        made, _ = write_once(book.database, key, make, storage.get_run)
+        if made.id != record.id:
+            return get_run(book, made.id)
+    return Run(record, graph, values, gradients)
+
+
+def run_backward(
+    book: Book,
+    run_id: str,
+    *,
+    output: str | None = None,
+    seed: FloatArray | None = None,
+    key: IdempotencyKey | None = None,
+) -> Run:
+    """Fill in the gradients of a run that has values only; raises NotFound, Conflict if it has gradients."""
+    with book.database.read() as connection:
+        known = made_before(connection, key)
+    run = get_run(book, run_id)
+    if known:
+        return run
+    if run.record.source == "recorded":
+        raise Conflict("a recorded run keeps the figures it was given; run the graph to have gradients computed")
+    if run.record.has_gradients:
+        raise Conflict("this run has its gradients; create another run for another output or seed")
+    target = _choose_output(run.graph, output or run.record.output, needed=True)
+    record, gradients = _differentiate(run.graph, replace(run.record, output=target), run.values, seed)
+
+    def make(connection: Connection) -> tuple[None, str, bool]:
+        storage.add_gradients(connection, record, gradients)
+        return None, run_id, False
+
+    write_once(book.database, key, make, lambda connection, identifier: None)
+    return get_run(book, run_id)
+
+
+def _differentiate(
+    graph: Graph, record: RunRecord, values: Figures, seed: FloatArray | None
+) -> tuple[RunRecord, Figures]:
+    assert record.output is not None
+    given = np.float64(1.0) if seed is None else seed
+    gradients = backward_pass(graph, values, record.output, given)
+    spread = spread_seed(given, values.shape(graph.position[record.output]))
+    nonfinite = _name(graph, gradients.first_nonfinite(backward=True))
+    return replace(record, seed=spread, has_gradients=True, nonfinite_backward=nonfinite), gradients
+
+
+def _choose_output(graph: Graph, output: str | None, needed: bool) -> str | None:
+    """Any node may be the output; one that is left out is the graph's only one."""
+    if output is not None:
+        if output not in graph.position:
+            raise InvalidRequest([Fault(("output",), f"the graph has no node {output!r}")])
+        return output
+    if len(graph.outputs) == 1:
+        return graph.outputs[0]
+    if needed:
+        listed = ", ".join(repr(name) for name in graph.outputs)
+        raise InvalidRequest([Fault(("output",), f"the graph has several outputs: name one of {listed}")])
+    return None
+
+
+def _name(graph: Graph, position: int | None) -> str | None:
+    return None if position is None else graph.nodes[position].name
+
+
+def get_run(book: Book, run_id: str) -> Run:
+    """One run with all its figures; raises NotFound."""
+    return list_run_nodes(book, run_id, start=0, limit=None)
+
+
+def list_run_nodes(book: Book, run_id: str, *, start: int, limit: int | None) -> Run:
+    """One run with the figures of the nodes from position `start` on; raises NotFound."""
+    with book.database.read() as connection:
+        record = storage.get_run(connection, run_id)
+        stop = None if limit is None else start + limit
+        values = storage.load_figures(connection, run_id, "values", start, stop)
+        gradients = (
+            storage.load_figures(connection, run_id, "gradients", start, stop) if record.has_gradients else None
+        )
+    return Run(record, book.graph(record.graph_digest), values, gradients, start)
+
+
+def get_run_node(book: Book, run_id: str, node: str) -> Run:
+    """One run with the figures of one node; raises NotFound."""
+    with book.database.read() as connection:
+        record = storage.get_run(connection, run_id)
+    position = book.graph(record.graph_digest).position.get(node)
+    if position is None:
+        raise NotFound(f"the run {run_id} has no node {node!r}")
+    return list_run_nodes(book, run_id, start=position, limit=1)
+
+
+def list_runs(
+    book: Book,
+    *,
+    graph: str | None,
+    label: str | None,
+    tag: tuple[str, str] | None,
+    recorded_by: str | None,
+    after: str | None,
+    limit: int,
+) -> list[RunRecord]:
+    """Stored runs, newest first, from the one after the run `after`."""
+    with book.database.read() as connection:
+        return storage.list_runs(
+            connection, graph=graph, label=label, tag=tag, recorded_by=recorded_by, after=after, limit=limit
+        )
