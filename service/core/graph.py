@@ -184,8 +184,8 @@ def _read_node(document: object) -> tuple[list[Fault], Node | None]:
         faults.append(Fault(("operation",), "a node needs an operation" if missing else _unknown(operation)))
         found = find("Identity")
     else:
-        faults.extend(_arity_faults(found, len(inputs)))
-        attributes, wrong_attributes = _read_attributes(found, attributes)
+        faults.extend(arity_faults(found, len(inputs)))
+        attributes, wrong_attributes = read_attributes(found, attributes)
         faults.extend(wrong_attributes)
     assert found is not None and isinstance(name, str)
     return faults, Node(name, found, tuple(source for source in inputs if isinstance(source, str)), attributes)
@@ -195,7 +195,8 @@ def _unknown(operation: object) -> str:
     return f"there is no operation {operation!r}" if isinstance(operation, str) else "an operation is a name"
 
 
-def _arity_faults(operation: Operation, count: int) -> list[Fault]:
+def arity_faults(operation: Operation, count: int) -> list[Fault]:
+    """What is wrong with that number of inputs: nothing, or one fault."""
     least, most = operation.least_inputs, operation.most_inputs
     if least <= count and (most is None or count <= most):
         return []
@@ -203,7 +204,7 @@ def _arity_faults(operation: Operation, count: int) -> list[Fault]:
     return [Fault(("inputs",), f"{operation.name} takes {needs} input{'' if needs == '1' else 's'}; {count} given")]
 
 
-def _read_attributes(operation: Operation, given: object) -> tuple[Attributes, list[Fault]]:
+def read_attributes(operation: Operation, given: object) -> tuple[Attributes, list[Fault]]:
     """All attributes of the operation in declared order, defaults filled in, so that equal nodes have equal digests."""
     if not operation.attributes and not given and isinstance(given, Mapping):
         return NO_ATTRIBUTES, []

@@ -1,0 +1,155 @@
+"""The tables. Figures are little-endian float64 blobs: SQLite's REAL would turn NaN into NULL and −0.0 into 0.0."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time in UTC; SQLite keeps no time zone, so it is taken off before and put on after."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse nothing: what comes is aware, what is kept is UTC."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """What was kept is UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """All constraints have names, so that a migration can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Content(Base):
+    """The nodes of a graph, kept once whatever names refer to them: a JSON document, compressed."""
+
+    __tablename__ = "contents"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    node_count: Mapped[int]
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class GraphRow(Base):
+    """A version of a named graph."""
+
+    __tablename__ = "graphs"
+    __table_args__ = (UniqueConstraint("name", "version"), UniqueConstraint("name", "digest"))
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    version: Mapped[int]
+    digest: Mapped[str] = mapped_column(ForeignKey("contents.digest"), index=True)
+    inputs: Mapped[list[str]] = mapped_column(JSON)
+    outputs: Mapped[list[str]] = mapped_column(JSON)
+    expression: Mapped[str | None] = mapped_column(Text)
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("graphs.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class GraphTag(Base):
+    """One tag of a graph."""
+
+    __tablename__ = "graph_tags"
+    __table_args__ = (Index("ix_graph_tags_key_value", "key", "value"),)
+
+    graph_id: Mapped[str] = mapped_column(ForeignKey("graphs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class RunRow(Base):
+    """A run, without its figures."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    graph_id: Mapped[str] = mapped_column(ForeignKey("graphs.id"), index=True)
+    source: Mapped[str] = mapped_column(String(16))
+    recorded_by: Mapped[str | None] = mapped_column(Text, index=True)
+    dtype: Mapped[str] = mapped_column(String(16))
+    output: Mapped[str | None] = mapped_column(Text)
+    seed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    seed_shape: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    nonfinite_forward: Mapped[str | None] = mapped_column(Text)
+    nonfinite_backward: Mapped[str | None] = mapped_column(Text)
+    nondifferentiable: Mapped[list[int]] = mapped_column(JSON)
+    label: Mapped[str | None] = mapped_column(Text, index=True)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class RunTag(Base):
+    """One tag of a run."""
+
+    __tablename__ = "run_tags"
+    __table_args__ = (Index("ix_run_tags_key_value", "key", "value"),)
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class FiguresRow(Base):
+    """The values, or the gradients, of a run: how many, of what shapes, and which nodes have one.
+
+    `shapes` is null where all are scalars, `present` (bits, most significant first) where none is missing.
+    """
+
+    __tablename__ = "figures"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    count: Mapped[int]
+    shapes: Mapped[list[list[int]] | None] = mapped_column(JSON(none_as_null=True))
+    present: Mapped[bytes | None] = mapped_column(LargeBinary)
+    first_chunk: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Chunk(Base):
+    """A further part of the figures that do not fit in the first chunk, so that one node is read without the rest."""
+
+    __tablename__ = "chunks"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class KeyRow(Base):
+    """An idempotency key and what the request under it made."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    resource_id: Mapped[str] = mapped_column(String(36))
+    status: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Moment)

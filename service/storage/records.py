@@ -1,0 +1,50 @@
+"""What is kept of a graph and of a run besides nodes and figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.core.figures import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRecord:
+    """One version of a named graph; equal content has an equal digest."""
+
+    id: str
+    name: str
+    version: int
+    digest: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    node_count: int
+    expression: str | None
+    parent: str | None
+    tags: Mapping[str, str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunRecord:
+    """One evaluation of one graph.
+
+    `source` is "computed" or "recorded", `dtype` the precision in which the figures were computed. `nondifferentiable`
+    holds the positions of nodes where no derivative exists; the two `nonfinite` are names of nodes.
+    """
+
+    id: str
+    graph_id: str
+    graph_digest: str
+    source: str
+    recorded_by: str | None
+    dtype: str
+    output: str | None
+    seed: FloatArray | None
+    has_values: bool
+    has_gradients: bool
+    nonfinite_forward: str | None
+    nonfinite_backward: str | None
+    nondifferentiable: tuple[int, ...]
+    label: str | None
+    tags: Mapping[str, str]
+    created_at: datetime
