@@ -26,7 +26,7 @@ class Limits:
     page: int = _limit(1000, "items of one page of a list")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """Everything that can be set from outside."""
 
@@ -56,10 +56,10 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
     return Settings(**{**chosen, **{name: value for name, value in flags.items() if value is not None}})
 
 
-def _whole_number(given: Mapping[str, str], variable: str, default: int) -> int:
+def _whole_number(given: Mapping[str, str], variable: str, default: Any) -> int:
     text = given.get(variable)
     if text is None:
-        return default
+        return int(default)
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"{variable} is {text!r}; a whole number is expected")
     return int(text)

@@ -7,6 +7,7 @@
     │   ├── InvalidInputs       missing, extra or ill-shaped figures of a run
     │   └── InvalidRequest      everything else in a request
     ├── LimitExceeded           one of the limits in settings; carries its name
+    ├── KeyReused               an idempotency key that came before with another request
     ├── NotFound                no such graph, run, node …
     └── Conflict                right in itself, but not in the present state
 """
@@ -70,6 +71,10 @@ class LimitExceeded(GradbookError):
         self.limit = limit
         self.maximum = maximum
         self.actual = actual
+
+
+class KeyReused(GradbookError):
+    """An idempotency key stands for one request; this is another."""
 
 
 class NotFound(GradbookError):

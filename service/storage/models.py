@@ -126,7 +126,7 @@ class FiguresRow(Base):
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
-    count: Mapped[int]
+    node_count: Mapped[int]
     shapes: Mapped[list[list[int]] | None] = mapped_column(JSON(none_as_null=True))
     present: Mapped[bytes | None] = mapped_column(LargeBinary)
     first_chunk: Mapped[bytes] = mapped_column(LargeBinary)

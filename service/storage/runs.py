@@ -99,9 +99,9 @@ def load_figures(
 ) -> Figures:
     """The values or the gradients of the nodes from `start` to before `stop`; only the chunks they lie in are read."""
     where = (FiguresRow.run_id == run, FiguresRow.kind == kind)
-    columns = (FiguresRow.count, FiguresRow.shapes, FiguresRow.present)
+    columns = (FiguresRow.node_count, FiguresRow.shapes, FiguresRow.present)
     row = connection.execute(select(*columns).where(*where)).one()
-    start, stop, _ = slice(start, stop).indices(row.count)
+    start, stop, _ = slice(start, stop).indices(row.node_count)
     stop = max(start, stop)
     if row.shapes is None:
         shapes, first, last = None, start, stop
@@ -111,7 +111,7 @@ def load_figures(
         last = first + sum(map(prod, shapes))
     present = None
     if row.present is not None:
-        bits = np.unpackbits(np.frombuffer(row.present, dtype=np.uint8), count=row.count).astype(bool)
+        bits = np.unpackbits(np.frombuffer(row.present, dtype=np.uint8), count=row.node_count).astype(bool)
         present = bits[start:stop]
     blob = _read_chunks(connection, run, kind, first, last)
     return Figures(np.frombuffer(blob, dtype="<f8").astype(np.float64, copy=False), shapes, present)
@@ -133,15 +133,16 @@ def _read_chunks(connection: Connection, run: str, kind: str, first: int, last: 
 
 
 def _insert_figures(connection: Connection, run: str, given: list[tuple[str, Figures]]) -> None:
-    rows, chunks = [], []
+    rows: list[dict[str, Any]] = []
+    chunks: list[dict[str, Any]] = []
     for kind, figures in given:
-        blob = memoryview(np.ascontiguousarray(figures.flat, dtype="<f8")).cast("B")
+        blob = np.ascontiguousarray(figures.flat, dtype="<f8").view(np.uint8).data
         size = CHUNK_VALUES * _BYTES
         rows.append(
             {
                 "run_id": run,
                 "kind": kind,
-                "count": len(figures),
+                "node_count": len(figures),
                 "shapes": None if figures.shapes is None else [list(shape) for shape in figures.shapes],
                 "present": None if figures.present is None else np.packbits(figures.present).tobytes(),
                 "first_chunk": bytes(blob[:size]),

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from service.core.errors import Fault, InvalidRequest
+from service.core.errors import KeyReused
 from service.storage.database import Database
 from service.storage.keys import KeyRecord, find_key, insert_key
 
@@ -26,12 +26,10 @@ class IdempotencyKey:
 
 
 def made_before(connection: Connection, key: IdempotencyKey | None) -> KeyRecord | None:
-    """What an earlier request under this key made; raises InvalidRequest if that request was another one."""
+    """What an earlier request under this key made; raises KeyReused if that request was another one."""
     known = find_key(connection, key.key) if key else None
     if known and key and known.fingerprint != key.fingerprint:
-        raise InvalidRequest(
-            [Fault(("Idempotency-Key",), f"the Idempotency-Key {key.key!r} came before with another request")]
-        )
+        raise KeyReused(f"the Idempotency-Key {key.key!r} came before with another request")
     return known
 
 

@@ -1,0 +1,95 @@
+"""What is answered: records and figures as JSON documents."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from service.api.numbers import write_array
+from service.core.figures import FloatArray
+from service.core.graph import Node, node_document
+from service.storage.records import GraphRecord
+from service.usecases.runs import Run
+
+# A larger tensor is null in a list of nodes; it stands whole at /v1/runs/{id}/nodes/{name}.
+LARGEST_LISTED = 10_000
+
+
+def graph_document(record: GraphRecord) -> dict[str, Any]:
+    """A graph without its nodes."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "version": record.version,
+        "digest": record.digest,
+        "inputs": record.inputs,
+        "outputs": record.outputs,
+        "node_count": record.node_count,
+        "expression": record.expression,
+        "parent": record.parent,
+        "tags": record.tags,
+        "created_at": record.created_at.isoformat(),
+    }
+
+
+def graph_node_documents(nodes: Iterable[Node]) -> list[dict[str, Any]]:
+    """Nodes of a graph."""
+    return [{"inputs": [], **node_document(node)} for node in nodes]
+
+
+def run_document(run: Run, whole: bool = False) -> dict[str, Any]:
+    """A run without its nodes; with `whole`, tensors of any size."""
+    record, position = run.record, run.graph.position
+
+    def shown(figure: FloatArray | None) -> Any:
+        return write_array(figure if whole else _if_small(figure))
+
+    def values(names: Iterable[str]) -> dict[str, Any]:
+        return {name: shown(run.values[position[name]]) for name in names}
+
+    gradients = None
+    if run.gradients is not None:
+        gradients = {name: shown(run.gradients[position[name]]) for name in run.graph.inputs}
+    return {
+        "id": record.id or None,
+        "graph_id": record.graph_id,
+        "graph_digest": record.graph_digest,
+        "source": record.source,
+        **({"recorded_by": record.recorded_by, "dtype": record.dtype} if record.source == "recorded" else {}),
+        "inputs": values(run.graph.inputs),
+        "output": record.output,
+        "seed": write_array(_if_small(_as_given(record.seed))),
+        "outputs": values(run.graph.outputs),
+        "gradients": gradients,
+        "nonfinite": {"forward": record.nonfinite_forward, "backward": record.nonfinite_backward},
+        "label": record.label,
+        "tags": record.tags,
+        "created_at": record.created_at.isoformat(),
+    }
+
+
+def run_node_documents(run: Run, whole: bool = False) -> list[dict[str, Any]]:
+    """The nodes of a run that it holds figures of; with `whole`, tensors of any size."""
+    kinks = set(run.record.nondifferentiable)
+    documents = []
+    for index, node in enumerate(run.nodes):
+        value = run.values[index]
+        gradient = None if run.gradients is None else run.gradients[index]
+        document: dict[str, Any] = {"name": node.name, "operation": node.operation.name}
+        if run.values.shape(index):
+            document["shape"] = run.values.shape(index)
+        document["value"] = write_array(value if whole else _if_small(value))
+        document["gradient"] = write_array(gradient if whole else _if_small(gradient))
+        if run.start + index in kinks:
+            document["nondifferentiable"] = True
+        documents.append(document)
+    return documents
+
+
+def _if_small(figure: FloatArray | None) -> FloatArray | None:
+    return figure if figure is None or figure.size <= LARGEST_LISTED else None
+
+
+def _as_given(seed: FloatArray | None) -> FloatArray | None:
+    """A seed that is the same everywhere was, or may as well have been, given as a scalar."""
+    if seed is None or seed.ndim == 0 or seed.size == 0 or (seed != seed.flat[0]).any():
+        return seed
+    return seed.reshape(-1)[0:1].reshape(())

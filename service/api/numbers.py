@@ -1,0 +1,69 @@
+"""Figures in JSON: nested lists, row-major; NaN and the infinities are strings, in and out."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.errors import Fault, InvalidInputs
+from service.core.figures import FloatArray
+from service.core.operation import number
+
+_MOST_DIMENSIONS = 32
+
+
+def read_array(value: Any, location: tuple[str | int, ...]) -> FloatArray:
+    """An array from a number or nested lists of equal lengths; raises InvalidInputs with the place of each fault."""
+    shape: list[int] = []
+    items = [value]
+    while items and isinstance(items[0], list):
+        length = len(items[0])
+        for index, item in enumerate(items):
+            if not isinstance(item, list) or len(item) != length:
+                wrong = f"a list of {length} is expected here, as beside it"
+                raise InvalidInputs([Fault((*location, *_place(index, shape)), wrong)])
+        shape.append(length)
+        if len(shape) > _MOST_DIMENSIONS:
+            raise InvalidInputs([Fault(location, f"an array has at most {_MOST_DIMENSIONS} dimensions")])
+        items = [element for item in items for element in item]
+    if not set(map(type, items)) <= {float, int}:
+        items = list(_read_numbers(items, location, shape))
+    return np.array(items, dtype=np.float64).reshape(shape)
+
+
+def _read_numbers(items: Sequence[Any], location: tuple[str | int, ...], shape: Sequence[int]) -> Iterator[float]:
+    for index, item in enumerate(items):
+        try:
+            yield number(item)
+        except ValueError:
+            wrong = f"a number, NaN, Infinity or -Infinity is expected, not {_named(item)}"
+            raise InvalidInputs([Fault((*location, *_place(index, shape)), wrong)]) from None
+
+
+def _named(item: Any) -> str:
+    kinds = {bool: "true or false", type(None): "null", list: "a list", dict: "an object"}
+    return kinds.get(type(item), f"the string {item!r}")
+
+
+def _place(index: int, shape: Sequence[int]) -> list[int]:
+    return [int(step) for step in np.unravel_index(index, tuple(shape))] if shape else []
+
+
+def write_number(value: float) -> float | str:
+    """A number as JSON has it: NaN and the infinities as strings."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def write_array(array: FloatArray | None) -> Any:
+    """An array as nested lists, a scalar as a number; None as null."""
+    if array is None:
+        return None
+    if np.isfinite(array).all():
+        return array.tolist()
+    flat = [write_number(value) for value in array.ravel().tolist()]
+    nested = np.empty(len(flat), dtype=object)
+    nested[:] = flat
+    return nested.reshape(array.shape).tolist()

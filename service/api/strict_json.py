@@ -1,0 +1,128 @@
+"""JSON as RFC 8259 means it, and no more: what two readers could understand differently is refused."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from service.core.errors import Fault, GradbookError
+
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_LONGEST_INTEGER = 400  # digits; float64 ends at 309
+
+
+class Malformed(GradbookError):
+    """A body that is not JSON; `faults` say where, as far as a place can be named."""
+
+    def __init__(self, detail: str, faults: tuple[Fault, ...] = ()) -> None:
+        super().__init__(detail)
+        self.faults = faults
+
+
+class _Repeated(dict[str, Any]):
+    """An object in which `name` stands twice."""
+
+    name: str
+
+
+class _OutOfRange(float):
+    """A number that float64 cannot hold."""
+
+
+class _BareConstant(Exception):
+    """NaN or an infinity without quotes."""
+
+
+def read_json(body: bytes, max_depth: int) -> Any:
+    """The value of a body. Raises Malformed, with a pointer where there is a place to point to.
+
+    Refused besides bad syntax: NaN and Infinity without quotes, a name twice in one object, numbers out of float64's
+    range, lone surrogates, and lists and objects more than `max_depth` within one another.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed(f"the body is not UTF-8 at byte {error.start}") from None
+    _check_depth(text, max_depth)
+    marked: list[object] = []
+    try:
+        value = _decoder(marked).decode(text)
+    except json.JSONDecodeError as error:
+        detail = f"the body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        raise Malformed(detail) from None
+    except _BareConstant as error:
+        raise Malformed(f"{error} is not JSON; write the string {json.dumps(str(error))}") from None
+    if marked or _SURROGATE_ESCAPE.search(text):
+        faults = tuple(_faults(value))
+        if faults:
+            raise Malformed(faults[0].detail, faults)
+    return value
+
+
+def _decoder(marked: list[object]) -> json.JSONDecoder:
+    """A decoder that lets through what JSON's grammar allows and puts aside, in `marked`, what we refuse."""
+
+    def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) == len(pairs):
+            return members
+        seen: set[str] = set()
+        repeated = _Repeated(members)
+        repeated.name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        marked.append(repeated)
+        return repeated
+
+    def out_of_range() -> float:
+        marked.append(_OutOfRange(math.inf))
+        return _OutOfRange(math.inf)
+
+    def read_float(text: str) -> float:
+        value = float(text)
+        return value if math.isfinite(value) else out_of_range()
+
+    def read_integer(text: str) -> float:
+        if len(text) < 300:
+            return int(text)
+        return out_of_range() if len(text) > _LONGEST_INTEGER or math.isinf(float(text)) else int(text)
+
+    def read_constant(text: str) -> Any:
+        raise _BareConstant(text)
+
+    return json.JSONDecoder(
+        object_pairs_hook=read_object, parse_float=read_float, parse_int=read_integer, parse_constant=read_constant
+    )
+
+
+def _faults(root: Any) -> Iterator[Fault]:
+    """What we refuse in a decoded value, each with its place."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, _Repeated):
+            yield Fault((*place, value.name), f"the name {value.name!r} stands twice in one object")
+        elif isinstance(value, _OutOfRange):
+            yield Fault(place, "the number is out of float64's range")
+        elif isinstance(value, str) and _LONE_SURROGATE.search(value):
+            yield Fault(place, "the string has a lone surrogate, which is no character")
+        if isinstance(value, dict):
+            for name in value:
+                if _LONE_SURROGATE.search(name):
+                    yield Fault(place, "a name in this object has a lone surrogate, which is no character")
+            waiting.extend(((*place, name), member) for name, member in reversed(value.items()))
+        elif isinstance(value, list):
+            waiting.extend(((*place, index), value[index]) for index in range(len(value) - 1, -1, -1))
+
+
+def _check_depth(text: str, max_depth: int) -> None:
+    """Refuse deep nesting before the decoder, which recurses, sees it."""
+    if text.count("[") + text.count("{") <= max_depth:
+        return
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        first = match[0][0]
+        depth += (first in "[{") - (first in "]}")
+        if depth > max_depth:
+            raise Malformed(f"lists and objects are at most {max_depth} deep (the limit json_depth)")
