@@ -45,6 +45,12 @@ class Figures:
         start, end = self.offsets[position : position + 2]
         return self.flat[start:end].reshape(self.shapes[position])
 
+    def part(self, start: int, stop: int) -> "Figures":
+        """The figures of the nodes from `start` to before `stop`; nothing is copied."""
+        flat = self.flat[self.offsets[start] : self.offsets[min(stop, len(self))]] if len(self) else self.flat
+        shapes = None if self.shapes is None else self.shapes[start:stop]
+        return Figures(flat, shapes, None if self.present is None else self.present[start:stop])
+
     def __iter__(self) -> Iterator[FloatArray | None]:
         return (self[position] for position in range(len(self)))
 

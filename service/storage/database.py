@@ -10,31 +10,41 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _BUSY_MILLISECONDS = 60_000
-# Any number will do, as long as every process that migrates takes the same.
-_MIGRATION_LOCK = 0x67726164
+# Any number will do, as long as every process takes the same.
+_WRITERS_LOCK = 0x67726164
 
 
 class Database:
-    """A database by URL, SQLite or PostgreSQL. Used from several threads; `close` gives its connections back."""
+    """A database by URL, SQLite or PostgreSQL, for several threads. Its readers never wait, its writers take turns.
+
+    Raises ValueError, saying why, for a URL that cannot be one.
+    """
 
     def __init__(self, url: str) -> None:
-        address = make_url(url)
-        self.is_sqlite = address.get_backend_name() == "sqlite"
-        if self.is_sqlite:
-            _check_file(address)
-        self._engine = create_engine(address, **({"pool_size": 16, "max_overflow": 48} if self.is_sqlite else {}))
-        if self.is_sqlite:
-            event.listen(self._engine, "connect", _prepare_sqlite)
-            event.listen(self._engine, "begin", _begin_sqlite)
-        self._writer = self._engine.execution_options(write=True)
+        address = _read_url(url)
+        self._is_sqlite = address.get_backend_name() == "sqlite"
+        try:
+            # As many connections as the server has threads: the pool sets no bound of its own.
+            engine = create_engine(address, pool_size=0)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"the driver of {address.drivername} is missing: install gradbook[postgres]") from error
+        if self._is_sqlite:
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            self._reader = engine
+        else:
+            event.listen(engine, "begin", _begin_postgresql)
+            self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._writer = engine.execution_options(write=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, of one consistent state."""
-        with self._engine.begin() as connection:
+        with self._reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -50,14 +60,20 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables to the newest version; of several processes that start at once one does it, others wait."""
-        with self.write() as connection:
-            if not self.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            command.upgrade(migration_config(connection), "head")
+        with self._writer.connect() as connection:
+            if self._is_sqlite:
+                # To alter a table SQLite builds another and drops the old one, which must not cascade. The pragma
+                # counts outside a transaction only, and this connection doesn't go back to the pool with it.
+                connection.detach()
+                connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
+            with connection.begin():
+                command.upgrade(migration_config(connection), "head")
+                if self._is_sqlite and connection.execute(text("PRAGMA foreign_key_check")).first():
+                    raise RuntimeError("the migration would have left rows that refer to nothing; it was undone")
 
     def close(self) -> None:
         """Give all connections back."""
-        self._engine.dispose()
+        self._writer.dispose()
 
 
 def migration_config(connection: Connection) -> Config:
@@ -70,12 +86,21 @@ def migration_config(connection: Connection) -> Config:
     return config
 
 
-def _check_file(address: URL) -> None:
-    if not address.database or address.database == ":memory:":
+def _read_url(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        address = URL.create("nothing")
+    if address.drivername in ("postgresql", "postgresql+psycopg"):
+        return address
+    if address.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise ValueError("the URL of the database begins with sqlite:/// or postgresql://")
+    if not address.database or address.database.startswith((":memory:", "file:")):
         raise ValueError("the database is a file: sqlite:///gradbook.db, or with four slashes an absolute path")
-    folder = Path(address.database).parent
+    folder = Path(address.database).absolute().parent
     if not folder.is_dir():
         raise ValueError(f"the folder {folder} of the database does not exist")
+    return address
 
 
 def _prepare_sqlite(connection: SQLiteConnection, record: Any) -> None:
@@ -92,5 +117,14 @@ def _prepare_sqlite(connection: SQLiteConnection, record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A writer that began as a reader fails at once when another has written since: take the lock at the beginning.
-    writes = connection.get_execution_options().get("write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # One writer at a time, as on SQLite: what it has read (the latest version, a key) still holds when it writes.
+    if _writes(connection):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
+
+
+def _writes(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("write"))

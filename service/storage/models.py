@@ -8,6 +8,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     LargeBinary,
     MetaData,
@@ -20,40 +21,45 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Moment(TypeDecorator[datetime]):
-    """A time in UTC; SQLite keeps no time zone, so it is taken off before and put on after."""
+    """An aware time, kept in UTC without its zone: SQLite has no type for one."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse nothing: what comes is aware, what is kept is UTC."""
+        """In UTC, the zone taken off."""
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        """What was kept is UTC."""
+        """The zone put on again."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class Base(DeclarativeBase):
-    """All constraints have names, so that a migration can speak of them."""
+    """All constraints and indexes have names, so that a migration can speak of them."""
 
     metadata = MetaData(
         naming_convention={
-            "ix": "ix_%(column_0_label)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
             "pk": "pk_%(table_name)s",
         }
     )
 
 
 class Content(Base):
-    """The nodes of a graph, kept once whatever names refer to them: a JSON document, compressed."""
+    """What a digest stands for, kept once whatever graphs share it.
+
+    `document` holds the nodes in topological order: node documents as JSON, compressed by zlib.
+    """
 
     __tablename__ = "contents"
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     node_count: Mapped[int]
+    inputs: Mapped[list[str]] = mapped_column(JSON)
+    outputs: Mapped[list[str]] = mapped_column(JSON)
     document: Mapped[bytes] = mapped_column(LargeBinary)
 
 
@@ -61,14 +67,16 @@ class GraphRow(Base):
     """A version of a named graph."""
 
     __tablename__ = "graphs"
-    __table_args__ = (UniqueConstraint("name", "version"), UniqueConstraint("name", "digest"))
+    __table_args__ = (
+        UniqueConstraint("name", "version"),
+        UniqueConstraint("name", "digest"),
+        Index(None, "name", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     version: Mapped[int]
     digest: Mapped[str] = mapped_column(ForeignKey("contents.digest"), index=True)
-    inputs: Mapped[list[str]] = mapped_column(JSON)
-    outputs: Mapped[list[str]] = mapped_column(JSON)
     expression: Mapped[str | None] = mapped_column(Text)
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("graphs.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(Moment)
@@ -78,7 +86,7 @@ class GraphTag(Base):
     """One tag of a graph."""
 
     __tablename__ = "graph_tags"
-    __table_args__ = (Index("ix_graph_tags_key_value", "key", "value"),)
+    __table_args__ = (Index(None, "key", "value"),)
 
     graph_id: Mapped[str] = mapped_column(ForeignKey("graphs.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -86,14 +94,15 @@ class GraphTag(Base):
 
 
 class RunRow(Base):
-    """A run, without its figures."""
+    """A run, without its figures. Each index ends in the id, by which lists are ordered."""
 
     __tablename__ = "runs"
+    __table_args__ = (Index(None, "graph_id", "id"), Index(None, "label", "id"), Index(None, "recorded_by", "id"))
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    graph_id: Mapped[str] = mapped_column(ForeignKey("graphs.id"), index=True)
+    graph_id: Mapped[str] = mapped_column(ForeignKey("graphs.id"))
     source: Mapped[str] = mapped_column(String(16))
-    recorded_by: Mapped[str | None] = mapped_column(Text, index=True)
+    recorded_by: Mapped[str | None] = mapped_column(Text)
     dtype: Mapped[str] = mapped_column(String(16))
     output: Mapped[str | None] = mapped_column(Text)
     seed: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -101,7 +110,7 @@ class RunRow(Base):
     nonfinite_forward: Mapped[str | None] = mapped_column(Text)
     nonfinite_backward: Mapped[str | None] = mapped_column(Text)
     nondifferentiable: Mapped[list[int]] = mapped_column(JSON)
-    label: Mapped[str | None] = mapped_column(Text, index=True)
+    label: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
@@ -109,35 +118,37 @@ class RunTag(Base):
     """One tag of a run."""
 
     __tablename__ = "run_tags"
-    __table_args__ = (Index("ix_run_tags_key_value", "key", "value"),)
+    __table_args__ = (Index(None, "key", "value"),)
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     value: Mapped[str] = mapped_column(Text)
 
 
-class FiguresRow(Base):
-    """The values, or the gradients, of a run: how many, of what shapes, and which nodes have one.
+class RunFigures(Base):
+    """The `kind` "values" or "gradients" of a run: of how many nodes, of what shapes, and which nodes have one.
 
     `shapes` is null where all are scalars, `present` (bits, most significant first) where none is missing.
     """
 
-    __tablename__ = "figures"
+    __tablename__ = "run_figures"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     node_count: Mapped[int]
     shapes: Mapped[list[list[int]] | None] = mapped_column(JSON(none_as_null=True))
     present: Mapped[bytes | None] = mapped_column(LargeBinary)
-    first_chunk: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-class Chunk(Base):
-    """A further part of the figures that do not fit in the first chunk, so that one node is read without the rest."""
+class RunChunk(Base):
+    """A part of the packed figures, numbered from 0, so that one node of a large run is read without the rest."""
 
-    __tablename__ = "chunks"
+    __tablename__ = "run_chunks"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id", "kind"], ["run_figures.run_id", "run_figures.kind"], ondelete="CASCADE"),
+    )
 
-    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     data: Mapped[bytes] = mapped_column(LargeBinary)

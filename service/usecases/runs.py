@@ -34,6 +34,11 @@ class Run:
         """The nodes that the figures belong to."""
         return self.graph.nodes[self.start : self.start + len(self.values)]
 
+    def part(self, count: int) -> "Run":
+        """The same run with the figures of the first `count` of its nodes."""
+        gradients = None if self.gradients is None else self.gradients.part(0, count)
+        return replace(self, values=self.values.part(0, count), gradients=gradients)
+
 
 def create_run(
     book: Book,

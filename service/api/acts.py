@@ -1,0 +1,194 @@
+"""How an act is served: one decorator for route, arguments and documentation; one function for the answer."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+import marshmallow as ma
+from flask import Request, Response, current_app, request, url_for
+from flask_smorest import Blueprint
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import UnsupportedMediaType
+
+from service.api.problems import MEDIA_TYPE, InvalidParameters
+from service.api.schemas import ProblemDocument
+from service.api.strict_json import read_json
+from service.core.errors import Fault, InvalidRequest
+from service.usecases.book import Book
+from service.usecases.idempotency import IdempotencyKey
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_LONGEST_KEY = 255
+_PROBLEM_MEANINGS = {
+    400: "The body is not JSON",
+    404: "There is no such thing",
+    409: "Not in the present state",
+    413: "The body is too large",
+    415: "The body is not application/json",
+    422: "The request is wrong in what it says; each fault is named",
+    503: "The database does not answer",
+}
+_KEY_PARAMETER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": _LONGEST_KEY},
+    "description": "Repeat a request under the same key and it takes effect once; the answer is what the first made.",
+}
+
+
+class StrictParser(FlaskParser):  # type: ignore[misc]
+    """Reads bodies with `read_json` and turns marshmallow's complaints into Faults with their places."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: Mapping[str, str] = {"json": ma.RAISE, "query": ma.RAISE}
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        """The value of the body; an empty body is an empty object where a schema needs nothing of it."""
+        body = req.get_data()
+        if not body and not any(field.required for field in schema.fields.values()):
+            return {}
+        if not req.is_json:
+            raise UnsupportedMediaType("the body is JSON: send it with Content-Type: application/json")
+        return read_json(body, book().limits.json_depth)
+
+    def handle_error(self, error: ma.ValidationError, req: Request, schema: ma.Schema, **options: Any) -> NoReturn:
+        """Raise InvalidRequest, or InvalidParameters where the query is at fault."""
+        messages = error.normalized_messages()
+        if "query" in messages:
+            raise InvalidParameters(_flatten(messages["query"]))
+        raise InvalidRequest(_flatten(messages.get("json", messages)))
+
+
+def _flatten(messages: Any) -> list[Fault]:
+    faults: list[Fault] = []
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), messages)]
+    while waiting:
+        place, found = waiting.pop(0)
+        if isinstance(found, Mapping):
+            waiting.extend(((*place, *([] if key == "_schema" else [key])), part) for key, part in found.items())
+        else:
+            faults.extend(Fault(place, str(message)) for message in found)
+    return faults
+
+
+class Acts(Blueprint):  # type: ignore[misc]
+    """A blueprint whose views are the acts of the service: the view's name is the operationId."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def act(
+        self,
+        method: str,
+        rule: str,
+        *,
+        answer: type[ma.Schema] | None,
+        status: int = 200,
+        also: int | None = None,
+        body: type[ma.Schema] | None = None,
+        query: type[ma.Schema] | None = None,
+        problems: tuple[int, ...] = (),
+        example: Any = None,
+        body_example: Any = None,
+    ) -> Callable[[View], View]:
+        """Serve a view at `rule` and document it: its body, its query, its answer (`also`: another status for the
+        same answer), and the statuses of the problems it may answer with."""
+
+        def decorate(view: View) -> View:
+            served: Any = view
+            statuses = set(problems)
+            if body is not None:
+                served = self.arguments(body, location="json", example=body_example)(served)
+                statuses |= {400, 413, 415, 422}
+            if query is not None:
+                served = self.arguments(query, location="query")(served)
+                statuses |= {422}
+            served = self.response(status, answer, example=example)(served)
+            if also is not None:
+                served = self.alt_response(also, schema=answer, success=True, description="What was there already")(served)
+            for code in sorted(statuses):
+                served = self.alt_response(
+                    code, schema=ProblemDocument, content_type=MEDIA_TYPE, description=_PROBLEM_MEANINGS[code]
+                )(served)
+            described: dict[str, Any] = {"operationId": view.__name__}
+            if body is not None:
+                described["parameters"] = [_KEY_PARAMETER]
+            served = self.doc(**described)(served)
+            self.route(rule, methods=[method])(served)
+            return view
+
+        return decorate
+
+
+def book() -> Book:
+    """What the use cases are given."""
+    kept: Book = current_app.extensions["gradbook"]
+    return kept
+
+
+def respond(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer; its strong ETag is made of its bytes, so that If-None-Match is answered 304."""
+    text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=dict)
+    response = Response(text, status=status, content_type="application/json", headers=headers)
+    response.add_etag()
+    return response.make_conditional(request) if request.method == "GET" else response
+
+
+def idempotency_key() -> IdempotencyKey | None:
+    """The key of this request with a fingerprint of all that it asks for."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= _LONGEST_KEY:
+        raise InvalidParameters([Fault(("Idempotency-Key",), f"an Idempotency-Key has 1 to {_LONGEST_KEY} characters")])
+    asked = f"{request.method} {request.full_path}\n".encode() + request.get_data()
+    return IdempotencyKey(key, hashlib.sha256(asked).hexdigest())
+
+
+# --- pages of a list ----------------------------------------------------------------------------------------------
+
+
+def write_cursor(after: str | int) -> str:
+    """An opaque cursor to what follows `after`."""
+    return base64.urlsafe_b64encode(str(after).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str | None) -> str | None:
+    """What a cursor was made of; raises InvalidParameters for one that we did not make."""
+    if cursor is None:
+        return None
+    try:
+        after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except ValueError:
+        after = ""
+    if not after or write_cursor(after) != cursor:
+        raise InvalidParameters([Fault(("cursor",), "this is no cursor of ours")])
+    return after
+
+
+def read_position(cursor: str | None) -> int:
+    """The position that a cursor into a list of nodes leads to."""
+    after = read_cursor(cursor)
+    if after is not None and not (after.isdigit() and len(after) < 12):
+        raise InvalidParameters([Fault(("cursor",), "this is no cursor into a list of nodes")])
+    return int(after or 0)
+
+
+def page_size(query: Mapping[str, Any], default: int | None = None) -> int:
+    """How many items a page shall have."""
+    most = book().limits.page
+    size: int = query.get("limit", min(default or most, most))
+    if size > most:
+        raise InvalidParameters([Fault(("limit",), f"a page has at most {most} items (the limit page)")])
+    return size
+
+
+def respond_page(member: str, documents: list[Any], cursor: str | None) -> Response:
+    """A page of a list; the link to the next one stands in the body and in a header."""
+    headers = {}
+    if cursor is not None:
+        assert request.endpoint is not None
+        arguments = {**request.args.to_dict(), **(request.view_args or {}), "cursor": cursor}
+        headers["Link"] = f'<{url_for(request.endpoint, **arguments)}>; rel="next"'
+    return respond({member: documents, "next": cursor}, headers=headers)

@@ -1,0 +1,110 @@
+"""Graphs over HTTP."""
+
+from typing import Any
+
+from flask import Response, url_for
+
+from service.api import examples
+from service.api.acts import (
+    Acts,
+    book,
+    idempotency_key,
+    page_size,
+    read_cursor,
+    read_position,
+    respond,
+    respond_page,
+    write_cursor,
+)
+from service.api.documents import graph_document, graph_node_documents
+from service.api.problems import InvalidParameters
+from service.api.schemas import GraphDocument, GraphNodePage, GraphPage, GraphRequest, GraphsQuery, NodesRequest, PageQuery
+from service.core.errors import Fault
+from service.storage.records import GraphRecord
+from service.usecases import graphs as usecases
+
+blueprint = Acts("graphs", __name__, description="Build graphs, keep them, read them back")
+
+_LISTED = 50
+
+
+@blueprint.act(
+    "POST",
+    "/v1/graphs",
+    body=GraphRequest,
+    answer=GraphDocument,
+    status=201,
+    also=200,
+    body_example=examples.GRAPH_REQUEST,
+    example=examples.GRAPH,
+)
+def create_graph(body: dict[str, Any]) -> Response:
+    """Build a graph from an expression or from nodes
+
+    A name that is taken by other content gets a new version; content equal to a version of that name is that version.
+    """
+    name, tags = body.pop("name"), body.pop("tags")
+    return _answer(*usecases.create_graph(book(), name, tags=tags, key=idempotency_key(), **body))
+
+
+@blueprint.act(
+    "POST", "/v1/graphs/<graph_id>/nodes", body=NodesRequest, answer=GraphDocument, status=201, also=200, problems=(404,)
+)
+def add_nodes(body: dict[str, Any], graph_id: str) -> Response:
+    """Add nodes to a stored graph: a new version, while the old one stands"""
+    return _answer(*usecases.add_nodes(book(), graph_id, key=idempotency_key(), **body))
+
+
+@blueprint.act("GET", "/v1/graphs", query=GraphsQuery, answer=GraphPage)
+def list_graphs(query: dict[str, Any]) -> Response:
+    """List graphs, newest first"""
+    size = page_size(query, _LISTED)
+    found = usecases.list_graphs(
+        book(), name=query.get("name"), tag=read_tag(query), after=read_cursor(query.get("cursor")), limit=size + 1
+    )
+    cursor = write_cursor(found[size - 1].id) if len(found) > size else None
+    return respond_page("graphs", [graph_document(record) for record in found[:size]], cursor)
+
+
+@blueprint.act("GET", "/v1/graphs/<graph_id>", answer=GraphDocument, problems=(404,), example=examples.GRAPH)
+def get_graph(graph_id: str) -> Response:
+    """Read a graph with the first 1,000 of its nodes"""
+    return respond(_with_nodes(usecases.get_graph(book(), graph_id)))
+
+
+@blueprint.act("GET", "/v1/graphs/<graph_id>/nodes", query=PageQuery, answer=GraphNodePage, problems=(404,))
+def list_graph_nodes(query: dict[str, Any], graph_id: str) -> Response:
+    """List a graph's nodes in topological order"""
+    start, size = read_position(query.get("cursor")), page_size(query)
+    nodes = usecases.list_graph_nodes(book(), graph_id, start=start, limit=size + 1)
+    cursor = write_cursor(start + size) if len(nodes) > size else None
+    return respond_page("nodes", graph_node_documents(nodes[:size]), cursor)
+
+
+@blueprint.act("DELETE", "/v1/graphs/<graph_id>", answer=None, status=204, problems=(404, 409))
+def delete_graph(graph_id: str) -> Response:
+    """Forget a graph that nothing refers to"""
+    usecases.delete_graph(book(), graph_id)
+    return Response(status=204)
+
+
+def read_tag(query: dict[str, Any]) -> tuple[str, str] | None:
+    """The tag asked for, as key and value."""
+    if "tag" not in query:
+        return None
+    key, colon, value = query["tag"].partition(":")
+    if not colon:
+        raise InvalidParameters([Fault(("tag",), "a tag is asked for as key:value")])
+    return key, value
+
+
+def _answer(record: GraphRecord, new: bool) -> Response:
+    headers = {"Location": url_for("graphs.get_graph", graph_id=record.id)}
+    return respond(_with_nodes(record), 201 if new else 200, headers)
+
+
+def _with_nodes(record: GraphRecord) -> dict[str, Any]:
+    size = book().limits.page
+    nodes = book().graph(record.digest).nodes
+    cursor = write_cursor(size) if len(nodes) > size else None
+    return {**graph_document(record), "nodes": graph_node_documents(nodes[:size]), "next": cursor}

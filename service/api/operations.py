@@ -1,0 +1,59 @@
+"""The rulebook over HTTP."""
+
+from typing import Any
+
+from flask import Response
+
+from service.api.acts import Acts, respond
+from service.api.numbers import write_number
+from service.api.schemas import OperationDocument, OperationPage
+from service.core.errors import NotFound
+from service.core.operation import find, operations
+from service.core.rulebook import Formula, describe
+
+blueprint = Acts("operations", __name__, description="The rulebook: every operation with its rule and its gradients")
+
+
+@blueprint.act("GET", "/v1/operations", answer=OperationPage)
+def list_operations() -> Response:
+    """List the whole rulebook"""
+    return respond({"operations": [_document(operation.name) for operation in operations()], "next": None})
+
+
+@blueprint.act("GET", "/v1/operations/<path:name>", answer=OperationDocument, problems=(404,))
+def get_operation(name: str) -> Response:
+    """Read one operation, by its name or an alias"""
+    operation = find(name)
+    if operation is None:
+        raise NotFound(f"there is no operation {name!r}")
+    return respond(_document(operation.name))
+
+
+def _document(name: str) -> dict[str, Any]:
+    operation = find(name)
+    assert operation is not None
+    entry = describe(operation)
+    gradients = zip(entry.operands, entry.local_gradients, strict=True)
+    kink = entry.nondifferentiable
+    return {
+        "name": operation.name,
+        "aliases": operation.aliases,
+        "operands": entry.operands,
+        "least_inputs": operation.least_inputs,
+        "most_inputs": operation.most_inputs,
+        "attributes": [
+            {
+                "name": attribute.name,
+                "required": attribute.required,
+                "default": write_number(attribute.default) if isinstance(attribute.default, float) else attribute.default,
+            }
+            for attribute in operation.attributes
+        ],
+        "rule": entry.rule and _formula(entry.rule),
+        "local_gradients": [{"operand": operand, **_formula(formula)} for operand, formula in gradients],
+        "nondifferentiable": kink and {**_formula(kink), "returned": operation.convention},
+    }
+
+
+def _formula(formula: Formula) -> dict[str, str]:
+    return {"text": formula.text, "latex": formula.latex}

@@ -1,0 +1,131 @@
+"""Runs over HTTP."""
+
+from typing import Any
+
+from flask import Response, url_for
+
+from service.api import examples
+from service.api.acts import (
+    Acts,
+    book,
+    idempotency_key,
+    page_size,
+    read_cursor,
+    read_position,
+    respond,
+    respond_page,
+    write_cursor,
+)
+from service.api.documents import run_document, run_node_documents
+from service.api.graphs import read_tag
+from service.api.numbers import read_array
+from service.api.schemas import (
+    BackwardRequest,
+    PageQuery,
+    RunDocument,
+    RunNodeDocument,
+    RunNodePage,
+    RunPage,
+    RunQuery,
+    RunRequest,
+    RunsQuery,
+)
+from service.core.figures import FloatArray
+from service.usecases import runs as usecases
+from service.usecases.runs import Run
+
+blueprint = Acts("runs", __name__, description="Run graphs forward and backward, read the figures back")
+
+_LISTED = 50
+
+
+@blueprint.act(
+    "POST",
+    "/v1/graphs/<graph_id>/runs",
+    body=RunRequest,
+    query=RunQuery,
+    answer=RunDocument,
+    status=201,
+    also=200,
+    problems=(404,),
+    body_example=examples.RUN_REQUEST,
+    example=examples.RUN,
+)
+def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Response:
+    """Evaluate a stored graph forward and, unless told otherwise, backward"""
+    inputs = {name: read_array(value, ("inputs", name)) for name, value in body.pop("inputs").items()}
+    body["seed"] = _read_seed(body)
+    run = usecases.create_run(book(), graph_id, inputs, key=idempotency_key(), **body)
+    if not body["keep"]:
+        return respond(_document(run, query, whole=True))
+    headers = {"Location": url_for("runs.get_run", run_id=run.record.id)}
+    return respond(_document(run, query), 201, headers)
+
+
+@blueprint.act(
+    "POST", "/v1/runs/<run_id>/backward", body=BackwardRequest, answer=RunDocument, problems=(404, 409)
+)
+def run_backward(body: dict[str, Any], run_id: str) -> Response:
+    """Fill in the gradients of a run that has values only"""
+    run = usecases.run_backward(
+        book(), run_id, output=body.get("output"), seed=_read_seed(body), key=idempotency_key()
+    )
+    return respond(_document(run, {}))
+
+
+@blueprint.act("GET", "/v1/runs", query=RunsQuery, answer=RunPage)
+def list_runs(query: dict[str, Any]) -> Response:
+    """List runs, newest first"""
+    size = page_size(query, _LISTED)
+    found = usecases.list_runs(
+        book(),
+        graph=query.get("graph"),
+        label=query.get("label"),
+        tag=read_tag(query),
+        recorded_by=query.get("recorded_by"),
+        after=read_cursor(query.get("cursor")),
+        limit=size + 1,
+    )
+    cursor = write_cursor(found[size - 1].id) if len(found) > size else None
+    documents = [run_document(usecases.get_run(book(), record.id)) for record in found[:size]]
+    return respond_page("runs", documents, cursor)
+
+
+@blueprint.act(
+    "GET", "/v1/runs/<run_id>", query=RunQuery, answer=RunDocument, problems=(404,), example=examples.RUN
+)
+def get_run(query: dict[str, Any], run_id: str) -> Response:
+    """Read a run with the first 1,000 of its nodes"""
+    return respond(_document(usecases.get_run(book(), run_id), query))
+
+
+@blueprint.act("GET", "/v1/runs/<run_id>/nodes", query=PageQuery, answer=RunNodePage, problems=(404,))
+def list_run_nodes(query: dict[str, Any], run_id: str) -> Response:
+    """List a run's nodes in topological order"""
+    start, size = read_position(query.get("cursor")), page_size(query)
+    run = usecases.list_run_nodes(book(), run_id, start=start, limit=size)
+    cursor = write_cursor(start + size) if start + size < len(run.graph) else None
+    return respond_page("nodes", run_node_documents(run), cursor)
+
+
+@blueprint.act(
+    "GET", "/v1/runs/<run_id>/nodes/<path:node>", answer=RunNodeDocument, problems=(404,)
+)
+def get_run_node(run_id: str, node: str) -> Response:
+    """Read one node of a run, whole whatever its size"""
+    return respond(run_node_documents(usecases.get_run_node(book(), run_id, node), whole=True)[0])
+
+
+def _read_seed(body: dict[str, Any]) -> FloatArray | None:
+    return read_array(body["seed"], ("seed",)) if "seed" in body else None
+
+
+def _document(run: Run, query: dict[str, Any], whole: bool = False) -> dict[str, Any]:
+    """A run and its nodes: all of them if `whole`, else the first page."""
+    if query.get("gradients") == "inputs":
+        return run_document(run, whole=True)
+    document = run_document(run, whole)
+    size = len(run.graph) if whole else book().limits.page
+    document["nodes"] = run_node_documents(run.part(size), whole)
+    document["next"] = write_cursor(size) if size < len(run.graph) else None
+    return document

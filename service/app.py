@@ -1,0 +1,23 @@
+"""The application: the only wiring."""
+
+from flask import Flask
+from flask_swagger_ui import get_swaggerui_blueprint
+
+from service.api import observation, openapi, problems
+from service.settings import Settings, read_settings
+from service.storage.database import Database
+from service.usecases.book import Book
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The service over its database, which must have been migrated. Settings left out come from the environment."""
+    settings = settings or read_settings()
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes
+    app.url_map.merge_slashes = False  # a node's name may begin with a slash or have two in a row
+    app.extensions["gradbook"] = Book(Database(settings.database_url), settings.limits)
+    observation.observe(app)
+    problems.register(app)
+    openapi.document_api(app)
+    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.yaml", config={"app_name": openapi.TITLE}))
+    return app
