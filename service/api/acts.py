@@ -39,10 +39,10 @@ _KEY_PARAMETER = {
 }
 
 
-class StrictParser(FlaskParser):  # type: ignore[misc]
+class StrictParser(FlaskParser):
     """Reads bodies with `read_json` and turns marshmallow's complaints into Faults with their places."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION: Mapping[str, str] = {"json": ma.RAISE, "query": ma.RAISE}
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"json": ma.RAISE, "query": ma.RAISE}
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         """The value of the body; an empty body is an empty object where a schema needs nothing of it."""
@@ -55,7 +55,7 @@ class StrictParser(FlaskParser):  # type: ignore[misc]
 
     def handle_error(self, error: ma.ValidationError, req: Request, schema: ma.Schema, **options: Any) -> NoReturn:
         """Raise InvalidRequest, or InvalidParameters where the query is at fault."""
-        messages = error.normalized_messages()
+        messages: Any = error.messages
         if "query" in messages:
             raise InvalidParameters(_flatten(messages["query"]))
         raise InvalidRequest(_flatten(messages.get("json", messages)))
@@ -98,12 +98,12 @@ class Acts(Blueprint):  # type: ignore[misc]
         def decorate(view: View) -> View:
             served: Any = view
             statuses = set(problems)
-            if body is not None:
-                served = self.arguments(body, location="json", example=body_example)(served)
-                statuses |= {400, 413, 415, 422}
             if query is not None:
                 served = self.arguments(query, location="query")(served)
                 statuses |= {422}
+            if body is not None:  # outermost, so that it comes first among the view's arguments
+                served = self.arguments(body, location="json", example=body_example)(served)
+                statuses |= {400, 413, 415, 422}
             served = self.response(status, answer, example=example)(served)
             if also is not None:
                 served = self.alt_response(also, schema=answer, success=True, description="What was there already")(served)
@@ -132,7 +132,9 @@ def respond(document: Any, status: int = 200, headers: Mapping[str, str] | None 
     text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=dict)
     response = Response(text, status=status, content_type="application/json", headers=headers)
     response.add_etag()
-    return response.make_conditional(request) if request.method == "GET" else response
+    if request.method == "GET":
+        response.make_conditional(request)
+    return response
 
 
 def idempotency_key() -> IdempotencyKey | None:

@@ -25,9 +25,10 @@ def forward_pass(
     than `max_elements`: before anything is computed.
     """
     _check_names(graph, inputs)
-    if any(np.ndim(array) for array in inputs.values()) or any(
+    scalars_only = not any(np.ndim(array) for array in inputs.values()) and not any(
         "shape" in node.attributes or node.operation.contributions for node in graph.nodes
-    ):
+    )
+    if not scalars_only or (max_elements is not None and len(graph) > max_elements):
         shapes = {name: np.shape(array) for name, array in inputs.items()}
         infer_shapes(graph, shapes, max_elements=max_elements, max_tensor=max_tensor)
     values: list[Any] = []
@@ -78,9 +79,7 @@ def infer_shapes(
     return tuple(shapes)
 
 
-def backward_pass(
-    graph: Graph, values: Figures, output: str, seed: FloatArray | float = 1.0
-) -> Figures:
+def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray | float = 1.0) -> Figures:
     """The gradient of every node that is not a Constant: d(seed · output)/d(node), each of its node's shape.
 
     A scalar seed spreads to the output's shape. A node that does not reach the output has gradient 0. Raises
@@ -139,9 +138,7 @@ def spread_seed(seed: FloatArray | float, shape: Shape) -> FloatArray:
     """The seed at the output's shape; raises InvalidInputs if it is neither a scalar nor of that shape."""
     given = np.asarray(seed, dtype=np.float64)
     if given.shape not in ((), shape):
-        raise InvalidInputs(
-            [Fault(("seed",), f"the seed has shape {list(given.shape)}; the output has {list(shape)}")]
-        )
+        raise InvalidInputs([Fault(("seed",), f"the seed has shape {list(given.shape)}; the output has {list(shape)}")])
     return np.broadcast_to(given, shape)
 
 
@@ -165,7 +162,8 @@ def nondifferentiable_nodes(graph: Graph, values: Figures) -> tuple[int, ...]:
 
 def _check_names(graph: Graph, inputs: Mapping[str, FloatArray]) -> None:
     missing = [name for name in graph.inputs if name not in inputs]
-    extra = [name for name in inputs if name not in set(graph.inputs)]
+    known = set(graph.inputs)
+    extra = [name for name in inputs if name not in known]
     if missing or extra:
         raise InvalidInputs(
             [Fault(("inputs",), f"the input {name!r} is missing") for name in missing]

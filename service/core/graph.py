@@ -15,6 +15,7 @@ from service.core.errors import Fault, InvalidGraph, LimitExceeded
 from service.core.operation import NO_ATTRIBUTES, Attributes, Operation, find
 
 LONGEST_NAME = 256
+LONGEST_PATH = 20  # nodes of a cycle written out in each fault; there is a fault for each of its nodes, in their order
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,12 @@ class Graph:
         The canonical form lists the nodes by name, so that the order in which they were listed does not count.
         """
         documents = [
-            [node.name, node.operation.name, node.inputs, {key: _hashable(node.attributes[key]) for key in node.attributes}]
+            [
+                node.name,
+                node.operation.name,
+                node.inputs,
+                {key: _hashable(node.attributes[key]) for key in node.attributes},
+            ]
             for node in sorted(self.nodes, key=lambda node: node.name)
         ]
         canonical = json.dumps([documents, self.inputs, self.outputs], separators=(",", ":"), sort_keys=True)
@@ -163,10 +169,10 @@ _MEMBERS = frozenset({"name", "operation", "inputs", "attributes"})
 
 
 def _read_node(document: object) -> tuple[list[Fault], Node | None]:
-    """One node; None where it has no usable name. A node with other faults is kept, so that its users are not blamed."""
+    """One node; None where it has no usable name. One with other faults is kept, so that its users are not blamed."""
     if not isinstance(document, dict):
         return [Fault((), "a node is an object with name, operation and inputs")], None
-    faults = [Fault((member,), f"a node has no member {member!r}") for member in document.keys() - _MEMBERS]
+    faults = [Fault((member,), f"a node has no member {member!r}") for member in document if member not in _MEMBERS]
     name = document.get("name")
     if wrong := "a node needs a name" if "name" not in document else name_fault(name):
         return [*faults, Fault(("name",), wrong)], None
@@ -212,7 +218,9 @@ def read_attributes(operation: Operation, given: object) -> tuple[Attributes, li
         return NO_ATTRIBUTES, [Fault(("attributes",), "attributes are an object")]
     known = {attribute.name for attribute in operation.attributes}
     faults = [
-        Fault(("attributes", name), f"{operation.name} has no attribute {name!r}") for name in given if name not in known
+        Fault(("attributes", name), f"{operation.name} has no attribute {name!r}")
+        for name in given
+        if name not in known
     ]
     values = {}
     for attribute in operation.attributes:
@@ -256,8 +264,8 @@ def _assemble(reading: _Reading, outputs: object, inputs: object, leading_inputs
         raise InvalidGraph([Fault(("outputs",), "a graph has at least one output")])
     if order is None:
         order = _order_of_inputs(nodes, chosen, leading_inputs)
-    elif set(order) != {node.name for node in ordered if node.operation.name == "Input"}:
-        raise InvalidGraph([Fault(("inputs",), "inputs names each Input node of the graph, and nothing else")])
+    elif wrong := _faults_in_inputs(order, ordered):
+        raise InvalidGraph(wrong)
     return Graph(ordered, tuple(order), tuple(chosen))
 
 
@@ -265,15 +273,27 @@ def _read_names(names: object, nodes: Mapping[str, Node], member: str, faults: l
     if not isinstance(names, (list, tuple)):
         faults.append(Fault((member,), f"{member} is a list of node names"))
         return []
-    read: list[str] = []
+    read: dict[str, None] = {}
     for place, name in enumerate(names):
         if not isinstance(name, str) or name not in nodes:
             faults.append(Fault((member, place), f"{name!r} is no node of the graph"))
         elif name in read:
             faults.append(Fault((member, place), f"{name!r} stands twice in {member}"))
         else:
-            read.append(name)
-    return read
+            read[name] = None
+    return list(read)
+
+
+def _faults_in_inputs(order: Sequence[str], nodes: Iterable[Node]) -> list[Fault]:
+    """`inputs` names each Input node of the graph, and nothing else."""
+    present = dict.fromkeys(node.name for node in nodes if node.operation.name == "Input")
+    others = [
+        Fault(("inputs", place), f"{name!r} is no Input node")
+        for place, name in enumerate(order)
+        if name not in present
+    ]
+    named = set(order)
+    return others + [Fault(("inputs",), f"the Input node {name!r} is missing") for name in present if name not in named]
 
 
 def _topological_order(nodes: Mapping[str, Node], place: Mapping[str, int]) -> tuple[Node, ...]:
@@ -299,7 +319,7 @@ def _topological_order(nodes: Mapping[str, Node], place: Mapping[str, int]) -> t
                 heapq.heappush(ready, consumer)
     if len(order) < len(listed):
         cycle = _find_cycle(nodes, [name for number, name in enumerate(listed) if unmet[number]])
-        path = " → ".join([*cycle, cycle[0]])
+        path = " → ".join([*cycle, cycle[0]] if len(cycle) <= LONGEST_PATH else [*cycle[:LONGEST_PATH], "…"])
         raise InvalidGraph([Fault(("nodes", place[name]), f"{name!r} is in a cycle: {path}") for name in cycle])
     return tuple(order)
 

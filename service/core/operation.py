@@ -216,4 +216,3 @@ def number(value: object) -> float:
         return float(value)
     except OverflowError:
         raise ValueError("the number is out of float64's range") from None
-

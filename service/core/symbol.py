@@ -4,6 +4,7 @@ A `Term` is an immutable formula. `Symbol` wraps one so that NumPy's functions a
 build the term of the operation they stand for: the rule of Mul applied to symbols x and y yields the terms y and x.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -89,8 +90,9 @@ def write_latex(term: Term) -> str:
 
 
 def number_text(value: float) -> str:
-    """The shortest decimal that reads back as the same float64; whole numbers without a point."""
-    return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)
+    """The shortest decimal that reads back as the same float64, whole numbers without a point; else as in JSON."""
+    text = repr(float(value)).removesuffix(".0")
+    return {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}.get(text, text)
 
 
 def _write(
@@ -120,13 +122,18 @@ def _write(
 
 
 def _number_text(value: float) -> Written:
-    return Written(number_text(value), notation.SIGN if value < 0 else notation.ATOM)
+    text = number_text(value)
+    if not math.isfinite(value):
+        return Written(f"Constant(value={text})")
+    return Written(text, notation.SIGN if text.startswith("-") else notation.ATOM)
 
 
 def _number_latex(value: float) -> Written:
     digits, _, exponent = number_text(value).partition("e")
-    text = rf"{digits} \cdot 10^{{{int(exponent)}}}" if exponent else digits.replace("inf", r"\infty")
-    return Written(text, notation.SIGN if value < 0 else notation.PRODUCT if exponent else notation.ATOM)
+    text = digits.replace("Infinity", r"\infty").replace("NaN", r"\mathrm{NaN}")
+    if exponent:
+        text = rf"{text} \cdot 10^{{{int(exponent)}}}"
+    return Written(text, notation.PRODUCT if exponent else notation.SIGN if text.startswith("-") else notation.ATOM)
 
 
 def _variable_latex(variable: Variable) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
+from threading import Lock
 from typing import Any
 
 from alembic import command
@@ -40,6 +41,7 @@ class Database:
             event.listen(engine, "begin", _begin_postgresql)
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._writer = engine.execution_options(write=True)
+        self._turn = Lock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -50,7 +52,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write: all of it is kept, or nothing if an exception leaves the block."""
-        with self._writer.begin() as connection:
+        # Threads queue here; SQLite's own lock is polled, which is slower and unfair.
+        with self._turn, self._writer.begin() as connection:
             yield connection
 
     def check(self) -> None:
@@ -60,7 +63,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables to the newest version; of several processes that start at once one does it, others wait."""
-        with self._writer.connect() as connection:
+        with self._turn, self._writer.connect() as connection:
             if self._is_sqlite:
                 # To alter a table SQLite builds another and drops the old one, which must not cascade. The pragma
                 # counts outside a transaction only, and this connection doesn't go back to the pool with it.

@@ -2,14 +2,14 @@
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, exists, func, insert, select
 
 from service.core.errors import Conflict, NotFound
-from service.core.graph import Graph, Node, node_document, read_attributes
-from service.core.operation import NO_ATTRIBUTES, find
+from service.core.graph import Graph, Node, read_attributes, written_attribute
+from service.core.operation import NO_ATTRIBUTES, Operation, find
 from service.storage.models import Content, GraphRow, GraphTag, RunRow
 from service.storage.records import GraphRecord
 
@@ -24,7 +24,7 @@ def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> N
             "node_count": len(graph),
             "inputs": list(graph.inputs),
             "outputs": list(graph.outputs),
-            "document": _pack_nodes(graph.nodes),
+            "document": _pack_nodes(graph),
         }
         connection.execute(insert(Content), content)
     row = {
@@ -131,19 +131,37 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[GraphReco
     ]
 
 
-def _pack_nodes(nodes: Sequence[Node]) -> bytes:
-    return zlib.compress(json.dumps([node_document(node) for node in nodes], separators=(",", ":")).encode(), level=1)
+def _pack_nodes(graph: Graph) -> bytes:
+    document = {
+        "names": [node.name for node in graph.nodes],
+        "operations": [node.operation.name for node in graph.nodes],
+        "operands": graph.operands,
+        "attributes": [
+            (position, {name: written_attribute(value) for name, value in node.attributes.items()})
+            for position, node in enumerate(graph.nodes)
+            if node.attributes
+        ],
+    }
+    return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), level=1)
 
 
 def _unpack_nodes(blob: bytes) -> tuple[Node, ...]:
-    return tuple(_node(document) for document in json.loads(zlib.decompress(blob)))
-
-
-def _node(document: Mapping[str, Any]) -> Node:
-    operation = find(document["operation"])
-    if operation is None:
-        raise LookupError(
-            f"a stored graph has the operation {document['operation']!r}, which is no more in the rulebook"
+    document = json.loads(zlib.decompress(blob))
+    names, attributes = document["names"], dict(document["attributes"])
+    operations = {name: _operation(name) for name in set(document["operations"])}
+    return tuple(
+        Node(
+            names[position],
+            operations[operation],
+            tuple(map(names.__getitem__, operands)),
+            read_attributes(operations[operation], attributes.get(position, NO_ATTRIBUTES))[0],
         )
-    attributes, _ = read_attributes(operation, document.get("attributes", NO_ATTRIBUTES))
-    return Node(document["name"], operation, tuple(document.get("inputs", ())), attributes)
+        for position, (operation, operands) in enumerate(zip(document["operations"], document["operands"], strict=True))
+    )
+
+
+def _operation(name: str) -> Operation:
+    operation = find(name)
+    if operation is None:
+        raise LookupError(f"a stored graph has the operation {name!r}, which is no more in the rulebook")
+    return operation

@@ -51,7 +51,8 @@ class Base(DeclarativeBase):
 class Content(Base):
     """What a digest stands for, kept once whatever graphs share it.
 
-    `document` holds the nodes in topological order: node documents as JSON, compressed by zlib.
+    `document` holds the nodes in topological order as JSON compressed by zlib: a list of their names, one of their
+    operations, one of their operands (lists of positions), and one of [position, attributes] where there are any.
     """
 
     __tablename__ = "contents"

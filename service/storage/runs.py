@@ -48,9 +48,7 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
     if record.tags:
         tags = [{"run_id": record.id, "key": key, "value": value} for key, value in record.tags.items()]
         connection.execute(insert(RunTag), tags)
-    for kind, figures in (("values", values), ("gradients", gradients)):
-        if figures is not None:
-            _insert_figures(connection, record.id, kind, figures)
+    _insert_figures(connection, record.id, values=values, gradients=gradients)
 
 
 def add_gradients(connection: Connection, record: RunRecord, gradients: Figures) -> None:
@@ -63,7 +61,7 @@ def add_gradients(connection: Connection, record: RunRecord, gradients: Figures)
         "nonfinite_backward": record.nonfinite_backward,
     }
     connection.execute(update(RunRow).where(RunRow.id == record.id).values(changed))
-    _insert_figures(connection, record.id, "gradients", gradients)
+    _insert_figures(connection, record.id, gradients=gradients)
 
 
 def get_run(connection: Connection, identifier: str) -> RunRecord:
@@ -132,28 +130,37 @@ def _read_flat(connection: Connection, run: str, kind: str, first: int, last: in
     return np.frombuffer(blob, _STORED)[first - offset : last - offset].astype(np.float64, copy=False)
 
 
-def _insert_figures(connection: Connection, run: str, kind: str, figures: Figures) -> None:
-    row = {
-        "run_id": run,
-        "kind": kind,
-        "node_count": len(figures),
-        "shapes": None if figures.shapes is None else [list(shape) for shape in figures.shapes],
-        "present": None if figures.present is None else np.packbits(figures.present).tobytes(),
-    }
-    connection.execute(insert(RunFigures), row)
-    flat = figures.flat.astype(_STORED, copy=False)
-    chunks = [
-        {"run_id": run, "kind": kind, "number": number, "data": flat[start : start + CHUNK_VALUES].tobytes()}
-        for number, start in enumerate(range(0, len(flat), CHUNK_VALUES))
+def _insert_figures(connection: Connection, run: str, **given: Figures | None) -> None:
+    kept = {kind: figures for kind, figures in given.items() if figures is not None}
+    rows = [
+        {
+            "run_id": run,
+            "kind": kind,
+            "node_count": len(figures),
+            "shapes": None if figures.shapes is None else [list(shape) for shape in figures.shapes],
+            "present": None if figures.present is None else np.packbits(figures.present).tobytes(),
+        }
+        for kind, figures in kept.items()
     ]
+    chunks = [
+        {"run_id": run, "kind": kind, "number": number, "data": _stored(figures.flat[start : start + CHUNK_VALUES])}
+        for kind, figures in kept.items()
+        for number, start in enumerate(range(0, len(figures.flat), CHUNK_VALUES))
+    ]
+    if rows:
+        connection.execute(insert(RunFigures), rows)
     if chunks:
         connection.execute(insert(RunChunk), chunks)
+
+
+def _stored(figures: FloatArray) -> bytes:
+    return figures.astype(_STORED, copy=False).tobytes()
 
 
 def _seed_columns(seed: FloatArray | None) -> dict[str, Any]:
     if seed is None:
         return {"seed": None, "seed_shape": None}
-    return {"seed": seed.astype(_STORED, copy=False).tobytes(), "seed_shape": list(seed.shape)}
+    return {"seed": _stored(seed), "seed_shape": list(seed.shape)}
 
 
 def _read_seed(blob: bytes | None, shape: list[int] | None) -> FloatArray | None:

@@ -68,7 +68,7 @@ define(
     "x",
     forward=np.reciprocal,
     local_gradients=lambda x, z: (-z / x,),
-    notation=Notation("reciprocal(%(0)s)", r"\frac{1}{%(0)s}", ATOM, (OPEN,), (OPEN,)),
+    notation=Notation("reciprocal(%(0)s)", r"\frac{1}{%(0)s}", PRODUCT, (OPEN,), (OPEN,)),
 )
 
 define(

@@ -1,0 +1,134 @@
+"""Random graphs over the whole elementwise rulebook, at points where every node is smooth, as hypothesis strategies."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import math
+import numpy as np
+from hypothesis import strategies as st
+
+from service.core.figures import FloatArray
+from service.core.graph import Graph, build_graph
+from service.core.operation import Attributes, Operation, Shape, operations
+
+ELEMENTWISE = tuple(operation for operation in operations() if operation.local_gradients or operation.fold)
+ANALYTIC = tuple(operation for operation in ELEMENTWISE if operation.analytic)
+
+# Shapes that broadcast with one another, and their common shape.
+BROADCAST_SHAPES: tuple[Shape, ...] = ((), (1,), (3,), (2, 1), (1, 3), (2, 3))
+
+# Half of the interval around a point that must hold no kink, and the greatest second derivative within it.
+NEIGHBOURHOOD = 1e-3
+MOST_CURVED = 200.0
+
+# What any value of a random graph keeps to, so that differences of its output still have digits.
+LARGEST_VALUE = 30.0
+MARGIN = 0.05
+
+
+def attribute_samples(operation: Operation) -> Iterator[Attributes]:
+    """The operation's attributes at their defaults and at some other numbers, of those that each takes."""
+    choices = []
+    for attribute in operation.attributes:
+        choices.append([attribute.default, *(0.3, 2.0, -0.5)])
+    for chosen in product(*choices):
+        yield {attribute.name: value for attribute, value in zip(operation.attributes, chosen, strict=True)}
+
+
+def domains(operation: Operation, count: int) -> Sequence[tuple[float, float]]:
+    """The open interval of each of `count` operands; those of a fold are alike."""
+    return operation.domain * count if operation.fold else operation.domain
+
+
+def operand_counts(operation: Operation) -> tuple[int, ...]:
+    """Numbers of operands to try."""
+    return (1, 2, 3, 5) if operation.fold else (len(operation.operands),)
+
+
+def is_smooth(operation: Operation, operands: Sequence[Any], attributes: Attributes) -> Any:
+    """Where, elementwise, no kink and no jump lies within the NEIGHBOURHOOD of the operands, judged by values alone.
+
+    Along each operand the second difference of a smooth function is at most MOST_CURVED · h²; that of a kink is about
+    h times the change of slope, and that of a jump is the jump.
+    """
+    value = np.asarray(operation.evaluate(operands, attributes), dtype=np.float64)
+    smooth = np.isfinite(value) & ~np.asarray(operation.is_nondifferentiable(operands, value, attributes))
+    for place in range(len(operands)):
+        above, below = (
+            operation.evaluate([*operands[:place], operands[place] + step, *operands[place + 1 :]], attributes)
+            for step in (NEIGHBOURHOOD, -NEIGHBOURHOOD)
+        )
+        bend = np.multiply(above, 1.0) - 2.0 * value + np.multiply(below, 1.0)
+        smooth = smooth & (np.abs(bend) <= MOST_CURVED * NEIGHBOURHOOD**2)
+    return smooth
+
+
+@dataclass(frozen=True)
+class Point:
+    """A graph with one output, and inputs at which each of its nodes is smooth and of moderate value."""
+
+    graph: Graph
+    inputs: Mapping[str, FloatArray]
+
+    @property
+    def output(self) -> str:
+        """The name of the last node."""
+        return self.graph.outputs[0]
+
+
+def figures(shape: Shape) -> st.SearchStrategy[FloatArray]:
+    """An array of that shape of numbers around 0.7, which lies within most domains."""
+    size = math.prod(shape)
+    elements = st.integers(-200, 200).map(lambda hundredth: 0.7 + hundredth / 100)
+    return st.lists(elements, min_size=size, max_size=size).map(lambda row: np.reshape(np.array(row, float), shape))
+
+
+@st.composite
+def points(
+    draw: st.DrawFn,
+    shapes: Sequence[Shape] = ((),),
+    rulebook: Sequence[Operation] = ELEMENTWISE,
+    largest_graph: int = 8,
+) -> Point:
+    """A random graph over `rulebook` with inputs of some of `shapes`, which broadcast with one another.
+
+    A node is drawn and dropped again where its operands lie outside its domain or near a kink, or where its value is
+    large; so nothing is filtered, and what shrinks is the number of nodes.
+    """
+    documents: list[dict[str, Any]] = []
+    values: dict[str, Any] = {}
+    inputs = {}
+    for place in range(draw(st.integers(1, 3))):
+        name = f"x{place}"
+        shape = draw(st.sampled_from(shapes))
+        inputs[name] = draw(figures(shape))
+        values[name] = inputs[name]
+        documents.append({"name": name, "operation": "Input"})
+    if draw(st.booleans()):
+        values["c"] = np.float64(draw(st.sampled_from([-1.5, 0.5, 2.0, 3.0])))
+        documents.append({"name": "c", "operation": "Constant", "attributes": {"value": float(values["c"])}})
+    for place in range(draw(st.integers(3, largest_graph))):
+        operation = draw(st.sampled_from(rulebook))
+        count = draw(st.sampled_from(operand_counts(operation)))
+        names = draw(st.lists(st.sampled_from(list(values)), min_size=count, max_size=count))
+        attributes = draw(st.sampled_from(list(attribute_samples(operation))))
+        with np.errstate(all="ignore"):
+            value = _moderate_value(operation, [values[name] for name in names], attributes)
+        if value is not None:
+            name = f"y{place}"
+            values[name] = value
+            document = {"name": name, "operation": operation.name, "inputs": names, "attributes": attributes}
+            documents.append(document)
+    return Point(build_graph(documents, outputs=[documents[-1]["name"]]), inputs)
+
+
+def _moderate_value(operation: Operation, operands: Sequence[Any], attributes: Attributes) -> Any:
+    for operand, (low, high) in zip(operands, domains(operation, len(operands)), strict=True):
+        if np.any(operand <= low + MARGIN) or np.any(operand >= high - MARGIN):
+            return None
+    if not np.all(is_smooth(operation, operands, attributes)):
+        return None
+    value = np.multiply(operation.evaluate(operands, attributes), 1.0)
+    return value if np.all(np.abs(value) <= LARGEST_VALUE) else None
