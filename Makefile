@@ -39,7 +39,7 @@ lock: .venv/tested
 # The peers come beside the locked packages and may not move them.
 bench: install
 	$(PIP) freeze --exclude-editable > .venv/constraints.txt
-	$(PIP) install --quiet --no-build-isolation --constraint .venv/constraints.txt --editable '.[bench]'
+	$(PIP) install --quiet --constraint .venv/constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
 # All that the targets above have made; a database stays.

@@ -1,6 +1,26 @@
 """What all tests share: hypothesis without a stopwatch, few examples, and a failure that can be played again."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from service.serving import service_process
 
 settings.register_profile("gradbook", deadline=None, max_examples=40, print_blob=True)
 settings.load_profile("gradbook")
+
+
+@pytest.fixture(scope="session")
+def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real service in a process of its own, over a database that the tests share."""
+    with service_process(f"sqlite:///{tmp_path_factory.mktemp('service')}/gradbook.db") as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_service_url(tmp_path: Path) -> Iterator[str]:
+    """A real service over an empty database."""
+    with service_process(f"sqlite:///{tmp_path}/gradbook.db") as url:
+        yield url

@@ -10,7 +10,8 @@ import marshmallow as ma
 from flask import Request, Response, current_app, request, url_for
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.routing import BaseConverter
 
 from service.api.problems import MEDIA_TYPE, InvalidParameters
 from service.api.schemas import ProblemDocument
@@ -21,7 +22,7 @@ from service.usecases.idempotency import IdempotencyKey
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-_LONGEST_KEY = 255
+LONGEST_KEY = 255
 _PROBLEM_MEANINGS = {
     400: "The body is not JSON",
     404: "There is no such thing",
@@ -31,12 +32,13 @@ _PROBLEM_MEANINGS = {
     422: "The request is wrong in what it says; each fault is named",
     503: "The database does not answer",
 }
-_KEY_PARAMETER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "schema": {"type": "string", "minLength": 1, "maxLength": _LONGEST_KEY},
-    "description": "Repeat a request under the same key and it takes effect once; the answer is what the first made.",
-}
+
+
+class NameConverter(BaseConverter):
+    """The rest of a path, `<name:…>`: other programs' names begin with a slash or have several in a row."""
+
+    regex = ".+"
+    part_isolating = False
 
 
 class StrictParser(FlaskParser):
@@ -47,6 +49,8 @@ class StrictParser(FlaskParser):
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         """The value of the body; an empty body is an empty object where a schema needs nothing of it."""
         body = req.get_data()
+        if len(body) > book().limits.body_bytes:
+            raise RequestEntityTooLarge
         if not body and not any(field.required for field in schema.fields.values()):
             return {}
         if not req.is_json:
@@ -102,19 +106,19 @@ class Acts(Blueprint):  # type: ignore[misc]
                 served = self.arguments(query, location="query")(served)
                 statuses |= {422}
             if body is not None:  # outermost, so that it comes first among the view's arguments
-                served = self.arguments(body, location="json", example=body_example)(served)
+                needed = any(field.required for field in body().fields.values())
+                served = self.arguments(body, location="json", required=needed, example=body_example)(served)
                 statuses |= {400, 413, 415, 422}
             served = self.response(status, answer, example=example)(served)
             if also is not None:
-                served = self.alt_response(also, schema=answer, success=True, description="What was there already")(served)
+                served = self.alt_response(also, schema=answer, success=True, description="What was there already")(
+                    served
+                )
             for code in sorted(statuses):
                 served = self.alt_response(
                     code, schema=ProblemDocument, content_type=MEDIA_TYPE, description=_PROBLEM_MEANINGS[code]
                 )(served)
-            described: dict[str, Any] = {"operationId": view.__name__}
-            if body is not None:
-                described["parameters"] = [_KEY_PARAMETER]
-            served = self.doc(**described)(served)
+            served = self.doc(operationId=view.__name__)(served)
             self.route(rule, methods=[method])(served)
             return view
 
@@ -142,8 +146,8 @@ def idempotency_key() -> IdempotencyKey | None:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
-    if not 1 <= len(key) <= _LONGEST_KEY:
-        raise InvalidParameters([Fault(("Idempotency-Key",), f"an Idempotency-Key has 1 to {_LONGEST_KEY} characters")])
+    if not 1 <= len(key) <= LONGEST_KEY:
+        raise InvalidParameters([Fault(("Idempotency-Key",), f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")])
     asked = f"{request.method} {request.full_path}\n".encode() + request.get_data()
     return IdempotencyKey(key, hashlib.sha256(asked).hexdigest())
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from service.api.numbers import write_array
 from service.core.figures import FloatArray
 from service.core.graph import Node, node_document
@@ -90,6 +92,7 @@ def _if_small(figure: FloatArray | None) -> FloatArray | None:
 
 def _as_given(seed: FloatArray | None) -> FloatArray | None:
     """A seed that is the same everywhere was, or may as well have been, given as a scalar."""
-    if seed is None or seed.ndim == 0 or seed.size == 0 or (seed != seed.flat[0]).any():
+    if seed is None or seed.ndim == 0 or seed.size == 0:
         return seed
-    return seed.reshape(-1)[0:1].reshape(())
+    bits = np.ascontiguousarray(seed).view(np.int64)  # NaN is NaN, and -0.0 is not 0.0
+    return seed if (bits != bits.flat[0]).any() else seed.reshape(-1)[0].reshape(())

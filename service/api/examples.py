@@ -61,3 +61,12 @@ RUN: dict[str, Any] = {
     ],
     "next": None,
 }
+
+# The figures that the tutorial prints.
+CHECK_REQUEST: dict[str, Any] = {
+    **RUN_REQUEST,
+    "claims": {
+        "by": "the tutorial",
+        "gradients": {"F": 1, "f": -3, "d": 108, "e": 6, "c": -18, "a": 6, "b": 6},
+    },
+}

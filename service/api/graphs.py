@@ -18,7 +18,15 @@ from service.api.acts import (
 )
 from service.api.documents import graph_document, graph_node_documents
 from service.api.problems import InvalidParameters
-from service.api.schemas import GraphDocument, GraphNodePage, GraphPage, GraphRequest, GraphsQuery, NodesRequest, PageQuery
+from service.api.schemas import (
+    GraphDocument,
+    GraphNodePage,
+    GraphPage,
+    GraphRequest,
+    GraphsQuery,
+    NodesRequest,
+    PageQuery,
+)
 from service.core.errors import Fault
 from service.storage.records import GraphRecord
 from service.usecases import graphs as usecases
@@ -48,7 +56,13 @@ def create_graph(body: dict[str, Any]) -> Response:
 
 
 @blueprint.act(
-    "POST", "/v1/graphs/<graph_id>/nodes", body=NodesRequest, answer=GraphDocument, status=201, also=200, problems=(404,)
+    "POST",
+    "/v1/graphs/<graph_id>/nodes",
+    body=NodesRequest,
+    answer=GraphDocument,
+    status=201,
+    also=200,
+    problems=(404,),
 )
 def add_nodes(body: dict[str, Any], graph_id: str) -> Response:
     """Add nodes to a stored graph: a new version, while the old one stands"""

@@ -1,11 +1,13 @@
 """Figures in JSON: nested lists, row-major; NaN and the infinities are strings, in and out."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from service.core import claims
+from service.core.claims import Claim
 from service.core.errors import Fault, InvalidInputs
 from service.core.figures import FloatArray
 from service.core.operation import number
@@ -15,6 +17,32 @@ _MOST_DIMENSIONS = 32
 
 def read_array(value: Any, location: tuple[str | int, ...]) -> FloatArray:
     """An array from a number or nested lists of equal lengths; raises InvalidInputs with the place of each fault."""
+    items, shape = _flatten(value, location)
+    if not set(map(type, items)) <= {float, int}:
+        items = list(_read_numbers(items, location, shape, number, "a number, NaN, Infinity or -Infinity is expected"))
+    return np.array(items, dtype=np.float64).reshape(shape)
+
+
+def read_arrays(members: Mapping[str, Any], location: tuple[str | int, ...]) -> dict[str, FloatArray]:
+    """An array for each member of an object; raises as `read_array`."""
+    return {name: read_array(value, (*location, name)) for name, value in members.items()}
+
+
+def read_claim(value: Any, location: tuple[str | int, ...]) -> Claim:
+    """A claimed array, in which a number may be text: "2/3", or "0.667", right to its last digit."""
+
+    def read(item: Any) -> tuple[float, float]:
+        special = item in ("NaN", "Infinity", "-Infinity")
+        return claims.read_number(item) if isinstance(item, str) and not special else (number(item), 0.0)
+
+    items, shape = _flatten(value, location)
+    numbers = list(_read_numbers(items, location, shape, read, "a number, or text such as 2/3 or 0.667, is expected"))
+    figures, slacks = ([pair[part] for pair in numbers] for part in (0, 1))
+    return Claim(np.array(figures, dtype=np.float64).reshape(shape), np.array(slacks).reshape(shape))
+
+
+def _flatten(value: Any, location: tuple[str | int, ...]) -> tuple[list[Any], list[int]]:
+    """The elements of nested lists, row-major, and their shape."""
     shape: list[int] = []
     items = [value]
     while items and isinstance(items[0], list):
@@ -27,17 +55,21 @@ def read_array(value: Any, location: tuple[str | int, ...]) -> FloatArray:
         if len(shape) > _MOST_DIMENSIONS:
             raise InvalidInputs([Fault(location, f"an array has at most {_MOST_DIMENSIONS} dimensions")])
         items = [element for item in items for element in item]
-    if not set(map(type, items)) <= {float, int}:
-        items = list(_read_numbers(items, location, shape))
-    return np.array(items, dtype=np.float64).reshape(shape)
+    return items, shape
 
 
-def _read_numbers(items: Sequence[Any], location: tuple[str | int, ...], shape: Sequence[int]) -> Iterator[float]:
+def _read_numbers(
+    items: Sequence[Any],
+    location: tuple[str | int, ...],
+    shape: Sequence[int],
+    read: Callable[[Any], Any],
+    expected: str,
+) -> Iterator[Any]:
     for index, item in enumerate(items):
         try:
-            yield number(item)
+            yield read(item)
         except ValueError:
-            wrong = f"a number, NaN, Infinity or -Infinity is expected, not {_named(item)}"
+            wrong = f"{expected}, not {_named(item)}"
             raise InvalidInputs([Fault((*location, *_place(index, shape)), wrong)]) from None
 
 

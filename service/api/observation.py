@@ -15,7 +15,7 @@ _SOUND_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Measurements:
-    """What is counted, by route and not by path, lest every id be a series of its own."""
+    """What is counted, by route and not by path, lest every id (or method that somebody made up) be a series."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -44,9 +44,9 @@ def observe(app: Flask) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.began
-        route = request.url_rule.rule if request.url_rule else "none"
-        measurements.requests.labels(request.method, route, response.status_code).inc()
-        measurements.seconds.labels(request.method, route).observe(seconds)
+        labels = (request.method, request.url_rule.rule) if request.url_rule else ("any", "none")
+        measurements.requests.labels(*labels, response.status_code).inc()
+        measurements.seconds.labels(*labels).observe(seconds)
         response.headers["X-Request-Id"] = g.request_id
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -6,13 +6,31 @@ import yaml
 from flask import Flask, Response
 from flask_smorest import Api
 
-from service.api import graphs, operations, runs, state
+from service.api import comparisons, graphs, operations, runs, state
+from service.api.acts import LONGEST_KEY, NameConverter
+from service.api.problems import MEDIA_TYPE
 
 TITLE, VERSION = "Gradbook", "v1"
 _DESCRIPTION = (
     "Keeps computational graphs and their runs: every node's value and gradient. Every error is a problem (RFC 9457), "
     "application/problem+json. NaN and the infinities are the strings NaN, Infinity and -Infinity, in and out."
 )
+_TEXT = {"schema": {"type": "string"}}
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+    "description": "Repeat a request under the same key and it takes effect once; the answer is what the first made.",
+}
+_IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", **_TEXT}
+_ETAG = {"ETag": {"description": "A strong ETag", **_TEXT}}
+_LOCATION = {"Location": {"description": "Where it can be read", **_TEXT}}
+_LINK = {"Link": {"description": 'The next page, rel="next", unless this is the last', **_TEXT}}
+_NOT_MODIFIED = {"description": "If-None-Match names the ETag that it still has", "headers": _ETAG}
+_ANY_OTHER = {
+    "description": "Any other problem: no such path, method not allowed, the database or the service failed",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+}
 
 
 class GradbookApi(Api):  # type: ignore[misc]
@@ -20,6 +38,14 @@ class GradbookApi(Api):  # type: ignore[misc]
 
     def _register_error_handlers(self) -> None:
         pass
+
+
+class _Written(yaml.SafeDumper):
+    """YAML with everything written out where it stands."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """No anchors: not every reader of OpenAPI resolves them."""
+        return True
 
 
 def document_api(app: Flask) -> None:
@@ -30,10 +56,12 @@ def document_api(app: Flask) -> None:
         OPENAPI_VERSION="3.1.0",
         API_SPEC_OPTIONS={"info": {"description": _DESCRIPTION}},
     )
+    app.url_map.converters["name"] = NameConverter
     api = GradbookApi(app)
-    for module in (graphs, runs, operations, state):
+    for module in (graphs, runs, comparisons, operations, state):
         api.register_blueprint(module.blueprint)
-    text = yaml.safe_dump(_complete(api.spec.to_dict()), sort_keys=False, allow_unicode=True, width=120)
+    document = _complete(api.spec.to_dict())
+    text = yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)
     app.extensions["openapi"] = text
 
     @app.get("/openapi.yaml")
@@ -42,27 +70,30 @@ def document_api(app: Flask) -> None:
 
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
-    etag = {"ETag": {"description": "A strong ETag", "schema": {"type": "string"}}}
-    for path, operations_at in document["paths"].items():
-        for method, operation in operations_at.items():
+    """The document with the headers, with 304, and without what flask-smorest takes for granted."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
             if method == "parameters":
                 continue
-            responses = operation["responses"]
-            responses.pop("default", None)
+            responses = operation["responses"] = dict(sorted(operation["responses"].items()))
+            responses["default"] = _ANY_OTHER
+            parameters = operation.setdefault("parameters", [])
+            if method == "post":
+                parameters.append(_KEY)
+                responses["200"]["headers"] = _ETAG
+            if "201" in responses:
+                responses["201"]["headers"] = _ETAG | _LOCATION
             if method == "get" and path.startswith("/v1/"):
-                responses["200"]["headers"] = etag
-                responses["304"] = {"description": "If-None-Match names the ETag that it still has"}
-                operation.setdefault("parameters", []).append(
-                    {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}}
-                )
-            operation["responses"] = dict(sorted(responses.items()))
-    media = {"schema": {"type": "string"}}
-    document["paths"]["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": media}
+                paged = any(parameter["name"] == "cursor" for parameter in parameters)
+                responses["200"]["headers"] = _ETAG | _LINK if paged else _ETAG
+                responses["304"] = _NOT_MODIFIED
+                parameters.append(_IF_NONE_MATCH)
+    document["paths"]["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": _TEXT}
     document["paths"]["/openapi.yaml"] = {
         "get": {
             "operationId": "get_openapi",
             "summary": "This document",
-            "responses": {"200": {"description": "OK", "content": {"application/yaml": media}}},
+            "responses": {"200": {"description": "OK", "content": {"application/yaml": _TEXT}}},
         }
     }
     components = document["components"]

@@ -20,7 +20,7 @@ def list_operations() -> Response:
     return respond({"operations": [_document(operation.name) for operation in operations()], "next": None})
 
 
-@blueprint.act("GET", "/v1/operations/<path:name>", answer=OperationDocument, problems=(404,))
+@blueprint.act("GET", "/v1/operations/<name:name>", answer=OperationDocument, problems=(404,))
 def get_operation(name: str) -> Response:
     """Read one operation, by its name or an alias"""
     operation = find(name)
@@ -45,7 +45,9 @@ def _document(name: str) -> dict[str, Any]:
             {
                 "name": attribute.name,
                 "required": attribute.required,
-                "default": write_number(attribute.default) if isinstance(attribute.default, float) else attribute.default,
+                "default": write_number(attribute.default)
+                if isinstance(attribute.default, float)
+                else attribute.default,
             }
             for attribute in operation.attributes
         ],

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from service.api.strict_json import Malformed
@@ -67,7 +68,7 @@ def answer_http_error(error: HTTPException) -> Response:
     members: dict[str, Any] = {}
     detail = error.description or phrase
     if isinstance(error, RequestEntityTooLarge):
-        most = current_app.config["MAX_CONTENT_LENGTH"]
+        most = current_app.extensions["gradbook"].limits.body_bytes
         members = {"limit": "body_bytes", "maximum": most}
         detail = f"a body has at most {most} bytes (the limit body_bytes)"
     answered = problem(status, phrase.lower().replace(" ", "-"), phrase, detail, **members)
@@ -75,6 +76,12 @@ def answer_http_error(error: HTTPException) -> Response:
         if name.lower() not in ("content-type", "content-length"):
             answered.headers[name] = value
     return answered
+
+
+def answer_no_database(error: OperationalError) -> Response:
+    """The database is gone, full or locked: not the caller's fault, and it may pass."""
+    logging.getLogger("gradbook").exception("the database does not answer")
+    return problem(503, "not-ready", "The database does not answer", type(error.orig).__name__)
 
 
 def answer_unexpected(error: Exception) -> Response:
@@ -87,4 +94,5 @@ def register(app: Flask) -> None:
     """Answer every error in every path with a problem."""
     app.register_error_handler(errors.GradbookError, answer_error)
     app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(OperationalError, answer_no_database)
     app.register_error_handler(Exception, answer_unexpected)

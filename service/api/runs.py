@@ -18,7 +18,7 @@ from service.api.acts import (
 )
 from service.api.documents import run_document, run_node_documents
 from service.api.graphs import read_tag
-from service.api.numbers import read_array
+from service.api.numbers import read_array, read_arrays
 from service.api.schemas import (
     BackwardRequest,
     PageQuery,
@@ -32,6 +32,7 @@ from service.api.schemas import (
 )
 from service.core.figures import FloatArray
 from service.usecases import runs as usecases
+from service.usecases.recordings import record_run
 from service.usecases.runs import Run
 
 blueprint = Acts("runs", __name__, description="Run graphs forward and backward, read the figures back")
@@ -52,24 +53,27 @@ _LISTED = 50
     example=examples.RUN,
 )
 def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Response:
-    """Evaluate a stored graph forward and, unless told otherwise, backward"""
-    inputs = {name: read_array(value, ("inputs", name)) for name, value in body.pop("inputs").items()}
+    """Evaluate a stored graph forward and, unless told otherwise, backward; or keep a run as somebody recorded it"""
+    inputs = read_arrays(body.pop("inputs"), ("inputs",))
     body["seed"] = _read_seed(body)
-    run = usecases.create_run(book(), graph_id, inputs, key=idempotency_key(), **body)
-    if not body["keep"]:
+    recorded = body.pop("recorded", None)
+    if recorded is not None:
+        del body["backward"], body["keep"]
+        for member in ("values", "gradients"):
+            recorded[member] = read_arrays(recorded[member], ("recorded", member))
+        run = record_run(book(), graph_id, inputs, key=idempotency_key(), **recorded, **body)
+    else:
+        run = usecases.create_run(book(), graph_id, inputs, key=idempotency_key(), **body)
+    if not body.get("keep", True):
         return respond(_document(run, query, whole=True))
     headers = {"Location": url_for("runs.get_run", run_id=run.record.id)}
     return respond(_document(run, query), 201, headers)
 
 
-@blueprint.act(
-    "POST", "/v1/runs/<run_id>/backward", body=BackwardRequest, answer=RunDocument, problems=(404, 409)
-)
+@blueprint.act("POST", "/v1/runs/<run_id>/backward", body=BackwardRequest, answer=RunDocument, problems=(404, 409))
 def run_backward(body: dict[str, Any], run_id: str) -> Response:
     """Fill in the gradients of a run that has values only"""
-    run = usecases.run_backward(
-        book(), run_id, output=body.get("output"), seed=_read_seed(body), key=idempotency_key()
-    )
+    run = usecases.run_backward(book(), run_id, output=body.get("output"), seed=_read_seed(body), key=idempotency_key())
     return respond(_document(run, {}))
 
 
@@ -91,9 +95,7 @@ def list_runs(query: dict[str, Any]) -> Response:
     return respond_page("runs", documents, cursor)
 
 
-@blueprint.act(
-    "GET", "/v1/runs/<run_id>", query=RunQuery, answer=RunDocument, problems=(404,), example=examples.RUN
-)
+@blueprint.act("GET", "/v1/runs/<run_id>", query=RunQuery, answer=RunDocument, problems=(404,), example=examples.RUN)
 def get_run(query: dict[str, Any], run_id: str) -> Response:
     """Read a run with the first 1,000 of its nodes"""
     return respond(_document(usecases.get_run(book(), run_id), query))
@@ -108,9 +110,7 @@ def list_run_nodes(query: dict[str, Any], run_id: str) -> Response:
     return respond_page("nodes", run_node_documents(run), cursor)
 
 
-@blueprint.act(
-    "GET", "/v1/runs/<run_id>/nodes/<path:node>", answer=RunNodeDocument, problems=(404,)
-)
+@blueprint.act("GET", "/v1/runs/<run_id>/nodes/<name:node>", answer=RunNodeDocument, problems=(404,))
 def get_run_node(run_id: str, node: str) -> Response:
     """Read one node of a run, whole whatever its size"""
     return respond(run_node_documents(usecases.get_run_node(book(), run_id, node), whole=True)[0])

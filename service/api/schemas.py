@@ -10,12 +10,12 @@ import marshmallow as ma
 from flask import current_app
 from marshmallow import fields
 
-_NUMBER = {"oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]}
-_ARRAY: dict[str, Any] = {
+NUMBER = {"oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]}
+ARRAY: dict[str, Any] = {
     "description": "A number, or nested lists of numbers; NaN, Infinity and -Infinity as strings",
-    "oneOf": [*_NUMBER["oneOf"], {"type": "array", "items": {}}],
+    "oneOf": [*NUMBER["oneOf"], {"type": "array", "items": {}}],
 }
-_ARRAY_OR_NULL = {**_ARRAY, "oneOf": [*_ARRAY["oneOf"], {"type": "null"}]}
+ARRAY_OR_NULL = {**ARRAY, "oneOf": [*ARRAY["oneOf"], {"type": "null"}]}
 _NODE = {
     "type": "object",
     "required": ["name", "operation"],
@@ -105,7 +105,13 @@ class Whole(fields.Integer):
 # --- requests -----------------------------------------------------------------------------------------------------
 
 
-class GraphRequest(ma.Schema):
+class Request(ma.Schema):
+    """A body or a query, whose faults are told in our words."""
+
+    error_messages = {"type": "an object is expected", "unknown": "there is nothing of this name"}
+
+
+class GraphRequest(Request):
     """A graph to build, from an expression or from nodes."""
 
     name = Label(required=True)
@@ -124,7 +130,7 @@ class GraphRequest(ma.Schema):
             raise ma.ValidationError("an expression fixes the order of its inputs itself: F(a, b) = …", "inputs")
 
 
-class NodesRequest(ma.Schema):
+class NodesRequest(Request):
     """Nodes to add to a stored graph."""
 
     nodes = fields.Raw(required=True, metadata={"type": "array", "items": _NODE})
@@ -132,21 +138,40 @@ class NodesRequest(ma.Schema):
     tags = Tags(load_default=dict, metadata=_TAGS)
 
 
-class BackwardRequest(ma.Schema):
+class BackwardRequest(Request):
     """A backward pass for a run that has values only."""
 
     output = Text()
-    seed = fields.Raw(metadata=_ARRAY)
+    seed = fields.Raw(metadata=ARRAY)
+
+
+class Recorded(Request):
+    """Figures that somebody else computed, of any subset of the nodes."""
+
+    by = Label(required=True)
+    dtype = Text(
+        load_default="float64",
+        validate=ma.validate.OneOf(["float64", "float32"], error="float64 or float32 is expected"),
+    )
+    values = Members(load_default=dict, metadata={"type": "object", "additionalProperties": ARRAY})
+    gradients = Members(load_default=dict, metadata={"type": "object", "additionalProperties": ARRAY})
 
 
 class RunRequest(BackwardRequest):
-    """A run of a stored graph."""
+    """A run of a stored graph; with `recorded`, one that somebody else computed."""
 
-    inputs = Members(required=True, metadata={"type": "object", "additionalProperties": _ARRAY})
+    inputs = Members(required=True, metadata={"type": "object", "additionalProperties": ARRAY})
     backward = Truth(load_default=True)
     keep = Truth(load_default=True, metadata={"description": "false: compute and answer, store nothing"})
+    recorded = fields.Nested(Recorded)
     label = Label(load_default=None)
     tags = Tags(load_default=dict, metadata=_TAGS)
+
+    @ma.validates_schema
+    def check_recorded(self, data: dict[str, Any], **options: Any) -> None:
+        """A recorded run is kept as given: there is nothing to compute."""
+        if "recorded" in data and not (data["backward"] and data["keep"]):
+            raise ma.ValidationError("backward and keep are for runs that we compute", "recorded")
 
     @ma.validates_schema
     def check_seed(self, data: dict[str, Any], **options: Any) -> None:
@@ -155,7 +180,7 @@ class RunRequest(BackwardRequest):
             raise ma.ValidationError("a seed is for a backward pass, and backward is false", "seed")
 
 
-class PageQuery(ma.Schema):
+class PageQuery(Request):
     """One page of a list."""
 
     limit = Whole()
@@ -182,7 +207,7 @@ class RunsQuery(TaggedQuery):
     recorded_by = Text()
 
 
-class RunQuery(ma.Schema):
+class RunQuery(Request):
     """How much of a run to answer."""
 
     gradients = Text(
@@ -247,13 +272,11 @@ class RunSummary(ma.Schema):
     source = fields.String(required=True, validate=ma.validate.OneOf(["computed", "recorded"]))
     recorded_by = fields.String(allow_none=True)
     dtype = fields.String()
-    inputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": _ARRAY_OR_NULL})
+    inputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})
     output = fields.String(required=True, allow_none=True)
-    seed = fields.Raw(required=True, metadata=_ARRAY_OR_NULL)
-    outputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": _ARRAY_OR_NULL})
-    gradients = fields.Raw(
-        required=True, metadata={"type": ["object", "null"], "additionalProperties": _ARRAY_OR_NULL}
-    )
+    seed = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    outputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})
+    gradients = fields.Raw(required=True, metadata={"type": ["object", "null"], "additionalProperties": ARRAY_OR_NULL})
     nonfinite = fields.Nested(Nonfinite, required=True)
     label = fields.String(required=True, allow_none=True)
     tags = fields.Dict(required=True, metadata=_TAGS)
@@ -266,8 +289,8 @@ class RunNodeDocument(ma.Schema):
     name = fields.String(required=True)
     operation = fields.String(required=True)
     shape = fields.List(fields.Integer())
-    value = fields.Raw(required=True, metadata=_ARRAY_OR_NULL)
-    gradient = fields.Raw(required=True, metadata=_ARRAY_OR_NULL)
+    value = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    gradient = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
     nondifferentiable = fields.Boolean()
 
 

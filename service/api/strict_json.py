@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from service.core.errors import Fault, GradbookError
+from service.core.errors import Fault, GradbookError, LimitExceeded
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -37,7 +37,7 @@ class _BareConstant(Exception):
 
 
 def read_json(body: bytes, max_depth: int) -> Any:
-    """The value of a body. Raises Malformed, with a pointer where there is a place to point to.
+    """The value of a body. Raises Malformed, with a pointer where there is a place to point to, or LimitExceeded.
 
     Refused besides bad syntax: NaN and Infinity without quotes, a name twice in one object, numbers out of float64's
     range, lone surrogates, and lists and objects more than `max_depth` within one another.
@@ -85,7 +85,7 @@ def _decoder(marked: list[object]) -> json.JSONDecoder:
 
     def read_integer(text: str) -> float:
         if len(text) < 300:
-            return int(text)
+            return int(text) or float(text)  # -0 has a sign, which an int would lose
         return out_of_range() if len(text) > _LONGEST_INTEGER or math.isinf(float(text)) else int(text)
 
     def read_constant(text: str) -> Any:
@@ -125,4 +125,4 @@ def _check_depth(text: str, max_depth: int) -> None:
         first = match[0][0]
         depth += (first in "[{") - (first in "]}")
         if depth > max_depth:
-            raise Malformed(f"lists and objects are at most {max_depth} deep (the limit json_depth)")
+            raise LimitExceeded("json_depth", max_depth, None, f"lists and objects are at most {max_depth} deep")

@@ -1,15 +1,15 @@
 """Everything that a caller can do wrong, as one tree.
 
-    GradbookError
-    ├── Invalid                 what was sent cannot be accepted; carries one Fault for each thing wrong
-    │   ├── InvalidGraph        unknown operation, cycle, duplicate name …
-    │   ├── InvalidExpression   the text of an expression, with line and column
-    │   ├── InvalidInputs       missing, extra or ill-shaped figures of a run
-    │   └── InvalidRequest      everything else in a request
-    ├── LimitExceeded           one of the limits in settings; carries its name
-    ├── KeyReused               an idempotency key that came before with another request
-    ├── NotFound                no such graph, run, node …
-    └── Conflict                right in itself, but not in the present state
+GradbookError
+├── Invalid                 what was sent cannot be accepted; carries one Fault for each thing wrong
+│   ├── InvalidGraph        unknown operation, cycle, duplicate name …
+│   ├── InvalidExpression   the text of an expression, with line and column
+│   ├── InvalidInputs       missing, extra or ill-shaped figures of a run
+│   └── InvalidRequest      everything else in a request
+├── LimitExceeded           one of the limits in settings; carries its name
+├── KeyReused               an idempotency key that came before with another request
+├── NotFound                no such graph, run, node …
+└── Conflict                right in itself, but not in the present state
 """
 
 from collections.abc import Sequence

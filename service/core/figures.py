@@ -83,6 +83,11 @@ def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:
     return _frozen(flat, tuple(shapes), present)
 
 
+def no_figures(count: int) -> Figures:
+    """Figures of `count` nodes none of which has one."""
+    return _frozen(np.zeros(count), None, np.zeros(count, dtype=bool))
+
+
 def _frozen(flat: FloatArray, shapes: tuple[Shape, ...] | None, present: NDArray[np.bool_] | None) -> Figures:
     flat.setflags(write=False)
     return Figures(flat, shapes, present)

@@ -51,6 +51,15 @@ class Graph:
         return tuple(tuple(position[name] for name in node.inputs) for node in self.nodes)
 
     @cached_property
+    def consumers(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """For each node its out-edges in order: the position of the consumer, and which of its inputs the node is."""
+        found: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
+        for consumer, sources in enumerate(self.operands):
+            for slot, source in enumerate(sources):
+                found[source].append((consumer, slot))
+        return tuple(map(tuple, found))
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical form, in hexadecimal.
 
@@ -177,7 +186,8 @@ def _read_node(document: object) -> tuple[list[Fault], Node | None]:
     if wrong := "a node needs a name" if "name" not in document else name_fault(name):
         return [*faults, Fault(("name",), wrong)], None
     inputs, attributes = document.get("inputs", ()), document.get("attributes", NO_ATTRIBUTES)
-    if not isinstance(inputs, (list, tuple)):
+    countable = isinstance(inputs, (list, tuple))
+    if not countable:
         faults.append(Fault(("inputs",), "inputs are a list of node names"))
         inputs = ()
     for place, source in enumerate(inputs):
@@ -190,7 +200,7 @@ def _read_node(document: object) -> tuple[list[Fault], Node | None]:
         faults.append(Fault(("operation",), "a node needs an operation" if missing else _unknown(operation)))
         found = find("Identity")
     else:
-        faults.extend(arity_faults(found, len(inputs)))
+        faults.extend(arity_faults(found, len(inputs)) if countable else [])
         attributes, wrong_attributes = read_attributes(found, attributes)
         faults.extend(wrong_attributes)
     assert found is not None and isinstance(name, str)

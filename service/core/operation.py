@@ -176,10 +176,9 @@ def define(
     )
     if (nondifferentiable is None) != (convention is None):
         raise ValueError(f"{name}: a rule for kinks and the convention at them go together")
-    for alias in (name, *operation.aliases):
-        if alias in _by_alias:
-            raise ValueError(f"{alias} already stands for {_by_alias[alias].name}")
-        _by_alias[alias] = operation
+    for taken in _by_alias.keys() & {name, *operation.aliases}:
+        raise ValueError(f"{taken} already stands for {_by_alias[taken].name}")
+    _by_alias.update(dict.fromkeys((name, *operation.aliases), operation))
     _by_name[name] = operation
     for function_of_rules in (forward, ufunc):
         if isinstance(function_of_rules, np.ufunc):

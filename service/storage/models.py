@@ -165,3 +165,22 @@ class KeyRow(Base):
     resource_id: Mapped[str] = mapped_column(String(36))
     status: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class ComparisonRow(Base):
+    """A comparison of two runs: what was asked and what was found; the figures stay with the runs.
+
+    `backward` says whether gradients were compared: a run may be given its gradients later.
+    """
+
+    __tablename__ = "comparisons"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    baseline_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    candidate_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    tolerance: Mapped[Any] = mapped_column(JSON)
+    names: Mapped[dict[str, str]] = mapped_column(JSON)
+    backward: Mapped[bool]
+    verdict: Mapped[str] = mapped_column(String(16))
+    counts: Mapped[dict[str, int]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(Moment)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from service.core.differentiation import backward_pass, forward_pass, nondifferentiable_nodes, spread_seed
 from service.core.errors import Conflict, Fault, InvalidRequest, NotFound
-from service.core.figures import Figures, FloatArray
+from service.core.figures import Figures, FloatArray, no_figures
 from service.core.graph import Graph, Node
 from service.storage import runs as storage
 from service.storage.identifiers import new_id
@@ -65,7 +65,7 @@ def create_run(
         if known:
             return get_run(book, known.resource_id)
     graph = book.graph(stored.digest)
-    target = _choose_output(graph, output, backward or seed is not None)
+    target = choose_output(graph, output, backward or seed is not None)
     values = forward_pass(graph, inputs, max_elements=book.limits.run_elements, max_tensor=book.limits.tensor_elements)
     record = RunRecord(
         id=new_id() if keep else "",
@@ -78,7 +78,7 @@ def create_run(
         seed=None,
         has_values=True,
         has_gradients=False,
-        nonfinite_forward=_name(graph, values.first_nonfinite()),
+        nonfinite_forward=name_at(graph, values.first_nonfinite()),
         nonfinite_backward=None,
         nondifferentiable=nondifferentiable_nodes(graph, values),
         label=label,
@@ -109,16 +109,16 @@ def run_backward(
     key: IdempotencyKey | None = None,
 ) -> Run:
     """Fill in the gradients of a run that has values only; raises NotFound, Conflict if it has gradients."""
+    run = get_run(book, run_id)
     with book.database.read() as connection:
         known = made_before(connection, key)
-    run = get_run(book, run_id)
-    if known:
-        return run
+    if known:  # made, it may be, by a request that ran beside this one and was done after `run` was read
+        return get_run(book, run_id)
     if run.record.source == "recorded":
         raise Conflict("a recorded run keeps the figures it was given; run the graph to have gradients computed")
     if run.record.has_gradients:
         raise Conflict("this run has its gradients; create another run for another output or seed")
-    target = _choose_output(run.graph, output or run.record.output, needed=True)
+    target = choose_output(run.graph, run.record.output if output is None else output, needed=True)
     record, gradients = _differentiate(run.graph, replace(run.record, output=target), run.values, seed)
 
     def make(connection: Connection) -> tuple[None, str, bool]:
@@ -136,11 +136,11 @@ def _differentiate(
     given = np.float64(1.0) if seed is None else seed
     gradients = backward_pass(graph, values, record.output, given)
     spread = spread_seed(given, values.shape(graph.position[record.output]))
-    nonfinite = _name(graph, gradients.first_nonfinite(backward=True))
+    nonfinite = name_at(graph, gradients.first_nonfinite(backward=True))
     return replace(record, seed=spread, has_gradients=True, nonfinite_backward=nonfinite), gradients
 
 
-def _choose_output(graph: Graph, output: str | None, needed: bool) -> str | None:
+def choose_output(graph: Graph, output: str | None, needed: bool) -> str | None:
     """Any node may be the output; one that is left out is the graph's only one."""
     if output is not None:
         if output not in graph.position:
@@ -154,7 +154,7 @@ def _choose_output(graph: Graph, output: str | None, needed: bool) -> str | None
     return None
 
 
-def _name(graph: Graph, position: int | None) -> str | None:
+def name_at(graph: Graph, position: int | None) -> str | None:
     return None if position is None else graph.nodes[position].name
 
 
@@ -168,11 +168,10 @@ def list_run_nodes(book: Book, run_id: str, *, start: int, limit: int | None) ->
     with book.database.read() as connection:
         record = storage.get_run(connection, run_id)
         stop = None if limit is None else start + limit
-        values = storage.load_figures(connection, run_id, "values", start, stop)
-        gradients = (
-            storage.load_figures(connection, run_id, "gradients", start, stop) if record.has_gradients else None
-        )
-    return Run(record, book.graph(record.graph_digest), values, gradients, start)
+        values = storage.load_figures(connection, run_id, "values", start, stop) if record.has_values else None
+        gradients = storage.load_figures(connection, run_id, "gradients", start, stop) if record.has_gradients else None
+    graph = book.graph(record.graph_digest)
+    return Run(record, graph, no_figures(len(graph.nodes[start:stop])) if values is None else values, gradients, start)
 
 
 def get_run_node(book: Book, run_id: str, node: str) -> Run:

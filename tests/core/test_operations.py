@@ -1,26 +1,26 @@
 """The rulebook, operation by operation, read from the registry: no list of operations stands here."""
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import product
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import permutations, product
 from typing import Any
 
 import mpmath
-import numba
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from numba import njit
 from scipy.optimize import nnls
 
-from service.core import kernel, operation
+from service.core import kernel  # noqa: F401 (teaches Numba `select`)
+from service.core import operation as rulebook
+from service.core.differentiation import forward_pass
 from service.core.expression import parse_expression
 from service.core.figures import FloatArray
 from service.core.graph import build_graph
-from service.core.differentiation import forward_pass
-from service.core.operation import NO_ATTRIBUTES, Attribute, Attributes, Operation, Rule, define, find, operations
+from service.core.operation import NO_ATTRIBUTES, Attributes, Operation, Rule, define, find, number, operations
 from service.core.symbol import (
-    Application,
     Literal,
     Term,
     Variable,
@@ -46,66 +46,437 @@ from tests.random_graphs import (
 KINKS = (-2.0, -1.0, -0.5, 0.0, 0.3, 0.5, 1.0, 2.0)
 EXTREMES = (-math.inf, -800.0, -1.0, -1e-20, -0.0, 0.0, 5e-324, 0.3, 1.0, 2.5, 745.0, 1e200, math.inf, math.nan)
 
+each_elementwise = pytest.mark.parametrize("operation", ELEMENTWISE, ids=lambda operation: operation.name)
+each_analytic = pytest.mark.parametrize("operation", ANALYTIC, ids=lambda operation: operation.name)
 
-def named(rulebook: Sequence[Operation]) -> Any:
-    """One test for each operation, called by its name."""
-    return pytest.mark.parametrize("rule", rulebook, ids=lambda rule: rule.name)
+
+@pytest.fixture(autouse=True)
+def _quiet_numpy() -> Iterator[None]:
+    """Overflow and NaN are data: the passes ignore them too."""
+    with np.errstate(all="ignore"):
+        yield
 
 
 @st.composite
-def samples(draw: st.DrawFn, rule: Operation) -> tuple[list[FloatArray], Attributes]:
+def samples(draw: st.DrawFn, operation: Operation) -> tuple[list[FloatArray], Attributes]:
     """Operands inside the domain, of shapes that broadcast, empty ones among them; and attributes."""
-    count = draw(st.sampled_from(operand_counts(rule)))
-    attributes = draw(st.sampled_from(list(attribute_samples(rule))))
-    shapes = draw(
-        st.one_of(
-            st.lists(st.sampled_from(BROADCAST_SHAPES), min_size=count, max_size=count),
-            st.lists(st.sampled_from([(0,), (1,), (2, 0)]), min_size=count, max_size=count),
-        )
-    )
+    count = draw(st.sampled_from(operand_counts(operation)))
+    attributes = draw(st.sampled_from(list(attribute_samples(operation))))
+    family = draw(st.sampled_from([BROADCAST_SHAPES, BROADCAST_SHAPES, ((0,), (1,), (2, 0))]))
     operands = []
-    for shape, (low, high) in zip(shapes, domains(rule, count), strict=True):
-        elements = st.floats(max(low + MARGIN, -4.0), min(high - MARGIN, 4.0))
-        size = math.prod(shape)
-        row = draw(st.lists(elements, min_size=size, max_size=size))
+    for low, high in domains(operation, count):
+        shape = draw(st.sampled_from(family))
+        elements = st.floats(max(low + MARGIN, -4.0), min(high - MARGIN, 4.0)).map(lambda x: round(x, 6))
+        row = draw(st.lists(elements, min_size=math.prod(shape), max_size=math.prod(shape)))
         operands.append(np.reshape(np.array(row, dtype=np.float64), shape))
     return operands, attributes
 
 
-def replaced(operands: Sequence[Any], place: int, operand: Any) -> list[Any]:
-    """The operands with one of them changed."""
-    return [*operands[:place], operand, *operands[place + 1 :]]
+def moved(operands: Sequence[Any], place: int, step: Any) -> list[Any]:
+    """The operands with a step added to one of them."""
+    return [*operands[:place], operands[place] + step, *operands[place + 1 :]]
 
 
 def central_difference(
-    rule: Operation, operands: Sequence[Any], place: int, attributes: Attributes, step: float = 1e-3
-) -> Any:
-    """The local gradient along one operand, by Richardson's extrapolation from three central differences: O(h⁶)."""
-
-    def difference(h: float) -> Any:
-        above, below = (
-            np.multiply(rule.evaluate(replaced(operands, place, operands[place] + s), attributes), 1.0) for s in (h, -h)
-        )
-        return (above - below) / (2.0 * h)
-
-    wide, middle, narrow = difference(step), difference(step / 2), difference(step / 4)
-    return (64.0 * narrow - 20.0 * middle + wide) / 45.0
+    operation: Operation, operands: Sequence[Any], place: int, attributes: Attributes, step: float
+) -> tuple[Any, Any]:
+    """The derivative along one operand, by central differences of three steps extrapolated (Richardson), with error
+    O(h⁶); and by how much that moved the best of them, which grows where a higher derivative jumps."""
+    differences = []
+    for h in (step, step / 2, step / 4):
+        above, below = (np.multiply(operation.evaluate(moved(operands, place, s), attributes), 1.0) for s in (h, -h))
+        differences.append((above - below) / (2.0 * h))
+    wide, middle, narrow = differences
+    extrapolated = (64.0 * narrow - 20.0 * middle + wide) / 45.0
+    return extrapolated, np.abs(extrapolated - narrow)
 
 
 # --- against derivatives that are not ours ------------------------------------------------------------------------
 
 
-@named(ELEMENTWISE)
+@each_elementwise
 @given(data=st.data())
-def test_local_gradients_are_central_differences(rule: Operation, data: st.DataObject) -> None:
-    operands, attributes = data.draw(samples(rule))
-    value = np.asarray(rule.evaluate(operands, attributes))
-    smooth = is_smooth(rule, operands, attributes)
+def test_local_gradients_are_central_differences(operation: Operation, data: st.DataObject) -> None:
+    operands, attributes = data.draw(samples(operation))
+    value = np.asarray(operation.evaluate(operands, attributes))
+    smooth = is_smooth(operation, operands, attributes)
     assume(smooth.any() or not smooth.size)
-    local_gradients = rule.differentiate(operands, value, attributes)
+    local_gradients = operation.differentiate(operands, value, attributes)
     assert len(local_gradients) == len(operands)
     for place, local in enumerate(local_gradients):
-        expected = central_difference(rule, operands, place, attributes, NEIGHBOURHOOD)
-        np.testing.assert_allclose(
-            np.broadcast_to(local, value.shape)[smooth], expected[smooth], rtol=1e-8, atol=1e-9 * (1 + np.abs(expected[smooth]))
+        expected, doubt = central_difference(operation, operands, place, attributes, NEIGHBOURHOOD)
+        error = np.abs(local - expected)
+        assert np.all((error <= 1e-8 * (1.0 + np.abs(expected) + np.abs(value)) + 4.0 * doubt)[smooth])
+
+
+@each_analytic
+@given(data=st.data())
+def test_local_gradients_are_complex_steps(operation: Operation, data: st.DataObject) -> None:
+    """f(x + ih) = f(x) + ih·f'(x) + O(h²): no difference is taken, so that all digits stand (Squire, Trapp 1998)."""
+    operands, attributes = data.draw(samples(operation))
+    value = np.asarray(operation.evaluate(operands, attributes))
+    finite = np.isfinite(value)
+    assume(finite.any() or not finite.size)
+    for place, local in enumerate(operation.differentiate(operands, value, attributes)):
+        expected = np.imag(operation.evaluate(moved(operands, place, 1e-30j), attributes)) / 1e-30
+        shown = np.broadcast_to(local, value.shape)
+        np.testing.assert_allclose(shown[finite], expected[finite], rtol=1e-12, atol=1e-300)
+
+
+# --- where no derivative exists -----------------------------------------------------------------------------------
+
+
+def gradients_nearby(
+    operation: Operation, point: Sequence[float], attributes: Attributes, distance: float
+) -> list[FloatArray]:
+    """The gradients around a point in directions that part every tie, by differences; those that are real."""
+    gradients = []
+    for direction in permutations((-1.1, -0.6, 0.7, 1.0), len(point)):
+        near = [x + distance * component for x, component in zip(point, direction, strict=True)]
+        gradient = [
+            central_difference(operation, near, place, attributes, distance / 100)[0] for place in range(len(near))
+        ]
+        if np.all(np.isfinite(gradient)):
+            gradients.append(np.array(gradient))
+    return gradients
+
+
+def least_norm(gradients: Sequence[FloatArray]) -> FloatArray:
+    """The point of least norm in the convex hull: weights w ≥ 0 with sum 1 and |Σ wᵢ gᵢ| least."""
+    vertices = np.array(gradients).T
+    heavy = 1e4
+    weights, _ = nnls(np.vstack([vertices, np.full(len(gradients), heavy)]), [*np.zeros(len(vertices)), heavy])
+    return vertices @ weights
+
+
+def slope_along(operation: Operation, point: Sequence[float], place: int, attributes: Attributes) -> float:
+    """The least of the one-sided slopes along one operand; infinite where they grow without bound."""
+    slopes = []
+    for side in (1.0, -1.0):
+        far, near = (
+            float(central_difference(operation, moved(point, place, side * distance), place, attributes, distance / 100)[0])
+            for distance in (1e-5, 1e-7)
         )
+        if math.isfinite(near):
+            slopes.append(math.copysign(math.inf, near) if abs(near) > 1.1 * abs(far) + 1e-3 else near)
+    return 0.0 if min(slopes) <= 0.0 <= max(slopes) else min(slopes, key=abs)
+
+
+def kinks(operation: Operation) -> Iterator[tuple[tuple[float, ...], Attributes, bool]]:
+    """Points of a grid, attributes, and whether the operation says that no derivative exists there."""
+    counts = [count for count in operand_counts(operation) if count <= 3]
+    for count, attributes in product(counts, attribute_samples(operation)):
+        for point in product(KINKS[:: 1 if count < 3 else 2], repeat=count):
+            value = operation.evaluate(np.array(point), attributes)
+            yield point, attributes, bool(operation.is_nondifferentiable(np.array(point), value, attributes))
+
+
+@each_elementwise
+def test_the_convention_at_a_kink_is_the_least_subgradient(operation: Operation) -> None:
+    """What is expected is found from values around the kink: the limits of the gradient there, their convex hull
+    (Clarke's subdifferential), its point of least norm; where the gradient is unbounded, the slope along each axis."""
+    found = [(point, attributes) for point, attributes, marked in kinks(operation) if marked]
+    assert bool(found) == (operation.nondifferentiable is not None)
+    for point, attributes in found:
+        operands = np.array(point)
+        local = np.array(operation.differentiate(operands, operation.evaluate(operands, attributes), attributes))
+        assert not np.isnan(local).any()
+        near, nearer = (gradients_nearby(operation, point, attributes, distance) for distance in (1e-5, 1e-7))
+        if np.max(np.abs(nearer)) <= 1.1 * np.max(np.abs(near)) + 1e-3:
+            expected = least_norm(near)
+        else:
+            expected = np.array([slope_along(operation, point, place, attributes) for place in range(len(point))])
+        np.testing.assert_allclose(local, expected, rtol=1e-3, atol=1e-3, err_msg=f"{point} {dict(attributes)}")
+
+
+@each_elementwise
+def test_no_kink_goes_unmarked(operation: Operation) -> None:
+    """Where the value is continuous and the operation not marked, the gradients around the point agree. A jump may be
+    unmarked: conditions are 0 or another number."""
+    for point, attributes, marked in kinks(operation):
+        value = np.multiply(operation.evaluate(np.array(point), attributes), 1.0)
+        around = [
+            operation.evaluate(np.array(point) + 1e-9 * np.array(direction), attributes)
+            for direction in permutations((-1.1, -0.6, 0.7, 1.0), len(point))
+        ]
+        if marked or not np.isfinite(value) or np.any(np.abs(np.multiply(around, 1.0) - value) > 1e-6):
+            continue
+        gradients = gradients_nearby(operation, point, attributes, 1e-5)
+        assert not gradients or np.max(np.ptp(gradients, axis=0)) < 1e-2, (point, dict(attributes))
+
+
+# --- the other two readings: compiled, and over symbols -----------------------------------------------------------
+
+
+def compiled(rule: Rule) -> Rule:
+    """The rule as Numba compiles it; a NumPy function is called, as the kernel will."""
+    if not isinstance(rule, np.ufunc):
+        return njit(error_model="numpy")(rule)  # type: ignore[no-any-return]
+    calls: dict[int, Rule] = {1: lambda x: rule(x), 2: lambda x, y: rule(x, y)}
+    return njit(error_model="numpy")(calls[rule.nin])  # type: ignore[no-any-return]
+
+
+def assert_compiled_agrees(rule: Rule, arguments: Sequence[Sequence[float]], attributes: Sequence[float] = ()) -> None:
+    """Numba's figures over scalars are NumPy's over arrays, up to the last digits of the library behind each."""
+    over_arrays = rule(*np.array(arguments, dtype=np.float64).T, *attributes)
+    scalar_rule = compiled(rule)
+    over_scalars = [scalar_rule(*row, *attributes) for row in arguments]
+    if isinstance(over_arrays, tuple):
+        over_arrays = np.stack([np.broadcast_to(each, len(arguments)) for each in over_arrays], axis=1)
+    np.testing.assert_allclose(
+        np.multiply(over_scalars, 1.0), np.broadcast_to(over_arrays, np.shape(over_scalars)), rtol=1e-13, atol=1e-320
+    )
+
+
+def grid(count: int) -> list[tuple[float, ...]]:
+    """All operands out of EXTREMES; of three, every other one."""
+    return list(product(EXTREMES[:: 1 if count < 3 else 2], repeat=count))
+
+
+@each_elementwise
+def test_numba_compiles_the_rules_unchanged(operation: Operation) -> None:
+    if fold := operation.fold:
+        assert_compiled_agrees(fold.step, grid(2))
+        assert_compiled_agrees(fold.tally, grid(2))
+        assert_compiled_agrees(fold.finish, [(x, count) for x in EXTREMES for count in (1, 2, 5)])
+        arguments = [(x, z, count, total) for x, z in grid(2) for count, total in [(1, 1), (3, 1), (3, 2), (5, 3)]]
+        assert_compiled_agrees(fold.local_gradient, arguments)
+        if operation.nondifferentiable:
+            assert_compiled_agrees(operation.nondifferentiable, [(total,) for total in (1, 2, 3)])
+        return
+    for attributes in attribute_samples(operation):
+        numbers = list(attributes.values())
+        operands = grid(len(operation.operands))
+        assert_compiled_agrees(operation.forward, operands, numbers)
+        values = np.multiply(operation.evaluate(np.array(operands).T, attributes), 1.0)
+        with_value = [(*row, value) for row, value in zip(operands, values, strict=True)]
+        assert operation.local_gradients is not None
+        assert_compiled_agrees(operation.local_gradients, with_value, numbers)
+        if operation.nondifferentiable:
+            assert_compiled_agrees(operation.nondifferentiable, with_value, numbers)
+
+
+def evaluate_term(term: Term, figures: Mapping[str, FloatArray]) -> Any:
+    """A term over arrays, by the operations in it."""
+    if isinstance(term, Variable):
+        return figures[term.name]
+    if isinstance(term, Literal):
+        return np.float64(term.value)
+    return term.operation.evaluate([evaluate_term(x, figures) for x in term.operands], dict(term.attributes))
+
+
+def evaluate_text(text: str, figures: Mapping[str, FloatArray]) -> Any:
+    """A text of the expression language over arrays: parsed, built, passed forward."""
+    graph = build_graph(parse_expression(text, max_bytes=10_000, max_depth=100))
+    values = forward_pass(graph, {name: figures[name] for name in graph.inputs})
+    return values[graph.position[graph.outputs[0]]]
+
+
+@each_elementwise
+def test_rules_over_symbols_are_formulas_of_the_same_figures(operation: Operation) -> None:
+    for count, attributes in product(operand_counts(operation), attribute_samples(operation)):
+        names = [f"x{place}" for place in range(count)]
+        operands = np.array(grid(min(count, 3))).T
+        operands = np.array([operands[place % 3] for place in range(count)])
+        value = np.multiply(operation.evaluate(operands, attributes), 1.0)
+        figures = {**dict(zip(names, operands, strict=True)), "z": value}
+        figures |= {name: np.full(value.shape, number) for name, number in attributes.items()}
+        expected = [value, *operation.differentiate(operands, value, attributes)]
+        expected.append(operation.is_nondifferentiable(operands, value, attributes))
+        variables, z = [Variable(name) for name in names], Variable("z")
+        for given_attributes in (attributes, {name: Variable(name) for name in attributes}):
+            terms = [
+                value_term(operation, variables, given_attributes),
+                *local_gradient_terms(operation, variables, z, given_attributes),
+                nondifferentiable_term(operation, variables, z, given_attributes),
+            ]
+            for term, figure in zip(terms, expected, strict=True):
+                text, latex = write_text(term), write_latex(term)
+                assert text
+                assert latex
+                assert latex.count("{") == latex.count("}")
+                assert latex.count(r"\left") == latex.count(r"\right")
+                for read in (evaluate_term(term, figures), evaluate_text(text, figures)):
+                    np.testing.assert_allclose(
+                        np.broadcast_to(np.multiply(read, 1.0), value.shape),
+                        np.broadcast_to(np.multiply(figure, 1.0), value.shape),
+                        rtol=1e-15,
+                        err_msg=text,
+                    )
+
+
+# --- forms that keep their digits where the textbook's lose them --------------------------------------------------
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + mpmath.exp(-x))
+
+
+def _slope(function: Callable[..., Any], place: int = 0) -> Callable[..., Any]:
+    """A partial derivative, by mpmath."""
+
+    def partial(*operands: Any) -> Any:
+        order = tuple(int(place == other) for other in range(len(operands)))
+        return mpmath.diff(function, operands, order, h=mpmath.mpf(10) ** -1000 if 0 in operands else None)
+
+    return partial
+
+
+@pytest.mark.parametrize(
+    ("name", "operands", "exact"),
+    [
+        ("Sigmoid", [-800.0], _sigmoid),
+        ("Sigmoid", [-745.0], _sigmoid),
+        ("Sigmoid", [-40.0], _sigmoid),
+        ("Sigmoid", [800.0], _sigmoid),
+        ("Softplus", [800.0], lambda x: mpmath.log(1 + mpmath.exp(x))),
+        ("Softplus", [-800.0], lambda x: mpmath.log1p(mpmath.exp(x))),
+        ("Softplus", [-40.0], lambda x: mpmath.log1p(mpmath.exp(x))),
+        ("Expm1", [1e-20], mpmath.expm1),
+        ("Log1p", [1e-20], mpmath.log1p),
+        ("Elu", [-1e-20], mpmath.expm1),
+        ("Pow", [0.0, 0.0], lambda x, y: 1),
+        ("Asinh", [1e200], mpmath.asinh),
+    ],
+)
+def test_stable_values(name: str, operands: list[float], exact: Callable[..., Any]) -> None:
+    operation = find(name)
+    assert operation is not None
+    attributes = next(attribute_samples(operation))
+    with mpmath.workdps(400):
+        expected = float(exact(*map(mpmath.mpf, operands)))
+    assert operation.evaluate(np.array(operands), attributes) == pytest.approx(expected, rel=4e-16, abs=5e-324)
+
+
+@pytest.mark.parametrize(
+    ("name", "operands", "exact"),
+    [
+        ("Sigmoid", [40.0], lambda x: mpmath.exp(-x) / (1 + mpmath.exp(-x)) ** 2),
+        ("Sigmoid", [-800.0], lambda x: mpmath.exp(x)),
+        ("Softplus", [-40.0], _sigmoid),
+        ("Softplus", [-745.0], _sigmoid),
+        ("Tanh", [20.0], lambda x: mpmath.sech(x) ** 2),
+        ("Tanh", [-300.0], lambda x: mpmath.sech(x) ** 2),
+        ("Expm1", [-50.0], mpmath.exp),
+        ("Asin", [1.0 - 2.0**-53], lambda x: 1 / mpmath.sqrt(1 - x**2)),
+        ("Acos", [2.0**-53 - 1.0], lambda x: -1 / mpmath.sqrt(1 - x**2)),
+        ("Atanh", [1.0 - 2.0**-53], lambda x: 1 / (1 - x**2)),
+        ("Acosh", [1.0 + 2.0**-52], lambda x: 1 / mpmath.sqrt(x**2 - 1)),
+        ("Acosh", [1e200], lambda x: 1 / mpmath.sqrt(x**2 - 1)),
+        ("Asinh", [-1e200], lambda x: 1 / mpmath.sqrt(x**2 + 1)),
+        ("Asinh", [1e8], lambda x: 1 / mpmath.sqrt(x**2 + 1)),
+        ("Softsign", [1e200], lambda x: 1 / (1 + x) ** 2),
+        ("Reciprocal", [1e-150], lambda x: -1 / x**2),
+        ("Div", [1e-300, 1e-200], (lambda x, y: 1 / y, lambda x, y: -x / y**2)),
+        ("Div", [1e300, 1e200], (lambda x, y: 1 / y, lambda x, y: -x / y**2)),
+        ("Atan2", [1e200, 1e200], (lambda y, x: x / (x**2 + y**2), lambda y, x: -y / (x**2 + y**2))),
+        ("Atan2", [1e-200, 1e-190], (lambda y, x: x / (x**2 + y**2), lambda y, x: -y / (x**2 + y**2))),
+        ("Pow", [0.0, 2.0], (lambda x, y: 0, lambda x, y: 0)),
+        ("Pow", [0.0, 1.0], (lambda x, y: 1, lambda x, y: 0)),
+        ("Pow", [-3.0, 0.0], (lambda x, y: 0, None)),
+    ],
+)
+def test_stable_local_gradients(name: str, operands: list[float], exact: Any) -> None:
+    operation = find(name)
+    assert operation is not None
+    local_gradients = operation.differentiate(np.array(operands), operation.evaluate(np.array(operands)))
+    for local, formula in zip(local_gradients, exact if isinstance(exact, tuple) else (exact,), strict=True):
+        if formula is None:
+            continue
+        with mpmath.workdps(400):
+            expected = float(formula(*map(mpmath.mpf, operands)))
+        assert local == pytest.approx(expected, rel=1e-15, abs=5e-324)
+
+
+# --- the registry -------------------------------------------------------------------------------------------------
+
+
+def test_every_name_and_alias_finds_its_operation() -> None:
+    for operation in operations():
+        assert find(operation.name) is operation
+        assert [find(alias) for alias in operation.aliases] == [operation] * len(operation.aliases)
+    assert find("ADD") is None
+
+
+def test_names_in_lower_case_and_the_signs_people_write_are_aliases() -> None:
+    lower = {operation.name for operation in operations() if find(operation.name.lower()) is operation}
+    assert {operation.name for operation in operations()} - lower == {"Sum"}  # `sum` is kept for ReduceSum
+    found = [find(sign) for sign in "+ - − * × · / ÷ ^ ** == != < <= > >= ≤ ≥ ≠".split()]
+    assert [operation.name for operation in found if operation] == (
+        ["Add", "Sub", "Sub", "Mul", "Mul", "Mul", "Div", "Div", "Pow", "Pow", "Equal", "NotEqual"]
+        + ["Less", "LessOrEqual", "Greater", "GreaterOrEqual", "LessOrEqual", "GreaterOrEqual", "NotEqual"]
+    )
+
+
+def test_the_number_of_inputs() -> None:
+    bounds = {operation.name: (operation.least_inputs, operation.most_inputs) for operation in operations()}
+    assert [bounds[name] for name in ("Input", "Exp", "Div", "Where", "Max")] == [(0, 0), (1, 1), (2, 2), (3, 3), (1, None)]
+
+
+@pytest.fixture
+def own_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the rulebook that a test may write into."""
+    for entries in ("_by_name", "_by_alias", "_by_ufunc"):
+        monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
+
+
+@pytest.mark.usefixtures("own_rulebook")
+def test_define_enters_an_operation_under_all_its_names() -> None:
+    cube = define("Cube", "x", forward=lambda x: x**3, local_gradients=lambda x, z: (3 * x**2,), aliases=["³"])
+    assert [find(name) for name in ("Cube", "cube", "³")] == [cube] * 3
+    assert operations()[-1] is cube
+    assert cube.evaluate([np.float64(2.0)]) == 8.0
+    assert cube.is_nondifferentiable([np.float64(2.0)], 8.0) is False
+
+
+@pytest.mark.usefixtures("own_rulebook")
+@pytest.mark.parametrize(
+    ("name", "aliases", "wrong"),
+    [
+        ("Tanh", [], "Tanh already stands for Tanh"),
+        ("TANH", [], "tanh already stands for Tanh"),
+        ("Plus", ["+"], r"\+ already stands for Add"),
+    ],
+)
+def test_define_refuses_a_name_that_is_taken(name: str, aliases: list[str], wrong: str) -> None:
+    before = operations()
+    with pytest.raises(ValueError, match=wrong):
+        define(name, "x", forward=np.tanh, aliases=aliases)
+    assert operations() == before
+    assert find("plus") is None
+
+
+@pytest.mark.usefixtures("own_rulebook")
+@pytest.mark.parametrize("given_half", [{"nondifferentiable": lambda x, z: x == 0.0}, {"convention": "0"}])
+def test_define_refuses_kinks_without_a_convention_and_the_reverse(given_half: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="Bend: a rule for kinks and the convention at them go together"):
+        define("Bend", "x", forward=np.tanh, **given_half)
+    assert find("Bend") is None
+
+
+@pytest.mark.parametrize("name", ["Input", "Constant"])
+def test_what_is_given_has_no_rule(name: str) -> None:
+    operation = find(name)
+    assert operation is not None
+    with pytest.raises(TypeError, match="their values are given"):
+        operation.evaluate([])
+
+
+@pytest.mark.parametrize(
+    ("given_number", "read"),
+    [(2, 2.0), (-0.5, -0.5), ("Infinity", math.inf), ("-Infinity", -math.inf), (2**70, 2.0**70), ("NaN", math.nan)],
+)
+def test_numbers_are_read(given_number: object, read: float) -> None:
+    assert number(given_number) == pytest.approx(read, nan_ok=True)
+    assert type(number(given_number)) is float
+
+
+@pytest.mark.parametrize("wrong", [True, "5", "nan", None, [1], 1j])
+def test_what_is_no_number_is_refused(wrong: object) -> None:
+    with pytest.raises(ValueError, match="a number is expected"):
+        number(wrong)
+
+
+def test_a_whole_number_beyond_float64_is_refused() -> None:
+    with pytest.raises(ValueError, match="out of float64's range"):
+        number(10**400)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from service.core.notation import Notation, function
-from service.core.operation import define
+from service.core.operation import define, select
 
 define(
     "Exp",
@@ -55,7 +55,8 @@ define(
     "Asinh",
     "x",
     forward=np.arcsinh,
-    local_gradients=lambda x, z: (1.0 / np.sqrt(1.0 + x * x),),
+    # 1/√(1 + x²), which above 10⁸ is 1/|x| to the last digit; x² would overflow from 10¹⁵⁴ on.
+    local_gradients=lambda x, z: (select(np.absolute(x) > 1e8, 1.0 / np.absolute(x), 1.0 / np.sqrt(1.0 + x * x)),),
     aliases=["arcsinh"],
     notation=function("asinh", r"\operatorname{arsinh}"),
 )

@@ -1,0 +1,169 @@
+"""Envelopes of comparisons and checks; see `schemas.py`."""
+
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields
+
+from service.api.schemas import ARRAY, ARRAY_OR_NULL, NUMBER, Label, Members, PageQuery, Request, Text
+
+_FIGURES = {"type": "object", "additionalProperties": ARRAY}
+_CLAIMED = {"type": "object", "additionalProperties": {**ARRAY, "description": 'A figure, or text: "2/3", "0.667"'}}
+_TOLERANCE = {
+    "oneOf": [
+        {"type": "string", "enum": ["float64", "float32", "exact"]},
+        {"type": "object", "properties": {"rtol": {"type": "number"}, "atol": {"type": "number"}}},
+    ]
+}
+_NUMBER_OR_NULL = {"oneOf": [*NUMBER["oneOf"], {"type": "null"}]}
+
+
+class ComparisonRequest(Request):
+    """Two runs to compare."""
+
+    baseline = Text(required=True)
+    candidate = Text(required=True)
+    tolerance = fields.Raw(load_default="float64", metadata=_TOLERANCE)
+    names = Members(
+        load_default=dict,
+        metadata={"type": "object", "additionalProperties": {"type": "string"}, "description": "candidate → baseline"},
+    )
+
+    @ma.validates_schema
+    def check_names(self, data: dict[str, Any], **options: Any) -> None:
+        """Names lead to names."""
+        wrong = {name: ["a string is expected"] for name, other in data["names"].items() if not isinstance(other, str)}
+        if wrong:
+            raise ma.ValidationError({"names": wrong})
+
+
+class Claims(Request):
+    """Figures that somebody claims."""
+
+    by = Label()
+    values = Members(metadata=_CLAIMED)
+    gradients = Members(metadata=_CLAIMED)
+
+
+class CheckRequest(Request):
+    """Claims to check against a run at these inputs."""
+
+    inputs = Members(required=True, metadata=_FIGURES)
+    claims = fields.Nested(Claims, required=True)
+    output = Text()
+    seed = fields.Raw(metadata=ARRAY)
+    tolerance = fields.Raw(load_default="float64", metadata=_TOLERANCE)
+
+
+class ComparisonsQuery(PageQuery):
+    """Comparisons with a run on either side."""
+
+    run = Text()
+
+
+class ComparisonQuery(Request):
+    """Which figures to show, and in what order."""
+
+    shown = Text(
+        data_key="only",
+        validate=ma.validate.OneOf(["differences", "origins"], error="differences or origins is expected"),
+    )
+    order = Text(
+        validate=ma.validate.OneOf(["topological", "relative_error"], error="topological or relative_error is expected")
+    )
+
+
+class NodesOfComparisonQuery(ComparisonQuery, PageQuery):
+    """A page of figures."""
+
+
+class HypothesisDocument(ma.Schema):
+    """What may have gone wrong, in a sentence with the numbers in it."""
+
+    name = fields.String(required=True)
+    sentence = fields.String(required=True)
+    error = fields.Raw(required=True, metadata=_NUMBER_OR_NULL)
+
+
+class Place(ma.Schema):
+    """A figure: a node's value (forward) or gradient (backward)."""
+
+    phase = fields.String(required=True, validate=ma.validate.OneOf(["forward", "backward"]))
+    node = fields.String(required=True)
+
+
+class Finding(Place):
+    """A figure with what explains it."""
+
+    hypotheses = fields.List(fields.Nested(HypothesisDocument), required=True)
+
+
+class ComparedCounts(ma.Schema):
+    """How many figures were compared."""
+
+    values = fields.Integer(required=True)
+    gradients = fields.Integer(required=True)
+
+
+class MinimumTolerance(ma.Schema):
+    """The least rtol, with atol 0, and the least atol, with rtol 0, under which the runs are the same; null if none."""
+
+    rtol = fields.Float(required=True, allow_none=True)
+    atol = fields.Float(required=True, allow_none=True)
+
+
+class ComparisonNode(ma.Schema):
+    """One figure; of a tensor, the errors of its worst element, whose index is `worst`."""
+
+    name = fields.String(required=True)
+    phase = fields.String(required=True)
+    baseline = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    candidate = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    expected = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    absolute_error = fields.Raw(required=True, metadata=NUMBER)
+    relative_error = fields.Raw(required=True, metadata=NUMBER)
+    ulps = fields.Integer(required=True, allow_none=True)
+    verdict = fields.String(required=True, validate=ma.validate.OneOf(["same", "origin", "inherited", "compensated"]))
+    worst = fields.List(fields.Integer())
+
+
+class ComparisonSummary(ma.Schema):
+    """A comparison without its figures."""
+
+    id = fields.String(required=True)
+    baseline = fields.String(required=True)
+    candidate = fields.String(required=True)
+    verdict = fields.String(required=True, validate=ma.validate.OneOf(["same", "differ"]))
+    tolerance = fields.Raw(required=True, metadata=_TOLERANCE)
+    names = fields.Dict(required=True)
+    counts = fields.Dict(required=True, metadata={"additionalProperties": {"type": "integer"}})
+    created_at = fields.DateTime(required=True)
+
+
+class ComparisonDocument(ComparisonSummary):
+    """A comparison with the first 1,000 of its figures."""
+
+    compared = fields.Nested(ComparedCounts, required=True)
+    only_in_baseline = fields.List(fields.String(), required=True)
+    only_in_candidate = fields.List(fields.String(), required=True)
+    first_difference = fields.Nested(Finding, required=True, allow_none=True)
+    origins = fields.List(fields.Nested(Finding), required=True)
+    inherited = fields.List(fields.Nested(Place), required=True)
+    compensated = fields.List(fields.Nested(Place), required=True)
+    minimum_tolerance = fields.Nested(MinimumTolerance, required=True)
+    nodes = fields.List(fields.Nested(ComparisonNode), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class ComparisonPage(ma.Schema):
+    """A page of comparisons, newest first."""
+
+    comparisons = fields.List(fields.Nested(ComparisonSummary), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class ComparisonNodePage(ma.Schema):
+    """A page of a comparison's figures."""
+
+    nodes = fields.List(fields.Nested(ComparisonNode), required=True)
+    next = fields.String(required=True, allow_none=True)

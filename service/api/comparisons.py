@@ -1,0 +1,211 @@
+"""Comparisons and checks over HTTP."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, url_for
+
+from service.api import examples
+from service.api.acts import (
+    Acts,
+    book,
+    idempotency_key,
+    page_size,
+    read_cursor,
+    read_position,
+    respond,
+    respond_page,
+    write_cursor,
+)
+from service.api.comparison_schemas import (
+    CheckRequest,
+    ComparisonDocument,
+    ComparisonNodePage,
+    ComparisonPage,
+    ComparisonQuery,
+    ComparisonRequest,
+    ComparisonsQuery,
+    NodesOfComparisonQuery,
+)
+from service.api.numbers import read_array, read_arrays, read_claim, write_array, write_number
+from service.core.claims import Claim
+from service.core.comparison import Phase, Verdict, errors, minimum_tolerance, ulps, worst_element
+from service.core.figures import FloatArray
+from service.core.hypotheses import Hypothesis
+from service.storage.comparisons import ComparisonRecord
+from service.usecases import comparisons as usecases
+from service.usecases.comparisons import Compared
+
+blueprint = Acts("comparisons", __name__, description="Where did the first wrong figure arise?")
+
+_LISTED = 50
+
+
+@blueprint.act(
+    "POST", "/v1/comparisons", body=ComparisonRequest, answer=ComparisonDocument, status=201, also=200, problems=(404,)
+)
+def create_comparison(body: dict[str, Any]) -> Response:
+    """Compare two runs, figure by figure, and tell origins from what was inherited"""
+    return _answer(*usecases.create_comparison(book(), key=idempotency_key(), **body))
+
+
+@blueprint.act(
+    "POST",
+    "/v1/graphs/<graph_id>/checks",
+    body=CheckRequest,
+    answer=ComparisonDocument,
+    status=201,
+    also=200,
+    problems=(404,),
+    body_example=examples.CHECK_REQUEST,
+)
+def check_claims(body: dict[str, Any], graph_id: str) -> Response:
+    """Run a graph, record claimed figures and compare the two, in one call"""
+    inputs = read_arrays(body.pop("inputs"), ("inputs",))
+    claims = body.pop("claims")
+    if "seed" in body:
+        body["seed"] = read_array(body["seed"], ("seed",))
+    compared = usecases.check_claims(
+        book(),
+        graph_id,
+        inputs,
+        values=_read_claims(claims, "values"),
+        gradients=_read_claims(claims, "gradients"),
+        by=claims.get("by", "a claim"),
+        key=idempotency_key(),
+        **body,
+    )
+    return _answer(*compared)
+
+
+@blueprint.act("GET", "/v1/comparisons", query=ComparisonsQuery, answer=ComparisonPage)
+def list_comparisons(query: dict[str, Any]) -> Response:
+    """List comparisons, newest first"""
+    size = page_size(query, _LISTED)
+    after = read_cursor(query.get("cursor"))
+    found = usecases.list_comparisons(book(), run=query.get("run"), after=after, limit=size + 1)
+    cursor = write_cursor(found[size - 1].id) if len(found) > size else None
+    return respond_page("comparisons", [_record_document(record) for record in found[:size]], cursor)
+
+
+@blueprint.act(
+    "GET", "/v1/comparisons/<comparison_id>", query=ComparisonQuery, answer=ComparisonDocument, problems=(404,)
+)
+def get_comparison(query: dict[str, Any], comparison_id: str) -> Response:
+    """Read a comparison with the first 1,000 of its figures"""
+    return respond(_document(usecases.get_comparison(book(), comparison_id), query))
+
+
+@blueprint.act(
+    "GET",
+    "/v1/comparisons/<comparison_id>/nodes",
+    query=NodesOfComparisonQuery,
+    answer=ComparisonNodePage,
+    problems=(404,),
+)
+def list_comparison_nodes(query: dict[str, Any], comparison_id: str) -> Response:
+    """List a comparison's figures, in the order of evaluation or worst first"""
+    compared = usecases.get_comparison(book(), comparison_id)
+    start, size = read_position(query.get("cursor")), page_size(query)
+    documents, cursor = _nodes(compared, query, start, size)
+    return respond_page("nodes", documents, cursor)
+
+
+def _answer(compared: Compared, new: bool) -> Response:
+    headers = {"Location": url_for("comparisons.get_comparison", comparison_id=compared.record.id)}
+    return respond(_document(compared, {}), 201 if new else 200, headers)
+
+
+def _read_claims(claims: Mapping[str, Any], member: str) -> dict[str, Claim]:
+    return {name: read_claim(value, ("claims", member, name)) for name, value in claims.get(member, {}).items()}
+
+
+def _record_document(record: ComparisonRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "baseline": record.baseline_id,
+        "candidate": record.candidate_id,
+        "verdict": record.verdict,
+        "tolerance": record.tolerance,
+        "names": record.names,
+        "counts": record.counts,
+        "created_at": record.created_at.isoformat(),
+    }
+
+
+def _document(compared: Compared, query: Mapping[str, Any]) -> dict[str, Any]:
+    found, most = compared.found, book().limits.page
+    first = compared.first_difference
+    judged = {phase.name: int((phase.verdicts != Verdict.NOT_COMPARED).sum()) for phase in found.phases}
+    documents, cursor = _nodes(compared, query, 0, most)
+    return {
+        **_record_document(compared.record),
+        "compared": {"values": judged.get("forward", 0), "gradients": judged.get("backward", 0)},
+        "only_in_baseline": found.only_in_baseline[:most],
+        "only_in_candidate": found.only_in_candidate[:most],
+        "first_difference": first and _finding(compared, *first),
+        "origins": [_finding(compared, *origin) for origin in compared.origins[:most]],
+        "inherited": _places(compared, Verdict.INHERITED)[:most],
+        "compensated": _places(compared, Verdict.COMPENSATED)[:most],
+        "minimum_tolerance": minimum_tolerance(found),
+        "nodes": documents,
+        "next": cursor,
+    }
+
+
+def _finding(compared: Compared, phase: Phase, place: int, hypotheses: tuple[Hypothesis, ...]) -> dict[str, Any]:
+    return {
+        "phase": phase.name,
+        "node": compared.candidate.graph.nodes[place].name,
+        "hypotheses": [
+            {
+                "name": hypothesis.name,
+                "sentence": hypothesis.sentence,
+                "error": None if hypothesis.error is None else write_number(hypothesis.error),
+            }
+            for hypothesis in hypotheses
+        ],
+    }
+
+
+def _places(compared: Compared, verdict: Verdict) -> list[dict[str, Any]]:
+    nodes = compared.candidate.graph.nodes
+    return [
+        {"phase": phase.name, "node": nodes[place].name}
+        for phase in compared.found.phases
+        for place in phase.places(verdict)
+    ]
+
+
+def _nodes(
+    compared: Compared, query: Mapping[str, Any], start: int, size: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    places = compared.places(query.get("shown"), query.get("order", "topological"))
+    measures = {phase.name: errors(phase) for phase in compared.found.phases}
+    nodes = compared.candidate.graph.nodes
+    documents = [
+        _node_document(nodes[place].name, phase, place, measures[phase.name])
+        for phase, place in places[start : start + size]
+    ]
+    return documents, write_cursor(start + size) if start + size < len(places) else None
+
+
+def _node_document(name: str, phase: Phase, place: int, measures: tuple[FloatArray, FloatArray]) -> dict[str, Any]:
+    """One figure; of a tensor the errors are those of its worst element, whose index is given."""
+    absolute, relative = measures
+    worst, index = worst_element(phase, place, absolute)
+    empty = index is None and bool(phase.candidate.shape(place))
+    document: dict[str, Any] = {
+        "name": name,
+        "phase": phase.name,
+        "baseline": write_array(phase.baseline[place]),
+        "candidate": write_array(phase.candidate[place]),
+        "expected": write_array(phase.expected[place]),
+        "absolute_error": 0.0 if empty else write_number(float(absolute[worst])),
+        "relative_error": 0.0 if empty else write_number(float(relative[worst])),
+        "ulps": 0 if empty else ulps(float(phase.candidate.flat[worst]), float(phase.baseline.flat[worst])),
+        "verdict": Verdict(int(phase.verdicts[place])).name.lower(),
+    }
+    if index is not None:
+        document["worst"] = index
+    return document

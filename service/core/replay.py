@@ -1,0 +1,229 @@
+"""Replays: what each figure of a run should be, given the run's own other figures.
+
+A node's value is replayed by its operation on the values its inputs have in the run; its gradient as the sum over its
+out-edges of the consumer's gradient in the run × the local gradient at the run's values. No replay rests on another.
+Graphs of scalars are replayed one operation at a time, all its nodes at once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.differentiation import contributions_of, sum_to_shape
+from service.core.figures import Figures, FloatArray, pack
+from service.core.graph import Graph
+from service.core.operation import Attributes, Operation
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """Replayed figures, each with the scale by which its rounding errors are measured.
+
+    `terms` is Σ|local × input| + |value| for a value and Σ|contributions|, seed included, for a gradient; `upstream` is
+    Σ|upstream| for a gradient. All are laid out as `expected.flat`.
+    """
+
+    expected: Figures
+    terms: FloatArray
+    upstream: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """All nodes of one operation with one number of operands: their places, and their operands' places, (k, m)."""
+
+    operation: Operation
+    nodes: IntArray
+    operands: IntArray
+    attributes: Attributes
+
+
+@lru_cache(maxsize=4)
+def _groups(graph: Graph) -> tuple[_Group, ...]:
+    members: dict[tuple[str, int], list[int]] = {}
+    for place, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        if operands:
+            members.setdefault((node.operation.name, len(operands)), []).append(place)
+    groups = []
+    for places in members.values():
+        nodes = [graph.nodes[place] for place in places]
+        attributes = {name: np.array([node.attributes[name] for node in nodes]) for name in nodes[0].attributes}
+        sources = np.array([graph.operands[place] for place in places], dtype=np.int64).T.copy()
+        groups.append(_Group(nodes[0].operation, np.array(places, dtype=np.int64), sources, attributes))
+    return tuple(groups)
+
+
+def reaches(graph: Graph, output: str) -> NDArray[np.bool_]:
+    """Which nodes reach the output along the edges."""
+    reached = bytearray(len(graph))
+    reached[graph.position[output]] = 1
+    for place in range(graph.position[output], -1, -1):
+        if reached[place]:
+            for source in graph.operands[place]:
+                reached[source] = 1
+    return np.frombuffer(reached, dtype=np.bool_)
+
+
+def replay_values(graph: Graph, values: Figures) -> Replay:
+    """The value of every node from its inputs' values, which must be complete; a node without inputs keeps its own."""
+    with np.errstate(all="ignore"):
+        if values.shapes is not None:
+            return _replay_tensor_values(graph, values)
+        expected, terms = values.flat.copy(), np.abs(values.flat)
+        for group in _groups(graph):
+            operands = [values.flat[row] for row in group.operands]
+            value = np.asarray(group.operation.evaluate(operands, group.attributes), dtype=np.float64)
+            expected[group.nodes] = value
+            total = np.abs(value)
+            for local, operand in zip(
+                group.operation.differentiate(operands, value, group.attributes), operands, strict=True
+            ):
+                total += _magnitude(local * operand)
+            terms[group.nodes] = total
+        return Replay(Figures(expected), terms)
+
+
+def replay_gradients(graph: Graph, values: Figures, gradients: Figures, output: str, seed: FloatArray) -> Replay:
+    """The gradient of every node from its consumers' `gradients` and the local gradients at `values`, both complete."""
+    reached = reaches(graph, output)
+    with np.errstate(all="ignore"):
+        if values.shapes is not None:
+            return _replay_tensor_gradients(graph, values, gradients, output, seed, reached)
+        count = len(graph)
+        expected, terms, upstreams = np.zeros(count), np.zeros(count), np.zeros(count)
+        expected[graph.position[output]] = seed
+        terms[graph.position[output]] = abs(seed)
+        for group in _groups(graph):
+            operands = [values.flat[row] for row in group.operands]
+            value, upstream = values.flat[group.nodes], gradients.flat[group.nodes]
+            # Where nothing flows back nothing is contributed, however steep the operation is there.
+            silent = (upstream == 0.0) & ~reached[group.nodes]
+            locals_ = group.operation.differentiate(operands, value, group.attributes)
+            for local, sources in zip(locals_, group.operands, strict=True):
+                contribution = np.where(silent, 0.0, upstream * local)
+                expected += np.bincount(sources, contribution, count)
+                terms += np.bincount(sources, np.abs(contribution), count)
+                upstreams += np.bincount(sources, np.abs(upstream), count)
+        return Replay(Figures(expected), terms, upstreams)
+
+
+def _magnitude(product: Any) -> FloatArray:
+    """|local × input|; 0 × infinity, as of a square root at 0, counts as 0, its limit."""
+    size = np.abs(product)
+    return np.where(np.isnan(size), 0.0, size)
+
+
+def _replay_tensor_values(graph: Graph, values: Figures) -> Replay:
+    expected: list[Any] = []
+    terms: list[Any] = []
+    for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        own = values[place]
+        assert own is not None
+        if not sources:
+            expected.append(own)
+            terms.append(np.abs(own))
+            continue
+        operands = [values[source] for source in sources]
+        value = np.asarray(node.operation.evaluate(operands, node.attributes), dtype=np.float64)
+        expected.append(value)
+        total = np.abs(value)
+        if not node.operation.contributions:
+            for local, operand in zip(
+                node.operation.differentiate(operands, value, node.attributes), operands, strict=True
+            ):
+                total = total + _magnitude(local * operand)
+        terms.append(total)
+    return Replay(pack(expected), pack(terms).flat)
+
+
+def _replay_tensor_gradients(
+    graph: Graph, values: Figures, gradients: Figures, output: str, seed: FloatArray, reached: NDArray[np.bool_]
+) -> Replay:
+    expected = [np.zeros(values.shape(place)) for place in range(len(graph))]
+    terms = [np.zeros(values.shape(place)) for place in range(len(graph))]
+    upstreams = [np.zeros(values.shape(place)) for place in range(len(graph))]
+    target = graph.position[output]
+    expected[target] = expected[target] + seed
+    terms[target] = terms[target] + np.abs(seed)
+    for source, contribution, upstream in _edges(graph, values, gradients, reached):
+        expected[source] = expected[source] + contribution
+        terms[source] = terms[source] + np.abs(contribution)
+        upstreams[source] = upstreams[source] + _spread(np.abs(upstream), values.shape(source))
+    return Replay(pack(expected), pack(terms).flat, pack(upstreams).flat)
+
+
+def _edges(
+    graph: Graph, values: Figures, gradients: Figures, reached: NDArray[np.bool_]
+) -> Iterator[tuple[int, Any, Any]]:
+    """Every edge that carries something back: operand, contribution, upstream gradient."""
+    for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        upstream = gradients[place]
+        assert upstream is not None
+        if not sources or (not reached[place] and not upstream.any()):
+            continue
+        contributions = contributions_of(node, upstream, [values[source] for source in sources], values[place])
+        for source, contribution in zip(sources, contributions, strict=True):
+            if contribution is not None:
+                yield source, contribution, upstream
+
+
+def _spread(upstream: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Σ|upstream| over what an operand was broadcast to; its sum where the shapes have nothing in common."""
+    try:
+        if np.broadcast_shapes(shape, upstream.shape) == upstream.shape:
+            return np.asarray(sum_to_shape(upstream, shape))
+    except ValueError:
+        pass
+    return np.broadcast_to(upstream.sum(), shape)
+
+
+def complete_values(graph: Graph, recorded: Figures, assumed: dict[int, FloatArray]) -> Figures:
+    """Effective values: the recorded one where there is one, else the node's own replay, in topological order.
+
+    `assumed` holds what stands for Inputs that were not recorded.
+    """
+    if recorded.present is None:
+        return recorded
+    effective: list[Any] = []
+    with np.errstate(all="ignore"):
+        for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+            given = recorded[place]
+            if given is not None:
+                effective.append(given[()])
+            elif node.operation.name == "Input":
+                effective.append(assumed.get(place, np.float64(np.nan)))
+            elif node.operation.name == "Constant":
+                effective.append(np.float64(node.attributes["value"]))
+            else:
+                value = node.operation.evaluate([effective[source] for source in sources], node.attributes)
+                effective.append(np.asarray(value, dtype=np.float64)[()])
+    return pack(effective)
+
+
+def complete_gradients(graph: Graph, values: Figures, recorded: Figures, output: str, seed: FloatArray) -> Figures:
+    """Effective gradients: the recorded one where there is one, else the node's own replay, in the sweep's order."""
+    if recorded.present is None:
+        return recorded
+    reached = reaches(graph, output)
+    arrays = list(values)
+    effective: list[Any] = [np.zeros(values.shape(place)) for place in range(len(graph))]
+    effective[graph.position[output]] = effective[graph.position[output]] + seed
+    with np.errstate(all="ignore"):
+        for place in range(len(graph) - 1, -1, -1):
+            given = recorded[place]
+            if given is not None:
+                effective[place] = given
+            node, sources, upstream = graph.nodes[place], graph.operands[place], effective[place]
+            if not sources or (not reached[place] and not np.any(upstream)):
+                continue
+            contributions = contributions_of(node, upstream, [arrays[source] for source in sources], arrays[place])
+            for source, contribution in zip(sources, contributions, strict=True):
+                if contribution is not None:
+                    effective[source] = effective[source] + contribution
+    return pack(effective)

@@ -1,0 +1,160 @@
+"""Starting the service: its database first, then one process with several threads under granian."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from service import seed
+from service.client import Client, ClientError
+from service.settings import Settings
+
+_SECONDS_TO_FINISH = 8  # what requests under way are given at the end; container engines wait ten
+_SECONDS_TO_START = 120  # the first start on a machine compiles
+_LAST_LINES = 5
+_LOG_TO_STDERR = {
+    "handlers": {
+        name: {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
+        for name in ("console", "access")
+    }
+}
+
+
+class CannotStart(Exception):
+    """The service cannot be started; the message says why."""
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to the newest version; raises CannotStart if it does not answer, ValueError for its URL."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from service.storage.database import Database
+
+    database = Database(settings.database_url)
+    try:
+        database.migrate()
+    except SQLAlchemyError as error:
+        raise CannotStart(f"the database cannot be used: {str(error).splitlines()[0]}") from error
+    finally:
+        database.close()
+
+
+def store_seed_example(settings: Settings) -> tuple[str, str]:
+    """Store the seed example's graph and run in a migrated database, once; returns the ids of the two."""
+    import numpy as np
+
+    from service.storage.database import Database
+    from service.usecases.book import Book
+    from service.usecases.graphs import create_graph
+    from service.usecases.idempotency import IdempotencyKey
+    from service.usecases.runs import create_run
+
+    book = Book(Database(settings.database_url), settings.limits)
+    try:
+        graph, _ = create_graph(book, seed.NAME, expression=seed.EXPRESSION, tags={})
+        inputs = {name: np.array(value) for name, value in seed.INPUTS.items()}
+        once = IdempotencyKey("gradbook migrate --seed-example", graph.id)
+        run = create_run(book, graph.id, inputs, label=seed.LABEL, tags={}, key=once)
+        return graph.id, run.record.id
+    finally:
+        book.database.close()
+
+
+def serve(settings: Settings) -> None:
+    """Migrate, then serve until SIGTERM or SIGINT; raises CannotStart where the address cannot be listened at."""
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    address, port = _claim(settings.host, settings.port)
+    migrate(settings)
+    shown = f"[{address}]" if ":" in address else address
+    print(f"Gradbook serves at http://{shown}:{port} and explains itself at /docs", file=sys.stderr, flush=True)
+    Granian(
+        "service.app:create_app",
+        address=address,
+        port=port,
+        interface=Interfaces.WSGI,
+        blocking_threads=settings.threads,
+        workers_kill_timeout=_SECONDS_TO_FINISH,
+        log_level=LogLevels.error,
+        log_dictconfig=_LOG_TO_STDERR,
+    ).serve(target_loader=partial(_load_app, settings), wrap_loader=False)
+
+
+def _load_app(settings: Settings) -> Callable[..., Any]:
+    """The application, imported in the process that serves it and nowhere else."""
+    # Granian takes the signals over once this returns; until then they shall end the process, not be its parent's.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    from service.app import create_app
+
+    return create_app(settings)
+
+
+def _claim(host: str, port: int) -> tuple[str, int]:
+    """The address and port to listen at, or CannotStart; a port of 0 becomes a free one.
+
+    Granian shares its port (SO_REUSEPORT): without this look a second service would start beside the first
+    and take half of its requests.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            found = listener.getsockname()
+    except OSError as error:
+        raise CannotStart(f"nothing can listen at {host}:{port}: {error.strerror or error}") from error
+    return str(found[0]), int(found[1])
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens at."""
+    return _claim("127.0.0.1", 0)[1]
+
+
+@contextmanager
+def service_process(database_url: str, port: int | None = None) -> Iterator[str]:
+    """Run `gradbook serve` in a process of its own, with the default settings; yields its URL once it is ready.
+
+    Raises CannotStart, with the last lines of its log, if it ends before.
+    """
+    port = port or free_port()
+    command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--database", database_url]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADBOOK_")}
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            if not _wait_until_ready(url, process):
+                log.seek(0)
+                said = "".join(log.readlines()[-_LAST_LINES:]).strip()
+                raise CannotStart(f"the service did not start: {said or 'it said nothing'}")
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(2 * _SECONDS_TO_FINISH)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + _SECONDS_TO_START
+    with Client(url, timeout=5, retries=0) as gradbook:
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                gradbook.check_ready()
+                return True
+            except ClientError:
+                time.sleep(0.05)
+    return False

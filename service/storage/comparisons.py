@@ -1,0 +1,51 @@
+"""Comparisons: row ↔ record."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, or_, select
+
+from service.core.errors import NotFound
+from service.storage.models import ComparisonRow
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRecord:
+    """What was asked (`tolerance` as it was given, `names` candidate → baseline) and what was found."""
+
+    id: str
+    baseline_id: str
+    candidate_id: str
+    tolerance: Any
+    names: Mapping[str, str]
+    backward: bool
+    verdict: str
+    counts: Mapping[str, int]
+    created_at: datetime
+
+
+def insert_comparison(connection: Connection, record: ComparisonRecord) -> None:
+    """Keep a comparison."""
+    connection.execute(insert(ComparisonRow), asdict(record))
+
+
+def get_comparison(connection: Connection, identifier: str) -> ComparisonRecord:
+    """One comparison; raises NotFound."""
+    row = connection.execute(select(ComparisonRow.__table__).where(ComparisonRow.id == identifier)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no comparison {identifier!r}")
+    return ComparisonRecord(**row._mapping)
+
+
+def list_comparisons(
+    connection: Connection, *, run: str | None, after: str | None, limit: int
+) -> list[ComparisonRecord]:
+    """Comparisons, newest first, from the one after `after`; `run` names either side."""
+    query = select(ComparisonRow.__table__).order_by(ComparisonRow.id.desc()).limit(limit)
+    if run is not None:
+        query = query.where(or_(ComparisonRow.baseline_id == run, ComparisonRow.candidate_id == run))
+    if after is not None:
+        query = query.where(ComparisonRow.id < after)
+    return [ComparisonRecord(**row._mapping) for row in connection.execute(query)]

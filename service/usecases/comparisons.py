@@ -1,0 +1,191 @@
+"""Comparing two kept runs, and checking claims."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection
+
+from service.core import comparison as core
+from service.core.claims import Claim, settle
+from service.core.comparison import TOLERANCES, Phase, Side, Tolerance, Verdict
+from service.core.errors import Fault, InvalidRequest
+from service.core.figures import FloatArray
+from service.core.hypotheses import Hypothesis, explain, rounding
+from service.storage import comparisons as storage
+from service.storage.comparisons import ComparisonRecord
+from service.storage.identifiers import new_id
+from service.usecases.book import Book
+from service.usecases.idempotency import IdempotencyKey, write_once
+from service.usecases.recordings import record_run
+from service.usecases.runs import Run, create_run, get_run
+
+# Hypotheses are looked for at the first origins only: who has a hundred of them mends those first.
+_EXPLAINED = 100
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A kept comparison with its findings, made anew from the two runs, which do not change."""
+
+    record: ComparisonRecord
+    found: core.Comparison
+    candidate: Side
+
+    @cached_property
+    def origins(self) -> tuple[tuple[Phase, int, tuple[Hypothesis, ...]], ...]:
+        """Every origin in the order of evaluation with the hypotheses that explain it; of the first hundred."""
+        tolerance = read_tolerance(self.record.tolerance)
+        places = [(phase, place) for phase in self.found.phases for place in phase.places(Verdict.ORIGIN)]
+        return tuple(
+            (phase, place, explain(self.found, phase, place, self.candidate, tolerance)[0] if rank < _EXPLAINED else ())
+            for rank, (phase, place) in enumerate(places)
+        )
+
+    @cached_property
+    def first_difference(self) -> tuple[Phase, int, tuple[Hypothesis, ...]] | None:
+        """The first figure that differs; `rounding` is its hypothesis if it is no origin."""
+        first = core.first_difference(self.found)
+        if first is None:
+            return None
+        for phase, place, hypotheses in self.origins:
+            if (phase, place) == first:
+                return phase, place, hypotheses
+        return (*first, (rounding(self.found, *first, self.candidate),))
+
+    def places(self, only: str | None, order: str) -> Sequence[tuple[Phase, int]]:
+        """The figures asked for: `only` differences or origins; in the order of evaluation, or worst first."""
+        wanted = {
+            "origins": (Verdict.ORIGIN,),
+            "differences": (Verdict.ORIGIN, Verdict.INHERITED, Verdict.COMPENSATED),
+        }.get(only or "", tuple(Verdict)[1:])
+        places = [(phase, place) for phase in self.found.phases for place in phase.places(*wanted)]
+        if order == "relative_error":
+            measures = {phase.name: core.errors(phase)[1] for phase in self.found.phases}
+
+            def worst(entry: tuple[Phase, int]) -> float:
+                offset, _ = core.worst_element(*entry, measures[entry[0].name])
+                return float(measures[entry[0].name][offset]) if measures[entry[0].name].size else 0.0
+
+            places.sort(key=worst, reverse=True)
+        return places
+
+
+def read_tolerance(given: Any) -> Tolerance:
+    """A tolerance by name, or {"rtol", "atol"}; raises InvalidRequest."""
+    if isinstance(given, str):
+        if given not in TOLERANCES:
+            raise InvalidRequest([Fault(("tolerance",), f"a tolerance is one of {', '.join(TOLERANCES)}")])
+        return TOLERANCES[given]
+    if not isinstance(given, Mapping) or not given or given.keys() - {"rtol", "atol"}:
+        raise InvalidRequest([Fault(("tolerance",), "a tolerance is a name, or an object with rtol and atol")])
+    for name, bound in given.items():
+        if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not 0 <= bound < np.inf:
+            raise InvalidRequest([Fault(("tolerance", name), "a number that is not negative is expected")])
+    return Tolerance(float(given.get("rtol", 0.0)), float(given.get("atol", 0.0)))
+
+
+def create_comparison(
+    book: Book,
+    baseline: str,
+    candidate: str,
+    *,
+    tolerance: Any = "float64",
+    names: Mapping[str, str],
+    key: IdempotencyKey | None = None,
+) -> tuple[Compared, bool]:
+    """Compare two kept runs and keep the verdict; also says whether it is new. Raises NotFound, InvalidRequest."""
+    sides = _side(get_run(book, baseline)), _side(get_run(book, candidate))
+    found = core.compare(*sides, read_tolerance(tolerance), names)
+    record = ComparisonRecord(
+        id=new_id(),
+        baseline_id=baseline,
+        candidate_id=candidate,
+        tolerance=tolerance,
+        names=dict(names),
+        backward=found.backward is not None,
+        verdict="same" if found.same else "differ",
+        counts=_counts(found),
+        created_at=datetime.now(UTC),
+    )
+
+    def make(connection: Connection) -> tuple[ComparisonRecord, str, bool]:
+        storage.insert_comparison(connection, record)
+        return record, record.id, True
+
+    made, new = write_once(book.database, key, make, storage.get_comparison)
+    return (Compared(record, found, sides[1]), True) if made is record else (get_comparison(book, made.id), new)
+
+
+def get_comparison(book: Book, comparison_id: str) -> Compared:
+    """One kept comparison with its findings; raises NotFound."""
+    with book.database.read() as connection:
+        record = storage.get_comparison(connection, comparison_id)
+    baseline, candidate = (_side(get_run(book, run), record) for run in (record.baseline_id, record.candidate_id))
+    found = core.compare(baseline, candidate, read_tolerance(record.tolerance), record.names)
+    return Compared(record, found, candidate)
+
+
+def list_comparisons(book: Book, *, run: str | None, after: str | None, limit: int) -> list[ComparisonRecord]:
+    """Kept comparisons, newest first; `run` names either side."""
+    with book.database.read() as connection:
+        return storage.list_comparisons(connection, run=run, after=after, limit=limit)
+
+
+def check_claims(
+    book: Book,
+    graph_id: str,
+    inputs: Mapping[str, FloatArray],
+    *,
+    values: Mapping[str, Claim],
+    gradients: Mapping[str, Claim],
+    by: str,
+    output: str | None = None,
+    seed: FloatArray | None = None,
+    tolerance: Any = "float64",
+    key: IdempotencyKey | None = None,
+) -> tuple[Compared, bool]:
+    """Run the graph, record the claims, compare the two: one call. Raises what these three raise."""
+    read_tolerance(tolerance)
+    keys = [None if key is None else IdempotencyKey(f"{key.key} {part}", key.fingerprint) for part in ("run", "claims")]
+    run = create_run(
+        book, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, key=keys[0]
+    )
+    graph = run.graph
+    known = {name: claim for name, claim in values.items() if name in graph.position}
+    slopes = {name: claim for name, claim in gradients.items() if name in graph.position}
+    meant = settle(graph, known, slopes, (run.values, run.gradients))
+    claimed = record_run(
+        book,
+        graph_id,
+        inputs,
+        by=by,
+        values={**{name: claim.figure for name, claim in values.items()}, **meant[0]},
+        gradients={**{name: claim.figure for name, claim in gradients.items()}, **meant[1]},
+        output=output,
+        seed=seed,
+        tags={},
+        key=keys[1],
+    )
+    return create_comparison(book, run.record.id, claimed.record.id, tolerance=tolerance, names={}, key=key)
+
+
+def _side(run: Run, record: ComparisonRecord | None = None) -> Side:
+    """A run as one side; of a kept comparison only the figures that were compared then."""
+    backward = run.record.has_gradients and (record is None or record.backward)
+    return Side(
+        run.graph,
+        run.values if run.record.has_values else None,
+        run.gradients if backward else None,
+        run.record.output,
+        run.record.seed,
+        run.record.dtype,
+    )
+
+
+def _counts(found: core.Comparison) -> dict[str, int]:
+    judged = np.concatenate([phase.verdicts for phase in found.phases])
+    return {verdict.name.lower(): int((judged == verdict).sum()) for verdict in tuple(Verdict)[1:]}

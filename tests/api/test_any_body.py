@@ -1,0 +1,90 @@
+"""Whatever is sent, to whatever route: 2xx, or a 4xx problem (which the client of conftest.py holds to the contract)."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+NUMBERS = st.none() | st.booleans() | st.integers() | st.floats() | st.just(10**400)
+TEXTS = st.text(max_size=8) | st.sampled_from(["a", "b", "F", "NaN", "Infinity", "a + b", "F(a) = a^2", "Add", "\ud800"])
+JSON = st.recursive(
+    NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+# Near enough to what is right that it comes further in than the first check.
+NODES = st.lists(
+    st.fixed_dictionaries(
+        {"name": TEXTS},
+        optional={
+            "operation": st.sampled_from(["Input", "Constant", "Add", "Sum", "Clip", "div", "×"]) | JSON,
+            "inputs": st.lists(TEXTS, max_size=3) | JSON,
+            "attributes": st.dictionaries(st.sampled_from(["value", "shape", "min", "axis"]), JSON, max_size=2) | JSON,
+        },
+    ),
+    max_size=4,
+)
+FIGURES = st.recursive(st.floats() | st.sampled_from(["NaN", "-Infinity", -0.0]), lambda x: st.lists(x, max_size=3))
+NEARLY = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": TEXTS,
+        "expression": TEXTS | st.text(alphabet="ab123.+-*/^()=;,\n`", max_size=20),
+        "nodes": NODES | JSON,
+        "outputs": st.lists(TEXTS, max_size=3) | JSON,
+        "inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES}) | JSON,
+        "tags": st.dictionaries(TEXTS, TEXTS, max_size=2) | JSON,
+        "backward": st.booleans() | JSON,
+        "keep": st.booleans() | JSON,
+        "output": TEXTS,
+        "seed": FIGURES | JSON,
+        "label": TEXTS,
+    },
+)
+RUNS = st.fixed_dictionaries(
+    {"inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES})}, optional={"keep": st.booleans(), "seed": FIGURES}
+)
+NAMED = st.fixed_dictionaries({"name": st.text(min_size=1, max_size=8)}, optional={"nodes": NODES, "expression": TEXTS})
+
+
+@pytest.fixture(scope="module")
+def routes(app: Flask, client: FlaskClient) -> list[str]:
+    """Every POST route of the application, at a graph of two inputs and a run without gradients."""
+    graph = client.post("/v1/graphs", json={"name": "g", "expression": "F = a / b + max(a, b)"}).json
+    assert graph is not None
+    body = {"inputs": {"a": [1, 2], "b": 0}, "backward": False}
+    run = client.post(f"/v1/graphs/{graph['id']}/runs", json=body).json
+    assert run is not None
+    rules = [rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    assert len(rules) >= 4
+    return [rule.replace("<graph_id>", graph["id"]).replace("<run_id>", run["id"]) for rule in rules]
+
+
+@given(body=JSON | NEARLY | RUNS | NAMED)
+def test_any_json(client: FlaskClient, routes: list[str], body: Any) -> None:
+    for route in routes:
+        assert client.post(route, json=body).status_code < 500
+
+
+@given(body=st.binary() | st.text(alphabet='[]{}",:0\\u1eE+-.tfn\ud800é', max_size=30).map(lambda t: t.encode("utf-8", "replace")))
+def test_any_bytes(client: FlaskClient, routes: list[str], body: bytes) -> None:
+    for route in routes:
+        for content_type in ("application/json", "text/plain"):
+            assert client.post(route, data=body, content_type=content_type).status_code < 500
+
+
+@given(name=st.sampled_from(["limit", "cursor", "tag", "name", "label", "graph", "gradients", "x"]), value=st.text())
+def test_any_query(client: FlaskClient, name: str, value: str) -> None:
+    for path in ("/v1/graphs", "/v1/runs", "/v1/runs/x", "/v1/runs/x/nodes", "/v1/operations"):
+        assert client.get(path, query_string={name: value}).status_code < 500
+
+
+@given(path=st.text(max_size=20), key=st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f")))
+def test_any_path_and_any_key(client: FlaskClient, path: str, key: str) -> None:
+    for prefix in ("/", "/v1/", "/v1/graphs/", "/v1/runs/", "/v1/runs/x/nodes/", "/v1/operations/"):
+        assert client.get(prefix + path).status_code < 500
+    body = {"name": "g", "expression": "x"}
+    assert client.post("/v1/graphs", json=body, headers={"Idempotency-Key": key}).status_code < 500

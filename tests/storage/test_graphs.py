@@ -1,0 +1,226 @@
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from service.core.errors import Conflict, NotFound
+from service.core.figures import Figures
+from service.core.graph import Graph, build_graph, node_document
+from service.core.operation import Attribute, operations
+from service.storage.database import Database
+from service.storage.graphs import (
+    delete_graph,
+    find_graph,
+    get_graph,
+    insert_graph,
+    list_graphs,
+    load_graph,
+    next_version,
+)
+from service.storage.identifiers import new_id
+from service.storage.models import Base, Content
+from service.storage.records import GraphRecord, RunRecord
+from service.storage.runs import insert_run
+
+CANDIDATES = [2, -3, 0.1, -0.0, 5e-324, 1.7976931348623157e308, "NaN", "Infinity", "-Infinity", True, [1, 0], "same"]
+
+
+def accepts(attribute: Attribute, candidate: object) -> bool:
+    try:
+        attribute.read(candidate)
+    except ValueError:
+        return False
+    return True
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    """Any operations of the rulebook over any earlier nodes, with any attributes that they accept."""
+    letters = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="`")
+    names = draw(st.lists(st.text(letters, min_size=1, max_size=8), min_size=1, max_size=12, unique=True))
+    documents: list[dict[str, Any]] = []
+    for place, name in enumerate(names):
+        possible = [operation for operation in operations() if place or not operation.operands]
+        operation = draw(st.sampled_from(possible))
+        most = 4 if operation.most_inputs is None else operation.most_inputs
+        count = draw(st.integers(operation.least_inputs, most))
+        inputs = [draw(st.sampled_from(names[:place])) for _ in range(count)]
+        attributes = {
+            attribute.name: draw(st.sampled_from([value for value in CANDIDATES if accepts(attribute, value)]))
+            for attribute in operation.attributes
+            if attribute.required or draw(st.booleans())
+        }
+        documents.append({"name": name, "operation": operation.name, "inputs": inputs, "attributes": attributes})
+    return build_graph(documents)
+
+
+def same(first: Graph, second: Graph) -> bool:
+    """Equal to the last bit and type: repr tells 2 from 2.0, and NaN equals itself in it."""
+    return repr(list(map(node_document, first.nodes))) == repr(list(map(node_document, second.nodes))) and (
+        [repr(dict(node.attributes)) for node in first.nodes] == [repr(dict(node.attributes)) for node in second.nodes]
+        and all(one.operation is other.operation for one, other in zip(first.nodes, second.nodes, strict=True))
+        and (first.inputs, first.outputs, first.digest) == (second.inputs, second.outputs, second.digest)
+    )
+
+
+@settings(deadline=None)
+@given(graph=graphs())
+def test_any_graph_comes_back_as_it_was(
+    shared_database: Database, graph_record: Callable[..., GraphRecord], graph: Graph
+) -> None:
+    record = graph_record(graph, name=new_id())
+    with shared_database.write() as connection:
+        insert_graph(connection, record, graph)
+    with shared_database.read() as connection:
+        assert same(load_graph(connection, graph.digest), graph)
+        assert get_graph(connection, record.id) == record
+        assert find_graph(connection, record.name, graph.digest) == record
+
+
+def test_a_long_chain_comes_back(database: Database, graph_record: Callable[..., GraphRecord]) -> None:
+    chain = [{"name": f"n{place}", "operation": "Tanh", "inputs": [f"n{place - 1}"]} for place in range(1, 20_000)]
+    graph = build_graph([{"name": "n0", "operation": "Input"}, *chain])
+    with database.write() as connection:
+        insert_graph(connection, graph_record(graph), graph)
+    with database.read() as connection:
+        assert same(load_graph(connection, graph.digest), graph)
+
+
+def test_a_record_keeps_what_it_was_given(
+    database: Database, graph: Graph, stored: GraphRecord, graph_record: Callable[..., GraphRecord]
+) -> None:
+    record = graph_record(
+        graph,
+        name="другая",
+        version=7,
+        expression="z = x * y",
+        parent=stored.id,
+        tags={"model": "a:b", "": "🙂", "owner": ""},
+    )
+    with database.write() as connection:
+        insert_graph(connection, record, graph)
+        assert get_graph(connection, record.id) == record
+
+
+def test_equal_content_is_kept_once(
+    database: Database, graph: Graph, stored: GraphRecord, graph_record: Callable[..., GraphRecord]
+) -> None:
+    other = graph_record(graph, name="other")
+    with database.write() as connection:
+        insert_graph(connection, other, graph)
+        assert connection.execute(select(func.count()).select_from(Content)).scalar() == 1
+        delete_graph(connection, stored.id)
+        assert same(load_graph(connection, graph.digest), graph)
+        delete_graph(connection, other.id)
+        with pytest.raises(NotFound, match=graph.digest):
+            load_graph(connection, graph.digest)
+
+
+@pytest.mark.parametrize("changes", [{"version": 2}, {"digest": "0" * 64}])
+def test_a_name_holds_each_version_and_each_content_once(
+    database: Database, graph: Graph, stored: GraphRecord, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(IntegrityError, match="UNIQUE"), database.write() as connection:
+        insert_graph(connection, replace(stored, id=new_id(), **changes), graph)
+
+
+def test_versions_count_from_one_for_each_name(database: Database, stored: GraphRecord) -> None:
+    with database.read() as connection:
+        assert next_version(connection, stored.name) == stored.version + 1
+        assert next_version(connection, "another") == 1
+        assert find_graph(connection, stored.name, "0" * 64) is None
+        assert find_graph(connection, "another", stored.digest) is None
+
+
+def test_lists_are_newest_first_and_filtered(
+    database: Database, graph: Graph, graph_record: Callable[..., GraphRecord]
+) -> None:
+    records = [
+        graph_record(
+            graph,
+            name="even" if number % 2 == 0 else "odd",
+            version=number + 1,
+            digest=f"{number:064}",
+            tags={"third": str(number % 3), "rest": "0"},
+        )
+        for number in range(7)
+    ]
+    with database.write() as connection:
+        for record in records:
+            insert_graph(connection, record, graph)
+    newest = records[::-1]
+    with database.read() as connection:
+        assert list_graphs(connection, limit=100) == newest
+        assert list_graphs(connection, limit=3) == newest[:3]
+        assert list_graphs(connection, after=newest[2].id, limit=3) == newest[3:6]
+        assert list_graphs(connection, after=newest[-1].id, limit=3) == []
+        assert list_graphs(connection, name="odd", limit=100) == newest[1::2]
+        assert list_graphs(connection, tag=("third", "0"), limit=100) == newest[::3]
+        assert list_graphs(connection, tag=("rest", "1"), limit=100) == []
+        assert list_graphs(connection, name="even", tag=("third", "0"), after=newest[0].id, limit=1) == [newest[6]]
+
+
+def test_what_is_not_there_is_not_found(database: Database) -> None:
+    for act in (get_graph, delete_graph):
+        with pytest.raises(NotFound, match="no graph 'missing'"), database.write() as connection:
+            act(connection, "missing")
+
+
+@pytest.mark.parametrize(("count", "reason"), [(1, ": 1 run refers to it"), (3, ": 3 runs refer to it")])
+def test_a_graph_with_runs_is_not_deleted(
+    database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord], count: int, reason: str
+) -> None:
+    with database.write() as connection:
+        for _ in range(count):
+            insert_run(connection, run_record(stored), Figures(np.zeros(3)), None)
+    with pytest.raises(Conflict, match=reason), database.write() as connection:
+        delete_graph(connection, stored.id)
+    with database.read() as connection:
+        assert get_graph(connection, stored.id) == stored
+
+
+@pytest.mark.parametrize(("count", "reason"), [(1, "1 graph made from it refers"), (2, "2 graphs made from it refer")])
+def test_a_graph_with_children_is_not_deleted(
+    database: Database,
+    graph: Graph,
+    stored: GraphRecord,
+    graph_record: Callable[..., GraphRecord],
+    count: int,
+    reason: str,
+) -> None:
+    children = [graph_record(graph, name=f"child {number}", parent=stored.id) for number in range(count)]
+    with database.write() as connection:
+        for child in children:
+            insert_graph(connection, child, graph)
+    with pytest.raises(Conflict, match=reason), database.write() as connection:
+        delete_graph(connection, stored.id)
+    with database.write() as connection:
+        for child in children:
+            delete_graph(connection, child.id)
+        delete_graph(connection, stored.id)
+        assert list_graphs(connection, limit=9) == []
+
+
+def test_deletion_leaves_nothing(database: Database, graph: Graph, graph_record: Callable[..., GraphRecord]) -> None:
+    record = graph_record(graph, tags={"key": "value", "another": "value"})
+    with database.write() as connection:
+        insert_graph(connection, record, graph)
+        delete_graph(connection, record.id)
+        for table in Base.metadata.sorted_tables:
+            assert connection.execute(select(func.count()).select_from(table)).scalar() == 0
+
+
+def test_an_operation_that_is_gone_is_named(database: Database, stored: GraphRecord) -> None:
+    document = {"names": ["x"], "operations": ["Vanished"], "operands": [[]], "attributes": []}
+    with database.write() as connection:
+        connection.execute(update(Content).values(document=zlib.compress(json.dumps(document).encode())))
+        with pytest.raises(LookupError, match="'Vanished'"):
+            load_graph(connection, stored.digest)
