@@ -333,13 +333,14 @@ def create_run(
         if not equals:
             raise click.UsageError(f"{text}: an input is written NAME=FIGURE")
         given[name] = _read_figure(figure, text)
+    upstream = None if seed_text is None else _read_figure(seed_text, f"--seed {seed_text}")
     with Client(url) as service:
         made = service.create_run(
             _find_graph(service, graph),
             given,
             backward=not forward_only,
             output=output,
-            seed=None if seed_text is None else _read_figure(seed_text, f"--seed {seed_text}"),
+            seed=upstream,
             label=label,
             tags=_read_tags(tags),
             keep=not no_keep,
@@ -401,7 +402,7 @@ def _print_run(service: Client, run: Run, as_json: bool) -> None:
     _print_members({member: run.document.get(member) for member in members})
     table = _table("node", "operation", "value", "gradient", "", numbers=(2, 3))
     for node in nodes:
-        note = "no derivative here" if node.nondifferentiable else ""
+        note = Text("no derivative here" if node.nondifferentiable else "", "yellow")
         shown = [_short(figure, node.shape) for figure in (node.value, node.gradient)]
         table.add_row(node.name, node.operation, *shown, note)
     _print_table(table)

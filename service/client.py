@@ -25,6 +25,7 @@ import numpy as np
 import requests
 from numpy.typing import NDArray
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from urllib3.util import Retry
 
 Document: TypeAlias = Mapping[str, Any]
@@ -550,8 +551,6 @@ def _reason(error: requests.RequestException) -> str:
     said = ""
     cause: BaseException | None = error
     while cause is not None:
-        said = getattr(cause, "strerror", None) or said
+        said = "it took too long" if isinstance(cause, HTTPTimeoutError) else getattr(cause, "strerror", None) or said
         cause = cause.__cause__ or cause.__context__
-    if said:
-        return said
-    return "it took too long" if isinstance(error, requests.Timeout) else str(error)
+    return said or str(error)

@@ -1,7 +1,6 @@
 """What all tests share: hypothesis without a stopwatch, few examples, and a failure that can be played again."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,11 +15,4 @@ settings.load_profile("gradbook")
 def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real service in a process of its own, over a database that the tests share."""
     with service_process(f"sqlite:///{tmp_path_factory.mktemp('service')}/gradbook.db") as url:
-        yield url
-
-
-@pytest.fixture
-def fresh_service_url(tmp_path: Path) -> Iterator[str]:
-    """A real service over an empty database."""
-    with service_process(f"sqlite:///{tmp_path}/gradbook.db") as url:
         yield url

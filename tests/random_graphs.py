@@ -1,11 +1,11 @@
 """Random graphs over the whole elementwise rulebook, at points where every node is smooth, as hypothesis strategies."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import math
 import numpy as np
 from hypothesis import strategies as st
 

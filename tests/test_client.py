@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from service.serving import free_port, service_process
 SEED_INPUTS = {"a": 5, "b": 1, "c": -2, "d": -3}
 SEED_VALUES = {"a": 5, "b": 1, "c": -2, "d": -3, "e": 6, "f": -12, "F": 4}
 SEED_GRADIENTS = {"a": 2 / 3, "b": 2 / 3, "c": -2, "d": 4 / 3, "e": 2 / 3, "f": -1 / 3, "F": 1}
-SEED_NODES = [
+SEED_NODES: list[dict[str, Any]] = [
     *({"name": name, "operation": "Input"} for name in "abcd"),
     {"name": "e", "operation": "Add", "inputs": ["a", "b"]},
     {"name": "f", "operation": "Mul", "inputs": ["e", "c"]},
@@ -75,7 +76,16 @@ def test_results_are_typed_and_frozen(gradbook: Client) -> None:
 def test_figures_go_there_and_back_bit_for_bit(gradbook: Client) -> None:
     graph = gradbook.create_graph("identity", expression="y = x * 1")
     odd = np.array([[np.nan, np.inf, -np.inf], [-0.0, 5e-324, 0.1 + 0.2]])
-    for given in (odd, odd.tolist(), np.float32([0.1, np.nan]), np.arange(3), float("nan"), -0.0, np.float64(np.inf), 7):
+    for given in (
+        odd,
+        odd.tolist(),
+        np.float32([0.1, np.nan]),
+        np.arange(3),
+        float("nan"),
+        -0.0,
+        np.float64(np.inf),
+        7,
+    ):
         run = gradbook.create_run(graph, {"x": given}, seed=np.full(np.shape(given), 2.5))
         assert bits(run.values["x"]) == bits(run.values["y"]) == bits(given)
         assert np.shape(run.values["x"]) == np.shape(given)
@@ -103,7 +113,7 @@ def test_a_constant_has_no_gradient_and_a_forward_run_has_none_at_all(gradbook: 
 
 def test_figures_are_read_whole_across_pages(gradbook: Client) -> None:
     names = [f"n{index}" for index in range(2500)]
-    nodes = [
+    nodes: list[dict[str, Any]] = [
         {"name": "x", "operation": "Input"},
         *(
             {"name": name, "operation": "Sum", "inputs": [before, before]}
@@ -147,7 +157,9 @@ def test_a_run_that_is_not_kept_is_whole_at_once(gradbook: Client) -> None:
 
 def test_names_of_other_programs_find_their_nodes(gradbook: Client) -> None:
     names = ["/block/MatMul_out:0", "a b", "50%2F", "x?y#z", "ü"]
-    graph = gradbook.create_graph("names", nodes=[{"name": name, "operation": "Input"} for name in names], outputs=names)
+    graph = gradbook.create_graph(
+        "names", nodes=[{"name": name, "operation": "Input"} for name in names], outputs=names
+    )
     run = gradbook.create_run(graph, dict(zip(names, range(5), strict=True)), backward=False)
     assert [gradbook.get_run_node(run, name).value for name in names] == list(range(5))
 
@@ -196,7 +208,10 @@ def test_the_rulebook_the_limits_and_the_state(gradbook: Client) -> None:
 def test_every_operation_id_is_a_method_of_the_client(gradbook: Client) -> None:
     paths = yaml.safe_load(gradbook.get_openapi())["paths"]
     documented = {
-        operation["operationId"] for path in paths.values() for method, operation in path.items() if method != "parameters"
+        operation["operationId"]
+        for path in paths.values()
+        for method, operation in path.items()
+        if method != "parameters"
     }
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
     assert methods - {"close"} == documented
@@ -207,12 +222,12 @@ def test_every_operation_id_is_a_method_of_the_client(gradbook: Client) -> None:
 
 def test_a_problem_has_the_fields_of_its_answer(gradbook: Client) -> None:
     with pytest.raises(Problem) as caught:
-        gradbook.create_graph("wrong", expression="y = x +\n  * 2")
+        gradbook.create_graph("wrong", expression="e = x\ny = e + * 2")
     problem = caught.value
     assert (problem.type, problem.status) == ("urn:gradbook:problem:invalid-expression", 422)
     assert problem.title and problem.detail
     assert problem.errors[0]["pointer"] == "/expression"
-    assert (problem.members["line"], problem.members["column"]) == (2, 3)
+    assert (problem.members["line"], problem.members["column"]) == (2, 9)
     graph = gradbook.create_graph("wrong", expression="y = x + z")
     with pytest.raises(Problem) as caught:
         gradbook.create_run(graph, {"x": [[1, "five"]], "q": 1})
@@ -255,9 +270,8 @@ def test_a_post_is_sent_again_and_takes_effect_once(service_url: str, gradbook: 
     with flaky_server(service_url, failures) as (url, seen), Client(url) as client:
         graph = client.create_graph(name, expression="y = x * 4")
         assert len(seen) == len(failures) + 1
-        failing = list(failures)
         seen.clear()
-        seen.again(failing)
+        seen.again(failures)
         run = client.create_run(graph, {"x": 2})
         assert {key for _, key in seen} == {seen[0][1]}
         assert len(seen) == len(failures) + 1

@@ -13,7 +13,7 @@ from marshmallow import fields
 NUMBER = {"oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]}
 ARRAY: dict[str, Any] = {
     "description": "A number, or nested lists of numbers; NaN, Infinity and -Infinity as strings",
-    "oneOf": [*NUMBER["oneOf"], {"type": "array", "items": {}}],
+    "oneOf": [*NUMBER["oneOf"], {"type": "array"}],
 }
 ARRAY_OR_NULL = {**ARRAY, "oneOf": [*ARRAY["oneOf"], {"type": "null"}]}
 _NODE = {

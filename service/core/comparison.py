@@ -34,7 +34,15 @@ from numpy.typing import NDArray
 from service.core.errors import Fault, InvalidRequest
 from service.core.figures import Figures, FloatArray, no_figures, pack
 from service.core.graph import Graph, Node
-from service.core.replay import Replay, complete_gradients, complete_values, replay_gradients, replay_values
+from service.core.replay import (
+    Replay,
+    Weights,
+    complete_gradients,
+    complete_values,
+    replay_gradients,
+    replay_values,
+    sourceless,
+)
 
 BoolArray = NDArray[np.bool_]
 
@@ -47,6 +55,10 @@ class Verdict(IntEnum):
     ORIGIN = 2
     INHERITED = 3
     COMPENSATED = 4
+
+
+# By whether a figure agrees with the baseline (1) and with its replay (2).
+_VERDICTS = np.array([Verdict.ORIGIN, Verdict.COMPENSATED, Verdict.INHERITED, Verdict.SAME], dtype=np.int8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +154,18 @@ def compare(
     if theirs_values is not None and own_values.present is not None:
         assumed = {place: figure for place, figure in enumerate(theirs_values) if figure is not None}
     effective = complete_values(candidate.graph, own_values, assumed)
+    roundoff = UNIT_ROUNDOFF[candidate.dtype]
+    weights = Weights(max(tolerance.rtol, 32 * roundoff), 16 * roundoff)
     forward = backward = None
     if candidate.values is not None and theirs_values is not None:
-        sourceless = [place for place, operands in enumerate(candidate.graph.operands) if not operands]
         forward = _judge(
             "forward",
             candidate.values,
             theirs_values,
             effective,
-            replay_values(candidate.graph, effective),
+            replay_values(candidate.graph, effective, weights),
             tolerance,
-            UNIT_ROUNDOFF[candidate.dtype],
-            np.array([*sourceless, *redefined], dtype=np.int64),
+            np.concatenate([sourceless(candidate.graph), np.array(redefined, dtype=np.int64)]),
             1.0,
         )
     if both_gradients:
@@ -164,7 +176,7 @@ def compare(
         )
         theirs = _lay_out(baseline.gradients, candidate.gradients, aligned, candidate.graph)
         assert theirs is not None
-        replayed = replay_gradients(candidate.graph, effective, gradients, candidate.output, candidate.seed)
+        replayed = replay_gradients(candidate.graph, effective, gradients, candidate.output, candidate.seed, weights)
         finite = np.abs(baseline.gradients.flat[np.isfinite(baseline.gradients.flat)])
         largest = float(finite.max()) if finite.size else 1.0
         backward = _judge(
@@ -174,7 +186,6 @@ def compare(
             gradients,
             replayed,
             tolerance,
-            UNIT_ROUNDOFF[candidate.dtype],
             np.array(sorted(reconsumed), dtype=np.int64),
             min(largest, 1.0),
         )
@@ -182,8 +193,8 @@ def compare(
         forward,
         backward,
         effective,
-        _missing(baseline.graph, {int(place) for place in aligned if place >= 0}),
-        _missing(candidate.graph, {place for place, other in enumerate(aligned) if other >= 0}),
+        _missing(baseline.graph, aligned[aligned >= 0]),
+        _missing(candidate.graph, np.flatnonzero(aligned >= 0)),
         frozenset(redefined),
         frozenset(reconsumed),
     )
@@ -199,7 +210,6 @@ def _judge(
     effective: Figures,
     replay: Replay,
     tolerance: Tolerance,
-    roundoff: float,
     taken_from_baseline: NDArray[np.int64],
     scale: float,
 ) -> Phase:
@@ -211,21 +221,19 @@ def _judge(
     c, b, r = effective.flat, _conform(baseline, effective), expected.flat
     atol = tolerance.atol * scale
     with np.errstate(all="ignore"):
-        right = _same_bits(c, b) if tolerance.exact else _near(c, b, atol + tolerance.rtol * np.abs(b))
-        allowed = max(tolerance.rtol, 32 * roundoff) * replay.terms
-        if replay.upstream is not None:
-            allowed += 16 * roundoff * replay.upstream
-        allowed += atol
-        follows = _near(c, r, allowed)
+        if tolerance.exact:
+            right = _same_bits(c, b)
+        else:
+            bound = np.abs(b)
+            bound *= tolerance.rtol
+            bound += atol
+            right = _near(c, b, bound)
+        follows = _near(c, r, np.add(replay.slack, atol, out=replay.slack))
     right, follows = _all_elements(right, effective), _all_elements(follows, effective)
     if taken_from_baseline.size:
         follows[taken_from_baseline] = right[taken_from_baseline]
         expected = _with_figures_of(expected, Figures(b, effective.shapes), taken_from_baseline)
-    verdicts = np.where(
-        right,
-        np.where(follows, Verdict.SAME, Verdict.COMPENSATED),
-        np.where(follows, Verdict.INHERITED, Verdict.ORIGIN),
-    ).astype(np.int8)
+    verdicts = _VERDICTS[right.view(np.int8) + 2 * follows.view(np.int8)]
     verdicts[~given] = Verdict.NOT_COMPARED
     own = candidate if candidate.shapes == effective.shapes else Figures(c, effective.shapes, candidate.present)
     theirs = Figures(b, effective.shapes, baseline.present)
@@ -234,12 +242,14 @@ def _judge(
 
 def _near(x: FloatArray, y: FloatArray, allowed: FloatArray) -> BoolArray:
     """|x − y| ≤ allowed where both are finite; else equal, or both NaN."""
-    close = np.abs(x - y) <= allowed
-    finite = np.isfinite(x) & np.isfinite(y)
-    if finite.all():
-        return close
-    near: BoolArray = (finite & close) | (x == y) | (np.isnan(x) & np.isnan(y))
-    return near
+    apart = x - y
+    np.abs(apart, out=apart)
+    close: BoolArray = apart <= allowed
+    finite = np.isfinite(apart)
+    if not finite.all():
+        close &= finite
+        close |= (x == y) | (np.isnan(x) & np.isnan(y))
+    return close
 
 
 def _same_bits(x: FloatArray, y: FloatArray) -> BoolArray:
@@ -371,10 +381,11 @@ def _differ(node: Node, twin: Node) -> bool:
     return node.operation is not twin.operation or dict(node.attributes) != dict(twin.attributes)
 
 
-def _missing(graph: Graph, there: set[int]) -> tuple[str, ...]:
-    if len(there) == len(graph):
-        return ()
-    return tuple(node.name for place, node in enumerate(graph.nodes) if place not in there)
+def _missing(graph: Graph, there: NDArray[np.int64]) -> tuple[str, ...]:
+    """The names of the nodes whose positions are not among those."""
+    absent = np.ones(len(graph), dtype=bool)
+    absent[there] = False
+    return tuple(graph.nodes[place].name for place in np.flatnonzero(absent))
 
 
 def _check_seeds(baseline: Side, candidate: Side, names: Mapping[str, str]) -> None:

@@ -176,9 +176,10 @@ def define(
     )
     if (nondifferentiable is None) != (convention is None):
         raise ValueError(f"{name}: a rule for kinks and the convention at them go together")
-    for taken in _by_alias.keys() & {name, *operation.aliases}:
+    known_as = (name, *operation.aliases)
+    for taken in filter(_by_alias.__contains__, known_as):
         raise ValueError(f"{taken} already stands for {_by_alias[taken].name}")
-    _by_alias.update(dict.fromkeys((name, *operation.aliases), operation))
+    _by_alias.update(dict.fromkeys(known_as, operation))
     _by_name[name] = operation
     for function_of_rules in (forward, ufunc):
         if isinstance(function_of_rules, np.ufunc):

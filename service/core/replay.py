@@ -21,17 +21,24 @@ from service.core.operation import Attributes, Operation
 IntArray = NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What rounding may do to a replayed figure, as parts of Σ|terms| and of Σ|upstream|."""
+
+    terms: float
+    upstream: float
+
+
 @dataclass(frozen=True, eq=False)
 class Replay:
-    """Replayed figures, each with the scale by which its rounding errors are measured.
+    """Replayed figures and, laid out as `expected.flat`, how far rounding may have moved each of them.
 
-    `terms` is Σ|local × input| + |value| for a value and Σ|contributions|, seed included, for a gradient; `upstream` is
-    Σ|upstream| for a gradient. All are laid out as `expected.flat`.
+    `slack` is weights.terms · S + weights.upstream · U. S is Σ|local × input| + |value| for a value, Σ|contributions|,
+    seed included, for a gradient; U is Σ|upstream| for a gradient, 0 for a value.
     """
 
     expected: Figures
-    terms: FloatArray
-    upstream: FloatArray | None = None
+    slack: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +66,15 @@ def _groups(graph: Graph) -> tuple[_Group, ...]:
     return tuple(groups)
 
 
+def sourceless(graph: Graph) -> IntArray:
+    """The positions of the nodes without inputs: Inputs and Constants."""
+    without = np.ones(len(graph), dtype=bool)
+    for group in _groups(graph):
+        without[group.nodes] = False
+    return np.flatnonzero(without)
+
+
+@lru_cache(maxsize=4)
 def reaches(graph: Graph, output: str) -> NDArray[np.bool_]:
     """Which nodes reach the output along the edges."""
     reached = bytearray(len(graph))
@@ -70,12 +86,12 @@ def reaches(graph: Graph, output: str) -> NDArray[np.bool_]:
     return np.frombuffer(reached, dtype=np.bool_)
 
 
-def replay_values(graph: Graph, values: Figures) -> Replay:
+def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
     """The value of every node from its inputs' values, which must be complete; a node without inputs keeps its own."""
     with np.errstate(all="ignore"):
         if values.shapes is not None:
-            return _replay_tensor_values(graph, values)
-        expected, terms = values.flat.copy(), np.abs(values.flat)
+            return _replay_tensor_values(graph, values, weights)
+        expected, slack = values.flat.copy(), np.abs(values.flat)
         for group in _groups(graph):
             operands = [values.flat[row] for row in group.operands]
             value = np.asarray(group.operation.evaluate(operands, group.attributes), dtype=np.float64)
@@ -85,32 +101,39 @@ def replay_values(graph: Graph, values: Figures) -> Replay:
                 group.operation.differentiate(operands, value, group.attributes), operands, strict=True
             ):
                 total += _magnitude(local * operand)
-            terms[group.nodes] = total
-        return Replay(Figures(expected), terms)
+            slack[group.nodes] = total
+        slack *= weights.terms
+        return Replay(Figures(expected), slack)
 
 
-def replay_gradients(graph: Graph, values: Figures, gradients: Figures, output: str, seed: FloatArray) -> Replay:
+def replay_gradients(
+    graph: Graph, values: Figures, gradients: Figures, output: str, seed: FloatArray, weights: Weights
+) -> Replay:
     """The gradient of every node from its consumers' `gradients` and the local gradients at `values`, both complete."""
-    reached = reaches(graph, output)
     with np.errstate(all="ignore"):
         if values.shapes is not None:
-            return _replay_tensor_gradients(graph, values, gradients, output, seed, reached)
+            return _replay_tensor_gradients(graph, values, gradients, output, seed, weights)
         count = len(graph)
-        expected, terms, upstreams = np.zeros(count), np.zeros(count), np.zeros(count)
+        expected, slack = np.zeros(count), np.zeros(count)
         expected[graph.position[output]] = seed
-        terms[graph.position[output]] = abs(seed)
+        slack[graph.position[output]] = weights.terms * abs(seed)
         for group in _groups(graph):
             operands = [values.flat[row] for row in group.operands]
             value, upstream = values.flat[group.nodes], gradients.flat[group.nodes]
-            # Where nothing flows back nothing is contributed, however steep the operation is there.
-            silent = (upstream == 0.0) & ~reached[group.nodes]
-            locals_ = group.operation.differentiate(operands, value, group.attributes)
-            for local, sources in zip(locals_, group.operands, strict=True):
-                contribution = np.where(silent, 0.0, upstream * local)
-                expected += np.bincount(sources, contribution, count)
-                terms += np.bincount(sources, np.abs(contribution), count)
-                upstreams += np.bincount(sources, np.abs(upstream), count)
-        return Replay(Figures(expected), terms, upstreams)
+            flow = weights.upstream * np.abs(upstream)
+            slopes = group.operation.differentiate(operands, value, group.attributes)
+            for local, sources in zip(slopes, group.operands, strict=True):
+                contribution = upstream * local
+                silent = np.isnan(contribution) & (upstream == 0.0)
+                if silent.any():
+                    # Where nothing flows back nothing is contributed, however steep the operation is there.
+                    contribution[silent & ~reaches(graph, output)[group.nodes]] = 0.0
+                np.add.at(expected, sources, contribution)
+                np.abs(contribution, out=contribution)
+                contribution *= weights.terms
+                contribution += flow
+                np.add.at(slack, sources, contribution)
+        return Replay(Figures(expected), slack)
 
 
 def _magnitude(product: Any) -> FloatArray:
@@ -119,7 +142,7 @@ def _magnitude(product: Any) -> FloatArray:
     return np.where(np.isnan(size), 0.0, size)
 
 
-def _replay_tensor_values(graph: Graph, values: Figures) -> Replay:
+def _replay_tensor_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
     expected: list[Any] = []
     terms: list[Any] = []
     for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
@@ -139,23 +162,23 @@ def _replay_tensor_values(graph: Graph, values: Figures) -> Replay:
             ):
                 total = total + _magnitude(local * operand)
         terms.append(total)
-    return Replay(pack(expected), pack(terms).flat)
+    return Replay(pack(expected), weights.terms * pack(terms).flat)
 
 
 def _replay_tensor_gradients(
-    graph: Graph, values: Figures, gradients: Figures, output: str, seed: FloatArray, reached: NDArray[np.bool_]
+    graph: Graph, values: Figures, gradients: Figures, output: str, seed: FloatArray, weights: Weights
 ) -> Replay:
+    reached = reaches(graph, output)
     expected = [np.zeros(values.shape(place)) for place in range(len(graph))]
-    terms = [np.zeros(values.shape(place)) for place in range(len(graph))]
-    upstreams = [np.zeros(values.shape(place)) for place in range(len(graph))]
+    slack = [np.zeros(values.shape(place)) for place in range(len(graph))]
     target = graph.position[output]
     expected[target] = expected[target] + seed
-    terms[target] = terms[target] + np.abs(seed)
+    slack[target] = slack[target] + weights.terms * np.abs(seed)
     for source, contribution, upstream in _edges(graph, values, gradients, reached):
         expected[source] = expected[source] + contribution
-        terms[source] = terms[source] + np.abs(contribution)
-        upstreams[source] = upstreams[source] + _spread(np.abs(upstream), values.shape(source))
-    return Replay(pack(expected), pack(terms).flat, pack(upstreams).flat)
+        flow = _spread(np.abs(upstream), values.shape(source))
+        slack[source] = slack[source] + weights.terms * np.abs(contribution) + weights.upstream * flow
+    return Replay(pack(expected), pack(slack).flat.copy())
 
 
 def _edges(

@@ -30,17 +30,16 @@ def edges(graph: Any) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("form", "names"),
+    ("name", "form", "names"),
     [
-        ({"nodes": SEED_NODES}, "efF"),
-        ({"expression": STATEMENTS}, "efF"),
-        ({"expression": HEADER}, ["add_1", "mul_1", "F"]),
+        ("by nodes", {"nodes": SEED_NODES}, "efF"),
+        ("by statements", {"expression": STATEMENTS}, "efF"),
+        ("by header", {"expression": HEADER}, ["add_1", "mul_1", "F"]),
     ],
-    ids=["nodes", "statements", "header"],
 )
-def test_a_graph_is_built(client: FlaskClient, form: dict[str, Any], names: list[str]) -> None:
+def test_a_graph_is_built(client: FlaskClient, name: str, form: dict[str, Any], names: list[str]) -> None:
     first, second, third = names
-    graph = create(client, str(form), **form, tags={"from": "the tutorial"})
+    graph = create(client, name, **form, tags={"from": "the tutorial"})
     assert edges(graph) == [
         *((name, "Input") for name in "abcd"),
         (first, "Add", "a", "b"),

@@ -1,4 +1,5 @@
 import sqlite3
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -34,6 +35,12 @@ from service.storage.records import GraphRecord
 def test_a_url_that_cannot_be_one_is_refused(url: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=reason):
         Database(url.format(folder=tmp_path))
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ValueError, match=r"install gradbook\[postgres\]"):
+        Database("postgresql://localhost/gradbook")
 
 
 def test_a_relative_path_is_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -71,7 +71,6 @@ def same(first: Graph, second: Graph) -> bool:
     )
 
 
-@settings(deadline=None)
 @given(graph=graphs())
 def test_any_graph_comes_back_as_it_was(
     shared_database: Database, graph_record: Callable[..., GraphRecord], graph: Graph
