@@ -168,7 +168,7 @@ def read_cursor(cursor: str | None) -> str | None:
         after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
     except ValueError:
         after = ""
-    if not after or write_cursor(after) != cursor:
+    if not after.isprintable() or not after or write_cursor(after) != cursor:
         raise InvalidParameters([Fault(("cursor",), "this is no cursor of ours")])
     return after
 

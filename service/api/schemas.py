@@ -46,11 +46,13 @@ class Label(fields.String):
 
 
 class Text(fields.String):
-    """A string, and nothing that could be made one."""
+    """A string, and nothing that could be made one; without NUL, which PostgreSQL doesn't hold in a text."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not isinstance(value, str):
             raise ma.ValidationError("a string is expected")
+        if "\0" in value:
+            raise ma.ValidationError("there may be no NUL character")
         return value
 
 

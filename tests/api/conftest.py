@@ -35,7 +35,7 @@ class ContractClient(FlaskClient):
 
 def hold_to_contract(app: Flask, response: TestResponse) -> None:
     """Status, media type, body and headers are documented; every error is a problem, and JSON is never NaN."""
-    status, media_type = response.status_code, response.mimetype
+    status, media_type = response.status_code, response.mimetype or ""
     seen = f"{response.request.method} {response.request.path} → {status} {media_type}"
     assert response.headers["X-Request-Id"], seen
     document = None

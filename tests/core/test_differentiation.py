@@ -426,7 +426,7 @@ def test_a_value_with_too_many_elements_is_refused_before_it_is_made() -> None:
     graph = graph_of("y = column * row")
     inputs = {"column": side.reshape(-1, 1), "row": side}
     with pytest.raises(
-        LimitExceeded, match="a node's value has at most 10000000 elements; 'y' would have 10{12}"
+        LimitExceeded, match=r"a node's value has at most 10000000 elements; 'y' would have 10{12}"
     ) as caught:
         forward_pass(graph, inputs, max_tensor=10**7)
     assert (caught.value.limit, caught.value.maximum, caught.value.actual) == ("tensor_elements", 10**7, 10**12)

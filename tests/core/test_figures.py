@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from service.core.figures import Figures, FloatArray, pack
+from service.core.figures import Figures, FloatArray, no_figures, pack
 
 float64_arrays = arrays(np.float64, array_shapes(min_dims=0, min_side=0, max_dims=3, max_side=3))
 ODD = [np.nan, np.inf, -np.inf, -0.0, 5e-324]
@@ -70,3 +70,21 @@ def test_a_node_without_a_figure_has_none() -> None:
 def test_the_first_figure_that_is_not_finite(figures: Figures, first: int | None, last: int | None) -> None:
     assert figures.first_nonfinite() == first
     assert figures.first_nonfinite(backward=True) == last
+
+
+@given(st.lists(st.none() | float64_arrays, max_size=6), st.integers(0, 6), st.integers(0, 8))
+def test_a_part_holds_the_figures_of_its_nodes(given_arrays: list[FloatArray | None], start: int, stop: int) -> None:
+    start = min(start, len(given_arrays))
+    stop = max(start, stop)
+    part = pack(given_arrays).part(start, stop)
+    assert [bits(array) for array in part] == [bits(array) for array in given_arrays[start:stop]]
+
+
+def test_a_part_is_no_copy() -> None:
+    whole = pack([1.0, 2.0, 3.0])
+    assert np.shares_memory(whole.part(1, 2).flat, whole.flat)
+
+
+def test_nodes_without_any_figure() -> None:
+    assert list(no_figures(2)) == [None, None]
+    assert no_figures(2).first_nonfinite() is None

@@ -51,6 +51,11 @@ def test_the_seed_example() -> None:
     assert [node_document(each) for each in graph.nodes] == SEED_EXAMPLE
 
 
+def test_out_edges_are_listed_in_order_and_twice_where_an_input_is_given_twice() -> None:
+    graph = build_graph([node("x"), node("y", "Mul", "x", "x"), node("z", "Add", "y", "x")])
+    assert graph.consumers == (((1, 0), (1, 1), (2, 1)), ((2, 0),), ())
+
+
 def test_names_of_other_programs_are_kept_as_they_are() -> None:
     names = ["layer1.0.weight", "/block/MatMul_out:0", "naïve", "100%", "a b", "x" * 256]
     graph = build_graph([node(name) for name in names])
@@ -168,7 +173,7 @@ def test_every_fault_is_named_at_once_and_no_node_is_blamed_for_another() -> Non
 
 
 def test_the_summary_of_several_faults_counts_them() -> None:
-    with pytest.raises(InvalidGraph, match="^2 faults; the first: a node has no member 'kind'$"):
+    with pytest.raises(InvalidGraph, match=r"^2 faults; the first: a node has no member 'kind'$"):
         build_graph([{"name": "x", "operation": "Input", "kind": 1, "type": 2}])
 
 

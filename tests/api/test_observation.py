@@ -1,0 +1,96 @@
+"""A request's id, its log line, and what is counted."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+
+class Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def lines(client: FlaskClient) -> Iterator[list[str]]:
+    """The log of requests, line by line."""
+    handler = Lines()
+    logging.getLogger("gradbook.requests").addHandler(handler)
+    yield handler.lines
+    logging.getLogger("gradbook.requests").removeHandler(handler)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("r-1", True), ("A.b_2", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("ü", False), ("", False)],
+)
+def test_a_sound_request_id_comes_back_and_another_is_replaced(client: FlaskClient, given: str, kept: bool) -> None:
+    found = client.get("/livez", headers={"X-Request-Id": given}).headers["X-Request-Id"]
+    assert found == given if kept else (found != given and len(found) == 36)
+
+
+def test_ids_differ(client: FlaskClient) -> None:
+    assert len({client.get("/livez").headers["X-Request-Id"] for _ in range(10)}) == 10
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/livez", 200), ("POST", "/v1/graphs", 415), ("GET", "/v1/nothing/ü\n\"", 404), ("PUT", "/v1/graphs", 405)],
+)
+def test_one_line_a_request(client: FlaskClient, lines: list[str], method: str, path: str, status: int) -> None:
+    response = client.open(path, method=method)
+    assert len(lines) == 1 and "\n" not in lines[0]
+    line = json.loads(lines[0])
+    assert line.pop("milliseconds") >= 0 and line.pop("time").endswith("Z")
+    assert line == {
+        "request_id": response.headers["X-Request-Id"],
+        "method": method,
+        "path": path,
+        "status": status,
+    }
+
+
+def test_requests_are_counted_by_route(make_app: Callable[..., Flask]) -> None:
+    client = make_app().test_client()
+    graph: Any = client.post("/v1/graphs", json={"name": "g", "expression": "x"}).json
+    for path in (f"/v1/graphs/{graph['id']}", f"/v1/graphs/{graph['id']}", "/v1/graphs/none", "/v1/nothing"):
+        client.get(path)
+    client.open("/v1/graphs", method="BREW")
+    families = list(text_string_to_metric_families(client.get("/metrics").text))
+    samples = [sample for family in families for sample in family.samples]
+    counted = {
+        (sample.labels["method"], sample.labels["route"], sample.labels["status"]): sample.value
+        for sample in samples
+        if sample.name == "gradbook_requests_total"
+    }
+    assert counted == {
+        ("POST", "/v1/graphs", "201"): 1,
+        ("GET", "/v1/graphs/<graph_id>", "200"): 2,
+        ("GET", "/v1/graphs/<graph_id>", "404"): 1,
+        ("any", "none", "404"): 1,
+        ("any", "none", "405"): 1,
+    }
+    timed = {
+        (sample.labels["method"], sample.labels["route"]): sample.value
+        for sample in samples
+        if sample.name == "gradbook_request_seconds_count"
+    }
+    assert timed[("GET", "/v1/graphs/<graph_id>")] == 3
+
+
+def test_each_application_counts_for_itself(make_app: Callable[..., Flask]) -> None:
+    first, second = (make_app().test_client() for _ in range(2))
+    first.get("/livez")
+    assert "/livez" in first.get("/metrics").text and "/livez" not in second.get("/metrics").text

@@ -1,0 +1,37 @@
+"""The rulebook over HTTP is the registry."""
+
+from typing import Any
+from urllib.parse import quote
+
+from flask.testing import FlaskClient
+
+from service.core.operation import operations
+
+
+def test_the_rulebook_is_listed_whole(client: FlaskClient) -> None:
+    page: Any = client.get("/v1/operations").json
+    assert [entry["name"] for entry in page["operations"]] == [operation.name for operation in operations()]
+    for entry, operation in zip(page["operations"], operations(), strict=True):
+        assert (entry["least_inputs"], entry["most_inputs"]) == (operation.least_inputs, operation.most_inputs)
+        assert [attribute["name"] for attribute in entry["attributes"]] == [it.name for it in operation.attributes]
+        assert (entry["nondifferentiable"] is None) == (operation.convention is None)
+
+
+def test_an_operation_is_found_by_each_of_its_names(client: FlaskClient) -> None:
+    for operation in operations():
+        for name in (operation.name, *operation.aliases):
+            entry: Any = client.get(f"/v1/operations/{quote(name, safe='')}").json
+            assert (entry["name"], entry["aliases"]) == (operation.name, list(operation.aliases))
+
+
+def test_a_rule_is_told_as_text_and_latex(client: FlaskClient) -> None:
+    entry: Any = client.get("/v1/operations/÷").json
+    assert entry["name"] == "Div" and entry["operands"] == ["x", "y"] and "/" in entry["aliases"]
+    assert entry["rule"] == {"text": "x/y", "latex": r"\frac{x}{y}"}
+    assert [gradient["operand"] for gradient in entry["local_gradients"]] == ["x", "y"]
+    kink: Any = client.get("/v1/operations/relu").json
+    assert kink["nondifferentiable"]["returned"] and kink["nondifferentiable"]["text"]
+
+
+def test_names_are_case_sensitive(client: FlaskClient) -> None:
+    assert client.get("/v1/operations/RELU").status_code == 404

@@ -1,0 +1,116 @@
+"""Health, limits, the document's page: each limit holds at its bound, and a breach names it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from service.settings import Limits
+
+SMALL = {
+    "body_bytes": 300,
+    "json_depth": 5,
+    "expression_bytes": 20,
+    "expression_depth": 3,
+    "nodes": 4,
+    "tensor_elements": 6,
+    "run_elements": 14,
+    "name_length": 5,
+    "tags": 2,
+    "page": 3,
+}
+
+
+def named(count: int) -> list[dict[str, str]]:
+    """That many Input nodes."""
+    return [{"name": f"n{k}", "operation": "Input"} for k in range(count)]
+
+
+def padded(size: int) -> bytes:
+    """A graph in a body of that many bytes."""
+    return b'{"name":"g","expression":"x"}'.ljust(size)
+
+
+# For each limit two requests: at its bound, and beyond it.
+GRAPHS, RUNS = "/v1/graphs", "/v1/graphs/{graph}/runs"
+BREACHES: dict[str, tuple[str, Any, Any]] = {
+    "body_bytes": (GRAPHS, padded(300), padded(301)),
+    "json_depth": (
+        RUNS,
+        {"inputs": {"x": [[[1]]], "y": 1}},
+        {"inputs": {"x": [[[[1]]]], "y": 1}},
+    ),
+    "expression_bytes": (GRAPHS, *({"name": "g", "expression": "x+y".ljust(size)} for size in (20, 21))),
+    "expression_depth": (GRAPHS, *({"name": "g", "expression": "(" * depth + "x" + ")" * depth} for depth in (3, 4))),
+    "nodes": (GRAPHS, *({"name": "g", "nodes": named(count)} for count in (4, 5))),
+    "tensor_elements": (RUNS, *({"inputs": {"x": [1] * size, "y": 1}} for size in (6, 7))),
+    "run_elements": (
+        RUNS,
+        {"inputs": {"x": [1] * 6, "y": [2]}},
+        {"inputs": {"x": [1] * 6, "y": [2] * 6}},
+    ),
+    "name_length": (GRAPHS, *({"name": "n" * size, "expression": "x"} for size in (5, 6))),
+    "tags": (GRAPHS, *({"name": "g", "expression": "x", "tags": dict.fromkeys("abc"[:n], "v")} for n in (2, 3))),
+    "page": (f"{GRAPHS}?limit=", 3, 4),
+}
+
+
+@pytest.fixture(scope="module")
+def small(make_app: Callable[..., Flask]) -> FlaskClient:
+    """A service with low limits."""
+    return make_app(**SMALL).test_client()
+
+
+@pytest.mark.parametrize("limit", SMALL)
+def test_a_breach_names_its_limit(small: FlaskClient, limit: str) -> None:
+    graph: Any = small.post("/v1/graphs", json={"name": "F", "expression": "F = x * y"}).json
+    path, *bodies = BREACHES[limit]
+    answers = []
+    for body in bodies:
+        if limit == "page":
+            answers.append(small.get(f"{path}{body}"))
+        else:
+            given = {"data": body, "content_type": "application/json"} if isinstance(body, bytes) else {"json": body}
+            answers.append(small.post(path.format(graph=graph["id"]), **given))
+    at, beyond = answers
+    assert at.status_code < 300, at.text
+    problem: Any = beyond.json
+    assert problem["status"] == (413 if limit == "body_bytes" else 422)
+    assert str(SMALL[limit]) in problem["detail"]
+    assert problem["limit"] == limit if "limit" in problem else f"(the limit {limit})" in problem["detail"]
+
+
+def test_every_limit_is_breached_by_a_test_and_shown(small: FlaskClient) -> None:
+    assert set(BREACHES) == set(SMALL) == {limit.name for limit in fields(Limits)}
+    page: Any = small.get("/v1/limits").json
+    assert {entry["name"]: entry["maximum"] for entry in page["limits"]} == SMALL
+    for entry in page["limits"]:
+        assert entry["variable"] == f"GRADBOOK_MAX_{entry['name'].upper()}" and entry["meaning"]
+
+
+def test_labels_and_tags_have_the_length_of_names(small: FlaskClient) -> None:
+    graph: Any = small.post("/v1/graphs", json={"name": "F", "expression": "F = x * y"}).json
+    for member, pointer in (({"label": "n" * 6}, "/label"), ({"tags": {"n" * 6: "v"}}, "/tags/nnnnnn"), ({"tags": {"t": "n" * 6}}, "/tags/t")):
+        body = {"inputs": {"x": 1, "y": 1}, **member}
+        problem: Any = small.post(f"/v1/graphs/{graph['id']}/runs", json=body).json
+        assert problem["status"] == 422 and problem["errors"][0]["pointer"] == pointer
+        assert "(the limit name_length)" in problem["errors"][0]["detail"]
+
+
+def test_the_service_is_alive_and_ready(client: FlaskClient) -> None:
+    for path in ("/livez", "/readyz"):
+        assert client.get(path).json == {"status": "ok"}
+
+
+def test_the_document_is_shown_without_the_network(client: FlaskClient) -> None:
+    page = client.get("/docs/")
+    assert page.status_code == 200 and "/openapi.yaml" in page.text
+    assert client.get("/docs").headers["Location"].endswith("/docs/")
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(parts) > 3
+    for part in parts:
+        assert part.startswith("/docs/") and client.get(part).status_code == 200
