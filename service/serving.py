@@ -16,7 +16,7 @@ from service import seed
 from service.client import Client, ClientError
 from service.settings import Settings
 
-_SECONDS_TO_FINISH = 8  # what requests under way are given at the end; container engines wait ten
+_SECONDS_TO_FINISH = 30  # what requests under way are given at the end
 _SECONDS_TO_START = 120  # the first start on a machine compiles
 _LAST_LINES = 5
 _LOG_TO_STDERR = {
@@ -142,7 +142,7 @@ def service_process(database_url: str, port: int | None = None) -> Iterator[str]
         finally:
             process.terminate()
             try:
-                process.wait(2 * _SECONDS_TO_FINISH)
+                process.wait(_SECONDS_TO_FINISH)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -4,17 +4,26 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from service.serving import service_process
 from service.settings import Limits, Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00")
+
+
+@pytest.fixture(scope="module")
+def fresh_service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service with nothing in it yet: the README shows version 1."""
+    with service_process(f"sqlite:///{tmp_path_factory.mktemp('readme')}/gradbook.db") as url:
+        yield url
 
 
 def blocks(language: str) -> list[str]:
@@ -25,16 +34,21 @@ def without_ids_and_times(text: str) -> str:
     return _TIME.sub("TIME", _ID.sub("ID", text))
 
 
-def test_every_console_command_prints_what_is_shown(server_url: str, tmp_path: Path) -> None:
+def test_every_console_command_prints_what_is_shown(fresh_service_url: str, tmp_path: Path) -> None:
     lines = "".join(blocks("console")).splitlines()
     commands = [line[2:] for line in lines if line.startswith("$ ")]
     assert len(commands) == 6
-    address = server_url.removeprefix("http://")
+    address = fresh_service_url.removeprefix("http://")
     script = "".join(f"echo '$' {number}\n{command}\necho\n" for number, command in enumerate(commands))
     script = script.replace("127.0.0.1:8000", address)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     printed = [line for line in done.stdout.splitlines() if line]
     shown = []
@@ -44,10 +58,10 @@ def test_every_console_command_prints_what_is_shown(server_url: str, tmp_path: P
     assert without_ids_and_times("\n".join(printed)) == without_ids_and_times("\n".join(shown))
 
 
-def test_the_python_example_runs(server_url: str) -> None:
+def test_the_python_example_runs(fresh_service_url: str) -> None:
     (code,) = blocks("python")
     done = subprocess.run(
-        [sys.executable, "-c", code.replace("http://127.0.0.1:8000", server_url)],
+        [sys.executable, "-c", code.replace("http://127.0.0.1:8000", fresh_service_url)],
         capture_output=True,
         text=True,
         check=True,
@@ -69,10 +83,7 @@ def test_the_commands_of_make_are_its_targets() -> None:
 
 def test_the_table_of_limits_is_the_codes() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \|$", README, re.MULTILINE)
-    assert rows == [
-        (limit.name, str(limit.default), limit.metadata["meaning"])
-        for limit in fields(Limits)
-    ]
+    assert rows == [(limit.name, str(limit.default), limit.metadata["meaning"]) for limit in fields(Limits)]
 
 
 def test_the_table_of_settings_has_every_setting() -> None:
