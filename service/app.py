@@ -13,7 +13,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The service over its database, which must have been migrated. Settings left out come from the environment."""
     settings = settings or read_settings()
     app = Flask(__name__, static_folder=None)
-    # Werkzeug cuts a body that comes in chunks off at its limit and says nothing: one byte more shows that it is longer.
+    # Werkzeug silently cuts a body that comes in chunks off at its limit: one byte more shows that it is longer.
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes + 1
     app.url_map.merge_slashes = False  # a node's name may begin with a slash or have two in a row
     app.extensions["gradbook"] = Book(Database(settings.database_url), settings.limits)

@@ -4,32 +4,43 @@ Data goes to standard output, messages to standard error. It ends with 0; 2 wher
 service refused, or none answers. A flag goes before the environment, the environment before the default.
 """
 
-import json
 import math
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, TextIO, TypeVar
 
 import click
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from service import seed, serving
-from service.client import Client, ClientError, Figure, Graph, Problem, Run, RunNode
+from service.cli_comparisons import check_claims, create_comparison, record_run
+from service.client import Client, ClientError, Graph, Problem, Run, RunNode
 from service.settings import Settings, read_settings
+from service.terminal import (
+    client_options,
+    find_graph,
+    first,
+    given,
+    json_option,
+    key_option,
+    make_table,
+    print_json,
+    print_members,
+    print_table,
+    read_figure,
+    read_json,
+    read_tags,
+    short,
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SERVICE_ERROR = 3
 _LISTED = 50
-_WIDE = 10_000  # columns where no terminal is: what reads a pipe wants its data whole
 
 
 def main() -> None:
@@ -56,19 +67,6 @@ def _complain(sentence: str, problem: Problem | None = None) -> None:
 @click.version_option(package_name="gradbook")
 def gradbook() -> None:
     """The book of computational graphs and their gradients."""
-
-
-def json_option(command: Command) -> Command:
-    """--json: everything, as JSON."""
-    return click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")(command)
-
-
-def client_options(command: Command) -> Command:
-    """--url and --json."""
-    url = click.option(
-        "--url", envvar="GRADBOOK_URL", default="http://127.0.0.1:8000", show_default=True, help="Where the service is."
-    )
-    return url(json_option(command))
 
 
 def database_option(command: Command) -> Command:
@@ -99,9 +97,9 @@ def migrate(seed_example: bool, database: str | None, as_json: bool) -> None:
         serving.migrate(settings)
         stored = dict(zip(("graph", "run"), serving.store_seed_example(settings), strict=True)) if seed_example else {}
     if as_json:
-        _print_json(stored)
+        print_json(stored)
     else:
-        _print_members(stored)
+        print_members(stored)
 
 
 @gradbook.command()
@@ -116,7 +114,7 @@ def openapi(as_json: bool) -> None:
         return
     import yaml
 
-    _print_json(yaml.safe_load(text))
+    print_json(yaml.safe_load(text))
 
 
 @contextmanager
@@ -145,7 +143,7 @@ def demo(as_json: bool) -> None:
         name for name, claimed in seed.TUTORIAL_GRADIENTS.items() if not math.isclose(claimed, run.gradients[name])
     }
     if as_json:
-        _print_json(
+        print_json(
             [
                 {**node.document, "tutorial_gradient": claimed, "tutorial_is_right": node.name not in wrong}
                 for node in nodes
@@ -153,14 +151,14 @@ def demo(as_json: bool) -> None:
             ]
         )
         return
-    table = _table("node", "operation", "value", "gradient", "the tutorial prints", "", numbers=(2, 3, 4))
+    table = make_table("node", "operation", "value", "gradient", "the tutorial prints", "", numbers=(2, 3, 4))
     for node in nodes:
         claimed = np.float64(seed.TUTORIAL_GRADIENTS[node.name])
         mark = Text("wrong", "bold red") if node.name in wrong else Text("right", "green")
-        table.add_row(node.name, node.operation, _short(node.value), _short(node.gradient), _short(claimed), mark)
-    point = ", ".join(f"{name} = {_short(np.float64(value))}" for name, value in seed.INPUTS.items())
+        table.add_row(node.name, node.operation, short(node.value), short(node.gradient), short(claimed), mark)
+    point = ", ".join(f"{name} = {short(np.float64(value))}" for name, value in seed.INPUTS.items())
     click.echo(f"{seed.EXPRESSION}\nat {point}, each gradient that of F\n")
-    _print_table(table)
+    print_table(table)
     click.echo(
         f"{len(wrong)} of the tutorial's {len(seed.TUTORIAL_GRADIENTS)} gradients are wrong. It goes wrong twice, at f "
         "and at d: it takes 1/d as d,\nand multiplies by d² where it should divide; e, c, a and b inherit it from f."
@@ -177,7 +175,6 @@ def graph() -> None:
 
 tags_option = click.option("--tag", "tags", multiple=True, metavar="KEY:VALUE", help="A tag; may be repeated.")
 one_tag_option = click.option("--tag", metavar="KEY:VALUE", help="Only those with this tag.")
-key_option = click.option("--key", help="An Idempotency-Key: under it, this takes effect once.")
 limit_option = click.option(
     "--limit", type=click.IntRange(1), default=_LISTED, show_default=True, help="The most to list."
 )
@@ -209,15 +206,15 @@ def create_graph(
             expression = standard_input.read()
     form: dict[str, Any] = {"expression": expression, "outputs": outputs or None}
     if file is not None:
-        document = _read_json(file)
+        document = read_json(file)
         if isinstance(document, dict):  # as `graph show --json` prints it
-            form |= {member: document.get(member) for member in ("inputs", "outputs")} | _given(outputs=outputs)
+            form |= {member: document.get(member) for member in ("inputs", "outputs")} | given(outputs=outputs)
             document = document.get("nodes")
         if not isinstance(document, list):
             raise click.UsageError(f"{file.name}: a JSON list of nodes is expected")
         form["nodes"] = document
     with Client(url) as service:
-        _print_graph(service, service.create_graph(name, **form, tags=_read_tags(tags), key=key), as_json)
+        _print_graph(service, service.create_graph(name, **form, tags=read_tags(tags), key=key), as_json)
 
 
 @graph.command("list")
@@ -228,16 +225,16 @@ def create_graph(
 def list_graphs(name: str | None, tag: str | None, limit: int, url: str, as_json: bool) -> None:
     """List graphs, newest first."""
     with Client(url) as service:
-        graphs = _first(service.list_graphs(name=name, tag=tag), limit)
+        graphs = first(service.list_graphs(name=name, tag=tag), limit)
     if as_json:
-        _print_json([found.document for found in graphs])
+        print_json([found.document for found in graphs])
         return
-    table = _table("id", "name", "version", "nodes", "expression", "created", numbers=(2, 3))
+    table = make_table("id", "name", "version", "nodes", "expression", "created", numbers=(2, 3))
     for found in graphs:
         created = f"{found.created_at:%Y-%m-%d %H:%M}"
         expression = (found.expression or "")[:60]
         table.add_row(found.id, found.name, str(found.version), str(found.node_count), expression, created)
-    _print_table(table)
+    print_table(table)
 
 
 @graph.command("show")
@@ -246,7 +243,7 @@ def list_graphs(name: str | None, tag: str | None, limit: int, url: str, as_json
 def get_graph(graph: str, url: str, as_json: bool) -> None:
     """Show one graph and its nodes."""
     with Client(url) as service:
-        _print_graph(service, _find_graph(service, graph), as_json)
+        _print_graph(service, find_graph(service, graph), as_json)
 
 
 @graph.command("delete")
@@ -255,36 +252,26 @@ def get_graph(graph: str, url: str, as_json: bool) -> None:
 def delete_graph(graph: str, url: str, as_json: bool) -> None:
     """Forget a graph that no run needs."""
     with Client(url) as service:
-        found = _find_graph(service, graph)
+        found = find_graph(service, graph)
         service.delete_graph(found)
     if as_json:
-        _print_json({"deleted": found.id})
+        print_json({"deleted": found.id})
     else:
         click.echo(f"version {found.version} of {found.name} is deleted", err=True)
-
-
-def _find_graph(service: Client, graph: str) -> Graph:
-    try:
-        return service.get_graph(graph)
-    except Problem as problem:
-        latest = next(service.list_graphs(name=graph), None) if problem.status == 404 else None
-        if latest is None:
-            raise
-        return service.get_graph(latest)
 
 
 def _print_graph(service: Client, graph: Graph, as_json: bool) -> None:
     nodes = list(service.list_graph_nodes(graph)) if len(graph.nodes) < graph.node_count else graph.nodes
     if as_json:
-        _print_json({**graph.document, "nodes": [node.document for node in nodes], "next": None})
+        print_json({**graph.document, "nodes": [node.document for node in nodes], "next": None})
         return
     members = ("id", "name", "version", "digest", "inputs", "outputs", "expression", "parent", "tags", "created_at")
-    _print_members({member: graph.document[member] for member in members})
-    table = _table("node", "operation", "inputs", "attributes")
+    print_members({member: graph.document[member] for member in members})
+    table = make_table("node", "operation", "inputs", "attributes")
     for node in nodes:
         attributes = ", ".join(f"{name} = {value}" for name, value in node.attributes.items())
         table.add_row(node.name, node.operation, ", ".join(node.inputs), attributes)
-    _print_table(table)
+    print_table(table)
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------
@@ -325,24 +312,24 @@ def create_run(
     JSON object from standard input."""
     given: dict[str, Any] = {}
     if file is not None:
-        given = _read_json(file)
+        given = read_json(file)
         if not isinstance(given, dict):
             raise click.UsageError(f"{file.name}: a JSON object of inputs is expected")
     for text in inputs:
         name, equals, figure = text.rpartition("=")
         if not equals:
             raise click.UsageError(f"{text}: an input is written NAME=FIGURE")
-        given[name] = _read_figure(figure, text)
-    upstream = None if seed_text is None else _read_figure(seed_text, f"--seed {seed_text}")
+        given[name] = read_figure(figure, text)
+    upstream = None if seed_text is None else read_figure(seed_text, f"--seed {seed_text}")
     with Client(url) as service:
         made = service.create_run(
-            _find_graph(service, graph),
+            find_graph(service, graph),
             given,
             backward=not forward_only,
             output=output,
             seed=upstream,
             label=label,
-            tags=_read_tags(tags),
+            tags=read_tags(tags),
             keep=not no_keep,
             key=key,
         )
@@ -367,19 +354,19 @@ def list_runs(
 ) -> None:
     """List runs, newest first."""
     with Client(url) as service:
-        found = _find_graph(service, graph) if graph is not None else None
-        runs = _first(service.list_runs(graph=found, label=label, tag=tag, recorded_by=recorded_by), limit)
+        found = find_graph(service, graph) if graph is not None else None
+        runs = first(service.list_runs(graph=found, label=label, tag=tag, recorded_by=recorded_by), limit)
     if as_json:
-        _print_json([each.document for each in runs])
+        print_json([each.document for each in runs])
         return
-    table = _table("id", "graph", "inputs", "outputs", "label", "created")
+    table = make_table("id", "graph", "inputs", "outputs", "label", "created")
     for each in runs:
         figures = [
-            ", ".join(f"{name} = {_short(figure)}" for name, figure in shown.items())[:60]
+            ", ".join(f"{name} = {short(figure)}" for name, figure in shown.items())[:60]
             for shown in (each.inputs, each.outputs)
         ]
         table.add_row(each.id, each.graph_id, *figures, each.label or "", f"{each.created_at:%Y-%m-%d %H:%M}")
-    _print_table(table)
+    print_table(table)
 
 
 @run.command("show")
@@ -396,111 +383,21 @@ def _print_run(service: Client, run: Run, as_json: bool) -> None:
     if run.id is not None and run.document["next"] is not None:
         nodes = service.list_run_nodes(run)
     if as_json:
-        _print_json({**run.document, "nodes": [node.document for node in nodes], "next": None})
+        print_json({**run.document, "nodes": [node.document for node in nodes], "next": None})
         return
     members = ("id", "graph_id", "source", "recorded_by", "output", "label", "tags", "created_at")
-    _print_members({member: run.document.get(member) for member in members})
-    table = _table("node", "operation", "value", "gradient", "", numbers=(2, 3))
+    print_members({member: run.document.get(member) for member in members})
+    table = make_table("node", "operation", "value", "gradient", "", numbers=(2, 3))
     for node in nodes:
         note = Text("no derivative here" if node.nondifferentiable else "", "yellow")
-        shown = [_short(figure, node.shape) for figure in (node.value, node.gradient)]
+        shown = [short(figure, node.shape) for figure in (node.value, node.gradient)]
         table.add_row(node.name, node.operation, *shown, note)
-    _print_table(table)
+    print_table(table)
 
 
-# --- reading and printing -----------------------------------------------------------------------------------------
-
-
-Item = TypeVar("Item")
-
-
-def _first(items: Iterable[Item], limit: int) -> list[Item]:
-    found = list(islice(items, limit + 1))
-    if len(found) > limit:
-        click.echo(f"the newest {limit}; --limit lists more", err=True)
-    return found[:limit]
-
-
-def _given(**arguments: Any) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if value}
-
-
-def _read_tags(texts: tuple[str, ...]) -> dict[str, str]:
-    pairs = [text.partition(":") for text in texts]
-    for text, (_, colon, _) in zip(texts, pairs, strict=True):
-        if not colon:
-            raise click.UsageError(f"{text}: a tag is written KEY:VALUE")
-    return {key: value for key, _, value in pairs}
-
-
-def _read_figure(text: str, place: str) -> Any:
-    """A number, NaN and infinities in any spelling that Python reads, or a JSON list."""
-    try:
-        return _decode(text) if text.lstrip().startswith("[") else float(text)
-    except (ValueError, RecursionError):
-        raise click.UsageError(f"{place}: a number or a JSON list of numbers is expected") from None
-
-
-def _read_json(file: TextIO) -> Any:
-    try:
-        return _decode(file.read())
-    except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"{file.name}: this is not JSON as RFC 8259 has it: {error}") from None
-
-
-def _decode(text: str) -> Any:
-    """JSON, without what would be lost in silence: a name that stands twice, a number out of float64's range."""
-
-    def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            raise ValueError("a name stands twice in one object")
-        return members
-
-    def read_float(number: str) -> float:
-        if math.isinf(float(number)):
-            raise ValueError(f"{number} is out of float64's range")
-        return float(number)
-
-    return json.loads(text, object_pairs_hook=read_object, parse_float=read_float)
-
-
-def _print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _print_members(members: Mapping[str, Any]) -> None:
-    for name, value in members.items():
-        if value not in (None, {}, []):
-            click.echo(f"{name:<12} {_in_one_line(value)}")
-
-
-def _in_one_line(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}:{text}" for name, text in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _short(figure: Figure | None, shape: tuple[int, ...] = ()) -> str:
-    """A number in six digits, a tensor by its shape."""
-    shape = shape if figure is None else figure.shape
-    if shape:
-        return f"[{'×'.join(map(str, shape))}]"
-    return "" if figure is None else f"{figure:.6g}"
-
-
-def _table(*columns: str, numbers: tuple[int, ...] = ()) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index in numbers else "left", overflow="fold")
-    return table
-
-
-def _print_table(table: Table) -> None:
-    """In colour on a terminal, unless NO_COLOR is set."""
-    width = None if sys.stdout.isatty() else _WIDE
-    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
-
+run.add_command(record_run)
+gradbook.add_command(create_comparison)
+gradbook.add_command(check_claims)
 
 if __name__ == "__main__":
     main()

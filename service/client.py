@@ -130,6 +130,33 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """A node's value (`phase` forward) or gradient (backward), and what may explain it, likeliest first."""
+
+    phase: str
+    node: str
+    hypotheses: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A verdict on two runs; `origins` introduced an error, `inherited` were only given wrong figures."""
+
+    id: str
+    baseline: str
+    candidate: str
+    verdict: str
+    tolerance: Any
+    counts: Mapping[str, int]
+    first_difference: Finding | None
+    origins: tuple[Finding, ...]
+    inherited: tuple[Finding, ...]
+    compensated: tuple[Finding, ...]
+    created_at: datetime
+    document: Document = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """An entry of the rulebook; formulas are mappings with `text` and `latex`."""
 
@@ -298,6 +325,81 @@ class Client:
     def get_run_node(self, run: Run | str, name: str) -> RunNode:
         """One node of a run, whole whatever its size."""
         return _read_run_node(self._get(f"/v1/runs/{_id(run)}/nodes/{quote(name, safe='')}"))
+
+    def record_run(
+        self,
+        graph: Graph | str,
+        *,
+        by: str,
+        values: Mapping[str, Any] | None = None,
+        gradients: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        dtype: Literal["float64", "float32"] | str = "float64",
+        output: str | None = None,
+        seed: Any = None,
+        label: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Run:
+        """Keep figures that another program computed, of any subset of the nodes: numbers, arrays or anything that
+        has `__array__`. `inputs` fill the values of Inputs that `values` omits."""
+        recorded = {"by": by, "dtype": dtype, "values": dict(values or {}), "gradients": dict(gradients or {})}
+        body = {
+            "inputs": dict(inputs or {}),
+            "recorded": recorded,
+            **_given({"output": output, "seed": seed, "label": label, "tags": tags}),
+        }
+        return self._read_run(self._post(f"/v1/graphs/{_id(graph)}/runs", body, key))
+
+    # --- comparisons ----------------------------------------------------------------------------------------------
+
+    def create_comparison(
+        self,
+        baseline: Run | str,
+        candidate: Run | str,
+        *,
+        tolerance: str | Mapping[str, float] | None = None,
+        names: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Comparison:
+        """Compare two runs; `names` maps the candidate's nodes to the baseline's where they are called otherwise."""
+        runs = {"baseline": baseline, "candidate": candidate}
+        sides = {side: run if isinstance(run, str) else run.id for side, run in runs.items()}
+        body = {**sides, **_given({"tolerance": tolerance, "names": names})}
+        return _read_comparison(self._post("/v1/comparisons", body, key))
+
+    def check_claims(
+        self,
+        graph: Graph | str,
+        inputs: Mapping[str, Any],
+        claims: Mapping[str, Any],
+        *,
+        output: str | None = None,
+        seed: Any = None,
+        tolerance: str | Mapping[str, float] | None = None,
+        key: str | None = None,
+    ) -> Comparison:
+        """Run the graph, record the claims {"values", "gradients", "by"} and compare the two, in one call."""
+        body = {"inputs": inputs, "claims": claims, **_given({"output": output, "seed": seed, "tolerance": tolerance})}
+        return _read_comparison(self._post(f"/v1/graphs/{_id(graph)}/checks", body, key))
+
+    def list_comparisons(self, *, run: Run | str | None = None) -> Iterator[Document]:
+        """Comparisons without their figures, newest first; `run` may be either side."""
+        return self._pages("/v1/comparisons", "comparisons", {"run": run.id if isinstance(run, Run) else run})
+
+    def get_comparison(self, comparison: Comparison | str) -> Comparison:
+        """One comparison by its id."""
+        return _read_comparison(self._get(f"/v1/comparisons/{_id(comparison)}"))
+
+    def list_comparison_nodes(
+        self,
+        comparison: Comparison | str,
+        *,
+        only: Literal["differences", "origins"] | None = None,
+        order: Literal["topological", "relative_error"] | None = None,
+    ) -> Iterator[Document]:
+        """The figures of a comparison, page by page as they are asked for."""
+        return self._pages(f"/v1/comparisons/{_id(comparison)}/nodes", "nodes", {"only": only, "order": order})
 
     # --- the service itself ---------------------------------------------------------------------------------------
 
@@ -482,6 +584,28 @@ def _read_run_node(document: Document) -> RunNode:
     )
 
 
+def _read_comparison(document: Document) -> Comparison:
+    first = document["first_difference"]
+    return Comparison(
+        id=document["id"],
+        baseline=document["baseline"],
+        candidate=document["candidate"],
+        verdict=document["verdict"],
+        tolerance=document["tolerance"],
+        counts=document["counts"],
+        first_difference=None if first is None else _read_finding(first),
+        origins=tuple(map(_read_finding, document["origins"])),
+        inherited=tuple(map(_read_finding, document["inherited"])),
+        compensated=tuple(map(_read_finding, document["compensated"])),
+        created_at=datetime.fromisoformat(document["created_at"]),
+        document=document,
+    )
+
+
+def _read_finding(document: Document) -> Finding:
+    return Finding(document["phase"], document["node"], tuple(document.get("hypotheses", ())))
+
+
 def _read_operation(document: Document) -> Operation:
     return Operation(
         name=document["name"],
@@ -509,7 +633,7 @@ def _read_figure(document: Any, shape: tuple[int, ...] | None = None) -> Figure 
 # --- requests ← arguments -----------------------------------------------------------------------------------------
 
 
-def _id(resource: Graph | Run | str) -> str:
+def _id(resource: Graph | Run | Comparison | str) -> str:
     identifier = resource if isinstance(resource, str) else resource.id
     if identifier is None:
         raise ValueError("this run was not kept: the service knows nothing of it")

@@ -7,7 +7,7 @@ from hypothesis import settings
 
 from service.serving import service_process
 
-settings.register_profile("gradbook", deadline=None, max_examples=40, print_blob=True)
+settings.register_profile("gradbook", deadline=None, max_examples=30, print_blob=True)
 settings.load_profile("gradbook")
 
 

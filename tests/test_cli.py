@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -273,32 +274,53 @@ def test_demo_leaves_nothing_behind_when_it_is_stopped(tmp_path: Path, number: s
         os.killpg(demo.pid, 0)
 
 
-@pytest.mark.parametrize(("number", "ready"), [(signal.SIGTERM, True), (signal.SIGTERM, False), (signal.SIGINT, True)])
-def test_serve_stops_cleanly(tmp_path: Path, number: signal.Signals, ready: bool) -> None:
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`gradbook serve` in a folder, as soon as its one worker exists, and the port; nothing of it may be left."""
     port = free_port()
     with subprocess.Popen(
         [*COMMAND, "serve"],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment(GRADBOOK_PORT=str(port), PYTHONPATH=str(Path(__file__).parents[1])),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as process:
-        assert process.stderr is not None and process.stdout is not None
+        assert process.stderr is not None
         assert process.stderr.readline() == f"Gradbook serves at http://127.0.0.1:{port} and explains itself at /docs\n"
+        wait_for(lambda: worker(process))
+        yield process, port
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def worker(process: subprocess.Popen[str]) -> int | None:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize(("number", "ready"), [(signal.SIGTERM, True), (signal.SIGTERM, False), (signal.SIGINT, True)])
+def test_serve_stops_cleanly(tmp_path: Path, number: signal.Signals, ready: bool) -> None:
+    with serving(tmp_path) as (process, port):
         if ready:
             wait_for(lambda: answers(port))
         process.send_signal(number)
-        assert process.wait(30) == 0 or not ready
-        said = process.stderr.read()
-        assert process.stdout.read() == ""
-        assert "Killing" not in said and "Traceback" not in said
-        requests_logged = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-        assert {line["path"] for line in requests_logged} == ({"/readyz"} if ready else set())
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+        out, err = process.communicate(timeout=20)  # a worker that doesn't listen is killed after 30
+        assert (process.returncode, out) == (0, "")
+        assert {json.loads(line)["path"] for line in err.splitlines()} == ({"/readyz"} if ready else set())
     assert (tmp_path / "gradbook.db").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_serve_ends_with_its_worker(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, port):
+        wait_for(lambda: answers(port))
+        os.kill(worker(process) or 0, signal.SIGKILL)
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, out) == (1, "")
+        assert "Unexpected exit" in err
 
 
 def test_a_port_that_is_taken_is_named(service_url: str, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class NameConverter(BaseConverter):
 class StrictParser(FlaskParser):
     """Reads bodies with `read_json` and turns marshmallow's complaints into Faults with their places."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"json": ma.RAISE, "query": ma.RAISE}
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(("json", "query"), ma.RAISE)
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         """The value of the body; an empty body is an empty object where a schema needs nothing of it."""

@@ -193,7 +193,7 @@ def _nodes(
 def _node_document(name: str, phase: Phase, place: int, measures: tuple[FloatArray, FloatArray]) -> dict[str, Any]:
     """One figure; of a tensor the errors are those of its worst element, whose index is given."""
     absolute, relative = measures
-    worst, index = worst_element(phase, place, absolute)
+    worst, index = worst_element(phase, place)
     empty = index is None and bool(phase.candidate.shape(place))
     document: dict[str, Any] = {
         "name": name,

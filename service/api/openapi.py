@@ -71,13 +71,22 @@ def document_api(app: Flask) -> None:
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the headers, with 304, and without what flask-smorest takes for granted."""
+    document["paths"]["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": _TEXT}
+    document["paths"]["/openapi.yaml"] = {
+        "get": {
+            "operationId": "get_openapi",
+            "summary": "This document",
+            "tags": ["state"],
+            "responses": {"200": {"description": "OK", "content": {"application/yaml": _TEXT}}},
+        }
+    }
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             if method == "parameters":
                 continue
             responses = operation["responses"] = dict(sorted(operation["responses"].items()))
             responses["default"] = _ANY_OTHER
-            parameters = operation.setdefault("parameters", [])
+            parameters = operation.pop("parameters", [])
             if method == "post":
                 parameters.append(_KEY)
                 responses["200"]["headers"] = _ETAG
@@ -88,14 +97,8 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
                 responses["200"]["headers"] = _ETAG | _LINK if paged else _ETAG
                 responses["304"] = _NOT_MODIFIED
                 parameters.append(_IF_NONE_MATCH)
-    document["paths"]["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": _TEXT}
-    document["paths"]["/openapi.yaml"] = {
-        "get": {
-            "operationId": "get_openapi",
-            "summary": "This document",
-            "responses": {"200": {"description": "OK", "content": {"application/yaml": _TEXT}}},
-        }
-    }
+            if parameters:
+                operation["parameters"] = parameters
     components = document["components"]
     components.pop("responses", None)
     components["schemas"].pop("Error", None)

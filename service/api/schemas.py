@@ -110,7 +110,7 @@ class Whole(fields.Integer):
 class Request(ma.Schema):
     """A body or a query, whose faults are told in our words."""
 
-    error_messages = {"type": "an object is expected", "unknown": "there is nothing of this name"}
+    error_messages = dict(type="an object is expected", unknown="there is nothing of this name")
 
 
 class GraphRequest(Request):
@@ -185,7 +185,7 @@ class RunRequest(BackwardRequest):
 class PageQuery(Request):
     """One page of a list."""
 
-    limit = Whole()
+    limit = Whole(metadata={"minimum": 1})
     cursor = Text()
 
 

@@ -18,12 +18,13 @@ multiplied by the baseline's largest |gradient|, capped at 1, lest a tiny gradie
     replay only      inherited     wrong only because what it was given was wrong
     neither          origin
 
-What an Input or a Constant should be, or a node that is defined otherwise in the two graphs, no replay can say: there
-the baseline's figure is expected. What the candidate does not give cannot be blamed: an origin is the first *recorded*
-wrong figure. NaN equals NaN and an infinity only itself, under every tolerance.
+What an Input or a Constant should be, a node that is defined otherwise in the two graphs, or one that rests on a figure
+nobody knows, no replay can say: there the baseline's figure is expected. What the candidate does not give cannot be
+blamed: an origin is the first *recorded* wrong figure. NaN equals NaN and an infinity only itself, under every
+tolerance.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -31,9 +32,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.core.alignment import absent, align, differences, lay_out
 from service.core.errors import Fault, InvalidRequest
-from service.core.figures import Figures, FloatArray, no_figures, pack
-from service.core.graph import Graph, Node
+from service.core.figures import Figures, FloatArray, no_figures
+from service.core.graph import Graph
+from service.core.recording import fit_shapes, unreplayable_gradients, without_unknown
 from service.core.replay import (
     Replay,
     Weights,
@@ -45,6 +48,7 @@ from service.core.replay import (
 )
 
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
 
 
 class Verdict(IntEnum):
@@ -92,7 +96,11 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """The findings of one phase, laid out as the candidate's nodes; `baseline` and `expected` share its shapes."""
+    """The findings of one phase, laid out as the candidate's nodes; `baseline` and `expected` share its shapes.
+
+    `rtol` and `atol` are the bounds that were set on |c − b|, for gradients with the baseline's largest gradient,
+    `scale`, in atol; `unreplayed` are the positions of the nodes of which the baseline's figure was expected.
+    """
 
     name: str
     candidate: Figures
@@ -100,6 +108,9 @@ class Phase:
     expected: Figures
     effective: Figures
     verdicts: NDArray[np.int8]
+    unreplayed: IntArray
+    rtol: float
+    atol: float
     scale: float
 
     def places(self, *wanted: Verdict) -> list[int]:
@@ -121,8 +132,8 @@ class Comparison:
     values: Figures
     only_in_baseline: tuple[str, ...]
     only_in_candidate: tuple[str, ...]
-    redefined: frozenset[int]
-    reconsumed: frozenset[int]
+    redefined: IntArray
+    reconsumed: IntArray
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -136,71 +147,104 @@ class Comparison:
 
 
 def compare(
-    baseline: Side, candidate: Side, tolerance: Tolerance, names: Mapping[str, str] | None = None
+    baseline: Side,
+    candidate: Side,
+    tolerance: Tolerance,
+    names: Mapping[str, str] | None = None,
+    *,
+    max_elements: int | None = None,
 ) -> Comparison:
     """Judge every figure that both runs give. `names` maps the candidate's node names to the baseline's.
 
     Raises InvalidRequest where the runs cannot be compared: gradients of different outputs or seeds, figures of
-    different shapes, no figure in common, names that are no nodes.
+    different shapes or of shapes that do not fit the graph, no figure in common, names that are no nodes; LimitExceeded
+    where the values that the candidate leaves out would take it over `max_elements`.
     """
-    aligned = _align(baseline.graph, candidate.graph, names or {})
+    aligned = align(baseline.graph, candidate.graph, names or {})
     both_gradients = baseline.gradients is not None and candidate.gradients is not None
     if both_gradients:
         _check_seeds(baseline, candidate, names or {})
-    redefined, reconsumed = _definitions(baseline.graph, candidate.graph, aligned)
-    theirs_values = _lay_out(baseline.values, candidate.values, aligned, candidate.graph)
-    own_values = candidate.values if candidate.values is not None else no_figures(len(candidate.graph))
-    assumed = {}
-    if theirs_values is not None and own_values.present is not None:
-        assumed = {place: figure for place, figure in enumerate(theirs_values) if figure is not None}
-    effective = complete_values(candidate.graph, own_values, assumed)
+    redefined, reconsumed = differences(baseline.graph, candidate.graph, aligned)
+    values = lay_out(baseline.values, candidate.values, aligned, candidate.graph)
+    slopes = lay_out(baseline.gradients, candidate.gradients, aligned, candidate.graph) if both_gradients else None
+    cut, effective = _effective_values(candidate, values, max_elements)
     roundoff = UNIT_ROUNDOFF[candidate.dtype]
     weights = Weights(max(tolerance.rtol, 32 * roundoff), 16 * roundoff)
     forward = backward = None
-    if candidate.values is not None and theirs_values is not None:
-        forward = _judge(
-            "forward",
-            candidate.values,
-            theirs_values,
-            effective,
-            replay_values(candidate.graph, effective, weights),
-            tolerance,
-            np.concatenate([sourceless(candidate.graph), np.array(redefined, dtype=np.int64)]),
-            1.0,
-        )
-    if both_gradients:
-        assert baseline.gradients is not None and candidate.gradients is not None
-        assert candidate.output is not None and candidate.seed is not None
-        gradients = complete_gradients(
-            candidate.graph, effective, candidate.gradients, candidate.output, candidate.seed
-        )
-        theirs = _lay_out(baseline.gradients, candidate.gradients, aligned, candidate.graph)
-        assert theirs is not None
-        replayed = replay_gradients(candidate.graph, effective, gradients, candidate.output, candidate.seed, weights)
+    if candidate.values is not None and values is not None:
+        replay = replay_values(cut, effective, weights)
+        unreplayed = np.union1d(sourceless(cut), redefined)
+        forward = _judge("forward", candidate.values, values, effective, replay, tolerance, unreplayed, 1.0)
+    if candidate.gradients is not None and slopes is not None:
+        assert baseline.gradients is not None and candidate.output is not None and candidate.seed is not None
+        asked = candidate.output, candidate.seed
+        gradients = _effective_gradients(cut, effective, candidate.gradients, *asked)
+        replay = replay_gradients(cut, effective, gradients, *asked, weights)
+        unreplayed = reconsumed
+        if cut is not candidate.graph:
+            given = _given(candidate.gradients)
+            doubtful = unreplayable_gradients(candidate.graph, cut, given, candidate.output)
+            unreplayed = np.union1d(reconsumed, doubtful)
         finite = np.abs(baseline.gradients.flat[np.isfinite(baseline.gradients.flat)])
-        largest = float(finite.max()) if finite.size else 1.0
-        backward = _judge(
-            "backward",
-            candidate.gradients,
-            theirs,
-            gradients,
-            replayed,
-            tolerance,
-            np.array(sorted(reconsumed), dtype=np.int64),
-            min(largest, 1.0),
-        )
+        scale = min(float(finite.max()) if finite.size else 1.0, 1.0)
+        backward = _judge("backward", candidate.gradients, slopes, gradients, replay, tolerance, unreplayed, scale)
     found = Comparison(
         forward,
         backward,
         effective,
-        _missing(baseline.graph, aligned[aligned >= 0]),
-        _missing(candidate.graph, np.flatnonzero(aligned >= 0)),
-        frozenset(redefined),
-        frozenset(reconsumed),
+        absent(baseline.graph, aligned[aligned >= 0]),
+        absent(candidate.graph, np.flatnonzero(aligned >= 0)),
+        redefined,
+        reconsumed,
     )
     if not any(phase.verdicts.any() for phase in found.phases):
         raise InvalidRequest([Fault(("candidate",), "the two runs give no figure in common")])
     return found
+
+
+def _effective_values(candidate: Side, baseline: Figures | None, max_elements: int | None) -> tuple[Graph, Figures]:
+    """The candidate's effective values, and its graph without the edges to what rests on a value that nobody knows."""
+    graph, slopes = candidate.graph, candidate.gradients
+    own = candidate.values if candidate.values is not None else no_figures(len(graph))
+    if own.present is None and own.shapes is None and (slopes is None or slopes.shapes is None):
+        return graph, own
+    assumed: dict[int, FloatArray] = {}
+    known = _given(own)
+    for place in np.flatnonzero(~known):
+        figure = None if baseline is None else baseline[place]
+        if graph.nodes[place].operation.name == "Input" and figure is not None:
+            assumed[int(place)] = figure
+            known[place] = True
+    cut = graph if known[sourceless(graph)].all() else without_unknown(graph, known)
+    # A value that nobody knows has at least the shape of its gradient.
+    for place in sourceless(cut) if cut is not graph else ():
+        slope = None if slopes is None else slopes[place]
+        if not known[place] and slope is not None:
+            assumed[int(place)] = np.full(slope.shape, np.nan)
+    given = {place: assumed[place].shape for place in assumed}
+    given.update({int(place): own.shape(int(place)) for place in np.flatnonzero(_given(own))})
+    shapes, wrong = fit_shapes(cut, given, max_elements)
+    if slopes is not None:
+        wrong += [
+            (place, f"{graph.nodes[place].name!r} has shape {list(shapes[place])}; its gradient {list(slope.shape)}")
+            for place, slope in enumerate(slopes)
+            if slope is not None and place in shapes and shapes[place] != slope.shape
+        ]
+    if wrong:
+        raise InvalidRequest([Fault(("candidate",), detail) for _, detail in wrong])
+    return cut, complete_values(cut, own, assumed)
+
+
+def _effective_gradients(graph: Graph, values: Figures, given: Figures, output: str, seed: FloatArray) -> Figures:
+    """The candidate's effective gradients; a Constant has none, and none is missed."""
+    missing = np.flatnonzero(~_given(given))
+    if all(graph.nodes[place].operation.name == "Constant" for place in missing):
+        return Figures(given.flat, given.shapes)
+    return complete_gradients(graph, values, given, output, seed)
+
+
+def _given(figures: Figures) -> BoolArray:
+    return np.ones(len(figures), dtype=bool) if figures.present is None else figures.present.copy()
 
 
 def _judge(
@@ -210,13 +254,9 @@ def _judge(
     effective: Figures,
     replay: Replay,
     tolerance: Tolerance,
-    taken_from_baseline: NDArray[np.int64],
+    unreplayed: IntArray,
     scale: float,
 ) -> Phase:
-    given = np.ones(len(candidate), dtype=bool)
-    for figures in (candidate, baseline):
-        if figures.present is not None:
-            given &= figures.present
     expected = replay.expected
     c, b, r = effective.flat, _conform(baseline, effective), expected.flat
     atol = tolerance.atol * scale
@@ -230,14 +270,14 @@ def _judge(
             right = _near(c, b, bound)
         follows = _near(c, r, np.add(replay.slack, atol, out=replay.slack))
     right, follows = _all_elements(right, effective), _all_elements(follows, effective)
-    if taken_from_baseline.size:
-        follows[taken_from_baseline] = right[taken_from_baseline]
-        expected = _with_figures_of(expected, Figures(b, effective.shapes), taken_from_baseline)
+    if unreplayed.size:
+        follows[unreplayed] = right[unreplayed]
+        expected = _with_figures_of(expected, Figures(b, effective.shapes), unreplayed)
     verdicts = _VERDICTS[right.view(np.int8) + 2 * follows.view(np.int8)]
-    verdicts[~given] = Verdict.NOT_COMPARED
+    verdicts[~(_given(candidate) & _given(baseline))] = Verdict.NOT_COMPARED
     own = candidate if candidate.shapes == effective.shapes else Figures(c, effective.shapes, candidate.present)
     theirs = Figures(b, effective.shapes, baseline.present)
-    return Phase(name, own, theirs, expected, effective, verdicts, scale)
+    return Phase(name, own, theirs, expected, effective, verdicts, unreplayed, tolerance.rtol, atol, scale)
 
 
 def _near(x: FloatArray, y: FloatArray, allowed: FloatArray) -> BoolArray:
@@ -288,104 +328,6 @@ def _with_figures_of(figures: Figures, others: Figures, places: NDArray[np.int64
             span = slice(figures.offsets[place], figures.offsets[place + 1])
             flat[span] = others.flat[span]
     return Figures(flat, figures.shapes, figures.present)
-
-
-# --- which node is which ------------------------------------------------------------------------------------------
-
-
-def _align(baseline: Graph, candidate: Graph, names: Mapping[str, str]) -> NDArray[np.int64]:
-    """For each node of the candidate its position in the baseline, −1 where there is none."""
-    faults = [
-        Fault(("names", name), f"the candidate has no node {name!r}")
-        for name in names
-        if name not in candidate.position
-    ]
-    faults += [
-        Fault(("names", name), f"the baseline has no node {other!r}")
-        for name, other in names.items()
-        if other not in baseline.position
-    ]
-    if len(set(names.values())) < len(names):
-        faults.append(Fault(("names",), "two nodes of the candidate are mapped to one of the baseline"))
-    if faults:
-        raise InvalidRequest(faults)
-    if not names and candidate is baseline:
-        return np.arange(len(candidate))
-    taken = set(names.values())
-    return np.array(
-        [
-            baseline.position[names[node.name]]
-            if node.name in names
-            else -1
-            if node.name in taken
-            else baseline.position.get(node.name, -1)
-            for node in candidate.nodes
-        ],
-        dtype=np.int64,
-    )
-
-
-def _lay_out(theirs: Figures | None, own: Figures | None, aligned: NDArray[np.int64], graph: Graph) -> Figures | None:
-    """The baseline's figures in the order of the candidate's nodes; raises InvalidRequest where shapes differ."""
-    if theirs is None:
-        return None
-    identical = len(aligned) == len(theirs) and bool((aligned == np.arange(len(aligned))).all())
-    if theirs.shapes is None:
-        laid = theirs
-        if not identical:
-            there = aligned >= 0
-            present = there if theirs.present is None else there & theirs.present[aligned]
-            laid = Figures(theirs.flat[aligned], None, present)
-    else:
-        laid = theirs if identical else pack([None if place < 0 else theirs[int(place)] for place in aligned])
-    if own is not None and (own.shapes is not None or laid.shapes is not None):
-        faults = [
-            Fault(("candidate",), f"{node.name!r} has shape {list(mine.shape)}; in the baseline {list(other.shape)}")
-            for node, mine, other in zip(graph.nodes, own, laid, strict=True)
-            if mine is not None and other is not None and mine.shape != other.shape
-        ]
-        if faults:
-            raise InvalidRequest(faults)
-    return laid
-
-
-def _definitions(baseline: Graph, candidate: Graph, aligned: NDArray[np.int64]) -> tuple[list[int], set[int]]:
-    """The nodes that are defined otherwise in the baseline, and those whose consumers are."""
-    if candidate is baseline or candidate.digest == baseline.digest:
-        return [], set()
-    name_in_baseline = [baseline.nodes[place].name if place >= 0 else None for place in aligned]
-    redefined = []
-    for place, other in enumerate(aligned):
-        if other < 0:
-            continue
-        node, twin = candidate.nodes[place], baseline.nodes[other]
-        inputs = tuple(name_in_baseline[source] for source in candidate.operands[place])
-        if _differ(node, twin) or inputs != twin.inputs:
-            redefined.append(place)
-    changed = set(redefined)
-    consumers: list[list[tuple[int, int]]] = [[] for _ in candidate.nodes]
-    for place, sources in enumerate(candidate.operands):
-        for slot, source in enumerate(sources):
-            consumers[source].append((int(aligned[place]), slot))
-            if place in changed or aligned[place] < 0:
-                consumers[source].append((-1, -1))
-    reconsumed = {
-        place
-        for place, other in enumerate(aligned)
-        if other >= 0 and sorted(consumers[place]) != sorted(baseline.consumers[other])
-    }
-    return redefined, reconsumed
-
-
-def _differ(node: Node, twin: Node) -> bool:
-    return node.operation is not twin.operation or dict(node.attributes) != dict(twin.attributes)
-
-
-def _missing(graph: Graph, there: NDArray[np.int64]) -> tuple[str, ...]:
-    """The names of the nodes whose positions are not among those."""
-    absent = np.ones(len(graph), dtype=bool)
-    absent[there] = False
-    return tuple(graph.nodes[place].name for place in np.flatnonzero(absent))
 
 
 def _check_seeds(baseline: Side, candidate: Side, names: Mapping[str, str]) -> None:
@@ -439,10 +381,25 @@ def minimum_tolerance(found: Comparison) -> dict[str, float | None]:
     rtol = atol = 0.0
     for phase in found.phases:
         compared = _elements(phase.verdicts != Verdict.NOT_COMPARED, phase.candidate)
-        absolute, relative = errors(phase)
-        rtol = max(rtol, float(relative[compared].max(initial=0.0)))
-        atol = max(atol, float(absolute[compared].max(initial=0.0)) / (phase.scale or 1.0))
+        absolute, relative = (figures[compared] for figures in errors(phase))
+        # A quotient may be rounded, so that more than one element can need the greatest bound.
+        near = relative >= relative.max(initial=0.0) * (1.0 - 1e-12)
+        rtol = max(rtol, _least_bound(absolute[near], np.abs(phase.baseline.flat[compared][near])))
+        atol = max(atol, _least_bound(absolute.max(initial=0.0, keepdims=True), np.array([phase.scale])))
     return {"rtol": _finite(rtol), "atol": _finite(atol)}
+
+
+def _least_bound(apart: FloatArray, units: FloatArray) -> float:
+    """The least x for which, in float64, x × unit ≥ apart in each element."""
+    with np.errstate(all="ignore"):
+        bound = apart / units
+        for _ in range(2):  # the product is rounded, so that up to two numbers below the quotient may do
+            lower = np.nextafter(bound, 0.0)
+            bound = np.where(lower * units >= apart, lower, bound)
+        bound = np.where(bound * units < apart, np.nextafter(bound, np.inf), bound)
+        bound[np.isnan(bound)] = np.inf
+        bound[apart == 0.0] = 0.0
+    return float(bound.max(initial=0.0))
 
 
 def _elements(nodes: BoolArray, figures: Figures) -> BoolArray:
@@ -454,12 +411,6 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def order_of_evaluation(found: Comparison) -> Sequence[tuple[Phase, int]]:
-    """Every compared figure: forward in topological order, then backward in the order of the sweep."""
-    judged = (Verdict.SAME, Verdict.ORIGIN, Verdict.INHERITED, Verdict.COMPENSATED)
-    return [(phase, place) for phase in found.phases for place in phase.places(*judged)]
-
-
 def first_difference(found: Comparison) -> tuple[Phase, int] | None:
     """The first figure, in the order of evaluation, that differs from the baseline's."""
     for phase in found.phases:
@@ -469,11 +420,24 @@ def first_difference(found: Comparison) -> tuple[Phase, int] | None:
     return None
 
 
-def worst_element(phase: Phase, place: int, measure: FloatArray) -> tuple[int, Any]:
-    """The element of a node's figure with the greatest `measure`: its offset in the flat figures, and its index."""
+def worst_element(phase: Phase, place: int) -> tuple[int, Any]:
+    """The element of a node's figure that exceeds its bound most: its offset in the flat figures, and its index.
+
+    The index is None for a scalar, and for a figure without elements.
+    """
     start, stop = int(phase.candidate.offsets[place]), int(phase.candidate.offsets[place + 1])
     shape = phase.candidate.shape(place)
-    if stop == start:
+    if not shape:
         return start, None
-    offset = start + int(np.argmax(measure[start:stop]))
-    return offset, [int(step) for step in np.unravel_index(offset - start, shape)] if shape else None
+    c, b = phase.candidate.flat[start:stop], phase.baseline.flat[start:stop]
+    with np.errstate(all="ignore"):
+        apart = np.abs(c - b)
+        excess = apart / (phase.rtol * np.abs(b) + phase.atol)
+    excess[np.isnan(excess)] = np.inf
+    excess[_same_bits(c, b)] = 0.0
+    worst = np.flatnonzero(excess == excess.max(initial=0.0))
+    if not worst.size:
+        return start, None
+    apart[np.isnan(apart)] = np.inf
+    chosen = int(worst[np.argmax(apart[worst])])
+    return start + chosen, [int(step) for step in np.unravel_index(chosen, shape)]

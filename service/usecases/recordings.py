@@ -78,9 +78,13 @@ def record_run(
 
 
 def _check_names(
-    graph: Graph, inputs: Mapping[str, FloatArray], values: Mapping[str, FloatArray], gradients: Mapping[str, FloatArray]
+    graph: Graph,
+    inputs: Mapping[str, FloatArray],
+    values: Mapping[str, FloatArray],
+    gradients: Mapping[str, FloatArray],
 ) -> None:
-    faults = [Fault(("inputs", name), f"the graph has no input {name!r}") for name in inputs if name not in graph.inputs]
+    extra = [name for name in inputs if name not in graph.inputs]
+    faults = [Fault(("inputs", name), f"the graph has no input {name!r}") for name in extra]
     for member, given in (("values", values), ("gradients", gradients)):
         faults.extend(
             Fault(("recorded", member, name), f"the graph has no node {name!r}")

@@ -28,7 +28,7 @@ class ContractClient(FlaskClient):
 
     def open(self, *args: Any, **options: Any) -> TestResponse:
         """Send a request and check its answer."""
-        response = super().open(*args, **options)
+        response = super().open(*args, buffered=True, **options)
         hold_to_contract(self.application, response)
         return response
 
@@ -115,6 +115,12 @@ def make_app(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def app(make_app: MakeApp) -> Flask:
     """An application that the tests of one module share."""
     return make_app()
+
+
+@pytest.fixture(scope="module")
+def document(app: Flask) -> dict[str, Any]:
+    """The document of the API."""
+    return read_openapi(app.extensions["openapi"])
 
 
 @pytest.fixture(scope="module")

@@ -219,9 +219,8 @@ def compiled(rule: Rule) -> Rule:
     """The rule as Numba compiles it; a NumPy function is called, as the kernel will."""
     if not isinstance(rule, np.ufunc):
         return njit(error_model="numpy")(rule)
-    if rule.nin == 1:
-        return njit(error_model="numpy")(lambda x: rule(x))
-    return njit(error_model="numpy")(lambda x, y: rule(x, y))
+    calls: dict[int, Rule] = {1: lambda x: rule(x), 2: lambda x, y: rule(x, y)}  # noqa: PLW0108 (Numba wants functions)
+    return njit(error_model="numpy")(calls[rule.nin])
 
 
 def assert_compiled_agrees(rule: Rule, arguments: Sequence[Sequence[float]]) -> None:

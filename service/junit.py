@@ -1,0 +1,31 @@
+"""A comparison in the XML that CI systems read: a test case for each figure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+
+def write_junit(comparison: Mapping[str, Any], figures: Iterable[Mapping[str, Any]]) -> str:
+    """JUnit's XML. An origin is a failure with its first hypothesis; what was inherited fails too, and says so."""
+    sentences = {
+        (origin["phase"], origin["node"]): next((guess["sentence"] for guess in origin["hypotheses"]), "")
+        for origin in comparison["origins"]
+    }
+    suite = ElementTree.Element("testsuite", name="gradbook compare", timestamp=comparison["created_at"])
+    failures = 0
+    for figure in figures:
+        name, phase = _sound(figure["name"]), figure["phase"]
+        case = ElementTree.SubElement(suite, "testcase", classname=f"gradbook.{phase}", name=name)
+        if figure["verdict"] in ("origin", "inherited"):
+            failures += 1
+            message = f"{figure['candidate']} instead of {figure['baseline']}"
+            failure = ElementTree.SubElement(case, "failure", type=figure["verdict"], message=_sound(message))
+            failure.text = _sound(sentences.get((phase, figure["name"]), ""))
+    suite.set("tests", str(len(suite)))
+    suite.set("failures", str(failures))
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _sound(text: str) -> str:
+    """Text without what XML 1.0 cannot hold."""
+    return "".join("\ufffd" if character < " " or character in "\ufffe\uffff" else character for character in text)

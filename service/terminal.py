@@ -1,0 +1,141 @@
+"""What the commands share: their options, how arguments are read, and how results are printed."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any, TextIO, TypeVar
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from service.client import Client, Figure, Graph, Problem
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Item = TypeVar("Item")
+
+_WIDE = 10_000  # columns where no terminal is: what reads a pipe wants its data whole
+
+key_option = click.option("--key", help="An Idempotency-Key: under it, this takes effect once.")
+
+
+def json_option(command: Command) -> Command:
+    """--json: everything, as JSON."""
+    return click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")(command)
+
+
+def client_options(command: Command) -> Command:
+    """--url and --json."""
+    url = click.option(
+        "--url", envvar="GRADBOOK_URL", default="http://127.0.0.1:8000", show_default=True, help="Where the service is."
+    )
+    return url(json_option(command))
+
+
+def first(items: Iterable[Item], limit: int) -> list[Item]:
+    """The first items, with a word on standard error where there are more."""
+    found = list(islice(items, limit + 1))
+    if len(found) > limit:
+        click.echo(f"the newest {limit}; --limit lists more", err=True)
+    return found[:limit]
+
+
+def given(**arguments: Any) -> dict[str, Any]:
+    """Those arguments that were given."""
+    return {name: value for name, value in arguments.items() if value}
+
+
+def read_tags(texts: tuple[str, ...]) -> dict[str, str]:
+    """Tags from KEY:VALUE."""
+    pairs = [text.partition(":") for text in texts]
+    for text, (_, colon, _) in zip(texts, pairs, strict=True):
+        if not colon:
+            raise click.UsageError(f"{text}: a tag is written KEY:VALUE")
+    return {key: value for key, _, value in pairs}
+
+
+def read_figure(text: str, place: str) -> Any:
+    """A number, NaN and infinities in any spelling that Python reads, or a JSON list."""
+    try:
+        return _decode(text) if text.lstrip().startswith("[") else float(text)
+    except (ValueError, RecursionError):
+        raise click.UsageError(f"{place}: a number or a JSON list of numbers is expected") from None
+
+
+def read_json(file: TextIO) -> Any:
+    """A file of strict JSON; raises click.UsageError."""
+    try:
+        return _decode(file.read())
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{file.name}: this is not JSON as RFC 8259 has it: {error}") from None
+
+
+def _decode(text: str) -> Any:
+    """JSON, without what would be lost in silence: a name that stands twice, a number out of float64's range."""
+
+    def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            raise ValueError("a name stands twice in one object")
+        return members
+
+    def read_float(number: str) -> float:
+        if math.isinf(float(number)):
+            raise ValueError(f"{number} is out of float64's range")
+        return float(number)
+
+    return json.loads(text, object_pairs_hook=read_object, parse_float=read_float)
+
+
+def print_json(document: Any) -> None:
+    """JSON for a person and for a program."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_members(members: Mapping[str, Any]) -> None:
+    """Names and values, a line each."""
+    for name, value in members.items():
+        if value not in (None, {}, []):
+            click.echo(f"{name:<12} {_in_one_line(value)}")
+
+
+def _in_one_line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}:{text}" for name, text in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def short(figure: Figure | None, shape: tuple[int, ...] = ()) -> str:
+    """A number in six digits, a tensor by its shape."""
+    shape = shape if figure is None else figure.shape
+    if shape:
+        return f"[{'×'.join(map(str, shape))}]"
+    return "" if figure is None else f"{figure:.6g}"
+
+
+def make_table(*columns: str, numbers: tuple[int, ...] = ()) -> Table:
+    """A plain table; the columns of `numbers` are aligned to the right."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index in numbers else "left", overflow="fold")
+    return table
+
+
+def print_table(table: Table) -> None:
+    """In colour on a terminal, unless NO_COLOR is set."""
+    width = None if sys.stdout.isatty() else _WIDE
+    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
+
+
+def find_graph(service: Client, graph: str) -> Graph:
+    """A graph by its id, or by a name for its latest version; raises Problem."""
+    try:
+        return service.get_graph(graph)
+    except Problem as problem:
+        latest = next(service.list_graphs(name=graph), None) if problem.status == 404 else None
+        if latest is None:
+            raise
+        return service.get_graph(latest)
