@@ -75,6 +75,7 @@ def serve(settings: Settings) -> None:
 
     address, port = _claim(settings.host, settings.port)
     migrate(settings)
+    _end_forked_processes_by_signals()
     shown = f"[{address}]" if ":" in address else address
     print(f"Gradbook serves at http://{shown}:{port} and explains itself at /docs", file=sys.stderr, flush=True)
     Granian(
@@ -91,12 +92,29 @@ def serve(settings: Settings) -> None:
 
 def _load_app(settings: Settings) -> Callable[..., Any]:
     """The application, imported in the process that serves it and nowhere else."""
-    # Granian takes the signals over once this returns; until then they shall end the process, not be its parent's.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
     from service.app import create_app
 
     return create_app(settings)
+
+
+def _end_forked_processes_by_signals() -> None:
+    """Let SIGTERM and SIGINT end a process that is forked from now on, until it sets handlers of its own.
+
+    Granian's worker does once the application has been imported, a second later; until then it would have inherited
+    its parent's handlers, and a signal would be lost in them. Around the fork signals wait.
+    """
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def end_by_signals() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, numbers),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers),
+        after_in_child=end_by_signals,
+    )
 
 
 def _claim(host: str, port: int) -> tuple[str, int]:

@@ -194,16 +194,15 @@ def _node_document(name: str, phase: Phase, place: int, measures: tuple[FloatArr
     """One figure; of a tensor the errors are those of its worst element, whose index is given."""
     absolute, relative = measures
     worst, index = worst_element(phase, place)
-    empty = index is None and bool(phase.candidate.shape(place))
     document: dict[str, Any] = {
         "name": name,
         "phase": phase.name,
         "baseline": write_array(phase.baseline[place]),
         "candidate": write_array(phase.candidate[place]),
         "expected": write_array(phase.expected[place]),
-        "absolute_error": 0.0 if empty else write_number(float(absolute[worst])),
-        "relative_error": 0.0 if empty else write_number(float(relative[worst])),
-        "ulps": 0 if empty else ulps(float(phase.candidate.flat[worst]), float(phase.baseline.flat[worst])),
+        "absolute_error": 0.0 if worst is None else write_number(float(absolute[worst])),
+        "relative_error": 0.0 if worst is None else write_number(float(relative[worst])),
+        "ulps": 0 if worst is None else ulps(float(phase.candidate.flat[worst]), float(phase.baseline.flat[worst])),
         "verdict": Verdict(int(phase.verdicts[place])).name.lower(),
     }
     if index is not None:

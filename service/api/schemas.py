@@ -4,7 +4,7 @@ Bulk (nodes, figures) passes through unread: the core checks it faster and says 
 `documents.py`; a test holds them against these schemas.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask import current_app
@@ -110,7 +110,7 @@ class Whole(fields.Integer):
 class Request(ma.Schema):
     """A body or a query, whose faults are told in our words."""
 
-    error_messages = dict(type="an object is expected", unknown="there is nothing of this name")
+    error_messages: ClassVar = {"type": "an object is expected", "unknown": "there is nothing of this name"}
 
 
 class GraphRequest(Request):

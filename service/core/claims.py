@@ -44,45 +44,49 @@ def read_number(text: str) -> tuple[float, float]:
 
 
 def settle(
-    graph: Graph, values: Mapping[str, Claim], gradients: Mapping[str, Claim], computed: tuple[Figures, Figures | None]
-) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """The figures that the claims stand for.
+    graph: Graph,
+    values: Mapping[str, Claim],
+    gradients: Mapping[str, Claim],
+    right_values: Figures,
+    right_gradients: Figures | None,
+    output: str | None,
+) -> dict[str, dict[str, FloatArray]]:
+    """The "values" and the "gradients" that the claims stand for. All have the shapes of the right figures.
 
     Where the right figure, or else the one that follows from the other claims, is within the slack of what was
     written, it is what was meant; so 0.667 for 2/3 is right, and what follows from it is not blamed for its rounding.
     """
-    right_values, right_gradients = computed
-    meant_values: dict[str, FloatArray] = {}
+    meant: dict[str, dict[str, FloatArray]] = {"values": {}, "gradients": {}}
     effective: list[Any] = []
     with np.errstate(all="ignore"):
         for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-            right = _figure(right_values, place)
-            follows = right
+            right = follows = right_values[place]
             if sources:
                 follows = node.operation.evaluate([effective[source] for source in sources], node.attributes)
             if node.name in values:
-                meant_values[node.name] = _meant(values[node.name], right, follows)
-            effective.append(meant_values.get(node.name, follows))
-        meant_gradients: dict[str, FloatArray] = {}
+                follows = meant["values"][node.name] = _meant(values[node.name], right, follows)
+            effective.append(follows)
         if right_gradients is None:
-            return meant_values, {name: claim.figure for name, claim in gradients.items()}
+            return meant
+        assert output is not None
+        reached = reaches(graph, output)
         slopes: list[Any] = [0.0] * len(graph)
+        slopes[graph.position[output]] = right_gradients[graph.position[output]]
         for place in range(len(graph) - 1, -1, -1):
-            node, sources = graph.nodes[place], graph.operands[place]
-            right_slope = right_gradients[place]
-            if right_slope is None:
-                continue
-            # The output's gradient is its seed, which no consumer gives; nor does one that leads nowhere.
-            follows = slopes[place] if np.any(slopes[place]) else right_slope
+            node, sources, upstream = graph.nodes[place], graph.operands[place], slopes[place]
             if node.name in gradients:
-                follows = meant_gradients[node.name] = _meant(gradients[node.name], right_slope, follows)
-            if not sources or not np.any(follows):
+                upstream = meant["gradients"][node.name] = _meant(
+                    gradients[node.name], right_gradients[place], upstream
+                )
+            if not sources or not (reached[place] or np.any(upstream)):
                 continue
-            contributions = contributions_of(node, follows, [effective[source] for source in sources], effective[place])
+            contributions = contributions_of(
+                node, upstream, [effective[source] for source in sources], effective[place]
+            )
             for source, contribution in zip(sources, contributions, strict=True):
                 if contribution is not None:
                     slopes[source] = slopes[source] + contribution
-    return meant_values, meant_gradients
+    return meant
 
 
 def _meant(claim: Claim, right: Any, follows: Any) -> FloatArray:

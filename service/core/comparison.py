@@ -27,8 +27,6 @@ tolerance.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -210,19 +208,19 @@ def _effective_values(candidate: Side, baseline: Figures | None, max_elements: i
         return graph, own
     assumed: dict[int, FloatArray] = {}
     known = _given(own)
-    for place in np.flatnonzero(~known):
-        figure = None if baseline is None else baseline[place]
-        if graph.nodes[place].operation.name == "Input" and figure is not None:
-            assumed[int(place)] = figure
-            known[place] = True
+    for place in map(int, np.flatnonzero(~known)):
+        operation, figure = graph.nodes[place].operation.name, None if baseline is None else baseline[place]
+        if operation == "Input" and figure is not None:
+            assumed[place] = figure
+        known[place] = operation == "Constant" or place in assumed
     cut = graph if known[sourceless(graph)].all() else without_unknown(graph, known)
-    # A value that nobody knows has at least the shape of its gradient.
-    for place in sourceless(cut) if cut is not graph else ():
+    # Of a value that nobody knows the shape is known at least, if it has a gradient.
+    for place in map(int, sourceless(cut)):
         slope = None if slopes is None else slopes[place]
         if not known[place] and slope is not None:
-            assumed[int(place)] = np.full(slope.shape, np.nan)
-    given = {place: assumed[place].shape for place in assumed}
-    given.update({int(place): own.shape(int(place)) for place in np.flatnonzero(_given(own))})
+            assumed[place] = np.full(slope.shape, np.nan)
+    given = {place: figure.shape for place, figure in enumerate(own) if figure is not None}
+    given.update({place: figure.shape for place, figure in assumed.items()})
     shapes, wrong = fit_shapes(cut, given, max_elements)
     if slopes is not None:
         wrong += [
@@ -420,24 +418,24 @@ def first_difference(found: Comparison) -> tuple[Phase, int] | None:
     return None
 
 
-def worst_element(phase: Phase, place: int) -> tuple[int, Any]:
+def worst_element(phase: Phase, place: int) -> tuple[int | None, list[int] | None]:
     """The element of a node's figure that exceeds its bound most: its offset in the flat figures, and its index.
 
-    The index is None for a scalar, and for a figure without elements.
+    The index is None for a scalar; both are for a figure without elements.
     """
     start, stop = int(phase.candidate.offsets[place]), int(phase.candidate.offsets[place + 1])
     shape = phase.candidate.shape(place)
     if not shape:
         return start, None
+    if stop == start:
+        return None, None
     c, b = phase.candidate.flat[start:stop], phase.baseline.flat[start:stop]
     with np.errstate(all="ignore"):
         apart = np.abs(c - b)
         excess = apart / (phase.rtol * np.abs(b) + phase.atol)
+    apart[np.isnan(apart)] = np.inf
     excess[np.isnan(excess)] = np.inf
     excess[_same_bits(c, b)] = 0.0
-    worst = np.flatnonzero(excess == excess.max(initial=0.0))
-    if not worst.size:
-        return start, None
-    apart[np.isnan(apart)] = np.inf
+    worst = np.flatnonzero(excess == excess.max())
     chosen = int(worst[np.argmax(apart[worst])])
     return start + chosen, [int(step) for step in np.unravel_index(chosen, shape)]

@@ -26,7 +26,7 @@ def fit_shapes(
     known: dict[int, Shape] = {}
     wrong: list[tuple[int, str]] = []
     for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        shape = () if node.operation.name == "Constant" else None
+        shape: Shape | None = () if node.operation.name == "Constant" else None
         if sources and all(source in known for source in sources):
             operands = [known[source] for source in sources]
             try:
@@ -51,8 +51,8 @@ def fit_shapes(
 def without_unknown(graph: Graph, known: BoolArray) -> Graph:
     """The graph in which nothing rests on a figure that nobody knows.
 
-    `known` says of which nodes the value is given. An operation on a value that is neither given nor follows from
-    others is made an Input: nothing can replay it.
+    `known` says which nodes' values are given, a Constant's among them. An operation on a value that is neither given
+    nor follows from others is made an Input: nothing can replay it.
     """
     known = known.copy()
     nodes = list(graph.nodes)
@@ -61,7 +61,7 @@ def without_unknown(graph: Graph, known: BoolArray) -> Graph:
     for place, sources in enumerate(graph.operands):
         if sources and not all(known[source] for source in sources):
             nodes[place] = Node(nodes[place].name, given)
-        elif sources or nodes[place].operation.name == "Constant":
+        elif sources:
             known[place] = True
     return replace(graph, nodes=tuple(nodes))
 

@@ -1,7 +1,7 @@
 """Comparing two kept runs, and checking claims."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from service.storage.comparisons import ComparisonRecord
 from service.storage.identifiers import new_id
 from service.usecases.book import Book
 from service.usecases.idempotency import IdempotencyKey, write_once
-from service.usecases.recordings import record_run
+from service.usecases.recordings import insert_whole_run, read_recording
 from service.usecases.runs import Run, create_run, get_run
 
 # Hypotheses are looked for at the first origins only: who has a hundred of them mends those first.
@@ -38,10 +38,9 @@ class Compared:
     @cached_property
     def origins(self) -> tuple[tuple[Phase, int, tuple[Hypothesis, ...]], ...]:
         """Every origin in the order of evaluation with the hypotheses that explain it; of the first hundred."""
-        tolerance = read_tolerance(self.record.tolerance)
         places = [(phase, place) for phase in self.found.phases for place in phase.places(Verdict.ORIGIN)]
         return tuple(
-            (phase, place, explain(self.found, phase, place, self.candidate, tolerance)[0] if rank < _EXPLAINED else ())
+            (phase, place, explain(self.found, phase, place, self.candidate) if rank < _EXPLAINED else ())
             for rank, (phase, place) in enumerate(places)
         )
 
@@ -64,11 +63,11 @@ class Compared:
         }.get(only or "", tuple(Verdict)[1:])
         places = [(phase, place) for phase in self.found.phases for place in phase.places(*wanted)]
         if order == "relative_error":
-            measures = {phase.name: core.errors(phase)[1] for phase in self.found.phases}
+            relative = {phase.name: core.errors(phase)[1] for phase in self.found.phases}
 
             def worst(entry: tuple[Phase, int]) -> float:
-                offset, _ = core.worst_element(*entry, measures[entry[0].name])
-                return float(measures[entry[0].name][offset]) if measures[entry[0].name].size else 0.0
+                shown, _ = core.worst_element(*entry)
+                return 0.0 if shown is None else float(relative[entry[0].name][shown])
 
             places.sort(key=worst, reverse=True)
         return places
@@ -97,27 +96,12 @@ def create_comparison(
     names: Mapping[str, str],
     key: IdempotencyKey | None = None,
 ) -> tuple[Compared, bool]:
-    """Compare two kept runs and keep the verdict; also says whether it is new. Raises NotFound, InvalidRequest."""
-    sides = _side(get_run(book, baseline)), _side(get_run(book, candidate))
-    found = core.compare(*sides, read_tolerance(tolerance), names)
-    record = ComparisonRecord(
-        id=new_id(),
-        baseline_id=baseline,
-        candidate_id=candidate,
-        tolerance=tolerance,
-        names=dict(names),
-        backward=found.backward is not None,
-        verdict="same" if found.same else "differ",
-        counts=_counts(found),
-        created_at=datetime.now(UTC),
-    )
+    """Compare two kept runs and keep the verdict; also says whether it is new.
 
-    def make(connection: Connection) -> tuple[ComparisonRecord, str, bool]:
-        storage.insert_comparison(connection, record)
-        return record, record.id, True
-
-    made, new = write_once(book.database, key, make, storage.get_comparison)
-    return (Compared(record, found, sides[1]), True) if made is record else (get_comparison(book, made.id), new)
+    Raises NotFound, InvalidRequest, LimitExceeded.
+    """
+    compared = _compare(book, get_run(book, baseline), get_run(book, candidate), tolerance, names)
+    return _keep(book, compared, (), key)
 
 
 def get_comparison(book: Book, comparison_id: str) -> Compared:
@@ -125,7 +109,8 @@ def get_comparison(book: Book, comparison_id: str) -> Compared:
     with book.database.read() as connection:
         record = storage.get_comparison(connection, comparison_id)
     baseline, candidate = (_side(get_run(book, run), record) for run in (record.baseline_id, record.candidate_id))
-    found = core.compare(baseline, candidate, read_tolerance(record.tolerance), record.names)
+    tolerance, most = read_tolerance(record.tolerance), book.limits.run_elements
+    found = core.compare(baseline, candidate, tolerance, record.names, max_elements=most)
     return Compared(record, found, candidate)
 
 
@@ -148,29 +133,57 @@ def check_claims(
     tolerance: Any = "float64",
     key: IdempotencyKey | None = None,
 ) -> tuple[Compared, bool]:
-    """Run the graph, record the claims, compare the two: one call. Raises what these three raise."""
+    """Run the graph, record the claims, compare the two, and keep all three; also says whether they are new.
+
+    Raises what `create_run`, `record_run` and `create_comparison` raise.
+    """
     read_tolerance(tolerance)
-    keys = [None if key is None else IdempotencyKey(f"{key.key} {part}", key.fingerprint) for part in ("run", "claims")]
     run = create_run(
-        book, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, key=keys[0]
+        book, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False
     )
-    graph = run.graph
-    known = {name: claim for name, claim in values.items() if name in graph.position}
-    slopes = {name: claim for name, claim in gradients.items() if name in graph.position}
-    meant = settle(graph, known, slopes, (run.values, run.gradients))
-    claimed = record_run(
-        book,
-        graph_id,
-        inputs,
-        by=by,
-        values={**{name: claim.figure for name, claim in values.items()}, **meant[0]},
-        gradients={**{name: claim.figure for name, claim in gradients.items()}, **meant[1]},
-        output=output,
-        seed=seed,
-        tags={},
-        key=keys[1],
+    run = replace(run, record=replace(run.record, id=new_id()))
+    figures = {
+        member: {name: claim.figure for name, claim in claims.items()}
+        for member, claims in (("values", values), ("gradients", gradients))
+    }
+    claimed = read_recording(
+        book, graph_id, inputs, figures, by=by, output=output, seed=seed, tags={}, member="claims"
     )
-    return create_comparison(book, run.record.id, claimed.record.id, tolerance=tolerance, names={}, key=key)
+    meant = settle(run.graph, values, gradients, run.values, run.gradients, claimed.record.output)
+    claimed = read_recording(book, graph_id, inputs, meant, by=by, output=output, seed=seed, tags={}, member="claims")
+    return _keep(book, _compare(book, run, claimed, tolerance, {}), (run, claimed), key)
+
+
+def _compare(book: Book, baseline: Run, candidate: Run, tolerance: Any, names: Mapping[str, str]) -> Compared:
+    sides = _side(baseline), _side(candidate)
+    found = core.compare(*sides, read_tolerance(tolerance), names, max_elements=book.limits.run_elements)
+    record = ComparisonRecord(
+        id=new_id(),
+        baseline_id=baseline.record.id,
+        candidate_id=candidate.record.id,
+        tolerance=tolerance,
+        names=dict(names),
+        backward=found.backward is not None,
+        verdict="same" if found.same else "differ",
+        counts=_counts(found),
+        created_at=datetime.now(UTC),
+    )
+    return Compared(record, found, sides[1])
+
+
+def _keep(
+    book: Book, compared: Compared, runs: Sequence[Run], key: IdempotencyKey | None
+) -> tuple[Compared, bool]:
+    """Keep a comparison, and with it the runs that were made for it."""
+
+    def make(connection: Connection) -> tuple[str, str, bool]:
+        for run in runs:
+            insert_whole_run(connection, run)
+        storage.insert_comparison(connection, compared.record)
+        return compared.record.id, compared.record.id, True
+
+    made, new = write_once(book.database, key, make, lambda connection, identifier: identifier)
+    return (compared if made == compared.record.id else get_comparison(book, made)), new
 
 
 def _side(run: Run, record: ComparisonRecord | None = None) -> Side:

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Connection
 
-from service.core.differentiation import infer_shapes, nondifferentiable_nodes, spread_seed
+from service.core.differentiation import nondifferentiable_nodes, spread_seed
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.figures import Figures, FloatArray, Shape, pack
 from service.core.graph import Graph
+from service.core.recording import fit_shapes
 from service.storage import runs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import RunRecord
@@ -38,13 +39,43 @@ def record_run(
 
     Raises NotFound; InvalidInputs for names that are no nodes, shapes that do not fit, or nothing recorded at all.
     """
+    given = {"values": values, "gradients": gradients}
+    run = read_recording(
+        book, graph_id, inputs, given, by=by, dtype=dtype, output=output, seed=seed, label=label, tags=tags
+    )
+
+    def make(connection: Connection) -> tuple[str, str, bool]:
+        insert_whole_run(connection, run)
+        return run.record.id, run.record.id, True
+
+    made, _ = write_once(book.database, key, make, lambda connection, identifier: identifier)
+    return get_run(book, made)
+
+
+def read_recording(
+    book: Book,
+    graph_id: str,
+    inputs: Mapping[str, FloatArray],
+    given: Mapping[str, Mapping[str, FloatArray]],
+    *,
+    by: str,
+    dtype: str = "float64",
+    output: str | None,
+    seed: FloatArray | None,
+    label: str | None = None,
+    tags: Mapping[str, str],
+    member: str = "recorded",
+) -> Run:
+    """The run that a recording makes, not kept yet. `given` holds its "values" and its "gradients"; they stand in the
+    request's `member`. Raises as `record_run` does."""
     stored = get_graph(book, graph_id)
     graph = book.graph(stored.digest)
-    _check_names(graph, inputs, values, gradients)
+    _check_names(graph, inputs, given, member)
+    gradients = given["gradients"]
     target = choose_output(graph, output, needed=bool(gradients) or seed is not None)
-    known = {**inputs, **values}
-    shapes = _check_shapes(graph, known, gradients, book.limits.run_elements)
-    figures = _pack(graph, known)
+    known = {**inputs, **given["values"]}
+    shapes = _check_shapes(graph, inputs, given, member, book.limits.run_elements)
+    values = _pack(graph, known)
     slopes = _pack(graph, gradients) if gradients else None
     spread = None
     if slopes is not None and target is not None:
@@ -61,66 +92,73 @@ def record_run(
         seed=spread,
         has_values=bool(known),
         has_gradients=slopes is not None,
-        nonfinite_forward=name_at(graph, figures.first_nonfinite()),
+        nonfinite_forward=name_at(graph, values.first_nonfinite()),
         nonfinite_backward=name_at(graph, nonfinite_backward),
-        nondifferentiable=nondifferentiable_nodes(graph, figures),
+        nondifferentiable=nondifferentiable_nodes(graph, values),
         label=label,
         tags=tags,
         created_at=datetime.now(UTC),
     )
+    return Run(record, graph, values, slopes)
 
-    def make(connection: Connection) -> tuple[str, str, bool]:
-        storage.insert_run(connection, record, figures if known else None, slopes)
-        return record.id, record.id, True
 
-    made, _ = write_once(book.database, key, make, lambda connection, identifier: identifier)
-    return get_run(book, made)
+def insert_whole_run(connection: Connection, run: Run) -> None:
+    """Keep a run that has all its figures at hand."""
+    storage.insert_run(connection, run.record, run.values if run.record.has_values else None, run.gradients)
 
 
 def _check_names(
-    graph: Graph,
-    inputs: Mapping[str, FloatArray],
-    values: Mapping[str, FloatArray],
-    gradients: Mapping[str, FloatArray],
+    graph: Graph, inputs: Mapping[str, FloatArray], given: Mapping[str, Mapping[str, FloatArray]], member: str
 ) -> None:
-    extra = [name for name in inputs if name not in graph.inputs]
-    faults = [Fault(("inputs", name), f"the graph has no input {name!r}") for name in extra]
-    for member, given in (("values", values), ("gradients", gradients)):
-        faults.extend(
-            Fault(("recorded", member, name), f"the graph has no node {name!r}")
-            for name in given
-            if name not in graph.position
-        )
+    known = set(graph.inputs)
+    faults = [Fault(("inputs", name), f"the graph has no input {name!r}") for name in inputs if name not in known]
     faults.extend(
-        Fault(("recorded", "gradients", name), f"{name!r} is a Constant, which has no gradient")
-        for name in gradients
+        Fault((member, kind, name), f"the graph has no node {name!r}")
+        for kind, figures in given.items()
+        for name in figures
+        if name not in graph.position
+    )
+    faults.extend(
+        Fault((member, "gradients", name), f"{name!r} is a Constant, which has no gradient")
+        for name in given["gradients"]
         if name in graph.position and graph.nodes[graph.position[name]].operation.name == "Constant"
     )
-    if not values and not gradients:
-        faults.append(Fault(("recorded",), "values, gradients or both are expected: nothing is recorded"))
+    if not any(given.values()):
+        faults.append(Fault((member,), "values, gradients or both are expected: nothing is given"))
     if faults:
         raise InvalidInputs(faults)
 
 
 def _check_shapes(
-    graph: Graph, known: Mapping[str, FloatArray], gradients: Mapping[str, FloatArray], most: int
+    graph: Graph,
+    inputs: Mapping[str, FloatArray],
+    given: Mapping[str, Mapping[str, FloatArray]],
+    member: str,
+    most: int,
 ) -> dict[str, Shape]:
-    """The shapes of the nodes' figures, as far as they are known: all of them where every Input's is."""
-    elements = sum(np.size(figure) for given in (known, gradients) for figure in given.values())
+    """The shapes of the nodes' figures, as far as they follow from what is given."""
+    values, gradients = {**inputs, **given["values"]}, given["gradients"]
+    elements = sum(np.size(figure) for figures in (values, gradients) for figure in figures.values())
     if elements > most:
         raise LimitExceeded("run_elements", most, elements, f"a run holds at most {most} elements")
-    if all(name in known for name in graph.inputs):
-        inferred = infer_shapes(graph, {name: np.shape(known[name]) for name in graph.inputs}, max_elements=most)
-        shapes = {node.name: shape for node, shape in zip(graph.nodes, inferred, strict=True)}
-    else:
-        shapes = {name: np.shape(figure) for name, figure in known.items()}
-    faults = [
+    positions = {graph.position[name]: np.shape(figure) for name, figure in values.items()}
+    known, wrong = fit_shapes(graph, positions, most)
+    shapes = {graph.nodes[place].name: shape for place, shape in known.items()}
+    faults = []
+    for place, detail in wrong:
+        name = graph.nodes[place].name
+        faults.append(Fault((member, "values", name) if name in values else ("inputs",), detail))
+    faults += [
+        Fault((member, "values", name), f"{name!r} has shape {list(np.shape(inputs[name]))} in inputs, another here")
+        for name, figure in given["values"].items()
+        if name in inputs and np.shape(inputs[name]) != np.shape(figure)
+    ]
+    faults += [
         Fault(
-            ("recorded", member, name),
-            f"{name!r} has shape {list(shapes[name])}; the figure has {list(np.shape(figure))}",
+            (member, "gradients", name),
+            f"{name!r} has shape {list(shapes[name])}; the gradient has {list(np.shape(figure))}",
         )
-        for member, given in (("values", known), ("gradients", gradients))
-        for name, figure in given.items()
+        for name, figure in gradients.items()
         if np.shape(figure) != shapes.setdefault(name, np.shape(figure))
     ]
     if faults:

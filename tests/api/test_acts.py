@@ -33,11 +33,15 @@ def graph(client: FlaskClient) -> str:
 
 def test_the_same_request_under_the_same_key_takes_effect_once(client: FlaskClient, graph: str) -> None:
     added = [{"name": "G", "operation": "Neg", "inputs": ["F"]}]
-    for path, body in (("/v1/graphs", {**GRAPH, "name": "once"}), (f"{graph}/nodes", {"nodes": added}), (f"{graph}/runs", INPUTS)):
+    for path, body in (
+        ("/v1/graphs", {**GRAPH, "name": "once"}),
+        (f"{graph}/nodes", {"nodes": added}),
+        (f"{graph}/runs", INPUTS),
+    ):
         first, second = (post(client, path, body, f"same for {path}") for _ in range(2))
         assert first.status_code == second.status_code == 201 and first.json == second.json
         assert first.headers["Location"] == second.headers["Location"]
-    without = [post(client, f"{graph}/runs", INPUTS).json["id"] for _ in range(2)]  # type: ignore[index]
+    without = [post(client, f"{graph}/runs", INPUTS).json["id"] for _ in range(2)]
     listed: Any = client.get("/v1/runs", query_string={"graph": graph.rsplit("/", 1)[1]}).json
     assert len(listed["runs"]) == 3 and without[0] != without[1]
 
@@ -103,7 +107,7 @@ def test_concurrent_requests_under_one_key_take_effect_once(app: Flask, client: 
             answers = list(pool.map(send, range(requests)))
         assert len({answer.status_code for answer in answers}) == 1 and answers[0].status_code < 300
         assert all(answer.json == answers[0].json for answer in answers)
-    assert len(client.get("/v1/runs?label=together").json["runs"]) == 1  # type: ignore[index]
+    assert len(client.get("/v1/runs?label=together").json["runs"]) == 1
 
 
 def test_concurrent_writers_of_one_name_get_versions_without_gaps(app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""Whatever is sent, to whatever route: 2xx, or a 4xx problem (which the client of conftest.py holds to the contract)."""
+"""Whatever is sent, to whatever route: 2xx or a 4xx problem, which the client of conftest.py holds to the contract."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 NUMBERS = st.none() | st.booleans() | st.integers() | st.floats() | st.just(10**400)
-TEXTS = st.text(max_size=8) | st.sampled_from(["a", "b", "F", "NaN", "Infinity", "a + b", "F(a) = a^2", "Add", "\ud800"])
+TEXTS = st.text(max_size=8) | st.sampled_from(
+    ["a", "b", "F", "NaN", "Infinity", "a + b", "F(a) = a^2", "Add", "\ud800"]
+)
 JSON = st.recursive(
     NUMBERS | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
@@ -69,7 +71,10 @@ def test_any_json(client: FlaskClient, routes: list[str], body: Any) -> None:
         assert client.post(route, json=body).status_code < 500
 
 
-@given(body=st.binary() | st.text(alphabet='[]{}",:0\\u1eE+-.tfn\ud800é', max_size=30).map(lambda t: t.encode("utf-8", "replace")))
+@given(
+    body=st.binary()
+    | st.text(alphabet='[]{}",:0\\u1eE+-.tfn\ud800é', max_size=30).map(lambda t: t.encode("utf-8", "replace"))
+)
 def test_any_bytes(client: FlaskClient, routes: list[str], body: bytes) -> None:
     for route in routes:
         for content_type in ("application/json", "text/plain"):
@@ -82,7 +87,10 @@ def test_any_query(client: FlaskClient, name: str, value: str) -> None:
         assert client.get(path, query_string={name: value}).status_code < 500
 
 
-@given(path=st.text(max_size=20), key=st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f")))
+@given(
+    path=st.text(max_size=20),
+    key=st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f")),
+)
 def test_any_path_and_any_key(client: FlaskClient, path: str, key: str) -> None:
     for prefix in ("/", "/v1/", "/v1/graphs/", "/v1/runs/", "/v1/runs/x/nodes/", "/v1/operations/"):
         assert client.get(prefix + path).status_code < 500

@@ -36,7 +36,9 @@ def create(client: FlaskClient, expression: str, name: str = "g", **body: Any) -
     return str(graph["id"])
 
 
-def run(client: FlaskClient, graph: str, inputs: dict[str, Any], status: int = 201, query: str = "", **body: Any) -> Any:
+def run(
+    client: FlaskClient, graph: str, inputs: dict[str, Any], status: int = 201, query: str = "", **body: Any
+) -> Any:
     """Run a graph; the answer."""
     response = client.post(f"/v1/graphs/{graph}/runs{query}", json={"inputs": inputs, **body})
     assert response.status_code == status, response.text
@@ -172,7 +174,7 @@ def test_several_outputs_need_a_name_unless_there_is_no_backward_pass(client: Fl
     problem = run(client, graph, {"a": 1, "b": 2}, 422)
     assert problem["errors"][0]["pointer"] == "/output"
     assert "'F', 'G'" in problem["detail"]
-    assert client.get(f"/v1/runs?graph={graph}").json["runs"] == []  # type: ignore[index]
+    assert client.get(f"/v1/runs?graph={graph}").json["runs"] == []
     made = run(client, graph, {"a": 1, "b": 2}, backward=False)
     assert (made["output"], made["outputs"]) == (None, {"F": 3.0, "G": 2.0})
     assert client.post(f"/v1/runs/{made['id']}/backward").status_code == 422
@@ -309,7 +311,7 @@ def test_where_no_derivative_exists_the_node_is_marked(client: FlaskClient) -> N
     marked = [node["name"] for node in made["nodes"] if node.get("nondifferentiable")]
     assert marked == ["r", "m"] and made["gradients"] == {"x": 0.5, "y": 0.5}
     assert all(node.get("nondifferentiable") in (None, True) for node in made["nodes"])
-    assert client.get(f"/v1/runs/{made['id']}/nodes/m").json["nondifferentiable"] is True  # type: ignore[index]
+    assert client.get(f"/v1/runs/{made['id']}/nodes/m").json["nondifferentiable"] is True
     page: Any = client.get(f"/v1/runs/{made['id']}/nodes?limit=4").json
     assert [node.get("nondifferentiable") for node in page["nodes"]] == [None, None, True, True]
     smooth = run(client, graph, {"x": [1, 2], "y": 0})

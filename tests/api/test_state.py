@@ -94,7 +94,11 @@ def test_every_limit_is_breached_by_a_test_and_shown(small: FlaskClient) -> None
 
 def test_labels_and_tags_have_the_length_of_names(small: FlaskClient) -> None:
     graph: Any = small.post("/v1/graphs", json={"name": "F", "expression": "F = x * y"}).json
-    for member, pointer in (({"label": "n" * 6}, "/label"), ({"tags": {"n" * 6: "v"}}, "/tags/nnnnnn"), ({"tags": {"t": "n" * 6}}, "/tags/t")):
+    for member, pointer in (
+        ({"label": "n" * 6}, "/label"),
+        ({"tags": {"n" * 6: "v"}}, "/tags/nnnnnn"),
+        ({"tags": {"t": "n" * 6}}, "/tags/t"),
+    ):
         body = {"inputs": {"x": 1, "y": 1}, **member}
         problem: Any = small.post(f"/v1/graphs/{graph['id']}/runs", json=body).json
         assert problem["status"] == 422 and problem["errors"][0]["pointer"] == pointer

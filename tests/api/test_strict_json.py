@@ -56,7 +56,9 @@ def test_what_is_not_json_is_a_400(client: FlaskClient, body: bytes, pointers: l
     assert [fault["pointer"] for fault in problem["errors"]] == pointers if pointers else "errors" not in problem
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 65 + b"]" * 65, b'{"tags":%s' % (b"[" * 64)])
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 65 + b"]" * 65, b'{"tags":%s' % (b"[" * 64)]
+)
 def test_deep_nesting_names_its_limit(client: FlaskClient, body: bytes) -> None:
     problem = client.post("/v1/graphs", data=body, content_type="application/json").json
     assert problem is not None
@@ -149,7 +151,9 @@ def routes(client: FlaskClient, seed: dict[str, Any]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("route", "body", "pointer"), WRONG_TYPES, ids=[json.dumps(row[1])[:60] for row in WRONG_TYPES])
+@pytest.mark.parametrize(
+    ("route", "body", "pointer"), WRONG_TYPES, ids=[json.dumps(row[1])[:60] for row in WRONG_TYPES]
+)
 def test_wrong_types_and_unknown_members_are_a_422_with_a_pointer(
     client: FlaskClient, routes: dict[str, str], route: str, body: dict[str, Any], pointer: str
 ) -> None:

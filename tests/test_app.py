@@ -1,0 +1,76 @@
+"""The application as it is wired, and behind its real server: what only HTTP itself can change."""
+
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+import requests
+
+from service.app import create_app
+from service.settings import Limits, Settings
+
+NAMES = [
+    "/block/MatMul_out:0",
+    "//",
+    "a//b",
+    "a/",
+    "%2F",
+    "100%",
+    ".",
+    "..",
+    "a/../b",
+    "?#",
+    "é 日本",
+    "layer1.0.weight",
+]
+
+
+def test_settings_left_out_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADBOOK_DATABASE_URL", f"sqlite:///{tmp_path}/other.db")
+    monkeypatch.setenv("GRADBOOK_MAX_PAGE", "17")
+    book = create_app().extensions["gradbook"]
+    assert book.limits == Limits(page=17)
+    book.database.migrate()
+    assert (tmp_path / "other.db").exists()
+    book.database.close()
+
+
+def test_a_database_that_cannot_be_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match="sqlite:///"):
+        create_app(Settings(database_url="gradbook.db"))
+
+
+def test_any_name_reaches_the_service_through_its_server(service_url: str) -> None:
+    nodes = [{"name": name, "operation": "Input"} for name in NAMES]
+    graph = requests.post(
+        f"{service_url}/v1/graphs",
+        json={"name": "names", "nodes": [*nodes, {"name": "s", "operation": "Sum", "inputs": NAMES}]},
+        timeout=60,
+    ).json()
+    inputs = {name: place for place, name in enumerate(NAMES)}
+    run = requests.post(f"{service_url}/v1/graphs/{graph['id']}/runs", json={"inputs": inputs}, timeout=60).json()
+    address = urlsplit(service_url)
+    assert address.hostname
+    for place, name in enumerate(NAMES):
+        connection = HTTPConnection(address.hostname, address.port, timeout=60)  # it sends a path as it is given
+        connection.request("GET", f"/v1/runs/{run['id']}/nodes/{quote(name, safe='')}")
+        answer = connection.getresponse()
+        document = answer.read().decode()
+        connection.close()
+        assert answer.status == 200, name
+        assert f'"value":{float(place)}' in document
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"[" * 100_000, 422), (b'{"name":%s}' % (b"1" * 5000), 400), (b"\xff", 400), (b"", 400)]
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_hostile_bodies_are_problems_through_its_server(
+    service_url: str, body: bytes, status: int, chunked: bool
+) -> None:
+    data = iter([body[:7], body[7:]]) if chunked and len(body) > 7 else body
+    headers = {"Content-Type": "application/json"}
+    answer = requests.post(f"{service_url}/v1/graphs", data=data, headers=headers, timeout=60)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert answer.json()["status"] == status and answer.headers["X-Request-Id"]

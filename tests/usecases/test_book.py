@@ -1,0 +1,40 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.core.errors import NotFound
+from service.usecases import book as module
+from service.usecases.book import Book
+from service.usecases.graphs import create_graph
+
+
+def digests(book: Book, count: int) -> list[str]:
+    """That many graphs of two nodes or three."""
+    made = [create_graph(book, "g", expression=f"x + {k}", tags={})[0] for k in range(count)]
+    assert all(record.node_count == 3 for record in made)
+    return [record.digest for record in made]
+
+
+def test_a_graph_is_read_once_and_stays_at_hand(book: Book) -> None:
+    (digest,) = digests(book, 1)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(book.graph, [digest] * 32))
+    assert all(graph.digest == digest for graph in found) and book.graph(digest) is book.graph(digest)
+
+
+def test_what_is_at_hand_is_bounded_by_nodes_and_what_was_used_last_stays(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = digests(book, 3)
+    monkeypatch.setattr(module, "_NODES_AT_HAND", 6)
+    kept = {digest: book.graph(digest) for digest in (first, second)}
+    assert book.graph(first) is kept[first]
+    book.graph(third)  # there is room for two: the second has waited longest
+    assert book.graph(first) is kept[first] and book.graph(second) is not kept[second]
+    monkeypatch.setattr(module, "_NODES_AT_HAND", 2)
+    assert book.graph(third) is book.graph(third)  # one graph is always kept, whatever its size
+
+
+def test_a_digest_that_is_not_stored(book: Book) -> None:
+    with pytest.raises(NotFound):
+        book.graph("0" * 64)
