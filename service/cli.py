@@ -18,7 +18,8 @@ from rich.text import Text
 
 from service import seed, serving
 from service.cli_comparisons import check_claims, create_comparison, record_run
-from service.client import Client, ClientError, Graph, Problem, Run, RunNode
+from service.client import Client, ClientError, Problem
+from service.results import Graph, Run, RunNode
 from service.settings import Settings, read_settings
 from service.terminal import (
     client_options,

@@ -7,8 +7,9 @@ import click
 import numpy as np
 from rich.text import Text
 
-from service.client import Client, Comparison
+from service.client import Client
 from service.junit import write_junit
+from service.results import Comparison
 from service.terminal import (
     client_options,
     find_graph,

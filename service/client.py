@@ -16,20 +16,31 @@ import json
 import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 import numpy as np
 import requests
-from numpy.typing import NDArray
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from urllib3.util import Retry
 
-Document: TypeAlias = Mapping[str, Any]
-Figure: TypeAlias = np.float64 | NDArray[np.float64]
+from service.results import (
+    Comparison,
+    Document,
+    Graph,
+    GraphNode,
+    Limit,
+    Operation,
+    Run,
+    RunNode,
+    read_comparison,
+    read_graph,
+    read_graph_node,
+    read_operation,
+    read_run,
+    read_run_node,
+)
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 _PASSING_STATUSES = (429, 502, 503, 504)
@@ -55,127 +66,6 @@ class Problem(ClientError):
         self.errors: tuple[Document, ...] = tuple(members.pop("errors", ()))
         self.members: Document = members
         super().__init__(f"{self.status} {self.title}: {self.detail}")
-
-
-@dataclass(frozen=True, slots=True)
-class GraphNode:
-    """A node of a graph; `document` is what the service answered, here and in the other results."""
-
-    name: str
-    operation: str
-    inputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
-    document: Document = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """A stored graph; `nodes` are those that the answer held (none in a list), `list_graph_nodes` reads all."""
-
-    id: str
-    name: str
-    version: int
-    digest: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    node_count: int
-    expression: str | None
-    parent: str | None
-    tags: Mapping[str, str]
-    created_at: datetime
-    nodes: tuple[GraphNode, ...] = field(repr=False)
-    document: Document = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RunNode:
-    """A node of a run. A figure is None where there is none, and in lists where it has over 10,000 elements."""
-
-    name: str
-    operation: str
-    shape: tuple[int, ...]
-    value: Figure | None
-    gradient: Figure | None
-    nondifferentiable: bool
-    document: Document = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Run:
-    """One evaluation of a graph.
-
-    `values` and `gradients` map the name of each node to its figure: np.float64 for a scalar, else an array. They
-    begin with what the answer held; the rest is read from the service when it is asked for. A node without a figure
-    (a Constant has no gradient) isn't in the mapping, and no gradient is before a backward pass. `nodes` are those
-    that the answer held; `id` is None for a run that was not kept.
-    """
-
-    id: str | None
-    graph_id: str
-    graph_digest: str
-    source: str
-    recorded_by: str | None
-    inputs: Mapping[str, Figure | None]
-    output: str | None
-    seed: Figure | None
-    outputs: Mapping[str, Figure | None]
-    values: Mapping[str, Figure] = field(repr=False)
-    gradients: Mapping[str, Figure] = field(repr=False)
-    nonfinite: Mapping[str, str | None]
-    label: str | None
-    tags: Mapping[str, str]
-    created_at: datetime
-    nodes: tuple[RunNode, ...] = field(repr=False)
-    document: Document = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A node's value (`phase` forward) or gradient (backward), and what may explain it, likeliest first."""
-
-    phase: str
-    node: str
-    hypotheses: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A verdict on two runs; `origins` introduced an error, `inherited` were only given wrong figures."""
-
-    id: str
-    baseline: str
-    candidate: str
-    verdict: str
-    tolerance: Any
-    counts: Mapping[str, int]
-    first_difference: Finding | None
-    origins: tuple[Finding, ...]
-    inherited: tuple[Finding, ...]
-    compensated: tuple[Finding, ...]
-    created_at: datetime
-    document: Document = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """An entry of the rulebook; formulas are mappings with `text` and `latex`."""
-
-    name: str
-    aliases: tuple[str, ...]
-    operands: tuple[str, ...]
-    rule: Mapping[str, str] | None
-    local_gradients: tuple[Mapping[str, str], ...]
-    document: Document = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A limit of the service, and the variable that sets it."""
-
-    name: str
-    maximum: int
-    meaning: str
-    variable: str
 
 
 class Client:
@@ -234,7 +124,7 @@ class Client:
         """Build a graph from an expression or from nodes; content that `name` has already is that version."""
         listed = None if nodes is None else list(nodes)
         given = {"expression": expression, "nodes": listed, "outputs": outputs, "inputs": inputs, "tags": tags}
-        return _read_graph(self._post("/v1/graphs", {"name": name, **_given(given)}, key))
+        return read_graph(self._post("/v1/graphs", {"name": name, **_given(given)}, key))
 
     def add_nodes(
         self,
@@ -247,19 +137,19 @@ class Client:
     ) -> Graph:
         """A new version of the graph with these nodes added; the old one stands."""
         given = {"nodes": list(nodes), "outputs": outputs, "tags": tags}
-        return _read_graph(self._post(f"/v1/graphs/{_id(graph)}/nodes", _given(given), key))
+        return read_graph(self._post(f"/v1/graphs/{_id(graph)}/nodes", _given(given), key))
 
     def list_graphs(self, *, name: str | None = None, tag: str | None = None) -> Iterator[Graph]:
         """Graphs, newest first, page by page as they are asked for; `tag` is written key:value."""
-        return map(_read_graph, self._pages("/v1/graphs", "graphs", {"name": name, "tag": tag}))
+        return map(read_graph, self._pages("/v1/graphs", "graphs", {"name": name, "tag": tag}))
 
     def get_graph(self, graph: Graph | str) -> Graph:
         """One graph by its id."""
-        return _read_graph(self._get(f"/v1/graphs/{_id(graph)}"))
+        return read_graph(self._get(f"/v1/graphs/{_id(graph)}"))
 
     def list_graph_nodes(self, graph: Graph | str) -> Iterator[GraphNode]:
         """All nodes in topological order, page by page as they are asked for."""
-        return map(_read_graph_node, self._pages(f"/v1/graphs/{_id(graph)}/nodes", "nodes"))
+        return map(read_graph_node, self._pages(f"/v1/graphs/{_id(graph)}/nodes", "nodes"))
 
     def delete_graph(self, graph: Graph | str) -> None:
         """Forget a graph that nothing refers to."""
@@ -292,14 +182,14 @@ class Client:
             "keep": keep,
             **_given({"output": output, "seed": seed, "label": label, "tags": tags}),
         }
-        return self._read_run(self._post(f"/v1/graphs/{_id(graph)}/runs", body, key, {"gradients": gradients}))
+        return read_run(self._post(f"/v1/graphs/{_id(graph)}/runs", body, key, {"gradients": gradients}), self)
 
     def run_backward(
         self, run: Run | str, *, output: str | None = None, seed: Any = None, key: str | None = None
     ) -> Run:
         """Fill in the gradients of a run that has values only."""
         body = _given({"output": output, "seed": seed})
-        return self._read_run(self._post(f"/v1/runs/{_id(run)}/backward", body, key))
+        return read_run(self._post(f"/v1/runs/{_id(run)}/backward", body, key), self)
 
     def list_runs(
         self,
@@ -312,19 +202,19 @@ class Client:
         """Runs, newest first, page by page as they are asked for; `tag` is written key:value."""
         identifier = graph.id if isinstance(graph, Graph) else graph
         query = {"graph": identifier, "label": label, "tag": tag, "recorded_by": recorded_by}
-        return map(self._read_run, self._pages("/v1/runs", "runs", query))
+        return (read_run(document, self) for document in self._pages("/v1/runs", "runs", query))
 
     def get_run(self, run: Run | str, *, gradients: Literal["inputs"] | None = None) -> Run:
         """One run by its id."""
-        return self._read_run(self._get(f"/v1/runs/{_id(run)}", {"gradients": gradients}))
+        return read_run(self._get(f"/v1/runs/{_id(run)}", {"gradients": gradients}), self)
 
     def list_run_nodes(self, run: Run | str) -> Iterator[RunNode]:
         """All nodes of a run in topological order, page by page as they are asked for."""
-        return map(_read_run_node, self._pages(f"/v1/runs/{_id(run)}/nodes", "nodes"))
+        return map(read_run_node, self._pages(f"/v1/runs/{_id(run)}/nodes", "nodes"))
 
     def get_run_node(self, run: Run | str, name: str) -> RunNode:
         """One node of a run, whole whatever its size."""
-        return _read_run_node(self._get(f"/v1/runs/{_id(run)}/nodes/{quote(name, safe='')}"))
+        return read_run_node(self._get(f"/v1/runs/{_id(run)}/nodes/{quote(name, safe='')}"))
 
     def record_run(
         self,
@@ -349,7 +239,7 @@ class Client:
             "recorded": recorded,
             **_given({"output": output, "seed": seed, "label": label, "tags": tags}),
         }
-        return self._read_run(self._post(f"/v1/graphs/{_id(graph)}/runs", body, key))
+        return read_run(self._post(f"/v1/graphs/{_id(graph)}/runs", body, key), self)
 
     # --- comparisons ----------------------------------------------------------------------------------------------
 
@@ -366,7 +256,7 @@ class Client:
         runs = {"baseline": baseline, "candidate": candidate}
         sides = {side: run if isinstance(run, str) else run.id for side, run in runs.items()}
         body = {**sides, **_given({"tolerance": tolerance, "names": names})}
-        return _read_comparison(self._post("/v1/comparisons", body, key))
+        return read_comparison(self._post("/v1/comparisons", body, key))
 
     def check_claims(
         self,
@@ -381,7 +271,7 @@ class Client:
     ) -> Comparison:
         """Run the graph, record the claims {"values", "gradients", "by"} and compare the two, in one call."""
         body = {"inputs": inputs, "claims": claims, **_given({"output": output, "seed": seed, "tolerance": tolerance})}
-        return _read_comparison(self._post(f"/v1/graphs/{_id(graph)}/checks", body, key))
+        return read_comparison(self._post(f"/v1/graphs/{_id(graph)}/checks", body, key))
 
     def list_comparisons(self, *, run: Run | str | None = None) -> Iterator[Document]:
         """Comparisons without their figures, newest first; `run` may be either side."""
@@ -389,7 +279,7 @@ class Client:
 
     def get_comparison(self, comparison: Comparison | str) -> Comparison:
         """One comparison by its id."""
-        return _read_comparison(self._get(f"/v1/comparisons/{_id(comparison)}"))
+        return read_comparison(self._get(f"/v1/comparisons/{_id(comparison)}"))
 
     def list_comparison_nodes(
         self,
@@ -405,11 +295,11 @@ class Client:
 
     def list_operations(self) -> Iterator[Operation]:
         """The rulebook."""
-        return map(_read_operation, self._pages("/v1/operations", "operations"))
+        return map(read_operation, self._pages("/v1/operations", "operations"))
 
     def get_operation(self, name: str) -> Operation:
         """One operation, by its name or an alias."""
-        return _read_operation(self._get(f"/v1/operations/{quote(name, safe='')}"))
+        return read_operation(self._get(f"/v1/operations/{quote(name, safe='')}"))
 
     def list_limits(self) -> tuple[Limit, ...]:
         """The table of limits."""
@@ -470,164 +360,6 @@ class Client:
         if not isinstance(document, dict):
             raise ServiceUnavailable(f"what answers at {self.url} is not Gradbook")
         return document
-
-    def _read_run(self, document: Document) -> Run:
-        nodes = tuple(map(_read_run_node, document.get("nodes") or ()))
-        source = _Nodes(self, document["id"], nodes, complete="nodes" in document and document["next"] is None)
-        inputs, outputs, gradients = (_read_figures(document[name]) for name in ("inputs", "outputs", "gradients"))
-        backward = document["gradients"] is not None
-        return Run(
-            id=document["id"],
-            graph_id=document["graph_id"],
-            graph_digest=document["graph_digest"],
-            source=document["source"],
-            recorded_by=document.get("recorded_by"),
-            inputs=inputs,
-            output=document["output"],
-            seed=_read_figure(document["seed"]),
-            outputs=outputs,
-            values=_Figures(source, "value", {**inputs, **outputs}),
-            gradients=_Figures(source, "gradient", gradients) if backward else {},
-            nonfinite=document["nonfinite"],
-            label=document["label"],
-            tags=document["tags"],
-            created_at=datetime.fromisoformat(document["created_at"]),
-            nodes=nodes,
-            document=document,
-        )
-
-
-# --- documents → results ------------------------------------------------------------------------------------------
-
-
-class _Nodes:
-    """The nodes of a run, as far as they have been read."""
-
-    def __init__(self, client: Client, run_id: str | None, nodes: Iterable[RunNode], complete: bool) -> None:
-        self._client, self._run_id = client, run_id
-        self._known = {node.name: node for node in nodes}
-        self._complete = complete or run_id is None
-
-    def all(self) -> Mapping[str, RunNode]:
-        """Every node; pages that were not read yet are read now."""
-        if not self._complete and self._run_id is not None:
-            self._known = {node.name: node for node in self._client.list_run_nodes(self._run_id)} | self._known
-            self._complete = True
-        return self._known
-
-    def find(self, name: str) -> RunNode:
-        """One node, whole whatever its size; raises KeyError."""
-        node = self._known[name] if name in self._known else self.all()[name]
-        if self._run_id is not None and node.shape and node.value is None and node.gradient is None:
-            node = self._known[name] = self._client.get_run_node(self._run_id, name)
-        return node
-
-
-class _Figures(Mapping[str, Figure]):
-    """The values or the gradients of a run by node, in topological order once all of them are asked for."""
-
-    def __init__(self, nodes: _Nodes, member: str, known: Mapping[str, Figure | None]) -> None:
-        self._nodes, self._member = nodes, member
-        self._known = {name: figure for name, figure in known.items() if figure is not None}
-
-    def __getitem__(self, name: str) -> Figure:
-        if name not in self._known:
-            figure: Figure | None = getattr(self._nodes.find(name), self._member)
-            if figure is None:
-                raise KeyError(name)
-            self._known[name] = figure
-        return self._known[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in list(self._nodes.all() or self._known) if name in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
-def _read_graph(document: Document) -> Graph:
-    return Graph(
-        id=document["id"],
-        name=document["name"],
-        version=document["version"],
-        digest=document["digest"],
-        inputs=tuple(document["inputs"]),
-        outputs=tuple(document["outputs"]),
-        node_count=document["node_count"],
-        expression=document["expression"],
-        parent=document["parent"],
-        tags=document["tags"],
-        created_at=datetime.fromisoformat(document["created_at"]),
-        nodes=tuple(map(_read_graph_node, document.get("nodes", ()))),
-        document=document,
-    )
-
-
-def _read_graph_node(document: Document) -> GraphNode:
-    inputs, attributes = tuple(document["inputs"]), document.get("attributes", {})
-    return GraphNode(document["name"], document["operation"], inputs, attributes, document)
-
-
-def _read_run_node(document: Document) -> RunNode:
-    shape = tuple(document.get("shape", ()))
-    return RunNode(
-        name=document["name"],
-        operation=document["operation"],
-        shape=shape,
-        value=_read_figure(document["value"], shape),
-        gradient=_read_figure(document["gradient"], shape),
-        nondifferentiable=document.get("nondifferentiable", False),
-        document=document,
-    )
-
-
-def _read_comparison(document: Document) -> Comparison:
-    first = document["first_difference"]
-    return Comparison(
-        id=document["id"],
-        baseline=document["baseline"],
-        candidate=document["candidate"],
-        verdict=document["verdict"],
-        tolerance=document["tolerance"],
-        counts=document["counts"],
-        first_difference=None if first is None else _read_finding(first),
-        origins=tuple(map(_read_finding, document["origins"])),
-        inherited=tuple(map(_read_finding, document["inherited"])),
-        compensated=tuple(map(_read_finding, document["compensated"])),
-        created_at=datetime.fromisoformat(document["created_at"]),
-        document=document,
-    )
-
-
-def _read_finding(document: Document) -> Finding:
-    return Finding(document["phase"], document["node"], tuple(document.get("hypotheses", ())))
-
-
-def _read_operation(document: Document) -> Operation:
-    return Operation(
-        name=document["name"],
-        aliases=tuple(document["aliases"]),
-        operands=tuple(document["operands"]),
-        rule=document["rule"],
-        local_gradients=tuple(document["local_gradients"]),
-        document=document,
-    )
-
-
-def _read_figures(document: Document | None) -> dict[str, Figure | None]:
-    return {name: _read_figure(figure) for name, figure in (document or {}).items()}
-
-
-def _read_figure(document: Any, shape: tuple[int, ...] | None = None) -> Figure | None:
-    """np.float64 for a scalar, else an array; NumPy reads the strings NaN, Infinity and -Infinity by itself."""
-    if document is None:
-        return None
-    array = np.array(document, dtype=np.float64)
-    figure: Figure = array.reshape(shape or array.shape)[()]
-    return figure
 
 
 # --- requests ← arguments -----------------------------------------------------------------------------------------

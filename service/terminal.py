@@ -12,7 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from service.client import Client, Figure, Graph, Problem
+from service.client import Client, Problem
+from service.results import Figure, Graph
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Item = TypeVar("Item")

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from service import seed
-from service.client import Client, Graph, Run
+from service.client import Client
+from service.results import Graph, Run
 
 GRADBOOK = Path(sys.executable).parent / "gradbook"
 

@@ -29,7 +29,8 @@ from service.api.comparison_schemas import (
 )
 from service.api.numbers import read_array, read_arrays, read_claim, write_array, write_number
 from service.core.claims import Claim
-from service.core.comparison import Phase, Verdict, errors, minimum_tolerance, ulps, worst_element
+from service.core.comparison import Phase, Verdict
+from service.core.distance import errors, minimum_tolerance, ulps, worst_element
 from service.core.figures import FloatArray
 from service.core.hypotheses import Hypothesis
 from service.storage.comparisons import ComparisonRecord

@@ -4,7 +4,7 @@ Bulk (nodes, figures) passes through unread: the core checks it faster and says 
 `documents.py`; a test holds them against these schemas.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import marshmallow as ma
 from flask import current_app
@@ -28,6 +28,7 @@ _NODE = {
     "additionalProperties": False,
 }
 _NAMES = {"type": "array", "items": {"type": "string"}}
+_MESSAGES = {"type": "an object is expected", "unknown": "there is nothing of this name"}
 _TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
@@ -110,7 +111,7 @@ class Whole(fields.Integer):
 class Request(ma.Schema):
     """A body or a query, whose faults are told in our words."""
 
-    error_messages: ClassVar = {"type": "an object is expected", "unknown": "there is nothing of this name"}
+    error_messages = _MESSAGES
 
 
 class GraphRequest(Request):

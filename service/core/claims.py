@@ -11,6 +11,7 @@ import numpy as np
 from service.core.differentiation import contributions_of
 from service.core.figures import Figures, FloatArray
 from service.core.graph import Graph
+from service.core.replay import reaches
 
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?[0-9]{1,3}))?")
 _FRACTION = re.compile(r"([+-]?[0-9]{1,300})\s*/\s*([0-9]{1,300})")
@@ -26,7 +27,7 @@ class Claim:
 
 def read_number(text: str) -> tuple[float, float]:
     """A number written as a fraction or a decimal: its value, and half a unit of its last digit (0 for a whole number
-    or a fraction). Raises ValueError for other texts."""
+    or a fraction), with what reading it in float64 may move. Raises ValueError for other texts."""
     text = text.strip().replace("−", "-")
     if fraction := _FRACTION.fullmatch(text):
         if int(fraction[2]) == 0:
@@ -35,11 +36,12 @@ def read_number(text: str) -> tuple[float, float]:
     if decimal := _DECIMAL.fullmatch(text):
         digits = decimal[1] if decimal[1] is not None else decimal[2]
         value = float(text)
-        if np.isinf(value):
+        half = float(f"5e{int(decimal[3] or 0) - len(digits or '') - 1}")
+        if np.isinf(value) or np.isinf(half):
             raise ValueError("the number is out of float64's range")
         if digits is None and decimal[3] is None:
             return value, 0.0
-        return value, 0.5 * 10.0 ** (int(decimal[3] or 0) - len(digits or ""))
+        return value, half + 2.0 * float(np.spacing(abs(value)))
     raise ValueError("a number, a fraction such as 2/3, or a decimal such as 0.667 is expected")
 
 
@@ -62,7 +64,8 @@ def settle(
         for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
             right = follows = right_values[place]
             if sources:
-                follows = node.operation.evaluate([effective[source] for source in sources], node.attributes)
+                value = node.operation.evaluate([effective[source] for source in sources], node.attributes)
+                follows = np.asarray(value, dtype=np.float64)
             if node.name in values:
                 follows = meant["values"][node.name] = _meant(values[node.name], right, follows)
             effective.append(follows)
@@ -97,9 +100,3 @@ def _meant(claim: Claim, right: Any, follows: Any) -> FloatArray:
         if np.shape(figure) == claim.figure.shape:
             meant = np.where((claim.slack > 0) & (np.abs(claim.figure - figure) <= claim.slack), figure, meant)
     return meant
-
-
-def _figure(figures: Figures, place: int) -> FloatArray:
-    figure = figures[place]
-    assert figure is not None
-    return figure

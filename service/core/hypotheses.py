@@ -239,7 +239,7 @@ def _takes(node: Node, operands: Sequence[FloatArray]) -> bool:
 
 
 def _locals(node: Node, operands: Sequence[FloatArray]) -> Any:
-    value = node.operation.evaluate(operands, node.attributes)
+    value = np.asarray(node.operation.evaluate(operands, node.attributes), dtype=np.float64)
     return node.operation.differentiate(operands, value, node.attributes)
 
 

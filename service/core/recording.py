@@ -34,12 +34,13 @@ def fit_shapes(
             except ValueError as error:
                 listed = ", ".join(str(list(operand)) for operand in operands)
                 wrong.append((place, f"{node.name!r} ({node.operation.name}) cannot take shapes {listed}: {error}"))
-        own = given.get(place, shape)
-        if own is None:
-            continue
-        known[place] = own
-        if shape is not None and shape != own:
+        own = given.get(place)
+        if shape is None:
+            shape = own
+        elif own is not None and own != shape:
             wrong.append((place, f"{node.name!r} has shape {list(shape)}; the figure has {list(own)}"))
+        if shape is not None:
+            known[place] = shape
     elements = sum(map(prod, known.values()))
     if max_elements is not None and elements > max_elements:
         raise LimitExceeded(

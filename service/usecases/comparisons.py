@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from service.core import comparison as core
 from service.core.claims import Claim, settle
 from service.core.comparison import TOLERANCES, Phase, Side, Tolerance, Verdict
+from service.core.distance import errors, worst_element
 from service.core.errors import Fault, InvalidRequest
 from service.core.figures import FloatArray
 from service.core.hypotheses import Hypothesis, explain, rounding
@@ -63,10 +64,10 @@ class Compared:
         }.get(only or "", tuple(Verdict)[1:])
         places = [(phase, place) for phase in self.found.phases for place in phase.places(*wanted)]
         if order == "relative_error":
-            relative = {phase.name: core.errors(phase)[1] for phase in self.found.phases}
+            relative = {phase.name: errors(phase)[1] for phase in self.found.phases}
 
             def worst(entry: tuple[Phase, int]) -> float:
-                shown, _ = core.worst_element(*entry)
+                shown, _ = worst_element(*entry)
                 return 0.0 if shown is None else float(relative[entry[0].name][shown])
 
             places.sort(key=worst, reverse=True)
@@ -138,18 +139,14 @@ def check_claims(
     Raises what `create_run`, `record_run` and `create_comparison` raise.
     """
     read_tolerance(tolerance)
-    run = create_run(
-        book, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False
-    )
+    run = create_run(book, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False)
     run = replace(run, record=replace(run.record, id=new_id()))
     figures = {
         member: {name: claim.figure for name, claim in claims.items()}
         for member, claims in (("values", values), ("gradients", gradients))
     }
-    claimed = read_recording(
-        book, graph_id, inputs, figures, by=by, output=output, seed=seed, tags={}, member="claims"
-    )
-    meant = settle(run.graph, values, gradients, run.values, run.gradients, claimed.record.output)
+    claimed = read_recording(book, graph_id, inputs, figures, by=by, output=output, seed=seed, tags={}, member="claims")
+    meant = settle(run.graph, values, gradients, run.values, run.gradients, run.record.output)
     claimed = read_recording(book, graph_id, inputs, meant, by=by, output=output, seed=seed, tags={}, member="claims")
     return _keep(book, _compare(book, run, claimed, tolerance, {}), (run, claimed), key)
 
@@ -171,9 +168,7 @@ def _compare(book: Book, baseline: Run, candidate: Run, tolerance: Any, names: M
     return Compared(record, found, sides[1])
 
 
-def _keep(
-    book: Book, compared: Compared, runs: Sequence[Run], key: IdempotencyKey | None
-) -> tuple[Compared, bool]:
+def _keep(book: Book, compared: Compared, runs: Sequence[Run], key: IdempotencyKey | None) -> tuple[Compared, bool]:
     """Keep a comparison, and with it the runs that were made for it."""
 
     def make(connection: Connection) -> tuple[str, str, bool]:

@@ -146,8 +146,9 @@ def _check_shapes(
     shapes = {graph.nodes[place].name: shape for place, shape in known.items()}
     faults = []
     for place, detail in wrong:
-        name = graph.nodes[place].name
-        faults.append(Fault((member, "values", name) if name in values else ("inputs",), detail))
+        node = graph.nodes[place]
+        at = next((name for name in (node.name, *node.inputs) if name in given["values"]), None)
+        faults.append(Fault(("inputs",) if at is None else (member, "values", at), detail))
     faults += [
         Fault((member, "values", name), f"{name!r} has shape {list(np.shape(inputs[name]))} in inputs, another here")
         for name, figure in given["values"].items()

@@ -1,5 +1,6 @@
 """Whatever is sent, to whatever route: 2xx or a 4xx problem, which the client of conftest.py holds to the contract."""
 
+import json
 from typing import Any
 
 import pytest
@@ -30,22 +31,41 @@ NODES = st.lists(
     max_size=4,
 )
 FIGURES = st.recursive(st.floats() | st.sampled_from(["NaN", "-Infinity", -0.0]), lambda x: st.lists(x, max_size=3))
-NEARLY = st.fixed_dictionaries(
+GIVEN = st.dictionaries(st.sampled_from(["a", "b", "F", "none"]), FIGURES, max_size=3)
+CLAIMED = st.fixed_dictionaries(
     {},
     optional={
-        "name": TEXTS,
-        "expression": TEXTS | st.text(alphabet="ab123.+-*/^()=;,\n`", max_size=20),
-        "nodes": NODES | JSON,
-        "outputs": st.lists(TEXTS, max_size=3) | JSON,
-        "inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES}) | JSON,
-        "tags": st.dictionaries(TEXTS, TEXTS, max_size=2) | JSON,
-        "backward": st.booleans() | JSON,
-        "keep": st.booleans() | JSON,
-        "output": TEXTS,
-        "seed": FIGURES | JSON,
-        "label": TEXTS,
+        "by": TEXTS,
+        "dtype": st.sampled_from(["float32", "float64", "int8"]),
+        "values": GIVEN | JSON,
+        "gradients": GIVEN | JSON,
     },
 )
+RUN = "the run's id"  # set in by the test
+MEMBERS = {
+    "name": TEXTS,
+    "expression": TEXTS | st.text(alphabet="ab123.+-*/^()=;,\n`", max_size=20),
+    "nodes": NODES | JSON,
+    "outputs": st.lists(TEXTS, max_size=3) | JSON,
+    "inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES}) | JSON,
+    "tags": st.dictionaries(TEXTS, TEXTS, max_size=2) | JSON,
+    "backward": st.booleans() | JSON,
+    "keep": st.booleans() | JSON,
+    "output": TEXTS,
+    "seed": FIGURES | JSON,
+    "label": TEXTS,
+    "recorded": CLAIMED | JSON,
+    "claims": CLAIMED | JSON,
+    "baseline": st.just(RUN) | TEXTS,
+    "candidate": st.just(RUN) | TEXTS,
+    "tolerance": st.sampled_from(["exact", "float32"])
+    | st.fixed_dictionaries({"rtol": NUMBERS, "atol": NUMBERS})
+    | JSON,
+    "names": st.dictionaries(TEXTS, TEXTS, max_size=2) | JSON,
+}
+NEARLY = st.fixed_dictionaries({}, optional=MEMBERS)
+CHECKS = st.fixed_dictionaries({"inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES}), "claims": CLAIMED})
+COMPARISONS = st.fixed_dictionaries({"baseline": st.just(RUN), "candidate": st.just(RUN)})
 RUNS = st.fixed_dictionaries(
     {"inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES})}, optional={"keep": st.booleans(), "seed": FIGURES}
 )
@@ -53,22 +73,34 @@ NAMED = st.fixed_dictionaries({"name": st.text(min_size=1, max_size=8)}, optiona
 
 
 @pytest.fixture(scope="module")
-def routes(app: Flask, client: FlaskClient) -> list[str]:
-    """Every POST route of the application, at a graph of two inputs and a run without gradients."""
+def run(client: FlaskClient) -> Any:
+    """A run without gradients of a graph of two inputs."""
     graph = client.post("/v1/graphs", json={"name": "g", "expression": "F = a / b + max(a, b)"}).json
     assert graph is not None
     body = {"inputs": {"a": [1, 2], "b": 0}, "backward": False}
-    run = client.post(f"/v1/graphs/{graph['id']}/runs", json=body).json
-    assert run is not None
+    return client.post(f"/v1/graphs/{graph['id']}/runs", json=body).json
+
+
+@pytest.fixture(scope="module")
+def routes(app: Flask, run: Any) -> list[str]:
+    """Every POST route of the application."""
     rules = [rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
     assert len(rules) >= 4
-    return [rule.replace("<graph_id>", graph["id"]).replace("<run_id>", run["id"]) for rule in rules]
+    return [rule.replace("<graph_id>", run["graph_id"]).replace("<run_id>", run["id"]) for rule in rules]
 
 
-@given(body=JSON | NEARLY | RUNS | NAMED)
-def test_any_json(client: FlaskClient, routes: list[str], body: Any) -> None:
+def test_every_member_of_a_request_is_tried(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert {member for name in schemas if name.endswith("Request") for member in schemas[name]["properties"]} == set(
+        MEMBERS
+    )
+
+
+@given(body=JSON | NEARLY | RUNS | NAMED | CHECKS | COMPARISONS)
+def test_any_json(client: FlaskClient, routes: list[str], run: Any, body: Any) -> None:
+    sent = json.dumps(body).replace(RUN, run["id"])
     for route in routes:
-        assert client.post(route, json=body).status_code < 500
+        assert client.post(route, data=sent, content_type="application/json").status_code < 500
 
 
 @given(

@@ -44,6 +44,7 @@ from tests.random_graphs import (
 
 # Operands with a kink or a jump somewhere among them, and those where textbook forms fail.
 KINKS = (-2.0, -1.0, -0.5, 0.0, 0.3, 0.5, 1.0, 2.0)
+DIRECTIONS = (-1.1, -0.6, 0.7, 1.0)
 EXTREMES = (-math.inf, -800.0, -1.0, -1e-20, -0.0, 0.0, 5e-324, 0.3, 1.0, 2.5, 745.0, 1e200, math.inf, math.nan)
 
 each_elementwise = pytest.mark.parametrize("operation", ELEMENTWISE, ids=lambda operation: operation.name)
@@ -131,7 +132,7 @@ def gradients_nearby(
 ) -> list[FloatArray]:
     """The gradients around a point in directions that part every tie, by differences; those that are real."""
     gradients = []
-    for direction in permutations((-1.1, -0.6, 0.7, 1.0), len(point)):
+    for direction in permutations(DIRECTIONS, len(point)):
         near = [x + distance * component for x, component in zip(point, direction, strict=True)]
         gradient = [
             central_difference(operation, near, place, attributes, distance / 100)[0] for place in range(len(near))
@@ -194,22 +195,24 @@ def test_the_convention_at_a_kink_is_the_least_subgradient(operation: Operation)
 
 
 @each_elementwise
-def test_no_kink_goes_unmarked(operation: Operation) -> None:
-    """Where the value is continuous and the operation not marked, the gradients around the point agree. A jump may be
-    unmarked: conditions are 0 or another number."""
+def test_kinks_are_marked_and_nothing_else_is(operation: Operation) -> None:
+    """Where the value jumps, or the gradients around a point do not agree or grow without bound, and only there. An
+    operation that marks nothing may jump: its operands are conditions."""
     for point, attributes, marked in kinks(operation):
         value = np.multiply(operation.evaluate(np.array(point), attributes), 1.0)
+        if not np.isfinite(value):
+            continue
         around = [
             operation.evaluate(np.array(point) + 1e-9 * np.array(direction), attributes)
-            for direction in permutations((-1.1, -0.6, 0.7, 1.0), len(point))
+            for direction in permutations(DIRECTIONS, len(point))
         ]
-        if marked or not np.isfinite(value) or np.any(np.abs(np.multiply(around, 1.0) - value) > 1e-6):
-            continue
+        jumps = not np.all(np.abs(np.multiply(around, 1.0) - value) <= 1e-4)
         gradients = gradients_nearby(operation, point, attributes, 1e-5)
-        assert not gradients or np.all(np.ptp(gradients, axis=0) <= 1e-3 * (1.0 + np.max(np.abs(gradients)))), (
-            point,
-            dict(attributes),
-        )
+        steep = max(np.max(np.abs(gradients_nearby(operation, point, attributes, 1e-7)), initial=0.0), 1.0)
+        agree = not gradients or np.all(np.ptp(gradients, axis=0) <= 1e-3 * steep)
+        smooth = agree and steep <= 1.1 * np.max(np.abs(gradients), initial=1.0) and not jumps
+        if operation.nondifferentiable or not jumps:
+            assert marked != smooth, (point, dict(attributes))
 
 
 # --- the other two readings: compiled, and over symbols -----------------------------------------------------------

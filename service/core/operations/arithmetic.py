@@ -162,7 +162,7 @@ define(
     attributes=[Attribute("min", number, -math.inf), Attribute("max", number, math.inf)],
     forward=lambda x, lower, upper: np.minimum(np.maximum(x, lower), upper),
     local_gradients=lambda x, z, lower, upper: (select(np.logical_and(x > lower, x < upper), 1.0, 0.0),),
-    nondifferentiable=lambda x, z, lower, upper: np.logical_or(x == lower, x == upper),
+    nondifferentiable=lambda x, z, lower, upper: np.logical_and(lower < upper, np.logical_or(x == lower, x == upper)),
     convention="0 at a bound, the least of the subgradients from 0 to 1",
     analytic=False,
 )

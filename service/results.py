@@ -1,0 +1,308 @@
+"""What the client answers with: frozen results made of the service's documents, figures as NumPy arrays."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Document: TypeAlias = Mapping[str, Any]
+Figure: TypeAlias = np.float64 | NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """A node of a graph; `document` is what the service answered, here and in the other results."""
+
+    name: str
+    operation: str
+    inputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    document: Document = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A stored graph; `nodes` are those that the answer held (none in a list), `list_graph_nodes` reads all."""
+
+    id: str
+    name: str
+    version: int
+    digest: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    node_count: int
+    expression: str | None
+    parent: str | None
+    tags: Mapping[str, str]
+    created_at: datetime
+    nodes: tuple[GraphNode, ...] = field(repr=False)
+    document: Document = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunNode:
+    """A node of a run. A figure is None where there is none, and in lists where it has over 10,000 elements."""
+
+    name: str
+    operation: str
+    shape: tuple[int, ...]
+    value: Figure | None
+    gradient: Figure | None
+    nondifferentiable: bool
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One evaluation of a graph.
+
+    `values` and `gradients` map the name of each node to its figure: np.float64 for a scalar, else an array. They
+    begin with what the answer held; the rest is read from the service when it is asked for. A node without a figure
+    (a Constant has no gradient) isn't in the mapping, and no gradient is before a backward pass. `nodes` are those
+    that the answer held; `id` is None for a run that was not kept.
+    """
+
+    id: str | None
+    graph_id: str
+    graph_digest: str
+    source: str
+    recorded_by: str | None
+    inputs: Mapping[str, Figure | None]
+    output: str | None
+    seed: Figure | None
+    outputs: Mapping[str, Figure | None]
+    values: Mapping[str, Figure] = field(repr=False)
+    gradients: Mapping[str, Figure] = field(repr=False)
+    nonfinite: Mapping[str, str | None]
+    label: str | None
+    tags: Mapping[str, str]
+    created_at: datetime
+    nodes: tuple[RunNode, ...] = field(repr=False)
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A node's value (`phase` forward) or gradient (backward), and what may explain it, likeliest first."""
+
+    phase: str
+    node: str
+    hypotheses: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A verdict on two runs; `origins` introduced an error, `inherited` were only given wrong figures."""
+
+    id: str
+    baseline: str
+    candidate: str
+    verdict: str
+    tolerance: Any
+    counts: Mapping[str, int]
+    first_difference: Finding | None
+    origins: tuple[Finding, ...]
+    inherited: tuple[Finding, ...]
+    compensated: tuple[Finding, ...]
+    created_at: datetime
+    document: Document = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An entry of the rulebook; formulas are mappings with `text` and `latex`."""
+
+    name: str
+    aliases: tuple[str, ...]
+    operands: tuple[str, ...]
+    rule: Mapping[str, str] | None
+    local_gradients: tuple[Mapping[str, str], ...]
+    document: Document = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of the service, and the variable that sets it."""
+
+    name: str
+    maximum: int
+    meaning: str
+    variable: str
+
+
+class Source(Protocol):
+    """Where the figures are read that an answer left out."""
+
+    def list_run_nodes(self, run: str) -> Iterator[RunNode]:
+        """All nodes of a run."""
+
+    def get_run_node(self, run: str, name: str) -> RunNode:
+        """One node of a run, whole."""
+
+
+# --- documents → results ----------------------------------------------------------------------------------------
+
+
+def read_run(document: Document, source: Source) -> Run:
+    """A run; its figures are read from `source` as far as the document leaves them out."""
+    nodes = tuple(map(read_run_node, document.get("nodes") or ()))
+    figures = _Nodes(source, document["id"], nodes, complete="nodes" in document and document["next"] is None)
+    inputs, outputs, gradients = (_read_figures(document[name]) for name in ("inputs", "outputs", "gradients"))
+    backward = document["gradients"] is not None
+    return Run(
+        id=document["id"],
+        graph_id=document["graph_id"],
+        graph_digest=document["graph_digest"],
+        source=document["source"],
+        recorded_by=document.get("recorded_by"),
+        inputs=inputs,
+        output=document["output"],
+        seed=_read_figure(document["seed"]),
+        outputs=outputs,
+        values=_Figures(figures, "value", {**inputs, **outputs}),
+        gradients=_Figures(figures, "gradient", gradients) if backward else {},
+        nonfinite=document["nonfinite"],
+        label=document["label"],
+        tags=document["tags"],
+        created_at=datetime.fromisoformat(document["created_at"]),
+        nodes=nodes,
+        document=document,
+    )
+
+
+class _Nodes:
+    """The nodes of a run, as far as they have been read."""
+
+    def __init__(self, source: Source, run_id: str | None, nodes: Iterable[RunNode], complete: bool) -> None:
+        self._source, self._run_id = source, run_id
+        self._known = {node.name: node for node in nodes}
+        self._complete = complete or run_id is None
+
+    def all(self) -> Mapping[str, RunNode]:
+        """Every node; pages that were not read yet are read now."""
+        if not self._complete and self._run_id is not None:
+            self._known = {node.name: node for node in self._source.list_run_nodes(self._run_id)} | self._known
+            self._complete = True
+        return self._known
+
+    def find(self, name: str) -> RunNode:
+        """One node, whole whatever its size; raises KeyError."""
+        node = self._known[name] if name in self._known else self.all()[name]
+        if self._run_id is not None and node.shape and node.value is None and node.gradient is None:
+            node = self._known[name] = self._source.get_run_node(self._run_id, name)
+        return node
+
+
+class _Figures(Mapping[str, Figure]):
+    """The values or the gradients of a run by node, in topological order once all of them are asked for."""
+
+    def __init__(self, nodes: _Nodes, member: str, known: Mapping[str, Figure | None]) -> None:
+        self._nodes, self._member = nodes, member
+        self._known = {name: figure for name, figure in known.items() if figure is not None}
+
+    def __getitem__(self, name: str) -> Figure:
+        if name not in self._known:
+            figure: Figure | None = getattr(self._nodes.find(name), self._member)
+            if figure is None:
+                raise KeyError(name)
+            self._known[name] = figure
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in list(self._nodes.all() or self._known) if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def read_graph(document: Document) -> Graph:
+    """A graph."""
+    return Graph(
+        id=document["id"],
+        name=document["name"],
+        version=document["version"],
+        digest=document["digest"],
+        inputs=tuple(document["inputs"]),
+        outputs=tuple(document["outputs"]),
+        node_count=document["node_count"],
+        expression=document["expression"],
+        parent=document["parent"],
+        tags=document["tags"],
+        created_at=datetime.fromisoformat(document["created_at"]),
+        nodes=tuple(map(read_graph_node, document.get("nodes", ()))),
+        document=document,
+    )
+
+
+def read_graph_node(document: Document) -> GraphNode:
+    """A node of a graph."""
+    inputs, attributes = tuple(document["inputs"]), document.get("attributes", {})
+    return GraphNode(document["name"], document["operation"], inputs, attributes, document)
+
+
+def read_run_node(document: Document) -> RunNode:
+    """A node of a run."""
+    shape = tuple(document.get("shape", ()))
+    return RunNode(
+        name=document["name"],
+        operation=document["operation"],
+        shape=shape,
+        value=_read_figure(document["value"], shape),
+        gradient=_read_figure(document["gradient"], shape),
+        nondifferentiable=document.get("nondifferentiable", False),
+        document=document,
+    )
+
+
+def read_comparison(document: Document) -> Comparison:
+    """A comparison."""
+    first = document["first_difference"]
+    return Comparison(
+        id=document["id"],
+        baseline=document["baseline"],
+        candidate=document["candidate"],
+        verdict=document["verdict"],
+        tolerance=document["tolerance"],
+        counts=document["counts"],
+        first_difference=None if first is None else _read_finding(first),
+        origins=tuple(map(_read_finding, document["origins"])),
+        inherited=tuple(map(_read_finding, document["inherited"])),
+        compensated=tuple(map(_read_finding, document["compensated"])),
+        created_at=datetime.fromisoformat(document["created_at"]),
+        document=document,
+    )
+
+
+def _read_finding(document: Document) -> Finding:
+    return Finding(document["phase"], document["node"], tuple(document.get("hypotheses", ())))
+
+
+def read_operation(document: Document) -> Operation:
+    """An operation."""
+    return Operation(
+        name=document["name"],
+        aliases=tuple(document["aliases"]),
+        operands=tuple(document["operands"]),
+        rule=document["rule"],
+        local_gradients=tuple(document["local_gradients"]),
+        document=document,
+    )
+
+
+def _read_figures(document: Document | None) -> dict[str, Figure | None]:
+    return {name: _read_figure(figure) for name, figure in (document or {}).items()}
+
+
+def _read_figure(document: Any, shape: tuple[int, ...] | None = None) -> Figure | None:
+    """np.float64 for a scalar, else an array; NumPy reads the strings NaN, Infinity and -Infinity by itself."""
+    if document is None:
+        return None
+    array = np.array(document, dtype=np.float64)
+    figure: Figure = array.reshape(shape or array.shape)[()]
+    return figure

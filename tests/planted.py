@@ -1,0 +1,192 @@
+"""Runs with mistakes planted in them: each figure after a mistake follows from it, as in a program that made it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from service.core.comparison import TOLERANCES, Comparison, Side, Tolerance, Verdict, compare
+from service.core.differentiation import contributions_of
+from service.core.expression import parse_expression
+from service.core.figures import Figures, FloatArray, pack
+from service.core.graph import Graph, build_graph
+from service.core.operation import find
+
+SEED = "e = a + b; f = e * c; F = f / d"
+SEED_INPUTS = {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0}
+
+# What a node's figure becomes: the right one goes in, by position.
+Mistake = Callable[[int, Any], Any]
+
+
+def no_mistake(place: int, figure: Any) -> Any:
+    """The right figure."""
+    return figure
+
+
+def graph_of(text: str, outputs: Sequence[str] | None = None) -> Graph:
+    """The graph of an expression."""
+    return build_graph(parse_expression(text, max_bytes=100_000, max_depth=100), outputs)
+
+
+def values_of(graph: Graph, inputs: Mapping[str, Any], mistake: Mistake = no_mistake, dtype: type = np.float64) -> Any:
+    """The value of each node in topological order, computed in `dtype`."""
+    values: list[Any] = []
+    with np.errstate(all="ignore"):
+        for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+            if node.operation.name == "Input":
+                right = inputs[node.name]
+            elif node.operation.name == "Constant":
+                right = node.attributes["value"]
+            else:
+                right = node.operation.evaluate([values[source] for source in sources], node.attributes)
+            values.append(np.asarray(mistake(place, np.asarray(right, dtype)), dtype))
+    return values
+
+
+def gradients_of(
+    graph: Graph, values: Sequence[Any], output: str, mistake: Mistake = no_mistake, dtype: type = np.float64
+) -> list[Any]:
+    """The gradient of each node, None for a Constant, from a seed of ones; computed in `dtype`."""
+    target = graph.position[output]
+    reached = {target}
+    gradients: list[Any] = [np.zeros(np.shape(value), dtype) for value in values]
+    gradients[target] = np.ones(np.shape(values[target]), dtype)
+    with np.errstate(all="ignore"):
+        for place in range(len(graph) - 1, -1, -1):
+            node, sources = graph.nodes[place], graph.operands[place]
+            gradients[place] = np.asarray(mistake(place, gradients[place]), dtype)
+            if place not in reached or not sources:
+                continue
+            reached.update(sources)
+            given = [values[source] for source in sources]
+            for source, contribution in zip(
+                sources, contributions_of(node, gradients[place], given, values[place]), strict=True
+            ):
+                if contribution is not None:
+                    gradients[source] = np.asarray(gradients[source] + contribution, dtype)
+    return [
+        None if node.operation.name == "Constant" else gradient
+        for node, gradient in zip(graph.nodes, gradients, strict=True)
+    ]
+
+
+def run_of(
+    graph: Graph,
+    inputs: Mapping[str, Any],
+    *,
+    output: str | None = None,
+    values: Mapping[str, Any] | None = None,
+    gradients: Mapping[str, Any] | None = None,
+    dtype: str = "float64",
+) -> Side:
+    """A run with mistakes at the named nodes: a figure, or a function of the right one. What comes after follows."""
+    kind = np.float32 if dtype == "float32" else np.float64
+    target = output or graph.outputs[0]
+
+    def mistake_of(given: Mapping[str, Any]) -> Mistake:
+        planted = {graph.position[name]: figure for name, figure in given.items()}
+
+        def mistake(place: int, right: Any) -> Any:
+            wrong = planted.get(place, right)
+            return wrong(right) if callable(wrong) else wrong
+
+        return mistake
+
+    figures = values_of(graph, inputs, mistake_of(values or {}), kind)
+    slopes = gradients_of(graph, figures, target, mistake_of(gradients or {}), kind)
+    seed = np.ones(np.shape(figures[graph.position[target]]))
+    return Side(graph, pack(figures), pack(slopes), target, seed, dtype)
+
+
+def altered(side: Side, *, values: Mapping[str, Any] | None = None, gradients: Mapping[str, Any] | None = None) -> Side:
+    """The run with single figures recorded otherwise, None for not at all; nothing follows from them."""
+
+    def alter(figures: Figures | None, given: Mapping[str, Any]) -> Figures:
+        assert figures is not None
+        arrays = list(figures)
+        for name, figure in given.items():
+            arrays[side.graph.position[name]] = None if figure is None else np.asarray(figure, dtype=np.float64)
+        return pack(arrays)
+
+    changed = replace(side, values=alter(side.values, values)) if values else side
+    return replace(changed, gradients=alter(side.gradients, gradients)) if gradients else changed
+
+
+def only(side: Side, *, values: Sequence[str] = (), gradients: Sequence[str] = ()) -> Side:
+    """The run with the figures of these nodes alone."""
+
+    def keep(figures: Figures | None, names: Sequence[str]) -> Figures | None:
+        assert figures is not None
+        kept = [figure if node.name in names else None for node, figure in zip(side.graph.nodes, figures, strict=True)]
+        return pack(kept) if names else None
+
+    return replace(side, values=keep(side.values, values), gradients=keep(side.gradients, gradients))
+
+
+def judge(
+    baseline: Side, candidate: Side, tolerance: Tolerance | str = "float64", names: Mapping[str, str] | None = None
+) -> Comparison:
+    """Compare two runs at a tolerance, by name or given."""
+    return compare(baseline, candidate, TOLERANCES[tolerance] if isinstance(tolerance, str) else tolerance, names)
+
+
+def verdicts(found: Comparison, graph: Graph) -> dict[str, dict[str, str]]:
+    """The verdict on each compared figure, by phase and by node."""
+    return {
+        phase.name: {
+            graph.nodes[place].name: Verdict(int(phase.verdicts[place])).name.lower()
+            for place in phase.places(*tuple(Verdict)[1:])
+        }
+        for phase in found.phases
+    }
+
+
+def origins(found: Comparison, graph: Graph) -> list[tuple[str, str]]:
+    """Phase and node of each origin, in the order of evaluation."""
+    return [(phase.name, graph.nodes[place].name) for phase in found.phases for place in phase.places(Verdict.ORIGIN)]
+
+
+def named(graph: Graph, figures: Figures | None) -> dict[str, FloatArray]:
+    """The figures by node, of those that have one."""
+    assert figures is not None
+    return {node.name: figure for node, figure in zip(graph.nodes, figures, strict=True) if figure is not None}
+
+
+_TAME = ("Add", "Sub", "Mul", "Sin", "Cos", "Tanh", "Sigmoid", "Softsign", "Atan", "Mean", "Max")
+_UNARY = frozenset({"Sin", "Cos", "Tanh", "Sigmoid", "Softsign", "Atan"})
+
+
+def tame_graph(seed: int, count: int = 1000, window: int = 40) -> tuple[Graph, dict[str, float]]:
+    """A random graph of about `count` nodes, all of them scalars, and inputs for it.
+
+    Each operation reads from the `window` nodes before it; one whose value would leave ±3 is a Tanh of the first of
+    them instead. All that nothing uses is summed up, eight by eight, so that every node reaches the last one.
+    """
+    random = np.random.default_rng(seed)
+    inputs = {f"x{place}": float(random.uniform(-2, 2)) for place in range(10)}
+    documents: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in inputs]
+    values, names, used = list(inputs.values()), list(inputs), set[int]()
+    while len(names) < count:
+        operation = str(random.choice(_TAME))
+        before = np.arange(max(0, len(names) - window), len(names))
+        sources = random.choice(before, 1 if operation in _UNARY else 2)
+        if abs(_value(operation, [values[source] for source in sources])) > 3:
+            operation, sources = "Tanh", sources[:1]
+        names.append(f"n{len(names)}")
+        values.append(_value(operation, [values[source] for source in sources]))
+        documents.append({"name": names[-1], "operation": operation, "inputs": [names[source] for source in sources]})
+        used.update(int(source) for source in sources)
+    unused = [name for place, name in enumerate(names) if place not in used]
+    while len(unused) > 1:
+        summed, unused = unused[:8], unused[8:]
+        unused.append(f"n{len(documents)}")
+        documents.append({"name": unused[-1], "operation": "Sum", "inputs": summed})
+    return build_graph(documents, unused), inputs
+
+
+def _value(operation: str, operands: Sequence[float]) -> float:
+    found = find(operation)
+    assert found is not None
+    return float(found.evaluate([np.float64(operand) for operand in operands]))
