@@ -15,7 +15,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     # Werkzeug silently cuts a body that comes in chunks off at its limit: one byte more shows that it is longer.
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes + 1
-    app.url_map.merge_slashes = False  # a node's name may begin with a slash or have two in a row
+    app.url_map.merge_slashes = False  # /v1//graphs is no other way to write /v1/graphs
     app.extensions["gradbook"] = Book(Database(settings.database_url), settings.limits)
     observation.observe(app)
     problems.register(app)

@@ -80,9 +80,13 @@ def run_of(
     values: Mapping[str, Any] | None = None,
     gradients: Mapping[str, Any] | None = None,
     dtype: str = "float64",
+    kind: type | None = None,
 ) -> Side:
-    """A run with mistakes at the named nodes: a figure, or a function of the right one. What comes after follows."""
-    kind = np.float32 if dtype == "float32" else np.float64
+    """A run with mistakes at the named nodes: a figure, or a function of the right one. What comes after follows.
+
+    It says that it was computed in `dtype`, and was in `kind`, the same unless given.
+    """
+    kind = kind or np.dtype(dtype).type
     target = output or graph.outputs[0]
 
     def mistake_of(given: Mapping[str, Any]) -> Mistake:

@@ -1,9 +1,8 @@
 """Random graphs over the whole elementwise rulebook, at points where every node is smooth, as hypothesis strategies."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,58 +10,11 @@ from hypothesis import strategies as st
 
 from service.core.figures import FloatArray
 from service.core.graph import Graph, build_graph
-from service.core.operation import Attributes, Operation, Shape, operations
-
-ELEMENTWISE = tuple(operation for operation in operations() if operation.local_gradients or operation.fold)
-ANALYTIC = tuple(operation for operation in ELEMENTWISE if operation.analytic)
-
-# Shapes that broadcast with one another, and their common shape.
-BROADCAST_SHAPES: tuple[Shape, ...] = ((), (1,), (3,), (2, 1), (1, 3), (2, 3))
-
-# Half of the interval around a point that must hold no kink, and the greatest second derivative within it.
-NEIGHBOURHOOD = 1e-3
-MOST_CURVED = 200.0
+from service.core.operation import Attributes, Operation, Shape
+from tests.elementwise import ELEMENTWISE, MARGIN, attribute_samples, domains, is_smooth, operand_counts
 
 # What any value of a random graph keeps to, so that differences of its output still have digits.
 LARGEST_VALUE = 30.0
-MARGIN = 0.05
-
-
-def attribute_samples(operation: Operation) -> Iterator[Attributes]:
-    """The operation's attributes at their defaults and at some other numbers, of those that each takes."""
-    choices = []
-    for attribute in operation.attributes:
-        choices.append([attribute.default, *(0.3, 2.0, -0.5)])
-    for chosen in product(*choices):
-        yield {attribute.name: value for attribute, value in zip(operation.attributes, chosen, strict=True)}
-
-
-def domains(operation: Operation, count: int) -> Sequence[tuple[float, float]]:
-    """The open interval of each of `count` operands; those of a fold are alike."""
-    return operation.domain * count if operation.fold else operation.domain
-
-
-def operand_counts(operation: Operation) -> tuple[int, ...]:
-    """Numbers of operands to try."""
-    return (1, 2, 3, 5) if operation.fold else (len(operation.operands),)
-
-
-def is_smooth(operation: Operation, operands: Sequence[Any], attributes: Attributes) -> Any:
-    """Where, elementwise, no kink and no jump lies within the NEIGHBOURHOOD of the operands, judged by values alone.
-
-    Along each operand the second difference of a smooth function is at most MOST_CURVED · h²; that of a kink is about
-    h times the change of slope, and that of a jump is the jump.
-    """
-    value = np.asarray(operation.evaluate(operands, attributes), dtype=np.float64)
-    smooth = np.isfinite(value) & ~np.asarray(operation.is_nondifferentiable(operands, value, attributes))
-    for place in range(len(operands)):
-        above, below = (
-            operation.evaluate([*operands[:place], operands[place] + step, *operands[place + 1 :]], attributes)
-            for step in (NEIGHBOURHOOD, -NEIGHBOURHOOD)
-        )
-        bend = np.multiply(above, 1.0) - 2.0 * value + np.multiply(below, 1.0)
-        smooth = smooth & (np.abs(bend) <= MOST_CURVED * NEIGHBOURHOOD**2)
-    return smooth
 
 
 @dataclass(frozen=True)

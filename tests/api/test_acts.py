@@ -235,6 +235,7 @@ BEYOND = base64.urlsafe_b64encode(b"12").decode()
         ("cursor=%21", "cursor"),
         ("cursor=a", "cursor"),
         ("cursor=gICA", "cursor"),
+        ("cursor=MTJ", "cursor"),
         ("cursor=AAAA", "cursor"),
         (f"cursor={BEYOND}%3D", "cursor"),
         ("page=2", "page"),

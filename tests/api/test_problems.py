@@ -85,6 +85,7 @@ def test_pointers() -> None:
         ("GET", "/v2/graphs", 404, "not-found"),
         ("POST", "/v1/nothing", 404, "not-found"),
         ("GET", "/v1/graphs/", 404, "not-found"),
+        ("GET", "/v1//graphs", 404, "not-found"),
         ("GET", "/v1/graphs/none", 404, "not-found"),
         ("GET", "/v1/graphs/none/nodes", 404, "not-found"),
         ("POST", "/v1/graphs/none/nodes", 404, "not-found"),

@@ -121,7 +121,7 @@ def test_backward_later(client: FlaskClient) -> None:
     read = client.get(path)
     assert read.json == after and read.headers["ETag"] == response.headers["ETag"] != before
     assert client.get(path, headers={"If-None-Match": before}).status_code == 200
-    for again in (client.post(f"{path}/backward"), client.post(f"{path}/backward", json={"output": "a"})):
+    for again in (client.post(f"{path}/backward"), client.post(f"{path}/backward", json={"output": "none"})):
         assert again.status_code == 409
     assert client.get(path).json == after
 

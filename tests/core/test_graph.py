@@ -332,7 +332,8 @@ def test_the_digest_depends_on_the_order_of_operands_and_on_attributes(one: Docu
 @pytest.mark.parametrize("member", ["inputs", "outputs"])
 def test_the_digest_depends_on_the_order_of_inputs_and_of_outputs(member: str) -> None:
     names = ["a", "b", "c", "d"]
-    digests = {build_graph(SEED_EXAMPLE, **{member: order}).digest for order in (names, names[::-1])}
+    orders: list[dict[str, Any]] = [{member: names}, {member: names[::-1]}]
+    digests = {build_graph(SEED_EXAMPLE, **order).digest for order in orders}
     assert len(digests | {build_graph(SEED_EXAMPLE, outputs=["e"]).digest}) == 3
 
 

@@ -1,6 +1,9 @@
 """Symbols: NumPy's functions and Python's operators build terms, and terms are written with the brackets they need."""
 
 import math
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +12,9 @@ from hypothesis import strategies as st
 
 from service.core.differentiation import forward_pass
 from service.core.expression import parse_expression
+from service.core.figures import FloatArray
 from service.core.graph import build_graph
-from service.core.operation import find, select
+from service.core.operation import Operation, find, select
 from service.core.symbol import (
     Application,
     Literal,
@@ -26,6 +30,7 @@ from service.core.symbol import (
     write_latex,
     write_text,
 )
+from tests.elementwise import attribute_samples, each_elementwise, grid, operand_counts
 
 x, y = symbols("x", "y")
 VARIABLES = [Variable("x"), Variable("y")]
@@ -102,7 +107,10 @@ def test_attributes_are_numbers_or_stand_by_name() -> None:
     assert write_text(value_term(clip, operand, {"min": 0.0, "max": 1.0})) == "min(max(x, 0), 1)"
     by_name = {"min": Variable("min"), "max": Variable("max")}
     assert write_text(value_term(clip, operand, by_name)) == "min(max(x, min), max)"
-    assert write_text(nondifferentiable_term(clip, operand, Variable("z"), by_name)) == "or(x == min, x == max)"
+    assert (
+        write_text(nondifferentiable_term(clip, operand, Variable("z"), by_name))
+        == "and(min < max, or(x == min, x == max))"
+    )
 
 
 def test_where_there_is_always_a_derivative() -> None:
@@ -165,3 +173,60 @@ def test_a_long_term_is_written_without_recursion() -> None:
     for _ in range(5_000):
         term = Application(sine, (term,))
     assert write_text(term) == "sin(" * 5_000 + "x" + ")" * 5_000
+
+
+# --- every rule ---------------------------------------------------------------------------------------------------
+
+
+def evaluate_term(term: Term, figures: Mapping[str, FloatArray]) -> Any:
+    """A term over arrays, by the operations in it."""
+    if isinstance(term, Variable):
+        return figures[term.name]
+    if isinstance(term, Literal):
+        return np.float64(term.value)
+    return term.operation.evaluate([evaluate_term(x, figures) for x in term.operands], dict(term.attributes))
+
+
+def evaluate_text(text: str, figures: Mapping[str, FloatArray]) -> Any:
+    """A text of the expression language over arrays: parsed, built, passed forward."""
+    graph = build_graph(parse_expression(text, max_bytes=10_000, max_depth=100))
+    values = forward_pass(graph, {name: figures[name] for name in graph.inputs})
+    return values[graph.position[graph.outputs[0]]]
+
+
+@each_elementwise
+@np.errstate(all="ignore")
+def test_rules_over_symbols_are_formulas_of_the_same_figures(operation: Operation) -> None:
+    for count, attributes in product(operand_counts(operation), attribute_samples(operation)):
+        names = [f"x{place}" for place in range(count)]
+        columns = list(np.array(grid(min(count, 3))).T)
+        operands = [columns[place % 3] for place in range(count)]
+        value = np.multiply(operation.evaluate(operands, attributes), 1.0)
+        expected = [
+            value,
+            *operation.differentiate(operands, value, attributes),
+            operation.is_nondifferentiable(operands, value, attributes),
+        ]
+        figures = dict(zip(names, operands, strict=True)) | {"z": value}
+        figures |= {name: np.full(value.shape, number) for name, number in attributes.items()}
+        by_name = {name: Variable(name) for name in attributes}
+        for settings in (attributes, by_name):
+            variables, z = [Variable(name) for name in names], Variable("z")
+            terms = [
+                value_term(operation, variables, settings),
+                *local_gradient_terms(operation, variables, z, settings),
+                nondifferentiable_term(operation, variables, z, settings),
+            ]
+            for term, figure in zip(terms, expected, strict=True):
+                assert_reads_as(term, figures, np.broadcast_to(np.multiply(figure, 1.0), value.shape))
+
+
+def assert_reads_as(term: Term, figures: Mapping[str, FloatArray], expected: FloatArray) -> None:
+    """The term, and its text, have these figures; its LaTeX has all its brackets."""
+    text, latex = write_text(term), write_latex(term)
+    for read in (evaluate_term(term, figures), evaluate_text(text, figures)):
+        read_at_shape = np.broadcast_to(np.multiply(read, 1.0), expected.shape)
+        np.testing.assert_allclose(read_at_shape, expected, rtol=1e-15, err_msg=text)
+    assert latex
+    assert latex.count("{") == latex.count("}")
+    assert latex.count(r"\left") == latex.count(r"\right")

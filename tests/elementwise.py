@@ -1,0 +1,71 @@
+"""The elementwise rulebook as tests read it from the registry: no list of operations stands here."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+import service.core.operations  # noqa: F401 (fills the registry)
+from service.core.operation import Attributes, Operation, Shape, operations
+
+ELEMENTWISE = tuple(operation for operation in operations() if operation.local_gradients or operation.fold)
+ANALYTIC = tuple(operation for operation in ELEMENTWISE if operation.analytic)
+
+each_elementwise = pytest.mark.parametrize("operation", ELEMENTWISE, ids=lambda operation: operation.name)
+each_analytic = pytest.mark.parametrize("operation", ANALYTIC, ids=lambda operation: operation.name)
+
+# Shapes that broadcast with one another, and their common shape.
+BROADCAST_SHAPES: tuple[Shape, ...] = ((), (1,), (3,), (2, 1), (1, 3), (2, 3))
+
+# How far inside its domain an operand is drawn.
+MARGIN = 0.05
+
+# Half of the interval around a point that must hold no kink, and the greatest second derivative within it.
+NEIGHBOURHOOD = 1e-3
+MOST_CURVED = 20.0
+
+# Operands where textbook forms fail, and some where they do not.
+EXTREMES = (-math.inf, -800.0, -1.0, -1e-20, -0.0, 0.0, 5e-324, 0.3, 1.0, 2.5, 745.0, 1e200, math.inf, math.nan)
+
+
+def attribute_samples(operation: Operation) -> Iterator[Attributes]:
+    """The operation's attributes at their defaults and at some other numbers."""
+    choices = [[attribute.default, 0.3, 2.0, -0.5] for attribute in operation.attributes]
+    for chosen in product(*choices):
+        yield {attribute.name: value for attribute, value in zip(operation.attributes, chosen, strict=True)}
+
+
+def domains(operation: Operation, count: int) -> Sequence[tuple[float, float]]:
+    """The open interval of each of `count` operands; those of a fold are alike."""
+    return operation.domain * count if operation.fold else operation.domain
+
+
+def operand_counts(operation: Operation) -> tuple[int, ...]:
+    """Numbers of operands to try."""
+    return (1, 2, 3, 5) if operation.fold else (len(operation.operands),)
+
+
+def is_smooth(operation: Operation, operands: Sequence[Any], attributes: Attributes) -> Any:
+    """Where, elementwise, no kink and no jump lies within the NEIGHBOURHOOD of the operands, judged by values alone.
+
+    Along each operand the second difference of a smooth function is at most MOST_CURVED · h²; that of a kink is about
+    h times the change of slope, and that of a jump is the jump.
+    """
+    value = np.asarray(operation.evaluate(operands, attributes), dtype=np.float64)
+    smooth = np.isfinite(value) & ~np.asarray(operation.is_nondifferentiable(operands, value, attributes))
+    for place in range(len(operands)):
+        above, below = (
+            operation.evaluate([*operands[:place], operands[place] + step, *operands[place + 1 :]], attributes)
+            for step in (NEIGHBOURHOOD, -NEIGHBOURHOOD)
+        )
+        bend = np.multiply(above, 1.0) - 2.0 * value + np.multiply(below, 1.0)
+        smooth = smooth & (np.abs(bend) <= MOST_CURVED * NEIGHBOURHOOD**2)
+    return smooth
+
+
+def grid(count: int) -> list[tuple[float, ...]]:
+    """All operands out of EXTREMES; of three, every other one."""
+    return list(product(EXTREMES[:: 1 if count < 3 else 2], repeat=count))

@@ -1,0 +1,48 @@
+"""Both passes over an expression in one line, figures by name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.core.differentiation import backward_pass, forward_pass
+from service.core.expression import parse_expression
+from service.core.figures import Figures, FloatArray
+from service.core.graph import Graph, build_graph
+
+Named = Mapping[str, Any]
+
+
+def graph_of(text: str) -> Graph:
+    """The graph of an expression."""
+    return build_graph(parse_expression(text, max_bytes=10_000, max_depth=100))
+
+
+def arrays_of(inputs: Named) -> dict[str, FloatArray]:
+    """Inputs as float64 arrays."""
+    return {name: np.array(figure, dtype=np.float64) for name, figure in inputs.items()}
+
+
+def by_name(graph: Graph, each: Figures) -> dict[str, Any]:
+    """The figure of each node by its name; scalars as floats, None where there is none."""
+    return {
+        node.name: None if figure is None else figure.tolist() for node, figure in zip(graph.nodes, each, strict=True)
+    }
+
+
+def run(text: str, inputs: Named, output: str | None = None, seed: Any = 1.0) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values and gradients of an expression, by name."""
+    graph = graph_of(text)
+    values = forward_pass(graph, arrays_of(inputs))
+    return by_name(graph, values), by_name(graph, backward_pass(graph, values, output or graph.outputs[0], seed))
+
+
+def taken(figures_by_name: Named, names: Sequence[str]) -> list[Any]:
+    """The figures of these nodes."""
+    return [figures_by_name[name] for name in names]
+
+
+def near(expected: Any, **tolerance: Any) -> Any:
+    """Equal to 1e-12 unless told otherwise."""
+    return pytest.approx(expected, **(tolerance or {"rel": 1e-12, "abs": 1e-12}))
