@@ -44,23 +44,25 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
     """
     given = os.environ if environment is None else environment
     limits = {
-        limit.name: _whole_number(given, f"GRADBOOK_MAX_{limit.name.upper()}", limit.default, least=1)
+        limit.name: _whole_number(given, f"GRADBOOK_MAX_{limit.name.upper()}", limit.default)
         for limit in fields(Limits)
     }
     chosen: dict[str, Any] = {
         "database_url": given.get("GRADBOOK_DATABASE_URL", Settings.database_url),
         "host": given.get("GRADBOOK_HOST", Settings.host),
-        "port": _whole_number(given, "GRADBOOK_PORT", Settings.port),
-        "threads": _whole_number(given, "GRADBOOK_THREADS", Settings.threads, least=1),
+        "port": _whole_number(given, "GRADBOOK_PORT", Settings.port, least=0, most=65_535),
+        "threads": _whole_number(given, "GRADBOOK_THREADS", Settings.threads),
         "limits": Limits(**limits),
     }
     return Settings(**{**chosen, **{name: value for name, value in flags.items() if value is not None}})
 
 
-def _whole_number(given: Mapping[str, str], variable: str, default: Any, least: int = 0) -> int:
+def _whole_number(
+    given: Mapping[str, str], variable: str, default: Any, *, least: int = 1, most: int = 2**63 - 1
+) -> int:
     text = given.get(variable)
     if text is None:
         return int(default)
-    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) >= least):
-        raise ValueError(f"{variable} is {text!r}; a whole number from {least} is expected")
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
+        raise ValueError(f"{variable} is {text!r}; a whole number from {least} to {most} is expected")
     return int(text)

@@ -56,6 +56,12 @@ def test_no_limit_is_nothing(variable: str) -> None:
         read_settings({variable: "0"})
 
 
+@pytest.mark.parametrize("port", ["65536", "99999"])
+def test_a_port_that_is_none(port: str) -> None:
+    with pytest.raises(ValueError, match=f"^GRADBOOK_PORT is '{port}'; a whole number from 0 to 65535"):
+        read_settings({"GRADBOOK_PORT": port})
+
+
 def test_settings_are_frozen() -> None:
     settings: Any = Settings()
     with pytest.raises(FrozenInstanceError):

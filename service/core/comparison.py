@@ -203,9 +203,13 @@ def compare(
 
 def _effective_values(candidate: Side, baseline: Figures | None, max_elements: int | None) -> tuple[Graph, Figures]:
     """The candidate's effective values, and its graph without the edges to what rests on a value that nobody knows."""
-    graph, slopes = candidate.graph, candidate.gradients
+    graph = candidate.graph
     own = candidate.values if candidate.values is not None else no_figures(len(graph))
-    if own.present is None and own.shapes is None and (slopes is None or slopes.shapes is None):
+    if (
+        own.present is None
+        and own.shapes is None
+        and (candidate.gradients is None or candidate.gradients.shapes is None)
+    ):
         return graph, own
     assumed: dict[int, FloatArray] = {}
     known = _given(own)
@@ -215,23 +219,37 @@ def _effective_values(candidate: Side, baseline: Figures | None, max_elements: i
             assumed[place] = figure
         known[place] = operation == "Constant" or place in assumed
     cut = graph if known[sourceless(graph)].all() else without_unknown(graph, known)
+    slopes = _shaped_gradients(candidate)
     # Of a value that nobody knows the shape is known at least, if it has a gradient.
-    for place in map(int, sourceless(cut)):
-        slope = None if slopes is None else slopes[place]
-        if not known[place] and slope is not None:
-            assumed[place] = np.full(slope.shape, np.nan)
+    assumed.update(
+        {
+            place: np.full(slopes[place].shape, np.nan)
+            for place in map(int, sourceless(cut))
+            if not known[place] and place in slopes
+        }
+    )
     given = {place: figure.shape for place, figure in enumerate(own) if figure is not None}
     given.update({place: figure.shape for place, figure in assumed.items()})
     shapes, wrong = fit_shapes(cut, given, max_elements)
-    if slopes is not None:
-        wrong += [
-            (place, f"{graph.nodes[place].name!r} has shape {list(shapes[place])}; its gradient {list(slope.shape)}")
-            for place, slope in enumerate(slopes)
-            if slope is not None and place in shapes and shapes[place] != slope.shape
-        ]
+    wrong += [
+        (place, f"{graph.nodes[place].name!r} has shape {list(shapes[place])}; its gradient {list(slope.shape)}")
+        for place, slope in slopes.items()
+        if place in shapes and shapes[place] != slope.shape
+    ]
     if wrong:
         raise InvalidRequest([Fault(("candidate",), detail) for _, detail in wrong])
     return cut, complete_values(cut, own, assumed)
+
+
+def _shaped_gradients(candidate: Side) -> dict[int, FloatArray]:
+    """The gradients that the candidate gives, by position; the output's is its seed where that is no scalar."""
+    if candidate.gradients is None:
+        return {}
+    given = {place: slope for place, slope in enumerate(candidate.gradients) if slope is not None}
+    assert candidate.output is not None and candidate.seed is not None
+    if candidate.seed.ndim:
+        given.setdefault(candidate.graph.position[candidate.output], candidate.seed)
+    return given
 
 
 def _effective_gradients(graph: Graph, values: Figures, given: Figures, output: str, seed: FloatArray) -> Figures:

@@ -97,7 +97,7 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
                 continue
             contributions = contributions_of(node, upstream, [arrays[source] for source in operands], arrays[place])
             for source, contribution in zip(operands, contributions, strict=True):
-                if contribution is None or graph.nodes[source].operation.name == "Constant":
+                if contribution is None:
                     continue
                 so_far = gradients[source]
                 gradients[source] = contribution if so_far is None else so_far + contribution

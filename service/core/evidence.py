@@ -135,16 +135,17 @@ def statement(evidence: Evidence, output: str | None) -> str:
     name, figure, expected = evidence.node.name, evidence.figure, evidence.expected
     subject = name if evidence.forward else f"∂{output}/∂{name}"
     at = there = ""
-    if figure.ndim:
-        with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
+        if figure.ndim:
             apart = np.abs(figure - expected)
-        apart[np.isnan(apart)] = np.inf
-        apart[figure == expected] = 0.0
-        index = np.unravel_index(int(np.argmax(apart)), figure.shape)
-        figure, expected = np.asarray(figure[index]), np.asarray(expected[index])
-        at, there = f" at {[int(step) for step in index]}", " there"
+            apart[np.isnan(apart)] = np.inf
+            apart[figure == expected] = 0.0
+            index = np.unravel_index(int(np.argmax(apart)), figure.shape)
+            figure, expected = np.asarray(figure[index]), np.asarray(expected[index])
+            at, there = f" at {[int(step) for step in index]}", " there"
+        alike = np.isfinite(expected) and abs(figure - expected) <= 1e-5 * abs(expected)
     wrong, right = spoken(figure), spoken(expected)
-    if wrong == right:  # they differ by less than the digits that are spoken
+    if alike:  # the digits that are spoken might not tell them apart
         wrong, right = (repr(float(number)).replace("-", "−") for number in (figure, expected))
     return f"{subject} is {wrong}{at}; it should be {_derivation(evidence)}{right}{there}."
 
@@ -183,10 +184,10 @@ def spoken(figure: FloatArray | np.float64) -> str:
     value = float(figure)
     if not np.isfinite(value):
         return "NaN" if np.isnan(value) else "∞" if value > 0 else "−∞"
-    if abs(value) < 1e6:
-        simple = Fraction(value).limit_denominator(99)
-        if simple.denominator > 1 and abs(float(simple) - value) <= 4 * np.spacing(abs(value)):
-            decimal = f"{value:.6g}"
-            exact = float(decimal) == value and len(decimal) <= 6
-            return (decimal if exact else f"{simple.numerator}/{simple.denominator}").replace("-", "−")
-    return f"{value:.6g}".replace("-", "−")
+    decimal = f"{value:.6g}"
+    simple = Fraction(value).limit_denominator(99) if abs(value) < 1e6 else Fraction(0)
+    if simple.denominator > 1:
+        few = 4 * np.spacing(abs(value))
+        if abs(float(simple) - value) <= few and (len(decimal) > 6 or abs(float(decimal) - value) > few):
+            decimal = f"{simple.numerator}/{simple.denominator}"
+    return decimal.replace("-", "−")

@@ -49,7 +49,7 @@ def explain(found: Comparison, phase: Phase, place: int, candidate: Side) -> tup
                 if np.shape(figure) != evidence.figure.shape:
                     continue
                 error = np.where(evidence.figure == figure, 0.0, np.abs(evidence.figure - figure))
-                if not (error <= phase.atol + rtol * np.abs(figure)).all():
+                if not (np.isfinite(error) & (error <= phase.atol + rtol * np.abs(figure))).all():
                     continue
                 greatest = float(error.max(initial=0.0))
                 if best is None or greatest < best[0]:
@@ -252,7 +252,7 @@ def _rounding(evidence: Evidence, opening: str) -> Hypothesis | None:
     with np.errstate(all="ignore"):
         error = np.abs(evidence.figure - evidence.expected)
         allowed = 32 * UNIT_ROUNDOFF["float32"] * np.abs(evidence.expected)
-    if not (error <= allowed).all():
+    if not (np.isfinite(error) & (error <= allowed)).all():
         return None
     sentence = f"{opening} The difference is no more than rounding to float32 makes."
     return Hypothesis("float32 rounding", sentence, float(error.max(initial=0.0)))

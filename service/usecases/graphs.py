@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from service.core.errors import NotFound
 from service.core.expression import parse_expression, write_expression
 from service.core.graph import Graph, Node, build_graph, extend_graph
 from service.storage import graphs as storage
@@ -110,14 +109,6 @@ def list_graphs(
 def list_graph_nodes(book: Book, graph_id: str, *, start: int, limit: int) -> Sequence[Node]:
     """The nodes of a stored graph in topological order, from the position `start`; raises NotFound."""
     return book.graph(get_graph(book, graph_id).digest).nodes[start : start + limit]
-
-
-def get_graph_node(book: Book, graph_id: str, node: str) -> Node:
-    """One node of a stored graph; raises NotFound."""
-    graph = book.graph(get_graph(book, graph_id).digest)
-    if node not in graph.position:
-        raise NotFound(f"the graph {graph_id} has no node {node!r}")
-    return graph.nodes[graph.position[node]]
 
 
 def delete_graph(book: Book, graph_id: str) -> None:

@@ -78,7 +78,7 @@ def test_nodes_are_added_to_a_stored_graph(client: FlaskClient) -> None:
     new: Any = response.json
     assert response.status_code == 201 and response.headers["Location"] == f"/v1/graphs/{new['id']}"
     assert (new["name"], new["version"], new["parent"], new["tags"]) == ("grows", 2, old["id"], {"by": "me"})
-    assert edges(new)[-1] == ("F", "Div", "f", "d") and (old["outputs"], new["outputs"]) == (["d", "f"][1:], ["F"])
+    assert edges(new)[-1] == ("F", "Div", "f", "d") and (old["outputs"], new["outputs"]) == (["f"], ["F"])
     assert new["expression"] == STATEMENTS
     assert client.get(f"/v1/graphs/{old['id']}").json == old
     again = client.post(path, json={"nodes": SEED_NODES[6:]})
@@ -141,11 +141,11 @@ def test_the_fault_of_an_expression_is_shown_in_its_place(client: FlaskClient) -
 
 def test_graphs_are_listed_newest_first_by_name_and_by_tag(make_app: Callable[..., Flask]) -> None:
     client = make_app().test_client()
-    made = [create(client, name, expression=text, tags=tags) for name, text, tags in [
-        ("p", "x", {"team": "red", "part": "a:b"}),
-        ("q", "x", {"team": "blue"}),
-        ("p", "x + 1", {"team": "red"}),
-    ]]  # fmt: skip
+    made = [
+        create(client, "p", expression="x", tags={"team": "red", "part": "a:b"}),
+        create(client, "q", expression="x", tags={"team": "blue"}),
+        create(client, "p", expression="x + 1", tags={"team": "red"}),
+    ]
     summaries = [{key: graph[key] for key in graph if key not in ("nodes", "next")} for graph in made]
 
     def listed(query: dict[str, str]) -> list[int]:
@@ -158,7 +158,7 @@ def test_graphs_are_listed_newest_first_by_name_and_by_tag(make_app: Callable[..
     assert listed({"tag": "team:red"}) == [2, 0]
     assert listed({"tag": "team:red", "name": "q"}) == []
     assert listed({"tag": "part:a:b"}) == [0]
-    assert listed({"tag": "team"[:0] + "team:re"}) == []
+    assert listed({"tag": "team:re"}) == []
 
 
 def test_only_a_graph_that_nothing_needs_is_deleted(client: FlaskClient) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.comparison import Side, Tolerance, Verdict, first_difference
+from service.core.comparison import TOLERANCES, Comparison, Side, Tolerance, Verdict, compare, first_difference
 from service.core.errors import InvalidRequest, LimitExceeded
 from service.core.figures import Figures
 from service.core.graph import Graph
@@ -77,7 +77,7 @@ def test_a_run_is_the_same_as_itself(seed_graph: Graph, right: Side) -> None:
 
 
 def test_a_wrong_value_early_in_a_chain_is_the_only_origin() -> None:
-    graph = graph_of("p = x * 2; q = sin(p); r = q + y; s = r * r; F = exp(s)")
+    graph = graph_of("p = x * y; q = sin(p); r = q + y; s = r * r; F = exp(s)")
     inputs = {"x": 0.3, "y": 0.5}
     found = judge(run_of(graph, inputs), run_of(graph, inputs, values={"q": lambda value: value + 0.01}))
     assert origins(found, graph) == [("forward", "q")]
@@ -92,7 +92,7 @@ def test_a_wrong_value_early_in_a_chain_is_the_only_origin() -> None:
 
 
 def test_two_mistakes_that_cancel() -> None:
-    graph = graph_of("p = x * 2; q = p + y; F = exp(q)")
+    graph = graph_of("p = x * x; q = p + y; F = exp(q)")
     inputs = {"x": 0.3, "y": 0.5}
     planted = {"p": lambda value: value + 0.25, "q": lambda value: value - 0.25}
     found = judge(run_of(graph, inputs), run_of(graph, inputs, values=planted))
@@ -214,24 +214,24 @@ def test_with_half_the_nodes_unrecorded_the_first_recorded_wrong_figure_is_an_or
     right = run_of(graph, inputs)
     random = np.random.default_rng(seed)
     blamed_at_once = 0
-    for trial in range(10):
+    for _ in range(10):
         place = int(random.integers(len(graph)))
         name = graph.nodes[place].name
-        mistake = {name: lambda figure: -figure}
+        mistake = {name: lambda figure: figure + 1.0}
         whole = run_of(graph, inputs, **{"values" if phase == "forward" else "gradients": mistake})
         recorded = [node.name for node in graph.nodes if random.random() < 0.5]
         found = judge(right, only(whole, values=recorded, gradients=recorded))
         related = descendants(graph, place) if phase == "forward" else ancestors(graph, place)
         blamed = [graph.position[node] for where, node in origins(found, graph) if where == phase]
-        assert set(blamed) <= related, f"trial {trial}"
+        assert set(blamed) <= related
         judged = found.forward if phase == "forward" else found.backward
         assert judged is not None
         wrong = judged.places(Verdict.ORIGIN, Verdict.INHERITED)
         if wrong:
             assert blamed[0] == wrong[0]
         if name in recorded:
-            blamed_at_once += blamed == [place]
             assert blamed == [place]
+            blamed_at_once += 1
     assert blamed_at_once
 
 
@@ -392,13 +392,13 @@ def test_bounds_count_from_the_baseline(seed_graph: Graph, right: Side) -> None:
 
 
 def test_a_tiny_gradients_wrong_sign_does_not_pass() -> None:
-    graph = graph_of("p = x * 1e-9; F = p * 1e-9")
-    wrong = run_of(graph, {"x": 1.0}, gradients={"F": 1e-9, "x": lambda gradient: -gradient})
-    right = run_of(graph, {"x": 1.0}, gradients={"F": 1e-9})
-    assert right.gradients is not None and np.abs(right.gradients.flat).max() == 1e-9
-    found = judge(right, wrong)
-    assert ("backward", "x") not in origins(judge(right, wrong, Tolerance(1e-9, 1.0)), graph)
-    assert ("backward", "x") in origins(found, graph)
+    graph = graph_of("F = x * y")
+    inputs = {"x": 1.0, "y": 1.0}
+    right = run_of(graph, inputs, gradients={"F": 1e-14})
+    wrong = run_of(graph, inputs, gradients={"F": 1e-14, "x": lambda gradient: -gradient})
+    assert origins(judge(right, wrong), graph) == [("backward", "x")]
+    assert judge(right, wrong, Tolerance(0.0, 2.1)).same  # atol counts in the largest gradient
+    assert not judge(right, wrong, Tolerance(0.0, 1.9)).same
 
 
 def test_a_large_gradient_does_not_widen_the_tolerance() -> None:
@@ -516,10 +516,9 @@ def test_a_consumer_that_leads_nowhere_makes_no_gradient_doubtful() -> None:
 
 def test_shapes_that_differ_are_refused(seed_graph: Graph, right: Side) -> None:
     batch = run_of(seed_graph, SEED_INPUTS | {"a": np.array([5.0, 6.0])})
-    assert faults(right, batch)[0] == (("candidate",), "the two runs' gradients have different seeds") or True
-    assert (("candidate",), "'e' has shape [2]; in the baseline []") in faults(
-        replace(right, gradients=None), replace(batch, gradients=None)
-    )
+    assert faults(right, batch) == [
+        (("candidate",), f"{name!r} has shape [2]; in the baseline []") for name in ("a", "e", "f", "F")
+    ]
     wrong_gradient = only(altered(right, gradients={"f": [1.0, 2.0]}), gradients=["f"])
     assert faults(right, wrong_gradient) == [(("candidate",), "'f' has shape [2]; in the baseline []")]
 
@@ -548,10 +547,8 @@ def test_values_that_follow_are_limited() -> None:
     assert judge_with_limit(part, 10_200).same
 
 
-def judge_with_limit(side: Side, most: int) -> Any:
+def judge_with_limit(side: Side, most: int) -> Comparison:
     """A comparison of a run with itself, under a limit."""
-    from service.core.comparison import TOLERANCES, compare
-
     return compare(side, side, TOLERANCES["float64"], max_elements=most)
 
 
@@ -626,10 +623,16 @@ def test_a_node_defined_otherwise_whose_figure_is_the_same_is_no_origin(right: S
     assert [turned.nodes[place].name for place in found.redefined] == ["e"]
 
 
-def test_a_gradient_whose_consumers_differ_is_an_origin(right: Side) -> None:
-    used_again = graph_of("e = a + b; f = e * c; F = f / d + a")
-    found = judge(right, run_of(used_again, SEED_INPUTS), names={"F": "div_1", "div_1": "F"} and {})
-    assert ("backward", "a") in origins(found, used_again)
+def test_a_gradient_whose_consumers_differ_is_an_origin_if_it_differs() -> None:
+    once, twice = graph_of("p = a * b; F = p + c"), graph_of("p = a * b; q = p + a; F = q + c")
+    inputs = {"a": 2.0, "b": 3.0, "c": 4.0}
+    found = judge(run_of(once, inputs), run_of(twice, inputs))
+    assert verdicts(found, twice) == {
+        "forward": {**dict.fromkeys("abcp", "same"), "F": "origin"},
+        "backward": {**dict.fromkeys("Fcpb", "same"), "a": "origin"},
+    }
+    assert {twice.nodes[place].name for place in found.reconsumed} == {"p", "a", "c"}
+    assert found.only_in_candidate == ("q",)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ define(
     "x",
     forward=np.log,
     local_gradients=lambda x, z: (1.0 / x,),
+    aliases=["ln"],
     domain=[(0.0, math.inf)],
     notation=function("log", r"\ln"),
 )
