@@ -66,6 +66,12 @@ def _groups(graph: Graph) -> tuple[_Group, ...]:
     return tuple(groups)
 
 
+@lru_cache(maxsize=4)
+def _elementwise(graph: Graph) -> bool:
+    """Whether every operation is elementwise, so that many nodes of one can be replayed at once."""
+    return not any(node.operation.contributions for node in graph.nodes)
+
+
 def sourceless(graph: Graph) -> IntArray:
     """The positions of the nodes without inputs: Inputs and Constants."""
     without = np.ones(len(graph), dtype=bool)
@@ -89,7 +95,7 @@ def reaches(graph: Graph, output: str) -> NDArray[np.bool_]:
 def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
     """The value of every node from its inputs' values, which must be complete; a node without inputs keeps its own."""
     with np.errstate(all="ignore"):
-        if values.shapes is not None:
+        if values.shapes is not None or not _elementwise(graph):
             return _replay_tensor_values(graph, values, weights)
         expected, slack = values.flat.copy(), np.abs(values.flat)
         for group in _groups(graph):
@@ -111,7 +117,7 @@ def replay_gradients(
 ) -> Replay:
     """The gradient of every node from its consumers' `gradients` and the local gradients at `values`, both complete."""
     with np.errstate(all="ignore"):
-        if values.shapes is not None:
+        if values.shapes is not None or not _elementwise(graph):
             return _replay_tensor_gradients(graph, values, gradients, output, seed, weights)
         count = len(graph)
         expected, slack = np.zeros(count), np.zeros(count)
@@ -137,9 +143,9 @@ def replay_gradients(
 
 
 def _magnitude(product: Any) -> FloatArray:
-    """|local × input|; 0 × infinity, as of a square root at 0, counts as 0, its limit."""
+    """|local × input|; where a slope is infinite, as a square root's at 0, rounding has nothing to measure: 0."""
     size = np.abs(product)
-    return np.where(np.isnan(size), 0.0, size)
+    return np.where(np.isfinite(size), size, 0.0)
 
 
 def _replay_tensor_values(graph: Graph, values: Figures, weights: Weights) -> Replay:

@@ -1,0 +1,17 @@
+"""The examples run against a real service; what they need and is not installed is said."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+
+def test_record_pytorch(service_url: str) -> None:
+    pytest.importorskip("torch", reason="PyTorch is in the extra `bench`")
+    path = Path(__file__).parent.parent / "examples" / "record_pytorch.py"
+    spec = importlib.util.spec_from_file_location("record_pytorch", path)
+    assert spec is not None and spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    said = example.main(service_url)
+    assert said.startswith("float32: same; float64: differ, origins []")
