@@ -24,9 +24,8 @@ def main(url: str) -> str:
         tensors[name] = tensor
         return tensor
 
-    x, t, w1, b1, w2, b2 = (
-        keep(n, torch.tensor(INPUTS[n], requires_grad=True)) for n in ("x", "t", "w1", "b1", "w2", "b2")
-    )
+    leaves = {name: keep(name, torch.tensor(figure, requires_grad=True)) for name, figure in INPUTS.items()}
+    w1, x, b1, w2, b2, t = leaves.values()
     h = keep("h", torch.tanh(w1 * x + b1))
     e = keep("e", keep("y", torch.sigmoid(keep("s", w2 * h + b2))) - t)
     keep("loss", e * e).backward()
@@ -35,7 +34,8 @@ def main(url: str) -> str:
     gradients = {name: tensor.grad for name, tensor in tensors.items()}
     with Client(url) as gradbook:
         graph = gradbook.create_graph("two layers", expression=EXPRESSION)
-        ours = gradbook.create_run(graph, INPUTS)
+        # At the inputs as PyTorch has them: 0.7 is another number in float32.
+        ours = gradbook.create_run(graph, {name: leaf.item() for name, leaf in leaves.items()})
         theirs = gradbook.record_run(
             graph, by=f"PyTorch {torch.__version__}", dtype="float32", values=values, gradients=gradients
         )
