@@ -50,9 +50,8 @@ def _least_bound(apart: FloatArray, units: FloatArray) -> float:
     """The least x for which, in float64, x × unit ≥ apart in each element."""
     with np.errstate(all="ignore"):
         bound = apart / units
-        for _ in range(2):  # the product is rounded, so that up to two numbers below the quotient may do
-            lower = np.nextafter(bound, 0.0)
-            bound = np.where(lower * units >= apart, lower, bound)
+        lower = np.nextafter(bound, 0.0)  # the product is rounded, so that the number below the quotient may do
+        bound = np.where(lower * units >= apart, lower, bound)
         bound = np.where(bound * units < apart, np.nextafter(bound, np.inf), bound)
         bound[np.isnan(bound)] = np.inf
         bound[apart == 0.0] = 0.0

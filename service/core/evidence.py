@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.core.comparison import Comparison, Phase, Side, Verdict
+from service.core.comparison import Comparison, Phase, Side, Verdict, same_bits
 from service.core.differentiation import contributions_of, sum_to_shape
 from service.core.figures import Figures, FloatArray
 from service.core.graph import Node
@@ -139,7 +139,7 @@ def statement(evidence: Evidence, output: str | None) -> str:
         if figure.ndim:
             apart = np.abs(figure - expected)
             apart[np.isnan(apart)] = np.inf
-            apart[figure == expected] = 0.0
+            apart[same_bits(figure, expected)] = 0.0
             index = np.unravel_index(int(np.argmax(apart)), figure.shape)
             figure, expected = np.asarray(figure[index]), np.asarray(expected[index])
             at, there = f" at {[int(step) for step in index]}", " there"
@@ -161,7 +161,7 @@ def _derivation(evidence: Evidence) -> str:
         edge.local is None or edge.upstream.ndim or len(edge.operands) > _SPOKEN_OPERANDS for edge in evidence.edges
     ):
         return ""
-    products = [f"{spoken(edge.upstream)} × {_local_formula(edge)}" for edge in evidence.edges if edge.upstream]
+    products = [f"{spoken(edge.upstream)} × {_local_formula(edge)}" for edge in evidence.edges]
     if not products:
         return ""
     return f"{' + '.join([*([spoken(evidence.seed)] if evidence.seed else []), *products])} = "

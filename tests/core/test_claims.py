@@ -135,6 +135,8 @@ def test_what_follows_from_a_wrong_claim_is_not_blamed_for_its_rounding() -> Non
     graph = "p = x / y; q = p * 2; F = q / 7"
     settled = meant(graph, {"x": 1.0, "y": 3.0}, {"p": "0.9", "q": "1.80", "F": "0.26"}, {})
     assert settled["values"] == {"p": 0.9, "q": 1.8, "F": 1.8 / 7}
+    near = meant(graph, {"x": 1.0, "y": 3.0}, {"p": "334/1000", "q": "0.67", "F": "0.1"}, {})
+    assert near["values"]["q"] == 2 / 3  # both 2/3 and 0.668 would be written so
     slopes = meant(SEED, SEED_INPUTS, {}, {"f": "-3", "e": "6.0", "c": "-18.000", "a": "6.1"})
     assert slopes["gradients"] == {"f": -3.0, "e": 6.0, "c": -18.0, "a": 6.1}
 
@@ -164,6 +166,8 @@ def test_what_does_not_reach_the_output_has_no_slope() -> None:
     text = "w = sqrt(x); F = x * 2"
     settled = meant(text, {"x": 0.0}, {}, {"w": "0.0", "x": "2.0"})
     assert settled["gradients"] == {"w": 0.0, "x": 2.0}
+    followed = meant("w = sqrt(x); p = x * 3; F = p * 2", {"x": 0.0}, {}, {"p": "5/9", "x": "1.67"})
+    assert followed["gradients"]["x"] == pytest.approx(5 / 3, rel=1e-15)
     claimed = meant("w = x * 3; F = x * 2", {"x": 0.0}, {}, {"w": "1.0", "x": "5.0"})
     assert claimed["gradients"] == {"w": 1.0, "x": 5.0}
 

@@ -322,6 +322,21 @@ def test_errors_below_the_tolerance_that_grew_are_inherited_from_nobody() -> Non
     assert origins(judge(baseline, replace(candidate, dtype="float64")), graph)[0] == ("forward", "p")
 
 
+def test_a_local_gradient_whose_own_formula_cancels_is_nobodys_fault() -> None:
+    graph = graph_of("h = tanh(x); F = h * y")
+    inputs = {"x": np.float32(6.0), "y": np.float32(3.0)}
+    right, single = run_of(graph, inputs), run_of(graph, inputs, dtype="float32")
+    h = np.tanh(np.float32(6.0))
+    cancelled = np.float32(3.0) * (np.float32(1.0) - h * h)
+    found = judge(right, altered(single, gradients={"x": cancelled}))
+    assert found.backward is not None
+    slope = float(named(graph, right.gradients)["x"])
+    assert abs(cancelled - slope) > 32 * 2.0**-24 * slope  # more than the magnitude of the contribution excuses
+    assert verdicts(found, graph)["backward"]["x"] == "inherited"
+    far = altered(single, gradients={"x": slope + 32 * 2.0**-24 * 3.0})
+    assert verdicts(judge(right, far), graph)["backward"]["x"] == "origin"
+
+
 # --- tolerances ---------------------------------------------------------------------------------------------------
 
 WIDEST = Tolerance(1e300, 1e300)
@@ -492,6 +507,21 @@ def test_what_rests_on_a_value_that_nobody_gives_is_held_against_the_baseline_al
     slipped = only(run_of(graph, inputs, gradients={"r": lambda r: 2 * r}), values=given, gradients=given)
     found = judge(right, slipped)
     assert verdicts(found, graph)["backward"] == {"F": "same", "r": "origin", "p": "inherited"}
+
+
+def test_the_shape_of_an_output_that_nobody_gives_is_its_seeds() -> None:
+    graph = graph_of("F = x * w")
+    right = run_of(graph, {"x": 2.0, "w": np.array([3.0, 4.0])})
+    part = only(right, gradients=["x"])
+    assert judge(part, altered(part, gradients={"x": 7.0})).same
+    assert origins(judge(part, altered(part, gradients={"x": 8.0})), graph) == [("backward", "x")]
+
+
+def test_what_only_the_baseline_gives_is_not_known_of_the_candidate() -> None:
+    graph = graph_of("p = x * y; q = p * p")
+    right = altered(run_of(graph, {"x": 2.0, "y": 3.0}), values={"q": 40.0})
+    baseline, candidate = only(right, values=["p", "q"]), only(right, values=["q"])
+    assert verdicts(judge(baseline, candidate), graph) == {"forward": {"q": "same"}}
 
 
 def test_a_gradient_that_nobody_gives_is_not_guessed() -> None:

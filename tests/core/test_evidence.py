@@ -95,9 +95,9 @@ def test_a_tensor_is_told_by_its_shape_and_norm() -> None:
             "F = w * x",
             {"w": 2.0, "x": np.array([1.0, NAN, 2.0])},
             "F",
-            np.array([9.0, NAN, NAN]),
+            np.array([9.0, NAN, NAN]),  # NaN is right in the middle
             "forward",
-            "F is NaN at [1]; it should be w * x = NaN there.",
+            "F is NaN at [2]; it should be w * x = 4 there.",
         ),
         (
             "F = w * x",
