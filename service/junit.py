@@ -19,6 +19,8 @@ def write_junit(comparison: Mapping[str, Any], figures: Iterable[Mapping[str, An
         if figure["verdict"] in ("origin", "inherited"):
             failures += 1
             message = f"{figure['candidate']} instead of {figure['baseline']}"
+            if figure["candidate"] is None:  # too large for a list: its worst element is told
+                message = f"off by {figure['absolute_error']} at {figure['worst']}"
             failure = ElementTree.SubElement(case, "failure", type=figure["verdict"], message=_sound(message))
             failure.text = _sound(sentences.get((phase, figure["name"]), ""))
     suite.set("tests", str(len(suite)))

@@ -92,6 +92,20 @@ def test_junit_has_a_case_for_each_figure(service_url: str, blog: tuple[Graph, R
     assert kinds == {name: ["origin" if name in "fd" else "inherited"] for name in ("f", "e", "d", "c", "b", "a")}
 
 
+def test_junit_tells_a_large_tensors_worst_element(service_url: str, tmp_path: Path) -> None:
+    x, wrong = np.ones(10_001), np.full(10_001, 2.0)
+    wrong[7] = 3.0
+    with Client(service_url) as service:
+        graph = service.create_graph("large", expression="y = x * 2")
+        ours = service.create_run(graph, {"x": x})
+        theirs = service.record_run(graph, by="a slip", inputs={"x": x}, values={"y": wrong})
+    file = tmp_path / "junit.xml"
+    shown = gradbook(service_url, "compare", str(ours.id), str(theirs.id), "--junit", str(file), expect=1)
+    assert [line.split()[:2] for line in shown.splitlines() if line.startswith("origin")] == [["origin", "y"]]
+    (failure,) = ElementTree.parse(file).getroot().iter("failure")
+    assert failure.get("message") == "off by 1.0 at [7]"
+
+
 def test_check_a_file(service_url: str, blog: tuple[Graph, Run, Run], tmp_path: Path) -> None:
     file = tmp_path / "claims.json"
     file.write_text(json.dumps(claims()), encoding="utf-8")

@@ -67,7 +67,7 @@ def test_results_are_typed_and_frozen(gradbook: Client) -> None:
     assert type(run.values["F"]) is np.float64
     assert {**run.inputs, **run.outputs} == dict(run.values)
     with pytest.raises(AttributeError):
-        run.label = "another"  # type: ignore[misc]
+        run.label = "another"
     again = gradbook.get_run(run)
     assert (again.id, dict(again.values), dict(again.gradients)) == (run.id, dict(run.values), dict(run.gradients))
     assert gradbook.get_graph(graph) == graph

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import marshmallow as ma
 from flask import Request, Response, current_app, request, url_for
@@ -19,6 +19,8 @@ from service.api.strict_json import read_json
 from service.core.errors import Fault, InvalidRequest
 from service.usecases.book import Book
 from service.usecases.idempotency import IdempotencyKey
+
+LISTED = 50  # items of a page of graphs, runs or comparisons, unless the caller says how many
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -77,7 +79,7 @@ def _flatten(messages: Any) -> list[Fault]:
     return faults
 
 
-class Acts(Blueprint):  # type: ignore[misc]
+class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
     """A blueprint whose views are the acts of the service: the view's name is the operationId."""
 
     ARGUMENTS_PARSER = StrictParser()
@@ -179,6 +181,22 @@ def read_position(cursor: str | None) -> int:
     if after is not None and not (after.isdigit() and len(after) < 12):
         raise InvalidParameters([Fault(("cursor",), "this is no cursor into a list of nodes")])
     return int(after or 0)
+
+
+class Record(Protocol):
+    """What is listed by its id."""
+
+    @property
+    def id(self) -> str:
+        """Its id, which sorts by the time of its making."""
+
+
+Listed = TypeVar("Listed", bound=Record)
+
+
+def cut_page(found: list[Listed], size: int) -> tuple[list[Listed], str | None]:
+    """A page of records, of which one more than `size` was asked for, and the cursor to those that follow."""
+    return found[:size], write_cursor(found[size - 1].id) if len(found) > size else None
 
 
 def page_size(query: Mapping[str, Any], default: int | None = None) -> int:

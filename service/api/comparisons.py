@@ -7,8 +7,10 @@ from flask import Response, url_for
 
 from service.api import examples
 from service.api.acts import (
+    LISTED,
     Acts,
     book,
+    cut_page,
     idempotency_key,
     page_size,
     read_cursor,
@@ -27,6 +29,7 @@ from service.api.comparison_schemas import (
     ComparisonsQuery,
     NodesOfComparisonQuery,
 )
+from service.api.documents import if_small
 from service.api.numbers import read_array, read_arrays, read_claim, write_array, write_number
 from service.core.claims import Claim
 from service.core.comparison import Phase, Verdict
@@ -38,8 +41,6 @@ from service.usecases import comparisons as usecases
 from service.usecases.comparisons import Compared
 
 blueprint = Acts("comparisons", __name__, description="Where did the first wrong figure arise?")
-
-_LISTED = 50
 
 
 @blueprint.act(
@@ -82,11 +83,11 @@ def check_claims(body: dict[str, Any], graph_id: str) -> Response:
 @blueprint.act("GET", "/v1/comparisons", query=ComparisonsQuery, answer=ComparisonPage)
 def list_comparisons(query: dict[str, Any]) -> Response:
     """List comparisons, newest first"""
-    size = page_size(query, _LISTED)
+    size = page_size(query, LISTED)
     after = read_cursor(query.get("cursor"))
     found = usecases.list_comparisons(book(), run=query.get("run"), after=after, limit=size + 1)
-    cursor = write_cursor(found[size - 1].id) if len(found) > size else None
-    return respond_page("comparisons", [_record_document(record) for record in found[:size]], cursor)
+    records, cursor = cut_page(found, size)
+    return respond_page("comparisons", [_record_document(record) for record in records], cursor)
 
 
 @blueprint.act(
@@ -198,9 +199,9 @@ def _node_document(name: str, phase: Phase, place: int, measures: tuple[FloatArr
     document: dict[str, Any] = {
         "name": name,
         "phase": phase.name,
-        "baseline": write_array(phase.baseline[place]),
-        "candidate": write_array(phase.candidate[place]),
-        "expected": write_array(phase.expected[place]),
+        "baseline": write_array(if_small(phase.baseline[place])),
+        "candidate": write_array(if_small(phase.candidate[place])),
+        "expected": write_array(if_small(phase.expected[place])),
         "absolute_error": 0.0 if worst is None else write_number(float(absolute[worst])),
         "relative_error": 0.0 if worst is None else write_number(float(relative[worst])),
         "ulps": 0 if worst is None else ulps(float(phase.candidate.flat[worst]), float(phase.baseline.flat[worst])),

@@ -42,7 +42,7 @@ def run_document(run: Run, whole: bool = False) -> dict[str, Any]:
     record, position = run.record, run.graph.position
 
     def shown(figure: FloatArray | None) -> Any:
-        return write_array(figure if whole else _if_small(figure))
+        return write_array(figure if whole else if_small(figure))
 
     def values(names: Iterable[str]) -> dict[str, Any]:
         return {name: shown(run.values[position[name]]) for name in names}
@@ -58,7 +58,7 @@ def run_document(run: Run, whole: bool = False) -> dict[str, Any]:
         **({"recorded_by": record.recorded_by, "dtype": record.dtype} if record.source == "recorded" else {}),
         "inputs": values(run.graph.inputs),
         "output": record.output,
-        "seed": write_array(_if_small(_as_given(record.seed))),
+        "seed": write_array(if_small(_as_given(record.seed))),
         "outputs": values(run.graph.outputs),
         "gradients": gradients,
         "nonfinite": {"forward": record.nonfinite_forward, "backward": record.nonfinite_backward},
@@ -78,15 +78,16 @@ def run_node_documents(run: Run, whole: bool = False) -> list[dict[str, Any]]:
         document: dict[str, Any] = {"name": node.name, "operation": node.operation.name}
         if run.values.shape(index):
             document["shape"] = run.values.shape(index)
-        document["value"] = write_array(value if whole else _if_small(value))
-        document["gradient"] = write_array(gradient if whole else _if_small(gradient))
+        document["value"] = write_array(value if whole else if_small(value))
+        document["gradient"] = write_array(gradient if whole else if_small(gradient))
         if run.start + index in kinks:
             document["nondifferentiable"] = True
         documents.append(document)
     return documents
 
 
-def _if_small(figure: FloatArray | None) -> FloatArray | None:
+def if_small(figure: FloatArray | None) -> FloatArray | None:
+    """A figure that a list shows; None in place of a larger one."""
     return figure if figure is None or figure.size <= LARGEST_LISTED else None
 
 

@@ -6,8 +6,10 @@ from flask import Response, url_for
 
 from service.api import examples
 from service.api.acts import (
+    LISTED,
     Acts,
     book,
+    cut_page,
     idempotency_key,
     page_size,
     read_cursor,
@@ -32,8 +34,6 @@ from service.storage.records import GraphRecord
 from service.usecases import graphs as usecases
 
 blueprint = Acts("graphs", __name__, description="Build graphs, keep them, read them back")
-
-_LISTED = 50
 
 
 @blueprint.act(
@@ -72,12 +72,12 @@ def add_nodes(body: dict[str, Any], graph_id: str) -> Response:
 @blueprint.act("GET", "/v1/graphs", query=GraphsQuery, answer=GraphPage)
 def list_graphs(query: dict[str, Any]) -> Response:
     """List graphs, newest first"""
-    size = page_size(query, _LISTED)
+    size = page_size(query, LISTED)
     found = usecases.list_graphs(
         book(), name=query.get("name"), tag=read_tag(query), after=read_cursor(query.get("cursor")), limit=size + 1
     )
-    cursor = write_cursor(found[size - 1].id) if len(found) > size else None
-    return respond_page("graphs", [graph_document(record) for record in found[:size]], cursor)
+    records, cursor = cut_page(found, size)
+    return respond_page("graphs", [graph_document(record) for record in records], cursor)
 
 
 @blueprint.act("GET", "/v1/graphs/<graph_id>", answer=GraphDocument, problems=(404,), example=examples.GRAPH)

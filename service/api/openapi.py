@@ -33,7 +33,7 @@ _ANY_OTHER = {
 }
 
 
-class GradbookApi(Api):  # type: ignore[misc]
+class GradbookApi(Api):  # type: ignore[misc]  # flask-smorest is not typed
     """flask-smorest without its own error handler: `problems.py` answers errors."""
 
     def _register_error_handlers(self) -> None:

@@ -6,8 +6,10 @@ from flask import Response, url_for
 
 from service.api import examples
 from service.api.acts import (
+    LISTED,
     Acts,
     book,
+    cut_page,
     idempotency_key,
     page_size,
     read_cursor,
@@ -36,8 +38,6 @@ from service.usecases.recordings import record_run
 from service.usecases.runs import Run
 
 blueprint = Acts("runs", __name__, description="Run graphs forward and backward, read the figures back")
-
-_LISTED = 50
 
 
 @blueprint.act(
@@ -80,7 +80,7 @@ def run_backward(body: dict[str, Any], run_id: str) -> Response:
 @blueprint.act("GET", "/v1/runs", query=RunsQuery, answer=RunPage)
 def list_runs(query: dict[str, Any]) -> Response:
     """List runs, newest first"""
-    size = page_size(query, _LISTED)
+    size = page_size(query, LISTED)
     found = usecases.list_runs(
         book(),
         graph=query.get("graph"),
@@ -90,8 +90,8 @@ def list_runs(query: dict[str, Any]) -> Response:
         after=read_cursor(query.get("cursor")),
         limit=size + 1,
     )
-    cursor = write_cursor(found[size - 1].id) if len(found) > size else None
-    documents = [run_document(usecases.get_run(book(), record.id)) for record in found[:size]]
+    records, cursor = cut_page(found, size)
+    documents = [run_document(usecases.get_run(book(), record.id)) for record in records]
     return respond_page("runs", documents, cursor)
 
 

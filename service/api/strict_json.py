@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,9 +70,8 @@ def _decoder(marked: list[object]) -> json.JSONDecoder:
         members = dict(pairs)
         if len(members) == len(pairs):
             return members
-        seen: set[str] = set()
         repeated = _Repeated(members)
-        repeated.name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        repeated.name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         marked.append(repeated)
         return repeated
 

@@ -117,7 +117,8 @@ def contributions_of(node: Node, upstream: Any, operands: Sequence[Any], value: 
     """
     operation = node.operation
     if operation.contributions:
-        return operation.contributions(upstream, *operands, value, *node.attributes.values())  # type: ignore[no-any-return]
+        contributions: Iterable[Any] = operation.contributions(upstream, *operands, value, *node.attributes.values())
+        return contributions
     local_gradients = operation.differentiate(operands, value, node.attributes)
     return [
         sum_to_shape(upstream * local, np.shape(operand))

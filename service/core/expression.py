@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from itertools import count
 from typing import Any, TypeAlias
 
 from lark import Token
 
 from service.core.errors import LimitExceeded
-from service.core.graph import Graph, Node, arity_faults, name_fault, read_attributes
+from service.core.graph import Graph, Node, arity_faults, name_fault, read_attributes, written_cycle
 from service.core.notation import Written, function, write_text
 from service.core.operation import Operation, find, operations
 from service.core.symbol import number_text
@@ -41,7 +42,7 @@ def parse_expression(text: str, *, max_bytes: int, max_depth: int) -> list[NodeD
     """The node documents of an expression: Inputs first, in their order, then the rest as the text evaluates them.
 
     Raises InvalidExpression with line and column; LimitExceeded for a text of more than `max_bytes` in UTF-8 or
-    brackets more than `max_depth` deep. Cycles are left to `build_graph`.
+    brackets more than `max_depth` deep.
     """
     try:
         size = _size(text)
@@ -75,6 +76,7 @@ def _documents(statements: list[Statement]) -> list[NodeDocument]:
         references = [token for token in references if token != "pi"]  # else it is a name in the graph
     inputs = _inputs(references, targets, parameters)
     referring = {id(token) for token in references}
+    _refuse_cycle(targets, orders, referring)
     free_names = _free_names({*targets, *inputs})
 
     documents: list[NodeDocument] = [{"name": name, "operation": "Input"} for name in inputs]
@@ -155,6 +157,23 @@ def _inputs(references: list[Token], targets: dict[str, Statement], parameters: 
             raise Mistake(f"{shown(name)} is neither assigned nor an input of the header", token.start_pos)
         inputs[name] = None
     return list(inputs)
+
+
+def _refuse_cycle(targets: dict[str, Statement], orders: list[list[Part]], referring: set[int]) -> None:
+    """A statement may read what a later one assigns, but not what follows from itself."""
+    reads = {
+        target: [_name(part) for part in order if isinstance(part, Token) and id(part) in referring]
+        for target, order in zip(targets, orders, strict=True)
+    }
+    try:
+        TopologicalSorter(reads).prepare()
+    except CycleError as error:
+        cycle = error.args[1][:-1]
+        # A bare expression that reads itself was refused already: some statement of the cycle has a name.
+        starts = [(token.start_pos or 0, place) for place, name in enumerate(cycle) if (token := targets[name].target)]
+        position, first = min(starts)
+        cycle = cycle[first:] + cycle[:first]
+        raise Mistake(f"{shown(cycle[0])} is in a cycle: {written_cycle(cycle)}", position) from None
 
 
 def _free_names(taken: set[str]) -> Callable[[str], Iterator[str]]:

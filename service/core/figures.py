@@ -74,12 +74,12 @@ def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:
     present = None
     if any(array is None for array in arrays):
         present = np.array([array is not None for array in arrays])
-        arrays = [0.0 if array is None else array for array in arrays]
-    shapes = [np.shape(array) for array in arrays]  # type: ignore[arg-type]
+    filled = [np.float64(0.0) if array is None else array for array in arrays]
+    shapes = [np.shape(array) for array in filled]
     if not any(shapes):
-        flat = np.array(arrays, dtype=np.float64).reshape(-1)
+        flat = np.array(filled, dtype=np.float64).reshape(-1)
         return _frozen(flat, None, present)
-    flat = np.concatenate([np.ravel(array) for array in arrays], dtype=np.float64)  # type: ignore[arg-type]
+    flat = np.concatenate([np.ravel(array) for array in filled], dtype=np.float64)
     return _frozen(flat, tuple(shapes), present)
 
 

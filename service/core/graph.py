@@ -329,9 +329,14 @@ def _topological_order(nodes: Mapping[str, Node], place: Mapping[str, int]) -> t
                 heapq.heappush(ready, consumer)
     if len(order) < len(listed):
         cycle = _find_cycle(nodes, [name for number, name in enumerate(listed) if unmet[number]])
-        path = " → ".join([*cycle, cycle[0]] if len(cycle) <= LONGEST_PATH else [*cycle[:LONGEST_PATH], "…"])
+        path = written_cycle(cycle)
         raise InvalidGraph([Fault(("nodes", place[name]), f"{name!r} is in a cycle: {path}") for name in cycle])
     return tuple(order)
+
+
+def written_cycle(cycle: Sequence[str]) -> str:
+    """A cycle of names in the direction of the edges, back to the first; a long one is cut."""
+    return " → ".join([*cycle, cycle[0]] if len(cycle) <= LONGEST_PATH else [*cycle[:LONGEST_PATH], "…"])
 
 
 def _find_cycle(nodes: Mapping[str, Node], stuck: Iterable[str]) -> list[str]:

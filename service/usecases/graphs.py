@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from service.core.errors import Fault, InvalidGraph
 from service.core.expression import parse_expression, write_expression
 from service.core.graph import Graph, Node, build_graph, extend_graph
 from service.storage import graphs as storage
@@ -39,21 +38,8 @@ def create_graph(
         limits = book.limits
         nodes = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
         inputs = [node["name"] for node in nodes if node["operation"] == "Input"]
-    try:
-        graph = build_graph(nodes, outputs, inputs, max_nodes=book.limits.nodes)
-    except InvalidGraph as error:
-        raise error if expression is None else _within_expression(error) from None
+    graph = build_graph(nodes, outputs, inputs, max_nodes=book.limits.nodes)
     return _keep(book, name, graph, expression, None, tags, key)
-
-
-def _within_expression(error: InvalidGraph) -> InvalidGraph:
-    """The same faults where they can be seen: whoever sent an expression sent no nodes."""
-    return InvalidGraph(
-        [
-            Fault(("expression",) if fault.location[:1] == ("nodes",) else fault.location, fault.detail)
-            for fault in error.faults
-        ]
-    )
 
 
 def add_nodes(

@@ -155,6 +155,7 @@ def choose_output(graph: Graph, output: str | None, needed: bool) -> str | None:
 
 
 def name_at(graph: Graph, position: int | None) -> str | None:
+    """The name of the node at a position, None for None."""
     return None if position is None else graph.nodes[position].name
 
 

@@ -268,6 +268,20 @@ def test_units_in_the_last_place_beyond_what_json_readers_hold_exactly(client: F
     assert nodes(found)["forward x"]["ulps"] == 2 * 0x7FF0_0000_0000_0000
 
 
+def test_a_large_tensor_is_null_in_the_list_and_its_worst_element_is_told(client: FlaskClient) -> None:
+    graph = graph_of(client, "y = x * 2")
+    for size, hidden in ((10_000, False), (10_001, True)):
+        x = [1.0] * size
+        wrong = [2.0] * (size - 1) + [3.0]
+        document = compare(
+            client, run_of(client, graph, {"x": x}), recorded(client, graph, {"x": x}, values={"y": wrong})
+        )
+        node = nodes(document)["forward y"]
+        sides = [node[side] for side in ("baseline", "candidate", "expected")]
+        assert sides == ([None] * 3 if hidden else [[2.0] * size, wrong, [2.0] * size])
+        assert (node["verdict"], node["absolute_error"], node["worst"]) == ("origin", 1.0, [size - 1])
+
+
 def test_an_empty_batch_has_no_worst_element(client: FlaskClient) -> None:
     graph = graph_of(client, "y = x")
     figure = nodes(compare(client, *(run_of(client, graph, {"x": []}) for _ in range(2))))["forward y"]

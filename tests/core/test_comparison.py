@@ -282,10 +282,7 @@ def test_of_two_mistakes_at_once_each_is_an_origin_or_compensated(seed: int) -> 
 def rounded(point: Point, **options: Any) -> tuple[Side, Side]:
     """A run in float64, and the same computed otherwise, at inputs that float32 can hold."""
     inputs = {name: np.asarray(figure, dtype=np.float32) for name, figure in point.inputs.items()}
-    return tuple(
-        run_of(point.graph, inputs, output=point.output, **kind)  # type: ignore[return-value]
-        for kind in ({}, options)
-    )
+    return tuple(run_of(point.graph, inputs, output=point.output, **kind) for kind in ({}, options))
 
 
 @settings(max_examples=150)

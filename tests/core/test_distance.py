@@ -22,7 +22,7 @@ def sides(baseline: list[Any], candidate: list[Any], phase: str = "values") -> t
     names = [f"x{place}" for place in range(len(baseline))]
     graph = build_graph([{"name": name, "operation": "Input"} for name in names], names)
     seed = np.array(1.0)
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         Side(graph, pack(figures), None, None, None)
         if phase == "values"
         else Side(graph, pack(baseline), pack(figures), "x0", seed)

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.core import operation as rulebook
+from service.core.errors import InvalidExpression
 from service.core.expression import NodeDocument, parse_expression, write_expression
 from service.core.graph import Graph, build_graph, node_document
 from service.core.operation import Attribute, Operation, define, find, operations
@@ -88,9 +89,38 @@ def test_a_name_means_its_assignment_whatever_the_order() -> None:
     ]
 
 
-def test_a_cycle_is_left_to_the_graph() -> None:
-    assert listed("a = b; b = a") == ["a = Identity(b)", "b = Identity(a)"]
-    assert listed("x = x + y") == ["y = Input()", "x = Add(x, y)"]
+@pytest.mark.parametrize(
+    ("text", "line", "column", "path"),
+    [
+        ("x = x + y", 1, 1, "x → x"),
+        ("y = a * 2\na = b; b = sin(a)", 2, 1, "a → b → a"),
+        ("q = c + 1\n  c = b; b = a;\na = c", 2, 3, "c → a → b → c"),
+        ("z + 1\nz = output", 2, 1, "z → output → z"),
+        ("`a b` = 1 + `a b`", 1, 1, "a b → a b"),
+    ],
+)
+def test_a_cycle_is_told_with_its_nodes_and_its_place(text: str, line: int, column: int, path: str) -> None:
+    with pytest.raises(InvalidExpression) as caught:
+        parse(text)
+    assert (caught.value.line, caught.value.column) == (line, column)
+    assert caught.value.faults[0].detail.endswith(f"is in a cycle: {path}")
+
+
+def test_a_long_cycle_is_found_without_recursion_and_cut() -> None:
+    count = 5_000
+    text = ";".join(f"a{place}=a{(place + 1) % count}" for place in range(count))
+    with pytest.raises(InvalidExpression) as caught:
+        parse(text)
+    (fault,) = caught.value.faults
+    assert fault.detail.endswith("…")
+    assert len(fault.detail) < 300
+
+
+def test_what_a_later_statement_assigns_is_no_cycle() -> None:
+    assert listed("b = a + a; c = b * a; a = x") == [
+        *inputs("x"),
+        *("b = Add(a, a)", "c = Mul(b, a)", "a = Identity(x)"),
+    ]
 
 
 def test_a_bare_expression_is_named_output() -> None:

@@ -37,12 +37,12 @@ def faults(error: type[Exception], *arguments: Any, **options: Any) -> list[tupl
     """What is wrong with a recording that is refused."""
     with pytest.raises(error) as caught:
         record(*arguments, **options)
-    return [(fault.location, fault.detail) for fault in caught.value.faults]  # type: ignore[attr-defined]
+    return [(fault.location, fault.detail) for fault in caught.value.faults]
 
 
 def given(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values and the gradients that a run has, by name."""
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         {node.name: figure.tolist() for node, figure in zip(run.nodes, figures, strict=True) if figure is not None}
         for figures in (run.values, run.gradients if run.gradients is not None else [None] * len(run.nodes))
     )
