@@ -86,6 +86,8 @@ class Operation:
     convention: str | None
     aliases: tuple[str, ...]
     notation: Notation
+    rules: tuple[str, ...]
+    beside_constants: tuple[str, ...]
 
     @property
     def least_inputs(self) -> int:
@@ -96,6 +98,12 @@ class Operation:
     def most_inputs(self) -> int | None:
         """The greatest number of inputs; None where there is no bound."""
         return None if self.fold else len(self.operands)
+
+    def rule_name(self, slot: int, beside_constants: bool = False) -> str:
+        """What the rule is called by which the operand at `slot` gets its local gradient, all others being Constants
+        or not: sum, product, power, chain …"""
+        names = self.beside_constants if beside_constants else self.rules
+        return names[slot if len(names) > 1 else 0]
 
     def evaluate(self, operands: Sequence[Any], attributes: Attributes = NO_ATTRIBUTES) -> Any:
         """The value of the operation at its operands: arrays, scalars or symbols."""
@@ -148,14 +156,18 @@ def define(
     aliases: Sequence[str] = (),
     notation: Notation | None = None,
     ufunc: np.ufunc | None = None,
+    rule: str = "chain",
+    beside_constants: str | None = None,
 ) -> Operation:
     """Enter one operation in the rulebook and return it.
 
     `operands` names them, parted by blanks. `analytic` says that the rule itself is an analytic function of its
     operands, so that a complex step may differentiate it. `convention` says in words what is returned where no
     derivative exists. `ufunc` is the NumPy function that stands for this operation when a rule is applied to symbols;
-    a forward rule that is one itself need not repeat it. Each name in lower case is an alias, save `sum`, which is
-    ReduceSum's.
+    a forward rule that is one itself need not repeat it. `rule` is what people call the rule of differentiation, and
+    `beside_constants` what they call it where all other operands are Constants; "power, exponential" where they call
+    it one thing for the first operand and another for the second. Each name in lower case is an alias, save `sum`,
+    which is ReduceSum's.
     """
     names = tuple(operands.split())
     operation = Operation(
@@ -173,6 +185,8 @@ def define(
         convention=convention,
         aliases=tuple(dict.fromkeys([*([] if name == "Sum" else [name.lower()]), *aliases])),
         notation=notation or function(aliases[0] if aliases and aliases[0].isidentifier() else name.lower()),
+        rules=tuple(rule.split(", ")),
+        beside_constants=tuple((beside_constants or rule).split(", ")),
     )
     if (nondifferentiable is None) != (convention is None):
         raise ValueError(f"{name}: a rule for kinks and the convention at them go together")

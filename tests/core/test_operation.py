@@ -43,6 +43,23 @@ def test_the_signs_that_people_write_are_aliases(signs: list[str], name: str) ->
     assert [find(sign) for sign in signs] == [find(name)] * len(signs)
 
 
+def test_rules_are_called_as_people_call_them() -> None:
+    called = {
+        operation.name: [
+            operation.rule_name(slot, beside) for slot in range(len(operation.operands)) for beside in (False, True)
+        ]
+        for operation in operations()
+    }
+    assert called["Add"] == ["sum"] * 4
+    assert called["Mul"] == ["product", "constant multiple"] * 2
+    assert called["Div"] == ["quotient", "constant multiple", "quotient", "reciprocal"]
+    assert called["Pow"] == ["power", "power", "exponential", "exponential"]
+    assert called["Exp"] == ["exponential"] * 2
+    assert called["Sin"] == called["Sigmoid"] == ["chain"] * 2
+    assert find("Sum").rule_name(7) == "sum"  # type: ignore[union-attr]
+    assert all(name for names in called.values() for name in names)
+
+
 def test_the_number_of_inputs() -> None:
     bounds = {operation.name: (operation.least_inputs, operation.most_inputs) for operation in operations()}
     assert [bounds[name] for name in ("Input", "Exp", "Div", "Where", "Max")] == [

@@ -23,6 +23,7 @@ define(
     nondifferentiable=lambda x, z: x == 0.0,
     convention="0, the least of the subgradients from 0 to 1",
     analytic=False,
+    rule="piecewise",
 )
 
 define(
@@ -38,6 +39,7 @@ define(
     convention="of the subgradients between alpha and 1, the least in magnitude: alpha for the usual alpha",
     analytic=False,
     aliases=["leaky_relu"],
+    rule="piecewise",
 )
 
 define(
@@ -51,6 +53,7 @@ define(
     nondifferentiable=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
     convention="of the subgradients between alpha and 1, the least in magnitude",
     analytic=False,
+    rule="piecewise",
 )
 
 define(
@@ -68,6 +71,7 @@ define(
     nondifferentiable=lambda x, z, alpha, gamma: np.logical_and(x == 0.0, alpha != 1.0),
     convention="of the subgradients between gamma * alpha and gamma, the least in magnitude",
     analytic=False,
+    rule="piecewise",
 )
 
 define(

@@ -15,7 +15,7 @@ define(
     notation=function("Constant"),
 )
 
-define("Identity", "x", forward=np.positive, local_gradients=lambda x, z: (1.0,))
+define("Identity", "x", forward=np.positive, local_gradients=lambda x, z: (1.0,), rule="identity")
 
 define(
     "Add",
@@ -24,6 +24,7 @@ define(
     local_gradients=lambda x, y, z: (1.0, 1.0),
     aliases=["+"],
     notation=infix("+", "+", SUM),
+    rule="sum",
 )
 
 define(
@@ -33,6 +34,7 @@ define(
     local_gradients=lambda x, y, z: (1.0, -1.0),
     aliases=["subtract", "-", "−"],
     notation=infix("-", "-", SUM),
+    rule="difference",
 )
 
 define(
@@ -42,6 +44,8 @@ define(
     local_gradients=lambda x, y, z: (y, x),
     aliases=["multiply", "*", "×", "·"],
     notation=infix("*", r"\cdot", PRODUCT),
+    rule="product",
+    beside_constants="constant multiple",
 )
 
 define(
@@ -52,6 +56,8 @@ define(
     local_gradients=lambda x, y, z: (1.0 / y, -x / y / y),
     aliases=["divide", "true_divide", "/", "÷"],
     notation=Notation("%(0)s / %(1)s", r"\frac{%(0)s}{%(1)s}", PRODUCT, (PRODUCT, SIGN), (OPEN, OPEN)),
+    rule="quotient",
+    beside_constants="constant multiple, reciprocal",
 )
 
 define(
@@ -61,6 +67,7 @@ define(
     local_gradients=lambda x, z: (-1.0,),
     aliases=["negative"],
     notation=Notation("-%(0)s", "-%(0)s", SIGN, (POWER,), (PRODUCT,)),
+    rule="constant multiple",
 )
 
 define(
@@ -69,6 +76,7 @@ define(
     forward=np.reciprocal,
     local_gradients=lambda x, z: (-z / x,),
     notation=Notation("reciprocal(%(0)s)", r"\frac{1}{%(0)s}", PRODUCT, (OPEN,), (OPEN,)),
+    rule="reciprocal",
 )
 
 define(
@@ -85,6 +93,7 @@ define(
     domain=[(0.0, math.inf), (-math.inf, math.inf)],
     aliases=["power", "^", "**"],
     notation=Notation("%(0)s ^ %(1)s", "%(0)s^{%(1)s}", POWER, (ATOM, SIGN), (ATOM, OPEN)),
+    rule="power, exponential",
 )
 
 define(
@@ -97,6 +106,7 @@ define(
     convention="infinity, the limit of the slope from the right",
     domain=[(0.0, math.inf)],
     notation=Notation("sqrt(%(0)s)", r"\sqrt{%(0)s}"),
+    rule="power",
 )
 
 define(
@@ -109,6 +119,7 @@ define(
     analytic=False,
     aliases=["absolute"],
     notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|"),
+    rule="piecewise",
 )
 
 define(
@@ -120,6 +131,7 @@ define(
     convention="0, the slope on both sides of the jump",
     analytic=False,
     notation=function("sign", r"\operatorname{sign}"),
+    rule="step",
 )
 
 define(
@@ -131,6 +143,7 @@ define(
     convention="0, the slope on both sides of the jump",
     analytic=False,
     notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor"),
+    rule="step",
 )
 
 define(
@@ -142,6 +155,7 @@ define(
     convention="0, the slope on both sides of the jump",
     analytic=False,
     notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil"),
+    rule="step",
 )
 
 define(
@@ -154,6 +168,7 @@ define(
     analytic=False,
     aliases=["rint"],
     notation=function("round"),
+    rule="step",
 )
 
 define(
@@ -165,4 +180,5 @@ define(
     nondifferentiable=lambda x, z, lower, upper: np.logical_and(lower < upper, np.logical_or(x == lower, x == upper)),
     convention="0 at a bound, the least of the subgradients from 0 to 1",
     analytic=False,
+    rule="piecewise",
 )

@@ -18,6 +18,7 @@ def _define_comparison(name: str, ufunc: np.ufunc, sign: str, latex: str, aliase
         analytic=False,
         aliases=[*aliases, sign],
         notation=Notation(f"%(0)s {sign} %(1)s", f"%(0)s {latex} %(1)s", COMPARISON, needs, needs),
+        rule="step",
     )
 
 
@@ -36,6 +37,7 @@ define(
     analytic=False,
     aliases=["logical_and"],
     notation=Notation("and(%(all)s)", r"%(0)s \land %(1)s", COMPARISON, (OPEN, OPEN), (SUM, SUM)),
+    rule="step",
 )
 
 define(
@@ -46,6 +48,7 @@ define(
     analytic=False,
     aliases=["logical_or"],
     notation=Notation("or(%(all)s)", r"%(0)s \lor %(1)s", COMPARISON, (OPEN, OPEN), (SUM, SUM)),
+    rule="step",
 )
 
 define(
@@ -56,6 +59,7 @@ define(
     analytic=False,
     aliases=["logical_not"],
     notation=Notation("not(%(all)s)", r"\lnot %(0)s", ATOM, (OPEN,), (ATOM,)),
+    rule="step",
 )
 
 define(
@@ -71,4 +75,5 @@ define(
     notation=Notation(
         "where(%(all)s)", r"\begin{cases} %(1)s & \text{if } %(0)s \\ %(2)s & \text{otherwise} \end{cases}"
     ),
+    rule="selection",
 )

@@ -13,6 +13,7 @@ define(
     forward=np.exp,
     local_gradients=lambda x, z: (z,),
     notation=Notation("exp(%(0)s)", r"\exp\left(%(0)s\right)"),
+    rule="exponential",
 )
 
 define(
@@ -23,6 +24,7 @@ define(
     aliases=["ln"],
     domain=[(0.0, math.inf)],
     notation=function("log", r"\ln"),
+    rule="logarithm",
 )
 
 define(

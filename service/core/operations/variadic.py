@@ -21,6 +21,7 @@ define(
     aliases=["maximum"],
     notation=function("max", r"\max"),
     ufunc=np.maximum,
+    rule="selection",
 )
 
 define(
@@ -37,6 +38,7 @@ define(
     aliases=["minimum"],
     notation=function("min", r"\min"),
     ufunc=np.minimum,
+    rule="selection",
 )
 
 define(
@@ -44,6 +46,7 @@ define(
     "x",
     fold=Fold(step=np.add, local_gradient=lambda x, z, count, total: 1.0),
     notation=function("Sum"),
+    rule="sum",
 )
 
 define(
@@ -55,4 +58,5 @@ define(
         local_gradient=lambda x, z, count, total: 1.0 / count,
     ),
     notation=function("mean"),
+    rule="mean",
 )
