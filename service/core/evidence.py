@@ -13,7 +13,7 @@ from service.core.graph import Node
 from service.core.notation import ATOM, Written, write_text
 from service.core.replay import reaches
 from service.core.symbol import Variable, local_gradient_terms
-from service.core.symbol import write_text as write_term
+from service.core.writing import write_text as write_term
 
 # A node that feeds more consumers than this gets no hypothesis about one of its out-edges.
 _MOST_EDGES = 1000

@@ -4,7 +4,6 @@
 its leaves up, by a stack of our own.
 """
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -18,9 +17,8 @@ from lark import Token
 
 from service.core.errors import LimitExceeded
 from service.core.graph import Graph, Node, arity_faults, name_fault, read_attributes, written_cycle
-from service.core.notation import Written, function, write_text
 from service.core.operation import Operation, find, operations
-from service.core.symbol import number_text
+from service.core.symbol import Variable, application
 from service.core.syntax import (
     Application,
     Mistake,
@@ -31,6 +29,7 @@ from service.core.syntax import (
     read_statements,
     shown,
 )
+from service.core.writing import name_text, number_text, write_text
 
 NodeDocument: TypeAlias = dict[str, Any]
 
@@ -266,32 +265,17 @@ def write_expression(graph: Graph) -> str | None:
         return None
     given = frozenset(graph.inputs)
     appearing = dict.fromkeys(name for node in computed for name in node.inputs if name in given)
-    targets = [_write_name(node.name) for node in computed]
+    targets = [name_text(node.name) for node in computed]
     if tuple(appearing) != graph.inputs:
-        targets[-1] += f"({', '.join(map(_write_name, graph.inputs))})"
+        targets[-1] += f"({', '.join(map(name_text, graph.inputs))})"
     return "; ".join(f"{target} = {_write_node(node)}" for target, node in zip(targets, computed, strict=True))
 
 
 def _write_node(node: Node) -> str:
-    operation, value = node.operation, node.attributes.get("value")
-    operands = [Written(_write_name(name)) for name in node.inputs]
-    if operation.name == "Identity":
-        return operands[0].text
-    if operation.name == "Constant" and isinstance(value, float) and re.match("[0-9]", number_text(value)):
+    if node.operation.name == "Identity":
+        return name_text(node.inputs[0])
+    value = node.attributes.get("value")
+    if node.operation.name == "Constant" and isinstance(value, float) and re.match("[0-9]", number_text(value)):
         return number_text(value)  # a literal has no sign, and is finite
-    attributes = [
-        f"{attribute.name}={_write_value(node.attributes[attribute.name])}"
-        for attribute in operation.attributes
-        if attribute.required or _write_value(node.attributes[attribute.name]) != _write_value(attribute.default)
-    ]
-    # One operand of Max would read as a reduction; the operation's own name never does.
-    notation = function(operation.name) if operation.fold and len(operands) == 1 else operation.notation
-    return write_text(notation, operands, attributes).text
-
-
-def _write_value(value: Any) -> str:
-    return number_text(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
-
-
-def _write_name(name: str) -> str:
-    return name if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) and name != "pi" else f"`{name}`"
+    operands = [Variable(name) for name in node.inputs]
+    return write_text(application(node.operation, operands, node.attributes), None)

@@ -1,4 +1,4 @@
-"""How an operation is written: templates for the service's own expression language and for LaTeX.
+"""How an operation is written: templates for the service's own expression language, for LaTeX and for MathML.
 
 A template names its operands `%(0)s`, `%(1)s` …, or `%(all)s` for all of them parted by commas. An operand that binds
 less tightly than the template needs is put in brackets.
@@ -6,6 +6,7 @@ less tightly than the template needs is put in brackets.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 # How tightly what is written binds, loosest first; an exponent binds tighter than a sign: −x² is −(x²).
 OPEN, COMPARISON, SUM, PRODUCT, SIGN, POWER, ATOM = range(7)
@@ -13,56 +14,80 @@ OPEN, COMPARISON, SUM, PRODUCT, SIGN, POWER, ATOM = range(7)
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """Two templates, how tightly their result binds, and how tightly each operand must bind to need no brackets."""
+    """Three templates, how tightly their result binds, and how tightly each operand must bind to need no brackets.
+
+    MathML needs the brackets that LaTeX needs; where `mathml` is empty, the name stands before the operands.
+    """
 
     text: str
     latex: str
     binds: int = ATOM
     text_needs: tuple[int, ...] = ()
     latex_needs: tuple[int, ...] = ()
+    mathml: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Something written in one of the two languages, and how tightly it binds."""
+    """Something written in one of the languages, and how tightly it binds."""
 
     text: str
     binds: int = ATOM
 
 
-def infix(sign: str, latex: str, binds: int) -> Notation:
-    """A left-associative sign between two operands."""
+def infix(sign: str, latex: str, binds: int, mathml: str = "") -> Notation:
+    """A left-associative sign between two operands; `mathml` where it is another there."""
     needs = (binds, binds + 1)
-    return Notation(f"%(0)s {sign} %(1)s", f"%(0)s {latex} %(1)s", binds, needs, needs)
+    between = f"%(0)s<mo>{escape(mathml or sign)}</mo>%(1)s"
+    return Notation(f"%(0)s {sign} %(1)s", f"%(0)s {latex} %(1)s", binds, needs, needs, row(between))
 
 
-def function(name: str, latex: str | None = None) -> Notation:
-    """A name before its arguments in brackets; `latex` is the command that typesets the name."""
+def function(name: str, latex: str | None = None, mathml: str = "") -> Notation:
+    """A name before its arguments in brackets; `latex` is the command that typesets the name, `mathml` another name."""
     command = latex or rf"\operatorname{{{name.replace('_', chr(92) + '_')}}}"
-    return Notation(f"{name}(%(all)s)", rf"{command}\left(%(all)s\right)")
+    called = row(f"<mi>{escape(mathml or name)}</mi><mo>&#x2061;</mo>" + _BRACKETS % "%(all)s")
+    return Notation(f"{name}(%(all)s)", rf"{command}\left(%(all)s\right)", mathml=called)
+
+
+def row(mathml: str) -> str:
+    """Elements of MathML as one."""
+    return f"<mrow>{mathml}</mrow>"
+
+
+_BRACKETS = "<mrow><mo>(</mo>%s<mo>)</mo></mrow>"
 
 
 def write_text(notation: Notation, operands: Sequence[Written], attributes: Sequence[str] = ()) -> Written:
     """Put operands into the template of the expression language; attributes follow as `name=value`."""
-    return _write(notation.text, notation.text_needs, "(%s)", notation.binds, operands, attributes)
+    return _write(notation, notation.text, notation.text_needs, "(%s)", ", ", operands, attributes)
 
 
 def write_latex(notation: Notation, operands: Sequence[Written], attributes: Sequence[str] = ()) -> Written:
     """Put operands into the template of LaTeX; attributes follow as `name=value`."""
-    return _write(notation.latex, notation.latex_needs, r"\left(%s\right)", notation.binds, operands, attributes)
+    return _write(notation, notation.latex, notation.latex_needs, r"\left(%s\right)", ", ", operands, attributes)
+
+
+def write_mathml(notation: Notation, operands: Sequence[Written], attributes: Sequence[str] = ()) -> Written:
+    """Put operands into the template of MathML; attributes follow as `name=value`."""
+    return _write(notation, notation.mathml, notation.latex_needs, _BRACKETS, "<mo>,</mo>", operands, attributes)
 
 
 def _write(
+    notation: Notation,
     template: str,
     needs: Sequence[int],
     brackets: str,
-    binds: int,
+    comma: str,
     operands: Sequence[Written],
     attributes: Sequence[str],
 ) -> Written:
+    needs = needs or (OPEN,) * len(operands)
     bracketed = [
         brackets % operand.text if operand.binds < least else operand.text
-        for operand, least in zip(operands, needs or (OPEN,) * len(operands), strict=True)
+        for operand, least in zip(operands, needs, strict=True)
     ]
     places = {str(place): text for place, text in enumerate(bracketed)}
-    return Written(template % {**places, "all": ", ".join([*bracketed, *attributes])}, binds)
+    # An operand that is let in although it binds less tightly than the whole loosens the whole: −x·y binds as x·y does.
+    loosened = (operand.binds for operand, least in zip(operands, needs, strict=True) if OPEN < least <= operand.binds)
+    text = template % {**places, "all": comma.join([*bracketed, *attributes])}
+    return Written(text, min([notation.binds, *loosened]))

@@ -16,7 +16,7 @@ gradients, its vector-Jacobian product:
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -170,6 +170,7 @@ def define(
     which is ReduceSum's.
     """
     names = tuple(operands.split())
+    spelled = function(aliases[0] if aliases and aliases[0].isidentifier() else name.lower())
     operation = Operation(
         name=name,
         operands=names,
@@ -184,7 +185,7 @@ def define(
         analytic=analytic,
         convention=convention,
         aliases=tuple(dict.fromkeys([*([] if name == "Sum" else [name.lower()]), *aliases])),
-        notation=notation or function(aliases[0] if aliases and aliases[0].isidentifier() else name.lower()),
+        notation=notation if notation and notation.mathml else replace(notation or spelled, mathml=spelled.mathml),
         rules=tuple(rule.split(", ")),
         beside_constants=tuple((beside_constants or rule).split(", ")),
     )

@@ -9,9 +9,8 @@ from service.core.symbol import (
     local_gradient_terms,
     nondifferentiable_term,
     value_term,
-    write_latex,
-    write_text,
 )
+from service.core.writing import write_latex, write_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ A `Term` is an immutable formula. `Symbol` wraps one so that NumPy's functions a
 build the term of the operation they stand for: the rule of Mul applied to symbols x and y yields the terms y and x.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,8 +11,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from service.core import notation
-from service.core.notation import Written
 from service.core.operation import NO_ATTRIBUTES, Attributes, Operation, find, of_ufunc
 
 
@@ -66,7 +63,12 @@ class Symbol(NDArrayOperatorsMixin):
 
 
 def _apply(operation: Operation, operands: Sequence[Any]) -> Symbol:
-    return Symbol(Application(operation, tuple(term_of(operand) for operand in operands)))
+    return Symbol(application(operation, [term_of(operand) for operand in operands]))
+
+
+def application(operation: Operation, operands: Sequence[Term], attributes: Attributes = NO_ATTRIBUTES) -> Application:
+    """An operation on terms."""
+    return Application(operation, tuple(operands), tuple(attributes.items()))
 
 
 def term_of(operand: Any) -> Term:
@@ -79,68 +81,21 @@ def symbols(*names: str) -> tuple[Symbol, ...]:
     return tuple(Symbol(Variable(name)) for name in names)
 
 
-def write_text(term: Term) -> str:
-    """A term in the service's own expression language."""
-    return _write(term, notation.write_text, _number_text, lambda variable: variable.name).text
-
-
-def write_latex(term: Term) -> str:
-    """A term in LaTeX."""
-    return _write(term, notation.write_latex, _number_latex, _variable_latex).text
-
-
-def number_text(value: float) -> str:
-    """The shortest decimal that reads back as the same float64, whole numbers without a point; else as in JSON."""
-    text = repr(float(value)).removesuffix(".0")
-    return {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}.get(text, text)
-
-
-def _write(
-    term: Term,
-    compose: Callable[..., Written],
-    write_number: Callable[[float], Written],
-    write_variable: Callable[[Variable], str],
-) -> Written:
-    """Write a term from its leaves up, without recursion: `order` lists each application after its operands."""
+def evaluation_order(*terms: Term) -> list[Term]:
+    """Every part of the terms once, however often it is shared, after its operands and these from left to right."""
     order: list[Term] = []
-    waiting = [term]
+    met: set[int] = set()
+    waiting = [(term, False) for term in reversed(terms)]
     while waiting:
-        order.append(waiting.pop())
-        if isinstance(order[-1], Application):
-            waiting.extend(order[-1].operands)
-    written: dict[int, Written] = {}
-    for part in reversed(order):
-        match part:
-            case Variable():
-                written[id(part)] = Written(write_variable(part))
-            case Literal(value):
-                written[id(part)] = write_number(value)
-            case Application(operation, operands, attributes):
-                settings = [f"{name}={number_text(value)}" for name, value in attributes]
-                written[id(part)] = compose(operation.notation, [written[id(x)] for x in operands], settings)
-    return written[id(term)]
-
-
-def _number_text(value: float) -> Written:
-    text = number_text(value)
-    if not math.isfinite(value):
-        return Written(f"Constant(value={text})")
-    return Written(text, notation.SIGN if text.startswith("-") else notation.ATOM)
-
-
-def _number_latex(value: float) -> Written:
-    digits, _, exponent = number_text(value).partition("e")
-    text = digits.replace("Infinity", r"\infty").replace("NaN", r"\mathrm{NaN}")
-    if exponent:
-        text = rf"{text} \cdot 10^{{{int(exponent)}}}"
-    return Written(text, notation.PRODUCT if exponent else notation.SIGN if text.startswith("-") else notation.ATOM)
-
-
-def _variable_latex(variable: Variable) -> str:
-    if variable.latex:
-        return variable.latex
-    name = variable.name
-    return name if len(name) == 1 else rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}"
+        part, after_operands = waiting.pop()
+        if after_operands:
+            order.append(part)
+        elif id(part) not in met:
+            met.add(id(part))
+            waiting.append((part, True))
+            if isinstance(part, Application):
+                waiting.extend((operand, False) for operand in reversed(part.operands))
+    return order
 
 
 def value_term(operation: Operation, operands: Sequence[Term], attributes: Attributes = NO_ATTRIBUTES) -> Term:

@@ -1,35 +1,28 @@
-"""Symbols: NumPy's functions and Python's operators build terms, and terms are written with the brackets they need."""
+"""Symbols: NumPy's functions and Python's operators build terms of the operations they stand for."""
 
-import math
 from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.core.differentiation import forward_pass
 from service.core.expression import parse_expression
 from service.core.figures import FloatArray
 from service.core.graph import build_graph
-from service.core.operation import Operation, find, select
+from service.core.operation import Operation, find
 from service.core.symbol import (
-    Application,
     Literal,
-    Symbol,
     Term,
     Variable,
     local_gradient_terms,
     nondifferentiable_term,
-    number_text,
     symbols,
     term_of,
     value_term,
-    write_latex,
-    write_text,
 )
+from service.core.writing import write_latex, write_text
 from tests.elementwise import attribute_samples, each_elementwise, grid, operand_counts
 
 x, y = symbols("x", "y")
@@ -42,57 +35,6 @@ def rule_terms(name: str) -> list[Term]:
     assert operation is not None
     operands = VARIABLES[: len(operation.operands)]
     return [value_term(operation, operands), *local_gradient_terms(operation, operands, Variable("z"))]
-
-
-@pytest.mark.parametrize(
-    ("symbol", "text", "latex"),
-    [
-        (x + y, "x + y", "x + y"),
-        (x - (y - 1), "x - (y - 1)", r"x - \left(y - 1\right)"),
-        (2.0 * x / y, "2 * x / y", r"\frac{2 \cdot x}{y}"),
-        (x / (y * y), "x / (y * y)", r"\frac{x}{y \cdot y}"),
-        (-(x**2), "-x ^ 2", "-x^{2}"),
-        ((-x) ** 2, "(-x) ^ 2", r"\left(-x\right)^{2}"),
-        (x**-y, "x ^ -y", "x^{-y}"),
-        ((x**y) ** 2, "(x ^ y) ^ 2", r"\left(x^{y}\right)^{2}"),
-        (x ** (y**2), "x ^ y ^ 2", "x^{y^{2}}"),
-        (-(x + y), "-(x + y)", r"-\left(x + y\right)"),
-        (np.tanh(x), "tanh(x)", r"\tanh\left(x\right)"),
-        (np.reciprocal(x) ** 2, "(reciprocal(x)) ^ 2", r"\left(\frac{1}{x}\right)^{2}"),
-        (abs(x), "abs(x)", r"\left|x\right|"),
-        (np.sqrt(x) ** 2, "sqrt(x) ^ 2", r"\sqrt{x}^{2}"),
-        (np.maximum(x, 0.0), "max(x, 0)", r"\max\left(x, 0\right)"),
-        (x >= y, "x >= y", r"x \ge y"),
-        (
-            select(x > 0.0, x, -0.5),
-            "where(x > 0, x, -0.5)",
-            r"\begin{cases} x & \text{if } x > 0 \\ -0.5 & \text{otherwise} \end{cases}",
-        ),
-        (np.logical_and(x > 0.0, y != x), "and(x > 0, y != x)", r"\left(x > 0\right) \land \left(y \ne x\right)"),
-        (1e-20 * x, "1e-20 * x", r"1 \cdot 10^{-20} \cdot x"),
-        (x ** (-2.5e300), "x ^ -2.5e+300", r"x^{-2.5 \cdot 10^{300}}"),
-        ((Symbol(Literal(-2.0))) ** x, "(-2) ^ x", r"\left(-2\right)^{x}"),
-        ((Symbol(Literal(3e20))) ** x, "3e+20 ^ x", r"\left(3 \cdot 10^{20}\right)^{x}"),
-        (x + math.inf, "x + Constant(value=Infinity)", r"x + \infty"),
-        (x * -math.inf, "x * Constant(value=-Infinity)", r"x \cdot -\infty"),
-        (x + math.nan, "x + Constant(value=NaN)", r"x + \mathrm{NaN}"),
-    ],
-)
-def test_terms_are_written_with_the_brackets_they_need(symbol: Symbol, text: str, latex: str) -> None:
-    assert write_text(symbol.term) == text
-    assert write_latex(symbol.term) == latex
-
-
-def test_variables_of_more_than_one_letter_are_upright_unless_typeset_otherwise() -> None:
-    assert write_latex(Variable("layer_1")) == r"\mathrm{layer\_1}"
-    assert write_latex(Variable("x1", latex="x_{1}")) == "x_{1}"
-    assert write_text(Variable("x1", latex="x_{1}")) == "x1"
-
-
-def test_attributes_are_written_by_name() -> None:
-    elu = find("Elu")
-    assert elu is not None
-    assert write_text(Application(elu, (Variable("x"),), (("alpha", 2.0),))) == "elu(x, alpha=2)"
 
 
 def test_a_rule_over_symbols() -> None:
@@ -142,37 +84,6 @@ def test_what_a_rule_may_not_call(rule: object, wrong: str) -> None:
 def test_a_function_that_stands_for_no_operation() -> None:
     with pytest.raises(KeyError):
         np.spacing(x)
-
-
-@given(st.floats())
-def test_a_number_reads_back_as_the_same_float(value: float) -> None:
-    text = number_text(value)
-    assert np.float64(text).tobytes() == np.float64(value).tobytes() or math.isnan(value)
-    assert math.isnan(float(text)) == math.isnan(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(2.0, "2"), (-0.5, "-0.5"), (0.1 + 0.2, "0.30000000000000004"), (1e15, "1000000000000000"), (1e16, "1e+16")],
-)
-def test_whole_numbers_are_written_without_a_point(value: float, text: str) -> None:
-    assert number_text(value) == text
-
-
-@given(st.floats())
-def test_a_literal_is_text_of_the_expression_language(value: float) -> None:
-    graph = build_graph(parse_expression(f"y = {write_text(Literal(value))}", max_bytes=100, max_depth=10))
-    (figure,) = list(forward_pass(graph, {}))[-1:]
-    np.testing.assert_array_equal(figure, value)
-
-
-def test_a_long_term_is_written_without_recursion() -> None:
-    term: Term = Variable("x")
-    sine = find("Sin")
-    assert sine is not None
-    for _ in range(5_000):
-        term = Application(sine, (term,))
-    assert write_text(term) == "sin(" * 5_000 + "x" + ")" * 5_000
 
 
 # --- every rule ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ define(
     forward=lambda x: select(x >= 0.0, 1.0 / (1.0 + np.exp(-x)), np.exp(x) / (1.0 + np.exp(x))),
     # z(1 − z) has no digits left above x = 37; e^−|x|/(1 + e^−|x|)² is the same, and even.
     local_gradients=lambda x, z: (np.exp(-np.absolute(x)) / (1.0 + np.exp(-np.absolute(x))) ** 2,),
-    notation=function("sigmoid", r"\sigma"),
+    notation=function("sigmoid", r"\sigma", "σ"),
 )
 
 define(

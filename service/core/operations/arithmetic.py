@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from service.core.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix
+from service.core.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
 from service.core.operation import Attribute, define, number, select
 
 define("Input")
@@ -33,7 +33,7 @@ define(
     forward=np.subtract,
     local_gradients=lambda x, y, z: (1.0, -1.0),
     aliases=["subtract", "-", "−"],
-    notation=infix("-", "-", SUM),
+    notation=infix("-", "-", SUM, "−"),
     rule="difference",
 )
 
@@ -43,7 +43,7 @@ define(
     forward=np.multiply,
     local_gradients=lambda x, y, z: (y, x),
     aliases=["multiply", "*", "×", "·"],
-    notation=infix("*", r"\cdot", PRODUCT),
+    notation=infix("*", r"\cdot", PRODUCT, "·"),
     rule="product",
     beside_constants="constant multiple",
 )
@@ -55,7 +55,14 @@ define(
     # −x/y² in two divisions: y² would overflow or vanish long before the quotient does.
     local_gradients=lambda x, y, z: (1.0 / y, -x / y / y),
     aliases=["divide", "true_divide", "/", "÷"],
-    notation=Notation("%(0)s / %(1)s", r"\frac{%(0)s}{%(1)s}", PRODUCT, (PRODUCT, SIGN), (OPEN, OPEN)),
+    notation=Notation(
+        "%(0)s / %(1)s",
+        r"\frac{%(0)s}{%(1)s}",
+        PRODUCT,
+        (PRODUCT, SIGN),
+        (OPEN, OPEN),
+        "<mfrac>%(0)s%(1)s</mfrac>",
+    ),
     rule="quotient",
     beside_constants="constant multiple, reciprocal",
 )
@@ -66,7 +73,8 @@ define(
     forward=np.negative,
     local_gradients=lambda x, z: (-1.0,),
     aliases=["negative"],
-    notation=Notation("-%(0)s", "-%(0)s", SIGN, (POWER,), (PRODUCT,)),
+    # −x·y may be read as (−x)·y, which is the same to the last bit.
+    notation=Notation("-%(0)s", "-%(0)s", SIGN, (PRODUCT,), (PRODUCT,), row("<mo>−</mo>%(0)s")),
     rule="constant multiple",
 )
 
@@ -75,7 +83,9 @@ define(
     "x",
     forward=np.reciprocal,
     local_gradients=lambda x, z: (-z / x,),
-    notation=Notation("reciprocal(%(0)s)", r"\frac{1}{%(0)s}", PRODUCT, (OPEN,), (OPEN,)),
+    notation=Notation(
+        "reciprocal(%(0)s)", r"\frac{1}{%(0)s}", PRODUCT, (OPEN,), (OPEN,), "<mfrac><mn>1</mn>%(0)s</mfrac>"
+    ),
     rule="reciprocal",
 )
 
@@ -92,7 +102,7 @@ define(
     convention="0 and 0 at 0 to the power 0; infinity at 0 to a power between 0 and 1",
     domain=[(0.0, math.inf), (-math.inf, math.inf)],
     aliases=["power", "^", "**"],
-    notation=Notation("%(0)s ^ %(1)s", "%(0)s^{%(1)s}", POWER, (ATOM, SIGN), (ATOM, OPEN)),
+    notation=Notation("%(0)s ^ %(1)s", "%(0)s^{%(1)s}", POWER, (ATOM, SIGN), (ATOM, OPEN), "<msup>%(0)s%(1)s</msup>"),
     rule="power, exponential",
 )
 
@@ -105,7 +115,7 @@ define(
     nondifferentiable=lambda x, z: x == 0.0,
     convention="infinity, the limit of the slope from the right",
     domain=[(0.0, math.inf)],
-    notation=Notation("sqrt(%(0)s)", r"\sqrt{%(0)s}"),
+    notation=Notation("sqrt(%(0)s)", r"\sqrt{%(0)s}", mathml="<msqrt>%(0)s</msqrt>"),
     rule="power",
 )
 
@@ -118,7 +128,7 @@ define(
     convention="0, the least of the subgradients from -1 to 1",
     analytic=False,
     aliases=["absolute"],
-    notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|"),
+    notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|", mathml=row("<mo>|</mo>%(0)s<mo>|</mo>")),
     rule="piecewise",
 )
 
@@ -142,7 +152,7 @@ define(
     nondifferentiable=lambda x, z: x == z,
     convention="0, the slope on both sides of the jump",
     analytic=False,
-    notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor"),
+    notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor", mathml=row("<mo>⌊</mo>%(0)s<mo>⌋</mo>")),
     rule="step",
 )
 
@@ -154,7 +164,7 @@ define(
     nondifferentiable=lambda x, z: x == z,
     convention="0, the slope on both sides of the jump",
     analytic=False,
-    notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil"),
+    notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil", mathml=row("<mo>⌈</mo>%(0)s<mo>⌉</mo>")),
     rule="step",
 )
 

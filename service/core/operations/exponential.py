@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from service.core.notation import Notation, function
+from service.core.notation import function
 from service.core.operation import define, select
 
 define(
@@ -12,7 +12,7 @@ define(
     "x",
     forward=np.exp,
     local_gradients=lambda x, z: (z,),
-    notation=Notation("exp(%(0)s)", r"\exp\left(%(0)s\right)"),
+    notation=function("exp", r"\exp"),
     rule="exponential",
 )
 
@@ -23,7 +23,7 @@ define(
     local_gradients=lambda x, z: (1.0 / x,),
     aliases=["ln"],
     domain=[(0.0, math.inf)],
-    notation=function("log", r"\ln"),
+    notation=function("log", r"\ln", "ln"),
     rule="logarithm",
 )
 
@@ -61,7 +61,7 @@ define(
     # 1/√(1 + x²), which above 10⁸ is 1/|x| to the last digit; x² would overflow from 10¹⁵⁴ on.
     local_gradients=lambda x, z: (select(np.absolute(x) > 1e8, 1.0 / np.absolute(x), 1.0 / np.sqrt(1.0 + x * x)),),
     aliases=["arcsinh"],
-    notation=function("asinh", r"\operatorname{arsinh}"),
+    notation=function("asinh", r"\operatorname{arsinh}", "arsinh"),
 )
 
 define(
@@ -73,7 +73,7 @@ define(
     convention="infinity, the limit of the slope from the right",
     domain=[(1.0, math.inf)],
     aliases=["arccosh"],
-    notation=function("acosh", r"\operatorname{arcosh}"),
+    notation=function("acosh", r"\operatorname{arcosh}", "arcosh"),
 )
 
 define(
@@ -83,5 +83,5 @@ define(
     local_gradients=lambda x, z: (1.0 / ((1.0 - x) * (1.0 + x)),),
     domain=[(-1.0, 1.0)],
     aliases=["arctanh"],
-    notation=function("atanh", r"\operatorname{artanh}"),
+    notation=function("atanh", r"\operatorname{artanh}", "artanh"),
 )

@@ -27,7 +27,7 @@ define(
     convention="infinity, the limit of the slope from within",
     domain=[(-1.0, 1.0)],
     aliases=["arcsin"],
-    notation=function("asin", r"\arcsin"),
+    notation=function("asin", r"\arcsin", "arcsin"),
 )
 
 define(
@@ -39,7 +39,7 @@ define(
     convention="minus infinity, the limit of the slope from within",
     domain=[(-1.0, 1.0)],
     aliases=["arccos"],
-    notation=function("acos", r"\arccos"),
+    notation=function("acos", r"\arccos", "arccos"),
 )
 
 define(
@@ -48,7 +48,7 @@ define(
     forward=np.arctan,
     local_gradients=lambda x, z: (1.0 / (1.0 + x * x),),
     aliases=["arctan"],
-    notation=function("atan", r"\arctan"),
+    notation=function("atan", r"\arctan", "arctan"),
 )
 
 define(
