@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import service.core.operations  # noqa: F401 (fills the registry)
-from service.core.operation import Attributes, Operation, Shape, operations
+from service.core.operation import Attributes, OneOf, Operation, Shape, operations
 
 ELEMENTWISE = tuple(operation for operation in operations() if operation.local_gradients or operation.fold)
 ANALYTIC = tuple(operation for operation in ELEMENTWISE if operation.analytic)
@@ -32,8 +32,11 @@ EXTREMES = (-math.inf, -800.0, -1.0, -1e-20, -0.0, 0.0, 5e-324, 0.3, 1.0, 2.5, 7
 
 
 def attribute_samples(operation: Operation) -> Iterator[Attributes]:
-    """The operation's attributes at their defaults and at some other numbers."""
-    choices = [[attribute.default, 0.3, 2.0, -0.5] for attribute in operation.attributes]
+    """The operation's attributes at their defaults and at some other numbers, or at each of their words."""
+    choices = [
+        attribute.read.words if isinstance(attribute.read, OneOf) else [attribute.default, 0.3, 2.0, -0.5]
+        for attribute in operation.attributes
+    ]
     for chosen in product(*choices):
         yield {attribute.name: value for attribute, value in zip(operation.attributes, chosen, strict=True)}
 

@@ -36,8 +36,11 @@ REALS = (-math.inf, math.inf)
 def select(condition: Any, x: Any, y: Any) -> Any:
     """x where the condition holds, else y: the rulebook's only branch.
 
-    `np.where` over arrays and symbols; compiled, a scalar branch (`kernel.py` overloads it).
+    `np.where` over arrays and symbols; compiled, a scalar branch (`kernel.py` overloads it). What an attribute decides
+    (a Python bool) is decided at once.
     """
+    if isinstance(condition, bool):
+        return x if condition else y
     return np.where(condition, x, y)
 
 
@@ -231,3 +234,16 @@ def number(value: object) -> float:
         return float(value)
     except OverflowError:
         raise ValueError("the number is out of float64's range") from None
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Read an attribute that is one of some words."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, value: object) -> str:
+        """The word; raises ValueError where it is none of them."""
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError(f"one of {', '.join(map(repr, self.words))} is expected")
+        return value

@@ -73,6 +73,8 @@ def application(operation: Operation, operands: Sequence[Term], attributes: Attr
 
 def term_of(operand: Any) -> Term:
     """The term of what a rule returned or was given: a symbol's own, or a number's literal."""
+    if isinstance(operand, str):  # a word with which a rule compares an attribute
+        return Variable(f'"{operand}"', rf"\text{{{operand}}}")
     return operand.term if isinstance(operand, Symbol) else Literal(float(operand))
 
 

@@ -18,9 +18,10 @@ def compiled(rule: Rule) -> Rule:
     return njit(error_model="numpy")(calls[rule.nin])
 
 
-def assert_compiled_agrees(rule: Rule, arguments: Sequence[Sequence[float]]) -> None:
+def assert_compiled_agrees(rule: Rule, arguments: Sequence[Sequence[float | str]]) -> None:
     """Numba's figures over scalars are NumPy's over arrays, up to the last digits of the library behind each."""
-    over_arrays = rule(*np.array(arguments, dtype=np.float64).T)
+    columns = [np.array(column) for column in zip(*arguments, strict=True)]
+    over_arrays = rule(*(column if column.dtype.kind == "U" else column.astype(np.float64) for column in columns))
     scalar_rule = compiled(rule)
     over_scalars = np.multiply([scalar_rule(*row) for row in arguments], 1.0)
     if isinstance(over_arrays, tuple):

@@ -1,9 +1,13 @@
 """The activation functions of neural networks, each in a form that neither overflows nor cancels."""
 
+import math
+from typing import Any
+
 import numpy as np
 
+from service.core.gaussian import normal_density, normal_distribution
 from service.core.notation import function
-from service.core.operation import Attribute, define, number, select
+from service.core.operation import Attribute, OneOf, define, number, select
 
 define(
     "Sigmoid",
@@ -87,5 +91,32 @@ define(
     "x",
     forward=lambda x: x / (1.0 + np.absolute(x)),
     local_gradients=lambda x, z: ((1.0 / (1.0 + np.absolute(x))) ** 2,),
+    analytic=False,
+)
+
+
+_TWICE_ROOT = 2.0 * math.sqrt(2.0 / math.pi)
+
+
+def _gelu(x: Any, approximate: Any) -> Any:
+    # 1 + tanh u = 2/(1 + e^−2u), which keeps its digits where tanh u is nearly −1.
+    by_tanh = x / (1.0 + np.exp(-_TWICE_ROOT * (x + 0.044715 * x * x * x)))
+    return select(approximate == "tanh", by_tanh, x * normal_distribution(x))
+
+
+def _gelu_gradient(x: Any, z: Any, approximate: Any) -> Any:
+    y = np.maximum(np.minimum(x, 30.0), -30.0)  # beyond, the slope of tanh is 0 and y³ may be infinite
+    grown = np.exp(_TWICE_ROOT * (y + 0.044715 * y * y * y))
+    slope = y * _TWICE_ROOT * (1.0 + 3.0 * 0.044715 * y * y) / ((1.0 + grown) * (1.0 + 1.0 / grown))
+    by_tanh = 1.0 / (1.0 + 1.0 / grown) + slope
+    return (select(approximate == "tanh", by_tanh, normal_distribution(x) + x * normal_density(x)),)
+
+
+define(
+    "Gelu",
+    "x",
+    attributes=[Attribute("approximate", OneOf(("none", "tanh")), "none")],
+    forward=_gelu,
+    local_gradients=_gelu_gradient,
     analytic=False,
 )

@@ -1,9 +1,11 @@
-"""Exponentials, logarithms and the hyperbolic functions."""
+"""Exponentials, logarithms, the hyperbolic functions and the error function."""
 
 import math
 
 import numpy as np
+from scipy import special
 
+from service.core.gaussian import bell, complementary_error
 from service.core.notation import function
 from service.core.operation import define, select
 
@@ -84,4 +86,23 @@ define(
     domain=[(-1.0, 1.0)],
     aliases=["arctanh"],
     notation=function("atanh", r"\operatorname{artanh}", "artanh"),
+)
+
+define(
+    "Erf",
+    "x",
+    forward=special.erf,
+    local_gradients=lambda x, z: (2.0 / math.sqrt(math.pi) * bell(x),),
+    analytic=False,
+    notation=function("erf", r"\operatorname{erf}"),
+)
+
+define(
+    "Erfc",
+    "x",
+    forward=lambda x: complementary_error(x),  # noqa: PLW0108 (Numba wants a rule to compile)
+    local_gradients=lambda x, z: (-2.0 / math.sqrt(math.pi) * bell(x),),
+    analytic=False,
+    notation=function("erfc", r"\operatorname{erfc}"),
+    ufunc=special.erfc,
 )
