@@ -38,7 +38,7 @@ class Application:
     attributes: tuple[tuple[str, Any], ...] = ()
 
 
-Term: TypeAlias = "Variable | Literal | Application"
+Term: TypeAlias = Variable | Literal | Application
 
 
 class Symbol(NDArrayOperatorsMixin):

@@ -1,6 +1,7 @@
 """Sums, products, powers and what jumps: floor, sign, clip."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -43,7 +44,8 @@ define(
     forward=np.multiply,
     local_gradients=lambda x, y, z: (y, x),
     aliases=["multiply", "*", "×", "·"],
-    notation=infix("*", r"\cdot", PRODUCT, "·"),
+    # In LaTeX x·(y·z) needs no brackets; in text it keeps them, lest it be read as (x·y)·z, which is rounded otherwise.
+    notation=replace(infix("*", r"\cdot", PRODUCT, "·"), latex_needs=(PRODUCT, PRODUCT)),
     rule="product",
     beside_constants="constant multiple",
 )

@@ -1,0 +1,250 @@
+"""Terms made once and simplified as they are made: 0·x, 1·x, x + 0, double minus, constants folded, signs in front.
+
+No value changes where all that is computed on the way is finite, the sign of a zero and, where quotients and powers
+are drawn together for a reader, rounding aside. No rule recurses into its operands: they are simple already.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from service.core.operation import Operation, find
+from service.core.symbol import Application, Literal, Term, Variable, evaluation_order
+
+_Rule: TypeAlias = Callable[["Terms", Sequence[Any]], "Term | None"]
+
+
+class Terms:
+    """Terms of which equal ones are one object, so that a sub-expression met twice is kept once.
+
+    With `for_reading`, factors and divisors are drawn together: −f/d/d is −f/d², which float64 leaves its range by
+    sooner. With `keep_shapes`, terms may stand for tensors: 0·x is then not 0, which has not the shape of x.
+    """
+
+    def __init__(self, *, for_reading: bool = False, keep_shapes: bool = False) -> None:
+        self.for_reading = for_reading
+        self.keep_shapes = keep_shapes
+        self._known: dict[Any, Term] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def literal(self, value: float) -> Term:
+        """A number."""
+        made = Literal(float(value))
+        return self._known.setdefault(repr(made.value), made)
+
+    def variable(self, variable: Variable) -> Term:
+        """A name."""
+        return self._known.setdefault((variable.name, variable.latex), variable)
+
+    def of(self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...] = ()) -> Term:
+        """An operation on terms of this table, simplified."""
+        key = _key(operation, operands, attributes)
+        made = self._known.get(key)
+        if made is None:
+            made = self._simplified(operation, operands, attributes)
+            if made is None:
+                made = Application(operation, tuple(operands), attributes)
+            self._known[key] = made
+        return made
+
+    def named(self, name: str, *operands: Term) -> Term:
+        """An operation of that name on terms of this table, simplified."""
+        operation = find(name)
+        assert operation is not None
+        return self.of(operation, operands)
+
+    def bind(
+        self,
+        variable: Variable,
+        operation: Operation,
+        operands: Sequence[Term],
+        attributes: tuple[tuple[str, Any], ...] = (),
+    ) -> None:
+        """From now on, the operation on these terms goes by that name; one that has a name keeps it."""
+        self._known.setdefault(_key(operation, operands, attributes), self.variable(variable))
+
+    def add(self, *terms: Term) -> list[Term]:
+        """Terms from elsewhere as terms of this table."""
+        made: dict[int, Term] = {}
+        for part in evaluation_order(*terms):
+            match part:
+                case Variable():
+                    made[id(part)] = self.variable(part)
+                case Literal(value):
+                    made[id(part)] = self.literal(value)
+                case Application(operation, operands, attributes):
+                    made[id(part)] = self.of(operation, [made[id(operand)] for operand in operands], attributes)
+        return [made[id(term)] for term in terms]
+
+    def _simplified(
+        self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
+    ) -> Term | None:
+        if operands and operation.contributions is None and all(isinstance(x, Literal) for x in operands):
+            numbers = [np.float64(x.value) for x in operands if isinstance(x, Literal)]
+            with np.errstate(all="ignore"):
+                folded = float(operation.evaluate(numbers, dict(attributes)))
+            return self.literal(folded) if np.isfinite(folded) else None
+        rule = _RULES.get(operation.name)
+        return rule(self, operands) if rule else None
+
+
+def simplify(term: Term) -> Term:
+    """A term for a reader, as scalars: the same function, lightly simplified, quotients and powers drawn together."""
+    return Terms(for_reading=True).add(term)[0]
+
+
+def _key(operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]) -> Any:
+    places = [id(operand) for operand in operands]
+    if operation.name in ("Add", "Mul"):
+        places.sort()  # x·y is y·x to the last bit
+    return operation.name, *places, repr(attributes) if attributes else ""
+
+
+# --- the rules: each gives the simpler term, or None where there is none ----------------------------------------------
+
+
+def _is(term: Term, number: float) -> bool:
+    return isinstance(term, Literal) and term.value == number
+
+
+def _operands(term: Term, name: str) -> tuple[Term, ...]:
+    """The operands of an operation of that name; nothing of any other term."""
+    return term.operands if isinstance(term, Application) and term.operation.name == name else ()
+
+
+def _without_sign(terms: Terms, term: Term) -> Term | None:
+    """u for the term −u."""
+    if isinstance(term, Literal):
+        return terms.literal(-term.value) if term.value < 0.0 else None
+    return next(iter(_operands(term, "Neg")), None)
+
+
+def _zero(terms: Terms, *operands: Term) -> Term | None:
+    """0 in place of an operation on these, if it may lose their shape."""
+    return None if terms.keep_shapes else terms.literal(0.0)
+
+
+def _identity(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    return operands[0]
+
+
+def _neg(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    (x,) = operands
+    if difference := _operands(x, "Sub"):
+        return terms.named("Sub", *reversed(difference))
+    return _without_sign(terms, x)
+
+
+def _add(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    if _is(x, 0.0):
+        return y
+    if _is(y, 0.0):
+        return x
+    if positive := _without_sign(terms, y):
+        return terms.named("Sub", x, positive)
+    if positive := _without_sign(terms, x):
+        return terms.named("Sub", y, positive)
+    return terms.named("Mul", terms.literal(2.0), x) if x is y else None
+
+
+def _sub(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    if _is(y, 0.0):
+        return x
+    if _is(x, 0.0):
+        return terms.named("Neg", y)
+    if positive := _without_sign(terms, y):
+        return terms.named("Add", x, positive)
+    if positives := _operands(x, "Neg"):
+        return terms.named("Neg", terms.named("Add", *positives, y))
+    return None
+
+
+def _mul(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    if isinstance(y, Literal) and not isinstance(x, Literal):
+        x, y = y, x
+    if _is(x, 1.0):
+        return y
+    if _is(x, 0.0):
+        return _zero(terms)
+    for factor, other in ((x, y), (y, x)):
+        if positive := _without_sign(terms, factor):
+            return terms.named("Neg", terms.named("Mul", *((positive, other) if factor is x else (other, positive))))
+    if terms.for_reading and (drawn := _mul_for_reading(terms, x, y)):
+        return drawn
+    return terms.named("Mul", x, y) if y is operands[0] and x is not y else None
+
+
+def _mul_for_reading(terms: Terms, x: Term, y: Term) -> Term | None:
+    if quotient := _operands(y, "Div"):
+        return terms.named("Div", terms.named("Mul", x, quotient[0]), quotient[1])
+    if quotient := _operands(x, "Div"):
+        return terms.named("Div", terms.named("Mul", quotient[0], y), quotient[1])
+    if isinstance(x, Literal) and (factors := _operands(y, "Mul")) and not _operands(factors[0], "Mul"):
+        return terms.named("Mul", terms.named("Mul", x, factors[0]), factors[1])
+    (base, exponent), (other, other_exponent) = _power(x), _power(y)
+    if base is other and not isinstance(base, Literal):
+        return terms.named("Pow", base, terms.literal(exponent + other_exponent))
+    if (factors := _operands(x, "Mul")) and _power(factors[1])[0] is other:
+        return terms.named("Mul", factors[0], terms.named("Mul", factors[1], y))
+    return None
+
+
+def _power(term: Term) -> tuple[Term, float]:
+    """Base and exponent, where the exponent is a whole number from 1."""
+    base, exponent = _operands(term, "Pow") or (term, None)
+    if isinstance(exponent, Literal) and exponent.value >= 1.0 and exponent.value.is_integer():
+        return base, exponent.value
+    return term, 1.0
+
+
+def _div(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    if _is(y, 1.0):
+        return x
+    if _is(x, 0.0):
+        return _zero(terms)
+    if positive := _without_sign(terms, x):
+        return terms.named("Neg", terms.named("Div", positive, y))
+    if positive := _without_sign(terms, y):
+        return terms.named("Neg", terms.named("Div", x, positive))
+    if terms.for_reading and (quotient := _operands(x, "Div")):
+        return terms.named("Div", quotient[0], terms.named("Mul", quotient[1], y))
+    return None
+
+
+def _pow(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    if _is(y, 1.0):
+        return x
+    return None if terms.keep_shapes or not _is(y, 0.0) else terms.literal(1.0)
+
+
+def _and(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    return _zero(terms) if any(_is(x, 0.0) for x in operands) else None
+
+
+def _where(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    condition, x, y = operands
+    if not isinstance(condition, Literal):
+        return None
+    chosen, dropped = (x, y) if condition.value else (y, x)
+    return chosen if not terms.keep_shapes or isinstance(dropped, Literal) else None
+
+
+_RULES: dict[str, _Rule] = {
+    "Identity": _identity,
+    "Neg": _neg,
+    "Add": _add,
+    "Sub": _sub,
+    "Mul": _mul,
+    "Div": _div,
+    "Pow": _pow,
+    "And": _and,
+    "Where": _where,
+}
