@@ -25,6 +25,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from urllib3.util import Retry
 
+from service.packed import MEDIA_TYPE, read_answer, take_arrays, write_request
 from service.results import (
     Comparison,
     Document,
@@ -173,8 +174,8 @@ class Client:
     ) -> Run:
         """Evaluate a graph at `inputs`, forward and, unless told otherwise, backward from one output.
 
-        Figures are numbers, nested lists or arrays, NaN and the infinities included. With `gradients="inputs"` the
-        answer leaves the nodes out; with `keep` false nothing is stored.
+        Figures are numbers, nested lists or arrays, NaN and the infinities included; large arrays travel packed, as
+        .npz. With `gradients="inputs"` the answer leaves the nodes out; with `keep` false nothing is stored.
         """
         body = {
             "inputs": dict(inputs),
@@ -182,7 +183,7 @@ class Client:
             "keep": keep,
             **_given({"output": output, "seed": seed, "label": label, "tags": tags}),
         }
-        return read_run(self._post(f"/v1/graphs/{_id(graph)}/runs", body, key, {"gradients": gradients}), self)
+        return self._post_run(f"/v1/graphs/{_id(graph)}/runs", body, key, {"gradients": gradients})
 
     def run_backward(
         self, run: Run | str, *, output: str | None = None, seed: Any = None, key: str | None = None
@@ -208,13 +209,16 @@ class Client:
         """One run by its id."""
         return read_run(self._get(f"/v1/runs/{_id(run)}", {"gradients": gradients}), self)
 
-    def list_run_nodes(self, run: Run | str) -> Iterator[RunNode]:
-        """All nodes of a run in topological order, page by page as they are asked for."""
-        return map(read_run_node, self._pages(f"/v1/runs/{_id(run)}/nodes", "nodes"))
+    def list_run_nodes(self, run: Run | str, *, packed: bool = False) -> Iterator[RunNode]:
+        """All nodes of a run in topological order, page by page as they are asked for; if `packed` all at once, as
+        .npz, and whole whatever their size."""
+        path = f"/v1/runs/{_id(run)}/nodes"
+        return iter(self._get_packed(path)) if packed else map(read_run_node, self._pages(path, "nodes"))
 
-    def get_run_node(self, run: Run | str, name: str) -> RunNode:
-        """One node of a run, whole whatever its size."""
-        return read_run_node(self._get(f"/v1/runs/{_id(run)}/nodes/{quote(name, safe='')}"))
+    def get_run_node(self, run: Run | str, name: str, *, packed: bool = False) -> RunNode:
+        """One node of a run, whole whatever its size; `packed`, as .npz, it comes sooner if it is large."""
+        path = f"/v1/runs/{_id(run)}/nodes/{quote(name, safe='')}"
+        return self._get_packed(path)[0] if packed else read_run_node(self._get(path))
 
     def record_run(
         self,
@@ -239,7 +243,7 @@ class Client:
             "recorded": recorded,
             **_given({"output": output, "seed": seed, "label": label, "tags": tags}),
         }
-        return read_run(self._post(f"/v1/graphs/{_id(graph)}/runs", body, key), self)
+        return self._post_run(f"/v1/graphs/{_id(graph)}/runs", body, key)
 
     # --- comparisons ----------------------------------------------------------------------------------------------
 
@@ -331,6 +335,27 @@ class Client:
     ) -> Document:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
         return self._document(self._send("POST", path, params=query, data=_write_json(body), headers=headers))
+
+    def _post_run(
+        self, path: str, body: Document, key: str | None, query: Mapping[str, str | None] | None = None
+    ) -> Run:
+        """Packed where arrays are large; the answer too if it is to hold figures of any size."""
+        rest, arrays = take_arrays(body)
+        if not arrays:
+            return read_run(self._post(path, body, key, query), self)
+        headers = {"Content-Type": MEDIA_TYPE, "Idempotency-Key": key or str(uuid.uuid4())}
+        if not body.get("keep", True):
+            headers["Accept"] = MEDIA_TYPE
+        sent = write_request(_write_json(rest), arrays)
+        response = self._send("POST", path, params=query, data=sent, headers=headers)
+        if response.headers.get("Content-Type") != MEDIA_TYPE:
+            return read_run(self._document(response), self)
+        document, nodes = read_answer(response.content)
+        assert document is not None
+        return read_run(document, self, nodes)
+
+    def _get_packed(self, path: str) -> tuple[RunNode, ...]:
+        return read_answer(self._send("GET", path, headers={"Accept": MEDIA_TYPE}).content)[1]
 
     def _pages(self, path: str, member: str, query: Mapping[str, str | None] | None = None) -> Iterator[Document]:
         asked = dict(query or {})

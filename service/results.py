@@ -44,7 +44,8 @@ class Graph:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunNode:
-    """A node of a run. A figure is None where there is none, and in lists where it has over 10,000 elements."""
+    """A node of a run. A figure is None where there is none, and in lists where it has over 10,000 elements;
+    `document` is empty where the answer was packed."""
 
     name: str
     operation: str
@@ -136,21 +137,27 @@ class Limit:
 class Source(Protocol):
     """Where the figures are read that an answer left out."""
 
-    def list_run_nodes(self, run: str) -> Iterator[RunNode]:
-        """All nodes of a run."""
+    def list_run_nodes(self, run: str, *, packed: bool) -> Iterator[RunNode]:
+        """All nodes of a run; whole if `packed`."""
 
-    def get_run_node(self, run: str, name: str) -> RunNode:
+    def get_run_node(self, run: str, name: str, *, packed: bool) -> RunNode:
         """One node of a run, whole."""
 
 
 # --- documents → results ----------------------------------------------------------------------------------------
 
 
-def read_run(document: Document, source: Source) -> Run:
-    """A run; its figures are read from `source` as far as the document leaves them out."""
-    nodes = tuple(map(read_run_node, document.get("nodes") or ()))
-    figures = _Nodes(source, document["id"], nodes, complete="nodes" in document and document["next"] is None)
+def read_run(document: Document, source: Source, nodes: tuple[RunNode, ...] | None = None) -> Run:
+    """A run; its figures are read from `source` as far as neither the document nor `nodes`, all of them, has them."""
+    complete = nodes is not None or ("nodes" in document and document["next"] is None)
+    if nodes is None:
+        nodes = tuple(map(read_run_node, document.get("nodes") or ()))
+    figures = _Nodes(source, document["id"], nodes, complete)
     inputs, outputs, gradients = (_read_figures(document[name]) for name in ("inputs", "outputs", "gradients"))
+    for node in nodes:  # the document has null for what is large
+        for shown in (inputs, outputs):
+            if node.name in shown and shown[node.name] is None:
+                shown[node.name] = node.value
     backward = document["gradients"] is not None
     return Run(
         id=document["id"],
@@ -184,7 +191,7 @@ class _Nodes:
     def all(self) -> Mapping[str, RunNode]:
         """Every node; pages that were not read yet are read now."""
         if not self._complete and self._run_id is not None:
-            self._known = {node.name: node for node in self._source.list_run_nodes(self._run_id)} | self._known
+            self._known = {node.name: node for node in self._source.list_run_nodes(self._run_id, packed=True)}
             self._complete = True
         return self._known
 
@@ -192,7 +199,7 @@ class _Nodes:
         """One node, whole whatever its size; raises KeyError."""
         node = self._known[name] if name in self._known else self.all()[name]
         if self._run_id is not None and node.shape and node.value is None and node.gradient is None:
-            node = self._known[name] = self._source.get_run_node(self._run_id, name)
+            node = self._known[name] = self._source.get_run_node(self._run_id, name, packed=True)
         return node
 
 

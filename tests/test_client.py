@@ -155,6 +155,50 @@ def test_a_run_that_is_not_kept_is_whole_at_once(gradbook: Client) -> None:
     assert list(gradbook.list_runs(graph=graph)) == []
 
 
+def test_large_arrays_travel_packed_and_nothing_else_changes(gradbook: Client) -> None:
+    graph = gradbook.create_graph("packed", expression="y = relu(x) * w + b; z = y * c", outputs=["z"])
+    x = np.linspace(-1, 1, 1001)
+    x[[0, 1, 500]] = np.nan, np.inf, -0.0
+    for given in (x, np.float32(x), x[::-1], np.asfortranarray(np.stack([x, x])), np.arange(1001)):
+        inputs = {"x": given, "w": 2, "b": "NaN", "c": np.float64(np.inf)}
+        small = {**inputs, "x": np.asarray(given, dtype=np.float64).tolist()}
+        for keep in (True, False):
+            packed, plain = (
+                gradbook.create_run(graph, each, output="y", label="l", tags={"t": "v"}, keep=keep)
+                for each in (inputs, small)
+            )
+            for figures, again in ((packed.values, plain.values), (packed.gradients, plain.gradients)):
+                assert list(figures) == list(again)
+                assert {name: bits(figure) for name, figure in figures.items()} == {
+                    name: bits(figure) for name, figure in again.items()
+                }
+            assert [(node.name, node.operation, node.shape, node.nondifferentiable) for node in packed.nodes] == [
+                (node.name, node.operation, node.shape, node.nondifferentiable) for node in plain.nodes
+            ]
+            assert (packed.label, packed.tags, packed.output) == ("l", {"t": "v"}, "y")
+    with pytest.raises(TypeError):
+        gradbook.create_run(graph, {**inputs, "x": x.astype(complex)})
+    with pytest.raises(Problem) as caught:
+        gradbook.create_run(graph, {**inputs, "q": x}, keep=False)
+    assert {error["pointer"] for error in caught.value.errors} == {"/inputs/q"}
+
+
+def test_a_large_seed_and_a_large_recording_travel_packed(gradbook: Client) -> None:
+    graph = gradbook.create_graph("packed recording", expression="y = x * w")
+    x = np.linspace(-1, 1, 3000)
+    run = gradbook.create_run(graph, {"x": x, "w": 2}, seed=x, keep=False)
+    assert bits(run.gradients["x"]) == bits(2 * x)
+    wide = gradbook.create_run(graph, {"x": np.ones(10_001), "w": 2}, keep=False)
+    assert bits(wide.inputs["x"]) == bits(np.ones(10_001)) and bits(wide.outputs["y"]) == bits(np.full(10_001, 2.0))
+    figures = {"values": {"y": 2 * x, "w": 2}, "gradients": {"x": np.float32(x)}}
+    recorded = gradbook.record_run(graph, by="NumPy", dtype="float32", inputs={"x": x}, seed=x, **figures)
+    assert (recorded.source, recorded.recorded_by) == ("recorded", "NumPy")
+    assert bits(recorded.values["y"]) == bits(2 * x) and bits(recorded.gradients["x"]) == bits(np.float32(x))
+    node = gradbook.get_run_node(recorded, "x", packed=True)
+    assert (node.name, node.operation, node.shape) == ("x", "Input", (3000,)) and bits(node.value) == bits(x)
+    assert {name for name, array in figures["values"].items() if isinstance(array, np.ndarray)} == {"y"}
+
+
 def test_names_of_other_programs_find_their_nodes(gradbook: Client) -> None:
     names = ["/block/MatMul_out:0", "a b", "50%2F", "x?y#z", "ü"]
     graph = gradbook.create_graph(

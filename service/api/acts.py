@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import marshmallow as ma
-from flask import Request, Response, current_app, request, url_for
+from flask import Request, Response, after_this_request, current_app, request, url_for
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import NotAcceptable, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
+from service.api import npz
 from service.api.problems import MEDIA_TYPE, InvalidParameters
 from service.api.schemas import ProblemDocument
 from service.api.strict_json import read_json
@@ -26,11 +27,12 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 LONGEST_KEY = 255
 _PROBLEM_MEANINGS = {
-    400: "The body is not JSON",
+    400: "The body is not what its Content-Type says",
     404: "There is no such thing",
+    406: "No media type of the answer is accepted",
     409: "Not in the present state",
     413: "The body is too large",
-    415: "The body is not application/json",
+    415: "The body's Content-Type is not read here",
     422: "The request is wrong in what it says; each fault is named",
     503: "The database does not answer",
 }
@@ -44,7 +46,7 @@ class NameConverter(BaseConverter):
 
 
 class StrictParser(FlaskParser):
-    """Reads bodies with `read_json` and turns marshmallow's complaints into Faults with their places."""
+    """Reads bodies with `read_json` or `read_npz` and turns marshmallow's complaints into Faults with their places."""
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(("json", "query"), ma.RAISE)
 
@@ -55,6 +57,8 @@ class StrictParser(FlaskParser):
             raise RequestEntityTooLarge
         if not body and not any(field.required for field in schema.fields.values()):
             return {}
+        if req.mimetype == npz.MEDIA_TYPE and getattr(schema, "npz", False):
+            return npz.read_npz(body, book().limits)
         if not req.is_json:
             raise UnsupportedMediaType("the body is JSON: send it with Content-Type: application/json")
         return read_json(body, book().limits.json_depth)
@@ -95,15 +99,16 @@ class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
         body: type[ma.Schema] | None = None,
         query: type[ma.Schema] | None = None,
         problems: tuple[int, ...] = (),
+        npz_too: bool = False,
         example: Any = None,
         body_example: Any = None,
     ) -> Callable[[View], View]:
         """Serve a view at `rule` and document it: its body, its query, its answer (`also`: another status for the
-        same answer), and the statuses of the problems it may answer with."""
+        same answer; `npz_too`: another form of it), and the statuses of the problems it may answer with."""
 
         def decorate(view: View) -> View:
             served: Any = view
-            statuses = set(problems)
+            statuses = {*problems, *([406] if npz_too else [])}
             if query is not None:
                 served = self.arguments(query, location="query")(served)
                 statuses |= {422}
@@ -120,7 +125,13 @@ class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
                 served = self.alt_response(
                     code, schema=ProblemDocument, content_type=MEDIA_TYPE, description=_PROBLEM_MEANINGS[code]
                 )(served)
-            served = self.doc(operationId=view.__name__)(served)
+            forms = {"content": {npz.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Npz"}}}}
+            described: dict[str, Any] = {"operationId": view.__name__}
+            if npz_too:
+                described["responses"] = {code: forms for code in {status, also or status}}
+            if getattr(body, "npz", False):
+                described["requestBody"] = forms
+            served = self.doc(**described)(served)
             self.route(rule, methods=[method])(served)
             return view
 
@@ -133,14 +144,33 @@ def book() -> Book:
     return kept
 
 
-def respond(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer; its strong ETag is made of its bytes, so that If-None-Match is answered 304."""
-    text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=dict)
-    response = Response(text, status=status, content_type="application/json", headers=headers)
+def respond(
+    document: Any, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
+) -> Response:
+    """A document as JSON, or bytes of another form; the strong ETag is made of them, If-None-Match is answered 304."""
+    if not isinstance(document, bytes):
+        document = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=dict)
+    response = Response(document, status=status, content_type=content_type, headers=headers)
     response.add_etag()
     if request.method == "GET":
         response.make_conditional(request)
     return response
+
+
+def accepted(*forms: str) -> str:
+    """Which of these media types the caller likes best, the first if it does not say; raises NotAcceptable."""
+
+    def tell_caches(response: Response) -> Response:
+        response.vary.add("Accept")
+        return response
+
+    after_this_request(tell_caches)
+    if not request.accept_mimetypes:
+        return forms[0]
+    liked = request.accept_mimetypes.best_match(forms)
+    if liked is None:
+        raise NotAcceptable(f"this is answered as {' or '.join(forms)}")
+    return liked
 
 
 def idempotency_key() -> IdempotencyKey | None:

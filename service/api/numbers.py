@@ -12,11 +12,16 @@ from service.core.errors import Fault, InvalidInputs
 from service.core.figures import FloatArray
 from service.core.operation import number
 
-_MOST_DIMENSIONS = 32
+MOST_DIMENSIONS = 32
 
 
 def read_array(value: Any, location: tuple[str | int, ...]) -> FloatArray:
-    """An array from a number or nested lists of equal lengths; raises InvalidInputs with the place of each fault."""
+    """An array from a number or nested lists of equal lengths; raises InvalidInputs with the place of each fault.
+
+    What is an array already, as in an .npz, stays as it is.
+    """
+    if isinstance(value, np.ndarray):
+        return value
     items, shape = _flatten(value, location)
     if not set(map(type, items)) <= {float, int}:
         items = list(_read_numbers(items, location, shape, number, "a number, NaN, Infinity or -Infinity is expected"))
@@ -52,8 +57,8 @@ def _flatten(value: Any, location: tuple[str | int, ...]) -> tuple[list[Any], li
                 wrong = f"a list of {length} is expected here, as beside it"
                 raise InvalidInputs([Fault((*location, *_place(index, shape)), wrong)])
         shape.append(length)
-        if len(shape) > _MOST_DIMENSIONS:
-            raise InvalidInputs([Fault(location, f"an array has at most {_MOST_DIMENSIONS} dimensions")])
+        if len(shape) > MOST_DIMENSIONS:
+            raise InvalidInputs([Fault(location, f"an array has at most {MOST_DIMENSIONS} dimensions")])
         items = [element for item in items for element in item]
     return items, shape
 

@@ -6,7 +6,7 @@ import yaml
 from flask import Flask, Response
 from flask_smorest import Api
 
-from service.api import comparisons, graphs, operations, runs, state
+from service.api import comparisons, graphs, npz, operations, runs, state
 from service.api.acts import LONGEST_KEY, NameConverter
 from service.api.problems import MEDIA_TYPE
 
@@ -103,4 +103,5 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     components.pop("responses", None)
     components["schemas"].pop("Error", None)
     components["schemas"].pop("PaginationMetadata", None)
+    components["schemas"]["Npz"] = {"type": "string", "format": "binary", "description": npz.__doc__}
     return document

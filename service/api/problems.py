@@ -9,6 +9,7 @@ from flask import Flask, Response, current_app
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
+from service.api.npz import MalformedArchive
 from service.api.strict_json import Malformed
 from service.core import errors
 
@@ -18,6 +19,7 @@ _MOST_FAULTS_SHOWN = 100
 # The type of a problem is stable: callers may branch on it.
 PROBLEMS: dict[type[errors.GradbookError], tuple[int, str, str]] = {
     Malformed: (400, "malformed-json", "The body is not JSON"),
+    MalformedArchive: (400, "malformed-npz", "The body is not an .npz"),
     errors.InvalidGraph: (422, "invalid-graph", "The nodes do not make a graph"),
     errors.InvalidExpression: (422, "invalid-expression", "The text is not an expression"),
     errors.InvalidInputs: (422, "invalid-inputs", "The figures do not fit the graph"),

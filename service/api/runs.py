@@ -4,10 +4,11 @@ from typing import Any
 
 from flask import Response, url_for
 
-from service.api import examples
+from service.api import examples, npz
 from service.api.acts import (
     LISTED,
     Acts,
+    accepted,
     book,
     cut_page,
     idempotency_key,
@@ -21,6 +22,7 @@ from service.api.acts import (
 from service.api.documents import run_document, run_node_documents
 from service.api.graphs import read_tag
 from service.api.numbers import read_array, read_arrays
+from service.api.problems import InvalidParameters
 from service.api.schemas import (
     BackwardRequest,
     PageQuery,
@@ -32,10 +34,13 @@ from service.api.schemas import (
     RunRequest,
     RunsQuery,
 )
+from service.core.errors import Fault
 from service.core.figures import FloatArray
 from service.usecases import runs as usecases
 from service.usecases.recordings import record_run
 from service.usecases.runs import Run
+
+_FORMS = ("application/json", npz.MEDIA_TYPE)
 
 blueprint = Acts("runs", __name__, description="Run graphs forward and backward, read the figures back")
 
@@ -49,11 +54,13 @@ blueprint = Acts("runs", __name__, description="Run graphs forward and backward,
     status=201,
     also=200,
     problems=(404,),
+    npz_too=True,
     body_example=examples.RUN_REQUEST,
     example=examples.RUN,
 )
 def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Response:
     """Evaluate a stored graph forward and, unless told otherwise, backward; or keep a run as somebody recorded it"""
+    form = accepted(*_FORMS)
     inputs = read_arrays(body.pop("inputs"), ("inputs",))
     body["seed"] = _read_seed(body)
     recorded = body.pop("recorded", None)
@@ -65,9 +72,8 @@ def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Re
     else:
         run = usecases.create_run(book(), graph_id, inputs, key=idempotency_key(), **body)
     if not body.get("keep", True):
-        return respond(_document(run, query, whole=True))
-    headers = {"Location": url_for("runs.get_run", run_id=run.record.id)}
-    return respond(_document(run, query), 201, headers)
+        return _answer(run, query, form, whole=True)
+    return _answer(run, query, form, 201, {"Location": url_for("runs.get_run", run_id=run.record.id)})
 
 
 @blueprint.act("POST", "/v1/runs/<run_id>/backward", body=BackwardRequest, answer=RunDocument, problems=(404, 409))
@@ -95,29 +101,62 @@ def list_runs(query: dict[str, Any]) -> Response:
     return respond_page("runs", documents, cursor)
 
 
-@blueprint.act("GET", "/v1/runs/<run_id>", query=RunQuery, answer=RunDocument, problems=(404,), example=examples.RUN)
+@blueprint.act(
+    "GET",
+    "/v1/runs/<run_id>",
+    query=RunQuery,
+    answer=RunDocument,
+    problems=(404,),
+    npz_too=True,
+    example=examples.RUN,
+)
 def get_run(query: dict[str, Any], run_id: str) -> Response:
-    """Read a run with the first 1,000 of its nodes"""
-    return respond(_document(usecases.get_run(book(), run_id), query))
+    """Read a run with the first 1,000 of its nodes, or as .npz with all of them"""
+    return _answer(usecases.get_run(book(), run_id), query, accepted(*_FORMS))
 
 
-@blueprint.act("GET", "/v1/runs/<run_id>/nodes", query=PageQuery, answer=RunNodePage, problems=(404,))
+@blueprint.act("GET", "/v1/runs/<run_id>/nodes", query=PageQuery, answer=RunNodePage, problems=(404,), npz_too=True)
 def list_run_nodes(query: dict[str, Any], run_id: str) -> Response:
-    """List a run's nodes in topological order"""
+    """List a run's nodes in topological order; an .npz has no pages and holds all of them"""
+    if accepted(*_FORMS) == npz.MEDIA_TYPE:
+        if query:
+            raise InvalidParameters([Fault((name,), "an .npz has no pages") for name in query])
+        return respond(npz.write_run(usecases.get_run(book(), run_id)), content_type=npz.MEDIA_TYPE)
     start, size = read_position(query.get("cursor")), page_size(query)
     run = usecases.list_run_nodes(book(), run_id, start=start, limit=size)
     cursor = write_cursor(start + size) if start + size < len(run.graph) else None
     return respond_page("nodes", run_node_documents(run), cursor)
 
 
-@blueprint.act("GET", "/v1/runs/<run_id>/nodes/<name:node>", answer=RunNodeDocument, problems=(404,))
+@blueprint.act("GET", "/v1/runs/<run_id>/nodes/<name:node>", answer=RunNodeDocument, problems=(404,), npz_too=True)
 def get_run_node(run_id: str, node: str) -> Response:
     """Read one node of a run, whole whatever its size"""
-    return respond(run_node_documents(usecases.get_run_node(book(), run_id, node), whole=True)[0])
+    form = accepted(*_FORMS)
+    run = usecases.get_run_node(book(), run_id, node)
+    if form == npz.MEDIA_TYPE:
+        return respond(npz.write_run(run), content_type=form)
+    return respond(run_node_documents(run, whole=True)[0])
 
 
 def _read_seed(body: dict[str, Any]) -> FloatArray | None:
     return read_array(body["seed"], ("seed",)) if "seed" in body else None
+
+
+def _answer(
+    run: Run,
+    query: dict[str, Any],
+    form: str,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    whole: bool = False,
+) -> Response:
+    """A run in the form that was asked for; an .npz is whole at any rate."""
+    if form == npz.MEDIA_TYPE:
+        position = run.graph.position
+        ends = sorted({position[name] for name in (*run.graph.inputs, *run.graph.outputs)})
+        only = ends if query.get("gradients") == "inputs" else None
+        return respond(npz.write_run(run, run_document(run), only), status, headers, form)
+    return respond(_document(run, query, whole), status, headers)
 
 
 def _document(run: Run, query: dict[str, Any], whole: bool = False) -> dict[str, Any]:

@@ -112,6 +112,7 @@ class Request(ma.Schema):
     """A body or a query, whose faults are told in our words."""
 
     error_messages = _MESSAGES
+    npz = False  # whether an .npz may stand for it
 
 
 class GraphRequest(Request):
@@ -163,6 +164,7 @@ class Recorded(Request):
 class RunRequest(BackwardRequest):
     """A run of a stored graph; with `recorded`, one that somebody else computed."""
 
+    npz = True
     inputs = Members(required=True, metadata={"type": "object", "additionalProperties": ARRAY})
     backward = Truth(load_default=True)
     keep = Truth(load_default=True, metadata={"description": "false: compute and answer, store nothing"})

@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import make_url, text
 
+from service.api.npz import MalformedArchive
 from service.api.problems import PROBLEMS, InvalidParameters, answer_error, pointer
 from service.api.strict_json import Malformed
 from service.core import errors
@@ -19,6 +20,7 @@ FAULT = errors.Fault(("nodes", 0, "a/~b"), "wrong")
 POINTED = {"errors": [{"pointer": "/nodes/0/a~1~0b", "detail": "wrong"}]}
 TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
     (Malformed("wrong", (FAULT,)), 400, "malformed-json", POINTED),
+    (MalformedArchive("wrong"), 400, "malformed-npz", {}),
     (errors.InvalidGraph([FAULT]), 422, "invalid-graph", POINTED),
     (errors.InvalidInputs([FAULT]), 422, "invalid-inputs", POINTED),
     (errors.InvalidRequest([FAULT]), 422, "invalid-request", POINTED),
