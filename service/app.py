@@ -7,6 +7,7 @@ from service.api import observation, openapi, problems
 from service.settings import Settings, read_settings
 from service.storage.database import Database
 from service.usecases.book import Book
+from service.web import pictures
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -19,6 +20,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["gradbook"] = Book(Database(settings.database_url), settings.limits)
     observation.observe(app)
     problems.register(app)
-    openapi.document_api(app)
+    openapi.document_api(app, pictures.blueprint)
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.yaml", config={"app_name": openapi.TITLE}))
     return app

@@ -295,6 +295,45 @@ class Client:
         """The figures of a comparison, page by page as they are asked for."""
         return self._pages(f"/v1/comparisons/{_id(comparison)}/nodes", "nodes", {"only": only, "order": order})
 
+    # --- pictures -------------------------------------------------------------------------------------------------
+
+    def get_graph_picture(
+        self,
+        graph: Graph | str,
+        *,
+        format: Literal["svg", "dot"] = "svg",
+        focus: str | None = None,
+        hops: int | None = None,
+    ) -> str:
+        """A graph drawn; with `focus`, or of more than 60 nodes, those at most `hops` edges from that node."""
+        return self._picture(f"/v1/graphs/{_id(graph)}", format, focus, hops)
+
+    def get_run_picture(
+        self,
+        run: Run | str,
+        *,
+        format: Literal["svg", "dot"] = "svg",
+        focus: str | None = None,
+        hops: int | None = None,
+    ) -> str:
+        """A run drawn: values above the edges, gradients below; `focus` and `hops` as for a graph."""
+        return self._picture(f"/v1/runs/{_id(run)}", format, focus, hops)
+
+    def get_comparison_picture(
+        self,
+        comparison: Comparison | str,
+        *,
+        format: Literal["svg", "dot"] = "svg",
+        focus: str | None = None,
+        hops: int | None = None,
+    ) -> str:
+        """The candidate of a comparison drawn, with what differs marked; `focus` and `hops` as for a graph."""
+        return self._picture(f"/v1/comparisons/{_id(comparison)}", format, focus, hops)
+
+    def _picture(self, path: str, format: str, focus: str | None, hops: int | None) -> str:
+        query = {"format": format, "focus": focus, "hops": None if hops is None else str(hops)}
+        return self._send("GET", f"{path}/picture", params=query).content.decode()
+
     # --- the service itself ---------------------------------------------------------------------------------------
 
     def list_operations(self) -> Iterator[Operation]:

@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.storage": {"service.core", "service.settings"},
     "service.usecases": {"service.core", "service.settings", "service.storage"},
     "service.api": {"service.core", "service.settings", "service.storage", "service.usecases"},
-    "service.web": {"service.core", "service.settings", "service.storage", "service.usecases"},
+    "service.web": {"service.api", "service.core", "service.settings", "service.storage", "service.usecases"},
     "service.app": {
         *("service.core", "service.settings", "service.storage", "service.usecases"),
         *("service.api", "service.web"),

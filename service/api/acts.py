@@ -26,6 +26,7 @@ LISTED = 50  # items of a page of graphs, runs or comparisons, unless the caller
 View = TypeVar("View", bound=Callable[..., Any])
 
 LONGEST_KEY = 255
+TEXT = {"schema": {"type": "string"}}
 _PROBLEM_MEANINGS = {
     400: "The body is not what its Content-Type says",
     404: "There is no such thing",
@@ -100,11 +101,13 @@ class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
         query: type[ma.Schema] | None = None,
         problems: tuple[int, ...] = (),
         npz_too: bool = False,
+        media: tuple[str, ...] = (),
         example: Any = None,
         body_example: Any = None,
     ) -> Callable[[View], View]:
         """Serve a view at `rule` and document it: its body, its query, its answer (`also`: another status for the
-        same answer; `npz_too`: another form of it), and the statuses of the problems it may answer with."""
+        same answer; `npz_too`: another form of it; `media`: those of an answer that is text), and the statuses of the
+        problems it may answer with."""
 
         def decorate(view: View) -> View:
             served: Any = view
@@ -129,6 +132,8 @@ class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
             described: dict[str, Any] = {"operationId": view.__name__}
             if npz_too:
                 described["responses"] = {code: forms for code in {status, also or status}}
+            if media:
+                described["responses"] = {status: {"content": dict.fromkeys(media, TEXT)}}
             if getattr(body, "npz", False):
                 described["requestBody"] = forms
             served = self.doc(**described)(served)

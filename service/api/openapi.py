@@ -7,7 +7,7 @@ from flask import Flask, Response
 from flask_smorest import Api
 
 from service.api import comparisons, graphs, npz, operations, runs, state
-from service.api.acts import LONGEST_KEY, NameConverter
+from service.api.acts import LONGEST_KEY, TEXT, Acts, NameConverter
 from service.api.problems import MEDIA_TYPE
 
 TITLE, VERSION = "Gradbook", "v1"
@@ -15,17 +15,16 @@ _DESCRIPTION = (
     "Keeps computational graphs and their runs: every node's value and gradient. Every error is a problem (RFC 9457), "
     "application/problem+json. NaN and the infinities are the strings NaN, Infinity and -Infinity, in and out."
 )
-_TEXT = {"schema": {"type": "string"}}
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
     "description": "Repeat a request under the same key and it takes effect once; the answer is what the first made.",
 }
-_IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", **_TEXT}
-_ETAG = {"ETag": {"description": "A strong ETag", **_TEXT}}
-_LOCATION = {"Location": {"description": "Where it can be read", **_TEXT}}
-_LINK = {"Link": {"description": 'The next page, rel="next", unless this is the last', **_TEXT}}
+_IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", **TEXT}
+_ETAG = {"ETag": {"description": "A strong ETag", **TEXT}}
+_LOCATION = {"Location": {"description": "Where it can be read", **TEXT}}
+_LINK = {"Link": {"description": 'The next page, rel="next", unless this is the last', **TEXT}}
 _NOT_MODIFIED = {"description": "If-None-Match names the ETag that it still has", "headers": _ETAG}
 _ANY_OTHER = {
     "description": "Any other problem: no such path, method not allowed, the database or the service failed",
@@ -48,8 +47,8 @@ class _Written(yaml.SafeDumper):
         return True
 
 
-def document_api(app: Flask) -> None:
-    """Register every blueprint, and serve the document at /openapi.yaml."""
+def document_api(app: Flask, *others: Acts) -> None:
+    """Register every blueprint, those of the rooms above too, and serve the document at /openapi.yaml."""
     app.config.update(
         API_TITLE=TITLE,
         API_VERSION=VERSION,
@@ -58,8 +57,8 @@ def document_api(app: Flask) -> None:
     )
     app.url_map.converters["name"] = NameConverter
     api = GradbookApi(app)
-    for module in (graphs, runs, comparisons, operations, state):
-        api.register_blueprint(module.blueprint)
+    for blueprint in (*(module.blueprint for module in (graphs, runs, comparisons, operations, state)), *others):
+        api.register_blueprint(blueprint)
     document = _complete(api.spec.to_dict())
     text = yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)
     app.extensions["openapi"] = text
@@ -71,13 +70,12 @@ def document_api(app: Flask) -> None:
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the headers, with 304, and without what flask-smorest takes for granted."""
-    document["paths"]["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": _TEXT}
     document["paths"]["/openapi.yaml"] = {
         "get": {
             "operationId": "get_openapi",
             "summary": "This document",
             "tags": ["state"],
-            "responses": {"200": {"description": "OK", "content": {"application/yaml": _TEXT}}},
+            "responses": {"200": {"description": "OK", "content": {"application/yaml": TEXT}}},
         }
     }
     for path, methods in document["paths"].items():

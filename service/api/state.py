@@ -46,7 +46,7 @@ def check_ready() -> Response:
     return respond({"status": "ok"})
 
 
-@blueprint.act("GET", "/metrics", answer=None)
+@blueprint.act("GET", "/metrics", answer=None, media=("text/plain",))
 def get_metrics() -> Response:
     """Requests and their durations, in the text format of Prometheus"""
     return Response(generate_latest(current_app.extensions["measurements"].registry), content_type=CONTENT_TYPE_LATEST)

@@ -268,10 +268,11 @@ def write_expression(graph: Graph) -> str | None:
     targets = [name_text(node.name) for node in computed]
     if tuple(appearing) != graph.inputs:
         targets[-1] += f"({', '.join(map(name_text, graph.inputs))})"
-    return "; ".join(f"{target} = {_write_node(node)}" for target, node in zip(targets, computed, strict=True))
+    return "; ".join(f"{target} = {write_node(node)}" for target, node in zip(targets, computed, strict=True))
 
 
-def _write_node(node: Node) -> str:
+def write_node(node: Node) -> str:
+    """What stands to the right of `name =` for this node, which is not an Input."""
     if node.operation.name == "Identity":
         return name_text(node.inputs[0])
     value = node.attributes.get("value")

@@ -1,0 +1,1 @@
+"""What people look at: pictures of graphs and their figures."""

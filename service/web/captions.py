@@ -1,0 +1,181 @@
+"""What a picture says in words and numbers: short enough to be read, with the whole of it in titles."""
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from service.core.expression import write_node
+from service.core.figures import Figures, FloatArray
+from service.core.graph import Graph, Node
+from service.core.operation import Operation
+from service.core.symbol import number_text
+
+LONGEST_SHOWN = 16  # characters of a name or of an operation
+_LONGEST_DEFINITION = 300
+_ELEMENTS_WRITTEN_OUT = 12
+
+# Widths in em as DejaVu Sans and Verdana have them, the widest of the usual fonts; what is not here takes a whole em.
+_WIDTHS = {
+    **dict.fromkeys("ijlI|'.,:;!·", 0.34),
+    **dict.fromkeys('tfrJ()[]{}/\\ -°‖"', 0.46),
+    **dict.fromkeys("abcdeghknopqsuvxyz_?$*0123456789FLTY^", 0.65),
+    **dict.fromkeys("ABCDEGHKNOPQRSUVXZ&+−×÷=<>~#◆◇≤≥∂", 0.84),
+}
+
+
+def text_width(text: str, size: float) -> float:
+    """How wide a text of that size is at most, in the fonts that the picture asks for."""
+    return size * sum(0.0 if unicodedata.combining(character) else _WIDTHS.get(character, 1.05) for character in text)
+
+
+def shorten(text: str, most: int = LONGEST_SHOWN) -> str:
+    """A text of at most so many characters: of a longer one the beginning and the end."""
+    if len(text) <= most:
+        return text
+    kept = most - 1
+    return f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
+
+
+def short_number(value: float) -> str:
+    """A number to be read at a glance: three significant digits, whole numbers below 100,000 as they are."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    whole = abs(value) < 99_999.5 and (value == round(value) or abs(value) >= 999.5)
+    text = f"{value:.0f}" if whole else f"{value:.3g}"
+    mantissa, e, exponent = text.partition("e")
+    return (f"{mantissa}e{int(exponent)}" if e else text).replace("-", "−")
+
+
+def short_figure(figure: FloatArray) -> str:
+    """A scalar as a short number, a tensor by its shape and its Euclidean norm."""
+    if not figure.ndim:
+        return short_number(float(figure))
+    return f"{_shape(figure)} ‖{short_number(euclidean_norm(figure))}‖"
+
+
+def full_figure(figure: FloatArray) -> str:
+    """A scalar with all its digits; a tensor by its shape and norm, a small one with its elements."""
+    if not figure.ndim:
+        return number_text(float(figure))
+    text = f"shape {_shape(figure)}, norm {number_text(euclidean_norm(figure))}"
+    if figure.size > _ELEMENTS_WRITTEN_OUT:
+        return text
+    return f"{text}: {json.dumps(figure.tolist())}"
+
+
+def euclidean_norm(figure: FloatArray) -> float:
+    """√Σx², scaled by the largest |x|, so that no square leaves the range of float64."""
+    largest = float(np.max(np.abs(figure), initial=0.0))
+    if largest == 0.0 or not math.isfinite(largest):
+        return largest
+    return largest * float(np.linalg.norm(np.ravel(figure / largest)))
+
+
+def _shape(figure: FloatArray) -> str:
+    return "×".join(map(str, figure.shape)) if figure.ndim > 1 else f"[{figure.shape[0]}]"
+
+
+def sign(operation: Operation) -> str:
+    """How an operation is written in its node: the sign that people write, if it has one, else its name."""
+    signs = [alias for alias in operation.aliases if not alias.isidentifier()]
+    return next((alias for alias in signs if not alias.isascii()), signs[0] if signs else operation.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a comparison found of one figure that is not the baseline's."""
+
+    verdict: str
+    baseline: FloatArray
+    sentence: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is drawn: a graph; the figures of a run of it; what a comparison found of them, by phase and position.
+
+    `key` begins every id of the picture, so that two subjects never share one. `kinks` are positions of nodes where
+    no derivative exists.
+    """
+
+    key: str
+    title: str
+    graph: Graph
+    values: Figures | None = None
+    gradients: Figures | None = None
+    output: str | None = None
+    kinks: frozenset[int] = frozenset()
+    findings: Mapping[tuple[str, int], Finding] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of text: its class in the style, what is shown, and what it means in words."""
+
+    kind: str
+    text: str
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What a node shows: in its body, above and below its out-edge (from the edge outwards), and in words."""
+
+    kind: str
+    body: tuple[Line, ...]
+    above: tuple[Line, ...]
+    below: tuple[Line, ...]
+    words: str
+
+
+def write_caption(subject: Subject, place: int) -> Caption:
+    """What the picture says of the node at that position."""
+    node = subject.graph.nodes[place]
+    kind = node.operation.name.lower() if node.operation.name in ("Input", "Constant") else "operation"
+    of_gradient = f"the gradient of {subject.output} with respect to {node.name}"
+    above = _label(subject, "forward", place, "value", f"the value of {node.name}")
+    below = _label(subject, "backward", place, "gradient", of_gradient)
+    if kind == "constant":
+        above = above[1:]  # its value stands in its body
+    told = [_definition(node), *(line.words for line in (*above, *below))]
+    if place in subject.kinks:
+        told.append("no derivative exists here")
+    marks = {finding.verdict for phase in ("forward", "backward") if (finding := subject.findings.get((phase, place)))}
+    return Caption(" ".join([kind, *sorted(marks)]), _body(node, kind), above, below, "; ".join(told))
+
+
+def _body(node: Node, kind: str) -> tuple[Line, ...]:
+    name = shorten(node.name)
+    if kind == "input":
+        return (Line("input", name),)
+    if kind == "operation":
+        return Line("sign", shorten(sign(node.operation))), Line("name", name)
+    value = Line("value", short_figure(np.asarray(node.attributes["value"], dtype=np.float64)))
+    return (value,) if re.fullmatch(r"constant_\d+", name) else (value, Line("name", name))
+
+
+def _definition(node: Node) -> str:
+    definition = "an Input" if node.operation.name == "Input" else write_node(node)
+    return shorten(f"{node.name} = {definition}", _LONGEST_DEFINITION)
+
+
+def _label(subject: Subject, phase: str, place: int, kind: str, meaning: str) -> tuple[Line, ...]:
+    figures = subject.values if phase == "forward" else subject.gradients
+    figure = None if figures is None else figures[place]
+    if figure is None:
+        return ()
+    line = Line(kind, short_figure(figure), f"{meaning}: {full_figure(figure)}")
+    finding = subject.findings.get((phase, place))
+    if finding is None:
+        return (line,)
+    mark = "◆" if finding.verdict == "origin" else "◇"
+    return (
+        line,
+        Line("verdict", f"{mark} {finding.verdict}", finding.sentence or finding.verdict),
+        Line("baseline", f"not {short_figure(finding.baseline)}", f"the baseline has {full_figure(finding.baseline)}"),
+    )

@@ -1,0 +1,30 @@
+"""A graph in DOT, for Graphviz and whatever else reads it: https://graphviz.org/doc/info/lang.html."""
+
+from service.web.captions import Subject, write_caption
+from service.web.view import View
+
+
+def write_dot(subject: Subject, view: View) -> str:
+    """The part of the graph that the picture shows: operation, name and figures are each node's label."""
+    graph = subject.graph
+    shown = set(view.places)
+    lines = ["digraph {", "  rankdir=LR", f"  label={_quoted(' '.join([subject.title, view.sentence]).strip())}"]
+    for place in view.places:
+        caption = write_caption(subject, place)
+        shape = "ellipse" if caption.kind.startswith("operation") else "box"
+        written = [line.text for line in (*caption.body, *caption.above, *caption.below)]
+        told = {"label": "\n".join(written), "shape": shape, "tooltip": caption.words}
+        attributes = ", ".join(f"{name}={_quoted(text)}" for name, text in told.items())
+        lines.append(f"  {_quoted(graph.nodes[place].name)} [{attributes}]")
+    for place in view.places:
+        node = graph.nodes[place]
+        for name, source in zip(node.inputs, graph.operands[place], strict=True):
+            if source in shown:
+                lines.append(f"  {_quoted(name)} -> {_quoted(node.name)}")
+    return "\n".join([*lines, "}", ""])
+
+
+def _quoted(text: str) -> str:
+    """A quoted string. In labels a backslash begins an escape, so that one that is meant is doubled."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,0 +1,207 @@
+"""A graph as a picture: accessible SVG, from figures to text and nothing besides."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
+from service.web.captions import Caption, Line, Subject, text_width, write_caption
+from service.web.layout import Box, Stretch, lay_out
+from service.web.style import FIGURE, NAME, SIGN, write_style
+from service.web.view import View
+
+MARGIN = 14.0
+_ONE_LINE, _TWO_LINES = 30.0, 40.0  # heights of a node's body
+_LEAD = 10.0  # before the body, for the arrow's head
+_STUB, _BARE_STUB = 7.0, 8.0  # what a stub has on both sides of its label, and how long it is without one
+_CUT = 20.0  # how far an edge goes that leads out of the picture
+_CLEAR = 4.0  # between an edge and the figures at it
+
+_SIZES = {"sign": SIGN, "value": FIGURE, "gradient": FIGURE, "input": FIGURE}
+_RADII = {"input": 6.0, "constant": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A node to be drawn: its caption, the size of its body, and the box of it all; how many edges are cut."""
+
+    name: str
+    caption: Caption
+    width: float
+    height: float
+    box: Box
+    cut_before: int
+    cut_after: int
+    has_stub: bool
+    is_output: bool
+
+
+def draw_svg(subject: Subject, view: View) -> str:
+    """The picture as SVG: operation in the node with its name, value above and gradient below its out-edge."""
+    rank = {place: index for index, place in enumerate(view.places)}
+    operands = subject.graph.operands
+    edges = [(rank[source], rank[place]) for place in view.places for source in operands[place] if source in rank]
+    nodes = [_measure(subject, place, rank.keys()) for place in view.places]
+    layout = _lay_out(tuple(node.box for node in nodes), tuple(edges))
+    note_height = 2 * NAME if view.sentence else 0.0
+    width = max(layout.width, text_width(view.sentence, NAME)) + 2 * MARGIN
+    height = layout.height + note_height + 2 * MARGIN
+    key = subject.key if view.focus is None else f"{subject.key}-{subject.graph.position[view.focus]}-{view.hops}"
+
+    root = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", id=key, role="graphics-document document")
+    root.attrib |= {"aria-labelledby": f"{key}-title", "aria-describedby": f"{key}-description"}
+    root.attrib |= {"width": f"{width:.0f}", "height": f"{height:.0f}", "viewBox": f"0 0 {width:.0f} {height:.0f}"}
+    _add(root, "title", subject.title, id=f"{key}-title")
+    _add(root, "desc", _description(subject, view), id=f"{key}-description")
+    _add(root, "style", write_style(key))
+    _add(root, "rect", class_="paper", width="100%", height="100%", rx=6)
+    drawing = _add(root, "g", transform=f"translate({MARGIN:g} {MARGIN:g})")
+    drawn = _add(drawing, "g", class_="edges", aria_hidden="true")
+    for edge in dict.fromkeys(edges):
+        for strand in range(edges.count(edge)):
+            _add(drawn, "path", d=_edge_path(layout.routes[edge], strand))
+    listed = _add(drawing, "g", role="list")
+    for place, node, centre in zip(view.places, nodes, layout.centres, strict=True):
+        _add_node(listed, f"{key}-node-{place}", node, *centre)
+    if view.sentence:
+        _add(root, "text", view.sentence, class_="note", x=MARGIN, y=height - MARGIN)
+    return ET.tostring(root, encoding="unicode")
+
+
+# Runs of one graph mostly have one layout: their boxes are as wide as their figures, in whole steps.
+_lay_out = lru_cache(maxsize=256)(lay_out)
+
+
+def _description(subject: Subject, view: View) -> str:
+    told = ["Edges run from left to right, from what is given to what is computed."]
+    if subject.values is not None:
+        told.append("Above each node's out-edge stands its value.")
+    if subject.gradients is not None:
+        told.append(f"Below each node's out-edge stands the gradient of {subject.output} with respect to it.")
+    if subject.findings:
+        told.append("A figure that is not the baseline's is marked as origin, inherited or compensated.")
+    return " ".join([*told, *filter(None, [view.sentence])])
+
+
+# --- nodes --------------------------------------------------------------------------------------------------------
+
+
+def _measure(subject: Subject, place: int, shown: Collection[int]) -> _Node:
+    graph, caption = subject.graph, write_caption(subject, place)
+    sources, consumers = graph.operands[place], [consumer for consumer, _ in graph.consumers[place]]
+    before, after = (sum(other not in shown for other in others) for others in (sources, consumers))
+    name = graph.nodes[place].name
+    is_output = name in graph.outputs or name == subject.output
+    labels = caption.above, caption.below
+    label_width = max((_line_width(line) for label in labels for line in label), default=None)
+    has_stub = bool(consumers) or is_output or label_width is not None
+    stub = _BARE_STUB if label_width is None else label_width + 2 * _STUB
+    height = _ONE_LINE if len(caption.body) == 1 else _TWO_LINES
+    width = max(_TWO_LINES, max(map(_line_width, caption.body)) + height / 2)
+    lead = (_LEAD if sources else 0.0) + (_CUT if before else 0.0)
+    half = max(height / 2, *(_CLEAR + sum(map(_line_height, label)) for label in labels))
+    right = width / 2 + (stub if has_stub else 0.0) + (_CUT if after else 0.0)
+    return _Node(name, caption, width, height, Box(width / 2 + lead, right, half), before, after, has_stub, is_output)
+
+
+def _line_size(line: Line) -> float:
+    return _SIZES.get(line.kind, NAME)
+
+
+def _line_width(line: Line) -> float:
+    return 2 * round(text_width(line.text, _line_size(line)) / 2)
+
+
+def _line_height(line: Line) -> float:
+    return 1.25 * _line_size(line)
+
+
+def _add_node(parent: ET.Element, identifier: str, node: _Node, x: float, y: float) -> None:
+    caption, half = node.caption, node.width / 2
+    item = _add(parent, "g", id=identifier, class_=f"node {caption.kind}", role="listitem", data_node=node.name)
+    words = _words(node)
+    item.set("aria-label", _clean(words))
+    _add(item, "title", words)
+    seen = _add(item, "g", aria_hidden="true")
+    radius = _RADII.get(caption.kind, node.height / 2)
+    _add(seen, "rect", x=x - half, y=y - node.height / 2, width=node.width, height=node.height, rx=radius)
+    start, end = x - node.box.left, x + node.box.right
+    if start < x - half:
+        _add(seen, "path", d=f"M{_number(start)} {_number(y)}H{_number(x - half)}")
+        _add(seen, "path", class_="arrow", d=_arrow(x - half, y))
+    if node.has_stub:
+        _add(seen, "path", d=f"M{_number(x + half)} {_number(y)}H{_number(end)}")
+    if node.is_output:
+        _add(seen, "path", class_="arrow", d=_arrow(end + 8, y))
+    for count, outer, inner in ((node.cut_before, start, start + _CUT), (node.cut_after, end, end - _CUT)):
+        if count:
+            way = f"M{_number(outer)} {_number(y - 11)}Q{_number((outer + inner) / 2)} {_number(y)}"
+            _add(seen, "path", class_="cut", d=f"{way} {_number(inner)} {_number(y)}")
+    for line, offset in zip(caption.body, (4.5,) if len(caption.body) == 1 else (1.0, 13.0), strict=True):
+        _add(seen, "text", line.text, class_=f"body {line.kind}", x=x, y=y + offset)
+    middle = (x + half + end - (_CUT if node.cut_after else 0.0)) / 2
+    _add_label(seen, caption.above, middle, y - _CLEAR, -1)
+    _add_label(seen, caption.below, middle, y + _CLEAR, 1)
+
+
+def _words(node: _Node) -> str:
+    """The node as it is told to who doesn't see the picture."""
+    told = [node.caption.words]
+    if node.is_output:
+        told.append("an output")
+    for count, what in ((node.cut_before, "from nodes"), (node.cut_after, "to nodes")):
+        if count:
+            told.append(f"{count} edge{'s' if count > 1 else ''} {what} that are left out")
+    return "; ".join(told)
+
+
+def _add_label(parent: ET.Element, lines: Sequence[Line], x: float, y: float, direction: int) -> None:
+    """Lines at an edge, the first next to it; a baseline lies a quarter of the line above its lower end."""
+    for line in lines:
+        height = _line_height(line)
+        lower = y if direction < 0 else y + height
+        text = _add(parent, "text", line.text, class_=f"label {line.kind}", x=x, y=lower - 0.25 * height)
+        _add(text, "title", line.words)
+        y += direction * height
+
+
+# --- lines --------------------------------------------------------------------------------------------------------
+
+
+def _edge_path(route: Sequence[Stretch], strand: int) -> str:
+    """Level stretches, and a smooth rise from each to the next; the further strands of one edge are bowed apart."""
+    path = [f"M{_number(route[0].start)} {_number(route[0].y)}H{_number(route[0].end)}"]
+    bow = 7.0 * strand
+    for left, right in pairwise(route):
+        middle = _number((left.end + right.start) / 2)
+        control = f"{middle} {_number(left.y + bow)} {middle} {_number(right.y + bow)}"
+        path.append(f"C{control} {_number(right.start)} {_number(right.y)}H{_number(right.end)}")
+        bow = 0.0
+    return "".join(path)
+
+
+def _arrow(x: float, y: float) -> str:
+    return f"M{_number(x - 8)} {_number(y - 4)}L{_number(x)} {_number(y)}L{_number(x - 8)} {_number(y + 4)}Z"
+
+
+# --- elements -----------------------------------------------------------------------------------------------------
+
+
+def _add(parent: ET.Element, tag: str, text: str | None = None, **attributes: str | float) -> ET.Element:
+    """An element; an attribute that Python has no name for is written with _ for - and at the end."""
+    element = ET.SubElement(parent, tag)
+    for name, value in attributes.items():
+        written = _clean(value) if isinstance(value, str) else _number(value)
+        element.set(name.rstrip("_").replace("_", "-"), written)
+    element.text = None if text is None else _clean(text)
+    return element
+
+
+def _clean(text: str) -> str:
+    """A text without the two characters that a node's name may have and XML may not."""
+    return text.replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

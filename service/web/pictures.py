@@ -1,0 +1,120 @@
+"""Pictures over HTTP."""
+
+from typing import Any
+
+import marshmallow as ma
+from flask import Response, request
+
+from service.api.acts import Acts, book
+from service.api.problems import InvalidParameters
+from service.api.schemas import Request, Text, Whole
+from service.core.comparison import Verdict
+from service.core.errors import Fault
+from service.core.graph import Graph
+from service.usecases.comparisons import Compared, get_comparison
+from service.usecases.graphs import get_graph
+from service.usecases.runs import get_run
+from service.web.captions import Finding, Subject
+from service.web.dot import write_dot
+from service.web.picture import draw_svg
+from service.web.view import HOPS, LARGEST_WHOLE, View, choose_view
+
+blueprint = Acts("pictures", __name__, description="Graphs drawn, with the figures of their runs")
+
+SVG, DOT = "image/svg+xml", "text/vnd.graphviz"
+# A picture that is opened by itself runs nothing and fetches nothing, whatever its names hold.
+_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+
+class PictureQuery(Request):
+    """Which part of the graph is drawn, and how."""
+
+    format = Text(
+        load_default="svg",
+        validate=ma.validate.OneOf(["svg", "dot"], error="svg or dot is expected"),
+        metadata={"enum": ["svg", "dot"]},
+    )
+    focus = Text(
+        metadata={
+            "description": "Draw the neighbourhood of this node. Left out, a graph of more than "
+            f"{LARGEST_WHOLE} nodes is drawn around the output"
+        }
+    )
+    hops = Whole(metadata={"minimum": 1, "description": f"Draw nodes up to so many edges away: {HOPS}"})
+
+
+@blueprint.act(
+    "GET", "/v1/graphs/<graph_id>/picture", query=PictureQuery, answer=None, media=(SVG, DOT), problems=(404,)
+)
+def get_graph_picture(query: dict[str, Any], graph_id: str) -> Response:
+    """Draw a graph, as SVG or in DOT"""
+    record = get_graph(book(), graph_id)
+    title = f"{record.name}, version {record.version}"
+    return _respond(Subject(f"graph-{record.id}", title, book().graph(record.digest)), query)
+
+
+@blueprint.act("GET", "/v1/runs/<run_id>/picture", query=PictureQuery, answer=None, media=(SVG, DOT), problems=(404,))
+def get_run_picture(query: dict[str, Any], run_id: str) -> Response:
+    """Draw a run: each node's value above its out-edge, its gradient below"""
+    run = get_run(book(), run_id)
+    record, graph = run.record, get_graph(book(), run.record.graph_id)
+    subject = Subject(
+        f"run-{record.id}",
+        f"{record.label or 'A run'} of {graph.name}, version {graph.version}",
+        run.graph,
+        run.values,
+        run.gradients,
+        record.output,
+        frozenset(record.nondifferentiable),
+    )
+    return _respond(subject, query)
+
+
+@blueprint.act(
+    "GET", "/v1/comparisons/<comparison_id>/picture", query=PictureQuery, answer=None, media=(SVG, DOT), problems=(404,)
+)
+def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Response:
+    """Draw the candidate of a comparison, with each figure marked that is an origin, inherited or compensated"""
+    compared = get_comparison(book(), comparison_id)
+    candidate, record = compared.candidate, compared.record
+    subject = Subject(
+        f"comparison-{record.id}",
+        f"Comparison: {', '.join(f'{count} {verdict}' for verdict, count in record.counts.items() if count)}",
+        candidate.graph,
+        candidate.values,
+        candidate.gradients,
+        candidate.output,
+        findings=_findings(compared),
+    )
+    return _respond(subject, query)
+
+
+def _findings(compared: Compared) -> dict[tuple[str, int], Finding]:
+    sentences = {
+        (phase.name, place): hypotheses[0].sentence for phase, place, hypotheses in compared.origins if hypotheses
+    }
+    found = {}
+    for phase in compared.found.phases:
+        for place in phase.places(Verdict.ORIGIN, Verdict.INHERITED, Verdict.COMPENSATED):
+            baseline, verdict = phase.baseline[place], Verdict(int(phase.verdicts[place])).name.lower()
+            assert baseline is not None
+            found[phase.name, place] = Finding(verdict, baseline, sentences.get((phase.name, place), ""))
+    return found
+
+
+def _respond(subject: Subject, query: dict[str, Any]) -> Response:
+    view = _view(subject.graph, query, subject.output)
+    if query["format"] == "dot":
+        response = Response(write_dot(subject, view), content_type=f"{DOT}; charset=utf-8", headers=_HEADERS)
+    else:
+        response = Response(draw_svg(subject, view), content_type=SVG, headers=_HEADERS)
+    response.add_etag()
+    response.make_conditional(request)
+    return response
+
+
+def _view(graph: Graph, query: dict[str, Any], output: str | None) -> View:
+    focus = query.get("focus")
+    if focus is not None and focus not in graph.position:
+        raise InvalidParameters([Fault(("focus",), f"the graph has no node {focus!r}")])
+    return choose_view(graph, focus, query.get("hops"), output)

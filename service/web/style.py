@@ -1,0 +1,51 @@
+"""How a picture looks: its fonts and its colours, in light and in dark."""
+
+SIGN, FIGURE, NAME = 15.0, 13.0, 10.5  # sizes of text
+
+# Text has at least 7:1 to what it stands on (WCAG 2.2, 1.4.6), lines 3:1 (1.4.11).
+PALETTES = {
+    "light": {
+        **{"paper": "#ffffff", "body": "#f6f8fa", "ink": "#1f2328", "edge": "#7b8490"},
+        **{"value": "#0a5a20", "gradient": "#96001f"},
+    },
+    "dark": {
+        **{"paper": "#0d1117", "body": "#1b222c", "ink": "#e6edf3", "edge": "#8b949e"},
+        **{"value": "#7ee28f", "gradient": "#ffa3ab"},
+    },
+}
+
+_FIXED = f"""
+& {{font: {FIGURE}px system-ui, "Segoe UI", Roboto, "DejaVu Sans", Verdana, sans-serif}}
+& text {{unicode-bidi: isolate}}
+& .body, & .label {{text-anchor: middle}}
+& .sign {{font-size: {SIGN}px}}
+& .name, & .verdict, & .baseline, & .note {{font-size: {NAME}px}}
+& path {{fill: none; stroke-width: 1.3}}
+& .node rect {{stroke-width: 1.5}}
+& .origin rect {{stroke-width: 4}}
+& .inherited rect, & .compensated rect {{stroke-dasharray: 5 3}}
+& .cut {{stroke-dasharray: 3 2}}
+"""
+
+_COLOURED = """
+& .paper {fill: PAPER}
+& text {fill: INK}
+& .node rect {fill: BODY; stroke: INK}
+& path {stroke: EDGE}
+& .arrow {fill: EDGE; stroke: none}
+& .value {fill: VALUE}
+& .gradient {fill: GRADIENT}
+"""
+
+
+def write_style(key: str) -> str:
+    """The style sheet of the picture with that id: it touches nothing else on a page."""
+    light, dark = (_colour(PALETTES[scheme]) for scheme in ("light", "dark"))
+    return f"{_FIXED}{light}@media (prefers-color-scheme: dark) {{{dark}}}\n".replace("&", f"#{key}")
+
+
+def _colour(palette: dict[str, str]) -> str:
+    text = _COLOURED
+    for name, colour in palette.items():
+        text = text.replace(name.upper(), colour)
+    return text

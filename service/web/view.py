@@ -1,0 +1,53 @@
+"""Which part of a graph is drawn: all of a small one, else what lies near one node."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.core.graph import Graph
+
+LARGEST_WHOLE = 60  # nodes of a picture
+HOPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The positions that are drawn, in topological order, and what was asked for: None where all is drawn."""
+
+    places: tuple[int, ...]
+    focus: str | None
+    hops: int
+    node_count: int
+
+    @property
+    def sentence(self) -> str:
+        """What is left out, if anything is."""
+        left_out = self.node_count - len(self.places)
+        if self.focus is None or not left_out:
+            return ""
+        return (
+            f"{len(self.places)} of {self.node_count} nodes: the nearest to {self.focus}, within {self.hops} "
+            f"edge{'s' if self.hops > 1 else ''}. {left_out} left out; the edges to them are cut and dashed."
+        )
+
+
+def choose_view(graph: Graph, focus: str | None, hops: int | None, output: str | None = None) -> View:
+    """All of a graph of up to 60 nodes, unless a neighbourhood is asked for; of that the 60 nearest nodes.
+
+    The neighbourhood of `focus` are the nodes at most `hops` edges away, up or down. Where no focus is given it is the
+    node that the gradients are of, or the graph's first output. Raises KeyError where it is no node.
+    """
+    if focus is None and hops is None and len(graph) <= LARGEST_WHOLE:
+        return View(tuple(range(len(graph))), None, HOPS, len(graph))
+    focus, hops = focus or output or graph.outputs[0], hops or HOPS
+    found = {graph.position[focus]: None}
+    edge: Sequence[int] = list(found)
+    for _ in range(hops):
+        edge = [
+            place
+            for near in edge
+            for place in (*graph.operands[near], *(consumer for consumer, _ in graph.consumers[near]))
+        ]
+        found.update(dict.fromkeys(edge))
+        if len(found) >= LARGEST_WHOLE:
+            break
+    return View(tuple(sorted(list(found)[:LARGEST_WHOLE])), focus, hops, len(graph))

@@ -1,0 +1,50 @@
+"""Pictures over HTTP."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.web.drawings import nodes, read, texts
+
+
+@pytest.mark.parametrize("what", ["graphs", "runs"])
+def test_a_graph_and_a_run_are_drawn(client: FlaskClient, seed: dict[str, Any], what: str) -> None:
+    path = f"/v1/{what}/{seed[what[:-1]]['id']}/picture"
+    answer = client.get(path)
+    assert answer.content_type == "image/svg+xml"
+    root = read(answer.text)
+    assert [node.get("data-node") for node in nodes(root)] == ["a", "b", "c", "d", "e", "f", "F"]
+    assert texts(root, "value") == (["5", "1", "−2", "−3", "6", "−12", "4"] if what == "runs" else [])
+    again = client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    assert client.get(f"{path}?format=dot").content_type == "text/vnd.graphviz; charset=utf-8"
+
+
+def test_a_comparison_marks_the_tutorials_two_slips_and_what_they_led_to(
+    client: FlaskClient, seed: dict[str, Any]
+) -> None:
+    claims = {"gradients": {"F": 1, "f": -3, "d": 108, "e": 6, "c": -18, "a": 6, "b": 6}}
+    body = {"inputs": {"a": 5, "b": 1, "c": -2, "d": -3}, "claims": claims}
+    comparison = client.post(f"/v1/graphs/{seed['graph']['id']}/checks", json=body).json
+    assert comparison is not None
+    root = read(client.get(f"/v1/comparisons/{comparison['id']}/picture").text)
+    marks = {node.get("data-node"): texts(node, "verdict") for node in nodes(root)}
+    inherited = ["◇ inherited"]
+    assert marks == {"f": ["◆ origin"], "d": ["◆ origin"], "F": [], **dict.fromkeys("abce", inherited)}
+    (slip,) = [node.get("aria-label") for node in nodes(root) if node.get("data-node") == "f"]
+    assert "−3 is the reciprocal of the right local gradient" in (slip or "")
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"), [("focus=z", "focus"), ("hops=0", "hops"), ("hops=x", "hops"), ("format=png", "format")]
+)
+def test_what_cannot_be_drawn_is_refused(client: FlaskClient, seed: dict[str, Any], query: str, parameter: str) -> None:
+    answer = client.get(f"/v1/graphs/{seed['graph']['id']}/picture?{query}")
+    assert answer.status_code == 422 and answer.json is not None
+    assert answer.json["errors"][0]["parameter"] == parameter
+
+
+@pytest.mark.parametrize("what", ["graphs", "runs", "comparisons"])
+def test_what_is_not_there_is_not_drawn(client: FlaskClient, what: str) -> None:
+    assert client.get(f"/v1/{what}/none/picture").status_code == 404
