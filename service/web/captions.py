@@ -13,7 +13,7 @@ from service.core.expression import write_node
 from service.core.figures import Figures, FloatArray
 from service.core.graph import Graph, Node
 from service.core.operation import Operation
-from service.core.symbol import number_text
+from service.core.writing import number_text
 
 LONGEST_SHOWN = 16  # characters of a name or of an operation
 _LONGEST_DEFINITION = 300
