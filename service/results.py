@@ -121,6 +121,7 @@ class Operation:
     operands: tuple[str, ...]
     rule: Mapping[str, str] | None
     local_gradients: tuple[Mapping[str, str], ...]
+    contributions: tuple[Mapping[str, str], ...]
     document: Document = field(repr=False, compare=False)
 
 
@@ -298,6 +299,7 @@ def read_operation(document: Document) -> Operation:
         operands=tuple(document["operands"]),
         rule=document["rule"],
         local_gradients=tuple(document["local_gradients"]),
+        contributions=tuple(document["contributions"]),
         document=document,
     )
 

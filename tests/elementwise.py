@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import service.core.operations  # noqa: F401 (fills the registry)
-from service.core.operation import Attributes, OneOf, Operation, Shape, operations
+from service.core.attribute import OneOf
+from service.core.operation import Attributes, Operation, Shape, operations
 
 ELEMENTWISE = tuple(operation for operation in operations() if operation.local_gradients or operation.fold)
 ANALYTIC = tuple(operation for operation in ELEMENTWISE if operation.analytic)

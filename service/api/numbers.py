@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from service.core import claims
+from service.core.attribute import number
 from service.core.claims import Claim
 from service.core.errors import Fault, InvalidInputs
 from service.core.figures import FloatArray
-from service.core.operation import number
 
 MOST_DIMENSIONS = 32
 

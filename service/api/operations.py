@@ -1,5 +1,6 @@
 """The rulebook over HTTP."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
@@ -9,7 +10,7 @@ from service.api.numbers import write_number
 from service.api.schemas import OperationDocument, OperationPage
 from service.core.errors import NotFound
 from service.core.operation import find, operations
-from service.core.rulebook import Formula, describe
+from service.core.rulebook import Entry, Formula, describe
 
 blueprint = Acts("operations", __name__, description="The rulebook: every operation with its rule and its gradients")
 
@@ -33,7 +34,6 @@ def _document(name: str) -> dict[str, Any]:
     operation = find(name)
     assert operation is not None
     entry = describe(operation)
-    gradients = zip(entry.operands, entry.local_gradients, strict=True)
     kink = entry.nondifferentiable
     return {
         "name": operation.name,
@@ -52,9 +52,16 @@ def _document(name: str) -> dict[str, Any]:
             for attribute in operation.attributes
         ],
         "rule": entry.rule and _formula(entry.rule),
-        "local_gradients": [{"operand": operand, **_formula(formula)} for operand, formula in gradients],
+        "local_gradients": _by_operand(entry, entry.local_gradients),
+        "contributions": _by_operand(entry, entry.contributions),
         "nondifferentiable": kink and {**_formula(kink), "returned": operation.convention},
     }
+
+
+def _by_operand(entry: Entry, formulas: Sequence[Formula | None]) -> list[dict[str, str]]:
+    """One formula for each operand to which a gradient flows; none where none can be written."""
+    pairs = zip(entry.operands, formulas, strict=False)
+    return [{"operand": operand, **_formula(formula)} for operand, formula in pairs if formula]
 
 
 def _formula(formula: Formula) -> dict[str, str]:

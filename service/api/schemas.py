@@ -358,6 +358,7 @@ class OperationDocument(ma.Schema):
     attributes = fields.List(fields.Nested(AttributeDocument), required=True)
     rule = fields.Nested(Formula, required=True, allow_none=True)
     local_gradients = fields.List(fields.Nested(LocalGradient), required=True)
+    contributions = fields.List(fields.Nested(LocalGradient), required=True)
     nondifferentiable = fields.Nested(Kink, required=True, allow_none=True)
 
 

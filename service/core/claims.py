@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from service.core.differentiation import contributions_of
+from service.core.differentiation import contributions_of, value_of
 from service.core.figures import Figures, FloatArray
 from service.core.graph import Graph
 from service.core.replay import reaches
@@ -64,7 +64,7 @@ def settle(
         for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
             right = follows = right_values[place]
             if sources:
-                value = node.operation.evaluate([effective[source] for source in sources], node.attributes)
+                value = value_of(node, [effective[source] for source in sources])
                 follows = np.asarray(value, dtype=np.float64)
             if node.name in values:
                 follows = meant["values"][node.name] = _meant(values[node.name], right, follows)

@@ -1,6 +1,6 @@
 """The forward pass and the backward pass: pure functions over a graph, a loop over its nodes in NumPy."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.figures import Figures, FloatArray, Shape, pack
 from service.core.graph import Graph, Node
+from service.core.operation import sum_to_shape
 
 
 def forward_pass(
@@ -39,7 +40,7 @@ def forward_pass(
             elif node.operation.name == "Constant":
                 values.append(np.float64(node.attributes["value"]))
             else:
-                value = node.operation.evaluate([values[place] for place in operands], node.attributes)
+                value = value_of(node, [values[place] for place in operands])
                 # A comparison yields booleans, a condition being 0 or 1.
                 values.append(value if value.dtype == np.float64 else value.astype(np.float64))
     return pack(values)
@@ -109,30 +110,36 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     )
 
 
-def contributions_of(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Iterable[Any]:
+def value_of(node: Node, operands: Sequence[Any]) -> Any:
+    """The operation of a node on its operands; raises InvalidInputs where it refuses what they are, as an index out of
+    range."""
+    try:
+        return node.operation.evaluate(operands, node.attributes)
+    except ValueError as error:
+        raise _refused(node, error) from None
+
+
+def _refused(node: Node, error: ValueError) -> InvalidInputs:
+    return InvalidInputs([Fault(("inputs",), f"{node.name!r} ({node.operation.name}): {error}")])
+
+
+def contributions_of(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:
     """The chain rule along the in-edges of one node: upstream gradient × local gradient, one for each operand.
 
     Each contribution has its operand's shape: where the operand was broadcast, its copies' contributions are summed.
-    None stands for an operand to which no gradient flows (an index).
+    None stands for an operand to which no gradient flows (an index). Raises as `value_of`.
     """
     operation = node.operation
     if operation.contributions:
-        contributions: Iterable[Any] = operation.contributions(upstream, *operands, value, *node.attributes.values())
-        return contributions
+        try:
+            return operation.propagate(upstream, operands, value, node.attributes)
+        except ValueError as error:
+            raise _refused(node, error) from None
     local_gradients = operation.differentiate(operands, value, node.attributes)
     return [
         sum_to_shape(upstream * local, np.shape(operand))
         for local, operand in zip(local_gradients, operands, strict=True)
     ]
-
-
-def sum_to_shape(array: Any, shape: Shape) -> Any:
-    """Undo broadcasting: sum over the axes along which an operand of `shape` was repeated."""
-    if np.shape(array) == shape:
-        return array
-    added = np.ndim(array) - len(shape)
-    stretched = [added + axis for axis, length in enumerate(shape) if length == 1 and array.shape[added + axis] != 1]
-    return array.sum(axis=(*range(added), *stretched)).reshape(shape)
 
 
 def spread_seed(seed: FloatArray | float, shape: Shape) -> FloatArray:

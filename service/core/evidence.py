@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from service.core.comparison import Comparison, Phase, Side, Verdict, same_bits
-from service.core.differentiation import contributions_of, sum_to_shape
+from service.core.differentiation import contributions_of
 from service.core.figures import Figures, FloatArray
 from service.core.graph import Node
 from service.core.notation import ATOM, Written, write_text
+from service.core.operation import sum_to_shape
 from service.core.replay import reaches
 from service.core.symbol import Variable, local_gradient_terms
 from service.core.writing import write_text as write_term

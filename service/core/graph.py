@@ -190,9 +190,13 @@ def _read_node(document: object) -> tuple[list[Fault], Node | None]:
     if not countable:
         faults.append(Fault(("inputs",), "inputs are a list of node names"))
         inputs = ()
+    while inputs and inputs[-1] == "":  # what is left out at the end need not be listed
+        inputs = inputs[:-1]
     for place, source in enumerate(inputs):
         if not isinstance(source, str):
             faults.append(Fault(("inputs", place), "an input is the name of a node"))
+        elif not source:
+            faults.append(Fault(("inputs", place), "only the last inputs may be left out"))
     operation = document.get("operation")
     found = find(operation) if isinstance(operation, str) else None
     if found is None:
@@ -204,7 +208,8 @@ def _read_node(document: object) -> tuple[list[Fault], Node | None]:
         attributes, wrong_attributes = read_attributes(found, attributes)
         faults.extend(wrong_attributes)
     assert found is not None and isinstance(name, str)
-    return faults, Node(name, found, tuple(source for source in inputs if isinstance(source, str)), attributes)
+    named = tuple(source for source in inputs if isinstance(source, str) and source)
+    return faults, Node(name, found, named, attributes)
 
 
 def _unknown(operation: object) -> str:
@@ -234,7 +239,8 @@ def read_attributes(operation: Operation, given: object) -> tuple[Attributes, li
     ]
     values = {}
     for attribute in operation.attributes:
-        if attribute.name not in given:
+        nullable = attribute.default is None and not attribute.required
+        if attribute.name not in given or (nullable and given[attribute.name] is None):
             if attribute.required:
                 faults.append(Fault(("attributes",), f"{operation.name} needs the attribute {attribute.name!r}"))
             values[attribute.name] = attribute.default

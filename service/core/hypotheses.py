@@ -6,6 +6,7 @@ order of the table `HYPOTHESES`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from service.core.comparison import UNIT_ROUNDOFF, Comparison, Phase, Side, Verdict
-from service.core.differentiation import sum_to_shape
+from service.core.differentiation import value_of
+from service.core.errors import InvalidInputs
 from service.core.evidence import Evidence, gather, spoken, statement
 from service.core.figures import FloatArray
 from service.core.graph import Node
+from service.core.operation import sum_to_shape
 
 Guesses = Iterator[tuple[Any, str]]
 
@@ -146,9 +149,10 @@ def _local_dropped(evidence: Evidence) -> Guesses:
 
 def _swapped(evidence: Evidence) -> Guesses:
     if len(evidence.operands) == 2 and _takes(evidence.node, evidence.operands[::-1]):
-        figure = evidence.node.operation.evaluate(evidence.operands[::-1], evidence.node.attributes)
         first, second = evidence.node.inputs
-        yield np.asarray(figure, dtype=np.float64), f"The operands {first} and {second} were swapped."
+        with suppress(InvalidInputs):  # what is no index, say
+            figure = np.asarray(value_of(evidence.node, evidence.operands[::-1]), dtype=np.float64)
+            yield figure, f"The operands {first} and {second} were swapped."
     for edge in evidence.edges:
         if edge.local is not None and len(edge.operands) == 2:
             local = _locals(edge.consumer, edge.operands[::-1])[edge.slot]

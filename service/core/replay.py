@@ -5,7 +5,7 @@ out-edges of the consumer's gradient in the run × the local gradient at the run
 Graphs of scalars are replayed one operation at a time, all its nodes at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.differentiation import contributions_of, sum_to_shape
+from service.core.differentiation import contributions_of, value_of
 from service.core.figures import Figures, FloatArray, pack
-from service.core.graph import Graph
-from service.core.operation import Attributes, Operation
+from service.core.graph import Graph, Node
+from service.core.operation import Attributes, Operation, sum_to_shape
 
 IntArray = NDArray[np.int64]
 
@@ -53,14 +53,19 @@ class _Group:
 
 @lru_cache(maxsize=4)
 def _groups(graph: Graph) -> tuple[_Group, ...]:
-    members: dict[tuple[str, int], list[int]] = {}
+    """The groups of a graph whose operations are all elementwise; numbers among their attributes may differ."""
+    members: dict[tuple[Any, ...], list[int]] = {}
     for place, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         if operands:
-            members.setdefault((node.operation.name, len(operands)), []).append(place)
+            words = [value for value in node.attributes.values() if not isinstance(value, float)]
+            members.setdefault((node.operation.name, len(operands), *words), []).append(place)
     groups = []
     for places in members.values():
         nodes = [graph.nodes[place] for place in places]
-        attributes = {name: np.array([node.attributes[name] for node in nodes]) for name in nodes[0].attributes}
+        attributes = {
+            name: np.array([node.attributes[name] for node in nodes]) if isinstance(value, float) else value
+            for name, value in nodes[0].attributes.items()
+        }
         sources = np.array([graph.operands[place] for place in places], dtype=np.int64).T.copy()
         groups.append(_Group(nodes[0].operation, np.array(places, dtype=np.int64), sources, attributes))
     return tuple(groups)
@@ -72,12 +77,10 @@ def _elementwise(graph: Graph) -> bool:
     return not any(node.operation.contributions for node in graph.nodes)
 
 
+@lru_cache(maxsize=4)
 def sourceless(graph: Graph) -> IntArray:
     """The positions of the nodes without inputs: Inputs and Constants."""
-    without = np.ones(len(graph), dtype=bool)
-    for group in _groups(graph):
-        without[group.nodes] = False
-    return np.flatnonzero(without)
+    return np.flatnonzero(np.fromiter(map(len, graph.operands), dtype=np.int64, count=len(graph)) == 0)
 
 
 @lru_cache(maxsize=4)
@@ -106,7 +109,7 @@ def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
             for local, operand in zip(
                 group.operation.differentiate(operands, value, group.attributes), operands, strict=True
             ):
-                total += _magnitude(local * operand)
+                total += _finite(local * operand)
             slack[group.nodes] = total
         slack *= weights.terms
         return Replay(Figures(expected), slack)
@@ -142,9 +145,9 @@ def replay_gradients(
         return Replay(Figures(expected), slack)
 
 
-def _magnitude(product: Any) -> FloatArray:
-    """|local × input|; where a slope is infinite, as a square root's at 0, rounding has nothing to measure: 0."""
-    size = np.abs(product)
+def _finite(term: Any) -> FloatArray:
+    """The magnitude of a term; where a slope is infinite, as a square root's at 0, rounding has nothing to measure."""
+    size = np.abs(term)
     return np.where(np.isfinite(size), size, 0.0)
 
 
@@ -159,15 +162,9 @@ def _replay_tensor_values(graph: Graph, values: Figures, weights: Weights) -> Re
             terms.append(np.abs(own))
             continue
         operands = [values[source] for source in sources]
-        value = np.asarray(node.operation.evaluate(operands, node.attributes), dtype=np.float64)
+        value = np.asarray(value_of(node, operands), dtype=np.float64)
         expected.append(value)
-        total = np.abs(value)
-        if not node.operation.contributions:
-            for local, operand in zip(
-                node.operation.differentiate(operands, value, node.attributes), operands, strict=True
-            ):
-                total = total + _magnitude(local * operand)
-        terms.append(total)
+        terms.append(np.abs(value) + _terms_of_value(node, operands, value))
     return Replay(pack(expected), weights.terms * pack(terms).flat)
 
 
@@ -180,26 +177,58 @@ def _replay_tensor_gradients(
     target = graph.position[output]
     expected[target] = expected[target] + seed
     slack[target] = slack[target] + weights.terms * np.abs(seed)
-    for source, contribution, upstream in _edges(graph, values, gradients, reached):
+    for source, contribution, terms, upstream in _edges(graph, values, gradients, reached):
         expected[source] = expected[source] + contribution
         flow = _spread(np.abs(upstream), values.shape(source))
-        slack[source] = slack[source] + weights.terms * np.abs(contribution) + weights.upstream * flow
+        slack[source] = slack[source] + weights.terms * terms + weights.upstream * flow
     return Replay(pack(expected), pack(slack).flat.copy())
+
+
+def _terms_of_value(node: Node, operands: Sequence[Any], value: FloatArray) -> Any:
+    """Σ|local × input|, as far as the operation tells it."""
+    operation, attributes = node.operation, node.attributes
+    if operation.linear:
+        return operation.evaluate(_magnitudes(operation, operands), attributes)
+    if operation.magnitude:
+        return _finite(operation.magnitude(*operation.arguments(operands), value, *attributes.values()))
+    if operation.contributions:
+        return 0.0
+    slopes = operation.differentiate(operands, value, attributes)
+    return sum(_finite(local * operand) for local, operand in zip(slopes, operands, strict=True))
+
+
+def _terms_of_contributions(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:
+    """Σ|terms| of each contribution beyond its own magnitude, as far as the operation tells it."""
+    operation, attributes = node.operation, node.attributes
+    if operation.linear:
+        return operation.propagate(np.abs(upstream), _magnitudes(operation, operands), np.abs(value), attributes)
+    if operation.contribution_magnitudes:
+        given = operation.arguments(operands)
+        return tuple(operation.contribution_magnitudes(upstream, *given, value, *attributes.values())[: len(operands)])
+    return (0.0,) * len(operands)
+
+
+def _magnitudes(operation: Operation, operands: Sequence[Any]) -> list[Any]:
+    """|operands|; an index is no magnitude."""
+    indices = (*operation.indices, *[False] * len(operands))
+    return [operand if is_index else np.abs(operand) for operand, is_index in zip(operands, indices, strict=False)]
 
 
 def _edges(
     graph: Graph, values: Figures, gradients: Figures, reached: NDArray[np.bool_]
-) -> Iterator[tuple[int, Any, Any]]:
-    """Every edge that carries something back: operand, contribution, upstream gradient."""
+) -> Iterator[tuple[int, Any, Any, Any]]:
+    """Every edge that carries something back: operand, contribution, the magnitude of its terms, upstream gradient."""
     for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         upstream = gradients[place]
         assert upstream is not None
         if not sources or (not reached[place] and not upstream.any()):
             continue
-        contributions = contributions_of(node, upstream, [values[source] for source in sources], values[place])
-        for source, contribution in zip(sources, contributions, strict=True):
+        operands = [values[source] for source in sources]
+        contributions = contributions_of(node, upstream, operands, values[place])
+        terms = _terms_of_contributions(node, upstream, operands, values[place])
+        for source, contribution, term in zip(sources, contributions, terms, strict=True):
             if contribution is not None:
-                yield source, contribution, upstream
+                yield source, contribution, np.abs(contribution) + _finite(term), upstream
 
 
 def _spread(upstream: FloatArray, shape: tuple[int, ...]) -> FloatArray:
@@ -230,7 +259,7 @@ def complete_values(graph: Graph, recorded: Figures, assumed: dict[int, FloatArr
             elif node.operation.name == "Constant":
                 effective.append(np.float64(node.attributes["value"]))
             else:
-                value = node.operation.evaluate([effective[source] for source in sources], node.attributes)
+                value = value_of(node, [effective[source] for source in sources])
                 effective.append(np.asarray(value, dtype=np.float64)[()])
     return pack(effective)
 

@@ -1,11 +1,14 @@
 """The rulebook to be read by people: every formula comes from applying the rule to symbols, none is typed."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from service.core.operation import Operation
 from service.core.symbol import (
     Term,
+    Unwritable,
     Variable,
+    contribution_terms,
     local_gradient_terms,
     nondifferentiable_term,
     value_term,
@@ -23,30 +26,48 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An operation's rule, its local gradients by operand, and the condition under which no derivative exists."""
+    """An operation's rule, and the condition under which no derivative exists.
+
+    Its gradients by operand are local gradients where it is elementwise, else contributions: None for an operand to
+    which no gradient flows, and none at all where they cannot be written as formulas.
+    """
 
     operation: Operation
     operands: tuple[str, ...]
     rule: Formula | None
     local_gradients: tuple[Formula, ...]
+    contributions: tuple[Formula | None, ...]
     nondifferentiable: Formula | None
 
 
 def describe(operation: Operation) -> Entry:
     """The entry of one operation; z stands for its value. One of any number of operands is shown with two."""
-    operands = tuple(f"{name}{number}" for name in operation.operands for number in (1, 2)) if operation.fold else None
-    operands = operands or operation.operands
+    operands = operation.operands
     if not operands:
-        return Entry(operation, (), None, (), None)
+        return Entry(operation, (), None, (), (), None)
+    if operation.most_inputs is None:
+        operands = tuple(f"{name}{number}" for name in operands for number in (1, 2))
     terms = [_variable(name) for name in operands]
-    attributes = {attribute.name: _variable(attribute.name) for attribute in operation.attributes}
+    elementwise = operation.contributions is None
+    attributes = {
+        attribute.name: _variable(attribute.name) if elementwise or attribute.required else attribute.default
+        for attribute in operation.attributes
+    }
     value = Variable("z")
     kink = nondifferentiable_term(operation, terms, value, attributes) if operation.nondifferentiable else None
+    slopes: tuple[Term | None, ...] = ()
+    if elementwise:
+        slopes = local_gradient_terms(operation, terms, value, attributes)
+    else:
+        with suppress(Unwritable):
+            slopes = contribution_terms(operation, Variable("upstream", r"\mathrm{upstream}"), terms, value, attributes)
+    formulas = tuple(None if slope is None else _formula(slope) for slope in slopes)
     return Entry(
         operation,
         operands,
         _formula(value_term(operation, terms, attributes)),
-        tuple(_formula(term) for term in local_gradient_terms(operation, terms, value, attributes)),
+        tuple(filter(None, formulas)) if elementwise else (),
+        () if elementwise else formulas,
         _formula(kink) if kink else None,
     )
 

@@ -4,14 +4,14 @@ A `Term` is an immutable formula. `Symbol` wraps one so that NumPy's functions a
 build the term of the operation they stand for: the rule of Mul applied to symbols x and y yields the terms y and x.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from service.core.operation import NO_ATTRIBUTES, Attributes, Operation, find, of_ufunc
+from service.core.operation import NO_ATTRIBUTES, Attributes, Operation, of_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,10 @@ class Application:
 Term: TypeAlias = Variable | Literal | Application
 
 
+class Unwritable(TypeError):
+    """A rule that cannot be applied to symbols: it calls what stands for no operation, or asks for a figure."""
+
+
 class Symbol(NDArrayOperatorsMixin):
     """A term that takes part in NumPy's functions. Only as long-lived as the application of one rule."""
 
@@ -51,19 +55,35 @@ class Symbol(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> "Symbol":
         if method != "__call__" or options:
-            raise TypeError(f"a rule may call {ufunc.__name__} only plainly")
-        return _apply(of_ufunc(ufunc), operands)
+            raise Unwritable(f"a rule may call {ufunc.__name__} only plainly")
+        return _apply(ufunc, operands, {})
 
     def __array_function__(self, called: Callable[..., Any], types: Any, operands: Any, options: Any) -> "Symbol":
-        if called is not np.where or options:
-            raise TypeError(f"a rule may not call {called.__name__}")
-        where = find("Where")
-        assert where is not None
-        return _apply(where, operands)
+        return _apply(called, operands, options)
+
+    def _is_no_figure(self, *asked: Any, **options: Any) -> Any:
+        raise Unwritable("a formula has neither shape nor elements, and no figures")
+
+    __array__ = __bool__ = __float__ = __getitem__ = __index__ = __iter__ = __len__ = _is_no_figure
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python, and NumPy, ask what a thing can do
+            raise AttributeError(name)
+        self._is_no_figure()
 
 
-def _apply(operation: Operation, operands: Sequence[Any]) -> Symbol:
-    return Symbol(application(operation, [term_of(operand) for operand in operands]))
+def _apply(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> Symbol:
+    found = of_function(called)
+    if found is None:
+        raise Unwritable(f"a rule may not call {called.__name__}")
+    operation, reading = found
+    operands, given = reading(*arguments, **options)
+    attributes = {attribute.name: attribute.default for attribute in operation.attributes}
+    for attribute in operation.attributes:
+        value = given.get(attribute.name)
+        if value is not None:
+            attributes[attribute.name] = value.term if isinstance(value, Symbol) else attribute.read(value)
+    return Symbol(application(operation, [term_of(operand) for operand in operands], attributes))
 
 
 def application(operation: Operation, operands: Sequence[Term], attributes: Attributes = NO_ATTRIBUTES) -> Application:
@@ -101,7 +121,9 @@ def evaluation_order(*terms: Term) -> list[Term]:
 
 
 def value_term(operation: Operation, operands: Sequence[Term], attributes: Attributes = NO_ATTRIBUTES) -> Term:
-    """The rule of an operation as a formula of its operands."""
+    """The rule of an operation as a formula of its operands; one that is not elementwise is its own formula."""
+    if operation.contributions:
+        return application(operation, operands, attributes)
     return term_of(operation.evaluate([Symbol(x) for x in operands], _symbolic(attributes)))
 
 
@@ -111,6 +133,24 @@ def local_gradient_terms(
     """The local gradients of an elementwise operation as formulas of its operands and its value."""
     rules = operation.differentiate([Symbol(x) for x in operands], Symbol(value), _symbolic(attributes))
     return tuple(term_of(rule) for rule in rules)
+
+
+def contribution_terms(
+    operation: Operation,
+    upstream: Term,
+    operands: Sequence[Term],
+    value: Term,
+    attributes: Attributes = NO_ATTRIBUTES,
+) -> "tuple[Term | None, ...]":
+    """The contributions of an operation that is not elementwise as formulas of the upstream gradient, its operands and
+    its value; None where no gradient flows. Raises Unwritable where its rule cannot be applied to symbols."""
+    try:
+        rules = operation.propagate(
+            Symbol(upstream), [Symbol(x) for x in operands], Symbol(value), _symbolic(attributes)
+        )
+    except Unwritable as error:
+        raise Unwritable(f"the gradient of {operation.name} cannot be written as a formula: {error}") from None
+    return tuple(None if rule is None else term_of(rule) for rule in rules)
 
 
 def nondifferentiable_term(

@@ -101,6 +101,8 @@ def _number_text(value: float) -> Written:
 
 
 def _value_text(value: Any) -> str:
+    if isinstance(value, Variable):
+        return name_text(value.name)
     return number_text(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
@@ -138,6 +140,8 @@ def _value_latex(value: Any) -> str:
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, Variable):
+        return value.name
     return value if isinstance(value, str) else json.dumps(value)
 
 

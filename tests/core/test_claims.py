@@ -177,7 +177,7 @@ def test_a_condition_is_a_number() -> None:
 
 
 def test_an_index_has_no_slope(monkeypatch: pytest.MonkeyPatch) -> None:
-    for entries in ("_by_name", "_by_alias", "_by_ufunc"):
+    for entries in ("_by_name", "_by_alias", "_by_function"):
         monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
     define(
         "OwnPick",

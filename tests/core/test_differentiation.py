@@ -352,7 +352,7 @@ def test_a_node_whose_figures_are_not_known_is_not_marked() -> None:
 @pytest.fixture
 def dot_and_take(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two operations with vector-Jacobian products; for as long as a test runs."""
-    for entries in ("_by_name", "_by_alias", "_by_ufunc"):
+    for entries in ("_by_name", "_by_alias", "_by_function"):
         monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
 
     def dot_shape(shapes: Sequence[tuple[int, ...]], attributes: Named) -> tuple[int, ...]:

@@ -13,10 +13,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.core import operation as rulebook
+from service.core.attribute import Attribute
 from service.core.errors import InvalidExpression
 from service.core.expression import NodeDocument, parse_expression, write_expression
 from service.core.graph import Graph, build_graph, node_document
-from service.core.operation import Attribute, Operation, define, find, operations
+from service.core.operation import Operation, define, find, operations
+from tests.attributes import given_attributes
 
 
 def parse(text: str) -> list[NodeDocument]:
@@ -301,7 +303,7 @@ def test_attributes_follow_the_operands() -> None:
 @pytest.fixture
 def own_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the rulebook with the reductions, and an operation whose attributes may be anything."""
-    for entries in ("_by_name", "_by_alias", "_by_ufunc"):
+    for entries in ("_by_name", "_by_alias", "_by_function"):
         monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
     label = Attribute("label", lambda value: value, required=True)
     axis = Attribute("axis", lambda value: value)
@@ -592,7 +594,6 @@ NAMES = st.one_of(
     st.sampled_from(["a", "b", "F", "e", "pi", "output", "constant_1", "add_1", "sin", "Max", "NaN", "x.T", "é"]),
     st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="`"), min_size=1, max_size=8),
 )
-NUMBERS = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1.0, -2.0, 1e16, 1e22, 5e-324, math.inf, -math.inf]))
 
 
 @st.composite
@@ -603,10 +604,10 @@ def graphs(draw: st.DrawFn) -> Graph:
     documents: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in names[:count]]
     for place, name in enumerate(names[count:], start=count):
         operation = draw(st.sampled_from([operation for operation in operations() if operation.name != "Input"]))
-        arity = operation.least_inputs + (draw(st.integers(0, 2)) if operation.fold else 0)
+        most = operation.least_inputs + 2 if operation.most_inputs is None else operation.most_inputs
+        arity = draw(st.integers(operation.least_inputs, most))
         sources = draw(st.lists(st.sampled_from(names[:place]), min_size=arity, max_size=arity))
-        chosen = [each for each in operation.attributes if each.required or draw(st.booleans())]
-        attributes = {each.name: draw(NUMBERS) for each in chosen}
+        attributes = draw(given_attributes(operation))
         documents.append({"name": name, "operation": operation.name, "inputs": sources, "attributes": attributes})
     return build_graph(documents, inputs=draw(st.permutations(names[:count])))
 

@@ -356,7 +356,7 @@ def test_what_could_not_be_replayed_is_held_against_the_baseline_in_words_too() 
 @pytest.fixture
 def own_product(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A matrix product, and picking one row; for as long as a test runs."""
-    for entries in ("_by_name", "_by_alias", "_by_ufunc"):
+    for entries in ("_by_name", "_by_alias", "_by_function"):
         monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
 
     def product_shape(shapes: Sequence[tuple[int, ...]], attributes: Any) -> tuple[int, ...]:

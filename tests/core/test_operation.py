@@ -8,7 +8,8 @@ import pytest
 
 import service.core.operations  # noqa: F401 (fills the registry)
 from service.core import operation as rulebook
-from service.core.operation import define, find, number, operations
+from service.core.attribute import number
+from service.core.operation import define, find, operations
 
 
 def test_every_name_and_alias_finds_its_operation() -> None:
@@ -74,7 +75,7 @@ def test_the_number_of_inputs() -> None:
 @pytest.fixture
 def own_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the rulebook that a test may write into."""
-    for entries in ("_by_name", "_by_alias", "_by_ufunc"):
+    for entries in ("_by_name", "_by_alias", "_by_function"):
         monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
 
 

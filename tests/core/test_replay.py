@@ -266,7 +266,7 @@ def test_nodes_without_inputs() -> None:
 @pytest.fixture
 def own_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The outer product, and picking one element; for as long as a test runs."""
-    for entries in ("_by_name", "_by_alias", "_by_ufunc"):
+    for entries in ("_by_name", "_by_alias", "_by_function"):
         monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
 
     def outer_shape(shapes: Sequence[tuple[int, ...]], attributes: Any) -> tuple[int, ...]:

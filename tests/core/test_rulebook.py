@@ -48,6 +48,8 @@ def test_what_is_given_has_no_formulas(name: str) -> None:
 def test_every_operation_has_an_entry(operation: Operation) -> None:
     entry = describe(operation)
     assert entry.operation is operation
-    assert len(entry.local_gradients) == len(entry.operands) >= len(operation.operands)
+    assert len(entry.operands) >= len(operation.operands)
+    assert len(entry.contributions if operation.contributions else entry.local_gradients) == len(entry.operands)
+    assert not (entry.contributions and entry.local_gradients)
     assert (entry.rule is None) == (not operation.operands)
     assert (entry.nondifferentiable is None) == (operation.nondifferentiable is None)

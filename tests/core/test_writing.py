@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.attribute import Attribute
 from service.core.differentiation import forward_pass
 from service.core.errors import LimitExceeded
 from service.core.expression import parse_expression
 from service.core.graph import build_graph
 from service.core.notation import function
-from service.core.operation import Attribute, Attributes, Operation, find, operations, select
+from service.core.operation import Attributes, Operation, find, operations, select
 from service.core.symbol import Application, Literal, Symbol, Term, Variable, application, symbols
 from service.core.writing import name_latex, number_text, write_latex, write_mathml, write_text
 

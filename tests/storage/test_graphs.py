@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from service.core.errors import Conflict, NotFound
 from service.core.figures import Figures
 from service.core.graph import Graph, build_graph, node_document
-from service.core.operation import Attribute, operations
+from service.core.operation import operations
 from service.storage.database import Database
 from service.storage.graphs import (
     delete_graph,
@@ -29,16 +29,7 @@ from service.storage.identifiers import new_id
 from service.storage.models import Base, Content
 from service.storage.records import GraphRecord, RunRecord
 from service.storage.runs import insert_run
-
-CANDIDATES = [2, -3, 0.1, -0.0, 5e-324, 1.7976931348623157e308, "NaN", "Infinity", "-Infinity", True, [1, 0], "same"]
-
-
-def accepts(attribute: Attribute, candidate: object) -> bool:
-    try:
-        attribute.read(candidate)
-    except ValueError:
-        return False
-    return True
+from tests.attributes import given_attributes
 
 
 @st.composite
@@ -53,11 +44,7 @@ def graphs(draw: st.DrawFn) -> Graph:
         most = 4 if operation.most_inputs is None else operation.most_inputs
         count = draw(st.integers(operation.least_inputs, most))
         inputs = [draw(st.sampled_from(names[:place])) for _ in range(count)]
-        attributes = {
-            attribute.name: draw(st.sampled_from([value for value in CANDIDATES if accepts(attribute, value)]))
-            for attribute in operation.attributes
-            if attribute.required or draw(st.booleans())
-        }
+        attributes = draw(given_attributes(operation))
         documents.append({"name": name, "operation": operation.name, "inputs": inputs, "attributes": attributes})
     return build_graph(documents)
 

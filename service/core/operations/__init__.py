@@ -1,5 +1,25 @@
 """The rulebook: one operation, one block. Importing this package enters them all, in this order."""
 
-from service.core.operations import activation, arithmetic, comparison, exponential, trigonometric, variadic
+from service.core.operations import (
+    activation,
+    arithmetic,
+    comparison,
+    exponential,
+    like,
+    reduction,
+    shape,
+    trigonometric,
+    variadic,
+)
 
-__all__ = ["activation", "arithmetic", "comparison", "exponential", "trigonometric", "variadic"]
+__all__ = [
+    "activation",
+    "arithmetic",
+    "comparison",
+    "exponential",
+    "like",
+    "reduction",
+    "shape",
+    "trigonometric",
+    "variadic",
+]

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from service.core.attribute import Attribute, OneOf, number
 from service.core.gaussian import normal_density, normal_distribution
 from service.core.notation import function
-from service.core.operation import Attribute, OneOf, define, number, select
+from service.core.operation import define, select
 
 define(
     "Sigmoid",

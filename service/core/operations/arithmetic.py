@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from service.core.attribute import Attribute, number
 from service.core.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
-from service.core.operation import Attribute, define, number, select
+from service.core.operation import define, select
 
 define("Input")
 

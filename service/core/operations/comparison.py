@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 
 from service.core.notation import ATOM, COMPARISON, OPEN, SUM, Notation, row
-from service.core.operation import define, select
+from service.core.operation import define, operands_only, select
 
 
 def _define_comparison(name: str, ufunc: np.ufunc, sign: str, latex: str, mathml: str, aliases: list[str]) -> None:
@@ -95,5 +95,6 @@ define(
             "</mtable>"
         ),
     ),
+    symbolic={np.where: operands_only},
     rule="selection",
 )

@@ -7,7 +7,7 @@ from scipy import special
 
 from service.core.gaussian import bell, complementary_error
 from service.core.notation import function
-from service.core.operation import define, select
+from service.core.operation import define, operands_only, select
 
 define(
     "Exp",
@@ -104,5 +104,5 @@ define(
     local_gradients=lambda x, z: (-2.0 / math.sqrt(math.pi) * bell(x),),
     analytic=False,
     notation=function("erfc", r"\operatorname{erfc}"),
-    ufunc=special.erfc,
+    symbolic={special.erfc: operands_only},
 )

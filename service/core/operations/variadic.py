@@ -3,7 +3,7 @@
 import numpy as np
 
 from service.core.notation import function
-from service.core.operation import Fold, define, select
+from service.core.operation import Fold, define, operands_only, select
 
 _TIES = "ties share the gradient equally, the least-norm choice among the subgradients"
 
@@ -20,7 +20,7 @@ define(
     analytic=False,
     aliases=["maximum"],
     notation=function("max", r"\max"),
-    ufunc=np.maximum,
+    symbolic={np.maximum: operands_only},
     rule="selection",
 )
 
@@ -37,7 +37,7 @@ define(
     analytic=False,
     aliases=["minimum"],
     notation=function("min", r"\min"),
-    ufunc=np.minimum,
+    symbolic={np.minimum: operands_only},
     rule="selection",
 )
 

@@ -1,0 +1,74 @@
+"""Attributes of operations: the parameters that are not operands. No gradient flows to them.
+
+A reader turns a JSON value into the canonical one, which is hashable, so that equal nodes have equal digests; it raises
+ValueError, saying what was expected.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+LARGEST_INTEGER = 2**63 - 1  # ONNX's integers are int64
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A named parameter of an operation; one that may be left out and has the default None may be null too."""
+
+    name: str
+    read: Callable[[object], Any]
+    default: Any = None
+    required: bool = False
+
+
+def number(value: object) -> float:
+    """Read a number; the strings NaN, Infinity and -Infinity are numbers too."""
+    if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("a number is expected")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("the number is out of float64's range") from None
+
+
+def integer(value: object) -> int:
+    """Read a whole number; 2.0 is one."""
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole:
+        raise ValueError("a whole number is expected")
+    assert isinstance(value, (int, float))
+    if not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+        raise ValueError("the whole number is out of int64's range")
+    return int(value)
+
+
+def integers(value: object) -> tuple[int, ...]:
+    """Read a list of whole numbers; a single one stands for a list of one."""
+    if not isinstance(value, (list, tuple)):
+        value = [value]
+    try:
+        return tuple(integer(item) for item in value)
+    except ValueError as error:
+        raise ValueError(f"in a list of whole numbers {error}") from None
+
+
+def flag(value: object) -> int:
+    """Read a condition, which is 0 or 1 as in ONNX; false and true are too."""
+    if not isinstance(value, (bool, int, float)) or value not in (0, 1):
+        raise ValueError("0 or 1 is expected")
+    return int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Read one of some words."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, value: object) -> str:
+        """The word; raises ValueError where it is none of them."""
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError(f"one of {', '.join(map(repr, self.words))} is expected")
+        return value

@@ -1,0 +1,126 @@
+"""Operations that are not elementwise, as tests read them from the registry, and random operands for each.
+
+What shapes and attributes go together only the operation knows: a strategy that draws them is entered by `draws` for
+each operation of the registry, in `tests/tensor_cases.py` and its like.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+import service.core.operations  # noqa: F401 (fills the registry)
+from service.core.figures import FloatArray
+from service.core.graph import read_attributes
+from service.core.operation import Attributes, Operation, Shape, find, operations
+
+TENSOR_OPERATIONS = tuple(operation for operation in operations() if operation.contributions)
+
+each_tensor_operation = pytest.mark.parametrize("operation", TENSOR_OPERATIONS, ids=lambda operation: operation.name)
+
+# Shapes of operands, or operands themselves (indices); and attributes as a node document gives them.
+Drawn = tuple[Sequence[Shape | FloatArray], dict[str, Any]]
+Drawing = Callable[[st.DrawFn], Drawn]
+
+DRAWINGS: dict[str, Drawing] = {}
+
+
+def draws(*names: str) -> Callable[[Drawing], Drawing]:
+    """Enter what draws the shapes of operands and the attributes of these operations."""
+
+    def enter(drawing: Drawing) -> Drawing:
+        DRAWINGS.update(dict.fromkeys(names, drawing))
+        return drawing
+
+    return enter
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An operation with operands that it takes."""
+
+    operation: Operation
+    operands: tuple[FloatArray, ...]
+    attributes: Attributes
+
+    @property
+    def value(self) -> Any:
+        """The operation's value."""
+        return self.operation.evaluate(self.operands, self.attributes)
+
+    def moved(self, place: int, operand: FloatArray) -> Any:
+        """The value with another operand in that place."""
+        return self.operation.evaluate([*self.operands[:place], operand, *self.operands[place + 1 :]], self.attributes)
+
+    @property
+    def differentiable(self) -> list[int]:
+        """The places of the operands that are no indices."""
+        indices = (*self.operation.indices, *[False] * len(self.operands))
+        return [place for place in range(len(self.operands)) if not indices[place]]
+
+
+def lengths(least: int = 0, most: int = 4) -> st.SearchStrategy[int]:
+    """The length of an axis; 0 now and then, if it may be."""
+    return st.sampled_from([length for length in (2, 3, 1, 4, 0) if least <= length <= most])
+
+
+def shapes(least: int = 0, most: int = 3, shortest: int = 0) -> st.SearchStrategy[Shape]:
+    """A shape of `least` to `most` axes."""
+    return st.lists(lengths(shortest), min_size=least, max_size=most).map(tuple)
+
+
+@st.composite
+def arrays(draw: st.DrawFn, shape: Shape) -> FloatArray:
+    """An array of that shape, contiguous or not, of numbers between -2 and 2, no two of them alike."""
+    size = math.prod(shape)
+    seed = draw(st.integers(0, 2**16))
+    generator = np.random.default_rng(seed)
+    # Apart from each other and from 0, so that differences meet no kink.
+    row = generator.permutation(np.linspace(-2.0, 2.0, 2 * size + 2)[::2][:size] + generator.uniform(0.0, 0.05))
+    layout = draw(st.sampled_from(["rows", "columns", "every other"]))
+    array = np.reshape(row, shape)
+    if layout == "columns" and array.ndim:
+        return np.asfortranarray(array)
+    if layout == "every other" and array.ndim:
+        return np.repeat(array, 2, axis=-1)[..., ::2]
+    return array
+
+
+@st.composite
+def samples(draw: st.DrawFn, operation: Operation) -> Sample:
+    """An operation with random operands that it takes."""
+    drawn, given = DRAWINGS[operation.name](draw)
+    attributes, faults = read_attributes(operation, given)
+    assert not faults, (operation.name, given, faults)
+    operands = [draw(arrays(one)) if isinstance(one, tuple) else one for one in drawn]
+    return Sample(operation, tuple(operands), attributes)
+
+
+def operation_of(name: str) -> Operation:
+    """The operation of that name or alias."""
+    found = find(name)
+    assert found is not None
+    return found
+
+
+def evaluate(name: str, *operands: Any, **given: Any) -> FloatArray:
+    """The value of an operation, attributes given as in a node document."""
+    operation = operation_of(name)
+    attributes, faults = read_attributes(operation, given)
+    assert not faults, faults
+    arrays = [np.asarray(operand, dtype=np.float64) for operand in operands]
+    operation.infer_shape([array.shape for array in arrays], attributes)
+    return np.asarray(operation.evaluate(arrays, attributes))
+
+
+def propagate(name: str, upstream: Any, *operands: Any, **given: Any) -> Sequence[Any]:
+    """The contributions of an operation."""
+    operation = operation_of(name)
+    attributes, _ = read_attributes(operation, given)
+    arrays = [np.asarray(operand, dtype=np.float64) for operand in operands]
+    value = np.asarray(operation.evaluate(arrays, attributes))
+    return operation.propagate(np.broadcast_to(np.asarray(upstream, float), value.shape), arrays, value, attributes)
