@@ -16,10 +16,12 @@ from service.core.operation import NO_ATTRIBUTES, Attributes, Operation, of_func
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A name; `latex` where it is typeset otherwise than by its name."""
+    """A name; `text`, `latex` and `mathml` where it is written otherwise than by its name."""
 
     name: str
     latex: str | None = None
+    text: str | None = None
+    mathml: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ def _value_mathml(value: Any) -> str:
 _TEXT = _Language(
     notation.write_text,
     _number_text,
-    lambda variable: name_text(variable.name),
+    lambda variable: variable.text or name_text(variable.name),
     lambda name, value: f"{name}={_value_text(value)}",
 )
 _LATEX = _Language(
@@ -187,6 +187,6 @@ _LATEX = _Language(
 _MATHML = _Language(
     notation.write_mathml,
     _number_mathml,
-    lambda variable: name_mathml(variable.name),
+    lambda variable: variable.mathml or name_mathml(variable.name),
     lambda name, value: row(f"{name_mathml(name)}<mo>=</mo>{_value_mathml(value)}"),
 )

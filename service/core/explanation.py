@@ -1,0 +1,324 @@
+"""How each figure of a run came about, step by step: the rule, the formula, the numbers put in, and what they come to.
+
+Formulas come from applying the rulebook to symbols, numbers from applying it to the run's own figures as the passes
+do, so that the two cannot disagree. A gradient is the sum of its contributions in the order in which the backward pass
+meets them: consumers from the last to the first, each one's operands from left to right, after the seed.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import chain
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from service.core.comparison import same_bits
+from service.core.differentiation import contributions_of
+from service.core.equation import (
+    AND_SO_ON,
+    Line,
+    derive_line,
+    equation,
+    gradient_of,
+    local_gradient_of,
+    summed,
+    times,
+    total,
+)
+from service.core.figures import Figures, FloatArray
+from service.core.graph import Graph, Node
+from service.core.replay import reaches
+from service.core.symbol import Literal, Term, Variable, application, local_gradient_terms
+
+# Contributions that a step lists, and those that its sum is written out with.
+MOST_LISTED, _MOST_WRITTEN = 1000, 8
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """A run: its graph, its figures, and what its gradients are gradients of; gradients are None before a backward
+    pass."""
+
+    graph: Graph
+    values: Figures
+    gradients: Figures | None = None
+    output: str | None = None
+    seed: FloatArray | None = None
+
+    @cached_property
+    def quantity(self) -> str:
+        """What the gradients are gradients of: the output, or L, the seed's final quantity, where it is not 1."""
+        if self.seed is not None and self.output is not None and not self.seed.ndim and self.seed == 1.0:
+            return self.output
+        name = "L"
+        while name in self.graph.position:
+            name += "'"
+        return name
+
+    def value(self, place: int) -> FloatArray | None:
+        """The value of the node at that position, a Constant's by its definition; None where there is none."""
+        node = self.graph.nodes[place]
+        if node.operation.name == "Constant":
+            return np.asarray(node.attributes["value"], dtype=np.float64)
+        return self.values[place]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForwardStep:
+    """An operation applied to its operands; the value is None where the run has none."""
+
+    node: Node
+    rule: str
+    line: Line
+    value: FloatArray | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contribution:
+    """What one out-edge gives to a gradient: upstream × local, summed where the operand was broadcast.
+
+    `slot` is the place of the node among the consumer's operands. `local` is None where the consumer's operation is not
+    elementwise: its line is then that of the product.
+    """
+
+    consumer: Node
+    slot: int
+    rule: str
+    line: Line
+    local: FloatArray | None
+    upstream: FloatArray | None
+    product: FloatArray | None
+
+    @property
+    def summed(self) -> bool:
+        """Whether the operand was broadcast, so that its copies' contributions are summed."""
+        return (
+            self.local is not None
+            and self.upstream is not None
+            and self.product is not None
+            and self.product.shape != self.upstream.shape
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BackwardStep:
+    """A gradient as the sum of its contributions, of which the first MOST_LISTED are listed, `count` in all.
+
+    `seed` is None but for the output. `sum` is computed from the run's figures; `difference` is the greatest amount by
+    which it is off the run's gradient, None where they are the same bits or one is not known.
+    """
+
+    node: Node
+    seed: FloatArray | None
+    contributions: tuple[Contribution, ...]
+    count: int
+    line: Line
+    sum: FloatArray | None
+    gradient: FloatArray | None
+    difference: float | None
+
+
+Step: TypeAlias = ForwardStep | BackwardStep
+
+
+def count_steps(passes: Passes) -> int:
+    """The number of steps: one for each operation and, after a backward pass, one for each node but Constants."""
+    forward, backward = _order(passes.graph, passes.output if passes.gradients is not None else None)
+    return len(forward) + len(backward)
+
+
+def explain(passes: Passes, start: int, stop: int) -> Iterator[Step]:
+    """The steps from `start` to before `stop`: forward in topological order, then backward in the order of the sweep.
+
+    Nodes that stand after the output, where the sweep never comes, are last.
+    """
+    forward, backward = _order(passes.graph, passes.output if passes.gradients is not None else None)
+    consumers: dict[int, _Consumer] = {}
+    for index in range(start, min(stop, len(forward) + len(backward))):
+        if index < len(forward):
+            yield _forward_step(passes, forward[index])
+        else:
+            yield _backward_step(passes, backward[index - len(forward)], consumers)
+
+
+def explain_node(passes: Passes, name: str) -> Iterator[Step]:
+    """The forward step and the backward step of one node, as far as it has them; raises KeyError."""
+    place = passes.graph.position[name]
+    if passes.graph.operands[place]:
+        yield _forward_step(passes, place)
+    if passes.gradients is not None and passes.graph.nodes[place].operation.name != "Constant":
+        yield _backward_step(passes, place, {})
+
+
+@lru_cache(maxsize=4)
+def _order(graph: Graph, output: str | None) -> tuple[Sequence[int], Sequence[int]]:
+    """The positions of the nodes of the forward steps, and of the backward steps."""
+    forward = array("l", (place for place, operands in enumerate(graph.operands) if operands))
+    if output is None:
+        return forward, array("l")
+    swept = graph.position[output] + 1
+    order = chain(range(swept - 1, -1, -1), range(swept, len(graph)))
+    return forward, array("l", (place for place in order if graph.nodes[place].operation.name != "Constant"))
+
+
+# --- forward ------------------------------------------------------------------------------------------------------
+
+
+def _forward_step(passes: Passes, place: int) -> ForwardStep:
+    node = passes.graph.nodes[place]
+    value = passes.value(place)
+    figures = {
+        name: passes.value(source) for name, source in zip(node.inputs, passes.graph.operands[place], strict=True)
+    }
+    operands: list[Term] = [
+        *map(Variable, node.inputs[:_MOST_WRITTEN]),
+        *[AND_SO_ON][: len(node.inputs) - _MOST_WRITTEN],
+    ]
+    term = application(node.operation, operands, node.attributes)
+    line = derive_line(Variable(node.name), term, figures, value)
+    varying = [slot for slot, name in enumerate(node.inputs) if not _is_constant(passes.graph, name)]
+    return ForwardStep(node, _rule(passes.graph, node, varying[0] if varying else 0), line, value)
+
+
+def _rule(graph: Graph, node: Node, slot: int) -> str:
+    """What the rule is called by which the operand at `slot` is differentiated."""
+    others = [name for other, name in enumerate(node.inputs) if other != slot]
+    return node.operation.rule_name(slot, bool(others) and all(_is_constant(graph, name) for name in others))
+
+
+def _is_constant(graph: Graph, name: str) -> bool:
+    return graph.nodes[graph.position[name]].operation.name == "Constant"
+
+
+# --- backward -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Consumer:
+    """A node in the backward pass: its own figures, and for each operand local gradient, contribution and formula."""
+
+    node: Node
+    figures: Mapping[str, FloatArray | None]
+    upstream: FloatArray | None
+    locals: Sequence[FloatArray] | None
+    contributions: Sequence[FloatArray | None] | None
+    terms: Sequence[Term] | None
+
+
+def _consumer(passes: Passes, place: int) -> _Consumer:
+    node, sources = passes.graph.nodes[place], passes.graph.operands[place]
+    assert passes.gradients is not None
+    operands, value, upstream = (
+        [passes.value(source) for source in sources],
+        passes.value(place),
+        passes.gradients[place],
+    )
+    slopes = contributions = None
+    with np.errstate(all="ignore"):
+        if all(operand is not None for operand in operands):
+            if value is None:  # not recorded: what follows from the figures that are
+                value = np.asarray(node.operation.evaluate(operands, node.attributes), dtype=np.float64)
+            if not node.operation.contributions:
+                slopes = [np.asarray(slope) for slope in node.operation.differentiate(operands, value, node.attributes)]
+            if upstream is not None:
+                contributions = [
+                    None if contribution is None else np.asarray(contribution)
+                    for contribution in contributions_of(node, upstream, operands, value)
+                ]
+    figures = dict(zip(node.inputs, operands, strict=True)) | {node.name: value}
+    return _Consumer(node, figures, upstream, slopes, contributions, _local_terms(node))
+
+
+def _local_terms(node: Node) -> Sequence[Term] | None:
+    """The local gradients as formulas; None where there are none, or so many operands that nobody would read them."""
+    if node.operation.contributions or len(node.inputs) > _MOST_WRITTEN:
+        return None
+    operands = list(map(Variable, node.inputs))
+    return local_gradient_terms(node.operation, operands, Variable(node.name), node.attributes)
+
+
+def _backward_step(passes: Passes, place: int, consumers: dict[int, _Consumer]) -> BackwardStep:
+    """`consumers` holds those that were met already."""
+    node = passes.graph.nodes[place]
+    assert passes.gradients is not None
+    seed = passes.seed if node.name == passes.output else None
+    listed: list[Contribution] = []
+    so_far, complete = seed, True
+    edges = _edges(passes, place)
+    for consumer_place, slot in edges:
+        if consumer_place not in consumers:
+            consumers[consumer_place] = _consumer(passes, consumer_place)
+        consumer = consumers[consumer_place]
+        given = None if consumer.contributions is None else consumer.contributions[slot]
+        if len(listed) < MOST_LISTED:
+            listed.append(_contribution(passes.graph, consumer, slot, given))
+        if given is None:
+            complete = False
+        else:
+            so_far = given if so_far is None else np.asarray(so_far + given)
+    if so_far is None:
+        so_far = np.zeros(passes.values.shape(place))
+    found, gradient = so_far if complete else None, passes.gradients[place]
+    line = _sum_line(passes.quantity, node, seed, listed, len(edges), found)
+    return BackwardStep(node, seed, tuple(listed), len(edges), line, found, gradient, _difference(found, gradient))
+
+
+def _edges(passes: Passes, place: int) -> list[tuple[int, int]]:
+    """The out-edges that carry something back, in the order in which the backward pass meets them."""
+    assert passes.gradients is not None and passes.output is not None
+    reached = reaches(passes.graph, passes.output)
+    edges = [edge for edge in passes.graph.consumers[place] if reached[edge[0]]]
+    return sorted(edges, key=lambda edge: (-edge[0], edge[1]))
+
+
+def _contribution(graph: Graph, consumer: _Consumer, slot: int, given: FloatArray | None) -> Contribution:
+    node = consumer.node
+    local = None if consumer.locals is None else consumer.locals[slot]
+    subject = _local_gradient(node, slot)
+    if consumer.terms is not None:
+        line = derive_line(subject, consumer.terms[slot], consumer.figures, local)
+    else:
+        line = Line(equation(subject))
+    return Contribution(node, slot, _rule(graph, node, slot), line, local, consumer.upstream, given)
+
+
+def _local_gradient(consumer: Node, slot: int) -> Variable:
+    """∂z/∂x, with the place of x among equal operands where there are any."""
+    name = consumer.inputs[slot]
+    ordinal = consumer.inputs[: slot + 1].count(name) if consumer.inputs.count(name) > 1 else None
+    return local_gradient_of(consumer.name, name, ordinal)
+
+
+def _sum_line(
+    quantity: str, node: Node, seed: FloatArray | None, listed: Sequence[Contribution], count: int, found: Any
+) -> Line:
+    """dL/dx = upstream · local + …, or the seed, and the same with numbers put in."""
+    subject = gradient_of(quantity, node.name)
+    if seed is not None:  # nothing that follows from the output leads back to it
+        return derive_line(subject, _SEED if seed.ndim else Literal(float(seed)), {_SEED.name: seed}, found)
+    summands: list[Term] = []
+    figures: dict[str, FloatArray | None] = {}
+    for each in listed[:_MOST_WRITTEN]:
+        upstream, local = gradient_of(quantity, each.consumer.name), _local_gradient(each.consumer, each.slot)
+        figures |= {upstream.name: each.upstream, local.name: each.local}
+        summand: Term = times(upstream, local)
+        if each.summed:
+            summand = summed(summand)
+            figures[summand.name] = each.product
+        summands.append(summand)
+    if count > len(summands):
+        summands.append(AND_SO_ON)
+    return derive_line(subject, total(summands) if summands else Literal(0.0), figures, found)
+
+
+def _difference(found: FloatArray | None, gradient: FloatArray | None) -> float | None:
+    """The greatest amount by which two figures differ; None where they are the same or one is not known."""
+    if found is None or gradient is None or same_bits(found, gradient).all():
+        return None
+    with np.errstate(all="ignore"):
+        return float(np.max(np.abs(found - gradient)))
+
+
+_SEED = Variable("`seed", r"\mathrm{seed}", "seed", "<mi>seed</mi>")
