@@ -42,6 +42,7 @@ from service.results import (
     read_run,
     read_run_node,
 )
+from service.results_calculus import Step, read_step
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 _PASSING_STATUSES = (429, 502, 503, 504)
@@ -244,6 +245,12 @@ class Client:
             **_given({"output": output, "seed": seed, "label": label, "tags": tags}),
         }
         return self._post_run(f"/v1/graphs/{_id(graph)}/runs", body, key)
+
+    # --- explanations ---------------------------------------------------------------------------------------------
+
+    def list_steps(self, run: Run | str, *, node: str | None = None) -> Iterator[Step]:
+        """How each figure of a run came about, page by page as they are asked for; with `node`, that node's."""
+        return map(read_step, self._pages(f"/v1/runs/{_id(run)}/steps", "steps", {"node": node}))
 
     # --- comparisons ----------------------------------------------------------------------------------------------
 

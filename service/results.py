@@ -168,7 +168,7 @@ def read_run(document: Document, source: Source, nodes: tuple[RunNode, ...] | No
         recorded_by=document.get("recorded_by"),
         inputs=inputs,
         output=document["output"],
-        seed=_read_figure(document["seed"]),
+        seed=read_figure(document["seed"]),
         outputs=outputs,
         values=_Figures(figures, "value", {**inputs, **outputs}),
         gradients=_Figures(figures, "gradient", gradients) if backward else {},
@@ -261,8 +261,8 @@ def read_run_node(document: Document) -> RunNode:
         name=document["name"],
         operation=document["operation"],
         shape=shape,
-        value=_read_figure(document["value"], shape),
-        gradient=_read_figure(document["gradient"], shape),
+        value=read_figure(document["value"], shape),
+        gradient=read_figure(document["gradient"], shape),
         nondifferentiable=document.get("nondifferentiable", False),
         document=document,
     )
@@ -305,10 +305,10 @@ def read_operation(document: Document) -> Operation:
 
 
 def _read_figures(document: Document | None) -> dict[str, Figure | None]:
-    return {name: _read_figure(figure) for name, figure in (document or {}).items()}
+    return {name: read_figure(figure) for name, figure in (document or {}).items()}
 
 
-def _read_figure(document: Any, shape: tuple[int, ...] | None = None) -> Figure | None:
+def read_figure(document: Any, shape: tuple[int, ...] | None = None) -> Figure | None:
     """np.float64 for a scalar, else an array; NumPy reads the strings NaN, Infinity and -Infinity by itself."""
     if document is None:
         return None

@@ -6,7 +6,7 @@ import yaml
 from flask import Flask, Response
 from flask_smorest import Api
 
-from service.api import comparisons, graphs, npz, operations, runs, state
+from service.api import comparisons, explanations, graphs, npz, operations, runs, state
 from service.api.acts import LONGEST_KEY, TEXT, Acts, NameConverter
 from service.api.problems import MEDIA_TYPE
 
@@ -57,7 +57,8 @@ def document_api(app: Flask, *others: Acts) -> None:
     )
     app.url_map.converters["name"] = NameConverter
     api = GradbookApi(app)
-    for blueprint in (*(module.blueprint for module in (graphs, runs, comparisons, operations, state)), *others):
+    modules = (graphs, runs, explanations, comparisons, operations, state)
+    for blueprint in (*(module.blueprint for module in modules), *others):
         api.register_blueprint(blueprint)
     document = _complete(api.spec.to_dict())
     text = yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)

@@ -59,7 +59,7 @@ def equation(*sides: Term) -> Formula:
     return Formula(
         " = ".join(side.text for side in formulas),
         " = ".join(side.latex for side in formulas),
-        row("<mo>=</mo>".join(side.mathml for side in formulas)),
+        "<mo>=</mo>".join(side.mathml for side in formulas),
     )
 
 
@@ -143,13 +143,15 @@ def _recognised(figure: FloatArray) -> Term:
     if math.isfinite(value) and abs(value) <= _GREATEST_DENOMINATOR**2 and len(repr(value)) > _SHORT:
         simple = Fraction(value).limit_denominator(_GREATEST_DENOMINATOR)
         if float(simple) == value:
-            return term_of(Symbol(Literal(float(simple.numerator))) / float(simple.denominator))
+            quotient = Symbol(Literal(float(abs(simple.numerator)))) / float(simple.denominator)
+            return term_of(quotient if value > 0.0 else -quotient)
     return Literal(value)
 
 
 def _evaluated(term: Term, figures: Mapping[str, Term], result: Term) -> Formula:
-    """A term with others for its variables, = what it comes to; only that where there is nothing to put in."""
-    return equation(_substitute(term, figures), result) if figures else written(result)
+    """A term with others for its variables, = what it comes to; only that where it is one number."""
+    put = _substitute(term, figures)
+    return written(result) if put == result or not figures else equation(put, result)
 
 
 def _substitute(term: Term, figures: Mapping[str, Term]) -> Term:

@@ -30,6 +30,7 @@ from service.core.equation import (
 from service.core.figures import Figures, FloatArray
 from service.core.graph import Graph, Node
 from service.core.replay import reaches
+from service.core.simplification import simplify
 from service.core.symbol import Literal, Term, Variable, application, local_gradient_terms
 
 # Contributions that a step lists, and those that its sum is written out with.
@@ -172,14 +173,22 @@ def _forward_step(passes: Passes, place: int) -> ForwardStep:
     figures = {
         name: passes.value(source) for name, source in zip(node.inputs, passes.graph.operands[place], strict=True)
     }
-    operands: list[Term] = [
-        *map(Variable, node.inputs[:_MOST_WRITTEN]),
-        *[AND_SO_ON][: len(node.inputs) - _MOST_WRITTEN],
-    ]
+    operands = _operand_terms(passes.graph, place)
+    if len(operands) > _MOST_WRITTEN:
+        operands[_MOST_WRITTEN:] = [AND_SO_ON]
     term = application(node.operation, operands, node.attributes)
     line = derive_line(Variable(node.name), term, figures, value)
     varying = [slot for slot, name in enumerate(node.inputs) if not _is_constant(passes.graph, name)]
     return ForwardStep(node, _rule(passes.graph, node, varying[0] if varying else 0), line, value)
+
+
+def _operand_terms(graph: Graph, place: int) -> list[Term]:
+    """The operands of a node as terms: names, and Constants by their values."""
+    nodes = [graph.nodes[source] for source in graph.operands[place]]
+    return [
+        Literal(node.attributes["value"]) if node.operation.name == "Constant" else Variable(node.name)
+        for node in nodes
+    ]
 
 
 def _rule(graph: Graph, node: Node, slot: int) -> str:
@@ -228,15 +237,16 @@ def _consumer(passes: Passes, place: int) -> _Consumer:
                     for contribution in contributions_of(node, upstream, operands, value)
                 ]
     figures = dict(zip(node.inputs, operands, strict=True)) | {node.name: value}
-    return _Consumer(node, figures, upstream, slopes, contributions, _local_terms(node))
+    return _Consumer(node, figures, upstream, slopes, contributions, _local_terms(passes.graph, place))
 
 
-def _local_terms(node: Node) -> Sequence[Term] | None:
+def _local_terms(graph: Graph, place: int) -> Sequence[Term] | None:
     """The local gradients as formulas; None where there are none, or so many operands that nobody would read them."""
+    node = graph.nodes[place]
     if node.operation.contributions or len(node.inputs) > _MOST_WRITTEN:
         return None
-    operands = list(map(Variable, node.inputs))
-    return local_gradient_terms(node.operation, operands, Variable(node.name), node.attributes)
+    operands, value = _operand_terms(graph, place), Variable(node.name)
+    return [simplify(term) for term in local_gradient_terms(node.operation, operands, value, node.attributes)]
 
 
 def _backward_step(passes: Passes, place: int, consumers: dict[int, _Consumer]) -> BackwardStep:

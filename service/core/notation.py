@@ -82,8 +82,9 @@ def _write(
     attributes: Sequence[str],
 ) -> Written:
     needs = needs or (OPEN,) * len(operands)
+    sign = template.partition("%")[0] if notation.binds == SIGN else None  # two in a row would read as a slip: −−2
     bracketed = [
-        brackets % operand.text if operand.binds < least else operand.text
+        brackets % operand.text if operand.binds < least or (sign and operand.text.startswith(sign)) else operand.text
         for operand, least in zip(operands, needs, strict=True)
     ]
     places = {str(place): text for place, text in enumerate(bracketed)}

@@ -1,0 +1,74 @@
+"""Envelopes of explanations; see `schemas.py`."""
+
+import marshmallow as ma
+from marshmallow import fields
+
+from service.api.schemas import ARRAY, ARRAY_OR_NULL, NUMBER, PageQuery, Text
+
+_MATHML = {"description": "Presentation MathML, to stand within <math>"}
+_NUMBERS = {"description": "The formula with numbers put in, and what it comes to; null where one is not known"}
+_FRACTIONS = {"description": "The same with 2 / 3 for 0.666…; left out where no number is next to a simple fraction"}
+
+
+class StepsQuery(PageQuery):
+    """A page of steps, or the steps of one node."""
+
+    node = Text()
+
+
+class LineDocument(ma.Schema):
+    """A formula, and the same with numbers put in; a tensor's shape stands for its numbers."""
+
+    formula = fields.String(required=True)
+    formula_latex = fields.String(required=True)
+    formula_mathml = fields.String(required=True, metadata=_MATHML)
+    numbers = fields.String(required=True, allow_none=True, metadata=_NUMBERS)
+    numbers_latex = fields.String(required=True, allow_none=True)
+    numbers_mathml = fields.String(required=True, allow_none=True)
+    fractions = fields.String(metadata=_FRACTIONS)
+    fractions_latex = fields.String()
+    fractions_mathml = fields.String()
+
+
+class ContributionDocument(LineDocument):
+    """What one out-edge gives to a gradient: upstream × local, summed where the operand was broadcast.
+
+    `operand` is the place of the node among the consumer's inputs, from 0. `local` is null where the operation is not
+    elementwise; the formula is then that of the product.
+    """
+
+    consumer = fields.String(required=True)
+    operand = fields.Integer(required=True)
+    rule = fields.String(required=True)
+    local = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    upstream = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    product = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+
+
+class StepDocument(LineDocument):
+    """A step: forward, an operation with its value; backward, a gradient as the sum of its contributions.
+
+    `sum` is computed from the run's own figures; `difference` says how far it is off the gradient, null where they are
+    the same bits. Of more than 1,000 contributions the first 1,000 are listed.
+    """
+
+    phase = fields.String(required=True, validate=ma.validate.OneOf(["forward", "backward"]))
+    node = fields.String(required=True)
+    shape = fields.List(fields.Integer(), metadata={"description": "Of a figure that is not a scalar"})
+    operation = fields.String(metadata={"description": "Forward"})
+    inputs = fields.List(fields.String(), metadata={"description": "Forward"})
+    rule = fields.String(metadata={"description": "Forward"})
+    value = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Forward"})
+    seed = fields.Raw(metadata={**ARRAY, "description": "Backward, at the output"})
+    contributions = fields.List(fields.Nested(ContributionDocument), metadata={"description": "Backward"})
+    contribution_count = fields.Integer(metadata={"description": "Backward"})
+    sum = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Backward"})
+    gradient = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Backward"})
+    difference = fields.Raw(metadata={"oneOf": [*NUMBER["oneOf"], {"type": "null"}], "description": "Backward"})
+
+
+class StepPage(ma.Schema):
+    """A page of steps: forward in topological order, then backward in the order of the sweep."""
+
+    steps = fields.List(fields.Nested(StepDocument), required=True)
+    next = fields.String(required=True, allow_none=True)

@@ -1,0 +1,98 @@
+"""The client's results of explanations and derivatives, as `results.py` has them of graphs and runs."""
+
+from dataclasses import dataclass, field
+
+from service.results import Document, Figure, read_figure
+
+_NEW_LINE = r" \\ "
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contribution:
+    """What one out-edge gives to a gradient: upstream × local; `operand` is the node's place among the consumer's
+    inputs, from 0. `numbers` are the formula with numbers put in."""
+
+    consumer: str
+    operand: int
+    rule: str
+    formula: str
+    numbers: str | None
+    local: Figure | None
+    upstream: Figure | None
+    product: Figure | None
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """How one figure came about: a value (`phase` forward), or a gradient (backward), the sum of its contributions.
+
+    `difference` says how far their sum is off the gradient; None where they are the same bits. In a notebook a step
+    shows itself as formulas.
+    """
+
+    phase: str
+    node: str
+    rule: str | None
+    formula: str
+    numbers: str | None
+    figure: Figure | None
+    contributions: tuple[Contribution, ...]
+    difference: float | None
+    document: Document = field(repr=False)
+
+    def _repr_latex_(self) -> str:
+        lines = [_line(line, "latex", " = ", r" \approx ") for line in _lines(self.document)]
+        return rf"$$\begin{{gathered}}{_NEW_LINE.join(lines)}\end{{gathered}}$$"
+
+    def _repr_html_(self) -> str:
+        lines = (_line(line, "mathml", "<mo>=</mo>", "<mo>≈</mo>") for line in _lines(self.document))
+        return "".join(f'<div><math display="block"><mrow>{line}</mrow></math></div>' for line in lines)
+
+
+def read_step(document: Document) -> Step:
+    """A step."""
+    difference = document.get("difference")
+    return Step(
+        phase=document["phase"],
+        node=document["node"],
+        rule=document.get("rule"),
+        formula=document["formula"],
+        numbers=document["numbers"],
+        figure=read_figure(document["value" if document["phase"] == "forward" else "gradient"]),
+        contributions=tuple(map(_read_contribution, document.get("contributions", ()))),
+        difference=None if difference is None else float(difference),
+        document=document,
+    )
+
+
+def _read_contribution(document: Document) -> Contribution:
+    return Contribution(
+        consumer=document["consumer"],
+        operand=document["operand"],
+        rule=document["rule"],
+        formula=document["formula"],
+        numbers=document["numbers"],
+        local=read_figure(document["local"]),
+        upstream=read_figure(document["upstream"]),
+        product=read_figure(document["product"]),
+        document=document,
+    )
+
+
+def _lines(document: Document) -> list[Document]:
+    """The local gradients, then what they come to."""
+    return [*document.get("contributions", ()), document]
+
+
+def _line(document: Document, language: str, equals: str, nearly: str) -> str:
+    """formula = numbers; where there are fractions, formula = fractions ≈ the decimal that they stand for."""
+    formula, numbers, fractions = (
+        document.get(f"{member}_{language}") for member in ("formula", "numbers", "fractions")
+    )
+    if numbers is None or f"{formula}".endswith(f"{equals}{numbers}"):
+        return f"{formula}"
+    if fractions is None:
+        return f"{formula}{equals}{numbers}"
+    decimal, simple = (text.rpartition(equals)[2] for text in (numbers, fractions))
+    return f"{formula}{equals}{fractions}" + (f"{nearly}{decimal}" if decimal != simple else "")
