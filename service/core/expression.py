@@ -6,7 +6,7 @@ its leaves up, by a stack of our own.
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from difflib import get_close_matches
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -76,7 +76,7 @@ def _documents(statements: list[Statement]) -> list[NodeDocument]:
     inputs = _inputs(references, targets, parameters)
     referring = {id(token) for token in references}
     _refuse_cycle(targets, orders, referring)
-    free_names = _free_names({*targets, *inputs})
+    names_of = free_names({*targets, *inputs})
 
     documents: list[NodeDocument] = [{"name": name, "operation": "Input"} for name in inputs]
     for target, order in zip(targets, orders, strict=True):
@@ -87,7 +87,7 @@ def _documents(statements: list[Statement]) -> list[NodeDocument]:
                 operands.append(_name(part))
                 continue
             description = _constant(part) if isinstance(part, Token) else _apply(part, operands, targets)
-            name = target if part is order[-1] else next(free_names(description["operation"]))
+            name = target if part is order[-1] else next(names_of(description["operation"]))
             documents.append({"name": name, **description})
             operands.append(name)
         if id(order[-1]) in referring:
@@ -175,15 +175,15 @@ def _refuse_cycle(targets: dict[str, Statement], orders: list[list[Part]], refer
         raise Mistake(f"{shown(cycle[0])} is in a cycle: {written_cycle(cycle)}", position) from None
 
 
-def _free_names(taken: set[str]) -> Callable[[str], Iterator[str]]:
+def free_names(taken: Container[str]) -> Callable[[str], Iterator[str]]:
     """A function that yields the names still free for an operation: mul_1, mul_2 …, the same iterator each time."""
 
     @cache
-    def free_names(operation: str) -> Iterator[str]:
+    def names_of(operation: str) -> Iterator[str]:
         names = (f"{operation.lower()}_{number}" for number in count(1))
         return (name for name in names if name not in taken)
 
-    return free_names
+    return names_of
 
 
 def _constant(token: Token) -> NodeDocument:

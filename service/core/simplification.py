@@ -4,7 +4,7 @@ No value changes where all that is computed on the way is finite, the sign of a 
 are drawn together for a reader, rounding aside. No rule recurses into its operands: they are simple already.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -62,22 +62,30 @@ class Terms:
         operation: Operation,
         operands: Sequence[Term],
         attributes: tuple[tuple[str, Any], ...] = (),
-    ) -> None:
-        """From now on, the operation on these terms goes by that name; one that has a name keeps it."""
-        self._known.setdefault(_key(operation, operands, attributes), self.variable(variable))
+    ) -> Term:
+        """What an operation on these terms goes by: from now on that variable, unless it has gone by another before."""
+        return self._known.setdefault(_key(operation, operands, attributes), self.variable(variable))
 
     def add(self, *terms: Term) -> list[Term]:
         """Terms from elsewhere as terms of this table."""
-        made: dict[int, Term] = {}
-        for part in evaluation_order(*terms):
-            match part:
-                case Variable():
-                    made[id(part)] = self.variable(part)
-                case Literal(value):
-                    made[id(part)] = self.literal(value)
-                case Application(operation, operands, attributes):
-                    made[id(part)] = self.of(operation, [made[id(operand)] for operand in operands], attributes)
+        made = self.substitute(evaluation_order(*terms), {})
         return [made[id(term)] for term in terms]
+
+    def substitute(self, order: Sequence[Term], values: Mapping[str, Term]) -> Mapping[int, Term]:
+        """Terms from elsewhere, each after its operands, as terms of this table: these by the ids of those.
+
+        `values` are terms of this table to put in for the variables of those names.
+        """
+        made: dict[int, Term] = {}
+        for part in order:
+            if isinstance(part, Application):
+                operands = [made[id(operand)] for operand in part.operands]
+                made[id(part)] = self.of(part.operation, operands, part.attributes)
+            elif isinstance(part, Literal):
+                made[id(part)] = self.literal(part.value)
+            else:
+                made[id(part)] = values.get(part.name) or self.variable(part)
+        return made
 
     def _simplified(
         self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
