@@ -17,6 +17,7 @@ import numpy as np
 from rich.text import Text
 
 from service import seed, serving
+from service.cli_calculus import check_gradients
 from service.cli_comparisons import check_claims, create_comparison, record_run
 from service.client import Client, ClientError, Problem
 from service.results import Graph, Run, RunNode
@@ -26,6 +27,7 @@ from service.terminal import (
     find_graph,
     first,
     given,
+    inputs_argument,
     json_option,
     key_option,
     make_table,
@@ -33,6 +35,7 @@ from service.terminal import (
     print_members,
     print_table,
     read_figure,
+    read_inputs,
     read_json,
     read_tags,
     short,
@@ -285,8 +288,7 @@ def run() -> None:
 
 @run.command("create")
 @click.argument("graph")
-@click.argument("inputs", nargs=-1, metavar="[NAME=FIGURE]...")
-@click.option("--inputs", "file", type=click.File(encoding="utf-8"), metavar="FILE", help="A JSON object of inputs.")
+@inputs_argument
 @click.option("--forward-only", is_flag=True, help="Leave the backward pass out.")
 @click.option("--output", help="The node that the gradients are of, if the graph has several outputs.")
 @click.option("--seed", "seed_text", metavar="FIGURE", help="The gradient with respect to the output: ones.")
@@ -311,21 +313,12 @@ def create_run(
 ) -> None:
     """Run GRAPH (an id, or a name for its latest version) at inputs like a=5 or 'x=[1, 2.5]'; --inputs - reads a
     JSON object from standard input."""
-    given: dict[str, Any] = {}
-    if file is not None:
-        given = read_json(file)
-        if not isinstance(given, dict):
-            raise click.UsageError(f"{file.name}: a JSON object of inputs is expected")
-    for text in inputs:
-        name, equals, figure = text.rpartition("=")
-        if not equals:
-            raise click.UsageError(f"{text}: an input is written NAME=FIGURE")
-        given[name] = read_figure(figure, text)
+    point = read_inputs(inputs, file)
     upstream = None if seed_text is None else read_figure(seed_text, f"--seed {seed_text}")
     with Client(url) as service:
         made = service.create_run(
             find_graph(service, graph),
-            given,
+            point,
             backward=not forward_only,
             output=output,
             seed=upstream,
@@ -399,6 +392,7 @@ def _print_run(service: Client, run: Run, as_json: bool) -> None:
 run.add_command(record_run)
 gradbook.add_command(create_comparison)
 gradbook.add_command(check_claims)
+gradbook.add_command(check_gradients)
 
 if __name__ == "__main__":
     main()

@@ -42,7 +42,7 @@ from service.results import (
     read_run,
     read_run_node,
 )
-from service.results_calculus import Step, read_step
+from service.results_calculus import GradientCheck, Step, read_gradient_check, read_step
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 _PASSING_STATUSES = (429, 502, 503, 504)
@@ -340,6 +340,22 @@ class Client:
     def _picture(self, path: str, format: str, focus: str | None, hops: int | None) -> str:
         query = {"format": format, "focus": focus, "hops": None if hops is None else str(hops)}
         return self._send("GET", f"{path}/picture", params=query).content.decode()
+
+    # --- derivatives ----------------------------------------------------------------------------------------------
+
+    def check_gradients(
+        self,
+        graph: Graph | str,
+        inputs: Mapping[str, Any],
+        *,
+        method: Literal["taylor", "central", "complex-step"] | str = "taylor",
+        nodes: Sequence[str] | None = None,
+        output: str | None = None,
+        key: str | None = None,
+    ) -> GradientCheck:
+        """Check the gradients of the inputs, and of `nodes`, against forward passes alone; nothing is kept."""
+        body = {"inputs": inputs, "method": method, **_given({"nodes": nodes, "output": output})}
+        return read_gradient_check(self._post(f"/v1/graphs/{_id(graph)}/gradient-checks", body, key))
 
     # --- the service itself ---------------------------------------------------------------------------------------
 

@@ -309,7 +309,7 @@ def _read_figures(document: Document | None) -> dict[str, Figure | None]:
 
 
 def read_figure(document: Any, shape: tuple[int, ...] | None = None) -> Figure | None:
-    """np.float64 for a scalar, else an array; NumPy reads the strings NaN, Infinity and -Infinity by itself."""
+    """A figure, np.float64 for a scalar, else an array; NumPy itself reads the strings NaN, Infinity and -Infinity."""
     if document is None:
         return None
     array = np.array(document, dtype=np.float64)

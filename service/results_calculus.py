@@ -96,3 +96,53 @@ def _line(document: Document, language: str, equals: str, nearly: str) -> str:
         return f"{formula}{equals}{numbers}"
     decimal, simple = (text.rpartition(equals)[2] for text in (numbers, fractions))
     return f"{formula}{equals}{fractions}" + (f"{nearly}{decimal}" if decimal != simple else "")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeCheck:
+    """A node's gradient, the method's estimate of it, and the verdict: right, wrong or not applicable.
+
+    By taylor both are slopes along a random direction. `rate` is 2 where the gradient is right, 1 where it is wrong and
+    None where nothing is left of the remainder; `reason` says why the method does not apply.
+    """
+
+    name: str
+    gradient: Figure
+    estimate: Figure | None
+    error: float | None
+    rate: float | None
+    verdict: str
+    reason: str | None
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradientCheck:
+    """Verdicts on gradients; `verdict` is the worst of them."""
+
+    verdict: str
+    method: str
+    output: str
+    nodes: tuple[NodeCheck, ...]
+    document: Document = field(repr=False)
+
+
+def read_gradient_check(document: Document) -> GradientCheck:
+    """A gradient check."""
+    nodes = tuple(map(_read_node_check, document["nodes"]))
+    return GradientCheck(document["verdict"], document["method"], document["output"], nodes, document)
+
+
+def _read_node_check(document: Document) -> NodeCheck:
+    gradient, estimate, error = (read_figure(document[member]) for member in ("gradient", "estimate", "error"))
+    assert gradient is not None
+    return NodeCheck(
+        name=document["name"],
+        gradient=gradient,
+        estimate=estimate,
+        error=None if error is None else float(error),
+        rate=document.get("rate"),
+        verdict=document["verdict"],
+        reason=document.get("reason"),
+        document=document,
+    )

@@ -66,6 +66,27 @@ def read_figure(text: str, place: str) -> Any:
         raise click.UsageError(f"{place}: a number or a JSON list of numbers is expected") from None
 
 
+def inputs_argument(command: Command) -> Command:
+    """[NAME=FIGURE]... and --inputs FILE; `read_inputs` reads them."""
+    file = click.option(
+        "--inputs", "file", type=click.File(encoding="utf-8"), metavar="FILE", help="A JSON object of inputs."
+    )
+    return click.argument("inputs", nargs=-1, metavar="[NAME=FIGURE]...")(file(command))
+
+
+def read_inputs(texts: tuple[str, ...], file: TextIO | None) -> dict[str, Any]:
+    """Inputs from NAME=FIGURE, and from a file with a JSON object."""
+    inputs = {} if file is None else read_json(file)
+    if file is not None and not isinstance(inputs, dict):
+        raise click.UsageError(f"{file.name}: a JSON object of inputs is expected")
+    for text in texts:
+        name, equals, figure = text.rpartition("=")
+        if not equals:
+            raise click.UsageError(f"{text}: an input is written NAME=FIGURE")
+        inputs[name] = read_figure(figure, text)
+    return inputs
+
+
 def read_json(file: TextIO) -> Any:
     """A file of strict JSON; raises click.UsageError."""
     try:

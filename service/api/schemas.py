@@ -27,7 +27,7 @@ _NODE = {
     },
     "additionalProperties": False,
 }
-_NAMES = {"type": "array", "items": {"type": "string"}}
+NAMES = {"type": "array", "items": {"type": "string"}}
 _MESSAGES = {"type": "an object is expected", "unknown": "there is nothing of this name"}
 _TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
 
@@ -121,8 +121,8 @@ class GraphRequest(Request):
     name = Label(required=True)
     expression = Text()
     nodes = fields.Raw(metadata={"type": "array", "items": _NODE})
-    outputs = fields.Raw(metadata=_NAMES)
-    inputs = fields.Raw(metadata={**_NAMES, "description": "The order of the Input nodes, where nodes are given"})
+    outputs = fields.Raw(metadata=NAMES)
+    inputs = fields.Raw(metadata={**NAMES, "description": "The order of the Input nodes, where nodes are given"})
     tags = Tags(load_default=dict, metadata=_TAGS)
 
     @ma.validates_schema
@@ -138,7 +138,7 @@ class NodesRequest(Request):
     """Nodes to add to a stored graph."""
 
     nodes = fields.Raw(required=True, metadata={"type": "array", "items": _NODE})
-    outputs = fields.Raw(metadata=_NAMES)
+    outputs = fields.Raw(metadata=NAMES)
     tags = Tags(load_default=dict, metadata=_TAGS)
 
 

@@ -52,6 +52,7 @@ MEMBERS = {
     "backward": st.booleans() | JSON,
     "keep": st.booleans() | JSON,
     "output": TEXTS,
+    "method": st.sampled_from(["taylor", "central", "complex-step"]) | TEXTS,
     "seed": FIGURES | JSON,
     "label": TEXTS,
     "recorded": CLAIMED | JSON,

@@ -1,0 +1,63 @@
+"""Checking gradients against the forward pass; nothing of it is kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from service.core import gradient_check as core
+from service.core.differentiation import forward_pass
+from service.core.errors import Fault, InvalidRequest
+from service.core.figures import FloatArray
+from service.core.gradient_check import NodeCheck, Verdict
+from service.core.graph import Graph
+from service.usecases.book import Book
+from service.usecases.graphs import get_graph
+from service.usecases.runs import choose_output
+
+
+@dataclass(frozen=True, slots=True)
+class GradientCheck:
+    """What a method found of each node that was checked, inputs first."""
+
+    method: str
+    output: str
+    nodes: tuple[NodeCheck, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Wrong if one of them is wrong, right if all are right."""
+        return core.worst_verdict(self.nodes)
+
+
+def check_gradients(
+    book: Book,
+    graph_id: str,
+    inputs: Mapping[str, FloatArray],
+    *,
+    method: str = "taylor",
+    nodes: Sequence[str] = (),
+    output: str | None = None,
+) -> GradientCheck:
+    """Check the gradient of the output with respect to every input, and to `nodes`, by one of core's METHODS.
+
+    Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
+    """
+    graph = book.graph(get_graph(book, graph_id).digest)
+    target = choose_output(graph, output, needed=True)
+    assert target is not None
+    places = [graph.position[name] for name in dict.fromkeys([*graph.inputs, *_read_nodes(graph, nodes)])]
+    limits = book.limits
+    values = forward_pass(graph, inputs, max_elements=limits.run_elements, max_tensor=limits.tensor_elements)
+    checks = core.check_gradients(graph, values, target, places, method, max_elements=limits.run_elements)
+    return GradientCheck(method, target, checks)
+
+
+def _read_nodes(graph: Graph, names: Sequence[str]) -> Sequence[str]:
+    faults = []
+    for place, name in enumerate(names):
+        if name not in graph.position:
+            faults.append(Fault(("nodes", place), f"the graph has no node {name!r}"))
+        elif graph.nodes[graph.position[name]].operation.name == "Constant":
+            faults.append(Fault(("nodes", place), f"{name!r} is a Constant, which has no gradient"))
+    if faults:
+        raise InvalidRequest(faults)
+    return names
