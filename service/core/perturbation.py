@@ -48,7 +48,9 @@ def output_changes(
             for place, shift in shifts.items():
                 # Elementwise operations broadcast from the last axis: the axis of the moves must be before all others.
                 shape = values.shape(place)
-                shifts[place] = shift.reshape(-1, *(1,) * (rank - len(shape)), *shape) if elementwise else shift[0]
+                shifts[place] = (
+                    shift.reshape(len(batch), *(1,) * (rank - len(shape)), *shape) if elementwise else shift[0]
+                )
             moved = _moved_output(graph, arrays, sorted(leading), shifts)
             change = (moved - arrays[target]).reshape(len(batch), -1).sum(axis=1)
             for (place, direction, step), each in zip(batch, change, strict=True):
