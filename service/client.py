@@ -167,6 +167,7 @@ class Client:
         backward: bool = True,
         output: str | None = None,
         seed: Any = None,
+        conventions: str | None = None,
         label: str | None = None,
         tags: Mapping[str, str] | None = None,
         keep: bool = True,
@@ -176,21 +177,28 @@ class Client:
         """Evaluate a graph at `inputs`, forward and, unless told otherwise, backward from one output.
 
         Figures are numbers, nested lists or arrays, NaN and the infinities included; large arrays travel packed, as
-        .npz. With `gradients="inputs"` the answer leaves the nodes out; with `keep` false nothing is stored.
+        .npz. `conventions` names the library whose choice is returned where no derivative exists. With
+        `gradients="inputs"` the answer leaves the nodes out; with `keep` false nothing is stored.
         """
         body = {
             "inputs": dict(inputs),
             "backward": backward,
             "keep": keep,
-            **_given({"output": output, "seed": seed, "label": label, "tags": tags}),
+            **_given({"output": output, "seed": seed, "conventions": conventions, "label": label, "tags": tags}),
         }
         return self._post_run(f"/v1/graphs/{_id(graph)}/runs", body, key, {"gradients": gradients})
 
     def run_backward(
-        self, run: Run | str, *, output: str | None = None, seed: Any = None, key: str | None = None
+        self,
+        run: Run | str,
+        *,
+        output: str | None = None,
+        seed: Any = None,
+        conventions: str | None = None,
+        key: str | None = None,
     ) -> Run:
         """Fill in the gradients of a run that has values only."""
-        body = _given({"output": output, "seed": seed})
+        body = _given({"output": output, "seed": seed, "conventions": conventions})
         return read_run(self._post(f"/v1/runs/{_id(run)}/backward", body, key), self)
 
     def list_runs(

@@ -78,6 +78,7 @@ class Run:
     values: Mapping[str, Figure] = field(repr=False)
     gradients: Mapping[str, Figure] = field(repr=False)
     nonfinite: Mapping[str, str | None]
+    conventions: str | None
     label: str | None
     tags: Mapping[str, str]
     created_at: datetime
@@ -173,6 +174,7 @@ def read_run(document: Document, source: Source, nodes: tuple[RunNode, ...] | No
         values=_Figures(figures, "value", {**inputs, **outputs}),
         gradients=_Figures(figures, "gradient", gradients) if backward else {},
         nonfinite=document["nonfinite"],
+        conventions=document.get("conventions"),
         label=document["label"],
         tags=document["tags"],
         created_at=datetime.fromisoformat(document["created_at"]),

@@ -123,7 +123,12 @@ class ComparisonNode(ma.Schema):
     absolute_error = fields.Raw(required=True, metadata=NUMBER)
     relative_error = fields.Raw(required=True, metadata=NUMBER)
     ulps = fields.Integer(required=True, allow_none=True)
-    verdict = fields.String(required=True, validate=ma.validate.OneOf(["same", "origin", "inherited", "compensated"]))
+    verdict = fields.String(
+        required=True, validate=ma.validate.OneOf(["same", "origin", "inherited", "compensated", "convention"])
+    )
+    conventions = fields.List(
+        fields.String(), metadata={"description": "Whose choices at a point without a derivative give this figure"}
+    )
     worst = fields.List(fields.Integer())
 
 

@@ -185,8 +185,10 @@ def _nodes(
     places = compared.places(query.get("shown"), query.get("order", "topological"))
     measures = {phase.name: errors(phase) for phase in compared.found.phases}
     nodes = compared.candidate.graph.nodes
+    conventions = compared.found.conventions
     documents = [
         _node_document(nodes[place].name, phase, place, measures[phase.name])
+        | ({"conventions": conventions[place]} if phase.verdicts[place] == Verdict.CONVENTION else {})
         for phase, place in places[start : start + size]
     ]
     return documents, write_cursor(start + size) if start + size < len(places) else None

@@ -1,6 +1,6 @@
 """What is answered: records and figures as JSON documents."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from service.api.numbers import write_array
 from service.core.figures import FloatArray
 from service.core.graph import Node, node_document
+from service.core.kinks import OneSided
 from service.storage.records import GraphRecord
 from service.usecases.runs import Run
 
@@ -55,7 +56,11 @@ def run_document(run: Run, whole: bool = False) -> dict[str, Any]:
         "graph_id": record.graph_id,
         "graph_digest": record.graph_digest,
         "source": record.source,
-        **({"recorded_by": record.recorded_by, "dtype": record.dtype} if record.source == "recorded" else {}),
+        **(
+            {"recorded_by": record.recorded_by, "dtype": record.dtype}
+            if record.source == "recorded"
+            else {"conventions": record.convention}
+        ),
         "inputs": values(run.graph.inputs),
         "output": record.output,
         "seed": write_array(if_small(_as_given(record.seed))),
@@ -68,7 +73,9 @@ def run_document(run: Run, whole: bool = False) -> dict[str, Any]:
     }
 
 
-def run_node_documents(run: Run, whole: bool = False) -> list[dict[str, Any]]:
+def run_node_documents(
+    run: Run, one_sided: Mapping[int, Iterable[OneSided]], whole: bool = False
+) -> list[dict[str, Any]]:
     """The nodes of a run that it holds figures of; with `whole`, tensors of any size."""
     kinks = set(run.record.nondifferentiable)
     documents = []
@@ -82,6 +89,14 @@ def run_node_documents(run: Run, whole: bool = False) -> list[dict[str, Any]]:
         document["gradient"] = write_array(gradient if whole else if_small(gradient))
         if run.start + index in kinks:
             document["nondifferentiable"] = True
+            document["one_sided"] = [
+                {
+                    "operand": slope.operand,
+                    "left": write_array(slope.left if whole else if_small(slope.left)),
+                    "right": write_array(slope.right if whole else if_small(slope.right)),
+                }
+                for slope in one_sided.get(run.start + index, ())
+            ]
         documents.append(document)
     return documents
 

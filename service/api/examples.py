@@ -52,6 +52,7 @@ RUN: dict[str, Any] = {
     "outputs": {"F": 4.0},
     "gradients": {name: gradient for name, operation, _, gradient in _FIGURES if operation == "Input"},
     "nonfinite": {"forward": None, "backward": None},
+    "conventions": "minimum-norm",
     "label": None,
     "tags": {},
     "created_at": _CREATED_AT,

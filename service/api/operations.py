@@ -55,6 +55,7 @@ def _document(name: str) -> dict[str, Any]:
         "local_gradients": _by_operand(entry, entry.local_gradients),
         "contributions": _by_operand(entry, entry.contributions),
         "nondifferentiable": kink and {**_formula(kink), "returned": operation.convention},
+        "conventions": {library: _by_operand(entry, formulas) for library, formulas in entry.conventions.items()},
     }
 
 

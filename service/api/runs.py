@@ -79,7 +79,7 @@ def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Re
 @blueprint.act("POST", "/v1/runs/<run_id>/backward", body=BackwardRequest, answer=RunDocument, problems=(404, 409))
 def run_backward(body: dict[str, Any], run_id: str) -> Response:
     """Fill in the gradients of a run that has values only"""
-    run = usecases.run_backward(book(), run_id, output=body.get("output"), seed=_read_seed(body), key=idempotency_key())
+    run = usecases.run_backward(book(), run_id, **{**body, "seed": _read_seed(body)}, key=idempotency_key())
     return respond(_document(run, {}))
 
 
@@ -125,7 +125,7 @@ def list_run_nodes(query: dict[str, Any], run_id: str) -> Response:
     start, size = read_position(query.get("cursor")), page_size(query)
     run = usecases.list_run_nodes(book(), run_id, start=start, limit=size)
     cursor = write_cursor(start + size) if start + size < len(run.graph) else None
-    return respond_page("nodes", run_node_documents(run), cursor)
+    return respond_page("nodes", _nodes(run), cursor)
 
 
 @blueprint.act("GET", "/v1/runs/<run_id>/nodes/<name:node>", answer=RunNodeDocument, problems=(404,), npz_too=True)
@@ -135,7 +135,7 @@ def get_run_node(run_id: str, node: str) -> Response:
     run = usecases.get_run_node(book(), run_id, node)
     if form == npz.MEDIA_TYPE:
         return respond(npz.write_run(run), content_type=form)
-    return respond(run_node_documents(run, whole=True)[0])
+    return respond(_nodes(run, whole=True)[0])
 
 
 def _read_seed(body: dict[str, Any]) -> FloatArray | None:
@@ -165,6 +165,10 @@ def _document(run: Run, query: dict[str, Any], whole: bool = False) -> dict[str,
         return run_document(run, whole=True)
     document = run_document(run, whole)
     size = len(run.graph) if whole else book().limits.page
-    document["nodes"] = run_node_documents(run.part(size), whole)
+    document["nodes"] = _nodes(run.part(size), whole)
     document["next"] = write_cursor(size) if size < len(run.graph) else None
     return document
+
+
+def _nodes(run: Run, whole: bool = False) -> list[dict[str, Any]]:
+    return run_node_documents(run, usecases.list_one_sided(book(), run), whole)

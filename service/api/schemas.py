@@ -10,6 +10,8 @@ import marshmallow as ma
 from flask import current_app
 from marshmallow import fields
 
+from service.core.operation import CONVENTIONS
+
 NUMBER = {"oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]}
 ARRAY: dict[str, Any] = {
     "description": "A number, or nested lists of numbers; NaN, Infinity and -Infinity as strings",
@@ -147,6 +149,11 @@ class BackwardRequest(Request):
 
     output = Text()
     seed = fields.Raw(metadata=ARRAY)
+    convention = Text(
+        data_key="conventions",
+        validate=ma.validate.OneOf(CONVENTIONS, error=f"one of {', '.join(CONVENTIONS)} is expected"),
+        metadata={"description": "Whose choice is returned where no derivative exists; left out: minimum-norm"},
+    )
 
 
 class Recorded(Request):
@@ -177,6 +184,8 @@ class RunRequest(BackwardRequest):
         """A recorded run is kept as given: there is nothing to compute."""
         if "recorded" in data and not (data["backward"] and data["keep"]):
             raise ma.ValidationError("backward and keep are for runs that we compute", "recorded")
+        if "recorded" in data and "convention" in data:
+            raise ma.ValidationError("conventions are for runs that we compute", "conventions")
 
     @ma.validates_schema
     def check_seed(self, data: dict[str, Any], **options: Any) -> None:
@@ -283,9 +292,18 @@ class RunSummary(ma.Schema):
     outputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})
     gradients = fields.Raw(required=True, metadata={"type": ["object", "null"], "additionalProperties": ARRAY_OR_NULL})
     nonfinite = fields.Nested(Nonfinite, required=True)
+    conventions = fields.String(validate=ma.validate.OneOf(CONVENTIONS))
     label = fields.String(required=True, allow_none=True)
     tags = fields.Dict(required=True, metadata=_TAGS)
     created_at = fields.DateTime(required=True)
+
+
+class OneSidedDocument(ma.Schema):
+    """The derivatives by one operand from below and from above."""
+
+    operand = fields.String(required=True)
+    left = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    right = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
 
 
 class RunNodeDocument(ma.Schema):
@@ -297,6 +315,7 @@ class RunNodeDocument(ma.Schema):
     value = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
     gradient = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
     nondifferentiable = fields.Boolean()
+    one_sided = fields.List(fields.Nested(OneSidedDocument))
 
 
 class RunDocument(RunSummary):
@@ -360,6 +379,7 @@ class OperationDocument(ma.Schema):
     local_gradients = fields.List(fields.Nested(LocalGradient), required=True)
     contributions = fields.List(fields.Nested(LocalGradient), required=True)
     nondifferentiable = fields.Nested(Kink, required=True, allow_none=True)
+    conventions = fields.Dict(metadata={"description": "The local gradients of libraries that choose otherwise there"})
 
 
 class OperationPage(ma.Schema):

@@ -19,6 +19,9 @@ at 1, is left out of S, since it would excuse any figure. For gradients atol is 
     replay only      inherited     wrong only because what it was given was wrong
     neither          origin
 
+An origin among the gradients that agrees with its replay under another library's choice at a point without a derivative
+(`Operation.conventions`) is no origin but a `convention`.
+
 What an Input or a Constant should be, a node that is defined otherwise in the two graphs, or one that rests on a figure
 nobody knows, no replay can say: there the baseline's figure is expected. What the candidate does not give cannot be
 blamed: an origin is the first *recorded* wrong figure. NaN equals NaN and an infinity only itself, under every
@@ -33,9 +36,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alignment import absent, align, differences, lay_out
+from service.core.differentiation import nondifferentiable_nodes
 from service.core.errors import Fault, InvalidRequest
 from service.core.figures import Figures, FloatArray, no_figures
 from service.core.graph import Graph
+from service.core.operation import CONVENTIONS
 from service.core.recording import fit_shapes, unreplayable_gradients, without_unknown
 from service.core.replay import (
     Replay,
@@ -59,7 +64,10 @@ class Verdict(IntEnum):
     ORIGIN = 2
     INHERITED = 3
     COMPENSATED = 4
+    CONVENTION = 5
 
+
+DIFFERENT = (Verdict.ORIGIN, Verdict.INHERITED, Verdict.CONVENTION)
 
 # By whether a figure agrees with the baseline (1) and with its replay (2).
 _VERDICTS = np.array([Verdict.ORIGIN, Verdict.COMPENSATED, Verdict.INHERITED, Verdict.SAME], dtype=np.int8)
@@ -124,7 +132,7 @@ class Comparison:
     """The findings of both phases; a phase that was not compared is None.
 
     `values` are the candidate's effective values; `redefined` and `reconsumed` hold the positions of nodes that are
-    defined, or used, otherwise in the two graphs.
+    defined, or used, otherwise in the two graphs; `conventions` says by position whose choices explain a gradient.
     """
 
     forward: Phase | None
@@ -134,6 +142,7 @@ class Comparison:
     only_in_candidate: tuple[str, ...]
     redefined: IntArray
     reconsumed: IntArray
+    conventions: Mapping[int, tuple[str, ...]]
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -143,7 +152,7 @@ class Comparison:
     @property
     def same(self) -> bool:
         """Whether no figure differs from the baseline's by more than the tolerance."""
-        return not any(phase.places(Verdict.ORIGIN, Verdict.INHERITED) for phase in self.phases)
+        return not any(phase.places(*DIFFERENT) for phase in self.phases)
 
 
 def compare(
@@ -171,6 +180,7 @@ def compare(
     roundoff = UNIT_ROUNDOFF[candidate.dtype]
     weights = Weights(max(tolerance.rtol, 32 * roundoff), 16 * roundoff)
     forward = backward = None
+    conventions: dict[int, tuple[str, ...]] = {}
     if candidate.values is not None and values is not None:
         replay = replay_values(cut, effective, weights)
         unreplayed = np.union1d(sourceless(cut), redefined)
@@ -188,6 +198,7 @@ def compare(
         finite = np.abs(baseline.gradients.flat[np.isfinite(baseline.gradients.flat)])
         scale = min(float(finite.max()) if finite.size else 1.0, 1.0)
         backward = _judge("backward", candidate.gradients, slopes, gradients, replay, tolerance, unreplayed, scale)
+        conventions = _conventions(cut, effective, candidate, backward, weights)
     found = Comparison(
         forward,
         backward,
@@ -196,6 +207,7 @@ def compare(
         absent(candidate.graph, np.flatnonzero(aligned >= 0)),
         redefined,
         reconsumed,
+        conventions,
     )
     if not any(phase.verdicts.any() for phase in found.phases):
         raise InvalidRequest([Fault(("candidate",), "the two runs give no figure in common")])
@@ -263,6 +275,31 @@ def _effective_gradients(graph: Graph, values: Figures, given: Figures, output: 
 
 def _given(figures: Figures) -> BoolArray:
     return np.ones(len(figures), dtype=bool) if figures.present is None else figures.present.copy()
+
+
+def _conventions(
+    graph: Graph, values: Figures, candidate: Side, found: Phase, weights: Weights
+) -> dict[int, tuple[str, ...]]:
+    """The origins that are what other libraries choose at a kink, with those libraries; their verdicts are changed."""
+    assert candidate.gradients is not None and candidate.output is not None and candidate.seed is not None
+    origins = np.setdiff1d(found.places(Verdict.ORIGIN), found.unreplayed)
+    explained: dict[int, tuple[str, ...]] = {}
+    if not origins.size or not nondifferentiable_nodes(graph, values):
+        return explained
+    asked = candidate.output, candidate.seed
+    for convention in CONVENTIONS:
+        rival = graph.under(convention)
+        if rival is graph:
+            continue
+        gradients = _effective_gradients(rival, values, candidate.gradients, *asked)
+        replay = replay_gradients(rival, values, gradients, *asked, weights)
+        with np.errstate(all="ignore"):
+            near = _near(gradients.flat, replay.expected.flat, replay.slack + found.atol)
+        follows = _all_elements(near, gradients)
+        for place in map(int, origins[follows[origins]]):
+            explained[place] = (*explained.get(place, ()), convention)
+    found.verdicts[list(explained)] = Verdict.CONVENTION
+    return explained
 
 
 def _judge(
@@ -368,7 +405,7 @@ def _same_seed(ours: FloatArray, theirs: FloatArray) -> bool:
 def first_difference(found: Comparison) -> tuple[Phase, int] | None:
     """The first figure, in the order of evaluation, that differs from the baseline's."""
     for phase in found.phases:
-        places = phase.places(Verdict.ORIGIN, Verdict.INHERITED)
+        places = phase.places(*DIFFERENT)
         if places:
             return phase, places[0]
     return None

@@ -5,14 +5,14 @@ import heapq
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from service.core import operations  # noqa: F401 (importing the package fills the registry that `find` reads)
 from service.core.errors import Fault, InvalidGraph, LimitExceeded
-from service.core.operation import NO_ATTRIBUTES, Attributes, Operation, find
+from service.core.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation, find
 
 LONGEST_NAME = 256
 LONGEST_PATH = 20  # nodes of a cycle written out in each fault; there is a fault for each of its nodes, in their order
@@ -30,11 +30,15 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in topological order, with the order of the graph's inputs and outputs. Made by `build_graph` only."""
+    """Nodes in topological order, with the order of the graph's inputs and outputs. Made by `build_graph` only.
+
+    `convention` says whose choice its operations return where no derivative exists; it is no part of the digest.
+    """
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    convention: str = MINIMUM_NORM
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -58,6 +62,14 @@ class Graph:
             for slot, source in enumerate(sources):
                 found[source].append((consumer, slot))
         return tuple(map(tuple, found))
+
+    def under(self, convention: str) -> "Graph":
+        """The same graph with the derivatives that one of CONVENTIONS returns; itself if they are the same."""
+        present = {node.operation for node in self.nodes}
+        if present == {operation.under(convention) for operation in present}:
+            return self
+        nodes = tuple(replace(node, operation=node.operation.under(convention)) for node in self.nodes)
+        return replace(self, nodes=nodes, convention=convention)
 
     @cached_property
     def digest(self) -> str:

@@ -76,6 +76,17 @@ def rounding(found: Comparison, phase: Phase, place: int, candidate: Side) -> Hy
     return Hypothesis("rounding", sentence, error)
 
 
+def convention(found: Comparison, phase: Phase, place: int, candidate: Side) -> Hypothesis:
+    """Why a first difference is no origin: there is no derivative, and libraries choose differently."""
+    evidence = gather(found, phase, place, candidate)
+    kinks = [edge.consumer.name for edge in evidence.edges if edge.consumer.operation.nondifferentiable]
+    sentence = (
+        f"{statement(evidence, candidate.output)} It is the choice of {' and '.join(found.conventions[place])} where "
+        f"{' or '.join(dict.fromkeys(kinks))} has no derivative."
+    )
+    return Hypothesis("convention", sentence, 0.0)
+
+
 # --- the hypotheses -----------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ and ReshapeTo take a shape from a node, so that such a rule too can be applied t
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce, wraps
+from functools import cache, reduce, wraps
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -38,6 +38,10 @@ Attributes: TypeAlias = Mapping[str, Any]
 
 NO_ATTRIBUTES: Attributes = MappingProxyType({})
 REALS = (-math.inf, math.inf)
+
+# Whose choice is returned where no derivative exists: ours, which the rules make, or another library's.
+MINIMUM_NORM = "minimum-norm"
+CONVENTIONS = (MINIMUM_NORM, "torch", "jax", "tensorflow")
 
 
 def select(condition: Any, x: Any, y: Any) -> Any:
@@ -105,6 +109,7 @@ class Operation:
     domain: tuple[tuple[float, float], ...]
     analytic: bool
     convention: str | None
+    conventions: Mapping[str, Rule]
     aliases: tuple[str, ...]
     notation: Notation
     rules: tuple[str, ...]
@@ -113,6 +118,7 @@ class Operation:
     linear: bool
     magnitude: Rule | None
     contribution_magnitudes: Rule | None
+    plain: "Operation | None" = None  # of another library's convention: the operation as it is declared
 
     @property
     def least_inputs(self) -> int:
@@ -145,7 +151,7 @@ class Operation:
 
     def differentiate(self, operands: Sequence[Any], value: Any, attributes: Attributes = NO_ATTRIBUTES) -> Any:
         """The local gradients of an elementwise operation, one for each operand, broadcastable to the value's shape."""
-        if self.fold:
+        if self.local_gradients is None and self.fold:
             fold, count = self.fold, len(operands)
             total = reduce(np.add, [fold.tally(x, value) for x in operands])
             return tuple(fold.local_gradient(x, value, count, total) for x in operands)
@@ -161,6 +167,10 @@ class Operation:
         given = self.contributions(upstream, *self.arguments(operands), value, *attributes.values())
         return tuple(given[: len(operands)])
 
+    def under(self, convention: str) -> "Operation":
+        """This operation as one of CONVENTIONS has it: another only where that library chooses otherwise at a kink."""
+        return _under(self, convention)
+
     def is_nondifferentiable(self, operands: Sequence[Any], value: Any, attributes: Attributes = NO_ATTRIBUTES) -> Any:
         """Where, elementwise, no derivative exists at these operands; False where there is always one."""
         if self.nondifferentiable is None:
@@ -168,6 +178,17 @@ class Operation:
         if self.fold:
             return self.nondifferentiable(reduce(np.add, [self.fold.tally(x, value) for x in operands]))
         return self.nondifferentiable(*self.arguments(operands), value, *attributes.values())
+
+
+@cache
+def _under(operation: Operation, convention: str) -> Operation:
+    plain = operation.plain or operation
+    rule = plain.conventions.get(convention)
+    if rule is None:
+        return plain
+    if plain.contributions:
+        return replace(plain, plain=plain, contributions=rule)
+    return replace(plain, plain=plain, local_gradients=rule)
 
 
 def broadcast_shape(shapes: Sequence[Shape], attributes: Attributes = NO_ATTRIBUTES) -> Shape:
@@ -212,6 +233,7 @@ def define(
     domain: Sequence[tuple[float, float]] | None = None,
     analytic: bool = True,
     convention: str | None = None,
+    conventions: Mapping[str, Rule] = MappingProxyType({}),
     aliases: Sequence[str] = (),
     notation: Notation | None = None,
     symbolic: Mapping[Rule, Reading] | None = None,
@@ -227,9 +249,10 @@ def define(
     `operands` names them, parted by blanks: `x bias?` may do without the bias, `*x` takes any number as one tuple;
     of a fold any number goes without saying. `analytic` says that the rule itself is an analytic function of its
     operands, so that a complex step may differentiate it. `convention` says in words what is returned where no
-    derivative exists. `symbolic` holds the functions of NumPy that stand for this operation when a rule is applied to
-    symbols, each with a reading of its arguments; a forward rule that is a ufunc, or a `rulebook_function`, stands for
-    its operation without being listed. `rule` is what people call the rule of differentiation, and `beside_constants`
+    derivative exists; `conventions` holds, for each library that chooses otherwise there, the rule with its choice.
+    `symbolic` holds the functions of NumPy that stand for this operation when a rule is applied to symbols, each with a
+    reading of its arguments; a forward rule that is a ufunc, or a `rulebook_function`, stands for its operation without
+    being listed. `rule` is what people call the rule of differentiation, and `beside_constants`
     what they call it where all other operands are Constants; "power, exponential" where they call it one thing for the
     first operand and another for the second. `indices` names the operands that are whole numbers. Each name in lower
     case is an alias, save `sum`, which is ReduceSum's.
@@ -256,6 +279,7 @@ def define(
         domain=tuple(domain) if domain else (REALS,) * len(names),
         analytic=analytic,
         convention=convention,
+        conventions=MappingProxyType(dict(conventions)),
         aliases=tuple(dict.fromkeys([*([] if name == "Sum" else [name.lower()]), *aliases])),
         notation=notation if notation and notation.mathml else replace(notation or spelled, mathml=spelled.mathml),
         rules=tuple(rule.split(", ")),

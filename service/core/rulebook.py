@@ -1,6 +1,6 @@
 """The rulebook to be read by people: every formula comes from applying the rule to symbols, none is typed."""
 
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.core.operation import Operation
@@ -29,7 +29,8 @@ class Entry:
     """An operation's rule, and the condition under which no derivative exists.
 
     Its gradients by operand are local gradients where it is elementwise, else contributions: None for an operand to
-    which no gradient flows, and none at all where they cannot be written as formulas.
+    which no gradient flows, and none at all where they cannot be written as formulas. `conventions` holds those of each
+    library that chooses otherwise where no derivative exists.
     """
 
     operation: Operation
@@ -38,13 +39,14 @@ class Entry:
     local_gradients: tuple[Formula, ...]
     contributions: tuple[Formula | None, ...]
     nondifferentiable: Formula | None
+    conventions: Mapping[str, tuple[Formula | None, ...]]
 
 
 def describe(operation: Operation) -> Entry:
     """The entry of one operation; z stands for its value. One of any number of operands is shown with two."""
     operands = operation.operands
     if not operands:
-        return Entry(operation, (), None, (), (), None)
+        return Entry(operation, (), None, (), (), None, {})
     if operation.most_inputs is None:
         operands = tuple(f"{name}{number}" for name in operands for number in (1, 2))
     terms = [_variable(name) for name in operands]
@@ -55,13 +57,20 @@ def describe(operation: Operation) -> Entry:
     }
     value = Variable("z")
     kink = nondifferentiable_term(operation, terms, value, attributes) if operation.nondifferentiable else None
-    slopes: tuple[Term | None, ...] = ()
-    if elementwise:
-        slopes = local_gradient_terms(operation, terms, value, attributes)
-    else:
-        with suppress(Unwritable):
-            slopes = contribution_terms(operation, Variable("upstream", r"\mathrm{upstream}"), terms, value, attributes)
-    formulas = tuple(None if slope is None else _formula(slope) for slope in slopes)
+
+    def gradients(operation: Operation) -> tuple[Formula | None, ...]:
+        slopes: Sequence[Term | None]
+        if elementwise:
+            slopes = local_gradient_terms(operation, terms, value, attributes)
+        else:
+            upstream = Variable("upstream", r"\mathrm{upstream}")
+            try:
+                slopes = contribution_terms(operation, upstream, terms, value, attributes)
+            except Unwritable:
+                slopes = ()
+        return tuple(None if slope is None else _formula(slope) for slope in slopes)
+
+    formulas = gradients(operation)
     return Entry(
         operation,
         operands,
@@ -69,6 +78,7 @@ def describe(operation: Operation) -> Entry:
         tuple(filter(None, formulas)) if elementwise else (),
         () if elementwise else formulas,
         _formula(kink) if kink else None,
+        {library: gradients(operation.under(library)) for library in operation.conventions},
     )
 
 

@@ -111,6 +111,7 @@ class RunRow(Base):
     nonfinite_forward: Mapped[str | None] = mapped_column(Text)
     nonfinite_backward: Mapped[str | None] = mapped_column(Text)
     nondifferentiable: Mapped[list[int]] = mapped_column(JSON)
+    convention: Mapped[str] = mapped_column(String(16), server_default="minimum-norm")
     label: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
 

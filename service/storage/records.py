@@ -29,7 +29,8 @@ class RunRecord:
     """One evaluation of one graph.
 
     `source` is "computed" or "recorded", `dtype` the precision in which the figures were computed. `nondifferentiable`
-    holds the positions of nodes where no derivative exists; the two `nonfinite` are names of nodes.
+    holds the positions of nodes where no derivative exists, `convention` says whose choice is returned there; the two
+    `nonfinite` are names of nodes.
     """
 
     id: str
@@ -45,6 +46,7 @@ class RunRecord:
     nonfinite_forward: str | None
     nonfinite_backward: str | None
     nondifferentiable: tuple[int, ...]
+    convention: str
     label: str | None
     tags: Mapping[str, str]
     created_at: datetime

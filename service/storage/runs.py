@@ -41,6 +41,7 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
         "nonfinite_forward": record.nonfinite_forward,
         "nonfinite_backward": record.nonfinite_backward,
         "nondifferentiable": list(record.nondifferentiable),
+        "convention": record.convention,
         "label": record.label,
         "created_at": record.created_at,
     }
@@ -59,6 +60,7 @@ def add_gradients(connection: Connection, record: RunRecord, gradients: Figures)
         **_seed_columns(record.seed),
         "output": record.output,
         "nonfinite_backward": record.nonfinite_backward,
+        "convention": record.convention,
     }
     connection.execute(update(RunRow).where(RunRow.id == record.id).values(changed))
     _insert_figures(connection, record.id, gradients=gradients)
@@ -189,6 +191,7 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[RunRecord
             nonfinite_forward=row.nonfinite_forward,
             nonfinite_backward=row.nonfinite_backward,
             nondifferentiable=tuple(row.nondifferentiable),
+            convention=row.convention,
             label=row.label,
             tags=tags[row.id],
             created_at=row.created_at,

@@ -15,7 +15,7 @@ from service.core.comparison import TOLERANCES, Phase, Side, Tolerance, Verdict
 from service.core.distance import errors, worst_element
 from service.core.errors import Fault, InvalidRequest
 from service.core.figures import FloatArray
-from service.core.hypotheses import Hypothesis, explain, rounding
+from service.core.hypotheses import Hypothesis, convention, explain, rounding
 from service.storage import comparisons as storage
 from service.storage.comparisons import ComparisonRecord
 from service.storage.identifiers import new_id
@@ -47,20 +47,23 @@ class Compared:
 
     @cached_property
     def first_difference(self) -> tuple[Phase, int, tuple[Hypothesis, ...]] | None:
-        """The first figure that differs; `rounding` is its hypothesis if it is no origin."""
+        """The first figure that differs; `convention` or `rounding` is its hypothesis if it is no origin."""
         first = core.first_difference(self.found)
         if first is None:
             return None
         for phase, place, hypotheses in self.origins:
             if (phase, place) == first:
                 return phase, place, hypotheses
-        return (*first, (rounding(self.found, *first, self.candidate),))
+        phase, place = first
+        if phase.verdicts[place] == Verdict.CONVENTION:
+            return phase, place, (convention(self.found, phase, place, self.candidate),)
+        return phase, place, (rounding(self.found, phase, place, self.candidate),)
 
     def places(self, only: str | None, order: str) -> Sequence[tuple[Phase, int]]:
         """The figures asked for: `only` differences or origins; in the order of evaluation, or worst first."""
         wanted = {
             "origins": (Verdict.ORIGIN,),
-            "differences": (Verdict.ORIGIN, Verdict.INHERITED, Verdict.COMPENSATED),
+            "differences": (*core.DIFFERENT, Verdict.COMPENSATED),
         }.get(only or "", tuple(Verdict)[1:])
         places = [(phase, place) for phase in self.found.phases for place in phase.places(*wanted)]
         if order == "relative_error":
@@ -109,7 +112,8 @@ def get_comparison(book: Book, comparison_id: str) -> Compared:
     """One kept comparison with its findings; raises NotFound."""
     with book.database.read() as connection:
         record = storage.get_comparison(connection, comparison_id)
-    baseline, candidate = (_side(get_run(book, run), record) for run in (record.baseline_id, record.candidate_id))
+    runs = get_run(book, record.baseline_id), get_run(book, record.candidate_id)
+    baseline, candidate = _sides(*runs, backward=record.backward)
     tolerance, most = read_tolerance(record.tolerance), book.limits.run_elements
     found = core.compare(baseline, candidate, tolerance, record.names, max_elements=most)
     return Compared(record, found, candidate)
@@ -152,7 +156,7 @@ def check_claims(
 
 
 def _compare(book: Book, baseline: Run, candidate: Run, tolerance: Any, names: Mapping[str, str]) -> Compared:
-    sides = _side(baseline), _side(candidate)
+    sides = _sides(baseline, candidate)
     found = core.compare(*sides, read_tolerance(tolerance), names, max_elements=book.limits.run_elements)
     record = ComparisonRecord(
         id=new_id(),
@@ -181,17 +185,20 @@ def _keep(book: Book, compared: Compared, runs: Sequence[Run], key: IdempotencyK
     return (compared if made == compared.record.id else get_comparison(book, made)), new
 
 
-def _side(run: Run, record: ComparisonRecord | None = None) -> Side:
-    """A run as one side; of a kept comparison only the figures that were compared then."""
-    backward = run.record.has_gradients and (record is None or record.backward)
-    return Side(
-        run.graph,
-        run.values if run.record.has_values else None,
-        run.gradients if backward else None,
-        run.record.output,
-        run.record.seed,
-        run.record.dtype,
+def _sides(baseline: Run, candidate: Run, backward: bool = True) -> tuple[Side, Side]:
+    """Two runs as the sides of a comparison; both are judged by the baseline's convention."""
+    ours, theirs = (
+        Side(
+            run.graph.under(baseline.record.convention),
+            run.values if run.record.has_values else None,
+            run.gradients if backward and run.record.has_gradients else None,
+            run.record.output,
+            run.record.seed,
+            run.record.dtype,
+        )
+        for run in (baseline, candidate)
     )
+    return ours, theirs
 
 
 def _counts(found: core.Comparison) -> dict[str, int]:

@@ -10,6 +10,7 @@ from service.core.differentiation import nondifferentiable_nodes, spread_seed
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.figures import Figures, FloatArray, Shape, pack
 from service.core.graph import Graph
+from service.core.operation import MINIMUM_NORM
 from service.core.recording import fit_shapes
 from service.storage import runs as storage
 from service.storage.identifiers import new_id
@@ -95,6 +96,7 @@ def read_recording(
         nonfinite_forward=name_at(graph, values.first_nonfinite()),
         nonfinite_backward=name_at(graph, nonfinite_backward),
         nondifferentiable=nondifferentiable_nodes(graph, values),
+        convention=MINIMUM_NORM,
         label=label,
         tags=tags,
         created_at=datetime.now(UTC),

@@ -11,6 +11,8 @@ from service.core.differentiation import backward_pass, forward_pass, nondiffere
 from service.core.errors import Conflict, Fault, InvalidRequest, NotFound
 from service.core.figures import Figures, FloatArray, no_figures
 from service.core.graph import Graph, Node
+from service.core.kinks import OneSided, one_sided_derivatives
+from service.core.operation import MINIMUM_NORM
 from service.storage import runs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import RunRecord
@@ -48,6 +50,7 @@ def create_run(
     backward: bool = True,
     output: str | None = None,
     seed: FloatArray | None = None,
+    convention: str = MINIMUM_NORM,
     label: str | None = None,
     tags: Mapping[str, str],
     keep: bool = True,
@@ -55,8 +58,9 @@ def create_run(
 ) -> Run:
     """Evaluate a stored graph at `inputs`, forward and, unless told otherwise, backward from one output.
 
-    `seed` is the gradient of the final quantity with respect to that output: ones unless given. With `keep` false
-    nothing is stored and the record's id is empty. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
+    `seed` is the gradient of the final quantity with respect to that output: ones unless given. `convention`, one of
+    CONVENTIONS, says whose choice is returned where no derivative exists. With `keep` false nothing is stored and the
+    record's id is empty. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
     stored = get_graph(book, graph_id)
     if keep and key:
@@ -64,7 +68,7 @@ def create_run(
             known = made_before(connection, key)
         if known:
             return get_run(book, known.resource_id)
-    graph = book.graph(stored.digest)
+    graph = book.graph(stored.digest).under(convention)
     target = choose_output(graph, output, backward or seed is not None)
     values = forward_pass(graph, inputs, max_elements=book.limits.run_elements, max_tensor=book.limits.tensor_elements)
     record = RunRecord(
@@ -81,6 +85,7 @@ def create_run(
         nonfinite_forward=name_at(graph, values.first_nonfinite()),
         nonfinite_backward=None,
         nondifferentiable=nondifferentiable_nodes(graph, values),
+        convention=convention,
         label=label,
         tags=tags,
         created_at=datetime.now(UTC),
@@ -106,6 +111,7 @@ def run_backward(
     *,
     output: str | None = None,
     seed: FloatArray | None = None,
+    convention: str | None = None,
     key: IdempotencyKey | None = None,
 ) -> Run:
     """Fill in the gradients of a run that has values only; raises NotFound, Conflict if it has gradients."""
@@ -119,7 +125,8 @@ def run_backward(
     if run.record.has_gradients:
         raise Conflict("this run has its gradients; create another run for another output or seed")
     target = choose_output(run.graph, run.record.output if output is None else output, needed=True)
-    record, gradients = _differentiate(run.graph, replace(run.record, output=target), run.values, seed)
+    asked = replace(run.record, output=target, convention=convention or run.record.convention)
+    record, gradients = _differentiate(run.graph.under(asked.convention), asked, run.values, seed)
 
     def make(connection: Connection) -> tuple[None, str, bool]:
         storage.add_gradients(connection, record, gradients)
@@ -127,6 +134,25 @@ def run_backward(
 
     write_once(book.database, key, make, lambda connection, identifier: None)
     return get_run(book, run_id)
+
+
+def list_one_sided(book: Book, run: Run) -> dict[int, tuple[OneSided, ...]]:
+    """The one-sided derivatives of the marked nodes among those that the run holds figures of, by position."""
+    stop = run.start + len(run.values)
+    marked = [place for place in run.record.nondifferentiable if run.start <= place < stop]
+    if not marked:
+        return {}
+    values = run.values
+    if run.start:
+        with book.database.read() as connection:
+            values = storage.load_figures(connection, run.record.id, "values", 0, stop)
+    found = {}
+    for place in marked:
+        value, operands = values[place], [values[source] for source in run.graph.operands[place]]
+        assert value is not None
+        given = [operand for operand in operands if operand is not None]
+        found[place] = one_sided_derivatives(run.graph.nodes[place], given, value)
+    return found
 
 
 def _differentiate(
@@ -171,7 +197,7 @@ def list_run_nodes(book: Book, run_id: str, *, start: int, limit: int | None) ->
         stop = None if limit is None else start + limit
         values = storage.load_figures(connection, run_id, "values", start, stop) if record.has_values else None
         gradients = storage.load_figures(connection, run_id, "gradients", start, stop) if record.has_gradients else None
-    graph = book.graph(record.graph_digest)
+    graph = book.graph(record.graph_digest).under(record.convention)
     return Run(record, graph, no_figures(len(graph.nodes[start:stop])) if values is None else values, gradients, start)
 
 

@@ -54,6 +54,7 @@ MEMBERS = {
     "output": TEXTS,
     "method": st.sampled_from(["taylor", "central", "complex-step"]) | TEXTS,
     "seed": FIGURES | JSON,
+    "conventions": st.sampled_from(["minimum-norm", "torch", "jax", "tensorflow"]) | JSON,
     "label": TEXTS,
     "recorded": CLAIMED | JSON,
     "claims": CLAIMED | JSON,

@@ -64,7 +64,7 @@ def test_the_tutorials_slip(client: FlaskClient) -> None:
     assert client.get(response.headers["Location"]).json == found
     assert found["verdict"] == "differ"
     assert found["compared"] == {"values": 4, "gradients": 7}
-    assert found["counts"] == {"same": 5, "origin": 2, "inherited": 4, "compensated": 0}
+    assert found["counts"] == {"same": 5, "origin": 2, "inherited": 4, "compensated": 0, "convention": 0}
     assert [(origin["phase"], origin["node"]) for origin in found["origins"]] == [("backward", "f"), ("backward", "d")]
     assert found["inherited"] == [{"phase": "backward", "node": name} for name in "ecba"]
     assert (found["compensated"], found["only_in_baseline"], found["only_in_candidate"]) == ([], [], [])
@@ -94,6 +94,29 @@ def test_the_tutorials_slip(client: FlaskClient) -> None:
     assert found["minimum_tolerance"] == {"rtol": pytest.approx(80.0), "atol": pytest.approx(320 / 3)}
     runs = [client.get(f"/v1/runs/{found[side]}").json for side in ("baseline", "candidate")]
     assert [run["source"] for run in runs if run] == ["computed", "recorded"]
+
+
+def test_a_difference_that_a_convention_explains_is_called_so_and_named(client: FlaskClient) -> None:
+    graph = graph_of(client, "y = w * x; k = abs(y); F = exp(k)")
+    inputs = {"w": 0, "x": 3}
+    ours, theirs = run_of(client, graph, inputs), run_of(client, graph, inputs, conventions="jax")
+    for found in (
+        compare(client, ours, theirs),
+        compare(client, ours, recorded(client, graph, inputs, gradients={"F": 1, "k": 1, "y": 1, "w": 3, "x": 0})),
+    ):
+        assert (found["verdict"], found["origins"]) == ("differ", [])
+        assert found["counts"] | {"same": 0} == {
+            "same": 0, "origin": 0, "inherited": 1, "compensated": 0, "convention": 1
+        }  # fmt: skip
+        assert nodes(found)["backward y"]["verdict"] == "convention"
+        assert nodes(found)["backward y"]["conventions"] == ["jax"]
+        (hypothesis,) = found["first_difference"]["hypotheses"]
+        assert (found["first_difference"]["node"], hypothesis["name"]) == ("y", "convention")
+        assert "jax" in hypothesis["sentence"] and "k" in hypothesis["sentence"]
+        assert client.get(f"/v1/comparisons/{found['id']}").json == found
+    back = compare(client, theirs, ours)
+    assert nodes(back)["backward y"]["conventions"] == ["minimum-norm", "torch", "tensorflow"]
+    assert compare(client, theirs, theirs)["verdict"] == "same"
 
 
 def test_a_check_is_what_its_three_steps_are(client: FlaskClient) -> None:

@@ -319,6 +319,43 @@ def test_where_no_derivative_exists_the_node_is_marked(client: FlaskClient) -> N
     assert by_name(run(client, graph, {"x": [1, 0], "y": -1}))["r"]["nondifferentiable"] is True
 
 
+def test_one_sided_derivatives_stand_at_a_node_without_a_derivative(client: FlaskClient) -> None:
+    graph = create(client, "r = relu(x); s = sqrt(x); m = max(x, y); F = r + s + m", "one-sided")
+    made = run(client, graph, {"x": 0, "y": 0})
+    nodes = by_name(made)
+    assert nodes["r"]["one_sided"] == [{"operand": "x", "left": 0, "right": 1}]
+    assert nodes["s"]["one_sided"] == [{"operand": "x", "left": "NaN", "right": "Infinity"}]
+    assert [slope["operand"] for slope in nodes["m"]["one_sided"]] == ["x", "y"]
+    assert "one_sided" not in nodes["F"]
+    assert client.get(f"/v1/runs/{made['id']}/nodes/s").json == nodes["s"]
+    first: Any = client.get(f"/v1/runs/{made['id']}/nodes?limit=3").json
+    rest: Any = client.get(f"/v1/runs/{made['id']}/nodes?limit=3&cursor={first['next']}").json
+    assert [*first["nodes"], *rest["nodes"]] == made["nodes"][:6]
+    batch = by_name(run(client, graph, {"x": [0, 2], "y": 9}))["r"]
+    assert batch["one_sided"] == [{"operand": "x", "left": [0, 1], "right": [1, 1]}]
+    given = run(client, graph, {"x": 0, "y": 0}, recorded={"by": "a port", "values": {"r": 0}})
+    assert by_name(given)["r"]["one_sided"] == nodes["r"]["one_sided"]
+
+
+def test_a_run_may_return_another_librarys_choice_and_says_so(client: FlaskClient) -> None:
+    graph = create(client, "y = w * x; k = abs(y); F = exp(k)", "another library")
+    ours = run(client, graph, {"w": 0, "x": 3})
+    theirs = run(client, graph, {"w": 0, "x": 3}, conventions="jax")
+    assert (ours["conventions"], ours["gradients"]) == ("minimum-norm", {"w": 0, "x": 0})
+    assert (theirs["conventions"], theirs["gradients"]) == ("jax", {"w": 3, "x": 0})
+    assert client.get(f"/v1/runs/{theirs['id']}").json == theirs
+    forward = run(client, graph, {"w": 0, "x": 3}, backward=False)
+    later: Any = client.post(f"/v1/runs/{forward['id']}/backward", json={"conventions": "jax"}).json
+    assert (later["conventions"], later["gradients"]) == ("jax", theirs["gradients"])
+    assert client.get(f"/v1/runs/{forward['id']}").json == later
+    begun = run(client, graph, {"w": 0, "x": 3}, backward=False, conventions="jax")
+    assert client.post(f"/v1/runs/{begun['id']}/backward").json["gradients"] == theirs["gradients"]
+    wrong = run(client, graph, {"w": 0, "x": 3}, 422, conventions="mxnet")
+    assert wrong["errors"][0]["pointer"] == "/conventions"
+    recorded = run(client, graph, {"w": 0, "x": 3}, 422, conventions="jax", recorded={"by": "a port"})
+    assert recorded["errors"][0]["pointer"] == "/conventions"
+
+
 def test_a_constant_has_no_gradient_and_an_unused_input_zero(client: FlaskClient) -> None:
     nodes = [
         {"name": "x", "operation": "Input"},

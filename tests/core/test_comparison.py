@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from service.core.comparison import TOLERANCES, Comparison, Side, Tolerance, Verdict, compare, first_difference
@@ -279,6 +279,10 @@ def test_of_two_mistakes_at_once_each_is_an_origin_or_compensated(seed: int) -> 
 # --- rounding is nobody's fault -----------------------------------------------------------------------------------
 
 
+# SciPy has no error function of more digits.
+ONLY_FLOAT64 = {"Erf", "Erfc", "Gelu"}
+
+
 def rounded(point: Point, **options: Any) -> tuple[Side, Side]:
     """A run in float64, and the same computed otherwise, at inputs that float32 can hold."""
     inputs = {name: np.asarray(figure, dtype=np.float32) for name, figure in point.inputs.items()}
@@ -302,6 +306,7 @@ def test_a_run_in_float32_has_no_origin_in_float64(point: Point) -> None:
 @settings(max_examples=80)
 @given(points(shapes=BROADCAST_SHAPES, largest_graph=12))
 def test_a_run_with_more_digits_has_no_origin_in_float64(point: Point) -> None:
+    assume(not any(node.operation.name in ONLY_FLOAT64 for node in point.graph.nodes))
     baseline, candidate = rounded(point, kind=np.longdouble)
     for tolerance in ("float64", Tolerance(0.0, 0.0)):
         assert origins(judge(baseline, candidate, tolerance), point.graph) == []

@@ -85,6 +85,7 @@ def run_record() -> Callable[..., RunRecord]:
             "seed": np.array(1.0),
             "has_values": True,
             "has_gradients": False,
+            "convention": "minimum-norm",
             "nonfinite_forward": None,
             "nonfinite_backward": None,
             "nondifferentiable": (),

@@ -82,7 +82,7 @@ def test_a_comparison_is_kept_with_what_was_asked_and_found(book: Book, graph: s
     assert (again.record.baseline_id, again.record.candidate_id) == (ours, slip)
     assert (again.record.tolerance, again.record.names) == ({"rtol": 1e-6}, {"a": "a"})
     assert (again.record.verdict, again.record.backward) == ("differ", True)
-    assert again.record.counts == {"same": 5, "origin": 2, "inherited": 4, "compensated": 0}
+    assert again.record.counts == {"same": 5, "origin": 2, "inherited": 4, "compensated": 0, "convention": 0}
     assert verdicts(again) == verdicts(compared)
     assert [name for name, verdict in verdicts(again).items() if verdict == "origin"] == ["backward f", "backward d"]
     assert compare(book, ours, ours).record.verdict == "same"

@@ -42,6 +42,10 @@ define(
     ),
     nondifferentiable=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
     convention="of the subgradients between alpha and 1, the least in magnitude: alpha for the usual alpha",
+    conventions={
+        **dict.fromkeys(("torch", "tensorflow"), lambda x, z, alpha: (select(x > 0.0, 1.0, alpha),)),
+        "jax": lambda x, z, alpha: (select(x >= 0.0, 1.0, alpha),),
+    },
     analytic=False,
     aliases=["leaky_relu"],
     rule="piecewise",
@@ -57,6 +61,7 @@ define(
     ),
     nondifferentiable=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
     convention="of the subgradients between alpha and 1, the least in magnitude",
+    conventions=dict.fromkeys(("torch", "jax"), lambda x, z, alpha: (select(x > 0.0, 1.0, alpha * np.exp(x)),)),
     analytic=False,
     rule="piecewise",
 )
@@ -75,6 +80,12 @@ define(
     ),
     nondifferentiable=lambda x, z, alpha, gamma: np.logical_and(x == 0.0, alpha != 1.0),
     convention="of the subgradients between gamma * alpha and gamma, the least in magnitude",
+    conventions={
+        **dict.fromkeys(
+            ("torch", "jax"), lambda x, z, alpha, gamma: (gamma * select(x > 0.0, 1.0, alpha * np.exp(x)),)
+        ),
+        "tensorflow": lambda x, z, alpha, gamma: (gamma * select(x >= 0.0, 1.0, alpha * np.exp(x)),),
+    },
     analytic=False,
     rule="piecewise",
 )

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from service.core.attribute import Attribute, number
 from service.core.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
-from service.core.operation import define, select
+from service.core.operation import Rule, define, select
 
 define("Input")
 
@@ -103,6 +104,13 @@ define(
     ),
     nondifferentiable=lambda x, y, z: np.logical_and(x == 0.0, np.logical_and(y >= 0.0, y < 1.0)),
     convention="0 and 0 at 0 to the power 0; infinity at 0 to a power between 0 and 1",
+    conventions=dict.fromkeys(
+        ("jax", "tensorflow"),  # 0 · 0^−1 at 0 to the power 0
+        lambda x, y, z: (
+            select(np.logical_and(y == 0.0, x != 0.0), 0.0, y * x ** (y - 1.0)),
+            select(np.logical_and(x == 0.0, y >= 0.0), 0.0, z * np.log(x)),
+        ),
+    ),
     domain=[(0.0, math.inf), (-math.inf, math.inf)],
     aliases=["power", "^", "**"],
     notation=Notation("%(0)s ^ %(1)s", "%(0)s^{%(1)s}", POWER, (ATOM, SIGN), (ATOM, OPEN), "<msup>%(0)s%(1)s</msup>"),
@@ -129,6 +137,7 @@ define(
     local_gradients=lambda x, z: (np.sign(x),),
     nondifferentiable=lambda x, z: x == 0.0,
     convention="0, the least of the subgradients from -1 to 1",
+    conventions={"jax": lambda x, z: (select(x == 0.0, 1.0, np.sign(x)),)},
     analytic=False,
     aliases=["absolute"],
     notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|", mathml=row("<mo>|</mo>%(0)s<mo>|</mo>")),
@@ -184,6 +193,15 @@ define(
     rule="step",
 )
 
+
+def _clip_with(slope_at_bound: float) -> Rule:
+    def local_gradients(x: Any, z: Any, lower: Any, upper: Any) -> Any:
+        at_bound = np.logical_and(lower < upper, np.logical_or(x == lower, x == upper))
+        return (select(at_bound, slope_at_bound, select(np.logical_and(x > lower, x < upper), 1.0, 0.0)),)
+
+    return local_gradients
+
+
 define(
     "Clip",
     "x",
@@ -192,6 +210,7 @@ define(
     local_gradients=lambda x, z, lower, upper: (select(np.logical_and(x > lower, x < upper), 1.0, 0.0),),
     nondifferentiable=lambda x, z, lower, upper: np.logical_and(lower < upper, np.logical_or(x == lower, x == upper)),
     convention="0 at a bound, the least of the subgradients from 0 to 1",
+    conventions={"jax": _clip_with(0.5), "tensorflow": _clip_with(1.0)},
     analytic=False,
     rule="piecewise",
 )

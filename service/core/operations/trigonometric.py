@@ -62,6 +62,9 @@ define(
     ),
     nondifferentiable=lambda y, x, z: np.logical_and(y == 0.0, x <= 0.0),
     convention="0 and 0 at the origin; on the cut along the negative x axis, the slopes on both sides of the jump",
+    conventions=dict.fromkeys(
+        ("jax", "tensorflow"), lambda y, x, z: (1.0 / (x + y * (y / x)), -1.0 / (y + x * (x / y)))
+    ),
     analytic=False,
     aliases=["arctan2"],
 )

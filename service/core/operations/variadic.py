@@ -1,11 +1,23 @@
 """Operations of one or more operands, elementwise, as in ONNX."""
 
+from typing import Any
+
 import numpy as np
 
 from service.core.notation import function
 from service.core.operation import Fold, define, operands_only, select
 
 _TIES = "ties share the gradient equally, the least-norm choice among the subgradients"
+
+
+def _first_takes_all(*operands_and_value: Any) -> Any:
+    *operands, z = operands_and_value
+    shares, taken = [], 0.0
+    for x in operands:
+        shares.append(select(x == z, 1.0 - taken, 0.0))
+        taken = taken + shares[-1]
+    return tuple(shares)
+
 
 define(
     "Max",
@@ -17,6 +29,7 @@ define(
     ),
     nondifferentiable=lambda total: total > 1.0,
     convention=_TIES,
+    conventions={"tensorflow": _first_takes_all},
     analytic=False,
     aliases=["maximum"],
     notation=function("max", r"\max"),
@@ -34,6 +47,7 @@ define(
     ),
     nondifferentiable=lambda total: total > 1.0,
     convention=_TIES,
+    conventions={"tensorflow": _first_takes_all},
     analytic=False,
     aliases=["minimum"],
     notation=function("min", r"\min"),
