@@ -17,10 +17,10 @@ import numpy as np
 from rich.text import Text
 
 from service import seed, serving
-from service.cli_calculus import check_gradients
+from service.cli_calculus import check_gradients, derive
 from service.cli_comparisons import check_claims, create_comparison, record_run
 from service.client import Client, ClientError, Problem
-from service.results import Graph, Run, RunNode
+from service.results import Run, RunNode
 from service.settings import Settings, read_settings
 from service.terminal import (
     client_options,
@@ -31,6 +31,7 @@ from service.terminal import (
     json_option,
     key_option,
     make_table,
+    print_graph,
     print_json,
     print_members,
     print_table,
@@ -218,7 +219,7 @@ def create_graph(
             raise click.UsageError(f"{file.name}: a JSON list of nodes is expected")
         form["nodes"] = document
     with Client(url) as service:
-        _print_graph(service, service.create_graph(name, **form, tags=read_tags(tags), key=key), as_json)
+        print_graph(service, service.create_graph(name, **form, tags=read_tags(tags), key=key), as_json)
 
 
 @graph.command("list")
@@ -247,7 +248,7 @@ def list_graphs(name: str | None, tag: str | None, limit: int, url: str, as_json
 def get_graph(graph: str, url: str, as_json: bool) -> None:
     """Show one graph and its nodes."""
     with Client(url) as service:
-        _print_graph(service, find_graph(service, graph), as_json)
+        print_graph(service, find_graph(service, graph), as_json)
 
 
 @graph.command("delete")
@@ -262,20 +263,6 @@ def delete_graph(graph: str, url: str, as_json: bool) -> None:
         print_json({"deleted": found.id})
     else:
         click.echo(f"version {found.version} of {found.name} is deleted", err=True)
-
-
-def _print_graph(service: Client, graph: Graph, as_json: bool) -> None:
-    nodes = list(service.list_graph_nodes(graph)) if len(graph.nodes) < graph.node_count else graph.nodes
-    if as_json:
-        print_json({**graph.document, "nodes": [node.document for node in nodes], "next": None})
-        return
-    members = ("id", "name", "version", "digest", "inputs", "outputs", "expression", "parent", "tags", "created_at")
-    print_members({member: graph.document[member] for member in members})
-    table = make_table("node", "operation", "inputs", "attributes")
-    for node in nodes:
-        attributes = ", ".join(f"{name} = {value}" for name, value in node.attributes.items())
-        table.add_row(node.name, node.operation, ", ".join(node.inputs), attributes)
-    print_table(table)
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------
@@ -393,6 +380,7 @@ run.add_command(record_run)
 gradbook.add_command(create_comparison)
 gradbook.add_command(check_claims)
 gradbook.add_command(check_gradients)
+gradbook.add_command(derive)
 
 if __name__ == "__main__":
     main()

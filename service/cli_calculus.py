@@ -1,4 +1,4 @@
-"""The command `gradcheck`. It ends with 0 for right, 1 for wrong and 4 for not applicable."""
+"""The commands `derive` and `gradcheck`; the latter ends with 0 for right, 1 for wrong and 4 for not applicable."""
 
 import sys
 from typing import TextIO
@@ -11,7 +11,9 @@ from service.terminal import (
     client_options,
     find_graph,
     inputs_argument,
+    key_option,
     make_table,
+    print_graph,
     print_json,
     print_table,
     read_inputs,
@@ -62,3 +64,38 @@ def check_gradients(
         table.add_row(node.name, short(node.gradient), short(node.estimate), error, rate, verdict, node.reason or "")
     print_table(table)
     sys.exit(_EXIT_CODES[check.verdict])
+
+
+@click.command("derive")
+@click.argument("graph")
+@click.option("--wrt", multiple=True, metavar="NODE", help="With respect to this node; may be repeated: all inputs.")
+@click.option("--of", metavar="NODE", help="The node to differentiate: the graph's only output.")
+@click.option("--latex", is_flag=True, help="Print LaTeX.")
+@click.option("--graph", "as_graph", is_flag=True, help="Keep the gradients as a graph, and print that.")
+@click.option("--name", help="The name of the graph that is kept.")
+@key_option
+@client_options
+def derive(
+    graph: str,
+    wrt: tuple[str, ...],
+    of: str | None,
+    latex: bool,
+    as_graph: bool,
+    name: str | None,
+    key: str | None,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Print the derivatives of GRAPH as formulas, one line each, or keep them as a graph."""
+    with Client(url) as service:
+        found = find_graph(service, graph)
+        if as_graph:
+            derived = service.create_gradient_graph(found, output=of, wrt=wrt or None, name=name, key=key)
+            print_graph(service, derived, as_json)
+            return
+        formulas = [service.get_formula(found, of=of, wrt=each) for each in wrt or found.inputs]
+    if as_json:
+        print_json([{"expression": each.expression, "latex": each.latex, "mathml": each.mathml} for each in formulas])
+        return
+    for each in formulas:
+        click.echo(each.latex if latex else each.expression)

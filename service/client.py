@@ -42,7 +42,7 @@ from service.results import (
     read_run,
     read_run_node,
 )
-from service.results_calculus import GradientCheck, Step, read_gradient_check, read_step
+from service.results_calculus import Formula, GradientCheck, Step, read_formula, read_gradient_check, read_step
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 _PASSING_STATUSES = (429, 502, 503, 504)
@@ -152,6 +152,25 @@ class Client:
     def list_graph_nodes(self, graph: Graph | str) -> Iterator[GraphNode]:
         """All nodes in topological order, page by page as they are asked for."""
         return map(read_graph_node, self._pages(f"/v1/graphs/{_id(graph)}/nodes", "nodes"))
+
+    def get_formula(self, graph: Graph | str, *, of: str | None = None, wrt: str | None = None) -> Formula:
+        """A node (the only output, if left out) as one formula in the graph's inputs; with `wrt`, its derivative with
+        respect to that node."""
+        return read_formula(self._get(f"/v1/graphs/{_id(graph)}/formula", {"of": of, "wrt": wrt}))
+
+    def create_gradient_graph(
+        self,
+        graph: Graph | str,
+        *,
+        output: str | None = None,
+        wrt: Sequence[str] | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Graph:
+        """The graph whose outputs are the gradients of `output` with respect to `wrt`: all inputs, if left out."""
+        given = {"output": output, "wrt": None if wrt is None else list(wrt), "name": name, "tags": tags}
+        return read_graph(self._post(f"/v1/graphs/{_id(graph)}/gradient-graph", _given(given), key))
 
     def delete_graph(self, graph: Graph | str) -> None:
         """Forget a graph that nothing refers to."""

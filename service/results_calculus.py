@@ -50,6 +50,23 @@ class Step:
         return "".join(f'<div><math display="block"><mrow>{line}</mrow></math></div>' for line in lines)
 
 
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An equation in the graph's inputs; `expression` can be posted as a graph. A notebook shows it typeset."""
+
+    expression: str
+    latex: str
+    mathml: str
+
+    def _repr_latex_(self) -> str:
+        return f"$${self.latex}$$"
+
+
+def read_formula(document: Document) -> Formula:
+    """A formula."""
+    return Formula(document["expression"], document["latex"], document["mathml"])
+
+
 def read_step(document: Document) -> Step:
     """A step."""
     difference = document.get("difference")

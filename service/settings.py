@@ -18,6 +18,7 @@ class Limits:
     json_depth: int = _limit(64, "lists and objects within one another in a request's body")
     expression_bytes: int = _limit(64 * 1024, "bytes of an expression, in UTF-8")
     expression_depth: int = _limit(200, "brackets within one another in an expression")
+    formula_characters: int = _limit(64 * 1024, "characters of a formula, in the expression language")
     nodes: int = _limit(250_000, "nodes of one graph")
     tensor_elements: int = _limit(10_000_000, "elements of one node's value")
     run_elements: int = _limit(50_000_000, "elements of the values of all nodes of one run")

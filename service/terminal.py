@@ -152,6 +152,21 @@ def print_table(table: Table) -> None:
     Console(width=width, markup=False, emoji=False, highlight=False).print(table)
 
 
+def print_graph(service: Client, graph: Graph, as_json: bool) -> None:
+    """A graph and all its nodes."""
+    nodes = list(service.list_graph_nodes(graph)) if len(graph.nodes) < graph.node_count else graph.nodes
+    if as_json:
+        print_json({**graph.document, "nodes": [node.document for node in nodes], "next": None})
+        return
+    members = ("id", "name", "version", "digest", "inputs", "outputs", "expression", "parent", "tags", "created_at")
+    print_members({member: graph.document[member] for member in members})
+    table = make_table("node", "operation", "inputs", "attributes")
+    for node in nodes:
+        attributes = ", ".join(f"{name} = {value}" for name, value in node.attributes.items())
+        table.add_row(node.name, node.operation, ", ".join(node.inputs), attributes)
+    print_table(table)
+
+
 def find_graph(service: Client, graph: str) -> Graph:
     """A graph by its id, or by a name for its latest version; raises Problem."""
     try:

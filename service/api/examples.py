@@ -29,6 +29,13 @@ GRAPH: dict[str, Any] = {
     "next": None,
 }
 
+FORMULA: dict[str, Any] = {
+    "expression": "dF_da(a, b, c, d) = c / d",
+    "latex": r"\frac{d F}{d a} = \frac{c}{d}",
+    "mathml": "<mfrac><mrow><mi>d</mi><mi>F</mi></mrow><mrow><mi>d</mi><mi>a</mi></mrow></mfrac><mo>=</mo>"
+    "<mfrac><mi>c</mi><mi>d</mi></mfrac>",
+}
+
 RUN_REQUEST: dict[str, Any] = {"inputs": {"a": 5, "b": 1, "c": -2, "d": -3}}
 
 _FIGURES = (

@@ -52,7 +52,7 @@ def create_graph(body: dict[str, Any]) -> Response:
     A name that is taken by other content gets a new version; content equal to a version of that name is that version.
     """
     name, tags = body.pop("name"), body.pop("tags")
-    return _answer(*usecases.create_graph(book(), name, tags=tags, key=idempotency_key(), **body))
+    return respond_graph(*usecases.create_graph(book(), name, tags=tags, key=idempotency_key(), **body))
 
 
 @blueprint.act(
@@ -66,7 +66,7 @@ def create_graph(body: dict[str, Any]) -> Response:
 )
 def add_nodes(body: dict[str, Any], graph_id: str) -> Response:
     """Add nodes to a stored graph: a new version, while the old one stands"""
-    return _answer(*usecases.add_nodes(book(), graph_id, key=idempotency_key(), **body))
+    return respond_graph(*usecases.add_nodes(book(), graph_id, key=idempotency_key(), **body))
 
 
 @blueprint.act("GET", "/v1/graphs", query=GraphsQuery, answer=GraphPage)
@@ -112,7 +112,8 @@ def read_tag(query: dict[str, Any]) -> tuple[str, str] | None:
     return key, value
 
 
-def _answer(record: GraphRecord, new: bool) -> Response:
+def respond_graph(record: GraphRecord, new: bool) -> Response:
+    """A graph that was made, or was there already."""
     headers = {"Location": url_for("graphs.get_graph", graph_id=record.id)}
     return respond(_with_nodes(record), 201 if new else 200, headers)
 

@@ -6,7 +6,7 @@ import yaml
 from flask import Flask, Response
 from flask_smorest import Api
 
-from service.api import comparisons, derivatives, explanations, graphs, npz, operations, runs, state
+from service.api import calculus, comparisons, derivatives, explanations, graphs, npz, operations, runs, state
 from service.api.acts import LONGEST_KEY, TEXT, Acts, NameConverter
 from service.api.problems import MEDIA_TYPE
 
@@ -57,7 +57,7 @@ def document_api(app: Flask, *others: Acts) -> None:
     )
     app.url_map.converters["name"] = NameConverter
     api = GradbookApi(app)
-    modules = (graphs, runs, explanations, comparisons, derivatives, operations, state)
+    modules = (graphs, calculus, runs, explanations, comparisons, derivatives, operations, state)
     for blueprint in (*(module.blueprint for module in modules), *others):
         api.register_blueprint(blueprint)
     document = _complete(api.spec.to_dict())

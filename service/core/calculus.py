@@ -8,11 +8,12 @@ from collections.abc import Container, Iterable, Sequence
 from itertools import chain, count
 from typing import Any
 
+from service.core.equation import Formula, gradient_of
 from service.core.expression import free_names
 from service.core.graph import LONGEST_NAME, Graph, Node, build_graph, node_document, written_attribute
 from service.core.simplification import Terms
 from service.core.symbol import Application, Literal, Term, Variable, evaluation_order, local_gradient_terms
-from service.core.writing import name_text, write_text
+from service.core.writing import name_text, write_latex, write_mathml, write_text
 
 
 def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
@@ -50,6 +51,18 @@ def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
         return known[graph.position[of]]
     gradients = _backpropagate(graph, terms, known, of, [wrt])
     return gradients.get(graph.position[wrt], terms.literal(0.0))
+
+
+def write_formula(graph: Graph, of: str, wrt: str | None, most: int) -> Formula:
+    """The equation that says what `formula` finds, in three languages; its text can be read as a graph.
+
+    Raises LimitExceeded for a text of more than `most` characters.
+    """
+    term = formula(graph, of, wrt)
+    name, subject = (of, Variable(of)) if wrt is None else (f"d{of}_d{wrt}", gradient_of(of, wrt))
+    text = define_function(free_name(name, graph.inputs), graph.inputs, term, most)
+    latex = f"{write_latex(subject)} = {write_latex(term, None)}"
+    return Formula(text, latex, f"{write_mathml(subject)}<mo>=</mo>{write_mathml(term, None)}")
 
 
 def define_function(name: str, inputs: Sequence[str], term: Term, most: int | None = None) -> str:

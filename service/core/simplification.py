@@ -37,7 +37,7 @@ class Terms:
 
     def variable(self, variable: Variable) -> Term:
         """A name."""
-        return self._known.setdefault((variable.name, variable.latex), variable)
+        return self._known.setdefault(variable, variable)
 
     def of(self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...] = ()) -> Term:
         """An operation on terms of this table, simplified."""

@@ -39,7 +39,7 @@ def create_graph(
         nodes = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
         inputs = [node["name"] for node in nodes if node["operation"] == "Input"]
     graph = build_graph(nodes, outputs, inputs, max_nodes=book.limits.nodes)
-    return _keep(book, name, graph, expression, None, tags, key)
+    return keep_graph(book, name, graph, expression, None, tags, key)
 
 
 def add_nodes(
@@ -54,10 +54,10 @@ def add_nodes(
     """A new version of a stored graph with these nodes added; the old one stands. As `create_graph` otherwise."""
     parent = get_graph(book, graph_id)
     graph = extend_graph(book.graph(parent.digest), nodes, outputs, max_nodes=book.limits.nodes)
-    return _keep(book, parent.name, graph, None, parent.id, tags, key)
+    return keep_graph(book, parent.name, graph, None, parent.id, tags, key)
 
 
-def _keep(
+def keep_graph(
     book: Book,
     name: str,
     graph: Graph,
@@ -66,6 +66,7 @@ def _keep(
     tags: Mapping[str, str],
     key: IdempotencyKey | None,
 ) -> tuple[GraphRecord, bool]:
+    """Keep a graph under `name`, unless a version of that name has its content; `parent` is the id it came from."""
     if expression is None and len(graph) <= _NODES_IN_AN_EXPRESSION:
         expression = write_expression(graph)
     record = GraphRecord(

@@ -166,17 +166,17 @@ def _differentiate(
     return replace(record, seed=spread, has_gradients=True, nonfinite_backward=nonfinite), gradients
 
 
-def choose_output(graph: Graph, output: str | None, needed: bool) -> str | None:
-    """Any node may be the output; one that is left out is the graph's only one."""
+def choose_output(graph: Graph, output: str | None, needed: bool, member: str = "output") -> str | None:
+    """Any node may be the output; one that is left out is the graph's only one. `member` names it in the request."""
     if output is not None:
         if output not in graph.position:
-            raise InvalidRequest([Fault(("output",), f"the graph has no node {output!r}")])
+            raise InvalidRequest([Fault((member,), f"the graph has no node {output!r}")])
         return output
     if len(graph.outputs) == 1:
         return graph.outputs[0]
     if needed:
         listed = ", ".join(repr(name) for name in graph.outputs)
-        raise InvalidRequest([Fault(("output",), f"the graph has several outputs: name one of {listed}")])
+        raise InvalidRequest([Fault((member,), f"the graph has several outputs: name one of {listed}")])
     return None
 
 

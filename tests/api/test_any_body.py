@@ -55,6 +55,7 @@ MEMBERS = {
     "method": st.sampled_from(["taylor", "central", "complex-step"]) | TEXTS,
     "seed": FIGURES | JSON,
     "conventions": st.sampled_from(["minimum-norm", "torch", "jax", "tensorflow"]) | JSON,
+    "wrt": st.lists(TEXTS, max_size=3) | JSON,
     "label": TEXTS,
     "recorded": CLAIMED | JSON,
     "claims": CLAIMED | JSON,

@@ -153,6 +153,7 @@ def test_every_operation_is_differentiated_as_by_the_backward_pass(operation: Op
 
 
 @given(points(largest_graph=12))
+@settings(max_examples=60)
 def test_the_gradient_graph_of_a_random_graph_has_the_figures_of_its_backward_pass(point: Point) -> None:
     graph, inputs = point.graph, point.inputs
     wrt = [node.name for node in graph.nodes if node.operation.name != "Constant"]

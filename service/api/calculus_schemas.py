@@ -1,0 +1,32 @@
+"""Envelopes of formulas and gradient graphs; see `schemas.py`."""
+
+import marshmallow as ma
+from marshmallow import fields
+
+from service.api.schemas import Label, Request, Tags, Text
+
+_NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+
+
+class FormulaQuery(Request):
+    """Which node, and with respect to which node it is differentiated."""
+
+    of = Text(metadata={"description": "Any node; left out, the graph's only output"})
+    wrt = Text(metadata={"description": "Any node; left out, the formula is that of the node itself"})
+
+
+class FormulaDocument(ma.Schema):
+    """One formula in the graph's inputs, as an equation in three languages."""
+
+    expression = fields.String(required=True, metadata={"description": "It can be posted as a graph"})
+    latex = fields.String(required=True)
+    mathml = fields.String(required=True, metadata={"description": "Presentation MathML, to stand within <math>"})
+
+
+class GradientGraphRequest(Request):
+    """What to differentiate, and with respect to which nodes."""
+
+    output = Text(metadata={"description": "Any node; left out, the graph's only output"})
+    wrt = fields.Raw(metadata={**_NAMES, "description": "Any nodes; left out, all inputs"})
+    name = Label(metadata={"description": "Left out, the graph's name and d<output>"})
+    tags = Tags(load_default=dict, metadata={"type": "object", "additionalProperties": {"type": "string"}})
