@@ -29,11 +29,12 @@ GRAPH: dict[str, Any] = {
     "next": None,
 }
 
+# What is answered where neither `of` nor `wrt` is given.
 FORMULA: dict[str, Any] = {
-    "expression": "dF_da(a, b, c, d) = c / d",
-    "latex": r"\frac{d F}{d a} = \frac{c}{d}",
-    "mathml": "<mfrac><mrow><mi>d</mi><mi>F</mi></mrow><mrow><mi>d</mi><mi>a</mi></mrow></mfrac><mo>=</mo>"
-    "<mfrac><mi>c</mi><mi>d</mi></mfrac>",
+    "expression": "F(a, b, c, d) = (a + b) * c / d",
+    "latex": r"F = \frac{\left(a + b\right) \cdot c}{d}",
+    "mathml": "<mi>F</mi><mo>=</mo><mfrac><mrow><mrow><mo>(</mo><mrow><mi>a</mi><mo>+</mo><mi>b</mi></mrow><mo>)</mo>"
+    "</mrow><mo>·</mo><mi>c</mi></mrow><mi>d</mi></mfrac>",
 }
 
 RUN_REQUEST: dict[str, Any] = {"inputs": {"a": 5, "b": 1, "c": -2, "d": -3}}
