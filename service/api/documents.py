@@ -56,11 +56,8 @@ def run_document(run: Run, whole: bool = False) -> dict[str, Any]:
         "graph_id": record.graph_id,
         "graph_digest": record.graph_digest,
         "source": record.source,
-        **(
-            {"recorded_by": record.recorded_by, "dtype": record.dtype}
-            if record.source == "recorded"
-            else {"conventions": record.convention}
-        ),
+        **({"recorded_by": record.recorded_by} if record.source == "recorded" else {"conventions": record.convention}),
+        **({"dtype": record.dtype} if record.source == "recorded" or record.dtype != "float64" else {}),
         "inputs": values(run.graph.inputs),
         "output": record.output,
         "seed": write_array(if_small(_as_given(record.seed))),

@@ -13,12 +13,16 @@ LARGEST_INTEGER = 2**63 - 1  # ONNX's integers are int64
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A named parameter of an operation; one that may be left out and has the default None may be null too."""
+    """A named parameter of an operation; one that may be left out and has the default None may be null too.
+
+    An `implied` one stands in a node only where it is not the default.
+    """
 
     name: str
     read: Callable[[object], Any]
     default: Any = None
     required: bool = False
+    implied: bool = False
 
 
 def number(value: object) -> float:

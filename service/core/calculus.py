@@ -13,6 +13,7 @@ from service.core.expression import free_names
 from service.core.graph import LONGEST_NAME, Graph, Node, build_graph, node_document, written_attribute
 from service.core.simplification import Terms
 from service.core.symbol import Application, Literal, Term, Variable, evaluation_order, local_gradient_terms
+from service.core.tensor import Tensor
 from service.core.writing import name_text, write_latex, write_mathml, write_text
 
 
@@ -99,8 +100,9 @@ def _named_terms(graph: Graph, terms: Terms) -> list[Term]:
 
 
 def _leaf(terms: Terms, node: Node) -> Term:
-    if node.operation.name == "Constant":
-        return terms.literal(node.attributes["value"])
+    value = node.attributes.get("value")
+    if isinstance(value, float):
+        return terms.literal(value)
     return terms.variable(Variable(node.name))
 
 
@@ -111,6 +113,8 @@ def _expanded_terms(graph: Graph, terms: Terms) -> list[Term]:
         if operands:
             parts = [known[place] for place in operands]
             known.append(terms.of(node.operation, parts, tuple(node.attributes.items())))
+        elif isinstance(node.attributes.get("value"), Tensor):
+            known.append(terms.of(node.operation, (), tuple(node.attributes.items())))
         else:
             known.append(_leaf(terms, node))
     return known
@@ -182,9 +186,9 @@ class _Building:
         self._taken = set(graph.position)
         self._names_of = free_names(self._taken)
         self._constants = {
-            repr(float(node.attributes["value"])): node.name
+            repr(value): node.name
             for node in reversed(graph.nodes)
-            if node.operation.name == "Constant"
+            if isinstance(value := node.attributes.get("value"), float)
         }
 
     def reserve(self, wanted: str) -> str:

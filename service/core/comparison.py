@@ -266,9 +266,9 @@ def _shaped_gradients(candidate: Side) -> dict[int, FloatArray]:
 
 
 def _effective_gradients(graph: Graph, values: Figures, given: Figures, output: str, seed: FloatArray) -> Figures:
-    """The candidate's effective gradients; a Constant has none, and none is missed."""
+    """The candidate's effective gradients; what never has one is not missed."""
     missing = np.flatnonzero(~_given(given))
-    if all(graph.nodes[place].operation.name == "Constant" for place in missing):
+    if not any(graph.nodes[place].has_gradient for place in missing):
         return Figures(given.flat, given.shapes)
     return complete_gradients(graph, values, given, output, seed)
 

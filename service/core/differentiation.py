@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from service.core.declaration import read_input
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.figures import Figures, FloatArray, Shape, pack
 from service.core.graph import Graph, Node
 from service.core.operation import sum_to_shape
+from service.core.tensor import Tensor
 
 
 def forward_pass(
@@ -26,24 +28,44 @@ def forward_pass(
     than `max_elements`: before anything is computed.
     """
     _check_names(graph, inputs)
-    scalars_only = not any(np.ndim(array) for array in inputs.values()) and not any(
-        "shape" in node.attributes or node.operation.contributions for node in graph.nodes
+    figures = {
+        node.name: read_input(node.name, node.attributes, inputs[node.name])
+        for node in graph.nodes
+        if node.operation.name == "Input"
+    }
+    scalars_only = not any(map(np.ndim, figures.values())) and not any(
+        node.operation.contributions or isinstance(node.attributes.get("value"), Tensor) for node in graph.nodes
     )
     if not scalars_only or (max_elements is not None and len(graph) > max_elements):
-        shapes = {name: np.shape(array) for name, array in inputs.items()}
+        shapes = {name: np.shape(array) for name, array in figures.items()}
         infer_shapes(graph, shapes, max_elements=max_elements, max_tensor=max_tensor)
     values: list[Any] = []
     with np.errstate(all="ignore"):
-        for node, operands in zip(graph.nodes, graph.operands, strict=True):
+        for place, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
             if node.operation.name == "Input":
-                values.append(np.asarray(inputs[node.name], dtype=np.float64)[()])
-            elif node.operation.name == "Constant":
-                values.append(np.float64(node.attributes["value"]))
-            else:
-                value = value_of(node, [values[place] for place in operands])
-                # A comparison yields booleans, a condition being 0 or 1.
-                values.append(value if value.dtype == np.float64 else value.astype(np.float64))
+                values.append(figures[node.name][()])
+                continue
+            value = value_of(node, in_precision(graph, place, [values[source] for source in operands]))
+            # A comparison yields booleans, a condition being 0 or 1.
+            dtype = dtype_of(graph, place)
+            values.append(value if value.dtype == dtype else value.astype(dtype))
     return pack(values)
+
+
+def dtype_of(graph: Graph, place: int) -> type[np.floating[Any]]:
+    """In what the node at that position is computed, forward and backward."""
+    return np.float32 if place in graph.narrow else np.float64
+
+
+def in_precision(graph: Graph, place: int, operands: Sequence[Any]) -> Sequence[Any]:
+    """The operands of the node at that position in the precision in which it is computed; indices as they are."""
+    if not graph.narrow:
+        return operands
+    dtype, indices = dtype_of(graph, place), graph.nodes[place].operation.indices
+    return [
+        operand if slot < len(indices) and indices[slot] else np.asarray(operand, dtype=dtype)[()]
+        for slot, operand in enumerate(operands)
+    ]
 
 
 def infer_shapes(
@@ -60,8 +82,6 @@ def infer_shapes(
         try:
             if node.operation.name == "Input":
                 shapes.append(tuple(inputs[node.name]))
-            elif node.operation.name == "Constant":
-                shapes.append(())
             else:
                 shapes.append(node.operation.infer_shape(given, node.attributes))
         except ValueError as error:
@@ -81,7 +101,7 @@ def infer_shapes(
 
 
 def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray | float = 1.0) -> Figures:
-    """The gradient of every node that is not a Constant: d(seed · output)/d(node), each of its node's shape.
+    """The gradient of every node to which one flows: d(seed · output)/d(node), each of its node's shape.
 
     A scalar seed spreads to the output's shape. A node that does not reach the output has gradient 0. Raises
     InvalidInputs where the seed's shape is not the output's.
@@ -89,22 +109,24 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     arrays = list(values)
     target = graph.position[output]
     gradients: list[Any] = [None] * len(graph)
-    gradients[target] = spread_seed(seed, values.shape(target))
+    gradients[target] = spread_seed(seed, values.shape(target)).astype(dtype_of(graph, target), copy=False)
     with np.errstate(all="ignore"):
         for place in range(target, -1, -1):
             upstream = gradients[place]
             node, operands = graph.nodes[place], graph.operands[place]
             if upstream is None or not operands:
                 continue
-            contributions = contributions_of(node, upstream, [arrays[source] for source in operands], arrays[place])
-            for source, contribution in zip(operands, contributions, strict=True):
-                if contribution is None:
+            known = in_precision(graph, place, [arrays[source] for source in operands])
+            value = np.asarray(arrays[place], dtype=dtype_of(graph, place))
+            for source, given in zip(operands, contributions_of(node, upstream, known, value), strict=True):
+                if given is None or not graph.nodes[source].has_gradient:
                     continue
+                contribution = np.asarray(given, dtype=dtype_of(graph, source)) if graph.narrow else given
                 so_far = gradients[source]
                 gradients[source] = contribution if so_far is None else so_far + contribution
     return pack(
         [
-            None if node.operation.name == "Constant" else np.zeros(values.shape(place)) if known is None else known
+            None if not node.has_gradient else np.zeros(values.shape(place)) if known is None else known
             for place, (node, known) in enumerate(zip(graph.nodes, gradients, strict=True))
         ]
     )

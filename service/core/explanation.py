@@ -149,7 +149,7 @@ def explain_node(passes: Passes, name: str) -> Iterator[Step]:
     place = passes.graph.position[name]
     if passes.graph.operands[place]:
         yield _forward_step(passes, place)
-    if passes.gradients is not None and passes.graph.nodes[place].operation.name != "Constant":
+    if passes.gradients is not None and passes.graph.nodes[place].has_gradient:
         yield _backward_step(passes, place, {})
 
 
@@ -161,7 +161,7 @@ def _order(graph: Graph, output: str | None) -> tuple[Sequence[int], Sequence[in
         return forward, array("l")
     swept = graph.position[output] + 1
     order = chain(range(swept - 1, -1, -1), range(swept, len(graph)))
-    return forward, array("l", (place for place in order if graph.nodes[place].operation.name != "Constant"))
+    return forward, array("l", (place for place in order if graph.nodes[place].has_gradient))
 
 
 # --- forward ------------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def _operand_terms(graph: Graph, place: int) -> list[Term]:
     """The operands of a node as terms: names, and Constants by their values."""
     nodes = [graph.nodes[source] for source in graph.operands[place]]
     return [
-        Literal(node.attributes["value"]) if node.operation.name == "Constant" else Variable(node.name)
+        Literal(value) if isinstance(value := node.attributes.get("value"), float) else Variable(node.name)
         for node in nodes
     ]
 

@@ -29,7 +29,8 @@ from service.core.syntax import (
     read_statements,
     shown,
 )
-from service.core.writing import name_text, number_text, write_text
+from service.core.tensor import Tensor
+from service.core.writing import name_text, number_text, value_text, write_text
 
 NodeDocument: TypeAlias = dict[str, Any]
 
@@ -233,12 +234,16 @@ def _operation(part: Application, targets: dict[str, Statement]) -> Operation:
 
 
 def _attributes(part: Application, operation: Operation) -> dict[str, Any]:
+    known = {attribute.name for attribute in operation.attributes}
     given: dict[str, Any] = {}
     places: dict[Any, Token] = {}
     for token, value in part.attributes:
-        if token in given:
+        name = "axes" if token == "axis" and "axes" in known and "axis" not in known else token.value
+        if name in given:
             raise Mistake(f"the attribute {shown(token)} is given twice", token.start_pos)
-        given[token.value], places[token.value] = value, token
+        given[name], places[name] = value, token
+    if part.called in _REDUCTIONS and "keepdims" in known:
+        given.setdefault("keepdims", 0)  # as in NumPy; by its own name a reduction is ONNX's
     for fault in read_attributes(operation, given)[1]:
         raise Mistake(fault.detail, places.get(fault.location[-1], part.called).start_pos)
     return given
@@ -278,5 +283,7 @@ def write_node(node: Node) -> str:
     value = node.attributes.get("value")
     if node.operation.name == "Constant" and isinstance(value, float) and re.match("[0-9]", number_text(value)):
         return number_text(value)  # a literal has no sign, and is finite
+    if isinstance(value, Tensor):
+        return value_text(value)
     operands = [Variable(name) for name in node.inputs]
     return write_text(application(node.operation, operands, node.attributes), None)

@@ -13,6 +13,7 @@ from typing import Any
 from service.core import operations  # noqa: F401 (importing the package fills the registry that `find` reads)
 from service.core.errors import Fault, InvalidGraph, LimitExceeded
 from service.core.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation, find
+from service.core.tensor import Tensor
 
 LONGEST_NAME = 256
 LONGEST_PATH = 20  # nodes of a cycle written out in each fault; there is a fault for each of its nodes, in their order
@@ -26,6 +27,11 @@ class Node:
     operation: Operation
     inputs: tuple[str, ...] = ()
     attributes: Attributes = field(default_factory=lambda: NO_ATTRIBUTES)
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether a gradient flows to it: not to a Constant, and not to an Input of whole numbers."""
+        return self.operation.name != "Constant" and self.attributes.get("dtype") != "int64"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +78,27 @@ class Graph:
         return replace(self, nodes=nodes, convention=convention)
 
     @cached_property
+    def narrow(self) -> frozenset[int]:
+        """The positions of the nodes that are computed in float32: its Inputs, and all that rests on them alone.
+
+        As NumPy has it a number adapts: Constants, and what rests on them alone, take the precision of what they meet.
+        """
+        adapting: set[int] = set()
+        narrow: set[int] = set()
+        if not any(self.nodes[self.position[name]].attributes.get("dtype") == "float32" for name in self.inputs):
+            return frozenset()
+        for place, (node, sources) in enumerate(zip(self.nodes, self.operands, strict=True)):
+            strong = [source for source in sources if source not in adapting]
+            if node.operation.name == "Input":
+                declared = node.attributes.get("dtype", "float64")
+                {"float32": narrow, "int64": adapting}.get(declared, set()).add(place)
+            elif not strong:
+                adapting.add(place)
+            elif narrow.issuperset(strong):
+                narrow.add(place)
+        return frozenset(narrow)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical form, in hexadecimal.
 
@@ -96,24 +123,33 @@ def build_graph(
     inputs: object = None,
     *,
     max_nodes: int | None = None,
+    max_tensor: int | None = None,
 ) -> Graph:
     """Build a graph from node documents {"name", "operation", "inputs"?, "attributes"?}, in any order.
 
     `outputs`, left out, are the operations that no other node uses, in order (an Input or a Constant only if there is
     nothing else). `inputs` fixes the order of the Input nodes; left out, they stand as a reading of the graph from its
     outputs first meets them, so that the order of listing does not count.
-    Raises InvalidGraph with a Fault for each thing wrong, LimitExceeded for more than `max_nodes`.
+    Raises InvalidGraph with a Fault for each thing wrong, LimitExceeded for more than `max_nodes`, or a Constant of
+    more than `max_tensor` elements.
     """
-    return _assemble(_read_nodes(nodes, {}, max_nodes), outputs, inputs, ())
+    return _assemble(_read_nodes(nodes, {}, max_nodes, max_tensor), outputs, inputs, ())
 
 
-def extend_graph(graph: Graph, nodes: object, outputs: object = None, *, max_nodes: int | None = None) -> Graph:
+def extend_graph(
+    graph: Graph,
+    nodes: object,
+    outputs: object = None,
+    *,
+    max_nodes: int | None = None,
+    max_tensor: int | None = None,
+) -> Graph:
     """The graph with these nodes added; they may use the old ones. The old inputs come first, in their order.
 
     `outputs`, left out, are found anew as in `build_graph`. Raises as `build_graph` does.
     """
     known = {node.name: node for node in graph.nodes}
-    return _assemble(_read_nodes(nodes, known, max_nodes), outputs, None, graph.inputs)
+    return _assemble(_read_nodes(nodes, known, max_nodes, max_tensor), outputs, None, graph.inputs)
 
 
 def node_document(node: Node) -> dict[str, Any]:
@@ -130,6 +166,8 @@ def written_attribute(value: Any) -> Any:
     """An attribute in JSON's types: NaN and the infinities are strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Tensor):
+        return written_attribute(value.array.tolist())
     if isinstance(value, (list, tuple)):
         return [written_attribute(item) for item in value]
     return value
@@ -149,6 +187,8 @@ def name_fault(name: object) -> str | None:
 
 
 def _hashable(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return {"shape": value.shape, "float64": value.digest}
     return [_hashable(item) for item in value] if isinstance(value, (list, tuple)) else written_attribute(value)
 
 
@@ -164,7 +204,9 @@ class _Reading:
     faults: list[Fault]
 
 
-def _read_nodes(documents: object, known: Mapping[str, Node], max_nodes: int | None) -> _Reading:
+def _read_nodes(
+    documents: object, known: Mapping[str, Node], max_nodes: int | None, max_tensor: int | None
+) -> _Reading:
     if not isinstance(documents, list):
         raise InvalidGraph([Fault(("nodes",), "a list of nodes is expected")])
     count = len(known) + len(documents)
@@ -176,6 +218,10 @@ def _read_nodes(documents: object, known: Mapping[str, Node], max_nodes: int | N
         reading.faults.extend(Fault(("nodes", place, *fault.location), fault.detail) for fault in faults)
         if node is None:
             continue
+        value = node.attributes.get("value")
+        if max_tensor is not None and isinstance(value, Tensor) and value.array.size > max_tensor:
+            detail = f"a Constant has at most {max_tensor} elements; {node.name!r} has {value.array.size}"
+            raise LimitExceeded("tensor_elements", max_tensor, value.array.size, detail)
         if node.name in reading.nodes:
             first = reading.place.get(node.name)
             where = "in the graph already" if first is None else f"given already by node {first}"
@@ -256,11 +302,13 @@ def read_attributes(operation: Operation, given: object) -> tuple[Attributes, li
             if attribute.required:
                 faults.append(Fault(("attributes",), f"{operation.name} needs the attribute {attribute.name!r}"))
             values[attribute.name] = attribute.default
-            continue
-        try:
-            values[attribute.name] = attribute.read(given[attribute.name])
-        except ValueError as error:
-            faults.append(Fault(("attributes", attribute.name), str(error)))
+        else:
+            try:
+                values[attribute.name] = attribute.read(given[attribute.name])
+            except ValueError as error:
+                faults.append(Fault(("attributes", attribute.name), str(error)))
+        if attribute.implied and values.get(attribute.name) == attribute.default:
+            values.pop(attribute.name, None)
     return MappingProxyType(values), faults
 
 

@@ -303,7 +303,7 @@ def define(
 
 
 def _no_rule(*operands: Any) -> Any:
-    raise TypeError("Input and Constant have no rule: their values are given")
+    raise TypeError("an Input has no rule: its value is given")
 
 
 def _as_declared(operation: Operation) -> Reading:

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from service.core.declaration import misfit
 from service.core.errors import LimitExceeded
 from service.core.figures import Shape
 from service.core.graph import Graph, Node
@@ -26,8 +27,8 @@ def fit_shapes(
     known: dict[int, Shape] = {}
     wrong: list[tuple[int, str]] = []
     for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        shape: Shape | None = () if node.operation.name == "Constant" else None
-        if sources and all(source in known for source in sources):
+        shape: Shape | None = None
+        if node.operation.name != "Input" and all(source in known for source in sources):
             operands = [known[source] for source in sources]
             try:
                 shape = node.operation.infer_shape(operands, node.attributes)
@@ -35,6 +36,9 @@ def fit_shapes(
                 listed = ", ".join(str(list(operand)) for operand in operands)
                 wrong.append((place, f"{node.name!r} ({node.operation.name}) cannot take shapes {listed}: {error}"))
         own = given.get(place)
+        declared = node.attributes.get("shape") if node.operation.name == "Input" and own is not None else None
+        if own is not None and declared is not None and (misfitting := misfit(node.name, declared, own)):
+            wrong.append((place, misfitting))
         if shape is None:
             shape = own
         elif own is not None and own != shape:

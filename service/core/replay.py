@@ -256,8 +256,6 @@ def complete_values(graph: Graph, recorded: Figures, assumed: dict[int, FloatArr
                 effective.append(given[()])
             elif node.operation.name == "Input":
                 effective.append(assumed.get(place, np.float64(np.nan)))
-            elif node.operation.name == "Constant":
-                effective.append(np.float64(node.attributes["value"]))
             else:
                 value = value_of(node, [effective[source] for source in sources])
                 effective.append(np.asarray(value, dtype=np.float64)[()])

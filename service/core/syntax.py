@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken
 
+from service.core.attribute import LARGEST_INTEGER
 from service.core.errors import InvalidExpression, LimitExceeded
 
 
@@ -79,6 +80,52 @@ class _Callbacks(Transformer[Token, list[Statement]]):
         attributes = [argument for argument in arguments if isinstance(argument, tuple)]
         return Application(called, arguments[: len(arguments) - len(attributes)], attributes)
 
+    def tensor(self, children: list[Any]) -> Application:
+        bracket, *values = children
+        return _applied("Constant", bracket, [], value=values)
+
+    def transpose(self, children: list[Any]) -> Application:
+        operand, dot = children
+        return _applied("Transpose", dot, [operand])
+
+    def index(self, children: list[Any]) -> Application:
+        """One Slice for all subscripts; the axes of single places, each now of length 1, are squeezed away."""
+        operand, bracket, *subscripts = children
+        ranges = {axis: limits for axis, limits in enumerate(subscripts) if limits != _WHOLE}
+        single = [axis for axis, limits in ranges.items() if limits.single]
+        if not ranges:
+            return _applied("Identity", bracket, [operand])
+        starts, ends, steps = (list(each) for each in zip(*(limits.bounds for limits in ranges.values()), strict=True))
+        part = _applied("Slice", bracket, [operand], starts=starts, ends=ends, axes=list(ranges), steps=steps)
+        return _applied("Squeeze", bracket, [part], axes=single) if single else part
+
+    def subscript(self, children: list[Any]) -> "_Range":
+        parts: list[int | None] = [None]
+        for child in children:
+            if isinstance(child, Token):
+                parts.append(None)
+            else:
+                parts[-1] = child
+        start, *rest = parts
+        if not rest:
+            assert start is not None
+            return _Range(start, start + 1 or LARGEST_INTEGER, single=True)
+        end, step = [*rest, None][:2]
+        step = 1 if step is None else step
+        forward = step > 0
+        return _Range(
+            (0 if forward else LARGEST_INTEGER) if start is None else start,
+            (LARGEST_INTEGER if forward else -LARGEST_INTEGER) if end is None else end,
+            step,
+        )
+
+    def bound(self, tokens: list[Token]) -> int:
+        *sign, token = tokens
+        value = read_number(token)
+        if not isinstance(value, int):
+            raise Mistake(f"an index is a whole number, but {shown(token)} was found", token.start_pos)
+        return -value if sign and sign[0].type == "MINUS" else value
+
     def attribute(self, children: list[Any]) -> tuple[Token, Any]:
         name, value = children
         return name, value
@@ -105,6 +152,29 @@ class _Callbacks(Transformer[Token, list[Statement]]):
 
     def sequence(self, values: list[Any]) -> list[Any]:
         return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """What one subscript takes of an axis, as ONNX's Slice has it: an open end is beyond any."""
+
+    start: int
+    end: int
+    step: int = 1
+    single: bool = False
+
+    @property
+    def bounds(self) -> tuple[int, int, int]:
+        return self.start, self.end, self.step
+
+
+_WHOLE = _Range(0, LARGEST_INTEGER)
+
+
+def _applied(operation: str, place: Token, operands: list[Part], **attributes: Any) -> Application:
+    """An operation that is written otherwise than by its name; `place` is where."""
+    named = [(Token.new_borrow_pos("NAME", name, place), value) for name, value in attributes.items()]
+    return Application(Token.new_borrow_pos("NAME", operation, place), operands, named)
 
 
 _WORDS = {"NaN": "NaN", "true": True, "false": False}
@@ -189,6 +259,8 @@ def _unexpected(
 def _expectation(expected: set[str], opened: Sequence[Token]) -> str:
     """The parser's expectation in words. Its tables serve all brackets at once: only the innermost open one counts."""
     if "NUMBER" in expected:
+        if "COLON" in expected:
+            return "a whole number or a range such as 1:3"
         return "a name, a number or a bracket" if "LPAR" in expected else _VALUE if "STRING" in expected else "a number"
     if expected <= {"NAME", "EQUAL"}:
         return "an attribute such as alpha=2"
@@ -201,7 +273,7 @@ def _expectation(expected: set[str], opened: Sequence[Token]) -> str:
 
 def _strange_character(character: str) -> str:
     if character == ".":
-        return "a dot stands only within a number; a name with a dot in it stands in backquotes"
+        return "a dot stands only within a number and in .T; a name with a dot in it stands in backquotes"
     if character == "`":
         return "a name in backquotes is not empty, and ends on its line with another backquote"
     if character == '"':

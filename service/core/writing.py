@@ -17,6 +17,7 @@ from service.core import notation
 from service.core.errors import LimitExceeded
 from service.core.notation import ATOM, PRODUCT, SIGN, Notation, Written, function, row
 from service.core.symbol import Application, Literal, Term, Variable, evaluation_order
+from service.core.tensor import Tensor
 
 LONGEST_FORMULA = 1_000_000  # characters, unless the caller says otherwise
 
@@ -72,7 +73,7 @@ def _compose(application: Application, operands: Sequence[Written], language: _L
     attributes = [
         language.attribute(each.name, given[each.name])
         for each in operation.attributes
-        if each.name in given and (each.required or _value_text(given[each.name]) != _value_text(each.default))
+        if each.name in given and (each.required or value_text(given[each.name]) != value_text(each.default))
     ]
     # One operand of Max would read as a reduction; the operation's own name never does.
     only_one = operation.fold is not None and len(operands) == 1
@@ -100,10 +101,17 @@ def _number_text(value: float) -> Written:
     return Written(text, SIGN if text.startswith("-") else ATOM)
 
 
-def _value_text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """An attribute's value, or the literal of a tensor."""
     if isinstance(value, Variable):
         return name_text(value.name)
+    if isinstance(value, Tensor):
+        return f"[{', '.join(map(_row_text, value.array))}]"
     return number_text(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def _row_text(row: Any) -> str:
+    return number_text(row) if row.ndim == 0 else f"[{', '.join(map(_row_text, row))}]"
 
 
 # --- LaTeX ----------------------------------------------------------------------------------------------------------
@@ -133,6 +141,8 @@ def _number_latex(value: float) -> Written:
 
 
 def _value_latex(value: Any) -> str:
+    if isinstance(value, Tensor):
+        value = value.array.tolist()
     if isinstance(value, list | tuple):
         return rf"\left[{', '.join(map(_value_latex, value))}\right]"
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -166,6 +176,8 @@ def _number_mathml(value: float) -> Written:
 
 
 def _value_mathml(value: Any) -> str:
+    if isinstance(value, Tensor):
+        value = value.array.tolist()
     if isinstance(value, list | tuple):
         return row(f"<mo>[</mo>{'<mo>,</mo>'.join(map(_value_mathml, value))}<mo>]</mo>")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -176,7 +188,7 @@ _TEXT = _Language(
     notation.write_text,
     _number_text,
     lambda variable: variable.text or name_text(variable.name),
-    lambda name, value: f"{name}={_value_text(value)}",
+    lambda name, value: f"{name}={value_text(value)}",
 )
 _LATEX = _Language(
     notation.write_latex,

@@ -34,11 +34,11 @@ def create_graph(
     Returns it, and whether it is new: content equal to any version under that name is that version. Raises
     InvalidExpression, InvalidGraph, LimitExceeded.
     """
+    limits = book.limits
     if expression is not None:
-        limits = book.limits
         nodes = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
         inputs = [node["name"] for node in nodes if node["operation"] == "Input"]
-    graph = build_graph(nodes, outputs, inputs, max_nodes=book.limits.nodes)
+    graph = build_graph(nodes, outputs, inputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
     return keep_graph(book, name, graph, expression, None, tags, key)
 
 
@@ -53,7 +53,8 @@ def add_nodes(
 ) -> tuple[GraphRecord, bool]:
     """A new version of a stored graph with these nodes added; the old one stands. As `create_graph` otherwise."""
     parent = get_graph(book, graph_id)
-    graph = extend_graph(book.graph(parent.digest), nodes, outputs, max_nodes=book.limits.nodes)
+    limits, old = book.limits, book.graph(parent.digest)
+    graph = extend_graph(old, nodes, outputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
     return keep_graph(book, parent.name, graph, None, parent.id, tags, key)
 
 

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Connection
 
+from service.core.declaration import read_input
 from service.core.differentiation import nondifferentiable_nodes, spread_seed
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.figures import Figures, FloatArray, Shape, pack
-from service.core.graph import Graph
+from service.core.graph import Graph, Node
 from service.core.operation import MINIMUM_NORM
 from service.core.recording import fit_shapes
 from service.storage import runs as storage
@@ -72,6 +73,8 @@ def read_recording(
     stored = get_graph(book, graph_id)
     graph = book.graph(stored.digest)
     _check_names(graph, inputs, given, member)
+    nodes, position = graph.nodes, graph.position
+    inputs = {name: read_input(name, nodes[position[name]].attributes, figure) for name, figure in inputs.items()}
     gradients = given["gradients"]
     target = choose_output(graph, output, needed=bool(gradients) or seed is not None)
     known = {**inputs, **given["values"]}
@@ -88,7 +91,7 @@ def read_recording(
         graph_digest=stored.digest,
         source="recorded",
         recorded_by=by,
-        dtype=dtype,
+        dtype="float32" if graph.narrow else dtype,
         output=target,
         seed=spread,
         has_values=bool(known),
@@ -121,14 +124,18 @@ def _check_names(
         if name not in graph.position
     )
     faults.extend(
-        Fault((member, "gradients", name), f"{name!r} is a Constant, which has no gradient")
+        Fault((member, "gradients", name), f"{name!r} is a {_without_gradient(node)}, which has no gradient")
         for name in given["gradients"]
-        if name in graph.position and graph.nodes[graph.position[name]].operation.name == "Constant"
+        if name in graph.position and not (node := graph.nodes[graph.position[name]]).has_gradient
     )
     if not any(given.values()):
         faults.append(Fault((member,), "values, gradients or both are expected: nothing is given"))
     if faults:
         raise InvalidInputs(faults)
+
+
+def _without_gradient(node: Node) -> str:
+    return "Constant" if node.operation.name == "Constant" else "whole number"
 
 
 def _check_shapes(

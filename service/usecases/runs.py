@@ -77,7 +77,7 @@ def create_run(
         graph_digest=stored.digest,
         source="computed",
         recorded_by=None,
-        dtype="float64",
+        dtype="float32" if graph.narrow else "float64",
         output=target,
         seed=None,
         has_values=True,

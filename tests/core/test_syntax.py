@@ -108,7 +108,7 @@ FAULTS = [
     ("x = 'a'", 1, 5, '"\'" has no meaning in an expression'),
     ("x\x00", 1, 2, '"\x00" has no meaning in an expression'),
     # dots
-    ("x.y", 1, 2, "a dot stands only within a number; a name with a dot in it stands in backquotes"),
+    ("x.y", 1, 2, "a dot stands only within a number and in .T; a name with a dot in it stands in backquotes"),
     ("x.5", 1, 2, "a dot stands only within a number"),
     ("1.5.2", 1, 4, "a dot stands only within a number"),
     ("1..2", 1, 3, "a dot stands only within a number"),
@@ -154,10 +154,21 @@ FAULTS = [
     (r'elu(x, alpha="\ud800")', 1, 14, "a text in quotes is written as in JSON"),
     ('elu(x, alpha="a\nb")', 1, 14, "a text in quotes ends on its line with another quote"),
     # what a later issue adds
-    ("x[0]", 1, 2, 'an operator or the end of the statement is expected, but "[" was found'),
-    ("(x[0])", 1, 3, 'an operator or ")" is expected, but "[" was found'),
-    ("a @ b", 1, 3, '"@" has no meaning in an expression'),
-    ("x.T", 1, 2, "a dot stands only within a number"),
+    ("x.t", 1, 2, "a dot stands only within a number and in .T"),
+    ("x.Tb", 1, 2, "a dot stands only within a number"),
+    ("x.T.5", 1, 4, "a dot stands only within a number"),
+    ("a @", 1, 4, "a name, a number or a bracket is expected, but the statement ends here"),
+    ("@ a", 1, 1, 'a name, a number or a bracket is expected, but "@" was found'),
+    ("x[1.5]", 1, 3, 'an index is a whole number, but "1.5" was found'),
+    ("x[-1e0]", 1, 4, 'an index is a whole number, but "1e0" was found'),
+    ("x[a]", 1, 3, 'a whole number or a range such as 1:3 is expected, but "a" was found'),
+    ("x[]", 1, 3, 'a whole number or a range such as 1:3 is expected, but "]" was found'),
+    ("x[1:2:3:4]", 1, 8, '"," or "]" is expected, but ":" was found'),
+    ("x[0", 1, 2, 'this "[" is not closed'),
+    ("[[1, 2", 1, 2, 'this "[" is not closed'),
+    ("x[0)", 1, 4, '"," or "]" is expected, but ")" was found'),
+    ("[1 2]", 1, 4, '"," or "]" is expected, but "2" was found'),
+    ("x[0] = 1", 1, 6, '"=" stands once in a statement'),
 ]
 
 

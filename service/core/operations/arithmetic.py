@@ -7,14 +7,24 @@ from typing import Any
 import numpy as np
 
 from service.core.attribute import Attribute, number
+from service.core.declaration import PRECISIONS, read_shape
 from service.core.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
 from service.core.operation import Rule, define, select
+from service.core.tensor import number_or_tensor
 
-define("Input")
+define(
+    "Input",
+    attributes=[
+        Attribute("shape", read_shape, implied=True),
+        Attribute("dtype", PRECISIONS, "float64", implied=True),
+    ],
+)
 
 define(
     "Constant",
-    attributes=[Attribute("value", number, required=True)],
+    attributes=[Attribute("value", number_or_tensor, required=True)],
+    forward=lambda value: np.asarray(value, dtype=np.float64)[()],
+    infer_shape=lambda shapes, attributes: np.shape(attributes["value"]),
     notation=function("Constant"),
 )
 

@@ -1,0 +1,81 @@
+"""Tensors over HTTP: constants that are lists, and what Inputs declare."""
+
+from typing import Any
+
+import numpy as np
+from flask.testing import FlaskClient
+
+from tests.api.test_runs import by_name, create, run
+
+
+def build(client: FlaskClient, nodes: list[dict[str, Any]], status: int = 201) -> Any:
+    response = client.post("/v1/graphs", json={"name": "t", "nodes": nodes})
+    assert response.status_code == status, response.text
+    return response.json
+
+
+def test_a_constant_may_be_a_list(client: FlaskClient) -> None:
+    graph: Any = client.get(f"/v1/graphs/{create(client, 'F = x * [[1, 2], [3, -Infinity]]')}").json
+    assert graph["nodes"][1]["attributes"] == {"value": [[1, 2], [3, "-Infinity"]]}
+    same = build(client, graph["nodes"])
+    assert same["digest"] == graph["digest"]
+    nodes = by_name(run(client, graph["id"], {"x": 2}, seed=[[1, 1], [1, 0]]))
+    assert nodes["F"]["value"] == [[2, 4], [6, "-Infinity"]] and nodes["F"]["shape"] == [2, 2]
+    assert nodes["constant_1"]["gradient"] is None and nodes["x"]["gradient"] == "NaN"
+
+
+def test_lists_of_unequal_lengths_are_refused_at_their_place(client: FlaskClient) -> None:
+    nodes = [{"name": "c", "operation": "Constant", "attributes": {"value": [[1, 2], [3]]}}]
+    (fault,) = build(client, nodes, status=422)["errors"]
+    assert fault["pointer"] == "/nodes/0/attributes/value"
+
+
+def test_a_run_in_float32_says_so(client: FlaskClient) -> None:
+    nodes = [
+        {"name": "x", "operation": "Input", "attributes": {"dtype": "float32", "shape": [None]}},
+        {"name": "F", "operation": "Exp", "inputs": ["x"]},
+    ]
+    graph = build(client, nodes)
+    made = run(client, graph["id"], {"x": [0.1, 1.0]})
+    x = np.array([0.1, 1.0], dtype=np.float32)
+    assert made["dtype"] == "float32"
+    assert made["inputs"]["x"] == x.astype(np.float64).tolist()
+    assert made["outputs"]["F"] == made["gradients"]["x"] == np.exp(x).astype(np.float64).tolist()
+    later = run(client, graph["id"], {"x": [0.1, 1.0]}, backward=False)
+    assert client.post(f"/v1/runs/{later['id']}/backward").json["gradients"] == made["gradients"]
+    wrong = run(client, graph["id"], {"x": 0.1}, status=422)
+    assert wrong["errors"] == [
+        {"pointer": "/inputs/x", "detail": "'x' is declared with shape [null]; the figure has []"}
+    ]
+
+
+def test_a_claim_on_a_float32_run_is_judged_by_its_rounding(client: FlaskClient) -> None:
+    """exp(0.1) in float32 and what follows from it are nobody's mistakes."""
+    nodes = [
+        {"name": "x", "operation": "Input", "attributes": {"dtype": "float32"}},
+        {"name": "y", "operation": "Exp", "inputs": ["x"]},
+        {"name": "F", "operation": "Mul", "inputs": ["y", "y"]},
+    ]
+    graph = build(client, nodes)
+    x = np.float32(0.1)
+    y = np.exp(x)
+    claims = {"values": {"y": float(y), "F": float(y * y)}, "gradients": {"x": float(2 * y * y)}}
+    response = client.post(f"/v1/graphs/{graph['id']}/checks", json={"inputs": {"x": 0.1}, "claims": claims})
+    assert response.status_code == 201, response.text
+    found: Any = response.json
+    assert (found["verdict"], found["counts"]["same"]) == ("same", 4)
+
+
+def test_whole_numbers_have_no_gradient(client: FlaskClient) -> None:
+    nodes = [
+        {"name": "x", "operation": "Input"},
+        {"name": "k", "operation": "Input", "attributes": {"dtype": "int64"}},
+        {"name": "F", "operation": "Mul", "inputs": ["x", "k"]},
+    ]
+    graph = build(client, nodes)
+    made = run(client, graph["id"], {"x": 2, "k": 3})
+    assert made["gradients"] == {"x": 3.0, "k": None}
+    assert run(client, graph["id"], {"x": 2, "k": 0.5}, status=422)["errors"][0]["pointer"] == "/inputs/k"
+    recorded = {"by": "somebody", "gradients": {"k": 1.0}}
+    wrong = run(client, graph["id"], {"x": 2, "k": 3}, status=422, recorded=recorded)
+    assert "'k' is a whole number, which has no gradient" in wrong["detail"]
