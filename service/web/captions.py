@@ -34,7 +34,8 @@ def text_width(text: str, size: float) -> float:
 
 
 def shorten(text: str, most: int = LONGEST_SHOWN) -> str:
-    """A text of at most so many characters: of a longer one the beginning and the end."""
+    """A text of at most so many characters: of a longer one the beginning and the end; nothing that isn't seen."""
+    text = "".join(character for character in text if unicodedata.category(character) != "Cf")
     if len(text) <= most:
         return text
     kept = most - 1
@@ -124,9 +125,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """What a node shows: in its body, above and below its out-edge (from the edge outwards), and in words."""
+    """What a node shows: in its body, above and below its out-edge (from the edge outwards), and in words.
+
+    `kind` is input, constant or operation; `marks` name the verdicts on its figures, and `kink` where no derivative
+    exists.
+    """
 
     kind: str
+    marks: tuple[str, ...]
     body: tuple[Line, ...]
     above: tuple[Line, ...]
     below: tuple[Line, ...]
@@ -142,11 +148,13 @@ def write_caption(subject: Subject, place: int) -> Caption:
     below = _label(subject, "backward", place, "gradient", of_gradient)
     if kind == "constant":
         above = above[1:]  # its value stands in its body
+    findings = (subject.findings.get((phase, place)) for phase in ("forward", "backward"))
+    marks = [finding.verdict for finding in findings if finding is not None]
     told = [_definition(node), *(line.words for line in (*above, *below))]
     if place in subject.kinks:
         told.append("no derivative exists here")
-    marks = {finding.verdict for phase in ("forward", "backward") if (finding := subject.findings.get((phase, place)))}
-    return Caption(" ".join([kind, *sorted(marks)]), _body(node, kind), above, below, "; ".join(told))
+        marks.append("kink")
+    return Caption(kind, tuple(marks), _body(node, kind), above, below, "; ".join(told))
 
 
 def _body(node: Node, kind: str) -> tuple[Line, ...]:

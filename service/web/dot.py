@@ -11,7 +11,7 @@ def write_dot(subject: Subject, view: View) -> str:
     lines = ["digraph {", "  rankdir=LR", f"  label={_quoted(' '.join([subject.title, view.sentence]).strip())}"]
     for place in view.places:
         caption = write_caption(subject, place)
-        shape = "ellipse" if caption.kind.startswith("operation") else "box"
+        shape = "ellipse" if caption.kind == "operation" else "box"
         written = [line.text for line in (*caption.body, *caption.above, *caption.below)]
         told = {"label": "\n".join(written), "shape": shape, "tooltip": caption.words}
         attributes = ", ".join(f"{name}={_quoted(text)}" for name, text in told.items())

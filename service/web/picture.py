@@ -1,6 +1,6 @@
 """A graph as a picture: accessible SVG, from figures to text and nothing besides."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -24,16 +24,18 @@ _RADII = {"input": 6.0, "constant": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A node to be drawn: its caption, the size of its body, and the box of it all; how many edges are cut."""
+    """A node to be drawn: its caption, the size of its body, the box of it all, and where lines go on from it.
+
+    `joined` says whether edges are drawn to it and from it, `cut` counts those that are not.
+    """
 
     name: str
     caption: Caption
     width: float
     height: float
     box: Box
-    cut_before: int
-    cut_after: int
-    has_stub: bool
+    joined: tuple[bool, bool]
+    cut: tuple[int, int]
     is_output: bool
 
 
@@ -42,7 +44,7 @@ def draw_svg(subject: Subject, view: View) -> str:
     rank = {place: index for index, place in enumerate(view.places)}
     operands = subject.graph.operands
     edges = [(rank[source], rank[place]) for place in view.places for source in operands[place] if source in rank]
-    nodes = [_measure(subject, place, rank.keys()) for place in view.places]
+    nodes = [_measure(subject, place, rank) for place in view.places]
     layout = _lay_out(tuple(node.box for node in nodes), tuple(edges))
     note_height = 2 * NAME if view.sentence else 0.0
     width = max(layout.width, text_width(view.sentence, NAME)) + 2 * MARGIN
@@ -63,7 +65,8 @@ def draw_svg(subject: Subject, view: View) -> str:
             _add(drawn, "path", d=_edge_path(layout.routes[edge], strand))
     listed = _add(drawing, "g", role="list")
     for place, node, centre in zip(view.places, nodes, layout.centres, strict=True):
-        _add_node(listed, f"{key}-node-{place}", node, *centre)
+        item = _add_node(listed, node, *centre)
+        item.set("id", f"{key}-node-{place}")
     if view.sentence:
         _add(root, "text", view.sentence, class_="note", x=MARGIN, y=height - MARGIN)
     return ET.tostring(root, encoding="unicode")
@@ -87,22 +90,27 @@ def _description(subject: Subject, view: View) -> str:
 # --- nodes --------------------------------------------------------------------------------------------------------
 
 
-def _measure(subject: Subject, place: int, shown: Collection[int]) -> _Node:
+def _measure(subject: Subject, place: int, shown: Container[int]) -> _Node:
     graph, caption = subject.graph, write_caption(subject, place)
-    sources, consumers = graph.operands[place], [consumer for consumer, _ in graph.consumers[place]]
-    before, after = (sum(other not in shown for other in others) for others in (sources, consumers))
     name = graph.nodes[place].name
     is_output = name in graph.outputs or name == subject.output
+    ends = graph.operands[place], [consumer for consumer, _ in graph.consumers[place]]
+    cut_before, cut_after = (sum(other not in shown for other in others) for others in ends)
+    joined_before, joined_after = (any(other in shown for other in others) for others in ends)
     labels = caption.above, caption.below
-    label_width = max((_line_width(line) for label in labels for line in label), default=None)
-    has_stub = bool(consumers) or is_output or label_width is not None
-    stub = _BARE_STUB if label_width is None else label_width + 2 * _STUB
+    lines = [line for label in labels for line in label]
+    stub = max(map(_line_width, lines)) + 2 * _STUB if lines else _BARE_STUB if ends[1] or is_output else 0.0
     height = _ONE_LINE if len(caption.body) == 1 else _TWO_LINES
     width = max(_TWO_LINES, max(map(_line_width, caption.body)) + height / 2)
-    lead = (_LEAD if sources else 0.0) + (_CUT if before else 0.0)
-    half = max(height / 2, *(_CLEAR + sum(map(_line_height, label)) for label in labels))
-    right = width / 2 + (stub if has_stub else 0.0) + (_CUT if after else 0.0)
-    return _Node(name, caption, width, height, Box(width / 2 + lead, right, half), before, after, has_stub, is_output)
+    above, below = (max(height / 2, _CLEAR + sum(map(_line_height, label))) for label in labels)
+    box = Box(
+        left=width / 2 + (_LEAD if ends[0] else 0.0) + (_CUT if cut_before else 0.0),
+        right=width / 2 + stub + (_CUT if cut_after else 0.0),
+        above=above,
+        below=below,
+    )
+    joined = joined_before, joined_after or is_output
+    return _Node(name, caption, width, height, box, joined, (cut_before, cut_after), is_output)
 
 
 def _line_size(line: Line) -> float:
@@ -117,32 +125,34 @@ def _line_height(line: Line) -> float:
     return 1.25 * _line_size(line)
 
 
-def _add_node(parent: ET.Element, identifier: str, node: _Node, x: float, y: float) -> None:
-    caption, half = node.caption, node.width / 2
-    item = _add(parent, "g", id=identifier, class_=f"node {caption.kind}", role="listitem", data_node=node.name)
-    words = _words(node)
-    item.set("aria-label", _clean(words))
+def _add_node(parent: ET.Element, node: _Node, x: float, y: float) -> ET.Element:
+    caption, words = node.caption, _words(node)
+    item = _add(parent, "g", class_=" ".join(["node", caption.kind, *caption.marks]), role="listitem")
+    item.attrib |= {"data-node": _clean(node.name), "aria-label": _clean(words)}
     _add(item, "title", words)
     seen = _add(item, "g", aria_hidden="true")
+    left, right = x - node.width / 2, x + node.width / 2
     radius = _RADII.get(caption.kind, node.height / 2)
-    _add(seen, "rect", x=x - half, y=y - node.height / 2, width=node.width, height=node.height, rx=radius)
+    _add(seen, "rect", x=left, y=y - node.height / 2, width=node.width, height=node.height, rx=radius)
     start, end = x - node.box.left, x + node.box.right
-    if start < x - half:
-        _add(seen, "path", d=f"M{_number(start)} {_number(y)}H{_number(x - half)}")
-        _add(seen, "path", class_="arrow", d=_arrow(x - half, y))
-    if node.has_stub:
-        _add(seen, "path", d=f"M{_number(x + half)} {_number(y)}H{_number(end)}")
+    inner_start, inner_end = (start + _CUT if node.cut[0] else start), (end - _CUT if node.cut[1] else end)
+    if start < left:
+        _add(seen, "path", d=f"M{_number(start if node.joined[0] else inner_start)} {_number(y)}H{_number(left)}")
+        _add(seen, "path", class_="arrow", d=_arrow(left, y))
+    if end > right:
+        _add(seen, "path", d=f"M{_number(right)} {_number(y)}H{_number(end if node.joined[1] else inner_end)}")
     if node.is_output:
         _add(seen, "path", class_="arrow", d=_arrow(end + 8, y))
-    for count, outer, inner in ((node.cut_before, start, start + _CUT), (node.cut_after, end, end - _CUT)):
-        if count:
+    for outer, inner in ((start, inner_start), (end, inner_end)):
+        if outer != inner:
             way = f"M{_number(outer)} {_number(y - 11)}Q{_number((outer + inner) / 2)} {_number(y)}"
             _add(seen, "path", class_="cut", d=f"{way} {_number(inner)} {_number(y)}")
     for line, offset in zip(caption.body, (4.5,) if len(caption.body) == 1 else (1.0, 13.0), strict=True):
         _add(seen, "text", line.text, class_=f"body {line.kind}", x=x, y=y + offset)
-    middle = (x + half + end - (_CUT if node.cut_after else 0.0)) / 2
+    middle = (right + inner_end) / 2
     _add_label(seen, caption.above, middle, y - _CLEAR, -1)
     _add_label(seen, caption.below, middle, y + _CLEAR, 1)
+    return item
 
 
 def _words(node: _Node) -> str:
@@ -150,7 +160,7 @@ def _words(node: _Node) -> str:
     told = [node.caption.words]
     if node.is_output:
         told.append("an output")
-    for count, what in ((node.cut_before, "from nodes"), (node.cut_after, "to nodes")):
+    for count, what in zip(node.cut, ("from nodes", "to nodes"), strict=True):
         if count:
             told.append(f"{count} edge{'s' if count > 1 else ''} {what} that are left out")
     return "; ".join(told)
