@@ -19,6 +19,7 @@ from rich.text import Text
 from service import seed, serving
 from service.cli_calculus import check_gradients, derive
 from service.cli_comparisons import check_claims, create_comparison, record_run
+from service.cli_pictures import picture
 from service.client import Client, ClientError, Problem
 from service.results import Run, RunNode
 from service.settings import Settings, read_settings
@@ -379,6 +380,7 @@ def _print_run(service: Client, run: Run, as_json: bool) -> None:
 run.add_command(record_run)
 gradbook.add_command(create_comparison)
 gradbook.add_command(check_claims)
+gradbook.add_command(picture)
 gradbook.add_command(check_gradients)
 gradbook.add_command(derive)
 

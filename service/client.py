@@ -126,7 +126,7 @@ class Client:
         """Build a graph from an expression or from nodes; content that `name` has already is that version."""
         listed = None if nodes is None else list(nodes)
         given = {"expression": expression, "nodes": listed, "outputs": outputs, "inputs": inputs, "tags": tags}
-        return read_graph(self._post("/v1/graphs", {"name": name, **_given(given)}, key))
+        return read_graph(self._post("/v1/graphs", {"name": name, **_given(given)}, key), self)
 
     def add_nodes(
         self,
@@ -139,15 +139,16 @@ class Client:
     ) -> Graph:
         """A new version of the graph with these nodes added; the old one stands."""
         given = {"nodes": list(nodes), "outputs": outputs, "tags": tags}
-        return read_graph(self._post(f"/v1/graphs/{_id(graph)}/nodes", _given(given), key))
+        return read_graph(self._post(f"/v1/graphs/{_id(graph)}/nodes", _given(given), key), self)
 
     def list_graphs(self, *, name: str | None = None, tag: str | None = None) -> Iterator[Graph]:
         """Graphs, newest first, page by page as they are asked for; `tag` is written key:value."""
-        return map(read_graph, self._pages("/v1/graphs", "graphs", {"name": name, "tag": tag}))
+        pages = self._pages("/v1/graphs", "graphs", {"name": name, "tag": tag})
+        return (read_graph(document, self) for document in pages)
 
     def get_graph(self, graph: Graph | str) -> Graph:
         """One graph by its id."""
-        return read_graph(self._get(f"/v1/graphs/{_id(graph)}"))
+        return read_graph(self._get(f"/v1/graphs/{_id(graph)}"), self)
 
     def list_graph_nodes(self, graph: Graph | str) -> Iterator[GraphNode]:
         """All nodes in topological order, page by page as they are asked for."""
@@ -294,7 +295,7 @@ class Client:
         runs = {"baseline": baseline, "candidate": candidate}
         sides = {side: run if isinstance(run, str) else run.id for side, run in runs.items()}
         body = {**sides, **_given({"tolerance": tolerance, "names": names})}
-        return read_comparison(self._post("/v1/comparisons", body, key))
+        return read_comparison(self._post("/v1/comparisons", body, key), self)
 
     def check_claims(
         self,
@@ -309,7 +310,7 @@ class Client:
     ) -> Comparison:
         """Run the graph, record the claims {"values", "gradients", "by"} and compare the two, in one call."""
         body = {"inputs": inputs, "claims": claims, **_given({"output": output, "seed": seed, "tolerance": tolerance})}
-        return read_comparison(self._post(f"/v1/graphs/{_id(graph)}/checks", body, key))
+        return read_comparison(self._post(f"/v1/graphs/{_id(graph)}/checks", body, key), self)
 
     def list_comparisons(self, *, run: Run | str | None = None) -> Iterator[Document]:
         """Comparisons without their figures, newest first; `run` may be either side."""
@@ -317,7 +318,7 @@ class Client:
 
     def get_comparison(self, comparison: Comparison | str) -> Comparison:
         """One comparison by its id."""
-        return read_comparison(self._get(f"/v1/comparisons/{_id(comparison)}"))
+        return read_comparison(self._get(f"/v1/comparisons/{_id(comparison)}"), self)
 
     def list_comparison_nodes(
         self,

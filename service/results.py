@@ -1,8 +1,9 @@
 """What the client answers with: frozen results made of the service's documents, figures as NumPy arrays."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 Document: TypeAlias = Mapping[str, Any]
 Figure: TypeAlias = np.float64 | NDArray[np.float64]
+Draw: TypeAlias = Callable[[], str]  # how a notebook gets the picture of a result: when it shows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,10 @@ class Graph:
     created_at: datetime
     nodes: tuple[GraphNode, ...] = field(repr=False)
     document: Document = field(repr=False, compare=False)
+    _draw: Draw | None = field(default=None, repr=False, compare=False)
+
+    def _repr_svg_(self) -> str | None:
+        return self._draw and self._draw()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +90,10 @@ class Run:
     created_at: datetime
     nodes: tuple[RunNode, ...] = field(repr=False)
     document: Document = field(repr=False)
+    _draw: Draw | None = field(default=None, repr=False)
+
+    def _repr_svg_(self) -> str | None:
+        return self._draw and self._draw()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,10 @@ class Comparison:
     compensated: tuple[Finding, ...]
     created_at: datetime
     document: Document = field(repr=False, compare=False)
+    _draw: Draw | None = field(default=None, repr=False, compare=False)
+
+    def _repr_svg_(self) -> str | None:
+        return self._draw and self._draw()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +151,22 @@ class Limit:
 
 
 class Source(Protocol):
-    """Where the figures are read that an answer left out."""
+    """Where pictures come from, and the figures that an answer left out."""
 
     def list_run_nodes(self, run: str, *, packed: bool) -> Iterator[RunNode]:
         """All nodes of a run; whole if `packed`."""
 
     def get_run_node(self, run: str, name: str, *, packed: bool) -> RunNode:
         """One node of a run, whole."""
+
+    def get_graph_picture(self, graph: str) -> str:
+        """A graph drawn."""
+
+    def get_run_picture(self, run: str) -> str:
+        """A run drawn."""
+
+    def get_comparison_picture(self, comparison: str) -> str:
+        """A comparison drawn."""
 
 
 # --- documents → results ----------------------------------------------------------------------------------------
@@ -180,6 +203,7 @@ def read_run(document: Document, source: Source, nodes: tuple[RunNode, ...] | No
         created_at=datetime.fromisoformat(document["created_at"]),
         nodes=nodes,
         document=document,
+        _draw=document["id"] and partial(source.get_run_picture, document["id"]),
     )
 
 
@@ -231,8 +255,8 @@ class _Figures(Mapping[str, Figure]):
         return repr(dict(self))
 
 
-def read_graph(document: Document) -> Graph:
-    """A graph."""
+def read_graph(document: Document, source: Source) -> Graph:
+    """A graph; `source` draws it."""
     return Graph(
         id=document["id"],
         name=document["name"],
@@ -247,6 +271,7 @@ def read_graph(document: Document) -> Graph:
         created_at=datetime.fromisoformat(document["created_at"]),
         nodes=tuple(map(read_graph_node, document.get("nodes", ()))),
         document=document,
+        _draw=partial(source.get_graph_picture, document["id"]),
     )
 
 
@@ -270,8 +295,8 @@ def read_run_node(document: Document) -> RunNode:
     )
 
 
-def read_comparison(document: Document) -> Comparison:
-    """A comparison."""
+def read_comparison(document: Document, source: Source) -> Comparison:
+    """A comparison; `source` draws it."""
     first = document["first_difference"]
     return Comparison(
         id=document["id"],
@@ -286,6 +311,7 @@ def read_comparison(document: Document) -> Comparison:
         compensated=tuple(map(_read_finding, document["compensated"])),
         created_at=datetime.fromisoformat(document["created_at"]),
         document=document,
+        _draw=partial(source.get_comparison_picture, document["id"]),
     )
 
 

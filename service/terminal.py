@@ -28,12 +28,16 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")(command)
 
 
+def url_option(command: Command) -> Command:
+    """--url."""
+    return click.option(
+        "--url", envvar="GRADBOOK_URL", default="http://127.0.0.1:8000", show_default=True, help="Where the service is."
+    )(command)
+
+
 def client_options(command: Command) -> Command:
     """--url and --json."""
-    url = click.option(
-        "--url", envvar="GRADBOOK_URL", default="http://127.0.0.1:8000", show_default=True, help="Where the service is."
-    )
-    return url(json_option(command))
+    return url_option(json_option(command))
 
 
 def first(items: Iterable[Item], limit: int) -> list[Item]:

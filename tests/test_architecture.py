@@ -32,9 +32,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.terminal": {"service.client", "service.results"},
     "service.cli_comparisons": {"service.client", "service.junit", "service.results", "service.terminal"},
     "service.cli_calculus": {"service.client", "service.terminal"},
+    "service.cli_pictures": {"service.client", "service.terminal"},
     "service.cli": {
-        *("service.cli_calculus", "service.cli_comparisons", "service.client", "service.results"),
-        *("service.seed", "service.serving", "service.settings", "service.terminal"),
+        *("service.cli_calculus", "service.cli_comparisons", "service.cli_pictures", "service.client"),
+        *("service.results", "service.seed", "service.serving", "service.settings", "service.terminal"),
     },
     "migrations": {"service.core", "service.settings", "service.storage"},
 }

@@ -93,9 +93,11 @@ def _findings(compared: Compared) -> dict[tuple[str, int], Finding]:
     sentences = {
         (phase.name, place): hypotheses[0].sentence for phase, place, hypotheses in compared.origins if hypotheses
     }
+    for place, libraries in compared.found.conventions.items():
+        sentences["backward", place] = f"the choice of {', '.join(libraries)} where no derivative exists"
     found = {}
     for phase in compared.found.phases:
-        for place in phase.places(Verdict.ORIGIN, Verdict.INHERITED, Verdict.COMPENSATED):
+        for place in phase.places(*(verdict for verdict in Verdict if verdict > Verdict.SAME)):
             baseline, verdict = phase.baseline[place], Verdict(int(phase.verdicts[place])).name.lower()
             assert baseline is not None
             found[phase.name, place] = Finding(verdict, baseline, sentences.get((phase.name, place), ""))

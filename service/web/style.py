@@ -24,7 +24,7 @@ _FIXED = f"""
 & .node rect {{stroke-width: 1.5}}
 & .origin rect {{stroke-width: 4}}
 & .kink rect {{stroke-dasharray: 1 2.5}}
-& .inherited rect, & .compensated rect {{stroke-dasharray: 5 3}}
+& .inherited rect, & .compensated rect, & .convention rect {{stroke-dasharray: 5 3}}
 & .cut {{stroke-dasharray: 3 2}}
 """
 

@@ -1,6 +1,5 @@
 """Which part of a graph is drawn: all of a small one, else what lies near one node."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.core.graph import Graph
@@ -39,15 +38,17 @@ def choose_view(graph: Graph, focus: str | None, hops: int | None, output: str |
     if focus is None and hops is None and len(graph) <= LARGEST_WHOLE:
         return View(tuple(range(len(graph))), None, HOPS, len(graph))
     focus, hops = focus or output or graph.outputs[0], hops or HOPS
-    found = {graph.position[focus]: None}
-    edge: Sequence[int] = list(found)
+    found = [graph.position[focus]]
+    edge, met = found, set(found)
     for _ in range(hops):
-        edge = [
+        beside = [
             place
             for near in edge
             for place in (*graph.operands[near], *(consumer for consumer, _ in graph.consumers[near]))
         ]
-        found.update(dict.fromkeys(edge))
-        if len(found) >= LARGEST_WHOLE:
+        edge = [place for place in dict.fromkeys(beside) if place not in met]
+        if not edge or len(found) >= LARGEST_WHOLE:
             break
-    return View(tuple(sorted(list(found)[:LARGEST_WHOLE])), focus, hops, len(graph))
+        found = found + edge
+        met.update(edge)
+    return View(tuple(sorted(found[:LARGEST_WHOLE])), focus, hops, len(graph))

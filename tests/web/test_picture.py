@@ -1,12 +1,22 @@
 """The picture: what it shows, that nothing touches in it, that it can be read by all, and that no name gets out."""
 
+import re
+from dataclasses import replace
 from itertools import combinations
+from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from service.web.captions import Subject
+from service.core.figures import pack
+from service.core.graph import build_graph
+from service.web.captions import Finding, Subject
+from service.web.dot import write_dot
 from service.web.picture import draw_svg
+from service.web.style import PALETTES
 from service.web.view import choose_view
 from tests.web.drawings import (
     NEURON,
@@ -69,3 +79,189 @@ def test_no_edge_runs_through_a_node() -> None:
         (edges,) = [group for group in root.iter(f"{SVG}g") if group.get("class") == "edges"]
         points = lines(edges)
         assert [body for body in bodies(root) if body.met_by(points)] == []
+
+
+# --- read by all --------------------------------------------------------------------------------------------------
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of WCAG 2.2."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted([luminance(one), luminance(other)])
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_all_texts_have_a_contrast_of_7_to_1_in_light_and_in_dark() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    style = next(draw(TUTORIAL_RUN).iter(f"{SVG}style")).text or ""
+    light, dark = style.split("@media (prefers-color-scheme: dark)")
+    for sheet in (light, dark):
+        colour = dict(re.findall(r"#run-1 ([.\w ]+)\{(?:fill|stroke): (#\w{6})", sheet.replace(" {", "{")))
+        for text in (".value", ".gradient", "text"):
+            assert contrast(colour[text], colour[".paper"]) >= 7
+        for text in (".value", "text"):  # a Constant's value stands in its body
+            assert contrast(colour[text], colour[".node rect"]) >= 7
+        assert contrast(colour["path"], colour[".paper"]) >= 3
+    assert [PALETTES[scheme]["value"] in sheet for scheme, sheet in (("light", light), ("dark", dark))] == [True, True]
+
+
+def test_ids_are_unique_on_a_page_and_what_refers_to_them_finds_them() -> None:
+    pictures = [
+        draw(TUTORIAL_RUN),
+        draw(replace(TUTORIAL_RUN, key="run-2")),
+        draw(TUTORIAL_RUN, "f", 1),
+        draw(TUTORIAL_RUN, "f", 2),
+        draw(TUTORIAL_RUN, "e", 1),
+    ]
+    identifiers = [element.get("id") for picture in pictures for element in picture.iter() if element.get("id")]
+    assert len(identifiers) == len(set(identifiers))
+    for picture in pictures:
+        for reference in ("aria-labelledby", "aria-describedby"):
+            assert picture.get(reference) in identifiers
+        style = next(picture.iter(f"{SVG}style")).text or ""
+        selectors = re.findall(r"^([^@{}\n]+)\{", style, re.MULTILINE)
+        parts = [part.strip() for selector in selectors for part in selector.split(",")]
+        assert parts and all(part.split(" ")[0] == f"#{picture.get('id')}" for part in parts), "the style leaks"
+
+
+def test_it_is_told_to_who_does_not_see_it() -> None:
+    root = draw(TUTORIAL_RUN)
+    assert (root[0].tag, root[0].text) == (f"{SVG}title", "a run")
+    assert root[1].tag == f"{SVG}desc" and "the gradient of F" in (root[1].text or "")
+    (listed,) = [group for group in root.iter(f"{SVG}g") if group.get("role") == "list"]
+    assert [item.get("role") for item in listed] == ["listitem"] * 7
+    for item in listed:
+        words = item.get("aria-label") or ""
+        assert words.startswith(f"{item.get('data-node')} = ")
+        assert words == item.findtext(f"{SVG}title")
+    assert "an output" in (listed[-1].get("aria-label") or "")
+
+
+def test_every_short_figure_has_its_full_one_in_a_title() -> None:
+    root = draw(TUTORIAL_RUN)
+    (node,) = [node for node in nodes(root) if node.get("data-node") == "f"]
+    titles = {text.text: text.findtext(f"{SVG}title") for text in node.iter(f"{SVG}text") if len(text)}
+    assert titles == {
+        "−12": "the value of f: -12",
+        "−0.333": "the gradient of F with respect to f: -0.3333333333333333",
+    }
+
+
+def test_a_comparison_is_marked_in_words_and_in_shape() -> None:
+    places = TUTORIAL_RUN.graph.position
+    right = [np.asarray(TUTORIAL_RUN.gradients[place]) for place in range(7)] if TUTORIAL_RUN.gradients else []
+    wrong = [*right[:3], np.array(108.0), np.array(6.0), np.array(-3.0), right[6]]
+    findings = {
+        ("backward", places[name]): Finding(verdict, right[places[name]])
+        for name, verdict in {"d": "origin", "f": "origin", "e": "inherited"}.items()
+    }
+    root = draw(replace(TUTORIAL_RUN, gradients=pack(wrong), findings=findings))
+    shown = {node.get("data-node"): texts(node, "label") for node in nodes(root)}
+    assert shown["f"] == ["−12", "−3", "◆ origin", "not −0.333"]
+    assert shown["e"] == ["6", "6", "◇ inherited", "not 0.667"]
+    assert shown["a"] == ["5", "0.667"]
+    classes = {node.get("data-node"): (node.get("class") or "").split() for node in nodes(root)}
+    assert classes["d"] == ["node", "input", "origin"] and classes["F"] == ["node", "operation"]
+    style = next(root.iter(f"{SVG}style")).text or ""
+    assert ".origin rect {stroke-width: 4}" in style and ".inherited rect" in style
+    written_out = list(labels(root))
+    assert [pair for pair in combinations([*written_out, *bodies(root)], 2) if pair[0].meets(pair[1])] == []
+
+
+def test_a_node_without_a_derivative_is_marked() -> None:
+    subject = run_of(written("y = relu(x) + 1"), {"x": 0.0})
+    root = draw(replace(subject, kinks=frozenset({1})))
+    (marked,) = [node for node in nodes(root) if "kink" in (node.get("class") or "")]
+    assert "no derivative exists here" in (marked.get("aria-label") or "")
+
+
+def test_an_operand_that_stands_twice_has_two_edges() -> None:
+    root = draw(run_of(written("y = x * x"), {"x": 3.0}))
+    (edges,) = [group for group in root.iter(f"{SVG}g") if group.get("class") == "edges"]
+    assert len({path.get("d") for path in edges}) == 2
+
+
+# --- large graphs -------------------------------------------------------------------------------------------------
+
+
+def test_of_a_large_graph_the_neighbourhood_is_drawn_and_what_is_left_out_is_said() -> None:
+    subject = run_of(random_graph(300, 1))
+    root = draw(subject)
+    view = choose_view(subject.graph, None, None, subject.output)
+    assert len(nodes(root)) == len(view.places) <= 60
+    assert view.sentence.startswith(f"{len(view.places)} of 300 nodes: the nearest to n299, within 3 edges. ")
+    assert texts(root, "note") == [view.sentence] and view.sentence in (root[1].text or "")
+    shown = set(view.places)
+    cut = sum((source in shown) != (place in shown) for place, s in enumerate(subject.graph.operands) for source in s)
+    told = re.findall(
+        r"(\d+) edges? (?:from|to) nodes that are left out", " ".join(n.get("aria-label", "") for n in nodes(root))
+    )
+    assert cut and sum(map(int, told)) == cut
+    dashed = [path for path in root.iter(f"{SVG}path") if path.get("class") == "cut"]
+    assert len(dashed) == len(told)
+    points, written_out = lines(root), list(labels(root))
+    assert [label for label in written_out if label.met_by(points)] == []
+    assert [pair for pair in combinations([*written_out, *bodies(root)], 2) if pair[0].meets(pair[1])] == []
+
+
+@pytest.mark.parametrize("hops", [1, 2, 4])
+def test_the_neighbourhood_is_what_lies_so_many_edges_away(hops: int) -> None:
+    graph = random_graph(100, 7)
+    beside = np.eye(100, dtype=int)
+    for place, sources in enumerate(graph.operands):
+        beside[place, list(sources)] = beside[list(sources), place] = 1
+    near = np.linalg.matrix_power(beside, hops)
+    for name in ("x0", "n50", "n99"):
+        reached = set(map(int, np.flatnonzero(near[graph.position[name]])))
+        shown = set(choose_view(graph, name, hops).places)
+        assert shown == reached or (len(shown) == 60 and shown < reached)
+
+
+def test_a_hub_with_a_thousand_consumers_is_cut_to_60_nodes() -> None:
+    documents: list[dict[str, Any]] = [{"name": "x", "operation": "Input"}]
+    documents += [{"name": f"y{place}", "operation": "Tanh", "inputs": ["x"]} for place in range(1000)]
+    graph = build_graph(documents)
+    assert len(choose_view(graph, "x", 10**9).places) == 60
+    assert len(nodes(draw(run_of(graph, {"x": 1.0}), "x"))) == 60
+
+
+# --- hostile names ------------------------------------------------------------------------------------------------
+
+TAGS = {f"{SVG}{tag}" for tag in ("svg", "title", "desc", "style", "rect", "g", "path", "text")}
+
+
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="`"), min_size=1),
+        min_size=2,
+        max_size=4,
+        unique=True,
+    )
+)
+def test_no_name_gets_out_of_its_place(names: list[str]) -> None:
+    documents: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in names[:-1]]
+    documents.append({"name": names[-1], "operation": "Max", "inputs": names[:-1]})
+    subject = run_of(build_graph(documents))
+    root = draw(subject)
+    assert {element.tag for element in root.iter()} <= TAGS
+    cleaned = [re.sub("[\ufffe\uffff]", "\ufffd", node.name) for node in subject.graph.nodes]
+    assert [node.get("data-node") for node in nodes(root)] == cleaned
+    attributes = {name for element in root.iter() for name in element.attrib}
+    assert not [name for name in attributes if name.startswith("on") or "href" in name]
+    dot = write_dot(subject, choose_view(subject.graph, None, None))
+    unquoted = re.sub(r'"(?:[^"\\]|\\.)*"', "Q", dot)
+    assert set(unquoted.split("\n")[3:-2]) <= {"  Q [label=Q, shape=Q, tooltip=Q]", "  Q -> Q"}
+
+
+def test_markup_is_shown_as_it_is_written() -> None:
+    name = "<script>alert(1)</script>"
+    svg = draw_svg(
+        run_of(build_graph([{"name": name, "operation": "Input"}])), choose_view(random_graph(1, 1), None, None)
+    )
+    assert "<script" not in svg and "&lt;script&gt;alert(1)" in svg
+    assert texts(read(svg), "body") == ["<script…/script>"]

@@ -1,0 +1,168 @@
+"""Boxes in columns, with few crossings: the first half of a layered layout, after Sugiyama, Tagawa and Toda (1981)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from statistics import fmean
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.sparse import coo_array
+
+_SWEEPS, _EXCHANGES = 24, 8
+
+Edge = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Boxes and slots in columns from left to right, each from the top.
+
+    A box keeps its number; slots, in which edges pass columns, are numbered from `box_count` on, and all edges of one
+    source share them. `links` lead from one column to the next; `ways` name, for each edge, the slots it passes.
+    """
+
+    box_count: int
+    columns: Sequence[Sequence[int]]
+    links: Sequence[Edge]
+    ways: Mapping[Edge, Sequence[int]]
+
+    @property
+    def count(self) -> int:
+        """How many boxes and slots there are."""
+        return sum(map(len, self.columns))
+
+    @cached_property
+    def column_of(self) -> Mapping[int, int]:
+        """The number of the column of each box and slot."""
+        return {vertex: number for number, column in enumerate(self.columns) for vertex in column}
+
+    @cached_property
+    def before(self) -> Sequence[Sequence[int]]:
+        """For each box and slot what it is linked to in the column before."""
+        found: list[list[int]] = [[] for _ in range(self.count)]
+        for source, target in self.links:
+            found[target].append(source)
+        return found
+
+    @cached_property
+    def after(self) -> Sequence[Sequence[int]]:
+        """For each box and slot what it is linked to in the column after."""
+        found: list[list[int]] = [[] for _ in range(self.count)]
+        for source, target in self.links:
+            found[source].append(target)
+        return found
+
+    def crossings(self) -> int:
+        """How many pairs of links cross."""
+        rank = {vertex: rank for column in self.columns for rank, vertex in enumerate(column)}
+        gaps: list[list[Edge]] = [[] for _ in self.columns]
+        for source, target in self.links:
+            gaps[self.column_of[source]].append((rank[source], rank[target]))
+        count = 0
+        for gap in filter(None, gaps):
+            left, right = (np.subtract.outer(ends, ends) for ends in np.array(gap).T)
+            count += int(np.sum((left < 0) & (right > 0)))
+        return count
+
+
+def arrange(box_count: int, edges: Sequence[Edge]) -> Columns:
+    """Boxes in as many columns as the longest path needs, in an order with few crossings."""
+    return _untangle(_with_slots(box_count, edges, _numbers(box_count, edges)))
+
+
+def _numbers(count: int, edges: Sequence[Edge]) -> list[int]:
+    """The column of each box: the least total length of edges, each of which spans one column or more.
+
+    The matrix is totally unimodular, so that the simplex method ends in whole numbers.
+    """
+    if not edges:
+        return [0] * count
+    sources, targets = np.array(edges).T
+    rows, ones = np.arange(len(edges)), np.ones(len(edges))
+    cost = np.bincount(targets, minlength=count) - np.bincount(sources, minlength=count)
+    spanned = coo_array((np.r_[ones, -ones], (np.r_[rows, rows], np.r_[sources, targets])), (len(edges), count))
+    found = linprog(cost, A_ub=spanned, b_ub=-ones, bounds=(0, None), method="highs-ds")
+    return [round(number) for number in found.x]
+
+
+def _with_slots(count: int, edges: Sequence[Edge], numbers: Sequence[int]) -> Columns:
+    columns: list[list[int]] = [[] for _ in range(max(numbers) + 1)]
+    for box, number in enumerate(numbers):
+        columns[number].append(box)
+    slots: dict[tuple[int, int], int] = {}
+    ways = {}
+    links: dict[Edge, None] = {}
+    for source, target in edges:
+        passed = range(numbers[source] + 1, numbers[target])
+        way = [slots.setdefault((source, number), count + len(slots)) for number in passed]
+        ways[source, target] = way
+        links.update(dict.fromkeys(pairwise([source, *way, target])))
+    for (_, number), slot in slots.items():
+        columns[number].append(slot)
+    return Columns(count, columns, list(links), ways)
+
+
+def _untangle(columns: Columns) -> Columns:
+    """The same with each column in the best order that barycentre sweeps find, each followed by exchanges.
+
+    They begin twice: with the order in which a walk back from the last boxes meets the rest, first operands first, and
+    with that of a walk on from the first. Every other pair of sweeps turns round what has equal weights.
+    """
+    before, after = columns.before, columns.after
+    best, fewest = columns, None
+    for onward, back in ((before, after), (after, before)):
+        walked = _walk([vertex for vertex in range(columns.count) if not back[vertex]], onward)
+        order = [sorted(column, key=walked.__getitem__) for column in columns.columns]
+        rank = {vertex: rank for column in order for rank, vertex in enumerate(column)}
+        for sweep in range(_SWEEPS):
+            fixed = back if sweep % 2 == 0 else onward
+            for column in order if fixed is before else reversed(order):
+                if sweep % 4 > 1:
+                    column.reverse()
+                weight = {v: fmean(rank[other] for other in fixed[v]) if fixed[v] else rank[v] for v in column}
+                column.sort(key=weight.__getitem__)
+                rank.update((vertex, place) for place, vertex in enumerate(column))
+            _exchange(order, rank, before, after)
+            tried = replace(columns, columns=[list(column) for column in order])
+            crossings = tried.crossings()
+            if fewest is None or crossings < fewest:
+                best, fewest = tried, crossings
+            if fewest == 0:
+                return best
+    return best
+
+
+def _walk(starts: Sequence[int], onward: Sequence[Sequence[int]]) -> dict[int, int]:
+    """When a walk, depth first, meets each of what it meets."""
+    met: dict[int, int] = {}
+    waiting = list(reversed(starts))
+    while waiting:
+        vertex = waiting.pop()
+        if vertex not in met:
+            met[vertex] = len(met)
+            waiting.extend(reversed(onward[vertex]))
+    return met
+
+
+def _exchange(
+    order: list[list[int]], rank: dict[int, int], before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]
+) -> None:
+    """Exchange neighbours in a column as long as that leaves fewer crossings."""
+
+    def gain(upper: int, lower: int) -> int:
+        pairs = [(rank[a], rank[b]) for side in (before, after) for a in side[upper] for b in side[lower]]
+        return sum((a > b) - (a < b) for a, b in pairs)
+
+    for _ in range(_EXCHANGES):
+        exchanged = False
+        for column in order:
+            for place in range(len(column) - 1):
+                upper, lower = column[place : place + 2]
+                if gain(upper, lower) > 0:
+                    column[place : place + 2] = lower, upper
+                    rank[upper], rank[lower] = place + 1, place
+                    exchanged = True
+        if not exchanged:
+            break

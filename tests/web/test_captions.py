@@ -1,0 +1,98 @@
+"""What a picture says: numbers to be read at a glance that are still the numbers, and names that fit."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.graph import build_graph
+from service.core.operation import operations
+from service.web.captions import (
+    LONGEST_SHOWN,
+    euclidean_norm,
+    full_figure,
+    short_figure,
+    short_number,
+    shorten,
+    sign,
+    text_width,
+    write_caption,
+)
+from tests.web.drawings import run_of, written
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *[(0.0, "0"), (-0.0, "−0"), (2 / 3, "0.667"), (-12.0, "−12"), (108.0, "108"), (1234.5, "1234")],
+        *[(99999.0, "99999"), (100000.0, "1e5"), (123456.0, "1.23e5"), (-1.2345e-300, "−1.23e−300")],
+        *[
+            (0.00012, "0.00012"),
+            (0.999999, "1"),
+            (999.7, "1000"),
+            (math.inf, "∞"),
+            (-math.inf, "−∞"),
+            (math.nan, "NaN"),
+        ],
+    ],
+)
+def test_short_numbers(value: float, text: str) -> None:
+    assert short_number(value) == text
+
+
+@given(st.floats(-1.79e308, 1.79e308))
+def test_a_short_number_is_the_number_to_three_digits(value: float) -> None:
+    text = short_number(value)
+    assert float(text.replace("−", "-")) == pytest.approx(value, rel=5.01e-3, abs=0)
+    assert len(text) <= 10
+
+
+def test_a_tensor_is_shown_by_its_shape_and_norm() -> None:
+    figure = np.array([[3.0, 0.0], [0.0, -4.0]])
+    assert short_figure(figure) == "2×2 ‖5‖"
+    assert full_figure(figure) == "shape 2×2, norm 5: [[3.0, 0.0], [0.0, -4.0]]"
+    assert short_figure(np.zeros(7)) == "[7] ‖0‖"
+    assert full_figure(np.ones((3, 4, 2))) == "shape 3×4×2, norm 4.898979485566356"
+    assert short_figure(np.zeros((0, 3))) == "0×3 ‖0‖"
+    assert short_figure(np.array([1.0, np.nan])) == "[2] ‖NaN‖"
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9), st.integers(-300, 300))
+def test_a_norm_neither_overflows_nor_vanishes(numbers: list[float], exponent: int) -> None:
+    figure = np.ldexp(np.array(numbers), exponent)
+    assert euclidean_norm(figure) == pytest.approx(math.hypot(*figure.tolist()), rel=1e-12)
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
+    name = "/transformer/block_11/attention/MatMul_out:0"
+    assert shorten(name) == "/transf…ul_out:0"
+    assert len(shorten(name)) == LONGEST_SHOWN
+    assert shorten("short") == "short"
+    assert shorten("a\u202eb\u200b") == "ab"  # what turns the direction of writing round, or isn't seen
+
+
+def test_operations_are_shown_by_the_signs_that_people_write() -> None:
+    shown = {operation.name: sign(operation) for operation in operations()}
+    assert {name: shown[name] for name in ("Add", "Sub", "Mul", "Div", "Exp")} == {
+        **{"Add": "+", "Sub": "−", "Mul": "×", "Div": "÷", "Exp": "Exp"}
+    }
+    assert all(text_width(text, 15.0) < 250 for text in shown.values())
+
+
+def test_a_constant_shows_its_value_and_a_name_that_somebody_gave_it() -> None:
+    def body(name: str, value: Any) -> list[str]:
+        document = {"name": name, "operation": "Constant", "attributes": {"value": value}}
+        return [line.text for line in write_caption(run_of(build_graph([document])), 0).body]
+
+    assert body("constant_1", 0.5) == ["0.5"]
+    assert body("half", 0.5) == ["0.5", "half"]
+
+
+def test_words_tell_all_that_is_drawn_and_all_digits() -> None:
+    subject = run_of(written("y = abs(x) / 3"), {"x": 0.2})
+    words = [write_caption(subject, place).words for place in range(len(subject.graph))]
+    assert words[0] == "x = an Input; the value of x: 0.2; the gradient of y with respect to x: 0.3333333333333333"
+    assert words[-1].startswith("y = abs_1 / constant_1; the value of y: 0.06666666666666667; the gradient")

@@ -1,0 +1,98 @@
+"""The layout: nothing overlaps, whatever the graph and its boxes; few crossings where there need be none."""
+
+from itertools import combinations, pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.web.columns import Edge, arrange
+from service.web.layout import Box, Layout, lay_out
+
+Drawing = tuple[list[Box], list[Edge]]
+
+
+@st.composite
+def drawings(draw: st.DrawFn) -> Drawing:
+    """Boxes of any size, and edges from lower numbers to higher ones."""
+    sizes = st.integers(1, 80).map(float)
+    boxes = draw(st.lists(st.builds(Box, sizes, sizes, sizes, sizes), min_size=1, max_size=25))
+    ends = st.integers(0, len(boxes) - 1)
+    pairs = draw(st.lists(st.tuples(ends, ends), max_size=45))
+    return boxes, [(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]]
+
+
+def overlaps(boxes: list[Box], layout: Layout) -> list[tuple[int, int]]:
+    """Pairs of boxes that overlap."""
+    sides = [
+        (x - box.left, x + box.right, y - box.above, y + box.below)
+        for box, (x, y) in zip(boxes, layout.centres, strict=True)
+    ]
+    return [
+        (one, other)
+        for one, other in combinations(range(len(boxes)), 2)
+        if sides[one][0] < sides[other][1]
+        and sides[other][0] < sides[one][1]
+        and sides[one][2] < sides[other][3]
+        and sides[other][2] < sides[one][3]
+    ]
+
+
+@given(drawings())
+def test_no_two_boxes_overlap_and_all_lie_in_the_drawing(drawing: Drawing) -> None:
+    boxes, edges = drawing
+    layout = lay_out(boxes, edges)
+    assert overlaps(boxes, layout) == []
+    for box, (x, y) in zip(boxes, layout.centres, strict=True):
+        assert x - box.left >= -1e-6 and x + box.right <= layout.width + 1e-6
+        assert y - box.above >= -1e-6 and y + box.below <= layout.height + 1e-6
+
+
+@given(drawings())
+def test_an_edge_goes_from_box_to_box_and_meets_no_other(drawing: Drawing) -> None:
+    boxes, edges = drawing
+    layout = lay_out(boxes, edges)
+    assert layout.routes.keys() == set(edges)
+    for (source, target), route in layout.routes.items():
+        assert (route[0].start, route[0].y) == (
+            layout.centres[source][0] + boxes[source].right,
+            layout.centres[source][1],
+        )
+        assert (route[-1].end, route[-1].y) == (
+            layout.centres[target][0] - boxes[target].left,
+            layout.centres[target][1],
+        )
+        for place, (box, (x, y)) in enumerate(zip(boxes, layout.centres, strict=True)):
+            left, right = x - box.left, x + box.right
+            for stretch in route:  # level: it keeps clear above or below, or is in another column
+                level = y - box.above < stretch.y < y + box.below
+                assert not (level and stretch.start < right - 1e-6 and left + 1e-6 < stretch.end), (
+                    source,
+                    target,
+                    place,
+                )
+            for one, next_one in pairwise(route):  # steep: between two columns, where no box is
+                assert one.start <= one.end < next_one.start <= next_one.end
+                assert right <= one.end + 1e-6 or next_one.start - 1e-6 <= left, (source, target, place)
+
+
+def test_what_can_be_drawn_without_crossings_is() -> None:
+    tree = [(child, (child - 1) // 2) for child in range(1, 31)]
+    ladder = [(place, place + 1) for place in range(20)] + [(place, place + 2) for place in range(0, 18, 2)]
+    for edges in (tree, ladder):
+        assert arrange(31, edges).crossings() == 0
+    assert arrange(4, [(0, 2), (0, 3), (1, 2), (1, 3)]).crossings() == 1
+
+
+def test_an_input_stands_next_to_what_uses_it() -> None:
+    """d of ((a + b) × c) ÷ d stands in the column before the quotient's, not in the first."""
+    columns = arrange(7, [(0, 4), (1, 4), (4, 5), (2, 5), (5, 6), (3, 6)])
+    assert [sorted(column) for column in columns.columns] == [[0, 1], [2, 4], [3, 5], [6]]
+
+
+def test_an_edge_that_can_be_level_is() -> None:
+    box = Box(20.0, 60.0, 20.0, 20.0)
+    chain = lay_out([box] * 6, [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (0, 5)])
+    assert len({stretch.y for stretch in chain.routes[0, 5][1:-1]}) == 1
+    assert len({chain.centres[place][1] for place in range(1, 5)}) == 1
+    fork = lay_out([box] * 3, [(0, 2), (1, 2)])
+    assert fork.centres[2][1] == (fork.centres[0][1] + fork.centres[1][1]) / 2
