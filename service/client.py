@@ -171,7 +171,7 @@ class Client:
     ) -> Graph:
         """The graph whose outputs are the gradients of `output` with respect to `wrt`: all inputs, if left out."""
         given = {"output": output, "wrt": None if wrt is None else list(wrt), "name": name, "tags": tags}
-        return read_graph(self._post(f"/v1/graphs/{_id(graph)}/gradient-graph", _given(given), key))
+        return read_graph(self._post(f"/v1/graphs/{_id(graph)}/gradient-graph", _given(given), key), self)
 
     def delete_graph(self, graph: Graph | str) -> None:
         """Forget a graph that nothing refers to."""
