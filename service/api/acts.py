@@ -4,18 +4,18 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, Protocol, TypeVar
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
 import marshmallow as ma
-from flask import Request, Response, after_this_request, current_app, request, url_for
+from flask import Response, after_this_request, current_app, request, url_for
 from flask_smorest import Blueprint
-from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import NotAcceptable, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
 from service.api import npz
 from service.api.problems import MEDIA_TYPE, InvalidParameters
-from service.api.schemas import ProblemDocument
+from service.api.schemas import ProblemDocument, Request
 from service.api.strict_json import read_json
 from service.core.errors import Fault, InvalidRequest
 from service.usecases.book import Book
@@ -27,6 +27,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 LONGEST_KEY = 255
 TEXT = {"schema": {"type": "string"}}
+_write_json = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=dict).encode
 _PROBLEM_MEANINGS = {
     400: "The body is not what its Content-Type says",
     404: "There is no such thing",
@@ -46,30 +47,35 @@ class NameConverter(BaseConverter):
     part_isolating = False
 
 
-class StrictParser(FlaskParser):
-    """Reads bodies with `read_json` or `read_npz` and turns marshmallow's complaints into Faults with their places."""
+def _read_body(schema: Request) -> Any:
+    """The value of the body, checked; an empty body is an empty object where a schema needs nothing of it."""
+    body, limits = request.get_data(), book().limits
+    if len(body) > limits.body_bytes:
+        raise RequestEntityTooLarge
+    document: Any
+    if not body and not _needs(schema):
+        document = {}
+    elif request.mimetype == npz.MEDIA_TYPE and schema.npz:
+        document = npz.read_npz(body, limits)
+    elif not request.is_json:
+        raise UnsupportedMediaType("the body is JSON: send it with Content-Type: application/json")
+    else:
+        document = read_json(body, limits.json_depth)
+    try:
+        return schema.load(document)
+    except ma.ValidationError as error:
+        raise InvalidRequest(_flatten(error.messages)) from None
 
-    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(("json", "query"), ma.RAISE)
 
-    def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        """The value of the body; an empty body is an empty object where a schema needs nothing of it."""
-        body = req.get_data()
-        if len(body) > book().limits.body_bytes:
-            raise RequestEntityTooLarge
-        if not body and not any(field.required for field in schema.fields.values()):
-            return {}
-        if req.mimetype == npz.MEDIA_TYPE and getattr(schema, "npz", False):
-            return npz.read_npz(body, book().limits)
-        if not req.is_json:
-            raise UnsupportedMediaType("the body is JSON: send it with Content-Type: application/json")
-        return read_json(body, book().limits.json_depth)
+def _read_query(schema: Request) -> Any:
+    try:
+        return schema.load(request.args.to_dict())
+    except ma.ValidationError as error:
+        raise InvalidParameters(_flatten(error.messages)) from None
 
-    def handle_error(self, error: ma.ValidationError, req: Request, schema: ma.Schema, **options: Any) -> NoReturn:
-        """Raise InvalidRequest, or InvalidParameters where the query is at fault."""
-        messages: Any = error.messages
-        if "query" in messages:
-            raise InvalidParameters(_flatten(messages["query"]))
-        raise InvalidRequest(_flatten(messages.get("json", messages)))
+
+def _needs(schema: Request) -> bool:
+    return any(field.required for field in schema.fields.values())
 
 
 def _flatten(messages: Any) -> list[Fault]:
@@ -87,8 +93,6 @@ def _flatten(messages: Any) -> list[Fault]:
 class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
     """A blueprint whose views are the acts of the service: the view's name is the operationId."""
 
-    ARGUMENTS_PARSER = StrictParser()
-
     def act(
         self,
         method: str,
@@ -97,8 +101,8 @@ class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
         answer: type[ma.Schema] | None,
         status: int = 200,
         also: int | None = None,
-        body: type[ma.Schema] | None = None,
-        query: type[ma.Schema] | None = None,
+        body: type[Request] | None = None,
+        query: type[Request] | None = None,
         problems: tuple[int, ...] = (),
         npz_too: bool = False,
         media: tuple[str, ...] = (),
@@ -109,14 +113,24 @@ class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
         same answer; `npz_too`: another form of it; `media`: those of an answer that is text), and the statuses of the
         problems it may answer with."""
 
+        readers: list[tuple[Callable[[Request], Any], Request]] = []
+        readers += [(_read_body, body())] if body is not None else []
+        readers += [(_read_query, query())] if query is not None else []
+
         def decorate(view: View) -> View:
+            @wraps(view)
+            def serve(**place: str) -> Response:
+                answered: Response = view(*(read(schema) for read, schema in readers), **place)
+                return answered
+
+            # What flask-smorest wraps around a view only documents it: parsing and dumping are ours.
             served: Any = view
             statuses = {*problems, *([406] if npz_too else [])}
             if query is not None:
                 served = self.arguments(query, location="query")(served)
                 statuses |= {422}
-            if body is not None:  # outermost, so that it comes first among the view's arguments
-                needed = any(field.required for field in body().fields.values())
+            if body is not None:
+                needed = _needs(body())
                 served = self.arguments(body, location="json", required=needed, example=body_example)(served)
                 statuses |= {400, 413, 415, 422}
             served = self.response(status, answer, example=example)(served)
@@ -137,7 +151,8 @@ class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
             if getattr(body, "npz", False):
                 described["requestBody"] = forms
             served = self.doc(**described)(served)
-            self.route(rule, methods=[method])(served)
+            serve._apidoc = served._apidoc  # type: ignore[attr-defined]
+            self.route(rule, methods=[method])(serve)
             return view
 
         return decorate
@@ -154,7 +169,7 @@ def respond(
 ) -> Response:
     """A document as JSON, or bytes of another form; the strong ETag is made of them, If-None-Match is answered 304."""
     if not isinstance(document, bytes):
-        document = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=dict)
+        document = _write_json(document)
     response = Response(document, status=status, content_type=content_type, headers=headers)
     response.add_etag()
     if request.method == "GET":

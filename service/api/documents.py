@@ -1,12 +1,13 @@
 """What is answered: records and figures as JSON documents."""
 
 from collections.abc import Iterable, Mapping
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
-from service.api.numbers import write_array
-from service.core.figures import FloatArray
+from service.api.numbers import write_array, write_number
+from service.core.figures import Figures, FloatArray
 from service.core.graph import Node, node_document
 from service.core.kinks import OneSided
 from service.storage.records import GraphRecord
@@ -75,15 +76,15 @@ def run_node_documents(
 ) -> list[dict[str, Any]]:
     """The nodes of a run that it holds figures of; with `whole`, tensors of any size."""
     kinks = set(run.record.nondifferentiable)
+    values = _written(run.values, whole)
+    gradients = repeat(None) if run.gradients is None else _written(run.gradients, whole)
     documents = []
-    for index, node in enumerate(run.nodes):
-        value = run.values[index]
-        gradient = None if run.gradients is None else run.gradients[index]
+    for index, (node, value, gradient) in enumerate(zip(run.nodes, values, gradients, strict=False)):
         document: dict[str, Any] = {"name": node.name, "operation": node.operation.name}
-        if run.values.shape(index):
-            document["shape"] = run.values.shape(index)
-        document["value"] = write_array(value if whole else if_small(value))
-        document["gradient"] = write_array(gradient if whole else if_small(gradient))
+        if shape := run.values.shape(index):
+            document["shape"] = shape
+        document["value"] = value
+        document["gradient"] = gradient
         if run.start + index in kinks:
             document["nondifferentiable"] = True
             document["one_sided"] = [
@@ -96,6 +97,18 @@ def run_node_documents(
             ]
         documents.append(document)
     return documents
+
+
+def _written(figures: Figures, whole: bool) -> list[Any]:
+    """Each figure as JSON has it; scalars, of which there may be many, without an array for each."""
+    if figures.shapes is not None:
+        return [write_array(figure if whole else if_small(figure)) for figure in figures]
+    written: list[Any] = figures.flat.tolist()
+    if not np.isfinite(figures.flat).all():
+        written = [write_number(value) for value in written]
+    if figures.present is not None:
+        written = [value if there else None for value, there in zip(written, figures.present.tolist(), strict=True)]
+    return written
 
 
 def if_small(figure: FloatArray | None) -> FloatArray | None:

@@ -98,6 +98,8 @@ def write_array(array: FloatArray | None) -> Any:
     """An array as nested lists, a scalar as a number; None as null."""
     if array is None:
         return None
+    if array.ndim == 0:
+        return write_number(array.item())
     if np.isfinite(array).all():
         return array.tolist()
     flat = [write_number(value) for value in array.ravel().tolist()]

@@ -113,6 +113,9 @@ class Whole(fields.Integer):
 class Request(ma.Schema):
     """A body or a query, whose faults are told in our words."""
 
+    class Meta:
+        unknown = ma.RAISE
+
     error_messages = _MESSAGES
     npz = False  # whether an .npz may stand for it
 

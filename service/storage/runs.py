@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Row, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
 from service.core.figures import Figures, FloatArray
-from service.storage.models import GraphRow, RunChunk, RunFigures, RunRow, RunTag
+from service.storage.models import Base, GraphRow, RunChunk, RunFigures, RunRow, RunTag
 from service.storage.records import RunRecord
 
 CHUNK_VALUES = 64 * 1024
@@ -28,8 +29,14 @@ _RUNS = select(
 ).join(GraphRow)
 
 
+# Made once, and of tables instead of entities: that is a third of the time of storing a small run.
+_INSERT_RUN, _INSERT_FIGURES, _INSERT_CHUNKS = (
+    insert(Base.metadata.tables[row.__tablename__]) for row in (RunRow, RunFigures, RunChunk)
+)
+
+
 def insert_run(connection: Connection, record: RunRecord, values: Figures | None, gradients: Figures | None) -> None:
-    """Keep a run and its figures."""
+    """Keep a run and its figures; raises NotFound if its graph was deleted meanwhile."""
     row = {
         "id": record.id,
         "graph_id": record.graph_id,
@@ -45,7 +52,12 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
         "label": record.label,
         "created_at": record.created_at,
     }
-    connection.execute(insert(RunRow), row)
+    try:
+        connection.execute(_INSERT_RUN, row)
+    except IntegrityError as error:
+        if "foreign key" in str(error.orig).lower():
+            raise NotFound(f"there is no graph {record.graph_id!r}") from None
+        raise
     if record.tags:
         tags = [{"run_id": record.id, "key": key, "value": value} for key, value in record.tags.items()]
         connection.execute(insert(RunTag), tags)
@@ -150,9 +162,9 @@ def _insert_figures(connection: Connection, run: str, **given: Figures | None) -
         for number, start in enumerate(range(0, len(figures.flat), CHUNK_VALUES))
     ]
     if rows:
-        connection.execute(insert(RunFigures), rows)
+        connection.execute(_INSERT_FIGURES, rows)
     if chunks:
-        connection.execute(insert(RunChunk), chunks)
+        connection.execute(_INSERT_CHUNKS, chunks)
 
 
 def _stored(figures: FloatArray) -> bytes:

@@ -96,8 +96,7 @@ def keep_graph(
 
 def get_graph(book: Book, graph_id: str) -> GraphRecord:
     """One stored graph; raises NotFound."""
-    with book.database.read() as connection:
-        return storage.get_graph(connection, graph_id)
+    return book.record(graph_id)
 
 
 def list_graphs(
@@ -117,3 +116,4 @@ def delete_graph(book: Book, graph_id: str) -> None:
     """Forget a graph; raises NotFound, and Conflict while runs or other graphs need it."""
     with book.database.write() as connection:
         storage.delete_graph(connection, graph_id)
+    book.forget(graph_id)

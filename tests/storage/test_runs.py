@@ -237,10 +237,14 @@ def test_a_run_belongs_to_a_graph(
     database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord]
 ) -> None:
     record = run_record(stored, graph_id=new_id())
-    with pytest.raises(IntegrityError, match="FOREIGN KEY"), database.write() as connection:
+    with pytest.raises(NotFound, match=record.graph_id), database.write() as connection:
         insert_run(connection, record, Figures(np.zeros(3)), None)
     with pytest.raises(NotFound, match=record.id), database.read() as connection:
         get_run(connection, record.id)
+    again = run_record(stored)
+    with pytest.raises(IntegrityError, match="UNIQUE"), database.write() as connection:
+        for _ in range(2):
+            insert_run(connection, again, Figures(np.zeros(3)), None)
 
 
 def test_lists_are_newest_first_and_filtered(

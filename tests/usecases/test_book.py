@@ -5,7 +5,7 @@ import pytest
 from service.core.errors import NotFound
 from service.usecases import book as module
 from service.usecases.book import Book
-from service.usecases.graphs import create_graph
+from service.usecases.graphs import create_graph, delete_graph, get_graph
 
 
 def digests(book: Book, count: int) -> list[str]:
@@ -38,3 +38,29 @@ def test_what_is_at_hand_is_bounded_by_nodes_and_what_was_used_last_stays(
 def test_a_digest_that_is_not_stored(book: Book) -> None:
     with pytest.raises(NotFound):
         book.graph("0" * 64)
+
+
+def test_a_graph_that_was_deleted_is_forgotten(book: Book) -> None:
+    record, _ = create_graph(book, "g", expression="x + 1", tags={})
+    assert get_graph(book, record.id) == record and get_graph(book, record.id) is get_graph(book, record.id)
+    delete_graph(book, record.id)
+    with pytest.raises(NotFound):
+        get_graph(book, record.id)
+
+
+def test_a_graph_that_is_deleted_while_it_is_read_is_not_kept_at_hand(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, _ = create_graph(book, "g", expression="x + 1", tags={})
+    read = Book._read
+
+    def delete_meanwhile(self: Book, graph_id: str) -> object:
+        found = read(self, graph_id)
+        delete_graph(book, graph_id)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Book, "_read", delete_meanwhile)
+        assert book.record(record.id) == record
+    with pytest.raises(NotFound):
+        book.record(record.id)

@@ -1,0 +1,169 @@
+"""The service over HTTP, against an empty view, a black box that stores nothing, and a tracker of experiments."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import requests
+from flask import Flask
+
+from benchmarks.load import Task, once, post, tasks_per_second
+from benchmarks.peers import flask_server, mlflow_server, umbridge_server
+from service import seed
+from service.app import create_app
+from service.client import Client
+from service.serving import free_port, migrate, service_process
+from service.settings import Settings
+
+_CONNECTIONS = 8
+_ROUNDS, _SECONDS = 7, 1.0
+_POINTS = 1000
+_CALLS = 500
+_STARTS = 5
+
+
+def measure() -> str:
+    """A line for each ratio."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ours = stack.enter_context(service_process(f"sqlite:///{folder / 'bench.db'}"))
+        empty = stack.enter_context(flask_server(Settings.threads))
+        umbridge = stack.enter_context(umbridge_server())
+        mlflow = stack.enter_context(mlflow_server(folder, Settings.threads))
+        with Client(ours) as client:
+            runs = f"{ours}/v1/graphs/{client.create_graph(seed.NAME, expression=seed.EXPRESSION).id}/runs"
+        stored = {"inputs": seed.INPUTS}
+        passing = {**stored, "keep": False}
+        black_box = {"name": "tutorial", "outWrt": 0, "inWrt": 0, "sens": [1.0], "config": {}}
+        black_box["input"] = [list(map(float, seed.INPUTS.values()))]
+        rates = _rates(
+            {
+                "stored": (ours, once(post(runs, _json(stored)))),
+                "passing": (ours, once(post(runs, _json(passing)))),
+                "points": (ours, once(_points(runs))),
+                "points in JSON": (ours, once(post(f"{runs}?gradients=inputs", _json(_batch())))),
+                "empty": (empty, once(post(f"{empty}/", _json(stored)))),
+                "UM-Bridge": (umbridge, once(post(f"{umbridge}/Gradient", _json(black_box)))),
+                "MLflow": (mlflow, _tracked(mlflow)),
+            }
+        )
+    points, points_in_json = _POINTS * rates["points"], _POINTS * rates["points in JSON"]
+    view, act = _in_process()
+    return "\n".join(
+        (
+            _line("stored run", rates["stored"], "an empty Flask view", rates["empty"], "requests/s"),
+            f"stored run in process: {act / view:.1f} × an empty Flask view ({act * 1e6:.0f} µs / {view * 1e6:.0f} µs)",
+            _line("run that is not kept", rates["passing"], "UM-Bridge's Gradient", rates["UM-Bridge"], "requests/s"),
+            _line(f"{_POINTS:,} points in an .npz", points, "UM-Bridge", rates["UM-Bridge"], "points/s"),
+            _line(f"{_POINTS:,} points in JSON", points_in_json, "UM-Bridge", rates["UM-Bridge"], "points/s"),
+            _line("stored run", rates["stored"], "MLflow's run and its figures", rates["MLflow"], "runs/s"),
+            f"service start to ready: {_start():.2f} s",
+        )
+    )
+
+
+def _line(name: str, ours: float, peer: str, theirs: float, unit: str) -> str:
+    return f"{name}: {ours / theirs:.2f} × {peer} ({ours:,.0f} / {theirs:,.0f} {unit})"
+
+
+def _rates(tasks: dict[str, tuple[str, Callable[[], Task]]]) -> dict[str, float]:
+    """Tasks a second of each, medians of rounds in which all take turns."""
+    taken: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(_ROUNDS):
+        for name, (url, task) in tasks.items():
+            taken[name].append(tasks_per_second(url, task, _CONNECTIONS, _SECONDS))
+    return {name: median(rates) for name, rates in taken.items()}
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document).encode()
+
+
+def _batch() -> dict[str, object]:
+    random = np.random.default_rng(0)
+    return {"inputs": {name: random.normal(size=_POINTS).tolist() for name in seed.INPUTS}, "keep": False}
+
+
+def _points(runs: str) -> bytes:
+    random = np.random.default_rng(0)
+    arrays = {f"inputs/{name}": random.normal(size=_POINTS) for name in seed.INPUTS}
+    buffer = io.BytesIO()
+    np.savez(buffer, request=json.dumps({"keep": False}), **arrays)
+    kind = "application/x-npz"
+    return post(f"{runs}?gradients=inputs", buffer.getvalue(), kind, kind)
+
+
+def _tracked(mlflow: str) -> Callable[[], Task]:
+    """MLflow's two requests for what is one here: a run, and its fourteen figures."""
+    api = f"{mlflow}/api/2.0/mlflow"
+    made = requests.post(f"{api}/experiments/create", json={"name": "tutorial"}, timeout=60)
+    made.raise_for_status()
+    new_run = post(f"{api}/runs/create", _json({"experiment_id": made.json()["experiment_id"], "start_time": 0}))
+    names = [f"{kind}/{name}" for kind in ("value", "gradient") for name in "abcdefF"]
+    figures = [{"key": name, "value": 2 / 3, "timestamp": 0, "step": 0} for name in names]
+
+    def task() -> Task:
+        answer = yield new_run
+        run = json.loads(answer)["run"]["info"]["run_id"]
+        yield post(f"{api}/runs/log-batch", _json({"run_id": run, "metrics": figures}))
+
+    return task
+
+
+def _in_process() -> tuple[float, float]:
+    """Seconds of an empty view and of a stored run, both by Flask's test client."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(database_url=f"sqlite:///{folder}/bench.db")
+        migrate(settings)
+        app, empty = create_app(settings), Flask("empty")
+        empty.post("/v1/graphs/<graph_id>/runs")(lambda graph_id: b"{}")
+        clients = empty.test_client(), app.test_client()
+        graph = clients[1].post("/v1/graphs", json={"name": seed.NAME, "expression": seed.EXPRESSION}).json
+        assert graph is not None
+        path, body = f"/v1/graphs/{graph['id']}/runs", _json({"inputs": seed.INPUTS})
+        seconds: tuple[list[float], list[float]] = ([], [])
+        for _ in range(_CALLS):
+            for client, taken in zip(clients, seconds, strict=True):
+                taken.append(
+                    _timed(lambda client=client: client.post(path, data=body, content_type="application/json"))
+                )
+        app.extensions["gradbook"].database.close()
+    return median(seconds[0]), median(seconds[1])
+
+
+def _timed(function: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    function()
+    return time.perf_counter() - begin
+
+
+def _start() -> float:
+    """Seconds from starting the process to the first answer of /readyz, over a database that is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = f"sqlite:///{folder}/bench.db"
+        migrate(Settings(database_url=database))
+        taken = []
+        for _ in range(_STARTS):
+            port = free_port()
+            begin = time.perf_counter()
+            command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--database", database]
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ})
+            while True:
+                try:
+                    requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).raise_for_status()
+                    break
+                except requests.RequestException:
+                    time.sleep(0.01)
+            taken.append(time.perf_counter() - begin)
+            process.terminate()
+            process.wait(60)
+    return median(taken)
