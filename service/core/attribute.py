@@ -15,7 +15,8 @@ LARGEST_INTEGER = 2**63 - 1  # ONNX's integers are int64
 class Attribute:
     """A named parameter of an operation; one that may be left out and has the default None may be null too.
 
-    An `implied` one stands in a node only where it is not the default.
+    An `implied` one stands in a node only where it is not the default. `numpy` is what it is called, and its default,
+    where the operation is called by the name that NumPy gives it.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Attribute:
     default: Any = None
     required: bool = False
     implied: bool = False
+    numpy: tuple[str, Any] | None = None
 
 
 def number(value: object) -> float:

@@ -224,8 +224,6 @@ def _operation(part: Application, targets: dict[str, Statement]) -> Operation:
         detail = "an input is any name that is not assigned; it is not called"
     elif called.type == "QUOTED" or called in targets:
         detail = f'{shown(called)} names a node, and only an operation can be called; a product is written with "*"'
-    elif called in _REDUCTIONS:
-        detail = f"{shown(called)} of one operand is {name}, and there is no operation {name}"
     else:
         aliases = [alias for known in operations() for alias in (known.name, *known.aliases)]
         near = ", ".join(get_close_matches(called, filter(str.isidentifier, aliases), n=3))
@@ -234,6 +232,7 @@ def _operation(part: Application, targets: dict[str, Statement]) -> Operation:
 
 
 def _attributes(part: Application, operation: Operation) -> dict[str, Any]:
+    """The attributes as ONNX has them; by NumPy's name for an operation its defaults are NumPy's."""
     known = {attribute.name for attribute in operation.attributes}
     given: dict[str, Any] = {}
     places: dict[Any, Token] = {}
@@ -242,8 +241,13 @@ def _attributes(part: Application, operation: Operation) -> dict[str, Any]:
         if name in given:
             raise Mistake(f"the attribute {shown(token)} is given twice", token.start_pos)
         given[name], places[name] = value, token
-    if part.called in _REDUCTIONS and "keepdims" in known:
-        given.setdefault("keepdims", 0)  # as in NumPy; by its own name a reduction is ONNX's
+    for attribute in operation.attributes:
+        if (
+            attribute.numpy
+            and attribute.numpy[1] != attribute.default
+            and part.called.lower() != operation.name.lower()
+        ):
+            given.setdefault(attribute.name, attribute.numpy[1])
     for fault in read_attributes(operation, given)[1]:
         raise Mistake(fault.detail, places.get(fault.location[-1], part.called).start_pos)
     return given

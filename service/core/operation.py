@@ -61,7 +61,7 @@ def rulebook_function(rule: Rule) -> Rule:
 
     @wraps(rule)
     def called(*arguments: Any) -> Any:
-        for argument in arguments:
+        for argument in (*arguments, *(arguments[0] if isinstance(arguments[0], tuple) else ())):
             if hasattr(argument, "__array_function__") and not isinstance(argument, np.ndarray):
                 return argument.__array_function__(called, (type(argument),), arguments, {})
         return rule(*arguments)

@@ -70,14 +70,20 @@ def _write(term: Term, language: _Language, most: int | None) -> str:
 
 def _compose(application: Application, operands: Sequence[Written], language: _Language) -> Written:
     operation, given = application.operation, dict(application.attributes)
-    attributes = [
-        language.attribute(each.name, given[each.name])
-        for each in operation.attributes
-        if each.name in given and (each.required or value_text(given[each.name]) != value_text(each.default))
-    ]
+    attributes = []
+    for each in operation.attributes:
+        name, default = each.numpy or (each.name, each.default)
+        if each.name in given and (each.required or value_text(given[each.name]) != value_text(default)):
+            value = given[each.name]
+            attributes.append(language.attribute(name, value[0] if each.numpy and _is_single(value) else value))
     # One operand of Max would read as a reduction; the operation's own name never does.
     only_one = operation.fold is not None and len(operands) == 1
     return language.compose(function(operation.name) if only_one else operation.notation, operands, attributes)
+
+
+def _is_single(value: Any) -> bool:
+    """Whether it is a list of one number: NumPy's axis is a number then."""
+    return isinstance(value, tuple) and len(value) == 1
 
 
 # --- the expression language ----------------------------------------------------------------------------------------

@@ -302,15 +302,12 @@ def test_attributes_follow_the_operands() -> None:
 
 @pytest.fixture
 def own_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of the rulebook with the reductions, and an operation whose attributes may be anything."""
+    """A copy of the rulebook with an operation whose attributes may be anything."""
     for entries in ("_by_name", "_by_alias", "_by_function"):
         monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
     label = Attribute("label", lambda value: value, required=True)
     axis = Attribute("axis", lambda value: value)
     define("Labelled", "x", forward=np.positive, contributions=lambda upstream, x, z: (), attributes=[label, axis])
-    for name in ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceMean"):
-        if find(name) is None:
-            define(name, "x", forward=np.positive, contributions=lambda upstream, x, z: ())
 
 
 @pytest.mark.usefixtures("own_rulebook")
@@ -347,7 +344,6 @@ def test_defaults_are_not_written() -> None:
 # --- operations ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("own_rulebook")
 @pytest.mark.parametrize("name", ["max", "min", "sum", "mean"])
 def test_lower_case_reduces_one_operand_and_takes_several_elementwise(name: str) -> None:
     several = name.capitalize()
@@ -378,6 +374,44 @@ def test_every_alias_calls_its_operation(operation: Operation, alias: str) -> No
     (document,) = parse(f"y = {alias}({', '.join([*operands, *settings])})")[len(operands) :]
     assert document["operation"] == operation.name
     assert document.get("inputs", []) == operands
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes", "written"),
+    [
+        ("sum(x)", {"axes": None, "keepdims": 0}, "sum(x)"),
+        ("sum(x, axis=0)", {"axes": (0,), "keepdims": 0}, "sum(x, axis=0)"),
+        ("mean(x, axis=[0, -1])", {"axes": (0, -1), "keepdims": 0}, "mean(x, axis=[0, -1])"),
+        ("max(x, axes=1, keepdims=true)", {"axes": (1,), "keepdims": 1}, "max(x, axis=1, keepdims=1)"),
+        ("prod(x, axis=[])", {"axes": None, "keepdims": 0}, "prod(x)"),
+        ("ReduceSum(x)", {"axes": None, "keepdims": 1}, "sum(x, keepdims=1)"),
+        ("ReduceSum(x, axis=0)", {"axes": (0,), "keepdims": 1}, "sum(x, axis=0, keepdims=1)"),
+        ("reducesum(x, axes=[0], keepdims=0)", {"axes": (0,), "keepdims": 0}, "sum(x, axis=0)"),
+        ("ReduceL1(x)", {"axes": None, "keepdims": 1}, "reducel1(x)"),
+        ("norm(x)", {"axes": None, "keepdims": 0}, "norm(x)"),
+    ],
+)
+def test_reductions_are_read_as_numpy_has_them_by_its_names(
+    text: str, attributes: dict[str, Any], written: str
+) -> None:
+    graph = build(f"y = {text}")
+    assert graph.nodes[-1].attributes == {**attributes, "noop_with_empty_axes": 0}
+    assert write_expression(graph) == f"y = {written}"
+    assert build(f"y = {written}").digest == graph.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sum(x, axis=0, axes=0)", 'the attribute "axes" is given twice'),
+        ("sum(x, axis=0.5)", "in a list of whole numbers a whole number is expected"),
+        ("sum(x, keepdims=2)", "0 or 1 is expected"),
+    ],
+)
+def test_what_a_reduction_refuses(text: str, words: str) -> None:
+    with pytest.raises(InvalidExpression) as caught:
+        parse(text)
+    assert words in caught.value.detail
 
 
 @pytest.mark.parametrize(

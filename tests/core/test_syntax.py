@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from service.core.errors import InvalidExpression, LimitExceeded
 from service.core.expression import parse_expression
-from service.core.operation import operations
 
 MAX_BYTES = 65_536
 MAX_DEPTH = 200
@@ -180,17 +179,6 @@ def test_a_fault_is_named_at_its_place(text: str, line: int, column: int, words:
     assert error.detail.startswith(f"line {line}, column {column}: ")
     (fault,) = error.faults
     assert fault.location == ("expression",)
-
-
-@pytest.mark.parametrize("name", ["max", "min", "sum", "mean"])
-def test_a_reduction_that_the_rulebook_lacks_is_named(name: str) -> None:
-    reduction = f"Reduce{name.capitalize()}"
-    if reduction in {operation.name for operation in operations()}:
-        document = parse_expression(f"{name}(x)", max_bytes=100, max_depth=2)[-1]
-        assert (document["operation"], document["inputs"]) == (reduction, ["x"])
-    else:
-        detail = f'line 1, column 5: "{name}" of one operand is {reduction}, and there is no operation {reduction}'
-        assert refusal(f"y = {name}(x)").detail == detail
 
 
 def test_the_place_is_the_line_with_a_caret_below() -> None:

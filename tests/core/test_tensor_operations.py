@@ -12,10 +12,7 @@ from service.core.figures import FloatArray
 from service.core.operation import Operation
 from service.core.symbol import Literal, Term, Unwritable, Variable, contribution_terms
 from tests import tensor_cases  # noqa: F401 (enters what draws operands)
-from tests.tensors import DRAWINGS, TENSOR_OPERATIONS, Sample, arrays, each_tensor_operation, samples
-
-# Operations whose rule needs more than formulas have.
-UNWRITABLE: set[str] = set()
+from tests.tensors import DRAWINGS, TENSOR_OPERATIONS, UNWRITABLE, Sample, arrays, each_tensor_operation, samples
 
 
 @pytest.fixture(autouse=True)

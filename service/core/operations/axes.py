@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from service.core.attribute import integers
-from service.core.operation import Shape
 
 
 def read_axes(value: object) -> tuple[int, ...] | None:
@@ -24,8 +23,3 @@ def places_of_axes(axes: Sequence[int], count: int) -> tuple[int, ...]:
     if len(set(places)) < len(places):
         raise ValueError(f"an axis is named twice in {list(axes)}")
     return places
-
-
-def listed(shape: Shape) -> str:
-    """A shape as JSON writes it."""
-    return str(list(shape))
