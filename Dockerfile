@@ -11,7 +11,7 @@ COPY migrations migrations
 RUN pip install --no-cache-dir --no-index --no-deps --no-build-isolation .
 # Numba keys its cache by the processor: a generic one lets the kernels that are compiled here be found anywhere.
 ENV NUMBA_CACHE_DIR=/venv/compiled NUMBA_CPU_NAME=generic
-RUN mkdir $NUMBA_CACHE_DIR
+RUN mkdir $NUMBA_CACHE_DIR && gradbook warm
 
 # What runs: no compiler, no sources; the root may be read-only, for only /data is written to.
 FROM python:3.13-slim
@@ -22,6 +22,7 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     NUMBA_CACHE_DIR=/venv/compiled \
     NUMBA_CPU_NAME=generic \
+    NUMBA_CACHE_LOCATOR_CLASSES=service.core.kernel_cache.ReadOnlyCacheLocator \
     GRADBOOK_HOST=0.0.0.0 \
     GRADBOOK_PORT=8000 \
     GRADBOOK_DATABASE_URL=sqlite:////data/gradbook.db

@@ -58,6 +58,7 @@ clean:
 .venv/installed: requirements.lock pyproject.toml | .venv/bin/pip
 	$(PIP) install --quiet --require-hashes --only-binary :all: --requirement requirements.lock
 	$(PIP) install --quiet --no-index --no-deps --no-build-isolation --editable .
+	$(BIN)/gradbook warm
 	touch $@
 
 .venv/tested: tests/requirements.lock .venv/installed

@@ -109,6 +109,14 @@ def migrate(seed_example: bool, database: str | None, as_json: bool) -> None:
 
 
 @gradbook.command()
+def warm() -> None:
+    """Compile the rulebook now, and keep it, so that no start has to."""
+    from service.core import kernel
+
+    kernel.warm()
+
+
+@gradbook.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of YAML.")
 def openapi(as_json: bool) -> None:
     """Print the document of the API (OpenAPI 3.1)."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import Thread
 from typing import Any
 
 from service import seed
@@ -91,10 +92,16 @@ def serve(settings: Settings) -> None:
 
 
 def _load_app(settings: Settings) -> Callable[..., Any]:
-    """The application, imported in the process that serves it and nowhere else."""
-    from service.app import create_app
+    """The application, imported in the process that serves it and nowhere else.
 
-    return create_app(settings)
+    It serves at once; meanwhile the rulebook is compiled, or loaded as compiled before.
+    """
+    from service.app import create_app
+    from service.core import kernel
+
+    app = create_app(settings)
+    Thread(target=kernel.warm, name="warm", daemon=True).start()
+    return app
 
 
 def _end_forked_processes_by_signals() -> None:

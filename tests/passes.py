@@ -1,11 +1,13 @@
 """Both passes over an expression in one line, figures by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
+from service.core import kernel
 from service.core.differentiation import backward_pass, forward_pass
 from service.core.expression import parse_expression
 from service.core.figures import Figures, FloatArray
@@ -46,3 +48,11 @@ def taken(figures_by_name: Named, names: Sequence[str]) -> list[Any]:
 def near(expected: Any, **tolerance: Any) -> Any:
     """Equal to 1e-12 unless told otherwise."""
     return pytest.approx(expected, **(tolerance or {"rel": 1e-12, "abs": 1e-12}))
+
+
+@contextmanager
+def array_loop() -> Iterator[None]:
+    """Both passes by the array loop, as before the kernel is warm."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "_loops", None)
+        yield

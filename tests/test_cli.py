@@ -18,6 +18,7 @@ import yaml
 
 from service.cli import main
 from service.client import Client
+from service.core import kernel
 from service.serving import free_port, service_process
 
 COMMAND = [sys.executable, "-m", "service.cli"]
@@ -317,6 +318,18 @@ def test_serve_stops_cleanly(tmp_path: Path, number: signal.Signals, ready: bool
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_only_the_worker_compiles_and_it_serves_meanwhile(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, port):
+        wait_for(lambda: answers(port))
+        serving_process = worker(process) or 0
+        wait_for(lambda: "llvmlite" in Path(f"/proc/{serving_process}/maps").read_text())
+        assert answers(port)
+        assert "llvmlite" not in Path(f"/proc/{process.pid}/maps").read_text()
+        process.terminate()
+        assert process.communicate(timeout=20)[0] == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_serve_ends_with_its_worker(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, port):
         wait_for(lambda: answers(port))
@@ -349,6 +362,11 @@ def test_the_seed_example_is_stored_once(gradbook: Gradbook, tmp_path: Path) -> 
         assert {"graph": run.graph_id, "run": run.id} == first
         assert (run.values["F"], run.gradients["d"]) == (4, 4 / 3)
         assert client.get_graph(run.graph_id).name == "blog"
+
+
+def test_warm_compiles_before_any_start(gradbook: Gradbook) -> None:
+    assert gradbook("warm") == (0, "", "")
+    assert kernel.compiled_loops() is not None
 
 
 def test_openapi_is_the_services_own_and_leaves_no_database(

@@ -94,6 +94,8 @@ class Container:
                     name, _, value = setting.partition("=")
                     self.environment[name] = self.placed(value).replace("$PATH", self.environment["PATH"])
         self.environment |= {"GRADBOOK_HOST": "127.0.0.1", "GRADBOOK_PORT": str(self.port)}
+        Path(self.environment["NUMBA_CACHE_DIR"]).mkdir()
+        subprocess.run([self.venv / "bin/gradbook", "warm"], check=True, capture_output=True, env=self.environment)
         # Only root can become another user. Anyone else takes the right to write from the environment's folders.
         self.data.mkdir()
         if os.geteuid() == 0:

@@ -1,4 +1,8 @@
-"""The forward pass and the backward pass: pure functions over a graph, a loop over its nodes in NumPy."""
+"""The forward pass and the backward pass: pure functions over a graph.
+
+A graph of scalars is run by the compiled loops as soon as they are warm; anything else, and before, a loop over the
+nodes in NumPy, in which each node may hold an array.
+"""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -6,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from service.core import kernel
 from service.core.declaration import read_input
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.figures import Figures, FloatArray, Shape, pack
 from service.core.graph import Graph, Node
 from service.core.operation import sum_to_shape
-from service.core.tensor import Tensor
 
 
 def forward_pass(
@@ -28,15 +32,16 @@ def forward_pass(
     than `max_elements`: before anything is computed.
     """
     _check_names(graph, inputs)
+    program = None if any(map(np.ndim, inputs.values())) else kernel.program_of(graph)
+    within = max_elements is None or len(graph) <= max_elements
+    if program and within and (loops := kernel.compiled_loops()):
+        return kernel.evaluate(loops, program, inputs)
     figures = {
         node.name: read_input(node.name, node.attributes, inputs[node.name])
         for node in graph.nodes
         if node.operation.name == "Input"
     }
-    scalars_only = not any(map(np.ndim, figures.values())) and not any(
-        node.operation.contributions or isinstance(node.attributes.get("value"), Tensor) for node in graph.nodes
-    )
-    if not scalars_only or (max_elements is not None and len(graph) > max_elements):
+    if program is None or not within:
         shapes = {name: np.shape(array) for name, array in figures.items()}
         infer_shapes(graph, shapes, max_elements=max_elements, max_tensor=max_tensor)
     values: list[Any] = []
@@ -106,12 +111,17 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     A scalar seed spreads to the output's shape. A node that does not reach the output has gradient 0. Raises
     InvalidInputs where the seed's shape is not the output's.
     """
-    arrays = list(values)
     target = graph.position[output]
+    spread = spread_seed(seed, values.shape(target))
+    program = kernel.program_of(graph) if values.shapes is None else None
+    if program and (loops := kernel.compiled_loops()):
+        return kernel.differentiate(loops, program, values.flat, target, float(spread))
+    arrays = list(values)
     gradients: list[Any] = [None] * len(graph)
-    gradients[target] = spread_seed(seed, values.shape(target)).astype(dtype_of(graph, target), copy=False)
+    gradients[target] = spread.astype(dtype_of(graph, target), copy=False)
     with np.errstate(all="ignore"):
-        for place in range(target, -1, -1):
+        # In the kernel's order, in which contributions are added up, so that no bit of a sum depends on the loop.
+        for place in reversed(range(target + 1) if program is None else program.nodes.tolist()):
             upstream = gradients[place]
             node, operands = graph.nodes[place], graph.operands[place]
             if upstream is None or not operands:
@@ -174,6 +184,9 @@ def spread_seed(seed: FloatArray | float, shape: Shape) -> FloatArray:
 
 def nondifferentiable_nodes(graph: Graph, values: Figures) -> tuple[int, ...]:
     """The positions of the nodes at which, somewhere in their values, no derivative exists."""
+    program = kernel.program_of(graph) if values.shapes is None and values.present is None else None
+    if program and (loops := kernel.compiled_loops()):
+        return kernel.find_kinks(loops, program, values.flat)
     places = []
     arrays: dict[int, Any] = {}
     with np.errstate(all="ignore"):

@@ -78,16 +78,19 @@ def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:
     shapes = [np.shape(array) for array in filled]
     if not any(shapes):
         flat = np.array(filled, dtype=np.float64).reshape(-1)
-        return _frozen(flat, None, present)
+        return frozen(flat, None, present)
     flat = np.concatenate([np.ravel(array) for array in filled], dtype=np.float64)
-    return _frozen(flat, tuple(shapes), present)
+    return frozen(flat, tuple(shapes), present)
 
 
 def no_figures(count: int) -> Figures:
     """Figures of `count` nodes none of which has one."""
-    return _frozen(np.zeros(count), None, np.zeros(count, dtype=bool))
+    return frozen(np.zeros(count), None, np.zeros(count, dtype=bool))
 
 
-def _frozen(flat: FloatArray, shapes: tuple[Shape, ...] | None, present: NDArray[np.bool_] | None) -> Figures:
+def frozen(
+    flat: FloatArray, shapes: tuple[Shape, ...] | None = None, present: NDArray[np.bool_] | None = None
+) -> Figures:
+    """Figures over `flat` itself, which is not to be written to any more."""
     flat.setflags(write=False)
     return Figures(flat, shapes, present)

@@ -38,7 +38,7 @@ def complementary_error(x: Any) -> Any:
     return special.erfc(x) if isinstance(x, Symbol) else complement_of_number(x)
 
 
-# --- over numbers, and compiled by `kernel.py` --------------------------------------------------------------------
+# --- over numbers, and compiled by `scalar_rules.py` --------------------------------------------------------------
 
 
 def exp_of_square(x: Any, factor: float) -> Any:

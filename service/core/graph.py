@@ -71,6 +71,8 @@ class Graph:
 
     def under(self, convention: str) -> "Graph":
         """The same graph with the derivatives that one of CONVENTIONS returns; itself if they are the same."""
+        if convention == self.convention:
+            return self
         present = {node.operation for node in self.nodes}
         if present == {operation.under(convention) for operation in present}:
             return self
@@ -97,6 +99,12 @@ class Graph:
             elif narrow.issuperset(strong):
                 narrow.add(place)
         return frozenset(narrow)
+
+    @cached_property
+    def arrangement(self) -> str:
+        """SHA-256 of the digest, the convention and the order of the nodes: graphs that share it agree at every
+        position."""
+        return hashlib.sha256("\n".join([self.digest, self.convention, *map(repr, self.position)]).encode()).hexdigest()
 
     @cached_property
     def digest(self) -> str:

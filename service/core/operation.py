@@ -47,8 +47,8 @@ CONVENTIONS = (MINIMUM_NORM, "torch", "jax", "tensorflow")
 def select(condition: Any, x: Any, y: Any) -> Any:
     """x where the condition holds, else y: the rulebook's only branch.
 
-    `np.where` over arrays and symbols; compiled, a scalar branch (`kernel.py` overloads it). What an attribute decides
-    (a Python bool) is decided at once.
+    `np.where` over arrays and symbols; compiled, a scalar branch (`scalar_rules.py` overloads it). What an
+    attribute decides (a Python bool) is decided at once.
     """
     if isinstance(condition, bool):
         return x if condition else y

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 
+from service.core import kernel
 from service.core import operation as rulebook
 from service.core.differentiation import (
     backward_pass,
@@ -21,8 +23,17 @@ from service.core.figures import FloatArray, pack
 from service.core.graph import Graph, build_graph
 from service.core.operation import define
 from tests.elementwise import ANALYTIC, BROADCAST_SHAPES, NEIGHBOURHOOD
-from tests.passes import Named, arrays_of, by_name, graph_of, near, run, taken
+from tests.passes import Named, array_loop, arrays_of, by_name, graph_of, near, run, taken
 from tests.random_graphs import Point, figures, points
+
+
+@pytest.fixture(scope="module", params=["array loop", "compiled"], autouse=True)
+def _loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both ways of running a graph of scalars; arrays have but one."""
+    kernel.warm()
+    with array_loop() if request.param == "array loop" else nullcontext():
+        yield
+
 
 # --- random graphs ------------------------------------------------------------------------------------------------
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numba import njit
 
-from service.core import gaussian, kernel, operations
+from service.core import gaussian, operations, scalar_rules
 from service.core.operation import find
 from service.core.symbol import symbols, term_of
 from service.core.writing import write_text
 
-assert kernel  # teaches Numba the Gaussian functions
+assert scalar_rules  # teaches Numba the Gaussian functions
 assert operations  # fills the registry
 
 Function = Callable[[Any], Any]
