@@ -42,7 +42,16 @@ from service.results import (
     read_run,
     read_run_node,
 )
-from service.results_calculus import Formula, GradientCheck, Step, read_formula, read_gradient_check, read_step
+from service.results_calculus import (
+    Formula,
+    GradientCheck,
+    Paths,
+    Step,
+    read_formula,
+    read_gradient_check,
+    read_paths,
+    read_step,
+)
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 _PASSING_STATUSES = (429, 502, 503, 504)
@@ -279,6 +288,12 @@ class Client:
     def list_steps(self, run: Run | str, *, node: str | None = None) -> Iterator[Step]:
         """How each figure of a run came about, page by page as they are asked for; with `node`, that node's."""
         return map(read_step, self._pages(f"/v1/runs/{_id(run)}/steps", "steps", {"node": node}))
+
+    def list_paths(self, run: Run | str, node: str, *, limit: int | None = None) -> Paths:
+        """The paths from a node to the output, largest first, and the sum over all of them: the gradient."""
+        return read_paths(
+            self._get(f"/v1/runs/{_id(run)}/paths", {"node": node, "limit": None if limit is None else str(limit)})
+        )
 
     # --- comparisons ----------------------------------------------------------------------------------------------
 

@@ -1,10 +1,11 @@
 """The client's results of explanations and derivatives, as `results.py` has them of graphs and runs."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from service.results import Document, Figure, read_figure
 
-_NEW_LINE = r" \\ "
+_NEW_LINE, _NEARLY = r" \\ ", r" \approx "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,12 +43,46 @@ class Step:
     document: Document = field(repr=False)
 
     def _repr_latex_(self) -> str:
-        lines = [_line(line, "latex", " = ", r" \approx ") for line in _lines(self.document)]
+        lines = [_line(line, "latex", " = ", _NEARLY) for line in _lines(self.document)]
         return rf"$$\begin{{gathered}}{_NEW_LINE.join(lines)}\end{{gathered}}$$"
 
     def _repr_html_(self) -> str:
-        lines = (_line(line, "mathml", "<mo>=</mo>", "<mo>≈</mo>") for line in _lines(self.document))
-        return "".join(f'<div><math display="block"><mrow>{line}</mrow></math></div>' for line in lines)
+        return "".join(_math(_line(line, "mathml", "<mo>=</mo>", "<mo>≈</mo>")) for line in _lines(self.document))
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path from a node to the output; `factors` are the local gradients from each node to the next."""
+
+    nodes: tuple[str, ...]
+    factors: tuple[float, ...]
+    product: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The largest paths, and what all `path_count` of them come to: `sum`, the gradient.
+
+    `share` is listed_sum / sum, None where it is no number. In a notebook it shows itself as a formula.
+    """
+
+    node: str
+    output: str
+    paths: tuple[Path, ...]
+    path_count: int
+    sum: float
+    listed_sum: float
+    share: float | None
+    formula: str
+    numbers: str | None
+    expanded: str | None
+    document: Document = field(repr=False, compare=False)
+
+    def _repr_latex_(self) -> str:
+        return rf"$${_line(self.document, 'latex', ' = ', _NEARLY)}$$"
+
+    def _repr_html_(self) -> str:
+        return _math(_line(self.document, "mathml", "<mo>=</mo>", "<mo>≈</mo>"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +118,28 @@ def read_step(document: Document) -> Step:
     )
 
 
+def read_paths(document: Document) -> Paths:
+    """Paths; the number of them may have more digits than `int` reads, not than Decimal does."""
+    return Paths(
+        node=document["node"],
+        output=document["output"],
+        paths=tuple(map(_read_path, document["paths"])),
+        path_count=int(Decimal(document["path_count"])),
+        sum=float(document["sum"]),
+        listed_sum=float(document["listed_sum"]),
+        share=document["share"],
+        formula=document["formula"],
+        numbers=document["numbers"],
+        expanded=document["expanded"],
+        document=document,
+    )
+
+
+def _read_path(document: Document) -> Path:
+    factors = tuple(float(factor["value"]) for factor in document["factors"])
+    return Path(tuple(document["nodes"]), factors, float(document["product"]))
+
+
 def _read_contribution(document: Document) -> Contribution:
     return Contribution(
         consumer=document["consumer"],
@@ -95,6 +152,10 @@ def _read_contribution(document: Document) -> Contribution:
         product=read_figure(document["product"]),
         document=document,
     )
+
+
+def _math(line: str) -> str:
+    return f'<div><math display="block"><mrow>{line}</mrow></math></div>'
 
 
 def _lines(document: Document) -> list[Document]:

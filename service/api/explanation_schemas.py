@@ -3,11 +3,18 @@
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import ARRAY, ARRAY_OR_NULL, NUMBER, PageQuery, Text
+from service.api.schemas import ARRAY, ARRAY_OR_NULL, NUMBER, PageQuery, Request, Text, Whole
 
 _MATHML = {"description": "Presentation MathML, to stand within <math>"}
 _NUMBERS = {"description": "The formula with numbers put in, and what it comes to; null where one is not known"}
 _FRACTIONS = {"description": "The same with 2 / 3 for 0.666…; left out where no number is next to a simple fraction"}
+
+
+_COUNT = {
+    "description": "The exact number of all paths; above 2^53, beyond which JSON readers round, a string of its digits",
+    "oneOf": [{"type": "integer"}, {"type": "string", "pattern": "^[0-9]+$"}],
+}
+_NUMBER_OR_NULL = {"oneOf": [*NUMBER["oneOf"], {"type": "null"}]}
 
 
 class StepsQuery(PageQuery):
@@ -64,7 +71,7 @@ class StepDocument(LineDocument):
     contribution_count = fields.Integer(metadata={"description": "Backward"})
     sum = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Backward"})
     gradient = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Backward"})
-    difference = fields.Raw(metadata={"oneOf": [*NUMBER["oneOf"], {"type": "null"}], "description": "Backward"})
+    difference = fields.Raw(metadata={**_NUMBER_OR_NULL, "description": "Backward"})
 
 
 class StepPage(ma.Schema):
@@ -72,3 +79,49 @@ class StepPage(ma.Schema):
 
     steps = fields.List(fields.Nested(StepDocument), required=True)
     next = fields.String(required=True, allow_none=True)
+
+
+class PathsQuery(Request):
+    """A node that paths begin at, and how many to list."""
+
+    node = Text(required=True)
+    limit = Whole(metadata={"minimum": 1})
+
+
+class FactorDocument(ma.Schema):
+    """The local gradient of a node with respect to one of its operands, the one at place `operand`, from 0."""
+
+    of = fields.String(required=True)
+    wrt = fields.String(required=True)
+    operand = fields.Integer(required=True)
+    value = fields.Raw(required=True, metadata=NUMBER)
+
+
+class PathDocument(ma.Schema):
+    """A path by its nodes, and by the factors from each to the next; `product` is the seed times all of them."""
+
+    nodes = fields.List(fields.String(), required=True)
+    factors = fields.List(fields.Nested(FactorDocument), required=True)
+    product = fields.Raw(required=True, metadata=NUMBER)
+
+
+class PathsDocument(LineDocument):
+    """The largest paths in magnitude, largest first, and what all of them come to: the gradient.
+
+    `formula` writes the sum by local gradients, `expanded` by their formulas, null where an operation has none. `share`
+    is listed_sum / sum: 1 where all are listed, more where others cancel, null where it is no number. `gradient` is
+    the run's own, null before a backward pass.
+    """
+
+    node = fields.String(required=True)
+    output = fields.String(required=True)
+    seed = fields.Raw(required=True, metadata=NUMBER)
+    paths = fields.List(fields.Nested(PathDocument), required=True)
+    path_count = fields.Raw(required=True, metadata=_COUNT)
+    sum = fields.Raw(required=True, metadata=NUMBER)
+    listed_sum = fields.Raw(required=True, metadata=NUMBER)
+    share = fields.Raw(required=True, metadata=_NUMBER_OR_NULL)
+    gradient = fields.Raw(required=True, metadata=_NUMBER_OR_NULL)
+    expanded = fields.String(required=True, allow_none=True)
+    expanded_latex = fields.String(required=True, allow_none=True)
+    expanded_mathml = fields.String(required=True, allow_none=True)

@@ -1,20 +1,29 @@
 """Explanations over HTTP."""
 
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 from flask import Response
 
-from service.api.acts import Acts, book, page_size, read_position, respond_page, write_cursor
+from service.api.acts import Acts, book, page_size, read_position, respond, respond_page, write_cursor
 from service.api.documents import if_small
-from service.api.explanation_schemas import StepPage, StepsQuery
+from service.api.explanation_schemas import PathsDocument, PathsQuery, StepPage, StepsQuery
 from service.api.numbers import write_array, write_number
-from service.core.equation import Line
+from service.api.problems import InvalidParameters
+from service.core.edge import Passes
+from service.core.equation import Formula, Line
+from service.core.errors import InvalidRequest
 from service.core.explanation import BackwardStep, Contribution, ForwardStep, Step
 from service.core.figures import FloatArray
+from service.core.graph import Graph
+from service.core.paths import Path, Paths
 from service.usecases import explanations as usecases
 
-# Steps of a page, unless the caller says how many.
+# Steps of a page and paths, unless the caller says how many; the greatest whole number that all JSON readers keep.
 _LISTED = 100
+_LISTED_PATHS = 10
+_EXACT = 2**53
 
 blueprint = Acts("explanations", __name__, description="How did each figure come about?")
 
@@ -25,6 +34,16 @@ def list_steps(query: dict[str, Any], run_id: str) -> Response:
     start, size = read_position(query.get("cursor")), page_size(query, _LISTED)
     steps, after = usecases.list_steps(book(), run_id, node=query.get("node"), start=start, limit=size)
     return respond_page("steps", list(map(_step, steps)), None if after is None else write_cursor(after))
+
+
+@blueprint.act("GET", "/v1/runs/<run_id>/paths", query=PathsQuery, answer=PathsDocument, problems=(404, 409))
+def list_paths(query: dict[str, Any], run_id: str) -> Response:
+    """List the paths from a node to the output, the largest first: the gradient is the sum of their products"""
+    try:
+        passes, found = usecases.list_paths(book(), run_id, node=query["node"], limit=page_size(query, _LISTED_PATHS))
+    except InvalidRequest as error:  # the fault is in the query
+        raise InvalidParameters(error.faults) from None
+    return respond(_paths(passes, query["node"], found))
 
 
 def _step(step: Step) -> dict[str, Any]:
@@ -61,12 +80,12 @@ def _backward(step: BackwardStep) -> dict[str, Any]:
 
 def _contribution(contribution: Contribution) -> dict[str, Any]:
     return {
-        "consumer": contribution.consumer.name,
+        "consumer": contribution.consumer.node.name,
         "operand": contribution.slot,
         "rule": contribution.rule,
         **_line(contribution.line),
         "local": write_array(if_small(contribution.local)),
-        "upstream": write_array(if_small(contribution.upstream)),
+        "upstream": write_array(if_small(contribution.consumer.upstream)),
         "product": write_array(if_small(contribution.product)),
     }
 
@@ -75,12 +94,53 @@ def _shape(figure: FloatArray | None) -> dict[str, Any]:
     return {"shape": figure.shape} if figure is not None and figure.ndim else {}
 
 
-def _line(line: Line) -> dict[str, str | None]:
-    written = {"formula": line.formula, "numbers": line.numbers}
-    if line.fractions is not None:
-        written["fractions"] = line.fractions
+def _paths(passes: Passes, name: str, found: Paths) -> dict[str, Any]:
+    gradient = None if passes.gradients is None else passes.gradients[passes.graph.position[name]]
     return {
-        f"{member}{suffix}": None if formula is None else str(getattr(formula, language))
-        for member, formula in written.items()
-        for suffix, language in (("", "text"), ("_latex", "latex"), ("_mathml", "mathml"))
+        "node": name,
+        "output": passes.output,
+        "seed": write_array(np.ones(()) if passes.seed is None else passes.seed),
+        **_line(found.line),
+        **_formula("expanded", found.expanded),
+        "paths": [_path(passes.graph, name, path) for path in found.paths],
+        "path_count": _count(found.count),
+        "sum": write_number(found.sum),
+        "listed_sum": write_number(found.listed_sum),
+        "share": found.share,
+        "gradient": write_array(gradient),
+    }
+
+
+def _path(graph: Graph, name: str, path: Path) -> dict[str, Any]:
+    consumers = [graph.nodes[edge.consumer] for edge in path.edges]
+    return {
+        "nodes": [name, *(consumer.name for consumer in consumers)],
+        "factors": [
+            {
+                "of": consumer.name,
+                "wrt": consumer.inputs[edge.slot],
+                "operand": edge.slot,
+                "value": write_number(edge.local),
+            }
+            for consumer, edge in zip(consumers, path.edges, strict=True)
+        ],
+        "product": write_number(path.product),
+    }
+
+
+def _count(count: int) -> int | str:
+    """A JSON integer as far as every reader keeps it; Decimal writes all digits, where str stops at 4,300."""
+    return count if count <= _EXACT else str(Decimal(count))
+
+
+def _line(line: Line) -> dict[str, str | None]:
+    written = {**_formula("formula", line.formula), **_formula("numbers", line.numbers)}
+    return written if line.fractions is None else {**written, **_formula("fractions", line.fractions)}
+
+
+def _formula(member: str, formula: Formula | None) -> dict[str, str | None]:
+    return {
+        member: None if formula is None else formula.text,
+        f"{member}_latex": None if formula is None else formula.latex,
+        f"{member}_mathml": None if formula is None else formula.mathml,
     }

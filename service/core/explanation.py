@@ -6,64 +6,30 @@ meets them: consumers from the last to the first, each one's operands from left 
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from service.core.comparison import same_bits
-from service.core.differentiation import contributions_of
-from service.core.equation import (
-    AND_SO_ON,
-    Line,
-    derive_line,
-    equation,
-    gradient_of,
-    local_gradient_of,
-    summed,
-    times,
-    total,
+from service.core.edge import (
+    MOST_WRITTEN,
+    Consumer,
+    Passes,
+    consumer_at,
+    edges_back,
+    operand_terms,
 )
-from service.core.figures import Figures, FloatArray
+from service.core.equation import AND_SO_ON, Line, derive_line, equation, gradient_of, summed, times, total
+from service.core.figures import FloatArray
 from service.core.graph import Graph, Node
-from service.core.replay import reaches
-from service.core.simplification import simplify
-from service.core.symbol import Literal, Term, Variable, application, local_gradient_terms
+from service.core.symbol import Literal, Term, Variable, application
 
-# Contributions that a step lists, and those that its sum is written out with.
-MOST_LISTED, _MOST_WRITTEN = 1000, 8
-
-
-@dataclass(frozen=True, eq=False)
-class Passes:
-    """A run: its graph, its figures, and what its gradients are gradients of; gradients are None before a backward
-    pass."""
-
-    graph: Graph
-    values: Figures
-    gradients: Figures | None = None
-    output: str | None = None
-    seed: FloatArray | None = None
-
-    @cached_property
-    def quantity(self) -> str:
-        """What the gradients are gradients of: the output, or L, the seed's final quantity, where it is not 1."""
-        if self.seed is not None and self.output is not None and not self.seed.ndim and self.seed == 1.0:
-            return self.output
-        name = "L"
-        while name in self.graph.position:
-            name += "'"
-        return name
-
-    def value(self, place: int) -> FloatArray | None:
-        """The value of the node at that position, a Constant's by its definition; None where there is none."""
-        node = self.graph.nodes[place]
-        if node.operation.name == "Constant":
-            return np.asarray(node.attributes["value"], dtype=np.float64)
-        return self.values[place]
+# Contributions that a step lists.
+MOST_LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,23 +50,20 @@ class Contribution:
     elementwise: its line is then that of the product.
     """
 
-    consumer: Node
+    consumer: Consumer
     slot: int
     rule: str
     line: Line
     local: FloatArray | None
-    upstream: FloatArray | None
     product: FloatArray | None
 
     @property
     def summed(self) -> bool:
         """Whether the operand was broadcast, so that its copies' contributions are summed."""
-        return (
-            self.local is not None
-            and self.upstream is not None
-            and self.product is not None
-            and self.product.shape != self.upstream.shape
-        )
+        upstream = self.consumer.upstream
+        if upstream is None or self.local is None or self.product is None:
+            return False
+        return self.product.shape != upstream.shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +99,7 @@ def explain(passes: Passes, start: int, stop: int) -> Iterator[Step]:
     Nodes that stand after the output, where the sweep never comes, are last.
     """
     forward, backward = _order(passes.graph, passes.output if passes.gradients is not None else None)
-    consumers: dict[int, _Consumer] = {}
+    consumers: dict[int, Consumer] = {}
     for index in range(start, min(stop, len(forward) + len(backward))):
         if index < len(forward):
             yield _forward_step(passes, forward[index])
@@ -173,22 +136,13 @@ def _forward_step(passes: Passes, place: int) -> ForwardStep:
     figures = {
         name: passes.value(source) for name, source in zip(node.inputs, passes.graph.operands[place], strict=True)
     }
-    operands = _operand_terms(passes.graph, place)
-    if len(operands) > _MOST_WRITTEN:
-        operands[_MOST_WRITTEN:] = [AND_SO_ON]
+    operands = operand_terms(passes.graph, place)
+    if len(operands) > MOST_WRITTEN:
+        operands[MOST_WRITTEN:] = [AND_SO_ON]
     term = application(node.operation, operands, node.attributes)
     line = derive_line(Variable(node.name), term, figures, value)
     varying = [slot for slot, name in enumerate(node.inputs) if not _is_constant(passes.graph, name)]
     return ForwardStep(node, _rule(passes.graph, node, varying[0] if varying else 0), line, value)
-
-
-def _operand_terms(graph: Graph, place: int) -> list[Term]:
-    """The operands of a node as terms: names, and Constants by their values."""
-    nodes = [graph.nodes[source] for source in graph.operands[place]]
-    return [
-        Literal(value) if isinstance(value := node.attributes.get("value"), float) else Variable(node.name)
-        for node in nodes
-    ]
 
 
 def _rule(graph: Graph, node: Node, slot: int) -> str:
@@ -204,70 +158,24 @@ def _is_constant(graph: Graph, name: str) -> bool:
 # --- backward -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Consumer:
-    """A node in the backward pass: its own figures, and for each operand local gradient, contribution and formula."""
-
-    node: Node
-    figures: Mapping[str, FloatArray | None]
-    upstream: FloatArray | None
-    locals: Sequence[FloatArray] | None
-    contributions: Sequence[FloatArray | None] | None
-    terms: Sequence[Term] | None
-
-
-def _consumer(passes: Passes, place: int) -> _Consumer:
-    node, sources = passes.graph.nodes[place], passes.graph.operands[place]
-    assert passes.gradients is not None
-    operands, value, upstream = (
-        [passes.value(source) for source in sources],
-        passes.value(place),
-        passes.gradients[place],
-    )
-    slopes = contributions = None
-    with np.errstate(all="ignore"):
-        if all(operand is not None for operand in operands):
-            if value is None:  # not recorded: what follows from the figures that are
-                value = np.asarray(node.operation.evaluate(operands, node.attributes), dtype=np.float64)
-            if not node.operation.contributions:
-                slopes = [np.asarray(slope) for slope in node.operation.differentiate(operands, value, node.attributes)]
-            if upstream is not None:
-                contributions = [
-                    None if contribution is None else np.asarray(contribution)
-                    for contribution in contributions_of(node, upstream, operands, value)
-                ]
-    figures = dict(zip(node.inputs, operands, strict=True)) | {node.name: value}
-    return _Consumer(node, figures, upstream, slopes, contributions, _local_terms(passes.graph, place))
-
-
-def _local_terms(graph: Graph, place: int) -> Sequence[Term] | None:
-    """The local gradients as formulas; None where there are none, or so many operands that nobody would read them."""
-    node = graph.nodes[place]
-    if node.operation.contributions or len(node.inputs) > _MOST_WRITTEN:
-        return None
-    operands, value = _operand_terms(graph, place), Variable(node.name)
-    return [simplify(term) for term in local_gradient_terms(node.operation, operands, value, node.attributes)]
-
-
-def _backward_step(passes: Passes, place: int, consumers: dict[int, _Consumer]) -> BackwardStep:
-    """`consumers` holds those that were met already."""
+def _backward_step(passes: Passes, place: int, met: dict[int, Consumer]) -> BackwardStep:
+    """`met` holds the consumers that were met already."""
     node = passes.graph.nodes[place]
     assert passes.gradients is not None
     seed = passes.seed if node.name == passes.output else None
     listed: list[Contribution] = []
     so_far, complete = seed, True
-    edges = _edges(passes, place)
+    edges = edges_back(passes, place)
     for consumer_place, slot in edges:
-        if consumer_place not in consumers:
-            consumers[consumer_place] = _consumer(passes, consumer_place)
-        consumer = consumers[consumer_place]
-        given = None if consumer.contributions is None else consumer.contributions[slot]
+        if consumer_place not in met:
+            met[consumer_place] = consumer_at(passes, consumer_place, passes.gradients[consumer_place])
+        consumer = met[consumer_place]
         if len(listed) < MOST_LISTED:
-            listed.append(_contribution(passes.graph, consumer, slot, given))
-        if given is None:
+            listed.append(_contribution(consumer, slot))
+        if consumer.contributions is None:
             complete = False
-        else:
-            so_far = given if so_far is None else np.asarray(so_far + given)
+        elif (product := consumer.contributions[slot]) is not None:
+            so_far = product if so_far is None else np.asarray(so_far + product)
     if so_far is None:
         so_far = np.zeros(passes.values.shape(place))
     found, gradient = so_far if complete else None, passes.gradients[place]
@@ -275,30 +183,14 @@ def _backward_step(passes: Passes, place: int, consumers: dict[int, _Consumer]) 
     return BackwardStep(node, seed, tuple(listed), len(edges), line, found, gradient, _difference(found, gradient))
 
 
-def _edges(passes: Passes, place: int) -> list[tuple[int, int]]:
-    """The out-edges that carry something back, in the order in which the backward pass meets them."""
-    assert passes.gradients is not None and passes.output is not None
-    reached = reaches(passes.graph, passes.output)
-    edges = [edge for edge in passes.graph.consumers[place] if reached[edge[0]]]
-    return sorted(edges, key=lambda edge: (-edge[0], edge[1]))
-
-
-def _contribution(graph: Graph, consumer: _Consumer, slot: int, given: FloatArray | None) -> Contribution:
-    node = consumer.node
+def _contribution(consumer: Consumer, slot: int) -> Contribution:
+    subject, rule = consumer.local_gradient(slot), _rule(consumer.graph, consumer.node, slot)
     local = None if consumer.locals is None else consumer.locals[slot]
-    subject = _local_gradient(node, slot)
+    product = None if consumer.contributions is None else consumer.contributions[slot]
+    line = Line(equation(subject))
     if consumer.terms is not None:
         line = derive_line(subject, consumer.terms[slot], consumer.figures, local)
-    else:
-        line = Line(equation(subject))
-    return Contribution(node, slot, _rule(graph, node, slot), line, local, consumer.upstream, given)
-
-
-def _local_gradient(consumer: Node, slot: int) -> Variable:
-    """∂z/∂x, with the place of x among equal operands where there are any."""
-    name = consumer.inputs[slot]
-    ordinal = consumer.inputs[: slot + 1].count(name) if consumer.inputs.count(name) > 1 else None
-    return local_gradient_of(consumer.name, name, ordinal)
+    return Contribution(consumer, slot, rule, line, local, product)
 
 
 def _sum_line(
@@ -310,9 +202,9 @@ def _sum_line(
         return derive_line(subject, _SEED if seed.ndim else Literal(float(seed)), {_SEED.name: seed}, found)
     summands: list[Term] = []
     figures: dict[str, FloatArray | None] = {}
-    for each in listed[:_MOST_WRITTEN]:
-        upstream, local = gradient_of(quantity, each.consumer.name), _local_gradient(each.consumer, each.slot)
-        figures |= {upstream.name: each.upstream, local.name: each.local}
+    for each in listed[:MOST_WRITTEN]:
+        upstream, local = gradient_of(quantity, each.consumer.node.name), each.consumer.local_gradient(each.slot)
+        figures |= {upstream.name: each.consumer.upstream, local.name: each.local}
         summand: Term = times(upstream, local)
         if each.summed:
             summand = summed(summand)

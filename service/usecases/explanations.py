@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
+from service.core.edge import Passes
 from service.core.errors import NotFound
-from service.core.explanation import BackwardStep, Passes, Step, count_steps, explain, explain_node
+from service.core.explanation import BackwardStep, Step, count_steps, explain, explain_node
+from service.core.paths import Paths, find_paths
 from service.usecases.book import Book
 from service.usecases.runs import Run, get_run
 
@@ -24,6 +26,14 @@ def list_steps(book: Book, run_id: str, *, node: str | None, start: int, limit: 
     page = _page(explain(passes, start, start + limit))
     end = start + len(page)
     return page, end if end < count_steps(passes) else None
+
+
+def list_paths(book: Book, run_id: str, *, node: str, limit: int) -> tuple[Passes, Paths]:
+    """A run, and its `limit` largest paths from a node to the output; raises NotFound and as `find_paths`."""
+    passes = _passes(get_run(book, run_id))
+    if node not in passes.graph.position:
+        raise NotFound(f"the run {run_id} has no node {node!r}")
+    return passes, find_paths(passes, node, limit)
 
 
 def _page(steps: Iterable[Step]) -> list[Step]:

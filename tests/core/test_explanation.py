@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given
 
 from service.core.differentiation import backward_pass, forward_pass, spread_seed
-from service.core.explanation import BackwardStep, ForwardStep, Passes, Step, count_steps, explain
+from service.core.edge import Passes
+from service.core.explanation import BackwardStep, ForwardStep, Step, count_steps, explain
 from service.core.graph import Graph
 from tests.elementwise import BROADCAST_SHAPES
 from tests.passes import arrays_of, graph_of
@@ -38,7 +39,7 @@ def told(steps: list[Step]) -> list[str]:
             lines.append(f"{step.rule}: {line(step)}")
             continue
         for each in step.contributions:
-            lines.append(f"{step.node.name} feeds {each.consumer.name}, {each.rule}: {line(each)}")
+            lines.append(f"{step.node.name} feeds {each.consumer.node.name}, {each.rule}: {line(each)}")
         lines.append(line(step))
     return lines
 
