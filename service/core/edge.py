@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, count
 
 import numpy as np
 
 from service.core.differentiation import contributions_of
-from service.core.equation import local_gradient_of
+from service.core.equation import gradient_of, local_gradient_of
 from service.core.figures import Figures, FloatArray
 from service.core.graph import Graph, Node
 from service.core.replay import reaches
 from service.core.simplification import simplify
-from service.core.symbol import Literal, Term, Variable, local_gradient_terms
+from service.core.symbol import Literal, Term, Unwritable, Variable, contribution_terms, local_gradient_terms
 
 # Operands of an operation, and summands, that are written out.
 MOST_WRITTEN = 8
@@ -34,10 +35,8 @@ class Passes:
         """What the gradients are gradients of: the output, or L, the seed's final quantity, where it is not 1."""
         if self.seed is not None and self.output is not None and not self.seed.ndim and self.seed == 1.0:
             return self.output
-        name = "L"
-        while name in self.graph.position:
-            name += "'"
-        return name
+        names = chain(["L"], (f"L{number}" for number in count(1)))
+        return next(name for name in names if name not in self.graph.position)
 
     def value(self, place: int) -> FloatArray | None:
         """The value of the node at that position, a Constant's by its definition; None where there is none."""
@@ -55,7 +54,7 @@ class Consumer:
     contributions those are None to whose operands no gradient flows.
     """
 
-    graph: Graph
+    passes: Passes
     place: int
     figures: Mapping[str, FloatArray | None]
     upstream: FloatArray | None
@@ -65,16 +64,38 @@ class Consumer:
     @property
     def node(self) -> Node:
         """The node itself."""
-        return self.graph.nodes[self.place]
+        return self.passes.graph.nodes[self.place]
+
+    @property
+    def upstream_gradient(self) -> Variable:
+        """Its own gradient, written."""
+        return gradient_of(self.passes.quantity, self.node.name)
+
+    @property
+    def all_figures(self) -> Mapping[str, FloatArray | None]:
+        """The figures of the values, and the upstream gradient by the name under which it is written."""
+        return {**self.figures, self.upstream_gradient.name: self.upstream}
+
+    def term(self, slot: int) -> Term | None:
+        """The local gradient of the operand at `slot` as a formula or, where the operation is not elementwise, the
+        whole contribution; None where it cannot be written, or has so many operands that nobody would read it."""
+        return None if self._terms is None else self._terms[slot]
 
     @cached_property
-    def terms(self) -> Sequence[Term] | None:
-        """The local gradients as formulas; None where there are none, or so many that nobody would read them."""
-        operation, operands = self.node.operation, operand_terms(self.graph, self.place)
-        if operation.contributions or len(operands) > MOST_WRITTEN:
+    def _terms(self) -> Sequence[Term | None] | None:
+        node, operands = self.node, operand_terms(self.passes.graph, self.place)
+        if len(operands) > MOST_WRITTEN:
             return None
-        terms = local_gradient_terms(operation, operands, Variable(self.node.name), self.node.attributes)
-        return list(map(simplify, terms))
+        value, upstream = Variable(node.name), self.upstream_gradient
+        try:
+            terms: Sequence[Term | None] = (
+                contribution_terms(node.operation, upstream, operands, value, node.attributes)
+                if node.operation.contributions
+                else local_gradient_terms(node.operation, operands, value, node.attributes)
+            )
+        except Unwritable:
+            return None
+        return [term and simplify(term) for term in terms]
 
     def local_gradient(self, slot: int) -> Variable:
         """∂z/∂x for the operand at `slot`, with its place among equal operands where there are any."""
@@ -101,7 +122,7 @@ def consumer_at(passes: Passes, place: int, upstream: FloatArray | None) -> Cons
                     for contribution in contributions_of(node, upstream, operands, value)
                 ]
     figures = dict(zip(node.inputs, operands, strict=True)) | {node.name: value}
-    return Consumer(passes.graph, place, figures, upstream, slopes, contributions)
+    return Consumer(passes, place, figures, upstream, slopes, contributions)
 
 
 def edges_back(passes: Passes, place: int) -> list[tuple[int, int]]:

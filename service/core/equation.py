@@ -63,9 +63,11 @@ def equation(*sides: Term) -> Formula:
     )
 
 
-def derive_line(subject: Term, term: Term, figures: Mapping[str, FloatArray | None], result: FloatArray | None) -> Line:
-    """subject = term, with `figures` for the variables of the term and what it comes to."""
-    formula = equation(subject, term)
+def derive_line(
+    subject: Term | None, term: Term, figures: Mapping[str, FloatArray | None], result: FloatArray | None
+) -> Line:
+    """subject = term, or the term alone; then with `figures` for the variables of the term, and what it comes to."""
+    formula = written(term) if subject is None else equation(subject, term)
     names = variables(term)
     known = {name: figure for name in names if (figure := figures.get(name)) is not None}
     if result is None or len(known) < len(names):
@@ -106,6 +108,12 @@ def summed(term: Term) -> Variable:
     inner = written(term)
     text = f"sum({inner.text})"
     return Variable(f"`{text}", rf"\sum {inner.latex}", text, row(f"<mo>∑</mo>{inner.mathml}"))
+
+
+def as_one(term: Term) -> Variable:
+    """A term to be read as one, for which one figure stands."""
+    inner = written(term)
+    return Variable(f"`{inner.text}", inner.latex, inner.text, inner.mathml)
 
 
 def times(first: Term, second: Term) -> Term:

@@ -6,7 +6,7 @@ meets them: consumers from the last to the first, each one's operands from left 
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -23,7 +23,7 @@ from service.core.edge import (
     edges_back,
     operand_terms,
 )
-from service.core.equation import AND_SO_ON, Line, derive_line, equation, gradient_of, summed, times, total
+from service.core.equation import AND_SO_ON, Line, as_one, derive_line, equation, gradient_of, summed, times, total
 from service.core.figures import FloatArray
 from service.core.graph import Graph, Node
 from service.core.symbol import Literal, Term, Variable, application
@@ -164,32 +164,38 @@ def _backward_step(passes: Passes, place: int, met: dict[int, Consumer]) -> Back
     assert passes.gradients is not None
     seed = passes.seed if node.name == passes.output else None
     listed: list[Contribution] = []
-    so_far, complete = seed, True
-    edges = edges_back(passes, place)
-    for consumer_place, slot in edges:
+    so_far, complete, number = seed, True, 0
+    for consumer_place, slot in edges_back(passes, place):
         if consumer_place not in met:
             met[consumer_place] = consumer_at(passes, consumer_place, passes.gradients[consumer_place])
         consumer = met[consumer_place]
-        if len(listed) < MOST_LISTED:
-            listed.append(_contribution(consumer, slot))
         if consumer.contributions is None:
             complete = False
-        elif (product := consumer.contributions[slot]) is not None:
+        elif (product := consumer.contributions[slot]) is None:  # an index: nothing flows back to it
+            continue
+        else:
             so_far = product if so_far is None else np.asarray(so_far + product)
+        number += 1
+        if number <= MOST_LISTED:
+            listed.append(_contribution(consumer, slot))
     if so_far is None:
         so_far = np.zeros(passes.values.shape(place))
     found, gradient = so_far if complete else None, passes.gradients[place]
-    line = _sum_line(passes.quantity, node, seed, listed, len(edges), found)
-    return BackwardStep(node, seed, tuple(listed), len(edges), line, found, gradient, _difference(found, gradient))
+    line = _sum_line(passes.quantity, node, seed, listed, number, found)
+    return BackwardStep(node, seed, tuple(listed), number, line, found, gradient, _difference(found, gradient))
 
 
 def _contribution(consumer: Consumer, slot: int) -> Contribution:
-    subject, rule = consumer.local_gradient(slot), _rule(consumer.graph, consumer.node, slot)
+    subject, rule = consumer.local_gradient(slot), _rule(consumer.passes.graph, consumer.node, slot)
     local = None if consumer.locals is None else consumer.locals[slot]
     product = None if consumer.contributions is None else consumer.contributions[slot]
-    line = Line(equation(subject))
-    if consumer.terms is not None:
-        line = derive_line(subject, consumer.terms[slot], consumer.figures, local)
+    term = consumer.term(slot)
+    if term is None:
+        line = Line(equation(subject))
+    elif consumer.node.operation.contributions:
+        line = derive_line(None, term, consumer.all_figures, product)
+    else:
+        line = derive_line(subject, term, consumer.figures, local)
     return Contribution(consumer, slot, rule, line, local, product)
 
 
@@ -203,16 +209,29 @@ def _sum_line(
     summands: list[Term] = []
     figures: dict[str, FloatArray | None] = {}
     for each in listed[:MOST_WRITTEN]:
-        upstream, local = gradient_of(quantity, each.consumer.node.name), each.consumer.local_gradient(each.slot)
-        figures |= {upstream.name: each.consumer.upstream, local.name: each.local}
-        summand: Term = times(upstream, local)
-        if each.summed:
-            summand = summed(summand)
-            figures[summand.name] = each.product
+        summand, known = _summand(each)
         summands.append(summand)
+        figures.update(known)
     if count > len(summands):
         summands.append(AND_SO_ON)
     return derive_line(subject, total(summands) if summands else Literal(0.0), figures, found)
+
+
+def _summand(contribution: Contribution) -> tuple[Term, Mapping[str, FloatArray | None]]:
+    """upstream · local, or the whole contribution where the operation is not elementwise; and the figures in it."""
+    consumer, slot = contribution.consumer, contribution.slot
+    upstream, local = consumer.upstream_gradient, consumer.local_gradient(slot)
+    product = times(upstream, local)
+    if consumer.node.operation.contributions:
+        term = consumer.term(slot)
+        if term is not None:
+            return term, consumer.all_figures
+        whole = as_one(product)
+        return whole, {whole.name: contribution.product}
+    if contribution.summed:
+        whole = summed(product)
+        return whole, {whole.name: contribution.product}
+    return product, {upstream.name: consumer.upstream, local.name: contribution.local}
 
 
 def _difference(found: FloatArray | None, gradient: FloatArray | None) -> float | None:

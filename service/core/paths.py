@@ -219,8 +219,9 @@ def _written(
             local = consumer.local_gradient(edge.slot)
             figures[local.name] = np.asarray(edge.local)
             factors.append(local)
-            complete = complete and consumer.terms is not None
-            formulas.append(consumer.terms[edge.slot] if consumer.terms else local)
+            term = None if consumer.node.operation.contributions else consumer.term(edge.slot)
+            complete = complete and term is not None
+            formulas.append(term or local)
         more = [AND_SO_ON] if len(path.edges) > _MOST_FACTORS else []
         by_locals.append(_product([*factors, *more]))
         by_formulas.append(_product([*formulas, *more]))

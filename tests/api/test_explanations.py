@@ -1,5 +1,6 @@
 """Steps and paths over HTTP."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -66,3 +67,63 @@ def test_steps_are_paged(client: FlaskClient, path: str) -> None:
         if cursor is None:
             break
     assert paged == whole
+
+
+# --- paths --------------------------------------------------------------------------------------------------------
+
+
+def test_the_paths_of_the_seed_example(client: FlaskClient, path: str) -> None:
+    answer = get(client, f"{path}/paths", node="a")
+    assert answer["paths"] == [
+        {
+            "nodes": ["a", "e", "f", "F"],
+            "factors": [
+                {"of": "e", "wrt": "a", "operand": 0, "value": 1.0},
+                {"of": "f", "wrt": "e", "operand": 0, "value": -2.0},
+                {"of": "F", "wrt": "f", "operand": 0, "value": -1 / 3},
+            ],
+            "product": 2 / 3,
+        }
+    ]
+    assert {member: answer[member] for member in ("node", "output", "seed", "path_count", "share")} == {
+        "node": "a",
+        "output": "F",
+        "seed": 1.0,
+        "path_count": 1,
+        "share": 1.0,
+    }
+    assert answer["sum"] == answer["listed_sum"] == answer["gradient"] == 2 / 3
+    assert answer["formula"] == "dF/da = ∂F/∂f * ∂f/∂e * ∂e/∂a"
+    assert answer["expanded_latex"] == r"\frac{d F}{d a} = \frac{c}{d}"
+
+
+def test_more_paths_than_json_readers_count_are_a_string_of_digits(client: FlaskClient) -> None:
+    rungs = 15_000  # 2 to that power has more digits than `str` writes
+    nodes = [{"name": "x", "operation": "Input"}]
+    nodes += [{"name": f"y{k}", "operation": "Add", "inputs": [f"y{k - 1}" if k else "x"] * 2} for k in range(rungs)]
+    graph: Any = client.post("/v1/graphs", json={"name": "ladder", "nodes": nodes}).json
+    run: Any = client.post(f"/v1/graphs/{graph['id']}/runs?gradients=inputs", json={"inputs": {"x": 0}}).json
+    answer = get(client, f"/v1/runs/{run['id']}/paths", node=f"y{rungs - 54}", limit=1)
+    assert (answer["path_count"], answer["sum"]) == (2**53, 2.0**53)
+    answer = get(client, f"/v1/runs/{run['id']}/paths", node=f"y{rungs - 55}", limit=1)
+    assert (answer["path_count"], answer["sum"]) == (str(2**54), 2.0**54)
+    answer = get(client, f"/v1/runs/{run['id']}/paths", node="x", limit=1)
+    assert answer["path_count"] == str(Decimal(2**rungs))
+    assert (answer["sum"], answer["share"]) == ("Infinity", None)
+
+
+def test_what_cannot_be_answered_is_told(client: FlaskClient, path: str) -> None:
+    problem = client.get(f"{path}/paths")
+    assert problem.status_code == 422 and problem.json and problem.json["errors"][0]["parameter"] == "node"
+    assert client.get(f"{path}/paths?node=g").status_code == 404
+    graph: Any = client.post("/v1/graphs", json={"name": "tensors", "expression": "y = x * w"}).json
+    run: Any = client.post(f"/v1/graphs/{graph['id']}/runs", json={"inputs": {"x": [1, 2], "w": 3}}).json
+    problem = client.get(f"/v1/runs/{run['id']}/paths?node=w")
+    assert problem.status_code == 422 and problem.json
+    assert problem.json["errors"] == [
+        {"parameter": "node", "detail": "paths are for scalar figures; 'y' has shape [2]"}
+    ]
+    recorded = {"inputs": {"x": 1}, "recorded": {"by": "somebody", "gradients": {"y": 1}}}
+    run = client.post(f"/v1/graphs/{graph['id']}/runs", json=recorded).json
+    problem = client.get(f"/v1/runs/{run['id']}/paths?node=x")
+    assert problem.status_code == 409 and problem.json and "no value of 'w'" in problem.json["detail"]
