@@ -28,8 +28,8 @@ class Contribution:
 class Step:
     """How one figure came about: a value (`phase` forward), or a gradient (backward), the sum of its contributions.
 
-    `difference` says how far their sum is off the gradient; None where they are the same bits. In a notebook a step
-    shows itself as formulas.
+    `difference` says how far what the formula comes to is off the figure; None where they are the same bits. In a
+    notebook a step shows itself as formulas.
     """
 
     phase: str
@@ -104,7 +104,7 @@ def read_formula(document: Document) -> Formula:
 
 def read_step(document: Document) -> Step:
     """A step."""
-    difference = document.get("difference")
+    difference = document["difference"]
     return Step(
         phase=document["phase"],
         node=document["node"],

@@ -55,8 +55,9 @@ class ContributionDocument(LineDocument):
 class StepDocument(LineDocument):
     """A step: forward, an operation with its value; backward, a gradient as the sum of its contributions.
 
-    `sum` is computed from the run's own figures; `difference` says how far it is off the gradient, null where they are
-    the same bits. Of more than 1,000 contributions the first 1,000 are listed.
+    The numbers, and `sum`, are computed from the run's own figures, a value that was not recorded as it follows from
+    those that were; `difference` says how far they are off the run's value or gradient, null where they are the same
+    bits or one is not known. Of more than 1,000 contributions the first 1,000 are listed.
     """
 
     phase = fields.String(required=True, validate=ma.validate.OneOf(["forward", "backward"]))
@@ -71,7 +72,7 @@ class StepDocument(LineDocument):
     contribution_count = fields.Integer(metadata={"description": "Backward"})
     sum = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Backward"})
     gradient = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Backward"})
-    difference = fields.Raw(metadata={**_NUMBER_OR_NULL, "description": "Backward"})
+    difference = fields.Raw(required=True, metadata=_NUMBER_OR_NULL)
 
 
 class StepPage(ma.Schema):

@@ -60,6 +60,7 @@ def _forward(step: ForwardStep) -> dict[str, Any]:
         **_line(step.line),
         **_shape(step.value),
         "value": write_array(if_small(step.value)),
+        "difference": None if step.difference is None else write_number(step.difference),
     }
 
 

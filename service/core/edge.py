@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, count
+from typing import Any
 
 import numpy as np
 
-from service.core.differentiation import contributions_of
+from service.core.differentiation import contributions_of, dtype_of, in_precision, value_of
 from service.core.equation import gradient_of, local_gradient_of
 from service.core.figures import Figures, FloatArray
 from service.core.graph import Graph, Node
@@ -39,11 +40,28 @@ class Passes:
         return next(name for name in names if name not in self.graph.position)
 
     def value(self, place: int) -> FloatArray | None:
-        """The value of the node at that position, a Constant's by its definition; None where there is none."""
-        node = self.graph.nodes[place]
-        if node.operation.name == "Constant":
-            return np.asarray(node.attributes["value"], dtype=np.float64)
-        return self.values[place]
+        """The value of the node at that position; one that was not recorded, as it follows from those that were; None
+        where nothing says it."""
+        recorded = self.values[place]
+        return self._following[place] if recorded is None else recorded
+
+    @cached_property
+    def _following(self) -> Sequence[FloatArray | None]:
+        """Values in topological order, those that were not recorded from those of their operands."""
+        known: list[FloatArray | None] = []
+        with np.errstate(all="ignore"):
+            for place, (node, sources) in enumerate(zip(self.graph.nodes, self.graph.operands, strict=True)):
+                figure, operands = self.values[place], [known[source] for source in sources]
+                if figure is None and node.operation.name != "Input" and all(given is not None for given in operands):
+                    figure = evaluate_at(self.graph, place, operands)
+                known.append(figure)
+        return known
+
+
+def evaluate_at(graph: Graph, place: int, operands: Sequence[Any]) -> FloatArray:
+    """The operation of the node at that position, in its precision."""
+    value = value_of(graph.nodes[place], in_precision(graph, place, operands))
+    return np.asarray(np.asarray(value, dtype=dtype_of(graph, place)), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,22 +124,23 @@ class Consumer:
 
 
 def consumer_at(passes: Passes, place: int, upstream: FloatArray | None) -> Consumer:
-    """The node at that position with what it passes back of an upstream gradient."""
-    node, sources = passes.graph.nodes[place], passes.graph.operands[place]
-    operands, value = [passes.value(source) for source in sources], passes.value(place)
+    """The node at that position with what it passes back of an upstream gradient, in the precision of each node."""
+    graph, node, sources = passes.graph, passes.graph.nodes[place], passes.graph.operands[place]
+    given, value = [passes.value(source) for source in sources], passes.value(place)
     slopes = contributions = None
     with np.errstate(all="ignore"):
-        if all(operand is not None for operand in operands):
-            if value is None:  # not recorded: what follows from the figures that are
-                value = np.asarray(node.operation.evaluate(operands, node.attributes), dtype=np.float64)
+        if value is not None and all(operand is not None for operand in given):
+            operands, dtype = in_precision(graph, place, given), dtype_of(graph, place)
+            own = np.asarray(value, dtype=dtype)
             if not node.operation.contributions:
-                slopes = [np.asarray(slope) for slope in node.operation.differentiate(operands, value, node.attributes)]
+                slopes = [np.asarray(slope) for slope in node.operation.differentiate(operands, own, node.attributes)]
             if upstream is not None:
+                passed = contributions_of(node, np.asarray(upstream, dtype=dtype), operands, own)
                 contributions = [
-                    None if contribution is None else np.asarray(contribution)
-                    for contribution in contributions_of(node, upstream, operands, value)
+                    None if contribution is None else np.asarray(contribution, dtype=dtype_of(graph, source))
+                    for source, contribution in zip(sources, passed, strict=True)
                 ]
-    figures = dict(zip(node.inputs, operands, strict=True)) | {node.name: value}
+    figures = dict(zip(node.inputs, given, strict=True)) | {node.name: value}
     return Consumer(passes, place, figures, upstream, slopes, contributions)
 
 

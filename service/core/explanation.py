@@ -15,12 +15,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from service.core.comparison import same_bits
+from service.core.differentiation import dtype_of
 from service.core.edge import (
     MOST_WRITTEN,
     Consumer,
     Passes,
     consumer_at,
     edges_back,
+    evaluate_at,
     operand_terms,
 )
 from service.core.equation import AND_SO_ON, Line, as_one, derive_line, equation, gradient_of, summed, times, total
@@ -34,12 +36,17 @@ MOST_LISTED = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ForwardStep:
-    """An operation applied to its operands; the value is None where the run has none."""
+    """An operation applied to its operands.
+
+    `difference` is the greatest amount by which what the formula comes to is off the run's value; None where they are
+    the same bits or one is not known.
+    """
 
     node: Node
     rule: str
     line: Line
     value: FloatArray | None
+    difference: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +95,8 @@ Step: TypeAlias = ForwardStep | BackwardStep
 
 
 def count_steps(passes: Passes) -> int:
-    """The number of steps: one for each operation and, after a backward pass, one for each node but Constants."""
+    """The number of steps: one for each operation and, after a backward pass, one for each node that has a
+    gradient."""
     forward, backward = _order(passes.graph, passes.output if passes.gradients is not None else None)
     return len(forward) + len(backward)
 
@@ -131,18 +139,20 @@ def _order(graph: Graph, output: str | None) -> tuple[Sequence[int], Sequence[in
 
 
 def _forward_step(passes: Passes, place: int) -> ForwardStep:
-    node = passes.graph.nodes[place]
-    value = passes.value(place)
-    figures = {
-        name: passes.value(source) for name, source in zip(node.inputs, passes.graph.operands[place], strict=True)
-    }
-    operands = operand_terms(passes.graph, place)
-    if len(operands) > MOST_WRITTEN:
-        operands[MOST_WRITTEN:] = [AND_SO_ON]
-    term = application(node.operation, operands, node.attributes)
-    line = derive_line(Variable(node.name), term, figures, value)
-    varying = [slot for slot, name in enumerate(node.inputs) if not _is_constant(passes.graph, name)]
-    return ForwardStep(node, _rule(passes.graph, node, varying[0] if varying else 0), line, value)
+    graph, node = passes.graph, passes.graph.nodes[place]
+    sources, value = graph.operands[place], passes.values[place]
+    operands = [passes.value(source) for source in sources]
+    found = None
+    if all(operand is not None for operand in operands):
+        with np.errstate(all="ignore"):
+            found = evaluate_at(graph, place, operands)
+    terms = operand_terms(graph, place)
+    if len(terms) > MOST_WRITTEN:
+        terms[MOST_WRITTEN:] = [AND_SO_ON]
+    term = application(node.operation, terms, node.attributes)
+    line = derive_line(Variable(node.name), term, dict(zip(node.inputs, operands, strict=True)), found)
+    varying = [slot for slot, source in enumerate(sources) if graph.nodes[source].operation.name != "Constant"]
+    return ForwardStep(node, _rule(graph, node, varying[0] if varying else 0), line, value, _difference(found, value))
 
 
 def _rule(graph: Graph, node: Node, slot: int) -> str:
@@ -164,7 +174,8 @@ def _backward_step(passes: Passes, place: int, met: dict[int, Consumer]) -> Back
     assert passes.gradients is not None
     seed = passes.seed if node.name == passes.output else None
     listed: list[Contribution] = []
-    so_far, complete, number = seed, True, 0
+    so_far = None if seed is None else seed.astype(dtype_of(passes.graph, place), copy=False)
+    complete, number = True, 0
     for consumer_place, slot in edges_back(passes, place):
         if consumer_place not in met:
             met[consumer_place] = consumer_at(passes, consumer_place, passes.gradients[consumer_place])
@@ -180,7 +191,7 @@ def _backward_step(passes: Passes, place: int, met: dict[int, Consumer]) -> Back
             listed.append(_contribution(consumer, slot))
     if so_far is None:
         so_far = np.zeros(passes.values.shape(place))
-    found, gradient = so_far if complete else None, passes.gradients[place]
+    found, gradient = np.asarray(so_far, dtype=np.float64) if complete else None, passes.gradients[place]
     line = _sum_line(passes.quantity, node, seed, listed, number, found)
     return BackwardStep(node, seed, tuple(listed), number, line, found, gradient, _difference(found, gradient))
 

@@ -72,12 +72,12 @@ class Paths:
 def find_paths(passes: Passes, name: str, limit: int) -> Paths:
     """The `limit` largest paths from a node to the run's output, and the sum over all.
 
-    Raises InvalidRequest where a node on them is a tensor, and for a Constant, which has no gradient; Conflict where
-    the run has no output, or not the values that a local gradient needs; KeyError where there is no such node.
+    Raises InvalidRequest where a node on them is a tensor, and for one that has no gradient, as a Constant; Conflict
+    where the run has no output, or not the values that a local gradient needs; KeyError where there is no such node.
     """
     graph, place = passes.graph, passes.graph.position[name]
-    if graph.nodes[place].operation.name == "Constant":
-        raise InvalidRequest([Fault(("node",), f"{name!r} is a Constant and has no gradient")])
+    if not graph.nodes[place].has_gradient:
+        raise InvalidRequest([Fault(("node",), f"{name!r} has no gradient")])
     if passes.output is None:
         raise Conflict("the run has no output for paths to lead to: run it backward from one")
     target = graph.position[passes.output]
