@@ -50,6 +50,7 @@ def create_gradient_graph(body: dict[str, Any], graph_id: str) -> Response:
     """Keep the graph whose outputs are the gradients, named d<output>_d<node>
 
     It has every input of its parent. A graph of elementwise operations is differentiated as a function of scalars: at
-    vector inputs each gradient is per point. The graph can be run, compared and differentiated again.
+    vector inputs each gradient is per point. In one with tensors (by its operations, its constants or the shapes that
+    its inputs declare) each gradient has its node's shape. The graph can be run, compared and differentiated again.
     """
     return respond_graph(*usecases.create_gradient_graph(book(), graph_id, key=idempotency_key(), **body))

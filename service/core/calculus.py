@@ -1,18 +1,21 @@
-"""The derivative as terms and as a graph: reverse mode over symbols, by the same rules that yield figures.
+"""The derivative as a graph and as a formula: the backward pass over terms, and what is made of these.
 
 A graph of elementwise operations is differentiated as a function of scalars: at vector inputs each gradient is per
-point, of the shape that its formula has there, and nothing is summed.
+point, of the shape that its formula has there, and nothing is summed. In a graph with tensors each gradient has its
+node's shape, as the backward pass has it with a seed of ones.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from itertools import chain, count
 from typing import Any
 
+from service.core.backpropagation import backpropagate, has_tensors
 from service.core.equation import Formula, gradient_of
 from service.core.expression import free_names
-from service.core.graph import LONGEST_NAME, Graph, Node, build_graph, node_document, written_attribute
+from service.core.graph import LONGEST_NAME, Graph, Node, build_graph
+from service.core.operation import Attributes
 from service.core.simplification import Terms
-from service.core.symbol import Application, Literal, Term, Variable, evaluation_order, local_gradient_terms
+from service.core.symbol import Application, Literal, Term, Variable, evaluation_order
 from service.core.tensor import Tensor
 from service.core.writing import name_text, write_latex, write_mathml, write_text
 
@@ -22,11 +25,13 @@ def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
 
     An output is named d<output>_d<node>, with a number behind it where that is taken. All inputs of `graph` are kept,
     in their order; of its other nodes those that a gradient needs, under their names. Equal sub-expressions are one
-    node. The gradient with respect to a node that does not reach `output` is 0.
+    node. The gradient with respect to a node that does not reach `output` is 0. Raises InvalidRequest where the rule of
+    an operation on the way cannot be written as terms.
     """
-    terms = Terms()
-    gradients = _backpropagate(graph, terms, _named_terms(graph, terms), output, wrt)
-    found = [gradients.get(graph.position[name], terms.literal(0.0)) for name in wrt]
+    terms = Terms(keep_shapes=has_tensors(graph))
+    known = _named_terms(graph, terms)
+    gradients = backpropagate(graph, terms, known, output, wrt)
+    found = [gradients[graph.position[name]] for name in wrt]
     building = _Building(graph)
     names = [building.reserve(f"d{output}_d{name}") for name in wrt]
     for name, term in zip(names, found, strict=True):
@@ -45,13 +50,15 @@ def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
 
 
 def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
-    """A node as one term in the graph's inputs, for a reader; with `wrt`, its derivative with respect to that node."""
-    terms = Terms(for_reading=True)
+    """A node as one term in the graph's inputs, for a reader; with `wrt`, its derivative with respect to that node.
+
+    Raises as `gradient_graph`.
+    """
+    terms = Terms(for_reading=True, keep_shapes=has_tensors(graph))
     known = _expanded_terms(graph, terms)
     if wrt is None:
         return known[graph.position[of]]
-    gradients = _backpropagate(graph, terms, known, of, [wrt])
-    return gradients.get(graph.position[wrt], terms.literal(0.0))
+    return backpropagate(graph, terms, known, of, [wrt])[graph.position[wrt]]
 
 
 def write_formula(graph: Graph, of: str, wrt: str | None, most: int) -> Formula:
@@ -72,7 +79,7 @@ def define_function(name: str, inputs: Sequence[str], term: Term, most: int | No
     Raises LimitExceeded for a term of more than `most` characters.
     """
     value = write_text(term, most)
-    if isinstance(term, Literal):
+    if isinstance(term, Literal) or (isinstance(term, Application) and not term.operands):
         value = f"identity({value})"  # a Constant alone would be no more of an output than the inputs
     return f"{name_text(name)}({', '.join(map(name_text, inputs))}) = {value}"
 
@@ -120,58 +127,6 @@ def _expanded_terms(graph: Graph, terms: Terms) -> list[Term]:
     return known
 
 
-# --- the backward pass over terms -------------------------------------------------------------------------------------
-
-
-def _backpropagate(
-    graph: Graph, terms: Terms, known: Sequence[Term], output: str, wrt: Sequence[str]
-) -> dict[int, Term]:
-    """The gradient of `output` with respect to each node on the way to it from one of `wrt`, by the node's position.
-
-    `known` holds the term of each node's value.
-    """
-    target, varying = graph.position[output], _varying(graph, wrt)
-    rules: dict[Any, tuple[Sequence[Term], Sequence[Term]]] = {}
-    gradients: dict[int, Term] = {target: terms.literal(1.0)} if varying[target] else {}
-    for place in range(target, -1, -1):
-        operands = graph.operands[place]
-        slots = tuple(slot for slot, source in enumerate(operands) if varying[source])
-        if place not in gradients or not slots:
-            continue
-        node, upstream = graph.nodes[place], gradients[place]
-        key = (node.operation.name, len(operands), slots, repr(dict(node.attributes)) if node.attributes else "")
-        if key not in rules:
-            rules[key] = _local_rules(node, slots)
-        order, locals_ = rules[key]
-        values = {f"x{slot}": known[source] for slot, source in enumerate(operands)} | {"z": known[place]}
-        made = terms.substitute(order, values)
-        for slot, rule in zip(slots, locals_, strict=True):
-            local, source = made[id(rule)], operands[slot]
-            if isinstance(local, Literal) and local.value == 0.0:
-                continue
-            contribution = terms.named("Mul", upstream, local)
-            so_far = gradients.get(source)
-            gradients[source] = contribution if so_far is None else terms.named("Add", so_far, contribution)
-    return gradients
-
-
-def _varying(graph: Graph, wrt: Iterable[str]) -> list[bool]:
-    """For each node whether it is, or depends on, one of `wrt`."""
-    chosen = {graph.position[name] for name in wrt}
-    varying: list[bool] = []
-    for place, operands in enumerate(graph.operands):
-        varying.append(place in chosen or any(varying[source] for source in operands))
-    return varying
-
-
-def _local_rules(node: Node, slots: Sequence[int]) -> tuple[Sequence[Term], Sequence[Term]]:
-    """The local gradients by the operands at `slots` of x0, x1 … and value z: all their parts in order, and they."""
-    operands = [Variable(f"x{slot}") for slot in range(len(node.inputs))]
-    every = local_gradient_terms(node.operation, operands, Variable("z"), node.attributes)
-    chosen = [every[slot] for slot in slots]
-    return evaluation_order(*chosen), chosen
-
-
 # --- from terms to nodes ----------------------------------------------------------------------------------------------
 
 
@@ -202,14 +157,14 @@ class _Building:
         name = self.names.setdefault(id(term), "") or next(self._names_of(term.operation.name))
         self.names[id(term)] = name
         inputs = [self._name_of(operand) for operand in term.operands]
-        self._added.append(node_document(Node(name, term.operation, tuple(inputs), dict(term.attributes))))
+        self._added.append(_document(name, term.operation.name, inputs, dict(term.attributes)))
 
     def add_output(self, name: str, term: Term) -> None:
         """A node of that name for a term that has another, or none."""
         if isinstance(term, Literal):
             self._add_constant(name, term)
         elif not isinstance(term, Application) or self.names[id(term)] != name:
-            self._added.append({"name": name, "operation": "Identity", "inputs": [self._name_of(term)]})
+            self._added.append(_document(name, "Identity", [self._name_of(term)], {}))
 
     def documents(self) -> list[dict[str, Any]]:
         """The nodes of the graph that are needed, and the new ones."""
@@ -217,7 +172,11 @@ class _Building:
         for node in reversed(self._graph.nodes):
             if node.name in needed:
                 needed.update(node.inputs)
-        return [node_document(node) for node in self._graph.nodes if node.name in needed] + self._added
+        kept = [node for node in self._graph.nodes if node.name in needed]
+        return [
+            *(_document(node.name, node.operation.name, list(node.inputs), node.attributes) for node in kept),
+            *self._added,
+        ]
 
     def _name_of(self, term: Term) -> str:
         if isinstance(term, Application):
@@ -233,5 +192,9 @@ class _Building:
         return name
 
     def _add_constant(self, name: str, term: Literal) -> None:
-        attributes = {"value": written_attribute(term.value)}
-        self._added.append({"name": name, "operation": "Constant", "attributes": attributes})
+        self._added.append(_document(name, "Constant", [], {"value": term.value}))
+
+
+def _document(name: str, operation: str, inputs: list[str], attributes: Attributes) -> dict[str, Any]:
+    """What `build_graph` reads; attributes are canonical already, and a tensor among them is not written out."""
+    return {"name": name, "operation": operation, "inputs": inputs, "attributes": attributes}

@@ -56,16 +56,22 @@ def _write(term: Term, language: _Language, most: int | None) -> str:
                 text = Written(language.variable(part))
             case Literal(value):
                 text = language.number(value)
-            case Application(_, operands, _):
+            case Application(_, operands, attributes):
+                if most is not None and any(isinstance(x, Tensor) and 2 * x.array.size > most for _, x in attributes):
+                    raise _too_long(most)
                 text = _compose(part, [written[id(x)] for x in operands], language)
                 for x in operands:
                     readers[id(x)] -= 1
                     if not readers[id(x)]:
                         del written[id(x)]
         if most is not None and len(text.text) > most:
-            raise LimitExceeded("formula_characters", most, None, f"a formula has at most {most} characters")
+            raise _too_long(most)
         written[id(part)] = text
     return written[id(term)].text
+
+
+def _too_long(most: int) -> LimitExceeded:
+    return LimitExceeded("formula_characters", most, None, f"a formula has at most {most} characters")
 
 
 def _compose(application: Application, operands: Sequence[Written], language: _Language) -> Written:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from service.core.calculus import define_function, formula, free_name, gradient_graph
+from service.core.calculus import define_function, formula, free_name, gradient_graph, write_formula
 from service.core.differentiation import backward_pass, forward_pass
+from service.core.errors import LimitExceeded
 from service.core.expression import parse_expression, write_expression
 from service.core.figures import FloatArray
 from service.core.graph import Graph, build_graph
@@ -84,6 +85,19 @@ def test_the_tutorial_as_a_gradient_graph() -> None:
 def test_the_tutorial_as_formulas(wrt: str | None, text: str, latex: str) -> None:
     term = formula(graph_of(TUTORIAL), "F", wrt)
     assert (write_text(term), write_latex(term)) == (text, latex)
+
+
+def test_a_formula_is_an_equation_in_three_languages() -> None:
+    graph = graph_of(TUTORIAL)
+    derivative = write_formula(graph, "F", "d", 40)
+    assert derivative.text == "dF_dd(a, b, c, d) = -(a + b) * c / d ^ 2"
+    assert derivative.latex == r"\frac{d F}{d d} = -\frac{\left(a + b\right) \cdot c}{d^{2}}"
+    assert derivative.mathml.startswith(
+        "<mfrac><mrow><mi>d</mi><mi>F</mi></mrow><mrow><mi>d</mi><mi>d</mi></mrow></mfrac>"
+    )
+    with pytest.raises(LimitExceeded):
+        write_formula(graph, "F", "d", 19)
+    assert write_formula(graph, "a", None, 20).text == "a_2(a, b, c, d) = a"
 
 
 def test_third_derivatives_of_the_tutorial_are_those_of_the_book() -> None:

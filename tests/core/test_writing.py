@@ -17,6 +17,7 @@ from service.core.graph import build_graph
 from service.core.notation import function
 from service.core.operation import Attributes, Operation, find, operations, select
 from service.core.symbol import Application, Literal, Symbol, Term, Variable, application, symbols
+from service.core.tensor import Tensor
 from service.core.writing import name_latex, number_text, write_latex, write_mathml, write_text
 
 x, y = symbols("x", "y")
@@ -169,6 +170,9 @@ def test_a_shared_term_is_written_once_and_too_long_a_text_is_refused() -> None:
         with pytest.raises(LimitExceeded, match="a formula has at most 5000 characters") as caught:
             write(term, 5000)
         assert caught.value.limit == "formula_characters"
+    large = application(operation("Constant"), [], {"value": Tensor(np.zeros(1000))})
+    with pytest.raises(LimitExceeded):
+        write_text(large, 1999)
 
 
 @given(st.floats())
