@@ -23,7 +23,7 @@ def get_formula(book: Book, graph_id: str, *, of: str | None = None, wrt: str | 
     graph = book.graph(get_graph(book, graph_id).digest)
     target = choose_output(graph, of, needed=True, member="of")
     assert target is not None
-    faults = [] if wrt is None else _faults(graph, [wrt], ("wrt",))
+    faults = [] if wrt is None else _faults(graph, wrt, ("wrt",))
     if faults:
         raise InvalidRequest(faults)
     limits = book.limits
@@ -66,17 +66,19 @@ def _read_wrt(graph: Graph, names: object) -> Sequence[str]:
         raise InvalidRequest([Fault(("wrt",), "a list of names of nodes is expected")])
     if not names:
         raise InvalidRequest([Fault(("wrt",), "at least one node is needed to differentiate with respect to")])
-    faults = [fault for place, name in enumerate(names) for fault in _faults(graph, names[: place + 1], ("wrt", place))]
+    faults = [fault for place, name in enumerate(names) for fault in _faults(graph, name, ("wrt", place))]
+    if not faults:
+        first = {name: place for place, name in reversed(list(enumerate(names)))}
+        twice = [place for place, name in enumerate(names) if first[name] != place]
+        faults = [Fault(("wrt", place), f"{names[place]!r} stands twice") for place in twice]
     if faults:
         raise InvalidRequest(faults)
     return names
 
 
-def _faults(graph: Graph, names: Sequence[object], location: tuple[str | int, ...]) -> list[Fault]:
-    """What is wrong with the last of the names."""
-    *before, name = names
+def _faults(graph: Graph, name: object, location: tuple[str | int, ...]) -> list[Fault]:
     if not isinstance(name, str) or name not in graph.position:
         return [Fault(location, f"the graph has no node {name!r}")]
-    if graph.nodes[graph.position[name]].operation.name == "Constant":
-        return [Fault(location, f"{name!r} is a Constant, and nothing varies with it")]
-    return [Fault(location, f"{name!r} stands twice")] if name in before else []
+    if not graph.nodes[graph.position[name]].has_gradient:
+        return [Fault(location, f"no gradient flows to {name!r}: it is a Constant, or takes whole numbers")]
+    return []

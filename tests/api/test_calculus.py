@@ -63,7 +63,7 @@ def test_a_formula_posted_back_has_the_figures_of_the_backward_pass(client: Flas
     [
         ({"of": "G"}, "of", "the graph has no node 'G'"),
         ({"wrt": "x"}, "wrt", "the graph has no node 'x'"),
-        ({"wrt": "two"}, "wrt", "no gradient flows to 'two', which is a Constant or takes whole numbers"),
+        ({"wrt": "two"}, "wrt", "no gradient flows to 'two': it is a Constant, or takes whole numbers"),
         ({}, "of", "the graph has several outputs: name one of 'F', 'H'"),
         ({"of": "F", "output": "F"}, "output", "there is nothing of this name"),
     ],
@@ -128,7 +128,7 @@ def test_a_gradient_graph_is_kept_run_compared_and_differentiated_again(client: 
         (
             {"wrt": ["constant_1"]},
             "/wrt/0",
-            "no gradient flows to 'constant_1', which is a Constant or takes whole numbers",
+            "no gradient flows to 'constant_1': it is a Constant, or takes whole numbers",
         ),
         ({"output": "z"}, "/output", "the graph has no node 'z'"),
         ({"of": "F"}, "/of", "there is nothing of this name"),
