@@ -39,12 +39,12 @@ def graph_node_documents(nodes: Iterable[Node]) -> list[dict[str, Any]]:
     return [{"inputs": [], **node_document(node)} for node in nodes]
 
 
-def run_document(run: Run, whole: bool = False) -> dict[str, Any]:
-    """A run without its nodes; with `whole`, tensors of any size."""
+def run_document(run: Run, largest: int | None = LARGEST_LISTED) -> dict[str, Any]:
+    """A run without its nodes; a tensor of more than `largest` elements is null."""
     record, position = run.record, run.graph.position
 
     def shown(figure: FloatArray | None) -> Any:
-        return write_array(figure if whole else if_small(figure))
+        return write_array(if_small(figure, largest))
 
     def values(names: Iterable[str]) -> dict[str, Any]:
         return {name: shown(run.values[position[name]]) for name in names}
@@ -61,7 +61,7 @@ def run_document(run: Run, whole: bool = False) -> dict[str, Any]:
         **({"dtype": record.dtype} if record.source == "recorded" or record.dtype != "float64" else {}),
         "inputs": values(run.graph.inputs),
         "output": record.output,
-        "seed": write_array(if_small(_as_given(record.seed))),
+        "seed": shown(_as_given(record.seed)),
         "outputs": values(run.graph.outputs),
         "gradients": gradients,
         "nonfinite": {"forward": record.nonfinite_forward, "backward": record.nonfinite_backward},
@@ -111,9 +111,9 @@ def _written(figures: Figures, whole: bool) -> list[Any]:
     return written
 
 
-def if_small(figure: FloatArray | None) -> FloatArray | None:
+def if_small(figure: FloatArray | None, largest: int | None = LARGEST_LISTED) -> FloatArray | None:
     """A figure that a list shows; None in place of a larger one."""
-    return figure if figure is None or figure.size <= LARGEST_LISTED else None
+    return figure if figure is None or largest is None or figure.size <= largest else None
 
 
 def _as_given(seed: FloatArray | None) -> FloatArray | None:

@@ -9,7 +9,7 @@ one, holds the rest as JSON (a string). An answer holds the nodes of a run in to
     offsets              int64: where each node's figure begins in both, and, last, where the last one ends
     shapes               int64: a row for each node, filled up with -1
     has_value, has_gradient, nondifferentiable    bool; a figure that is not there is NaN in its place
-    run                  a string: the run as JSON, without its nodes; not in an answer of nodes only
+    run                  a string: the run as JSON, without its nodes, tensors as null; not in an answer of nodes only
 """
 
 import io
@@ -35,6 +35,7 @@ from service.usecases.runs import Run
 
 MEDIA_TYPE = "application/x-npz"
 _REQUEST = "request"
+_WORTH_COMPRESSING = 65_536  # bytes
 _PLACES: tuple[tuple[str, ...], ...] = (("inputs",), ("recorded", "values"), ("recorded", "gradients"))
 _HEADER = re.compile(
     r"\s*\{\s*'descr'\s*:\s*'([<>|=][a-zA-Z]\d{0,9})'\s*,\s*'fortran_order'\s*:\s*(True|False)\s*,"
@@ -221,6 +222,7 @@ def _write(members: Mapping[str, NDArray[Any]]) -> bytes:
         for name, array in members.items():
             member = io.BytesIO()
             npy.write_array(member, array, allow_pickle=False)
-            packing = zipfile.ZIP_STORED if array.dtype == np.float64 else zipfile.ZIP_DEFLATED
+            small = array.dtype == np.float64 or array.nbytes < _WORTH_COMPRESSING
+            packing = zipfile.ZIP_STORED if small else zipfile.ZIP_DEFLATED
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getbuffer(), packing, compresslevel=1)
     return whole.getvalue()

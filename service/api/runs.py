@@ -19,7 +19,7 @@ from service.api.acts import (
     respond_page,
     write_cursor,
 )
-from service.api.documents import run_document, run_node_documents
+from service.api.documents import LARGEST_LISTED, run_document, run_node_documents
 from service.api.graphs import read_tag
 from service.api.numbers import read_array, read_arrays
 from service.api.problems import InvalidParameters
@@ -155,15 +155,15 @@ def _answer(
         position = run.graph.position
         ends = sorted({position[name] for name in (*run.graph.inputs, *run.graph.outputs)})
         only = ends if query.get("gradients") == "inputs" else None
-        return respond(npz.write_run(run, run_document(run), only), status, headers, form)
+        return respond(npz.write_run(run, run_document(run, largest=1), only), status, headers, form)
     return respond(_document(run, query, whole), status, headers)
 
 
 def _document(run: Run, query: dict[str, Any], whole: bool = False) -> dict[str, Any]:
     """A run and its nodes: all of them if `whole`, else the first page."""
     if query.get("gradients") == "inputs":
-        return run_document(run, whole=True)
-    document = run_document(run, whole)
+        return run_document(run, largest=None)
+    document = run_document(run, None if whole else LARGEST_LISTED)
     size = len(run.graph) if whole else book().limits.page
     document["nodes"] = _nodes(run.part(size), whole)
     document["next"] = write_cursor(size) if size < len(run.graph) else None

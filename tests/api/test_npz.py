@@ -62,6 +62,13 @@ def faults(response: TestResponse, status: int = 422) -> list[str]:
     return [fault["pointer"] for fault in document.get("errors", ())]
 
 
+def without_tensors(member: Any) -> Any:
+    """A member of a run with null for each tensor of several elements, which is in the archive."""
+    if isinstance(member, dict):
+        return {name: without_tensors(part) for name, part in member.items()}
+    return None if np.size(np.array(member)) > 1 else member
+
+
 # --- answers --------------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +105,9 @@ def test_a_run_is_the_same_in_both_forms(client: FlaskClient, expression: str, i
     made = run(client, create(client, expression), inputs, **body)
     path = f"/v1/runs/{made['id']}"
     whole = read(client.get(path, headers=ACCEPT))
-    assert json.loads(whole.pop("run")) == {name: made[name] for name in made if name not in ("nodes", "next")}
+    assert json.loads(whole.pop("run")) == {
+        name: without_tensors(made[name]) for name in made if name not in ("nodes", "next")
+    }
     nodes = read(client.get(f"{path}/nodes", headers=ACCEPT))
     assert whole.keys() == nodes.keys() and ("gradients" in nodes) == (made["gradients"] is not None)
     for node in made["nodes"]:  # a gradient may have a shape where no value tells it
