@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
@@ -41,7 +41,9 @@ class Database:
             event.listen(engine, "begin", _begin_postgresql)
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._writer = engine.execution_options(write=True)
-        self._turn = Lock()
+        self._turn, self._counting = Lock(), Lock()
+        self._waiting = 0
+        self._shared: _SharedTransaction | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -51,10 +53,25 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that may write: all of it is kept, or nothing if an exception leaves the block."""
-        # Threads queue here; SQLite's own lock is polled, which is slower and unfair.
-        with self._turn, self._writer.begin() as connection:
-            yield connection
+        """A transaction that may write: all of it is kept, or nothing if an exception leaves the block.
+
+        Threads take turns, in a queue of their own: SQLite's lock is polled, which is slower and unfair. Those that
+        came while another one's commit waited for the disk share the next commit; none returns before it is done.
+        """
+        with self._counting:
+            self._waiting += 1
+        with self._turn:
+            with self._counting:
+                self._waiting -= 1
+            shared = self._shared = self._shared or _SharedTransaction(self._writer)
+            try:
+                with shared.part() as connection:
+                    yield connection
+            finally:
+                if shared.is_over or not self._waiting:
+                    self._shared = None
+                    shared.end()
+        shared.wait()
 
     def check(self) -> None:
         """Raise what SQLAlchemy raises if the database does not answer or was never migrated."""
@@ -77,6 +94,53 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self._writer.dispose()
+
+
+class _SharedTransaction:
+    """A transaction of which several threads write a part, one after the other; the last one commits it for all."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._connection = engine.connect()
+        self._transaction = self._connection.begin()
+        self._parts = 0
+        self._ended = Event()
+        self._failure: BaseException | None = None
+        self.is_over = False
+
+    @contextmanager
+    def part(self) -> Iterator[Connection]:
+        """A part that is undone if an exception leaves the block; what was written before it stands."""
+        savepoint = self._connection.begin_nested() if self._parts else self._transaction
+        try:
+            yield self._connection
+            if self._parts:
+                savepoint.commit()
+        except BaseException:
+            self.is_over = not self._parts
+            try:
+                savepoint.rollback()
+            except BaseException as failure:  # on a full disk SQLite undoes the whole transaction by itself
+                self._failure, self.is_over = failure, True
+            raise
+        self._parts += 1
+
+    def end(self) -> None:
+        """Keep all parts, and tell the threads that wait."""
+        try:
+            if self._failure is None and self._transaction.is_active:
+                self._transaction.commit()
+        except BaseException as failure:
+            self._failure = failure
+        if self._failure is not None:
+            self._connection.invalidate()  # nobody knows what state it is in
+        self._connection.close()
+        self._ended.set()
+
+    def wait(self) -> None:
+        """Return once all parts are kept; raise what kept them from it."""
+        self._ended.wait()
+        if self._failure is not None:
+            raise self._failure
 
 
 def migration_config(connection: Connection) -> Config:

@@ -1,20 +1,24 @@
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import pytest
-from sqlalchemy import Float, Numeric, func, select
+from sqlalchemy import Connection, Float, Numeric, event, func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from service.core.graph import Graph
-from service.storage.database import Database
+from service.storage.database import Database, _SharedTransaction
 from service.storage.graphs import insert_graph, list_graphs, next_version
 from service.storage.identifiers import new_id
-from service.storage.models import Base, Content
+from service.storage.keys import KeyRecord, insert_key
+from service.storage.models import Base, Content, KeyRow
 from service.storage.records import GraphRecord
 
 
@@ -111,6 +115,103 @@ def test_64_threads_write_at_once(tmp_path: Path, graph: Graph, graph_record: Ca
     assert sorted(versions) == list(range(1, 129))
     for database in databases:
         database.close()
+
+
+def write_together(
+    database: Database, writers: list[Callable[[Connection], None]], at_commit: Callable[[int], None]
+) -> list[BaseException | None]:
+    """One writer commits while the others come; what each raised. `at_commit` is told how many have committed."""
+    commits, committing = 0, Event()
+
+    def hold(connection: Connection) -> None:
+        nonlocal commits
+        committing.set()
+        deadline = time.monotonic() + 60
+        while not commits and database._waiting < len(writers) - 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        commits += 1
+        at_commit(commits)
+
+    def write(writer: Callable[[Connection], None]) -> None:
+        with database.write() as connection:
+            writer(connection)
+
+    event.listen(database._writer, "commit", hold)
+    try:
+        with ThreadPoolExecutor(len(writers)) as pool:
+            first = pool.submit(write, writers[0])
+            committing.wait(60)
+            futures = [first, *(pool.submit(write, writer) for writer in writers[1:])]
+            return [future.exception() for future in futures]
+    finally:
+        event.remove(database._writer, "commit", hold)
+
+
+def keep(key: str) -> Callable[[Connection], None]:
+    def write(connection: Connection) -> None:
+        insert_key(connection, KeyRecord(key, "f", "r", 201, datetime.now(UTC)))
+
+    return write
+
+
+def keep_and_fail(connection: Connection) -> None:
+    keep("failed")(connection)
+    raise ZeroDivisionError
+
+
+def kept(database: Database) -> set[str]:
+    with database.read() as connection:
+        return set(connection.execute(select(KeyRow.key)).scalars())
+
+
+def test_writers_that_wait_share_a_commit(database: Database) -> None:
+    seen = []
+    raised = write_together(database, [keep(str(number)) for number in range(6)], seen.append)
+    assert raised == [None] * 6 and seen == [1, 2]
+    assert kept(database) == set("012345")
+
+
+def test_a_writer_that_fails_undoes_its_own_part(database: Database) -> None:
+    writers = [keep("0"), keep_and_fail, keep("1"), keep_and_fail, keep("2")]
+    raised = write_together(database, writers, lambda commits: None)
+    assert [type(each) for each in raised] == [type(None), ZeroDivisionError] * 2 + [type(None)]
+    assert kept(database) == {"0", "1", "2"}
+    for _ in range(2):  # and alone, and then nothing is left to be committed
+        with pytest.raises(ZeroDivisionError), database.write() as connection:
+            keep_and_fail(connection)
+    keep_alone = write_together(database, [keep("3")], lambda commits: None)
+    assert keep_alone == [None] and kept(database) == {"0", "1", "2", "3"}
+
+
+def test_a_shared_commit_that_fails_is_told_to_all(database: Database) -> None:
+    def fail(commits: int) -> None:
+        if commits == 2:
+            raise OSError("the disk is gone")
+
+    raised = write_together(database, [keep(str(number)) for number in range(4)], fail)
+    assert sorted(type(each).__name__ for each in raised) == ["NoneType", "OSError", "OSError", "OSError"]
+    assert len(kept(database)) == 1
+    with database.write() as connection:
+        keep("afterwards")(connection)
+    assert len(kept(database)) == 2
+
+
+def test_a_transaction_that_the_database_undid_by_itself_is_no_success(database: Database) -> None:
+    shared = _SharedTransaction(database._writer)
+    with shared.part() as connection:
+        keep("0")(connection)
+    with pytest.raises(ZeroDivisionError), shared.part() as connection:
+        connection.exec_driver_sql("ROLLBACK")  # as SQLite does on a full disk
+        raise ZeroDivisionError
+    assert shared.is_over
+    shared.end()
+    with pytest.raises(OperationalError, match="savepoint"):
+        shared.wait()
+    assert kept(database) == set()
+    with database.write() as connection:
+        keep("1")(connection)
+    assert kept(database) == {"1"}
 
 
 def test_check_needs_a_migrated_database(tmp_path: Path) -> None:
