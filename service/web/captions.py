@@ -21,10 +21,10 @@ _ELEMENTS_WRITTEN_OUT = 12
 
 # Widths in em as DejaVu Sans and Verdana have them, the widest of the usual fonts; what is not here takes a whole em.
 _WIDTHS = {
-    **dict.fromkeys("ijlI|'.,:;!·", 0.34),
-    **dict.fromkeys('tfrJ()[]{}/\\ -°‖"', 0.46),
-    **dict.fromkeys("abcdeghknopqsuvxyz_?$*0123456789FLTY^", 0.65),
-    **dict.fromkeys("ABCDEGHKNOPQRSUVXZ&+−×÷=<>~#◆◇≤≥∂", 0.84),
+    **dict.fromkeys("ijlI|'.,:;·", 0.34),
+    **dict.fromkeys("tfrJ()[]!/\\ -°‖", 0.46),
+    **dict.fromkeys('abcdeghknopqsuvxyz_?$*{}"0123456789FLTY', 0.65),
+    **dict.fromkeys("ABCDEGHKNOPQRSUVXZ&+−×÷=<>^~#◆◇≤≥∂", 0.84),
 }
 
 
@@ -101,7 +101,7 @@ class Subject:
     """What is drawn: a graph; the figures of a run of it; what a comparison found of them, by phase and position.
 
     `key` begins every id of the picture, so that two subjects never share one. `kinks` are positions of nodes where
-    no derivative exists.
+    no derivative exists; `implied` are the values that follow from those given, for nodes of which none is.
     """
 
     key: str
@@ -112,6 +112,7 @@ class Subject:
     output: str | None = None
     kinks: frozenset[int] = frozenset()
     findings: Mapping[tuple[str, int], Finding] = field(default_factory=dict)
+    implied: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def _label(subject: Subject, phase: str, place: int, kind: str, meaning: str) ->
     figures = subject.values if phase == "forward" else subject.gradients
     figure = None if figures is None else figures[place]
     if figure is None:
-        return ()
+        return _implied_label(subject, place) if phase == "forward" else ()
     line = Line(kind, short_figure(figure), f"{meaning}: {full_figure(figure)}")
     finding = subject.findings.get((phase, place))
     if finding is None:
@@ -186,4 +187,18 @@ def _label(subject: Subject, phase: str, place: int, kind: str, meaning: str) ->
         line,
         Line("verdict", f"{mark} {finding.verdict}", finding.sentence or finding.verdict),
         Line("baseline", f"not {short_figure(finding.baseline)}", f"the baseline has {full_figure(finding.baseline)}"),
+    )
+
+
+def _implied_label(subject: Subject, place: int) -> tuple[Line, ...]:
+    value = None if subject.implied is None else subject.implied[place]
+    if value is None or np.isnan(value).any():
+        return ()
+    name = subject.graph.nodes[place].name
+    return (
+        Line(
+            "implied",
+            f"({short_figure(value)})",
+            f"the value of {name} is not given; it follows as {full_figure(value)}",
+        ),
     )

@@ -18,7 +18,7 @@ _STUB, _BARE_STUB = 7.0, 8.0  # what a stub has on both sides of its label, and 
 _CUT = 20.0  # how far an edge goes that leads out of the picture
 _CLEAR = 4.0  # between an edge and the figures at it
 
-_SIZES = {"sign": SIGN, "value": FIGURE, "gradient": FIGURE, "input": FIGURE}
+_SIZES = {"sign": SIGN, "value": FIGURE, "implied": FIGURE, "gradient": FIGURE, "input": FIGURE}
 _RADII = {"input": 6.0, "constant": 0.0}
 
 
@@ -80,6 +80,8 @@ def _description(subject: Subject, view: View) -> str:
     told = ["Edges run from left to right, from what is given to what is computed."]
     if subject.values is not None:
         told.append("Above each node's out-edge stands its value.")
+    if subject.implied is not None:
+        told.append("A value in brackets is not given, but follows from those that are.")
     if subject.gradients is not None:
         told.append(f"Below each node's out-edge stands the gradient of {subject.output} with respect to it.")
     if subject.findings:

@@ -85,6 +85,7 @@ def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Respons
         candidate.gradients,
         candidate.output,
         findings=_findings(compared),
+        implied=compared.found.values,
     )
     return _respond(subject, query)
 

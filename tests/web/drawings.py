@@ -97,7 +97,7 @@ def labels(root: ET.Element) -> Iterator[Area]:
         for text in node.iter(f"{SVG}text"):
             kinds = (text.get("class") or "").split()
             if "label" in kinds:
-                size = {"sign": SIGN, "value": FIGURE, "gradient": FIGURE}.get(kinds[-1], NAME)
+                size = {"sign": SIGN, "value": FIGURE, "implied": FIGURE, "gradient": FIGURE}.get(kinds[-1], NAME)
                 x, y, width = float(text.get("x", "")), float(text.get("y", "")), text_width(text.text or "", size)
                 name = node.get("data-node", "")
                 yield Area(text.text or "", name, x - width / 2, y - 0.78 * size, x + width / 2, y + 0.24 * size)

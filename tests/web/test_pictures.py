@@ -1,11 +1,16 @@
 """Pictures over HTTP."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from service import seed as example
 from tests.web.drawings import nodes, read, texts
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.mark.parametrize("what", ["graphs", "runs"])
@@ -48,3 +53,20 @@ def test_what_cannot_be_drawn_is_refused(client: FlaskClient, seed: dict[str, An
 @pytest.mark.parametrize("what", ["graphs", "runs", "comparisons"])
 def test_what_is_not_there_is_not_drawn(client: FlaskClient, what: str) -> None:
     assert client.get(f"/v1/{what}/none/picture").status_code == 404
+
+
+def without_ids(text: str) -> str:
+    return re.sub("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", text).strip()
+
+
+def test_the_pictures_of_the_readme_are_what_the_service_draws(client: FlaskClient, seed: dict[str, Any]) -> None:
+    """To make them anew: `gradbook picture RUN > examples/tutorial.svg`, and of the check in the README."""
+    graph = f"/v1/graphs/{seed['graph']['id']}"
+    run = client.post(f"{graph}/runs", json={"inputs": example.INPUTS, "label": example.LABEL}).json
+    claims = {"by": "the tutorial", "gradients": example.TUTORIAL_GRADIENTS}
+    check = client.post(f"{graph}/checks", json={"inputs": example.INPUTS, "claims": claims}).json
+    assert run is not None and check is not None
+    paths = {"tutorial": f"/v1/runs/{run['id']}", "tutorial-check": f"/v1/comparisons/{check['id']}"}
+    for name, path in paths.items():
+        drawn = client.get(f"{path}/picture").text
+        assert without_ids(drawn) == without_ids((EXAMPLES / f"{name}.svg").read_text(encoding="utf-8")), name
