@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from random import Random
 from statistics import fmean
 
 import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
-_SWEEPS, _EXCHANGES = 24, 8
+_STARTS, _EXCHANGES = 30, 8
+_EFFORT = 6000  # links untangled altogether, so that a tangled drawing takes no longer
 
 Edge = tuple[int, int]
 
@@ -105,22 +107,24 @@ def _with_slots(count: int, edges: Sequence[Edge], numbers: Sequence[int]) -> Co
 
 
 def _untangle(columns: Columns) -> Columns:
-    """The same with each column in the best order that barycentre sweeps find, each followed by exchanges.
+    """The same with each column in the best order that is found by barycentre sweeps, each followed by exchanges.
 
-    They begin twice: with the order in which a walk back from the last boxes meets the rest, first operands first, and
-    with that of a walk on from the first. Every other pair of sweeps turns round what has equal weights.
+    They begin with the order in which a walk back from the last boxes meets the rest, first operands first; then with
+    that of a walk on from the first; then, again and again, with the best one shaken: two in each column change places.
     """
     before, after = columns.before, columns.after
+    chance = Random(0)
     best, fewest = columns, None
-    for onward, back in ((before, after), (after, before)):
-        walked = _walk([vertex for vertex in range(columns.count) if not back[vertex]], onward)
-        order = [sorted(column, key=walked.__getitem__) for column in columns.columns]
+    for start in range(max(2, min(_STARTS, _EFFORT // (len(columns.links) or 1)))):
+        onward, back = (before, after) if start % 2 == 0 else (after, before)
+        if start < 2:
+            walked = _walk([vertex for vertex in range(columns.count) if not back[vertex]], onward)
+            order = [sorted(column, key=walked.__getitem__) for column in columns.columns]
+        else:
+            order = [_shake(column, chance) for column in best.columns]
         rank = {vertex: rank for column in order for rank, vertex in enumerate(column)}
-        for sweep in range(_SWEEPS):
-            fixed = back if sweep % 2 == 0 else onward
+        for fixed in (back, onward):
             for column in order if fixed is before else reversed(order):
-                if sweep % 4 > 1:
-                    column.reverse()
                 weight = {v: fmean(rank[other] for other in fixed[v]) if fixed[v] else rank[v] for v in column}
                 column.sort(key=weight.__getitem__)
                 rank.update((vertex, place) for place, vertex in enumerate(column))
@@ -132,6 +136,13 @@ def _untangle(columns: Columns) -> Columns:
             if fewest == 0:
                 return best
     return best
+
+
+def _shake(column: Sequence[int], chance: Random) -> list[int]:
+    shaken = list(column)
+    one, other = chance.randrange(len(shaken)), chance.randrange(len(shaken))
+    shaken[one], shaken[other] = shaken[other], shaken[one]
+    return shaken
 
 
 def _walk(starts: Sequence[int], onward: Sequence[Sequence[int]]) -> dict[int, int]:

@@ -19,6 +19,7 @@ _STEEPEST = 4.0  # how much an edge may rise for each unit of a gap's width, bef
 _STRAIGHTNESS = (1.0, 2.0, 8.0)  # the weight of a rise between two boxes, a box and a slot, two slots
 _SYMMETRY = 0.4  # the weight of a rise from the middle of the neighbours on one side
 _COMPACTNESS = 1e-3
+_LARGEST_PROGRAM = 2500  # terms, which take about a second; what is more tangled than that is stacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ def _levels(columns: Columns, sizes: Sequence[Box]) -> list[float]:
         for vertex, others in enumerate(side):
             if len(others) > 1:
                 terms.append((_SYMMETRY, {vertex: 1.0, **dict.fromkeys(others, -1.0 / len(others))}))
+    if len(terms) > _LARGEST_PROGRAM:
+        return _stacked(columns, sizes)
     count = len(sizes)
     rows = [
         {**{vertex: sign * factor for vertex, factor in term.items()}, count + index: -1.0}
@@ -93,9 +96,8 @@ def _levels(columns: Columns, sizes: Sequence[Box]) -> list[float]:
     bounds = [0.0] * len(rows)
     for column in columns.columns:
         for upper, lower in pairwise(column):
-            spacing = _BOX_SPACING if max(upper, lower) < columns.box_count else _SLOT_SPACING
             rows.append({upper: 1.0, lower: -1.0})
-            bounds.append(-(sizes[upper].below + spacing + sizes[lower].above))
+            bounds.append(-_apart(columns, sizes, upper, lower))
     if not rows:
         return [size.above for size in sizes]
     entries = [(factor, row, variable) for row, factors in enumerate(rows) for variable, factor in factors.items()]
@@ -108,6 +110,27 @@ def _levels(columns: Columns, sizes: Sequence[Box]) -> list[float]:
         method="highs",
     )
     return [float(level) for level in found.x[:count]]
+
+
+def _apart(columns: Columns, sizes: Sequence[Box], upper: int, lower: int) -> float:
+    """How far the centres of two neighbours in a column stand apart at least."""
+    spacing = _BOX_SPACING if max(upper, lower) < columns.box_count else _SLOT_SPACING
+    return sizes[upper].below + spacing + sizes[lower].above
+
+
+def _stacked(columns: Columns, sizes: Sequence[Box]) -> list[float]:
+    """The heights where each column is stacked as tight as may be, and all columns have one middle."""
+    levels = [0.0] * len(sizes)
+    heights = []
+    for column in columns.columns:
+        levels[column[0]] = sizes[column[0]].above
+        for upper, lower in pairwise(column):
+            levels[lower] = levels[upper] + _apart(columns, sizes, upper, lower)
+        heights.append(levels[column[-1]] + sizes[column[-1]].below)
+    for column, height in zip(columns.columns, heights, strict=True):
+        for vertex in column:
+            levels[vertex] += (max(heights) - height) / 2
+    return levels
 
 
 def _spans(

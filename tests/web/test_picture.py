@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.core.figures import pack
@@ -243,6 +243,7 @@ TAGS = {f"{SVG}{tag}" for tag in ("svg", "title", "desc", "style", "rect", "g", 
         unique=True,
     )
 )
+@example(["\ufffe", "<\uffff>", "ends in \\", 'a\\"b', "\\"])
 def test_no_name_gets_out_of_its_place(names: list[str]) -> None:
     documents: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in names[:-1]]
     documents.append({"name": names[-1], "operation": "Max", "inputs": names[:-1]})
