@@ -17,7 +17,7 @@ import numpy as np
 from rich.text import Text
 
 from service import seed, serving
-from service.cli_calculus import check_gradients, derive
+from service.cli_calculus import check_gradients, derive, explain
 from service.cli_comparisons import check_claims, create_comparison, record_run
 from service.cli_pictures import picture
 from service.client import Client, ClientError, Problem
@@ -391,6 +391,7 @@ gradbook.add_command(check_claims)
 gradbook.add_command(picture)
 gradbook.add_command(check_gradients)
 gradbook.add_command(derive)
+gradbook.add_command(explain)
 
 if __name__ == "__main__":
     main()

@@ -1,12 +1,15 @@
-"""The commands `derive` and `gradcheck`; the latter ends with 0 for right, 1 for wrong and 4 for not applicable."""
+"""The commands `explain`, `derive` and `gradcheck`; the last ends with 0 for right, 1 for wrong and 4 for not
+applicable."""
 
 import sys
+from itertools import islice
 from typing import TextIO
 
 import click
 from rich.text import Text
 
-from service.client import Client
+from service.client import Client, Problem
+from service.results_calculus import Paths, Step
 from service.terminal import (
     client_options,
     find_graph,
@@ -21,6 +24,7 @@ from service.terminal import (
 )
 
 _EXIT_CODES = {"right": 0, "wrong": 1, "not applicable": 4}
+_DIGITS = 20  # of a number that a person reads
 _STYLES = {"right": "green", "wrong": "bold red", "not applicable": "yellow"}
 
 
@@ -99,3 +103,63 @@ def derive(
         return
     for each in formulas:
         click.echo(each.latex if latex else each.expression)
+
+
+@click.command("explain")
+@click.argument("run")
+@click.option("--node", help="Only how this node's value and gradient came about, and the paths that carry it.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The most steps to show.")
+@client_options
+def explain(run: str, node: str | None, limit: int, url: str, as_json: bool) -> None:
+    """Explain RUN step by step: the rule, the formula, the numbers put in, and what they come to."""
+    with Client(url) as service:
+        steps = list(islice(service.list_steps(run, node=node), limit + 1))
+        paths = None if node is None else _paths(service, run, node)
+    if as_json:
+        documents = [step.document for step in steps[:limit]]
+        print_json({"steps": documents, "paths": None if paths is None else paths.document})
+        return
+    table = make_table("node", "rule", "how it came about")
+    for step in steps[:limit]:
+        for each in step.contributions:
+            table.add_row(f"{step.node} → {each.consumer}", each.rule, each.text, style="dim")
+        rule = step.rule or ("sum" if len(step.contributions) > 1 else "")
+        table.add_row(step.node, rule, Text.assemble(step.text, (_difference(step), "bold red")))
+    print_table(table)
+    if len(steps) > limit:
+        click.echo(f"the first {limit} steps; --limit shows more", err=True)
+    if paths is not None:
+        _print_paths(paths)
+
+
+def _paths(service: Client, run: str, node: str) -> Paths | None:
+    """The paths of a node; None where the service has none to tell, of a tensor or before a backward pass."""
+    try:
+        return service.list_paths(run, node)
+    except Problem as problem:
+        if problem.status not in (409, 422):
+            raise
+        return None
+
+
+def _difference(step: Step) -> str:
+    if step.difference is None:
+        return ""
+    return f"   but the run has {short(step.figure)}, which is off by {step.difference:.6g}"
+
+
+def _print_paths(paths: Paths) -> None:
+    count = str(paths.document["path_count"])
+    if len(count) > _DIGITS:
+        count = f"{count[0]}.{count[1:4]}e{len(count) - 1}"
+    many = "1 path" if count == "1" else f"{count} paths"
+    rest = ""
+    if paths.share is not None and len(paths.paths) < paths.path_count:
+        rest = f"; the {len(paths.paths)} largest carry {paths.share:.4g} of the gradient"
+    click.echo(f"\n{many} from {paths.node} to {paths.output}{rest}: {paths.text}")
+    if paths.expanded is not None:
+        click.echo(paths.expanded)
+    table = make_table("product", "path", numbers=(0,))
+    for path in paths.paths:
+        table.add_row(f"{path.product:.6g}", " → ".join(path.nodes))
+    print_table(table)

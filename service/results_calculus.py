@@ -23,6 +23,11 @@ class Contribution:
     product: Figure | None
     document: Document = field(repr=False)
 
+    @property
+    def text(self) -> str:
+        """The formula with the numbers that were put in."""
+        return _line(self.document, "text", " = ", " ≈ ")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
@@ -41,6 +46,11 @@ class Step:
     contributions: tuple[Contribution, ...]
     difference: float | None
     document: Document = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The formula with the numbers that were put in."""
+        return _line(self.document, "text", " = ", " ≈ ")
 
     def _repr_latex_(self) -> str:
         lines = [_line(line, "latex", " = ", _NEARLY) for line in _lines(self.document)]
@@ -77,6 +87,11 @@ class Paths:
     numbers: str | None
     expanded: str | None
     document: Document = field(repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The gradient as the sum over its paths, with the numbers that were put in."""
+        return _line(self.document, "text", " = ", " ≈ ")
 
     def _repr_latex_(self) -> str:
         return rf"$${_line(self.document, 'latex', ' = ', _NEARLY)}$$"
@@ -165,9 +180,8 @@ def _lines(document: Document) -> list[Document]:
 
 def _line(document: Document, language: str, equals: str, nearly: str) -> str:
     """formula = numbers; where there are fractions, formula = fractions ≈ the decimal that they stand for."""
-    formula, numbers, fractions = (
-        document.get(f"{member}_{language}") for member in ("formula", "numbers", "fractions")
-    )
+    suffix = "" if language == "text" else f"_{language}"
+    formula, numbers, fractions = (document.get(f"{member}{suffix}") for member in ("formula", "numbers", "fractions"))
     if numbers is None or f"{formula}".endswith(f"{equals}{numbers}"):
         return f"{formula}"
     if fractions is None:

@@ -151,9 +151,15 @@ def make_table(*columns: str, numbers: tuple[int, ...] = ()) -> Table:
 
 
 def print_table(table: Table) -> None:
-    """In colour on a terminal, unless NO_COLOR is set."""
-    width = None if sys.stdout.isatty() else _WIDE
-    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
+    """In colour on a terminal, unless NO_COLOR is set; elsewhere in plain lines without blanks at their ends."""
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else _WIDE, markup=False, emoji=False, highlight=False)
+    if terminal:
+        console.print(table)
+        return
+    with console.capture() as printed:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def print_graph(service: Client, graph: Graph, as_json: bool) -> None:

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.junit": set(),
     "service.terminal": {"service.client", "service.results"},
     "service.cli_comparisons": {"service.client", "service.junit", "service.results", "service.terminal"},
-    "service.cli_calculus": {"service.client", "service.terminal"},
+    "service.cli_calculus": {"service.client", "service.results_calculus", "service.terminal"},
     "service.cli_pictures": {"service.client", "service.terminal"},
     "service.cli": {
         *("service.cli_calculus", "service.cli_comparisons", "service.cli_pictures", "service.client"),

@@ -1,10 +1,12 @@
-"""`gradbook gradcheck` and `derive`: the real command, real HTTP."""
+"""`gradbook explain`, `derive` and `gradcheck`: the real command, real HTTP."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service import seed
 from service.client import Client
 from tests.test_cli_comparisons import gradbook
 
@@ -89,3 +91,53 @@ def test_the_clients_formula_shows_itself_in_a_notebook(service_url: str) -> Non
         assert (derived.parent, derived.tags) == (graph.id, {"order": "first"})
         run = service.create_run(derived, {"a": 5, "b": 1, "c": -2, "d": -3})
         assert run.outputs["dF_da"] == pytest.approx(2 / 3, rel=1e-15)
+
+
+@pytest.fixture(scope="module")
+def runs(service_url: str) -> tuple[str, str]:
+    """A run of the seed example, and the tutorial's own figures."""
+    with Client(service_url) as service:
+        graph = next(service.list_graphs(name=DERIVED))
+        ours = service.create_run(graph, seed.INPUTS)
+        theirs = service.record_run(graph, by="the tutorial", inputs=seed.INPUTS, gradients=seed.TUTORIAL_GRADIENTS)
+    assert ours.id is not None and theirs.id is not None
+    return ours.id, theirs.id
+
+
+def test_a_run_is_explained(service_url: str, runs: tuple[str, str]) -> None:
+    shown = gradbook(service_url, "explain", runs[0], expect=0)
+    assert "f → F   quotient   ∂F/∂f = 1 / d = 1 / -3 = -1 / 3 ≈ -0.3333333333333333\n" in shown
+    assert "but the run has" not in shown and "paths" not in shown
+    document = json.loads(gradbook(service_url, "explain", runs[0], "--json", expect=0))
+    assert (len(document["steps"]), document["paths"]) == (10, None)
+    assert gradbook(service_url, "explain", runs[0], "--limit", "3", expect=0).count("\n") == 5
+
+
+def test_what_a_recording_gets_wrong_is_said(service_url: str, runs: tuple[str, str]) -> None:
+    shown = gradbook(service_url, "explain", runs[1], expect=0)
+    wrong = [line for line in shown.splitlines() if "but the run has" in line]
+    assert [line.split()[0] for line in wrong] == ["f", "d"]
+    assert wrong[0].endswith("≈ -0.3333333333333333   but the run has -3, which is off by 2.66667")
+
+
+def test_one_node_is_explained_with_its_paths(service_url: str, runs: tuple[str, str]) -> None:
+    shown = gradbook(service_url, "explain", runs[0], "--node", "a", expect=0)
+    assert "1 path from a to F: dF/da = ∂F/∂f * ∂f/∂e * ∂e/∂a = -1 / 3 * -2 * 1 = 2 / 3" in shown
+    assert shown.endswith("dF/da = c / d\n product   path\n────────────────────────\n0.666667   a → e → f → F\n")
+    document = json.loads(gradbook(service_url, "explain", runs[0], "--node", "a", "--json", expect=0))
+    assert document["paths"]["path_count"] == 1
+    assert "no node 'z'" in gradbook(service_url, "explain", runs[0], "--node", "z", expect=3)
+
+
+def test_many_paths_are_counted_and_of_tensors_none_are_told(service_url: str) -> None:
+    with Client(service_url) as service:
+        nodes: list[dict[str, Any]] = [{"name": "x", "operation": "Input"}]
+        nodes += [{"name": f"y{k}", "operation": "Add", "inputs": [f"y{k - 1}" if k else "x"] * 2} for k in range(80)]
+        ladder = service.create_graph("ladder", nodes=nodes)
+        run, batch = service.create_run(ladder, {"x": 1}), service.create_run(ladder, {"x": [1, 2]}, gradients="inputs")
+        found = service.list_paths(run, "x", limit=2)
+    assert (found.path_count, found.sum, found.listed_sum, len(found.paths)) == (2**80, 2.0**80, 2.0, 2)
+    assert run.id is not None and batch.id is not None
+    shown = gradbook(service_url, "explain", run.id, "--node", "x", expect=0)
+    assert "1.208e24 paths from x to y79; the 10 largest carry 8.272e-24 of the gradient: dy79/dx = " in shown
+    assert "paths" not in gradbook(service_url, "explain", batch.id, "--node", "x", expect=0)

@@ -37,7 +37,7 @@ def without_ids_and_times(text: str) -> str:
 def test_every_console_command_prints_what_is_shown(fresh_service_url: str, tmp_path: Path) -> None:
     lines = "".join(blocks("console")).splitlines()
     commands = [line[2:] for line in lines if line.startswith("$ ")]
-    assert len(commands) == 7
+    assert len(commands) == 9
     address = fresh_service_url.removeprefix("http://")
     script = "".join(f"echo '$' {number}\n{command}\necho\n" for number, command in enumerate(commands))
     script = script.replace("127.0.0.1:8000", address)
