@@ -22,6 +22,12 @@ TENSOR_OPERATIONS = tuple(operation for operation in operations() if operation.c
 
 each_tensor_operation = pytest.mark.parametrize("operation", TENSOR_OPERATIONS, ids=lambda operation: operation.name)
 
+each_analytic_tensor_operation = pytest.mark.parametrize(
+    "operation",
+    [operation for operation in TENSOR_OPERATIONS if operation.analytic],
+    ids=lambda operation: operation.name,
+)
+
 # Operations whose gradient cannot be written as a formula: the recurrence of CumProd's is a loop over elements.
 UNWRITABLE = {"CumProd"}
 

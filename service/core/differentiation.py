@@ -5,7 +5,6 @@ nodes in NumPy, in which each node may hold an array.
 """
 
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from service.core import kernel
 from service.core.declaration import read_input
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
-from service.core.figures import Figures, FloatArray, Shape, pack
+from service.core.figures import Figures, FloatArray, Shape, extent, pack
 from service.core.graph import Graph, Node
 from service.core.operation import sum_to_shape
 
@@ -93,7 +92,7 @@ def infer_shapes(
             wrong = f"{node.name!r} ({node.operation.name}) cannot take shapes {_listed(given)}: {error}"
             location = ("inputs", *([node.inputs[0]] if node.inputs and node.inputs[0] in inputs else []))
             raise InvalidInputs([Fault(location, wrong)]) from None
-        size = prod(shapes[-1])
+        size = extent(shapes[-1])
         elements += size
         if max_tensor is not None and size > max_tensor:
             detail = f"a node's value has at most {max_tensor} elements; {node.name!r} would have {size}"

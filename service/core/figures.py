@@ -83,6 +83,12 @@ def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:
     return frozen(flat, tuple(shapes), present)
 
 
+def extent(shape: Shape) -> int:
+    """What a tensor counts for against a limit: its elements. One without any is written as lists within lists too, and
+    counts for those."""
+    return prod(filter(None, shape))
+
+
 def no_figures(count: int) -> Figures:
     """Figures of `count` nodes none of which has one."""
     return frozen(np.zeros(count), None, np.zeros(count, dtype=bool))

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.core.declaration import misfit
 from service.core.errors import LimitExceeded
-from service.core.figures import Shape
+from service.core.figures import Shape, extent
 from service.core.graph import Graph, Node
 from service.core.operation import find
 from service.core.replay import reaches
@@ -45,7 +44,7 @@ def fit_shapes(
             wrong.append((place, f"{node.name!r} has shape {list(shape)}; the figure has {list(own)}"))
         if shape is not None:
             known[place] = shape
-    elements = sum(map(prod, known.values()))
+    elements = sum(map(extent, known.values()))
     if max_elements is not None and elements > max_elements:
         raise LimitExceeded(
             "run_elements", max_elements, elements, f"a run holds at most {max_elements} elements of values"

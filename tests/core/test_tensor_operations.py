@@ -12,7 +12,16 @@ from service.core.figures import FloatArray
 from service.core.operation import Operation
 from service.core.symbol import Literal, Term, Unwritable, Variable, contribution_terms
 from tests import tensor_cases  # noqa: F401 (enters what draws operands)
-from tests.tensors import DRAWINGS, TENSOR_OPERATIONS, UNWRITABLE, Sample, arrays, each_tensor_operation, samples
+from tests.tensors import (
+    DRAWINGS,
+    TENSOR_OPERATIONS,
+    UNWRITABLE,
+    Sample,
+    arrays,
+    each_analytic_tensor_operation,
+    each_tensor_operation,
+    samples,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +78,24 @@ def test_contributions_are_central_differences(operation: Operation, data: st.Da
             expected[index] = (4.0 * differences[1] - differences[0]) / 3.0
         shown = np.zeros(operand.shape) if contribution is None else contribution
         np.testing.assert_allclose(shown, expected, rtol=1e-8, atol=1e-9 * scale, err_msg=str(sample))
+
+
+@each_analytic_tensor_operation
+@settings(max_examples=20)
+@given(data=st.data())
+def test_contributions_are_complex_steps(operation: Operation, data: st.DataObject) -> None:
+    """Im f(x + ih) / h, which takes no difference."""
+    sample, value, upstream = drawn(data, operation)
+    contributions = operation.propagate(upstream, sample.operands, value, sample.attributes)
+    for place in sample.differentiable:
+        operand, contribution = sample.operands[place], contributions[place]
+        expected = np.zeros(operand.shape)
+        for index in np.ndindex(operand.shape):
+            moved = operand.astype(np.complex128)
+            moved[index] += 1e-30j
+            expected[index] = np.sum(upstream * np.imag(sample.moved(place, moved))) / 1e-30
+        shown = np.zeros(operand.shape) if contribution is None else contribution
+        np.testing.assert_allclose(shown, expected, rtol=1e-11, atol=1e-12, err_msg=str(sample))
 
 
 # --- over symbols -------------------------------------------------------------------------------------------------

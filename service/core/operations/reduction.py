@@ -117,6 +117,7 @@ def _define_selection(name: str, ufunc: np.ufunc, called: Rule, of_none: float, 
             _hits(x, _spread(z, x, axes, keepdims, noop), _reduced(axes, noop)) > 1.0
         ),
         convention="ties share the gradient equally, the least-norm choice among the subgradients",
+        analytic=False,
         symbolic={called: _reading},
         notation=function(alias, rf"\{alias}"),
         rule="selection",
@@ -157,6 +158,7 @@ _define_reduction(
     lambda upstream, x, z, axes, count: upstream * np.sign(x),
     nondifferentiable=lambda x, z, axes, keepdims, noop: x == 0.0,
     convention="0 toward an element that is 0, the least of the subgradients from -1 to 1",
+    analytic=False,
 )
 
 
@@ -178,6 +180,7 @@ _define_reduction(
     lambda upstream, x, z, axes, count: select(z == 0.0, 0.0, upstream * (x / select(z == 0.0, 1.0, z))),
     nondifferentiable=lambda x, z, axes, keepdims, noop: _spread(z, x, axes, keepdims, noop) == 0.0,
     convention="0 at the origin, the least of the subgradients: all of norm 1 or less",
+    analytic=False,
     aliases=["norm"],
     notation=function("norm"),
 )

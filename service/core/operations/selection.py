@@ -5,7 +5,7 @@ two are each other's vector-Jacobian products. The adjoint takes the shape from 
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -110,16 +110,16 @@ def _parted(
     if lengths is None:
         if num_outputs is None or num_outputs < 1:
             raise ValueError("split, or num_outputs from 1 on, says into how many parts")
-        longest = -(-shape[place] // num_outputs)
-        ends = [min(longest * number, shape[place]) for number in range(1, num_outputs + 1)]
+        count, longest = num_outputs, -(-shape[place] // num_outputs)
+        start, end = (min(longest * number, shape[place]) for number in (output, output + 1))
     else:
-        ends = list(accumulate(lengths))
         if min(lengths, default=0) < 0 or sum(lengths) != shape[place]:
             raise ValueError(f"{list(lengths)} are not the lengths of parts of {shape[place]}")
-    if not 0 <= output < len(ends):
-        raise ValueError(f"there is no output {output} among {len(ends)}")
+        count, start, end = len(lengths), sum(lengths[:output]), sum(lengths[: output + 1])
+    if not 0 <= output < count:
+        raise ValueError(f"there is no output {output} among {count}")
     picked = [slice(0, length, 1) for length in shape]
-    picked[place] = slice(ends[output - 1] if output else 0, ends[output], 1)
+    picked[place] = slice(start, end, 1)
     return tuple(picked)
 
 
@@ -272,11 +272,13 @@ define(
 
 
 def _sides(shape: Shape, pads: Sequence[int], axes: Sequence[int] | None) -> list[tuple[int, int, int]]:
-    """For each axis that is padded its place, and by how much before and behind."""
+    """For each axis that is padded its place, and by how much before and behind; those first that shrink, so that
+    nothing on the way is larger than both ends."""
     places = places_of_axes(range(len(shape)) if axes is None else axes, len(shape))
     if len(pads) != 2 * len(places):
         raise ValueError(f"pads are {2 * len(places)} numbers, for both ends of {len(places)} axes; {len(pads)} given")
-    return list(zip(places, pads[: len(places)], pads[len(places) :], strict=True))
+    sides = zip(places, pads[: len(places)], pads[len(places) :], strict=True)
+    return sorted(sides, key=lambda side: side[1] + side[2])
 
 
 def _sources(length: int, before: int, behind: int, mode: str) -> Any:
@@ -292,32 +294,6 @@ def _sources(length: int, before: int, behind: int, mode: str) -> Any:
     return np.where((places >= 0) & (places < length), places, -1)
 
 
-@rulebook_function
-def _pad(x: Any, pads: Sequence[int], mode: str, constant: float, axes: Sequence[int] | None) -> Any:
-    padded = np.asarray(x)
-    for place, before, behind in _sides(np.shape(x), pads, axes):
-        sources = _sources(np.shape(x)[place], before, behind, mode)
-        padded = (
-            np.take(padded, sources, axis=place, mode="clip")
-            if np.shape(x)[place]
-            else np.empty((*padded.shape[:place], len(sources), *padded.shape[place + 1 :]), padded.dtype)
-        )
-        np.moveaxis(padded, place, 0)[sources < 0] = constant
-    return padded
-
-
-@rulebook_function
-def _pad_adjoint(upstream: Any, like: Any, pads: Sequence[int], mode: str, axes: Sequence[int] | None) -> Any:
-    gathered = upstream
-    for place, before, behind in _sides(np.shape(like), pads, axes):
-        sources = _sources(np.shape(like)[place], before, behind, mode)
-        along = np.moveaxis(gathered, place, 0)
-        whole = np.zeros((np.shape(like)[place], *along.shape[1:]), dtype=np.result_type(upstream))
-        np.add.at(whole, sources[sources >= 0], along[sources >= 0])
-        gathered = np.moveaxis(whole, 0, place)
-    return gathered
-
-
 def _padded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     lengths = list(shape)
@@ -328,6 +304,33 @@ def _padded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
         if attributes["mode"] != "constant" and not shape[place] and lengths[place]:
             raise ValueError(f"axis {place} has no element to pad with")
     return tuple(lengths)
+
+
+@rulebook_function
+def _pad(x: Any, pads: Sequence[int], mode: str, constant: float, axes: Sequence[int] | None) -> Any:
+    whole = _padded_shape([np.shape(x)], {"pads": pads, "mode": mode, "axes": axes})
+    if not np.size(x) or not prod(whole):
+        return np.full(whole, constant, dtype=np.result_type(x))
+    padded = np.asarray(x)
+    for place, before, behind in _sides(np.shape(x), pads, axes):
+        sources = _sources(np.shape(x)[place], before, behind, mode)
+        padded = np.take(padded, sources, axis=place, mode="clip")
+        np.moveaxis(padded, place, 0)[sources < 0] = constant
+    return padded
+
+
+@rulebook_function
+def _pad_adjoint(upstream: Any, like: Any, pads: Sequence[int], mode: str, axes: Sequence[int] | None) -> Any:
+    if not np.size(like) or not np.size(upstream):
+        return np.zeros(np.shape(like), dtype=np.result_type(upstream))
+    gathered = upstream
+    for place, before, behind in reversed(_sides(np.shape(like), pads, axes)):
+        sources = _sources(np.shape(like)[place], before, behind, mode)
+        along = np.moveaxis(gathered, place, 0)
+        whole = np.zeros((np.shape(like)[place], *along.shape[1:]), dtype=np.result_type(upstream))
+        np.add.at(whole, sources[sources >= 0], along[sources >= 0])
+        gathered = np.moveaxis(whole, 0, place)
+    return gathered
 
 
 def _unpadded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
