@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import service.core.operations  # noqa: F401 (fills the registry)
 from service.core.figures import FloatArray
-from service.core.graph import read_attributes
+from service.core.graph import Graph, build_graph, read_attributes, written_attribute
 from service.core.operation import Attributes, Operation, Shape, find, operations
 
 TENSOR_OPERATIONS = tuple(operation for operation in operations() if operation.contributions)
@@ -107,6 +107,14 @@ def samples(draw: st.DrawFn, operation: Operation) -> Sample:
     assert not faults, (operation.name, given, faults)
     operands = [draw(arrays(one)) if isinstance(one, tuple) else one for one in drawn]
     return Sample(operation, tuple(operands), attributes)
+
+
+def graph_around(sample: Sample) -> Graph:
+    """An Input for each operand, and the operation, named z."""
+    names = [f"x{place}" for place in range(len(sample.operands))]
+    attributes = {name: written_attribute(value) for name, value in sample.attributes.items()}
+    node = {"name": "z", "operation": sample.operation.name, "inputs": names, "attributes": attributes}
+    return build_graph([*({"name": name, "operation": "Input"} for name in names), node])
 
 
 def operation_of(name: str) -> Operation:

@@ -8,11 +8,12 @@ against the baseline's figure b and against its replay r from the candidate's ow
     agrees with the baseline   |c − b| ≤ atol + rtol·|b|
     agrees with its replay     |c − r| ≤ atol + max(rtol, 32u)·S + 16u·U
 
-S is Σ|local × input| + |r| for a value, Σ|contributions| (seed included) for a gradient; U is Σ|upstream| for a
-gradient, 0 for a value; u is 2⁻⁵³, or 2⁻²⁴ where the candidate was computed in float32. S and U measure what rounding
-alone may do to a sum whose terms cancel and to a local gradient whose own formula cancels; an infinite term, as of asin
-at 1, is left out of S, since it would excuse any figure. For gradients atol is multiplied by the baseline's largest
-|gradient|, capped at 1, lest a tiny gradient's wrong sign pass.
+S is Σ|local × input| + |r| for a value, Σ|contributions| (seed included, each copy of a broadcast operand having its
+own) for a gradient; of an operation that is not elementwise, what it declares (`operation.define`). U is Σ|upstream|
+for a gradient, 0 for a value; u is 2⁻⁵³, or 2⁻²⁴ where the candidate was computed in float32. S and U measure what
+rounding alone may do to a sum whose terms cancel and to a local gradient whose own formula cancels; an infinite term,
+as of asin at 1, is left out of S, since it would excuse any figure. For gradients atol is multiplied by the baseline's
+largest |gradient|, capped at 1, lest a tiny gradient's wrong sign pass.
 
     both             same
     baseline only    compensated   right although what it was given was wrong: an error of its own that cancels

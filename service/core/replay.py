@@ -198,14 +198,21 @@ def _terms_of_value(node: Node, operands: Sequence[Any], value: FloatArray) -> A
 
 
 def _terms_of_contributions(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:
-    """Σ|terms| of each contribution beyond its own magnitude, as far as the operation tells it."""
+    """Σ|terms| of each contribution, as far as the operation tells it; where an operand was broadcast, its copies'
+    contributions are terms."""
     operation, attributes = node.operation, node.attributes
     if operation.linear:
         return operation.propagate(np.abs(upstream), _magnitudes(operation, operands), np.abs(value), attributes)
     if operation.contribution_magnitudes:
         given = operation.arguments(operands)
         return tuple(operation.contribution_magnitudes(upstream, *given, value, *attributes.values())[: len(operands)])
-    return (0.0,) * len(operands)
+    if operation.contributions or all(np.shape(operand) == np.shape(value) for operand in operands):
+        return (0.0,) * len(operands)
+    slopes = operation.differentiate(operands, value, attributes)
+    return [
+        sum_to_shape(np.broadcast_to(np.abs(upstream * local), np.shape(value)), np.shape(operand))
+        for local, operand in zip(slopes, operands, strict=True)
+    ]
 
 
 def _magnitudes(operation: Operation, operands: Sequence[Any]) -> list[Any]:
@@ -228,7 +235,7 @@ def _edges(
         terms = _terms_of_contributions(node, upstream, operands, values[place])
         for source, contribution, term in zip(sources, contributions, terms, strict=True):
             if contribution is not None:
-                yield source, contribution, np.abs(contribution) + _finite(term), upstream
+                yield source, contribution, np.maximum(np.abs(contribution), _finite(term)), upstream
 
 
 def _spread(upstream: FloatArray, shape: tuple[int, ...]) -> FloatArray:

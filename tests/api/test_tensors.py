@@ -79,3 +79,68 @@ def test_whole_numbers_have_no_gradient(client: FlaskClient) -> None:
     recorded = {"by": "somebody", "gradients": {"k": 1.0}}
     wrong = run(client, graph["id"], {"x": 2, "k": 3}, status=422, recorded=recorded)
     assert "'k' is a whole number, which has no gradient" in wrong["detail"]
+
+
+# --- operations on them ---------------------------------------------------------------------------------------------
+
+
+def test_reductions_and_shapes_run_and_are_read_back(client: FlaskClient) -> None:
+    text = "m = mean(x, axis=0); s = concat(m, sum(x, axis=[1]), axis=0); F = max(s)"
+    graph: Any = client.get(f"/v1/graphs/{create(client, text)}").json
+    assert graph["nodes"][1]["attributes"] == {"axes": [0], "keepdims": 0, "noop_with_empty_axes": 0}
+    assert graph["nodes"][-1]["attributes"] == {"axes": None, "keepdims": 0, "noop_with_empty_axes": 0}
+    assert build(client, graph["nodes"])["digest"] == graph["digest"]
+    made = run(client, graph["id"], {"x": [[1, 2, 6], [3, 4, 2]]})
+    nodes = by_name(made)
+    assert nodes["m"]["value"] == [2, 3, 4] and nodes["m"]["shape"] == [3]
+    assert nodes["s"]["value"] == [2, 3, 4, 9, 9]
+    assert nodes["x"]["gradient"] == [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]  # the tie is shared
+    assert nodes["F"]["nondifferentiable"] is True and "nondifferentiable" not in nodes["s"]
+    assert client.get(f"/v1/runs/{made['id']}").json == made
+
+
+def test_an_index_out_of_range_names_its_node(client: FlaskClient) -> None:
+    graph = create(client, "y = gather(x, i)")
+    assert run(client, graph, {"x": [1, 2], "i": [1, -2]})["outputs"]["y"] == [2, 1]
+    wrong = run(client, graph, {"x": [1, 2], "i": [0, 2]}, status=422)
+    detail = "'y' (Gather): 2 is no index of axis 0, which has length 2"
+    assert wrong["errors"] == [{"pointer": "/inputs", "detail": detail}]
+    assert run(client, graph, {"x": [1, 2], "i": "NaN"}, status=422)["type"] == wrong["type"]
+
+
+def test_shapes_that_do_not_fit_name_node_operation_and_shapes(client: FlaskClient) -> None:
+    graph = create(client, "y = reshape(x, shape=[2, 2])")
+    (fault,) = run(client, graph, {"x": [1, 2, 3]}, status=422)["errors"]
+    assert fault["detail"] == "'y' (Reshape) cannot take shapes [3]: 3 elements do not fill the shape [2, 2]"
+    assert fault["pointer"] == "/inputs/x"
+
+
+def test_a_tensor_beyond_the_limit_is_never_made(client: FlaskClient) -> None:
+    graph = create(client, "y = sum(expand(x, shape=[1000000, 1000000]))")
+    wrong = run(client, graph, {"x": 1}, status=422)
+    assert wrong["limit"] == "tensor_elements"
+    assert "'expand_1' would have 1000000000000" in wrong["detail"]
+
+
+def test_attributes_are_refused_at_their_place(client: FlaskClient) -> None:
+    nodes: list[dict[str, Any]] = [
+        {"name": "x", "operation": "Input"},
+        {"name": "y", "operation": "ReduceSum", "inputs": ["x"], "attributes": {"axes": [0, "1"], "keepdims": 2}},
+        {"name": "z", "operation": "Pad", "inputs": ["x", ""], "attributes": {"mode": "circular"}},
+    ]
+    faults = {fault["pointer"]: fault["detail"] for fault in build(client, nodes, status=422)["errors"]}
+    assert faults == {
+        "/nodes/1/attributes/axes": "in a list of whole numbers a whole number is expected",
+        "/nodes/1/attributes/keepdims": "0 or 1 is expected",
+        "/nodes/2/attributes": "Pad needs the attribute 'pads'",
+        "/nodes/2/attributes/mode": "one of 'constant', 'reflect', 'edge', 'wrap' is expected",
+    }
+
+
+def test_the_rulebook_tells_contributions_by_operand(client: FlaskClient) -> None:
+    entry: Any = client.get("/v1/operations/Gather").json
+    assert entry["rule"]["text"] == "gather(x, indices)" and entry["local_gradients"] == []
+    assert [(each["operand"], each["text"]) for each in entry["contributions"]] == [
+        ("x", "gather_adjoint(upstream, x, indices)")
+    ]
+    assert client.get("/v1/operations/CumProd").json["contributions"] == []

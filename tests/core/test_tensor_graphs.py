@@ -18,21 +18,7 @@ from service.core.graph import Graph, build_graph, node_document
 from service.core.operation import Operation, Shape, define
 from tests import tensor_cases  # noqa: F401 (enters what draws operands)
 from tests.passes import graph_of, near, run
-from tests.tensors import Sample, arrays, each_tensor_operation, samples
-
-
-def graph_around(sample: Sample) -> Graph:
-    """An Input for each operand, and the operation."""
-    names = [f"x{place}" for place in range(len(sample.operands))]
-    given = node_document(build_node(sample, names))
-    return build_graph([*({"name": name, "operation": "Input"} for name in names), given])
-
-
-def build_node(sample: Sample, names: list[str]) -> Any:
-    inputs = [{"name": name, "operation": "Input"} for name in names]
-    attributes = {name: value for name, value in sample.attributes.items() if value is not None}
-    node = {"name": "z", "operation": sample.operation.name, "inputs": names, "attributes": attributes}
-    return build_graph([*inputs, node]).nodes[-1]
+from tests.tensors import arrays, each_tensor_operation, graph_around, samples
 
 
 @each_tensor_operation

@@ -1,0 +1,150 @@
+"""Values and contributions of the operations on shapes and of the reductions against PyTorch, where it is installed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import tensor_cases  # noqa: F401 (enters what draws operands)
+from tests.tensors import Sample, operation_of, samples
+
+torch = pytest.importorskip("torch")
+
+
+def axes_of(sample: Sample, x: Any) -> Any:
+    axes, _, noop = sample.attributes.values()
+    return axes or (() if noop else tuple(range(x.ndim)))
+
+
+def reduction(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """By a function of PyTorch's that reduces along several dimensions; given none, it would take all."""
+
+    def called(sample: Sample, x: Any) -> Any:
+        axes, keepdims = axes_of(sample, x), bool(sample.attributes["keepdims"])
+        if not axes:
+            return rule(x.unsqueeze(-1), dim=(-1,), keepdim=False)
+        return rule(x, dim=axes, keepdim=keepdims)
+
+    return called
+
+
+def product(x: Any, dim: Any, keepdim: bool) -> Any:
+    for axis in sorted((axis % x.ndim for axis in dim), reverse=True):
+        x = x.prod(dim=axis, keepdim=keepdim)
+    return x
+
+
+def norm(order: int) -> Callable[..., Any]:
+    return lambda x, dim, keepdim: torch.linalg.vector_norm(x, order, dim=dim, keepdim=keepdim)
+
+
+def sliced(sample: Sample, x: Any) -> Any:
+    starts, ends, axes, steps = sample.attributes.values()
+    index: list[Any] = [slice(None)] * x.ndim
+    for place, axis in enumerate(range(len(starts)) if axes is None else axes):
+        step = 1 if steps is None else steps[place]
+        length = x.shape[axis]
+        start, end = (at + length if at < 0 else at for at in (starts[place], ends[place]))
+        low, high = (0, length) if step > 0 else (-1, length - 1)
+        start, end = max(min(start, high), 0), max(min(end, high), low)
+        index[axis] = torch.arange(start, end, step) if (end - start) * step > 0 else torch.arange(0)
+    for axis, chosen in enumerate(index):
+        if not isinstance(chosen, slice):
+            x = torch.index_select(x, axis, chosen)
+    return x
+
+
+def split(sample: Sample, x: Any) -> Any:
+    axis, lengths, count, output = sample.attributes.values()
+    if lengths is not None:
+        return torch.split(x, lengths, axis)[output]
+    longest = -(-x.shape[axis] // count)
+    return x.narrow(axis, min(output * longest, x.shape[axis]), max(0, min(longest, x.shape[axis] - output * longest)))
+
+
+def padded(sample: Sample, x: Any) -> Any:
+    pads, _, constant, axes = sample.attributes.values()
+    pairs = [0, 0] * x.ndim
+    for place, axis in enumerate(range(x.ndim) if axes is None else axes):
+        back = x.ndim - 1 - axis % x.ndim
+        pairs[2 * back : 2 * back + 2] = pads[place], pads[place + len(pads) // 2]
+    return torch.nn.functional.pad(x, pairs, value=constant)
+
+
+def running(rule: Callable[..., Any]) -> Callable[..., Any]:
+    def called(sample: Sample, x: Any) -> Any:
+        axis, exclusive, reverse = sample.attributes.values()
+        x = x.flip(axis) if reverse else x
+        if exclusive and x.shape[axis]:
+            first = torch.full_like(x.narrow(axis, 0, 1), 0.0 if rule is torch.cumsum else 1.0)
+            x = torch.cat([first, x.narrow(axis, 0, x.shape[axis] - 1)], axis)
+        z = rule(x, axis)
+        return z.flip(axis) if reverse else z
+
+    return called
+
+
+def gathered(sample: Sample, x: Any, indices: Any) -> Any:
+    axis = sample.attributes["axis"] % x.ndim
+    places = torch.where(indices < 0, indices + x.shape[axis], indices).long()
+    chosen = torch.index_select(x, axis, places.reshape(-1))
+    return chosen.reshape((*x.shape[:axis], *places.shape, *x.shape[axis + 1 :]))
+
+
+PYTORCH: dict[str, Callable[..., Any]] = {
+    "ReduceSum": reduction(torch.sum),
+    "ReduceMean": reduction(torch.mean),
+    "ReduceMax": reduction(torch.amax),
+    "ReduceMin": reduction(torch.amin),
+    "ReduceProd": reduction(product),
+    "ReduceL1": reduction(norm(1)),
+    "ReduceL2": reduction(norm(2)),
+    "ReduceSumSquare": reduction(lambda x, dim, keepdim: (x * x).sum(dim=dim, keepdim=keepdim)),
+    "ReduceLogSumExp": reduction(torch.logsumexp),
+    "Transpose": lambda sample, x: x.permute(sample.attributes["perm"] or list(range(x.ndim))[::-1]),
+    "Reshape": lambda sample, x: x.reshape(sample.value.shape),
+    "Flatten": lambda sample, x: x.reshape(sample.value.shape),
+    "Expand": lambda sample, x: x.expand(sample.value.shape),
+    "ExpandTo": lambda sample, x, like: x.expand_as(like),
+    "SumTo": lambda sample, x, like: x.sum_to_size(like.shape),
+    "Concat": lambda sample, *x: torch.cat(x, sample.attributes["axis"]),
+    "Slice": sliced,
+    "Split": split,
+    "Pad": padded,
+    "Gather": gathered,
+    "CumSum": running(torch.cumsum),
+    "CumProd": running(torch.cumprod),
+}
+
+
+def refused_there(sample: Sample) -> bool:
+    """What PyTorch has not: extremes of nothing; other pads than with a constant of all dimensions at once."""
+    empty = any(operand.size == 0 for operand in sample.operands)
+    if sample.operation.name == "Pad":
+        return sample.attributes["mode"] != "constant" or empty
+    return empty and sample.operation.name in ("ReduceMax", "ReduceMin", "ReduceLogSumExp", "ReduceL1", "ReduceL2")
+
+
+@pytest.mark.parametrize("name", PYTORCH)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_values_and_contributions_are_pytorchs(name: str, data: st.DataObject) -> None:
+    sample = data.draw(samples(operation_of(name)))
+    if refused_there(sample):
+        return
+    with np.errstate(all="ignore"):
+        value = np.asarray(sample.value)
+        upstream = np.random.default_rng(0).standard_normal(value.shape)
+        contributions = sample.operation.propagate(upstream, sample.operands, value, sample.attributes)
+    leaves = [torch.tensor(operand, requires_grad=True) for operand in sample.operands]
+    theirs = PYTORCH[name](sample, *leaves)
+    assert tuple(theirs.shape) == value.shape
+    np.testing.assert_allclose(value, theirs.detach().numpy(), rtol=1e-13, atol=1e-14, err_msg=str(sample))
+    theirs.backward(torch.tensor(upstream))
+    for place in sample.differentiable:
+        contribution, slope = contributions[place], leaves[place].grad
+        if contribution is not None:
+            np.testing.assert_allclose(contribution, slope.numpy(), rtol=1e-12, atol=1e-13, err_msg=str(sample))
