@@ -7,13 +7,13 @@ node's shape, as the backward pass has it with a seed of ones.
 
 from collections.abc import Container, Sequence
 from itertools import chain, count
-from typing import Any
+from types import MappingProxyType
 
 from service.core.backpropagation import backpropagate, has_tensors
 from service.core.equation import Formula, gradient_of
 from service.core.expression import free_names
-from service.core.graph import LONGEST_NAME, Graph, Node, build_graph
-from service.core.operation import Attributes
+from service.core.graph import LONGEST_NAME, Graph, Node
+from service.core.operation import NO_ATTRIBUTES, operation_of
 from service.core.simplification import Terms
 from service.core.symbol import Application, Literal, Term, Variable, evaluation_order
 from service.core.tensor import Tensor
@@ -46,7 +46,7 @@ def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
             building.add(term)
     for name, term in zip(names, found, strict=True):
         building.add_output(name, term)
-    return build_graph(building.documents(), names, graph.inputs)
+    return building.graph(names)
 
 
 def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
@@ -131,12 +131,12 @@ def _expanded_terms(graph: Graph, terms: Terms) -> list[Term]:
 
 
 class _Building:
-    """Documents of nodes made of terms, beside the nodes of a graph that these terms name."""
+    """Nodes made of terms, beside the nodes of a graph that these terms name."""
 
     def __init__(self, graph: Graph) -> None:
         self.names: dict[int, str] = {}  # by the id of the term
         self._graph = graph
-        self._added: list[dict[str, Any]] = []
+        self._added: list[Node] = []
         self._used = set(graph.inputs)
         self._taken = set(graph.position)
         self._names_of = free_names(self._taken)
@@ -154,29 +154,27 @@ class _Building:
 
     def add(self, term: Application) -> None:
         """A node for a term whose operands have nodes."""
-        name = self.names.setdefault(id(term), "") or next(self._names_of(term.operation.name))
+        name = self.names.get(id(term)) or next(self._names_of(term.operation.name))
         self.names[id(term)] = name
-        inputs = [self._name_of(operand) for operand in term.operands]
-        self._added.append(_document(name, term.operation.name, inputs, dict(term.attributes)))
+        inputs = tuple(map(self._name_of, term.operands))
+        attributes = MappingProxyType(dict(term.attributes)) if term.attributes else NO_ATTRIBUTES
+        self._added.append(Node(name, term.operation, inputs, attributes))
 
     def add_output(self, name: str, term: Term) -> None:
         """A node of that name for a term that has another, or none."""
         if isinstance(term, Literal):
             self._add_constant(name, term)
         elif not isinstance(term, Application) or self.names[id(term)] != name:
-            self._added.append(_document(name, "Identity", [self._name_of(term)], {}))
+            self._added.append(Node(name, operation_of("Identity"), (self._name_of(term),)))
 
-    def documents(self) -> list[dict[str, Any]]:
-        """The nodes of the graph that are needed, and the new ones."""
+    def graph(self, outputs: Sequence[str]) -> Graph:
+        """The nodes of the graph that are needed, then the new ones; each stands after what it reads."""
         needed = set(self._used)
         for node in reversed(self._graph.nodes):
             if node.name in needed:
                 needed.update(node.inputs)
         kept = [node for node in self._graph.nodes if node.name in needed]
-        return [
-            *(_document(node.name, node.operation.name, list(node.inputs), node.attributes) for node in kept),
-            *self._added,
-        ]
+        return Graph((*kept, *self._added), self._graph.inputs, tuple(outputs))
 
     def _name_of(self, term: Term) -> str:
         if isinstance(term, Application):
@@ -192,9 +190,4 @@ class _Building:
         return name
 
     def _add_constant(self, name: str, term: Literal) -> None:
-        self._added.append(_document(name, "Constant", [], {"value": term.value}))
-
-
-def _document(name: str, operation: str, inputs: list[str], attributes: Attributes) -> dict[str, Any]:
-    """What `build_graph` reads; attributes are canonical already, and a tensor among them is not written out."""
-    return {"name": name, "operation": operation, "inputs": inputs, "attributes": attributes}
+        self._added.append(Node(name, operation_of("Constant"), (), MappingProxyType({"value": term.value})))

@@ -36,7 +36,10 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in topological order, with the order of the graph's inputs and outputs. Made by `build_graph` only.
+    """Nodes in topological order, with the order of the graph's inputs and outputs.
+
+    Made by `build_graph`, or of nodes that need no validation any more.
+
 
     `convention` says whose choice its operations return where no derivative exists; it is no part of the digest.
     """

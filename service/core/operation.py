@@ -322,6 +322,11 @@ def find(name: str) -> Operation | None:
     return _by_alias.get(name)
 
 
+def operation_of(name: str) -> Operation:
+    """The operation of a name or alias that there is; KeyError for another."""
+    return _by_alias[name]
+
+
 def of_function(called: Rule) -> tuple[Operation, Reading] | None:
     """The operation that a function stands for when a rule is applied to symbols, and how to read its arguments."""
     return _by_function.get(called)

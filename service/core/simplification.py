@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from service.core.operation import Operation, find
+from service.core.operation import Operation, operation_of
 from service.core.symbol import Application, Literal, Term, Variable, evaluation_order
 
 _Rule: TypeAlias = Callable[["Terms", Sequence[Any]], "Term | None"]
@@ -52,9 +52,7 @@ class Terms:
 
     def named(self, name: str, *operands: Term) -> Term:
         """An operation of that name on terms of this table, simplified."""
-        operation = find(name)
-        assert operation is not None
-        return self.of(operation, operands)
+        return self.of(operation_of(name), operands)
 
     def bind(
         self,
@@ -104,10 +102,11 @@ def simplify(term: Term) -> Term:
     return Terms(for_reading=True).add(term)[0]
 
 
+_COMMUTING = {"Add", "Mul"}  # x·y is y·x to the last bit
+
+
 def _key(operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]) -> Any:
-    places = [id(operand) for operand in operands]
-    if operation.name in ("Add", "Mul"):
-        places.sort()  # x·y is y·x to the last bit
+    places = sorted(map(id, operands)) if operation.name in _COMMUTING else map(id, operands)
     return operation.name, *places, repr(attributes) if attributes else ""
 
 

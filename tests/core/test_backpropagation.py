@@ -14,7 +14,7 @@ from service.core.calculus import formula, gradient_graph
 from service.core.differentiation import backward_pass, forward_pass
 from service.core.errors import InvalidRequest
 from service.core.expression import write_expression
-from service.core.graph import Graph, Node, build_graph
+from service.core.graph import Graph, Node, build_graph, node_document
 from service.core.operation import Operation
 from service.core.writing import write_text
 from tests.core.test_calculus import graph_of, outputs_of, posted_back
@@ -67,7 +67,7 @@ def test_every_operation_on_tensors_is_differentiated_as_by_the_backward_pass(
 ) -> None:
     sample = data.draw(samples(operation))
     graph, inputs = squared(sample, declared)
-    wrt = [f"x{place}" for place in sample.differentiable]
+    names, wrt = graph.inputs, [f"x{place}" for place in sample.differentiable]
     try:
         derived = gradient_graph(graph, "L", wrt)
     except InvalidRequest as error:
@@ -75,6 +75,7 @@ def test_every_operation_on_tensors_is_differentiated_as_by_the_backward_pass(
         return
     expected = gradients_of(graph, inputs, wrt)
     assert_alike(outputs_of(derived, inputs), expected)
+    assert build_graph(list(map(node_document, derived.nodes)), derived.outputs, names).digest == derived.digest
     for name, right in zip(wrt, expected, strict=True):
         assert_alike(outputs_of(posted_back(graph, "L", name), inputs), [right])
         if operation.name not in WITHOUT_SECOND_FORMULA:

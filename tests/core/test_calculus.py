@@ -13,7 +13,7 @@ from service.core.differentiation import backward_pass, forward_pass
 from service.core.errors import LimitExceeded
 from service.core.expression import parse_expression, write_expression
 from service.core.figures import FloatArray
-from service.core.graph import Graph, build_graph
+from service.core.graph import Graph, build_graph, node_document
 from service.core.operation import Operation
 from service.core.writing import write_latex, write_text
 from tests.elementwise import attribute_samples, each_elementwise, operand_counts
@@ -174,6 +174,8 @@ def test_the_gradient_graph_of_a_random_graph_has_the_figures_of_its_backward_pa
     derived = gradient_graph(graph, point.output, wrt)
     assert derived.inputs == graph.inputs
     assert derived.outputs == tuple(f"d{point.output}_d{name}" for name in wrt)
+    again = build_graph(list(map(node_document, derived.nodes)), derived.outputs, derived.inputs)
+    assert (again.digest, again.nodes) == (derived.digest, derived.nodes)
     expected = gradients_of(graph, inputs, point.output, wrt)
     scale = scale_of(graph, inputs, point.output)
     np.testing.assert_allclose(outputs_of(derived, inputs), expected, rtol=1e-12, atol=1e-13 * scale)
