@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from service.core import kernel
+from service.core import blocks, kernel
 from service.core.declaration import read_input
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.figures import Figures, FloatArray, Shape, extent, pack
@@ -31,7 +31,7 @@ def forward_pass(
     than `max_elements`: before anything is computed.
     """
     _check_names(graph, inputs)
-    program = None if any(map(np.ndim, inputs.values())) else kernel.program_of(graph)
+    program = None if any(getattr(x, "ndim", 0) for x in inputs.values()) else kernel.program_of(graph)
     within = max_elements is None or len(graph) <= max_elements
     if program and within and (loops := kernel.compiled_loops()):
         return kernel.evaluate(loops, program, inputs)
@@ -43,6 +43,8 @@ def forward_pass(
     if program is None or not within:
         shapes = {name: np.shape(array) for name, array in figures.items()}
         infer_shapes(graph, shapes, max_elements=max_elements, max_tensor=max_tensor)
+    if shape := blocks.shape_of_batch(graph, figures):
+        return blocks.evaluate_batch(graph, figures, shape)
     values: list[Any] = []
     with np.errstate(all="ignore"):
         for place, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
@@ -115,6 +117,8 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     program = kernel.program_of(graph) if values.shapes is None else None
     if program and (loops := kernel.compiled_loops()):
         return kernel.differentiate(loops, program, values.flat, target, float(spread))
+    if blocks.is_batch(graph, values):
+        return blocks.differentiate_batch(graph, values, target, spread)
     arrays = list(values)
     gradients: list[Any] = [None] * len(graph)
     gradients[target] = spread.astype(dtype_of(graph, target), copy=False)
@@ -176,7 +180,9 @@ def contributions_of(node: Node, upstream: Any, operands: Sequence[Any], value: 
 def spread_seed(seed: FloatArray | float, shape: Shape) -> FloatArray:
     """The seed at the output's shape; raises InvalidInputs if it is neither a scalar nor of that shape."""
     given = np.asarray(seed, dtype=np.float64)
-    if given.shape not in ((), shape):
+    if given.shape == shape:
+        return given
+    if given.shape:
         raise InvalidInputs([Fault(("seed",), f"the seed has shape {list(given.shape)}; the output has {list(shape)}")])
     return np.broadcast_to(given, shape)
 
@@ -203,8 +209,10 @@ def nondifferentiable_nodes(graph: Graph, values: Figures) -> tuple[int, ...]:
 
 
 def _check_names(graph: Graph, inputs: Mapping[str, FloatArray]) -> None:
-    missing = [name for name in graph.inputs if name not in inputs]
     known = set(graph.inputs)
+    if inputs.keys() == known:
+        return
+    missing = [name for name in graph.inputs if name not in inputs]
     extra = [name for name in inputs if name not in known]
     if missing or extra:
         raise InvalidInputs(

@@ -86,7 +86,7 @@ def differentiate(loops: Loops, program: Program, values: FloatArray, target: in
         loops.find_reached(program.stretches, program.nodes, program.operands, reached)
         program.reached.clear()
         program.reached[target] = reached
-    gradients = np.empty_like(values)
+    gradients = np.empty(len(values))
     packed = (program.stretches, program.nodes, program.operands, program.attributes)
     loops.backward(*packed, values, reached, target, seed, gradients)
     if program.present is not None:

@@ -11,10 +11,11 @@ from service.core.attribute import OneOf
 from service.core.operation import Operation, Rule
 from service.core.program import Words, opcodes
 
+# None of these is negative, and a mask says so to the compiler, which else looks at every index for its sign.
 _STRETCH = """\
-    count, first, last = stretches[stretch + 1], stretches[stretch + 2], stretches[stretch + 3]
-    edge, given = stretches[stretch + 4], stretches[stretch + 5]
-"""
+    count, first, last = stretches[stretch + 1] & MASK, stretches[stretch + 2] & MASK, stretches[stretch + 3] & MASK
+    edge, given = stretches[stretch + 4] & MASK, stretches[stretch + 5] & MASK
+""".replace("MASK", "0x7FFFFFFF")
 
 
 def rules_of_loops() -> Mapping[str, Rule]:
