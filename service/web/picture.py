@@ -1,5 +1,6 @@
 """A graph as a picture: accessible SVG, from figures to text and nothing besides."""
 
+from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ _ONE_LINE, _TWO_LINES = 30.0, 40.0  # heights of a node's body
 _LEAD = 10.0  # before the body, for the arrow's head
 _STUB, _BARE_STUB = 7.0, 8.0  # what a stub has on both sides of its label, and how long it is without one
 _CUT = 20.0  # how far an edge goes that leads out of the picture
+_BOW, _WIDEST_BOW = 7.0, 28.0  # between two edges from one node to another, and between many
 _CLEAR = 4.0  # between an edge and the figures at it
 
 _SIZES = {"sign": SIGN, "value": FIGURE, "implied": FIGURE, "gradient": FIGURE, "input": FIGURE}
@@ -60,13 +62,15 @@ def draw_svg(subject: Subject, view: View) -> str:
     _add(root, "rect", class_="paper", width="100%", height="100%", rx=6)
     drawing = _add(root, "g", transform=f"translate({MARGIN:g} {MARGIN:g})")
     drawn = _add(drawing, "g", class_="edges", aria_hidden="true")
-    for edge in dict.fromkeys(edges):
-        for strand in range(edges.count(edge)):
-            _add(drawn, "path", d=_edge_path(layout.routes[edge], strand))
+    for edge, count in Counter(edges).items():
+        for strand in range(count):
+            _add(drawn, "path", d=_edge_path(layout.routes[edge], strand * min(_BOW, _WIDEST_BOW / count)))
     listed = _add(drawing, "g", role="list")
     for place, node, centre in zip(view.places, nodes, layout.centres, strict=True):
         item = _add_node(listed, node, *centre)
         item.set("id", f"{key}-node-{place}")
+        if node.name == view.focus:
+            item.set("class", f"{item.get('class')} focus")
     if view.sentence:
         _add(root, "text", view.sentence, class_="note", x=MARGIN, y=height - MARGIN)
     return ET.tostring(root, encoding="unicode")
@@ -181,10 +185,9 @@ def _add_label(parent: ET.Element, lines: Sequence[Line], x: float, y: float, di
 # --- lines --------------------------------------------------------------------------------------------------------
 
 
-def _edge_path(route: Sequence[Stretch], strand: int) -> str:
-    """Level stretches, and a smooth rise from each to the next; the further strands of one edge are bowed apart."""
+def _edge_path(route: Sequence[Stretch], bow: float) -> str:
+    """Level stretches, and a smooth rise from each to the next; a bow in the first keeps equal edges apart."""
     path = [f"M{_number(route[0].start)} {_number(route[0].y)}H{_number(route[0].end)}"]
-    bow = 7.0 * strand
     for left, right in pairwise(route):
         middle = _number((left.end + right.start) / 2)
         control = f"{middle} {_number(left.y + bow)} {middle} {_number(right.y + bow)}"

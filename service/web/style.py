@@ -22,6 +22,7 @@ _FIXED = f"""
 & .name, & .verdict, & .baseline, & .note {{font-size: {NAME}px}}
 & path {{fill: none; stroke-width: 1.3}}
 & .node rect {{stroke-width: 1.5}}
+& .focus rect {{stroke-width: 3}}
 & .origin rect {{stroke-width: 4}}
 & .kink rect {{stroke-dasharray: 1 2.5}}
 & .inherited rect, & .compensated rect, & .convention rect {{stroke-dasharray: 5 3}}

@@ -184,6 +184,11 @@ def test_an_operand_that_stands_twice_has_two_edges() -> None:
     root = draw(run_of(written("y = x * x"), {"x": 3.0}))
     (edges,) = [group for group in root.iter(f"{SVG}g") if group.get("class") == "edges"]
     assert len({path.get("d") for path in edges}) == 2
+    many = build_graph([{"name": "x", "operation": "Input"}, {"name": "y", "operation": "Sum", "inputs": ["x"] * 40}])
+    root = draw(run_of(many, {"x": 3.0}))
+    (edges,) = [group for group in root.iter(f"{SVG}g") if group.get("class") == "edges"]
+    assert len({path.get("d") for path in edges}) == 40
+    assert lines(edges)[:, 1].max() < float(root.get("height", "")) - 14
 
 
 # --- large graphs -------------------------------------------------------------------------------------------------
@@ -202,6 +207,7 @@ def test_of_a_large_graph_the_neighbourhood_is_drawn_and_what_is_left_out_is_sai
         r"(\d+) edges? (?:from|to) nodes that are left out", " ".join(n.get("aria-label", "") for n in nodes(root))
     )
     assert cut and sum(map(int, told)) == cut
+    assert [n.get("data-node") for n in nodes(root) if "focus" in (n.get("class") or "").split()] == ["n299"]
     dashed = [path for path in root.iter(f"{SVG}path") if path.get("class") == "cut"]
     assert len(dashed) == len(told)
     points, written_out = lines(root), list(labels(root))

@@ -70,3 +70,20 @@ def test_the_pictures_of_the_readme_are_what_the_service_draws(client: FlaskClie
     for name, path in paths.items():
         drawn = client.get(f"{path}/picture").text
         assert without_ids(drawn) == without_ids((EXAMPLES / f"{name}.svg").read_text(encoding="utf-8")), name
+
+
+def test_a_difference_that_a_convention_explains_is_no_origin(client: FlaskClient) -> None:
+    graph = client.post("/v1/graphs", json={"name": "kink", "expression": "y = 3 * clip(x, min=0, max=1)"}).json
+    assert graph is not None
+    runs = [
+        client.post(f"/v1/graphs/{graph['id']}/runs", json={"inputs": {"x": 1}, "conventions": conventions}).json
+        for conventions in ("minimum-norm", "tensorflow")
+    ]
+    body = {"baseline": (runs[0] or {})["id"], "candidate": (runs[1] or {})["id"]}
+    comparison = client.post("/v1/comparisons", json=body).json
+    root = read(client.get(f"/v1/comparisons/{(comparison or {})['id']}/picture").text)
+    assert {node.get("data-node"): texts(node, "verdict") for node in nodes(root)}["x"] == ["◇ convention"]
+    (label,) = [node.get("aria-label") for node in nodes(root) if node.get("data-node") == "x"]
+    assert "the choice of tensorflow where no derivative exists" in (label or "")
+    kink = read(client.get(f"/v1/runs/{body['baseline']}/picture").text)
+    assert [node.get("data-node") for node in nodes(kink) if "kink" in (node.get("class") or "")] == ["clip_1"]
