@@ -49,7 +49,8 @@ blueprint = Acts("graphs", __name__, description="Build graphs, keep them, read 
 def create_graph(body: dict[str, Any]) -> Response:
     """Build a graph from an expression or from nodes
 
-    A name that is taken by other content gets a new version; content equal to a version of that name is that version.
+    A name that is taken by other content gets a new version; content equal to a version of that name is that version,
+    with the tags that it has.
     """
     name, tags = body.pop("name"), body.pop("tags")
     return respond_graph(*usecases.create_graph(book(), name, tags=tags, key=idempotency_key(), **body))
@@ -102,14 +103,12 @@ def delete_graph(graph_id: str) -> Response:
     return Response(status=204)
 
 
-def read_tag(query: dict[str, Any]) -> tuple[str, str] | None:
-    """The tag asked for, as key and value."""
-    if "tag" not in query:
-        return None
-    key, colon, value = query["tag"].partition(":")
-    if not colon:
+def read_tag(query: dict[str, Any]) -> str | None:
+    """The tag asked for, key:value."""
+    tag: str | None = query.get("tag")
+    if tag is not None and ":" not in tag:
         raise InvalidParameters([Fault(("tag",), "a tag is asked for as key:value")])
-    return key, value
+    return tag
 
 
 def respond_graph(record: GraphRecord, new: bool) -> Response:

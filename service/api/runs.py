@@ -97,7 +97,7 @@ def list_runs(query: dict[str, Any]) -> Response:
         limit=size + 1,
     )
     records, cursor = cut_page(found, size)
-    documents = [run_document(usecases.get_run(book(), record.id)) for record in records]
+    documents = [run_document(usecases.read_ends(book(), record)) for record in records]
     return respond_page("runs", documents, cursor)
 
 
@@ -112,7 +112,8 @@ def list_runs(query: dict[str, Any]) -> Response:
 )
 def get_run(query: dict[str, Any], run_id: str) -> Response:
     """Read a run with the first 1,000 of its nodes, or as .npz with all of them"""
-    return _answer(usecases.get_run(book(), run_id), query, accepted(*_FORMS))
+    form = accepted(*_FORMS)
+    return _answer(usecases.get_run(book(), run_id, ends_only=query.get("gradients") == "inputs"), query, form)
 
 
 @blueprint.act("GET", "/v1/runs/<run_id>/nodes", query=PageQuery, answer=RunNodePage, problems=(404,), npz_too=True)
@@ -152,9 +153,7 @@ def _answer(
 ) -> Response:
     """A run in the form that was asked for; an .npz is whole at any rate."""
     if form == npz.MEDIA_TYPE:
-        position = run.graph.position
-        ends = sorted({position[name] for name in (*run.graph.inputs, *run.graph.outputs)})
-        only = ends if query.get("gradients") == "inputs" else None
+        only = usecases.ends(run.graph) if query.get("gradients") == "inputs" else None
         return respond(npz.write_run(run, run_document(run, largest=1), only), status, headers, form)
     return respond(_document(run, query, whole), status, headers)
 

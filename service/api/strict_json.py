@@ -11,7 +11,7 @@ from service.core.errors import Fault, GradbookError, LimitExceeded
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_SPACE_BEFORE_COLON = re.compile(r'"\s+:')
 _LONGEST_INTEGER = 400  # digits; float64 ends at 309
 
 
@@ -47,10 +47,17 @@ def read_json(body: bytes, max_depth: int) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Malformed(f"the body is not UTF-8 at byte {error.start}") from None
-    _check_depth(text, max_depth)
     marked: list[object] = []
     try:
         value = _decoder(marked).decode(text)
+        names = _count_names(value, max_depth)
+        if names != text.count('":') or _SPACE_BEFORE_COLON.search(text):
+            # Some colon stands in a string, or some name was lost to the same name after it. To look at each object is
+            # half the time of reading many small ones.
+            marked.clear()
+            value = _decoder(marked, each_object=True).decode(text)
+    except RecursionError:
+        raise _too_deep(max_depth) from None
     except json.JSONDecodeError as error:
         detail = f"the body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
         raise Malformed(detail) from None
@@ -63,8 +70,9 @@ def read_json(body: bytes, max_depth: int) -> Any:
     return value
 
 
-def _decoder(marked: list[object]) -> json.JSONDecoder:
-    """A decoder that lets through what JSON's grammar allows and puts aside, in `marked`, what we refuse."""
+def _decoder(marked: list[object], each_object: bool = False) -> json.JSONDecoder:
+    """A decoder that lets through what JSON's grammar allows and puts aside, in `marked`, what we refuse: names that
+    stand twice only if it looks at `each_object`."""
 
     def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
@@ -92,7 +100,10 @@ def _decoder(marked: list[object]) -> json.JSONDecoder:
         raise _BareConstant(text)
 
     return json.JSONDecoder(
-        object_pairs_hook=read_object, parse_float=read_float, parse_int=read_integer, parse_constant=read_constant
+        object_pairs_hook=read_object if each_object else None,
+        parse_float=read_float,
+        parse_int=read_integer,
+        parse_constant=read_constant,
     )
 
 
@@ -116,13 +127,19 @@ def _faults(root: Any) -> Iterator[Fault]:
             waiting.extend(((*place, index), value[index]) for index in range(len(value) - 1, -1, -1))
 
 
-def _check_depth(text: str, max_depth: int) -> None:
-    """Refuse deep nesting before the decoder, which recurses, sees it."""
-    if text.count("[") + text.count("{") <= max_depth:
-        return
-    depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text):
-        first = match[0][0]
-        depth += (first in "[{") - (first in "]}")
+def _count_names(root: Any, max_depth: int) -> int:
+    """The number of names in all objects; raises LimitExceeded for what lies too deep."""
+    count = depth = 0
+    level = [root] if isinstance(root, (dict, list)) else []
+    while level:
+        depth += 1
         if depth > max_depth:
-            raise LimitExceeded("json_depth", max_depth, None, f"lists and objects are at most {max_depth} deep")
+            raise _too_deep(max_depth)
+        count += sum(len(within) for within in level if isinstance(within, dict))
+        members = (within.values() if isinstance(within, dict) else within for within in level)
+        level = [member for some in members for member in some if isinstance(member, (dict, list))]
+    return count
+
+
+def _too_deep(max_depth: int) -> LimitExceeded:
+    return LimitExceeded("json_depth", max_depth, None, f"lists and objects are at most {max_depth} deep")

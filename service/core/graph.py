@@ -226,7 +226,8 @@ def _read_nodes(
     reading = _Reading(dict(known), {}, [])
     for place, document in enumerate(documents):
         faults, node = _read_node(document)
-        reading.faults.extend(Fault(("nodes", place, *fault.location), fault.detail) for fault in faults)
+        if faults:
+            reading.faults.extend(Fault(("nodes", place, *fault.location), fault.detail) for fault in faults)
         if node is None:
             continue
         value = node.attributes.get("value")
@@ -277,8 +278,9 @@ def _read_node(document: object) -> tuple[list[Fault], Node | None]:
         attributes, wrong_attributes = read_attributes(found, attributes)
         faults.extend(wrong_attributes)
     assert found is not None and isinstance(name, str)
-    named = tuple(source for source in inputs if isinstance(source, str) and source)
-    return faults, Node(name, found, named, attributes)
+    if faults:
+        inputs = [source for source in inputs if isinstance(source, str) and source]
+    return faults, Node(name, found, tuple(inputs), attributes)
 
 
 def _unknown(operation: object) -> str:
@@ -296,7 +298,7 @@ def arity_faults(operation: Operation, count: int) -> list[Fault]:
 
 def read_attributes(operation: Operation, given: object) -> tuple[Attributes, list[Fault]]:
     """All attributes of the operation in declared order, defaults filled in, so that equal nodes have equal digests."""
-    if not operation.attributes and not given and isinstance(given, Mapping):
+    if given is NO_ATTRIBUTES and not operation.attributes:  # most nodes; what follows costs twenty times as much
         return NO_ATTRIBUTES, []
     if not isinstance(given, Mapping):
         return NO_ATTRIBUTES, [Fault(("attributes",), "attributes are an object")]
@@ -388,6 +390,8 @@ def _topological_order(nodes: Mapping[str, Node], place: Mapping[str, int]) -> t
     order keeps it. Raises InvalidGraph with the nodes of one cycle, in its order."""
     listed = list(nodes)
     index = {name: number for number, name in enumerate(listed)}
+    if all(index[source] < number for number, node in enumerate(nodes.values()) for source in node.inputs):
+        return tuple(nodes.values())
     consumers: list[list[int]] = [[] for _ in listed]
     unmet = [0] * len(listed)
     for number, name in enumerate(listed):

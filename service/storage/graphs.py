@@ -5,12 +5,12 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select
 
 from service.core.errors import Conflict, NotFound
 from service.core.graph import Graph, Node, read_attributes, written_attribute
 from service.core.operation import NO_ATTRIBUTES, Operation, find
-from service.storage.models import Content, GraphRow, GraphTag, RunRow
+from service.storage.models import Content, GraphRow, GraphTag, RunRow, RunTag
 from service.storage.records import GraphRecord
 
 _GRAPHS = select(GraphRow.__table__, Content.node_count, Content.inputs, Content.outputs).join(Content)
@@ -66,19 +66,16 @@ def list_graphs(
     connection: Connection,
     *,
     name: str | None = None,
-    tag: tuple[str, str] | None = None,
+    tag: str | None = None,
     after: str | None = None,
     limit: int,
 ) -> list[GraphRecord]:
-    """At most `limit` graphs, newest first, from the one after `after`."""
+    """At most `limit` graphs, newest first, from the one after `after`; `tag` is key:value."""
     query = _GRAPHS.order_by(GraphRow.id.desc()).limit(limit)
     if name is not None:
         query = query.where(GraphRow.name == name)
     if tag is not None:
-        key, value = tag
-        query = query.where(
-            GraphRow.id.in_(select(GraphTag.graph_id).where(GraphTag.key == key, GraphTag.value == value))
-        )
+        query = query.where(GraphRow.id.in_(select(GraphTag.graph_id).where(is_tag(GraphTag, tag))))
     if after is not None:
         query = query.where(GraphRow.id < after)
     return _records(connection, connection.execute(query).all())
@@ -106,6 +103,12 @@ def delete_graph(connection: Connection, identifier: str) -> None:
     connection.execute(delete(GraphRow).where(GraphRow.id == identifier))
     shared = exists().where(GraphRow.digest == record.digest)
     connection.execute(delete(Content).where(Content.digest == record.digest, ~shared))
+
+
+def is_tag(row: type[GraphTag] | type[RunTag], text: str) -> ColumnElement[bool]:
+    """Whether a row is the tag that is written key:value, each of which may hold colons too."""
+    splits = [place for place, character in enumerate(text) if character == ":"]
+    return or_(*(and_(row.key == text[:place], row.value == text[place + 1 :]) for place in splits))
 
 
 def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[GraphRecord]:

@@ -5,11 +5,13 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
 from service.core.figures import Figures, FloatArray
+from service.storage.graphs import is_tag
 from service.storage.models import Base, GraphRow, RunChunk, RunFigures, RunRow, RunTag
 from service.storage.records import RunRecord
 
@@ -91,19 +93,18 @@ def list_runs(
     *,
     graph: str | None = None,
     label: str | None = None,
-    tag: tuple[str, str] | None = None,
+    tag: str | None = None,
     recorded_by: str | None = None,
     after: str | None = None,
     limit: int,
 ) -> list[RunRecord]:
-    """At most `limit` runs, newest first, from the one after `after`."""
+    """At most `limit` runs, newest first, from the one after `after`; `tag` is key:value."""
     query = _RUNS.order_by(RunRow.id.desc()).limit(limit)
     for column, wanted in ((RunRow.graph_id, graph), (RunRow.label, label), (RunRow.recorded_by, recorded_by)):
         if wanted is not None:
             query = query.where(column == wanted)
     if tag is not None:
-        key, value = tag
-        query = query.where(RunRow.id.in_(select(RunTag.run_id).where(RunTag.key == key, RunTag.value == value)))
+        query = query.where(RunRow.id.in_(select(RunTag.run_id).where(is_tag(RunTag, tag))))
     if after is not None:
         query = query.where(RunRow.id < after)
     return _records(connection, connection.execute(query).all())
@@ -114,21 +115,53 @@ def load_figures(connection: Connection, run: str, kind: str, start: int = 0, st
 
     Only the chunks in which they lie are read.
     """
-    columns = select(RunFigures.node_count, RunFigures.shapes, RunFigures.present)
-    row = connection.execute(columns.where(RunFigures.run_id == run, RunFigures.kind == kind)).one_or_none()
-    if row is None:
-        raise NotFound(f"the run {run!r} has no {kind}")
+    row = _figures_row(connection, run, kind)
     start, stop, _ = slice(start, stop).indices(row.node_count)
     stop = max(start, stop)
     present = None
     if row.present is not None:
-        present = np.unpackbits(np.frombuffer(row.present, np.uint8), count=row.node_count)[start:stop].view(np.bool_)
+        present = _unpack(row.present, row.node_count)[start:stop]
         present.setflags(write=False)
     if row.shapes is None:
         return Figures(_read_flat(connection, run, kind, start, stop), None, present)
     shapes = tuple(tuple(shape) for shape in row.shapes[start:stop])
     first = sum(map(prod, row.shapes[:start]))
     return Figures(_read_flat(connection, run, kind, first, first + sum(map(prod, shapes))), shapes, present)
+
+
+def load_some_figures(connection: Connection, run: str, kind: str, places: Sequence[int]) -> Figures:
+    """The same, of the nodes at `places` alone; the others have none. Only the chunks in which those lie are read."""
+    row = _figures_row(connection, run, kind)
+    shapes = None if row.shapes is None else tuple(map(tuple, row.shapes))
+    sizes = np.ones(row.node_count, np.int64) if shapes is None else np.array([*map(prod, shapes)], np.int64)
+    ends = np.cumsum(sizes)
+    numbers = {
+        number
+        for place in places
+        for number in range((ends[place] - sizes[place]) // CHUNK_VALUES, -(-ends[place] // CHUNK_VALUES))
+    }
+    flat = np.zeros(int(ends[-1]))
+    columns = select(RunChunk.number, RunChunk.data).where(RunChunk.run_id == run, RunChunk.kind == kind)
+    for chunk in connection.execute(columns.where(RunChunk.number.in_(map(int, numbers)))):
+        part = np.frombuffer(chunk.data, _STORED)
+        flat[chunk.number * CHUNK_VALUES : chunk.number * CHUNK_VALUES + len(part)] = part
+    present = np.zeros(row.node_count, bool)
+    present[list(places)] = True
+    if row.present is not None:
+        present &= _unpack(row.present, row.node_count)
+    return Figures(flat, shapes, present)
+
+
+def _figures_row(connection: Connection, run: str, kind: str) -> Any:
+    columns = select(RunFigures.node_count, RunFigures.shapes, RunFigures.present)
+    row = connection.execute(columns.where(RunFigures.run_id == run, RunFigures.kind == kind)).one_or_none()
+    if row is None:
+        raise NotFound(f"the run {run!r} has no {kind}")
+    return row
+
+
+def _unpack(present: bytes, count: int) -> NDArray[np.bool_]:
+    return np.unpackbits(np.frombuffer(present, np.uint8), count=count).view(np.bool_)
 
 
 def _read_flat(connection: Connection, run: str, kind: str, first: int, last: int) -> FloatArray:

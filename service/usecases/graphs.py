@@ -99,9 +99,7 @@ def get_graph(book: Book, graph_id: str) -> GraphRecord:
     return book.record(graph_id)
 
 
-def list_graphs(
-    book: Book, *, name: str | None, tag: tuple[str, str] | None, after: str | None, limit: int
-) -> list[GraphRecord]:
+def list_graphs(book: Book, *, name: str | None, tag: str | None, after: str | None, limit: int) -> list[GraphRecord]:
     """Stored graphs, newest first, from the one after the graph `after`."""
     with book.database.read() as connection:
         return storage.list_graphs(connection, name=name, tag=tag, after=after, limit=limit)

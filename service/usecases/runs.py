@@ -185,9 +185,30 @@ def name_at(graph: Graph, position: int | None) -> str | None:
     return None if position is None else graph.nodes[position].name
 
 
-def get_run(book: Book, run_id: str) -> Run:
-    """One run with all its figures; raises NotFound."""
-    return list_run_nodes(book, run_id, start=0, limit=None)
+def get_run(book: Book, run_id: str, *, ends_only: bool = False) -> Run:
+    """One run with all its figures, or with those of the graph's inputs and outputs alone; raises NotFound."""
+    if not ends_only:
+        return list_run_nodes(book, run_id, start=0, limit=None)
+    with book.database.read() as connection:
+        record = storage.get_run(connection, run_id)
+    return read_ends(book, record)
+
+
+def read_ends(book: Book, record: RunRecord) -> Run:
+    """A run with the figures of its graph's inputs and outputs; the other nodes have none."""
+    graph = book.graph(record.graph_digest).under(record.convention)
+    places = ends(graph)
+    with book.database.read() as connection:
+        values, gradients = (
+            storage.load_some_figures(connection, record.id, kind, places) if has else None
+            for kind, has in (("values", record.has_values), ("gradients", record.has_gradients))
+        )
+    return Run(record, graph, no_figures(len(graph)) if values is None else values, gradients)
+
+
+def ends(graph: Graph) -> list[int]:
+    """The positions of the graph's inputs and outputs."""
+    return sorted({graph.position[name] for name in (*graph.inputs, *graph.outputs)})
 
 
 def list_run_nodes(book: Book, run_id: str, *, start: int, limit: int | None) -> Run:
@@ -216,7 +237,7 @@ def list_runs(
     *,
     graph: str | None,
     label: str | None,
-    tag: tuple[str, str] | None,
+    tag: str | None,
     recorded_by: str | None,
     after: str | None,
     limit: int,

@@ -373,7 +373,7 @@ def test_a_constant_has_no_gradient_and_an_unused_input_zero(client: FlaskClient
 def test_runs_are_listed_by_graph_label_and_tag(client: FlaskClient) -> None:
     graphs = [create(client, text, "listed") for text in ("F = p + 1", "F = p + 2")]
     made = [
-        run(client, graphs[0], {"p": 0}, label="nightly", tags={"team": "red", "x": "a:b"}),
+        run(client, graphs[0], {"p": 0}, label="nightly", tags={"team": "red", "x": "a:b", "http://y": "z:"}),
         run(client, graphs[0], {"p": [1, 2]}, label="nightly", backward=False),
         run(client, graphs[1], {"p": 2}, tags={"team": "red"}),
     ]
@@ -388,5 +388,6 @@ def test_runs_are_listed_by_graph_label_and_tag(client: FlaskClient) -> None:
     assert listed(label="nightly") == [1, 0]
     assert listed(tag="team:red") == [2, 0]
     assert listed(tag="team:red", graph=graphs[1]) == [2]
-    assert listed(tag="x:a:b") == [0]
+    assert listed(tag="x:a:b") == listed(tag="http://y:z:") == [0]
+    assert listed(tag="x:a") == listed(tag="http://y") == []
     assert listed(recorded_by="somebody") == listed(label="none") == listed(graph="none") == []

@@ -13,6 +13,9 @@ GRAPH = b'{"name":"g","expression":"x"%s}'
 MALFORMED = [
     # what, body, pointers
     ("a name twice", b'{"name":"g","name":"h"}', ["/name"]),
+    ("a name twice, a space between", b'{"name" :"g","name":"h"}', ["/name"]),
+    ("a name twice, a colon elsewhere", b'{"name":"g","name":"a\\":"}', ["/name"]),
+    ("a name twice, a space and a colon elsewhere", b'{"name"\n:"g","name":"a\\":"}', ["/name"]),
     ("a name twice, deep", b'{"tags":{"a/b":["x",{"~":1,"~":2}]}}', ["/tags/a~1b/1/~0"]),
     ("two faults", b'{"name":{"a":1,"a":2},"tags":1e999}', ["/name/a", "/tags"]),
     ("a name twice, a surrogate between", b'{"a":"\\ud800","b":{"c":1,"c":2}}', ["/a", "/b/c"]),
@@ -57,7 +60,7 @@ def test_what_is_not_json_is_a_400(client: FlaskClient, body: bytes, pointers: l
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 65 + b"]" * 65, b'{"tags":%s' % (b"[" * 64)]
+    "body", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 65 + b"]" * 65, b'{"tags":%s}' % (b"[" * 64 + b"]" * 64)]
 )
 def test_deep_nesting_names_its_limit(client: FlaskClient, body: bytes) -> None:
     problem = client.post("/v1/graphs", data=body, content_type="application/json").json

@@ -149,9 +149,9 @@ def test_lists_are_newest_first_and_filtered(
         assert list_graphs(connection, after=newest[2].id, limit=3) == newest[3:6]
         assert list_graphs(connection, after=newest[-1].id, limit=3) == []
         assert list_graphs(connection, name="odd", limit=100) == newest[1::2]
-        assert list_graphs(connection, tag=("third", "0"), limit=100) == newest[::3]
-        assert list_graphs(connection, tag=("rest", "1"), limit=100) == []
-        assert list_graphs(connection, name="even", tag=("third", "0"), after=newest[0].id, limit=1) == [newest[6]]
+        assert list_graphs(connection, tag="third:0", limit=100) == newest[::3]
+        assert list_graphs(connection, tag="rest:1", limit=100) == []
+        assert list_graphs(connection, name="even", tag="third:0", after=newest[0].id, limit=1) == [newest[6]]
 
 
 def test_what_is_not_there_is_not_found(database: Database) -> None:

@@ -66,7 +66,7 @@ def test_a_released_database_is_brought_up_to_date(
     assert schema(file) == schema(tmp_path / "gradbook.db")
 
     with old.read() as connection:
-        (stored,) = list_graphs(connection, tag=("from", "the tutorial"), limit=9)
+        (stored,) = list_graphs(connection, tag="from:the tutorial", limit=9)
         (run,) = list_runs(connection, graph=stored.id, limit=9)
         graph = load_graph(connection, stored.digest)
         values = load_figures(connection, run.id, "values")

@@ -20,7 +20,15 @@ from service.storage.graphs import insert_graph
 from service.storage.identifiers import new_id
 from service.storage.models import RunChunk
 from service.storage.records import GraphRecord, RunRecord
-from service.storage.runs import CHUNK_VALUES, add_gradients, get_run, insert_run, list_runs, load_figures
+from service.storage.runs import (
+    CHUNK_VALUES,
+    add_gradients,
+    get_run,
+    insert_run,
+    list_runs,
+    load_figures,
+    load_some_figures,
+)
 
 SPECIAL = [
     0x0000_0000_0000_0000,  # 0
@@ -233,6 +241,37 @@ def test_gradients_are_added_once(
         add_gradients(connection, replace(completed, id=new_id()), gradients)
 
 
+def test_some_figures_are_read_without_the_others(
+    database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord]
+) -> None:
+    count = 2 * CHUNK_VALUES + 5
+    scalars = Figures(np.arange(float(count)), None, np.arange(count) != 7)
+    shapes = ((2,), (CHUNK_VALUES,), (), (0,), (3, CHUNK_VALUES), (1,))
+    tensors = Figures(np.arange(float(sum(map(prod, shapes)))), shapes)
+    for figures, places in (
+        (scalars, [0, 7, CHUNK_VALUES - 1, CHUNK_VALUES, count - 1]),
+        (scalars, [count - 1]),
+        (tensors, [0, 3]),
+        (tensors, [1, 4]),
+        (tensors, [2, 5]),
+        (tensors, []),
+    ):
+        record = run_record(stored)
+        with database.write() as connection:
+            insert_run(connection, record, figures, None)
+        with database.read() as connection:
+            found = load_some_figures(connection, record.id, "values", places)
+        assert len(found) == len(figures)
+        for place in range(0, len(figures), 1 if figures is tensors else 1021):
+            assert place in places or found[place] is None
+        for place in places:
+            part, whole = found[place], figures[place]
+            assert (part is None) == (whole is None)
+            assert part is None or whole is None or (part.shape, part.tobytes()) == (whole.shape, whole.tobytes())
+    with pytest.raises(NotFound), database.read() as connection:
+        load_some_figures(connection, record.id, "gradients", [0])
+
+
 def test_a_run_belongs_to_a_graph(
     database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord]
 ) -> None:
@@ -282,9 +321,9 @@ def test_lists_are_newest_first_and_filtered(
     assert listed(graph=other.id) == newest[-1:]
     assert listed(graph=new_id()) == []
     assert listed(label="odd") == newest[1::2]
-    assert listed(tag=("third", "0")) == newest[::3]
-    assert listed(tag=("third", "3")) == []
+    assert listed(tag="third:0") == newest[::3]
+    assert listed(tag="third:3") == []
     assert listed(recorded_by="a tool") == newest[:2]
-    assert listed(recorded_by="a tool", label="odd", tag=("third", "2"), graph=stored.id) == [newest[1]]
+    assert listed(recorded_by="a tool", label="odd", tag="third:2", graph=stored.id) == [newest[1]]
     with database.read() as connection:
         assert equal_records(list_runs(connection, limit=1)[0], records[-1])

@@ -20,7 +20,7 @@ def test_building_adding_and_forgetting(book: Book) -> None:
     assert new and (second.name, second.version, second.parent) == ("g", 2, first.id)
     assert [node.name for node in list_graph_nodes(book, second.id, start=1, limit=2)] == ["b", "F"]
     assert list_graphs(book, name="g", tag=None, after=None, limit=9) == [second, first]
-    assert list_graphs(book, name=None, tag=("t", "v"), after=second.id, limit=9) == [first]
+    assert list_graphs(book, name=None, tag="t:v", after=second.id, limit=9) == [first]
     with pytest.raises(Conflict):
         delete_graph(book, first.id)
     delete_graph(book, second.id)

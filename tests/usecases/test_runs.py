@@ -35,7 +35,7 @@ def everything(run: Run) -> tuple[object, ...]:
 def test_a_run_is_read_back_bit_by_bit(book: Book, graph: str) -> None:
     made = create_run(book, graph, POINT, seed=np.array([1.0, np.nan]), label="l", tags={"t": "v"})
     assert everything(get_run(book, made.record.id)) == everything(made)
-    listed = list_runs(book, graph=graph, label="l", tag=("t", "v"), recorded_by=None, after=None, limit=9)
+    listed = list_runs(book, graph=graph, label="l", tag="t:v", recorded_by=None, after=None, limit=9)
     assert [record.id for record in listed] == [made.record.id]
 
 
@@ -49,6 +49,17 @@ def test_a_run_is_read_in_parts(book: Book, graph: str) -> None:
     assert node.values[0].tolist() == [30.0, 25.0]
     assert [node.name for node in made.part(2).nodes] == ["a", "b"]
     assert list_run_nodes(book, made.record.id, start=9, limit=2).nodes == ()
+
+
+def test_the_ends_of_a_run_are_read_without_the_rest(book: Book, graph: str) -> None:
+    made = create_run(book, graph, POINT, tags={})
+    ends = get_run(book, made.record.id, ends_only=True)
+    assert ends.gradients is not None and made.gradients is not None
+    for some, all_of_them in ((ends.values, made.values), (ends.gradients, made.gradients)):
+        for name, place in ends.graph.position.items():
+            figure, whole = some[place], all_of_them[place]
+            assert (figure is None) == (name == "e") and whole is not None
+            assert figure is None or figure.tobytes() == whole.tobytes()
 
 
 def test_a_run_that_is_not_kept_has_no_id(book: Book, graph: str) -> None:
