@@ -140,15 +140,16 @@ def _sum_up(passes: Passes, places: Sequence[int], seed: float) -> tuple[Mapping
     return edges, counts.get(first, 0), float(sums.get(first, 0.0))
 
 
-def _locals(passes: Passes, place: int) -> list[float | None]:
-    """The local gradients of a scalar node: what it passes back of an upstream gradient of 1."""
-    consumer = consumer_at(passes, place, np.ones(()))
-    if consumer.contributions is None:
+def _locals(passes: Passes, place: int) -> Sequence[float | None]:
+    """The local gradients of a scalar node: where it is not elementwise, what it passes back of an upstream 1."""
+    elementwise = not passes.graph.nodes[place].operation.contributions
+    consumer = consumer_at(passes, place, None if elementwise else np.ones(()))
+    locals_ = consumer.locals if elementwise else consumer.contributions
+    if locals_ is None:
         unknown = [name for name, figure in consumer.figures.items() if figure is None]
-        raise Conflict(
-            f"the run has no value of {unknown[0]!r}, which the local gradient of {consumer.node.name!r} needs"
-        )
-    return [None if local is None else float(local) for local in consumer.contributions]
+        detail = f"the run has no value of {unknown[0]!r}, which the local gradients of {consumer.node.name!r} need"
+        raise Conflict(detail)
+    return [None if local is None else float(local) for local in locals_]
 
 
 def _logarithm(factor: float) -> float:
