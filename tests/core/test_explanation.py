@@ -2,19 +2,24 @@
 
 from collections.abc import Mapping
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from service.core.differentiation import backward_pass, forward_pass, spread_seed
 from service.core.edge import Passes
 from service.core.explanation import BackwardStep, ForwardStep, Step, count_steps, explain, explain_node
 from service.core.figures import pack
 from service.core.graph import Graph, build_graph
-from tests.elementwise import BROADCAST_SHAPES
+from service.core.operation import CONVENTIONS, Operation
+from tests import tensor_cases  # noqa: F401 (enters what draws operands)
+from tests.elementwise import BROADCAST_SHAPES, each_elementwise, grid, operand_counts
 from tests.passes import arrays_of, graph_of
 from tests.random_graphs import Point, points
+from tests.tensors import each_tensor_operation, graph_around, samples
 
 TUTORIAL = "e = a + b; f = e * c; F = f / d"
 AT = {"a": 5, "b": 1, "c": -2, "d": -3}
@@ -90,6 +95,9 @@ def sums_are_the_gradients(passes: Passes) -> None:
         assert step.difference is None, step.node.name
         assert len(step.contributions) == step.count
         assert step.line.numbers is not None
+        for each in (step, *step.contributions):
+            assert each.line.formula.text and each.line.formula.latex
+            ElementTree.fromstring(f"<math>{each.line.formula.mathml}</math>")
 
 
 @given(points())
@@ -100,6 +108,26 @@ def test_sums_are_the_stored_gradients_over_random_graphs(point: Point) -> None:
 @given(points(shapes=BROADCAST_SHAPES))
 def test_sums_are_the_stored_gradients_over_random_graphs_of_tensors(point: Point) -> None:
     sums_are_the_gradients(passes_of(point.graph, point.inputs, seed=0.7))
+
+
+@each_tensor_operation
+@settings(max_examples=8)
+@given(data=st.data())
+def test_sums_are_the_stored_gradients_of_each_operation_on_tensors(operation: Operation, data: st.DataObject) -> None:
+    sample = data.draw(samples(operation))
+    inputs = {f"x{place}": operand for place, operand in enumerate(sample.operands)}
+    sums_are_the_gradients(passes_of(graph_around(sample), inputs, seed=0.7))
+
+
+@each_elementwise
+def test_sums_are_the_stored_gradients_of_each_operation_at_its_extremes(operation: Operation) -> None:
+    for count in operand_counts(operation)[:2]:
+        names = [f"x{place}" for place in range(count)]
+        nodes = [{"name": name, "operation": "Input"} for name in names]
+        plain = build_graph([*nodes, {"name": "z", "operation": operation.name, "inputs": names}])
+        for graph in {plain.under(convention) for convention in CONVENTIONS}:
+            for point in grid(count)[:: 1 if count < 2 else 17]:
+                sums_are_the_gradients(passes_of(graph, dict(zip(names, point, strict=True)), seed=0.7))
 
 
 def test_sums_are_the_stored_gradients_in_float32() -> None:
