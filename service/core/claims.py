@@ -1,5 +1,6 @@
 """Figures as a person writes them: "2/3" is that fraction, "0.667" is right to its last digit."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ def read_number(text: str) -> tuple[float, float]:
             raise ValueError("the number is out of float64's range")
         if digits is None and decimal[3] is None:
             return value, 0.0
-        return value, half + 2.0 * float(np.spacing(abs(value)))
+        return value, half + 2.0 * math.ulp(value)
     raise ValueError("a number, a fraction such as 2/3, or a decimal such as 0.667 is expected")
 
 

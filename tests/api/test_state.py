@@ -16,6 +16,7 @@ SMALL = {
     "json_depth": 5,
     "expression_bytes": 20,
     "expression_depth": 3,
+    "formula_characters": 5,
     "nodes": 4,
     "tensor_elements": 6,
     "run_elements": 14,
@@ -46,6 +47,7 @@ BREACHES: dict[str, tuple[str, Any, Any]] = {
     ),
     "expression_bytes": (GRAPHS, *({"name": "g", "expression": "x+y".ljust(size)} for size in (20, 21))),
     "expression_depth": (GRAPHS, *({"name": "g", "expression": "(" * depth + "x" + ")" * depth} for depth in (3, 4))),
+    "formula_characters": (f"{GRAPHS}/{{graph}}/formula?of=F", "F = x*y", "F = x*y*y"),
     "nodes": (GRAPHS, *({"name": "g", "nodes": named(count)} for count in (4, 5))),
     "tensor_elements": (RUNS, *({"inputs": {"x": [1] * size, "y": 1}} for size in (6, 7))),
     "run_elements": (
@@ -73,6 +75,9 @@ def test_a_breach_names_its_limit(small: FlaskClient, limit: str) -> None:
     for body in bodies:
         if limit == "page":
             answers.append(small.get(f"{path}{body}"))
+        elif limit == "formula_characters":
+            written: Any = small.post(GRAPHS, json={"name": "F", "expression": body}).json
+            answers.append(small.get(path.format(graph=written["id"])))
         else:
             given = {"data": body, "content_type": "application/json"} if isinstance(body, bytes) else {"json": body}
             answers.append(small.post(path.format(graph=graph["id"]), **given))
