@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.core.figures import FloatArray
 from service.core.operation import Operation
 from service.core.symbol import Literal, Term, Unwritable, Variable, contribution_terms
-from tests import tensor_cases  # noqa: F401 (enters what draws operands)
+from tests import linear_cases, network_cases, tensor_cases  # noqa: F401 (enter what draws operands)
 from tests.tensors import (
     DRAWINGS,
     TENSOR_OPERATIONS,
