@@ -170,7 +170,7 @@ def _body(node: Node, kind: str) -> tuple[Line, ...]:
 
 def _definition(node: Node) -> str:
     definition = "an Input" if node.operation.name == "Input" else write_node(node)
-    return shorten(f"{node.name} = {definition}", _LONGEST_DEFINITION)
+    return f"{node.name} = {shorten(definition, _LONGEST_DEFINITION)}"
 
 
 def _label(subject: Subject, phase: str, place: int, kind: str, meaning: str) -> tuple[Line, ...]:

@@ -74,6 +74,14 @@ def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
     assert shorten("a\u202eb\u200b") == "ab"  # what turns the direction of writing round, or isn't seen
 
 
+def test_a_long_name_stands_whole_in_the_words() -> None:
+    long = "a" * 120 + "/" + "b" * 135
+    nodes = [{"name": long, "operation": "Input"}, {"name": "y", "operation": "Sum", "inputs": [long] * 9}]
+    subject = run_of(build_graph(nodes), {long: 1.0})
+    assert write_caption(subject, 0).words.startswith(f"{long} = an Input; the value of {long}: 1; ")
+    assert len(write_caption(subject, 1).words) < 1000
+
+
 def test_operations_are_shown_by_the_signs_that_people_write() -> None:
     shown = {operation.name: sign(operation) for operation in operations()}
     assert {name: shown[name] for name in ("Add", "Sub", "Mul", "Div", "Exp")} == {
