@@ -43,10 +43,12 @@ from service.results import (
     read_run_node,
 )
 from service.results_calculus import (
+    Derivatives,
     Formula,
     GradientCheck,
     Paths,
     Step,
+    read_derivatives,
     read_formula,
     read_gradient_check,
     read_paths,
@@ -386,6 +388,29 @@ class Client:
 
     # --- derivatives ----------------------------------------------------------------------------------------------
 
+    def create_derivatives(
+        self,
+        graph: Graph | str,
+        kind: Literal["jacobian", "jvp", "vjp", "hvp", "hessian"] | str,
+        inputs: Mapping[str, Any],
+        *,
+        outputs: Sequence[str] | None = None,
+        wrt: Sequence[str] | None = None,
+        vector: Any = None,
+        key: str | None = None,
+    ) -> Derivatives:
+        """Compute a Jacobian, a Hessian, or the product of one with a vector, at `inputs`, and keep it.
+
+        `vector` maps nodes of `wrt` to directions (jvp, hvp) or nodes of `outputs` to seeds (vjp); where there is one
+        node, its array alone will do.
+        """
+        body = {"kind": kind, "inputs": inputs, **_given({"outputs": outputs, "wrt": wrt, "vector": vector})}
+        return read_derivatives(self._post(f"/v1/graphs/{_id(graph)}/derivatives", body, key))
+
+    def get_derivatives(self, derivatives: Derivatives | str) -> Derivatives:
+        """Derivatives that were kept, by their id."""
+        return read_derivatives(self._get(f"/v1/derivatives/{_id(derivatives)}"))
+
     def check_gradients(
         self,
         graph: Graph | str,
@@ -495,7 +520,7 @@ class Client:
 # --- requests ← arguments -----------------------------------------------------------------------------------------
 
 
-def _id(resource: Graph | Run | Comparison | str) -> str:
+def _id(resource: Graph | Run | Comparison | Derivatives | str) -> str:
     identifier = resource if isinstance(resource, str) else resource.id
     if identifier is None:
         raise ValueError("this run was not kept: the service knows nothing of it")

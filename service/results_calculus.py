@@ -1,7 +1,10 @@
 """The client's results of explanations and derivatives, as `results.py` has them of graphs and runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from service.results import Document, Figure, read_figure
 
@@ -191,6 +194,25 @@ def _line(document: Document, language: str, equals: str, nearly: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Derivatives:
+    """Derivatives at a point: `blocks` maps pairs (of, wrt) to arrays of shape (*shape of `of`, *shape of `wrt`).
+
+    Of second order both are nodes of wrt. In a product with a vector one of the two is None, unless there is only one.
+    """
+
+    id: str
+    graph_id: str
+    kind: str
+    inputs: Mapping[str, Figure]
+    outputs: tuple[str, ...]
+    wrt: tuple[str, ...]
+    vector: Mapping[str, Figure] | None
+    blocks: Mapping[tuple[str | None, str | None], Figure] = field(repr=False)
+    created_at: datetime
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NodeCheck:
     """A node's gradient, the method's estimate of it, and the verdict: right, wrong or not applicable.
 
@@ -219,6 +241,35 @@ class GradientCheck:
     document: Document = field(repr=False)
 
 
+def read_derivatives(document: Document) -> Derivatives:
+    """Derivatives."""
+    return Derivatives(
+        id=document["id"],
+        graph_id=document["graph_id"],
+        kind=document["kind"],
+        inputs=_read_figures(document["inputs"]),
+        outputs=tuple(document["outputs"]),
+        wrt=tuple(document["wrt"]),
+        vector=None if document["vector"] is None else _read_figures(document["vector"]),
+        blocks={
+            (block["of"], block["wrt"]): _read_present(block["value"], tuple(block.get("shape", ())))
+            for block in document["blocks"]
+        },
+        created_at=datetime.fromisoformat(document["created_at"]),
+        document=document,
+    )
+
+
+def _read_figures(document: Document) -> dict[str, Figure]:
+    return {name: _read_present(figure) for name, figure in document.items()}
+
+
+def _read_present(document: Any, shape: tuple[int, ...] | None = None) -> Figure:
+    figure = read_figure(document, shape)
+    assert figure is not None
+    return figure
+
+
 def read_gradient_check(document: Document) -> GradientCheck:
     """A gradient check."""
     nodes = tuple(map(_read_node_check, document["nodes"]))
@@ -226,12 +277,11 @@ def read_gradient_check(document: Document) -> GradientCheck:
 
 
 def _read_node_check(document: Document) -> NodeCheck:
-    gradient, estimate, error = (read_figure(document[member]) for member in ("gradient", "estimate", "error"))
-    assert gradient is not None
+    error = document["error"]
     return NodeCheck(
         name=document["name"],
-        gradient=gradient,
-        estimate=estimate,
+        gradient=_read_present(document["gradient"]),
+        estimate=read_figure(document["estimate"]),
         error=None if error is None else float(error),
         rate=document.get("rate"),
         verdict=document["verdict"],

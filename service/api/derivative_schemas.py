@@ -1,30 +1,15 @@
 """Envelopes of derivatives and gradient checks; see `schemas.py`."""
 
-from typing import Any
-
 import marshmallow as ma
 from marshmallow import fields
 
 from service.api.schemas import ARRAY, ARRAY_OR_NULL, NAMES, NUMBER, Members, Request, Text
 from service.core.gradient_check import METHODS, Verdict
+from service.usecases.derivatives import KINDS
 
 _FIGURES = {"type": "object", "additionalProperties": ARRAY}
 _NUMBER_OR_NULL = {"oneOf": [*NUMBER["oneOf"], {"type": "null"}]}
 _VERDICTS = [str(verdict) for verdict in Verdict]
-
-
-class Names(fields.Raw):
-    """A list of node names."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
-        if not isinstance(value, list):
-            raise ma.ValidationError("a list of node names is expected")
-        faults: dict[Any, Any] = {
-            place: ["the name of a node is expected"] for place, name in enumerate(value) if not isinstance(name, str)
-        }
-        if faults:
-            raise ma.ValidationError(faults)
-        return value
 
 
 class GradientCheckRequest(Request):
@@ -35,7 +20,7 @@ class GradientCheckRequest(Request):
         load_default="taylor",
         validate=ma.validate.OneOf(METHODS, error="taylor, central or complex-step is expected"),
     )
-    nodes = Names(load_default=list, metadata={**NAMES, "description": "Nodes to check besides the inputs"})
+    nodes = fields.Raw(load_default=list, metadata={**NAMES, "description": "Nodes to check besides the inputs"})
     output = Text()
 
 
@@ -67,3 +52,49 @@ class GradientCheckDocument(ma.Schema):
     output = fields.String(required=True)
     random_seed = fields.Integer()
     nodes = fields.List(fields.Nested(NodeCheckDocument), required=True)
+
+
+class DerivativesRequest(Request):
+    """What to differentiate, with respect to what, and at which point."""
+
+    kind = Text(
+        required=True, validate=ma.validate.OneOf(KINDS, error="jacobian, jvp, vjp, hvp or hessian is expected")
+    )
+    inputs = Members(required=True, metadata=_FIGURES)
+    outputs = fields.Raw(metadata={**NAMES, "description": "Any nodes; left out, the graph's outputs"})
+    wrt = fields.Raw(metadata={**NAMES, "description": "Any nodes; left out, the graph's inputs"})
+    vector = fields.Raw(
+        metadata={
+            "description": "Directions for nodes of wrt (jvp, hvp), seeds for nodes of outputs (vjp), 0 for those left "
+            "out. Where there is one node, its array alone will do",
+            "oneOf": [*ARRAY["oneOf"], _FIGURES],
+        }
+    )
+
+
+class BlockDocument(ma.Schema):
+    """The derivative of the node `of` with respect to the node `wrt`, of shape (*shape of `of`, *shape of `wrt`).
+
+    Of second order (hessian, hvp), `of` is a node of wrt: it is its gradient that is differentiated. A product with a
+    vector has the shape of the one node; the other is the only one there is, or null where the product is of all.
+    """
+
+    of = fields.String(required=True, allow_none=True)
+    wrt = fields.String(required=True, allow_none=True)
+    shape = fields.List(fields.Integer())
+    value = fields.Raw(required=True, metadata=ARRAY)
+
+
+class DerivativesDocument(ma.Schema):
+    """Derivatives at a point, in float64."""
+
+    id = fields.String(required=True)
+    graph_id = fields.String(required=True)
+    graph_digest = fields.String(required=True)
+    kind = fields.String(required=True, validate=ma.validate.OneOf(KINDS))
+    inputs = fields.Raw(required=True, metadata=_FIGURES)
+    outputs = fields.List(fields.String(), required=True)
+    wrt = fields.List(fields.String(), required=True)
+    vector = fields.Raw(required=True, metadata={**_FIGURES, "type": ["object", "null"]})
+    blocks = fields.List(fields.Nested(BlockDocument), required=True)
+    created_at = fields.DateTime(required=True)

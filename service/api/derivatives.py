@@ -1,17 +1,59 @@
 """Derivatives and gradient checks over HTTP."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from flask import Response
+from flask import Response, url_for
 
 from service.api import examples
-from service.api.acts import Acts, book, respond
-from service.api.derivative_schemas import GradientCheckDocument, GradientCheckRequest
-from service.api.numbers import read_arrays, write_array, write_number
+from service.api.acts import Acts, book, idempotency_key, respond
+from service.api.derivative_schemas import (
+    DerivativesDocument,
+    DerivativesRequest,
+    GradientCheckDocument,
+    GradientCheckRequest,
+)
+from service.api.numbers import read_array, read_arrays, write_array, write_number
+from service.core.figures import FloatArray
 from service.core.gradient_check import RANDOM_SEED, NodeCheck
+from service.storage.derivatives import Block, DerivativesRecord
+from service.usecases import derivatives as usecases
 from service.usecases import gradient_checks
 
-blueprint = Acts("derivatives", __name__, description="Are the gradients right?")
+blueprint = Acts("derivatives", __name__, description="Jacobians and Hessians; are the gradients right?")
+
+
+@blueprint.act(
+    "POST",
+    "/v1/graphs/<graph_id>/derivatives",
+    body=DerivativesRequest,
+    answer=DerivativesDocument,
+    status=201,
+    problems=(404,),
+    body_example=examples.DERIVATIVES_REQUEST,
+    example=examples.DERIVATIVES,
+)
+def create_derivatives(body: dict[str, Any], graph_id: str) -> Response:
+    """Compute a Jacobian, a Hessian, or the product of one with a vector, and keep it"""
+    inputs = read_arrays(body.pop("inputs"), ("inputs",))
+    if "vector" in body:
+        read = read_arrays if isinstance(body["vector"], dict) else read_array
+        body["vector"] = read(body["vector"], ("vector",))
+    record = usecases.create_derivatives(book(), graph_id, inputs=inputs, key=idempotency_key(), **body)
+    headers = {"Location": url_for("derivatives.get_derivatives", derivatives_id=record.id)}
+    return respond(_derivatives_document(record), 201, headers)
+
+
+@blueprint.act(
+    "GET",
+    "/v1/derivatives/<derivatives_id>",
+    answer=DerivativesDocument,
+    problems=(404,),
+    example=examples.DERIVATIVES,
+)
+def get_derivatives(derivatives_id: str) -> Response:
+    """Read derivatives that were kept"""
+    return respond(_derivatives_document(usecases.get_derivatives(book(), derivatives_id)))
 
 
 @blueprint.act(
@@ -45,3 +87,26 @@ def _node_check_document(check: NodeCheck, method: str) -> dict[str, Any]:
     if check.reason is not None:
         document["reason"] = check.reason
     return document
+
+
+def _derivatives_document(record: DerivativesRecord) -> dict[str, Any]:
+    def written(arrays: Mapping[str, FloatArray]) -> dict[str, Any]:
+        return {name: write_array(array) for name, array in arrays.items()}
+
+    return {
+        "id": record.id,
+        "graph_id": record.graph_id,
+        "graph_digest": record.graph_digest,
+        "kind": record.kind,
+        "inputs": written(record.inputs),
+        "outputs": record.outputs,
+        "wrt": record.wrt,
+        "vector": written(record.vector) if record.vector else None,
+        "blocks": [_block_document(block) for block in record.blocks],
+        "created_at": record.created_at.isoformat(),
+    }
+
+
+def _block_document(block: Block) -> dict[str, Any]:
+    shape = {"shape": block.value.shape} if block.value.ndim else {}
+    return {"of": block.of, "wrt": block.wrt, **shape, "value": write_array(block.value)}

@@ -79,3 +79,24 @@ CHECK_REQUEST: dict[str, Any] = {
         "gradients": {"F": 1, "f": -3, "d": 108, "e": 6, "c": -18, "a": 6, "b": 6},
     },
 }
+
+# The second derivatives of the seed example by c and d: d²F/dc² = 0, d²F/dcdd = −e/d², d²F/dd² = 2f/d³.
+DERIVATIVES_REQUEST: dict[str, Any] = {**RUN_REQUEST, "kind": "hessian", "wrt": ["c", "d"]}
+
+DERIVATIVES: dict[str, Any] = {
+    "id": "01932c71-3c5d-7e11-a2b4-7d8e9f0a1b2c",
+    "graph_id": _GRAPH_ID,
+    "graph_digest": _DIGEST,
+    "kind": "hessian",
+    "inputs": {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0},
+    "outputs": ["F"],
+    "wrt": ["c", "d"],
+    "vector": None,
+    "blocks": [
+        {"of": "c", "wrt": "c", "value": 0.0},
+        {"of": "c", "wrt": "d", "value": -2 / 3},
+        {"of": "d", "wrt": "c", "value": -2 / 3},
+        {"of": "d", "wrt": "d", "value": 8 / 9},
+    ],
+    "created_at": _CREATED_AT,
+}

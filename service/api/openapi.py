@@ -88,7 +88,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             parameters = operation.pop("parameters", [])
             if method == "post":
                 parameters.append(_KEY)
-                responses["200"]["headers"] = _ETAG
+                responses.get("200", {})["headers"] = _ETAG
             if "201" in responses:
                 responses["201"]["headers"] = _ETAG | _LOCATION
             if method == "get" and path.startswith("/v1/"):

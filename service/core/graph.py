@@ -103,6 +103,16 @@ class Graph:
                 narrow.add(place)
         return frozenset(narrow)
 
+    def widened(self) -> "Graph":
+        """The same graph with all of it computed in float64."""
+        nodes = tuple(
+            replace(node, attributes={**node.attributes, "dtype": "float64"})
+            if node.operation.name == "Input" and node.attributes.get("dtype") == "float32"
+            else node
+            for node in self.nodes
+        )
+        return replace(self, nodes=nodes) if self.narrow else self
+
     @cached_property
     def arrangement(self) -> str:
         """SHA-256 of the digest, the convention and the order of the nodes: graphs that share it agree at every

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, fun
 from service.core.errors import Conflict, NotFound
 from service.core.graph import Graph, Node, read_attributes, written_attribute
 from service.core.operation import NO_ATTRIBUTES, Operation, find
-from service.storage.models import Content, GraphRow, GraphTag, RunRow, RunTag
+from service.storage.models import Content, DerivativesRow, GraphRow, GraphTag, RunRow, RunTag
 from service.storage.records import GraphRecord
 
 _GRAPHS = select(GraphRow.__table__, Content.node_count, Content.inputs, Content.outputs).join(Content)
@@ -95,6 +95,7 @@ def delete_graph(connection: Connection, identifier: str) -> None:
     record = get_graph(connection, identifier)
     for column, one, several in (
         (RunRow.graph_id, "run refers", "runs refer"),
+        (DerivativesRow.graph_id, "set of derivatives refers", "sets of derivatives refer"),
         (GraphRow.parent_id, "graph made from it refers", "graphs made from it refer"),
     ):
         count = connection.execute(select(func.count()).where(column == identifier)).scalar_one()

@@ -156,6 +156,34 @@ class RunChunk(Base):
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class DerivativesRow(Base):
+    """Derivatives of a graph: what was asked, and in `derivative_figures` at what point, and what was found."""
+
+    __tablename__ = "derivatives"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    graph_id: Mapped[str] = mapped_column(ForeignKey("graphs.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    outputs: Mapped[list[str]] = mapped_column(JSON)
+    wrt: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class DerivativeFigure(Base):
+    """One array of derivatives, in their order: an input or a part of the vector, whose node is `of`, or a block, in
+    which `of` or `wrt` is null where it stands for all."""
+
+    __tablename__ = "derivative_figures"
+
+    derivatives_id: Mapped[str] = mapped_column(ForeignKey("derivatives.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    of: Mapped[str | None] = mapped_column(Text)
+    wrt: Mapped[str | None] = mapped_column(Text)
+    shape: Mapped[list[int]] = mapped_column(JSON)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class KeyRow(Base):
     """An idempotency key and what the request under it made."""
 

@@ -190,7 +190,7 @@ def _insert_figures(connection: Connection, run: str, **given: Figures | None) -
         for kind, figures in kept.items()
     ]
     chunks = [
-        {"run_id": run, "kind": kind, "number": number, "data": _stored(figures.flat[start : start + CHUNK_VALUES])}
+        {"run_id": run, "kind": kind, "number": number, "data": write_array(figures.flat[start : start + CHUNK_VALUES])}
         for kind, figures in kept.items()
         for number, start in enumerate(range(0, len(figures.flat), CHUNK_VALUES))
     ]
@@ -200,19 +200,19 @@ def _insert_figures(connection: Connection, run: str, **given: Figures | None) -
         connection.execute(_INSERT_CHUNKS, chunks)
 
 
-def _stored(figures: FloatArray) -> bytes:
+def write_array(figures: FloatArray) -> bytes:
+    """An array as it is kept: little-endian float64, row-major."""
     return figures.astype(_STORED, copy=False).tobytes()
 
 
 def _seed_columns(seed: FloatArray | None) -> dict[str, Any]:
     if seed is None:
         return {"seed": None, "seed_shape": None}
-    return {"seed": _stored(seed), "seed_shape": list(seed.shape)}
+    return {"seed": write_array(seed), "seed_shape": list(seed.shape)}
 
 
-def _read_seed(blob: bytes | None, shape: list[int] | None) -> FloatArray | None:
-    if blob is None or shape is None:
-        return None
+def read_array(blob: bytes, shape: Sequence[int]) -> FloatArray:
+    """An array from what `write_array` made of it; read-only."""
     return np.frombuffer(blob, _STORED).astype(np.float64, copy=False).reshape(shape)
 
 
@@ -230,7 +230,7 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[RunRecord
             recorded_by=row.recorded_by,
             dtype=row.dtype,
             output=row.output,
-            seed=_read_seed(row.seed, row.seed_shape),
+            seed=None if row.seed is None else read_array(row.seed, row.seed_shape),
             has_values=row.has_values,
             has_gradients=row.has_gradients,
             nonfinite_forward=row.nonfinite_forward,

@@ -51,7 +51,7 @@ def create_gradient_graph(
     graph = book.graph(parent.digest)
     target = choose_output(graph, output, needed=True)
     assert target is not None
-    chosen = _read_wrt(graph, graph.inputs if wrt is None else wrt)
+    chosen = read_names(graph, graph.inputs if wrt is None else wrt, "wrt")
     derived = gradient_graph(graph, target, chosen)
     limits = book.limits
     if len(derived) > limits.nodes:
@@ -61,16 +61,17 @@ def create_gradient_graph(
     return keep_graph(book, given_name, derived, None, parent.id, tags, key)
 
 
-def _read_wrt(graph: Graph, names: object) -> Sequence[str]:
+def read_names(graph: Graph, names: object, member: str) -> Sequence[str]:
+    """Names of nodes to differentiate with respect to, at least one and none twice; raises InvalidRequest."""
     if not isinstance(names, list | tuple):
-        raise InvalidRequest([Fault(("wrt",), "a list of names of nodes is expected")])
+        raise InvalidRequest([Fault((member,), "a list of names of nodes is expected")])
     if not names:
-        raise InvalidRequest([Fault(("wrt",), "at least one node is needed to differentiate with respect to")])
-    faults = [fault for place, name in enumerate(names) for fault in _faults(graph, name, ("wrt", place))]
+        raise InvalidRequest([Fault((member,), "at least one node is needed to differentiate with respect to")])
+    faults = [fault for place, name in enumerate(names) for fault in _faults(graph, name, (member, place))]
     if not faults:
         first = {name: place for place, name in reversed(list(enumerate(names)))}
         twice = [place for place, name in enumerate(names) if first[name] != place]
-        faults = [Fault(("wrt", place), f"{names[place]!r} stands twice") for place in twice]
+        faults = [Fault((member, place), f"{names[place]!r} stands twice") for place in twice]
     if faults:
         raise InvalidRequest(faults)
     return names

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from service.core import gradient_check as core
 from service.core.differentiation import forward_pass
-from service.core.errors import Fault, InvalidRequest
 from service.core.figures import FloatArray
 from service.core.gradient_check import NodeCheck, Verdict
-from service.core.graph import Graph
 from service.usecases.book import Book
+from service.usecases.calculus import read_names
 from service.usecases.graphs import get_graph
 from service.usecases.runs import choose_output
 
@@ -39,25 +38,16 @@ def check_gradients(
 ) -> GradientCheck:
     """Check the gradient of the output with respect to every input, and to `nodes`, by one of core's METHODS.
 
+    All is computed in float64. An input of whole numbers has no gradient, and is passed over.
     Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
-    graph = book.graph(get_graph(book, graph_id).digest)
+    graph = book.graph(get_graph(book, graph_id).digest).widened()
     target = choose_output(graph, output, needed=True)
     assert target is not None
-    places = [graph.position[name] for name in dict.fromkeys([*graph.inputs, *_read_nodes(graph, nodes)])]
+    asked = read_names(graph, nodes, "nodes") if nodes else ()
+    places = [graph.position[name] for name in dict.fromkeys([*graph.inputs, *asked])]
+    places = [place for place in places if graph.nodes[place].has_gradient]
     limits = book.limits
     values = forward_pass(graph, inputs, max_elements=limits.run_elements, max_tensor=limits.tensor_elements)
     checks = core.check_gradients(graph, values, target, places, method, max_elements=limits.run_elements)
     return GradientCheck(method, target, checks)
-
-
-def _read_nodes(graph: Graph, names: Sequence[str]) -> Sequence[str]:
-    faults = []
-    for place, name in enumerate(names):
-        if name not in graph.position:
-            faults.append(Fault(("nodes", place), f"the graph has no node {name!r}"))
-        elif graph.nodes[graph.position[name]].operation.name == "Constant":
-            faults.append(Fault(("nodes", place), f"{name!r} is a Constant, which has no gradient"))
-    if faults:
-        raise InvalidRequest(faults)
-    return names

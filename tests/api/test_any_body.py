@@ -52,6 +52,8 @@ MEMBERS = {
     "backward": st.booleans() | JSON,
     "keep": st.booleans() | JSON,
     "output": TEXTS,
+    "kind": st.sampled_from(["jacobian", "jvp", "vjp", "hvp", "hessian"]) | TEXTS,
+    "vector": GIVEN | FIGURES | JSON,
     "method": st.sampled_from(["taylor", "central", "complex-step"]) | TEXTS,
     "seed": FIGURES | JSON,
     "conventions": st.sampled_from(["minimum-norm", "torch", "jax", "tensorflow"]) | JSON,

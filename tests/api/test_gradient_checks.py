@@ -52,8 +52,8 @@ def test_a_node_that_cannot_be_checked_says_why(client: FlaskClient) -> None:
         ({"inputs": {**INPUTS, "a": "five"}}, "/inputs/a", "not the string 'five'"),
         ({"method": "guess"}, "/method", "taylor, central or complex-step is expected"),
         ({"nodes": ["e", "g"]}, "/nodes/1", "the graph has no node 'g'"),
-        ({"nodes": "e"}, "/nodes", "a list of node names is expected"),
-        ({"nodes": ["e", 1]}, "/nodes/1", "the name of a node is expected"),
+        ({"nodes": "e"}, "/nodes", "a list of names of nodes is expected"),
+        ({"nodes": ["e", 1]}, "/nodes/1", "the graph has no node 1"),
         ({"output": "g"}, "/output", "the graph has no node 'g'"),
         ({"seed": 1}, "/seed", "there is nothing of this name"),
     ],
@@ -72,7 +72,7 @@ def test_a_constant_has_nothing_to_check(client: FlaskClient) -> None:
     body = {"inputs": {"x": 1}, "nodes": ["constant_1"]}
     answer = client.post(f"/v1/graphs/{graph['id']}/gradient-checks", json=body)
     assert answer.json["errors"] == [
-        {"pointer": "/nodes/0", "detail": "'constant_1' is a Constant, which has no gradient"}
+        {"pointer": "/nodes/0", "detail": "no gradient flows to 'constant_1': it is a Constant, or takes whole numbers"}
     ]
 
 

@@ -20,7 +20,7 @@ from service.client import Client
 ROOT = Path(__file__).parents[2]
 METHODS = ("get", "post", "put", "patch", "delete")
 VARYING = ("id", "graph_id", "created_at")
-MADE = {"create_graph": "graph_id", "create_run": "run_id"}
+MADE = {"create_graph": "graph_id", "create_run": "run_id", "create_derivatives": "derivatives_id"}
 
 
 def operations(document: Any) -> Iterator[tuple[str, str, Any]]:

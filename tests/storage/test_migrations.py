@@ -14,6 +14,7 @@ from sqlalchemy import select
 from service.core.differentiation import backward_pass, forward_pass
 from service.core.graph import Graph
 from service.storage import database as storage
+from service.storage.comparisons import list_comparisons
 from service.storage.database import Database, migration_config
 from service.storage.graphs import delete_graph, get_graph, insert_graph, list_graphs, load_graph
 from service.storage.models import Content, GraphTag
@@ -53,7 +54,7 @@ def test_migrating_again_changes_nothing(database: Database, tmp_path: Path) -> 
     assert "run_chunks" in before
 
 
-@pytest.mark.parametrize("released", ["0001.sql"])
+@pytest.mark.parametrize("released", ["0001.sql", "0002.sql"])
 def test_a_released_database_is_brought_up_to_date(
     released: str, database: Database, tmp_path: Path, run_record: Callable[..., RunRecord]
 ) -> None:
@@ -67,10 +68,12 @@ def test_a_released_database_is_brought_up_to_date(
 
     with old.read() as connection:
         (stored,) = list_graphs(connection, tag="from:the tutorial", limit=9)
-        (run,) = list_runs(connection, graph=stored.id, limit=9)
+        (run,) = (each for each in list_runs(connection, graph=stored.id, limit=9) if each.source == "computed")
+        compared = list_comparisons(connection, run=run.id, after=None, limit=9)
         graph = load_graph(connection, stored.digest)
         values = load_figures(connection, run.id, "values")
         gradients = load_figures(connection, run.id, "gradients")
+    assert [comparison.counts["origin"] for comparison in compared] == ([] if released == "0001.sql" else [2])
     assert (graph.digest, graph.inputs, graph.outputs) == (stored.digest, ("a", "b", "c", "d"), ("F",))
     assert dict(zip(graph.position, values.flat.tolist(), strict=True)) == {
         "a": 5, "b": 1, "c": -2, "d": -3, "e": 6, "f": -12, "F": 4

@@ -107,9 +107,10 @@ define(
     "Pow",
     "x y",
     forward=np.power,
-    # d/dx = y·x^(y−1), which is 0 for y = 0 whatever x is; d/dy = x^y·log x, whose limit at x = 0, y ≥ 0 is 0.
+    # d/dx = y·x^(y−1), which is 0 for y = 0 whatever x is (written so that its own derivative by y stays: 1/x);
+    # d/dy = x^y·log x, whose limit at x = 0, y ≥ 0 is 0.
     local_gradients=lambda x, y, z: (
-        select(y == 0.0, 0.0, y * x ** (y - 1.0)),
+        select(y == 0.0, y / select(np.absolute(x) > 0.0, x, 1.0), y * x ** (y - 1.0)),
         select(np.logical_and(x == 0.0, y >= 0.0), 0.0, z * np.log(x)),
     ),
     nondifferentiable=lambda x, y, z: np.logical_and(x == 0.0, np.logical_and(y >= 0.0, y < 1.0)),

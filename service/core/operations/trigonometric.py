@@ -55,15 +55,28 @@ define(
     "Atan2",
     "y x",
     forward=np.arctan2,
-    # x/(x² + y²) and −y/(x² + y²), each divided through by its numerator so that no square overflows.
+    # x/(x² + y²) and −y/(x² + y²), each divided through by the larger of x and y: no square overflows, and none
+    # vanishes, which would take the second derivative with it.
     local_gradients=lambda y, x, z: (
-        select(np.logical_and(x == 0.0, y == 0.0), 0.0, 1.0 / (x + y * (y / x))),
-        select(np.logical_and(x == 0.0, y == 0.0), 0.0, -1.0 / (y + x * (x / y))),
+        select(
+            np.logical_and(x == 0.0, y == 0.0),
+            0.0,
+            select(np.absolute(y) > np.absolute(x), x / y / (y + x * (x / y)), 1.0 / (x + y * (y / x))),
+        ),
+        select(
+            np.logical_and(x == 0.0, y == 0.0),
+            0.0,
+            select(np.absolute(y) > np.absolute(x), -1.0 / (y + x * (x / y)), -(y / x) / (x + y * (y / x))),
+        ),
     ),
     nondifferentiable=lambda y, x, z: np.logical_and(y == 0.0, x <= 0.0),
     convention="0 and 0 at the origin; on the cut along the negative x axis, the slopes on both sides of the jump",
     conventions=dict.fromkeys(
-        ("jax", "tensorflow"), lambda y, x, z: (1.0 / (x + y * (y / x)), -1.0 / (y + x * (x / y)))
+        ("jax", "tensorflow"),
+        lambda y, x, z: (
+            select(np.absolute(y) > np.absolute(x), x / y / (y + x * (x / y)), 1.0 / (x + y * (y / x))),
+            select(np.absolute(y) > np.absolute(x), -1.0 / (y + x * (x / y)), -(y / x) / (x + y * (y / x))),
+        ),
     ),
     analytic=False,
     aliases=["arctan2"],

@@ -1,0 +1,101 @@
+"""Derivatives: row ↔ record."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row, insert, select
+
+from service.core.errors import NotFound
+from service.core.figures import FloatArray
+from service.storage.models import DerivativeFigure, DerivativesRow, GraphRow
+from service.storage.runs import read_array, write_array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """The derivative of the node `of` with respect to the node `wrt`; None where it is of, or along, all of them."""
+
+    of: str | None
+    wrt: str | None
+    value: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DerivativesRecord:
+    """What was asked, at what point and along what vector, and what was found."""
+
+    id: str
+    graph_id: str
+    graph_digest: str
+    kind: str
+    outputs: tuple[str, ...]
+    wrt: tuple[str, ...]
+    inputs: Mapping[str, FloatArray]
+    vector: Mapping[str, FloatArray]
+    blocks: tuple[Block, ...]
+    created_at: datetime
+
+
+def insert_derivatives(connection: Connection, record: DerivativesRecord) -> None:
+    """Keep derivatives."""
+    row = {
+        "id": record.id,
+        "graph_id": record.graph_id,
+        "kind": record.kind,
+        "outputs": list(record.outputs),
+        "wrt": list(record.wrt),
+        "created_at": record.created_at,
+    }
+    connection.execute(insert(DerivativesRow), row)
+    figures = [
+        {
+            "derivatives_id": record.id,
+            "number": number,
+            "role": role,
+            "of": block.of,
+            "wrt": block.wrt,
+            "shape": list(block.value.shape),
+            "data": write_array(block.value),
+        }
+        for number, (role, block) in enumerate(_figures(record))
+    ]
+    if figures:
+        connection.execute(insert(DerivativeFigure), figures)
+
+
+def get_derivatives(connection: Connection, identifier: str) -> DerivativesRecord:
+    """One record; raises NotFound."""
+    query = select(DerivativesRow.__table__, GraphRow.digest).join(GraphRow).where(DerivativesRow.id == identifier)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"there are no derivatives {identifier!r}")
+    figures = select(DerivativeFigure.__table__).where(DerivativeFigure.derivatives_id == identifier)
+    found: dict[str, list[Block]] = {"input": [], "vector": [], "block": []}
+    for figure in connection.execute(figures.order_by(DerivativeFigure.number)):
+        found[figure.role].append(_block(figure))
+    inputs, vector = ({block.of: block.value for block in found[role] if block.of} for role in ("input", "vector"))
+    return DerivativesRecord(
+        id=row.id,
+        graph_id=row.graph_id,
+        graph_digest=row.digest,
+        kind=row.kind,
+        outputs=tuple(row.outputs),
+        wrt=tuple(row.wrt),
+        inputs=inputs,
+        vector=vector,
+        blocks=tuple(found["block"]),
+        created_at=row.created_at,
+    )
+
+
+def _figures(record: DerivativesRecord) -> Iterator[tuple[str, Block]]:
+    yield from (("input", Block(name, None, np.asarray(value))) for name, value in record.inputs.items())
+    yield from (("vector", Block(name, None, value)) for name, value in record.vector.items())
+    yield from (("block", block) for block in record.blocks)
+
+
+def _block(row: Row[Any]) -> Block:
+    return Block(row.of, row.wrt, read_array(row.data, row.shape))

@@ -1,0 +1,177 @@
+"""Jacobians, Hessians and their products with vectors: computed, kept, and read back."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from math import prod
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection
+
+from service.core import derivatives as core
+from service.core.differentiation import backward_pass, forward_pass
+from service.core.errors import Fault, InvalidInputs, InvalidRequest
+from service.core.figures import Figures, FloatArray
+from service.core.graph import Graph
+from service.settings import Limits
+from service.storage import derivatives as storage
+from service.storage.derivatives import Block, DerivativesRecord
+from service.storage.identifiers import new_id
+from service.usecases.book import Book
+from service.usecases.calculus import read_names
+from service.usecases.graphs import get_graph
+from service.usecases.idempotency import IdempotencyKey, made_before, write_once
+from service.usecases.runs import choose_output
+
+KINDS = ("jacobian", "jvp", "vjp", "hvp", "hessian")
+
+
+def create_derivatives(
+    book: Book,
+    graph_id: str,
+    kind: str,
+    inputs: Mapping[str, FloatArray],
+    *,
+    outputs: object = None,
+    wrt: object = None,
+    vector: Mapping[str, FloatArray] | FloatArray | None = None,
+    key: IdempotencyKey | None = None,
+) -> DerivativesRecord:
+    """Differentiate a stored graph at `inputs` in float64, and keep what comes of it.
+
+    `outputs` and `wrt` are any nodes, the graph's own outputs and inputs unless given; of second order there is one
+    output, whose elements are summed. `vector` holds a direction for nodes of `wrt` (jvp, hvp) or a seed for nodes of
+    `outputs` (vjp), 0 for those that it leaves out; one array will do where there is one node.
+    Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
+    """
+    stored = get_graph(book, graph_id)
+    if key:
+        with book.database.read() as connection:
+            known = made_before(connection, key)
+        if known:
+            return get_derivatives(book, known.resource_id)
+    graph = book.graph(stored.digest).widened()
+    of = _read_outputs(graph, kind, outputs)
+    sources = [name for name in graph.inputs if graph.nodes[graph.position[name]].has_gradient]
+    sources = list(read_names(graph, wrt, "wrt")) if wrt is not None else sources
+    limits = book.limits
+    values = forward_pass(graph, inputs, max_elements=limits.run_elements, max_tensor=limits.tensor_elements)
+    along = _read_vector(graph, values, kind, of if kind == "vjp" else sources, vector)
+    _check_size(graph, values, kind, of, sources, limits)
+    record = DerivativesRecord(
+        id=new_id(),
+        graph_id=stored.id,
+        graph_digest=stored.digest,
+        kind=kind,
+        outputs=tuple(of),
+        wrt=tuple(sources),
+        inputs=inputs,
+        vector=along,
+        blocks=tuple(_differentiate(graph, values, kind, of, sources, along)) if sources else (),
+        created_at=datetime.now(UTC),
+    )
+
+    def make(connection: Connection) -> tuple[DerivativesRecord, str, bool]:
+        storage.insert_derivatives(connection, record)
+        return record, record.id, True
+
+    return write_once(book.database, key, make, storage.get_derivatives)[0]
+
+
+def get_derivatives(book: Book, derivatives_id: str) -> DerivativesRecord:
+    """Derivatives that were kept; raises NotFound."""
+    with book.database.read() as connection:
+        return storage.get_derivatives(connection, derivatives_id)
+
+
+def _differentiate(
+    graph: Graph, values: Figures, kind: str, of: Sequence[str], wrt: Sequence[str], vector: Mapping[str, FloatArray]
+) -> list[Block]:
+    if kind in ("jacobian", "hessian"):
+        blocks = (
+            core.jacobian(graph, values, of, wrt) if kind == "jacobian" else core.hessian(graph, values, of[0], wrt)
+        )
+        return [Block(name, source, block) for (name, source), block in blocks.items()]
+    if kind == "vjp":
+        gradients: list[list[Any]] = [list(backward_pass(graph, values, name, vector[name])) for name in of]
+        places = [graph.position[name] for name in wrt]
+        return [
+            Block(_the_only(of), name, np.asarray(sum(found[place] for found in gradients)))
+            for name, place in zip(wrt, places, strict=True)
+        ]
+    tangents = {name: direction[np.newaxis] for name, direction in vector.items()}
+    if kind == "jvp":
+        moved = core.push_forward(graph, values, tangents, of)
+    else:
+        moved, of = core.push_gradients(graph, values, of[0], tangents, wrt), wrt
+    return [Block(name, _the_only(wrt), along[0]) for name, along in zip(of, moved, strict=True)]
+
+
+def _the_only(names: Sequence[str]) -> str | None:
+    return names[0] if len(names) == 1 else None
+
+
+def _read_outputs(graph: Graph, kind: str, outputs: object) -> Sequence[str]:
+    if outputs is None and kind not in ("hvp", "hessian"):
+        return graph.outputs
+    if outputs is None:
+        only = choose_output(graph, None, needed=True, member="outputs")
+        assert only is not None
+        return [only]
+    if not isinstance(outputs, list) or not outputs:
+        raise InvalidRequest([Fault(("outputs",), "a list of names of nodes is expected, at least one")])
+    faults = []
+    for place, name in enumerate(outputs):
+        if not isinstance(name, str) or name not in graph.position:
+            faults.append(Fault(("outputs", place), f"the graph has no node {name!r}"))
+        elif name in outputs[:place]:
+            faults.append(Fault(("outputs", place), f"{name!r} stands twice"))
+    if faults:
+        raise InvalidRequest(faults)
+    if kind in ("hvp", "hessian") and len(outputs) > 1:
+        raise InvalidRequest([Fault(("outputs",), "second derivatives are of one output")])
+    return outputs
+
+
+def _read_vector(
+    graph: Graph,
+    values: Figures,
+    kind: str,
+    names: Sequence[str],
+    vector: Mapping[str, FloatArray] | FloatArray | None,
+) -> dict[str, FloatArray]:
+    """The vector's part for each of `names`, of its node's shape, to which a scalar spreads."""
+    if kind in ("jacobian", "hessian"):
+        if vector is not None:
+            raise InvalidRequest([Fault(("vector",), f"a {kind} is the whole matrix: it takes no vector")])
+        return {}
+    if vector is None:
+        raise InvalidRequest([Fault(("vector",), f"{kind} needs a vector")])
+    if not isinstance(vector, Mapping):
+        if len(names) != 1:
+            raise InvalidInputs([Fault(("vector",), f"an array for each of {', '.join(map(repr, names))} is expected")])
+        vector = {names[0]: vector}
+    shapes = {name: values.shape(graph.position[name]) for name in names}
+    faults = []
+    for name, part in vector.items():
+        if name not in shapes:
+            faults.append(Fault(("vector", name), f"{name!r} is none of {', '.join(map(repr, names))}"))
+        elif part.shape not in ((), shapes[name]):
+            wrong = f"this has shape {list(part.shape)}; {name!r} has {list(shapes[name])}"
+            faults.append(Fault(("vector", name), wrong))
+    if faults:
+        raise InvalidInputs(faults)
+    return {name: np.broadcast_to(vector.get(name, np.zeros(())), shape) for name, shape in shapes.items()}
+
+
+def _check_size(
+    graph: Graph, values: Figures, kind: str, of: Sequence[str], wrt: Sequence[str], limits: Limits
+) -> None:
+    """Raise LimitExceeded where blocks would be too large, or too much would be computed, before either is begun."""
+    forward = core.forward_sweeps(graph, values, wrt if kind in ("jacobian", "hessian") else ())
+    reverse = sum(prod(values.shape(graph.position[name])) for name in of)
+    sweeps = {"jacobian": min(forward, reverse), "vjp": len(of)}.get(kind, forward + 1)
+    rows = {"jacobian": of, "hessian": wrt}.get(kind, ())
+    core.check_size(
+        graph, values, rows, wrt, sweeps, max_tensor=limits.tensor_elements, max_elements=limits.run_elements
+    )
