@@ -10,7 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, product
+from itertools import chain, product, repeat
+from operator import attrgetter
 from threading import Lock
 from typing import Any
 
@@ -106,14 +107,15 @@ def pack_graph(graph: Graph, levels_of: Callable[[IntArray, Places, IntArray], A
         **{operation: code for (operation, _), code in opcodes().items()},
     }
     nodes, position = graph.nodes, graph.position
-    code = np.fromiter((codes.get(node.operation, -3) for node in nodes), np.int32, len(nodes))
+    code = np.fromiter(map(codes.get, map(attrgetter("operation"), nodes), repeat(-3)), np.int32, len(nodes))
     if code.min() == -3 or any(_is_declared_otherwise(nodes[place]) for place in np.flatnonzero(code < 0)):
         return None
     for place in np.flatnonzero(np.isin(code, [code for (_, words), code in opcodes().items() if words])):
         code[place] = opcodes()[nodes[place].operation, words_of(nodes[place].attributes)]
-    counts = np.fromiter((len(node.inputs) for node in nodes), np.int32, len(nodes))
-    sources = chain.from_iterable(node.inputs for node in nodes)
-    operands = np.fromiter(map(position.__getitem__, sources), np.uint32, int(counts.sum()))
+    sources = list(map(attrgetter("inputs"), nodes))
+    counts = np.fromiter(map(len, sources), np.int32, len(nodes))
+    names = chain.from_iterable(sources)
+    operands = np.fromiter(map(position.__getitem__, names), np.uint32, int(counts.sum()))
     if np.any(operands >= np.repeat(np.arange(len(nodes)), counts)):
         raise ValueError("a node reads one that does not stand before it")
     order = _order_of_execution(code, counts, operands, levels_of)

@@ -1,0 +1,181 @@
+"""Both passes, every node's value and gradient kept, against peers that are given the same graph and the same inputs.
+
+One thread. What is measured is the processor's time of that thread, since the machine is shared; of two threads it is
+the time that passes.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+from benchmarks.engine_peers import casadi_passes, micrograd_passes, torch_passes
+from service import seed
+from service.core import kernel
+from service.core.differentiation import backward_pass, forward_pass
+from service.core.expression import parse_expression
+from service.core.figures import Figures
+from service.core.graph import Graph, build_graph
+from service.core.program import pack_graph
+
+# Ten kinds: what people compose, two of them calls into the mathematical library.
+_KINDS = ("Add", "Sub", "Mul", "Neg", "Max", "Min", "Relu", "Abs", "Sin", "Tanh")
+_UNARY = frozenset({"Neg", "Relu", "Abs", "Sin", "Tanh"})
+_INPUTS = 10
+_POINTS = 1_000_000
+
+Inputs = Mapping[str, Any]
+
+
+def measure() -> str:
+    """A line for each row of the engine's table."""
+    torch.set_num_threads(1)
+    kernel.warm()
+    return "\n".join([large_graph(), small_graph(), chains(), compiling(), batch(), two_threads()])
+
+
+def medians(*timed: Callable[[], object], repeats: int, clock: Callable[[], float] = time.thread_time) -> list[float]:
+    """The seconds that each takes, by turns."""
+    seconds: list[list[float]] = [[] for _ in timed]
+    for function in timed:
+        function()
+    for _ in range(repeats):
+        for place, function in enumerate(timed):
+            begin = clock()
+            function()
+            seconds[place].append(clock() - begin)
+    return [median(taken) for taken in seconds]
+
+
+def random_graph(count: int, kinds: Sequence[str] = _KINDS) -> Graph:
+    """Each node reads one or two of all those before it; those that none reads are summed."""
+    random = np.random.default_rng(0)
+    documents: list[dict[str, Any]] = [{"name": f"x{place}", "operation": "Input"} for place in range(_INPUTS)]
+    names = [document["name"] for document in documents]
+    for place in range(_INPUTS, count - 1):
+        kind = kinds[random.integers(len(kinds))]
+        sources = random.integers(0, place, 1 if kind in _UNARY else 2)
+        names.append(f"n{place}")
+        documents.append({"name": names[-1], "operation": kind, "inputs": [names[source] for source in sources]})
+    read = {name for document in documents for name in document.get("inputs", ())}
+    documents.append({"name": "all", "operation": "Sum", "inputs": [name for name in names if name not in read]})
+    return build_graph(documents, ["all"])
+
+
+def inputs_of(graph: Graph) -> Inputs:
+    """A number between −1 and 1 for each."""
+    random = np.random.default_rng(1)
+    return {name: np.array(random.uniform(-1.0, 1.0)) for name in graph.inputs}
+
+
+def both_passes(graph: Graph, inputs: Inputs) -> tuple[Figures, Figures]:
+    """Values and gradients, as the service computes them."""
+    values = forward_pass(graph, inputs)
+    return values, backward_pass(graph, values, graph.outputs[0])
+
+
+@numba.njit(error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+def _gather_and_add(first: Any, second: Any, figures: Any) -> None:
+    for place in range(len(first)):
+        figures[place] = figures[first[place]] * figures[second[place]] + 1.0
+
+
+def gathering(graph: Graph) -> Callable[[], object]:
+    """A loop that gathers two operands and does one fused multiply-add for each node."""
+    pairs = np.array([(*sources, 0, 0)[:2] if len(sources) != 1 else sources * 2 for sources in graph.operands])
+    first, second = pairs.T.astype(np.uint32).copy()
+    figures = np.zeros(len(graph))
+    return lambda: _gather_and_add(first, second, figures)
+
+
+def large_graph(count: int = 100_000) -> str:
+    """Against PyTorch, CasADi and a loop that only gathers."""
+    graph = random_graph(count)
+    inputs = inputs_of(graph)
+    theirs = casadi_passes(graph, inputs)
+    ours, gather = medians(lambda: both_passes(graph, inputs), gathering(graph), repeats=31)
+    (casadi,) = medians(theirs, repeats=7)
+    (pytorch,) = medians(lambda: torch_passes(graph, inputs), repeats=3)
+    return (
+        f"random graph of {count:,} nodes: {pytorch / ours:.0f} × PyTorch (target ≥ 400), {casadi / ours:.1f} × CasADi "
+        f"(≥ 2), {ours / gather:.1f} × a loop of gathers (≤ 2.5); {ours / count * 1e9:.1f} ns a node, CasADi "
+        f"{casadi / count * 1e9:.1f}, gathers {gather / count * 1e9:.2f}, PyTorch {pytorch / count * 1e9:.0f}"
+    )
+
+
+def small_graph(count: int = 1000) -> str:
+    """Against micrograd and CasADi."""
+    graph = random_graph(count)
+    inputs = inputs_of(graph)
+    ours, casadi = medians(lambda: both_passes(graph, inputs), casadi_passes(graph, inputs), repeats=301)
+    (micrograd,) = medians(lambda: micrograd_passes(graph, inputs), repeats=11)
+    return (
+        f"random graph of {count:,} nodes: {micrograd / ours:.0f} × micrograd (target ≥ 100), {casadi / ours:.1f} × "
+        f"CasADi (≥ 1.2); {ours * 1e6:.0f} µs, CasADi {casadi * 1e6:.0f}"
+    )
+
+
+def chains() -> str:
+    """Whether a node costs the same in a chain of a million."""
+    kinds = ("Sin", "Neg", "Tanh", "Abs")
+    taken = []
+    for count in (100_000, 1_000_000):
+        chain: list[dict[str, Any]] = [{"name": "n0", "operation": "Input"}]
+        chain += [
+            {"name": f"n{place}", "operation": kinds[place % 4], "inputs": [f"n{place - 1}"]}
+            for place in range(1, count)
+        ]
+        graph = build_graph(chain)
+        inputs = inputs_of(graph)
+        taken.append(medians(lambda graph=graph, inputs=inputs: both_passes(graph, inputs), repeats=11)[0] / count)  # type: ignore[misc]
+    return (
+        f"chain of 1,000,000 nodes: {taken[1] / taken[0]:.2f} × the time a node of one of 100,000 (target ≤ 1.5); "
+        f"{taken[1] * 1e9:.1f} ns / {taken[0] * 1e9:.1f} ns"
+    )
+
+
+def compiling(count: int = 100_000) -> str:
+    """Packing a graph that has not been looked at."""
+    graph = random_graph(count)
+    levels = kernel.warm().find_levels
+    (taken,) = medians(lambda: pack_graph(replace(graph), levels), repeats=11)
+    return f"compiling a graph of {count:,} nodes: {taken / count * 1e6:.2f} µs a node (target ≤ 1)"
+
+
+def batch() -> str:
+    """The tutorial's graph at a million points."""
+    graph = build_graph(parse_expression(seed.EXPRESSION, max_bytes=1000, max_depth=10))
+    random = np.random.default_rng(0)
+    inputs = {name: random.uniform(1.0, 2.0, _POINTS) for name in graph.inputs}
+    values, gradients = both_passes(graph, inputs)
+    ours, pytorch, copying = medians(
+        lambda: both_passes(graph, inputs),
+        lambda: torch_passes(graph, inputs),
+        lambda: (values.flat.copy(), gradients.flat.copy()),
+        repeats=31,
+    )
+    return (
+        f"the tutorial's graph at {_POINTS:,} points: {pytorch / ours:.2f} × PyTorch (target ≥ 1.5), "
+        f"{ours / copying:.2f} × copying its figures (≤ 1.6); "
+        f"{ours * 1e3:.1f} ms, PyTorch {pytorch * 1e3:.1f}, copying {copying * 1e3:.1f}"
+    )
+
+
+def two_threads(count: int = 100_000) -> str:
+    """Two runs of one graph at once, by the time that passes."""
+    graph = random_graph(count)
+    inputs = inputs_of(graph)
+
+    def ten_runs(_: int = 0) -> None:
+        for _ in range(10):
+            both_passes(graph, inputs)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, two = medians(ten_runs, lambda: list(pool.map(ten_runs, range(2))), repeats=11, clock=time.perf_counter)
+    return f"two runs in two threads: {2 * one / two:.2f} × the runs a second of one thread (two cores; ideal 2)"

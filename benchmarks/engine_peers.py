@@ -1,0 +1,124 @@
+"""The peers of the engine, each given one of our graphs and asked for every node's value and gradient."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import casadi
+import numpy as np
+import torch
+from micrograd.engine import Value
+
+from service.core.graph import Graph
+
+_TORCH: Mapping[str, Callable[..., Any]] = {
+    "Add": torch.add,
+    "Sub": torch.sub,
+    "Mul": torch.mul,
+    "Div": torch.div,
+    "Neg": torch.neg,
+    "Max": torch.maximum,
+    "Min": torch.minimum,
+    "Relu": torch.relu,
+    "Abs": torch.abs,
+    "Sin": torch.sin,
+    "Tanh": torch.tanh,
+    "Sum": lambda *terms: torch.stack(terms).sum(),
+}
+
+
+def torch_passes(graph: Graph, inputs: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Defined by running, as PyTorch is meant to be used; each tensor is told to keep its gradient."""
+    values: list[Any] = []
+    for node, sources in zip(graph.nodes, graph.operands, strict=True):
+        if node.operation.name == "Input":
+            values.append(torch.as_tensor(inputs[node.name]).detach().requires_grad_())
+        else:
+            values.append(_TORCH[node.operation.name](*[values[source] for source in sources]))
+            values[-1].retain_grad()
+    values[-1].backward(torch.ones_like(values[-1]))
+    return values, [value.grad for value in values]
+
+
+_CASADI: Mapping[str, Callable[..., Any]] = {
+    "Add": lambda x, y: x + y,
+    "Sub": lambda x, y: x - y,
+    "Mul": lambda x, y: x * y,
+    "Neg": lambda x: -x,
+    "Max": casadi.fmax,
+    "Min": casadi.fmin,
+    "Relu": lambda x: casadi.fmax(x, 0.0),
+    "Abs": casadi.fabs,
+    "Sin": casadi.sin,
+    "Tanh": casadi.tanh,
+    "Sum": lambda *terms: casadi.sum1(casadi.vertcat(*terms)),
+}
+
+
+def casadi_passes(graph: Graph, inputs: Mapping[str, Any]) -> Callable[[], Any]:
+    """A compiled CasADi function over buffers. To have the gradient of every node, and not of the inputs alone, a
+    variable that is 0 is added to each node, and the output differentiated by all of these."""
+    given = casadi.SX.sym("x", len(graph.inputs))
+    nudges = casadi.SX.sym("p", len(graph))
+    order = {name: place for place, name in enumerate(graph.inputs)}
+    values: list[Any] = []
+    for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        if node.operation.name == "Input":
+            value = given[order[node.name]]
+        else:
+            value = _CASADI[node.operation.name](*[values[source] for source in sources])
+        values.append(value + nudges[place])
+    function = casadi.Function(
+        "passes", [given, nudges], [casadi.vertcat(*values), casadi.gradient(values[-1], nudges)]
+    )
+    buffer, evaluate = function.buffer()
+    kept = [np.array([float(inputs[name]) for name in graph.inputs]), np.zeros(len(graph))]
+    kept += [np.empty(len(graph)), np.empty(len(graph))]
+    for place in range(2):
+        buffer.set_arg(place, memoryview(kept[place]))
+        buffer.set_res(place, memoryview(kept[2 + place]))
+
+    def passes() -> Any:
+        evaluate()
+        return kept, buffer
+
+    return passes
+
+
+def _micrograd(figure: float, sources: tuple[Any, ...], slopes: tuple[float, ...]) -> Any:
+    """An operation that micrograd lacks, as it defines its own."""
+    made = Value(figure, sources)
+
+    def backward() -> None:
+        for source, slope in zip(sources, slopes, strict=True):
+            source.grad += slope * made.grad
+
+    made._backward = backward
+    return made
+
+
+_MICROGRAD: Mapping[str, Callable[..., Any]] = {
+    "Add": lambda x, y: x + y,
+    "Sub": lambda x, y: x - y,
+    "Mul": lambda x, y: x * y,
+    "Neg": lambda x: -x,
+    "Max": lambda x, y: _micrograd(max(x.data, y.data), (x, y), (float(x.data > y.data), float(x.data < y.data))),
+    "Min": lambda x, y: _micrograd(min(x.data, y.data), (x, y), (float(x.data < y.data), float(x.data > y.data))),
+    "Relu": lambda x: x.relu(),
+    "Abs": lambda x: _micrograd(abs(x.data), (x,), (math.copysign(1.0, x.data),)),
+    "Sin": lambda x: _micrograd(math.sin(x.data), (x,), (math.cos(x.data),)),
+    "Tanh": lambda x: _micrograd(math.tanh(x.data), (x,), (1.0 - math.tanh(x.data) ** 2,)),
+    "Sum": lambda *terms: _micrograd(sum(term.data for term in terms), terms, (1.0,) * len(terms)),
+}
+
+
+def micrograd_passes(graph: Graph, inputs: Mapping[str, Any]) -> list[Any]:
+    """Defined by running."""
+    values: list[Any] = []
+    for node, sources in zip(graph.nodes, graph.operands, strict=True):
+        if node.operation.name == "Input":
+            values.append(Value(float(inputs[node.name])))
+        else:
+            values.append(_MICROGRAD[node.operation.name](*[values[source] for source in sources]))
+    values[-1].backward()
+    return values
