@@ -11,7 +11,7 @@ from service.core.comparison import TOLERANCES, Side, Verdict, compare
 from service.core.differentiation import backward_pass, forward_pass, nondifferentiable_nodes
 from service.core.graph import Graph, build_graph
 from service.core.kinks import one_sided_derivatives
-from service.core.operation import CONVENTIONS, find, operations
+from service.core.operation import CONVENTIONS, operations
 
 INFINITY, NAN = np.inf, np.nan
 
@@ -82,15 +82,30 @@ def test_a_graph_under_a_convention_returns_that_librarys_choice(
 def test_each_operation_that_a_library_differentiates_otherwise_has_its_row() -> None:
     differing = {(operation.name, library) for operation in operations() for library in operation.conventions}
     rows = {(name, library) for name, _, _, expected in ROWS for library in expected if library != "minimum-norm"}
-    elementwise = {(name, library) for name, library in differing if not find_operation(name).contributions}
-    assert elementwise <= rows
+    assert differing <= rows | {(name, library) for name, _, expected in REDUCTIONS for library in expected}
     assert {library for _, library in differing} < set(CONVENTIONS)
 
 
-def find_operation(name: str) -> Any:
-    operation = find(name)
-    assert operation is not None
-    return operation
+# Reductions of a vector, and its gradient.
+REDUCTIONS: list[tuple[str, list[float], dict[str, tuple[float, ...]]]] = [
+    ("ReduceMax", [1, 1, 0], all_return(0.5, 0.5, 0)),
+    ("ReduceL1", [0, -2], all_return(0, -1) | {"jax": (1, -1)}),
+    ("ReduceL2", [0, 0], all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),
+]
+
+
+@pytest.mark.parametrize(("operation", "vector", "expected"), REDUCTIONS)
+def test_a_reduction_under_a_convention_returns_that_librarys_choice(
+    operation: str, vector: list[float], expected: dict[str, tuple[float, ...]]
+) -> None:
+    graph, _ = point(operation, {}, [0])
+    for convention, slopes in expected.items():
+        changed = graph.under(convention)
+        values = forward_pass(changed, {"x0": np.array(vector, dtype=float)})
+        gradient = backward_pass(changed, values, "z")[0]
+        assert gradient is not None
+        np.testing.assert_array_equal(gradient, slopes, err_msg=convention)
+        assert nondifferentiable_nodes(changed, values) == (1,)
 
 
 def test_a_convention_changes_nothing_where_there_is_a_derivative() -> None:
@@ -218,6 +233,40 @@ def test_the_library_itself_makes_this_choice(library: str) -> None:
             right = (1,)
         found = slopes(lambda *given, _call=calls[operation], _with=attributes: _call(*given, **_with), inputs)
         np.testing.assert_allclose(found, right, rtol=1e-6, err_msg=f"{library}: {operation} at {inputs}")
+
+
+NORMS: dict[str, dict[str, Callable[..., Any]]] = {
+    "torch": {
+        "ReduceMax": lambda torch, x: torch.amax(x),
+        "ReduceL1": lambda torch, x: torch.linalg.vector_norm(x, 1),
+        "ReduceL2": lambda torch, x: torch.linalg.vector_norm(x),
+    },
+    "jax": {
+        "ReduceMax": lambda jax, x: jax.numpy.max(x),
+        "ReduceL1": lambda jax, x: jax.numpy.linalg.norm(x, 1),
+        "ReduceL2": lambda jax, x: jax.numpy.linalg.norm(x),
+    },
+    "tensorflow": {
+        "ReduceMax": lambda tf, x: tf.reduce_max(x),
+        "ReduceL1": lambda tf, x: tf.norm(x, 1),
+        "ReduceL2": lambda tf, x: tf.norm(x),
+    },
+}
+STACKED = {
+    "torch": lambda torch, *elements: torch.stack(elements),
+    "jax": lambda jax, *elements: jax.numpy.stack(elements),
+    "tensorflow": lambda tf, *elements: tf.stack(elements),
+}
+
+
+@pytest.mark.parametrize("library", NORMS)
+def test_the_library_itself_reduces_so(library: str) -> None:
+    pytest.importorskip(library)
+    slopes, _ = CALLS[library]
+    for operation, vector, expected in REDUCTIONS:
+        reduction, stack = NORMS[library][operation], STACKED[library]
+        found = slopes(lambda module, *x, _of=reduction, _stack=stack: _of(module, _stack(module, *x)), vector)
+        np.testing.assert_array_equal(found, expected[library], err_msg=f"{library}: {operation} at {vector}")
 
 
 # --- one-sided derivatives -----------------------------------------------------------------------------------------

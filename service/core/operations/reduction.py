@@ -1,8 +1,9 @@
 """Reductions along axes, which are all axes where none is named."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -53,21 +54,27 @@ def _spread(reduced: Any, x: Any, axes: Axes, keepdims: int, noop: int) -> Any:
     return expand_to(reduced if keepdims or along is None else np.expand_dims(reduced, along), x)
 
 
-def _define_reduction(name: str, forward: Rule, contribution: Rule, **more: Any) -> None:
+def _define_reduction(
+    name: str, forward: Rule, contribution: Rule, choices: Mapping[str, Rule] = MappingProxyType({}), **more: Any
+) -> None:
     """Define a reduction by forward(x, axes, keepdims) and contribution(upstream, x, z, axes, count), elementwise over
     x: upstream gradient and value are those that the element went into, along with count - 1 others. Axes are as NumPy
-    names them."""
+    names them. `choices` are the contributions of libraries that choose otherwise where no derivative exists."""
 
-    def contributions(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int) -> Any:
-        along, count = (axes, keepdims, noop), np.divide(np.size(x), np.size(z))
-        return (contribution(_spread(upstream, x, *along), x, _spread(z, x, *along), _reduced(axes, noop), count),)
+    def spread_over_elements(contribution: Rule) -> Rule:
+        def contributions(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int) -> Any:
+            along, count = (axes, keepdims, noop), np.divide(np.size(x), np.size(z))
+            return (contribution(_spread(upstream, x, *along), x, _spread(z, x, *along), _reduced(axes, noop), count),)
+
+        return contributions
 
     define(
         name,
         "x",
         attributes=_AS_NUMPY if "notation" in more else _ATTRIBUTES,
         forward=lambda x, axes, keepdims, noop: forward(x, _reduced(axes, noop), bool(keepdims)),
-        contributions=contributions,
+        contributions=spread_over_elements(contribution),
+        conventions={library: spread_over_elements(choice) for library, choice in choices.items()},
         infer_shape=_reduced_shape,
         **more,
     )
@@ -156,6 +163,7 @@ _define_reduction(
     "ReduceL1",
     lambda x, axes, keepdims: np.sum(np.absolute(x), axis=axes, keepdims=keepdims),
     lambda upstream, x, z, axes, count: upstream * np.sign(x),
+    {"jax": lambda upstream, x, z, axes, count: upstream * select(x == 0.0, 1.0, np.sign(x))},
     nondifferentiable=lambda x, z, axes, keepdims, noop: x == 0.0,
     convention="0 toward an element that is 0, the least of the subgradients from -1 to 1",
     analytic=False,
@@ -178,6 +186,7 @@ _define_reduction(
     "ReduceL2",
     _norm,
     lambda upstream, x, z, axes, count: select(z == 0.0, 0.0, upstream * (x / select(z == 0.0, 1.0, z))),
+    dict.fromkeys(("jax", "tensorflow"), lambda upstream, x, z, axes, count: upstream * (x / z)),
     nondifferentiable=lambda x, z, axes, keepdims, noop: _spread(z, x, axes, keepdims, noop) == 0.0,
     convention="0 at the origin, the least of the subgradients: all of norm 1 or less",
     analytic=False,
