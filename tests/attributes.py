@@ -11,7 +11,7 @@ from service.core.operation import Operation
 # In JSON's types; every attribute takes some of them.
 CANDIDATES = [
     *(2, -3, 0.1, -0.0, 5e-324, 1.7976931348623157e308, "NaN", "Infinity", "-Infinity"),
-    *(0, 1, True, [1, 0], [2], [], "same"),
+    *(0, 1, True, [1, 0], [2], [], "same", "i,i->i"),
 ]
 NUMBERS = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1.0, -2.0, 1e16, 1e22, 5e-324, math.inf, -math.inf]))
 

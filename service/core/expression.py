@@ -6,7 +6,7 @@ its leaves up, by a stack of our own.
 
 import math
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from lark import Token
 
+from service.core.attribute import LARGEST_INTEGER
 from service.core.errors import LimitExceeded
 from service.core.graph import Graph, Node, arity_faults, name_fault, read_attributes, written_cycle
 from service.core.operation import Operation, find, operations
@@ -29,7 +30,7 @@ from service.core.syntax import (
     read_statements,
     shown,
 )
-from service.core.tensor import Tensor
+from service.core.tensor import MOST_DIMENSIONS, Tensor
 from service.core.writing import name_text, number_text, value_text, write_text
 
 NodeDocument: TypeAlias = dict[str, Any]
@@ -289,5 +290,23 @@ def write_node(node: Node) -> str:
         return number_text(value)  # a literal has no sign, and is finite
     if isinstance(value, Tensor):
         return value_text(value)
+    if node.operation.name == "Slice" and (subscripts := _subscripts(*node.attributes.values())):
+        return f"{name_text(node.inputs[0])}[{subscripts}]"
     operands = [Variable(name) for name in node.inputs]
     return write_text(application(node.operation, operands, node.attributes), None)
+
+
+def _subscripts(
+    starts: Sequence[int], ends: Sequence[int], axes: Sequence[int] | None, steps: Sequence[int] | None
+) -> str | None:
+    """A Slice as `1:3, ::2`; None where it says more, or less, than its subscripts would."""
+    if not axes or not steps or not 0 <= axes[0] <= axes[-1] < MOST_DIMENSIONS or list(axes) != sorted(set(axes)):
+        return None
+    texts = [":"] * (axes[-1] + 1)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=False):
+        first, last = (0, LARGEST_INTEGER) if step > 0 else (LARGEST_INTEGER, -LARGEST_INTEGER)
+        if (start, end, step) == (0, LARGEST_INTEGER, 1):
+            return None
+        bounds = "".join(["" if start == first else str(start), ":", "" if end == last else str(end)])
+        texts[axis] = bounds if step == 1 else f"{bounds}:{step}"
+    return ", ".join(texts) if len(starts) == len(ends) == len(axes) == len(steps) else None

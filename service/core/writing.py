@@ -82,9 +82,13 @@ def _compose(application: Application, operands: Sequence[Written], language: _L
         if each.name in given and (each.required or value_text(given[each.name]) != value_text(default)):
             value = given[each.name]
             attributes.append(language.attribute(name, value[0] if each.numpy and _is_single(value) else value))
-    # One operand of Max would read as a reduction; the operation's own name never does.
+    # One operand of Max would read as a reduction; the operation's own name never does. A sign has no place for
+    # attributes: x.T is one, and transpose(x, perm=[0, 2, 1]) is not.
     only_one = operation.fold is not None and len(operands) == 1
-    return language.compose(function(operation.name) if only_one else operation.notation, operands, attributes)
+    signed = attributes and "%(all)s" not in operation.notation.text
+    return language.compose(
+        function(operation.name) if only_one or signed else operation.notation, operands, attributes
+    )
 
 
 def _is_single(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """What the expression language means: nodes and their names, precedence, and text that reads back as the same graph."""
 
+import json
 import math
 import re
 import struct
@@ -18,7 +19,7 @@ from service.core.errors import InvalidExpression
 from service.core.expression import NodeDocument, parse_expression, write_expression
 from service.core.graph import Graph, build_graph, node_document
 from service.core.operation import Operation, define, find, operations
-from tests.attributes import given_attributes
+from tests.attributes import accepts, given_attributes
 
 
 def parse(text: str) -> list[NodeDocument]:
@@ -370,7 +371,11 @@ CALLABLE = [
 @pytest.mark.parametrize(("operation", "alias"), CALLABLE, ids=lambda given: str(getattr(given, "name", given)))
 def test_every_alias_calls_its_operation(operation: Operation, alias: str) -> None:
     operands = [f"x{place}" for place in range(operation.least_inputs)]
-    settings = [f"{attribute.name}=1" for attribute in operation.attributes if attribute.required]
+    settings = [
+        f"{attribute.name}={1 if accepts(attribute, 1) else json.dumps('i->i')}"
+        for attribute in operation.attributes
+        if attribute.required
+    ]
     (document,) = parse(f"y = {alias}({', '.join([*operands, *settings])})")[len(operands) :]
     assert document["operation"] == operation.name
     assert document.get("inputs", []) == operands

@@ -152,7 +152,10 @@ def test_every_operation_is_written_in_well_formed_mathml(each: Operation) -> No
     operands = [Variable(name) for name in each.operands]
     attributes = {attribute.name: attribute.default for attribute in each.attributes}
     read = ET.fromstring(write_mathml(application(each, operands, attributes)))
-    assert {"".join(found.itertext()) for found in read.iter("mi")} >= set(each.operands)
+    # Of some an operand counts by its shape only; LaTeX leaves it out too.
+    latex = write_latex(application(each, [Variable(f"X{place}X") for place in range(len(operands))], attributes))
+    shown = {name for place, name in enumerate(each.operands) if f"X{place}X" in latex}
+    assert {"".join(found.itertext()) for found in read.iter("mi")} >= shown
 
 
 def test_one_operand_of_max_is_written_by_its_own_name() -> None:

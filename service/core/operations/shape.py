@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 
 from service.core.attribute import Attribute, flag, integer, integers
+from service.core.notation import ATOM, POWER, Notation, row
 from service.core.operation import Attributes, Shape, define
 from service.core.operations.axes import places_of_axes, read_axes
 from service.core.operations.like import reshape_to, sum_to
@@ -43,6 +44,7 @@ define(
     infer_shape=_transposed_shape,
     symbolic={np.transpose: lambda x, axes=None: ((x,), {"perm": axes})},
     linear=True,
+    notation=Notation("%(0)s.T", r"%(0)s^{\top}", POWER, (ATOM,), (ATOM,), row("<msup>%(0)s<mo>⊤</mo></msup>")),
 )
 
 
