@@ -122,7 +122,7 @@ def openapi(as_json: bool) -> None:
     """Print the document of the API (OpenAPI 3.1)."""
     from service.app import create_app
 
-    text = create_app(Settings()).extensions["openapi"]  # the database is opened by requests, and there are none
+    text = create_app(Settings()).extensions["openapi"]()  # the database is opened by requests, and there are none
     if not as_json:
         click.echo(text, nl=False)
         return

@@ -1,5 +1,7 @@
 """The document of the API: what flask-smorest gathers, with what it does not know put right."""
 
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import yaml
@@ -60,13 +62,17 @@ def document_api(app: Flask, *others: Acts) -> None:
     modules = (graphs, calculus, runs, explanations, comparisons, derivatives, operations, state)
     for blueprint in (*(module.blueprint for module in modules), *others):
         api.register_blueprint(blueprint)
-    document = _complete(api.spec.to_dict())
-    text = yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)
-    app.extensions["openapi"] = text
+
+    @cache  # written when it is first asked for: that is a tenth of the start
+    def write() -> str:
+        document = _complete(deepcopy(api.spec.to_dict()))
+        return yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)
+
+    app.extensions["openapi"] = write
 
     @app.get("/openapi.yaml")
     def get_openapi() -> Response:
-        return Response(text, content_type="application/yaml")
+        return Response(write(), content_type="application/yaml")
 
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken
@@ -179,9 +180,13 @@ def _applied(operation: str, place: Token, operands: list[Part], **attributes: A
 
 _WORDS = {"NaN": "NaN", "true": True, "false": False}
 
-_PARSER = Lark.open(
-    "expression.lark", rel_to=__file__, parser="lalr", lexer="basic", transformer=_Callbacks(), maybe_placeholders=False
-)
+
+@cache  # built by the first expression, not by the start
+def _parser() -> Lark:
+    grammar = "expression.lark"
+    return Lark.open(
+        grammar, rel_to=__file__, parser="lalr", lexer="basic", transformer=_Callbacks(), maybe_placeholders=False
+    )
 
 
 def read_statements(text: str, max_depth: int) -> list[Statement]:
@@ -189,7 +194,7 @@ def read_statements(text: str, max_depth: int) -> list[Statement]:
 
     The parser is fed token by token, since within brackets a newline is blank space.
     """
-    parsing = _PARSER.parse_interactive(text)
+    parsing = _parser().parse_interactive(text)
     opened: list[Token] = []
     previous: Token | None = None
     try:

@@ -8,8 +8,6 @@ from random import Random
 from statistics import fmean
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import coo_array
 
 _STARTS, _EXCHANGES = 30, 8
 _EFFORT = 6000  # links untangled altogether, so that a tangled drawing takes no longer
@@ -84,6 +82,9 @@ def _numbers(count: int, edges: Sequence[Edge]) -> list[int]:
     sources, targets = np.array(edges).T
     rows, ones = np.arange(len(edges)), np.ones(len(edges))
     cost = np.bincount(targets, minlength=count) - np.bincount(sources, minlength=count)
+    from scipy.optimize import linprog  # a tenth of the start, and only pictures need it
+    from scipy.sparse import coo_array
+
     spanned = coo_array((np.r_[ones, -ones], (np.r_[rows, rows], np.r_[sources, targets])), (len(edges), count))
     found = linprog(cost, A_ub=spanned, b_ub=-ones, bounds=(0, None), method="highs-ds")
     return [round(number) for number in found.x]

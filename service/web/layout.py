@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from scipy.optimize import linprog
-from scipy.sparse import coo_array
 
 from service.web.columns import Columns, Edge, arrange
 
@@ -102,6 +100,9 @@ def _levels(columns: Columns, sizes: Sequence[Box]) -> list[float]:
         return [size.above for size in sizes]
     entries = [(factor, row, variable) for row, factors in enumerate(rows) for variable, factor in factors.items()]
     factors, places, variables = zip(*entries, strict=True)
+    from scipy.optimize import linprog  # a tenth of the start, and only pictures need it
+    from scipy.sparse import coo_array
+
     found = linprog(
         [*([_COMPACTNESS] * count), *(weight for weight, _ in terms)],
         A_ub=coo_array((factors, (places, variables)), (len(rows), count + len(terms))),

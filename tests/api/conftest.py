@@ -54,7 +54,9 @@ def hold_to_contract(app: Flask, response: TestResponse) -> None:
     content = documented.get("content", {})
     assert media_type in content or not response.data, f"{seen}: not documented"
     if document is not None:
-        errors = _validator(app.extensions["openapi"], json.dumps(content[media_type]["schema"])).iter_errors(document)
+        errors = _validator(app.extensions["openapi"](), json.dumps(content[media_type]["schema"])).iter_errors(
+            document
+        )
         assert not [f"{error.json_path}: {error.message}" for error in errors], seen
     if "ETag" in documented.get("headers", {}):
         assert response.get_etag()[0] and not response.get_etag()[1], f"{seen}: no strong ETag"
@@ -67,7 +69,7 @@ def _operation(app: Flask, response: TestResponse) -> dict[str, Any] | None:
         return None
     path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
     operation: dict[str, Any] | None = (
-        read_openapi(app.extensions["openapi"])["paths"].get(path, {}).get(response.request.method.lower())
+        read_openapi(app.extensions["openapi"]())["paths"].get(path, {}).get(response.request.method.lower())
     )
     return operation
 
@@ -120,7 +122,7 @@ def app(make_app: MakeApp) -> Flask:
 @pytest.fixture(scope="module")
 def document(app: Flask) -> dict[str, Any]:
     """The document of the API."""
-    return read_openapi(app.extensions["openapi"])
+    return read_openapi(app.extensions["openapi"]())
 
 
 @pytest.fixture(scope="module")
