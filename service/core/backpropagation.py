@@ -38,11 +38,10 @@ def backpropagate(
     be applied to symbols.
     """
     target, varying = graph.position[output], _varying(graph, wrt)
-    shapes = _known_shapes(graph) if terms.keep_shapes else ((),) * len(graph)
     rules: dict[Any, _Rules] = {}
     gradients: dict[int, Term] = {}
     if varying[target]:
-        gradients[target] = _filled(terms, 1.0, known[target], shapes[target])
+        gradients[target] = _filled(terms, 1.0, known[target])
     for place in range(target, -1, -1):
         operands = graph.operands[place]
         slots = tuple(slot for slot, source in enumerate(operands) if varying[source])
@@ -57,12 +56,14 @@ def backpropagate(
             if given is None:
                 continue
             source = operands[slot]
-            repeated = rules[key].local and len(operands) > 1 and not _alike(shapes[source], shapes[place])
-            contribution = terms.named("SumTo", given, known[source]) if repeated else given
+            contribution = given
+            if rules[key].local and len(operands) > 1 and terms.keep_shapes:
+                contribution = terms.named("SumTo", given, known[source])
+            terms.give_outline(contribution, terms.outline(known[source]))
             so_far = gradients.get(source)
             gradients[source] = contribution if so_far is None else terms.named("Add", so_far, contribution)
     for place in map(graph.position.__getitem__, wrt):
-        gradients.setdefault(place, _filled(terms, 0.0, known[place], shapes[place]))
+        gradients.setdefault(place, _filled(terms, 0.0, known[place]))
     return gradients
 
 
@@ -115,9 +116,9 @@ def _varying(graph: Graph, wrt: Iterable[str]) -> list[bool]:
     return varying
 
 
-def _filled(terms: Terms, number: float, like: Term, shape: Shape | None) -> Term:
+def _filled(terms: Terms, number: float, like: Term) -> Term:
     """The number in the shape of a term."""
-    return terms.literal(number) if shape == () else terms.named("ExpandTo", terms.literal(number), like)
+    return terms.named("ExpandTo", terms.literal(number), like)
 
 
 # --- shapes, as far as they are known without inputs ------------------------------------------------------------------
@@ -126,7 +127,7 @@ def _filled(terms: Terms, number: float, like: Term, shape: Shape | None) -> Ter
 _PROBES: tuple[Shape, ...] = ((2,), (2, 3), (2, 3, 4), (2, 3, 4, 5))
 
 
-def _known_shapes(graph: Graph) -> Sequence[Shape | None]:
+def known_shapes(graph: Graph) -> Sequence[Shape | None]:
     """The shape of each node's value, None where it depends on inputs that do not declare theirs."""
     shapes: list[Shape | None] = []
     for node, operands in zip(graph.nodes, graph.operands, strict=True):
@@ -148,10 +149,6 @@ def _inferred(node: Node, shapes: Sequence[Shape]) -> Shape | None:
         return tuple(node.operation.infer_shape(shapes, node.attributes))
     except ValueError:
         return None
-
-
-def _alike(shape: Shape | None, other: Shape | None) -> bool:
-    return shape is not None and shape == other
 
 
 def _value(node: Node) -> Any:

@@ -5,18 +5,17 @@ point, of the shape that its formula has there, and nothing is summed. In a grap
 node's shape, as the backward pass has it with a seed of ones.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import chain, count
 from types import MappingProxyType
 
-from service.core.backpropagation import backpropagate, has_tensors
+from service.core.backpropagation import backpropagate, has_tensors, known_shapes
 from service.core.equation import Formula, gradient_of
 from service.core.expression import free_names
 from service.core.graph import LONGEST_NAME, Graph, Node
 from service.core.operation import NO_ATTRIBUTES, operation_of
-from service.core.simplification import Terms
+from service.core.simplification import SCALAR, Terms
 from service.core.symbol import Application, Literal, Term, Variable, evaluation_order
-from service.core.tensor import Tensor
 from service.core.writing import name_text, write_latex, write_mathml, write_text
 
 
@@ -96,34 +95,38 @@ def free_name(wanted: str, taken: Container[str]) -> str:
 
 def _named_terms(graph: Graph, terms: Terms) -> list[Term]:
     """Each node by its name, one equal to an earlier node by that one's, and a Constant as its number."""
-    known: list[Term] = []
-    for node, operands in zip(graph.nodes, graph.operands, strict=True):
+
+    def made(node: Node, operands: Sequence[Term]) -> Term:
         if operands:
-            parts = [known[place] for place in operands]
-            known.append(terms.bind(Variable(node.name), node.operation, parts, tuple(node.attributes.items())))
-        else:
-            known.append(_leaf(terms, node))
-    return known
+            return terms.bind(Variable(node.name), node.operation, operands, tuple(node.attributes.items()))
+        return terms.variable(Variable(node.name))
 
-
-def _leaf(terms: Terms, node: Node) -> Term:
-    value = node.attributes.get("value")
-    if isinstance(value, float):
-        return terms.literal(value)
-    return terms.variable(Variable(node.name))
+    return _terms_of_nodes(graph, terms, made)
 
 
 def _expanded_terms(graph: Graph, terms: Terms) -> list[Term]:
     """Each node as a term in the graph's inputs."""
+
+    def made(node: Node, operands: Sequence[Term]) -> Term:
+        if node.operation.name == "Input":
+            return terms.variable(Variable(node.name))
+        return terms.of(node.operation, operands, tuple(node.attributes.items()))
+
+    return _terms_of_nodes(graph, terms, made)
+
+
+def _terms_of_nodes(graph: Graph, terms: Terms, made: Callable[[Node, Sequence[Term]], Term]) -> list[Term]:
+    """Terms made from left to right, with their shapes where these are known; a Constant of one number is that."""
+    shapes = known_shapes(graph) if terms.keep_shapes else ((),) * len(graph)
     known: list[Term] = []
-    for node, operands in zip(graph.nodes, graph.operands, strict=True):
-        if operands:
-            parts = [known[place] for place in operands]
-            known.append(terms.of(node.operation, parts, tuple(node.attributes.items())))
-        elif isinstance(node.attributes.get("value"), Tensor):
-            known.append(terms.of(node.operation, (), tuple(node.attributes.items())))
-        else:
-            known.append(_leaf(terms, node))
+    for node, operands, shape in zip(graph.nodes, graph.operands, shapes, strict=True):
+        value = node.attributes.get("value")
+        if isinstance(value, float):
+            known.append(terms.literal(value))
+            continue
+        known.append(made(node, [known[place] for place in operands]))
+        if shape is not None:
+            terms.give_outline(known[-1], frozenset([shape]) if shape else SCALAR)
     return known
 
 

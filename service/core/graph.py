@@ -40,7 +40,6 @@ class Graph:
 
     Made by `build_graph`, or of nodes that need no validation any more.
 
-
     `convention` says whose choice its operations return where no derivative exists; it is no part of the digest.
     """
 

@@ -5,6 +5,7 @@ are drawn together for a reader, rounding aside. No rule recurses into its opera
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,18 +15,25 @@ from service.core.symbol import Application, Literal, Term, Variable, evaluation
 
 _Rule: TypeAlias = Callable[["Terms", Sequence[Any]], "Term | None"]
 
+# A shape as far as it is known: what must be broadcast with one another to have it. It is made of shapes in figures, of
+# the names of variables, and of ids of terms; a scalar's is empty. Equal ones are equal shapes, but not the reverse.
+Outline: TypeAlias = frozenset[Any]
+SCALAR: Outline = frozenset()
+
 
 class Terms:
     """Terms of which equal ones are one object, so that a sub-expression met twice is kept once.
 
     With `for_reading`, factors and divisors are drawn together: −f/d/d is −f/d², which float64 leaves its range by
-    sooner. With `keep_shapes`, terms may stand for tensors: 0·x is then not 0, which has not the shape of x.
+    sooner. With `keep_shapes`, terms may stand for tensors: 0·x is then not 0, which has not the shape of x, and what
+    sums or repeats nothing is left out.
     """
 
     def __init__(self, *, for_reading: bool = False, keep_shapes: bool = False) -> None:
         self.for_reading = for_reading
         self.keep_shapes = keep_shapes
         self._known: dict[Any, Term] = {}
+        self._outlines: dict[int, Outline] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -37,7 +45,10 @@ class Terms:
 
     def variable(self, variable: Variable) -> Term:
         """A name."""
-        return self._known.setdefault(variable, variable)
+        made = self._known.setdefault(variable, variable)
+        if self.keep_shapes:
+            self._outlines.setdefault(id(made), frozenset([variable.name]))
+        return made
 
     def of(self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...] = ()) -> Term:
         """An operation on terms of this table, simplified."""
@@ -47,6 +58,8 @@ class Terms:
             made = self._simplified(operation, operands, attributes)
             if made is None:
                 made = Application(operation, tuple(operands), attributes)
+                if self.keep_shapes:
+                    self._outlines[id(made)] = self._outline_of(operation, operands, attributes)
             self._known[key] = made
         return made
 
@@ -62,7 +75,19 @@ class Terms:
         attributes: tuple[tuple[str, Any], ...] = (),
     ) -> Term:
         """What an operation on these terms goes by: from now on that variable, unless it has gone by another before."""
-        return self._known.setdefault(_key(operation, operands, attributes), self.variable(variable))
+        known = self.variable(variable)
+        if self.keep_shapes:
+            self._outlines[id(known)] = self._outline_of(operation, operands, attributes)
+        return self._known.setdefault(_key(operation, operands, attributes), known)
+
+    def outline(self, *terms: Term) -> Outline:
+        """The shape of what these terms broadcast to, so far as it is known."""
+        return reduce(frozenset.union, [self._outlines.get(id(term), SCALAR) for term in terms], SCALAR)
+
+    def give_outline(self, term: Term, outline: Outline) -> None:
+        """Say what shape a term has, which its operation alone does not show."""
+        if self.keep_shapes and not isinstance(term, Literal):
+            self._outlines[id(term)] = outline
 
     def add(self, *terms: Term) -> list[Term]:
         """Terms from elsewhere as terms of this table."""
@@ -84,6 +109,16 @@ class Terms:
             else:
                 made[id(part)] = values.get(part.name) or self.variable(part)
         return made
+
+    def _outline_of(
+        self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
+    ) -> Outline:
+        if operation.name in ("ExpandTo", "SumTo", "ReshapeTo"):
+            return self.outline(operands[1])
+        if operation.contributions:
+            return frozenset([_key(operation, operands, attributes)])
+        constant = np.shape(dict(attributes)["value"]) if not operands else ()
+        return frozenset([constant]) if constant else self.outline(*operands)
 
     def _simplified(
         self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
@@ -129,9 +164,9 @@ def _without_sign(terms: Terms, term: Term) -> Term | None:
     return next(iter(_operands(term, "Neg")), None)
 
 
-def _zero(terms: Terms, *operands: Term) -> Term | None:
-    """0 in place of an operation on these, if it may lose their shape."""
-    return None if terms.keep_shapes else terms.literal(0.0)
+def _number(terms: Terms, number: float, *operands: Term) -> Term | None:
+    """A number in place of an operation on these, if they are scalars."""
+    return None if terms.outline(*operands) else terms.literal(number)
 
 
 def _identity(terms: Terms, operands: Sequence[Term]) -> Term | None:
@@ -177,8 +212,11 @@ def _mul(terms: Terms, operands: Sequence[Term]) -> Term | None:
         x, y = y, x
     if _is(x, 1.0):
         return y
-    if _is(x, 0.0):
-        return _zero(terms)
+    if _is(x, 0.0) and (zero := _number(terms, 0.0, y)):
+        return zero
+    for repeated, other in ((x, y), (y, x)):
+        if (once := _operands(repeated, "ExpandTo")) and terms.outline(repeated) <= terms.outline(other):
+            return terms.named("Mul", once[0], other)
     for factor, other in ((x, y), (y, x)):
         if positive := _without_sign(terms, factor):
             return terms.named("Neg", terms.named("Mul", *((positive, other) if factor is x else (other, positive))))
@@ -194,6 +232,14 @@ def _mul_for_reading(terms: Terms, x: Term, y: Term) -> Term | None:
         return terms.named("Div", terms.named("Mul", quotient[0], y), quotient[1])
     if isinstance(x, Literal) and (factors := _operands(y, "Mul")) and not _operands(factors[0], "Mul"):
         return terms.named("Mul", terms.named("Mul", x, factors[0]), factors[1])
+    if (scaled := _operands(y, "Mul")) and isinstance(scaled[0], Literal):
+        first, *rest = _operands(x, "Mul") or (x,)
+        if not rest or isinstance(first, Literal):
+            coefficient = terms.named("Mul", scaled[0], first)
+            return terms.named("Mul", terms.named("Mul", coefficient, *rest) if rest else coefficient, scaled[1])
+    for factor, choice in ((x, y), (y, x)):
+        if (parts := _operands(choice, "Where")) and all(_is(part, 0.0) or _is(part, 1.0) for part in parts[1:]):
+            return terms.named("Where", parts[0], *(factor if _is(part, 1.0) else part for part in parts[1:]))
     (base, exponent), (other, other_exponent) = _power(x), _power(y)
     if base is other and not isinstance(base, Literal):
         return terms.named("Pow", base, terms.literal(exponent + other_exponent))
@@ -214,8 +260,8 @@ def _div(terms: Terms, operands: Sequence[Term]) -> Term | None:
     x, y = operands
     if _is(y, 1.0):
         return x
-    if _is(x, 0.0):
-        return _zero(terms)
+    if _is(x, 0.0) and (zero := _number(terms, 0.0, y)):
+        return zero
     if positive := _without_sign(terms, x):
         return terms.named("Neg", terms.named("Div", positive, y))
     if positive := _without_sign(terms, y):
@@ -229,19 +275,37 @@ def _pow(terms: Terms, operands: Sequence[Term]) -> Term | None:
     x, y = operands
     if _is(y, 1.0):
         return x
-    return None if terms.keep_shapes or not _is(y, 0.0) else terms.literal(1.0)
+    return _number(terms, 1.0, x) if _is(y, 0.0) else None
 
 
 def _and(terms: Terms, operands: Sequence[Term]) -> Term | None:
-    return _zero(terms) if any(_is(x, 0.0) for x in operands) else None
+    return _number(terms, 0.0, *operands) if any(_is(x, 0.0) for x in operands) else None
 
 
 def _where(terms: Terms, operands: Sequence[Term]) -> Term | None:
     condition, x, y = operands
+    if x is y:
+        return x if terms.outline(condition) <= terms.outline(x) else None
     if not isinstance(condition, Literal):
         return None
     chosen, dropped = (x, y) if condition.value else (y, x)
-    return chosen if not terms.keep_shapes or isinstance(dropped, Literal) else None
+    return chosen if terms.outline(dropped) <= terms.outline(chosen) else None
+
+
+def _sum_to(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, like = operands
+    if terms.outline(x) == terms.outline(like):
+        return x
+    summed = _operands(x, "SumTo") if terms.for_reading else ()
+    return terms.named("SumTo", summed[0], like) if summed else None
+
+
+def _expand_to(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, like = operands
+    if terms.outline(x) == terms.outline(like):
+        return x
+    repeated = _operands(x, "ExpandTo")
+    return terms.named("ExpandTo", repeated[0], like) if repeated else None
 
 
 _RULES: dict[str, _Rule] = {
@@ -254,4 +318,6 @@ _RULES: dict[str, _Rule] = {
     "Pow": _pow,
     "And": _and,
     "Where": _where,
+    "SumTo": _sum_to,
+    "ExpandTo": _expand_to,
 }

@@ -89,6 +89,14 @@ def figure(term: Term, figures: Mapping[str, float]) -> float:
         ("2 * x * x", "2 * x ^ 2"),
         ("x * 3 * 2", "6 * x"),
         ("x + x", "2 * x"),
+        ("x * (2 * y)", "2 * x * y"),
+        ("3 * x * (2 * y)", "6 * x * y"),
+        ("x * y * (2 * z)", "x * y * (2 * z)"),
+        ("x * where(y > 0, 1, 0)", "where(y > 0, x, 0)"),
+        ("where(y > 0, 0, 1) * x", "where(y > 0, 0, x)"),
+        ("where(y > 0, 2, 1) * x", "where(y > 0, 2, 1) * x"),
+        ("where(x > 0, y * 1, y)", "y"),
+        ("where(x > 0, 1, where(x == 0, 3, 3))", "where(x > 0, 1, 3)"),
         ("x * y + y * x", "2 * x * y"),
         ("where(1 > 0, x, y)", "x"),
         ("where(and(x > 0, 1 < 0), x, y)", "y"),
@@ -123,8 +131,23 @@ def test_what_may_be_a_tensor_keeps_its_shape() -> None:
         ("where(1 > 0, x, 0)", "x"),
         ("and(x, 0)", "and(x, 0)"),
         ("x + 0", "x"),
+        ("where(y > 0, x, x + 0)", "where(y > 0, x, x)"),
+        ("where(x > 0, x, x + 0)", "x"),
+        ("sum_to(x * y, y * x)", "x * y"),
+        ("sum_to(x * y, x)", "sum_to(x * y, x)"),
+        ("expand_to(expand_to(1, x), x * y)", "expand_to(1, x * y)"),
+        ("expand_to(x, x * x)", "x"),
+        ("expand_to(2, x) * sin(x)", "2 * sin(x)"),
+        ("expand_to(2, x) * y", "expand_to(2, x) * y"),
+        ("sum_to(sum_to(x * y * z, x * y), x)", "sum_to(sum_to(x * y * z, x * y), x)"),
+        ("sum_to(reshape_to(z, x), x)", "reshape_to(z, x)"),
     ]:
         assert write_text(terms.add(term(text))[0]) == kept
+
+
+def test_what_is_summed_twice_is_summed_once_for_reading() -> None:
+    terms = Terms(for_reading=True, keep_shapes=True)
+    assert write_text(terms.add(term("sum_to(sum_to(x * y * z, x * y), x)"))[0]) == "sum_to(x * y * z, x)"
 
 
 def test_equal_terms_are_one_object() -> None:
