@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tests.tensor_cases  # noqa: F401 (enters the drawings that `samples` reads)
 from service.core.calculus import formula, gradient_graph
 from service.core.differentiation import backward_pass, forward_pass
 from service.core.errors import InvalidRequest
@@ -21,6 +22,9 @@ from tests.core.test_calculus import graph_of, outputs_of, posted_back
 from tests.passes import arrays_of
 from tests.random_graphs import Point, points
 from tests.tensors import Sample, each_tensor_operation, samples
+
+for cases in Path(__file__).parents[1].glob("*_cases.py"):
+    import_module(f"tests.{cases.stem}")  # it enters the drawings that `samples` reads
 
 Document = dict[str, Any]
 
@@ -133,6 +137,42 @@ def test_a_constant_tensor_is_kept_by_its_name_and_written_in_a_formula() -> Non
     assert "[1, 2, 3]" in write_text(formula(graph, "F", "x"))
     assert_alike(outputs_of(posted_back(graph, "F", "x"), inputs), [[1.0, 2.0, 3.0]])
     assert_alike(outputs_of(posted_back(graph_of("c = [1, 2]; F(x) = x"), "c", None), {"x": 1.0}), [[1.0, 2.0]])
+
+
+NETWORK = "h = tanh(x @ V + b); y = h @ W; L = sum((y - t) ^ 2)"
+GENERATOR = np.random.default_rng(7)
+WEIGHTS = {"x": (4, 3), "V": (3, 2), "b": (2,), "W": (2, 2), "t": (4, 2)}
+
+
+def test_third_derivatives_of_a_network_agree_with_differences_of_the_second() -> None:
+    graph = graph_of(NETWORK)
+    inputs = {name: GENERATOR.normal(0.0, 0.6, shape) for name, shape in WEIGHTS.items()}
+    for first, second in (("V", "b"), ("W", "V"), ("b", "b")):
+        once = gradient_graph(graph, "L", [first])
+        twice = gradient_graph(once, once.outputs[0], [second])
+        wrt = ["V", "b", "W"]
+        thrice = gradient_graph(twice, twice.outputs[0], wrt)
+        assert_alike(outputs_of(thrice, inputs), gradients_of(twice, inputs, wrt))
+        for name, third in zip(wrt, outputs_of(thrice, inputs), strict=True):
+            along = GENERATOR.normal(size=WEIGHTS[name])
+            step = 1e-5
+            above, below = (
+                np.sum(outputs_of(twice, {**inputs, name: inputs[name] + sign * step * along})[0])
+                for sign in (1.0, -1.0)
+            )
+            assert np.sum(third * along) == pytest.approx((above - below) / (2 * step), rel=1e-6, abs=1e-6)
+
+
+def test_a_softmax_layer_has_the_gradient_of_the_book() -> None:
+    """L = −Σ t·log softmax(xW): ∂L/∂W = xᵀ(softmax(xW) − t) where each row of t sums to 1 (Bishop, 2006, (4.109))."""
+    graph = graph_of("L = -sum(t * log(softmax(x @ W)))")
+    x, weights = GENERATOR.normal(size=(4, 3)), GENERATOR.normal(size=(3, 2))
+    t = GENERATOR.dirichlet([1.0, 1.0], 4)
+    exponentials = np.exp(x @ weights)
+    expected = x.T @ (exponentials / exponentials.sum(axis=1, keepdims=True) - t)
+    inputs = {"x": x, "W": weights, "t": t}
+    for derived in (gradient_graph(graph, "L", ["W"]), posted_back(graph, "L", "W")):
+        assert_alike(outputs_of(derived, inputs), [expected])
 
 
 def test_an_operation_whose_rule_has_no_formula_is_named() -> None:
