@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from service.core.errors import LimitExceeded
+from service.core.errors import Fault, InvalidRequest, LimitExceeded
 from service.core.figures import Figures, FloatArray, Shape
-from service.core.graph import Graph
+from service.core.graph import Graph, Node
 from service.core.operation import sum_to_shape
 from service.core.operations.like import sum_to
 from service.core.tangent import Tangent, push, times
@@ -61,7 +61,10 @@ def push_gradients(
     graph: Graph, values: Figures, output: str, tangents: Tangents, of: Sequence[str]
 ) -> list[FloatArray]:
     """The derivative along each direction of the gradient of the sum of the output's elements with respect to each
-    node `of`, of shape (count, *its shape): a Hessian-vector product for each direction."""
+    node `of`, of shape (count, *its shape): a Hessian-vector product for each direction.
+
+    Raises InvalidRequest where an operation on the way has no second derivative.
+    """
     target = graph.position[output]
     arrays: list[Any] = list(values)
     moved = _push_all(graph, arrays, tangents, target)
@@ -74,7 +77,7 @@ def push_gradients(
             upstream, taken = gradients[place], [moved[source] for source in operands]
             contributions: Sequence[Any]
             if node.operation.contributions:
-                contributions = node.operation.propagate(upstream, taken, moved[place], node.attributes)
+                contributions = _propagate(node, upstream, taken, moved[place])
             else:
                 locals_ = node.operation.differentiate(taken, moved[place], node.attributes)
                 contributions = [
@@ -85,6 +88,14 @@ def push_gradients(
                     gradients[source] = gradients.get(source, 0.0) + contribution
     found = [gradients.get(graph.position[name], np.zeros(values.shape(graph.position[name]))) for name in of]
     return [_along(gradient, tangents) for gradient in found]
+
+
+def _propagate(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:
+    try:
+        return node.operation.propagate(upstream, operands, value, node.attributes)
+    except (TypeError, AttributeError):  # the rule asks for elements, or calls what is no operation
+        wrong = f"no second derivative passes {node.name!r}: the gradient of {node.operation.name} is no formula"
+        raise InvalidRequest([Fault(("kind",), wrong)]) from None
 
 
 def _push_all(graph: Graph, values: list[Any], tangents: Tangents, last: int) -> list[Any]:

@@ -148,12 +148,24 @@ def _points(graph: Graph, values: Figures, target: int, places: Sequence[int], m
             reason = "the gradient is not finite"
         elif bent := [graph.nodes[each].name for each in path[1:] if each in kinks]:
             reason = f"no derivative exists at {bent[0]!r}"
+        elif index := _index_among(graph, path):
+            reason = f"{index!r} takes it as an index"
         elif method == "complex-step" and (
             rough := [graph.nodes[each] for each in path[1:] if not graph.nodes[each].operation.analytic]
         ):
             reason = f"{rough[0].name!r} ({rough[0].operation.name}) is not analytic"
         points.append(_Point(name, place, arrays[place], gradients[place], noise, reason))
     return points
+
+
+def _index_among(graph: Graph, path: Sequence[int]) -> str | None:
+    """The first node on a path that takes another on it as an index, which cannot be moved a little."""
+    moved = frozenset(path)
+    for place in path[1:]:
+        indices = graph.nodes[place].operation.indices
+        if any(index and source in moved for index, source in zip(indices, graph.operands[place], strict=False)):
+            return graph.nodes[place].name
+    return None
 
 
 def _directions(point: _Point, method: str) -> FloatArray:

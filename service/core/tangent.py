@@ -33,7 +33,8 @@ class Tangent(NDArrayOperatorsMixin):
 def _call(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
     """The operation that a function stands for, on tangents."""
     found = of_function(called)
-    assert found is not None, f"no operation stands for {called.__name__}"
+    if found is None:
+        raise TypeError(f"no operation stands for {called.__name__}")
     operation, reading = found
     operands, given = reading(*arguments, **options)
     attributes = {
@@ -48,15 +49,13 @@ def _call(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping
 def push(
     operation: Operation, operands: Sequence[Any], attributes: Attributes = NO_ATTRIBUTES, value: Any = None
 ) -> Any:
-    """The value of an operation on tangents and arrays: a tangent, or an array if it does not vary with them.
+    """The value of an operation on operands of which some are tangents: a tangent too, unless it does not vary.
 
     `value` saves its computation where it is known.
     """
     values = [operand.value if isinstance(operand, Tangent) else operand for operand in operands]
     value = operation.evaluate(values, attributes) if value is None else value
     moving = {slot: operand.along for slot, operand in enumerate(operands) if isinstance(operand, Tangent)}
-    if not moving:
-        return value
     rule = _push_elementwise if operation.contributions is None else _push_linear if operation.linear else _push_any
     along = rule(operation, values, value, attributes, moving)
     return value if along is None else Tangent(value, along)
@@ -117,5 +116,5 @@ def _push_any(
         rows = operation.propagate(upstream.reshape(np.shape(value)), values, value, attributes)
         for slot, tangents in moving.items():
             if rows[slot] is not None:
-                along[:, element] += times(rows[slot], tangents).reshape(count, -1).sum(axis=1)
+                along[:, element] += times(rows[slot], tangents).sum(axis=tuple(range(1, tangents.ndim)))
     return along.reshape(count, *np.shape(value))

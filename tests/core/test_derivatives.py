@@ -23,11 +23,12 @@ from service.core.derivatives import (
     push_forward,
     push_gradients,
 )
-from service.core.differentiation import backward_pass, forward_pass
-from service.core.errors import LimitExceeded
+from service.core.differentiation import backward_pass, forward_pass, nondifferentiable_nodes
+from service.core.errors import InvalidRequest, LimitExceeded
 from service.core.figures import Figures, FloatArray
 from service.core.graph import Graph, build_graph
 from service.core.operation import Operation, define
+from tests import linear_cases, network_cases, tensor_cases  # noqa: F401 (enter what draws operands)
 from tests.elementwise import (
     BROADCAST_SHAPES,
     MARGIN,
@@ -39,6 +40,7 @@ from tests.elementwise import (
 )
 from tests.passes import Named, arrays_of, graph_of
 from tests.random_graphs import Point, points
+from tests.tensors import UNWRITABLE, each_tensor_operation, graph_around, samples
 
 POINTS = st.sampled_from([((),), BROADCAST_SHAPES]).flatmap(lambda shapes: points(shapes, largest_graph=12))
 
@@ -67,10 +69,10 @@ def assert_modes_agree(graph: Graph, values: Figures, of: Sequence[str], wrt: Se
 
 def assert_symmetric(blocks: Mapping[tuple[str, str], FloatArray], values: Figures, graph: Graph) -> None:
     for (one, other), block in blocks.items():
-        size = np.prod(values.shape(graph.position[one]), dtype=int)
-        matrix = block.reshape(size, -1)
+        rows, columns = (np.prod(values.shape(graph.position[name]), dtype=int) for name in (one, other))
+        matrix, mirrored = block.reshape(rows, columns), blocks[other, one].reshape(columns, rows)
         scale = 1.0 + np.abs(matrix).max(initial=0.0)
-        np.testing.assert_allclose(matrix / scale, blocks[other, one].reshape(-1, size).T / scale, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(matrix / scale, mirrored.T / scale, rtol=0, atol=1e-9)
 
 
 # --- forward mode = reverse mode ------------------------------------------------------------------------------------
@@ -205,6 +207,24 @@ def tensor_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@each_tensor_operation
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_both_modes_agree_on_every_tensor_operation(operation: Operation, data: st.DataObject) -> None:
+    sample = data.draw(samples(operation))
+    graph = graph_around(sample)
+    values = forward_pass(graph, {f"x{place}": operand for place, operand in enumerate(sample.operands)})
+    names = [f"x{place}" for place in sample.differentiable]
+    if not names or nondifferentiable_nodes(graph, values):
+        return
+    assert_modes_agree(graph, values, ["z"], names)
+    if operation.name in UNWRITABLE and values.flat.size:
+        with pytest.raises(InvalidRequest, match="no second derivative passes 'z'"):
+            hessian(graph, values, "z", names)
+    else:
+        assert_symmetric(hessian(graph, values, "z", names), values, graph)
+
+
 @pytest.mark.usefixtures("tensor_operations")
 def test_both_modes_agree_on_tensor_operations() -> None:
     text = "j = ownjoin(x, sin(y)); p = ownpowers(j, i); z = exp(p) * w"
@@ -305,6 +325,32 @@ def test_too_large_derivatives_are_refused() -> None:
         check_size(graph, values, ["y"], ["x"], 3, max_tensor=8)
     with pytest.raises(LimitExceeded, match="at most 20 elements of values; these would take 21"):
         check_size(graph, values, ["y"], ["x"], 3, max_elements=20)
+
+
+def test_a_softmax_layer() -> None:
+    """−log softmax(Wx + b)·t: with p the softmax, d/db = p − t and d²/db² = diag p − ppᵀ; with respect to W, each times
+    x; with respect to x, each between W's (Bridle, 1990)."""
+    weights, x, b = np.array([[0.5, -1.0], [2.0, 0.3], [-0.7, 0.1]]), np.array([1.5, -0.4]), np.array([0.1, 0.0, -0.2])
+    truth = np.array([0.0, 1.0, 0.0])
+    p = np.exp(weights @ x + b) / np.exp(weights @ x + b).sum()
+    curved = np.diag(p) - np.outer(p, p)
+    for text in (
+        "L = -ReduceSum(t * log(softmax(MatMul(W, x) + b)), keepdims=0)",
+        "L = -ReduceSum(t * LogSoftmax(W @ x + b), keepdims=0)",
+    ):
+        graph, values = evaluated(f"F(W, x, b, t) = L; {text}", {"W": weights, "x": x, "b": b, "t": truth})
+        first, second = jacobian(graph, values, ["L"], ["W", "x", "b"]), hessian(graph, values, "L", ["W", "x", "b"])
+        near = {"rtol": 1e-12, "atol": 1e-14}
+        np.testing.assert_allclose(first["L", "b"], p - truth, **near)
+        np.testing.assert_allclose(first["L", "W"], np.outer(p - truth, x), **near)
+        np.testing.assert_allclose(first["L", "x"], weights.T @ (p - truth), **near)
+        np.testing.assert_allclose(second["b", "b"], curved, **near)
+        np.testing.assert_allclose(second["W", "W"], np.einsum("ij,k,l->ikjl", curved, x, x), **near)
+        np.testing.assert_allclose(second["x", "x"], weights.T @ curved @ weights, **near)
+        np.testing.assert_allclose(second["W", "b"], np.einsum("ij,k->ikj", curved, x), **near)
+        mixed = np.einsum("ij,jl,k->ikl", curved, weights, x) + np.einsum("i,kl->ikl", p - truth, np.eye(2))
+        np.testing.assert_allclose(second["W", "x"], mixed, **near)
+        assert_modes_agree(graph, values, ["L"], ["W", "x", "b"])
 
 
 # --- published functions --------------------------------------------------------------------------------------------

@@ -18,9 +18,11 @@ from service.core.figures import FloatArray
 from service.core.gradient_check import METHODS, NodeCheck, Verdict, check_gradients, worst_verdict
 from service.core.graph import Graph
 from service.core.operation import Operation
+from tests import linear_cases, network_cases, tensor_cases  # noqa: F401 (enter what draws operands)
 from tests.elementwise import BROADCAST_SHAPES
 from tests.passes import Named, arrays_of, graph_of
 from tests.random_graphs import Point, points
+from tests.tensors import each_tensor_operation, graph_around, samples
 
 each_method = pytest.mark.parametrize("method", METHODS)
 
@@ -76,6 +78,21 @@ def test_our_own_rules_are_never_wrong(method: str, point: Point) -> None:
     for node in found.values():
         assert node.verdict is Verdict.RIGHT or node.reason
         assert node.estimate is None or np.allclose(node.gradient, node.estimate, rtol=1e-5, atol=1e-7)
+
+
+@each_tensor_operation
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_our_own_tensor_rules_are_never_wrong(operation: Operation, data: st.DataObject) -> None:
+    sample = data.draw(samples(operation))
+    graph = graph_around(sample)
+    inputs = {f"x{place}": operand for place, operand in enumerate(sample.operands)}
+    for method in METHODS:
+        found = check(graph, inputs, method)
+        assert "wrong" not in verdicts(found).values()
+        for place, index in enumerate(operation.indices):
+            if index and f"x{place}" in found:
+                assert found[f"x{place}"].reason == "'z' takes it as an index"
 
 
 @pytest.mark.parametrize(
