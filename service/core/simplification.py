@@ -1,7 +1,8 @@
 """Terms made once and simplified as they are made: 0·x, 1·x, x + 0, double minus, constants folded, signs in front.
 
 No value changes where all that is computed on the way is finite, the sign of a zero and, where quotients and powers
-are drawn together for a reader, rounding aside. No rule recurses into its operands: they are simple already.
+are drawn together for a reader, rounding aside. An operation meets operands that are simple already, and the rules that
+it sets off go only so deep.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,9 @@ _Rule: TypeAlias = Callable[["Terms", Sequence[Any]], "Term | None"]
 Outline: TypeAlias = frozenset[Any]
 SCALAR: Outline = frozenset()
 
+# How many rules may follow from one another; the term beyond is left as it is. In x/(y/(z/…)) there is no end to them.
+_DEEPEST = 10
+
 
 class Terms:
     """Terms of which equal ones are one object, so that a sub-expression met twice is kept once.
@@ -34,6 +38,7 @@ class Terms:
         self.keep_shapes = keep_shapes
         self._known: dict[Any, Term] = {}
         self._outlines: dict[int, Outline] = {}
+        self._depth = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -129,7 +134,12 @@ class Terms:
                 folded = float(operation.evaluate(numbers, dict(attributes)))
             return self.literal(folded) if np.isfinite(folded) else None
         rule = _RULES.get(operation.name)
-        return rule(self, operands) if rule else None
+        if rule is None or self._depth == _DEEPEST:
+            return None
+        self._depth += 1
+        simplified = rule(self, operands)
+        self._depth -= 1
+        return simplified
 
 
 def simplify(term: Term) -> Term:

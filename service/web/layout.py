@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-
 from service.web.columns import Columns, Edge, arrange
 
 _BOX_SPACING, _SLOT_SPACING = 14.0, 9.0

@@ -144,6 +144,27 @@ def test_a_gradient_graph_that_is_asked_for_wrongly(
     assert client.get("/v1/graphs", query_string={"name": "simple dF"}).json["graphs"] == []
 
 
+def test_where_a_rule_has_no_formula_the_problem_names_node_and_operation(client: FlaskClient) -> None:
+    graph = create(client, "running product", "p = cumprod(x, axis=0); F = sum(p)")
+    detail = "there is no formula of the gradient at 'p' (CumProd): "
+    (fault,) = derive(client, graph, 422, wrt=["x"])["errors"]
+    assert fault["pointer"] == "/wrt" and fault["detail"].startswith(detail)
+    answered = client.get(f"/v1/graphs/{graph}/formula", query_string={"wrt": "x"})
+    assert answered.status_code == 422
+    assert answered.json["errors"][0]["parameter"] == "wrt" and detail in answered.json["detail"]
+
+
+def test_a_gradient_graph_of_tensors_is_run_by_its_names(client: FlaskClient) -> None:
+    graph = create(client, "layer", "y = x @ W; L = sum(y * y)")
+    derived = derive(client, graph, wrt=["W", "y"])
+    assert derived["outputs"] == ["dL_dW", "dL_dy"]
+    inputs = {"x": [[1, 2], [3, 4]], "W": [[1], [-1]]}
+    assert run(client, derived["id"], inputs, backward=False)["outputs"] == {
+        "dL_dW": [[-8.0], [-12.0]],
+        "dL_dy": [[-2.0], [-2.0]],
+    }
+
+
 def test_a_gradient_graph_keeps_to_the_limit_of_nodes(make_app: MakeApp) -> None:
     client = make_app(nodes=8).test_client()
     graph = create(client, "n" * 128, "F = sin(a * b) * cos(a * c)")

@@ -206,3 +206,13 @@ def test_a_long_chain_is_simplified_without_recursion() -> None:
     for _ in range(50_001):
         chain = application(negation, [chain])
     assert write_text(simplify(chain)) == "-x"
+
+
+def test_a_long_continued_fraction_is_simplified_without_recursion() -> None:
+    division, product = find("Div"), find("Mul")
+    assert division is not None and product is not None
+    fraction: Term = Variable("x")
+    for number in range(3_000):
+        fraction = application(division, [Variable("xyz"[number % 3]), application(product, [fraction, Literal(0.5)])])
+    figures = {"x": 1.1, "y": 0.9, "z": -1.2}
+    assert figure(simplify(fraction), figures) == pytest.approx(figure(fraction, figures), rel=1e-9)
