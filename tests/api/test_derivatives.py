@@ -163,3 +163,35 @@ def test_blocks_are_limited_before_they_are_made(
     body: dict[str, Any] = {"kind": kind, "inputs": {"x": [1.0] * size}}
     answer = client.post(build(client, "y = x * x"), json=body | ({"vector": 1} if kind == "jvp" else {}))
     assert (answer.status_code, answer.json.get("limit")) == (422 if exceeded else 201, exceeded)
+
+
+def test_a_graph_of_float32_is_differentiated_in_float64(client: FlaskClient) -> None:
+    nodes = [
+        {"name": "x", "operation": "Input", "attributes": {"dtype": "float32"}},
+        {"name": "i", "operation": "Input", "attributes": {"dtype": "int64"}},
+        {"name": "y", "operation": "Gather", "inputs": ["x", "i"]},
+        {"name": "z", "operation": "Exp", "inputs": ["y"]},
+    ]
+    graph: Any = client.post("/v1/graphs", json={"name": "float32", "nodes": nodes}).json
+    point = {"x": [0.1, 0.2], "i": 1}
+    path = f"/v1/graphs/{graph['id']}/derivatives"
+    answer: Any = client.post(path, json={"kind": "hessian", "inputs": point}).json
+    assert answer["wrt"] == ["x"]  # nothing varies with an index
+    np.testing.assert_allclose(blocks(answer)["x", "x"], [[0, 0], [0, np.exp(0.2)]], rtol=1e-15)
+    refused = client.post(path, json={"kind": "jacobian", "inputs": point, "wrt": ["i"]})
+    assert "no gradient flows to 'i'" in refused.json["errors"][0]["detail"]
+    for method in ("taylor", "central", "complex-step"):
+        body = {"inputs": point, "method": method}
+        check: Any = client.post(path.replace("derivatives", "gradient-checks"), json=body).json
+        assert [(node["name"], node["verdict"]) for node in check["nodes"]] == [("x", "right")]
+        assert check["nodes"][0]["error"] < 1e-9
+
+
+def test_a_second_derivative_that_no_rule_gives_is_refused(client: FlaskClient) -> None:
+    path = build(client, "p = CumProd(x, axis=0); y = ReduceSum(p * p, keepdims=0)")
+    point = {"x": [1.5, 2.0]}
+    assert client.post(path, json={"kind": "jacobian", "inputs": point}).status_code == 201
+    refused = client.post(path, json={"kind": "hessian", "inputs": point})
+    assert refused.json["errors"] == [
+        {"pointer": "/kind", "detail": "no second derivative passes 'p': the gradient of CumProd is no formula"}
+    ]
