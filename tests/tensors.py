@@ -1,12 +1,15 @@
 """Operations that are not elementwise, as tests read them from the registry, and random operands for each.
 
 What shapes and attributes go together only the operation knows: a strategy that draws them is entered by `draws` for
-each operation of the registry, in `tests/tensor_cases.py` and its like.
+each operation of the registry, in `tests/tensor_cases.py` and the other modules of that ending.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,17 +38,25 @@ UNWRITABLE = {"CumProd"}
 Drawn = tuple[Sequence[Shape | FloatArray], dict[str, Any]]
 Drawing = Callable[[st.DrawFn], Drawn]
 
-DRAWINGS: dict[str, Drawing] = {}
+_drawings: dict[str, Drawing] = {}
 
 
 def draws(*names: str) -> Callable[[Drawing], Drawing]:
     """Enter what draws the shapes of operands and the attributes of these operations."""
 
     def enter(drawing: Drawing) -> Drawing:
-        DRAWINGS.update(dict.fromkeys(names, drawing))
+        _drawings.update(dict.fromkeys(names, drawing))
         return drawing
 
     return enter
+
+
+@cache
+def drawings() -> Mapping[str, Drawing]:
+    """What draws the operands of each operation, by its name."""
+    for module in Path(__file__).parent.glob("*_cases.py"):
+        import_module(f"tests.{module.stem}")
+    return _drawings
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,8 @@ def lengths(least: int = 0, most: int = 4) -> st.SearchStrategy[int]:
 
 def shapes(least: int = 0, most: int = 3, shortest: int = 0) -> st.SearchStrategy[Shape]:
     """A shape of `least` to `most` axes."""
-    return st.lists(lengths(shortest), min_size=least, max_size=most).map(tuple)
+    ranks = st.sampled_from(range(least, most + 1))
+    return ranks.flatmap(lambda rank: st.tuples(*[lengths(shortest)] * rank))
 
 
 @st.composite
@@ -102,7 +114,7 @@ def arrays(draw: st.DrawFn, shape: Shape) -> FloatArray:
 @st.composite
 def samples(draw: st.DrawFn, operation: Operation) -> Sample:
     """An operation with random operands that it takes."""
-    drawn, given = DRAWINGS[operation.name](draw)
+    drawn, given = drawings()[operation.name](draw)
     attributes, faults = read_attributes(operation, given)
     assert not faults, (operation.name, given, faults)
     operands = [draw(arrays(one)) if isinstance(one, tuple) else one for one in drawn]

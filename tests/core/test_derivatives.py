@@ -28,7 +28,6 @@ from service.core.errors import InvalidRequest, LimitExceeded
 from service.core.figures import Figures, FloatArray
 from service.core.graph import Graph, build_graph
 from service.core.operation import Operation, define
-from tests import linear_cases, network_cases, tensor_cases  # noqa: F401 (enter what draws operands)
 from tests.elementwise import (
     BROADCAST_SHAPES,
     MARGIN,

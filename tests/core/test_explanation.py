@@ -15,7 +15,6 @@ from service.core.explanation import BackwardStep, ForwardStep, Step, count_step
 from service.core.figures import pack
 from service.core.graph import Graph, build_graph
 from service.core.operation import CONVENTIONS, Operation
-from tests import tensor_cases  # noqa: F401 (enters what draws operands)
 from tests.elementwise import BROADCAST_SHAPES, each_elementwise, grid, operand_counts
 from tests.passes import arrays_of, graph_of
 from tests.random_graphs import Point, points

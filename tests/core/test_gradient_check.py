@@ -18,7 +18,6 @@ from service.core.figures import FloatArray
 from service.core.gradient_check import METHODS, NodeCheck, Verdict, check_gradients, worst_verdict
 from service.core.graph import Graph
 from service.core.operation import Operation
-from tests import linear_cases, network_cases, tensor_cases  # noqa: F401 (enter what draws operands)
 from tests.elementwise import BROADCAST_SHAPES
 from tests.passes import Named, arrays_of, graph_of
 from tests.random_graphs import Point, points

@@ -45,6 +45,12 @@ def test_elements_keep_their_order_in_another_shape(
         assert value.ravel().tolist() == X.ravel().tolist()
 
 
+def test_a_transposition_is_undone() -> None:
+    upstream = np.arange(24.0).reshape(3, 4, 2)
+    (gradient,) = propagate("Transpose", upstream, X, perm=[1, 2, 0])
+    assert all(gradient[i, j, k] == upstream[j, k, i] for i, j, k in np.ndindex(X.shape))
+
+
 def test_squeeze() -> None:
     x = np.ones((1, 3, 1))
     assert evaluate("Squeeze", x).shape == (3,)

@@ -12,7 +12,6 @@ from service.core.figures import Figures
 from service.core.graph import Graph
 from service.core.operation import Operation
 from service.core.replay import Weights, replay_gradients, replay_values
-from tests import tensor_cases  # noqa: F401 (enters what draws operands)
 from tests.planted import graph_of, judge, origins, run_of
 from tests.tensors import each_tensor_operation, graph_around, samples
 

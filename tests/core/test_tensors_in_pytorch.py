@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import tensor_cases  # noqa: F401 (enters what draws operands)
 from tests.tensors import Sample, operation_of, samples
 
 torch = pytest.importorskip("torch")
