@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -15,7 +16,7 @@ import numba
 import numpy as np
 import torch
 
-from benchmarks.engine_peers import casadi_passes, micrograd_passes, torch_passes
+from benchmarks.engine_peers import casadi_passes, micrograd_passes, torch_network, torch_passes
 from service import seed
 from service.core import kernel
 from service.core.differentiation import backward_pass, forward_pass
@@ -37,7 +38,8 @@ def measure() -> str:
     """A line for each row of the engine's table."""
     torch.set_num_threads(1)
     kernel.warm()
-    return "\n".join([large_graph(), small_graph(), chains(), compiling(), batch(), two_threads()])
+    rows = [batch(), *networks(), large_graph(), small_graph(), chains(), compiling(), two_threads()]
+    return "\n".join(rows)
 
 
 def medians(*timed: Callable[[], object], repeats: int, clock: Callable[[], float] = time.thread_time) -> list[float]:
@@ -165,6 +167,46 @@ def batch() -> str:
         f"{ours / copying:.2f} × copying its figures (≤ 1.6); "
         f"{ours * 1e3:.1f} ms, PyTorch {pytorch * 1e3:.1f}, copying {copying * 1e3:.1f}"
     )
+
+
+def networks() -> list[str]:
+    """784-512-512-10, a batch of 256, softmax cross-entropy, in both precisions."""
+    lines = []
+    for precision, target in (("float64", 1.35), ("float32", 1.2)):
+        graph, inputs, labels = network(precision)
+        ours, pytorch = medians(
+            lambda graph=graph, inputs=inputs, labels=labels: both_passes(graph, {**inputs, "labels": labels}),  # type: ignore[misc]
+            lambda inputs=inputs, labels=labels: torch_network(inputs, labels),  # type: ignore[misc]
+            repeats=31,
+        )
+        lines.append(
+            f"network 784-512-512-10, batch 256, {precision}: {ours / pytorch:.2f} × PyTorch's time "
+            f"(target ≤ {target}); {ours * 1e3:.1f} ms, PyTorch {pytorch * 1e3:.1f}"
+        )
+    return lines
+
+
+def network(precision: str) -> tuple[Graph, Inputs, Any]:
+    """The graph, its inputs, and the labels of the batch."""
+    widths = (784, 512, 512, 10)
+    random = np.random.default_rng(0)
+    shapes = {"x": (256, 784)}
+    nodes: list[dict[str, Any]] = []
+    below = "x"
+    for layer, (wide, narrow) in enumerate(pairwise(widths), start=1):
+        shapes |= {f"w{layer}": (wide, narrow), f"b{layer}": (narrow,)}  # type: ignore[dict-item]
+        nodes.append({"name": f"m{layer}", "operation": "MatMul", "inputs": [below, f"w{layer}"]})
+        nodes.append({"name": f"a{layer}", "operation": "Add", "inputs": [f"m{layer}", f"b{layer}"]})
+        nodes.append({"name": f"h{layer}", "operation": "Relu", "inputs": [f"a{layer}"]})
+        below = f"h{layer}"
+    nodes[-1] = {"name": "loss", "operation": "SoftmaxCrossEntropyLoss", "inputs": ["a3", "labels"]}
+    nodes += [
+        {"name": name, "operation": "Input", "attributes": {"dtype": precision, "shape": list(shape)}}
+        for name, shape in shapes.items()
+    ]
+    nodes.append({"name": "labels", "operation": "Input", "attributes": {"dtype": "int64"}})
+    inputs = {name: (random.normal(size=shape) * 0.05).astype(precision) for name, shape in shapes.items()}
+    return build_graph(nodes), inputs, random.integers(0, 10, 256).astype(np.float64)
 
 
 def two_threads(count: int = 100_000) -> str:

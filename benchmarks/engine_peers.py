@@ -40,6 +40,25 @@ def torch_passes(graph: Graph, inputs: Mapping[str, Any]) -> tuple[list[Any], li
     return values, [value.grad for value in values]
 
 
+def torch_network(inputs: Mapping[str, Any], labels: Any) -> list[Any]:
+    """A network of three layers under softmax cross-entropy, each tensor told to keep its gradient."""
+    leaves = {name: torch.as_tensor(array).detach().requires_grad_() for name, array in inputs.items()}
+    kept = []
+    below = leaves["x"]
+    for layer in (1, 2, 3):
+        product = below @ leaves[f"w{layer}"]
+        below = product + leaves[f"b{layer}"]
+        kept += [product, below]
+        if layer < 3:
+            below = torch.relu(below)
+            kept.append(below)
+    kept.append(torch.nn.functional.cross_entropy(below, torch.as_tensor(labels).long()))
+    for tensor in kept:
+        tensor.retain_grad()
+    kept[-1].backward()
+    return [tensor.grad for tensor in (*leaves.values(), *kept)]
+
+
 _CASADI: Mapping[str, Callable[..., Any]] = {
     "Add": lambda x, y: x + y,
     "Sub": lambda x, y: x - y,

@@ -5,23 +5,22 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-
-from service.core.figures import FloatArray
+from numpy.typing import NDArray
 
 _LEAST = 1024 * 1024  # bytes; for less, the allocator does the same
 _AT_HAND = 256 * 1024 * 1024
 
-_free: deque[FloatArray] = deque()
+_free: deque[NDArray[np.float64]] = deque()
 
 
 class _Lease:
     """The owner, to NumPy, of an array that is lent out; it lives as long as any view of the array does."""
 
-    def __init__(self, buffer: FloatArray, count: int) -> None:
+    def __init__(self, buffer: NDArray[np.float64], count: int) -> None:
         self._buffer = buffer
         self.__array_interface__: dict[str, Any] = {**buffer.__array_interface__, "shape": (count,)}
 
-    def __del__(self, free: deque[FloatArray] = _free, bound: int = _AT_HAND) -> None:
+    def __del__(self, free: deque[NDArray[np.float64]] = _free, bound: int = _AT_HAND) -> None:
         # Any thread may be the one that lets go last: a deque's own methods are atomic.
         free.append(self._buffer)
         with suppress(IndexError):
@@ -29,7 +28,7 @@ class _Lease:
                 free.popleft()
 
 
-def room(count: int) -> FloatArray:
+def room(count: int) -> NDArray[np.float64]:
     """An uninitialised vector of `count` numbers; its memory is used again when its last view is gone."""
     if count * 8 < _LEAST:
         return np.empty(count)

@@ -119,8 +119,11 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
         return kernel.differentiate(loops, program, values.flat, target, float(spread))
     if blocks.is_batch(graph, values):
         return blocks.differentiate_batch(graph, values, target, spread)
-    arrays = list(values)
+    arrays: list[Any] = list(values)
+    if graph.narrow:
+        arrays = [np.asarray(array, dtype=dtype_of(graph, place)) for place, array in enumerate(arrays)]
     gradients: list[Any] = [None] * len(graph)
+    summed: set[int] = set()  # whose gradients are arrays of this pass's own making, which may be added to
     gradients[target] = spread.astype(dtype_of(graph, target), copy=False)
     with np.errstate(all="ignore"):
         # In the kernel's order, in which contributions are added up, so that no bit of a sum depends on the loop.
@@ -136,7 +139,12 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
                     continue
                 contribution = np.asarray(given, dtype=dtype_of(graph, source)) if graph.narrow else given
                 so_far = gradients[source]
-                gradients[source] = contribution if so_far is None else so_far + contribution
+                if so_far is None:
+                    gradients[source] = contribution
+                else:
+                    gradients[source] = np.add(so_far, contribution, out=so_far if source in summed else None)
+                    if np.ndim(gradients[source]):
+                        summed.add(source)
     return pack(
         [
             None if not node.has_gradient else np.zeros(values.shape(place)) if known is None else known
@@ -172,7 +180,8 @@ def contributions_of(node: Node, upstream: Any, operands: Sequence[Any], value: 
             raise _refused(node, error) from None
     local_gradients = operation.differentiate(operands, value, node.attributes)
     return [
-        sum_to_shape(upstream * local, np.shape(operand))
+        # A local gradient that is the number 1, and no array of ones, is not multiplied by.
+        sum_to_shape(upstream if type(local) is float and local == 1.0 else upstream * local, np.shape(operand))
         for local, operand in zip(local_gradients, operands, strict=True)
     ]
 

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from service.core.buffers import room
+
 FloatArray: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, ...]
 
@@ -79,7 +81,8 @@ def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:
     if not any(shapes):
         flat = np.array(filled, dtype=np.float64).reshape(-1)
         return frozen(flat, None, present)
-    flat = np.concatenate([np.ravel(array) for array in filled], dtype=np.float64)
+    flat = room(sum(map(prod, shapes)))
+    np.concatenate([np.ravel(array) for array in filled], out=flat)
     return frozen(flat, tuple(shapes), present)
 
 

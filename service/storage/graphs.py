@@ -87,7 +87,9 @@ def load_graph(connection: Connection, digest: str) -> Graph:
     row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFound(f"there is no graph with the digest {digest}")
-    return Graph(_unpack_nodes(row.document), tuple(row.inputs), tuple(row.outputs))
+    graph = Graph(_unpack_nodes(row.document), tuple(row.inputs), tuple(row.outputs))
+    vars(graph)["digest"] = digest  # which need not be computed again
+    return graph
 
 
 def delete_graph(connection: Connection, identifier: str) -> None:
