@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from service.core.differentiation import contributions_of
 from service.core.errors import Fault, InvalidRequest, LimitExceeded
 from service.core.figures import Figures, FloatArray, Shape
 from service.core.graph import Graph, Node
@@ -126,7 +127,7 @@ def _pull(graph: Graph, place: int, upstream: FloatArray, operands: Sequence[Any
     """The contributions to the gradients of a node's operands, for all seeds."""
     node, count = graph.nodes[place], len(upstream)
     if node.operation.contributions:
-        rows = [node.operation.propagate(row, operands, value, node.attributes) for row in upstream]
+        rows = [contributions_of(node, row, operands, value) for row in upstream]
         return [None if column[0] is None else np.stack(column) for column in zip(*rows, strict=True)]
     contributions = []
     for local, operand in zip(node.operation.differentiate(operands, value, node.attributes), operands, strict=True):

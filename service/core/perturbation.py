@@ -51,7 +51,10 @@ def output_changes(
                 shifts[place] = (
                     shift.reshape(len(batch), *(1,) * (rank - len(shape)), *shape) if elementwise else shift[0]
                 )
-            moved = _moved_output(graph, arrays, sorted(leading), shifts)
+            try:
+                moved = _moved_output(graph, arrays, sorted(leading), shifts)
+            except ValueError:  # an operation refuses what it is moved to: there is no figure there
+                moved = np.full_like(arrays[target], np.nan)
             change = (moved - arrays[target]).reshape(len(batch), -1).sum(axis=1)
             for (place, direction, step), each in zip(batch, change, strict=True):
                 changes[place][direction, step] = each

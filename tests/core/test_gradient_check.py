@@ -267,6 +267,20 @@ def test_a_kink_elsewhere_does_not_matter(method: str) -> None:
     assert verdicts(found) == {"x": "not applicable", "w": "right", "p": "right"}
 
 
+def test_what_an_operation_refuses_is_no_figure() -> None:
+    """An operation that raises ValueError below 0, as one does for an index out of range or a singular matrix."""
+
+    def root(x: FloatArray) -> FloatArray:
+        if np.any(x < 0.0):
+            raise ValueError("x is negative")
+        return x * x * x
+
+    rules = {"forward": root, "local_gradients": None, "contributions": lambda upstream, x, z: (upstream * 3 * x * x,)}
+    graph = plant(graph_of("y = exp(x)"), "y", **rules)
+    assert verdicts(check(graph, {"x": [0.0, 1.0]}, "taylor")) == {"x": "right"}
+    assert verdicts(check(graph, {"x": [0.0, 1.0]}, "central")) == {"x": "not applicable"}
+
+
 def test_by_taylor_one_finite_side_is_enough() -> None:
     node = check("y = x^2.5", {"x": 0}, "taylor")["x"]
     assert node.verdict is Verdict.RIGHT
