@@ -135,6 +135,15 @@ def test_attributes_of_any_kind_are_written_where_they_are_not_the_default(
     ET.fromstring(write_mathml(term))
 
 
+def test_a_tensor_is_written_as_its_rows() -> None:
+    made = replace(operation("Sin"), attributes=(Attribute("by", lambda value: value),), notation=function("f", "f"))
+    term = application(made, [], {"by": Tensor(np.array([[1.0, -2.0]]))})
+    assert write_text(term) == "f(by=[[1, -2]])"
+    assert write_latex(term) == r"f\left(\mathrm{by} = \left[\left[1, -2\right]\right]\right)"
+    numbers = "<mrow><mo>[</mo><mn>1</mn><mo>,</mo><mrow><mo>−</mo><mn>2</mn></mrow><mo>]</mo></mrow>"
+    assert f"<mrow><mo>[</mo>{numbers}<mo>]</mo></mrow>" in write_mathml(term)
+
+
 def test_mathml() -> None:
     term = (-x / y**2 + 3e20).term
     assert write_mathml(term) == (
