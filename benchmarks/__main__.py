@@ -1,6 +1,6 @@
 """Run every benchmark and print its ratio."""
 
-from benchmarks import comparison, engine
+from benchmarks import comparison, engine, service
 
-for benchmark in (engine, comparison):
+for benchmark in (engine, comparison, service):
     print(benchmark.measure(), flush=True)

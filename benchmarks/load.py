@@ -34,7 +34,8 @@ def once(request: bytes) -> Callable[[], Task]:
 
 
 def tasks_per_second(url: str, task: Callable[[], Task], connections: int, seconds: float) -> float:
-    """Tasks done a second while each connection has one request under way at all times; raises where one is refused."""
+    """Tasks done a second while each connection has one request under way at all times, for that many seconds or until
+    each has done one; raises where a request is refused."""
     parts = urlsplit(url)
     done = 0
     with ExitStack() as stack:
@@ -43,7 +44,7 @@ def tasks_per_second(url: str, task: Callable[[], Task], connections: int, secon
             for _ in range(connections)
         ]
         begin = time.perf_counter()
-        while (taken := time.perf_counter() - begin) < seconds:
+        while (taken := time.perf_counter() - begin) < seconds or done < connections:
             done += sum(lane.step() for lane in lanes)
         for lane in lanes:
             lane.read()

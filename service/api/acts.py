@@ -181,7 +181,7 @@ def accepted(*forms: str) -> str:
     """Which of these media types the caller likes best, the first if it does not say; raises NotAcceptable."""
 
     def tell_caches(response: Response) -> Response:
-        response.vary.add("Accept")
+        response.headers["Vary"] = "Accept"
         return response
 
     after_this_request(tell_caches)

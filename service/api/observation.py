@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import time
+from functools import cache
 
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -22,6 +23,11 @@ class Measurements:
         labels = ["method", "route"]
         self.requests = Counter("gradbook_requests", "Requests", [*labels, "status"], registry=self.registry)
         self.seconds = Histogram("gradbook_request_seconds", "Seconds a request", labels, registry=self.registry)
+        self.series = cache(self._series)
+
+    def _series(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        """What is counted and what is timed for such a request."""
+        return self.requests.labels(method, route, status), self.seconds.labels(method, route)
 
 
 def observe(app: Flask) -> None:
@@ -45,8 +51,9 @@ def observe(app: Flask) -> None:
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.began
         labels = (request.method, request.url_rule.rule) if request.url_rule else ("any", "none")
-        measurements.requests.labels(*labels, response.status_code).inc()
-        measurements.seconds.labels(*labels).observe(seconds)
+        requests, durations = measurements.series(*labels, response.status_code)
+        requests.inc()
+        durations.observe(seconds)
         response.headers["X-Request-Id"] = g.request_id
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
