@@ -13,6 +13,7 @@ from service.core.graph import Node
 from service.core.notation import ATOM, Written, write_text
 from service.core.operation import sum_to_shape
 from service.core.replay import reaches
+from service.core.simplification import simplify
 from service.core.symbol import Variable, local_gradient_terms
 from service.core.writing import write_text as write_term
 
@@ -171,7 +172,8 @@ def _derivation(evidence: Evidence) -> str:
 def _local_formula(edge: Edge) -> str:
     terms = [Variable(name) for name in edge.consumer.inputs]
     operation, attributes = edge.consumer.operation, edge.consumer.attributes
-    formula = write_term(local_gradient_terms(operation, terms, Variable(edge.consumer.name), attributes)[edge.slot])
+    slopes = local_gradient_terms(operation, terms, Variable(edge.consumer.name), attributes)
+    formula = write_term(simplify(slopes[edge.slot]))
     bare = formula.replace(" ", "") if len(formula) <= 8 else formula
     return bare if all(sign not in bare.lstrip("-") for sign in "+-") else f"({formula})"
 

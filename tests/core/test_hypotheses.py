@@ -75,7 +75,7 @@ CASES = [
         "operand taken as its reciprocal",
         "d",
         108.0,
-        "∂F/∂d is 108; it should be 1 × -f / d / d = 4/3. In the local gradient 1/d was taken for d: −1/3 for −3.",
+        "∂F/∂d is 108; it should be 1 × -f / d ^ 2 = 4/3. In the local gradient 1/d was taken for d: −1/3 for −3.",
     ),
     Planted(
         "contribution missing",
