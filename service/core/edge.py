@@ -2,16 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain, count
 from typing import Any
 
 import numpy as np
 
-from service.core.differentiation import contributions_of, dtype_of, in_precision, value_of
+from service.core import kernel
+from service.core.differentiation import (
+    backward_pass,
+    contributions_of,
+    dtype_of,
+    forward_pass,
+    in_precision,
+    value_of,
+)
 from service.core.equation import gradient_of, local_gradient_of
-from service.core.figures import Figures, FloatArray
+from service.core.figures import Figures, FloatArray, pack
 from service.core.graph import Graph, Node
+from service.core.operation import Operation, find
+from service.core.program import Program
 from service.core.replay import reaches
 from service.core.simplification import simplify
 from service.core.symbol import Literal, Term, Unwritable, Variable, contribution_terms, local_gradient_terms
@@ -39,6 +49,25 @@ class Passes:
         names = chain(["L"], (f"L{number}" for number in count(1)))
         return next(name for name in names if name not in self.graph.position)
 
+    @cached_property
+    def program(self) -> Program | None:
+        """What the compiled loops would run, or would have; None of tensors."""
+        return kernel.program_of(self.graph) if self.values.shapes is None else None
+
+    @cached_property
+    def arithmetics(self) -> Sequence[bool]:
+        """In which arithmetic the run may have been computed, compiled or NumPy's, which may differ in a last bit; the
+        likelier first."""
+        return (True, False) if self.program is not None and kernel.compiled_loops() else (False,)
+
+    @cached_property
+    def sweep(self) -> Sequence[int]:
+        """By position, when the forward pass comes to each node; the backward pass goes the other way."""
+        order = np.arange(len(self.graph))
+        if self.program is not None:
+            order[self.program.nodes] = len(self.graph) + np.arange(len(self.program.nodes))
+        return order.tolist()
+
     def value(self, place: int) -> FloatArray | None:
         """The value of the node at that position; one that was not recorded, as it follows from those that were; None
         where nothing says it."""
@@ -49,19 +78,36 @@ class Passes:
     def _following(self) -> Sequence[FloatArray | None]:
         """Values in topological order, those that were not recorded from those of their operands."""
         known: list[FloatArray | None] = []
-        with np.errstate(all="ignore"):
-            for place, (node, sources) in enumerate(zip(self.graph.nodes, self.graph.operands, strict=True)):
-                figure, operands = self.values[place], [known[source] for source in sources]
-                if figure is None and node.operation.name != "Input" and all(given is not None for given in operands):
-                    figure = evaluate_at(self.graph, place, operands)
-                known.append(figure)
+        for place, (node, sources) in enumerate(zip(self.graph.nodes, self.graph.operands, strict=True)):
+            figure, operands = self.values[place], [known[source] for source in sources]
+            if figure is None and node.operation.name != "Input" and all(given is not None for given in operands):
+                figure = evaluate_at(self.graph, place, operands)
+            known.append(figure)
         return known
 
 
-def evaluate_at(graph: Graph, place: int, operands: Sequence[Any]) -> FloatArray:
+def evaluate_at(graph: Graph, place: int, operands: Sequence[Any], compiled: bool = False) -> FloatArray:
     """The operation of the node at that position, in its precision."""
-    value = value_of(graph.nodes[place], in_precision(graph, place, operands))
+    if compiled:
+        alone = _alone(graph.nodes[place], graph.convention)
+        return np.asarray(forward_pass(alone, dict(zip(alone.inputs, operands, strict=True))).flat[-1])
+    with np.errstate(all="ignore"):
+        value = value_of(graph.nodes[place], in_precision(graph, place, operands))
     return np.asarray(np.asarray(value, dtype=dtype_of(graph, place)), dtype=np.float64)
+
+
+def _alone(node: Node, convention: str) -> Graph:
+    """A node as a graph of its own, each of its operands an Input: the compiled loops run no less."""
+    return _graph_of_one(node.operation, len(node.inputs), tuple(node.attributes.items()), convention)
+
+
+@lru_cache(maxsize=1024)
+def _graph_of_one(operation: Operation, count: int, attributes: tuple[tuple[str, Any], ...], convention: str) -> Graph:
+    given = find("Input")
+    assert given is not None
+    names = tuple(map(str, range(count)))
+    nodes = (*(Node(name, given) for name in names), Node("z", operation, names, dict(attributes)))
+    return Graph(nodes, names, ("z",), convention)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +122,7 @@ class Consumer:
     place: int
     figures: Mapping[str, FloatArray | None]
     upstream: FloatArray | None
-    locals: Sequence[FloatArray] | None
+    locals: Sequence[FloatArray | None] | None
     contributions: Sequence[FloatArray | None] | None
 
     @property
@@ -123,24 +169,31 @@ class Consumer:
         return local_gradient_of(self.node.name, name, ordinal)
 
 
-def consumer_at(passes: Passes, place: int, upstream: FloatArray | None) -> Consumer:
+def consumer_at(passes: Passes, place: int, upstream: FloatArray | None, compiled: bool = False) -> Consumer:
     """The node at that position with what it passes back of an upstream gradient, in the precision of each node."""
     graph, node, sources = passes.graph, passes.graph.nodes[place], passes.graph.operands[place]
     given, value = [passes.value(source) for source in sources], passes.value(place)
-    slopes = contributions = None
-    with np.errstate(all="ignore"):
-        if value is not None and all(operand is not None for operand in given):
-            operands, dtype = in_precision(graph, place, given), dtype_of(graph, place)
-            own = np.asarray(value, dtype=dtype)
-            if not node.operation.contributions:
-                slopes = [np.asarray(slope) for slope in node.operation.differentiate(operands, own, node.attributes)]
-            if upstream is not None:
-                passed = contributions_of(node, np.asarray(upstream, dtype=dtype), operands, own)
-                contributions = [
-                    None if contribution is None else np.asarray(contribution, dtype=dtype_of(graph, source))
-                    for source, contribution in zip(sources, passed, strict=True)
-                ]
     figures = dict(zip(node.inputs, given, strict=True)) | {node.name: value}
+    if value is None or any(operand is None for operand in given):
+        return Consumer(passes, place, figures, upstream, None, None)
+    slopes: Sequence[FloatArray | None] | None = None
+    contributions: Sequence[FloatArray | None] | None = None
+    if compiled:
+        alone, own = _alone(node, graph.convention), pack([*given, value])
+        slopes = list(backward_pass(alone, own, "z"))[:-1]
+        contributions = None if upstream is None else list(backward_pass(alone, own, "z", upstream))[:-1]
+        return Consumer(passes, place, figures, upstream, slopes, contributions)
+    operands, dtype = in_precision(graph, place, given), dtype_of(graph, place)
+    own_value = np.asarray(value, dtype=dtype)
+    with np.errstate(all="ignore"):
+        if not node.operation.contributions:
+            slopes = list(map(np.asarray, node.operation.differentiate(operands, own_value, node.attributes)))
+        if upstream is not None:
+            passed = contributions_of(node, np.asarray(upstream, dtype=dtype), operands, own_value)
+            contributions = [
+                None if contribution is None else np.asarray(contribution, dtype=dtype_of(graph, source))
+                for source, contribution in zip(sources, passed, strict=True)
+            ]
     return Consumer(passes, place, figures, upstream, slopes, contributions)
 
 
@@ -150,7 +203,7 @@ def edges_back(passes: Passes, place: int) -> list[tuple[int, int]]:
     assert passes.output is not None
     reached = reaches(passes.graph, passes.output)
     edges = [edge for edge in passes.graph.consumers[place] if reached[edge[0]]]
-    return sorted(edges, key=lambda edge: (-edge[0], edge[1]))
+    return sorted(edges, key=lambda edge: (-passes.sweep[edge[0]], edge[1]))
 
 
 def operand_terms(graph: Graph, place: int) -> list[Term]:

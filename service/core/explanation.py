@@ -107,12 +107,12 @@ def explain(passes: Passes, start: int, stop: int) -> Iterator[Step]:
     Nodes that stand after the output, where the sweep never comes, are last.
     """
     forward, backward = _order(passes.graph, passes.output if passes.gradients is not None else None)
-    consumers: dict[int, Consumer] = {}
+    met: dict[tuple[int, bool], Consumer] = {}
     for index in range(start, min(stop, len(forward) + len(backward))):
         if index < len(forward):
             yield _forward_step(passes, forward[index])
         else:
-            yield _backward_step(passes, backward[index - len(forward)], consumers)
+            yield _backward_step(passes, backward[index - len(forward)], met)
 
 
 def explain_node(passes: Passes, name: str) -> Iterator[Step]:
@@ -144,8 +144,10 @@ def _forward_step(passes: Passes, place: int) -> ForwardStep:
     operands = [passes.value(source) for source in sources]
     found = None
     if all(operand is not None for operand in operands):
-        with np.errstate(all="ignore"):
-            found = evaluate_at(graph, place, operands)
+        for compiled in passes.arithmetics:
+            found = evaluate_at(graph, place, operands, compiled)
+            if _difference(found, value) is None:
+                break
     terms = operand_terms(graph, place)
     if len(terms) > MOST_WRITTEN:
         terms[MOST_WRITTEN:] = [AND_SO_ON]
@@ -168,32 +170,44 @@ def _is_constant(graph: Graph, name: str) -> bool:
 # --- backward -----------------------------------------------------------------------------------------------------
 
 
-def _backward_step(passes: Passes, place: int, met: dict[int, Consumer]) -> BackwardStep:
+def _backward_step(passes: Passes, place: int, met: dict[tuple[int, bool], Consumer]) -> BackwardStep:
     """`met` holds the consumers that were met already."""
     node = passes.graph.nodes[place]
     assert passes.gradients is not None
-    seed = passes.seed if node.name == passes.output else None
-    listed: list[Contribution] = []
-    so_far = None if seed is None else seed.astype(dtype_of(passes.graph, place), copy=False)
-    complete, number = True, 0
+    seed, gradient = passes.seed if node.name == passes.output else None, passes.gradients[place]
+    for compiled in passes.arithmetics:
+        edges, found = _sum_up(passes, place, met, compiled)
+        difference = _difference(found, gradient)
+        if difference is None:
+            break
+    listed = tuple(_contribution(consumer, slot) for consumer, slot in edges[:MOST_LISTED])
+    line = _sum_line(passes.quantity, node, seed, listed, len(edges), found)
+    return BackwardStep(node, seed, listed, len(edges), line, found, gradient, difference)
+
+
+def _sum_up(
+    passes: Passes, place: int, met: dict[tuple[int, bool], Consumer], compiled: bool
+) -> tuple[Sequence[tuple[Consumer, int]], FloatArray | None]:
+    """The out-edges of a node in the order of the backward pass, and the sum along them, None where one is unknown."""
+    node, edges, complete = passes.graph.nodes[place], [], True
+    assert passes.gradients is not None
+    so_far = None
+    if node.name == passes.output and passes.seed is not None:
+        so_far = passes.seed.astype(dtype_of(passes.graph, place), copy=False)
     for consumer_place, slot in edges_back(passes, place):
-        if consumer_place not in met:
-            met[consumer_place] = consumer_at(passes, consumer_place, passes.gradients[consumer_place])
-        consumer = met[consumer_place]
+        if (key := (consumer_place, compiled)) not in met:
+            met[key] = consumer_at(passes, consumer_place, passes.gradients[consumer_place], compiled)
+        consumer = met[key]
         if consumer.contributions is None:
             complete = False
         elif (product := consumer.contributions[slot]) is None:  # an index: nothing flows back to it
             continue
         else:
             so_far = product if so_far is None else np.asarray(so_far + product)
-        number += 1
-        if number <= MOST_LISTED:
-            listed.append(_contribution(consumer, slot))
+        edges.append((consumer, slot))
     if so_far is None:
         so_far = np.zeros(passes.values.shape(place))
-    found, gradient = np.asarray(so_far, dtype=np.float64) if complete else None, passes.gradients[place]
-    line = _sum_line(passes.quantity, node, seed, listed, number, found)
-    return BackwardStep(node, seed, tuple(listed), number, line, found, gradient, _difference(found, gradient))
+    return edges, np.asarray(so_far, dtype=np.float64) if complete else None
 
 
 def _contribution(consumer: Consumer, slot: int) -> Contribution:

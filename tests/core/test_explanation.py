@@ -1,6 +1,7 @@
 """How each figure came about: the tutorial's derivations word for word, and sums that are the stored gradients."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 from xml.etree import ElementTree
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.core import kernel
 from service.core.differentiation import backward_pass, forward_pass, spread_seed
 from service.core.edge import Passes
 from service.core.explanation import BackwardStep, ForwardStep, Step, count_steps, explain, explain_node
@@ -16,9 +18,18 @@ from service.core.figures import pack
 from service.core.graph import Graph, build_graph
 from service.core.operation import CONVENTIONS, Operation
 from tests.elementwise import BROADCAST_SHAPES, each_elementwise, grid, operand_counts
-from tests.passes import arrays_of, graph_of
+from tests.passes import array_loop, arrays_of, graph_of
 from tests.random_graphs import Point, points
 from tests.tensors import each_tensor_operation, graph_around, samples
+
+
+@pytest.fixture(scope="module", params=["array loop", "compiled"], autouse=True)
+def _loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs of both kinds: before the compiled loops are warm, and after."""
+    kernel.warm()
+    with array_loop() if request.param == "array loop" else nullcontext():
+        yield
+
 
 TUTORIAL = "e = a + b; f = e * c; F = f / d"
 AT = {"a": 5, "b": 1, "c": -2, "d": -3}
@@ -303,3 +314,26 @@ def test_long_sums_are_cut_and_counted() -> None:
     assert step.line.numbers.text == " + ".join(["1 * -1"] * 8) + " + … = -1500"
     *_, step = explain_node(passes, "y7")
     assert isinstance(step, BackwardStep) and line(step.contributions[0]) == "∂F/∂y7"
+
+
+def test_a_run_from_before_the_loops_were_warm_is_explained_in_its_own_arithmetic() -> None:
+    """NumPy's sign of −0 is 0, the compiled one's −0; a local gradient of Abs has either, as the run had it."""
+    graph = graph_of("y = abs(x)")
+    with array_loop():
+        before = passes_of(graph, {"x": -0.0})
+    kernel.warm()
+    sums_are_the_gradients(before)
+    sums_are_the_gradients(passes_of(graph, {"x": -0.0}))
+
+
+def test_contributions_are_added_up_in_the_order_of_execution() -> None:
+    """A wide graph is not executed in the order in which its nodes are listed; sums of floats tell the difference."""
+    nodes: list[dict[str, Any]] = [{"name": "x", "operation": "Input"}]
+    for place in range(40):
+        operation = ("Sin", "Exp", "Tanh")[place % 3]
+        nodes.append({"name": f"y{place}", "operation": operation, "inputs": ["x"]})
+        nodes.append({"name": f"z{place}", "operation": "Mul", "inputs": [f"y{place}", "x"]})
+    nodes.append({"name": "F", "operation": "Sum", "inputs": [f"z{place}" for place in range(40)]})
+    passes = passes_of(build_graph(nodes), {"x": 0.7})
+    assert list(passes.sweep) != sorted(passes.sweep)
+    sums_are_the_gradients(passes)
