@@ -49,13 +49,19 @@ def forward_pass(
     with np.errstate(all="ignore"):
         for place, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
             if node.operation.name == "Input":
-                values.append(figures[node.name][()])
+                values.append(_as_kept(figures[node.name][()]))
                 continue
             value = value_of(node, in_precision(graph, place, [values[source] for source in operands]))
             # A comparison yields booleans, a condition being 0 or 1.
             dtype = dtype_of(graph, place)
-            values.append(value if value.dtype == dtype else value.astype(dtype))
+            values.append(_as_kept(value if value.dtype == dtype else value.astype(dtype)))
     return pack(values)
+
+
+def _as_kept(figure: Any) -> Any:
+    """A figure row by row in memory, as it is kept: a view, transposed or broadcast, may be multiplied in another
+    order, and then what follows from the kept figures is not what was kept, to the last bit."""
+    return figure if figure.flags.c_contiguous else np.ascontiguousarray(figure)
 
 
 def dtype_of(graph: Graph, place: int) -> type[np.floating[Any]]:
@@ -128,10 +134,10 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     with np.errstate(all="ignore"):
         # In the kernel's order, in which contributions are added up, so that no bit of a sum depends on the loop.
         for place in reversed(range(target + 1) if program is None else program.nodes.tolist()):
-            upstream = gradients[place]
             node, operands = graph.nodes[place], graph.operands[place]
-            if upstream is None or not operands:
+            if gradients[place] is None or not operands:
                 continue
+            upstream = _as_kept(gradients[place])
             known = in_precision(graph, place, [arrays[source] for source in operands])
             value = np.asarray(arrays[place], dtype=dtype_of(graph, place))
             for source, given in zip(operands, contributions_of(node, upstream, known, value), strict=True):

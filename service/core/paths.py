@@ -127,9 +127,10 @@ def _sum_up(passes: Passes, places: Sequence[int], seed: float) -> tuple[Mapping
         if place not in counts:  # what leads on from here is an index: no gradient flows back through it
             continue
         number, upstream, best = counts.pop(place), sums.pop(place), bests.pop(place)
-        for slot, (source, local) in enumerate(zip(passes.graph.operands[place], _locals(passes, place), strict=True)):
-            if source not in inside or local is None:
+        for slot, (source, slope) in enumerate(zip(passes.graph.operands[place], _locals(passes, place), strict=True)):
+            if source not in inside or slope is None:
                 continue
+            local = float(slope)
             worth = _logarithm(local)
             edges[source].append(Edge(place, slot, local, worth, worth + best))
             counts[source] = counts[source] + number if source in counts else number
@@ -140,7 +141,7 @@ def _sum_up(passes: Passes, places: Sequence[int], seed: float) -> tuple[Mapping
     return edges, counts.get(first, 0), float(sums.get(first, 0.0))
 
 
-def _locals(passes: Passes, place: int) -> Sequence[float | None]:
+def _locals(passes: Passes, place: int) -> Sequence[FloatArray | None]:
     """The local gradients of a scalar node: where it is not elementwise, what it passes back of an upstream 1."""
     elementwise = not passes.graph.nodes[place].operation.contributions
     consumer = consumer_at(passes, place, None if elementwise else np.ones(()))
@@ -149,7 +150,7 @@ def _locals(passes: Passes, place: int) -> Sequence[float | None]:
         unknown = [name for name, figure in consumer.figures.items() if figure is None]
         detail = f"the run has no value of {unknown[0]!r}, which the local gradients of {consumer.node.name!r} need"
         raise Conflict(detail)
-    return [None if local is None else float(local) for local in locals_]
+    return locals_
 
 
 def _logarithm(factor: float) -> float:

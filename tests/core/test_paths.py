@@ -134,6 +134,18 @@ def test_over_random_graphs_products_sum_to_the_gradient(point: Point) -> None:
         assert (few.count, few.sum) == (found.count, found.sum)
 
 
+def test_an_operation_that_is_not_elementwise_has_no_local_formula() -> None:
+    found = paths_of("y = 3 * sum(x)", {"x": 2.0}, "x")
+    assert (found.sum, found.expanded) == (3.0, None)
+    assert found.line.formula.text == "dy/dx = ∂y/∂reducesum_1 * ∂reducesum_1/∂x"
+
+
+def test_no_path_leads_through_an_index() -> None:
+    graph = graph_of("i = j * 1; y = gather(table, i) + j")
+    found = find_paths(passes_of(graph, {"table": [1.0, 2.0], "j": 1.0}), "j", 5)
+    assert (found.count, found.sum, len(found.paths)) == (1, 1.0, 1)
+
+
 def test_paths_are_for_scalars() -> None:
     passes = passes_of(graph_of("y = x * w"), {"x": [1, 2], "w": 3})
     with pytest.raises(InvalidRequest, match="'y' has shape"):
