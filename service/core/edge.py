@@ -23,7 +23,7 @@ from service.core.graph import Graph, Node
 from service.core.operation import Operation, find
 from service.core.program import Program
 from service.core.replay import reaches
-from service.core.simplification import simplify
+from service.core.simplification import Terms, simplify
 from service.core.symbol import Literal, Term, Unwritable, Variable, contribution_terms, local_gradient_terms
 
 # Operands of an operation, and summands, that are written out.
@@ -151,15 +151,14 @@ class Consumer:
         if len(operands) > MOST_WRITTEN:
             return None
         value, upstream = Variable(node.name), self.upstream_gradient
+        if not node.operation.contributions:
+            return list(map(simplify, local_gradient_terms(node.operation, operands, value, node.attributes)))
         try:
-            terms: Sequence[Term | None] = (
-                contribution_terms(node.operation, upstream, operands, value, node.attributes)
-                if node.operation.contributions
-                else local_gradient_terms(node.operation, operands, value, node.attributes)
-            )
+            terms = contribution_terms(node.operation, upstream, operands, value, node.attributes)
         except Unwritable:
             return None
-        return [term and simplify(term) for term in terms]
+        simple = Terms(for_reading=True, keep_shapes=True)
+        return [None if term is None else simple.add(term)[0] for term in terms]
 
     def local_gradient(self, slot: int) -> Variable:
         """∂z/∂x for the operand at `slot`, with its place among equal operands where there are any."""
