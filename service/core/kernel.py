@@ -79,6 +79,7 @@ def evaluate(loops: Loops, program: Program, inputs: Mapping[str, Any]) -> Figur
 
 def differentiate(loops: Loops, program: Program, values: FloatArray, target: int, seed: float) -> Figures:
     """The gradient of every node that is not a Constant, in topological order, from the node at position `target`."""
+    _check_length(program, values)
     reached = program.reached.get(target)
     if reached is None:
         reached = np.zeros(len(values), dtype=np.bool_)
@@ -96,9 +97,16 @@ def differentiate(loops: Loops, program: Program, values: FloatArray, target: in
 
 def find_kinks(loops: Loops, program: Program, values: FloatArray) -> tuple[int, ...]:
     """The positions of the nodes at which no derivative exists."""
+    _check_length(program, values)
     marks = np.zeros(len(values), dtype=np.bool_)
     loops.kinks(program.stretches, program.nodes, program.operands, program.attributes, values, marks)
     return tuple(np.flatnonzero(marks).tolist())
+
+
+def _check_length(program: Program, values: FloatArray) -> None:
+    """The loops trust their indices."""
+    if len(values) != len(program.leaves):
+        raise ValueError(f"{len(values)} values for {len(program.leaves)} nodes")
 
 
 # --- compiling ----------------------------------------------------------------------------------------------------

@@ -164,6 +164,15 @@ def test_each_node_of_10_000_random_graphs_is_what_the_array_loop_makes_of_its_o
     assert np.all(same | constant | (apart <= replayed.slack))
 
 
+def test_values_of_another_graph_are_refused_before_any_index_is_trusted() -> None:
+    graph = graph_of("y = relu(x) * 2")
+    for values in (Figures(np.zeros(3)), Figures(np.zeros(5))):
+        with pytest.raises(ValueError, match="values for 4 nodes"):
+            backward_pass(graph, values, "y")
+        with pytest.raises(ValueError, match="values for 4 nodes"):
+            nondifferentiable_nodes(graph, values)
+
+
 # --- what is kept on disk -----------------------------------------------------------------------------------------
 
 # Two small operations instead of the whole rulebook, so that it compiles in seconds.
