@@ -13,7 +13,7 @@ from flask_smorest import Blueprint
 from werkzeug.exceptions import NotAcceptable, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
-from service.api import npz
+from service.api import arrow, npz
 from service.api.problems import MEDIA_TYPE, InvalidParameters
 from service.api.schemas import ProblemDocument, Request
 from service.api.strict_json import read_json
@@ -28,6 +28,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 LONGEST_KEY = 255
 TEXT = {"schema": {"type": "string"}}
 _write_json = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=dict).encode
+# The forms that are not JSON: the name of each in the document of the API, and its description.
+BINARY = {npz.MEDIA_TYPE: ("Npz", npz.__doc__), arrow.MEDIA_TYPE: ("ArrowStream", arrow.__doc__)}
 _PROBLEM_MEANINGS = {
     400: "The body is not what its Content-Type says",
     404: "There is no such thing",
@@ -104,14 +106,14 @@ class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
         body: type[Request] | None = None,
         query: type[Request] | None = None,
         problems: tuple[int, ...] = (),
-        npz_too: bool = False,
+        forms: tuple[str, ...] = (),
         media: tuple[str, ...] = (),
         example: Any = None,
         body_example: Any = None,
     ) -> Callable[[View], View]:
         """Serve a view at `rule` and document it: its body, its query, its answer (`also`: another status for the
-        same answer; `npz_too`: another form of it; `media`: those of an answer that is text), and the statuses of the
-        problems it may answer with."""
+        same answer; `forms`: media types of other forms of it; `media`: those of an answer that is text), and the
+        statuses of the problems it may answer with."""
 
         readers: list[tuple[Callable[[Request], Any], Request]] = []
         readers += [(_read_body, body())] if body is not None else []
@@ -125,7 +127,7 @@ class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
 
             # What flask-smorest wraps around a view only documents it: parsing and dumping are ours.
             served: Any = view
-            statuses = {*problems, *([406] if npz_too else [])}
+            statuses = {*problems, *([406] if forms else [])}
             if query is not None:
                 served = self.arguments(query, location="query")(served)
                 statuses |= {422}
@@ -142,20 +144,23 @@ class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
                 served = self.alt_response(
                     code, schema=ProblemDocument, content_type=MEDIA_TYPE, description=_PROBLEM_MEANINGS[code]
                 )(served)
-            forms = {"content": {npz.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Npz"}}}}
             described: dict[str, Any] = {"operationId": view.__name__}
-            if npz_too:
-                described["responses"] = {code: forms for code in {status, also or status}}
+            if forms:
+                described["responses"] = {code: _described(forms) for code in {status, also or status}}
             if media:
                 described["responses"] = {status: {"content": dict.fromkeys(media, TEXT)}}
             if getattr(body, "npz", False):
-                described["requestBody"] = forms
+                described["requestBody"] = _described((npz.MEDIA_TYPE,))
             served = self.doc(**described)(served)
             serve._apidoc = served._apidoc  # type: ignore[attr-defined]
             self.route(rule, methods=[method])(serve)
             return view
 
         return decorate
+
+
+def _described(forms: tuple[str, ...]) -> dict[str, Any]:
+    return {"content": {form: {"schema": {"$ref": f"#/components/schemas/{BINARY[form][0]}"}} for form in forms}}
 
 
 def book() -> Book:

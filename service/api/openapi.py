@@ -8,8 +8,8 @@ import yaml
 from flask import Flask, Response
 from flask_smorest import Api
 
-from service.api import calculus, comparisons, derivatives, explanations, graphs, npz, operations, runs, state
-from service.api.acts import LONGEST_KEY, TEXT, Acts, NameConverter
+from service.api import calculus, comparisons, derivatives, explanations, graphs, operations, runs, state
+from service.api.acts import BINARY, LONGEST_KEY, TEXT, Acts, NameConverter
 from service.api.problems import MEDIA_TYPE
 
 TITLE, VERSION = "Gradbook", "v1"
@@ -108,5 +108,6 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     components.pop("responses", None)
     components["schemas"].pop("Error", None)
     components["schemas"].pop("PaginationMetadata", None)
-    components["schemas"]["Npz"] = {"type": "string", "format": "binary", "description": npz.__doc__}
+    for name, description in BINARY.values():
+        components["schemas"][name] = {"type": "string", "format": "binary", "description": description}
     return document

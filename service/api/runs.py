@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, url_for
 
-from service.api import examples, npz
+from service.api import arrow, examples, npz
 from service.api.acts import (
     LISTED,
     Acts,
@@ -41,6 +41,7 @@ from service.usecases.recordings import record_run
 from service.usecases.runs import Run
 
 _FORMS = ("application/json", npz.MEDIA_TYPE)
+_WHOLE = {npz.MEDIA_TYPE: npz.write_run, arrow.MEDIA_TYPE: arrow.write_nodes}
 
 blueprint = Acts("runs", __name__, description="Run graphs forward and backward, read the figures back")
 
@@ -54,7 +55,7 @@ blueprint = Acts("runs", __name__, description="Run graphs forward and backward,
     status=201,
     also=200,
     problems=(404,),
-    npz_too=True,
+    forms=(npz.MEDIA_TYPE,),
     body_example=examples.RUN_REQUEST,
     example=examples.RUN,
 )
@@ -107,7 +108,7 @@ def list_runs(query: dict[str, Any]) -> Response:
     query=RunQuery,
     answer=RunDocument,
     problems=(404,),
-    npz_too=True,
+    forms=(npz.MEDIA_TYPE,),
     example=examples.RUN,
 )
 def get_run(query: dict[str, Any], run_id: str) -> Response:
@@ -116,20 +117,30 @@ def get_run(query: dict[str, Any], run_id: str) -> Response:
     return _answer(usecases.get_run(book(), run_id, ends_only=query.get("gradients") == "inputs"), query, form)
 
 
-@blueprint.act("GET", "/v1/runs/<run_id>/nodes", query=PageQuery, answer=RunNodePage, problems=(404,), npz_too=True)
+@blueprint.act(
+    "GET",
+    "/v1/runs/<run_id>/nodes",
+    query=PageQuery,
+    answer=RunNodePage,
+    problems=(404,),
+    forms=(npz.MEDIA_TYPE, arrow.MEDIA_TYPE),
+)
 def list_run_nodes(query: dict[str, Any], run_id: str) -> Response:
-    """List a run's nodes in topological order; an .npz has no pages and holds all of them"""
-    if accepted(*_FORMS) == npz.MEDIA_TYPE:
+    """List a run's nodes in topological order; an .npz or an Arrow stream has no pages and holds all of them"""
+    form = accepted(*_FORMS, *([arrow.MEDIA_TYPE] if arrow.INSTALLED else []))
+    if form in _WHOLE:
         if query:
-            raise InvalidParameters([Fault((name,), "an .npz has no pages") for name in query])
-        return respond(npz.write_run(usecases.get_run(book(), run_id)), content_type=npz.MEDIA_TYPE)
+            raise InvalidParameters([Fault((name,), f"{form} has no pages") for name in query])
+        return respond(_WHOLE[form](usecases.get_run(book(), run_id)), content_type=form)
     start, size = read_position(query.get("cursor")), page_size(query)
     run = usecases.list_run_nodes(book(), run_id, start=start, limit=size)
     cursor = write_cursor(start + size) if start + size < len(run.graph) else None
     return respond_page("nodes", _nodes(run), cursor)
 
 
-@blueprint.act("GET", "/v1/runs/<run_id>/nodes/<name:node>", answer=RunNodeDocument, problems=(404,), npz_too=True)
+@blueprint.act(
+    "GET", "/v1/runs/<run_id>/nodes/<name:node>", answer=RunNodeDocument, problems=(404,), forms=(npz.MEDIA_TYPE,)
+)
 def get_run_node(run_id: str, node: str) -> Response:
     """Read one node of a run, whole whatever its size"""
     form = accepted(*_FORMS)
