@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from service.core.differentiation import backward_pass, forward_pass
 from service.core.figures import Figures
 from service.core.graph import Graph
+from service.core.hypotheses import explain
 from service.core.operation import Operation
 from service.core.replay import Weights, replay_gradients, replay_values
 from tests.planted import graph_of, judge, origins, run_of
@@ -105,3 +106,30 @@ def test_a_mistake_among_terms_that_do_not_cancel_is_found() -> None:
         assert origins(judge(right, wrong), graph) == [("forward", name)]
     wrong = run_of(graph, inputs, dtype="float32", gradients={"x": lambda slope: slope.T})
     assert origins(judge(right, wrong), graph) == [("backward", "x")]
+
+
+@each_tensor_operation
+@settings(max_examples=6)
+@given(data=st.data())
+def test_a_mistake_is_found_and_explained(operation: Operation, data: st.DataObject) -> None:
+    """In the value, or in a gradient, of whatever is not empty: ten times too large, and one more."""
+    sample = data.draw(samples(operation))
+    graph = graph_around(sample)
+    inputs = {f"x{place}": operand for place, operand in enumerate(sample.operands)}
+
+    def wrong(right: Any) -> Any:
+        return 10.0 * right + 1.0
+
+    baseline = run_of(graph, inputs)
+    value = list(baseline.values or ())[graph.position["z"]]
+    if value is None or not value.size or not np.isfinite(value).all():
+        return
+    gradient = f"x{data.draw(st.sampled_from(range(len(sample.operands))))}"
+    for phase, planted in (("forward", "z"), ("backward", gradient)):
+        if phase == "backward" and not inputs[gradient].size:
+            continue
+        candidate = run_of(graph, inputs, **{"values" if phase == "forward" else "gradients": {planted: wrong}})
+        found = judge(baseline, candidate)
+        assert origins(found, graph) == [(phase, planted)]
+        part = getattr(found, phase)
+        assert all(each.sentence for each in explain(found, part, graph.position[planted], candidate))
