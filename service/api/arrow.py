@@ -1,8 +1,8 @@
 """The nodes of a run as an Arrow stream, where the extra `arrow` (pyarrow) is installed.
 
 A table with a row for each node in topological order: name, operation, value, gradient, nondifferentiable. Where every
-node is a scalar, value and gradient are float64; else they are lists of float64, row-major, and there is a column shape.
-A figure that is not there is null.
+node is a scalar, value and gradient are float64; else they are lists of float64, row-major, beside a column shape.
+A figure that is missing is null.
 """
 
 from importlib.util import find_spec
