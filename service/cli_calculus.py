@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TextIO
 
 import click
+import numpy as np
 from rich.text import Text
 
 from service.client import Client, Problem
@@ -24,6 +25,7 @@ from service.terminal import (
 )
 
 _EXIT_CODES = {"right": 0, "wrong": 1, "not applicable": 4}
+_ROUNDING = 1e-9
 _DIGITS = 20  # of a number that a person reads
 _STYLES = {"right": "green", "wrong": "bold red", "not applicable": "yellow"}
 
@@ -143,7 +145,10 @@ def _paths(service: Client, run: str, node: str) -> Paths | None:
 
 
 def _difference(step: Step) -> str:
-    if step.difference is None:
+    """What the run has instead, unless only rounding sets it apart."""
+    if step.difference is None or step.difference <= _ROUNDING * np.max(
+        np.abs(0.0 if step.figure is None else step.figure)
+    ):
         return ""
     return f"   but the run has {short(step.figure)}, which is off by {step.difference:.6g}"
 

@@ -10,7 +10,7 @@ from service.usecases.book import Book
 from service.usecases.runs import Run, get_run
 
 # Contributions after which a page of steps ends early: one node may feed all others.
-_CONTRIBUTIONS_OF_A_PAGE = 10_000
+_CONTRIBUTIONS_OF_A_PAGE = 2000
 
 
 def list_steps(book: Book, run_id: str, *, node: str | None, start: int, limit: int) -> tuple[list[Step], int | None]:

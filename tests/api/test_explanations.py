@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from service.usecases import explanations
+
 
 @pytest.fixture
 def path(seed: dict[str, Any]) -> str:
@@ -67,6 +69,16 @@ def test_steps_are_paged(client: FlaskClient, path: str) -> None:
         if cursor is None:
             break
     assert paged == whole
+
+
+def test_a_page_ends_early_where_nodes_feed_many(
+    client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = get(client, f"{path}/steps")["steps"]
+    monkeypatch.setattr(explanations, "_CONTRIBUTIONS_OF_A_PAGE", 2)
+    page = get(client, f"{path}/steps")
+    assert page["steps"] == whole[:6]  # forward, the output, and two gradients
+    assert get(client, f"{path}/steps", cursor=page["next"])["steps"] == whole[6:8]
 
 
 # --- paths --------------------------------------------------------------------------------------------------------
