@@ -1,12 +1,15 @@
 """Random operands for the operations of neural networks."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import strategies as st
 
 from service.core.figures import FloatArray
+from service.core.graph import read_attributes
 from service.core.operation import Shape
 from tests.tensor_cases import broadcasting
-from tests.tensors import Drawn, draws, lengths, shapes
+from tests.tensors import Drawn, draws, lengths, operation_of, shapes
 
 
 @draws("Softmax", "LogSoftmax")
@@ -75,3 +78,96 @@ def _over_channels(draw: st.DrawFn) -> Drawn:
 def _sum_of_channels(draw: st.DrawFn) -> Drawn:
     shape = draw(shapes(least=2))
     return [shape, shape[1:2]], {}
+
+
+@draws("BatchNormalization")
+def _batch_normalization(draw: st.DrawFn) -> Drawn:
+    shape = draw(shapes(least=2))
+    variance = np.linspace(0.5, 2.0, shape[1])
+    return [shape, *[shape[1:2]] * 3, variance], {}
+
+
+def window_of(draw: st.DrawFn) -> tuple[Shape, Shape, dict[str, Any]]:
+    """Lengths of axes, of a window that fits them, and how it slides."""
+    count = draw(st.integers(1, 2))
+
+    def each(low: int, high: int) -> list[int]:
+        return [draw(st.integers(low, high)) for _ in range(count)]
+
+    lengths, strides, dilations = each(1, 3), each(1, 2), each(1, 2)
+    pads = [draw(st.integers(0, length - 1)) for length in lengths * 2]
+    spans = [spread * (length - 1) + 1 for spread, length in zip(dilations, lengths, strict=True)]
+    axes = tuple(
+        max(span - pads[place] - pads[place + count], 1) + draw(st.integers(0, 2)) for place, span in enumerate(spans)
+    )
+    given: dict[str, Any] = {"strides": strides, "dilations": dilations, "pads": pads}
+    return axes, tuple(lengths), {name: given[name] for name in given if draw(st.booleans()) or name == "dilations"}
+
+
+def convolved(draw: st.DrawFn) -> tuple[Shape, Shape, dict[str, Any]]:
+    """The shapes of what is convolved and of the kernel."""
+    axes, kernel, given = window_of(draw)
+    given.setdefault("pads", [0] * 2 * len(axes))
+    before, behind = given["pads"][: len(axes)], given["pads"][len(axes) :]
+    spans = [spread * (length - 1) + 1 for spread, length in zip(given["dilations"], kernel, strict=True)]
+    axes = tuple(max(length, span - sum(pads)) for length, span, *pads in zip(axes, spans, before, behind, strict=True))
+    groups, inside, outside = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    x = (draw(lengths(most=2)), groups * inside, *axes)
+    return x, (groups * outside, inside, *kernel), given | {"group": groups}
+
+
+def convolution_shape(x: Shape, kernel: Shape, given: dict[str, Any]) -> Shape:
+    operation = operation_of("Conv")
+    return operation.infer_shape([x, kernel], read_attributes(operation, given)[0])
+
+
+@draws("Conv")
+def _conv(draw: st.DrawFn) -> Drawn:
+    x, kernel, given = convolved(draw)
+    return [x, kernel, *draw(st.sampled_from([[], [kernel[:1]]]))], given
+
+
+@draws("ConvInputAdjoint")
+def _conv_input(draw: st.DrawFn) -> Drawn:
+    x, kernel, given = convolved(draw)
+    return [convolution_shape(x, kernel, given), kernel, x], given
+
+
+@draws("ConvKernelAdjoint")
+def _conv_kernel(draw: st.DrawFn) -> Drawn:
+    x, kernel, given = convolved(draw)
+    return [x, convolution_shape(x, kernel, given), kernel], given
+
+
+def pooled(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
+    """What is pooled."""
+    x, kernel, given = convolved(draw)
+    del given["group"]
+    return x, given | {"kernel_shape": list(kernel[2:])}
+
+
+@draws("MaxPool")
+def _max_pool(draw: st.DrawFn) -> Drawn:
+    x, given = pooled(draw)
+    return [x], given
+
+
+@draws("MaxPoolTies")
+def _max_pool_ties(draw: st.DrawFn) -> Drawn:
+    x, given = pooled(draw)
+    operation = operation_of("MaxPool")
+    return [x, operation.infer_shape([x], read_attributes(operation, given)[0])], given
+
+
+@draws("AveragePool")
+def _average_pool(draw: st.DrawFn) -> Drawn:
+    x, given = pooled(draw)
+    return [x], given | {"count_include_pad": draw(st.integers(0, 1))}
+
+
+@draws("AveragePoolAdjoint")
+def _average_pool_adjoint(draw: st.DrawFn) -> Drawn:
+    x, given = pooled(draw)
+    given["count_include_pad"] = draw(st.integers(0, 1))
+    operation = operation_of("AveragePool")
+    return [operation.infer_shape([x], read_attributes(operation, given)[0]), x], given

@@ -181,7 +181,8 @@ def contributions_of(node: Node, upstream: Any, operands: Sequence[Any], value: 
     operation = node.operation
     if operation.contributions:
         try:
-            return operation.propagate(upstream, operands, value, node.attributes)
+            # In rows: the last bits of a product of matrices may depend on how they lie.
+            return operation.propagate(np.asarray(upstream, order="C"), operands, value, node.attributes)
         except ValueError as error:
             raise _refused(node, error) from None
     local_gradients = operation.differentiate(operands, value, node.attributes)

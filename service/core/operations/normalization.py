@@ -9,6 +9,7 @@ from service.core.attribute import Attribute, integer, number
 from service.core.notation import function
 from service.core.operation import Attributes, Shape, define, rulebook_function
 from service.core.operations.axes import place_of_axis
+from service.core.operations.channels import over_channels, sum_of_channels
 from service.core.operations.like import sum_to
 
 
@@ -149,4 +150,54 @@ define(
     contribution_magnitudes=_layer_norm_contribution_magnitudes,
     aliases=["layer_norm"],
     notation=function("layer_norm"),
+)
+
+
+# --- BatchNormalization, with the mean and the variance that training has found -------------------------------------
+
+
+def _batch_norm(x: Any, scale: Any, bias: Any, mean: Any, variance: Any, epsilon: float) -> Any:
+    factor = scale / np.sqrt(variance + epsilon)
+    return x * over_channels(factor, x) + over_channels(bias - mean * factor, x)
+
+
+def _batch_norm_contributions(
+    upstream: Any, x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float
+) -> Any:
+    widened = variance + epsilon
+    factor = scale / np.sqrt(widened)
+    total = sum_of_channels(upstream, scale)
+    along = sum_of_channels(upstream * (x - over_channels(mean, x)), scale) / np.sqrt(widened)
+    return (upstream * over_channels(factor, x), along, total, -factor * total, -0.5 * scale * along / widened)
+
+
+def _batch_norm_magnitude(x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float) -> Any:
+    return _batch_norm(np.abs(x), np.abs(scale), np.abs(bias), -np.abs(mean), variance, epsilon)
+
+
+def _batch_norm_contribution_magnitudes(
+    upstream: Any, x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float
+) -> Any:
+    given = (np.abs(upstream), np.abs(x), np.abs(scale), bias, -np.abs(mean), variance, z, epsilon)
+    return tuple(np.abs(each) for each in _batch_norm_contributions(*given))
+
+
+def _batch_norm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    shape = shapes[0]
+    if len(shape) < 2 or any(other != shape[1:2] for other in shapes[1:]):
+        raise ValueError("a figure for each place along the second axis is expected of scale, bias, mean and variance")
+    return shape
+
+
+define(
+    "BatchNormalization",
+    "x scale bias mean variance",
+    attributes=[Attribute("epsilon", number, 1e-5)],
+    forward=_batch_norm,
+    contributions=_batch_norm_contributions,
+    infer_shape=_batch_norm_shape,
+    magnitude=_batch_norm_magnitude,
+    contribution_magnitudes=_batch_norm_contribution_magnitudes,
+    aliases=["batch_norm"],
+    notation=function("batch_norm"),
 )

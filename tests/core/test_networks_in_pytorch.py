@@ -1,0 +1,112 @@
+"""Linear algebra and the operations of neural networks against PyTorch, where it is installed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.tensors import Sample, operation_of, samples
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+
+def gemm(sample: Sample, a: Any, b: Any, c: Any = 0.0) -> Any:
+    alpha, beta, trans_a, trans_b = sample.attributes.values()
+    return alpha * (a.T if trans_a else a) @ (b.T if trans_b else b) + beta * c
+
+
+def layer_norm(sample: Sample, x: Any, scale: Any, bias: Any = 0.0) -> Any:
+    axis, epsilon = sample.attributes.values()
+    return F.layer_norm(x, x.shape[axis:], eps=epsilon) * scale + bias
+
+
+def cross_entropy(sample: Sample, scores: Any, labels: Any, weights: Any = None) -> Any:
+    reduction, ignored = sample.attributes.values()
+    ignored = -12345 if ignored is None else ignored
+    return F.cross_entropy(scores, labels.long(), weights, reduction=reduction, ignore_index=ignored)
+
+
+def mean_squared_error(sample: Sample, x: Any, y: Any) -> Any:
+    return F.mse_loss(*torch.broadcast_tensors(x, y))
+
+
+def sliding(sample: Sample, axes: int) -> dict[str, Any]:
+    """PyTorch's names; it knows pads alike on both sides only."""
+    given = sample.attributes
+    named = {"stride": given["strides"] or (1,) * axes, "dilation": given["dilations"] or (1,) * axes}
+    return {name: tuple(value) for name, value in named.items()}
+
+
+def around(sample: Sample, x: Any, value: float = 0.0) -> Any:
+    axes = x.ndim - 2
+    pads = sample.attributes["pads"] or (0,) * 2 * axes
+    pairs = [pads[place + end * axes] for place in reversed(range(axes)) for end in (0, 1)]
+    return F.pad(x, pairs, value=value)
+
+
+def convolution(sample: Sample, x: Any, kernel: Any, bias: Any = None) -> Any:
+    called = F.conv1d if x.ndim == 3 else F.conv2d
+    groups = sample.attributes["group"]
+    return called(around(sample, x), kernel, bias, groups=groups, **sliding(sample, x.ndim - 2))
+
+
+def max_pool(sample: Sample, x: Any) -> Any:
+    called = F.max_pool1d if x.ndim == 3 else F.max_pool2d
+    filled = around(sample, x, -torch.inf)
+    return called(filled, sample.attributes["kernel_shape"], **sliding(sample, x.ndim - 2))
+
+
+def batch_norm(sample: Sample, x: Any, scale: Any, bias: Any, mean: Any, variance: Any) -> Any:
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    scale, bias, mean, variance = (each.reshape(shape) for each in (scale, bias, mean, variance))
+    return (x - mean) / torch.sqrt(variance + sample.attributes["epsilon"]) * scale + bias
+
+
+ORACLES: dict[str, Callable[..., Any]] = {
+    "MatMul": lambda sample, x, y: torch.matmul(x, y),
+    "Gemm": gemm,
+    "Einsum": lambda sample, *operands: torch.einsum(sample.attributes["equation"], *operands),
+    "Det": lambda sample, x: torch.linalg.det(x),
+    "Inverse": lambda sample, x: torch.linalg.inv(x),
+    "Solve": lambda sample, a, b: torch.linalg.solve(a, b if b.ndim == 1 else b.expand(sample.value.shape)),
+    "Softmax": lambda sample, x: torch.softmax(x, sample.attributes["axis"]),
+    "LogSoftmax": lambda sample, x: torch.log_softmax(x, sample.attributes["axis"]),
+    "LayerNormalization": layer_norm,
+    "SoftmaxCrossEntropyLoss": cross_entropy,
+    "MeanSquaredError": mean_squared_error,
+    "Conv": convolution,
+    "MaxPool": max_pool,
+    "BatchNormalization": batch_norm,
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ORACLES)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_values_and_contributions_are_pytorchs(name: str, data: st.DataObject) -> None:
+    sample = data.draw(samples(operation_of(name)))
+    value = np.asarray(sample.value)
+    equation = str(sample.attributes.get("equation", "->"))
+    result = equation.partition("->")[2]
+    if len(set(result)) < len(result) or not all(map(np.size, sample.operands)):
+        return  # PyTorch's einsum has no diagonals in the result; some of its functions refuse what is empty
+    tensors = [torch.tensor(np.array(operand, order="C")) for operand in sample.operands]
+    # To the weights of classes PyTorch sends nothing back.
+    places = [place for place in sample.differentiable if (name, place) != ("SoftmaxCrossEntropyLoss", 2)]
+    for place in places:
+        tensors[place].requires_grad_(True)
+    expected = ORACLES[name](sample, *tensors)
+    np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-10, atol=1e-12)
+    upstream = np.random.default_rng(0).normal(size=value.shape)
+    if expected.requires_grad:
+        expected.backward(torch.tensor(upstream))
+    contributions = sample.operation.propagate(upstream, sample.operands, value, sample.attributes)
+    for place in places:
+        gradient = tensors[place].grad
+        shown = np.zeros(sample.operands[place].shape) if gradient is None else gradient.numpy()
+        np.testing.assert_allclose(contributions[place], shown, rtol=1e-9, atol=1e-11, err_msg=str(place))
