@@ -16,9 +16,10 @@ from service.storage.records import GraphRecord
 _GRAPHS = select(GraphRow.__table__, Content.node_count, Content.inputs, Content.outputs).join(Content)
 
 
-def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> None:
-    """Keep a graph; its content only if no other graph has kept it."""
-    if not connection.execute(select(exists().where(Content.digest == record.digest))).scalar_one():
+def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> bool:
+    """Keep a graph; its content only if no other graph has kept it, in what may be another order. Returns whether."""
+    new = not connection.execute(select(exists().where(Content.digest == record.digest))).scalar_one()
+    if new:
         content = {
             "digest": record.digest,
             "node_count": len(graph),
@@ -40,6 +41,7 @@ def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> N
     if record.tags:
         tags = [{"graph_id": record.id, "key": key, "value": value} for key, value in record.tags.items()]
         connection.execute(insert(GraphTag), tags)
+    return new
 
 
 def find_graph(connection: Connection, name: str, digest: str) -> GraphRecord | None:

@@ -29,6 +29,12 @@ class Book:
         """The graph of that digest, which must be stored."""
         return self._graphs.get(digest, lambda: self._load(digest))
 
+    def hold(self, graph: Graph) -> None:
+        """Have a graph at hand whose content has just been stored, in this order; it may have been deleted before,
+        in another one."""
+        self._graphs.forget(graph.digest)
+        self._graphs.get(graph.digest, lambda: graph)
+
     def record(self, graph_id: str) -> GraphRecord:
         """The graph of that id; raises NotFound."""
         return self._records.get(graph_id, lambda: self._read(graph_id))

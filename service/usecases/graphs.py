@@ -84,14 +84,19 @@ def keep_graph(
         created_at=datetime.now(UTC),
     )
 
+    stored: list[bool] = []
+
     def make(connection: Connection) -> tuple[GraphRecord, str, bool]:
         if known := storage.find_graph(connection, name, graph.digest):
             return known, known.id, False
         versioned = replace(record, version=storage.next_version(connection, name))
-        storage.insert_graph(connection, versioned, graph)
+        stored.append(storage.insert_graph(connection, versioned, graph))
         return versioned, versioned.id, True
 
-    return write_once(book.database, key, make, storage.get_graph)
+    made = write_once(book.database, key, make, storage.get_graph)
+    if any(stored):
+        book.hold(graph)
+    return made
 
 
 def get_graph(book: Book, graph_id: str) -> GraphRecord:

@@ -26,6 +26,7 @@ def test_what_is_at_hand_is_bounded_by_nodes_and_what_was_used_last_stays(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second, third = digests(book, 3)
+    book = Book(book.database, book.limits)
     monkeypatch.setattr(module, "_NODES_AT_HAND", 6)
     kept = {digest: book.graph(digest) for digest in (first, second)}
     assert book.graph(first) is kept[first]
@@ -38,6 +39,26 @@ def test_what_is_at_hand_is_bounded_by_nodes_and_what_was_used_last_stays(
 def test_a_digest_that_is_not_stored(book: Book) -> None:
     with pytest.raises(NotFound):
         book.graph("0" * 64)
+
+
+def test_a_graph_that_was_just_built_is_at_hand_in_the_order_in_which_it_is_stored(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [{"name": name, "operation": "Input"} for name in "ab"]
+    total = {"name": "s", "operation": "Add", "inputs": ["a", "b"]}
+    monkeypatch.setattr(Book, "_load", None)
+    record, _ = create_graph(book, "first", nodes=[*nodes, total], tags={})
+    assert [node.name for node in book.graph(record.digest).nodes] == ["a", "b", "s"]
+    monkeypatch.undo()
+    again = Book(book.database, book.limits)
+    assert again.graph(record.digest) is again.graph(record.digest)
+    other, _ = create_graph(again, "second", nodes=[*nodes[::-1], total], tags={})
+    assert other.digest == record.digest
+    assert [node.name for node in again.graph(other.digest).nodes] == ["a", "b", "s"]
+    for each in (record, other):  # and with the last of them its content
+        delete_graph(again, each.id)
+    create_graph(again, "third", nodes=[*nodes[::-1], total], tags={})
+    assert [node.name for node in again.graph(record.digest).nodes] == ["b", "a", "s"]
 
 
 def test_a_graph_that_was_deleted_is_forgotten(book: Book) -> None:
