@@ -52,13 +52,13 @@ def test_in_a_notebook_a_step_is_its_formulas(gradbook: Client, run: Run) -> Non
     _, step = gradbook.list_steps(run, node="e")
     assert step._repr_latex_() == (
         r"$$\begin{gathered}\frac{\partial f}{\partial e} = c = -2 \\ "
-        r"\frac{d F}{d e} = \frac{d F}{d f} \cdot \frac{\partial f}{\partial e} = -\frac{1}{3} \cdot -2 = \frac{2}{3}"
-        r" \approx 0.6666666666666666\end{gathered}$$"
+        r"\frac{d F}{d e} = \frac{d F}{d f} \cdot \frac{\partial f}{\partial e} = -\frac{1}{3} \cdot \left(-2\right)"
+        r" = \frac{2}{3} \approx 0.6666666666666666\end{gathered}$$"
     )
     shown = ElementTree.fromstring(f"<body>{step._repr_html_()}</body>")
     assert ["".join(line.itertext()) for line in shown] == [
         "∂f∂e=c=−2",
-        "dFde=dFdf·∂f∂e=−13·−2=23≈0.6666666666666666",
+        "dFde=dFdf·∂f∂e=−13·(−2)=23≈0.6666666666666666",
     ]
 
 

@@ -55,21 +55,24 @@ def row(mathml: str) -> str:
 
 
 _BRACKETS = "<mrow><mo>(</mo>%s<mo>)</mo></mrow>"
+_MINUS = "<mrow><mo>−</mo>"
 
 
 def write_text(notation: Notation, operands: Sequence[Written], attributes: Sequence[str] = ()) -> Written:
     """Put operands into the template of the expression language; attributes follow as `name=value`."""
-    return _write(notation, notation.text, notation.text_needs, "(%s)", ", ", operands, attributes)
+    return _write(notation, notation.text, notation.text_needs, "(%s)", ", ", None, operands, attributes)
 
 
 def write_latex(notation: Notation, operands: Sequence[Written], attributes: Sequence[str] = ()) -> Written:
     """Put operands into the template of LaTeX; attributes follow as `name=value`."""
-    return _write(notation, notation.latex, notation.latex_needs, r"\left(%s\right)", ", ", operands, attributes)
+    return _write(notation, notation.latex, notation.latex_needs, r"\left(%s\right)", ", ", "-", operands, attributes)
 
 
 def write_mathml(notation: Notation, operands: Sequence[Written], attributes: Sequence[str] = ()) -> Written:
     """Put operands into the template of MathML; attributes follow as `name=value`."""
-    return _write(notation, notation.mathml, notation.latex_needs, _BRACKETS, "<mo>,</mo>", operands, attributes)
+    return _write(
+        notation, notation.mathml, notation.latex_needs, _BRACKETS, "<mo>,</mo>", _MINUS, operands, attributes
+    )
 
 
 def _write(
@@ -78,14 +81,22 @@ def _write(
     needs: Sequence[int],
     brackets: str,
     comma: str,
+    minus: str | None,
     operands: Sequence[Written],
     attributes: Sequence[str],
 ) -> Written:
     needs = needs or (OPEN,) * len(operands)
-    sign = template.partition("%")[0] if notation.binds == SIGN else None  # two in a row would read as a slip: −−2
+    # Two signs in a row would read as a slip: −−2; where people write for people, behind + and · too: 6 · (−2).
+    sign = template.partition("%")[0] if notation.binds == SIGN else None
+    behind = minus if notation.binds in (SUM, PRODUCT) else None
+
+    def is_bracketed(slot: int, operand: Written, least: int) -> bool:
+        unwanted = sign or (behind if slot and least > OPEN else None)
+        return operand.binds < least or (unwanted is not None and operand.text.startswith(unwanted))
+
     bracketed = [
-        brackets % operand.text if operand.binds < least or (sign and operand.text.startswith(sign)) else operand.text
-        for operand, least in zip(operands, needs, strict=True)
+        brackets % operand.text if is_bracketed(slot, operand, least) else operand.text
+        for slot, (operand, least) in enumerate(zip(operands, needs, strict=True))
     ]
     places = {str(place): text for place, text in enumerate(bracketed)}
     # An operand that is let in although it binds less tightly than the whole loosens the whole: −x·y binds as x·y does.

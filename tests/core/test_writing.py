@@ -59,7 +59,7 @@ def operation(name: str) -> Operation:
         ((Symbol(Literal(-2.0))) ** x, "(-2) ^ x", r"\left(-2\right)^{x}"),
         ((Symbol(Literal(3e20))) ** x, "3e+20 ^ x", r"\left(3 \cdot 10^{20}\right)^{x}"),
         (x + math.inf, "x + Constant(value=Infinity)", r"x + \infty"),
-        (x * -math.inf, "x * Constant(value=-Infinity)", r"x \cdot -\infty"),
+        (x * -math.inf, "x * Constant(value=-Infinity)", r"x \cdot \left(-\infty\right)"),
         (x + math.nan, "x + Constant(value=NaN)", r"x + \mathrm{NaN}"),
     ],
 )
