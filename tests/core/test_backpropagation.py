@@ -29,7 +29,7 @@ for cases in Path(__file__).parents[1].glob("*_cases.py"):
 Document = dict[str, Any]
 
 # Rules that ask for what no formula has, a shape or the order of elements; and those in whose gradients these stand.
-WITHOUT_FORMULA = {"CumProd"}
+WITHOUT_FORMULA = {"CumProd", "MaxPool"}
 WITHOUT_SECOND_FORMULA = {"ReduceProd"}
 
 

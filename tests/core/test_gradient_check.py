@@ -161,6 +161,7 @@ def times(factor: float, operation: Operation) -> Callable[..., Any]:
 @each_method
 def test_the_tutorials_slip_planted_in_the_rule_is_caught(method: str) -> None:
     graph = graph_of("e = a + b; f = e * c; F = f / d")
+    check(graph, {"a": 5, "b": 1, "c": -2, "d": -3}, method)  # what is kept of the right graph is not the wrong one's
     wrong = plant(graph, "F", local_gradients=lambda x, y, z: (y, -x * y * y))
     found = check(wrong, {"a": 5, "b": 1, "c": -2, "d": -3}, method, ["f", "F"])
     assert verdicts(found) == {**dict.fromkeys(["a", "b", "c", "d", "f"], "wrong"), "F": "right"}
