@@ -254,7 +254,9 @@ def test_the_compose_file_confines_the_service() -> None:
 
 def pins(lock: str) -> dict[str, str]:
     """Each pinned package with its version."""
-    return {canonicalize_name(name): version for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", lock)}
+    return {
+        canonicalize_name(name): version for name, version in re.findall(r"(?m)^([\w.-]+)(?:\[\w+\])?==(\S+)", lock)
+    }
 
 
 @pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS.keys())
@@ -262,7 +264,7 @@ def test_every_pin_has_hashes_and_holds_everywhere(lock: str) -> None:
     entries = re.findall(r"(?m)^(\S.*)\n((?: .*\n?)*)", re.sub(r"(?m)^ *#.*\n?", "", lock))
     assert len(entries) == len(pins(lock)) > 0
     for requirement, hashes in entries:
-        assert re.fullmatch(r"[\w.-]+==\S+ \\", requirement), requirement  # no marker, no address
+        assert re.fullmatch(r"[\w.-]+(\[\w+\])?==\S+ \\", requirement), requirement  # no marker, no address
         assert re.fullmatch(r"( +--hash=sha256:[0-9a-f]{64}( \\)?\n?)+", hashes), requirement
 
 

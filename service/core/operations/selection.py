@@ -62,6 +62,14 @@ def _define_piece(name: str, attributes: Sequence[Attribute], pick: Rule) -> Non
     )
 
 
+def _read_steps(value: object) -> tuple[int, ...]:
+    """Read a list of whole numbers that are not 0."""
+    steps = integers(value)
+    if 0 in steps:
+        raise ValueError("a step is not 0")
+    return steps
+
+
 def _bounds(start: int, end: int, step: int, length: int) -> slice:
     """From start to before end, counted from the end where negative, and kept within the axis (ONNX's Slice)."""
     start, end = (place + length if place < 0 else place for place in (start, end))
@@ -82,8 +90,6 @@ def _sliced(
     steps = [1] * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise ValueError("starts, ends, axes and steps are lists of one length")
-    if 0 in steps:
-        raise ValueError("a step is not 0")
     picked = [slice(0, length, 1) for length in shape]
     for place, start, end, step in zip(places_of_axes(axes, len(shape)), starts, ends, steps, strict=True):
         picked[place] = _bounds(start, end, step, shape[place])
@@ -96,7 +102,7 @@ _define_piece(
         Attribute("starts", integers, required=True),
         Attribute("ends", integers, required=True),
         Attribute("axes", integers),
-        Attribute("steps", integers),
+        Attribute("steps", _read_steps),
     ],
     _sliced,
 )
