@@ -135,7 +135,8 @@ class _Callbacks(Transformer[Token, list[Statement]]):
         *sign, token = tokens
         negative = bool(sign) and sign[0].type == "MINUS"
         if token.type == "NUMBER":
-            value = read_number(token)
+            # int64 holds every whole number of up to eighteen digits, and some of nineteen: the end of a slice.
+            value = int(token) if token.isdigit() and len(token) < 20 else read_number(token)
             return value if not negative else -value if value else -0.0
         if token == "Infinity":
             return "-Infinity" if negative else "Infinity"

@@ -171,6 +171,7 @@ def test_what_is_written_reads_back_as_the_same_nodes(text: str) -> None:
         "F = [[1, 2.5], [-3, 0]]",
         "F = transpose(a, perm=[1, 0])",
         "F = slice(a, starts=[1], ends=[3])",
+        "F = slice(a, starts=[0], ends=[9223372036854775807], axes=[0], steps=[1])",  # a subscript could not say it
         "F = slice(a, starts=[0, 1], ends=[2, 3], axes=[1, 0], steps=[1, 1])",
     ],
 )
