@@ -1,8 +1,8 @@
 """What all tests share: hypothesis without a stopwatch, few examples, and a failure that can be played again."""
 
-from collections.abc import os
+import os
+from collections.abc import Iterator
 
-import Iterator
 import pytest
 from hypothesis import settings
 
