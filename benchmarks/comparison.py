@@ -10,10 +10,11 @@ from statistics import median
 
 import numpy as np
 
-from service.core.comparison import TOLERANCES, Comparison, Side, Verdict, compare
-from service.core.differentiation import backward_pass, forward_pass
-from service.core.figures import Figures
-from service.core.graph import Graph, build_graph
+from service.core.comparison.verdicts import TOLERANCES, Comparison, Side, Verdict, compare
+from service.core.execution.passes import backward_pass, forward_pass
+from service.core.figures.figures import Figures
+from service.core.graph.building import build_graph
+from service.core.graph.graph import Graph
 from service.storage import graphs, runs
 from service.storage.database import Database
 from service.storage.records import GraphRecord, RunRecord

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 
 from benchmarks.engine_peers import casadi_passes, micrograd_passes, torch_network, torch_passes
-from service import seed
-from service.core import kernel
-from service.core.differentiation import backward_pass, forward_pass
-from service.core.expression import parse_expression
-from service.core.figures import Figures
-from service.core.graph import Graph, build_graph
-from service.core.program import pack_graph
+from service import example
+from service.core.execution import kernel
+from service.core.execution.passes import backward_pass, forward_pass
+from service.core.execution.program import pack_graph
+from service.core.figures.figures import Figures
+from service.core.graph.building import build_graph
+from service.core.graph.graph import Graph
+from service.core.language.expression import parse_expression
 
 # Ten kinds: what people compose, two of them calls into the mathematical library.
 _KINDS = ("Add", "Sub", "Mul", "Neg", "Max", "Min", "Relu", "Abs", "Sin", "Tanh")
@@ -153,7 +154,7 @@ def compiling(count: int = 100_000) -> str:
 
 def batch() -> str:
     """The tutorial's graph at a million points."""
-    graph = build_graph(parse_expression(seed.EXPRESSION, max_bytes=1000, max_depth=10))
+    graph = build_graph(parse_expression(example.EXPRESSION, max_bytes=1000, max_depth=10))
     random = np.random.default_rng(0)
     inputs = {name: random.uniform(1.0, 2.0, _POINTS) for name in graph.inputs}
     values, gradients = both_passes(graph, inputs)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from micrograd.engine import Value
 
-from service.core.graph import Graph
+from service.core.graph.graph import Graph
 
 _TORCH: Mapping[str, Callable[..., Any]] = {
     "Add": torch.add,

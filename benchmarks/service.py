@@ -21,11 +21,11 @@ from flask import Flask
 from benchmarks.comparison import random_graph
 from benchmarks.load import Task, once, post, tasks_per_second
 from benchmarks.peers import flask_server, mlflow_server, umbridge_server
-from service import seed
+from service import example
 from service.app import create_app
 from service.client import Client
-from service.core import kernel
-from service.core.graph import node_document
+from service.core.execution import kernel
+from service.core.graph.graph import node_document
 from service.serving import free_port, migrate, service_process
 from service.settings import Settings
 
@@ -46,11 +46,11 @@ def measure() -> str:
         umbridge = stack.enter_context(umbridge_server())
         mlflow = stack.enter_context(mlflow_server(folder, Settings.threads))
         with Client(ours) as client:
-            runs = f"{ours}/v1/graphs/{client.create_graph(seed.NAME, expression=seed.EXPRESSION).id}/runs"
-        stored = {"inputs": seed.INPUTS}
+            runs = f"{ours}/v1/graphs/{client.create_graph(example.NAME, expression=example.EXPRESSION).id}/runs"
+        stored = {"inputs": example.INPUTS}
         passing = {**stored, "keep": False}
         black_box = {"name": "tutorial", "outWrt": 0, "inWrt": 0, "sens": [1.0], "config": {}}
-        black_box["input"] = [list(map(float, seed.INPUTS.values()))]
+        black_box["input"] = [list(map(float, example.INPUTS.values()))]
         rates = _rates(
             {
                 "stored": (ours, once(post(runs, _json(stored)))),
@@ -99,12 +99,12 @@ def _json(document: object) -> bytes:
 
 def _batch() -> dict[str, object]:
     random = np.random.default_rng(0)
-    return {"inputs": {name: random.normal(size=_POINTS).tolist() for name in seed.INPUTS}, "keep": False}
+    return {"inputs": {name: random.normal(size=_POINTS).tolist() for name in example.INPUTS}, "keep": False}
 
 
 def _points(runs: str) -> bytes:
     random = np.random.default_rng(0)
-    arrays = {f"inputs/{name}": random.normal(size=_POINTS) for name in seed.INPUTS}
+    arrays = {f"inputs/{name}": random.normal(size=_POINTS) for name in example.INPUTS}
     buffer = io.BytesIO()
     np.savez(buffer, request=json.dumps({"keep": False}), **arrays)
     kind = "application/x-npz"
@@ -141,9 +141,9 @@ def _in_process() -> tuple[float, float]:
         kernel.warm()
         empty.post("/v1/graphs/<graph_id>/runs")(lambda graph_id: b"{}")
         clients = empty.test_client(), app.test_client()
-        graph = clients[1].post("/v1/graphs", json={"name": seed.NAME, "expression": seed.EXPRESSION}).json
+        graph = clients[1].post("/v1/graphs", json={"name": example.NAME, "expression": example.EXPRESSION}).json
         assert graph is not None
-        path, body = f"/v1/graphs/{graph['id']}/runs", _json({"inputs": seed.INPUTS})
+        path, body = f"/v1/graphs/{graph['id']}/runs", _json({"inputs": example.INPUTS})
         seconds: tuple[list[float], list[float]] = ([], [])
         for _ in range(_CALLS):
             for client, taken in zip(clients, seconds, strict=True):

@@ -3,10 +3,10 @@
 from flask import Flask
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from service.api import observation, openapi, problems
+from service.api.http import observability, openapi, problems
 from service.settings import Settings, read_settings
 from service.storage.database import Database
-from service.usecases.book import Book
+from service.usecases.context import Book
 from service.web import pictures
 
 
@@ -18,7 +18,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes + 1
     app.url_map.merge_slashes = False  # /v1//graphs is no other way to write /v1/graphs
     app.extensions["gradbook"] = Book(Database(settings.database_url), settings.limits)
-    observation.observe(app)
+    observability.observe(app)
     problems.register(app)
     openapi.document_api(app, pictures.blueprint)
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.yaml", config={"app_name": openapi.TITLE}))

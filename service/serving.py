@@ -14,7 +14,7 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
-from service import seed
+from service import example
 from service.client import Client, ClientError
 from service.settings import Settings
 
@@ -53,17 +53,17 @@ def store_seed_example(settings: Settings) -> tuple[str, str]:
     import numpy as np
 
     from service.storage.database import Database
-    from service.usecases.book import Book
+    from service.usecases.context import Book
     from service.usecases.graphs import create_graph
     from service.usecases.idempotency import IdempotencyKey
     from service.usecases.runs import create_run
 
     book = Book(Database(settings.database_url), settings.limits)
     try:
-        graph, _ = create_graph(book, seed.NAME, expression=seed.EXPRESSION, tags={})
-        inputs = {name: np.array(value) for name, value in seed.INPUTS.items()}
+        graph, _ = create_graph(book, example.NAME, expression=example.EXPRESSION, tags={})
+        inputs = {name: np.array(value) for name, value in example.INPUTS.items()}
         once = IdempotencyKey("gradbook migrate --seed-example", graph.id)
-        run = create_run(book, graph.id, inputs, label=seed.LABEL, tags={}, key=once)
+        run = create_run(book, graph.id, inputs, label=example.LABEL, tags={}, key=once)
         return graph.id, run.record.id
     finally:
         book.database.close()
@@ -98,7 +98,7 @@ def _load_app(settings: Settings) -> Callable[..., Any]:
     It serves at once; meanwhile the rulebook is compiled, or loaded as compiled before.
     """
     from service.app import create_app
-    from service.core import kernel
+    from service.core.execution import kernel
 
     app = create_app(settings)
     # The collector of cycles looks through everything that lives each time a large body is read: what lives now stays,

@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from service.core.attribute import Attribute, OneOf
-from service.core.operation import Operation
+from service.core.rulebook.attribute import Attribute, OneOf
+from service.core.rulebook.operation import Operation
 
 # In JSON's types; every attribute takes some of them.
 CANDIDATES = [

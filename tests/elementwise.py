@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import service.core.operations  # noqa: F401 (fills the registry)
-from service.core.attribute import OneOf
-from service.core.operation import Attributes, Operation, Shape, operations
+import service.core.rulebook.operations  # noqa: F401 (fills the registry)
+from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import OneOf
+from service.core.rulebook.operation import Attributes, Operation, operations
 
 ELEMENTWISE = tuple(operation for operation in operations() if operation.local_gradients or operation.fold)
 ANALYTIC = tuple(operation for operation in ELEMENTWISE if operation.analytic)

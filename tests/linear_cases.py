@@ -3,8 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from service.core.figures import FloatArray
-from service.core.operation import Shape
+from service.core.figures.figures import FloatArray, Shape
 from tests.tensors import Drawn, arrays, draws, lengths, operation_of, shapes
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core import kernel
-from service.core.differentiation import backward_pass, forward_pass
-from service.core.expression import parse_expression
-from service.core.figures import Figures, FloatArray
-from service.core.graph import Graph, build_graph
+from service.core.execution import kernel
+from service.core.execution.passes import backward_pass, forward_pass
+from service.core.figures.figures import Figures, FloatArray
+from service.core.graph.building import build_graph
+from service.core.graph.graph import Graph
+from service.core.language.expression import parse_expression
 
 Named = Mapping[str, Any]
 

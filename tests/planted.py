@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from service.core.comparison import TOLERANCES, Comparison, Side, Tolerance, Verdict, compare
-from service.core.differentiation import contributions_of
-from service.core.expression import parse_expression
-from service.core.figures import Figures, FloatArray, pack
-from service.core.graph import Graph, build_graph
-from service.core.operation import find
+from service.core.comparison.verdicts import TOLERANCES, Comparison, Side, Tolerance, Verdict, compare
+from service.core.execution.passes import contributions_of
+from service.core.figures.figures import Figures, FloatArray, pack
+from service.core.graph.building import build_graph
+from service.core.graph.graph import Graph
+from service.core.language.expression import parse_expression
+from service.core.rulebook.operation import find
 
 SEED = "e = a + b; f = e * c; F = f / d"
 SEED_INPUTS = {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0}

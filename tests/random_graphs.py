@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from service.core.figures import FloatArray
-from service.core.graph import Graph, build_graph
-from service.core.operation import Attributes, Operation, Shape
+from service.core.figures.figures import FloatArray, Shape
+from service.core.graph.building import build_graph
+from service.core.graph.graph import Graph
+from service.core.rulebook.operation import Attributes, Operation
 from tests.elementwise import ELEMENTWISE, MARGIN, attribute_samples, domains, is_smooth, operand_counts
 
 # What any value of a random graph keeps to, so that differences of its output still have digits.

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from service.core.figures import FloatArray
-from service.core.graph import read_attributes
-from service.core.operation import Shape
+from service.core.figures.figures import FloatArray, Shape
+from service.core.graph.building import read_attributes
 from tests.tensors import Drawn, draws, lengths, operation_of, shapes
 
 

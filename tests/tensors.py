@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-import service.core.operations  # noqa: F401 (fills the registry)
-from service.core.figures import FloatArray
-from service.core.graph import Graph, build_graph, read_attributes, written_attribute
-from service.core.operation import Attributes, Operation, Shape, find, operations
+import service.core.rulebook.operations  # noqa: F401 (fills the registry)
+from service.core.figures.figures import FloatArray, Shape
+from service.core.graph.building import build_graph, read_attributes
+from service.core.graph.graph import Graph, written_attribute
+from service.core.rulebook.operation import Attributes, Operation, find, operations
 
 TENSOR_OPERATIONS = tuple(operation for operation in operations() if operation.contributions)
 

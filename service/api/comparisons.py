@@ -6,7 +6,18 @@ from typing import Any
 from flask import Response, url_for
 
 from service.api import examples
-from service.api.acts import (
+from service.api.comparison_schemas import (
+    CheckRequest,
+    ComparisonDocument,
+    ComparisonNodePage,
+    ComparisonPage,
+    ComparisonQuery,
+    ComparisonRequest,
+    ComparisonsQuery,
+    NodesOfComparisonQuery,
+)
+from service.api.documents import if_small
+from service.api.http.endpoint import (
     LISTED,
     Acts,
     book,
@@ -19,23 +30,12 @@ from service.api.acts import (
     respond_page,
     write_cursor,
 )
-from service.api.comparison_schemas import (
-    CheckRequest,
-    ComparisonDocument,
-    ComparisonNodePage,
-    ComparisonPage,
-    ComparisonQuery,
-    ComparisonRequest,
-    ComparisonsQuery,
-    NodesOfComparisonQuery,
-)
-from service.api.documents import if_small
 from service.api.numbers import read_array, read_arrays, read_claim, write_array, write_number
-from service.core.claims import Claim
-from service.core.comparison import Phase, Verdict
-from service.core.distance import errors, minimum_tolerance, ulps, worst_element
-from service.core.figures import FloatArray
-from service.core.hypotheses import Hypothesis
+from service.core.comparison.claims import Claim
+from service.core.comparison.error_measures import errors, minimum_tolerance, ulps, worst_element
+from service.core.comparison.hypotheses import Hypothesis
+from service.core.comparison.verdicts import Phase, Verdict
+from service.core.figures.figures import FloatArray
 from service.storage.comparisons import ComparisonRecord
 from service.usecases import comparisons as usecases
 from service.usecases.comparisons import Compared

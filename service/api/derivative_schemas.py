@@ -4,7 +4,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from service.api.schemas import ARRAY, ARRAY_OR_NULL, NAMES, NUMBER, Members, Request, Text
-from service.core.gradient_check import METHODS, Verdict
+from service.core.derivatives.gradient_check import METHODS, Verdict
 from service.usecases.derivatives import KINDS
 
 _FIGURES = {"type": "object", "additionalProperties": ARRAY}

@@ -6,16 +6,16 @@ from typing import Any
 from flask import Response, url_for
 
 from service.api import examples
-from service.api.acts import Acts, book, idempotency_key, respond
 from service.api.derivative_schemas import (
     DerivativesDocument,
     DerivativesRequest,
     GradientCheckDocument,
     GradientCheckRequest,
 )
+from service.api.http.endpoint import Acts, book, idempotency_key, respond
 from service.api.numbers import read_array, read_arrays, write_array, write_number
-from service.core.figures import FloatArray
-from service.core.gradient_check import RANDOM_SEED, NodeCheck
+from service.core.derivatives.gradient_check import RANDOM_SEED, NodeCheck
+from service.core.figures.figures import FloatArray
 from service.storage.derivatives import Block, DerivativesRecord
 from service.usecases import derivatives as usecases
 from service.usecases import gradient_checks

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from service.api.numbers import write_array, write_number
-from service.core.figures import Figures, FloatArray
-from service.core.graph import Node, node_document
-from service.core.kinks import OneSided
+from service.core.derivatives.one_sided import OneSided
+from service.core.figures.figures import Figures, FloatArray
+from service.core.graph.graph import Node, node_document
 from service.storage.records import GraphRecord
 from service.usecases.runs import Run
 

@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 from flask import Response
 
-from service.api.acts import Acts, book, page_size, read_position, respond, respond_page, write_cursor
 from service.api.documents import if_small
 from service.api.explanation_schemas import PathsDocument, PathsQuery, StepPage, StepsQuery
+from service.api.http.endpoint import Acts, book, page_size, read_position, respond, respond_page, write_cursor
+from service.api.http.problems import InvalidParameters
 from service.api.numbers import write_array, write_number
-from service.api.problems import InvalidParameters
-from service.core.edge import Passes
-from service.core.equation import Formula, Line
 from service.core.errors import InvalidRequest
-from service.core.explanation import BackwardStep, Contribution, ForwardStep, Step
-from service.core.figures import FloatArray
-from service.core.graph import Graph
-from service.core.paths import Path, Paths
+from service.core.explanation.paths import Path, Paths
+from service.core.explanation.run_view import Passes
+from service.core.explanation.steps import BackwardStep, Contribution, ForwardStep, Step
+from service.core.figures.figures import FloatArray
+from service.core.graph.graph import Graph
+from service.core.symbolic.equation import Formula, Line
 from service.usecases import explanations as usecases
 
 # Steps of a page and paths, unless the caller says how many; the greatest whole number that all JSON readers keep.

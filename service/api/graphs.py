@@ -5,7 +5,8 @@ from typing import Any
 from flask import Response, url_for
 
 from service.api import examples
-from service.api.acts import (
+from service.api.documents import graph_document, graph_node_documents
+from service.api.http.endpoint import (
     LISTED,
     Acts,
     book,
@@ -18,8 +19,7 @@ from service.api.acts import (
     respond_page,
     write_cursor,
 )
-from service.api.documents import graph_document, graph_node_documents
-from service.api.problems import InvalidParameters
+from service.api.http.problems import InvalidParameters
 from service.api.schemas import (
     GraphDocument,
     GraphNodePage,

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from service.core import claims
-from service.core.attribute import number
-from service.core.claims import Claim
+from service.core.comparison import claims
+from service.core.comparison.claims import Claim
 from service.core.errors import Fault, InvalidInputs
-from service.core.figures import FloatArray
+from service.core.figures.figures import FloatArray
+from service.core.rulebook.attribute import number
 
 MOST_DIMENSIONS = 32
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from flask import Response
 
-from service.api.acts import Acts, respond
+from service.api.http.endpoint import Acts, respond
 from service.api.numbers import write_number
 from service.api.schemas import OperationDocument, OperationPage
 from service.core.errors import NotFound
-from service.core.operation import find, operations
-from service.core.rulebook import Entry, Formula, describe
+from service.core.rulebook.operation import find, operations
+from service.core.symbolic.reference import Entry, Formula, describe
 
 blueprint = Acts("operations", __name__, description="The rulebook: every operation with its rule and its gradients")
 

@@ -4,8 +4,11 @@ from typing import Any
 
 from flask import Response, url_for
 
-from service.api import arrow, examples, npz
-from service.api.acts import (
+from service.api import examples
+from service.api.documents import LARGEST_LISTED, run_document, run_node_documents
+from service.api.graphs import read_tag
+from service.api.http import arrow, npz
+from service.api.http.endpoint import (
     LISTED,
     Acts,
     accepted,
@@ -19,10 +22,8 @@ from service.api.acts import (
     respond_page,
     write_cursor,
 )
-from service.api.documents import LARGEST_LISTED, run_document, run_node_documents
-from service.api.graphs import read_tag
+from service.api.http.problems import InvalidParameters
 from service.api.numbers import read_array, read_arrays
-from service.api.problems import InvalidParameters
 from service.api.schemas import (
     BackwardRequest,
     PageQuery,
@@ -35,7 +36,7 @@ from service.api.schemas import (
     RunsQuery,
 )
 from service.core.errors import Fault
-from service.core.figures import FloatArray
+from service.core.figures.figures import FloatArray
 from service.usecases import runs as usecases
 from service.usecases.recordings import record_run
 from service.usecases.runs import Run

@@ -10,7 +10,7 @@ import marshmallow as ma
 from flask import current_app
 from marshmallow import fields
 
-from service.core.operation import CONVENTIONS
+from service.core.rulebook.operation import CONVENTIONS
 
 NUMBER = {"oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]}
 ARRAY: dict[str, Any] = {

@@ -7,8 +7,8 @@ from flask import Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.api.acts import Acts, book, respond
-from service.api.problems import problem
+from service.api.http.endpoint import Acts, book, respond
+from service.api.http.problems import problem
 from service.api.schemas import LimitPage, StateDocument
 
 blueprint = Acts("state", __name__, description="Health, measurements and limits")

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, insert, select
 
 from service.core.errors import NotFound
-from service.core.figures import FloatArray
+from service.core.figures.figures import FloatArray
 from service.storage.models import DerivativeFigure, DerivativesRow, GraphRow
 from service.storage.runs import read_array, write_array
 

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select
 
 from service.core.errors import Conflict, NotFound
-from service.core.graph import Graph, Node, read_attributes, written_attribute
-from service.core.operation import NO_ATTRIBUTES, Operation, find
+from service.core.graph.building import read_attributes
+from service.core.graph.graph import Graph, Node, written_attribute
+from service.core.rulebook.operation import NO_ATTRIBUTES, Operation, find
 from service.storage.models import Content, DerivativesRow, GraphRow, GraphTag, RunRow, RunTag
 from service.storage.records import GraphRecord
 

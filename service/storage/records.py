@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.core.figures import FloatArray
+from service.core.figures.figures import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
-from service.core.figures import Figures, FloatArray
+from service.core.figures.figures import Figures, FloatArray
 from service.storage.graphs import is_tag
 from service.storage.models import Base, GraphRow, RunChunk, RunFigures, RunRow, RunTag
 from service.storage.records import RunRecord

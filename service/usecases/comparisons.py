@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from service.core import comparison as core
-from service.core.claims import Claim, settle
-from service.core.comparison import TOLERANCES, Phase, Side, Tolerance, Verdict
-from service.core.distance import errors, worst_element
+from service.core.comparison import verdicts as core
+from service.core.comparison.claims import Claim, settle
+from service.core.comparison.error_measures import errors, worst_element
+from service.core.comparison.hypotheses import Hypothesis, convention, explain, rounding
+from service.core.comparison.verdicts import TOLERANCES, Phase, Side, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
-from service.core.figures import FloatArray
-from service.core.hypotheses import Hypothesis, convention, explain, rounding
+from service.core.figures.figures import FloatArray
 from service.storage import comparisons as storage
 from service.storage.comparisons import ComparisonRecord
 from service.storage.identifiers import new_id
-from service.usecases.book import Book
+from service.usecases.context import Book
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import insert_whole_run, read_recording
 from service.usecases.runs import Run, create_run, get_run

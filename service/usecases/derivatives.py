@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from service.core import derivatives as core
-from service.core.differentiation import backward_pass, forward_pass
+from service.core.derivatives import jacobian as core
 from service.core.errors import Fault, InvalidInputs, InvalidRequest
-from service.core.figures import Figures, FloatArray
-from service.core.graph import Graph
+from service.core.execution.passes import backward_pass, forward_pass
+from service.core.figures.figures import Figures, FloatArray
+from service.core.graph.graph import Graph
 from service.settings import Limits
 from service.storage import derivatives as storage
 from service.storage.derivatives import Block, DerivativesRecord
 from service.storage.identifiers import new_id
-from service.usecases.book import Book
-from service.usecases.calculus import read_names
+from service.usecases.context import Book
+from service.usecases.gradient_graphs import read_names
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 from service.usecases.runs import choose_output

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from service.core.edge import Passes
 from service.core.errors import NotFound
-from service.core.explanation import BackwardStep, Step, count_steps, explain, explain_node
-from service.core.paths import Paths, find_paths
-from service.usecases.book import Book
+from service.core.explanation.paths import Paths, find_paths
+from service.core.explanation.run_view import Passes
+from service.core.explanation.steps import BackwardStep, Step, count_steps, explain, explain_node
+from service.usecases.context import Book
 from service.usecases.runs import Run, get_run
 
 # Contributions after which a page of steps ends early: one node may feed all others.

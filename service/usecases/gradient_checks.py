@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from service.core import gradient_check as core
-from service.core.differentiation import forward_pass
-from service.core.figures import FloatArray
-from service.core.gradient_check import NodeCheck, Verdict
-from service.usecases.book import Book
-from service.usecases.calculus import read_names
+from service.core.derivatives import gradient_check as core
+from service.core.derivatives.gradient_check import NodeCheck, Verdict
+from service.core.execution.passes import forward_pass
+from service.core.figures.figures import FloatArray
+from service.usecases.context import Book
+from service.usecases.gradient_graphs import read_names
 from service.usecases.graphs import get_graph
 from service.usecases.runs import choose_output
 

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from service.core.expression import parse_expression, write_expression
-from service.core.graph import Graph, Node, build_graph, extend_graph
+from service.core.graph.building import build_graph, extend_graph
+from service.core.graph.graph import Graph, Node
+from service.core.language.expression import parse_expression, write_expression
 from service.storage import graphs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord
-from service.usecases.book import Book
+from service.usecases.context import Book
 from service.usecases.idempotency import IdempotencyKey, write_once
 
 # A graph that was built node by node shows its expression too, unless it is so long that nobody would read it.

@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Connection
 
-from service.core.declaration import read_input
-from service.core.differentiation import nondifferentiable_nodes, spread_seed
+from service.core.comparison.missing_figures import fit_shapes
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
-from service.core.figures import Figures, FloatArray, Shape, pack
-from service.core.graph import Graph, Node
-from service.core.operation import MINIMUM_NORM
-from service.core.recording import fit_shapes
+from service.core.execution.passes import nondifferentiable_nodes, spread_seed
+from service.core.figures.figures import Figures, FloatArray, Shape, pack
+from service.core.graph.graph import Graph, Node
+from service.core.rulebook.input_types import read_input
+from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import RunRecord
-from service.usecases.book import Book
+from service.usecases.context import Book
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.runs import Run, choose_output, get_run, name_at

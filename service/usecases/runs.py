@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Connection
 
-from service.core.differentiation import backward_pass, forward_pass, nondifferentiable_nodes, spread_seed
+from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
 from service.core.errors import Conflict, Fault, InvalidRequest, NotFound
-from service.core.figures import Figures, FloatArray, no_figures
-from service.core.graph import Graph, Node
-from service.core.kinks import OneSided, one_sided_derivatives
-from service.core.operation import MINIMUM_NORM
+from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes, spread_seed
+from service.core.figures.figures import Figures, FloatArray, no_figures
+from service.core.graph.graph import Graph, Node
+from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import RunRecord
-from service.usecases.book import Book
+from service.usecases.context import Book
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 

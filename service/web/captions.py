@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from service.core.expression import write_node
-from service.core.figures import Figures, FloatArray
-from service.core.graph import Graph, Node
-from service.core.operation import Operation
-from service.core.writing import number_text
+from service.core.figures.figures import Figures, FloatArray
+from service.core.graph.graph import Graph, Node
+from service.core.language.expression import write_node
+from service.core.rulebook.operation import Operation
+from service.core.symbolic.printing import number_text
 
 LONGEST_SHOWN = 16  # characters of a name or of an operation
 _LONGEST_DEFINITION = 300

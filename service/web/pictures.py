@@ -5,12 +5,12 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, request
 
-from service.api.acts import Acts, book
-from service.api.problems import InvalidParameters
+from service.api.http.endpoint import Acts, book
+from service.api.http.problems import InvalidParameters
 from service.api.schemas import Request, Text, Whole
-from service.core.comparison import Verdict
+from service.core.comparison.verdicts import Verdict
 from service.core.errors import Fault
-from service.core.graph import Graph
+from service.core.graph.graph import Graph
 from service.usecases.comparisons import Compared, get_comparison
 from service.usecases.graphs import get_graph
 from service.usecases.runs import get_run

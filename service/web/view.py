@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.core.graph import Graph
+from service.core.graph.graph import Graph
 
 LARGEST_WHOLE = 60  # nodes of a picture
 HOPS = 3

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from flask.testing import FlaskClient
 
-from service.core.operation import operations
+from service.core.rulebook.operation import operations
 
 
 def test_the_rulebook_is_listed_whole(client: FlaskClient) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.graph import Graph, build_graph
+from service.core.graph.building import build_graph
+from service.core.graph.graph import Graph
 from service.storage.database import Database
 from service.storage.graphs import insert_graph
 from service.storage.identifiers import new_id

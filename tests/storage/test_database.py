@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Float, Numeric, event, func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from service.core.graph import Graph
+from service.core.graph.graph import Graph
 from service.storage.database import Database, _SharedTransaction
 from service.storage.graphs import insert_graph, list_graphs, next_version
 from service.storage.identifiers import new_id

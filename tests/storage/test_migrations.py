@@ -11,8 +11,8 @@ import pytest
 from alembic import command
 from sqlalchemy import select
 
-from service.core.differentiation import backward_pass, forward_pass
-from service.core.graph import Graph
+from service.core.execution.passes import backward_pass, forward_pass
+from service.core.graph.graph import Graph
 from service.storage import database as storage
 from service.storage.comparisons import list_comparisons
 from service.storage.database import Database, migration_config

@@ -12,8 +12,8 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
-from service.core.figures import Figures, FloatArray
-from service.core.graph import Graph
+from service.core.figures.figures import Figures, FloatArray
+from service.core.graph.graph import Graph
 from service.storage import runs as storage
 from service.storage.database import Database
 from service.storage.graphs import insert_graph

@@ -7,7 +7,7 @@ import pytest
 
 from service.settings import Limits
 from service.storage.database import Database
-from service.usecases.book import Book
+from service.usecases.context import Book
 
 
 @pytest.fixture

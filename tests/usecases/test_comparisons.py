@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.claims import Claim, read_number
-from service.core.comparison import TOLERANCES, Tolerance, Verdict
+from service.core.comparison.claims import Claim, read_number
+from service.core.comparison.verdicts import TOLERANCES, Tolerance, Verdict
 from service.core.errors import InvalidInputs, InvalidRequest, KeyReused, LimitExceeded, NotFound
 from service.settings import Limits
-from service.usecases.book import Book
 from service.usecases.comparisons import (
     Compared,
     check_claims,
@@ -19,6 +18,7 @@ from service.usecases.comparisons import (
     list_comparisons,
     read_tolerance,
 )
+from service.usecases.context import Book
 from service.usecases.graphs import create_graph
 from service.usecases.idempotency import IdempotencyKey
 from service.usecases.recordings import record_run

@@ -5,7 +5,7 @@ import pytest
 from service.core.errors import Conflict, Invalid, InvalidExpression, InvalidGraph, LimitExceeded, NotFound
 from service.settings import Limits
 from service.storage.graphs import list_graphs as stored
-from service.usecases.book import Book
+from service.usecases.context import Book
 from service.usecases.graphs import add_nodes, create_graph, delete_graph, get_graph, list_graph_nodes, list_graphs
 from service.usecases.idempotency import IdempotencyKey
 

@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy import Connection
 
 from service.core.errors import Conflict, KeyReused
-from service.usecases.book import Book
+from service.usecases.context import Book
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 
 KEY = IdempotencyKey("k", "f" * 64)

@@ -7,7 +7,7 @@ import pytest
 
 from service.core.errors import InvalidInputs, InvalidRequest, LimitExceeded, NotFound
 from service.settings import Limits
-from service.usecases.book import Book
+from service.usecases.context import Book
 from service.usecases.graphs import create_graph
 from service.usecases.idempotency import IdempotencyKey
 from service.usecases.recordings import record_run

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from service.core.errors import Conflict, InvalidInputs, InvalidRequest, LimitExceeded, NotFound
-from service.core.figures import FloatArray
+from service.core.figures.figures import FloatArray
 from service.settings import Limits
 from service.usecases import runs
-from service.usecases.book import Book
+from service.usecases.context import Book
 from service.usecases.graphs import create_graph
 from service.usecases.idempotency import IdempotencyKey
 from service.usecases.runs import Run, create_run, get_run, get_run_node, list_run_nodes, list_runs, run_backward

@@ -9,10 +9,11 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from service.core.differentiation import backward_pass, forward_pass
-from service.core.expression import parse_expression
-from service.core.figures import FloatArray
-from service.core.graph import Graph, build_graph
+from service.core.execution.passes import backward_pass, forward_pass
+from service.core.figures.figures import FloatArray
+from service.core.graph.building import build_graph
+from service.core.graph.graph import Graph
+from service.core.language.expression import parse_expression
 from service.web.captions import Subject, text_width
 from service.web.style import FIGURE, NAME, SIGN
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.core.graph import build_graph
+from service.core.graph.building import build_graph
 from service.web.captions import Subject, text_width
 from service.web.picture import draw_svg
 from service.web.style import FIGURE, NAME, SIGN

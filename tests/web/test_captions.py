@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.graph import build_graph
-from service.core.operation import operations
+from service.core.graph.building import build_graph
+from service.core.rulebook.operation import operations
 from service.web.captions import (
     LONGEST_SHOWN,
     euclidean_norm,

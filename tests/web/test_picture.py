@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.core.figures import pack
-from service.core.graph import build_graph
+from service.core.figures.figures import pack
+from service.core.graph.building import build_graph
 from service.web.captions import Finding, Subject
 from service.web.dot import write_dot
 from service.web.picture import draw_svg

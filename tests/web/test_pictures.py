@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from service import seed as example
+from service import example
 from tests.web.drawings import nodes, read, texts
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -1,0 +1,1 @@
+"""The plumbing of the API: endpoints, bodies, media types, problems, measurements."""

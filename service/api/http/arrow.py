@@ -1,0 +1,60 @@
+"""The nodes of a run as an Arrow stream, where the extra `arrow` (pyarrow) is installed.
+
+A table with a row for each node in topological order: name, operation, value, gradient, nondifferentiable. Where every
+node is a scalar, value and gradient are float64; else they are lists of float64, row-major, beside a column shape.
+A figure that is missing is null.
+"""
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Figures, Shape
+from service.usecases.runs import Run
+
+MEDIA_TYPE = "application/vnd.apache.arrow.stream"
+INSTALLED = find_spec("pyarrow") is not None
+
+
+def write_nodes(run: Run) -> bytes:
+    """The nodes of a run that has all its figures at hand."""
+    import pyarrow as pa
+
+    shapes = None if run.gradients is None else run.gradients.shapes
+    scalars = run.values.shapes is None and shapes is None
+    kinks = np.zeros(len(run.graph), dtype=bool)
+    kinks[list(run.record.nondifferentiable)] = True
+    columns: dict[str, Any] = {
+        "name": pa.array([node.name for node in run.nodes], pa.string()),
+        "operation": pa.array([node.operation.name for node in run.nodes], pa.string()).dictionary_encode(),
+    }
+    if not scalars:
+        columns["shape"] = pa.array([_shape(run, place) for place in range(len(run.nodes))], pa.list_(pa.int64()))
+    for name, figures in (("value", run.values), ("gradient", run.gradients)):
+        columns[name] = _column(pa, figures, len(run.nodes), scalars)
+    columns["nondifferentiable"] = pa.array(kinks)
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def _shape(run: Run, place: int) -> Shape:
+    """Where a value is missing its gradient has the shape."""
+    present = run.values.present
+    known = run.values if run.gradients is None or present is None or present[place] else run.gradients
+    return known.shape(place)
+
+
+def _column(pa: Any, figures: Figures | None, count: int, scalars: bool) -> Any:
+    if figures is None:
+        return pa.nulls(count, pa.float64() if scalars else pa.large_list(pa.float64()))
+    missing = None if figures.present is None else ~figures.present
+    if scalars:
+        return pa.array(figures.flat, mask=missing)
+    return pa.LargeListArray.from_arrays(
+        pa.array(figures.offsets), pa.array(figures.flat), mask=None if missing is None else pa.array(missing)
+    )

@@ -1,0 +1,228 @@
+"""NumPy's .npz in and out: for figures in bulk, which take JSON many times as long.
+
+A body is the JSON body with its arrays taken out of it: each array of real numbers stands under the path that it has
+there, `inputs/NAME`, `seed`, `recorded/values/NAME` or `recorded/gradients/NAME`, and the member `request`, if there is
+one, holds the rest as JSON (a string). An answer holds the nodes of a run in topological order:
+
+    names, operations    a string: a line for each node (no name holds a line break)
+    values, gradients    float64: the figures one after the other, each row-major; no gradients before a backward pass
+    offsets              int64: where each node's figure begins in both, and, last, where the last one ends
+    shapes               int64: a row for each node, filled up with -1
+    has_value, has_gradient, nondifferentiable    bool; a figure that is not there is NaN in its place
+    run                  a string: the run as JSON, without its nodes, tensors as null; not in an answer of nodes only
+"""
+
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from service.api.http.strict_json import read_json
+from service.api.numbers import MOST_DIMENSIONS
+from service.core.errors import Fault, GradbookError, InvalidRequest, LimitExceeded
+from service.core.figures.figures import Figures, FloatArray, Shape, pack
+from service.settings import Limits
+from service.usecases.runs import Run
+
+MEDIA_TYPE = "application/x-npz"
+_REQUEST = "request"
+_WORTH_COMPRESSING = 65_536  # bytes
+_PLACES: tuple[tuple[str, ...], ...] = (("inputs",), ("recorded", "values"), ("recorded", "gradients"))
+_HEADER = re.compile(
+    r"\s*\{\s*'descr'\s*:\s*'([<>|=][a-zA-Z]\d{0,9})'\s*,\s*'fortran_order'\s*:\s*(True|False)\s*,"
+    r"\s*'shape'\s*:\s*\(((?:\s*\d{1,18}\s*,)*(?:\s*\d{1,18})?)\s*\)\s*(?:,\s*)?\}\s*"
+)
+_REAL = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"})
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, OverflowError, MemoryError)
+
+
+class MalformedArchive(GradbookError):
+    """A body that is no .npz."""
+
+
+# --- a body -------------------------------------------------------------------------------------------------------
+
+
+def read_npz(body: bytes, limits: Limits) -> Any:
+    """The JSON body that an .npz stands for, with arrays in it.
+
+    Sizes are read from the members' headers and held to the limits before an array is made. Raises MalformedArchive
+    for what is no archive, InvalidRequest with the place of a wrong member, LimitExceeded.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(body))
+    except _UNREADABLE as error:
+        raise MalformedArchive(f"the body is no .npz: {error}") from None
+    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    if len(members) < len(archive.infolist()):
+        raise MalformedArchive("a member stands twice in the .npz")
+    asked = members.pop(_REQUEST, None)
+    document = {} if asked is None else _read_request(archive, asked, limits)
+    if not isinstance(document, dict):
+        return document
+    elements = 0
+    for name, info in members.items():
+        place = _place(name)
+        with _blamed(place), archive.open(info) as member:
+            descr, itemsize, columns_first, shape = _read_header(member)
+            if descr[1:] not in _REAL:
+                raise ValueError(f"real numbers in at most 8 bytes each are expected, not {descr}")
+            if len(shape) > MOST_DIMENSIONS:
+                raise ValueError(f"an array has at most {MOST_DIMENSIONS} dimensions")
+            size = prod(shape)
+            elements += size
+            _check_limit("tensor_elements", limits.tensor_elements, size, f"{name!r} has")
+            _check_limit("run_elements", limits.run_elements, elements, "the arrays have")
+            flat = np.frombuffer(_read_data(member, size * itemsize), descr).astype(np.float64, copy=False)
+            _put(document, place, flat.reshape(shape, order="F" if columns_first else "C"))
+    return document
+
+
+def _read_request(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: Limits) -> Any:
+    with _blamed((_REQUEST,)), archive.open(info) as member:
+        descr, size, _, shape = _read_header(member)
+        if descr[1] != "U" or shape:
+            raise ValueError(f"one string is expected, not {list(shape)} of {descr}")
+        _check_limit("body_bytes", limits.body_bytes, size, "the request has")
+        text = _read_data(member, size).decode("utf-32-be" if descr[0] == ">" else "utf-32-le")
+    return read_json(text.rstrip("\0").encode(), limits.json_depth)
+
+
+def _place(name: str) -> tuple[str, ...]:
+    """Where in the JSON body the array of that name stands."""
+    if name == "seed":
+        return (name,)
+    for path in _PLACES:
+        prefix = "/".join(path) + "/"
+        if name.startswith(prefix) and name != prefix:
+            return (*path, name.removeprefix(prefix))
+    raise InvalidRequest([Fault((name,), "request, inputs/NAME, seed or recorded/… is expected as a member")])
+
+
+@contextmanager
+def _blamed(place: tuple[str, ...]) -> Iterator[None]:
+    """Whatever the libraries find wrong is a fault of the member."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise InvalidRequest([Fault(place, f"this is no array: {error or type(error).__name__}")]) from None
+
+
+def _read_header(member: IO[bytes]) -> tuple[str, int, bool, Shape]:
+    """The type of an array as NumPy writes it, the bytes of one element, whether columns come first, and the shape.
+
+    Nothing is evaluated, as NumPy's own reader does; and version 1.0 of the format bounds the header's length.
+    """
+    begin = member.read(10)
+    if begin[:8] != b"\x93NUMPY\x01\x00":
+        raise ValueError("it does not begin as version 1.0 of the format .npy")
+    header = member.read(int.from_bytes(begin[8:], "little")).decode("latin-1")
+    found = _HEADER.fullmatch(header)
+    if found is None:
+        raise ValueError(f"its header is not understood: {header[:100].strip()}")
+    descr, order, lengths = found.groups()
+    size = int(descr[2:] or 0) * (4 if descr[1] == "U" else 1)
+    return descr, size, order == "True", tuple(map(int, lengths.replace(",", " ").split()))
+
+
+def _check_limit(limit: str, most: int, count: int, subject: str) -> None:
+    if count > most:
+        raise LimitExceeded(limit, most, count, f"{subject} {count}; the limit {limit} is {most}")
+
+
+def _read_data(member: IO[bytes], count: int) -> bytes:
+    """The rest of a member, which is `count` bytes: no more are read, whatever it was compressed from."""
+    data = member.read(count)
+    if len(data) < count or member.read(1):
+        raise ValueError(
+            f"its header promises {count} bytes of data, and there are {'more' if len(data) == count else len(data)}"
+        )
+    return data
+
+
+def _put(document: dict[str, Any], place: tuple[str, ...], array: FloatArray) -> None:
+    within = document
+    for step in place[:-1]:
+        within = within.setdefault(step, {})
+        if not isinstance(within, dict):
+            raise ValueError(f"{step} is no object in the request")
+    if place[-1] in within:
+        raise ValueError("it stands in the request too")
+    within[place[-1]] = array
+
+
+# --- an answer ----------------------------------------------------------------------------------------------------
+
+
+def write_run(run: Run, document: Mapping[str, Any] | None = None, only: Sequence[int] | None = None) -> bytes:
+    """A run with the nodes that it has the figures of, or with those at the positions `only` of them."""
+    nodes, values, gradients = run.nodes, run.values, run.gradients
+    kinks = np.zeros(len(run.graph), dtype=bool)
+    kinks[list(run.record.nondifferentiable)] = True
+    kinks = kinks[run.start : run.start + len(nodes)]
+    if only is not None:
+        nodes, kinks = [nodes[place] for place in only], kinks[list(only)]
+        values = pack([values[place] for place in only])
+        gradients = None if gradients is None else pack([gradients[place] for place in only])
+    has_value, has_gradient = (
+        np.full(len(nodes), figures is not None) if figures is None or figures.present is None else figures.present
+        for figures in (values, gradients)
+    )
+    shapes = values.shapes
+    if gradients is not None and gradients.shapes != shapes:  # where a value is missing its gradient has the shape
+        shapes = tuple((values if has_value[k] else gradients).shape(k) for k in range(len(nodes)))
+    members = {
+        "names": np.array("\n".join(node.name for node in nodes)),
+        "operations": np.array("\n".join(node.operation.name for node in nodes)),
+        "values": _in_shapes(values, shapes),
+        **({} if gradients is None else {"gradients": _in_shapes(gradients, shapes)}),
+        "offsets": Figures(values.flat, shapes).offsets,
+        "shapes": _table(shapes or ((),) * len(nodes)),
+        "has_value": has_value,
+        "has_gradient": has_gradient,
+        "nondifferentiable": kinks,
+        **({} if document is None else {"run": np.array(json.dumps(document, allow_nan=False, default=dict))}),
+    }
+    return _write(members)
+
+
+def _in_shapes(figures: Figures, shapes: tuple[Shape, ...] | None) -> FloatArray:
+    """The figures at these shapes one after the other, NaN for one that is not there."""
+    if figures.shapes != shapes:
+        assert shapes is not None
+        parts = [
+            np.full(shape, np.nan) if figure is None else figure for figure, shape in zip(figures, shapes, strict=True)
+        ]
+        return np.concatenate([part.ravel() for part in parts])
+    if figures.present is None:
+        return figures.flat
+    return np.where(np.repeat(figures.present, np.diff(figures.offsets)), figures.flat, np.nan)
+
+
+def _table(shapes: Sequence[Shape]) -> NDArray[np.int64]:
+    table = np.full((len(shapes), max(map(len, shapes), default=0)), -1, dtype=np.int64)
+    for row, shape in enumerate(shapes if table.size else ()):
+        table[row, : len(shape)] = shape
+    return table
+
+
+def _write(members: Mapping[str, NDArray[Any]]) -> bytes:
+    """The same bytes for the same arrays, as an ETag needs; figures would hardly shrink and are not compressed."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        for name, array in members.items():
+            member = io.BytesIO()
+            npy.write_array(member, array, allow_pickle=False)
+            small = array.dtype == np.float64 or array.nbytes < _WORTH_COMPRESSING
+            packing = zipfile.ZIP_STORED if small else zipfile.ZIP_DEFLATED
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getbuffer(), packing, compresslevel=1)
+    return whole.getvalue()

@@ -1,0 +1,113 @@
+"""The document of the API: what flask-smorest gathers, with what it does not know put right."""
+
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import yaml
+from flask import Flask, Response
+from flask_smorest import Api
+
+from service.api import comparisons, derivatives, explanations, gradient_graphs, graphs, operations, runs, state
+from service.api.http.endpoint import BINARY, LONGEST_KEY, TEXT, Acts, NameConverter
+from service.api.http.problems import MEDIA_TYPE
+
+TITLE, VERSION = "Gradbook", "v1"
+_DESCRIPTION = (
+    "Keeps computational graphs and their runs: every node's value and gradient. Every error is a problem (RFC 9457), "
+    "application/problem+json. NaN and the infinities are the strings NaN, Infinity and -Infinity, in and out."
+)
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+    "description": "Repeat a request under the same key and it takes effect once; the answer is what the first made.",
+}
+_IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", **TEXT}
+_ETAG = {"ETag": {"description": "A strong ETag", **TEXT}}
+_LOCATION = {"Location": {"description": "Where it can be read", **TEXT}}
+_LINK = {"Link": {"description": 'The next page, rel="next", unless this is the last', **TEXT}}
+_NOT_MODIFIED = {"description": "If-None-Match names the ETag that it still has", "headers": _ETAG}
+_ANY_OTHER = {
+    "description": "Any other problem: no such path, method not allowed, the database or the service failed",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+}
+
+
+class GradbookApi(Api):  # type: ignore[misc]  # flask-smorest is not typed
+    """flask-smorest without its own error handler: `problems.py` answers errors."""
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+
+class _Written(yaml.SafeDumper):
+    """YAML with everything written out where it stands."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """No anchors: not every reader of OpenAPI resolves them."""
+        return True
+
+
+def document_api(app: Flask, *others: Acts) -> None:
+    """Register every blueprint, those of the rooms above too, and serve the document at /openapi.yaml."""
+    app.config.update(
+        API_TITLE=TITLE,
+        API_VERSION=VERSION,
+        OPENAPI_VERSION="3.1.0",
+        API_SPEC_OPTIONS={"info": {"description": _DESCRIPTION}},
+    )
+    app.url_map.converters["name"] = NameConverter
+    api = GradbookApi(app)
+    modules = (graphs, gradient_graphs, runs, explanations, comparisons, derivatives, operations, state)
+    for blueprint in (*(module.blueprint for module in modules), *others):
+        api.register_blueprint(blueprint)
+
+    @cache  # written when it is first asked for: that is a tenth of the start
+    def write() -> str:
+        document = _complete(deepcopy(api.spec.to_dict()))
+        return yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)
+
+    app.extensions["openapi"] = write
+
+    @app.get("/openapi.yaml")
+    def get_openapi() -> Response:
+        return Response(write(), content_type="application/yaml")
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the headers, with 304, and without what flask-smorest takes for granted."""
+    document["paths"]["/openapi.yaml"] = {
+        "get": {
+            "operationId": "get_openapi",
+            "summary": "This document",
+            "tags": ["state"],
+            "responses": {"200": {"description": "OK", "content": {"application/yaml": TEXT}}},
+        }
+    }
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if method == "parameters":
+                continue
+            responses = operation["responses"] = dict(sorted(operation["responses"].items()))
+            responses["default"] = _ANY_OTHER
+            parameters = operation.pop("parameters", [])
+            if method == "post":
+                parameters.append(_KEY)
+                responses.get("200", {})["headers"] = _ETAG
+            if "201" in responses:
+                responses["201"]["headers"] = _ETAG | _LOCATION
+            if method == "get" and path.startswith("/v1/"):
+                paged = any(parameter["name"] == "cursor" for parameter in parameters)
+                responses["200"]["headers"] = _ETAG | _LINK if paged else _ETAG
+                responses["304"] = _NOT_MODIFIED
+                parameters.append(_IF_NONE_MATCH)
+            if parameters:
+                operation["parameters"] = parameters
+    components = document["components"]
+    components.pop("responses", None)
+    components["schemas"].pop("Error", None)
+    components["schemas"].pop("PaginationMetadata", None)
+    for name, description in BINARY.values():
+        components["schemas"][name] = {"type": "string", "format": "binary", "description": description}
+    return document

@@ -1,0 +1,100 @@
+"""Errors → application/problem+json (RFC 9457). The one place where an error gets its status."""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, current_app
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
+
+from service.api.http.npz import MalformedArchive
+from service.api.http.strict_json import Malformed
+from service.core import errors
+
+MEDIA_TYPE = "application/problem+json"
+_MOST_FAULTS_SHOWN = 100
+
+# The type of a problem is stable: callers may branch on it.
+PROBLEMS: dict[type[errors.GradbookError], tuple[int, str, str]] = {
+    Malformed: (400, "malformed-json", "The body is not JSON"),
+    MalformedArchive: (400, "malformed-npz", "The body is not an .npz"),
+    errors.InvalidGraph: (422, "invalid-graph", "The nodes do not make a graph"),
+    errors.InvalidExpression: (422, "invalid-expression", "The text is not an expression"),
+    errors.InvalidInputs: (422, "invalid-inputs", "The figures do not fit the graph"),
+    errors.InvalidRequest: (422, "invalid-request", "A part of the request is wrong"),
+    errors.LimitExceeded: (422, "limit-exceeded", "A limit is exceeded"),
+    errors.KeyReused: (422, "idempotency-key-reused", "The Idempotency-Key came before with another request"),
+    errors.NotFound: (404, "not-found", "There is no such thing"),
+    errors.Conflict: (409, "conflict", "Not in the present state"),
+}
+
+
+class InvalidParameters(errors.InvalidRequest):
+    """Faults in the query, not in the body."""
+
+
+def problem(status: int, slug: str, title: str, detail: str, **members: Any) -> Response:
+    """A problem document as a response."""
+    document = {"type": f"urn:gradbook:problem:{slug}", "title": title, "status": status, "detail": detail, **members}
+    return Response(json.dumps(document), status=status, content_type=MEDIA_TYPE)
+
+
+def pointer(location: tuple[str | int, ...]) -> str:
+    """A location as a JSON Pointer (RFC 6901)."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
+
+
+def answer_error(error: errors.GradbookError) -> Response:
+    """One of our own errors."""
+    kind = next(kind for kind in type(error).__mro__ if kind in PROBLEMS)
+    members: dict[str, Any] = {}
+    faults = getattr(error, "faults", ())
+    if isinstance(error, InvalidParameters):
+        members["errors"] = [{"parameter": str(fault.location[0]), "detail": fault.detail} for fault in faults]
+    elif faults:
+        shown = faults[:_MOST_FAULTS_SHOWN]
+        members["errors"] = [{"pointer": pointer(fault.location), "detail": fault.detail} for fault in shown]
+    if isinstance(error, errors.InvalidExpression):
+        members.update(line=error.line, column=error.column, place=error.place)
+    if isinstance(error, errors.LimitExceeded):
+        members.update(limit=error.limit, maximum=error.maximum)
+    return problem(*PROBLEMS[kind], error.detail, **members)
+
+
+def answer_http_error(error: HTTPException) -> Response:
+    """An error of Flask's or Werkzeug's: no such path, method not allowed, body too large …"""
+    status = error.code or 500
+    phrase = HTTPStatus(status).phrase
+    members: dict[str, Any] = {}
+    detail = error.description or phrase
+    if isinstance(error, RequestEntityTooLarge):
+        most = current_app.extensions["gradbook"].limits.body_bytes
+        members = {"limit": "body_bytes", "maximum": most}
+        detail = f"a body has at most {most} bytes (the limit body_bytes)"
+    answered = problem(status, phrase.lower().replace(" ", "-"), phrase, detail, **members)
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            answered.headers[name] = value
+    return answered
+
+
+def answer_no_database(error: OperationalError) -> Response:
+    """The database is gone, full or locked: not the caller's fault, and it may pass."""
+    logging.getLogger("gradbook").exception("the database does not answer")
+    return problem(503, "not-ready", "The database does not answer", type(error.orig).__name__)
+
+
+def answer_unexpected(error: Exception) -> Response:
+    """A fault of ours: the log has the trace, the caller has the request's id in the header."""
+    logging.getLogger("gradbook").exception("unexpected error")
+    return answer_http_error(InternalServerError("the service failed; its log has this request's id"))
+
+
+def register(app: Flask) -> None:
+    """Answer every error in every path with a problem."""
+    app.register_error_handler(errors.GradbookError, answer_error)
+    app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(OperationalError, answer_no_database)
+    app.register_error_handler(Exception, answer_unexpected)

@@ -1,0 +1,194 @@
+"""The commands `compare`, `check` and `run record`. The first two end with 0 for same and 1 for differ."""
+
+import sys
+from typing import Any, TextIO
+
+import click
+import numpy as np
+from rich.text import Text
+
+from service.cli.junit import write_junit
+from service.cli.terminal import (
+    client_options,
+    find_graph,
+    key_option,
+    make_table,
+    print_json,
+    print_table,
+    read_json,
+    short,
+)
+from service.client import Client
+from service.client.results import Comparison
+
+_DIFFER = 1
+_STYLES = {"origin": "bold red", "inherited": "yellow", "compensated": "magenta", "same": "green"}
+_ORDER = tuple(_STYLES)
+
+tolerance_option = click.option(
+    "--tolerance", type=click.Choice(["exact", "float32", "float64"]), help="A named tolerance: float64."
+)
+rtol_option = click.option("--rtol", type=click.FloatRange(0), help="A relative tolerance, instead of a named one.")
+atol_option = click.option("--atol", type=click.FloatRange(0), help="An absolute tolerance, instead of a named one.")
+all_option = click.option("--all", "show_all", is_flag=True, help="Show the figures that are the same, too.")
+junit_option = click.option(
+    "--junit", type=click.File("w", encoding="utf-8"), metavar="FILE", help="Write the verdicts as JUnit's XML, too."
+)
+
+
+@click.command("compare")
+@click.argument("baseline")
+@click.argument("candidate")
+@tolerance_option
+@rtol_option
+@atol_option
+@click.option("--name", "names", multiple=True, metavar="CANDIDATE=BASELINE", help="Nodes of different names.")
+@all_option
+@junit_option
+@key_option
+@client_options
+def create_comparison(
+    baseline: str,
+    candidate: str,
+    tolerance: str | None,
+    rtol: float | None,
+    atol: float | None,
+    names: tuple[str, ...],
+    show_all: bool,
+    junit: TextIO | None,
+    key: str | None,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Compare the run CANDIDATE with the run BASELINE, and say where it first went wrong."""
+    pairs = [name.partition("=") for name in names]
+    if not all(equals for _, equals, _ in pairs):
+        raise click.UsageError("--name is written CANDIDATE=BASELINE")
+    with Client(url) as service:
+        compared = service.create_comparison(
+            baseline,
+            candidate,
+            tolerance=_read_tolerance(tolerance, rtol, atol),
+            names={ours: theirs for ours, _, theirs in pairs},
+            key=key,
+        )
+        _report(service, compared, show_all, junit, as_json)
+
+
+@click.command("check")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--graph", help="An id, or a name for its latest version; else the file's member graph.")
+@tolerance_option
+@rtol_option
+@atol_option
+@all_option
+@junit_option
+@key_option
+@client_options
+def check_claims(
+    file: TextIO,
+    graph: str | None,
+    tolerance: str | None,
+    rtol: float | None,
+    atol: float | None,
+    show_all: bool,
+    junit: TextIO | None,
+    key: str | None,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Check the claims in FILE (- for standard input): {"graph", "inputs", "claims": {"values", "gradients"}}."""
+    body = read_json(file)
+    known = {"graph", "inputs", "claims", "output", "seed", "tolerance"}
+    if not isinstance(body, dict) or not {"inputs", "claims"} <= body.keys() or body.keys() - known:
+        raise click.UsageError(
+            f"{file.name}: an object with inputs, claims and, unless --graph is given, graph is expected"
+        )
+    named = graph or body.pop("graph", None)
+    body.pop("graph", None)
+    if not isinstance(named, str):
+        raise click.UsageError("give the graph in the file or by --graph")
+    chosen = _read_tolerance(tolerance, rtol, atol)
+    if chosen is not None:
+        body["tolerance"] = chosen
+    with Client(url) as service:
+        compared = service.check_claims(find_graph(service, named), key=key, **body)
+        _report(service, compared, show_all, junit, as_json)
+
+
+@click.command("record")
+@click.argument("graph")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--by", required=True, help="Who computed the figures.")
+@click.option("--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True)
+@click.option("--output", help="The node that the gradients are of, if the graph has several outputs.")
+@click.option("--label", help="A label to find the run by.")
+@key_option
+@client_options
+def record_run(
+    graph: str,
+    file: str,
+    by: str,
+    dtype: str,
+    output: str | None,
+    label: str | None,
+    key: str | None,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Keep the figures that another program computed: an .npz FILE of values/NAME, gradients/NAME and inputs/NAME."""
+    figures: dict[str, dict[str, Any]] = {"inputs": {}, "values": {}, "gradients": {}}
+    try:
+        with np.load(file, allow_pickle=False) as members:
+            for member in members.files:
+                kind, _, name = member.partition("/")
+                if kind not in figures or not name:
+                    raise click.UsageError(f"{file}: {member!r} is not values/NAME, gradients/NAME or inputs/NAME")
+                figures[kind][name] = members[member]
+    except (ValueError, OSError, AttributeError) as error:
+        raise click.UsageError(f"{file}: this is no .npz file: {error}") from None
+    with Client(url) as service:
+        found = find_graph(service, graph)
+        run = service.record_run(found, by=by, dtype=dtype, output=output, label=label, key=key, **figures)
+    print_json(run.document) if as_json else click.echo(run.id)
+
+
+def _read_tolerance(name: str | None, rtol: float | None, atol: float | None) -> Any:
+    bounds = {bound: value for bound, value in (("rtol", rtol), ("atol", atol)) if value is not None}
+    if name and bounds:
+        raise click.UsageError("--tolerance names a tolerance; --rtol and --atol make one: give one or the other")
+    return name or bounds or None
+
+
+def _report(service: Client, compared: Comparison, show_all: bool, junit: TextIO | None, as_json: bool) -> None:
+    """Print a comparison, origins first, and end with its exit code."""
+    if junit is not None:
+        junit.write(write_junit(compared.document, service.list_comparison_nodes(compared)))
+    if as_json:
+        print_json(compared.document)
+    else:
+        _print_comparison(service, compared, show_all)
+    sys.exit(0 if compared.verdict == "same" else _DIFFER)
+
+
+def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> None:
+    figures = list(service.list_comparison_nodes(compared, only=None if show_all else "differences"))
+    figures.sort(key=lambda figure: _ORDER.index(figure["verdict"]))
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in compared.counts.items() if count)
+    click.echo(f"{compared.verdict}: {counted}   (comparison {compared.id})")
+    for finding in compared.origins:
+        for hypothesis in finding.hypotheses[:1]:
+            click.echo(f"  {hypothesis['sentence']}")
+    if not figures:
+        return
+    click.echo()
+    table = make_table("verdict", "figure", "baseline", "candidate", "expected", "relative error", numbers=(2, 3, 4, 5))
+    for figure in figures:
+        subject = figure["name"] if figure["phase"] == "forward" else f"gradient of {figure['name']}"
+        shown = [short(_figure(figure[side])) for side in ("baseline", "candidate", "expected", "relative_error")]
+        table.add_row(Text(figure["verdict"], _STYLES[figure["verdict"]]), subject, *shown)
+    print_table(table)
+
+
+def _figure(document: Any) -> Any:
+    return None if document is None else np.array(document, dtype=np.float64)[()]

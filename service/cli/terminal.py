@@ -1,0 +1,188 @@
+"""What the commands share: their options, how arguments are read, and how results are printed."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any, TextIO, TypeVar
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from service.client import Client, Problem
+from service.client.results import Figure, Graph
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Item = TypeVar("Item")
+
+_WIDE = 10_000  # columns where no terminal is: what reads a pipe wants its data whole
+
+key_option = click.option("--key", help="An Idempotency-Key: under it, this takes effect once.")
+
+
+def json_option(command: Command) -> Command:
+    """--json: everything, as JSON."""
+    return click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")(command)
+
+
+def url_option(command: Command) -> Command:
+    """--url."""
+    return click.option(
+        "--url", envvar="GRADBOOK_URL", default="http://127.0.0.1:8000", show_default=True, help="Where the service is."
+    )(command)
+
+
+def client_options(command: Command) -> Command:
+    """--url and --json."""
+    return url_option(json_option(command))
+
+
+def first(items: Iterable[Item], limit: int) -> list[Item]:
+    """The first items, with a word on standard error where there are more."""
+    found = list(islice(items, limit + 1))
+    if len(found) > limit:
+        click.echo(f"the newest {limit}; --limit lists more", err=True)
+    return found[:limit]
+
+
+def given(**arguments: Any) -> dict[str, Any]:
+    """Those arguments that were given."""
+    return {name: value for name, value in arguments.items() if value}
+
+
+def read_tags(texts: tuple[str, ...]) -> dict[str, str]:
+    """Tags from KEY:VALUE."""
+    pairs = [text.partition(":") for text in texts]
+    for text, (_, colon, _) in zip(texts, pairs, strict=True):
+        if not colon:
+            raise click.UsageError(f"{text}: a tag is written KEY:VALUE")
+    return {key: value for key, _, value in pairs}
+
+
+def read_figure(text: str, place: str) -> Any:
+    """A number, NaN and infinities in any spelling that Python reads, or a JSON list."""
+    try:
+        return _decode(text) if text.lstrip().startswith("[") else float(text)
+    except (ValueError, RecursionError):
+        raise click.UsageError(f"{place}: a number or a JSON list of numbers is expected") from None
+
+
+def inputs_argument(command: Command) -> Command:
+    """[NAME=FIGURE]... and --inputs FILE; `read_inputs` reads them."""
+    file = click.option(
+        "--inputs", "file", type=click.File(encoding="utf-8"), metavar="FILE", help="A JSON object of inputs."
+    )
+    return click.argument("inputs", nargs=-1, metavar="[NAME=FIGURE]...")(file(command))
+
+
+def read_inputs(texts: tuple[str, ...], file: TextIO | None) -> dict[str, Any]:
+    """Inputs from NAME=FIGURE, and from a file with a JSON object."""
+    inputs = {} if file is None else read_json(file)
+    if file is not None and not isinstance(inputs, dict):
+        raise click.UsageError(f"{file.name}: a JSON object of inputs is expected")
+    for text in texts:
+        name, equals, figure = text.rpartition("=")
+        if not equals:
+            raise click.UsageError(f"{text}: an input is written NAME=FIGURE")
+        inputs[name] = read_figure(figure, text)
+    return inputs
+
+
+def read_json(file: TextIO) -> Any:
+    """A file of strict JSON; raises click.UsageError."""
+    try:
+        return _decode(file.read())
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{file.name}: this is not JSON as RFC 8259 has it: {error}") from None
+
+
+def _decode(text: str) -> Any:
+    """JSON, without what would be lost in silence: a name that stands twice, a number out of float64's range."""
+
+    def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            raise ValueError("a name stands twice in one object")
+        return members
+
+    def read_float(number: str) -> float:
+        if math.isinf(float(number)):
+            raise ValueError(f"{number} is out of float64's range")
+        return float(number)
+
+    return json.loads(text, object_pairs_hook=read_object, parse_float=read_float)
+
+
+def print_json(document: Any) -> None:
+    """JSON for a person and for a program."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_members(members: Mapping[str, Any]) -> None:
+    """Names and values, a line each."""
+    for name, value in members.items():
+        if value not in (None, {}, []):
+            click.echo(f"{name:<12} {_in_one_line(value)}")
+
+
+def _in_one_line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}:{text}" for name, text in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def short(figure: Figure | None, shape: tuple[int, ...] = ()) -> str:
+    """A number in six digits, a tensor by its shape."""
+    shape = shape if figure is None else figure.shape
+    if shape:
+        return f"[{'×'.join(map(str, shape))}]"
+    return "" if figure is None else f"{figure:.6g}"
+
+
+def make_table(*columns: str, numbers: tuple[int, ...] = ()) -> Table:
+    """A plain table; the columns of `numbers` are aligned to the right."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index in numbers else "left", overflow="fold")
+    return table
+
+
+def print_table(table: Table) -> None:
+    """In colour on a terminal, unless NO_COLOR is set; elsewhere in plain lines without blanks at their ends."""
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else _WIDE, markup=False, emoji=False, highlight=False)
+    if terminal:
+        console.print(table)
+        return
+    with console.capture() as printed:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+
+
+def print_graph(service: Client, graph: Graph, as_json: bool) -> None:
+    """A graph and all its nodes."""
+    nodes = list(service.list_graph_nodes(graph)) if len(graph.nodes) < graph.node_count else graph.nodes
+    if as_json:
+        print_json({**graph.document, "nodes": [node.document for node in nodes], "next": None})
+        return
+    members = ("id", "name", "version", "digest", "inputs", "outputs", "expression", "parent", "tags", "created_at")
+    print_members({member: graph.document[member] for member in members})
+    table = make_table("node", "operation", "inputs", "attributes")
+    for node in nodes:
+        attributes = ", ".join(f"{name} = {value}" for name, value in node.attributes.items())
+        table.add_row(node.name, node.operation, ", ".join(node.inputs), attributes)
+    print_table(table)
+
+
+def find_graph(service: Client, graph: str) -> Graph:
+    """A graph by its id, or by a name for its latest version; raises Problem."""
+    try:
+        return service.get_graph(graph)
+    except Problem as problem:
+        latest = next(service.list_graphs(name=graph), None) if problem.status == 404 else None
+        if latest is None:
+            raise
+        return service.get_graph(latest)

@@ -1,0 +1,37 @@
+"""The service from Python, over HTTP: `Client`, what it answers with, and what it raises."""
+
+from service.client.client import Client, ClientError, Problem, ServiceUnavailable
+from service.client.explanation_results import (
+    Contribution,
+    Derivatives,
+    Formula,
+    GradientCheck,
+    NodeCheck,
+    Path,
+    Paths,
+    Step,
+)
+from service.client.results import Comparison, Finding, Graph, GraphNode, Limit, Operation, Run, RunNode
+
+__all__ = [
+    "Client",
+    "ClientError",
+    "Comparison",
+    "Contribution",
+    "Derivatives",
+    "Finding",
+    "Formula",
+    "GradientCheck",
+    "Graph",
+    "GraphNode",
+    "Limit",
+    "NodeCheck",
+    "Operation",
+    "Path",
+    "Paths",
+    "Problem",
+    "Run",
+    "RunNode",
+    "ServiceUnavailable",
+    "Step",
+]

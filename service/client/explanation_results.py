@@ -1,0 +1,290 @@
+"""The client's results of explanations and derivatives, as `results.py` has them of graphs and runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from service.client.results import Document, Figure, read_figure
+
+_NEW_LINE, _NEARLY = r" \\ ", r" \approx "
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contribution:
+    """What one out-edge gives to a gradient: upstream × local; `operand` is the node's place among the consumer's
+    inputs, from 0. `numbers` are the formula with numbers put in."""
+
+    consumer: str
+    operand: int
+    rule: str
+    formula: str
+    numbers: str | None
+    local: Figure | None
+    upstream: Figure | None
+    product: Figure | None
+    document: Document = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The formula with the numbers that were put in."""
+        return _line(self.document, "text", " = ", " ≈ ")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """How one figure came about: a value (`phase` forward), or a gradient (backward), the sum of its contributions.
+
+    `difference` says how far what the formula comes to is off the figure; None where they are the same bits. In a
+    notebook a step shows itself as formulas.
+    """
+
+    phase: str
+    node: str
+    rule: str | None
+    formula: str
+    numbers: str | None
+    figure: Figure | None
+    contributions: tuple[Contribution, ...]
+    difference: float | None
+    document: Document = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The formula with the numbers that were put in."""
+        return _line(self.document, "text", " = ", " ≈ ")
+
+    def _repr_latex_(self) -> str:
+        lines = [_line(line, "latex", " = ", _NEARLY) for line in _lines(self.document)]
+        return rf"$$\begin{{gathered}}{_NEW_LINE.join(lines)}\end{{gathered}}$$"
+
+    def _repr_html_(self) -> str:
+        return "".join(_math(_line(line, "mathml", "<mo>=</mo>", "<mo>≈</mo>")) for line in _lines(self.document))
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path from a node to the output; `factors` are the local gradients from each node to the next."""
+
+    nodes: tuple[str, ...]
+    factors: tuple[float, ...]
+    product: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The largest paths, and what all `path_count` of them come to: `sum`, the gradient.
+
+    `share` is listed_sum / sum, None where it is no number. In a notebook it shows itself as a formula.
+    """
+
+    node: str
+    output: str
+    paths: tuple[Path, ...]
+    path_count: int
+    sum: float
+    listed_sum: float
+    share: float | None
+    formula: str
+    numbers: str | None
+    expanded: str | None
+    document: Document = field(repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The gradient as the sum over its paths, with the numbers that were put in."""
+        return _line(self.document, "text", " = ", " ≈ ")
+
+    def _repr_latex_(self) -> str:
+        return rf"$${_line(self.document, 'latex', ' = ', _NEARLY)}$$"
+
+    def _repr_html_(self) -> str:
+        return _math(_line(self.document, "mathml", "<mo>=</mo>", "<mo>≈</mo>"))
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An equation in the graph's inputs; `expression` can be posted as a graph. A notebook shows it typeset."""
+
+    expression: str
+    latex: str
+    mathml: str
+
+    def _repr_latex_(self) -> str:
+        return f"$${self.latex}$$"
+
+
+def read_formula(document: Document) -> Formula:
+    """A formula."""
+    return Formula(document["expression"], document["latex"], document["mathml"])
+
+
+def read_step(document: Document) -> Step:
+    """A step."""
+    difference = document["difference"]
+    return Step(
+        phase=document["phase"],
+        node=document["node"],
+        rule=document.get("rule"),
+        formula=document["formula"],
+        numbers=document["numbers"],
+        figure=read_figure(document["value" if document["phase"] == "forward" else "gradient"]),
+        contributions=tuple(map(_read_contribution, document.get("contributions", ()))),
+        difference=None if difference is None else float(difference),
+        document=document,
+    )
+
+
+def read_paths(document: Document) -> Paths:
+    """Paths; the number of them may have more digits than `int` reads, not than Decimal does."""
+    return Paths(
+        node=document["node"],
+        output=document["output"],
+        paths=tuple(map(_read_path, document["paths"])),
+        path_count=int(Decimal(document["path_count"])),
+        sum=float(document["sum"]),
+        listed_sum=float(document["listed_sum"]),
+        share=document["share"],
+        formula=document["formula"],
+        numbers=document["numbers"],
+        expanded=document["expanded"],
+        document=document,
+    )
+
+
+def _read_path(document: Document) -> Path:
+    factors = tuple(float(factor["value"]) for factor in document["factors"])
+    return Path(tuple(document["nodes"]), factors, float(document["product"]))
+
+
+def _read_contribution(document: Document) -> Contribution:
+    return Contribution(
+        consumer=document["consumer"],
+        operand=document["operand"],
+        rule=document["rule"],
+        formula=document["formula"],
+        numbers=document["numbers"],
+        local=read_figure(document["local"]),
+        upstream=read_figure(document["upstream"]),
+        product=read_figure(document["product"]),
+        document=document,
+    )
+
+
+def _math(line: str) -> str:
+    return f'<div><math display="block"><mrow>{line}</mrow></math></div>'
+
+
+def _lines(document: Document) -> list[Document]:
+    """The local gradients, then what they come to."""
+    return [*document.get("contributions", ()), document]
+
+
+def _line(document: Document, language: str, equals: str, nearly: str) -> str:
+    """formula = numbers; where there are fractions, formula = fractions ≈ the decimal that they stand for."""
+    suffix = "" if language == "text" else f"_{language}"
+    formula, numbers, fractions = (document.get(f"{member}{suffix}") for member in ("formula", "numbers", "fractions"))
+    if numbers is None or f"{formula}".endswith(f"{equals}{numbers}"):
+        return f"{formula}"
+    if fractions is None:
+        return f"{formula}{equals}{numbers}"
+    decimal, simple = (text.rpartition(equals)[2] for text in (numbers, fractions))
+    return f"{formula}{equals}{fractions}" + (f"{nearly}{decimal}" if decimal != simple else "")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derivatives:
+    """Derivatives at a point: `blocks` maps pairs (of, wrt) to arrays of shape (*shape of `of`, *shape of `wrt`).
+
+    Of second order both are nodes of wrt. In a product with a vector one of the two is None, unless there is only one.
+    """
+
+    id: str
+    graph_id: str
+    kind: str
+    inputs: Mapping[str, Figure]
+    outputs: tuple[str, ...]
+    wrt: tuple[str, ...]
+    vector: Mapping[str, Figure] | None
+    blocks: Mapping[tuple[str | None, str | None], Figure] = field(repr=False)
+    created_at: datetime
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeCheck:
+    """A node's gradient, the method's estimate of it, and the verdict: right, wrong or not applicable.
+
+    By taylor both are slopes along a random direction. `rate` is 2 where the gradient is right, 1 where it is wrong and
+    None where nothing is left of the remainder; `reason` says why the method does not apply.
+    """
+
+    name: str
+    gradient: Figure
+    estimate: Figure | None
+    error: float | None
+    rate: float | None
+    verdict: str
+    reason: str | None
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradientCheck:
+    """Verdicts on gradients; `verdict` is the worst of them."""
+
+    verdict: str
+    method: str
+    output: str
+    nodes: tuple[NodeCheck, ...]
+    document: Document = field(repr=False)
+
+
+def read_derivatives(document: Document) -> Derivatives:
+    """Derivatives."""
+    return Derivatives(
+        id=document["id"],
+        graph_id=document["graph_id"],
+        kind=document["kind"],
+        inputs=_read_figures(document["inputs"]),
+        outputs=tuple(document["outputs"]),
+        wrt=tuple(document["wrt"]),
+        vector=None if document["vector"] is None else _read_figures(document["vector"]),
+        blocks={
+            (block["of"], block["wrt"]): _read_present(block["value"], tuple(block.get("shape", ())))
+            for block in document["blocks"]
+        },
+        created_at=datetime.fromisoformat(document["created_at"]),
+        document=document,
+    )
+
+
+def _read_figures(document: Document) -> dict[str, Figure]:
+    return {name: _read_present(figure) for name, figure in document.items()}
+
+
+def _read_present(document: Any, shape: tuple[int, ...] | None = None) -> Figure:
+    figure = read_figure(document, shape)
+    assert figure is not None
+    return figure
+
+
+def read_gradient_check(document: Document) -> GradientCheck:
+    """A gradient check."""
+    nodes = tuple(map(_read_node_check, document["nodes"]))
+    return GradientCheck(document["verdict"], document["method"], document["output"], nodes, document)
+
+
+def _read_node_check(document: Document) -> NodeCheck:
+    error = document["error"]
+    return NodeCheck(
+        name=document["name"],
+        gradient=_read_present(document["gradient"]),
+        estimate=read_figure(document["estimate"]),
+        error=None if error is None else float(error),
+        rate=document.get("rate"),
+        verdict=document["verdict"],
+        reason=document.get("reason"),
+        document=document,
+    )

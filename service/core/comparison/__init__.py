@@ -1,0 +1,1 @@
+"""Where the first wrong figure arose: replays, verdicts and hypotheses."""

@@ -1,0 +1,119 @@
+"""Which node of the candidate's graph is which of the baseline's, and whether the two are defined and used alike."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from service.core.errors import Fault, InvalidRequest
+from service.core.figures.figures import Figures, IntArray, pack
+from service.core.graph.graph import Graph, Node, written_attribute
+
+
+def align(baseline: Graph, candidate: Graph, names: Mapping[str, str]) -> IntArray:
+    """For each node of the candidate its position in the baseline, −1 where there is none.
+
+    `names` maps names of the candidate to names of the baseline; raises InvalidRequest where one is no node, and where
+    two lead to one.
+    """
+    faults = [
+        Fault(("names", name), f"the candidate has no node {name!r}")
+        for name in names
+        if name not in candidate.position
+    ]
+    faults += [
+        Fault(("names", name), f"the baseline has no node {other!r}")
+        for name, other in names.items()
+        if other not in baseline.position
+    ]
+    if len(set(names.values())) < len(names):
+        faults.append(Fault(("names",), "two nodes of the candidate are mapped to one of the baseline"))
+    if faults:
+        raise InvalidRequest(faults)
+    if not names and candidate is baseline:
+        return np.arange(len(candidate))
+    taken = set(names.values())
+    return np.array(
+        [
+            baseline.position[names[node.name]]
+            if node.name in names
+            else -1
+            if node.name in taken
+            else baseline.position.get(node.name, -1)
+            for node in candidate.nodes
+        ],
+        dtype=np.int64,
+    )
+
+
+def absent(graph: Graph, there: IntArray) -> tuple[str, ...]:
+    """The names of the nodes whose positions are not among those."""
+    missing = np.ones(len(graph), dtype=bool)
+    missing[there] = False
+    return tuple(graph.nodes[place].name for place in np.flatnonzero(missing))
+
+
+def lay_out(theirs: Figures | None, own: Figures | None, aligned: IntArray, graph: Graph) -> Figures | None:
+    """The baseline's figures in the order of the candidate's nodes; raises InvalidRequest where shapes differ."""
+    if theirs is None:
+        return None
+    identical = len(aligned) == len(theirs) and bool((aligned == np.arange(len(aligned))).all())
+    if theirs.shapes is None:
+        laid = theirs
+        if not identical:
+            there = aligned >= 0
+            present = there if theirs.present is None else there & theirs.present[aligned]
+            laid = Figures(theirs.flat[aligned], None, present)
+    else:
+        laid = theirs if identical else pack([None if place < 0 else theirs[int(place)] for place in aligned])
+    if own is not None and (own.shapes is not None or laid.shapes is not None):
+        faults = [
+            Fault(("candidate",), f"{node.name!r} has shape {list(mine.shape)}; in the baseline {list(other.shape)}")
+            for node, mine, other in zip(graph.nodes, own, laid, strict=True)
+            if mine is not None and other is not None and mine.shape != other.shape
+        ]
+        if faults:
+            raise InvalidRequest(faults)
+    return laid
+
+
+def differences(baseline: Graph, candidate: Graph, aligned: IntArray) -> tuple[IntArray, IntArray]:
+    """The positions of the nodes that are defined otherwise in the baseline, and of those that are used otherwise.
+
+    Definitions are alike where operation, attributes and inputs are; uses, where all consumers are and are defined
+    alike.
+    """
+    unmoved = len(candidate) == len(baseline) and bool((aligned == np.arange(len(candidate))).all())
+    if unmoved and (candidate is baseline or candidate.digest == baseline.digest):
+        return np.array([], dtype=np.int64), np.array([], dtype=np.int64)
+    name_in_baseline = [baseline.nodes[place].name if place >= 0 else None for place in aligned]
+    redefined = []
+    for place, other in enumerate(aligned):
+        if other < 0:
+            continue
+        node, twin = candidate.nodes[place], baseline.nodes[other]
+        inputs = tuple(name_in_baseline[source] for source in candidate.operands[place])
+        if _differ(node, twin) or inputs != twin.inputs:
+            redefined.append(place)
+    changed = set(redefined)
+    consumers: list[list[tuple[int, int]]] = [[] for _ in candidate.nodes]
+    for place, sources in enumerate(candidate.operands):
+        for slot, source in enumerate(sources):
+            consumers[source].append((int(aligned[place]), slot))
+            if place in changed or aligned[place] < 0:
+                consumers[source].append((-1, -1))
+    reconsumed = [
+        place
+        for place, other in enumerate(aligned)
+        if other >= 0 and sorted(consumers[place]) != sorted(baseline.consumers[other])
+    ]
+    return np.array(redefined, dtype=np.int64), np.array(reconsumed, dtype=np.int64)
+
+
+def _differ(node: Node, twin: Node) -> bool:
+    return node.operation is not twin.operation or _written(node) != _written(twin)
+
+
+def _written(node: Node) -> dict[str, Any]:
+    """The attributes, in a form in which NaN equals NaN."""
+    return {name: written_attribute(value) for name, value in node.attributes.items()}

@@ -1,0 +1,103 @@
+"""Figures as a person writes them: "2/3" is that fraction, "0.667" is right to its last digit."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from service.core.execution.passes import contributions_of, value_of
+from service.core.figures.figures import Figures, FloatArray
+from service.core.graph.graph import Graph
+from service.core.graph.traversal import reaches
+
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?[0-9]{1,3}))?")
+_FRACTION = re.compile(r"([+-]?[0-9]{1,300})\s*/\s*([0-9]{1,300})")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A figure and, for each of its elements, how far from it a figure may be and still be what was written."""
+
+    figure: FloatArray
+    slack: FloatArray
+
+
+def read_number(text: str) -> tuple[float, float]:
+    """A number written as a fraction or a decimal: its value, and half a unit of its last digit (0 for a whole number
+    or a fraction), with what reading it in float64 may move. Raises ValueError for other texts."""
+    text = text.strip().replace("−", "-")
+    if fraction := _FRACTION.fullmatch(text):
+        if int(fraction[2]) == 0:
+            raise ValueError("a fraction's denominator is not 0")
+        return float(Fraction(int(fraction[1]), int(fraction[2]))), 0.0
+    if decimal := _DECIMAL.fullmatch(text):
+        digits = decimal[1] if decimal[1] is not None else decimal[2]
+        value = float(text)
+        half = float(f"5e{int(decimal[3] or 0) - len(digits or '') - 1}")
+        if np.isinf(value) or np.isinf(half):
+            raise ValueError("the number is out of float64's range")
+        if digits is None and decimal[3] is None:
+            return value, 0.0
+        return value, half + 2.0 * math.ulp(value)
+    raise ValueError("a number, a fraction such as 2/3, or a decimal such as 0.667 is expected")
+
+
+def settle(
+    graph: Graph,
+    values: Mapping[str, Claim],
+    gradients: Mapping[str, Claim],
+    right_values: Figures,
+    right_gradients: Figures | None,
+    output: str | None,
+) -> dict[str, dict[str, FloatArray]]:
+    """The "values" and the "gradients" that the claims stand for. All have the shapes of the right figures.
+
+    Where the right figure, or else the one that follows from the other claims, is within the slack of what was
+    written, it is what was meant; so 0.667 for 2/3 is right, and what follows from it is not blamed for its rounding.
+    """
+    meant: dict[str, dict[str, FloatArray]] = {"values": {}, "gradients": {}}
+    effective: list[Any] = []
+    with np.errstate(all="ignore"):
+        for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+            right = follows = right_values[place]
+            if sources:
+                value = value_of(node, [effective[source] for source in sources])
+                follows = np.asarray(value, dtype=np.float64)
+            if node.name in values:
+                follows = meant["values"][node.name] = _meant(values[node.name], right, follows)
+            effective.append(follows)
+        if right_gradients is None:
+            return meant
+        assert output is not None
+        reached = reaches(graph, output)
+        slopes: list[Any] = [0.0] * len(graph)
+        slopes[graph.position[output]] = right_gradients[graph.position[output]]
+        for place in range(len(graph) - 1, -1, -1):
+            node, sources, upstream = graph.nodes[place], graph.operands[place], slopes[place]
+            if node.name in gradients:
+                upstream = meant["gradients"][node.name] = _meant(
+                    gradients[node.name], right_gradients[place], upstream
+                )
+            if not sources or not (reached[place] or np.any(upstream)):
+                continue
+            contributions = contributions_of(
+                node, upstream, [effective[source] for source in sources], effective[place]
+            )
+            for source, contribution in zip(sources, contributions, strict=True):
+                if contribution is not None:
+                    slopes[source] = slopes[source] + contribution
+    return meant
+
+
+def _meant(claim: Claim, right: Any, follows: Any) -> FloatArray:
+    if not np.any(claim.slack):
+        return claim.figure
+    meant = claim.figure
+    for figure in (follows, right):
+        if np.shape(figure) == claim.figure.shape:
+            meant = np.where((claim.slack > 0) & (np.abs(claim.figure - figure) <= claim.slack), figure, meant)
+    return meant

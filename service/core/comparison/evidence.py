@@ -1,0 +1,196 @@
+"""What is known about one figure that is wrong: what it came from, what it fed, and the words and numbers for both."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from service.core.comparison.verdicts import Comparison, Phase, Side, Verdict
+from service.core.execution.passes import contributions_of
+from service.core.figures.figures import Figures, FloatArray, same_bits
+from service.core.graph.graph import Node
+from service.core.graph.traversal import reaches
+from service.core.rulebook.notation import ATOM, Written, write_text
+from service.core.rulebook.operation import sum_to_shape
+from service.core.symbolic.printing import write_text as write_term
+from service.core.symbolic.simplify import simplify
+from service.core.symbolic.term import Variable, local_gradient_terms
+
+# A node that feeds more consumers than this gets no hypothesis about one of its out-edges.
+_MOST_EDGES = 1000
+# What a sentence can hold: summands of a gradient, and operands of an operation.
+_SPOKEN_EDGES, _SPOKEN_OPERANDS = 4, 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edge:
+    """An out-edge of the node, in a backward pass; `local` is None where the operation is not elementwise."""
+
+    consumer: Node
+    slot: int
+    operands: tuple[FloatArray, ...]
+    upstream: FloatArray
+    local: FloatArray | None
+    contribution: FloatArray
+
+    def with_local(self, local: Any) -> FloatArray:
+        """The contribution that another local gradient would have made."""
+        shape = self.operands[self.slot].shape
+        return np.asarray(sum_to_shape(np.broadcast_to(self.upstream * local, self.upstream.shape), shape))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """All that is known about one figure; without operands and edges where nothing could be replayed.
+
+    `seed` is what the backward pass began with, 0 save at the output; `followers` are the verdicts on what the figure
+    was used for: a value for its consumers' values, a gradient for its operands' gradients.
+    """
+
+    phase: Phase
+    place: int
+    node: Node
+    figure: FloatArray
+    expected: FloatArray
+    operands: tuple[FloatArray, ...]
+    edges: tuple[Edge, ...]
+    seed: FloatArray
+    nodes: tuple[Node, ...]
+    followers: tuple[Verdict, ...]
+
+    @property
+    def forward(self) -> bool:
+        """Whether the figure is a value."""
+        return self.phase.name == "forward"
+
+    def replaced(self, edge: Edge, contribution: Any) -> FloatArray:
+        """The gradient with one contribution replaced by another."""
+        return np.asarray(self.expected - edge.contribution + contribution)
+
+
+def gather(found: Comparison, phase: Phase, place: int, candidate: Side) -> Evidence:
+    """The evidence about the figure of the node at that position."""
+    graph = candidate.graph
+    replayed = place not in phase.unreplayed
+    operands: tuple[FloatArray, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    seed: FloatArray = np.zeros(())
+    if phase.name == "forward":
+        used_by = [consumer for consumer, _ in graph.consumers[place]]
+        if replayed:
+            operands = tuple(_figure(found.values, source) for source in graph.operands[place])
+    else:
+        assert candidate.output is not None and candidate.seed is not None
+        used_by = list(graph.operands[place])
+        if place == graph.position[candidate.output]:
+            seed = candidate.seed
+        if replayed and len(graph.consumers[place]) <= _MOST_EDGES:
+            edges = _edges(found, phase, place, candidate)
+    verdicts = [Verdict(int(phase.verdicts[user])) for user in used_by]
+    return Evidence(
+        phase,
+        place,
+        graph.nodes[place],
+        _figure(phase.candidate, place),
+        _figure(phase.expected, place),
+        operands,
+        edges,
+        seed,
+        graph.nodes,
+        tuple(verdict for verdict in verdicts if verdict != Verdict.NOT_COMPARED),
+    )
+
+
+def _edges(found: Comparison, phase: Phase, place: int, candidate: Side) -> tuple[Edge, ...]:
+    """The out-edges in the order of the sweep, which meets the last consumer first."""
+    graph = candidate.graph
+    assert candidate.output is not None
+    edges = []
+    with np.errstate(all="ignore"):
+        for consumer, slot in reversed(graph.consumers[place]):
+            node = graph.nodes[consumer]
+            operands = tuple(_figure(found.values, source) for source in graph.operands[consumer])
+            value, upstream = _figure(found.values, consumer), _figure(phase.effective, consumer)
+            if not np.any(upstream) and not reaches(graph, candidate.output)[consumer]:
+                continue
+            contribution = list(contributions_of(node, upstream, operands, value))[slot]
+            local = None
+            if not node.operation.contributions:
+                local = np.asarray(node.operation.differentiate(operands, value, node.attributes)[slot])
+            if contribution is not None:
+                edges.append(Edge(node, slot, operands, upstream, local, np.asarray(contribution)))
+    return tuple(edges)
+
+
+def _figure(figures: Figures, place: int) -> FloatArray:
+    figure = figures[place]
+    assert figure is not None
+    return figure
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+
+def statement(evidence: Evidence, output: str | None) -> str:
+    """What the figure is, and what it should be and why; of a tensor, where it is farthest from that."""
+    name, figure, expected = evidence.node.name, evidence.figure, evidence.expected
+    subject = name if evidence.forward else f"∂{output}/∂{name}"
+    at = there = ""
+    with np.errstate(all="ignore"):
+        if figure.ndim:
+            apart = np.abs(figure - expected)
+            apart[np.isnan(apart)] = np.inf
+            apart[same_bits(figure, expected)] = 0.0
+            index = np.unravel_index(int(np.argmax(apart)), figure.shape)
+            figure, expected = np.asarray(figure[index]), np.asarray(expected[index])
+            at, there = f" at {[int(step) for step in index]}", " there"
+        alike = np.isfinite(expected) and abs(figure - expected) <= 1e-5 * abs(expected)
+    wrong, right = spoken(figure), spoken(expected)
+    if alike:  # the digits that are spoken might not tell them apart
+        wrong, right = (repr(float(number)).replace("-", "−") for number in (figure, expected))
+    return f"{subject} is {wrong}{at}; it should be {_derivation(evidence)}{right}{there}."
+
+
+def _derivation(evidence: Evidence) -> str:
+    """Where the right figure comes from, and a sign of equality."""
+    if evidence.operands:
+        if len(evidence.operands) > _SPOKEN_OPERANDS:
+            return ""
+        operands = [Written(name, ATOM) for name in evidence.node.inputs]
+        return f"{write_text(evidence.node.operation.notation, operands).text} = "
+    if len(evidence.edges) > _SPOKEN_EDGES or any(
+        edge.local is None or edge.upstream.ndim or len(edge.operands) > _SPOKEN_OPERANDS for edge in evidence.edges
+    ):
+        return ""
+    products = [f"{spoken(edge.upstream)} × {_local_formula(edge)}" for edge in evidence.edges]
+    if not products:
+        return ""
+    return f"{' + '.join([*([spoken(evidence.seed)] if evidence.seed else []), *products])} = "
+
+
+def _local_formula(edge: Edge) -> str:
+    terms = [Variable(name) for name in edge.consumer.inputs]
+    operation, attributes = edge.consumer.operation, edge.consumer.attributes
+    slopes = local_gradient_terms(operation, terms, Variable(edge.consumer.name), attributes)
+    formula = write_term(simplify(slopes[edge.slot]))
+    bare = formula.replace(" ", "") if len(formula) <= 8 else formula
+    return bare if all(sign not in bare.lstrip("-") for sign in "+-") else f"({formula})"
+
+
+def spoken(figure: FloatArray | np.float64) -> str:
+    """A number as a person writes it: −1/3 for −0.333…; of a tensor its shape and its norm."""
+    if figure.ndim:
+        with np.errstate(all="ignore"):
+            norm = float(np.sqrt(np.sum(figure * figure)))
+        return f"a tensor of shape {list(figure.shape)} with norm {norm:.6g}"
+    value = float(figure)
+    if not np.isfinite(value):
+        return "NaN" if np.isnan(value) else "∞" if value > 0 else "−∞"
+    decimal = f"{value:.6g}"
+    simple = Fraction(value).limit_denominator(99) if abs(value) < 1e6 else Fraction(0)
+    if simple.denominator > 1:
+        few = 4 * np.spacing(abs(value))
+        if abs(float(simple) - value) <= few and (len(decimal) > 6 or abs(float(decimal) - value) > few):
+            decimal = f"{simple.numerator}/{simple.denominator}"
+    return decimal.replace("-", "−")

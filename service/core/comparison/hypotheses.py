@@ -1,0 +1,273 @@
+"""What may have gone wrong at an origin: each hypothesis is one small function, and counts if it yields the figure.
+
+A hypothesis gets the evidence about one origin and yields the figures that the mistake would have made, each with a
+sentence. Those that reproduce the run's figure within the tolerance are reported, smallest error first, then in the
+order of the table `HYPOTHESES`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from service.core.comparison.evidence import Evidence, gather, spoken, statement
+from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Side, Verdict
+from service.core.errors import InvalidInputs
+from service.core.execution.passes import value_of
+from service.core.figures.figures import FloatArray
+from service.core.graph.graph import Node
+from service.core.rulebook.operation import sum_to_shape
+
+Guesses = Iterator[tuple[Any, str]]
+
+# Figures of other nodes that are looked at, the nearest first.
+_MOST_FIGURES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A mistake that would have made the figure: its name, a sentence with the numbers in it, and how far it is off."""
+
+    name: str
+    sentence: str
+    error: float | None
+
+
+def explain(found: Comparison, phase: Phase, place: int, candidate: Side) -> tuple[Hypothesis, ...]:
+    """The hypotheses that reproduce the figure of an origin, the node at that position."""
+    evidence = gather(found, phase, place, candidate)
+    opening = statement(evidence, candidate.output)
+    if place in (found.redefined if evidence.forward else found.reconsumed):
+        what = "is defined" if evidence.forward else "is used"
+        return (Hypothesis("definition", f"{opening} The node {what} otherwise in the two graphs.", None),)
+    reported = []
+    rtol = max(phase.rtol, 32 * UNIT_ROUNDOFF[candidate.dtype])
+    for order, (name, guess) in enumerate(HYPOTHESES):
+        best: tuple[float, str] | None = None
+        with np.errstate(all="ignore"):
+            for figure, because in guess(evidence):
+                if np.shape(figure) != evidence.figure.shape:
+                    continue
+                error = np.where(evidence.figure == figure, 0.0, np.abs(evidence.figure - figure))
+                if not (np.isfinite(error) & (error <= phase.atol + rtol * np.abs(figure))).all():
+                    continue
+                greatest = float(error.max(initial=0.0))
+                if best is None or greatest < best[0]:
+                    best = greatest, because
+        if best is not None:
+            reported.append((best[0], order, Hypothesis(name, f"{opening} {best[1]}", best[0])))
+    if rounded := _rounding(evidence, opening):
+        reported.append((rounded.error or 0.0, len(HYPOTHESES), rounded))
+    reported.sort(key=lambda entry: entry[:2])
+    return tuple(hypothesis for _, _, hypothesis in reported)
+
+
+def rounding(found: Comparison, phase: Phase, place: int, candidate: Side) -> Hypothesis:
+    """Why a first difference is no origin: errors below the tolerance grew."""
+    evidence = gather(found, phase, place, candidate)
+    error = float(np.abs(evidence.figure - evidence.expected).max(initial=0.0))
+    sentence = (
+        f"{statement(evidence, candidate.output)} It follows from the run's own figures: rounding errors below the "
+        "tolerance grew."
+    )
+    return Hypothesis("rounding", sentence, error)
+
+
+def convention(found: Comparison, phase: Phase, place: int, candidate: Side) -> Hypothesis:
+    """Why a first difference is no origin: there is no derivative, and libraries choose differently."""
+    evidence = gather(found, phase, place, candidate)
+    kinks = [edge.consumer.name for edge in evidence.edges if edge.consumer.operation.nondifferentiable]
+    sentence = (
+        f"{statement(evidence, candidate.output)} It is the choice of {' and '.join(found.conventions[place])} where "
+        f"{' or '.join(dict.fromkeys(kinks))} has no derivative."
+    )
+    return Hypothesis("convention", sentence, 0.0)
+
+
+# --- the hypotheses -----------------------------------------------------------------------------------------------
+
+
+def _sign(evidence: Evidence) -> Guesses:
+    if np.any(evidence.expected):
+        yield -evidence.expected, "The sign is wrong."
+
+
+def _reciprocal(evidence: Evidence) -> Guesses:
+    for edge in evidence.edges:
+        if edge.local is not None:
+            figure = evidence.replaced(edge, edge.with_local(1.0 / edge.local))
+            if len(evidence.edges) == 1 and _is_one(edge.upstream):
+                yield figure, f"{spoken(evidence.figure)} is the reciprocal of the right local gradient."
+            else:
+                yield figure, f"The reciprocal of the local gradient toward {edge.consumer.name!r} was taken."
+
+
+def _operand_reciprocal(evidence: Evidence) -> Guesses:
+    for edge in evidence.edges:
+        if edge.local is None or edge.consumer.operation.fold:  # whose local gradients hold no operand
+            continue
+        for place, name in enumerate(edge.consumer.inputs):
+            operands = list(edge.operands)
+            operands[place] = 1.0 / operands[place]
+            local = _locals(edge.consumer, operands)[edge.slot]
+            yield (
+                evidence.replaced(edge, edge.with_local(local)),
+                f"In the local gradient 1/{name} was taken for {name}: {spoken(1.0 / edge.operands[place])} "
+                f"for {spoken(edge.operands[place])}.",
+            )
+
+
+def _missing(evidence: Evidence) -> Guesses:
+    for edge in evidence.edges:
+        if np.any(edge.contribution):
+            yield (
+                evidence.replaced(edge, 0.0),
+                f"The contribution through {edge.consumer.name!r}, {spoken(edge.contribution)}, is missing.",
+            )
+
+
+def _last_only(evidence: Evidence) -> Guesses:
+    if len(evidence.edges) > 1:
+        last = evidence.edges[-1]
+        yield (
+            last.contribution,
+            f"Only the last contribution, through {last.consumer.name!r}, was kept: overwritten, not added.",
+        )
+
+
+def _upstream_dropped(evidence: Evidence) -> Guesses:
+    for edge in evidence.edges:
+        if edge.local is not None and not _is_one(edge.upstream):
+            local = np.broadcast_to(edge.local, edge.upstream.shape)
+            dropped = sum_to_shape(local, edge.operands[edge.slot].shape)
+            yield (
+                evidence.replaced(edge, dropped),
+                f"The upstream gradient {spoken(edge.upstream)} from {edge.consumer.name!r} was left out.",
+            )
+
+
+def _local_dropped(evidence: Evidence) -> Guesses:
+    for edge in evidence.edges:
+        if edge.local is not None and not _is_one(edge.local):
+            yield (
+                evidence.replaced(edge, edge.with_local(1.0)),
+                f"The local gradient {spoken(edge.local)} toward {edge.consumer.name!r} was left out.",
+            )
+
+
+def _swapped(evidence: Evidence) -> Guesses:
+    if len(evidence.operands) == 2 and _takes(evidence.node, evidence.operands[::-1]):
+        first, second = evidence.node.inputs
+        with suppress(InvalidInputs):  # what is no index, say
+            figure = np.asarray(value_of(evidence.node, evidence.operands[::-1]), dtype=np.float64)
+            yield figure, f"The operands {first} and {second} were swapped."
+    for edge in evidence.edges:
+        if edge.local is not None and len(edge.operands) == 2:
+            local = _locals(edge.consumer, edge.operands[::-1])[edge.slot]
+            yield (
+                evidence.replaced(edge, edge.with_local(local)),
+                f"In the local gradient the operands of {edge.consumer.name!r} were swapped.",
+            )
+
+
+def _transposed(evidence: Evidence) -> Guesses:
+    if evidence.expected.ndim > 1:
+        yield np.swapaxes(evidence.expected, -1, -2), "It is transposed."
+
+
+def _sum_for_mean(evidence: Evidence) -> Guesses:
+    uses = [(evidence.node, evidence.operands), *((edge.consumer, edge.operands) for edge in evidence.edges)]
+    counts = {evidence.expected.size} | {operand.size for _, operands in uses for operand in operands}
+    counts |= {len(operands) for node, operands in uses if node.operation.fold}
+    counts |= {edge.upstream.size // max(1, evidence.expected.size) for edge in evidence.edges}
+    for count in sorted(counts):
+        if count > 1:
+            yield evidence.expected * count, f"It is {count} times too large: a sum was taken for a mean of {count}."
+            yield evidence.expected / count, f"It is {count} times too small: a mean was taken for a sum of {count}."
+
+
+def _other_figure(evidence: Evidence) -> Guesses:
+    baseline, figure = evidence.phase.baseline, evidence.figure
+    if not np.any(figure):
+        return
+    # The first elements tell most figures apart.
+    starts = np.minimum(baseline.offsets[:-1], len(baseline.flat) - 1)
+    apart = np.abs(baseline.flat[starts] - figure.flat[0])
+    near = np.flatnonzero(apart <= 1e-4 * abs(figure.flat[0]))
+    for place in near[np.argsort(apart[near], kind="stable")][:_MOST_FIGURES]:
+        other = baseline[int(place)]
+        if place != evidence.place and other is not None:
+            what = "value" if evidence.forward else "gradient"
+            yield other, f"It is the {what} of {evidence.nodes[place].name!r}."
+
+
+def _used_right(evidence: Evidence) -> Guesses:
+    right = all(verdict in (Verdict.SAME, Verdict.COMPENSATED) for verdict in evidence.followers)
+    if right and Verdict.COMPENSATED in evidence.followers:
+        yield evidence.figure, "All that it feeds is right: it was recorded wrong, but used right."
+
+
+def _constant_factor(evidence: Evidence) -> Guesses:
+    expected, figure = evidence.expected, evidence.figure
+    nonzero = expected != 0.0
+    if not np.any(nonzero):
+        return
+    factor = np.median(figure[nonzero] / expected[nonzero])
+    if not np.isfinite(factor):
+        return
+    if expected.size > 1:
+        yield expected * factor, f"It is {spoken(factor)} times what it should be, everywhere."
+        return
+    # Any one number is some multiple of any other: for a scalar only a whole factor, or one over a whole, says much.
+    simple = Fraction(float(factor)).limit_denominator(1000)
+    if 1 in (abs(simple.numerator), simple.denominator) and simple not in (0, 1) and abs(simple) <= 1000:
+        yield expected * float(simple), f"It is {spoken(np.float64(float(simple)))} times what it should be."
+
+
+HYPOTHESES: tuple[tuple[str, Callable[[Evidence], Guesses]], ...] = (
+    ("sign", _sign),
+    ("reciprocal of the local gradient", _reciprocal),
+    ("operand taken as its reciprocal", _operand_reciprocal),
+    ("contribution missing", _missing),
+    ("only the last contribution kept", _last_only),
+    ("upstream factor dropped", _upstream_dropped),
+    ("local factor dropped", _local_dropped),
+    ("operands swapped", _swapped),
+    ("transposed", _transposed),
+    ("sum for mean", _sum_for_mean),
+    ("another node's figure", _other_figure),
+    ("recorded wrong but used right", _used_right),
+    ("constant factor", _constant_factor),
+)
+
+
+def _takes(node: Node, operands: Sequence[FloatArray]) -> bool:
+    """Whether the operation takes operands of these shapes."""
+    try:
+        node.operation.infer_shape([operand.shape for operand in operands], node.attributes)
+    except ValueError:
+        return False
+    return True
+
+
+def _locals(node: Node, operands: Sequence[FloatArray]) -> Any:
+    value = np.asarray(node.operation.evaluate(operands, node.attributes), dtype=np.float64)
+    return node.operation.differentiate(operands, value, node.attributes)
+
+
+def _is_one(array: FloatArray) -> bool:
+    return bool((array == 1.0).all())
+
+
+def _rounding(evidence: Evidence, opening: str) -> Hypothesis | None:
+    """Whether float32's unit roundoff explains the figure, where it was said to be float64."""
+    with np.errstate(all="ignore"):
+        error = np.abs(evidence.figure - evidence.expected)
+        allowed = 32 * UNIT_ROUNDOFF["float32"] * np.abs(evidence.expected)
+    if not (np.isfinite(error) & (error <= allowed)).all():
+        return None
+    sentence = f"{opening} The difference is no more than rounding to float32 makes."
+    return Hypothesis("float32 rounding", sentence, float(error.max(initial=0.0)))

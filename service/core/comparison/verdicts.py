@@ -1,0 +1,403 @@
+"""Where did the first wrong figure arise? Two runs, figure by figure.
+
+The rule. The candidate's graph is walked in evaluation order. A node's *effective* figure is the candidate's where it
+gives one, else its own replay (`replay.py`), never the baseline's: filling in from the baseline would let a right
+figure stand beside what followed from a wrong one, and blame the nodes between. A figure that both runs give is held
+against the baseline's figure b and against its replay r from the candidate's own effective figures:
+
+    agrees with the baseline   |c − b| ≤ atol + rtol·|b|
+    agrees with its replay     |c − r| ≤ atol + max(rtol, 32u)·S + 16u·U
+
+S is Σ|local × input| + |r| for a value, Σ|contributions| (seed included, each copy of a broadcast operand having its
+own) for a gradient; of an operation that is not elementwise, what it declares (`operation.define`). U is Σ|upstream|
+for a gradient, 0 for a value; u is 2⁻⁵³, or 2⁻²⁴ where the candidate was computed in float32. S and U measure what
+rounding alone may do to a sum whose terms cancel and to a local gradient whose own formula cancels; an infinite term,
+as of asin at 1, is left out of S, since it would excuse any figure. For gradients atol is multiplied by the baseline's
+largest |gradient|, capped at 1, lest a tiny gradient's wrong sign pass.
+
+    both             same
+    baseline only    compensated   right although what it was given was wrong: an error of its own that cancels
+    replay only      inherited     wrong only because what it was given was wrong
+    neither          origin
+
+An origin among the gradients that agrees with its replay under another library's choice at a point without a derivative
+(`Operation.conventions`) is no origin but a `convention`.
+
+What an Input or a Constant should be, a node that is defined otherwise in the two graphs, or one that rests on a figure
+nobody knows, no replay can say: there the baseline's figure is expected. What the candidate does not give cannot be
+blamed: an origin is the first *recorded* wrong figure. NaN equals NaN and an infinity only itself, under every
+tolerance.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.comparison.alignment import absent, align, differences, lay_out
+from service.core.comparison.missing_figures import fit_shapes, unreplayable_gradients, without_unknown
+from service.core.comparison.replay import (
+    Replay,
+    Weights,
+    complete_gradients,
+    complete_values,
+    replay_gradients,
+    replay_values,
+)
+from service.core.errors import Fault, InvalidRequest
+from service.core.execution.passes import nondifferentiable_nodes
+from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, no_figures, same_bits
+from service.core.graph.graph import Graph
+from service.core.graph.traversal import sourceless
+from service.core.rulebook.operation import CONVENTIONS
+
+
+class Verdict(IntEnum):
+    """What was found of one figure; NOT_COMPARED where only one run gives it."""
+
+    NOT_COMPARED = 0
+    SAME = 1
+    ORIGIN = 2
+    INHERITED = 3
+    COMPENSATED = 4
+    CONVENTION = 5
+
+
+DIFFERENT = (Verdict.ORIGIN, Verdict.INHERITED, Verdict.CONVENTION)
+
+# By whether a figure agrees with the baseline (1) and with its replay (2).
+_VERDICTS = np.array([Verdict.ORIGIN, Verdict.COMPENSATED, Verdict.INHERITED, Verdict.SAME], dtype=np.int8)
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far figures may differ; `exact` asks for the same bits, any NaN being the same as any other."""
+
+    rtol: float
+    atol: float
+    exact: bool = False
+
+
+TOLERANCES = {
+    "exact": Tolerance(0.0, 0.0, exact=True),
+    "float64": Tolerance(1e-9, 1e-12),
+    "float32": Tolerance(1.3e-6, 1e-5),
+}
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two runs: its graph, its figures, and what its gradients are gradients of."""
+
+    graph: Graph
+    values: Figures | None
+    gradients: Figures | None
+    output: str | None
+    seed: FloatArray | None
+    dtype: str = "float64"
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """The findings of one phase, laid out as the candidate's nodes; `baseline` and `expected` share its shapes.
+
+    `rtol` and `atol` are the bounds that were set on |c − b|, for gradients with the baseline's largest gradient,
+    `scale`, in atol; `unreplayed` are the positions of the nodes of which the baseline's figure was expected.
+    """
+
+    name: str
+    candidate: Figures
+    baseline: Figures
+    expected: Figures
+    effective: Figures
+    verdicts: NDArray[np.int8]
+    unreplayed: IntArray
+    rtol: float
+    atol: float
+    scale: float
+
+    def places(self, *wanted: Verdict) -> list[int]:
+        """The positions of the nodes with one of these verdicts, in the order of evaluation."""
+        found = np.flatnonzero(np.isin(self.verdicts, wanted))
+        return [int(place) for place in (found[::-1] if self.name == "backward" else found)]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The findings of both phases; a phase that was not compared is None.
+
+    `values` are the candidate's effective values; `redefined` and `reconsumed` hold the positions of nodes that are
+    defined, or used, otherwise in the two graphs; `conventions` says by position whose choices explain a gradient.
+    """
+
+    forward: Phase | None
+    backward: Phase | None
+    values: Figures
+    only_in_baseline: tuple[str, ...]
+    only_in_candidate: tuple[str, ...]
+    redefined: IntArray
+    reconsumed: IntArray
+    conventions: Mapping[int, tuple[str, ...]]
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that were compared, forward first."""
+        return tuple(phase for phase in (self.forward, self.backward) if phase is not None)
+
+    @property
+    def same(self) -> bool:
+        """Whether no figure differs from the baseline's by more than the tolerance."""
+        return not any(phase.places(*DIFFERENT) for phase in self.phases)
+
+
+def compare(
+    baseline: Side,
+    candidate: Side,
+    tolerance: Tolerance,
+    names: Mapping[str, str] | None = None,
+    *,
+    max_elements: int | None = None,
+) -> Comparison:
+    """Judge every figure that both runs give. `names` maps the candidate's node names to the baseline's.
+
+    Raises InvalidRequest where the runs cannot be compared: gradients of different outputs or seeds, figures of
+    different shapes or of shapes that do not fit the graph, no figure in common, names that are no nodes; LimitExceeded
+    where the values that the candidate leaves out would take it over `max_elements`.
+    """
+    aligned = align(baseline.graph, candidate.graph, names or {})
+    both_gradients = baseline.gradients is not None and candidate.gradients is not None
+    if both_gradients:
+        _check_seeds(baseline, candidate, names or {})
+    redefined, reconsumed = differences(baseline.graph, candidate.graph, aligned)
+    values = lay_out(baseline.values, candidate.values, aligned, candidate.graph)
+    slopes = lay_out(baseline.gradients, candidate.gradients, aligned, candidate.graph) if both_gradients else None
+    cut, effective = _effective_values(candidate, values, max_elements)
+    roundoff = UNIT_ROUNDOFF[candidate.dtype]
+    weights = Weights(max(tolerance.rtol, 32 * roundoff), 16 * roundoff)
+    forward = backward = None
+    conventions: dict[int, tuple[str, ...]] = {}
+    if candidate.values is not None and values is not None:
+        replay = replay_values(cut, effective, weights)
+        unreplayed = np.union1d(sourceless(cut), redefined)
+        forward = _judge("forward", candidate.values, values, effective, replay, tolerance, unreplayed, 1.0)
+    if candidate.gradients is not None and slopes is not None:
+        assert baseline.gradients is not None and candidate.output is not None and candidate.seed is not None
+        asked = candidate.output, candidate.seed
+        gradients = _effective_gradients(cut, effective, candidate.gradients, *asked)
+        replay = replay_gradients(cut, effective, gradients, *asked, weights)
+        unreplayed = reconsumed
+        if cut is not candidate.graph:
+            given = _given(candidate.gradients)
+            doubtful = unreplayable_gradients(candidate.graph, cut, given, candidate.output)
+            unreplayed = np.union1d(reconsumed, doubtful)
+        finite = np.abs(baseline.gradients.flat[np.isfinite(baseline.gradients.flat)])
+        scale = min(float(finite.max()) if finite.size else 1.0, 1.0)
+        backward = _judge("backward", candidate.gradients, slopes, gradients, replay, tolerance, unreplayed, scale)
+        conventions = _conventions(cut, effective, candidate, backward, weights)
+    found = Comparison(
+        forward,
+        backward,
+        effective,
+        absent(baseline.graph, aligned[aligned >= 0]),
+        absent(candidate.graph, np.flatnonzero(aligned >= 0)),
+        redefined,
+        reconsumed,
+        conventions,
+    )
+    if not any(phase.verdicts.any() for phase in found.phases):
+        raise InvalidRequest([Fault(("candidate",), "the two runs give no figure in common")])
+    return found
+
+
+def _effective_values(candidate: Side, baseline: Figures | None, max_elements: int | None) -> tuple[Graph, Figures]:
+    """The candidate's effective values, and its graph without the edges to what rests on a value that nobody knows."""
+    graph = candidate.graph
+    own = candidate.values if candidate.values is not None else no_figures(len(graph))
+    if (
+        own.present is None
+        and own.shapes is None
+        and (candidate.gradients is None or candidate.gradients.shapes is None)
+    ):
+        return graph, own
+    assumed: dict[int, FloatArray] = {}
+    known = _given(own)
+    for place in map(int, np.flatnonzero(~known)):
+        operation, figure = graph.nodes[place].operation.name, None if baseline is None else baseline[place]
+        if operation == "Input" and figure is not None:
+            assumed[place] = figure
+        known[place] = operation == "Constant" or place in assumed
+    cut = graph if known[sourceless(graph)].all() else without_unknown(graph, known)
+    slopes = _shaped_gradients(candidate)
+    # Of a value that nobody knows the shape is known at least, if it has a gradient.
+    assumed.update(
+        {
+            place: np.full(slopes[place].shape, np.nan)
+            for place in map(int, sourceless(cut))
+            if not known[place] and place in slopes
+        }
+    )
+    given = {place: figure.shape for place, figure in enumerate(own) if figure is not None}
+    given.update({place: figure.shape for place, figure in assumed.items()})
+    shapes, wrong = fit_shapes(cut, given, max_elements)
+    wrong += [
+        (place, f"{graph.nodes[place].name!r} has shape {list(shapes[place])}; its gradient {list(slope.shape)}")
+        for place, slope in slopes.items()
+        if place in shapes and shapes[place] != slope.shape
+    ]
+    if wrong:
+        raise InvalidRequest([Fault(("candidate",), detail) for _, detail in wrong])
+    return cut, complete_values(cut, own, assumed)
+
+
+def _shaped_gradients(candidate: Side) -> dict[int, FloatArray]:
+    """The gradients that the candidate gives, by position; the output's is its seed where that is no scalar."""
+    if candidate.gradients is None:
+        return {}
+    given = {place: slope for place, slope in enumerate(candidate.gradients) if slope is not None}
+    assert candidate.output is not None and candidate.seed is not None
+    if candidate.seed.ndim:
+        given.setdefault(candidate.graph.position[candidate.output], candidate.seed)
+    return given
+
+
+def _effective_gradients(graph: Graph, values: Figures, given: Figures, output: str, seed: FloatArray) -> Figures:
+    """The candidate's effective gradients; what never has one is not missed."""
+    missing = np.flatnonzero(~_given(given))
+    if not any(graph.nodes[place].has_gradient for place in missing):
+        return Figures(given.flat, given.shapes)
+    return complete_gradients(graph, values, given, output, seed)
+
+
+def _given(figures: Figures) -> BoolArray:
+    return np.ones(len(figures), dtype=bool) if figures.present is None else figures.present.copy()
+
+
+def _conventions(
+    graph: Graph, values: Figures, candidate: Side, found: Phase, weights: Weights
+) -> dict[int, tuple[str, ...]]:
+    """The origins that are what other libraries choose at a kink, with those libraries; their verdicts are changed."""
+    assert candidate.gradients is not None and candidate.output is not None and candidate.seed is not None
+    origins = np.setdiff1d(found.places(Verdict.ORIGIN), found.unreplayed)
+    explained: dict[int, tuple[str, ...]] = {}
+    if not origins.size or not nondifferentiable_nodes(graph, values):
+        return explained
+    asked = candidate.output, candidate.seed
+    for convention in CONVENTIONS:
+        rival = graph.under(convention)
+        if rival is graph:
+            continue
+        gradients = _effective_gradients(rival, values, candidate.gradients, *asked)
+        replay = replay_gradients(rival, values, gradients, *asked, weights)
+        with np.errstate(all="ignore"):
+            near = _near(gradients.flat, replay.expected.flat, replay.slack + found.atol)
+        follows = _all_elements(near, gradients)
+        for place in map(int, origins[follows[origins]]):
+            explained[place] = (*explained.get(place, ()), convention)
+    found.verdicts[list(explained)] = Verdict.CONVENTION
+    return explained
+
+
+def _judge(
+    name: str,
+    candidate: Figures,
+    baseline: Figures,
+    effective: Figures,
+    replay: Replay,
+    tolerance: Tolerance,
+    unreplayed: IntArray,
+    scale: float,
+) -> Phase:
+    expected = replay.expected
+    c, b, r = effective.flat, _conform(baseline, effective), expected.flat
+    atol = tolerance.atol * scale
+    with np.errstate(all="ignore"):
+        if tolerance.exact:
+            right = same_bits(c, b)
+        else:
+            bound = np.abs(b)
+            bound *= tolerance.rtol
+            bound += atol
+            right = _near(c, b, bound)
+        follows = _near(c, r, np.add(replay.slack, atol, out=replay.slack))
+    right, follows = _all_elements(right, effective), _all_elements(follows, effective)
+    if unreplayed.size:
+        follows[unreplayed] = right[unreplayed]
+        expected = _with_figures_of(expected, Figures(b, effective.shapes), unreplayed)
+    verdicts = _VERDICTS[right.view(np.int8) + 2 * follows.view(np.int8)]
+    verdicts[~(_given(candidate) & _given(baseline))] = Verdict.NOT_COMPARED
+    own = candidate if candidate.shapes == effective.shapes else Figures(c, effective.shapes, candidate.present)
+    theirs = Figures(b, effective.shapes, baseline.present)
+    return Phase(name, own, theirs, expected, effective, verdicts, unreplayed, tolerance.rtol, atol, scale)
+
+
+def _near(x: FloatArray, y: FloatArray, allowed: FloatArray) -> BoolArray:
+    """|x − y| ≤ allowed where both are finite; else equal, or both NaN."""
+    apart = x - y
+    np.abs(apart, out=apart)
+    close: BoolArray = apart <= allowed
+    finite = np.isfinite(apart)
+    if not finite.all():
+        close &= finite
+        close |= (x == y) | (np.isnan(x) & np.isnan(y))
+    return close
+
+
+def _all_elements(agrees: BoolArray, figures: Figures) -> BoolArray:
+    """Whether all elements of each node's figure agree."""
+    if figures.shapes is None:
+        return agrees
+    sizes = np.diff(figures.offsets)
+    owners = np.repeat(np.arange(len(figures)), sizes)
+    disagreeing: BoolArray = np.bincount(owners, ~agrees, minlength=len(figures)) == 0
+    return disagreeing
+
+
+def _conform(baseline: Figures, effective: Figures) -> FloatArray:
+    """The baseline's figures in the layout of the effective ones: zeros where it has none of that shape."""
+    if baseline.shapes == effective.shapes:
+        return baseline.flat
+    flat = np.zeros(len(effective.flat))
+    for place in range(len(effective)):
+        figure = baseline[place]
+        if figure is not None and figure.shape == effective.shape(place):
+            flat[effective.offsets[place] : effective.offsets[place + 1]] = figure.ravel()
+    return flat
+
+
+def _with_figures_of(figures: Figures, others: Figures, places: IntArray) -> Figures:
+    flat = figures.flat.copy()
+    if figures.shapes is None:
+        flat[places] = others.flat[places]
+    else:
+        for place in places:
+            span = slice(figures.offsets[place], figures.offsets[place + 1])
+            flat[span] = others.flat[span]
+    return Figures(flat, figures.shapes, figures.present)
+
+
+def _check_seeds(baseline: Side, candidate: Side, names: Mapping[str, str]) -> None:
+    output = names.get(candidate.output or "", candidate.output)
+    if output != baseline.output:
+        detail = f"the candidate's gradients are of {candidate.output!r}, the baseline's of {baseline.output!r}"
+        raise InvalidRequest([Fault(("candidate",), detail)])
+    ours, theirs = candidate.seed, baseline.seed
+    if ours is None or theirs is None or not _same_seed(ours, theirs):
+        raise InvalidRequest([Fault(("candidate",), "the two runs' gradients have different seeds")])
+
+
+def _same_seed(ours: FloatArray, theirs: FloatArray) -> bool:
+    if ours.shape != theirs.shape and ours.ndim and theirs.ndim:
+        return False
+    return bool(((ours == theirs) | (np.isnan(ours) & np.isnan(theirs))).all())
+
+
+def first_difference(found: Comparison) -> tuple[Phase, int] | None:
+    """The first figure, in the order of evaluation, that differs from the baseline's."""
+    for phase in found.phases:
+        places = phase.places(*DIFFERENT)
+        if places:
+            return phase, places[0]
+    return None

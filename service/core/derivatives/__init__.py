@@ -1,0 +1,1 @@
+"""Derivatives beyond one backward pass: Jacobians, Hessians, gradient graphs, and checks of gradients."""

@@ -1,0 +1,120 @@
+"""Forward mode: values with their derivatives along some directions, on which the rules act as they act on arrays.
+
+A `Tangent` takes part in NumPy's functions like a symbol does, so that any rule can be applied to it: a forward rule
+gives a Jacobian-vector product, and a local gradient, or a contribution, the derivative of a derivative.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from service.core.figures.figures import FloatArray
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, of_function
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tangent(NDArrayOperatorsMixin):
+    """A value and its derivative along each direction: an array of shape (count, *the value's shape)."""
+
+    value: Any
+    along: FloatArray
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
+        assert method == "__call__", "a rule calls NumPy's functions plainly"
+        return _call(ufunc, operands, options)
+
+    def __array_function__(self, called: Callable[..., Any], types: Any, operands: Any, options: Any) -> Any:
+        return _call(called, operands, options)
+
+
+def _call(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """The operation that a function stands for, on tangents."""
+    found = of_function(called)
+    if found is None:
+        raise TypeError(f"no operation stands for {called.__name__}")
+    operation, reading = found
+    operands, given = reading(*arguments, **options)
+    attributes = {
+        attribute.name: attribute.default
+        if given.get(attribute.name) is None
+        else attribute.read(given[attribute.name])
+        for attribute in operation.attributes
+    }
+    return push(operation, operands, attributes)
+
+
+def push(
+    operation: Operation, operands: Sequence[Any], attributes: Attributes = NO_ATTRIBUTES, value: Any = None
+) -> Any:
+    """The value of an operation on operands of which some are tangents: a tangent too, unless it does not vary.
+
+    `value` saves its computation where it is known.
+    """
+    values = [operand.value if isinstance(operand, Tangent) else operand for operand in operands]
+    value = operation.evaluate(values, attributes) if value is None else value
+    moving = {slot: operand.along for slot, operand in enumerate(operands) if isinstance(operand, Tangent)}
+    rule = _push_elementwise if operation.contributions is None else _push_linear if operation.linear else _push_any
+    along = rule(operation, values, value, attributes, moving)
+    return value if along is None else Tangent(value, along)
+
+
+def times(local: Any, tangents: FloatArray) -> FloatArray:
+    """Local gradient × tangent, in which 0 × ∞ is 0: what does not reach a figure does not change it."""
+    product: FloatArray = local * tangents
+    if np.isfinite(product).all():
+        return product
+    return np.where((np.asarray(local) == 0.0) | (tangents == 0.0), 0.0, product)
+
+
+def align(tangents: FloatArray, rank: int) -> FloatArray:
+    """Tangents of shape (count, *shape) so that they broadcast with arrays of `rank` dimensions."""
+    count, *shape = tangents.shape
+    return tangents.reshape(count, *(1,) * (rank - len(shape)), *shape)
+
+
+def _push_elementwise(
+    operation: Operation, values: Sequence[Any], value: Any, attributes: Attributes, moving: Mapping[int, FloatArray]
+) -> FloatArray | None:
+    locals_ = operation.differentiate(values, value, attributes)
+    parts = [
+        times(locals_[slot], align(tangents, np.ndim(value)))
+        for slot, tangents in moving.items()
+        if not (isinstance(locals_[slot], float) and locals_[slot] == 0.0)
+    ]
+    if not parts:
+        return None
+    return np.broadcast_to(sum(parts[1:], parts[0]), (len(parts[0]), *np.shape(value)))
+
+
+def _push_linear(
+    operation: Operation, values: Sequence[Any], value: Any, attributes: Attributes, moving: Mapping[int, FloatArray]
+) -> FloatArray:
+    """What is linear in an operand, the others being given, is its own derivative."""
+
+    def evaluate(slot: int, operand: Any) -> Any:
+        return operation.evaluate([*values[:slot], operand, *values[slot + 1 :]], attributes)
+
+    count = len(next(iter(moving.values())))
+    along = np.zeros((count, *np.shape(value)))
+    for slot, tangents in moving.items():
+        at_zero = evaluate(slot, np.zeros_like(tangents[0])) if count else 0.0
+        for row in range(count):
+            along[row] += evaluate(slot, tangents[row]) - at_zero
+    return along
+
+
+def _push_any(
+    operation: Operation, values: Sequence[Any], value: Any, attributes: Attributes, moving: Mapping[int, FloatArray]
+) -> FloatArray:
+    """By the rows of the Jacobian: the vector-Jacobian products of each element of the value alone."""
+    count, size = len(next(iter(moving.values()))), np.size(value)
+    along = np.zeros((count, size))
+    for element, upstream in enumerate(np.eye(size)):
+        rows = operation.propagate(upstream.reshape(np.shape(value)), values, value, attributes)
+        for slot, tangents in moving.items():
+            if rows[slot] is not None:
+                along[:, element] += times(rows[slot], tangents).sum(axis=tuple(range(1, tangents.ndim)))
+    return along.reshape(count, *np.shape(value))

@@ -1,0 +1,188 @@
+"""The derivative as a graph and as a formula: the backward pass over terms, and what is made of these.
+
+A graph of elementwise operations is differentiated as a function of scalars: at vector inputs each gradient is per
+point, of the shape that its formula has there, and nothing is summed. In a graph with tensors each gradient has its
+node's shape, as the backward pass has it with a seed of ones.
+"""
+
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+
+from service.core.graph.graph import Graph, Node
+from service.core.graph.names import free_name, free_names
+from service.core.rulebook.operation import NO_ATTRIBUTES, operation_of
+from service.core.symbolic.backward import backpropagate, has_tensors, known_shapes
+from service.core.symbolic.equation import Formula, gradient_of
+from service.core.symbolic.printing import name_text, write_latex, write_mathml, write_text
+from service.core.symbolic.simplify import SCALAR, Terms
+from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
+
+
+def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
+    """The graph whose outputs are the gradients of `output` with respect to each of `wrt`, in that order.
+
+    An output is named d<output>_d<node>, with a number behind it where that is taken. All inputs of `graph` are kept,
+    in their order; of its other nodes those that a gradient needs, under their names. Equal sub-expressions are one
+    node. The gradient with respect to a node that does not reach `output` is 0. Raises InvalidRequest where the rule of
+    an operation on the way cannot be written as terms.
+    """
+    terms = Terms(keep_shapes=has_tensors(graph))
+    known = _named_terms(graph, terms)
+    gradients = backpropagate(graph, terms, known, output, wrt)
+    found = [gradients[graph.position[name]] for name in wrt]
+    building = _Building(graph)
+    names = [building.reserve(f"d{output}_d{name}") for name in wrt]
+    for name, term in zip(names, found, strict=True):
+        building.names.setdefault(id(term), name)
+    order = evaluation_order(*found)
+    needed = set(map(id, order))
+    for place, term in gradients.items():
+        if id(term) in needed and id(term) not in building.names:
+            building.names[id(term)] = building.reserve(f"d{output}_d{graph.nodes[place].name}")
+    for term in order:
+        if isinstance(term, Application):
+            building.add(term)
+    for name, term in zip(names, found, strict=True):
+        building.add_output(name, term)
+    return building.graph(names)
+
+
+def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
+    """A node as one term in the graph's inputs, for a reader; with `wrt`, its derivative with respect to that node.
+
+    Raises as `gradient_graph`.
+    """
+    terms = Terms(for_reading=True, keep_shapes=has_tensors(graph))
+    known = _expanded_terms(graph, terms)
+    if wrt is None:
+        return known[graph.position[of]]
+    return backpropagate(graph, terms, known, of, [wrt])[graph.position[wrt]]
+
+
+def write_formula(graph: Graph, of: str, wrt: str | None, most: int) -> Formula:
+    """The equation that says what `formula` finds, in three languages; its text can be read as a graph.
+
+    Raises LimitExceeded for a text of more than `most` characters.
+    """
+    term = formula(graph, of, wrt)
+    name, subject = (of, Variable(of)) if wrt is None else (f"d{of}_d{wrt}", gradient_of(of, wrt))
+    text = define_function(free_name(name, graph.inputs), graph.inputs, term, most)
+    latex = f"{write_latex(subject)} = {write_latex(term, None)}"
+    return Formula(text, latex, f"{write_mathml(subject)}<mo>=</mo>{write_mathml(term, None)}")
+
+
+def define_function(name: str, inputs: Sequence[str], term: Term, most: int | None = None) -> str:
+    """A term as a text of the expression language, name(inputs) = …, that reads as a graph with this one output.
+
+    Raises LimitExceeded for a term of more than `most` characters.
+    """
+    value = write_text(term, most)
+    if isinstance(term, Literal) or (isinstance(term, Application) and not term.operands):
+        value = f"identity({value})"  # a Constant alone would be no more of an output than the inputs
+    return f"{name_text(name)}({', '.join(map(name_text, inputs))}) = {value}"
+
+
+# --- the terms of a graph's nodes -------------------------------------------------------------------------------------
+
+
+def _named_terms(graph: Graph, terms: Terms) -> list[Term]:
+    """Each node by its name, one equal to an earlier node by that one's, and a Constant as its number."""
+
+    def made(node: Node, operands: Sequence[Term]) -> Term:
+        if operands:
+            return terms.bind(Variable(node.name), node.operation, operands, tuple(node.attributes.items()))
+        return terms.variable(Variable(node.name))
+
+    return _terms_of_nodes(graph, terms, made)
+
+
+def _expanded_terms(graph: Graph, terms: Terms) -> list[Term]:
+    """Each node as a term in the graph's inputs."""
+
+    def made(node: Node, operands: Sequence[Term]) -> Term:
+        if node.operation.name == "Input":
+            return terms.variable(Variable(node.name))
+        return terms.of(node.operation, operands, tuple(node.attributes.items()))
+
+    return _terms_of_nodes(graph, terms, made)
+
+
+def _terms_of_nodes(graph: Graph, terms: Terms, made: Callable[[Node, Sequence[Term]], Term]) -> list[Term]:
+    """Terms made from left to right, with their shapes where these are known; a Constant of one number is that."""
+    shapes = known_shapes(graph) if terms.keep_shapes else ((),) * len(graph)
+    known: list[Term] = []
+    for node, operands, shape in zip(graph.nodes, graph.operands, shapes, strict=True):
+        value = node.attributes.get("value")
+        if isinstance(value, float):
+            known.append(terms.literal(value))
+            continue
+        known.append(made(node, [known[place] for place in operands]))
+        if shape is not None:
+            terms.give_outline(known[-1], frozenset([shape]) if shape else SCALAR)
+    return known
+
+
+# --- from terms to nodes ----------------------------------------------------------------------------------------------
+
+
+class _Building:
+    """Nodes made of terms, beside the nodes of a graph that these terms name."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.names: dict[int, str] = {}  # by the id of the term
+        self._graph = graph
+        self._added: list[Node] = []
+        self._used = set(graph.inputs)
+        self._taken = set(graph.position)
+        self._names_of = free_names(self._taken)
+        self._constants = {
+            repr(value): node.name
+            for node in reversed(graph.nodes)
+            if isinstance(value := node.attributes.get("value"), float)
+        }
+
+    def reserve(self, wanted: str) -> str:
+        """The name wanted, or one like it that is free; it is taken from now on."""
+        name = free_name(wanted, self._taken)
+        self._taken.add(name)
+        return name
+
+    def add(self, term: Application) -> None:
+        """A node for a term whose operands have nodes."""
+        name = self.names.get(id(term)) or next(self._names_of(term.operation.name))
+        self.names[id(term)] = name
+        inputs = tuple(map(self._name_of, term.operands))
+        attributes = MappingProxyType(dict(term.attributes)) if term.attributes else NO_ATTRIBUTES
+        self._added.append(Node(name, term.operation, inputs, attributes))
+
+    def add_output(self, name: str, term: Term) -> None:
+        """A node of that name for a term that has another, or none."""
+        if isinstance(term, Literal):
+            self._add_constant(name, term)
+        elif not isinstance(term, Application) or self.names[id(term)] != name:
+            self._added.append(Node(name, operation_of("Identity"), (self._name_of(term),)))
+
+    def graph(self, outputs: Sequence[str]) -> Graph:
+        """The nodes of the graph that are needed, then the new ones; each stands after what it reads."""
+        needed = set(self._used)
+        for node in reversed(self._graph.nodes):
+            if node.name in needed:
+                needed.update(node.inputs)
+        kept = [node for node in self._graph.nodes if node.name in needed]
+        return Graph((*kept, *self._added), self._graph.inputs, tuple(outputs))
+
+    def _name_of(self, term: Term) -> str:
+        if isinstance(term, Application):
+            return self.names[id(term)]
+        if isinstance(term, Literal):
+            name = self._constants.get(repr(term.value))
+            if name is None:
+                name = self._constants[repr(term.value)] = next(self._names_of("Constant"))
+                self._add_constant(name, term)
+        else:
+            name = term.name
+        self._used.add(name)
+        return name
+
+    def _add_constant(self, name: str, term: Literal) -> None:
+        self._added.append(Node(name, operation_of("Constant"), (), MappingProxyType({"value": term.value})))

@@ -1,0 +1,239 @@
+"""Derivatives of any nodes with respect to any others, in forward mode, in reverse mode, and of second order.
+
+Forward mode sweeps from the inputs with a tangent for each direction, reverse mode from the outputs with an upstream
+gradient for each seed; both take all directions, or seeds, along in a leading axis, and both read the same local
+gradients. The second derivatives are forward mode over reverse mode: a backward pass over tangents.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from service.core.derivatives.forward_mode import Tangent, push, times
+from service.core.errors import Fault, InvalidRequest, LimitExceeded
+from service.core.execution.passes import contributions_of
+from service.core.figures.figures import Figures, FloatArray, Shape
+from service.core.graph.graph import Graph, Node
+from service.core.rulebook.operation import sum_to_shape
+from service.core.rulebook.operations.broadcasting import sum_to
+
+Blocks: TypeAlias = dict[tuple[str, str], FloatArray]
+Tangents: TypeAlias = Mapping[str, FloatArray]
+
+# Elements of the tangents of all nodes that are swept at once.
+_BATCH_ELEMENTS = 2**20
+
+
+# --- the sweeps -----------------------------------------------------------------------------------------------------
+
+
+def push_forward(graph: Graph, values: Figures, tangents: Tangents, of: Sequence[str]) -> list[FloatArray]:
+    """The derivative of each node `of` along each direction, of shape (count, *its shape).
+
+    `tangents` holds for some nodes the directions in which they are moved, of shape (count, *their shape).
+    """
+    pushed = _push_all(graph, list(values), tangents, max(graph.position[name] for name in of))
+    return [_along(pushed[graph.position[name]], tangents) for name in of]
+
+
+def pull_back(graph: Graph, values: Figures, of: str, seeds: FloatArray, wrt: Sequence[str]) -> list[FloatArray]:
+    """For each seed, of shape (count, *the shape of `of`), the gradient of seed · of with respect to each of `wrt`."""
+    arrays: list[Any] = list(values)
+    gradients: dict[int, Any] = {graph.position[of]: seeds}
+    with np.errstate(all="ignore"):
+        for place in range(graph.position[of], -1, -1):
+            operands = graph.operands[place]
+            if place not in gradients or not operands:
+                continue
+            taken = [arrays[source] for source in operands]
+            for source, contribution in zip(
+                operands, _pull(graph, place, gradients[place], taken, arrays[place]), strict=True
+            ):
+                if contribution is not None:
+                    gradients[source] = gradients.get(source, 0.0) + contribution
+    return [
+        gradients.get(graph.position[name], np.zeros((len(seeds), *values.shape(graph.position[name])))) for name in wrt
+    ]
+
+
+def push_gradients(
+    graph: Graph, values: Figures, output: str, tangents: Tangents, of: Sequence[str]
+) -> list[FloatArray]:
+    """The derivative along each direction of the gradient of the sum of the output's elements with respect to each
+    node `of`, of shape (count, *its shape): a Hessian-vector product for each direction.
+
+    Raises InvalidRequest where an operation on the way has no second derivative.
+    """
+    target = graph.position[output]
+    arrays: list[Any] = list(values)
+    moved = _push_all(graph, arrays, tangents, target)
+    gradients: dict[int, Any] = {target: np.ones(values.shape(target))}
+    with np.errstate(all="ignore"):
+        for place in range(target, -1, -1):
+            node, operands = graph.nodes[place], graph.operands[place]
+            if place not in gradients or not operands:
+                continue
+            upstream, taken = gradients[place], [moved[source] for source in operands]
+            contributions: Sequence[Any]
+            if node.operation.contributions:
+                contributions = _propagate(node, upstream, taken, moved[place])
+            else:
+                locals_ = node.operation.differentiate(taken, moved[place], node.attributes)
+                contributions = [
+                    sum_to(upstream * local, arrays[source]) for local, source in zip(locals_, operands, strict=True)
+                ]
+            for source, contribution in zip(operands, contributions, strict=True):
+                if contribution is not None:
+                    gradients[source] = gradients.get(source, 0.0) + contribution
+    found = [gradients.get(graph.position[name], np.zeros(values.shape(graph.position[name]))) for name in of]
+    return [_along(gradient, tangents) for gradient in found]
+
+
+def _propagate(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:
+    try:
+        return node.operation.propagate(upstream, operands, value, node.attributes)
+    except (TypeError, AttributeError):  # the rule asks for elements, or calls what is no operation
+        wrong = f"no second derivative passes {node.name!r}: the gradient of {node.operation.name} is no formula"
+        raise InvalidRequest([Fault(("kind",), wrong)]) from None
+
+
+def _push_all(graph: Graph, values: list[Any], tangents: Tangents, last: int) -> list[Any]:
+    """The value of each node up to the last as a tangent; as an array where it does not vary."""
+    moved = {graph.position[name]: along for name, along in tangents.items()}
+    pushed: list[Any] = []
+    with np.errstate(all="ignore"):
+        for place in range(last + 1):
+            node, operands = graph.nodes[place], graph.operands[place]
+            result = values[place]
+            if any(isinstance(pushed[source], Tangent) for source in operands):
+                taken = [pushed[source] for source in operands]
+                result = push(node.operation, taken, node.attributes, values[place])
+            if place in moved:
+                so_far = result.along if isinstance(result, Tangent) else 0.0
+                result = Tangent(values[place], moved[place] + so_far)
+            pushed.append(result)
+    return pushed
+
+
+def _along(figure: Any, tangents: Tangents) -> FloatArray:
+    if isinstance(figure, Tangent):
+        return figure.along
+    return np.zeros((len(next(iter(tangents.values()))), *np.shape(figure)))
+
+
+def _pull(graph: Graph, place: int, upstream: FloatArray, operands: Sequence[Any], value: Any) -> list[Any]:
+    """The contributions to the gradients of a node's operands, for all seeds."""
+    node, count = graph.nodes[place], len(upstream)
+    if node.operation.contributions:
+        rows = [contributions_of(node, row, operands, value) for row in upstream]
+        return [None if column[0] is None else np.stack(column) for column in zip(*rows, strict=True)]
+    contributions = []
+    for local, operand in zip(node.operation.differentiate(operands, value, node.attributes), operands, strict=True):
+        shape = np.shape(operand)
+        aligned = (count, *(1,) * (np.ndim(value) - len(shape)), *shape)
+        contributions.append(sum_to_shape(times(local, upstream), aligned).reshape(count, *shape))
+    return contributions
+
+
+# --- whole matrices -------------------------------------------------------------------------------------------------
+
+
+def jacobian(graph: Graph, values: Figures, of: Sequence[str], wrt: Sequence[str]) -> Blocks:
+    """d of / d wrt for each pair, of shape (*shape of `of`, *shape of `wrt`), in the cheaper of the two modes."""
+    if prefers_forward(graph, values, of, wrt):
+        return _forward_blocks(graph, values, of, wrt, lambda tangents: push_forward(graph, values, tangents, of))
+    blocks = {}
+    for name in of:
+        shape = values.shape(graph.position[name])
+        rows = [pull_back(graph, values, name, seeds[name], wrt) for seeds in _units(graph, values, [name])]
+        for place, source in enumerate(wrt):
+            block = np.concatenate([batch[place] for batch in rows]) if rows else np.zeros(0)
+            blocks[name, source] = block.reshape((*shape, *values.shape(graph.position[source])))
+    return blocks
+
+
+def hessian(graph: Graph, values: Figures, output: str, wrt: Sequence[str]) -> Blocks:
+    """The second derivatives of the sum of the output's elements: for each pair of `wrt` the derivative of the gradient
+    with respect to the first with respect to the second, by a Hessian-vector product for each element."""
+    return _forward_blocks(
+        graph, values, wrt, wrt, lambda tangents: push_gradients(graph, values, output, tangents, wrt)
+    )
+
+
+def prefers_forward(graph: Graph, values: Figures, of: Sequence[str], wrt: Sequence[str]) -> bool:
+    """Whether forward mode needs fewer sweeps than reverse mode, which needs one for each element of `of`."""
+    return forward_sweeps(graph, values, wrt) < _size(graph, values, of)
+
+
+def forward_sweeps(graph: Graph, values: Figures, wrt: Sequence[str]) -> int:
+    """How many sweeps forward mode needs: one for each element of `wrt`; and one for each element of a value of which
+    only vector-Jacobian products are known, those of an operation that is neither elementwise nor linear."""
+    rows = sum(
+        prod(values.shape(place))
+        for place, node in enumerate(graph.nodes)
+        if node.operation.contributions and not node.operation.linear
+    )
+    return rows + _size(graph, values, wrt)
+
+
+def check_size(
+    graph: Graph,
+    values: Figures,
+    of: Sequence[str],
+    wrt: Sequence[str],
+    sweeps: int,
+    *,
+    max_tensor: int | None = None,
+    max_elements: int | None = None,
+) -> None:
+    """Raise LimitExceeded where a block of those pairs would have more than `max_tensor` elements, or where the sweeps
+    would compute more than `max_elements`, before anything is allocated."""
+    for name in of:
+        for source in wrt:
+            size = _size(graph, values, [name]) * _size(graph, values, [source])
+            if max_tensor is not None and size > max_tensor:
+                detail = f"a block has at most {max_tensor} elements; d{name}/d{source} would have {size}"
+                raise LimitExceeded("tensor_elements", max_tensor, size, detail)
+    elements = sweeps * int(values.offsets[-1])
+    if max_elements is not None and elements > max_elements:
+        detail = f"derivatives take at most {max_elements} elements of values; these would take {elements}"
+        raise LimitExceeded("run_elements", max_elements, elements, detail)
+
+
+def _forward_blocks(
+    graph: Graph,
+    values: Figures,
+    of: Sequence[str],
+    wrt: Sequence[str],
+    sweep: Callable[[Tangents], list[FloatArray]],
+) -> Blocks:
+    """Sweep along every element of `wrt`, and cut what the sweeps find in blocks."""
+    batches = [sweep(tangents) for tangents in _units(graph, values, wrt)]
+    ends = np.cumsum([_size(graph, values, [name]) for name in wrt])
+    blocks = {}
+    for place, name in enumerate(of):
+        shape = values.shape(graph.position[name])
+        rows = np.concatenate([batch[place] for batch in batches]) if batches else np.zeros((0, *shape))
+        for source, part in zip(wrt, np.split(rows, ends[:-1]), strict=True):
+            blocks[name, source] = np.moveaxis(part, 0, -1).reshape((*shape, *values.shape(graph.position[source])))
+    return blocks
+
+
+def _units(graph: Graph, values: Figures, names: Sequence[str]) -> Iterator[Tangents]:
+    """Directions along each element of these nodes, one after the other, in batches."""
+    shapes: dict[str, Shape] = {name: values.shape(graph.position[name]) for name in names}
+    starts = dict(zip(names, np.cumsum([0, *map(prod, shapes.values())])[:-1].tolist(), strict=True))
+    count = _size(graph, values, names)
+    size = max(1, _BATCH_ELEMENTS // max(1, int(values.offsets[-1])))
+    for first in range(0, count, size):
+        rows = np.arange(first, min(first + size, count))
+        yield {
+            name: (rows[:, None] - starts[name] == np.arange(prod(shape))).astype(float).reshape(len(rows), *shape)
+            for name, shape in shapes.items()
+        }
+
+
+def _size(graph: Graph, values: Figures, names: Sequence[str]) -> int:
+    return sum(prod(values.shape(graph.position[name])) for name in names)

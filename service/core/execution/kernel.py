@@ -1,0 +1,176 @@
+"""The rulebook compiled: one forward loop and one backward loop over graphs of scalars, generated from the registry.
+
+Numba takes the rules unchanged, each as a function of scalars, and the loops choose among them by opcode. What is
+compiled is kept on disk, under a name made from the text of every rule, so that a changed rule is never run stale.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from service.core.execution.codegen import loops_text, rules_of_loops
+from service.core.execution.program import Program, Programs, find_levels, find_reached
+from service.core.figures.figures import Figures, FloatArray, frozen
+from service.core.graph.graph import Graph
+from service.core.rulebook import operations
+from service.core.rulebook.operation import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Loops:
+    """The compiled functions, all over packed arrays (see `Program`) and figures in topological order.
+
+    forward(stretches, nodes, operands, attributes, values)
+    backward(stretches, nodes, operands, attributes, values, reached, target, seed, gradients)
+    kinks(stretches, nodes, operands, attributes, values, marks)
+    """
+
+    forward: Callable[..., None]
+    backward: Callable[..., None]
+    kinks: Callable[..., None]
+    find_levels: Callable[..., None]
+    find_reached: Callable[..., None]
+
+
+_loops: Loops | None = None
+_warming = Lock()
+_programs = Programs()
+
+
+def warm() -> Loops:
+    """Compile the loops, or load them as compiled before, once a process: until then `compiled_loops` is None.
+
+    Where the folder for compiled code cannot be written to, they are compiled at each start.
+    """
+    global _loops  # noqa: PLW0603 (the loops of this process)
+    with _warming:
+        _loops = _loops or _compile()
+    return _loops
+
+
+def compiled_loops() -> Loops | None:
+    """The compiled loops, None as long as they are not warm."""
+    return _loops
+
+
+def program_of(graph: Graph) -> Program | None:
+    """The packed form of a graph, kept by digest; None where it holds what the compiled loops do not know."""
+    return _programs.of(graph, _loops.find_levels if _loops else find_levels)
+
+
+# --- both passes over scalars -------------------------------------------------------------------------------------
+
+
+def evaluate(loops: Loops, program: Program, inputs: Mapping[str, Any]) -> Figures:
+    """The value of every node, in topological order, at one scalar for each Input."""
+    values = program.leaves.copy()
+    for name, place in program.inputs.items():
+        values[place] = inputs[name]
+    loops.forward(program.stretches, program.nodes, program.operands, program.attributes, values)
+    return frozen(values)
+
+
+def differentiate(loops: Loops, program: Program, values: FloatArray, target: int, seed: float) -> Figures:
+    """The gradient of every node that is not a Constant, in topological order, from the node at position `target`."""
+    _check_length(program, values)
+    reached = program.reached.get(target)
+    if reached is None:
+        reached = np.zeros(len(values), dtype=np.bool_)
+        reached[target] = True
+        loops.find_reached(program.stretches, program.nodes, program.operands, reached)
+        program.reached.clear()
+        program.reached[target] = reached
+    gradients = np.empty(len(values))
+    packed = (program.stretches, program.nodes, program.operands, program.attributes)
+    loops.backward(*packed, values, reached, target, seed, gradients)
+    if program.present is not None:
+        gradients[program.constants] = 0.0
+    return frozen(gradients, present=program.present)
+
+
+def find_kinks(loops: Loops, program: Program, values: FloatArray) -> tuple[int, ...]:
+    """The positions of the nodes at which no derivative exists."""
+    _check_length(program, values)
+    marks = np.zeros(len(values), dtype=np.bool_)
+    loops.kinks(program.stretches, program.nodes, program.operands, program.attributes, values, marks)
+    return tuple(np.flatnonzero(marks).tolist())
+
+
+def _check_length(program: Program, values: FloatArray) -> None:
+    """The loops trust their indices."""
+    if len(values) != len(program.leaves):
+        raise ValueError(f"{len(values)} values for {len(program.leaves)} nodes")
+
+
+# --- compiling ----------------------------------------------------------------------------------------------------
+
+
+def _compile() -> Loops:
+    import numba
+
+    whole, place, real, mark = (
+        numba.types.Array(of, 1, "C", readonly=True) for of in (numba.int32, numba.uint32, numba.float64, numba.boolean)
+    )
+    program = (whole, place, place, real)
+    values, marks = numba.float64[::1], numba.boolean[::1]
+    arguments: dict[str, tuple[Any, ...]] = {
+        "forward": (*program, values),
+        "backward": (*program, real, mark, numba.int64, numba.float64, values),
+        "kinks": (*program, real, marks),
+        "find_levels": (whole, place, numba.int32[::1]),
+        "find_reached": (whole, place, place, marks),
+    }
+    return Loops(**{name: _compiled(loop, arguments[name]) for name, loop in generated_loops().items()})
+
+
+def _compiled(function: Rule, signature: tuple[Any, ...]) -> Callable[..., None]:
+    dispatcher = None
+    with suppress(OSError, RuntimeError):  # no folder to read, or none to write to once it has been compiled
+        dispatcher = _translated(function, keep=True)
+        dispatcher.compile(signature)
+    if dispatcher is None or not dispatcher.signatures:
+        dispatcher = _translated(function)
+        dispatcher.compile(signature)
+    dispatcher.disable_compile()
+    loop: Callable[..., None] = dispatcher
+    return loop
+
+
+def _translated(function: Rule, keep: bool = False) -> Any:
+    import numba
+
+    # Never fastmath: NaN, infinities and signed zeros are data.
+    return numba.njit(cache=keep, nogil=True, error_model="numpy")(function)
+
+
+def generated_loops() -> dict[str, Rule]:
+    """The loops as Python functions whose rules Numba compiles.
+
+    Numba keeps compiled code by a function's file and name and looks at that one file for a change. The generated
+    functions are given the rulebook's, and carry in their names a digest of all that they are made of.
+    """
+    from service.core.execution import numba_overloads
+
+    rules, text = rules_of_loops(), loops_text()
+    written = {name: rule for name, rule in rules.items() if inspect.isfunction(rule)}
+    called = [each for rule in written.values() for each in rule.__globals__.values() if inspect.isfunction(each)]
+    files = {numba_overloads.__file__, *map(inspect.getfile, [*written.values(), *called])}
+    made_of = [
+        f"{text}{inspect.getsource(_translated)}{np.__version__}".encode(),
+        *(Path(file).read_bytes() for file in sorted(files)),
+    ]
+    known = hashlib.sha256(b"\0".join(made_of)).hexdigest()[:16]
+    scope: dict[str, Any] = {"__name__": operations.__name__, **rules}
+    scope |= {name: _translated(rule) for name, rule in written.items()}
+    exec(compile(text, operations.__file__, "exec"), scope)  # made of the rulebook alone
+    generated = {name: scope[name] for name in ("forward", "backward", "kinks")}
+    for name, loop in generated.items():
+        loop.__qualname__ = f"{name}_{known}"
+    return {**generated, "find_levels": find_levels, "find_reached": find_reached}

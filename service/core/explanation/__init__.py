@@ -1,0 +1,1 @@
+"""How each figure of a run came about: steps and paths."""

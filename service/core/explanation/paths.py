@@ -1,0 +1,242 @@
+"""A gradient as the sum over all paths: along each path from a node to the output, the product of its local gradients.
+
+There may be exponentially many. They are counted, and their products summed, by dynamic programming along the edges;
+the largest are found best first. best(x), the greatest |product| of a path from x to the output, is known of every
+node beforehand, so that a path begun is worth exactly its own factors times best at its end, and what is worth most is
+the next largest path. Of a node's out-edges the next best waits only once the one before it was taken, so that the
+queue grows by no more than the length of each path that is listed.
+"""
+
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.core.errors import Conflict, Fault, InvalidRequest
+from service.core.explanation.run_view import Passes, consumer_at
+from service.core.figures.figures import FloatArray
+from service.core.graph.traversal import reaches
+from service.core.symbolic.equation import AND_SO_ON, Formula, Line, derive_line, equation, gradient_of, times, total
+from service.core.symbolic.simplify import simplify
+from service.core.symbolic.term import Literal, Term
+
+# Nodes of all listed paths together, after which no other path is listed; paths and factors that are written out.
+_MOST_NODES, _MOST_PATHS, _MOST_FACTORS = 100_000, 8, 12
+# The logarithm of 0, and of what is not finite: more than those of all other factors together.
+_BOTTOM, _TOP = -1e9, 1e9
+
+
+class Edge(NamedTuple):
+    """An edge to the operand at `slot` of the node at position `consumer`, and the local gradient along it."""
+
+    consumer: int
+    slot: int
+    local: float
+    worth: float
+    """The logarithm of the local gradient's magnitude."""
+    best: float
+    """The logarithm of the greatest magnitude of all paths to the output that begin with this edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path from the node to the output; `product` is the seed times all local gradients."""
+
+    edges: tuple[Edge, ...]
+    product: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The largest paths in magnitude, largest first, and what all `count` of them come to.
+
+    `share` is listed_sum / sum: 1 where all are listed, more where others cancel, None where it is no number. `line`
+    is the sum as products of local gradients, `expanded` the same with their formulas, None where one has none.
+    """
+
+    paths: tuple[Path, ...]
+    count: int
+    sum: float
+    listed_sum: float
+    share: float | None
+    line: Line
+    expanded: Formula | None
+
+
+def find_paths(passes: Passes, name: str, limit: int) -> Paths:
+    """The `limit` largest paths from a node to the run's output, and the sum over all.
+
+    Raises InvalidRequest where a node on them is a tensor, and for one that has no gradient, as a Constant; Conflict
+    where the run has no output, or not the values that a local gradient needs; KeyError where there is no such node.
+    """
+    graph, place = passes.graph, passes.graph.position[name]
+    if not graph.nodes[place].has_gradient:
+        raise InvalidRequest([Fault(("node",), f"{name!r} has no gradient")])
+    if passes.output is None:
+        raise Conflict("the run has no output for paths to lead to: run it backward from one")
+    target = graph.position[passes.output]
+    places = _between(passes, place, target)
+    seed = 1.0 if passes.seed is None else float(passes.seed)
+    edges, number, gradient = _sum_up(passes, places, seed)
+    paths: list[Path] = []
+    room = _MOST_NODES
+    for found in _largest_first(edges, place, target) if number else ():
+        paths.append(Path(tuple(found), reduce(lambda product, edge: product * edge.local, reversed(found), seed)))
+        room -= len(found) + 1
+        if len(paths) == limit or room <= 0:
+            break
+    paths.sort(key=lambda path: -math.inf if math.isnan(path.product) else -abs(path.product))
+    listed_sum = sum(path.product for path in paths)
+    share = 1.0 if len(paths) == number else None
+    if share is None and gradient and math.isfinite(listed_sum) and math.isfinite(gradient):
+        share = listed_sum / gradient
+    written = _written(passes, name, paths, number, gradient)
+    return Paths(tuple(paths), number, gradient, listed_sum, share, *written)
+
+
+def _between(passes: Passes, place: int, target: int) -> list[int]:
+    """The positions of all nodes on paths from one to the other, both included; none where there is no path."""
+    graph, reached = passes.graph, reaches(passes.graph, passes.graph.nodes[target].name)
+    inside = {place} if reached[place] else set()
+    for other in range(place + 1, target + 1):
+        if reached[other] and not inside.isdisjoint(graph.operands[other]):
+            inside.add(other)
+    for other in inside:
+        if shape := passes.values.shape(other):
+            detail = f"paths are for scalar figures; {graph.nodes[other].name!r} has shape {list(shape)}"
+            raise InvalidRequest([Fault(("node",), detail)])
+    return sorted(inside)
+
+
+def _sum_up(passes: Passes, places: Sequence[int], seed: float) -> tuple[Mapping[int, list[Edge]], int, float]:
+    """The edges out of each node in `places`, from the last of which all paths are; the number of paths from the first
+    and the sum of their products."""
+    if not places:
+        return {}, 0, 0.0
+    inside, first = set(places), places[0]
+    edges: dict[int, list[Edge]] = defaultdict(list)
+    # Of each node: the number of paths to the output, the sum of their products, and the worth of the best.
+    counts, sums, bests = {places[-1]: 1}, {places[-1]: np.float64(seed)}, {places[-1]: 0.0}
+    for place in reversed(places[1:]):
+        if place not in counts:  # what leads on from here is an index: no gradient flows back through it
+            continue
+        number, upstream, best = counts.pop(place), sums.pop(place), bests.pop(place)
+        for slot, (source, slope) in enumerate(zip(passes.graph.operands[place], _locals(passes, place), strict=True)):
+            if source not in inside or slope is None:
+                continue
+            local = float(slope)
+            worth = _logarithm(local)
+            edges[source].append(Edge(place, slot, local, worth, worth + best))
+            counts[source] = counts[source] + number if source in counts else number
+            with np.errstate(all="ignore"):
+                contribution = upstream * local
+                sums[source] = sums[source] + contribution if source in sums else contribution
+            bests[source] = max(bests.get(source, -math.inf), worth + best)
+    return edges, counts.get(first, 0), float(sums.get(first, 0.0))
+
+
+def _locals(passes: Passes, place: int) -> Sequence[FloatArray | None]:
+    """The local gradients of a scalar node: where it is not elementwise, what it passes back of an upstream 1."""
+    elementwise = not passes.graph.nodes[place].operation.contributions
+    consumer = consumer_at(passes, place, None if elementwise else np.ones(()))
+    locals_ = consumer.locals if elementwise else consumer.contributions
+    if locals_ is None:
+        unknown = [name for name, figure in consumer.figures.items() if figure is None]
+        detail = f"the run has no value of {unknown[0]!r}, which the local gradients of {consumer.node.name!r} need"
+        raise Conflict(detail)
+    return locals_
+
+
+def _logarithm(factor: float) -> float:
+    if not math.isfinite(factor):
+        return _TOP
+    return math.log(abs(factor)) if factor else _BOTTOM
+
+
+_Link = tuple[Edge, Any] | None  # a path begun: its last edge, and the link before
+
+
+def _largest_first(edges: Mapping[int, list[Edge]], start: int, target: int) -> Iterator[list[Edge]]:
+    """Every path from start to target, those of greatest |product| first."""
+    ranked: set[int] = set()
+    ties = count()
+    queue: list[tuple[float, int, _Link, int, float, int]] = []
+
+    def option(place: int, rank: int) -> Edge | None:
+        """The edge out of a node that is the best but `rank`."""
+        if place not in ranked:
+            edges[place].sort(key=lambda edge: -edge.best)
+            ranked.add(place)
+        return edges[place][rank] if rank < len(edges[place]) else None
+
+    def wait(link: _Link, place: int, worth: float, rank: int) -> None:
+        if edge := option(place, rank):
+            heapq.heappush(queue, (-(worth + edge.best), next(ties), link, place, worth, rank))
+
+    if start == target:
+        yield []
+        return
+    wait(None, start, 0.0, 0)
+    while queue:
+        _, _, link, place, worth, rank = heapq.heappop(queue)
+        wait(link, place, worth, rank + 1)
+        while place != target:
+            edge = edges[place][rank]
+            link, place, worth, rank = (edge, link), edge.consumer, worth + edge.worth, 0
+            if place != target:
+                wait(link, place, worth, 1)
+        path = []
+        while link is not None:
+            path.append(link[0])
+            link = link[1]
+        yield path[::-1]
+
+
+# --- written --------------------------------------------------------------------------------------------------------
+
+
+def _written(
+    passes: Passes, name: str, paths: Sequence[Path], number: int, gradient: float
+) -> tuple[Line, Formula | None]:
+    """dF/da as the sum over its paths, by local gradients and by their formulas."""
+    assert passes.output is not None
+    figures: dict[str, FloatArray | None] = {}
+    opening: list[Term] = []
+    if passes.quantity != passes.output:
+        upstream = gradient_of(passes.quantity, passes.output)
+        opening, figures[upstream.name] = [upstream], passes.seed
+    by_locals: list[Term] = []
+    by_formulas: list[Term] = []
+    complete = True
+    for path in paths[:_MOST_PATHS]:
+        factors, formulas = list(opening), list(opening)
+        for edge in path.edges[: -_MOST_FACTORS - 1 : -1]:
+            consumer = consumer_at(passes, edge.consumer, None)
+            local = consumer.local_gradient(edge.slot)
+            figures[local.name] = np.asarray(edge.local)
+            factors.append(local)
+            term = None if consumer.node.operation.contributions else consumer.term(edge.slot)
+            complete = complete and term is not None
+            formulas.append(term or local)
+        more = [AND_SO_ON] if len(path.edges) > _MOST_FACTORS else []
+        by_locals.append(_product([*factors, *more]))
+        by_formulas.append(_product([*formulas, *more]))
+    if number > len(by_locals):
+        by_locals.append(AND_SO_ON)
+        by_formulas.append(AND_SO_ON)
+    subject = gradient_of(passes.quantity, name)
+    line = derive_line(subject, total(by_locals or [Literal(0.0)]), figures, np.asarray(gradient))
+    if not complete:
+        return line, None
+    return line, equation(subject, total(list(map(simplify, by_formulas)) or [Literal(0.0)]))
+
+
+def _product(factors: Sequence[Term]) -> Term:
+    """The product of factors, 1 where there are none."""
+    return reduce(times, factors) if factors else Literal(1.0)

@@ -1,0 +1,214 @@
+"""What passes along each edge of a run: a consumer's own figures, its local gradients, and how they are written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import chain, count
+from typing import Any
+
+import numpy as np
+
+from service.core.execution import kernel
+from service.core.execution.passes import (
+    backward_pass,
+    contributions_of,
+    dtype_of,
+    forward_pass,
+    in_precision,
+    value_of,
+)
+from service.core.execution.program import Program
+from service.core.figures.figures import Figures, FloatArray, pack
+from service.core.graph.graph import Graph, Node
+from service.core.graph.traversal import reaches
+from service.core.rulebook.operation import Operation, find
+from service.core.symbolic.equation import gradient_of, local_gradient_of
+from service.core.symbolic.simplify import Terms, simplify
+from service.core.symbolic.term import Literal, Term, Unwritable, Variable, contribution_terms, local_gradient_terms
+
+# Operands of an operation, and summands, that are written out.
+MOST_WRITTEN = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """A run: its graph, its figures, and what its gradients are gradients of; gradients are None before a backward
+    pass."""
+
+    graph: Graph
+    values: Figures
+    gradients: Figures | None = None
+    output: str | None = None
+    seed: FloatArray | None = None
+
+    @cached_property
+    def quantity(self) -> str:
+        """What the gradients are gradients of: the output, or L, the seed's final quantity, where it is not 1."""
+        if self.seed is not None and self.output is not None and not self.seed.ndim and self.seed == 1.0:
+            return self.output
+        names = chain(["L"], (f"L{number}" for number in count(1)))
+        return next(name for name in names if name not in self.graph.position)
+
+    @cached_property
+    def program(self) -> Program | None:
+        """What the compiled loops would run, or would have; None of tensors."""
+        return kernel.program_of(self.graph) if self.values.shapes is None else None
+
+    @cached_property
+    def arithmetics(self) -> Sequence[bool]:
+        """In which arithmetic the run may have been computed, compiled or NumPy's, which may differ in a last bit; the
+        likelier first."""
+        return (True, False) if self.program is not None and kernel.compiled_loops() else (False,)
+
+    @cached_property
+    def sweep(self) -> Sequence[int]:
+        """By position, when the forward pass comes to each node; the backward pass goes the other way."""
+        order = np.arange(len(self.graph))
+        if self.program is not None:
+            order[self.program.nodes] = len(self.graph) + np.arange(len(self.program.nodes))
+        return order.tolist()
+
+    def value(self, place: int) -> FloatArray | None:
+        """The value of the node at that position; one that was not recorded, as it follows from those that were; None
+        where nothing says it."""
+        recorded = self.values[place]
+        return self._following[place] if recorded is None else recorded
+
+    @cached_property
+    def _following(self) -> Sequence[FloatArray | None]:
+        """Values in topological order, those that were not recorded from those of their operands."""
+        known: list[FloatArray | None] = []
+        for place, (node, sources) in enumerate(zip(self.graph.nodes, self.graph.operands, strict=True)):
+            figure, operands = self.values[place], [known[source] for source in sources]
+            if figure is None and node.operation.name != "Input" and all(given is not None for given in operands):
+                figure = evaluate_at(self.graph, place, operands)
+            known.append(figure)
+        return known
+
+
+def evaluate_at(graph: Graph, place: int, operands: Sequence[Any], compiled: bool = False) -> FloatArray:
+    """The operation of the node at that position, in its precision."""
+    if compiled:
+        alone = _alone(graph.nodes[place], graph.convention)
+        return np.asarray(forward_pass(alone, dict(zip(alone.inputs, operands, strict=True))).flat[-1])
+    with np.errstate(all="ignore"):
+        value = value_of(graph.nodes[place], in_precision(graph, place, operands))
+    return np.asarray(np.asarray(value, dtype=dtype_of(graph, place)), dtype=np.float64)
+
+
+def _alone(node: Node, convention: str) -> Graph:
+    """A node as a graph of its own, each of its operands an Input: the compiled loops run no less."""
+    return _graph_of_one(node.operation, len(node.inputs), tuple(node.attributes.items()), convention)
+
+
+@lru_cache(maxsize=1024)
+def _graph_of_one(operation: Operation, count: int, attributes: tuple[tuple[str, Any], ...], convention: str) -> Graph:
+    given = find("Input")
+    assert given is not None
+    names = tuple(map(str, range(count)))
+    nodes = (*(Node(name, given) for name in names), Node("z", operation, names, dict(attributes)))
+    return Graph(nodes, names, ("z",), convention)
+
+
+@dataclass(frozen=True, eq=False)
+class Consumer:
+    """A node as its operands see it in the backward pass: the figures by name, and for each operand what passes back.
+
+    None where the run does not hold the figures. `locals` is None, too, where the operation is not elementwise; of the
+    contributions those are None to whose operands no gradient flows.
+    """
+
+    passes: Passes
+    place: int
+    figures: Mapping[str, FloatArray | None]
+    upstream: FloatArray | None
+    locals: Sequence[FloatArray | None] | None
+    contributions: Sequence[FloatArray | None] | None
+
+    @property
+    def node(self) -> Node:
+        """The node itself."""
+        return self.passes.graph.nodes[self.place]
+
+    @property
+    def upstream_gradient(self) -> Variable:
+        """Its own gradient, written."""
+        return gradient_of(self.passes.quantity, self.node.name)
+
+    @property
+    def all_figures(self) -> Mapping[str, FloatArray | None]:
+        """The figures of the values, and the upstream gradient by the name under which it is written."""
+        return {**self.figures, self.upstream_gradient.name: self.upstream}
+
+    def term(self, slot: int) -> Term | None:
+        """The local gradient of the operand at `slot` as a formula or, where the operation is not elementwise, the
+        whole contribution; None where it cannot be written, or has so many operands that nobody would read it."""
+        return None if self._terms is None else self._terms[slot]
+
+    @cached_property
+    def _terms(self) -> Sequence[Term | None] | None:
+        node, operands = self.node, operand_terms(self.passes.graph, self.place)
+        if len(operands) > MOST_WRITTEN:
+            return None
+        value, upstream = Variable(node.name), self.upstream_gradient
+        if not node.operation.contributions:
+            return list(map(simplify, local_gradient_terms(node.operation, operands, value, node.attributes)))
+        try:
+            terms = contribution_terms(node.operation, upstream, operands, value, node.attributes)
+        except Unwritable:
+            return None
+        simple = Terms(for_reading=True, keep_shapes=True)
+        return [None if term is None else simple.add(term)[0] for term in terms]
+
+    def local_gradient(self, slot: int) -> Variable:
+        """∂z/∂x for the operand at `slot`, with its place among equal operands where there are any."""
+        inputs = self.node.inputs
+        name = inputs[slot]
+        ordinal = inputs[: slot + 1].count(name) if inputs.count(name) > 1 else None
+        return local_gradient_of(self.node.name, name, ordinal)
+
+
+def consumer_at(passes: Passes, place: int, upstream: FloatArray | None, compiled: bool = False) -> Consumer:
+    """The node at that position with what it passes back of an upstream gradient, in the precision of each node."""
+    graph, node, sources = passes.graph, passes.graph.nodes[place], passes.graph.operands[place]
+    given, value = [passes.value(source) for source in sources], passes.value(place)
+    figures = dict(zip(node.inputs, given, strict=True)) | {node.name: value}
+    if value is None or any(operand is None for operand in given):
+        return Consumer(passes, place, figures, upstream, None, None)
+    slopes: Sequence[FloatArray | None] | None = None
+    contributions: Sequence[FloatArray | None] | None = None
+    if compiled:
+        alone, own = _alone(node, graph.convention), pack([*given, value])
+        slopes = list(backward_pass(alone, own, "z"))[:-1]
+        contributions = None if upstream is None else list(backward_pass(alone, own, "z", upstream))[:-1]
+        return Consumer(passes, place, figures, upstream, slopes, contributions)
+    operands, dtype = in_precision(graph, place, given), dtype_of(graph, place)
+    own_value = np.asarray(value, dtype=dtype)
+    with np.errstate(all="ignore"):
+        if not node.operation.contributions:
+            slopes = list(map(np.asarray, node.operation.differentiate(operands, own_value, node.attributes)))
+        if upstream is not None:
+            passed = contributions_of(node, np.asarray(upstream, dtype=dtype), operands, own_value)
+            contributions = [
+                None if contribution is None else np.asarray(contribution, dtype=dtype_of(graph, source))
+                for source, contribution in zip(sources, passed, strict=True)
+            ]
+    return Consumer(passes, place, figures, upstream, slopes, contributions)
+
+
+def edges_back(passes: Passes, place: int) -> list[tuple[int, int]]:
+    """The out-edges of a node along which gradients flow back, in the order in which the backward pass meets them: the
+    position of each consumer, and which of its operands the node is."""
+    assert passes.output is not None
+    reached = reaches(passes.graph, passes.output)
+    edges = [edge for edge in passes.graph.consumers[place] if reached[edge[0]]]
+    return sorted(edges, key=lambda edge: (-passes.sweep[edge[0]], edge[1]))
+
+
+def operand_terms(graph: Graph, place: int) -> list[Term]:
+    """The operands of a node as terms: names, and Constants by their values."""
+    nodes = [graph.nodes[source] for source in graph.operands[place]]
+    return [
+        Literal(value) if isinstance(value := node.attributes.get("value"), float) else Variable(node.name)
+        for node in nodes
+    ]

@@ -1,0 +1,279 @@
+"""How each figure of a run came about, step by step: the rule, the formula, the numbers put in, and what they come to.
+
+Formulas come from applying the rulebook to symbols, numbers from applying it to the run's own figures as the passes
+do, so that the two cannot disagree. A gradient is the sum of its contributions in the order in which the backward pass
+meets them: consumers from the last to the first, each one's operands from left to right, after the seed.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from service.core.execution.passes import dtype_of
+from service.core.explanation.run_view import (
+    MOST_WRITTEN,
+    Consumer,
+    Passes,
+    consumer_at,
+    edges_back,
+    evaluate_at,
+    operand_terms,
+)
+from service.core.figures.figures import FloatArray, same_bits
+from service.core.graph.graph import Graph, Node
+from service.core.symbolic.equation import (
+    AND_SO_ON,
+    Line,
+    as_one,
+    derive_line,
+    equation,
+    gradient_of,
+    summed,
+    times,
+    total,
+)
+from service.core.symbolic.term import Literal, Term, Variable, application
+
+# Contributions that a step lists.
+MOST_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForwardStep:
+    """An operation applied to its operands.
+
+    `difference` is the greatest amount by which what the formula comes to is off the run's value; None where they are
+    the same bits or one is not known.
+    """
+
+    node: Node
+    rule: str
+    line: Line
+    value: FloatArray | None
+    difference: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contribution:
+    """What one out-edge gives to a gradient: upstream × local, summed where the operand was broadcast.
+
+    `slot` is the place of the node among the consumer's operands. `local` is None where the consumer's operation is not
+    elementwise: its line is then that of the product.
+    """
+
+    consumer: Consumer
+    slot: int
+    rule: str
+    line: Line
+    local: FloatArray | None
+    product: FloatArray | None
+
+    @property
+    def summed(self) -> bool:
+        """Whether the operand was broadcast, so that its copies' contributions are summed."""
+        upstream = self.consumer.upstream
+        if upstream is None or self.local is None or self.product is None:
+            return False
+        return self.product.shape != upstream.shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BackwardStep:
+    """A gradient as the sum of its contributions, of which the first MOST_LISTED are listed, `count` in all.
+
+    `seed` is None but for the output. `sum` is computed from the run's figures; `difference` is the greatest amount by
+    which it is off the run's gradient, None where they are the same bits or one is not known.
+    """
+
+    node: Node
+    seed: FloatArray | None
+    contributions: tuple[Contribution, ...]
+    count: int
+    line: Line
+    sum: FloatArray | None
+    gradient: FloatArray | None
+    difference: float | None
+
+
+Step: TypeAlias = ForwardStep | BackwardStep
+
+
+def count_steps(passes: Passes) -> int:
+    """The number of steps: one for each operation and, after a backward pass, one for each node that has a
+    gradient."""
+    forward, backward = _order(passes.graph, passes.output if passes.gradients is not None else None)
+    return len(forward) + len(backward)
+
+
+def explain(passes: Passes, start: int, stop: int) -> Iterator[Step]:
+    """The steps from `start` to before `stop`: forward in topological order, then backward in the order of the sweep.
+
+    Nodes that stand after the output, where the sweep never comes, are last.
+    """
+    forward, backward = _order(passes.graph, passes.output if passes.gradients is not None else None)
+    met: dict[tuple[int, bool], Consumer] = {}
+    for index in range(start, min(stop, len(forward) + len(backward))):
+        if index < len(forward):
+            yield _forward_step(passes, forward[index])
+        else:
+            yield _backward_step(passes, backward[index - len(forward)], met)
+
+
+def explain_node(passes: Passes, name: str) -> Iterator[Step]:
+    """The forward step and the backward step of one node, as far as it has them; raises KeyError."""
+    place = passes.graph.position[name]
+    if passes.graph.operands[place]:
+        yield _forward_step(passes, place)
+    if passes.gradients is not None and passes.graph.nodes[place].has_gradient:
+        yield _backward_step(passes, place, {})
+
+
+@lru_cache(maxsize=4)
+def _order(graph: Graph, output: str | None) -> tuple[Sequence[int], Sequence[int]]:
+    """The positions of the nodes of the forward steps, and of the backward steps."""
+    forward = array("l", (place for place, operands in enumerate(graph.operands) if operands))
+    if output is None:
+        return forward, array("l")
+    swept = graph.position[output] + 1
+    order = chain(range(swept - 1, -1, -1), range(swept, len(graph)))
+    return forward, array("l", (place for place in order if graph.nodes[place].has_gradient))
+
+
+# --- forward ------------------------------------------------------------------------------------------------------
+
+
+def _forward_step(passes: Passes, place: int) -> ForwardStep:
+    graph, node = passes.graph, passes.graph.nodes[place]
+    sources, value = graph.operands[place], passes.values[place]
+    operands = [passes.value(source) for source in sources]
+    found = None
+    if all(operand is not None for operand in operands):
+        for compiled in passes.arithmetics:
+            found = evaluate_at(graph, place, operands, compiled)
+            if _difference(found, value) is None:
+                break
+    terms = operand_terms(graph, place)
+    if len(terms) > MOST_WRITTEN:
+        terms[MOST_WRITTEN:] = [AND_SO_ON]
+    term = application(node.operation, terms, node.attributes)
+    line = derive_line(Variable(node.name), term, dict(zip(node.inputs, operands, strict=True)), found)
+    varying = [slot for slot, source in enumerate(sources) if graph.nodes[source].operation.name != "Constant"]
+    return ForwardStep(node, _rule(graph, node, varying[0] if varying else 0), line, value, _difference(found, value))
+
+
+def _rule(graph: Graph, node: Node, slot: int) -> str:
+    """What the rule is called by which the operand at `slot` is differentiated."""
+    others = [name for other, name in enumerate(node.inputs) if other != slot]
+    return node.operation.rule_name(slot, bool(others) and all(_is_constant(graph, name) for name in others))
+
+
+def _is_constant(graph: Graph, name: str) -> bool:
+    return graph.nodes[graph.position[name]].operation.name == "Constant"
+
+
+# --- backward -----------------------------------------------------------------------------------------------------
+
+
+def _backward_step(passes: Passes, place: int, met: dict[tuple[int, bool], Consumer]) -> BackwardStep:
+    """`met` holds the consumers that were met already."""
+    node = passes.graph.nodes[place]
+    assert passes.gradients is not None
+    seed, gradient = passes.seed if node.name == passes.output else None, passes.gradients[place]
+    for compiled in passes.arithmetics:
+        edges, found = _sum_up(passes, place, met, compiled)
+        difference = _difference(found, gradient)
+        if difference is None:
+            break
+    listed = tuple(_contribution(consumer, slot) for consumer, slot in edges[:MOST_LISTED])
+    line = _sum_line(passes.quantity, node, seed, listed, len(edges), found)
+    return BackwardStep(node, seed, listed, len(edges), line, found, gradient, difference)
+
+
+def _sum_up(
+    passes: Passes, place: int, met: dict[tuple[int, bool], Consumer], compiled: bool
+) -> tuple[Sequence[tuple[Consumer, int]], FloatArray | None]:
+    """The out-edges of a node in the order of the backward pass, and the sum along them, None where one is unknown."""
+    node, edges, complete = passes.graph.nodes[place], [], True
+    assert passes.gradients is not None
+    so_far = None
+    if node.name == passes.output and passes.seed is not None:
+        so_far = passes.seed.astype(dtype_of(passes.graph, place), copy=False)
+    for consumer_place, slot in edges_back(passes, place):
+        if (key := (consumer_place, compiled)) not in met:
+            met[key] = consumer_at(passes, consumer_place, passes.gradients[consumer_place], compiled)
+        consumer = met[key]
+        if consumer.contributions is None:
+            complete = False
+        elif (product := consumer.contributions[slot]) is None:  # an index: nothing flows back to it
+            continue
+        else:
+            so_far = product if so_far is None else np.asarray(so_far + product)
+        edges.append((consumer, slot))
+    if so_far is None:
+        so_far = np.zeros(passes.values.shape(place))
+    return edges, np.asarray(so_far, dtype=np.float64) if complete else None
+
+
+def _contribution(consumer: Consumer, slot: int) -> Contribution:
+    subject, rule = consumer.local_gradient(slot), _rule(consumer.passes.graph, consumer.node, slot)
+    local = None if consumer.locals is None else consumer.locals[slot]
+    product = None if consumer.contributions is None else consumer.contributions[slot]
+    term = consumer.term(slot)
+    if term is None:
+        line = Line(equation(subject))
+    elif consumer.node.operation.contributions:
+        line = derive_line(None, term, consumer.all_figures, product)
+    else:
+        line = derive_line(subject, term, consumer.figures, local)
+    return Contribution(consumer, slot, rule, line, local, product)
+
+
+def _sum_line(
+    quantity: str, node: Node, seed: FloatArray | None, listed: Sequence[Contribution], count: int, found: Any
+) -> Line:
+    """dL/dx = upstream · local + …, or the seed, and the same with numbers put in."""
+    subject = gradient_of(quantity, node.name)
+    if seed is not None:  # nothing that follows from the output leads back to it
+        return derive_line(subject, _SEED if seed.ndim else Literal(float(seed)), {_SEED.name: seed}, found)
+    summands: list[Term] = []
+    figures: dict[str, FloatArray | None] = {}
+    for each in listed[:MOST_WRITTEN]:
+        summand, known = _summand(each)
+        summands.append(summand)
+        figures.update(known)
+    if count > len(summands):
+        summands.append(AND_SO_ON)
+    return derive_line(subject, total(summands) if summands else Literal(0.0), figures, found)
+
+
+def _summand(contribution: Contribution) -> tuple[Term, Mapping[str, FloatArray | None]]:
+    """upstream · local, or the whole contribution where the operation is not elementwise; and the figures in it."""
+    consumer, slot = contribution.consumer, contribution.slot
+    upstream, local = consumer.upstream_gradient, consumer.local_gradient(slot)
+    product = times(upstream, local)
+    if consumer.node.operation.contributions:
+        term = consumer.term(slot)
+        if term is not None:
+            return term, consumer.all_figures
+        whole = as_one(product)
+        return whole, {whole.name: contribution.product}
+    if contribution.summed:
+        whole = summed(product)
+        return whole, {whole.name: contribution.product}
+    return product, {upstream.name: consumer.upstream, local.name: contribution.local}
+
+
+def _difference(found: FloatArray | None, gradient: FloatArray | None) -> float | None:
+    """The greatest amount by which two figures differ; None where they are the same or one is not known."""
+    if found is None or gradient is None or same_bits(found, gradient).all():
+        return None
+    with np.errstate(all="ignore"):
+        return float(np.max(np.abs(found - gradient)))
+
+
+_SEED = Variable("`seed", r"\mathrm{seed}", "seed", "<mi>seed</mi>")

@@ -1,0 +1,111 @@
+"""Figures: one array for each node of a graph, packed in one vector, so that a million of them are one blob."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.figures.buffers import room
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """The values, or the gradients, of all nodes in topological order.
+
+    `flat` is a float64 vector: each node's figure row-major, one after the other. `shapes` is None where every node is
+    a scalar. `present` is None where every node has a figure; a node that has none takes a place in `flat` all the
+    same (one element where its shape is unknown, given as ()).
+    """
+
+    flat: FloatArray
+    shapes: tuple[Shape, ...] | None = None
+    present: BoolArray | None = None
+
+    @cached_property
+    def offsets(self) -> IntArray:
+        """Where each node's figure starts in `flat`, and, last, where the last one ends."""
+        if self.shapes is None:
+            return np.arange(len(self.flat) + 1)
+        return np.concatenate([[0], np.cumsum([prod(shape) for shape in self.shapes], dtype=np.int64)])
+
+    def __len__(self) -> int:
+        return len(self.flat) if self.shapes is None else len(self.shapes)
+
+    def __getitem__(self, position: int) -> FloatArray | None:
+        """The figure of the node at that position, of its shape; None where it has none."""
+        if self.present is not None and not self.present[position]:
+            return None
+        if self.shapes is None:
+            return self.flat[position : position + 1].reshape(())
+        start, end = self.offsets[position : position + 2]
+        return self.flat[start:end].reshape(self.shapes[position])
+
+    def part(self, start: int, stop: int) -> "Figures":
+        """The figures of the nodes from `start` to before `stop`; nothing is copied."""
+        flat = self.flat[self.offsets[start] : self.offsets[min(stop, len(self))]] if len(self) else self.flat
+        shapes = None if self.shapes is None else self.shapes[start:stop]
+        return Figures(flat, shapes, None if self.present is None else self.present[start:stop])
+
+    def __iter__(self) -> Iterator[FloatArray | None]:
+        return (self[position] for position in range(len(self)))
+
+    def shape(self, position: int) -> Shape:
+        """The shape of the figure of the node at that position."""
+        return () if self.shapes is None else self.shapes[position]
+
+    def first_nonfinite(self, backward: bool = False) -> int | None:
+        """The position of the first figure with a NaN or an infinity in it, counted from the end if `backward`."""
+        unsound = ~np.isfinite(self.flat)
+        if self.present is not None:
+            unsound &= np.repeat(self.present, np.diff(self.offsets))
+        places = np.flatnonzero(unsound)
+        if not places.size:
+            return None
+        return int(np.searchsorted(self.offsets, places[-1 if backward else 0], side="right")) - 1
+
+
+def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:
+    """Figures from one array for each node, None where there is none; what is packed is a copy."""
+    present = None
+    if any(array is None for array in arrays):
+        present = np.array([array is not None for array in arrays])
+    filled = [np.float64(0.0) if array is None else array for array in arrays]
+    shapes = [np.shape(array) for array in filled]
+    if not any(shapes):
+        flat = np.array(filled, dtype=np.float64).reshape(-1)
+        return frozen(flat, None, present)
+    flat = room(sum(map(prod, shapes)))
+    np.concatenate([np.ravel(array) for array in filled], out=flat)
+    return frozen(flat, tuple(shapes), present)
+
+
+def extent(shape: Shape) -> int:
+    """What a tensor counts for against a limit: its elements. One without any is written as lists within lists too, and
+    counts for those."""
+    return prod(filter(None, shape))
+
+
+def no_figures(count: int) -> Figures:
+    """Figures of `count` nodes none of which has one."""
+    return frozen(np.zeros(count), None, np.zeros(count, dtype=bool))
+
+
+def frozen(flat: FloatArray, shapes: tuple[Shape, ...] | None = None, present: BoolArray | None = None) -> Figures:
+    """Figures over `flat` itself, which is not to be written to any more."""
+    flat.setflags(write=False)
+    return Figures(flat, shapes, present)
+
+
+def same_bits(x: FloatArray, y: FloatArray) -> BoolArray:
+    """Where the two have the same bits or are both NaN."""
+    same: BoolArray = (x.view(np.int64) == y.view(np.int64)) | (np.isnan(x) & np.isnan(y))
+    return same

@@ -1,0 +1,1 @@
+"""Computational graphs: nodes, validation, order, digest, shapes, and the walks along their edges."""

@@ -1,0 +1,161 @@
+"""A computational graph: validated, immutable, in topological order, known by its digest."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from service.core.rulebook import operations  # noqa: F401 (importing the package fills the registry that `find` reads)
+from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation, find
+from service.core.rulebook.tensor import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A name, an operation, an ordered tuple of input names (duplicates allowed), and attributes in declared order."""
+
+    name: str
+    operation: Operation
+    inputs: tuple[str, ...] = ()
+    attributes: Attributes = field(default_factory=lambda: NO_ATTRIBUTES)
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether a gradient flows to it: not to a Constant, and not to an Input of whole numbers."""
+        return self.operation.name != "Constant" and self.attributes.get("dtype") != "int64"
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in topological order, with the order of the graph's inputs and outputs.
+
+    Made by `build_graph`, or of nodes that need no validation any more.
+
+    `convention` says whose choice its operations return where no derivative exists; it is no part of the digest.
+    """
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    convention: str = MINIMUM_NORM
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @cached_property
+    def position(self) -> Mapping[str, int]:
+        """Where in `nodes` the node of each name stands."""
+        return {node.name: place for place, node in enumerate(self.nodes)}
+
+    @cached_property
+    def operands(self) -> tuple[tuple[int, ...], ...]:
+        """For each node the positions of its inputs, each less than its own."""
+        position = self.position
+        return tuple(tuple(position[name] for name in node.inputs) for node in self.nodes)
+
+    @cached_property
+    def consumers(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """For each node its out-edges in order: the position of the consumer, and which of its inputs the node is."""
+        found: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
+        for consumer, sources in enumerate(self.operands):
+            for slot, source in enumerate(sources):
+                found[source].append((consumer, slot))
+        return tuple(map(tuple, found))
+
+    def under(self, convention: str) -> "Graph":
+        """The same graph with the derivatives that one of CONVENTIONS returns; itself if they are the same."""
+        if convention == self.convention:
+            return self
+        present = {node.operation for node in self.nodes}
+        if present == {operation.under(convention) for operation in present}:
+            return self
+        nodes = tuple(replace(node, operation=node.operation.under(convention)) for node in self.nodes)
+        return replace(self, nodes=nodes, convention=convention)
+
+    @cached_property
+    def narrow(self) -> frozenset[int]:
+        """The positions of the nodes that are computed in float32: its Inputs, and all that rests on them alone.
+
+        As NumPy has it a number adapts: Constants, and what rests on them alone, take the precision of what they meet.
+        """
+        adapting: set[int] = set()
+        narrow: set[int] = set()
+        if not any(self.nodes[self.position[name]].attributes.get("dtype") == "float32" for name in self.inputs):
+            return frozenset()
+        for place, (node, sources) in enumerate(zip(self.nodes, self.operands, strict=True)):
+            strong = [source for source in sources if source not in adapting]
+            if node.operation.name == "Input":
+                declared = node.attributes.get("dtype", "float64")
+                {"float32": narrow, "int64": adapting}.get(declared, set()).add(place)
+            elif not strong:
+                adapting.add(place)
+            elif narrow.issuperset(strong):
+                narrow.add(place)
+        return frozenset(narrow)
+
+    def widened(self) -> "Graph":
+        """The same graph with all of it computed in float64."""
+        nodes = tuple(
+            replace(node, attributes={**node.attributes, "dtype": "float64"})
+            if node.operation.name == "Input" and node.attributes.get("dtype") == "float32"
+            else node
+            for node in self.nodes
+        )
+        return replace(self, nodes=nodes) if self.narrow else self
+
+    @cached_property
+    def arrangement(self) -> str:
+        """SHA-256 of the digest, the convention and the order of the nodes: graphs that share it agree at every
+        position. An operation that only goes by the name of one in the rulebook counts as itself."""
+        present = {node.operation for node in self.nodes}
+        strange = [str(id(each)) for each in present if (each.plain or each) is not find(each.name)]
+        parts = [self.digest, self.convention, *sorted(strange), *map(repr, self.position)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form, in hexadecimal.
+
+        The canonical form lists the nodes by name, so that the order in which they were listed does not count.
+        """
+        documents = [
+            [
+                node.name,
+                node.operation.name,
+                node.inputs,
+                {key: _hashable(node.attributes[key]) for key in node.attributes},
+            ]
+            for node in sorted(self.nodes, key=lambda node: node.name)
+        ]
+        canonical = json.dumps([documents, self.inputs, self.outputs], separators=(",", ":"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def node_document(node: Node) -> dict[str, Any]:
+    """What `build_graph` reads, in JSON's types: the form in which a node is answered and stored."""
+    document: dict[str, Any] = {"name": node.name, "operation": node.operation.name}
+    if node.inputs:
+        document["inputs"] = list(node.inputs)
+    if node.attributes:
+        document["attributes"] = {name: written_attribute(value) for name, value in node.attributes.items()}
+    return document
+
+
+def written_attribute(value: Any) -> Any:
+    """An attribute in JSON's types: NaN and the infinities are strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Tensor):
+        return written_attribute(value.array.tolist())
+    if isinstance(value, (list, tuple)):
+        return [written_attribute(item) for item in value]
+    return value
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return {"shape": value.shape, "float64": value.digest}
+    return [_hashable(item) for item in value] if isinstance(value, (list, tuple)) else written_attribute(value)

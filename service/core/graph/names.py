@@ -1,0 +1,38 @@
+"""Names of nodes: which may be one, and which are still free."""
+
+from collections.abc import Callable, Container, Iterator
+from functools import cache
+from itertools import chain, count
+
+LONGEST_NAME = 256
+
+
+def name_fault(name: object) -> str | None:
+    """What is wrong with a node's name, or None."""
+    if not isinstance(name, str):
+        return "a node's name is a string"
+    if not 1 <= len(name) <= LONGEST_NAME:
+        return f"a node's name has 1 to {LONGEST_NAME} characters; this one has {len(name)}"
+    if not name.isprintable() and any(ord(character) < 32 or 127 <= ord(character) < 160 for character in name):
+        return "a node's name has no control characters"
+    if "`" in name:
+        return "a node's name has no backquote"
+    return None
+
+
+def free_name(wanted: str, taken: Container[str]) -> str:
+    """The name wanted, cut where it is too long for one, with a number behind it where it is taken."""
+    wanted = wanted if len(wanted) <= LONGEST_NAME else wanted[: LONGEST_NAME - 10]
+    numbered = (f"{wanted}_{number}" for number in count(2))
+    return next(name for name in chain([wanted], numbered) if name not in taken)
+
+
+def free_names(taken: Container[str]) -> Callable[[str], Iterator[str]]:
+    """A function that yields the names still free for an operation: mul_1, mul_2 …, the same iterator each time."""
+
+    @cache
+    def names_of(operation: str) -> Iterator[str]:
+        names = (f"{operation.lower()}_{number}" for number in count(1))
+        return (name for name in names if name not in taken)
+
+    return names_of

@@ -1,0 +1,26 @@
+"""Walks along the edges of a graph that ask only which nodes are there, and which reach which."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from service.core.figures.figures import BoolArray, IntArray
+from service.core.graph.graph import Graph
+
+
+@lru_cache(maxsize=4)
+def sourceless(graph: Graph) -> IntArray:
+    """The positions of the nodes without inputs: Inputs and Constants."""
+    return np.flatnonzero(np.fromiter(map(len, graph.operands), dtype=np.int64, count=len(graph)) == 0)
+
+
+@lru_cache(maxsize=4)
+def reaches(graph: Graph, output: str) -> BoolArray:
+    """Which nodes reach the output along the edges."""
+    reached = bytearray(len(graph))
+    reached[graph.position[output]] = 1
+    for place in range(graph.position[output], -1, -1):
+        if reached[place]:
+            for source in graph.operands[place]:
+                reached[source] = 1
+    return np.frombuffer(reached, dtype=np.bool_)

@@ -1,0 +1,301 @@
+"""The expression language, read and written: `e = a + b; F(a, b) = e * sin(a)`.
+
+`syntax.py` reads the text into statements. Here the names are settled, and the value of each statement is walked from
+its leaves up, by a stack of our own.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, TypeAlias
+
+from lark import Token
+
+from service.core.errors import LimitExceeded
+from service.core.graph.building import arity_faults, read_attributes, written_cycle
+from service.core.graph.graph import Graph, Node
+from service.core.graph.names import free_names, name_fault
+from service.core.language.parser import (
+    Application,
+    Mistake,
+    Part,
+    Statement,
+    invalid_expression,
+    read_number,
+    read_statements,
+    shown,
+)
+from service.core.rulebook.attribute import LARGEST_INTEGER
+from service.core.rulebook.operation import Operation, find, operations
+from service.core.rulebook.tensor import MOST_DIMENSIONS, Tensor
+from service.core.symbolic.printing import name_text, number_text, value_text, write_text
+from service.core.symbolic.term import Variable, application
+
+NodeDocument: TypeAlias = dict[str, Any]
+
+# What is called by these names is a reduction of one operand, and the elementwise operation of several.
+_REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "sum": "ReduceSum", "mean": "ReduceMean"}
+
+
+def parse_expression(text: str, *, max_bytes: int, max_depth: int) -> list[NodeDocument]:
+    """The node documents of an expression: Inputs first, in their order, then the rest as the text evaluates them.
+
+    Raises InvalidExpression with line and column; LimitExceeded for a text of more than `max_bytes` in UTF-8 or
+    brackets more than `max_depth` deep.
+    """
+    try:
+        size = _size(text)
+        if size > max_bytes:
+            detail = f"an expression has at most {max_bytes} bytes in UTF-8; this one has {size}"
+            raise LimitExceeded("expression_bytes", max_bytes, size, detail)
+        return _documents(read_statements(text, max_depth))
+    except Mistake as mistake:
+        raise invalid_expression(text, mistake) from None
+
+
+def _size(text: str) -> int:
+    """The bytes of the text in UTF-8."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise Mistake("half of a surrogate pair is no character", error.start) from None
+
+
+# --- from statements to node documents -------------------------------------------------------------------------------
+
+
+def _documents(statements: list[Statement]) -> list[NodeDocument]:
+    if not statements:
+        raise Mistake("the expression is empty", 0)
+    orders = [_evaluation_order(statement.value) for statement in statements]
+    targets = _targets(statements, orders)
+    parameters = _parameters(statements, targets)
+    references = [part for order in orders for part in order if isinstance(part, Token) and part.type != "NUMBER"]
+    if not ("pi" in targets or "pi" in (parameters or ()) or any(token == "`pi`" for token in references)):
+        references = [token for token in references if token != "pi"]  # else it is a name in the graph
+    inputs = _inputs(references, targets, parameters)
+    referring = {id(token) for token in references}
+    _refuse_cycle(targets, orders, referring)
+    names_of = free_names({*targets, *inputs})
+
+    documents: list[NodeDocument] = [{"name": name, "operation": "Input"} for name in inputs]
+    for target, order in zip(targets, orders, strict=True):
+        operands: list[str] = []
+        for part in order:
+            if id(part) in referring:
+                assert isinstance(part, Token)
+                operands.append(_name(part))
+                continue
+            description = _constant(part) if isinstance(part, Token) else _apply(part, operands, targets)
+            name = target if part is order[-1] else next(names_of(description["operation"]))
+            documents.append({"name": name, **description})
+            operands.append(name)
+        if id(order[-1]) in referring:
+            documents.append({"name": target, "operation": "Identity", "inputs": operands})
+    return documents
+
+
+def _evaluation_order(value: Part) -> list[Part]:
+    """Every part after its operands, and these from left to right."""
+    order = []
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        order.append(part)
+        if isinstance(part, Application):
+            waiting.extend(part.operands)
+    order.reverse()
+    return order
+
+
+def _targets(statements: list[Statement], orders: list[list[Part]]) -> dict[str, Statement]:
+    """The name that each statement assigns; the result of a bare expression is `output`."""
+    targets: dict[str, Statement] = {}
+    for statement, order in zip(statements, orders, strict=True):
+        bare = statement.target is None
+        name = "output" if statement.target is None else _name(statement.target)
+        refers_to_itself = bare and any(isinstance(part, Token) and part.value.strip("`") == name for part in order)
+        if name in targets or refers_to_itself:
+            place = statement.target or (order[0] if isinstance(order[0], Token) else order[0].called)
+            if bare or targets[name].target is None:
+                detail = "the result of an expression without a name is named output, and that name is taken"
+            else:
+                detail = f"{shown(name)} is assigned twice"
+            raise Mistake(detail, place.start_pos)
+        targets[name] = statement
+    return targets
+
+
+def _parameters(statements: list[Statement], targets: dict[str, Statement]) -> dict[str, Token] | None:
+    """The names that a header lists, in their order; None where there is no header."""
+    headers = [statement for statement in statements if statement.parameters is not None]
+    for second in headers[1:]:
+        assert second.target is not None
+        raise Mistake("only one statement may list its inputs in brackets", second.target.start_pos)
+    if not headers:
+        return None
+    parameters: dict[str, Token] = {}
+    for token in headers[0].parameters or ():
+        name = _name(token)
+        if name in parameters:
+            raise Mistake(f"the input {shown(name)} is listed twice", token.start_pos)
+        if name in targets:
+            raise Mistake(f"{shown(name)} is listed as an input, and is assigned too", token.start_pos)
+        parameters[name] = token
+    return parameters
+
+
+def _inputs(references: list[Token], targets: dict[str, Statement], parameters: dict[str, Token] | None) -> list[str]:
+    """The inputs in their order: the header's, or else all names that are not assigned as they first appear."""
+    inputs = dict.fromkeys(parameters or ())
+    for token in references:
+        name = _name(token)
+        if name in targets or name in inputs:
+            continue
+        if parameters is not None:
+            raise Mistake(f"{shown(name)} is neither assigned nor an input of the header", token.start_pos)
+        inputs[name] = None
+    return list(inputs)
+
+
+def _refuse_cycle(targets: dict[str, Statement], orders: list[list[Part]], referring: set[int]) -> None:
+    """A statement may read what a later one assigns, but not what follows from itself."""
+    reads = {
+        target: [_name(part) for part in order if isinstance(part, Token) and id(part) in referring]
+        for target, order in zip(targets, orders, strict=True)
+    }
+    try:
+        TopologicalSorter(reads).prepare()
+    except CycleError as error:
+        cycle = error.args[1][:-1]
+        # A bare expression that reads itself was refused already: some statement of the cycle has a name.
+        starts = [(token.start_pos or 0, place) for place, name in enumerate(cycle) if (token := targets[name].target)]
+        position, first = min(starts)
+        cycle = cycle[first:] + cycle[:first]
+        raise Mistake(f"{shown(cycle[0])} is in a cycle: {written_cycle(cycle)}", position) from None
+
+
+def _constant(token: Token) -> NodeDocument:
+    value = read_number(token) if token.type == "NUMBER" else math.pi
+    return {"operation": "Constant", "attributes": {"value": value}}
+
+
+def _apply(part: Application, operands: list[str], targets: dict[str, Statement]) -> NodeDocument:
+    """The node of an operation without its name; its operands are the last ones, which it takes away."""
+    arity = len(part.operands)
+    operation = _operation(part, targets)
+    for fault in arity_faults(operation, arity):
+        raise Mistake(fault.detail, part.called.start_pos)
+    document: NodeDocument = {"operation": operation.name}
+    if arity:
+        document["inputs"] = operands[-arity:]
+        del operands[-arity:]
+    if part.attributes or operation.attributes:
+        attributes = _attributes(part, operation)
+        if attributes:
+            document["attributes"] = attributes
+    return document
+
+
+def _operation(part: Application, targets: dict[str, Statement]) -> Operation:
+    called, arity = part.called, len(part.operands)
+    if called.type == "MINUS" and arity == 1:
+        name = "Neg"
+    elif called in _REDUCTIONS:
+        name = _REDUCTIONS[called] if arity == 1 else called.capitalize()
+    else:
+        name = called.value
+    operation = find(name)
+    if operation is not None and operation.name != "Input":
+        return operation
+    if operation is not None:
+        detail = "an input is any name that is not assigned; it is not called"
+    elif called.type == "QUOTED" or called in targets:
+        detail = f'{shown(called)} names a node, and only an operation can be called; a product is written with "*"'
+    else:
+        aliases = [alias for known in operations() for alias in (known.name, *known.aliases)]
+        near = ", ".join(get_close_matches(called, filter(str.isidentifier, aliases), n=3))
+        detail = f"there is no operation {shown(called)}" + (f"; near it are {near}" if near else "")
+    raise Mistake(detail, called.start_pos)
+
+
+def _attributes(part: Application, operation: Operation) -> dict[str, Any]:
+    """The attributes as ONNX has them; by NumPy's name for an operation its defaults are NumPy's."""
+    known = {attribute.name for attribute in operation.attributes}
+    given: dict[str, Any] = {}
+    places: dict[Any, Token] = {}
+    for token, value in part.attributes:
+        name = "axes" if token == "axis" and "axes" in known and "axis" not in known else token.value
+        if name in given:
+            raise Mistake(f"the attribute {shown(token)} is given twice", token.start_pos)
+        given[name], places[name] = value, token
+    for attribute in operation.attributes:
+        if (
+            attribute.numpy
+            and attribute.numpy[1] != attribute.default
+            and part.called.lower() != operation.name.lower()
+        ):
+            given.setdefault(attribute.name, attribute.numpy[1])
+    for fault in read_attributes(operation, given)[1]:
+        raise Mistake(fault.detail, places.get(fault.location[-1], part.called).start_pos)
+    return given
+
+
+def _name(token: Token) -> str:
+    name = token.value.strip("`")
+    if fault := name_fault(name):
+        raise Mistake(fault, token.start_pos)
+    return str(name)
+
+
+# --- from a graph to text --------------------------------------------------------------------------------------------
+
+
+def write_expression(graph: Graph) -> str | None:
+    """One statement for each node that is not an Input, such that reading it gives the same nodes and inputs again.
+
+    None where there are Inputs only. What the language has no words for, outputs chosen otherwise than `build_graph`
+    does and an Input's attributes, is left out.
+    """
+    computed = [node for node in graph.nodes if node.operation.name != "Input"]
+    if not computed:
+        return None
+    given = frozenset(graph.inputs)
+    appearing = dict.fromkeys(name for node in computed for name in node.inputs if name in given)
+    targets = [name_text(node.name) for node in computed]
+    if tuple(appearing) != graph.inputs:
+        targets[-1] += f"({', '.join(map(name_text, graph.inputs))})"
+    return "; ".join(f"{target} = {write_node(node)}" for target, node in zip(targets, computed, strict=True))
+
+
+def write_node(node: Node) -> str:
+    """What stands to the right of `name =` for this node, which is not an Input."""
+    if node.operation.name == "Identity":
+        return name_text(node.inputs[0])
+    value = node.attributes.get("value")
+    if node.operation.name == "Constant" and isinstance(value, float) and re.match("[0-9]", number_text(value)):
+        return number_text(value)  # a literal has no sign, and is finite
+    if isinstance(value, Tensor):
+        return value_text(value)
+    if node.operation.name == "Slice" and (subscripts := _subscripts(*node.attributes.values())):
+        return f"{name_text(node.inputs[0])}[{subscripts}]"
+    operands = [Variable(name) for name in node.inputs]
+    return write_text(application(node.operation, operands, node.attributes), None)
+
+
+def _subscripts(
+    starts: Sequence[int], ends: Sequence[int], axes: Sequence[int] | None, steps: Sequence[int] | None
+) -> str | None:
+    """A Slice as `1:3, ::2`; None where it says more, or less, than its subscripts would."""
+    if not axes or not steps or not 0 <= axes[0] <= axes[-1] < MOST_DIMENSIONS or list(axes) != sorted(set(axes)):
+        return None
+    texts = [":"] * (axes[-1] + 1)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=False):
+        first, last = (0, LARGEST_INTEGER) if step > 0 else (LARGEST_INTEGER, -LARGEST_INTEGER)
+        if (start, end, step) == (0, LARGEST_INTEGER, 1):
+            return None
+        bounds = "".join(["" if start == first else str(start), ":", "" if end == last else str(end)])
+        texts[axis] = bounds if step == 1 else f"{bounds}:{step}"
+    return ", ".join(texts) if len(starts) == len(ends) == len(axes) == len(steps) else None

@@ -1,0 +1,1 @@
+"""What each operation computes and its derivatives: one operation, one block, in `operations/`."""

@@ -1,0 +1,51 @@
+"""What an Input declares: the shape and the precision of the figures that it takes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.errors import Fault, InvalidInputs
+from service.core.figures.figures import FloatArray, Shape
+from service.core.rulebook.attribute import OneOf, integer
+
+# As ONNX names them. An int64 counts something, a class or a place: no gradient flows to it.
+PRECISIONS = OneOf(("float64", "float32", "int64"))
+
+_LARGEST_WHOLE = 2.0**53  # up to here a float64, as which figures are kept, is any whole number
+
+
+def read_shape(value: object) -> tuple[int | None, ...]:
+    """Read a list of lengths, None for any; raises ValueError."""
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("a list of lengths is expected, null for any")
+    lengths = tuple(None if length is None else integer(length) for length in value)
+    if any(length is not None and length < 0 for length in lengths):
+        raise ValueError("a length is 0 or more, or null for any")
+    return lengths
+
+
+def misfit(name: str, declared: Sequence[int | None] | None, shape: Shape) -> str | None:
+    """What is wrong with the shape of a figure for an Input, or None."""
+    if declared is None or (
+        len(declared) == len(shape)
+        and all(length in (None, given) for length, given in zip(declared, shape, strict=True))
+    ):
+        return None
+    written = ", ".join("null" if length is None else str(length) for length in declared)
+    return f"{name!r} is declared with shape [{written}]; the figure has {list(shape)}"
+
+
+def read_input(name: str, attributes: Any, given: FloatArray) -> FloatArray:
+    """The figure of an Input in the precision that it declares; whole numbers are kept as float64.
+
+    Raises InvalidInputs where it has not the declared shape, or is not whole.
+    """
+    if wrong := misfit(name, attributes.get("shape"), np.shape(given)):
+        raise InvalidInputs([Fault(("inputs", name), wrong)])
+    dtype = attributes.get("dtype")
+    with np.errstate(over="ignore"):
+        figure: FloatArray = np.asarray(given, dtype=np.float32 if dtype == "float32" else np.float64)
+    if dtype == "int64" and not np.all((figure == np.rint(figure)) & (np.abs(figure) <= _LARGEST_WHOLE)):
+        raise InvalidInputs([Fault(("inputs", name), f"{name!r} takes whole numbers, at most 2^53 in magnitude")])
+    return figure

@@ -1,0 +1,134 @@
+"""The activation functions of neural networks, each in a form that neither overflows nor cancels."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from service.core.rulebook.attribute import Attribute, OneOf, number
+from service.core.rulebook.gaussian import normal_density, normal_distribution
+from service.core.rulebook.notation import function
+from service.core.rulebook.operation import define, select
+
+define(
+    "Sigmoid",
+    "x",
+    # 1/(1 + e^−x), written for negative x as e^x/(1 + e^x), so that small values keep their digits.
+    forward=lambda x: select(x >= 0.0, 1.0 / (1.0 + np.exp(-x)), np.exp(x) / (1.0 + np.exp(x))),
+    # z(1 − z) has no digits left above x = 37; e^−|x|/(1 + e^−|x|)² is the same, and even.
+    local_gradients=lambda x, z: (np.exp(-np.absolute(x)) / (1.0 + np.exp(-np.absolute(x))) ** 2,),
+    notation=function("sigmoid", r"\sigma", "σ"),
+)
+
+define(
+    "Relu",
+    "x",
+    forward=lambda x: np.maximum(x, 0.0),
+    local_gradients=lambda x, z: (select(x > 0.0, 1.0, 0.0),),
+    nondifferentiable=lambda x, z: x == 0.0,
+    convention="0, the least of the subgradients from 0 to 1",
+    analytic=False,
+    rule="piecewise",
+)
+
+define(
+    "LeakyRelu",
+    "x",
+    attributes=[Attribute("alpha", number, 0.01)],
+    forward=lambda x, alpha: select(x > 0.0, x, alpha * x),
+    # At 0 the one-sided slopes are alpha and 1: the least-norm number between them is alpha cut to [0, 1].
+    local_gradients=lambda x, z, alpha: (
+        select(x > 0.0, 1.0, select(x == 0.0, np.maximum(np.minimum(alpha, 1.0), 0.0), alpha)),
+    ),
+    nondifferentiable=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
+    convention="of the subgradients between alpha and 1, the least in magnitude: alpha for the usual alpha",
+    conventions={
+        **dict.fromkeys(("torch", "tensorflow"), lambda x, z, alpha: (select(x > 0.0, 1.0, alpha),)),
+        "jax": lambda x, z, alpha: (select(x >= 0.0, 1.0, alpha),),
+    },
+    analytic=False,
+    aliases=["leaky_relu"],
+    rule="piecewise",
+)
+
+define(
+    "Elu",
+    "x",
+    attributes=[Attribute("alpha", number, 1.0)],
+    forward=lambda x, alpha: select(x > 0.0, x, alpha * np.expm1(x)),
+    local_gradients=lambda x, z, alpha: (
+        select(x > 0.0, 1.0, select(x == 0.0, np.maximum(np.minimum(alpha, 1.0), 0.0), alpha * np.exp(x))),
+    ),
+    nondifferentiable=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
+    convention="of the subgradients between alpha and 1, the least in magnitude",
+    conventions=dict.fromkeys(("torch", "jax"), lambda x, z, alpha: (select(x > 0.0, 1.0, alpha * np.exp(x)),)),
+    analytic=False,
+    rule="piecewise",
+)
+
+define(
+    "Selu",
+    "x",
+    # The defaults are ONNX's: the float32 nearest to the figures of Klambauer and others, 2017.
+    attributes=[
+        Attribute("alpha", number, 1.67326319217681884765625),
+        Attribute("gamma", number, 1.05070102214813232421875),
+    ],
+    forward=lambda x, alpha, gamma: gamma * select(x > 0.0, x, alpha * np.expm1(x)),
+    local_gradients=lambda x, z, alpha, gamma: (
+        gamma * select(x > 0.0, 1.0, select(x == 0.0, np.maximum(np.minimum(alpha, 1.0), 0.0), alpha * np.exp(x))),
+    ),
+    nondifferentiable=lambda x, z, alpha, gamma: np.logical_and(x == 0.0, alpha != 1.0),
+    convention="of the subgradients between gamma * alpha and gamma, the least in magnitude",
+    conventions={
+        **dict.fromkeys(
+            ("torch", "jax"), lambda x, z, alpha, gamma: (gamma * select(x > 0.0, 1.0, alpha * np.exp(x)),)
+        ),
+        "tensorflow": lambda x, z, alpha, gamma: (gamma * select(x >= 0.0, 1.0, alpha * np.exp(x)),),
+    },
+    analytic=False,
+    rule="piecewise",
+)
+
+define(
+    "Softplus",
+    "x",
+    # log(1 + e^x), written so that e never has a positive exponent.
+    forward=lambda x: select(x > 0.0, x + np.log1p(np.exp(-x)), np.log1p(np.exp(x))),
+    local_gradients=lambda x, z: (select(x >= 0.0, 1.0 / (1.0 + np.exp(-x)), np.exp(x) / (1.0 + np.exp(x))),),
+)
+
+define(
+    "Softsign",
+    "x",
+    forward=lambda x: x / (1.0 + np.absolute(x)),
+    local_gradients=lambda x, z: ((1.0 / (1.0 + np.absolute(x))) ** 2,),
+    analytic=False,
+)
+
+
+_TWICE_ROOT = 2.0 * math.sqrt(2.0 / math.pi)
+
+
+def _gelu(x: Any, approximate: Any) -> Any:
+    # 1 + tanh u = 2/(1 + e^−2u), which keeps its digits where tanh u is nearly −1.
+    by_tanh = x / (1.0 + np.exp(-_TWICE_ROOT * (x + 0.044715 * x * x * x)))
+    return select(approximate == "tanh", by_tanh, x * normal_distribution(x))
+
+
+def _gelu_gradient(x: Any, z: Any, approximate: Any) -> Any:
+    y = np.maximum(np.minimum(x, 30.0), -30.0)  # beyond, the slope of tanh is 0 and y³ may be infinite
+    grown = np.exp(_TWICE_ROOT * (y + 0.044715 * y * y * y))
+    slope = y * _TWICE_ROOT * (1.0 + 3.0 * 0.044715 * y * y) / ((1.0 + grown) * (1.0 + 1.0 / grown))
+    by_tanh = 1.0 / (1.0 + 1.0 / grown) + slope
+    return (select(approximate == "tanh", by_tanh, normal_distribution(x) + x * normal_density(x)),)
+
+
+define(
+    "Gelu",
+    "x",
+    attributes=[Attribute("approximate", OneOf(("none", "tanh")), "none")],
+    forward=_gelu,
+    local_gradients=_gelu_gradient,
+    analytic=False,
+)

@@ -1,0 +1,227 @@
+"""Sums, products, powers and what jumps: floor, sign, clip."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from service.core.rulebook.attribute import Attribute, number
+from service.core.rulebook.input_types import PRECISIONS, read_shape
+from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
+from service.core.rulebook.operation import Rule, define, select
+from service.core.rulebook.tensor import number_or_tensor
+
+define(
+    "Input",
+    attributes=[
+        Attribute("shape", read_shape, implied=True),
+        Attribute("dtype", PRECISIONS, "float64", implied=True),
+    ],
+)
+
+define(
+    "Constant",
+    attributes=[Attribute("value", number_or_tensor, required=True)],
+    forward=lambda value: np.asarray(value, dtype=np.float64)[()],
+    infer_shape=lambda shapes, attributes: np.shape(attributes["value"]),
+    notation=function("Constant"),
+)
+
+define("Identity", "x", forward=np.positive, local_gradients=lambda x, z: (1.0,), rule="identity")
+
+define(
+    "Add",
+    "x y",
+    forward=np.add,
+    local_gradients=lambda x, y, z: (1.0, 1.0),
+    aliases=["+"],
+    notation=infix("+", "+", SUM),
+    rule="sum",
+)
+
+define(
+    "Sub",
+    "x y",
+    forward=np.subtract,
+    local_gradients=lambda x, y, z: (1.0, -1.0),
+    aliases=["subtract", "-", "−"],
+    notation=infix("-", "-", SUM, "−"),
+    rule="difference",
+)
+
+define(
+    "Mul",
+    "x y",
+    forward=np.multiply,
+    local_gradients=lambda x, y, z: (y, x),
+    aliases=["multiply", "*", "×", "·"],
+    # In LaTeX x·(y·z) needs no brackets; in text it keeps them, lest it be read as (x·y)·z, which is rounded otherwise.
+    notation=replace(infix("*", r"\cdot", PRODUCT, "·"), latex_needs=(PRODUCT, PRODUCT)),
+    rule="product",
+    beside_constants="constant multiple",
+)
+
+define(
+    "Div",
+    "x y",
+    forward=np.divide,
+    # −x/y² in two divisions: y² would overflow or vanish long before the quotient does.
+    local_gradients=lambda x, y, z: (1.0 / y, -x / y / y),
+    aliases=["divide", "true_divide", "/", "÷"],
+    notation=Notation(
+        "%(0)s / %(1)s",
+        r"\frac{%(0)s}{%(1)s}",
+        PRODUCT,
+        (PRODUCT, SIGN),
+        (OPEN, OPEN),
+        "<mfrac>%(0)s%(1)s</mfrac>",
+    ),
+    rule="quotient",
+    beside_constants="constant multiple, reciprocal",
+)
+
+define(
+    "Neg",
+    "x",
+    forward=np.negative,
+    local_gradients=lambda x, z: (-1.0,),
+    aliases=["negative"],
+    # −x·y may be read as (−x)·y, which is the same to the last bit.
+    notation=Notation("-%(0)s", "-%(0)s", SIGN, (PRODUCT,), (PRODUCT,), row("<mo>−</mo>%(0)s")),
+    rule="constant multiple",
+)
+
+define(
+    "Reciprocal",
+    "x",
+    forward=np.reciprocal,
+    local_gradients=lambda x, z: (-z / x,),
+    notation=Notation(
+        "reciprocal(%(0)s)", r"\frac{1}{%(0)s}", PRODUCT, (OPEN,), (OPEN,), "<mfrac><mn>1</mn>%(0)s</mfrac>"
+    ),
+    rule="reciprocal",
+)
+
+define(
+    "Pow",
+    "x y",
+    forward=np.power,
+    # d/dx = y·x^(y−1), which is 0 for y = 0 whatever x is (written so that its own derivative by y stays: 1/x);
+    # d/dy = x^y·log x, whose limit at x = 0, y ≥ 0 is 0.
+    local_gradients=lambda x, y, z: (
+        select(y == 0.0, y / select(np.absolute(x) > 0.0, x, 1.0), y * x ** (y - 1.0)),
+        select(np.logical_and(x == 0.0, y >= 0.0), 0.0, z * np.log(x)),
+    ),
+    nondifferentiable=lambda x, y, z: np.logical_and(x == 0.0, np.logical_and(y >= 0.0, y < 1.0)),
+    convention="0 and 0 at 0 to the power 0; infinity at 0 to a power between 0 and 1",
+    conventions=dict.fromkeys(
+        ("jax", "tensorflow"),  # 0 · 0^−1 at 0 to the power 0
+        lambda x, y, z: (
+            select(np.logical_and(y == 0.0, x != 0.0), 0.0, y * x ** (y - 1.0)),
+            select(np.logical_and(x == 0.0, y >= 0.0), 0.0, z * np.log(x)),
+        ),
+    ),
+    domain=[(0.0, math.inf), (-math.inf, math.inf)],
+    aliases=["power", "^", "**"],
+    notation=Notation("%(0)s ^ %(1)s", "%(0)s^{%(1)s}", POWER, (ATOM, SIGN), (ATOM, OPEN), "<msup>%(0)s%(1)s</msup>"),
+    rule="power, exponential",
+)
+
+define(
+    "Sqrt",
+    "x",
+    forward=np.sqrt,
+    # z + 0 turns the −0 that √−0 is into 0, so that the slope at either zero is +∞.
+    local_gradients=lambda x, z: (0.5 / (z + 0.0),),
+    nondifferentiable=lambda x, z: x == 0.0,
+    convention="infinity, the limit of the slope from the right",
+    domain=[(0.0, math.inf)],
+    notation=Notation("sqrt(%(0)s)", r"\sqrt{%(0)s}", mathml="<msqrt>%(0)s</msqrt>"),
+    rule="power",
+)
+
+define(
+    "Abs",
+    "x",
+    forward=np.absolute,
+    local_gradients=lambda x, z: (np.sign(x),),
+    nondifferentiable=lambda x, z: x == 0.0,
+    convention="0, the least of the subgradients from -1 to 1",
+    conventions={"jax": lambda x, z: (select(x == 0.0, 1.0, np.sign(x)),)},
+    analytic=False,
+    aliases=["absolute"],
+    notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|", mathml=row("<mo>|</mo>%(0)s<mo>|</mo>")),
+    rule="piecewise",
+)
+
+define(
+    "Sign",
+    "x",
+    forward=np.sign,
+    local_gradients=lambda x, z: (0.0,),
+    nondifferentiable=lambda x, z: x == 0.0,
+    convention="0, the slope on both sides of the jump",
+    analytic=False,
+    notation=function("sign", r"\operatorname{sign}"),
+    rule="step",
+)
+
+define(
+    "Floor",
+    "x",
+    forward=np.floor,
+    local_gradients=lambda x, z: (0.0,),
+    nondifferentiable=lambda x, z: x == z,
+    convention="0, the slope on both sides of the jump",
+    analytic=False,
+    notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor", mathml=row("<mo>⌊</mo>%(0)s<mo>⌋</mo>")),
+    rule="step",
+)
+
+define(
+    "Ceil",
+    "x",
+    forward=np.ceil,
+    local_gradients=lambda x, z: (0.0,),
+    nondifferentiable=lambda x, z: x == z,
+    convention="0, the slope on both sides of the jump",
+    analytic=False,
+    notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil", mathml=row("<mo>⌈</mo>%(0)s<mo>⌉</mo>")),
+    rule="step",
+)
+
+define(
+    "Round",
+    "x",
+    forward=np.rint,  # halves go to the even neighbour, as in ONNX
+    local_gradients=lambda x, z: (0.0,),
+    nondifferentiable=lambda x, z: np.absolute(x - z) == 0.5,
+    convention="0, the slope on both sides of the jump",
+    analytic=False,
+    aliases=["rint"],
+    notation=function("round"),
+    rule="step",
+)
+
+
+def _clip_with(slope_at_bound: float) -> Rule:
+    def local_gradients(x: Any, z: Any, lower: Any, upper: Any) -> Any:
+        at_bound = np.logical_and(lower < upper, np.logical_or(x == lower, x == upper))
+        return (select(at_bound, slope_at_bound, select(np.logical_and(x > lower, x < upper), 1.0, 0.0)),)
+
+    return local_gradients
+
+
+define(
+    "Clip",
+    "x",
+    attributes=[Attribute("min", number, -math.inf), Attribute("max", number, math.inf)],
+    forward=lambda x, lower, upper: np.minimum(np.maximum(x, lower), upper),
+    local_gradients=lambda x, z, lower, upper: (select(np.logical_and(x > lower, x < upper), 1.0, 0.0),),
+    nondifferentiable=lambda x, z, lower, upper: np.logical_and(lower < upper, np.logical_or(x == lower, x == upper)),
+    convention="0 at a bound, the least of the subgradients from 0 to 1",
+    conventions={"jax": _clip_with(0.5), "tensorflow": _clip_with(1.0)},
+    analytic=False,
+    rule="piecewise",
+)

@@ -1,0 +1,79 @@
+"""Operations that take a shape from another node, so that rules can be written where no shape is known."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.operation import Attributes, define, rulebook_function, sum_to_shape
+
+
+@rulebook_function
+def sum_to(x: Any, like: Any) -> Any:
+    """x summed down to the shape of `like`, which broadcasts to that of x: what broadcasting did is undone."""
+    return sum_to_shape(x, np.shape(like))
+
+
+@rulebook_function
+def expand_to(x: Any, like: Any) -> Any:
+    """x broadcast to the shape of `like`."""
+    return np.broadcast_to(x, np.shape(like))
+
+
+@rulebook_function
+def reshape_to(x: Any, like: Any) -> Any:
+    """The elements of x, row-major, in the shape of `like`."""
+    return np.reshape(x, np.shape(like))
+
+
+def _shape_of_sum(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    given, like = shapes
+    if np.broadcast_shapes(given, like) != given:
+        raise ValueError(f"what has shape {list(like)} cannot have been broadcast to {list(given)}")
+    return like
+
+
+def _shape_of_expansion(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    given, like = shapes
+    if np.broadcast_shapes(given, like) != like:
+        raise ValueError(f"what has shape {list(given)} cannot be broadcast to {list(like)}")
+    return like
+
+
+def _shape_of_reshaping(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    given, like = shapes
+    if np.prod(given) != np.prod(like):
+        raise ValueError(f"shape {list(given)} has not as many elements as {list(like)}")
+    return like
+
+
+define(
+    "SumTo",
+    "x like",
+    forward=sum_to,
+    contributions=lambda upstream, x, like, z: (expand_to(upstream, x), None),
+    infer_shape=_shape_of_sum,
+    linear=True,
+    aliases=["sum_to"],
+)
+
+define(
+    "ExpandTo",
+    "x like",
+    forward=expand_to,
+    contributions=lambda upstream, x, like, z: (sum_to(upstream, x), None),
+    infer_shape=_shape_of_expansion,
+    linear=True,
+    aliases=["expand_to"],
+)
+
+define(
+    "ReshapeTo",
+    "x like",
+    forward=reshape_to,
+    contributions=lambda upstream, x, like, z: (reshape_to(upstream, x), None),
+    infer_shape=_shape_of_reshaping,
+    linear=True,
+    aliases=["reshape_to"],
+)

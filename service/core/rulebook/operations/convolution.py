@@ -1,0 +1,149 @@
+"""Convolution along one axis or several, with strides, dilations, pads and groups of channels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import Attribute, OneOf, integer, integers
+from service.core.rulebook.notation import function
+from service.core.rulebook.operation import Attributes, define, rulebook_function
+from service.core.rulebook.operations.channels import over_channels, sum_of_channels
+from service.core.rulebook.operations.window import Window, window
+
+_ATTRIBUTES = (
+    Attribute("auto_pad", OneOf(("NOTSET",)), "NOTSET"),
+    Attribute("dilations", integers),
+    Attribute("group", integer, 1),
+    Attribute("kernel_shape", integers),
+    Attribute("pads", integers),
+    Attribute("strides", integers),
+)
+_NAMES = tuple(attribute.name for attribute in _ATTRIBUTES)
+
+
+def _window_of(kernel: Shape, attributes: Sequence[Any]) -> Window:
+    _, dilations, _, _, pads, strides = attributes
+    return window(kernel[2:], strides, dilations, pads)
+
+
+def _grouped(x: Any, groups: int, axis: int) -> Any:
+    """The axis parted in two: groups, and what is in one."""
+    return np.reshape(x, (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :]))
+
+
+def _ungrouped(x: Any, axis: int) -> Any:
+    return np.reshape(x, (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
+
+
+# Axes: n samples, g groups, m and c the channels of a group after and before, xyz steps, uvw places in the window.
+def _letters(kernel: Shape) -> tuple[str, str]:
+    return "xyz"[: len(kernel) - 2], "uvw"[: len(kernel) - 2]
+
+
+@rulebook_function
+def convolve(x: Any, kernel: Any, *attributes: Any) -> Any:
+    """Σ over the window of x · kernel, without a bias."""
+    groups, (steps, places) = attributes[2], _letters(np.shape(kernel))
+    windows = _grouped(_window_of(np.shape(kernel), attributes).over(x), groups, 1)
+    equation = f"ngc{steps}{places},gmc{places}->ngm{steps}"
+    return _ungrouped(np.einsum(equation, windows, _grouped(kernel, groups, 0), optimize=True), 1)
+
+
+@rulebook_function
+def convolution_input_adjoint(upstream: Any, kernel: Any, x: Any, *attributes: Any) -> Any:
+    """What flows back to x. Of x only its shape counts."""
+    groups, (steps, _) = attributes[2], _letters(np.shape(kernel))
+    flow, weights = _grouped(upstream, groups, 1), _grouped(kernel, groups, 0)
+
+    def part(place: tuple[int, ...]) -> Any:
+        each = np.einsum(f"ngm{steps},gmc->ngc{steps}", flow, weights[(..., *place)], optimize=True)
+        return _ungrouped(each, 1)
+
+    dtype = np.result_type(upstream, kernel)
+    return _window_of(np.shape(kernel), attributes).put_back(part, np.shape(x), dtype)
+
+
+@rulebook_function
+def convolution_kernel_adjoint(x: Any, upstream: Any, kernel: Any, *attributes: Any) -> Any:
+    """What flows back to the kernel. Of the kernel only its shape counts."""
+    groups, (steps, places) = attributes[2], _letters(np.shape(kernel))
+    windows = _grouped(_window_of(np.shape(kernel), attributes).over(x), groups, 1)
+    equation = f"ngc{steps}{places},ngm{steps}->gmc{places}"
+    return _ungrouped(np.einsum(equation, windows, _grouped(upstream, groups, 1), optimize=True), 0)
+
+
+def _convolved_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    x, kernel = shapes[:2]
+    groups, named = attributes["group"], attributes["kernel_shape"]
+    if not 3 <= len(x) == len(kernel) <= 5:
+        raise ValueError("samples, channels and one to three axes more are expected, as many in the kernel")
+    if groups < 1 or kernel[0] % groups or x[1] != kernel[1] * groups:
+        raise ValueError(f"{x[1]} channels in {groups} groups do not go with a kernel of shape {list(kernel)}")
+    if named is not None and tuple(named) != kernel[2:]:
+        raise ValueError(f"kernel_shape {list(named)} is not the shape of the kernel's windows, {list(kernel[2:])}")
+    if shapes[2:] and shapes[2] != kernel[:1]:
+        raise ValueError(f"a bias for each of the {kernel[0]} channels is expected")
+    return (x[0], kernel[0], *_window_of(kernel, tuple(attributes.values())).steps(x[2:]))
+
+
+def _convolution(x: Any, kernel: Any, bias: Any, *attributes: Any) -> Any:
+    value = convolve(x, kernel, *attributes)
+    return value if bias is None else value + over_channels(bias, value)
+
+
+define(
+    "Conv",
+    "x kernel bias?",
+    attributes=_ATTRIBUTES,
+    forward=_convolution,
+    contributions=lambda upstream, x, kernel, bias, z, *attributes: (
+        convolution_input_adjoint(upstream, kernel, x, *attributes),
+        convolution_kernel_adjoint(x, upstream, kernel, *attributes),
+        None if bias is None else sum_of_channels(upstream, bias),
+    ),
+    infer_shape=_convolved_shape,
+    symbolic={convolve: lambda x, kernel, *given: ((x, kernel), dict(zip(_NAMES, given, strict=True)))},
+    linear=True,
+    notation=function("conv"),
+    rule="product",
+)
+
+
+def _adjoint_shape(upstream: Shape, x: Shape, kernel: Shape, attributes: Attributes, like: Shape) -> Shape:
+    if _convolved_shape((x, kernel), attributes) != upstream:
+        raise ValueError(f"the convolution has not the shape {list(upstream)}")
+    return like
+
+
+# These two and Conv are bilinear, and each flows back through the other two.
+define(
+    "ConvInputAdjoint",
+    "upstream kernel x",
+    attributes=_ATTRIBUTES,
+    forward=convolution_input_adjoint,
+    contributions=lambda flow, upstream, kernel, x, z, *attributes: (
+        convolve(flow, kernel, *attributes),
+        convolution_kernel_adjoint(flow, upstream, kernel, *attributes),
+        None,
+    ),
+    infer_shape=lambda shapes, attributes: _adjoint_shape(shapes[0], shapes[2], shapes[1], attributes, shapes[2]),
+    linear=True,
+    rule="product",
+)
+
+define(
+    "ConvKernelAdjoint",
+    "x upstream kernel",
+    attributes=_ATTRIBUTES,
+    forward=convolution_kernel_adjoint,
+    contributions=lambda flow, x, upstream, kernel, z, *attributes: (
+        convolution_input_adjoint(upstream, flow, x, *attributes),
+        convolve(x, flow, *attributes),
+        None,
+    ),
+    infer_shape=lambda shapes, attributes: _adjoint_shape(shapes[1], shapes[0], shapes[2], attributes, shapes[2]),
+    linear=True,
+    rule="product",
+)

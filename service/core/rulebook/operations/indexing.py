@@ -1,0 +1,275 @@
+"""Operations that take parts of tensors, or put parts together.
+
+Each is linear, and has its adjoint beside it, which puts the upstream gradient back where the elements came from: the
+two are each other's vector-Jacobian products. The adjoint takes the shape from the node that was taken from.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import Attribute, integer, integers
+from service.core.rulebook.operation import Attributes, Rule, define, rulebook_function
+from service.core.rulebook.operations.axes import place_of_axis, places_of_axes
+from service.core.rulebook.operations.broadcasting import expand_to
+
+# --- pieces named by attributes -------------------------------------------------------------------------------------
+
+
+def _define_piece(name: str, attributes: Sequence[Attribute], pick: Rule) -> None:
+    """Define an operation that takes the piece x[pick(shape of x, *attributes)], and its adjoint. `pick` raises
+    ValueError where there is no such piece."""
+
+    @rulebook_function
+    def take(x: Any, *given: Any) -> Any:
+        return x[pick(np.shape(x), *given)]
+
+    @rulebook_function
+    def put_back(piece: Any, like: Any, *given: Any) -> Any:
+        whole = np.zeros(np.shape(like), dtype=np.result_type(piece))
+        whole[pick(np.shape(like), *given)] = piece
+        return whole
+
+    def shape_of_piece(shapes: Sequence[Shape], given: Attributes) -> Shape:
+        picked = pick(shapes[0], *given.values())
+        return tuple(len(range(*each.indices(length))) for each, length in zip(picked, shapes[0], strict=True))
+
+    def shape_of_whole(shapes: Sequence[Shape], given: Attributes) -> Shape:
+        expected = shape_of_piece(shapes[1:], given)
+        if shapes[0] != expected:
+            raise ValueError(f"the piece has shape {list(expected)}")
+        return shapes[1]
+
+    define(
+        name,
+        "x",
+        attributes=attributes,
+        forward=take,
+        contributions=lambda upstream, x, z, *given: (put_back(upstream, x, *given),),
+        infer_shape=shape_of_piece,
+        linear=True,
+    )
+    define(
+        f"{name}Adjoint",
+        "x like",
+        attributes=attributes,
+        forward=put_back,
+        contributions=lambda upstream, x, like, z, *given: (take(upstream, *given), None),
+        infer_shape=shape_of_whole,
+        linear=True,
+        aliases=[f"{name.lower()}_adjoint"],
+    )
+
+
+def _read_steps(value: object) -> tuple[int, ...]:
+    """Read a list of whole numbers that are not 0."""
+    steps = integers(value)
+    if 0 in steps:
+        raise ValueError("a step is not 0")
+    return steps
+
+
+def _bounds(start: int, end: int, step: int, length: int) -> slice:
+    """From start to before end, counted from the end where negative, and kept within the axis (ONNX's Slice)."""
+    start, end = (place + length if place < 0 else place for place in (start, end))
+    if step > 0:
+        return slice(min(max(start, 0), length), min(max(end, 0), length), step)
+    start, end = min(max(start, 0), length - 1), min(max(end, -1), length - 1)
+    return slice(start, None if end < 0 else end, step) if length else slice(0, 0, step)
+
+
+def _sliced(
+    shape: Shape,
+    starts: Sequence[int],
+    ends: Sequence[int],
+    axes: Sequence[int] | None,
+    steps: Sequence[int] | None,
+) -> tuple[slice, ...]:
+    axes = range(len(starts)) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        raise ValueError("starts, ends, axes and steps are lists of one length")
+    picked = [slice(0, length, 1) for length in shape]
+    for place, start, end, step in zip(places_of_axes(axes, len(shape)), starts, ends, steps, strict=True):
+        picked[place] = _bounds(start, end, step, shape[place])
+    return tuple(picked)
+
+
+_define_piece(
+    "Slice",
+    [
+        Attribute("starts", integers, required=True),
+        Attribute("ends", integers, required=True),
+        Attribute("axes", integers),
+        Attribute("steps", _read_steps),
+    ],
+    _sliced,
+)
+
+
+def _parted(
+    shape: Shape, axis: int, lengths: Sequence[int] | None, num_outputs: int | None, output: int
+) -> tuple[slice, ...]:
+    place = place_of_axis(axis, len(shape))
+    if lengths is None:
+        if num_outputs is None or num_outputs < 1:
+            raise ValueError("split, or num_outputs from 1 on, says into how many parts")
+        count, longest = num_outputs, -(-shape[place] // num_outputs)
+        start, end = (min(longest * number, shape[place]) for number in (output, output + 1))
+    else:
+        if min(lengths, default=0) < 0 or sum(lengths) != shape[place]:
+            raise ValueError(f"{list(lengths)} are not the lengths of parts of {shape[place]}")
+        count, start, end = len(lengths), sum(lengths[:output]), sum(lengths[: output + 1])
+    if not 0 <= output < count:
+        raise ValueError(f"there is no output {output} among {count}")
+    picked = [slice(0, length, 1) for length in shape]
+    picked[place] = slice(start, end, 1)
+    return tuple(picked)
+
+
+_define_piece(
+    "Split",
+    [
+        Attribute("axis", integer, 0),
+        Attribute("split", integers),
+        Attribute("num_outputs", integer),
+        Attribute("output", integer, 0),
+    ],
+    _parted,
+)
+
+# --- pieces put together --------------------------------------------------------------------------------------------
+
+
+def _joined_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    first, axis = shapes[0], place_of_axis(attributes["axis"], len(shapes[0]))
+    for shape in shapes:
+        if len(shape) != len(first) or any(
+            one != other for place, (one, other) in enumerate(zip(shape, first, strict=True)) if place != axis
+        ):
+            raise ValueError(f"they differ elsewhere than along axis {axis}")
+    return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
+
+
+@rulebook_function
+def _part_of(given: tuple[Any, ...], axis: int, operand: int) -> Any:
+    """The part that one operand went into, of the upstream gradient of a concatenation: the first, before them all."""
+    whole, *parts = given
+    start = sum(np.shape(part)[axis] for part in parts[:operand])
+    along = [slice(None)] * np.ndim(whole)
+    along[axis] = slice(start, start + np.shape(parts[operand])[axis])
+    return whole[tuple(along)]
+
+
+def _part_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    axis, operand = attributes.values()
+    parts = shapes[1:]
+    if not 0 <= operand < len(parts):
+        raise ValueError(f"there is no operand {operand} among {len(parts)}")
+    if _joined_shape(parts, {"axis": axis}) != shapes[0]:
+        raise ValueError(f"the first is not the others, joined along axis {axis}")
+    return parts[operand]
+
+
+define(
+    "Concat",
+    "*x",
+    attributes=[Attribute("axis", integer, required=True)],
+    forward=np.concatenate,
+    contributions=lambda upstream, parts, z, axis: [
+        _part_of((upstream, *parts), axis, operand) for operand in range(len(parts))
+    ],
+    infer_shape=_joined_shape,
+    symbolic={np.concatenate: lambda parts, axis=0: (parts, {"axis": axis})},
+    linear=True,
+)
+
+
+def _back_into_whole(upstream: Any, given: tuple[Any, ...], z: Any, axis: int, operand: int) -> list[Any]:
+    _, *parts = given
+    around = [upstream if place == operand else expand_to(0.0, part) for place, part in enumerate(parts)]
+    return [np.concatenate(around, axis), *[None] * len(parts)]
+
+
+define(
+    "ConcatAdjoint",
+    "*x",
+    attributes=[Attribute("axis", integer, required=True), Attribute("operand", integer, 0)],
+    forward=_part_of,
+    contributions=_back_into_whole,
+    infer_shape=_part_shape,
+    linear=True,
+    aliases=["concat_adjoint"],
+)
+
+# --- pieces named by indices ----------------------------------------------------------------------------------------
+
+
+def read_indices(indices: Any, length: int, what: str) -> Any:
+    """Indices as integers from 0 on; raises ValueError for one that is not whole or out of range. `what` has that
+    length."""
+    given = np.asarray(indices)
+    wrong = ~((given == np.floor(given)) & (given >= -length) & (given < length))
+    if wrong.any():
+        raise ValueError(f"{given[wrong].flat[0]:.17g} is no index of {what}, which has length {length}")
+    places = given.astype(np.int64)
+    return np.where(places < 0, places + length, places)
+
+
+def _indices_of(shape: Shape, indices: Any, axis: int) -> Any:
+    return read_indices(indices, shape[axis], f"axis {axis}")
+
+
+@rulebook_function
+def _gather(x: Any, indices: Any, axis: int) -> Any:
+    return np.take(x, _indices_of(np.shape(x), indices, axis), axis=axis)
+
+
+@rulebook_function
+def _gather_adjoint(upstream: Any, like: Any, indices: Any, axis: int) -> Any:
+    whole = np.zeros(np.shape(like), dtype=np.result_type(upstream))
+    places = _indices_of(np.shape(like), indices, axis)
+    first = place_of_axis(axis, np.ndim(like))
+    # The axes of the indices stand where the axis stood: to the front with them, as the axis of the whole.
+    along = np.moveaxis(upstream, range(first, first + np.ndim(places)), range(np.ndim(places)))
+    np.add.at(np.moveaxis(whole, first, 0), places, along)
+    return whole
+
+
+def _gathered_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    (shape, indices), axis = shapes, place_of_axis(attributes["axis"], len(shapes[0]))
+    return (*shape[:axis], *indices, *shape[axis + 1 :])
+
+
+def _ungathered_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    gathered, like, indices = shapes
+    expected = _gathered_shape((like, indices), attributes)
+    if gathered != expected:
+        raise ValueError(f"what is gathered has shape {list(expected)}")
+    return like
+
+
+define(
+    "Gather",
+    "x indices",
+    attributes=[Attribute("axis", integer, 0)],
+    forward=_gather,
+    contributions=lambda upstream, x, indices, z, axis: (_gather_adjoint(upstream, x, indices, axis), None),
+    infer_shape=_gathered_shape,
+    indices=["indices"],
+    linear=True,
+)
+
+define(
+    "GatherAdjoint",
+    "x like indices",
+    attributes=[Attribute("axis", integer, 0)],
+    forward=_gather_adjoint,
+    contributions=lambda upstream, x, like, indices, z, axis: (_gather(upstream, indices, axis), None, None),
+    infer_shape=_ungathered_shape,
+    indices=["indices"],
+    linear=True,
+    aliases=["gather_adjoint"],
+)

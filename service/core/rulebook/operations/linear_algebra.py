@@ -1,0 +1,168 @@
+"""Functions of square matrices, and of stacks of them: determinant, inverse, solution of linear equations."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, Notation, function, row
+from service.core.rulebook.operation import Attributes, define, operands_only, rulebook_function
+from service.core.rulebook.operations.broadcasting import sum_to
+from service.core.rulebook.operations.matmul import matmul_left_adjoint
+
+
+def _square(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    (shape,) = shapes
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise ValueError("a square matrix, or a stack of them, is expected")
+    return shape
+
+
+def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    (shape,) = shapes
+    if len(shape) < 2:
+        raise ValueError("a matrix, or a stack of them, is expected")
+    return (*shape[:-2], shape[-1], shape[-2])
+
+
+define(
+    "MatrixTranspose",
+    "x",
+    forward=np.matrix_transpose,
+    contributions=lambda upstream, x, z: (np.matrix_transpose(upstream),),
+    infer_shape=_transposed_shape,
+    symbolic={np.matrix_transpose: operands_only},
+    linear=True,
+    aliases=["matrix_transpose"],
+    notation=Notation(
+        "matrix_transpose(%(0)s)",
+        r"%(0)s^{\top}",
+        POWER,
+        (OPEN,),
+        (ATOM,),
+        row("<msup>%(0)s<mo>⊤</mo></msup>"),
+    ),
+    rule="transpose",
+)
+
+
+@rulebook_function
+def cofactors(x: Any) -> Any:
+    """The matrix of cofactors, det(x)·x⁻ᵀ where there is an inverse, and right where there is none.
+
+    With x = U·diag(s)·Vᵀ it is det(U)·det(V)·U·diag(∏_{j≠i} sⱼ)·Vᵀ, since cofactors of a product are the product of
+    cofactors. NaN where x holds what is not finite.
+    """
+    finite = np.isfinite(x).all(axis=(-2, -1), keepdims=True)
+    left, sizes, right = np.linalg.svd(np.where(finite, x, 0.0))
+    # The product of all others, without a division: of those before times those after.
+    ones = np.ones((*sizes.shape[:-1], 1), dtype=sizes.dtype)
+    before = np.concatenate([ones, np.cumprod(sizes, axis=-1)[..., :-1]], axis=-1)[..., : sizes.shape[-1]]
+    after = np.concatenate([ones, np.cumprod(sizes[..., ::-1], axis=-1)[..., :-1]], axis=-1)[..., : sizes.shape[-1]]
+    others = before * after[..., ::-1]
+    sign = np.rint(np.linalg.det(left) * np.linalg.det(right))[..., None, None]
+    return np.where(finite, sign * np.matmul(left * others[..., None, :], right), np.nan).astype(x.dtype, copy=False)
+
+
+def _flow_to_cofactors(upstream: Any, x: Any, z: Any) -> Any:
+    # From C = det(A)·A⁻ᵀ: dC = ⟨A⁻ᵀ, dA⟩·C − C·dAᵀ·A⁻ᵀ. It needs the inverse.
+    inverse = np.matrix_transpose(np.linalg.inv(x))
+    along = np.sum(upstream * z, axis=(-2, -1), keepdims=True)
+    return (along * inverse - np.matmul(np.matmul(inverse, np.matrix_transpose(upstream)), z),)
+
+
+define(
+    "Cofactors",
+    "x",
+    forward=cofactors,
+    contributions=_flow_to_cofactors,
+    infer_shape=_square,
+    analytic=False,
+    magnitude=lambda x, z: np.linalg.norm(z, axis=(-2, -1), keepdims=True) * np.ones_like(z),
+    notation=function("cofactors", r"\operatorname{cof}", "cof"),
+)
+
+define(
+    "Det",
+    "x",
+    forward=np.linalg.det,
+    contributions=lambda upstream, x, z: (np.expand_dims(upstream, (-2, -1)) * cofactors(x),),
+    infer_shape=lambda shapes, attributes: _square(shapes, attributes)[:-2],
+    symbolic={np.linalg.det: operands_only},
+    magnitude=lambda x, z: np.sum(np.abs(x * cofactors(x)), axis=(-2, -1)),
+    contribution_magnitudes=lambda upstream, x, z: (
+        np.abs(upstream)[..., None, None]
+        * np.linalg.norm(cofactors(x), axis=(-2, -1), keepdims=True)
+        * np.ones_like(x),
+    ),
+    notation=function("det", r"\det"),
+)
+
+
+def _flow_to_inverse(upstream: Any, x: Any, z: Any) -> Any:
+    # dZ = −Z·dX·Z
+    transposed = np.matrix_transpose(z)
+    return (-np.matmul(np.matmul(transposed, upstream), transposed),)
+
+
+define(
+    "Inverse",
+    "x",
+    forward=np.linalg.inv,
+    contributions=_flow_to_inverse,
+    infer_shape=_square,
+    symbolic={np.linalg.inv: operands_only},
+    magnitude=lambda x, z: np.abs(z) @ np.abs(x) @ np.abs(z),
+    contribution_magnitudes=lambda upstream, x, z: (-_flow_to_inverse(np.abs(upstream), x, np.abs(z))[0],),
+    aliases=["inv"],
+    notation=Notation(
+        "inv(%(0)s)", r"%(0)s^{-1}", POWER, (OPEN,), (ATOM,), row("<msup>%(0)s<mrow><mo>−</mo><mn>1</mn></mrow></msup>")
+    ),
+    rule="inverse",
+)
+
+
+def _solution_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    a, b = shapes
+    _square([a], attributes)
+    if len(b) == 1 == len(a) - 1 and a[-1] == b[0]:
+        return b
+    if len(b) < 2 or b[-2] != a[-1]:
+        raise ValueError(f"a right side of {a[-1]} rows is expected; a vector beside one matrix only")
+    return (*np.broadcast_shapes(a[:-2], b[:-2]), *b[-2:])
+
+
+def _flow_to_solution(upstream: Any, a: Any, b: Any, z: Any) -> Any:
+    # A·z = b: db flows back as w with Aᵀ·w = upstream, and dA as −w·zᵀ.
+    flow = np.linalg.solve(np.matrix_transpose(a), upstream)
+    return -matmul_left_adjoint(flow, z, a), sum_to(flow, b)
+
+
+def _solution_magnitudes(upstream: Any, a: Any, b: Any, z: Any) -> Any:
+    inverse = np.abs(np.matrix_transpose(np.linalg.inv(a)))
+    flow = np.abs(np.linalg.solve(np.matrix_transpose(a), upstream))
+    doubt = inverse @ (np.abs(np.matrix_transpose(a)) @ flow)
+    return matmul_left_adjoint(doubt, np.abs(z), a), sum_to(doubt, b)
+
+
+define(
+    "Solve",
+    "a b",
+    forward=np.linalg.solve,
+    contributions=_flow_to_solution,
+    infer_shape=_solution_shape,
+    symbolic={np.linalg.solve: operands_only},
+    # |A⁻¹|·(|A|·|z| + |b|), by which Skeel measured what rounding does (1979).
+    magnitude=lambda a, b, z: np.abs(np.linalg.inv(a)) @ (np.abs(a) @ np.abs(z) + np.abs(b)),
+    contribution_magnitudes=_solution_magnitudes,
+    notation=Notation(
+        "solve(%(all)s)",
+        r"%(0)s^{-1} \, %(1)s",
+        PRODUCT,
+        (OPEN, OPEN),
+        (ATOM, POWER),
+        row("<msup>%(0)s<mrow><mo>−</mo><mn>1</mn></mrow></msup><mo>&#x2062;</mo>%(1)s"),
+    ),
+    rule="solution of linear equations",
+)

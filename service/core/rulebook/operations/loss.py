@@ -1,0 +1,144 @@
+"""What training makes small: how far predictions are from what they should be."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import Attribute, OneOf, integer
+from service.core.rulebook.notation import function
+from service.core.rulebook.operation import Attributes, define, rulebook_function, select
+from service.core.rulebook.operations.broadcasting import sum_to
+from service.core.rulebook.operations.channels import over_channels, sum_of_channels
+from service.core.rulebook.operations.normalization import log_softmax, softmax
+
+_REDUCTION = Attribute("reduction", OneOf(("mean", "sum", "none")), "mean")
+
+
+@rulebook_function
+def one_hot(labels: Any, like: Any, ignore_index: Any) -> Any:
+    """1 where the second axis of `like` counts to the label, 0 elsewhere, and for a label that is to be ignored.
+    Raises ValueError for a label that is no class."""
+    classes, given = np.shape(like)[1], np.asarray(labels)
+    valid = (given == np.floor(given)) & (given >= 0) & (given < classes)
+    wrong = ~valid if ignore_index is None else ~(valid | (given == ignore_index))
+    if wrong.any():
+        raise ValueError(f"{given[wrong].flat[0]:.17g} is none of the {classes} classes from 0 on")
+    numbers = np.reshape(np.arange(classes), (classes, *[1] * (np.ndim(like) - 2)))
+    hits: Any = numbers == np.expand_dims(given, 1)
+    if ignore_index is not None:
+        hits &= np.expand_dims(given != ignore_index, 1)
+    return hits.astype(np.result_type(like))
+
+
+def _hot_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    labels, like = shapes
+    if len(like) < 2 or labels != (like[0], *like[2:]):
+        raise ValueError("labels have the shape of the scores without its second axis, that of the classes")
+    return like
+
+
+define(
+    "OneHot",
+    "labels like",
+    attributes=[Attribute("ignore_index", integer)],
+    forward=one_hot,
+    contributions=lambda upstream, labels, like, z, ignore_index: (None, None),
+    infer_shape=_hot_shape,
+    indices=["labels"],
+    aliases=["one_hot"],
+)
+
+
+def _weighted(labels: Any, scores: Any, weights: Any, ignore_index: Any) -> Any:
+    """The weight of each score: that of its class where it is the label's, else 0."""
+    hot = one_hot(labels, scores, ignore_index)
+    return hot if weights is None else hot * over_channels(weights, scores)
+
+
+def _picked(weighted: Any, logarithms: Any) -> Any:
+    """The loss of each sample; a logarithm of 0 counts where it is the label's only."""
+    return -np.sum(select(weighted == 0.0, 0.0, weighted * logarithms), axis=1)
+
+
+def _cross_entropy(scores: Any, labels: Any, weights: Any, reduction: str, ignore_index: Any) -> Any:
+    weighted = _weighted(labels, scores, weights, ignore_index)
+    losses = _picked(weighted, log_softmax(scores, 1))
+    if reduction == "none":
+        return losses
+    return np.sum(losses) if reduction == "sum" else np.sum(losses) / np.sum(weighted)
+
+
+def _cross_entropy_contributions(
+    upstream: Any, scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any
+) -> Any:
+    weighted = _weighted(labels, scores, weights, ignore_index)
+    flow = np.expand_dims(upstream, 1) if reduction == "none" else upstream
+    if reduction == "mean":
+        flow = flow / np.sum(weighted)
+    picked = weighted * flow
+    to_scores = softmax(scores, 1) * np.sum(picked, axis=1, keepdims=True) - picked
+    if weights is None:
+        return to_scores, None, None
+    logarithms = log_softmax(scores, 1)
+    hot = one_hot(labels, scores, ignore_index)
+    # A mean is N/Σw, and d(N/Σw)/dw = (dN/dw − mean)/Σw.
+    each = logarithms + z if reduction == "mean" else logarithms
+    return to_scores, None, -sum_of_channels(select(hot == 0.0, 0.0, hot * flow * each), weights)
+
+
+def _cross_entropy_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    scores, labels = shapes[:2]
+    _hot_shape((labels, scores), attributes)
+    if shapes[2:] and shapes[2] != scores[1:2]:
+        raise ValueError(f"there is a weight for each of the {scores[1]} classes")
+    return labels if attributes["reduction"] == "none" else ()
+
+
+define(
+    "SoftmaxCrossEntropyLoss",
+    "scores labels weights?",
+    attributes=[_REDUCTION, Attribute("ignore_index", integer)],
+    forward=_cross_entropy,
+    contributions=_cross_entropy_contributions,
+    infer_shape=_cross_entropy_shape,
+    analytic=False,
+    indices=["labels"],
+    aliases=["softmax_cross_entropy"],
+    notation=function("softmax_cross_entropy"),
+)
+
+
+# --- mean squared error ---------------------------------------------------------------------------------------------
+
+
+def _squared_error(x: Any, y: Any) -> Any:
+    difference = x - y
+    return np.divide(np.sum(difference * difference), np.size(difference))
+
+
+def _squared_error_contributions(upstream: Any, x: Any, y: Any, z: Any) -> Any:
+    difference = x - y
+    flow = 2.0 * upstream * difference / np.size(difference)
+    return sum_to(flow, x), -sum_to(flow, y)
+
+
+def _error_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    np.broadcast_shapes(*shapes)
+    return ()
+
+
+define(
+    "MeanSquaredError",
+    "x y",
+    forward=_squared_error,
+    contributions=_squared_error_contributions,
+    infer_shape=_error_shape,
+    magnitude=lambda x, y, z: np.divide(np.sum(np.abs(x - y) * (np.abs(x) + np.abs(y))), np.size(x - y)),
+    contribution_magnitudes=lambda upstream, x, y, z: tuple(
+        sum_to(2.0 * np.abs(upstream) * (np.abs(x) + np.abs(y)) / np.size(x - y), like) for like in (x, y)
+    ),
+    aliases=["mse"],
+    notation=function("mse"),
+)

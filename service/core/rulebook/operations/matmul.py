@@ -1,0 +1,198 @@
+"""Products of matrices, as NumPy and ONNX have them."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import Attribute, flag, number
+from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, Notation, function, infix, row
+from service.core.rulebook.operation import Attributes, define, rulebook_function, sum_to_shape
+from service.core.rulebook.operations.broadcasting import sum_to
+
+
+@rulebook_function
+def matmul_left_adjoint(upstream: Any, y: Any, x: Any) -> Any:
+    """What flows back to x from x @ y: upstream · yᵀ, summed over what x was broadcast along. Of x only its shape
+    counts."""
+    shape = np.shape(x)
+    if y.ndim == 1:
+        return sum_to_shape(np.expand_dims(upstream, -1) * y, shape)
+    if len(shape) == 1:
+        return sum_to_shape(np.matmul(y, np.expand_dims(upstream, -1))[..., 0], shape)
+    return sum_to_shape(np.matmul(upstream, np.matrix_transpose(y)), shape)
+
+
+@rulebook_function
+def matmul_right_adjoint(x: Any, upstream: Any, y: Any) -> Any:
+    """What flows back to y from x @ y: xᵀ · upstream, summed over what y was broadcast along. Of y only its shape
+    counts."""
+    shape = np.shape(y)
+    if x.ndim == 1:
+        rows = np.expand_dims(upstream, -2) if len(shape) > 1 else upstream
+        return sum_to_shape((np.expand_dims(x, -1) if len(shape) > 1 else x) * rows, shape)
+    if len(shape) == 1:
+        columns = np.expand_dims(upstream, -1)
+        return sum_to_shape(np.matmul(np.matrix_transpose(x), columns)[..., 0], shape)
+    if len(shape) == 2 < x.ndim:  # one product of tall matrices instead of a sum of small ones
+        rows = prod(x.shape[:-1])
+        return np.matmul(np.reshape(x, (rows, shape[0])).T, np.reshape(upstream, (rows, shape[1])))
+    return sum_to_shape(np.matmul(np.matrix_transpose(x), upstream), shape)
+
+
+def _product_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    x, y = shapes
+    if not x or not y:
+        raise ValueError("a product of matrices takes no scalar")
+    inner = y[-2] if len(y) > 1 else y[0]
+    if x[-1] != inner:
+        raise ValueError(f"the last length of the first, {x[-1]}, is not the length {inner} of the second")
+    return (*np.broadcast_shapes(x[:-2], y[:-2]), *x[-2:-1], *(y[-1:] if len(y) > 1 else ()))
+
+
+def _left_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    upstream, y, x = shapes
+    return _adjoint_shape(upstream, (x, y), x)
+
+
+def _right_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    x, upstream, y = shapes
+    return _adjoint_shape(upstream, (x, y), y)
+
+
+def _adjoint_shape(upstream: Shape, operands: Sequence[Shape], like: Shape) -> Shape:
+    if _product_shape(operands, {}) != upstream:
+        raise ValueError(f"the product has shape {list(_product_shape(operands, {}))}, not {list(upstream)}")
+    return like
+
+
+define(
+    "MatMul",
+    "x y",
+    forward=np.matmul,
+    contributions=lambda upstream, x, y, z: (
+        matmul_left_adjoint(upstream, y, x),
+        matmul_right_adjoint(x, upstream, y),
+    ),
+    infer_shape=_product_shape,
+    linear=True,
+    aliases=["@"],
+    notation=infix("@", r"\,", PRODUCT, "\u2062"),
+    rule="product",
+)
+
+# These two and MatMul are bilinear, and each flows back through the other two.
+define(
+    "MatMulLeftAdjoint",
+    "upstream y x",
+    forward=matmul_left_adjoint,
+    contributions=lambda flow, upstream, y, x, z: (
+        np.matmul(flow, y),
+        matmul_right_adjoint(flow, upstream, y),
+        None,
+    ),
+    infer_shape=_left_shape,
+    linear=True,
+    aliases=["matmul_left_adjoint"],
+    notation=Notation(
+        "matmul_left_adjoint(%(all)s)",
+        r"%(0)s \, %(1)s^{\top}",
+        PRODUCT,
+        (OPEN, OPEN, OPEN),
+        (PRODUCT, ATOM, OPEN),
+        row("%(0)s<mo>&#x2062;</mo><msup>%(1)s<mo>⊤</mo></msup>"),
+    ),
+    rule="product",
+)
+
+define(
+    "MatMulRightAdjoint",
+    "x upstream y",
+    forward=matmul_right_adjoint,
+    contributions=lambda flow, x, upstream, y, z: (
+        matmul_left_adjoint(upstream, flow, x),
+        np.matmul(x, flow),
+        None,
+    ),
+    infer_shape=_right_shape,
+    linear=True,
+    aliases=["matmul_right_adjoint"],
+    notation=Notation(
+        "matmul_right_adjoint(%(all)s)",
+        r"%(0)s^{\top} \, %(1)s",
+        PRODUCT,
+        (OPEN, OPEN, OPEN),
+        (ATOM, POWER, OPEN),
+        row("<msup>%(0)s<mo>⊤</mo></msup><mo>&#x2062;</mo>%(1)s"),
+    ),
+    rule="product",
+)
+
+# --- Gemm -----------------------------------------------------------------------------------------------------------
+
+
+def _times(factor: float, x: Any) -> Any:
+    return x if factor == 1.0 else factor * x
+
+
+def _transposed(x: Any, transposed: int) -> Any:
+    return np.transpose(x) if transposed else x
+
+
+def _gemm(a: Any, b: Any, c: Any, alpha: float, beta: float, trans_a: int, trans_b: int) -> Any:
+    product = _times(alpha, np.matmul(_transposed(a, trans_a), _transposed(b, trans_b)))
+    if c is None:
+        return product
+    addend = _times(beta, c)
+    return np.add(product, addend, out=product if np.result_type(addend) == product.dtype else None)
+
+
+def _gemm_contributions(
+    upstream: Any, a: Any, b: Any, c: Any, z: Any, alpha: float, beta: float, trans_a: int, trans_b: int
+) -> Any:
+    flow = _times(alpha, upstream)
+    # With A' and B' the factors as they are multiplied: dA' = flow · B'ᵀ, dB' = A'ᵀ · flow.
+    left, right = _transposed(a, not trans_a), _transposed(b, not trans_b)
+    return (
+        np.matmul(np.transpose(right), np.transpose(flow)) if trans_a else np.matmul(flow, right),
+        np.matmul(np.transpose(flow), np.transpose(left)) if trans_b else np.matmul(left, flow),
+        None if c is None else sum_to(_times(beta, upstream), c),
+    )
+
+
+def _gemm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    a, b = shapes[:2]
+    if len(a) != 2 or len(b) != 2:
+        raise ValueError("two matrices are expected")
+    rows, inner = a[::-1] if attributes["transA"] else a
+    other, columns = b[::-1] if attributes["transB"] else b
+    if inner != other:
+        raise ValueError(f"the inner lengths {inner} and {other} differ")
+    if shapes[2:] and np.broadcast_shapes(shapes[2], (rows, columns)) != (rows, columns):
+        raise ValueError(f"what has shape {list(shapes[2])} cannot be broadcast to {[rows, columns]}")
+    return rows, columns
+
+
+def _magnitudes(*figures: Any) -> list[Any]:
+    return [None if figure is None else np.abs(figure) for figure in figures]
+
+
+define(
+    "Gemm",
+    "a b c?",
+    attributes=[
+        Attribute("alpha", number, 1.0),
+        Attribute("beta", number, 1.0),
+        Attribute("transA", flag, 0),
+        Attribute("transB", flag, 0),
+    ],
+    forward=_gemm,
+    contributions=_gemm_contributions,
+    infer_shape=_gemm_shape,
+    magnitude=lambda a, b, c, z, *attributes: _gemm(*_magnitudes(a, b, c, *attributes)),
+    contribution_magnitudes=lambda *given: _gemm_contributions(*_magnitudes(*given)),
+    notation=function("gemm"),
+    rule="product",
+)

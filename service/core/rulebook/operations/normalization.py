@@ -1,0 +1,204 @@
+"""Softmax and its kin, and what brings figures to mean 0 and variance 1."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import Attribute, integer, number
+from service.core.rulebook.notation import function
+from service.core.rulebook.operation import Attributes, define, rulebook_function
+from service.core.rulebook.operations.axes import place_of_axis
+from service.core.rulebook.operations.broadcasting import sum_to
+from service.core.rulebook.operations.channels import over_channels, sum_of_channels
+
+
+def _same_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    place_of_axis(attributes["axis"], len(shapes[0]))
+    return shapes[0]
+
+
+@rulebook_function
+def softmax(x: Any, axis: int) -> Any:
+    """eˣ over its sum along the axis, the greatest element taken out, so that nothing overflows."""
+    powers = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    powers /= np.sum(powers, axis=axis, keepdims=True)
+    return powers
+
+
+@rulebook_function
+def log_softmax(x: Any, axis: int) -> Any:
+    """The logarithm of `softmax`, without their underflow."""
+    shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    shifted -= np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    return shifted
+
+
+define(
+    "Softmax",
+    "x",
+    attributes=[Attribute("axis", integer, -1)],
+    forward=softmax,
+    contributions=lambda upstream, x, z, axis: (z * (upstream - np.sum(upstream * z, axis=axis, keepdims=True)),),
+    infer_shape=_same_shape,
+    analytic=False,
+    magnitude=lambda x, z, axis: z * (np.abs(x) + np.sum(np.abs(x) * z, axis=axis, keepdims=True)),
+    contribution_magnitudes=lambda upstream, x, z, axis: (
+        z * (np.abs(upstream) + np.sum(np.abs(upstream) * z, axis=axis, keepdims=True)),
+    ),
+    notation=function("softmax"),
+)
+
+define(
+    "LogSoftmax",
+    "x",
+    attributes=[Attribute("axis", integer, -1)],
+    forward=log_softmax,
+    contributions=lambda upstream, x, z, axis: (upstream - np.exp(z) * np.sum(upstream, axis=axis, keepdims=True),),
+    infer_shape=_same_shape,
+    analytic=False,
+    magnitude=lambda x, z, axis: np.abs(x) + np.sum(np.abs(x) * np.exp(z), axis=axis, keepdims=True),
+    contribution_magnitudes=lambda upstream, x, z, axis: (
+        np.exp(z) * np.sum(np.abs(upstream), axis=axis, keepdims=True) * (1.0 + np.abs(z)),
+    ),
+    aliases=["log_softmax"],
+    notation=function("log_softmax"),
+)
+
+
+# --- LayerNormalization ---------------------------------------------------------------------------------------------
+
+
+def _from(axis: int, x: Any) -> tuple[int, ...]:
+    """The axes from this one to the last, counted from the end: where they are given so, no shape is needed."""
+    return tuple(range(axis if axis < 0 else axis - np.ndim(x), 0))
+
+
+def _mean(x: Any, axes: tuple[int, ...]) -> Any:
+    if isinstance(x, np.ndarray) and not x.size:
+        return np.sum(x, axis=axes, keepdims=True)  # of which NumPy does not warn
+    return np.mean(x, axis=axes, keepdims=True)
+
+
+def _standardized(x: Any, axes: tuple[int, ...], epsilon: float) -> tuple[Any, Any]:
+    """x at mean 0 and variance 1, and by what it was multiplied."""
+    centred = x - _mean(x, axes)
+    inverse_deviation = 1.0 / np.sqrt(_mean(centred * centred, axes) + epsilon)
+    return centred * inverse_deviation, inverse_deviation
+
+
+def _layer_norm(x: Any, scale: Any, bias: Any, axis: int, epsilon: float) -> Any:
+    normal, _ = _standardized(x, _from(axis, x), epsilon)
+    return normal * scale if bias is None else normal * scale + bias
+
+
+def _layer_norm_contributions(upstream: Any, x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float) -> Any:
+    axes = _from(axis, x)
+    normal, inverse_deviation = _standardized(x, axes, epsilon)
+    flow = upstream * scale
+    along = _mean(flow * normal, axes)
+    return (
+        inverse_deviation * (flow - _mean(flow, axes) - normal * along),
+        sum_to(upstream * normal, scale),
+        None if bias is None else sum_to(upstream, bias),
+    )
+
+
+def _layer_norm_magnitude(x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float) -> Any:
+    spread, _ = _spread_of_rounding(x, axis, epsilon)
+    return np.abs(spread * scale) + (0.0 if bias is None else np.abs(bias))
+
+
+def _layer_norm_contribution_magnitudes(
+    upstream: Any, x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float
+) -> Any:
+    axes = _from(axis, x)
+    spread, inverse_deviation = _spread_of_rounding(x, axis, epsilon)
+    flow = np.abs(upstream * scale)
+    along = _mean(flow * spread, axes)
+    return (
+        inverse_deviation * (flow + _mean(flow, axes) + spread * along),
+        sum_to(np.abs(upstream) * spread, scale),
+        None if bias is None else sum_to(np.abs(upstream), bias),
+    )
+
+
+def _spread_of_rounding(x: Any, axis: int, epsilon: float) -> tuple[Any, Any]:
+    """What the differences x − mean were made of, in place of what they came to."""
+    axes = _from(axis, x)
+    _, inverse_deviation = _standardized(x, axes, epsilon)
+    return (np.abs(x) + _mean(np.abs(x), axes)) * inverse_deviation, inverse_deviation
+
+
+def _layer_norm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    shape = shapes[0]
+    normalized = shape[place_of_axis(attributes["axis"], len(shape)) :]
+    for other in shapes[1:]:
+        if np.broadcast_shapes(other, normalized) != normalized:
+            raise ValueError(f"what has shape {list(other)} cannot be broadcast to {list(normalized)}")
+    return shape
+
+
+define(
+    "LayerNormalization",
+    "x scale bias?",
+    attributes=[Attribute("axis", integer, -1), Attribute("epsilon", number, 1e-5)],
+    forward=_layer_norm,
+    contributions=_layer_norm_contributions,
+    infer_shape=_layer_norm_shape,
+    magnitude=_layer_norm_magnitude,
+    contribution_magnitudes=_layer_norm_contribution_magnitudes,
+    aliases=["layer_norm"],
+    notation=function("layer_norm"),
+)
+
+
+# --- BatchNormalization, with the mean and the variance that training has found -------------------------------------
+
+
+def _batch_norm(x: Any, scale: Any, bias: Any, mean: Any, variance: Any, epsilon: float) -> Any:
+    factor = scale / np.sqrt(variance + epsilon)
+    return x * over_channels(factor, x) + over_channels(bias - mean * factor, x)
+
+
+def _batch_norm_contributions(
+    upstream: Any, x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float
+) -> Any:
+    widened = variance + epsilon
+    factor = scale / np.sqrt(widened)
+    total = sum_of_channels(upstream, scale)
+    along = sum_of_channels(upstream * (x - over_channels(mean, x)), scale) / np.sqrt(widened)
+    return (upstream * over_channels(factor, x), along, total, -factor * total, -0.5 * scale * along / widened)
+
+
+def _batch_norm_magnitude(x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float) -> Any:
+    return _batch_norm(np.abs(x), np.abs(scale), np.abs(bias), -np.abs(mean), variance, epsilon)
+
+
+def _batch_norm_contribution_magnitudes(
+    upstream: Any, x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float
+) -> Any:
+    given = (np.abs(upstream), np.abs(x), np.abs(scale), bias, -np.abs(mean), variance, z, epsilon)
+    return tuple(np.abs(each) for each in _batch_norm_contributions(*given))
+
+
+def _batch_norm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    shape = shapes[0]
+    if len(shape) < 2 or any(other != shape[1:2] for other in shapes[1:]):
+        raise ValueError("a figure for each place along the second axis is expected of scale, bias, mean and variance")
+    return shape
+
+
+define(
+    "BatchNormalization",
+    "x scale bias mean variance",
+    attributes=[Attribute("epsilon", number, 1e-5)],
+    forward=_batch_norm,
+    contributions=_batch_norm_contributions,
+    infer_shape=_batch_norm_shape,
+    magnitude=_batch_norm_magnitude,
+    contribution_magnitudes=_batch_norm_contribution_magnitudes,
+    aliases=["batch_norm"],
+    notation=function("batch_norm"),
+)

@@ -1,0 +1,152 @@
+"""The greatest, or the mean, of each window."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import Attribute, OneOf, flag, integers
+from service.core.rulebook.operation import Attributes, define, rulebook_function, select
+from service.core.rulebook.operations.window import window
+
+_ATTRIBUTES = (
+    Attribute("auto_pad", OneOf(("NOTSET",)), "NOTSET"),
+    Attribute("dilations", integers),
+    Attribute("kernel_shape", integers, required=True),
+    Attribute("pads", integers),
+    Attribute("strides", integers),
+)
+
+
+def _window_of(attributes: Sequence[Any]) -> Any:
+    _, dilations, lengths, pads, strides = attributes[:5]
+    return window(lengths, strides, dilations, pads)
+
+
+def _inner(axes: int) -> tuple[int, ...]:
+    """The axes of the places in a window."""
+    return tuple(range(-axes, 0))
+
+
+def _pooled_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    (shape,), given = shapes, tuple(attributes.values())
+    if len(shape) != 2 + len(attributes["kernel_shape"]) or len(shape) == 2:
+        raise ValueError("samples, channels and an axis for each of kernel_shape are expected")
+    slid = _window_of(given)
+    if any(
+        pad >= length for pads in (slid.before, slid.behind) for pad, length in zip(pads, slid.lengths, strict=True)
+    ):
+        raise ValueError("a pad is less than the window, so that no window lies outside")
+    return (*shape[:2], *slid.steps(shape[2:]))
+
+
+def _greatest(x: Any, *attributes: Any) -> Any:
+    windows = _window_of(attributes).over(x, -np.inf)
+    return np.max(windows, axis=_inner(x.ndim - 2), initial=-np.inf)
+
+
+def _hits(x: Any, z: Any, attributes: Sequence[Any]) -> Any:
+    """Where in each window its greatest element stands: 1, else 0."""
+    windows = _window_of(attributes).over(x, np.nan)  # what fills is no element, though all are minus infinity
+    return select(windows == np.expand_dims(z, _inner(x.ndim - 2)), 1.0, 0.0)
+
+
+def _flow_to_greatest(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
+    hits = _hits(x, z, attributes)
+    flow = upstream / np.sum(hits, axis=_inner(x.ndim - 2))
+    slid = _window_of(attributes)
+    return (slid.put_back(lambda place: select(hits[(..., *place)] == 1.0, flow, 0.0), x.shape, upstream.dtype),)
+
+
+@rulebook_function
+def max_pool_ties(x: Any, z: Any, *attributes: Any) -> Any:
+    """How many elements of each window are the greatest."""
+    return np.sum(_hits(x, z, attributes), axis=_inner(np.ndim(x) - 2))
+
+
+define(
+    "MaxPool",
+    "x",
+    attributes=_ATTRIBUTES,
+    forward=_greatest,
+    contributions=_flow_to_greatest,
+    nondifferentiable=lambda x, z, *attributes: max_pool_ties(x, z, *attributes) > 1.0,
+    convention="ties share the gradient equally, the least-norm choice among the subgradients",
+    infer_shape=_pooled_shape,
+    analytic=False,
+    aliases=["max_pool"],
+    rule="selection",
+)
+
+
+def _ties_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    x, pooled = shapes
+    _spread_shape((pooled, x), attributes)
+    return pooled
+
+
+define(
+    "MaxPoolTies",
+    "x z",
+    attributes=_ATTRIBUTES,
+    forward=max_pool_ties,
+    contributions=lambda upstream, x, z, ties, *attributes: (None, None),
+    infer_shape=_ties_shape,
+    analytic=False,
+)
+
+_WITH_COUNT = (*_ATTRIBUTES, Attribute("count_include_pad", flag, 0))
+
+
+def _counts(shape: Shape, attributes: Sequence[Any]) -> Any:
+    """By how many elements the sum of each window is divided: those that x has in it, or with pads all."""
+    slid = _window_of(attributes)
+    if attributes[5]:
+        return float(np.prod(slid.lengths))
+    return slid.over(np.ones((1, 1, *shape[2:]))).sum(axis=_inner(len(shape) - 2))
+
+
+@rulebook_function
+def average_pool(x: Any, *attributes: Any) -> Any:
+    """The mean of each window."""
+    sums = np.sum(_window_of(attributes).over(x), axis=_inner(np.ndim(x) - 2))
+    return (sums / _counts(np.shape(x), attributes)).astype(sums.dtype, copy=False)
+
+
+@rulebook_function
+def average_pool_adjoint(upstream: Any, like: Any, *attributes: Any) -> Any:
+    """The upstream gradient of each mean, shared among what it is the mean of."""
+    shared = (upstream / _counts(np.shape(like), attributes)).astype(np.result_type(upstream), copy=False)
+    return _window_of(attributes).put_back(lambda place: shared, np.shape(like), shared.dtype)
+
+
+def _spread_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    upstream, like = shapes
+    if _pooled_shape([like], attributes) != upstream:
+        raise ValueError(f"the pool of what has shape {list(like)} has not the shape {list(upstream)}")
+    return like
+
+
+define(
+    "AveragePool",
+    "x",
+    attributes=_WITH_COUNT,
+    forward=average_pool,
+    contributions=lambda upstream, x, z, *attributes: (average_pool_adjoint(upstream, x, *attributes),),
+    infer_shape=_pooled_shape,
+    linear=True,
+    aliases=["average_pool"],
+    rule="sum",
+)
+
+define(
+    "AveragePoolAdjoint",
+    "upstream like",
+    attributes=_WITH_COUNT,
+    forward=average_pool_adjoint,
+    contributions=lambda flow, upstream, like, z, *attributes: (average_pool(flow, *attributes), None),
+    infer_shape=_spread_shape,
+    linear=True,
+    rule="sum",
+)

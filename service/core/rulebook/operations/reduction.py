@@ -1,0 +1,233 @@
+"""Reductions along axes, which are all axes where none is named."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import Attribute, flag
+from service.core.rulebook.notation import function
+from service.core.rulebook.operation import Attributes, Rule, define, select
+from service.core.rulebook.operations.axes import places_of_axes, read_axes
+from service.core.rulebook.operations.broadcasting import expand_to, reshape_to
+from service.core.rulebook.operations.scan import cumprod
+
+Axes = tuple[int, ...] | None
+
+_ATTRIBUTES = (
+    Attribute("axes", read_axes),
+    Attribute("keepdims", flag, 1),
+    Attribute("noop_with_empty_axes", flag, 0),
+)
+# Of the reductions that NumPy has a name for; by it they are written.
+_AS_NUMPY = (
+    Attribute("axes", read_axes, numpy=("axis", None)),
+    Attribute("keepdims", flag, 1, numpy=("keepdims", 0)),
+    Attribute("noop_with_empty_axes", flag, 0),
+)
+
+
+def _reduced(axes: Axes, noop: int) -> Axes:
+    """The axes to reduce along as NumPy names them: None for all, () for none."""
+    return axes or (() if noop else None)
+
+
+def _reduced_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    (shape,) = shapes
+    axes, keepdims, noop = attributes.values()
+    named = _reduced(axes, noop)
+    gone = range(len(shape)) if named is None else places_of_axes(named, len(shape))
+    return tuple(1 if place in gone else length for place, length in enumerate(shape) if keepdims or place not in gone)
+
+
+def _reading(x: Any, axis: Any = None, keepdims: Any = False) -> tuple[Sequence[Any], dict[str, Any]]:
+    """The arguments of NumPy's reductions."""
+    return (x,), {"axes": axis, "keepdims": keepdims, "noop_with_empty_axes": axis == ()}
+
+
+def _spread(reduced: Any, x: Any, axes: Axes, keepdims: int, noop: int) -> Any:
+    """What was reduced, or its gradient, at each element of x that went into it."""
+    along = _reduced(axes, noop)
+    return expand_to(reduced if keepdims or along is None else np.expand_dims(reduced, along), x)
+
+
+def _define_reduction(
+    name: str, forward: Rule, contribution: Rule, choices: Mapping[str, Rule] = MappingProxyType({}), **more: Any
+) -> None:
+    """Define a reduction by forward(x, axes, keepdims) and contribution(upstream, x, z, axes, count), elementwise over
+    x: upstream gradient and value are those that the element went into, along with count - 1 others. Axes are as NumPy
+    names them. `choices` are the contributions of libraries that choose otherwise where no derivative exists."""
+
+    def spread_over_elements(contribution: Rule) -> Rule:
+        def contributions(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int) -> Any:
+            along, count = (axes, keepdims, noop), np.divide(np.size(x), np.size(z))
+            return (contribution(_spread(upstream, x, *along), x, _spread(z, x, *along), _reduced(axes, noop), count),)
+
+        return contributions
+
+    define(
+        name,
+        "x",
+        attributes=_AS_NUMPY if "notation" in more else _ATTRIBUTES,
+        forward=lambda x, axes, keepdims, noop: forward(x, _reduced(axes, noop), bool(keepdims)),
+        contributions=spread_over_elements(contribution),
+        conventions={library: spread_over_elements(choice) for library, choice in choices.items()},
+        infer_shape=_reduced_shape,
+        **more,
+    )
+
+
+_define_reduction(
+    "ReduceSum",
+    lambda x, axes, keepdims: np.sum(x, axis=axes, keepdims=keepdims),
+    lambda upstream, x, z, axes, count: upstream,
+    linear=True,
+    symbolic={np.sum: _reading},
+    notation=function("sum"),
+    rule="sum",
+)
+
+
+def _mean(x: Any, axes: Axes, keepdims: bool) -> Any:
+    total = np.sum(x, axis=axes, keepdims=keepdims)
+    return np.divide(total, np.divide(np.size(x), np.size(total)))
+
+
+_define_reduction(
+    "ReduceMean",
+    _mean,
+    lambda upstream, x, z, axes, count: upstream / count,
+    linear=True,
+    symbolic={np.mean: _reading},
+    notation=function("mean"),
+    rule="sum",
+)
+
+
+def _hits(x: Any, z: Any, axes: Axes) -> Any:
+    """How many elements equal the greatest, or least, of those they stand among: z, spread over x."""
+    return np.sum(select(x == z, 1.0, 0.0), axis=axes, keepdims=True)
+
+
+def _define_selection(name: str, ufunc: np.ufunc, called: Rule, of_none: float, alias: str) -> None:
+    def forward(x: Any, axes: Axes, keepdims: bool) -> Any:
+        return ufunc.reduce(x, axis=axes, keepdims=keepdims, initial=of_none)
+
+    _define_reduction(
+        name,
+        forward,
+        lambda upstream, x, z, axes, count: select(x == z, upstream / _hits(x, z, axes), 0.0),
+        nondifferentiable=lambda x, z, axes, keepdims, noop: (
+            _hits(x, _spread(z, x, axes, keepdims, noop), _reduced(axes, noop)) > 1.0
+        ),
+        convention="ties share the gradient equally, the least-norm choice among the subgradients",
+        analytic=False,
+        symbolic={called: _reading},
+        notation=function(alias, rf"\{alias}"),
+        rule="selection",
+    )
+
+
+_define_selection("ReduceMax", np.maximum, np.max, -math.inf, "max")
+_define_selection("ReduceMin", np.minimum, np.min, math.inf, "min")
+
+
+def _others(x: Any, axes: Axes) -> Any:
+    """The product of all elements but this one, without a division: of those before it and those after it along each
+    axis, what an axis has gathered being one element for the next."""
+    if axes is None:
+        row = np.reshape(x, (-1,))
+        return reshape_to(_others(row, (0,)), x)
+    products = []
+    for axis in axes:
+        products.append(cumprod(x, axis, 1, 0) * cumprod(x, axis, 1, 1))
+        x = np.prod(x, axis=axis, keepdims=True)
+    return reduce(np.multiply, products) if products else 1.0
+
+
+_define_reduction(
+    "ReduceProd",
+    lambda x, axes, keepdims: np.prod(x, axis=axes, keepdims=keepdims),
+    lambda upstream, x, z, axes, count: upstream * _others(x, axes),
+    magnitude=lambda x, z, *along: np.absolute(z) * np.divide(np.size(x), np.size(z)),
+    symbolic={np.prod: _reading},
+    aliases=["prod"],
+    notation=function("prod", r"\prod"),
+    rule="product",
+)
+
+_define_reduction(
+    "ReduceL1",
+    lambda x, axes, keepdims: np.sum(np.absolute(x), axis=axes, keepdims=keepdims),
+    lambda upstream, x, z, axes, count: upstream * np.sign(x),
+    {"jax": lambda upstream, x, z, axes, count: upstream * select(x == 0.0, 1.0, np.sign(x))},
+    nondifferentiable=lambda x, z, axes, keepdims, noop: x == 0.0,
+    convention="0 toward an element that is 0, the least of the subgradients from -1 to 1",
+    analytic=False,
+)
+
+
+def _norm(x: Any, axes: Axes, keepdims: bool) -> Any:
+    """√Σx²; where squares would leave the range of the floats, of elements divided by the largest of them."""
+    norm = np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims))
+    least = math.sqrt(np.finfo(norm.dtype).tiny) / np.finfo(norm.dtype).eps
+    if np.all((norm > least) & (norm < math.inf)):
+        return norm
+    largest = np.maximum.reduce(np.absolute(x), axis=axes, keepdims=True, initial=0.0)
+    unit = np.where((largest > 0.0) & (largest < math.inf), largest, 1.0)
+    scaled = np.sqrt(np.sum(np.square(x / unit), axis=axes, keepdims=True)) * unit
+    return np.reshape(scaled, np.shape(norm))
+
+
+_define_reduction(
+    "ReduceL2",
+    _norm,
+    lambda upstream, x, z, axes, count: select(z == 0.0, 0.0, upstream * (x / select(z == 0.0, 1.0, z))),
+    dict.fromkeys(("jax", "tensorflow"), lambda upstream, x, z, axes, count: upstream * (x / z)),
+    nondifferentiable=lambda x, z, axes, keepdims, noop: _spread(z, x, axes, keepdims, noop) == 0.0,
+    convention="0 at the origin, the least of the subgradients: all of norm 1 or less",
+    analytic=False,
+    aliases=["norm"],
+    notation=function("norm"),
+)
+
+_define_reduction(
+    "ReduceSumSquare",
+    lambda x, axes, keepdims: np.sum(x * x, axis=axes, keepdims=keepdims),
+    lambda upstream, x, z, axes, count: 2.0 * upstream * x,
+)
+
+
+def _log_sum_exp(x: Any, axes: Axes, keepdims: bool) -> Any:
+    """log Σeˣ with the greatest element taken out, so that nothing overflows."""
+    greatest = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-math.inf)
+    shift = np.where(np.isfinite(greatest), greatest, 0.0)
+    total = np.sum(np.exp(x - shift), axis=axes, keepdims=keepdims)
+    return np.log(total) + np.reshape(shift, np.shape(total))
+
+
+def _shares(x: Any, z: Any) -> Any:
+    """eˣ over the sum of all; 0 where all elements are minus infinity."""
+    return select(z == -math.inf, 0.0, np.exp(x - z))
+
+
+_define_reduction(
+    "ReduceLogSumExp",
+    _log_sum_exp,
+    lambda upstream, x, z, axes, count: upstream * _shares(x, z),
+    magnitude=lambda x, z, *along: np.sum(
+        np.absolute(x) * _shares(x, _spread(z, x, *along)), axis=_reduced(along[0], along[2]), keepdims=bool(along[1])
+    ),
+    # The error of x − z is of the order of |x| + |z|.
+    contribution_magnitudes=lambda upstream, x, z, *along: (
+        _spread(upstream, x, *along)
+        * _shares(x, _spread(z, x, *along))
+        * (np.absolute(x) + np.absolute(_spread(z, x, *along))),
+    ),
+    aliases=["logsumexp"],
+    notation=function("logsumexp", r"\operatorname{logsumexp}"),
+)

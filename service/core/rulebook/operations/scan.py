@@ -1,0 +1,86 @@
+"""Running sums and products along an axis."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import Attribute, flag, integer
+from service.core.rulebook.operation import Attributes, define, rulebook_function
+from service.core.rulebook.operations.axes import place_of_axis
+
+_ATTRIBUTES = [
+    Attribute("axis", integer, required=True),
+    Attribute("exclusive", flag, 0),
+    Attribute("reverse", flag, 0),
+]
+
+
+def _scan(accumulate: Callable[..., Any], first: float, x: Any, axis: int, exclusive: int, reverse: int) -> Any:
+    """What is accumulated up to each element, that element included unless `exclusive`; from the end if `reverse`."""
+    along = np.flip(x, axis) if reverse else x
+    so_far = accumulate(along, axis=axis)
+    if exclusive:
+        so_far = np.roll(so_far, 1, axis)
+        np.moveaxis(so_far, axis, 0)[:1] = first
+    return np.flip(so_far, axis) if reverse else so_far
+
+
+@rulebook_function
+def cumsum(x: Any, axis: int, exclusive: int, reverse: int) -> Any:
+    """The running sums."""
+    return _scan(np.cumsum, 0.0, x, axis, exclusive, reverse)
+
+
+@rulebook_function
+def cumprod(x: Any, axis: int, exclusive: int, reverse: int) -> Any:
+    """The running products."""
+    return _scan(np.cumprod, 1.0, x, axis, exclusive, reverse)
+
+
+def _scanned_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    place_of_axis(attributes["axis"], len(shapes[0]))
+    return shapes[0]
+
+
+define(
+    "CumSum",
+    "x",
+    attributes=_ATTRIBUTES,
+    forward=cumsum,
+    contributions=lambda upstream, x, z, axis, exclusive, reverse: (cumsum(upstream, axis, exclusive, 1 - reverse),),
+    infer_shape=_scanned_shape,
+    linear=True,
+    rule="sum",
+)
+
+
+def _product_gradient(upstream: Any, x: Any, axis: int, exclusive: int, reverse: int) -> Any:
+    """Σ of upstream gradients × the products of all their factors but this one, without a division: the product of
+    what stands before it × r, where r = u + x·r' takes in what stands after it, from the last element on."""
+    u, factors = np.moveaxis(upstream, axis, 0), np.moveaxis(x, axis, 0)
+    if reverse:
+        u, factors = u[::-1], factors[::-1]
+    gradient, after = np.zeros_like(factors), 0.0
+    for place in range(len(factors) - 1, -1, -1):
+        if exclusive:
+            gradient[place] = after
+            after = u[place] + factors[place] * after
+        else:
+            after = u[place] + after
+            gradient[place] = after
+            after = factors[place] * after
+    gradient *= cumprod(factors, 0, 1, 0)
+    return np.moveaxis(gradient[::-1] if reverse else gradient, 0, axis)
+
+
+define(
+    "CumProd",
+    "x",
+    attributes=_ATTRIBUTES,
+    forward=cumprod,
+    contributions=lambda upstream, x, z, *attributes: (_product_gradient(upstream, x, *attributes),),
+    infer_shape=_scanned_shape,
+    rule="product",
+)

@@ -1,0 +1,155 @@
+"""Operations that give the same elements another shape, or another order."""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import Attribute, flag, integer, integers
+from service.core.rulebook.notation import ATOM, POWER, Notation, row
+from service.core.rulebook.operation import Attributes, define
+from service.core.rulebook.operations.axes import places_of_axes, read_axes
+from service.core.rulebook.operations.broadcasting import reshape_to, sum_to
+
+define(
+    "Size",
+    "x",
+    forward=lambda x: np.float64(np.size(x)),
+    contributions=lambda upstream, x, z: (None,),
+    infer_shape=lambda shapes, attributes: (),
+    symbolic={np.size: lambda x: ((x,), {})},
+)
+
+
+def _inverse(permutation: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    return permutation and tuple(int(place) for place in np.argsort(permutation))
+
+
+def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    (shape,) = shapes
+    permutation = attributes["perm"]
+    if permutation is None:
+        return shape[::-1]
+    if sorted(permutation) != list(range(len(shape))):
+        raise ValueError(f"{list(permutation)} is no order of {len(shape)} axes")
+    return tuple(shape[place] for place in permutation)
+
+
+define(
+    "Transpose",
+    "x",
+    attributes=[Attribute("perm", integers)],
+    forward=np.transpose,
+    contributions=lambda upstream, x, z, perm: (np.transpose(upstream, _inverse(perm)),),
+    infer_shape=_transposed_shape,
+    symbolic={np.transpose: lambda x, axes=None: ((x,), {"perm": axes})},
+    linear=True,
+    notation=Notation("%(0)s.T", r"%(0)s^{\top}", POWER, (ATOM,), (ATOM,), row("<msup>%(0)s<mo>⊤</mo></msup>")),
+)
+
+
+def _reshaped(shape: Shape, wanted: Sequence[int], allowzero: int) -> Shape:
+    """The shape that is wanted: 0 is the length that the axis has, unless zeros are allowed; -1 is what is left."""
+    if wanted.count(-1) > 1 or min(wanted, default=0) < -1:
+        raise ValueError(f"{list(wanted)} is no shape: its lengths are 0 or more, one of them may be -1")
+    if not allowzero and 0 in wanted[len(shape) :]:
+        raise ValueError(f"a 0 in {list(wanted)} stands for the length of an axis that is not there")
+    lengths = [shape[place] if length == 0 and not allowzero else length for place, length in enumerate(wanted)]
+    if -1 in lengths:
+        known = prod(length for length in lengths if length != -1)
+        if known == 0:
+            raise ValueError(f"with a length of 0 beside it, the -1 in {list(wanted)} could be any number")
+        lengths[lengths.index(-1)] = prod(shape) // known
+    if prod(lengths) != prod(shape):
+        raise ValueError(f"{prod(shape)} elements do not fill the shape {list(wanted)}")
+    return tuple(lengths)
+
+
+define(
+    "Reshape",
+    "x",
+    attributes=[Attribute("shape", integers, required=True), Attribute("allowzero", flag, 0)],
+    forward=lambda x, shape, allowzero: np.reshape(x, _reshaped(np.shape(x), shape, allowzero)),
+    contributions=lambda upstream, x, z, shape, allowzero: (reshape_to(upstream, x),),
+    infer_shape=lambda shapes, attributes: _reshaped(shapes[0], *attributes.values()),
+    symbolic={np.reshape: lambda x, shape: ((x,), {"shape": shape, "allowzero": 0 in shape})},
+    linear=True,
+)
+
+
+def _flattened(shape: Shape, axis: int) -> Shape:
+    if not -len(shape) <= axis <= len(shape):
+        raise ValueError(f"there is no axis {axis} among {len(shape)}")
+    place = axis + len(shape) if axis < 0 else axis
+    return prod(shape[:place]), prod(shape[place:])
+
+
+define(
+    "Flatten",
+    "x",
+    attributes=[Attribute("axis", integer, 1)],
+    forward=lambda x, axis: np.reshape(x, _flattened(np.shape(x), axis)),
+    contributions=lambda upstream, x, z, axis: (reshape_to(upstream, x),),
+    infer_shape=lambda shapes, attributes: _flattened(shapes[0], *attributes.values()),
+    linear=True,
+)
+
+
+def _squeezed(shape: Shape, axes: tuple[int, ...] | None) -> Shape:
+    if axes is None:
+        return tuple(length for length in shape if length != 1)
+    gone = places_of_axes(axes, len(shape))
+    for place in gone:
+        if shape[place] != 1:
+            raise ValueError(f"axis {place} has length {shape[place]}, not 1")
+    return tuple(length for place, length in enumerate(shape) if place not in gone)
+
+
+define(
+    "Squeeze",
+    "x",
+    attributes=[Attribute("axes", read_axes)],
+    forward=lambda x, axes: np.reshape(x, _squeezed(np.shape(x), axes)),
+    contributions=lambda upstream, x, z, axes: (reshape_to(upstream, x),),
+    infer_shape=lambda shapes, attributes: _squeezed(shapes[0], *attributes.values()),
+    symbolic={np.squeeze: lambda x, axis=None: ((x,), {"axes": axis})},
+    linear=True,
+)
+
+
+def _unsqueezed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    (shape,), axes = shapes, attributes["axes"]
+    added = places_of_axes(axes, len(shape) + len(axes))
+    lengths = iter(shape)
+    return tuple(1 if place in added else next(lengths) for place in range(len(shape) + len(axes)))
+
+
+define(
+    "Unsqueeze",
+    "x",
+    attributes=[Attribute("axes", integers, required=True)],
+    forward=np.expand_dims,
+    contributions=lambda upstream, x, z, axes: (reshape_to(upstream, x),),
+    infer_shape=_unsqueezed_shape,
+    symbolic={np.expand_dims: lambda x, axis: ((x,), {"axes": axis})},
+    linear=True,
+)
+
+
+def _expanded(shape: Shape, wanted: Sequence[int]) -> Shape:
+    """Both ways: where the wanted length is 1 the axis keeps its own, as in ONNX."""
+    if min(wanted, default=0) < 0:
+        raise ValueError(f"{list(wanted)} is no shape: its lengths are 0 or more")
+    return np.broadcast_shapes(shape, tuple(wanted))
+
+
+define(
+    "Expand",
+    "x",
+    attributes=[Attribute("shape", integers, required=True)],
+    forward=lambda x, shape: np.broadcast_to(x, _expanded(np.shape(x), shape)),
+    contributions=lambda upstream, x, z, shape: (sum_to(upstream, x),),
+    infer_shape=lambda shapes, attributes: _expanded(shapes[0], *attributes.values()),
+    linear=True,
+)

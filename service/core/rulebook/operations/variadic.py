@@ -1,0 +1,76 @@
+"""Operations of one or more operands, elementwise, as in ONNX."""
+
+from typing import Any
+
+import numpy as np
+
+from service.core.rulebook.notation import function
+from service.core.rulebook.operation import Fold, define, operands_only, select
+
+_TIES = "ties share the gradient equally, the least-norm choice among the subgradients"
+
+
+def _first_takes_all(*operands_and_value: Any) -> Any:
+    *operands, z = operands_and_value
+    shares, taken = [], 0.0
+    for x in operands:
+        shares.append(select(x == z, 1.0 - taken, 0.0))
+        taken = taken + shares[-1]
+    return tuple(shares)
+
+
+define(
+    "Max",
+    "x",
+    fold=Fold(
+        step=np.maximum,
+        tally=lambda x, z: select(x == z, 1.0, 0.0),
+        local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
+    ),
+    nondifferentiable=lambda total: total > 1.0,
+    convention=_TIES,
+    conventions={"tensorflow": _first_takes_all},
+    analytic=False,
+    aliases=["maximum"],
+    notation=function("max", r"\max"),
+    symbolic={np.maximum: operands_only},
+    rule="selection",
+)
+
+define(
+    "Min",
+    "x",
+    fold=Fold(
+        step=np.minimum,
+        tally=lambda x, z: select(x == z, 1.0, 0.0),
+        local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
+    ),
+    nondifferentiable=lambda total: total > 1.0,
+    convention=_TIES,
+    conventions={"tensorflow": _first_takes_all},
+    analytic=False,
+    aliases=["minimum"],
+    notation=function("min", r"\min"),
+    symbolic={np.minimum: operands_only},
+    rule="selection",
+)
+
+define(
+    "Sum",
+    "x",
+    fold=Fold(step=np.add, local_gradient=lambda x, z, count, total: 1.0),
+    notation=function("Sum"),
+    rule="sum",
+)
+
+define(
+    "Mean",
+    "x",
+    fold=Fold(
+        step=np.add,
+        finish=lambda accumulated, count: accumulated / count,
+        local_gradient=lambda x, z, count, total: 1.0 / count,
+    ),
+    notation=function("mean"),
+    rule="mean",
+)

@@ -1,0 +1,175 @@
+"""Equations as people write them: derivatives, sums of their products, and the same with numbers put in.
+
+d stands before what the gradients are gradients of, dF/da; ∂ before one operation's value as one of its operands
+varies, ∂e/∂a. So dF/da = dF/de · ∂e/∂a, and the two are told apart where a node feeds the output itself.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import reduce
+from operator import add
+
+from service.core.figures.figures import FloatArray
+from service.core.rulebook.notation import row
+from service.core.symbolic.printing import write_latex, write_mathml, write_text
+from service.core.symbolic.term import Application, Literal, Symbol, Term, Variable, evaluation_order, term_of
+
+# What a reader takes for a fraction and not for a coincidence; and a decimal so short that it needs none.
+_GREATEST_DENOMINATOR = 99
+_SHORT = 8
+
+AND_SO_ON = Variable("`…", r"\dots", "…", "<mo>…</mo>")  # no node's name has a backquote
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A formula in the service's own expression language, in LaTeX, and in MathML to stand within `<math>`.
+
+    Equations and derivatives are written as the language would write them if it had them.
+    """
+
+    text: str
+    latex: str
+    mathml: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A formula, then the same with numbers put in, None where one is not known.
+
+    `fractions` are the numbers with 2/3 for 0.666…, None where none of them is the float64 next to a simple fraction.
+    A tensor's shape stands for its numbers, [2×3].
+    """
+
+    formula: Formula
+    numbers: Formula | None = None
+    fractions: Formula | None = None
+
+
+def written(term: Term) -> Formula:
+    """A term in every language."""
+    return Formula(write_text(term), write_latex(term), write_mathml(term))
+
+
+def equation(*sides: Term) -> Formula:
+    """Terms that are equal."""
+    formulas = list(map(written, sides))
+    return Formula(
+        " = ".join(side.text for side in formulas),
+        " = ".join(side.latex for side in formulas),
+        "<mo>=</mo>".join(side.mathml for side in formulas),
+    )
+
+
+def derive_line(
+    subject: Term | None, term: Term, figures: Mapping[str, FloatArray | None], result: FloatArray | None
+) -> Line:
+    """subject = term, or the term alone; then with `figures` for the variables of the term, and what it comes to."""
+    formula = written(term) if subject is None else equation(subject, term)
+    names = variables(term)
+    known = {name: figure for name in names if (figure := figures.get(name)) is not None}
+    if result is None or len(known) < len(names):
+        return Line(formula)
+    plain = _evaluated(term, {name: _shown(figure) for name, figure in known.items()}, _shown(result))
+    simple = _evaluated(term, {name: _recognised(figure) for name, figure in known.items()}, _recognised(result))
+    return Line(formula, plain, simple if simple != plain else None)
+
+
+def gradient_of(quantity: str, name: str) -> Variable:
+    """The gradient of the final quantity with respect to a node: dF/da."""
+    return _derivative(("d", "d ", "<mi>d</mi>"), Variable(quantity), Variable(name))
+
+
+def local_gradient_of(consumer: str, name: str, ordinal: int | None = None) -> Variable:
+    """The local gradient of a consumer with respect to one operand: ∂e/∂a; `ordinal` tells equal operands apart."""
+    wrt = Variable(name)
+    if ordinal is not None:
+        of = written(wrt)
+        place = row(f"<mo>[</mo><mn>{ordinal}</mn><mo>]</mo>")
+        wrt = Variable(name, f"{of.latex}_{{[{ordinal}]}}", f"{of.text}[{ordinal}]", f"<msub>{of.mathml}{place}</msub>")
+    return _derivative(("∂", r"\partial ", "<mo>∂</mo>"), Variable(consumer), wrt)
+
+
+def _derivative(sign: tuple[str, str, str], of: Variable, wrt: Variable) -> Variable:
+    (text, latex, mathml), above, below = sign, written(of), written(wrt)
+    written_text = f"{text}{above.text}/{text}{below.text}"
+    return Variable(
+        f"`{written_text}",
+        rf"\frac{{{latex}{above.latex}}}{{{latex}{below.latex}}}",
+        written_text,
+        f"<mfrac>{row(mathml + above.mathml)}{row(mathml + below.mathml)}</mfrac>",
+    )
+
+
+def summed(term: Term) -> Variable:
+    """A term summed over the axes along which an operand was repeated, to be read as one."""
+    inner = written(term)
+    text = f"sum({inner.text})"
+    return Variable(f"`{text}", rf"\sum {inner.latex}", text, row(f"<mo>∑</mo>{inner.mathml}"))
+
+
+def as_one(term: Term) -> Variable:
+    """A term to be read as one, for which one figure stands."""
+    inner = written(term)
+    return Variable(f"`{inner.text}", inner.latex, inner.text, inner.mathml)
+
+
+def times(first: Term, second: Term) -> Term:
+    """A product of two."""
+    return term_of(Symbol(first) * Symbol(second))
+
+
+def total(summands: Sequence[Term]) -> Term:
+    """The sum of one or more."""
+    return term_of(reduce(add, map(Symbol, summands)))
+
+
+def variables(term: Term) -> list[str]:
+    """The names in a term, as a reader meets them."""
+    met = (part.name for part in evaluation_order(term) if isinstance(part, Variable) and part is not AND_SO_ON)
+    return list(dict.fromkeys(met))
+
+
+def _shown(figure: FloatArray) -> Term:
+    """A number, or a tensor's shape."""
+    if not figure.ndim:
+        return Literal(float(figure))
+    size = [str(length) for length in figure.shape]
+    text = f"[{'×'.join(size)}]"
+    latex = r" \times ".join(size)
+    mathml = "<mo>×</mo>".join(f"<mn>{length}</mn>" for length in size)
+    return Variable(text, rf"\left[{latex}\right]", text, row(f"<mo>[</mo>{mathml}<mo>]</mo>"))
+
+
+def _recognised(figure: FloatArray) -> Term:
+    """2/3 for the float64 next to 2/3; else as shown."""
+    if figure.ndim:
+        return _shown(figure)
+    value = float(figure)
+    if math.isfinite(value) and abs(value) <= _GREATEST_DENOMINATOR**2 and len(repr(value)) > _SHORT:
+        simple = Fraction(value).limit_denominator(_GREATEST_DENOMINATOR)
+        if float(simple) == value:
+            quotient = Symbol(Literal(float(abs(simple.numerator)))) / float(simple.denominator)
+            return term_of(quotient if value > 0.0 else -quotient)
+    return Literal(value)
+
+
+def _evaluated(term: Term, figures: Mapping[str, Term], result: Term) -> Formula:
+    """A term with others for its variables, = what it comes to; only that where it is one number."""
+    put = _substitute(term, figures)
+    return written(result) if put == result or not figures else equation(put, result)
+
+
+def _substitute(term: Term, figures: Mapping[str, Term]) -> Term:
+    put: dict[int, Term] = {}
+    for part in evaluation_order(term):
+        match part:
+            case Variable(name):
+                put[id(part)] = figures.get(name, part)
+            case Application(operation, operands, attributes):
+                put[id(part)] = Application(operation, tuple(put[id(x)] for x in operands), attributes)
+            case _:
+                put[id(part)] = part
+    return put[id(term)]

@@ -1,0 +1,220 @@
+"""Terms written: in the service's own expression language, in LaTeX and in MathML.
+
+A term that is shared is written once and then copied; what is copied too often makes a text that is refused, since its
+length may be exponential in the number of terms.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from service.core.errors import LimitExceeded
+from service.core.rulebook import notation
+from service.core.rulebook.notation import ATOM, PRODUCT, SIGN, Notation, Written, function, row
+from service.core.rulebook.tensor import Tensor
+from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
+
+LONGEST_FORMULA = 1_000_000  # characters, unless the caller says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class _Language:
+    compose: Callable[[Notation, Sequence[Written], Sequence[str]], Written]
+    number: Callable[[float], Written]
+    variable: Callable[[Variable], str]
+    attribute: Callable[[str, Any], str]
+
+
+def write_text(term: Term, most: int | None = LONGEST_FORMULA) -> str:
+    """A term in the service's own expression language. Raises LimitExceeded for more than `most` characters."""
+    return _write(term, _TEXT, most)
+
+
+def write_latex(term: Term, most: int | None = LONGEST_FORMULA) -> str:
+    """A term in LaTeX, to stand in math mode; raises as `write_text`."""
+    return _write(term, _LATEX, most)
+
+
+def write_mathml(term: Term, most: int | None = LONGEST_FORMULA) -> str:
+    """A term in presentation MathML, to stand within `<math>`; raises as `write_text`."""
+    return _write(term, _MATHML, most)
+
+
+def _write(term: Term, language: _Language, most: int | None) -> str:
+    """From the leaves up, without recursion; a part's text is dropped when the last of its readers has it."""
+    order = evaluation_order(term)
+    readers = Counter(id(x) for part in order if isinstance(part, Application) for x in part.operands)
+    written: dict[int, Written] = {}
+    for part in order:
+        match part:
+            case Variable():
+                text = Written(language.variable(part))
+            case Literal(value):
+                text = language.number(value)
+            case Application(_, operands, attributes):
+                if most is not None and any(isinstance(x, Tensor) and 2 * x.array.size > most for _, x in attributes):
+                    raise _too_long(most)
+                text = _compose(part, [written[id(x)] for x in operands], language)
+                for x in operands:
+                    readers[id(x)] -= 1
+                    if not readers[id(x)]:
+                        del written[id(x)]
+        if most is not None and len(text.text) > most:
+            raise _too_long(most)
+        written[id(part)] = text
+    return written[id(term)].text
+
+
+def _too_long(most: int) -> LimitExceeded:
+    return LimitExceeded("formula_characters", most, None, f"a formula has at most {most} characters")
+
+
+def _compose(application: Application, operands: Sequence[Written], language: _Language) -> Written:
+    operation, given = application.operation, dict(application.attributes)
+    attributes = []
+    for each in operation.attributes:
+        name, default = each.numpy or (each.name, each.default)
+        if each.name in given and (each.required or value_text(given[each.name]) != value_text(default)):
+            value = given[each.name]
+            attributes.append(language.attribute(name, value[0] if each.numpy and _is_single(value) else value))
+    # One operand of Max would read as a reduction; the operation's own name never does. A sign has no place for
+    # attributes: x.T is one, and transpose(x, perm=[0, 2, 1]) is not.
+    only_one = operation.fold is not None and len(operands) == 1
+    signed = attributes and "%(all)s" not in operation.notation.text
+    return language.compose(
+        function(operation.name) if only_one or signed else operation.notation, operands, attributes
+    )
+
+
+def _is_single(value: Any) -> bool:
+    """Whether it is a list of one number: NumPy's axis is a number then."""
+    return isinstance(value, tuple) and len(value) == 1
+
+
+# --- the expression language ----------------------------------------------------------------------------------------
+
+
+def number_text(value: float) -> str:
+    """The shortest decimal that reads back as the same float64, whole numbers without a point; else as in JSON."""
+    text = repr(float(value)).removesuffix(".0")
+    return {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}.get(text, text)
+
+
+def name_text(name: str) -> str:
+    """A node's name as the expression language has it: in backquotes where it is no identifier, and pi too."""
+    return name if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) and name != "pi" else f"`{name}`"
+
+
+def _number_text(value: float) -> Written:
+    text = number_text(value)
+    if not math.isfinite(value):
+        return Written(f"Constant(value={text})")
+    return Written(text, SIGN if text.startswith("-") else ATOM)
+
+
+def value_text(value: Any) -> str:
+    """An attribute's value, or the literal of a tensor."""
+    if isinstance(value, Variable):
+        return name_text(value.name)
+    if isinstance(value, Tensor):
+        return f"[{', '.join(map(_row_text, value.array))}]"
+    return number_text(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def _row_text(row: Any) -> str:
+    return number_text(row) if row.ndim == 0 else f"[{', '.join(map(_row_text, row))}]"
+
+
+# --- LaTeX ----------------------------------------------------------------------------------------------------------
+
+_LATEX_SIGNS = {
+    **{sign: rf"\{sign}" for sign in "{}_%&#$"},
+    **{"\\": r"\backslash{}", "^": r"\wedge{}", "~": r"\sim{}", " ": r"\ "},
+}
+
+
+def name_latex(name: str) -> str:
+    """A name upright, a single letter in italics; every sign that LaTeX would take for its own is escaped."""
+    if len(name) == 1 and name.isalpha():
+        return name
+    signs = (
+        _LATEX_SIGNS.get(sign, sign if not sign.isascii() or sign.isalnum() else rf"\text{{{sign}}}") for sign in name
+    )
+    return rf"\mathrm{{{''.join(signs)}}}"
+
+
+def _number_latex(value: float) -> Written:
+    digits, _, exponent = number_text(value).partition("e")
+    text = digits.replace("Infinity", r"\infty").replace("NaN", r"\mathrm{NaN}")
+    if exponent:
+        text = rf"{text} \cdot 10^{{{int(exponent)}}}"
+    return Written(text, PRODUCT if exponent else SIGN if text.startswith("-") else ATOM)
+
+
+def _value_latex(value: Any) -> str:
+    if isinstance(value, Tensor):
+        value = value.array.tolist()
+    if isinstance(value, list | tuple):
+        return rf"\left[{', '.join(map(_value_latex, value))}\right]"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return _number_latex(value).text if is_number else name_latex(_word(value))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, Variable):
+        return value.name
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+# --- MathML -----------------------------------------------------------------------------------------------------------
+
+
+def name_mathml(name: str) -> str:
+    """A name as an identifier."""
+    return f"<mi>{escape(name)}</mi>"
+
+
+def _number_mathml(value: float) -> Written:
+    digits, _, exponent = number_text(value).partition("e")
+    text = digits.replace("Infinity", "∞").removeprefix("-")
+    number = f"<mn>{text}</mn>"
+    if exponent:
+        power = _number_mathml(int(exponent)).text
+        number = row(f"{number}<mo>·</mo><msup><mn>10</mn>{power}</msup>")
+    if digits.startswith("-"):
+        number = row(f"<mo>−</mo>{number}")
+    return Written(number, _number_latex(value).binds)
+
+
+def _value_mathml(value: Any) -> str:
+    if isinstance(value, Tensor):
+        value = value.array.tolist()
+    if isinstance(value, list | tuple):
+        return row(f"<mo>[</mo>{'<mo>,</mo>'.join(map(_value_mathml, value))}<mo>]</mo>")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return _number_mathml(value).text if is_number else name_mathml(_word(value))
+
+
+_TEXT = _Language(
+    notation.write_text,
+    _number_text,
+    lambda variable: variable.text or name_text(variable.name),
+    lambda name, value: f"{name}={value_text(value)}",
+)
+_LATEX = _Language(
+    notation.write_latex,
+    _number_latex,
+    lambda variable: variable.latex or name_latex(variable.name),
+    lambda name, value: f"{name_latex(name)} = {_value_latex(value)}",
+)
+_MATHML = _Language(
+    notation.write_mathml,
+    _number_mathml,
+    lambda variable: variable.mathml or name_mathml(variable.name),
+    lambda name, value: row(f"{name_mathml(name)}<mo>=</mo>{_value_mathml(value)}"),
+)

@@ -1,0 +1,333 @@
+"""Terms made once and simplified as they are made: 0·x, 1·x, x + 0, double minus, constants folded, signs in front.
+
+No value changes where all that is computed on the way is finite, the sign of a zero and, where quotients and powers
+are drawn together for a reader, rounding aside. An operation meets operands that are simple already, and the rules that
+it sets off go only so deep.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from service.core.rulebook.operation import Operation, operation_of
+from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
+
+_Rule: TypeAlias = Callable[["Terms", Sequence[Any]], "Term | None"]
+
+# A shape as far as it is known: what must be broadcast with one another to have it. It is made of shapes in figures, of
+# the names of variables, and of ids of terms; a scalar's is empty. Equal ones are equal shapes, but not the reverse.
+Outline: TypeAlias = frozenset[Any]
+SCALAR: Outline = frozenset()
+
+# How many rules may follow from one another; the term beyond is left as it is. In x/(y/(z/…)) there is no end to them.
+_DEEPEST = 10
+
+
+class Terms:
+    """Terms of which equal ones are one object, so that a sub-expression met twice is kept once.
+
+    With `for_reading`, factors and divisors are drawn together: −f/d/d is −f/d², which float64 leaves its range by
+    sooner. With `keep_shapes`, terms may stand for tensors: 0·x is then not 0, which has not the shape of x, and what
+    sums or repeats nothing is left out.
+    """
+
+    def __init__(self, *, for_reading: bool = False, keep_shapes: bool = False) -> None:
+        self.for_reading = for_reading
+        self.keep_shapes = keep_shapes
+        self._known: dict[Any, Term] = {}
+        self._outlines: dict[int, Outline] = {}
+        self._depth = 0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def literal(self, value: float) -> Term:
+        """A number."""
+        made = Literal(float(value))
+        return self._known.setdefault(repr(made.value), made)
+
+    def variable(self, variable: Variable) -> Term:
+        """A name."""
+        made = self._known.setdefault(variable, variable)
+        if self.keep_shapes:
+            self._outlines.setdefault(id(made), frozenset([variable.name]))
+        return made
+
+    def of(self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...] = ()) -> Term:
+        """An operation on terms of this table, simplified."""
+        key = _key(operation, operands, attributes)
+        made = self._known.get(key)
+        if made is None:
+            made = self._simplified(operation, operands, attributes)
+            if made is None:
+                made = Application(operation, tuple(operands), attributes)
+                if self.keep_shapes:
+                    self._outlines[id(made)] = self._outline_of(operation, operands, attributes)
+            self._known[key] = made
+        return made
+
+    def named(self, name: str, *operands: Term) -> Term:
+        """An operation of that name on terms of this table, simplified."""
+        return self.of(operation_of(name), operands)
+
+    def bind(
+        self,
+        variable: Variable,
+        operation: Operation,
+        operands: Sequence[Term],
+        attributes: tuple[tuple[str, Any], ...] = (),
+    ) -> Term:
+        """What an operation on these terms goes by: from now on that variable, unless it has gone by another before."""
+        known = self.variable(variable)
+        if self.keep_shapes:
+            self._outlines[id(known)] = self._outline_of(operation, operands, attributes)
+        return self._known.setdefault(_key(operation, operands, attributes), known)
+
+    def outline(self, *terms: Term) -> Outline:
+        """The shape of what these terms broadcast to, so far as it is known."""
+        return reduce(frozenset.union, [self._outlines.get(id(term), SCALAR) for term in terms], SCALAR)
+
+    def give_outline(self, term: Term, outline: Outline) -> None:
+        """Say what shape a term has, which its operation alone does not show."""
+        if self.keep_shapes and not isinstance(term, Literal):
+            self._outlines[id(term)] = outline
+
+    def add(self, *terms: Term) -> list[Term]:
+        """Terms from elsewhere as terms of this table."""
+        made = self.substitute(evaluation_order(*terms), {})
+        return [made[id(term)] for term in terms]
+
+    def substitute(self, order: Sequence[Term], values: Mapping[str, Term]) -> Mapping[int, Term]:
+        """Terms from elsewhere, each after its operands, as terms of this table: these by the ids of those.
+
+        `values` are terms of this table to put in for the variables of those names.
+        """
+        made: dict[int, Term] = {}
+        for part in order:
+            if isinstance(part, Application):
+                operands = [made[id(operand)] for operand in part.operands]
+                made[id(part)] = self.of(part.operation, operands, part.attributes)
+            elif isinstance(part, Literal):
+                made[id(part)] = self.literal(part.value)
+            else:
+                made[id(part)] = values.get(part.name) or self.variable(part)
+        return made
+
+    def _outline_of(
+        self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
+    ) -> Outline:
+        if operation.name in ("ExpandTo", "SumTo", "ReshapeTo"):
+            return self.outline(operands[1])
+        if operation.contributions:
+            return frozenset([_key(operation, operands, attributes)])
+        constant = np.shape(dict(attributes)["value"]) if not operands else ()
+        return frozenset([constant]) if constant else self.outline(*operands)
+
+    def _simplified(
+        self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
+    ) -> Term | None:
+        if operands and operation.contributions is None and all(isinstance(x, Literal) for x in operands):
+            numbers = [np.float64(x.value) for x in operands if isinstance(x, Literal)]
+            with np.errstate(all="ignore"):
+                folded = float(operation.evaluate(numbers, dict(attributes)))
+            return self.literal(folded) if np.isfinite(folded) else None
+        rule = _RULES.get(operation.name)
+        if rule is None or self._depth == _DEEPEST:
+            return None
+        self._depth += 1
+        simplified = rule(self, operands)
+        self._depth -= 1
+        return simplified
+
+
+def simplify(term: Term) -> Term:
+    """A term for a reader, as scalars: the same function, lightly simplified, quotients and powers drawn together."""
+    return Terms(for_reading=True).add(term)[0]
+
+
+_COMMUTING = {"Add", "Mul"}  # x·y is y·x to the last bit
+
+
+def _key(operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]) -> Any:
+    places = sorted(map(id, operands)) if operation.name in _COMMUTING else map(id, operands)
+    return operation.name, *places, repr(attributes) if attributes else ""
+
+
+# --- the rules: each gives the simpler term, or None where there is none ----------------------------------------------
+
+
+def _is(term: Term, number: float) -> bool:
+    return isinstance(term, Literal) and term.value == number
+
+
+def _operands(term: Term, name: str) -> tuple[Term, ...]:
+    """The operands of an operation of that name; nothing of any other term."""
+    return term.operands if isinstance(term, Application) and term.operation.name == name else ()
+
+
+def _without_sign(terms: Terms, term: Term) -> Term | None:
+    """u for the term −u."""
+    if isinstance(term, Literal):
+        return terms.literal(-term.value) if term.value < 0.0 else None
+    return next(iter(_operands(term, "Neg")), None)
+
+
+def _number(terms: Terms, number: float, *operands: Term) -> Term | None:
+    """A number in place of an operation on these, if they are scalars."""
+    return None if terms.outline(*operands) else terms.literal(number)
+
+
+def _identity(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    return operands[0]
+
+
+def _neg(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    (x,) = operands
+    if difference := _operands(x, "Sub"):
+        return terms.named("Sub", *reversed(difference))
+    return _without_sign(terms, x)
+
+
+def _add(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    if _is(x, 0.0):
+        return y
+    if _is(y, 0.0):
+        return x
+    if positive := _without_sign(terms, y):
+        return terms.named("Sub", x, positive)
+    if positive := _without_sign(terms, x):
+        return terms.named("Sub", y, positive)
+    return terms.named("Mul", terms.literal(2.0), x) if x is y else None
+
+
+def _sub(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    if _is(y, 0.0):
+        return x
+    if _is(x, 0.0):
+        return terms.named("Neg", y)
+    if positive := _without_sign(terms, y):
+        return terms.named("Add", x, positive)
+    if positives := _operands(x, "Neg"):
+        return terms.named("Neg", terms.named("Add", *positives, y))
+    return None
+
+
+def _mul(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    if isinstance(y, Literal) and not isinstance(x, Literal):
+        x, y = y, x
+    if _is(x, 1.0):
+        return y
+    if _is(x, 0.0) and (zero := _number(terms, 0.0, y)):
+        return zero
+    for repeated, other in ((x, y), (y, x)):
+        if (once := _operands(repeated, "ExpandTo")) and terms.outline(repeated) <= terms.outline(other):
+            return terms.named("Mul", once[0], other)
+    for factor, other in ((x, y), (y, x)):
+        if positive := _without_sign(terms, factor):
+            return terms.named("Neg", terms.named("Mul", *((positive, other) if factor is x else (other, positive))))
+    if terms.for_reading and (drawn := _mul_for_reading(terms, x, y)):
+        return drawn
+    return terms.named("Mul", x, y) if y is operands[0] and x is not y else None
+
+
+def _mul_for_reading(terms: Terms, x: Term, y: Term) -> Term | None:
+    if quotient := _operands(y, "Div"):
+        return terms.named("Div", terms.named("Mul", x, quotient[0]), quotient[1])
+    if quotient := _operands(x, "Div"):
+        return terms.named("Div", terms.named("Mul", quotient[0], y), quotient[1])
+    if isinstance(x, Literal) and (factors := _operands(y, "Mul")) and not _operands(factors[0], "Mul"):
+        return terms.named("Mul", terms.named("Mul", x, factors[0]), factors[1])
+    if (scaled := _operands(y, "Mul")) and isinstance(scaled[0], Literal):
+        first, *rest = _operands(x, "Mul") or (x,)
+        if not rest or isinstance(first, Literal):
+            coefficient = terms.named("Mul", scaled[0], first)
+            return terms.named("Mul", terms.named("Mul", coefficient, *rest) if rest else coefficient, scaled[1])
+    for factor, choice in ((x, y), (y, x)):
+        if (parts := _operands(choice, "Where")) and all(_is(part, 0.0) or _is(part, 1.0) for part in parts[1:]):
+            return terms.named("Where", parts[0], *(factor if _is(part, 1.0) else part for part in parts[1:]))
+    (base, exponent), (other, other_exponent) = _power(x), _power(y)
+    if base is other and not isinstance(base, Literal):
+        return terms.named("Pow", base, terms.literal(exponent + other_exponent))
+    if (factors := _operands(x, "Mul")) and _power(factors[1])[0] is other:
+        return terms.named("Mul", factors[0], terms.named("Mul", factors[1], y))
+    return None
+
+
+def _power(term: Term) -> tuple[Term, float]:
+    """Base and exponent, where the exponent is a whole number from 1."""
+    base, exponent = _operands(term, "Pow") or (term, None)
+    if isinstance(exponent, Literal) and exponent.value >= 1.0 and exponent.value.is_integer():
+        return base, exponent.value
+    return term, 1.0
+
+
+def _div(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    if _is(y, 1.0):
+        return x
+    if _is(x, 0.0) and (zero := _number(terms, 0.0, y)):
+        return zero
+    if positive := _without_sign(terms, x):
+        return terms.named("Neg", terms.named("Div", positive, y))
+    if positive := _without_sign(terms, y):
+        return terms.named("Neg", terms.named("Div", x, positive))
+    if terms.for_reading and (quotient := _operands(x, "Div")):
+        return terms.named("Div", quotient[0], terms.named("Mul", quotient[1], y))
+    return None
+
+
+def _pow(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    if _is(y, 1.0):
+        return x
+    return _number(terms, 1.0, x) if _is(y, 0.0) else None
+
+
+def _and(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    return _number(terms, 0.0, *operands) if any(_is(x, 0.0) for x in operands) else None
+
+
+def _where(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    condition, x, y = operands
+    if x is y:
+        return x if terms.outline(condition) <= terms.outline(x) else None
+    if not isinstance(condition, Literal):
+        return None
+    chosen, dropped = (x, y) if condition.value else (y, x)
+    return chosen if terms.outline(dropped) <= terms.outline(chosen) else None
+
+
+def _sum_to(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, like = operands
+    if terms.outline(x) == terms.outline(like):
+        return x
+    summed = _operands(x, "SumTo") if terms.for_reading else ()
+    return terms.named("SumTo", summed[0], like) if summed else None
+
+
+def _expand_to(terms: Terms, operands: Sequence[Term]) -> Term | None:
+    x, like = operands
+    if terms.outline(x) == terms.outline(like):
+        return x
+    repeated = _operands(x, "ExpandTo")
+    return terms.named("ExpandTo", repeated[0], like) if repeated else None
+
+
+_RULES: dict[str, _Rule] = {
+    "Identity": _identity,
+    "Neg": _neg,
+    "Add": _add,
+    "Sub": _sub,
+    "Mul": _mul,
+    "Div": _div,
+    "Pow": _pow,
+    "And": _and,
+    "Where": _where,
+    "SumTo": _sum_to,
+    "ExpandTo": _expand_to,
+}

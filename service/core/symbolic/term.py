@@ -1,0 +1,171 @@
+"""Symbols: what the rules are applied to so that they yield formulas instead of figures.
+
+A `Term` is an immutable formula. `Symbol` wraps one so that NumPy's functions and Python's operators, given a symbol,
+build the term of the operation they stand for: the rule of Mul applied to symbols x and y yields the terms y and x.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, of_function
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A name; `text`, `latex` and `mathml` where it is written otherwise than by its name."""
+
+    name: str
+    latex: str | None = None
+    text: str | None = None
+    mathml: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An operation on terms; `attributes` are pairs of name and value."""
+
+    operation: Operation
+    operands: "tuple[Term, ...]"
+    attributes: tuple[tuple[str, Any], ...] = ()
+
+
+Term: TypeAlias = Variable | Literal | Application
+
+
+class Unwritable(TypeError):
+    """A rule that cannot be applied to symbols: it calls what stands for no operation, or asks for a figure."""
+
+
+class Symbol(NDArrayOperatorsMixin):
+    """A term that takes part in NumPy's functions. Only as long-lived as the application of one rule."""
+
+    __slots__ = ("term",)
+
+    def __init__(self, term: Term) -> None:
+        self.term = term
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> "Symbol":
+        if method != "__call__" or options:
+            raise Unwritable(f"a rule may call {ufunc.__name__} only plainly")
+        return _apply(ufunc, operands, {})
+
+    def __array_function__(self, called: Callable[..., Any], types: Any, operands: Any, options: Any) -> "Symbol":
+        return _apply(called, operands, options)
+
+    def _is_no_figure(self, *asked: Any, **options: Any) -> Any:
+        raise Unwritable("a formula has neither shape nor elements, and no figures")
+
+    __array__ = __bool__ = __float__ = __getitem__ = __index__ = __iter__ = __len__ = _is_no_figure
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python, and NumPy, ask what a thing can do
+            raise AttributeError(name)
+        self._is_no_figure()
+
+
+def _apply(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> Symbol:
+    found = of_function(called)
+    if found is None:
+        raise Unwritable(f"a rule may not call {called.__name__}")
+    operation, reading = found
+    operands, given = reading(*arguments, **options)
+    attributes = {attribute.name: attribute.default for attribute in operation.attributes}
+    for attribute in operation.attributes:
+        value = given.get(attribute.name)
+        if value is not None:
+            attributes[attribute.name] = value.term if isinstance(value, Symbol) else attribute.read(value)
+    return Symbol(application(operation, [term_of(operand) for operand in operands], attributes))
+
+
+def application(operation: Operation, operands: Sequence[Term], attributes: Attributes = NO_ATTRIBUTES) -> Application:
+    """An operation on terms."""
+    return Application(operation, tuple(operands), tuple(attributes.items()))
+
+
+def term_of(operand: Any) -> Term:
+    """The term of what a rule returned or was given: a symbol's own, or a number's literal."""
+    if isinstance(operand, str):  # a word with which a rule compares an attribute
+        return Variable(f'"{operand}"', rf"\text{{{operand}}}")
+    return operand.term if isinstance(operand, Symbol) else Literal(float(operand))
+
+
+def symbols(*names: str) -> tuple[Symbol, ...]:
+    """Variables to apply a rule to."""
+    return tuple(Symbol(Variable(name)) for name in names)
+
+
+def evaluation_order(*terms: Term) -> list[Term]:
+    """Every part of the terms once, however often it is shared, after its operands and these from left to right."""
+    order: list[Term] = []
+    met: set[int] = set()
+    waiting = [(term, False) for term in reversed(terms)]
+    while waiting:
+        part, after_operands = waiting.pop()
+        if after_operands:
+            order.append(part)
+        elif id(part) not in met:
+            met.add(id(part))
+            waiting.append((part, True))
+            if isinstance(part, Application):
+                waiting.extend((operand, False) for operand in reversed(part.operands))
+    return order
+
+
+def value_term(operation: Operation, operands: Sequence[Term], attributes: Attributes = NO_ATTRIBUTES) -> Term:
+    """The rule of an operation as a formula of its operands; one that is not elementwise is its own formula."""
+    if operation.contributions:
+        return application(operation, operands, attributes)
+    return term_of(operation.evaluate([Symbol(x) for x in operands], _symbolic(attributes)))
+
+
+def local_gradient_terms(
+    operation: Operation, operands: Sequence[Term], value: Term, attributes: Attributes = NO_ATTRIBUTES
+) -> tuple[Term, ...]:
+    """The local gradients of an elementwise operation as formulas of its operands and its value."""
+    rules = operation.differentiate([Symbol(x) for x in operands], Symbol(value), _symbolic(attributes))
+    return tuple(term_of(rule) for rule in rules)
+
+
+def contribution_terms(
+    operation: Operation,
+    upstream: Term,
+    operands: Sequence[Term],
+    value: Term,
+    attributes: Attributes = NO_ATTRIBUTES,
+) -> "tuple[Term | None, ...]":
+    """The contributions of an operation that is not elementwise as formulas of the upstream gradient, its operands and
+    its value; None where no gradient flows. Raises Unwritable where its rule cannot be applied to symbols."""
+    try:
+        rules = operation.propagate(
+            Symbol(upstream), [Symbol(x) for x in operands], Symbol(value), _symbolic(attributes)
+        )
+    except Unwritable as error:
+        raise Unwritable(f"the gradient of {operation.name} cannot be written as a formula: {error}") from None
+    return tuple(None if rule is None else term_of(rule) for rule in rules)
+
+
+def nondifferentiable_term(
+    operation: Operation, operands: Sequence[Term], value: Term, attributes: Attributes = NO_ATTRIBUTES
+) -> Term:
+    """Where an operation has no derivative, as a formula: a condition."""
+    where = operation.is_nondifferentiable([Symbol(x) for x in operands], Symbol(value), _symbolic(attributes))
+    return term_of(where)
+
+
+def _symbolic(attributes: Attributes) -> Attributes:
+    """Attributes given as terms (the rulebook's page shows them by name) become symbols; numbers stay numbers."""
+    return {
+        name: Symbol(value) if isinstance(value, (Variable, Literal, Application)) else value
+        for name, value in attributes.items()
+    }

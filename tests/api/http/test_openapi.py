@@ -1,0 +1,150 @@
+"""openapi.yaml at the root is the whole truth: of the code, of the routes, of the client, of what is answered."""
+
+import inspect
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given, settings
+from jsonschema import Draft202012Validator
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
+from service.client import Client
+
+ROOT = Path(__file__).parents[3]
+METHODS = ("get", "post", "put", "patch", "delete")
+VARYING = ("id", "graph_id", "created_at")
+MADE = {"create_graph": "graph_id", "create_run": "run_id", "create_derivatives": "derivatives_id"}
+
+
+def operations(document: Any) -> Iterator[tuple[str, str, Any]]:
+    """Every operation, with its path and its method."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if method in METHODS:
+                yield path, method, operation
+
+
+def test_the_file_is_what_the_code_says_and_what_is_served(app: Flask, client: FlaskClient) -> None:
+    written = (ROOT / "openapi.yaml").read_text()
+    assert written == app.extensions["openapi"](), "openapi.yaml is not what the code says: run `make openapi`"
+    served = client.get("/openapi.yaml")
+    assert (served.text, served.content_type) == (written, "application/yaml")
+
+
+def test_it_is_openapi_3_1(document: Any) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert not list(Draft202012Validator(OPENAPI_31).iter_errors(document))
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    identifiers = [operation["operationId"] for *_, operation in operations(document)]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_no_reference_leads_nowhere(document: Any) -> None:
+    text = json.dumps(document)
+    for name in document["components"]["schemas"]:
+        assert f'"#/components/schemas/{name}"' in text, f"nothing uses {name}"
+    for reference in set(part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]):
+        assert reference in document["components"]["schemas"]
+
+
+def test_every_route_is_in_it_under_the_name_of_its_view(app: Flask, document: Any) -> None:
+    routes = {
+        (rule.rule.replace("<name:", "<").replace("<", "{").replace(">", "}"), method.lower()): rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if not rule.endpoint.startswith("swagger_ui.")
+        for method in rule.methods or ()
+        if method.lower() in METHODS
+    }
+    documented = {(path, method): operation["operationId"] for path, method, operation in operations(document)}
+    assert documented == {route: endpoint.rpartition(".")[2] for route, endpoint in routes.items()}
+
+
+def test_every_operation_is_a_method_of_the_client(document: Any) -> None:
+    public = {name for name, member in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
+    wanted = {operation["operationId"] for *_, operation in operations(document)}
+    assert wanted - public == set()
+
+
+def test_what_a_request_may_hold_the_client_can_send(document: Any) -> None:
+    for _, method, operation in operations(document):
+        body = operation.get("requestBody")
+        if method != "post" or body is None:
+            continue
+        name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        members = set(document["components"]["schemas"][name]["properties"])
+        taken = set(inspect.signature(getattr(Client, operation["operationId"])).parameters)
+        assert members - taken <= {"recorded"}, operation["operationId"]  # record_run sends that
+
+
+def test_every_problem_is_documented_where_a_request_can_meet_it(document: Any) -> None:
+    for path, method, operation in operations(document):
+        statuses = set(operation["responses"])
+        meant = operation["operationId"]
+        assert "default" in statuses, meant
+        if "requestBody" in operation:
+            assert {"400", "413", "415", "422"} <= statuses, meant
+        if "{" in path:
+            assert "404" in statuses, meant
+        if method == "get" and path.startswith("/v1/"):
+            assert "304" in statuses, meant
+        if any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):
+            assert "422" in statuses, meant
+        if method == "post":
+            assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]], meant
+
+
+def test_the_examples_are_what_the_service_answers(make_app: Callable[..., Flask], document: Any) -> None:
+    client = make_app().test_client()
+    known: dict[str, str] = defaultdict(str)
+    compared: set[str] = set()
+    for path, method, operation in sorted(operations(document), key=lambda found: found[1] != "post"):
+        target = path.format_map(known)
+        if method == "post" and "example" in (content := operation["requestBody"]["content"]["application/json"]):
+            response = client.post(target, json=content["example"])
+            assert response.status_code in (200, 201), operation["operationId"]
+            if operation["operationId"] in MADE:
+                known[MADE[operation["operationId"]]] = response.json["id"]
+        elif method == "get" and "example" in json.dumps(operation["responses"]["200"]):
+            response = client.get(target)
+        else:
+            continue
+        media = operation["responses"][str(response.status_code)]["content"]["application/json"]
+        if "example" in media:
+            assert without(response.json, VARYING) == without(media["example"], VARYING), operation["operationId"]
+            compared.add(operation["operationId"])
+    assert compared >= {"create_graph", "get_graph", "create_run", "get_run"}
+
+
+def without(document: Any, names: tuple[str, ...]) -> Any:
+    """A document without what differs from one answer to the next."""
+    return {name: value for name, value in document.items() if name not in names}
+
+
+def test_every_example_fits_its_schema(document: Any) -> None:
+    for _, _, operation in operations(document):
+        bodies = [operation["requestBody"]] if "requestBody" in operation else []
+        for body in (*bodies, *operation["responses"].values()):
+            for media in body.get("content", {}).values():
+                if "example" in media:
+                    schema = {**media["schema"], "components": document["components"]}
+                    assert not list(Draft202012Validator(schema).iter_errors(media["example"]))
+
+
+def test_the_service_keeps_to_the_document(app: Flask) -> None:
+    for operation in schemathesis.openapi.from_wsgi("/openapi.yaml", app).get_all_operations():
+
+        @given(case=operation.ok().as_strategy())
+        @settings(max_examples=3)
+        def check(case: schemathesis.Case) -> None:
+            # What a schema cannot say (that inputs have the graph's names) is refused all the same: 422.
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+        check()

@@ -1,0 +1,174 @@
+"""Every error in every path is a problem; the error tree is mapped whole."""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import make_url, text
+
+from service.api.http.npz import MalformedArchive
+from service.api.http.problems import PROBLEMS, InvalidParameters, answer_error, pointer
+from service.api.http.strict_json import Malformed
+from service.core import errors
+
+FAULT = errors.Fault(("nodes", 0, "a/~b"), "wrong")
+POINTED = {"errors": [{"pointer": "/nodes/0/a~1~0b", "detail": "wrong"}]}
+TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
+    (Malformed("wrong", (FAULT,)), 400, "malformed-json", POINTED),
+    (MalformedArchive("wrong"), 400, "malformed-npz", {}),
+    (errors.InvalidGraph([FAULT]), 422, "invalid-graph", POINTED),
+    (errors.InvalidInputs([FAULT]), 422, "invalid-inputs", POINTED),
+    (errors.InvalidRequest([FAULT]), 422, "invalid-request", POINTED),
+    (InvalidParameters([FAULT]), 422, "invalid-request", {"errors": [{"parameter": "nodes", "detail": "wrong"}]}),
+    (
+        errors.InvalidExpression("wrong", 2, 3, "x\n ^"),
+        422,
+        "invalid-expression",
+        {
+            "errors": [{"pointer": "/expression", "detail": "line 2, column 3: wrong"}],
+            "line": 2,
+            "column": 3,
+            "place": "x\n ^",
+        },
+    ),
+    (errors.LimitExceeded("nodes", 5, 6, "wrong"), 422, "limit-exceeded", {"limit": "nodes", "maximum": 5}),
+    (errors.KeyReused("wrong"), 422, "idempotency-key-reused", {}),
+    (errors.NotFound("wrong"), 404, "not-found", {}),
+    (errors.Conflict("wrong"), 409, "conflict", {}),
+]
+
+
+def below(kind: type[errors.GradbookError]) -> Iterator[type[errors.GradbookError]]:
+    """Every class below one of the tree, where `Invalid` is a name for several and not an error by itself."""
+    for inner in kind.__subclasses__():
+        if inner is not errors.Invalid:
+            yield inner
+        yield from below(inner)
+
+
+def test_the_whole_tree_of_errors_is_mapped() -> None:
+    assert {type(error) for error, *_ in TREE} == set(below(errors.GradbookError))
+    types = [slug for _, slug, _ in PROBLEMS.values()]
+    assert len(types) == len(set(types)) and errors.GradbookError not in PROBLEMS
+
+
+@pytest.mark.parametrize(("error", "status", "slug", "members"), TREE, ids=[type(row[0]).__name__ for row in TREE])
+def test_an_error_as_a_problem(error: errors.GradbookError, status: int, slug: str, members: dict[str, Any]) -> None:
+    document = answer_error(error).get_json()
+    assert document.pop("title")
+    assert document == {
+        "type": f"urn:gradbook:problem:{slug}",
+        "status": status,
+        "detail": error.detail,
+        **members,
+    }
+    assert "wrong" in error.detail
+
+
+def test_a_hundred_faults_are_shown_and_all_are_counted() -> None:
+    document = answer_error(errors.InvalidGraph([errors.Fault((), f"fault {k}") for k in range(250)])).get_json()
+    assert len(document["errors"]) == 100 and document["detail"] == "250 faults; the first: fault 0"
+
+
+def test_pointers() -> None:
+    assert [pointer(place) for place in ((), ("",), ("a/b", 0, "m~n"))] == ["", "/", "/a~1b/0/m~0n"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "slug"),
+    [
+        ("GET", "/", 404, "not-found"),
+        ("GET", "/v1", 404, "not-found"),
+        ("GET", "/v2/graphs", 404, "not-found"),
+        ("POST", "/v1/nothing", 404, "not-found"),
+        ("GET", "/v1/graphs/", 404, "not-found"),
+        ("GET", "/v1//graphs", 404, "not-found"),
+        ("GET", "/v1/graphs/none", 404, "not-found"),
+        ("GET", "/v1/graphs/none/nodes", 404, "not-found"),
+        ("POST", "/v1/graphs/none/nodes", 404, "not-found"),
+        ("POST", "/v1/graphs/none/runs", 404, "not-found"),
+        ("DELETE", "/v1/graphs/none", 404, "not-found"),
+        ("GET", "/v1/runs/none", 404, "not-found"),
+        ("GET", "/v1/runs/none/nodes", 404, "not-found"),
+        ("GET", "/v1/runs/none/nodes/a", 404, "not-found"),
+        ("POST", "/v1/runs/none/backward", 404, "not-found"),
+        ("GET", "/v1/operations/none", 404, "not-found"),
+        ("GET", "/docs/none", 404, "not-found"),
+        ("PUT", "/v1/graphs", 405, "method-not-allowed"),
+        ("DELETE", "/v1/runs", 405, "method-not-allowed"),
+        ("PATCH", "/v1/limits", 405, "method-not-allowed"),
+        ("POST", "/metrics", 405, "method-not-allowed"),
+        ("POST", "/openapi.yaml", 405, "method-not-allowed"),
+        ("BREW", "/v1/graphs", 405, "method-not-allowed"),
+        ("POST", "/v1/graphs", 415, "unsupported-media-type"),
+        ("GET", "/v1/graphs?limit=0", 422, "invalid-request"),
+    ],
+)
+def test_every_error_is_a_problem(client: FlaskClient, method: str, path: str, status: int, slug: str) -> None:
+    body = {"nodes": []} if path.endswith("nodes") else {"inputs": {}} if path.endswith("runs") else {}
+    given = {"json": body} if method == "POST" and status != 415 else {}
+    response = client.open(path, method=method, **given)
+    assert response.status_code == status and response.content_type == "application/problem+json"
+    assert response.json is not None and response.json["type"] == f"urn:gradbook:problem:{slug}"
+    if status == 405:
+        assert response.allow and method not in response.allow
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_body_too_large(make_app: Callable[..., Flask], streamed: bool) -> None:
+    client = make_app(body_bytes=1000).test_client()
+    given: dict[str, Any] = {"headers": {"Content-Type": "application/json"}, "data": b" " * 1001}
+    if streamed:  # without a Content-Length the size is known only when it has been read
+        given["environ_overrides"] = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    problem = client.post("/v1/graphs", **given).json
+    assert problem is not None
+    assert (problem["status"], problem["limit"], problem["maximum"]) == (413, "body_bytes", 1000)
+
+
+def test_a_failure_of_ours_tells_the_log_and_not_the_caller(
+    make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app()
+
+    def fail() -> None:
+        raise RuntimeError("the secret of the house")
+
+    app.view_functions["state.list_limits"] = fail
+    response = app.test_client().get("/v1/limits", headers={"X-Request-Id": "r-1"})
+    assert response.status_code == 500 and response.content_type == "application/problem+json"
+    assert response.headers["X-Request-Id"] == "r-1"
+    assert "secret" not in response.text and "Traceback" not in response.text and "RuntimeError" not in response.text
+    assert "the secret of the house" in caplog.text and "Traceback" in caplog.text
+    assert app.test_client().get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize("lost", ["folder", "tables"])
+def test_without_its_database_the_service_says_so(
+    make_app: Callable[..., Flask], lost: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app()
+    database = app.extensions["gradbook"].database
+    if lost == "folder":
+        file = make_url(app.extensions["gradbook"].database._writer.url).database
+        assert file
+        shutil.rmtree(Path(file).parent)
+    else:
+        with database.write() as connection:
+            connection.execute(text("DROP TABLE alembic_version"))
+            connection.execute(text("DROP TABLE graph_tags"))
+    client = app.test_client()
+    for response in (
+        client.get("/readyz"),
+        client.get("/v1/graphs"),
+        client.post("/v1/graphs", json={"name": "g", "expression": "x", "tags": {"a": "b"}}),
+    ):
+        assert response.status_code == 503 and response.json is not None
+        assert response.json["type"] == "urn:gradbook:problem:not-ready"
+        assert "Traceback" not in response.text and "SELECT" not in response.text
+    assert client.get("/livez").status_code == 200
+    assert [record.name for record in caplog.records if record.levelno == logging.ERROR]

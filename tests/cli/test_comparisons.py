@@ -1,0 +1,153 @@
+"""`gradbook compare`, `check` and `run record`: the real command, real HTTP."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from service import example
+from service.client import Client
+from service.client.results import Graph, Run
+
+GRADBOOK = Path(sys.executable).parent / "gradbook"
+
+
+def gradbook(url: str, *arguments: str, expect: int, stdin: str | None = None, **environment: str) -> str:
+    done = subprocess.run(
+        [str(GRADBOOK), *arguments],
+        env={**os.environ, "GRADBOOK_URL": url, **environment},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == expect, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return done.stdout if expect in (0, 1, 4) else done.stderr
+
+
+@pytest.fixture(scope="module")
+def blog(service_url: str) -> tuple[Graph, Run, Run]:
+    """The seed example: its graph, our run, and the tutorial's figures as a recorded run."""
+    with Client(service_url) as service:
+        graph = service.create_graph("cli comparisons", expression=example.EXPRESSION)
+        ours = service.create_run(graph, example.INPUTS)
+        tutorial = service.record_run(
+            graph, by="the tutorial", inputs=example.INPUTS, gradients={**example.TUTORIAL_GRADIENTS}
+        )
+        return graph, ours, tutorial
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    gradients = {**example.TUTORIAL_GRADIENTS, **changed}
+    return {"graph": "cli comparisons", "inputs": example.INPUTS, "claims": {"gradients": gradients}}
+
+
+def test_the_same_run_ends_with_0(service_url: str, blog: tuple[Graph, Run, Run]) -> None:
+    _, ours, _ = blog
+    assert gradbook(service_url, "compare", str(ours.id), str(ours.id), expect=0).startswith("same: 14 same")
+
+
+def test_the_tutorials_figures_differ_and_origins_come_first(service_url: str, blog: tuple[Graph, Run, Run]) -> None:
+    _, ours, tutorial = blog
+    shown = gradbook(service_url, "compare", str(ours.id), str(tutorial.id), expect=1)
+    assert "∂F/∂f is −3; it should be 1 × 1/d = −1/3. −3 is the reciprocal of the right local gradient." in shown
+    verdicts = [line.split()[0] for line in shown.splitlines() if line.startswith(("origin", "inherited"))]
+    assert verdicts == ["origin"] * 2 + ["inherited"] * 4
+    assert "\x1b" not in shown
+
+
+def test_tolerances(service_url: str, blog: tuple[Graph, Run, Run]) -> None:
+    _, ours, tutorial = blog
+    runs = (str(ours.id), str(tutorial.id))
+    gradbook(service_url, "compare", *runs, "--rtol", "81", expect=0)
+    gradbook(service_url, "compare", *runs, "--atol", "1", expect=1)
+    assert "give one or the other" in gradbook(
+        service_url, "compare", *runs, "--atol", "1", "--tolerance", "exact", expect=2
+    )
+
+
+def test_json_is_the_services_document(service_url: str, blog: tuple[Graph, Run, Run]) -> None:
+    _, ours, tutorial = blog
+    document = json.loads(gradbook(service_url, "compare", str(ours.id), str(tutorial.id), "--json", expect=1))
+    assert [origin["node"] for origin in document["origins"]] == ["f", "d"]
+    with Client(service_url) as service:
+        assert service.get_comparison(document["id"]).document == document
+        assert next(service.list_comparisons(run=tutorial))["id"] == document["id"]
+
+
+def test_junit_has_a_case_for_each_figure(service_url: str, blog: tuple[Graph, Run, Run], tmp_path: Path) -> None:
+    _, ours, tutorial = blog
+    file = tmp_path / "junit.xml"
+    gradbook(service_url, "compare", str(ours.id), str(tutorial.id), "--junit", str(file), expect=1)
+    suite = ElementTree.parse(file).getroot()
+    assert (suite.get("tests"), suite.get("failures"), len(suite)) == ("11", "6", 11)
+    kinds = {case.get("name"): [failure.get("type") for failure in case] for case in suite if len(case)}
+    assert kinds == {name: ["origin" if name in "fd" else "inherited"] for name in ("f", "e", "d", "c", "b", "a")}
+
+
+def test_junit_tells_a_large_tensors_worst_element(service_url: str, tmp_path: Path) -> None:
+    x, wrong = np.ones(10_001), np.full(10_001, 2.0)
+    wrong[7] = 3.0
+    with Client(service_url) as service:
+        graph = service.create_graph("large", expression="y = x * 2")
+        ours = service.create_run(graph, {"x": x})
+        theirs = service.record_run(graph, by="a slip", inputs={"x": x}, values={"y": wrong})
+    file = tmp_path / "junit.xml"
+    shown = gradbook(service_url, "compare", str(ours.id), str(theirs.id), "--junit", str(file), expect=1)
+    assert [line.split()[:2] for line in shown.splitlines() if line.startswith("origin")] == [["origin", "y"]]
+    (failure,) = ElementTree.parse(file).getroot().iter("failure")
+    assert failure.get("message") == "off by 1.0 at [7]"
+
+
+def test_check_a_file(service_url: str, blog: tuple[Graph, Run, Run], tmp_path: Path) -> None:
+    file = tmp_path / "claims.json"
+    file.write_text(json.dumps(claims()), encoding="utf-8")
+    assert gradbook(service_url, "check", str(file), expect=1).startswith("differ: 5 same, 2 origin, 4 inherited")
+    right = claims(f="-1/3", d="1.33", e="2/3", c=-2, a="0.667", b="0.6667")
+    del right["graph"]
+    given = json.dumps(right)
+    assert gradbook(service_url, "check", "-", "--graph", "cli comparisons", stdin=given, expect=0).startswith("same")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "this is not JSON"),
+        ("[]", "an object with inputs, claims"),
+        ('{"inputs": {}, "claims": {}}', "give the graph"),
+        ('{"inputs": {}, "claims": {}, "graph": "x", "clams": 1}', "an object with inputs, claims"),
+    ],
+)
+def test_a_wrong_file_is_an_error_of_usage(service_url: str, text: str, complaint: str) -> None:
+    assert complaint in gradbook(service_url, "check", "-", stdin=text, expect=2)
+
+
+def test_no_such_run_and_no_service_end_with_3(service_url: str) -> None:
+    assert "there is no run 'x'" in gradbook(service_url, "compare", "x", "y", expect=3)
+    assert "no service answers" in gradbook("http://127.0.0.1:9", "compare", "x", "y", expect=3)
+    assert "--name is written" in gradbook(service_url, "compare", "x", "y", "--name", "a", expect=2)
+
+
+def test_record_an_npz_file(service_url: str, blog: tuple[Graph, Run, Run], tmp_path: Path) -> None:
+    _, ours, _ = blog
+    file = tmp_path / "figures.npz"
+    figures = {f"values/{name}": value for name, value in ours.values.items()}
+    figures |= {f"gradients/{name}": gradient for name, gradient in ours.gradients.items()}
+    np.savez(file, allow_pickle=False, **figures)
+    recorded = gradbook(service_url, "run", "record", "cli comparisons", str(file), "--by", "NumPy", expect=0).strip()
+    gradbook(service_url, "compare", str(ours.id), recorded, "--tolerance", "exact", expect=0)
+    np.savez(file, allow_pickle=False, **{"weights/e": np.zeros(1)})
+    assert "'weights/e' is not values/NAME" in gradbook(
+        service_url, "run", "record", "cli comparisons", str(file), "--by", "NumPy", expect=2
+    )
+    file.write_text("no zip", encoding="utf-8")
+    assert "this is no .npz file" in gradbook(
+        service_url, "run", "record", "cli comparisons", str(file), "--by", "NumPy", expect=2
+    )

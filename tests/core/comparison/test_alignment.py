@@ -1,0 +1,73 @@
+"""Which node of one graph is which of another. What a comparison makes of it stands in test_comparison.py."""
+
+import numpy as np
+import pytest
+
+from service.core.comparison.alignment import absent, align, differences, lay_out
+from service.core.errors import InvalidRequest
+from service.core.figures.figures import pack
+from tests.planted import graph_of
+
+FIRST = "p = x * y; F = sin(p)"
+
+
+def test_nodes_are_aligned_by_name_unless_they_are_mapped() -> None:
+    first, second = graph_of(FIRST), graph_of("q = x * y; r = q + x; F = sin(r)")
+    assert [first.nodes[place].name if place >= 0 else None for place in align(first, second, {})] == [
+        "x",
+        "y",
+        None,
+        None,
+        "F",
+    ]
+    assert align(first, second, {"q": "p"}).tolist() == [0, 1, 2, -1, 3]
+    # A name that is mapped to is taken: the candidate's own node of that name is another one.
+    assert align(first, second, {"r": "F"}).tolist() == [0, 1, -1, 3, -1]
+    assert align(first, first, {}).tolist() == [0, 1, 2, 3]
+    assert absent(first, np.array([0, 3])) == ("y", "p")
+    assert absent(first, np.arange(4)) == ()
+
+
+def test_figures_are_laid_out_by_position() -> None:
+    graph = graph_of("a = x + 1; b = a + 1", ["b"])
+    scalars = lay_out(pack([1.0, None, 3.0]), None, np.array([2, -1, 1, 0, -1]), graph)
+    assert scalars is not None and scalars.present is not None
+    assert scalars.present.tolist() == [True, False, False, True, False]
+    assert [scalars[0], scalars[3]] == [3.0, 1.0]
+    tensors = lay_out(pack([np.arange(2.0), None, 3.0]), None, np.array([2, -1, 1, 0, -1]), graph)
+    assert tensors is not None
+    assert [None if figure is None else figure.tolist() for figure in tensors] == [3.0, None, None, [0.0, 1.0], None]
+    assert lay_out(None, None, np.arange(5), graph) is None
+    same = pack([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert lay_out(same, None, np.arange(5), graph) is same
+
+
+def test_each_shape_that_differs_is_a_fault() -> None:
+    graph = graph_of(FIRST)
+    theirs, own = pack([np.zeros(2), 1.0, np.zeros(2), np.zeros(2)]), pack([0.0, 1.0, None, np.zeros(3)])
+    with pytest.raises(InvalidRequest) as caught:
+        lay_out(theirs, own, np.arange(4), graph)
+    assert [fault.detail for fault in caught.value.faults] == [
+        "'x' has shape []; in the baseline [2]",
+        "'F' has shape [3]; in the baseline [2]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "names", "redefined", "reconsumed"),
+    [
+        (FIRST, {}, "", ""),
+        ("F = sin(p); p = x * y", {}, "", ""),
+        ("p = y * x; F = sin(p)", {}, "p", "xy"),
+        ("p = x + y; F = sin(p)", {}, "p", "xy"),
+        ("p = x * x; F = sin(p); q = y + 1", {}, "p", "xy"),
+        ("p = x * y; F = sin(p); G = cos(p)", {}, "", "p"),
+        ("p = x * y; s = sin(p); F = 2 * s", {}, "F", "p"),
+        ("p = x * y; s = sin(p); F = 2 * s", {"s": "F"}, "", "s"),
+        (FIRST, {"x": "y", "y": "x"}, "p", "xy"),
+    ],
+)
+def test_definitions_and_uses(candidate: str, names: dict[str, str], redefined: str, reconsumed: str) -> None:
+    first, second = graph_of(FIRST), graph_of(candidate)
+    found = differences(first, second, align(first, second, names))
+    assert [{second.nodes[place].name for place in places} for places in found] == [set(redefined), set(reconsumed)]

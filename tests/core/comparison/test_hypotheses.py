@@ -1,0 +1,441 @@
+"""Each hypothesis, on the mistake it is about."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.comparison.hypotheses import HYPOTHESES, Hypothesis, explain, rounding
+from service.core.comparison.verdicts import Comparison, Phase, Side, Tolerance, Verdict, first_difference
+from service.core.rulebook import operation as rulebook
+from service.core.rulebook.operation import define
+from tests.planted import SEED, SEED_INPUTS, altered, graph_of, judge, origins, run_of
+
+TRANSPOSED = np.array([[0.1, 0.2], [0.3, 0.4]])
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One mistake: at a node's value or gradient, the wrong figure or a function of the right one; what follows it
+    does (`spread`) or not; and what is to be said of it."""
+
+    hypothesis: str
+    node: str
+    wrong: Any
+    says: str
+    text: str = SEED
+    inputs: Mapping[str, Any] = field(default_factory=lambda: SEED_INPUTS)
+    phase: str = "backward"
+    spread: bool = True
+    first: bool = True
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """The right run and the wrong one."""
+        graph = graph_of(self.text)
+        right = run_of(graph, self.inputs)
+        mistake = {"values" if self.phase == "forward" else "gradients": {self.node: self.wrong}}
+        return right, run_of(graph, self.inputs, **mistake) if self.spread else altered(right, **mistake)
+
+
+PATHS = {"text": "F = (a + b) * (b + d)", "inputs": {"a": 2.0, "b": 1.0, "d": 7.0}}
+BATCH = {"text": "h = tanh(w * x); F = h * y", "inputs": {"w": 0.5, "x": np.array([1.0, 2.0, 4.0]), "y": 3.0}}
+MEAN = {"text": "m = mean(a, b, c); F = m * d", "inputs": {"a": 1.0, "b": 3.0, "c": 8.0, "d": 2.5}}
+SQUARE = {"text": "p = x * y; F = exp(p)", "inputs": {"x": TRANSPOSED, "y": 1.7}}
+
+CASES = [
+    Planted("sign", "c", 2.0, "∂F/∂c is 2; it should be −1/3 × e = −2. The sign is wrong."),
+    Planted("sign", "f", 12.0, "f is 12; it should be e * c = −12. The sign is wrong.", phase="forward"),
+    Planted("sign", "a", -5.0, "a is −5; it should be 5. The sign is wrong.", phase="forward"),
+    Planted(
+        "reciprocal of the local gradient",
+        "f",
+        -3.0,
+        "∂F/∂f is −3; it should be 1 × 1/d = −1/3. −3 is the reciprocal of the right local gradient.",
+    ),
+    Planted(
+        "reciprocal of the local gradient",
+        "e",
+        1 / 6,
+        "∂F/∂e is 1/6; it should be −1/3 × c = 2/3. The reciprocal of the local gradient toward 'f' was taken.",
+    ),
+    Planted(
+        "reciprocal of the local gradient",
+        "x",
+        np.inf,
+        "∂F/∂x is ∞; it should be 1 × y = 0. ∞ is the reciprocal of the right local gradient.",
+        text="F = x * y",
+        inputs={"x": 2.0, "y": 0.0},
+    ),
+    Planted(
+        "operand taken as its reciprocal",
+        "d",
+        108.0,
+        "∂F/∂d is 108; it should be 1 × -f / d ^ 2 = 4/3. In the local gradient 1/d was taken for d: −1/3 for −3.",
+    ),
+    Planted(
+        "contribution missing",
+        "b",
+        3.0,
+        "∂F/∂b is 3; it should be 3 × 1 + 8 × 1 = 11. The contribution through 'add_1', 8, is missing.",
+        **PATHS,
+    ),
+    Planted(
+        "contribution missing",
+        "b",
+        8.0,
+        "∂F/∂b is 8; it should be 3 × 1 + 8 × 1 = 11. The contribution through 'add_2', 3, is missing.",
+        **PATHS,
+    ),
+    Planted("contribution missing", "c", 0.0, "The contribution through 'f', −2, is missing."),
+    Planted(
+        "only the last contribution kept",
+        "b",
+        8.0,
+        "Only the last contribution, through 'add_1', was kept: overwritten, not added.",
+        first=False,
+        **PATHS,
+    ),
+    Planted(
+        "only the last contribution kept",
+        "x",
+        np.cos(1.2),
+        "Only the last contribution, through 'p', was kept: overwritten, not added.",
+        text="p = sin(x); q = exp(x); r = x * x; F = p + q * r",
+        inputs={"x": 1.2},
+    ),
+    Planted(
+        "upstream factor dropped",
+        "e",
+        -2.0,
+        "∂F/∂e is −2; it should be −1/3 × c = 2/3. The upstream gradient −1/3 from 'f' was left out.",
+    ),
+    Planted(
+        "upstream factor dropped",
+        "w",
+        lambda right: np.sum(BATCH["inputs"]["x"]),
+        "The upstream gradient a tensor of shape [3] with norm",
+        **BATCH,
+    ),
+    Planted(
+        "local factor dropped",
+        "e",
+        -1 / 3,
+        "∂F/∂e is −1/3; it should be −1/3 × c = 2/3. The local gradient −2 toward 'f' was left out.",
+    ),
+    Planted(
+        "operands swapped",
+        "F",
+        0.25,
+        "F is 0.25; it should be f / d = 4. The operands f and d were swapped.",
+        phase="forward",
+        spread=False,
+    ),
+    Planted(
+        "operands swapped",
+        "c",
+        2 / 3,
+        "∂F/∂c is 2/3; it should be −1/3 × e = −2. In the local gradient the operands of 'f' were swapped.",
+        first=False,  # it is c's own value for e's, and the gradient of e
+    ),
+    Planted(
+        "transposed",
+        "p",
+        lambda p: p.T,
+        "p is 0.51 at [0, 1]; it should be x * y = 0.34 there.",
+        phase="forward",
+        **SQUARE,
+    ),
+    Planted("transposed", "p", lambda p: p.T, "It is transposed.", **SQUARE),
+    Planted(
+        "sum for mean",
+        "m",
+        12.0,
+        "m is 12; it should be mean(a, b, c) = 4. It is 3 times too large: a sum was taken for a mean of 3.",
+        phase="forward",
+        first=True,
+        **MEAN,
+    ),
+    Planted(
+        "sum for mean",
+        "b",
+        2.5,
+        "It is 3 times too large: a sum was taken for a mean of 3.",
+        first=False,  # to drop the local gradient 1/3 is the same mistake
+        **MEAN,
+    ),
+    Planted(
+        "sum for mean",
+        "w",
+        lambda right: right / 3,
+        "It is 3 times too small: a mean was taken for a sum of 3.",
+        **BATCH,
+    ),
+    Planted(
+        "sum for mean",
+        "F",
+        lambda right: right / 3,
+        "It is 3 times too small: a mean was taken for a sum of 3.",
+        **BATCH,
+    ),
+    Planted("another node's figure", "a", -2.0, "It is the gradient of 'c'.", first=False),
+    Planted(
+        "another node's figure", "e", 4.0, "e is 4; it should be a + b = 6. It is the value of 'F'.", phase="forward"
+    ),
+    Planted(
+        "another node's figure",
+        "h",
+        lambda right: 0.5 * BATCH["inputs"]["x"],
+        "It is the value of 'mul_1'.",
+        phase="forward",
+        **BATCH,
+    ),
+    Planted(
+        "recorded wrong but used right",
+        "e",
+        7.3,
+        "e is 7.3; it should be a + b = 6. All that it feeds is right: it was recorded wrong, but used right.",
+        phase="forward",
+        spread=False,
+    ),
+    Planted(
+        "recorded wrong but used right",
+        "e",
+        7.3,
+        "∂F/∂e is 7.3; it should be −1/3 × c = 2/3. All that it feeds is right: it was recorded wrong, but used right.",
+        spread=False,
+    ),
+    Planted(
+        "constant factor",
+        "e",
+        42.0,
+        "e is 42; it should be a + b = 6. It is 7 times what it should be.",
+        phase="forward",
+    ),
+    Planted("constant factor", "e", -2 / 15, "It is −0.2 times what it should be."),
+    Planted(
+        "constant factor",
+        "h",
+        lambda right: 0.37 * right,
+        "It is 0.37 times what it should be, everywhere.",
+        phase="forward",
+        **BATCH,
+    ),
+    Planted(
+        "float32 rounding",
+        "F",
+        np.float32(1 / 3),
+        "F is 0.3333333432674408; it should be x / y = 0.3333333333333333. The difference is no more than rounding to "
+        "float32 makes.",
+        text="F = x / y",
+        inputs={"x": 1.0, "y": 3.0},
+        phase="forward",
+    ),
+]
+
+
+def explained(case: Planted) -> tuple[Hypothesis, ...]:
+    """What is said of the one origin, which must be the mistake."""
+    baseline, candidate = case.sides
+    found = judge(baseline, candidate)
+    assert origins(found, candidate.graph) == [(case.phase, case.node)]
+    phase = found.forward if case.phase == "forward" else found.backward
+    assert phase is not None
+    return explain(found, phase, candidate.graph.position[case.node], candidate)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.hypothesis} {case.phase} {case.node}")
+def test_a_planted_mistake_is_named(case: Planted) -> None:
+    reported = explained(case)
+    names = [hypothesis.name for hypothesis in reported]
+    assert case.hypothesis in names
+    hypothesis = reported[names.index(case.hypothesis)]
+    assert case.says in hypothesis.sentence
+    assert hypothesis.sentence.startswith(("∂F/∂" if case.phase == "backward" else "") + f"{case.node} is ")
+    assert hypothesis.error is not None and hypothesis.error < 1e-7
+    if case.first:
+        assert names[0] == case.hypothesis
+    errors = [(each.error, each.name) for each in reported]
+    assert [error for error, _ in errors] == sorted(error for error, _ in errors if error is not None)
+
+
+def test_every_hypothesis_has_its_mistake() -> None:
+    assert {case.hypothesis for case in CASES} == {name for name, _ in HYPOTHESES} | {"float32 rounding"}
+
+
+def test_equal_errors_are_reported_in_the_order_of_the_table() -> None:
+    order = [name for name, _ in HYPOTHESES]
+    several = 0
+    for case in CASES:
+        exact = [order.index(each.name) for each in explained(case) if each.error == 0.0]
+        assert exact == sorted(exact)
+        several += len(exact) > 1
+    assert several > 3
+
+
+@given(st.floats(1.001, 1.9).filter(lambda factor: abs(factor * 2 - round(factor * 2)) > 1e-3))
+def test_a_figure_that_no_mistake_makes_is_left_unexplained(factor: float) -> None:
+    case = Planted("none", "f", lambda right: right * factor * np.pi, "", phase="forward")
+    assert explained(case) == ()
+
+
+def test_a_figure_that_is_not_a_number_is_left_unexplained() -> None:
+    assert explained(Planted("none", "c", np.nan, "")) == ()
+    assert explained(Planted("none", "a", 0.25, "", text="F = sqrt(a)", inputs={"a": 0.0})) == ()
+
+
+def test_a_right_zero_has_neither_a_wrong_sign_nor_a_factor() -> None:
+    case = Planted("none", "x", 0.7, "", text="F = x * y", inputs={"x": 2.0, "y": 0.0})
+    assert explained(case) == ()
+    assert explained(replace(case, node="p", phase="forward", text="p = x * y; F = p + x")) == ()
+
+
+def test_a_wider_tolerance_lets_more_hypotheses_pass() -> None:
+    graph = graph_of(SEED)
+    right, wrong = run_of(graph, SEED_INPUTS), run_of(graph, SEED_INPUTS, gradients={"c": 2.001})
+    place = graph.position["c"]
+    for tolerance, names in (("float64", []), (Tolerance(1e-2, 0.0), ["sign", "constant factor"])):
+        found = judge(right, wrong, tolerance)
+        assert found.backward is not None
+        assert [each.name for each in explain(found, found.backward, place, wrong)] == names
+
+
+# --- what stands outside the table --------------------------------------------------------------------------------
+
+
+def reported(found: Comparison, candidate: Side, phase: Phase | None, node: str) -> tuple[Hypothesis, ...]:
+    """What is said of a node."""
+    assert phase is not None
+    return explain(found, phase, candidate.graph.position[node], candidate)
+
+
+def test_a_definition_that_differs_is_the_only_hypothesis() -> None:
+    changed = graph_of("e = a + b; f = e + c; F = f / d")
+    right, candidate = run_of(graph_of(SEED), SEED_INPUTS), run_of(changed, SEED_INPUTS)
+    found = judge(right, candidate)
+    forward = reported(found, candidate, found.forward, "f")
+    assert [(each.name, each.error) for each in forward] == [("definition", None)]
+    assert forward[0].sentence == "f is 4; it should be −12. The node is defined otherwise in the two graphs."
+    backward = reported(found, candidate, found.backward, "c")
+    assert [(each.name, each.error) for each in backward] == [("definition", None)]
+    assert backward[0].sentence == "∂F/∂c is −1/3; it should be −2. The node is used otherwise in the two graphs."
+
+
+def test_errors_that_grew_are_rounding() -> None:
+    graph = graph_of("p = x + y; q = p - y; F = q * 1e9")
+    inputs = {"x": np.float32(1e-3), "y": np.float32(3.0)}
+    right, candidate = run_of(graph, inputs), run_of(graph, inputs, dtype="float32")
+    found = judge(right, candidate)
+    first = first_difference(found)
+    assert first is not None and first[0].verdicts[first[1]] == Verdict.INHERITED
+    hypothesis = rounding(found, *first, candidate)
+    assert hypothesis.name == "rounding"
+    assert hypothesis.sentence == (
+        "p is 3.000999927520752; it should be x + y = 3.0010000000474975. It follows from the run's own figures: "
+        "rounding errors below the tolerance grew."
+    )
+    assert hypothesis.error == pytest.approx(7.25e-8, rel=1e-2)
+
+
+def test_what_could_not_be_replayed_is_held_against_the_baseline_in_words_too() -> None:
+    graph = graph_of("p = x * y; F = p * p")
+    right = run_of(graph, {"x": 2.0, "y": 3.0})
+    unknown = {"x": None, "y": None}
+    right, wrong = altered(right, values=unknown), altered(right, values=unknown | {"p": -6.0})
+    found = judge(right, wrong)
+    assert reported(found, wrong, found.forward, "p")[0].sentence == "p is −6; it should be 6. The sign is wrong."
+
+
+# --- operations that are not elementwise --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_product(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A matrix product, and picking one row; for as long as a test runs."""
+    for entries in ("_by_name", "_by_alias", "_by_function"):
+        monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
+
+    def product_shape(shapes: Sequence[tuple[int, ...]], attributes: Any) -> tuple[int, ...]:
+        if shapes[0][1] != shapes[1][0]:
+            raise ValueError("the matrices do not fit")
+        return shapes[0][0], shapes[1][1]
+
+    define(
+        "OwnProduct",
+        "x y",
+        forward=np.matmul,
+        contributions=lambda upstream, x, y, z: (upstream @ y.T, x.T @ upstream),
+        infer_shape=product_shape,
+    )
+    define(
+        "OwnRow",
+        "x index",
+        forward=lambda x, index: x[int(index)],
+        contributions=lambda upstream, x, index, z: (np.outer(np.arange(len(x)) == index, upstream), None),
+        infer_shape=lambda shapes, attributes: shapes[0][1:],
+    )
+    yield
+
+
+MATRICES = {"x": np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 7.0]]), "y": np.array([[1.0, 0.5], [2.0, -1.0], [0.0, 3.0]])}
+# The contribution to x that goes through the sine, of a sum of all elements of sin(x) · y.
+THROUGH_SINE = np.cos(MATRICES["x"]) * (np.ones((2, 2)) @ MATRICES["y"].T)
+
+
+@pytest.mark.usefixtures("own_product")
+@pytest.mark.parametrize(
+    ("node", "phase", "wrong", "names"),
+    [
+        ("x", "backward", lambda right: right + np.pi, []),
+        ("x", "backward", lambda right: -right, ["sign", "constant factor"]),
+        ("x", "backward", lambda right: THROUGH_SINE, ["contribution missing"]),
+        (
+            "x",
+            "backward",
+            lambda right: right - THROUGH_SINE,
+            ["contribution missing", "only the last contribution kept"],
+        ),
+        ("x", "backward", lambda right: 2.0 * THROUGH_SINE, []),
+        ("i", "backward", lambda right: 0.5, []),
+        ("p", "forward", lambda right: right.T, ["transposed"]),
+    ],
+)
+def test_what_is_said_of_them(node: str, phase: str, wrong: Callable[[Any], Any], names: list[str]) -> None:
+    graph = graph_of("p = ownproduct(x, y); r = ownrow(p, i); s = sin(x); q = ownproduct(s, y); F = p + q + r")
+    inputs = {"x": MATRICES["x"], "y": MATRICES["y"], "i": 1.0}
+    right = run_of(graph, inputs)
+    wrongly = run_of(graph, inputs, **{"values" if phase == "forward" else "gradients": {node: wrong}})
+    found = judge(right, wrongly)
+    assert origins(found, graph) == [(phase, node)]
+    assert [each.name for each in reported(found, wrongly, getattr(found, phase), node)] == names
+
+
+@pytest.mark.usefixtures("own_product")
+def test_a_contribution_of_theirs_may_be_missing_or_the_last() -> None:
+    graph = graph_of("p = ownproduct(x, y); s = ownproduct(x, z); F = p + s")
+    inputs = {**MATRICES, "z": MATRICES["y"] * 3.0 + 1.0}
+    right = run_of(graph, inputs)
+    through_p = np.ones((2, 2)) @ inputs["y"].T
+    wrong = run_of(graph, inputs, gradients={"x": through_p})
+    found = judge(right, wrong)
+    names = {each.name: each.sentence for each in reported(found, wrong, found.backward, "x")}
+    assert set(names) == {"contribution missing", "only the last contribution kept"}
+    assert "The contribution through 's', a tensor of shape [2, 3] with norm" in names["contribution missing"]
+    assert "through 'p'" in names["only the last contribution kept"]
+
+
+@pytest.mark.usefixtures("own_product")
+def test_operands_that_can_be_swapped_are() -> None:
+    graph = graph_of("F = ownproduct(x, y)")
+    inputs = {"x": MATRICES["x"][:, :2], "y": MATRICES["y"][:2]}
+    wrong = run_of(graph, inputs, values={"F": inputs["y"] @ inputs["x"]})
+    found = judge(run_of(graph, inputs), wrong)
+    assert "operands swapped" in [each.name for each in reported(found, wrong, found.forward, "F")]
+    unswappable = {"x": MATRICES["x"], "y": MATRICES["y"][:, :1]}
+    wrong = run_of(graph, unswappable, values={"F": lambda right: right + 0.123})
+    found = judge(run_of(graph, unswappable), wrong)
+    assert reported(found, wrong, found.forward, "F") == ()

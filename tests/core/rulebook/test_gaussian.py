@@ -1,0 +1,152 @@
+"""The error function and its kin against mpmath at 50 digits: over arrays, and compiled over scalars."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from numba import njit
+
+from service.core.execution import numba_overloads
+from service.core.rulebook import gaussian, operations
+from service.core.rulebook.operation import find
+from service.core.symbolic.printing import write_text
+from service.core.symbolic.term import symbols, term_of
+
+assert numba_overloads  # teaches Numba the Gaussian functions
+assert operations  # fills the registry
+
+Function = Callable[[Any], Any]
+
+
+def _phi(x: Any) -> Any:
+    return mpmath.erfc(-x / mpmath.sqrt(2)) / 2
+
+
+def _gelu_slope(x: Any) -> Any:
+    return _phi(x) + x * mpmath.npdf(x)
+
+
+def ulps(found: Any, exact: Any, scale: Any = None) -> float:
+    """The error in units in the last place of the exact figure, or of a `scale` of what rounding may take."""
+    unit = math.ulp(float(exact if scale is None else scale))
+    return float(abs(mpmath.mpf(float(found)) - exact) / unit)
+
+
+def worst(function: Function, exact: Function, points: Any, scale: Function | None = None) -> float:
+    with mpmath.workdps(50):
+        references = [(mpmath.mpf(float(x)), y) for x, y in zip(points, function(points), strict=True)]
+        return max(ulps(y, exact(x), scale(x) if scale else None) for x, y in references)
+
+
+# SciPy's erfcx itself errs by up to 7 of its last places between 0 and 1, and by 4 beyond.
+@pytest.mark.parametrize(
+    ("function", "exact", "bound", "library"),
+    [
+        (gaussian.bell, lambda x: mpmath.exp(-x * x), 4, 0),
+        (gaussian.normal_density, mpmath.npdf, 4, 0),
+        (gaussian.normal_distribution, _phi, 5, 4),
+        (gaussian.complementary_error, mpmath.erfc, 5, 4),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_gaussian_functions_keep_their_digits(
+    function: Function, exact: Function, bound: float, library: float, compiled: bool
+) -> None:
+    random = np.random.default_rng(7)
+    points = np.concatenate([random.uniform(-3, 3, 500), random.uniform(-38.4, 38.4, 500), [0.0, -1.0, 1.0, 1e-300]])
+    if compiled:
+        rule = njit(error_model="numpy")(lambda x: function(x))  # noqa: PLW0108
+        assert worst(lambda array: [rule(x) for x in array], exact, points) <= bound
+    else:
+        assert worst(function, exact, points) <= bound + library
+
+
+@np.errstate(all="ignore")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_limits_and_nan(compiled: bool) -> None:
+    far = np.array([-math.inf, math.inf, math.nan])
+    for function, limits in [
+        (gaussian.bell, [0.0, 0.0, math.nan]),
+        (gaussian.normal_density, [0.0, 0.0, math.nan]),
+        (gaussian.normal_distribution, [0.0, 1.0, math.nan]),
+        (gaussian.complementary_error, [2.0, 0.0, math.nan]),
+    ]:
+        rule = njit(error_model="numpy")(lambda x, function=function: function(x)) if compiled else None
+        found = [rule(x) for x in far] if rule else function(far)
+        np.testing.assert_array_equal(found, limits)
+
+
+def test_over_symbols_they_are_the_textbooks() -> None:
+    (x,) = symbols("x")
+    assert write_text(term_of(gaussian.bell(x))) == "exp(-x ^ 2)"
+    assert write_text(term_of(gaussian.normal_density(x))) == "0.3989422804014327 * exp(-x ^ 2 / 2)"
+    assert write_text(term_of(gaussian.normal_distribution(x))) == "0.5 * erfc(-x / 1.4142135623730951)"
+
+
+@np.errstate(all="ignore")
+@pytest.mark.parametrize(
+    ("name", "approximate", "value", "slope"),
+    [
+        ("Erf", None, mpmath.erf, lambda x: 2 / mpmath.sqrt(mpmath.pi) * mpmath.exp(-x * x)),
+        ("Erfc", None, mpmath.erfc, lambda x: -2 / mpmath.sqrt(mpmath.pi) * mpmath.exp(-x * x)),
+        ("Gelu", "none", lambda x: x * _phi(x), _gelu_slope),
+    ],
+)
+def test_the_operations_keep_their_digits(name: str, approximate: str | None, value: Function, slope: Function) -> None:
+    operation = find(name)
+    assert operation is not None
+    attributes = {"approximate": approximate} if approximate else {}
+    random = np.random.default_rng(8)
+    points = np.concatenate([random.uniform(-3, 3, 500), random.uniform(-37, 37, 500)])
+    assert worst(lambda x: operation.evaluate([x], attributes), value, points) <= 10
+    terms = (lambda x: abs(_phi(x)) + abs(x * mpmath.npdf(x))) if name == "Gelu" else None
+    assert (
+        worst(
+            lambda x: operation.differentiate([x], operation.evaluate([x], attributes), attributes)[0],
+            slope,
+            points,
+            terms,
+        )
+        <= 10
+    )
+
+
+@np.errstate(all="ignore")
+def test_gelu_by_tanh_is_onnxs_formula_without_its_cancellation() -> None:
+    operation = find("Gelu")
+    assert operation is not None
+    attributes = {"approximate": "tanh"}
+    points = np.concatenate([np.random.default_rng(9).uniform(-12, 12, 400), [-0.0, 1e200, -1e200]])
+
+    def exponent(x: Any) -> Any:
+        return mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf(0.044715) * x**3)
+
+    def value(x: Any) -> Any:
+        return x / (1 + mpmath.exp(-2 * exponent(x)))
+
+    def slope(x: Any) -> Any:
+        rise = mpmath.sqrt(2 / mpmath.pi) * (1 + 3 * mpmath.mpf(0.044715) * x**2)
+        return 1 / (1 + mpmath.exp(-2 * exponent(x))) + 2 * x * rise / (2 * mpmath.cosh(exponent(x))) ** 2
+
+    with mpmath.workdps(50):
+        found = operation.evaluate([points], attributes)
+        slopes = operation.differentiate([points], found, attributes)[0]
+        for x, y, local in zip(map(mpmath.mpf, points.tolist()), found, slopes, strict=True):
+            # The rounding of the exponent 2u makes a relative error of |2u|·ε, as in any float64 of this formula.
+            lost = float(1 + min(abs(2 * exponent(x)), 1e4)) * 4 * 2**-53
+            assert abs(y - value(x)) <= lost * abs(value(x)) + 1e-307
+            assert abs(local - slope(x)) <= 2 * lost * (abs(value(x) / x) * (1 + 4 * x**2) if x else 1) + 1e-307
+
+
+def test_words_of_an_attribute_are_checked() -> None:
+    operation = find("Gelu")
+    assert operation is not None
+    (approximate,) = operation.attributes
+    assert approximate.read("tanh") == "tanh"
+    for wrong in ("Tanh", 1, None):
+        with pytest.raises(ValueError, match="one of 'none', 'tanh' is expected"):
+            approximate.read(wrong)
