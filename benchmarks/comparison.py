@@ -29,14 +29,14 @@ _REPEATS = 7
 def random_graph(count: int, seed: int = 0) -> Graph:
     """A random graph of scalars of ten kinds of operation; each node reads some of the thousand before it."""
     random = np.random.default_rng(seed)
-    documents: list[dict[str, object]] = [{"name": f"x{place}", "operation": "Input"} for place in range(_INPUTS)]
+    documents: list[dict[str, object]] = [{"name": f"x{position}", "operation": "Input"} for position in range(_INPUTS)]
     names = [str(document["name"]) for document in documents]
-    for place in range(_INPUTS, count):
-        operation = _OPERATIONS[place % len(_OPERATIONS)]
+    for position in range(_INPUTS, count):
+        operation = _OPERATIONS[position % len(_OPERATIONS)]
         arity = 1 if operation in _UNARY else 2
         # The first operand is the node before, so that most nodes reach the output.
-        sources = [place - 1, *random.integers(max(0, place - 1000), place, arity - 1)]
-        names.append(f"n{place}")
+        sources = [position - 1, *random.integers(max(0, position - 1000), position, arity - 1)]
+        names.append(f"n{position}")
         inputs = [names[source] for source in sources]
         documents.append({"name": names[-1], "operation": operation, "inputs": inputs})
     return build_graph(documents, [names[-1]])
@@ -54,8 +54,8 @@ def measure(count: int = NODES) -> str:
         database = Database(f"sqlite:///{Path(folder) / 'bench.db'}")
         database.migrate()
         pair = [
-            _store(database, graph, Figures(flat), gradients, f"run {place}")
-            for place, flat in enumerate((values.flat, wrong))
+            _store(database, graph, Figures(flat), gradients, f"run {position}")
+            for position, flat in enumerate((values.flat, wrong))
         ]
 
         def load(run: str) -> Side:
@@ -76,7 +76,7 @@ def measure(count: int = NODES) -> str:
 
         found = comparison()
         assert found.forward is not None
-        origins = found.forward.places(Verdict.ORIGIN)
+        origins = found.forward.positions(Verdict.ORIGIN)
         assert origins == [count // 2], origins
         ours, plain = _medians(comparison, difference)
         sides = load(pair[0]), load(pair[1])
@@ -94,10 +94,10 @@ def measure(count: int = NODES) -> str:
 def _medians(*timed: Callable[[], object]) -> list[float]:
     seconds: list[list[float]] = [[] for _ in timed]
     for _ in range(_REPEATS):
-        for place, function in enumerate(timed):
+        for position, function in enumerate(timed):
             begin = time.perf_counter()
             function()
-            seconds[place].append(time.perf_counter() - begin)
+            seconds[position].append(time.perf_counter() - begin)
     return [median(taken) for taken in seconds]
 
 

@@ -50,22 +50,22 @@ def medians(*timed: Callable[[], object], repeats: int, clock: Callable[[], floa
     for function in timed:
         function()
     for _ in range(repeats):
-        for place, function in enumerate(timed):
+        for position, function in enumerate(timed):
             begin = clock()
             function()
-            seconds[place].append(clock() - begin)
+            seconds[position].append(clock() - begin)
     return [median(taken) for taken in seconds]
 
 
 def random_graph(count: int, kinds: Sequence[str] = _KINDS) -> Graph:
     """Each node reads one or two of all those before it; those that none reads are summed."""
     random = np.random.default_rng(0)
-    documents: list[dict[str, Any]] = [{"name": f"x{place}", "operation": "Input"} for place in range(_INPUTS)]
+    documents: list[dict[str, Any]] = [{"name": f"x{position}", "operation": "Input"} for position in range(_INPUTS)]
     names = [document["name"] for document in documents]
-    for place in range(_INPUTS, count - 1):
+    for position in range(_INPUTS, count - 1):
         kind = kinds[random.integers(len(kinds))]
-        sources = random.integers(0, place, 1 if kind in _UNARY else 2)
-        names.append(f"n{place}")
+        sources = random.integers(0, position, 1 if kind in _UNARY else 2)
+        names.append(f"n{position}")
         documents.append({"name": names[-1], "operation": kind, "inputs": [names[source] for source in sources]})
     read = {name for document in documents for name in document.get("inputs", ())}
     documents.append({"name": "all", "operation": "Sum", "inputs": [name for name in names if name not in read]})
@@ -86,8 +86,8 @@ def both_passes(graph: Graph, inputs: Inputs) -> tuple[Figures, Figures]:
 
 @numba.njit(error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
 def _gather_and_add(first: Any, second: Any, figures: Any) -> None:
-    for place in range(len(first)):
-        figures[place] = figures[first[place]] * figures[second[place]] + 1.0
+    for position in range(len(first)):
+        figures[position] = figures[first[position]] * figures[second[position]] + 1.0
 
 
 def gathering(graph: Graph) -> Callable[[], object]:
@@ -132,8 +132,8 @@ def chains() -> str:
     for count in (100_000, 1_000_000):
         chain: list[dict[str, Any]] = [{"name": "n0", "operation": "Input"}]
         chain += [
-            {"name": f"n{place}", "operation": kinds[place % 4], "inputs": [f"n{place - 1}"]}
-            for place in range(1, count)
+            {"name": f"n{position}", "operation": kinds[position % 4], "inputs": [f"n{position - 1}"]}
+            for position in range(1, count)
         ]
         graph = build_graph(chain)
         inputs = inputs_of(graph)

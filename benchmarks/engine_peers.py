@@ -79,23 +79,23 @@ def casadi_passes(graph: Graph, inputs: Mapping[str, Any]) -> Callable[[], Any]:
     variable that is 0 is added to each node, and the output differentiated by all of these."""
     given = casadi.SX.sym("x", len(graph.inputs))
     nudges = casadi.SX.sym("p", len(graph))
-    order = {name: place for place, name in enumerate(graph.inputs)}
+    order = {name: position for position, name in enumerate(graph.inputs)}
     values: list[Any] = []
-    for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+    for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         if node.operation.name == "Input":
             value = given[order[node.name]]
         else:
             value = _CASADI[node.operation.name](*[values[source] for source in sources])
-        values.append(value + nudges[place])
+        values.append(value + nudges[position])
     function = casadi.Function(
         "passes", [given, nudges], [casadi.vertcat(*values), casadi.gradient(values[-1], nudges)]
     )
     buffer, evaluate = function.buffer()
     kept = [np.array([float(inputs[name]) for name in graph.inputs]), np.zeros(len(graph))]
     kept += [np.empty(len(graph)), np.empty(len(graph))]
-    for place in range(2):
-        buffer.set_arg(place, memoryview(kept[place]))
-        buffer.set_res(place, memoryview(kept[2 + place]))
+    for position in range(2):
+        buffer.set_arg(position, memoryview(kept[position]))
+        buffer.set_res(position, memoryview(kept[2 + position]))
 
     def passes() -> Any:
         evaluate()

@@ -6,7 +6,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from service.api.http import observability, openapi, problems
 from service.settings import Settings, read_settings
 from service.storage.database import Database
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.web import pictures
 
 
@@ -17,7 +17,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # Werkzeug silently cuts a body that comes in chunks off at its limit: one byte more shows that it is longer.
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes + 1
     app.url_map.merge_slashes = False  # /v1//graphs is no other way to write /v1/graphs
-    app.extensions["gradbook"] = Book(Database(settings.database_url), settings.limits)
+    app.extensions["gradbook"] = Context(Database(settings.database_url), settings.limits)
     observability.observe(app)
     problems.register(app)
     openapi.document_api(app, pictures.blueprint)

@@ -53,20 +53,20 @@ def store_seed_example(settings: Settings) -> tuple[str, str]:
     import numpy as np
 
     from service.storage.database import Database
-    from service.usecases.context import Book
+    from service.usecases.context import Context
     from service.usecases.graphs import create_graph
     from service.usecases.idempotency import IdempotencyKey
     from service.usecases.runs import create_run
 
-    book = Book(Database(settings.database_url), settings.limits)
+    context = Context(Database(settings.database_url), settings.limits)
     try:
-        graph, _ = create_graph(book, example.NAME, expression=example.EXPRESSION, tags={})
+        graph, _ = create_graph(context, example.NAME, expression=example.EXPRESSION, tags={})
         inputs = {name: np.array(value) for name, value in example.INPUTS.items()}
         once = IdempotencyKey("gradbook migrate --seed-example", graph.id)
-        run = create_run(book, graph.id, inputs, label=example.LABEL, tags={}, key=once)
+        run = create_run(context, graph.id, inputs, label=example.LABEL, tags={}, key=once)
         return graph.id, run.record.id
     finally:
-        book.database.close()
+        context.database.close()
 
 
 def serve(settings: Settings) -> None:

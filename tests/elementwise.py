@@ -61,9 +61,9 @@ def is_smooth(operation: Operation, operands: Sequence[Any], attributes: Attribu
     """
     value = np.asarray(operation.evaluate(operands, attributes), dtype=np.float64)
     smooth = np.isfinite(value) & ~np.asarray(operation.is_nondifferentiable(operands, value, attributes))
-    for place in range(len(operands)):
+    for position in range(len(operands)):
         above, below = (
-            operation.evaluate([*operands[:place], operands[place] + step, *operands[place + 1 :]], attributes)
+            operation.evaluate([*operands[:position], operands[position] + step, *operands[position + 1 :]], attributes)
             for step in (NEIGHBOURHOOD, -NEIGHBOURHOOD)
         )
         bend = np.multiply(above, 1.0) - 2.0 * value + np.multiply(below, 1.0)

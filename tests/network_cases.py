@@ -98,7 +98,8 @@ def window_of(draw: st.DrawFn) -> tuple[Shape, Shape, dict[str, Any]]:
     pads = [draw(st.integers(0, length - 1)) for length in lengths * 2]
     spans = [spread * (length - 1) + 1 for spread, length in zip(dilations, lengths, strict=True)]
     axes = tuple(
-        max(span - pads[place] - pads[place + count], 1) + draw(st.integers(0, 2)) for place, span in enumerate(spans)
+        max(span - pads[position] - pads[position + count], 1) + draw(st.integers(0, 2))
+        for position, span in enumerate(spans)
     )
     given: dict[str, Any] = {"strides": strides, "dilations": dilations, "pads": pads}
     return axes, tuple(lengths), {name: given[name] for name in given if draw(st.booleans()) or name == "dilations"}

@@ -21,7 +21,7 @@ SEED_INPUTS = {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0}
 Mistake = Callable[[int, Any], Any]
 
 
-def no_mistake(place: int, figure: Any) -> Any:
+def no_mistake(position: int, figure: Any) -> Any:
     """The right figure."""
     return figure
 
@@ -35,14 +35,14 @@ def values_of(graph: Graph, inputs: Mapping[str, Any], mistake: Mistake = no_mis
     """The value of each node in topological order, computed in `dtype`."""
     values: list[Any] = []
     with np.errstate(all="ignore"):
-        for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
             if node.operation.name == "Input":
                 right = inputs[node.name]
             elif node.operation.name == "Constant":
                 right = node.attributes["value"]
             else:
                 right = node.operation.evaluate([values[source] for source in sources], node.attributes)
-            values.append(np.asarray(mistake(place, np.asarray(right, dtype)), dtype))
+            values.append(np.asarray(mistake(position, np.asarray(right, dtype)), dtype))
     return values
 
 
@@ -55,15 +55,15 @@ def gradients_of(
     gradients: list[Any] = [np.zeros(np.shape(value), dtype) for value in values]
     gradients[target] = np.ones(np.shape(values[target]), dtype)
     with np.errstate(all="ignore"):
-        for place in range(len(graph) - 1, -1, -1):
-            node, sources = graph.nodes[place], graph.operands[place]
-            gradients[place] = np.asarray(mistake(place, gradients[place]), dtype)
-            if place not in reached or not sources:
+        for position in range(len(graph) - 1, -1, -1):
+            node, sources = graph.nodes[position], graph.operands[position]
+            gradients[position] = np.asarray(mistake(position, gradients[position]), dtype)
+            if position not in reached or not sources:
                 continue
             reached.update(sources)
             given = [values[source] for source in sources]
             for source, contribution in zip(
-                sources, contributions_of(node, gradients[place], given, values[place]), strict=True
+                sources, contributions_of(node, gradients[position], given, values[position]), strict=True
             ):
                 if contribution is not None:
                     gradients[source] = np.asarray(gradients[source] + contribution, dtype)
@@ -93,8 +93,8 @@ def run_of(
     def mistake_of(given: Mapping[str, Any]) -> Mistake:
         planted = {graph.position[name]: figure for name, figure in given.items()}
 
-        def mistake(place: int, right: Any) -> Any:
-            wrong = planted.get(place, right)
+        def mistake(position: int, right: Any) -> Any:
+            wrong = planted.get(position, right)
             return wrong(right) if callable(wrong) else wrong
 
         return mistake
@@ -141,8 +141,8 @@ def verdicts(found: Comparison, graph: Graph) -> dict[str, dict[str, str]]:
     """The verdict on each compared figure, by phase and by node."""
     return {
         phase.name: {
-            graph.nodes[place].name: Verdict(int(phase.verdicts[place])).name.lower()
-            for place in phase.places(*tuple(Verdict)[1:])
+            graph.nodes[position].name: Verdict(int(phase.verdicts[position])).name.lower()
+            for position in phase.positions(*tuple(Verdict)[1:])
         }
         for phase in found.phases
     }
@@ -150,7 +150,11 @@ def verdicts(found: Comparison, graph: Graph) -> dict[str, dict[str, str]]:
 
 def origins(found: Comparison, graph: Graph) -> list[tuple[str, str]]:
     """Phase and node of each origin, in the order of evaluation."""
-    return [(phase.name, graph.nodes[place].name) for phase in found.phases for place in phase.places(Verdict.ORIGIN)]
+    return [
+        (phase.name, graph.nodes[position].name)
+        for phase in found.phases
+        for position in phase.positions(Verdict.ORIGIN)
+    ]
 
 
 def named(graph: Graph, figures: Figures | None) -> dict[str, FloatArray]:
@@ -170,7 +174,7 @@ def tame_graph(seed: int, count: int = 1000, window: int = 40) -> tuple[Graph, d
     them instead. All that nothing uses is summed up, eight by eight, so that every node reaches the last one.
     """
     random = np.random.default_rng(seed)
-    inputs = {f"x{place}": float(random.uniform(-2, 2)) for place in range(10)}
+    inputs = {f"x{position}": float(random.uniform(-2, 2)) for position in range(10)}
     documents: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in inputs]
     values, names, used = list(inputs.values()), list(inputs), set[int]()
     while len(names) < count:
@@ -183,7 +187,7 @@ def tame_graph(seed: int, count: int = 1000, window: int = 40) -> tuple[Graph, d
         values.append(_value(operation, [values[source] for source in sources]))
         documents.append({"name": names[-1], "operation": operation, "inputs": [names[source] for source in sources]})
         used.update(int(source) for source in sources)
-    unused = [name for place, name in enumerate(names) if place not in used]
+    unused = [name for position, name in enumerate(names) if position not in used]
     while len(unused) > 1:
         summed, unused = unused[:8], unused[8:]
         unused.append(f"n{len(documents)}")

@@ -53,8 +53,8 @@ def points(
     documents: list[dict[str, Any]] = []
     values: dict[str, Any] = {}
     inputs = {}
-    for place in range(draw(st.integers(1, 3))):
-        name = f"x{place}"
+    for position in range(draw(st.integers(1, 3))):
+        name = f"x{position}"
         shape = draw(st.sampled_from(shapes))
         inputs[name] = draw(figures(shape))
         values[name] = inputs[name]
@@ -62,7 +62,7 @@ def points(
     if draw(st.booleans()):
         values["c"] = np.float64(draw(st.sampled_from([-1.5, 0.5, 2.0, 3.0])))
         documents.append({"name": "c", "operation": "Constant", "attributes": {"value": float(values["c"])}})
-    for place in range(draw(st.integers(3, largest_graph))):
+    for position in range(draw(st.integers(3, largest_graph))):
         operation = draw(st.sampled_from(rulebook))
         count = draw(st.sampled_from(operand_counts(operation)))
         names = draw(st.lists(st.sampled_from(list(values)), min_size=count, max_size=count))
@@ -70,7 +70,7 @@ def points(
         with np.errstate(all="ignore"):
             value = _moderate_value(operation, [values[name] for name in names], attributes)
         if value is not None:
-            name = f"y{place}"
+            name = f"y{position}"
             values[name] = value
             document = {"name": name, "operation": operation.name, "inputs": names, "attributes": attributes}
             documents.append(document)

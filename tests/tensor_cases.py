@@ -22,10 +22,12 @@ def broadcasting(draw: st.DrawFn) -> tuple[Shape, Shape]:
 
 def axes_of(count: int, least: int = 0) -> st.SearchStrategy[list[int]]:
     """Different axes among `count`, some counted from the end."""
-    places = st.lists(st.integers(0, count - 1), min_size=least, max_size=count, unique=True) if count else st.just([])
-    return places.flatmap(lambda chosen: st.tuples(*[st.sampled_from([place, place - count]) for place in chosen])).map(
-        list
+    positions = (
+        st.lists(st.integers(0, count - 1), min_size=least, max_size=count, unique=True) if count else st.just([])
     )
+    return positions.flatmap(
+        lambda chosen: st.tuples(*[st.sampled_from([position, position - count]) for position in chosen])
+    ).map(list)
 
 
 @draws("SumTo")
@@ -84,9 +86,9 @@ def _reshape(draw: st.DrawFn) -> Drawn:
         return [shape], {"shape": wanted, "allowzero": 1}
     if wanted and draw(st.booleans()):
         wanted[draw(st.integers(0, len(wanted) - 1))] = -1
-    for place, length in enumerate(wanted):
-        if length == shape[place] and draw(st.booleans()):
-            wanted[place] = 0
+    for position, length in enumerate(wanted):
+        if length == shape[position] and draw(st.booleans()):
+            wanted[position] = 0
     return [shape], {"shape": wanted}
 
 
@@ -99,8 +101,10 @@ def _flatten(draw: st.DrawFn) -> Drawn:
 @draws("Squeeze")
 def _squeeze(draw: st.DrawFn) -> Drawn:
     shape = draw(shapes())
-    ones = [place for place, length in enumerate(shape) if length == 1]
-    return [shape], draw(st.sampled_from([{}, {"axes": [place - len(shape) for place in ones[:1]]}, {"axes": ones}]))
+    ones = [position for position, length in enumerate(shape) if length == 1]
+    return [shape], draw(
+        st.sampled_from([{}, {"axes": [position - len(shape) for position in ones[:1]]}, {"axes": ones}])
+    )
 
 
 @draws("Expand")
@@ -195,8 +199,8 @@ def joining(draw: st.DrawFn) -> tuple[list[Shape], int]:
     """Shapes that differ along one axis, and that axis."""
     shape = draw(shapes(least=1))
     axis = draw(st.integers(-len(shape), len(shape) - 1))
-    place = axis % len(shape)
-    parts = [(*shape[:place], draw(lengths()), *shape[place + 1 :]) for _ in range(draw(st.integers(1, 3)))]
+    position = axis % len(shape)
+    parts = [(*shape[:position], draw(lengths()), *shape[position + 1 :]) for _ in range(draw(st.integers(1, 3)))]
     return parts, axis
 
 
@@ -234,5 +238,5 @@ def _gather(draw: st.DrawFn) -> Drawn:
 @draws("GatherAdjoint")
 def _gather_adjoint(draw: st.DrawFn) -> Drawn:
     shape, indices, axis = gathering(draw)
-    place = axis % len(shape)
-    return [(*shape[:place], *indices.shape, *shape[place + 1 :]), shape, indices], {"axis": axis}
+    position = axis % len(shape)
+    return [(*shape[:position], *indices.shape, *shape[position + 1 :]), shape, indices], {"axis": axis}

@@ -74,15 +74,17 @@ class Sample:
         """The operation's value."""
         return self.operation.evaluate(self.operands, self.attributes)
 
-    def moved(self, place: int, operand: FloatArray) -> Any:
+    def moved(self, position: int, operand: FloatArray) -> Any:
         """The value with another operand in that place."""
-        return self.operation.evaluate([*self.operands[:place], operand, *self.operands[place + 1 :]], self.attributes)
+        return self.operation.evaluate(
+            [*self.operands[:position], operand, *self.operands[position + 1 :]], self.attributes
+        )
 
     @property
     def differentiable(self) -> list[int]:
         """The places of the operands that are no indices."""
         indices = (*self.operation.indices, *[False] * len(self.operands))
-        return [place for place in range(len(self.operands)) if not indices[place]]
+        return [position for position in range(len(self.operands)) if not indices[position]]
 
 
 def lengths(least: int = 0, most: int = 4) -> st.SearchStrategy[int]:
@@ -125,7 +127,7 @@ def samples(draw: st.DrawFn, operation: Operation) -> Sample:
 
 def graph_around(sample: Sample) -> Graph:
     """An Input for each operand, and the operation, named z."""
-    names = [f"x{place}" for place in range(len(sample.operands))]
+    names = [f"x{position}" for position in range(len(sample.operands))]
     attributes = {name: written_attribute(value) for name, value in sample.attributes.items()}
     node = {"name": "z", "operation": sample.operation.name, "inputs": names, "attributes": attributes}
     return build_graph([*({"name": name, "operation": "Input"} for name in names), node])

@@ -29,11 +29,11 @@ NAMES = [
 def test_settings_left_out_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRADBOOK_DATABASE_URL", f"sqlite:///{tmp_path}/other.db")
     monkeypatch.setenv("GRADBOOK_MAX_PAGE", "17")
-    book = create_app().extensions["gradbook"]
-    assert book.limits == Limits(page=17)
-    book.database.migrate()
+    context = create_app().extensions["gradbook"]
+    assert context.limits == Limits(page=17)
+    context.database.migrate()
     assert (tmp_path / "other.db").exists()
-    book.database.close()
+    context.database.close()
 
 
 def test_a_database_that_cannot_be_is_told_at_once() -> None:
@@ -48,18 +48,18 @@ def test_any_name_reaches_the_service_through_its_server(service_url: str) -> No
         json={"name": "names", "nodes": [*nodes, {"name": "s", "operation": "Sum", "inputs": NAMES}]},
         timeout=60,
     ).json()
-    inputs = {name: place for place, name in enumerate(NAMES)}
+    inputs = {name: position for position, name in enumerate(NAMES)}
     run = requests.post(f"{service_url}/v1/graphs/{graph['id']}/runs", json={"inputs": inputs}, timeout=60).json()
     address = urlsplit(service_url)
     assert address.hostname
-    for place, name in enumerate(NAMES):
+    for position, name in enumerate(NAMES):
         connection = HTTPConnection(address.hostname, address.port, timeout=60)  # it sends a path as it is given
         connection.request("GET", f"/v1/runs/{run['id']}/nodes/{quote(name, safe='')}")
         answer = connection.getresponse()
         document = answer.read().decode()
         connection.close()
         assert answer.status == 200, name
-        assert f'"value":{float(place)}' in document
+        assert f'"value":{float(position)}' in document
 
 
 @pytest.mark.parametrize(

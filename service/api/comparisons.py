@@ -19,8 +19,8 @@ from service.api.comparison_schemas import (
 from service.api.documents import if_small
 from service.api.http.endpoint import (
     LISTED,
-    Acts,
-    book,
+    Blueprint,
+    context,
     cut_page,
     idempotency_key,
     page_size,
@@ -40,18 +40,18 @@ from service.storage.comparisons import ComparisonRecord
 from service.usecases import comparisons as usecases
 from service.usecases.comparisons import Compared
 
-blueprint = Acts("comparisons", __name__, description="Where did the first wrong figure arise?")
+blueprint = Blueprint("comparisons", __name__, description="Where did the first wrong figure arise?")
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "POST", "/v1/comparisons", body=ComparisonRequest, answer=ComparisonDocument, status=201, also=200, problems=(404,)
 )
 def create_comparison(body: dict[str, Any]) -> Response:
     """Compare two runs, figure by figure, and tell origins from what was inherited"""
-    return _answer(*usecases.create_comparison(book(), key=idempotency_key(), **body))
+    return _answer(*usecases.create_comparison(context(), key=idempotency_key(), **body))
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "POST",
     "/v1/graphs/<graph_id>/checks",
     body=CheckRequest,
@@ -68,7 +68,7 @@ def check_claims(body: dict[str, Any], graph_id: str) -> Response:
     if "seed" in body:
         body["seed"] = read_array(body["seed"], ("seed",))
     compared = usecases.check_claims(
-        book(),
+        context(),
         graph_id,
         inputs,
         values=_read_claims(claims, "values"),
@@ -80,25 +80,25 @@ def check_claims(body: dict[str, Any], graph_id: str) -> Response:
     return _answer(*compared)
 
 
-@blueprint.act("GET", "/v1/comparisons", query=ComparisonsQuery, answer=ComparisonPage)
+@blueprint.endpoint("GET", "/v1/comparisons", query=ComparisonsQuery, answer=ComparisonPage)
 def list_comparisons(query: dict[str, Any]) -> Response:
     """List comparisons, newest first"""
     size = page_size(query, LISTED)
     after = read_cursor(query.get("cursor"))
-    found = usecases.list_comparisons(book(), run=query.get("run"), after=after, limit=size + 1)
+    found = usecases.list_comparisons(context(), run=query.get("run"), after=after, limit=size + 1)
     records, cursor = cut_page(found, size)
     return respond_page("comparisons", [_record_document(record) for record in records], cursor)
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "GET", "/v1/comparisons/<comparison_id>", query=ComparisonQuery, answer=ComparisonDocument, problems=(404,)
 )
 def get_comparison(query: dict[str, Any], comparison_id: str) -> Response:
     """Read a comparison with the first 1,000 of its figures"""
-    return respond(_document(usecases.get_comparison(book(), comparison_id), query))
+    return respond(_document(usecases.get_comparison(context(), comparison_id), query))
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "GET",
     "/v1/comparisons/<comparison_id>/nodes",
     query=NodesOfComparisonQuery,
@@ -107,7 +107,7 @@ def get_comparison(query: dict[str, Any], comparison_id: str) -> Response:
 )
 def list_comparison_nodes(query: dict[str, Any], comparison_id: str) -> Response:
     """List a comparison's figures, in the order of evaluation or worst first"""
-    compared = usecases.get_comparison(book(), comparison_id)
+    compared = usecases.get_comparison(context(), comparison_id)
     start, size = read_position(query.get("cursor")), page_size(query)
     documents, cursor = _nodes(compared, query, start, size)
     return respond_page("nodes", documents, cursor)
@@ -136,7 +136,7 @@ def _record_document(record: ComparisonRecord) -> dict[str, Any]:
 
 
 def _document(compared: Compared, query: Mapping[str, Any]) -> dict[str, Any]:
-    found, most = compared.found, book().limits.page
+    found, most = compared.found, context().limits.page
     first = compared.first_difference
     judged = {phase.name: int((phase.verdicts != Verdict.NOT_COMPARED).sum()) for phase in found.phases}
     documents, cursor = _nodes(compared, query, 0, most)
@@ -155,10 +155,10 @@ def _document(compared: Compared, query: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _finding(compared: Compared, phase: Phase, place: int, hypotheses: tuple[Hypothesis, ...]) -> dict[str, Any]:
+def _finding(compared: Compared, phase: Phase, position: int, hypotheses: tuple[Hypothesis, ...]) -> dict[str, Any]:
     return {
         "phase": phase.name,
-        "node": compared.candidate.graph.nodes[place].name,
+        "node": compared.candidate.graph.nodes[position].name,
         "hypotheses": [
             {
                 "name": hypothesis.name,
@@ -173,41 +173,41 @@ def _finding(compared: Compared, phase: Phase, place: int, hypotheses: tuple[Hyp
 def _places(compared: Compared, verdict: Verdict) -> list[dict[str, Any]]:
     nodes = compared.candidate.graph.nodes
     return [
-        {"phase": phase.name, "node": nodes[place].name}
+        {"phase": phase.name, "node": nodes[position].name}
         for phase in compared.found.phases
-        for place in phase.places(verdict)
+        for position in phase.positions(verdict)
     ]
 
 
 def _nodes(
     compared: Compared, query: Mapping[str, Any], start: int, size: int
 ) -> tuple[list[dict[str, Any]], str | None]:
-    places = compared.places(query.get("shown"), query.get("order", "topological"))
+    positions = compared.positions(query.get("shown"), query.get("order", "topological"))
     measures = {phase.name: errors(phase) for phase in compared.found.phases}
     nodes = compared.candidate.graph.nodes
     conventions = compared.found.conventions
     documents = [
-        _node_document(nodes[place].name, phase, place, measures[phase.name])
-        | ({"conventions": conventions[place]} if phase.verdicts[place] == Verdict.CONVENTION else {})
-        for phase, place in places[start : start + size]
+        _node_document(nodes[position].name, phase, position, measures[phase.name])
+        | ({"conventions": conventions[position]} if phase.verdicts[position] == Verdict.CONVENTION else {})
+        for phase, position in positions[start : start + size]
     ]
-    return documents, write_cursor(start + size) if start + size < len(places) else None
+    return documents, write_cursor(start + size) if start + size < len(positions) else None
 
 
-def _node_document(name: str, phase: Phase, place: int, measures: tuple[FloatArray, FloatArray]) -> dict[str, Any]:
+def _node_document(name: str, phase: Phase, position: int, measures: tuple[FloatArray, FloatArray]) -> dict[str, Any]:
     """One figure; of a tensor the errors are those of its worst element, whose index is given."""
     absolute, relative = measures
-    worst, index = worst_element(phase, place)
+    worst, index = worst_element(phase, position)
     document: dict[str, Any] = {
         "name": name,
         "phase": phase.name,
-        "baseline": write_array(if_small(phase.baseline[place])),
-        "candidate": write_array(if_small(phase.candidate[place])),
-        "expected": write_array(if_small(phase.expected[place])),
+        "baseline": write_array(if_small(phase.baseline[position])),
+        "candidate": write_array(if_small(phase.candidate[position])),
+        "expected": write_array(if_small(phase.expected[position])),
         "absolute_error": 0.0 if worst is None else write_number(float(absolute[worst])),
         "relative_error": 0.0 if worst is None else write_number(float(relative[worst])),
         "ulps": 0 if worst is None else ulps(float(phase.candidate.flat[worst]), float(phase.baseline.flat[worst])),
-        "verdict": Verdict(int(phase.verdicts[place])).name.lower(),
+        "verdict": Verdict(int(phase.verdicts[position])).name.lower(),
     }
     if index is not None:
         document["worst"] = index

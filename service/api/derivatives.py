@@ -12,7 +12,7 @@ from service.api.derivative_schemas import (
     GradientCheckDocument,
     GradientCheckRequest,
 )
-from service.api.http.endpoint import Acts, book, idempotency_key, respond
+from service.api.http.endpoint import Blueprint, context, idempotency_key, respond
 from service.api.numbers import read_array, read_arrays, write_array, write_number
 from service.core.derivatives.gradient_check import RANDOM_SEED, NodeCheck
 from service.core.figures.figures import FloatArray
@@ -20,10 +20,10 @@ from service.storage.derivatives import Block, DerivativesRecord
 from service.usecases import derivatives as usecases
 from service.usecases import gradient_checks
 
-blueprint = Acts("derivatives", __name__, description="Jacobians and Hessians; are the gradients right?")
+blueprint = Blueprint("derivatives", __name__, description="Jacobians and Hessians; are the gradients right?")
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "POST",
     "/v1/graphs/<graph_id>/derivatives",
     body=DerivativesRequest,
@@ -39,12 +39,12 @@ def create_derivatives(body: dict[str, Any], graph_id: str) -> Response:
     if "vector" in body:
         read = read_arrays if isinstance(body["vector"], dict) else read_array
         body["vector"] = read(body["vector"], ("vector",))
-    record = usecases.create_derivatives(book(), graph_id, inputs=inputs, key=idempotency_key(), **body)
+    record = usecases.create_derivatives(context(), graph_id, inputs=inputs, key=idempotency_key(), **body)
     headers = {"Location": url_for("derivatives.get_derivatives", derivatives_id=record.id)}
     return respond(_derivatives_document(record), 201, headers)
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "GET",
     "/v1/derivatives/<derivatives_id>",
     answer=DerivativesDocument,
@@ -53,10 +53,10 @@ def create_derivatives(body: dict[str, Any], graph_id: str) -> Response:
 )
 def get_derivatives(derivatives_id: str) -> Response:
     """Read derivatives that were kept"""
-    return respond(_derivatives_document(usecases.get_derivatives(book(), derivatives_id)))
+    return respond(_derivatives_document(usecases.get_derivatives(context(), derivatives_id)))
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "POST",
     "/v1/graphs/<graph_id>/gradient-checks",
     body=GradientCheckRequest,
@@ -67,7 +67,7 @@ def get_derivatives(derivatives_id: str) -> Response:
 def check_gradients(body: dict[str, Any], graph_id: str) -> Response:
     """Check gradients against forward passes alone, in which one node's value is moved; nothing is kept"""
     inputs = read_arrays(body.pop("inputs"), ("inputs",))
-    check = gradient_checks.check_gradients(book(), graph_id, inputs, **body)
+    check = gradient_checks.check_gradients(context(), graph_id, inputs, **body)
     document: dict[str, Any] = {"verdict": check.verdict, "method": check.method, "output": check.output}
     if check.method == "taylor":
         document["random_seed"] = RANDOM_SEED

@@ -8,7 +8,7 @@ from flask import Response
 
 from service.api.documents import if_small
 from service.api.explanation_schemas import PathsDocument, PathsQuery, StepPage, StepsQuery
-from service.api.http.endpoint import Acts, book, page_size, read_position, respond, respond_page, write_cursor
+from service.api.http.endpoint import Blueprint, context, page_size, read_position, respond, respond_page, write_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.numbers import write_array, write_number
 from service.core.errors import InvalidRequest
@@ -25,22 +25,24 @@ _LISTED = 100
 _LISTED_PATHS = 10
 _EXACT = 2**53
 
-blueprint = Acts("explanations", __name__, description="How did each figure come about?")
+blueprint = Blueprint("explanations", __name__, description="How did each figure come about?")
 
 
-@blueprint.act("GET", "/v1/runs/<run_id>/steps", query=StepsQuery, answer=StepPage, problems=(404,))
+@blueprint.endpoint("GET", "/v1/runs/<run_id>/steps", query=StepsQuery, answer=StepPage, problems=(404,))
 def list_steps(query: dict[str, Any], run_id: str) -> Response:
     """List how each figure of a run came about: rule, formula, numbers put in; or the steps of one node"""
     start, size = read_position(query.get("cursor")), page_size(query, _LISTED)
-    steps, after = usecases.list_steps(book(), run_id, node=query.get("node"), start=start, limit=size)
+    steps, after = usecases.list_steps(context(), run_id, node=query.get("node"), start=start, limit=size)
     return respond_page("steps", list(map(_step, steps)), None if after is None else write_cursor(after))
 
 
-@blueprint.act("GET", "/v1/runs/<run_id>/paths", query=PathsQuery, answer=PathsDocument, problems=(404, 409))
+@blueprint.endpoint("GET", "/v1/runs/<run_id>/paths", query=PathsQuery, answer=PathsDocument, problems=(404, 409))
 def list_paths(query: dict[str, Any], run_id: str) -> Response:
     """List the paths from a node to the output, the largest first: the gradient is the sum of their products"""
     try:
-        passes, found = usecases.list_paths(book(), run_id, node=query["node"], limit=page_size(query, _LISTED_PATHS))
+        passes, found = usecases.list_paths(
+            context(), run_id, node=query["node"], limit=page_size(query, _LISTED_PATHS)
+        )
     except InvalidRequest as error:  # the fault is in the query
         raise InvalidParameters(error.faults) from None
     return respond(_paths(passes, query["node"], found))
@@ -82,7 +84,7 @@ def _backward(step: BackwardStep) -> dict[str, Any]:
 def _contribution(contribution: Contribution) -> dict[str, Any]:
     return {
         "consumer": contribution.consumer.node.name,
-        "operand": contribution.slot,
+        "operand": contribution.operand_index,
         "rule": contribution.rule,
         **_line(contribution.line),
         "local": write_array(if_small(contribution.local)),
@@ -119,8 +121,8 @@ def _path(graph: Graph, name: str, path: Path) -> dict[str, Any]:
         "factors": [
             {
                 "of": consumer.name,
-                "wrt": consumer.inputs[edge.slot],
-                "operand": edge.slot,
+                "wrt": consumer.inputs[edge.operand_index],
+                "operand": edge.operand_index,
                 "value": write_number(edge.local),
             }
             for consumer, edge in zip(consumers, path.edges, strict=True)

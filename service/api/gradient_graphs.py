@@ -7,16 +7,16 @@ from flask import Response
 from service.api import examples
 from service.api.gradient_graph_schemas import FormulaDocument, FormulaQuery, GradientGraphRequest
 from service.api.graphs import respond_graph
-from service.api.http.endpoint import Acts, book, idempotency_key, respond
+from service.api.http.endpoint import Blueprint, context, idempotency_key, respond
 from service.api.http.problems import InvalidParameters
 from service.api.schemas import GraphDocument
 from service.core.errors import InvalidRequest
 from service.usecases import gradient_graphs as usecases
 
-blueprint = Acts("calculus", __name__, description="Derivatives as formulas and as graphs")
+blueprint = Blueprint("calculus", __name__, description="Derivatives as formulas and as graphs")
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "GET",
     "/v1/graphs/<graph_id>/formula",
     query=FormulaQuery,
@@ -30,13 +30,13 @@ def get_formula(query: dict[str, Any], graph_id: str) -> Response:
     It is lightly simplified. The expression can be posted as a graph and has the same figures, rounding aside.
     """
     try:
-        formula = usecases.get_formula(book(), graph_id, **query)
+        formula = usecases.get_formula(context(), graph_id, **query)
     except InvalidRequest as error:
         raise InvalidParameters(error.faults) from None
     return respond({"expression": formula.text, "latex": formula.latex, "mathml": formula.mathml})
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "POST",
     "/v1/graphs/<graph_id>/gradient-graph",
     body=GradientGraphRequest,
@@ -53,4 +53,4 @@ def create_gradient_graph(body: dict[str, Any], graph_id: str) -> Response:
     vector inputs each gradient is per point. In one with tensors (by its operations, its constants or the shapes that
     its inputs declare) each gradient has its node's shape. The graph can be run, compared and differentiated again.
     """
-    return respond_graph(*usecases.create_gradient_graph(book(), graph_id, key=idempotency_key(), **body))
+    return respond_graph(*usecases.create_gradient_graph(context(), graph_id, key=idempotency_key(), **body))

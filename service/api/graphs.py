@@ -8,8 +8,8 @@ from service.api import examples
 from service.api.documents import graph_document, graph_node_documents
 from service.api.http.endpoint import (
     LISTED,
-    Acts,
-    book,
+    Blueprint,
+    context,
     cut_page,
     idempotency_key,
     page_size,
@@ -33,10 +33,10 @@ from service.core.errors import Fault
 from service.storage.records import GraphRecord
 from service.usecases import graphs as usecases
 
-blueprint = Acts("graphs", __name__, description="Build graphs, keep them, read them back")
+blueprint = Blueprint("graphs", __name__, description="Build graphs, keep them, read them back")
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "POST",
     "/v1/graphs",
     body=GraphRequest,
@@ -53,10 +53,10 @@ def create_graph(body: dict[str, Any]) -> Response:
     with the tags that it has.
     """
     name, tags = body.pop("name"), body.pop("tags")
-    return respond_graph(*usecases.create_graph(book(), name, tags=tags, key=idempotency_key(), **body))
+    return respond_graph(*usecases.create_graph(context(), name, tags=tags, key=idempotency_key(), **body))
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "POST",
     "/v1/graphs/<graph_id>/nodes",
     body=NodesRequest,
@@ -67,39 +67,39 @@ def create_graph(body: dict[str, Any]) -> Response:
 )
 def add_nodes(body: dict[str, Any], graph_id: str) -> Response:
     """Add nodes to a stored graph: a new version, while the old one stands"""
-    return respond_graph(*usecases.add_nodes(book(), graph_id, key=idempotency_key(), **body))
+    return respond_graph(*usecases.add_nodes(context(), graph_id, key=idempotency_key(), **body))
 
 
-@blueprint.act("GET", "/v1/graphs", query=GraphsQuery, answer=GraphPage)
+@blueprint.endpoint("GET", "/v1/graphs", query=GraphsQuery, answer=GraphPage)
 def list_graphs(query: dict[str, Any]) -> Response:
     """List graphs, newest first"""
     size = page_size(query, LISTED)
     found = usecases.list_graphs(
-        book(), name=query.get("name"), tag=read_tag(query), after=read_cursor(query.get("cursor")), limit=size + 1
+        context(), name=query.get("name"), tag=read_tag(query), after=read_cursor(query.get("cursor")), limit=size + 1
     )
     records, cursor = cut_page(found, size)
     return respond_page("graphs", [graph_document(record) for record in records], cursor)
 
 
-@blueprint.act("GET", "/v1/graphs/<graph_id>", answer=GraphDocument, problems=(404,), example=examples.GRAPH)
+@blueprint.endpoint("GET", "/v1/graphs/<graph_id>", answer=GraphDocument, problems=(404,), example=examples.GRAPH)
 def get_graph(graph_id: str) -> Response:
     """Read a graph with the first 1,000 of its nodes"""
-    return respond(_with_nodes(usecases.get_graph(book(), graph_id)))
+    return respond(_with_nodes(usecases.get_graph(context(), graph_id)))
 
 
-@blueprint.act("GET", "/v1/graphs/<graph_id>/nodes", query=PageQuery, answer=GraphNodePage, problems=(404,))
+@blueprint.endpoint("GET", "/v1/graphs/<graph_id>/nodes", query=PageQuery, answer=GraphNodePage, problems=(404,))
 def list_graph_nodes(query: dict[str, Any], graph_id: str) -> Response:
     """List a graph's nodes in topological order"""
     start, size = read_position(query.get("cursor")), page_size(query)
-    nodes = usecases.list_graph_nodes(book(), graph_id, start=start, limit=size + 1)
+    nodes = usecases.list_graph_nodes(context(), graph_id, start=start, limit=size + 1)
     cursor = write_cursor(start + size) if len(nodes) > size else None
     return respond_page("nodes", graph_node_documents(nodes[:size]), cursor)
 
 
-@blueprint.act("DELETE", "/v1/graphs/<graph_id>", answer=None, status=204, problems=(404, 409))
+@blueprint.endpoint("DELETE", "/v1/graphs/<graph_id>", answer=None, status=204, problems=(404, 409))
 def delete_graph(graph_id: str) -> Response:
     """Forget a graph that nothing refers to"""
-    usecases.delete_graph(book(), graph_id)
+    usecases.delete_graph(context(), graph_id)
     return Response(status=204)
 
 
@@ -118,7 +118,7 @@ def respond_graph(record: GraphRecord, new: bool) -> Response:
 
 
 def _with_nodes(record: GraphRecord) -> dict[str, Any]:
-    size = book().limits.page
-    nodes = book().graph(record.digest).nodes
+    size = context().limits.page
+    nodes = context().graph(record.digest).nodes
     cursor = write_cursor(size) if len(nodes) > size else None
     return {**graph_document(record), "nodes": graph_node_documents(nodes[:size]), "next": cursor}

@@ -5,23 +5,25 @@ from typing import Any
 
 from flask import Response
 
-from service.api.http.endpoint import Acts, respond
+from service.api.http.endpoint import Blueprint, respond
 from service.api.numbers import write_number
 from service.api.schemas import OperationDocument, OperationPage
 from service.core.errors import NotFound
 from service.core.rulebook.operation import find, operations
 from service.core.symbolic.reference import Entry, Formula, describe
 
-blueprint = Acts("operations", __name__, description="The rulebook: every operation with its rule and its gradients")
+blueprint = Blueprint(
+    "operations", __name__, description="The rulebook: every operation with its rule and its gradients"
+)
 
 
-@blueprint.act("GET", "/v1/operations", answer=OperationPage)
+@blueprint.endpoint("GET", "/v1/operations", answer=OperationPage)
 def list_operations() -> Response:
     """List the whole rulebook"""
     return respond({"operations": [_document(operation.name) for operation in operations()], "next": None})
 
 
-@blueprint.act("GET", "/v1/operations/<name:name>", answer=OperationDocument, problems=(404,))
+@blueprint.endpoint("GET", "/v1/operations/<name:name>", answer=OperationDocument, problems=(404,))
 def get_operation(name: str) -> Response:
     """Read one operation, by its name or an alias"""
     operation = find(name)

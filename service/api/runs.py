@@ -10,9 +10,9 @@ from service.api.graphs import read_tag
 from service.api.http import arrow, npz
 from service.api.http.endpoint import (
     LISTED,
-    Acts,
+    Blueprint,
     accepted,
-    book,
+    context,
     cut_page,
     idempotency_key,
     page_size,
@@ -44,10 +44,10 @@ from service.usecases.runs import Run
 _FORMS = ("application/json", npz.MEDIA_TYPE)
 _WHOLE = {npz.MEDIA_TYPE: npz.write_run, arrow.MEDIA_TYPE: arrow.write_nodes}
 
-blueprint = Acts("runs", __name__, description="Run graphs forward and backward, read the figures back")
+blueprint = Blueprint("runs", __name__, description="Run graphs forward and backward, read the figures back")
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "POST",
     "/v1/graphs/<graph_id>/runs",
     body=RunRequest,
@@ -70,27 +70,27 @@ def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Re
         del body["backward"], body["keep"]
         for member in ("values", "gradients"):
             recorded[member] = read_arrays(recorded[member], ("recorded", member))
-        run = record_run(book(), graph_id, inputs, key=idempotency_key(), **recorded, **body)
+        run = record_run(context(), graph_id, inputs, key=idempotency_key(), **recorded, **body)
     else:
-        run = usecases.create_run(book(), graph_id, inputs, key=idempotency_key(), **body)
+        run = usecases.create_run(context(), graph_id, inputs, key=idempotency_key(), **body)
     if not body.get("keep", True):
         return _answer(run, query, form, whole=True)
     return _answer(run, query, form, 201, {"Location": url_for("runs.get_run", run_id=run.record.id)})
 
 
-@blueprint.act("POST", "/v1/runs/<run_id>/backward", body=BackwardRequest, answer=RunDocument, problems=(404, 409))
+@blueprint.endpoint("POST", "/v1/runs/<run_id>/backward", body=BackwardRequest, answer=RunDocument, problems=(404, 409))
 def run_backward(body: dict[str, Any], run_id: str) -> Response:
     """Fill in the gradients of a run that has values only"""
-    run = usecases.run_backward(book(), run_id, **{**body, "seed": _read_seed(body)}, key=idempotency_key())
+    run = usecases.run_backward(context(), run_id, **{**body, "seed": _read_seed(body)}, key=idempotency_key())
     return respond(_document(run, {}))
 
 
-@blueprint.act("GET", "/v1/runs", query=RunsQuery, answer=RunPage)
+@blueprint.endpoint("GET", "/v1/runs", query=RunsQuery, answer=RunPage)
 def list_runs(query: dict[str, Any]) -> Response:
     """List runs, newest first"""
     size = page_size(query, LISTED)
     found = usecases.list_runs(
-        book(),
+        context(),
         graph=query.get("graph"),
         label=query.get("label"),
         tag=read_tag(query),
@@ -99,11 +99,11 @@ def list_runs(query: dict[str, Any]) -> Response:
         limit=size + 1,
     )
     records, cursor = cut_page(found, size)
-    documents = [run_document(usecases.read_ends(book(), record)) for record in records]
+    documents = [run_document(usecases.read_ends(context(), record)) for record in records]
     return respond_page("runs", documents, cursor)
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "GET",
     "/v1/runs/<run_id>",
     query=RunQuery,
@@ -115,10 +115,10 @@ def list_runs(query: dict[str, Any]) -> Response:
 def get_run(query: dict[str, Any], run_id: str) -> Response:
     """Read a run with the first 1,000 of its nodes, or as .npz with all of them"""
     form = accepted(*_FORMS)
-    return _answer(usecases.get_run(book(), run_id, ends_only=query.get("gradients") == "inputs"), query, form)
+    return _answer(usecases.get_run(context(), run_id, ends_only=query.get("gradients") == "inputs"), query, form)
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "GET",
     "/v1/runs/<run_id>/nodes",
     query=PageQuery,
@@ -132,20 +132,20 @@ def list_run_nodes(query: dict[str, Any], run_id: str) -> Response:
     if form in _WHOLE:
         if query:
             raise InvalidParameters([Fault((name,), f"{form} has no pages") for name in query])
-        return respond(_WHOLE[form](usecases.get_run(book(), run_id)), content_type=form)
+        return respond(_WHOLE[form](usecases.get_run(context(), run_id)), content_type=form)
     start, size = read_position(query.get("cursor")), page_size(query)
-    run = usecases.list_run_nodes(book(), run_id, start=start, limit=size)
+    run = usecases.list_run_nodes(context(), run_id, start=start, limit=size)
     cursor = write_cursor(start + size) if start + size < len(run.graph) else None
     return respond_page("nodes", _nodes(run), cursor)
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "GET", "/v1/runs/<run_id>/nodes/<name:node>", answer=RunNodeDocument, problems=(404,), forms=(npz.MEDIA_TYPE,)
 )
 def get_run_node(run_id: str, node: str) -> Response:
     """Read one node of a run, whole whatever its size"""
     form = accepted(*_FORMS)
-    run = usecases.get_run_node(book(), run_id, node)
+    run = usecases.get_run_node(context(), run_id, node)
     if form == npz.MEDIA_TYPE:
         return respond(npz.write_run(run), content_type=form)
     return respond(_nodes(run, whole=True)[0])
@@ -175,11 +175,11 @@ def _document(run: Run, query: dict[str, Any], whole: bool = False) -> dict[str,
     if query.get("gradients") == "inputs":
         return run_document(run, largest=None)
     document = run_document(run, None if whole else LARGEST_LISTED)
-    size = len(run.graph) if whole else book().limits.page
+    size = len(run.graph) if whole else context().limits.page
     document["nodes"] = _nodes(run.part(size), whole)
     document["next"] = write_cursor(size) if size < len(run.graph) else None
     return document
 
 
 def _nodes(run: Run, whole: bool = False) -> list[dict[str, Any]]:
-    return run_node_documents(run, usecases.list_one_sided(book(), run), whole)
+    return run_node_documents(run, usecases.list_one_sided(context(), run), whole)

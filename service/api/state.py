@@ -7,17 +7,17 @@ from flask import Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.api.http.endpoint import Acts, book, respond
+from service.api.http.endpoint import Blueprint, context, respond
 from service.api.http.problems import problem
 from service.api.schemas import LimitPage, StateDocument
 
-blueprint = Acts("state", __name__, description="Health, measurements and limits")
+blueprint = Blueprint("state", __name__, description="Health, measurements and limits")
 
 
-@blueprint.act("GET", "/v1/limits", answer=LimitPage)
+@blueprint.endpoint("GET", "/v1/limits", answer=LimitPage)
 def list_limits() -> Response:
     """List every limit, its maximum and the variable that sets it"""
-    limits = book().limits
+    limits = context().limits
     documents: list[dict[str, Any]] = [
         {
             "name": limit.name,
@@ -30,23 +30,23 @@ def list_limits() -> Response:
     return respond({"limits": documents})
 
 
-@blueprint.act("GET", "/livez", answer=StateDocument)
+@blueprint.endpoint("GET", "/livez", answer=StateDocument)
 def check_alive() -> Response:
     """Whether the process answers; the database is not asked"""
     return respond({"status": "ok"})
 
 
-@blueprint.act("GET", "/readyz", answer=StateDocument, problems=(503,))
+@blueprint.endpoint("GET", "/readyz", answer=StateDocument, problems=(503,))
 def check_ready() -> Response:
     """Whether the database answers and was migrated"""
     try:
-        book().database.check()
+        context().database.check()
     except SQLAlchemyError as error:
         return problem(503, "not-ready", "The database does not answer", type(error).__name__)
     return respond({"status": "ok"})
 
 
-@blueprint.act("GET", "/metrics", answer=None, media=("text/plain",))
+@blueprint.endpoint("GET", "/metrics", answer=None, media=("text/plain",))
 def get_metrics() -> Response:
     """Requests and their durations, in the text format of Prometheus"""
     return Response(generate_latest(current_app.extensions["measurements"].registry), content_type=CONTENT_TYPE_LATEST)

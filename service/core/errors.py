@@ -54,13 +54,13 @@ class InvalidRequest(Invalid):
 
 
 class InvalidExpression(Invalid):
-    """The text is not an expression; `line` and `column` count from 1, `place` is the line with a caret below."""
+    """The text is not an expression; `line` and `column` count from 1, `excerpt` is the line with a caret below."""
 
-    def __init__(self, detail: str, line: int, column: int, place: str) -> None:
+    def __init__(self, detail: str, line: int, column: int, excerpt: str) -> None:
         super().__init__([Fault(("expression",), f"line {line}, column {column}: {detail}")])
         self.line = line
         self.column = column
-        self.place = place
+        self.excerpt = excerpt
 
 
 class LimitExceeded(GradbookError):

@@ -113,8 +113,8 @@ def delete_graph(connection: Connection, identifier: str) -> None:
 
 def is_tag(row: type[GraphTag] | type[RunTag], text: str) -> ColumnElement[bool]:
     """Whether a row is the tag that is written key:value, each of which may hold colons too."""
-    splits = [place for place, character in enumerate(text) if character == ":"]
-    return or_(*(and_(row.key == text[:place], row.value == text[place + 1 :]) for place in splits))
+    splits = [position for position, character in enumerate(text) if character == ":"]
+    return or_(*(and_(row.key == text[:position], row.value == text[position + 1 :]) for position in splits))
 
 
 def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[GraphRecord]:

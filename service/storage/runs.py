@@ -129,16 +129,16 @@ def load_figures(connection: Connection, run: str, kind: str, start: int = 0, st
     return Figures(_read_flat(connection, run, kind, first, first + sum(map(prod, shapes))), shapes, present)
 
 
-def load_some_figures(connection: Connection, run: str, kind: str, places: Sequence[int]) -> Figures:
-    """The same, of the nodes at `places` alone; the others have none. Only the chunks in which those lie are read."""
+def load_some_figures(connection: Connection, run: str, kind: str, positions: Sequence[int]) -> Figures:
+    """The same, of the nodes at `positions` alone; the others have none. Only the chunks that hold those are read."""
     row = _figures_row(connection, run, kind)
     shapes = None if row.shapes is None else tuple(map(tuple, row.shapes))
     sizes = np.ones(row.node_count, np.int64) if shapes is None else np.array([*map(prod, shapes)], np.int64)
     ends = np.cumsum(sizes)
     numbers = {
         number
-        for place in places
-        for number in range((ends[place] - sizes[place]) // CHUNK_VALUES, -(-ends[place] // CHUNK_VALUES))
+        for position in positions
+        for number in range((ends[position] - sizes[position]) // CHUNK_VALUES, -(-ends[position] // CHUNK_VALUES))
     }
     flat = np.zeros(int(ends[-1]))
     columns = select(RunChunk.number, RunChunk.data).where(RunChunk.run_id == run, RunChunk.kind == kind)
@@ -146,7 +146,7 @@ def load_some_figures(connection: Connection, run: str, kind: str, places: Seque
         part = np.frombuffer(chunk.data, _STORED)
         flat[chunk.number * CHUNK_VALUES : chunk.number * CHUNK_VALUES + len(part)] = part
     present = np.zeros(row.node_count, bool)
-    present[list(places)] = True
+    present[list(positions)] = True
     if row.present is not None:
         present &= _unpack(row.present, row.node_count)
     return Figures(flat, shapes, present)

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from service.core.comparison import verdicts as core
-from service.core.comparison.claims import Claim, settle
+from service.core.comparison.claims import Claim, resolve_claims
 from service.core.comparison.error_measures import errors, worst_element
 from service.core.comparison.hypotheses import Hypothesis, convention, explain, rounding
 from service.core.comparison.verdicts import TOLERANCES, Phase, Side, Tolerance, Verdict
@@ -19,7 +19,7 @@ from service.core.figures.figures import FloatArray
 from service.storage import comparisons as storage
 from service.storage.comparisons import ComparisonRecord
 from service.storage.identifiers import new_id
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import insert_whole_run, read_recording
 from service.usecases.runs import Run, create_run, get_run
@@ -39,10 +39,10 @@ class Compared:
     @cached_property
     def origins(self) -> tuple[tuple[Phase, int, tuple[Hypothesis, ...]], ...]:
         """Every origin in the order of evaluation with the hypotheses that explain it; of the first hundred."""
-        places = [(phase, place) for phase in self.found.phases for place in phase.places(Verdict.ORIGIN)]
+        positions = [(phase, position) for phase in self.found.phases for position in phase.positions(Verdict.ORIGIN)]
         return tuple(
-            (phase, place, explain(self.found, phase, place, self.candidate) if rank < _EXPLAINED else ())
-            for rank, (phase, place) in enumerate(places)
+            (phase, position, explain(self.found, phase, position, self.candidate) if rank < _EXPLAINED else ())
+            for rank, (phase, position) in enumerate(positions)
         )
 
     @cached_property
@@ -51,21 +51,21 @@ class Compared:
         first = core.first_difference(self.found)
         if first is None:
             return None
-        for phase, place, hypotheses in self.origins:
-            if (phase, place) == first:
-                return phase, place, hypotheses
-        phase, place = first
-        if phase.verdicts[place] == Verdict.CONVENTION:
-            return phase, place, (convention(self.found, phase, place, self.candidate),)
-        return phase, place, (rounding(self.found, phase, place, self.candidate),)
+        for phase, position, hypotheses in self.origins:
+            if (phase, position) == first:
+                return phase, position, hypotheses
+        phase, position = first
+        if phase.verdicts[position] == Verdict.CONVENTION:
+            return phase, position, (convention(self.found, phase, position, self.candidate),)
+        return phase, position, (rounding(self.found, phase, position, self.candidate),)
 
-    def places(self, only: str | None, order: str) -> Sequence[tuple[Phase, int]]:
+    def positions(self, only: str | None, order: str) -> Sequence[tuple[Phase, int]]:
         """The figures asked for: `only` differences or origins; in the order of evaluation, or worst first."""
         wanted = {
             "origins": (Verdict.ORIGIN,),
             "differences": (*core.DIFFERENT, Verdict.COMPENSATED),
         }.get(only or "", tuple(Verdict)[1:])
-        places = [(phase, place) for phase in self.found.phases for place in phase.places(*wanted)]
+        positions = [(phase, position) for phase in self.found.phases for position in phase.positions(*wanted)]
         if order == "relative_error":
             relative = {phase.name: errors(phase)[1] for phase in self.found.phases}
 
@@ -73,8 +73,8 @@ class Compared:
                 shown, _ = worst_element(*entry)
                 return 0.0 if shown is None else float(relative[entry[0].name][shown])
 
-            places.sort(key=worst, reverse=True)
-        return places
+            positions.sort(key=worst, reverse=True)
+        return positions
 
 
 def read_tolerance(given: Any) -> Tolerance:
@@ -92,7 +92,7 @@ def read_tolerance(given: Any) -> Tolerance:
 
 
 def create_comparison(
-    book: Book,
+    context: Context,
     baseline: str,
     candidate: str,
     *,
@@ -104,29 +104,29 @@ def create_comparison(
 
     Raises NotFound, InvalidRequest, LimitExceeded.
     """
-    compared = _compare(book, get_run(book, baseline), get_run(book, candidate), tolerance, names)
-    return _keep(book, compared, (), key)
+    compared = _compare(context, get_run(context, baseline), get_run(context, candidate), tolerance, names)
+    return _keep(context, compared, (), key)
 
 
-def get_comparison(book: Book, comparison_id: str) -> Compared:
+def get_comparison(context: Context, comparison_id: str) -> Compared:
     """One kept comparison with its findings; raises NotFound."""
-    with book.database.read() as connection:
+    with context.database.read() as connection:
         record = storage.get_comparison(connection, comparison_id)
-    runs = get_run(book, record.baseline_id), get_run(book, record.candidate_id)
+    runs = get_run(context, record.baseline_id), get_run(context, record.candidate_id)
     baseline, candidate = _sides(*runs, backward=record.backward)
-    tolerance, most = read_tolerance(record.tolerance), book.limits.run_elements
+    tolerance, most = read_tolerance(record.tolerance), context.limits.run_elements
     found = core.compare(baseline, candidate, tolerance, record.names, max_elements=most)
     return Compared(record, found, candidate)
 
 
-def list_comparisons(book: Book, *, run: str | None, after: str | None, limit: int) -> list[ComparisonRecord]:
+def list_comparisons(context: Context, *, run: str | None, after: str | None, limit: int) -> list[ComparisonRecord]:
     """Kept comparisons, newest first; `run` names either side."""
-    with book.database.read() as connection:
+    with context.database.read() as connection:
         return storage.list_comparisons(connection, run=run, after=after, limit=limit)
 
 
 def check_claims(
-    book: Book,
+    context: Context,
     graph_id: str,
     inputs: Mapping[str, FloatArray],
     *,
@@ -143,21 +143,25 @@ def check_claims(
     Raises what `create_run`, `record_run` and `create_comparison` raise.
     """
     read_tolerance(tolerance)
-    run = create_run(book, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False)
+    run = create_run(context, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False)
     run = replace(run, record=replace(run.record, id=new_id()))
     figures = {
         member: {name: claim.figure for name, claim in claims.items()}
         for member, claims in (("values", values), ("gradients", gradients))
     }
-    claimed = read_recording(book, graph_id, inputs, figures, by=by, output=output, seed=seed, tags={}, member="claims")
-    meant = settle(run.graph, values, gradients, run.values, run.gradients, run.record.output)
-    claimed = read_recording(book, graph_id, inputs, meant, by=by, output=output, seed=seed, tags={}, member="claims")
-    return _keep(book, _compare(book, run, claimed, tolerance, {}), (run, claimed), key)
+    claimed = read_recording(
+        context, graph_id, inputs, figures, by=by, output=output, seed=seed, tags={}, member="claims"
+    )
+    meant = resolve_claims(run.graph, values, gradients, run.values, run.gradients, run.record.output)
+    claimed = read_recording(
+        context, graph_id, inputs, meant, by=by, output=output, seed=seed, tags={}, member="claims"
+    )
+    return _keep(context, _compare(context, run, claimed, tolerance, {}), (run, claimed), key)
 
 
-def _compare(book: Book, baseline: Run, candidate: Run, tolerance: Any, names: Mapping[str, str]) -> Compared:
+def _compare(context: Context, baseline: Run, candidate: Run, tolerance: Any, names: Mapping[str, str]) -> Compared:
     sides = _sides(baseline, candidate)
-    found = core.compare(*sides, read_tolerance(tolerance), names, max_elements=book.limits.run_elements)
+    found = core.compare(*sides, read_tolerance(tolerance), names, max_elements=context.limits.run_elements)
     record = ComparisonRecord(
         id=new_id(),
         baseline_id=baseline.record.id,
@@ -172,7 +176,9 @@ def _compare(book: Book, baseline: Run, candidate: Run, tolerance: Any, names: M
     return Compared(record, found, sides[1])
 
 
-def _keep(book: Book, compared: Compared, runs: Sequence[Run], key: IdempotencyKey | None) -> tuple[Compared, bool]:
+def _keep(
+    context: Context, compared: Compared, runs: Sequence[Run], key: IdempotencyKey | None
+) -> tuple[Compared, bool]:
     """Keep a comparison, and with it the runs that were made for it."""
 
     def make(connection: Connection) -> tuple[str, str, bool]:
@@ -181,15 +187,15 @@ def _keep(book: Book, compared: Compared, runs: Sequence[Run], key: IdempotencyK
         storage.insert_comparison(connection, compared.record)
         return compared.record.id, compared.record.id, True
 
-    made, new = write_once(book.database, key, make, lambda connection, identifier: identifier)
-    return (compared if made == compared.record.id else get_comparison(book, made)), new
+    made, new = write_once(context.database, key, make, lambda connection, identifier: identifier)
+    return (compared if made == compared.record.id else get_comparison(context, made)), new
 
 
 def _sides(baseline: Run, candidate: Run, backward: bool = True) -> tuple[Side, Side]:
     """Two runs as the sides of a comparison; both are judged by the baseline's convention."""
     ours, theirs = (
         Side(
-            run.graph.under(baseline.record.convention),
+            run.graph.with_convention(baseline.record.convention),
             run.values if run.record.has_values else None,
             run.gradients if backward and run.record.has_gradients else None,
             run.record.output,

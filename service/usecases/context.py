@@ -16,7 +16,7 @@ _NODES_AT_HAND = 1_000_000
 Item = TypeVar("Item")
 
 
-class Book:
+class Context:
     """A database, the limits, and what was last read of it that never changes, bounded by the number of nodes."""
 
     def __init__(self, database: Database, limits: Limits) -> None:

@@ -17,7 +17,7 @@ from service.settings import Limits
 from service.storage import derivatives as storage
 from service.storage.derivatives import Block, DerivativesRecord
 from service.storage.identifiers import new_id
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.gradient_graphs import read_names
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
@@ -27,7 +27,7 @@ KINDS = ("jacobian", "jvp", "vjp", "hvp", "hessian")
 
 
 def create_derivatives(
-    book: Book,
+    context: Context,
     graph_id: str,
     kind: str,
     inputs: Mapping[str, FloatArray],
@@ -44,17 +44,17 @@ def create_derivatives(
     `outputs` (vjp), 0 for those that it leaves out; one array will do where there is one node.
     Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
-    stored = get_graph(book, graph_id)
+    stored = get_graph(context, graph_id)
     if key:
-        with book.database.read() as connection:
+        with context.database.read() as connection:
             known = made_before(connection, key)
         if known:
-            return get_derivatives(book, known.resource_id)
-    graph = book.graph(stored.digest).widened()
+            return get_derivatives(context, known.resource_id)
+    graph = context.graph(stored.digest).in_float64()
     of = _read_outputs(graph, kind, outputs)
     sources = [name for name in graph.inputs if graph.nodes[graph.position[name]].has_gradient]
     sources = list(read_names(graph, wrt, "wrt")) if wrt is not None else sources
-    limits = book.limits
+    limits = context.limits
     values = forward_pass(graph, inputs, max_elements=limits.run_elements, max_tensor=limits.tensor_elements)
     along = _read_vector(graph, values, kind, of if kind == "vjp" else sources, vector)
     _check_size(graph, values, kind, of, sources, limits)
@@ -75,12 +75,12 @@ def create_derivatives(
         storage.insert_derivatives(connection, record)
         return record, record.id, True
 
-    return write_once(book.database, key, make, storage.get_derivatives)[0]
+    return write_once(context.database, key, make, storage.get_derivatives)[0]
 
 
-def get_derivatives(book: Book, derivatives_id: str) -> DerivativesRecord:
+def get_derivatives(context: Context, derivatives_id: str) -> DerivativesRecord:
     """Derivatives that were kept; raises NotFound."""
-    with book.database.read() as connection:
+    with context.database.read() as connection:
         return storage.get_derivatives(connection, derivatives_id)
 
 
@@ -94,10 +94,10 @@ def _differentiate(
         return [Block(name, source, block) for (name, source), block in blocks.items()]
     if kind == "vjp":
         gradients: list[list[Any]] = [list(backward_pass(graph, values, name, vector[name])) for name in of]
-        places = [graph.position[name] for name in wrt]
+        positions = [graph.position[name] for name in wrt]
         return [
-            Block(_the_only(of), name, np.asarray(sum(found[place] for found in gradients)))
-            for name, place in zip(wrt, places, strict=True)
+            Block(_the_only(of), name, np.asarray(sum(found[position] for found in gradients)))
+            for name, position in zip(wrt, positions, strict=True)
         ]
     tangents = {name: direction[np.newaxis] for name, direction in vector.items()}
     if kind == "jvp":
@@ -121,11 +121,11 @@ def _read_outputs(graph: Graph, kind: str, outputs: object) -> Sequence[str]:
     if not isinstance(outputs, list) or not outputs:
         raise InvalidRequest([Fault(("outputs",), "a list of names of nodes is expected, at least one")])
     faults = []
-    for place, name in enumerate(outputs):
+    for position, name in enumerate(outputs):
         if not isinstance(name, str) or name not in graph.position:
-            faults.append(Fault(("outputs", place), f"the graph has no node {name!r}"))
-        elif name in outputs[:place]:
-            faults.append(Fault(("outputs", place), f"{name!r} stands twice"))
+            faults.append(Fault(("outputs", position), f"the graph has no node {name!r}"))
+        elif name in outputs[:position]:
+            faults.append(Fault(("outputs", position), f"{name!r} stands twice"))
     if faults:
         raise InvalidRequest(faults)
     if kind in ("hvp", "hessian") and len(outputs) > 1:

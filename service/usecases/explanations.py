@@ -6,19 +6,21 @@ from service.core.errors import NotFound
 from service.core.explanation.paths import Paths, find_paths
 from service.core.explanation.run_view import Passes
 from service.core.explanation.steps import BackwardStep, Step, count_steps, explain, explain_node
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.runs import Run, get_run
 
 # Contributions after which a page of steps ends early: one node may feed all others.
 _CONTRIBUTIONS_OF_A_PAGE = 2000
 
 
-def list_steps(book: Book, run_id: str, *, node: str | None, start: int, limit: int) -> tuple[list[Step], int | None]:
+def list_steps(
+    context: Context, run_id: str, *, node: str | None, start: int, limit: int
+) -> tuple[list[Step], int | None]:
     """Steps of a run from position `start`, and the position after them, None where there are no more.
 
     With `node`, the steps of that node only. Raises NotFound.
     """
-    passes = _passes(get_run(book, run_id))
+    passes = _passes(get_run(context, run_id))
     if node is not None:
         if node not in passes.graph.position:
             raise NotFound(f"the run {run_id} has no node {node!r}")
@@ -28,9 +30,9 @@ def list_steps(book: Book, run_id: str, *, node: str | None, start: int, limit: 
     return page, end if end < count_steps(passes) else None
 
 
-def list_paths(book: Book, run_id: str, *, node: str, limit: int) -> tuple[Passes, Paths]:
+def list_paths(context: Context, run_id: str, *, node: str, limit: int) -> tuple[Passes, Paths]:
     """A run, and its `limit` largest paths from a node to the output; raises NotFound and as `find_paths`."""
-    passes = _passes(get_run(book, run_id))
+    passes = _passes(get_run(context, run_id))
     if node not in passes.graph.position:
         raise NotFound(f"the run {run_id} has no node {node!r}")
     return passes, find_paths(passes, node, limit)

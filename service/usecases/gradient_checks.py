@@ -7,7 +7,7 @@ from service.core.derivatives import gradient_check as core
 from service.core.derivatives.gradient_check import NodeCheck, Verdict
 from service.core.execution.passes import forward_pass
 from service.core.figures.figures import FloatArray
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.gradient_graphs import read_names
 from service.usecases.graphs import get_graph
 from service.usecases.runs import choose_output
@@ -28,7 +28,7 @@ class GradientCheck:
 
 
 def check_gradients(
-    book: Book,
+    context: Context,
     graph_id: str,
     inputs: Mapping[str, FloatArray],
     *,
@@ -41,13 +41,13 @@ def check_gradients(
     All is computed in float64. An input of whole numbers has no gradient, and is passed over.
     Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
-    graph = book.graph(get_graph(book, graph_id).digest).widened()
+    graph = context.graph(get_graph(context, graph_id).digest).in_float64()
     target = choose_output(graph, output, needed=True)
     assert target is not None
     asked = read_names(graph, nodes, "nodes") if nodes else ()
-    places = [graph.position[name] for name in dict.fromkeys([*graph.inputs, *asked])]
-    places = [place for place in places if graph.nodes[place].has_gradient]
-    limits = book.limits
+    positions = [graph.position[name] for name in dict.fromkeys([*graph.inputs, *asked])]
+    positions = [position for position in positions if graph.nodes[position].has_gradient]
+    limits = context.limits
     values = forward_pass(graph, inputs, max_elements=limits.run_elements, max_tensor=limits.tensor_elements)
-    checks = core.check_gradients(graph, values, target, places, method, max_elements=limits.run_elements)
+    checks = core.check_gradients(graph, values, target, positions, method, max_elements=limits.run_elements)
     return GradientCheck(method, target, checks)

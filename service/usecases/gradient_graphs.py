@@ -8,32 +8,32 @@ from service.core.graph.graph import Graph
 from service.core.language.expression import parse_expression
 from service.core.symbolic.equation import Formula
 from service.storage.records import GraphRecord
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.graphs import get_graph, keep_graph
 from service.usecases.idempotency import IdempotencyKey
 from service.usecases.runs import choose_output
 
 
-def get_formula(book: Book, graph_id: str, *, of: str | None = None, wrt: str | None = None) -> Formula:
+def get_formula(context: Context, graph_id: str, *, of: str | None = None, wrt: str | None = None) -> Formula:
     """A node as one formula in the graph's inputs; with `wrt`, its derivative with respect to that node.
 
     The text is an expression that can be posted as a graph: it keeps to the limits of one. Raises NotFound,
     InvalidRequest, LimitExceeded.
     """
-    graph = book.graph(get_graph(book, graph_id).digest)
+    graph = context.graph(get_graph(context, graph_id).digest)
     target = choose_output(graph, of, needed=True, member="of")
     assert target is not None
     faults = [] if wrt is None else _faults(graph, wrt, ("wrt",))
     if faults:
         raise InvalidRequest(faults)
-    limits = book.limits
+    limits = context.limits
     formula = write_formula(graph, target, wrt, limits.formula_characters)
     parse_expression(formula.text, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
     return formula
 
 
 def create_gradient_graph(
-    book: Book,
+    context: Context,
     graph_id: str,
     *,
     output: str | None = None,
@@ -47,18 +47,18 @@ def create_gradient_graph(
     Its name is `<name> d<output>` unless given, its parent the graph. Returns it, and whether it is new, as
     `create_graph` does. Raises NotFound, InvalidRequest, LimitExceeded.
     """
-    parent = get_graph(book, graph_id)
-    graph = book.graph(parent.digest)
+    parent = get_graph(context, graph_id)
+    graph = context.graph(parent.digest)
     target = choose_output(graph, output, needed=True)
     assert target is not None
     chosen = read_names(graph, graph.inputs if wrt is None else wrt, "wrt")
     derived = gradient_graph(graph, target, chosen)
-    limits = book.limits
+    limits = context.limits
     if len(derived) > limits.nodes:
         detail = f"a graph has at most {limits.nodes} nodes; the gradient would have {len(derived)}"
         raise LimitExceeded("nodes", limits.nodes, len(derived), detail)
     given_name = f"{parent.name} d{target}"[: limits.name_length] if name is None else name
-    return keep_graph(book, given_name, derived, None, parent.id, tags, key)
+    return keep_graph(context, given_name, derived, None, parent.id, tags, key)
 
 
 def read_names(graph: Graph, names: object, member: str) -> Sequence[str]:
@@ -67,11 +67,11 @@ def read_names(graph: Graph, names: object, member: str) -> Sequence[str]:
         raise InvalidRequest([Fault((member,), "a list of names of nodes is expected")])
     if not names:
         raise InvalidRequest([Fault((member,), "at least one node is needed to differentiate with respect to")])
-    faults = [fault for place, name in enumerate(names) for fault in _faults(graph, name, (member, place))]
+    faults = [fault for position, name in enumerate(names) for fault in _faults(graph, name, (member, position))]
     if not faults:
-        first = {name: place for place, name in reversed(list(enumerate(names)))}
-        twice = [place for place, name in enumerate(names) if first[name] != place]
-        faults = [Fault((member, place), f"{names[place]!r} stands twice") for place in twice]
+        first = {name: position for position, name in reversed(list(enumerate(names)))}
+        twice = [position for position, name in enumerate(names) if first[name] != position]
+        faults = [Fault((member, position), f"{names[position]!r} stands twice") for position in twice]
     if faults:
         raise InvalidRequest(faults)
     return names

@@ -12,7 +12,7 @@ from service.core.language.expression import parse_expression, write_expression
 from service.storage import graphs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 
 # A graph that was built node by node shows its expression too, unless it is so long that nobody would read it.
@@ -20,7 +20,7 @@ _NODES_IN_AN_EXPRESSION = 1000
 
 
 def create_graph(
-    book: Book,
+    context: Context,
     name: str,
     *,
     expression: str | None = None,
@@ -35,16 +35,16 @@ def create_graph(
     Returns it, and whether it is new: content equal to any version under that name is that version. Raises
     InvalidExpression, InvalidGraph, LimitExceeded.
     """
-    limits = book.limits
+    limits = context.limits
     if expression is not None:
         nodes = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
         inputs = [node["name"] for node in nodes if node["operation"] == "Input"]
     graph = build_graph(nodes, outputs, inputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
-    return keep_graph(book, name, graph, expression, None, tags, key)
+    return keep_graph(context, name, graph, expression, None, tags, key)
 
 
 def add_nodes(
-    book: Book,
+    context: Context,
     graph_id: str,
     *,
     nodes: object,
@@ -53,14 +53,14 @@ def add_nodes(
     key: IdempotencyKey | None = None,
 ) -> tuple[GraphRecord, bool]:
     """A new version of a stored graph with these nodes added; the old one stands. As `create_graph` otherwise."""
-    parent = get_graph(book, graph_id)
-    limits, old = book.limits, book.graph(parent.digest)
+    parent = get_graph(context, graph_id)
+    limits, old = context.limits, context.graph(parent.digest)
     graph = extend_graph(old, nodes, outputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
-    return keep_graph(book, parent.name, graph, None, parent.id, tags, key)
+    return keep_graph(context, parent.name, graph, None, parent.id, tags, key)
 
 
 def keep_graph(
-    book: Book,
+    context: Context,
     name: str,
     graph: Graph,
     expression: str | None,
@@ -94,30 +94,32 @@ def keep_graph(
         stored.append(storage.insert_graph(connection, versioned, graph))
         return versioned, versioned.id, True
 
-    made = write_once(book.database, key, make, storage.get_graph)
+    made = write_once(context.database, key, make, storage.get_graph)
     if any(stored):
-        book.hold(graph)
+        context.hold(graph)
     return made
 
 
-def get_graph(book: Book, graph_id: str) -> GraphRecord:
+def get_graph(context: Context, graph_id: str) -> GraphRecord:
     """One stored graph; raises NotFound."""
-    return book.record(graph_id)
+    return context.record(graph_id)
 
 
-def list_graphs(book: Book, *, name: str | None, tag: str | None, after: str | None, limit: int) -> list[GraphRecord]:
+def list_graphs(
+    context: Context, *, name: str | None, tag: str | None, after: str | None, limit: int
+) -> list[GraphRecord]:
     """Stored graphs, newest first, from the one after the graph `after`."""
-    with book.database.read() as connection:
+    with context.database.read() as connection:
         return storage.list_graphs(connection, name=name, tag=tag, after=after, limit=limit)
 
 
-def list_graph_nodes(book: Book, graph_id: str, *, start: int, limit: int) -> Sequence[Node]:
+def list_graph_nodes(context: Context, graph_id: str, *, start: int, limit: int) -> Sequence[Node]:
     """The nodes of a stored graph in topological order, from the position `start`; raises NotFound."""
-    return book.graph(get_graph(book, graph_id).digest).nodes[start : start + limit]
+    return context.graph(get_graph(context, graph_id).digest).nodes[start : start + limit]
 
 
-def delete_graph(book: Book, graph_id: str) -> None:
+def delete_graph(context: Context, graph_id: str) -> None:
     """Forget a graph; raises NotFound, and Conflict while runs or other graphs need it."""
-    with book.database.write() as connection:
+    with context.database.write() as connection:
         storage.delete_graph(connection, graph_id)
-    book.forget(graph_id)
+    context.forget(graph_id)

@@ -16,14 +16,14 @@ from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import RunRecord
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.runs import Run, choose_output, get_run, name_at
 
 
 def record_run(
-    book: Book,
+    context: Context,
     graph_id: str,
     inputs: Mapping[str, FloatArray],
     *,
@@ -43,19 +43,19 @@ def record_run(
     """
     given = {"values": values, "gradients": gradients}
     run = read_recording(
-        book, graph_id, inputs, given, by=by, dtype=dtype, output=output, seed=seed, label=label, tags=tags
+        context, graph_id, inputs, given, by=by, dtype=dtype, output=output, seed=seed, label=label, tags=tags
     )
 
     def make(connection: Connection) -> tuple[str, str, bool]:
         insert_whole_run(connection, run)
         return run.record.id, run.record.id, True
 
-    made, _ = write_once(book.database, key, make, lambda connection, identifier: identifier)
-    return get_run(book, made)
+    made, _ = write_once(context.database, key, make, lambda connection, identifier: identifier)
+    return get_run(context, made)
 
 
 def read_recording(
-    book: Book,
+    context: Context,
     graph_id: str,
     inputs: Mapping[str, FloatArray],
     given: Mapping[str, Mapping[str, FloatArray]],
@@ -70,15 +70,15 @@ def read_recording(
 ) -> Run:
     """The run that a recording makes, not kept yet. `given` holds its "values" and its "gradients"; they stand in the
     request's `member`. Raises as `record_run` does."""
-    stored = get_graph(book, graph_id)
-    graph = book.graph(stored.digest)
+    stored = get_graph(context, graph_id)
+    graph = context.graph(stored.digest)
     _check_names(graph, inputs, given, member)
     nodes, position = graph.nodes, graph.position
     inputs = {name: read_input(name, nodes[position[name]].attributes, figure) for name, figure in inputs.items()}
     gradients = given["gradients"]
     target = choose_output(graph, output, needed=bool(gradients) or seed is not None)
     known = {**inputs, **given["values"]}
-    shapes = _check_shapes(graph, inputs, given, member, book.limits.run_elements)
+    shapes = _check_shapes(graph, inputs, given, member, context.limits.run_elements)
     values = _pack(graph, known)
     slopes = _pack(graph, gradients) if gradients else None
     spread = None
@@ -91,7 +91,7 @@ def read_recording(
         graph_digest=stored.digest,
         source="recorded",
         recorded_by=by,
-        dtype="float32" if graph.narrow else dtype,
+        dtype="float32" if graph.float32_nodes else dtype,
         output=target,
         seed=spread,
         has_values=bool(known),
@@ -152,10 +152,10 @@ def _check_shapes(
         raise LimitExceeded("run_elements", most, elements, f"a run holds at most {most} elements")
     positions = {graph.position[name]: np.shape(figure) for name, figure in values.items()}
     known, wrong = fit_shapes(graph, positions, most)
-    shapes = {graph.nodes[place].name: shape for place, shape in known.items()}
+    shapes = {graph.nodes[position].name: shape for position, shape in known.items()}
     faults = []
-    for place, detail in wrong:
-        node = graph.nodes[place]
+    for position, detail in wrong:
+        node = graph.nodes[position]
         at = next((name for name in (node.name, *node.inputs) if name in given["values"]), None)
         faults.append(Fault(("inputs",) if at is None else (member, "values", at), detail))
     faults += [

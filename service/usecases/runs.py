@@ -16,7 +16,7 @@ from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import RunRecord
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 
@@ -43,7 +43,7 @@ class Run:
 
 
 def create_run(
-    book: Book,
+    context: Context,
     graph_id: str,
     inputs: Mapping[str, FloatArray],
     *,
@@ -62,22 +62,24 @@ def create_run(
     CONVENTIONS, says whose choice is returned where no derivative exists. With `keep` false nothing is stored and the
     record's id is empty. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
-    stored = get_graph(book, graph_id)
+    stored = get_graph(context, graph_id)
     if keep and key:
-        with book.database.read() as connection:
+        with context.database.read() as connection:
             known = made_before(connection, key)
         if known:
-            return get_run(book, known.resource_id)
-    graph = book.graph(stored.digest).under(convention)
+            return get_run(context, known.resource_id)
+    graph = context.graph(stored.digest).with_convention(convention)
     target = choose_output(graph, output, backward or seed is not None)
-    values = forward_pass(graph, inputs, max_elements=book.limits.run_elements, max_tensor=book.limits.tensor_elements)
+    values = forward_pass(
+        graph, inputs, max_elements=context.limits.run_elements, max_tensor=context.limits.tensor_elements
+    )
     record = RunRecord(
         id=new_id() if keep else "",
         graph_id=stored.id,
         graph_digest=stored.digest,
         source="computed",
         recorded_by=None,
-        dtype="float32" if graph.narrow else "float64",
+        dtype="float32" if graph.float32_nodes else "float64",
         output=target,
         seed=None,
         has_values=True,
@@ -99,14 +101,14 @@ def create_run(
             storage.insert_run(connection, record, values, gradients)
             return record, record.id, True
 
-        made, _ = write_once(book.database, key, make, storage.get_run)
+        made, _ = write_once(context.database, key, make, storage.get_run)
         if made.id != record.id:
-            return get_run(book, made.id)
+            return get_run(context, made.id)
     return Run(record, graph, values, gradients)
 
 
 def run_backward(
-    book: Book,
+    context: Context,
     run_id: str,
     *,
     output: str | None = None,
@@ -115,43 +117,43 @@ def run_backward(
     key: IdempotencyKey | None = None,
 ) -> Run:
     """Fill in the gradients of a run that has values only; raises NotFound, Conflict if it has gradients."""
-    run = get_run(book, run_id)
-    with book.database.read() as connection:
+    run = get_run(context, run_id)
+    with context.database.read() as connection:
         known = made_before(connection, key)
     if known:  # made, it may be, by a request that ran beside this one and was done after `run` was read
-        return get_run(book, run_id)
+        return get_run(context, run_id)
     if run.record.source == "recorded":
         raise Conflict("a recorded run keeps the figures it was given; run the graph to have gradients computed")
     if run.record.has_gradients:
         raise Conflict("this run has its gradients; create another run for another output or seed")
     target = choose_output(run.graph, run.record.output if output is None else output, needed=True)
     asked = replace(run.record, output=target, convention=convention or run.record.convention)
-    record, gradients = _differentiate(run.graph.under(asked.convention), asked, run.values, seed)
+    record, gradients = _differentiate(run.graph.with_convention(asked.convention), asked, run.values, seed)
 
     def make(connection: Connection) -> tuple[None, str, bool]:
         storage.add_gradients(connection, record, gradients)
         return None, run_id, False
 
-    write_once(book.database, key, make, lambda connection, identifier: None)
-    return get_run(book, run_id)
+    write_once(context.database, key, make, lambda connection, identifier: None)
+    return get_run(context, run_id)
 
 
-def list_one_sided(book: Book, run: Run) -> dict[int, tuple[OneSided, ...]]:
+def list_one_sided(context: Context, run: Run) -> dict[int, tuple[OneSided, ...]]:
     """The one-sided derivatives of the marked nodes among those that the run holds figures of, by position."""
     stop = run.start + len(run.values)
-    marked = [place for place in run.record.nondifferentiable if run.start <= place < stop]
+    marked = [position for position in run.record.nondifferentiable if run.start <= position < stop]
     if not marked:
         return {}
     values = run.values
     if run.start:
-        with book.database.read() as connection:
+        with context.database.read() as connection:
             values = storage.load_figures(connection, run.record.id, "values", 0, stop)
     found = {}
-    for place in marked:
-        value, operands = values[place], [values[source] for source in run.graph.operands[place]]
+    for position in marked:
+        value, operands = values[position], [values[source] for source in run.graph.operands[position]]
         assert value is not None
         given = [operand for operand in operands if operand is not None]
-        found[place] = one_sided_derivatives(run.graph.nodes[place], given, value)
+        found[position] = one_sided_derivatives(run.graph.nodes[position], given, value)
     return found
 
 
@@ -185,22 +187,22 @@ def name_at(graph: Graph, position: int | None) -> str | None:
     return None if position is None else graph.nodes[position].name
 
 
-def get_run(book: Book, run_id: str, *, ends_only: bool = False) -> Run:
+def get_run(context: Context, run_id: str, *, ends_only: bool = False) -> Run:
     """One run with all its figures, or with those of the graph's inputs and outputs alone; raises NotFound."""
     if not ends_only:
-        return list_run_nodes(book, run_id, start=0, limit=None)
-    with book.database.read() as connection:
+        return list_run_nodes(context, run_id, start=0, limit=None)
+    with context.database.read() as connection:
         record = storage.get_run(connection, run_id)
-    return read_ends(book, record)
+    return read_ends(context, record)
 
 
-def read_ends(book: Book, record: RunRecord) -> Run:
+def read_ends(context: Context, record: RunRecord) -> Run:
     """A run with the figures of its graph's inputs and outputs; the other nodes have none."""
-    graph = book.graph(record.graph_digest).under(record.convention)
-    places = ends(graph)
-    with book.database.read() as connection:
+    graph = context.graph(record.graph_digest).with_convention(record.convention)
+    positions = ends(graph)
+    with context.database.read() as connection:
         values, gradients = (
-            storage.load_some_figures(connection, record.id, kind, places) if has else None
+            storage.load_some_figures(connection, record.id, kind, positions) if has else None
             for kind, has in (("values", record.has_values), ("gradients", record.has_gradients))
         )
     return Run(record, graph, no_figures(len(graph)) if values is None else values, gradients)
@@ -211,29 +213,29 @@ def ends(graph: Graph) -> list[int]:
     return sorted({graph.position[name] for name in (*graph.inputs, *graph.outputs)})
 
 
-def list_run_nodes(book: Book, run_id: str, *, start: int, limit: int | None) -> Run:
+def list_run_nodes(context: Context, run_id: str, *, start: int, limit: int | None) -> Run:
     """One run with the figures of the nodes from position `start` on; raises NotFound."""
-    with book.database.read() as connection:
+    with context.database.read() as connection:
         record = storage.get_run(connection, run_id)
         stop = None if limit is None else start + limit
         values = storage.load_figures(connection, run_id, "values", start, stop) if record.has_values else None
         gradients = storage.load_figures(connection, run_id, "gradients", start, stop) if record.has_gradients else None
-    graph = book.graph(record.graph_digest).under(record.convention)
+    graph = context.graph(record.graph_digest).with_convention(record.convention)
     return Run(record, graph, no_figures(len(graph.nodes[start:stop])) if values is None else values, gradients, start)
 
 
-def get_run_node(book: Book, run_id: str, node: str) -> Run:
+def get_run_node(context: Context, run_id: str, node: str) -> Run:
     """One run with the figures of one node; raises NotFound."""
-    with book.database.read() as connection:
+    with context.database.read() as connection:
         record = storage.get_run(connection, run_id)
-    position = book.graph(record.graph_digest).position.get(node)
+    position = context.graph(record.graph_digest).position.get(node)
     if position is None:
         raise NotFound(f"the run {run_id} has no node {node!r}")
-    return list_run_nodes(book, run_id, start=position, limit=1)
+    return list_run_nodes(context, run_id, start=position, limit=1)
 
 
 def list_runs(
-    book: Book,
+    context: Context,
     *,
     graph: str | None,
     label: str | None,
@@ -243,7 +245,7 @@ def list_runs(
     limit: int,
 ) -> list[RunRecord]:
     """Stored runs, newest first, from the one after the run `after`."""
-    with book.database.read() as connection:
+    with context.database.read() as connection:
         return storage.list_runs(
             connection, graph=graph, label=label, tag=tag, recorded_by=recorded_by, after=after, limit=limit
         )

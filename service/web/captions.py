@@ -140,19 +140,19 @@ class Caption:
     words: str
 
 
-def write_caption(subject: Subject, place: int) -> Caption:
+def write_caption(subject: Subject, position: int) -> Caption:
     """What the picture says of the node at that position."""
-    node = subject.graph.nodes[place]
+    node = subject.graph.nodes[position]
     kind = node.operation.name.lower() if node.operation.name in ("Input", "Constant") else "operation"
     of_gradient = f"the gradient of {subject.output} with respect to {node.name}"
-    above = _label(subject, "forward", place, "value", f"the value of {node.name}")
-    below = _label(subject, "backward", place, "gradient", of_gradient)
+    above = _label(subject, "forward", position, "value", f"the value of {node.name}")
+    below = _label(subject, "backward", position, "gradient", of_gradient)
     if kind == "constant":
         above = above[1:]  # its value stands in its body
-    findings = (subject.findings.get((phase, place)) for phase in ("forward", "backward"))
+    findings = (subject.findings.get((phase, position)) for phase in ("forward", "backward"))
     marks = [finding.verdict for finding in findings if finding is not None]
     told = [_definition(node), *(line.words for line in (*above, *below))]
-    if place in subject.kinks:
+    if position in subject.kinks:
         told.append("no derivative exists here")
         marks.append("kink")
     return Caption(kind, tuple(marks), _body(node, kind), above, below, "; ".join(told))
@@ -173,13 +173,13 @@ def _definition(node: Node) -> str:
     return f"{node.name} = {shorten(definition, _LONGEST_DEFINITION)}"
 
 
-def _label(subject: Subject, phase: str, place: int, kind: str, meaning: str) -> tuple[Line, ...]:
+def _label(subject: Subject, phase: str, position: int, kind: str, meaning: str) -> tuple[Line, ...]:
     figures = subject.values if phase == "forward" else subject.gradients
-    figure = None if figures is None else figures[place]
+    figure = None if figures is None else figures[position]
     if figure is None:
-        return _implied_label(subject, place) if phase == "forward" else ()
+        return _implied_label(subject, position) if phase == "forward" else ()
     line = Line(kind, short_figure(figure), f"{meaning}: {full_figure(figure)}")
-    finding = subject.findings.get((phase, place))
+    finding = subject.findings.get((phase, position))
     if finding is None:
         return (line,)
     mark = "◆" if finding.verdict == "origin" else "◇"
@@ -190,11 +190,11 @@ def _label(subject: Subject, phase: str, place: int, kind: str, meaning: str) ->
     )
 
 
-def _implied_label(subject: Subject, place: int) -> tuple[Line, ...]:
-    value = None if subject.implied is None else subject.implied[place]
+def _implied_label(subject: Subject, position: int) -> tuple[Line, ...]:
+    value = None if subject.implied is None else subject.implied[position]
     if value is None or np.isnan(value).any():
         return ()
-    name = subject.graph.nodes[place].name
+    name = subject.graph.nodes[position].name
     return (
         Line(
             "implied",

@@ -94,16 +94,16 @@ def _with_slots(count: int, edges: Sequence[Edge], numbers: Sequence[int]) -> Co
     columns: list[list[int]] = [[] for _ in range(max(numbers) + 1)]
     for box, number in enumerate(numbers):
         columns[number].append(box)
-    slots: dict[tuple[int, int], int] = {}
+    operand_indices: dict[tuple[int, int], int] = {}
     ways = {}
     links: dict[Edge, None] = {}
     for source, target in edges:
         passed = range(numbers[source] + 1, numbers[target])
-        way = [slots.setdefault((source, number), count + len(slots)) for number in passed]
+        way = [operand_indices.setdefault((source, number), count + len(operand_indices)) for number in passed]
         ways[source, target] = way
         links.update(dict.fromkeys(pairwise([source, *way, target])))
-    for (_, number), slot in slots.items():
-        columns[number].append(slot)
+    for (_, number), operand_index in operand_indices.items():
+        columns[number].append(operand_index)
     return Columns(count, columns, list(links), ways)
 
 
@@ -128,7 +128,7 @@ def _untangle(columns: Columns) -> Columns:
             for column in order if fixed is before else reversed(order):
                 weight = {v: fmean(rank[other] for other in fixed[v]) if fixed[v] else rank[v] for v in column}
                 column.sort(key=weight.__getitem__)
-                rank.update((vertex, place) for place, vertex in enumerate(column))
+                rank.update((vertex, position) for position, vertex in enumerate(column))
             _exchange(order, rank, before, after)
             tried = replace(columns, columns=[list(column) for column in order])
             crossings = tried.crossings()
@@ -170,11 +170,11 @@ def _exchange(
     for _ in range(_EXCHANGES):
         exchanged = False
         for column in order:
-            for place in range(len(column) - 1):
-                upper, lower = column[place : place + 2]
+            for position in range(len(column) - 1):
+                upper, lower = column[position : position + 2]
                 if gain(upper, lower) > 0:
-                    column[place : place + 2] = lower, upper
-                    rank[upper], rank[lower] = place + 1, place
+                    column[position : position + 2] = lower, upper
+                    rank[upper], rank[lower] = position + 1, position
                     exchanged = True
         if not exchanged:
             break

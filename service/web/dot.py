@@ -7,18 +7,18 @@ from service.web.view import View
 def write_dot(subject: Subject, view: View) -> str:
     """The part of the graph that the picture shows: operation, name and figures are each node's label."""
     graph = subject.graph
-    shown = set(view.places)
+    shown = set(view.positions)
     lines = ["digraph {", "  rankdir=LR", f"  label={_quoted(' '.join([subject.title, view.sentence]).strip())}"]
-    for place in view.places:
-        caption = write_caption(subject, place)
+    for position in view.positions:
+        caption = write_caption(subject, position)
         shape = "ellipse" if caption.kind == "operation" else "box"
         written = [line.text for line in (*caption.body, *caption.above, *caption.below)]
         told = {"label": "\n".join(written), "shape": shape, "tooltip": caption.words}
         attributes = ", ".join(f"{name}={_quoted(text)}" for name, text in told.items())
-        lines.append(f"  {_quoted(graph.nodes[place].name)} [{attributes}]")
-    for place in view.places:
-        node = graph.nodes[place]
-        for name, source in zip(node.inputs, graph.operands[place], strict=True):
+        lines.append(f"  {_quoted(graph.nodes[position].name)} [{attributes}]")
+    for position in view.positions:
+        node = graph.nodes[position]
+        for name, source in zip(node.inputs, graph.operands[position], strict=True):
             if source in shown:
                 lines.append(f"  {_quoted(name)} -> {_quoted(node.name)}")
     return "\n".join([*lines, "}", ""])

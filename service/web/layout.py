@@ -62,7 +62,7 @@ def lay_out(boxes: Sequence[Box], edges: Sequence[Edge]) -> Layout:
     for (source, target), way in columns.ways.items():
         leaving = Stretch(centres[source][0] + boxes[source].right, spans[columns.column_of[source]][1], levels[source])
         arriving = Stretch(spans[columns.column_of[target]][0], centres[target][0] - boxes[target].left, levels[target])
-        passing = [Stretch(*spans[columns.column_of[slot]], levels[slot]) for slot in way]
+        passing = [Stretch(*spans[columns.column_of[operand_index]], levels[operand_index]) for operand_index in way]
         routes[source, target] = (leaving, *passing, arriving)
     height = max(level + size.below for level, size in zip(levels, sizes, strict=True))
     return Layout(spans[-1][1], height, centres, routes)
@@ -76,8 +76,8 @@ def _levels(columns: Columns, sizes: Sequence[Box]) -> list[float]:
     """
     terms: list[tuple[float, dict[int, float]]] = []
     for source, target in columns.links:
-        slots = (source >= columns.box_count) + (target >= columns.box_count)
-        terms.append((_STRAIGHTNESS[slots], {source: 1.0, target: -1.0}))
+        operand_indices = (source >= columns.box_count) + (target >= columns.box_count)
+        terms.append((_STRAIGHTNESS[operand_indices], {source: 1.0, target: -1.0}))
     for side in (columns.before, columns.after):
         for vertex, others in enumerate(side):
             if len(others) > 1:
@@ -98,13 +98,13 @@ def _levels(columns: Columns, sizes: Sequence[Box]) -> list[float]:
     if not rows:
         return [size.above for size in sizes]
     entries = [(factor, row, variable) for row, factors in enumerate(rows) for variable, factor in factors.items()]
-    factors, places, variables = zip(*entries, strict=True)
+    factors, positions, variables = zip(*entries, strict=True)
     from scipy.optimize import linprog  # a tenth of the start, and only pictures need it
     from scipy.sparse import coo_array
 
     found = linprog(
         [*([_COMPACTNESS] * count), *(weight for weight, _ in terms)],
-        A_ub=coo_array((factors, (places, variables)), (len(rows), count + len(terms))),
+        A_ub=coo_array((factors, (positions, variables)), (len(rows), count + len(terms))),
         b_ub=bounds,
         bounds=[*((size.above, None) for size in sizes), *([(0.0, None)] * len(terms))],
         method="highs",

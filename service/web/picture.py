@@ -43,10 +43,12 @@ class _Node:
 
 def draw_svg(subject: Subject, view: View) -> str:
     """The picture as SVG: operation in the node with its name, value above and gradient below its out-edge."""
-    rank = {place: index for index, place in enumerate(view.places)}
+    rank = {position: index for index, position in enumerate(view.positions)}
     operands = subject.graph.operands
-    edges = [(rank[source], rank[place]) for place in view.places for source in operands[place] if source in rank]
-    nodes = [_measure(subject, place, rank) for place in view.places]
+    edges = [
+        (rank[source], rank[position]) for position in view.positions for source in operands[position] if source in rank
+    ]
+    nodes = [_measure(subject, position, rank) for position in view.positions]
     layout = _lay_out(tuple(node.box for node in nodes), tuple(edges))
     note_height = 2 * NAME if view.sentence else 0.0
     width = max(layout.width, text_width(view.sentence, NAME)) + 2 * MARGIN
@@ -66,9 +68,9 @@ def draw_svg(subject: Subject, view: View) -> str:
         for strand in range(count):
             _add(drawn, "path", d=_edge_path(layout.routes[edge], strand * min(_BOW, _WIDEST_BOW / count)))
     listed = _add(drawing, "g", role="list")
-    for place, node, centre in zip(view.places, nodes, layout.centres, strict=True):
+    for position, node, centre in zip(view.positions, nodes, layout.centres, strict=True):
         item = _add_node(listed, node, *centre)
-        item.set("id", f"{key}-node-{place}")
+        item.set("id", f"{key}-node-{position}")
         if node.name == view.focus:
             item.set("class", f"{item.get('class')} focus")
     if view.sentence:
@@ -96,11 +98,11 @@ def _description(subject: Subject, view: View) -> str:
 # --- nodes --------------------------------------------------------------------------------------------------------
 
 
-def _measure(subject: Subject, place: int, shown: Container[int]) -> _Node:
-    graph, caption = subject.graph, write_caption(subject, place)
-    name = graph.nodes[place].name
+def _measure(subject: Subject, position: int, shown: Container[int]) -> _Node:
+    graph, caption = subject.graph, write_caption(subject, position)
+    name = graph.nodes[position].name
     is_output = name in graph.outputs or name == subject.output
-    ends = graph.operands[place], [consumer for consumer, _ in graph.consumers[place]]
+    ends = graph.operands[position], [consumer for consumer, _ in graph.consumers[position]]
     cut_before, cut_after = (sum(other not in shown for other in others) for others in ends)
     joined_before, joined_after = (any(other in shown for other in others) for others in ends)
     labels = caption.above, caption.below

@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, request
 
-from service.api.http.endpoint import Acts, book
+from service.api.http.endpoint import Blueprint, context
 from service.api.http.problems import InvalidParameters
 from service.api.schemas import Request, Text, Whole
 from service.core.comparison.verdicts import Verdict
@@ -19,7 +19,7 @@ from service.web.dot import write_dot
 from service.web.picture import draw_svg
 from service.web.view import HOPS, LARGEST_WHOLE, View, choose_view
 
-blueprint = Acts("pictures", __name__, description="Graphs drawn, with the figures of their runs")
+blueprint = Blueprint("pictures", __name__, description="Graphs drawn, with the figures of their runs")
 
 SVG, DOT = "image/svg+xml", "text/vnd.graphviz"
 # A picture that is opened by itself runs nothing and fetches nothing, whatever its names hold.
@@ -43,21 +43,23 @@ class PictureQuery(Request):
     hops = Whole(metadata={"minimum": 1, "description": f"Draw nodes up to so many edges away: {HOPS}"})
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "GET", "/v1/graphs/<graph_id>/picture", query=PictureQuery, answer=None, media=(SVG, DOT), problems=(404,)
 )
 def get_graph_picture(query: dict[str, Any], graph_id: str) -> Response:
     """Draw a graph, as SVG or in DOT"""
-    record = get_graph(book(), graph_id)
+    record = get_graph(context(), graph_id)
     title = f"{record.name}, version {record.version}"
-    return _respond(Subject(f"graph-{record.id}", title, book().graph(record.digest)), query)
+    return _respond(Subject(f"graph-{record.id}", title, context().graph(record.digest)), query)
 
 
-@blueprint.act("GET", "/v1/runs/<run_id>/picture", query=PictureQuery, answer=None, media=(SVG, DOT), problems=(404,))
+@blueprint.endpoint(
+    "GET", "/v1/runs/<run_id>/picture", query=PictureQuery, answer=None, media=(SVG, DOT), problems=(404,)
+)
 def get_run_picture(query: dict[str, Any], run_id: str) -> Response:
     """Draw a run: each node's value above its out-edge, its gradient below"""
-    run = get_run(book(), run_id)
-    record, graph = run.record, get_graph(book(), run.record.graph_id)
+    run = get_run(context(), run_id)
+    record, graph = run.record, get_graph(context(), run.record.graph_id)
     subject = Subject(
         f"run-{record.id}",
         f"{record.label or 'A run'} of {graph.name}, version {graph.version}",
@@ -70,12 +72,12 @@ def get_run_picture(query: dict[str, Any], run_id: str) -> Response:
     return _respond(subject, query)
 
 
-@blueprint.act(
+@blueprint.endpoint(
     "GET", "/v1/comparisons/<comparison_id>/picture", query=PictureQuery, answer=None, media=(SVG, DOT), problems=(404,)
 )
 def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Response:
     """Draw the candidate of a comparison, with each figure marked that is an origin, inherited or compensated"""
-    compared = get_comparison(book(), comparison_id)
+    compared = get_comparison(context(), comparison_id)
     candidate, record = compared.candidate, compared.record
     subject = Subject(
         f"comparison-{record.id}",
@@ -92,16 +94,16 @@ def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Respons
 
 def _findings(compared: Compared) -> dict[tuple[str, int], Finding]:
     sentences = {
-        (phase.name, place): hypotheses[0].sentence for phase, place, hypotheses in compared.origins if hypotheses
+        (phase.name, position): hypotheses[0].sentence for phase, position, hypotheses in compared.origins if hypotheses
     }
-    for place, libraries in compared.found.conventions.items():
-        sentences["backward", place] = f"the choice of {', '.join(libraries)} where no derivative exists"
+    for position, libraries in compared.found.conventions.items():
+        sentences["backward", position] = f"the choice of {', '.join(libraries)} where no derivative exists"
     found = {}
     for phase in compared.found.phases:
-        for place in phase.places(*(verdict for verdict in Verdict if verdict > Verdict.SAME)):
-            baseline, verdict = phase.baseline[place], Verdict(int(phase.verdicts[place])).name.lower()
+        for position in phase.positions(*(verdict for verdict in Verdict if verdict > Verdict.SAME)):
+            baseline, verdict = phase.baseline[position], Verdict(int(phase.verdicts[position])).name.lower()
             assert baseline is not None
-            found[phase.name, place] = Finding(verdict, baseline, sentences.get((phase.name, place), ""))
+            found[phase.name, position] = Finding(verdict, baseline, sentences.get((phase.name, position), ""))
     return found
 
 

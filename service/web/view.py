@@ -12,7 +12,7 @@ HOPS = 3
 class View:
     """The positions that are drawn, in topological order, and what was asked for: None where all is drawn."""
 
-    places: tuple[int, ...]
+    positions: tuple[int, ...]
     focus: str | None
     hops: int
     node_count: int
@@ -20,11 +20,11 @@ class View:
     @property
     def sentence(self) -> str:
         """What is left out, if anything is."""
-        left_out = self.node_count - len(self.places)
+        left_out = self.node_count - len(self.positions)
         if self.focus is None or not left_out:
             return ""
         return (
-            f"{len(self.places)} of {self.node_count} nodes: the nearest to {self.focus}, within {self.hops} "
+            f"{len(self.positions)} of {self.node_count} nodes: the nearest to {self.focus}, within {self.hops} "
             f"edge{'s' if self.hops > 1 else ''}. {left_out} left out; the edges to them are cut and dashed."
         )
 
@@ -42,11 +42,11 @@ def choose_view(graph: Graph, focus: str | None, hops: int | None, output: str |
     edge, met = found, set(found)
     for _ in range(hops):
         beside = [
-            place
+            position
             for near in edge
-            for place in (*graph.operands[near], *(consumer for consumer, _ in graph.consumers[near]))
+            for position in (*graph.operands[near], *(consumer for consumer, _ in graph.consumers[near]))
         ]
-        edge = [place for place in dict.fromkeys(beside) if place not in met]
+        edge = [position for position in dict.fromkeys(beside) if position not in met]
         if not edge or len(found) >= LARGEST_WHOLE:
             break
         found = found + edge

@@ -247,7 +247,7 @@ def test_claims_that_are_refused(client: FlaskClient, claims: Any, pointer: str)
     graph = graph_of(client)
     before = client.get("/v1/runs").json
     body = {"inputs": INPUTS, "claims": claims}
-    assert [place for place, _ in problem(client, f"/v1/graphs/{graph}/checks", body)] == [pointer]
+    assert [position for position, _ in problem(client, f"/v1/graphs/{graph}/checks", body)] == [pointer]
     assert client.get("/v1/runs").json == before
 
 
@@ -360,7 +360,7 @@ def test_comparisons_that_are_refused(client: FlaskClient, body: Any, pointers: 
     run = run_of(client, graph_of(client))
     before = client.get("/v1/comparisons").json
     asked = {"baseline": run, "candidate": run, **body}
-    assert [place for place, _ in problem(client, "/v1/comparisons", asked)] == pointers
+    assert [position for position, _ in problem(client, "/v1/comparisons", asked)] == pointers
     assert client.get("/v1/comparisons").json == before
 
 

@@ -81,8 +81,8 @@ def test_a_formula_that_is_asked_for_wrongly(
 
 
 def test_a_formula_keeps_to_the_limits_of_an_expression(make_app: MakeApp) -> None:
-    doubling = "; ".join(f"x{place + 1} = x{place} * sin(x{place})" for place in range(100))
-    nested = "; ".join(f"x{place + 1} = sin(x{place})" for place in range(12))
+    doubling = "; ".join(f"x{position + 1} = x{position} * sin(x{position})" for position in range(100))
+    nested = "; ".join(f"x{position + 1} = sin(x{position})" for position in range(12))
     for limits, expression, exceeded in (
         ({}, doubling, ("formula_characters", 65536)),
         ({"formula_characters": 50}, nested, ("formula_characters", 50)),

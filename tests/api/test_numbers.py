@@ -59,7 +59,7 @@ def test_numbers_are_the_shortest_that_round_trip(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "place"),
+    ("value", "position"),
     [
         ("1", ()),
         (None, ()),
@@ -70,10 +70,10 @@ def test_numbers_are_the_shortest_that_round_trip(client: FlaskClient) -> None:
         ([[], [1]], (1,)),
     ],
 )
-def test_what_is_no_array_is_pointed_at(value: Any, place: tuple[int, ...]) -> None:
+def test_what_is_no_array_is_pointed_at(value: Any, position: tuple[int, ...]) -> None:
     with pytest.raises(InvalidInputs) as raised:
         read_array(value, ("inputs", "x"))
-    assert [fault.location for fault in raised.value.faults] == [("inputs", "x", *place)]
+    assert [fault.location for fault in raised.value.faults] == [("inputs", "x", *position)]
 
 
 def test_dimensions_end_somewhere() -> None:

@@ -158,8 +158,8 @@ def test_a_published_example(client: FlaskClient, example: Example) -> None:
     point = tuple(map(mp.mpf, example.inputs.values()))
     with mp.workdps(60):
         assert abs(value - example.function(*point)) <= 1e-12 * max(1, abs(value))
-        for place, name in enumerate(example.inputs):
-            order = tuple(int(place == other) for other in range(len(point)))
+        for position, name in enumerate(example.inputs):
+            order = tuple(int(position == other) for other in range(len(point)))
             exact = mp.diff(example.function, point, order)
             assert abs(run["gradients"][name] - exact) <= 1e-12 * max(1, abs(exact)), name
     assert agrees_with_print(value, example.value)

@@ -282,10 +282,10 @@ def test_any_name_in_a_path(client: FlaskClient) -> None:
     nodes = [{"name": name, "operation": "Input"} for name in NAMES]
     document = {"name": "names", "nodes": [*nodes, {"name": "s", "operation": "Sum", "inputs": NAMES}]}
     graph: Any = client.post("/v1/graphs", json=document).json
-    made = run(client, graph["id"], {name: place for place, name in enumerate(NAMES)})
-    for place, name in enumerate(NAMES):
+    made = run(client, graph["id"], {name: position for position, name in enumerate(NAMES)})
+    for position, name in enumerate(NAMES):
         node: Any = client.get(f"/v1/runs/{made['id']}/nodes/{quote(name, safe='')}").json
-        assert (node["name"], node["value"], node["gradient"]) == (name, place, 1.0)
+        assert (node["name"], node["value"], node["gradient"]) == (name, position, 1.0)
     assert client.get(f"/v1/runs/{made['id']}/nodes/absent").status_code == 404
     again: Any = client.post("/v1/graphs", json={"name": "names", "expression": graph["expression"]}).json
     assert again["id"] == graph["id"]

@@ -39,12 +39,12 @@ def graphs(draw: st.DrawFn) -> Graph:
     letters = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="`")
     names = draw(st.lists(st.text(letters, min_size=1, max_size=8), min_size=1, max_size=12, unique=True))
     documents: list[dict[str, Any]] = []
-    for place, name in enumerate(names):
-        possible = [operation for operation in operations() if place or not operation.operands]
+    for position, name in enumerate(names):
+        possible = [operation for operation in operations() if position or not operation.operands]
         operation = draw(st.sampled_from(possible))
         most = 4 if operation.most_inputs is None else operation.most_inputs
         count = draw(st.integers(operation.least_inputs, most))
-        inputs = [draw(st.sampled_from(names[:place])) for _ in range(count)]
+        inputs = [draw(st.sampled_from(names[:position])) for _ in range(count)]
         attributes = draw(given_attributes(operation))
         documents.append({"name": name, "operation": operation.name, "inputs": inputs, "attributes": attributes})
     return build_graph(documents)
@@ -73,7 +73,9 @@ def test_any_graph_comes_back_as_it_was(
 
 
 def test_a_long_chain_comes_back(database: Database, graph_record: Callable[..., GraphRecord]) -> None:
-    chain = [{"name": f"n{place}", "operation": "Tanh", "inputs": [f"n{place - 1}"]} for place in range(1, 20_000)]
+    chain = [
+        {"name": f"n{position}", "operation": "Tanh", "inputs": [f"n{position - 1}"]} for position in range(1, 20_000)
+    ]
     graph = build_graph([{"name": "n0", "operation": "Input"}, *chain])
     with database.write() as connection:
         insert_graph(connection, graph_record(graph), graph)

@@ -60,7 +60,7 @@ def same(first: Figures, second: Figures) -> bool:
 
 def slice_of(figures: Figures, start: int, stop: int) -> Figures:
     """The oracle of a partial read: node by node, from the whole."""
-    parts = [figures.flat[figures.offsets[place] : figures.offsets[place + 1]] for place in range(start, stop)]
+    parts = [figures.flat[figures.offsets[position] : figures.offsets[position + 1]] for position in range(start, stop)]
     return Figures(
         np.concatenate([np.empty(0), *parts]),
         None if figures.shapes is None else figures.shapes[start:stop],
@@ -248,7 +248,7 @@ def test_some_figures_are_read_without_the_others(
     scalars = Figures(np.arange(float(count)), None, np.arange(count) != 7)
     shapes = ((2,), (CHUNK_VALUES,), (), (0,), (3, CHUNK_VALUES), (1,))
     tensors = Figures(np.arange(float(sum(map(prod, shapes)))), shapes)
-    for figures, places in (
+    for figures, positions in (
         (scalars, [0, 7, CHUNK_VALUES - 1, CHUNK_VALUES, count - 1]),
         (scalars, [count - 1]),
         (tensors, [0, 3]),
@@ -260,12 +260,12 @@ def test_some_figures_are_read_without_the_others(
         with database.write() as connection:
             insert_run(connection, record, figures, None)
         with database.read() as connection:
-            found = load_some_figures(connection, record.id, "values", places)
+            found = load_some_figures(connection, record.id, "values", positions)
         assert len(found) == len(figures)
-        for place in range(0, len(figures), 1 if figures is tensors else 1021):
-            assert place in places or found[place] is None
-        for place in places:
-            part, whole = found[place], figures[place]
+        for position in range(0, len(figures), 1 if figures is tensors else 1021):
+            assert position in positions or found[position] is None
+        for position in positions:
+            part, whole = found[position], figures[position]
             assert (part is None) == (whole is None)
             assert part is None or whole is None or (part.shape, part.tobytes()) == (whole.shape, whole.tobytes())
     with pytest.raises(NotFound), database.read() as connection:

@@ -7,13 +7,13 @@ import pytest
 
 from service.settings import Limits
 from service.storage.database import Database
-from service.usecases.context import Book
+from service.usecases.context import Context
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Iterator[Book]:
+def context(tmp_path: Path) -> Iterator[Context]:
     """An empty book."""
     database = Database(f"sqlite:///{tmp_path}/gradbook.db")
     database.migrate()
-    yield Book(database, Limits())
+    yield Context(database, Limits())
     database.close()

@@ -18,7 +18,7 @@ from service.usecases.comparisons import (
     list_comparisons,
     read_tolerance,
 )
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.graphs import create_graph
 from service.usecases.idempotency import IdempotencyKey
 from service.usecases.recordings import record_run
@@ -30,54 +30,56 @@ SLIP = {"F": 1.0, "f": -3.0, "d": 108.0, "e": 6.0, "c": -18.0, "a": 6.0, "b": 6.
 
 
 @pytest.fixture
-def graph(book: Book) -> str:
+def graph(context: Context) -> str:
     """The seed example's graph."""
-    return create_graph(book, "g", expression=SEED, tags={})[0].id
+    return create_graph(context, "g", expression=SEED, tags={})[0].id
 
 
 @pytest.fixture
-def ours(book: Book, graph: str) -> str:
+def ours(context: Context, graph: str) -> str:
     """Its run."""
-    return create_run(book, graph, INPUTS, tags={}).record.id
+    return create_run(context, graph, INPUTS, tags={}).record.id
 
 
-def record(book: Book, graph: str, values: Any = (), gradients: Any = (), inputs: Any = INPUTS, **options: Any) -> str:
+def record(
+    context: Context, graph: str, values: Any = (), gradients: Any = (), inputs: Any = INPUTS, **options: Any
+) -> str:
     """Record a run; its id."""
     given = {
         kind: {name: np.asarray(figure, dtype=np.float64) for name, figure in dict(figures).items()}
         for kind, figures in (("values", values), ("gradients", gradients))
     }
-    return record_run(book, graph, inputs, by="somebody", **given, tags={}, **options).record.id
+    return record_run(context, graph, inputs, by="somebody", **given, tags={}, **options).record.id
 
 
-def compare(book: Book, *runs: str, **options: Any) -> Compared:
+def compare(context: Context, *runs: str, **options: Any) -> Compared:
     """Compare two runs."""
-    return create_comparison(book, *runs, **{"names": {}, **options})[0]
+    return create_comparison(context, *runs, **{"names": {}, **options})[0]
 
 
 def verdicts(compared: Compared) -> dict[str, str]:
     """The verdicts, by phase and node."""
     nodes = compared.candidate.graph.nodes
     return {
-        f"{phase.name} {nodes[place].name}": Verdict(int(phase.verdicts[place])).name.lower()
-        for phase, place in compared.places(None, "topological")
+        f"{phase.name} {nodes[position].name}": Verdict(int(phase.verdicts[position])).name.lower()
+        for phase, position in compared.positions(None, "topological")
     }
 
 
 def names(compared: Compared, only: str | None = None, order: str = "topological") -> list[str]:
     """The figures of a view."""
     nodes = compared.candidate.graph.nodes
-    return [f"{phase.name} {nodes[place].name}" for phase, place in compared.places(only, order)]
+    return [f"{phase.name} {nodes[position].name}" for phase, position in compared.positions(only, order)]
 
 
 # --- comparisons --------------------------------------------------------------------------------------------------
 
 
-def test_a_comparison_is_kept_with_what_was_asked_and_found(book: Book, graph: str, ours: str) -> None:
-    slip = record(book, graph, gradients=SLIP)
-    compared, new = create_comparison(book, ours, slip, tolerance={"rtol": 1e-6}, names={"a": "a"})
+def test_a_comparison_is_kept_with_what_was_asked_and_found(context: Context, graph: str, ours: str) -> None:
+    slip = record(context, graph, gradients=SLIP)
+    compared, new = create_comparison(context, ours, slip, tolerance={"rtol": 1e-6}, names={"a": "a"})
     assert new
-    again = get_comparison(book, compared.record.id)
+    again = get_comparison(context, compared.record.id)
     assert again.record == compared.record
     assert (again.record.baseline_id, again.record.candidate_id) == (ours, slip)
     assert (again.record.tolerance, again.record.names) == ({"rtol": 1e-6}, {"a": "a"})
@@ -85,15 +87,15 @@ def test_a_comparison_is_kept_with_what_was_asked_and_found(book: Book, graph: s
     assert again.record.counts == {"same": 5, "origin": 2, "inherited": 4, "compensated": 0, "convention": 0}
     assert verdicts(again) == verdicts(compared)
     assert [name for name, verdict in verdicts(again).items() if verdict == "origin"] == ["backward f", "backward d"]
-    assert compare(book, ours, ours).record.verdict == "same"
+    assert compare(context, ours, ours).record.verdict == "same"
 
 
-def test_comparisons_are_listed_by_run(book: Book, graph: str, ours: str) -> None:
-    other = record(book, graph, {"e": 6.0})
-    first, second = compare(book, ours, other).record, compare(book, other, other).record
+def test_comparisons_are_listed_by_run(context: Context, graph: str, ours: str) -> None:
+    other = record(context, graph, {"e": 6.0})
+    first, second = compare(context, ours, other).record, compare(context, other, other).record
 
     def listed(run: str | None = None, after: str | None = None, limit: int = 10) -> list[Any]:
-        return list_comparisons(book, run=run, after=after, limit=limit)
+        return list_comparisons(context, run=run, after=after, limit=limit)
 
     assert listed() == [second, first]
     assert listed(ours) == [first]
@@ -102,44 +104,46 @@ def test_comparisons_are_listed_by_run(book: Book, graph: str, ours: str) -> Non
     assert listed(limit=1) == [second]
 
 
-def test_gradients_that_come_later_change_no_comparison(book: Book, graph: str) -> None:
-    runs = [create_run(book, graph, INPUTS, backward=False, tags={}).record.id for _ in range(2)]
-    compared = compare(book, *runs)
+def test_gradients_that_come_later_change_no_comparison(context: Context, graph: str) -> None:
+    runs = [create_run(context, graph, INPUTS, backward=False, tags={}).record.id for _ in range(2)]
+    compared = compare(context, *runs)
     assert (compared.record.backward, compared.record.verdict) == (False, "same")
     before = verdicts(compared)
-    run_backward(book, runs[0])
-    run_backward(book, runs[1], seed=np.array(2.0))
-    again = get_comparison(book, compared.record.id)
+    run_backward(context, runs[0])
+    run_backward(context, runs[1], seed=np.array(2.0))
+    again = get_comparison(context, compared.record.id)
     assert verdicts(again) == before
     assert again.record == compared.record
     with pytest.raises(InvalidRequest, match="different seeds"):
-        compare(book, *runs)
+        compare(context, *runs)
 
 
-def test_of_many_origins_the_first_hundred_are_explained(book: Book) -> None:
-    wide = "; ".join(f"y{place} = x + {place + 1}" for place in range(120))
-    graph = create_graph(book, "wide", expression=wide, tags={})[0].id
-    run = create_run(book, graph, {"x": np.array(1.0)}, backward=False, tags={}).record.id
-    wrong = record(book, graph, {f"y{place}": -(place + 2.0) for place in range(120)}, inputs={"x": np.array(1.0)})
-    origins = compare(book, run, wrong).origins
+def test_of_many_origins_the_first_hundred_are_explained(context: Context) -> None:
+    wide = "; ".join(f"y{position} = x + {position + 1}" for position in range(120))
+    graph = create_graph(context, "wide", expression=wide, tags={})[0].id
+    run = create_run(context, graph, {"x": np.array(1.0)}, backward=False, tags={}).record.id
+    wrong = record(
+        context, graph, {f"y{position}": -(position + 2.0) for position in range(120)}, inputs={"x": np.array(1.0)}
+    )
+    origins = compare(context, run, wrong).origins
     assert len(origins) == 120
     assert [len(hypotheses) > 0 for _, _, hypotheses in origins] == [True] * 100 + [False] * 20
 
 
-def test_the_first_difference_is_an_origin_or_rounding(book: Book, graph: str, ours: str) -> None:
-    assert compare(book, ours, ours).first_difference is None
-    slip = compare(book, ours, record(book, graph, gradients=SLIP)).first_difference
+def test_the_first_difference_is_an_origin_or_rounding(context: Context, graph: str, ours: str) -> None:
+    assert compare(context, ours, ours).first_difference is None
+    slip = compare(context, ours, record(context, graph, gradients=SLIP)).first_difference
     assert slip is not None
     assert slip[2][0].name == "reciprocal of the local gradient"
     rounded = {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0, "e": 6.0, "f": -12.0, "F": 4.000001}
-    half = record(book, graph, rounded, dtype="float32")
-    grown = compare(book, ours, half).first_difference
+    half = record(context, graph, rounded, dtype="float32")
+    grown = compare(context, ours, half).first_difference
     assert grown is not None
     assert [hypothesis.name for hypothesis in grown[2]] == ["rounding"]
 
 
-def test_views_of_the_figures(book: Book, graph: str, ours: str) -> None:
-    compared = compare(book, ours, record(book, graph, gradients=SLIP))
+def test_views_of_the_figures(context: Context, graph: str, ours: str) -> None:
+    compared = compare(context, ours, record(context, graph, gradients=SLIP))
     values = [f"forward {name}" for name in "abcd"]
     gradients = [f"backward {name}" for name in ("F", "f", "e", "d", "c", "b", "a")]
     assert names(compared) == values + gradients
@@ -153,55 +157,55 @@ def test_views_of_the_figures(book: Book, graph: str, ours: str) -> None:
     assert names(compared, "origins", "relative_error") == ["backward d", "backward f"]
 
 
-def test_tensors_are_ordered_by_the_error_that_is_shown(book: Book) -> None:
-    graph = create_graph(book, "t", expression="p = x; q = y; r = z", tags={})[0].id
+def test_tensors_are_ordered_by_the_error_that_is_shown(context: Context) -> None:
+    graph = create_graph(context, "t", expression="p = x; q = y; r = z", tags={})[0].id
     inputs = {"x": np.array([1e9, 1.0]), "y": np.array([1.0, 1.0]), "z": np.zeros(0)}
-    run = create_run(book, graph, inputs, backward=False, tags={}).record.id
+    run = create_run(context, graph, inputs, backward=False, tags={}).record.id
     wrong = inputs | {"x": np.array([1e9 + 0.1, 1.5]), "y": np.array([1.0, 1.25])}
-    compared = compare(book, run, create_run(book, graph, wrong, backward=False, tags={}).record.id)
+    compared = compare(context, run, create_run(context, graph, wrong, backward=False, tags={}).record.id)
     assert names(compared, "origins", "relative_error") == ["forward x", "forward y"]
     assert names(compared, None, "relative_error")[:2] == ["forward x", "forward p"]
     assert names(compared, None, "relative_error")[-2:] == ["forward z", "forward r"]
 
 
-def test_what_cannot_be_compared_is_not_kept(book: Book, graph: str, ours: str) -> None:
+def test_what_cannot_be_compared_is_not_kept(context: Context, graph: str, ours: str) -> None:
     with pytest.raises(NotFound, match="no run"):
-        compare(book, ours, "nothing")
+        compare(context, ours, "nothing")
     with pytest.raises(NotFound, match="no run"):
-        compare(book, "nothing", ours)
+        compare(context, "nothing", ours)
     with pytest.raises(InvalidRequest, match="no figure in common"):
-        compare(book, record(book, graph, {"e": 1.0}, inputs={}), record(book, graph, {"f": 1.0}, inputs={}))
+        compare(context, record(context, graph, {"e": 1.0}, inputs={}), record(context, graph, {"f": 1.0}, inputs={}))
     with pytest.raises(InvalidRequest, match="no node 'x'"):
-        compare(book, ours, ours, names={"x": "a"})
+        compare(context, ours, ours, names={"x": "a"})
     with pytest.raises(InvalidRequest, match="a tolerance is one of"):
-        compare(book, ours, ours, tolerance="float16")
+        compare(context, ours, ours, tolerance="float16")
     with pytest.raises(NotFound, match="no comparison"):
-        get_comparison(book, "nothing")
-    small = Book(book.database, Limits(run_elements=6))
+        get_comparison(context, "nothing")
+    small = Context(context.database, Limits(run_elements=6))
     with pytest.raises(LimitExceeded, match="at most 6 elements"):
-        compare(small, ours, record(book, graph, {"e": 6.0}))
-    assert list_comparisons(book, run=None, after=None, limit=10) == []
+        compare(small, ours, record(context, graph, {"e": 6.0}))
+    assert list_comparisons(context, run=None, after=None, limit=10) == []
 
 
-def test_two_versions_are_compared(book: Book, graph: str, ours: str) -> None:
-    second = create_graph(book, "g", expression="s = a + b; f = s + c; F = f / d", tags={})[0].id
-    other = create_run(book, second, INPUTS, tags={}).record.id
-    compared = compare(book, ours, other, names={"s": "e"})
+def test_two_versions_are_compared(context: Context, graph: str, ours: str) -> None:
+    second = create_graph(context, "g", expression="s = a + b; f = s + c; F = f / d", tags={})[0].id
+    other = create_run(context, second, INPUTS, tags={}).record.id
+    compared = compare(context, ours, other, names={"s": "e"})
     assert (compared.found.only_in_baseline, compared.found.only_in_candidate) == ((), ())
     assert [hypothesis.name for hypothesis in compared.origins[0][2]] == ["definition"]
-    again = get_comparison(book, compared.record.id)
+    again = get_comparison(context, compared.record.id)
     assert verdicts(again) == verdicts(compared)
 
 
-def test_under_one_key_a_comparison_is_kept_once(book: Book, ours: str) -> None:
+def test_under_one_key_a_comparison_is_kept_once(context: Context, ours: str) -> None:
     key = IdempotencyKey("k", "f")
-    first, new = create_comparison(book, ours, ours, names={}, key=key)
-    again, newer = create_comparison(book, ours, ours, names={}, key=key)
+    first, new = create_comparison(context, ours, ours, names={}, key=key)
+    again, newer = create_comparison(context, ours, ours, names={}, key=key)
     assert (new, newer) == (True, True)  # the answer is the first one's
     assert again.record == first.record
-    assert len(list_comparisons(book, run=None, after=None, limit=10)) == 1
+    assert len(list_comparisons(context, run=None, after=None, limit=10)) == 1
     with pytest.raises(KeyReused):
-        create_comparison(book, ours, ours, names={}, key=IdempotencyKey("k", "another"))
+        create_comparison(context, ours, ours, names={}, key=IdempotencyKey("k", "another"))
 
 
 # --- tolerances ---------------------------------------------------------------------------------------------------
@@ -255,21 +259,21 @@ def claims(given: Mapping[str, Any]) -> dict[str, Claim]:
     return read
 
 
-def check(book: Book, graph: str, values: Any = (), gradients: Any = (), **options: Any) -> tuple[Compared, bool]:
+def check(context: Context, graph: str, values: Any = (), gradients: Any = (), **options: Any) -> tuple[Compared, bool]:
     """Check claims about the seed example."""
     given = {"values": claims(dict(values)), "gradients": claims(dict(gradients))}
-    return check_claims(book, graph, options.pop("inputs", INPUTS), **given, by="the tutorial", **options)
+    return check_claims(context, graph, options.pop("inputs", INPUTS), **given, by="the tutorial", **options)
 
 
-def kept(book: Book) -> tuple[int, int]:
+def kept(context: Context) -> tuple[int, int]:
     """How many runs and comparisons are kept."""
-    runs = list_runs(book, graph=None, label=None, tag=None, recorded_by=None, after=None, limit=100)
-    return len(runs), len(list_comparisons(book, run=None, after=None, limit=100))
+    runs = list_runs(context, graph=None, label=None, tag=None, recorded_by=None, after=None, limit=100)
+    return len(runs), len(list_comparisons(context, run=None, after=None, limit=100))
 
 
-def test_claims_are_run_recorded_and_compared(book: Book, graph: str) -> None:
-    compared, new = check(book, graph, {"e": 6}, SLIP)
-    assert new and kept(book) == (2, 1)
+def test_claims_are_run_recorded_and_compared(context: Context, graph: str) -> None:
+    compared, new = check(context, graph, {"e": 6}, SLIP)
+    assert new and kept(context) == (2, 1)
     found = verdicts(compared)
     assert [name for name, verdict in found.items() if verdict == "origin"] == ["backward f", "backward d"]
     assert [name for name, verdict in found.items() if verdict == "inherited"] == [
@@ -278,32 +282,34 @@ def test_claims_are_run_recorded_and_compared(book: Book, graph: str) -> None:
         "backward b",
         "backward a",
     ]
-    baseline, candidate = (get_run(book, run) for run in (compared.record.baseline_id, compared.record.candidate_id))
+    baseline, candidate = (get_run(context, run) for run in (compared.record.baseline_id, compared.record.candidate_id))
     assert (baseline.record.source, candidate.record.source) == ("computed", "recorded")
     assert (candidate.record.recorded_by, candidate.record.has_values) == ("the tutorial", True)
     assert baseline.gradients is not None and baseline.gradients.present is None
-    assert verdicts(get_comparison(book, compared.record.id)) == found
+    assert verdicts(get_comparison(context, compared.record.id)) == found
 
 
-def test_a_claim_of_values_needs_no_backward_pass(book: Book) -> None:
-    graph = create_graph(book, "two", expression="p = x * 2; q = x * 3", tags={})[0].id
-    compared, _ = check(book, graph, {"p": "2.0", "q": 3.5}, inputs={"x": np.array(1.0)})
+def test_a_claim_of_values_needs_no_backward_pass(context: Context) -> None:
+    graph = create_graph(context, "two", expression="p = x * 2; q = x * 3", tags={})[0].id
+    compared, _ = check(context, graph, {"p": "2.0", "q": 3.5}, inputs={"x": np.array(1.0)})
     assert not compared.record.backward
     found = verdicts(compared)
     assert (found["forward p"], found["forward q"]) == ("same", "origin")
-    assert get_run(book, compared.record.baseline_id).gradients is None
+    assert get_run(context, compared.record.baseline_id).gradients is None
 
 
-def test_rounded_claims_are_right_to_their_last_digit(book: Book, graph: str) -> None:
-    compared, _ = check(book, graph, {}, {"f": "-0.333", "d": "4/3", "e": "0.667", "a": "0.66", "b": "0.67"})
+def test_rounded_claims_are_right_to_their_last_digit(context: Context, graph: str) -> None:
+    compared, _ = check(context, graph, {}, {"f": "-0.333", "d": "4/3", "e": "0.667", "a": "0.66", "b": "0.67"})
     differing = {name for name, verdict in verdicts(compared).items() if verdict != "same"}
     assert differing == {"backward a"}
 
 
-def test_output_seed_and_tolerance_are_passed_on(book: Book, graph: str) -> None:
-    compared, _ = check(book, graph, {}, {"e": -4.01, "f": 2}, output="f", seed=np.array(2.0), tolerance={"rtol": 0.1})
+def test_output_seed_and_tolerance_are_passed_on(context: Context, graph: str) -> None:
+    compared, _ = check(
+        context, graph, {}, {"e": -4.01, "f": 2}, output="f", seed=np.array(2.0), tolerance={"rtol": 0.1}
+    )
     assert (compared.record.verdict, compared.record.tolerance) == ("same", {"rtol": 0.1})
-    run = get_run(book, compared.record.baseline_id).record
+    run = get_run(context, compared.record.baseline_id).record
     assert run.output == "f" and run.seed is not None and float(run.seed) == 2.0
 
 
@@ -319,32 +325,32 @@ def test_output_seed_and_tolerance_are_passed_on(book: Book, graph: str) -> None
     ],
 )
 def test_nothing_is_kept_of_claims_that_are_refused(
-    book: Book, graph: str, values: Any, gradients: Any, location: tuple[str, ...]
+    context: Context, graph: str, values: Any, gradients: Any, location: tuple[str, ...]
 ) -> None:
     with pytest.raises(InvalidInputs) as caught:
-        check(book, graph, values, gradients)
+        check(context, graph, values, gradients)
     assert caught.value.faults[0].location == location
     with pytest.raises(InvalidRequest):
-        check(book, graph, {"e": 1.0}, tolerance="none")
+        check(context, graph, {"e": 1.0}, tolerance="none")
     with pytest.raises(InvalidInputs):
-        check(book, graph, {"e": 1.0}, inputs={"a": np.array(1.0)})
+        check(context, graph, {"e": 1.0}, inputs={"a": np.array(1.0)})
     with pytest.raises(InvalidRequest):
-        check(book, graph, {}, {"e": 1.0}, output="x")
+        check(context, graph, {}, {"e": 1.0}, output="x")
     with pytest.raises(NotFound):
-        check(book, "nothing", {"e": 1.0})
-    assert kept(book) == (0, 0)
+        check(context, "nothing", {"e": 1.0})
+    assert kept(context) == (0, 0)
 
 
-def test_under_one_key_claims_are_checked_once(book: Book, graph: str) -> None:
+def test_under_one_key_claims_are_checked_once(context: Context, graph: str) -> None:
     key = IdempotencyKey("k", "f")
-    first, _ = check(book, graph, {"e": 6}, key=key)
-    again, new = check(book, graph, {"e": 6}, key=key)
+    first, _ = check(context, graph, {"e": 6}, key=key)
+    again, new = check(context, graph, {"e": 6}, key=key)
     assert new and again.record == first.record
-    assert kept(book) == (2, 1)
+    assert kept(context) == (2, 1)
     assert verdicts(again) == verdicts(first)
     with pytest.raises(KeyReused):
-        check(book, graph, {"e": 6}, key=IdempotencyKey("k", "another"))
-    assert kept(book) == (2, 1)
+        check(context, graph, {"e": 6}, key=IdempotencyKey("k", "another"))
+    assert kept(context) == (2, 1)
     # A key of another request is no part of this one's.
-    check(book, graph, {"e": 6}, key=IdempotencyKey("k run", "f"))
-    assert kept(book) == (4, 2)
+    check(context, graph, {"e": 6}, key=IdempotencyKey("k run", "f"))
+    assert kept(context) == (4, 2)

@@ -4,53 +4,53 @@ import pytest
 
 from service.core.errors import NotFound
 from service.usecases import context as module
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.graphs import create_graph, delete_graph, get_graph
 
 
-def digests(book: Book, count: int) -> list[str]:
+def digests(context: Context, count: int) -> list[str]:
     """That many graphs of two nodes or three."""
-    made = [create_graph(book, "g", expression=f"x + {k}", tags={})[0] for k in range(count)]
+    made = [create_graph(context, "g", expression=f"x + {k}", tags={})[0] for k in range(count)]
     assert all(record.node_count == 3 for record in made)
     return [record.digest for record in made]
 
 
-def test_a_graph_is_read_once_and_stays_at_hand(book: Book) -> None:
-    (digest,) = digests(book, 1)
+def test_a_graph_is_read_once_and_stays_at_hand(context: Context) -> None:
+    (digest,) = digests(context, 1)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(book.graph, [digest] * 32))
-    assert all(graph.digest == digest for graph in found) and book.graph(digest) is book.graph(digest)
+        found = list(pool.map(context.graph, [digest] * 32))
+    assert all(graph.digest == digest for graph in found) and context.graph(digest) is context.graph(digest)
 
 
 def test_what_is_at_hand_is_bounded_by_nodes_and_what_was_used_last_stays(
-    book: Book, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second, third = digests(book, 3)
-    book = Book(book.database, book.limits)
+    first, second, third = digests(context, 3)
+    context = Context(context.database, context.limits)
     monkeypatch.setattr(module, "_NODES_AT_HAND", 6)
-    kept = {digest: book.graph(digest) for digest in (first, second)}
-    assert book.graph(first) is kept[first]
-    book.graph(third)  # there is room for two: the second has waited longest
-    assert book.graph(first) is kept[first] and book.graph(second) is not kept[second]
+    kept = {digest: context.graph(digest) for digest in (first, second)}
+    assert context.graph(first) is kept[first]
+    context.graph(third)  # there is room for two: the second has waited longest
+    assert context.graph(first) is kept[first] and context.graph(second) is not kept[second]
     monkeypatch.setattr(module, "_NODES_AT_HAND", 2)
-    assert book.graph(third) is book.graph(third)  # one graph is always kept, whatever its size
+    assert context.graph(third) is context.graph(third)  # one graph is always kept, whatever its size
 
 
-def test_a_digest_that_is_not_stored(book: Book) -> None:
+def test_a_digest_that_is_not_stored(context: Context) -> None:
     with pytest.raises(NotFound):
-        book.graph("0" * 64)
+        context.graph("0" * 64)
 
 
 def test_a_graph_that_was_just_built_is_at_hand_in_the_order_in_which_it_is_stored(
-    book: Book, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nodes = [{"name": name, "operation": "Input"} for name in "ab"]
     total = {"name": "s", "operation": "Add", "inputs": ["a", "b"]}
-    monkeypatch.setattr(Book, "_load", None)
-    record, _ = create_graph(book, "first", nodes=[*nodes, total], tags={})
-    assert [node.name for node in book.graph(record.digest).nodes] == ["a", "b", "s"]
+    monkeypatch.setattr(Context, "_load", None)
+    record, _ = create_graph(context, "first", nodes=[*nodes, total], tags={})
+    assert [node.name for node in context.graph(record.digest).nodes] == ["a", "b", "s"]
     monkeypatch.undo()
-    again = Book(book.database, book.limits)
+    again = Context(context.database, context.limits)
     assert again.graph(record.digest) is again.graph(record.digest)
     other, _ = create_graph(again, "second", nodes=[*nodes[::-1], total], tags={})
     assert other.digest == record.digest
@@ -61,27 +61,27 @@ def test_a_graph_that_was_just_built_is_at_hand_in_the_order_in_which_it_is_stor
     assert [node.name for node in again.graph(record.digest).nodes] == ["b", "a", "s"]
 
 
-def test_a_graph_that_was_deleted_is_forgotten(book: Book) -> None:
-    record, _ = create_graph(book, "g", expression="x + 1", tags={})
-    assert get_graph(book, record.id) == record and get_graph(book, record.id) is get_graph(book, record.id)
-    delete_graph(book, record.id)
+def test_a_graph_that_was_deleted_is_forgotten(context: Context) -> None:
+    record, _ = create_graph(context, "g", expression="x + 1", tags={})
+    assert get_graph(context, record.id) == record and get_graph(context, record.id) is get_graph(context, record.id)
+    delete_graph(context, record.id)
     with pytest.raises(NotFound):
-        get_graph(book, record.id)
+        get_graph(context, record.id)
 
 
 def test_a_graph_that_is_deleted_while_it_is_read_is_not_kept_at_hand(
-    book: Book, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record, _ = create_graph(book, "g", expression="x + 1", tags={})
-    read = Book._read
+    record, _ = create_graph(context, "g", expression="x + 1", tags={})
+    read = Context._read
 
-    def delete_meanwhile(self: Book, graph_id: str) -> object:
+    def delete_meanwhile(self: Context, graph_id: str) -> object:
         found = read(self, graph_id)
-        delete_graph(book, graph_id)
+        delete_graph(context, graph_id)
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(Book, "_read", delete_meanwhile)
-        assert book.record(record.id) == record
+        patch.setattr(Context, "_read", delete_meanwhile)
+        assert context.record(record.id) == record
     with pytest.raises(NotFound):
-        book.record(record.id)
+        context.record(record.id)

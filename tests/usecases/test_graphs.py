@@ -5,29 +5,33 @@ import pytest
 from service.core.errors import Conflict, Invalid, InvalidExpression, InvalidGraph, LimitExceeded, NotFound
 from service.settings import Limits
 from service.storage.graphs import list_graphs as stored
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.graphs import add_nodes, create_graph, delete_graph, get_graph, list_graph_nodes, list_graphs
 from service.usecases.idempotency import IdempotencyKey
 
 NEG = [{"name": "G", "operation": "Neg", "inputs": ["F"]}]
 
 
-def test_building_adding_and_forgetting(book: Book) -> None:
-    first, new = create_graph(book, "g", expression="F = a * b", tags={"t": "v"})
+def test_building_adding_and_forgetting(context: Context) -> None:
+    first, new = create_graph(context, "g", expression="F = a * b", tags={"t": "v"})
     assert new and (first.version, first.inputs, first.outputs) == (1, ("a", "b"), ("F",))
-    assert create_graph(book, "g", expression="F=a*b", tags={}) == (first, False) == (get_graph(book, first.id), False)
-    second, new = add_nodes(book, first.id, nodes=NEG, tags={})
+    assert (
+        create_graph(context, "g", expression="F=a*b", tags={})
+        == (first, False)
+        == (get_graph(context, first.id), False)
+    )
+    second, new = add_nodes(context, first.id, nodes=NEG, tags={})
     assert new and (second.name, second.version, second.parent) == ("g", 2, first.id)
-    assert [node.name for node in list_graph_nodes(book, second.id, start=1, limit=2)] == ["b", "F"]
-    assert list_graphs(book, name="g", tag=None, after=None, limit=9) == [second, first]
-    assert list_graphs(book, name=None, tag="t:v", after=second.id, limit=9) == [first]
+    assert [node.name for node in list_graph_nodes(context, second.id, start=1, limit=2)] == ["b", "F"]
+    assert list_graphs(context, name="g", tag=None, after=None, limit=9) == [second, first]
+    assert list_graphs(context, name=None, tag="t:v", after=second.id, limit=9) == [first]
     with pytest.raises(Conflict):
-        delete_graph(book, first.id)
-    delete_graph(book, second.id)
-    delete_graph(book, first.id)
+        delete_graph(context, first.id)
+    delete_graph(context, second.id)
+    delete_graph(context, first.id)
     for act in (get_graph, delete_graph):
         with pytest.raises(NotFound):
-            act(book, first.id)
+            act(context, first.id)
 
 
 @pytest.mark.parametrize(
@@ -43,32 +47,32 @@ def test_building_adding_and_forgetting(book: Book) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_nothing_of_what_is_refused_is_stored(book: Book, given: dict[str, Any], error: type[Exception]) -> None:
+def test_nothing_of_what_is_refused_is_stored(context: Context, given: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
-        create_graph(book, "g", **given, tags={})
-    with book.database.read() as connection:
+        create_graph(context, "g", **given, tags={})
+    with context.database.read() as connection:
         assert stored(connection, limit=1) == []
 
 
-def test_limits_are_the_books(book: Book) -> None:
-    tight = Book(book.database, Limits(nodes=3))
+def test_limits_are_the_books(context: Context) -> None:
+    tight = Context(context.database, Limits(nodes=3))
     graph, _ = create_graph(tight, "g", expression="F = a * b", tags={})
     with pytest.raises(LimitExceeded) as raised:
         add_nodes(tight, graph.id, nodes=NEG, tags={})
     assert (raised.value.limit, raised.value.maximum, raised.value.actual) == ("nodes", 3, 4)
 
 
-def test_a_graph_by_nodes_shows_its_expression_unless_it_is_long(book: Book) -> None:
+def test_a_graph_by_nodes_shows_its_expression_unless_it_is_long(context: Context) -> None:
     def chain(count: int) -> str | None:
         links = [{"name": f"y{k}", "operation": "Neg", "inputs": [f"y{k - 1}"]} for k in range(1, count)]
-        return create_graph(book, "g", nodes=[{"name": "y0", "operation": "Input"}, *links], tags={})[0].expression
+        return create_graph(context, "g", nodes=[{"name": "y0", "operation": "Input"}, *links], tags={})[0].expression
 
     assert chain(3) == "y1 = -y0; y2 = -y1"
     assert chain(1000) and chain(1001) is None
 
 
-def test_a_key_finds_the_graph_that_was_there_already(book: Book) -> None:
-    first, _ = create_graph(book, "g", expression="a", tags={})
+def test_a_key_finds_the_graph_that_was_there_already(context: Context) -> None:
+    first, _ = create_graph(context, "g", expression="a", tags={})
     key = IdempotencyKey("k", "f" * 64)
     for _ in range(2):
-        assert create_graph(book, "g", expression="a", tags={}, key=key) == (first, False)
+        assert create_graph(context, "g", expression="a", tags={}, key=key) == (first, False)

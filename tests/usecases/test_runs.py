@@ -8,7 +8,7 @@ from service.core.errors import Conflict, InvalidInputs, InvalidRequest, LimitEx
 from service.core.figures.figures import FloatArray
 from service.settings import Limits
 from service.usecases import runs
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.graphs import create_graph
 from service.usecases.idempotency import IdempotencyKey
 from service.usecases.runs import Run, create_run, get_run, get_run_node, list_run_nodes, list_runs, run_backward
@@ -18,9 +18,9 @@ POINT: Mapping[str, FloatArray] = {"a": np.array(5.0), "b": np.array([1.0, -0.0]
 
 
 @pytest.fixture
-def graph(book: Book) -> str:
+def graph(context: Context) -> str:
     """e = a + b; F = e * a."""
-    return create_graph(book, "g", expression="e = a + b; F = e * a", tags={})[0].id
+    return create_graph(context, "g", expression="e = a + b; F = e * a", tags={})[0].id
 
 
 def everything(run: Run) -> tuple[object, ...]:
@@ -32,41 +32,41 @@ def everything(run: Run) -> tuple[object, ...]:
     return *facts, seed, run.values.flat.tobytes(), run.values.shapes, gradients
 
 
-def test_a_run_is_read_back_bit_by_bit(book: Book, graph: str) -> None:
-    made = create_run(book, graph, POINT, seed=np.array([1.0, np.nan]), label="l", tags={"t": "v"})
-    assert everything(get_run(book, made.record.id)) == everything(made)
-    listed = list_runs(book, graph=graph, label="l", tag="t:v", recorded_by=None, after=None, limit=9)
+def test_a_run_is_read_back_bit_by_bit(context: Context, graph: str) -> None:
+    made = create_run(context, graph, POINT, seed=np.array([1.0, np.nan]), label="l", tags={"t": "v"})
+    assert everything(get_run(context, made.record.id)) == everything(made)
+    listed = list_runs(context, graph=graph, label="l", tag="t:v", recorded_by=None, after=None, limit=9)
     assert [record.id for record in listed] == [made.record.id]
 
 
-def test_a_run_is_read_in_parts(book: Book, graph: str) -> None:
-    made = create_run(book, graph, POINT, tags={})
-    part = list_run_nodes(book, made.record.id, start=1, limit=2)
+def test_a_run_is_read_in_parts(context: Context, graph: str) -> None:
+    made = create_run(context, graph, POINT, tags={})
+    part = list_run_nodes(context, made.record.id, start=1, limit=2)
     assert [node.name for node in part.nodes] == ["b", "e"] and part.start == 1
     assert part.values[1] is not None and part.values[1].tolist() == [6.0, 5.0]
-    node = get_run_node(book, made.record.id, "F")
+    node = get_run_node(context, made.record.id, "F")
     assert [found.name for found in node.nodes] == ["F"] and node.values[0] is not None
     assert node.values[0].tolist() == [30.0, 25.0]
     assert [node.name for node in made.part(2).nodes] == ["a", "b"]
-    assert list_run_nodes(book, made.record.id, start=9, limit=2).nodes == ()
+    assert list_run_nodes(context, made.record.id, start=9, limit=2).nodes == ()
 
 
-def test_the_ends_of_a_run_are_read_without_the_rest(book: Book, graph: str) -> None:
-    made = create_run(book, graph, POINT, tags={})
-    ends = get_run(book, made.record.id, ends_only=True)
+def test_the_ends_of_a_run_are_read_without_the_rest(context: Context, graph: str) -> None:
+    made = create_run(context, graph, POINT, tags={})
+    ends = get_run(context, made.record.id, ends_only=True)
     assert ends.gradients is not None and made.gradients is not None
     for some, all_of_them in ((ends.values, made.values), (ends.gradients, made.gradients)):
-        for name, place in ends.graph.position.items():
-            figure, whole = some[place], all_of_them[place]
+        for name, position in ends.graph.position.items():
+            figure, whole = some[position], all_of_them[position]
             assert (figure is None) == (name == "e") and whole is not None
             assert figure is None or figure.tobytes() == whole.tobytes()
 
 
-def test_a_run_that_is_not_kept_has_no_id(book: Book, graph: str) -> None:
-    made = create_run(book, graph, POINT, tags={}, keep=False, key=KEY)
-    kept = create_run(book, graph, POINT, tags={}, key=KEY)
+def test_a_run_that_is_not_kept_has_no_id(context: Context, graph: str) -> None:
+    made = create_run(context, graph, POINT, tags={}, keep=False, key=KEY)
+    kept = create_run(context, graph, POINT, tags={}, key=KEY)
     assert made.record.id == "" and everything(made)[1:] == everything(kept)[1:]
-    assert len(list_runs(book, graph=None, label=None, tag=None, recorded_by=None, after=None, limit=9)) == 1
+    assert len(list_runs(context, graph=None, label=None, tag=None, recorded_by=None, after=None, limit=9)) == 1
 
 
 @pytest.mark.parametrize(
@@ -81,73 +81,75 @@ def test_a_run_that_is_not_kept_has_no_id(book: Book, graph: str) -> None:
     ],
 )
 def test_nothing_of_what_is_refused_is_stored(
-    book: Book, graph: str, inputs: Mapping[str, FloatArray], options: Any, error: type[Exception]
+    context: Context, graph: str, inputs: Mapping[str, FloatArray], options: Any, error: type[Exception]
 ) -> None:
-    tight = Book(book.database, Limits(tensor_elements=80))
+    tight = Context(context.database, Limits(tensor_elements=80))
     with pytest.raises(error):
         create_run(tight, graph, inputs, tags={}, key=KEY, **options)
-    assert list_runs(book, graph=None, label=None, tag=None, recorded_by=None, after=None, limit=1) == []
-    assert create_run(book, graph, POINT, tags={}, key=KEY).record.id  # and the key is free
+    assert list_runs(context, graph=None, label=None, tag=None, recorded_by=None, after=None, limit=1) == []
+    assert create_run(context, graph, POINT, tags={}, key=KEY).record.id  # and the key is free
 
 
-def test_backward_later_is_backward_at_once(book: Book, graph: str) -> None:
-    at_once = create_run(book, graph, POINT, tags={}, seed=np.array(2.0))
-    later = create_run(book, graph, POINT, tags={}, backward=False)
+def test_backward_later_is_backward_at_once(context: Context, graph: str) -> None:
+    at_once = create_run(context, graph, POINT, tags={}, seed=np.array(2.0))
+    later = create_run(context, graph, POINT, tags={}, backward=False)
     assert later.gradients is None and not later.record.has_gradients and later.record.seed is None
-    filled = run_backward(book, later.record.id, seed=np.array(2.0))
+    filled = run_backward(context, later.record.id, seed=np.array(2.0))
     assert everything(filled)[1:] == everything(at_once)[1:]
     with pytest.raises(Conflict):
-        run_backward(book, later.record.id)
+        run_backward(context, later.record.id)
 
 
-def test_what_is_not_there(book: Book, graph: str) -> None:
-    made = create_run(book, graph, POINT, tags={})
+def test_what_is_not_there(context: Context, graph: str) -> None:
+    made = create_run(context, graph, POINT, tags={})
     for act in (
-        lambda: create_run(book, "none", POINT, tags={}),
-        lambda: get_run(book, "none"),
-        lambda: run_backward(book, "none"),
-        lambda: get_run_node(book, "none", "F"),
-        lambda: get_run_node(book, made.record.id, "none"),
+        lambda: create_run(context, "none", POINT, tags={}),
+        lambda: get_run(context, "none"),
+        lambda: run_backward(context, "none"),
+        lambda: get_run_node(context, "none", "F"),
+        lambda: get_run_node(context, made.record.id, "none"),
     ):
         with pytest.raises(NotFound):
             act()
 
 
-def test_a_run_under_its_key_is_computed_once(book: Book, graph: str) -> None:
-    first = create_run(book, graph, POINT, tags={}, key=KEY)
-    assert everything(create_run(book, graph, POINT, tags={}, key=KEY)) == everything(first)
+def test_a_run_under_its_key_is_computed_once(context: Context, graph: str) -> None:
+    first = create_run(context, graph, POINT, tags={}, key=KEY)
+    assert everything(create_run(context, graph, POINT, tags={}, key=KEY)) == everything(first)
 
 
 @pytest.mark.parametrize("moment", ["before the look at the key", "after it"])
 def test_a_backward_pass_that_another_request_overtakes(
-    book: Book, graph: str, monkeypatch: pytest.MonkeyPatch, moment: str
+    context: Context, graph: str, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """Under one key both are answered the same, whenever the other comes in between."""
-    made = create_run(book, graph, POINT, tags={}, backward=False)
+    made = create_run(context, graph, POINT, tags={}, backward=False)
     step = "get_run" if moment == "before the look at the key" else "made_before"
     original = getattr(runs, step)
 
     def overtaken(*arguments: Any) -> Any:
         found = original(*arguments)
         monkeypatch.setattr(runs, step, original)
-        run_backward(book, made.record.id, key=KEY)
+        run_backward(context, made.record.id, key=KEY)
         return found
 
     monkeypatch.setattr(runs, step, overtaken)
-    answered = run_backward(book, made.record.id, key=KEY)
-    assert answered.record.has_gradients and everything(answered) == everything(get_run(book, made.record.id))
+    answered = run_backward(context, made.record.id, key=KEY)
+    assert answered.record.has_gradients and everything(answered) == everything(get_run(context, made.record.id))
 
 
-def test_two_backward_passes_at_once_without_a_key(book: Book, graph: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = create_run(book, graph, POINT, tags={}, backward=False)
+def test_two_backward_passes_at_once_without_a_key(
+    context: Context, graph: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create_run(context, graph, POINT, tags={}, backward=False)
     original = runs.backward_pass
 
     def overtaken(*arguments: Any) -> Any:
         monkeypatch.setattr(runs, "backward_pass", original)
-        run_backward(book, made.record.id)
+        run_backward(context, made.record.id)
         return original(*arguments)
 
     monkeypatch.setattr(runs, "backward_pass", overtaken)
     with pytest.raises(Conflict):
-        run_backward(book, made.record.id, seed=np.array(9.0))
-    assert get_run(book, made.record.id).record.seed == pytest.approx(np.ones(2))
+        run_backward(context, made.record.id, seed=np.array(9.0))
+    assert get_run(context, made.record.id).record.seed == pytest.approx(np.ones(2))

@@ -31,7 +31,9 @@ def written(expression: str) -> Graph:
 def random_graph(count: int, seed: int) -> Graph:
     """A graph of `count` nodes, in which most operands are near and some far, some duplicate."""
     random = Random(seed)
-    documents: list[dict[str, Any]] = [{"name": f"x{place}", "operation": "Input"} for place in range(count // 8 + 1)]
+    documents: list[dict[str, Any]] = [
+        {"name": f"x{position}", "operation": "Input"} for position in range(count // 8 + 1)
+    ]
     while len(documents) < count:
         operation, arity = random.choice([("Add", 2), ("Mul", 2), ("Sub", 2), ("Max", 3), ("Tanh", 1), ("Sin", 1)])
         near = documents[-12:] if random.random() < 0.8 else documents
@@ -42,7 +44,9 @@ def random_graph(count: int, seed: int) -> Graph:
 
 def run_of(graph: Graph, inputs: Mapping[str, Any] | None = None, key: str = "run-1") -> Subject:
     """A subject with the figures of a run; the gradients are those of the last node."""
-    given = {name: np.float64(0.3 + place) for place, name in enumerate(graph.inputs)} if inputs is None else inputs
+    given = (
+        {name: np.float64(0.3 + position) for position, name in enumerate(graph.inputs)} if inputs is None else inputs
+    )
     arrays = {name: np.asarray(figure, dtype=np.float64) for name, figure in given.items()}
     values = forward_pass(graph, arrays, max_elements=10**6, max_tensor=10**6)
     output = graph.nodes[-1].name

@@ -101,6 +101,6 @@ def test_a_constant_shows_its_value_and_a_name_that_somebody_gave_it() -> None:
 
 def test_words_tell_all_that_is_drawn_and_all_digits() -> None:
     subject = run_of(written("y = abs(x) / 3"), {"x": 0.2})
-    words = [write_caption(subject, place).words for place in range(len(subject.graph))]
+    words = [write_caption(subject, position).words for position in range(len(subject.graph))]
     assert words[0] == "x = an Input; the value of x: 0.2; the gradient of y with respect to x: 0.3333333333333333"
     assert words[-1].startswith("y = abs_1 / constant_1; the value of y: 0.06666666666666667; the gradient")

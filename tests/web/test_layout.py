@@ -62,22 +62,22 @@ def test_an_edge_goes_from_box_to_box_and_meets_no_other(drawing: Drawing) -> No
             layout.centres[target][0] - boxes[target].left,
             layout.centres[target][1],
         )
-        for place, (box, (x, y)) in enumerate(zip(boxes, layout.centres, strict=True)):
+        for position, (box, (x, y)) in enumerate(zip(boxes, layout.centres, strict=True)):
             left, right = x - box.left, x + box.right
             for stretch in route:  # level: it keeps clear above or below, or is in another column
                 level = y - box.above < stretch.y < y + box.below
                 assert not (level and stretch.start < right - 1e-6 and left + 1e-6 < stretch.end), (
                     source,
                     target,
-                    place,
+                    position,
                 )
             for one, next_one in pairwise(route):  # steep: between two columns, where no box is
                 assert one.start <= one.end < next_one.start <= next_one.end
-                assert right <= one.end + 1e-6 or next_one.start - 1e-6 <= left, (source, target, place)
+                assert right <= one.end + 1e-6 or next_one.start - 1e-6 <= left, (source, target, position)
 
 
 def test_what_is_too_tangled_for_a_program_overlaps_no_more() -> None:
-    boxes = [Box(20.0, 40.0, 10.0 + place % 7, 12.0) for place in range(60)]
+    boxes = [Box(20.0, 40.0, 10.0 + position % 7, 12.0) for position in range(60)]
     layout = lay_out(boxes, list(combinations(range(60), 2)))
     assert overlaps(boxes, layout) == []
     assert len({x for x, _ in layout.centres}) == 60
@@ -85,7 +85,9 @@ def test_what_is_too_tangled_for_a_program_overlaps_no_more() -> None:
 
 def test_what_can_be_drawn_without_crossings_is() -> None:
     tree = [(child, (child - 1) // 2) for child in range(1, 31)]
-    ladder = [(place, place + 1) for place in range(20)] + [(place, place + 2) for place in range(0, 18, 2)]
+    ladder = [(position, position + 1) for position in range(20)] + [
+        (position, position + 2) for position in range(0, 18, 2)
+    ]
     for edges in (tree, ladder):
         assert arrange(31, edges).crossings() == 0
     assert arrange(4, [(0, 2), (0, 3), (1, 2), (1, 3)]).crossings() == 1
@@ -116,6 +118,6 @@ def test_an_edge_that_can_be_level_is() -> None:
     box = Box(20.0, 60.0, 20.0, 20.0)
     chain = lay_out([box] * 6, [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (0, 5)])
     assert len({stretch.y for stretch in chain.routes[0, 5][1:-1]}) == 1
-    assert len({chain.centres[place][1] for place in range(1, 5)}) == 1
+    assert len({chain.centres[position][1] for position in range(1, 5)}) == 1
     fork = lay_out([box] * 3, [(0, 2), (1, 2)])
     assert fork.centres[2][1] == (fork.centres[0][1] + fork.centres[1][1]) / 2

@@ -86,7 +86,7 @@ def test_no_edge_runs_through_a_node() -> None:
 
 def luminance(colour: str) -> float:
     """The relative luminance of WCAG 2.2."""
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    parts = [int(colour[position : position + 2], 16) / 255 for position in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -153,11 +153,11 @@ def test_every_short_figure_has_its_full_one_in_a_title() -> None:
 
 
 def test_a_comparison_is_marked_in_words_and_in_shape() -> None:
-    places = TUTORIAL_RUN.graph.position
-    right = [np.asarray(TUTORIAL_RUN.gradients[place]) for place in range(7)] if TUTORIAL_RUN.gradients else []
+    positions = TUTORIAL_RUN.graph.position
+    right = [np.asarray(TUTORIAL_RUN.gradients[position]) for position in range(7)] if TUTORIAL_RUN.gradients else []
     wrong = [*right[:3], np.array(108.0), np.array(6.0), np.array(-3.0), right[6]]
     findings = {
-        ("backward", places[name]): Finding(verdict, right[places[name]])
+        ("backward", positions[name]): Finding(verdict, right[positions[name]])
         for name, verdict in {"d": "origin", "f": "origin", "e": "inherited"}.items()
     }
     root = draw(replace(TUTORIAL_RUN, gradients=pack(wrong), findings=findings))
@@ -198,11 +198,13 @@ def test_of_a_large_graph_the_neighbourhood_is_drawn_and_what_is_left_out_is_sai
     subject = run_of(random_graph(300, 1))
     root = draw(subject)
     view = choose_view(subject.graph, None, None, subject.output)
-    assert len(nodes(root)) == len(view.places) <= 60
-    assert view.sentence.startswith(f"{len(view.places)} of 300 nodes: the nearest to n299, within 3 edges. ")
+    assert len(nodes(root)) == len(view.positions) <= 60
+    assert view.sentence.startswith(f"{len(view.positions)} of 300 nodes: the nearest to n299, within 3 edges. ")
     assert texts(root, "note") == [view.sentence] and view.sentence in (root[1].text or "")
-    shown = set(view.places)
-    cut = sum((source in shown) != (place in shown) for place, s in enumerate(subject.graph.operands) for source in s)
+    shown = set(view.positions)
+    cut = sum(
+        (source in shown) != (position in shown) for position, s in enumerate(subject.graph.operands) for source in s
+    )
     told = re.findall(
         r"(\d+) edges? (?:from|to) nodes that are left out", " ".join(n.get("aria-label", "") for n in nodes(root))
     )
@@ -219,20 +221,20 @@ def test_of_a_large_graph_the_neighbourhood_is_drawn_and_what_is_left_out_is_sai
 def test_the_neighbourhood_is_what_lies_so_many_edges_away(hops: int) -> None:
     graph = random_graph(100, 7)
     beside = np.eye(100, dtype=int)
-    for place, sources in enumerate(graph.operands):
-        beside[place, list(sources)] = beside[list(sources), place] = 1
+    for position, sources in enumerate(graph.operands):
+        beside[position, list(sources)] = beside[list(sources), position] = 1
     near = np.linalg.matrix_power(beside, hops)
     for name in ("x0", "n50", "n99"):
         reached = set(map(int, np.flatnonzero(near[graph.position[name]])))
-        shown = set(choose_view(graph, name, hops).places)
+        shown = set(choose_view(graph, name, hops).positions)
         assert shown == reached or (len(shown) == 60 and shown < reached)
 
 
 def test_a_hub_with_a_thousand_consumers_is_cut_to_60_nodes() -> None:
     documents: list[dict[str, Any]] = [{"name": "x", "operation": "Input"}]
-    documents += [{"name": f"y{place}", "operation": "Tanh", "inputs": ["x"]} for place in range(1000)]
+    documents += [{"name": f"y{position}", "operation": "Tanh", "inputs": ["x"]} for position in range(1000)]
     graph = build_graph(documents)
-    assert len(choose_view(graph, "x", 10**9).places) == 60
+    assert len(choose_view(graph, "x", 10**9).positions) == 60
     assert len(nodes(draw(run_of(graph, {"x": 1.0}), "x"))) == 60
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
+import flask_smorest
 import marshmallow as ma
 from flask import Response, after_this_request, current_app, request, url_for
-from flask_smorest import Blueprint
 from werkzeug.exceptions import NotAcceptable, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
@@ -18,7 +18,7 @@ from service.api.http.problems import MEDIA_TYPE, InvalidParameters
 from service.api.http.strict_json import read_json
 from service.api.schemas import ProblemDocument, Request
 from service.core.errors import Fault, InvalidRequest
-from service.usecases.context import Book
+from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey
 
 LISTED = 50  # items of a page of graphs, runs or comparisons, unless the caller says how many
@@ -51,7 +51,7 @@ class NameConverter(BaseConverter):
 
 def _read_body(schema: Request) -> Any:
     """The value of the body, checked; an empty body is an empty object where a schema needs nothing of it."""
-    body, limits = request.get_data(), book().limits
+    body, limits = request.get_data(), context().limits
     if len(body) > limits.body_bytes:
         raise RequestEntityTooLarge
     document: Any
@@ -92,10 +92,10 @@ def _flatten(messages: Any) -> list[Fault]:
     return faults
 
 
-class Acts(Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest is not typed
     """A blueprint whose views are the acts of the service: the view's name is the operationId."""
 
-    def act(
+    def endpoint(
         self,
         method: str,
         rule: str,
@@ -163,9 +163,9 @@ def _described(forms: tuple[str, ...]) -> dict[str, Any]:
     return {"content": {form: {"schema": {"$ref": f"#/components/schemas/{BINARY[form][0]}"}} for form in forms}}
 
 
-def book() -> Book:
+def context() -> Context:
     """What the use cases are given."""
-    kept: Book = current_app.extensions["gradbook"]
+    kept: Context = current_app.extensions["gradbook"]
     return kept
 
 
@@ -256,7 +256,7 @@ def cut_page(found: list[Listed], size: int) -> tuple[list[Listed], str | None]:
 
 def page_size(query: Mapping[str, Any], default: int | None = None) -> int:
     """How many items a page shall have."""
-    most = book().limits.page
+    most = context().limits.page
     size: int = query.get("limit", min(default or most, most))
     if size > most:
         raise InvalidParameters([Fault(("limit",), f"a page has at most {most} items (the limit page)")])

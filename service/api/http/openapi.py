@@ -9,7 +9,7 @@ from flask import Flask, Response
 from flask_smorest import Api
 
 from service.api import comparisons, derivatives, explanations, gradient_graphs, graphs, operations, runs, state
-from service.api.http.endpoint import BINARY, LONGEST_KEY, TEXT, Acts, NameConverter
+from service.api.http.endpoint import BINARY, LONGEST_KEY, TEXT, Blueprint, NameConverter
 from service.api.http.problems import MEDIA_TYPE
 
 TITLE, VERSION = "Gradbook", "v1"
@@ -49,7 +49,7 @@ class _Written(yaml.SafeDumper):
         return True
 
 
-def document_api(app: Flask, *others: Acts) -> None:
+def document_api(app: Flask, *others: Blueprint) -> None:
     """Register every blueprint, those of the rooms above too, and serve the document at /openapi.yaml."""
     app.config.update(
         API_TITLE=TITLE,

@@ -57,7 +57,7 @@ def answer_error(error: errors.GradbookError) -> Response:
         shown = faults[:_MOST_FAULTS_SHOWN]
         members["errors"] = [{"pointer": pointer(fault.location), "detail": fault.detail} for fault in shown]
     if isinstance(error, errors.InvalidExpression):
-        members.update(line=error.line, column=error.column, place=error.place)
+        members.update(line=error.line, column=error.column, place=error.excerpt)
     if isinstance(error, errors.LimitExceeded):
         members.update(limit=error.limit, maximum=error.maximum)
     return problem(*PROBLEMS[kind], error.detail, **members)

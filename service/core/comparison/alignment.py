@@ -50,7 +50,7 @@ def absent(graph: Graph, there: IntArray) -> tuple[str, ...]:
     """The names of the nodes whose positions are not among those."""
     missing = np.ones(len(graph), dtype=bool)
     missing[there] = False
-    return tuple(graph.nodes[place].name for place in np.flatnonzero(missing))
+    return tuple(graph.nodes[position].name for position in np.flatnonzero(missing))
 
 
 def lay_out(theirs: Figures | None, own: Figures | None, aligned: IntArray, graph: Graph) -> Figures | None:
@@ -65,7 +65,7 @@ def lay_out(theirs: Figures | None, own: Figures | None, aligned: IntArray, grap
             present = there if theirs.present is None else there & theirs.present[aligned]
             laid = Figures(theirs.flat[aligned], None, present)
     else:
-        laid = theirs if identical else pack([None if place < 0 else theirs[int(place)] for place in aligned])
+        laid = theirs if identical else pack([None if position < 0 else theirs[int(position)] for position in aligned])
     if own is not None and (own.shapes is not None or laid.shapes is not None):
         faults = [
             Fault(("candidate",), f"{node.name!r} has shape {list(mine.shape)}; in the baseline {list(other.shape)}")
@@ -86,26 +86,26 @@ def differences(baseline: Graph, candidate: Graph, aligned: IntArray) -> tuple[I
     unmoved = len(candidate) == len(baseline) and bool((aligned == np.arange(len(candidate))).all())
     if unmoved and (candidate is baseline or candidate.digest == baseline.digest):
         return np.array([], dtype=np.int64), np.array([], dtype=np.int64)
-    name_in_baseline = [baseline.nodes[place].name if place >= 0 else None for place in aligned]
+    name_in_baseline = [baseline.nodes[position].name if position >= 0 else None for position in aligned]
     redefined = []
-    for place, other in enumerate(aligned):
+    for position, other in enumerate(aligned):
         if other < 0:
             continue
-        node, twin = candidate.nodes[place], baseline.nodes[other]
-        inputs = tuple(name_in_baseline[source] for source in candidate.operands[place])
+        node, twin = candidate.nodes[position], baseline.nodes[other]
+        inputs = tuple(name_in_baseline[source] for source in candidate.operands[position])
         if _differ(node, twin) or inputs != twin.inputs:
-            redefined.append(place)
+            redefined.append(position)
     changed = set(redefined)
     consumers: list[list[tuple[int, int]]] = [[] for _ in candidate.nodes]
-    for place, sources in enumerate(candidate.operands):
-        for slot, source in enumerate(sources):
-            consumers[source].append((int(aligned[place]), slot))
-            if place in changed or aligned[place] < 0:
+    for position, sources in enumerate(candidate.operands):
+        for operand_index, source in enumerate(sources):
+            consumers[source].append((int(aligned[position]), operand_index))
+            if position in changed or aligned[position] < 0:
                 consumers[source].append((-1, -1))
     reconsumed = [
-        place
-        for place, other in enumerate(aligned)
-        if other >= 0 and sorted(consumers[place]) != sorted(baseline.consumers[other])
+        position
+        for position, other in enumerate(aligned)
+        if other >= 0 and sorted(consumers[position]) != sorted(baseline.consumers[other])
     ]
     return np.array(redefined, dtype=np.int64), np.array(reconsumed, dtype=np.int64)
 

@@ -46,7 +46,7 @@ def read_number(text: str) -> tuple[float, float]:
     raise ValueError("a number, a fraction such as 2/3, or a decimal such as 0.667 is expected")
 
 
-def settle(
+def resolve_claims(
     graph: Graph,
     values: Mapping[str, Claim],
     gradients: Mapping[str, Claim],
@@ -62,13 +62,13 @@ def settle(
     meant: dict[str, dict[str, FloatArray]] = {"values": {}, "gradients": {}}
     effective: list[Any] = []
     with np.errstate(all="ignore"):
-        for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-            right = follows = right_values[place]
+        for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+            right = follows = right_values[position]
             if sources:
                 value = value_of(node, [effective[source] for source in sources])
                 follows = np.asarray(value, dtype=np.float64)
             if node.name in values:
-                follows = meant["values"][node.name] = _meant(values[node.name], right, follows)
+                follows = meant["values"][node.name] = _resolve(values[node.name], right, follows)
             effective.append(follows)
         if right_gradients is None:
             return meant
@@ -76,16 +76,16 @@ def settle(
         reached = reaches(graph, output)
         slopes: list[Any] = [0.0] * len(graph)
         slopes[graph.position[output]] = right_gradients[graph.position[output]]
-        for place in range(len(graph) - 1, -1, -1):
-            node, sources, upstream = graph.nodes[place], graph.operands[place], slopes[place]
+        for position in range(len(graph) - 1, -1, -1):
+            node, sources, upstream = graph.nodes[position], graph.operands[position], slopes[position]
             if node.name in gradients:
-                upstream = meant["gradients"][node.name] = _meant(
-                    gradients[node.name], right_gradients[place], upstream
+                upstream = meant["gradients"][node.name] = _resolve(
+                    gradients[node.name], right_gradients[position], upstream
                 )
-            if not sources or not (reached[place] or np.any(upstream)):
+            if not sources or not (reached[position] or np.any(upstream)):
                 continue
             contributions = contributions_of(
-                node, upstream, [effective[source] for source in sources], effective[place]
+                node, upstream, [effective[source] for source in sources], effective[position]
             )
             for source, contribution in zip(sources, contributions, strict=True):
                 if contribution is not None:
@@ -93,7 +93,7 @@ def settle(
     return meant
 
 
-def _meant(claim: Claim, right: Any, follows: Any) -> FloatArray:
+def _resolve(claim: Claim, right: Any, follows: Any) -> FloatArray:
     if not np.any(claim.slack):
         return claim.figure
     meant = claim.figure

@@ -67,13 +67,13 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def worst_element(phase: Phase, place: int) -> tuple[int | None, list[int] | None]:
+def worst_element(phase: Phase, position: int) -> tuple[int | None, list[int] | None]:
     """The element of a node's figure that exceeds its bound most: its offset in the flat figures, and its index.
 
     The index is None for a scalar; both are for a figure without elements.
     """
-    start, stop = int(phase.candidate.offsets[place]), int(phase.candidate.offsets[place + 1])
-    shape = phase.candidate.shape(place)
+    start, stop = int(phase.candidate.offsets[position]), int(phase.candidate.offsets[position + 1])
+    shape = phase.candidate.shape(position)
     if not shape:
         return start, None
     if stop == start:

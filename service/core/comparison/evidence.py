@@ -28,7 +28,7 @@ class Edge:
     """An out-edge of the node, in a backward pass; `local` is None where the operation is not elementwise."""
 
     consumer: Node
-    slot: int
+    operand_index: int
     operands: tuple[FloatArray, ...]
     upstream: FloatArray
     local: FloatArray | None
@@ -36,7 +36,7 @@ class Edge:
 
     def with_local(self, local: Any) -> FloatArray:
         """The contribution that another local gradient would have made."""
-        shape = self.operands[self.slot].shape
+        shape = self.operands[self.operand_index].shape
         return np.asarray(sum_to_shape(np.broadcast_to(self.upstream * local, self.upstream.shape), shape))
 
 
@@ -49,7 +49,7 @@ class Evidence:
     """
 
     phase: Phase
-    place: int
+    position: int
     node: Node
     figure: FloatArray
     expected: FloatArray
@@ -69,31 +69,31 @@ class Evidence:
         return np.asarray(self.expected - edge.contribution + contribution)
 
 
-def gather(found: Comparison, phase: Phase, place: int, candidate: Side) -> Evidence:
+def gather(found: Comparison, phase: Phase, position: int, candidate: Side) -> Evidence:
     """The evidence about the figure of the node at that position."""
     graph = candidate.graph
-    replayed = place not in phase.unreplayed
+    replayed = position not in phase.unreplayed
     operands: tuple[FloatArray, ...] = ()
     edges: tuple[Edge, ...] = ()
     seed: FloatArray = np.zeros(())
     if phase.name == "forward":
-        used_by = [consumer for consumer, _ in graph.consumers[place]]
+        used_by = [consumer for consumer, _ in graph.consumers[position]]
         if replayed:
-            operands = tuple(_figure(found.values, source) for source in graph.operands[place])
+            operands = tuple(_figure(found.values, source) for source in graph.operands[position])
     else:
         assert candidate.output is not None and candidate.seed is not None
-        used_by = list(graph.operands[place])
-        if place == graph.position[candidate.output]:
+        used_by = list(graph.operands[position])
+        if position == graph.position[candidate.output]:
             seed = candidate.seed
-        if replayed and len(graph.consumers[place]) <= _MOST_EDGES:
-            edges = _edges(found, phase, place, candidate)
+        if replayed and len(graph.consumers[position]) <= _MOST_EDGES:
+            edges = _edges(found, phase, position, candidate)
     verdicts = [Verdict(int(phase.verdicts[user])) for user in used_by]
     return Evidence(
         phase,
-        place,
-        graph.nodes[place],
-        _figure(phase.candidate, place),
-        _figure(phase.expected, place),
+        position,
+        graph.nodes[position],
+        _figure(phase.candidate, position),
+        _figure(phase.expected, position),
         operands,
         edges,
         seed,
@@ -102,29 +102,29 @@ def gather(found: Comparison, phase: Phase, place: int, candidate: Side) -> Evid
     )
 
 
-def _edges(found: Comparison, phase: Phase, place: int, candidate: Side) -> tuple[Edge, ...]:
+def _edges(found: Comparison, phase: Phase, position: int, candidate: Side) -> tuple[Edge, ...]:
     """The out-edges in the order of the sweep, which meets the last consumer first."""
     graph = candidate.graph
     assert candidate.output is not None
     edges = []
     with np.errstate(all="ignore"):
-        for consumer, slot in reversed(graph.consumers[place]):
+        for consumer, operand_index in reversed(graph.consumers[position]):
             node = graph.nodes[consumer]
             operands = tuple(_figure(found.values, source) for source in graph.operands[consumer])
             value, upstream = _figure(found.values, consumer), _figure(phase.effective, consumer)
             if not np.any(upstream) and not reaches(graph, candidate.output)[consumer]:
                 continue
-            contribution = list(contributions_of(node, upstream, operands, value))[slot]
+            contribution = list(contributions_of(node, upstream, operands, value))[operand_index]
             local = None
             if not node.operation.contributions:
-                local = np.asarray(node.operation.differentiate(operands, value, node.attributes)[slot])
+                local = np.asarray(node.operation.differentiate(operands, value, node.attributes)[operand_index])
             if contribution is not None:
-                edges.append(Edge(node, slot, operands, upstream, local, np.asarray(contribution)))
+                edges.append(Edge(node, operand_index, operands, upstream, local, np.asarray(contribution)))
     return tuple(edges)
 
 
-def _figure(figures: Figures, place: int) -> FloatArray:
-    figure = figures[place]
+def _figure(figures: Figures, position: int) -> FloatArray:
+    figure = figures[position]
     assert figure is not None
     return figure
 
@@ -173,7 +173,7 @@ def _local_formula(edge: Edge) -> str:
     terms = [Variable(name) for name in edge.consumer.inputs]
     operation, attributes = edge.consumer.operation, edge.consumer.attributes
     slopes = local_gradient_terms(operation, terms, Variable(edge.consumer.name), attributes)
-    formula = write_term(simplify(slopes[edge.slot]))
+    formula = write_term(simplify(slopes[edge.operand_index]))
     bare = formula.replace(" ", "") if len(formula) <= 8 else formula
     return bare if all(sign not in bare.lstrip("-") for sign in "+-") else f"({formula})"
 

@@ -36,11 +36,11 @@ class Hypothesis:
     error: float | None
 
 
-def explain(found: Comparison, phase: Phase, place: int, candidate: Side) -> tuple[Hypothesis, ...]:
+def explain(found: Comparison, phase: Phase, position: int, candidate: Side) -> tuple[Hypothesis, ...]:
     """The hypotheses that reproduce the figure of an origin, the node at that position."""
-    evidence = gather(found, phase, place, candidate)
+    evidence = gather(found, phase, position, candidate)
     opening = statement(evidence, candidate.output)
-    if place in (found.redefined if evidence.forward else found.reconsumed):
+    if position in (found.redefined if evidence.forward else found.reconsumed):
         what = "is defined" if evidence.forward else "is used"
         return (Hypothesis("definition", f"{opening} The node {what} otherwise in the two graphs.", None),)
     reported = []
@@ -65,9 +65,9 @@ def explain(found: Comparison, phase: Phase, place: int, candidate: Side) -> tup
     return tuple(hypothesis for _, _, hypothesis in reported)
 
 
-def rounding(found: Comparison, phase: Phase, place: int, candidate: Side) -> Hypothesis:
+def rounding(found: Comparison, phase: Phase, position: int, candidate: Side) -> Hypothesis:
     """Why a first difference is no origin: errors below the tolerance grew."""
-    evidence = gather(found, phase, place, candidate)
+    evidence = gather(found, phase, position, candidate)
     error = float(np.abs(evidence.figure - evidence.expected).max(initial=0.0))
     sentence = (
         f"{statement(evidence, candidate.output)} It follows from the run's own figures: rounding errors below the "
@@ -76,12 +76,13 @@ def rounding(found: Comparison, phase: Phase, place: int, candidate: Side) -> Hy
     return Hypothesis("rounding", sentence, error)
 
 
-def convention(found: Comparison, phase: Phase, place: int, candidate: Side) -> Hypothesis:
+def convention(found: Comparison, phase: Phase, position: int, candidate: Side) -> Hypothesis:
     """Why a first difference is no origin: there is no derivative, and libraries choose differently."""
-    evidence = gather(found, phase, place, candidate)
+    evidence = gather(found, phase, position, candidate)
     kinks = [edge.consumer.name for edge in evidence.edges if edge.consumer.operation.nondifferentiable]
     sentence = (
-        f"{statement(evidence, candidate.output)} It is the choice of {' and '.join(found.conventions[place])} where "
+        f"{statement(evidence, candidate.output)} It is the choice of "
+        f"{' and '.join(found.conventions[position])} where "
         f"{' or '.join(dict.fromkeys(kinks))} has no derivative."
     )
     return Hypothesis("convention", sentence, 0.0)
@@ -109,14 +110,14 @@ def _operand_reciprocal(evidence: Evidence) -> Guesses:
     for edge in evidence.edges:
         if edge.local is None or edge.consumer.operation.fold:  # whose local gradients hold no operand
             continue
-        for place, name in enumerate(edge.consumer.inputs):
+        for position, name in enumerate(edge.consumer.inputs):
             operands = list(edge.operands)
-            operands[place] = 1.0 / operands[place]
-            local = _locals(edge.consumer, operands)[edge.slot]
+            operands[position] = 1.0 / operands[position]
+            local = _locals(edge.consumer, operands)[edge.operand_index]
             yield (
                 evidence.replaced(edge, edge.with_local(local)),
-                f"In the local gradient 1/{name} was taken for {name}: {spoken(1.0 / edge.operands[place])} "
-                f"for {spoken(edge.operands[place])}.",
+                f"In the local gradient 1/{name} was taken for {name}: {spoken(1.0 / edge.operands[position])} "
+                f"for {spoken(edge.operands[position])}.",
             )
 
 
@@ -142,7 +143,7 @@ def _upstream_dropped(evidence: Evidence) -> Guesses:
     for edge in evidence.edges:
         if edge.local is not None and not _is_one(edge.upstream):
             local = np.broadcast_to(edge.local, edge.upstream.shape)
-            dropped = sum_to_shape(local, edge.operands[edge.slot].shape)
+            dropped = sum_to_shape(local, edge.operands[edge.operand_index].shape)
             yield (
                 evidence.replaced(edge, dropped),
                 f"The upstream gradient {spoken(edge.upstream)} from {edge.consumer.name!r} was left out.",
@@ -166,7 +167,7 @@ def _swapped(evidence: Evidence) -> Guesses:
             yield figure, f"The operands {first} and {second} were swapped."
     for edge in evidence.edges:
         if edge.local is not None and len(edge.operands) == 2:
-            local = _locals(edge.consumer, edge.operands[::-1])[edge.slot]
+            local = _locals(edge.consumer, edge.operands[::-1])[edge.operand_index]
             yield (
                 evidence.replaced(edge, edge.with_local(local)),
                 f"In the local gradient the operands of {edge.consumer.name!r} were swapped.",
@@ -197,11 +198,11 @@ def _other_figure(evidence: Evidence) -> Guesses:
     starts = np.minimum(baseline.offsets[:-1], len(baseline.flat) - 1)
     apart = np.abs(baseline.flat[starts] - figure.flat[0])
     near = np.flatnonzero(apart <= 1e-4 * abs(figure.flat[0]))
-    for place in near[np.argsort(apart[near], kind="stable")][:_MOST_FIGURES]:
-        other = baseline[int(place)]
-        if place != evidence.place and other is not None:
+    for position in near[np.argsort(apart[near], kind="stable")][:_MOST_FIGURES]:
+        other = baseline[int(position)]
+        if position != evidence.position and other is not None:
             what = "value" if evidence.forward else "gradient"
-            yield other, f"It is the {what} of {evidence.nodes[place].name!r}."
+            yield other, f"It is the {what} of {evidence.nodes[position].name!r}."
 
 
 def _used_right(evidence: Evidence) -> Guesses:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from service.core.errors import LimitExceeded
-from service.core.figures.figures import BoolArray, IntArray, Shape, extent
+from service.core.figures.figures import BoolArray, IntArray, Shape, element_count
 from service.core.graph.graph import Graph, Node
 from service.core.graph.traversal import reaches
 from service.core.rulebook.input_types import misfit
@@ -22,7 +22,7 @@ def fit_shapes(
     """
     known: dict[int, Shape] = {}
     wrong: list[tuple[int, str]] = []
-    for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+    for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         shape: Shape | None = None
         if node.operation.name != "Input" and all(source in known for source in sources):
             operands = [known[source] for source in sources]
@@ -30,18 +30,18 @@ def fit_shapes(
                 shape = node.operation.infer_shape(operands, node.attributes)
             except ValueError as error:
                 listed = ", ".join(str(list(operand)) for operand in operands)
-                wrong.append((place, f"{node.name!r} ({node.operation.name}) cannot take shapes {listed}: {error}"))
-        own = given.get(place)
+                wrong.append((position, f"{node.name!r} ({node.operation.name}) cannot take shapes {listed}: {error}"))
+        own = given.get(position)
         declared = node.attributes.get("shape") if node.operation.name == "Input" and own is not None else None
         if own is not None and declared is not None and (misfitting := misfit(node.name, declared, own)):
-            wrong.append((place, misfitting))
+            wrong.append((position, misfitting))
         if shape is None:
             shape = own
         elif own is not None and own != shape:
-            wrong.append((place, f"{node.name!r} has shape {list(shape)}; the figure has {list(own)}"))
+            wrong.append((position, f"{node.name!r} has shape {list(shape)}; the figure has {list(own)}"))
         if shape is not None:
-            known[place] = shape
-    elements = sum(map(extent, known.values()))
+            known[position] = shape
+    elements = sum(map(element_count, known.values()))
     if max_elements is not None and elements > max_elements:
         raise LimitExceeded(
             "run_elements", max_elements, elements, f"a run holds at most {max_elements} elements of values"
@@ -59,11 +59,11 @@ def without_unknown(graph: Graph, known: BoolArray) -> Graph:
     nodes = list(graph.nodes)
     given = find("Input")
     assert given is not None
-    for place, sources in enumerate(graph.operands):
+    for position, sources in enumerate(graph.operands):
         if sources and not all(known[source] for source in sources):
-            nodes[place] = Node(nodes[place].name, given)
+            nodes[position] = Node(nodes[position].name, given)
         elif sources:
-            known[place] = True
+            known[position] = True
     return replace(graph, nodes=tuple(nodes))
 
 
@@ -73,10 +73,10 @@ def unreplayable_gradients(graph: Graph, cut: Graph, given: BoolArray, output: s
     reached = reaches(graph, output)
     doubtful = np.zeros(len(graph), dtype=bool)
     unknown = np.zeros(len(graph), dtype=bool)
-    for place in range(len(graph) - 1, -1, -1):
-        doubtful[place] = any(
+    for position in range(len(graph) - 1, -1, -1):
+        doubtful[position] = any(
             reached[consumer] and (not cut.operands[consumer] or unknown[consumer])
-            for consumer, _ in graph.consumers[place]
+            for consumer, _ in graph.consumers[position]
         )
-        unknown[place] = doubtful[place] and not given[place]
+        unknown[position] = doubtful[position] and not given[position]
     return np.flatnonzero(doubtful)

@@ -54,19 +54,19 @@ class _Group:
 def _groups(graph: Graph) -> tuple[_Group, ...]:
     """The groups of a graph whose operations are all elementwise; numbers among their attributes may differ."""
     members: dict[tuple[Any, ...], list[int]] = {}
-    for place, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+    for position, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         if operands:
             words = [value for value in node.attributes.values() if not isinstance(value, float)]
-            members.setdefault((node.operation.name, len(operands), *words), []).append(place)
+            members.setdefault((node.operation.name, len(operands), *words), []).append(position)
     groups = []
-    for places in members.values():
-        nodes = [graph.nodes[place] for place in places]
+    for positions in members.values():
+        nodes = [graph.nodes[position] for position in positions]
         attributes = {
             name: np.array([node.attributes[name] for node in nodes]) if isinstance(value, float) else value
             for name, value in nodes[0].attributes.items()
         }
-        sources = np.array([graph.operands[place] for place in places], dtype=np.int64).T.copy()
-        groups.append(_Group(nodes[0].operation, np.array(places, dtype=np.int64), sources, attributes))
+        sources = np.array([graph.operands[position] for position in positions], dtype=np.int64).T.copy()
+        groups.append(_Group(nodes[0].operation, np.array(positions, dtype=np.int64), sources, attributes))
     return tuple(groups)
 
 
@@ -135,8 +135,8 @@ def _finite(term: Any) -> FloatArray:
 def _replay_tensor_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
     expected: list[Any] = []
     terms: list[Any] = []
-    for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        own = values[place]
+    for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        own = values[position]
         assert own is not None
         if not sources:
             expected.append(own)
@@ -153,8 +153,8 @@ def _replay_tensor_gradients(
     graph: Graph, values: Figures, gradients: Figures, output: str, seed: FloatArray, weights: Weights
 ) -> Replay:
     reached = reaches(graph, output)
-    expected = [np.zeros(values.shape(place)) for place in range(len(graph))]
-    slack = [np.zeros(values.shape(place)) for place in range(len(graph))]
+    expected = [np.zeros(values.shape(position)) for position in range(len(graph))]
+    slack = [np.zeros(values.shape(position)) for position in range(len(graph))]
     target = graph.position[output]
     expected[target] = expected[target] + seed
     slack[target] = slack[target] + weights.terms * np.abs(seed)
@@ -206,14 +206,14 @@ def _edges(
     graph: Graph, values: Figures, gradients: Figures, reached: NDArray[np.bool_]
 ) -> Iterator[tuple[int, Any, Any, Any]]:
     """Every edge that carries something back: operand, contribution, the magnitude of its terms, upstream gradient."""
-    for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        upstream = gradients[place]
+    for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        upstream = gradients[position]
         assert upstream is not None
-        if not sources or (not reached[place] and not upstream.any()):
+        if not sources or (not reached[position] and not upstream.any()):
             continue
         operands = [values[source] for source in sources]
-        contributions = contributions_of(node, upstream, operands, values[place])
-        terms = _terms_of_contributions(node, upstream, operands, values[place])
+        contributions = contributions_of(node, upstream, operands, values[position])
+        terms = _terms_of_contributions(node, upstream, operands, values[position])
         for source, contribution, term in zip(sources, contributions, terms, strict=True):
             if contribution is not None:
                 yield source, contribution, np.maximum(np.abs(contribution), _finite(term)), upstream
@@ -238,12 +238,12 @@ def complete_values(graph: Graph, recorded: Figures, assumed: dict[int, FloatArr
         return recorded
     effective: list[Any] = []
     with np.errstate(all="ignore"):
-        for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-            given = recorded[place]
+        for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+            given = recorded[position]
             if given is not None:
                 effective.append(given[()])
             elif node.operation.name == "Input":
-                effective.append(assumed.get(place, np.float64(np.nan)))
+                effective.append(assumed.get(position, np.float64(np.nan)))
             else:
                 value = value_of(node, [effective[source] for source in sources])
                 effective.append(np.asarray(value, dtype=np.float64)[()])
@@ -256,17 +256,17 @@ def complete_gradients(graph: Graph, values: Figures, recorded: Figures, output:
         return recorded
     reached = reaches(graph, output)
     arrays = list(values)
-    effective: list[Any] = [np.zeros(values.shape(place)) for place in range(len(graph))]
+    effective: list[Any] = [np.zeros(values.shape(position)) for position in range(len(graph))]
     effective[graph.position[output]] = effective[graph.position[output]] + seed
     with np.errstate(all="ignore"):
-        for place in range(len(graph) - 1, -1, -1):
-            given = recorded[place]
+        for position in range(len(graph) - 1, -1, -1):
+            given = recorded[position]
             if given is not None:
-                effective[place] = given
-            node, sources, upstream = graph.nodes[place], graph.operands[place], effective[place]
-            if not sources or (not reached[place] and not np.any(upstream)):
+                effective[position] = given
+            node, sources, upstream = graph.nodes[position], graph.operands[position], effective[position]
+            if not sources or (not reached[position] and not np.any(upstream)):
                 continue
-            contributions = contributions_of(node, upstream, [arrays[source] for source in sources], arrays[place])
+            contributions = contributions_of(node, upstream, [arrays[source] for source in sources], arrays[position])
             for source, contribution in zip(sources, contributions, strict=True):
                 if contribution is not None:
                     effective[source] = effective[source] + contribution

@@ -119,10 +119,10 @@ class Phase:
     atol: float
     scale: float
 
-    def places(self, *wanted: Verdict) -> list[int]:
+    def positions(self, *wanted: Verdict) -> list[int]:
         """The positions of the nodes with one of these verdicts, in the order of evaluation."""
         found = np.flatnonzero(np.isin(self.verdicts, wanted))
-        return [int(place) for place in (found[::-1] if self.name == "backward" else found)]
+        return [int(position) for position in (found[::-1] if self.name == "backward" else found)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ class Comparison:
     @property
     def same(self) -> bool:
         """Whether no figure differs from the baseline's by more than the tolerance."""
-        return not any(phase.places(*DIFFERENT) for phase in self.phases)
+        return not any(phase.positions(*DIFFERENT) for phase in self.phases)
 
 
 def compare(
@@ -224,28 +224,31 @@ def _effective_values(candidate: Side, baseline: Figures | None, max_elements: i
         return graph, own
     assumed: dict[int, FloatArray] = {}
     known = _given(own)
-    for place in map(int, np.flatnonzero(~known)):
-        operation, figure = graph.nodes[place].operation.name, None if baseline is None else baseline[place]
+    for position in map(int, np.flatnonzero(~known)):
+        operation, figure = graph.nodes[position].operation.name, None if baseline is None else baseline[position]
         if operation == "Input" and figure is not None:
-            assumed[place] = figure
-        known[place] = operation == "Constant" or place in assumed
+            assumed[position] = figure
+        known[position] = operation == "Constant" or position in assumed
     cut = graph if known[sourceless(graph)].all() else without_unknown(graph, known)
     slopes = _shaped_gradients(candidate)
     # Of a value that nobody knows the shape is known at least, if it has a gradient.
     assumed.update(
         {
-            place: np.full(slopes[place].shape, np.nan)
-            for place in map(int, sourceless(cut))
-            if not known[place] and place in slopes
+            position: np.full(slopes[position].shape, np.nan)
+            for position in map(int, sourceless(cut))
+            if not known[position] and position in slopes
         }
     )
-    given = {place: figure.shape for place, figure in enumerate(own) if figure is not None}
-    given.update({place: figure.shape for place, figure in assumed.items()})
+    given = {position: figure.shape for position, figure in enumerate(own) if figure is not None}
+    given.update({position: figure.shape for position, figure in assumed.items()})
     shapes, wrong = fit_shapes(cut, given, max_elements)
     wrong += [
-        (place, f"{graph.nodes[place].name!r} has shape {list(shapes[place])}; its gradient {list(slope.shape)}")
-        for place, slope in slopes.items()
-        if place in shapes and shapes[place] != slope.shape
+        (
+            position,
+            f"{graph.nodes[position].name!r} has shape {list(shapes[position])}; its gradient {list(slope.shape)}",
+        )
+        for position, slope in slopes.items()
+        if position in shapes and shapes[position] != slope.shape
     ]
     if wrong:
         raise InvalidRequest([Fault(("candidate",), detail) for _, detail in wrong])
@@ -256,7 +259,7 @@ def _shaped_gradients(candidate: Side) -> dict[int, FloatArray]:
     """The gradients that the candidate gives, by position; the output's is its seed where that is no scalar."""
     if candidate.gradients is None:
         return {}
-    given = {place: slope for place, slope in enumerate(candidate.gradients) if slope is not None}
+    given = {position: slope for position, slope in enumerate(candidate.gradients) if slope is not None}
     assert candidate.output is not None and candidate.seed is not None
     if candidate.seed.ndim:
         given.setdefault(candidate.graph.position[candidate.output], candidate.seed)
@@ -266,7 +269,7 @@ def _shaped_gradients(candidate: Side) -> dict[int, FloatArray]:
 def _effective_gradients(graph: Graph, values: Figures, given: Figures, output: str, seed: FloatArray) -> Figures:
     """The candidate's effective gradients; what never has one is not missed."""
     missing = np.flatnonzero(~_given(given))
-    if not any(graph.nodes[place].has_gradient for place in missing):
+    if not any(graph.nodes[position].has_gradient for position in missing):
         return Figures(given.flat, given.shapes)
     return complete_gradients(graph, values, given, output, seed)
 
@@ -280,13 +283,13 @@ def _conventions(
 ) -> dict[int, tuple[str, ...]]:
     """The origins that are what other libraries choose at a kink, with those libraries; their verdicts are changed."""
     assert candidate.gradients is not None and candidate.output is not None and candidate.seed is not None
-    origins = np.setdiff1d(found.places(Verdict.ORIGIN), found.unreplayed)
+    origins = np.setdiff1d(found.positions(Verdict.ORIGIN), found.unreplayed)
     explained: dict[int, tuple[str, ...]] = {}
     if not origins.size or not nondifferentiable_nodes(graph, values):
         return explained
     asked = candidate.output, candidate.seed
     for convention in CONVENTIONS:
-        rival = graph.under(convention)
+        rival = graph.with_convention(convention)
         if rival is graph:
             continue
         gradients = _effective_gradients(rival, values, candidate.gradients, *asked)
@@ -294,8 +297,8 @@ def _conventions(
         with np.errstate(all="ignore"):
             near = _near(gradients.flat, replay.expected.flat, replay.slack + found.atol)
         follows = _all_elements(near, gradients)
-        for place in map(int, origins[follows[origins]]):
-            explained[place] = (*explained.get(place, ()), convention)
+        for position in map(int, origins[follows[origins]]):
+            explained[position] = (*explained.get(position, ()), convention)
     found.verdicts[list(explained)] = Verdict.CONVENTION
     return explained
 
@@ -360,20 +363,20 @@ def _conform(baseline: Figures, effective: Figures) -> FloatArray:
     if baseline.shapes == effective.shapes:
         return baseline.flat
     flat = np.zeros(len(effective.flat))
-    for place in range(len(effective)):
-        figure = baseline[place]
-        if figure is not None and figure.shape == effective.shape(place):
-            flat[effective.offsets[place] : effective.offsets[place + 1]] = figure.ravel()
+    for position in range(len(effective)):
+        figure = baseline[position]
+        if figure is not None and figure.shape == effective.shape(position):
+            flat[effective.offsets[position] : effective.offsets[position + 1]] = figure.ravel()
     return flat
 
 
-def _with_figures_of(figures: Figures, others: Figures, places: IntArray) -> Figures:
+def _with_figures_of(figures: Figures, others: Figures, positions: IntArray) -> Figures:
     flat = figures.flat.copy()
     if figures.shapes is None:
-        flat[places] = others.flat[places]
+        flat[positions] = others.flat[positions]
     else:
-        for place in places:
-            span = slice(figures.offsets[place], figures.offsets[place + 1])
+        for position in positions:
+            span = slice(figures.offsets[position], figures.offsets[position + 1])
             flat[span] = others.flat[span]
     return Figures(flat, figures.shapes, figures.present)
 
@@ -397,7 +400,7 @@ def _same_seed(ours: FloatArray, theirs: FloatArray) -> bool:
 def first_difference(found: Comparison) -> tuple[Phase, int] | None:
     """The first figure, in the order of evaluation, that differs from the baseline's."""
     for phase in found.phases:
-        places = phase.places(*DIFFERENT)
-        if places:
-            return phase, places[0]
+        positions = phase.positions(*DIFFERENT)
+        if positions:
+            return phase, positions[0]
     return None

@@ -25,9 +25,9 @@ def output_changes(
     """
     leading = nodes_leading_to(graph, target)
     moves = [
-        (place, direction, step)
-        for place, along in directions.items()
-        if place in leading
+        (position, direction, step)
+        for position, along in directions.items()
+        if position in leading
         for direction in range(len(along))
         for step in range(len(steps))
     ]
@@ -35,20 +35,22 @@ def output_changes(
     elementwise = not any(node.operation.contributions for node in graph.nodes[: target + 1])
     size = max(1, _BATCH_ELEMENTS // max(1, int(values.offsets[target + 1]))) if elementwise else 1
     rank = max(map(np.ndim, arrays))
-    changes = {place: np.zeros((len(along), len(steps)), dtype=steps.dtype) for place, along in directions.items()}
+    changes = {
+        position: np.zeros((len(along), len(steps)), dtype=steps.dtype) for position, along in directions.items()
+    }
     with np.errstate(all="ignore"):
         for start in range(0, len(moves), size):
             batch = moves[start : start + size]
             shifts: dict[int, Any] = {}
-            for row, (place, direction, step) in enumerate(batch):
-                shape = values.shape(place)
-                if place not in shifts:
-                    shifts[place] = np.zeros((len(batch), *shape), dtype=steps.dtype)
-                shifts[place][row] = steps[step] * directions[place][direction]
-            for place, shift in shifts.items():
+            for row, (position, direction, step) in enumerate(batch):
+                shape = values.shape(position)
+                if position not in shifts:
+                    shifts[position] = np.zeros((len(batch), *shape), dtype=steps.dtype)
+                shifts[position][row] = steps[step] * directions[position][direction]
+            for position, shift in shifts.items():
                 # Elementwise operations broadcast from the last axis: the axis of the moves must be before all others.
-                shape = values.shape(place)
-                shifts[place] = (
+                shape = values.shape(position)
+                shifts[position] = (
                     shift.reshape(len(batch), *(1,) * (rank - len(shape)), *shape) if elementwise else shift[0]
                 )
             try:
@@ -56,38 +58,38 @@ def output_changes(
             except ValueError:  # an operation refuses what it is moved to: there is no figure there
                 moved = np.full_like(arrays[target], np.nan)
             change = (moved - arrays[target]).reshape(len(batch), -1).sum(axis=1)
-            for (place, direction, step), each in zip(batch, change, strict=True):
-                changes[place][direction, step] = each
+            for (position, direction, step), each in zip(batch, change, strict=True):
+                changes[position][direction, step] = each
     return changes
 
 
 def _moved_output(graph: Graph, values: Sequence[Any], leading: Sequence[int], shifts: Mapping[int, Any]) -> Any:
     """The output where `shifts` are added to the values at some positions; `leading` are what it is computed from."""
     moved: dict[int, Any] = {}
-    for place in leading:
-        node, operands = graph.nodes[place], graph.operands[place]
+    for position in leading:
+        node, operands = graph.nodes[position], graph.operands[position]
         if any(source in moved for source in operands):
             taken = [moved.get(source, values[source]) for source in operands]
-            moved[place] = np.multiply(node.operation.evaluate(taken, node.attributes), 1.0)
-        if place in shifts:
-            moved[place] = moved.get(place, values[place]) + shifts[place]
+            moved[position] = np.multiply(node.operation.evaluate(taken, node.attributes), 1.0)
+        if position in shifts:
+            moved[position] = moved.get(position, values[position]) + shifts[position]
     return moved.get(leading[-1])
 
 
-def nodes_between(graph: Graph, place: int, target: int, leading: frozenset[int]) -> list[int]:
+def nodes_between(graph: Graph, position: int, target: int, leading: frozenset[int]) -> list[int]:
     """The positions of the nodes on the paths from one node to the output, both included; only the first where there
     is no path. `leading` are those that lead to the output, `nodes_leading_to` finds them."""
-    reached = {place}
-    for later in range(place + 1, target + 1):
+    reached = {position}
+    for later in range(position + 1, target + 1):
         if later in leading and not reached.isdisjoint(graph.operands[later]):
             reached.add(later)
-    return sorted(reached) if target in reached else [place]
+    return sorted(reached) if target in reached else [position]
 
 
 def nodes_leading_to(graph: Graph, target: int) -> frozenset[int]:
     """The positions of the nodes that the output depends on, and its own."""
     leading = {target}
-    for place in range(target, -1, -1):
-        if place in leading:
-            leading.update(graph.operands[place])
+    for position in range(target, -1, -1):
+        if position in leading:
+            leading.update(graph.operands[position])
     return frozenset(leading)

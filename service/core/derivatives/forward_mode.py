@@ -1,6 +1,6 @@
 """Forward mode: values with their derivatives along some directions, on which the rules act as they act on arrays.
 
-A `Tangent` takes part in NumPy's functions like a symbol does, so that any rule can be applied to it: a forward rule
+A `Dual` takes part in NumPy's functions like a symbol does, so that any rule can be applied to it: a forward rule
 gives a Jacobian-vector product, and a local gradient, or a contribution, the derivative of a derivative.
 """
 
@@ -16,11 +16,11 @@ from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tangent(NDArrayOperatorsMixin):
+class Dual(NDArrayOperatorsMixin):
     """A value and its derivative along each direction: an array of shape (count, *the value's shape)."""
 
-    value: Any
-    along: FloatArray
+    primal: Any
+    tangent: FloatArray
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         assert method == "__call__", "a rule calls NumPy's functions plainly"
@@ -53,12 +53,14 @@ def push(
 
     `value` saves its computation where it is known.
     """
-    values = [operand.value if isinstance(operand, Tangent) else operand for operand in operands]
+    values = [operand.primal if isinstance(operand, Dual) else operand for operand in operands]
     value = operation.evaluate(values, attributes) if value is None else value
-    moving = {slot: operand.along for slot, operand in enumerate(operands) if isinstance(operand, Tangent)}
+    moving = {
+        operand_index: operand.tangent for operand_index, operand in enumerate(operands) if isinstance(operand, Dual)
+    }
     rule = _push_elementwise if operation.contributions is None else _push_linear if operation.linear else _push_any
     along = rule(operation, values, value, attributes, moving)
-    return value if along is None else Tangent(value, along)
+    return value if along is None else Dual(value, along)
 
 
 def times(local: Any, tangents: FloatArray) -> FloatArray:
@@ -80,9 +82,9 @@ def _push_elementwise(
 ) -> FloatArray | None:
     locals_ = operation.differentiate(values, value, attributes)
     parts = [
-        times(locals_[slot], align(tangents, np.ndim(value)))
-        for slot, tangents in moving.items()
-        if not (isinstance(locals_[slot], float) and locals_[slot] == 0.0)
+        times(locals_[operand_index], align(tangents, np.ndim(value)))
+        for operand_index, tangents in moving.items()
+        if not (isinstance(locals_[operand_index], float) and locals_[operand_index] == 0.0)
     ]
     if not parts:
         return None
@@ -94,15 +96,15 @@ def _push_linear(
 ) -> FloatArray:
     """What is linear in an operand, the others being given, is its own derivative."""
 
-    def evaluate(slot: int, operand: Any) -> Any:
-        return operation.evaluate([*values[:slot], operand, *values[slot + 1 :]], attributes)
+    def evaluate(operand_index: int, operand: Any) -> Any:
+        return operation.evaluate([*values[:operand_index], operand, *values[operand_index + 1 :]], attributes)
 
     count = len(next(iter(moving.values())))
     along = np.zeros((count, *np.shape(value)))
-    for slot, tangents in moving.items():
-        at_zero = evaluate(slot, np.zeros_like(tangents[0])) if count else 0.0
+    for operand_index, tangents in moving.items():
+        at_zero = evaluate(operand_index, np.zeros_like(tangents[0])) if count else 0.0
         for row in range(count):
-            along[row] += evaluate(slot, tangents[row]) - at_zero
+            along[row] += evaluate(operand_index, tangents[row]) - at_zero
     return along
 
 
@@ -114,7 +116,7 @@ def _push_any(
     along = np.zeros((count, size))
     for element, upstream in enumerate(np.eye(size)):
         rows = operation.propagate(upstream.reshape(np.shape(value)), values, value, attributes)
-        for slot, tangents in moving.items():
-            if rows[slot] is not None:
-                along[:, element] += times(rows[slot], tangents).sum(axis=tuple(range(1, tangents.ndim)))
+        for operand_index, tangents in moving.items():
+            if rows[operand_index] is not None:
+                along[:, element] += times(rows[operand_index], tangents).sum(axis=tuple(range(1, tangents.ndim)))
     return along.reshape(count, *np.shape(value))

@@ -80,31 +80,31 @@ def check_gradients(
     graph: Graph,
     values: Figures,
     output: str,
-    places: Sequence[int],
+    positions: Sequence[int],
     method: str,
     *,
     max_elements: int | None = None,
 ) -> tuple[NodeCheck, ...]:
-    """Check the gradient of the output with respect to each node at `places`, none of them a Constant.
+    """Check the gradient of the output with respect to each node at `positions`, none of them a Constant.
 
     Raises LimitExceeded, before any is checked, where that would compute more than `max_elements` elements of values.
     """
     target = graph.position[output]
     with np.errstate(all="ignore"):
-        points = _points(graph, values, target, places, method)
-        tried = {point.place: point for point in points if point.reason is None}
+        points = _points(graph, values, target, positions, method)
+        tried = {point.position: point for point in points if point.reason is None}
         count = sum(1 if method == "taylor" else point.value.size for point in tried.values())
         elements = count * len(_STEPS[method]) * int(values.offsets[target + 1])
         if max_elements is not None and elements > max_elements:
             detail = f"a check computes at most {max_elements} elements of values; this one would take {elements}"
             raise LimitExceeded("run_elements", max_elements, elements, detail)
-        directions = {place: _directions(point, method) for place, point in tried.items()}
+        directions = {position: _directions(point, method) for position, point in tried.items()}
         changes = output_changes(graph, values, target, directions, _STEPS[method])
         judge = {"taylor": _by_taylor, "central": _by_differences, "complex-step": _by_complex_step}[method]
         return tuple(
             _not_applicable(point, point.reason)
             if point.reason is not None
-            else judge(point, directions[point.place], changes[point.place])
+            else judge(point, directions[point.position], changes[point.position])
             for point in points
         )
 
@@ -114,7 +114,7 @@ class _Point:
     """A node to check. `noise` is how far rounding may move the output, `reason` why there is nothing to check."""
 
     name: str
-    place: int
+    position: int
     value: FloatArray
     gradient: FloatArray
     noise: float
@@ -127,7 +127,7 @@ class _Point:
         return np.where(magnitude < 1e-100, 1.0, magnitude)
 
 
-def _points(graph: Graph, values: Figures, target: int, places: Sequence[int], method: str) -> list[_Point]:
+def _points(graph: Graph, values: Figures, target: int, positions: Sequence[int], method: str) -> list[_Point]:
     arrays: list[Any] = list(values)
     gradients: list[Any] = list(backward_pass(graph, values, graph.nodes[target].name))
     kinks = frozenset(nondifferentiable_nodes(graph, values))
@@ -138,13 +138,13 @@ def _points(graph: Graph, values: Figures, target: int, places: Sequence[int], m
         for gradient, value in zip(gradients, arrays, strict=True)
     ]
     points = []
-    for place in places:
-        name, path = graph.nodes[place].name, nodes_between(graph, place, target, leading)
+    for position in positions:
+        name, path = graph.nodes[position].name, nodes_between(graph, position, target, leading)
         noise = 32.0 * _UNIT_ROUNDOFF * sum(noises[each] for each in path) + float(np.finfo(np.float64).tiny)
         reason = None
-        if not (np.isfinite(arrays[target]).all() and np.isfinite(arrays[place]).all()):
-            reason = "the output is not finite" if np.isfinite(arrays[place]).all() else "the value is not finite"
-        elif not np.isfinite(gradients[place]).all():
+        if not (np.isfinite(arrays[target]).all() and np.isfinite(arrays[position]).all()):
+            reason = "the output is not finite" if np.isfinite(arrays[position]).all() else "the value is not finite"
+        elif not np.isfinite(gradients[position]).all():
             reason = "the gradient is not finite"
         elif bent := [graph.nodes[each].name for each in path[1:] if each in kinks]:
             reason = f"no derivative exists at {bent[0]!r}"
@@ -154,17 +154,17 @@ def _points(graph: Graph, values: Figures, target: int, places: Sequence[int], m
             rough := [graph.nodes[each] for each in path[1:] if not graph.nodes[each].operation.analytic]
         ):
             reason = f"{rough[0].name!r} ({rough[0].operation.name}) is not analytic"
-        points.append(_Point(name, place, arrays[place], gradients[place], noise, reason))
+        points.append(_Point(name, position, arrays[position], gradients[position], noise, reason))
     return points
 
 
 def _index_among(graph: Graph, path: Sequence[int]) -> str | None:
     """The first node on a path that takes another on it as an index, which cannot be moved a little."""
     moved = frozenset(path)
-    for place in path[1:]:
-        indices = graph.nodes[place].operation.indices
-        if any(index and source in moved for index, source in zip(indices, graph.operands[place], strict=False)):
-            return graph.nodes[place].name
+    for position in path[1:]:
+        indices = graph.nodes[position].operation.indices
+        if any(index and source in moved for index, source in zip(indices, graph.operands[position], strict=False)):
+            return graph.nodes[position].name
     return None
 
 

@@ -36,9 +36,9 @@ def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
         building.names.setdefault(id(term), name)
     order = evaluation_order(*found)
     needed = set(map(id, order))
-    for place, term in gradients.items():
+    for position, term in gradients.items():
         if id(term) in needed and id(term) not in building.names:
-            building.names[id(term)] = building.reserve(f"d{output}_d{graph.nodes[place].name}")
+            building.names[id(term)] = building.reserve(f"d{output}_d{graph.nodes[position].name}")
     for term in order:
         if isinstance(term, Application):
             building.add(term)
@@ -116,7 +116,7 @@ def _terms_of_nodes(graph: Graph, terms: Terms, made: Callable[[Node, Sequence[T
         if isinstance(value, float):
             known.append(terms.literal(value))
             continue
-        known.append(made(node, [known[place] for place in operands]))
+        known.append(made(node, [known[position] for position in operands]))
         if shape is not None:
             terms.give_outline(known[-1], frozenset([shape]) if shape else SCALAR)
     return known

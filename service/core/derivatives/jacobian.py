@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from service.core.derivatives.forward_mode import Tangent, push, times
+from service.core.derivatives.forward_mode import Dual, push, times
 from service.core.errors import Fault, InvalidRequest, LimitExceeded
 from service.core.execution.passes import contributions_of
 from service.core.figures.figures import Figures, FloatArray, Shape
@@ -43,13 +43,13 @@ def pull_back(graph: Graph, values: Figures, of: str, seeds: FloatArray, wrt: Se
     arrays: list[Any] = list(values)
     gradients: dict[int, Any] = {graph.position[of]: seeds}
     with np.errstate(all="ignore"):
-        for place in range(graph.position[of], -1, -1):
-            operands = graph.operands[place]
-            if place not in gradients or not operands:
+        for position in range(graph.position[of], -1, -1):
+            operands = graph.operands[position]
+            if position not in gradients or not operands:
                 continue
             taken = [arrays[source] for source in operands]
             for source, contribution in zip(
-                operands, _pull(graph, place, gradients[place], taken, arrays[place]), strict=True
+                operands, _pull(graph, position, gradients[position], taken, arrays[position]), strict=True
             ):
                 if contribution is not None:
                     gradients[source] = gradients.get(source, 0.0) + contribution
@@ -71,16 +71,16 @@ def push_gradients(
     moved = _push_all(graph, arrays, tangents, target)
     gradients: dict[int, Any] = {target: np.ones(values.shape(target))}
     with np.errstate(all="ignore"):
-        for place in range(target, -1, -1):
-            node, operands = graph.nodes[place], graph.operands[place]
-            if place not in gradients or not operands:
+        for position in range(target, -1, -1):
+            node, operands = graph.nodes[position], graph.operands[position]
+            if position not in gradients or not operands:
                 continue
-            upstream, taken = gradients[place], [moved[source] for source in operands]
+            upstream, taken = gradients[position], [moved[source] for source in operands]
             contributions: Sequence[Any]
             if node.operation.contributions:
-                contributions = _propagate(node, upstream, taken, moved[place])
+                contributions = _propagate(node, upstream, taken, moved[position])
             else:
-                locals_ = node.operation.differentiate(taken, moved[place], node.attributes)
+                locals_ = node.operation.differentiate(taken, moved[position], node.attributes)
                 contributions = [
                     sum_to(upstream * local, arrays[source]) for local, source in zip(locals_, operands, strict=True)
                 ]
@@ -104,28 +104,28 @@ def _push_all(graph: Graph, values: list[Any], tangents: Tangents, last: int) ->
     moved = {graph.position[name]: along for name, along in tangents.items()}
     pushed: list[Any] = []
     with np.errstate(all="ignore"):
-        for place in range(last + 1):
-            node, operands = graph.nodes[place], graph.operands[place]
-            result = values[place]
-            if any(isinstance(pushed[source], Tangent) for source in operands):
+        for position in range(last + 1):
+            node, operands = graph.nodes[position], graph.operands[position]
+            result = values[position]
+            if any(isinstance(pushed[source], Dual) for source in operands):
                 taken = [pushed[source] for source in operands]
-                result = push(node.operation, taken, node.attributes, values[place])
-            if place in moved:
-                so_far = result.along if isinstance(result, Tangent) else 0.0
-                result = Tangent(values[place], moved[place] + so_far)
+                result = push(node.operation, taken, node.attributes, values[position])
+            if position in moved:
+                so_far = result.tangent if isinstance(result, Dual) else 0.0
+                result = Dual(values[position], moved[position] + so_far)
             pushed.append(result)
     return pushed
 
 
 def _along(figure: Any, tangents: Tangents) -> FloatArray:
-    if isinstance(figure, Tangent):
-        return figure.along
+    if isinstance(figure, Dual):
+        return figure.tangent
     return np.zeros((len(next(iter(tangents.values()))), *np.shape(figure)))
 
 
-def _pull(graph: Graph, place: int, upstream: FloatArray, operands: Sequence[Any], value: Any) -> list[Any]:
+def _pull(graph: Graph, position: int, upstream: FloatArray, operands: Sequence[Any], value: Any) -> list[Any]:
     """The contributions to the gradients of a node's operands, for all seeds."""
-    node, count = graph.nodes[place], len(upstream)
+    node, count = graph.nodes[position], len(upstream)
     if node.operation.contributions:
         rows = [contributions_of(node, row, operands, value) for row in upstream]
         return [None if column[0] is None else np.stack(column) for column in zip(*rows, strict=True)]
@@ -148,8 +148,8 @@ def jacobian(graph: Graph, values: Figures, of: Sequence[str], wrt: Sequence[str
     for name in of:
         shape = values.shape(graph.position[name])
         rows = [pull_back(graph, values, name, seeds[name], wrt) for seeds in _units(graph, values, [name])]
-        for place, source in enumerate(wrt):
-            block = np.concatenate([batch[place] for batch in rows]) if rows else np.zeros(0)
+        for position, source in enumerate(wrt):
+            block = np.concatenate([batch[position] for batch in rows]) if rows else np.zeros(0)
             blocks[name, source] = block.reshape((*shape, *values.shape(graph.position[source])))
     return blocks
 
@@ -171,8 +171,8 @@ def forward_sweeps(graph: Graph, values: Figures, wrt: Sequence[str]) -> int:
     """How many sweeps forward mode needs: one for each element of `wrt`; and one for each element of a value of which
     only vector-Jacobian products are known, those of an operation that is neither elementwise nor linear."""
     rows = sum(
-        prod(values.shape(place))
-        for place, node in enumerate(graph.nodes)
+        prod(values.shape(position))
+        for position, node in enumerate(graph.nodes)
         if node.operation.contributions and not node.operation.linear
     )
     return rows + _size(graph, values, wrt)
@@ -213,9 +213,9 @@ def _forward_blocks(
     batches = [sweep(tangents) for tangents in _units(graph, values, wrt)]
     ends = np.cumsum([_size(graph, values, [name]) for name in wrt])
     blocks = {}
-    for place, name in enumerate(of):
+    for position, name in enumerate(of):
         shape = values.shape(graph.position[name])
-        rows = np.concatenate([batch[place] for batch in batches]) if batches else np.zeros((0, *shape))
+        rows = np.concatenate([batch[position] for batch in batches]) if batches else np.zeros((0, *shape))
         for source, part in zip(wrt, np.split(rows, ends[:-1]), strict=True):
             blocks[name, source] = np.moveaxis(part, 0, -1).reshape((*shape, *values.shape(graph.position[source])))
     return blocks

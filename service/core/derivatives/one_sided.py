@@ -36,17 +36,19 @@ def one_sided_derivatives(node: Node, operands: Sequence[FloatArray], value: Flo
         return tuple(
             OneSided(
                 name,
-                _derivative(node, operands, value, slot, slope, -1.0),
-                _derivative(node, operands, value, slot, slope, 1.0),
+                _derivative(node, operands, value, operand_index, slope, -1.0),
+                _derivative(node, operands, value, operand_index, slope, 1.0),
             )
-            for slot, (name, slope) in enumerate(zip(node.inputs, slopes, strict=True))
+            for operand_index, (name, slope) in enumerate(zip(node.inputs, slopes, strict=True))
         )
 
 
-def _derivative(node: Node, operands: Sequence[Any], value: Any, slot: int, slope: Any, side: float) -> FloatArray:
-    beside = [np.nextafter(x, side * np.inf) if place == slot else x for place, x in enumerate(operands)]
+def _derivative(
+    node: Node, operands: Sequence[Any], value: Any, operand_index: int, slope: Any, side: float
+) -> FloatArray:
+    beside = [np.nextafter(x, side * np.inf) if position == operand_index else x for position, x in enumerate(operands)]
     moved = np.asarray(node.operation.evaluate(beside, node.attributes), dtype=np.float64)
-    limit = node.operation.differentiate(beside, moved, node.attributes)[slot]
+    limit = node.operation.differentiate(beside, moved, node.attributes)[operand_index]
     limit = np.where(np.isinf(slope) & ~np.isnan(limit), slope, limit)
     step = moved - value
     jumps = np.abs(step) > _JUMP * np.maximum(1.0, np.abs(value))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from service.core.figures.buffers import room
+from service.core.figures.buffers import empty_vector
 from service.core.figures.figures import Figures, FloatArray, Shape, frozen
 from service.core.graph.graph import Graph, Node
 
@@ -23,7 +23,7 @@ _LEAST_POINTS = 4096
 def shape_of_batch(graph: Graph, inputs: Mapping[str, FloatArray]) -> Shape | None:
     """The one shape that all inputs have that are no scalars; None where this is no batch of more than one block."""
     shapes = {array.shape for array in inputs.values()} - {()}
-    if len(shapes) != 1 or prod(shape := shapes.pop()) <= _points(graph) or graph.narrow:
+    if len(shapes) != 1 or prod(shape := shapes.pop()) <= _points(graph) or graph.float32_nodes:
         return None
     return shape if all(_is_elementwise(node) for node in graph.nodes) else None
 
@@ -43,14 +43,14 @@ def evaluate_batch(graph: Graph, inputs: Mapping[str, FloatArray], shape: Shape)
     wide = _widened(graph, inputs)
     flat, rows, shapes = _rows(wide, shape)
     given: list[FloatArray | None] = [None] * len(graph)
-    for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        if wide[place]:
-            given[place] = None if sources else inputs[node.name].reshape(-1)
+    for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        if wide[position]:
+            given[position] = None if sources else inputs[node.name].reshape(-1)
         elif node.operation.name == "Input":
-            rows[place][0] = inputs[node.name]
+            rows[position][0] = inputs[node.name]
         else:
             with np.errstate(all="ignore"):
-                rows[place][0] = node.operation.evaluate([rows[source][0] for source in sources], node.attributes)
+                rows[position][0] = node.operation.evaluate([rows[source][0] for source in sources], node.attributes)
     steps = [step for step in zip(graph.nodes, graph.operands, given, rows, wide, strict=True) if step[-1]]
     with np.errstate(all="ignore"):
         for block in _blocks(graph, prod(shape)):
@@ -73,7 +73,7 @@ def is_batch(graph: Graph, values: Figures) -> bool:
         len(shapes) == 1
         and prod(*shapes) > _points(graph)
         and values.present is None
-        and not graph.narrow
+        and not graph.float32_nodes
         and all(map(_is_elementwise, graph.nodes))
     )
 
@@ -87,7 +87,7 @@ def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatA
     wide = [bool(shape) for shape in values.shapes]
     shape = next(shape for shape in values.shapes if shape)
     count = prod(shape)
-    known = [values.flat[values.offsets[place] : values.offsets[place + 1]] for place in range(len(graph))]
+    known = [values.flat[values.offsets[position] : values.offsets[position + 1]] for position in range(len(graph))]
     flat, rows, shapes = _rows(wide, shape)
     seen = bytearray(len(graph))
     flow = seed.reshape(-1)
@@ -97,13 +97,13 @@ def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatA
             seen = bytearray(len(graph))
             seen[target] = 1
             rows[target][block] = flow[block]
-            for place in range(target, -1, -1):
-                node, sources = graph.nodes[place], graph.operands[place]
-                if not (sources and wide[place] and seen[place]):
+            for position in range(target, -1, -1):
+                node, sources = graph.nodes[position], graph.operands[position]
+                if not (sources and wide[position] and seen[position]):
                     continue
-                upstream = rows[place][block]
+                upstream = rows[position][block]
                 operands = [known[source][block] if wide[source] else known[source][0] for source in sources]
-                local_gradients = node.operation.differentiate(operands, known[place][block], node.attributes)
+                local_gradients = node.operation.differentiate(operands, known[position][block], node.attributes)
                 for source, local in zip(sources, local_gradients, strict=True):
                     if not wide[source]:
                         sums[source] += np.sum(_product(upstream, local))
@@ -114,19 +114,19 @@ def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatA
                     seen[source] = 1
         if not wide[target]:
             seen[target], sums[target] = 1, flow[0]
-        for place in range(target, -1, -1):
-            node, sources = graph.nodes[place], graph.operands[place]
-            if sources and seen[place] and not wide[place]:
+        for position in range(target, -1, -1):
+            node, sources = graph.nodes[position], graph.operands[position]
+            if sources and seen[position] and not wide[position]:
                 operands = [known[source][0] for source in sources]
-                local_gradients = node.operation.differentiate(operands, known[place][0], node.attributes)
+                local_gradients = node.operation.differentiate(operands, known[position][0], node.attributes)
                 for source, local in zip(sources, local_gradients, strict=True):
-                    sums[source] += sums[place] * local
+                    sums[source] += sums[position] * local
                     seen[source] = 1
-    for place, node in enumerate(graph.nodes):
-        if not wide[place]:
-            rows[place][0] = sums[place] if node.has_gradient else 0.0
-        elif not (seen[place] and node.has_gradient):
-            rows[place][:] = 0.0
+    for position, node in enumerate(graph.nodes):
+        if not wide[position]:
+            rows[position][0] = sums[position] if node.has_gradient else 0.0
+        elif not (seen[position] and node.has_gradient):
+            rows[position][:] = 0.0
     present = np.array([node.has_gradient for node in graph.nodes])
     return frozen(flat, shapes, None if present.all() else present)
 
@@ -154,7 +154,7 @@ def _widened(graph: Graph, inputs: Mapping[str, FloatArray]) -> list[bool]:
 def _rows(wide: list[bool], shape: Shape) -> tuple[FloatArray, list[FloatArray], tuple[Shape, ...]]:
     """Room for a figure of every node in one vector, the part of each in it, and the shape of each."""
     lengths = [prod(shape) if each else 1 for each in wide]
-    flat = room(sum(lengths))
+    flat = empty_vector(sum(lengths))
     ends = np.cumsum(lengths)
     rows = [flat[end - length : end] for length, end in zip(lengths, ends, strict=True)]
     return flat, rows, tuple(shape if each else () for each in wide)

@@ -74,7 +74,7 @@ def _attributes(operation: Operation, words: Words) -> list[str]:
 def _places(operation: Operation) -> list[str]:
     """The positions of the operands of the k-th node."""
     width = len(operation.operands)
-    return [f"operands[edge + (k - first) * {width} + {slot}]" for slot in range(width)]
+    return [f"operands[edge + (k - first) * {width} + {operand_index}]" for operand_index in range(width)]
 
 
 def _tallied(code: int) -> str:
@@ -97,7 +97,7 @@ for k in range(first, last):
         accumulated = step_{code}(accumulated, values[operands[slot]])
     values[nodes[k]] = finish_{code}(accumulated, count)
 """
-    arguments = [*(f"values[{place}]" for place in _places(operation)), *_attributes(operation, words)]
+    arguments = [*(f"values[{position}]" for position in _places(operation)), *_attributes(operation, words)]
     return f"""\
 for k in range(first, last):
     values[nodes[k]] = forward_{code}({", ".join(arguments)})
@@ -118,13 +118,19 @@ for k in range(last - 1, first - 1, -1):
         place = operands[slot]
         gradients[place] += upstream * local_gradient_{code}(values[place], z, count, total)
 """
-    places = "".join(f"    place_{slot} = {place}\n" for slot, place in enumerate(_places(operation)))
-    arguments = [*(f"values[place_{slot}]" for slot in range(len(operation.operands))), "values[nodes[k]]"]
+    positions = "".join(
+        f"    place_{operand_index} = {position}\n" for operand_index, position in enumerate(_places(operation))
+    )
+    arguments = [
+        *(f"values[place_{operand_index}]" for operand_index in range(len(operation.operands))),
+        "values[nodes[k]]",
+    ]
     added = "".join(
-        f"    gradients[place_{slot}] += upstream * local[{slot}]\n" for slot in range(len(operation.operands))
+        f"    gradients[place_{operand_index}] += upstream * local[{operand_index}]\n"
+        for operand_index in range(len(operation.operands))
     )
     return f"""\
-{opening}{places}\
+{opening}{positions}\
     local = local_gradients_{code}({", ".join([*arguments, *_attributes(operation, words)])})
 {added}"""
 
@@ -139,7 +145,7 @@ for k in range(first, last):
     marks[nodes[k]] = nondifferentiable_{code}(total)
 """
     arguments = [
-        *(f"values[{place}]" for place in _places(operation)),
+        *(f"values[{position}]" for position in _places(operation)),
         "values[nodes[k]]",
         *_attributes(operation, words),
     ]

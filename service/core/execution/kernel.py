@@ -71,8 +71,8 @@ def program_of(graph: Graph) -> Program | None:
 def evaluate(loops: Loops, program: Program, inputs: Mapping[str, Any]) -> Figures:
     """The value of every node, in topological order, at one scalar for each Input."""
     values = program.leaves.copy()
-    for name, place in program.inputs.items():
-        values[place] = inputs[name]
+    for name, position in program.inputs.items():
+        values[position] = inputs[name]
     loops.forward(program.stretches, program.nodes, program.operands, program.attributes, values)
     return frozen(values)
 
@@ -115,17 +115,17 @@ def _check_length(program: Program, values: FloatArray) -> None:
 def _compile() -> Loops:
     import numba
 
-    whole, place, real, mark = (
+    whole, position, real, mark = (
         numba.types.Array(of, 1, "C", readonly=True) for of in (numba.int32, numba.uint32, numba.float64, numba.boolean)
     )
-    program = (whole, place, place, real)
+    program = (whole, position, position, real)
     values, marks = numba.float64[::1], numba.boolean[::1]
     arguments: dict[str, tuple[Any, ...]] = {
         "forward": (*program, values),
         "backward": (*program, real, mark, numba.int64, numba.float64, values),
         "kinks": (*program, real, marks),
-        "find_levels": (whole, place, numba.int32[::1]),
-        "find_reached": (whole, place, place, marks),
+        "find_levels": (whole, position, numba.int32[::1]),
+        "find_reached": (whole, position, position, marks),
     }
     return Loops(**{name: _compiled(loop, arguments[name]) for name, loop in generated_loops().items()})
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.execution import batches, kernel
-from service.core.figures.figures import Figures, FloatArray, Shape, extent, pack
+from service.core.figures.figures import Figures, FloatArray, Shape, element_count, pack
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.input_types import read_input
 from service.core.rulebook.operation import sum_to_shape
@@ -47,13 +47,13 @@ def forward_pass(
         return batches.evaluate_batch(graph, figures, shape)
     values: list[Any] = []
     with np.errstate(all="ignore"):
-        for place, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        for position, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
             if node.operation.name == "Input":
                 values.append(_as_kept(figures[node.name][()]))
                 continue
-            value = value_of(node, in_precision(graph, place, [values[source] for source in operands]))
+            value = value_of(node, in_precision(graph, position, [values[source] for source in operands]))
             # A comparison yields booleans, a condition being 0 or 1.
-            dtype = dtype_of(graph, place)
+            dtype = dtype_of(graph, position)
             values.append(_as_kept(value if value.dtype == dtype else value.astype(dtype)))
     return pack(values)
 
@@ -64,19 +64,19 @@ def _as_kept(figure: Any) -> Any:
     return figure if figure.flags.c_contiguous else np.ascontiguousarray(figure)
 
 
-def dtype_of(graph: Graph, place: int) -> type[np.floating[Any]]:
+def dtype_of(graph: Graph, position: int) -> type[np.floating[Any]]:
     """In what the node at that position is computed, forward and backward."""
-    return np.float32 if place in graph.narrow else np.float64
+    return np.float32 if position in graph.float32_nodes else np.float64
 
 
-def in_precision(graph: Graph, place: int, operands: Sequence[Any]) -> Sequence[Any]:
+def in_precision(graph: Graph, position: int, operands: Sequence[Any]) -> Sequence[Any]:
     """The operands of the node at that position in the precision in which it is computed; indices as they are."""
-    if not graph.narrow:
+    if not graph.float32_nodes:
         return operands
-    dtype, indices = dtype_of(graph, place), graph.nodes[place].operation.indices
+    dtype, indices = dtype_of(graph, position), graph.nodes[position].operation.indices
     return [
-        operand if slot < len(indices) and indices[slot] else np.asarray(operand, dtype=dtype)[()]
-        for slot, operand in enumerate(operands)
+        operand if operand_index < len(indices) and indices[operand_index] else np.asarray(operand, dtype=dtype)[()]
+        for operand_index, operand in enumerate(operands)
     ]
 
 
@@ -90,7 +90,7 @@ def infer_shapes(
     shapes: list[Shape] = []
     elements = 0
     for node, operands in zip(graph.nodes, graph.operands, strict=True):
-        given = [shapes[place] for place in operands]
+        given = [shapes[position] for position in operands]
         try:
             if node.operation.name == "Input":
                 shapes.append(tuple(inputs[node.name]))
@@ -100,7 +100,7 @@ def infer_shapes(
             wrong = f"{node.name!r} ({node.operation.name}) cannot take shapes {_listed(given)}: {error}"
             location = ("inputs", *([node.inputs[0]] if node.inputs and node.inputs[0] in inputs else []))
             raise InvalidInputs([Fault(location, wrong)]) from None
-        size = extent(shapes[-1])
+        size = element_count(shapes[-1])
         elements += size
         if max_tensor is not None and size > max_tensor:
             detail = f"a node's value has at most {max_tensor} elements; {node.name!r} would have {size}"
@@ -126,24 +126,24 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     if batches.is_batch(graph, values):
         return batches.differentiate_batch(graph, values, target, spread)
     arrays: list[Any] = list(values)
-    if graph.narrow:
-        arrays = [np.asarray(array, dtype=dtype_of(graph, place)) for place, array in enumerate(arrays)]
+    if graph.float32_nodes:
+        arrays = [np.asarray(array, dtype=dtype_of(graph, position)) for position, array in enumerate(arrays)]
     gradients: list[Any] = [None] * len(graph)
     summed: set[int] = set()  # whose gradients are arrays of this pass's own making, which may be added to
     gradients[target] = spread.astype(dtype_of(graph, target), copy=False)
     with np.errstate(all="ignore"):
         # In the kernel's order, in which contributions are added up, so that no bit of a sum depends on the loop.
-        for place in reversed(range(target + 1) if program is None else program.nodes.tolist()):
-            node, operands = graph.nodes[place], graph.operands[place]
-            if gradients[place] is None or not operands:
+        for position in reversed(range(target + 1) if program is None else program.nodes.tolist()):
+            node, operands = graph.nodes[position], graph.operands[position]
+            if gradients[position] is None or not operands:
                 continue
-            upstream = _as_kept(gradients[place])
-            known = in_precision(graph, place, [arrays[source] for source in operands])
-            value = np.asarray(arrays[place], dtype=dtype_of(graph, place))
+            upstream = _as_kept(gradients[position])
+            known = in_precision(graph, position, [arrays[source] for source in operands])
+            value = np.asarray(arrays[position], dtype=dtype_of(graph, position))
             for source, given in zip(operands, contributions_of(node, upstream, known, value), strict=True):
                 if given is None or not graph.nodes[source].has_gradient:
                     continue
-                contribution = np.asarray(given, dtype=dtype_of(graph, source)) if graph.narrow else given
+                contribution = np.asarray(given, dtype=dtype_of(graph, source)) if graph.float32_nodes else given
                 so_far = gradients[source]
                 if so_far is None:
                     gradients[source] = contribution
@@ -153,8 +153,8 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
                         summed.add(source)
     return pack(
         [
-            None if not node.has_gradient else np.zeros(values.shape(place)) if known is None else known
-            for place, (node, known) in enumerate(zip(graph.nodes, gradients, strict=True))
+            None if not node.has_gradient else np.zeros(values.shape(position)) if known is None else known
+            for position, (node, known) in enumerate(zip(graph.nodes, gradients, strict=True))
         ]
     )
 
@@ -208,20 +208,20 @@ def nondifferentiable_nodes(graph: Graph, values: Figures) -> tuple[int, ...]:
     program = kernel.program_of(graph) if values.shapes is None and values.present is None else None
     if program and (loops := kernel.compiled_loops()):
         return kernel.find_kinks(loops, program, values.flat)
-    places = []
+    positions = []
     arrays: dict[int, Any] = {}
     with np.errstate(all="ignore"):
-        for place, node in enumerate(graph.nodes):
+        for position, node in enumerate(graph.nodes):
             if node.operation.nondifferentiable is None:
                 continue
-            for known in (*graph.operands[place], place):
+            for known in (*graph.operands[position], position):
                 arrays.setdefault(known, values[known])
-            operands = [arrays[source] for source in graph.operands[place]]
-            if any(operand is None for operand in operands) or arrays[place] is None:
+            operands = [arrays[source] for source in graph.operands[position]]
+            if any(operand is None for operand in operands) or arrays[position] is None:
                 continue
-            if np.any(node.operation.is_nondifferentiable(operands, arrays[place], node.attributes)):
-                places.append(place)
-    return tuple(places)
+            if np.any(node.operation.is_nondifferentiable(operands, arrays[position], node.attributes)):
+                positions.append(position)
+    return tuple(positions)
 
 
 def _check_names(graph: Graph, inputs: Mapping[str, FloatArray]) -> None:

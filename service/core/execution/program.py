@@ -182,7 +182,7 @@ def _widths() -> NDArray[np.intp]:
 
 
 class Programs:
-    """Programs by the arrangement of their graphs, bounded by bytes; the longest unused goes first."""
+    """Programs by the ordered digest of their graphs, bounded by bytes; the longest unused goes first."""
 
     def __init__(self) -> None:
         self.known: OrderedDict[str, Program | None] = OrderedDict()
@@ -191,7 +191,7 @@ class Programs:
 
     def of(self, graph: Graph, levels_of: Callable[[IntArray, Places, IntArray], Any]) -> Program | None:
         """The program of a graph, as `pack_graph` makes it."""
-        key = graph.arrangement
+        key = graph.ordered_digest
         with self.lock:
             if key in self.known:
                 self.known.move_to_end(key)

@@ -33,10 +33,10 @@ _BOTTOM, _TOP = -1e9, 1e9
 
 
 class Edge(NamedTuple):
-    """An edge to the operand at `slot` of the node at position `consumer`, and the local gradient along it."""
+    """An edge to the operand at `operand_index` of the node at position `consumer`, and the local gradient along it."""
 
     consumer: int
-    slot: int
+    operand_index: int
     local: float
     worth: float
     """The logarithm of the local gradient's magnitude."""
@@ -75,18 +75,18 @@ def find_paths(passes: Passes, name: str, limit: int) -> Paths:
     Raises InvalidRequest where a node on them is a tensor, and for one that has no gradient, as a Constant; Conflict
     where the run has no output, or not the values that a local gradient needs; KeyError where there is no such node.
     """
-    graph, place = passes.graph, passes.graph.position[name]
-    if not graph.nodes[place].has_gradient:
+    graph, position = passes.graph, passes.graph.position[name]
+    if not graph.nodes[position].has_gradient:
         raise InvalidRequest([Fault(("node",), f"{name!r} has no gradient")])
     if passes.output is None:
         raise Conflict("the run has no output for paths to lead to: run it backward from one")
     target = graph.position[passes.output]
-    places = _between(passes, place, target)
+    positions = _between(passes, position, target)
     seed = 1.0 if passes.seed is None else float(passes.seed)
-    edges, number, gradient = _sum_up(passes, places, seed)
+    edges, number, gradient = _sum_up(passes, positions, seed)
     paths: list[Path] = []
     room = _MOST_NODES
-    for found in _largest_first(edges, place, target) if number else ():
+    for found in _largest_first(edges, position, target) if number else ():
         paths.append(Path(tuple(found), reduce(lambda product, edge: product * edge.local, reversed(found), seed)))
         room -= len(found) + 1
         if len(paths) == limit or room <= 0:
@@ -100,11 +100,11 @@ def find_paths(passes: Passes, name: str, limit: int) -> Paths:
     return Paths(tuple(paths), number, gradient, listed_sum, share, *written)
 
 
-def _between(passes: Passes, place: int, target: int) -> list[int]:
+def _between(passes: Passes, position: int, target: int) -> list[int]:
     """The positions of all nodes on paths from one to the other, both included; none where there is no path."""
     graph, reached = passes.graph, reaches(passes.graph, passes.graph.nodes[target].name)
-    inside = {place} if reached[place] else set()
-    for other in range(place + 1, target + 1):
+    inside = {position} if reached[position] else set()
+    for other in range(position + 1, target + 1):
         if reached[other] and not inside.isdisjoint(graph.operands[other]):
             inside.add(other)
     for other in inside:
@@ -114,25 +114,27 @@ def _between(passes: Passes, place: int, target: int) -> list[int]:
     return sorted(inside)
 
 
-def _sum_up(passes: Passes, places: Sequence[int], seed: float) -> tuple[Mapping[int, list[Edge]], int, float]:
-    """The edges out of each node in `places`, from the last of which all paths are; the number of paths from the first
-    and the sum of their products."""
-    if not places:
+def _sum_up(passes: Passes, positions: Sequence[int], seed: float) -> tuple[Mapping[int, list[Edge]], int, float]:
+    """The edges out of each node in `positions`, from the last of which all paths are; the number of paths from the
+    first and the sum of their products."""
+    if not positions:
         return {}, 0, 0.0
-    inside, first = set(places), places[0]
+    inside, first = set(positions), positions[0]
     edges: dict[int, list[Edge]] = defaultdict(list)
     # Of each node: the number of paths to the output, the sum of their products, and the worth of the best.
-    counts, sums, bests = {places[-1]: 1}, {places[-1]: np.float64(seed)}, {places[-1]: 0.0}
-    for place in reversed(places[1:]):
-        if place not in counts:  # what leads on from here is an index: no gradient flows back through it
+    counts, sums, bests = {positions[-1]: 1}, {positions[-1]: np.float64(seed)}, {positions[-1]: 0.0}
+    for position in reversed(positions[1:]):
+        if position not in counts:  # what leads on from here is an index: no gradient flows back through it
             continue
-        number, upstream, best = counts.pop(place), sums.pop(place), bests.pop(place)
-        for slot, (source, slope) in enumerate(zip(passes.graph.operands[place], _locals(passes, place), strict=True)):
+        number, upstream, best = counts.pop(position), sums.pop(position), bests.pop(position)
+        for operand_index, (source, slope) in enumerate(
+            zip(passes.graph.operands[position], _locals(passes, position), strict=True)
+        ):
             if source not in inside or slope is None:
                 continue
             local = float(slope)
             worth = _logarithm(local)
-            edges[source].append(Edge(place, slot, local, worth, worth + best))
+            edges[source].append(Edge(position, operand_index, local, worth, worth + best))
             counts[source] = counts[source] + number if source in counts else number
             with np.errstate(all="ignore"):
                 contribution = upstream * local
@@ -141,10 +143,10 @@ def _sum_up(passes: Passes, places: Sequence[int], seed: float) -> tuple[Mapping
     return edges, counts.get(first, 0), float(sums.get(first, 0.0))
 
 
-def _locals(passes: Passes, place: int) -> Sequence[FloatArray | None]:
+def _locals(passes: Passes, position: int) -> Sequence[FloatArray | None]:
     """The local gradients of a scalar node: where it is not elementwise, what it passes back of an upstream 1."""
-    elementwise = not passes.graph.nodes[place].operation.contributions
-    consumer = consumer_at(passes, place, None if elementwise else np.ones(()))
+    elementwise = not passes.graph.nodes[position].operation.contributions
+    consumer = consumer_at(passes, position, None if elementwise else np.ones(()))
     locals_ = consumer.locals if elementwise else consumer.contributions
     if locals_ is None:
         unknown = [name for name, figure in consumer.figures.items() if figure is None]
@@ -168,29 +170,29 @@ def _largest_first(edges: Mapping[int, list[Edge]], start: int, target: int) -> 
     ties = count()
     queue: list[tuple[float, int, _Link, int, float, int]] = []
 
-    def option(place: int, rank: int) -> Edge | None:
+    def option(position: int, rank: int) -> Edge | None:
         """The edge out of a node that is the best but `rank`."""
-        if place not in ranked:
-            edges[place].sort(key=lambda edge: -edge.best)
-            ranked.add(place)
-        return edges[place][rank] if rank < len(edges[place]) else None
+        if position not in ranked:
+            edges[position].sort(key=lambda edge: -edge.best)
+            ranked.add(position)
+        return edges[position][rank] if rank < len(edges[position]) else None
 
-    def wait(link: _Link, place: int, worth: float, rank: int) -> None:
-        if edge := option(place, rank):
-            heapq.heappush(queue, (-(worth + edge.best), next(ties), link, place, worth, rank))
+    def wait(link: _Link, position: int, worth: float, rank: int) -> None:
+        if edge := option(position, rank):
+            heapq.heappush(queue, (-(worth + edge.best), next(ties), link, position, worth, rank))
 
     if start == target:
         yield []
         return
     wait(None, start, 0.0, 0)
     while queue:
-        _, _, link, place, worth, rank = heapq.heappop(queue)
-        wait(link, place, worth, rank + 1)
-        while place != target:
-            edge = edges[place][rank]
-            link, place, worth, rank = (edge, link), edge.consumer, worth + edge.worth, 0
-            if place != target:
-                wait(link, place, worth, 1)
+        _, _, link, position, worth, rank = heapq.heappop(queue)
+        wait(link, position, worth, rank + 1)
+        while position != target:
+            edge = edges[position][rank]
+            link, position, worth, rank = (edge, link), edge.consumer, worth + edge.worth, 0
+            if position != target:
+                wait(link, position, worth, 1)
         path = []
         while link is not None:
             path.append(link[0])
@@ -218,10 +220,10 @@ def _written(
         factors, formulas = list(opening), list(opening)
         for edge in path.edges[: -_MOST_FACTORS - 1 : -1]:
             consumer = consumer_at(passes, edge.consumer, None)
-            local = consumer.local_gradient(edge.slot)
+            local = consumer.local_gradient(edge.operand_index)
             figures[local.name] = np.asarray(edge.local)
             factors.append(local)
-            term = None if consumer.node.operation.contributions else consumer.term(edge.slot)
+            term = None if consumer.node.operation.contributions else consumer.term(edge.operand_index)
             complete = complete and term is not None
             formulas.append(term or local)
         more = [AND_SO_ON] if len(path.edges) > _MOST_FACTORS else []

@@ -68,32 +68,32 @@ class Passes:
             order[self.program.nodes] = len(self.graph) + np.arange(len(self.program.nodes))
         return order.tolist()
 
-    def value(self, place: int) -> FloatArray | None:
+    def value(self, position: int) -> FloatArray | None:
         """The value of the node at that position; one that was not recorded, as it follows from those that were; None
         where nothing says it."""
-        recorded = self.values[place]
-        return self._following[place] if recorded is None else recorded
+        recorded = self.values[position]
+        return self._following[position] if recorded is None else recorded
 
     @cached_property
     def _following(self) -> Sequence[FloatArray | None]:
         """Values in topological order, those that were not recorded from those of their operands."""
         known: list[FloatArray | None] = []
-        for place, (node, sources) in enumerate(zip(self.graph.nodes, self.graph.operands, strict=True)):
-            figure, operands = self.values[place], [known[source] for source in sources]
+        for position, (node, sources) in enumerate(zip(self.graph.nodes, self.graph.operands, strict=True)):
+            figure, operands = self.values[position], [known[source] for source in sources]
             if figure is None and node.operation.name != "Input" and all(given is not None for given in operands):
-                figure = evaluate_at(self.graph, place, operands)
+                figure = evaluate_at(self.graph, position, operands)
             known.append(figure)
         return known
 
 
-def evaluate_at(graph: Graph, place: int, operands: Sequence[Any], compiled: bool = False) -> FloatArray:
+def evaluate_at(graph: Graph, position: int, operands: Sequence[Any], compiled: bool = False) -> FloatArray:
     """The operation of the node at that position, in its precision."""
     if compiled:
-        alone = _alone(graph.nodes[place], graph.convention)
+        alone = _alone(graph.nodes[position], graph.convention)
         return np.asarray(forward_pass(alone, dict(zip(alone.inputs, operands, strict=True))).flat[-1])
     with np.errstate(all="ignore"):
-        value = value_of(graph.nodes[place], in_precision(graph, place, operands))
-    return np.asarray(np.asarray(value, dtype=dtype_of(graph, place)), dtype=np.float64)
+        value = value_of(graph.nodes[position], in_precision(graph, position, operands))
+    return np.asarray(np.asarray(value, dtype=dtype_of(graph, position)), dtype=np.float64)
 
 
 def _alone(node: Node, convention: str) -> Graph:
@@ -119,7 +119,7 @@ class Consumer:
     """
 
     passes: Passes
-    place: int
+    position: int
     figures: Mapping[str, FloatArray | None]
     upstream: FloatArray | None
     locals: Sequence[FloatArray | None] | None
@@ -128,7 +128,7 @@ class Consumer:
     @property
     def node(self) -> Node:
         """The node itself."""
-        return self.passes.graph.nodes[self.place]
+        return self.passes.graph.nodes[self.position]
 
     @property
     def upstream_gradient(self) -> Variable:
@@ -140,14 +140,14 @@ class Consumer:
         """The figures of the values, and the upstream gradient by the name under which it is written."""
         return {**self.figures, self.upstream_gradient.name: self.upstream}
 
-    def term(self, slot: int) -> Term | None:
-        """The local gradient of the operand at `slot` as a formula or, where the operation is not elementwise, the
+    def term(self, operand_index: int) -> Term | None:
+        """The local gradient of that operand as a formula or, where the operation is not elementwise, the
         whole contribution; None where it cannot be written, or has so many operands that nobody would read it."""
-        return None if self._terms is None else self._terms[slot]
+        return None if self._terms is None else self._terms[operand_index]
 
     @cached_property
     def _terms(self) -> Sequence[Term | None] | None:
-        node, operands = self.node, operand_terms(self.passes.graph, self.place)
+        node, operands = self.node, operand_terms(self.passes.graph, self.position)
         if len(operands) > MOST_WRITTEN:
             return None
         value, upstream = Variable(node.name), self.upstream_gradient
@@ -160,29 +160,29 @@ class Consumer:
         simple = Terms(for_reading=True, keep_shapes=True)
         return [None if term is None else simple.add(term)[0] for term in terms]
 
-    def local_gradient(self, slot: int) -> Variable:
-        """∂z/∂x for the operand at `slot`, with its place among equal operands where there are any."""
+    def local_gradient(self, operand_index: int) -> Variable:
+        """∂z/∂x for the operand at `operand_index`, with its place among equal operands where there are any."""
         inputs = self.node.inputs
-        name = inputs[slot]
-        ordinal = inputs[: slot + 1].count(name) if inputs.count(name) > 1 else None
+        name = inputs[operand_index]
+        ordinal = inputs[: operand_index + 1].count(name) if inputs.count(name) > 1 else None
         return local_gradient_of(self.node.name, name, ordinal)
 
 
-def consumer_at(passes: Passes, place: int, upstream: FloatArray | None, compiled: bool = False) -> Consumer:
+def consumer_at(passes: Passes, position: int, upstream: FloatArray | None, compiled: bool = False) -> Consumer:
     """The node at that position with what it passes back of an upstream gradient, in the precision of each node."""
-    graph, node, sources = passes.graph, passes.graph.nodes[place], passes.graph.operands[place]
-    given, value = [passes.value(source) for source in sources], passes.value(place)
+    graph, node, sources = passes.graph, passes.graph.nodes[position], passes.graph.operands[position]
+    given, value = [passes.value(source) for source in sources], passes.value(position)
     figures = dict(zip(node.inputs, given, strict=True)) | {node.name: value}
     if value is None or any(operand is None for operand in given):
-        return Consumer(passes, place, figures, upstream, None, None)
+        return Consumer(passes, position, figures, upstream, None, None)
     slopes: Sequence[FloatArray | None] | None = None
     contributions: Sequence[FloatArray | None] | None = None
     if compiled:
         alone, own = _alone(node, graph.convention), pack([*given, value])
         slopes = list(backward_pass(alone, own, "z"))[:-1]
         contributions = None if upstream is None else list(backward_pass(alone, own, "z", upstream))[:-1]
-        return Consumer(passes, place, figures, upstream, slopes, contributions)
-    operands, dtype = in_precision(graph, place, given), dtype_of(graph, place)
+        return Consumer(passes, position, figures, upstream, slopes, contributions)
+    operands, dtype = in_precision(graph, position, given), dtype_of(graph, position)
     own_value = np.asarray(value, dtype=dtype)
     with np.errstate(all="ignore"):
         if not node.operation.contributions:
@@ -193,21 +193,21 @@ def consumer_at(passes: Passes, place: int, upstream: FloatArray | None, compile
                 None if contribution is None else np.asarray(contribution, dtype=dtype_of(graph, source))
                 for source, contribution in zip(sources, passed, strict=True)
             ]
-    return Consumer(passes, place, figures, upstream, slopes, contributions)
+    return Consumer(passes, position, figures, upstream, slopes, contributions)
 
 
-def edges_back(passes: Passes, place: int) -> list[tuple[int, int]]:
+def edges_back(passes: Passes, position: int) -> list[tuple[int, int]]:
     """The out-edges of a node along which gradients flow back, in the order in which the backward pass meets them: the
     position of each consumer, and which of its operands the node is."""
     assert passes.output is not None
     reached = reaches(passes.graph, passes.output)
-    edges = [edge for edge in passes.graph.consumers[place] if reached[edge[0]]]
+    edges = [edge for edge in passes.graph.consumers[position] if reached[edge[0]]]
     return sorted(edges, key=lambda edge: (-passes.sweep[edge[0]], edge[1]))
 
 
-def operand_terms(graph: Graph, place: int) -> list[Term]:
+def operand_terms(graph: Graph, position: int) -> list[Term]:
     """The operands of a node as terms: names, and Constants by their values."""
-    nodes = [graph.nodes[source] for source in graph.operands[place]]
+    nodes = [graph.nodes[source] for source in graph.operands[position]]
     return [
         Literal(value) if isinstance(value := node.attributes.get("value"), float) else Variable(node.name)
         for node in nodes

@@ -62,12 +62,12 @@ class ForwardStep:
 class Contribution:
     """What one out-edge gives to a gradient: upstream × local, summed where the operand was broadcast.
 
-    `slot` is the place of the node among the consumer's operands. `local` is None where the consumer's operation is not
-    elementwise: its line is then that of the product.
+    `operand_index` is the position of the node among the consumer's operands. `local` is None where the consumer's
+    operation is not elementwise: its line is then that of the product.
     """
 
     consumer: Consumer
-    slot: int
+    operand_index: int
     rule: str
     line: Line
     local: FloatArray | None
@@ -126,50 +126,54 @@ def explain(passes: Passes, start: int, stop: int) -> Iterator[Step]:
 
 def explain_node(passes: Passes, name: str) -> Iterator[Step]:
     """The forward step and the backward step of one node, as far as it has them; raises KeyError."""
-    place = passes.graph.position[name]
-    if passes.graph.operands[place]:
-        yield _forward_step(passes, place)
-    if passes.gradients is not None and passes.graph.nodes[place].has_gradient:
-        yield _backward_step(passes, place, {})
+    position = passes.graph.position[name]
+    if passes.graph.operands[position]:
+        yield _forward_step(passes, position)
+    if passes.gradients is not None and passes.graph.nodes[position].has_gradient:
+        yield _backward_step(passes, position, {})
 
 
 @lru_cache(maxsize=4)
 def _order(graph: Graph, output: str | None) -> tuple[Sequence[int], Sequence[int]]:
     """The positions of the nodes of the forward steps, and of the backward steps."""
-    forward = array("l", (place for place, operands in enumerate(graph.operands) if operands))
+    forward = array("l", (position for position, operands in enumerate(graph.operands) if operands))
     if output is None:
         return forward, array("l")
     swept = graph.position[output] + 1
     order = chain(range(swept - 1, -1, -1), range(swept, len(graph)))
-    return forward, array("l", (place for place in order if graph.nodes[place].has_gradient))
+    return forward, array("l", (position for position in order if graph.nodes[position].has_gradient))
 
 
 # --- forward ------------------------------------------------------------------------------------------------------
 
 
-def _forward_step(passes: Passes, place: int) -> ForwardStep:
-    graph, node = passes.graph, passes.graph.nodes[place]
-    sources, value = graph.operands[place], passes.values[place]
+def _forward_step(passes: Passes, position: int) -> ForwardStep:
+    graph, node = passes.graph, passes.graph.nodes[position]
+    sources, value = graph.operands[position], passes.values[position]
     operands = [passes.value(source) for source in sources]
     found = None
     if all(operand is not None for operand in operands):
         for compiled in passes.arithmetics:
-            found = evaluate_at(graph, place, operands, compiled)
+            found = evaluate_at(graph, position, operands, compiled)
             if _difference(found, value) is None:
                 break
-    terms = operand_terms(graph, place)
+    terms = operand_terms(graph, position)
     if len(terms) > MOST_WRITTEN:
         terms[MOST_WRITTEN:] = [AND_SO_ON]
     term = application(node.operation, terms, node.attributes)
     line = derive_line(Variable(node.name), term, dict(zip(node.inputs, operands, strict=True)), found)
-    varying = [slot for slot, source in enumerate(sources) if graph.nodes[source].operation.name != "Constant"]
+    varying = [
+        operand_index
+        for operand_index, source in enumerate(sources)
+        if graph.nodes[source].operation.name != "Constant"
+    ]
     return ForwardStep(node, _rule(graph, node, varying[0] if varying else 0), line, value, _difference(found, value))
 
 
-def _rule(graph: Graph, node: Node, slot: int) -> str:
-    """What the rule is called by which the operand at `slot` is differentiated."""
-    others = [name for other, name in enumerate(node.inputs) if other != slot]
-    return node.operation.rule_name(slot, bool(others) and all(_is_constant(graph, name) for name in others))
+def _rule(graph: Graph, node: Node, operand_index: int) -> str:
+    """What the rule is called by which the operand at `operand_index` is differentiated."""
+    others = [name for other, name in enumerate(node.inputs) if other != operand_index]
+    return node.operation.rule_name(operand_index, bool(others) and all(_is_constant(graph, name) for name in others))
 
 
 def _is_constant(graph: Graph, name: str) -> bool:
@@ -179,58 +183,58 @@ def _is_constant(graph: Graph, name: str) -> bool:
 # --- backward -----------------------------------------------------------------------------------------------------
 
 
-def _backward_step(passes: Passes, place: int, met: dict[tuple[int, bool], Consumer]) -> BackwardStep:
+def _backward_step(passes: Passes, position: int, met: dict[tuple[int, bool], Consumer]) -> BackwardStep:
     """`met` holds the consumers that were met already."""
-    node = passes.graph.nodes[place]
+    node = passes.graph.nodes[position]
     assert passes.gradients is not None
-    seed, gradient = passes.seed if node.name == passes.output else None, passes.gradients[place]
+    seed, gradient = passes.seed if node.name == passes.output else None, passes.gradients[position]
     for compiled in passes.arithmetics:
-        edges, found = _sum_up(passes, place, met, compiled)
+        edges, found = _sum_up(passes, position, met, compiled)
         difference = _difference(found, gradient)
         if difference is None:
             break
-    listed = tuple(_contribution(consumer, slot) for consumer, slot in edges[:MOST_LISTED])
+    listed = tuple(_contribution(consumer, operand_index) for consumer, operand_index in edges[:MOST_LISTED])
     line = _sum_line(passes.quantity, node, seed, listed, len(edges), found)
     return BackwardStep(node, seed, listed, len(edges), line, found, gradient, difference)
 
 
 def _sum_up(
-    passes: Passes, place: int, met: dict[tuple[int, bool], Consumer], compiled: bool
+    passes: Passes, position: int, met: dict[tuple[int, bool], Consumer], compiled: bool
 ) -> tuple[Sequence[tuple[Consumer, int]], FloatArray | None]:
     """The out-edges of a node in the order of the backward pass, and the sum along them, None where one is unknown."""
-    node, edges, complete = passes.graph.nodes[place], [], True
+    node, edges, complete = passes.graph.nodes[position], [], True
     assert passes.gradients is not None
     so_far = None
     if node.name == passes.output and passes.seed is not None:
-        so_far = passes.seed.astype(dtype_of(passes.graph, place), copy=False)
-    for consumer_place, slot in edges_back(passes, place):
+        so_far = passes.seed.astype(dtype_of(passes.graph, position), copy=False)
+    for consumer_place, operand_index in edges_back(passes, position):
         if (key := (consumer_place, compiled)) not in met:
             met[key] = consumer_at(passes, consumer_place, passes.gradients[consumer_place], compiled)
         consumer = met[key]
         if consumer.contributions is None:
             complete = False
-        elif (product := consumer.contributions[slot]) is None:  # an index: nothing flows back to it
+        elif (product := consumer.contributions[operand_index]) is None:  # an index: nothing flows back to it
             continue
         else:
             so_far = product if so_far is None else np.asarray(so_far + product)
-        edges.append((consumer, slot))
+        edges.append((consumer, operand_index))
     if so_far is None:
-        so_far = np.zeros(passes.values.shape(place))
+        so_far = np.zeros(passes.values.shape(position))
     return edges, np.asarray(so_far, dtype=np.float64) if complete else None
 
 
-def _contribution(consumer: Consumer, slot: int) -> Contribution:
-    subject, rule = consumer.local_gradient(slot), _rule(consumer.passes.graph, consumer.node, slot)
-    local = None if consumer.locals is None else consumer.locals[slot]
-    product = None if consumer.contributions is None else consumer.contributions[slot]
-    term = consumer.term(slot)
+def _contribution(consumer: Consumer, operand_index: int) -> Contribution:
+    subject, rule = consumer.local_gradient(operand_index), _rule(consumer.passes.graph, consumer.node, operand_index)
+    local = None if consumer.locals is None else consumer.locals[operand_index]
+    product = None if consumer.contributions is None else consumer.contributions[operand_index]
+    term = consumer.term(operand_index)
     if term is None:
         line = Line(equation(subject))
     elif consumer.node.operation.contributions:
         line = derive_line(None, term, consumer.all_figures, product)
     else:
         line = derive_line(subject, term, consumer.figures, local)
-    return Contribution(consumer, slot, rule, line, local, product)
+    return Contribution(consumer, operand_index, rule, line, local, product)
 
 
 def _sum_line(
@@ -253,11 +257,11 @@ def _sum_line(
 
 def _summand(contribution: Contribution) -> tuple[Term, Mapping[str, FloatArray | None]]:
     """upstream · local, or the whole contribution where the operation is not elementwise; and the figures in it."""
-    consumer, slot = contribution.consumer, contribution.slot
-    upstream, local = consumer.upstream_gradient, consumer.local_gradient(slot)
+    consumer, operand_index = contribution.consumer, contribution.operand_index
+    upstream, local = consumer.upstream_gradient, consumer.local_gradient(operand_index)
     product = times(upstream, local)
     if consumer.node.operation.contributions:
-        term = consumer.term(slot)
+        term = consumer.term(operand_index)
         if term is not None:
             return term, consumer.all_figures
         whole = as_one(product)

@@ -28,7 +28,7 @@ class _Lease:
                 free.popleft()
 
 
-def room(count: int) -> NDArray[np.float64]:
+def empty_vector(count: int) -> NDArray[np.float64]:
     """An uninitialised vector of `count` numbers; its memory is used again when its last view is gone."""
     if count * 8 < _LEAST:
         return np.empty(count)

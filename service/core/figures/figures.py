@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.figures.buffers import room
+from service.core.figures.buffers import empty_vector
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
@@ -67,10 +67,10 @@ class Figures:
         unsound = ~np.isfinite(self.flat)
         if self.present is not None:
             unsound &= np.repeat(self.present, np.diff(self.offsets))
-        places = np.flatnonzero(unsound)
-        if not places.size:
+        positions = np.flatnonzero(unsound)
+        if not positions.size:
             return None
-        return int(np.searchsorted(self.offsets, places[-1 if backward else 0], side="right")) - 1
+        return int(np.searchsorted(self.offsets, positions[-1 if backward else 0], side="right")) - 1
 
 
 def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:
@@ -83,12 +83,12 @@ def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:
     if not any(shapes):
         flat = np.array(filled, dtype=np.float64).reshape(-1)
         return frozen(flat, None, present)
-    flat = room(sum(map(prod, shapes)))
+    flat = empty_vector(sum(map(prod, shapes)))
     np.concatenate([np.ravel(array) for array in filled], out=flat)
     return frozen(flat, tuple(shapes), present)
 
 
-def extent(shape: Shape) -> int:
+def element_count(shape: Shape) -> int:
     """What a tensor counts for against a limit: its elements. One without any is written as lists within lists too, and
     counts for those."""
     return prod(filter(None, shape))

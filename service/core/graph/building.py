@@ -54,7 +54,7 @@ class _Reading:
     """Nodes as listed, each with its place in the body (None for one that was there before), and the faults found."""
 
     nodes: dict[str, Node]
-    place: dict[str, int]
+    position: dict[str, int]
     faults: list[Fault]
 
 
@@ -67,10 +67,10 @@ def _read_nodes(
     if max_nodes is not None and count > max_nodes:
         raise LimitExceeded("nodes", max_nodes, count, f"a graph has at most {max_nodes} nodes; this one has {count}")
     reading = _Reading(dict(known), {}, [])
-    for place, document in enumerate(documents):
+    for position, document in enumerate(documents):
         faults, node = _read_node(document)
         if faults:
-            reading.faults.extend(Fault(("nodes", place, *fault.location), fault.detail) for fault in faults)
+            reading.faults.extend(Fault(("nodes", position, *fault.location), fault.detail) for fault in faults)
         if node is None:
             continue
         value = node.attributes.get("value")
@@ -78,12 +78,12 @@ def _read_nodes(
             detail = f"a Constant has at most {max_tensor} elements; {node.name!r} has {value.array.size}"
             raise LimitExceeded("tensor_elements", max_tensor, value.array.size, detail)
         if node.name in reading.nodes:
-            first = reading.place.get(node.name)
+            first = reading.position.get(node.name)
             where = "in the graph already" if first is None else f"given already by node {first}"
-            reading.faults.append(Fault(("nodes", place, "name"), f"the name {node.name!r} is {where}"))
+            reading.faults.append(Fault(("nodes", position, "name"), f"the name {node.name!r} is {where}"))
             continue
         reading.nodes[node.name] = node
-        reading.place[node.name] = place
+        reading.position[node.name] = position
     return reading
 
 
@@ -105,11 +105,11 @@ def _read_node(document: object) -> tuple[list[Fault], Node | None]:
         inputs = ()
     while inputs and inputs[-1] == "":  # what is left out at the end need not be listed
         inputs = inputs[:-1]
-    for place, source in enumerate(inputs):
+    for position, source in enumerate(inputs):
         if not isinstance(source, str):
-            faults.append(Fault(("inputs", place), "an input is the name of a node"))
+            faults.append(Fault(("inputs", position), "an input is the name of a node"))
         elif not source:
-            faults.append(Fault(("inputs", place), "only the last inputs may be left out"))
+            faults.append(Fault(("inputs", position), "only the last inputs may be left out"))
     operation = document.get("operation")
     found = find(operation) if isinstance(operation, str) else None
     if found is None:
@@ -172,13 +172,13 @@ def read_attributes(operation: Operation, given: object) -> tuple[Attributes, li
 
 
 def _assemble(reading: _Reading, outputs: object, inputs: object, leading_inputs: Sequence[str]) -> Graph:
-    nodes, place, faults = reading.nodes, reading.place, reading.faults
+    nodes, position, faults = reading.nodes, reading.position, reading.faults
     used: set[str] = set()
     for node in nodes.values():
         used.update(node.inputs)
     if used - nodes.keys():
         faults.extend(
-            Fault(("nodes", place[node.name], "inputs", index), f"{node.name!r} reads {source!r}, which is no node")
+            Fault(("nodes", position[node.name], "inputs", index), f"{node.name!r} reads {source!r}, which is no node")
             for node in nodes.values()
             for index, source in enumerate(node.inputs)
             if source not in nodes
@@ -189,7 +189,7 @@ def _assemble(reading: _Reading, outputs: object, inputs: object, leading_inputs
         faults.append(Fault(("nodes",), "a graph has at least one node"))
     if faults:
         raise InvalidGraph(faults)
-    ordered = _topological_order(nodes, place)
+    ordered = _topological_order(nodes, position)
     if chosen is None:
         chosen = _default_outputs(ordered, used)
     if not chosen:
@@ -206,11 +206,11 @@ def _read_names(names: object, nodes: Mapping[str, Node], member: str, faults: l
         faults.append(Fault((member,), f"{member} is a list of node names"))
         return []
     read: dict[str, None] = {}
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         if not isinstance(name, str) or name not in nodes:
-            faults.append(Fault((member, place), f"{name!r} is no node of the graph"))
+            faults.append(Fault((member, position), f"{name!r} is no node of the graph"))
         elif name in read:
-            faults.append(Fault((member, place), f"{name!r} stands twice in {member}"))
+            faults.append(Fault((member, position), f"{name!r} stands twice in {member}"))
         else:
             read[name] = None
     return list(read)
@@ -220,15 +220,15 @@ def _faults_in_inputs(order: Sequence[str], nodes: Iterable[Node]) -> list[Fault
     """`inputs` names each Input node of the graph, and nothing else."""
     present = dict.fromkeys(node.name for node in nodes if node.operation.name == "Input")
     others = [
-        Fault(("inputs", place), f"{name!r} is no Input node")
-        for place, name in enumerate(order)
+        Fault(("inputs", position), f"{name!r} is no Input node")
+        for position, name in enumerate(order)
         if name not in present
     ]
     named = set(order)
     return others + [Fault(("inputs",), f"the Input node {name!r} is missing") for name in present if name not in named]
 
 
-def _topological_order(nodes: Mapping[str, Node], place: Mapping[str, int]) -> tuple[Node, ...]:
+def _topological_order(nodes: Mapping[str, Node], position: Mapping[str, int]) -> tuple[Node, ...]:
     """Kahn's algorithm (1962); of the nodes that are ready the one listed first goes first, so that a list already in
     order keeps it. Raises InvalidGraph with the nodes of one cycle, in its order."""
     listed = list(nodes)
@@ -254,7 +254,7 @@ def _topological_order(nodes: Mapping[str, Node], place: Mapping[str, int]) -> t
     if len(order) < len(listed):
         cycle = _find_cycle(nodes, [name for number, name in enumerate(listed) if unmet[number]])
         path = written_cycle(cycle)
-        raise InvalidGraph([Fault(("nodes", place[name]), f"{name!r} is in a cycle: {path}") for name in cycle])
+        raise InvalidGraph([Fault(("nodes", position[name]), f"{name!r} is in a cycle: {path}") for name in cycle])
     return tuple(order)
 
 

@@ -48,7 +48,7 @@ class Graph:
     @cached_property
     def position(self) -> Mapping[str, int]:
         """Where in `nodes` the node of each name stands."""
-        return {node.name: place for place, node in enumerate(self.nodes)}
+        return {node.name: position for position, node in enumerate(self.nodes)}
 
     @cached_property
     def operands(self) -> tuple[tuple[int, ...], ...]:
@@ -61,22 +61,22 @@ class Graph:
         """For each node its out-edges in order: the position of the consumer, and which of its inputs the node is."""
         found: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
         for consumer, sources in enumerate(self.operands):
-            for slot, source in enumerate(sources):
-                found[source].append((consumer, slot))
+            for operand_index, source in enumerate(sources):
+                found[source].append((consumer, operand_index))
         return tuple(map(tuple, found))
 
-    def under(self, convention: str) -> "Graph":
+    def with_convention(self, convention: str) -> "Graph":
         """The same graph with the derivatives that one of CONVENTIONS returns; itself if they are the same."""
         if convention == self.convention:
             return self
         present = {node.operation for node in self.nodes}
-        if present == {operation.under(convention) for operation in present}:
+        if present == {operation.with_convention(convention) for operation in present}:
             return self
-        nodes = tuple(replace(node, operation=node.operation.under(convention)) for node in self.nodes)
+        nodes = tuple(replace(node, operation=node.operation.with_convention(convention)) for node in self.nodes)
         return replace(self, nodes=nodes, convention=convention)
 
     @cached_property
-    def narrow(self) -> frozenset[int]:
+    def float32_nodes(self) -> frozenset[int]:
         """The positions of the nodes that are computed in float32: its Inputs, and all that rests on them alone.
 
         As NumPy has it a number adapts: Constants, and what rests on them alone, take the precision of what they meet.
@@ -85,18 +85,18 @@ class Graph:
         narrow: set[int] = set()
         if not any(self.nodes[self.position[name]].attributes.get("dtype") == "float32" for name in self.inputs):
             return frozenset()
-        for place, (node, sources) in enumerate(zip(self.nodes, self.operands, strict=True)):
+        for position, (node, sources) in enumerate(zip(self.nodes, self.operands, strict=True)):
             strong = [source for source in sources if source not in adapting]
             if node.operation.name == "Input":
                 declared = node.attributes.get("dtype", "float64")
-                {"float32": narrow, "int64": adapting}.get(declared, set()).add(place)
+                {"float32": narrow, "int64": adapting}.get(declared, set()).add(position)
             elif not strong:
-                adapting.add(place)
+                adapting.add(position)
             elif narrow.issuperset(strong):
-                narrow.add(place)
+                narrow.add(position)
         return frozenset(narrow)
 
-    def widened(self) -> "Graph":
+    def in_float64(self) -> "Graph":
         """The same graph with all of it computed in float64."""
         nodes = tuple(
             replace(node, attributes={**node.attributes, "dtype": "float64"})
@@ -104,10 +104,10 @@ class Graph:
             else node
             for node in self.nodes
         )
-        return replace(self, nodes=nodes) if self.narrow else self
+        return replace(self, nodes=nodes) if self.float32_nodes else self
 
     @cached_property
-    def arrangement(self) -> str:
+    def ordered_digest(self) -> str:
         """SHA-256 of the digest, the convention and the order of the nodes: graphs that share it agree at every
         position. An operation that only goes by the name of one in the rulebook counts as itself."""
         present = {node.operation for node in self.nodes}

@@ -19,8 +19,8 @@ def reaches(graph: Graph, output: str) -> BoolArray:
     """Which nodes reach the output along the edges."""
     reached = bytearray(len(graph))
     reached[graph.position[output]] = 1
-    for place in range(graph.position[output], -1, -1):
-        if reached[place]:
-            for source in graph.operands[place]:
+    for position in range(graph.position[output], -1, -1):
+        if reached[position]:
+            for source in graph.operands[position]:
                 reached[source] = 1
     return np.frombuffer(reached, dtype=np.bool_)

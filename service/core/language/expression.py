@@ -118,12 +118,12 @@ def _targets(statements: list[Statement], orders: list[list[Part]]) -> dict[str,
         name = "output" if statement.target is None else _name(statement.target)
         refers_to_itself = bare and any(isinstance(part, Token) and part.value.strip("`") == name for part in order)
         if name in targets or refers_to_itself:
-            place = statement.target or (order[0] if isinstance(order[0], Token) else order[0].called)
+            position = statement.target or (order[0] if isinstance(order[0], Token) else order[0].called)
             if bare or targets[name].target is None:
                 detail = "the result of an expression without a name is named output, and that name is taken"
             else:
                 detail = f"{shown(name)} is assigned twice"
-            raise Mistake(detail, place.start_pos)
+            raise Mistake(detail, position.start_pos)
         targets[name] = statement
     return targets
 
@@ -171,7 +171,9 @@ def _refuse_cycle(targets: dict[str, Statement], orders: list[list[Part]], refer
     except CycleError as error:
         cycle = error.args[1][:-1]
         # A bare expression that reads itself was refused already: some statement of the cycle has a name.
-        starts = [(token.start_pos or 0, place) for place, name in enumerate(cycle) if (token := targets[name].target)]
+        starts = [
+            (token.start_pos or 0, position) for position, name in enumerate(cycle) if (token := targets[name].target)
+        ]
         position, first = min(starts)
         cycle = cycle[first:] + cycle[:first]
         raise Mistake(f"{shown(cycle[0])} is in a cycle: {written_cycle(cycle)}", position) from None
@@ -225,12 +227,12 @@ def _attributes(part: Application, operation: Operation) -> dict[str, Any]:
     """The attributes as ONNX has them; by NumPy's name for an operation its defaults are NumPy's."""
     known = {attribute.name for attribute in operation.attributes}
     given: dict[str, Any] = {}
-    places: dict[Any, Token] = {}
+    positions: dict[Any, Token] = {}
     for token, value in part.attributes:
         name = "axes" if token == "axis" and "axes" in known and "axis" not in known else token.value
         if name in given:
             raise Mistake(f"the attribute {shown(token)} is given twice", token.start_pos)
-        given[name], places[name] = value, token
+        given[name], positions[name] = value, token
     for attribute in operation.attributes:
         if (
             attribute.numpy
@@ -239,7 +241,7 @@ def _attributes(part: Application, operation: Operation) -> dict[str, Any]:
         ):
             given.setdefault(attribute.name, attribute.numpy[1])
     for fault in read_attributes(operation, given)[1]:
-        raise Mistake(fault.detail, places.get(fault.location[-1], part.called).start_pos)
+        raise Mistake(fault.detail, positions.get(fault.location[-1], part.called).start_pos)
     return given
 
 

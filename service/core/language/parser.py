@@ -173,10 +173,10 @@ class _Range:
 _WHOLE = _Range(0, LARGEST_INTEGER)
 
 
-def _applied(operation: str, place: Token, operands: list[Part], **attributes: Any) -> Application:
-    """An operation that is written otherwise than by its name; `place` is where."""
-    named = [(Token.new_borrow_pos("NAME", name, place), value) for name, value in attributes.items()]
-    return Application(Token.new_borrow_pos("NAME", operation, place), operands, named)
+def _applied(operation: str, position: Token, operands: list[Part], **attributes: Any) -> Application:
+    """An operation that is written otherwise than by its name; `position` is where."""
+    named = [(Token.new_borrow_pos("NAME", name, position), value) for name, value in attributes.items()]
+    return Application(Token.new_borrow_pos("NAME", operation, position), operands, named)
 
 
 _WORDS = {"NaN": "NaN", "true": True, "false": False}

@@ -90,16 +90,16 @@ def _write(
     sign = template.partition("%")[0] if notation.binds == SIGN else None
     behind = minus if notation.binds in (SUM, PRODUCT) else None
 
-    def is_bracketed(slot: int, operand: Written, least: int) -> bool:
-        unwanted = sign or (behind if slot and least > OPEN else None)
+    def is_bracketed(operand_index: int, operand: Written, least: int) -> bool:
+        unwanted = sign or (behind if operand_index and least > OPEN else None)
         return operand.binds < least or (unwanted is not None and operand.text.startswith(unwanted))
 
     bracketed = [
-        brackets % operand.text if is_bracketed(slot, operand, least) else operand.text
-        for slot, (operand, least) in enumerate(zip(operands, needs, strict=True))
+        brackets % operand.text if is_bracketed(operand_index, operand, least) else operand.text
+        for operand_index, (operand, least) in enumerate(zip(operands, needs, strict=True))
     ]
-    places = {str(place): text for place, text in enumerate(bracketed)}
+    positions = {str(position): text for position, text in enumerate(bracketed)}
     # An operand that is let in although it binds less tightly than the whole loosens the whole: −x·y binds as x·y does.
     loosened = (operand.binds for operand, least in zip(operands, needs, strict=True) if OPEN < least <= operand.binds)
-    text = template % {**places, "all": comma.join([*bracketed, *attributes])}
+    text = template % {**positions, "all": comma.join([*bracketed, *attributes])}
     return Written(text, min([notation.binds, *loosened]))

@@ -137,11 +137,11 @@ class Operation:
         missing = len(self.operands) - len(operands)
         return (*operands, *[None] * missing) if missing else operands
 
-    def rule_name(self, slot: int, beside_constants: bool = False) -> str:
-        """What the rule is called by which the operand at `slot` gets its local gradient, all others being Constants
-        or not: sum, product, power, chain …"""
+    def rule_name(self, operand_index: int, beside_constants: bool = False) -> str:
+        """What the rule is called by which that operand gets its local gradient, all others being Constants or not:
+        sum, product, power, chain …"""
         names = self.beside_constants if beside_constants else self.rules
-        return names[slot if len(names) > 1 else 0]
+        return names[operand_index if len(names) > 1 else 0]
 
     def evaluate(self, operands: Sequence[Any], attributes: Attributes = NO_ATTRIBUTES) -> Any:
         """The value of the operation at its operands: arrays, scalars or symbols."""
@@ -167,9 +167,9 @@ class Operation:
         given = self.contributions(upstream, *self.arguments(operands), value, *attributes.values())
         return tuple(given[: len(operands)])
 
-    def under(self, convention: str) -> "Operation":
+    def with_convention(self, convention: str) -> "Operation":
         """This operation as one of CONVENTIONS has it: another only where that library chooses otherwise at a kink."""
-        return _under(self, convention)
+        return _with_convention(self, convention)
 
     def is_nondifferentiable(self, operands: Sequence[Any], value: Any, attributes: Attributes = NO_ATTRIBUTES) -> Any:
         """Where, elementwise, no derivative exists at these operands; False where there is always one."""
@@ -181,7 +181,7 @@ class Operation:
 
 
 @cache
-def _under(operation: Operation, convention: str) -> Operation:
+def _with_convention(operation: Operation, convention: str) -> Operation:
     plain = operation.plain or operation
     rule = plain.conventions.get(convention)
     if rule is None:

@@ -42,28 +42,28 @@ def backpropagate(
     gradients: dict[int, Term] = {}
     if varying[target]:
         gradients[target] = _filled(terms, 1.0, known[target])
-    for place in range(target, -1, -1):
-        operands = graph.operands[place]
-        slots = tuple(slot for slot, source in enumerate(operands) if varying[source])
-        if place not in gradients or not slots:
+    for position in range(target, -1, -1):
+        operands = graph.operands[position]
+        operand_indices = tuple(operand_index for operand_index, source in enumerate(operands) if varying[source])
+        if position not in gradients or not operand_indices:
             continue
-        node, upstream = graph.nodes[place], gradients[place]
-        key = (node.operation, len(operands), slots, repr(dict(node.attributes)) if node.attributes else "")
+        node, upstream = graph.nodes[position], gradients[position]
+        key = (node.operation, len(operands), operand_indices, repr(dict(node.attributes)) if node.attributes else "")
         if key not in rules:
-            rules[key] = _read_rules(node, slots)
-        found = rules[key].apply(terms, upstream, [known[source] for source in operands], known[place])
-        for slot, given in zip(slots, found, strict=True):
+            rules[key] = _read_rules(node, operand_indices)
+        found = rules[key].apply(terms, upstream, [known[source] for source in operands], known[position])
+        for operand_index, given in zip(operand_indices, found, strict=True):
             if given is None:
                 continue
-            source = operands[slot]
+            source = operands[operand_index]
             contribution = given
             if rules[key].local and len(operands) > 1 and terms.keep_shapes:
                 contribution = terms.named("SumTo", given, known[source])
             terms.give_outline(contribution, terms.outline(known[source]))
             so_far = gradients.get(source)
             gradients[source] = contribution if so_far is None else terms.named("Add", so_far, contribution)
-    for place in map(graph.position.__getitem__, wrt):
-        gradients.setdefault(place, _filled(terms, 0.0, known[place]))
+    for position in map(graph.position.__getitem__, wrt):
+        gradients.setdefault(position, _filled(terms, 0.0, known[position]))
     return gradients
 
 
@@ -78,7 +78,10 @@ class _Rules:
 
     def apply(self, terms: Terms, upstream: Term, operands: Sequence[Term], value: Term) -> list[Term | None]:
         """The contributions."""
-        values = {f"x{slot}": operand for slot, operand in enumerate(operands)} | {"z": value, "u": upstream}
+        values = {f"x{operand_index}": operand for operand_index, operand in enumerate(operands)} | {
+            "z": value,
+            "u": upstream,
+        }
         made = terms.substitute(self.order, values)
         found = [made.get(id(result)) for result in self.results]
         if not self.local:
@@ -91,8 +94,8 @@ class _Rules:
         ]
 
 
-def _read_rules(node: Node, slots: Sequence[int]) -> _Rules:
-    operation, operands = node.operation, [Variable(f"x{slot}") for slot in range(len(node.inputs))]
+def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
+    operation, operands = node.operation, [Variable(f"x{operand_index}") for operand_index in range(len(node.inputs))]
     every: Sequence[Term | None]
     try:
         if operation.contributions:
@@ -102,7 +105,7 @@ def _read_rules(node: Node, slots: Sequence[int]) -> _Rules:
     except Unwritable as error:
         detail = f"there is no formula of the gradient at {node.name!r} ({operation.name}): {error}"
         raise InvalidRequest([Fault(("wrt",), detail)]) from None
-    results = [every[slot] for slot in slots]
+    results = [every[operand_index] for operand_index in operand_indices]
     order = evaluation_order(*(result for result in results if result is not None))
     return _Rules(order, results, local=operation.contributions is None)
 
@@ -111,8 +114,8 @@ def _varying(graph: Graph, wrt: Iterable[str]) -> list[bool]:
     """For each node whether it is, or depends on, one of `wrt`."""
     chosen = {graph.position[name] for name in wrt}
     varying: list[bool] = []
-    for place, operands in enumerate(graph.operands):
-        varying.append(place in chosen or any(varying[source] for source in operands))
+    for position, operands in enumerate(graph.operands):
+        varying.append(position in chosen or any(varying[source] for source in operands))
     return varying
 
 

@@ -87,8 +87,10 @@ def local_gradient_of(consumer: str, name: str, ordinal: int | None = None) -> V
     wrt = Variable(name)
     if ordinal is not None:
         of = written(wrt)
-        place = row(f"<mo>[</mo><mn>{ordinal}</mn><mo>]</mo>")
-        wrt = Variable(name, f"{of.latex}_{{[{ordinal}]}}", f"{of.text}[{ordinal}]", f"<msub>{of.mathml}{place}</msub>")
+        position = row(f"<mo>[</mo><mn>{ordinal}</mn><mo>]</mo>")
+        wrt = Variable(
+            name, f"{of.latex}_{{[{ordinal}]}}", f"{of.text}[{ordinal}]", f"<msub>{of.mathml}{position}</msub>"
+        )
     return _derivative(("∂", r"\partial ", "<mo>∂</mo>"), Variable(consumer), wrt)
 
 

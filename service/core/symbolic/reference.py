@@ -78,7 +78,7 @@ def describe(operation: Operation) -> Entry:
         tuple(filter(None, formulas)) if elementwise else (),
         () if elementwise else formulas,
         _formula(kink) if kink else None,
-        {library: gradients(operation.under(library)) for library in operation.conventions},
+        {library: gradients(operation.with_convention(library)) for library in operation.conventions},
     )
 
 

@@ -151,8 +151,8 @@ _COMMUTING = {"Add", "Mul"}  # x·y is y·x to the last bit
 
 
 def _key(operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]) -> Any:
-    places = sorted(map(id, operands)) if operation.name in _COMMUTING else map(id, operands)
-    return operation.name, *places, repr(attributes) if attributes else ""
+    positions = sorted(map(id, operands)) if operation.name in _COMMUTING else map(id, operands)
+    return operation.name, *positions, repr(attributes) if attributes else ""
 
 
 # --- the rules: each gives the simpler term, or None where there is none ----------------------------------------------

@@ -13,7 +13,7 @@ FIRST = "p = x * y; F = sin(p)"
 
 def test_nodes_are_aligned_by_name_unless_they_are_mapped() -> None:
     first, second = graph_of(FIRST), graph_of("q = x * y; r = q + x; F = sin(r)")
-    assert [first.nodes[place].name if place >= 0 else None for place in align(first, second, {})] == [
+    assert [first.nodes[position].name if position >= 0 else None for position in align(first, second, {})] == [
         "x",
         "y",
         None,
@@ -70,4 +70,7 @@ def test_each_shape_that_differs_is_a_fault() -> None:
 def test_definitions_and_uses(candidate: str, names: dict[str, str], redefined: str, reconsumed: str) -> None:
     first, second = graph_of(FIRST), graph_of(candidate)
     found = differences(first, second, align(first, second, names))
-    assert [{second.nodes[place].name for place in places} for places in found] == [set(redefined), set(reconsumed)]
+    assert [{second.nodes[position].name for position in positions} for positions in found] == [
+        set(redefined),
+        set(reconsumed),
+    ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.comparison.claims import Claim, read_number, settle
+from service.core.comparison.claims import Claim, read_number, resolve_claims
 from service.core.rulebook import operation as rulebook
 from service.core.rulebook.operation import define
 from tests.planted import SEED, SEED_INPUTS, graph_of, named, run_of
@@ -110,7 +110,7 @@ def meant(
     right = run_of(graph, inputs, output=output)
     claims = [{name: claim(*written.split()) for name, written in given.items()} for given in (values, gradients)]
     assert right.values is not None
-    settled = settle(graph, *claims, right.values, right.gradients if gradients else None, output)
+    settled = resolve_claims(graph, *claims, right.values, right.gradients if gradients else None, output)
     return {kind: {name: figure.tolist() for name, figure in figures.items()} for kind, figures in settled.items()}
 
 

@@ -19,7 +19,7 @@ NAN, INF = float("nan"), float("inf")
 
 def sides(baseline: list[Any], candidate: list[Any], phase: str = "values") -> tuple[Side, Side]:
     """Two runs of a graph of inputs alone: any figures fit."""
-    names = [f"x{place}" for place in range(len(baseline))]
+    names = [f"x{position}" for position in range(len(baseline))]
     graph = build_graph([{"name": name, "operation": "Input"} for name in names], names)
     seed = np.array(1.0)
     return tuple(

@@ -137,11 +137,11 @@ def test_the_output_that_is_used_further_on_begins_with_the_seed() -> None:
 
 
 def test_long_formulas_are_left_out() -> None:
-    names = [f"x{place}" for place in range(9)]
+    names = [f"x{position}" for position in range(9)]
     graph = build_graph(
         [*({"name": name, "operation": "Input"} for name in names), {"name": "F", "operation": "Max", "inputs": names}]
     )
-    inputs = {name: float(place) for place, name in enumerate(names)}
+    inputs = {name: float(position) for position, name in enumerate(names)}
     assert statement(evidence(graph, inputs, "F", 5.5, "forward"), "F") == "F is 5.5; it should be 8."
     assert statement(evidence(graph, inputs, "x8", 5.5), "F") == "∂F/∂x8 is 5.5; it should be 1."
     five = graph_of("F = (x + a) * (x + b) * (x + c) * (x + d) * (x + e)")
@@ -188,8 +188,8 @@ def test_of_very_many_out_edges_none_is_looked_at() -> None:
     count = 1001
     documents = [
         {"name": "x", "operation": "Input"},
-        *({"name": f"s{place}", "operation": "Sin", "inputs": ["x"]} for place in range(count)),
-        {"name": "F", "operation": "Sum", "inputs": [f"s{place}" for place in range(count)]},
+        *({"name": f"s{position}", "operation": "Sin", "inputs": ["x"]} for position in range(count)),
+        {"name": "F", "operation": "Sum", "inputs": [f"s{position}" for position in range(count)]},
     ]
     gathered = evidence(build_graph(documents), {"x": 0.0}, "x", -float(count))
     assert gathered.edges == ()

@@ -297,11 +297,11 @@ def test_a_right_zero_has_neither_a_wrong_sign_nor_a_factor() -> None:
 def test_a_wider_tolerance_lets_more_hypotheses_pass() -> None:
     graph = graph_of(SEED)
     right, wrong = run_of(graph, SEED_INPUTS), run_of(graph, SEED_INPUTS, gradients={"c": 2.001})
-    place = graph.position["c"]
+    position = graph.position["c"]
     for tolerance, names in (("float64", []), (Tolerance(1e-2, 0.0), ["sign", "constant factor"])):
         found = judge(right, wrong, tolerance)
         assert found.backward is not None
-        assert [each.name for each in explain(found, found.backward, place, wrong)] == names
+        assert [each.name for each in explain(found, found.backward, position, wrong)] == names
 
 
 # --- what stands outside the table --------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ GRAPH = graph_of("p = x * y; q = p * p; r = q * k; F = r * z; k = 2", ["F"])
 def shapes(given: Mapping[str, tuple[int, ...]], graph: Graph = GRAPH) -> tuple[dict[str, tuple[int, ...]], list[str]]:
     """By name: the shapes that follow, and what is wrong."""
     known, wrong = fit_shapes(graph, {graph.position[name]: shape for name, shape in given.items()})
-    return {graph.nodes[place].name: shape for place, shape in known.items()}, [
-        f"{graph.nodes[place].name}: {detail}" for place, detail in wrong
+    return {graph.nodes[position].name: shape for position, shape in known.items()}, [
+        f"{graph.nodes[position].name}: {detail}" for position, detail in wrong
     ]
 
 
@@ -81,7 +81,7 @@ def test_gradients_that_rest_on_the_unknown(known: str, given: str, doubtful: st
     cut = without_unknown(GRAPH, np.array([node.name in known for node in GRAPH.nodes]))
     recorded = np.array([node.name in given for node in GRAPH.nodes])
     found = unreplayable_gradients(GRAPH, cut, recorded, "F")
-    assert {GRAPH.nodes[place].name for place in found} == set(doubtful.split())
+    assert {GRAPH.nodes[position].name for position in found} == set(doubtful.split())
 
 
 def test_what_does_not_reach_the_output_makes_nothing_doubtful() -> None:
@@ -89,4 +89,7 @@ def test_what_does_not_reach_the_output_makes_nothing_doubtful() -> None:
     cut = without_unknown(graph, np.array([node.name != "y" for node in graph.nodes]))
     nothing = np.zeros(len(graph), dtype=bool)
     assert unreplayable_gradients(graph, cut, nothing, "F").size == 0
-    assert {graph.nodes[place].name for place in unreplayable_gradients(graph, cut, nothing, "side")} >= {"p", "y"}
+    assert {graph.nodes[position].name for position in unreplayable_gradients(graph, cut, nothing, "side")} >= {
+        "p",
+        "y",
+    }

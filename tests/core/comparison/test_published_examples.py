@@ -87,7 +87,7 @@ def test_the_network_of_a_step_by_step_backpropagation_example() -> None:
         E = 0.5*(t1 - o1)^2 + 0.5*(t2 - o2)^2
     """
     weights = dict(
-        zip([f"w{place}" for place in range(1, 9)], [0.15, 0.20, 0.25, 0.30, 0.40, 0.45, 0.50, 0.55], strict=True)
+        zip([f"w{position}" for position in range(1, 9)], [0.15, 0.20, 0.25, 0.30, 0.40, 0.45, 0.50, 0.55], strict=True)
     )
     values, gradients = run(text, {"i1": 0.05, "i2": 0.10, "b1": 0.35, "b2": 0.60, "t1": 0.01, "t2": 0.99, **weights})
     assert taken(values, ["o1", "o2", "E"]) == near([0.75136507, 0.772928465, 0.298371109], abs=5e-9)
@@ -96,7 +96,7 @@ def test_the_network_of_a_step_by_step_backpropagation_example() -> None:
 
 def test_the_product_of_speelpenning() -> None:
     """The gradient of a product is the product over each factor."""
-    factors = {f"x{place}": place + 0.5 for place in range(1, 9)}
+    factors = {f"x{position}": position + 0.5 for position in range(1, 9)}
     values, gradients = run("P = " + "*".join(factors), factors)
     assert values["P"] == near(math.prod(factors.values()), rel=1e-12)
     assert taken(gradients, list(factors)) == near(

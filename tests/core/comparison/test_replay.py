@@ -103,8 +103,8 @@ def test_the_seed_is_a_term_of_the_output_even_if_others_use_it() -> None:
         seed = np.full(shape, -3.0)
         replay = replay_gradients(graph, spread[0], spread[1], "p", seed, TERMS)
         assert (np.asarray(named(graph, replay.expected)["p"]) == -3 + 4 * 5).all()
-        place = int(replay.expected.offsets[graph.position["p"]])
-        assert replay.slack[place] == 3 + 4 * 5
+        position = int(replay.expected.offsets[graph.position["p"]])
+        assert replay.slack[position] == 3 + 4 * 5
 
 
 # --- random graphs ------------------------------------------------------------------------------------------------
@@ -249,15 +249,15 @@ def test_what_reaches_the_output() -> None:
     graph, _ = tame_graph(3, 120)
     for output in (graph.outputs[0], graph.nodes[60].name, graph.nodes[0].name):
         ancestors = {graph.position[output]}
-        for place in range(graph.position[output], -1, -1):
-            if place in ancestors:
-                ancestors.update(graph.operands[place])
+        for position in range(graph.position[output], -1, -1):
+            if position in ancestors:
+                ancestors.update(graph.operands[position])
         assert set(np.flatnonzero(reaches(graph, output))) == ancestors
 
 
 def test_nodes_without_inputs() -> None:
     graph = graph_of("y = x * 2; z = y + w")
-    assert {graph.nodes[place].name for place in sourceless(graph)} == {"x", "w", "constant_1"}
+    assert {graph.nodes[position].name for position in sourceless(graph)} == {"x", "w", "constant_1"}
 
 
 # --- operations that are not elementwise --------------------------------------------------------------------------

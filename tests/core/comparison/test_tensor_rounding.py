@@ -25,7 +25,7 @@ TERMS = Weights(1.0, 0.0)
 def test_a_run_in_float32_has_no_origin_in_float64(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))
     graph = graph_around(sample)
-    inputs = {f"x{place}": np.asarray(operand, np.float32) for place, operand in enumerate(sample.operands)}
+    inputs = {f"x{position}": np.asarray(operand, np.float32) for position, operand in enumerate(sample.operands)}
     baseline, candidate = run_of(graph, inputs), run_of(graph, inputs, dtype="float32")
     assert origins(judge(baseline, candidate), graph) == []
 
@@ -115,7 +115,7 @@ def test_a_mistake_is_found_and_explained(operation: Operation, data: st.DataObj
     """In the value, or in a gradient, of whatever is not empty: ten times too large, and one more."""
     sample = data.draw(samples(operation))
     graph = graph_around(sample)
-    inputs = {f"x{place}": operand for place, operand in enumerate(sample.operands)}
+    inputs = {f"x{position}": operand for position, operand in enumerate(sample.operands)}
 
     def wrong(right: Any) -> Any:
         return 10.0 * right + 1.0

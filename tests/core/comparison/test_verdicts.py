@@ -162,11 +162,11 @@ def columns(figures: list[Any]) -> list[Figures]:
     return [Figures(column) for column in np.array(np.broadcast_arrays(*figures)).T.copy()]
 
 
-def flip(places: Any) -> Any:
+def flip(positions: Any) -> Any:
     """A mistake: in each trial the sign of the figure at its place."""
 
-    def mistake(place: int, figure: Any) -> Any:
-        return np.where(places == place, -figure, figure)
+    def mistake(position: int, figure: Any) -> Any:
+        return np.where(positions == position, -figure, figure)
 
     return mistake
 
@@ -185,12 +185,12 @@ def test_one_flipped_value_is_the_only_origin(seed: int) -> None:
     right = vast(graph, inputs)
     assert right.values is not None
     slack = replay_values(graph, right.values, WEIGHTS).slack
-    places = choose(np.random.default_rng(seed), right.values, slack, 1e-12)
-    wrong = values_of(graph, {name: np.full(TRIALS, x) for name, x in inputs.items()}, flip(places))
+    positions = choose(np.random.default_rng(seed), right.values, slack, 1e-12)
+    wrong = values_of(graph, {name: np.full(TRIALS, x) for name, x in inputs.items()}, flip(positions))
     slopes = gradients_of(graph, wrong, graph.outputs[0])
-    for place, values, gradients in zip(places, columns(wrong), columns(slopes), strict=True):
+    for position, values, gradients in zip(positions, columns(wrong), columns(slopes), strict=True):
         found = judge(right, replace(right, values=values, gradients=gradients))
-        assert origins(found, graph) == [("forward", graph.nodes[place].name)]
+        assert origins(found, graph) == [("forward", graph.nodes[position].name)]
 
 
 @each_tame_graph
@@ -200,12 +200,14 @@ def test_one_flipped_gradient_is_the_only_origin(seed: int) -> None:
     assert right.values is not None and right.gradients is not None
     output = graph.outputs[0]
     slack = replay_gradients(graph, right.values, right.gradients, output, np.float64(1.0), WEIGHTS).slack
-    places = choose(np.random.default_rng(seed), right.gradients, slack, 1e-12)
+    positions = choose(np.random.default_rng(seed), right.gradients, slack, 1e-12)
     values = values_of(graph, {name: np.full(TRIALS, x) for name, x in inputs.items()})
-    for place, gradients in zip(places, columns(gradients_of(graph, values, output, flip(places))), strict=True):
+    for position, gradients in zip(
+        positions, columns(gradients_of(graph, values, output, flip(positions))), strict=True
+    ):
         found = judge(right, replace(right, gradients=gradients))
-        assert origins(found, graph) == [("backward", graph.nodes[place].name)]
-        assert found.forward is not None and not found.forward.places(Verdict.INHERITED, Verdict.COMPENSATED)
+        assert origins(found, graph) == [("backward", graph.nodes[position].name)]
+        assert found.forward is not None and not found.forward.positions(Verdict.INHERITED, Verdict.COMPENSATED)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -216,39 +218,39 @@ def test_with_half_the_nodes_unrecorded_the_first_recorded_wrong_figure_is_an_or
     random = np.random.default_rng(seed)
     blamed_at_once = 0
     for _ in range(10):
-        place = int(random.integers(len(graph)))
-        name = graph.nodes[place].name
+        position = int(random.integers(len(graph)))
+        name = graph.nodes[position].name
         mistake = {name: lambda figure: figure + 1.0}
         whole = run_of(graph, inputs, **{"values" if phase == "forward" else "gradients": mistake})
         recorded = [node.name for node in graph.nodes if random.random() < 0.5]
         found = judge(right, only(whole, values=recorded, gradients=recorded))
-        related = descendants(graph, place) if phase == "forward" else ancestors(graph, place)
+        related = descendants(graph, position) if phase == "forward" else ancestors(graph, position)
         blamed = [graph.position[node] for where, node in origins(found, graph) if where == phase]
         assert set(blamed) <= related
         judged = found.forward if phase == "forward" else found.backward
         assert judged is not None
-        wrong = judged.places(Verdict.ORIGIN, Verdict.INHERITED)
+        wrong = judged.positions(Verdict.ORIGIN, Verdict.INHERITED)
         if wrong:
             assert blamed[0] == wrong[0]
         if name in recorded:
-            assert blamed == [place]
+            assert blamed == [position]
             blamed_at_once += 1
     assert blamed_at_once
 
 
-def descendants(graph: Graph, place: int) -> set[int]:
+def descendants(graph: Graph, position: int) -> set[int]:
     """A node and all that rests on it."""
-    found = {place}
-    for later in range(place, len(graph)):
+    found = {position}
+    for later in range(position, len(graph)):
         if found & set(graph.operands[later]):
             found.add(later)
     return found
 
 
-def ancestors(graph: Graph, place: int) -> set[int]:
+def ancestors(graph: Graph, position: int) -> set[int]:
     """A node and all that it rests on."""
-    found = {place}
-    for earlier in range(place, -1, -1):
+    found = {position}
+    for earlier in range(position, -1, -1):
         if earlier in found:
             found.update(graph.operands[earlier])
     return found
@@ -265,16 +267,16 @@ def test_of_two_mistakes_at_once_each_is_an_origin_or_compensated(seed: int) -> 
     wrong = values_of(
         graph,
         {name: np.full(TRIALS, x) for name, x in inputs.items()},
-        lambda place, figure: np.where((pairs == place).any(axis=0), -figure, figure),
+        lambda position, figure: np.where((pairs == position).any(axis=0), -figure, figure),
     )
     for pair, values in zip(pairs.T, columns(wrong), strict=True):
         found = judge(right, replace(right, values=values))
         assert found.forward is not None
-        for place in pair:
-            flipped = abs(2 * values.flat[place]) > 1e-8
-            verdict = found.forward.verdicts[place]
+        for position in pair:
+            flipped = abs(2 * values.flat[position]) > 1e-8
+            verdict = found.forward.verdicts[position]
             assert verdict in (Verdict.ORIGIN, Verdict.COMPENSATED) or not flipped
-        assert set(found.forward.places(Verdict.ORIGIN, Verdict.COMPENSATED)) <= set(map(int, pair))
+        assert set(found.forward.positions(Verdict.ORIGIN, Verdict.COMPENSATED)) <= set(map(int, pair))
 
 
 # --- rounding is nobody's fault -----------------------------------------------------------------------------------
@@ -657,8 +659,8 @@ def test_a_node_defined_otherwise_whose_figure_differs_is_an_origin(right: Side)
         "backward": {"F": "same", "f": "same", "d": "inherited", "e": "origin", "c": "origin"}
         | dict.fromkeys("ab", "inherited"),
     }
-    assert [changed.nodes[place].name for place in found.redefined] == ["f"]
-    assert {changed.nodes[place].name for place in found.reconsumed} == {"e", "c"}
+    assert [changed.nodes[position].name for position in found.redefined] == ["f"]
+    assert {changed.nodes[position].name for position in found.reconsumed} == {"e", "c"}
     assert found.forward is not None
     assert float(named(changed, found.forward.expected)["f"]) == -12.0
 
@@ -667,7 +669,7 @@ def test_a_node_defined_otherwise_whose_figure_is_the_same_is_no_origin(right: S
     turned = graph_of("e = b + a; f = e * c; F = f / d")
     found = judge(right, run_of(turned, SEED_INPUTS))
     assert found.same
-    assert [turned.nodes[place].name for place in found.redefined] == ["e"]
+    assert [turned.nodes[position].name for position in found.redefined] == ["e"]
 
 
 def test_a_gradient_whose_consumers_differ_is_an_origin_if_it_differs() -> None:
@@ -678,7 +680,7 @@ def test_a_gradient_whose_consumers_differ_is_an_origin_if_it_differs() -> None:
         "forward": {**dict.fromkeys("abcp", "same"), "F": "origin"},
         "backward": {**dict.fromkeys("Fcpb", "same"), "a": "origin"},
     }
-    assert {twice.nodes[place].name for place in found.reconsumed} == {"p", "a", "c"}
+    assert {twice.nodes[position].name for position in found.reconsumed} == {"p", "a", "c"}
     assert found.only_in_candidate == ("q",)
 
 
@@ -711,7 +713,7 @@ def test_swapped_names_within_one_graph_swap_definitions(seed_graph: Graph, righ
     turned = run_of(seed_graph, SEED_INPUTS | {"a": 1.0, "b": 5.0})
     found = judge(right, turned, names={"a": "b", "b": "a"})
     assert found.same
-    assert [seed_graph.nodes[place].name for place in found.redefined] == ["e"]
+    assert [seed_graph.nodes[position].name for position in found.redefined] == ["e"]
 
 
 def test_tensors_of_two_versions_are_aligned() -> None:

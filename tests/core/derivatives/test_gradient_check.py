@@ -31,18 +31,18 @@ def check(
 ) -> dict[str, NodeCheck]:
     """The inputs and these nodes, each with what is found of it."""
     graph = graph_of(graph) if isinstance(graph, str) else graph
-    places = [graph.position[name] for name in (*graph.inputs, *nodes)]
+    positions = [graph.position[name] for name in (*graph.inputs, *nodes)]
     values = forward_pass(graph, arrays_of(inputs))
-    found = check_gradients(graph, values, output or graph.outputs[0], places, method)
+    found = check_gradients(graph, values, output or graph.outputs[0], positions, method)
     return {node.name: node for node in found}
 
 
 def plant(graph: Graph, name: str, **rules: Any) -> Graph:
     """The graph with other rules in one node."""
-    place = graph.position[name]
-    node = graph.nodes[place]
+    position = graph.position[name]
+    node = graph.nodes[position]
     planted = replace(node, operation=replace(node.operation, **rules))
-    return replace(graph, nodes=(*graph.nodes[:place], planted, *graph.nodes[place + 1 :]))
+    return replace(graph, nodes=(*graph.nodes[:position], planted, *graph.nodes[position + 1 :]))
 
 
 def verdicts(found: dict[str, NodeCheck]) -> dict[str, str]:
@@ -86,13 +86,13 @@ def test_our_own_rules_are_never_wrong(method: str, point: Point) -> None:
 def test_our_own_tensor_rules_are_never_wrong(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))
     graph = graph_around(sample)
-    inputs = {f"x{place}": operand for place, operand in enumerate(sample.operands)}
+    inputs = {f"x{position}": operand for position, operand in enumerate(sample.operands)}
     for method in METHODS:
         found = check(graph, inputs, method)
         assert "wrong" not in verdicts(found).values()
-        for place, index in enumerate(operation.indices):
-            if index and f"x{place}" in found:
-                assert found[f"x{place}"].reason == "'z' takes it as an index"
+        for position, index in enumerate(operation.indices):
+            if index and f"x{position}" in found:
+                assert found[f"x{position}"].reason == "'z' takes it as an index"
 
 
 @pytest.mark.parametrize(

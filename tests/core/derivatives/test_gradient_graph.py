@@ -330,4 +330,4 @@ def test_a_sum_of_many_operands_is_differentiated_once() -> None:
     graph = build_graph([*nodes, {"name": "F", "operation": "Max", "inputs": names}], inputs=names)
     derived = gradient_graph(graph, "F", names)
     assert len(derived) < 6 * len(names)
-    assert outputs_of(derived, {name: float(place) for place, name in enumerate(names)})[-1] == 1.0
+    assert outputs_of(derived, {name: float(position) for position, name in enumerate(names)})[-1] == 1.0

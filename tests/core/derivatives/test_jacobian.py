@@ -85,11 +85,11 @@ def test_both_modes_agree_on_every_operation(operation: Operation, data: st.Data
     count = data.draw(st.sampled_from(operand_counts(operation)))
     attributes = data.draw(st.sampled_from(list(attribute_samples(operation))))
     operands = {}
-    for slot, (low, high) in enumerate(domains(operation, count)):
+    for operand_index, (low, high) in enumerate(domains(operation, count)):
         shape = data.draw(st.sampled_from(BROADCAST_SHAPES))
         elements = st.floats(max(low + MARGIN, -4.0), min(high - MARGIN, 4.0)).map(lambda x: round(x, 6))
         row = data.draw(st.lists(elements, min_size=math.prod(shape), max_size=math.prod(shape)))
-        operands[f"x{slot}"] = np.reshape(np.array(row), shape)
+        operands[f"x{operand_index}"] = np.reshape(np.array(row), shape)
     with np.errstate(all="ignore"):
         if not np.all(is_smooth(operation, list(operands.values()), attributes)):
             return
@@ -100,9 +100,9 @@ def test_both_modes_agree_on_every_operation(operation: Operation, data: st.Data
     blocks = assert_modes_agree(graph, values, ["y"], graph.inputs)
     total = backward_pass(graph, values, "y")
     for name in graph.inputs:
-        place, rank = graph.position[name], len(values.shape(graph.position["y"]))
+        position, rank = graph.position[name], len(values.shape(graph.position["y"]))
         summed = blocks["y", name].sum(axis=tuple(range(rank)))
-        np.testing.assert_allclose(summed, np.asarray(total[place]), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(summed, np.asarray(total[position]), rtol=1e-9, atol=1e-9)
     assert_symmetric(hessian(graph, values, "y", graph.inputs), values, graph)
 
 
@@ -213,8 +213,8 @@ def tensor_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_both_modes_agree_on_every_tensor_operation(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))
     graph = graph_around(sample)
-    values = forward_pass(graph, {f"x{place}": operand for place, operand in enumerate(sample.operands)})
-    names = [f"x{place}" for place in sample.differentiable]
+    values = forward_pass(graph, {f"x{position}": operand for position, operand in enumerate(sample.operands)})
+    names = [f"x{position}" for position in sample.differentiable]
     if not names or nondifferentiable_nodes(graph, values):
         return
     assert_modes_agree(graph, values, ["z"], names)
@@ -279,7 +279,7 @@ def test_the_hessian_of_a_quadratic_form_is_exact(data: st.DataObject) -> None:
     whole = st.integers(-1000, 1000)
     matrix = np.reshape(data.draw(st.lists(whole, min_size=size**2, max_size=size**2)), (size, size))
     matrix = matrix + matrix.T
-    names = [f"x{place}" for place in range(size)]
+    names = [f"x{position}" for position in range(size)]
     squares = " + ".join(
         f"({matrix[i, j] if i < j else matrix[i, j] / 2}) * {names[i]} * {names[j]}"
         for i, j in product(range(size), repeat=2)
@@ -289,7 +289,7 @@ def test_the_hessian_of_a_quadratic_form_is_exact(data: st.DataObject) -> None:
     graph, values = evaluated(f"y = {squares} + {names[0]} * 3", point)
     blocks = hessian(graph, values, "y", names)
     assert [[blocks[one, other] for other in names] for one in names] == matrix.tolist()
-    tangents = {name: np.arange(1.0, 4.0) * (place + 1) for place, name in enumerate(names)}
+    tangents = {name: np.arange(1.0, 4.0) * (position + 1) for position, name in enumerate(names)}
     products = push_gradients(graph, values, "y", tangents, names)
     np.testing.assert_array_equal(products, matrix @ np.array([tangents[name] for name in names]))
 

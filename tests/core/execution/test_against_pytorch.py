@@ -38,15 +38,15 @@ BOUNDED = ("Sin", "Tanh", "Sigmoid")
 def random_graph(seed: int) -> Graph:
     """Each node reads any of those before it; those that none reads are summed, and every other one is bounded."""
     random = Random(seed)
-    documents: list[dict[str, object]] = [{"name": f"x{place}", "operation": "Input"} for place in range(10)]
+    documents: list[dict[str, object]] = [{"name": f"x{position}", "operation": "Input"} for position in range(10)]
     names = [str(document["name"]) for document in documents]
     kinds = [name for name in THEIRS if name not in ("Sum", *BOUNDED)]
     read = set()
-    for place in range(10, COUNT - 1):
-        kind = random.choice(BOUNDED if place % 2 else kinds)
-        sources = [names[random.randrange(place)] for _ in range(ARITY.get(kind, 1))]
+    for position in range(10, COUNT - 1):
+        kind = random.choice(BOUNDED if position % 2 else kinds)
+        sources = [names[random.randrange(position)] for _ in range(ARITY.get(kind, 1))]
         read.update(sources)
-        names.append(f"n{place}")
+        names.append(f"n{position}")
         documents.append({"name": names[-1], "operation": kind, "inputs": sources})
     documents.append({"name": "all", "operation": "Sum", "inputs": [name for name in names if name not in read]})
     return build_graph(documents, ["all"])
@@ -71,19 +71,19 @@ def sums_of_magnitudes(graph: Graph, values: Figures) -> FloatArray:
     cancellation, and what its rounding is measured by."""
     local: dict[int, list[float]] = {}
     groups: dict[tuple[str, int], list[int]] = {}
-    for place, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+    for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         if sources:
-            groups.setdefault((node.operation.name, len(sources)), []).append(place)
-    for places in groups.values():
-        operands = np.array([values.flat[list(graph.operands[place])] for place in places]).T
-        slopes = graph.nodes[places[0]].operation.differentiate(list(operands), values.flat[places])
-        rows = np.stack([np.broadcast_to(np.abs(slope), len(places)) for slope in slopes], axis=1)
-        local.update(zip(places, rows.tolist(), strict=True))
+            groups.setdefault((node.operation.name, len(sources)), []).append(position)
+    for positions in groups.values():
+        operands = np.array([values.flat[list(graph.operands[position])] for position in positions]).T
+        slopes = graph.nodes[positions[0]].operation.differentiate(list(operands), values.flat[positions])
+        rows = np.stack([np.broadcast_to(np.abs(slope), len(positions)) for slope in slopes], axis=1)
+        local.update(zip(positions, rows.tolist(), strict=True))
     sums = [0.0] * len(graph)
     sums[-1] = 1.0
-    for place in range(len(graph) - 1, -1, -1):
-        for source, slope in zip(graph.operands[place], local.get(place, ()), strict=True):
-            sums[source] += sums[place] * slope
+    for position in range(len(graph) - 1, -1, -1):
+        for source, slope in zip(graph.operands[position], local.get(position, ()), strict=True):
+            sums[source] += sums[position] * slope
     return np.array(sums)
 
 

@@ -43,8 +43,8 @@ def test_blocks_give_what_the_whole_gives(shape: tuple[int, ...], data: st.DataO
         whole = both_passes(point, output, seed)
     for found, expected in zip(in_blocks, whole, strict=True):
         assert found.shapes == expected.shapes
-        for place in range(len(found)):
-            mine, theirs = found[place], expected[place]
+        for position in range(len(found)):
+            mine, theirs = found[position], expected[position]
             assert (mine is None) == (theirs is None)
             if mine is not None and theirs is not None:
                 # What is summed over points is summed in another order.

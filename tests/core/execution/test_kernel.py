@@ -61,7 +61,7 @@ def one_node_each(operation: Operation) -> tuple[Graph, Inputs]:
         for count in operand_counts(operation):
             rows = [*(grid(count) if count <= 3 else []), *random.normal(scale=3.0, size=(100, count))]
             for row in rows:
-                names = [f"x{len(inputs) + place}" for place in range(count)]
+                names = [f"x{len(inputs) + position}" for position in range(count)]
                 inputs |= {name: np.array(x) for name, x in zip(names, row, strict=True)}
                 documents += [{"name": name, "operation": "Input"} for name in names]
                 tops.append(f"y{len(tops)}")
@@ -122,16 +122,16 @@ def random_graphs(count: int, rulebook: Sequence[Operation], seed: int) -> tuple
     tops = []
     samples = {operation: list(attribute_samples(operation)) for operation in rulebook}
     for number in range(count):
-        names = [f"{number}x{place}" for place in range(random.randint(1, 3))]
+        names = [f"{number}x{position}" for position in range(random.randint(1, 3))]
         inputs |= {name: np.float64(round(random.gauss(0.0, 1.0), 1)) for name in names}
         documents += [{"name": name, "operation": "Input"} for name in names]
         documents.append({"name": f"{number}c", "operation": "Constant", "attributes": {"value": number % 5 - 2}})
         names.append(f"{number}c")
-        for place in range(random.randint(3, 10)):
+        for position in range(random.randint(3, 10)):
             operation = random.choice(rulebook)
             attributes = random.choice(samples[operation])
             read = random.choices(names, k=random.choice(operand_counts(operation)))
-            names.append(f"{number}y{place}")
+            names.append(f"{number}y{position}")
             document = {"name": names[-1], "operation": operation.name, "inputs": read, "attributes": attributes}
             documents.append(document)
         tops.append(names[-1])
@@ -244,7 +244,7 @@ def test_a_changed_rule_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_functions_over_packed_arrays_are_the_same_compiled() -> None:
     graph, _ = random_graphs(20, ELEMENTWISE, seed=1)
     counts = np.array([len(operands) for operands in graph.operands], dtype=np.int32)
-    operands = np.array([place for operands in graph.operands for place in operands], dtype=np.uint32)
+    operands = np.array([position for operands in graph.operands for position in operands], dtype=np.uint32)
     levels = [np.empty(len(graph), dtype=np.int32) for _ in range(2)]
     program = kernel.program_of(graph)
     assert program

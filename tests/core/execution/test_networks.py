@@ -73,9 +73,9 @@ def test_gradients_of_gradients_are_differences_of_gradients(text: str) -> None:
     total = [np.zeros(inputs[name].shape) for name in wrt]
     for name, source in zip(slopes.outputs, wrt, strict=True):
         found = backward_pass(slopes, values, name, directions[source])
-        for place, other in enumerate(wrt):
+        for position, other in enumerate(wrt):
             gradient = found[slopes.position[other]] if other in slopes.position else None
-            total[place] = total[place] + (0.0 if gradient is None else gradient)
+            total[position] = total[position] + (0.0 if gradient is None else gradient)
     for hessian_product, expected in zip(total, differences, strict=True):
         np.testing.assert_allclose(hessian_product, expected, rtol=1e-5, atol=1e-6)
 
@@ -97,7 +97,7 @@ def in_float32(graph: Graph, labels: str = "") -> Graph:
 def test_a_network_in_float32() -> None:
     """As PyTorch's float32 up to its rounding, and replayed within the slack of float32."""
     graph = in_float32(graph_of("h = relu(x @ W + b); F = softmax_cross_entropy(layer_norm(h @ V, s), t)"), labels="t")
-    assert len(graph.narrow) == len(graph) - 1
+    assert len(graph.float32_nodes) == len(graph) - 1
     random = np.random.default_rng(5)
     sizes = {"x": (8, 20), "W": (20, 16), "b": (16,), "V": (16, 5), "s": (5,)}
     inputs = {name: random.normal(size=size) for name, size in sizes.items()}
@@ -114,7 +114,9 @@ def test_a_network_in_float32() -> None:
                 np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
     assert gradients[graph.position["t"]] is None
     weights = Weights(32 * 2.0**-24, 16 * 2.0**-24)
-    complete = pack([np.zeros(values.shape(place)) if each is None else each for place, each in enumerate(gradients)])
+    complete = pack(
+        [np.zeros(values.shape(position)) if each is None else each for position, each in enumerate(gradients)]
+    )
     replayed = replay_values(graph, values, weights)
     assert np.all(np.abs(replayed.expected.flat - values.flat) <= replayed.slack)
     again = replay_gradients(graph, values, complete, "F", np.float64(1.0), weights)

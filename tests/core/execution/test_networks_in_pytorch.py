@@ -44,7 +44,7 @@ def sliding(sample: Sample, axes: int) -> dict[str, Any]:
 def around(sample: Sample, x: Any, value: float = 0.0) -> Any:
     axes = x.ndim - 2
     pads = sample.attributes["pads"] or (0,) * 2 * axes
-    pairs = [pads[place + end * axes] for place in reversed(range(axes)) for end in (0, 1)]
+    pairs = [pads[position + end * axes] for position in reversed(range(axes)) for end in (0, 1)]
     return F.pad(x, pairs, value=value)
 
 
@@ -97,16 +97,16 @@ def test_values_and_contributions_are_pytorchs(name: str, data: st.DataObject) -
         return  # PyTorch's einsum has no diagonals in the result; some of its functions refuse what is empty
     tensors = [torch.tensor(np.array(operand, order="C")) for operand in sample.operands]
     # To the weights of classes PyTorch sends nothing back.
-    places = [place for place in sample.differentiable if (name, place) != ("SoftmaxCrossEntropyLoss", 2)]
-    for place in places:
-        tensors[place].requires_grad_(True)
+    positions = [position for position in sample.differentiable if (name, position) != ("SoftmaxCrossEntropyLoss", 2)]
+    for position in positions:
+        tensors[position].requires_grad_(True)
     expected = ORACLES[name](sample, *tensors)
     np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-10, atol=1e-12)
     upstream = np.random.default_rng(0).normal(size=value.shape)
     if expected.requires_grad:
         expected.backward(torch.tensor(upstream))
     contributions = sample.operation.propagate(upstream, sample.operands, value, sample.attributes)
-    for place in places:
-        gradient = tensors[place].grad
-        shown = np.zeros(sample.operands[place].shape) if gradient is None else gradient.numpy()
-        np.testing.assert_allclose(contributions[place], shown, rtol=1e-9, atol=1e-11, err_msg=str(place))
+    for position in positions:
+        gradient = tensors[position].grad
+        shown = np.zeros(sample.operands[position].shape) if gradient is None else gradient.numpy()
+        np.testing.assert_allclose(contributions[position], shown, rtol=1e-9, atol=1e-11, err_msg=str(position))

@@ -62,7 +62,7 @@ def slopes(point: Point, name: str, index: tuple[int, ...]) -> tuple[list[Any], 
 def assert_gradients_are_differences(point: Point) -> None:
     """From every node as output, with a seed of its shape, to every element of every input."""
     values = forward_pass(point.graph, point.inputs)
-    shapes = [values.shape(place) for place in range(len(values))]
+    shapes = [values.shape(position) for position in range(len(values))]
     seeds = [np.cos(np.arange(math.prod(shape))).reshape(shape) for shape in shapes]
     gradients = [
         backward_pass(point.graph, values, node.name, seed) for node, seed in zip(point.graph.nodes, seeds, strict=True)
@@ -111,7 +111,7 @@ def evaluate(graph: Graph, inputs: Named) -> list[Any]:
         elif node.operation.name == "Constant":
             values.append(np.float64(node.attributes["value"]))
         else:
-            values.append(node.operation.evaluate([values[place] for place in operands], node.attributes))
+            values.append(node.operation.evaluate([values[position] for position in operands], node.attributes))
     return values
 
 
@@ -127,16 +127,16 @@ def test_the_same_passes_give_the_same_bits(point: Point) -> None:
 def test_every_gradient_has_the_shape_of_its_value(point: Point) -> None:
     values = forward_pass(point.graph, point.inputs)
     gradients = backward_pass(point.graph, values, point.output)
-    for place, node in enumerate(point.graph.nodes):
-        assert (gradients[place] is None) == (node.operation.name == "Constant")
-        assert gradients.shape(place) == values.shape(place)
+    for position, node in enumerate(point.graph.nodes):
+        assert (gradients[position] is None) == (node.operation.name == "Constant")
+        assert gradients.shape(position) == values.shape(position)
 
 
 @given(points(BROADCAST_SHAPES))
 def test_shapes_are_known_before_anything_is_computed(point: Point) -> None:
     shapes = infer_shapes(point.graph, {name: figure.shape for name, figure in point.inputs.items()})
     values = forward_pass(point.graph, point.inputs)
-    assert shapes == tuple(values.shape(place) for place in range(len(point.graph)))
+    assert shapes == tuple(values.shape(position) for position in range(len(point.graph)))
 
 
 # --- paths, outputs and seeds -------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def test_the_same_input_twice_contributes_once_for_each_edge() -> None:
 
 
 def test_a_square_repeated_50_times_has_two_to_the_50_paths() -> None:
-    text = "; ".join(f"y{place} = y{place - 1} * y{place - 1}" for place in range(1, 51))
+    text = "; ".join(f"y{position} = y{position - 1} * y{position - 1}" for position in range(1, 51))
     values, gradients = run(text, {"y0": 1.0})
     assert values["y50"] == 1.0
     assert gradients["y0"] == 2.0**50
@@ -157,7 +157,9 @@ def test_a_square_repeated_50_times_has_two_to_the_50_paths() -> None:
 def test_a_chain_of_100_000_nodes() -> None:
     count = 100_000
     chain: list[dict[str, object]] = [{"name": "n0", "operation": "Input"}]
-    chain += [{"name": f"n{place}", "operation": "Neg", "inputs": [f"n{place - 1}"]} for place in range(1, count)]
+    chain += [
+        {"name": f"n{position}", "operation": "Neg", "inputs": [f"n{position - 1}"]} for position in range(1, count)
+    ]
     graph = build_graph(chain)
     values = forward_pass(graph, arrays_of({"n0": 2.5}))
     gradients = backward_pass(graph, values, "n99999")
@@ -300,7 +302,7 @@ def first_names(text: str, inputs: Named) -> tuple[str | None, str | None]:
     values = forward_pass(graph, arrays_of(inputs))
     gradients = backward_pass(graph, values, graph.outputs[0])
     found = values.first_nonfinite(), gradients.first_nonfinite(backward=True)
-    forward, backward = (None if place is None else graph.nodes[place].name for place in found)
+    forward, backward = (None if position is None else graph.nodes[position].name for position in found)
     return forward, backward
 
 
@@ -341,7 +343,7 @@ def names_of_kinks(text: str, inputs: Named) -> list[str]:
     """The names of the nodes at which no derivative exists."""
     graph = graph_of(text)
     values = forward_pass(graph, arrays_of(inputs))
-    return [graph.nodes[place].name for place in nondifferentiable_nodes(graph, values)]
+    return [graph.nodes[position].name for position in nondifferentiable_nodes(graph, values)]
 
 
 def test_nodes_without_a_derivative_are_marked() -> None:

@@ -21,15 +21,17 @@ def packed(text: str) -> Program:
 
 
 def test_a_wide_graph_is_sorted_by_level_and_operation() -> None:
-    wide = "; ".join(f"s{place} = x{place} + y; t{place} = exp(s{place})" for place in range(8))
+    wide = "; ".join(f"s{position} = x{position} + y; t{position} = exp(s{position})" for position in range(8))
     found = packed(wide)
     names = [node.name for node in graph_of(wide).nodes]
-    assert [names[place] for place in found.nodes] == [f"{letter}{place}" for letter in "st" for place in range(8)]
+    assert [names[position] for position in found.nodes] == [
+        f"{letter}{position}" for letter in "st" for position in range(8)
+    ]
     assert len(found.stretches) == 2 * 6
 
 
 def test_a_chain_keeps_its_order() -> None:
-    found = packed("; ".join(f"n{place + 1} = {('exp', 'sin')[place % 2]}(n{place})" for place in range(8)))
+    found = packed("; ".join(f"n{position + 1} = {('exp', 'sin')[position % 2]}(n{position})" for position in range(8)))
     assert found.nodes.tolist() == list(range(1, 9))
     assert len(found.stretches) == 8 * 6
 
@@ -47,9 +49,9 @@ def test_a_graph_with_an_operation_that_is_not_elementwise_has_none(text: str) -
 def test_another_librarys_convention_is_not_compiled_for_ours() -> None:
     (operation, *_) = (each for each in operations() if "torch" in each.conventions and each.operands == ("x",))
     graph = graph_of(f"y = {operation.name.lower()}(x)")
-    under = graph.under("torch")
+    under = graph.with_convention("torch")
     assert under is not graph and pack_graph(under) is None
-    assert graph.arrangement != under.arrangement
+    assert graph.ordered_digest != under.ordered_digest
 
 
 def test_a_graph_of_leaves_alone_has_an_empty_program() -> None:
@@ -70,14 +72,14 @@ def test_graphs_listed_in_another_order_have_programs_of_their_own() -> None:
     """Their digests are equal, their positions are not."""
     graph = graph_of("y = x - z")
     other = replace(graph, nodes=(graph.nodes[1], graph.nodes[0], graph.nodes[2]))
-    assert graph.digest == other.digest and graph.arrangement != other.arrangement
+    assert graph.digest == other.digest and graph.ordered_digest != other.ordered_digest
     known = Programs()
     assert known.of(graph, find_levels) is not known.of(other, find_levels)
     assert len(known.known) == 2
 
 
 def test_programs_are_kept_by_bytes_and_the_longest_unused_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    graphs = [graph_of(f"y = x + {place}") for place in range(4)]
+    graphs = [graph_of(f"y = x + {position}") for position in range(4)]
     known = Programs()
     size = packed("y = x + 1").size
     monkeypatch.setattr(program, "_BYTES_AT_HAND", 3 * size)
@@ -85,19 +87,21 @@ def test_programs_are_kept_by_bytes_and_the_longest_unused_goes_first(monkeypatc
     for graph in (graphs[1], graphs[2], graphs[0], graphs[3]):
         known.of(graph, find_levels)
     assert known.bytes == 3 * size
-    assert list(known.known) == [graphs[place].arrangement for place in (2, 0, 3)]
+    assert list(known.known) == [graphs[position].ordered_digest for position in (2, 0, 3)]
     assert known.of(graphs[0], find_levels) is first
     large = graph_of("+".join(["x"] * 50))
     monkeypatch.setattr(program, "_BYTES_AT_HAND", 1)
     assert known.of(large, find_levels) is known.of(large, find_levels)
-    assert list(known.known) == [large.arrangement]
+    assert list(known.known) == [large.ordered_digest]
 
 
 def test_levels_are_longest_paths() -> None:
     graph = graph_of("p = x + x; q = p * y; r = q + p")
     level = np.empty(len(graph), dtype=np.int32)
     counts = np.array([len(operands) for operands in graph.operands], dtype=np.int32)
-    find_levels(counts, np.array([place for operands in graph.operands for place in operands], dtype=np.uint32), level)
+    find_levels(
+        counts, np.array([position for operands in graph.operands for position in operands], dtype=np.uint32), level
+    )
     assert {node.name: int(deep) for node, deep in zip(graph.nodes, level, strict=True)} == {
         "x": 0, "p": 1, "y": 0, "q": 2, "r": 3,
     }  # fmt: skip

@@ -27,7 +27,7 @@ from tests.tensors import arrays, each_tensor_operation, graph_around, samples
 def test_both_passes_and_every_way_of_writing(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))
     graph = graph_around(sample)
-    inputs = {f"x{place}": operand for place, operand in enumerate(sample.operands)}
+    inputs = {f"x{position}": operand for position, operand in enumerate(sample.operands)}
     values = forward_pass(graph, inputs, max_elements=10**6, max_tensor=10**6)
     with np.errstate(all="ignore"):
         expected = np.asarray(sample.value)
@@ -39,9 +39,9 @@ def test_both_passes_and_every_way_of_writing(operation: Operation, data: st.Dat
     near = {"rtol": 1e-14, "atol": 1e-15}  # what is contiguous may be summed in another order
     np.testing.assert_allclose(values[at["z"]], expected, **near)
     gradients = backward_pass(graph, values, "z", seed)
-    for place, (operand, contribution) in enumerate(zip(sample.operands, contributions, strict=True)):
+    for position, (operand, contribution) in enumerate(zip(sample.operands, contributions, strict=True)):
         right = np.zeros(operand.shape) if contribution is None else contribution
-        np.testing.assert_allclose(gradients[at[f"x{place}"]], right, **near)
+        np.testing.assert_allclose(gradients[at[f"x{position}"]], right, **near)
     assert set(nondifferentiable_nodes(graph, values)) <= {at["z"]}
 
     again = build_graph([node_document(node) for node in graph.nodes])

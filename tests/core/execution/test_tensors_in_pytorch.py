@@ -43,10 +43,10 @@ def norm(order: int) -> Callable[..., Any]:
 def sliced(sample: Sample, x: Any) -> Any:
     starts, ends, axes, steps = sample.attributes.values()
     index: list[Any] = [slice(None)] * x.ndim
-    for place, axis in enumerate(range(len(starts)) if axes is None else axes):
-        step = 1 if steps is None else steps[place]
+    for position, axis in enumerate(range(len(starts)) if axes is None else axes):
+        step = 1 if steps is None else steps[position]
         length = x.shape[axis]
-        start, end = (at + length if at < 0 else at for at in (starts[place], ends[place]))
+        start, end = (at + length if at < 0 else at for at in (starts[position], ends[position]))
         low, high = (0, length) if step > 0 else (-1, length - 1)
         start, end = max(min(start, high), 0), max(min(end, high), low)
         index[axis] = torch.arange(start, end, step) if (end - start) * step > 0 else torch.arange(0)
@@ -61,15 +61,17 @@ def split(sample: Sample, x: Any) -> Any:
     if lengths is not None:
         return torch.split(x, lengths, axis)[output]
     longest = -(-x.shape[axis] // count)
-    return x.narrow(axis, min(output * longest, x.shape[axis]), max(0, min(longest, x.shape[axis] - output * longest)))
+    return x.float32_nodes(
+        axis, min(output * longest, x.shape[axis]), max(0, min(longest, x.shape[axis] - output * longest))
+    )
 
 
 def padded(sample: Sample, x: Any) -> Any:
     pads, _, constant, axes = sample.attributes.values()
     pairs = [0, 0] * x.ndim
-    for place, axis in enumerate(range(x.ndim) if axes is None else axes):
+    for position, axis in enumerate(range(x.ndim) if axes is None else axes):
         back = x.ndim - 1 - axis % x.ndim
-        pairs[2 * back : 2 * back + 2] = pads[place], pads[place + len(pads) // 2]
+        pairs[2 * back : 2 * back + 2] = pads[position], pads[position + len(pads) // 2]
     return torch.nn.functional.pad(x, pairs, value=constant)
 
 
@@ -78,8 +80,8 @@ def running(rule: Callable[..., Any]) -> Callable[..., Any]:
         axis, exclusive, reverse = sample.attributes.values()
         x = x.flip(axis) if reverse else x
         if exclusive and x.shape[axis]:
-            first = torch.full_like(x.narrow(axis, 0, 1), 0.0 if rule is torch.cumsum else 1.0)
-            x = torch.cat([first, x.narrow(axis, 0, x.shape[axis] - 1)], axis)
+            first = torch.full_like(x.float32_nodes(axis, 0, 1), 0.0 if rule is torch.cumsum else 1.0)
+            x = torch.cat([first, x.float32_nodes(axis, 0, x.shape[axis] - 1)], axis)
         z = rule(x, axis)
         return z.flip(axis) if reverse else z
 
@@ -88,9 +90,9 @@ def running(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 def gathered(sample: Sample, x: Any, indices: Any) -> Any:
     axis = sample.attributes["axis"] % x.ndim
-    places = torch.where(indices < 0, indices + x.shape[axis], indices).long()
-    chosen = torch.index_select(x, axis, places.reshape(-1))
-    return chosen.reshape((*x.shape[:axis], *places.shape, *x.shape[axis + 1 :]))
+    positions = torch.where(indices < 0, indices + x.shape[axis], indices).long()
+    chosen = torch.index_select(x, axis, positions.reshape(-1))
+    return chosen.reshape((*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :]))
 
 
 PYTORCH: dict[str, Callable[..., Any]] = {
@@ -143,7 +145,7 @@ def test_values_and_contributions_are_pytorchs(name: str, data: st.DataObject) -
     assert tuple(theirs.shape) == value.shape
     np.testing.assert_allclose(value, theirs.detach().numpy(), rtol=1e-13, atol=1e-14, err_msg=str(sample))
     theirs.backward(torch.tensor(upstream))
-    for place in sample.differentiable:
-        contribution, slope = contributions[place], leaves[place].grad
+    for position in sample.differentiable:
+        contribution, slope = contributions[position], leaves[position].grad
         if contribution is not None:
             np.testing.assert_allclose(contribution, slope.numpy(), rtol=1e-12, atol=1e-13, err_msg=str(sample))

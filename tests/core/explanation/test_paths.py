@@ -75,7 +75,7 @@ def test_the_expanded_form_in_latex() -> None:
 
 def test_equal_operands_are_two_paths() -> None:
     found = paths_of("y = x * x", {"x": 3.0}, "x")
-    assert [(path.product, path.edges[0].slot) for path in found.paths] == [(3.0, 0), (3.0, 1)]
+    assert [(path.product, path.edges[0].operand_index) for path in found.paths] == [(3.0, 0), (3.0, 1)]
     assert (found.count, found.sum) == (2, 6.0)
 
 
@@ -119,11 +119,11 @@ def test_nothing_is_lost_where_factors_vanish_overflow_or_are_no_numbers() -> No
 def test_over_random_graphs_products_sum_to_the_gradient(point: Point) -> None:
     passes = passes_of(point.graph, point.inputs)
     assert passes.gradients is not None
-    for place, node in enumerate(point.graph.nodes):
+    for position, node in enumerate(point.graph.nodes):
         if node.operation.name == "Constant":
             continue
         found = find_paths(passes, node.name, EVERY)
-        assert found.sum == near(float(passes.gradients[place]))
+        assert found.sum == near(float(passes.gradients[position]))
         assert found.listed_sum == near(found.sum, rel=1e-12, abs=1e-12 * sum(abs(p.product) for p in found.paths))
         assert found.count == len(found.paths)
         magnitudes = [abs(path.product) for path in found.paths]

@@ -128,7 +128,7 @@ def test_sums_are_the_stored_gradients_over_random_graphs_of_tensors(point: Poin
 @given(data=st.data())
 def test_sums_are_the_stored_gradients_of_each_operation_on_tensors(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))
-    inputs = {f"x{place}": operand for place, operand in enumerate(sample.operands)}
+    inputs = {f"x{position}": operand for position, operand in enumerate(sample.operands)}
     sums_are_the_gradients(passes_of(graph_around(sample), inputs, seed=0.7))
 
 
@@ -136,10 +136,10 @@ def test_sums_are_the_stored_gradients_of_each_operation_on_tensors(operation: O
 @each_elementwise
 def test_sums_are_the_stored_gradients_of_each_operation_at_its_extremes(operation: Operation) -> None:
     for count in operand_counts(operation)[:2]:
-        names = [f"x{place}" for place in range(count)]
+        names = [f"x{position}" for position in range(count)]
         nodes = [{"name": name, "operation": "Input"} for name in names]
         plain = build_graph([*nodes, {"name": "z", "operation": operation.name, "inputs": names}])
-        for graph in {plain.under(convention) for convention in CONVENTIONS}:
+        for graph in {plain.with_convention(convention) for convention in CONVENTIONS}:
             for point in grid(count)[:: 1 if count < 2 else 17]:
                 sums_are_the_gradients(passes_of(graph, dict(zip(names, point, strict=True)), seed=0.7))
 
@@ -161,7 +161,7 @@ def test_the_general_node_rule() -> None:
     assert step.line.formula.latex.startswith(
         r"\frac{d F}{d x} = \frac{d F}{d v} \cdot \frac{\partial v}{\partial x} + "
     )
-    assert isinstance(step, BackwardStep) and [each.slot for each in step.contributions] == [0, 0, 1]
+    assert isinstance(step, BackwardStep) and [each.operand_index for each in step.contributions] == [0, 0, 1]
 
 
 def test_formulas_are_simplified_and_constants_stand_by_their_values() -> None:
@@ -309,14 +309,16 @@ def test_a_page_is_the_same_part_of_the_whole() -> None:
 def wide(width: int) -> Graph:
     """x feeds `width` nodes, and all of them one sum."""
     nodes: list[dict[str, Any]] = [{"name": "x", "operation": "Input"}]
-    nodes += [{"name": f"y{place}", "operation": "Neg", "inputs": ["x"]} for place in range(width)]
-    return build_graph([*nodes, {"name": "F", "operation": "Sum", "inputs": [f"y{place}" for place in range(width)]}])
+    nodes += [{"name": f"y{position}", "operation": "Neg", "inputs": ["x"]} for position in range(width)]
+    return build_graph(
+        [*nodes, {"name": "F", "operation": "Sum", "inputs": [f"y{position}" for position in range(width)]}]
+    )
 
 
 def test_long_sums_are_cut_and_counted() -> None:
     passes = passes_of(wide(1500), {"x": 1.0})
     forward, _ = explain_node(passes, "F")
-    assert forward.line.formula.text == f"F = Sum({', '.join(f'y{place}' for place in range(8))}, …)"
+    assert forward.line.formula.text == f"F = Sum({', '.join(f'y{position}' for position in range(8))}, …)"
     (step,) = explain_node(passes, "x")
     assert isinstance(step, BackwardStep)
     assert (len(step.contributions), step.count, step.sum, step.difference) == (1000, 1500, -1500.0, None)
@@ -339,11 +341,11 @@ def test_a_run_from_before_the_loops_were_warm_is_explained_in_its_own_arithmeti
 def test_contributions_are_added_up_in_the_order_of_execution() -> None:
     """A wide graph is not executed in the order in which its nodes are listed; sums of floats tell the difference."""
     nodes: list[dict[str, Any]] = [{"name": "x", "operation": "Input"}]
-    for place in range(40):
-        operation = ("Sin", "Exp", "Tanh")[place % 3]
-        nodes.append({"name": f"y{place}", "operation": operation, "inputs": ["x"]})
-        nodes.append({"name": f"z{place}", "operation": "Mul", "inputs": [f"y{place}", "x"]})
-    nodes.append({"name": "F", "operation": "Sum", "inputs": [f"z{place}" for place in range(40)]})
+    for position in range(40):
+        operation = ("Sin", "Exp", "Tanh")[position % 3]
+        nodes.append({"name": f"y{position}", "operation": operation, "inputs": ["x"]})
+        nodes.append({"name": f"z{position}", "operation": "Mul", "inputs": [f"y{position}", "x"]})
+    nodes.append({"name": "F", "operation": "Sum", "inputs": [f"z{position}" for position in range(40)]})
     kernel.warm()
     passes = passes_of(build_graph(nodes), {"x": 0.7})
     assert list(passes.sweep) != sorted(passes.sweep)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.core.figures import buffers
-from service.core.figures.buffers import room
+from service.core.figures.buffers import empty_vector
 from service.core.figures.figures import FloatArray
 
 LARGE = 200_000
@@ -29,30 +29,35 @@ def address(array: FloatArray) -> int:
 
 
 def test_memory_is_used_again_once_its_last_view_is_gone() -> None:
-    first = room(LARGE)
-    place = address(first)
+    first = empty_vector(LARGE)
+    position = address(first)
     part = first[10:20].reshape(2, 5)
     del first
     part[:] = 7.0
-    other = room(LARGE)
-    assert address(other) != place
+    other = empty_vector(LARGE)
+    assert address(other) != position
     assert part.tolist() == [[7.0] * 5] * 2
     del part
-    again = room(LARGE - 5)
-    assert (address(again), again.shape, again.dtype, again.flags.writeable) == (place, (LARGE - 5,), np.float64, True)
+    again = empty_vector(LARGE - 5)
+    assert (address(again), again.shape, again.dtype, again.flags.writeable) == (
+        position,
+        (LARGE - 5,),
+        np.float64,
+        True,
+    )
 
 
 def test_much_smaller_figures_do_not_hold_large_memory() -> None:
-    del (large := {"it": room(4 * LARGE)})["it"]
+    del (large := {"it": empty_vector(4 * LARGE)})["it"]
     assert not large
-    small = room(LARGE)
+    small = empty_vector(LARGE)
     assert len(buffers._free) == 1 and len(small) == LARGE
-    assert room(100).base is None
+    assert empty_vector(100).base is None
 
 
 def test_what_lies_at_hand_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffers._Lease.__del__, "__defaults__", (buffers._free, 2 * 8 * LARGE))
-    taken = [room(LARGE) for _ in range(4)]
+    taken = [empty_vector(LARGE) for _ in range(4)]
     last = address(taken[-1])
     while taken:
         taken.pop(0)
@@ -64,7 +69,7 @@ def test_threads_never_share_memory() -> None:
     sys.setswitchinterval(1e-5)
 
     def keeps(number: int) -> bool:
-        mine = room(LARGE)
+        mine = empty_vector(LARGE)
         mine[:] = number
         return bool(np.all(mine == number))
 

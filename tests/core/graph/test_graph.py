@@ -197,14 +197,14 @@ def test_a_node_that_reads_itself_is_a_cycle() -> None:
 
 def test_a_long_cycle_is_named_in_linear_space() -> None:
     count = 20_000
-    faults = faults_of([node(f"n{place}", "Exp", f"n{(place + 1) % count}") for place in range(count)])
+    faults = faults_of([node(f"n{position}", "Exp", f"n{(position + 1) % count}") for position in range(count)])
     assert len({fault.location for fault in faults}) == count
     assert all(fault.detail.endswith("→ …") and len(fault.detail) < 300 for fault in faults)
 
 
 def test_each_of_many_faults_is_named() -> None:
     count = 5_000
-    names = [f"n{place}" for place in range(count)]
+    names = [f"n{position}" for position in range(count)]
     assert len(faults_of([node(name, "Exp", "nowhere") for name in names])) == count
     assert len(faults_of([node("x")] * count)) == count - 1
     assert len(faults_of([node(name) for name in names], outputs=names + names)) == count
@@ -226,9 +226,9 @@ def test_nodes_stand_after_what_they_read(point: Point, random: Any) -> None:
     documents = [node_document(each) for each in point.graph.nodes]
     random.shuffle(documents)
     graph = build_graph(documents)
-    for place, operands in enumerate(graph.operands):
-        assert all(operand < place for operand in operands)
-        assert [graph.nodes[operand].name for operand in operands] == list(graph.nodes[place].inputs)
+    for position, operands in enumerate(graph.operands):
+        assert all(operand < position for operand in operands)
+        assert [graph.nodes[operand].name for operand in operands] == list(graph.nodes[position].inputs)
     assert sorted(graph.position) == sorted(document["name"] for document in documents)
 
 
@@ -244,7 +244,7 @@ def test_of_the_nodes_that_are_ready_the_one_listed_first_goes_first() -> None:
 
 
 def test_a_chain_of_100_000_nodes_listed_backwards() -> None:
-    chain = [node("n0"), *(node(f"n{place}", "Sin", f"n{place - 1}") for place in range(1, 100_000))]
+    chain = [node("n0"), *(node(f"n{position}", "Sin", f"n{position - 1}") for position in range(1, 100_000))]
     graph = build_graph(chain[::-1])
     assert [each.name for each in graph.nodes] == [document["name"] for document in chain]
     assert (graph.inputs, graph.outputs) == (("n0",), ("n99999",))

@@ -112,7 +112,7 @@ def test_a_cycle_is_told_with_its_nodes_and_its_place(text: str, line: int, colu
 
 def test_a_long_cycle_is_found_without_recursion_and_cut() -> None:
     count = 5_000
-    text = ";".join(f"a{place}=a{(place + 1) % count}" for place in range(count))
+    text = ";".join(f"a{position}=a{(position + 1) % count}" for position in range(count))
     with pytest.raises(InvalidExpression) as caught:
         parse(text)
     (fault,) = caught.value.faults
@@ -371,7 +371,7 @@ CALLABLE = [
 
 @pytest.mark.parametrize(("operation", "alias"), CALLABLE, ids=lambda given: str(getattr(given, "name", given)))
 def test_every_alias_calls_its_operation(operation: Operation, alias: str) -> None:
-    operands = [f"x{place}" for place in range(operation.least_inputs)]
+    operands = [f"x{position}" for position in range(operation.least_inputs)]
     settings = [
         f"{attribute.name}={1 if accepts(attribute, 1) else json.dumps('i->i')}"
         for attribute in operation.attributes
@@ -642,11 +642,11 @@ def graphs(draw: st.DrawFn) -> Graph:
     names = draw(st.lists(NAMES, min_size=2, max_size=12, unique=True))
     count = draw(st.integers(1, len(names) - 1))
     documents: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in names[:count]]
-    for place, name in enumerate(names[count:], start=count):
+    for position, name in enumerate(names[count:], start=count):
         operation = draw(st.sampled_from([operation for operation in operations() if operation.name != "Input"]))
         most = operation.least_inputs + 2 if operation.most_inputs is None else operation.most_inputs
         arity = draw(st.integers(operation.least_inputs, most))
-        sources = draw(st.lists(st.sampled_from(names[:place]), min_size=arity, max_size=arity))
+        sources = draw(st.lists(st.sampled_from(names[:position]), min_size=arity, max_size=arity))
         attributes = draw(given_attributes(operation))
         documents.append({"name": name, "operation": operation.name, "inputs": sources, "attributes": attributes})
     return build_graph(documents, inputs=draw(st.permutations(names[:count])))

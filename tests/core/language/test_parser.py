@@ -182,17 +182,17 @@ def test_a_fault_is_named_at_its_place(text: str, line: int, column: int, words:
 
 
 def test_the_place_is_the_line_with_a_caret_below() -> None:
-    assert refusal("e = a + b\nF = e * (c + \t)\nG = 1").place == "F = e * (c +  )\n              ^"
-    assert refusal("x\r2y\rz").place == "2y\n ^"
-    assert refusal("x +").place == "x +\n   ^"
-    assert refusal("\ud800").place == " \n^"
+    assert refusal("e = a + b\nF = e * (c + \t)\nG = 1").position == "F = e * (c +  )\n              ^"
+    assert refusal("x\r2y\rz").position == "2y\n ^"
+    assert refusal("x +").position == "x +\n   ^"
+    assert refusal("\ud800").position == " \n^"
 
 
 @pytest.mark.parametrize("before", [0, 40, 41, 10_000])
 @pytest.mark.parametrize("after", [0, 40, 41, 10_000])
 def test_a_long_line_is_shortened_around_the_place(before: int, after: int) -> None:
     error = refusal("y = 2\n" + "a" * before + "$" + "b" * after + "\nz = 2")
-    shown, caret = error.place.split("\n")
+    shown, caret = error.excerpt.split("\n")
     assert shown[caret.index("^")] == "$"
     assert (error.line, error.column) == (2, before + 1)
     left, right = shown.split("$")
@@ -255,7 +255,7 @@ LONGEST = {
     "separators": (repeated(";"), None),
     "newlines": (repeated("\n"), None),
     "open brackets in range": ("(" * MAX_DEPTH, None),
-    "statements": ("".join(f"a{place:x}=b\n" for place in range(7_000)), 7_001),
+    "statements": ("".join(f"a{position:x}=b\n" for position in range(7_000)), 7_001),
     "blanks": (repeated(" ", "x"), 2),
     "comment": (repeated("#", "\nx"), 2),
     "digits": (repeated("0", "1"), 1),
@@ -271,8 +271,8 @@ LONGEST = {
     "side by side": (repeated("x "), None),
     "assignments": (repeated("a="), None),
     "fault at the end": (repeated("x+", "$"), None),
-    "header": ("F(" + ",".join(f"a{place}" for place in range(9_000)) + ")=1", 9_001),
-    "names that are taken": (";".join(f"a{place}=mul_{place}*x*y" for place in range(2_500)), 7_502),
+    "header": ("F(" + ",".join(f"a{position}" for position in range(9_000)) + ")=1", 9_001),
+    "names that are taken": (";".join(f"a{position}=mul_{position}*x*y" for position in range(2_500)), 7_502),
 }
 
 
@@ -323,7 +323,7 @@ def test_any_text_is_read_or_refused_with_its_place(text: str) -> None:
     try:
         documents = parse_expression(text, max_bytes=100, max_depth=3)
     except InvalidExpression as error:
-        shown, caret = error.place.split("\n")
+        shown, caret = error.excerpt.split("\n")
         assert caret.strip() == "^"
         assert len(caret) <= len(shown) + 1
         assert 1 <= error.line <= 1 + text.count("\n") + text.count("\r")

@@ -110,22 +110,26 @@ def ulps(found: float, expected: Any) -> float:
 
 def figures(operation: Operation, rows: Sequence[Sequence[float]], attributes: Attributes) -> FloatArray:
     """For each row the value and the local gradients, as both passes give them."""
-    inputs = {f"x{place}_{slot}": np.array(x) for place, row in enumerate(rows) for slot, x in enumerate(row)}
+    inputs = {
+        f"x{position}_{operand_index}": np.array(x)
+        for position, row in enumerate(rows)
+        for operand_index, x in enumerate(row)
+    }
     documents: list[dict[str, object]] = [{"name": name, "operation": "Input"} for name in inputs]
     documents += [
         {
-            "name": f"y{place}",
+            "name": f"y{position}",
             "operation": operation.name,
-            "inputs": [f"x{place}_{slot}" for slot in range(len(row))],
+            "inputs": [f"x{position}_{operand_index}" for operand_index in range(len(row))],
             "attributes": attributes,
         }
-        for place, row in enumerate(rows)
+        for position, row in enumerate(rows)
     ]
-    documents.append({"name": "all", "operation": "Sum", "inputs": [f"y{place}" for place in range(len(rows))]})
+    documents.append({"name": "all", "operation": "Sum", "inputs": [f"y{position}" for position in range(len(rows))]})
     graph = build_graph(documents, ["all"], list(inputs))
     values = forward_pass(graph, inputs)
     gradients = backward_pass(graph, values, "all")
-    value = np.array([values.flat[graph.position[f"y{place}"]] for place in range(len(rows))])
+    value = np.array([values.flat[graph.position[f"y{position}"]] for position in range(len(rows))])
     local = np.array([gradients.flat[graph.position[name]] for name in inputs]).reshape(len(rows), -1)
     return np.column_stack([value, local])
 

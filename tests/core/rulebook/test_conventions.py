@@ -60,7 +60,7 @@ ROWS: list[tuple[str, dict[str, float], list[float], dict[str, tuple[float, ...]
 
 
 def point(operation: str, attributes: dict[str, float], inputs: Sequence[float]) -> tuple[Graph, dict[str, Any]]:
-    names = [f"x{place}" for place in range(len(inputs))]
+    names = [f"x{position}" for position in range(len(inputs))]
     nodes: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in names]
     nodes.append({"name": "z", "operation": operation, "inputs": names, "attributes": attributes})
     return build_graph(nodes), dict(zip(names, map(np.float64, inputs), strict=True))
@@ -72,7 +72,7 @@ def test_a_graph_under_a_convention_returns_that_librarys_choice(
 ) -> None:
     graph, given = point(operation, attributes, inputs)
     for convention, slopes in expected.items():
-        changed = graph.under(convention)
+        changed = graph.with_convention(convention)
         values = forward_pass(changed, given)
         gradients = backward_pass(changed, values, "z")
         np.testing.assert_allclose(gradients.flat[: len(inputs)], slopes, rtol=1e-15, err_msg=convention)
@@ -101,7 +101,7 @@ def test_a_reduction_under_a_convention_returns_that_librarys_choice(
 ) -> None:
     graph, _ = point(operation, {}, [0])
     for convention, slopes in expected.items():
-        changed = graph.under(convention)
+        changed = graph.with_convention(convention)
         values = forward_pass(changed, {"x0": np.array(vector, dtype=float)})
         gradient = backward_pass(changed, values, "z")[0]
         assert gradient is not None
@@ -122,16 +122,16 @@ def test_a_convention_changes_nothing_where_there_is_a_derivative() -> None:
             with np.errstate(all="ignore"):
                 value = operation.evaluate(operands, attributes)
                 ours = operation.differentiate(operands, value, attributes)
-                theirs = operation.under(library).differentiate(operands, value, attributes)
+                theirs = operation.with_convention(library).differentiate(operands, value, attributes)
             for mine, other in zip(ours, theirs, strict=True):
                 np.testing.assert_array_equal(np.broadcast_to(mine, value.shape), np.broadcast_to(other, value.shape))
 
 
 def test_changing_the_convention_again_forgets_the_first() -> None:
     graph, _ = point("Abs", {}, [0])
-    assert graph.under("torch") is graph
-    assert graph.under("jax").convention == "jax"
-    assert graph.under("jax").under("minimum-norm").nodes == graph.nodes
+    assert graph.with_convention("torch") is graph
+    assert graph.with_convention("jax").convention == "jax"
+    assert graph.with_convention("jax").with_convention("minimum-norm").nodes == graph.nodes
 
 
 # --- the libraries themselves --------------------------------------------------------------------------------------
@@ -334,14 +334,14 @@ KINKED = build_graph(
 
 def test_a_difference_that_a_convention_explains_is_called_so() -> None:
     inputs = {"x": np.float64(3.0), "w": np.float64(0.0)}
-    ours, theirs = side(KINKED, inputs), side(KINKED.under("jax"), inputs)
+    ours, theirs = side(KINKED, inputs), side(KINKED.with_convention("jax"), inputs)
     candidate = Side(KINKED, theirs.values, theirs.gradients, "L", np.float64(1.0))
     found = compare(ours, candidate, TOLERANCES["float64"])
     assert found.backward is not None
     assert found.conventions == {KINKED.position["y"]: ("jax",)}
-    assert found.backward.places(Verdict.CONVENTION) == [KINKED.position["y"]]
-    assert found.backward.places(Verdict.ORIGIN) == []
-    assert found.backward.places(Verdict.INHERITED) == [KINKED.position["w"]]
+    assert found.backward.positions(Verdict.CONVENTION) == [KINKED.position["y"]]
+    assert found.backward.positions(Verdict.ORIGIN) == []
+    assert found.backward.positions(Verdict.INHERITED) == [KINKED.position["w"]]
     assert not found.same
 
 
@@ -354,5 +354,5 @@ def test_a_wrong_gradient_beside_a_kink_is_an_origin_all_the_same() -> None:
     wrong = Side(KINKED, ours.values, type(ours.gradients)(figures), "L", np.float64(1.0))
     found = compare(ours, wrong, TOLERANCES["float64"])
     assert found.backward is not None
-    assert found.backward.places(Verdict.ORIGIN) == [KINKED.position["y"]]
+    assert found.backward.positions(Verdict.ORIGIN) == [KINKED.position["y"]]
     assert found.conventions == {}

@@ -85,7 +85,11 @@ def test_float32_goes_through_both_passes() -> None:
 
 def test_float32_and_float64_make_float64() -> None:
     graph = declared("p = x * x; F = p * y; q = 2 * pi; g = q * x", x={"dtype": "float32"})
-    assert [node.name for place, node in enumerate(graph.nodes) if place in graph.narrow] == ["x", "p", "g"]
+    assert [node.name for position, node in enumerate(graph.nodes) if position in graph.float32_nodes] == [
+        "x",
+        "p",
+        "g",
+    ]
     x, y = np.float64(0.1), np.float64(0.7)
     values = forward_pass(graph, {"x": x, "y": y})
     x32 = np.float32(x)
@@ -101,7 +105,7 @@ def test_float32_overflows_where_float32_does() -> None:
     graph = declared("F = exp(x)", x={"dtype": "float32"})
     assert forward_pass(graph, {"x": np.float64(100.0)})[1] == math.inf
     assert forward_pass(graph, {"x": np.float64(1e300)})[0] == math.inf
-    assert declared().narrow == frozenset()
+    assert declared().float32_nodes == frozenset()
 
 
 # --- whole numbers ------------------------------------------------------------------------------------------------

@@ -47,7 +47,9 @@ def test_the_signs_that_people_write_are_aliases(signs: list[str], name: str) ->
 def test_rules_are_called_as_people_call_them() -> None:
     called = {
         operation.name: [
-            operation.rule_name(slot, beside) for slot in range(len(operation.operands)) for beside in (False, True)
+            operation.rule_name(operand_index, beside)
+            for operand_index in range(len(operation.operands))
+            for beside in (False, True)
         ]
         for operation in operations()
     }

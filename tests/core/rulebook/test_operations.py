@@ -53,28 +53,28 @@ def samples(draw: st.DrawFn, operation: Operation) -> tuple[list[FloatArray], At
     return operands, attributes
 
 
-def moved(operands: Sequence[Any], place: int, step: Any) -> list[Any]:
+def moved(operands: Sequence[Any], position: int, step: Any) -> list[Any]:
     """The operands with a step added to one of them."""
-    return [*operands[:place], operands[place] + step, *operands[place + 1 :]]
+    return [*operands[:position], operands[position] + step, *operands[position + 1 :]]
 
 
 def central_difference(
-    operation: Operation, operands: Sequence[Any], place: int, attributes: Attributes, step: float
+    operation: Operation, operands: Sequence[Any], position: int, attributes: Attributes, step: float
 ) -> tuple[Any, Any]:
     """The derivative along one operand, by central differences of three steps extrapolated (Richardson), with error
     O(h⁶); and by how much that moved the best of them, which grows where a higher derivative jumps."""
     differences = []
     for h in (step, step / 2, step / 4):
-        above, below = (np.multiply(operation.evaluate(moved(operands, place, s), attributes), 1.0) for s in (h, -h))
+        above, below = (np.multiply(operation.evaluate(moved(operands, position, s), attributes), 1.0) for s in (h, -h))
         differences.append((above - below) / (2.0 * h))
     wide, middle, narrow = differences
     extrapolated = (64.0 * narrow - 20.0 * middle + wide) / 45.0
     return extrapolated, np.abs(extrapolated - narrow)
 
 
-def slope(operation: Operation, operands: Sequence[Any], place: int, attributes: Attributes, step: float) -> Any:
+def slope(operation: Operation, operands: Sequence[Any], position: int, attributes: Attributes, step: float) -> Any:
     """The derivative along one operand by central differences."""
-    return central_difference(operation, operands, place, attributes, step)[0]
+    return central_difference(operation, operands, position, attributes, step)[0]
 
 
 # --- against derivatives that are not ours ------------------------------------------------------------------------
@@ -89,8 +89,8 @@ def test_local_gradients_are_central_differences(operation: Operation, data: st.
     assume(smooth.any() or not smooth.size)
     local_gradients = operation.differentiate(operands, value, attributes)
     assert len(local_gradients) == len(operands)
-    for place, local in enumerate(local_gradients):
-        expected, doubt = central_difference(operation, operands, place, attributes, NEIGHBOURHOOD)
+    for position, local in enumerate(local_gradients):
+        expected, doubt = central_difference(operation, operands, position, attributes, NEIGHBOURHOOD)
         error = np.abs(local - expected)
         assert np.all((error <= 1e-8 * (1.0 + np.abs(expected) + np.abs(value)) + 4.0 * doubt)[smooth])
 
@@ -103,8 +103,8 @@ def test_local_gradients_are_complex_steps(operation: Operation, data: st.DataOb
     value = np.asarray(operation.evaluate(operands, attributes))
     finite = np.isfinite(value)
     assume(finite.any() or not finite.size)
-    for place, local in enumerate(operation.differentiate(operands, value, attributes)):
-        expected = np.imag(operation.evaluate(moved(operands, place, 1e-30j), attributes)) / 1e-30
+    for position, local in enumerate(operation.differentiate(operands, value, attributes)):
+        expected = np.imag(operation.evaluate(moved(operands, position, 1e-30j), attributes)) / 1e-30
         shown = np.broadcast_to(local, value.shape)
         np.testing.assert_allclose(shown[finite], expected[finite], rtol=1e-12, atol=1e-300)
 
@@ -119,7 +119,7 @@ def gradients_nearby(
     gradients = []
     for direction in permutations(DIRECTIONS, len(point)):
         near = [x + distance * component for x, component in zip(point, direction, strict=True)]
-        gradient = [slope(operation, near, place, attributes, distance / 100) for place in range(len(near))]
+        gradient = [slope(operation, near, position, attributes, distance / 100) for position in range(len(near))]
         if np.all(np.isfinite(gradient)):
             gradients.append(np.array(gradient))
     return gradients
@@ -133,12 +133,12 @@ def least_norm(gradients: Sequence[FloatArray]) -> FloatArray:
     return vertices @ weights
 
 
-def slope_along(operation: Operation, point: Sequence[float], place: int, attributes: Attributes) -> float:
+def slope_along(operation: Operation, point: Sequence[float], position: int, attributes: Attributes) -> float:
     """The least of the one-sided slopes along one operand; infinite where they grow without bound."""
     slopes = []
     for side in (1.0, -1.0):
         far, near = (
-            float(slope(operation, moved(point, place, side * distance), place, attributes, distance / 100))
+            float(slope(operation, moved(point, position, side * distance), position, attributes, distance / 100))
             for distance in (1e-5, 1e-7)
         )
         if math.isfinite(near):
@@ -172,7 +172,7 @@ def test_the_convention_at_a_kink_is_the_least_subgradient(operation: Operation)
         if np.max(np.abs(nearer)) <= 1.1 * np.max(np.abs(near)) + 1e-3:
             expected = least_norm(near)
         else:
-            expected = np.array([slope_along(operation, point, place, attributes) for place in range(len(point))])
+            expected = np.array([slope_along(operation, point, position, attributes) for position in range(len(point))])
         np.testing.assert_allclose(local, expected, rtol=1e-3, atol=1e-3, err_msg=f"{point} {dict(attributes)}")
 
 
@@ -204,11 +204,11 @@ def _sigmoid(x: Any) -> Any:
     return 1 / (1 + mpmath.exp(-x))
 
 
-def _slope(function: Callable[..., Any], place: int = 0) -> Callable[..., Any]:
+def _slope(function: Callable[..., Any], position: int = 0) -> Callable[..., Any]:
     """A partial derivative, by mpmath."""
 
     def partial(*operands: Any) -> Any:
-        order = tuple(int(place == other) for other in range(len(operands)))
+        order = tuple(int(position == other) for other in range(len(operands)))
         return mpmath.diff(function, operands, order, h=mpmath.mpf(10) ** -1000 if 0 in operands else None)
 
     return partial

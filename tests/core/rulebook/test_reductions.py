@@ -49,9 +49,9 @@ def test_every_reduction_is_defined_here() -> None:
 def test_along_axes(name: str, axes: tuple[int, ...], keepdims: int) -> None:
     shape = tuple(1 if axis in axes else X.shape[axis] for axis in range(3))
     expected = np.zeros(shape)
-    for place in np.ndindex(shape):
-        ranges = [range(X.shape[axis]) if axis in axes else [place[axis]] for axis in range(3)]
-        expected[place] = DEFINITIONS[name]([float(X[index]) for index in product(*ranges)])
+    for position in np.ndindex(shape):
+        ranges = [range(X.shape[axis]) if axis in axes else [position[axis]] for axis in range(3)]
+        expected[position] = DEFINITIONS[name]([float(X[index]) for index in product(*ranges)])
     if not keepdims:
         expected = expected.reshape([length for axis, length in enumerate(shape) if axis not in axes])
     np.testing.assert_allclose(evaluate(name, X, axes=list(axes), keepdims=keepdims), expected, rtol=1e-14)

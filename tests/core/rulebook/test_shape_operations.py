@@ -38,7 +38,7 @@ def test_elements_keep_their_order_in_another_shape(
     assert value.shape == expected
     if name == "Transpose":
         order = attributes.get("perm", [2, 1, 0])
-        assert all(value[tuple(place[axis] for axis in order)] == X[place] for place in np.ndindex(2, 3, 4))
+        assert all(value[tuple(position[axis] for axis in order)] == X[position] for position in np.ndindex(2, 3, 4))
     elif name == "Expand":
         assert (value == X).all()
     else:

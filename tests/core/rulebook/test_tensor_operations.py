@@ -54,8 +54,8 @@ def test_contributions_are_central_differences(operation: Operation, data: st.Da
         np.shape(each) for each in contributions if each is not None
     ]
     scale = 1.0 + np.abs(upstream).sum() * (1.0 + np.abs(value).max(initial=0.0))
-    for place in sample.differentiable:
-        operand, contribution = sample.operands[place], contributions[place]
+    for position in sample.differentiable:
+        operand, contribution = sample.operands[position], contributions[position]
         expected = np.zeros(operand.shape)
         for index in np.ndindex(operand.shape):
             differences = []
@@ -64,7 +64,7 @@ def test_contributions_are_central_differences(operation: Operation, data: st.Da
                 for step in (h, -h):
                     moved = operand.copy()
                     moved[index] += step
-                    ends.append(np.sum(upstream * sample.moved(place, moved)))
+                    ends.append(np.sum(upstream * sample.moved(position, moved)))
                 differences.append((ends[0] - ends[1]) / (2 * h))
             expected[index] = (4.0 * differences[1] - differences[0]) / 3.0
         shown = np.zeros(operand.shape) if contribution is None else contribution
@@ -78,13 +78,13 @@ def test_contributions_are_complex_steps(operation: Operation, data: st.DataObje
     """Im f(x + ih) / h, which takes no difference."""
     sample, value, upstream = drawn(data, operation)
     contributions = operation.propagate(upstream, sample.operands, value, sample.attributes)
-    for place in sample.differentiable:
-        operand, contribution = sample.operands[place], contributions[place]
+    for position in sample.differentiable:
+        operand, contribution = sample.operands[position], contributions[position]
         expected = np.zeros(operand.shape)
         for index in np.ndindex(operand.shape):
             moved = operand.astype(np.complex128)
             moved[index] += 1e-30j
-            expected[index] = np.sum(upstream * np.imag(sample.moved(place, moved))) / 1e-30
+            expected[index] = np.sum(upstream * np.imag(sample.moved(position, moved))) / 1e-30
         shown = np.zeros(operand.shape) if contribution is None else contribution
         np.testing.assert_allclose(shown, expected, rtol=1e-11, atol=1e-12, err_msg=str(sample))
 
@@ -106,7 +106,7 @@ def evaluate_term(term: Term, figures: Mapping[str, FloatArray]) -> Any:
 @given(data=st.data())
 def test_contributions_over_symbols_are_formulas_of_the_same_figures(operation: Operation, data: st.DataObject) -> None:
     sample, value, upstream = drawn(data, operation)
-    names = [f"x{place}" for place in range(len(sample.operands))]
+    names = [f"x{position}" for position in range(len(sample.operands))]
     variables = [Variable(name) for name in names]
     try:
         terms = contribution_terms(operation, Variable("u"), variables, Variable("z"), sample.attributes)

@@ -53,7 +53,7 @@ def assert_alike(figures: Sequence[Any], expected: Sequence[Any]) -> None:
 
 def squared(sample: Sample, declared: bool) -> tuple[Graph, dict[str, Any]]:
     """The sum of the squares of an operation's values, so that its upstream gradient differs from place to place."""
-    names = [f"x{place}" for place in range(len(sample.operands))]
+    names = [f"x{position}" for position in range(len(sample.operands))]
     inputs = dict(zip(names, sample.operands, strict=True))
     nodes = [
         {"name": name, "operation": "Input", "attributes": {"shape": list(figure.shape)} if declared else {}}
@@ -72,7 +72,7 @@ def test_every_operation_on_tensors_is_differentiated_as_by_the_backward_pass(
 ) -> None:
     sample = data.draw(samples(operation))
     graph, inputs = squared(sample, declared)
-    names, wrt = graph.inputs, [f"x{place}" for place in sample.differentiable]
+    names, wrt = graph.inputs, [f"x{position}" for position in sample.differentiable]
     try:
         derived = gradient_graph(graph, "L", wrt)
     except InvalidRequest as error:

@@ -162,8 +162,8 @@ def test_every_operation_is_written_in_well_formed_mathml(each: Operation) -> No
     attributes = {attribute.name: attribute.default for attribute in each.attributes}
     read = ET.fromstring(write_mathml(application(each, operands, attributes)))
     # Of some an operand counts by its shape only; LaTeX leaves it out too.
-    latex = write_latex(application(each, [Variable(f"X{place}X") for place in range(len(operands))], attributes))
-    shown = {name for place, name in enumerate(each.operands) if f"X{place}X" in latex}
+    latex = write_latex(application(each, [Variable(f"X{position}X") for position in range(len(operands))], attributes))
+    shown = {name for position, name in enumerate(each.operands) if f"X{position}X" in latex}
     assert {"".join(found.itertext()) for found in read.iter("mi")} >= shown
 
 

@@ -114,9 +114,9 @@ TEXTBOOK = 5e-15
 @np.errstate(all="ignore")
 def test_rules_over_symbols_are_formulas_of_the_same_figures(operation: Operation) -> None:
     for count, attributes in product(operand_counts(operation), attribute_samples(operation)):
-        names = [f"x{place}" for place in range(count)]
+        names = [f"x{position}" for position in range(count)]
         columns = list(np.array(grid(min(count, 3))).T)
-        operands = [columns[place % 3] for place in range(count)]
+        operands = [columns[position % 3] for position in range(count)]
         value = np.multiply(operation.evaluate(operands, attributes), 1.0)
         expected = [
             value,

@@ -19,7 +19,7 @@ def place_of_axis(axis: int, count: int) -> int:
 
 def places_of_axes(axes: Sequence[int], count: int) -> tuple[int, ...]:
     """The places of axes among `count` of them; raises ValueError where there is none, or one is named twice."""
-    places = tuple(place_of_axis(axis, count) for axis in axes)
-    if len(set(places)) < len(places):
+    positions = tuple(place_of_axis(axis, count) for axis in axes)
+    if len(set(positions)) < len(positions):
         raise ValueError(f"an axis is named twice in {list(axes)}")
-    return places
+    return positions

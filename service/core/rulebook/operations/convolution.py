@@ -45,9 +45,9 @@ def _letters(kernel: Shape) -> tuple[str, str]:
 @rulebook_function
 def convolve(x: Any, kernel: Any, *attributes: Any) -> Any:
     """Σ over the window of x · kernel, without a bias."""
-    groups, (steps, places) = attributes[2], _letters(np.shape(kernel))
+    groups, (steps, positions) = attributes[2], _letters(np.shape(kernel))
     windows = _grouped(_window_of(np.shape(kernel), attributes).over(x), groups, 1)
-    equation = f"ngc{steps}{places},gmc{places}->ngm{steps}"
+    equation = f"ngc{steps}{positions},gmc{positions}->ngm{steps}"
     return _ungrouped(np.einsum(equation, windows, _grouped(kernel, groups, 0), optimize=True), 1)
 
 
@@ -57,8 +57,8 @@ def convolution_input_adjoint(upstream: Any, kernel: Any, x: Any, *attributes: A
     groups, (steps, _) = attributes[2], _letters(np.shape(kernel))
     flow, weights = _grouped(upstream, groups, 1), _grouped(kernel, groups, 0)
 
-    def part(place: tuple[int, ...]) -> Any:
-        each = np.einsum(f"ngm{steps},gmc->ngc{steps}", flow, weights[(..., *place)], optimize=True)
+    def part(position: tuple[int, ...]) -> Any:
+        each = np.einsum(f"ngm{steps},gmc->ngc{steps}", flow, weights[(..., *position)], optimize=True)
         return _ungrouped(each, 1)
 
     dtype = np.result_type(upstream, kernel)
@@ -68,9 +68,9 @@ def convolution_input_adjoint(upstream: Any, kernel: Any, x: Any, *attributes: A
 @rulebook_function
 def convolution_kernel_adjoint(x: Any, upstream: Any, kernel: Any, *attributes: Any) -> Any:
     """What flows back to the kernel. Of the kernel only its shape counts."""
-    groups, (steps, places) = attributes[2], _letters(np.shape(kernel))
+    groups, (steps, positions) = attributes[2], _letters(np.shape(kernel))
     windows = _grouped(_window_of(np.shape(kernel), attributes).over(x), groups, 1)
-    equation = f"ngc{steps}{places},ngm{steps}->gmc{places}"
+    equation = f"ngc{steps}{positions},ngm{steps}->gmc{positions}"
     return _ungrouped(np.einsum(equation, windows, _grouped(upstream, groups, 1), optimize=True), 0)
 
 

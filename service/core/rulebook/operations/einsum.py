@@ -56,13 +56,18 @@ def _contributions(upstream: Any, operands: Sequence[Any], z: Any, equation: Any
     terms, result = equation.split("->")
     terms = terms.split(",")
     return tuple(
-        _contribution(upstream, result, terms[slot], operands[slot], *_without(terms, operands, slot))
-        for slot in range(len(terms))
+        _contribution(
+            upstream, result, terms[operand_index], operands[operand_index], *_without(terms, operands, operand_index)
+        )
+        for operand_index in range(len(terms))
     )
 
 
-def _without(terms: Sequence[str], operands: Sequence[Any], slot: int) -> tuple[list[str], list[Any]]:
-    return [*terms[:slot], *terms[slot + 1 :]], [*operands[:slot], *operands[slot + 1 :]]
+def _without(terms: Sequence[str], operands: Sequence[Any], operand_index: int) -> tuple[list[str], list[Any]]:
+    return [*terms[:operand_index], *terms[operand_index + 1 :]], [
+        *operands[:operand_index],
+        *operands[operand_index + 1 :],
+    ]
 
 
 def _contribution(

@@ -73,7 +73,7 @@ def _read_steps(value: object) -> tuple[int, ...]:
 
 def _bounds(start: int, end: int, step: int, length: int) -> slice:
     """From start to before end, counted from the end where negative, and kept within the axis (ONNX's Slice)."""
-    start, end = (place + length if place < 0 else place for place in (start, end))
+    start, end = (position + length if position < 0 else position for position in (start, end))
     if step > 0:
         return slice(min(max(start, 0), length), min(max(end, 0), length), step)
     start, end = min(max(start, 0), length - 1), min(max(end, -1), length - 1)
@@ -92,8 +92,8 @@ def _sliced(
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise ValueError("starts, ends, axes and steps are lists of one length")
     picked = [slice(0, length, 1) for length in shape]
-    for place, start, end, step in zip(places_of_axes(axes, len(shape)), starts, ends, steps, strict=True):
-        picked[place] = _bounds(start, end, step, shape[place])
+    for position, start, end, step in zip(places_of_axes(axes, len(shape)), starts, ends, steps, strict=True):
+        picked[position] = _bounds(start, end, step, shape[position])
     return tuple(picked)
 
 
@@ -112,20 +112,20 @@ _define_piece(
 def _parted(
     shape: Shape, axis: int, lengths: Sequence[int] | None, num_outputs: int | None, output: int
 ) -> tuple[slice, ...]:
-    place = place_of_axis(axis, len(shape))
+    position = place_of_axis(axis, len(shape))
     if lengths is None:
         if num_outputs is None or num_outputs < 1:
             raise ValueError("split, or num_outputs from 1 on, says into how many parts")
-        count, longest = num_outputs, -(-shape[place] // num_outputs)
-        start, end = (min(longest * number, shape[place]) for number in (output, output + 1))
+        count, longest = num_outputs, -(-shape[position] // num_outputs)
+        start, end = (min(longest * number, shape[position]) for number in (output, output + 1))
     else:
-        if min(lengths, default=0) < 0 or sum(lengths) != shape[place]:
-            raise ValueError(f"{list(lengths)} are not the lengths of parts of {shape[place]}")
+        if min(lengths, default=0) < 0 or sum(lengths) != shape[position]:
+            raise ValueError(f"{list(lengths)} are not the lengths of parts of {shape[position]}")
         count, start, end = len(lengths), sum(lengths[:output]), sum(lengths[: output + 1])
     if not 0 <= output < count:
         raise ValueError(f"there is no output {output} among {count}")
     picked = [slice(0, length, 1) for length in shape]
-    picked[place] = slice(start, end, 1)
+    picked[position] = slice(start, end, 1)
     return tuple(picked)
 
 
@@ -147,7 +147,7 @@ def _joined_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     first, axis = shapes[0], place_of_axis(attributes["axis"], len(shapes[0]))
     for shape in shapes:
         if len(shape) != len(first) or any(
-            one != other for place, (one, other) in enumerate(zip(shape, first, strict=True)) if place != axis
+            one != other for position, (one, other) in enumerate(zip(shape, first, strict=True)) if position != axis
         ):
             raise ValueError(f"they differ elsewhere than along axis {axis}")
     return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
@@ -189,7 +189,7 @@ define(
 
 def _back_into_whole(upstream: Any, given: tuple[Any, ...], z: Any, axis: int, operand: int) -> list[Any]:
     _, *parts = given
-    around = [upstream if place == operand else expand_to(0.0, part) for place, part in enumerate(parts)]
+    around = [upstream if position == operand else expand_to(0.0, part) for position, part in enumerate(parts)]
     return [np.concatenate(around, axis), *[None] * len(parts)]
 
 
@@ -214,8 +214,8 @@ def read_indices(indices: Any, length: int, what: str) -> Any:
     wrong = ~((given == np.floor(given)) & (given >= -length) & (given < length))
     if wrong.any():
         raise ValueError(f"{given[wrong].flat[0]:.17g} is no index of {what}, which has length {length}")
-    places = given.astype(np.int64)
-    return np.where(places < 0, places + length, places)
+    positions = given.astype(np.int64)
+    return np.where(positions < 0, positions + length, positions)
 
 
 def _indices_of(shape: Shape, indices: Any, axis: int) -> Any:
@@ -230,11 +230,11 @@ def _gather(x: Any, indices: Any, axis: int) -> Any:
 @rulebook_function
 def _gather_adjoint(upstream: Any, like: Any, indices: Any, axis: int) -> Any:
     whole = np.zeros(np.shape(like), dtype=np.result_type(upstream))
-    places = _indices_of(np.shape(like), indices, axis)
+    positions = _indices_of(np.shape(like), indices, axis)
     first = place_of_axis(axis, np.ndim(like))
     # The axes of the indices stand where the axis stood: to the front with them, as the axis of the whole.
-    along = np.moveaxis(upstream, range(first, first + np.ndim(places)), range(np.ndim(places)))
-    np.add.at(np.moveaxis(whole, first, 0), places, along)
+    along = np.moveaxis(upstream, range(first, first + np.ndim(positions)), range(np.ndim(positions)))
+    np.add.at(np.moveaxis(whole, first, 0), positions, along)
     return whole
 
 

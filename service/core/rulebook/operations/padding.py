@@ -15,35 +15,39 @@ from service.core.rulebook.operations.axes import places_of_axes
 def _sides(shape: Shape, pads: Sequence[int], axes: Sequence[int] | None) -> list[tuple[int, int, int]]:
     """For each axis that is padded its place, and by how much before and behind; those first that shrink, so that
     nothing on the way is larger than both ends."""
-    places = places_of_axes(range(len(shape)) if axes is None else axes, len(shape))
-    if len(pads) != 2 * len(places):
-        raise ValueError(f"pads are {2 * len(places)} numbers, for both ends of {len(places)} axes; {len(pads)} given")
-    sides = zip(places, pads[: len(places)], pads[len(places) :], strict=True)
+    positions = places_of_axes(range(len(shape)) if axes is None else axes, len(shape))
+    if len(pads) != 2 * len(positions):
+        raise ValueError(
+            f"pads are {2 * len(positions)} numbers, for both ends of {len(positions)} axes; {len(pads)} given"
+        )
+    sides = zip(positions, pads[: len(positions)], pads[len(positions) :], strict=True)
     return sorted(sides, key=lambda side: side[1] + side[2])
 
 
 def _sources(length: int, before: int, behind: int, mode: str) -> Any:
     """For each element along a padded axis, the place that its figure comes from; -1 where it is the constant's."""
-    places = np.arange(-before, length + behind)
+    positions = np.arange(-before, length + behind)
     if mode == "edge":
-        return np.clip(places, 0, length - 1)
+        return np.clip(positions, 0, length - 1)
     if mode == "reflect":
         period = max(2 * (length - 1), 1)
-        return np.minimum(places % period, -places % period) if length > 1 else np.zeros_like(places)
+        return np.minimum(positions % period, -positions % period) if length > 1 else np.zeros_like(positions)
     if mode == "wrap":
-        return places % length
-    return np.where((places >= 0) & (places < length), places, -1)
+        return positions % length
+    return np.where((positions >= 0) & (positions < length), positions, -1)
 
 
 def _padded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     lengths = list(shape)
-    for place, before, behind in _sides(shape, attributes["pads"], attributes["axes"]):
-        lengths[place] += before + behind
-        if lengths[place] < 0:
-            raise ValueError(f"pads {before} and {behind} take more than the {shape[place]} elements of axis {place}")
-        if attributes["mode"] != "constant" and not shape[place] and lengths[place]:
-            raise ValueError(f"axis {place} has no element to pad with")
+    for position, before, behind in _sides(shape, attributes["pads"], attributes["axes"]):
+        lengths[position] += before + behind
+        if lengths[position] < 0:
+            raise ValueError(
+                f"pads {before} and {behind} take more than the {shape[position]} elements of axis {position}"
+            )
+        if attributes["mode"] != "constant" and not shape[position] and lengths[position]:
+            raise ValueError(f"axis {position} has no element to pad with")
     return tuple(lengths)
 
 
@@ -53,10 +57,10 @@ def _pad(x: Any, pads: Sequence[int], mode: str, constant: float, axes: Sequence
     if not np.size(x) or not prod(whole):
         return np.full(whole, constant, dtype=np.result_type(x))
     padded = np.asarray(x)
-    for place, before, behind in _sides(np.shape(x), pads, axes):
-        sources = _sources(np.shape(x)[place], before, behind, mode)
-        padded = np.take(padded, sources, axis=place, mode="clip")
-        np.moveaxis(padded, place, 0)[sources < 0] = constant
+    for position, before, behind in _sides(np.shape(x), pads, axes):
+        sources = _sources(np.shape(x)[position], before, behind, mode)
+        padded = np.take(padded, sources, axis=position, mode="clip")
+        np.moveaxis(padded, position, 0)[sources < 0] = constant
     return padded
 
 
@@ -65,12 +69,12 @@ def _pad_adjoint(upstream: Any, like: Any, pads: Sequence[int], mode: str, axes:
     if not np.size(like) or not np.size(upstream):
         return np.zeros(np.shape(like), dtype=np.result_type(upstream))
     gathered = upstream
-    for place, before, behind in reversed(_sides(np.shape(like), pads, axes)):
-        sources = _sources(np.shape(like)[place], before, behind, mode)
-        along = np.moveaxis(gathered, place, 0)
-        whole = np.zeros((np.shape(like)[place], *along.shape[1:]), dtype=np.result_type(upstream))
+    for position, before, behind in reversed(_sides(np.shape(like), pads, axes)):
+        sources = _sources(np.shape(like)[position], before, behind, mode)
+        along = np.moveaxis(gathered, position, 0)
+        whole = np.zeros((np.shape(like)[position], *along.shape[1:]), dtype=np.result_type(upstream))
         np.add.at(whole, sources[sources >= 0], along[sources >= 0])
-        gathered = np.moveaxis(whole, 0, place)
+        gathered = np.moveaxis(whole, 0, position)
     return gathered
 
 

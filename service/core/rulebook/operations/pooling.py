@@ -56,7 +56,7 @@ def _flow_to_greatest(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
     hits = _hits(x, z, attributes)
     flow = upstream / np.sum(hits, axis=_inner(x.ndim - 2))
     slid = _window_of(attributes)
-    return (slid.put_back(lambda place: select(hits[(..., *place)] == 1.0, flow, 0.0), x.shape, upstream.dtype),)
+    return (slid.put_back(lambda position: select(hits[(..., *position)] == 1.0, flow, 0.0), x.shape, upstream.dtype),)
 
 
 @rulebook_function
@@ -118,7 +118,7 @@ def average_pool(x: Any, *attributes: Any) -> Any:
 def average_pool_adjoint(upstream: Any, like: Any, *attributes: Any) -> Any:
     """The upstream gradient of each mean, shared among what it is the mean of."""
     shared = (upstream / _counts(np.shape(like), attributes)).astype(np.result_type(upstream), copy=False)
-    return _window_of(attributes).put_back(lambda place: shared, np.shape(like), shared.dtype)
+    return _window_of(attributes).put_back(lambda position: shared, np.shape(like), shared.dtype)
 
 
 def _spread_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:

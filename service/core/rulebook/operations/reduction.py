@@ -41,7 +41,9 @@ def _reduced_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     axes, keepdims, noop = attributes.values()
     named = _reduced(axes, noop)
     gone = range(len(shape)) if named is None else places_of_axes(named, len(shape))
-    return tuple(1 if place in gone else length for place, length in enumerate(shape) if keepdims or place not in gone)
+    return tuple(
+        1 if position in gone else length for position, length in enumerate(shape) if keepdims or position not in gone
+    )
 
 
 def _reading(x: Any, axis: Any = None, keepdims: Any = False) -> tuple[Sequence[Any], dict[str, Any]]:

@@ -63,14 +63,14 @@ def _product_gradient(upstream: Any, x: Any, axis: int, exclusive: int, reverse:
     if reverse:
         u, factors = u[::-1], factors[::-1]
     gradient, after = np.zeros_like(factors), 0.0
-    for place in range(len(factors) - 1, -1, -1):
+    for position in range(len(factors) - 1, -1, -1):
         if exclusive:
-            gradient[place] = after
-            after = u[place] + factors[place] * after
+            gradient[position] = after
+            after = u[position] + factors[position] * after
         else:
-            after = u[place] + after
-            gradient[place] = after
-            after = factors[place] * after
+            after = u[position] + after
+            gradient[position] = after
+            after = factors[position] * after
     gradient *= cumprod(factors, 0, 1, 0)
     return np.moveaxis(gradient[::-1] if reverse else gradient, 0, axis)
 

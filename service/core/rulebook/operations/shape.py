@@ -23,7 +23,7 @@ define(
 
 
 def _inverse(permutation: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    return permutation and tuple(int(place) for place in np.argsort(permutation))
+    return permutation and tuple(int(position) for position in np.argsort(permutation))
 
 
 def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
@@ -33,7 +33,7 @@ def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
         return shape[::-1]
     if sorted(permutation) != list(range(len(shape))):
         raise ValueError(f"{list(permutation)} is no order of {len(shape)} axes")
-    return tuple(shape[place] for place in permutation)
+    return tuple(shape[position] for position in permutation)
 
 
 define(
@@ -55,7 +55,7 @@ def _reshaped(shape: Shape, wanted: Sequence[int], allowzero: int) -> Shape:
         raise ValueError(f"{list(wanted)} is no shape: its lengths are 0 or more, one of them may be -1")
     if not allowzero and 0 in wanted[len(shape) :]:
         raise ValueError(f"a 0 in {list(wanted)} stands for the length of an axis that is not there")
-    lengths = [shape[place] if length == 0 and not allowzero else length for place, length in enumerate(wanted)]
+    lengths = [shape[position] if length == 0 and not allowzero else length for position, length in enumerate(wanted)]
     if -1 in lengths:
         known = prod(length for length in lengths if length != -1)
         if known == 0:
@@ -81,8 +81,8 @@ define(
 def _flattened(shape: Shape, axis: int) -> Shape:
     if not -len(shape) <= axis <= len(shape):
         raise ValueError(f"there is no axis {axis} among {len(shape)}")
-    place = axis + len(shape) if axis < 0 else axis
-    return prod(shape[:place]), prod(shape[place:])
+    position = axis + len(shape) if axis < 0 else axis
+    return prod(shape[:position]), prod(shape[position:])
 
 
 define(
@@ -100,10 +100,10 @@ def _squeezed(shape: Shape, axes: tuple[int, ...] | None) -> Shape:
     if axes is None:
         return tuple(length for length in shape if length != 1)
     gone = places_of_axes(axes, len(shape))
-    for place in gone:
-        if shape[place] != 1:
-            raise ValueError(f"axis {place} has length {shape[place]}, not 1")
-    return tuple(length for place, length in enumerate(shape) if place not in gone)
+    for position in gone:
+        if shape[position] != 1:
+            raise ValueError(f"axis {position} has length {shape[position]}, not 1")
+    return tuple(length for position, length in enumerate(shape) if position not in gone)
 
 
 define(
@@ -122,7 +122,7 @@ def _unsqueezed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,), axes = shapes, attributes["axes"]
     added = places_of_axes(axes, len(shape) + len(axes))
     lengths = iter(shape)
-    return tuple(1 if place in added else next(lengths) for place in range(len(shape) + len(axes)))
+    return tuple(1 if position in added else next(lengths) for position in range(len(shape) + len(axes)))
 
 
 define(

@@ -47,13 +47,13 @@ class Window:
         lengths = [sum(each) for each in zip(shape[2:], self.before, self.behind, strict=True)]
         whole = np.zeros((*shape[:2], *lengths), dtype=dtype)
         steps = self.steps(shape[2:])
-        for place in np.ndindex(*self.lengths):
-            starts = [at * spread for at, spread in zip(place, self.dilations, strict=True)]
+        for position in np.ndindex(*self.lengths):
+            starts = [at * spread for at, spread in zip(position, self.dilations, strict=True)]
             reached = tuple(
                 slice(start, start + stride * (count - 1) + 1, stride)
                 for start, stride, count in zip(starts, self.strides, steps, strict=True)
             )
-            whole[(slice(None), slice(None), *reached)] += part(place)
+            whole[(slice(None), slice(None), *reached)] += part(position)
         kept = zip(self.before, shape[2:], strict=True)
         return whole[self._index(slice(start, start + length) for start, length in kept)]
 
