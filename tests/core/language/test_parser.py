@@ -182,10 +182,10 @@ def test_a_fault_is_named_at_its_place(text: str, line: int, column: int, words:
 
 
 def test_the_place_is_the_line_with_a_caret_below() -> None:
-    assert refusal("e = a + b\nF = e * (c + \t)\nG = 1").position == "F = e * (c +  )\n              ^"
-    assert refusal("x\r2y\rz").position == "2y\n ^"
-    assert refusal("x +").position == "x +\n   ^"
-    assert refusal("\ud800").position == " \n^"
+    assert refusal("e = a + b\nF = e * (c + \t)\nG = 1").excerpt == "F = e * (c +  )\n              ^"
+    assert refusal("x\r2y\rz").excerpt == "2y\n ^"
+    assert refusal("x +").excerpt == "x +\n   ^"
+    assert refusal("\ud800").excerpt == " \n^"
 
 
 @pytest.mark.parametrize("before", [0, 40, 41, 10_000])
