@@ -23,7 +23,7 @@ from service.core.execution import kernel
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.program import pack_graph
 from service.core.figures.figures import Figures
-from service.core.graph.building import build_graph
+from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph
 from service.core.language.expression import parse_expression
 
@@ -154,7 +154,7 @@ def compiling(count: int = 100_000) -> str:
 
 def batch() -> str:
     """The tutorial's graph at a million points."""
-    graph = build_graph(parse_expression(example.EXPRESSION, max_bytes=1000, max_depth=10))
+    graph = assemble_graph(parse_expression(example.EXPRESSION, max_bytes=1000, max_depth=10))
     random = np.random.default_rng(0)
     inputs = {name: random.uniform(1.0, 2.0, _POINTS) for name in graph.inputs}
     values, gradients = both_passes(graph, inputs)

@@ -10,7 +10,7 @@ import pytest
 from service.core.execution import kernel
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import Figures, FloatArray
-from service.core.graph.building import build_graph
+from service.core.graph.building import assemble_graph
 from service.core.graph.graph import Graph
 from service.core.language.expression import parse_expression
 
@@ -19,7 +19,7 @@ Named = Mapping[str, Any]
 
 def graph_of(text: str) -> Graph:
     """The graph of an expression."""
-    return build_graph(parse_expression(text, max_bytes=10_000, max_depth=100))
+    return assemble_graph(parse_expression(text, max_bytes=10_000, max_depth=100))
 
 
 def arrays_of(inputs: Named) -> dict[str, FloatArray]:

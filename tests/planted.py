@@ -9,7 +9,7 @@ import numpy as np
 from service.core.comparison.verdicts import TOLERANCES, Comparison, Side, Tolerance, Verdict, compare
 from service.core.execution.passes import contributions_of
 from service.core.figures.figures import Figures, FloatArray, pack
-from service.core.graph.building import build_graph
+from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph
 from service.core.language.expression import parse_expression
 from service.core.rulebook.operation import find
@@ -28,7 +28,7 @@ def no_mistake(position: int, figure: Any) -> Any:
 
 def graph_of(text: str, outputs: Sequence[str] | None = None) -> Graph:
     """The graph of an expression."""
-    return build_graph(parse_expression(text, max_bytes=100_000, max_depth=100), outputs)
+    return assemble_graph(parse_expression(text, max_bytes=100_000, max_depth=100), outputs)
 
 
 def values_of(graph: Graph, inputs: Mapping[str, Any], mistake: Mistake = no_mistake, dtype: type = np.float64) -> Any:

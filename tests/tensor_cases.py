@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from service.core.figures.figures import FloatArray, Shape
-from service.core.graph.building import read_attributes
+from service.core.graph.documents import read_attributes
 from tests.tensors import Drawn, draws, lengths, operation_of, shapes
 
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 import service.core.rulebook.operations  # noqa: F401 (fills the registry)
 from service.core.figures.figures import FloatArray, Shape
-from service.core.graph.building import build_graph, read_attributes
+from service.core.graph.building import build_graph
+from service.core.graph.documents import read_attributes
 from service.core.graph.graph import Graph, written_attribute
 from service.core.rulebook.operation import Attributes, Operation, find, operations
 

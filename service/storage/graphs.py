@@ -2,15 +2,15 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select
 
 from service.core.errors import Conflict, NotFound
-from service.core.graph.building import read_attributes
 from service.core.graph.graph import Graph, Node, written_attribute
-from service.core.rulebook.operation import NO_ATTRIBUTES, Operation, find
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, find
 from service.storage.models import Content, DerivativesRow, GraphRow, GraphTag, RunRow, RunTag
 from service.storage.records import GraphRecord
 
@@ -85,7 +85,7 @@ def list_graphs(
 
 
 def load_graph(connection: Connection, digest: str) -> Graph:
-    """The graph of that digest; raises NotFound. It was validated when it came, and is not again."""
+    """Load the graph of that digest, which was validated when it was built. Raises NotFound."""
     query = select(Content.document, Content.inputs, Content.outputs).where(Content.digest == digest)
     row = connection.execute(query).one_or_none()
     if row is None:
@@ -163,9 +163,24 @@ def _unpack_nodes(blob: bytes) -> tuple[Node, ...]:
             names[position],
             operations[operation],
             tuple(map(names.__getitem__, operands)),
-            read_attributes(operations[operation], attributes.get(position, NO_ATTRIBUTES))[0],
+            _decode_attributes(operations[operation], attributes[position])
+            if position in attributes
+            else NO_ATTRIBUTES,
         )
         for position, (operation, operands) in enumerate(zip(document["operations"], document["operands"], strict=True))
+    )
+
+
+def _decode_attributes(operation: Operation, stored: Mapping[str, Any]) -> Attributes:
+    """Turn stored attributes, which were checked when the graph was built, from JSON's types to the operation's."""
+    if not stored:
+        return NO_ATTRIBUTES
+    return MappingProxyType(
+        {
+            attribute.name: None if value is None else attribute.read(value)
+            for attribute in operation.attributes
+            if (value := stored.get(attribute.name, attribute)) is not attribute
+        }
     )
 
 

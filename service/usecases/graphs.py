@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from service.core.graph.building import build_graph, extend_graph
+from service.core.graph.building import assemble_graph, build_graph, extend_graph
 from service.core.graph.graph import Graph, Node
 from service.core.language.expression import parse_expression, write_expression
 from service.storage import graphs as storage
@@ -37,9 +37,11 @@ def create_graph(
     """
     limits = context.limits
     if expression is not None:
-        nodes = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
-        inputs = [node["name"] for node in nodes if node["operation"] == "Input"]
-    graph = build_graph(nodes, outputs, inputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
+        parsed = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
+        listed = [node.name for node in parsed if node.operation.name == "Input"]
+        graph = assemble_graph(parsed, outputs, listed, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
+    else:
+        graph = build_graph(nodes, outputs, inputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
     return keep_graph(context, name, graph, expression, None, tags, key)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import FloatArray
-from service.core.graph.building import build_graph
+from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph
 from service.core.language.expression import parse_expression
 from service.web.captions import Subject, text_width
@@ -25,7 +25,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def written(expression: str) -> Graph:
-    return build_graph(parse_expression(expression, max_bytes=65536, max_depth=200))
+    return assemble_graph(parse_expression(expression, max_bytes=65536, max_depth=200))
 
 
 def random_graph(count: int, seed: int) -> Graph:

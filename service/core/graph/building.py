@@ -1,14 +1,12 @@
-"""Reading node documents: from what a caller lists to a graph, or a fault for each thing wrong."""
+"""Build a graph from node documents or from nodes: its order, inputs and outputs, or a fault for each thing wrong."""
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from service.core.errors import Fault, InvalidGraph, LimitExceeded
+from service.core.graph.documents import read_node
 from service.core.graph.graph import Graph, Node
-from service.core.graph.names import name_fault
-from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, find
 from service.core.rulebook.tensor import Tensor
 
 LONGEST_PATH = 20  # nodes of a cycle written out in each fault; there is a fault for each of its nodes, in their order
@@ -33,6 +31,25 @@ def build_graph(
     return _assemble(_read_nodes(nodes, {}, max_nodes, max_tensor), outputs, inputs, ())
 
 
+def assemble_graph(
+    nodes: Sequence[Node],
+    outputs: object = None,
+    inputs: object = None,
+    *,
+    max_nodes: int | None = None,
+    max_tensor: int | None = None,
+) -> Graph:
+    """Build a graph from nodes, in any order, whose names differ and whose attributes are read.
+
+    `outputs`, `inputs` and the errors are those of `build_graph`.
+    """
+    _limit_nodes(len(nodes), max_nodes)
+    for node in nodes:
+        _limit_tensor(node, max_tensor)
+    positions = {node.name: position for position, node in enumerate(nodes)}
+    return _assemble(_Reading({node.name: node for node in nodes}, positions, []), outputs, inputs, ())
+
+
 def extend_graph(
     graph: Graph,
     nodes: object,
@@ -51,7 +68,7 @@ def extend_graph(
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Nodes as listed, each with its place in the body (None for one that was there before), and the faults found."""
+    """Nodes by name, the position in the request of each that is new, and the faults found."""
 
     nodes: dict[str, Node]
     position: dict[str, int]
@@ -63,20 +80,15 @@ def _read_nodes(
 ) -> _Reading:
     if not isinstance(documents, list):
         raise InvalidGraph([Fault(("nodes",), "a list of nodes is expected")])
-    count = len(known) + len(documents)
-    if max_nodes is not None and count > max_nodes:
-        raise LimitExceeded("nodes", max_nodes, count, f"a graph has at most {max_nodes} nodes; this one has {count}")
+    _limit_nodes(len(known) + len(documents), max_nodes)
     reading = _Reading(dict(known), {}, [])
     for position, document in enumerate(documents):
-        faults, node = _read_node(document)
+        faults, node = read_node(document)
         if faults:
             reading.faults.extend(Fault(("nodes", position, *fault.location), fault.detail) for fault in faults)
         if node is None:
             continue
-        value = node.attributes.get("value")
-        if max_tensor is not None and isinstance(value, Tensor) and value.array.size > max_tensor:
-            detail = f"a Constant has at most {max_tensor} elements; {node.name!r} has {value.array.size}"
-            raise LimitExceeded("tensor_elements", max_tensor, value.array.size, detail)
+        _limit_tensor(node, max_tensor)
         if node.name in reading.nodes:
             first = reading.position.get(node.name)
             where = "in the graph already" if first is None else f"given already by node {first}"
@@ -87,85 +99,16 @@ def _read_nodes(
     return reading
 
 
-_MEMBERS = frozenset({"name", "operation", "inputs", "attributes"})
+def _limit_nodes(count: int, most: int | None) -> None:
+    if most is not None and count > most:
+        raise LimitExceeded("nodes", most, count, f"a graph has at most {most} nodes; this one has {count}")
 
 
-def _read_node(document: object) -> tuple[list[Fault], Node | None]:
-    """One node; None where it has no usable name. One with other faults is kept, so that its users are not blamed."""
-    if not isinstance(document, dict):
-        return [Fault((), "a node is an object with name, operation and inputs")], None
-    faults = [Fault((member,), f"a node has no member {member!r}") for member in document if member not in _MEMBERS]
-    name = document.get("name")
-    if wrong := "a node needs a name" if "name" not in document else name_fault(name):
-        return [*faults, Fault(("name",), wrong)], None
-    inputs, attributes = document.get("inputs", ()), document.get("attributes", NO_ATTRIBUTES)
-    countable = isinstance(inputs, (list, tuple))
-    if not countable:
-        faults.append(Fault(("inputs",), "inputs are a list of node names"))
-        inputs = ()
-    while inputs and inputs[-1] == "":  # what is left out at the end need not be listed
-        inputs = inputs[:-1]
-    for position, source in enumerate(inputs):
-        if not isinstance(source, str):
-            faults.append(Fault(("inputs", position), "an input is the name of a node"))
-        elif not source:
-            faults.append(Fault(("inputs", position), "only the last inputs may be left out"))
-    operation = document.get("operation")
-    found = find(operation) if isinstance(operation, str) else None
-    if found is None:
-        missing = "operation" not in document
-        faults.append(Fault(("operation",), "a node needs an operation" if missing else _unknown(operation)))
-        found = find("Identity")
-    else:
-        faults.extend(arity_faults(found, len(inputs)) if countable else [])
-        attributes, wrong_attributes = read_attributes(found, attributes)
-        faults.extend(wrong_attributes)
-    assert found is not None and isinstance(name, str)
-    if faults:
-        inputs = [source for source in inputs if isinstance(source, str) and source]
-    return faults, Node(name, found, tuple(inputs), attributes)
-
-
-def _unknown(operation: object) -> str:
-    return f"there is no operation {operation!r}" if isinstance(operation, str) else "an operation is a name"
-
-
-def arity_faults(operation: Operation, count: int) -> list[Fault]:
-    """What is wrong with that number of inputs: nothing, or one fault."""
-    least, most = operation.least_inputs, operation.most_inputs
-    if least <= count and (most is None or count <= most):
-        return []
-    needs = f"{least} or more" if most is None else f"{least}" if least == most else f"{least} to {most}"
-    return [Fault(("inputs",), f"{operation.name} takes {needs} input{'' if needs == '1' else 's'}; {count} given")]
-
-
-def read_attributes(operation: Operation, given: object) -> tuple[Attributes, list[Fault]]:
-    """All attributes of the operation in declared order, defaults filled in, so that equal nodes have equal digests."""
-    if given is NO_ATTRIBUTES and not operation.attributes:  # most nodes; what follows costs twenty times as much
-        return NO_ATTRIBUTES, []
-    if not isinstance(given, Mapping):
-        return NO_ATTRIBUTES, [Fault(("attributes",), "attributes are an object")]
-    known = {attribute.name for attribute in operation.attributes}
-    faults = [
-        Fault(("attributes", name), f"{operation.name} has no attribute {name!r}")
-        for name in given
-        if name not in known
-    ]
-    values = {}
-    for attribute in operation.attributes:
-        nullable = attribute.default is None and not attribute.required
-        if attribute.name not in given or (nullable and given[attribute.name] is None):
-            if attribute.required:
-                faults.append(Fault(("attributes",), f"{operation.name} needs the attribute {attribute.name!r}"))
-            values[attribute.name] = attribute.default
-        else:
-            try:
-                values[attribute.name] = attribute.read(given[attribute.name])
-            except ValueError as error:
-                faults.append(Fault(("attributes", attribute.name), str(error)))
-        if attribute.implied and values.get(attribute.name) == attribute.default:
-            values.pop(attribute.name, None)
-    return MappingProxyType(values), faults
+def _limit_tensor(node: Node, most: int | None) -> None:
+    value = node.attributes.get("value")
+    if most is not None and isinstance(value, Tensor) and value.array.size > most:
+        detail = f"a Constant has at most {most} elements; {node.name!r} has {value.array.size}"
+        raise LimitExceeded("tensor_elements", most, value.array.size, detail)
 
 
 # --- from nodes to a graph ----------------------------------------------------------------------------------------

@@ -9,12 +9,13 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, TypeAlias
+from typing import Any
 
 from lark import Token
 
 from service.core.errors import LimitExceeded
-from service.core.graph.building import arity_faults, read_attributes, written_cycle
+from service.core.graph.building import written_cycle
+from service.core.graph.documents import arity_faults, read_attributes
 from service.core.graph.graph import Graph, Node
 from service.core.graph.names import free_names, name_fault
 from service.core.language.parser import (
@@ -28,29 +29,27 @@ from service.core.language.parser import (
     shown,
 )
 from service.core.rulebook.attribute import LARGEST_INTEGER
-from service.core.rulebook.operation import Operation, find, operations
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, find, operation_of, operations
 from service.core.rulebook.tensor import MOST_DIMENSIONS, Tensor
 from service.core.symbolic.printing import name_text, number_text, value_text, write_text
 from service.core.symbolic.term import Variable, application
-
-NodeDocument: TypeAlias = dict[str, Any]
 
 # What is called by these names is a reduction of one operand, and the elementwise operation of several.
 _REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "sum": "ReduceSum", "mean": "ReduceMean"}
 
 
-def parse_expression(text: str, *, max_bytes: int, max_depth: int) -> list[NodeDocument]:
-    """The node documents of an expression: Inputs first, in their order, then the rest as the text evaluates them.
+def parse_expression(text: str, *, max_bytes: int, max_depth: int) -> list[Node]:
+    """Read an expression as nodes: the Inputs first, in their order, then the rest as the text evaluates them.
 
-    Raises InvalidExpression with line and column; LimitExceeded for a text of more than `max_bytes` in UTF-8 or
-    brackets more than `max_depth` deep.
+    The nodes have distinct names and no cycle; `assemble_graph` makes a graph of them. Raises InvalidExpression with
+    line and column, LimitExceeded for a text of more than `max_bytes` in UTF-8 or brackets more than `max_depth` deep.
     """
     try:
         size = _size(text)
         if size > max_bytes:
             detail = f"an expression has at most {max_bytes} bytes in UTF-8; this one has {size}"
             raise LimitExceeded("expression_bytes", max_bytes, size, detail)
-        return _documents(read_statements(text, max_depth))
+        return _nodes(read_statements(text, max_depth))
     except Mistake as mistake:
         raise invalid_expression(text, mistake) from None
 
@@ -63,10 +62,10 @@ def _size(text: str) -> int:
         raise Mistake("half of a surrogate pair is no character", error.start) from None
 
 
-# --- from statements to node documents -------------------------------------------------------------------------------
+# --- from statements to nodes -----------------------------------------------------------------------------------------
 
 
-def _documents(statements: list[Statement]) -> list[NodeDocument]:
+def _nodes(statements: list[Statement]) -> list[Node]:
     if not statements:
         raise Mistake("the expression is empty", 0)
     orders = [_evaluation_order(statement.value) for statement in statements]
@@ -80,7 +79,7 @@ def _documents(statements: list[Statement]) -> list[NodeDocument]:
     _refuse_cycle(targets, orders, referring)
     names_of = free_names({*targets, *inputs})
 
-    documents: list[NodeDocument] = [{"name": name, "operation": "Input"} for name in inputs]
+    nodes = [Node(name, operation_of("Input")) for name in inputs]
     for target, order in zip(targets, orders, strict=True):
         operands: list[str] = []
         for part in order:
@@ -88,13 +87,15 @@ def _documents(statements: list[Statement]) -> list[NodeDocument]:
                 assert isinstance(part, Token)
                 operands.append(_name(part))
                 continue
-            description = _constant(part) if isinstance(part, Token) else _apply(part, operands, targets)
-            name = target if part is order[-1] else next(names_of(description["operation"]))
-            documents.append({"name": name, **description})
-            operands.append(name)
+            operation, attributes = _constant(part) if isinstance(part, Token) else _operation_of(part, targets)
+            arity = 0 if isinstance(part, Token) else len(part.operands)
+            first = len(operands) - arity
+            name = target if part is order[-1] else next(names_of(operation.name))
+            nodes.append(Node(name, operation, tuple(operands[first:]), attributes))
+            operands[first:] = [name]
         if id(order[-1]) in referring:
-            documents.append({"name": target, "operation": "Identity", "inputs": operands})
-    return documents
+            nodes.append(Node(target, operation_of("Identity"), tuple(operands)))
+    return nodes
 
 
 def _evaluation_order(value: Part) -> list[Part]:
@@ -179,26 +180,17 @@ def _refuse_cycle(targets: dict[str, Statement], orders: list[list[Part]], refer
         raise Mistake(f"{shown(cycle[0])} is in a cycle: {written_cycle(cycle)}", position) from None
 
 
-def _constant(token: Token) -> NodeDocument:
+def _constant(token: Token) -> tuple[Operation, Attributes]:
+    constant = operation_of("Constant")
     value = read_number(token) if token.type == "NUMBER" else math.pi
-    return {"operation": "Constant", "attributes": {"value": value}}
+    return constant, read_attributes(constant, {"value": value})[0]
 
 
-def _apply(part: Application, operands: list[str], targets: dict[str, Statement]) -> NodeDocument:
-    """The node of an operation without its name; its operands are the last ones, which it takes away."""
-    arity = len(part.operands)
+def _operation_of(part: Application, targets: dict[str, Statement]) -> tuple[Operation, Attributes]:
     operation = _operation(part, targets)
-    for fault in arity_faults(operation, arity):
+    for fault in arity_faults(operation, len(part.operands)):
         raise Mistake(fault.detail, part.called.start_pos)
-    document: NodeDocument = {"operation": operation.name}
-    if arity:
-        document["inputs"] = operands[-arity:]
-        del operands[-arity:]
-    if part.attributes or operation.attributes:
-        attributes = _attributes(part, operation)
-        if attributes:
-            document["attributes"] = attributes
-    return document
+    return operation, _attributes(part, operation)
 
 
 def _operation(part: Application, targets: dict[str, Statement]) -> Operation:
@@ -223,8 +215,10 @@ def _operation(part: Application, targets: dict[str, Statement]) -> Operation:
     raise Mistake(detail, called.start_pos)
 
 
-def _attributes(part: Application, operation: Operation) -> dict[str, Any]:
+def _attributes(part: Application, operation: Operation) -> Attributes:
     """The attributes as ONNX has them; by NumPy's name for an operation its defaults are NumPy's."""
+    if not part.attributes and not operation.attributes:
+        return NO_ATTRIBUTES
     known = {attribute.name for attribute in operation.attributes}
     given: dict[str, Any] = {}
     positions: dict[Any, Token] = {}
@@ -240,9 +234,10 @@ def _attributes(part: Application, operation: Operation) -> dict[str, Any]:
             and part.called.lower() != operation.name.lower()
         ):
             given.setdefault(attribute.name, attribute.numpy[1])
-    for fault in read_attributes(operation, given)[1]:
+    attributes, faults = read_attributes(operation, given)
+    for fault in faults:
         raise Mistake(fault.detail, positions.get(fault.location[-1], part.called).start_pos)
-    return given
+    return attributes
 
 
 def _name(token: Token) -> str:

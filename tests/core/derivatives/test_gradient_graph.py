@@ -15,22 +15,17 @@ from service.core.figures.figures import FloatArray
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, node_document
 from service.core.graph.names import free_name
-from service.core.language.expression import parse_expression, write_expression
+from service.core.language.expression import write_expression
 from service.core.rulebook.operation import Operation
 from service.core.symbolic.printing import write_latex, write_text
 from tests.elementwise import attribute_samples, each_elementwise, operand_counts
+from tests.expressions import graph_of_expression as graph_of
 from tests.passes import arrays_of, near
 from tests.random_graphs import Point, points
 
 BLOG = "F(a, b, c, d) = ((a + b) * c) / d"
 TUTORIAL = "e = a + b; f = e * c; F = f / d"
 TUTORIAL_POINT = {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0}
-
-
-def graph_of(text: str) -> Graph:
-    """The graph of an expression with its inputs in their order, as the service builds it."""
-    nodes = parse_expression(text, max_bytes=1_000_000, max_depth=200)
-    return build_graph(nodes, None, [node["name"] for node in nodes if node["operation"] == "Input"])
 
 
 def outputs_of(graph: Graph, inputs: Mapping[str, Any]) -> list[Any]:

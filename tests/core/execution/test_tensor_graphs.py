@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.core.errors import InvalidGraph, InvalidInputs, LimitExceeded
 from service.core.execution.passes import backward_pass, forward_pass, infer_shapes, nondifferentiable_nodes
 from service.core.figures.figures import Figures, Shape
-from service.core.graph.building import build_graph
+from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph, node_document
 from service.core.language.expression import parse_expression, write_expression
 from service.core.rulebook import operation as rulebook
@@ -49,7 +49,7 @@ def test_both_passes_and_every_way_of_writing(operation: Operation, data: st.Dat
     assert repr([dict(node.attributes) for node in again.nodes]) == repr(
         [dict(node.attributes) for node in graph.nodes]
     )
-    read = build_graph(parse_expression(str(write_expression(graph)), max_bytes=10_000, max_depth=10))
+    read = assemble_graph(parse_expression(str(write_expression(graph)), max_bytes=10_000, max_depth=10))
     assert read.digest == graph.digest
 
 

@@ -214,7 +214,7 @@ def test_a_text_of_too_many_bytes_is_refused(text: str) -> None:
 
 
 def test_a_text_of_as_many_bytes_as_allowed_is_read() -> None:
-    assert parse_expression("`éééé`", max_bytes=10, max_depth=0)[0]["name"] == "éééé"
+    assert parse_expression("`éééé`", max_bytes=10, max_depth=0)[0].name == "éééé"
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ TOKENS = st.sampled_from(
 @given(st.one_of(st.text(), st.lists(TOKENS, max_size=30).map("".join), st.lists(TOKENS, max_size=30).map(" ".join)))
 def test_any_text_is_read_or_refused_with_its_place(text: str) -> None:
     try:
-        documents = parse_expression(text, max_bytes=100, max_depth=3)
+        nodes = parse_expression(text, max_bytes=100, max_depth=3)
     except InvalidExpression as error:
         shown, caret = error.excerpt.split("\n")
         assert caret.strip() == "^"
@@ -330,6 +330,6 @@ def test_any_text_is_read_or_refused_with_its_place(text: str) -> None:
     except LimitExceeded as error:
         assert error.limit in ("expression_bytes", "expression_depth")
     else:
-        names = [document["name"] for document in documents]
+        names = [node.name for node in nodes]
         assert len(set(names)) == len(names)
-        assert all(source in names for document in documents for source in document.get("inputs", ()))
+        assert all(source in names for node in nodes for source in node.inputs)

@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 from service.core.errors import InvalidExpression, InvalidInputs
 from service.core.execution.passes import forward_pass
 from service.core.graph.building import build_graph
-from service.core.language.expression import NodeDocument, parse_expression, write_expression
+from service.core.language.expression import write_expression
 from service.core.rulebook.attribute import LARGEST_INTEGER
+from tests.expressions import parsed_documents as parse
 from tests.passes import graph_of, near, run
 
 X = np.arange(24.0).reshape(2, 3, 4)
-
-
-def parse(text: str) -> list[NodeDocument]:
-    return parse_expression(text, max_bytes=10_000, max_depth=20)
 
 
 def value(text: str, **inputs: Any) -> Any:

@@ -11,15 +11,15 @@ from service.core.errors import InvalidGraph, InvalidInputs
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, node_document
-from service.core.language.expression import parse_expression
 from service.core.rulebook.input_types import read_shape
+from tests.expressions import parsed_documents
 
 
 def declared(text: str = "F = exp(x) * y + 0.1", **attributes: dict[str, Any]) -> Graph:
     """The graph of a text whose Inputs have these attributes."""
     documents = [
         {**document, "attributes": attributes[document["name"]]} if document["name"] in attributes else document
-        for document in parse_expression(text, max_bytes=1000, max_depth=10)
+        for document in parsed_documents(text)
     ]
     return build_graph(documents)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.core.errors import InvalidGraph, LimitExceeded
-from service.core.graph.building import build_graph, extend_graph
+from service.core.graph.building import assemble_graph, build_graph, extend_graph
 from service.core.graph.graph import node_document
 from service.core.language.expression import parse_expression, write_expression
 from service.core.rulebook.tensor import Tensor, number_or_tensor
@@ -93,7 +93,7 @@ def test_a_tensor_is_read_back_from_its_text(text: str) -> None:
     graph = graph_of(text)
     written = write_expression(graph)
     assert written is not None
-    again = build_graph(parse_expression(written, max_bytes=1000, max_depth=10), inputs=graph.inputs)
+    again = assemble_graph(parse_expression(written, max_bytes=1000, max_depth=10), inputs=graph.inputs)
     assert again.digest == graph.digest
 
 

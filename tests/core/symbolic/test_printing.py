@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.core.errors import LimitExceeded
 from service.core.execution.passes import forward_pass
-from service.core.graph.building import build_graph
+from service.core.graph.building import assemble_graph
 from service.core.language.expression import parse_expression
 from service.core.rulebook.attribute import Attribute
 from service.core.rulebook.notation import function
@@ -104,7 +104,7 @@ def test_names_are_escaped(name: str, text: str, latex: str, mathml: str) -> Non
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="`"), min_size=1, max_size=20))
 def test_any_name_reads_back_and_cannot_break_out(name: str) -> None:
     text = write_text(Application(operation("Sin"), (Variable(name),)))
-    assert build_graph(parse_expression(text, max_bytes=1000, max_depth=10)).inputs == (name,)
+    assert assemble_graph(parse_expression(text, max_bytes=1000, max_depth=10)).inputs == (name,)
     assert ET.fromstring(write_mathml(Variable(name))).text == name
     latex = name_latex(name).replace(r"\{", "").replace(r"\}", "")
     assert latex.count("{") == latex.count("}")
@@ -204,7 +204,7 @@ def test_whole_numbers_are_written_without_a_point(value: float, text: str) -> N
 
 @given(st.floats())
 def test_a_literal_is_text_of_the_expression_language(value: float) -> None:
-    graph = build_graph(parse_expression(f"y = {write_text(Literal(value))}", max_bytes=100, max_depth=10))
+    graph = assemble_graph(parse_expression(f"y = {write_text(Literal(value))}", max_bytes=100, max_depth=10))
     (figure,) = list(forward_pass(graph, {}))[-1:]
     np.testing.assert_array_equal(figure, value)
 

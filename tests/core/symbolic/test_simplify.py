@@ -32,16 +32,13 @@ LARGEST = 1e4
 def term(text: str) -> Term:
     """The term of an expression."""
     known: dict[str, Term] = {}
-    for document in parse_expression(text, max_bytes=1000, max_depth=20):
-        operation = find(document["operation"])
-        assert operation is not None
-        operands = [known[name] for name in document.get("inputs", ())]
-        made: Term = application(operation, operands, document.get("attributes", {}))
-        if operation.name == "Input":
-            made = Variable(document["name"])
-        elif operation.name == "Constant":
-            made = Literal(float(document["attributes"]["value"]))
-        known[document["name"]] = made
+    for node in parse_expression(text, max_bytes=1000, max_depth=20):
+        made: Term = application(node.operation, [known[name] for name in node.inputs], node.attributes)
+        if node.operation.name == "Input":
+            made = Variable(node.name)
+        elif node.operation.name == "Constant":
+            made = Literal(node.attributes["value"])
+        known[node.name] = made
     return known["output"]
 
 

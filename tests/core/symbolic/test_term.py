@@ -9,7 +9,7 @@ import pytest
 
 from service.core.execution.passes import forward_pass
 from service.core.figures.figures import FloatArray
-from service.core.graph.building import build_graph
+from service.core.graph.building import assemble_graph
 from service.core.language.expression import parse_expression
 from service.core.rulebook.operation import Operation, find
 from service.core.symbolic.printing import write_latex, write_text
@@ -101,7 +101,7 @@ def evaluate_term(term: Term, figures: Mapping[str, FloatArray]) -> Any:
 
 def evaluate_text(text: str, figures: Mapping[str, FloatArray]) -> Any:
     """A text of the expression language over arrays: parsed, built, passed forward."""
-    graph = build_graph(parse_expression(text, max_bytes=10_000, max_depth=100))
+    graph = assemble_graph(parse_expression(text, max_bytes=10_000, max_depth=100))
     values = forward_pass(graph, {name: figures[name] for name in graph.inputs})
     return values[graph.position[graph.outputs[0]]]
 

@@ -1,0 +1,95 @@
+"""Node documents {"name", "operation", "inputs"?, "attributes"?}: the JSON form in which a node is given."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from service.core.errors import Fault
+from service.core.graph.graph import Node
+from service.core.graph.names import name_fault
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, find
+
+_MEMBERS = frozenset({"name", "operation", "inputs", "attributes"})
+
+
+def read_node(document: object) -> tuple[list[Fault], Node | None]:
+    """Read one node and find its faults.
+
+    Return None for a node without a usable name. Keep one with other faults, so that its users are not blamed.
+    """
+    if not isinstance(document, dict):
+        return [Fault((), "a node is an object with name, operation and inputs")], None
+    faults = [Fault((member,), f"a node has no member {member!r}") for member in document if member not in _MEMBERS]
+    name = document.get("name")
+    if wrong := "a node needs a name" if "name" not in document else name_fault(name):
+        return [*faults, Fault(("name",), wrong)], None
+    inputs, attributes = document.get("inputs", ()), document.get("attributes", NO_ATTRIBUTES)
+    countable = isinstance(inputs, (list, tuple))
+    if not countable:
+        faults.append(Fault(("inputs",), "inputs are a list of node names"))
+        inputs = ()
+    while inputs and inputs[-1] == "":  # what is left out at the end need not be listed
+        inputs = inputs[:-1]
+    for position, source in enumerate(inputs):
+        if not isinstance(source, str):
+            faults.append(Fault(("inputs", position), "an input is the name of a node"))
+        elif not source:
+            faults.append(Fault(("inputs", position), "only the last inputs may be left out"))
+    operation = document.get("operation")
+    found = find(operation) if isinstance(operation, str) else None
+    if found is None:
+        missing = "operation" not in document
+        faults.append(Fault(("operation",), "a node needs an operation" if missing else _unknown(operation)))
+        found = find("Identity")
+    else:
+        faults.extend(arity_faults(found, len(inputs)) if countable else [])
+        attributes, wrong_attributes = read_attributes(found, attributes)
+        faults.extend(wrong_attributes)
+    assert found is not None and isinstance(name, str)
+    if faults:
+        inputs = [source for source in inputs if isinstance(source, str) and source]
+    return faults, Node(name, found, tuple(inputs), attributes)
+
+
+def _unknown(operation: object) -> str:
+    return f"there is no operation {operation!r}" if isinstance(operation, str) else "an operation is a name"
+
+
+def arity_faults(operation: Operation, count: int) -> list[Fault]:
+    """Return a fault if the operation does not take that number of inputs."""
+    least, most = operation.least_inputs, operation.most_inputs
+    if least <= count and (most is None or count <= most):
+        return []
+    needs = f"{least} or more" if most is None else f"{least}" if least == most else f"{least} to {most}"
+    return [Fault(("inputs",), f"{operation.name} takes {needs} input{'' if needs == '1' else 's'}; {count} given")]
+
+
+def read_attributes(operation: Operation, given: object) -> tuple[Attributes, list[Fault]]:
+    """Read the attributes of an operation and find their faults.
+
+    They come in declared order with defaults filled in, so that equal nodes have equal digests.
+    """
+    if given is NO_ATTRIBUTES and not operation.attributes:  # most nodes; what follows costs twenty times as much
+        return NO_ATTRIBUTES, []
+    if not isinstance(given, Mapping):
+        return NO_ATTRIBUTES, [Fault(("attributes",), "attributes are an object")]
+    known = {attribute.name for attribute in operation.attributes}
+    faults = [
+        Fault(("attributes", name), f"{operation.name} has no attribute {name!r}")
+        for name in given
+        if name not in known
+    ]
+    values = {}
+    for attribute in operation.attributes:
+        nullable = attribute.default is None and not attribute.required
+        if attribute.name not in given or (nullable and given[attribute.name] is None):
+            if attribute.required:
+                faults.append(Fault(("attributes",), f"{operation.name} needs the attribute {attribute.name!r}"))
+            values[attribute.name] = attribute.default
+        else:
+            try:
+                values[attribute.name] = attribute.read(given[attribute.name])
+            except ValueError as error:
+                faults.append(Fault(("attributes", attribute.name), str(error)))
+        if attribute.implied and values.get(attribute.name) == attribute.default:
+            values.pop(attribute.name, None)
+    return MappingProxyType(values), faults
