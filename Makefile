@@ -1,12 +1,24 @@
 # From a bare machine with Python 3.11 or newer:
 #   make run     the service, with the seed example in it, on 127.0.0.1:8000
-#   make test    the whole suite
+#   make test    the quick suite; at its end it says what it left to the targets test-…
+# Beside them:
+#   make test-coverage     the quick suite, measured: all lines of service/core, 90 % of the rest
+#   make test-deployment   the wheel, installed, and the container's own command
+#   make test-peers        the rulebook against PyTorch, JAX and TensorFlow, Arrow streams against pyarrow
+#   make test-browser      pictures in Chromium, which root gets by apt
+#   make steady RUNS=20    the quick suite that many times, each with a seed of its own for the random examples
+#   make lint              style and types
+# .ci/run runs lint and each target whose name begins with test.
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP := python -m pip --disable-pip-version-check
+LOCKED = $*/bin/$(PIP) install --quiet --require-hashes --only-binary :all:
 
-.PHONY: install run test lint openapi lock bench clean
+RUNS ?= 20
+SUITE = $(BIN)/pytest --numprocesses 2
+
+.PHONY: install run test test-coverage test-deployment test-peers test-browser steady lint openapi lock bench clean
 
 install: .venv/installed
 
@@ -14,10 +26,37 @@ run: install
 	$(BIN)/gradbook migrate --seed-example
 	exec $(BIN)/gradbook serve
 
+# The loops are compiled before each suite, once: else every process that finds the rulebook changed compiles it.
 test: .venv/tested
-	$(BIN)/pytest -n 2 --cov --cov-report= --cov-fail-under=0
+	$(BIN)/gradbook warm
+	$(SUITE)
+
+steady: .venv/tested
+	$(BIN)/gradbook warm
+	@for run in $$(seq $(RUNS)); do \
+		seed=$$(date +%N); \
+		echo "run $$run of $(RUNS), --hypothesis-seed=$$seed"; \
+		$(SUITE) --quiet --hypothesis-seed=$$seed || exit 1; \
+	done
+
+test-coverage: .venv/tested
+	$(BIN)/gradbook warm
+	$(SUITE) --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --include='service/core/*' --fail-under=100
 	$(BIN)/coverage report --omit='service/core/*'
+
+test-deployment: .venv/tested
+	$(BIN)/pytest -m deployment
+
+# A skipped test fails here, as it does in each target of one marker.
+test-peers: .venv-peers/peers
+	.venv-peers/bin/pytest -m peers
+
+test-browser: .venv/tested
+	@command -v chromium || command -v chromium-browser || command -v google-chrome \
+		|| (apt-get update --quiet --quiet && apt-get install --quiet --yes --no-install-recommends chromium) \
+		|| (echo 'Chromium is missing, and apt did not install it: where apt is, `apt-get install chromium` as root' && false)
+	$(BIN)/pytest -m browser
 
 lint: .venv/tested
 	$(BIN)/ruff check
@@ -38,29 +77,37 @@ lock: .venv/tested
 
 # The peers come beside the locked packages and may not move them.
 bench: install
-	$(PIP) freeze --exclude-editable > .venv/constraints.txt
-	$(PIP) install --quiet --constraint .venv/constraints.txt --editable '.[bench]'
+	$(BIN)/$(PIP) freeze --exclude-editable > .venv/constraints.txt
+	$(BIN)/$(PIP) install --quiet --constraint .venv/constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
 # All that the targets above have made; a database stays.
 clean:
-	rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find service migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps: each step is done again when what it was made from has changed.
+# The stamps: each step is done again when what it was made from has changed. A `%` is the environment, .venv or
+# .venv-peers.
 
-.venv/bin/pip:
+.venv/bin/pip .venv-peers/bin/pip: %/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Gradbook needs Python 3.11 or newer, and \
 	$(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $*
 
 # The lock holds the build backend too, so that nothing is fetched but what it pins.
-.venv/installed: requirements.lock pyproject.toml | .venv/bin/pip
-	$(PIP) install --quiet --require-hashes --only-binary :all: --requirement requirements.lock
-	$(PIP) install --quiet --no-index --no-deps --no-build-isolation --editable .
-	$(BIN)/gradbook warm
+.venv/installed .venv-peers/installed: %/installed: requirements.lock pyproject.toml | %/bin/pip
+	$(LOCKED) --requirement requirements.lock
+	$*/bin/$(PIP) install --quiet --no-index --no-deps --no-build-isolation --editable .
+	$*/bin/gradbook warm
 	touch $@
 
-.venv/tested: tests/requirements.lock .venv/installed
-	$(PIP) install --quiet --require-hashes --only-binary :all: --requirement tests/requirements.lock
+.venv/tested .venv-peers/tested: %/tested: tests/requirements.lock %/installed
+	$(LOCKED) --requirement tests/requirements.lock
+	touch $@
+
+# As for `bench`, pyproject.toml pins the peers and the locks what they stand beside. They have no hashes: which build of
+# PyTorch is right, for the CPU or for some GPU, is the machine's to say.
+.venv-peers/peers: %/peers: %/tested
+	$*/bin/$(PIP) freeze --exclude-editable > $*/constraints.txt
+	$*/bin/$(PIP) install --quiet --constraint $*/constraints.txt --no-build-isolation --editable '.[peers]'
 	touch $@

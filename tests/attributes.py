@@ -1,4 +1,4 @@
-"""Values that an operation's attributes accept, read from the registry."""
+"""Attribute values that an operation accepts, read from the registry, as hypothesis strategies."""
 
 import math
 from typing import Any

@@ -1,6 +1,6 @@
-"""What all tests share: hypothesis without a stopwatch, few examples, and a failure that can be played again."""
+"""What all tests share: hypothesis's settings, one real service, and a line that says what a run left out."""
 
-import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -8,11 +8,13 @@ from hypothesis import settings
 
 from service.serving import service_process
 
-# What lands is judged by the same examples each time; wherever else the suite runs, it looks for new ones.
-settings.register_profile(
-    "gradbook", deadline=None, max_examples=30, print_blob=True, derandomize=bool(os.environ.get("CI"))
-)
+# New examples in every run: a test that fails by chance is a fault, and the blob in its report reproduces it.
+settings.register_profile("gradbook", deadline=None, max_examples=30, print_blob=True)
 settings.load_profile("gradbook")
+
+# The markers of tests that need more than `make test` installs. `make test-MARKER` runs `pytest -m MARKER`.
+SEPARATE = ("deployment", "peers", "browser")
+LEFT_TO = {marker: f"left to `make test-{marker}`" for marker in SEPARATE}
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +22,46 @@ def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real service in a process of its own, over a database that the tests share."""
     with service_process(f"sqlite:///{tmp_path_factory.mktemp('service')}/gradbook.db") as url:
         yield url
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests of a separate target, visibly, unless `-m` says which tests are wanted."""
+    if config.option.markexpr:
+        return
+    for item in items:
+        for marker, reason in LEFT_TO.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _skips(config: pytest.Config) -> Counter[str]:
+    """Why tests, or whole modules, were skipped, counted."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    return Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+
+
+def _skips_that_fail(config: pytest.Config) -> Counter[str]:
+    """The skips in a separate target: it is there to run those tests. What another target runs is none of them."""
+    target = config.option.markexpr
+    if target not in SEPARATE:
+        return Counter()
+    others = {reason for marker, reason in LEFT_TO.items() if marker != target}
+    return Counter({reason: count for reason, count in _skips(config).items() if reason not in others})
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a separate target fail where one of its tests was skipped."""
+    if session.exitstatus == pytest.ExitCode.OK and _skips_that_fail(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say at the end what this run left out."""
+    if config.option.markexpr:
+        terminalreporter.write_line(f"Only tests marked `{config.option.markexpr}` ran; `make test` runs the others.")
+    for reason, count in _skips_that_fail(config).items():
+        terminalreporter.write_line(f"{count} skipped where nothing may be: {reason}", red=True)
+    if not config.option.markexpr:
+        left = [f"{count} {reason}" for reason, count in sorted(_skips(config).items())]
+        terminalreporter.write_line(f"Left out, tests or modules of them: {'; '.join(left) or 'nothing'}.")

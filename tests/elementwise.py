@@ -1,4 +1,4 @@
-"""The elementwise rulebook as tests read it from the registry: no list of operations stands here."""
+"""The elementwise operations in the registry, each as a test parameter, with operands and attributes to try."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Random operands for the operations of linear algebra."""
+"""Hypothesis strategies for operands of the operations of linear algebra."""
 
 import numpy as np
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Random operands for the operations of neural networks."""
+"""Hypothesis strategies for operands of the operations of neural networks."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Both passes over an expression in one line, figures by name."""
+"""Build a graph from an expression, run both passes and return the figures by node name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Runs with mistakes planted in them: each figure after a mistake follows from it, as in a program that made it."""
+"""Runs with planted mistakes: every later figure is computed from the wrong one, as a faulty program would."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

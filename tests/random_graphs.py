@@ -1,4 +1,4 @@
-"""Random graphs over the whole elementwise rulebook, at points where every node is smooth, as hypothesis strategies."""
+"""Hypothesis strategies for graphs of elementwise operations, at points where every node is differentiable."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Random shapes and attributes for the operations on shapes, and for the reductions."""
+"""Hypothesis strategies for operands and attributes of the reductions and the operations on shapes."""
 
 import math
 from itertools import pairwise

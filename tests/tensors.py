@@ -1,7 +1,7 @@
-"""Operations that are not elementwise, as tests read them from the registry, and random operands for each.
+"""The operations in the registry that are not elementwise, each as a test parameter, with random operands.
 
-What shapes and attributes go together only the operation knows: a strategy that draws them is entered by `draws` for
-each operation of the registry, in `tests/tensor_cases.py` and the other modules of that ending.
+Which shapes and attributes go together depends on the operation: the modules `tests/*_cases.py` register a strategy for
+each operation with `draws`.
 """
 
 import math

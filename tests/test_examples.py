@@ -1,4 +1,4 @@
-"""The examples run against a real service; what they need and is not installed is said."""
+"""The examples run against a real service."""
 
 import importlib.util
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.peers
 def test_record_pytorch(service_url: str) -> None:
-    pytest.importorskip("torch", reason="PyTorch is in the extra `bench`")
     path = Path(__file__).parent.parent / "examples" / "record_pytorch.py"
     spec = importlib.util.spec_from_file_location("record_pytorch", path)
     assert spec is not None and spec.loader is not None

@@ -1,3 +1,5 @@
+"""Settings and limits read from the environment."""
+
 from dataclasses import FrozenInstanceError, fields
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A book over a new database."""
+"""A context over a new database."""
 
 from collections.abc import Iterator
 from pathlib import Path

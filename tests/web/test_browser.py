@@ -36,14 +36,15 @@ document.body.innerHTML = "<pre></pre>";
 document.querySelector("pre").textContent = JSON.stringify({found, papers});
 </script>"""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+pytestmark = pytest.mark.browser
 
 
 def measure(svgs: list[str], folder: Path, *options: str) -> dict[str, Any]:
     """What Chromium makes of the texts of pictures on one page."""
+    assert CHROMIUM, "Chromium is not installed"
     page = folder / "page.html"
     page.write_text(f"<!doctype html><meta charset=utf-8><body>{''.join(svgs)}{MEASURE}", encoding="utf-8")
-    command = [str(CHROMIUM), *QUIET, *options, f"--user-data-dir={folder}/profile", f"file://{page}"]
+    command = [CHROMIUM, *QUIET, *options, f"--user-data-dir={folder}/profile", f"file://{page}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     (text,) = re.findall("<pre>(.*?)</pre>", done.stdout, re.DOTALL)
     measured: dict[str, Any] = json.loads(html.unescape(text))

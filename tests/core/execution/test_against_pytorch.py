@@ -15,7 +15,9 @@ from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
 from tests.passes import array_loop
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="left to `make test-peers`")
+
+pytestmark = pytest.mark.peers
 
 COUNT = 100_000
 

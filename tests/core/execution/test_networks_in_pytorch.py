@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from tests.tensors import Sample, operation_of, samples
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="left to `make test-peers`")
+
+pytestmark = pytest.mark.peers
 F = torch.nn.functional
 
 
