@@ -63,9 +63,7 @@ def split(sample: Sample, x: Any) -> Any:
     if lengths is not None:
         return torch.split(x, lengths, axis)[output]
     longest = -(-x.shape[axis] // count)
-    return x.float32_nodes(
-        axis, min(output * longest, x.shape[axis]), max(0, min(longest, x.shape[axis] - output * longest))
-    )
+    return x.narrow(axis, min(output * longest, x.shape[axis]), max(0, min(longest, x.shape[axis] - output * longest)))
 
 
 def padded(sample: Sample, x: Any) -> Any:
@@ -82,8 +80,8 @@ def running(rule: Callable[..., Any]) -> Callable[..., Any]:
         axis, exclusive, reverse = sample.attributes.values()
         x = x.flip(axis) if reverse else x
         if exclusive and x.shape[axis]:
-            first = torch.full_like(x.float32_nodes(axis, 0, 1), 0.0 if rule is torch.cumsum else 1.0)
-            x = torch.cat([first, x.float32_nodes(axis, 0, x.shape[axis] - 1)], axis)
+            first = torch.full_like(x.narrow(axis, 0, 1), 0.0 if rule is torch.cumsum else 1.0)
+            x = torch.cat([first, x.narrow(axis, 0, x.shape[axis] - 1)], axis)
         z = rule(x, axis)
         return z.flip(axis) if reverse else z
 
