@@ -60,7 +60,7 @@ def store_seed_example(settings: Settings) -> tuple[str, str]:
 
     context = Context(Database(settings.database_url), settings.limits)
     try:
-        graph, _ = create_graph(context, example.NAME, expression=example.EXPRESSION, tags={})
+        graph, *_ = create_graph(context, example.NAME, expression=example.EXPRESSION, tags={})
         inputs = {name: np.array(value) for name, value in example.INPUTS.items()}
         once = IdempotencyKey("gradbook migrate --seed-example", graph.id)
         run = create_run(context, graph.id, inputs, label=example.LABEL, tags={}, key=once)

@@ -30,6 +30,7 @@ from service.api.schemas import (
     PageQuery,
 )
 from service.core.errors import Fault
+from service.core.graph.graph import Graph
 from service.storage.records import GraphRecord
 from service.usecases import graphs as usecases
 
@@ -84,7 +85,8 @@ def list_graphs(query: dict[str, Any]) -> Response:
 @blueprint.endpoint("GET", "/v1/graphs/<graph_id>", answer=GraphDocument, problems=(404,), example=examples.GRAPH)
 def get_graph(graph_id: str) -> Response:
     """Read a graph with the first 1,000 of its nodes"""
-    return respond(_with_nodes(usecases.get_graph(context(), graph_id)))
+    record = usecases.get_graph(context(), graph_id)
+    return respond(_with_nodes(record, context().graph(record.digest)))
 
 
 @blueprint.endpoint("GET", "/v1/graphs/<graph_id>/nodes", query=PageQuery, answer=GraphNodePage, problems=(404,))
@@ -111,14 +113,13 @@ def read_tag(query: dict[str, Any]) -> str | None:
     return tag
 
 
-def respond_graph(record: GraphRecord, new: bool) -> Response:
+def respond_graph(record: GraphRecord, graph: Graph, new: bool) -> Response:
     """A graph that was made, or was there already."""
     headers = {"Location": url_for("graphs.get_graph", graph_id=record.id)}
-    return respond(_with_nodes(record), 201 if new else 200, headers)
+    return respond(_with_nodes(record, graph), 201 if new else 200, headers)
 
 
-def _with_nodes(record: GraphRecord) -> dict[str, Any]:
+def _with_nodes(record: GraphRecord, graph: Graph) -> dict[str, Any]:
     size = context().limits.page
-    nodes = context().graph(record.digest).nodes
-    cursor = write_cursor(size) if len(nodes) > size else None
-    return {**graph_document(record), "nodes": graph_node_documents(nodes[:size]), "next": cursor}
+    cursor = write_cursor(size) if len(graph) > size else None
+    return {**graph_document(record), "nodes": graph_node_documents(graph.nodes[:size]), "next": cursor}

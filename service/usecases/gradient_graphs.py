@@ -41,11 +41,11 @@ def create_gradient_graph(
     name: str | None = None,
     tags: Mapping[str, str],
     key: IdempotencyKey | None = None,
-) -> tuple[GraphRecord, bool]:
+) -> tuple[GraphRecord, Graph, bool]:
     """Keep the graph whose outputs are the gradients of `output` with respect to each of `wrt`, else of all inputs.
 
-    Its name is `<name> d<output>` unless given, its parent the graph. Returns it, and whether it is new, as
-    `create_graph` does. Raises NotFound, InvalidRequest, LimitExceeded.
+    Its name is `<name> d<output>` unless given, its parent the graph. Returns what `create_graph` returns. Raises
+    NotFound, InvalidRequest, LimitExceeded.
     """
     parent = get_graph(context, graph_id)
     graph = context.graph(parent.digest)

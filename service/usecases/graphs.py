@@ -29,11 +29,11 @@ def create_graph(
     inputs: object = None,
     tags: Mapping[str, str],
     key: IdempotencyKey | None = None,
-) -> tuple[GraphRecord, bool]:
+) -> tuple[GraphRecord, Graph, bool]:
     """Build a graph from an expression or from nodes and keep it under `name`.
 
-    Returns it, and whether it is new: content equal to any version under that name is that version. Raises
-    InvalidExpression, InvalidGraph, LimitExceeded.
+    Returns its record, the graph as it is stored, and whether it is new: content equal to any version under that name
+    is that version. Raises InvalidExpression, InvalidGraph, LimitExceeded.
     """
     limits = context.limits
     if expression is not None:
@@ -53,7 +53,7 @@ def add_nodes(
     outputs: object = None,
     tags: Mapping[str, str],
     key: IdempotencyKey | None = None,
-) -> tuple[GraphRecord, bool]:
+) -> tuple[GraphRecord, Graph, bool]:
     """A new version of a stored graph with these nodes added; the old one stands. As `create_graph` otherwise."""
     parent = get_graph(context, graph_id)
     limits, old = context.limits, context.graph(parent.digest)
@@ -69,7 +69,7 @@ def keep_graph(
     parent: str | None,
     tags: Mapping[str, str],
     key: IdempotencyKey | None,
-) -> tuple[GraphRecord, bool]:
+) -> tuple[GraphRecord, Graph, bool]:
     """Keep a graph under `name`, unless a version of that name has its content; `parent` is the id it came from."""
     if expression is None and len(graph) <= _NODES_IN_AN_EXPRESSION:
         expression = write_expression(graph)
@@ -87,19 +87,21 @@ def keep_graph(
         created_at=datetime.now(UTC),
     )
 
-    stored: list[bool] = []
+    content_is_new = False
 
     def make(connection: Connection) -> tuple[GraphRecord, str, bool]:
+        nonlocal content_is_new
         if known := storage.find_graph(connection, name, graph.digest):
             return known, known.id, False
         versioned = replace(record, version=storage.next_version(connection, name))
-        stored.append(storage.insert_graph(connection, versioned, graph))
+        content_is_new = storage.insert_graph(connection, versioned, graph)
         return versioned, versioned.id, True
 
-    made = write_once(context.database, key, make, storage.get_graph)
-    if any(stored):
-        context.hold(graph)
-    return made
+    made, new = write_once(context.database, key, make, storage.get_graph)
+    if not content_is_new:  # content of equal digest may be stored with its nodes in another order
+        return made, context.graph(made.digest), new
+    context.graphs.replace(graph.digest, graph)
+    return made, graph, new
 
 
 def get_graph(context: Context, graph_id: str) -> GraphRecord:
@@ -124,4 +126,4 @@ def delete_graph(context: Context, graph_id: str) -> None:
     """Forget a graph; raises NotFound, and Conflict while runs or other graphs need it."""
     with context.database.write() as connection:
         storage.delete_graph(connection, graph_id)
-    context.forget(graph_id)
+    context.records.remove(graph_id)

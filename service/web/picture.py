@@ -1,14 +1,15 @@
 """A graph as a picture: accessible SVG, from figures to text and nothing besides."""
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from xml.etree import ElementTree as ET
 
+from service.core.caches import Cache
 from service.web.captions import Caption, Line, Subject, text_width, write_caption
-from service.web.layout import Box, Stretch, lay_out
+from service.web.columns import Edge
+from service.web.layout import Box, Layout, Stretch, lay_out
 from service.web.style import FIGURE, NAME, SIGN, write_style
 from service.web.view import View
 
@@ -78,8 +79,15 @@ def draw_svg(subject: Subject, view: View) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-# Runs of one graph mostly have one layout: their boxes are as wide as their figures, in whole steps.
-_lay_out = lru_cache(maxsize=256)(lay_out)
+def _lay_out(boxes: tuple[Box, ...], edges: tuple[Edge, ...]) -> Layout:
+    """Runs of one graph mostly have one layout: their boxes are as wide as their figures, in whole steps."""
+    return _layouts.get((boxes, edges), lambda: lay_out(boxes, edges))
+
+
+# With its key a layout takes about 500 bytes for each box and 300 for each edge.
+_layouts: Cache[Hashable, Layout] = Cache(
+    16 * 1024 * 1024, lambda layout: 1000 + 500 * len(layout.centres) + 300 * len(layout.routes)
+)
 
 
 def _description(subject: Subject, view: View) -> str:

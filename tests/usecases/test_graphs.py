@@ -13,14 +13,14 @@ NEG = [{"name": "G", "operation": "Neg", "inputs": ["F"]}]
 
 
 def test_building_adding_and_forgetting(context: Context) -> None:
-    first, new = create_graph(context, "g", expression="F = a * b", tags={"t": "v"})
+    first, graph, new = create_graph(context, "g", expression="F = a * b", tags={"t": "v"})
     assert new and (first.version, first.inputs, first.outputs) == (1, ("a", "b"), ("F",))
     assert (
         create_graph(context, "g", expression="F=a*b", tags={})
-        == (first, False)
-        == (get_graph(context, first.id), False)
+        == (first, graph, False)
+        == (get_graph(context, first.id), context.graph(first.digest), False)
     )
-    second, new = add_nodes(context, first.id, nodes=NEG, tags={})
+    second, _, new = add_nodes(context, first.id, nodes=NEG, tags={})
     assert new and (second.name, second.version, second.parent) == ("g", 2, first.id)
     assert [node.name for node in list_graph_nodes(context, second.id, start=1, limit=2)] == ["b", "F"]
     assert list_graphs(context, name="g", tag=None, after=None, limit=9) == [second, first]
@@ -56,7 +56,7 @@ def test_nothing_of_what_is_refused_is_stored(context: Context, given: dict[str,
 
 def test_limits_are_the_books(context: Context) -> None:
     tight = Context(context.database, Limits(nodes=3))
-    graph, _ = create_graph(tight, "g", expression="F = a * b", tags={})
+    graph, *_ = create_graph(tight, "g", expression="F = a * b", tags={})
     with pytest.raises(LimitExceeded) as raised:
         add_nodes(tight, graph.id, nodes=NEG, tags={})
     assert (raised.value.limit, raised.value.maximum, raised.value.actual) == ("nodes", 3, 4)
@@ -72,7 +72,7 @@ def test_a_graph_by_nodes_shows_its_expression_unless_it_is_long(context: Contex
 
 
 def test_a_key_finds_the_graph_that_was_there_already(context: Context) -> None:
-    first, _ = create_graph(context, "g", expression="a", tags={})
+    first, graph, _ = create_graph(context, "g", expression="a", tags={})
     key = IdempotencyKey("k", "f" * 64)
     for _ in range(2):
-        assert create_graph(context, "g", expression="a", tags={}, key=key) == (first, False)
+        assert create_graph(context, "g", expression="a", tags={}, key=key) == (first, graph, False)

@@ -7,12 +7,12 @@ Graphs of scalars are replayed one operation at a time, all its nodes at once.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.core.caches import memoize_on_argument
 from service.core.execution.passes import contributions_of, value_of
 from service.core.figures.figures import Figures, FloatArray, IntArray, pack
 from service.core.graph.graph import Graph, Node
@@ -50,7 +50,7 @@ class _Group:
     attributes: Attributes
 
 
-@lru_cache(maxsize=4)
+@memoize_on_argument
 def _groups(graph: Graph) -> tuple[_Group, ...]:
     """The groups of a graph whose operations are all elementwise; numbers among their attributes may differ."""
     members: dict[tuple[Any, ...], list[int]] = {}
@@ -70,7 +70,7 @@ def _groups(graph: Graph) -> tuple[_Group, ...]:
     return tuple(groups)
 
 
-@lru_cache(maxsize=4)
+@memoize_on_argument
 def _elementwise(graph: Graph) -> bool:
     """Whether every operation is elementwise, so that many nodes of one can be replayed at once."""
     return not any(node.operation.contributions for node in graph.nodes)

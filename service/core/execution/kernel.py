@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from service.core.caches import memoize_on_argument
 from service.core.execution.codegen import loops_text, rules_of_loops
-from service.core.execution.program import Program, Programs, find_levels, find_reached
-from service.core.figures.figures import Figures, FloatArray, frozen
+from service.core.execution.program import Program, find_levels, find_reached, pack_graph
+from service.core.figures.figures import BoolArray, Figures, FloatArray, frozen
 from service.core.graph.graph import Graph
 from service.core.rulebook import operations
 from service.core.rulebook.operation import Rule
@@ -41,7 +42,6 @@ class Loops:
 
 _loops: Loops | None = None
 _warming = Lock()
-_programs = Programs()
 
 
 def warm() -> Loops:
@@ -60,9 +60,10 @@ def compiled_loops() -> Loops | None:
     return _loops
 
 
+@memoize_on_argument
 def program_of(graph: Graph) -> Program | None:
-    """The packed form of a graph, kept by digest; None where it holds what the compiled loops do not know."""
-    return _programs.of(graph, _loops.find_levels if _loops else find_levels)
+    """The packed form of a graph; None where it holds what the compiled loops do not know."""
+    return pack_graph(graph, _loops.find_levels if _loops else find_levels)
 
 
 # --- both passes over scalars -------------------------------------------------------------------------------------
@@ -80,19 +81,21 @@ def evaluate(loops: Loops, program: Program, inputs: Mapping[str, Any]) -> Figur
 def differentiate(loops: Loops, program: Program, values: FloatArray, target: int, seed: float) -> Figures:
     """The gradient of every node that is not a Constant, in topological order, from the node at position `target`."""
     _check_length(program, values)
-    reached = program.reached.get(target)
-    if reached is None:
-        reached = np.zeros(len(values), dtype=np.bool_)
-        reached[target] = True
-        loops.find_reached(program.stretches, program.nodes, program.operands, reached)
-        program.reached.clear()
-        program.reached[target] = reached
     gradients = np.empty(len(values))
     packed = (program.stretches, program.nodes, program.operands, program.attributes)
-    loops.backward(*packed, values, reached, target, seed, gradients)
+    loops.backward(*packed, values, _reached(program, loops, target), target, seed, gradients)
     if program.present is not None:
         gradients[program.constants] = 0.0
     return frozen(gradients, present=program.present)
+
+
+@memoize_on_argument
+def _reached(program: Program, loops: Loops, target: int) -> BoolArray:
+    """Which nodes the one at position `target` is reached from, itself included."""
+    reached = np.zeros(len(program.leaves), dtype=np.bool_)
+    reached[target] = True
+    loops.find_reached(program.stretches, program.nodes, program.operands, reached)
+    return reached
 
 
 def find_kinks(loops: Loops, program: Program, values: FloatArray) -> tuple[int, ...]:

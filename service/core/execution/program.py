@@ -6,13 +6,11 @@ path from a leaf) and operation; one in which that would not lengthen the stretc
 stay where they are, in topological order.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain, product, repeat
 from operator import attrgetter
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,10 +26,8 @@ Places = NDArray[np.uint32]
 
 Words = tuple[str, ...]
 
-_BYTES_AT_HAND = 256 * 1024 * 1024
 
-
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """The packed form of one graph; all positions are topological.
 
@@ -47,13 +43,6 @@ class Program:
     inputs: Mapping[str, int]
     constants: NDArray[np.intp]
     present: NDArray[np.bool_] | None
-    reached: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Bytes, with those of the nodes that one output is reached from."""
-        arrays = (self.stretches, self.nodes, self.operands, self.attributes, self.leaves)
-        return sum(array.nbytes for array in arrays) + 2 * len(self.leaves) + 100 * len(self.inputs) + 1000
 
 
 @cache
@@ -179,32 +168,3 @@ def _stretches(code: IntArray, counts: IntArray) -> IntArray:
 def _widths() -> NDArray[np.intp]:
     """For each opcode the number of attributes that are numbers."""
     return np.array([len(operation.attributes) - len(words) for operation, words in opcodes()])
-
-
-class Programs:
-    """Programs by the ordered digest of their graphs, bounded by bytes; the longest unused goes first."""
-
-    def __init__(self) -> None:
-        self.known: OrderedDict[str, Program | None] = OrderedDict()
-        self.bytes = 0
-        self.lock = Lock()
-
-    def of(self, graph: Graph, levels_of: Callable[[IntArray, Places, IntArray], Any]) -> Program | None:
-        """The program of a graph, as `pack_graph` makes it."""
-        key = graph.ordered_digest
-        with self.lock:
-            if key in self.known:
-                self.known.move_to_end(key)
-                return self.known[key]
-        program = pack_graph(graph, levels_of)
-        with self.lock:
-            if key not in self.known:
-                self.known[key] = program
-                self.bytes += _bytes(program)
-            while len(self.known) > 1 and self.bytes > _BYTES_AT_HAND:
-                self.bytes -= _bytes(self.known.popitem(last=False)[1])
-        return program
-
-
-def _bytes(program: Program | None) -> int:
-    return program.size if program else 1000

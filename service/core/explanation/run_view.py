@@ -1,13 +1,14 @@
 """What passes along each edge of a run: a consumer's own figures, its local gradients, and how they are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import chain, count
 from typing import Any
 
 import numpy as np
 
+from service.core.caches import Cache
 from service.core.execution import kernel
 from service.core.execution.passes import (
     backward_pass,
@@ -98,16 +99,19 @@ def evaluate_at(graph: Graph, position: int, operands: Sequence[Any], compiled: 
 
 def _alone(node: Node, convention: str) -> Graph:
     """A node as a graph of its own, each of its operands an Input: the compiled loops run no less."""
-    return _graph_of_one(node.operation, len(node.inputs), tuple(node.attributes.items()), convention)
+    key = (node.operation, len(node.inputs), tuple(node.attributes.items()), convention)
+    return _graphs_of_one.get(key, lambda: _graph_of_one(*key))
 
 
-@lru_cache(maxsize=1024)
 def _graph_of_one(operation: Operation, count: int, attributes: tuple[tuple[str, Any], ...], convention: str) -> Graph:
     given = find("Input")
     assert given is not None
     names = tuple(map(str, range(count)))
     nodes = (*(Node(name, given) for name in names), Node("z", operation, names, dict(attributes)))
     return Graph(nodes, names, ("z",), convention)
+
+
+_graphs_of_one: Cache[Hashable, Graph] = Cache(8 * 1024 * 1024, lambda graph: 5000 + graph.nbytes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,12 @@ meets them: consumers from the last to the first, each one's operands from left 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from service.core.caches import memoize_on_argument
 from service.core.execution.passes import dtype_of
 from service.core.explanation.run_view import (
     MOST_WRITTEN,
@@ -133,7 +133,7 @@ def explain_node(passes: Passes, name: str) -> Iterator[Step]:
         yield _backward_step(passes, position, {})
 
 
-@lru_cache(maxsize=4)
+@memoize_on_argument
 def _order(graph: Graph, output: str | None) -> tuple[Sequence[int], Sequence[int]]:
     """The positions of the nodes of the forward steps, and of the backward steps."""
     forward = array("l", (position for position, operands in enumerate(graph.operands) if operands))

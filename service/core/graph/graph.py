@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from service.core.rulebook import operations  # noqa: F401 (importing the package fills the registry that `find` reads)
-from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation, find
+from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.tensor import Tensor
 
 
@@ -106,14 +106,15 @@ class Graph:
         )
         return replace(self, nodes=nodes) if self.float32_nodes else self
 
-    @cached_property
-    def ordered_digest(self) -> str:
-        """SHA-256 of the digest, the convention and the order of the nodes: graphs that share it agree at every
-        position. An operation that only goes by the name of one in the rulebook counts as itself."""
-        present = {node.operation for node in self.nodes}
-        strange = [str(id(each)) for each in present if (each.plain or each) is not find(each.name)]
-        parts = [self.digest, self.convention, *sorted(strange), *map(repr, self.position)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    @property
+    def nbytes(self) -> int:
+        """About the bytes of the graph and of what is derived from it and kept on it (positions, consumers, the packed
+        program, groups of nodes …): 400 and the name's length for each node, 100 for each edge, 300 for a node's own
+        attributes, and the elements of tensors. Measured on CPython 3.11 with 100,000 nodes."""
+        total = sum(400 + len(node.name) + 100 * len(node.inputs) for node in self.nodes)
+        for attributes in (node.attributes for node in self.nodes if node.attributes):
+            total += 300 + sum(value.array.nbytes for value in attributes.values() if isinstance(value, Tensor))
+        return total
 
     @cached_property
     def digest(self) -> str:

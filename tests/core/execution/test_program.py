@@ -1,12 +1,12 @@
-"""Graphs packed into arrays: what is packed and what is not, in which order, and how many are kept."""
+"""Graphs packed into arrays: what is packed and what is not, in which order."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from service.core.execution import program
-from service.core.execution.program import Program, Programs, find_levels, pack_graph
+from service.core.execution.kernel import program_of
+from service.core.execution.program import Program, find_levels, pack_graph
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.operation import find, operations
@@ -51,7 +51,7 @@ def test_another_librarys_convention_is_not_compiled_for_ours() -> None:
     graph = graph_of(f"y = {operation.name.lower()}(x)")
     under = graph.with_convention("torch")
     assert under is not graph and pack_graph(under) is None
-    assert graph.ordered_digest != under.ordered_digest
+    assert program_of(graph) is not None and program_of(under) is None
 
 
 def test_a_graph_of_leaves_alone_has_an_empty_program() -> None:
@@ -72,27 +72,9 @@ def test_graphs_listed_in_another_order_have_programs_of_their_own() -> None:
     """Their digests are equal, their positions are not."""
     graph = graph_of("y = x - z")
     other = replace(graph, nodes=(graph.nodes[1], graph.nodes[0], graph.nodes[2]))
-    assert graph.digest == other.digest and graph.ordered_digest != other.ordered_digest
-    known = Programs()
-    assert known.of(graph, find_levels) is not known.of(other, find_levels)
-    assert len(known.known) == 2
-
-
-def test_programs_are_kept_by_bytes_and_the_longest_unused_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    graphs = [graph_of(f"y = x + {position}") for position in range(4)]
-    known = Programs()
-    size = packed("y = x + 1").size
-    monkeypatch.setattr(program, "_BYTES_AT_HAND", 3 * size)
-    first = known.of(graphs[0], find_levels)
-    for graph in (graphs[1], graphs[2], graphs[0], graphs[3]):
-        known.of(graph, find_levels)
-    assert known.bytes == 3 * size
-    assert list(known.known) == [graphs[position].ordered_digest for position in (2, 0, 3)]
-    assert known.of(graphs[0], find_levels) is first
-    large = graph_of("+".join(["x"] * 50))
-    monkeypatch.setattr(program, "_BYTES_AT_HAND", 1)
-    assert known.of(large, find_levels) is known.of(large, find_levels)
-    assert list(known.known) == [large.ordered_digest]
+    first, second = program_of(graph), program_of(other)
+    assert graph.digest == other.digest and first is program_of(graph) and second is program_of(other)
+    assert first is not None and second is not None and first.operands.tolist() != second.operands.tolist()
 
 
 def test_levels_are_longest_paths() -> None:
