@@ -2,14 +2,21 @@
 
 import math
 
+import numpy as np
 from numba.extending import overload, register_jitable
 from scipy import special
 
 from service.core.rulebook import gaussian
 from service.core.rulebook.operation import select
+from service.core.rulebook.signed_zeros import maximum, minimum, sign
 
 # Compiled, only the branch that holds is computed, where `np.where` over arrays computes both.
 overload(select)(lambda condition, x, y: lambda condition, x, y: x if condition else y)
+
+# Numba's maximum and minimum take the first of two equal operands, its sign keeps −0.
+overload(maximum)(lambda x, y: lambda x, y: x + y if x == 0.0 and y == 0.0 else np.maximum(x, y))
+overload(minimum)(lambda x, y: lambda x, y: -(-x - y) if x == 0.0 and y == 0.0 else np.minimum(x, y))
+overload(sign)(lambda x: lambda x: np.sign(x) + 0.0)
 
 # SciPy's functions by the C library's; the Gaussian functions as they are over numbers.
 overload(special.erf)(lambda x: lambda x: math.erf(x))  # noqa: PLW0108 (Numba wants functions)

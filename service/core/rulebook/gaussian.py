@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from service.core.rulebook.operation import select
+from service.core.rulebook.operation import is_traced, select
 
 # Beyond, e^(−x²/2) is 0 in float64; and to the end no figure is infinite, whose differences are NaN.
 _VANISHED = 40.0
@@ -18,27 +18,23 @@ _VANISHED = 40.0
 
 def bell(x: Any) -> Any:
     """e^(−x²)."""
-    return np.exp(-(x**2)) if _is_no_number(x) else exp_of_square(x, 1.0)
+    return np.exp(-(x**2)) if is_traced(x) else exp_of_square(x, 1.0)
 
 
 def normal_density(x: Any) -> Any:
     """e^(−x²/2) / √(2π)."""
-    power = np.exp(-(x**2) / 2.0) if _is_no_number(x) else exp_of_square(x, 0.5)
+    power = np.exp(-(x**2) / 2.0) if is_traced(x) else exp_of_square(x, 0.5)
     return math.sqrt(0.5 / math.pi) * power
 
 
 def normal_distribution(x: Any) -> Any:
     """Φ(x) = erfc(−x/√2) / 2, the integral of `normal_density` from −∞ to x."""
-    return 0.5 * special.erfc(-x / math.sqrt(2.0)) if _is_no_number(x) else distribution_of_number(x)
+    return 0.5 * special.erfc(-x / math.sqrt(2.0)) if is_traced(x) else distribution_of_number(x)
 
 
 def complementary_error(x: Any) -> Any:
     """erfc(x) = 1 − erf(x); SciPy's own loses hundreds of its last places for large x."""
-    return special.erfc(x) if _is_no_number(x) else complement_of_number(x)
-
-
-def _is_no_number(x: Any) -> bool:
-    return not isinstance(x, (np.ndarray, np.generic, float, int))
+    return special.erfc(x) if is_traced(x) else complement_of_number(x)
 
 
 # --- over numbers, and compiled by `scalar_rules.py` --------------------------------------------------------------

@@ -55,6 +55,11 @@ def select(condition: Any, x: Any, y: Any) -> Any:
     return np.where(condition, x, y)
 
 
+def is_traced(x: Any) -> bool:
+    """Whether x is a symbol or a dual number, which NumPy's functions leave to answer for itself, and no figure."""
+    return hasattr(x, "__array_function__") and not isinstance(x, np.ndarray)
+
+
 def rulebook_function(rule: Rule) -> Rule:
     """Make a function of ours one that rules may call as they call NumPy's: given a symbol, it is the symbol that
     answers (NEP 18). It is the forward rule of the operation that it stands for."""
@@ -62,7 +67,7 @@ def rulebook_function(rule: Rule) -> Rule:
     @wraps(rule)
     def called(*arguments: Any) -> Any:
         for argument in (*arguments, *(arguments[0] if isinstance(arguments[0], tuple) else ())):
-            if hasattr(argument, "__array_function__") and not isinstance(argument, np.ndarray):
+            if is_traced(argument):
                 return argument.__array_function__(called, (type(argument),), arguments, {})
         return rule(*arguments)
 

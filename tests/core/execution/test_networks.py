@@ -245,6 +245,21 @@ def test_an_adjoint_takes_what_the_operation_gives(operation: str, shapes: list[
         evaluate(operation, *map(np.ones, shapes), **given)
 
 
+def test_the_mean_of_a_window_over_padding_alone_is_0() -> None:
+    """The window's two elements lie on both sides of x's only one."""
+    graph = graph_of("y = average_pool(x, kernel_shape=[2], dilations=[2], pads=[1, 1]); F = sum(y * w)")
+    inputs = {"x": np.full((1, 1, 1), 3.0), "w": np.full((1, 1, 1), 5.0)}
+    values = forward_pass(graph, inputs)
+    gradients = backward_pass(graph, values, "F")
+    assert values[graph.position["y"]].tolist() == [[[0.0]]]
+    assert [gradients[graph.position[name]].tolist() for name in "xyw"] == [[[[0.0]]], [[[5.0]]], [[[0.0]]]]
+    slopes = gradient_graph(graph, "F", ["x"])
+    values = forward_pass(slopes, inputs)
+    gradients = backward_pass(slopes, values, "dF_dx", np.ones((1, 1, 1)))
+    assert values[slopes.position["dF_dx"]].tolist() == [[[0.0]]]
+    assert gradients[slopes.position["w"]].tolist() == [[[0.0]]]
+
+
 def test_implicit_equations_are_written_out() -> None:
     graph = graph_of('F = einsum(x, y, equation="b a, ca")')
     assert graph.nodes[-1].attributes["equation"] == "ba,ca->bc"

@@ -9,6 +9,7 @@ from service.core.rulebook.attribute import Attribute, OneOf, number
 from service.core.rulebook.gaussian import normal_density, normal_distribution
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import define, select
+from service.core.rulebook.signed_zeros import maximum, minimum
 
 define(
     "Sigmoid",
@@ -23,7 +24,7 @@ define(
 define(
     "Relu",
     "x",
-    forward=lambda x: np.maximum(x, 0.0),
+    forward=lambda x: maximum(x, 0.0),
     local_gradients=lambda x, z: (select(x > 0.0, 1.0, 0.0),),
     nondifferentiable=lambda x, z: x == 0.0,
     convention="0, the least of the subgradients from 0 to 1",
@@ -38,7 +39,7 @@ define(
     forward=lambda x, alpha: select(x > 0.0, x, alpha * x),
     # At 0 the one-sided slopes are alpha and 1: the least-norm number between them is alpha cut to [0, 1].
     local_gradients=lambda x, z, alpha: (
-        select(x > 0.0, 1.0, select(x == 0.0, np.maximum(np.minimum(alpha, 1.0), 0.0), alpha)),
+        select(x > 0.0, 1.0, select(x == 0.0, maximum(minimum(alpha, 1.0), 0.0), alpha)),
     ),
     nondifferentiable=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
     convention="of the subgradients between alpha and 1, the least in magnitude: alpha for the usual alpha",
@@ -57,7 +58,7 @@ define(
     attributes=[Attribute("alpha", number, 1.0)],
     forward=lambda x, alpha: select(x > 0.0, x, alpha * np.expm1(x)),
     local_gradients=lambda x, z, alpha: (
-        select(x > 0.0, 1.0, select(x == 0.0, np.maximum(np.minimum(alpha, 1.0), 0.0), alpha * np.exp(x))),
+        select(x > 0.0, 1.0, select(x == 0.0, maximum(minimum(alpha, 1.0), 0.0), alpha * np.exp(x))),
     ),
     nondifferentiable=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
     convention="of the subgradients between alpha and 1, the least in magnitude",
@@ -76,7 +77,7 @@ define(
     ],
     forward=lambda x, alpha, gamma: gamma * select(x > 0.0, x, alpha * np.expm1(x)),
     local_gradients=lambda x, z, alpha, gamma: (
-        gamma * select(x > 0.0, 1.0, select(x == 0.0, np.maximum(np.minimum(alpha, 1.0), 0.0), alpha * np.exp(x))),
+        gamma * select(x > 0.0, 1.0, select(x == 0.0, maximum(minimum(alpha, 1.0), 0.0), alpha * np.exp(x))),
     ),
     nondifferentiable=lambda x, z, alpha, gamma: np.logical_and(x == 0.0, alpha != 1.0),
     convention="of the subgradients between gamma * alpha and gamma, the least in magnitude",
@@ -117,7 +118,7 @@ def _gelu(x: Any, approximate: Any) -> Any:
 
 
 def _gelu_gradient(x: Any, z: Any, approximate: Any) -> Any:
-    y = np.maximum(np.minimum(x, 30.0), -30.0)  # beyond, the slope of tanh is 0 and y³ may be infinite
+    y = maximum(minimum(x, 30.0), -30.0)  # beyond, the slope of tanh is 0 and y³ may be infinite
     grown = np.exp(_TWICE_ROOT * (y + 0.044715 * y * y * y))
     slope = y * _TWICE_ROOT * (1.0 + 3.0 * 0.044715 * y * y) / ((1.0 + grown) * (1.0 + 1.0 / grown))
     by_tanh = 1.0 / (1.0 + 1.0 / grown) + slope

@@ -9,7 +9,8 @@ import numpy as np
 from service.core.rulebook.attribute import Attribute, number
 from service.core.rulebook.input_types import PRECISIONS, read_shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
-from service.core.rulebook.operation import Rule, define, select
+from service.core.rulebook.operation import Rule, define, operands_only, select
+from service.core.rulebook.signed_zeros import maximum, minimum, sign
 from service.core.rulebook.tensor import number_or_tensor
 
 define(
@@ -145,10 +146,10 @@ define(
     "Abs",
     "x",
     forward=np.absolute,
-    local_gradients=lambda x, z: (np.sign(x),),
+    local_gradients=lambda x, z: (sign(x),),
     nondifferentiable=lambda x, z: x == 0.0,
     convention="0, the least of the subgradients from -1 to 1",
-    conventions={"jax": lambda x, z: (select(x == 0.0, 1.0, np.sign(x)),)},
+    conventions={"jax": lambda x, z: (select(x == 0.0, 1.0, sign(x)),)},
     analytic=False,
     aliases=["absolute"],
     notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|", mathml=row("<mo>|</mo>%(0)s<mo>|</mo>")),
@@ -158,12 +159,13 @@ define(
 define(
     "Sign",
     "x",
-    forward=np.sign,
+    forward=lambda x: sign(x),  # noqa: PLW0108 (compiled, only a call is overloaded)
     local_gradients=lambda x, z: (0.0,),
     nondifferentiable=lambda x, z: x == 0.0,
     convention="0, the slope on both sides of the jump",
     analytic=False,
     notation=function("sign", r"\operatorname{sign}"),
+    symbolic={np.sign: operands_only},
     rule="step",
 )
 
@@ -217,7 +219,7 @@ define(
     "Clip",
     "x",
     attributes=[Attribute("min", number, -math.inf), Attribute("max", number, math.inf)],
-    forward=lambda x, lower, upper: np.minimum(np.maximum(x, lower), upper),
+    forward=lambda x, lower, upper: minimum(maximum(x, lower), upper),
     local_gradients=lambda x, z, lower, upper: (select(np.logical_and(x > lower, x < upper), 1.0, 0.0),),
     nondifferentiable=lambda x, z, lower, upper: np.logical_and(lower < upper, np.logical_or(x == lower, x == upper)),
     convention="0 at a bound, the least of the subgradients from 0 to 1",

@@ -100,11 +100,15 @@ _WITH_COUNT = (*_ATTRIBUTES, Attribute("count_include_pad", flag, 0))
 
 
 def _counts(shape: Shape, attributes: Sequence[Any]) -> Any:
-    """By how many elements the sum of each window is divided: those that x has in it, or with pads all."""
+    """The number of elements that the sum of each window is divided by: those of x in it, or all if pads count.
+
+    A window over padding alone holds none; its mean is 0, as in ONNX Runtime.
+    """
     slid = _window_of(attributes)
     if attributes[5]:
         return float(np.prod(slid.lengths))
-    return slid.over(np.ones((1, 1, *shape[2:]))).sum(axis=_inner(len(shape) - 2))
+    counts = slid.over(np.ones((1, 1, *shape[2:]))).sum(axis=_inner(len(shape) - 2))
+    return np.maximum(counts, 1.0)
 
 
 @rulebook_function

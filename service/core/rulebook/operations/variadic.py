@@ -6,6 +6,7 @@ import numpy as np
 
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Fold, define, operands_only, select
+from service.core.rulebook.signed_zeros import maximum, minimum
 
 _TIES = "ties share the gradient equally, the least-norm choice among the subgradients"
 
@@ -23,7 +24,7 @@ define(
     "Max",
     "x",
     fold=Fold(
-        step=np.maximum,
+        step=lambda x, y: maximum(x, y),  # noqa: PLW0108 (compiled, only a call is overloaded)
         tally=lambda x, z: select(x == z, 1.0, 0.0),
         local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
     ),
@@ -41,7 +42,7 @@ define(
     "Min",
     "x",
     fold=Fold(
-        step=np.minimum,
+        step=lambda x, y: minimum(x, y),  # noqa: PLW0108 (compiled, only a call is overloaded)
         tally=lambda x, z: select(x == z, 1.0, 0.0),
         local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
     ),
