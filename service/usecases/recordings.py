@@ -135,7 +135,7 @@ def _check_names(
 
 
 def _without_gradient(node: Node) -> str:
-    return "Constant" if node.operation.name == "Constant" else "whole number"
+    return "Constant" if node.operation.is_constant else "whole number"
 
 
 def _check_shapes(

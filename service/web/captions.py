@@ -143,7 +143,7 @@ class Caption:
 def write_caption(subject: Subject, position: int) -> Caption:
     """What the picture says of the node at that position."""
     node = subject.graph.nodes[position]
-    kind = node.operation.name.lower() if node.operation.name in ("Input", "Constant") else "operation"
+    kind = "input" if node.operation.is_input else "constant" if node.operation.is_constant else "operation"
     of_gradient = f"the gradient of {subject.output} with respect to {node.name}"
     above = _label(subject, "forward", position, "value", f"the value of {node.name}")
     below = _label(subject, "backward", position, "gradient", of_gradient)
@@ -169,7 +169,7 @@ def _body(node: Node, kind: str) -> tuple[Line, ...]:
 
 
 def _definition(node: Node) -> str:
-    definition = "an Input" if node.operation.name == "Input" else write_node(node)
+    definition = "an Input" if node.operation.is_input else write_node(node)
     return f"{node.name} = {shorten(definition, _LONGEST_DEFINITION)}"
 
 

@@ -116,7 +116,7 @@ def _edges(found: Comparison, phase: Phase, position: int, candidate: Side) -> t
                 continue
             contribution = list(contributions_of(node, upstream, operands, value))[operand_index]
             local = None
-            if not node.operation.contributions:
+            if node.operation.is_elementwise:
                 local = np.asarray(node.operation.differentiate(operands, value, node.attributes)[operand_index])
             if contribution is not None:
                 edges.append(Edge(node, operand_index, operands, upstream, local, np.asarray(contribution)))

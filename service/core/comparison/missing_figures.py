@@ -24,7 +24,7 @@ def fit_shapes(
     wrong: list[tuple[int, str]] = []
     for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         shape: Shape | None = None
-        if node.operation.name != "Input" and all(source in known for source in sources):
+        if not node.operation.is_input and all(source in known for source in sources):
             operands = [known[source] for source in sources]
             try:
                 shape = node.operation.infer_shape(operands, node.attributes)
@@ -32,7 +32,7 @@ def fit_shapes(
                 listed = ", ".join(str(list(operand)) for operand in operands)
                 wrong.append((position, f"{node.name!r} ({node.operation.name}) cannot take shapes {listed}: {error}"))
         own = given.get(position)
-        declared = node.attributes.get("shape") if node.operation.name == "Input" and own is not None else None
+        declared = node.attributes.get("shape") if node.operation.is_input and own is not None else None
         if own is not None and declared is not None and (misfitting := misfit(node.name, declared, own)):
             wrong.append((position, misfitting))
         if shape is None:

@@ -73,7 +73,7 @@ def _groups(graph: Graph) -> tuple[_Group, ...]:
 @memoize_on_argument
 def _elementwise(graph: Graph) -> bool:
     """Whether every operation is elementwise, so that many nodes of one can be replayed at once."""
-    return not any(node.operation.contributions for node in graph.nodes)
+    return all(node.operation.is_elementwise for node in graph.nodes)
 
 
 def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
@@ -172,7 +172,7 @@ def _terms_of_value(node: Node, operands: Sequence[Any], value: FloatArray) -> A
         return operation.evaluate(_magnitudes(operation, operands), attributes)
     if operation.magnitude:
         return _finite(operation.magnitude(*operation.arguments(operands), value, *attributes.values()))
-    if operation.contributions:
+    if not operation.is_elementwise:
         return 0.0
     slopes = operation.differentiate(operands, value, attributes)
     return sum(_finite(local * operand) for local, operand in zip(slopes, operands, strict=True))
@@ -187,7 +187,7 @@ def _terms_of_contributions(node: Node, upstream: Any, operands: Sequence[Any], 
     if operation.contribution_magnitudes:
         given = operation.arguments(operands)
         return tuple(operation.contribution_magnitudes(upstream, *given, value, *attributes.values())[: len(operands)])
-    if operation.contributions or all(np.shape(operand) == np.shape(value) for operand in operands):
+    if not operation.is_elementwise or all(np.shape(operand) == np.shape(value) for operand in operands):
         return (0.0,) * len(operands)
     slopes = operation.differentiate(operands, value, attributes)
     return [
@@ -242,7 +242,7 @@ def complete_values(graph: Graph, recorded: Figures, assumed: dict[int, FloatArr
             given = recorded[position]
             if given is not None:
                 effective.append(given[()])
-            elif node.operation.name == "Input":
+            elif node.operation.is_input:
                 effective.append(assumed.get(position, np.float64(np.nan)))
             else:
                 value = value_of(node, [effective[source] for source in sources])

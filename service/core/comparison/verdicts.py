@@ -225,10 +225,10 @@ def _effective_values(candidate: Side, baseline: Figures | None, max_elements: i
     assumed: dict[int, FloatArray] = {}
     known = _given(own)
     for position in map(int, np.flatnonzero(~known)):
-        operation, figure = graph.nodes[position].operation.name, None if baseline is None else baseline[position]
-        if operation == "Input" and figure is not None:
+        operation, figure = graph.nodes[position].operation, None if baseline is None else baseline[position]
+        if operation.is_input and figure is not None:
             assumed[position] = figure
-        known[position] = operation == "Constant" or position in assumed
+        known[position] = operation.is_constant or position in assumed
     cut = graph if known[sourceless(graph)].all() else without_unknown(graph, known)
     slopes = _shaped_gradients(candidate)
     # Of a value that nobody knows the shape is known at least, if it has a gradient.

@@ -32,7 +32,7 @@ def output_changes(
         for step in range(len(steps))
     ]
     arrays: list[Any] = list(values)
-    elementwise = not any(node.operation.contributions for node in graph.nodes[: target + 1])
+    elementwise = all(node.operation.is_elementwise for node in graph.nodes[: target + 1])
     size = max(1, _BATCH_ELEMENTS // max(1, int(values.offsets[target + 1]))) if elementwise else 1
     rank = max(map(np.ndim, arrays))
     changes = {

@@ -58,7 +58,7 @@ def push(
     moving = {
         operand_index: operand.tangent for operand_index, operand in enumerate(operands) if isinstance(operand, Dual)
     }
-    rule = _push_elementwise if operation.contributions is None else _push_linear if operation.linear else _push_any
+    rule = _push_elementwise if operation.is_elementwise else _push_linear if operation.linear else _push_any
     along = rule(operation, values, value, attributes, moving)
     return value if along is None else Dual(value, along)
 

@@ -100,7 +100,7 @@ def _expanded_terms(graph: Graph, terms: Terms) -> list[Term]:
     """Each node as a term in the graph's inputs."""
 
     def made(node: Node, operands: Sequence[Term]) -> Term:
-        if node.operation.name == "Input":
+        if node.operation.is_input:
             return terms.variable(Variable(node.name))
         return terms.of(node.operation, operands, tuple(node.attributes.items()))
 

@@ -77,7 +77,7 @@ def push_gradients(
                 continue
             upstream, taken = gradients[position], [moved[source] for source in operands]
             contributions: Sequence[Any]
-            if node.operation.contributions:
+            if not node.operation.is_elementwise:
                 contributions = _propagate(node, upstream, taken, moved[position])
             else:
                 locals_ = node.operation.differentiate(taken, moved[position], node.attributes)
@@ -126,7 +126,7 @@ def _along(figure: Any, tangents: Tangents) -> FloatArray:
 def _pull(graph: Graph, position: int, upstream: FloatArray, operands: Sequence[Any], value: Any) -> list[Any]:
     """The contributions to the gradients of a node's operands, for all seeds."""
     node, count = graph.nodes[position], len(upstream)
-    if node.operation.contributions:
+    if not node.operation.is_elementwise:
         rows = [contributions_of(node, row, operands, value) for row in upstream]
         return [None if column[0] is None else np.stack(column) for column in zip(*rows, strict=True)]
     contributions = []
@@ -173,7 +173,7 @@ def forward_sweeps(graph: Graph, values: Figures, wrt: Sequence[str]) -> int:
     rows = sum(
         prod(values.shape(position))
         for position, node in enumerate(graph.nodes)
-        if node.operation.contributions and not node.operation.linear
+        if not node.operation.is_elementwise and not node.operation.linear
     )
     return rows + _size(graph, values, wrt)
 

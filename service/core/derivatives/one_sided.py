@@ -29,7 +29,7 @@ def one_sided_derivatives(node: Node, operands: Sequence[FloatArray], value: Flo
     Read from the rule at the nearest number on that side: its slope there; an infinity where the value jumps, or where
     the slope grows without bound towards the point. None are known of an operation that is not elementwise.
     """
-    if node.operation.contributions:
+    if not node.operation.is_elementwise:
         return ()
     with np.errstate(all="ignore"):
         slopes = node.operation.differentiate(operands, value, node.attributes)

@@ -29,9 +29,9 @@ def shape_of_batch(graph: Graph, inputs: Mapping[str, FloatArray]) -> Shape | No
 
 
 def _is_elementwise(node: Node) -> bool:
-    if node.operation.name == "Constant":
+    if node.operation.is_constant:
         return np.ndim(node.attributes["value"]) == 0
-    return node.operation.name == "Input" or not node.operation.contributions
+    return node.operation.is_input or node.operation.is_elementwise
 
 
 def _points(graph: Graph) -> int:
@@ -46,7 +46,7 @@ def evaluate_batch(graph: Graph, inputs: Mapping[str, FloatArray], shape: Shape)
     for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         if wide[position]:
             given[position] = None if sources else inputs[node.name].reshape(-1)
-        elif node.operation.name == "Input":
+        elif node.operation.is_input:
             rows[position][0] = inputs[node.name]
         else:
             with np.errstate(all="ignore"):
@@ -147,7 +147,7 @@ def _widened(graph: Graph, inputs: Mapping[str, FloatArray]) -> list[bool]:
     """For each node whether it holds a number for each point."""
     wide: list[bool] = []
     for node, sources in zip(graph.nodes, graph.operands, strict=True):
-        wide.append((node.operation.name == "Input" and inputs[node.name].ndim > 0) or any(wide[s] for s in sources))
+        wide.append((node.operation.is_input and inputs[node.name].ndim > 0) or any(wide[s] for s in sources))
     return wide
 
 

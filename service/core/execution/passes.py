@@ -38,7 +38,7 @@ def forward_pass(
     figures = {
         node.name: read_input(node.name, node.attributes, inputs[node.name])
         for node in graph.nodes
-        if node.operation.name == "Input"
+        if node.operation.is_input
     }
     if program is None or not within:
         shapes = {name: np.shape(array) for name, array in figures.items()}
@@ -48,7 +48,7 @@ def forward_pass(
     values: list[Any] = []
     with np.errstate(all="ignore"):
         for position, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-            if node.operation.name == "Input":
+            if node.operation.is_input:
                 values.append(_as_kept(figures[node.name][()]))
                 continue
             value = value_of(node, in_precision(graph, position, [values[source] for source in operands]))
@@ -92,7 +92,7 @@ def infer_shapes(
     for node, operands in zip(graph.nodes, graph.operands, strict=True):
         given = [shapes[position] for position in operands]
         try:
-            if node.operation.name == "Input":
+            if node.operation.is_input:
                 shapes.append(tuple(inputs[node.name]))
             else:
                 shapes.append(node.operation.infer_shape(given, node.attributes))
@@ -179,7 +179,7 @@ def contributions_of(node: Node, upstream: Any, operands: Sequence[Any], value: 
     None stands for an operand to which no gradient flows (an index). Raises as `value_of`.
     """
     operation = node.operation
-    if operation.contributions:
+    if not operation.is_elementwise:
         try:
             # In rows: the last bits of a product of matrices may depend on how they lie.
             return operation.propagate(np.asarray(upstream, order="C"), operands, value, node.attributes)

@@ -145,7 +145,7 @@ def _sum_up(passes: Passes, positions: Sequence[int], seed: float) -> tuple[Mapp
 
 def _locals(passes: Passes, position: int) -> Sequence[FloatArray | None]:
     """The local gradients of a scalar node: where it is not elementwise, what it passes back of an upstream 1."""
-    elementwise = not passes.graph.nodes[position].operation.contributions
+    elementwise = passes.graph.nodes[position].operation.is_elementwise
     consumer = consumer_at(passes, position, None if elementwise else np.ones(()))
     locals_ = consumer.locals if elementwise else consumer.contributions
     if locals_ is None:
@@ -223,7 +223,7 @@ def _written(
             local = consumer.local_gradient(edge.operand_index)
             figures[local.name] = np.asarray(edge.local)
             factors.append(local)
-            term = None if consumer.node.operation.contributions else consumer.term(edge.operand_index)
+            term = consumer.term(edge.operand_index) if consumer.node.operation.is_elementwise else None
             complete = complete and term is not None
             formulas.append(term or local)
         more = [AND_SO_ON] if len(path.edges) > _MOST_FACTORS else []

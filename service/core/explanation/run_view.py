@@ -81,7 +81,7 @@ class Passes:
         known: list[FloatArray | None] = []
         for position, (node, sources) in enumerate(zip(self.graph.nodes, self.graph.operands, strict=True)):
             figure, operands = self.values[position], [known[source] for source in sources]
-            if figure is None and node.operation.name != "Input" and all(given is not None for given in operands):
+            if figure is None and not node.operation.is_input and all(given is not None for given in operands):
                 figure = evaluate_at(self.graph, position, operands)
             known.append(figure)
         return known
@@ -155,7 +155,7 @@ class Consumer:
         if len(operands) > MOST_WRITTEN:
             return None
         value, upstream = Variable(node.name), self.upstream_gradient
-        if not node.operation.contributions:
+        if node.operation.is_elementwise:
             return list(map(simplify, local_gradient_terms(node.operation, operands, value, node.attributes)))
         try:
             terms = contribution_terms(node.operation, upstream, operands, value, node.attributes)
@@ -189,7 +189,7 @@ def consumer_at(passes: Passes, position: int, upstream: FloatArray | None, comp
     operands, dtype = in_precision(graph, position, given), dtype_of(graph, position)
     own_value = np.asarray(value, dtype=dtype)
     with np.errstate(all="ignore"):
-        if not node.operation.contributions:
+        if node.operation.is_elementwise:
             slopes = list(map(np.asarray, node.operation.differentiate(operands, own_value, node.attributes)))
         if upstream is not None:
             passed = contributions_of(node, np.asarray(upstream, dtype=dtype), operands, own_value)

@@ -163,9 +163,7 @@ def _forward_step(passes: Passes, position: int) -> ForwardStep:
     term = application(node.operation, terms, node.attributes)
     line = derive_line(Variable(node.name), term, dict(zip(node.inputs, operands, strict=True)), found)
     varying = [
-        operand_index
-        for operand_index, source in enumerate(sources)
-        if graph.nodes[source].operation.name != "Constant"
+        operand_index for operand_index, source in enumerate(sources) if not graph.nodes[source].operation.is_constant
     ]
     return ForwardStep(node, _rule(graph, node, varying[0] if varying else 0), line, value, _difference(found, value))
 
@@ -177,7 +175,7 @@ def _rule(graph: Graph, node: Node, operand_index: int) -> str:
 
 
 def _is_constant(graph: Graph, name: str) -> bool:
-    return graph.nodes[graph.position[name]].operation.name == "Constant"
+    return graph.nodes[graph.position[name]].operation.is_constant
 
 
 # --- backward -----------------------------------------------------------------------------------------------------
@@ -230,7 +228,7 @@ def _contribution(consumer: Consumer, operand_index: int) -> Contribution:
     term = consumer.term(operand_index)
     if term is None:
         line = Line(equation(subject))
-    elif consumer.node.operation.contributions:
+    elif not consumer.node.operation.is_elementwise:
         line = derive_line(None, term, consumer.all_figures, product)
     else:
         line = derive_line(subject, term, consumer.figures, local)
@@ -260,7 +258,7 @@ def _summand(contribution: Contribution) -> tuple[Term, Mapping[str, FloatArray 
     consumer, operand_index = contribution.consumer, contribution.operand_index
     upstream, local = consumer.upstream_gradient, consumer.local_gradient(operand_index)
     product = times(upstream, local)
-    if consumer.node.operation.contributions:
+    if not consumer.node.operation.is_elementwise:
         term = consumer.term(operand_index)
         if term is not None:
             return term, consumer.all_figures

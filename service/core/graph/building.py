@@ -161,7 +161,7 @@ def _read_names(names: object, nodes: Mapping[str, Node], member: str, faults: l
 
 def _faults_in_inputs(order: Sequence[str], nodes: Iterable[Node]) -> list[Fault]:
     """`inputs` names each Input node of the graph, and nothing else."""
-    present = dict.fromkeys(node.name for node in nodes if node.operation.name == "Input")
+    present = dict.fromkeys(node.name for node in nodes if node.operation.is_input)
     others = [
         Fault(("inputs", position), f"{name!r} is no Input node")
         for position, name in enumerate(order)
@@ -237,8 +237,8 @@ def _order_of_inputs(nodes: Mapping[str, Node], outputs: Iterable[str], leading:
             continue
         seen.add(name)
         node = nodes[name]
-        if node.operation.name == "Input":
+        if node.operation.is_input:
             met.setdefault(name)
         waiting.extend(reversed(node.inputs))
-    unmet = sorted(node.name for node in nodes.values() if node.operation.name == "Input" and node.name not in met)
+    unmet = sorted(node.name for node in nodes.values() if node.operation.is_input and node.name not in met)
     return [*met, *unmet]

@@ -25,7 +25,7 @@ class Node:
     @property
     def has_gradient(self) -> bool:
         """Whether a gradient flows to it: not to a Constant, and not to an Input of whole numbers."""
-        return self.operation.name != "Constant" and self.attributes.get("dtype") != "int64"
+        return not self.operation.is_constant and self.attributes.get("dtype") != "int64"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Graph:
             return frozenset()
         for position, (node, sources) in enumerate(zip(self.nodes, self.operands, strict=True)):
             strong = [source for source in sources if source not in adapting]
-            if node.operation.name == "Input":
+            if node.operation.is_input:
                 declared = node.attributes.get("dtype", "float64")
                 {"float32": narrow, "int64": adapting}.get(declared, set()).add(position)
             elif not strong:
@@ -100,7 +100,7 @@ class Graph:
         """The same graph with all of it computed in float64."""
         nodes = tuple(
             replace(node, attributes={**node.attributes, "dtype": "float64"})
-            if node.operation.name == "Input" and node.attributes.get("dtype") == "float32"
+            if node.operation.is_input and node.attributes.get("dtype") == "float32"
             else node
             for node in self.nodes
         )

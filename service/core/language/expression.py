@@ -202,7 +202,7 @@ def _operation(part: Application, targets: dict[str, Statement]) -> Operation:
     else:
         name = called.value
     operation = find(name)
-    if operation is not None and operation.name != "Input":
+    if operation is not None and not operation.is_input:
         return operation
     if operation is not None:
         detail = "an input is any name that is not assigned; it is not called"
@@ -256,7 +256,7 @@ def write_expression(graph: Graph) -> str | None:
     None where there are Inputs only. What the language has no words for, outputs chosen otherwise than `build_graph`
     does and an Input's attributes, is left out.
     """
-    computed = [node for node in graph.nodes if node.operation.name != "Input"]
+    computed = [node for node in graph.nodes if not node.operation.is_input]
     if not computed:
         return None
     given = frozenset(graph.inputs)
@@ -272,7 +272,7 @@ def write_node(node: Node) -> str:
     if node.operation.name == "Identity":
         return name_text(node.inputs[0])
     value = node.attributes.get("value")
-    if node.operation.name == "Constant" and isinstance(value, float) and re.match("[0-9]", number_text(value)):
+    if node.operation.is_constant and isinstance(value, float) and re.match("[0-9]", number_text(value)):
         return number_text(value)  # a literal has no sign, and is finite
     if isinstance(value, Tensor):
         return value_text(value)

@@ -126,6 +126,21 @@ class Operation:
     plain: "Operation | None" = None  # of another library's convention: the operation as it is declared
 
     @property
+    def is_input(self) -> bool:
+        """Whether it stands for a value that a run is given."""
+        return self.name == "Input"
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether its value is an attribute."""
+        return self.name == "Constant"
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether it has local gradients, element by element, rather than a vector-Jacobian product."""
+        return self.contributions is None
+
+    @property
     def least_inputs(self) -> int:
         """The least number of inputs."""
         return len(self.operands) - self.optional
@@ -191,7 +206,7 @@ def _with_convention(operation: Operation, convention: str) -> Operation:
     rule = plain.conventions.get(convention)
     if rule is None:
         return plain
-    if plain.contributions:
+    if not plain.is_elementwise:
         return replace(plain, plain=plain, contributions=rule)
     return replace(plain, plain=plain, local_gradients=rule)
 

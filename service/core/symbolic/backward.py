@@ -24,7 +24,7 @@ from service.core.symbolic.term import (
 def has_tensors(graph: Graph) -> bool:
     """Whether the graph is more than a function of scalars: by its operations, its constants, or what it declares."""
     return any(
-        node.operation.contributions is not None or node.attributes.get("shape") or np.shape(_value(node))
+        not node.operation.is_elementwise or node.attributes.get("shape") or np.shape(_value(node))
         for node in graph.nodes
     )
 
@@ -98,7 +98,7 @@ def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
     operation, operands = node.operation, [Variable(f"x{operand_index}") for operand_index in range(len(node.inputs))]
     every: Sequence[Term | None]
     try:
-        if operation.contributions:
+        if not operation.is_elementwise:
             every = contribution_terms(operation, Variable("u"), operands, Variable("z"), node.attributes)
         else:
             every = local_gradient_terms(operation, operands, Variable("z"), node.attributes)
@@ -107,7 +107,7 @@ def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
         raise InvalidRequest([Fault(("wrt",), detail)]) from None
     results = [every[operand_index] for operand_index in operand_indices]
     order = evaluation_order(*(result for result in results if result is not None))
-    return _Rules(order, results, local=operation.contributions is None)
+    return _Rules(order, results, local=operation.is_elementwise)
 
 
 def _varying(graph: Graph, wrt: Iterable[str]) -> list[bool]:
@@ -135,7 +135,7 @@ def known_shapes(graph: Graph) -> Sequence[Shape | None]:
     shapes: list[Shape | None] = []
     for node, operands in zip(graph.nodes, graph.operands, strict=True):
         given = [shape for source in operands if (shape := shapes[source]) is not None]
-        if node.operation.name == "Input":
+        if node.operation.is_input:
             declared = node.attributes.get("shape")
             shapes.append(None if declared is None or None in declared else declared)
         elif len(given) == len(operands):

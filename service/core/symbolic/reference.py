@@ -50,7 +50,7 @@ def describe(operation: Operation) -> Entry:
     if operation.most_inputs is None:
         operands = tuple(f"{name}{number}" for name in operands for number in (1, 2))
     terms = [_variable(name) for name in operands]
-    elementwise = operation.contributions is None
+    elementwise = operation.is_elementwise
     attributes = {
         attribute.name: _variable(attribute.name) if elementwise or attribute.required else attribute.default
         for attribute in operation.attributes

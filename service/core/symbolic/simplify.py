@@ -120,7 +120,7 @@ class Terms:
     ) -> Outline:
         if operation.name in ("ExpandTo", "SumTo", "ReshapeTo"):
             return self.outline(operands[1])
-        if operation.contributions:
+        if not operation.is_elementwise:
             return frozenset([_key(operation, operands, attributes)])
         constant = np.shape(dict(attributes)["value"]) if not operands else ()
         return frozenset([constant]) if constant else self.outline(*operands)
@@ -128,7 +128,7 @@ class Terms:
     def _simplified(
         self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
     ) -> Term | None:
-        if operands and operation.contributions is None and all(isinstance(x, Literal) for x in operands):
+        if operands and operation.is_elementwise and all(isinstance(x, Literal) for x in operands):
             numbers = [np.float64(x.value) for x in operands if isinstance(x, Literal)]
             with np.errstate(all="ignore"):
                 folded = float(operation.evaluate(numbers, dict(attributes)))

@@ -124,7 +124,7 @@ def evaluation_order(*terms: Term) -> list[Term]:
 
 def value_term(operation: Operation, operands: Sequence[Term], attributes: Attributes = NO_ATTRIBUTES) -> Term:
     """The rule of an operation as a formula of its operands; one that is not elementwise is its own formula."""
-    if operation.contributions:
+    if not operation.is_elementwise:
         return application(operation, operands, attributes)
     return term_of(operation.evaluate([Symbol(x) for x in operands], _symbolic(attributes)))
 
