@@ -18,7 +18,7 @@ LOCKED = $*/bin/$(PIP) install --quiet --require-hashes --only-binary :all:
 RUNS ?= 20
 SUITE = $(BIN)/pytest --numprocesses 2
 
-.PHONY: install run test test-coverage test-deployment test-peers test-browser steady lint openapi lock bench clean
+.PHONY: install run test test-coverage test-deployment test-peers test-browser steady lint openapi client-wheel lock bench clean
 
 install: .venv/installed
 
@@ -66,6 +66,10 @@ lint: .venv/tested
 openapi: install
 	$(BIN)/gradbook openapi > .venv/openapi.yaml
 	mv .venv/openapi.yaml openapi.yaml
+
+# dist/gradbook_client-….whl: the client without the service, for who only calls one.
+client-wheel: install
+	$(BIN)/$(PIP) wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir dist service/public
 
 # The pins stay unless UPGRADE=--upgrade is given. Lock under the oldest Python that pyproject.toml allows, since newer
 # releases drop it first; from the ordinary index alone, whatever else this machine's pip is set to look at.

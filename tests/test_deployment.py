@@ -18,6 +18,8 @@ import urllib.error
 import urllib.request
 import venv
 from collections.abc import Iterator
+from email.parser import Parser
+from importlib.metadata import distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
@@ -59,17 +61,63 @@ def argument_of(keyword: str) -> str:
     return argument
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+def build_wheel(project: Path, folder: Path) -> Path:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(project)]
     subprocess.run(build, check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
     return path
 
 
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def client_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(ROOT / "service/public", tmp_path_factory.mktemp("client-wheel"))
+
+
 def chmod(folder: Path, mode: str) -> None:
     subprocess.run(["chmod", "-R", mode, str(folder)], check=True)
+
+
+def site_packages(environment: Path) -> Path:
+    return Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
+
+
+def create_environment(folder: Path) -> Path:
+    """Create a virtual environment with nothing in it. Returns its Python."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    return folder / "bin/python"
+
+
+def share_dependencies(environment: Path) -> None:
+    """Let an environment find the locked dependencies in the one that runs the tests.
+
+    A folder named in a .pth file is searched last, and its own .pth files aren't read, so the project itself is never
+    found through it.
+    """
+    (site_packages(environment) / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+
+
+def link_distributions(names: set[str], environment: Path) -> None:
+    """Let an environment find these distributions and what they require, and nothing else."""
+    linked: set[str] = set()
+    while names := {canonicalize_name(name) for name in names} - linked:
+        linked |= names
+        required = []
+        for name in names:
+            found = distribution(name)
+            for top in {path.parts[0] for path in found.files or ()} - {"..", "__pycache__"}:
+                (site_packages(environment) / top).symlink_to(found.locate_file(top))
+            required += map(Requirement, found.requires or ())
+        names = {each.name for each in required if each.marker is None or each.marker.evaluate({"extra": ""})}
+
+
+def install(python: Path, *what: Path | str) -> None:
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-index", "--no-deps"]
+    subprocess.run([*pip, *map(str, what)], check=True, capture_output=True)
 
 
 class Container:
@@ -77,13 +125,8 @@ class Container:
 
     def __init__(self, folder: Path, wheel: Path) -> None:
         self.venv, self.data = folder / "venv", folder / "data"
-        venv.create(self.venv, with_pip=False, symlinks=True)
-        pip = [sys.executable, "-m", "pip", "--python", str(self.venv / "bin/python")]
-        subprocess.run([*pip, "install", "--no-index", "--no-deps", str(wheel)], check=True, capture_output=True)
-        # The locked dependencies are those of the environment that runs the tests. A folder named in a .pth file is
-        # searched last, and its own .pth files aren't read, so the project itself is never found through it.
-        site_packages = Path(sysconfig.get_path("purelib", vars={"base": str(self.venv)}))
-        (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+        install(create_environment(self.venv), wheel)
+        share_dependencies(self.venv)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -151,9 +194,67 @@ def test_the_wheel_carries_the_service_and_its_migrations(wheel: Path) -> None:
     shipped = set(ZipFile(wheel).namelist())
     ours = {path.relative_to(ROOT) for path in ROOT.glob("service/**/*") if path.is_file()}
     ours |= {"service" / path.relative_to(ROOT) for path in ROOT.glob("migrations/**/*") if path.is_file()}
-    expected = {str(path) for path in ours if "__pycache__" not in path.parts}
-    assert "service/migrations/env.py" in expected
+    ours = {path for path in ours if "__pycache__" not in path.parts and not path.is_relative_to("service/public")}
+    expected = {*map(str, ours), "gradbook/__init__.py", "gradbook/py.typed"}
+    assert {"service/migrations/env.py", "service/py.typed"} <= expected
     assert {name for name in shipped if not name.startswith("gradbook-")} == expected
+
+
+@pytest.mark.deployment
+def test_the_client_wheel_carries_the_same_files_as_the_wheel(wheel: Path, client_wheel: Path) -> None:
+    whole, client = ZipFile(wheel), ZipFile(client_wheel)
+    modules = {name for name in client.namelist() if not name.startswith("gradbook_client-")}
+    assert modules == {
+        name
+        for name in whole.namelist()
+        if re.match(r"gradbook/|service/client/|service/(__init__.py|py.typed)$", name)
+    }
+    assert {name for name in modules if client.read(name) != whole.read(name)} == set()
+    assert client_wheel.name == wheel.name.replace("gradbook-", "gradbook_client-")  # of the same version
+
+
+@pytest.mark.deployment
+def test_the_client_wheel_needs_numpy_and_requests_alone(client_wheel: Path, tmp_path: Path, service_url: str) -> None:
+    metadata = next(name for name in ZipFile(client_wheel).namelist() if name.endswith("/METADATA"))
+    assert Parser().parsestr(ZipFile(client_wheel).read(metadata).decode()).get_all("Requires-Dist") == [
+        "numpy",
+        "requests",
+    ]
+    python = create_environment(tmp_path / "venv")
+    install(python, client_wheel)
+    link_distributions({"numpy", "requests"}, tmp_path / "venv")
+    code = """
+import sys
+from gradbook import Client
+with Client(sys.argv[1]) as gradbook:
+    graph = gradbook.create_graph("client wheel", expression="y = a * b")
+    run = gradbook.create_run(graph, {"a": [2.0, 3.0], "b": 5.0})
+    print(run.values["y"].tolist(), run.gradients["b"])
+print(sorted(name for name in ("flask", "numba", "sqlalchemy") if name in sys.modules))
+"""
+    done = subprocess.run([python, "-I", "-c", code, service_url], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[10.0, 15.0] 5.0\n[]\n", "")
+    done = subprocess.run([python, "-I", "-c", "import service.app"], capture_output=True, text=True, check=False)
+    assert "No module named" in done.stderr  # the environment is as bare as it claims
+
+
+@pytest.mark.deployment
+@pytest.mark.parametrize("how", ["wheel", "editable"])
+def test_the_public_face_is_there_however_it_is_installed(how: str, tmp_path: Path, wheel: Path) -> None:
+    folder = tmp_path / "venv"
+    python = create_environment(folder)
+    share_dependencies(folder)
+    install(python, *([wheel] if how == "wheel" else ["--no-build-isolation", "--editable", ROOT]))
+    code = """
+import gradbook, service, service.client
+assert gradbook.Client is service.client.Client
+assert gradbook.__all__ == service.client.__all__
+print(gradbook.__file__, service.__file__, sep="\\n")
+"""
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    face, implementation = map(Path, done.stdout.split())
+    assert face == site_packages(folder) / "gradbook/__init__.py"
+    assert implementation == (site_packages(folder) if how == "wheel" else ROOT) / "service/__init__.py"
 
 
 @pytest.mark.deployment

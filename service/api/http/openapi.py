@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import yaml
@@ -12,7 +13,7 @@ from service.api import comparisons, derivatives, explanations, gradient_graphs,
 from service.api.http.endpoint import BINARY, LONGEST_KEY, TEXT, Blueprint, NameConverter
 from service.api.http.problems import MEDIA_TYPE
 
-TITLE, VERSION = "Gradbook", "v1"
+TITLE = "Gradbook"
 _DESCRIPTION = (
     "Keeps computational graphs and their runs: every node's value and gradient. Every error is a problem (RFC 9457), "
     "application/problem+json. NaN and the infinities are the strings NaN, Infinity and -Infinity, in and out."
@@ -53,7 +54,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     """Register every blueprint, those of the rooms above too, and serve the document at /openapi.yaml."""
     app.config.update(
         API_TITLE=TITLE,
-        API_VERSION=VERSION,
+        API_VERSION=version("gradbook"),
         OPENAPI_VERSION="3.1.0",
         API_SPEC_OPTIONS={"info": {"description": _DESCRIPTION}},
     )
