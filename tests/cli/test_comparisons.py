@@ -1,9 +1,6 @@
-"""`gradbook compare`, `check` and `run record`: the real command, real HTTP."""
+"""`gradbook compare`, `check` and `run record`: the entry point in this process, real HTTP."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,22 +11,7 @@ import pytest
 from service import example
 from service.client import Client
 from service.client.results import Graph, Run
-
-GRADBOOK = Path(sys.executable).parent / "gradbook"
-
-
-def gradbook(url: str, *arguments: str, expect: int, stdin: str | None = None, **environment: str) -> str:
-    done = subprocess.run(
-        [str(GRADBOOK), *arguments],
-        env={**os.environ, "GRADBOOK_URL": url, **environment},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == expect, (done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr
-    return done.stdout if expect in (0, 1, 4) else done.stderr
+from tests.cli.command import gradbook
 
 
 @pytest.fixture(scope="module")

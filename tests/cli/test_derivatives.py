@@ -1,4 +1,4 @@
-"""`gradbook explain`, `derive` and `gradcheck`: the real command, real HTTP."""
+"""`gradbook explain`, `derive` and `gradcheck`: the entry point in this process, real HTTP."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from service import example
 from service.client import Client
-from tests.cli.test_comparisons import gradbook
+from tests.cli.command import gradbook
 
 DERIVED = "cli derive"
 

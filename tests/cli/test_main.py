@@ -9,56 +9,31 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import requests
 import yaml
 
-from service.cli.main import main
 from service.client import Client
 from service.core.execution import kernel
 from service.serving import free_port, service_process
+from tests.cli.command import Ended, call_main
 
 COMMAND = [sys.executable, "-m", "service.cli"]
 SEED = "e = a + b; f = e * c; F = f / d"
 POINT = ("a=5", "b=1", "c=-2", "d=-3")
 
 
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """What it printed, which must be JSON without a bare NaN."""
-        return json.loads(self.out, parse_constant=lambda name: pytest.fail(f"a bare {name}"))
-
-
 Gradbook = Callable[..., Ended]
 
 
 @pytest.fixture
-def gradbook(
-    service_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Gradbook:
-    """Runs the entry point in this process, with the service in GRADBOOK_URL."""
-    monkeypatch.setenv("GRADBOOK_URL", service_url)
-
-    def run(*arguments: str, stdin: str = "") -> Ended:
-        given = tmp_path / "standard input"
-        given.write_text(stdin, encoding="utf-8")
-        monkeypatch.setattr(sys, "argv", ["gradbook", *arguments])
-        with given.open(encoding="utf-8") as opened, pytest.raises(SystemExit) as ended:
-            monkeypatch.setattr(sys, "stdin", opened)
-            main()
-        return Ended(int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
+def gradbook(service_url: str) -> Gradbook:
+    """The entry point, called in this process, with the service in GRADBOOK_URL."""
+    return partial(call_main, service_url)
 
 
 # --- graphs -------------------------------------------------------------------------------------------------------

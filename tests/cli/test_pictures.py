@@ -1,10 +1,10 @@
-"""`gradbook picture`, and pictures in a notebook: the real command, real HTTP."""
+"""`gradbook picture`, and pictures in a notebook: the entry point in this process, real HTTP."""
 
 import pytest
 
 from service import example
 from service.client import Client, Problem
-from tests.cli.test_comparisons import gradbook
+from tests.cli.command import gradbook
 from tests.web.drawings import nodes, read, texts
 
 FIGURES = ["5", "1", "−2", "−3", "6", "−12", "4"]
