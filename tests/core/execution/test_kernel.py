@@ -286,7 +286,7 @@ def test_a_thread_runs_while_another_one_is_inside_the_loops() -> None:
 
     def run() -> None:
         begun.set()
-        for _ in range(10_000):
+        for _ in range(200_000):
             loop(program.stretches, program.nodes, program.operands, program.attributes, values)
             if seen.is_set():
                 break
