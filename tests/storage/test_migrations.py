@@ -54,7 +54,12 @@ def test_migrating_again_changes_nothing(database: Database, tmp_path: Path) -> 
     assert "run_chunks" in before
 
 
-@pytest.mark.parametrize("released", ["0001.sql", "0002.sql"])
+def test_every_schema_has_a_released_database() -> None:
+    versions = {path.stem[:4] for path in (REPOSITORY / "migrations" / "versions").glob("*.py")}
+    assert versions == {path.stem for path in RELEASED.glob("*.sql")}
+
+
+@pytest.mark.parametrize("released", ["0001.sql", "0002.sql", "0003.sql", "0004.sql"])
 def test_a_released_database_is_brought_up_to_date(
     released: str, database: Database, tmp_path: Path, run_record: Callable[..., RunRecord]
 ) -> None:
