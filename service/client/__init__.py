@@ -1,6 +1,6 @@
 """The service from Python, over HTTP: `Client`, what it answers with, and what it raises."""
 
-from service.client.client import Client, ClientError, Problem, ServiceUnavailable
+from service.client.client import Client
 from service.client.explanation_results import (
     Contribution,
     Derivatives,
@@ -12,6 +12,7 @@ from service.client.explanation_results import (
     Step,
 )
 from service.client.results import Comparison, Finding, Graph, GraphNode, Limit, Operation, Run, RunNode
+from service.client.transport import ClientError, Problem, ServiceUnavailable
 
 __all__ = [
     "Client",

@@ -12,18 +12,9 @@ Every method raises Problem where the service refuses, and ServiceUnavailable wh
     └── ServiceUnavailable   no answer, or not one of Gradbook's
 """
 
-import json
-import math
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
-from urllib.parse import quote, urlsplit
-
-import numpy as np
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import TimeoutError as HTTPTimeoutError
-from urllib3.util import Retry
+from urllib.parse import quote
 
 from service.client.explanation_results import (
     Derivatives,
@@ -54,31 +45,7 @@ from service.client.results import (
     read_run,
     read_run_node,
 )
-
-_CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
-_PASSING_STATUSES = (429, 502, 503, 504)
-
-
-class ClientError(Exception):
-    """The root of what the client raises."""
-
-
-class ServiceUnavailable(ClientError):
-    """Nothing answers at the URL, or something that is not Gradbook."""
-
-
-class Problem(ClientError):
-    """The service refused. `type` is stable; `errors` point at the faults; `members` holds what else it said."""
-
-    def __init__(self, document: Document) -> None:
-        members = dict(document)
-        self.type: str = members.pop("type", "about:blank")
-        self.title: str = members.pop("title", "")
-        self.status: int = members.pop("status", 0)
-        self.detail: str = members.pop("detail", "")
-        self.errors: tuple[Document, ...] = tuple(members.pop("errors", ()))
-        self.members: Document = members
-        super().__init__(f"{self.status} {self.title}: {self.detail}")
+from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport, write_json
 
 
 class Client:
@@ -93,23 +60,15 @@ class Client:
         self,
         url: str = "http://127.0.0.1:8000",
         *,
-        timeout: float | tuple[float, float] = (_CONNECT_SECONDS, _ANSWER_SECONDS),
+        timeout: float | tuple[float, float] = (CONNECT_SECONDS, ANSWER_SECONDS),
         retries: int = 3,
     ) -> None:
-        self.url = url.rstrip("/")
-        self._timeout = timeout
-        self._session = requests.Session()
-        # A proxy that the environment names cannot reach this machine's own loopback.
-        self._session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1")
-        retry = Retry(
-            retries,
-            allowed_methods=("GET", "POST"),
-            status_forcelist=_PASSING_STATUSES,
-            backoff_factor=0.1,
-            raise_on_status=False,
-        )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+        self._http = Transport(url, timeout, retries)
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        return self._http.url
 
     def __enter__(self) -> Self:
         return self
@@ -118,8 +77,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Give the connections back."""
-        self._session.close()
+        """Close the connections."""
+        self._http.close()
 
     # --- graphs ---------------------------------------------------------------------------------------------------
 
@@ -137,7 +96,7 @@ class Client:
         """Build a graph from an expression or from nodes; content that `name` has already is that version."""
         listed = None if nodes is None else list(nodes)
         given = {"expression": expression, "nodes": listed, "outputs": outputs, "inputs": inputs, "tags": tags}
-        return read_graph(self._post("/v1/graphs", {"name": name, **_given(given)}, key), self)
+        return read_graph(self._http.post("/v1/graphs", {"name": name, **_given(given)}, key), self)
 
     def add_nodes(
         self,
@@ -150,25 +109,25 @@ class Client:
     ) -> Graph:
         """A new version of the graph with these nodes added; the old one stands."""
         given = {"nodes": list(nodes), "outputs": outputs, "tags": tags}
-        return read_graph(self._post(f"/v1/graphs/{_id(graph)}/nodes", _given(given), key), self)
+        return read_graph(self._http.post(f"/v1/graphs/{_id(graph)}/nodes", _given(given), key), self)
 
     def list_graphs(self, *, name: str | None = None, tag: str | None = None) -> Iterator[Graph]:
         """Graphs, newest first, page by page as they are asked for; `tag` is written key:value."""
-        pages = self._pages("/v1/graphs", "graphs", {"name": name, "tag": tag})
+        pages = self._http.pages("/v1/graphs", "graphs", {"name": name, "tag": tag})
         return (read_graph(document, self) for document in pages)
 
     def get_graph(self, graph: Graph | str) -> Graph:
         """One graph by its id."""
-        return read_graph(self._get(f"/v1/graphs/{_id(graph)}"), self)
+        return read_graph(self._http.get(f"/v1/graphs/{_id(graph)}"), self)
 
     def list_graph_nodes(self, graph: Graph | str) -> Iterator[GraphNode]:
         """All nodes in topological order, page by page as they are asked for."""
-        return map(read_graph_node, self._pages(f"/v1/graphs/{_id(graph)}/nodes", "nodes"))
+        return map(read_graph_node, self._http.pages(f"/v1/graphs/{_id(graph)}/nodes", "nodes"))
 
     def get_formula(self, graph: Graph | str, *, of: str | None = None, wrt: str | None = None) -> Formula:
         """A node (the only output, if left out) as one formula in the graph's inputs; with `wrt`, its derivative with
         respect to that node."""
-        return read_formula(self._get(f"/v1/graphs/{_id(graph)}/formula", {"of": of, "wrt": wrt}))
+        return read_formula(self._http.get(f"/v1/graphs/{_id(graph)}/formula", {"of": of, "wrt": wrt}))
 
     def create_gradient_graph(
         self,
@@ -182,11 +141,11 @@ class Client:
     ) -> Graph:
         """The graph whose outputs are the gradients of `output` with respect to `wrt`: all inputs, if left out."""
         given = {"output": output, "wrt": None if wrt is None else list(wrt), "name": name, "tags": tags}
-        return read_graph(self._post(f"/v1/graphs/{_id(graph)}/gradient-graph", _given(given), key), self)
+        return read_graph(self._http.post(f"/v1/graphs/{_id(graph)}/gradient-graph", _given(given), key), self)
 
     def delete_graph(self, graph: Graph | str) -> None:
         """Forget a graph that nothing refers to."""
-        self._send("DELETE", f"/v1/graphs/{_id(graph)}")
+        self._http.send("DELETE", f"/v1/graphs/{_id(graph)}")
 
     # --- runs -----------------------------------------------------------------------------------------------------
 
@@ -230,7 +189,7 @@ class Client:
     ) -> Run:
         """Fill in the gradients of a run that has values only."""
         body = _given({"output": output, "seed": seed, "conventions": conventions})
-        return read_run(self._post(f"/v1/runs/{_id(run)}/backward", body, key), self)
+        return read_run(self._http.post(f"/v1/runs/{_id(run)}/backward", body, key), self)
 
     def list_runs(
         self,
@@ -243,22 +202,22 @@ class Client:
         """Runs, newest first, page by page as they are asked for; `tag` is written key:value."""
         identifier = graph.id if isinstance(graph, Graph) else graph
         query = {"graph": identifier, "label": label, "tag": tag, "recorded_by": recorded_by}
-        return (read_run(document, self) for document in self._pages("/v1/runs", "runs", query))
+        return (read_run(document, self) for document in self._http.pages("/v1/runs", "runs", query))
 
     def get_run(self, run: Run | str, *, gradients: Literal["inputs"] | None = None) -> Run:
         """One run by its id."""
-        return read_run(self._get(f"/v1/runs/{_id(run)}", {"gradients": gradients}), self)
+        return read_run(self._http.get(f"/v1/runs/{_id(run)}", {"gradients": gradients}), self)
 
     def list_run_nodes(self, run: Run | str, *, packed: bool = False) -> Iterator[RunNode]:
         """All nodes of a run in topological order, page by page as they are asked for; if `packed` all at once, as
         .npz, and whole whatever their size."""
         path = f"/v1/runs/{_id(run)}/nodes"
-        return iter(self._get_packed(path)) if packed else map(read_run_node, self._pages(path, "nodes"))
+        return iter(self._get_packed(path)) if packed else map(read_run_node, self._http.pages(path, "nodes"))
 
     def get_run_node(self, run: Run | str, name: str, *, packed: bool = False) -> RunNode:
         """One node of a run, whole whatever its size; `packed`, as .npz, it comes sooner if it is large."""
         path = f"/v1/runs/{_id(run)}/nodes/{quote(name, safe='')}"
-        return self._get_packed(path)[0] if packed else read_run_node(self._get(path))
+        return self._get_packed(path)[0] if packed else read_run_node(self._http.get(path))
 
     def record_run(
         self,
@@ -289,12 +248,12 @@ class Client:
 
     def list_steps(self, run: Run | str, *, node: str | None = None) -> Iterator[Step]:
         """How each figure of a run came about, page by page as they are asked for; with `node`, that node's."""
-        return map(read_step, self._pages(f"/v1/runs/{_id(run)}/steps", "steps", {"node": node}))
+        return map(read_step, self._http.pages(f"/v1/runs/{_id(run)}/steps", "steps", {"node": node}))
 
     def list_paths(self, run: Run | str, node: str, *, limit: int | None = None) -> Paths:
         """The paths from a node to the output, largest first, and the sum over all of them: the gradient."""
         return read_paths(
-            self._get(f"/v1/runs/{_id(run)}/paths", {"node": node, "limit": None if limit is None else str(limit)})
+            self._http.get(f"/v1/runs/{_id(run)}/paths", {"node": node, "limit": None if limit is None else str(limit)})
         )
 
     # --- comparisons ----------------------------------------------------------------------------------------------
@@ -312,7 +271,7 @@ class Client:
         runs = {"baseline": baseline, "candidate": candidate}
         sides = {side: run if isinstance(run, str) else run.id for side, run in runs.items()}
         body = {**sides, **_given({"tolerance": tolerance, "names": names})}
-        return read_comparison(self._post("/v1/comparisons", body, key), self)
+        return read_comparison(self._http.post("/v1/comparisons", body, key), self)
 
     def check_claims(
         self,
@@ -327,15 +286,15 @@ class Client:
     ) -> Comparison:
         """Run the graph, record the claims {"values", "gradients", "by"} and compare the two, in one call."""
         body = {"inputs": inputs, "claims": claims, **_given({"output": output, "seed": seed, "tolerance": tolerance})}
-        return read_comparison(self._post(f"/v1/graphs/{_id(graph)}/checks", body, key), self)
+        return read_comparison(self._http.post(f"/v1/graphs/{_id(graph)}/checks", body, key), self)
 
     def list_comparisons(self, *, run: Run | str | None = None) -> Iterator[Document]:
         """Comparisons without their figures, newest first; `run` may be either side."""
-        return self._pages("/v1/comparisons", "comparisons", {"run": run.id if isinstance(run, Run) else run})
+        return self._http.pages("/v1/comparisons", "comparisons", {"run": run.id if isinstance(run, Run) else run})
 
     def get_comparison(self, comparison: Comparison | str) -> Comparison:
         """One comparison by its id."""
-        return read_comparison(self._get(f"/v1/comparisons/{_id(comparison)}"), self)
+        return read_comparison(self._http.get(f"/v1/comparisons/{_id(comparison)}"), self)
 
     def list_comparison_nodes(
         self,
@@ -345,7 +304,7 @@ class Client:
         order: Literal["topological", "relative_error"] | None = None,
     ) -> Iterator[Document]:
         """The figures of a comparison, page by page as they are asked for."""
-        return self._pages(f"/v1/comparisons/{_id(comparison)}/nodes", "nodes", {"only": only, "order": order})
+        return self._http.pages(f"/v1/comparisons/{_id(comparison)}/nodes", "nodes", {"only": only, "order": order})
 
     # --- pictures -------------------------------------------------------------------------------------------------
 
@@ -384,7 +343,7 @@ class Client:
 
     def _picture(self, path: str, format: str, focus: str | None, hops: int | None) -> str:
         query = {"format": format, "focus": focus, "hops": None if hops is None else str(hops)}
-        return self._send("GET", f"{path}/picture", params=query).content.decode()
+        return self._http.send("GET", f"{path}/picture", params=query).content.decode()
 
     # --- derivatives ----------------------------------------------------------------------------------------------
 
@@ -405,11 +364,11 @@ class Client:
         node, its array alone will do.
         """
         body = {"kind": kind, "inputs": inputs, **_given({"outputs": outputs, "wrt": wrt, "vector": vector})}
-        return read_derivatives(self._post(f"/v1/graphs/{_id(graph)}/derivatives", body, key))
+        return read_derivatives(self._http.post(f"/v1/graphs/{_id(graph)}/derivatives", body, key))
 
     def get_derivatives(self, derivatives: Derivatives | str) -> Derivatives:
         """Derivatives that were kept, by their id."""
-        return read_derivatives(self._get(f"/v1/derivatives/{_id(derivatives)}"))
+        return read_derivatives(self._http.get(f"/v1/derivatives/{_id(derivatives)}"))
 
     def check_gradients(
         self,
@@ -423,101 +382,59 @@ class Client:
     ) -> GradientCheck:
         """Check the gradients of the inputs, and of `nodes`, against forward passes alone; nothing is kept."""
         body = {"inputs": inputs, "method": method, **_given({"nodes": nodes, "output": output})}
-        return read_gradient_check(self._post(f"/v1/graphs/{_id(graph)}/gradient-checks", body, key))
+        return read_gradient_check(self._http.post(f"/v1/graphs/{_id(graph)}/gradient-checks", body, key))
 
     # --- the service itself ---------------------------------------------------------------------------------------
 
     def list_operations(self) -> Iterator[Operation]:
         """The rulebook."""
-        return map(read_operation, self._pages("/v1/operations", "operations"))
+        return map(read_operation, self._http.pages("/v1/operations", "operations"))
 
     def get_operation(self, name: str) -> Operation:
         """One operation, by its name or an alias."""
-        return read_operation(self._get(f"/v1/operations/{quote(name, safe='')}"))
+        return read_operation(self._http.get(f"/v1/operations/{quote(name, safe='')}"))
 
     def list_limits(self) -> tuple[Limit, ...]:
         """The table of limits."""
-        return tuple(Limit(**limit) for limit in self._get("/v1/limits")["limits"])
+        return tuple(Limit(**limit) for limit in self._http.get("/v1/limits")["limits"])
 
     def check_alive(self) -> None:
         """Raise unless the service answers."""
-        self._get("/livez")
+        self._http.get("/livez")
 
     def check_ready(self) -> None:
         """Raise unless the service and its database answer."""
-        self._get("/readyz")
+        self._http.get("/readyz")
 
     def get_metrics(self) -> str:
         """What the service measured, in the text format of Prometheus."""
-        return self._send("GET", "/metrics").text
+        return self._http.send("GET", "/metrics").text
 
     def get_openapi(self) -> str:
         """The document of the API, OpenAPI 3.1 in YAML."""
-        return self._send("GET", "/openapi.yaml").text
+        return self._http.send("GET", "/openapi.yaml").text
 
     # --- requests -------------------------------------------------------------------------------------------------
-
-    def _get(self, path: str, query: Mapping[str, str | None] | None = None) -> Document:
-        return self._document(self._send("GET", path, params=query))
-
-    def _post(
-        self, path: str, body: Document, key: str | None, query: Mapping[str, str | None] | None = None
-    ) -> Document:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
-        return self._document(self._send("POST", path, params=query, data=_write_json(body), headers=headers))
 
     def _post_run(
         self, path: str, body: Document, key: str | None, query: Mapping[str, str | None] | None = None
     ) -> Run:
-        """Packed where arrays are large; the answer too if it is to hold figures of any size."""
+        """Send large arrays as .npz, and read figures of any size so where the run will not be kept."""
         rest, arrays = take_arrays(body)
         if not arrays:
-            return read_run(self._post(path, body, key, query), self)
-        headers = {"Content-Type": MEDIA_TYPE, "Idempotency-Key": key or str(uuid.uuid4())}
+            return read_run(self._http.post(path, body, key, query), self)
+        headers = {"Content-Type": MEDIA_TYPE}
         if not body.get("keep", True):
             headers["Accept"] = MEDIA_TYPE
-        sent = write_request(_write_json(rest), arrays)
-        response = self._send("POST", path, params=query, data=sent, headers=headers)
+        response = self._http.send_keyed(path, write_request(write_json(rest), arrays), key, headers, query)
         if response.headers.get("Content-Type") != MEDIA_TYPE:
-            return read_run(self._document(response), self)
+            return read_run(self._http.read(response), self)
         document, nodes = read_answer(response.content)
         assert document is not None
         return read_run(document, self, nodes)
 
     def _get_packed(self, path: str) -> tuple[RunNode, ...]:
-        return read_answer(self._send("GET", path, headers={"Accept": MEDIA_TYPE}).content)[1]
-
-    def _pages(self, path: str, member: str, query: Mapping[str, str | None] | None = None) -> Iterator[Document]:
-        asked = dict(query or {})
-        while True:
-            page = self._get(path, asked)
-            yield from page[member]
-            if page["next"] is None:
-                return
-            asked["cursor"] = page["next"]
-
-    def _send(self, method: str, path: str, **request: Any) -> requests.Response:
-        try:
-            response = self._session.request(method, self.url + path, timeout=self._timeout, **request)
-        except requests.RequestException as error:
-            raise ServiceUnavailable(f"no service answers at {self.url}: {_reason(error)}") from error
-        if response.ok:
-            return response
-        if response.headers.get("Content-Type", "").startswith("application/problem+json"):
-            raise Problem(self._document(response))
-        raise Problem({"title": response.reason, "status": response.status_code, "detail": f"{method} {response.url}"})
-
-    def _document(self, response: requests.Response) -> Document:
-        try:
-            document = response.json()
-        except requests.JSONDecodeError:
-            document = None
-        if not isinstance(document, dict):
-            raise ServiceUnavailable(f"what answers at {self.url} is not Gradbook")
-        return document
-
-
-# --- requests ← arguments -----------------------------------------------------------------------------------------
+        return read_answer(self._http.send("GET", path, headers={"Accept": MEDIA_TYPE}).content)[1]
 
 
 def _id(resource: Graph | Run | Comparison | Derivatives | str) -> str:
@@ -529,39 +446,3 @@ def _id(resource: Graph | Run | Comparison | Derivatives | str) -> str:
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _write_json(body: Document) -> bytes:
-    try:
-        text = json.dumps(body, allow_nan=False, default=_write_array)
-    except ValueError:  # NaN or an infinity among the numbers
-        text = json.dumps(_spell(body), allow_nan=False, default=_write_array)
-    return text.encode()
-
-
-def _write_array(array: Any) -> Any:
-    """Nested lists from an array, or from what NumPy makes one of; raises TypeError for one that isn't real."""
-    return _spell(np.asarray(array).astype(np.float64, casting="same_kind").tolist())
-
-
-def _spell(value: Any) -> Any:
-    """The same with NaN and the infinities as strings."""
-    if isinstance(value, float):
-        return (
-            value if math.isfinite(value) else "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        )
-    if isinstance(value, list | tuple):
-        return [_spell(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _spell(item) for name, item in value.items()}
-    return value
-
-
-def _reason(error: requests.RequestException) -> str:
-    """What the system said, from below the layers of HTTP."""
-    said = ""
-    cause: BaseException | None = error
-    while cause is not None:
-        said = "it took too long" if isinstance(cause, HTTPTimeoutError) else getattr(cause, "strerror", None) or said
-        cause = cause.__cause__ or cause.__context__
-    return said or str(error)

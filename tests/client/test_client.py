@@ -296,7 +296,7 @@ def test_no_service_is_unavailable() -> None:
 
 def test_what_is_not_gradbook_is_unavailable(service_url: str) -> None:
     with Client(f"{service_url}/docs") as client, pytest.raises(ServiceUnavailable, match="not Gradbook"):
-        client._get("/")
+        client._http.get("/")
 
 
 def test_an_answer_that_never_comes_is_unavailable(service_url: str) -> None:
