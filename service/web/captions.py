@@ -88,7 +88,7 @@ def sign(operation: Operation) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Difference:
     """What a comparison found of one figure that is not the baseline's."""
 
     verdict: str
@@ -111,12 +111,12 @@ class Subject:
     gradients: Figures | None = None
     output: str | None = None
     kinks: frozenset[int] = frozenset()
-    findings: Mapping[tuple[str, int], Finding] = field(default_factory=dict)
+    differences: Mapping[tuple[str, int], Difference] = field(default_factory=dict)
     implied: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CaptionLine:
     """One line of text: its class in the style, what is shown, and what it means in words."""
 
     kind: str
@@ -134,9 +134,9 @@ class Caption:
 
     kind: str
     marks: tuple[str, ...]
-    body: tuple[Line, ...]
-    above: tuple[Line, ...]
-    below: tuple[Line, ...]
+    body: tuple[CaptionLine, ...]
+    above: tuple[CaptionLine, ...]
+    below: tuple[CaptionLine, ...]
     words: str
 
 
@@ -149,8 +149,8 @@ def write_caption(subject: Subject, position: int) -> Caption:
     below = _label(subject, "backward", position, "gradient", of_gradient)
     if kind == "constant":
         above = above[1:]  # its value stands in its body
-    findings = (subject.findings.get((phase, position)) for phase in ("forward", "backward"))
-    marks = [finding.verdict for finding in findings if finding is not None]
+    differences = (subject.differences.get((phase, position)) for phase in ("forward", "backward"))
+    marks = [difference.verdict for difference in differences if difference is not None]
     told = [_definition(node), *(line.words for line in (*above, *below))]
     if position in subject.kinks:
         told.append("no derivative exists here")
@@ -158,14 +158,14 @@ def write_caption(subject: Subject, position: int) -> Caption:
     return Caption(kind, tuple(marks), _body(node, kind), above, below, "; ".join(told))
 
 
-def _body(node: Node, kind: str) -> tuple[Line, ...]:
+def _body(node: Node, kind: str) -> tuple[CaptionLine, ...]:
     name = shorten(node.name)
     if kind == "input":
-        return (Line("input", name),)
+        return (CaptionLine("input", name),)
     if kind == "operation":
-        return Line("sign", shorten(sign(node.operation))), Line("name", name)
-    value = Line("value", short_figure(np.asarray(node.attributes["value"], dtype=np.float64)))
-    return (value,) if re.fullmatch(r"constant_\d+", name) else (value, Line("name", name))
+        return CaptionLine("sign", shorten(sign(node.operation))), CaptionLine("name", name)
+    value = CaptionLine("value", short_figure(np.asarray(node.attributes["value"], dtype=np.float64)))
+    return (value,) if re.fullmatch(r"constant_\d+", name) else (value, CaptionLine("name", name))
 
 
 def _definition(node: Node) -> str:
@@ -173,30 +173,34 @@ def _definition(node: Node) -> str:
     return f"{node.name} = {shorten(definition, _LONGEST_DEFINITION)}"
 
 
-def _label(subject: Subject, phase: str, position: int, kind: str, meaning: str) -> tuple[Line, ...]:
+def _label(subject: Subject, phase: str, position: int, kind: str, meaning: str) -> tuple[CaptionLine, ...]:
     figures = subject.values if phase == "forward" else subject.gradients
     figure = None if figures is None else figures[position]
     if figure is None:
         return _implied_label(subject, position) if phase == "forward" else ()
-    line = Line(kind, short_figure(figure), f"{meaning}: {full_figure(figure)}")
-    finding = subject.findings.get((phase, position))
-    if finding is None:
+    line = CaptionLine(kind, short_figure(figure), f"{meaning}: {full_figure(figure)}")
+    difference = subject.differences.get((phase, position))
+    if difference is None:
         return (line,)
-    mark = "◆" if finding.verdict == "origin" else "◇"
+    mark = "◆" if difference.verdict == "origin" else "◇"
     return (
         line,
-        Line("verdict", f"{mark} {finding.verdict}", finding.sentence or finding.verdict),
-        Line("baseline", f"not {short_figure(finding.baseline)}", f"the baseline has {full_figure(finding.baseline)}"),
+        CaptionLine("verdict", f"{mark} {difference.verdict}", difference.sentence or difference.verdict),
+        CaptionLine(
+            "baseline",
+            f"not {short_figure(difference.baseline)}",
+            f"the baseline has {full_figure(difference.baseline)}",
+        ),
     )
 
 
-def _implied_label(subject: Subject, position: int) -> tuple[Line, ...]:
+def _implied_label(subject: Subject, position: int) -> tuple[CaptionLine, ...]:
     value = None if subject.implied is None else subject.implied[position]
     if value is None or np.isnan(value).any():
         return ()
     name = subject.graph.nodes[position].name
     return (
-        Line(
+        CaptionLine(
             "implied",
             f"({short_figure(value)})",
             f"the value of {name} is not given; it follows as {full_figure(value)}",

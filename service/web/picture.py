@@ -7,7 +7,7 @@ from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 from service.core.caches import Cache
-from service.web.captions import Caption, Line, Subject, text_width, write_caption
+from service.web.captions import Caption, CaptionLine, Subject, text_width, write_caption
 from service.web.columns import Edge
 from service.web.layout import Box, Layout, Stretch, lay_out
 from service.web.style import FIGURE, NAME, SIGN, write_style
@@ -98,7 +98,7 @@ def _description(subject: Subject, view: View) -> str:
         told.append("A value in brackets is not given, but follows from those that are.")
     if subject.gradients is not None:
         told.append(f"Below each node's out-edge stands the gradient of {subject.output} with respect to it.")
-    if subject.findings:
+    if subject.differences:
         told.append("A figure that is not the baseline's is marked as origin, inherited or compensated.")
     return " ".join([*told, *filter(None, [view.sentence])])
 
@@ -129,15 +129,15 @@ def _measure(subject: Subject, position: int, shown: Container[int]) -> _Node:
     return _Node(name, caption, width, height, box, joined, (cut_before, cut_after), is_output)
 
 
-def _line_size(line: Line) -> float:
+def _line_size(line: CaptionLine) -> float:
     return _SIZES.get(line.kind, NAME)
 
 
-def _line_width(line: Line) -> float:
+def _line_width(line: CaptionLine) -> float:
     return 2 * round(text_width(line.text, _line_size(line)) / 2)
 
 
-def _line_height(line: Line) -> float:
+def _line_height(line: CaptionLine) -> float:
     return 1.25 * _line_size(line)
 
 
@@ -182,7 +182,7 @@ def _words(node: _Node) -> str:
     return "; ".join(told)
 
 
-def _add_label(parent: ET.Element, lines: Sequence[Line], x: float, y: float, direction: int) -> None:
+def _add_label(parent: ET.Element, lines: Sequence[CaptionLine], x: float, y: float, direction: int) -> None:
     """Lines at an edge, the first next to it; a baseline lies a quarter of the line above its lower end."""
     for line in lines:
         height = _line_height(line)

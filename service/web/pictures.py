@@ -14,7 +14,7 @@ from service.core.graph.graph import Graph
 from service.usecases.comparisons import Compared, get_comparison
 from service.usecases.graphs import get_graph
 from service.usecases.runs import get_run
-from service.web.captions import Finding, Subject
+from service.web.captions import Difference, Subject
 from service.web.dot import write_dot
 from service.web.picture import draw_svg
 from service.web.view import HOPS, LARGEST_WHOLE, View, choose_view
@@ -86,13 +86,13 @@ def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Respons
         candidate.values,
         candidate.gradients,
         candidate.output,
-        findings=_findings(compared),
+        differences=_differences(compared),
         implied=compared.found.values,
     )
     return _respond(subject, query)
 
 
-def _findings(compared: Compared) -> dict[tuple[str, int], Finding]:
+def _differences(compared: Compared) -> dict[tuple[str, int], Difference]:
     sentences = {
         (phase.name, position): hypotheses[0].sentence for phase, position, hypotheses in compared.origins if hypotheses
     }
@@ -103,7 +103,7 @@ def _findings(compared: Compared) -> dict[tuple[str, int], Finding]:
         for position in phase.positions(*(verdict for verdict in Verdict if verdict > Verdict.SAME)):
             baseline, verdict = phase.baseline[position], Verdict(int(phase.verdicts[position])).name.lower()
             assert baseline is not None
-            found[phase.name, position] = Finding(verdict, baseline, sentences.get((phase.name, position), ""))
+            found[phase.name, position] = Difference(verdict, baseline, sentences.get((phase.name, position), ""))
     return found
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from service.core.figures.figures import pack
 from service.core.graph.building import build_graph
-from service.web.captions import Finding, Subject
+from service.web.captions import Difference, Subject
 from service.web.dot import write_dot
 from service.web.picture import draw_svg
 from service.web.style import PALETTES
@@ -156,11 +156,11 @@ def test_a_comparison_is_marked_in_words_and_in_shape() -> None:
     positions = TUTORIAL_RUN.graph.position
     right = [np.asarray(TUTORIAL_RUN.gradients[position]) for position in range(7)] if TUTORIAL_RUN.gradients else []
     wrong = [*right[:3], np.array(108.0), np.array(6.0), np.array(-3.0), right[6]]
-    findings = {
-        ("backward", positions[name]): Finding(verdict, right[positions[name]])
+    differences = {
+        ("backward", positions[name]): Difference(verdict, right[positions[name]])
         for name, verdict in {"d": "origin", "f": "origin", "e": "inherited"}.items()
     }
-    root = draw(replace(TUTORIAL_RUN, gradients=pack(wrong), findings=findings))
+    root = draw(replace(TUTORIAL_RUN, gradients=pack(wrong), differences=differences))
     shown = {node.get("data-node"): texts(node, "label") for node in nodes(root)}
     assert shown["f"] == ["−12", "−3", "◆ origin", "not −0.333"]
     assert shown["e"] == ["6", "6", "◇ inherited", "not 0.667"]
