@@ -67,12 +67,6 @@ def test_every_route_is_in_it_under_the_name_of_its_view(app: Flask, document: A
     assert documented == {route: endpoint.rpartition(".")[2] for route, endpoint in routes.items()}
 
 
-def test_every_operation_is_a_method_of_the_client(document: Any) -> None:
-    public = {name for name, member in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
-    wanted = {operation["operationId"] for *_, operation in operations(document)}
-    assert wanted - public == set()
-
-
 def test_what_a_request_may_hold_the_client_can_send(document: Any) -> None:
     for _, method, operation in operations(document):
         body = operation.get("requestBody")
