@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from service.core.figures.figures import Figures, FloatArray
+from service.core.figures.text import exact_text, short_number
 from service.core.graph.graph import Graph, Node
 from service.core.language.expression import write_node
 from service.core.rulebook.operation import Operation
-from service.core.symbolic.printing import number_text
 
 LONGEST_SHOWN = 16  # characters of a name or of an operation
 _LONGEST_DEFINITION = 300
@@ -42,16 +42,6 @@ def shorten(text: str, most: int = LONGEST_SHOWN) -> str:
     return f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
 
 
-def short_number(value: float) -> str:
-    """A number to be read at a glance: three significant digits, whole numbers below 100,000 as they are."""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    whole = abs(value) < 99_999.5 and (value == round(value) or abs(value) >= 999.5)
-    text = f"{value:.0f}" if whole else f"{value:.3g}"
-    mantissa, e, exponent = text.partition("e")
-    return (f"{mantissa}e{int(exponent)}" if e else text).replace("-", "−")
-
-
 def short_figure(figure: FloatArray) -> str:
     """A scalar as a short number, a tensor by its shape and its Euclidean norm."""
     if not figure.ndim:
@@ -62,8 +52,8 @@ def short_figure(figure: FloatArray) -> str:
 def full_figure(figure: FloatArray) -> str:
     """A scalar with all its digits; a tensor by its shape and norm, a small one with its elements."""
     if not figure.ndim:
-        return number_text(float(figure))
-    text = f"shape {_shape(figure)}, norm {number_text(euclidean_norm(figure))}"
+        return exact_text(float(figure))
+    text = f"shape {_shape(figure)}, norm {exact_text(euclidean_norm(figure))}"
     if figure.size > _ELEMENTS_WRITTEN_OUT:
         return text
     return f"{text}: {json.dumps(figure.tolist())}"

@@ -15,39 +15,12 @@ from service.web.captions import (
     euclidean_norm,
     full_figure,
     short_figure,
-    short_number,
     shorten,
     sign,
     text_width,
     write_caption,
 )
 from tests.web.drawings import run_of, written
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        *[(0.0, "0"), (-0.0, "−0"), (2 / 3, "0.667"), (-12.0, "−12"), (108.0, "108"), (1234.5, "1234")],
-        *[(99999.0, "99999"), (100000.0, "1e5"), (123456.0, "1.23e5"), (-1.2345e-300, "−1.23e−300")],
-        *[
-            (0.00012, "0.00012"),
-            (0.999999, "1"),
-            (999.7, "1000"),
-            (math.inf, "∞"),
-            (-math.inf, "−∞"),
-            (math.nan, "NaN"),
-        ],
-    ],
-)
-def test_short_numbers(value: float, text: str) -> None:
-    assert short_number(value) == text
-
-
-@given(st.floats(-1.79e308, 1.79e308))
-def test_a_short_number_is_the_number_to_three_digits(value: float) -> None:
-    text = short_number(value)
-    assert float(text.replace("−", "-")) == pytest.approx(value, rel=5.01e-3, abs=0)
-    assert len(text) <= 10
 
 
 def test_a_tensor_is_shown_by_its_shape_and_norm() -> None:

@@ -1,7 +1,6 @@
 """What is known about one figure that is wrong: what it came from, what it fed, and the words and numbers for both."""
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from service.core.comparison.verdicts import Comparison, Phase, Side, Verdict
 from service.core.execution.passes import contributions_of
 from service.core.figures.figures import Figures, FloatArray, same_bits
+from service.core.figures.text import exact_text, figure_text
 from service.core.graph.graph import Node
 from service.core.graph.traversal import reaches
 from service.core.rulebook.notation import ATOM, Written, write_text
@@ -146,9 +146,9 @@ def statement(evidence: Evidence, output: str | None) -> str:
             figure, expected = np.asarray(figure[index]), np.asarray(expected[index])
             at, there = f" at {[int(step) for step in index]}", " there"
         alike = np.isfinite(expected) and abs(figure - expected) <= 1e-5 * abs(expected)
-    wrong, right = spoken(figure), spoken(expected)
-    if alike:  # the digits that are spoken might not tell them apart
-        wrong, right = (repr(float(number)).replace("-", "−") for number in (figure, expected))
+    wrong, right = figure_text(figure), figure_text(expected)
+    if alike:  # six digits might not tell them apart
+        wrong, right = exact_text(float(figure)), exact_text(float(expected))
     return f"{subject} is {wrong}{at}; it should be {_derivation(evidence)}{right}{there}."
 
 
@@ -163,10 +163,10 @@ def _derivation(evidence: Evidence) -> str:
         edge.local is None or edge.upstream.ndim or len(edge.operands) > _SPOKEN_OPERANDS for edge in evidence.edges
     ):
         return ""
-    products = [f"{spoken(edge.upstream)} × {_local_formula(edge)}" for edge in evidence.edges]
+    products = [f"{figure_text(edge.upstream)} × {_local_formula(edge)}" for edge in evidence.edges]
     if not products:
         return ""
-    return f"{' + '.join([*([spoken(evidence.seed)] if evidence.seed else []), *products])} = "
+    return f"{' + '.join([*([figure_text(evidence.seed)] if evidence.seed else []), *products])} = "
 
 
 def _local_formula(edge: Edge) -> str:
@@ -176,21 +176,3 @@ def _local_formula(edge: Edge) -> str:
     formula = write_term(simplify(slopes[edge.operand_index]))
     bare = formula.replace(" ", "") if len(formula) <= 8 else formula
     return bare if all(sign not in bare.lstrip("-") for sign in "+-") else f"({formula})"
-
-
-def spoken(figure: FloatArray | np.float64) -> str:
-    """A number as a person writes it: −1/3 for −0.333…; of a tensor its shape and its norm."""
-    if figure.ndim:
-        with np.errstate(all="ignore"):
-            norm = float(np.sqrt(np.sum(figure * figure)))
-        return f"a tensor of shape {list(figure.shape)} with norm {norm:.6g}"
-    value = float(figure)
-    if not np.isfinite(value):
-        return "NaN" if np.isnan(value) else "∞" if value > 0 else "−∞"
-    decimal = f"{value:.6g}"
-    simple = Fraction(value).limit_denominator(99) if abs(value) < 1e6 else Fraction(0)
-    if simple.denominator > 1:
-        few = 4 * np.spacing(abs(value))
-        if abs(float(simple) - value) <= few and (len(decimal) > 6 or abs(float(decimal) - value) > few):
-            decimal = f"{simple.numerator}/{simple.denominator}"
-    return decimal.replace("-", "−")

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from service.core.comparison.evidence import Evidence, gather, spoken, statement
+from service.core.comparison.evidence import Evidence, gather, statement
 from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Side, Verdict
 from service.core.errors import InvalidInputs
 from service.core.execution.passes import value_of
 from service.core.figures.figures import FloatArray
+from service.core.figures.text import figure_text
 from service.core.graph.graph import Node
 from service.core.rulebook.operation import sum_to_shape
 
@@ -101,7 +102,7 @@ def _reciprocal(evidence: Evidence) -> Guesses:
         if edge.local is not None:
             figure = evidence.replaced(edge, edge.with_local(1.0 / edge.local))
             if len(evidence.edges) == 1 and _is_one(edge.upstream):
-                yield figure, f"{spoken(evidence.figure)} is the reciprocal of the right local gradient."
+                yield figure, f"{figure_text(evidence.figure)} is the reciprocal of the right local gradient."
             else:
                 yield figure, f"The reciprocal of the local gradient toward {edge.consumer.name!r} was taken."
 
@@ -116,8 +117,8 @@ def _operand_reciprocal(evidence: Evidence) -> Guesses:
             local = _locals(edge.consumer, operands)[edge.operand_index]
             yield (
                 evidence.replaced(edge, edge.with_local(local)),
-                f"In the local gradient 1/{name} was taken for {name}: {spoken(1.0 / edge.operands[position])} "
-                f"for {spoken(edge.operands[position])}.",
+                f"In the local gradient 1/{name} was taken for {name}: {figure_text(1.0 / edge.operands[position])} "
+                f"for {figure_text(edge.operands[position])}.",
             )
 
 
@@ -126,7 +127,7 @@ def _missing(evidence: Evidence) -> Guesses:
         if np.any(edge.contribution):
             yield (
                 evidence.replaced(edge, 0.0),
-                f"The contribution through {edge.consumer.name!r}, {spoken(edge.contribution)}, is missing.",
+                f"The contribution through {edge.consumer.name!r}, {figure_text(edge.contribution)}, is missing.",
             )
 
 
@@ -146,7 +147,7 @@ def _upstream_dropped(evidence: Evidence) -> Guesses:
             dropped = sum_to_shape(local, edge.operands[edge.operand_index].shape)
             yield (
                 evidence.replaced(edge, dropped),
-                f"The upstream gradient {spoken(edge.upstream)} from {edge.consumer.name!r} was left out.",
+                f"The upstream gradient {figure_text(edge.upstream)} from {edge.consumer.name!r} was left out.",
             )
 
 
@@ -155,7 +156,7 @@ def _local_dropped(evidence: Evidence) -> Guesses:
         if edge.local is not None and not _is_one(edge.local):
             yield (
                 evidence.replaced(edge, edge.with_local(1.0)),
-                f"The local gradient {spoken(edge.local)} toward {edge.consumer.name!r} was left out.",
+                f"The local gradient {figure_text(edge.local)} toward {edge.consumer.name!r} was left out.",
             )
 
 
@@ -220,12 +221,12 @@ def _constant_factor(evidence: Evidence) -> Guesses:
     if not np.isfinite(factor):
         return
     if expected.size > 1:
-        yield expected * factor, f"It is {spoken(factor)} times what it should be, everywhere."
+        yield expected * factor, f"It is {figure_text(factor)} times what it should be, everywhere."
         return
     # Any one number is some multiple of any other: for a scalar only a whole factor, or one over a whole, says much.
     simple = Fraction(float(factor)).limit_denominator(1000)
     if 1 in (abs(simple.numerator), simple.denominator) and simple not in (0, 1) and abs(simple) <= 1000:
-        yield expected * float(simple), f"It is {spoken(np.float64(float(simple)))} times what it should be."
+        yield expected * float(simple), f"It is {figure_text(np.float64(float(simple)))} times what it should be."
 
 
 HYPOTHESES: tuple[tuple[str, Callable[[Evidence], Guesses]], ...] = (

@@ -14,6 +14,7 @@ from typing import Any
 from lark import Token
 
 from service.core.errors import LimitExceeded
+from service.core.figures.text import number_text
 from service.core.graph.building import written_cycle
 from service.core.graph.documents import arity_faults, read_attributes
 from service.core.graph.graph import Graph, Node
@@ -31,7 +32,7 @@ from service.core.language.parser import (
 from service.core.rulebook.attribute import LARGEST_INTEGER
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, find, operation_of, operations
 from service.core.rulebook.tensor import MOST_DIMENSIONS, Tensor
-from service.core.symbolic.printing import name_text, number_text, value_text, write_text
+from service.core.symbolic.printing import name_text, value_text, write_text
 from service.core.symbolic.term import Variable, application
 
 # What is called by these names is a reduction of one operand, and the elementwise operation of several.

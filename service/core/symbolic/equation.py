@@ -7,18 +7,14 @@ varies, ∂e/∂a. So dF/da = dF/de · ∂e/∂a, and the two are told apart whe
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import reduce
 from operator import add
 
 from service.core.figures.figures import FloatArray
+from service.core.figures.text import simple_fraction
 from service.core.rulebook.notation import row
 from service.core.symbolic.printing import write_latex, write_mathml, write_text
 from service.core.symbolic.term import Application, Literal, Symbol, Term, Variable, evaluation_order, term_of
-
-# What a reader takes for a fraction and not for a coincidence; and a decimal so short that it needs none.
-_GREATEST_DENOMINATOR = 99
-_SHORT = 8
 
 AND_SO_ON = Variable("`…", r"\dots", "…", "<mo>…</mo>")  # no node's name has a backquote
 
@@ -39,7 +35,7 @@ class Formula:
 class Line:
     """A formula, then the same with numbers put in, None where one is not known.
 
-    `fractions` are the numbers with 2/3 for 0.666…, None where none of them is the float64 next to a simple fraction.
+    `fractions` are the numbers with 2/3 for 0.666…, None where none is a simple fraction but for rounding.
     A tensor's shape stands for its numbers, [2×3].
     """
 
@@ -72,8 +68,8 @@ def derive_line(
     known = {name: figure for name in names if (figure := figures.get(name)) is not None}
     if result is None or len(known) < len(names):
         return Line(formula)
-    plain = _evaluated(term, {name: _shown(figure) for name, figure in known.items()}, _shown(result))
-    simple = _evaluated(term, {name: _recognised(figure) for name, figure in known.items()}, _recognised(result))
+    plain = _evaluated(term, {name: _figure_term(figure) for name, figure in known.items()}, _figure_term(result))
+    simple = _evaluated(term, {name: _fraction_term(figure) for name, figure in known.items()}, _fraction_term(result))
     return Line(formula, plain, simple if simple != plain else None)
 
 
@@ -134,10 +130,10 @@ def variables(term: Term) -> list[str]:
     return list(dict.fromkeys(met))
 
 
-def _shown(figure: FloatArray) -> Term:
+def _figure_term(figure: FloatArray) -> Term:
     """A number, or a tensor's shape."""
     if not figure.ndim:
-        return Literal(float(figure))
+        return _number_term(float(figure))
     size = [str(length) for length in figure.shape]
     text = f"[{'×'.join(size)}]"
     latex = r" \times ".join(size)
@@ -145,17 +141,26 @@ def _shown(figure: FloatArray) -> Term:
     return Variable(text, rf"\left[{latex}\right]", text, row(f"<mo>[</mo>{mathml}<mo>]</mo>"))
 
 
-def _recognised(figure: FloatArray) -> Term:
-    """2/3 for the float64 next to 2/3; else as shown."""
-    if figure.ndim:
-        return _shown(figure)
-    value = float(figure)
-    if math.isfinite(value) and abs(value) <= _GREATEST_DENOMINATOR**2 and len(repr(value)) > _SHORT:
-        simple = Fraction(value).limit_denominator(_GREATEST_DENOMINATOR)
-        if float(simple) == value:
-            quotient = Symbol(Literal(float(abs(simple.numerator)))) / float(simple.denominator)
-            return term_of(quotient if value > 0.0 else -quotient)
-    return Literal(value)
+def _fraction_term(figure: FloatArray) -> Term:
+    """A simple fraction for a number that is one but for rounding; else as `_figure_term`."""
+    fraction = None if figure.ndim else simple_fraction(float(figure))
+    if fraction is None:
+        return _figure_term(figure)
+    quotient = Symbol(Literal(float(abs(fraction.numerator)))) / float(fraction.denominator)
+    return term_of(quotient if fraction > 0 else -quotient)
+
+
+def _number_term(value: float) -> Term:
+    """A number as people write it: ∞, where the expression language has Constant(value=Infinity)."""
+    if math.isfinite(value):
+        return Literal(value)
+    if math.isnan(value):
+        return _NAN
+    return _INFINITY if value > 0.0 else term_of(-Symbol(_INFINITY))
+
+
+_INFINITY = Variable("`∞", r"\infty", "∞", "<mn>∞</mn>")
+_NAN = Variable("`NaN", r"\mathrm{NaN}", "NaN", "<mn>NaN</mn>")
 
 
 def _evaluated(term: Term, figures: Mapping[str, Term], result: Term) -> Formula:
@@ -172,6 +177,6 @@ def _substitute(term: Term, figures: Mapping[str, Term]) -> Term:
                 put[id(part)] = figures.get(name, part)
             case Application(operation, operands, attributes):
                 put[id(part)] = Application(operation, tuple(put[id(x)] for x in operands), attributes)
-            case _:
-                put[id(part)] = part
+            case Literal(value):
+                put[id(part)] = _number_term(value)
     return put[id(term)]

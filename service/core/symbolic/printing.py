@@ -14,6 +14,7 @@ from html import escape
 from typing import Any
 
 from service.core.errors import LimitExceeded
+from service.core.figures.text import number_text
 from service.core.rulebook import notation
 from service.core.rulebook.notation import ATOM, PRODUCT, SIGN, Notation, Written, function, row
 from service.core.rulebook.tensor import Tensor
@@ -97,12 +98,6 @@ def _is_single(value: Any) -> bool:
 
 
 # --- the expression language ----------------------------------------------------------------------------------------
-
-
-def number_text(value: float) -> str:
-    """The shortest decimal that reads back as the same float64, whole numbers without a point; else as in JSON."""
-    text = repr(float(value)).removesuffix(".0")
-    return {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}.get(text, text)
 
 
 def name_text(name: str) -> str:

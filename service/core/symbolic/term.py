@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from service.core.rulebook import operations  # noqa: F401 (importing the package fills the registry that `of_function` reads)
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, of_function
 
 

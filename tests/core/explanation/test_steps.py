@@ -68,6 +68,30 @@ def line(step: Any) -> str:
     return f"{step.line.formula.text} = {numbers.text}" if numbers else f"{step.line.formula.text}"
 
 
+def test_infinities_and_nan_are_written_as_people_do() -> None:
+    forward = [
+        step for step in steps_of("y = exp(x) * -2; z = y + y; F = z - z", {"x": 1000}) if isinstance(step, ForwardStep)
+    ]
+    assert told(forward) == [
+        "exponential: exp_1 = exp(x) = exp(1000) = ∞",
+        "constant multiple: neg_1 = -2 = -2",
+        "product: y = exp_1 * neg_1 = ∞ * -2 = -∞",
+        "sum: z = y + y = -∞ + -∞ = -∞",
+        "difference: F = z - z = -∞ - -∞ = NaN",
+    ]
+    written = forward[2].line.numbers
+    assert written is not None
+    assert written.latex == r"\infty \cdot \left(-2\right) = -\infty"
+    assert written.mathml.endswith("<mo>=</mo><mrow><mo>−</mo><mn>∞</mn></mrow>")
+
+
+def test_the_formula_of_an_infinite_constant_is_still_an_expression() -> None:
+    step, *_ = steps_of("y = x + Constant(value=-Infinity)", {"x": 1})
+    assert step.line.formula.text == "y = x + Constant(value=-Infinity)"
+    assert step.line.numbers is not None and step.line.numbers.text == "1 + -∞ = -∞"
+    assert graph_of(step.line.formula.text).nodes[1].attributes["value"] == -np.inf
+
+
 def test_the_tutorials_derivations() -> None:
     assert told(steps_of(TUTORIAL, AT)) == [
         "sum: e = a + b = 5 + 1 = 6",

@@ -17,7 +17,7 @@ from service.core.rulebook.attribute import Attribute
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes, Operation, find, operations, select
 from service.core.rulebook.tensor import Tensor
-from service.core.symbolic.printing import name_latex, number_text, write_latex, write_mathml, write_text
+from service.core.symbolic.printing import name_latex, write_latex, write_mathml, write_text
 from service.core.symbolic.term import Application, Literal, Symbol, Term, Variable, application, symbols
 
 x, y = symbols("x", "y")
@@ -185,21 +185,6 @@ def test_a_shared_term_is_written_once_and_too_long_a_text_is_refused() -> None:
     large = application(operation("Constant"), [], {"value": Tensor(np.zeros(1000))})
     with pytest.raises(LimitExceeded):
         write_text(large, 1999)
-
-
-@given(st.floats())
-def test_a_number_reads_back_as_the_same_float(value: float) -> None:
-    text = number_text(value)
-    assert np.float64(text).tobytes() == np.float64(value).tobytes() or math.isnan(value)
-    assert math.isnan(float(text)) == math.isnan(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(2.0, "2"), (-0.5, "-0.5"), (0.1 + 0.2, "0.30000000000000004"), (1e15, "1000000000000000"), (1e16, "1e+16")],
-)
-def test_whole_numbers_are_written_without_a_point(value: float, text: str) -> None:
-    assert number_text(value) == text
 
 
 @given(st.floats())
