@@ -17,7 +17,7 @@ from service.core.explanation.run_view import Passes
 from service.core.explanation.steps import BackwardStep, Contribution, ForwardStep, Step
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
-from service.core.symbolic.equation import Formula, Line
+from service.core.symbolic.equation import Equation, Formula
 from service.usecases import explanations as usecases
 
 # Steps of a page and paths, unless the caller says how many; the greatest whole number that all JSON readers keep.
@@ -59,7 +59,7 @@ def _forward(step: ForwardStep) -> dict[str, Any]:
         "operation": step.node.operation.name,
         "inputs": step.node.inputs,
         "rule": step.rule,
-        **_line(step.line),
+        **_line(step.equation),
         **_shape(step.value),
         "value": write_array(if_small(step.value)),
         "difference": None if step.difference is None else write_number(step.difference),
@@ -70,7 +70,7 @@ def _backward(step: BackwardStep) -> dict[str, Any]:
     return {
         "phase": "backward",
         "node": step.node.name,
-        **_line(step.line),
+        **_line(step.equation),
         **_shape(step.gradient),
         **({} if step.seed is None else {"seed": write_array(if_small(step.seed))}),
         "contributions": list(map(_contribution, step.contributions)),
@@ -86,7 +86,7 @@ def _contribution(contribution: Contribution) -> dict[str, Any]:
         "consumer": contribution.consumer.node.name,
         "operand": contribution.operand_index,
         "rule": contribution.rule,
-        **_line(contribution.line),
+        **_line(contribution.equation),
         "local": write_array(if_small(contribution.local)),
         "upstream": write_array(if_small(contribution.consumer.upstream)),
         "product": write_array(if_small(contribution.product)),
@@ -103,7 +103,7 @@ def _paths(passes: Passes, name: str, found: Paths) -> dict[str, Any]:
         "node": name,
         "output": passes.output,
         "seed": write_array(np.ones(()) if passes.seed is None else passes.seed),
-        **_line(found.line),
+        **_line(found.equation),
         **_formula("expanded", found.expanded),
         "paths": [_path(passes.graph, name, path) for path in found.paths],
         "path_count": _count(found.count),
@@ -136,7 +136,7 @@ def _count(count: int) -> int | str:
     return count if count <= _EXACT else str(Decimal(count))
 
 
-def _line(line: Line) -> dict[str, str | None]:
+def _line(line: Equation) -> dict[str, str | None]:
     written = {**_formula("formula", line.formula), **_formula("numbers", line.numbers)}
     return written if line.fractions is None else {**written, **_formula("fractions", line.fractions)}
 

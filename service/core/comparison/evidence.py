@@ -11,7 +11,7 @@ from service.core.figures.figures import Figures, FloatArray, same_bits
 from service.core.figures.text import exact_text, figure_text
 from service.core.graph.graph import Node
 from service.core.graph.traversal import reaches
-from service.core.rulebook.notation import ATOM, Written, write_text
+from service.core.rulebook.notation import ATOM, Rendered, write_text
 from service.core.rulebook.operation import sum_to_shape
 from service.core.symbolic.printing import write_text as write_term
 from service.core.symbolic.simplify import simplify
@@ -157,7 +157,7 @@ def _derivation(evidence: Evidence) -> str:
     if evidence.operands:
         if len(evidence.operands) > _SPOKEN_OPERANDS:
             return ""
-        operands = [Written(name, ATOM) for name in evidence.node.inputs]
+        operands = [Rendered(name, ATOM) for name in evidence.node.inputs]
         return f"{write_text(evidence.node.operation.notation, operands).text} = "
     if len(evidence.edges) > _SPOKEN_EDGES or any(
         edge.local is None or edge.upstream.ndim or len(edge.operands) > _SPOKEN_OPERANDS for edge in evidence.edges

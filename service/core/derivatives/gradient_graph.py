@@ -14,7 +14,7 @@ from service.core.rulebook.operation import NO_ATTRIBUTES, operation_of
 from service.core.symbolic.backward import backpropagate, has_tensors, known_shapes
 from service.core.symbolic.equation import Formula, gradient_of
 from service.core.symbolic.printing import name_text, write_latex, write_mathml, write_text
-from service.core.symbolic.simplify import SCALAR, Terms
+from service.core.symbolic.simplify import SCALAR, TermTable
 from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
 
 
@@ -26,25 +26,25 @@ def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
     node. The gradient with respect to a node that does not reach `output` is 0. Raises InvalidRequest where the rule of
     an operation on the way cannot be written as terms.
     """
-    terms = Terms(keep_shapes=has_tensors(graph))
+    terms = TermTable(keep_shapes=has_tensors(graph))
     known = _named_terms(graph, terms)
     gradients = backpropagate(graph, terms, known, output, wrt)
     found = [gradients[graph.position[name]] for name in wrt]
-    building = _Building(graph)
-    names = [building.reserve(f"d{output}_d{name}") for name in wrt]
+    builder = _GraphBuilder(graph)
+    names = [builder.reserve(f"d{output}_d{name}") for name in wrt]
     for name, term in zip(names, found, strict=True):
-        building.names.setdefault(id(term), name)
+        builder.names.setdefault(id(term), name)
     order = evaluation_order(*found)
     needed = set(map(id, order))
     for position, term in gradients.items():
-        if id(term) in needed and id(term) not in building.names:
-            building.names[id(term)] = building.reserve(f"d{output}_d{graph.nodes[position].name}")
+        if id(term) in needed and id(term) not in builder.names:
+            builder.names[id(term)] = builder.reserve(f"d{output}_d{graph.nodes[position].name}")
     for term in order:
         if isinstance(term, Application):
-            building.add(term)
+            builder.add(term)
     for name, term in zip(names, found, strict=True):
-        building.add_output(name, term)
-    return building.graph(names)
+        builder.add_output(name, term)
+    return builder.graph(names)
 
 
 def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
@@ -52,7 +52,7 @@ def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
 
     Raises as `gradient_graph`.
     """
-    terms = Terms(for_reading=True, keep_shapes=has_tensors(graph))
+    terms = TermTable(for_reading=True, keep_shapes=has_tensors(graph))
     known = _expanded_terms(graph, terms)
     if wrt is None:
         return known[graph.position[of]]
@@ -85,18 +85,18 @@ def define_function(name: str, inputs: Sequence[str], term: Term, most: int | No
 # --- the terms of a graph's nodes -------------------------------------------------------------------------------------
 
 
-def _named_terms(graph: Graph, terms: Terms) -> list[Term]:
+def _named_terms(graph: Graph, terms: TermTable) -> list[Term]:
     """Each node by its name, one equal to an earlier node by that one's, and a Constant as its number."""
 
     def made(node: Node, operands: Sequence[Term]) -> Term:
         if operands:
-            return terms.bind(Variable(node.name), node.operation, operands, tuple(node.attributes.items()))
+            return terms.assign(Variable(node.name), node.operation, operands, tuple(node.attributes.items()))
         return terms.variable(Variable(node.name))
 
     return _terms_of_nodes(graph, terms, made)
 
 
-def _expanded_terms(graph: Graph, terms: Terms) -> list[Term]:
+def _expanded_terms(graph: Graph, terms: TermTable) -> list[Term]:
     """Each node as a term in the graph's inputs."""
 
     def made(node: Node, operands: Sequence[Term]) -> Term:
@@ -107,7 +107,7 @@ def _expanded_terms(graph: Graph, terms: Terms) -> list[Term]:
     return _terms_of_nodes(graph, terms, made)
 
 
-def _terms_of_nodes(graph: Graph, terms: Terms, made: Callable[[Node, Sequence[Term]], Term]) -> list[Term]:
+def _terms_of_nodes(graph: Graph, terms: TermTable, made: Callable[[Node, Sequence[Term]], Term]) -> list[Term]:
     """Terms made from left to right, with their shapes where these are known; a Constant of one number is that."""
     shapes = known_shapes(graph) if terms.keep_shapes else ((),) * len(graph)
     known: list[Term] = []
@@ -118,14 +118,14 @@ def _terms_of_nodes(graph: Graph, terms: Terms, made: Callable[[Node, Sequence[T
             continue
         known.append(made(node, [known[position] for position in operands]))
         if shape is not None:
-            terms.give_outline(known[-1], frozenset([shape]) if shape else SCALAR)
+            terms.set_partial_shape(known[-1], frozenset([shape]) if shape else SCALAR)
     return known
 
 
 # --- from terms to nodes ----------------------------------------------------------------------------------------------
 
 
-class _Building:
+class _GraphBuilder:
     """Nodes made of terms, beside the nodes of a graph that these terms name."""
 
     def __init__(self, graph: Graph) -> None:

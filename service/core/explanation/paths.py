@@ -22,7 +22,16 @@ from service.core.errors import Conflict, Fault, InvalidRequest
 from service.core.explanation.run_view import Passes, consumer_at
 from service.core.figures.figures import FloatArray
 from service.core.graph.traversal import reaches
-from service.core.symbolic.equation import AND_SO_ON, Formula, Line, derive_line, equation, gradient_of, times, total
+from service.core.symbolic.equation import (
+    AND_SO_ON,
+    Equation,
+    Formula,
+    equate,
+    gradient_of,
+    times,
+    total,
+    write_equation,
+)
 from service.core.symbolic.simplify import simplify
 from service.core.symbolic.term import Literal, Term
 
@@ -32,7 +41,7 @@ _MOST_NODES, _MOST_PATHS, _MOST_FACTORS = 100_000, 8, 12
 _BOTTOM, _TOP = -1e9, 1e9
 
 
-class Edge(NamedTuple):
+class PathEdge(NamedTuple):
     """An edge to the operand at `operand_index` of the node at position `consumer`, and the local gradient along it."""
 
     consumer: int
@@ -48,7 +57,7 @@ class Edge(NamedTuple):
 class Path:
     """A path from the node to the output; `product` is the seed times all local gradients."""
 
-    edges: tuple[Edge, ...]
+    edges: tuple[PathEdge, ...]
     product: float
 
 
@@ -56,8 +65,9 @@ class Path:
 class Paths:
     """The largest paths in magnitude, largest first, and what all `count` of them come to.
 
-    `share` is listed_sum / sum: 1 where all are listed, more where others cancel, None where it is no number. `line`
-    is the sum as products of local gradients, `expanded` the same with their formulas, None where one has none.
+    `share` is listed_sum / sum: 1 where all are listed, more where others cancel, None where it is not finite.
+    `equation` is the sum as products of local gradients, `expanded` the same with their formulas, None where one has
+    none.
     """
 
     paths: tuple[Path, ...]
@@ -65,7 +75,7 @@ class Paths:
     sum: float
     listed_sum: float
     share: float | None
-    line: Line
+    equation: Equation
     expanded: Formula | None
 
 
@@ -114,13 +124,13 @@ def _between(passes: Passes, position: int, target: int) -> list[int]:
     return sorted(inside)
 
 
-def _sum_up(passes: Passes, positions: Sequence[int], seed: float) -> tuple[Mapping[int, list[Edge]], int, float]:
+def _sum_up(passes: Passes, positions: Sequence[int], seed: float) -> tuple[Mapping[int, list[PathEdge]], int, float]:
     """The edges out of each node in `positions`, from the last of which all paths are; the number of paths from the
     first and the sum of their products."""
     if not positions:
         return {}, 0, 0.0
     inside, first = set(positions), positions[0]
-    edges: dict[int, list[Edge]] = defaultdict(list)
+    edges: dict[int, list[PathEdge]] = defaultdict(list)
     # Of each node: the number of paths to the output, the sum of their products, and the worth of the best.
     counts, sums, bests = {positions[-1]: 1}, {positions[-1]: np.float64(seed)}, {positions[-1]: 0.0}
     for position in reversed(positions[1:]):
@@ -134,7 +144,7 @@ def _sum_up(passes: Passes, positions: Sequence[int], seed: float) -> tuple[Mapp
                 continue
             local = float(slope)
             worth = _logarithm(local)
-            edges[source].append(Edge(position, operand_index, local, worth, worth + best))
+            edges[source].append(PathEdge(position, operand_index, local, worth, worth + best))
             counts[source] = counts[source] + number if source in counts else number
             with np.errstate(all="ignore"):
                 contribution = upstream * local
@@ -161,16 +171,16 @@ def _logarithm(factor: float) -> float:
     return math.log(abs(factor)) if factor else _BOTTOM
 
 
-_Link = tuple[Edge, Any] | None  # a path begun: its last edge, and the link before
+_Link = tuple[PathEdge, Any] | None  # a path begun: its last edge, and the link before
 
 
-def _largest_first(edges: Mapping[int, list[Edge]], start: int, target: int) -> Iterator[list[Edge]]:
+def _largest_first(edges: Mapping[int, list[PathEdge]], start: int, target: int) -> Iterator[list[PathEdge]]:
     """Every path from start to target, those of greatest |product| first."""
     ranked: set[int] = set()
     ties = count()
     queue: list[tuple[float, int, _Link, int, float, int]] = []
 
-    def option(position: int, rank: int) -> Edge | None:
+    def option(position: int, rank: int) -> PathEdge | None:
         """The edge out of a node that is the best but `rank`."""
         if position not in ranked:
             edges[position].sort(key=lambda edge: -edge.best)
@@ -205,7 +215,7 @@ def _largest_first(edges: Mapping[int, list[Edge]], start: int, target: int) -> 
 
 def _written(
     passes: Passes, name: str, paths: Sequence[Path], number: int, gradient: float
-) -> tuple[Line, Formula | None]:
+) -> tuple[Equation, Formula | None]:
     """dF/da as the sum over its paths, by local gradients and by their formulas."""
     assert passes.output is not None
     figures: dict[str, FloatArray | None] = {}
@@ -233,10 +243,10 @@ def _written(
         by_locals.append(AND_SO_ON)
         by_formulas.append(AND_SO_ON)
     subject = gradient_of(passes.quantity, name)
-    line = derive_line(subject, total(by_locals or [Literal(0.0)]), figures, np.asarray(gradient))
+    line = write_equation(subject, total(by_locals or [Literal(0.0)]), figures, np.asarray(gradient))
     if not complete:
         return line, None
-    return line, equation(subject, total(list(map(simplify, by_formulas)) or [Literal(0.0)]))
+    return line, equate(subject, total(list(map(simplify, by_formulas)) or [Literal(0.0)]))
 
 
 def _product(factors: Sequence[Term]) -> Term:

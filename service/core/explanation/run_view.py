@@ -24,8 +24,8 @@ from service.core.graph.graph import Graph, Node
 from service.core.graph.traversal import reaches
 from service.core.rulebook.operation import Operation, find
 from service.core.symbolic.equation import gradient_of, local_gradient_of
-from service.core.symbolic.simplify import Terms, simplify
-from service.core.symbolic.term import Literal, Term, Unwritable, Variable, contribution_terms, local_gradient_terms
+from service.core.symbolic.simplify import TermTable, simplify
+from service.core.symbolic.term import Literal, NotSymbolic, Term, Variable, contribution_terms, local_gradient_terms
 
 # Operands of an operation, and summands, that are written out.
 MOST_WRITTEN = 8
@@ -159,9 +159,9 @@ class Consumer:
             return list(map(simplify, local_gradient_terms(node.operation, operands, value, node.attributes)))
         try:
             terms = contribution_terms(node.operation, upstream, operands, value, node.attributes)
-        except Unwritable:
+        except NotSymbolic:
             return None
-        simple = Terms(for_reading=True, keep_shapes=True)
+        simple = TermTable(for_reading=True, keep_shapes=True)
         return [None if term is None else simple.add(term)[0] for term in terms]
 
     def local_gradient(self, operand_index: int) -> Variable:

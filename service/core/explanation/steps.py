@@ -28,14 +28,14 @@ from service.core.figures.figures import FloatArray, same_bits
 from service.core.graph.graph import Graph, Node
 from service.core.symbolic.equation import (
     AND_SO_ON,
-    Line,
-    as_one,
-    derive_line,
-    equation,
+    Equation,
+    as_variable,
+    equate,
     gradient_of,
     summed,
     times,
     total,
+    write_equation,
 )
 from service.core.symbolic.term import Literal, Term, Variable, application
 
@@ -53,7 +53,7 @@ class ForwardStep:
 
     node: Node
     rule: str
-    line: Line
+    equation: Equation
     value: FloatArray | None
     difference: float | None
 
@@ -69,7 +69,7 @@ class Contribution:
     consumer: Consumer
     operand_index: int
     rule: str
-    line: Line
+    equation: Equation
     local: FloatArray | None
     product: FloatArray | None
 
@@ -94,7 +94,7 @@ class BackwardStep:
     seed: FloatArray | None
     contributions: tuple[Contribution, ...]
     count: int
-    line: Line
+    equation: Equation
     sum: FloatArray | None
     gradient: FloatArray | None
     difference: float | None
@@ -161,7 +161,7 @@ def _forward_step(passes: Passes, position: int) -> ForwardStep:
     if len(terms) > MOST_WRITTEN:
         terms[MOST_WRITTEN:] = [AND_SO_ON]
     term = application(node.operation, terms, node.attributes)
-    line = derive_line(Variable(node.name), term, dict(zip(node.inputs, operands, strict=True)), found)
+    line = write_equation(Variable(node.name), term, dict(zip(node.inputs, operands, strict=True)), found)
     varying = [
         operand_index for operand_index, source in enumerate(sources) if not graph.nodes[source].operation.is_constant
     ]
@@ -227,21 +227,21 @@ def _contribution(consumer: Consumer, operand_index: int) -> Contribution:
     product = None if consumer.contributions is None else consumer.contributions[operand_index]
     term = consumer.term(operand_index)
     if term is None:
-        line = Line(equation(subject))
+        line = Equation(equate(subject))
     elif not consumer.node.operation.is_elementwise:
-        line = derive_line(None, term, consumer.all_figures, product)
+        line = write_equation(None, term, consumer.all_figures, product)
     else:
-        line = derive_line(subject, term, consumer.figures, local)
+        line = write_equation(subject, term, consumer.figures, local)
     return Contribution(consumer, operand_index, rule, line, local, product)
 
 
 def _sum_line(
     quantity: str, node: Node, seed: FloatArray | None, listed: Sequence[Contribution], count: int, found: Any
-) -> Line:
+) -> Equation:
     """dL/dx = upstream · local + …, or the seed, and the same with numbers put in."""
     subject = gradient_of(quantity, node.name)
     if seed is not None:  # nothing that follows from the output leads back to it
-        return derive_line(subject, _SEED if seed.ndim else Literal(float(seed)), {_SEED.name: seed}, found)
+        return write_equation(subject, _SEED if seed.ndim else Literal(float(seed)), {_SEED.name: seed}, found)
     summands: list[Term] = []
     figures: dict[str, FloatArray | None] = {}
     for each in listed[:MOST_WRITTEN]:
@@ -250,7 +250,7 @@ def _sum_line(
         figures.update(known)
     if count > len(summands):
         summands.append(AND_SO_ON)
-    return derive_line(subject, total(summands) if summands else Literal(0.0), figures, found)
+    return write_equation(subject, total(summands) if summands else Literal(0.0), figures, found)
 
 
 def _summand(contribution: Contribution) -> tuple[Term, Mapping[str, FloatArray | None]]:
@@ -262,7 +262,7 @@ def _summand(contribution: Contribution) -> tuple[Term, Mapping[str, FloatArray 
         term = consumer.term(operand_index)
         if term is not None:
             return term, consumer.all_figures
-        whole = as_one(product)
+        whole = as_variable(product)
         return whole, {whole.name: contribution.product}
     if contribution.summed:
         whole = summed(product)

@@ -20,14 +20,14 @@ from service.core.graph.documents import arity_faults, read_attributes
 from service.core.graph.graph import Graph, Node
 from service.core.graph.names import free_names, name_fault
 from service.core.language.parser import (
-    Application,
-    Mistake,
-    Part,
+    Call,
+    Expr,
+    SourceError,
     Statement,
     invalid_expression,
+    quote,
     read_number,
     read_statements,
-    shown,
 )
 from service.core.rulebook.attribute import LARGEST_INTEGER
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, find, operation_of, operations
@@ -51,7 +51,7 @@ def parse_expression(text: str, *, max_bytes: int, max_depth: int) -> list[Node]
             detail = f"an expression has at most {max_bytes} bytes in UTF-8; this one has {size}"
             raise LimitExceeded("expression_bytes", max_bytes, size, detail)
         return _nodes(read_statements(text, max_depth))
-    except Mistake as mistake:
+    except SourceError as mistake:
         raise invalid_expression(text, mistake) from None
 
 
@@ -60,7 +60,7 @@ def _size(text: str) -> int:
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:
-        raise Mistake("half of a surrogate pair is no character", error.start) from None
+        raise SourceError("half of a surrogate pair is no character", error.start) from None
 
 
 # --- from statements to nodes -----------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def _size(text: str) -> int:
 
 def _nodes(statements: list[Statement]) -> list[Node]:
     if not statements:
-        raise Mistake("the expression is empty", 0)
+        raise SourceError("the expression is empty", 0)
     orders = [_evaluation_order(statement.value) for statement in statements]
     targets = _targets(statements, orders)
     parameters = _parameters(statements, targets)
@@ -99,20 +99,20 @@ def _nodes(statements: list[Statement]) -> list[Node]:
     return nodes
 
 
-def _evaluation_order(value: Part) -> list[Part]:
+def _evaluation_order(value: Expr) -> list[Expr]:
     """Every part after its operands, and these from left to right."""
     order = []
     waiting = [value]
     while waiting:
         part = waiting.pop()
         order.append(part)
-        if isinstance(part, Application):
+        if isinstance(part, Call):
             waiting.extend(part.operands)
     order.reverse()
     return order
 
 
-def _targets(statements: list[Statement], orders: list[list[Part]]) -> dict[str, Statement]:
+def _targets(statements: list[Statement], orders: list[list[Expr]]) -> dict[str, Statement]:
     """The name that each statement assigns; the result of a bare expression is `output`."""
     targets: dict[str, Statement] = {}
     for statement, order in zip(statements, orders, strict=True):
@@ -124,8 +124,8 @@ def _targets(statements: list[Statement], orders: list[list[Part]]) -> dict[str,
             if bare or targets[name].target is None:
                 detail = "the result of an expression without a name is named output, and that name is taken"
             else:
-                detail = f"{shown(name)} is assigned twice"
-            raise Mistake(detail, position.start_pos)
+                detail = f"{quote(name)} is assigned twice"
+            raise SourceError(detail, position.start_pos)
         targets[name] = statement
     return targets
 
@@ -135,16 +135,16 @@ def _parameters(statements: list[Statement], targets: dict[str, Statement]) -> d
     headers = [statement for statement in statements if statement.parameters is not None]
     for second in headers[1:]:
         assert second.target is not None
-        raise Mistake("only one statement may list its inputs in brackets", second.target.start_pos)
+        raise SourceError("only one statement may list its inputs in brackets", second.target.start_pos)
     if not headers:
         return None
     parameters: dict[str, Token] = {}
     for token in headers[0].parameters or ():
         name = _name(token)
         if name in parameters:
-            raise Mistake(f"the input {shown(name)} is listed twice", token.start_pos)
+            raise SourceError(f"the input {quote(name)} is listed twice", token.start_pos)
         if name in targets:
-            raise Mistake(f"{shown(name)} is listed as an input, and is assigned too", token.start_pos)
+            raise SourceError(f"{quote(name)} is listed as an input, and is assigned too", token.start_pos)
         parameters[name] = token
     return parameters
 
@@ -157,12 +157,12 @@ def _inputs(references: list[Token], targets: dict[str, Statement], parameters: 
         if name in targets or name in inputs:
             continue
         if parameters is not None:
-            raise Mistake(f"{shown(name)} is neither assigned nor an input of the header", token.start_pos)
+            raise SourceError(f"{quote(name)} is neither assigned nor an input of the header", token.start_pos)
         inputs[name] = None
     return list(inputs)
 
 
-def _refuse_cycle(targets: dict[str, Statement], orders: list[list[Part]], referring: set[int]) -> None:
+def _refuse_cycle(targets: dict[str, Statement], orders: list[list[Expr]], referring: set[int]) -> None:
     """A statement may read what a later one assigns, but not what follows from itself."""
     reads = {
         target: [_name(part) for part in order if isinstance(part, Token) and id(part) in referring]
@@ -178,7 +178,7 @@ def _refuse_cycle(targets: dict[str, Statement], orders: list[list[Part]], refer
         ]
         position, first = min(starts)
         cycle = cycle[first:] + cycle[:first]
-        raise Mistake(f"{shown(cycle[0])} is in a cycle: {written_cycle(cycle)}", position) from None
+        raise SourceError(f"{quote(cycle[0])} is in a cycle: {written_cycle(cycle)}", position) from None
 
 
 def _constant(token: Token) -> tuple[Operation, Attributes]:
@@ -187,14 +187,14 @@ def _constant(token: Token) -> tuple[Operation, Attributes]:
     return constant, read_attributes(constant, {"value": value})[0]
 
 
-def _operation_of(part: Application, targets: dict[str, Statement]) -> tuple[Operation, Attributes]:
+def _operation_of(part: Call, targets: dict[str, Statement]) -> tuple[Operation, Attributes]:
     operation = _operation(part, targets)
     for fault in arity_faults(operation, len(part.operands)):
-        raise Mistake(fault.detail, part.called.start_pos)
+        raise SourceError(fault.detail, part.called.start_pos)
     return operation, _attributes(part, operation)
 
 
-def _operation(part: Application, targets: dict[str, Statement]) -> Operation:
+def _operation(part: Call, targets: dict[str, Statement]) -> Operation:
     called, arity = part.called, len(part.operands)
     if called.type == "MINUS" and arity == 1:
         name = "Neg"
@@ -208,15 +208,15 @@ def _operation(part: Application, targets: dict[str, Statement]) -> Operation:
     if operation is not None:
         detail = "an input is any name that is not assigned; it is not called"
     elif called.type == "QUOTED" or called in targets:
-        detail = f'{shown(called)} names a node, and only an operation can be called; a product is written with "*"'
+        detail = f'{quote(called)} names a node, and only an operation can be called; a product is written with "*"'
     else:
         aliases = [alias for known in operations() for alias in (known.name, *known.aliases)]
         near = ", ".join(get_close_matches(called, filter(str.isidentifier, aliases), n=3))
-        detail = f"there is no operation {shown(called)}" + (f"; near it are {near}" if near else "")
-    raise Mistake(detail, called.start_pos)
+        detail = f"there is no operation {quote(called)}" + (f"; near it are {near}" if near else "")
+    raise SourceError(detail, called.start_pos)
 
 
-def _attributes(part: Application, operation: Operation) -> Attributes:
+def _attributes(part: Call, operation: Operation) -> Attributes:
     """The attributes as ONNX has them; by NumPy's name for an operation its defaults are NumPy's."""
     if not part.attributes and not operation.attributes:
         return NO_ATTRIBUTES
@@ -226,7 +226,7 @@ def _attributes(part: Application, operation: Operation) -> Attributes:
     for token, value in part.attributes:
         name = "axes" if token == "axis" and "axes" in known and "axis" not in known else token.value
         if name in given:
-            raise Mistake(f"the attribute {shown(token)} is given twice", token.start_pos)
+            raise SourceError(f"the attribute {quote(token)} is given twice", token.start_pos)
         given[name], positions[name] = value, token
     for attribute in operation.attributes:
         if (
@@ -237,14 +237,14 @@ def _attributes(part: Application, operation: Operation) -> Attributes:
             given.setdefault(attribute.name, attribute.numpy[1])
     attributes, faults = read_attributes(operation, given)
     for fault in faults:
-        raise Mistake(fault.detail, positions.get(fault.location[-1], part.called).start_pos)
+        raise SourceError(fault.detail, positions.get(fault.location[-1], part.called).start_pos)
     return attributes
 
 
 def _name(token: Token) -> str:
     name = token.value.strip("`")
     if fault := name_fault(name):
-        raise Mistake(fault, token.start_pos)
+        raise SourceError(fault, token.start_pos)
     return str(name)
 
 

@@ -18,7 +18,7 @@ from service.core.errors import InvalidExpression, LimitExceeded
 from service.core.rulebook.attribute import LARGEST_INTEGER
 
 
-class Mistake(Exception):
+class SourceError(Exception):
     """What is wrong, and at which character of the text: an InvalidExpression before it has line and column."""
 
     def __init__(self, detail: str, position: int | None) -> None:
@@ -27,15 +27,15 @@ class Mistake(Exception):
         self.position = position or 0
 
 
-Part: TypeAlias = "Token | Application"  # a token is a number or a name
+Expr: TypeAlias = "Token | Call"  # a token is a number or a name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Application:
+class Call:
     """An operation on parts; `called` is its sign, or the name before the brackets."""
 
     called: Token
-    operands: list[Part]
+    operands: list[Expr]
     attributes: list[tuple[Token, Any]] = field(default_factory=list)
 
 
@@ -43,7 +43,7 @@ class Application:
 class Statement:
     """`target(parameters) = value`; without parameters they are None, and so is the target of a bare expression."""
 
-    value: Part
+    value: Expr
     target: Token | None = None
     parameters: list[Token] | None = None
 
@@ -62,34 +62,34 @@ class _Callbacks(Transformer[Token, list[Statement]]):
         call, value = children
         names = [part for part in call.operands if isinstance(part, Token) and part.type != "NUMBER"]
         if call.attributes or len(names) < len(call.operands):
-            raise Mistake('before "=" stands a name, or a name and its inputs as in F(a, b)', call.called.start_pos)
+            raise SourceError('before "=" stands a name, or a name and its inputs as in F(a, b)', call.called.start_pos)
         return Statement(value, call.called, names)
 
     def result(self, children: list[Any]) -> Statement:
         return Statement(children[0])
 
-    def infix(self, children: list[Any]) -> Application:
+    def infix(self, children: list[Any]) -> Call:
         left, sign, right = children
-        return Application(sign, [left, right])
+        return Call(sign, [left, right])
 
-    def prefix(self, children: list[Any]) -> Application:
+    def prefix(self, children: list[Any]) -> Call:
         sign, operand = children
-        return Application(sign, [operand])
+        return Call(sign, [operand])
 
-    def call(self, children: list[Any]) -> Application:
+    def call(self, children: list[Any]) -> Call:
         called, *arguments = children
         attributes = [argument for argument in arguments if isinstance(argument, tuple)]
-        return Application(called, arguments[: len(arguments) - len(attributes)], attributes)
+        return Call(called, arguments[: len(arguments) - len(attributes)], attributes)
 
-    def tensor(self, children: list[Any]) -> Application:
+    def tensor(self, children: list[Any]) -> Call:
         bracket, *values = children
         return _applied("Constant", bracket, [], value=values)
 
-    def transpose(self, children: list[Any]) -> Application:
+    def transpose(self, children: list[Any]) -> Call:
         operand, dot = children
         return _applied("Transpose", dot, [operand])
 
-    def index(self, children: list[Any]) -> Application:
+    def index(self, children: list[Any]) -> Call:
         """One Slice for all subscripts; the axes of single places, each now of length 1, are squeezed away."""
         operand, bracket, *subscripts = children
         ranges = {axis: limits for axis, limits in enumerate(subscripts) if limits != _WHOLE}
@@ -124,7 +124,7 @@ class _Callbacks(Transformer[Token, list[Statement]]):
         *sign, token = tokens
         value = read_number(token)
         if not isinstance(value, int):
-            raise Mistake(f"an index is a whole number, but {shown(token)} was found", token.start_pos)
+            raise SourceError(f"an index is a whole number, but {quote(token)} was found", token.start_pos)
         return -value if sign and sign[0].type == "MINUS" else value
 
     def attribute(self, children: list[Any]) -> tuple[Token, Any]:
@@ -142,14 +142,14 @@ class _Callbacks(Transformer[Token, list[Statement]]):
             return "-Infinity" if negative else "Infinity"
         if not sign and token in _WORDS:
             return _WORDS[token]
-        raise Mistake(f"{_VALUE} is expected, but {shown(token)} was found", token.start_pos)
+        raise SourceError(f"{_VALUE} is expected, but {quote(token)} was found", token.start_pos)
 
     def string(self, tokens: list[Token]) -> str:
         try:
             text = json.loads(tokens[0])
             text.encode()
         except ValueError:
-            raise Mistake("a text in quotes is written as in JSON", tokens[0].start_pos) from None
+            raise SourceError("a text in quotes is written as in JSON", tokens[0].start_pos) from None
         return str(text)
 
     def sequence(self, values: list[Any]) -> list[Any]:
@@ -173,10 +173,10 @@ class _Range:
 _WHOLE = _Range(0, LARGEST_INTEGER)
 
 
-def _applied(operation: str, position: Token, operands: list[Part], **attributes: Any) -> Application:
+def _applied(operation: str, position: Token, operands: list[Expr], **attributes: Any) -> Call:
     """An operation that is written otherwise than by its name; `position` is where."""
     named = [(Token.new_borrow_pos("NAME", name, position), value) for name, value in attributes.items()]
-    return Application(Token.new_borrow_pos("NAME", operation, position), operands, named)
+    return Call(Token.new_borrow_pos("NAME", operation, position), operands, named)
 
 
 _WORDS = {"NaN": "NaN", "true": True, "false": False}
@@ -213,7 +213,7 @@ def read_statements(text: str, max_depth: int) -> list[Statement]:
             previous = token
         statements: list[Statement] = parsing.feed_token(Token("$END", ""))
     except UnexpectedCharacters as error:
-        raise Mistake(_strange_character(error.char), error.pos_in_stream) from None
+        raise SourceError(_strange_character(error.char), error.pos_in_stream) from None
     except UnexpectedToken as error:
         raise _unexpected(text, error.token, error.expected, previous, opened) from None
     return statements
@@ -224,7 +224,7 @@ def read_number(token: Token) -> float:
     value = float(token)
     vanishes = value == 0.0 and token.lower().partition("e")[0].strip("0.")
     if math.isinf(value) or vanishes:
-        raise Mistake(f"{shown(token)} is out of float64's range", token.start_pos)
+        raise SourceError(f"{quote(token)} is out of float64's range", token.start_pos)
     return int(value) if token.isdigit() and value < 2**53 else value
 
 
@@ -237,29 +237,29 @@ _SHOWN = 40  # characters of a token, and of a line on each side of the place
 
 def _unexpected(
     text: str, token: Token, expected: set[str], previous: Token | None, opened: Sequence[Token]
-) -> Mistake:
+) -> SourceError:
     """What to say of a token that cannot stand where it was found."""
     before = previous.end_pos if previous else 0
     broken = token.type == "$END" or any(newline in text[before : token.start_pos] for newline in "\r\n")
     wanted = _expectation(expected, opened)
     if opened and (broken or token.type == "SEMICOLON"):
-        return Mistake(f"this {shown(opened[-1])} is not closed", opened[-1].start_pos)
+        return SourceError(f"this {quote(opened[-1])} is not closed", opened[-1].start_pos)
     if token.type in _ENDS:
-        return Mistake(f"{wanted} is expected, but the statement ends here", before)
+        return SourceError(f"{wanted} is expected, but the statement ends here", before)
     if token.type in ("NAME", "QUOTED", "NUMBER", "LPAR") and "TIMES_OR_OVER" in expected:
         assert previous is not None
-        sides = f"{shown(previous)} and {shown(token)}"
-        return Mistake(
+        sides = f"{quote(previous)} and {quote(token)}"
+        return SourceError(
             f'multiplication is not implicit: between {sides} a sign is missing, such as "*"', token.start_pos
         )
     if token.type == "COMPARISON" and "PLUS" in expected and "NUMBER" not in expected:
-        return Mistake("comparisons do not chain: write and(a < b, b < c) for a < b < c", token.start_pos)
+        return SourceError("comparisons do not chain: write and(a < b, b < c) for a < b < c", token.start_pos)
     if token.type == "EQUAL":
         detail = '"=" stands once in a statement, after a name or F(a, b); a comparison is written "=="'
-        return Mistake(detail, token.start_pos)
+        return SourceError(detail, token.start_pos)
     if token.type in ("RPAR", "RSQB") and not opened:
-        return Mistake(f"{shown(token)} closes no bracket", token.start_pos)
-    return Mistake(f"{wanted} is expected, but {shown(token)} was found", token.start_pos)
+        return SourceError(f"{quote(token)} closes no bracket", token.start_pos)
+    return SourceError(f"{wanted} is expected, but {quote(token)} was found", token.start_pos)
 
 
 def _expectation(expected: set[str], opened: Sequence[Token]) -> str:
@@ -285,11 +285,11 @@ def _strange_character(character: str) -> str:
     if character == '"':
         return "a text in quotes ends on its line with another quote"
     if character.isalpha():
-        return f"{shown(character)} cannot stand in a name, unless the name is in backquotes"
-    return f"{shown(character)} has no meaning in an expression"
+        return f"{quote(character)} cannot stand in a name, unless the name is in backquotes"
+    return f"{quote(character)} has no meaning in an expression"
 
 
-def shown(text: str) -> str:
+def quote(text: str) -> str:
     """A piece of the text in quotes, if need be shortened; a character that may be mistaken for another by its name."""
     text = str(text)
     if len(text) == 1 and not text.isascii():
@@ -298,7 +298,7 @@ def shown(text: str) -> str:
     return f'"{text}"' if len(text) <= _SHOWN else f'"{text[: _SHOWN - 1]}…"'
 
 
-def invalid_expression(text: str, mistake: Mistake) -> InvalidExpression:
+def invalid_expression(text: str, mistake: SourceError) -> InvalidExpression:
     """The mistake with its line and column; of a long line some forty characters on both sides are shown."""
     lines = re.split(r"\r\n?|\n", text[: mistake.position])
     line, column = len(lines), len(lines[-1]) + 1

@@ -28,7 +28,7 @@ class Notation:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class Rendered:
     """Something written in one of the languages, and how tightly it binds."""
 
     text: str
@@ -58,17 +58,17 @@ _BRACKETS = "<mrow><mo>(</mo>%s<mo>)</mo></mrow>"
 _MINUS = "<mrow><mo>−</mo>"
 
 
-def write_text(notation: Notation, operands: Sequence[Written], attributes: Sequence[str] = ()) -> Written:
+def write_text(notation: Notation, operands: Sequence[Rendered], attributes: Sequence[str] = ()) -> Rendered:
     """Put operands into the template of the expression language; attributes follow as `name=value`."""
     return _write(notation, notation.text, notation.text_needs, "(%s)", ", ", None, operands, attributes)
 
 
-def write_latex(notation: Notation, operands: Sequence[Written], attributes: Sequence[str] = ()) -> Written:
+def write_latex(notation: Notation, operands: Sequence[Rendered], attributes: Sequence[str] = ()) -> Rendered:
     """Put operands into the template of LaTeX; attributes follow as `name=value`."""
     return _write(notation, notation.latex, notation.latex_needs, r"\left(%s\right)", ", ", "-", operands, attributes)
 
 
-def write_mathml(notation: Notation, operands: Sequence[Written], attributes: Sequence[str] = ()) -> Written:
+def write_mathml(notation: Notation, operands: Sequence[Rendered], attributes: Sequence[str] = ()) -> Rendered:
     """Put operands into the template of MathML; attributes follow as `name=value`."""
     return _write(
         notation, notation.mathml, notation.latex_needs, _BRACKETS, "<mo>,</mo>", _MINUS, operands, attributes
@@ -82,15 +82,15 @@ def _write(
     brackets: str,
     comma: str,
     minus: str | None,
-    operands: Sequence[Written],
+    operands: Sequence[Rendered],
     attributes: Sequence[str],
-) -> Written:
+) -> Rendered:
     needs = needs or (OPEN,) * len(operands)
     # Two signs in a row would read as a slip: −−2; where people write for people, behind + and · too: 6 · (−2).
     sign = template.partition("%")[0] if notation.binds == SIGN else None
     behind = minus if notation.binds in (SUM, PRODUCT) else None
 
-    def is_bracketed(operand_index: int, operand: Written, least: int) -> bool:
+    def is_bracketed(operand_index: int, operand: Rendered, least: int) -> bool:
         unwanted = sign or (behind if operand_index and least > OPEN else None)
         return operand.binds < least or (unwanted is not None and operand.text.startswith(unwanted))
 
@@ -102,4 +102,4 @@ def _write(
     # An operand that is let in although it binds less tightly than the whole loosens the whole: −x·y binds as x·y does.
     loosened = (operand.binds for operand, least in zip(operands, needs, strict=True) if OPEN < least <= operand.binds)
     text = template % {**positions, "all": comma.join([*bracketed, *attributes])}
-    return Written(text, min([notation.binds, *loosened]))
+    return Rendered(text, min([notation.binds, *loosened]))

@@ -9,11 +9,11 @@ import numpy as np
 from service.core.errors import Fault, InvalidRequest
 from service.core.figures.figures import Shape
 from service.core.graph.graph import Graph, Node
-from service.core.symbolic.simplify import Terms
+from service.core.symbolic.simplify import TermTable
 from service.core.symbolic.term import (
     Literal,
+    NotSymbolic,
     Term,
-    Unwritable,
     Variable,
     contribution_terms,
     evaluation_order,
@@ -30,7 +30,7 @@ def has_tensors(graph: Graph) -> bool:
 
 
 def backpropagate(
-    graph: Graph, terms: Terms, known: Sequence[Term], output: str, wrt: Sequence[str]
+    graph: Graph, terms: TermTable, known: Sequence[Term], output: str, wrt: Sequence[str]
 ) -> Mapping[int, Term]:
     """The gradient of `output`, its seed ones, with respect to each of `wrt` and to each node between, by position.
 
@@ -59,7 +59,7 @@ def backpropagate(
             contribution = given
             if rules[key].local and len(operands) > 1 and terms.keep_shapes:
                 contribution = terms.named("SumTo", given, known[source])
-            terms.give_outline(contribution, terms.outline(known[source]))
+            terms.set_partial_shape(contribution, terms.partial_shape(known[source]))
             so_far = gradients.get(source)
             gradients[source] = contribution if so_far is None else terms.named("Add", so_far, contribution)
     for position in map(graph.position.__getitem__, wrt):
@@ -76,7 +76,7 @@ class _Rules:
     results: Sequence[Term | None]
     local: bool
 
-    def apply(self, terms: Terms, upstream: Term, operands: Sequence[Term], value: Term) -> list[Term | None]:
+    def apply(self, terms: TermTable, upstream: Term, operands: Sequence[Term], value: Term) -> list[Term | None]:
         """The contributions."""
         values = {f"x{operand_index}": operand for operand_index, operand in enumerate(operands)} | {
             "z": value,
@@ -102,7 +102,7 @@ def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
             every = contribution_terms(operation, Variable("u"), operands, Variable("z"), node.attributes)
         else:
             every = local_gradient_terms(operation, operands, Variable("z"), node.attributes)
-    except Unwritable as error:
+    except NotSymbolic as error:
         detail = f"there is no formula of the gradient at {node.name!r} ({operation.name}): {error}"
         raise InvalidRequest([Fault(("wrt",), detail)]) from None
     results = [every[operand_index] for operand_index in operand_indices]
@@ -119,7 +119,7 @@ def _varying(graph: Graph, wrt: Iterable[str]) -> list[bool]:
     return varying
 
 
-def _filled(terms: Terms, number: float, like: Term) -> Term:
+def _filled(terms: TermTable, number: float, like: Term) -> Term:
     """The number in the shape of a term."""
     return terms.named("ExpandTo", terms.literal(number), like)
 

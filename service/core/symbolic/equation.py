@@ -32,7 +32,7 @@ class Formula:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Equation:
     """A formula, then the same with numbers put in, None where one is not known.
 
     `fractions` are the numbers with 2/3 for 0.666…, None where none is a simple fraction but for rounding.
@@ -44,14 +44,14 @@ class Line:
     fractions: Formula | None = None
 
 
-def written(term: Term) -> Formula:
+def formula_of(term: Term) -> Formula:
     """A term in every language."""
     return Formula(write_text(term), write_latex(term), write_mathml(term))
 
 
-def equation(*sides: Term) -> Formula:
+def equate(*sides: Term) -> Formula:
     """Terms that are equal."""
-    formulas = list(map(written, sides))
+    formulas = list(map(formula_of, sides))
     return Formula(
         " = ".join(side.text for side in formulas),
         " = ".join(side.latex for side in formulas),
@@ -59,18 +59,18 @@ def equation(*sides: Term) -> Formula:
     )
 
 
-def derive_line(
+def write_equation(
     subject: Term | None, term: Term, figures: Mapping[str, FloatArray | None], result: FloatArray | None
-) -> Line:
+) -> Equation:
     """subject = term, or the term alone; then with `figures` for the variables of the term, and what it comes to."""
-    formula = written(term) if subject is None else equation(subject, term)
+    formula = formula_of(term) if subject is None else equate(subject, term)
     names = variables(term)
     known = {name: figure for name in names if (figure := figures.get(name)) is not None}
     if result is None or len(known) < len(names):
-        return Line(formula)
+        return Equation(formula)
     plain = _evaluated(term, {name: _figure_term(figure) for name, figure in known.items()}, _figure_term(result))
     simple = _evaluated(term, {name: _fraction_term(figure) for name, figure in known.items()}, _fraction_term(result))
-    return Line(formula, plain, simple if simple != plain else None)
+    return Equation(formula, plain, simple if simple != plain else None)
 
 
 def gradient_of(quantity: str, name: str) -> Variable:
@@ -82,7 +82,7 @@ def local_gradient_of(consumer: str, name: str, ordinal: int | None = None) -> V
     """The local gradient of a consumer with respect to one operand: ∂e/∂a; `ordinal` tells equal operands apart."""
     wrt = Variable(name)
     if ordinal is not None:
-        of = written(wrt)
+        of = formula_of(wrt)
         position = row(f"<mo>[</mo><mn>{ordinal}</mn><mo>]</mo>")
         wrt = Variable(
             name, f"{of.latex}_{{[{ordinal}]}}", f"{of.text}[{ordinal}]", f"<msub>{of.mathml}{position}</msub>"
@@ -91,7 +91,7 @@ def local_gradient_of(consumer: str, name: str, ordinal: int | None = None) -> V
 
 
 def _derivative(sign: tuple[str, str, str], of: Variable, wrt: Variable) -> Variable:
-    (text, latex, mathml), above, below = sign, written(of), written(wrt)
+    (text, latex, mathml), above, below = sign, formula_of(of), formula_of(wrt)
     written_text = f"{text}{above.text}/{text}{below.text}"
     return Variable(
         f"`{written_text}",
@@ -103,14 +103,14 @@ def _derivative(sign: tuple[str, str, str], of: Variable, wrt: Variable) -> Vari
 
 def summed(term: Term) -> Variable:
     """A term summed over the axes along which an operand was repeated, to be read as one."""
-    inner = written(term)
+    inner = formula_of(term)
     text = f"sum({inner.text})"
     return Variable(f"`{text}", rf"\sum {inner.latex}", text, row(f"<mo>∑</mo>{inner.mathml}"))
 
 
-def as_one(term: Term) -> Variable:
+def as_variable(term: Term) -> Variable:
     """A term to be read as one, for which one figure stands."""
-    inner = written(term)
+    inner = formula_of(term)
     return Variable(f"`{inner.text}", inner.latex, inner.text, inner.mathml)
 
 
@@ -166,7 +166,7 @@ _NAN = Variable("`NaN", r"\mathrm{NaN}", "NaN", "<mn>NaN</mn>")
 def _evaluated(term: Term, figures: Mapping[str, Term], result: Term) -> Formula:
     """A term with others for its variables, = what it comes to; only that where it is one number."""
     put = _substitute(term, figures)
-    return written(result) if put == result or not figures else equation(put, result)
+    return formula_of(result) if put == result or not figures else equate(put, result)
 
 
 def _substitute(term: Term, figures: Mapping[str, Term]) -> Term:

@@ -16,7 +16,7 @@ from typing import Any
 from service.core.errors import LimitExceeded
 from service.core.figures.text import number_text
 from service.core.rulebook import notation
-from service.core.rulebook.notation import ATOM, PRODUCT, SIGN, Notation, Written, function, row
+from service.core.rulebook.notation import ATOM, PRODUCT, SIGN, Notation, Rendered, function, row
 from service.core.rulebook.tensor import Tensor
 from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
 
@@ -25,8 +25,8 @@ LONGEST_FORMULA = 1_000_000  # characters, unless the caller says otherwise
 
 @dataclass(frozen=True, slots=True)
 class _Language:
-    compose: Callable[[Notation, Sequence[Written], Sequence[str]], Written]
-    number: Callable[[float], Written]
+    compose: Callable[[Notation, Sequence[Rendered], Sequence[str]], Rendered]
+    number: Callable[[float], Rendered]
     variable: Callable[[Variable], str]
     attribute: Callable[[str, Any], str]
 
@@ -50,11 +50,11 @@ def _write(term: Term, language: _Language, most: int | None) -> str:
     """From the leaves up, without recursion; a part's text is dropped when the last of its readers has it."""
     order = evaluation_order(term)
     readers = Counter(id(x) for part in order if isinstance(part, Application) for x in part.operands)
-    written: dict[int, Written] = {}
+    written: dict[int, Rendered] = {}
     for part in order:
         match part:
             case Variable():
-                text = Written(language.variable(part))
+                text = Rendered(language.variable(part))
             case Literal(value):
                 text = language.number(value)
             case Application(_, operands, attributes):
@@ -75,7 +75,7 @@ def _too_long(most: int) -> LimitExceeded:
     return LimitExceeded("formula_characters", most, None, f"a formula has at most {most} characters")
 
 
-def _compose(application: Application, operands: Sequence[Written], language: _Language) -> Written:
+def _compose(application: Application, operands: Sequence[Rendered], language: _Language) -> Rendered:
     operation, given = application.operation, dict(application.attributes)
     attributes = []
     for each in operation.attributes:
@@ -105,11 +105,11 @@ def name_text(name: str) -> str:
     return name if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) and name != "pi" else f"`{name}`"
 
 
-def _number_text(value: float) -> Written:
+def _number_text(value: float) -> Rendered:
     text = number_text(value)
     if not math.isfinite(value):
-        return Written(f"Constant(value={text})")
-    return Written(text, SIGN if text.startswith("-") else ATOM)
+        return Rendered(f"Constant(value={text})")
+    return Rendered(text, SIGN if text.startswith("-") else ATOM)
 
 
 def value_text(value: Any) -> str:
@@ -143,12 +143,12 @@ def name_latex(name: str) -> str:
     return rf"\mathrm{{{''.join(signs)}}}"
 
 
-def _number_latex(value: float) -> Written:
+def _number_latex(value: float) -> Rendered:
     digits, _, exponent = number_text(value).partition("e")
     text = digits.replace("Infinity", r"\infty").replace("NaN", r"\mathrm{NaN}")
     if exponent:
         text = rf"{text} \cdot 10^{{{int(exponent)}}}"
-    return Written(text, PRODUCT if exponent else SIGN if text.startswith("-") else ATOM)
+    return Rendered(text, PRODUCT if exponent else SIGN if text.startswith("-") else ATOM)
 
 
 def _value_latex(value: Any) -> str:
@@ -174,7 +174,7 @@ def name_mathml(name: str) -> str:
     return f"<mi>{escape(name)}</mi>"
 
 
-def _number_mathml(value: float) -> Written:
+def _number_mathml(value: float) -> Rendered:
     digits, _, exponent = number_text(value).partition("e")
     text = digits.replace("Infinity", "∞").removeprefix("-")
     number = f"<mn>{text}</mn>"
@@ -183,7 +183,7 @@ def _number_mathml(value: float) -> Written:
         number = row(f"{number}<mo>·</mo><msup><mn>10</mn>{power}</msup>")
     if digits.startswith("-"):
         number = row(f"<mo>−</mo>{number}")
-    return Written(number, _number_latex(value).binds)
+    return Rendered(number, _number_latex(value).binds)
 
 
 def _value_mathml(value: Any) -> str:

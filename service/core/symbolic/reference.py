@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from service.core.rulebook.operation import Operation
 from service.core.symbolic.printing import write_latex, write_text
 from service.core.symbolic.term import (
+    NotSymbolic,
     Term,
-    Unwritable,
     Variable,
     contribution_terms,
     local_gradient_terms,
@@ -17,7 +17,7 @@ from service.core.symbolic.term import (
 
 
 @dataclass(frozen=True, slots=True)
-class Formula:
+class RuleFormula:
     """A formula in the service's own expression language and in LaTeX."""
 
     text: str
@@ -35,11 +35,11 @@ class Entry:
 
     operation: Operation
     operands: tuple[str, ...]
-    rule: Formula | None
-    local_gradients: tuple[Formula, ...]
-    contributions: tuple[Formula | None, ...]
-    nondifferentiable: Formula | None
-    conventions: Mapping[str, tuple[Formula | None, ...]]
+    rule: RuleFormula | None
+    local_gradients: tuple[RuleFormula, ...]
+    contributions: tuple[RuleFormula | None, ...]
+    nondifferentiable: RuleFormula | None
+    conventions: Mapping[str, tuple[RuleFormula | None, ...]]
 
 
 def describe(operation: Operation) -> Entry:
@@ -58,7 +58,7 @@ def describe(operation: Operation) -> Entry:
     value = Variable("z")
     kink = nondifferentiable_term(operation, terms, value, attributes) if operation.nondifferentiable else None
 
-    def gradients(operation: Operation) -> tuple[Formula | None, ...]:
+    def gradients(operation: Operation) -> tuple[RuleFormula | None, ...]:
         slopes: Sequence[Term | None]
         if elementwise:
             slopes = local_gradient_terms(operation, terms, value, attributes)
@@ -66,7 +66,7 @@ def describe(operation: Operation) -> Entry:
             upstream = Variable("upstream", r"\mathrm{upstream}")
             try:
                 slopes = contribution_terms(operation, upstream, terms, value, attributes)
-            except Unwritable:
+            except NotSymbolic:
                 slopes = ()
         return tuple(None if slope is None else _formula(slope) for slope in slopes)
 
@@ -87,5 +87,5 @@ def _variable(name: str) -> Variable:
     return Variable(name, f"{stem}_{{{number}}}" if number else rf"\mathrm{{{name}}}" if len(name) > 1 else name)
 
 
-def _formula(term: Term) -> Formula:
-    return Formula(write_text(term), write_latex(term))
+def _formula(term: Term) -> RuleFormula:
+    return RuleFormula(write_text(term), write_latex(term))

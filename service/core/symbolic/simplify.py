@@ -14,18 +14,18 @@ import numpy as np
 from service.core.rulebook.operation import Operation, operation_of
 from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
 
-_Rule: TypeAlias = Callable[["Terms", Sequence[Any]], "Term | None"]
+_Rule: TypeAlias = Callable[["TermTable", Sequence[Any]], "Term | None"]
 
 # A shape as far as it is known: what must be broadcast with one another to have it. It is made of shapes in figures, of
 # the names of variables, and of ids of terms; a scalar's is empty. Equal ones are equal shapes, but not the reverse.
-Outline: TypeAlias = frozenset[Any]
-SCALAR: Outline = frozenset()
+PartialShape: TypeAlias = frozenset[Any]
+SCALAR: PartialShape = frozenset()
 
 # How many rules may follow from one another; the term beyond is left as it is. In x/(y/(z/…)) there is no end to them.
 _DEEPEST = 10
 
 
-class Terms:
+class TermTable:
     """Terms of which equal ones are one object, so that a sub-expression met twice is kept once.
 
     With `for_reading`, factors and divisors are drawn together: −f/d/d is −f/d², which float64 leaves its range by
@@ -37,7 +37,7 @@ class Terms:
         self.for_reading = for_reading
         self.keep_shapes = keep_shapes
         self._known: dict[Any, Term] = {}
-        self._outlines: dict[int, Outline] = {}
+        self._partial_shapes: dict[int, PartialShape] = {}
         self._depth = 0
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class Terms:
         """A name."""
         made = self._known.setdefault(variable, variable)
         if self.keep_shapes:
-            self._outlines.setdefault(id(made), frozenset([variable.name]))
+            self._partial_shapes.setdefault(id(made), frozenset([variable.name]))
         return made
 
     def of(self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...] = ()) -> Term:
@@ -64,7 +64,7 @@ class Terms:
             if made is None:
                 made = Application(operation, tuple(operands), attributes)
                 if self.keep_shapes:
-                    self._outlines[id(made)] = self._outline_of(operation, operands, attributes)
+                    self._partial_shapes[id(made)] = self._infer_partial_shape(operation, operands, attributes)
             self._known[key] = made
         return made
 
@@ -72,7 +72,7 @@ class Terms:
         """An operation of that name on terms of this table, simplified."""
         return self.of(operation_of(name), operands)
 
-    def bind(
+    def assign(
         self,
         variable: Variable,
         operation: Operation,
@@ -82,17 +82,17 @@ class Terms:
         """What an operation on these terms goes by: from now on that variable, unless it has gone by another before."""
         known = self.variable(variable)
         if self.keep_shapes:
-            self._outlines[id(known)] = self._outline_of(operation, operands, attributes)
+            self._partial_shapes[id(known)] = self._infer_partial_shape(operation, operands, attributes)
         return self._known.setdefault(_key(operation, operands, attributes), known)
 
-    def outline(self, *terms: Term) -> Outline:
+    def partial_shape(self, *terms: Term) -> PartialShape:
         """The shape of what these terms broadcast to, so far as it is known."""
-        return reduce(frozenset.union, [self._outlines.get(id(term), SCALAR) for term in terms], SCALAR)
+        return reduce(frozenset.union, [self._partial_shapes.get(id(term), SCALAR) for term in terms], SCALAR)
 
-    def give_outline(self, term: Term, outline: Outline) -> None:
+    def set_partial_shape(self, term: Term, partial_shape: PartialShape) -> None:
         """Say what shape a term has, which its operation alone does not show."""
         if self.keep_shapes and not isinstance(term, Literal):
-            self._outlines[id(term)] = outline
+            self._partial_shapes[id(term)] = partial_shape
 
     def add(self, *terms: Term) -> list[Term]:
         """Terms from elsewhere as terms of this table."""
@@ -115,15 +115,15 @@ class Terms:
                 made[id(part)] = values.get(part.name) or self.variable(part)
         return made
 
-    def _outline_of(
+    def _infer_partial_shape(
         self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
-    ) -> Outline:
+    ) -> PartialShape:
         if operation.name in ("ExpandTo", "SumTo", "ReshapeTo"):
-            return self.outline(operands[1])
+            return self.partial_shape(operands[1])
         if not operation.is_elementwise:
             return frozenset([_key(operation, operands, attributes)])
         constant = np.shape(dict(attributes)["value"]) if not operands else ()
-        return frozenset([constant]) if constant else self.outline(*operands)
+        return frozenset([constant]) if constant else self.partial_shape(*operands)
 
     def _simplified(
         self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
@@ -144,7 +144,7 @@ class Terms:
 
 def simplify(term: Term) -> Term:
     """A term for a reader, as scalars: the same function, lightly simplified, quotients and powers drawn together."""
-    return Terms(for_reading=True).add(term)[0]
+    return TermTable(for_reading=True).add(term)[0]
 
 
 _COMMUTING = {"Add", "Mul"}  # x·y is y·x to the last bit
@@ -167,30 +167,30 @@ def _operands(term: Term, name: str) -> tuple[Term, ...]:
     return term.operands if isinstance(term, Application) and term.operation.name == name else ()
 
 
-def _without_sign(terms: Terms, term: Term) -> Term | None:
+def _without_sign(terms: TermTable, term: Term) -> Term | None:
     """u for the term −u."""
     if isinstance(term, Literal):
         return terms.literal(-term.value) if term.value < 0.0 else None
     return next(iter(_operands(term, "Neg")), None)
 
 
-def _number(terms: Terms, number: float, *operands: Term) -> Term | None:
+def _number(terms: TermTable, number: float, *operands: Term) -> Term | None:
     """A number in place of an operation on these, if they are scalars."""
-    return None if terms.outline(*operands) else terms.literal(number)
+    return None if terms.partial_shape(*operands) else terms.literal(number)
 
 
-def _identity(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _identity(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     return operands[0]
 
 
-def _neg(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _neg(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     (x,) = operands
     if difference := _operands(x, "Sub"):
         return terms.named("Sub", *reversed(difference))
     return _without_sign(terms, x)
 
 
-def _add(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _add(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     x, y = operands
     if _is(x, 0.0):
         return y
@@ -203,7 +203,7 @@ def _add(terms: Terms, operands: Sequence[Term]) -> Term | None:
     return terms.named("Mul", terms.literal(2.0), x) if x is y else None
 
 
-def _sub(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _sub(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     x, y = operands
     if _is(y, 0.0):
         return x
@@ -216,7 +216,7 @@ def _sub(terms: Terms, operands: Sequence[Term]) -> Term | None:
     return None
 
 
-def _mul(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _mul(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     x, y = operands
     if isinstance(y, Literal) and not isinstance(x, Literal):
         x, y = y, x
@@ -225,7 +225,7 @@ def _mul(terms: Terms, operands: Sequence[Term]) -> Term | None:
     if _is(x, 0.0) and (zero := _number(terms, 0.0, y)):
         return zero
     for repeated, other in ((x, y), (y, x)):
-        if (once := _operands(repeated, "ExpandTo")) and terms.outline(repeated) <= terms.outline(other):
+        if (once := _operands(repeated, "ExpandTo")) and terms.partial_shape(repeated) <= terms.partial_shape(other):
             return terms.named("Mul", once[0], other)
     for factor, other in ((x, y), (y, x)):
         if positive := _without_sign(terms, factor):
@@ -235,7 +235,7 @@ def _mul(terms: Terms, operands: Sequence[Term]) -> Term | None:
     return terms.named("Mul", x, y) if y is operands[0] and x is not y else None
 
 
-def _mul_for_reading(terms: Terms, x: Term, y: Term) -> Term | None:
+def _mul_for_reading(terms: TermTable, x: Term, y: Term) -> Term | None:
     if quotient := _operands(y, "Div"):
         return terms.named("Div", terms.named("Mul", x, quotient[0]), quotient[1])
     if quotient := _operands(x, "Div"):
@@ -266,7 +266,7 @@ def _power(term: Term) -> tuple[Term, float]:
     return term, 1.0
 
 
-def _div(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _div(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     x, y = operands
     if _is(y, 1.0):
         return x
@@ -281,38 +281,38 @@ def _div(terms: Terms, operands: Sequence[Term]) -> Term | None:
     return None
 
 
-def _pow(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _pow(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     x, y = operands
     if _is(y, 1.0):
         return x
     return _number(terms, 1.0, x) if _is(y, 0.0) else None
 
 
-def _and(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _and(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     return _number(terms, 0.0, *operands) if any(_is(x, 0.0) for x in operands) else None
 
 
-def _where(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _where(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     condition, x, y = operands
     if x is y:
-        return x if terms.outline(condition) <= terms.outline(x) else None
+        return x if terms.partial_shape(condition) <= terms.partial_shape(x) else None
     if not isinstance(condition, Literal):
         return None
     chosen, dropped = (x, y) if condition.value else (y, x)
-    return chosen if terms.outline(dropped) <= terms.outline(chosen) else None
+    return chosen if terms.partial_shape(dropped) <= terms.partial_shape(chosen) else None
 
 
-def _sum_to(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _sum_to(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     x, like = operands
-    if terms.outline(x) == terms.outline(like):
+    if terms.partial_shape(x) == terms.partial_shape(like):
         return x
     summed = _operands(x, "SumTo") if terms.for_reading else ()
     return terms.named("SumTo", summed[0], like) if summed else None
 
 
-def _expand_to(terms: Terms, operands: Sequence[Term]) -> Term | None:
+def _expand_to(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     x, like = operands
-    if terms.outline(x) == terms.outline(like):
+    if terms.partial_shape(x) == terms.partial_shape(like):
         return x
     repeated = _operands(x, "ExpandTo")
     return terms.named("ExpandTo", repeated[0], like) if repeated else None

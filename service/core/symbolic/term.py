@@ -44,7 +44,7 @@ class Application:
 Term: TypeAlias = Variable | Literal | Application
 
 
-class Unwritable(TypeError):
+class NotSymbolic(TypeError):
     """A rule that cannot be applied to symbols: it calls what stands for no operation, or asks for a figure."""
 
 
@@ -58,14 +58,14 @@ class Symbol(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> "Symbol":
         if method != "__call__" or options:
-            raise Unwritable(f"a rule may call {ufunc.__name__} only plainly")
+            raise NotSymbolic(f"a rule may call {ufunc.__name__} only plainly")
         return _apply(ufunc, operands, {})
 
     def __array_function__(self, called: Callable[..., Any], types: Any, operands: Any, options: Any) -> "Symbol":
         return _apply(called, operands, options)
 
     def _is_no_figure(self, *asked: Any, **options: Any) -> Any:
-        raise Unwritable("a formula has neither shape nor elements, and no figures")
+        raise NotSymbolic("a formula has neither shape nor elements, and no figures")
 
     __array__ = __bool__ = __float__ = __getitem__ = __index__ = __iter__ = __len__ = _is_no_figure
 
@@ -78,7 +78,7 @@ class Symbol(NDArrayOperatorsMixin):
 def _apply(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> Symbol:
     found = of_function(called)
     if found is None:
-        raise Unwritable(f"a rule may not call {called.__name__}")
+        raise NotSymbolic(f"a rule may not call {called.__name__}")
     operation, reading = found
     operands, given = reading(*arguments, **options)
     attributes = {attribute.name: attribute.default for attribute in operation.attributes}
@@ -151,8 +151,8 @@ def contribution_terms(
         rules = operation.propagate(
             Symbol(upstream), [Symbol(x) for x in operands], Symbol(value), _symbolic(attributes)
         )
-    except Unwritable as error:
-        raise Unwritable(f"the gradient of {operation.name} cannot be written as a formula: {error}") from None
+    except NotSymbolic as error:
+        raise NotSymbolic(f"the gradient of {operation.name} cannot be written as a formula: {error}") from None
     return tuple(None if rule is None else term_of(rule) for rule in rules)
 
 

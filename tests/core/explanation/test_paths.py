@@ -59,8 +59,8 @@ def products(passes: Passes, node: str) -> Iterator[float]:
 )
 def test_the_tutorials_more_expanded_form(node: str, formula: str, fractions: str, expanded: str) -> None:
     found = paths_of(TUTORIAL, AT, node)
-    assert found.line.formula.text == formula
-    assert found.line.fractions is not None and found.line.fractions.text == fractions
+    assert found.equation.formula.text == formula
+    assert found.equation.fractions is not None and found.equation.fractions.text == fractions
     assert found.expanded is not None and found.expanded.text == expanded
     assert (found.count, found.share, found.listed_sum) == (1, 1.0, found.sum)
 
@@ -70,7 +70,7 @@ def test_the_expanded_form_in_latex() -> None:
     assert found.expanded is not None
     assert found.expanded.text == "dy/dx = x + x + cos(x)"
     assert found.expanded.latex == r"\frac{d y}{d x} = x + x + \cos\left(x\right)"
-    assert "∂mul_1/∂x[1]" in found.line.formula.text and "∂mul_1/∂x[2]" in found.line.formula.text
+    assert "∂mul_1/∂x[1]" in found.equation.formula.text and "∂mul_1/∂x[2]" in found.equation.formula.text
 
 
 def test_equal_operands_are_two_paths() -> None:
@@ -85,12 +85,12 @@ def test_the_output_itself_is_one_path_and_what_does_not_reach_it_none() -> None
     graph = graph_of("y = x + 1; z = x * w")
     beside = find_paths(passes_of(graph, {"x": 1, "w": 2}, output="y"), "w", 5)
     assert (beside.paths, beside.count, beside.sum, beside.share) == ((), 0, 0.0, 1.0)
-    assert beside.line.formula.text == "dy/dw = 0"
+    assert beside.equation.formula.text == "dy/dw = 0"
 
 
 def test_the_seed_is_a_factor() -> None:
     found = paths_of(TUTORIAL, AT, "a", seed=3.0)
-    assert found.line.formula.text == "dL/da = dL/dF * ∂F/∂f * ∂f/∂e * ∂e/∂a"
+    assert found.equation.formula.text == "dL/da = dL/dF * ∂F/∂f * ∂f/∂e * ∂e/∂a"
     assert found.sum == found.paths[0].product == 2.0
 
 
@@ -100,7 +100,7 @@ def test_paths_are_counted_exactly_however_many() -> None:
     assert (len(found.paths), found.share) == (2, None)
     found = find_paths(passes_of(ladder(60), {"x": 1.0}), "x", 4)
     assert (found.count, found.sum, found.listed_sum, found.share) == (2**60, 2.0**60, 4.0, 4.0 / 2.0**60)
-    assert found.line.formula.text.endswith(" * … + …")
+    assert found.equation.formula.text.endswith(" * … + …")
 
 
 def test_no_more_paths_are_listed_than_anybody_would_read() -> None:
@@ -138,7 +138,7 @@ def test_over_random_graphs_products_sum_to_the_gradient(point: Point) -> None:
 def test_an_operation_that_is_not_elementwise_has_no_local_formula() -> None:
     found = paths_of("y = 3 * sum(x)", {"x": 2.0}, "x")
     assert (found.sum, found.expanded) == (3.0, None)
-    assert found.line.formula.text == "dy/dx = ∂y/∂reducesum_1 * ∂reducesum_1/∂x"
+    assert found.equation.formula.text == "dy/dx = ∂y/∂reducesum_1 * ∂reducesum_1/∂x"
 
 
 def test_no_path_leads_through_an_index() -> None:

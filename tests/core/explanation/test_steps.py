@@ -64,8 +64,8 @@ def told(steps: list[Step]) -> list[str]:
 
 def line(step: Any) -> str:
     """Formula and numbers."""
-    numbers = step.line.fractions or step.line.numbers
-    return f"{step.line.formula.text} = {numbers.text}" if numbers else f"{step.line.formula.text}"
+    numbers = step.equation.fractions or step.equation.numbers
+    return f"{step.equation.formula.text} = {numbers.text}" if numbers else f"{step.equation.formula.text}"
 
 
 def test_infinities_and_nan_are_written_as_people_do() -> None:
@@ -79,7 +79,7 @@ def test_infinities_and_nan_are_written_as_people_do() -> None:
         "sum: z = y + y = -∞ + -∞ = -∞",
         "difference: F = z - z = -∞ - -∞ = NaN",
     ]
-    written = forward[2].line.numbers
+    written = forward[2].equation.numbers
     assert written is not None
     assert written.latex == r"\infty \cdot \left(-2\right) = -\infty"
     assert written.mathml.endswith("<mo>=</mo><mrow><mo>−</mo><mn>∞</mn></mrow>")
@@ -87,9 +87,9 @@ def test_infinities_and_nan_are_written_as_people_do() -> None:
 
 def test_the_formula_of_an_infinite_constant_is_still_an_expression() -> None:
     step, *_ = steps_of("y = x + Constant(value=-Infinity)", {"x": 1})
-    assert step.line.formula.text == "y = x + Constant(value=-Infinity)"
-    assert step.line.numbers is not None and step.line.numbers.text == "1 + -∞ = -∞"
-    assert graph_of(step.line.formula.text).nodes[1].attributes["value"] == -np.inf
+    assert step.equation.formula.text == "y = x + Constant(value=-Infinity)"
+    assert step.equation.numbers is not None and step.equation.numbers.text == "1 + -∞ = -∞"
+    assert graph_of(step.equation.formula.text).nodes[1].attributes["value"] == -np.inf
 
 
 def test_the_tutorials_derivations() -> None:
@@ -115,8 +115,8 @@ def test_the_tutorials_derivations() -> None:
 
 def test_decimals_are_always_told() -> None:
     step = steps_of(TUTORIAL, AT)[4]
-    assert step.line.numbers is not None
-    assert step.line.numbers.text == "1 * -0.3333333333333333 = -0.3333333333333333"
+    assert step.equation.numbers is not None
+    assert step.equation.numbers.text == "1 * -0.3333333333333333 = -0.3333333333333333"
 
 
 def sums_are_the_gradients(passes: Passes) -> None:
@@ -130,10 +130,10 @@ def sums_are_the_gradients(passes: Passes) -> None:
         assert step.sum is not None and step.gradient is not None
         assert np.array_equal(step.sum, step.gradient, equal_nan=True), step.node.name
         assert len(step.contributions) == step.count
-        assert step.line.numbers is not None
+        assert step.equation.numbers is not None
         for each in (step, *step.contributions):
-            assert each.line.formula.text and each.line.formula.latex
-            ElementTree.fromstring(f"<math>{each.line.formula.mathml}</math>")
+            assert each.equation.formula.text and each.equation.formula.latex
+            ElementTree.fromstring(f"<math>{each.equation.formula.mathml}</math>")
 
 
 @pytest.mark.usefixtures("_either_loop")
@@ -181,8 +181,8 @@ def test_sums_are_the_stored_gradients_in_float32() -> None:
 def test_the_general_node_rule() -> None:
     """A node's gradient is the sum over all that it feeds, a consumer that takes it twice counting twice."""
     (step,) = explain_node(passes_of(graph_of("u = x * x; v = sin(x); F = u * v"), {"x": 2.0}), "x")
-    assert step.line.formula.text == "dF/dx = dF/dv * ∂v/∂x + dF/du * ∂u/∂x[1] + dF/du * ∂u/∂x[2]"
-    assert step.line.formula.latex.startswith(
+    assert step.equation.formula.text == "dF/dx = dF/dv * ∂v/∂x + dF/du * ∂u/∂x[1] + dF/du * ∂u/∂x[2]"
+    assert step.equation.formula.latex.startswith(
         r"\frac{d F}{d x} = \frac{d F}{d v} \cdot \frac{\partial v}{\partial x} + "
     )
     assert isinstance(step, BackwardStep) and [each.operand_index for each in step.contributions] == [0, 0, 1]
@@ -205,7 +205,7 @@ def test_names_are_quoted_as_expressions_have_them() -> None:
         {"name": "/out:0", "operation": "Exp", "inputs": ["layer 1.w"]},
     ]
     step, *_ = explain_node(passes_of(build_graph(nodes), {"layer 1.w": 0.0}), "layer 1.w")
-    assert step.line.formula.text == "d`/out:0`/d`layer 1.w` = d`/out:0`/d`/out:0` * ∂`/out:0`/∂`layer 1.w`"
+    assert step.equation.formula.text == "d`/out:0`/d`layer 1.w` = d`/out:0`/d`/out:0` * ∂`/out:0`/∂`layer 1.w`"
 
 
 # --- tensors ------------------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def test_an_operation_that_is_not_elementwise_shows_its_whole_contribution() -> 
 def test_products_of_matrices_are_differentiated_in_matrix_form() -> None:
     (step,) = explain_node(passes_of(graph_of("C = A @ B; L = sum(C)"), {"A": [[1, 2], [3, 4]], "B": [[5], [6]]}), "A")
     assert line(step) == "dL/dA = matmul_left_adjoint(dL/dC, B, A) = matmul_left_adjoint([2×1], [2×1], [2×2]) = [2×2]"
-    assert step.line.formula.latex == r"\frac{d L}{d A} = \frac{d L}{d C} \, B^{\top}"
+    assert step.equation.formula.latex == r"\frac{d L}{d A} = \frac{d L}{d C} \, B^{\top}"
 
 
 @pytest.mark.parametrize(
@@ -284,17 +284,17 @@ def test_a_recording_is_explained_by_its_own_figures() -> None:
     assert isinstance(step, BackwardStep) and (step.sum, step.gradient, step.difference) == (-1 / 3, -3.0, 8 / 3)
     step = steps["backward", "a"]
     assert isinstance(step, BackwardStep) and (step.sum, step.gradient, step.difference) == (6.0, None, None)
-    assert steps["backward", "c"].line.numbers is not None
+    assert steps["backward", "c"].equation.numbers is not None
 
 
 def test_what_a_recording_does_not_tell_is_left_out() -> None:
     steps = recorded({"a": 5.0, "c": -2.0, "d": -3.0}, {"F": 1.0, "e": 6.0})
     step = steps["forward", "e"]
-    assert isinstance(step, ForwardStep) and (step.value, step.line.numbers, step.difference) == (None, None, None)
+    assert isinstance(step, ForwardStep) and (step.value, step.equation.numbers, step.difference) == (None, None, None)
     step = steps["backward", "d"]  # 1 · −f/d² needs f, and so b
     assert isinstance(step, BackwardStep) and (step.sum, step.gradient, step.difference) == (None, None, None)
     (contribution,) = step.contributions
-    assert contribution.local is contribution.product is contribution.line.numbers is step.line.numbers is None
+    assert contribution.local is contribution.product is contribution.equation.numbers is step.equation.numbers is None
     step = steps["backward", "a"]
     assert isinstance(step, BackwardStep) and step.sum is None
 
@@ -342,12 +342,12 @@ def wide(width: int) -> Graph:
 def test_long_sums_are_cut_and_counted() -> None:
     passes = passes_of(wide(1500), {"x": 1.0})
     forward, _ = explain_node(passes, "F")
-    assert forward.line.formula.text == f"F = Sum({', '.join(f'y{position}' for position in range(8))}, …)"
+    assert forward.equation.formula.text == f"F = Sum({', '.join(f'y{position}' for position in range(8))}, …)"
     (step,) = explain_node(passes, "x")
     assert isinstance(step, BackwardStep)
     assert (len(step.contributions), step.count, step.sum, step.difference) == (1000, 1500, -1500.0, None)
-    assert step.line.numbers is not None
-    assert step.line.numbers.text == " + ".join(["1 * -1"] * 8) + " + … = -1500"
+    assert step.equation.numbers is not None
+    assert step.equation.numbers.text == " + ".join(["1 * -1"] * 8) + " + … = -1500"
     *_, step = explain_node(passes, "y7")
     assert isinstance(step, BackwardStep) and line(step.contributions[0]) == "∂F/∂y7"
 

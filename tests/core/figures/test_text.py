@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.core.figures.text import exact_text, figure_text, number_text, short_number
-from service.core.symbolic.equation import derive_line
+from service.core.symbolic.equation import write_equation
 from service.core.symbolic.term import Variable
 
 
@@ -88,7 +88,7 @@ def test_a_short_number_is_the_number_to_three_digits(value: float) -> None:
 
 def in_step(value: float) -> str:
     """A figure as the step writes it that says where it comes from."""
-    line = derive_line(Variable("y"), Variable("x"), {"x": np.asarray(value)}, np.asarray(value))
+    line = write_equation(Variable("y"), Variable("x"), {"x": np.asarray(value)}, np.asarray(value))
     written = line.fractions or line.numbers
     assert written is not None
     return written.text

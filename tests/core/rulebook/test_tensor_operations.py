@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.core.figures.figures import FloatArray
 from service.core.rulebook.operation import Operation
-from service.core.symbolic.term import Literal, Term, Unwritable, Variable, contribution_terms
+from service.core.symbolic.term import Literal, NotSymbolic, Term, Variable, contribution_terms
 from tests.tensors import (
     TENSOR_OPERATIONS,
     UNWRITABLE,
@@ -110,7 +110,7 @@ def test_contributions_over_symbols_are_formulas_of_the_same_figures(operation: 
     variables = [Variable(name) for name in names]
     try:
         terms = contribution_terms(operation, Variable("u"), variables, Variable("z"), sample.attributes)
-    except Unwritable as error:
+    except NotSymbolic as error:
         assert operation.name in UNWRITABLE
         assert f"the gradient of {operation.name} cannot be written as a formula" in str(error)
         return

@@ -3,7 +3,7 @@
 import pytest
 
 from service.core.rulebook.operation import Operation, find, operations
-from service.core.symbolic.reference import Entry, Formula, describe
+from service.core.symbolic.reference import Entry, RuleFormula, describe
 from tests.tensors import UNWRITABLE
 
 
@@ -17,14 +17,16 @@ def entry_of(name: str) -> Entry:
 def test_the_entry_of_an_operation() -> None:
     tanh = entry_of("Tanh")
     assert tanh.operands == ("x",)
-    assert tanh.rule == Formula("tanh(x)", r"\tanh\left(x\right)")
-    assert tanh.local_gradients == (Formula("(1 / cosh(x)) ^ 2", r"\left(\frac{1}{\cosh\left(x\right)}\right)^{2}"),)
+    assert tanh.rule == RuleFormula("tanh(x)", r"\tanh\left(x\right)")
+    assert tanh.local_gradients == (
+        RuleFormula("(1 / cosh(x)) ^ 2", r"\left(\frac{1}{\cosh\left(x\right)}\right)^{2}"),
+    )
     assert tanh.nondifferentiable is None
 
 
 def test_attributes_stand_by_name() -> None:
     relu = entry_of("LeakyRelu")
-    assert relu.rule == Formula(
+    assert relu.rule == RuleFormula(
         "where(x > 0, x, alpha * x)",
         r"\begin{cases} x & \text{if } x > 0 \\ \mathrm{alpha} \cdot x & \text{otherwise} \end{cases}",
     )
@@ -35,8 +37,8 @@ def test_attributes_stand_by_name() -> None:
 def test_an_operation_of_any_number_of_operands_is_shown_with_two() -> None:
     mean = entry_of("Mean")
     assert mean.operands == ("x1", "x2")
-    assert mean.rule == Formula("(x1 + x2) / 2", r"\frac{x_{1} + x_{2}}{2}")
-    assert mean.local_gradients == (Formula("0.5", "0.5"),) * 2
+    assert mean.rule == RuleFormula("(x1 + x2) / 2", r"\frac{x_{1} + x_{2}}{2}")
+    assert mean.local_gradients == (RuleFormula("0.5", "0.5"),) * 2
 
 
 @pytest.mark.parametrize("name", ["Input", "Constant"])

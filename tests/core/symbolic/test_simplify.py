@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.core.language.expression import parse_expression
 from service.core.rulebook.operation import find
 from service.core.symbolic.printing import write_latex, write_text
-from service.core.symbolic.simplify import Terms, simplify
+from service.core.symbolic.simplify import TermTable, simplify
 from service.core.symbolic.term import (
     Application,
     Literal,
@@ -119,7 +119,7 @@ def test_the_rule_of_division_reads_as_in_a_book() -> None:
 
 
 def test_what_may_be_a_tensor_keeps_its_shape() -> None:
-    terms = Terms(keep_shapes=True)
+    terms = TermTable(keep_shapes=True)
     for text, kept in [
         ("0 * x", "0 * x"),
         ("0 / x", "0 / x"),
@@ -143,12 +143,12 @@ def test_what_may_be_a_tensor_keeps_its_shape() -> None:
 
 
 def test_what_is_summed_twice_is_summed_once_for_reading() -> None:
-    terms = Terms(for_reading=True, keep_shapes=True)
+    terms = TermTable(for_reading=True, keep_shapes=True)
     assert write_text(terms.add(term("sum_to(sum_to(x * y * z, x * y), x)"))[0]) == "sum_to(x * y * z, x)"
 
 
 def test_equal_terms_are_one_object() -> None:
-    terms = Terms()
+    terms = TermTable()
     first, second, other = terms.add(term("sin(x * y) + 1"), term("sin(y * x) + 1"), term("elu(x, alpha=2)"))
     assert first is second
     size = len(terms)
@@ -158,11 +158,11 @@ def test_equal_terms_are_one_object() -> None:
 
 
 def test_a_bound_operation_goes_by_its_name() -> None:
-    terms = Terms()
+    terms = TermTable()
     x, y = terms.variable(Variable("x")), terms.variable(Variable("y"))
     product = find("Mul")
     assert product is not None
-    terms.bind(Variable("p"), product, [x, y])
+    terms.assign(Variable("p"), product, [x, y])
     assert write_text(terms.add(term("sin(y * x)"))[0]) == "sin(p)"
 
 
@@ -184,7 +184,7 @@ def terms_and_points(draw: st.DrawFn) -> tuple[Term, dict[str, float]]:
 @given(terms_and_points())
 def test_no_value_changes_where_all_is_finite(case: tuple[Term, dict[str, float]]) -> None:
     whole, figures = case
-    for terms in (Terms(), Terms(keep_shapes=True)):
+    for terms in (TermTable(), TermTable(keep_shapes=True)):
         assert figure(terms.add(whole)[0], figures) == figure(whole, figures)
 
 

@@ -15,8 +15,8 @@ from service.core.rulebook.operation import Operation, find
 from service.core.symbolic.printing import write_latex, write_text
 from service.core.symbolic.term import (
     Literal,
+    NotSymbolic,
     Term,
-    Unwritable,
     Variable,
     local_gradient_terms,
     nondifferentiable_term,
@@ -83,7 +83,7 @@ def test_terms_are_equal_where_they_say_the_same() -> None:
 )
 def test_what_a_rule_may_not_call(rule: object, wrong: str) -> None:
     assert callable(rule)
-    with pytest.raises(Unwritable, match=wrong):
+    with pytest.raises(NotSymbolic, match=wrong):
         rule()
 
 
