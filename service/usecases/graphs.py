@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from service.core.graph.building import assemble_graph, build_graph, extend_graph
 from service.core.graph.graph import Graph, Node
-from service.core.language.expression import parse_expression, write_expression
+from service.core.language.expression import parse_expression
+from service.core.language.writing import write_expression
 from service.storage import graphs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord

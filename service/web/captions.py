@@ -12,7 +12,7 @@ import numpy as np
 from service.core.figures.figures import Figures, FloatArray
 from service.core.figures.text import exact_text, short_number
 from service.core.graph.graph import Graph, Node
-from service.core.language.expression import write_node
+from service.core.language.writing import write_node
 from service.core.rulebook.operation import Operation
 
 LONGEST_SHOWN = 16  # characters of a name or of an operation

@@ -1,1 +1,1 @@
-"""The expression language: text to nodes and back."""
+"""The expression language: read text as nodes, and write a graph as text."""

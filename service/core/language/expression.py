@@ -1,12 +1,10 @@
-"""The expression language, read and written: `e = a + b; F(a, b) = e * sin(a)`.
+"""Read an expression as nodes: `e = a + b; F(a, b) = e * sin(a)`.
 
-`syntax.py` reads the text into statements. Here the names are settled, and the value of each statement is walked from
-its leaves up, by a stack of our own.
+`parser.py` reads the text into statements. This module resolves their names and makes a node of each operation. It
+walks each value from its leaves up with an explicit stack, so that deep expressions need no recursion.
 """
 
 import math
-import re
-from collections.abc import Sequence
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -14,28 +12,15 @@ from typing import Any
 from lark import Token
 
 from service.core.errors import LimitExceeded
-from service.core.figures.text import number_text
 from service.core.graph.building import written_cycle
 from service.core.graph.documents import arity_faults, read_attributes
-from service.core.graph.graph import Graph, Node
+from service.core.graph.graph import Node
 from service.core.graph.names import free_names, name_fault
-from service.core.language.parser import (
-    Call,
-    Expr,
-    SourceError,
-    Statement,
-    invalid_expression,
-    quote,
-    read_number,
-    read_statements,
-)
-from service.core.rulebook.attribute import LARGEST_INTEGER
+from service.core.language.diagnostics import SourceError, invalid_expression, quote
+from service.core.language.parser import Call, Expr, Statement, read_number, read_statements
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, find, operation_of, operations
-from service.core.rulebook.tensor import MOST_DIMENSIONS, Tensor
-from service.core.symbolic.printing import name_text, value_text, write_text
-from service.core.symbolic.term import Variable, application
 
-# What is called by these names is a reduction of one operand, and the elementwise operation of several.
+# As in Python, these names reduce one operand and combine several elementwise.
 _REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "sum": "ReduceSum", "mean": "ReduceMean"}
 
 
@@ -51,12 +36,12 @@ def parse_expression(text: str, *, max_bytes: int, max_depth: int) -> list[Node]
             detail = f"an expression has at most {max_bytes} bytes in UTF-8; this one has {size}"
             raise LimitExceeded("expression_bytes", max_bytes, size, detail)
         return _nodes(read_statements(text, max_depth))
-    except SourceError as mistake:
-        raise invalid_expression(text, mistake) from None
+    except SourceError as error:
+        raise invalid_expression(text, error) from None
 
 
 def _size(text: str) -> int:
-    """The bytes of the text in UTF-8."""
+    """Count the bytes of the text in UTF-8."""
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:
@@ -74,7 +59,7 @@ def _nodes(statements: list[Statement]) -> list[Node]:
     parameters = _parameters(statements, targets)
     references = [part for order in orders for part in order if isinstance(part, Token) and part.type != "NUMBER"]
     if not ("pi" in targets or "pi" in (parameters or ()) or any(token == "`pi`" for token in references)):
-        references = [token for token in references if token != "pi"]  # else it is a name in the graph
+        references = [token for token in references if token != "pi"]  # it is the number π
     inputs = _inputs(references, targets, parameters)
     referring = {id(token) for token in references}
     _refuse_cycle(targets, orders, referring)
@@ -100,7 +85,7 @@ def _nodes(statements: list[Statement]) -> list[Node]:
 
 
 def _evaluation_order(value: Expr) -> list[Expr]:
-    """Every part after its operands, and these from left to right."""
+    """List every part of a value after its operands, these from left to right."""
     order = []
     waiting = [value]
     while waiting:
@@ -113,7 +98,7 @@ def _evaluation_order(value: Expr) -> list[Expr]:
 
 
 def _targets(statements: list[Statement], orders: list[list[Expr]]) -> dict[str, Statement]:
-    """The name that each statement assigns; the result of a bare expression is `output`."""
+    """Map the name that each statement assigns to it; the result of a bare expression is named `output`."""
     targets: dict[str, Statement] = {}
     for statement, order in zip(statements, orders, strict=True):
         bare = statement.target is None
@@ -131,7 +116,7 @@ def _targets(statements: list[Statement], orders: list[list[Expr]]) -> dict[str,
 
 
 def _parameters(statements: list[Statement], targets: dict[str, Statement]) -> dict[str, Token] | None:
-    """The names that a header lists, in their order; None where there is no header."""
+    """Return the inputs that a header such as F(a, b) lists, in their order; None without a header."""
     headers = [statement for statement in statements if statement.parameters is not None]
     for second in headers[1:]:
         assert second.target is not None
@@ -150,7 +135,7 @@ def _parameters(statements: list[Statement], targets: dict[str, Statement]) -> d
 
 
 def _inputs(references: list[Token], targets: dict[str, Statement], parameters: dict[str, Token] | None) -> list[str]:
-    """The inputs in their order: the header's, or else all names that are not assigned as they first appear."""
+    """List the inputs: the header's or, without one, all unassigned names in order of appearance."""
     inputs = dict.fromkeys(parameters or ())
     for token in references:
         name = _name(token)
@@ -163,7 +148,7 @@ def _inputs(references: list[Token], targets: dict[str, Statement], parameters: 
 
 
 def _refuse_cycle(targets: dict[str, Statement], orders: list[list[Expr]], referring: set[int]) -> None:
-    """A statement may read what a later one assigns, but not what follows from itself."""
+    """Refuse a statement that depends on itself; it may read what a later one assigns."""
     reads = {
         target: [_name(part) for part in order if isinstance(part, Token) and id(part) in referring]
         for target, order in zip(targets, orders, strict=True)
@@ -217,7 +202,7 @@ def _operation(part: Call, targets: dict[str, Statement]) -> Operation:
 
 
 def _attributes(part: Call, operation: Operation) -> Attributes:
-    """The attributes as ONNX has them; by NumPy's name for an operation its defaults are NumPy's."""
+    """Read the attributes of a call under ONNX's names; called by NumPy's name, an operation has NumPy's defaults."""
     if not part.attributes and not operation.attributes:
         return NO_ATTRIBUTES
     known = {attribute.name for attribute in operation.attributes}
@@ -246,54 +231,3 @@ def _name(token: Token) -> str:
     if fault := name_fault(name):
         raise SourceError(fault, token.start_pos)
     return str(name)
-
-
-# --- from a graph to text --------------------------------------------------------------------------------------------
-
-
-def write_expression(graph: Graph) -> str | None:
-    """One statement for each node that is not an Input, such that reading it gives the same nodes and inputs again.
-
-    None where there are Inputs only. What the language has no words for, outputs chosen otherwise than `build_graph`
-    does and an Input's attributes, is left out.
-    """
-    computed = [node for node in graph.nodes if not node.operation.is_input]
-    if not computed:
-        return None
-    given = frozenset(graph.inputs)
-    appearing = dict.fromkeys(name for node in computed for name in node.inputs if name in given)
-    targets = [name_text(node.name) for node in computed]
-    if tuple(appearing) != graph.inputs:
-        targets[-1] += f"({', '.join(map(name_text, graph.inputs))})"
-    return "; ".join(f"{target} = {write_node(node)}" for target, node in zip(targets, computed, strict=True))
-
-
-def write_node(node: Node) -> str:
-    """What stands to the right of `name =` for this node, which is not an Input."""
-    if node.operation.name == "Identity":
-        return name_text(node.inputs[0])
-    value = node.attributes.get("value")
-    if node.operation.is_constant and isinstance(value, float) and re.match("[0-9]", number_text(value)):
-        return number_text(value)  # a literal has no sign, and is finite
-    if isinstance(value, Tensor):
-        return value_text(value)
-    if node.operation.name == "Slice" and (subscripts := _subscripts(*node.attributes.values())):
-        return f"{name_text(node.inputs[0])}[{subscripts}]"
-    operands = [Variable(name) for name in node.inputs]
-    return write_text(application(node.operation, operands, node.attributes), None)
-
-
-def _subscripts(
-    starts: Sequence[int], ends: Sequence[int], axes: Sequence[int] | None, steps: Sequence[int] | None
-) -> str | None:
-    """A Slice as `1:3, ::2`; None where it says more, or less, than its subscripts would."""
-    if not axes or not steps or not 0 <= axes[0] <= axes[-1] < MOST_DIMENSIONS or list(axes) != sorted(set(axes)):
-        return None
-    texts = [":"] * (axes[-1] + 1)
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=False):
-        first, last = (0, LARGEST_INTEGER) if step > 0 else (LARGEST_INTEGER, -LARGEST_INTEGER)
-        if (start, end, step) == (0, LARGEST_INTEGER, 1):
-            return None
-        bounds = "".join(["" if start == first else str(start), ":", "" if end == last else str(end)])
-        texts[axis] = bounds if step == 1 else f"{bounds}:{step}"
-    return ", ".join(texts) if len(starts) == len(ends) == len(axes) == len(steps) else None

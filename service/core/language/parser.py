@@ -1,38 +1,26 @@
-"""The text of an expression, read into statements by lark's LALR parser; and what to say where it cannot be read.
+"""Read the text of an expression into statements by lark's LALR parser; `expression.lark` is the grammar.
 
-`expression.lark` is the grammar. Nothing is evaluated, and nothing recurses over the text.
+Nothing is evaluated, and nothing recurses over the text.
 """
 
 import json
 import math
-import re
-import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken
 
-from service.core.errors import InvalidExpression, LimitExceeded
+from service.core.errors import LimitExceeded
+from service.core.language.diagnostics import VALUE, SourceError, quote, unexpected_token, unknown_character
 from service.core.rulebook.attribute import LARGEST_INTEGER
-
-
-class SourceError(Exception):
-    """What is wrong, and at which character of the text: an InvalidExpression before it has line and column."""
-
-    def __init__(self, detail: str, position: int | None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.position = position or 0
-
 
 Expr: TypeAlias = "Token | Call"  # a token is a number or a name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """An operation on parts; `called` is its sign, or the name before the brackets."""
+    """An operation applied to operands; `called` is its sign, or the name before the brackets."""
 
     called: Token
     operands: list[Expr]
@@ -41,7 +29,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """`target(parameters) = value`; without parameters they are None, and so is the target of a bare expression."""
+    """`target(parameters) = value`; `parameters` is None without brackets, `target` for a bare expression."""
 
     value: Expr
     target: Token | None = None
@@ -49,7 +37,7 @@ class Statement:
 
 
 class _Callbacks(Transformer[Token, list[Statement]]):
-    """What the parser makes of each rule of the grammar as soon as it has read it: no parse tree is kept."""
+    """Build statements as the parser reduces each rule of the grammar, so that no parse tree is kept."""
 
     def start(self, statements: list[Statement]) -> list[Statement]:
         return statements
@@ -90,7 +78,7 @@ class _Callbacks(Transformer[Token, list[Statement]]):
         return _applied("Transpose", dot, [operand])
 
     def index(self, children: list[Any]) -> Call:
-        """One Slice for all subscripts; the axes of single places, each now of length 1, are squeezed away."""
+        """Make one Slice of all subscripts, then squeeze the axes that a single index reduced to length 1."""
         operand, bracket, *subscripts = children
         ranges = {axis: limits for axis, limits in enumerate(subscripts) if limits != _WHOLE}
         single = [axis for axis, limits in ranges.items() if limits.single]
@@ -142,7 +130,7 @@ class _Callbacks(Transformer[Token, list[Statement]]):
             return "-Infinity" if negative else "Infinity"
         if not sign and token in _WORDS:
             return _WORDS[token]
-        raise SourceError(f"{_VALUE} is expected, but {quote(token)} was found", token.start_pos)
+        raise SourceError(f"{VALUE} is expected, but {quote(token)} was found", token.start_pos)
 
     def string(self, tokens: list[Token]) -> str:
         try:
@@ -158,7 +146,7 @@ class _Callbacks(Transformer[Token, list[Statement]]):
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """What one subscript takes of an axis, as ONNX's Slice has it: an open end is beyond any."""
+    """The range of an axis that one subscript takes, as in ONNX's Slice: an open end is the largest integer."""
 
     start: int
     end: int
@@ -174,7 +162,7 @@ _WHOLE = _Range(0, LARGEST_INTEGER)
 
 
 def _applied(operation: str, position: Token, operands: list[Expr], **attributes: Any) -> Call:
-    """An operation that is written otherwise than by its name; `position` is where."""
+    """Apply an operation that is written by a sign; `position` is that sign's token."""
     named = [(Token.new_borrow_pos("NAME", name, position), value) for name, value in attributes.items()]
     return Call(Token.new_borrow_pos("NAME", operation, position), operands, named)
 
@@ -182,7 +170,7 @@ def _applied(operation: str, position: Token, operands: list[Expr], **attributes
 _WORDS = {"NaN": "NaN", "true": True, "false": False}
 
 
-@cache  # built by the first expression, not by the start
+@cache  # built for the first expression, so that the service starts faster
 def _parser() -> Lark:
     grammar = "expression.lark"
     return Lark.open(
@@ -191,9 +179,9 @@ def _parser() -> Lark:
 
 
 def read_statements(text: str, max_depth: int) -> list[Statement]:
-    """The statements of a text. Raises Mistake, or LimitExceeded for brackets more than `max_depth` deep.
+    """Read the statements of a text. Raises Mistake, or LimitExceeded for brackets more than `max_depth` deep.
 
-    The parser is fed token by token, since within brackets a newline is blank space.
+    The parser is fed token by token, since a newline within brackets is blank space.
     """
     parsing = _parser().parse_interactive(text)
     opened: list[Token] = []
@@ -213,98 +201,16 @@ def read_statements(text: str, max_depth: int) -> list[Statement]:
             previous = token
         statements: list[Statement] = parsing.feed_token(Token("$END", ""))
     except UnexpectedCharacters as error:
-        raise SourceError(_strange_character(error.char), error.pos_in_stream) from None
+        raise SourceError(unknown_character(error.char), error.pos_in_stream) from None
     except UnexpectedToken as error:
-        raise _unexpected(text, error.token, error.expected, previous, opened) from None
+        raise unexpected_token(text, error.token, error.expected, previous, opened) from None
     return statements
 
 
 def read_number(token: Token) -> float:
-    """The number that a literal says; one without fraction and exponent is an int, as in JSON."""
+    """Read a number; digits alone are an int, as in JSON. Raises SourceError for one out of float64's range."""
     value = float(token)
     vanishes = value == 0.0 and token.lower().partition("e")[0].strip("0.")
     if math.isinf(value) or vanishes:
         raise SourceError(f"{quote(token)} is out of float64's range", token.start_pos)
     return int(value) if token.isdigit() and value < 2**53 else value
-
-
-# --- what to say where the text cannot be read ------------------------------------------------------------------------
-
-_VALUE = "a number, NaN, Infinity, true, false, a text in quotes or a list"
-_ENDS = ("_NEWLINE", "SEMICOLON", "$END")
-_SHOWN = 40  # characters of a token, and of a line on each side of the place
-
-
-def _unexpected(
-    text: str, token: Token, expected: set[str], previous: Token | None, opened: Sequence[Token]
-) -> SourceError:
-    """What to say of a token that cannot stand where it was found."""
-    before = previous.end_pos if previous else 0
-    broken = token.type == "$END" or any(newline in text[before : token.start_pos] for newline in "\r\n")
-    wanted = _expectation(expected, opened)
-    if opened and (broken or token.type == "SEMICOLON"):
-        return SourceError(f"this {quote(opened[-1])} is not closed", opened[-1].start_pos)
-    if token.type in _ENDS:
-        return SourceError(f"{wanted} is expected, but the statement ends here", before)
-    if token.type in ("NAME", "QUOTED", "NUMBER", "LPAR") and "TIMES_OR_OVER" in expected:
-        assert previous is not None
-        sides = f"{quote(previous)} and {quote(token)}"
-        return SourceError(
-            f'multiplication is not implicit: between {sides} a sign is missing, such as "*"', token.start_pos
-        )
-    if token.type == "COMPARISON" and "PLUS" in expected and "NUMBER" not in expected:
-        return SourceError("comparisons do not chain: write and(a < b, b < c) for a < b < c", token.start_pos)
-    if token.type == "EQUAL":
-        detail = '"=" stands once in a statement, after a name or F(a, b); a comparison is written "=="'
-        return SourceError(detail, token.start_pos)
-    if token.type in ("RPAR", "RSQB") and not opened:
-        return SourceError(f"{quote(token)} closes no bracket", token.start_pos)
-    return SourceError(f"{wanted} is expected, but {quote(token)} was found", token.start_pos)
-
-
-def _expectation(expected: set[str], opened: Sequence[Token]) -> str:
-    """The parser's expectation in words. Its tables serve all brackets at once: only the innermost open one counts."""
-    if "NUMBER" in expected:
-        if "COLON" in expected:
-            return "a whole number or a range such as 1:3"
-        return "a name, a number or a bracket" if "LPAR" in expected else _VALUE if "STRING" in expected else "a number"
-    if expected <= {"NAME", "EQUAL"}:
-        return "an attribute such as alpha=2"
-    middle = '","' if "COMMA" in expected and opened else ""
-    if "TIMES_OR_OVER" in expected:
-        middle = "an operator"
-    end = {"LPAR": '")"', "LSQB": '"]"'}[opened[-1].type] if opened else "the end of the statement"
-    return f"{middle} or {end}" if middle else end
-
-
-def _strange_character(character: str) -> str:
-    if character == ".":
-        return "a dot stands only within a number and in .T; a name with a dot in it stands in backquotes"
-    if character == "`":
-        return "a name in backquotes is not empty, and ends on its line with another backquote"
-    if character == '"':
-        return "a text in quotes ends on its line with another quote"
-    if character.isalpha():
-        return f"{quote(character)} cannot stand in a name, unless the name is in backquotes"
-    return f"{quote(character)} has no meaning in an expression"
-
-
-def quote(text: str) -> str:
-    """A piece of the text in quotes, if need be shortened; a character that may be mistaken for another by its name."""
-    text = str(text)
-    if len(text) == 1 and not text.isascii():
-        name = unicodedata.name(text, "a character without a name")
-        return f'"{text}" (U+{ord(text):04X}, {name})'
-    return f'"{text}"' if len(text) <= _SHOWN else f'"{text[: _SHOWN - 1]}…"'
-
-
-def invalid_expression(text: str, mistake: SourceError) -> InvalidExpression:
-    """The mistake with its line and column; of a long line some forty characters on both sides are shown."""
-    lines = re.split(r"\r\n?|\n", text[: mistake.position])
-    line, column = len(lines), len(lines[-1]) + 1
-    whole = lines[-1] + re.split(r"[\r\n]", text[mistake.position :], maxsplit=1)[0]
-    start, end = max(0, column - 1 - _SHOWN), column + _SHOWN
-    before, after = "…" * (start > 0), "…" * (end < len(whole))
-    printable = "".join(character if character.isprintable() else " " for character in whole[start:end])
-    caret = " " * (len(before) + column - 1 - start) + "^"
-    return InvalidExpression(mistake.detail, line, column, f"{before}{printable}{after}\n{caret}")

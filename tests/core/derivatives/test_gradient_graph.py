@@ -15,7 +15,7 @@ from service.core.figures.figures import FloatArray
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, node_document
 from service.core.graph.names import free_name
-from service.core.language.expression import write_expression
+from service.core.language.writing import write_expression
 from service.core.rulebook.operation import Operation
 from service.core.symbolic.printing import write_latex, write_text
 from tests.elementwise import attribute_samples, each_elementwise, operand_counts

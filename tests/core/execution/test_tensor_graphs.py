@@ -13,7 +13,8 @@ from service.core.execution.passes import backward_pass, forward_pass, infer_sha
 from service.core.figures.figures import Figures, Shape
 from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph, node_document
-from service.core.language.expression import parse_expression, write_expression
+from service.core.language.expression import parse_expression
+from service.core.language.writing import write_expression
 from service.core.rulebook import operation as rulebook
 from service.core.rulebook.attribute import Attribute, flag
 from service.core.rulebook.operation import Operation, define

@@ -17,8 +17,8 @@ from lark import Token
 from service.core.errors import InvalidExpression
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, node_document
-from service.core.language.expression import write_expression
 from service.core.language.parser import read_number
+from service.core.language.writing import write_expression
 from service.core.rulebook import operation as rulebook
 from service.core.rulebook.attribute import Attribute
 from service.core.rulebook.operation import Operation, define, find, operations

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from service.core.errors import InvalidExpression, InvalidInputs
 from service.core.execution.passes import forward_pass
 from service.core.graph.building import build_graph
-from service.core.language.expression import write_expression
+from service.core.language.writing import write_expression
 from service.core.rulebook.attribute import LARGEST_INTEGER
 from tests.expressions import parsed_documents as parse
 from tests.passes import graph_of, near, run

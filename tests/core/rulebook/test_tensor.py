@@ -10,7 +10,8 @@ import pytest
 from service.core.errors import InvalidGraph, LimitExceeded
 from service.core.graph.building import assemble_graph, build_graph, extend_graph
 from service.core.graph.graph import node_document
-from service.core.language.expression import parse_expression, write_expression
+from service.core.language.expression import parse_expression
+from service.core.language.writing import write_expression
 from service.core.rulebook.tensor import Tensor, number_or_tensor
 from tests.passes import graph_of, run
 

@@ -16,7 +16,7 @@ from service.core.errors import InvalidRequest
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, Node, node_document
-from service.core.language.expression import write_expression
+from service.core.language.writing import write_expression
 from service.core.rulebook.operation import Operation
 from service.core.symbolic.printing import write_text
 from tests.core.derivatives.test_gradient_graph import graph_of, outputs_of, posted_back
