@@ -32,6 +32,7 @@ from service.core.symbolic.equation import (
     as_variable,
     equate,
     gradient_of,
+    number_term,
     summed,
     times,
     total,
@@ -241,7 +242,7 @@ def _sum_line(
     """dL/dx = upstream · local + …, or the seed, and the same with numbers put in."""
     subject = gradient_of(quantity, node.name)
     if seed is not None:  # nothing that follows from the output leads back to it
-        return write_equation(subject, _SEED if seed.ndim else Literal(float(seed)), {_SEED.name: seed}, found)
+        return write_equation(subject, _SEED if seed.ndim else number_term(float(seed)), {_SEED.name: seed}, found)
     summands: list[Term] = []
     figures: dict[str, FloatArray | None] = {}
     for each in listed[:MOST_WRITTEN]:

@@ -179,7 +179,7 @@ def _parser() -> Lark:
 
 
 def read_statements(text: str, max_depth: int) -> list[Statement]:
-    """Read the statements of a text. Raises Mistake, or LimitExceeded for brackets more than `max_depth` deep.
+    """Read the statements of a text. Raises SourceError, or LimitExceeded for brackets more than `max_depth` deep.
 
     The parser is fed token by token, since a newline within brackets is blank space.
     """

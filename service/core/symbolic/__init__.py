@@ -1,1 +1,1 @@
-"""The rules read over symbols: terms, their simplification and printing, and the backward pass over them."""
+"""Formulas: terms, their simplification and printing, and the backward pass over them."""

@@ -1,7 +1,7 @@
 """Equations as people write them: derivatives, sums of their products, and the same with numbers put in.
 
-d stands before what the gradients are gradients of, dF/da; ∂ before one operation's value as one of its operands
-varies, ∂e/∂a. So dF/da = dF/de · ∂e/∂a, and the two are told apart where a node feeds the output itself.
+d marks a gradient of the final quantity, dF/da; ∂ marks the local gradient of one operation, ∂e/∂a. So
+dF/da = dF/de · ∂e/∂a, and the two differ even where a node feeds the output itself.
 """
 
 import math
@@ -17,13 +17,16 @@ from service.core.symbolic.printing import write_latex, write_mathml, write_text
 from service.core.symbolic.term import Application, Literal, Symbol, Term, Variable, evaluation_order, term_of
 
 AND_SO_ON = Variable("`…", r"\dots", "…", "<mo>…</mo>")  # no node's name has a backquote
+_INFINITY = Variable("`∞", r"\infty", "∞", "<mn>∞</mn>")
+_NAN = Variable("`NaN", r"\mathrm{NaN}", "NaN", "<mn>NaN</mn>")
+_SIGNS = (AND_SO_ON, _INFINITY, _NAN)
 
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A formula in the service's own expression language, in LaTeX, and in MathML to stand within `<math>`.
+    """A formula as text, in LaTeX, and in MathML to stand within `<math>`.
 
-    Equations and derivatives are written as the language would write them if it had them.
+    The text is in the service's expression language, extended by equations, derivatives and ∞.
     """
 
     text: str
@@ -33,7 +36,7 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """A formula, then the same with numbers put in, None where one is not known.
+    """A formula, and the same with numbers put in; None where one is unknown.
 
     `fractions` are the numbers with 2/3 for 0.666…, None where none is a simple fraction but for rounding.
     A tensor's shape stands for its numbers, [2×3].
@@ -45,12 +48,12 @@ class Equation:
 
 
 def formula_of(term: Term) -> Formula:
-    """A term in every language."""
+    """Write a term in every notation."""
     return Formula(write_text(term), write_latex(term), write_mathml(term))
 
 
 def equate(*sides: Term) -> Formula:
-    """Terms that are equal."""
+    """Write an equation of terms."""
     formulas = list(map(formula_of, sides))
     return Formula(
         " = ".join(side.text for side in formulas),
@@ -62,7 +65,7 @@ def equate(*sides: Term) -> Formula:
 def write_equation(
     subject: Term | None, term: Term, figures: Mapping[str, FloatArray | None], result: FloatArray | None
 ) -> Equation:
-    """subject = term, or the term alone; then with `figures` for the variables of the term, and what it comes to."""
+    """Write subject = term, or the term alone; then the term with `figures` for its variables, = result."""
     formula = formula_of(term) if subject is None else equate(subject, term)
     names = variables(term)
     known = {name: figure for name in names if (figure := figures.get(name)) is not None}
@@ -74,12 +77,12 @@ def write_equation(
 
 
 def gradient_of(quantity: str, name: str) -> Variable:
-    """The gradient of the final quantity with respect to a node: dF/da."""
+    """Write the gradient of the final quantity with respect to a node: dF/da."""
     return _derivative(("d", "d ", "<mi>d</mi>"), Variable(quantity), Variable(name))
 
 
 def local_gradient_of(consumer: str, name: str, ordinal: int | None = None) -> Variable:
-    """The local gradient of a consumer with respect to one operand: ∂e/∂a; `ordinal` tells equal operands apart."""
+    """Write the local gradient of a consumer with respect to one operand, ∂e/∂a; `ordinal` numbers equal operands."""
     wrt = Variable(name)
     if ordinal is not None:
         of = formula_of(wrt)
@@ -102,38 +105,47 @@ def _derivative(sign: tuple[str, str, str], of: Variable, wrt: Variable) -> Vari
 
 
 def summed(term: Term) -> Variable:
-    """A term summed over the axes along which an operand was repeated, to be read as one."""
+    """Write the sum of a term over the axes along which an operand was broadcast, as one variable."""
     inner = formula_of(term)
     text = f"sum({inner.text})"
     return Variable(f"`{text}", rf"\sum {inner.latex}", text, row(f"<mo>∑</mo>{inner.mathml}"))
 
 
 def as_variable(term: Term) -> Variable:
-    """A term to be read as one, for which one figure stands."""
+    """Write a term as one variable, for which one figure is put in."""
     inner = formula_of(term)
     return Variable(f"`{inner.text}", inner.latex, inner.text, inner.mathml)
 
 
 def times(first: Term, second: Term) -> Term:
-    """A product of two."""
+    """Multiply two terms."""
     return term_of(Symbol(first) * Symbol(second))
 
 
 def total(summands: Sequence[Term]) -> Term:
-    """The sum of one or more."""
+    """Add one or more terms."""
     return term_of(reduce(add, map(Symbol, summands)))
 
 
+def number_term(value: float) -> Term:
+    """Return a number for a reader: ∞, where the expression language has Constant(value=Infinity)."""
+    if math.isfinite(value):
+        return Literal(value)
+    if math.isnan(value):
+        return _NAN
+    return _INFINITY if value > 0.0 else term_of(-Symbol(_INFINITY))
+
+
 def variables(term: Term) -> list[str]:
-    """The names in a term, as a reader meets them."""
-    met = (part.name for part in evaluation_order(term) if isinstance(part, Variable) and part is not AND_SO_ON)
+    """List the names in a term in reading order."""
+    met = (part.name for part in evaluation_order(term) if isinstance(part, Variable) and part not in _SIGNS)
     return list(dict.fromkeys(met))
 
 
 def _figure_term(figure: FloatArray) -> Term:
-    """A number, or a tensor's shape."""
+    """Return a number as a term; for a tensor its shape."""
     if not figure.ndim:
-        return _number_term(float(figure))
+        return number_term(float(figure))
     size = [str(length) for length in figure.shape]
     text = f"[{'×'.join(size)}]"
     latex = r" \times ".join(size)
@@ -142,7 +154,7 @@ def _figure_term(figure: FloatArray) -> Term:
 
 
 def _fraction_term(figure: FloatArray) -> Term:
-    """A simple fraction for a number that is one but for rounding; else as `_figure_term`."""
+    """Return a simple fraction for a number that equals it up to rounding; else as `_figure_term`."""
     fraction = None if figure.ndim else simple_fraction(float(figure))
     if fraction is None:
         return _figure_term(figure)
@@ -150,21 +162,8 @@ def _fraction_term(figure: FloatArray) -> Term:
     return term_of(quotient if fraction > 0 else -quotient)
 
 
-def _number_term(value: float) -> Term:
-    """A number as people write it: ∞, where the expression language has Constant(value=Infinity)."""
-    if math.isfinite(value):
-        return Literal(value)
-    if math.isnan(value):
-        return _NAN
-    return _INFINITY if value > 0.0 else term_of(-Symbol(_INFINITY))
-
-
-_INFINITY = Variable("`∞", r"\infty", "∞", "<mn>∞</mn>")
-_NAN = Variable("`NaN", r"\mathrm{NaN}", "NaN", "<mn>NaN</mn>")
-
-
 def _evaluated(term: Term, figures: Mapping[str, Term], result: Term) -> Formula:
-    """A term with others for its variables, = what it comes to; only that where it is one number."""
+    """Write a term with figures for its variables, = result; the result alone where both are one number."""
     put = _substitute(term, figures)
     return formula_of(result) if put == result or not figures else equate(put, result)
 
@@ -178,5 +177,5 @@ def _substitute(term: Term, figures: Mapping[str, Term]) -> Term:
             case Application(operation, operands, attributes):
                 put[id(part)] = Application(operation, tuple(put[id(x)] for x in operands), attributes)
             case Literal(value):
-                put[id(part)] = _number_term(value)
+                put[id(part)] = number_term(value)
     return put[id(term)]

@@ -1,7 +1,7 @@
-"""Terms written: in the service's own expression language, in LaTeX and in MathML.
+"""Write terms in the service's expression language, in LaTeX and in MathML.
 
-A term that is shared is written once and then copied; what is copied too often makes a text that is refused, since its
-length may be exponential in the number of terms.
+A shared term is written once and then copied. The text can be exponentially long in the number of terms, so that its
+length is limited.
 """
 
 import json
@@ -32,22 +32,22 @@ class _Language:
 
 
 def write_text(term: Term, most: int | None = LONGEST_FORMULA) -> str:
-    """A term in the service's own expression language. Raises LimitExceeded for more than `most` characters."""
+    """Write a term in the expression language. Raises LimitExceeded for more than `most` characters."""
     return _write(term, _TEXT, most)
 
 
 def write_latex(term: Term, most: int | None = LONGEST_FORMULA) -> str:
-    """A term in LaTeX, to stand in math mode; raises as `write_text`."""
+    """Write a term in LaTeX's math mode; raises as `write_text`."""
     return _write(term, _LATEX, most)
 
 
 def write_mathml(term: Term, most: int | None = LONGEST_FORMULA) -> str:
-    """A term in presentation MathML, to stand within `<math>`; raises as `write_text`."""
+    """Write a term in presentation MathML, to stand within `<math>`; raises as `write_text`."""
     return _write(term, _MATHML, most)
 
 
 def _write(term: Term, language: _Language, most: int | None) -> str:
-    """From the leaves up, without recursion; a part's text is dropped when the last of its readers has it."""
+    """Write a term from the leaves up, without recursion; drop a part's text after its last use."""
     order = evaluation_order(term)
     readers = Counter(id(x) for part in order if isinstance(part, Application) for x in part.operands)
     written: dict[int, Rendered] = {}
@@ -93,7 +93,7 @@ def _compose(application: Application, operands: Sequence[Rendered], language: _
 
 
 def _is_single(value: Any) -> bool:
-    """Whether it is a list of one number: NumPy's axis is a number then."""
+    """Whether a value is a list of one number, for which NumPy's axis is that number."""
     return isinstance(value, tuple) and len(value) == 1
 
 
@@ -101,7 +101,7 @@ def _is_single(value: Any) -> bool:
 
 
 def name_text(name: str) -> str:
-    """A node's name as the expression language has it: in backquotes where it is no identifier, and pi too."""
+    """Write a node's name in the expression language: in backquotes unless it is an identifier other than pi."""
     return name if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) and name != "pi" else f"`{name}`"
 
 
@@ -113,7 +113,7 @@ def _number_text(value: float) -> Rendered:
 
 
 def value_text(value: Any) -> str:
-    """An attribute's value, or the literal of a tensor."""
+    """Write an attribute's value or a tensor in the expression language."""
     if isinstance(value, Variable):
         return name_text(value.name)
     if isinstance(value, Tensor):
@@ -134,7 +134,7 @@ _LATEX_SIGNS = {
 
 
 def name_latex(name: str) -> str:
-    """A name upright, a single letter in italics; every sign that LaTeX would take for its own is escaped."""
+    """Write a name upright, a single letter in italics; escape LaTeX's special characters."""
     if len(name) == 1 and name.isalpha():
         return name
     signs = (
@@ -170,7 +170,7 @@ def _word(value: Any) -> str:
 
 
 def name_mathml(name: str) -> str:
-    """A name as an identifier."""
+    """Write a name as an identifier."""
     return f"<mi>{escape(name)}</mi>"
 
 

@@ -1,4 +1,4 @@
-"""The rulebook to be read by people: every formula comes from applying the rule to symbols, none is typed."""
+"""The rulebook for readers: each formula comes from applying the rule to symbols; none is typed by hand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from service.core.symbolic.term import (
 
 @dataclass(frozen=True, slots=True)
 class RuleFormula:
-    """A formula in the service's own expression language and in LaTeX."""
+    """A formula of the rulebook in the expression language and in LaTeX."""
 
     text: str
     latex: str
@@ -43,7 +43,7 @@ class Entry:
 
 
 def describe(operation: Operation) -> Entry:
-    """The entry of one operation; z stands for its value. One of any number of operands is shown with two."""
+    """Describe one operation; z stands for its value. One that takes any number of operands is shown with two."""
     operands = operation.operands
     if not operands:
         return Entry(operation, (), None, (), (), None, {})

@@ -1,8 +1,8 @@
-"""Terms made once and simplified as they are made: 0·x, 1·x, x + 0, double minus, constants folded, signs in front.
+"""Hash-consed terms, simplified as they are made: 0·x, 1·x, x + 0, double minus, folded constants, leading signs.
 
-No value changes where all that is computed on the way is finite, the sign of a zero and, where quotients and powers
-are drawn together for a reader, rounding aside. An operation meets operands that are simple already, and the rules that
-it sets off go only so deep.
+Where all intermediate values are finite, simplifying changes no value but the sign of a zero and, where it combines
+quotients and powers for a reader, the rounding. Operands are simplified before the operation on them, and the number
+of rules that follow from one another is bounded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,21 +16,21 @@ from service.core.symbolic.term import Application, Literal, Term, Variable, eva
 
 _Rule: TypeAlias = Callable[["TermTable", Sequence[Any]], "Term | None"]
 
-# A shape as far as it is known: what must be broadcast with one another to have it. It is made of shapes in figures, of
-# the names of variables, and of ids of terms; a scalar's is empty. Equal ones are equal shapes, but not the reverse.
+# A shape as far as it is known: the set of shapes that broadcast to it. Its elements are shapes in figures, names of
+# variables and ids of terms; a scalar's is empty. Equal partial shapes are equal shapes; the reverse need not hold.
 PartialShape: TypeAlias = frozenset[Any]
 SCALAR: PartialShape = frozenset()
 
-# How many rules may follow from one another; the term beyond is left as it is. In x/(y/(z/…)) there is no end to them.
+# How many rules may follow from one another: in x/(y/(z/…)) there is no end to them.
 _DEEPEST = 10
 
 
 class TermTable:
-    """Terms of which equal ones are one object, so that a sub-expression met twice is kept once.
+    """A hash-consing table: equal terms are one object, so that a common sub-expression is kept once.
 
-    With `for_reading`, factors and divisors are drawn together: −f/d/d is −f/d², which float64 leaves its range by
-    sooner. With `keep_shapes`, terms may stand for tensors: 0·x is then not 0, which has not the shape of x, and what
-    sums or repeats nothing is left out.
+    With `for_reading`, factors and divisors are combined: −f/d/d becomes −f/d², which overflows sooner. With
+    `keep_shapes`, terms may stand for tensors: 0·x is then not simplified to 0, whose shape may differ from that of x,
+    and a SumTo or ExpandTo that changes no shape is left out.
     """
 
     def __init__(self, *, for_reading: bool = False, keep_shapes: bool = False) -> None:
@@ -44,19 +44,19 @@ class TermTable:
         return len(self._known)
 
     def literal(self, value: float) -> Term:
-        """A number."""
+        """Return the term of a number."""
         made = Literal(float(value))
         return self._known.setdefault(repr(made.value), made)
 
     def variable(self, variable: Variable) -> Term:
-        """A name."""
+        """Return the term of a name."""
         made = self._known.setdefault(variable, variable)
         if self.keep_shapes:
             self._partial_shapes.setdefault(id(made), frozenset([variable.name]))
         return made
 
     def of(self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...] = ()) -> Term:
-        """An operation on terms of this table, simplified."""
+        """Apply an operation to terms of this table and simplify."""
         key = _key(operation, operands, attributes)
         made = self._known.get(key)
         if made is None:
@@ -69,7 +69,7 @@ class TermTable:
         return made
 
     def named(self, name: str, *operands: Term) -> Term:
-        """An operation of that name on terms of this table, simplified."""
+        """Apply the operation of that name to terms of this table and simplify."""
         return self.of(operation_of(name), operands)
 
     def assign(
@@ -79,30 +79,30 @@ class TermTable:
         operands: Sequence[Term],
         attributes: tuple[tuple[str, Any], ...] = (),
     ) -> Term:
-        """What an operation on these terms goes by: from now on that variable, unless it has gone by another before."""
+        """Let a variable stand for an operation on these terms, unless one stands for it already; return that one."""
         known = self.variable(variable)
         if self.keep_shapes:
             self._partial_shapes[id(known)] = self._infer_partial_shape(operation, operands, attributes)
         return self._known.setdefault(_key(operation, operands, attributes), known)
 
     def partial_shape(self, *terms: Term) -> PartialShape:
-        """The shape of what these terms broadcast to, so far as it is known."""
+        """Return the shape to which these terms broadcast, as far as it is known."""
         return reduce(frozenset.union, [self._partial_shapes.get(id(term), SCALAR) for term in terms], SCALAR)
 
     def set_partial_shape(self, term: Term, partial_shape: PartialShape) -> None:
-        """Say what shape a term has, which its operation alone does not show."""
+        """Set the shape of a term that its operation alone does not show."""
         if self.keep_shapes and not isinstance(term, Literal):
             self._partial_shapes[id(term)] = partial_shape
 
     def add(self, *terms: Term) -> list[Term]:
-        """Terms from elsewhere as terms of this table."""
+        """Return terms of this table that equal the given ones."""
         made = self.substitute(evaluation_order(*terms), {})
         return [made[id(term)] for term in terms]
 
     def substitute(self, order: Sequence[Term], values: Mapping[str, Term]) -> Mapping[int, Term]:
-        """Terms from elsewhere, each after its operands, as terms of this table: these by the ids of those.
+        """Map the ids of given terms, each listed after its operands, to terms of this table.
 
-        `values` are terms of this table to put in for the variables of those names.
+        `values` are terms of this table that replace the variables of those names.
         """
         made: dict[int, Term] = {}
         for part in order:
@@ -143,7 +143,7 @@ class TermTable:
 
 
 def simplify(term: Term) -> Term:
-    """A term for a reader, as scalars: the same function, lightly simplified, quotients and powers drawn together."""
+    """Simplify a term of scalars for a reader, combining quotients and powers."""
     return TermTable(for_reading=True).add(term)[0]
 
 
@@ -155,7 +155,7 @@ def _key(operation: Operation, operands: Sequence[Term], attributes: tuple[tuple
     return operation.name, *positions, repr(attributes) if attributes else ""
 
 
-# --- the rules: each gives the simpler term, or None where there is none ----------------------------------------------
+# --- the rules: each returns a simpler term, or None ------------------------------------------------------------------
 
 
 def _is(term: Term, number: float) -> bool:
@@ -163,19 +163,19 @@ def _is(term: Term, number: float) -> bool:
 
 
 def _operands(term: Term, name: str) -> tuple[Term, ...]:
-    """The operands of an operation of that name; nothing of any other term."""
+    """Return the operands of an operation of that name; of any other term none."""
     return term.operands if isinstance(term, Application) and term.operation.name == name else ()
 
 
 def _without_sign(terms: TermTable, term: Term) -> Term | None:
-    """u for the term −u."""
+    """Return u for the term −u, else None."""
     if isinstance(term, Literal):
         return terms.literal(-term.value) if term.value < 0.0 else None
     return next(iter(_operands(term, "Neg")), None)
 
 
 def _number(terms: TermTable, number: float, *operands: Term) -> Term | None:
-    """A number in place of an operation on these, if they are scalars."""
+    """Return a number in place of an operation on these operands, if they are scalars."""
     return None if terms.partial_shape(*operands) else terms.literal(number)
 
 
@@ -259,7 +259,7 @@ def _mul_for_reading(terms: TermTable, x: Term, y: Term) -> Term | None:
 
 
 def _power(term: Term) -> tuple[Term, float]:
-    """Base and exponent, where the exponent is a whole number from 1."""
+    """Return base and exponent, where the exponent is a positive whole number; else the term and 1."""
     base, exponent = _operands(term, "Pow") or (term, None)
     if isinstance(exponent, Literal) and exponent.value >= 1.0 and exponent.value.is_integer():
         return base, exponent.value

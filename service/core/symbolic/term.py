@@ -1,7 +1,8 @@
-"""Symbols: what the rules are applied to so that they yield formulas instead of figures.
+"""Terms, and the symbols by which rules written for numbers yield formulas.
 
 A `Term` is an immutable formula. `Symbol` wraps one so that NumPy's functions and Python's operators, given a symbol,
 build the term of the operation they stand for: the rule of Mul applied to symbols x and y yields the terms y and x.
+This is tracing, as JAX does it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A name; `text`, `latex` and `mathml` where it is written otherwise than by its name."""
+    """A name; `text`, `latex` and `mathml` replace it where it is written differently."""
 
     name: str
     latex: str | None = None
@@ -45,11 +46,11 @@ Term: TypeAlias = Variable | Literal | Application
 
 
 class NotSymbolic(TypeError):
-    """A rule that cannot be applied to symbols: it calls what stands for no operation, or asks for a figure."""
+    """A rule that cannot be applied to symbols: it calls a function that is no operation, or needs a number."""
 
 
 class Symbol(NDArrayOperatorsMixin):
-    """A term that takes part in NumPy's functions. Only as long-lived as the application of one rule."""
+    """A term on which NumPy's functions work. It lives only while one rule is applied."""
 
     __slots__ = ("term",)
 
@@ -70,7 +71,7 @@ class Symbol(NDArrayOperatorsMixin):
     __array__ = __bool__ = __float__ = __getitem__ = __index__ = __iter__ = __len__ = _is_no_figure
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # Python, and NumPy, ask what a thing can do
+        if name.startswith("__"):  # Python and NumPy look for optional protocols
             raise AttributeError(name)
         self._is_no_figure()
 
@@ -90,24 +91,24 @@ def _apply(called: Callable[..., Any], arguments: Sequence[Any], options: Mappin
 
 
 def application(operation: Operation, operands: Sequence[Term], attributes: Attributes = NO_ATTRIBUTES) -> Application:
-    """An operation on terms."""
+    """Apply an operation to terms."""
     return Application(operation, tuple(operands), tuple(attributes.items()))
 
 
 def term_of(operand: Any) -> Term:
-    """The term of what a rule returned or was given: a symbol's own, or a number's literal."""
-    if isinstance(operand, str):  # a word with which a rule compares an attribute
+    """Return the term of a symbol, or a number as a literal."""
+    if isinstance(operand, str):  # a word that a rule compares with an attribute
         return Variable(f'"{operand}"', rf"\text{{{operand}}}")
     return operand.term if isinstance(operand, Symbol) else Literal(float(operand))
 
 
 def symbols(*names: str) -> tuple[Symbol, ...]:
-    """Variables to apply a rule to."""
+    """Make variables to which a rule can be applied."""
     return tuple(Symbol(Variable(name)) for name in names)
 
 
 def evaluation_order(*terms: Term) -> list[Term]:
-    """Every part of the terms once, however often it is shared, after its operands and these from left to right."""
+    """List every part of the terms once, however often it is shared: operands first, from left to right."""
     order: list[Term] = []
     met: set[int] = set()
     waiting = [(term, False) for term in reversed(terms)]
@@ -124,7 +125,7 @@ def evaluation_order(*terms: Term) -> list[Term]:
 
 
 def value_term(operation: Operation, operands: Sequence[Term], attributes: Attributes = NO_ATTRIBUTES) -> Term:
-    """The rule of an operation as a formula of its operands; one that is not elementwise is its own formula."""
+    """Return the rule of an operation as a formula of its operands; one that is not elementwise stands for itself."""
     if not operation.is_elementwise:
         return application(operation, operands, attributes)
     return term_of(operation.evaluate([Symbol(x) for x in operands], _symbolic(attributes)))
@@ -133,7 +134,7 @@ def value_term(operation: Operation, operands: Sequence[Term], attributes: Attri
 def local_gradient_terms(
     operation: Operation, operands: Sequence[Term], value: Term, attributes: Attributes = NO_ATTRIBUTES
 ) -> tuple[Term, ...]:
-    """The local gradients of an elementwise operation as formulas of its operands and its value."""
+    """Return the local gradients of an elementwise operation as formulas of its operands and its value."""
     rules = operation.differentiate([Symbol(x) for x in operands], Symbol(value), _symbolic(attributes))
     return tuple(term_of(rule) for rule in rules)
 
@@ -145,8 +146,10 @@ def contribution_terms(
     value: Term,
     attributes: Attributes = NO_ATTRIBUTES,
 ) -> "tuple[Term | None, ...]":
-    """The contributions of an operation that is not elementwise as formulas of the upstream gradient, its operands and
-    its value; None where no gradient flows. Raises Unwritable where its rule cannot be applied to symbols."""
+    """Return the contributions of an operation as formulas of the upstream gradient, its operands and its value.
+
+    None stands where no gradient flows. Raises NotSymbolic where its rule cannot be applied to symbols.
+    """
     try:
         rules = operation.propagate(
             Symbol(upstream), [Symbol(x) for x in operands], Symbol(value), _symbolic(attributes)
@@ -159,13 +162,13 @@ def contribution_terms(
 def nondifferentiable_term(
     operation: Operation, operands: Sequence[Term], value: Term, attributes: Attributes = NO_ATTRIBUTES
 ) -> Term:
-    """Where an operation has no derivative, as a formula: a condition."""
+    """Return the condition under which an operation has no derivative, as a formula."""
     where = operation.is_nondifferentiable([Symbol(x) for x in operands], Symbol(value), _symbolic(attributes))
     return term_of(where)
 
 
 def _symbolic(attributes: Attributes) -> Attributes:
-    """Attributes given as terms (the rulebook's page shows them by name) become symbols; numbers stay numbers."""
+    """Wrap attributes that are terms, as on the rulebook's page, in symbols; numbers stay numbers."""
     return {
         name: Symbol(value) if isinstance(value, (Variable, Literal, Application)) else value
         for name, value in attributes.items()

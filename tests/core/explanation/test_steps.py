@@ -83,6 +83,8 @@ def test_infinities_and_nan_are_written_as_people_do() -> None:
     assert written is not None
     assert written.latex == r"\infty \cdot \left(-2\right) = -\infty"
     assert written.mathml.endswith("<mo>=</mo><mrow><mo>−</mo><mn>∞</mn></mrow>")
+    *_, step = explain_node(passes_of(graph_of("F = x * y"), {"x": 1, "y": 2}, seed=-np.inf), "F")
+    assert line(step) == "dL/dF = -∞ = -∞"
 
 
 def test_the_formula_of_an_infinite_constant_is_still_an_expression() -> None:
