@@ -19,6 +19,7 @@ from service.cli.terminal import (
     print_json,
     print_table,
     read_inputs,
+    rounded,
     short,
 )
 from service.client import Client, Problem
@@ -65,7 +66,7 @@ def check_gradients(
     click.echo(f"{check.verdict}: gradients of {check.output}, by {check.method}")
     table = make_table("node", "gradient", "estimate", "error", "rate", "verdict", "", numbers=(1, 2, 3, 4))
     for node in check.nodes:
-        error, rate = ("" if number is None else f"{number:.3g}" for number in (node.error, node.rate))
+        error, rate = ("" if number is None else rounded(number, 3) for number in (node.error, node.rate))
         verdict = Text(node.verdict, _STYLES[node.verdict])
         table.add_row(node.name, short(node.gradient), short(node.estimate), error, rate, verdict, node.reason or "")
     print_table(table)
@@ -150,7 +151,7 @@ def _difference(step: Step) -> str:
         np.abs(0.0 if step.figure is None else step.figure)
     ):
         return ""
-    return f"   but the run has {short(step.figure)}, which is off by {step.difference:.6g}"
+    return f"   but the run has {short(step.figure)}, which is off by {rounded(step.difference)}"
 
 
 def _print_paths(paths: Paths) -> None:
@@ -160,11 +161,11 @@ def _print_paths(paths: Paths) -> None:
     many = "1 path" if count == "1" else f"{count} paths"
     rest = ""
     if paths.share is not None and len(paths.paths) < paths.path_count:
-        rest = f"; the {len(paths.paths)} largest carry {paths.share:.4g} of the gradient"
+        rest = f"; the {len(paths.paths)} largest carry {rounded(paths.share, 4)} of the gradient"
     click.echo(f"\n{many} from {paths.node} to {paths.output}{rest}: {paths.text}")
     if paths.expanded is not None:
         click.echo(paths.expanded)
     table = make_table("product", "path", numbers=(0,))
     for path in paths.paths:
-        table.add_row(f"{path.product:.6g}", " → ".join(path.nodes))
+        table.add_row(rounded(path.product), " → ".join(path.nodes))
     print_table(table)

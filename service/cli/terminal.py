@@ -135,11 +135,22 @@ def _in_one_line(value: Any) -> str:
 
 
 def short(figure: Figure | None, shape: tuple[int, ...] = ()) -> str:
-    """A number in six digits, a tensor by its shape."""
+    """Write a number in six digits, a tensor by its shape."""
     shape = shape if figure is None else figure.shape
     if shape:
         return f"[{'×'.join(map(str, shape))}]"
-    return "" if figure is None else f"{figure:.6g}"
+    return "" if figure is None else rounded(float(figure))
+
+
+def rounded(number: float, digits: int = 6) -> str:
+    """Write a number in so many significant digits.
+
+    The commands know the service over HTTP only: `service.core.figures.text`, which writes figures elsewhere, is not
+    theirs to import.
+    """
+    if math.isfinite(number):
+        return f"{number:.{digits}g}"
+    return "NaN" if math.isnan(number) else "∞" if number > 0.0 else "-∞"
 
 
 def make_table(*columns: str, numbers: tuple[int, ...] = ()) -> Table:

@@ -118,7 +118,7 @@ def test_inputs_come_from_a_file_and_from_the_command_line(gradbook: Gradbook, t
     read = gradbook("run", "create", "cli inputs", "--inputs", "-", "b=-0.5", "--json", stdin=text).json
     assert read["outputs"]["y"] == [-0.5, "NaN", "-Infinity"]
     given = gradbook("run", "create", "cli inputs", "a=nan", "b=[[1], [2]]")
-    assert re.search(r"^ *a +Input +nan +3", given.out, re.MULTILINE)
+    assert re.search(r"^ *a +Input +NaN +3", given.out, re.MULTILINE)
     assert re.search(r"^ *y +Mul +\[2×1\] +\[2×1\]", given.out, re.MULTILINE)
     file = tmp_path / "inputs.json"
     file.write_text('{"a": 1, "b": 2}')
