@@ -32,4 +32,4 @@ def _shortened(node: Node) -> dict[str, Any]:
 def graph_of_expression(text: str, outputs: Sequence[str] | None = None) -> Graph:
     """The graph of a text, its inputs in the text's order, as the service builds it."""
     nodes = parse(text)
-    return assemble_graph(nodes, outputs, [node.name for node in nodes if node.operation.name == "Input"])
+    return assemble_graph(nodes, outputs, [node.name for node in nodes if node.operation.is_input])

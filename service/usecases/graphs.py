@@ -39,7 +39,7 @@ def create_graph(
     limits = context.limits
     if expression is not None:
         parsed = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
-        listed = [node.name for node in parsed if node.operation.name == "Input"]
+        listed = [node.name for node in parsed if node.operation.is_input]
         graph = assemble_graph(parsed, outputs, listed, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
     else:
         graph = build_graph(nodes, outputs, inputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
