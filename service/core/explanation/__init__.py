@@ -1,1 +1,1 @@
-"""How each figure of a run came about: steps and paths."""
+"""Explain the figures of a run: steps and paths."""

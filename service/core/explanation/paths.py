@@ -1,10 +1,10 @@
 """A gradient as the sum over all paths: along each path from a node to the output, the product of its local gradients.
 
 There may be exponentially many. They are counted, and their products summed, by dynamic programming along the edges;
-the largest are found best first. best(x), the greatest |product| of a path from x to the output, is known of every
-node beforehand, so that a path begun is worth exactly its own factors times best at its end, and what is worth most is
-the next largest path. Of a node's out-edges the next best waits only once the one before it was taken, so that the
-queue grows by no more than the length of each path that is listed.
+the largest are found by best-first search. best(x), the greatest |product| of a path from x to the output, is computed
+beforehand for every node, so that the bound of a partial path, its own product times best at its end, is exact and the
+first complete path is the largest. A node's next best out-edge enters the queue only once the one before it is taken,
+so that each listed path adds at most its length to the queue.
 """
 
 import heapq
@@ -37,7 +37,7 @@ from service.core.symbolic.term import Literal, Term
 
 # Nodes of all listed paths together, after which no other path is listed; paths and factors that are written out.
 _MOST_NODES, _MOST_PATHS, _MOST_FACTORS = 100_000, 8, 12
-# The logarithm of 0, and of what is not finite: more than those of all other factors together.
+# The logarithm of 0 and of NaN or infinity: beyond the sum of the logarithms of all other factors.
 _BOTTOM, _TOP = -1e9, 1e9
 
 
@@ -55,7 +55,7 @@ class PathEdge(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path from the node to the output; `product` is the seed times all local gradients."""
+    """A path from the node to the output; `product` is the seed times all its local gradients."""
 
     edges: tuple[PathEdge, ...]
     product: float
@@ -63,7 +63,7 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The largest paths in magnitude, largest first, and what all `count` of them come to.
+    """The largest paths in magnitude, largest first, and the sum over all `count` of them.
 
     `share` is listed_sum / sum: 1 where all are listed, more where others cancel, None where it is not finite.
     `equation` is the sum as products of local gradients, `expanded` the same with their formulas, None where one has
@@ -80,10 +80,10 @@ class Paths:
 
 
 def find_paths(passes: Passes, name: str, limit: int) -> Paths:
-    """The `limit` largest paths from a node to the run's output, and the sum over all.
+    """Find the `limit` largest paths from a node to the run's output, and the sum over all paths.
 
-    Raises InvalidRequest where a node on them is a tensor, and for one that has no gradient, as a Constant; Conflict
-    where the run has no output, or not the values that a local gradient needs; KeyError where there is no such node.
+    Raises InvalidRequest if a node on a path is a tensor or the node has no gradient, as a Constant; Conflict if the
+    run has no output or lacks a value that a local gradient needs; KeyError for an unknown node.
     """
     graph, position = passes.graph, passes.graph.position[name]
     if not graph.nodes[position].has_gradient:
@@ -171,17 +171,17 @@ def _logarithm(factor: float) -> float:
     return math.log(abs(factor)) if factor else _BOTTOM
 
 
-_Link = tuple[PathEdge, Any] | None  # a path begun: its last edge, and the link before
+_Link = tuple[PathEdge, Any] | None  # a partial path: its last edge, and the link before
 
 
 def _largest_first(edges: Mapping[int, list[PathEdge]], start: int, target: int) -> Iterator[list[PathEdge]]:
-    """Every path from start to target, those of greatest |product| first."""
+    """Yield every path from start to target, those of greatest |product| first."""
     ranked: set[int] = set()
     ties = count()
     queue: list[tuple[float, int, _Link, int, float, int]] = []
 
     def option(position: int, rank: int) -> PathEdge | None:
-        """The edge out of a node that is the best but `rank`."""
+        """Return the out-edge of a node that `rank` better ones precede, or None."""
         if position not in ranked:
             edges[position].sort(key=lambda edge: -edge.best)
             ranked.add(position)
@@ -210,13 +210,13 @@ def _largest_first(edges: Mapping[int, list[PathEdge]], start: int, target: int)
         yield path[::-1]
 
 
-# --- written --------------------------------------------------------------------------------------------------------
+# --- formulas -------------------------------------------------------------------------------------------------------
 
 
 def _written(
     passes: Passes, name: str, paths: Sequence[Path], number: int, gradient: float
 ) -> tuple[Equation, Formula | None]:
-    """dF/da as the sum over its paths, by local gradients and by their formulas."""
+    """Write dF/da as the sum over its paths, by local gradients and by their formulas."""
     assert passes.output is not None
     figures: dict[str, FloatArray | None] = {}
     opening: list[Term] = []
@@ -250,5 +250,5 @@ def _written(
 
 
 def _product(factors: Sequence[Term]) -> Term:
-    """The product of factors, 1 where there are none."""
+    """Multiply the factors; 1 where there are none."""
     return reduce(times, factors) if factors else Literal(1.0)

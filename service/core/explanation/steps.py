@@ -1,8 +1,8 @@
-"""How each figure of a run came about, step by step: the rule, the formula, the numbers put in, and what they come to.
+"""Explain each figure of a run, step by step: the rule, the formula, the numbers put in, and the result.
 
 Formulas come from applying the rulebook to symbols, numbers from applying it to the run's own figures as the passes
-do, so that the two cannot disagree. A gradient is the sum of its contributions in the order in which the backward pass
-meets them: consumers from the last to the first, each one's operands from left to right, after the seed.
+do, so that the two cannot disagree. A gradient is the seed plus its contributions in the order of the backward pass:
+consumers from the last to the first, each one's operands from left to right.
 """
 
 from array import array
@@ -48,8 +48,8 @@ MOST_LISTED = 1000
 class ForwardStep:
     """An operation applied to its operands.
 
-    `difference` is the greatest amount by which what the formula comes to is off the run's value; None where they are
-    the same bits or one is not known.
+    `difference` is the greatest deviation of the formula's result from the run's value; None where they have the same
+    bits or one is unknown.
     """
 
     node: Node
@@ -61,10 +61,10 @@ class ForwardStep:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contribution:
-    """What one out-edge gives to a gradient: upstream × local, summed where the operand was broadcast.
+    """What one out-edge contributes to a gradient: upstream × local, summed where the operand was broadcast.
 
     `operand_index` is the position of the node among the consumer's operands. `local` is None where the consumer's
-    operation is not elementwise: its line is then that of the product.
+    operation is not elementwise: its equation is then that of the product.
     """
 
     consumer: Consumer
@@ -85,10 +85,10 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BackwardStep:
-    """A gradient as the sum of its contributions, of which the first MOST_LISTED are listed, `count` in all.
+    """A gradient as the sum of its `count` contributions, of which the first MOST_LISTED are listed.
 
-    `seed` is None but for the output. `sum` is computed from the run's figures; `difference` is the greatest amount by
-    which it is off the run's gradient, None where they are the same bits or one is not known.
+    `seed` is None except for the output. `sum` is computed from the run's figures; `difference` is its greatest
+    deviation from the run's gradient, None where they have the same bits or one is unknown.
     """
 
     node: Node
@@ -170,7 +170,7 @@ def _forward_step(passes: Passes, position: int) -> ForwardStep:
 
 
 def _rule(graph: Graph, node: Node, operand_index: int) -> str:
-    """What the rule is called by which the operand at `operand_index` is differentiated."""
+    """Name the rule by which the operand at `operand_index` is differentiated."""
     others = [name for other, name in enumerate(node.inputs) if other != operand_index]
     return node.operation.rule_name(operand_index, bool(others) and all(_is_constant(graph, name) for name in others))
 
@@ -239,7 +239,7 @@ def _contribution(consumer: Consumer, operand_index: int) -> Contribution:
 def _sum_line(
     quantity: str, node: Node, seed: FloatArray | None, listed: Sequence[Contribution], count: int, found: Any
 ) -> Equation:
-    """dL/dx = upstream · local + …, or the seed, and the same with numbers put in."""
+    """Write dL/dx = upstream · local + …, or the seed, and the same with numbers put in."""
     subject = gradient_of(quantity, node.name)
     if seed is not None:  # nothing that follows from the output leads back to it
         return write_equation(subject, _SEED if seed.ndim else number_term(float(seed)), {_SEED.name: seed}, found)
@@ -255,7 +255,7 @@ def _sum_line(
 
 
 def _summand(contribution: Contribution) -> tuple[Term, Mapping[str, FloatArray | None]]:
-    """upstream · local, or the whole contribution where the operation is not elementwise; and the figures in it."""
+    """Return upstream · local, or the whole contribution of a non-elementwise operation, and the figures in it."""
     consumer, operand_index = contribution.consumer, contribution.operand_index
     upstream, local = consumer.upstream_gradient, consumer.local_gradient(operand_index)
     product = times(upstream, local)
@@ -272,7 +272,7 @@ def _summand(contribution: Contribution) -> tuple[Term, Mapping[str, FloatArray 
 
 
 def _difference(found: FloatArray | None, gradient: FloatArray | None) -> float | None:
-    """The greatest amount by which two figures differ; None where they are the same or one is not known."""
+    """Return the greatest difference of two figures; None where they have the same bits or one is unknown."""
     if found is None or gradient is None or same_bits(found, gradient).all():
         return None
     with np.errstate(all="ignore"):
