@@ -5,9 +5,20 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import ARRAY, ARRAY_OR_NULL, NUMBER, Label, Members, PageQuery, Request, Text
+from service.api.schemas import (
+    ARRAY,
+    ARRAY_OR_NULL,
+    FIGURES,
+    NUMBER,
+    NUMBER_OR_NULL,
+    JsonObject,
+    Label,
+    PageQuery,
+    Query,
+    Request,
+    StrictString,
+)
 
-_FIGURES = {"type": "object", "additionalProperties": ARRAY}
 _CLAIMED = {"type": "object", "additionalProperties": {**ARRAY, "description": 'A figure, or text: "2/3", "0.667"'}}
 _TOLERANCE = {
     "oneOf": [
@@ -15,16 +26,15 @@ _TOLERANCE = {
         {"type": "object", "properties": {"rtol": {"type": "number"}, "atol": {"type": "number"}}},
     ]
 }
-_NUMBER_OR_NULL = {"oneOf": [*NUMBER["oneOf"], {"type": "null"}]}
 
 
 class ComparisonRequest(Request):
     """Two runs to compare."""
 
-    baseline = Text(required=True)
-    candidate = Text(required=True)
+    baseline = StrictString(required=True)
+    candidate = StrictString(required=True)
     tolerance = fields.Raw(load_default="float64", metadata=_TOLERANCE)
-    names = Members(
+    names = JsonObject(
         load_default=dict,
         metadata={"type": "object", "additionalProperties": {"type": "string"}, "description": "candidate → baseline"},
     )
@@ -41,16 +51,16 @@ class Claims(Request):
     """Figures that somebody claims."""
 
     by = Label()
-    values = Members(metadata=_CLAIMED)
-    gradients = Members(metadata=_CLAIMED)
+    values = JsonObject(metadata=_CLAIMED)
+    gradients = JsonObject(metadata=_CLAIMED)
 
 
 class CheckRequest(Request):
     """Claims to check against a run at these inputs."""
 
-    inputs = Members(required=True, metadata=_FIGURES)
+    inputs = JsonObject(required=True, metadata=FIGURES)
     claims = fields.Nested(Claims, required=True)
-    output = Text()
+    output = StrictString()
     seed = fields.Raw(metadata=ARRAY)
     tolerance = fields.Raw(load_default="float64", metadata=_TOLERANCE)
 
@@ -58,17 +68,17 @@ class CheckRequest(Request):
 class ComparisonsQuery(PageQuery):
     """Comparisons with a run on either side."""
 
-    run = Text()
+    run = StrictString()
 
 
-class ComparisonQuery(Request):
+class ComparisonQuery(Query):
     """Which figures to show, and in what order."""
 
-    shown = Text(
+    shown = StrictString(
         data_key="only",
         validate=ma.validate.OneOf(["differences", "origins"], error="differences or origins is expected"),
     )
-    order = Text(
+    order = StrictString(
         validate=ma.validate.OneOf(["topological", "relative_error"], error="topological or relative_error is expected")
     )
 
@@ -82,7 +92,7 @@ class HypothesisDocument(ma.Schema):
 
     name = fields.String(required=True)
     sentence = fields.String(required=True)
-    error = fields.Raw(required=True, metadata=_NUMBER_OR_NULL)
+    error = fields.Raw(required=True, metadata=NUMBER_OR_NULL)
 
 
 class Place(ma.Schema):
@@ -92,7 +102,7 @@ class Place(ma.Schema):
     node = fields.String(required=True)
 
 
-class Finding(Place):
+class FindingSchema(Place):
     """A figure with what explains it."""
 
     hypotheses = fields.List(fields.Nested(HypothesisDocument), required=True)
@@ -151,8 +161,8 @@ class ComparisonDocument(ComparisonSummary):
     compared = fields.Nested(ComparedCounts, required=True)
     only_in_baseline = fields.List(fields.String(), required=True)
     only_in_candidate = fields.List(fields.String(), required=True)
-    first_difference = fields.Nested(Finding, required=True, allow_none=True)
-    origins = fields.List(fields.Nested(Finding), required=True)
+    first_difference = fields.Nested(FindingSchema, required=True, allow_none=True)
+    origins = fields.List(fields.Nested(FindingSchema), required=True)
     inherited = fields.List(fields.Nested(Place), required=True)
     compensated = fields.List(fields.Nested(Place), required=True)
     minimum_tolerance = fields.Nested(MinimumTolerance, required=True)

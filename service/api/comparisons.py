@@ -17,19 +17,10 @@ from service.api.comparison_schemas import (
     NodesOfComparisonQuery,
 )
 from service.api.documents import if_small
-from service.api.http.endpoint import (
-    LISTED,
-    Blueprint,
-    context,
-    cut_page,
-    idempotency_key,
-    page_size,
-    read_cursor,
-    read_position,
-    respond,
-    respond_page,
-    write_cursor,
-)
+from service.api.http.endpoint import Blueprint
+from service.api.http.paging import LISTED, Page, Paging, next_cursor
+from service.api.http.request import context, idempotency_key
+from service.api.http.response import respond
 from service.api.numbers import read_array, read_arrays, read_claim, write_array, write_number
 from service.core.comparison.claims import Claim
 from service.core.comparison.error_measures import errors, minimum_tolerance, ulps, worst_element
@@ -80,14 +71,14 @@ def check_claims(body: dict[str, Any], graph_id: str) -> Response:
     return _answer(*compared)
 
 
-@blueprint.endpoint("GET", "/v1/comparisons", query=ComparisonsQuery, answer=ComparisonPage)
-def list_comparisons(query: dict[str, Any]) -> Response:
+@blueprint.endpoint(
+    "GET", "/v1/comparisons", query=ComparisonsQuery, answer=ComparisonPage, page=Paging("comparisons", LISTED)
+)
+def list_comparisons(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     """List comparisons, newest first"""
-    size = page_size(query, LISTED)
-    after = read_cursor(query.get("cursor"))
-    found = usecases.list_comparisons(context(), run=query.get("run"), after=after, limit=size + 1)
-    records, cursor = cut_page(found, size)
-    return respond_page("comparisons", [_record_document(record) for record in records], cursor)
+    found = usecases.list_comparisons(context(), run=query.get("run"), after=page.after, limit=page.size + 1)
+    records, after = page.cut(found)
+    return [_record_document(record) for record in records], after
 
 
 @blueprint.endpoint(
@@ -103,14 +94,14 @@ def get_comparison(query: dict[str, Any], comparison_id: str) -> Response:
     "/v1/comparisons/<comparison_id>/nodes",
     query=NodesOfComparisonQuery,
     answer=ComparisonNodePage,
+    page=Paging("nodes"),
     problems=(404,),
 )
-def list_comparison_nodes(query: dict[str, Any], comparison_id: str) -> Response:
+def list_comparison_nodes(query: dict[str, Any], page: Page, comparison_id: str) -> tuple[list[Any], int | None]:
     """List a comparison's figures, in the order of evaluation or worst first"""
     compared = usecases.get_comparison(context(), comparison_id)
-    start, size = read_position(query.get("cursor")), page_size(query)
-    documents, cursor = _nodes(compared, query, start, size)
-    return respond_page("nodes", documents, cursor)
+    documents, count = _nodes(compared, query, page.start, page.size)
+    return documents, page.next_start(count)
 
 
 def _answer(compared: Compared, new: bool) -> Response:
@@ -139,7 +130,7 @@ def _document(compared: Compared, query: Mapping[str, Any]) -> dict[str, Any]:
     found, most = compared.found, context().limits.page
     first = compared.first_difference
     judged = {phase.name: int((phase.verdicts != Verdict.NOT_COMPARED).sum()) for phase in found.phases}
-    documents, cursor = _nodes(compared, query, 0, most)
+    documents, count = _nodes(compared, query, 0, most)
     return {
         **_record_document(compared.record),
         "compared": {"values": judged.get("forward", 0), "gradients": judged.get("backward", 0)},
@@ -151,7 +142,7 @@ def _document(compared: Compared, query: Mapping[str, Any]) -> dict[str, Any]:
         "compensated": _places(compared, Verdict.COMPENSATED)[:most],
         "minimum_tolerance": minimum_tolerance(found),
         "nodes": documents,
-        "next": cursor,
+        "next": next_cursor(most, count),
     }
 
 
@@ -179,9 +170,7 @@ def _places(compared: Compared, verdict: Verdict) -> list[dict[str, Any]]:
     ]
 
 
-def _nodes(
-    compared: Compared, query: Mapping[str, Any], start: int, size: int
-) -> tuple[list[dict[str, Any]], str | None]:
+def _nodes(compared: Compared, query: Mapping[str, Any], start: int, size: int) -> tuple[list[dict[str, Any]], int]:
     positions = compared.positions(query.get("shown"), query.get("order", "topological"))
     measures = {phase.name: errors(phase) for phase in compared.found.phases}
     nodes = compared.candidate.graph.nodes
@@ -191,7 +180,7 @@ def _nodes(
         | ({"conventions": conventions[position]} if phase.verdicts[position] == Verdict.CONVENTION else {})
         for phase, position in positions[start : start + size]
     ]
-    return documents, write_cursor(start + size) if start + size < len(positions) else None
+    return documents, len(positions)
 
 
 def _node_document(name: str, phase: Phase, position: int, measures: tuple[FloatArray, FloatArray]) -> dict[str, Any]:

@@ -3,25 +3,23 @@
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import ARRAY, ARRAY_OR_NULL, NAMES, NUMBER, Members, Request, Text
+from service.api.schemas import ARRAY, ARRAY_OR_NULL, FIGURES, NAMES, NUMBER_OR_NULL, JsonObject, Request, StrictString
 from service.core.derivatives.gradient_check import METHODS, Verdict
 from service.usecases.derivatives import KINDS
 
-_FIGURES = {"type": "object", "additionalProperties": ARRAY}
-_NUMBER_OR_NULL = {"oneOf": [*NUMBER["oneOf"], {"type": "null"}]}
 _VERDICTS = [str(verdict) for verdict in Verdict]
 
 
 class GradientCheckRequest(Request):
     """The point at which to check gradients; of every input, and of `nodes`."""
 
-    inputs = Members(required=True, metadata=_FIGURES)
-    method = Text(
+    inputs = JsonObject(required=True, metadata=FIGURES)
+    method = StrictString(
         load_default="taylor",
         validate=ma.validate.OneOf(METHODS, error="taylor, central or complex-step is expected"),
     )
     nodes = fields.Raw(load_default=list, metadata={**NAMES, "description": "Nodes to check besides the inputs"})
-    output = Text()
+    output = StrictString()
 
 
 class NodeCheckDocument(ma.Schema):
@@ -34,7 +32,7 @@ class NodeCheckDocument(ma.Schema):
     name = fields.String(required=True)
     gradient = fields.Raw(required=True, metadata=ARRAY)
     estimate = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
-    error = fields.Raw(required=True, metadata=_NUMBER_OR_NULL)
+    error = fields.Raw(required=True, metadata=NUMBER_OR_NULL)
     rate = fields.Float(allow_none=True)
     verdict = fields.String(required=True, validate=ma.validate.OneOf(_VERDICTS))
     reason = fields.String()
@@ -57,17 +55,17 @@ class GradientCheckDocument(ma.Schema):
 class DerivativesRequest(Request):
     """What to differentiate, with respect to what, and at which point."""
 
-    kind = Text(
+    kind = StrictString(
         required=True, validate=ma.validate.OneOf(KINDS, error="jacobian, jvp, vjp, hvp or hessian is expected")
     )
-    inputs = Members(required=True, metadata=_FIGURES)
+    inputs = JsonObject(required=True, metadata=FIGURES)
     outputs = fields.Raw(metadata={**NAMES, "description": "Any nodes; left out, the graph's outputs"})
     wrt = fields.Raw(metadata={**NAMES, "description": "Any nodes; left out, the graph's inputs"})
     vector = fields.Raw(
         metadata={
             "description": "Directions for nodes of wrt (jvp, hvp), seeds for nodes of outputs (vjp), 0 for those left "
             "out. Where there is one node, its array alone will do",
-            "oneOf": [*ARRAY["oneOf"], _FIGURES],
+            "oneOf": [*ARRAY["oneOf"], FIGURES],
         }
     )
 
@@ -92,9 +90,9 @@ class DerivativesDocument(ma.Schema):
     graph_id = fields.String(required=True)
     graph_digest = fields.String(required=True)
     kind = fields.String(required=True, validate=ma.validate.OneOf(KINDS))
-    inputs = fields.Raw(required=True, metadata=_FIGURES)
+    inputs = fields.Raw(required=True, metadata=FIGURES)
     outputs = fields.List(fields.String(), required=True)
     wrt = fields.List(fields.String(), required=True)
-    vector = fields.Raw(required=True, metadata={**_FIGURES, "type": ["object", "null"]})
+    vector = fields.Raw(required=True, metadata={**FIGURES, "type": ["object", "null"]})
     blocks = fields.List(fields.Nested(BlockDocument), required=True)
     created_at = fields.DateTime(required=True)

@@ -12,7 +12,9 @@ from service.api.derivative_schemas import (
     GradientCheckDocument,
     GradientCheckRequest,
 )
-from service.api.http.endpoint import Blueprint, context, idempotency_key, respond
+from service.api.http.endpoint import Blueprint
+from service.api.http.request import context, idempotency_key
+from service.api.http.response import respond
 from service.api.numbers import read_array, read_arrays, write_array, write_number
 from service.core.derivatives.gradient_check import RANDOM_SEED, NodeCheck
 from service.core.figures.figures import FloatArray

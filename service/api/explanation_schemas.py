@@ -3,7 +3,16 @@
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import ARRAY, ARRAY_OR_NULL, NUMBER, PageQuery, Request, Text, Whole
+from service.api.schemas import (
+    ARRAY,
+    ARRAY_OR_NULL,
+    NUMBER,
+    NUMBER_OR_NULL,
+    PageQuery,
+    PositiveInt,
+    Query,
+    StrictString,
+)
 
 _MATHML = {"description": "Presentation MathML, to stand within <math>"}
 _NUMBERS = {"description": "The formula with numbers put in, and what it comes to; null where one is not known"}
@@ -14,13 +23,12 @@ _COUNT = {
     "description": "The exact number of all paths; above 2^53, beyond which JSON readers round, a string of its digits",
     "oneOf": [{"type": "integer"}, {"type": "string", "pattern": "^[0-9]+$"}],
 }
-_NUMBER_OR_NULL = {"oneOf": [*NUMBER["oneOf"], {"type": "null"}]}
 
 
 class StepsQuery(PageQuery):
     """A page of steps, or the steps of one node."""
 
-    node = Text()
+    node = StrictString()
 
 
 class LineDocument(ma.Schema):
@@ -72,7 +80,7 @@ class StepDocument(LineDocument):
     contribution_count = fields.Integer(metadata={"description": "Backward"})
     sum = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Backward"})
     gradient = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Backward"})
-    difference = fields.Raw(required=True, metadata=_NUMBER_OR_NULL)
+    difference = fields.Raw(required=True, metadata=NUMBER_OR_NULL)
 
 
 class StepPage(ma.Schema):
@@ -82,11 +90,11 @@ class StepPage(ma.Schema):
     next = fields.String(required=True, allow_none=True)
 
 
-class PathsQuery(Request):
+class PathsQuery(Query):
     """A node that paths begin at, and how many to list."""
 
-    node = Text(required=True)
-    limit = Whole(metadata={"minimum": 1})
+    node = StrictString(required=True)
+    limit = PositiveInt(metadata={"minimum": 1})
 
 
 class FactorDocument(ma.Schema):
@@ -121,8 +129,8 @@ class PathsDocument(LineDocument):
     path_count = fields.Raw(required=True, metadata=_COUNT)
     sum = fields.Raw(required=True, metadata=NUMBER)
     listed_sum = fields.Raw(required=True, metadata=NUMBER)
-    share = fields.Raw(required=True, metadata=_NUMBER_OR_NULL)
-    gradient = fields.Raw(required=True, metadata=_NUMBER_OR_NULL)
+    share = fields.Raw(required=True, metadata=NUMBER_OR_NULL)
+    gradient = fields.Raw(required=True, metadata=NUMBER_OR_NULL)
     expanded = fields.String(required=True, allow_none=True)
     expanded_latex = fields.String(required=True, allow_none=True)
     expanded_mathml = fields.String(required=True, allow_none=True)

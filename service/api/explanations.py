@@ -8,8 +8,11 @@ from flask import Response
 
 from service.api.documents import if_small
 from service.api.explanation_schemas import PathsDocument, PathsQuery, StepPage, StepsQuery
-from service.api.http.endpoint import Blueprint, context, page_size, read_position, respond, respond_page, write_cursor
+from service.api.http.endpoint import Blueprint
+from service.api.http.paging import Page, Paging, page_size
 from service.api.http.problems import InvalidParameters
+from service.api.http.request import context
+from service.api.http.response import respond
 from service.api.numbers import write_array, write_number
 from service.core.errors import InvalidRequest
 from service.core.explanation.paths import Path, Paths
@@ -28,12 +31,18 @@ _EXACT = 2**53
 blueprint = Blueprint("explanations", __name__, description="How did each figure come about?")
 
 
-@blueprint.endpoint("GET", "/v1/runs/<run_id>/steps", query=StepsQuery, answer=StepPage, problems=(404,))
-def list_steps(query: dict[str, Any], run_id: str) -> Response:
+@blueprint.endpoint(
+    "GET",
+    "/v1/runs/<run_id>/steps",
+    query=StepsQuery,
+    answer=StepPage,
+    page=Paging("steps", _LISTED),
+    problems=(404,),
+)
+def list_steps(query: dict[str, Any], page: Page, run_id: str) -> tuple[list[Any], int | None]:
     """List how each figure of a run came about: rule, formula, numbers put in; or the steps of one node"""
-    start, size = read_position(query.get("cursor")), page_size(query, _LISTED)
-    steps, after = usecases.list_steps(context(), run_id, node=query.get("node"), start=start, limit=size)
-    return respond_page("steps", list(map(_step, steps)), None if after is None else write_cursor(after))
+    steps, after = usecases.list_steps(context(), run_id, node=query.get("node"), start=page.start, limit=page.size)
+    return list(map(_step, steps)), after
 
 
 @blueprint.endpoint("GET", "/v1/runs/<run_id>/paths", query=PathsQuery, answer=PathsDocument, problems=(404, 409))

@@ -3,16 +3,16 @@
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import Label, Request, Tags, Text
+from service.api.schemas import Label, Query, Request, StrictString, Tags
 
 _NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 
 
-class FormulaQuery(Request):
+class FormulaQuery(Query):
     """Which node, and with respect to which node it is differentiated."""
 
-    of = Text(metadata={"description": "Any node; left out, the graph's only output"})
-    wrt = Text(metadata={"description": "Any node; left out, the formula is that of the node itself"})
+    of = StrictString(metadata={"description": "Any node; left out, the graph's only output"})
+    wrt = StrictString(metadata={"description": "Any node; left out, the formula is that of the node itself"})
 
 
 class FormulaDocument(ma.Schema):
@@ -26,7 +26,7 @@ class FormulaDocument(ma.Schema):
 class GradientGraphRequest(Request):
     """What to differentiate, and with respect to which nodes."""
 
-    output = Text(metadata={"description": "Any node; left out, the graph's only output"})
+    output = StrictString(metadata={"description": "Any node; left out, the graph's only output"})
     wrt = fields.Raw(metadata={**_NAMES, "description": "Any nodes; left out, all inputs"})
     name = Label(metadata={"description": "Left out, the graph's name and d<output>"})
     tags = Tags(load_default=dict, metadata={"type": "object", "additionalProperties": {"type": "string"}})

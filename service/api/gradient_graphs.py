@@ -6,10 +6,12 @@ from flask import Response
 
 from service.api import examples
 from service.api.gradient_graph_schemas import FormulaDocument, FormulaQuery, GradientGraphRequest
+from service.api.graph_schemas import GraphDocument
 from service.api.graphs import respond_graph
-from service.api.http.endpoint import Blueprint, context, idempotency_key, respond
+from service.api.http.endpoint import Blueprint
 from service.api.http.problems import InvalidParameters
-from service.api.schemas import GraphDocument
+from service.api.http.request import context, idempotency_key
+from service.api.http.response import respond
 from service.core.errors import InvalidRequest
 from service.usecases import gradient_graphs as usecases
 

@@ -6,29 +6,20 @@ from flask import Response, url_for
 
 from service.api import examples
 from service.api.documents import graph_document, graph_node_documents
-from service.api.http.endpoint import (
-    LISTED,
-    Blueprint,
-    context,
-    cut_page,
-    idempotency_key,
-    page_size,
-    read_cursor,
-    read_position,
-    respond,
-    respond_page,
-    write_cursor,
-)
-from service.api.http.problems import InvalidParameters
-from service.api.schemas import (
+from service.api.graph_schemas import (
     GraphDocument,
     GraphNodePage,
     GraphPage,
     GraphRequest,
     GraphsQuery,
     NodesRequest,
-    PageQuery,
 )
+from service.api.http.endpoint import Blueprint
+from service.api.http.paging import LISTED, Page, Paging, next_cursor
+from service.api.http.problems import InvalidParameters
+from service.api.http.request import context, idempotency_key
+from service.api.http.response import respond
+from service.api.schemas import PageQuery
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
 from service.storage.records import GraphRecord
@@ -71,15 +62,15 @@ def add_nodes(body: dict[str, Any], graph_id: str) -> Response:
     return respond_graph(*usecases.add_nodes(context(), graph_id, key=idempotency_key(), **body))
 
 
-@blueprint.endpoint("GET", "/v1/graphs", query=GraphsQuery, answer=GraphPage)
-def list_graphs(query: dict[str, Any]) -> Response:
+@blueprint.endpoint("GET", "/v1/graphs", query=GraphsQuery, answer=GraphPage, page=Paging("graphs", LISTED))
+def list_graphs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     """List graphs, newest first"""
-    size = page_size(query, LISTED)
-    found = usecases.list_graphs(
-        context(), name=query.get("name"), tag=read_tag(query), after=read_cursor(query.get("cursor")), limit=size + 1
+    records, after = page.cut(
+        usecases.list_graphs(
+            context(), name=query.get("name"), tag=read_tag(query), after=page.after, limit=page.size + 1
+        )
     )
-    records, cursor = cut_page(found, size)
-    return respond_page("graphs", [graph_document(record) for record in records], cursor)
+    return [graph_document(record) for record in records], after
 
 
 @blueprint.endpoint("GET", "/v1/graphs/<graph_id>", answer=GraphDocument, problems=(404,), example=examples.GRAPH)
@@ -89,13 +80,18 @@ def get_graph(graph_id: str) -> Response:
     return respond(_with_nodes(record, context().graph(record.digest)))
 
 
-@blueprint.endpoint("GET", "/v1/graphs/<graph_id>/nodes", query=PageQuery, answer=GraphNodePage, problems=(404,))
-def list_graph_nodes(query: dict[str, Any], graph_id: str) -> Response:
+@blueprint.endpoint(
+    "GET",
+    "/v1/graphs/<graph_id>/nodes",
+    query=PageQuery,
+    answer=GraphNodePage,
+    page=Paging("nodes"),
+    problems=(404,),
+)
+def list_graph_nodes(query: dict[str, Any], page: Page, graph_id: str) -> tuple[list[Any], int | None]:
     """List a graph's nodes in topological order"""
-    start, size = read_position(query.get("cursor")), page_size(query)
-    nodes = usecases.list_graph_nodes(context(), graph_id, start=start, limit=size + 1)
-    cursor = write_cursor(start + size) if len(nodes) > size else None
-    return respond_page("nodes", graph_node_documents(nodes[:size]), cursor)
+    nodes = usecases.list_graph_nodes(context(), graph_id, start=page.start, limit=page.size + 1)
+    return graph_node_documents(nodes[: page.size]), page.next_start(page.start + len(nodes))
 
 
 @blueprint.endpoint("DELETE", "/v1/graphs/<graph_id>", answer=None, status=204, problems=(404, 409))
@@ -121,5 +117,5 @@ def respond_graph(record: GraphRecord, graph: Graph, new: bool) -> Response:
 
 def _with_nodes(record: GraphRecord, graph: Graph) -> dict[str, Any]:
     size = context().limits.page
-    cursor = write_cursor(size) if len(graph) > size else None
-    return {**graph_document(record), "nodes": graph_node_documents(graph.nodes[:size]), "next": cursor}
+    nodes = graph_node_documents(graph.nodes[:size])
+    return {**graph_document(record), "nodes": nodes, "next": next_cursor(size, len(graph))}

@@ -5,9 +5,10 @@ from typing import Any
 
 from flask import Response
 
-from service.api.http.endpoint import Blueprint, respond
+from service.api.http.endpoint import Blueprint
+from service.api.http.response import respond
 from service.api.numbers import write_number
-from service.api.schemas import OperationDocument, OperationPage
+from service.api.operation_schemas import OperationDocument, OperationPage
 from service.core.errors import NotFound
 from service.core.rulebook.operation import find, operations
 from service.core.symbolic.reference import Entry, RuleFormula, describe

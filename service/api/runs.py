@@ -2,31 +2,20 @@
 
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response, request, url_for
 
 from service.api import examples
 from service.api.documents import LARGEST_LISTED, run_document, run_node_documents
 from service.api.graphs import read_tag
 from service.api.http import arrow, npz
-from service.api.http.endpoint import (
-    LISTED,
-    Blueprint,
-    accepted,
-    context,
-    cut_page,
-    idempotency_key,
-    page_size,
-    read_cursor,
-    read_position,
-    respond,
-    respond_page,
-    write_cursor,
-)
+from service.api.http.endpoint import Blueprint
+from service.api.http.paging import LISTED, Page, Paging, next_cursor
 from service.api.http.problems import InvalidParameters
+from service.api.http.request import context, idempotency_key
+from service.api.http.response import accepted, respond
 from service.api.numbers import read_array, read_arrays
-from service.api.schemas import (
+from service.api.run_schemas import (
     BackwardRequest,
-    PageQuery,
     RunDocument,
     RunNodeDocument,
     RunNodePage,
@@ -35,6 +24,7 @@ from service.api.schemas import (
     RunRequest,
     RunsQuery,
 )
+from service.api.schemas import PageQuery
 from service.core.errors import Fault
 from service.core.figures.figures import FloatArray
 from service.usecases import runs as usecases
@@ -85,22 +75,20 @@ def run_backward(body: dict[str, Any], run_id: str) -> Response:
     return respond(_document(run, {}))
 
 
-@blueprint.endpoint("GET", "/v1/runs", query=RunsQuery, answer=RunPage)
-def list_runs(query: dict[str, Any]) -> Response:
+@blueprint.endpoint("GET", "/v1/runs", query=RunsQuery, answer=RunPage, page=Paging("runs", LISTED))
+def list_runs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     """List runs, newest first"""
-    size = page_size(query, LISTED)
     found = usecases.list_runs(
         context(),
         graph=query.get("graph"),
         label=query.get("label"),
         tag=read_tag(query),
         recorded_by=query.get("recorded_by"),
-        after=read_cursor(query.get("cursor")),
-        limit=size + 1,
+        after=page.after,
+        limit=page.size + 1,
     )
-    records, cursor = cut_page(found, size)
-    documents = [run_document(usecases.read_ends(context(), record)) for record in records]
-    return respond_page("runs", documents, cursor)
+    records, after = page.cut(found)
+    return [run_document(usecases.read_ends(context(), record)) for record in records], after
 
 
 @blueprint.endpoint(
@@ -123,20 +111,19 @@ def get_run(query: dict[str, Any], run_id: str) -> Response:
     "/v1/runs/<run_id>/nodes",
     query=PageQuery,
     answer=RunNodePage,
+    page=Paging("nodes"),
     problems=(404,),
     forms=(npz.MEDIA_TYPE, arrow.MEDIA_TYPE),
 )
-def list_run_nodes(query: dict[str, Any], run_id: str) -> Response:
+def list_run_nodes(query: dict[str, Any], page: Page, run_id: str) -> Response | tuple[list[Any], int | None]:
     """List a run's nodes in topological order; an .npz or an Arrow stream has no pages and holds all of them"""
     form = accepted(*_FORMS, *([arrow.MEDIA_TYPE] if arrow.INSTALLED else []))
     if form in _WHOLE:
-        if query:
-            raise InvalidParameters([Fault((name,), f"{form} has no pages") for name in query])
+        if request.args:
+            raise InvalidParameters([Fault((name,), f"{form} has no pages") for name in request.args])
         return respond(_WHOLE[form](usecases.get_run(context(), run_id)), content_type=form)
-    start, size = read_position(query.get("cursor")), page_size(query)
-    run = usecases.list_run_nodes(context(), run_id, start=start, limit=size)
-    cursor = write_cursor(start + size) if start + size < len(run.graph) else None
-    return respond_page("nodes", _nodes(run), cursor)
+    run = usecases.list_run_nodes(context(), run_id, start=page.start, limit=page.size)
+    return _nodes(run), page.next_start(len(run.graph))
 
 
 @blueprint.endpoint(
@@ -177,7 +164,7 @@ def _document(run: Run, query: dict[str, Any], whole: bool = False) -> dict[str,
     document = run_document(run, None if whole else LARGEST_LISTED)
     size = len(run.graph) if whole else context().limits.page
     document["nodes"] = _nodes(run.part(size), whole)
-    document["next"] = write_cursor(size) if size < len(run.graph) else None
+    document["next"] = next_cursor(size, len(run.graph))
     return document
 
 

@@ -1,7 +1,8 @@
-"""Envelopes: what requests may hold, checked by marshmallow; and what answers hold, for the document of the API.
+"""What all envelopes share: the fields of requests, the JSON Schemas of figures, and problems.
 
-Bulk (nodes, figures) passes through unread: the core checks it faster and says more. Answers are written by
-`documents.py`; a test holds them against these schemas.
+An envelope of a request is checked by marshmallow; bulk (nodes, figures) passes through unread, since the core checks
+it faster and says more. An envelope of an answer only documents it: `documents.py` writes answers, and a test holds
+them against these schemas.
 """
 
 from typing import Any
@@ -10,28 +11,17 @@ import marshmallow as ma
 from flask import current_app
 from marshmallow import fields
 
-from service.core.rulebook.operation import CONVENTIONS
-
 NUMBER = {"oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]}
+NUMBER_OR_NULL = {"oneOf": [*NUMBER["oneOf"], {"type": "null"}]}
 ARRAY: dict[str, Any] = {
     "description": "A number, or nested lists of numbers; NaN, Infinity and -Infinity as strings",
     "oneOf": [*NUMBER["oneOf"], {"type": "array"}],
 }
 ARRAY_OR_NULL = {**ARRAY, "oneOf": [*ARRAY["oneOf"], {"type": "null"}]}
-_NODE = {
-    "type": "object",
-    "required": ["name", "operation"],
-    "properties": {
-        "name": {"type": "string", "minLength": 1, "maxLength": 256},
-        "operation": {"type": "string"},
-        "inputs": {"type": "array", "items": {"type": "string"}},
-        "attributes": {"type": "object"},
-    },
-    "additionalProperties": False,
-}
+FIGURES = {"type": "object", "additionalProperties": ARRAY}
 NAMES = {"type": "array", "items": {"type": "string"}}
-_MESSAGES = {"type": "an object is expected", "unknown": "there is nothing of this name"}
-_TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
+TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
+_MESSAGES = {"type": "an object is expected", "unknown": "unknown"}
 
 
 class Label(fields.String):
@@ -48,7 +38,7 @@ class Label(fields.String):
         return value
 
 
-class Text(fields.String):
+class StrictString(fields.String):
     """A string, and nothing that could be made one; without NUL, which PostgreSQL doesn't hold in a text."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
@@ -59,7 +49,7 @@ class Text(fields.String):
         return value
 
 
-class Truth(fields.Boolean):
+class StrictBool(fields.Boolean):
     """true or false, and nothing that could be taken for it."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
@@ -89,7 +79,7 @@ class Tags(fields.Dict):
         return value
 
 
-class Members(fields.Raw):
+class JsonObject(fields.Raw):
     """An object whose members the core checks."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
@@ -98,7 +88,7 @@ class Members(fields.Raw):
         return value
 
 
-class Whole(fields.Integer):
+class PositiveInt(fields.Integer):
     """A whole number of a query, in plain decimal digits."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
@@ -107,310 +97,42 @@ class Whole(fields.Integer):
         return int(value)
 
 
-# --- requests -----------------------------------------------------------------------------------------------------
-
-
 class Request(ma.Schema):
-    """A body or a query, whose faults are told in our words."""
+    """A body: a member that is not known is refused."""
 
     class Meta:
         unknown = ma.RAISE
 
     error_messages = _MESSAGES
     npz = False  # whether an .npz may stand for it
+    part = "member"
+
+    def handle_error(self, error: ma.ValidationError, data: Any, **options: Any) -> None:
+        """Name each member that is not known, and those that are."""
+        if isinstance(error.messages, dict):
+            known = ", ".join(field.data_key or name for name, field in self.load_fields.items())
+            for name, found in error.messages.items():
+                if found == [_MESSAGES["unknown"]]:
+                    error.messages[name] = [f"unknown {self.part} `{name}`; known: {known}"]
 
 
-class GraphRequest(Request):
-    """A graph to build, from an expression or from nodes."""
+class Query(Request):
+    """A query: a parameter that is not known is refused."""
 
-    name = Label(required=True)
-    expression = Text()
-    nodes = fields.Raw(metadata={"type": "array", "items": _NODE})
-    outputs = fields.Raw(metadata=NAMES)
-    inputs = fields.Raw(metadata={**NAMES, "description": "The order of the Input nodes, where nodes are given"})
-    tags = Tags(load_default=dict, metadata=_TAGS)
-
-    @ma.validates_schema
-    def check_form(self, data: dict[str, Any], **options: Any) -> None:
-        """One of the two forms, and the order of inputs only where an expression does not fix it."""
-        if ("expression" in data) == ("nodes" in data):
-            raise ma.ValidationError("either expression or nodes is expected")
-        if "expression" in data and "inputs" in data:
-            raise ma.ValidationError("an expression fixes the order of its inputs itself: F(a, b) = …", "inputs")
+    part = "parameter"
 
 
-class NodesRequest(Request):
-    """Nodes to add to a stored graph."""
-
-    nodes = fields.Raw(required=True, metadata={"type": "array", "items": _NODE})
-    outputs = fields.Raw(metadata=NAMES)
-    tags = Tags(load_default=dict, metadata=_TAGS)
-
-
-class BackwardRequest(Request):
-    """A backward pass for a run that has values only."""
-
-    output = Text()
-    seed = fields.Raw(metadata=ARRAY)
-    convention = Text(
-        data_key="conventions",
-        validate=ma.validate.OneOf(CONVENTIONS, error=f"one of {', '.join(CONVENTIONS)} is expected"),
-        metadata={"description": "Whose choice is returned where no derivative exists; left out: minimum-norm"},
-    )
-
-
-class Recorded(Request):
-    """Figures that somebody else computed, of any subset of the nodes."""
-
-    by = Label(required=True)
-    dtype = Text(
-        load_default="float64",
-        validate=ma.validate.OneOf(["float64", "float32"], error="float64 or float32 is expected"),
-    )
-    values = Members(load_default=dict, metadata={"type": "object", "additionalProperties": ARRAY})
-    gradients = Members(load_default=dict, metadata={"type": "object", "additionalProperties": ARRAY})
-
-
-class RunRequest(BackwardRequest):
-    """A run of a stored graph; with `recorded`, one that somebody else computed."""
-
-    npz = True
-    inputs = Members(required=True, metadata={"type": "object", "additionalProperties": ARRAY})
-    backward = Truth(load_default=True)
-    keep = Truth(load_default=True, metadata={"description": "false: compute and answer, store nothing"})
-    recorded = fields.Nested(Recorded)
-    label = Label(load_default=None)
-    tags = Tags(load_default=dict, metadata=_TAGS)
-
-    @ma.validates_schema
-    def check_recorded(self, data: dict[str, Any], **options: Any) -> None:
-        """A recorded run is kept as given: there is nothing to compute."""
-        if "recorded" in data and not (data["backward"] and data["keep"]):
-            raise ma.ValidationError("backward and keep are for runs that we compute", "recorded")
-        if "recorded" in data and "convention" in data:
-            raise ma.ValidationError("conventions are for runs that we compute", "conventions")
-
-    @ma.validates_schema
-    def check_seed(self, data: dict[str, Any], **options: Any) -> None:
-        """A seed starts a backward pass."""
-        if "seed" in data and not data["backward"]:
-            raise ma.ValidationError("a seed is for a backward pass, and backward is false", "seed")
-
-
-class PageQuery(Request):
+class PageQuery(Query):
     """One page of a list."""
 
-    limit = Whole(metadata={"minimum": 1})
-    cursor = Text()
+    limit = PositiveInt(metadata={"minimum": 1})
+    cursor = StrictString()
 
 
 class TaggedQuery(PageQuery):
     """One page of those with a tag."""
 
-    tag = Text(metadata={"description": "key:value"})
-
-
-class GraphsQuery(TaggedQuery):
-    """Graphs of a name or with a tag."""
-
-    name = Text()
-
-
-class RunsQuery(TaggedQuery):
-    """Runs of a graph, with a label or a tag, or recorded by somebody."""
-
-    graph = Text()
-    label = Text()
-    recorded_by = Text()
-
-
-class RunQuery(Request):
-    """How much of a run to answer."""
-
-    gradients = Text(
-        validate=ma.validate.OneOf(["inputs"], error="only 'inputs' is known"),
-        metadata={"description": "inputs: leave nodes out, and show the inputs' gradients whole"},
-    )
-
-
-# --- answers ------------------------------------------------------------------------------------------------------
-
-
-class GraphSummary(ma.Schema):
-    """A graph without its nodes."""
-
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    version = fields.Integer(required=True)
-    digest = fields.String(required=True, metadata={"pattern": "^[0-9a-f]{64}$"})
-    inputs = fields.List(fields.String(), required=True)
-    outputs = fields.List(fields.String(), required=True)
-    node_count = fields.Integer(required=True)
-    expression = fields.String(required=True, allow_none=True)
-    parent = fields.String(required=True, allow_none=True)
-    tags = fields.Dict(required=True, metadata=_TAGS)
-    created_at = fields.DateTime(required=True)
-
-
-class GraphDocument(GraphSummary):
-    """A graph with the first 1,000 of its nodes in topological order."""
-
-    nodes = fields.List(fields.Raw(metadata=_NODE), required=True)
-    next = fields.String(required=True, allow_none=True)
-
-
-class GraphPage(ma.Schema):
-    """A page of graphs, newest first."""
-
-    graphs = fields.List(fields.Nested(GraphSummary), required=True)
-    next = fields.String(required=True, allow_none=True)
-
-
-class GraphNodePage(ma.Schema):
-    """A page of a graph's nodes in topological order."""
-
-    nodes = fields.List(fields.Raw(metadata=_NODE), required=True)
-    next = fields.String(required=True, allow_none=True)
-
-
-class Nonfinite(ma.Schema):
-    """The nodes with the first value and, in the order of the sweep, the first gradient that is not finite."""
-
-    forward = fields.String(required=True, allow_none=True)
-    backward = fields.String(required=True, allow_none=True)
-
-
-class RunSummary(ma.Schema):
-    """A run without its nodes."""
-
-    id = fields.String(required=True, allow_none=True)
-    graph_id = fields.String(required=True)
-    graph_digest = fields.String(required=True)
-    source = fields.String(required=True, validate=ma.validate.OneOf(["computed", "recorded"]))
-    recorded_by = fields.String(allow_none=True)
-    dtype = fields.String()
-    inputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})
-    output = fields.String(required=True, allow_none=True)
-    seed = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
-    outputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})
-    gradients = fields.Raw(required=True, metadata={"type": ["object", "null"], "additionalProperties": ARRAY_OR_NULL})
-    nonfinite = fields.Nested(Nonfinite, required=True)
-    conventions = fields.String(validate=ma.validate.OneOf(CONVENTIONS))
-    label = fields.String(required=True, allow_none=True)
-    tags = fields.Dict(required=True, metadata=_TAGS)
-    created_at = fields.DateTime(required=True)
-
-
-class OneSidedDocument(ma.Schema):
-    """The derivatives by one operand from below and from above."""
-
-    operand = fields.String(required=True)
-    left = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
-    right = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
-
-
-class RunNodeDocument(ma.Schema):
-    """A node with its figures; `shape` where it is no scalar."""
-
-    name = fields.String(required=True)
-    operation = fields.String(required=True)
-    shape = fields.List(fields.Integer())
-    value = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
-    gradient = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
-    nondifferentiable = fields.Boolean()
-    one_sided = fields.List(fields.Nested(OneSidedDocument))
-
-
-class RunDocument(RunSummary):
-    """A run with the first 1,000 of its nodes in topological order."""
-
-    nodes = fields.List(fields.Nested(RunNodeDocument))
-    next = fields.String(allow_none=True)
-
-
-class RunPage(ma.Schema):
-    """A page of runs, newest first."""
-
-    runs = fields.List(fields.Nested(RunSummary), required=True)
-    next = fields.String(required=True, allow_none=True)
-
-
-class RunNodePage(ma.Schema):
-    """A page of a run's nodes in topological order."""
-
-    nodes = fields.List(fields.Nested(RunNodeDocument), required=True)
-    next = fields.String(required=True, allow_none=True)
-
-
-class Formula(ma.Schema):
-    """A formula in the service's own expression language and in LaTeX."""
-
-    text = fields.String(required=True)
-    latex = fields.String(required=True)
-
-
-class LocalGradient(Formula):
-    """The formula of one operand's local gradient; z is the operation's value."""
-
-    operand = fields.String(required=True)
-
-
-class Kink(Formula):
-    """Where no derivative exists, and what is returned there."""
-
-    returned = fields.String(required=True)
-
-
-class AttributeDocument(ma.Schema):
-    """An attribute of an operation."""
-
-    name = fields.String(required=True)
-    required = fields.Boolean(required=True)
-    default = fields.Raw(required=True, allow_none=True)
-
-
-class OperationDocument(ma.Schema):
-    """One entry of the rulebook."""
-
-    name = fields.String(required=True)
-    aliases = fields.List(fields.String(), required=True)
-    operands = fields.List(fields.String(), required=True)
-    least_inputs = fields.Integer(required=True)
-    most_inputs = fields.Integer(required=True, allow_none=True)
-    attributes = fields.List(fields.Nested(AttributeDocument), required=True)
-    rule = fields.Nested(Formula, required=True, allow_none=True)
-    local_gradients = fields.List(fields.Nested(LocalGradient), required=True)
-    contributions = fields.List(fields.Nested(LocalGradient), required=True)
-    nondifferentiable = fields.Nested(Kink, required=True, allow_none=True)
-    conventions = fields.Dict(metadata={"description": "The local gradients of libraries that choose otherwise there"})
-
-
-class OperationPage(ma.Schema):
-    """The whole rulebook."""
-
-    operations = fields.List(fields.Nested(OperationDocument), required=True)
-    next = fields.String(required=True, allow_none=True)
-
-
-class LimitDocument(ma.Schema):
-    """One limit."""
-
-    name = fields.String(required=True)
-    maximum = fields.Integer(required=True)
-    meaning = fields.String(required=True)
-    variable = fields.String(required=True)
-
-
-class LimitPage(ma.Schema):
-    """The table of limits."""
-
-    limits = fields.List(fields.Nested(LimitDocument), required=True)
-
-
-class StateDocument(ma.Schema):
-    """Whether the service is well."""
-
-    status = fields.String(required=True)
+    tag = StrictString(metadata={"description": "key:value"})
 
 
 class FaultDocument(ma.Schema):

@@ -7,9 +7,11 @@ from flask import Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.api.http.endpoint import Blueprint, context, respond
+from service.api.http.endpoint import Blueprint
 from service.api.http.problems import problem
-from service.api.schemas import LimitPage, StateDocument
+from service.api.http.request import context
+from service.api.http.response import respond
+from service.api.state_schemas import LimitPage, StateDocument
 
 blueprint = Blueprint("state", __name__, description="Health, measurements and limits")
 

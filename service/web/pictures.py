@@ -5,9 +5,10 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, request
 
-from service.api.http.endpoint import Blueprint, context
+from service.api.http.endpoint import Blueprint
 from service.api.http.problems import InvalidParameters
-from service.api.schemas import Request, Text, Whole
+from service.api.http.request import context
+from service.api.schemas import PositiveInt, Query, StrictString
 from service.core.comparison.verdicts import Verdict
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
@@ -26,21 +27,21 @@ SVG, DOT = "image/svg+xml", "text/vnd.graphviz"
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
-class PictureQuery(Request):
+class PictureQuery(Query):
     """Which part of the graph is drawn, and how."""
 
-    format = Text(
+    format = StrictString(
         load_default="svg",
         validate=ma.validate.OneOf(["svg", "dot"], error="svg or dot is expected"),
         metadata={"enum": ["svg", "dot"]},
     )
-    focus = Text(
+    focus = StrictString(
         metadata={
             "description": "Draw the neighbourhood of this node. Left out, a graph of more than "
             f"{LARGEST_WHOLE} nodes is drawn around the output"
         }
     )
-    hops = Whole(metadata={"minimum": 1, "description": f"Draw nodes up to so many edges away: {HOPS}"})
+    hops = PositiveInt(metadata={"minimum": 1, "description": f"Draw nodes up to so many edges away: {HOPS}"})
 
 
 @blueprint.endpoint(

@@ -112,7 +112,7 @@ def test_a_graph_that_derivatives_need_is_not_deleted(client: FlaskClient) -> No
         ({"kind": "jvp", "vector": {"F": 1}}, "/vector/F", "'F' is none of 'a', 'b', 'c', 'd'"),
         ({"kind": "vjp", "vector": {"F": [1, 2]}}, "/vector/F", "this has shape [2]; 'F' has []"),
         ({"kind": "vjp", "vector": {"F": "one"}}, "/vector/F", "not the string 'one'"),
-        ({"seed": 1}, "/seed", "there is nothing of this name"),
+        ({"seed": 1}, "/seed", "unknown member `seed`; known: kind, inputs, outputs, wrt, vector"),
     ],
 )
 def test_faults_are_named_with_their_places(

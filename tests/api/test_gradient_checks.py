@@ -55,7 +55,7 @@ def test_a_node_that_cannot_be_checked_says_why(client: FlaskClient) -> None:
         ({"nodes": "e"}, "/nodes", "a list of names of nodes is expected"),
         ({"nodes": ["e", 1]}, "/nodes/1", "the graph has no node 1"),
         ({"output": "g"}, "/output", "the graph has no node 'g'"),
-        ({"seed": 1}, "/seed", "there is nothing of this name"),
+        ({"seed": 1}, "/seed", "unknown member `seed`; known: inputs, method, nodes, output"),
     ],
 )
 def test_faults_are_named_with_their_places(

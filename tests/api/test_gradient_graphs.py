@@ -65,7 +65,7 @@ def test_a_formula_posted_back_has_the_figures_of_the_backward_pass(client: Flas
         ({"wrt": "x"}, "wrt", "the graph has no node 'x'"),
         ({"wrt": "two"}, "wrt", "no gradient flows to 'two': it is a Constant, or takes whole numbers"),
         ({}, "of", "the graph has several outputs: name one of 'F', 'H'"),
-        ({"of": "F", "output": "F"}, "output", "there is nothing of this name"),
+        ({"of": "F", "output": "F"}, "output", "unknown parameter `output`; known: of, wrt"),
     ],
 )
 def test_a_formula_that_is_asked_for_wrongly(
@@ -131,7 +131,7 @@ def test_a_gradient_graph_is_kept_run_compared_and_differentiated_again(client: 
             "no gradient flows to 'constant_1': it is a Constant, or takes whole numbers",
         ),
         ({"output": "z"}, "/output", "the graph has no node 'z'"),
-        ({"of": "F"}, "/of", "there is nothing of this name"),
+        ({"of": "F"}, "/of", "unknown member `of`; known: output, wrt, name, tags"),
         ({"name": ""}, "/name", "1 to 128 characters are expected (the limit name_length); 0 given"),
     ],
 )

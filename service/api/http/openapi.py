@@ -10,8 +10,9 @@ from flask import Flask, Response
 from flask_smorest import Api
 
 from service.api import comparisons, derivatives, explanations, gradient_graphs, graphs, operations, runs, state
-from service.api.http.endpoint import BINARY, LONGEST_KEY, TEXT, Blueprint, NameConverter
+from service.api.http.endpoint import BINARY, TEXT, Blueprint, NameConverter
 from service.api.http.problems import MEDIA_TYPE
+from service.api.http.request import LONGEST_KEY
 
 TITLE = "Gradbook"
 _DESCRIPTION = (

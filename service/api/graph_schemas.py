@@ -1,0 +1,90 @@
+"""Envelopes of graphs; see `schemas.py`."""
+
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields
+
+from service.api.schemas import NAMES, TAGS, Label, Request, StrictString, TaggedQuery, Tags
+
+_NODE = {
+    "type": "object",
+    "required": ["name", "operation"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 256},
+        "operation": {"type": "string"},
+        "inputs": {"type": "array", "items": {"type": "string"}},
+        "attributes": {"type": "object"},
+    },
+    "additionalProperties": False,
+}
+
+
+class GraphRequest(Request):
+    """A graph to build, from an expression or from nodes."""
+
+    name = Label(required=True)
+    expression = StrictString()
+    nodes = fields.Raw(metadata={"type": "array", "items": _NODE})
+    outputs = fields.Raw(metadata=NAMES)
+    inputs = fields.Raw(metadata={**NAMES, "description": "The order of the Input nodes, where nodes are given"})
+    tags = Tags(load_default=dict, metadata=TAGS)
+
+    @ma.validates_schema
+    def check_form(self, data: dict[str, Any], **options: Any) -> None:
+        """One of the two forms, and the order of inputs only where an expression does not fix it."""
+        if ("expression" in data) == ("nodes" in data):
+            raise ma.ValidationError("either expression or nodes is expected")
+        if "expression" in data and "inputs" in data:
+            raise ma.ValidationError("an expression fixes the order of its inputs itself: F(a, b) = …", "inputs")
+
+
+class NodesRequest(Request):
+    """Nodes to add to a stored graph."""
+
+    nodes = fields.Raw(required=True, metadata={"type": "array", "items": _NODE})
+    outputs = fields.Raw(metadata=NAMES)
+    tags = Tags(load_default=dict, metadata=TAGS)
+
+
+class GraphsQuery(TaggedQuery):
+    """Graphs of a name or with a tag."""
+
+    name = StrictString()
+
+
+class GraphSummary(ma.Schema):
+    """A graph without its nodes."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    version = fields.Integer(required=True)
+    digest = fields.String(required=True, metadata={"pattern": "^[0-9a-f]{64}$"})
+    inputs = fields.List(fields.String(), required=True)
+    outputs = fields.List(fields.String(), required=True)
+    node_count = fields.Integer(required=True)
+    expression = fields.String(required=True, allow_none=True)
+    parent = fields.String(required=True, allow_none=True)
+    tags = fields.Dict(required=True, metadata=TAGS)
+    created_at = fields.DateTime(required=True)
+
+
+class GraphDocument(GraphSummary):
+    """A graph with the first 1,000 of its nodes in topological order."""
+
+    nodes = fields.List(fields.Raw(metadata=_NODE), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class GraphPage(ma.Schema):
+    """A page of graphs, newest first."""
+
+    graphs = fields.List(fields.Nested(GraphSummary), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class GraphNodePage(ma.Schema):
+    """A page of a graph's nodes in topological order."""
+
+    nodes = fields.List(fields.Raw(metadata=_NODE), required=True)
+    next = fields.String(required=True, allow_none=True)

@@ -1,0 +1,82 @@
+"""What a request holds: its body and its query, checked, and its Idempotency-Key."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from flask import current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+
+from service.api.http import npz
+from service.api.http.problems import InvalidParameters
+from service.api.http.strict_json import read_json
+from service.api.schemas import Request
+from service.core.errors import Fault, InvalidRequest
+from service.usecases.context import Context
+from service.usecases.idempotency import IdempotencyKey
+
+LONGEST_KEY = 255  # characters
+
+
+def context() -> Context:
+    """The context of the service that is answering, which every use case takes."""
+    kept: Context = current_app.extensions["gradbook"]
+    return kept
+
+
+def read_body(schema: Request) -> Any:
+    """The body, checked; an empty body is an empty object unless the schema requires a member."""
+    body, limits = request.get_data(), context().limits
+    if len(body) > limits.body_bytes:
+        raise RequestEntityTooLarge
+    document: Any
+    if not body and not requires_members(schema):
+        document = {}
+    elif request.mimetype == npz.MEDIA_TYPE and schema.npz:
+        document = npz.read_npz(body, limits)
+    elif not request.is_json:
+        raise UnsupportedMediaType("the body must be JSON; send it with Content-Type: application/json")
+    else:
+        document = read_json(body, limits.json_depth)
+    try:
+        return schema.load(document)
+    except ma.ValidationError as error:
+        raise InvalidRequest(_faults(error.messages)) from None
+
+
+def read_query(schema: Request) -> Any:
+    """The query, checked; raises InvalidParameters."""
+    try:
+        return schema.load(request.args.to_dict())
+    except ma.ValidationError as error:
+        raise InvalidParameters(_faults(error.messages)) from None
+
+
+def requires_members(schema: Request) -> bool:
+    """Whether a body that leaves everything out is refused."""
+    return any(field.required for field in schema.fields.values())
+
+
+def _faults(messages: Any) -> list[Fault]:
+    """marshmallow's nested messages as faults, those of outer members first."""
+    faults: list[Fault] = []
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), messages)]
+    while waiting:
+        location, found = waiting.pop(0)
+        if isinstance(found, Mapping):
+            waiting.extend(((*location, *([] if key == "_schema" else [key])), part) for key, part in found.items())
+        else:
+            faults.extend(Fault(location, str(message)) for message in found)
+    return faults
+
+
+def idempotency_key() -> IdempotencyKey | None:
+    """The request's Idempotency-Key with a fingerprint of method, path, query and body; None without a key."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= LONGEST_KEY:
+        raise InvalidParameters([Fault(("Idempotency-Key",), f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")])
+    asked = f"{request.method} {request.full_path}\n".encode() + request.get_data()
+    return IdempotencyKey(key, hashlib.sha256(asked).hexdigest())

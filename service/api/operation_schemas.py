@@ -1,0 +1,54 @@
+"""Envelopes of the rulebook; see `schemas.py`."""
+
+import marshmallow as ma
+from marshmallow import fields
+
+
+class FormulaSchema(ma.Schema):
+    """A formula in the service's own expression language and in LaTeX."""
+
+    text = fields.String(required=True)
+    latex = fields.String(required=True)
+
+
+class LocalGradient(FormulaSchema):
+    """The formula of one operand's local gradient; z is the operation's value."""
+
+    operand = fields.String(required=True)
+
+
+class Kink(FormulaSchema):
+    """Where no derivative exists, and what is returned there."""
+
+    returned = fields.String(required=True)
+
+
+class AttributeDocument(ma.Schema):
+    """An attribute of an operation."""
+
+    name = fields.String(required=True)
+    required = fields.Boolean(required=True)
+    default = fields.Raw(required=True, allow_none=True)
+
+
+class OperationDocument(ma.Schema):
+    """One entry of the rulebook."""
+
+    name = fields.String(required=True)
+    aliases = fields.List(fields.String(), required=True)
+    operands = fields.List(fields.String(), required=True)
+    least_inputs = fields.Integer(required=True)
+    most_inputs = fields.Integer(required=True, allow_none=True)
+    attributes = fields.List(fields.Nested(AttributeDocument), required=True)
+    rule = fields.Nested(FormulaSchema, required=True, allow_none=True)
+    local_gradients = fields.List(fields.Nested(LocalGradient), required=True)
+    contributions = fields.List(fields.Nested(LocalGradient), required=True)
+    nondifferentiable = fields.Nested(Kink, required=True, allow_none=True)
+    conventions = fields.Dict(metadata={"description": "The local gradients of libraries that choose otherwise there"})
+
+
+class OperationPage(ma.Schema):
+    """The whole rulebook."""
+
+    operations = fields.List(fields.Nested(OperationDocument), required=True)
+    next = fields.String(required=True, allow_none=True)

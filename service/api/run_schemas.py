@@ -1,0 +1,158 @@
+"""Envelopes of runs; see `schemas.py`."""
+
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields
+
+from service.api.schemas import (
+    ARRAY,
+    ARRAY_OR_NULL,
+    FIGURES,
+    TAGS,
+    JsonObject,
+    Label,
+    Query,
+    Request,
+    StrictBool,
+    StrictString,
+    TaggedQuery,
+    Tags,
+)
+from service.core.rulebook.operation import CONVENTIONS
+
+
+class BackwardRequest(Request):
+    """A backward pass for a run that has values only."""
+
+    output = StrictString()
+    seed = fields.Raw(metadata=ARRAY)
+    convention = StrictString(
+        data_key="conventions",
+        validate=ma.validate.OneOf(CONVENTIONS, error=f"one of {', '.join(CONVENTIONS)} is expected"),
+        metadata={"description": "Whose choice is returned where no derivative exists; left out: minimum-norm"},
+    )
+
+
+class Recorded(Request):
+    """Figures that somebody else computed, of any subset of the nodes."""
+
+    by = Label(required=True)
+    dtype = StrictString(
+        load_default="float64",
+        validate=ma.validate.OneOf(["float64", "float32"], error="float64 or float32 is expected"),
+    )
+    values = JsonObject(load_default=dict, metadata=FIGURES)
+    gradients = JsonObject(load_default=dict, metadata=FIGURES)
+
+
+class RunRequest(BackwardRequest):
+    """A run of a stored graph; with `recorded`, one that somebody else computed."""
+
+    npz = True
+    inputs = JsonObject(required=True, metadata=FIGURES)
+    backward = StrictBool(load_default=True)
+    keep = StrictBool(load_default=True, metadata={"description": "false: compute and answer, store nothing"})
+    recorded = fields.Nested(Recorded)
+    label = Label(load_default=None)
+    tags = Tags(load_default=dict, metadata=TAGS)
+
+    @ma.validates_schema
+    def check_recorded(self, data: dict[str, Any], **options: Any) -> None:
+        """A recorded run is kept as given: there is nothing to compute."""
+        if "recorded" in data and not (data["backward"] and data["keep"]):
+            raise ma.ValidationError("backward and keep are for runs that we compute", "recorded")
+        if "recorded" in data and "convention" in data:
+            raise ma.ValidationError("conventions are for runs that we compute", "conventions")
+
+    @ma.validates_schema
+    def check_seed(self, data: dict[str, Any], **options: Any) -> None:
+        """A seed starts a backward pass."""
+        if "seed" in data and not data["backward"]:
+            raise ma.ValidationError("a seed is for a backward pass, and backward is false", "seed")
+
+
+class RunsQuery(TaggedQuery):
+    """Runs of a graph, with a label or a tag, or recorded by somebody."""
+
+    graph = StrictString()
+    label = StrictString()
+    recorded_by = StrictString()
+
+
+class RunQuery(Query):
+    """How much of a run to answer."""
+
+    gradients = StrictString(
+        validate=ma.validate.OneOf(["inputs"], error="only 'inputs' is known"),
+        metadata={"description": "inputs: leave nodes out, and show the inputs' gradients whole"},
+    )
+
+
+class Nonfinite(ma.Schema):
+    """The nodes with the first value and, in the order of the sweep, the first gradient that is not finite."""
+
+    forward = fields.String(required=True, allow_none=True)
+    backward = fields.String(required=True, allow_none=True)
+
+
+class RunSummary(ma.Schema):
+    """A run without its nodes."""
+
+    id = fields.String(required=True, allow_none=True)
+    graph_id = fields.String(required=True)
+    graph_digest = fields.String(required=True)
+    source = fields.String(required=True, validate=ma.validate.OneOf(["computed", "recorded"]))
+    recorded_by = fields.String(allow_none=True)
+    dtype = fields.String()
+    inputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})
+    output = fields.String(required=True, allow_none=True)
+    seed = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    outputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})
+    gradients = fields.Raw(required=True, metadata={"type": ["object", "null"], "additionalProperties": ARRAY_OR_NULL})
+    nonfinite = fields.Nested(Nonfinite, required=True)
+    conventions = fields.String(validate=ma.validate.OneOf(CONVENTIONS))
+    label = fields.String(required=True, allow_none=True)
+    tags = fields.Dict(required=True, metadata=TAGS)
+    created_at = fields.DateTime(required=True)
+
+
+class OneSidedDocument(ma.Schema):
+    """The derivatives by one operand from below and from above."""
+
+    operand = fields.String(required=True)
+    left = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    right = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+
+
+class RunNodeDocument(ma.Schema):
+    """A node with its figures; `shape` where it is no scalar."""
+
+    name = fields.String(required=True)
+    operation = fields.String(required=True)
+    shape = fields.List(fields.Integer())
+    value = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    gradient = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    nondifferentiable = fields.Boolean()
+    one_sided = fields.List(fields.Nested(OneSidedDocument))
+
+
+class RunDocument(RunSummary):
+    """A run with the first 1,000 of its nodes in topological order."""
+
+    nodes = fields.List(fields.Nested(RunNodeDocument))
+    next = fields.String(allow_none=True)
+
+
+class RunPage(ma.Schema):
+    """A page of runs, newest first."""
+
+    runs = fields.List(fields.Nested(RunSummary), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class RunNodePage(ma.Schema):
+    """A page of a run's nodes in topological order."""
+
+    nodes = fields.List(fields.Nested(RunNodeDocument), required=True)
+    next = fields.String(required=True, allow_none=True)
