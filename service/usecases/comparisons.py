@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,10 @@ from sqlalchemy import Connection
 
 from service.core.comparison import verdicts as core
 from service.core.comparison.claims import Claim, resolve_claims
-from service.core.comparison.error_measures import errors, worst_element
-from service.core.comparison.hypotheses import Hypothesis, convention, explain, rounding
-from service.core.comparison.verdicts import TOLERANCES, Phase, Side, Tolerance, Verdict
+from service.core.comparison.listing import list_figures
+from service.core.comparison.verdicts import TOLERANCES, Side, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
-from service.core.figures.figures import FloatArray
+from service.core.figures.figures import FloatArray, IntArray
 from service.storage import comparisons as storage
 from service.storage.comparisons import ComparisonRecord
 from service.storage.identifiers import new_id
@@ -24,57 +22,21 @@ from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import insert_whole_run, read_recording
 from service.usecases.runs import Run, create_run, get_run
 
-# Hypotheses are looked for at the first origins only: who has a hundred of them mends those first.
-_EXPLAINED = 100
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Compared:
-    """A kept comparison with its findings, made anew from the two runs, which do not change."""
+    """A kept comparison with its findings."""
 
     record: ComparisonRecord
     found: core.Comparison
-    candidate: Side
 
-    @cached_property
-    def origins(self) -> tuple[tuple[Phase, int, tuple[Hypothesis, ...]], ...]:
-        """Every origin in the order of evaluation with the hypotheses that explain it; of the first hundred."""
-        positions = [(phase, position) for phase in self.found.phases for position in phase.positions(Verdict.ORIGIN)]
-        return tuple(
-            (phase, position, explain(self.found, phase, position, self.candidate) if rank < _EXPLAINED else ())
-            for rank, (phase, position) in enumerate(positions)
-        )
+    def listing(self, only: str | None, order: str) -> IntArray:
+        """The figures asked for, `only` "differences" or "origins", as `list_figures` numbers them.
 
-    @cached_property
-    def first_difference(self) -> tuple[Phase, int, tuple[Hypothesis, ...]] | None:
-        """The first figure that differs; `convention` or `rounding` is its hypothesis if it is no origin."""
-        first = core.first_difference(self.found)
-        if first is None:
-            return None
-        for phase, position, hypotheses in self.origins:
-            if (phase, position) == first:
-                return phase, position, hypotheses
-        phase, position = first
-        if phase.verdicts[position] == Verdict.CONVENTION:
-            return phase, position, (convention(self.found, phase, position, self.candidate),)
-        return phase, position, (rounding(self.found, phase, position, self.candidate),)
-
-    def positions(self, only: str | None, order: str) -> Sequence[tuple[Phase, int]]:
-        """The figures asked for: `only` differences or origins; in the order of evaluation, or worst first."""
-        wanted = {
-            "origins": (Verdict.ORIGIN,),
-            "differences": (*core.DIFFERENT, Verdict.COMPENSATED),
-        }.get(only or "", tuple(Verdict)[1:])
-        positions = [(phase, position) for phase in self.found.phases for position in phase.positions(*wanted)]
-        if order == "relative_error":
-            relative = {phase.name: errors(phase)[1] for phase in self.found.phases}
-
-            def worst(entry: tuple[Phase, int]) -> float:
-                shown, _ = worst_element(*entry)
-                return 0.0 if shown is None else float(relative[entry[0].name][shown])
-
-            positions.sort(key=worst, reverse=True)
-        return positions
+        `order` is "topological", the order of evaluation, or "relative_error", worst first.
+        """
+        wanted = {"origins": (Verdict.ORIGIN,), "differences": (*core.DIFFERENT, Verdict.COMPENSATED)}
+        return list_figures(self.found, wanted.get(only or "", core.JUDGED), order == "relative_error")
 
 
 def read_tolerance(given: Any) -> Tolerance:
@@ -109,14 +71,10 @@ def create_comparison(
 
 
 def get_comparison(context: Context, comparison_id: str) -> Compared:
-    """One kept comparison with its findings; raises NotFound."""
+    """One kept comparison with its findings, computed again unless the context holds them; raises NotFound."""
     with context.database.read() as connection:
         record = storage.get_comparison(connection, comparison_id)
-    runs = get_run(context, record.baseline_id), get_run(context, record.candidate_id)
-    baseline, candidate = _sides(*runs, backward=record.backward)
-    tolerance, most = read_tolerance(record.tolerance), context.limits.run_elements
-    found = core.compare(baseline, candidate, tolerance, record.names, max_elements=most)
-    return Compared(record, found, candidate)
+    return Compared(record, context.comparisons.get(comparison_id, lambda: _compare_again(context, record)))
 
 
 def list_comparisons(context: Context, *, run: str | None, after: str | None, limit: int) -> list[ComparisonRecord]:
@@ -159,9 +117,16 @@ def check_claims(
     return _keep(context, _compare(context, run, claimed, tolerance, {}), (run, claimed), key)
 
 
+def _compare_again(context: Context, record: ComparisonRecord) -> core.Comparison:
+    """The findings of a kept comparison: its two runs do not change, save that one may be given gradients."""
+    runs = get_run(context, record.baseline_id), get_run(context, record.candidate_id)
+    tolerance, most = read_tolerance(record.tolerance), context.limits.run_elements
+    return core.compare(*_sides(*runs, record.backward), tolerance, record.names, max_elements=most)
+
+
 def _compare(context: Context, baseline: Run, candidate: Run, tolerance: Any, names: Mapping[str, str]) -> Compared:
-    sides = _sides(baseline, candidate)
-    found = core.compare(*sides, read_tolerance(tolerance), names, max_elements=context.limits.run_elements)
+    most = context.limits.run_elements
+    found = core.compare(*_sides(baseline, candidate), read_tolerance(tolerance), names, max_elements=most)
     record = ComparisonRecord(
         id=new_id(),
         baseline_id=baseline.record.id,
@@ -170,10 +135,10 @@ def _compare(context: Context, baseline: Run, candidate: Run, tolerance: Any, na
         names=dict(names),
         backward=found.backward is not None,
         verdict="same" if found.same else "differ",
-        counts=_counts(found),
+        counts=found.counts,
         created_at=datetime.now(UTC),
     )
-    return Compared(record, found, sides[1])
+    return Compared(record, found)
 
 
 def _keep(
@@ -188,7 +153,10 @@ def _keep(
         return compared.record.id, compared.record.id, True
 
     made, new = write_once(context.database, key, make, lambda connection, identifier: identifier)
-    return (compared if made == compared.record.id else get_comparison(context, made)), new
+    if made != compared.record.id:
+        return get_comparison(context, made), new
+    context.comparisons.get(made, lambda: compared.found)
+    return compared, new
 
 
 def _sides(baseline: Run, candidate: Run, backward: bool = True) -> tuple[Side, Side]:
@@ -205,8 +173,3 @@ def _sides(baseline: Run, candidate: Run, backward: bool = True) -> tuple[Side, 
         for run in (baseline, candidate)
     )
     return ours, theirs
-
-
-def _counts(found: core.Comparison) -> dict[str, int]:
-    judged = np.concatenate([phase.verdicts for phase in found.phases])
-    return {verdict.name.lower(): int((judged == verdict).sum()) for verdict in tuple(Verdict)[1:]}

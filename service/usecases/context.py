@@ -1,6 +1,7 @@
 """What every use case is given: the database, the limits, and caches of what is read from the database most."""
 
 from service.core.caches import Cache
+from service.core.comparison.verdicts import Comparison
 from service.core.graph.graph import Graph
 from service.settings import Limits
 from service.storage import graphs as storage
@@ -10,10 +11,11 @@ from service.storage.records import GraphRecord
 # Three graphs of as many nodes as the default limit allows, with all that is derived from them.
 _GRAPH_BYTES = 512 * 1024 * 1024
 _RECORD_BYTES = 32 * 1024 * 1024
+_COMPARISON_BYTES = 256 * 1024 * 1024
 
 
 class Context:
-    """A database, the limits, and the graphs and records of graphs that were used last: neither ever changes.
+    """A database, the limits, and the graphs, their records and the findings of comparisons used last: none ever changes.
 
     Another process that deletes a graph does not remove it here: this one still computes what it cannot store.
     """
@@ -23,6 +25,7 @@ class Context:
         self.limits = limits
         self.graphs: Cache[str, Graph] = Cache(_GRAPH_BYTES, lambda graph: graph.nbytes)
         self.records: Cache[str, GraphRecord] = Cache(_RECORD_BYTES, _record_bytes)
+        self.comparisons: Cache[str, Comparison] = Cache(_COMPARISON_BYTES, lambda found: found.nbytes)
 
     def graph(self, digest: str) -> Graph:
         """The graph of that digest; raises NotFound unless it is stored."""

@@ -9,10 +9,11 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context
 from service.api.schemas import PositiveInt, Query, StrictString
-from service.core.comparison.verdicts import Verdict
+from service.core.comparison.listing import explained_origins
+from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
-from service.usecases.comparisons import Compared, get_comparison
+from service.usecases.comparisons import get_comparison
 from service.usecases.graphs import get_graph
 from service.usecases.runs import get_run
 from service.web.captions import Difference, Subject
@@ -79,7 +80,7 @@ def get_run_picture(query: dict[str, Any], run_id: str) -> Response:
 def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Response:
     """Draw the candidate of a comparison, with each figure marked that is an origin, inherited or compensated"""
     compared = get_comparison(context(), comparison_id)
-    candidate, record = compared.candidate, compared.record
+    candidate, record = compared.found.candidate, compared.record
     subject = Subject(
         f"comparison-{record.id}",
         f"Comparison: {', '.join(f'{count} {verdict}' for verdict, count in record.counts.items() if count)}",
@@ -87,25 +88,26 @@ def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Respons
         candidate.values,
         candidate.gradients,
         candidate.output,
-        differences=_differences(compared),
+        differences=_differences(compared.found),
         implied=compared.found.values,
     )
     return _respond(subject, query)
 
 
-def _differences(compared: Compared) -> dict[tuple[str, int], Difference]:
+def _differences(found: Comparison) -> dict[tuple[str, int], Difference]:
     sentences = {
-        (phase.name, position): hypotheses[0].sentence for phase, position, hypotheses in compared.origins if hypotheses
+        (origin.phase.name, origin.position): origin.hypotheses[0].sentence
+        for origin in explained_origins(found)
+        if origin.hypotheses
     }
-    for position, libraries in compared.found.conventions.items():
+    for position, libraries in found.conventions.items():
         sentences["backward", position] = f"the choice of {', '.join(libraries)} where no derivative exists"
-    found = {}
-    for phase in compared.found.phases:
-        for position in phase.positions(*(verdict for verdict in Verdict if verdict > Verdict.SAME)):
-            baseline, verdict = phase.baseline[position], Verdict(int(phase.verdicts[position])).name.lower()
-            assert baseline is not None
-            found[phase.name, position] = Difference(verdict, baseline, sentences.get((phase.name, position), ""))
-    return found
+    differences = {}
+    for phase, position in found.places(*DIFFERENT, Verdict.COMPENSATED):
+        baseline, verdict = phase.baseline[position], Verdict(int(phase.verdicts[position])).name.lower()
+        assert baseline is not None
+        differences[phase.name, position] = Difference(verdict, baseline, sentences.get((phase.name, position), ""))
+    return differences
 
 
 def _respond(subject: Subject, query: dict[str, Any]) -> Response:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from service.core.comparison.claims import Claim, read_number
-from service.core.comparison.verdicts import TOLERANCES, Tolerance, Verdict
+from service.core.comparison.listing import explained_first_difference, explained_origins, judged_figures
+from service.core.comparison.verdicts import JUDGED, TOLERANCES, Tolerance, Verdict
 from service.core.errors import InvalidInputs, InvalidRequest, KeyReused, LimitExceeded, NotFound
 from service.settings import Limits
 from service.usecases.comparisons import (
@@ -59,17 +60,18 @@ def compare(context: Context, *runs: str, **options: Any) -> Compared:
 
 def verdicts(compared: Compared) -> dict[str, str]:
     """The verdicts, by phase and node."""
-    nodes = compared.candidate.graph.nodes
+    nodes = compared.found.candidate.graph.nodes
     return {
         f"{phase.name} {nodes[position].name}": Verdict(int(phase.verdicts[position])).name.lower()
-        for phase, position in compared.positions(None, "topological")
+        for phase, position in compared.found.places(*JUDGED)
     }
 
 
 def names(compared: Compared, only: str | None = None, order: str = "topological") -> list[str]:
     """The figures of a view."""
-    nodes = compared.candidate.graph.nodes
-    return [f"{phase.name} {nodes[position].name}" for phase, position in compared.positions(only, order)]
+    nodes = compared.found.candidate.graph.nodes
+    figures = judged_figures(compared.found, compared.listing(only, order))
+    return [f"{figure.phase.name} {nodes[figure.position].name}" for figure in figures]
 
 
 # --- comparisons --------------------------------------------------------------------------------------------------
@@ -125,21 +127,21 @@ def test_of_many_origins_the_first_hundred_are_explained(context: Context) -> No
     wrong = record(
         context, graph, {f"y{position}": -(position + 2.0) for position in range(120)}, inputs={"x": np.array(1.0)}
     )
-    origins = compare(context, run, wrong).origins
+    origins = explained_origins(compare(context, run, wrong).found)
     assert len(origins) == 120
-    assert [len(hypotheses) > 0 for _, _, hypotheses in origins] == [True] * 100 + [False] * 20
+    assert [len(origin.hypotheses) > 0 for origin in origins] == [True] * 100 + [False] * 20
 
 
 def test_the_first_difference_is_an_origin_or_rounding(context: Context, graph: str, ours: str) -> None:
-    assert compare(context, ours, ours).first_difference is None
-    slip = compare(context, ours, record(context, graph, gradients=SLIP)).first_difference
+    assert explained_first_difference(compare(context, ours, ours).found) is None
+    slip = explained_first_difference(compare(context, ours, record(context, graph, gradients=SLIP)).found)
     assert slip is not None
-    assert slip[2][0].name == "reciprocal of the local gradient"
+    assert slip.hypotheses[0].name == "reciprocal of the local gradient"
     rounded = {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0, "e": 6.0, "f": -12.0, "F": 4.000001}
     half = record(context, graph, rounded, dtype="float32")
-    grown = compare(context, ours, half).first_difference
+    grown = explained_first_difference(compare(context, ours, half).found)
     assert grown is not None
-    assert [hypothesis.name for hypothesis in grown[2]] == ["rounding"]
+    assert [hypothesis.name for hypothesis in grown.hypotheses] == ["rounding"]
 
 
 def test_views_of_the_figures(context: Context, graph: str, ours: str) -> None:
@@ -192,7 +194,7 @@ def test_two_versions_are_compared(context: Context, graph: str, ours: str) -> N
     other = create_run(context, second, INPUTS, tags={}).record.id
     compared = compare(context, ours, other, names={"s": "e"})
     assert (compared.found.only_in_baseline, compared.found.only_in_candidate) == ((), ())
-    assert [hypothesis.name for hypothesis in compared.origins[0][2]] == ["definition"]
+    assert [hypothesis.name for hypothesis in explained_origins(compared.found)[0].hypotheses] == ["definition"]
     again = get_comparison(context, compared.record.id)
     assert verdicts(again) == verdicts(compared)
 

@@ -2,46 +2,48 @@
 
 import numpy as np
 
+from service.core.caches import memoize_on_argument
 from service.core.comparison.verdicts import Comparison, Phase, Verdict
-from service.core.figures.figures import BoolArray, Figures, FloatArray, same_bits
+from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, same_bits
 
 
-def ulps(x: float, y: float) -> int | None:
-    """How many float64 numbers lie between x and y, one of them counted; None where one is NaN."""
-    if np.isnan(x) or np.isnan(y):
-        return None
-    ordered = [int(np.float64(value).view(np.int64)) for value in (x, y)]
-    lifted = [bits if bits >= 0 else -(bits & 0x7FFF_FFFF_FFFF_FFFF) for bits in ordered]
-    return abs(lifted[0] - lifted[1])
+def ulps(x: FloatArray, y: FloatArray) -> list[int | None]:
+    """How many float64 numbers lie between x and y, one of them counted, element by element; None where one is NaN."""
+    bits = (np.asarray(numbers, dtype=np.float64).view(np.int64) for numbers in (x, y))
+    ordered = [np.where(each >= 0, each, -(each & 0x7FFF_FFFF_FFFF_FFFF)) for each in bits]
+    # In int64 the difference may overflow; modulo 2^64 it is right.
+    apart = np.maximum(*ordered).view(np.uint64) - np.minimum(*ordered).view(np.uint64)
+    return [None if nan else count for nan, count in zip(np.isnan(x) | np.isnan(y), apart.tolist(), strict=True)]
 
 
-def errors(phase: Phase) -> tuple[FloatArray, FloatArray]:
-    """The absolute and the relative error of every element, laid out as the candidate's figures.
+def errors(candidate: FloatArray, baseline: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The absolute and the relative error of each element.
 
     The relative error is |c − b| / |b|, 0 where the two are equal. Figures that are not finite and not equal are an
     infinity apart.
     """
-    c, b = phase.candidate.flat, phase.baseline.flat
     with np.errstate(all="ignore"):
-        absolute = np.abs(c - b)
-        equal = (c == b) | (np.isnan(c) & np.isnan(b))
+        absolute = np.abs(candidate - baseline)
+        equal = (candidate == baseline) | (np.isnan(candidate) & np.isnan(baseline))
         absolute[equal] = 0.0
         absolute[np.isnan(absolute)] = np.inf
-        relative = absolute / np.abs(b)
+        relative = absolute / np.abs(baseline)
         relative[equal] = 0.0
         relative[np.isnan(relative)] = np.inf
     return absolute, relative
 
 
+@memoize_on_argument
 def minimum_tolerance(found: Comparison) -> dict[str, float | None]:
     """The least rtol, with atol 0, and the least atol, with rtol 0, under which the two runs are the same."""
     rtol = atol = 0.0
     for phase in found.phases:
         compared = _elements(phase.verdicts != Verdict.NOT_COMPARED, phase.candidate)
-        absolute, relative = (figures[compared] for figures in errors(phase))
+        candidate, baseline = phase.candidate.flat[compared], phase.baseline.flat[compared]
+        absolute, relative = errors(candidate, baseline)
         # A quotient may be rounded, so that more than one element can need the greatest bound.
         near = relative >= relative.max(initial=0.0) * (1.0 - 1e-12)
-        rtol = max(rtol, _least_bound(absolute[near], np.abs(phase.baseline.flat[compared][near])))
+        rtol = max(rtol, _least_bound(absolute[near], np.abs(baseline[near])))
         atol = max(atol, _least_bound(absolute.max(initial=0.0, keepdims=True), np.array([phase.scale])))
     return {"rtol": _finite(rtol), "atol": _finite(atol)}
 
@@ -67,24 +69,30 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def worst_element(phase: Phase, position: int) -> tuple[int | None, list[int] | None]:
-    """The element of a node's figure that exceeds its bound most: its offset in the flat figures, and its index.
+def worst_elements(phase: Phase, positions: IntArray) -> IntArray:
+    """The element of each node's figure that exceeds its bound most, by its offset in the flat figures; −1 for none.
 
-    The index is None for a scalar; both are for a figure without elements.
+    Of several that exceed it as much it is the one whose |c − b| is the greatest, and of those the first.
     """
-    start, stop = int(phase.candidate.offsets[position]), int(phase.candidate.offsets[position + 1])
-    shape = phase.candidate.shape(position)
-    if not shape:
-        return start, None
-    if stop == start:
-        return None, None
-    c, b = phase.candidate.flat[start:stop], phase.baseline.flat[start:stop]
+    figures = phase.candidate
+    if figures.shapes is None:
+        return positions
+    worst = np.full(len(positions), -1)
+    sizes = np.diff(figures.offsets)[positions]
+    full = np.flatnonzero(sizes)
+    if not full.size:
+        return worst
+    sizes, starts = sizes[full], figures.offsets[positions[full]]
+    firsts = np.cumsum(sizes) - sizes  # where each node's elements begin among those of all
+    elements = np.repeat(starts - firsts, sizes) + np.arange(sizes.sum())
+    c, b = figures.flat[elements], phase.baseline.flat[elements]
     with np.errstate(all="ignore"):
         apart = np.abs(c - b)
         excess = apart / (phase.rtol * np.abs(b) + phase.atol)
     apart[np.isnan(apart)] = np.inf
     excess[np.isnan(excess)] = np.inf
     excess[same_bits(c, b)] = 0.0
-    worst = np.flatnonzero(excess == excess.max())
-    chosen = int(worst[np.argmax(apart[worst])])
-    return start + chosen, [int(step) for step in np.unravel_index(chosen, shape)]
+    apart[excess < np.repeat(np.maximum.reduceat(excess, firsts), sizes)] = -1.0
+    greatest = np.flatnonzero(apart == np.repeat(np.maximum.reduceat(apart, firsts), sizes))
+    worst[full] = elements[greatest[np.searchsorted(greatest, firsts)]]
+    return worst

@@ -29,9 +29,10 @@ blamed: an origin is the first *recorded* wrong figure. NaN equals NaN and an in
 tolerance.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,7 @@ class Verdict(IntEnum):
     CONVENTION = 5
 
 
+JUDGED = (Verdict.SAME, Verdict.ORIGIN, Verdict.INHERITED, Verdict.COMPENSATED, Verdict.CONVENTION)
 DIFFERENT = (Verdict.ORIGIN, Verdict.INHERITED, Verdict.CONVENTION)
 
 # By whether a figure agrees with the baseline (1) and with its replay (2).
@@ -121,18 +123,24 @@ class Phase:
 
     def positions(self, *wanted: Verdict) -> list[int]:
         """The positions of the nodes with one of these verdicts, in the order of evaluation."""
+        return [int(position) for position in self.find(*wanted)]
+
+    def find(self, *wanted: Verdict) -> IntArray:
+        """The same as an array."""
         found = np.flatnonzero(np.isin(self.verdicts, wanted))
-        return [int(position) for position in (found[::-1] if self.name == "backward" else found)]
+        return found[::-1] if self.name == "backward" else found
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """The findings of both phases; a phase that was not compared is None.
 
-    `values` are the candidate's effective values; `redefined` and `reconsumed` hold the positions of nodes that are
-    defined, or used, otherwise in the two graphs; `conventions` says by position whose choices explain a gradient.
+    `candidate` is the run that was judged and `values` are its effective values; `redefined` and `reconsumed` hold the
+    positions of nodes that are defined, or used, otherwise in the two graphs; `conventions` says by position whose
+    choices explain a gradient.
     """
 
+    candidate: Side
     forward: Phase | None
     backward: Phase | None
     values: Figures
@@ -150,7 +158,25 @@ class Comparison:
     @property
     def same(self) -> bool:
         """Whether no figure differs from the baseline's by more than the tolerance."""
-        return not any(phase.positions(*DIFFERENT) for phase in self.phases)
+        return not any(self.counts[verdict.name.lower()] for verdict in DIFFERENT)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many figures have each verdict."""
+        judged = np.concatenate([phase.verdicts for phase in self.phases])
+        return {verdict.name.lower(): int((judged == verdict).sum()) for verdict in JUDGED}
+
+    @property
+    def nbytes(self) -> int:
+        """About the bytes that it takes: its figures, of which it may share some with the runs, and one list of them."""
+        figures = [self.values]
+        for phase in self.phases:
+            figures += [phase.candidate, phase.baseline, phase.expected, phase.effective]
+        return sum(each.flat.nbytes for each in figures) + 9 * sum(phase.verdicts.nbytes for phase in self.phases)
+
+    def places(self, *wanted: Verdict) -> Iterator[tuple[Phase, int]]:
+        """Phase and position of each figure with one of these verdicts, in the order of evaluation."""
+        return ((phase, int(position)) for phase in self.phases for position in phase.find(*wanted))
 
 
 def compare(
@@ -198,6 +224,7 @@ def compare(
         backward = _judge("backward", candidate.gradients, slopes, gradients, replay, tolerance, unreplayed, scale)
         conventions = _conventions(cut, effective, candidate, backward, weights)
     found = Comparison(
+        candidate,
         forward,
         backward,
         effective,
@@ -399,8 +426,4 @@ def _same_seed(ours: FloatArray, theirs: FloatArray) -> bool:
 
 def first_difference(found: Comparison) -> tuple[Phase, int] | None:
     """The first figure, in the order of evaluation, that differs from the baseline's."""
-    for phase in found.phases:
-        positions = phase.positions(*DIFFERENT)
-        if positions:
-            return phase, positions[0]
-    return None
+    return next(found.places(*DIFFERENT), None)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.core.comparison.error_measures import errors, minimum_tolerance, ulps, worst_element
+from service.core.comparison.error_measures import errors, minimum_tolerance, ulps, worst_elements
+from service.core.comparison.listing import judged_figures
 from service.core.comparison.verdicts import Comparison, Phase, Side, Tolerance
 from service.core.figures.figures import pack
 from service.core.graph.building import build_graph
@@ -59,7 +60,7 @@ def judged(baseline: list[Any], candidate: list[Any], tolerance: Any = "float64"
     ],
 )
 def test_units_in_the_last_place(x: float, y: float, apart: int | None) -> None:
-    assert ulps(x, y) == apart == ulps(y, x)
+    assert ulps(np.array([x]), np.array([y])) == [apart] == ulps(np.array([y]), np.array([x]))
 
 
 @given(st.floats(allow_nan=False, max_value=1e308), st.integers(0, 50))
@@ -67,7 +68,7 @@ def test_units_count_the_steps_between(x: float, steps: int) -> None:
     y = x
     for _ in range(steps):
         y = math.nextafter(y, INF)
-    assert ulps(x, y) == steps
+    assert ulps(np.array([x]), np.array([y])) == [steps]
 
 
 # --- errors -------------------------------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ def test_units_count_the_steps_between(x: float, steps: int) -> None:
 def test_errors_of_each_element() -> None:
     baseline = [1.0, 2.0, 0.0, NAN, NAN, INF, INF, -0.0, 4.0, INF]
     candidate = [1.5, 1.0, 0.25, NAN, 1.0, INF, -INF, 0.0, NAN, 1.0]
-    absolute, relative = errors(judged(baseline, candidate))
+    absolute, relative = errors(np.array(candidate), np.array(baseline))
     assert absolute.tolist() == [0.5, 1.0, 0.25, 0.0, INF, 0.0, INF, 0.0, INF, INF]
     assert relative.tolist() == [0.5, 0.5, INF, 0.0, INF, 0.0, INF, 0.0, INF, INF]
 
@@ -97,16 +98,17 @@ def test_errors_of_each_element() -> None:
 )
 def test_the_worst_element_of_a_tensor(baseline: Any, candidate: Any, tolerance: str, index: list[int]) -> None:
     phase = judged([0.0, np.array(baseline)], [0.0, np.array(candidate)], tolerance)
-    offset, found = worst_element(phase, 1)
-    assert found == index
+    (offset,) = worst_elements(phase, np.array([1]))
     assert offset == 1 + np.ravel_multi_index(index, np.shape(baseline))
+    (figure,) = judged_figures(
+        judge(*sides([0.0, np.array(baseline)], [0.0, np.array(candidate)]), tolerance), np.array([1])
+    )
+    assert figure.worst == tuple(index)
 
 
 def test_the_worst_element_where_there_is_one_or_none() -> None:
-    assert worst_element(judged([1.0, 2.0], [1.0, 3.0]), 1) == (1, None)
-    phase = judged([np.zeros(0), 2.0], [np.zeros(0), 3.0])
-    assert worst_element(phase, 0) == (None, None)
-    assert worst_element(phase, 1) == (0, None)
+    assert worst_elements(judged([1.0, 2.0], [1.0, 3.0]), np.array([1])).tolist() == [1]
+    assert worst_elements(judged([np.zeros(0), 2.0], [np.zeros(0), 3.0]), np.array([1, 0])).tolist() == [0, -1]
 
 
 # --- the least tolerance ------------------------------------------------------------------------------------------

@@ -1,0 +1,101 @@
+"""What is answered of comparisons, as JSON documents."""
+
+from itertools import islice
+from typing import Any
+
+from service.api.documents import if_small
+from service.api.http.paging import next_cursor
+from service.api.numbers import write_array, write_number
+from service.core.comparison.error_measures import minimum_tolerance
+from service.core.comparison.listing import (
+    ExplainedFigure,
+    JudgedFigure,
+    explained_first_difference,
+    explained_origins,
+    judged_figures,
+)
+from service.core.comparison.verdicts import Comparison, Verdict
+from service.core.figures.figures import IntArray
+from service.storage.comparisons import ComparisonRecord
+from service.usecases.comparisons import Compared
+
+
+def comparison_summary(record: ComparisonRecord) -> dict[str, Any]:
+    """A comparison without its figures."""
+    return {
+        "id": record.id,
+        "baseline": record.baseline_id,
+        "candidate": record.candidate_id,
+        "verdict": record.verdict,
+        "tolerance": record.tolerance,
+        "names": record.names,
+        "counts": record.counts,
+        "created_at": record.created_at.isoformat(),
+    }
+
+
+def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dict[str, Any]:
+    """A comparison with the first figures of those listed, as of every list at most `most`."""
+    found = compared.found
+    first = explained_first_difference(found)
+    judged = {phase.name: int((phase.verdicts != Verdict.NOT_COMPARED).sum()) for phase in found.phases}
+    return {
+        **comparison_summary(compared.record),
+        "compared": {"values": judged.get("forward", 0), "gradients": judged.get("backward", 0)},
+        "only_in_baseline": found.only_in_baseline[:most],
+        "only_in_candidate": found.only_in_candidate[:most],
+        "first_difference": first and _finding(found, first),
+        "origins": [_finding(found, origin) for origin in explained_origins(found)[:most]],
+        "inherited": _places(found, Verdict.INHERITED, most),
+        "compensated": _places(found, Verdict.COMPENSATED, most),
+        "minimum_tolerance": minimum_tolerance(found),
+        "nodes": comparison_node_documents(found, numbers[:most]),
+        "next": next_cursor(most, len(numbers)),
+    }
+
+
+def comparison_node_documents(found: Comparison, numbers: IntArray) -> list[dict[str, Any]]:
+    """The figures of a list, numbered as `list_figures` does."""
+    return [_node_document(found, figure) for figure in judged_figures(found, numbers)]
+
+
+def _node_document(found: Comparison, figure: JudgedFigure) -> dict[str, Any]:
+    phase, position = figure.phase, figure.position
+    document: dict[str, Any] = {
+        "name": found.candidate.graph.nodes[position].name,
+        "phase": phase.name,
+        "baseline": write_array(if_small(phase.baseline[position])),
+        "candidate": write_array(if_small(phase.candidate[position])),
+        "expected": write_array(if_small(phase.expected[position])),
+        "absolute_error": write_number(figure.absolute_error),
+        "relative_error": write_number(figure.relative_error),
+        "ulps": figure.ulps,
+        "verdict": figure.verdict.name.lower(),
+    }
+    if figure.worst is not None:
+        document["worst"] = figure.worst
+    if figure.verdict == Verdict.CONVENTION:
+        document["conventions"] = found.conventions[position]
+    return document
+
+
+def _finding(found: Comparison, figure: ExplainedFigure) -> dict[str, Any]:
+    return {
+        "phase": figure.phase.name,
+        "node": found.candidate.graph.nodes[figure.position].name,
+        "hypotheses": [
+            {
+                "name": hypothesis.name,
+                "sentence": hypothesis.sentence,
+                "error": None if hypothesis.error is None else write_number(hypothesis.error),
+            }
+            for hypothesis in figure.hypotheses
+        ],
+    }
+
+
+def _places(found: Comparison, verdict: Verdict, most: int) -> list[dict[str, Any]]:
+    nodes = found.candidate.graph.nodes
+    return [
+        {"phase": phase.name, "node": nodes[position].name} for phase, position in islice(found.places(verdict), most)
+    ]
