@@ -36,7 +36,9 @@ class GraphRequest(Request):
         if ("expression" in data) == ("nodes" in data):
             raise ma.ValidationError("either expression or nodes is expected")
         if "expression" in data and "inputs" in data:
-            raise ma.ValidationError("an expression fixes the order of its inputs itself: F(a, b) = …", "inputs")
+            raise ma.ValidationError(
+                "an expression orders its inputs itself, as F(a, b) = … does: leave inputs out", "inputs"
+            )
 
 
 class NodesRequest(Request):

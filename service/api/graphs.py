@@ -105,7 +105,7 @@ def read_tag(query: dict[str, Any]) -> str | None:
     """The tag asked for, key:value."""
     tag: str | None = query.get("tag")
     if tag is not None and ":" not in tag:
-        raise InvalidParameters([Fault(("tag",), "a tag is asked for as key:value")])
+        raise InvalidParameters([Fault(("tag",), "a tag is expected as key:value")])
     return tag
 
 

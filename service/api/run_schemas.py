@@ -61,15 +61,15 @@ class RunRequest(BackwardRequest):
     def check_recorded(self, data: dict[str, Any], **options: Any) -> None:
         """A recorded run is kept as given: there is nothing to compute."""
         if "recorded" in data and not (data["backward"] and data["keep"]):
-            raise ma.ValidationError("backward and keep are for runs that we compute", "recorded")
+            raise ma.ValidationError("backward and keep do not apply to a recorded run", "recorded")
         if "recorded" in data and "convention" in data:
-            raise ma.ValidationError("conventions are for runs that we compute", "conventions")
+            raise ma.ValidationError("conventions do not apply to a recorded run", "conventions")
 
     @ma.validates_schema
     def check_seed(self, data: dict[str, Any], **options: Any) -> None:
         """A seed starts a backward pass."""
         if "seed" in data and not data["backward"]:
-            raise ma.ValidationError("a seed is for a backward pass, and backward is false", "seed")
+            raise ma.ValidationError("a seed needs a backward pass, but backward is false", "seed")
 
 
 class RunsQuery(TaggedQuery):

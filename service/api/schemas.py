@@ -66,7 +66,7 @@ class Tags(fields.Dict):
             raise ma.ValidationError("an object of strings is expected")
         most = current_app.extensions["gradbook"].limits.tags
         if len(value) > most:
-            raise ma.ValidationError(f"at most {most} tags are taken (the limit tags)")
+            raise ma.ValidationError(f"at most {most} tags are allowed (the limit tags)")
         faults: dict[str, Any] = {}
         for key, text in value.items():
             for part in (key, text):

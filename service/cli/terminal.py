@@ -105,7 +105,7 @@ def _decode(text: str) -> Any:
     def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) < len(pairs):
-            raise ValueError("a name stands twice in one object")
+            raise ValueError("a name appears twice in one object")
         return members
 
     def read_float(number: str) -> float:

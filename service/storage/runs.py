@@ -69,7 +69,7 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
 def add_gradients(connection: Connection, record: RunRecord, gradients: Figures) -> None:
     """Keep the gradients of a run that has none, with the record's output and seed; raises NotFound, Conflict."""
     if get_run(connection, record.id).has_gradients:
-        raise Conflict("this run has its gradients; create another run for another output or seed")
+        raise Conflict("this run has gradients already; create another run for another output or seed")
     changed = {
         **_seed_columns(record.seed),
         "output": record.output,

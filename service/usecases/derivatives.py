@@ -129,7 +129,7 @@ def _read_outputs(graph: Graph, kind: str, outputs: object) -> Sequence[str]:
     if faults:
         raise InvalidRequest(faults)
     if kind in ("hvp", "hessian") and len(outputs) > 1:
-        raise InvalidRequest([Fault(("outputs",), "second derivatives are of one output")])
+        raise InvalidRequest([Fault(("outputs",), "second derivatives take exactly one output")])
     return outputs
 
 
@@ -143,7 +143,7 @@ def _read_vector(
     """The vector's part for each of `names`, of its node's shape, to which a scalar spreads."""
     if kind in ("jacobian", "hessian"):
         if vector is not None:
-            raise InvalidRequest([Fault(("vector",), f"a {kind} is the whole matrix: it takes no vector")])
+            raise InvalidRequest([Fault(("vector",), f"a {kind} is a whole matrix: leave vector out")])
         return {}
     if vector is None:
         raise InvalidRequest([Fault(("vector",), f"{kind} needs a vector")])

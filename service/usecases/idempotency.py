@@ -29,7 +29,7 @@ def made_before(connection: Connection, key: IdempotencyKey | None) -> KeyRecord
     """What an earlier request under this key made; raises KeyReused if that request was another one."""
     known = find_key(connection, key.key) if key else None
     if known and key and known.fingerprint != key.fingerprint:
-        raise KeyReused(f"the Idempotency-Key {key.key!r} came before with another request")
+        raise KeyReused("this Idempotency-Key was used with a different request")
     return known
 
 

@@ -125,7 +125,7 @@ def run_backward(
     if run.record.source == "recorded":
         raise Conflict("a recorded run keeps the figures it was given; run the graph to have gradients computed")
     if run.record.has_gradients:
-        raise Conflict("this run has its gradients; create another run for another output or seed")
+        raise Conflict("this run has gradients already; create another run for another output or seed")
     target = choose_output(run.graph, run.record.output if output is None else output, needed=True)
     asked = replace(run.record, output=target, convention=convention or run.record.convention)
     record, gradients = _differentiate(run.graph.with_convention(asked.convention), asked, run.values, seed)

@@ -10,17 +10,18 @@ from statistics import fmean
 import numpy as np
 
 _STARTS, _EXCHANGES = 30, 8
-_EFFORT = 6000  # links untangled altogether, so that a tangled drawing takes no longer
+_EFFORT = 6000  # links over all starts: the more links a drawing has, the fewer starts are tried
 
 Edge = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Boxes and slots in columns from left to right, each from the top.
+    """Boxes and slots in columns from left to right, each column from the top.
 
-    A box keeps its number; slots, in which edges pass columns, are numbered from `box_count` on, and all edges of one
-    source share them. `links` lead from one column to the next; `ways` name, for each edge, the slots it passes.
+    A slot, the dummy vertex of layered layouts, is where an edge passes a column; the edges of one source share theirs.
+    Boxes keep their numbers, slots are numbered from `box_count` on. `links` lead from one column to the next; `ways`
+    lists, for each edge, the slots it passes.
     """
 
     box_count: int
@@ -40,7 +41,7 @@ class Columns:
 
     @cached_property
     def before(self) -> Sequence[Sequence[int]]:
-        """For each box and slot what it is linked to in the column before."""
+        """The neighbours of each box and slot in the column before."""
         found: list[list[int]] = [[] for _ in range(self.count)]
         for source, target in self.links:
             found[target].append(source)
@@ -48,7 +49,7 @@ class Columns:
 
     @cached_property
     def after(self) -> Sequence[Sequence[int]]:
-        """For each box and slot what it is linked to in the column after."""
+        """The neighbours of each box and slot in the column after."""
         found: list[list[int]] = [[] for _ in range(self.count)]
         for source, target in self.links:
             found[source].append(target)
@@ -68,7 +69,7 @@ class Columns:
 
 
 def arrange(box_count: int, edges: Sequence[Edge]) -> Columns:
-    """Boxes in as many columns as the longest path needs, in an order with few crossings."""
+    """Put boxes in as many columns as the longest path needs, in an order with few crossings."""
     return _untangle(_with_slots(box_count, edges, _numbers(box_count, edges)))
 
 
@@ -94,24 +95,25 @@ def _with_slots(count: int, edges: Sequence[Edge], numbers: Sequence[int]) -> Co
     columns: list[list[int]] = [[] for _ in range(max(numbers) + 1)]
     for box, number in enumerate(numbers):
         columns[number].append(box)
-    operand_indices: dict[tuple[int, int], int] = {}
+    slots: dict[tuple[int, int], int] = {}
     ways = {}
     links: dict[Edge, None] = {}
     for source, target in edges:
         passed = range(numbers[source] + 1, numbers[target])
-        way = [operand_indices.setdefault((source, number), count + len(operand_indices)) for number in passed]
+        way = [slots.setdefault((source, number), count + len(slots)) for number in passed]
         ways[source, target] = way
         links.update(dict.fromkeys(pairwise([source, *way, target])))
-    for (_, number), operand_index in operand_indices.items():
-        columns[number].append(operand_index)
+    for (_, number), slot in slots.items():
+        columns[number].append(slot)
     return Columns(count, columns, list(links), ways)
 
 
 def _untangle(columns: Columns) -> Columns:
-    """The same with each column in the best order that is found by barycentre sweeps, each followed by exchanges.
+    """Order each column by barycentre sweeps, each followed by exchanges, and return the best order found.
 
-    They begin with the order in which a walk back from the last boxes meets the rest, first operands first; then with
-    that of a walk on from the first; then, again and again, with the best one shaken: two in each column change places.
+    The sweeps start from the order in which a depth-first walk back from the last boxes meets the rest, first operands
+    first; then from that of a walk onward from the first boxes; then, repeatedly, from the best order so far with two
+    vertices of each column exchanged at random.
     """
     before, after = columns.before, columns.after
     chance = Random(0)
@@ -147,7 +149,7 @@ def _shake(column: Sequence[int], chance: Random) -> list[int]:
 
 
 def _walk(starts: Sequence[int], onward: Sequence[Sequence[int]]) -> dict[int, int]:
-    """When a walk, depth first, meets each of what it meets."""
+    """Number the vertices that a depth-first walk from `starts` reaches, in the order in which it meets them."""
     met: dict[int, int] = {}
     waiting = list(reversed(starts))
     while waiting:
@@ -161,7 +163,7 @@ def _walk(starts: Sequence[int], onward: Sequence[Sequence[int]]) -> dict[int, i
 def _exchange(
     order: list[list[int]], rank: dict[int, int], before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]
 ) -> None:
-    """Exchange neighbours in a column as long as that leaves fewer crossings."""
+    """Exchange neighbours within columns while that removes crossings."""
 
     def gain(upper: int, lower: int) -> int:
         pairs = [(rank[a], rank[b]) for side in (before, after) for a in side[upper] for b in side[lower]]

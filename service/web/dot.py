@@ -1,11 +1,11 @@
-"""A graph in DOT, for Graphviz and whatever else reads it: https://graphviz.org/doc/info/lang.html."""
+"""A graph in DOT, the language of Graphviz: https://graphviz.org/doc/info/lang.html."""
 
 from service.web.captions import Subject, write_caption
 from service.web.view import View
 
 
 def write_dot(subject: Subject, view: View) -> str:
-    """The part of the graph that the picture shows: operation, name and figures are each node's label."""
+    """Write the view in DOT; each node's label is its operation, name and figures."""
     graph = subject.graph
     shown = set(view.positions)
     lines = ["digraph {", "  rankdir=LR", f"  label={_quoted(' '.join([subject.title, view.sentence]).strip())}"]
@@ -25,6 +25,6 @@ def write_dot(subject: Subject, view: View) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A quoted string. In labels a backslash begins an escape, so that one that is meant is doubled."""
+    """Quote a string; in labels a backslash begins an escape, so a literal one is doubled."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

@@ -1,7 +1,7 @@
-"""Where the boxes of a drawing stand and which way its edges go: free of overlaps by construction.
+"""Positions of boxes and routes of edges, free of overlaps by construction.
 
-Edges run from left to right through columns of boxes. An edge that passes a column passes it in a slot of its own,
-level; it climbs and falls in the gaps between columns only, where nothing else stands.
+Edges run from left to right through columns of boxes. An edge passes a column level, in a slot of its own; it rises and
+falls only in the gaps between columns, where there are no boxes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _STEEPEST = 4.0  # how much an edge may rise for each unit of a gap's width, bef
 _STRAIGHTNESS = (1.0, 2.0, 8.0)  # the weight of a rise between two boxes, a box and a slot, two slots
 _SYMMETRY = 0.4  # the weight of a rise from the middle of the neighbours on one side
 _COMPACTNESS = 1e-3
-_LARGEST_PROGRAM = 2500  # terms, which take about a second; what is more tangled than that is stacked
+_LARGEST_PROGRAM = 2500  # terms, which take about a second; a drawing with more is stacked instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Layout:
 
 
 def lay_out(boxes: Sequence[Box], edges: Sequence[Edge]) -> Layout:
-    """A layout of one box or more with `edges` between them, which make no cycle; equal ones are laid out once."""
+    """Lay out one or more boxes with acyclic `edges` between them; equal edges are routed once."""
     columns = arrange(len(boxes), list(dict.fromkeys(edges)))
     sizes = [*boxes, *([_SLOT] * (columns.count - len(boxes)))]
     levels = _levels(columns, sizes)
@@ -62,22 +62,22 @@ def lay_out(boxes: Sequence[Box], edges: Sequence[Edge]) -> Layout:
     for (source, target), way in columns.ways.items():
         leaving = Stretch(centres[source][0] + boxes[source].right, spans[columns.column_of[source]][1], levels[source])
         arriving = Stretch(spans[columns.column_of[target]][0], centres[target][0] - boxes[target].left, levels[target])
-        passing = [Stretch(*spans[columns.column_of[operand_index]], levels[operand_index]) for operand_index in way]
+        passing = [Stretch(*spans[columns.column_of[slot]], levels[slot]) for slot in way]
         routes[source, target] = (leaving, *passing, arriving)
     height = max(level + size.below for level, size in zip(levels, sizes, strict=True))
     return Layout(spans[-1][1], height, centres, routes)
 
 
 def _levels(columns: Columns, sizes: Sequence[Box]) -> list[float]:
-    """The height of each box and slot: the least total rise, weighted, such that nothing touches in a column.
+    """The height of each box and slot: the least weighted total rise at which nothing in a column overlaps.
 
-    After Gansner, Koutsofios, North and Vo (1993), the linear program min Σ w·t subject to t ≥ |Σ c·y|: a t for each
-    link (y_source − y_target), and one for whatever has several neighbours on a side (y − their mean).
+    After Gansner, Koutsofios, North and Vo (1993), the linear program min Σ w·t subject to t ≥ |Σ c·y|: one t for
+    each link (y_source − y_target), and one for each vertex with several neighbours on one side (y − their mean).
     """
     terms: list[tuple[float, dict[int, float]]] = []
     for source, target in columns.links:
-        operand_indices = (source >= columns.box_count) + (target >= columns.box_count)
-        terms.append((_STRAIGHTNESS[operand_indices], {source: 1.0, target: -1.0}))
+        slots = (source >= columns.box_count) + (target >= columns.box_count)
+        terms.append((_STRAIGHTNESS[slots], {source: 1.0, target: -1.0}))
     for side in (columns.before, columns.after):
         for vertex, others in enumerate(side):
             if len(others) > 1:
@@ -113,13 +113,13 @@ def _levels(columns: Columns, sizes: Sequence[Box]) -> list[float]:
 
 
 def _apart(columns: Columns, sizes: Sequence[Box], upper: int, lower: int) -> float:
-    """How far the centres of two neighbours in a column stand apart at least."""
+    """The least distance between the centres of two neighbours in a column."""
     spacing = _BOX_SPACING if max(upper, lower) < columns.box_count else _SLOT_SPACING
     return sizes[upper].below + spacing + sizes[lower].above
 
 
 def _stacked(columns: Columns, sizes: Sequence[Box]) -> list[float]:
-    """The heights where each column is stacked as tight as may be, and all columns have one middle."""
+    """The heights with each column stacked as tightly as possible, all centred on one line."""
     levels = [0.0] * len(sizes)
     heights = []
     for column in columns.columns:
@@ -136,7 +136,7 @@ def _stacked(columns: Columns, sizes: Sequence[Box]) -> list[float]:
 def _spans(
     columns: Columns, sizes: Sequence[Box], levels: Sequence[float]
 ) -> tuple[list[tuple[float, float]], list[float]]:
-    """Where each column starts and ends, and where the centres of its boxes stand; steep links have wide gaps."""
+    """Where each column starts and ends, and where the centres of its boxes are; steep links get wide gaps."""
     rises = [0.0] * len(columns.columns)
     for source, target in columns.links:
         number = columns.column_of[source]

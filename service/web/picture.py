@@ -1,4 +1,4 @@
-"""A graph as a picture: accessible SVG, from figures to text and nothing besides."""
+"""A graph as accessible SVG; pure: figures in, text out."""
 
 from collections import Counter
 from collections.abc import Container, Hashable, Sequence
@@ -16,8 +16,8 @@ from service.web.view import View
 MARGIN = 14.0
 _ONE_LINE, _TWO_LINES = 30.0, 40.0  # heights of a node's body
 _LEAD = 10.0  # before the body, for the arrow's head
-_STUB, _BARE_STUB = 7.0, 8.0  # what a stub has on both sides of its label, and how long it is without one
-_CUT = 20.0  # how far an edge goes that leads out of the picture
+_STUB, _BARE_STUB = 7.0, 8.0  # the margin of a stub on both sides of its label, and its length without one
+_CUT = 20.0  # the visible length of an edge that leads out of the picture
 _BOW, _WIDEST_BOW = 7.0, 28.0  # between two edges from one node to another, and between many
 _CLEAR = 4.0  # between an edge and the figures at it
 
@@ -27,9 +27,9 @@ _RADII = {"input": 6.0, "constant": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A node to be drawn: its caption, the size of its body, the box of it all, and where lines go on from it.
+    """A node to draw: its caption, the size of its body, and the box around body, labels and stubs.
 
-    `joined` says whether edges are drawn to it and from it, `cut` counts those that are not.
+    `joined` says whether edges are drawn into and out of it, `cut` counts the edges on each side that are not.
     """
 
     name: str
@@ -43,7 +43,7 @@ class _Node:
 
 
 def draw_svg(subject: Subject, view: View) -> str:
-    """The picture as SVG: operation in the node with its name, value above and gradient below its out-edge."""
+    """Draw the view as SVG: operation and name in each node, value above its out-edge and gradient below."""
     rank = {position: index for index, position in enumerate(view.positions)}
     operands = subject.graph.operands
     edges = [
@@ -172,7 +172,7 @@ def _add_node(parent: ET.Element, node: _Node, x: float, y: float) -> ET.Element
 
 
 def _words(node: _Node) -> str:
-    """The node as it is told to who doesn't see the picture."""
+    """The description of a node for screen readers."""
     told = [node.caption.words]
     if node.is_output:
         told.append("an output")
@@ -183,7 +183,7 @@ def _words(node: _Node) -> str:
 
 
 def _add_label(parent: ET.Element, lines: Sequence[CaptionLine], x: float, y: float, direction: int) -> None:
-    """Lines at an edge, the first next to it; a baseline lies a quarter of the line above its lower end."""
+    """Add lines beside an edge, the first nearest to it; baselines are a quarter of a line above its lower end."""
     for line in lines:
         height = _line_height(line)
         lower = y if direction < 0 else y + height
@@ -196,7 +196,7 @@ def _add_label(parent: ET.Element, lines: Sequence[CaptionLine], x: float, y: fl
 
 
 def _edge_path(route: Sequence[Stretch], bow: float) -> str:
-    """Level stretches, and a smooth rise from each to the next; a bow in the first keeps equal edges apart."""
+    """An SVG path of level stretches joined by smooth curves; a bow in the first curve keeps parallel edges apart."""
     path = [f"M{_number(route[0].start)} {_number(route[0].y)}H{_number(route[0].end)}"]
     for left, right in pairwise(route):
         middle = _number((left.end + right.start) / 2)
@@ -214,7 +214,7 @@ def _arrow(x: float, y: float) -> str:
 
 
 def _add(parent: ET.Element, tag: str, text: str | None = None, **attributes: str | float) -> ET.Element:
-    """An element; an attribute that Python has no name for is written with _ for - and at the end."""
+    """Add an element; in an attribute's name _ stands for -, and a trailing _ is dropped (`class_`)."""
     element = ET.SubElement(parent, tag)
     for name, value in attributes.items():
         written = _clean(value) if isinstance(value, str) else _number(value)
@@ -224,7 +224,7 @@ def _add(parent: ET.Element, tag: str, text: str | None = None, **attributes: st
 
 
 def _clean(text: str) -> str:
-    """A text without the two characters that a node's name may have and XML may not."""
+    """Replace the two characters that a node's name may have but XML may not."""
     return text.replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
 
 

@@ -1,8 +1,8 @@
-"""How a picture looks: its fonts and its colours, in light and in dark."""
+"""Fonts and colours of a picture, in light and in dark mode."""
 
 SIGN, FIGURE, NAME = 15.0, 13.0, 10.5  # sizes of text
 
-# Text has at least 7:1 to what it stands on (WCAG 2.2, 1.4.6), lines 3:1 (1.4.11).
+# The contrast of text to its background is at least 7:1 (WCAG 2.2, 1.4.6), that of lines 3:1 (1.4.11).
 PALETTES = {
     "light": {
         **{"paper": "#ffffff", "body": "#f6f8fa", "ink": "#1f2328", "edge": "#7b8490"},
@@ -41,7 +41,7 @@ _COLOURED = """
 
 
 def write_style(key: str) -> str:
-    """The style sheet of the picture with that id: it touches nothing else on a page."""
+    """Write the style sheet of the picture with that id, scoped so that it styles nothing else on a page."""
     light, dark = (_colour(PALETTES[scheme]) for scheme in ("light", "dark"))
     return f"{_FIXED}{light}@media (prefers-color-scheme: dark) {{{dark}}}\n".replace("&", f"#{key}")
 

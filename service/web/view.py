@@ -1,4 +1,4 @@
-"""Which part of a graph is drawn: all of a small one, else what lies near one node."""
+"""Which part of a graph is drawn: all of a small graph, else the neighbourhood of one node."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ HOPS = 3
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The positions that are drawn, in topological order, and what was asked for: None where all is drawn."""
+    """The positions to draw, in topological order, and their centre `focus`, None where the whole graph is drawn."""
 
     positions: tuple[int, ...]
     focus: str | None
@@ -19,7 +19,7 @@ class View:
 
     @property
     def sentence(self) -> str:
-        """What is left out, if anything is."""
+        """How many nodes are left out; empty if none is."""
         left_out = self.node_count - len(self.positions)
         if self.focus is None or not left_out:
             return ""
@@ -30,10 +30,11 @@ class View:
 
 
 def choose_view(graph: Graph, focus: str | None, hops: int | None, output: str | None = None) -> View:
-    """All of a graph of up to 60 nodes, unless a neighbourhood is asked for; of that the 60 nearest nodes.
+    """Choose the whole graph if it has at most 60 nodes and no neighbourhood is asked for, else a neighbourhood.
 
-    The neighbourhood of `focus` are the nodes at most `hops` edges away, up or down. Where no focus is given it is the
-    node that the gradients are of, or the graph's first output. Raises KeyError where it is no node.
+    The neighbourhood of `focus` is the 60 nearest of the nodes at most `hops` edges away, in either direction. `focus`
+    defaults to `output`, the node that the gradients are of, or to the graph's first output. Raises KeyError if it is
+    not a node.
     """
     if focus is None and hops is None and len(graph) <= LARGEST_WHOLE:
         return View(tuple(range(len(graph))), None, HOPS, len(graph))

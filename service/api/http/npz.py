@@ -61,10 +61,10 @@ def read_npz(body: bytes, limits: Limits) -> Any:
     try:
         archive = zipfile.ZipFile(io.BytesIO(body))
     except _UNREADABLE as error:
-        raise MalformedArchive(f"the body is no .npz: {error}") from None
+        raise MalformedArchive(f"the body is not an .npz archive: {error}") from None
     members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     if len(members) < len(archive.infolist()):
-        raise MalformedArchive("a member stands twice in the .npz")
+        raise MalformedArchive("a member appears twice in the .npz")
     asked = members.pop(_REQUEST, None)
     document = {} if asked is None else _read_request(archive, asked, limits)
     if not isinstance(document, dict):
@@ -105,7 +105,14 @@ def _place(name: str) -> tuple[str, ...]:
         prefix = "/".join(path) + "/"
         if name.startswith(prefix) and name != prefix:
             return (*path, name.removeprefix(prefix))
-    raise InvalidRequest([Fault((name,), "request, inputs/NAME, seed or recorded/… is expected as a member")])
+    raise InvalidRequest(
+        [
+            Fault(
+                (name,),
+                "unknown member; known: request, seed, inputs/NAME, recorded/values/NAME, recorded/gradients/NAME",
+            )
+        ]
+    )
 
 
 @contextmanager
@@ -114,7 +121,7 @@ def _blamed(place: tuple[str, ...]) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
-        raise InvalidRequest([Fault(place, f"this is no array: {error or type(error).__name__}")]) from None
+        raise InvalidRequest([Fault(place, f"not a readable array: {error or type(error).__name__}")]) from None
 
 
 def _read_header(member: IO[bytes]) -> tuple[str, int, bool, Shape]:
@@ -124,7 +131,7 @@ def _read_header(member: IO[bytes]) -> tuple[str, int, bool, Shape]:
     """
     begin = member.read(10)
     if begin[:8] != b"\x93NUMPY\x01\x00":
-        raise ValueError("it does not begin as version 1.0 of the format .npy")
+        raise ValueError("it is not in version 1.0 of the format .npy")
     header = member.read(int.from_bytes(begin[8:], "little")).decode("latin-1")
     found = _HEADER.fullmatch(header)
     if found is None:
@@ -154,9 +161,9 @@ def _put(document: dict[str, Any], place: tuple[str, ...], array: FloatArray) ->
     for step in place[:-1]:
         within = within.setdefault(step, {})
         if not isinstance(within, dict):
-            raise ValueError(f"{step} is no object in the request")
+            raise ValueError(f"{step} is not an object in the request")
     if place[-1] in within:
-        raise ValueError("it stands in the request too")
+        raise ValueError("it is also given in the request")
     within[place[-1]] = array
 
 

@@ -25,7 +25,7 @@ PROBLEMS: dict[type[errors.GradbookError], tuple[int, str, str]] = {
     errors.InvalidInputs: (422, "invalid-inputs", "The figures do not fit the graph"),
     errors.InvalidRequest: (422, "invalid-request", "A part of the request is wrong"),
     errors.LimitExceeded: (422, "limit-exceeded", "A limit is exceeded"),
-    errors.KeyReused: (422, "idempotency-key-reused", "The Idempotency-Key came before with another request"),
+    errors.KeyReused: (422, "idempotency-key-reused", "The Idempotency-Key was used with a different request"),
     errors.NotFound: (404, "not-found", "There is no such thing"),
     errors.Conflict: (409, "conflict", "Not in the present state"),
 }

@@ -113,15 +113,15 @@ def _faults(root: Any) -> Iterator[Fault]:
     while waiting:
         place, value = waiting.pop()
         if isinstance(value, _Repeated):
-            yield Fault((*place, value.name), f"the name {value.name!r} stands twice in one object")
+            yield Fault((*place, value.name), f"the name {value.name!r} appears twice in one object")
         elif isinstance(value, _OutOfRange):
             yield Fault(place, "the number is out of float64's range")
         elif isinstance(value, str) and _LONE_SURROGATE.search(value):
-            yield Fault(place, "the string has a lone surrogate, which is no character")
+            yield Fault(place, "the string has a lone surrogate, which is not a character")
         if isinstance(value, dict):
             for name in value:
                 if _LONE_SURROGATE.search(name):
-                    yield Fault(place, "a name in this object has a lone surrogate, which is no character")
+                    yield Fault(place, "a name in this object has a lone surrogate, which is not a character")
             waiting.extend(((*place, name), member) for name, member in reversed(value.items()))
         elif isinstance(value, list):
             waiting.extend(((*place, index), value[index]) for index in range(len(value) - 1, -1, -1))
