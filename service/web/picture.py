@@ -184,6 +184,7 @@ def _words(node: _Node) -> str:
 
 def _add_label(parent: ET.Element, lines: Sequence[CaptionLine], x: float, y: float, direction: int) -> None:
     """Add lines beside an edge, the first nearest to it; baselines are a quarter of a line above its lower end."""
+    """Add lines beside an edge, the first nearest to it; baselines are a quarter of a line above its lower end."""
     for line in lines:
         height = _line_height(line)
         lower = y if direction < 0 else y + height
