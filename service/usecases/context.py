@@ -15,7 +15,7 @@ _COMPARISON_BYTES = 256 * 1024 * 1024
 
 
 class Context:
-    """A database, the limits, and the graphs, their records and the findings of comparisons used last: none ever changes.
+    """A database, the limits, and the graphs, records and comparisons used last, none of which ever changes.
 
     Another process that deletes a graph does not remove it here: this one still computes what it cannot store.
     """

@@ -168,7 +168,7 @@ class Comparison:
 
     @property
     def nbytes(self) -> int:
-        """About the bytes that it takes: its figures, of which it may share some with the runs, and one list of them."""
+        """About the bytes that it takes: its figures, some of which the runs may share, and one list of them."""
         figures = [self.values]
         for phase in self.phases:
             figures += [phase.candidate, phase.baseline, phase.expected, phase.effective]
