@@ -11,7 +11,8 @@ import pytest
 import service.core.rulebook.operations  # noqa: F401 (fills the registry)
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import OneOf
-from service.core.rulebook.operation import Attributes, Operation, operations
+from service.core.rulebook.operation import Attributes, Operation
+from service.core.rulebook.registry import operations
 
 ELEMENTWISE = tuple(operation for operation in operations() if operation.local_gradients or operation.fold)
 ANALYTIC = tuple(operation for operation in ELEMENTWISE if operation.analytic)

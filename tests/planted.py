@@ -12,7 +12,7 @@ from service.core.figures.figures import Figures, FloatArray, pack
 from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph
 from service.core.language.expression import parse_expression
-from service.core.rulebook.operation import find
+from service.core.rulebook.registry import find
 
 SEED = "e = a + b; f = e * c; F = f / d"
 SEED_INPUTS = {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0}

@@ -21,7 +21,8 @@ from service.core.figures.figures import FloatArray, Shape
 from service.core.graph.building import build_graph
 from service.core.graph.documents import read_attributes
 from service.core.graph.graph import Graph, written_attribute
-from service.core.rulebook.operation import Attributes, Operation, find, operations
+from service.core.rulebook.operation import Attributes, Operation
+from service.core.rulebook.registry import find, operations
 
 TENSOR_OPERATIONS = tuple(operation for operation in operations() if operation.contributions)
 

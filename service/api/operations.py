@@ -10,7 +10,7 @@ from service.api.http.response import respond
 from service.api.numbers import write_number
 from service.api.operation_schemas import OperationDocument, OperationPage
 from service.core.errors import NotFound
-from service.core.rulebook.operation import find, operations
+from service.core.rulebook.registry import find, operations
 from service.core.symbolic.reference import Entry, RuleFormula, describe
 
 blueprint = Blueprint(
@@ -57,7 +57,7 @@ def _document(name: str) -> dict[str, Any]:
         "rule": entry.rule and _formula(entry.rule),
         "local_gradients": _by_operand(entry, entry.local_gradients),
         "contributions": _by_operand(entry, entry.contributions),
-        "nondifferentiable": kink and {**_formula(kink), "returned": operation.convention},
+        "nondifferentiable": kink and {**_formula(kink), "returned": operation.kinks and operation.kinks.returned},
         "conventions": {library: _by_operand(entry, formulas) for library, formulas in entry.conventions.items()},
     }
 

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, fun
 
 from service.core.errors import Conflict, NotFound
 from service.core.graph.graph import Graph, Node, written_attribute
-from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, find
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
+from service.core.rulebook.registry import find
 from service.storage.models import Content, DerivativesRow, GraphRow, GraphTag, RunRow, RunTag
 from service.storage.records import GraphRecord
 

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from flask.testing import FlaskClient
 
-from service.core.rulebook.operation import operations
+from service.core.rulebook.registry import operations
 
 
 def test_the_rulebook_is_listed_whole(client: FlaskClient) -> None:
@@ -14,7 +14,7 @@ def test_the_rulebook_is_listed_whole(client: FlaskClient) -> None:
     for entry, operation in zip(page["operations"], operations(), strict=True):
         assert (entry["least_inputs"], entry["most_inputs"]) == (operation.least_inputs, operation.most_inputs)
         assert [attribute["name"] for attribute in entry["attributes"]] == [it.name for it in operation.attributes]
-        assert (entry["nondifferentiable"] is None) == (operation.convention is None)
+        assert (entry["nondifferentiable"] is None) == (operation.kinks is None)
 
 
 def test_an_operation_is_found_by_each_of_its_names(client: FlaskClient) -> None:

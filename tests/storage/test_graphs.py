@@ -15,7 +15,7 @@ from service.core.errors import Conflict, NotFound
 from service.core.figures.figures import Figures
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, node_document
-from service.core.rulebook.operation import operations
+from service.core.rulebook.registry import operations
 from service.storage.database import Database
 from service.storage.graphs import (
     delete_graph,

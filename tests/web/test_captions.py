@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.graph.building import build_graph
-from service.core.rulebook.operation import operations
+from service.core.rulebook.registry import operations
 from service.web.captions import (
     LONGEST_SHOWN,
     euclidean_norm,

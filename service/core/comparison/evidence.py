@@ -12,7 +12,7 @@ from service.core.figures.text import exact_text, figure_text
 from service.core.graph.graph import Node
 from service.core.graph.traversal import reaches
 from service.core.rulebook.notation import ATOM, Rendered, write_text
-from service.core.rulebook.operation import sum_to_shape
+from service.core.rulebook.primitives import sum_to_shape
 from service.core.symbolic.printing import write_text as write_term
 from service.core.symbolic.simplify import simplify
 from service.core.symbolic.term import Variable, local_gradient_terms

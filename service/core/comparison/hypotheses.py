@@ -20,7 +20,7 @@ from service.core.execution.passes import value_of
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text
 from service.core.graph.graph import Node
-from service.core.rulebook.operation import sum_to_shape
+from service.core.rulebook.primitives import sum_to_shape
 
 Guesses = Iterator[tuple[Any, str]]
 
@@ -80,7 +80,7 @@ def rounding(found: Comparison, phase: Phase, position: int, candidate: Side) ->
 def convention(found: Comparison, phase: Phase, position: int, candidate: Side) -> Hypothesis:
     """Why a first difference is no origin: there is no derivative, and libraries choose differently."""
     evidence = gather(found, phase, position, candidate)
-    kinks = [edge.consumer.name for edge in evidence.edges if edge.consumer.operation.nondifferentiable]
+    kinks = [edge.consumer.name for edge in evidence.edges if edge.consumer.operation.kinks]
     sentence = (
         f"{statement(evidence, candidate.output)} It is the choice of "
         f"{' and '.join(found.conventions[position])} where "

@@ -10,7 +10,7 @@ from service.core.figures.figures import BoolArray, IntArray, Shape, element_cou
 from service.core.graph.graph import Graph, Node
 from service.core.graph.traversal import reaches
 from service.core.rulebook.input_types import misfit
-from service.core.rulebook.operation import find
+from service.core.rulebook.registry import find
 
 
 def fit_shapes(

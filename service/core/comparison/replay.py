@@ -17,7 +17,8 @@ from service.core.execution.passes import contributions_of, value_of
 from service.core.figures.figures import Figures, FloatArray, IntArray, pack
 from service.core.graph.graph import Graph, Node
 from service.core.graph.traversal import reaches
-from service.core.rulebook.operation import Attributes, Operation, sum_to_shape
+from service.core.rulebook.operation import Attributes, Operation
+from service.core.rulebook.primitives import sum_to_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,8 @@ def _terms_of_value(node: Node, operands: Sequence[Any], value: FloatArray) -> A
     operation, attributes = node.operation, node.attributes
     if operation.linear:
         return operation.evaluate(_magnitudes(operation, operands), attributes)
-    if operation.magnitude:
-        return _finite(operation.magnitude(*operation.arguments(operands), value, *attributes.values()))
+    if operation.rounding.value:
+        return _finite(operation.rounding.value(*operation.arguments(operands), value, *attributes.values()))
     if not operation.is_elementwise:
         return 0.0
     slopes = operation.differentiate(operands, value, attributes)
@@ -184,9 +185,9 @@ def _terms_of_contributions(node: Node, upstream: Any, operands: Sequence[Any], 
     operation, attributes = node.operation, node.attributes
     if operation.linear:
         return operation.propagate(np.abs(upstream), _magnitudes(operation, operands), np.abs(value), attributes)
-    if operation.contribution_magnitudes:
+    if operation.rounding.contributions:
         given = operation.arguments(operands)
-        return tuple(operation.contribution_magnitudes(upstream, *given, value, *attributes.values())[: len(operands)])
+        return tuple(operation.rounding.contributions(upstream, *given, value, *attributes.values())[: len(operands)])
     if not operation.is_elementwise or all(np.shape(operand) == np.shape(value) for operand in operands):
         return (0.0,) * len(operands)
     slopes = operation.differentiate(operands, value, attributes)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from service.core.figures.figures import FloatArray
-from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, of_function
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
+from service.core.rulebook.registry import operation_of_function
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +33,7 @@ class Dual(NDArrayOperatorsMixin):
 
 def _call(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
     """The operation that a function stands for, on tangents."""
-    found = of_function(called)
+    found = operation_of_function(called)
     if found is None:
         raise TypeError(f"no operation stands for {called.__name__}")
     operation, reading = found

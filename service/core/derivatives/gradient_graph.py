@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 from service.core.graph.graph import Graph, Node
 from service.core.graph.names import free_name, free_names
-from service.core.rulebook.operation import NO_ATTRIBUTES, operation_of
+from service.core.rulebook.operation import NO_ATTRIBUTES
+from service.core.rulebook.registry import operation_of
 from service.core.symbolic.backward import backpropagate, has_tensors, known_shapes
 from service.core.symbolic.equation import Formula, gradient_of
 from service.core.symbolic.printing import name_text, write_latex, write_mathml, write_text

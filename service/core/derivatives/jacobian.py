@@ -16,8 +16,8 @@ from service.core.errors import Fault, InvalidRequest, LimitExceeded
 from service.core.execution.passes import contributions_of
 from service.core.figures.figures import Figures, FloatArray, Shape
 from service.core.graph.graph import Graph, Node
-from service.core.rulebook.operation import sum_to_shape
 from service.core.rulebook.operations.broadcasting import sum_to
+from service.core.rulebook.primitives import sum_to_shape
 
 Blocks: TypeAlias = dict[tuple[str, str], FloatArray]
 Tangents: TypeAlias = Mapping[str, FloatArray]

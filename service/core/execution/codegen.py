@@ -28,8 +28,8 @@ def rules_of_loops() -> Mapping[str, Rule]:
         else:
             assert operation.local_gradients is not None
             rules[f"forward_{code}"], rules[f"local_gradients_{code}"] = operation.forward, operation.local_gradients
-        if operation.nondifferentiable:
-            rules[f"nondifferentiable_{code}"] = operation.nondifferentiable
+        if operation.kinks:
+            rules[f"nondifferentiable_{code}"] = operation.kinks.where
     return rules
 
 
@@ -136,7 +136,7 @@ for k in range(last - 1, first - 1, -1):
 
 
 def _kinks_branch(operation: Operation, words: Words, code: int) -> str:
-    if not operation.nondifferentiable:
+    if not operation.kinks:
         return ""
     if operation.fold:
         return f"""\

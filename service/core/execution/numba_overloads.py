@@ -7,8 +7,7 @@ from numba.extending import overload, register_jitable
 from scipy import special
 
 from service.core.rulebook import gaussian
-from service.core.rulebook.operation import select
-from service.core.rulebook.signed_zeros import maximum, minimum, sign
+from service.core.rulebook.primitives import maximum, minimum, select, sign
 
 # Compiled, only the branch that holds is computed, where `np.where` over arrays computes both.
 overload(select)(lambda condition, x, y: lambda condition, x, y: x if condition else y)

@@ -14,7 +14,7 @@ from service.core.execution import batches, kernel
 from service.core.figures.figures import Figures, FloatArray, Shape, element_count, pack
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.input_types import read_input
-from service.core.rulebook.operation import sum_to_shape
+from service.core.rulebook.primitives import sum_to_shape
 
 
 def forward_pass(
@@ -212,7 +212,7 @@ def nondifferentiable_nodes(graph: Graph, values: Figures) -> tuple[int, ...]:
     arrays: dict[int, Any] = {}
     with np.errstate(all="ignore"):
         for position, node in enumerate(graph.nodes):
-            if node.operation.nondifferentiable is None:
+            if node.operation.kinks is None:
                 continue
             for known in (*graph.operands[position], position):
                 arrays.setdefault(known, values[known])

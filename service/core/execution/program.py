@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.attribute import OneOf, number
-from service.core.rulebook.operation import Attributes, Operation, find, operations
+from service.core.rulebook.operation import Attributes, Operation
+from service.core.rulebook.registry import find, operations
 
 IntArray = NDArray[np.int32]
 Places = NDArray[np.uint32]

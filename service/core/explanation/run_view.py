@@ -22,7 +22,8 @@ from service.core.execution.program import Program
 from service.core.figures.figures import Figures, FloatArray, pack
 from service.core.graph.graph import Graph, Node
 from service.core.graph.traversal import reaches
-from service.core.rulebook.operation import Operation, find
+from service.core.rulebook.operation import Operation
+from service.core.rulebook.registry import find
 from service.core.symbolic.equation import gradient_of, local_gradient_of
 from service.core.symbolic.simplify import TermTable, simplify
 from service.core.symbolic.term import Literal, NotSymbolic, Term, Variable, contribution_terms, local_gradient_terms

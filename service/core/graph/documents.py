@@ -6,7 +6,8 @@ from types import MappingProxyType
 from service.core.errors import Fault
 from service.core.graph.graph import Node
 from service.core.graph.names import name_fault
-from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, find
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
+from service.core.rulebook.registry import find
 
 _MEMBERS = frozenset({"name", "operation", "inputs", "attributes"})
 

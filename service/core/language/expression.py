@@ -18,7 +18,8 @@ from service.core.graph.graph import Node
 from service.core.graph.names import free_names, name_fault
 from service.core.language.diagnostics import SourceError, invalid_expression, quote
 from service.core.language.parser import Call, Expr, Statement, read_number, read_statements
-from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, find, operation_of, operations
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
+from service.core.rulebook.registry import find, operation_of, operations
 
 # As in Python, these names reduce one operand and combine several elementwise.
 _REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "sum": "ReduceSum", "mean": "ReduceMean"}

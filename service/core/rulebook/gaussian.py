@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from service.core.rulebook.operation import is_traced, select
+from service.core.rulebook.primitives import is_traced, select
 
 # Beyond, e^(−x²/2) is 0 in float64; and to the end no figure is infinite, whose differences are NaN.
 _VANISHED = 40.0
@@ -37,7 +37,7 @@ def complementary_error(x: Any) -> Any:
     return special.erfc(x) if is_traced(x) else complement_of_number(x)
 
 
-# --- over numbers, and compiled by `scalar_rules.py` --------------------------------------------------------------
+# --- over numbers, and compiled by `numba_overloads.py` --------------------------------------------------------------
 
 
 def exp_of_square(x: Any, factor: float) -> Any:

@@ -56,7 +56,7 @@ def describe(operation: Operation) -> Entry:
         for attribute in operation.attributes
     }
     value = Variable("z")
-    kink = nondifferentiable_term(operation, terms, value, attributes) if operation.nondifferentiable else None
+    kink = nondifferentiable_term(operation, terms, value, attributes) if operation.kinks else None
 
     def gradients(operation: Operation) -> tuple[RuleFormula | None, ...]:
         slopes: Sequence[Term | None]

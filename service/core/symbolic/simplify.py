@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from service.core.rulebook.operation import Operation, operation_of
+from service.core.rulebook.operation import Operation
+from service.core.rulebook.registry import operation_of
 from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
 
 _Rule: TypeAlias = Callable[["TermTable", Sequence[Any]], "Term | None"]

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from service.core.rulebook import operations  # noqa: F401 (importing the package fills the registry that `of_function` reads)
-from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation, of_function
+from service.core.rulebook import operations  # noqa: F401 (importing the package fills the registry)
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
+from service.core.rulebook.registry import operation_of_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Symbol(NDArrayOperatorsMixin):
 
 
 def _apply(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> Symbol:
-    found = of_function(called)
+    found = operation_of_function(called)
     if found is None:
         raise NotSymbolic(f"a rule may not call {called.__name__}")
     operation, reading = found

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.comparison.claims import Claim, read_number, resolve_claims
-from service.core.rulebook import operation as rulebook
-from service.core.rulebook.operation import define
+from service.core.rulebook import registry
+from service.core.rulebook.registry import define
 from tests.planted import SEED, SEED_INPUTS, graph_of, named, run_of
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -178,7 +178,7 @@ def test_a_condition_is_a_number() -> None:
 
 def test_an_index_has_no_slope(monkeypatch: pytest.MonkeyPatch) -> None:
     for entries in ("_by_name", "_by_alias", "_by_function"):
-        monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
+        monkeypatch.setattr(registry, entries, dict(getattr(registry, entries)))
     define(
         "OwnPick",
         "x index",

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from service.core.comparison.hypotheses import HYPOTHESES, Hypothesis, explain, rounding
 from service.core.comparison.verdicts import Comparison, Phase, Side, Tolerance, Verdict, first_difference
-from service.core.rulebook import operation as rulebook
-from service.core.rulebook.operation import define
+from service.core.rulebook import registry
+from service.core.rulebook.registry import define
 from tests.planted import SEED, SEED_INPUTS, altered, graph_of, judge, origins, run_of
 
 TRANSPOSED = np.array([[0.1, 0.2], [0.3, 0.4]])
@@ -357,7 +357,7 @@ def test_what_could_not_be_replayed_is_held_against_the_baseline_in_words_too() 
 def own_product(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A matrix product, and picking one row; for as long as a test runs."""
     for entries in ("_by_name", "_by_alias", "_by_function"):
-        monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
+        monkeypatch.setattr(registry, entries, dict(getattr(registry, entries)))
 
     def product_shape(shapes: Sequence[tuple[int, ...]], attributes: Any) -> tuple[int, ...]:
         if shapes[0][1] != shapes[1][0]:

@@ -21,8 +21,8 @@ from service.core.figures.figures import Figures, pack
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
 from service.core.graph.traversal import reaches, sourceless
-from service.core.rulebook import operation as rulebook
-from service.core.rulebook.operation import define
+from service.core.rulebook import registry
+from service.core.rulebook.registry import define
 from tests.elementwise import BROADCAST_SHAPES
 from tests.planted import SEED, SEED_INPUTS, graph_of, named, tame_graph
 from tests.random_graphs import Point, points
@@ -267,7 +267,7 @@ def test_nodes_without_inputs() -> None:
 def own_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The outer product, and picking one element; for as long as a test runs."""
     for entries in ("_by_name", "_by_alias", "_by_function"):
-        monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
+        monkeypatch.setattr(registry, entries, dict(getattr(registry, entries)))
 
     def outer_shape(shapes: Sequence[tuple[int, ...]], attributes: Any) -> tuple[int, ...]:
         return shapes[0] + shapes[1]

@@ -27,8 +27,9 @@ from service.core.execution.passes import backward_pass, forward_pass, nondiffer
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
-from service.core.rulebook import operation as rulebook
-from service.core.rulebook.operation import Operation, define
+from service.core.rulebook import registry
+from service.core.rulebook.operation import Operation
+from service.core.rulebook.registry import define
 from tests.elementwise import (
     BROADCAST_SHAPES,
     MARGIN,
@@ -184,7 +185,7 @@ def test_what_is_not_selected_has_no_part_in_the_second_derivative() -> None:
 def tensor_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A linear one of two operands that is affine in each, and a curved one with an index; while a test runs."""
     for entries in ("_by_name", "_by_alias", "_by_function"):
-        monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
+        monkeypatch.setattr(registry, entries, dict(getattr(registry, entries)))
     define(
         "OwnJoin",
         "x y",
@@ -195,14 +196,13 @@ def tensor_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     )
     define(
         "OwnPowers",
-        "x index",
+        "x index:int",
         forward=lambda x, index: np.cumprod(x) * x[int(index)],
         contributions=lambda upstream, x, index, z: (
             np.cumsum((upstream * z)[::-1])[::-1] / x + (np.arange(len(x)) == index) * (upstream * np.cumprod(x)).sum(),
             None,
         ),
         infer_shape=lambda shapes, attributes: shapes[0],
-        indices=["index"],
     )
     yield
 

@@ -180,9 +180,9 @@ def test_values_of_another_graph_are_refused_before_any_index_is_trusted() -> No
 # Two small operations instead of the whole rulebook, so that it compiles in seconds.
 FEW = """
 from service.core.execution import kernel
-from service.core.rulebook import operation, operations
-kept = [each for each in operation.operations() if each.name in ("Input", "Constant", "Add", "Max")]
-operation._by_name = {each.name: each for each in kept}
+from service.core.rulebook import operations, registry
+kept = [each for each in registry.operations() if each.name in ("Input", "Constant", "Add", "Max")]
+registry._by_name = {each.name: each for each in kept}
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.graph.building import build_graph
 kernel.warm()

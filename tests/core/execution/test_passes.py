@@ -21,8 +21,8 @@ from service.core.execution.passes import (
 from service.core.figures.figures import FloatArray, pack
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
-from service.core.rulebook import operation as rulebook
-from service.core.rulebook.operation import define
+from service.core.rulebook import registry
+from service.core.rulebook.registry import define
 from tests.elementwise import ANALYTIC, BROADCAST_SHAPES, NEIGHBOURHOOD
 from tests.passes import Named, array_loop, arrays_of, by_name, graph_of, near, run, taken
 from tests.random_graphs import Point, figures, points
@@ -367,7 +367,7 @@ def test_a_node_whose_figures_are_not_known_is_not_marked() -> None:
 def dot_and_take(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two operations with vector-Jacobian products; for as long as a test runs."""
     for entries in ("_by_name", "_by_alias", "_by_function"):
-        monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
+        monkeypatch.setattr(registry, entries, dict(getattr(registry, entries)))
 
     def dot_shape(shapes: Sequence[tuple[int, ...]], attributes: Named) -> tuple[int, ...]:
         if shapes[0] != shapes[1]:

@@ -9,7 +9,7 @@ from service.core.execution.kernel import program_of
 from service.core.execution.program import Program, find_levels, pack_graph
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, Node
-from service.core.rulebook.operation import find, operations
+from service.core.rulebook.registry import find, operations
 from tests.passes import graph_of
 
 

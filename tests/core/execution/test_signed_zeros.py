@@ -12,7 +12,8 @@ from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import FloatArray
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
-from service.core.rulebook.operation import Attributes, Operation, find
+from service.core.rulebook.operation import Attributes, Operation
+from service.core.rulebook.registry import find
 from tests.elementwise import attribute_samples, each_elementwise, operand_counts
 from tests.passes import array_loop
 

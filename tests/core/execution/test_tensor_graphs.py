@@ -15,9 +15,10 @@ from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph, node_document
 from service.core.language.expression import parse_expression
 from service.core.language.writing import write_expression
-from service.core.rulebook import operation as rulebook
+from service.core.rulebook import registry
 from service.core.rulebook.attribute import Attribute, flag
-from service.core.rulebook.operation import Operation, define
+from service.core.rulebook.operation import Operation
+from service.core.rulebook.registry import define
 from tests.passes import graph_of, run
 from tests.tensors import arrays, each_tensor_operation, graph_around, samples
 
@@ -139,7 +140,7 @@ def test_more_axes_than_numpy_has() -> None:
 def own_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """x·scale + bias, both of which may be left out; and the longest of any number of vectors."""
     for entries in ("_by_name", "_by_alias", "_by_function"):
-        monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
+        monkeypatch.setattr(registry, entries, dict(getattr(registry, entries)))
 
     def affine(x: Any, scale: Any, bias: Any, twice: int) -> Any:
         return (1 + twice) * x * (1.0 if scale is None else scale) + (0.0 if bias is None else bias)

@@ -19,9 +19,10 @@ from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, node_document
 from service.core.language.parser import read_number
 from service.core.language.writing import write_expression
-from service.core.rulebook import operation as rulebook
+from service.core.rulebook import registry
 from service.core.rulebook.attribute import Attribute
-from service.core.rulebook.operation import Operation, define, find, operations
+from service.core.rulebook.operation import Operation
+from service.core.rulebook.registry import define, find, operations
 from tests.attributes import accepts, given_attributes
 from tests.expressions import graph_of_expression as build
 from tests.expressions import parsed_documents as parse
@@ -298,7 +299,7 @@ def test_attributes_follow_the_operands() -> None:
 def own_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the rulebook with an operation whose attributes may be anything."""
     for entries in ("_by_name", "_by_alias", "_by_function"):
-        monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
+        monkeypatch.setattr(registry, entries, dict(getattr(registry, entries)))
     label = Attribute("label", lambda value: value, required=True)
     axis = Attribute("axis", lambda value: value)
     define("Labelled", "x", forward=np.positive, contributions=lambda upstream, x, z: (), attributes=[label, axis])

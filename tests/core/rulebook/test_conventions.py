@@ -12,7 +12,8 @@ from service.core.derivatives.one_sided import one_sided_derivatives
 from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
-from service.core.rulebook.operation import CONVENTIONS, operations
+from service.core.rulebook.operation import CONVENTIONS
+from service.core.rulebook.registry import operations
 
 INFINITY, NAN = np.inf, np.nan
 

@@ -11,7 +11,7 @@ from numba import njit
 
 from service.core.execution import numba_overloads
 from service.core.rulebook import gaussian, operations
-from service.core.rulebook.operation import find
+from service.core.rulebook.registry import find
 from service.core.symbolic.printing import write_text
 from service.core.symbolic.term import symbols, term_of
 

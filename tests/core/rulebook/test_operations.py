@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from service.core.figures.figures import FloatArray
-from service.core.rulebook.operation import Attributes, Operation, find
+from service.core.rulebook.operation import Attributes, Operation
+from service.core.rulebook.registry import find
 from tests.elementwise import (
     BROADCAST_SHAPES,
     MARGIN,
@@ -163,7 +164,7 @@ def test_the_convention_at_a_kink_is_the_least_subgradient(operation: Operation)
     """What is expected is found from values around the kink: the limits of the gradient there, their convex hull
     (Clarke's subdifferential), its point of least norm; where the gradient is unbounded, the slope along each axis."""
     found = [(point, attributes) for point, attributes, marked in kinks(operation) if marked]
-    assert bool(found) == (operation.nondifferentiable is not None)
+    assert bool(found) == (operation.kinks is not None)
     for point, attributes in found:
         operands = np.array(point)
         local = np.array(operation.differentiate(operands, operation.evaluate(operands, attributes), attributes))
@@ -193,7 +194,7 @@ def test_kinks_are_marked_and_nothing_else_is(operation: Operation) -> None:
         steep = max(np.max(np.abs(gradients_nearby(operation, point, attributes, 1e-7)), initial=0.0), 1.0)
         agree = not gradients or np.all(np.ptp(gradients, axis=0) <= 1e-3 * steep)
         smooth = agree and steep <= 1.1 * np.max(np.abs(gradients), initial=1.0) and not jumps
-        if operation.nondifferentiable or not jumps:
+        if operation.kinks or not jumps:
             assert marked != smooth, (point, dict(attributes))
 
 

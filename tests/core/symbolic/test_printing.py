@@ -15,7 +15,9 @@ from service.core.graph.building import assemble_graph
 from service.core.language.expression import parse_expression
 from service.core.rulebook.attribute import Attribute
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, Operation, find, operations, select
+from service.core.rulebook.operation import Attributes, Operation
+from service.core.rulebook.primitives import select
+from service.core.rulebook.registry import find, operations
 from service.core.rulebook.tensor import Tensor
 from service.core.symbolic.printing import name_latex, write_latex, write_mathml, write_text
 from service.core.symbolic.term import Application, Literal, Symbol, Term, Variable, application, symbols

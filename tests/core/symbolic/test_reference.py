@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.core.rulebook.operation import Operation, find, operations
+from service.core.rulebook.operation import Operation
+from service.core.rulebook.registry import find, operations
 from service.core.symbolic.reference import Entry, RuleFormula, describe
 from tests.tensors import UNWRITABLE
 
@@ -57,4 +58,4 @@ def test_every_operation_has_an_entry(operation: Operation) -> None:
     assert len(gradients) == (0 if operation.name in unwritten else len(entry.operands))
     assert not (entry.contributions and entry.local_gradients)
     assert (entry.rule is None) == (not operation.operands)
-    assert (entry.nondifferentiable is None) == (operation.nondifferentiable is None)
+    assert (entry.nondifferentiable is None) == (operation.kinks is None)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.language.expression import parse_expression
-from service.core.rulebook.operation import find
+from service.core.rulebook.registry import find
 from service.core.symbolic.printing import write_latex, write_text
 from service.core.symbolic.simplify import TermTable, simplify
 from service.core.symbolic.term import (

@@ -11,7 +11,8 @@ from service.core.execution.passes import forward_pass
 from service.core.figures.figures import FloatArray
 from service.core.graph.building import assemble_graph
 from service.core.language.expression import parse_expression
-from service.core.rulebook.operation import Operation, find
+from service.core.rulebook.operation import Operation
+from service.core.rulebook.registry import find
 from service.core.symbolic.printing import write_latex, write_text
 from service.core.symbolic.term import (
     Literal,

@@ -8,8 +8,9 @@ import numpy as np
 from service.core.rulebook.attribute import Attribute, OneOf, number
 from service.core.rulebook.gaussian import normal_density, normal_distribution
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import define, select
-from service.core.rulebook.signed_zeros import maximum, minimum
+from service.core.rulebook.operation import Kinks
+from service.core.rulebook.primitives import maximum, minimum, select
+from service.core.rulebook.registry import Wording, define
 
 define(
     "Sigmoid",
@@ -18,7 +19,7 @@ define(
     forward=lambda x: select(x >= 0.0, 1.0 / (1.0 + np.exp(-x)), np.exp(x) / (1.0 + np.exp(x))),
     # z(1 − z) has no digits left above x = 37; e^−|x|/(1 + e^−|x|)² is the same, and even.
     local_gradients=lambda x, z: (np.exp(-np.absolute(x)) / (1.0 + np.exp(-np.absolute(x))) ** 2,),
-    notation=function("sigmoid", r"\sigma", "σ"),
+    wording=Wording(notation=function("sigmoid", r"\sigma", "σ")),
 )
 
 define(
@@ -26,10 +27,9 @@ define(
     "x",
     forward=lambda x: maximum(x, 0.0),
     local_gradients=lambda x, z: (select(x > 0.0, 1.0, 0.0),),
-    nondifferentiable=lambda x, z: x == 0.0,
-    convention="0, the least of the subgradients from 0 to 1",
+    kinks=Kinks(where=lambda x, z: x == 0.0, returned="0, the least of the subgradients from 0 to 1"),
     analytic=False,
-    rule="piecewise",
+    wording=Wording(rule="piecewise"),
 )
 
 define(
@@ -41,15 +41,16 @@ define(
     local_gradients=lambda x, z, alpha: (
         select(x > 0.0, 1.0, select(x == 0.0, maximum(minimum(alpha, 1.0), 0.0), alpha)),
     ),
-    nondifferentiable=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
-    convention="of the subgradients between alpha and 1, the least in magnitude: alpha for the usual alpha",
-    conventions={
-        **dict.fromkeys(("torch", "tensorflow"), lambda x, z, alpha: (select(x > 0.0, 1.0, alpha),)),
-        "jax": lambda x, z, alpha: (select(x >= 0.0, 1.0, alpha),),
-    },
+    kinks=Kinks(
+        where=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
+        returned="of the subgradients between alpha and 1, the least in magnitude: alpha for the usual alpha",
+        conventions={
+            **dict.fromkeys(("torch", "tensorflow"), lambda x, z, alpha: (select(x > 0.0, 1.0, alpha),)),
+            "jax": lambda x, z, alpha: (select(x >= 0.0, 1.0, alpha),),
+        },
+    ),
     analytic=False,
-    aliases=["leaky_relu"],
-    rule="piecewise",
+    wording=Wording(aliases=["leaky_relu"], rule="piecewise"),
 )
 
 define(
@@ -60,11 +61,13 @@ define(
     local_gradients=lambda x, z, alpha: (
         select(x > 0.0, 1.0, select(x == 0.0, maximum(minimum(alpha, 1.0), 0.0), alpha * np.exp(x))),
     ),
-    nondifferentiable=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
-    convention="of the subgradients between alpha and 1, the least in magnitude",
-    conventions=dict.fromkeys(("torch", "jax"), lambda x, z, alpha: (select(x > 0.0, 1.0, alpha * np.exp(x)),)),
+    kinks=Kinks(
+        where=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
+        returned="of the subgradients between alpha and 1, the least in magnitude",
+        conventions=dict.fromkeys(("torch", "jax"), lambda x, z, alpha: (select(x > 0.0, 1.0, alpha * np.exp(x)),)),
+    ),
     analytic=False,
-    rule="piecewise",
+    wording=Wording(rule="piecewise"),
 )
 
 define(
@@ -79,16 +82,18 @@ define(
     local_gradients=lambda x, z, alpha, gamma: (
         gamma * select(x > 0.0, 1.0, select(x == 0.0, maximum(minimum(alpha, 1.0), 0.0), alpha * np.exp(x))),
     ),
-    nondifferentiable=lambda x, z, alpha, gamma: np.logical_and(x == 0.0, alpha != 1.0),
-    convention="of the subgradients between gamma * alpha and gamma, the least in magnitude",
-    conventions={
-        **dict.fromkeys(
-            ("torch", "jax"), lambda x, z, alpha, gamma: (gamma * select(x > 0.0, 1.0, alpha * np.exp(x)),)
-        ),
-        "tensorflow": lambda x, z, alpha, gamma: (gamma * select(x >= 0.0, 1.0, alpha * np.exp(x)),),
-    },
+    kinks=Kinks(
+        where=lambda x, z, alpha, gamma: np.logical_and(x == 0.0, alpha != 1.0),
+        returned="of the subgradients between gamma * alpha and gamma, the least in magnitude",
+        conventions={
+            **dict.fromkeys(
+                ("torch", "jax"), lambda x, z, alpha, gamma: (gamma * select(x > 0.0, 1.0, alpha * np.exp(x)),)
+            ),
+            "tensorflow": lambda x, z, alpha, gamma: (gamma * select(x >= 0.0, 1.0, alpha * np.exp(x)),),
+        },
+    ),
     analytic=False,
-    rule="piecewise",
+    wording=Wording(rule="piecewise"),
 )
 
 define(

@@ -9,8 +9,9 @@ import numpy as np
 from service.core.rulebook.attribute import Attribute, number
 from service.core.rulebook.input_types import PRECISIONS, read_shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
-from service.core.rulebook.operation import Rule, define, operands_only, select
-from service.core.rulebook.signed_zeros import maximum, minimum, sign
+from service.core.rulebook.operation import Kinks, Rule
+from service.core.rulebook.primitives import maximum, minimum, select, sign
+from service.core.rulebook.registry import Wording, define, operands_only
 from service.core.rulebook.tensor import number_or_tensor
 
 define(
@@ -26,19 +27,17 @@ define(
     attributes=[Attribute("value", number_or_tensor, required=True)],
     forward=lambda value: np.asarray(value, dtype=np.float64)[()],
     infer_shape=lambda shapes, attributes: np.shape(attributes["value"]),
-    notation=function("Constant"),
+    wording=Wording(notation=function("Constant")),
 )
 
-define("Identity", "x", forward=np.positive, local_gradients=lambda x, z: (1.0,), rule="identity")
+define("Identity", "x", forward=np.positive, local_gradients=lambda x, z: (1.0,), wording=Wording(rule="identity"))
 
 define(
     "Add",
     "x y",
     forward=np.add,
     local_gradients=lambda x, y, z: (1.0, 1.0),
-    aliases=["+"],
-    notation=infix("+", "+", SUM),
-    rule="sum",
+    wording=Wording(aliases=["+"], notation=infix("+", "+", SUM), rule="sum"),
 )
 
 define(
@@ -46,9 +45,7 @@ define(
     "x y",
     forward=np.subtract,
     local_gradients=lambda x, y, z: (1.0, -1.0),
-    aliases=["subtract", "-", "−"],
-    notation=infix("-", "-", SUM, "−"),
-    rule="difference",
+    wording=Wording(aliases=["subtract", "-", "−"], notation=infix("-", "-", SUM, "−"), rule="difference"),
 )
 
 define(
@@ -56,11 +53,13 @@ define(
     "x y",
     forward=np.multiply,
     local_gradients=lambda x, y, z: (y, x),
-    aliases=["multiply", "*", "×", "·"],
-    # In LaTeX x·(y·z) needs no brackets; in text it keeps them, lest it be read as (x·y)·z, which is rounded otherwise.
-    notation=replace(infix("*", r"\cdot", PRODUCT, "·"), latex_needs=(PRODUCT, PRODUCT)),
-    rule="product",
-    beside_constants="constant multiple",
+    wording=Wording(
+        aliases=["multiply", "*", "×", "·"],
+        # In LaTeX x·(y·z) needs no brackets. In text it keeps them: (x·y)·z is rounded differently.
+        notation=replace(infix("*", r"\cdot", PRODUCT, "·"), latex_needs=(PRODUCT, PRODUCT)),
+        rule="product",
+        beside_constants="constant multiple",
+    ),
 )
 
 define(
@@ -69,17 +68,19 @@ define(
     forward=np.divide,
     # −x/y² in two divisions: y² would overflow or vanish long before the quotient does.
     local_gradients=lambda x, y, z: (1.0 / y, -x / y / y),
-    aliases=["divide", "true_divide", "/", "÷"],
-    notation=Notation(
-        "%(0)s / %(1)s",
-        r"\frac{%(0)s}{%(1)s}",
-        PRODUCT,
-        (PRODUCT, SIGN),
-        (OPEN, OPEN),
-        "<mfrac>%(0)s%(1)s</mfrac>",
+    wording=Wording(
+        aliases=["divide", "true_divide", "/", "÷"],
+        notation=Notation(
+            "%(0)s / %(1)s",
+            r"\frac{%(0)s}{%(1)s}",
+            PRODUCT,
+            (PRODUCT, SIGN),
+            (OPEN, OPEN),
+            "<mfrac>%(0)s%(1)s</mfrac>",
+        ),
+        rule="quotient",
+        beside_constants="constant multiple, reciprocal",
     ),
-    rule="quotient",
-    beside_constants="constant multiple, reciprocal",
 )
 
 define(
@@ -87,10 +88,12 @@ define(
     "x",
     forward=np.negative,
     local_gradients=lambda x, z: (-1.0,),
-    aliases=["negative"],
-    # −x·y may be read as (−x)·y, which is the same to the last bit.
-    notation=Notation("-%(0)s", "-%(0)s", SIGN, (PRODUCT,), (PRODUCT,), row("<mo>−</mo>%(0)s")),
-    rule="constant multiple",
+    wording=Wording(
+        aliases=["negative"],
+        # −x·y may be read as (−x)·y, which is the same to the last bit.
+        notation=Notation("-%(0)s", "-%(0)s", SIGN, (PRODUCT,), (PRODUCT,), row("<mo>−</mo>%(0)s")),
+        rule="constant multiple",
+    ),
 )
 
 define(
@@ -98,10 +101,12 @@ define(
     "x",
     forward=np.reciprocal,
     local_gradients=lambda x, z: (-z / x,),
-    notation=Notation(
-        "reciprocal(%(0)s)", r"\frac{1}{%(0)s}", PRODUCT, (OPEN,), (OPEN,), "<mfrac><mn>1</mn>%(0)s</mfrac>"
+    wording=Wording(
+        notation=Notation(
+            "reciprocal(%(0)s)", r"\frac{1}{%(0)s}", PRODUCT, (OPEN,), (OPEN,), "<mfrac><mn>1</mn>%(0)s</mfrac>"
+        ),
+        rule="reciprocal",
     ),
-    rule="reciprocal",
 )
 
 define(
@@ -114,19 +119,25 @@ define(
         select(y == 0.0, y / select(np.absolute(x) > 0.0, x, 1.0), y * x ** (y - 1.0)),
         select(np.logical_and(x == 0.0, y >= 0.0), 0.0, z * np.log(x)),
     ),
-    nondifferentiable=lambda x, y, z: np.logical_and(x == 0.0, np.logical_and(y >= 0.0, y < 1.0)),
-    convention="0 and 0 at 0 to the power 0; infinity at 0 to a power between 0 and 1",
-    conventions=dict.fromkeys(
-        ("jax", "tensorflow"),  # 0 · 0^−1 at 0 to the power 0
-        lambda x, y, z: (
-            select(np.logical_and(y == 0.0, x != 0.0), 0.0, y * x ** (y - 1.0)),
-            select(np.logical_and(x == 0.0, y >= 0.0), 0.0, z * np.log(x)),
+    kinks=Kinks(
+        where=lambda x, y, z: np.logical_and(x == 0.0, np.logical_and(y >= 0.0, y < 1.0)),
+        returned="0 and 0 at 0 to the power 0; infinity at 0 to a power between 0 and 1",
+        conventions=dict.fromkeys(
+            ("jax", "tensorflow"),  # 0 · 0^−1 at 0 to the power 0
+            lambda x, y, z: (
+                select(np.logical_and(y == 0.0, x != 0.0), 0.0, y * x ** (y - 1.0)),
+                select(np.logical_and(x == 0.0, y >= 0.0), 0.0, z * np.log(x)),
+            ),
         ),
     ),
     domain=[(0.0, math.inf), (-math.inf, math.inf)],
-    aliases=["power", "^", "**"],
-    notation=Notation("%(0)s ^ %(1)s", "%(0)s^{%(1)s}", POWER, (ATOM, SIGN), (ATOM, OPEN), "<msup>%(0)s%(1)s</msup>"),
-    rule="power, exponential",
+    wording=Wording(
+        aliases=["power", "^", "**"],
+        notation=Notation(
+            "%(0)s ^ %(1)s", "%(0)s^{%(1)s}", POWER, (ATOM, SIGN), (ATOM, OPEN), "<msup>%(0)s%(1)s</msup>"
+        ),
+        rule="power, exponential",
+    ),
 )
 
 define(
@@ -135,11 +146,9 @@ define(
     forward=np.sqrt,
     # z + 0 turns the −0 that √−0 is into 0, so that the slope at either zero is +∞.
     local_gradients=lambda x, z: (0.5 / (z + 0.0),),
-    nondifferentiable=lambda x, z: x == 0.0,
-    convention="infinity, the limit of the slope from the right",
+    kinks=Kinks(where=lambda x, z: x == 0.0, returned="infinity, the limit of the slope from the right"),
     domain=[(0.0, math.inf)],
-    notation=Notation("sqrt(%(0)s)", r"\sqrt{%(0)s}", mathml="<msqrt>%(0)s</msqrt>"),
-    rule="power",
+    wording=Wording(notation=Notation("sqrt(%(0)s)", r"\sqrt{%(0)s}", mathml="<msqrt>%(0)s</msqrt>"), rule="power"),
 )
 
 define(
@@ -147,13 +156,17 @@ define(
     "x",
     forward=np.absolute,
     local_gradients=lambda x, z: (sign(x),),
-    nondifferentiable=lambda x, z: x == 0.0,
-    convention="0, the least of the subgradients from -1 to 1",
-    conventions={"jax": lambda x, z: (select(x == 0.0, 1.0, sign(x)),)},
+    kinks=Kinks(
+        where=lambda x, z: x == 0.0,
+        returned="0, the least of the subgradients from -1 to 1",
+        conventions={"jax": lambda x, z: (select(x == 0.0, 1.0, sign(x)),)},
+    ),
     analytic=False,
-    aliases=["absolute"],
-    notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|", mathml=row("<mo>|</mo>%(0)s<mo>|</mo>")),
-    rule="piecewise",
+    wording=Wording(
+        aliases=["absolute"],
+        notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|", mathml=row("<mo>|</mo>%(0)s<mo>|</mo>")),
+        rule="piecewise",
+    ),
 )
 
 define(
@@ -161,12 +174,10 @@ define(
     "x",
     forward=lambda x: sign(x),  # noqa: PLW0108 (compiled, only a call is overloaded)
     local_gradients=lambda x, z: (0.0,),
-    nondifferentiable=lambda x, z: x == 0.0,
-    convention="0, the slope on both sides of the jump",
+    kinks=Kinks(where=lambda x, z: x == 0.0, returned="0, the slope on both sides of the jump"),
     analytic=False,
-    notation=function("sign", r"\operatorname{sign}"),
     symbolic={np.sign: operands_only},
-    rule="step",
+    wording=Wording(notation=function("sign", r"\operatorname{sign}"), rule="step"),
 )
 
 define(
@@ -174,11 +185,12 @@ define(
     "x",
     forward=np.floor,
     local_gradients=lambda x, z: (0.0,),
-    nondifferentiable=lambda x, z: x == z,
-    convention="0, the slope on both sides of the jump",
+    kinks=Kinks(where=lambda x, z: x == z, returned="0, the slope on both sides of the jump"),
     analytic=False,
-    notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor", mathml=row("<mo>⌊</mo>%(0)s<mo>⌋</mo>")),
-    rule="step",
+    wording=Wording(
+        notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor", mathml=row("<mo>⌊</mo>%(0)s<mo>⌋</mo>")),
+        rule="step",
+    ),
 )
 
 define(
@@ -186,11 +198,12 @@ define(
     "x",
     forward=np.ceil,
     local_gradients=lambda x, z: (0.0,),
-    nondifferentiable=lambda x, z: x == z,
-    convention="0, the slope on both sides of the jump",
+    kinks=Kinks(where=lambda x, z: x == z, returned="0, the slope on both sides of the jump"),
     analytic=False,
-    notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil", mathml=row("<mo>⌈</mo>%(0)s<mo>⌉</mo>")),
-    rule="step",
+    wording=Wording(
+        notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil", mathml=row("<mo>⌈</mo>%(0)s<mo>⌉</mo>")),
+        rule="step",
+    ),
 )
 
 define(
@@ -198,12 +211,9 @@ define(
     "x",
     forward=np.rint,  # halves go to the even neighbour, as in ONNX
     local_gradients=lambda x, z: (0.0,),
-    nondifferentiable=lambda x, z: np.absolute(x - z) == 0.5,
-    convention="0, the slope on both sides of the jump",
+    kinks=Kinks(where=lambda x, z: np.absolute(x - z) == 0.5, returned="0, the slope on both sides of the jump"),
     analytic=False,
-    aliases=["rint"],
-    notation=function("round"),
-    rule="step",
+    wording=Wording(aliases=["rint"], notation=function("round"), rule="step"),
 )
 
 
@@ -221,9 +231,11 @@ define(
     attributes=[Attribute("min", number, -math.inf), Attribute("max", number, math.inf)],
     forward=lambda x, lower, upper: minimum(maximum(x, lower), upper),
     local_gradients=lambda x, z, lower, upper: (select(np.logical_and(x > lower, x < upper), 1.0, 0.0),),
-    nondifferentiable=lambda x, z, lower, upper: np.logical_and(lower < upper, np.logical_or(x == lower, x == upper)),
-    convention="0 at a bound, the least of the subgradients from 0 to 1",
-    conventions={"jax": _clip_with(0.5), "tensorflow": _clip_with(1.0)},
+    kinks=Kinks(
+        where=lambda x, z, lower, upper: np.logical_and(lower < upper, np.logical_or(x == lower, x == upper)),
+        returned="0 at a bound, the least of the subgradients from 0 to 1",
+        conventions={"jax": _clip_with(0.5), "tensorflow": _clip_with(1.0)},
+    ),
     analytic=False,
-    rule="piecewise",
+    wording=Wording(rule="piecewise"),
 )

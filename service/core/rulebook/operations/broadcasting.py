@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.operation import Attributes, define, rulebook_function, sum_to_shape
+from service.core.rulebook.operation import Attributes
+from service.core.rulebook.primitives import sum_to_shape
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
 @rulebook_function
@@ -55,7 +57,7 @@ define(
     contributions=lambda upstream, x, like, z: (expand_to(upstream, x), None),
     infer_shape=_shape_of_sum,
     linear=True,
-    aliases=["sum_to"],
+    wording=Wording(aliases=["sum_to"]),
 )
 
 define(
@@ -65,7 +67,7 @@ define(
     contributions=lambda upstream, x, like, z: (sum_to(upstream, x), None),
     infer_shape=_shape_of_expansion,
     linear=True,
-    aliases=["expand_to"],
+    wording=Wording(aliases=["expand_to"]),
 )
 
 define(
@@ -75,5 +77,5 @@ define(
     contributions=lambda upstream, x, like, z: (reshape_to(upstream, x), None),
     infer_shape=_shape_of_reshaping,
     linear=True,
-    aliases=["reshape_to"],
+    wording=Wording(aliases=["reshape_to"]),
 )

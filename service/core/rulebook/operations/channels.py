@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.operation import Attributes, define, rulebook_function
+from service.core.rulebook.operation import Attributes
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
 @rulebook_function
@@ -42,7 +43,7 @@ define(
     contributions=lambda upstream, x, like, z: (sum_of_channels(upstream, x), None),
     infer_shape=_shape_of_spread,
     linear=True,
-    aliases=["over_channels"],
+    wording=Wording(aliases=["over_channels"]),
 )
 
 define(
@@ -52,5 +53,5 @@ define(
     contributions=lambda upstream, x, like, z: (over_channels(upstream, x), None),
     infer_shape=_shape_of_sums,
     linear=True,
-    aliases=["sum_of_channels"],
+    wording=Wording(aliases=["sum_of_channels"]),
 )

@@ -5,7 +5,9 @@ from html import escape
 import numpy as np
 
 from service.core.rulebook.notation import ATOM, COMPARISON, OPEN, SUM, Notation, row
-from service.core.rulebook.operation import define, operands_only, select
+from service.core.rulebook.operation import Kinks
+from service.core.rulebook.primitives import select
+from service.core.rulebook.registry import Wording, define, operands_only
 
 
 def _define_comparison(name: str, ufunc: np.ufunc, sign: str, latex: str, mathml: str, aliases: list[str]) -> None:
@@ -15,19 +17,20 @@ def _define_comparison(name: str, ufunc: np.ufunc, sign: str, latex: str, mathml
         "x y",
         forward=ufunc,
         local_gradients=lambda x, y, z: (0.0, 0.0),
-        nondifferentiable=lambda x, y, z: x == y,
-        convention="0, the slope on both sides of the jump",
+        kinks=Kinks(where=lambda x, y, z: x == y, returned="0, the slope on both sides of the jump"),
         analytic=False,
-        aliases=[*aliases, sign],
-        notation=Notation(
-            f"%(0)s {sign} %(1)s",
-            f"%(0)s {latex} %(1)s",
-            COMPARISON,
-            needs,
-            needs,
-            row(f"%(0)s<mo>{escape(mathml)}</mo>%(1)s"),
+        wording=Wording(
+            aliases=[*aliases, sign],
+            notation=Notation(
+                f"%(0)s {sign} %(1)s",
+                f"%(0)s {latex} %(1)s",
+                COMPARISON,
+                needs,
+                needs,
+                row(f"%(0)s<mo>{escape(mathml)}</mo>%(1)s"),
+            ),
+            rule="step",
         ),
-        rule="step",
     )
 
 
@@ -44,11 +47,13 @@ define(
     forward=np.logical_and,
     local_gradients=lambda x, y, z: (0.0, 0.0),
     analytic=False,
-    aliases=["logical_and"],
-    notation=Notation(
-        "and(%(all)s)", r"%(0)s \land %(1)s", COMPARISON, (OPEN, OPEN), (SUM, SUM), row("%(0)s<mo>∧</mo>%(1)s")
+    wording=Wording(
+        aliases=["logical_and"],
+        notation=Notation(
+            "and(%(all)s)", r"%(0)s \land %(1)s", COMPARISON, (OPEN, OPEN), (SUM, SUM), row("%(0)s<mo>∧</mo>%(1)s")
+        ),
+        rule="step",
     ),
-    rule="step",
 )
 
 define(
@@ -57,11 +62,13 @@ define(
     forward=np.logical_or,
     local_gradients=lambda x, y, z: (0.0, 0.0),
     analytic=False,
-    aliases=["logical_or"],
-    notation=Notation(
-        "or(%(all)s)", r"%(0)s \lor %(1)s", COMPARISON, (OPEN, OPEN), (SUM, SUM), row("%(0)s<mo>∨</mo>%(1)s")
+    wording=Wording(
+        aliases=["logical_or"],
+        notation=Notation(
+            "or(%(all)s)", r"%(0)s \lor %(1)s", COMPARISON, (OPEN, OPEN), (SUM, SUM), row("%(0)s<mo>∨</mo>%(1)s")
+        ),
+        rule="step",
     ),
-    rule="step",
 )
 
 define(
@@ -70,9 +77,11 @@ define(
     forward=np.logical_not,
     local_gradients=lambda x, z: (0.0,),
     analytic=False,
-    aliases=["logical_not"],
-    notation=Notation("not(%(all)s)", r"\lnot %(0)s", ATOM, (OPEN,), (ATOM,), row("<mo>¬</mo>%(0)s")),
-    rule="step",
+    wording=Wording(
+        aliases=["logical_not"],
+        notation=Notation("not(%(all)s)", r"\lnot %(0)s", ATOM, (OPEN,), (ATOM,), row("<mo>¬</mo>%(0)s")),
+        rule="step",
+    ),
 )
 
 define(
@@ -85,16 +94,18 @@ define(
         select(condition != 0.0, 0.0, 1.0),
     ),
     analytic=False,
-    notation=Notation(
-        "where(%(all)s)",
-        r"\begin{cases} %(1)s & \text{if } %(0)s \\ %(2)s & \text{otherwise} \end{cases}",
-        mathml=row(
-            "<mo>{</mo><mtable>"
-            "<mtr><mtd>%(1)s</mtd><mtd><mtext>if&#xA0;</mtext>%(0)s</mtd></mtr>"
-            "<mtr><mtd>%(2)s</mtd><mtd><mtext>otherwise</mtext></mtd></mtr>"
-            "</mtable>"
-        ),
-    ),
     symbolic={np.where: operands_only},
-    rule="selection",
+    wording=Wording(
+        notation=Notation(
+            "where(%(all)s)",
+            r"\begin{cases} %(1)s & \text{if } %(0)s \\ %(2)s & \text{otherwise} \end{cases}",
+            mathml=row(
+                "<mo>{</mo><mtable>"
+                "<mtr><mtd>%(1)s</mtd><mtd><mtext>if&#xA0;</mtext>%(0)s</mtd></mtr>"
+                "<mtr><mtd>%(2)s</mtd><mtd><mtext>otherwise</mtext></mtd></mtr>"
+                "</mtable>"
+            ),
+        ),
+        rule="selection",
+    ),
 )

@@ -8,9 +8,10 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integer, integers
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, define, rulebook_function
+from service.core.rulebook.operation import Attributes
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
 from service.core.rulebook.operations.window import Window, window
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 _ATTRIBUTES = (
     Attribute("auto_pad", OneOf(("NOTSET",)), "NOTSET"),
@@ -104,10 +105,9 @@ define(
         None if bias is None else sum_of_channels(upstream, bias),
     ),
     infer_shape=_convolved_shape,
-    symbolic={convolve: lambda x, kernel, *given: ((x, kernel), dict(zip(_NAMES, given, strict=True)))},
     linear=True,
-    notation=function("conv"),
-    rule="product",
+    symbolic={convolve: lambda x, kernel, *given: ((x, kernel), dict(zip(_NAMES, given, strict=True)))},
+    wording=Wording(notation=function("conv"), rule="product"),
 )
 
 
@@ -130,7 +130,7 @@ define(
     ),
     infer_shape=lambda shapes, attributes: _adjoint_shape(shapes[0], shapes[2], shapes[1], attributes, shapes[2]),
     linear=True,
-    rule="product",
+    wording=Wording(rule="product"),
 )
 
 define(
@@ -145,5 +145,5 @@ define(
     ),
     infer_shape=lambda shapes, attributes: _adjoint_shape(shapes[1], shapes[0], shapes[2], attributes, shapes[2]),
     linear=True,
-    rule="product",
+    wording=Wording(rule="product"),
 )

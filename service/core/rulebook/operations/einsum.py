@@ -10,8 +10,9 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, define, rulebook_function
+from service.core.rulebook.operation import Attributes
 from service.core.rulebook.operations.broadcasting import expand_to
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
 def read_equation(value: object) -> str:
@@ -108,8 +109,7 @@ define(
     forward=lambda operands, equation: einsum(equation, *operands),
     contributions=_contributions,
     infer_shape=_shape,
-    symbolic={einsum: lambda equation, *operands: (operands, {"equation": equation})},
     linear=True,
-    notation=function("einsum"),
-    rule="product",
+    symbolic={einsum: lambda equation, *operands: (operands, {"equation": equation})},
+    wording=Wording(notation=function("einsum"), rule="product"),
 )

@@ -7,15 +7,16 @@ from scipy import special
 
 from service.core.rulebook.gaussian import bell, complementary_error
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import define, operands_only, select
+from service.core.rulebook.operation import Kinks
+from service.core.rulebook.primitives import select
+from service.core.rulebook.registry import Wording, define, operands_only
 
 define(
     "Exp",
     "x",
     forward=np.exp,
     local_gradients=lambda x, z: (z,),
-    notation=function("exp", r"\exp"),
-    rule="exponential",
+    wording=Wording(notation=function("exp", r"\exp"), rule="exponential"),
 )
 
 define(
@@ -23,10 +24,8 @@ define(
     "x",
     forward=np.log,
     local_gradients=lambda x, z: (1.0 / x,),
-    aliases=["ln"],
     domain=[(0.0, math.inf)],
-    notation=function("log", r"\ln", "ln"),
-    rule="logarithm",
+    wording=Wording(aliases=["ln"], notation=function("log", r"\ln", "ln"), rule="logarithm"),
 )
 
 define(
@@ -44,16 +43,28 @@ define(
     local_gradients=lambda x, z: (np.exp(x),),  # z + 1 has no digits left below x = −37
 )
 
-define("Sinh", "x", forward=np.sinh, local_gradients=lambda x, z: (np.cosh(x),), notation=function("sinh", r"\sinh"))
+define(
+    "Sinh",
+    "x",
+    forward=np.sinh,
+    local_gradients=lambda x, z: (np.cosh(x),),
+    wording=Wording(notation=function("sinh", r"\sinh")),
+)
 
-define("Cosh", "x", forward=np.cosh, local_gradients=lambda x, z: (np.sinh(x),), notation=function("cosh", r"\cosh"))
+define(
+    "Cosh",
+    "x",
+    forward=np.cosh,
+    local_gradients=lambda x, z: (np.sinh(x),),
+    wording=Wording(notation=function("cosh", r"\cosh")),
+)
 
 define(
     "Tanh",
     "x",
     forward=np.tanh,
     local_gradients=lambda x, z: ((1.0 / np.cosh(x)) ** 2,),  # 1 − z² has no digits left above x = 20
-    notation=function("tanh", r"\tanh"),
+    wording=Wording(notation=function("tanh", r"\tanh")),
 )
 
 define(
@@ -62,8 +73,7 @@ define(
     forward=np.arcsinh,
     # 1/√(1 + x²), which above 10⁸ is 1/|x| to the last digit; x² would overflow from 10¹⁵⁴ on.
     local_gradients=lambda x, z: (select(np.absolute(x) > 1e8, 1.0 / np.absolute(x), 1.0 / np.sqrt(1.0 + x * x)),),
-    aliases=["arcsinh"],
-    notation=function("asinh", r"\operatorname{arsinh}", "arsinh"),
+    wording=Wording(aliases=["arcsinh"], notation=function("asinh", r"\operatorname{arsinh}", "arsinh")),
 )
 
 define(
@@ -71,11 +81,9 @@ define(
     "x",
     forward=np.arccosh,
     local_gradients=lambda x, z: (1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),),
-    nondifferentiable=lambda x, z: x == 1.0,
-    convention="infinity, the limit of the slope from the right",
+    kinks=Kinks(where=lambda x, z: x == 1.0, returned="infinity, the limit of the slope from the right"),
     domain=[(1.0, math.inf)],
-    aliases=["arccosh"],
-    notation=function("acosh", r"\operatorname{arcosh}", "arcosh"),
+    wording=Wording(aliases=["arccosh"], notation=function("acosh", r"\operatorname{arcosh}", "arcosh")),
 )
 
 define(
@@ -84,8 +92,7 @@ define(
     forward=np.arctanh,
     local_gradients=lambda x, z: (1.0 / ((1.0 - x) * (1.0 + x)),),
     domain=[(-1.0, 1.0)],
-    aliases=["arctanh"],
-    notation=function("atanh", r"\operatorname{artanh}", "artanh"),
+    wording=Wording(aliases=["arctanh"], notation=function("atanh", r"\operatorname{artanh}", "artanh")),
 )
 
 define(
@@ -94,7 +101,7 @@ define(
     forward=special.erf,
     local_gradients=lambda x, z: (2.0 / math.sqrt(math.pi) * bell(x),),
     analytic=False,
-    notation=function("erf", r"\operatorname{erf}"),
+    wording=Wording(notation=function("erf", r"\operatorname{erf}")),
 )
 
 define(
@@ -103,6 +110,6 @@ define(
     forward=lambda x: complementary_error(x),  # noqa: PLW0108 (Numba wants a rule to compile)
     local_gradients=lambda x, z: (-2.0 / math.sqrt(math.pi) * bell(x),),
     analytic=False,
-    notation=function("erfc", r"\operatorname{erfc}"),
     symbolic={special.erfc: operands_only},
+    wording=Wording(notation=function("erfc", r"\operatorname{erfc}")),
 )

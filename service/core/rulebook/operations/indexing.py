@@ -11,9 +11,10 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, integer, integers
-from service.core.rulebook.operation import Attributes, Rule, define, rulebook_function
+from service.core.rulebook.operation import Attributes, Rule
 from service.core.rulebook.operations.axes import place_of_axis, places_of_axes
 from service.core.rulebook.operations.broadcasting import expand_to
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 # --- pieces named by attributes -------------------------------------------------------------------------------------
 
@@ -59,7 +60,7 @@ def _define_piece(name: str, attributes: Sequence[Attribute], pick: Rule) -> Non
         contributions=lambda upstream, x, like, z, *given: (take(upstream, *given), None),
         infer_shape=shape_of_whole,
         linear=True,
-        aliases=[f"{name.lower()}_adjoint"],
+        wording=Wording(aliases=[f"{name.lower()}_adjoint"]),
     )
 
 
@@ -201,7 +202,7 @@ define(
     contributions=_back_into_whole,
     infer_shape=_part_shape,
     linear=True,
-    aliases=["concat_adjoint"],
+    wording=Wording(aliases=["concat_adjoint"]),
 )
 
 # --- pieces named by indices ----------------------------------------------------------------------------------------
@@ -253,23 +254,21 @@ def _ungathered_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 
 define(
     "Gather",
-    "x indices",
+    "x indices:int",
     attributes=[Attribute("axis", integer, 0)],
     forward=_gather,
     contributions=lambda upstream, x, indices, z, axis: (_gather_adjoint(upstream, x, indices, axis), None),
     infer_shape=_gathered_shape,
-    indices=["indices"],
     linear=True,
 )
 
 define(
     "GatherAdjoint",
-    "x like indices",
+    "x like indices:int",
     attributes=[Attribute("axis", integer, 0)],
     forward=_gather_adjoint,
     contributions=lambda upstream, x, like, indices, z, axis: (_gather(upstream, indices, axis), None, None),
     infer_shape=_ungathered_shape,
-    indices=["indices"],
     linear=True,
-    aliases=["gather_adjoint"],
+    wording=Wording(aliases=["gather_adjoint"]),
 )

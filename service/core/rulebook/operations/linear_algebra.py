@@ -7,9 +7,10 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, Notation, function, row
-from service.core.rulebook.operation import Attributes, define, operands_only, rulebook_function
+from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.broadcasting import sum_to
 from service.core.rulebook.operations.matmul import matmul_left_adjoint
+from service.core.rulebook.registry import Wording, define, operands_only, rulebook_function
 
 
 def _square(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
@@ -32,18 +33,20 @@ define(
     forward=np.matrix_transpose,
     contributions=lambda upstream, x, z: (np.matrix_transpose(upstream),),
     infer_shape=_transposed_shape,
-    symbolic={np.matrix_transpose: operands_only},
     linear=True,
-    aliases=["matrix_transpose"],
-    notation=Notation(
-        "matrix_transpose(%(0)s)",
-        r"%(0)s^{\top}",
-        POWER,
-        (OPEN,),
-        (ATOM,),
-        row("<msup>%(0)s<mo>⊤</mo></msup>"),
+    symbolic={np.matrix_transpose: operands_only},
+    wording=Wording(
+        aliases=["matrix_transpose"],
+        notation=Notation(
+            "matrix_transpose(%(0)s)",
+            r"%(0)s^{\top}",
+            POWER,
+            (OPEN,),
+            (ATOM,),
+            row("<msup>%(0)s<mo>⊤</mo></msup>"),
+        ),
+        rule="transpose",
     ),
-    rule="transpose",
 )
 
 
@@ -78,9 +81,9 @@ define(
     forward=cofactors,
     contributions=_flow_to_cofactors,
     infer_shape=_square,
+    rounding=Rounding(value=lambda x, z: np.linalg.norm(z, axis=(-2, -1), keepdims=True) * np.ones_like(z)),
     analytic=False,
-    magnitude=lambda x, z: np.linalg.norm(z, axis=(-2, -1), keepdims=True) * np.ones_like(z),
-    notation=function("cofactors", r"\operatorname{cof}", "cof"),
+    wording=Wording(notation=function("cofactors", r"\operatorname{cof}", "cof")),
 )
 
 define(
@@ -89,14 +92,16 @@ define(
     forward=np.linalg.det,
     contributions=lambda upstream, x, z: (np.expand_dims(upstream, (-2, -1)) * cofactors(x),),
     infer_shape=lambda shapes, attributes: _square(shapes, attributes)[:-2],
-    symbolic={np.linalg.det: operands_only},
-    magnitude=lambda x, z: np.sum(np.abs(x * cofactors(x)), axis=(-2, -1)),
-    contribution_magnitudes=lambda upstream, x, z: (
-        np.abs(upstream)[..., None, None]
-        * np.linalg.norm(cofactors(x), axis=(-2, -1), keepdims=True)
-        * np.ones_like(x),
+    rounding=Rounding(
+        value=lambda x, z: np.sum(np.abs(x * cofactors(x)), axis=(-2, -1)),
+        contributions=lambda upstream, x, z: (
+            np.abs(upstream)[..., None, None]
+            * np.linalg.norm(cofactors(x), axis=(-2, -1), keepdims=True)
+            * np.ones_like(x),
+        ),
     ),
-    notation=function("det", r"\det"),
+    symbolic={np.linalg.det: operands_only},
+    wording=Wording(notation=function("det", r"\det")),
 )
 
 
@@ -112,14 +117,23 @@ define(
     forward=np.linalg.inv,
     contributions=_flow_to_inverse,
     infer_shape=_square,
-    symbolic={np.linalg.inv: operands_only},
-    magnitude=lambda x, z: np.abs(z) @ np.abs(x) @ np.abs(z),
-    contribution_magnitudes=lambda upstream, x, z: (-_flow_to_inverse(np.abs(upstream), x, np.abs(z))[0],),
-    aliases=["inv"],
-    notation=Notation(
-        "inv(%(0)s)", r"%(0)s^{-1}", POWER, (OPEN,), (ATOM,), row("<msup>%(0)s<mrow><mo>−</mo><mn>1</mn></mrow></msup>")
+    rounding=Rounding(
+        value=lambda x, z: np.abs(z) @ np.abs(x) @ np.abs(z),
+        contributions=lambda upstream, x, z: (-_flow_to_inverse(np.abs(upstream), x, np.abs(z))[0],),
     ),
-    rule="inverse",
+    symbolic={np.linalg.inv: operands_only},
+    wording=Wording(
+        aliases=["inv"],
+        notation=Notation(
+            "inv(%(0)s)",
+            r"%(0)s^{-1}",
+            POWER,
+            (OPEN,),
+            (ATOM,),
+            row("<msup>%(0)s<mrow><mo>−</mo><mn>1</mn></mrow></msup>"),
+        ),
+        rule="inverse",
+    ),
 )
 
 
@@ -152,17 +166,21 @@ define(
     forward=np.linalg.solve,
     contributions=_flow_to_solution,
     infer_shape=_solution_shape,
-    symbolic={np.linalg.solve: operands_only},
-    # |A⁻¹|·(|A|·|z| + |b|), by which Skeel measured what rounding does (1979).
-    magnitude=lambda a, b, z: np.abs(np.linalg.inv(a)) @ (np.abs(a) @ np.abs(z) + np.abs(b)),
-    contribution_magnitudes=_solution_magnitudes,
-    notation=Notation(
-        "solve(%(all)s)",
-        r"%(0)s^{-1} \, %(1)s",
-        PRODUCT,
-        (OPEN, OPEN),
-        (ATOM, POWER),
-        row("<msup>%(0)s<mrow><mo>−</mo><mn>1</mn></mrow></msup><mo>&#x2062;</mo>%(1)s"),
+    rounding=Rounding(
+        # |A⁻¹|·(|A|·|z| + |b|), by which Skeel measured what rounding does (1979).
+        value=lambda a, b, z: np.abs(np.linalg.inv(a)) @ (np.abs(a) @ np.abs(z) + np.abs(b)),
+        contributions=_solution_magnitudes,
     ),
-    rule="solution of linear equations",
+    symbolic={np.linalg.solve: operands_only},
+    wording=Wording(
+        notation=Notation(
+            "solve(%(all)s)",
+            r"%(0)s^{-1} \, %(1)s",
+            PRODUCT,
+            (OPEN, OPEN),
+            (ATOM, POWER),
+            row("<msup>%(0)s<mrow><mo>−</mo><mn>1</mn></mrow></msup><mo>&#x2062;</mo>%(1)s"),
+        ),
+        rule="solution of linear equations",
+    ),
 )

@@ -8,10 +8,12 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integer
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, define, rulebook_function, select
+from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.broadcasting import sum_to
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
 from service.core.rulebook.operations.normalization import log_softmax, softmax
+from service.core.rulebook.primitives import select
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 _REDUCTION = Attribute("reduction", OneOf(("mean", "sum", "none")), "mean")
 
@@ -41,13 +43,12 @@ def _hot_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 
 define(
     "OneHot",
-    "labels like",
+    "labels:int like",
     attributes=[Attribute("ignore_index", integer)],
     forward=one_hot,
     contributions=lambda upstream, labels, like, z, ignore_index: (None, None),
     infer_shape=_hot_shape,
-    indices=["labels"],
-    aliases=["one_hot"],
+    wording=Wording(aliases=["one_hot"]),
 )
 
 
@@ -98,15 +99,13 @@ def _cross_entropy_shape(shapes: Sequence[Shape], attributes: Attributes) -> Sha
 
 define(
     "SoftmaxCrossEntropyLoss",
-    "scores labels weights?",
+    "scores labels:int weights?",
     attributes=[_REDUCTION, Attribute("ignore_index", integer)],
     forward=_cross_entropy,
     contributions=_cross_entropy_contributions,
     infer_shape=_cross_entropy_shape,
     analytic=False,
-    indices=["labels"],
-    aliases=["softmax_cross_entropy"],
-    notation=function("softmax_cross_entropy"),
+    wording=Wording(aliases=["softmax_cross_entropy"], notation=function("softmax_cross_entropy")),
 )
 
 
@@ -135,10 +134,11 @@ define(
     forward=_squared_error,
     contributions=_squared_error_contributions,
     infer_shape=_error_shape,
-    magnitude=lambda x, y, z: np.divide(np.sum(np.abs(x - y) * (np.abs(x) + np.abs(y))), np.size(x - y)),
-    contribution_magnitudes=lambda upstream, x, y, z: tuple(
-        sum_to(2.0 * np.abs(upstream) * (np.abs(x) + np.abs(y)) / np.size(x - y), like) for like in (x, y)
+    rounding=Rounding(
+        value=lambda x, y, z: np.divide(np.sum(np.abs(x - y) * (np.abs(x) + np.abs(y))), np.size(x - y)),
+        contributions=lambda upstream, x, y, z: tuple(
+            sum_to(2.0 * np.abs(upstream) * (np.abs(x) + np.abs(y)) / np.size(x - y), like) for like in (x, y)
+        ),
     ),
-    aliases=["mse"],
-    notation=function("mse"),
+    wording=Wording(aliases=["mse"], notation=function("mse")),
 )

@@ -9,8 +9,10 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, number
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, Notation, function, infix, row
-from service.core.rulebook.operation import Attributes, define, rulebook_function, sum_to_shape
+from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.broadcasting import sum_to
+from service.core.rulebook.primitives import sum_to_shape
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
 @rulebook_function
@@ -78,9 +80,7 @@ define(
     ),
     infer_shape=_product_shape,
     linear=True,
-    aliases=["@"],
-    notation=infix("@", r"\,", PRODUCT, "\u2062"),
-    rule="product",
+    wording=Wording(aliases=["@"], notation=infix("@", r"\,", PRODUCT, "\u2062"), rule="product"),
 )
 
 # These two and MatMul are bilinear, and each flows back through the other two.
@@ -95,16 +95,18 @@ define(
     ),
     infer_shape=_left_shape,
     linear=True,
-    aliases=["matmul_left_adjoint"],
-    notation=Notation(
-        "matmul_left_adjoint(%(all)s)",
-        r"%(0)s \, %(1)s^{\top}",
-        PRODUCT,
-        (OPEN, OPEN, OPEN),
-        (PRODUCT, ATOM, OPEN),
-        row("%(0)s<mo>&#x2062;</mo><msup>%(1)s<mo>⊤</mo></msup>"),
+    wording=Wording(
+        aliases=["matmul_left_adjoint"],
+        notation=Notation(
+            "matmul_left_adjoint(%(all)s)",
+            r"%(0)s \, %(1)s^{\top}",
+            PRODUCT,
+            (OPEN, OPEN, OPEN),
+            (PRODUCT, ATOM, OPEN),
+            row("%(0)s<mo>&#x2062;</mo><msup>%(1)s<mo>⊤</mo></msup>"),
+        ),
+        rule="product",
     ),
-    rule="product",
 )
 
 define(
@@ -118,16 +120,18 @@ define(
     ),
     infer_shape=_right_shape,
     linear=True,
-    aliases=["matmul_right_adjoint"],
-    notation=Notation(
-        "matmul_right_adjoint(%(all)s)",
-        r"%(0)s^{\top} \, %(1)s",
-        PRODUCT,
-        (OPEN, OPEN, OPEN),
-        (ATOM, POWER, OPEN),
-        row("<msup>%(0)s<mo>⊤</mo></msup><mo>&#x2062;</mo>%(1)s"),
+    wording=Wording(
+        aliases=["matmul_right_adjoint"],
+        notation=Notation(
+            "matmul_right_adjoint(%(all)s)",
+            r"%(0)s^{\top} \, %(1)s",
+            PRODUCT,
+            (OPEN, OPEN, OPEN),
+            (ATOM, POWER, OPEN),
+            row("<msup>%(0)s<mo>⊤</mo></msup><mo>&#x2062;</mo>%(1)s"),
+        ),
+        rule="product",
     ),
-    rule="product",
 )
 
 # --- Gemm -----------------------------------------------------------------------------------------------------------
@@ -191,8 +195,9 @@ define(
     forward=_gemm,
     contributions=_gemm_contributions,
     infer_shape=_gemm_shape,
-    magnitude=lambda a, b, c, z, *attributes: _gemm(*_magnitudes(a, b, c, *attributes)),
-    contribution_magnitudes=lambda *given: _gemm_contributions(*_magnitudes(*given)),
-    notation=function("gemm"),
-    rule="product",
+    rounding=Rounding(
+        value=lambda a, b, c, z, *attributes: _gemm(*_magnitudes(a, b, c, *attributes)),
+        contributions=lambda *given: _gemm_contributions(*_magnitudes(*given)),
+    ),
+    wording=Wording(notation=function("gemm"), rule="product"),
 )

@@ -8,10 +8,11 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, integer, number
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, define, rulebook_function
+from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.axes import place_of_axis
 from service.core.rulebook.operations.broadcasting import sum_to
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
 def _same_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
@@ -42,12 +43,14 @@ define(
     forward=softmax,
     contributions=lambda upstream, x, z, axis: (z * (upstream - np.sum(upstream * z, axis=axis, keepdims=True)),),
     infer_shape=_same_shape,
-    analytic=False,
-    magnitude=lambda x, z, axis: z * (np.abs(x) + np.sum(np.abs(x) * z, axis=axis, keepdims=True)),
-    contribution_magnitudes=lambda upstream, x, z, axis: (
-        z * (np.abs(upstream) + np.sum(np.abs(upstream) * z, axis=axis, keepdims=True)),
+    rounding=Rounding(
+        value=lambda x, z, axis: z * (np.abs(x) + np.sum(np.abs(x) * z, axis=axis, keepdims=True)),
+        contributions=lambda upstream, x, z, axis: (
+            z * (np.abs(upstream) + np.sum(np.abs(upstream) * z, axis=axis, keepdims=True)),
+        ),
     ),
-    notation=function("softmax"),
+    analytic=False,
+    wording=Wording(notation=function("softmax")),
 )
 
 define(
@@ -57,13 +60,14 @@ define(
     forward=log_softmax,
     contributions=lambda upstream, x, z, axis: (upstream - np.exp(z) * np.sum(upstream, axis=axis, keepdims=True),),
     infer_shape=_same_shape,
-    analytic=False,
-    magnitude=lambda x, z, axis: np.abs(x) + np.sum(np.abs(x) * np.exp(z), axis=axis, keepdims=True),
-    contribution_magnitudes=lambda upstream, x, z, axis: (
-        np.exp(z) * np.sum(np.abs(upstream), axis=axis, keepdims=True) * (1.0 + np.abs(z)),
+    rounding=Rounding(
+        value=lambda x, z, axis: np.abs(x) + np.sum(np.abs(x) * np.exp(z), axis=axis, keepdims=True),
+        contributions=lambda upstream, x, z, axis: (
+            np.exp(z) * np.sum(np.abs(upstream), axis=axis, keepdims=True) * (1.0 + np.abs(z)),
+        ),
     ),
-    aliases=["log_softmax"],
-    notation=function("log_softmax"),
+    analytic=False,
+    wording=Wording(aliases=["log_softmax"], notation=function("log_softmax")),
 )
 
 
@@ -147,10 +151,8 @@ define(
     forward=_layer_norm,
     contributions=_layer_norm_contributions,
     infer_shape=_layer_norm_shape,
-    magnitude=_layer_norm_magnitude,
-    contribution_magnitudes=_layer_norm_contribution_magnitudes,
-    aliases=["layer_norm"],
-    notation=function("layer_norm"),
+    rounding=Rounding(value=_layer_norm_magnitude, contributions=_layer_norm_contribution_magnitudes),
+    wording=Wording(aliases=["layer_norm"], notation=function("layer_norm")),
 )
 
 
@@ -197,8 +199,6 @@ define(
     forward=_batch_norm,
     contributions=_batch_norm_contributions,
     infer_shape=_batch_norm_shape,
-    magnitude=_batch_norm_magnitude,
-    contribution_magnitudes=_batch_norm_contribution_magnitudes,
-    aliases=["batch_norm"],
-    notation=function("batch_norm"),
+    rounding=Rounding(value=_batch_norm_magnitude, contributions=_batch_norm_contribution_magnitudes),
+    wording=Wording(aliases=["batch_norm"], notation=function("batch_norm")),
 )

@@ -8,8 +8,9 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integers, number
-from service.core.rulebook.operation import Attributes, define, rulebook_function
+from service.core.rulebook.operation import Attributes
 from service.core.rulebook.operations.axes import places_of_axes
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
 def _sides(shape: Shape, pads: Sequence[int], axes: Sequence[int] | None) -> list[tuple[int, int, int]]:
@@ -110,5 +111,5 @@ define(
     contributions=lambda upstream, x, like, z, pads, mode, axes: (_pad(upstream, pads, mode, 0.0, axes), None),
     infer_shape=_unpadded_shape,
     linear=True,
-    aliases=["pad_adjoint"],
+    wording=Wording(aliases=["pad_adjoint"]),
 )

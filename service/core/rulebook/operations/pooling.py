@@ -7,8 +7,10 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, flag, integers
-from service.core.rulebook.operation import Attributes, define, rulebook_function, select
+from service.core.rulebook.operation import Attributes, Kinks
 from service.core.rulebook.operations.window import window
+from service.core.rulebook.primitives import select
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 _ATTRIBUTES = (
     Attribute("auto_pad", OneOf(("NOTSET",)), "NOTSET"),
@@ -71,12 +73,13 @@ define(
     attributes=_ATTRIBUTES,
     forward=_greatest,
     contributions=_flow_to_greatest,
-    nondifferentiable=lambda x, z, *attributes: max_pool_ties(x, z, *attributes) > 1.0,
-    convention="ties share the gradient equally, the least-norm choice among the subgradients",
     infer_shape=_pooled_shape,
+    kinks=Kinks(
+        where=lambda x, z, *attributes: max_pool_ties(x, z, *attributes) > 1.0,
+        returned="ties share the gradient equally, the least-norm choice among the subgradients",
+    ),
     analytic=False,
-    aliases=["max_pool"],
-    rule="selection",
+    wording=Wording(aliases=["max_pool"], rule="selection"),
 )
 
 
@@ -140,8 +143,7 @@ define(
     contributions=lambda upstream, x, z, *attributes: (average_pool_adjoint(upstream, x, *attributes),),
     infer_shape=_pooled_shape,
     linear=True,
-    aliases=["average_pool"],
-    rule="sum",
+    wording=Wording(aliases=["average_pool"], rule="sum"),
 )
 
 define(
@@ -152,5 +154,5 @@ define(
     contributions=lambda flow, upstream, like, z, *attributes: (average_pool(flow, *attributes), None),
     infer_shape=_spread_shape,
     linear=True,
-    rule="sum",
+    wording=Wording(rule="sum"),
 )

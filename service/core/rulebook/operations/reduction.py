@@ -1,9 +1,9 @@
 """Reductions along axes, which are all axes where none is named."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, Rule, define, select
+from service.core.rulebook.operation import Attributes, Kinks, Rounding, Rule
 from service.core.rulebook.operations.axes import places_of_axes, read_axes
 from service.core.rulebook.operations.broadcasting import expand_to, reshape_to
 from service.core.rulebook.operations.scan import cumprod
+from service.core.rulebook.primitives import select
+from service.core.rulebook.registry import DEFAULT_WORDING, Wording, define
 
 Axes = tuple[int, ...] | None
 
@@ -58,11 +60,16 @@ def _spread(reduced: Any, x: Any, axes: Axes, keepdims: int, noop: int) -> Any:
 
 
 def _define_reduction(
-    name: str, forward: Rule, contribution: Rule, choices: Mapping[str, Rule] = MappingProxyType({}), **more: Any
+    name: str,
+    forward: Rule,
+    contribution: Rule,
+    kinks: Kinks | None = None,
+    wording: Wording = DEFAULT_WORDING,
+    **more: Any,
 ) -> None:
     """Define a reduction by forward(x, axes, keepdims) and contribution(upstream, x, z, axes, count), elementwise over
     x: upstream gradient and value are those that the element went into, along with count - 1 others. Axes are as NumPy
-    names them. `choices` are the contributions of libraries that choose otherwise where no derivative exists."""
+    names them. The conventions of `kinks` are contributions of the same form."""
 
     def spread_over_elements(contribution: Rule) -> Rule:
         def contributions(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int) -> Any:
@@ -74,11 +81,15 @@ def _define_reduction(
     define(
         name,
         "x",
-        attributes=_AS_NUMPY if "notation" in more else _ATTRIBUTES,
+        attributes=_AS_NUMPY if wording.notation else _ATTRIBUTES,
         forward=lambda x, axes, keepdims, noop: forward(x, _reduced(axes, noop), bool(keepdims)),
         contributions=spread_over_elements(contribution),
-        conventions={library: spread_over_elements(choice) for library, choice in choices.items()},
         infer_shape=_reduced_shape,
+        kinks=kinks
+        and replace(
+            kinks, conventions={library: spread_over_elements(rule) for library, rule in kinks.conventions.items()}
+        ),
+        wording=wording,
         **more,
     )
 
@@ -89,8 +100,7 @@ _define_reduction(
     lambda upstream, x, z, axes, count: upstream,
     linear=True,
     symbolic={np.sum: _reading},
-    notation=function("sum"),
-    rule="sum",
+    wording=Wording(notation=function("sum"), rule="sum"),
 )
 
 
@@ -105,8 +115,7 @@ _define_reduction(
     lambda upstream, x, z, axes, count: upstream / count,
     linear=True,
     symbolic={np.mean: _reading},
-    notation=function("mean"),
-    rule="sum",
+    wording=Wording(notation=function("mean"), rule="sum"),
 )
 
 
@@ -123,14 +132,15 @@ def _define_selection(name: str, ufunc: np.ufunc, called: Rule, of_none: float, 
         name,
         forward,
         lambda upstream, x, z, axes, count: select(x == z, upstream / _hits(x, z, axes), 0.0),
-        nondifferentiable=lambda x, z, axes, keepdims, noop: (
-            _hits(x, _spread(z, x, axes, keepdims, noop), _reduced(axes, noop)) > 1.0
+        kinks=Kinks(
+            where=lambda x, z, axes, keepdims, noop: (
+                _hits(x, _spread(z, x, axes, keepdims, noop), _reduced(axes, noop)) > 1.0
+            ),
+            returned="ties share the gradient equally, the least-norm choice among the subgradients",
         ),
-        convention="ties share the gradient equally, the least-norm choice among the subgradients",
         analytic=False,
         symbolic={called: _reading},
-        notation=function(alias, rf"\{alias}"),
-        rule="selection",
+        wording=Wording(notation=function(alias, rf"\{alias}"), rule="selection"),
     )
 
 
@@ -155,20 +165,20 @@ _define_reduction(
     "ReduceProd",
     lambda x, axes, keepdims: np.prod(x, axis=axes, keepdims=keepdims),
     lambda upstream, x, z, axes, count: upstream * _others(x, axes),
-    magnitude=lambda x, z, *along: np.absolute(z) * np.divide(np.size(x), np.size(z)),
+    rounding=Rounding(value=lambda x, z, *along: np.absolute(z) * np.divide(np.size(x), np.size(z))),
     symbolic={np.prod: _reading},
-    aliases=["prod"],
-    notation=function("prod", r"\prod"),
-    rule="product",
+    wording=Wording(aliases=["prod"], notation=function("prod", r"\prod"), rule="product"),
 )
 
 _define_reduction(
     "ReduceL1",
     lambda x, axes, keepdims: np.sum(np.absolute(x), axis=axes, keepdims=keepdims),
     lambda upstream, x, z, axes, count: upstream * np.sign(x),
-    {"jax": lambda upstream, x, z, axes, count: upstream * select(x == 0.0, 1.0, np.sign(x))},
-    nondifferentiable=lambda x, z, axes, keepdims, noop: x == 0.0,
-    convention="0 toward an element that is 0, the least of the subgradients from -1 to 1",
+    kinks=Kinks(
+        where=lambda x, z, axes, keepdims, noop: x == 0.0,
+        returned="0 toward an element that is 0, the least of the subgradients from -1 to 1",
+        conventions={"jax": lambda upstream, x, z, axes, count: upstream * select(x == 0.0, 1.0, np.sign(x))},
+    ),
     analytic=False,
 )
 
@@ -189,12 +199,13 @@ _define_reduction(
     "ReduceL2",
     _norm,
     lambda upstream, x, z, axes, count: select(z == 0.0, 0.0, upstream * (x / select(z == 0.0, 1.0, z))),
-    dict.fromkeys(("jax", "tensorflow"), lambda upstream, x, z, axes, count: upstream * (x / z)),
-    nondifferentiable=lambda x, z, axes, keepdims, noop: _spread(z, x, axes, keepdims, noop) == 0.0,
-    convention="0 at the origin, the least of the subgradients: all of norm 1 or less",
+    kinks=Kinks(
+        where=lambda x, z, axes, keepdims, noop: _spread(z, x, axes, keepdims, noop) == 0.0,
+        returned="0 at the origin, the least of the subgradients: all of norm 1 or less",
+        conventions=dict.fromkeys(("jax", "tensorflow"), lambda upstream, x, z, axes, count: upstream * (x / z)),
+    ),
     analytic=False,
-    aliases=["norm"],
-    notation=function("norm"),
+    wording=Wording(aliases=["norm"], notation=function("norm")),
 )
 
 _define_reduction(
@@ -221,15 +232,18 @@ _define_reduction(
     "ReduceLogSumExp",
     _log_sum_exp,
     lambda upstream, x, z, axes, count: upstream * _shares(x, z),
-    magnitude=lambda x, z, *along: np.sum(
-        np.absolute(x) * _shares(x, _spread(z, x, *along)), axis=_reduced(along[0], along[2]), keepdims=bool(along[1])
+    rounding=Rounding(
+        value=lambda x, z, *along: np.sum(
+            np.absolute(x) * _shares(x, _spread(z, x, *along)),
+            axis=_reduced(along[0], along[2]),
+            keepdims=bool(along[1]),
+        ),
+        # The error of x − z is of the order of |x| + |z|.
+        contributions=lambda upstream, x, z, *along: (
+            _spread(upstream, x, *along)
+            * _shares(x, _spread(z, x, *along))
+            * (np.absolute(x) + np.absolute(_spread(z, x, *along))),
+        ),
     ),
-    # The error of x − z is of the order of |x| + |z|.
-    contribution_magnitudes=lambda upstream, x, z, *along: (
-        _spread(upstream, x, *along)
-        * _shares(x, _spread(z, x, *along))
-        * (np.absolute(x) + np.absolute(_spread(z, x, *along))),
-    ),
-    aliases=["logsumexp"],
-    notation=function("logsumexp", r"\operatorname{logsumexp}"),
+    wording=Wording(aliases=["logsumexp"], notation=function("logsumexp", r"\operatorname{logsumexp}")),
 )

@@ -7,8 +7,9 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer
-from service.core.rulebook.operation import Attributes, define, rulebook_function
+from service.core.rulebook.operation import Attributes
 from service.core.rulebook.operations.axes import place_of_axis
+from service.core.rulebook.registry import Wording, define, rulebook_function
 
 _ATTRIBUTES = [
     Attribute("axis", integer, required=True),
@@ -52,7 +53,7 @@ define(
     contributions=lambda upstream, x, z, axis, exclusive, reverse: (cumsum(upstream, axis, exclusive, 1 - reverse),),
     infer_shape=_scanned_shape,
     linear=True,
-    rule="sum",
+    wording=Wording(rule="sum"),
 )
 
 
@@ -82,5 +83,5 @@ define(
     forward=cumprod,
     contributions=lambda upstream, x, z, *attributes: (_product_gradient(upstream, x, *attributes),),
     infer_shape=_scanned_shape,
-    rule="product",
+    wording=Wording(rule="product"),
 )

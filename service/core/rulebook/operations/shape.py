@@ -8,9 +8,10 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer, integers
 from service.core.rulebook.notation import ATOM, POWER, Notation, row
-from service.core.rulebook.operation import Attributes, define
+from service.core.rulebook.operation import Attributes
 from service.core.rulebook.operations.axes import places_of_axes, read_axes
 from service.core.rulebook.operations.broadcasting import reshape_to, sum_to
+from service.core.rulebook.registry import Wording, define
 
 define(
     "Size",
@@ -43,9 +44,11 @@ define(
     forward=np.transpose,
     contributions=lambda upstream, x, z, perm: (np.transpose(upstream, _inverse(perm)),),
     infer_shape=_transposed_shape,
-    symbolic={np.transpose: lambda x, axes=None: ((x,), {"perm": axes})},
     linear=True,
-    notation=Notation("%(0)s.T", r"%(0)s^{\top}", POWER, (ATOM,), (ATOM,), row("<msup>%(0)s<mo>⊤</mo></msup>")),
+    symbolic={np.transpose: lambda x, axes=None: ((x,), {"perm": axes})},
+    wording=Wording(
+        notation=Notation("%(0)s.T", r"%(0)s^{\top}", POWER, (ATOM,), (ATOM,), row("<msup>%(0)s<mo>⊤</mo></msup>"))
+    ),
 )
 
 

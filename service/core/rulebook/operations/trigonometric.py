@@ -3,18 +3,32 @@
 import numpy as np
 
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import define, select
+from service.core.rulebook.operation import Kinks
+from service.core.rulebook.primitives import select
+from service.core.rulebook.registry import Wording, define
 
-define("Sin", "x", forward=np.sin, local_gradients=lambda x, z: (np.cos(x),), notation=function("sin", r"\sin"))
+define(
+    "Sin",
+    "x",
+    forward=np.sin,
+    local_gradients=lambda x, z: (np.cos(x),),
+    wording=Wording(notation=function("sin", r"\sin")),
+)
 
-define("Cos", "x", forward=np.cos, local_gradients=lambda x, z: (-np.sin(x),), notation=function("cos", r"\cos"))
+define(
+    "Cos",
+    "x",
+    forward=np.cos,
+    local_gradients=lambda x, z: (-np.sin(x),),
+    wording=Wording(notation=function("cos", r"\cos")),
+)
 
 define(
     "Tan",
     "x",
     forward=np.tan,
     local_gradients=lambda x, z: ((1.0 / np.cos(x)) ** 2,),
-    notation=function("tan", r"\tan"),
+    wording=Wording(notation=function("tan", r"\tan")),
 )
 
 define(
@@ -23,11 +37,9 @@ define(
     forward=np.arcsin,
     # (1 − x)(1 + x) keeps the digits that 1 − x² loses near ±1.
     local_gradients=lambda x, z: (1.0 / np.sqrt((1.0 - x) * (1.0 + x)),),
-    nondifferentiable=lambda x, z: np.absolute(x) == 1.0,
-    convention="infinity, the limit of the slope from within",
+    kinks=Kinks(where=lambda x, z: np.absolute(x) == 1.0, returned="infinity, the limit of the slope from within"),
     domain=[(-1.0, 1.0)],
-    aliases=["arcsin"],
-    notation=function("asin", r"\arcsin", "arcsin"),
+    wording=Wording(aliases=["arcsin"], notation=function("asin", r"\arcsin", "arcsin")),
 )
 
 define(
@@ -35,11 +47,11 @@ define(
     "x",
     forward=np.arccos,
     local_gradients=lambda x, z: (-1.0 / np.sqrt((1.0 - x) * (1.0 + x)),),
-    nondifferentiable=lambda x, z: np.absolute(x) == 1.0,
-    convention="minus infinity, the limit of the slope from within",
+    kinks=Kinks(
+        where=lambda x, z: np.absolute(x) == 1.0, returned="minus infinity, the limit of the slope from within"
+    ),
     domain=[(-1.0, 1.0)],
-    aliases=["arccos"],
-    notation=function("acos", r"\arccos", "arccos"),
+    wording=Wording(aliases=["arccos"], notation=function("acos", r"\arccos", "arccos")),
 )
 
 define(
@@ -47,8 +59,7 @@ define(
     "x",
     forward=np.arctan,
     local_gradients=lambda x, z: (1.0 / (1.0 + x * x),),
-    aliases=["arctan"],
-    notation=function("atan", r"\arctan", "arctan"),
+    wording=Wording(aliases=["arctan"], notation=function("atan", r"\arctan", "arctan")),
 )
 
 define(
@@ -69,15 +80,17 @@ define(
             select(np.absolute(y) > np.absolute(x), -1.0 / (y + x * (x / y)), -(y / x) / (x + y * (y / x))),
         ),
     ),
-    nondifferentiable=lambda y, x, z: np.logical_and(y == 0.0, x <= 0.0),
-    convention="0 and 0 at the origin; on the cut along the negative x axis, the slopes on both sides of the jump",
-    conventions=dict.fromkeys(
-        ("jax", "tensorflow"),
-        lambda y, x, z: (
-            select(np.absolute(y) > np.absolute(x), x / y / (y + x * (x / y)), 1.0 / (x + y * (y / x))),
-            select(np.absolute(y) > np.absolute(x), -1.0 / (y + x * (x / y)), -(y / x) / (x + y * (y / x))),
+    kinks=Kinks(
+        where=lambda y, x, z: np.logical_and(y == 0.0, x <= 0.0),
+        returned="0 and 0 at the origin; on the cut along the negative x axis, the slopes on both sides of the jump",
+        conventions=dict.fromkeys(
+            ("jax", "tensorflow"),
+            lambda y, x, z: (
+                select(np.absolute(y) > np.absolute(x), x / y / (y + x * (x / y)), 1.0 / (x + y * (y / x))),
+                select(np.absolute(y) > np.absolute(x), -1.0 / (y + x * (x / y)), -(y / x) / (x + y * (y / x))),
+            ),
         ),
     ),
     analytic=False,
-    aliases=["arctan2"],
+    wording=Wording(aliases=["arctan2"]),
 )

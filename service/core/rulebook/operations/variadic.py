@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Fold, define, operands_only, select
-from service.core.rulebook.signed_zeros import maximum, minimum
+from service.core.rulebook.operation import Fold, Kinks
+from service.core.rulebook.primitives import maximum, minimum, select
+from service.core.rulebook.registry import Wording, define, operands_only
 
 _TIES = "ties share the gradient equally, the least-norm choice among the subgradients"
 
@@ -28,14 +29,10 @@ define(
         tally=lambda x, z: select(x == z, 1.0, 0.0),
         local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
     ),
-    nondifferentiable=lambda total: total > 1.0,
-    convention=_TIES,
-    conventions={"tensorflow": _first_takes_all},
+    kinks=Kinks(where=lambda total: total > 1.0, returned=_TIES, conventions={"tensorflow": _first_takes_all}),
     analytic=False,
-    aliases=["maximum"],
-    notation=function("max", r"\max"),
     symbolic={np.maximum: operands_only},
-    rule="selection",
+    wording=Wording(aliases=["maximum"], notation=function("max", r"\max"), rule="selection"),
 )
 
 define(
@@ -46,22 +43,17 @@ define(
         tally=lambda x, z: select(x == z, 1.0, 0.0),
         local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
     ),
-    nondifferentiable=lambda total: total > 1.0,
-    convention=_TIES,
-    conventions={"tensorflow": _first_takes_all},
+    kinks=Kinks(where=lambda total: total > 1.0, returned=_TIES, conventions={"tensorflow": _first_takes_all}),
     analytic=False,
-    aliases=["minimum"],
-    notation=function("min", r"\min"),
     symbolic={np.minimum: operands_only},
-    rule="selection",
+    wording=Wording(aliases=["minimum"], notation=function("min", r"\min"), rule="selection"),
 )
 
 define(
     "Sum",
     "x",
     fold=Fold(step=np.add, local_gradient=lambda x, z, count, total: 1.0),
-    notation=function("Sum"),
-    rule="sum",
+    wording=Wording(notation=function("Sum"), rule="sum"),
 )
 
 define(
@@ -72,6 +64,5 @@ define(
         finish=lambda accumulated, count: accumulated / count,
         local_gradient=lambda x, z, count, total: 1.0 / count,
     ),
-    notation=function("mean"),
-    rule="mean",
+    wording=Wording(notation=function("mean"), rule="mean"),
 )

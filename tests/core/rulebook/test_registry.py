@@ -1,15 +1,14 @@
 """The registry: names, aliases, bounds, and what `define` and attributes refuse."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 
 import service.core.rulebook.operations  # noqa: F401 (fills the registry)
-from service.core.rulebook import operation as rulebook
+from service.core.rulebook import registry
 from service.core.rulebook.attribute import number
-from service.core.rulebook.operation import define, find, operations
+from service.core.rulebook.registry import Wording, define, find, operations
 
 
 def test_every_name_and_alias_finds_its_operation() -> None:
@@ -78,12 +77,14 @@ def test_the_number_of_inputs() -> None:
 def own_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the rulebook that a test may write into."""
     for entries in ("_by_name", "_by_alias", "_by_function"):
-        monkeypatch.setattr(rulebook, entries, dict(getattr(rulebook, entries)))
+        monkeypatch.setattr(registry, entries, dict(getattr(registry, entries)))
 
 
 @pytest.mark.usefixtures("own_rulebook")
 def test_define_enters_an_operation_under_all_its_names() -> None:
-    cube = define("Cube", "x", forward=lambda x: x**3, local_gradients=lambda x, z: (3 * x**2,), aliases=["³"])
+    cube = define(
+        "Cube", "x", forward=lambda x: x**3, local_gradients=lambda x, z: (3 * x**2,), wording=Wording(aliases=["³"])
+    )
     assert [find(name) for name in ("Cube", "cube", "³")] == [cube] * 3
     assert operations()[-1] is cube
     assert cube.evaluate([np.float64(2.0)]) == 8.0
@@ -102,17 +103,9 @@ def test_define_enters_an_operation_under_all_its_names() -> None:
 def test_define_refuses_a_name_that_is_taken(name: str, aliases: list[str], wrong: str) -> None:
     before = operations()
     with pytest.raises(ValueError, match=wrong):
-        define(name, "x", forward=np.tanh, aliases=aliases)
+        define(name, "x", forward=np.tanh, wording=Wording(aliases=aliases))
     assert operations() == before
     assert find("plus") is None
-
-
-@pytest.mark.usefixtures("own_rulebook")
-@pytest.mark.parametrize("given_half", [{"nondifferentiable": lambda x, z: x == 0.0}, {"convention": "0"}])
-def test_define_refuses_kinks_without_a_convention_and_the_reverse(given_half: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="Bend: a rule for kinks and the convention at them go together"):
-        define("Bend", "x", forward=np.tanh, **given_half)
-    assert find("Bend") is None
 
 
 def test_what_is_given_has_no_rule() -> None:

@@ -1,0 +1,59 @@
+"""The functions that rules call besides NumPy's own; over symbols and dual numbers they are NumPy's functions.
+
+NumPy's maximum and minimum of −0 and +0 depend on the processor, and Numba's differ from them. Here the greater is +0
+and the lesser −0 (IEEE 754-2019, 9.6), and the sign of either is +0.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import Shape
+
+
+def select(condition: Any, x: Any, y: Any) -> Any:
+    """x where the condition holds, else y: the rulebook's only branch.
+
+    `np.where` over arrays and symbols; compiled, a scalar branch (`numba_overloads.py`). What an
+    attribute decides (a Python bool) is decided at once.
+    """
+    if isinstance(condition, bool):
+        return x if condition else y
+    return np.where(condition, x, y)
+
+
+def is_traced(x: Any) -> bool:
+    """Whether x is a symbol or a dual number, which NumPy's functions leave to answer for itself, and no figure."""
+    return hasattr(x, "__array_function__") and not isinstance(x, np.ndarray)
+
+
+def maximum(x: Any, y: Any) -> Any:
+    """The greater of x and y, elementwise; NaN where either is."""
+    greater = np.maximum(x, y)
+    if is_traced(greater):
+        return greater
+    zeros = np.logical_and(x == 0.0, y == 0.0)
+    return np.where(zeros, x + y, greater) if np.any(zeros) else greater
+
+
+def minimum(x: Any, y: Any) -> Any:
+    """The lesser of x and y, elementwise; NaN where either is."""
+    lesser = np.minimum(x, y)
+    if is_traced(lesser):
+        return lesser
+    zeros = np.logical_and(x == 0.0, y == 0.0)
+    return np.where(zeros, -(-x - y), lesser) if np.any(zeros) else lesser
+
+
+def sign(x: Any) -> Any:
+    """−1, 0 or 1, elementwise; NaN where x is."""
+    return np.sign(x)
+
+
+def sum_to_shape(array: Any, shape: Shape) -> Any:
+    """Undo broadcasting: sum over the axes along which an operand of `shape` was repeated."""
+    if np.shape(array) == shape:
+        return array
+    added = np.ndim(array) - len(shape)
+    stretched = [added + axis for axis, length in enumerate(shape) if length == 1 and array.shape[added + axis] != 1]
+    return array.sum(axis=(*range(added), *stretched)).reshape(shape)
