@@ -44,17 +44,15 @@ def norm(order: int) -> Callable[..., Any]:
 
 def sliced(sample: Sample, x: Any) -> Any:
     starts, ends, axes, steps = sample.attributes.values()
-    index: list[Any] = [slice(None)] * x.ndim
     for position, axis in enumerate(range(len(starts)) if axes is None else axes):
         step = 1 if steps is None else steps[position]
         length = x.shape[axis]
         start, end = (at + length if at < 0 else at for at in (starts[position], ends[position]))
         low, high = (0, length) if step > 0 else (-1, length - 1)
         start, end = max(min(start, high), 0), max(min(end, high), low)
-        index[axis] = torch.arange(start, end, step) if (end - start) * step > 0 else torch.arange(0)
-    for axis, chosen in enumerate(index):
-        if not isinstance(chosen, slice):
-            x = torch.index_select(x, axis, chosen)
+        chosen = list(range(start, end, step)) if length else []
+        # index_select refuses an axis of length 0, even where nothing is selected.
+        x = torch.index_select(x, axis, torch.tensor(chosen)) if chosen else x.narrow(axis, 0, 0)
     return x
 
 
