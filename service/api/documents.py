@@ -1,4 +1,4 @@
-"""What is answered: records and figures as JSON documents."""
+"""Records and figures as the JSON documents of answers."""
 
 from collections.abc import Iterable, Mapping
 from itertools import repeat
@@ -100,7 +100,7 @@ def run_node_documents(
 
 
 def _written(figures: Figures, whole: bool) -> list[Any]:
-    """Each figure as JSON has it; scalars, of which there may be many, without an array for each."""
+    """Each figure as JSON; scalars, of which there may be many, without making an array of each."""
     if figures.shapes is not None:
         return [write_array(figure if whole else if_small(figure)) for figure in figures]
     written: list[Any] = figures.flat.tolist()
@@ -112,12 +112,12 @@ def _written(figures: Figures, whole: bool) -> list[Any]:
 
 
 def if_small(figure: FloatArray | None, largest: int | None = LARGEST_LISTED) -> FloatArray | None:
-    """A figure that a list shows; None in place of a larger one."""
+    """The figure, or None if it is too large for a list."""
     return figure if figure is None or largest is None or figure.size <= largest else None
 
 
 def _as_given(seed: FloatArray | None) -> FloatArray | None:
-    """A seed that is the same everywhere was, or may as well have been, given as a scalar."""
+    """A seed whose elements all have the same bits as a scalar: it was, or might have been, given so."""
     if seed is None or seed.ndim == 0 or seed.size == 0:
         return seed
     bits = np.ascontiguousarray(seed).view(np.int64)  # NaN is NaN, and -0.0 is not 0.0

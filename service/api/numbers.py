@@ -18,7 +18,7 @@ MOST_DIMENSIONS = 32
 def read_array(value: Any, location: tuple[str | int, ...]) -> FloatArray:
     """An array from a number or nested lists of equal lengths; raises InvalidInputs with the place of each fault.
 
-    What is an array already, as in an .npz, stays as it is.
+    An array, as it comes from an .npz, is returned unchanged.
     """
     if isinstance(value, np.ndarray):
         return value
@@ -88,7 +88,7 @@ def _place(index: int, shape: Sequence[int]) -> list[int]:
 
 
 def write_number(value: float) -> float | str:
-    """A number as JSON has it: NaN and the infinities as strings."""
+    """A number for JSON: NaN and the infinities become strings."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

@@ -125,7 +125,7 @@ def _read_outputs(graph: Graph, kind: str, outputs: object) -> Sequence[str]:
         if not isinstance(name, str) or name not in graph.position:
             faults.append(Fault(("outputs", position), f"the graph has no node {name!r}"))
         elif name in outputs[:position]:
-            faults.append(Fault(("outputs", position), f"{name!r} stands twice"))
+            faults.append(Fault(("outputs", position), f"{name!r} appears twice"))
     if faults:
         raise InvalidRequest(faults)
     if kind in ("hvp", "hessian") and len(outputs) > 1:
@@ -155,9 +155,9 @@ def _read_vector(
     faults = []
     for name, part in vector.items():
         if name not in shapes:
-            faults.append(Fault(("vector", name), f"{name!r} is none of {', '.join(map(repr, names))}"))
+            faults.append(Fault(("vector", name), f"unknown node {name!r}; expected: {', '.join(map(repr, names))}"))
         elif part.shape not in ((), shapes[name]):
-            wrong = f"this has shape {list(part.shape)}; {name!r} has {list(shapes[name])}"
+            wrong = f"shape {list(part.shape)} is given; {name!r} has shape {list(shapes[name])}"
             faults.append(Fault(("vector", name), wrong))
     if faults:
         raise InvalidInputs(faults)

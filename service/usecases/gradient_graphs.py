@@ -71,7 +71,7 @@ def read_names(graph: Graph, names: object, member: str) -> Sequence[str]:
     if not faults:
         first = {name: position for position, name in reversed(list(enumerate(names)))}
         twice = [position for position, name in enumerate(names) if first[name] != position]
-        faults = [Fault((member, position), f"{names[position]!r} stands twice") for position in twice]
+        faults = [Fault((member, position), f"{names[position]!r} appears twice") for position in twice]
     if faults:
         raise InvalidRequest(faults)
     return names

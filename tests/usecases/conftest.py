@@ -12,7 +12,7 @@ from service.usecases.context import Context
 
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[Context]:
-    """An empty book."""
+    """The context of an empty database."""
     database = Database(f"sqlite:///{tmp_path}/gradbook.db")
     database.migrate()
     yield Context(database, Limits())

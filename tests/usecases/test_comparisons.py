@@ -92,6 +92,18 @@ def test_a_comparison_is_kept_with_what_was_asked_and_found(context: Context, gr
     assert compare(context, ours, ours).record.verdict == "same"
 
 
+def test_a_comparison_is_computed_once_and_again_after_a_restart(context: Context, graph: str, ours: str) -> None:
+    compared = compare(context, ours, record(context, graph, gradients=SLIP))
+    again = get_comparison(context, compared.record.id)
+    assert again.found is compared.found
+    assert again.listing("differences", "relative_error") is compared.listing("differences", "relative_error")
+    restarted = get_comparison(Context(context.database, context.limits), compared.record.id)
+    assert restarted.found is not compared.found
+    assert verdicts(restarted) == verdicts(compared)
+    for order in ("topological", "relative_error"):
+        assert names(restarted, None, order) == names(compared, None, order)
+
+
 def test_comparisons_are_listed_by_run(context: Context, graph: str, ours: str) -> None:
     other = record(context, graph, {"e": 6.0})
     first, second = compare(context, ours, other).record, compare(context, other, other).record

@@ -18,7 +18,7 @@ INSTALLED = find_spec("pyarrow") is not None
 
 
 def write_nodes(run: Run) -> bytes:
-    """The nodes of a run that has all its figures at hand."""
+    """Write the nodes of a run, whose figures are all loaded, as an Arrow stream."""
     import pyarrow as pa
 
     shapes = None if run.gradients is None else run.gradients.shapes

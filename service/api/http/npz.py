@@ -46,7 +46,7 @@ _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, 
 
 
 class MalformedArchive(GradbookError):
-    """A body that is no .npz."""
+    """A body that is not an .npz archive."""
 
 
 # --- a body -------------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def read_npz(body: bytes, limits: Limits) -> Any:
     """The JSON body that an .npz stands for, with arrays in it.
 
     Sizes are read from the members' headers and held to the limits before an array is made. Raises MalformedArchive
-    for what is no archive, InvalidRequest with the place of a wrong member, LimitExceeded.
+    for anything but an archive, InvalidRequest with the place of a wrong member, LimitExceeded.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(body))

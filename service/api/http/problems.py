@@ -81,13 +81,13 @@ def answer_http_error(error: HTTPException) -> Response:
 
 
 def answer_no_database(error: OperationalError) -> Response:
-    """The database is gone, full or locked: not the caller's fault, and it may pass."""
+    """The database is gone, full or locked: the caller did nothing wrong and may try again."""
     logging.getLogger("gradbook").exception("the database does not answer")
     return problem(503, "not-ready", "The database does not answer", type(error.orig).__name__)
 
 
 def answer_unexpected(error: Exception) -> Response:
-    """A fault of ours: the log has the trace, the caller has the request's id in the header."""
+    """A bug: the traceback is logged under the request's id, which the answer's header names."""
     logging.getLogger("gradbook").exception("unexpected error")
     return answer_http_error(InternalServerError("the service failed; its log has this request's id"))
 

@@ -24,7 +24,7 @@ class Malformed(GradbookError):
 
 
 class _Repeated(dict[str, Any]):
-    """An object in which `name` stands twice."""
+    """An object in which `name` appears twice."""
 
     name: str
 
@@ -71,8 +71,8 @@ def read_json(body: bytes, max_depth: int) -> Any:
 
 
 def _decoder(marked: list[object], each_object: bool = False) -> json.JSONDecoder:
-    """A decoder that lets through what JSON's grammar allows and puts aside, in `marked`, what we refuse: names that
-    stand twice only if it looks at `each_object`."""
+    """A decoder of all that JSON's grammar allows; what we refuse is collected in `marked`, duplicate names only if it
+    looks at `each_object`."""
 
     def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
