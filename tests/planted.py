@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from service.core.comparison.verdicts import TOLERANCES, Comparison, Side, Tolerance, Verdict, compare
-from service.core.execution.passes import contributions_of
+from service.core.execution.chain_rule import contributions_at
 from service.core.figures.figures import Figures, FloatArray, pack
 from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph
@@ -56,15 +56,14 @@ def gradients_of(
     gradients[target] = np.ones(np.shape(values[target]), dtype)
     with np.errstate(all="ignore"):
         for position in range(len(graph) - 1, -1, -1):
-            node, sources = graph.nodes[position], graph.operands[position]
+            sources = graph.operands[position]
             gradients[position] = np.asarray(mistake(position, gradients[position]), dtype)
             if position not in reached or not sources:
                 continue
             reached.update(sources)
             given = [values[source] for source in sources]
-            for source, contribution in zip(
-                sources, contributions_of(node, gradients[position], given, values[position]), strict=True
-            ):
+            contributions = contributions_at(graph, position, gradients[position], given, values[position])
+            for source, contribution in zip(sources, contributions, strict=True):
                 if contribution is not None:
                     gradients[source] = np.asarray(gradients[source] + contribution, dtype)
     return [

@@ -1,6 +1,7 @@
 """The house: imports run one way, core ← storage ← usecases ← api, web ← app; client and cli speak HTTP."""
 
 import ast
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,3 +251,16 @@ def test_no_class_name_stands_for_two_things() -> None:
 def test_a_shared_name_is_found() -> None:
     sources = {"a": "class Run: ...\nclass _Own: ...", "b": "class Run: ...\nclass _Own: ...", "c": "class Graph: ..."}
     assert shared_names(sources) == {"Run": ["a", "b"]}
+
+
+def test_the_readmes_story_of_a_run_names_files_and_functions_that_there_are() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    story = readme.partition("## How a run is made")[2].partition("**To add")[0]
+    steps = re.findall(r"^\d+\. `([^`]+)` — (.*(?:\n   .*)*)", story, re.MULTILINE)
+    assert len(steps) >= 6
+    for path, told in steps:
+        assert (ROOT / path).exists(), path
+        for file in re.findall(r"`([a-z_/]+\.py)`", told):
+            assert (ROOT / path).parent.joinpath(file).is_file() or (ROOT / file).is_file(), file
+        for name in re.findall(r"`([a-z_]+)`", told):
+            assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}: {name}"

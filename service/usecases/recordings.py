@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Connection
 
-from service.core.comparison.missing_figures import fit_shapes
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.execution.passes import nondifferentiable_nodes, spread_seed
 from service.core.figures.figures import Figures, FloatArray, Shape, pack
 from service.core.graph.graph import Graph, Node
+from service.core.graph.shapes import fit_shapes
 from service.core.rulebook.input_types import read_input
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage

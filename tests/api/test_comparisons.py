@@ -531,3 +531,25 @@ def test_a_comparison_does_not_change(client: FlaskClient) -> None:
     again = client.get(path)
     assert (again.json, again.headers["ETag"]) == (made, tag)
     assert compare(client, *runs)["compared"] == {"values": 7, "gradients": 7}
+
+
+# --- float32 ------------------------------------------------------------------------------------------------------
+
+
+def test_a_float32_run_is_the_same_as_itself(client: FlaskClient) -> None:
+    """Its replay overflows where the run overflowed, and not only beyond float64."""
+    graph_nodes = [
+        {"name": "x", "operation": "Input", "attributes": {"dtype": "float32"}},
+        {"name": "y", "operation": "Mul", "inputs": ["x", "x"]},
+    ]
+    graph = created(client, "/v1/graphs", {"name": "overflow", "nodes": graph_nodes})["id"]
+    run = created(client, f"/v1/graphs/{graph}/runs", {"inputs": {"x": 1e30}})
+    assert (run["dtype"], run["outputs"]) == ("float32", {"y": "Infinity"})
+    found = compare(client, run["id"], run["id"])
+    assert found["verdict"] == "same"
+    assert {node["verdict"] for node in found["nodes"]} <= {"same"}
+    assert (found["counts"]["same"], found["compensated"]) == (4, [])
+    figures = {"values": {"y": "Infinity"}, "gradients": {"x": run["gradients"]["x"]}}
+    claimed = created(client, f"/v1/graphs/{graph}/checks", {"inputs": {"x": 1e30}, "claims": figures})
+    assert claimed["compensated"] == []
+    assert claimed["verdict"] == "same"

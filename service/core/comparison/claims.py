@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from service.core.execution.passes import contributions_of, value_of
+from service.core.comparison.replay import sweep_gradients
+from service.core.execution.chain_rule import value_at
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph
-from service.core.graph.traversal import reaches
+from service.core.graph.sweep import walk_forward
 
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?[0-9]{1,3}))?")
 _FRACTION = re.compile(r"([+-]?[0-9]{1,300})\s*/\s*([0-9]{1,300})")
@@ -60,36 +61,29 @@ def resolve_claims(
     written, it is what was meant; so 0.667 for 2/3 is right, and what follows from it is not blamed for its rounding.
     """
     meant: dict[str, dict[str, FloatArray]] = {"values": {}, "gradients": {}}
-    effective: list[Any] = []
+
+    def value(position: int, operands: list[Any]) -> Any:
+        name = graph.nodes[position].name
+        right = follows = right_values[position]
+        if operands:
+            follows = np.asarray(value_at(graph, position, operands), dtype=np.float64)
+        if name in values:
+            follows = meant["values"][name] = _resolve(values[name], right, follows)
+        return follows
+
+    def gradient(position: int, follows: Any) -> Any:
+        name = graph.nodes[position].name
+        if name not in gradients:
+            return follows
+        right = None if right_gradients is None else right_gradients[position]
+        meant["gradients"][name] = _resolve(gradients[name], right, 0.0 if follows is None else follows)
+        return meant["gradients"][name]
+
     with np.errstate(all="ignore"):
-        for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-            right = follows = right_values[position]
-            if sources:
-                value = value_of(node, [effective[source] for source in sources])
-                follows = np.asarray(value, dtype=np.float64)
-            if node.name in values:
-                follows = meant["values"][node.name] = _resolve(values[node.name], right, follows)
-            effective.append(follows)
-        if right_gradients is None:
-            return meant
+        effective = walk_forward(graph, value)
+    if right_gradients is not None:
         assert output is not None
-        reached = reaches(graph, output)
-        slopes: list[Any] = [0.0] * len(graph)
-        slopes[graph.position[output]] = right_gradients[graph.position[output]]
-        for position in range(len(graph) - 1, -1, -1):
-            node, sources, upstream = graph.nodes[position], graph.operands[position], slopes[position]
-            if node.name in gradients:
-                upstream = meant["gradients"][node.name] = _resolve(
-                    gradients[node.name], right_gradients[position], upstream
-                )
-            if not sources or not (reached[position] or np.any(upstream)):
-                continue
-            contributions = contributions_of(
-                node, upstream, [effective[source] for source in sources], effective[position]
-            )
-            for source, contribution in zip(sources, contributions, strict=True):
-                if contribution is not None:
-                    slopes[source] = slopes[source] + contribution
+        sweep_gradients(graph, effective, output, right_gradients[graph.position[output]], gradient)
     return meant
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from service.core.comparison.replay import is_silent
 from service.core.comparison.verdicts import Comparison, Phase, Side, Verdict
-from service.core.execution.passes import contributions_of
+from service.core.execution.chain_rule import contributions_at, local_gradients_at
 from service.core.figures.figures import Figures, FloatArray, same_bits
 from service.core.figures.text import exact_text, figure_text
 from service.core.graph.graph import Node
@@ -112,14 +113,15 @@ def _edges(found: Comparison, phase: Phase, position: int, candidate: Side) -> t
             node = graph.nodes[consumer]
             operands = tuple(_figure(found.values, source) for source in graph.operands[consumer])
             value, upstream = _figure(found.values, consumer), _figure(phase.effective, consumer)
-            if not np.any(upstream) and not reaches(graph, candidate.output)[consumer]:
+            if is_silent(reaches(graph, candidate.output)[consumer], upstream):
                 continue
-            contribution = list(contributions_of(node, upstream, operands, value))[operand_index]
+            contribution = contributions_at(graph, consumer, upstream, operands, value)[operand_index]
             local = None
             if node.operation.is_elementwise:
-                local = np.asarray(node.operation.differentiate(operands, value, node.attributes)[operand_index])
+                local = np.asarray(local_gradients_at(graph, consumer, operands, value)[operand_index], np.float64)
             if contribution is not None:
-                edges.append(Edge(node, operand_index, operands, upstream, local, np.asarray(contribution)))
+                contribution = np.asarray(contribution, dtype=np.float64)
+                edges.append(Edge(node, operand_index, operands, upstream, local, contribution))
     return tuple(edges)
 
 

@@ -15,8 +15,6 @@ import numpy as np
 
 from service.core.comparison.evidence import Evidence, gather, statement
 from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Side, Verdict
-from service.core.errors import InvalidInputs
-from service.core.execution.passes import value_of
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text
 from service.core.graph.graph import Node
@@ -163,9 +161,9 @@ def _local_dropped(evidence: Evidence) -> Guesses:
 def _swapped(evidence: Evidence) -> Guesses:
     if len(evidence.operands) == 2 and _takes(evidence.node, evidence.operands[::-1]):
         first, second = evidence.node.inputs
-        with suppress(InvalidInputs):  # what is no index, say
-            figure = np.asarray(value_of(evidence.node, evidence.operands[::-1]), dtype=np.float64)
-            yield figure, f"The operands {first} and {second} were swapped."
+        with suppress(ValueError):  # the operation refuses them: a figure is no index
+            swapped = evidence.node.operation.evaluate(evidence.operands[::-1], evidence.node.attributes)
+            yield np.asarray(swapped, dtype=np.float64), f"The operands {first} and {second} were swapped."
     for edge in evidence.edges:
         if edge.local is not None and len(edge.operands) == 2:
             local = _locals(edge.consumer, edge.operands[::-1])[edge.operand_index]

@@ -5,18 +5,18 @@ out-edges of the consumer's gradient in the run × the local gradient at the run
 Graphs of scalars are replayed one operation at a time, all its nodes at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.core.caches import memoize_on_argument
-from service.core.execution.passes import contributions_of, value_of
+from service.core.execution.chain_rule import contributions_at, in_precision, value_at
 from service.core.figures.figures import Figures, FloatArray, IntArray, pack
 from service.core.graph.graph import Graph, Node
-from service.core.graph.traversal import reaches
+from service.core.graph.sweep import sweep_back, walk_forward
+from service.core.graph.traversal import reaches, sourceless
 from service.core.rulebook.operation import Attributes, Operation
 from service.core.rulebook.primitives import sum_to_shape
 
@@ -72,16 +72,16 @@ def _groups(graph: Graph) -> tuple[_Group, ...]:
 
 
 @memoize_on_argument
-def _elementwise(graph: Graph) -> bool:
-    """Whether every operation is elementwise, so that many nodes of one can be replayed at once."""
-    return all(node.operation.is_elementwise for node in graph.nodes)
+def _is_grouped(graph: Graph) -> bool:
+    """Whether many nodes of one operation can be replayed at once: all are elementwise and computed in float64."""
+    return not graph.float32_nodes and all(node.operation.is_elementwise for node in graph.nodes)
 
 
 def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
     """The value of every node from its inputs' values, which must be complete; a node without inputs keeps its own."""
     with np.errstate(all="ignore"):
-        if values.shapes is not None or not _elementwise(graph):
-            return _replay_tensor_values(graph, values, weights)
+        if values.shapes is not None or not _is_grouped(graph):
+            return _replay_each_value(graph, values, weights)
         expected, slack = values.flat.copy(), np.abs(values.flat)
         for group in _groups(graph):
             operands = [values.flat[row] for row in group.operands]
@@ -102,8 +102,8 @@ def replay_gradients(
 ) -> Replay:
     """The gradient of every node from its consumers' `gradients` and the local gradients at `values`, both complete."""
     with np.errstate(all="ignore"):
-        if values.shapes is not None or not _elementwise(graph):
-            return _replay_tensor_gradients(graph, values, gradients, output, seed, weights)
+        if values.shapes is not None or not _is_grouped(graph):
+            return _replay_each_gradient(graph, values, gradients, output, seed, weights)
         count = len(graph)
         expected, slack = np.zeros(count), np.zeros(count)
         expected[graph.position[output]] = seed
@@ -124,6 +124,8 @@ def replay_gradients(
                 contribution *= weights.terms
                 contribution += flow
                 np.add.at(slack, sources, contribution)
+        without = [position for position in sourceless(graph) if not graph.nodes[position].has_gradient]
+        expected[without] = slack[without] = 0.0
         return Replay(Figures(expected), slack)
 
 
@@ -133,37 +135,87 @@ def _finite(term: Any) -> FloatArray:
     return np.where(np.isfinite(size), size, 0.0)
 
 
-def _replay_tensor_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
-    expected: list[Any] = []
-    terms: list[Any] = []
-    for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        own = values[position]
-        assert own is not None
-        if not sources:
-            expected.append(own)
-            terms.append(np.abs(own))
-            continue
-        operands = [values[source] for source in sources]
-        value = np.asarray(value_of(node, operands), dtype=np.float64)
-        expected.append(value)
-        terms.append(np.abs(value) + _terms_of_value(node, operands, value))
+def _replay_each_value(graph: Graph, values: Figures, weights: Weights) -> Replay:
+    arrays: list[Any] = list(values)
+    expected, terms = list(arrays), [np.abs(value) for value in arrays]
+    for position, sources in enumerate(graph.operands):
+        if sources:
+            operands = [arrays[source] for source in sources]
+            expected[position] = value = value_at(graph, position, operands)
+            terms[position] = np.abs(value) + _terms_of_value(graph.nodes[position], operands, value)
     return Replay(pack(expected), weights.terms * pack(terms).flat)
 
 
-def _replay_tensor_gradients(
+class _Measured(NamedTuple):
+    """A sum of contributions, and how far rounding may have moved it."""
+
+    gradient: Any
+    slack: Any
+
+    def plus(self, other: "_Measured") -> "_Measured":
+        return _Measured(self.gradient + other.gradient, self.slack + other.slack)
+
+
+def _replay_each_gradient(
     graph: Graph, values: Figures, gradients: Figures, output: str, seed: FloatArray, weights: Weights
 ) -> Replay:
-    reached = reaches(graph, output)
-    expected = [np.zeros(values.shape(position)) for position in range(len(graph))]
-    slack = [np.zeros(values.shape(position)) for position in range(len(graph))]
-    target = graph.position[output]
-    expected[target] = expected[target] + seed
-    slack[target] = slack[target] + weights.terms * np.abs(seed)
-    for source, contribution, terms, upstream in _edges(graph, values, gradients, reached):
-        expected[source] = expected[source] + contribution
-        flow = _spread(np.abs(upstream), values.shape(source))
-        slack[source] = slack[source] + weights.terms * terms + weights.upstream * flow
+    """Sweep back with the run's own gradient of each node as its upstream gradient."""
+    arrays, reached, target = list(values), reaches(graph, output), graph.position[output]
+
+    def contributions(position: int, upstream: Any) -> list[_Measured | None]:
+        sources = graph.operands[position]
+        if is_silent(reached[position], upstream):
+            return [None] * len(sources)
+        operands = [arrays[source] for source in sources]
+        given = contributions_at(graph, position, upstream, operands, arrays[position])
+        every_term = _terms_of_contributions(graph.nodes[position], upstream, operands, arrays[position])
+        found: list[_Measured | None] = []
+        for source, contribution, terms in zip(sources, given, every_term, strict=True):
+            if contribution is None:
+                found.append(None)
+                continue
+            size = np.maximum(np.abs(contribution), _finite(terms))
+            flow = _spread(np.abs(upstream), values.shape(source))
+            found.append(_Measured(contribution, weights.terms * size + weights.upstream * flow))
+        return found
+
+    zeros = [np.zeros(values.shape(position)) for position in range(len(graph))]
+    start = _Measured(in_precision(graph, target, zeros[target] + seed), zeros[target] + weights.terms * np.abs(seed))
+    sums = sweep_back(
+        graph,
+        {target: start},
+        contributions,
+        add=lambda position, so_far, contribution: so_far.plus(contribution),
+        settle=lambda position, replayed: gradients[position],
+    )
+    expected, slack = list(zeros), list(zeros)
+    for position, found in sums.items():
+        expected[position], slack[position] = zeros[position] + found.gradient, found.slack
     return Replay(pack(expected), pack(slack).flat.copy())
+
+
+def sweep_gradients(
+    graph: Graph, values: Sequence[Any], output: str, seed: Any, settle: Callable[[int, Any], Any]
+) -> dict[int, Any]:
+    """Sweep gradients back from `seed`, which has the output's shape, at `values`.
+
+    `settle(position, sum)` says which gradient each node has, as in `sweep_back`. Returns the sums by position.
+    """
+    reached, target = reaches(graph, output), graph.position[output]
+
+    def contributions(position: int, upstream: Any) -> Sequence[Any]:
+        sources = graph.operands[position]
+        if is_silent(reached[position], upstream):
+            return [None] * len(sources)
+        return contributions_at(graph, position, upstream, [values[source] for source in sources], values[position])
+
+    with np.errstate(all="ignore"):
+        return sweep_back(graph, {target: in_precision(graph, target, seed)}, contributions, settle=settle)
+
+
+def is_silent(reached: bool | np.bool_, upstream: FloatArray) -> bool:
+    """Whether a node contributes nothing, however steep it is: it does not reach the output and its gradient is 0."""
+    return not reached and not np.any(upstream)
 
 
 def _terms_of_value(node: Node, operands: Sequence[Any], value: FloatArray) -> Any:
@@ -203,23 +255,6 @@ def _magnitudes(operation: Operation, operands: Sequence[Any]) -> list[Any]:
     return [operand if is_index else np.abs(operand) for operand, is_index in zip(operands, indices, strict=False)]
 
 
-def _edges(
-    graph: Graph, values: Figures, gradients: Figures, reached: NDArray[np.bool_]
-) -> Iterator[tuple[int, Any, Any, Any]]:
-    """Every edge that carries something back: operand, contribution, the magnitude of its terms, upstream gradient."""
-    for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        upstream = gradients[position]
-        assert upstream is not None
-        if not sources or (not reached[position] and not upstream.any()):
-            continue
-        operands = [values[source] for source in sources]
-        contributions = contributions_of(node, upstream, operands, values[position])
-        terms = _terms_of_contributions(node, upstream, operands, values[position])
-        for source, contribution, term in zip(sources, contributions, terms, strict=True):
-            if contribution is not None:
-                yield source, contribution, np.maximum(np.abs(contribution), _finite(term)), upstream
-
-
 def _spread(upstream: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Σ|upstream| over what an operand was broadcast to; its sum where the shapes have nothing in common."""
     try:
@@ -237,38 +272,29 @@ def complete_values(graph: Graph, recorded: Figures, assumed: dict[int, FloatArr
     """
     if recorded.present is None:
         return recorded
-    effective: list[Any] = []
+
+    def visit(position: int, operands: list[Any]) -> Any:
+        given = recorded[position]
+        if given is not None:
+            return given[()]
+        if graph.nodes[position].operation.is_input:
+            return assumed.get(position, np.float64(np.nan))
+        return value_at(graph, position, operands)
+
     with np.errstate(all="ignore"):
-        for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-            given = recorded[position]
-            if given is not None:
-                effective.append(given[()])
-            elif node.operation.is_input:
-                effective.append(assumed.get(position, np.float64(np.nan)))
-            else:
-                value = value_of(node, [effective[source] for source in sources])
-                effective.append(np.asarray(value, dtype=np.float64)[()])
-    return pack(effective)
+        return pack(walk_forward(graph, visit))
 
 
 def complete_gradients(graph: Graph, values: Figures, recorded: Figures, output: str, seed: FloatArray) -> Figures:
     """Effective gradients: the recorded one where there is one, else the node's own replay, in the sweep's order."""
     if recorded.present is None:
         return recorded
-    reached = reaches(graph, output)
-    arrays = list(values)
-    effective: list[Any] = [np.zeros(values.shape(position)) for position in range(len(graph))]
-    effective[graph.position[output]] = effective[graph.position[output]] + seed
-    with np.errstate(all="ignore"):
-        for position in range(len(graph) - 1, -1, -1):
-            given = recorded[position]
-            if given is not None:
-                effective[position] = given
-            node, sources, upstream = graph.nodes[position], graph.operands[position], effective[position]
-            if not sources or (not reached[position] and not np.any(upstream)):
-                continue
-            contributions = contributions_of(node, upstream, [arrays[source] for source in sources], arrays[position])
-            for source, contribution in zip(sources, contributions, strict=True):
-                if contribution is not None:
-                    effective[source] = effective[source] + contribution
-    return pack(effective)
+
+    def settle(position: int, replayed: Any) -> Any:
+        given = recorded[position]
+        return replayed if given is None else given
+
+    seeds = np.zeros(values.shape(graph.position[output])) + seed
+    sums = sweep_gradients(graph, list(values), output, seeds, settle)
+    replays = [np.zeros(values.shape(position)) + sums.get(position, 0.0) for position in range(len(graph))]
+    return pack([settle(position, replayed) for position, replayed in enumerate(replays)])

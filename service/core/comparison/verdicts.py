@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.comparison.alignment import absent, align, differences, lay_out
-from service.core.comparison.missing_figures import fit_shapes, unreplayable_gradients, without_unknown
+from service.core.comparison.missing_figures import unreplayable_gradients, without_unknown
 from service.core.comparison.replay import (
     Replay,
     Weights,
@@ -51,6 +51,7 @@ from service.core.errors import Fault, InvalidRequest
 from service.core.execution.passes import nondifferentiable_nodes
 from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, no_figures, same_bits
 from service.core.graph.graph import Graph
+from service.core.graph.shapes import fit_shapes
 from service.core.graph.traversal import sourceless
 from service.core.rulebook.operation import CONVENTIONS
 

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.figures.figures import Figures, FloatArray
+from service.core.figures.figures import BoolArray, Figures, FloatArray
 from service.core.graph.graph import Graph
+from service.core.graph.sweep import walk_forward
+from service.core.graph.traversal import reaches
 
 # Elements of the values of all nodes in one batch of perturbations.
 _BATCH_ELEMENTS = 2**20
@@ -23,11 +25,11 @@ def output_changes(
     computed anew. The answer holds for each node an array of shape (count, number of steps). Where all operations are
     elementwise, many moves are one run with a leading axis for them.
     """
-    leading = nodes_leading_to(graph, target)
+    reached = reaches(graph, graph.nodes[target].name)
     moves = [
         (position, direction, step)
         for position, along in directions.items()
-        if position in leading
+        if reached[position]
         for direction in range(len(along))
         for step in range(len(steps))
     ]
@@ -54,7 +56,7 @@ def output_changes(
                     shift.reshape(len(batch), *(1,) * (rank - len(shape)), *shape) if elementwise else shift[0]
                 )
             try:
-                moved = _moved_output(graph, arrays, sorted(leading), shifts)
+                moved = _moved_output(graph, arrays, target, reached, shifts)
             except ValueError:  # an operation refuses what it is moved to: there is no figure there
                 moved = np.full_like(arrays[target], np.nan)
             change = (moved - arrays[target]).reshape(len(batch), -1).sum(axis=1)
@@ -63,33 +65,22 @@ def output_changes(
     return changes
 
 
-def _moved_output(graph: Graph, values: Sequence[Any], leading: Sequence[int], shifts: Mapping[int, Any]) -> Any:
-    """The output where `shifts` are added to the values at some positions; `leading` are what it is computed from."""
-    moved: dict[int, Any] = {}
-    for position in leading:
-        node, operands = graph.nodes[position], graph.operands[position]
-        if any(source in moved for source in operands):
-            taken = [moved.get(source, values[source]) for source in operands]
-            moved[position] = np.multiply(node.operation.evaluate(taken, node.attributes), 1.0)
+def _moved_output(
+    graph: Graph, values: Sequence[Any], target: int, reached: BoolArray, shifts: Mapping[int, Any]
+) -> Any:
+    """The output where `shifts` are added to the values at some positions; `reached` says which nodes lead to it."""
+
+    def visit(position: int, operands: list[Any]) -> Any:
+        """The moved value; None where it is not moved, or does not count."""
+        if not reached[position]:
+            return None
+        node, moved = graph.nodes[position], None
+        if any(operand is not None for operand in operands):
+            sources = zip(operands, graph.operands[position], strict=True)
+            taken = [values[source] if operand is None else operand for operand, source in sources]
+            moved = np.multiply(node.operation.evaluate(taken, node.attributes), 1.0)
         if position in shifts:
-            moved[position] = moved.get(position, values[position]) + shifts[position]
-    return moved.get(leading[-1])
+            moved = (values[position] if moved is None else moved) + shifts[position]
+        return moved
 
-
-def nodes_between(graph: Graph, position: int, target: int, leading: frozenset[int]) -> list[int]:
-    """The positions of the nodes on the paths from one node to the output, both included; only the first where there
-    is no path. `leading` are those that lead to the output, `nodes_leading_to` finds them."""
-    reached = {position}
-    for later in range(position + 1, target + 1):
-        if later in leading and not reached.isdisjoint(graph.operands[later]):
-            reached.add(later)
-    return sorted(reached) if target in reached else [position]
-
-
-def nodes_leading_to(graph: Graph, target: int) -> frozenset[int]:
-    """The positions of the nodes that the output depends on, and its own."""
-    leading = {target}
-    for position in range(target, -1, -1):
-        if position in leading:
-            leading.update(graph.operands[position])
-    return frozenset(leading)
+    return walk_forward(graph, visit, target + 1)[target]

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from service.core.derivatives.finite_differences import nodes_between, nodes_leading_to, output_changes
+from service.core.derivatives.finite_differences import output_changes
 from service.core.errors import LimitExceeded
 from service.core.execution.passes import backward_pass, nondifferentiable_nodes
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph
+from service.core.graph.traversal import nodes_between
 
 METHODS = ("taylor", "central", "complex-step")
 RANDOM_SEED = 2026  # of the random directions: numpy.random.default_rng(2026).standard_normal(shape)
@@ -129,9 +130,9 @@ class _Point:
 
 def _points(graph: Graph, values: Figures, target: int, positions: Sequence[int], method: str) -> list[_Point]:
     arrays: list[Any] = list(values)
-    gradients: list[Any] = list(backward_pass(graph, values, graph.nodes[target].name))
+    output = graph.nodes[target].name
+    gradients: list[Any] = list(backward_pass(graph, values, output))
     kinks = frozenset(nondifferentiable_nodes(graph, values))
-    leading = nodes_leading_to(graph, target)
     # ∞ is a value that cannot be told from another; 0 × ∞ one that does not reach the output.
     noises = [
         0.0 if gradient is None else float(np.nan_to_num(np.absolute(gradient * value), nan=0.0, posinf=np.inf).sum())
@@ -139,7 +140,7 @@ def _points(graph: Graph, values: Figures, target: int, positions: Sequence[int]
     ]
     points = []
     for position in positions:
-        name, path = graph.nodes[position].name, nodes_between(graph, position, target, leading)
+        name, path = graph.nodes[position].name, nodes_between(graph, position, output)
         noise = 32.0 * _UNIT_ROUNDOFF * sum(noises[each] for each in path) + float(np.finfo(np.float64).tiny)
         reason = None
         if not (np.isfinite(arrays[target]).all() and np.isfinite(arrays[position]).all()):

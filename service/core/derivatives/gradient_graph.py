@@ -10,9 +10,12 @@ from types import MappingProxyType
 
 from service.core.graph.graph import Graph, Node
 from service.core.graph.names import free_name, free_names
+from service.core.graph.shapes import known_shapes
+from service.core.graph.sweep import walk_forward
+from service.core.graph.traversal import ancestors
 from service.core.rulebook.operation import NO_ATTRIBUTES
 from service.core.rulebook.registry import operation_of
-from service.core.symbolic.backward import backpropagate, has_tensors, known_shapes
+from service.core.symbolic.backward import backpropagate, has_tensors
 from service.core.symbolic.equation import Formula, gradient_of
 from service.core.symbolic.printing import name_text, write_latex, write_mathml, write_text
 from service.core.symbolic.simplify import SCALAR, TermTable
@@ -111,16 +114,18 @@ def _expanded_terms(graph: Graph, terms: TermTable) -> list[Term]:
 def _terms_of_nodes(graph: Graph, terms: TermTable, made: Callable[[Node, Sequence[Term]], Term]) -> list[Term]:
     """Terms made from left to right, with their shapes where these are known; a Constant of one number is that."""
     shapes = known_shapes(graph) if terms.keep_shapes else ((),) * len(graph)
-    known: list[Term] = []
-    for node, operands, shape in zip(graph.nodes, graph.operands, shapes, strict=True):
+
+    def visit(position: int, operands: list[Term]) -> Term:
+        node, shape = graph.nodes[position], shapes[position]
         value = node.attributes.get("value")
         if isinstance(value, float):
-            known.append(terms.literal(value))
-            continue
-        known.append(made(node, [known[position] for position in operands]))
+            return terms.literal(value)
+        term = made(node, operands)
         if shape is not None:
-            terms.set_partial_shape(known[-1], frozenset([shape]) if shape else SCALAR)
-    return known
+            terms.set_partial_shape(term, frozenset([shape]) if shape else SCALAR)
+        return term
+
+    return walk_forward(graph, visit)
 
 
 # --- from terms to nodes ----------------------------------------------------------------------------------------------
@@ -165,11 +170,9 @@ class _GraphBuilder:
 
     def graph(self, outputs: Sequence[str]) -> Graph:
         """The nodes of the graph that are needed, then the new ones; each stands after what it reads."""
-        needed = set(self._used)
-        for node in reversed(self._graph.nodes):
-            if node.name in needed:
-                needed.update(node.inputs)
-        kept = [node for node in self._graph.nodes if node.name in needed]
+        position = self._graph.position
+        needed = ancestors(self._graph, [position[name] for name in self._used if name in position])
+        kept = [node for node, wanted in zip(self._graph.nodes, needed, strict=True) if wanted]
         return Graph((*kept, *self._added), self._graph.inputs, tuple(outputs))
 
     def _name_of(self, term: Term) -> str:

@@ -13,9 +13,10 @@ import numpy as np
 
 from service.core.derivatives.forward_mode import Dual, push, times
 from service.core.errors import Fault, InvalidRequest, LimitExceeded
-from service.core.execution.passes import contributions_of
+from service.core.execution.chain_rule import contributions_at
 from service.core.figures.figures import Figures, FloatArray, Shape
 from service.core.graph.graph import Graph, Node
+from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.rulebook.operations.broadcasting import sum_to
 from service.core.rulebook.primitives import sum_to_shape
 
@@ -40,22 +41,17 @@ def push_forward(graph: Graph, values: Figures, tangents: Tangents, of: Sequence
 
 def pull_back(graph: Graph, values: Figures, of: str, seeds: FloatArray, wrt: Sequence[str]) -> list[FloatArray]:
     """For each seed, of shape (count, *the shape of `of`), the gradient of seed · of with respect to each of `wrt`."""
-    arrays: list[Any] = list(values)
-    gradients: dict[int, Any] = {graph.position[of]: seeds}
+    arrays = list(values)
+
+    def contributions(position: int, upstream: FloatArray) -> list[Any]:
+        return _pull(
+            graph, position, upstream, [arrays[source] for source in graph.operands[position]], arrays[position]
+        )
+
     with np.errstate(all="ignore"):
-        for position in range(graph.position[of], -1, -1):
-            operands = graph.operands[position]
-            if position not in gradients or not operands:
-                continue
-            taken = [arrays[source] for source in operands]
-            for source, contribution in zip(
-                operands, _pull(graph, position, gradients[position], taken, arrays[position]), strict=True
-            ):
-                if contribution is not None:
-                    gradients[source] = gradients.get(source, 0.0) + contribution
-    return [
-        gradients.get(graph.position[name], np.zeros((len(seeds), *values.shape(graph.position[name])))) for name in wrt
-    ]
+        gradients = sweep_back(graph, {graph.position[of]: seeds}, contributions)
+    shapes = [(len(seeds), *values.shape(graph.position[name])) for name in wrt]
+    return [np.zeros(shape) + gradients.get(graph.position[name], 0.0) for name, shape in zip(wrt, shapes, strict=True)]
 
 
 def push_gradients(
@@ -67,26 +63,21 @@ def push_gradients(
     Raises InvalidRequest where an operation on the way has no second derivative.
     """
     target = graph.position[output]
-    arrays: list[Any] = list(values)
+    arrays = list(values)
     moved = _push_all(graph, arrays, tangents, target)
-    gradients: dict[int, Any] = {target: np.ones(values.shape(target))}
+
+    def contributions(position: int, upstream: Any) -> Sequence[Any]:
+        node, sources = graph.nodes[position], graph.operands[position]
+        taken = [moved[source] for source in sources]
+        if not node.operation.is_elementwise:
+            return _propagate(node, upstream, taken, moved[position])
+        local_gradients = node.operation.differentiate(taken, moved[position], node.attributes)
+        return [
+            sum_to(upstream * local, arrays[source]) for local, source in zip(local_gradients, sources, strict=True)
+        ]
+
     with np.errstate(all="ignore"):
-        for position in range(target, -1, -1):
-            node, operands = graph.nodes[position], graph.operands[position]
-            if position not in gradients or not operands:
-                continue
-            upstream, taken = gradients[position], [moved[source] for source in operands]
-            contributions: Sequence[Any]
-            if not node.operation.is_elementwise:
-                contributions = _propagate(node, upstream, taken, moved[position])
-            else:
-                locals_ = node.operation.differentiate(taken, moved[position], node.attributes)
-                contributions = [
-                    sum_to(upstream * local, arrays[source]) for local, source in zip(locals_, operands, strict=True)
-                ]
-            for source, contribution in zip(operands, contributions, strict=True):
-                if contribution is not None:
-                    gradients[source] = gradients.get(source, 0.0) + contribution
+        gradients = sweep_back(graph, {target: np.ones(values.shape(target))}, contributions)
     found = [gradients.get(graph.position[name], np.zeros(values.shape(graph.position[name]))) for name in of]
     return [_along(gradient, tangents) for gradient in found]
 
@@ -99,22 +90,21 @@ def _propagate(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -
         raise InvalidRequest([Fault(("kind",), wrong)]) from None
 
 
-def _push_all(graph: Graph, values: list[Any], tangents: Tangents, last: int) -> list[Any]:
-    """The value of each node up to the last as a tangent; as an array where it does not vary."""
-    moved = {graph.position[name]: along for name, along in tangents.items()}
-    pushed: list[Any] = []
+def _push_all(graph: Graph, values: Sequence[Any], tangents: Tangents, last: int) -> list[Any]:
+    """Push the tangents forward: each node's value up to the last as a dual, as an array where it does not vary."""
+    moved = {graph.position[name]: tangent for name, tangent in tangents.items()}
+
+    def visit(position: int, operands: list[Any]) -> Any:
+        node, result = graph.nodes[position], values[position]
+        if any(isinstance(operand, Dual) for operand in operands):
+            result = push(node.operation, operands, node.attributes, values[position])
+        if position in moved:
+            so_far = result.tangent if isinstance(result, Dual) else 0.0
+            result = Dual(values[position], moved[position] + so_far)
+        return result
+
     with np.errstate(all="ignore"):
-        for position in range(last + 1):
-            node, operands = graph.nodes[position], graph.operands[position]
-            result = values[position]
-            if any(isinstance(pushed[source], Dual) for source in operands):
-                taken = [pushed[source] for source in operands]
-                result = push(node.operation, taken, node.attributes, values[position])
-            if position in moved:
-                so_far = result.tangent if isinstance(result, Dual) else 0.0
-                result = Dual(values[position], moved[position] + so_far)
-            pushed.append(result)
-    return pushed
+        return walk_forward(graph, visit, last + 1)
 
 
 def _along(figure: Any, tangents: Tangents) -> FloatArray:
@@ -127,7 +117,7 @@ def _pull(graph: Graph, position: int, upstream: FloatArray, operands: Sequence[
     """The contributions to the gradients of a node's operands, for all seeds."""
     node, count = graph.nodes[position], len(upstream)
     if not node.operation.is_elementwise:
-        rows = [contributions_of(node, row, operands, value) for row in upstream]
+        rows = [contributions_at(graph, position, row, operands, value) for row in upstream]
         return [None if column[0] is None else np.stack(column) for column in zip(*rows, strict=True)]
     contributions = []
     for local, operand in zip(node.operation.differentiate(operands, value, node.attributes), operands, strict=True):

@@ -2,6 +2,8 @@
 
 An input holds either one number for all points or one for each. The nodes are taken block after block of points, so
 that what a node has written is read again while it is near; every figure is computed in the place where it is kept.
+The loops here are their own, forward and backward, and do not call `graph/sweep.py`: a block's figures are written in
+place and summed without a call for each node and edge.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +15,7 @@ import numpy as np
 from service.core.figures.buffers import empty_vector
 from service.core.figures.figures import Figures, FloatArray, Shape, frozen
 from service.core.graph.graph import Graph, Node
+from service.core.graph.sweep import walk_forward
 
 # Numbers of one block, those of the values and gradients of all nodes: 8 MB stay in a usual third-level cache. Yet so
 # many points that a step of NumPy's, a microsecond whatever it does, is worth its while.
@@ -145,10 +148,8 @@ def _set_product(row: FloatArray, upstream: FloatArray, local: Any) -> None:
 
 def _widened(graph: Graph, inputs: Mapping[str, FloatArray]) -> list[bool]:
     """For each node whether it holds a number for each point."""
-    wide: list[bool] = []
-    for node, sources in zip(graph.nodes, graph.operands, strict=True):
-        wide.append((node.operation.is_input and inputs[node.name].ndim > 0) or any(wide[s] for s in sources))
-    return wide
+    given = {graph.position[name] for name, figure in inputs.items() if figure.ndim}
+    return walk_forward(graph, lambda position, operands: position in given or any(operands))
 
 
 def _rows(wide: list[bool], shape: Shape) -> tuple[FloatArray, list[FloatArray], tuple[Shape, ...]]:

@@ -1,7 +1,8 @@
 """The text of the loops over a program, written from the registry: a branch for each operation, a rule in each branch.
 
 Rules are called by the names that `rules_of_loops` gives them. Operands are read where the program says, contributions
-are added up in the reverse of the order of execution.
+are added up in the reverse of the order of execution. The loops are their own and do not call `graph/sweep.py`:
+compiled, one node costs a few nanoseconds.
 """
 
 from collections.abc import Callable, Mapping

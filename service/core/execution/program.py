@@ -76,7 +76,7 @@ def find_levels(counts: IntArray, operands: Places, level: IntArray) -> None:
 
 
 def find_reached(stretches: IntArray, nodes: Places, operands: Places, reached: NDArray[np.bool_]) -> None:
-    """Mark all nodes from which a marked one is reached."""
+    """Mark all nodes from which a marked one is reached: `traversal.reaches`, compiled with the loops that need it."""
     for stretch in range(len(stretches) - 6, -1, -6):
         count, first, last = stretches[stretch + 1], stretches[stretch + 2], stretches[stretch + 3]
         start = stretches[stretch + 4]

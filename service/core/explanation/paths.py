@@ -21,7 +21,8 @@ import numpy as np
 from service.core.errors import Conflict, Fault, InvalidRequest
 from service.core.explanation.run_view import Passes, consumer_at
 from service.core.figures.figures import FloatArray
-from service.core.graph.traversal import reaches
+from service.core.graph.sweep import sweep_back
+from service.core.graph.traversal import nodes_between
 from service.core.symbolic.equation import (
     AND_SO_ON,
     Equation,
@@ -91,7 +92,7 @@ def find_paths(passes: Passes, name: str, limit: int) -> Paths:
     if passes.output is None:
         raise Conflict("the run has no output for paths to lead to: run it backward from one")
     target = graph.position[passes.output]
-    positions = _between(passes, position, target)
+    positions = _between(passes, position, passes.output)
     seed = 1.0 if passes.seed is None else float(passes.seed)
     edges, number, gradient = _sum_up(passes, positions, seed)
     paths: list[Path] = []
@@ -110,18 +111,25 @@ def find_paths(passes: Passes, name: str, limit: int) -> Paths:
     return Paths(tuple(paths), number, gradient, listed_sum, share, *written)
 
 
-def _between(passes: Passes, position: int, target: int) -> list[int]:
-    """The positions of all nodes on paths from one to the other, both included; none where there is no path."""
-    graph, reached = passes.graph, reaches(passes.graph, passes.graph.nodes[target].name)
-    inside = {position} if reached[position] else set()
-    for other in range(position + 1, target + 1):
-        if reached[other] and not inside.isdisjoint(graph.operands[other]):
-            inside.add(other)
+def _between(passes: Passes, position: int, output: str) -> list[int]:
+    """The positions of the nodes on paths from one to the output; raises InvalidRequest where one is a tensor."""
+    inside = nodes_between(passes.graph, position, output)
     for other in inside:
         if shape := passes.values.shape(other):
-            detail = f"paths are for scalar figures; {graph.nodes[other].name!r} has shape {list(shape)}"
+            detail = f"paths are for scalar figures; {passes.graph.nodes[other].name!r} has shape {list(shape)}"
             raise InvalidRequest([Fault(("node",), detail)])
-    return sorted(inside)
+    return inside
+
+
+class _Sums(NamedTuple):
+    """Of one node: the number of paths to the output, the sum of their products, and the worth of the best."""
+
+    number: int
+    product: np.float64
+    best: float
+
+    def plus(self, other: "_Sums") -> "_Sums":
+        return _Sums(self.number + other.number, self.product + other.product, max(self.best, other.best))
 
 
 def _sum_up(passes: Passes, positions: Sequence[int], seed: float) -> tuple[Mapping[int, list[PathEdge]], int, float]:
@@ -129,28 +137,33 @@ def _sum_up(passes: Passes, positions: Sequence[int], seed: float) -> tuple[Mapp
     first and the sum of their products."""
     if not positions:
         return {}, 0, 0.0
-    inside, first = set(positions), positions[0]
+    graph, inside = passes.graph, set(positions)
     edges: dict[int, list[PathEdge]] = defaultdict(list)
-    # Of each node: the number of paths to the output, the sum of their products, and the worth of the best.
-    counts, sums, bests = {positions[-1]: 1}, {positions[-1]: np.float64(seed)}, {positions[-1]: 0.0}
-    for position in reversed(positions[1:]):
-        if position not in counts:  # what leads on from here is an index: no gradient flows back through it
-            continue
-        number, upstream, best = counts.pop(position), sums.pop(position), bests.pop(position)
+
+    def contributions(position: int, upstream: _Sums) -> list[_Sums | None]:
+        found: list[_Sums | None] = []
         for operand_index, (source, slope) in enumerate(
-            zip(passes.graph.operands[position], _locals(passes, position), strict=True)
+            zip(graph.operands[position], _locals(passes, position), strict=True)
         ):
-            if source not in inside or slope is None:
+            if source not in inside or slope is None:  # an index: no gradient flows back to it
+                found.append(None)
                 continue
-            local = float(slope)
-            worth = _logarithm(local)
-            edges[source].append(PathEdge(position, operand_index, local, worth, worth + best))
-            counts[source] = counts[source] + number if source in counts else number
-            with np.errstate(all="ignore"):
-                contribution = upstream * local
-                sums[source] = sums[source] + contribution if source in sums else contribution
-            bests[source] = max(bests.get(source, -math.inf), worth + best)
-    return edges, counts.get(first, 0), float(sums.get(first, 0.0))
+            local, worth = float(slope), _logarithm(float(slope))
+            edges[source].append(PathEdge(position, operand_index, local, worth, worth + upstream.best))
+            found.append(_Sums(upstream.number, upstream.product * local, worth + upstream.best))
+        return found
+
+    start = {positions[-1]: _Sums(1, np.float64(seed), 0.0)}
+    with np.errstate(all="ignore"):
+        sums = sweep_back(
+            graph,
+            start,
+            contributions,
+            add=lambda position, so_far, contribution: so_far.plus(contribution),
+            order=reversed(positions[1:]),
+        )
+    found = sums.get(positions[0], _Sums(0, np.float64(0.0), 0.0))
+    return edges, found.number, float(found.product)
 
 
 def _locals(passes: Passes, position: int) -> Sequence[FloatArray | None]:

@@ -10,17 +10,12 @@ import numpy as np
 
 from service.core.caches import Cache
 from service.core.execution import kernel
-from service.core.execution.passes import (
-    backward_pass,
-    contributions_of,
-    dtype_of,
-    forward_pass,
-    in_precision,
-    value_of,
-)
+from service.core.execution.chain_rule import contributions_at, local_gradients_at, value_at
+from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.program import Program
 from service.core.figures.figures import Figures, FloatArray, pack
 from service.core.graph.graph import Graph, Node
+from service.core.graph.sweep import walk_forward
 from service.core.graph.traversal import reaches
 from service.core.rulebook.operation import Operation
 from service.core.rulebook.registry import find
@@ -79,13 +74,14 @@ class Passes:
     @cached_property
     def _following(self) -> Sequence[FloatArray | None]:
         """Values in topological order, those that were not recorded from those of their operands."""
-        known: list[FloatArray | None] = []
-        for position, (node, sources) in enumerate(zip(self.graph.nodes, self.graph.operands, strict=True)):
-            figure, operands = self.values[position], [known[source] for source in sources]
-            if figure is None and not node.operation.is_input and all(given is not None for given in operands):
-                figure = evaluate_at(self.graph, position, operands)
-            known.append(figure)
-        return known
+
+        def visit(position: int, operands: list[FloatArray | None]) -> FloatArray | None:
+            figure, is_input = self.values[position], self.graph.nodes[position].operation.is_input
+            if figure is None and not is_input and all(operand is not None for operand in operands):
+                return evaluate_at(self.graph, position, operands)
+            return figure
+
+        return walk_forward(self.graph, visit)
 
 
 def evaluate_at(graph: Graph, position: int, operands: Sequence[Any], compiled: bool = False) -> FloatArray:
@@ -94,8 +90,7 @@ def evaluate_at(graph: Graph, position: int, operands: Sequence[Any], compiled: 
         alone = _alone(graph.nodes[position], graph.convention)
         return np.asarray(forward_pass(alone, dict(zip(alone.inputs, operands, strict=True))).flat[-1])
     with np.errstate(all="ignore"):
-        value = value_of(graph.nodes[position], in_precision(graph, position, operands))
-    return np.asarray(np.asarray(value, dtype=dtype_of(graph, position)), dtype=np.float64)
+        return np.asarray(value_at(graph, position, operands), dtype=np.float64)
 
 
 def _alone(node: Node, convention: str) -> Graph:
@@ -187,17 +182,12 @@ def consumer_at(passes: Passes, position: int, upstream: FloatArray | None, comp
         slopes = list(backward_pass(alone, own, "z"))[:-1]
         contributions = None if upstream is None else list(backward_pass(alone, own, "z", upstream))[:-1]
         return Consumer(passes, position, figures, upstream, slopes, contributions)
-    operands, dtype = in_precision(graph, position, given), dtype_of(graph, position)
-    own_value = np.asarray(value, dtype=dtype)
     with np.errstate(all="ignore"):
         if node.operation.is_elementwise:
-            slopes = list(map(np.asarray, node.operation.differentiate(operands, own_value, node.attributes)))
+            slopes = list(map(np.asarray, local_gradients_at(graph, position, given, value)))
         if upstream is not None:
-            passed = contributions_of(node, np.asarray(upstream, dtype=dtype), operands, own_value)
-            contributions = [
-                None if contribution is None else np.asarray(contribution, dtype=dtype_of(graph, source))
-                for source, contribution in zip(sources, passed, strict=True)
-            ]
+            passed = contributions_at(graph, position, upstream, given, value)
+            contributions = [None if contribution is None else np.asarray(contribution) for contribution in passed]
     return Consumer(passes, position, figures, upstream, slopes, contributions)
 
 

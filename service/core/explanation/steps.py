@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from service.core.caches import memoize_on_argument
-from service.core.execution.passes import dtype_of
+from service.core.execution.chain_rule import in_precision
 from service.core.explanation.run_view import (
     MOST_WRITTEN,
     Consumer,
@@ -205,7 +205,7 @@ def _sum_up(
     assert passes.gradients is not None
     so_far = None
     if node.name == passes.output and passes.seed is not None:
-        so_far = passes.seed.astype(dtype_of(passes.graph, position), copy=False)
+        so_far = in_precision(passes.graph, position, passes.seed)
     for consumer_place, operand_index in edges_back(passes, position):
         if (key := (consumer_place, compiled)) not in met:
             met[key] = consumer_at(passes, consumer_place, passes.gradients[consumer_place], compiled)

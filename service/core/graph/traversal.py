@@ -1,4 +1,6 @@
-"""Walks along the edges of a graph that ask only which nodes are there, and which reach which."""
+"""Reachability: which nodes are leaves, which reach which, and what lies between two."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -15,11 +17,32 @@ def sourceless(graph: Graph) -> IntArray:
 
 @memoize_on_argument
 def reaches(graph: Graph, output: str) -> BoolArray:
-    """Which nodes reach the output along the edges."""
+    """Which nodes reach the output along the edges, itself included."""
+    return ancestors(graph, [graph.position[output]])
+
+
+def ancestors(graph: Graph, positions: Iterable[int]) -> BoolArray:
+    """Which nodes reach one of those at `positions`, these included: a search along the edges, against them."""
+    waiting = list(positions)
     reached = bytearray(len(graph))
-    reached[graph.position[output]] = 1
-    for position in range(graph.position[output], -1, -1):
-        if reached[position]:
-            for source in graph.operands[position]:
+    for position in waiting:
+        reached[position] = 1
+    while waiting:
+        for source in graph.operands[waiting.pop()]:
+            if not reached[source]:
                 reached[source] = 1
+                waiting.append(source)
     return np.frombuffer(reached, dtype=np.bool_)
+
+
+def nodes_between(graph: Graph, position: int, output: str) -> list[int]:
+    """The positions of the nodes on all paths from one node to the output, both included; none where there is no
+    path."""
+    reached = reaches(graph, output)
+    if not reached[position]:
+        return []
+    inside = {position}
+    for later in range(position + 1, graph.position[output] + 1):
+        if reached[later] and not inside.isdisjoint(graph.operands[later]):
+            inside.add(later)
+    return sorted(inside)

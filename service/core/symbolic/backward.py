@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from service.core.errors import Fault, InvalidRequest
-from service.core.figures.figures import Shape
 from service.core.graph.graph import Graph, Node
+from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.symbolic.simplify import TermTable
 from service.core.symbolic.term import (
     Literal,
@@ -39,29 +39,30 @@ def backpropagate(
     """
     target, varying = graph.position[output], _varying(graph, wrt)
     rules: dict[Any, _Rules] = {}
-    gradients: dict[int, Term] = {}
-    if varying[target]:
-        gradients[target] = _filled(terms, 1.0, known[target])
-    for position in range(target, -1, -1):
-        operands = graph.operands[position]
+
+    def contributions(position: int, upstream: Term) -> Sequence[Term | None]:
+        node, operands = graph.nodes[position], graph.operands[position]
         operand_indices = tuple(operand_index for operand_index, source in enumerate(operands) if varying[source])
-        if position not in gradients or not operand_indices:
-            continue
-        node, upstream = graph.nodes[position], gradients[position]
+        found: list[Term | None] = [None] * len(operands)
+        if not operand_indices:
+            return found
         key = (node.operation, len(operands), operand_indices, repr(dict(node.attributes)) if node.attributes else "")
         if key not in rules:
             rules[key] = _read_rules(node, operand_indices)
-        found = rules[key].apply(terms, upstream, [known[source] for source in operands], known[position])
-        for operand_index, given in zip(operand_indices, found, strict=True):
-            if given is None:
-                continue
-            source = operands[operand_index]
-            contribution = given
-            if rules[key].local and len(operands) > 1 and terms.keep_shapes:
-                contribution = terms.named("SumTo", given, known[source])
-            terms.set_partial_shape(contribution, terms.partial_shape(known[source]))
-            so_far = gradients.get(source)
-            gradients[source] = contribution if so_far is None else terms.named("Add", so_far, contribution)
+        may_broadcast = rules[key].local and len(operands) > 1 and terms.keep_shapes
+        given = rules[key].apply(terms, upstream, [known[source] for source in operands], known[position])
+        for operand_index, contribution in zip(operand_indices, given, strict=True):
+            if contribution is not None:
+                like = known[operands[operand_index]]
+                summed = terms.named("SumTo", contribution, like) if may_broadcast else contribution
+                terms.set_partial_shape(summed, terms.partial_shape(like))
+                found[operand_index] = summed
+        return found
+
+    start = {target: _filled(terms, 1.0, known[target])} if varying[target] else {}
+    gradients = sweep_back(
+        graph, start, contributions, add=lambda position, so_far, other: terms.named("Add", so_far, other)
+    )
     for position in map(graph.position.__getitem__, wrt):
         gradients.setdefault(position, _filled(terms, 0.0, known[position]))
     return gradients
@@ -113,45 +114,12 @@ def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
 def _varying(graph: Graph, wrt: Iterable[str]) -> list[bool]:
     """For each node whether it is, or depends on, one of `wrt`."""
     chosen = {graph.position[name] for name in wrt}
-    varying: list[bool] = []
-    for position, operands in enumerate(graph.operands):
-        varying.append(position in chosen or any(varying[source] for source in operands))
-    return varying
+    return walk_forward(graph, lambda position, operands: position in chosen or any(operands))
 
 
 def _filled(terms: TermTable, number: float, like: Term) -> Term:
     """The number in the shape of a term."""
     return terms.named("ExpandTo", terms.literal(number), like)
-
-
-# --- shapes, as far as they are known without inputs ------------------------------------------------------------------
-
-# An operation that takes tensors of several of these and makes scalars of them all makes a scalar of any: a whole sum.
-_PROBES: tuple[Shape, ...] = ((2,), (2, 3), (2, 3, 4), (2, 3, 4, 5))
-
-
-def known_shapes(graph: Graph) -> Sequence[Shape | None]:
-    """The shape of each node's value, None where it depends on inputs that do not declare theirs."""
-    shapes: list[Shape | None] = []
-    for node, operands in zip(graph.nodes, graph.operands, strict=True):
-        given = [shape for source in operands if (shape := shapes[source]) is not None]
-        if node.operation.is_input:
-            declared = node.attributes.get("shape")
-            shapes.append(None if declared is None or None in declared else declared)
-        elif len(given) == len(operands):
-            shapes.append(_inferred(node, given))
-        else:
-            found = [_inferred(node, [probe] * len(operands)) for probe in _PROBES]
-            taken = [shape for shape in found if shape is not None]
-            shapes.append(() if len(taken) > 1 and not any(taken) else None)
-    return shapes
-
-
-def _inferred(node: Node, shapes: Sequence[Shape]) -> Shape | None:
-    try:
-        return tuple(node.operation.infer_shape(shapes, node.attributes))
-    except ValueError:
-        return None
 
 
 def _value(node: Node) -> Any:

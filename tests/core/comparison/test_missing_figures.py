@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from service.core.comparison.missing_figures import fit_shapes, unreplayable_gradients, without_unknown
+from service.core.comparison.missing_figures import unreplayable_gradients, without_unknown
 from service.core.errors import LimitExceeded
 from service.core.graph.graph import Graph
+from service.core.graph.shapes import fit_shapes
 from tests.planted import graph_of
 
 GRAPH = graph_of("p = x * y; q = p * p; r = q * k; F = r * z; k = 2", ["F"])

@@ -1,5 +1,6 @@
 """The rule for origins, on mistakes that were planted."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from service.core.comparison.hypotheses import rounding
 from service.core.comparison.replay import Weights, replay_gradients, replay_values
 from service.core.comparison.verdicts import TOLERANCES, Comparison, Side, Tolerance, Verdict, compare, first_difference
 from service.core.errors import InvalidRequest, LimitExceeded
+from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import Figures
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Operation
@@ -748,3 +750,50 @@ def test_any_part_of_a_right_run_is_right(point: Point, data: st.DataObject) -> 
         else:
             assert found.same
             assert set().union(*(each.values() for each in verdicts(found, point.graph).values())) == {"same"}
+
+
+# --- a run in float32 is replayed in float32 ----------------------------------------------------------------------
+
+
+def declared_float32(text: str, names: Sequence[str]) -> Graph:
+    """The graph of an expression, the named inputs of which are declared to be float32."""
+    graph = graph_of(text)
+    nodes = [replace(node, attributes={"dtype": "float32"}) if node.name in names else node for node in graph.nodes]
+    return replace(graph, nodes=tuple(nodes))
+
+
+@pytest.mark.parametrize("tolerance", TOLERANCES)
+@pytest.mark.parametrize(
+    ("text", "inputs"),
+    [
+        ("y = x * x", {"x": 1e30}),  # the value is beyond float32, not beyond float64
+        ("y = x * x; F = y / y", {"x": 1e30}),  # NaN in float32
+        ("y = x * x; F = y * x", {"x": 1e-30}),  # 0 in float32
+        ("y = x * w; F = exp(y) + y * y", {"x": 50.0, "w": 2.0}),  # the local gradient is
+        ("a = x * 1e30; F = a * a * 1e-38 + a", {"x": 1.0}),  # the gradient, a sum of contributions, is
+        ("h = x @ w; F = sum(h * h)", {"x": np.full((2, 3), 1e25), "w": np.full((3, 2), -1e12)}),
+        ("F = sum(x[0] * x[1]) * k", {"x": np.full((2, 2), 1e30), "k": 2.0}),  # float64 beside it
+    ],
+)
+def test_a_float32_run_is_the_same_as_itself(text: str, inputs: dict[str, Any], tolerance: str) -> None:
+    graph = declared_float32(text, [name for name in inputs if name != "k"])
+    values = forward_pass(graph, {name: np.asarray(figure) for name, figure in inputs.items()})
+    output = graph.outputs[0]
+    gradients = backward_pass(graph, values, output)
+    seed = np.ones(values.shape(graph.position[output]))
+    run = Side(graph, values, gradients, output, seed, "float32")
+    found = compare(run, run, TOLERANCES[tolerance])
+    for phase in found.phases:
+        assert set(phase.verdicts) <= {Verdict.SAME, Verdict.NOT_COMPARED}
+        assert np.count_nonzero(phase.verdicts == Verdict.SAME) > 1
+
+
+def test_what_a_float32_recording_leaves_out_follows_in_float32() -> None:
+    graph = declared_float32("y = x * x; z = y * 2; F = z / y", ["x"])
+    values = forward_pass(graph, {"x": np.asarray(1e30)})
+    run = Side(graph, values, backward_pass(graph, values, "F"), "F", np.ones(()), "float32")
+    for missing in (["y"], ["y", "z"], ["x"], ["x", "z"]):
+        partial = altered(run, values=dict.fromkeys(missing))
+        found = judge(partial, partial)
+        for phase in found.phases:
+            assert set(phase.verdicts) <= {Verdict.SAME, Verdict.NOT_COMPARED}, missing

@@ -14,13 +14,13 @@ from service.core.execution import kernel
 from service.core.execution.passes import (
     backward_pass,
     forward_pass,
-    infer_shapes,
     nondifferentiable_nodes,
     spread_seed,
 )
 from service.core.figures.figures import FloatArray, pack
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
+from service.core.graph.shapes import infer_shapes
 from service.core.rulebook import registry
 from service.core.rulebook.registry import define
 from tests.elementwise import ANALYTIC, BROADCAST_SHAPES, NEIGHBOURHOOD

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.core.errors import InvalidGraph, InvalidInputs, LimitExceeded
-from service.core.execution.passes import backward_pass, forward_pass, infer_shapes, nondifferentiable_nodes
+from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes
 from service.core.figures.figures import Figures, Shape
 from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph, node_document
+from service.core.graph.shapes import infer_shapes
 from service.core.language.expression import parse_expression
 from service.core.language.writing import write_expression
 from service.core.rulebook import registry

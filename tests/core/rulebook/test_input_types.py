@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.comparison.missing_figures import fit_shapes
 from service.core.errors import InvalidGraph, InvalidInputs
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, node_document
+from service.core.graph.shapes import fit_shapes
 from service.core.rulebook.input_types import read_shape
 from tests.expressions import parsed_documents
 

@@ -1,0 +1,59 @@
+"""The two walks along a graph's edges: forward from the leaves, and the reverse sweep that sums what flows back.
+
+Neither knows what it carries: arrays, duals, terms, shapes, counts or truth values. The reverse sweep is reverse-mode
+differentiation (Linnainmaa, 1976): the gradient of a node is the sum of its consumers' contributions, and stands once
+all of them, which come later in topological order, have been visited.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import add as plus
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from service.core.graph.graph import Graph
+
+T = TypeVar("T")
+
+
+def walk_forward(graph: "Graph", visit: Callable[[int, list[T]], T], stop: int | None = None) -> list[T]:
+    """Visit every node up to position `stop`, operands first. Returns visit(position, operands' results) for each."""
+    found: list[T] = []
+    for position, sources in enumerate(graph.operands[:stop]):
+        found.append(visit(position, [found[source] for source in sources]))
+    return found
+
+
+def sweep_back(
+    graph: "Graph",
+    start: Mapping[int, T],
+    contributions: Callable[[int, Any], Sequence[T | None]],
+    *,
+    add: Callable[[int, T, T], T] = lambda position, so_far, contribution: plus(so_far, contribution),
+    settle: Callable[[int, T | None], Any] | None = None,
+    order: Iterable[int] | None = None,
+) -> dict[int, T]:
+    """Sum what flows back to each node, from the last position in `start` to the first; nothing flows to the others.
+
+    `start` holds the seeds by position. `contributions(position, upstream)` gives one contribution for each operand of
+    a node, None where nothing flows back; a node to which nothing has flowed is not asked. `add(position, so_far,
+    contribution)` sums them for one operand, in the order in which the sweep meets its out-edges.
+
+    `settle(position, sum)` says with which upstream gradient the sweep goes on, None with none: here a recorded figure
+    replaces the sum. It is asked for every node of the graph, with None where nothing has flowed.
+    `order` visits the nodes in another order than from the last to the first; consumers still come before operands.
+    """
+    sums = dict(start)
+    if order is None:
+        order = reversed(range(max(start, default=-1) + 1 if settle is None else len(graph)))
+    for position in order:
+        upstream = sums.get(position)
+        if settle is not None:
+            upstream = settle(position, upstream)
+        sources = graph.operands[position]
+        if upstream is None or not sources:
+            continue
+        for source, contribution in zip(sources, contributions(position, upstream), strict=True):
+            if contribution is not None:
+                so_far = sums.get(source)
+                sums[source] = contribution if so_far is None else add(source, so_far, contribution)
+    return sums
