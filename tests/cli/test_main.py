@@ -231,6 +231,15 @@ def test_demo_as_json(gradbook: Gradbook) -> None:
     assert [name for name, node in figures.items() if node["tutorial_is_right"]] == ["F"]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Processes started here heed SIGINT, even if the suite itself, run in the background, was started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_demo_leaves_nothing_behind_when_it_is_stopped(tmp_path: Path, number: signal.Signals, to_all: bool) -> None:
     with subprocess.Popen(

@@ -113,7 +113,7 @@ def test_processes_that_start_at_once_all_succeed(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        for _ in range(8)
+        for _ in range(4)
     ]
     for process in processes:
         assert process.stdout is not None
@@ -122,8 +122,8 @@ def test_processes_that_start_at_once_all_succeed(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 8
-    assert [process.returncode for process in processes] == [0] * 8
+    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 4
+    assert [process.returncode for process in processes] == [0] * 4
 
 
 def test_a_migration_that_fails_leaves_nothing(
