@@ -1,9 +1,9 @@
-"""Both passes over a batch: an elementwise graph at many points, evaluated in blocks that stay in the cache.
+"""Both passes over a batch: an elementwise graph at many points, evaluated in blocks that fit in the cache.
 
-An input holds either one number for all points or one for each. The nodes are taken block after block of points, so
-that what a node has written is read again while it is near; every figure is computed in the place where it is kept.
-The loops here are their own, forward and backward, and do not call `graph/sweep.py`: a block's figures are written in
-place and summed without a call for each node and edge.
+An input holds either one number for all points or one for each. All nodes are evaluated on one block of points before
+the next block, so that a node's figures are read while they are in the cache; each is written once, where it stays.
+The loops here are their own, forward and backward, and do not call `graph/sweep.py`, for speed: a block's figures are
+written in place and summed without a call for each node and edge.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,16 +17,16 @@ from service.core.figures.figures import Figures, FloatArray, Shape, frozen
 from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import walk_forward
 
-# Numbers of one block, those of the values and gradients of all nodes: 8 MB stay in a usual third-level cache. Yet so
-# many points that a step of NumPy's, a microsecond whatever it does, is worth its while.
-_NUMBERS = 1024 * 1024
-_LEAST_POINTS = 4096
+# The numbers in one block, values and gradients of all nodes: 8 MB fit in a common third-level cache. A block has at
+# least so many points that the microsecond of overhead of each call of NumPy is small beside the arithmetic.
+_BLOCK_NUMBERS = 1024 * 1024
+_MIN_BLOCK_POINTS = 4096
 
 
 def shape_of_batch(graph: Graph, inputs: Mapping[str, FloatArray]) -> Shape | None:
-    """The one shape that all inputs have that are no scalars; None where this is no batch of more than one block."""
+    """The one shape of all inputs that are not scalars; None where this is no batch of more than one block."""
     shapes = {array.shape for array in inputs.values()} - {()}
-    if len(shapes) != 1 or prod(shape := shapes.pop()) <= _points(graph) or graph.float32_nodes:
+    if len(shapes) != 1 or prod(shape := shapes.pop()) <= _block_points(graph) or graph.float32_nodes:
         return None
     return shape if all(_is_elementwise(node) for node in graph.nodes) else None
 
@@ -37,13 +37,13 @@ def _is_elementwise(node: Node) -> bool:
     return node.operation.is_input or node.operation.is_elementwise
 
 
-def _points(graph: Graph) -> int:
-    return max(_LEAST_POINTS, _NUMBERS // (2 * len(graph)))
+def _block_points(graph: Graph) -> int:
+    return max(_MIN_BLOCK_POINTS, _BLOCK_NUMBERS // (2 * len(graph)))
 
 
 def evaluate_batch(graph: Graph, inputs: Mapping[str, FloatArray], shape: Shape) -> Figures:
-    """The value of every node; `shape` is that of the batch."""
-    wide = _widened(graph, inputs)
+    """The value of every node; `shape` is the batch's."""
+    wide = _wide_nodes(graph, inputs)
     flat, rows, shapes = _rows(wide, shape)
     given: list[FloatArray | None] = [None] * len(graph)
     for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
@@ -74,7 +74,7 @@ def is_batch(graph: Graph, values: Figures) -> bool:
     shapes = set(values.shapes or ()) - {()}
     return (
         len(shapes) == 1
-        and prod(*shapes) > _points(graph)
+        and prod(*shapes) > _block_points(graph)
         and values.present is None
         and not graph.float32_nodes
         and all(map(_is_elementwise, graph.nodes))
@@ -82,9 +82,9 @@ def is_batch(graph: Graph, values: Figures) -> bool:
 
 
 def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatArray) -> Figures:
-    """The gradient of every node from the one at position `target`, whose shape `seed` has.
+    """The gradient of every node, from the node at position `target`, whose shape `seed` has.
 
-    A point's gradient is its own; that of a node which is one number for all points is the sum over them.
+    The gradient of a node that has one number for all points is the sum over the points.
     """
     assert values.shapes is not None
     wide = [bool(shape) for shape in values.shapes]
@@ -135,7 +135,7 @@ def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatA
 
 
 def _product(upstream: FloatArray, local: Any) -> Any:
-    """upstream · local; where local is 1 to the last bit nothing is computed."""
+    """upstream · local; `upstream` itself where local is exactly 1."""
     return upstream if isinstance(local, float) and local == 1.0 else upstream * local
 
 
@@ -146,14 +146,14 @@ def _set_product(row: FloatArray, upstream: FloatArray, local: Any) -> None:
         np.multiply(upstream, local, out=row)
 
 
-def _widened(graph: Graph, inputs: Mapping[str, FloatArray]) -> list[bool]:
-    """For each node whether it holds a number for each point."""
+def _wide_nodes(graph: Graph, inputs: Mapping[str, FloatArray]) -> list[bool]:
+    """For each node, whether it has a number for each point."""
     given = {graph.position[name] for name, figure in inputs.items() if figure.ndim}
     return walk_forward(graph, lambda position, operands: position in given or any(operands))
 
 
 def _rows(wide: list[bool], shape: Shape) -> tuple[FloatArray, list[FloatArray], tuple[Shape, ...]]:
-    """Room for a figure of every node in one vector, the part of each in it, and the shape of each."""
+    """An empty vector for the figures of all nodes, the part of each node in it, and the shape of each node."""
     lengths = [prod(shape) if each else 1 for each in wide]
     flat = empty_vector(sum(lengths))
     ends = np.cumsum(lengths)
@@ -162,5 +162,5 @@ def _rows(wide: list[bool], shape: Shape) -> tuple[FloatArray, list[FloatArray],
 
 
 def _blocks(graph: Graph, count: int) -> Iterator[slice]:
-    size = _points(graph)
+    size = _block_points(graph)
     return (slice(start, min(start + size, count)) for start in range(0, count, size))

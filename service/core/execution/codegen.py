@@ -1,26 +1,25 @@
-"""The text of the loops over a program, written from the registry: a branch for each operation, a rule in each branch.
+"""The source of the loops over a program, generated from the registry: a branch for each operation, its rule in it.
 
-Rules are called by the names that `rules_of_loops` gives them. Operands are read where the program says, contributions
-are added up in the reverse of the order of execution. The loops are their own and do not call `graph/sweep.py`:
-compiled, one node costs a few nanoseconds.
+Rules are called by the names that `rules_of_loops` gives them. Contributions are added in reverse order of execution.
+The loops are their own and do not call `graph/sweep.py`, for speed: compiled, one node costs a few nanoseconds.
 """
 
 from collections.abc import Callable, Mapping
 from textwrap import indent
 
-from service.core.execution.program import Words, opcodes
+from service.core.execution.program import Choices, opcodes
 from service.core.rulebook.attribute import OneOf
 from service.core.rulebook.operation import Operation, Rule
 
-# None of these is negative, and a mask says so to the compiler, which else looks at every index for its sign.
+# None of these is negative; the mask tells the compiler, which otherwise tests the sign of every index.
 _STRETCH = """\
     count, first, last = stretches[stretch + 1] & MASK, stretches[stretch + 2] & MASK, stretches[stretch + 3] & MASK
-    edge, given = stretches[stretch + 4] & MASK, stretches[stretch + 5] & MASK
+    first_edge, first_attribute = stretches[stretch + 4] & MASK, stretches[stretch + 5] & MASK
 """.replace("MASK", "0x7FFFFFFF")
 
 
 def rules_of_loops() -> Mapping[str, Rule]:
-    """Every rule that the loops call, by the name that it has in their text."""
+    """Every rule that the loops call, by its name in their source."""
     rules: dict[str, Rule] = {}
     for (operation, _), code in opcodes().items():
         if fold := operation.fold:
@@ -41,11 +40,11 @@ def forward(stretches, nodes, operands, attributes, values):
     for stretch in range(0, len(stretches), 6):
 {indent(_STRETCH, "    ")}\
 {_branches(_forward_branch)}"""
-    # A sum that starts from −0 keeps every bit of its first term, −0 among them; what nothing reaches has gradient 0.
+    # A sum that starts from −0 keeps every bit of its first term, even of −0; a node that reaches no output gets 0.
     backward = f"""\
 def backward(stretches, nodes, operands, attributes, values, reached, target, seed, gradients):
-    for place in range(len(gradients)):
-        gradients[place] = -0.0 if reached[place] else 0.0
+    for position in range(len(gradients)):
+        gradients[position] = -0.0 if reached[position] else 0.0
     gradients[target] = seed
     for stretch in range(len(stretches) - 6, -1, -6):
 {indent(_STRETCH, "    ")}\
@@ -58,54 +57,57 @@ def kinks(stretches, nodes, operands, attributes, values, marks):
     return "\n".join([forward, backward, kinks])
 
 
-def _branches(branch: Callable[[Operation, Words, int], str]) -> str:
-    written = {code: branch(operation, words, code) for (operation, words), code in opcodes().items()}
+def _branches(branch: Callable[[Operation, Choices, int], str]) -> str:
+    written = {code: branch(operation, choices, code) for (operation, choices), code in opcodes().items()}
     parts = [f"if stretches[stretch] == {code}:\n{indent(text, '    ')}" for code, text in written.items() if text]
     return indent("el".join(parts), " " * 8)
 
 
-def _attributes(operation: Operation, words: Words) -> list[str]:
-    """The attributes of the k-th node: numbers from the program, words as they are."""
-    width = len(operation.attributes) - len(words)
-    numbers = (f"attributes[given + (k - first) * {width} + {index}]" for index in range(width))
-    spelled = map(repr, words)
+def _attributes(operation: Operation, choices: Choices) -> list[str]:
+    """The attributes of the k-th node: numbers from the program, words as literals."""
+    width = len(operation.attributes) - len(choices)
+    numbers = (f"attributes[first_attribute + (k - first) * {width} + {index}]" for index in range(width))
+    spelled = map(repr, choices)
     return [next(spelled if isinstance(each.read, OneOf) else numbers) for each in operation.attributes]
 
 
-def _places(operation: Operation) -> list[str]:
+def _operand_positions(operation: Operation) -> list[str]:
     """The positions of the operands of the k-th node."""
     width = len(operation.operands)
-    return [f"operands[edge + (k - first) * {width} + {operand_index}]" for operand_index in range(width)]
+    return [f"operands[first_edge + (k - first) * {width} + {operand_index}]" for operand_index in range(width)]
 
 
 def _tallied(code: int) -> str:
     return f"""\
-    start = edge + (k - first) * count
+    start = first_edge + (k - first) * count
     z = values[nodes[k]]
     total = tally_{code}(values[operands[start]], z)
-    for slot in range(start + 1, start + count):
-        total = total + tally_{code}(values[operands[slot]], z)
+    for edge in range(start + 1, start + count):
+        total = total + tally_{code}(values[operands[edge]], z)
 """
 
 
-def _forward_branch(operation: Operation, words: Words, code: int) -> str:
+def _forward_branch(operation: Operation, choices: Choices, code: int) -> str:
     if operation.fold:
         return f"""\
 for k in range(first, last):
-    start = edge + (k - first) * count
+    start = first_edge + (k - first) * count
     accumulated = values[operands[start]]
-    for slot in range(start + 1, start + count):
-        accumulated = step_{code}(accumulated, values[operands[slot]])
+    for edge in range(start + 1, start + count):
+        accumulated = step_{code}(accumulated, values[operands[edge]])
     values[nodes[k]] = finish_{code}(accumulated, count)
 """
-    arguments = [*(f"values[{position}]" for position in _places(operation)), *_attributes(operation, words)]
+    arguments = [
+        *(f"values[{position}]" for position in _operand_positions(operation)),
+        *_attributes(operation, choices),
+    ]
     return f"""\
 for k in range(first, last):
     values[nodes[k]] = forward_{code}({", ".join(arguments)})
 """
 
 
-def _backward_branch(operation: Operation, words: Words, code: int) -> str:
+def _backward_branch(operation: Operation, choices: Choices, code: int) -> str:
     opening = """\
 for k in range(last - 1, first - 1, -1):
     if not reached[nodes[k]]:
@@ -115,28 +117,29 @@ for k in range(last - 1, first - 1, -1):
     if operation.fold:
         return f"""\
 {opening}{_tallied(code)}\
-    for slot in range(start, start + count):
-        place = operands[slot]
-        gradients[place] += upstream * local_gradient_{code}(values[place], z, count, total)
+    for edge in range(start, start + count):
+        position = operands[edge]
+        gradients[position] += upstream * local_gradient_{code}(values[position], z, count, total)
 """
     positions = "".join(
-        f"    place_{operand_index} = {position}\n" for operand_index, position in enumerate(_places(operation))
+        f"    position_{operand_index} = {position}\n"
+        for operand_index, position in enumerate(_operand_positions(operation))
     )
     arguments = [
-        *(f"values[place_{operand_index}]" for operand_index in range(len(operation.operands))),
+        *(f"values[position_{operand_index}]" for operand_index in range(len(operation.operands))),
         "values[nodes[k]]",
     ]
     added = "".join(
-        f"    gradients[place_{operand_index}] += upstream * local[{operand_index}]\n"
+        f"    gradients[position_{operand_index}] += upstream * local[{operand_index}]\n"
         for operand_index in range(len(operation.operands))
     )
     return f"""\
 {opening}{positions}\
-    local = local_gradients_{code}({", ".join([*arguments, *_attributes(operation, words)])})
+    local = local_gradients_{code}({", ".join([*arguments, *_attributes(operation, choices)])})
 {added}"""
 
 
-def _kinks_branch(operation: Operation, words: Words, code: int) -> str:
+def _kinks_branch(operation: Operation, choices: Choices, code: int) -> str:
     if not operation.kinks:
         return ""
     if operation.fold:
@@ -146,9 +149,9 @@ for k in range(first, last):
     marks[nodes[k]] = nondifferentiable_{code}(total)
 """
     arguments = [
-        *(f"values[{position}]" for position in _places(operation)),
+        *(f"values[{position}]" for position in _operand_positions(operation)),
         "values[nodes[k]]",
-        *_attributes(operation, words),
+        *_attributes(operation, choices),
     ]
     return f"""\
 for k in range(first, last):

@@ -1,7 +1,7 @@
 """The rulebook compiled: one forward loop and one backward loop over graphs of scalars, generated from the registry.
 
-Numba takes the rules unchanged, each as a function of scalars, and the loops choose among them by opcode. What is
-compiled is kept on disk, under a name made from the text of every rule, so that a changed rule is never run stale.
+Numba compiles the rules unchanged, each as a function of scalars, and the loops choose among them by opcode. The
+machine code is cached on disk under a digest of the source of every rule, so that a changed rule is compiled anew.
 """
 
 import hashlib
@@ -118,17 +118,17 @@ def _check_length(program: Program, values: FloatArray) -> None:
 def _compile() -> Loops:
     import numba
 
-    whole, position, real, mark = (
+    int32, uint32, float64, boolean = (
         numba.types.Array(of, 1, "C", readonly=True) for of in (numba.int32, numba.uint32, numba.float64, numba.boolean)
     )
-    program = (whole, position, position, real)
+    program = (int32, uint32, uint32, float64)
     values, marks = numba.float64[::1], numba.boolean[::1]
     arguments: dict[str, tuple[Any, ...]] = {
         "forward": (*program, values),
-        "backward": (*program, real, mark, numba.int64, numba.float64, values),
-        "kinks": (*program, real, marks),
-        "find_levels": (whole, position, numba.int32[::1]),
-        "find_reached": (whole, position, position, marks),
+        "backward": (*program, float64, boolean, numba.int64, numba.float64, values),
+        "kinks": (*program, float64, marks),
+        "find_levels": (int32, uint32, numba.int32[::1]),
+        "find_reached": (int32, uint32, uint32, marks),
     }
     return Loops(**{name: _compiled(loop, arguments[name]) for name, loop in generated_loops().items()})
 

@@ -1,9 +1,8 @@
-"""A graph of scalars packed into arrays: what the compiled loops run.
+"""A graph of scalars packed into arrays for the compiled loops.
 
-Its nodes stand in an order of execution, in stretches of the same operation and the same number of operands, so that a
-loop decides once a stretch, and not once a node, what to compute. A wide graph is sorted for that by level (the longest
-path from a leaf) and operation; one in which that would not lengthen the stretches keeps its topological order. Figures
-stay where they are, in topological order.
+The nodes are in order of execution, in stretches of one operation with one number of operands, so that a loop branches
+once a stretch instead of once a node. A wide graph is sorted by level (the longest path from a leaf) and operation; a
+graph in which that would not make stretches much longer keeps its topological order. Figures stay in topological order.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,21 +10,20 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain, product, repeat
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.core.figures.figures import FloatArray
+from service.core.figures.figures import BoolArray, FloatArray, IndexArray, Int32Array, UInt32Array
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.attribute import OneOf, number
 from service.core.rulebook.operation import Attributes, Operation
 from service.core.rulebook.registry import find, operations
 
-IntArray = NDArray[np.int32]
-Places = NDArray[np.uint32]
-
-Words = tuple[str, ...]
+# The values of a node's attributes that are words, such as Gelu's `approximate`, in declared order.
+Choices: TypeAlias = tuple[str, ...]
+# `find_levels`, as written or compiled.
+FindLevels: TypeAlias = Callable[[Int32Array, UInt32Array, Int32Array], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,47 +34,47 @@ class Program:
     operands start, where its attributes start. `leaves` holds the Constants' values at their positions.
     """
 
-    stretches: IntArray
-    nodes: Places
-    operands: Places
+    stretches: Int32Array
+    nodes: UInt32Array
+    operands: UInt32Array
     attributes: FloatArray
     leaves: FloatArray
     inputs: Mapping[str, int]
-    constants: NDArray[np.intp]
-    present: NDArray[np.bool_] | None
+    constants: IndexArray
+    present: BoolArray | None
 
 
 @cache
-def opcodes() -> Mapping[tuple[Operation, Words], int]:
-    """What the compiled loops know, numbered: each elementwise operation, once for every choice of its words."""
+def opcodes() -> Mapping[tuple[Operation, Choices], int]:
+    """Number what the compiled loops can run: each elementwise operation once for every choice of its words."""
     known = [
-        (operation, words)
+        (operation, choices)
         for operation in operations()
         if (operation.local_gradients or operation.fold)
         and all(each.read is number or isinstance(each.read, OneOf) for each in operation.attributes)
-        for words in product(*(each.read.words for each in operation.attributes if isinstance(each.read, OneOf)))
+        for choices in product(*(each.read.words for each in operation.attributes if isinstance(each.read, OneOf)))
     ]
     return {each: code for code, each in enumerate(known)}
 
 
-def words_of(attributes: Attributes) -> Words:
-    """Those of a node's attributes that are words, in order."""
+def choices_of(attributes: Attributes) -> Choices:
+    """The values of attributes that are words, in declared order."""
     return tuple(value for value in attributes.values() if isinstance(value, str))
 
 
-def find_levels(counts: IntArray, operands: Places, level: IntArray) -> None:
-    """Fill in for each node the number of edges of the longest path to it from a leaf."""
-    position = 0
-    for place in range(len(counts)):
+def find_levels(counts: Int32Array, operands: UInt32Array, level: Int32Array) -> None:
+    """Fill in each node's level: the number of edges of the longest path to it from a leaf."""
+    edge = 0
+    for position in range(len(counts)):
         deepest = -1
-        for _ in range(counts[place]):
-            deepest = max(deepest, level[operands[position]])
-            position += 1
-        level[place] = deepest + 1
+        for _ in range(counts[position]):
+            deepest = max(deepest, level[operands[edge]])
+            edge += 1
+        level[position] = deepest + 1
 
 
-def find_reached(stretches: IntArray, nodes: Places, operands: Places, reached: NDArray[np.bool_]) -> None:
-    """Mark all nodes from which a marked one is reached: `traversal.reaches`, compiled with the loops that need it."""
+def find_reached(stretches: Int32Array, nodes: UInt32Array, operands: UInt32Array, reached: BoolArray) -> None:
+    """Mark every node from which a path leads to a marked one: `traversal.reaches`, compiled with the loops."""
     for stretch in range(len(stretches) - 6, -1, -6):
         count, first, last = stretches[stretch + 1], stretches[stretch + 2], stretches[stretch + 3]
         start = stretches[stretch + 4]
@@ -86,26 +84,26 @@ def find_reached(stretches: IntArray, nodes: Places, operands: Places, reached: 
                     reached[operands[edge]] = True
 
 
-def pack_graph(graph: Graph, levels_of: Callable[[IntArray, Places, IntArray], Any] = find_levels) -> Program | None:
-    """The program of a graph; None where the compiled loops do not know an operation or an input is declared a tensor.
+def pack_graph(graph: Graph, levels_of: FindLevels = find_levels) -> Program | None:
+    """Pack a graph; return None where the loops lack an operation or an Input or a Constant is no scalar of float64.
 
-    Every operand's position is below its node's: checked here, since the loops do not look.
+    Raises ValueError unless each operand's position is below its node's: the loops do not check their indices.
     """
     codes: dict[Operation | None, int] = {
         find("Input"): -1,
         find("Constant"): -2,
         **{operation: code for (operation, _), code in opcodes().items()},
     }
-    nodes, position = graph.nodes, graph.position
+    nodes, position_of = graph.nodes, graph.position
     code = np.fromiter(map(codes.get, map(attrgetter("operation"), nodes), repeat(-3)), np.int32, len(nodes))
-    if code.min() == -3 or any(_is_declared_otherwise(nodes[place]) for place in np.flatnonzero(code < 0)):
+    if code.min() == -3 or any(_is_no_float64_scalar(nodes[position]) for position in np.flatnonzero(code < 0)):
         return None
-    for place in np.flatnonzero(np.isin(code, [code for (_, words), code in opcodes().items() if words])):
-        code[place] = opcodes()[nodes[place].operation, words_of(nodes[place].attributes)]
+    for position in np.flatnonzero(np.isin(code, [code for (_, choices), code in opcodes().items() if choices])):
+        code[position] = opcodes()[nodes[position].operation, choices_of(nodes[position].attributes)]
     sources = list(map(attrgetter("inputs"), nodes))
     counts = np.fromiter(map(len, sources), np.int32, len(nodes))
     names = chain.from_iterable(sources)
-    operands = np.fromiter(map(position.__getitem__, names), np.uint32, int(counts.sum()))
+    operands = np.fromiter(map(position_of.__getitem__, names), np.uint32, int(counts.sum()))
     if np.any(operands >= np.repeat(np.arange(len(nodes)), counts)):
         raise ValueError("a node reads one that does not stand before it")
     order = _order_of_execution(code, counts, operands, levels_of)
@@ -113,27 +111,27 @@ def pack_graph(graph: Graph, levels_of: Callable[[IntArray, Places, IntArray], A
     edges = np.repeat(starts[order] - (np.cumsum(counts[order]) - counts[order]), counts[order])
     leaves = np.zeros(len(nodes))
     constants = np.flatnonzero(code == -2)
-    leaves[constants] = [nodes[place].attributes["value"] for place in constants]
+    leaves[constants] = [nodes[position].attributes["value"] for position in constants]
     present = None
     if constants.size:
         present = code != -2
         present.setflags(write=False)
     given = order[_widths()[code[order]] > 0]
-    attributes = [x for place in given for x in nodes[place].attributes.values() if not isinstance(x, str)]
+    attributes = [x for position in given for x in nodes[position].attributes.values() if not isinstance(x, str)]
     return Program(
         _stretches(code[order], counts[order]),
         order.astype(np.uint32),
         operands[edges + np.arange(len(edges))],
         np.array(attributes, dtype=np.float64),
         leaves,
-        {name: position[name] for name in graph.inputs},
+        {name: position_of[name] for name in graph.inputs},
         constants,
         present,
     )
 
 
-def _is_declared_otherwise(node: Node) -> bool:
-    """Whether an Input or a Constant is declared to be another thing than a scalar of float64."""
+def _is_no_float64_scalar(node: Node) -> bool:
+    """Whether an Input or a Constant is declared a tensor or of another dtype."""
     given = node.attributes
     return (
         bool(given.get("shape")) or given.get("dtype") not in (None, "float64") or np.ndim(given.get("value", 0.0)) > 0
@@ -141,9 +139,9 @@ def _is_declared_otherwise(node: Node) -> bool:
 
 
 def _order_of_execution(
-    code: IntArray, counts: IntArray, operands: Places, levels_of: Callable[[IntArray, Places, IntArray], Any]
-) -> NDArray[np.intp]:
-    """The positions of all nodes that have operands, sorted where that makes far fewer stretches."""
+    code: Int32Array, counts: Int32Array, operands: UInt32Array, levels_of: FindLevels
+) -> IndexArray:
+    """The positions of the nodes with operands, sorted by level and operation if that halves the stretches."""
     plain = np.flatnonzero(code >= 0)
     level = np.empty_like(code)
     levels_of(counts, operands, level)
@@ -155,7 +153,7 @@ def _order_of_execution(
     return ordered if 2 * changes[1] < changes[0] else plain
 
 
-def _stretches(code: IntArray, counts: IntArray) -> IntArray:
+def _stretches(code: Int32Array, counts: Int32Array) -> Int32Array:
     changes = np.flatnonzero((np.diff(code) != 0) | (np.diff(counts) != 0)) + 1
     first = np.concatenate([np.zeros(min(1, len(code)), dtype=np.intp), changes])
     last = np.append(changes, len(code))[: len(first)]
@@ -166,6 +164,6 @@ def _stretches(code: IntArray, counts: IntArray) -> IntArray:
     return np.stack(columns, axis=1).astype(np.int32).reshape(-1)
 
 
-def _widths() -> NDArray[np.intp]:
+def _widths() -> IndexArray:
     """For each opcode the number of attributes that are numbers."""
-    return np.array([len(operation.attributes) - len(words) for operation, words in opcodes()])
+    return np.array([len(operation.attributes) - len(choices) for operation, choices in opcodes()])

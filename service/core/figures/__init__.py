@@ -1,1 +1,1 @@
-"""The figures of a run, a million of them as one packed array; and every alias of arrays."""
+"""The figures of a run packed in one array, and every alias of an array type."""

@@ -13,6 +13,9 @@ from service.core.figures.buffers import empty_vector
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
+Int32Array: TypeAlias = NDArray[np.int32]
+UInt32Array: TypeAlias = NDArray[np.uint32]
+IndexArray: TypeAlias = NDArray[np.intp]
 BoolArray: TypeAlias = NDArray[np.bool_]
 Shape: TypeAlias = tuple[int, ...]
 
@@ -22,8 +25,8 @@ class Figures:
     """The values, or the gradients, of all nodes in topological order.
 
     `flat` is a float64 vector: each node's figure row-major, one after the other. `shapes` is None where every node is
-    a scalar. `present` is None where every node has a figure; a node that has none takes a place in `flat` all the
-    same (one element where its shape is unknown, given as ()).
+    a scalar. `present` is None where every node has a figure; a node without one has elements in `flat` all the same
+    (one where its shape is unknown, given as ()).
     """
 
     flat: FloatArray
@@ -74,7 +77,7 @@ class Figures:
 
 
 def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:
-    """Figures from one array for each node, None where there is none; what is packed is a copy."""
+    """Copy one array for each node, None where it has no figure, into Figures."""
     present = None
     if any(array is None for array in arrays):
         present = np.array([array is not None for array in arrays])
@@ -89,18 +92,18 @@ def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:
 
 
 def element_count(shape: Shape) -> int:
-    """What a tensor counts for against a limit: its elements. One without any is written as lists within lists too, and
-    counts for those."""
+    """The number of elements that a tensor counts as against a limit; an axis of length 0 counts as 1, for a tensor
+    without elements is written as nested lists all the same."""
     return prod(filter(None, shape))
 
 
 def no_figures(count: int) -> Figures:
-    """Figures of `count` nodes none of which has one."""
+    """Figures of `count` nodes, none of them present."""
     return frozen(np.zeros(count), None, np.zeros(count, dtype=bool))
 
 
 def frozen(flat: FloatArray, shapes: tuple[Shape, ...] | None = None, present: BoolArray | None = None) -> Figures:
-    """Figures over `flat` itself, which is not to be written to any more."""
+    """Figures over `flat` itself, which becomes read-only."""
     flat.setflags(write=False)
     return Figures(flat, shapes, present)
 

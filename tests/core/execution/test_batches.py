@@ -19,8 +19,8 @@ from tests.random_graphs import Point, points
 def _few_points() -> Iterator[None]:
     """Blocks of three points instead of thousands."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "_LEAST_POINTS", 3)
-        patch.setattr(batches, "_NUMBERS", 1)
+        patch.setattr(batches, "_MIN_BLOCK_POINTS", 3)
+        patch.setattr(batches, "_BLOCK_NUMBERS", 1)
         yield
 
 
@@ -39,7 +39,7 @@ def test_blocks_give_what_the_whole_gives(shape: tuple[int, ...], data: st.DataO
     seed = np.cos(np.arange(np.prod(target))).reshape(target)
     in_blocks = both_passes(point, output, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "_LEAST_POINTS", 1000)
+        patch.setattr(batches, "_MIN_BLOCK_POINTS", 1000)
         whole = both_passes(point, output, seed)
     for found, expected in zip(in_blocks, whole, strict=True):
         assert found.shapes == expected.shapes

@@ -56,7 +56,7 @@ def test_much_smaller_figures_do_not_hold_large_memory() -> None:
 
 
 def test_what_lies_at_hand_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffers._Lease.__del__, "__defaults__", (buffers._free, 2 * 8 * LARGE))
+    monkeypatch.setattr(buffers._Borrowed.__del__, "__defaults__", (buffers._free, 2 * 8 * LARGE))
     taken = [empty_vector(LARGE) for _ in range(4)]
     last = address(taken[-1])
     while taken:
