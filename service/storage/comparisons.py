@@ -13,7 +13,7 @@ from service.storage.models import ComparisonRow
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRecord:
-    """What was asked (`tolerance` as it was given, `names` candidate → baseline) and what was found."""
+    """A request (`tolerance` as it was given, `names` candidate → baseline) and its result."""
 
     id: str
     baseline_id: str
@@ -27,7 +27,7 @@ class ComparisonRecord:
 
 
 def insert_comparison(connection: Connection, record: ComparisonRecord) -> None:
-    """Keep a comparison."""
+    """Insert a comparison."""
     connection.execute(insert(ComparisonRow), asdict(record))
 
 
@@ -42,7 +42,7 @@ def get_comparison(connection: Connection, identifier: str) -> ComparisonRecord:
 def list_comparisons(
     connection: Connection, *, run: str | None, after: str | None, limit: int
 ) -> list[ComparisonRecord]:
-    """Comparisons, newest first, from the one after `after`; `run` names either side."""
+    """At most `limit` comparisons, newest first, that follow the id `after`; `run` is the id of either side."""
     query = select(ComparisonRow.__table__).order_by(ComparisonRow.id.desc()).limit(limit)
     if run is not None:
         query = query.where(or_(ComparisonRow.baseline_id == run, ComparisonRow.candidate_id == run))

@@ -15,14 +15,14 @@ from sqlalchemy.exc import ArgumentError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _BUSY_MILLISECONDS = 60_000
-# Any number will do, as long as every process takes the same.
+# An arbitrary number, the same in every process.
 _WRITERS_LOCK = 0x67726164
 
 
 class Database:
-    """A database by URL, SQLite or PostgreSQL, for several threads. Its readers never wait, its writers take turns.
+    """A SQLite or PostgreSQL database by URL, for several threads. Readers never wait; writers take turns.
 
-    Raises ValueError, saying why, for a URL that cannot be one.
+    Raises ValueError, with the reason, for a URL that is not one of these.
     """
 
     def __init__(self, url: str) -> None:
@@ -53,10 +53,10 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that may write: all of it is kept, or nothing if an exception leaves the block.
+        """A transaction that may write: it is committed whole, or rolled back if an exception leaves the block.
 
-        Threads take turns, in a queue of their own: SQLite's lock is polled, which is slower and unfair. Those that
-        came while another one's commit waited for the disk share the next commit; none returns before it is done.
+        Threads take turns, in a queue of their own: SQLite's lock is polled, which is slower and unfair. Threads
+        that arrive during another's commit share the next commit; none returns before its commit is done.
         """
         with self._counting:
             self._waiting += 1
@@ -74,12 +74,12 @@ class Database:
         shared.wait()
 
     def check(self) -> None:
-        """Raise what SQLAlchemy raises if the database does not answer or was never migrated."""
+        """Raise SQLAlchemy's exception if the database does not answer or was never migrated."""
         with self.read() as connection:
             connection.execute(text("SELECT version_num FROM alembic_version"))
 
     def migrate(self) -> None:
-        """Bring the tables to the newest version; of several processes that start at once one does it, others wait."""
+        """Upgrade the tables to the newest schema; of processes that start at once one does it, others wait."""
         with self._turn, self._writer.connect() as connection:
             if self._is_sqlite:
                 # To alter a table SQLite builds another and drops the old one, which must not cascade. The pragma
@@ -92,12 +92,12 @@ class Database:
                     raise RuntimeError("the migration would have left rows that refer to nothing; it was undone")
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self._writer.dispose()
 
 
 class _SharedTransaction:
-    """A transaction of which several threads write a part, one after the other; the last one commits it for all."""
+    """A transaction in which several threads write a part each, in turn; the last one commits it for all."""
 
     def __init__(self, engine: Engine) -> None:
         self._connection = engine.connect()
@@ -109,7 +109,7 @@ class _SharedTransaction:
 
     @contextmanager
     def part(self) -> Iterator[Connection]:
-        """A part that is undone if an exception leaves the block; what was written before it stands."""
+        """A part that is rolled back alone if an exception leaves the block."""
         savepoint = self._connection.begin_nested() if self._parts else self._transaction
         try:
             yield self._connection
@@ -125,19 +125,19 @@ class _SharedTransaction:
         self._parts += 1
 
     def end(self) -> None:
-        """Keep all parts, and tell the threads that wait."""
+        """Commit all parts and wake the threads that wait."""
         try:
             if self._failure is None and self._transaction.is_active:
                 self._transaction.commit()
         except BaseException as failure:
             self._failure = failure
         if self._failure is not None:
-            self._connection.invalidate()  # nobody knows what state it is in
+            self._connection.invalidate()  # its state is unknown
         self._connection.close()
         self._ended.set()
 
     def wait(self) -> None:
-        """Return once all parts are kept; raise what kept them from it."""
+        """Wait for the commit; raise its exception if it failed."""
         self._ended.wait()
         if self._failure is not None:
             raise self._failure

@@ -16,7 +16,7 @@ from service.storage.runs import read_array, write_array
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """The derivative of the node `of` with respect to the node `wrt`; None where it is of, or along, all of them."""
+    """The derivative of the node `of` with respect to the node `wrt`; None stands for all outputs, or all of `wrt`."""
 
     of: str | None
     wrt: str | None
@@ -25,7 +25,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DerivativesRecord:
-    """What was asked, at what point and along what vector, and what was found."""
+    """Derivatives of one graph: the request, with the point (`inputs`) and the vector, and the resulting blocks."""
 
     id: str
     graph_id: str
@@ -40,7 +40,7 @@ class DerivativesRecord:
 
 
 def insert_derivatives(connection: Connection, record: DerivativesRecord) -> None:
-    """Keep derivatives."""
+    """Insert derivatives and their arrays."""
     row = {
         "id": record.id,
         "graph_id": record.graph_id,
@@ -67,7 +67,7 @@ def insert_derivatives(connection: Connection, record: DerivativesRecord) -> Non
 
 
 def get_derivatives(connection: Connection, identifier: str) -> DerivativesRecord:
-    """One record; raises NotFound."""
+    """Load derivatives by id; raises NotFound."""
     query = select(DerivativesRow.__table__, GraphRow.digest).join(GraphRow).where(DerivativesRow.id == identifier)
     row = connection.execute(query).one_or_none()
     if row is None:

@@ -19,7 +19,10 @@ _GRAPHS = select(GraphRow.__table__, Content.node_count, Content.inputs, Content
 
 
 def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> bool:
-    """Keep a graph; its content only if no other graph has kept it, in what may be another order. Returns whether."""
+    """Insert the graph; insert its content only if the digest is new. Returns whether it was.
+
+    Content of an equal digest may be stored already with its nodes in another order.
+    """
     new = not connection.execute(select(exists().where(Content.digest == record.digest))).scalar_one()
     if new:
         content = {
@@ -47,19 +50,19 @@ def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> b
 
 
 def find_graph(connection: Connection, name: str, digest: str) -> GraphRecord | None:
-    """The version of that name with that content, or None."""
+    """Find the version of that name whose content has that digest; None if there is none."""
     rows = connection.execute(_GRAPHS.where(GraphRow.name == name, GraphRow.digest == digest)).all()
     return _records(connection, rows)[0] if rows else None
 
 
 def next_version(connection: Connection, name: str) -> int:
-    """The version that a new graph of that name gets, from 1."""
+    """The version number for the next graph of that name, from 1."""
     latest = connection.execute(select(func.max(GraphRow.version)).where(GraphRow.name == name)).scalar()
     return (latest or 0) + 1
 
 
 def get_graph(connection: Connection, identifier: str) -> GraphRecord:
-    """One graph's record; raises NotFound."""
+    """Load one graph's record; raises NotFound."""
     rows = connection.execute(_GRAPHS.where(GraphRow.id == identifier)).all()
     if not rows:
         raise NotFound(f"there is no graph {identifier!r}")
@@ -74,7 +77,7 @@ def list_graphs(
     after: str | None = None,
     limit: int,
 ) -> list[GraphRecord]:
-    """At most `limit` graphs, newest first, from the one after `after`; `tag` is key:value."""
+    """At most `limit` graphs, newest first, that follow the id `after`; `tag` is key:value."""
     query = _GRAPHS.order_by(GraphRow.id.desc()).limit(limit)
     if name is not None:
         query = query.where(GraphRow.name == name)
@@ -92,12 +95,12 @@ def load_graph(connection: Connection, digest: str) -> Graph:
     if row is None:
         raise NotFound(f"there is no graph with the digest {digest}")
     graph = Graph(_unpack_nodes(row.document), tuple(row.inputs), tuple(row.outputs))
-    vars(graph)["digest"] = digest  # which need not be computed again
+    vars(graph)["digest"] = digest  # saves computing it again
     return graph
 
 
 def delete_graph(connection: Connection, identifier: str) -> None:
-    """Forget a graph; raises NotFound, and Conflict while runs or graphs made from it refer to it."""
+    """Delete a graph; raises NotFound, and Conflict while runs, derivatives or graphs made from it refer to it."""
     record = get_graph(connection, identifier)
     for column, one, several in (
         (RunRow.graph_id, "run refers", "runs refer"),
@@ -113,7 +116,7 @@ def delete_graph(connection: Connection, identifier: str) -> None:
 
 
 def is_tag(row: type[GraphTag] | type[RunTag], text: str) -> ColumnElement[bool]:
-    """Whether a row is the tag that is written key:value, each of which may hold colons too."""
+    """Whether a row is the tag written key:value; key and value may contain colons themselves."""
     splits = [position for position, character in enumerate(text) if character == ":"]
     return or_(*(and_(row.key == text[:position], row.value == text[position + 1 :]) for position in splits))
 

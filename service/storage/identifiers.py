@@ -1,8 +1,8 @@
-"""Identifiers that sort by the time of their making."""
+"""Identifiers that sort by creation time."""
 
 import uuid_utils
 
 
 def new_id() -> str:
-    """A UUID of version 7 (RFC 9562): later ones sort after earlier ones, as strings too."""
+    """Create a UUID of version 7 (RFC 9562); as strings, later ones sort after earlier ones."""
     return str(uuid_utils.uuid7())

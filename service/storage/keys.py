@@ -10,7 +10,7 @@ from service.storage.models import KeyRow
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key, the fingerprint of the request that came with it, and what that request made, with its status."""
+    """A key, the fingerprint of its request, and the id and status of what that request created."""
 
     key: str
     fingerprint: str
@@ -20,11 +20,11 @@ class KeyRecord:
 
 
 def find_key(connection: Connection, key: str) -> KeyRecord | None:
-    """What is remembered under a key, or None."""
+    """Find a key; None if it was not used."""
     row = connection.execute(select(KeyRow.__table__).where(KeyRow.key == key)).one_or_none()
     return KeyRecord(**row._mapping) if row else None
 
 
 def insert_key(connection: Connection, record: KeyRecord) -> None:
-    """Remember a key."""
+    """Insert a key."""
     connection.execute(insert(KeyRow), asdict(record))

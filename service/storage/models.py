@@ -21,22 +21,22 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware time, kept in UTC without its zone: SQLite has no type for one."""
+    """An aware time, stored in UTC without its zone: SQLite has no type with one."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """In UTC, the zone taken off."""
+        """Convert to UTC without a zone."""
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        """The zone put on again."""
+        """Add the zone UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class Base(DeclarativeBase):
-    """All constraints and indexes have names, so that a migration can speak of them."""
+    """Names all constraints and indexes, so that a migration can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -49,7 +49,7 @@ class Base(DeclarativeBase):
 
 
 class Content(Base):
-    """What a digest stands for, kept once whatever graphs share it.
+    """The content of a graph, stored once for all graphs that share its digest.
 
     `document` holds the nodes in topological order as JSON compressed by zlib: a list of their names, one of their
     operations, one of their operands (lists of positions), and one of [position, attributes] where there are any.
@@ -157,7 +157,7 @@ class RunChunk(Base):
 
 
 class DerivativesRow(Base):
-    """Derivatives of a graph: what was asked, and in `derivative_figures` at what point, and what was found."""
+    """Derivatives of a graph: the request; the point and the result are in `derivative_figures`."""
 
     __tablename__ = "derivatives"
 
@@ -185,7 +185,7 @@ class DerivativeFigure(Base):
 
 
 class KeyRow(Base):
-    """An idempotency key and what the request under it made."""
+    """An idempotency key and what its request created."""
 
     __tablename__ = "idempotency_keys"
 
@@ -197,9 +197,9 @@ class KeyRow(Base):
 
 
 class ComparisonRow(Base):
-    """A comparison of two runs: what was asked and what was found; the figures stay with the runs.
+    """A comparison of two runs, request and result; the figures are stored with the runs.
 
-    `backward` says whether gradients were compared: a run may be given its gradients later.
+    `backward` says whether gradients were compared: a run may receive its gradients later.
     """
 
     __tablename__ = "comparisons"

@@ -1,4 +1,4 @@
-"""What is kept of a graph and of a run besides nodes and figures."""
+"""The stored members of a graph and of a run, without nodes and figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

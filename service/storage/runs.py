@@ -5,12 +5,11 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
-from service.core.figures.figures import Figures, FloatArray
+from service.core.figures.figures import BoolArray, Figures, FloatArray
 from service.storage.graphs import is_tag
 from service.storage.models import Base, GraphRow, RunChunk, RunFigures, RunRow, RunTag
 from service.storage.records import RunRecord
@@ -31,14 +30,14 @@ _RUNS = select(
 ).join(GraphRow)
 
 
-# Made once, and of tables instead of entities: that is a third of the time of storing a small run.
+# Built once, and from tables instead of entities: that saves a third of the time of storing a small run.
 _INSERT_RUN, _INSERT_FIGURES, _INSERT_CHUNKS = (
     insert(Base.metadata.tables[row.__tablename__]) for row in (RunRow, RunFigures, RunChunk)
 )
 
 
 def insert_run(connection: Connection, record: RunRecord, values: Figures | None, gradients: Figures | None) -> None:
-    """Keep a run and its figures; raises NotFound if its graph was deleted meanwhile."""
+    """Insert a run and its figures; raises NotFound if its graph was deleted meanwhile."""
     row = {
         "id": record.id,
         "graph_id": record.graph_id,
@@ -67,7 +66,7 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
 
 
 def add_gradients(connection: Connection, record: RunRecord, gradients: Figures) -> None:
-    """Keep the gradients of a run that has none, with the record's output and seed; raises NotFound, Conflict."""
+    """Insert the gradients of a run that has none, with the record's output and seed; raises NotFound, Conflict."""
     if get_run(connection, record.id).has_gradients:
         raise Conflict("this run has gradients already; create another run for another output or seed")
     changed = {
@@ -81,7 +80,7 @@ def add_gradients(connection: Connection, record: RunRecord, gradients: Figures)
 
 
 def get_run(connection: Connection, identifier: str) -> RunRecord:
-    """One run's record; raises NotFound."""
+    """Load one run's record; raises NotFound."""
     rows = connection.execute(_RUNS.where(RunRow.id == identifier)).all()
     if not rows:
         raise NotFound(f"there is no run {identifier!r}")
@@ -98,7 +97,7 @@ def list_runs(
     after: str | None = None,
     limit: int,
 ) -> list[RunRecord]:
-    """At most `limit` runs, newest first, from the one after `after`; `tag` is key:value."""
+    """At most `limit` runs, newest first, that follow the id `after`; `tag` is key:value."""
     query = _RUNS.order_by(RunRow.id.desc()).limit(limit)
     for column, wanted in ((RunRow.graph_id, graph), (RunRow.label, label), (RunRow.recorded_by, recorded_by)):
         if wanted is not None:
@@ -111,9 +110,9 @@ def list_runs(
 
 
 def load_figures(connection: Connection, run: str, kind: str, start: int = 0, stop: int | None = None) -> Figures:
-    """The "values" or "gradients" of the nodes from `start` to before `stop`, read-only; raises NotFound.
+    """Load the "values" or "gradients" of the nodes from `start` to before `stop`, read-only; raises NotFound.
 
-    Only the chunks in which they lie are read.
+    Only the chunks that hold them are read.
     """
     row = _figures_row(connection, run, kind)
     start, stop, _ = slice(start, stop).indices(row.node_count)
@@ -130,7 +129,7 @@ def load_figures(connection: Connection, run: str, kind: str, start: int = 0, st
 
 
 def load_some_figures(connection: Connection, run: str, kind: str, positions: Sequence[int]) -> Figures:
-    """The same, of the nodes at `positions` alone; the others have none. Only the chunks that hold those are read."""
+    """Load the figures of the nodes at `positions`; the other nodes have none. Only the chunks with them are read."""
     row = _figures_row(connection, run, kind)
     shapes = None if row.shapes is None else tuple(map(tuple, row.shapes))
     sizes = np.ones(row.node_count, np.int64) if shapes is None else np.array([*map(prod, shapes)], np.int64)
@@ -160,7 +159,7 @@ def _figures_row(connection: Connection, run: str, kind: str) -> Any:
     return row
 
 
-def _unpack(present: bytes, count: int) -> NDArray[np.bool_]:
+def _unpack(present: bytes, count: int) -> BoolArray:
     return np.unpackbits(np.frombuffer(present, np.uint8), count=count).view(np.bool_)
 
 
@@ -201,7 +200,7 @@ def _insert_figures(connection: Connection, run: str, **given: Figures | None) -
 
 
 def write_array(figures: FloatArray) -> bytes:
-    """An array as it is kept: little-endian float64, row-major."""
+    """Serialise an array for storage: little-endian float64, row-major."""
     return figures.astype(_STORED, copy=False).tobytes()
 
 
@@ -212,7 +211,7 @@ def _seed_columns(seed: FloatArray | None) -> dict[str, Any]:
 
 
 def read_array(blob: bytes, shape: Sequence[int]) -> FloatArray:
-    """An array from what `write_array` made of it; read-only."""
+    """Deserialise an array that `write_array` wrote; read-only."""
     return np.frombuffer(blob, _STORED).astype(np.float64, copy=False).reshape(shape)
 
 
