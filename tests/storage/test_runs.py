@@ -235,7 +235,7 @@ def test_gradients_are_added_once(
     with database.read() as connection:
         assert equal_records(get_run(connection, record.id), completed)
         assert same(load_figures(connection, record.id, "gradients"), gradients)
-    with pytest.raises(Conflict, match="has its gradients"), database.write() as connection:
+    with pytest.raises(Conflict, match="has gradients already"), database.write() as connection:
         add_gradients(connection, completed, gradients)
     with pytest.raises(NotFound, match="no run"), database.write() as connection:
         add_gradients(connection, replace(completed, id=new_id()), gradients)
