@@ -95,7 +95,7 @@ def test_nodes_are_added_to_a_stored_graph(client: FlaskClient) -> None:
             {"nodes": [{"name": "y", "operation": "Foo", "inputs": ["x"]}, {"name": "y", "operation": "Add"}]},
             {
                 "/nodes/0/operation": "there is no operation 'Foo'",
-                "/nodes/0/inputs/0": "'y' reads 'x', which is no node",
+                "/nodes/0/inputs/0": "'y' reads 'x', which is not a node",
                 "/nodes/1/inputs": "Add takes 2 inputs; 0 given",
                 "/nodes/1/name": "the name 'y' is given already by node 0",
             },
@@ -116,7 +116,7 @@ def test_nodes_are_added_to_a_stored_graph(client: FlaskClient) -> None:
         ),
         ({"nodes": []}, {"/nodes": "a graph has at least one node"}),
         ({"expression": "x", "outputs": []}, {"/outputs": "a graph has at least one output"}),
-        ({"expression": "x", "outputs": ["y"]}, {"/outputs/0": "'y' is no node of the graph"}),
+        ({"expression": "x", "outputs": ["y"]}, {"/outputs/0": "'y' is not a node of the graph"}),
     ],
     ids=["four faults", "a cycle", "no node", "no output", "unknown output"],
 )

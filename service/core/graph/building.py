@@ -121,7 +121,9 @@ def _assemble(reading: _Reading, outputs: object, inputs: object, leading_inputs
         used.update(node.inputs)
     if used - nodes.keys():
         faults.extend(
-            Fault(("nodes", position[node.name], "inputs", index), f"{node.name!r} reads {source!r}, which is no node")
+            Fault(
+                ("nodes", position[node.name], "inputs", index), f"{node.name!r} reads {source!r}, which is not a node"
+            )
             for node in nodes.values()
             for index, source in enumerate(node.inputs)
             if source not in nodes
@@ -151,9 +153,9 @@ def _read_names(names: object, nodes: Mapping[str, Node], member: str, faults: l
     read: dict[str, None] = {}
     for position, name in enumerate(names):
         if not isinstance(name, str) or name not in nodes:
-            faults.append(Fault((member, position), f"{name!r} is no node of the graph"))
+            faults.append(Fault((member, position), f"{name!r} is not a node of the graph"))
         elif name in read:
-            faults.append(Fault((member, position), f"{name!r} stands twice in {member}"))
+            faults.append(Fault((member, position), f"{name!r} appears twice in {member}"))
         else:
             read[name] = None
     return list(read)
@@ -163,7 +165,7 @@ def _faults_in_inputs(order: Sequence[str], nodes: Iterable[Node]) -> list[Fault
     """`inputs` names each Input node of the graph, and nothing else."""
     present = dict.fromkeys(node.name for node in nodes if node.operation.is_input)
     others = [
-        Fault(("inputs", position), f"{name!r} is no Input node")
+        Fault(("inputs", position), f"{name!r} is not an Input node")
         for position, name in enumerate(order)
         if name not in present
     ]

@@ -10,6 +10,7 @@ from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.registry import find
 
 _MEMBERS = frozenset({"name", "operation", "inputs", "attributes"})
+_KNOWN = ", ".join(sorted(_MEMBERS))
 
 
 def read_node(document: object) -> tuple[list[Fault], Node | None]:
@@ -19,7 +20,9 @@ def read_node(document: object) -> tuple[list[Fault], Node | None]:
     """
     if not isinstance(document, dict):
         return [Fault((), "a node is an object with name, operation and inputs")], None
-    faults = [Fault((member,), f"a node has no member {member!r}") for member in document if member not in _MEMBERS]
+    faults = [
+        Fault((member,), f"unknown member `{member}`; known: {_KNOWN}") for member in document if member not in _MEMBERS
+    ]
     name = document.get("name")
     if wrong := "a node needs a name" if "name" not in document else name_fault(name):
         return [*faults, Fault(("name",), wrong)], None

@@ -112,7 +112,7 @@ def test_inputs_stand_as_a_reading_from_the_outputs_meets_them() -> None:
         (node("y", "Add", "x", "x", "x"), ("inputs",), "Add takes 2 inputs; 3 given"),
         (node("y", "Max"), ("inputs",), "Max takes 1 or more inputs; 0 given"),
         (node("y", "Input", "x"), ("inputs",), "Input takes 0 inputs; 1 given"),
-        (node("y", "Add", "x", "u"), ("inputs", 1), "'y' reads 'u', which is no node"),
+        (node("y", "Add", "x", "u"), ("inputs", 1), "'y' reads 'u', which is not a node"),
         (node("y", "Add", "x", 7), ("inputs", 1), "an input is the name of a node"),
         ({"name": "y", "operation": "Exp", "inputs": "x"}, ("inputs",), "inputs are a list of node names"),
         (node("x", "Exp", "x"), ("name",), "the name 'x' is given already by node 0"),
@@ -123,7 +123,11 @@ def test_inputs_stand_as_a_reading_from_the_outputs_meets_them() -> None:
         (node("y", "Constant"), ("attributes",), "Constant needs the attribute 'value'"),
         ({**node("y", "Elu", "x"), "attributes": [1]}, ("attributes",), "attributes are an object"),
         ({**node("y", "Exp", "x"), "attributes": None}, ("attributes",), "attributes are an object"),
-        ({**node("y", "Exp", "x"), "shape": [1]}, ("shape",), "a node has no member 'shape'"),
+        (
+            {**node("y", "Exp", "x"), "shape": [1]},
+            ("shape",),
+            "unknown member `shape`; known: attributes, inputs, name, operation",
+        ),
         ({"operation": "Input"}, ("name",), "a node needs a name"),
         (node(""), ("name",), "a node's name has 1 to 256 characters; this one has 0"),
         (node("x" * 257), ("name",), "a node's name has 1 to 256 characters; this one has 257"),
@@ -142,13 +146,13 @@ def test_a_fault_is_named_with_its_place(wrong: object, location: tuple[str | in
     ("options", "location", "detail"),
     [
         ({"outputs": []}, ("outputs",), "a graph has at least one output"),
-        ({"outputs": ["G"]}, ("outputs", 0), "'G' is no node of the graph"),
-        ({"outputs": ["F", ["e"]]}, ("outputs", 1), "['e'] is no node of the graph"),
-        ({"outputs": ["e", "F", "e"]}, ("outputs", 2), "'e' stands twice in outputs"),
+        ({"outputs": ["G"]}, ("outputs", 0), "'G' is not a node of the graph"),
+        ({"outputs": ["F", ["e"]]}, ("outputs", 1), "['e'] is not a node of the graph"),
+        ({"outputs": ["e", "F", "e"]}, ("outputs", 2), "'e' appears twice in outputs"),
         ({"outputs": "F"}, ("outputs",), "outputs is a list of node names"),
         ({"inputs": ["a", "b", "c"]}, ("inputs",), "the Input node 'd' is missing"),
-        ({"inputs": ["a", "b", "c", "d", "e"]}, ("inputs", 4), "'e' is no Input node"),
-        ({"inputs": ["a", "b", "c", "d", "g"]}, ("inputs", 4), "'g' is no node of the graph"),
+        ({"inputs": ["a", "b", "c", "d", "e"]}, ("inputs", 4), "'e' is not an Input node"),
+        ({"inputs": ["a", "b", "c", "d", "g"]}, ("inputs", 4), "'g' is not a node of the graph"),
         ({"inputs": 4}, ("inputs",), "inputs is a list of node names"),
     ],
 )
@@ -174,7 +178,9 @@ def test_every_fault_is_named_at_once_and_no_node_is_blamed_for_another() -> Non
 
 
 def test_the_summary_of_several_faults_counts_them() -> None:
-    with pytest.raises(InvalidGraph, match=r"^2 faults; the first: a node has no member 'kind'$"):
+    with pytest.raises(
+        InvalidGraph, match=r"^2 faults; the first: unknown member `kind`; known: attributes, inputs, name, operation$"
+    ):
         build_graph([{"name": "x", "operation": "Input", "kind": 1, "type": 2}])
 
 
@@ -369,7 +375,7 @@ def test_outputs_of_the_longer_graph_may_be_given() -> None:
     ("added", "fault"),
     [
         (node("e", "Exp", "F"), Fault(("nodes", 0, "name"), "the name 'e' is in the graph already")),
-        (node("h", "Exp", "G"), Fault(("nodes", 0, "inputs", 0), "'h' reads 'G', which is no node")),
+        (node("h", "Exp", "G"), Fault(("nodes", 0, "inputs", 0), "'h' reads 'G', which is not a node")),
         (node("h", "Exp", "h"), Fault(("nodes", 0), "'h' is in a cycle: h → h")),
     ],
 )
