@@ -10,8 +10,9 @@ from statistics import median
 
 import numpy as np
 
-from service.core.comparison.verdicts import TOLERANCES, Comparison, Side, Verdict, compare
+from service.core.comparison.verdicts import TOLERANCES, Comparison, Verdict, compare
 from service.core.execution.passes import backward_pass, forward_pass
+from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
@@ -58,10 +59,10 @@ def measure(count: int = NODES) -> str:
             for position, flat in enumerate((values.flat, wrong))
         ]
 
-        def load(run: str) -> Side:
+        def load(run: str) -> Run:
             with database.read() as connection:
                 figures = [runs.load_figures(connection, run, kind) for kind in ("values", "gradients")]
-            return Side(graph, figures[0], figures[1], graph.outputs[0], np.float64(1.0))
+            return Run(graph, figures[0], backward=Backward(graph.outputs[0], np.array(1.0), figures[1]))
 
         def difference() -> None:
             first, second = load(pair[0]), load(pair[1])

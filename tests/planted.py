@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from service.core.comparison.verdicts import TOLERANCES, Comparison, Side, Tolerance, Verdict, compare
+from service.core.comparison.verdicts import TOLERANCES, Comparison, Tolerance, Verdict, compare
 from service.core.execution.chain_rule import contributions_at
+from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures, FloatArray, pack
 from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph
@@ -81,7 +82,7 @@ def run_of(
     gradients: Mapping[str, Any] | None = None,
     dtype: str = "float64",
     kind: type | None = None,
-) -> Side:
+) -> Run:
     """A run with mistakes at the named nodes: a figure, or a function of the right one. What comes after follows.
 
     It says that it was computed in `dtype`, and was in `kind`, the same unless given.
@@ -101,36 +102,43 @@ def run_of(
     figures = values_of(graph, inputs, mistake_of(values or {}), kind)
     slopes = gradients_of(graph, figures, target, mistake_of(gradients or {}), kind)
     seed = np.ones(np.shape(figures[graph.position[target]]))
-    return Side(graph, pack(figures), pack(slopes), target, seed, dtype)
+    return Run(graph, pack(figures), dtype, Backward(target, seed, pack(slopes)))
 
 
-def altered(side: Side, *, values: Mapping[str, Any] | None = None, gradients: Mapping[str, Any] | None = None) -> Side:
+def altered(run: Run, *, values: Mapping[str, Any] | None = None, gradients: Mapping[str, Any] | None = None) -> Run:
     """The run with single figures recorded otherwise, None for not at all; nothing follows from them."""
 
     def alter(figures: Figures | None, given: Mapping[str, Any]) -> Figures:
         assert figures is not None
         arrays = list(figures)
         for name, figure in given.items():
-            arrays[side.graph.position[name]] = None if figure is None else np.asarray(figure, dtype=np.float64)
+            arrays[run.graph.position[name]] = None if figure is None else np.asarray(figure, dtype=np.float64)
         return pack(arrays)
 
-    changed = replace(side, values=alter(side.values, values)) if values else side
-    return replace(changed, gradients=alter(side.gradients, gradients)) if gradients else changed
+    changed = replace(run, values=alter(run.values, values)) if values else run
+    return swept(changed, gradients=alter(run.gradients, gradients)) if gradients else changed
 
 
-def only(side: Side, *, values: Sequence[str] = (), gradients: Sequence[str] = ()) -> Side:
+def swept(run: Run, **changes: Any) -> Run:
+    """The run with another backward pass: other gradients, or another seed."""
+    assert run.backward is not None
+    return replace(run, backward=replace(run.backward, **changes))
+
+
+def only(run: Run, *, values: Sequence[str] = (), gradients: Sequence[str] = ()) -> Run:
     """The run with the figures of these nodes alone."""
 
-    def keep(figures: Figures | None, names: Sequence[str]) -> Figures | None:
+    def keep(figures: Figures | None, names: Sequence[str]) -> Figures:
         assert figures is not None
-        kept = [figure if node.name in names else None for node, figure in zip(side.graph.nodes, figures, strict=True)]
-        return pack(kept) if names else None
+        kept = [figure if node.name in names else None for node, figure in zip(run.graph.nodes, figures, strict=True)]
+        return pack(kept)
 
-    return replace(side, values=keep(side.values, values), gradients=keep(side.gradients, gradients))
+    part = replace(run, values=keep(run.values, values))
+    return swept(part, gradients=keep(run.gradients, gradients)) if gradients else replace(part, backward=None)
 
 
 def judge(
-    baseline: Side, candidate: Side, tolerance: Tolerance | str = "float64", names: Mapping[str, str] | None = None
+    baseline: Run, candidate: Run, tolerance: Tolerance | str = "float64", names: Mapping[str, str] | None = None
 ) -> Comparison:
     """Compare two runs at a tolerance, by name or given."""
     return compare(baseline, candidate, TOLERANCES[tolerance] if isinstance(tolerance, str) else tolerance, names)

@@ -11,7 +11,7 @@ from service.core.derivatives.one_sided import OneSided
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Node, node_document
 from service.storage.records import GraphRecord
-from service.usecases.runs import Run
+from service.usecases.runs import StoredRun
 
 # A larger tensor is null in a list of nodes; it stands whole at /v1/runs/{id}/nodes/{name}.
 LARGEST_LISTED = 10_000
@@ -39,7 +39,7 @@ def graph_node_documents(nodes: Iterable[Node]) -> list[dict[str, Any]]:
     return [{"inputs": [], **node_document(node)} for node in nodes]
 
 
-def run_document(run: Run, largest: int | None = LARGEST_LISTED) -> dict[str, Any]:
+def run_document(run: StoredRun, largest: int | None = LARGEST_LISTED) -> dict[str, Any]:
     """A run without its nodes; a tensor of more than `largest` elements is null."""
     record, position = run.record, run.graph.position
 
@@ -72,7 +72,7 @@ def run_document(run: Run, largest: int | None = LARGEST_LISTED) -> dict[str, An
 
 
 def run_node_documents(
-    run: Run, one_sided: Mapping[int, Iterable[OneSided]], whole: bool = False
+    run: StoredRun, one_sided: Mapping[int, Iterable[OneSided]], whole: bool = False
 ) -> list[dict[str, Any]]:
     """The nodes of a run that it holds figures of; with `whole`, tensors of any size."""
     kinks = set(run.record.nondifferentiable)

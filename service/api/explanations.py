@@ -16,12 +16,12 @@ from service.api.http.response import respond
 from service.api.numbers import write_array, write_number
 from service.core.errors import InvalidRequest
 from service.core.explanation.paths import Path, Paths
-from service.core.explanation.run_view import Passes
 from service.core.explanation.steps import BackwardStep, Contribution, ForwardStep, Step
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
 from service.core.symbolic.equation import Equation, Formula
 from service.usecases import explanations as usecases
+from service.usecases.runs import StoredRun
 
 # Steps of a page and paths, unless the caller says how many; the greatest whole number that all JSON readers keep.
 _LISTED = 100
@@ -49,12 +49,10 @@ def list_steps(query: dict[str, Any], page: Page, run_id: str) -> tuple[list[Any
 def list_paths(query: dict[str, Any], run_id: str) -> Response:
     """List the paths from a node to the output, the largest first: the gradient is the sum of their products"""
     try:
-        passes, found = usecases.list_paths(
-            context(), run_id, node=query["node"], limit=page_size(query, _LISTED_PATHS)
-        )
+        run, found = usecases.list_paths(context(), run_id, node=query["node"], limit=page_size(query, _LISTED_PATHS))
     except InvalidRequest as error:  # the fault is in the query
         raise InvalidParameters(error.faults) from None
-    return respond(_paths(passes, query["node"], found))
+    return respond(_paths(run, query["node"], found))
 
 
 def _step(step: Step) -> dict[str, Any]:
@@ -106,15 +104,15 @@ def _shape(figure: FloatArray | None) -> dict[str, Any]:
     return {"shape": figure.shape} if figure is not None and figure.ndim else {}
 
 
-def _paths(passes: Passes, name: str, found: Paths) -> dict[str, Any]:
-    gradient = None if passes.gradients is None else passes.gradients[passes.graph.position[name]]
+def _paths(run: StoredRun, name: str, found: Paths) -> dict[str, Any]:
+    gradient = None if run.gradients is None else run.gradients[run.graph.position[name]]
     return {
         "node": name,
-        "output": passes.output,
-        "seed": write_array(np.ones(()) if passes.seed is None else passes.seed),
+        "output": run.record.output,
+        "seed": write_array(np.ones(()) if run.record.seed is None else run.record.seed),
         **_line(found.equation),
         **_formula("expanded", found.expanded),
-        "paths": [_path(passes.graph, name, path) for path in found.paths],
+        "paths": [_path(run.graph, name, path) for path in found.paths],
         "path_count": _count(found.count),
         "sum": write_number(found.sum),
         "listed_sum": write_number(found.listed_sum),

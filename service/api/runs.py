@@ -29,7 +29,7 @@ from service.core.errors import Fault
 from service.core.figures.figures import FloatArray
 from service.usecases import runs as usecases
 from service.usecases.recordings import record_run
-from service.usecases.runs import Run
+from service.usecases.runs import StoredRun
 
 _FORMS = ("application/json", npz.MEDIA_TYPE)
 _WHOLE = {npz.MEDIA_TYPE: npz.write_run, arrow.MEDIA_TYPE: arrow.write_nodes}
@@ -143,7 +143,7 @@ def _read_seed(body: dict[str, Any]) -> FloatArray | None:
 
 
 def _answer(
-    run: Run,
+    run: StoredRun,
     query: dict[str, Any],
     form: str,
     status: int = 200,
@@ -157,7 +157,7 @@ def _answer(
     return respond(_document(run, query, whole), status, headers)
 
 
-def _document(run: Run, query: dict[str, Any], whole: bool = False) -> dict[str, Any]:
+def _document(run: StoredRun, query: dict[str, Any], whole: bool = False) -> dict[str, Any]:
     """A run and its nodes: all of them if `whole`, else the first page."""
     if query.get("gradients") == "inputs":
         return run_document(run, largest=None)
@@ -168,5 +168,5 @@ def _document(run: Run, query: dict[str, Any], whole: bool = False) -> dict[str,
     return document
 
 
-def _nodes(run: Run, whole: bool = False) -> list[dict[str, Any]]:
+def _nodes(run: StoredRun, whole: bool = False) -> list[dict[str, Any]]:
     return run_node_documents(run, usecases.list_one_sided(context(), run), whole)

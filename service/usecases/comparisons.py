@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from service.core.comparison import verdicts as core
 from service.core.comparison.claims import Claim, resolve_claims
 from service.core.comparison.listing import list_figures
-from service.core.comparison.verdicts import TOLERANCES, Side, Tolerance, Verdict
+from service.core.comparison.verdicts import TOLERANCES, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
+from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray, IntArray
 from service.storage import comparisons as storage
 from service.storage.comparisons import ComparisonRecord
@@ -20,7 +21,7 @@ from service.storage.identifiers import new_id
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import insert_whole_run, read_recording
-from service.usecases.runs import Run, create_run, get_run
+from service.usecases.runs import StoredRun, create_run, get_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +109,34 @@ def check_claims(
         for member, claims in (("values", values), ("gradients", gradients))
     }
     claimed = read_recording(
-        context, graph_id, inputs, figures, by=by, output=output, seed=seed, tags={}, member="claims"
-    )
-    meant = resolve_claims(run.graph, values, gradients, run.values, run.gradients, run.record.output)
-    claimed = read_recording(
-        context, graph_id, inputs, meant, by=by, output=output, seed=seed, tags={}, member="claims"
+        context,
+        graph_id,
+        inputs,
+        figures,
+        by=by,
+        output=output,
+        seed=seed,
+        tags={},
+        member="claims",
+        resolve=lambda: resolve_claims(run.figures, values, gradients),
     )
     return _keep(context, _compare(context, run, claimed, tolerance, {}), (run, claimed), key)
 
 
 def _compare_again(context: Context, record: ComparisonRecord) -> core.Comparison:
     """The findings of a kept comparison: its two runs do not change, save that one may be given gradients."""
-    runs = get_run(context, record.baseline_id), get_run(context, record.candidate_id)
+    pair = _pair(get_run(context, record.baseline_id), get_run(context, record.candidate_id))
+    if not record.backward:  # one of the runs had no gradients then
+        pair = replace(pair[0], backward=None), replace(pair[1], backward=None)
     tolerance, most = read_tolerance(record.tolerance), context.limits.run_elements
-    return core.compare(*_sides(*runs, record.backward), tolerance, record.names, max_elements=most)
+    return core.compare(*pair, tolerance, record.names, max_elements=most)
 
 
-def _compare(context: Context, baseline: Run, candidate: Run, tolerance: Any, names: Mapping[str, str]) -> Compared:
+def _compare(
+    context: Context, baseline: StoredRun, candidate: StoredRun, tolerance: Any, names: Mapping[str, str]
+) -> Compared:
     most = context.limits.run_elements
-    found = core.compare(*_sides(baseline, candidate), read_tolerance(tolerance), names, max_elements=most)
+    found = core.compare(*_pair(baseline, candidate), read_tolerance(tolerance), names, max_elements=most)
     record = ComparisonRecord(
         id=new_id(),
         baseline_id=baseline.record.id,
@@ -142,7 +152,7 @@ def _compare(context: Context, baseline: Run, candidate: Run, tolerance: Any, na
 
 
 def _keep(
-    context: Context, compared: Compared, runs: Sequence[Run], key: IdempotencyKey | None
+    context: Context, compared: Compared, runs: Sequence[StoredRun], key: IdempotencyKey | None
 ) -> tuple[Compared, bool]:
     """Keep a comparison, and with it the runs that were made for it."""
 
@@ -159,17 +169,7 @@ def _keep(
     return compared, new
 
 
-def _sides(baseline: Run, candidate: Run, backward: bool = True) -> tuple[Side, Side]:
-    """Two runs as the sides of a comparison; both are judged by the baseline's convention."""
-    ours, theirs = (
-        Side(
-            run.graph.with_convention(baseline.record.convention),
-            run.values if run.record.has_values else None,
-            run.gradients if backward and run.record.has_gradients else None,
-            run.record.output,
-            run.record.seed,
-            run.record.dtype,
-        )
-        for run in (baseline, candidate)
-    )
-    return ours, theirs
+def _pair(baseline: StoredRun, candidate: StoredRun) -> tuple[Run, Run]:
+    """The figures of both; the candidate's are judged by the baseline's convention."""
+    graph = candidate.graph.with_convention(baseline.record.convention)
+    return baseline.figures, replace(candidate.figures, graph=graph)

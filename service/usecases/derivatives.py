@@ -13,15 +13,14 @@ from service.core.errors import Fault, InvalidInputs, InvalidRequest
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph
+from service.core.graph.selection import choose_output, read_names
 from service.settings import Limits
 from service.storage import derivatives as storage
 from service.storage.derivatives import Block, DerivativesRecord
 from service.storage.identifiers import new_id
 from service.usecases.context import Context
-from service.usecases.gradient_graphs import read_names
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
-from service.usecases.runs import choose_output
 
 KINDS = ("jacobian", "jvp", "vjp", "hvp", "hessian")
 
@@ -115,9 +114,7 @@ def _read_outputs(graph: Graph, kind: str, outputs: object) -> Sequence[str]:
     if outputs is None and kind not in ("hvp", "hessian"):
         return graph.outputs
     if outputs is None:
-        only = choose_output(graph, None, needed=True, member="outputs")
-        assert only is not None
-        return [only]
+        return [choose_output(graph, None, "outputs")]
     if not isinstance(outputs, list) or not outputs:
         raise InvalidRequest([Fault(("outputs",), "a list of names of nodes is expected, at least one")])
     faults = []

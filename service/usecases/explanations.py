@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 
-from service.core.errors import NotFound
+from service.core.execution.run import Run
 from service.core.explanation.paths import Paths, find_paths
-from service.core.explanation.run_view import Passes
-from service.core.explanation.steps import BackwardStep, Step, count_steps, explain, explain_node
+from service.core.explanation.steps import BackwardStep, Step, count_steps, explain, explain_node, nodes_explaining
 from service.usecases.context import Context
-from service.usecases.runs import Run, get_run
+from service.usecases.runs import StoredRun, find_position, get_run, get_run_record, read_figures
 
 # Contributions after which a page of steps ends early: one node may feed all others.
 _CONTRIBUTIONS_OF_A_PAGE = 2000
@@ -20,22 +19,28 @@ def list_steps(
 
     With `node`, the steps of that node only. Raises NotFound.
     """
-    passes = _passes(get_run(context, run_id))
     if node is not None:
-        if node not in passes.graph.position:
-            raise NotFound(f"the run {run_id} has no node {node!r}")
-        return list(explain_node(passes, node)), None
-    page = _page(explain(passes, start, start + limit))
+        return list(explain_node(_run_around(context, run_id, node), node)), None
+    run = get_run(context, run_id).figures
+    page = _page(explain(run, start, start + limit))
     end = start + len(page)
-    return page, end if end < count_steps(passes) else None
+    return page, end if end < count_steps(run) else None
 
 
-def list_paths(context: Context, run_id: str, *, node: str, limit: int) -> tuple[Passes, Paths]:
+def list_paths(context: Context, run_id: str, *, node: str, limit: int) -> tuple[StoredRun, Paths]:
     """A run, and its `limit` largest paths from a node to the output; raises NotFound and as `find_paths`."""
-    passes = _passes(get_run(context, run_id))
-    if node not in passes.graph.position:
-        raise NotFound(f"the run {run_id} has no node {node!r}")
-    return passes, find_paths(passes, node, limit)
+    run = get_run(context, run_id)
+    find_position(context, run.record, node)
+    return run, find_paths(run.figures, run.record.output, node, limit)
+
+
+def _run_around(context: Context, run_id: str, node: str) -> Run:
+    """A run with the figures that explain one node; all figures of a recorded run, which may lack some of those."""
+    record = get_run_record(context, run_id)
+    find_position(context, record, node)
+    if record.source == "recorded":
+        return get_run(context, run_id).figures
+    return read_figures(context, record, sorted(nodes_explaining(context.graph(record.graph_digest), node))).figures
 
 
 def _page(steps: Iterable[Step]) -> list[Step]:
@@ -46,7 +51,3 @@ def _page(steps: Iterable[Step]) -> list[Step]:
         if room <= 0:
             break
     return page
-
-
-def _passes(run: Run) -> Passes:
-    return Passes(run.graph, run.values, run.gradients, run.record.output, run.record.seed)

@@ -7,10 +7,9 @@ from service.core.derivatives import gradient_check as core
 from service.core.derivatives.gradient_check import NodeCheck, Verdict
 from service.core.execution.passes import forward_pass
 from service.core.figures.figures import FloatArray
+from service.core.graph.selection import choose_output, read_names
 from service.usecases.context import Context
-from service.usecases.gradient_graphs import read_names
 from service.usecases.graphs import get_graph
-from service.usecases.runs import choose_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,7 @@ def check_gradients(
     Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
     graph = context.graph(get_graph(context, graph_id).digest).in_float64()
-    target = choose_output(graph, output, needed=True)
-    assert target is not None
+    target = choose_output(graph, output)
     asked = read_names(graph, nodes, "nodes") if nodes else ()
     positions = [graph.position[name] for name in dict.fromkeys([*graph.inputs, *asked])]
     positions = [position for position in positions if graph.nodes[position].has_gradient]

@@ -1,6 +1,6 @@
 """Keeping a run that somebody else computed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,6 +10,7 @@ from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.execution.passes import nondifferentiable_nodes, spread_seed
 from service.core.figures.figures import Figures, FloatArray, Shape, pack
 from service.core.graph.graph import Graph, Node
+from service.core.graph.selection import choose_output, find_output
 from service.core.graph.shapes import fit_shapes
 from service.core.rulebook.input_types import read_input
 from service.core.rulebook.operation import MINIMUM_NORM
@@ -19,7 +20,7 @@ from service.storage.records import RunRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, write_once
-from service.usecases.runs import Run, choose_output, get_run, name_at
+from service.usecases.runs import StoredRun, get_run
 
 
 def record_run(
@@ -36,7 +37,7 @@ def record_run(
     label: str | None = None,
     tags: Mapping[str, str],
     key: IdempotencyKey | None = None,
-) -> Run:
+) -> StoredRun:
     """Keep figures as somebody gave them, any subset of nodes; `inputs` fill the Input values that `values` omits.
 
     Raises NotFound; InvalidInputs for names that are no nodes, shapes that do not fit, or nothing recorded at all.
@@ -51,7 +52,7 @@ def record_run(
         return run.record.id, run.record.id, True
 
     made, _ = write_once(context.database, key, make, lambda connection, identifier: identifier)
-    return get_run(context, made)
+    return run if made == run.record.id else get_run(context, made)
 
 
 def read_recording(
@@ -67,18 +68,22 @@ def read_recording(
     label: str | None = None,
     tags: Mapping[str, str],
     member: str = "recorded",
-) -> Run:
-    """The run that a recording makes, not kept yet. `given` holds its "values" and its "gradients"; they stand in the
-    request's `member`. Raises as `record_run` does."""
+    resolve: Callable[[], Mapping[str, Mapping[str, FloatArray]]] | None = None,
+) -> StoredRun:
+    """Make a run of recorded figures without storing it; raises as `record_run`.
+
+    `given` holds its "values" and "gradients", `member` is where the request has them. `resolve`, called once they are
+    known to fit the graph, returns those to record in their place, of the same names and shapes.
+    """
     stored = get_graph(context, graph_id)
     graph = context.graph(stored.digest)
     _check_names(graph, inputs, given, member)
     nodes, position = graph.nodes, graph.position
     inputs = {name: read_input(name, nodes[position[name]].attributes, figure) for name, figure in inputs.items()}
-    gradients = given["gradients"]
-    target = choose_output(graph, output, needed=bool(gradients) or seed is not None)
-    known = {**inputs, **given["values"]}
+    target = (choose_output if given["gradients"] or seed is not None else find_output)(graph, output)
     shapes = _check_shapes(graph, inputs, given, member, context.limits.run_elements)
+    given = resolve() if resolve else given
+    known, gradients = {**inputs, **given["values"]}, given["gradients"]
     values = _pack(graph, known)
     slopes = _pack(graph, gradients) if gradients else None
     spread = None
@@ -96,18 +101,18 @@ def read_recording(
         seed=spread,
         has_values=bool(known),
         has_gradients=slopes is not None,
-        nonfinite_forward=name_at(graph, values.first_nonfinite()),
-        nonfinite_backward=name_at(graph, nonfinite_backward),
+        nonfinite_forward=graph.name_at(values.first_nonfinite()),
+        nonfinite_backward=graph.name_at(nonfinite_backward),
         nondifferentiable=nondifferentiable_nodes(graph, values),
         convention=MINIMUM_NORM,
         label=label,
         tags=tags,
         created_at=datetime.now(UTC),
     )
-    return Run(record, graph, values, slopes)
+    return StoredRun(record, graph, values, slopes)
 
 
-def insert_whole_run(connection: Connection, run: Run) -> None:
+def insert_whole_run(connection: Connection, run: StoredRun) -> None:
     """Keep a run that has all its figures at hand."""
     storage.insert_run(connection, run.record, run.values if run.record.has_values else None, run.gradients)
 

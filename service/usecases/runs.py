@@ -8,10 +8,12 @@ import numpy as np
 from sqlalchemy import Connection
 
 from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
-from service.core.errors import Conflict, Fault, InvalidRequest, NotFound
+from service.core.errors import Conflict, NotFound
 from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes, spread_seed
+from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures, FloatArray, no_figures
 from service.core.graph.graph import Graph, Node
+from service.core.graph.selection import choose_output, find_output
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
 from service.storage.identifiers import new_id
@@ -22,8 +24,8 @@ from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A run with the figures of the nodes from position `start` on, as many as were asked for."""
+class StoredRun:
+    """A run's record and the figures of its nodes from position `start` on, all of them or a page."""
 
     record: RunRecord
     graph: Graph
@@ -36,7 +38,15 @@ class Run:
         """The nodes that the figures belong to."""
         return self.graph.nodes[self.start : self.start + len(self.values)]
 
-    def part(self, count: int) -> "Run":
+    @property
+    def figures(self) -> Run:
+        """All its figures, without the record; it must hold those of all nodes."""
+        record, backward = self.record, None
+        if self.gradients is not None and record.output is not None and record.seed is not None:
+            backward = Backward(record.output, record.seed, self.gradients)
+        return Run(self.graph, self.values, record.dtype, backward)
+
+    def part(self, count: int) -> "StoredRun":
         """The same run with the figures of the first `count` of its nodes."""
         gradients = None if self.gradients is None else self.gradients.part(0, count)
         return replace(self, values=self.values.part(0, count), gradients=gradients)
@@ -55,7 +65,7 @@ def create_run(
     tags: Mapping[str, str],
     keep: bool = True,
     key: IdempotencyKey | None = None,
-) -> Run:
+) -> StoredRun:
     """Evaluate a stored graph at `inputs`, forward and, unless told otherwise, backward from one output.
 
     `seed` is the gradient of the final quantity with respect to that output: ones unless given. `convention`, one of
@@ -69,7 +79,7 @@ def create_run(
         if known:
             return get_run(context, known.resource_id)
     graph = context.graph(stored.digest).with_convention(convention)
-    target = choose_output(graph, output, backward or seed is not None)
+    target = (choose_output if backward or seed is not None else find_output)(graph, output)
     values = forward_pass(
         graph, inputs, max_elements=context.limits.run_elements, max_tensor=context.limits.tensor_elements
     )
@@ -84,7 +94,7 @@ def create_run(
         seed=None,
         has_values=True,
         has_gradients=False,
-        nonfinite_forward=name_at(graph, values.first_nonfinite()),
+        nonfinite_forward=graph.name_at(values.first_nonfinite()),
         nonfinite_backward=None,
         nondifferentiable=nondifferentiable_nodes(graph, values),
         convention=convention,
@@ -104,7 +114,7 @@ def create_run(
         made, _ = write_once(context.database, key, make, storage.get_run)
         if made.id != record.id:
             return get_run(context, made.id)
-    return Run(record, graph, values, gradients)
+    return StoredRun(record, graph, values, gradients)
 
 
 def run_backward(
@@ -115,7 +125,7 @@ def run_backward(
     seed: FloatArray | None = None,
     convention: str | None = None,
     key: IdempotencyKey | None = None,
-) -> Run:
+) -> StoredRun:
     """Fill in the gradients of a run that has values only; raises NotFound, Conflict if it has gradients."""
     run = get_run(context, run_id)
     with context.database.read() as connection:
@@ -126,7 +136,7 @@ def run_backward(
         raise Conflict("a recorded run keeps the figures it was given; run the graph to have gradients computed")
     if run.record.has_gradients:
         raise Conflict("this run has gradients already; create another run for another output or seed")
-    target = choose_output(run.graph, run.record.output if output is None else output, needed=True)
+    target = choose_output(run.graph, run.record.output if output is None else output)
     asked = replace(run.record, output=target, convention=convention or run.record.convention)
     record, gradients = _differentiate(run.graph.with_convention(asked.convention), asked, run.values, seed)
 
@@ -138,7 +148,7 @@ def run_backward(
     return get_run(context, run_id)
 
 
-def list_one_sided(context: Context, run: Run) -> dict[int, tuple[OneSided, ...]]:
+def list_one_sided(context: Context, run: StoredRun) -> dict[int, tuple[OneSided, ...]]:
     """The one-sided derivatives of the marked nodes among those that the run holds figures of, by position."""
     stop = run.start + len(run.values)
     marked = [position for position in run.record.nondifferentiable if run.start <= position < stop]
@@ -164,48 +174,37 @@ def _differentiate(
     given = np.float64(1.0) if seed is None else seed
     gradients = backward_pass(graph, values, record.output, given)
     spread = spread_seed(given, values.shape(graph.position[record.output]))
-    nonfinite = name_at(graph, gradients.first_nonfinite(backward=True))
+    nonfinite = graph.name_at(gradients.first_nonfinite(backward=True))
     return replace(record, seed=spread, has_gradients=True, nonfinite_backward=nonfinite), gradients
 
 
-def choose_output(graph: Graph, output: str | None, needed: bool, member: str = "output") -> str | None:
-    """Any node may be the output; one that is left out is the graph's only one. `member` names it in the request."""
-    if output is not None:
-        if output not in graph.position:
-            raise InvalidRequest([Fault((member,), f"the graph has no node {output!r}")])
-        return output
-    if len(graph.outputs) == 1:
-        return graph.outputs[0]
-    if needed:
-        listed = ", ".join(repr(name) for name in graph.outputs)
-        raise InvalidRequest([Fault((member,), f"the graph has several outputs: name one of {listed}")])
-    return None
-
-
-def name_at(graph: Graph, position: int | None) -> str | None:
-    """The name of the node at a position, None for None."""
-    return None if position is None else graph.nodes[position].name
-
-
-def get_run(context: Context, run_id: str, *, ends_only: bool = False) -> Run:
+def get_run(context: Context, run_id: str, *, ends_only: bool = False) -> StoredRun:
     """One run with all its figures, or with those of the graph's inputs and outputs alone; raises NotFound."""
     if not ends_only:
         return list_run_nodes(context, run_id, start=0, limit=None)
+    return read_ends(context, get_run_record(context, run_id))
+
+
+def get_run_record(context: Context, run_id: str) -> RunRecord:
+    """One run without figures; raises NotFound."""
     with context.database.read() as connection:
-        record = storage.get_run(connection, run_id)
-    return read_ends(context, record)
+        return storage.get_run(connection, run_id)
 
 
-def read_ends(context: Context, record: RunRecord) -> Run:
-    """A run with the figures of its graph's inputs and outputs; the other nodes have none."""
+def read_ends(context: Context, record: RunRecord) -> StoredRun:
+    """A run with the figures of its graph's inputs and outputs alone."""
+    return read_figures(context, record, ends(context.graph(record.graph_digest)))
+
+
+def read_figures(context: Context, record: RunRecord, positions: Sequence[int]) -> StoredRun:
+    """A run with the figures of the nodes at these positions alone."""
     graph = context.graph(record.graph_digest).with_convention(record.convention)
-    positions = ends(graph)
     with context.database.read() as connection:
         values, gradients = (
             storage.load_some_figures(connection, record.id, kind, positions) if has else None
             for kind, has in (("values", record.has_values), ("gradients", record.has_gradients))
         )
-    return Run(record, graph, no_figures(len(graph)) if values is None else values, gradients)
+    return StoredRun(record, graph, no_figures(len(graph)) if values is None else values, gradients)
 
 
 def ends(graph: Graph) -> list[int]:
@@ -213,7 +212,7 @@ def ends(graph: Graph) -> list[int]:
     return sorted({graph.position[name] for name in (*graph.inputs, *graph.outputs)})
 
 
-def list_run_nodes(context: Context, run_id: str, *, start: int, limit: int | None) -> Run:
+def list_run_nodes(context: Context, run_id: str, *, start: int, limit: int | None) -> StoredRun:
     """One run with the figures of the nodes from position `start` on; raises NotFound."""
     with context.database.read() as connection:
         record = storage.get_run(connection, run_id)
@@ -221,17 +220,23 @@ def list_run_nodes(context: Context, run_id: str, *, start: int, limit: int | No
         values = storage.load_figures(connection, run_id, "values", start, stop) if record.has_values else None
         gradients = storage.load_figures(connection, run_id, "gradients", start, stop) if record.has_gradients else None
     graph = context.graph(record.graph_digest).with_convention(record.convention)
-    return Run(record, graph, no_figures(len(graph.nodes[start:stop])) if values is None else values, gradients, start)
+    return StoredRun(
+        record, graph, no_figures(len(graph.nodes[start:stop])) if values is None else values, gradients, start
+    )
 
 
-def get_run_node(context: Context, run_id: str, node: str) -> Run:
+def get_run_node(context: Context, run_id: str, node: str) -> StoredRun:
     """One run with the figures of one node; raises NotFound."""
-    with context.database.read() as connection:
-        record = storage.get_run(connection, run_id)
+    position = find_position(context, get_run_record(context, run_id), node)
+    return list_run_nodes(context, run_id, start=position, limit=1)
+
+
+def find_position(context: Context, record: RunRecord, node: str) -> int:
+    """The position of a node of a run; raises NotFound."""
     position = context.graph(record.graph_digest).position.get(node)
     if position is None:
-        raise NotFound(f"the run {run_id} has no node {node!r}")
-    return list_run_nodes(context, run_id, start=position, limit=1)
+        raise NotFound(f"the run {record.id} has no node {node!r}")
+    return position
 
 
 def list_runs(

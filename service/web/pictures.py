@@ -87,7 +87,7 @@ def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Respons
         candidate.graph,
         candidate.values,
         candidate.gradients,
-        candidate.output,
+        candidate.backward.output if candidate.backward else None,
         differences=_differences(compared.found),
         implied=compared.found.values,
     )

@@ -11,7 +11,7 @@ from service.usecases.context import Context
 from service.usecases.graphs import create_graph
 from service.usecases.idempotency import IdempotencyKey
 from service.usecases.recordings import record_run
-from service.usecases.runs import Run, create_run, get_run, list_runs
+from service.usecases.runs import StoredRun, create_run, get_run, list_runs
 
 SEED = "e = a + b; f = e * c; F = f / d"
 
@@ -29,7 +29,7 @@ def arrays(given: Any) -> dict[str, Any]:
 
 def record(
     context: Context, graph: str, inputs: Any = (), values: Any = (), gradients: Any = (), **options: Any
-) -> Run:
+) -> StoredRun:
     """Record a run."""
     given = {"values": arrays(dict(values)), "gradients": arrays(dict(gradients))}
     return record_run(context, graph, arrays(dict(inputs)), by="somebody", **given, **{"tags": {}, **options})
@@ -42,7 +42,7 @@ def faults(error: type[Exception], *arguments: Any, **options: Any) -> list[tupl
     return [(fault.location, fault.detail) for fault in caught.value.faults]
 
 
-def given(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+def given(run: StoredRun) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values and the gradients that a run has, by name."""
     return tuple(
         {node.name: figure.tolist() for node, figure in zip(run.nodes, figures, strict=True) if figure is not None}

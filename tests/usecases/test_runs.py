@@ -11,7 +11,7 @@ from service.usecases import runs
 from service.usecases.context import Context
 from service.usecases.graphs import create_graph
 from service.usecases.idempotency import IdempotencyKey
-from service.usecases.runs import Run, create_run, get_run, get_run_node, list_run_nodes, list_runs, run_backward
+from service.usecases.runs import StoredRun, create_run, get_run, get_run_node, list_run_nodes, list_runs, run_backward
 
 KEY = IdempotencyKey("k", "f" * 64)
 POINT: Mapping[str, FloatArray] = {"a": np.array(5.0), "b": np.array([1.0, -0.0])}
@@ -23,7 +23,7 @@ def graph(context: Context) -> str:
     return create_graph(context, "g", expression="e = a + b; F = e * a", tags={})[0].id
 
 
-def everything(run: Run) -> tuple[object, ...]:
+def everything(run: StoredRun) -> tuple[object, ...]:
     """What two equal runs have equal: the record and every bit of the figures."""
     record = run.record
     facts = (record.id, record.output, record.has_gradients, record.nonfinite_forward, record.label, dict(record.tags))

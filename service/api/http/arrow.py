@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Figures, Shape
-from service.usecases.runs import Run
+from service.usecases.runs import StoredRun
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 INSTALLED = find_spec("pyarrow") is not None
 
 
-def write_nodes(run: Run) -> bytes:
+def write_nodes(run: StoredRun) -> bytes:
     """Write the nodes of a run, whose figures are all loaded, as an Arrow stream."""
     import pyarrow as pa
 
@@ -42,7 +42,7 @@ def write_nodes(run: Run) -> bytes:
     return written
 
 
-def _shape(run: Run, place: int) -> Shape:
+def _shape(run: StoredRun, place: int) -> Shape:
     """Where a value is missing its gradient has the shape."""
     present = run.values.present
     known = run.values if run.gradients is None or present is None or present[place] else run.gradients

@@ -31,7 +31,7 @@ from service.api.numbers import MOST_DIMENSIONS
 from service.core.errors import Fault, GradbookError, InvalidRequest, LimitExceeded
 from service.core.figures.figures import Figures, FloatArray, Shape, pack
 from service.settings import Limits
-from service.usecases.runs import Run
+from service.usecases.runs import StoredRun
 
 MEDIA_TYPE = "application/x-npz"
 _REQUEST = "request"
@@ -170,7 +170,7 @@ def _put(document: dict[str, Any], place: tuple[str, ...], array: FloatArray) ->
 # --- an answer ----------------------------------------------------------------------------------------------------
 
 
-def write_run(run: Run, document: Mapping[str, Any] | None = None, only: Sequence[int] | None = None) -> bytes:
+def write_run(run: StoredRun, document: Mapping[str, Any] | None = None, only: Sequence[int] | None = None) -> bytes:
     """A run with the nodes that it has the figures of, or with those at the positions `only` of them."""
     nodes, values, gradients = run.nodes, run.values, run.gradients
     kinks = np.zeros(len(run.graph), dtype=bool)

@@ -53,10 +53,8 @@ def absent(graph: Graph, there: IntArray) -> tuple[str, ...]:
     return tuple(graph.nodes[position].name for position in np.flatnonzero(missing))
 
 
-def lay_out(theirs: Figures | None, own: Figures | None, aligned: IntArray, graph: Graph) -> Figures | None:
+def lay_out(theirs: Figures, own: Figures | None, aligned: IntArray, graph: Graph) -> Figures:
     """The baseline's figures in the order of the candidate's nodes; raises InvalidRequest where shapes differ."""
-    if theirs is None:
-        return None
     identical = len(aligned) == len(theirs) and bool((aligned == np.arange(len(aligned))).all())
     if theirs.shapes is None:
         laid = theirs

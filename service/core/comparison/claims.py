@@ -11,8 +11,8 @@ import numpy as np
 
 from service.core.comparison.replay import sweep_gradients
 from service.core.execution.chain_rule import value_at
-from service.core.figures.figures import Figures, FloatArray
-from service.core.graph.graph import Graph
+from service.core.execution.run import Run
+from service.core.figures.figures import FloatArray
 from service.core.graph.sweep import walk_forward
 
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?[0-9]{1,3}))?")
@@ -48,42 +48,38 @@ def read_number(text: str) -> tuple[float, float]:
 
 
 def resolve_claims(
-    graph: Graph,
-    values: Mapping[str, Claim],
-    gradients: Mapping[str, Claim],
-    right_values: Figures,
-    right_gradients: Figures | None,
-    output: str | None,
+    right: Run, values: Mapping[str, Claim], gradients: Mapping[str, Claim]
 ) -> dict[str, dict[str, FloatArray]]:
-    """The "values" and the "gradients" that the claims stand for. All have the shapes of the right figures.
+    """The "values" and the "gradients" that the claims stand for; each claim has the shape of the right figure.
 
-    Where the right figure, or else the one that follows from the other claims, is within the slack of what was
-    written, it is what was meant; so 0.667 for 2/3 is right, and what follows from it is not blamed for its rounding.
+    A claim within its slack of the right figure, or else of the one that follows from the other claims, stands for
+    that figure: 0.667 stands for 2/3, and a claim computed from 2/3 agrees with it.
     """
+    graph = right.graph
     meant: dict[str, dict[str, FloatArray]] = {"values": {}, "gradients": {}}
 
     def value(position: int, operands: list[Any]) -> Any:
         name = graph.nodes[position].name
-        right = follows = right_values[position]
+        known = follows = right.values[position]
         if operands:
             follows = np.asarray(value_at(graph, position, operands), dtype=np.float64)
         if name in values:
-            follows = meant["values"][name] = _resolve(values[name], right, follows)
+            follows = meant["values"][name] = _resolve(values[name], known, follows)
         return follows
 
     def gradient(position: int, follows: Any) -> Any:
         name = graph.nodes[position].name
         if name not in gradients:
             return follows
-        right = None if right_gradients is None else right_gradients[position]
-        meant["gradients"][name] = _resolve(gradients[name], right, 0.0 if follows is None else follows)
+        known = None if right.gradients is None else right.gradients[position]
+        meant["gradients"][name] = _resolve(gradients[name], known, 0.0 if follows is None else follows)
         return meant["gradients"][name]
 
     with np.errstate(all="ignore"):
         effective = walk_forward(graph, value)
-    if right_gradients is not None:
-        assert output is not None
-        sweep_gradients(graph, effective, output, right_gradients[graph.position[output]], gradient)
+    if right.backward:
+        output = right.backward.output
+        sweep_gradients(graph, effective, output, right.backward.gradients[graph.position[output]], gradient)
     return meant
 
 

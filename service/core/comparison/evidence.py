@@ -1,16 +1,18 @@
 """What is known about one figure that is wrong: what it came from, what it fed, and the words and numbers for both."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from service.core.comparison.replay import is_silent
-from service.core.comparison.verdicts import Comparison, Phase, Side, Verdict
+from service.core.comparison.verdicts import Comparison, Phase, Verdict
 from service.core.execution.chain_rule import contributions_at, local_gradients_at
+from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray, same_bits
 from service.core.figures.text import exact_text, figure_text
-from service.core.graph.graph import Node
+from service.core.graph.graph import Graph, Node
 from service.core.graph.traversal import reaches
 from service.core.rulebook.notation import ATOM, Rendered, write_text
 from service.core.rulebook.primitives import sum_to_shape
@@ -45,13 +47,14 @@ class Edge:
 class Evidence:
     """All that is known about one figure; without operands and edges where nothing could be replayed.
 
-    `seed` is what the backward pass began with, 0 save at the output; `followers` are the verdicts on what the figure
-    was used for: a value for its consumers' values, a gradient for its operands' gradients.
+    `subject` writes the figure: e, or ∂F/∂e. `seed` is what the backward pass started from, 0 but at the output.
+    `followers` are the verdicts on the figures computed from it: its consumers' values, or its operands' gradients.
     """
 
     phase: Phase
     position: int
     node: Node
+    subject: str
     figure: FloatArray
     expected: FloatArray
     operands: tuple[FloatArray, ...]
@@ -70,29 +73,32 @@ class Evidence:
         return np.asarray(self.expected - edge.contribution + contribution)
 
 
-def gather(found: Comparison, phase: Phase, position: int, candidate: Side) -> Evidence:
+def gather(found: Comparison, phase: Phase, position: int, candidate: Run) -> Evidence:
     """The evidence about the figure of the node at that position."""
     graph = candidate.graph
     replayed = position not in phase.unreplayed
     operands: tuple[FloatArray, ...] = ()
     edges: tuple[Edge, ...] = ()
     seed: FloatArray = np.zeros(())
+    used_by: Sequence[int] = ()
+    subject = graph.nodes[position].name
     if phase.name == "forward":
         used_by = [consumer for consumer, _ in graph.consumers[position]]
         if replayed:
             operands = tuple(_figure(found.values, source) for source in graph.operands[position])
-    else:
-        assert candidate.output is not None and candidate.seed is not None
-        used_by = list(graph.operands[position])
-        if position == graph.position[candidate.output]:
-            seed = candidate.seed
+    elif candidate.backward:
+        used_by = graph.operands[position]
+        subject = f"∂{candidate.backward.output}/∂{subject}"
+        if position == graph.position[candidate.backward.output]:
+            seed = candidate.backward.seed
         if replayed and len(graph.consumers[position]) <= _MOST_EDGES:
-            edges = _edges(found, phase, position, candidate)
+            edges = _edges(found, phase, position, graph, candidate.backward.output)
     verdicts = [Verdict(int(phase.verdicts[user])) for user in used_by]
     return Evidence(
         phase,
         position,
         graph.nodes[position],
+        subject,
         _figure(phase.candidate, position),
         _figure(phase.expected, position),
         operands,
@@ -103,17 +109,15 @@ def gather(found: Comparison, phase: Phase, position: int, candidate: Side) -> E
     )
 
 
-def _edges(found: Comparison, phase: Phase, position: int, candidate: Side) -> tuple[Edge, ...]:
+def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output: str) -> tuple[Edge, ...]:
     """The out-edges in the order of the sweep, which meets the last consumer first."""
-    graph = candidate.graph
-    assert candidate.output is not None
     edges = []
     with np.errstate(all="ignore"):
         for consumer, operand_index in reversed(graph.consumers[position]):
             node = graph.nodes[consumer]
             operands = tuple(_figure(found.values, source) for source in graph.operands[consumer])
             value, upstream = _figure(found.values, consumer), _figure(phase.effective, consumer)
-            if is_silent(reaches(graph, candidate.output)[consumer], upstream):
+            if is_silent(reaches(graph, output)[consumer], upstream):
                 continue
             contribution = contributions_at(graph, consumer, upstream, operands, value)[operand_index]
             local = None
@@ -134,10 +138,9 @@ def _figure(figures: Figures, position: int) -> FloatArray:
 # --- words --------------------------------------------------------------------------------------------------------
 
 
-def statement(evidence: Evidence, output: str | None) -> str:
+def statement(evidence: Evidence) -> str:
     """What the figure is, and what it should be and why; of a tensor, where it is farthest from that."""
-    name, figure, expected = evidence.node.name, evidence.figure, evidence.expected
-    subject = name if evidence.forward else f"∂{output}/∂{name}"
+    figure, expected = evidence.figure, evidence.expected
     at = there = ""
     with np.errstate(all="ignore"):
         if figure.ndim:
@@ -151,7 +154,7 @@ def statement(evidence: Evidence, output: str | None) -> str:
     wrong, right = figure_text(figure), figure_text(expected)
     if alike:  # six digits might not tell them apart
         wrong, right = exact_text(float(figure)), exact_text(float(expected))
-    return f"{subject} is {wrong}{at}; it should be {_derivation(evidence)}{right}{there}."
+    return f"{evidence.subject} is {wrong}{at}; it should be {_derivation(evidence)}{right}{there}."
 
 
 def _derivation(evidence: Evidence) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from service.core.comparison.evidence import Evidence, gather, statement
-from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Side, Verdict
+from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict
+from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text
 from service.core.graph.graph import Node
@@ -35,10 +36,10 @@ class Hypothesis:
     error: float | None
 
 
-def explain(found: Comparison, phase: Phase, position: int, candidate: Side) -> tuple[Hypothesis, ...]:
+def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> tuple[Hypothesis, ...]:
     """The hypotheses that reproduce the figure of an origin, the node at that position."""
     evidence = gather(found, phase, position, candidate)
-    opening = statement(evidence, candidate.output)
+    opening = statement(evidence)
     if position in (found.redefined if evidence.forward else found.reconsumed):
         what = "is defined" if evidence.forward else "is used"
         return (Hypothesis("definition", f"{opening} The node {what} otherwise in the two graphs.", None),)
@@ -64,23 +65,20 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Side) -> 
     return tuple(hypothesis for _, _, hypothesis in reported)
 
 
-def rounding(found: Comparison, phase: Phase, position: int, candidate: Side) -> Hypothesis:
+def rounding(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
     """Why a first difference is no origin: errors below the tolerance grew."""
     evidence = gather(found, phase, position, candidate)
     error = float(np.abs(evidence.figure - evidence.expected).max(initial=0.0))
-    sentence = (
-        f"{statement(evidence, candidate.output)} It follows from the run's own figures: rounding errors below the "
-        "tolerance grew."
-    )
+    sentence = f"{statement(evidence)} It follows from the run's own figures: rounding errors below the tolerance grew."
     return Hypothesis("rounding", sentence, error)
 
 
-def convention(found: Comparison, phase: Phase, position: int, candidate: Side) -> Hypothesis:
+def convention(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
     """Why a first difference is no origin: there is no derivative, and libraries choose differently."""
     evidence = gather(found, phase, position, candidate)
     kinks = [edge.consumer.name for edge in evidence.edges if edge.consumer.operation.kinks]
     sentence = (
-        f"{statement(evidence, candidate.output)} It is the choice of "
+        f"{statement(evidence)} It is the choice of "
         f"{' and '.join(found.conventions[position])} where "
         f"{' or '.join(dict.fromkeys(kinks))} has no derivative."
     )

@@ -49,7 +49,8 @@ from service.core.comparison.replay import (
 )
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.passes import nondifferentiable_nodes
-from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, no_figures, same_bits
+from service.core.execution.run import Backward, Run
+from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, same_bits
 from service.core.graph.graph import Graph
 from service.core.graph.shapes import fit_shapes
 from service.core.graph.traversal import sourceless
@@ -92,18 +93,6 @@ UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """One of the two runs: its graph, its figures, and what its gradients are gradients of."""
-
-    graph: Graph
-    values: Figures | None
-    gradients: Figures | None
-    output: str | None
-    seed: FloatArray | None
-    dtype: str = "float64"
-
-
-@dataclass(frozen=True, eq=False)
 class Phase:
     """The findings of one phase, laid out as the candidate's nodes; `baseline` and `expected` share its shapes.
 
@@ -141,7 +130,7 @@ class Comparison:
     choices explain a gradient.
     """
 
-    candidate: Side
+    candidate: Run
     forward: Phase | None
     backward: Phase | None
     values: Figures
@@ -181,8 +170,8 @@ class Comparison:
 
 
 def compare(
-    baseline: Side,
-    candidate: Side,
+    baseline: Run,
+    candidate: Run,
     tolerance: Tolerance,
     names: Mapping[str, str] | None = None,
     *,
@@ -195,35 +184,32 @@ def compare(
     where the values that the candidate leaves out would take it over `max_elements`.
     """
     aligned = align(baseline.graph, candidate.graph, names or {})
-    both_gradients = baseline.gradients is not None and candidate.gradients is not None
-    if both_gradients:
-        _check_seeds(baseline, candidate, names or {})
+    ours, theirs = candidate.backward, baseline.backward
+    if ours and theirs:
+        _check_seeds(theirs, ours, names or {})
     redefined, reconsumed = differences(baseline.graph, candidate.graph, aligned)
     values = lay_out(baseline.values, candidate.values, aligned, candidate.graph)
-    slopes = lay_out(baseline.gradients, candidate.gradients, aligned, candidate.graph) if both_gradients else None
+    slopes = lay_out(theirs.gradients, ours.gradients, aligned, candidate.graph) if ours and theirs else None
     cut, effective = _effective_values(candidate, values, max_elements)
     roundoff = UNIT_ROUNDOFF[candidate.dtype]
     weights = Weights(max(tolerance.rtol, 32 * roundoff), 16 * roundoff)
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
-    if candidate.values is not None and values is not None:
+    if baseline.has_values and candidate.has_values:
         replay = replay_values(cut, effective, weights)
         unreplayed = np.union1d(sourceless(cut), redefined)
         forward = _judge("forward", candidate.values, values, effective, replay, tolerance, unreplayed, 1.0)
-    if candidate.gradients is not None and slopes is not None:
-        assert baseline.gradients is not None and candidate.output is not None and candidate.seed is not None
-        asked = candidate.output, candidate.seed
-        gradients = _effective_gradients(cut, effective, candidate.gradients, *asked)
-        replay = replay_gradients(cut, effective, gradients, *asked, weights)
+    if ours and theirs and slopes is not None:
+        gradients = _effective_gradients(cut, effective, ours)
+        replay = replay_gradients(cut, effective, gradients, ours.output, ours.seed, weights)
         unreplayed = reconsumed
         if cut is not candidate.graph:
-            given = _given(candidate.gradients)
-            doubtful = unreplayable_gradients(candidate.graph, cut, given, candidate.output)
+            doubtful = unreplayable_gradients(candidate.graph, cut, _given(ours.gradients), ours.output)
             unreplayed = np.union1d(reconsumed, doubtful)
-        finite = np.abs(baseline.gradients.flat[np.isfinite(baseline.gradients.flat)])
+        finite = np.abs(theirs.gradients.flat[np.isfinite(theirs.gradients.flat)])
         scale = min(float(finite.max()) if finite.size else 1.0, 1.0)
-        backward = _judge("backward", candidate.gradients, slopes, gradients, replay, tolerance, unreplayed, scale)
-        conventions = _conventions(cut, effective, candidate, backward, weights)
+        backward = _judge("backward", ours.gradients, slopes, gradients, replay, tolerance, unreplayed, scale)
+        conventions = _conventions(cut, effective, ours, backward, weights)
     found = Comparison(
         candidate,
         forward,
@@ -240,25 +226,20 @@ def compare(
     return found
 
 
-def _effective_values(candidate: Side, baseline: Figures | None, max_elements: int | None) -> tuple[Graph, Figures]:
-    """The candidate's effective values, and its graph without the edges to what rests on a value that nobody knows."""
-    graph = candidate.graph
-    own = candidate.values if candidate.values is not None else no_figures(len(graph))
-    if (
-        own.present is None
-        and own.shapes is None
-        and (candidate.gradients is None or candidate.gradients.shapes is None)
-    ):
+def _effective_values(candidate: Run, baseline: Figures, max_elements: int | None) -> tuple[Graph, Figures]:
+    """The candidate's effective values, and its graph without the edges to what depends on an unknown value."""
+    graph, own, gradients = candidate.graph, candidate.values, candidate.gradients
+    if own.present is None and own.shapes is None and (gradients is None or gradients.shapes is None):
         return graph, own
     assumed: dict[int, FloatArray] = {}
     known = _given(own)
     for position in map(int, np.flatnonzero(~known)):
-        operation, figure = graph.nodes[position].operation, None if baseline is None else baseline[position]
+        operation, figure = graph.nodes[position].operation, baseline[position]
         if operation.is_input and figure is not None:
             assumed[position] = figure
         known[position] = operation.is_constant or position in assumed
     cut = graph if known[sourceless(graph)].all() else without_unknown(graph, known)
-    slopes = _shaped_gradients(candidate)
+    slopes = _shaped_gradients(candidate.graph, candidate.backward)
     # Of a value that nobody knows the shape is known at least, if it has a gradient.
     assumed.update(
         {
@@ -283,23 +264,23 @@ def _effective_values(candidate: Side, baseline: Figures | None, max_elements: i
     return cut, complete_values(cut, own, assumed)
 
 
-def _shaped_gradients(candidate: Side) -> dict[int, FloatArray]:
+def _shaped_gradients(graph: Graph, backward: Backward | None) -> dict[int, FloatArray]:
     """The gradients that the candidate gives, by position; the output's is its seed where that is no scalar."""
-    if candidate.gradients is None:
+    if backward is None:
         return {}
-    given = {position: slope for position, slope in enumerate(candidate.gradients) if slope is not None}
-    assert candidate.output is not None and candidate.seed is not None
-    if candidate.seed.ndim:
-        given.setdefault(candidate.graph.position[candidate.output], candidate.seed)
+    given = {position: slope for position, slope in enumerate(backward.gradients) if slope is not None}
+    if backward.seed.ndim:
+        given.setdefault(graph.position[backward.output], backward.seed)
     return given
 
 
-def _effective_gradients(graph: Graph, values: Figures, given: Figures, output: str, seed: FloatArray) -> Figures:
+def _effective_gradients(graph: Graph, values: Figures, backward: Backward) -> Figures:
     """The candidate's effective gradients; what never has one is not missed."""
+    given = backward.gradients
     missing = np.flatnonzero(~_given(given))
     if not any(graph.nodes[position].has_gradient for position in missing):
         return Figures(given.flat, given.shapes)
-    return complete_gradients(graph, values, given, output, seed)
+    return complete_gradients(graph, values, given, backward.output, backward.seed)
 
 
 def _given(figures: Figures) -> BoolArray:
@@ -307,21 +288,19 @@ def _given(figures: Figures) -> BoolArray:
 
 
 def _conventions(
-    graph: Graph, values: Figures, candidate: Side, found: Phase, weights: Weights
+    graph: Graph, values: Figures, candidate: Backward, found: Phase, weights: Weights
 ) -> dict[int, tuple[str, ...]]:
     """The origins that are what other libraries choose at a kink, with those libraries; their verdicts are changed."""
-    assert candidate.gradients is not None and candidate.output is not None and candidate.seed is not None
     origins = np.setdiff1d(found.positions(Verdict.ORIGIN), found.unreplayed)
     explained: dict[int, tuple[str, ...]] = {}
     if not origins.size or not nondifferentiable_nodes(graph, values):
         return explained
-    asked = candidate.output, candidate.seed
     for convention in CONVENTIONS:
         rival = graph.with_convention(convention)
         if rival is graph:
             continue
-        gradients = _effective_gradients(rival, values, candidate.gradients, *asked)
-        replay = replay_gradients(rival, values, gradients, *asked, weights)
+        gradients = _effective_gradients(rival, values, candidate)
+        replay = replay_gradients(rival, values, gradients, candidate.output, candidate.seed, weights)
         with np.errstate(all="ignore"):
             near = _near(gradients.flat, replay.expected.flat, replay.slack + found.atol)
         follows = _all_elements(near, gradients)
@@ -409,13 +388,12 @@ def _with_figures_of(figures: Figures, others: Figures, positions: IntArray) -> 
     return Figures(flat, figures.shapes, figures.present)
 
 
-def _check_seeds(baseline: Side, candidate: Side, names: Mapping[str, str]) -> None:
-    output = names.get(candidate.output or "", candidate.output)
+def _check_seeds(baseline: Backward, candidate: Backward, names: Mapping[str, str]) -> None:
+    output = names.get(candidate.output, candidate.output)
     if output != baseline.output:
         detail = f"the candidate's gradients are of {candidate.output!r}, the baseline's of {baseline.output!r}"
         raise InvalidRequest([Fault(("candidate",), detail)])
-    ours, theirs = candidate.seed, baseline.seed
-    if ours is None or theirs is None or not _same_seed(ours, theirs):
+    if not _same_seed(candidate.seed, baseline.seed):
         raise InvalidRequest([Fault(("candidate",), "the two runs' gradients have different seeds")])
 
 

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.core.errors import Conflict, Fault, InvalidRequest
-from service.core.explanation.run_view import Passes, consumer_at
+from service.core.execution.run import Run
+from service.core.explanation.run_view import RunView, consumer_at
 from service.core.figures.figures import FloatArray
 from service.core.graph.sweep import sweep_back
 from service.core.graph.traversal import nodes_between
@@ -80,21 +81,23 @@ class Paths:
     expanded: Formula | None
 
 
-def find_paths(passes: Passes, name: str, limit: int) -> Paths:
+def find_paths(run: Run, output: str | None, name: str, limit: int) -> Paths:
     """Find the `limit` largest paths from a node to the run's output, and the sum over all paths.
+
+    `output` is the run's output; the seed is 1 before a backward pass.
 
     Raises InvalidRequest if a node on a path is a tensor or the node has no gradient, as a Constant; Conflict if the
     run has no output or lacks a value that a local gradient needs; KeyError for an unknown node.
     """
-    graph, position = passes.graph, passes.graph.position[name]
+    view, graph, position = RunView(run), run.graph, run.graph.position[name]
     if not graph.nodes[position].has_gradient:
         raise InvalidRequest([Fault(("node",), f"{name!r} has no gradient")])
-    if passes.output is None:
+    if output is None:
         raise Conflict("the run has no output for paths to lead to: run it backward from one")
-    target = graph.position[passes.output]
-    positions = _between(passes, position, passes.output)
-    seed = 1.0 if passes.seed is None else float(passes.seed)
-    edges, number, gradient = _sum_up(passes, positions, seed)
+    target = graph.position[output]
+    positions = _between(run, position, output)
+    seed = float(run.backward.seed) if run.backward else 1.0
+    edges, number, gradient = _sum_up(view, positions, seed)
     paths: list[Path] = []
     room = _MOST_NODES
     for found in _largest_first(edges, position, target) if number else ():
@@ -107,16 +110,16 @@ def find_paths(passes: Passes, name: str, limit: int) -> Paths:
     share = 1.0 if len(paths) == number else None
     if share is None and gradient and math.isfinite(listed_sum) and math.isfinite(gradient):
         share = listed_sum / gradient
-    written = _written(passes, name, paths, number, gradient)
+    written = _written(view, output, name, paths, number, gradient)
     return Paths(tuple(paths), number, gradient, listed_sum, share, *written)
 
 
-def _between(passes: Passes, position: int, output: str) -> list[int]:
+def _between(run: Run, position: int, output: str) -> list[int]:
     """The positions of the nodes on paths from one to the output; raises InvalidRequest where one is a tensor."""
-    inside = nodes_between(passes.graph, position, output)
+    inside = nodes_between(run.graph, position, output)
     for other in inside:
-        if shape := passes.values.shape(other):
-            detail = f"paths are for scalar figures; {passes.graph.nodes[other].name!r} has shape {list(shape)}"
+        if shape := run.values.shape(other):
+            detail = f"paths are for scalar figures; {run.graph.nodes[other].name!r} has shape {list(shape)}"
             raise InvalidRequest([Fault(("node",), detail)])
     return inside
 
@@ -132,18 +135,18 @@ class _Sums(NamedTuple):
         return _Sums(self.number + other.number, self.product + other.product, max(self.best, other.best))
 
 
-def _sum_up(passes: Passes, positions: Sequence[int], seed: float) -> tuple[Mapping[int, list[PathEdge]], int, float]:
+def _sum_up(view: RunView, positions: Sequence[int], seed: float) -> tuple[Mapping[int, list[PathEdge]], int, float]:
     """The edges out of each node in `positions`, from the last of which all paths are; the number of paths from the
     first and the sum of their products."""
     if not positions:
         return {}, 0, 0.0
-    graph, inside = passes.graph, set(positions)
+    graph, inside = view.graph, set(positions)
     edges: dict[int, list[PathEdge]] = defaultdict(list)
 
     def contributions(position: int, upstream: _Sums) -> list[_Sums | None]:
         found: list[_Sums | None] = []
         for operand_index, (source, slope) in enumerate(
-            zip(graph.operands[position], _locals(passes, position), strict=True)
+            zip(graph.operands[position], _locals(view, position), strict=True)
         ):
             if source not in inside or slope is None:  # an index: no gradient flows back to it
                 found.append(None)
@@ -166,10 +169,10 @@ def _sum_up(passes: Passes, positions: Sequence[int], seed: float) -> tuple[Mapp
     return edges, found.number, float(found.product)
 
 
-def _locals(passes: Passes, position: int) -> Sequence[FloatArray | None]:
+def _locals(view: RunView, position: int) -> Sequence[FloatArray | None]:
     """The local gradients of a scalar node: where it is not elementwise, what it passes back of an upstream 1."""
-    elementwise = passes.graph.nodes[position].operation.is_elementwise
-    consumer = consumer_at(passes, position, None if elementwise else np.ones(()))
+    elementwise = view.graph.nodes[position].operation.is_elementwise
+    consumer = consumer_at(view, position, None if elementwise else np.ones(()))
     locals_ = consumer.locals if elementwise else consumer.contributions
     if locals_ is None:
         unknown = [name for name, figure in consumer.figures.items() if figure is None]
@@ -227,22 +230,21 @@ def _largest_first(edges: Mapping[int, list[PathEdge]], start: int, target: int)
 
 
 def _written(
-    passes: Passes, name: str, paths: Sequence[Path], number: int, gradient: float
+    view: RunView, output: str, name: str, paths: Sequence[Path], number: int, gradient: float
 ) -> tuple[Equation, Formula | None]:
     """Write dF/da as the sum over its paths, by local gradients and by their formulas."""
-    assert passes.output is not None
     figures: dict[str, FloatArray | None] = {}
     opening: list[Term] = []
-    if passes.quantity != passes.output:
-        upstream = gradient_of(passes.quantity, passes.output)
-        opening, figures[upstream.name] = [upstream], passes.seed
+    if view.quantity != output:
+        upstream = gradient_of(view.quantity, output)
+        opening, figures[upstream.name] = [upstream], view.run.backward.seed if view.run.backward else None
     by_locals: list[Term] = []
     by_formulas: list[Term] = []
     complete = True
     for path in paths[:_MOST_PATHS]:
         factors, formulas = list(opening), list(opening)
         for edge in path.edges[: -_MOST_FACTORS - 1 : -1]:
-            consumer = consumer_at(passes, edge.consumer, None)
+            consumer = consumer_at(view, edge.consumer, None)
             local = consumer.local_gradient(edge.operand_index)
             figures[local.name] = np.asarray(edge.local)
             factors.append(local)
@@ -255,7 +257,7 @@ def _written(
     if number > len(by_locals):
         by_locals.append(AND_SO_ON)
         by_formulas.append(AND_SO_ON)
-    subject = gradient_of(passes.quantity, name)
+    subject = gradient_of(view.quantity, name)
     line = write_equation(subject, total(by_locals or [Literal(0.0)]), figures, np.asarray(gradient))
     if not complete:
         return line, None

@@ -13,12 +13,13 @@ from service.core.execution import kernel
 from service.core.execution.chain_rule import contributions_at, local_gradients_at, value_at
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.program import Program
-from service.core.figures.figures import Figures, FloatArray, pack
+from service.core.execution.run import Run
+from service.core.figures.figures import FloatArray, pack
 from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import walk_forward
 from service.core.graph.traversal import reaches
 from service.core.rulebook.operation import Operation
-from service.core.rulebook.registry import find
+from service.core.rulebook.registry import operation_of
 from service.core.symbolic.equation import gradient_of, local_gradient_of
 from service.core.symbolic.simplify import TermTable, simplify
 from service.core.symbolic.term import Literal, NotSymbolic, Term, Variable, contribution_terms, local_gradient_terms
@@ -28,28 +29,29 @@ MOST_WRITTEN = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Passes:
-    """A run: its graph, its figures, and what its gradients are gradients of; gradients are None before a backward
-    pass."""
+class RunView:
+    """A run with what explaining it needs."""
 
-    graph: Graph
-    values: Figures
-    gradients: Figures | None = None
-    output: str | None = None
-    seed: FloatArray | None = None
+    run: Run
+
+    @property
+    def graph(self) -> Graph:
+        """The run's graph."""
+        return self.run.graph
 
     @cached_property
     def quantity(self) -> str:
-        """What the gradients are gradients of: the output, or L, the seed's final quantity, where it is not 1."""
-        if self.seed is not None and self.output is not None and not self.seed.ndim and self.seed == 1.0:
-            return self.output
+        """What the gradients are gradients of: the output if the seed is 1, else a quantity L that depends on it."""
+        backward = self.run.backward
+        if backward and not backward.seed.ndim and backward.seed == 1.0:
+            return backward.output
         names = chain(["L"], (f"L{number}" for number in count(1)))
         return next(name for name in names if name not in self.graph.position)
 
     @cached_property
     def program(self) -> Program | None:
         """What the compiled loops would run, or would have; None of tensors."""
-        return kernel.program_of(self.graph) if self.values.shapes is None else None
+        return kernel.program_of(self.graph) if self.run.values.shapes is None else None
 
     @cached_property
     def arithmetics(self) -> Sequence[bool]:
@@ -68,7 +70,7 @@ class Passes:
     def value(self, position: int) -> FloatArray | None:
         """The value of the node at that position; one that was not recorded, as it follows from those that were; None
         where nothing says it."""
-        recorded = self.values[position]
+        recorded = self.run.values[position]
         return self._following[position] if recorded is None else recorded
 
     @cached_property
@@ -76,7 +78,7 @@ class Passes:
         """Values in topological order, those that were not recorded from those of their operands."""
 
         def visit(position: int, operands: list[FloatArray | None]) -> FloatArray | None:
-            figure, is_input = self.values[position], self.graph.nodes[position].operation.is_input
+            figure, is_input = self.run.values[position], self.graph.nodes[position].operation.is_input
             if figure is None and not is_input and all(operand is not None for operand in operands):
                 return evaluate_at(self.graph, position, operands)
             return figure
@@ -100,10 +102,8 @@ def _alone(node: Node, convention: str) -> Graph:
 
 
 def _graph_of_one(operation: Operation, count: int, attributes: tuple[tuple[str, Any], ...], convention: str) -> Graph:
-    given = find("Input")
-    assert given is not None
     names = tuple(map(str, range(count)))
-    nodes = (*(Node(name, given) for name in names), Node("z", operation, names, dict(attributes)))
+    nodes = (*(Node(name, operation_of("Input")) for name in names), Node("z", operation, names, dict(attributes)))
     return Graph(nodes, names, ("z",), convention)
 
 
@@ -118,7 +118,7 @@ class Consumer:
     contributions those are None to whose operands no gradient flows.
     """
 
-    passes: Passes
+    view: RunView
     position: int
     figures: Mapping[str, FloatArray | None]
     upstream: FloatArray | None
@@ -128,12 +128,12 @@ class Consumer:
     @property
     def node(self) -> Node:
         """The node itself."""
-        return self.passes.graph.nodes[self.position]
+        return self.view.graph.nodes[self.position]
 
     @property
     def upstream_gradient(self) -> Variable:
         """Its own gradient, written."""
-        return gradient_of(self.passes.quantity, self.node.name)
+        return gradient_of(self.view.quantity, self.node.name)
 
     @property
     def all_figures(self) -> Mapping[str, FloatArray | None]:
@@ -147,7 +147,7 @@ class Consumer:
 
     @cached_property
     def _terms(self) -> Sequence[Term | None] | None:
-        node, operands = self.node, operand_terms(self.passes.graph, self.position)
+        node, operands = self.node, operand_terms(self.view.graph, self.position)
         if len(operands) > MOST_WRITTEN:
             return None
         value, upstream = Variable(node.name), self.upstream_gradient
@@ -168,36 +168,35 @@ class Consumer:
         return local_gradient_of(self.node.name, name, ordinal)
 
 
-def consumer_at(passes: Passes, position: int, upstream: FloatArray | None, compiled: bool = False) -> Consumer:
+def consumer_at(view: RunView, position: int, upstream: FloatArray | None, compiled: bool = False) -> Consumer:
     """The node at that position with what it passes back of an upstream gradient, in the precision of each node."""
-    graph, node, sources = passes.graph, passes.graph.nodes[position], passes.graph.operands[position]
-    given, value = [passes.value(source) for source in sources], passes.value(position)
+    graph, node, sources = view.graph, view.graph.nodes[position], view.graph.operands[position]
+    given, value = [view.value(source) for source in sources], view.value(position)
     figures = dict(zip(node.inputs, given, strict=True)) | {node.name: value}
     if value is None or any(operand is None for operand in given):
-        return Consumer(passes, position, figures, upstream, None, None)
+        return Consumer(view, position, figures, upstream, None, None)
     slopes: Sequence[FloatArray | None] | None = None
     contributions: Sequence[FloatArray | None] | None = None
     if compiled:
         alone, own = _alone(node, graph.convention), pack([*given, value])
         slopes = list(backward_pass(alone, own, "z"))[:-1]
         contributions = None if upstream is None else list(backward_pass(alone, own, "z", upstream))[:-1]
-        return Consumer(passes, position, figures, upstream, slopes, contributions)
+        return Consumer(view, position, figures, upstream, slopes, contributions)
     with np.errstate(all="ignore"):
         if node.operation.is_elementwise:
             slopes = list(map(np.asarray, local_gradients_at(graph, position, given, value)))
         if upstream is not None:
             passed = contributions_at(graph, position, upstream, given, value)
             contributions = [None if contribution is None else np.asarray(contribution) for contribution in passed]
-    return Consumer(passes, position, figures, upstream, slopes, contributions)
+    return Consumer(view, position, figures, upstream, slopes, contributions)
 
 
-def edges_back(passes: Passes, position: int) -> list[tuple[int, int]]:
+def edges_back(view: RunView, output: str, position: int) -> list[tuple[int, int]]:
     """The out-edges of a node along which gradients flow back, in the order in which the backward pass meets them: the
     position of each consumer, and which of its operands the node is."""
-    assert passes.output is not None
-    reached = reaches(passes.graph, passes.output)
-    edges = [edge for edge in passes.graph.consumers[position] if reached[edge[0]]]
-    return sorted(edges, key=lambda edge: (-passes.sweep[edge[0]], edge[1]))
+    reached = reaches(view.graph, output)
+    edges = [edge for edge in view.graph.consumers[position] if reached[edge[0]]]
+    return sorted(edges, key=lambda edge: (-view.sweep[edge[0]], edge[1]))
 
 
 def operand_terms(graph: Graph, position: int) -> list[Term]:

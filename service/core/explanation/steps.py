@@ -15,10 +15,11 @@ import numpy as np
 
 from service.core.caches import memoize_on_argument
 from service.core.execution.chain_rule import in_precision
+from service.core.execution.run import Backward, Run
 from service.core.explanation.run_view import (
     MOST_WRITTEN,
     Consumer,
-    Passes,
+    RunView,
     consumer_at,
     edges_back,
     evaluate_at,
@@ -104,34 +105,46 @@ class BackwardStep:
 Step: TypeAlias = ForwardStep | BackwardStep
 
 
-def count_steps(passes: Passes) -> int:
+def count_steps(run: Run) -> int:
     """The number of steps: one for each operation and, after a backward pass, one for each node that has a
     gradient."""
-    forward, backward = _order(passes.graph, passes.output if passes.gradients is not None else None)
+    forward, backward = _order(run.graph, run.backward.output if run.backward else None)
     return len(forward) + len(backward)
 
 
-def explain(passes: Passes, start: int, stop: int) -> Iterator[Step]:
+def explain(run: Run, start: int, stop: int) -> Iterator[Step]:
     """The steps from `start` to before `stop`: forward in topological order, then backward in the order of the sweep.
 
     Nodes that stand after the output, where the sweep never comes, are last.
     """
-    forward, backward = _order(passes.graph, passes.output if passes.gradients is not None else None)
+    view = RunView(run)
+    forward, backward = _order(run.graph, run.backward.output if run.backward else None)
     met: dict[tuple[int, bool], Consumer] = {}
     for index in range(start, min(stop, len(forward) + len(backward))):
         if index < len(forward):
-            yield _forward_step(passes, forward[index])
-        else:
-            yield _backward_step(passes, backward[index - len(forward)], met)
+            yield _forward_step(view, forward[index])
+        elif run.backward:
+            yield _backward_step(view, run.backward, backward[index - len(forward)], met)
 
 
-def explain_node(passes: Passes, name: str) -> Iterator[Step]:
+def explain_node(run: Run, name: str) -> Iterator[Step]:
     """The forward step and the backward step of one node, as far as it has them; raises KeyError."""
-    position = passes.graph.position[name]
-    if passes.graph.operands[position]:
-        yield _forward_step(passes, position)
-    if passes.gradients is not None and passes.graph.nodes[position].has_gradient:
-        yield _backward_step(passes, position, {})
+    view, position = RunView(run), run.graph.position[name]
+    if run.graph.operands[position]:
+        yield _forward_step(view, position)
+    if run.backward and run.graph.nodes[position].has_gradient:
+        yield _backward_step(view, run.backward, position, {})
+
+
+def nodes_explaining(graph: Graph, name: str) -> set[int]:
+    """The positions of the nodes whose figures `explain_node` reads: the node, its operands, its consumers and theirs.
+
+    A run that lacks one of their values needs all others, since the value follows from them.
+    """
+    position = graph.position[name]
+    consumers = {consumer for consumer, _ in graph.consumers[position]}
+    operands = (source for node in (position, *consumers) for source in graph.operands[node])
+    return {position, *consumers, *operands}
 
 
 @memoize_on_argument
@@ -148,13 +161,13 @@ def _order(graph: Graph, output: str | None) -> tuple[Sequence[int], Sequence[in
 # --- forward ------------------------------------------------------------------------------------------------------
 
 
-def _forward_step(passes: Passes, position: int) -> ForwardStep:
-    graph, node = passes.graph, passes.graph.nodes[position]
-    sources, value = graph.operands[position], passes.values[position]
-    operands = [passes.value(source) for source in sources]
+def _forward_step(view: RunView, position: int) -> ForwardStep:
+    graph, node = view.graph, view.graph.nodes[position]
+    sources, value = graph.operands[position], view.run.values[position]
+    operands = [view.value(source) for source in sources]
     found = None
     if all(operand is not None for operand in operands):
-        for compiled in passes.arithmetics:
+        for compiled in view.arithmetics:
             found = evaluate_at(graph, position, operands, compiled)
             if _difference(found, value) is None:
                 break
@@ -182,33 +195,33 @@ def _is_constant(graph: Graph, name: str) -> bool:
 # --- backward -----------------------------------------------------------------------------------------------------
 
 
-def _backward_step(passes: Passes, position: int, met: dict[tuple[int, bool], Consumer]) -> BackwardStep:
-    """`met` holds the consumers that were met already."""
-    node = passes.graph.nodes[position]
-    assert passes.gradients is not None
-    seed, gradient = passes.seed if node.name == passes.output else None, passes.gradients[position]
-    for compiled in passes.arithmetics:
-        edges, found = _sum_up(passes, position, met, compiled)
+def _backward_step(
+    view: RunView, backward: Backward, position: int, met: dict[tuple[int, bool], Consumer]
+) -> BackwardStep:
+    """`met` caches consumers, by position and whether their figures come from the compiled loops."""
+    node, gradient = view.graph.nodes[position], backward.gradients[position]
+    seed = backward.seed if node.name == backward.output else None
+    for compiled in view.arithmetics:
+        edges, found = _sum_up(view, backward, position, met, compiled)
         difference = _difference(found, gradient)
         if difference is None:
             break
     listed = tuple(_contribution(consumer, operand_index) for consumer, operand_index in edges[:MOST_LISTED])
-    line = _sum_line(passes.quantity, node, seed, listed, len(edges), found)
+    line = _sum_line(view.quantity, node, seed, listed, len(edges), found)
     return BackwardStep(node, seed, listed, len(edges), line, found, gradient, difference)
 
 
 def _sum_up(
-    passes: Passes, position: int, met: dict[tuple[int, bool], Consumer], compiled: bool
+    view: RunView, backward: Backward, position: int, met: dict[tuple[int, bool], Consumer], compiled: bool
 ) -> tuple[Sequence[tuple[Consumer, int]], FloatArray | None]:
     """The out-edges of a node in the order of the backward pass, and the sum along them, None where one is unknown."""
-    node, edges, complete = passes.graph.nodes[position], [], True
-    assert passes.gradients is not None
+    node, edges, complete = view.graph.nodes[position], [], True
     so_far = None
-    if node.name == passes.output and passes.seed is not None:
-        so_far = in_precision(passes.graph, position, passes.seed)
-    for consumer_place, operand_index in edges_back(passes, position):
-        if (key := (consumer_place, compiled)) not in met:
-            met[key] = consumer_at(passes, consumer_place, passes.gradients[consumer_place], compiled)
+    if node.name == backward.output:
+        so_far = in_precision(view.graph, position, backward.seed)
+    for consumer_position, operand_index in edges_back(view, backward.output, position):
+        if (key := (consumer_position, compiled)) not in met:
+            met[key] = consumer_at(view, consumer_position, backward.gradients[consumer_position], compiled)
         consumer = met[key]
         if consumer.contributions is None:
             complete = False
@@ -218,12 +231,12 @@ def _sum_up(
             so_far = product if so_far is None else np.asarray(so_far + product)
         edges.append((consumer, operand_index))
     if so_far is None:
-        so_far = np.zeros(passes.values.shape(position))
+        so_far = np.zeros(view.run.values.shape(position))
     return edges, np.asarray(so_far, dtype=np.float64) if complete else None
 
 
 def _contribution(consumer: Consumer, operand_index: int) -> Contribution:
-    subject, rule = consumer.local_gradient(operand_index), _rule(consumer.passes.graph, consumer.node, operand_index)
+    subject, rule = consumer.local_gradient(operand_index), _rule(consumer.view.graph, consumer.node, operand_index)
     local = None if consumer.locals is None else consumer.locals[operand_index]
     product = None if consumer.contributions is None else consumer.contributions[operand_index]
     term = consumer.term(operand_index)

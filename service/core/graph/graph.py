@@ -50,6 +50,10 @@ class Graph:
         """Where in `nodes` the node of each name stands."""
         return {node.name: position for position, node in enumerate(self.nodes)}
 
+    def name_at(self, position: int | None) -> str | None:
+        """The name of the node at that position, None for None."""
+        return None if position is None else self.nodes[position].name
+
     @cached_property
     def operands(self) -> tuple[tuple[int, ...], ...]:
         """For each node the positions of its inputs, each less than its own."""

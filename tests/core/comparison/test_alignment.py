@@ -37,7 +37,6 @@ def test_figures_are_laid_out_by_position() -> None:
     tensors = lay_out(pack([np.arange(2.0), None, 3.0]), None, np.array([2, -1, 1, 0, -1]), graph)
     assert tensors is not None
     assert [None if figure is None else figure.tolist() for figure in tensors] == [3.0, None, None, [0.0, 1.0], None]
-    assert lay_out(None, None, np.arange(5), graph) is None
     same = pack([1.0, 2.0, 3.0, 4.0, 5.0])
     assert lay_out(same, None, np.arange(5), graph) is same
 

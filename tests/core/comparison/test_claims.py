@@ -1,5 +1,6 @@
 """Figures as a person writes them, and what they stand for."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -109,8 +110,7 @@ def meant(
     graph = graph_of(text)
     right = run_of(graph, inputs, output=output)
     claims = [{name: claim(*written.split()) for name, written in given.items()} for given in (values, gradients)]
-    assert right.values is not None
-    settled = resolve_claims(graph, *claims, right.values, right.gradients if gradients else None, output)
+    settled = resolve_claims(right if gradients else replace(right, backward=None), *claims)
     return {kind: {name: figure.tolist() for name, figure in figures.items()} for kind, figures in settled.items()}
 
 

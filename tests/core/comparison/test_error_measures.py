@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from service.core.comparison.error_measures import errors, minimum_tolerance, ulps, worst_elements
 from service.core.comparison.listing import judged_figures
-from service.core.comparison.verdicts import Comparison, Phase, Side, Tolerance
+from service.core.comparison.verdicts import Comparison, Phase, Tolerance
+from service.core.execution.run import Backward, Run
 from service.core.figures.figures import pack
 from service.core.graph.building import build_graph
 from tests.planted import altered, graph_of, judge, only, run_of
@@ -18,15 +19,15 @@ from tests.planted import altered, graph_of, judge, only, run_of
 NAN, INF = float("nan"), float("inf")
 
 
-def sides(baseline: list[Any], candidate: list[Any], phase: str = "values") -> tuple[Side, Side]:
+def sides(baseline: list[Any], candidate: list[Any], phase: str = "values") -> tuple[Run, Run]:
     """Two runs of a graph of inputs alone: any figures fit."""
     names = [f"x{position}" for position in range(len(baseline))]
     graph = build_graph([{"name": name, "operation": "Input"} for name in names], names)
     seed = np.array(1.0)
     return tuple(
-        Side(graph, pack(figures), None, None, None)
+        Run(graph, pack(figures))
         if phase == "values"
-        else Side(graph, pack(baseline), pack(figures), "x0", seed)
+        else Run(graph, pack(baseline), backward=Backward("x0", seed, pack(figures)))
         for figures in (baseline, candidate)
     )
 
@@ -117,7 +118,7 @@ finite = st.floats(min_value=1e-100, max_value=1e100).flatmap(lambda x: st.sampl
 pairs = st.lists(st.tuples(finite, finite), min_size=1, max_size=6)
 
 
-def is_same(runs: tuple[Side, Side], rtol: float, atol: float) -> bool:
+def is_same(runs: tuple[Run, Run], rtol: float, atol: float) -> bool:
     """Whether two runs are the same under these bounds."""
     return judge(*runs, Tolerance(rtol, atol)).same
 

@@ -87,20 +87,20 @@ def evidence(
     ],
 )
 def test_what_a_figure_is_and_should_be(text: str, inputs: Any, node: str, wrong: Any, phase: str, says: str) -> None:
-    assert statement(evidence(graph_of(text), inputs, node, wrong, phase), "F") == says
+    assert statement(evidence(graph_of(text), inputs, node, wrong, phase)) == says
 
 
 def test_the_output_that_is_used_further_on_begins_with_the_seed() -> None:
     graph = graph_of("p = x * y; F = p * z", ["F"])
     inputs = {"x": 2.0, "y": 3.0, "z": 4.0}
     unused = evidence(graph, inputs, "p", -1.0, output="p")
-    assert statement(unused, "p") == "∂p/∂p is −1; it should be 1."
+    assert statement(unused) == "∂p/∂p is −1; it should be 1."
     right = run_of(graph, inputs, output="p")
     wrong = altered(right, gradients={"F": 2.0, "p": -1.0})
     found = judge(right, wrong)
     assert found.backward is not None
     used = gather(found, found.backward, graph.position["p"], wrong)
-    assert statement(used, "p") == "∂p/∂p is −1; it should be 1 + 2 × z = 9."
+    assert statement(used) == "∂p/∂p is −1; it should be 1 + 2 × z = 9."
     assert used.seed == 1.0 and len(used.edges) == 1
 
 
@@ -110,10 +110,10 @@ def test_long_formulas_are_left_out() -> None:
         [*({"name": name, "operation": "Input"} for name in names), {"name": "F", "operation": "Max", "inputs": names}]
     )
     inputs = {name: float(position) for position, name in enumerate(names)}
-    assert statement(evidence(graph, inputs, "F", 5.5, "forward"), "F") == "F is 5.5; it should be 8."
-    assert statement(evidence(graph, inputs, "x8", 5.5), "F") == "∂F/∂x8 is 5.5; it should be 1."
+    assert statement(evidence(graph, inputs, "F", 5.5, "forward")) == "F is 5.5; it should be 8."
+    assert statement(evidence(graph, inputs, "x8", 5.5)) == "∂F/∂x8 is 5.5; it should be 1."
     five = graph_of("F = (x + a) * (x + b) * (x + c) * (x + d) * (x + e)")
-    said = statement(evidence(five, dict.fromkeys("xabcde", 0.5), "x", 7.0), "F")
+    said = statement(evidence(five, dict.fromkeys("xabcde", 0.5), "x", 7.0))
     assert said == "∂F/∂x is 7; it should be 5."
 
 
@@ -161,4 +161,4 @@ def test_of_very_many_out_edges_none_is_looked_at() -> None:
     ]
     gathered = evidence(build_graph(documents), {"x": 0.0}, "x", -float(count))
     assert gathered.edges == ()
-    assert statement(gathered, "F") == "∂F/∂x is −1001; it should be 1001."
+    assert statement(gathered) == "∂F/∂x is −1001; it should be 1001."

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.comparison.hypotheses import HYPOTHESES, Hypothesis, explain, rounding
-from service.core.comparison.verdicts import Comparison, Phase, Side, Tolerance, Verdict, first_difference
+from service.core.comparison.verdicts import Comparison, Phase, Tolerance, Verdict, first_difference
+from service.core.execution.run import Run
 from service.core.rulebook import registry
 from service.core.rulebook.registry import define
 from tests.planted import SEED, SEED_INPUTS, altered, graph_of, judge, origins, run_of
@@ -34,7 +35,7 @@ class Planted:
     first: bool = True
 
     @property
-    def sides(self) -> tuple[Side, Side]:
+    def sides(self) -> tuple[Run, Run]:
         """The right run and the wrong one."""
         graph = graph_of(self.text)
         right = run_of(graph, self.inputs)
@@ -307,7 +308,7 @@ def test_a_wider_tolerance_lets_more_hypotheses_pass() -> None:
 # --- what stands outside the table --------------------------------------------------------------------------------
 
 
-def reported(found: Comparison, candidate: Side, phase: Phase | None, node: str) -> tuple[Hypothesis, ...]:
+def reported(found: Comparison, candidate: Run, phase: Phase | None, node: str) -> tuple[Hypothesis, ...]:
     """What is said of a node."""
     assert phase is not None
     return explain(found, phase, candidate.graph.position[node], candidate)

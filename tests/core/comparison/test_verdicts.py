@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from service.core.comparison.hypotheses import rounding
 from service.core.comparison.replay import Weights, replay_gradients, replay_values
-from service.core.comparison.verdicts import TOLERANCES, Comparison, Side, Tolerance, Verdict, compare, first_difference
+from service.core.comparison.verdicts import TOLERANCES, Comparison, Tolerance, Verdict, compare, first_difference
 from service.core.errors import InvalidRequest, LimitExceeded
 from service.core.execution.passes import backward_pass, forward_pass
+from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Operation
@@ -29,6 +30,7 @@ from tests.planted import (
     only,
     origins,
     run_of,
+    swept,
     tame_graph,
     values_of,
     verdicts,
@@ -45,11 +47,11 @@ def seed_graph() -> Graph:
 
 
 @pytest.fixture(scope="module")
-def right(seed_graph: Graph) -> Side:
+def right(seed_graph: Graph) -> Run:
     return run_of(seed_graph, SEED_INPUTS)
 
 
-def faults(*sides: Side, **options: Any) -> list[tuple[tuple[str | int, ...], str]]:
+def faults(*sides: Run, **options: Any) -> list[tuple[tuple[str | int, ...], str]]:
     """What is wrong with a comparison that is refused."""
     with pytest.raises(InvalidRequest) as caught:
         judge(*sides, **options)
@@ -59,7 +61,7 @@ def faults(*sides: Side, **options: Any) -> list[tuple[tuple[str | int, ...], st
 # --- single mistakes ----------------------------------------------------------------------------------------------
 
 
-def test_the_tutorials_slip(seed_graph: Graph, right: Side) -> None:
+def test_the_tutorials_slip(seed_graph: Graph, right: Run) -> None:
     tutorial = only(altered(right, gradients=SLIP), values=seed_graph.inputs, gradients=tuple(SLIP))
     found = judge(right, tutorial)
     assert not found.same
@@ -71,7 +73,7 @@ def test_the_tutorials_slip(seed_graph: Graph, right: Side) -> None:
     assert [float(replayed[name]) for name in "Fdecab"] == pytest.approx([1, 4 / 3, 6, -18, 6, 6], rel=1e-15)
 
 
-def test_a_run_is_the_same_as_itself(seed_graph: Graph, right: Side) -> None:
+def test_a_run_is_the_same_as_itself(seed_graph: Graph, right: Run) -> None:
     for tolerance in ("exact", "float64", "float32"):
         found = judge(right, run_of(seed_graph, SEED_INPUTS), tolerance)
         assert found.same and first_difference(found) is None
@@ -110,7 +112,7 @@ def test_two_mistakes_that_cancel() -> None:
     assert not found.same
 
 
-def test_inputs_that_differ_are_the_origins(seed_graph: Graph, right: Side) -> None:
+def test_inputs_that_differ_are_the_origins(seed_graph: Graph, right: Run) -> None:
     found = judge(right, run_of(seed_graph, SEED_INPUTS | {"a": 4.0, "c": 1.0}))
     assert origins(found, seed_graph) == [("forward", "a"), ("forward", "c")]
     assert verdicts(found, seed_graph)["forward"] == {
@@ -153,7 +155,7 @@ WEIGHTS = Weights(1e-9, 16 * 2.0**-53)  # the float64 tolerance
 each_tame_graph = pytest.mark.parametrize("seed", range(GRAPHS))
 
 
-def vast(graph: Graph, inputs: dict[str, float]) -> Side:
+def vast(graph: Graph, inputs: dict[str, float]) -> Run:
     """A run of a graph of a thousand nodes."""
     assert len(graph) >= 1000
     return run_of(graph, inputs)
@@ -185,13 +187,12 @@ def choose(random: np.random.Generator, figures: Figures, slack: Any, atol: floa
 def test_one_flipped_value_is_the_only_origin(seed: int) -> None:
     graph, inputs = tame_graph(seed)
     right = vast(graph, inputs)
-    assert right.values is not None
     slack = replay_values(graph, right.values, WEIGHTS).slack
     positions = choose(np.random.default_rng(seed), right.values, slack, 1e-12)
     wrong = values_of(graph, {name: np.full(TRIALS, x) for name, x in inputs.items()}, flip(positions))
     slopes = gradients_of(graph, wrong, graph.outputs[0])
     for position, values, gradients in zip(positions, columns(wrong), columns(slopes), strict=True):
-        found = judge(right, replace(right, values=values, gradients=gradients))
+        found = judge(right, swept(replace(right, values=values), gradients=gradients))
         assert origins(found, graph) == [("forward", graph.nodes[position].name)]
 
 
@@ -199,7 +200,7 @@ def test_one_flipped_value_is_the_only_origin(seed: int) -> None:
 def test_one_flipped_gradient_is_the_only_origin(seed: int) -> None:
     graph, inputs = tame_graph(seed)
     right = vast(graph, inputs)
-    assert right.values is not None and right.gradients is not None
+    assert right.gradients is not None
     output = graph.outputs[0]
     slack = replay_gradients(graph, right.values, right.gradients, output, np.float64(1.0), WEIGHTS).slack
     positions = choose(np.random.default_rng(seed), right.gradients, slack, 1e-12)
@@ -207,7 +208,7 @@ def test_one_flipped_gradient_is_the_only_origin(seed: int) -> None:
     for position, gradients in zip(
         positions, columns(gradients_of(graph, values, output, flip(positions))), strict=True
     ):
-        found = judge(right, replace(right, gradients=gradients))
+        found = judge(right, swept(right, gradients=gradients))
         assert origins(found, graph) == [("backward", graph.nodes[position].name)]
         assert found.forward is not None and not found.forward.positions(Verdict.INHERITED, Verdict.COMPENSATED)
 
@@ -263,7 +264,7 @@ def test_of_two_mistakes_at_once_each_is_an_origin_or_compensated(seed: int) -> 
     graph, inputs = tame_graph(seed)
     right = run_of(graph, inputs)
     random = np.random.default_rng(seed)
-    assert right.values is not None and right.gradients is not None
+    assert right.gradients is not None
     slack = replay_values(graph, right.values, WEIGHTS).slack
     pairs = np.stack([choose(random, right.values, slack, 1e-12) for _ in range(2)])
     wrong = values_of(
@@ -288,7 +289,7 @@ def test_of_two_mistakes_at_once_each_is_an_origin_or_compensated(seed: int) -> 
 ONLY_FLOAT64 = {"Erf", "Erfc", "Gelu"}
 
 
-def rounded(point: Point, **options: Any) -> tuple[Side, Side]:
+def rounded(point: Point, **options: Any) -> tuple[Run, Run]:
     """A run in float64, and the same computed otherwise, at inputs that float32 can hold."""
     inputs = {name: np.asarray(figure, dtype=np.float32) for name, figure in point.inputs.items()}
     return tuple(run_of(point.graph, inputs, output=point.output, **kind) for kind in ({}, options))
@@ -411,7 +412,7 @@ def test_an_infinity_that_follows_is_inherited_and_one_that_does_not_is_an_origi
     assert verdicts(undefined, graph)["forward"]["q"] == "inherited"
 
 
-def test_exact_asks_for_the_same_bits(seed_graph: Graph, right: Side) -> None:
+def test_exact_asks_for_the_same_bits(seed_graph: Graph, right: Run) -> None:
     nearest = altered(right, gradients={"f": np.nextafter(-1 / 3, 0)})
     assert judge(right, nearest).same
     found = judge(right, nearest, "exact")
@@ -419,7 +420,7 @@ def test_exact_asks_for_the_same_bits(seed_graph: Graph, right: Side) -> None:
     assert verdicts(found, seed_graph)["backward"]["f"] == "inherited"
 
 
-def test_bounds_count_from_the_baseline(seed_graph: Graph, right: Side) -> None:
+def test_bounds_count_from_the_baseline(seed_graph: Graph, right: Run) -> None:
     near = altered(right, values={"c": -2.0 * (1 + 1e-4)})
     assert "c" not in [name for _, name in origins(judge(right, near, Tolerance(1.0001e-4, 0.0)), seed_graph)]
     assert origins(judge(right, near, Tolerance(0.9999e-4, 0.0)), seed_graph) == [("forward", "c")]
@@ -484,7 +485,7 @@ def test_an_empty_batch_is_the_same_as_itself() -> None:
 # --- recordings that leave figures out ----------------------------------------------------------------------------
 
 
-def test_one_recorded_node_is_judged_alone(seed_graph: Graph, right: Side) -> None:
+def test_one_recorded_node_is_judged_alone(seed_graph: Graph, right: Run) -> None:
     for name, other in (("f", "F"), ("F", "a")):
         wrong = only(run_of(seed_graph, SEED_INPUTS, values={"e": 7.0}), values=[name])
         found = judge(right, wrong)
@@ -494,20 +495,20 @@ def test_one_recorded_node_is_judged_alone(seed_graph: Graph, right: Side) -> No
     assert judge(right, only(right, gradients=["f"])).same
 
 
-def test_gradients_alone_are_replayed_at_the_baselines_inputs(seed_graph: Graph, right: Side) -> None:
+def test_gradients_alone_are_replayed_at_the_baselines_inputs(seed_graph: Graph, right: Run) -> None:
     found = judge(right, only(altered(right, gradients=SLIP), gradients=tuple(SLIP)))
     assert found.forward is None
     assert origins(found, seed_graph) == [("backward", "f"), ("backward", "d")]
 
 
-def test_a_baseline_that_leaves_figures_out_limits_what_is_judged(seed_graph: Graph, right: Side) -> None:
+def test_a_baseline_that_leaves_figures_out_limits_what_is_judged(seed_graph: Graph, right: Run) -> None:
     wrong = run_of(seed_graph, SEED_INPUTS, values={"e": 7.0})
     found = judge(only(right, values=["a", "F"]), wrong)
     assert verdicts(found, seed_graph) == {"forward": {"a": "same", "F": "inherited"}}
     assert origins(found, seed_graph) == [] and not found.same
 
 
-def test_no_figure_in_common(seed_graph: Graph, right: Side) -> None:
+def test_no_figure_in_common(seed_graph: Graph, right: Run) -> None:
     problem = [(("candidate",), "the two runs give no figure in common")]
     assert faults(only(right, values=["a"]), only(right, values=["f"])) == problem
     assert faults(only(right, values=["a"]), only(right, gradients=["f"])) == problem
@@ -565,7 +566,7 @@ def test_a_consumer_that_leads_nowhere_makes_no_gradient_doubtful() -> None:
 # --- shapes, seeds and outputs that do not fit --------------------------------------------------------------------
 
 
-def test_shapes_that_differ_are_refused(seed_graph: Graph, right: Side) -> None:
+def test_shapes_that_differ_are_refused(seed_graph: Graph, right: Run) -> None:
     batch = run_of(seed_graph, SEED_INPUTS | {"a": np.array([5.0, 6.0])})
     assert faults(right, batch) == [
         (("candidate",), f"{name!r} has shape [2]; in the baseline []") for name in ("a", "e", "f", "F")
@@ -574,7 +575,7 @@ def test_shapes_that_differ_are_refused(seed_graph: Graph, right: Side) -> None:
     assert faults(right, wrong_gradient) == [(("candidate",), "'f' has shape [2]; in the baseline []")]
 
 
-def test_shapes_that_do_not_fit_one_another_are_refused(seed_graph: Graph, right: Side) -> None:
+def test_shapes_that_do_not_fit_one_another_are_refused(seed_graph: Graph, right: Run) -> None:
     one = only(right, values=["a"])
     clash = only(altered(right, values={"e": [1.0, 2.0], "c": [1.0, 2.0, 3.0]}), values=["a", "e", "c"])
     ((location, detail),) = faults(one, clash)
@@ -583,7 +584,7 @@ def test_shapes_that_do_not_fit_one_another_are_refused(seed_graph: Graph, right
     jump = only(altered(right, values={"e": [1.0, 2.0], "f": [1.0, 2.0], "F": 1.0, "d": 1.0}), values=list("aefFd"))
     assert faults(one, jump) == [(("candidate",), "'F' has shape [2]; the figure has []")]
     slope = only(altered(right, values={"e": [1.0, 2.0]}), values=["a", "e"], gradients=["e"])
-    assert faults(replace(one, gradients=right.gradients), slope) == [
+    assert faults(replace(one, backward=right.backward), slope) == [
         (("candidate",), "'e' has shape [2]; its gradient []")
     ]
 
@@ -598,30 +599,30 @@ def test_values_that_follow_are_limited() -> None:
     assert judge_with_limit(part, 10_200).same
 
 
-def judge_with_limit(side: Side, most: int) -> Comparison:
+def judge_with_limit(run: Run, most: int) -> Comparison:
     """A comparison of a run with itself, under a limit."""
-    return compare(side, side, TOLERANCES["float64"], max_elements=most)
+    return compare(run, run, TOLERANCES["float64"], max_elements=most)
 
 
-def test_gradients_of_different_outputs_or_seeds_are_refused(seed_graph: Graph, right: Side) -> None:
+def test_gradients_of_different_outputs_or_seeds_are_refused(seed_graph: Graph, right: Run) -> None:
     other = run_of(seed_graph, SEED_INPUTS, output="f")
     assert faults(right, other) == [(("candidate",), "the candidate's gradients are of 'f', the baseline's of 'F'")]
     seeds = [(("candidate",), "the two runs' gradients have different seeds")]
     for seed in (np.array(2.0), np.array(NAN), np.array([1.0, 2.0])):
-        assert faults(right, replace(right, seed=seed)) == seeds
-    undefined = replace(right, seed=np.array(NAN))
+        assert faults(right, swept(right, seed=seed)) == seeds
+    undefined = swept(right, seed=np.array(NAN))
     assert judge(undefined, replace(undefined), Tolerance(0.0, 0.0)).forward is not None
     batch = run_of(seed_graph, SEED_INPUTS | {"a": np.array([5.0, 6.0])})
-    assert judge(batch, replace(batch, seed=np.array(1.0))).same
-    assert faults(batch, replace(batch, seed=np.ones(3))) == seeds
+    assert judge(batch, swept(batch, seed=np.array(1.0))).same
+    assert faults(batch, swept(batch, seed=np.ones(3))) == seeds
     # Values alone have neither.
-    assert judge(right, replace(other, gradients=None)).same
+    assert judge(right, replace(other, backward=None)).same
 
 
 # --- two versions of a graph --------------------------------------------------------------------------------------
 
 
-def test_versions_are_aligned_by_name(seed_graph: Graph, right: Side) -> None:
+def test_versions_are_aligned_by_name(seed_graph: Graph, right: Run) -> None:
     longer = graph_of("e = a + b; f = e * c; F = f / d; G = F * extra", ["F"])
     found = judge(right, run_of(longer, SEED_INPUTS | {"extra": 2.0}))
     assert found.same
@@ -631,7 +632,7 @@ def test_versions_are_aligned_by_name(seed_graph: Graph, right: Side) -> None:
     assert (back.only_in_baseline, back.only_in_candidate) == (("extra", "G"), ())
 
 
-def test_names_map_the_candidates_nodes_to_the_baselines(right: Side) -> None:
+def test_names_map_the_candidates_nodes_to_the_baselines(right: Run) -> None:
     renamed = graph_of("sum = first + b; f = sum * c; F = f / d")
     inputs = {"first": 5.0, "b": 1.0, "c": -2.0, "d": -3.0}
     run = run_of(renamed, inputs, values={"sum": 7.0})
@@ -644,7 +645,7 @@ def test_names_map_the_candidates_nodes_to_the_baselines(right: Side) -> None:
     assert judge(right, run_of(outer, SEED_INPUTS), names={"out": "F"}).same
 
 
-def test_names_that_lead_nowhere_are_refused(right: Side) -> None:
+def test_names_that_lead_nowhere_are_refused(right: Run) -> None:
     assert faults(right, right, names={"x": "a", "a": "y"}) == [
         (("names", "x"), "the candidate has no node 'x'"),
         (("names", "a"), "the baseline has no node 'y'"),
@@ -653,7 +654,7 @@ def test_names_that_lead_nowhere_are_refused(right: Side) -> None:
     assert faults(right, right, names={"a": "e", "b": "e"}) == twice
 
 
-def test_a_node_defined_otherwise_whose_figure_differs_is_an_origin(right: Side) -> None:
+def test_a_node_defined_otherwise_whose_figure_differs_is_an_origin(right: Run) -> None:
     changed = graph_of("e = a + b; f = e + c; F = f / d")
     found = judge(right, run_of(changed, SEED_INPUTS))
     assert verdicts(found, changed) == {
@@ -667,7 +668,7 @@ def test_a_node_defined_otherwise_whose_figure_differs_is_an_origin(right: Side)
     assert float(named(changed, found.forward.expected)["f"]) == -12.0
 
 
-def test_a_node_defined_otherwise_whose_figure_is_the_same_is_no_origin(right: Side) -> None:
+def test_a_node_defined_otherwise_whose_figure_is_the_same_is_no_origin(right: Run) -> None:
     turned = graph_of("e = b + a; f = e * c; F = f / d")
     found = judge(right, run_of(turned, SEED_INPUTS))
     assert found.same
@@ -711,7 +712,7 @@ def test_one_graph_built_twice_has_no_definition_that_differs() -> None:
     assert not judge(run_of(first, {"x": 1.0}), run_of(third, {"x": 1.0}, output="z")).redefined.size
 
 
-def test_swapped_names_within_one_graph_swap_definitions(seed_graph: Graph, right: Side) -> None:
+def test_swapped_names_within_one_graph_swap_definitions(seed_graph: Graph, right: Run) -> None:
     turned = run_of(seed_graph, SEED_INPUTS | {"a": 1.0, "b": 5.0})
     found = judge(right, turned, names={"a": "b", "b": "a"})
     assert found.same
@@ -739,7 +740,7 @@ def test_any_part_of_a_right_run_is_right(point: Point, data: st.DataObject) -> 
     whole = run_of(point.graph, point.inputs, output=point.output)
     part = only(whole, values=data.draw(some), gradients=[])
     slopes = [name for name in data.draw(some) if name in named(point.graph, whole.gradients)]
-    part = replace(part, gradients=only(whole, gradients=slopes).gradients)
+    part = replace(part, backward=only(whole, gradients=slopes).backward)
     assert judge(whole, part).same
     other = only(whole, values=data.draw(some), gradients=slopes)
     for baseline, candidate in ((part, other), (other, part)):
@@ -781,7 +782,7 @@ def test_a_float32_run_is_the_same_as_itself(text: str, inputs: dict[str, Any], 
     output = graph.outputs[0]
     gradients = backward_pass(graph, values, output)
     seed = np.ones(values.shape(graph.position[output]))
-    run = Side(graph, values, gradients, output, seed, "float32")
+    run = Run(graph, values, "float32", Backward(output, seed, gradients))
     found = compare(run, run, TOLERANCES[tolerance])
     for phase in found.phases:
         assert set(phase.verdicts) <= {Verdict.SAME, Verdict.NOT_COMPARED}
@@ -791,7 +792,7 @@ def test_a_float32_run_is_the_same_as_itself(text: str, inputs: dict[str, Any], 
 def test_what_a_float32_recording_leaves_out_follows_in_float32() -> None:
     graph = declared_float32("y = x * x; z = y * 2; F = z / y", ["x"])
     values = forward_pass(graph, {"x": np.asarray(1e30)})
-    run = Side(graph, values, backward_pass(graph, values, "F"), "F", np.ones(()), "float32")
+    run = Run(graph, values, "float32", Backward("F", np.ones(()), backward_pass(graph, values, "F")))
     for missing in (["y"], ["y", "z"], ["x"], ["x", "z"]):
         partial = altered(run, values=dict.fromkeys(missing))
         found = judge(partial, partial)

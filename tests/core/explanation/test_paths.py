@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 
 from service.core.errors import Conflict, InvalidRequest
+from service.core.execution.run import Run
 from service.core.explanation.paths import Paths, find_paths
-from service.core.explanation.run_view import Passes
 from service.core.explanation.steps import BackwardStep, explain_node
 from service.core.figures.figures import no_figures
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
-from tests.core.explanation.test_steps import AT, TUTORIAL, passes_of
+from tests.core.explanation.test_steps import AT, TUTORIAL, run_of
 from tests.passes import graph_of, near
 from tests.random_graphs import Point, points
 
@@ -23,7 +23,13 @@ EVERY = 10**6
 
 def paths_of(text: str, inputs: Any, node: str, limit: int = EVERY, **options: Any) -> Paths:
     """The paths from a node of an expression."""
-    return find_paths(passes_of(graph_of(text), inputs, **options), node, limit)
+    return paths_to_output(run_of(graph_of(text), inputs, **options), node, limit)
+
+
+def paths_to_output(run: Run, node: str, limit: int) -> Paths:
+    """The paths from a node to the output of the backward pass."""
+    assert run.backward is not None
+    return find_paths(run, run.backward.output, node, limit)
 
 
 def ladder(rungs: int) -> Graph:
@@ -36,16 +42,17 @@ def ladder(rungs: int) -> Graph:
     return build_graph(nodes)
 
 
-def products(passes: Passes, node: str) -> Iterator[float]:
+def products(run: Run, node: str) -> Iterator[float]:
     """The product of every path, by plain recursion over the steps' own local gradients."""
-    if node == passes.output:
+    assert run.backward is not None
+    if node == run.backward.output:
         yield 1.0
         return
-    for step in explain_node(passes, node):
+    for step in explain_node(run, node):
         if isinstance(step, BackwardStep):
             for each in step.contributions:
                 assert each.local is not None
-                for product in products(passes, each.consumer.node.name):
+                for product in products(run, each.consumer.node.name):
                     yield float(each.local) * product
 
 
@@ -83,7 +90,7 @@ def test_the_output_itself_is_one_path_and_what_does_not_reach_it_none() -> None
     found = paths_of(TUTORIAL, AT, "F")
     assert [(path.edges, path.product) for path in found.paths] == [((), 1.0)]
     graph = graph_of("y = x + 1; z = x * w")
-    beside = find_paths(passes_of(graph, {"x": 1, "w": 2}, output="y"), "w", 5)
+    beside = paths_to_output(run_of(graph, {"x": 1, "w": 2}, output="y"), "w", 5)
     assert (beside.paths, beside.count, beside.sum, beside.share) == ((), 0, 0.0, 1.0)
     assert beside.equation.formula.text == "dy/dw = 0"
 
@@ -95,16 +102,16 @@ def test_the_seed_is_a_factor() -> None:
 
 
 def test_paths_are_counted_exactly_however_many() -> None:
-    found = find_paths(passes_of(ladder(3000), {"x": 1e-300}), "x", 2)
+    found = paths_to_output(run_of(ladder(3000), {"x": 1e-300}), "x", 2)
     assert found.count == 2**3000
     assert (len(found.paths), found.share) == (2, None)
-    found = find_paths(passes_of(ladder(60), {"x": 1.0}), "x", 4)
+    found = paths_to_output(run_of(ladder(60), {"x": 1.0}), "x", 4)
     assert (found.count, found.sum, found.listed_sum, found.share) == (2**60, 2.0**60, 4.0, 4.0 / 2.0**60)
     assert found.equation.formula.text.endswith(" * … + …")
 
 
 def test_no_more_paths_are_listed_than_anybody_would_read() -> None:
-    found = find_paths(passes_of(ladder(12_000), {"x": 1e-300}), "x", 1000)
+    found = paths_to_output(run_of(ladder(12_000), {"x": 1e-300}), "x", 1000)
     assert [len(path.edges) for path in found.paths] == [12_000] * 9
 
 
@@ -117,20 +124,20 @@ def test_nothing_is_lost_where_factors_vanish_overflow_or_are_no_numbers() -> No
 
 @given(points())
 def test_over_random_graphs_products_sum_to_the_gradient(point: Point) -> None:
-    passes = passes_of(point.graph, point.inputs)
-    assert passes.gradients is not None
+    run = run_of(point.graph, point.inputs)
+    assert run.gradients is not None
     for position, node in enumerate(point.graph.nodes):
         if node.operation.name == "Constant":
             continue
-        found = find_paths(passes, node.name, EVERY)
-        assert found.sum == near(float(passes.gradients[position]))
+        found = paths_to_output(run, node.name, EVERY)
+        assert found.sum == near(float(run.gradients[position]))
         assert found.listed_sum == near(found.sum, rel=1e-12, abs=1e-12 * sum(abs(p.product) for p in found.paths))
         assert found.count == len(found.paths)
         magnitudes = [abs(path.product) for path in found.paths]
         assert magnitudes == sorted(magnitudes, reverse=True)
-        every = sorted((abs(product) for product in products(passes, node.name)), reverse=True)
+        every = sorted((abs(product) for product in products(run, node.name)), reverse=True)
         assert magnitudes == near(every)
-        few = find_paths(passes, node.name, 3)
+        few = paths_to_output(run, node.name, 3)
         assert [abs(path.product) for path in few.paths] == near(every[:3])
         assert (few.count, few.sum) == (found.count, found.sum)
 
@@ -143,14 +150,14 @@ def test_an_operation_that_is_not_elementwise_has_no_local_formula() -> None:
 
 def test_no_path_leads_through_an_index() -> None:
     graph = graph_of("i = j * 1; y = gather(table, i) + j")
-    found = find_paths(passes_of(graph, {"table": [1.0, 2.0], "j": 1.0}), "j", 5)
+    found = paths_to_output(run_of(graph, {"table": [1.0, 2.0], "j": 1.0}), "j", 5)
     assert (found.count, found.sum, len(found.paths)) == (1, 1.0, 1)
 
 
 def test_paths_are_for_scalars() -> None:
-    passes = passes_of(graph_of("y = x * w"), {"x": [1, 2], "w": 3})
+    run = run_of(graph_of("y = x * w"), {"x": [1, 2], "w": 3})
     with pytest.raises(InvalidRequest, match="'y' has shape"):
-        find_paths(passes, "w", 5)
+        paths_to_output(run, "w", 5)
 
 
 def test_a_constant_has_none() -> None:
@@ -161,6 +168,6 @@ def test_a_constant_has_none() -> None:
 def test_what_the_run_does_not_hold_is_told() -> None:
     graph = graph_of(TUTORIAL)
     with pytest.raises(Conflict, match="no output"):
-        find_paths(Passes(graph, no_figures(7)), "a", 5)
+        find_paths(Run(graph, no_figures(7)), None, "a", 5)
     with pytest.raises(Conflict, match="no value of"):
-        find_paths(Passes(graph, no_figures(7), output="F"), "a", 5)
+        find_paths(Run(graph, no_figures(7)), "F", "a", 5)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,8 +13,17 @@ from hypothesis import strategies as st
 
 from service.core.execution import kernel
 from service.core.execution.passes import backward_pass, forward_pass, spread_seed
-from service.core.explanation.run_view import Passes
-from service.core.explanation.steps import BackwardStep, ForwardStep, Step, count_steps, explain, explain_node
+from service.core.execution.run import Backward, Run
+from service.core.explanation.run_view import RunView
+from service.core.explanation.steps import (
+    BackwardStep,
+    ForwardStep,
+    Step,
+    count_steps,
+    explain,
+    explain_node,
+    nodes_explaining,
+)
 from service.core.figures.figures import pack
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
@@ -36,17 +46,17 @@ TUTORIAL = "e = a + b; f = e * c; F = f / d"
 AT = {"a": 5, "b": 1, "c": -2, "d": -3}
 
 
-def passes_of(graph: Graph, inputs: Mapping[str, Any], seed: Any = 1.0, output: str | None = None) -> Passes:
+def run_of(graph: Graph, inputs: Mapping[str, Any], seed: Any = 1.0, output: str | None = None) -> Run:
     """Both passes of a graph from its only output."""
     values, output = forward_pass(graph, arrays_of(inputs)), output or graph.outputs[0]
     spread = spread_seed(seed, values.shape(graph.position[output]))
-    return Passes(graph, values, backward_pass(graph, values, output, spread), output, spread)
+    return Run(graph, values, backward=Backward(output, spread, backward_pass(graph, values, output, spread)))
 
 
 def steps_of(text: str, inputs: Mapping[str, Any], **options: Any) -> list[Step]:
     """All steps of an expression."""
-    passes = passes_of(graph_of(text), inputs, **options)
-    return list(explain(passes, 0, count_steps(passes)))
+    run = run_of(graph_of(text), inputs, **options)
+    return list(explain(run, 0, count_steps(run)))
 
 
 def told(steps: list[Step]) -> list[str]:
@@ -83,7 +93,7 @@ def test_infinities_and_nan_are_written_as_people_do() -> None:
     assert written is not None
     assert written.latex == r"\infty \cdot \left(-2\right) = -\infty"
     assert written.mathml.endswith("<mo>=</mo><mrow><mo>−</mo><mn>∞</mn></mrow>")
-    *_, step = explain_node(passes_of(graph_of("F = x * y"), {"x": 1, "y": 2}, seed=-np.inf), "F")
+    *_, step = explain_node(run_of(graph_of("F = x * y"), {"x": 1, "y": 2}, seed=-np.inf), "F")
     assert line(step) == "dL/dF = -∞ = -∞"
 
 
@@ -121,13 +131,13 @@ def test_decimals_are_always_told() -> None:
     assert step.equation.numbers.text == "1 * -0.3333333333333333 = -0.3333333333333333"
 
 
-def sums_are_the_gradients(passes: Passes) -> None:
+def sums_are_the_gradients(run: Run) -> None:
     """Every backward step's sum has the bits of the run's gradient."""
-    every = list(explain(passes, 0, count_steps(passes)))
+    every = list(explain(run, 0, count_steps(run)))
     assert not [step.node.name for step in every if step.difference is not None]
     steps = [step for step in every if isinstance(step, BackwardStep)]
-    constants = sum(node.operation.name == "Constant" for node in passes.graph.nodes)
-    assert len(steps) == len(passes.graph) - constants
+    constants = sum(node.operation.name == "Constant" for node in run.graph.nodes)
+    assert len(steps) == len(run.graph) - constants
     for step in steps:
         assert step.sum is not None and step.gradient is not None
         assert np.array_equal(step.sum, step.gradient, equal_nan=True), step.node.name
@@ -141,12 +151,12 @@ def sums_are_the_gradients(passes: Passes) -> None:
 @pytest.mark.usefixtures("_either_loop")
 @given(points())
 def test_sums_are_the_stored_gradients_over_random_graphs(point: Point) -> None:
-    sums_are_the_gradients(passes_of(point.graph, point.inputs))
+    sums_are_the_gradients(run_of(point.graph, point.inputs))
 
 
 @given(points(shapes=BROADCAST_SHAPES))
 def test_sums_are_the_stored_gradients_over_random_graphs_of_tensors(point: Point) -> None:
-    sums_are_the_gradients(passes_of(point.graph, point.inputs, seed=0.7))
+    sums_are_the_gradients(run_of(point.graph, point.inputs, seed=0.7))
 
 
 @each_tensor_operation
@@ -155,7 +165,7 @@ def test_sums_are_the_stored_gradients_over_random_graphs_of_tensors(point: Poin
 def test_sums_are_the_stored_gradients_of_each_operation_on_tensors(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))
     inputs = {f"x{position}": operand for position, operand in enumerate(sample.operands)}
-    sums_are_the_gradients(passes_of(graph_around(sample), inputs, seed=0.7))
+    sums_are_the_gradients(run_of(graph_around(sample), inputs, seed=0.7))
 
 
 @pytest.mark.usefixtures("_either_loop")
@@ -167,7 +177,7 @@ def test_sums_are_the_stored_gradients_of_each_operation_at_its_extremes(operati
         plain = build_graph([*nodes, {"name": "z", "operation": operation.name, "inputs": names}])
         for graph in {plain.with_convention(convention) for convention in CONVENTIONS}:
             for point in grid(count)[:: 1 if count < 2 else 17]:
-                sums_are_the_gradients(passes_of(graph, dict(zip(names, point, strict=True)), seed=0.7))
+                sums_are_the_gradients(run_of(graph, dict(zip(names, point, strict=True)), seed=0.7))
 
 
 def test_sums_are_the_stored_gradients_in_float32() -> None:
@@ -177,12 +187,12 @@ def test_sums_are_the_stored_gradients_in_float32() -> None:
         {"name": "z", "operation": "Mul", "inputs": ["y", "x"]},
         {"name": "F", "operation": "Div", "inputs": ["z", "y"]},
     ]
-    sums_are_the_gradients(passes_of(build_graph(nodes), {"x": 0.1}, seed=0.3))
+    sums_are_the_gradients(run_of(build_graph(nodes), {"x": 0.1}, seed=0.3))
 
 
 def test_the_general_node_rule() -> None:
     """A node's gradient is the sum over all that it feeds, a consumer that takes it twice counting twice."""
-    (step,) = explain_node(passes_of(graph_of("u = x * x; v = sin(x); F = u * v"), {"x": 2.0}), "x")
+    (step,) = explain_node(run_of(graph_of("u = x * x; v = sin(x); F = u * v"), {"x": 2.0}), "x")
     assert step.equation.formula.text == "dF/dx = dF/dv * ∂v/∂x + dF/du * ∂u/∂x[1] + dF/du * ∂u/∂x[2]"
     assert step.equation.formula.latex.startswith(
         r"\frac{d F}{d x} = \frac{d F}{d v} \cdot \frac{\partial v}{\partial x} + "
@@ -206,7 +216,7 @@ def test_names_are_quoted_as_expressions_have_them() -> None:
         {"name": "layer 1.w", "operation": "Input"},
         {"name": "/out:0", "operation": "Exp", "inputs": ["layer 1.w"]},
     ]
-    step, *_ = explain_node(passes_of(build_graph(nodes), {"layer 1.w": 0.0}), "layer 1.w")
+    step, *_ = explain_node(run_of(build_graph(nodes), {"layer 1.w": 0.0}), "layer 1.w")
     assert step.equation.formula.text == "d`/out:0`/d`layer 1.w` = d`/out:0`/d`/out:0` * ∂`/out:0`/∂`layer 1.w`"
 
 
@@ -238,7 +248,7 @@ def test_an_operation_that_is_not_elementwise_shows_its_whole_contribution() -> 
 
 
 def test_products_of_matrices_are_differentiated_in_matrix_form() -> None:
-    (step,) = explain_node(passes_of(graph_of("C = A @ B; L = sum(C)"), {"A": [[1, 2], [3, 4]], "B": [[5], [6]]}), "A")
+    (step,) = explain_node(run_of(graph_of("C = A @ B; L = sum(C)"), {"A": [[1, 2], [3, 4]], "B": [[5], [6]]}), "A")
     assert line(step) == "dL/dA = matmul_left_adjoint(dL/dC, B, A) = matmul_left_adjoint([2×1], [2×1], [2×2]) = [2×2]"
     assert step.equation.formula.latex == r"\frac{d L}{d A} = \frac{d L}{d C} \, B^{\top}"
 
@@ -253,7 +263,7 @@ def test_products_of_matrices_are_differentiated_in_matrix_form() -> None:
     ],
 )
 def test_sums_are_the_stored_gradients_of_tensors(text: str) -> None:
-    sums_are_the_gradients(passes_of(graph_of(text), {"x": [[0.1, 2], [3, 4]]}, seed=0.7))
+    sums_are_the_gradients(run_of(graph_of(text), {"x": [[0.1, 2], [3, 4]]}, seed=0.7))
 
 
 # --- what is recorded, or left out ----------------------------------------------------------------------------------
@@ -263,10 +273,10 @@ def recorded(values: Mapping[str, float], gradients: Mapping[str, float]) -> Map
     """The steps of a recording of the tutorial's function, by phase and node."""
     graph = graph_of(TUTORIAL)
     figures = [pack([kind.get(node.name) for node in graph.nodes]) for kind in (values, gradients)]
-    passes = Passes(graph, *figures, "F", np.ones(()))
+    run = Run(graph, figures[0], backward=Backward("F", np.ones(()), figures[1]))
     return {
         ("forward" if isinstance(step, ForwardStep) else "backward", step.node.name): step
-        for step in explain(passes, 0, count_steps(passes))
+        for step in explain(run, 0, count_steps(run))
     }
 
 
@@ -303,30 +313,30 @@ def test_what_a_recording_does_not_tell_is_left_out() -> None:
 
 def test_before_a_backward_pass_there_are_forward_steps_only() -> None:
     graph = graph_of(TUTORIAL)
-    passes = Passes(graph, forward_pass(graph, arrays_of(AT)))
-    assert [step.node.name for step in explain(passes, 0, count_steps(passes))] == ["e", "f", "F"]
-    assert list(explain_node(passes, "a")) == []
+    run = Run(graph, forward_pass(graph, arrays_of(AT)))
+    assert [step.node.name for step in explain(run, 0, count_steps(run))] == ["e", "f", "F"]
+    assert list(explain_node(run, "a")) == []
 
 
 def test_nodes_beside_the_output_come_last_with_gradient_0() -> None:
-    passes = passes_of(graph_of("y = x + 1; z = y * w"), {"x": 1, "w": 2}, output="y")
-    backward = [step for step in explain(passes, 0, count_steps(passes)) if isinstance(step, BackwardStep)]
+    run = run_of(graph_of("y = x + 1; z = y * w"), {"x": 1, "w": 2}, output="y")
+    backward = [step for step in explain(run, 0, count_steps(run)) if isinstance(step, BackwardStep)]
     assert [step.node.name for step in backward] == ["y", "w", "x", "z"]
     assert line(backward[1]) == "dy/dw = 0 = 0" and backward[1].contributions == ()
     assert [float(step.gradient) for step in backward if step.gradient is not None] == [1.0, 0.0, 1.0, 0.0]
 
 
 def test_the_final_quantity_is_l_where_the_seed_is_not_1() -> None:
-    assert passes_of(graph_of("L = x"), {"x": 1}, seed=2.0).quantity == "L1"
+    assert RunView(run_of(graph_of("L = x"), {"x": 1}, seed=2.0)).quantity == "L1"
     steps = told(steps_of("F = x * y", {"x": 1, "y": 3}, seed=2.0))
     assert steps[1] == "dL/dF = 2 = 2"
     assert steps[-1] == "dL/dx = dL/dF * ∂F/∂x = 2 * 3 = 6"
 
 
 def test_a_page_is_the_same_part_of_the_whole() -> None:
-    passes = passes_of(graph_of(TUTORIAL), AT)
-    whole = told(list(explain(passes, 0, count_steps(passes))))
-    assert [text for start in range(0, 12, 4) for text in told(list(explain(passes, start, start + 4)))] == whole
+    run = run_of(graph_of(TUTORIAL), AT)
+    whole = told(list(explain(run, 0, count_steps(run))))
+    assert [text for start in range(0, 12, 4) for text in told(list(explain(run, start, start + 4)))] == whole
 
 
 # --- very wide graphs -----------------------------------------------------------------------------------------------
@@ -342,15 +352,15 @@ def wide(width: int) -> Graph:
 
 
 def test_long_sums_are_cut_and_counted() -> None:
-    passes = passes_of(wide(1500), {"x": 1.0})
-    forward, _ = explain_node(passes, "F")
+    run = run_of(wide(1500), {"x": 1.0})
+    forward, _ = explain_node(run, "F")
     assert forward.equation.formula.text == f"F = Sum({', '.join(f'y{position}' for position in range(8))}, …)"
-    (step,) = explain_node(passes, "x")
+    (step,) = explain_node(run, "x")
     assert isinstance(step, BackwardStep)
     assert (len(step.contributions), step.count, step.sum, step.difference) == (1000, 1500, -1500.0, None)
     assert step.equation.numbers is not None
     assert step.equation.numbers.text == " + ".join(["1 * -1"] * 8) + " + … = -1500"
-    *_, step = explain_node(passes, "y7")
+    *_, step = explain_node(run, "y7")
     assert isinstance(step, BackwardStep) and line(step.contributions[0]) == "∂F/∂y7"
 
 
@@ -358,10 +368,10 @@ def test_a_run_from_before_the_loops_were_warm_is_explained_in_its_own_arithmeti
     """NumPy's sign of −0 is 0, the compiled one's −0; a local gradient of Abs has either, as the run had it."""
     graph = graph_of("y = abs(x)")
     with array_loop():
-        before = passes_of(graph, {"x": -0.0})
+        before = run_of(graph, {"x": -0.0})
     kernel.warm()
     sums_are_the_gradients(before)
-    sums_are_the_gradients(passes_of(graph, {"x": -0.0}))
+    sums_are_the_gradients(run_of(graph, {"x": -0.0}))
 
 
 def test_contributions_are_added_up_in_the_order_of_execution() -> None:
@@ -373,6 +383,21 @@ def test_contributions_are_added_up_in_the_order_of_execution() -> None:
         nodes.append({"name": f"z{position}", "operation": "Mul", "inputs": [f"y{position}", "x"]})
     nodes.append({"name": "F", "operation": "Sum", "inputs": [f"z{position}" for position in range(40)]})
     kernel.warm()
-    passes = passes_of(build_graph(nodes), {"x": 0.7})
-    assert list(passes.sweep) != sorted(passes.sweep)
-    sums_are_the_gradients(passes)
+    run = run_of(build_graph(nodes), {"x": 0.7})
+    sweep = RunView(run).sweep
+    assert list(sweep) != sorted(sweep)
+    sums_are_the_gradients(run)
+
+
+@given(points())
+def test_the_figures_near_a_node_explain_it(point: Point) -> None:
+    run = run_of(point.graph, point.inputs)
+    for node in point.graph.nodes:
+        near = nodes_explaining(point.graph, node.name)
+        values, gradients = (
+            pack([figure if position in near else None for position, figure in enumerate(figures)])
+            for figures in (run.values, run.gradients or ())
+        )
+        assert run.backward is not None
+        part = replace(run, values=values, backward=replace(run.backward, gradients=gradients))
+        assert told(list(explain_node(part, node.name))) == told(list(explain_node(run, node.name)))

@@ -2,14 +2,17 @@
 
 import importlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.core.comparison.verdicts import TOLERANCES, Side, Verdict, compare
+from service.core.comparison.verdicts import TOLERANCES, Verdict, compare
 from service.core.derivatives.one_sided import one_sided_derivatives
 from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes
+from service.core.execution.run import Backward, Run
+from service.core.figures.figures import Figures
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import CONVENTIONS
@@ -318,9 +321,9 @@ def test_one_sided_derivatives_of_a_batch() -> None:
 # --- comparisons ---------------------------------------------------------------------------------------------------
 
 
-def side(graph: Graph, inputs: dict[str, Any]) -> Side:
+def run_at(graph: Graph, inputs: dict[str, Any]) -> Run:
     values = forward_pass(graph, inputs)
-    return Side(graph, values, backward_pass(graph, values, "L"), "L", np.float64(1.0))
+    return Run(graph, values, backward=Backward("L", np.array(1.0), backward_pass(graph, values, "L")))
 
 
 KINKED = build_graph(
@@ -336,8 +339,8 @@ KINKED = build_graph(
 
 def test_a_difference_that_a_convention_explains_is_called_so() -> None:
     inputs = {"x": np.float64(3.0), "w": np.float64(0.0)}
-    ours, theirs = side(KINKED, inputs), side(KINKED.with_convention("jax"), inputs)
-    candidate = Side(KINKED, theirs.values, theirs.gradients, "L", np.float64(1.0))
+    ours, theirs = run_at(KINKED, inputs), run_at(KINKED.with_convention("jax"), inputs)
+    candidate = replace(theirs, graph=KINKED)
     found = compare(ours, candidate, TOLERANCES["float64"])
     assert found.backward is not None
     assert found.conventions == {KINKED.position["y"]: ("jax",)}
@@ -349,11 +352,11 @@ def test_a_difference_that_a_convention_explains_is_called_so() -> None:
 
 def test_a_wrong_gradient_beside_a_kink_is_an_origin_all_the_same() -> None:
     inputs = {"x": np.float64(3.0), "w": np.float64(0.0)}
-    ours = side(KINKED, inputs)
-    assert ours.gradients is not None
-    figures = ours.gradients.flat.copy()
+    ours = run_at(KINKED, inputs)
+    assert ours.backward is not None
+    figures = ours.backward.gradients.flat.copy()
     figures[KINKED.position["y"]] = 0.75
-    wrong = Side(KINKED, ours.values, type(ours.gradients)(figures), "L", np.float64(1.0))
+    wrong = replace(ours, backward=replace(ours.backward, gradients=Figures(figures)))
     found = compare(ours, wrong, TOLERANCES["float64"])
     assert found.backward is not None
     assert found.backward.positions(Verdict.ORIGIN) == [KINKED.position["y"]]

@@ -1,0 +1,39 @@
+"""One run of a graph: the value of every node and, after a backward pass, its gradient."""
+
+from dataclasses import dataclass
+
+from service.core.figures.figures import Figures, FloatArray
+from service.core.graph.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class Backward:
+    """A backward pass: the gradient of every node, started at `output` from `seed`, which has the output's shape."""
+
+    output: str
+    seed: FloatArray
+    gradients: Figures
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Figures of a graph's nodes, laid out as its nodes; a recorded run may lack any of them.
+
+    `dtype`, float64 or float32, is the precision in which they were computed. `backward` is None before a backward
+    pass.
+    """
+
+    graph: Graph
+    values: Figures
+    dtype: str = "float64"
+    backward: Backward | None = None
+
+    @property
+    def has_values(self) -> bool:
+        """Whether any node has a value."""
+        return self.values.present is None or bool(self.values.present.any())
+
+    @property
+    def gradients(self) -> Figures | None:
+        """The gradients, None before a backward pass."""
+        return None if self.backward is None else self.backward.gradients

@@ -1,0 +1,59 @@
+"""The nodes that a request names: an output, and the nodes to differentiate with respect to."""
+
+from collections.abc import Sequence
+
+from service.core.errors import Fault, InvalidRequest
+from service.core.graph.graph import Graph
+
+
+def find_output(graph: Graph, name: str | None, member: str = "output") -> str | None:
+    """The output of that name, which may be any node; the only output of the graph if the name is left out, None if
+    there are several.
+
+    Raises InvalidRequest for an unknown name, at `member` of the request.
+    """
+    if name is None:
+        return graph.outputs[0] if len(graph.outputs) == 1 else None
+    if name not in graph.position:
+        raise InvalidRequest([Fault((member,), f"the graph has no node {name!r}")])
+    return name
+
+
+def choose_output(graph: Graph, name: str | None, member: str = "output") -> str:
+    """The output of that name, as `find_output`; raises InvalidRequest also where a name is needed and left out."""
+    found = find_output(graph, name, member)
+    if found is None:
+        listed = ", ".join(map(repr, graph.outputs))
+        raise InvalidRequest([Fault((member,), f"the graph has several outputs: name one of {listed}")])
+    return found
+
+
+def read_names(graph: Graph, names: object, member: str) -> Sequence[str]:
+    """The names of nodes to differentiate with respect to: at least one, none twice, each with a gradient.
+
+    Raises InvalidRequest, at `member` of the request.
+    """
+    if not isinstance(names, list | tuple):
+        raise InvalidRequest([Fault((member,), "a list of names of nodes is expected")])
+    if not names:
+        raise InvalidRequest([Fault((member,), "at least one node is needed to differentiate with respect to")])
+    faults = [fault for index, name in enumerate(names) for fault in gradient_faults(graph, name, (member, index))]
+    if not faults:
+        first = {name: index for index, name in reversed(list(enumerate(names)))}
+        faults = [
+            Fault((member, index), f"{name!r} appears twice")
+            for index, name in enumerate(names)
+            if first[name] != index
+        ]
+    if faults:
+        raise InvalidRequest(faults)
+    return names
+
+
+def gradient_faults(graph: Graph, name: object, location: tuple[str | int, ...]) -> list[Fault]:
+    """A fault if that is no node of the graph, or one without a gradient."""
+    if not isinstance(name, str) or name not in graph.position:
+        return [Fault(location, f"the graph has no node {name!r}")]
+    if not graph.nodes[graph.position[name]].has_gradient:
+        return [Fault(location, f"no gradient flows to {name!r}: it is a Constant, or takes whole numbers")]
+    return []
