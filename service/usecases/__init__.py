@@ -1,1 +1,1 @@
-"""What the service can do: one function an act, one transaction each."""
+"""What the service can do: one function and one transaction each."""

@@ -1,4 +1,4 @@
-"""Comparing two kept runs, and checking claims."""
+"""Compare two stored runs, and check claims."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ class Compared:
 
 
 def read_tolerance(given: Any) -> Tolerance:
-    """A tolerance by name, or {"rtol", "atol"}; raises InvalidRequest."""
+    """Read a tolerance: a name, or {"rtol", "atol"}; raises InvalidRequest."""
     if isinstance(given, str):
         if given not in TOLERANCES:
             raise InvalidRequest([Fault(("tolerance",), f"a tolerance is one of {', '.join(TOLERANCES)}")])
@@ -63,7 +63,7 @@ def create_comparison(
     names: Mapping[str, str],
     key: IdempotencyKey | None = None,
 ) -> tuple[Compared, bool]:
-    """Compare two kept runs and keep the verdict; also says whether it is new.
+    """Compare two stored runs and store the verdict. Returns the comparison and whether it is new.
 
     Raises NotFound, InvalidRequest, LimitExceeded.
     """
@@ -79,7 +79,7 @@ def get_comparison(context: Context, comparison_id: str) -> Compared:
 
 
 def list_comparisons(context: Context, *, run: str | None, after: str | None, limit: int) -> list[ComparisonRecord]:
-    """Kept comparisons, newest first; `run` names either side."""
+    """List stored comparisons, newest first; `run` is the id of either run."""
     with context.database.read() as connection:
         return storage.list_comparisons(connection, run=run, after=after, limit=limit)
 
@@ -97,7 +97,8 @@ def check_claims(
     tolerance: Any = "float64",
     key: IdempotencyKey | None = None,
 ) -> tuple[Compared, bool]:
-    """Run the graph, record the claims, compare the two, and keep all three; also says whether they are new.
+    """Run the graph, record the claims, compare the two and store all three. Returns the comparison and whether it is
+    new.
 
     Raises what `create_run`, `record_run` and `create_comparison` raise.
     """
@@ -154,7 +155,7 @@ def _compare(
 def _keep(
     context: Context, compared: Compared, runs: Sequence[StoredRun], key: IdempotencyKey | None
 ) -> tuple[Compared, bool]:
-    """Keep a comparison, and with it the runs that were made for it."""
+    """Store a comparison together with the runs made for it."""
 
     def make(connection: Connection) -> tuple[str, str, bool]:
         for run in runs:

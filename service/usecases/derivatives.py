@@ -1,4 +1,4 @@
-"""Jacobians, Hessians and their products with vectors: computed, kept, and read back."""
+"""Compute Jacobians, Hessians and their products with vectors, store them and read them back."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -36,11 +36,11 @@ def create_derivatives(
     vector: Mapping[str, FloatArray] | FloatArray | None = None,
     key: IdempotencyKey | None = None,
 ) -> DerivativesRecord:
-    """Differentiate a stored graph at `inputs` in float64, and keep what comes of it.
+    """Differentiate a stored graph at `inputs` in float64 and store the result.
 
-    `outputs` and `wrt` are any nodes, the graph's own outputs and inputs unless given; of second order there is one
-    output, whose elements are summed. `vector` holds a direction for nodes of `wrt` (jvp, hvp) or a seed for nodes of
-    `outputs` (vjp), 0 for those that it leaves out; one array will do where there is one node.
+    `outputs` and `wrt` name any nodes; the default is the graph's outputs and inputs. Second derivatives are of the
+    sum over one output's elements. `vector` holds a tangent for each node of `wrt` (jvp, hvp) or a seed for each node
+    of `outputs` (vjp), by name or, if there is one node, as an array; those left out are 0.
     Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
     stored = get_graph(context, graph_id)
@@ -78,7 +78,7 @@ def create_derivatives(
 
 
 def get_derivatives(context: Context, derivatives_id: str) -> DerivativesRecord:
-    """Derivatives that were kept; raises NotFound."""
+    """Read stored derivatives; raises NotFound."""
     with context.database.read() as connection:
         return storage.get_derivatives(connection, derivatives_id)
 
@@ -137,7 +137,7 @@ def _read_vector(
     names: Sequence[str],
     vector: Mapping[str, FloatArray] | FloatArray | None,
 ) -> dict[str, FloatArray]:
-    """The vector's part for each of `names`, of its node's shape, to which a scalar spreads."""
+    """The part of the vector for each of `names`, broadcast from a scalar to the node's shape."""
     if kind in ("jacobian", "hessian"):
         if vector is not None:
             raise InvalidRequest([Fault(("vector",), f"a {kind} is a whole matrix: leave vector out")])
@@ -164,7 +164,7 @@ def _read_vector(
 def _check_size(
     graph: Graph, values: Figures, kind: str, of: Sequence[str], wrt: Sequence[str], limits: Limits
 ) -> None:
-    """Raise LimitExceeded where blocks would be too large, or too much would be computed, before either is begun."""
+    """Raise LimitExceeded, before computing, if a block or the work would be too large."""
     forward = core.forward_sweeps(graph, values, wrt if kind in ("jacobian", "hessian") else ())
     reverse = sum(prod(values.shape(graph.position[name])) for name in of)
     sweeps = {"jacobian": min(forward, reverse), "vjp": len(of)}.get(kind, forward + 1)

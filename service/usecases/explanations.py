@@ -1,4 +1,4 @@
-"""Explaining a kept run: how each of its figures came about."""
+"""Explain a stored run: how each figure was computed."""
 
 from collections.abc import Iterable
 
@@ -8,16 +8,16 @@ from service.core.explanation.steps import BackwardStep, Step, count_steps, expl
 from service.usecases.context import Context
 from service.usecases.runs import StoredRun, find_position, get_run, get_run_record, read_figures
 
-# Contributions after which a page of steps ends early: one node may feed all others.
+# A page of steps ends after this many contributions: one node may have all others as consumers.
 _CONTRIBUTIONS_OF_A_PAGE = 2000
 
 
 def list_steps(
     context: Context, run_id: str, *, node: str | None, start: int, limit: int
 ) -> tuple[list[Step], int | None]:
-    """Steps of a run from position `start`, and the position after them, None where there are no more.
+    """List the steps of a run from step `start`, and the number of the step after them, None at the end.
 
-    With `node`, the steps of that node only. Raises NotFound.
+    With `node`, list the steps of that node only. Raises NotFound.
     """
     if node is not None:
         return list(explain_node(_run_around(context, run_id, node), node)), None
@@ -28,14 +28,14 @@ def list_steps(
 
 
 def list_paths(context: Context, run_id: str, *, node: str, limit: int) -> tuple[StoredRun, Paths]:
-    """A run, and its `limit` largest paths from a node to the output; raises NotFound and as `find_paths`."""
+    """Read a run and find its `limit` largest paths from a node to the output; raises NotFound and as `find_paths`."""
     run = get_run(context, run_id)
     find_position(context, run.record, node)
     return run, find_paths(run.figures, run.record.output, node, limit)
 
 
 def _run_around(context: Context, run_id: str, node: str) -> Run:
-    """A run with the figures that explain one node; all figures of a recorded run, which may lack some of those."""
+    """Read a run with the figures that explain one node, or with all of a recorded run, which may lack some of them."""
     record = get_run_record(context, run_id)
     find_position(context, record, node)
     if record.source == "recorded":

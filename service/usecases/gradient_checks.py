@@ -1,4 +1,4 @@
-"""Checking gradients against the forward pass; nothing of it is kept."""
+"""Check gradients against the forward pass; nothing is stored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from service.usecases.graphs import get_graph
 
 @dataclass(frozen=True, slots=True)
 class GradientCheck:
-    """What a method found of each node that was checked, inputs first."""
+    """The verdict of a method on each node that was checked, inputs first."""
 
     method: str
     output: str
@@ -22,7 +22,7 @@ class GradientCheck:
 
     @property
     def verdict(self) -> Verdict:
-        """Wrong if one of them is wrong, right if all are right."""
+        """The worst verdict of all nodes."""
         return core.worst_verdict(self.nodes)
 
 
@@ -37,7 +37,7 @@ def check_gradients(
 ) -> GradientCheck:
     """Check the gradient of the output with respect to every input, and to `nodes`, by one of core's METHODS.
 
-    All is computed in float64. An input of whole numbers has no gradient, and is passed over.
+    All figures are computed in float64. Inputs of whole numbers have no gradient and are left out.
     Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
     graph = context.graph(get_graph(context, graph_id).digest).in_float64()

@@ -1,4 +1,4 @@
-"""Derivatives of stored graphs as formulas, and as graphs that are kept in their turn."""
+"""Derivatives of stored graphs, as formulas and as graphs that are stored too."""
 
 from collections.abc import Mapping
 
@@ -15,9 +15,9 @@ from service.usecases.idempotency import IdempotencyKey
 
 
 def get_formula(context: Context, graph_id: str, *, of: str | None = None, wrt: str | None = None) -> Formula:
-    """A node as one formula in the graph's inputs; with `wrt`, its derivative with respect to that node.
+    """Write a node as one formula of the graph's inputs or, with `wrt`, its derivative with respect to that node.
 
-    The text is an expression that can be posted as a graph: it keeps to the limits of one. Raises NotFound,
+    The text is within the limits of an expression, so that it can be posted as a graph. Raises NotFound,
     InvalidRequest, LimitExceeded.
     """
     graph = context.graph(get_graph(context, graph_id).digest)
@@ -41,7 +41,7 @@ def create_gradient_graph(
     tags: Mapping[str, str],
     key: IdempotencyKey | None = None,
 ) -> tuple[GraphRecord, Graph, bool]:
-    """Keep the graph whose outputs are the gradients of `output` with respect to each of `wrt`, else of all inputs.
+    """Store the graph whose outputs are the gradients of `output` with respect to each of `wrt`, else of all inputs.
 
     Its name is `<name> d<output>` unless given, its parent the graph. Returns what `create_graph` returns. Raises
     NotFound, InvalidRequest, LimitExceeded.

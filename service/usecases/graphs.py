@@ -1,4 +1,4 @@
-"""Building graphs, keeping them, and reading them back."""
+"""Build graphs, store them and read them back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from service.storage.records import GraphRecord
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 
-# A graph that was built node by node shows its expression too, unless it is so long that nobody would read it.
+# A graph built from nodes shows its expression too, unless that is too long to be read.
 _NODES_IN_AN_EXPRESSION = 1000
 
 
@@ -31,7 +31,7 @@ def create_graph(
     tags: Mapping[str, str],
     key: IdempotencyKey | None = None,
 ) -> tuple[GraphRecord, Graph, bool]:
-    """Build a graph from an expression or from nodes and keep it under `name`.
+    """Build a graph from an expression or from nodes and store it under `name`.
 
     Returns its record, the graph as it is stored, and whether it is new: content equal to any version under that name
     is that version. Raises InvalidExpression, InvalidGraph, LimitExceeded.
@@ -55,7 +55,7 @@ def add_nodes(
     tags: Mapping[str, str],
     key: IdempotencyKey | None = None,
 ) -> tuple[GraphRecord, Graph, bool]:
-    """A new version of a stored graph with these nodes added; the old one stands. As `create_graph` otherwise."""
+    """Store a new version of a graph with these nodes added; returns and raises as `create_graph`."""
     parent = get_graph(context, graph_id)
     limits, old = context.limits, context.graph(parent.digest)
     graph = extend_graph(old, nodes, outputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
@@ -71,7 +71,7 @@ def keep_graph(
     tags: Mapping[str, str],
     key: IdempotencyKey | None,
 ) -> tuple[GraphRecord, Graph, bool]:
-    """Keep a graph under `name`, unless a version of that name has its content; `parent` is the id it came from."""
+    """Store a graph as a new version of `name` unless a version has its content; `parent` is the id of its source."""
     if expression is None and len(graph) <= _NODES_IN_AN_EXPRESSION:
         expression = write_expression(graph)
     record = GraphRecord(
@@ -106,25 +106,25 @@ def keep_graph(
 
 
 def get_graph(context: Context, graph_id: str) -> GraphRecord:
-    """One stored graph; raises NotFound."""
+    """Read the record of a stored graph; raises NotFound."""
     return context.record(graph_id)
 
 
 def list_graphs(
     context: Context, *, name: str | None, tag: str | None, after: str | None, limit: int
 ) -> list[GraphRecord]:
-    """Stored graphs, newest first, from the one after the graph `after`."""
+    """List stored graphs, newest first, from the one after the graph `after`."""
     with context.database.read() as connection:
         return storage.list_graphs(connection, name=name, tag=tag, after=after, limit=limit)
 
 
 def list_graph_nodes(context: Context, graph_id: str, *, start: int, limit: int) -> Sequence[Node]:
-    """The nodes of a stored graph in topological order, from the position `start`; raises NotFound."""
+    """List the nodes of a stored graph in topological order, from position `start`; raises NotFound."""
     return context.graph(get_graph(context, graph_id).digest).nodes[start : start + limit]
 
 
 def delete_graph(context: Context, graph_id: str) -> None:
-    """Forget a graph; raises NotFound, and Conflict while runs or other graphs need it."""
+    """Delete a graph; raises NotFound, and Conflict while runs or other graphs need it."""
     with context.database.write() as connection:
         storage.delete_graph(connection, graph_id)
     context.records.remove(graph_id)

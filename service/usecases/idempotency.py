@@ -1,6 +1,6 @@
-"""Idempotency keys: a request repeated under its key is answered by what the first one made.
+"""Idempotency keys: a request repeated with the same key is answered with the result of the first.
 
-The key is stored in the transaction of the effect, so that there is never one without the other.
+The key is stored in the same transaction as the result, so that neither exists without the other.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """The caller's key, and a fingerprint of the whole request it came with."""
+    """The caller's key and a fingerprint of the whole request."""
 
     key: str
     fingerprint: str
 
 
 def made_before(connection: Connection, key: IdempotencyKey | None) -> KeyRecord | None:
-    """What an earlier request under this key made; raises KeyReused if that request was another one."""
+    """Find the result of an earlier request with this key; raises KeyReused if that request was different."""
     known = find_key(connection, key.key) if key else None
     if known and key and known.fingerprint != key.fingerprint:
         raise KeyReused("this Idempotency-Key was used with a different request")
@@ -39,9 +39,9 @@ def write_once(
     make: Callable[[Connection], tuple[Made, str, bool]],
     again: Callable[[Connection, str], Made],
 ) -> tuple[Made, bool]:
-    """Run `make` in one transaction and remember its result's id under the key, or find `again` what was made before.
+    """Run `make` in one transaction and store its result's id with the key, or load an earlier result with `again`.
 
-    `make` returns what it made, its id, and whether it is new; so does this function, without the id.
+    `make` returns the result, its id and whether it is new; this function returns the result and whether it is new.
     """
     with database.write() as connection:
         if known := made_before(connection, key):

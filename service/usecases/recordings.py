@@ -1,4 +1,4 @@
-"""Keeping a run that somebody else computed."""
+"""Record a run that another program or a person computed."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -38,9 +38,9 @@ def record_run(
     tags: Mapping[str, str],
     key: IdempotencyKey | None = None,
 ) -> StoredRun:
-    """Keep figures as somebody gave them, any subset of nodes; `inputs` fill the Input values that `values` omits.
+    """Store the given figures of any nodes; `inputs` are the values of Inputs that `values` omits.
 
-    Raises NotFound; InvalidInputs for names that are no nodes, shapes that do not fit, or nothing recorded at all.
+    Raises NotFound; InvalidInputs for unknown names, shapes that do not fit the graph, and if no figure is given.
     """
     given = {"values": values, "gradients": gradients}
     run = read_recording(
@@ -113,7 +113,7 @@ def read_recording(
 
 
 def insert_whole_run(connection: Connection, run: StoredRun) -> None:
-    """Keep a run that has all its figures at hand."""
+    """Store a run with all its figures."""
     storage.insert_run(connection, run.record, run.values if run.record.has_values else None, run.gradients)
 
 
@@ -150,7 +150,7 @@ def _check_shapes(
     member: str,
     most: int,
 ) -> dict[str, Shape]:
-    """The shapes of the nodes' figures, as far as they follow from what is given."""
+    """Infer the shapes of the nodes' figures from those given; raises InvalidInputs, LimitExceeded."""
     values, gradients = {**inputs, **given["values"]}, given["gradients"]
     elements = sum(np.size(figure) for figures in (values, gradients) for figure in figures.values())
     if elements > most:

@@ -1,4 +1,4 @@
-"""Running graphs forward and backward, keeping the figures, and reading them back."""
+"""Run graphs forward and backward, store the figures and read them back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class StoredRun:
 
     @property
     def nodes(self) -> Sequence[Node]:
-        """The nodes that the figures belong to."""
+        """The nodes whose figures it holds."""
         return self.graph.nodes[self.start : self.start + len(self.values)]
 
     @property
@@ -47,7 +47,7 @@ class StoredRun:
         return Run(self.graph, self.values, record.dtype, backward)
 
     def part(self, count: int) -> "StoredRun":
-        """The same run with the figures of the first `count` of its nodes."""
+        """The run with the figures of the first `count` of these nodes."""
         gradients = None if self.gradients is None else self.gradients.part(0, count)
         return replace(self, values=self.values.part(0, count), gradients=gradients)
 
@@ -66,10 +66,10 @@ def create_run(
     keep: bool = True,
     key: IdempotencyKey | None = None,
 ) -> StoredRun:
-    """Evaluate a stored graph at `inputs`, forward and, unless told otherwise, backward from one output.
+    """Evaluate a stored graph at `inputs`, forward and, unless `backward` is false, backward from one output.
 
-    `seed` is the gradient of the final quantity with respect to that output: ones unless given. `convention`, one of
-    CONVENTIONS, says whose choice is returned where no derivative exists. With `keep` false nothing is stored and the
+    `seed` is the gradient of the final quantity with respect to that output; the default is ones. `convention`, one of
+    CONVENTIONS, decides what is returned where no derivative exists. With `keep` false nothing is stored and the
     record's id is empty. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
     stored = get_graph(context, graph_id)
@@ -103,8 +103,8 @@ def create_run(
         created_at=datetime.now(UTC),
     )
     gradients = None
-    if backward:
-        record, gradients = _differentiate(graph, record, values, seed)
+    if backward and target is not None:
+        record, gradients = _differentiate(graph, record, values, target, seed)
     if keep:
 
         def make(connection: Connection) -> tuple[RunRecord, str, bool]:
@@ -126,19 +126,19 @@ def run_backward(
     convention: str | None = None,
     key: IdempotencyKey | None = None,
 ) -> StoredRun:
-    """Fill in the gradients of a run that has values only; raises NotFound, Conflict if it has gradients."""
+    """Add gradients to a run that has values only; raises NotFound, and Conflict if it has gradients or is recorded."""
     run = get_run(context, run_id)
     with context.database.read() as connection:
         known = made_before(connection, key)
-    if known:  # made, it may be, by a request that ran beside this one and was done after `run` was read
+    if known:  # possibly by a concurrent request, after `run` was read
         return get_run(context, run_id)
     if run.record.source == "recorded":
         raise Conflict("a recorded run keeps the figures it was given; run the graph to have gradients computed")
     if run.record.has_gradients:
         raise Conflict("this run has gradients already; create another run for another output or seed")
     target = choose_output(run.graph, run.record.output if output is None else output)
-    asked = replace(run.record, output=target, convention=convention or run.record.convention)
-    record, gradients = _differentiate(run.graph.with_convention(asked.convention), asked, run.values, seed)
+    asked = replace(run.record, convention=convention or run.record.convention)
+    record, gradients = _differentiate(run.graph.with_convention(asked.convention), asked, run.values, target, seed)
 
     def make(connection: Connection) -> tuple[None, str, bool]:
         storage.add_gradients(connection, record, gradients)
@@ -149,55 +149,54 @@ def run_backward(
 
 
 def list_one_sided(context: Context, run: StoredRun) -> dict[int, tuple[OneSided, ...]]:
-    """The one-sided derivatives of the marked nodes among those that the run holds figures of, by position."""
+    """The one-sided derivatives at the nondifferentiable nodes whose figures the run holds, by position."""
     stop = run.start + len(run.values)
     marked = [position for position in run.record.nondifferentiable if run.start <= position < stop]
     if not marked:
         return {}
-    values = run.values
+    operands, values = run.graph.operands, run.values
     if run.start:
-        with context.database.read() as connection:
-            values = storage.load_figures(connection, run.record.id, "values", 0, stop)
+        needed = {position for each in marked for position in (each, *operands[each])}
+        values = read_figures(context, run.record, sorted(needed)).values
     found = {}
     for position in marked:
-        value, operands = values[position], [values[source] for source in run.graph.operands[position]]
-        assert value is not None
-        given = [operand for operand in operands if operand is not None]
+        figures = [values[each] for each in (*operands[position], position)]
+        *given, value = [figure for figure in figures if figure is not None]
         found[position] = one_sided_derivatives(run.graph.nodes[position], given, value)
     return found
 
 
 def _differentiate(
-    graph: Graph, record: RunRecord, values: Figures, seed: FloatArray | None
+    graph: Graph, record: RunRecord, values: Figures, output: str, seed: FloatArray | None
 ) -> tuple[RunRecord, Figures]:
-    assert record.output is not None
+    """The record with what the backward pass adds to it, and the gradients."""
     given = np.float64(1.0) if seed is None else seed
-    gradients = backward_pass(graph, values, record.output, given)
-    spread = spread_seed(given, values.shape(graph.position[record.output]))
+    gradients = backward_pass(graph, values, output, given)
+    spread = spread_seed(given, values.shape(graph.position[output]))
     nonfinite = graph.name_at(gradients.first_nonfinite(backward=True))
-    return replace(record, seed=spread, has_gradients=True, nonfinite_backward=nonfinite), gradients
+    return replace(record, output=output, seed=spread, has_gradients=True, nonfinite_backward=nonfinite), gradients
 
 
 def get_run(context: Context, run_id: str, *, ends_only: bool = False) -> StoredRun:
-    """One run with all its figures, or with those of the graph's inputs and outputs alone; raises NotFound."""
+    """Read a run with all its figures, or with those of the graph's inputs and outputs alone; raises NotFound."""
     if not ends_only:
         return list_run_nodes(context, run_id, start=0, limit=None)
     return read_ends(context, get_run_record(context, run_id))
 
 
 def get_run_record(context: Context, run_id: str) -> RunRecord:
-    """One run without figures; raises NotFound."""
+    """Read a run without its figures; raises NotFound."""
     with context.database.read() as connection:
         return storage.get_run(connection, run_id)
 
 
 def read_ends(context: Context, record: RunRecord) -> StoredRun:
-    """A run with the figures of its graph's inputs and outputs alone."""
+    """Read a run with the figures of its graph's inputs and outputs alone."""
     return read_figures(context, record, ends(context.graph(record.graph_digest)))
 
 
 def read_figures(context: Context, record: RunRecord, positions: Sequence[int]) -> StoredRun:
-    """A run with the figures of the nodes at these positions alone."""
+    """Read a run with the figures of the nodes at these positions alone."""
     graph = context.graph(record.graph_digest).with_convention(record.convention)
     with context.database.read() as connection:
         values, gradients = (
@@ -213,7 +212,7 @@ def ends(graph: Graph) -> list[int]:
 
 
 def list_run_nodes(context: Context, run_id: str, *, start: int, limit: int | None) -> StoredRun:
-    """One run with the figures of the nodes from position `start` on; raises NotFound."""
+    """Read a run with the figures of `limit` nodes from position `start`; raises NotFound."""
     with context.database.read() as connection:
         record = storage.get_run(connection, run_id)
         stop = None if limit is None else start + limit
@@ -226,7 +225,7 @@ def list_run_nodes(context: Context, run_id: str, *, start: int, limit: int | No
 
 
 def get_run_node(context: Context, run_id: str, node: str) -> StoredRun:
-    """One run with the figures of one node; raises NotFound."""
+    """Read a run with the figures of one node; raises NotFound."""
     position = find_position(context, get_run_record(context, run_id), node)
     return list_run_nodes(context, run_id, start=position, limit=1)
 
@@ -249,7 +248,7 @@ def list_runs(
     after: str | None,
     limit: int,
 ) -> list[RunRecord]:
-    """Stored runs, newest first, from the one after the run `after`."""
+    """List stored runs, newest first, from the one after the run `after`."""
     with context.database.read() as connection:
         return storage.list_runs(
             connection, graph=graph, label=label, tag=tag, recorded_by=recorded_by, after=after, limit=limit
