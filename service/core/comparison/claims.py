@@ -1,4 +1,4 @@
-"""Figures as a person writes them: "2/3" is that fraction, "0.667" is right to its last digit."""
+"""Figures as people write them: "2/3" is a fraction, "0.667" is correct to its last digit."""
 
 import math
 import re
@@ -21,15 +21,15 @@ _FRACTION = re.compile(r"([+-]?[0-9]{1,300})\s*/\s*([0-9]{1,300})")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A figure and, for each of its elements, how far from it a figure may be and still be what was written."""
+    """A figure and, for each element, how far a figure written so may be from it."""
 
     figure: FloatArray
     slack: FloatArray
 
 
 def read_number(text: str) -> tuple[float, float]:
-    """A number written as a fraction or a decimal: its value, and half a unit of its last digit (0 for a whole number
-    or a fraction), with what reading it in float64 may move. Raises ValueError for other texts."""
+    """Read a fraction or a decimal: its value, and half a unit of its last digit (0 for a whole number or a fraction)
+    plus the rounding of reading it in float64. Raises ValueError for other texts."""
     text = text.strip().replace("−", "-")
     if fraction := _FRACTION.fullmatch(text):
         if int(fraction[2]) == 0:

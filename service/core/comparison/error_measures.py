@@ -1,4 +1,4 @@
-"""How far figures are apart, and how wide a tolerance would have to be to let them pass."""
+"""The errors of figures, and the least tolerance under which two runs are the same."""
 
 import numpy as np
 
@@ -19,8 +19,8 @@ def ulps(x: FloatArray, y: FloatArray) -> list[int | None]:
 def errors(candidate: FloatArray, baseline: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The absolute and the relative error of each element.
 
-    The relative error is |c − b| / |b|, 0 where the two are equal. Figures that are not finite and not equal are an
-    infinity apart.
+    The relative error is |c − b| / |b|, 0 where the two are equal. The errors of unequal figures are infinite where one
+    is not finite.
     """
     with np.errstate(all="ignore"):
         absolute = np.abs(candidate - baseline)
@@ -52,7 +52,7 @@ def _least_bound(apart: FloatArray, units: FloatArray) -> float:
     """The least x for which, in float64, x × unit ≥ apart in each element."""
     with np.errstate(all="ignore"):
         bound = apart / units
-        lower = np.nextafter(bound, 0.0)  # the product is rounded, so that the number below the quotient may do
+        lower = np.nextafter(bound, 0.0)  # the product is rounded: the number below the quotient may suffice
         bound = np.where(lower * units >= apart, lower, bound)
         bound = np.where(bound * units < apart, np.nextafter(bound, np.inf), bound)
         bound[np.isnan(bound)] = np.inf
@@ -61,7 +61,7 @@ def _least_bound(apart: FloatArray, units: FloatArray) -> float:
 
 
 def _elements(nodes: BoolArray, figures: Figures) -> BoolArray:
-    """A condition on nodes as one on the elements of their figures."""
+    """Repeat a condition on nodes for each element of their figures."""
     return nodes if figures.shapes is None else np.repeat(nodes, np.diff(figures.offsets))
 
 

@@ -1,4 +1,4 @@
-"""What is known about one figure that is wrong: what it came from, what it fed, and the words and numbers for both."""
+"""The evidence about one wrong figure: its operands, its consumers, and both in words and numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ from service.core.symbolic.printing import write_text as write_term
 from service.core.symbolic.simplify import simplify
 from service.core.symbolic.term import Variable, local_gradient_terms
 
-# A node that feeds more consumers than this gets no hypothesis about one of its out-edges.
+# Hypotheses about single out-edges are tested for nodes with at most so many of them.
 _MOST_EDGES = 1000
-# What a sentence can hold: summands of a gradient, and operands of an operation.
+# The most summands of a gradient, and operands of an operation, that a sentence lists.
 _SPOKEN_EDGES, _SPOKEN_OPERANDS = 4, 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edge:
-    """An out-edge of the node, in a backward pass; `local` is None where the operation is not elementwise."""
+    """An out-edge of the node in the backward pass; `local` is None where the operation is not elementwise."""
 
     consumer: Node
     operand_index: int
@@ -38,14 +38,14 @@ class Edge:
     contribution: FloatArray
 
     def with_local(self, local: Any) -> FloatArray:
-        """The contribution that another local gradient would have made."""
+        """The contribution with another local gradient."""
         shape = self.operands[self.operand_index].shape
         return np.asarray(sum_to_shape(np.broadcast_to(self.upstream * local, self.upstream.shape), shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """All that is known about one figure; without operands and edges where nothing could be replayed.
+    """The evidence about one figure; operands and edges are empty where there is no replay.
 
     `subject` writes the figure: e, or ∂F/∂e. `seed` is what the backward pass started from, 0 but at the output.
     `followers` are the verdicts on the figures computed from it: its consumers' values, or its operands' gradients.
@@ -74,7 +74,7 @@ class Evidence:
 
 
 def gather(found: Comparison, phase: Phase, position: int, candidate: Run) -> Evidence:
-    """The evidence about the figure of the node at that position."""
+    """Gather the evidence about the figure of the node at that position."""
     graph = candidate.graph
     replayed = position not in phase.unreplayed
     operands: tuple[FloatArray, ...] = ()
@@ -110,7 +110,7 @@ def gather(found: Comparison, phase: Phase, position: int, candidate: Run) -> Ev
 
 
 def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output: str) -> tuple[Edge, ...]:
-    """The out-edges in the order of the sweep, which meets the last consumer first."""
+    """The out-edges in the order of the backward pass, last consumer first."""
     edges = []
     with np.errstate(all="ignore"):
         for consumer, operand_index in reversed(graph.consumers[position]):
@@ -139,7 +139,7 @@ def _figure(figures: Figures, position: int) -> FloatArray:
 
 
 def statement(evidence: Evidence) -> str:
-    """What the figure is, and what it should be and why; of a tensor, where it is farthest from that."""
+    """State what the figure is, what it should be and why; of a tensor, at the element with the greatest error."""
     figure, expected = evidence.figure, evidence.expected
     at = there = ""
     with np.errstate(all="ignore"):
@@ -158,7 +158,7 @@ def statement(evidence: Evidence) -> str:
 
 
 def _derivation(evidence: Evidence) -> str:
-    """Where the right figure comes from, and a sign of equality."""
+    """The formula of the right figure and an equals sign; empty if it would be too long."""
     if evidence.operands:
         if len(evidence.operands) > _SPOKEN_OPERANDS:
             return ""

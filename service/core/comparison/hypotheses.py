@@ -1,8 +1,8 @@
-"""What may have gone wrong at an origin: each hypothesis is one small function, and counts if it yields the figure.
+"""Mistakes that may explain an origin: each hypothesis is one small function.
 
-A hypothesis gets the evidence about one origin and yields the figures that the mistake would have made, each with a
-sentence. Those that reproduce the run's figure within the tolerance are reported, smallest error first, then in the
-order of the table `HYPOTHESES`.
+It takes the evidence about an origin and yields the figures that the mistake would produce, each with a sentence. The
+hypotheses that reproduce the run's figure within the tolerance are reported, smallest error first, then in the order of
+the table `HYPOTHESES`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +23,13 @@ from service.core.rulebook.primitives import sum_to_shape
 
 Guesses = Iterator[tuple[Any, str]]
 
-# Figures of other nodes that are looked at, the nearest first.
+# The most figures of other nodes to try, nearest first.
 _MOST_FIGURES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """A mistake that would have made the figure: its name, a sentence with the numbers in it, and how far it is off."""
+    """A mistake that would produce the figure: its name, a sentence with the numbers, and the error that remains."""
 
     name: str
     sentence: str
@@ -66,7 +66,7 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
 
 
 def rounding(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
-    """Why a first difference is no origin: errors below the tolerance grew."""
+    """Explain a first difference that is not an origin: errors below the tolerance grew."""
     evidence = gather(found, phase, position, candidate)
     error = float(np.abs(evidence.figure - evidence.expected).max(initial=0.0))
     sentence = f"{statement(evidence)} It follows from the run's own figures: rounding errors below the tolerance grew."
@@ -74,7 +74,7 @@ def rounding(found: Comparison, phase: Phase, position: int, candidate: Run) -> 
 
 
 def convention(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
-    """Why a first difference is no origin: there is no derivative, and libraries choose differently."""
+    """Explain a first difference that is not an origin: where no derivative exists, libraries choose differently."""
     evidence = gather(found, phase, position, candidate)
     kinks = [edge.consumer.name for edge in evidence.edges if edge.consumer.operation.kinks]
     sentence = (
@@ -191,7 +191,7 @@ def _other_figure(evidence: Evidence) -> Guesses:
     baseline, figure = evidence.phase.baseline, evidence.figure
     if not np.any(figure):
         return
-    # The first elements tell most figures apart.
+    # Most figures differ in their first elements.
     starts = np.minimum(baseline.offsets[:-1], len(baseline.flat) - 1)
     apart = np.abs(baseline.flat[starts] - figure.flat[0])
     near = np.flatnonzero(apart <= 1e-4 * abs(figure.flat[0]))
@@ -219,7 +219,7 @@ def _constant_factor(evidence: Evidence) -> Guesses:
     if expected.size > 1:
         yield expected * factor, f"It is {figure_text(factor)} times what it should be, everywhere."
         return
-    # Any one number is some multiple of any other: for a scalar only a whole factor, or one over a whole, says much.
+    # Any number is a multiple of any other: for a scalar only a whole factor, or its reciprocal, is evidence.
     simple = Fraction(float(factor)).limit_denominator(1000)
     if 1 in (abs(simple.numerator), simple.denominator) and simple not in (0, 1) and abs(simple) <= 1000:
         yield expected * float(simple), f"It is {figure_text(np.float64(float(simple)))} times what it should be."
@@ -261,7 +261,7 @@ def _is_one(array: FloatArray) -> bool:
 
 
 def _rounding(evidence: Evidence, opening: str) -> Hypothesis | None:
-    """Whether float32's unit roundoff explains the figure, where it was said to be float64."""
+    """Explain the figure by rounding to float32, if its error is that small."""
     with np.errstate(all="ignore"):
         error = np.abs(evidence.figure - evidence.expected)
         allowed = 32 * UNIT_ROUNDOFF["float32"] * np.abs(evidence.expected)

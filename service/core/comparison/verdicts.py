@@ -1,9 +1,9 @@
 """Where did the first wrong figure arise? Two runs, figure by figure.
 
 The rule. The candidate's graph is walked in evaluation order. A node's *effective* figure is the candidate's where it
-gives one, else its own replay (`replay.py`), never the baseline's: filling in from the baseline would let a right
-figure stand beside what followed from a wrong one, and blame the nodes between. A figure that both runs give is held
-against the baseline's figure b and against its replay r from the candidate's own effective figures:
+gives one, else its own replay (`replay.py`), never the baseline's: a right figure from the baseline beside figures
+computed from a wrong one would make origins of the nodes between them. A figure c that both runs give is compared with
+the baseline's figure b and with its replay r from the candidate's own effective figures:
 
     agrees with the baseline   |c − b| ≤ atol + rtol·|b|
     agrees with its replay     |c − r| ≤ atol + max(rtol, 32u)·S + 16u·U
@@ -11,22 +11,22 @@ against the baseline's figure b and against its replay r from the candidate's ow
 S is Σ|local × input| + |r| for a value, Σ|contributions| (seed included, each copy of a broadcast operand having its
 own) for a gradient; of an operation that is not elementwise, what it declares (`operation.define`). U is Σ|upstream|
 for a gradient, 0 for a value; u is 2⁻⁵³, or 2⁻²⁴ where the candidate was computed in float32. S and U measure what
-rounding alone may do to a sum whose terms cancel and to a local gradient whose own formula cancels; an infinite term,
-as of asin at 1, is left out of S, since it would excuse any figure. For gradients atol is multiplied by the baseline's
-largest |gradient|, capped at 1, lest a tiny gradient's wrong sign pass.
+rounding alone may do to a sum whose terms cancel and to a local gradient whose formula cancels. An infinite term, as
+of asin at 1, is left out of S, since it would allow any figure. For gradients atol is multiplied by the baseline's
+largest |gradient|, capped at 1, so that a tiny gradient of the wrong sign does not pass.
 
     both             same
-    baseline only    compensated   right although what it was given was wrong: an error of its own that cancels
-    replay only      inherited     wrong only because what it was given was wrong
+    baseline only    compensated   right although its operands are wrong: its own error cancels theirs
+    replay only      inherited     wrong only because its operands are wrong
     neither          origin
 
 An origin among the gradients that agrees with its replay under another library's choice at a point without a derivative
-(`Operation.conventions`) is no origin but a `convention`.
+(`Operation.conventions`) is not an origin but a `convention`.
 
-What an Input or a Constant should be, a node that is defined otherwise in the two graphs, or one that rests on a figure
-nobody knows, no replay can say: there the baseline's figure is expected. What the candidate does not give cannot be
-blamed: an origin is the first *recorded* wrong figure. NaN equals NaN and an infinity only itself, under every
-tolerance.
+The baseline's figure is expected where there is no replay: of an Input or a Constant, of a node whose definition
+differs between the two graphs, and of one that depends on an unknown figure. Figures that the candidate does not give
+are not judged: an origin is the first *recorded* wrong figure. Under every tolerance NaN equals NaN, and an infinity
+only itself.
 """
 
 from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ from service.core.rulebook.operation import CONVENTIONS
 
 
 class Verdict(IntEnum):
-    """What was found of one figure; NOT_COMPARED where only one run gives it."""
+    """The verdict on one figure; NOT_COMPARED where only one run gives it."""
 
     NOT_COMPARED = 0
     SAME = 1
@@ -77,7 +77,7 @@ _VERDICTS = np.array([Verdict.ORIGIN, Verdict.COMPENSATED, Verdict.INHERITED, Ve
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far figures may differ; `exact` asks for the same bits, any NaN being the same as any other."""
+    """How far figures may differ; `exact` requires equal bits, where all NaN are equal."""
 
     rtol: float
     atol: float
@@ -94,10 +94,10 @@ UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """The findings of one phase, laid out as the candidate's nodes; `baseline` and `expected` share its shapes.
+    """The findings of one phase, laid out as the candidate's nodes; all figures have the same shapes.
 
-    `rtol` and `atol` are the bounds that were set on |c − b|, for gradients with the baseline's largest gradient,
-    `scale`, in atol; `unreplayed` are the positions of the nodes of which the baseline's figure was expected.
+    `rtol` and `atol` bound |c − b|; for gradients, `scale` is the factor in `atol`. `unreplayed` are the positions of
+    the nodes where the baseline's figure is expected.
     """
 
     name: str
@@ -177,11 +177,11 @@ def compare(
     *,
     max_elements: int | None = None,
 ) -> Comparison:
-    """Judge every figure that both runs give. `names` maps the candidate's node names to the baseline's.
+    """Judge each figure that both runs give. `names` maps the candidate's node names to the baseline's.
 
     Raises InvalidRequest where the runs cannot be compared: gradients of different outputs or seeds, figures of
-    different shapes or of shapes that do not fit the graph, no figure in common, names that are no nodes; LimitExceeded
-    where the values that the candidate leaves out would take it over `max_elements`.
+    different shapes or of shapes that do not fit the graph, no figure in common, unknown names; LimitExceeded where the
+    values to be computed for the candidate would exceed `max_elements`.
     """
     aligned = align(baseline.graph, candidate.graph, names or {})
     ours, theirs = candidate.backward, baseline.backward
@@ -240,7 +240,7 @@ def _effective_values(candidate: Run, baseline: Figures, max_elements: int | Non
         known[position] = operation.is_constant or position in assumed
     cut = graph if known[sourceless(graph)].all() else without_unknown(graph, known)
     slopes = _shaped_gradients(candidate.graph, candidate.backward)
-    # Of a value that nobody knows the shape is known at least, if it has a gradient.
+    # An unknown value has the shape of its gradient.
     assumed.update(
         {
             position: np.full(slopes[position].shape, np.nan)
@@ -265,7 +265,7 @@ def _effective_values(candidate: Run, baseline: Figures, max_elements: int | Non
 
 
 def _shaped_gradients(graph: Graph, backward: Backward | None) -> dict[int, FloatArray]:
-    """The gradients that the candidate gives, by position; the output's is its seed where that is no scalar."""
+    """The gradients that the candidate gives, by position; the output's is its seed unless that is a scalar."""
     if backward is None:
         return {}
     given = {position: slope for position, slope in enumerate(backward.gradients) if slope is not None}
@@ -275,7 +275,7 @@ def _shaped_gradients(graph: Graph, backward: Backward | None) -> dict[int, Floa
 
 
 def _effective_gradients(graph: Graph, values: Figures, backward: Backward) -> Figures:
-    """The candidate's effective gradients; what never has one is not missed."""
+    """The candidate's effective gradients; a node that has none, such as a Constant, is not completed."""
     given = backward.gradients
     missing = np.flatnonzero(~_given(given))
     if not any(graph.nodes[position].has_gradient for position in missing):
@@ -290,7 +290,7 @@ def _given(figures: Figures) -> BoolArray:
 def _conventions(
     graph: Graph, values: Figures, candidate: Backward, found: Phase, weights: Weights
 ) -> dict[int, tuple[str, ...]]:
-    """The origins that are what other libraries choose at a kink, with those libraries; their verdicts are changed."""
+    """The origins that agree with other libraries' choices at a kink, with those libraries; sets their verdicts."""
     origins = np.setdiff1d(found.positions(Verdict.ORIGIN), found.unreplayed)
     explained: dict[int, tuple[str, ...]] = {}
     if not origins.size or not nondifferentiable_nodes(graph, values):
