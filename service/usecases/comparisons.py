@@ -26,13 +26,13 @@ from service.usecases.runs import StoredRun, create_run, get_run
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A kept comparison with its findings."""
+    """A stored comparison with its findings."""
 
     record: ComparisonRecord
     found: core.Comparison
 
     def listing(self, only: str | None, order: str) -> IntArray:
-        """The figures asked for, `only` "differences" or "origins", as `list_figures` numbers them.
+        """Number the figures, or `only` the "differences" or "origins", as `list_figures` does.
 
         `order` is "topological", the order of evaluation, or "relative_error", worst first.
         """
@@ -72,7 +72,7 @@ def create_comparison(
 
 
 def get_comparison(context: Context, comparison_id: str) -> Compared:
-    """One kept comparison with its findings, computed again unless the context holds them; raises NotFound."""
+    """Read a stored comparison with its findings, from the cache or computed again; raises NotFound."""
     with context.database.read() as connection:
         record = storage.get_comparison(connection, comparison_id)
     return Compared(record, context.comparisons.get(comparison_id, lambda: _compare_again(context, record)))
@@ -125,7 +125,7 @@ def check_claims(
 
 
 def _compare_again(context: Context, record: ComparisonRecord) -> core.Comparison:
-    """The findings of a kept comparison: its two runs do not change, save that one may be given gradients."""
+    """Compute the findings of a stored comparison again, without gradients that a run was given since."""
     pair = _pair(get_run(context, record.baseline_id), get_run(context, record.candidate_id))
     if not record.backward:  # one of the runs had no gradients then
         pair = replace(pair[0], backward=None), replace(pair[1], backward=None)
@@ -171,6 +171,6 @@ def _keep(
 
 
 def _pair(baseline: StoredRun, candidate: StoredRun) -> tuple[Run, Run]:
-    """The figures of both; the candidate's are judged by the baseline's convention."""
+    """The figures of both runs; the candidate's are judged by the baseline's convention."""
     graph = candidate.graph.with_convention(baseline.record.convention)
     return baseline.figures, replace(candidate.figures, graph=graph)
