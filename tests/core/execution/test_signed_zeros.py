@@ -67,8 +67,8 @@ def test_both_loops_and_batches_agree_on_signed_zeros_bit_for_bit(
         whole = np.array(both_passes(graph, rows)).T
         many = np.tile(rows, (20, 1))  # so many that NumPy takes several at once
         with monkeypatch.context() as patch:
-            patch.setattr(batches, "_LEAST_POINTS", 16)
-            patch.setattr(batches, "_NUMBERS", 1)
+            patch.setattr(batches, "_MIN_BLOCK_POINTS", 16)
+            patch.setattr(batches, "_BLOCK_NUMBERS", 1)
             in_blocks = np.array(both_passes(graph, many)).T
         for found in (one_by_one, whole, *in_blocks.reshape(20, *whole.shape)):
             np.testing.assert_array_equal(signs_and_bits(found), signs_and_bits(compiled), str(graph.nodes[-1]))
