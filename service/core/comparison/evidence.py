@@ -153,7 +153,7 @@ def statement(evidence: Evidence) -> str:
         alike = np.isfinite(expected) and abs(figure - expected) <= 1e-5 * abs(expected)
     wrong, right = figure_text(figure), figure_text(expected)
     if alike:  # six digits might not tell them apart
-        wrong, right = exact_text(float(figure)), exact_text(float(expected))
+        wrong, right = (exact_text(float(number)).replace("-", "−") for number in (figure, expected))
     return f"{evidence.subject} is {wrong}{at}; it should be {_derivation(evidence)}{right}{there}."
 
 

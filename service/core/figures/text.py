@@ -25,8 +25,8 @@ def number_text(value: float) -> str:
 
 
 def exact_text(value: float) -> str:
-    """Write all digits of a number for a reader."""
-    return _typeset(number_text(value)) if math.isfinite(value) else _nonfinite_text(value)
+    """Write all digits of a number so that they can be copied; an infinity as ∞."""
+    return number_text(value) if math.isfinite(value) else _nonfinite_text(value)
 
 
 def figure_text(figure: FloatArray | np.float64) -> str:
