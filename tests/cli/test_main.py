@@ -350,7 +350,7 @@ def test_the_seed_example_is_stored_once(gradbook: Gradbook, tmp_path: Path) -> 
 
 def test_warm_compiles_before_any_start(gradbook: Gradbook) -> None:
     assert gradbook("warm") == (0, "", "")
-    assert kernel.compiled_loops() is not None
+    assert kernel._loops is not None
 
 
 def test_openapi_is_the_services_own_and_leaves_no_database(

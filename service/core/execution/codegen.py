@@ -7,7 +7,7 @@ The loops are their own and do not call `graph/sweep.py`, for speed: compiled, o
 from collections.abc import Callable, Mapping
 from textwrap import indent
 
-from service.core.execution.program import Choices, opcodes
+from service.core.execution.program import Choices, Opcodes
 from service.core.rulebook.attribute import OneOf
 from service.core.rulebook.operation import Operation, Rule
 
@@ -18,10 +18,10 @@ _STRETCH = """\
 """.replace("MASK", "0x7FFFFFFF")
 
 
-def rules_of_loops() -> Mapping[str, Rule]:
-    """Every rule that the loops call, by its name in their source."""
+def rules_of_loops(codes: Opcodes) -> Mapping[str, Rule]:
+    """Return every rule that the loops over these opcodes call, by its name in their source."""
     rules: dict[str, Rule] = {}
-    for (operation, _), code in opcodes().items():
+    for (operation, _), code in codes.items():
         if fold := operation.fold:
             rules[f"step_{code}"], rules[f"finish_{code}"] = fold.step, fold.finish
             rules[f"tally_{code}"], rules[f"local_gradient_{code}"] = fold.tally, fold.local_gradient
@@ -33,13 +33,13 @@ def rules_of_loops() -> Mapping[str, Rule]:
     return rules
 
 
-def loops_text() -> str:
-    """The source of the functions `forward`, `backward` and `kinks`, described at `kernel.Loops`."""
+def loops_text(codes: Opcodes) -> str:
+    """Write the source of the functions `forward`, `backward` and `kinks` (see `kernel.Loops`) over these opcodes."""
     forward = f"""\
 def forward(stretches, nodes, operands, attributes, values):
     for stretch in range(0, len(stretches), 6):
 {indent(_STRETCH, "    ")}\
-{_branches(_forward_branch)}"""
+{_branches(codes, _forward_branch)}"""
     # A sum that starts from −0 keeps every bit of its first term, even of −0; a node that reaches no output gets 0.
     backward = f"""\
 def backward(stretches, nodes, operands, attributes, values, reached, target, seed, gradients):
@@ -48,17 +48,17 @@ def backward(stretches, nodes, operands, attributes, values, reached, target, se
     gradients[target] = seed
     for stretch in range(len(stretches) - 6, -1, -6):
 {indent(_STRETCH, "    ")}\
-{_branches(_backward_branch)}"""
+{_branches(codes, _backward_branch)}"""
     kinks = f"""\
 def kinks(stretches, nodes, operands, attributes, values, marks):
     for stretch in range(0, len(stretches), 6):
 {indent(_STRETCH, "    ")}\
-{_branches(_kinks_branch)}"""
+{_branches(codes, _kinks_branch)}"""
     return "\n".join([forward, backward, kinks])
 
 
-def _branches(branch: Callable[[Operation, Choices, int], str]) -> str:
-    written = {code: branch(operation, choices, code) for (operation, choices), code in opcodes().items()}
+def _branches(codes: Opcodes, branch: Callable[[Operation, Choices, int], str]) -> str:
+    written = {code: branch(operation, choices, code) for (operation, choices), code in codes.items()}
     parts = [f"if stretches[stretch] == {code}:\n{indent(text, '    ')}" for code, text in written.items() if text]
     return indent("el".join(parts), " " * 8)
 

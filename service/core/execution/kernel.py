@@ -6,6 +6,7 @@ machine code is cached on disk under a digest of the source of every rule, so th
 
 import hashlib
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ import numpy as np
 
 from service.core.caches import memoize_on_argument
 from service.core.execution.codegen import loops_text, rules_of_loops
-from service.core.execution.program import Program, find_levels, find_reached, pack_graph
+from service.core.execution.program import Opcodes, Program, find_levels, find_reached, opcodes, pack_graph
 from service.core.figures.figures import BoolArray, Figures, FloatArray, frozen
 from service.core.graph.graph import Graph
 from service.core.rulebook import operations
-from service.core.rulebook.operation import Rule
+from service.core.rulebook.operation import Operation, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Loops:
     kinks: Callable[..., None]
     find_levels: Callable[..., None]
     find_reached: Callable[..., None]
+    refused: frozenset[int] = frozenset()  # the opcodes that they lack: those of operations that Numba cannot compile
 
 
 _loops: Loops | None = None
@@ -55,8 +57,10 @@ def warm() -> Loops:
     return _loops
 
 
-def compiled_loops() -> Loops | None:
-    """The compiled loops, None as long as they are not warm."""
+def compiled_loops(program: Program) -> Loops | None:
+    """Return the compiled loops; None until they are warm and for a program with an operation that they lack."""
+    if _loops and _loops.refused and not _loops.refused.isdisjoint(program.stretches[::6].tolist()):
+        return None
     return _loops
 
 
@@ -116,6 +120,31 @@ def _check_length(program: Program, values: FloatArray) -> None:
 
 
 def _compile() -> Loops:
+    """Compile the loops over all opcodes, or without the operations that Numba refuses, each of which is logged."""
+    codes = opcodes()
+    try:
+        return Loops(**_compiled_loops(codes, _compiled))
+    except Exception:
+        refused = {operation for operation, _ in codes if _is_refused(operation)}
+        if not refused:
+            raise
+    known = {key: code for key, code in codes.items() if key[0] not in refused}
+    return Loops(**_compiled_loops(known, _compiled), refused=frozenset(codes.values()) - frozenset(known.values()))
+
+
+def _is_refused(operation: Operation) -> bool:
+    """Compile loops over one operation alone; log why that fails."""
+    codes = {key: code for key, code in opcodes().items() if key[0] is operation}
+    try:
+        _compiled_loops(codes, lambda loop, signature: _translated(loop).compile(signature))
+    except Exception:
+        message = "the rules of %s cannot be compiled; graphs that hold it run in NumPy"
+        logging.getLogger("gradbook").exception(message, operation.name)
+        return True
+    return False
+
+
+def _compiled_loops(codes: Opcodes, compiled: Callable[[Rule, tuple[Any, ...]], Any]) -> dict[str, Any]:
     import numba
 
     int32, uint32, float64, boolean = (
@@ -130,7 +159,7 @@ def _compile() -> Loops:
         "find_levels": (int32, uint32, numba.int32[::1]),
         "find_reached": (int32, uint32, uint32, marks),
     }
-    return Loops(**{name: _compiled(loop, arguments[name]) for name, loop in generated_loops().items()})
+    return {name: compiled(loop, arguments[name]) for name, loop in generated_loops(codes).items()}
 
 
 def _compiled(function: Rule, signature: tuple[Any, ...]) -> Callable[..., None]:
@@ -153,15 +182,15 @@ def _translated(function: Rule, keep: bool = False) -> Any:
     return numba.njit(cache=keep, nogil=True, error_model="numpy")(function)
 
 
-def generated_loops() -> dict[str, Rule]:
-    """The loops as Python functions whose rules Numba compiles.
+def generated_loops(codes: Opcodes) -> dict[str, Rule]:
+    """Return the loops over these opcodes as Python functions whose rules Numba compiles.
 
     Numba keeps compiled code by a function's file and name and looks at that one file for a change. The generated
     functions are given the rulebook's, and carry in their names a digest of all that they are made of.
     """
     from service.core.execution import numba_overloads
 
-    rules, text = rules_of_loops(), loops_text()
+    rules, text = rules_of_loops(codes), loops_text(codes)
     written = {name: rule for name, rule in rules.items() if inspect.isfunction(rule)}
     called = [each for rule in written.values() for each in rule.__globals__.values() if inspect.isfunction(each)]
     files = {numba_overloads.__file__, *map(inspect.getfile, [*written.values(), *called])}

@@ -35,7 +35,7 @@ def forward_pass(
     _check_names(graph, inputs)
     program = None if any(getattr(x, "ndim", 0) for x in inputs.values()) else kernel.program_of(graph)
     within = max_elements is None or len(graph) <= max_elements
-    if program and within and (loops := kernel.compiled_loops()):
+    if program and within and (loops := kernel.compiled_loops(program)):
         return kernel.evaluate(loops, program, inputs)
     figures = {
         node.name: read_input(node.name, node.attributes, inputs[node.name])
@@ -67,7 +67,7 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     target = graph.position[output]
     spread = spread_seed(seed, values.shape(target))
     program = kernel.program_of(graph) if values.shapes is None else None
-    if program and (loops := kernel.compiled_loops()):
+    if program and (loops := kernel.compiled_loops(program)):
         return kernel.differentiate(loops, program, values.flat, target, float(spread))
     if batches.is_batch(graph, values):
         return batches.differentiate_batch(graph, values, target, spread)
@@ -110,7 +110,7 @@ def spread_seed(seed: FloatArray | float, shape: Shape) -> FloatArray:
 def nondifferentiable_nodes(graph: Graph, values: Figures) -> tuple[int, ...]:
     """The positions of the nodes at which, somewhere in their values, no derivative exists."""
     program = kernel.program_of(graph) if values.shapes is None and values.present is None else None
-    if program and (loops := kernel.compiled_loops()):
+    if program and (loops := kernel.compiled_loops(program)):
         return kernel.find_kinks(loops, program, values.flat)
     positions = []
     arrays: dict[int, Any] = {}

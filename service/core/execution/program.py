@@ -44,9 +44,12 @@ class Program:
     present: BoolArray | None
 
 
+Opcodes = Mapping[tuple[Operation, Choices], int]
+
+
 @cache
-def opcodes() -> Mapping[tuple[Operation, Choices], int]:
-    """Number what the compiled loops can run: each elementwise operation once for every choice of its words."""
+def opcodes() -> Opcodes:
+    """Number what can be compiled: each elementwise operation, once for every choice of its choices."""
     known = [
         (operation, choices)
         for operation in operations()

@@ -57,7 +57,7 @@ class RunView:
     def arithmetics(self) -> Sequence[bool]:
         """In which arithmetic the run may have been computed, compiled or NumPy's, which may differ in a last bit; the
         likelier first."""
-        return (True, False) if self.program is not None and kernel.compiled_loops() else (False,)
+        return (True, False) if self.program is not None and kernel.compiled_loops(self.program) else (False,)
 
     @cached_property
     def sweep(self) -> Sequence[int]:

@@ -224,20 +224,63 @@ def test_an_unwritable_folder_only_costs_time(tmp_path: Path, environment: dict[
     assert run_few(tmp_path / "file" / "compiled", **home, **locators) == f"{FIGURES} 0"
 
 
+# An operation that NumPy evaluates and Numba cannot compile, beside one of which it compiles every rule.
+REFUSED = """
+import numpy as np
+from service.core.rulebook.registry import define
+define("OwnShift", "x", forward=lambda x: np.vectorize(lambda each: each + 1.0)(x), local_gradients=lambda x, z: (1.0,))
+define("OwnTwice", "x", forward=lambda x: 2.0 * x, local_gradients=lambda x, z: (2.0,))
+"""
+RUN_REFUSED = """
+import rules
+from service.core.rulebook import operations, registry
+names = ("Input", "Constant", "Add", "OwnShift", "OwnTwice")
+registry._by_name = {each.name: each for each in registry.operations() if each.name in names}
+from threading import Thread
+from service.core.execution import kernel
+from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes
+from service.core.graph.building import build_graph
+warm = Thread(target=kernel.warm)
+warm.start()
+warm.join()
+for name in ("OwnShift", "OwnTwice"):
+    nodes = [{"name": "x", "operation": "Input"}, {"name": "y", "operation": name, "inputs": ["x"]}]
+    graph = build_graph([*nodes, {"name": "z", "operation": "Add", "inputs": ["y", "x"]}])
+    values = forward_pass(graph, {"x": 2.5})
+    compiled = kernel.compiled_loops(kernel.program_of(graph)) is not None
+    print(name, compiled, *values.flat, *backward_pass(graph, values, "z").flat, nondifferentiable_nodes(graph, values))
+"""
+
+
+def test_a_rule_that_numba_refuses_is_named_and_runs_in_numpy(tmp_path: Path) -> None:
+    (tmp_path / "rules.py").write_text(REFUSED)
+    paths = os.pathsep.join([str(tmp_path), str(Path.cwd())])
+    given = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "compiled"), "PYTHONPATH": paths}
+    ended = subprocess.run(
+        [sys.executable, "-c", RUN_REFUSED], env=given, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ended.stdout.splitlines() == [
+        "OwnShift False 2.5 3.5 6.0 2.0 1.0 1.0 ()",
+        "OwnTwice True 2.5 5.0 7.5 3.0 1.0 1.0 ()",
+    ]
+    assert "the rules of OwnShift cannot be compiled; graphs that hold it run in NumPy" in ended.stderr
+    assert "OwnTwice" not in ended.stderr
+
+
 def test_a_changed_rule_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name under which compiled code is kept holds a digest of every file that a rule is written in."""
-    before = kernel.generated_loops()["forward"].__qualname__
-    assert kernel.generated_loops()["forward"].__qualname__ == before
+    before = kernel.generated_loops(opcodes())["forward"].__qualname__
+    assert kernel.generated_loops(opcodes())["forward"].__qualname__ == before
     changed = tmp_path / "rules.py"
     changed.write_text("def rule(x):\n    return -x\n")
     scope: dict[str, object] = {}
     exec(compile(changed.read_text(), str(changed), "exec"), scope)
-    rules = dict(codegen.rules_of_loops())
+    rules = dict(codegen.rules_of_loops(opcodes()))
     name = next(name for name in rules if name.startswith("forward_"))
-    monkeypatch.setattr(kernel, "rules_of_loops", lambda: {**rules, name: scope["rule"]})
-    names = [kernel.generated_loops()["forward"].__qualname__]
+    monkeypatch.setattr(kernel, "rules_of_loops", lambda codes: {**rules, name: scope["rule"]})
+    names = [kernel.generated_loops(opcodes())["forward"].__qualname__]
     changed.write_text("def rule(x):\n    return 0 - x\n")
-    names.append(kernel.generated_loops()["forward"].__qualname__)
+    names.append(kernel.generated_loops(opcodes())["forward"].__qualname__)
     assert len({before, *names}) == 3
 
 
