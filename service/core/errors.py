@@ -7,7 +7,7 @@ GradbookError
 │   ├── InvalidInputs       missing, extra or ill-shaped figures of a run
 │   └── InvalidRequest      everything else in a request
 ├── LimitExceeded           one of the limits in settings; carries its name
-├── KeyReused               an idempotency key that came before with another request
+├── KeyReused               an idempotency key that was used with a different request
 ├── NotFound                no such graph, run, node …
 └── Conflict                right in itself, but not in the present state
 """
