@@ -16,7 +16,8 @@ PIP := python -m pip --disable-pip-version-check
 LOCKED = $*/bin/$(PIP) install --quiet --require-hashes --only-binary :all:
 
 RUNS ?= 20
-SUITE = $(BIN)/pytest --numprocesses 2
+# Worksteal keeps neighbouring tests, which share fixtures, in one process.
+SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 .PHONY: install run test test-coverage test-deployment test-peers test-browser steady lint openapi client-wheel lock bench clean
 
@@ -34,7 +35,7 @@ test: .venv/tested
 steady: .venv/tested
 	$(BIN)/gradbook warm
 	@for run in $$(seq $(RUNS)); do \
-		seed=$$(date +%N); \
+		seed=$$(date +%s); \
 		echo "run $$run of $(RUNS), --hypothesis-seed=$$seed"; \
 		$(SUITE) --quiet --hypothesis-seed=$$seed || exit 1; \
 	done
