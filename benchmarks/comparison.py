@@ -10,7 +10,8 @@ from statistics import median
 
 import numpy as np
 
-from service.core.comparison.verdicts import TOLERANCES, Comparison, Verdict, compare
+from service.core.comparison.judging import compare
+from service.core.comparison.verdicts import TOLERANCES, Comparison, Verdict
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures

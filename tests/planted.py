@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from service.core.comparison.verdicts import TOLERANCES, Comparison, Tolerance, Verdict, compare
+from service.core.comparison.judging import compare
+from service.core.comparison.verdicts import TOLERANCES, Comparison, Tolerance, Verdict
 from service.core.execution.chain_rule import contributions_at
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures, FloatArray, pack

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from service.core.comparison import verdicts as core
 from service.core.comparison.claims import Claim, resolve_claims
+from service.core.comparison.judging import compare
 from service.core.comparison.listing import list_figures
-from service.core.comparison.verdicts import TOLERANCES, Tolerance, Verdict
+from service.core.comparison.verdicts import DIFFERENT, JUDGED, TOLERANCES, Comparison, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray, IntArray
@@ -29,15 +29,15 @@ class Compared:
     """A stored comparison with its findings."""
 
     record: ComparisonRecord
-    found: core.Comparison
+    found: Comparison
 
     def listing(self, only: str | None, order: str) -> IntArray:
         """Number the figures, or `only` the "differences" or "origins", as `list_figures` does.
 
         `order` is "topological", the order of evaluation, or "relative_error", worst first.
         """
-        wanted = {"origins": (Verdict.ORIGIN,), "differences": (*core.DIFFERENT, Verdict.COMPENSATED)}
-        return list_figures(self.found, wanted.get(only or "", core.JUDGED), order == "relative_error")
+        wanted = {"origins": (Verdict.ORIGIN,), "differences": (*DIFFERENT, Verdict.COMPENSATED)}
+        return list_figures(self.found, wanted.get(only or "", JUDGED), order == "relative_error")
 
 
 def read_tolerance(given: Any) -> Tolerance:
@@ -124,20 +124,20 @@ def check_claims(
     return _keep(context, _compare(context, run, claimed, tolerance, {}), (run, claimed), key)
 
 
-def _compare_again(context: Context, record: ComparisonRecord) -> core.Comparison:
+def _compare_again(context: Context, record: ComparisonRecord) -> Comparison:
     """Compute the findings of a stored comparison again, without gradients that a run was given since."""
     pair = _pair(get_run(context, record.baseline_id), get_run(context, record.candidate_id))
     if not record.backward:  # one of the runs had no gradients then
         pair = replace(pair[0], backward=None), replace(pair[1], backward=None)
     tolerance, most = read_tolerance(record.tolerance), context.limits.run_elements
-    return core.compare(*pair, tolerance, record.names, max_elements=most)
+    return compare(*pair, tolerance, record.names, max_elements=most)
 
 
 def _compare(
     context: Context, baseline: StoredRun, candidate: StoredRun, tolerance: Any, names: Mapping[str, str]
 ) -> Compared:
     most = context.limits.run_elements
-    found = core.compare(*_pair(baseline, candidate), read_tolerance(tolerance), names, max_elements=most)
+    found = compare(*_pair(baseline, candidate), read_tolerance(tolerance), names, max_elements=most)
     record = ComparisonRecord(
         id=new_id(),
         baseline_id=baseline.record.id,

@@ -10,8 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from service.core.comparison.hypotheses import rounding
+from service.core.comparison.judging import compare
 from service.core.comparison.replay import Weights, replay_gradients, replay_values
-from service.core.comparison.verdicts import TOLERANCES, Comparison, Tolerance, Verdict, compare, first_difference
+from service.core.comparison.verdicts import TOLERANCES, Comparison, Tolerance, Verdict, first_difference
 from service.core.errors import InvalidRequest, LimitExceeded
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.comparison.verdicts import TOLERANCES, Verdict, compare
+from service.core.comparison.judging import compare
+from service.core.comparison.verdicts import TOLERANCES, Verdict
 from service.core.derivatives.one_sided import one_sided_derivatives
 from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes
 from service.core.execution.run import Backward, Run

@@ -1,0 +1,194 @@
+"""Judge two runs figure by figure, by the rule in `verdicts.py`."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from service.core.comparison.alignment import absent, align, differences, lay_out
+from service.core.comparison.effective_figures import effective_gradients, effective_values, given
+from service.core.comparison.missing_figures import unreplayable_gradients
+from service.core.comparison.replay import Replay, Weights, replay_gradients, replay_values
+from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Tolerance, Verdict
+from service.core.errors import Fault, InvalidRequest
+from service.core.execution.passes import nondifferentiable_nodes
+from service.core.execution.run import Backward, Run
+from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, same_bits
+from service.core.graph.graph import Graph
+from service.core.graph.traversal import sourceless
+from service.core.rulebook.operation import CONVENTIONS
+
+# By whether a figure agrees with the baseline (1) and with its replay (2).
+_VERDICTS = np.array([Verdict.ORIGIN, Verdict.COMPENSATED, Verdict.INHERITED, Verdict.SAME], dtype=np.int8)
+
+
+def compare(
+    baseline: Run,
+    candidate: Run,
+    tolerance: Tolerance,
+    names: Mapping[str, str] | None = None,
+    *,
+    max_elements: int | None = None,
+) -> Comparison:
+    """Judge each figure that both runs give. `names` maps the candidate's node names to the baseline's.
+
+    Raises InvalidRequest where the runs cannot be compared: gradients of different outputs or seeds, figures of
+    different shapes or of shapes that do not fit the graph, no figure in common, unknown names; LimitExceeded where the
+    values to be computed for the candidate would exceed `max_elements`.
+    """
+    aligned = align(baseline.graph, candidate.graph, names or {})
+    ours, theirs = candidate.backward, baseline.backward
+    if ours and theirs:
+        _check_seeds(theirs, ours, names or {})
+    redefined, reconsumed = differences(baseline.graph, candidate.graph, aligned)
+    values = lay_out(baseline.values, candidate.values, aligned, candidate.graph)
+    slopes = lay_out(theirs.gradients, ours.gradients, aligned, candidate.graph) if ours and theirs else None
+    cut, effective = effective_values(candidate, values, max_elements)
+    roundoff = UNIT_ROUNDOFF[candidate.dtype]
+    weights = Weights(max(tolerance.rtol, 32 * roundoff), 16 * roundoff)
+    forward = backward = None
+    conventions: dict[int, tuple[str, ...]] = {}
+    if baseline.has_values and candidate.has_values:
+        replay = replay_values(cut, effective, weights)
+        unreplayed = np.union1d(sourceless(cut), redefined)
+        forward = _judge("forward", candidate.values, values, effective, replay, tolerance, unreplayed, 1.0)
+    if ours and theirs and slopes is not None:
+        gradients = effective_gradients(cut, effective, ours)
+        replay = replay_gradients(cut, effective, gradients, ours.output, ours.seed, weights)
+        unreplayed = reconsumed
+        if cut is not candidate.graph:
+            doubtful = unreplayable_gradients(candidate.graph, cut, given(ours.gradients), ours.output)
+            unreplayed = np.union1d(reconsumed, doubtful)
+        finite = np.abs(theirs.gradients.flat[np.isfinite(theirs.gradients.flat)])
+        scale = min(float(finite.max()) if finite.size else 1.0, 1.0)
+        backward = _judge("backward", ours.gradients, slopes, gradients, replay, tolerance, unreplayed, scale)
+        conventions = _conventions(cut, effective, ours, backward, weights)
+    found = Comparison(
+        candidate,
+        forward,
+        backward,
+        effective,
+        absent(baseline.graph, aligned[aligned >= 0]),
+        absent(candidate.graph, np.flatnonzero(aligned >= 0)),
+        redefined,
+        reconsumed,
+        conventions,
+    )
+    if not any(phase.verdicts.any() for phase in found.phases):
+        raise InvalidRequest([Fault(("candidate",), "the two runs give no figure in common")])
+    return found
+
+
+def _conventions(
+    graph: Graph, values: Figures, candidate: Backward, found: Phase, weights: Weights
+) -> dict[int, tuple[str, ...]]:
+    """The origins that agree with other libraries' choices at a kink, with those libraries; sets their verdicts."""
+    origins = np.setdiff1d(found.positions(Verdict.ORIGIN), found.unreplayed)
+    explained: dict[int, tuple[str, ...]] = {}
+    if not origins.size or not nondifferentiable_nodes(graph, values):
+        return explained
+    for convention in CONVENTIONS:
+        rival = graph.with_convention(convention)
+        if rival is graph:
+            continue
+        gradients = effective_gradients(rival, values, candidate)
+        replay = replay_gradients(rival, values, gradients, candidate.output, candidate.seed, weights)
+        with np.errstate(all="ignore"):
+            near = _near(gradients.flat, replay.expected.flat, replay.slack + found.atol)
+        follows = _all_elements(near, gradients)
+        for position in map(int, origins[follows[origins]]):
+            explained[position] = (*explained.get(position, ()), convention)
+    found.verdicts[list(explained)] = Verdict.CONVENTION
+    return explained
+
+
+def _judge(
+    name: str,
+    candidate: Figures,
+    baseline: Figures,
+    effective: Figures,
+    replay: Replay,
+    tolerance: Tolerance,
+    unreplayed: IntArray,
+    scale: float,
+) -> Phase:
+    expected = replay.expected
+    c, b, r = effective.flat, _conform(baseline, effective), expected.flat
+    atol = tolerance.atol * scale
+    with np.errstate(all="ignore"):
+        if tolerance.exact:
+            right = same_bits(c, b)
+        else:
+            bound = np.abs(b)
+            bound *= tolerance.rtol
+            bound += atol
+            right = _near(c, b, bound)
+        follows = _near(c, r, np.add(replay.slack, atol, out=replay.slack))
+    right, follows = _all_elements(right, effective), _all_elements(follows, effective)
+    if unreplayed.size:
+        follows[unreplayed] = right[unreplayed]
+        expected = _with_figures_of(expected, Figures(b, effective.shapes), unreplayed)
+    verdicts = _VERDICTS[right.view(np.int8) + 2 * follows.view(np.int8)]
+    verdicts[~(given(candidate) & given(baseline))] = Verdict.NOT_COMPARED
+    own = candidate if candidate.shapes == effective.shapes else Figures(c, effective.shapes, candidate.present)
+    theirs = Figures(b, effective.shapes, baseline.present)
+    return Phase(name, own, theirs, expected, effective, verdicts, unreplayed, tolerance.rtol, atol, scale)
+
+
+def _near(x: FloatArray, y: FloatArray, allowed: FloatArray) -> BoolArray:
+    """|x − y| ≤ allowed where both are finite; else equal, or both NaN."""
+    apart = x - y
+    np.abs(apart, out=apart)
+    close: BoolArray = apart <= allowed
+    finite = np.isfinite(apart)
+    if not finite.all():
+        close &= finite
+        close |= (x == y) | (np.isnan(x) & np.isnan(y))
+    return close
+
+
+def _all_elements(agrees: BoolArray, figures: Figures) -> BoolArray:
+    """Whether all elements of each node's figure agree."""
+    if figures.shapes is None:
+        return agrees
+    sizes = np.diff(figures.offsets)
+    owners = np.repeat(np.arange(len(figures)), sizes)
+    disagreeing: BoolArray = np.bincount(owners, ~agrees, minlength=len(figures)) == 0
+    return disagreeing
+
+
+def _conform(baseline: Figures, effective: Figures) -> FloatArray:
+    """The baseline's figures in the layout of the effective ones: zeros where it has none of that shape."""
+    if baseline.shapes == effective.shapes:
+        return baseline.flat
+    flat = np.zeros(len(effective.flat))
+    for position in range(len(effective)):
+        figure = baseline[position]
+        if figure is not None and figure.shape == effective.shape(position):
+            flat[effective.offsets[position] : effective.offsets[position + 1]] = figure.ravel()
+    return flat
+
+
+def _with_figures_of(figures: Figures, others: Figures, positions: IntArray) -> Figures:
+    flat = figures.flat.copy()
+    if figures.shapes is None:
+        flat[positions] = others.flat[positions]
+    else:
+        for position in positions:
+            span = slice(figures.offsets[position], figures.offsets[position + 1])
+            flat[span] = others.flat[span]
+    return Figures(flat, figures.shapes, figures.present)
+
+
+def _check_seeds(baseline: Backward, candidate: Backward, names: Mapping[str, str]) -> None:
+    output = names.get(candidate.output, candidate.output)
+    if output != baseline.output:
+        detail = f"the candidate's gradients are of {candidate.output!r}, the baseline's of {baseline.output!r}"
+        raise InvalidRequest([Fault(("candidate",), detail)])
+    if not _same_seed(candidate.seed, baseline.seed):
+        raise InvalidRequest([Fault(("candidate",), "the two runs' gradients have different seeds")])
+
+
+def _same_seed(ours: FloatArray, theirs: FloatArray) -> bool:
+    if ours.shape != theirs.shape and ours.ndim and theirs.ndim:
+        return False
+    return bool(((ours == theirs) | (np.isnan(ours) & np.isnan(theirs))).all())
