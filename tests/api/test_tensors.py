@@ -103,7 +103,7 @@ def test_an_index_out_of_range_names_its_node(client: FlaskClient) -> None:
     graph = create(client, "y = gather(x, i)")
     assert run(client, graph, {"x": [1, 2], "i": [1, -2]})["outputs"]["y"] == [2, 1]
     wrong = run(client, graph, {"x": [1, 2], "i": [0, 2]}, status=422)
-    detail = "'y' (Gather): 2 is no index of axis 0, which has length 2"
+    detail = "'y' (Gather): index 2 is out of range for axis 0 of length 2"
     assert wrong["errors"] == [{"pointer": "/inputs", "detail": detail}]
     assert run(client, graph, {"x": [1, 2], "i": "NaN"}, status=422)["type"] == wrong["type"]
 

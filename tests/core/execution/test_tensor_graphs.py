@@ -83,19 +83,27 @@ def test_a_mismatch_names_node_operation_and_shapes() -> None:
     with pytest.raises(InvalidInputs) as caught:
         infer_shapes(graph, {"a": (2, 3), "b": (2, 4)})
     (fault,) = caught.value.faults
-    assert fault.detail == "'y' (Concat) cannot take shapes [2, 3], [2, 4]: they differ elsewhere than along axis 0"
+    assert fault.detail == "'y' (Concat) cannot take shapes [2, 3], [2, 4]: the shapes differ along another axis than 0"
     assert fault.location == ("inputs", "a")
 
 
-@pytest.mark.parametrize("index", [5.0, -4.0, 0.5, np.nan])
-def test_a_wrong_index_names_its_node_forward_and_backward(index: float) -> None:
+@pytest.mark.parametrize(
+    ("index", "fault"),
+    [
+        (5.0, "index 5 is out of range for axis 0 of length 3"),
+        (-4.0, "index -4 is out of range for axis 0 of length 3"),
+        (0.5, "index 0.5 is not an integer"),
+        (np.nan, "index nan is not an integer"),
+    ],
+)
+def test_a_wrong_index_names_its_node_forward_and_backward(index: float, fault: str) -> None:
     graph = graph_of("y = gather(x, i)")
     inputs = {"x": np.arange(3.0), "i": np.float64(index)}
-    with pytest.raises(InvalidInputs, match=r"'y' \(Gather\): .* is no index of axis 0, which has length 3"):
+    with pytest.raises(InvalidInputs, match=rf"'y' \(Gather\): {fault}"):
         forward_pass(graph, inputs)
     values = forward_pass(graph, {**inputs, "i": np.float64(1.0)})
     wrong = Figures(np.array([0.0, 1.0, 2.0, index, 1.0]), values.shapes)
-    with pytest.raises(InvalidInputs, match=r"'y' \(Gather\): .* is no index"):
+    with pytest.raises(InvalidInputs, match=rf"'y' \(Gather\): {fault}"):
         backward_pass(graph, wrong, "y")
 
 

@@ -64,7 +64,7 @@ def test_a_list_is_one_constant() -> None:
     [
         ("F = x + [[1], 2]", 9, "the same length"),
         ("F = x[::2] + [1, true]", 14, "in a list of numbers a number is expected"),
-        ("F = x[::0]", 6, "a step is not 0"),
+        ("F = x[::0]", 6, "a step cannot be 0"),
         ("F = x[99999999999999999999]", 7, "an index is a whole number"),
         ("F = [a]", 6, "is expected, but"),
     ],

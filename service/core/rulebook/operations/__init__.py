@@ -1,4 +1,4 @@
-"""The rulebook: one operation, one block. Importing this package enters them all, in this order."""
+"""The rulebook: one operation, one block. Importing this package registers all operations, in this order."""
 
 from service.core.rulebook.operations import (
     activation,

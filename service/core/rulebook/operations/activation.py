@@ -1,4 +1,4 @@
-"""The activation functions of neural networks, each in a form that neither overflows nor cancels."""
+"""Activation functions of neural networks, in forms that neither overflow nor cancel."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sums, products, powers and what jumps: floor, sign, clip."""
+"""Sums, products and powers, and functions with jumps: floor, sign, clip."""
 
 import math
 from dataclasses import replace

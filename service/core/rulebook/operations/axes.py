@@ -1,4 +1,4 @@
-"""Axes of tensors, as attributes name them: counted from the end where negative."""
+"""Axes in attributes: a negative axis counts from the end."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,25 @@ from service.core.rulebook.attribute import integers
 
 
 def read_axes(value: object) -> tuple[int, ...] | None:
-    """Read a list of axes; an empty one is none at all, as in ONNX."""
+    """Read a list of axes; an empty list is None, as in ONNX."""
     return integers(value) or None
 
 
-def place_of_axis(axis: int, count: int) -> int:
-    """The place of an axis among `count` of them; raises ValueError where there is none."""
-    if not -count <= axis < count:
-        raise ValueError(f"there is no axis {axis} among {count}")
-    return axis % count
+def out_of_range(axis: int, rank: int) -> str:
+    """The message for an axis that is out of range."""
+    return f"axis {axis} is out of range for {rank} dimension{'' if rank == 1 else 's'}"
 
 
-def places_of_axes(axes: Sequence[int], count: int) -> tuple[int, ...]:
-    """The places of axes among `count` of them; raises ValueError where there is none, or one is named twice."""
-    positions = tuple(place_of_axis(axis, count) for axis in axes)
+def axis_position(axis: int, rank: int) -> int:
+    """Return the position, from 0 on, of an axis among `rank`; raises ValueError if it is out of range."""
+    if not -rank <= axis < rank:
+        raise ValueError(out_of_range(axis, rank))
+    return axis % rank
+
+
+def axis_positions(axes: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Return the positions of axes among `rank`; raises ValueError if one is out of range or named twice."""
+    positions = tuple(axis_position(axis, rank) for axis in axes)
     if len(set(positions)) < len(positions):
-        raise ValueError(f"an axis is named twice in {list(axes)}")
+        raise ValueError(f"axes {list(axes)} name an axis twice")
     return positions

@@ -1,4 +1,4 @@
-"""Operations that take a shape from another node, so that rules can be written where no shape is known."""
+"""Operations that take a shape from another node, for rules written before shapes are known."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,40 +13,40 @@ from service.core.rulebook.registry import Wording, define, rulebook_function
 
 @rulebook_function
 def sum_to(x: Any, like: Any) -> Any:
-    """x summed down to the shape of `like`, which broadcasts to that of x: what broadcasting did is undone."""
+    """Undo broadcasting: sum x down to the shape of `like`, which broadcasts to the shape of x."""
     return sum_to_shape(x, np.shape(like))
 
 
 @rulebook_function
 def expand_to(x: Any, like: Any) -> Any:
-    """x broadcast to the shape of `like`."""
+    """Broadcast x to the shape of `like`."""
     return np.broadcast_to(x, np.shape(like))
 
 
 @rulebook_function
 def reshape_to(x: Any, like: Any) -> Any:
-    """The elements of x, row-major, in the shape of `like`."""
+    """Reshape x, row-major, to the shape of `like`."""
     return np.reshape(x, np.shape(like))
 
 
 def _shape_of_sum(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     given, like = shapes
     if np.broadcast_shapes(given, like) != given:
-        raise ValueError(f"what has shape {list(like)} cannot have been broadcast to {list(given)}")
+        raise ValueError(f"shape {list(like)} does not broadcast to {list(given)}")
     return like
 
 
 def _shape_of_expansion(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     given, like = shapes
     if np.broadcast_shapes(given, like) != like:
-        raise ValueError(f"what has shape {list(given)} cannot be broadcast to {list(like)}")
+        raise ValueError(f"shape {list(given)} does not broadcast to {list(like)}")
     return like
 
 
 def _shape_of_reshaping(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     given, like = shapes
     if np.prod(given) != np.prod(like):
-        raise ValueError(f"shape {list(given)} has not as many elements as {list(like)}")
+        raise ValueError(f"shapes {list(given)} and {list(like)} have different numbers of elements")
     return like
 
 

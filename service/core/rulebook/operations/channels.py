@@ -1,5 +1,4 @@
-"""A figure for each place along the second axis, which is that of classes and channels: spread over a tensor, and
-what flows back."""
+"""Broadcast one number per channel over a tensor, and the adjoint. The second axis is that of channels, or classes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,20 +12,20 @@ from service.core.rulebook.registry import Wording, define, rulebook_function
 
 @rulebook_function
 def over_channels(x: Any, like: Any) -> Any:
-    """x, a figure for each channel of `like`, in the shape of `like`."""
+    """Broadcast x, with one element per channel of `like`, to the shape of `like`."""
     return np.broadcast_to(np.reshape(x, (np.shape(like)[1], *[1] * (np.ndim(like) - 2))), np.shape(like))
 
 
 @rulebook_function
 def sum_of_channels(x: Any, like: Any) -> Any:
-    """The sum of each channel of x, as many as `like` has elements."""
+    """Sum x over all axes but the second. `like` has one element per channel."""
     return np.sum(x, axis=(0, *range(2, np.ndim(x))))
 
 
 def _shape_of_spread(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     given, like = shapes
     if given != like[1:2] or len(like) < 2:
-        raise ValueError("a figure for each place along the second axis is expected")
+        raise ValueError("expected one element per channel, the second axis")
     return like
 
 

@@ -1,4 +1,4 @@
-"""Conditions, which are 1 where they hold and 0 where they do not, and the choice between two values by one."""
+"""Conditions, which are 1 where they hold and 0 elsewhere, and Where, which chooses between two values by one."""
 
 from html import escape
 

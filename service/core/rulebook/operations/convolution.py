@@ -1,4 +1,4 @@
-"""Convolution along one axis or several, with strides, dilations, pads and groups of channels."""
+"""Convolution along one to three axes, with strides, dilations, pads and groups of channels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def _window_of(kernel: Shape, attributes: Sequence[Any]) -> Window:
 
 
 def _grouped(x: Any, groups: int, axis: int) -> Any:
-    """The axis parted in two: groups, and what is in one."""
+    """Split an axis in two: the groups, and the channels within a group."""
     return np.reshape(x, (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :]))
 
 
@@ -38,7 +38,7 @@ def _ungrouped(x: Any, axis: int) -> Any:
     return np.reshape(x, (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
 
 
-# Axes: n samples, g groups, m and c the channels of a group after and before, xyz steps, uvw places in the window.
+# Axes: n samples, g groups, m and c output and input channels of a group, xyz steps, uvw positions in the window.
 def _letters(kernel: Shape) -> tuple[str, str]:
     return "xyz"[: len(kernel) - 2], "uvw"[: len(kernel) - 2]
 
@@ -54,7 +54,7 @@ def convolve(x: Any, kernel: Any, *attributes: Any) -> Any:
 
 @rulebook_function
 def convolution_input_adjoint(upstream: Any, kernel: Any, x: Any, *attributes: Any) -> Any:
-    """What flows back to x. Of x only its shape counts."""
+    """The contribution to the gradient of x, of which only the shape matters."""
     groups, (steps, _) = attributes[2], _letters(np.shape(kernel))
     flow, weights = _grouped(upstream, groups, 1), _grouped(kernel, groups, 0)
 
@@ -68,7 +68,7 @@ def convolution_input_adjoint(upstream: Any, kernel: Any, x: Any, *attributes: A
 
 @rulebook_function
 def convolution_kernel_adjoint(x: Any, upstream: Any, kernel: Any, *attributes: Any) -> Any:
-    """What flows back to the kernel. Of the kernel only its shape counts."""
+    """The contribution to the gradient of the kernel, of which only the shape matters."""
     groups, (steps, positions) = attributes[2], _letters(np.shape(kernel))
     windows = _grouped(_window_of(np.shape(kernel), attributes).over(x), groups, 1)
     equation = f"ngc{steps}{positions},ngm{steps}->gmc{positions}"
@@ -79,13 +79,13 @@ def _convolved_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     x, kernel = shapes[:2]
     groups, named = attributes["group"], attributes["kernel_shape"]
     if not 3 <= len(x) == len(kernel) <= 5:
-        raise ValueError("samples, channels and one to three axes more are expected, as many in the kernel")
+        raise ValueError("expected axes for samples and channels and one to three more, and a kernel with as many axes")
     if groups < 1 or kernel[0] % groups or x[1] != kernel[1] * groups:
-        raise ValueError(f"{x[1]} channels in {groups} groups do not go with a kernel of shape {list(kernel)}")
+        raise ValueError(f"{x[1]} channels in {groups} groups do not fit a kernel of shape {list(kernel)}")
     if named is not None and tuple(named) != kernel[2:]:
-        raise ValueError(f"kernel_shape {list(named)} is not the shape of the kernel's windows, {list(kernel[2:])}")
+        raise ValueError(f"kernel_shape {list(named)} differs from the kernel's window, {list(kernel[2:])}")
     if shapes[2:] and shapes[2] != kernel[:1]:
-        raise ValueError(f"a bias for each of the {kernel[0]} channels is expected")
+        raise ValueError(f"expected a bias of shape {[kernel[0]]}, one element per channel")
     return (x[0], kernel[0], *_window_of(kernel, tuple(attributes.values())).steps(x[2:]))
 
 
@@ -112,8 +112,9 @@ define(
 
 
 def _adjoint_shape(upstream: Shape, x: Shape, kernel: Shape, attributes: Attributes, like: Shape) -> Shape:
-    if _convolved_shape((x, kernel), attributes) != upstream:
-        raise ValueError(f"the convolution has not the shape {list(upstream)}")
+    expected = _convolved_shape((x, kernel), attributes)
+    if upstream != expected:
+        raise ValueError(f"the upstream gradient has shape {list(upstream)}; the convolution has {list(expected)}")
     return like
 
 

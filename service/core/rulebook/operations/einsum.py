@@ -1,4 +1,4 @@
-"""Sums of products, the axes of the factors named by letters."""
+"""Einsum: sums of products whose axes are named by letters."""
 
 import re
 from collections import Counter
@@ -16,15 +16,17 @@ from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
 def read_equation(value: object) -> str:
-    """Read an equation such as `ij,jk->ik`; what an implicit one leaves out is written: the letters that stand once,
-    in their order. Raises ValueError."""
+    """Read an equation such as `ij,jk->ik`; raises ValueError.
+
+    Without `->` the result has the letters that appear once, in alphabetical order, as in NumPy.
+    """
     if not isinstance(value, str):
-        raise ValueError('an equation such as "ij,jk->ik" is expected')
+        raise ValueError('expected an equation such as "ij,jk->ik"')
     equation = re.sub(r"\s", "", value)
     if "..." in equation:
-        raise ValueError("an ellipsis is not taken: every axis has a letter")
+        raise ValueError("an ellipsis is not supported: name every axis by a letter")
     if not re.fullmatch("[A-Za-z]*(,[A-Za-z]*)*(->[A-Za-z]*)?", equation):
-        raise ValueError('letters, parted by commas, are expected, and "->" before those of the result')
+        raise ValueError('expected letters separated by commas, and "->" before those of the result')
     terms, arrow, result = equation.partition("->")
     letters = Counter(terms.replace(",", ""))
     if not arrow:
@@ -37,7 +39,7 @@ def read_equation(value: object) -> str:
 
 @rulebook_function
 def einsum(equation: Any, *operands: Any) -> Any:
-    """NumPy's `einsum`; a letter that stands twice in the result puts the elements on that diagonal of zeros."""
+    """NumPy's `einsum`, and a repeated letter in the result: the elements go on that diagonal, zeros elsewhere."""
     terms, result = equation.split("->")
     distinct = _distinct(result)
     value = np.einsum(f"{terms}->{distinct}", *operands, optimize=len(operands) > 1)
@@ -74,8 +76,11 @@ def _without(terms: Sequence[str], operands: Sequence[Any], operand_index: int) 
 def _contribution(
     upstream: Any, result: str, term: str, operand: Any, other_terms: Sequence[str], others: Sequence[Any]
 ) -> Any:
-    """The upstream gradient times the other factors, in the letters of this one. A letter that only this one has was
-    summed along: what flows back is the same all along it. One that it has twice stands for a diagonal."""
+    """The contribution to one factor's gradient: the upstream gradient times the other factors, in this one's letters.
+
+    A letter that only this factor has was summed over: its contribution is constant along that axis. A letter that the
+    factor has twice stands for a diagonal.
+    """
     distinct = _distinct(term)
     known = set(result).union(*other_terms)
     kept = "".join(letter for letter in distinct if letter in known)
@@ -91,14 +96,14 @@ def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     terms, result = attributes["equation"].split("->")
     terms = terms.split(",")
     if len(terms) != len(shapes):
-        raise ValueError(f"the equation has {len(terms)} operands; {len(shapes)} are given")
+        raise ValueError(f"the equation has {len(terms)} operands; {len(shapes)} given")
     lengths: dict[str, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
         if len(term) != len(shape):
-            raise ValueError(f"the letters {term!r} do not name the axes of what has shape {list(shape)}")
+            raise ValueError(f"{term!r} names {len(term)} axes; the shape {list(shape)} has {len(shape)}")
         for letter, length in zip(term, shape, strict=True):
             if lengths.setdefault(letter, length) != length:
-                raise ValueError(f"the letter {letter!r} stands for the length {lengths[letter]}, and for {length}")
+                raise ValueError(f"the letter {letter!r} stands for two lengths, {lengths[letter]} and {length}")
     return tuple(lengths[letter] for letter in result)
 
 

@@ -1,7 +1,7 @@
-"""Operations that take parts of tensors, or put parts together.
+"""Operations that take parts of tensors, or join parts.
 
-Each is linear, and has its adjoint beside it, which puts the upstream gradient back where the elements came from: the
-two are each other's vector-Jacobian products. The adjoint takes the shape from the node that was taken from.
+Each is linear and is defined beside its adjoint, which puts the upstream gradient back where the elements came from.
+Each is the other's vector-Jacobian product. The adjoint takes its shape from the operand `like`.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,18 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, integer, integers
 from service.core.rulebook.operation import Attributes, Rule
-from service.core.rulebook.operations.axes import place_of_axis, places_of_axes
+from service.core.rulebook.operations.axes import axis_position, axis_positions
 from service.core.rulebook.operations.broadcasting import expand_to
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
-# --- pieces named by attributes -------------------------------------------------------------------------------------
+# --- parts named by attributes --------------------------------------------------------------------------------------
 
 
 def _define_piece(name: str, attributes: Sequence[Attribute], pick: Rule) -> None:
-    """Define an operation that takes the piece x[pick(shape of x, *attributes)], and its adjoint. `pick` raises
-    ValueError where there is no such piece."""
+    """Define an operation that takes the part x[pick(shape of x, *attributes)], and its adjoint.
+
+    `pick` raises ValueError where there is no such part.
+    """
 
     @rulebook_function
     def take(x: Any, *given: Any) -> Any:
@@ -40,7 +42,7 @@ def _define_piece(name: str, attributes: Sequence[Attribute], pick: Rule) -> Non
     def shape_of_whole(shapes: Sequence[Shape], given: Attributes) -> Shape:
         expected = shape_of_piece(shapes[1:], given)
         if shapes[0] != expected:
-            raise ValueError(f"the piece has shape {list(expected)}")
+            raise ValueError(f"the part has shape {list(expected)}, not {list(shapes[0])}")
         return shapes[1]
 
     define(
@@ -65,15 +67,15 @@ def _define_piece(name: str, attributes: Sequence[Attribute], pick: Rule) -> Non
 
 
 def _read_steps(value: object) -> tuple[int, ...]:
-    """Read a list of whole numbers that are not 0."""
+    """Read a list of nonzero integers."""
     steps = integers(value)
     if 0 in steps:
-        raise ValueError("a step is not 0")
+        raise ValueError("a step cannot be 0")
     return steps
 
 
 def _bounds(start: int, end: int, step: int, length: int) -> slice:
-    """From start to before end, counted from the end where negative, and kept within the axis (ONNX's Slice)."""
+    """The slice from `start` to `end`, counted from the end if negative, clamped to the axis (ONNX's Slice)."""
     start, end = (position + length if position < 0 else position for position in (start, end))
     if step > 0:
         return slice(min(max(start, 0), length), min(max(end, 0), length), step)
@@ -91,9 +93,9 @@ def _sliced(
     axes = range(len(starts)) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(axes) == len(steps):
-        raise ValueError("starts, ends, axes and steps are lists of one length")
+        raise ValueError("starts, ends, axes and steps must have equal lengths")
     picked = [slice(0, length, 1) for length in shape]
-    for position, start, end, step in zip(places_of_axes(axes, len(shape)), starts, ends, steps, strict=True):
+    for position, start, end, step in zip(axis_positions(axes, len(shape)), starts, ends, steps, strict=True):
         picked[position] = _bounds(start, end, step, shape[position])
     return tuple(picked)
 
@@ -113,18 +115,20 @@ _define_piece(
 def _parted(
     shape: Shape, axis: int, lengths: Sequence[int] | None, num_outputs: int | None, output: int
 ) -> tuple[slice, ...]:
-    position = place_of_axis(axis, len(shape))
+    position = axis_position(axis, len(shape))
     if lengths is None:
         if num_outputs is None or num_outputs < 1:
-            raise ValueError("split, or num_outputs from 1 on, says into how many parts")
+            raise ValueError("expected split, or num_outputs of at least 1")
         count, longest = num_outputs, -(-shape[position] // num_outputs)
         start, end = (min(longest * number, shape[position]) for number in (output, output + 1))
     else:
-        if min(lengths, default=0) < 0 or sum(lengths) != shape[position]:
-            raise ValueError(f"{list(lengths)} are not the lengths of parts of {shape[position]}")
+        if min(lengths, default=0) < 0:
+            raise ValueError(f"split is {list(lengths)}; a part cannot have a negative length")
+        if sum(lengths) != shape[position]:
+            raise ValueError(f"split {list(lengths)} does not sum to the length {shape[position]} of axis {position}")
         count, start, end = len(lengths), sum(lengths[:output]), sum(lengths[: output + 1])
     if not 0 <= output < count:
-        raise ValueError(f"there is no output {output} among {count}")
+        raise ValueError(f"output {output} is out of range: there are {count} outputs")
     picked = [slice(0, length, 1) for length in shape]
     picked[position] = slice(start, end, 1)
     return tuple(picked)
@@ -141,22 +145,22 @@ _define_piece(
     _parted,
 )
 
-# --- pieces put together --------------------------------------------------------------------------------------------
+# --- parts joined ----------------------------------------------------------------------------------------------------
 
 
 def _joined_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    first, axis = shapes[0], place_of_axis(attributes["axis"], len(shapes[0]))
+    first, axis = shapes[0], axis_position(attributes["axis"], len(shapes[0]))
     for shape in shapes:
         if len(shape) != len(first) or any(
             one != other for position, (one, other) in enumerate(zip(shape, first, strict=True)) if position != axis
         ):
-            raise ValueError(f"they differ elsewhere than along axis {axis}")
+            raise ValueError(f"the shapes differ along another axis than {axis}")
     return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
 
 
 @rulebook_function
 def _part_of(given: tuple[Any, ...], axis: int, operand: int) -> Any:
-    """The part that one operand went into, of the upstream gradient of a concatenation: the first, before them all."""
+    """The part of the upstream gradient, given[0], that belongs to one operand of a concatenation."""
     whole, *parts = given
     start = sum(np.shape(part)[axis] for part in parts[:operand])
     along = [slice(None)] * np.ndim(whole)
@@ -168,9 +172,9 @@ def _part_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     axis, operand = attributes.values()
     parts = shapes[1:]
     if not 0 <= operand < len(parts):
-        raise ValueError(f"there is no operand {operand} among {len(parts)}")
+        raise ValueError(f"operand {operand} is out of range: {len(parts)} given")
     if _joined_shape(parts, {"axis": axis}) != shapes[0]:
-        raise ValueError(f"the first is not the others, joined along axis {axis}")
+        raise ValueError(f"shape {list(shapes[0])} is not that of the parts, joined along axis {axis}")
     return parts[operand]
 
 
@@ -205,16 +209,20 @@ define(
     wording=Wording(aliases=["concat_adjoint"]),
 )
 
-# --- pieces named by indices ----------------------------------------------------------------------------------------
+# --- parts named by indices -----------------------------------------------------------------------------------------
 
 
 def read_indices(indices: Any, length: int, what: str) -> Any:
-    """Indices as integers from 0 on; raises ValueError for one that is not whole or out of range. `what` has that
-    length."""
+    """Return indices as integers from 0 on.
+
+    Raises ValueError for one that is not an integer or is out of range for `what`, which has that length.
+    """
     given = np.asarray(indices)
     wrong = ~((given == np.floor(given)) & (given >= -length) & (given < length))
     if wrong.any():
-        raise ValueError(f"{given[wrong].flat[0]:.17g} is no index of {what}, which has length {length}")
+        index = given[wrong].flat[0]
+        fault = f"is out of range for {what} of length {length}" if index == np.floor(index) else "is not an integer"
+        raise ValueError(f"index {index:.17g} {fault}")
     positions = given.astype(np.int64)
     return np.where(positions < 0, positions + length, positions)
 
@@ -232,15 +240,15 @@ def _gather(x: Any, indices: Any, axis: int) -> Any:
 def _gather_adjoint(upstream: Any, like: Any, indices: Any, axis: int) -> Any:
     whole = np.zeros(np.shape(like), dtype=np.result_type(upstream))
     positions = _indices_of(np.shape(like), indices, axis)
-    first = place_of_axis(axis, np.ndim(like))
-    # The axes of the indices stand where the axis stood: to the front with them, as the axis of the whole.
+    first = axis_position(axis, np.ndim(like))
+    # In `upstream` the axes of the indices replace that axis; move them to the front, as that axis of `whole`.
     along = np.moveaxis(upstream, range(first, first + np.ndim(positions)), range(np.ndim(positions)))
     np.add.at(np.moveaxis(whole, first, 0), positions, along)
     return whole
 
 
 def _gathered_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    (shape, indices), axis = shapes, place_of_axis(attributes["axis"], len(shapes[0]))
+    (shape, indices), axis = shapes, axis_position(attributes["axis"], len(shapes[0]))
     return (*shape[:axis], *indices, *shape[axis + 1 :])
 
 
@@ -248,7 +256,7 @@ def _ungathered_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     gathered, like, indices = shapes
     expected = _gathered_shape((like, indices), attributes)
     if gathered != expected:
-        raise ValueError(f"what is gathered has shape {list(expected)}")
+        raise ValueError(f"the gathered part has shape {list(expected)}, not {list(gathered)}")
     return like
 
 

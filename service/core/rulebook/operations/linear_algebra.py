@@ -1,4 +1,4 @@
-"""Functions of square matrices, and of stacks of them: determinant, inverse, solution of linear equations."""
+"""Functions of square matrices and stacks of them: determinant, inverse, solution of linear equations."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,14 +16,14 @@ from service.core.rulebook.registry import Wording, define, operands_only, ruleb
 def _square(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise ValueError("a square matrix, or a stack of them, is expected")
+        raise ValueError("expected a square matrix or a stack of them")
     return shape
 
 
 def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     if len(shape) < 2:
-        raise ValueError("a matrix, or a stack of them, is expected")
+        raise ValueError("expected a matrix or a stack of them")
     return (*shape[:-2], shape[-1], shape[-2])
 
 
@@ -52,14 +52,14 @@ define(
 
 @rulebook_function
 def cofactors(x: Any) -> Any:
-    """The matrix of cofactors, det(x)·x⁻ᵀ where there is an inverse, and right where there is none.
+    """The matrix of cofactors: det(x)·x⁻ᵀ where x is invertible, and defined where it is not.
 
-    With x = U·diag(s)·Vᵀ it is det(U)·det(V)·U·diag(∏_{j≠i} sⱼ)·Vᵀ, since cofactors of a product are the product of
-    cofactors. NaN where x holds what is not finite.
+    With x = U·diag(s)·Vᵀ it is det(U)·det(V)·U·diag(∏_{j≠i} sⱼ)·Vᵀ, since the cofactor matrix of a product is the
+    product of the cofactor matrices. NaN where x has an element that is not finite.
     """
     finite = np.isfinite(x).all(axis=(-2, -1), keepdims=True)
     left, sizes, right = np.linalg.svd(np.where(finite, x, 0.0))
-    # The product of all others, without a division: of those before times those after.
+    # The product of all other singular values without a division: those before times those after.
     ones = np.ones((*sizes.shape[:-1], 1), dtype=sizes.dtype)
     before = np.concatenate([ones, np.cumprod(sizes, axis=-1)[..., :-1]], axis=-1)[..., : sizes.shape[-1]]
     after = np.concatenate([ones, np.cumprod(sizes[..., ::-1], axis=-1)[..., :-1]], axis=-1)[..., : sizes.shape[-1]]
@@ -143,12 +143,12 @@ def _solution_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     if len(b) == 1 == len(a) - 1 and a[-1] == b[0]:
         return b
     if len(b) < 2 or b[-2] != a[-1]:
-        raise ValueError(f"a right side of {a[-1]} rows is expected; a vector beside one matrix only")
+        raise ValueError(f"expected a right side of {a[-1]} rows; a vector only with a single matrix")
     return (*np.broadcast_shapes(a[:-2], b[:-2]), *b[-2:])
 
 
 def _flow_to_solution(upstream: Any, a: Any, b: Any, z: Any) -> Any:
-    # A·z = b: db flows back as w with Aᵀ·w = upstream, and dA as −w·zᵀ.
+    # A·z = b: the gradient of b is w with Aᵀ·w = upstream, that of A is −w·zᵀ.
     flow = np.linalg.solve(np.matrix_transpose(a), upstream)
     return -matmul_left_adjoint(flow, z, a), sum_to(flow, b)
 
@@ -167,7 +167,7 @@ define(
     contributions=_flow_to_solution,
     infer_shape=_solution_shape,
     rounding=Rounding(
-        # |A⁻¹|·(|A|·|z| + |b|), by which Skeel measured what rounding does (1979).
+        # |A⁻¹|·(|A|·|z| + |b|), Skeel's componentwise error bound (1979).
         value=lambda a, b, z: np.abs(np.linalg.inv(a)) @ (np.abs(a) @ np.abs(z) + np.abs(b)),
         contributions=_solution_magnitudes,
     ),

@@ -1,4 +1,4 @@
-"""What training makes small: how far predictions are from what they should be."""
+"""Loss functions: cross-entropy and mean squared error."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,13 +20,17 @@ _REDUCTION = Attribute("reduction", OneOf(("mean", "sum", "none")), "mean")
 
 @rulebook_function
 def one_hot(labels: Any, like: Any, ignore_index: Any) -> Any:
-    """1 where the second axis of `like` counts to the label, 0 elsewhere, and for a label that is to be ignored.
-    Raises ValueError for a label that is no class."""
+    """Encode labels along the second axis of `like`: 1 at the label's class, 0 elsewhere and for `ignore_index`.
+
+    Raises ValueError for a label that is not a class.
+    """
     classes, given = np.shape(like)[1], np.asarray(labels)
     valid = (given == np.floor(given)) & (given >= 0) & (given < classes)
     wrong = ~valid if ignore_index is None else ~(valid | (given == ignore_index))
     if wrong.any():
-        raise ValueError(f"{given[wrong].flat[0]:.17g} is none of the {classes} classes from 0 on")
+        label = given[wrong].flat[0]
+        fault = f"is out of range: there are {classes} classes" if label == np.floor(label) else "is not an integer"
+        raise ValueError(f"class {label:.17g} {fault}")
     numbers = np.reshape(np.arange(classes), (classes, *[1] * (np.ndim(like) - 2)))
     hits: Any = numbers == np.expand_dims(given, 1)
     if ignore_index is not None:
@@ -37,7 +41,7 @@ def one_hot(labels: Any, like: Any, ignore_index: Any) -> Any:
 def _hot_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     labels, like = shapes
     if len(like) < 2 or labels != (like[0], *like[2:]):
-        raise ValueError("labels have the shape of the scores without its second axis, that of the classes")
+        raise ValueError("labels must have the shape of the scores without the second axis, that of the classes")
     return like
 
 
@@ -53,13 +57,13 @@ define(
 
 
 def _weighted(labels: Any, scores: Any, weights: Any, ignore_index: Any) -> Any:
-    """The weight of each score: that of its class where it is the label's, else 0."""
+    """The weight of each score: its class's weight at the label, 0 elsewhere."""
     hot = one_hot(labels, scores, ignore_index)
     return hot if weights is None else hot * over_channels(weights, scores)
 
 
 def _picked(weighted: Any, logarithms: Any) -> Any:
-    """The loss of each sample; a logarithm of 0 counts where it is the label's only."""
+    """The loss of each sample. log 0 = −∞ counts only where it is the label's."""
     return -np.sum(select(weighted == 0.0, 0.0, weighted * logarithms), axis=1)
 
 
@@ -93,7 +97,7 @@ def _cross_entropy_shape(shapes: Sequence[Shape], attributes: Attributes) -> Sha
     scores, labels = shapes[:2]
     _hot_shape((labels, scores), attributes)
     if shapes[2:] and shapes[2] != scores[1:2]:
-        raise ValueError(f"there is a weight for each of the {scores[1]} classes")
+        raise ValueError(f"expected a weight for each of the {scores[1]} classes")
     return labels if attributes["reduction"] == "none" else ()
 
 

@@ -1,4 +1,4 @@
-"""Products of matrices, as NumPy and ONNX have them."""
+"""Matrix products, as NumPy and ONNX define them."""
 
 from collections.abc import Sequence
 from math import prod
@@ -17,8 +17,10 @@ from service.core.rulebook.registry import Wording, define, rulebook_function
 
 @rulebook_function
 def matmul_left_adjoint(upstream: Any, y: Any, x: Any) -> Any:
-    """What flows back to x from x @ y: upstream · yᵀ, summed over what x was broadcast along. Of x only its shape
-    counts."""
+    """The contribution of x @ y to the gradient of x: upstream · yᵀ, summed where x was broadcast.
+
+    Of x only the shape matters.
+    """
     shape = np.shape(x)
     if y.ndim == 1:
         return sum_to_shape(np.expand_dims(upstream, -1) * y, shape)
@@ -29,8 +31,10 @@ def matmul_left_adjoint(upstream: Any, y: Any, x: Any) -> Any:
 
 @rulebook_function
 def matmul_right_adjoint(x: Any, upstream: Any, y: Any) -> Any:
-    """What flows back to y from x @ y: xᵀ · upstream, summed over what y was broadcast along. Of y only its shape
-    counts."""
+    """The contribution of x @ y to the gradient of y: xᵀ · upstream, summed where y was broadcast.
+
+    Of y only the shape matters.
+    """
     shape = np.shape(y)
     if x.ndim == 1:
         rows = np.expand_dims(upstream, -2) if len(shape) > 1 else upstream
@@ -47,10 +51,10 @@ def matmul_right_adjoint(x: Any, upstream: Any, y: Any) -> Any:
 def _product_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     x, y = shapes
     if not x or not y:
-        raise ValueError("a product of matrices takes no scalar")
+        raise ValueError("a matrix product cannot take a scalar")
     inner = y[-2] if len(y) > 1 else y[0]
     if x[-1] != inner:
-        raise ValueError(f"the last length of the first, {x[-1]}, is not the length {inner} of the second")
+        raise ValueError(f"the inner lengths {x[-1]} and {inner} differ")
     return (*np.broadcast_shapes(x[:-2], y[:-2]), *x[-2:-1], *(y[-1:] if len(y) > 1 else ()))
 
 
@@ -65,8 +69,9 @@ def _right_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 
 
 def _adjoint_shape(upstream: Shape, operands: Sequence[Shape], like: Shape) -> Shape:
-    if _product_shape(operands, {}) != upstream:
-        raise ValueError(f"the product has shape {list(_product_shape(operands, {}))}, not {list(upstream)}")
+    expected = _product_shape(operands, {})
+    if upstream != expected:
+        raise ValueError(f"the upstream gradient has shape {list(upstream)}; the product has {list(expected)}")
     return like
 
 
@@ -169,13 +174,13 @@ def _gemm_contributions(
 def _gemm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     a, b = shapes[:2]
     if len(a) != 2 or len(b) != 2:
-        raise ValueError("two matrices are expected")
+        raise ValueError("expected two matrices")
     rows, inner = a[::-1] if attributes["transA"] else a
     other, columns = b[::-1] if attributes["transB"] else b
     if inner != other:
         raise ValueError(f"the inner lengths {inner} and {other} differ")
     if shapes[2:] and np.broadcast_shapes(shapes[2], (rows, columns)) != (rows, columns):
-        raise ValueError(f"what has shape {list(shapes[2])} cannot be broadcast to {[rows, columns]}")
+        raise ValueError(f"shape {list(shapes[2])} does not broadcast to {[rows, columns]}")
     return rows, columns
 
 

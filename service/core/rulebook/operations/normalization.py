@@ -1,4 +1,4 @@
-"""Softmax and its kin, and what brings figures to mean 0 and variance 1."""
+"""Softmax, log-softmax, layer and batch normalization."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,20 +9,20 @@ from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, integer, number
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes, Rounding
-from service.core.rulebook.operations.axes import place_of_axis
+from service.core.rulebook.operations.axes import axis_position
 from service.core.rulebook.operations.broadcasting import sum_to
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
 def _same_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    place_of_axis(attributes["axis"], len(shapes[0]))
+    axis_position(attributes["axis"], len(shapes[0]))
     return shapes[0]
 
 
 @rulebook_function
 def softmax(x: Any, axis: int) -> Any:
-    """eˣ over its sum along the axis, the greatest element taken out, so that nothing overflows."""
+    """eˣ over its sum along the axis, the maximum subtracted first, so that nothing overflows."""
     powers = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
     powers /= np.sum(powers, axis=axis, keepdims=True)
     return powers
@@ -30,7 +30,7 @@ def softmax(x: Any, axis: int) -> Any:
 
 @rulebook_function
 def log_softmax(x: Any, axis: int) -> Any:
-    """The logarithm of `softmax`, without their underflow."""
+    """The logarithm of `softmax`, without its underflow."""
     shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shifted -= np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
     return shifted
@@ -75,18 +75,18 @@ define(
 
 
 def _from(axis: int, x: Any) -> tuple[int, ...]:
-    """The axes from this one to the last, counted from the end: where they are given so, no shape is needed."""
+    """The axes from this one to the last, counted from the end: a negative axis needs no shape."""
     return tuple(range(axis if axis < 0 else axis - np.ndim(x), 0))
 
 
 def _mean(x: Any, axes: tuple[int, ...]) -> Any:
     if isinstance(x, np.ndarray) and not x.size:
-        return np.sum(x, axis=axes, keepdims=True)  # of which NumPy does not warn
+        return np.sum(x, axis=axes, keepdims=True)  # np.mean would warn of an empty slice
     return np.mean(x, axis=axes, keepdims=True)
 
 
 def _standardized(x: Any, axes: tuple[int, ...], epsilon: float) -> tuple[Any, Any]:
-    """x at mean 0 and variance 1, and by what it was multiplied."""
+    """x at mean 0 and variance 1, and the factor that scaled it."""
     centred = x - _mean(x, axes)
     inverse_deviation = 1.0 / np.sqrt(_mean(centred * centred, axes) + epsilon)
     return centred * inverse_deviation, inverse_deviation
@@ -129,7 +129,7 @@ def _layer_norm_contribution_magnitudes(
 
 
 def _spread_of_rounding(x: Any, axis: int, epsilon: float) -> tuple[Any, Any]:
-    """What the differences x − mean were made of, in place of what they came to."""
+    """Σ|terms| of the differences x − mean, scaled: what rounding is relative to."""
     axes = _from(axis, x)
     _, inverse_deviation = _standardized(x, axes, epsilon)
     return (np.abs(x) + _mean(np.abs(x), axes)) * inverse_deviation, inverse_deviation
@@ -137,10 +137,10 @@ def _spread_of_rounding(x: Any, axis: int, epsilon: float) -> tuple[Any, Any]:
 
 def _layer_norm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     shape = shapes[0]
-    normalized = shape[place_of_axis(attributes["axis"], len(shape)) :]
+    normalized = shape[axis_position(attributes["axis"], len(shape)) :]
     for other in shapes[1:]:
         if np.broadcast_shapes(other, normalized) != normalized:
-            raise ValueError(f"what has shape {list(other)} cannot be broadcast to {list(normalized)}")
+            raise ValueError(f"shape {list(other)} does not broadcast to {list(normalized)}")
     return shape
 
 
@@ -188,7 +188,7 @@ def _batch_norm_contribution_magnitudes(
 def _batch_norm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     shape = shapes[0]
     if len(shape) < 2 or any(other != shape[1:2] for other in shapes[1:]):
-        raise ValueError("a figure for each place along the second axis is expected of scale, bias, mean and variance")
+        raise ValueError("scale, bias, mean and variance must each have one element per channel, the second axis")
     return shape
 
 

@@ -1,4 +1,4 @@
-"""What is put around a tensor, or taken from its ends; and the adjoint, which puts the upstream gradient back."""
+"""Pad, which adds elements at the ends of axes or removes them, and its adjoint."""
 
 from collections.abc import Sequence
 from math import prod
@@ -9,24 +9,26 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integers, number
 from service.core.rulebook.operation import Attributes
-from service.core.rulebook.operations.axes import places_of_axes
+from service.core.rulebook.operations.axes import axis_positions
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
 def _sides(shape: Shape, pads: Sequence[int], axes: Sequence[int] | None) -> list[tuple[int, int, int]]:
-    """For each axis that is padded its place, and by how much before and behind; those first that shrink, so that
-    nothing on the way is larger than both ends."""
-    positions = places_of_axes(range(len(shape)) if axes is None else axes, len(shape))
+    """For each padded axis its position and the pads before and after.
+
+    Axes that shrink come first, so that no intermediate array is larger than both ends.
+    """
+    positions = axis_positions(range(len(shape)) if axes is None else axes, len(shape))
     if len(pads) != 2 * len(positions):
         raise ValueError(
-            f"pads are {2 * len(positions)} numbers, for both ends of {len(positions)} axes; {len(pads)} given"
+            f"expected {2 * len(positions)} pads, for both ends of {len(positions)} axes; {len(pads)} given"
         )
     sides = zip(positions, pads[: len(positions)], pads[len(positions) :], strict=True)
     return sorted(sides, key=lambda side: side[1] + side[2])
 
 
 def _sources(length: int, before: int, behind: int, mode: str) -> Any:
-    """For each element along a padded axis, the place that its figure comes from; -1 where it is the constant's."""
+    """For each element along a padded axis, the position its value comes from; -1 for the constant."""
     positions = np.arange(-before, length + behind)
     if mode == "edge":
         return np.clip(positions, 0, length - 1)
@@ -45,10 +47,10 @@ def _padded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
         lengths[position] += before + behind
         if lengths[position] < 0:
             raise ValueError(
-                f"pads {before} and {behind} take more than the {shape[position]} elements of axis {position}"
+                f"pads {before} and {behind} remove more than the {shape[position]} elements of axis {position}"
             )
         if attributes["mode"] != "constant" and not shape[position] and lengths[position]:
-            raise ValueError(f"axis {position} has no element to pad with")
+            raise ValueError(f"axis {position} is empty: there is no element to pad with")
     return tuple(lengths)
 
 
@@ -82,7 +84,7 @@ def _pad_adjoint(upstream: Any, like: Any, pads: Sequence[int], mode: str, axes:
 def _unpadded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     expected = _padded_shape(shapes[1:], attributes)
     if shapes[0] != expected:
-        raise ValueError(f"what is padded has shape {list(expected)}")
+        raise ValueError(f"the padded tensor has shape {list(expected)}, not {list(shapes[0])}")
     return shapes[1]
 
 

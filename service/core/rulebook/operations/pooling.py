@@ -1,4 +1,4 @@
-"""The greatest, or the mean, of each window."""
+"""Max and average pooling."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,19 +27,19 @@ def _window_of(attributes: Sequence[Any]) -> Any:
 
 
 def _inner(axes: int) -> tuple[int, ...]:
-    """The axes of the places in a window."""
+    """The axes of the positions within a window."""
     return tuple(range(-axes, 0))
 
 
 def _pooled_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,), given = shapes, tuple(attributes.values())
     if len(shape) != 2 + len(attributes["kernel_shape"]) or len(shape) == 2:
-        raise ValueError("samples, channels and an axis for each of kernel_shape are expected")
+        raise ValueError("expected axes for samples and channels and one for each length of kernel_shape")
     slid = _window_of(given)
     if any(
         pad >= length for pads in (slid.before, slid.behind) for pad, length in zip(pads, slid.lengths, strict=True)
     ):
-        raise ValueError("a pad is less than the window, so that no window lies outside")
+        raise ValueError("each pad must be smaller than the window, or a window would hold padding alone")
     return (*shape[:2], *slid.steps(shape[2:]))
 
 
@@ -49,8 +49,8 @@ def _greatest(x: Any, *attributes: Any) -> Any:
 
 
 def _hits(x: Any, z: Any, attributes: Sequence[Any]) -> Any:
-    """Where in each window its greatest element stands: 1, else 0."""
-    windows = _window_of(attributes).over(x, np.nan)  # what fills is no element, though all are minus infinity
+    """1 at the maximum of each window, and at each of its ties; 0 elsewhere."""
+    windows = _window_of(attributes).over(x, np.nan)  # NaN: the padding never ties, even where all elements are −∞
     return select(windows == np.expand_dims(z, _inner(x.ndim - 2)), 1.0, 0.0)
 
 
@@ -63,7 +63,7 @@ def _flow_to_greatest(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
 
 @rulebook_function
 def max_pool_ties(x: Any, z: Any, *attributes: Any) -> Any:
-    """How many elements of each window are the greatest."""
+    """How many elements of each window equal its maximum."""
     return np.sum(_hits(x, z, attributes), axis=_inner(np.ndim(x) - 2))
 
 
@@ -103,7 +103,7 @@ _WITH_COUNT = (*_ATTRIBUTES, Attribute("count_include_pad", flag, 0))
 
 
 def _counts(shape: Shape, attributes: Sequence[Any]) -> Any:
-    """The number of elements that the sum of each window is divided by: those of x in it, or all if pads count.
+    """The divisor of each window's mean: the number of elements of x in it, or of all if pads count.
 
     A window over padding alone holds none; its mean is 0, as in ONNX Runtime.
     """
@@ -123,15 +123,16 @@ def average_pool(x: Any, *attributes: Any) -> Any:
 
 @rulebook_function
 def average_pool_adjoint(upstream: Any, like: Any, *attributes: Any) -> Any:
-    """The upstream gradient of each mean, shared among what it is the mean of."""
+    """Spread the upstream gradient of each mean equally over the elements of its window."""
     shared = (upstream / _counts(np.shape(like), attributes)).astype(np.result_type(upstream), copy=False)
     return _window_of(attributes).put_back(lambda position: shared, np.shape(like), shared.dtype)
 
 
 def _spread_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     upstream, like = shapes
-    if _pooled_shape([like], attributes) != upstream:
-        raise ValueError(f"the pool of what has shape {list(like)} has not the shape {list(upstream)}")
+    expected = _pooled_shape([like], attributes)
+    if upstream != expected:
+        raise ValueError(f"the upstream gradient has shape {list(upstream)}; the pool has {list(expected)}")
     return like
 
 

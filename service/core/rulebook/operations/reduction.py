@@ -1,4 +1,4 @@
-"""Reductions along axes, which are all axes where none is named."""
+"""Reductions along axes, or along all where none is named."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes, Kinks, Rounding, Rule
-from service.core.rulebook.operations.axes import places_of_axes, read_axes
+from service.core.rulebook.operations.axes import axis_positions, read_axes
 from service.core.rulebook.operations.broadcasting import expand_to, reshape_to
 from service.core.rulebook.operations.scan import cumprod
 from service.core.rulebook.primitives import select
@@ -25,7 +25,7 @@ _ATTRIBUTES = (
     Attribute("keepdims", flag, 1),
     Attribute("noop_with_empty_axes", flag, 0),
 )
-# Of the reductions that NumPy has a name for; by it they are written.
+# The reductions that NumPy has a name for, under which they are written.
 _AS_NUMPY = (
     Attribute("axes", read_axes, numpy=("axis", None)),
     Attribute("keepdims", flag, 1, numpy=("keepdims", 0)),
@@ -34,7 +34,7 @@ _AS_NUMPY = (
 
 
 def _reduced(axes: Axes, noop: int) -> Axes:
-    """The axes to reduce along as NumPy names them: None for all, () for none."""
+    """The axes to reduce along in NumPy's form: None for all, () for none."""
     return axes or (() if noop else None)
 
 
@@ -42,19 +42,19 @@ def _reduced_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     axes, keepdims, noop = attributes.values()
     named = _reduced(axes, noop)
-    gone = range(len(shape)) if named is None else places_of_axes(named, len(shape))
+    gone = range(len(shape)) if named is None else axis_positions(named, len(shape))
     return tuple(
         1 if position in gone else length for position, length in enumerate(shape) if keepdims or position not in gone
     )
 
 
 def _reading(x: Any, axis: Any = None, keepdims: Any = False) -> tuple[Sequence[Any], dict[str, Any]]:
-    """The arguments of NumPy's reductions."""
+    """Read the arguments of NumPy's reductions."""
     return (x,), {"axes": axis, "keepdims": keepdims, "noop_with_empty_axes": axis == ()}
 
 
 def _spread(reduced: Any, x: Any, axes: Axes, keepdims: int, noop: int) -> Any:
-    """What was reduced, or its gradient, at each element of x that went into it."""
+    """Broadcast a reduction's value, or its gradient, to the elements of x that were reduced to it."""
     along = _reduced(axes, noop)
     return expand_to(reduced if keepdims or along is None else np.expand_dims(reduced, along), x)
 
@@ -67,9 +67,11 @@ def _define_reduction(
     wording: Wording = DEFAULT_WORDING,
     **more: Any,
 ) -> None:
-    """Define a reduction by forward(x, axes, keepdims) and contribution(upstream, x, z, axes, count), elementwise over
-    x: upstream gradient and value are those that the element went into, along with count - 1 others. Axes are as NumPy
-    names them. The conventions of `kinks` are contributions of the same form."""
+    """Define a reduction by forward(x, axes, keepdims) and contribution(upstream, x, z, axes, count).
+
+    `contribution` is elementwise over x: upstream gradient and value are broadcast to the elements that were reduced to
+    them, `count` at a time. Axes are in NumPy's form. The conventions of `kinks` are contributions of the same form.
+    """
 
     def spread_over_elements(contribution: Rule) -> Rule:
         def contributions(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int) -> Any:
@@ -120,7 +122,7 @@ _define_reduction(
 
 
 def _hits(x: Any, z: Any, axes: Axes) -> Any:
-    """How many elements equal the greatest, or least, of those they stand among: z, spread over x."""
+    """How many elements equal the extremum among those reduced with them; z is already spread over x."""
     return np.sum(select(x == z, 1.0, 0.0), axis=axes, keepdims=True)
 
 
@@ -149,8 +151,11 @@ _define_selection("ReduceMin", np.minimum, np.min, math.inf, "min")
 
 
 def _others(x: Any, axes: Axes) -> Any:
-    """The product of all elements but this one, without a division: of those before it and those after it along each
-    axis, what an axis has gathered being one element for the next."""
+    """The product of all elements but this one, without a division.
+
+    Along each axis it is the product of those before times that of those after; the axis's own product is then one
+    element for the next axis.
+    """
     if axes is None:
         row = np.reshape(x, (-1,))
         return reshape_to(_others(row, (0,)), x)
@@ -184,7 +189,7 @@ _define_reduction(
 
 
 def _norm(x: Any, axes: Axes, keepdims: bool) -> Any:
-    """√Σx²; where squares would leave the range of the floats, of elements divided by the largest of them."""
+    """√Σx²; where a square would overflow or underflow, of the elements divided by the largest of them."""
     norm = np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims))
     least = math.sqrt(np.finfo(norm.dtype).tiny) / np.finfo(norm.dtype).eps
     if np.all((norm > least) & (norm < math.inf)):
@@ -216,7 +221,7 @@ _define_reduction(
 
 
 def _log_sum_exp(x: Any, axes: Axes, keepdims: bool) -> Any:
-    """log Σeˣ with the greatest element taken out, so that nothing overflows."""
+    """log Σeˣ, the maximum subtracted first, so that nothing overflows."""
     greatest = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-math.inf)
     shift = np.where(np.isfinite(greatest), greatest, 0.0)
     total = np.sum(np.exp(x - shift), axis=axes, keepdims=keepdims)
@@ -224,7 +229,7 @@ def _log_sum_exp(x: Any, axes: Axes, keepdims: bool) -> Any:
 
 
 def _shares(x: Any, z: Any) -> Any:
-    """eˣ over the sum of all; 0 where all elements are minus infinity."""
+    """eˣ over the sum of all; 0 where all elements are −∞."""
     return select(z == -math.inf, 0.0, np.exp(x - z))
 
 

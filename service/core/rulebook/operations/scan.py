@@ -8,7 +8,7 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer
 from service.core.rulebook.operation import Attributes
-from service.core.rulebook.operations.axes import place_of_axis
+from service.core.rulebook.operations.axes import axis_position
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
 _ATTRIBUTES = [
@@ -19,7 +19,7 @@ _ATTRIBUTES = [
 
 
 def _scan(accumulate: Callable[..., Any], first: float, x: Any, axis: int, exclusive: int, reverse: int) -> Any:
-    """What is accumulated up to each element, that element included unless `exclusive`; from the end if `reverse`."""
+    """Accumulate up to each element, itself included unless `exclusive`; from the end if `reverse`."""
     along = np.flip(x, axis) if reverse else x
     so_far = accumulate(along, axis=axis)
     if exclusive:
@@ -41,7 +41,7 @@ def cumprod(x: Any, axis: int, exclusive: int, reverse: int) -> Any:
 
 
 def _scanned_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    place_of_axis(attributes["axis"], len(shapes[0]))
+    axis_position(attributes["axis"], len(shapes[0]))
     return shapes[0]
 
 
@@ -58,8 +58,11 @@ define(
 
 
 def _product_gradient(upstream: Any, x: Any, axis: int, exclusive: int, reverse: int) -> Any:
-    """Σ of upstream gradients × the products of all their factors but this one, without a division: the product of
-    what stands before it × r, where r = u + x·r' takes in what stands after it, from the last element on."""
+    """Σ of upstream gradients × the products of all their factors but this one, without a division.
+
+    It is the product of what comes before the element × r, where r = u + x·r' gathers what comes after it, from the
+    last element on.
+    """
     u, factors = np.moveaxis(upstream, axis, 0), np.moveaxis(x, axis, 0)
     if reverse:
         u, factors = u[::-1], factors[::-1]

@@ -1,4 +1,4 @@
-"""Operations that give the same elements another shape, or another order."""
+"""Operations that change a tensor's shape, or the order of its axes."""
 
 from collections.abc import Sequence
 from math import prod
@@ -9,7 +9,7 @@ from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer, integers
 from service.core.rulebook.notation import ATOM, POWER, Notation, row
 from service.core.rulebook.operation import Attributes
-from service.core.rulebook.operations.axes import places_of_axes, read_axes
+from service.core.rulebook.operations.axes import axis_positions, out_of_range, read_axes
 from service.core.rulebook.operations.broadcasting import reshape_to, sum_to
 from service.core.rulebook.registry import Wording, define
 
@@ -33,7 +33,7 @@ def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     if permutation is None:
         return shape[::-1]
     if sorted(permutation) != list(range(len(shape))):
-        raise ValueError(f"{list(permutation)} is no order of {len(shape)} axes")
+        raise ValueError(f"perm {list(permutation)} is not a permutation of {len(shape)} axes")
     return tuple(shape[position] for position in permutation)
 
 
@@ -53,16 +53,18 @@ define(
 
 
 def _reshaped(shape: Shape, wanted: Sequence[int], allowzero: int) -> Shape:
-    """The shape that is wanted: 0 is the length that the axis has, unless zeros are allowed; -1 is what is left."""
+    """Resolve the wanted shape: 0 keeps an axis's length, unless `allowzero`; -1 takes what is left."""
     if wanted.count(-1) > 1 or min(wanted, default=0) < -1:
-        raise ValueError(f"{list(wanted)} is no shape: its lengths are 0 or more, one of them may be -1")
+        raise ValueError(f"invalid shape {list(wanted)}: lengths are 0 or more, and one may be -1")
     if not allowzero and 0 in wanted[len(shape) :]:
-        raise ValueError(f"a 0 in {list(wanted)} stands for the length of an axis that is not there")
+        raise ValueError(
+            f"invalid shape {list(wanted)}: a 0 keeps the length of an axis, but there are only {len(shape)} axes"
+        )
     lengths = [shape[position] if length == 0 and not allowzero else length for position, length in enumerate(wanted)]
     if -1 in lengths:
         known = prod(length for length in lengths if length != -1)
         if known == 0:
-            raise ValueError(f"with a length of 0 beside it, the -1 in {list(wanted)} could be any number")
+            raise ValueError(f"invalid shape {list(wanted)}: beside a length of 0 the -1 could be any number")
         lengths[lengths.index(-1)] = prod(shape) // known
     if prod(lengths) != prod(shape):
         raise ValueError(f"{prod(shape)} elements do not fill the shape {list(wanted)}")
@@ -83,7 +85,7 @@ define(
 
 def _flattened(shape: Shape, axis: int) -> Shape:
     if not -len(shape) <= axis <= len(shape):
-        raise ValueError(f"there is no axis {axis} among {len(shape)}")
+        raise ValueError(out_of_range(axis, len(shape)))
     position = axis + len(shape) if axis < 0 else axis
     return prod(shape[:position]), prod(shape[position:])
 
@@ -102,7 +104,7 @@ define(
 def _squeezed(shape: Shape, axes: tuple[int, ...] | None) -> Shape:
     if axes is None:
         return tuple(length for length in shape if length != 1)
-    gone = places_of_axes(axes, len(shape))
+    gone = axis_positions(axes, len(shape))
     for position in gone:
         if shape[position] != 1:
             raise ValueError(f"axis {position} has length {shape[position]}, not 1")
@@ -123,7 +125,7 @@ define(
 
 def _unsqueezed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,), axes = shapes, attributes["axes"]
-    added = places_of_axes(axes, len(shape) + len(axes))
+    added = axis_positions(axes, len(shape) + len(axes))
     lengths = iter(shape)
     return tuple(1 if position in added else next(lengths) for position in range(len(shape) + len(axes)))
 
@@ -141,9 +143,9 @@ define(
 
 
 def _expanded(shape: Shape, wanted: Sequence[int]) -> Shape:
-    """Both ways: where the wanted length is 1 the axis keeps its own, as in ONNX."""
+    """Broadcast both ways: where the wanted length is 1 the axis keeps its own, as in ONNX."""
     if min(wanted, default=0) < 0:
-        raise ValueError(f"{list(wanted)} is no shape: its lengths are 0 or more")
+        raise ValueError(f"invalid shape {list(wanted)}: lengths are 0 or more")
     return np.broadcast_shapes(shape, tuple(wanted))
 
 

@@ -1,4 +1,4 @@
-"""The circular functions and their inverses, in radians."""
+"""Trigonometric functions and their inverses, in radians."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Operations of one or more operands, elementwise, as in ONNX."""
+"""Elementwise operations of one or more operands, as in ONNX."""
 
 from typing import Any
 
