@@ -18,7 +18,8 @@ def write_junit(comparison: Mapping[str, Any], figures: Iterable[Mapping[str, An
         case = ElementTree.SubElement(suite, "testcase", classname=f"gradbook.{phase}", name=name)
         if figure["verdict"] in ("origin", "inherited"):
             failures += 1
-            message = f"{figure['candidate']} instead of {figure['baseline']}"
+            right = figure["expected"] if figure["baseline"] is None else figure["baseline"]
+            message = f"{figure['candidate']} instead of {right}"
             if figure["candidate"] is None:  # too large for a list: its worst element is told
                 message = f"off by {figure['absolute_error']} at {figure['worst']}"
             failure = ElementTree.SubElement(case, "failure", type=figure["verdict"], message=_sound(message))

@@ -40,7 +40,7 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
     """The hypotheses that reproduce the figure of an origin, the node at that position."""
     evidence = gather(found, phase, position, candidate)
     opening = statement(evidence)
-    if position in (found.redefined if evidence.forward else found.reconsumed):
+    if position in phase.definitions:
         what = "is defined" if evidence.forward else "is used"
         return (Hypothesis("definition", f"{opening} The node {what} otherwise in the two graphs.", None),)
     reported = []

@@ -5,6 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from service.core.comparison.alignment import absent, align, differences, lay_out
+from service.core.comparison.definitions import (
+    gradients_resting_on_wrong,
+    with_definitions,
+    with_figures_of,
+    wrong_values,
+)
 from service.core.comparison.effective_figures import effective_gradients, effective_values, given
 from service.core.comparison.missing_figures import unreplayable_gradients
 from service.core.comparison.replay import Replay, Weights, replay_gradients, replay_values
@@ -45,23 +51,26 @@ def compare(
     cut, effective = effective_values(candidate, values, max_elements)
     roundoff = UNIT_ROUNDOFF[candidate.dtype]
     weights = Weights(max(tolerance.rtol, 32 * roundoff), 16 * roundoff)
+    alone = np.flatnonzero(aligned < 0)
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:
         replay = replay_values(cut, effective, weights)
-        unreplayed = np.union1d(sourceless(cut), redefined)
-        forward = _judge("forward", candidate.values, values, effective, replay, tolerance, unreplayed, 1.0)
+        judged = _judge("forward", candidate.values, values, effective, replay, tolerance, sourceless(cut), alone, 1.0)
+        forward = with_definitions(judged, redefined, lambda: wrong_values(candidate.graph, judged)[1])
     if ours and theirs and slopes is not None:
         gradients = effective_gradients(cut, effective, ours)
         replay = replay_gradients(cut, effective, gradients, ours.output, ours.seed, weights)
-        unreplayed = reconsumed
+        unreplayed = np.array([], dtype=np.int64)
         if cut is not candidate.graph:
-            doubtful = unreplayable_gradients(candidate.graph, cut, given(ours.gradients), ours.output)
-            unreplayed = np.union1d(reconsumed, doubtful)
+            unreplayed = unreplayable_gradients(candidate.graph, cut, given(ours.gradients), ours.output)
         finite = np.abs(theirs.gradients.flat[np.isfinite(theirs.gradients.flat)])
         scale = min(float(finite.max()) if finite.size else 1.0, 1.0)
-        backward = _judge("backward", ours.gradients, slopes, gradients, replay, tolerance, unreplayed, scale)
-        conventions = _conventions(cut, effective, ours, backward, weights)
+        judged = _judge("backward", ours.gradients, slopes, gradients, replay, tolerance, unreplayed, alone, scale)
+        conventions = _conventions(cut, effective, ours, judged, weights)
+        backward = with_definitions(
+            judged, reconsumed, lambda: gradients_resting_on_wrong(candidate.graph, judged, forward)
+        )
     found = Comparison(
         candidate,
         forward,
@@ -109,8 +118,10 @@ def _judge(
     replay: Replay,
     tolerance: Tolerance,
     unreplayed: IntArray,
+    alone: IntArray,
     scale: float,
 ) -> Phase:
+    """The verdicts of one phase; nodes that are `alone`, without a partner, are judged by their own replay."""
     expected = replay.expected
     c, b, r = effective.flat, _conform(baseline, effective), expected.flat
     atol = tolerance.atol * scale
@@ -126,9 +137,15 @@ def _judge(
     right, follows = _all_elements(right, effective), _all_elements(follows, effective)
     if unreplayed.size:
         follows[unreplayed] = right[unreplayed]
-        expected = _with_figures_of(expected, Figures(b, effective.shapes), unreplayed)
+        expected = with_figures_of(expected, Figures(b, effective.shapes), unreplayed)
     verdicts = _VERDICTS[right.view(np.int8) + 2 * follows.view(np.int8)]
-    verdicts[~(given(candidate) & given(baseline))] = Verdict.NOT_COMPARED
+    recorded = given(candidate)
+    verdicts[~(recorded & given(baseline))] = Verdict.NOT_COMPARED
+    lonely = np.setdiff1d(alone[recorded[alone]], unreplayed)
+    lonely = lonely[~follows[lonely]]
+    if lonely.size:
+        verdicts[lonely] = Verdict.ORIGIN
+        b = with_figures_of(Figures(b, effective.shapes), expected, lonely).flat
     own = candidate if candidate.shapes == effective.shapes else Figures(c, effective.shapes, candidate.present)
     theirs = Figures(b, effective.shapes, baseline.present)
     return Phase(name, own, theirs, expected, effective, verdicts, unreplayed, tolerance.rtol, atol, scale)
@@ -166,17 +183,6 @@ def _conform(baseline: Figures, effective: Figures) -> FloatArray:
         if figure is not None and figure.shape == effective.shape(position):
             flat[effective.offsets[position] : effective.offsets[position + 1]] = figure.ravel()
     return flat
-
-
-def _with_figures_of(figures: Figures, others: Figures, positions: IntArray) -> Figures:
-    flat = figures.flat.copy()
-    if figures.shapes is None:
-        flat[positions] = others.flat[positions]
-    else:
-        for position in positions:
-            span = slice(figures.offsets[position], figures.offsets[position + 1])
-            flat[span] = others.flat[span]
-    return Figures(flat, figures.shapes, figures.present)
 
 
 def _check_seeds(baseline: Backward, candidate: Backward, names: Mapping[str, str]) -> None:

@@ -23,14 +23,15 @@ largest |gradient|, capped at 1, so that a tiny gradient of the wrong sign does 
 An origin among the gradients that agrees with its replay under another library's choice at a point without a derivative
 (`Operation.conventions`) is not an origin but a `convention`.
 
-The baseline's figure is expected where there is no replay: of an Input or a Constant, of a node whose definition
-differs between the two graphs, and of one that depends on an unknown figure. Figures that the candidate does not give
-are not judged: an origin is the first *recorded* wrong figure. Under every tolerance NaN equals NaN, and an infinity
-only itself.
+The baseline's figure is expected where there is no replay: of an Input or a Constant, and of a node that depends on an
+unknown figure. A node that is defined otherwise in the two graphs is replayed by its own definition, and is the origin
+only where it is by its own replay or `definitions.py` says so. A node that only the candidate's graph has is judged by
+its replay alone: it is an origin or not compared. Figures that the candidate does not give are not judged: an origin is
+the first *recorded* wrong figure. Under every tolerance NaN equals NaN, and an infinity only itself.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 
@@ -78,7 +79,8 @@ class Phase:
     """The findings of one phase, laid out as the candidate's nodes; all figures have the same shapes.
 
     `rtol` and `atol` bound |c − b|; for gradients, `scale` is the factor in `atol`. `unreplayed` are the positions of
-    the nodes where the baseline's figure is expected.
+    the nodes where the baseline's figure is expected, `definitions` those of them whose definition or use in the graph
+    is the origin. In `baseline.flat` an origin that only the candidate's graph has is measured against its replay.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Phase:
     rtol: float
     atol: float
     scale: float
+    definitions: IntArray = field(default_factory=lambda: np.array([], dtype=np.int64))
 
     def positions(self, *wanted: Verdict) -> list[int]:
         """The positions of the nodes with one of these verdicts, in the order of evaluation."""

@@ -1,0 +1,90 @@
+"""Where the two graphs themselves part: nodes that are defined, or used, otherwise and differ for that reason alone.
+
+Such a node is replayed by its own definition. It is an origin by definition where its figure differs although nothing
+that it rests on is wrong: no operand's value; for a gradient, no consumer's gradient and no value in a consumer's local
+gradient. A figure that was not compared is wrong where what it rests on is.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from service.core.comparison.verdicts import DIFFERENT, Phase, Verdict
+from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray
+from service.core.graph.graph import Graph
+from service.core.graph.sweep import sweep_back, walk_forward
+
+
+def wrong_values(graph: Graph, forward: Phase | None) -> tuple[BoolArray, BoolArray]:
+    """Whether each value is wrong, and whether each rests on a wrong one."""
+    if forward is None:
+        return np.zeros(len(graph), dtype=bool), np.zeros(len(graph), dtype=bool)
+    rests = np.zeros(len(graph), dtype=bool)
+
+    def visit(position: int, operands: list[bool]) -> bool:
+        rests[position] = any(operands)
+        return _is_wrong(forward, position, bool(rests[position]))
+
+    return np.array(walk_forward(graph, visit), dtype=bool), rests
+
+
+def gradients_resting_on_wrong(graph: Graph, backward: Phase, forward: Phase | None) -> BoolArray:
+    """Whether each gradient rests on a wrong figure. A consumer's value that is an origin by definition is none: the
+    gradient differs for the same reason, not because of that value."""
+    values, _ = wrong_values(graph, forward)
+    results = values.copy()
+    if forward is not None:
+        results[forward.definitions] = False
+
+    def settle(position: int, rests: bool | None) -> bool:
+        return _is_wrong(backward, position, bool(rests))
+
+    def contributions(position: int, wrong: bool) -> list[bool | None]:
+        sources = graph.operands[position]
+        return [wrong or bool(results[position]) or bool(values[list(sources)].any())] * len(sources)
+
+    found = sweep_back(graph, {}, contributions, add=lambda position, one, other: one or other, settle=settle)
+    rests = np.zeros(len(graph), dtype=bool)
+    rests[[position for position, wrong in found.items() if wrong]] = True
+    return rests
+
+
+def with_definitions(phase: Phase, otherwise: IntArray, resting_on_wrong: Callable[[], BoolArray]) -> Phase:
+    """The phase with the verdicts on the nodes that are defined, or used, `otherwise`.
+
+    An origin by definition is expected to have the baseline's figure, as its own replay tells nothing against it.
+    """
+    unreplayed = np.isin(otherwise, phase.unreplayed)
+    verdicts = phase.verdicts[otherwise]
+    differing = otherwise[(verdicts == Verdict.INHERITED) | (unreplayed & (verdicts == Verdict.ORIGIN))]
+    if not differing.size:
+        return phase
+    rests = resting_on_wrong()[differing]
+    found = differing[~rests]
+    verdicts = phase.verdicts.copy()
+    verdicts[differing] = np.where(rests, Verdict.INHERITED, Verdict.ORIGIN)
+    return replace(
+        phase,
+        verdicts=verdicts,
+        expected=with_figures_of(phase.expected, phase.baseline, found),
+        unreplayed=np.union1d(phase.unreplayed, found),
+        definitions=found,
+    )
+
+
+def with_figures_of(figures: Figures, others: Figures, positions: IntArray) -> Figures:
+    """The figures with those of `others`, laid out alike, at these positions."""
+    flat: FloatArray = figures.flat.copy()
+    if figures.shapes is None:
+        flat[positions] = others.flat[positions]
+    else:
+        for position in positions:
+            span = slice(figures.offsets[position], figures.offsets[position + 1])
+            flat[span] = others.flat[span]
+    return Figures(flat, figures.shapes, figures.present)
+
+
+def _is_wrong(phase: Phase, position: int, rests: bool) -> bool:
+    verdict = phase.verdicts[position]
+    return rests if verdict == Verdict.NOT_COMPARED else verdict in DIFFERENT
