@@ -2,7 +2,7 @@
 #   make run     the service, with the seed example in it, on 127.0.0.1:8000
 #   make test    the quick suite; at its end it says what it left to the targets test-…
 # Beside them:
-#   make test-coverage     the quick suite, measured: all lines of service/core, 90 % of the rest
+#   make test-coverage     the quick suite with more random examples, measured: all lines of service/core, 90 % of the rest
 #   make test-deployment   the wheel, installed, and the container's own command
 #   make test-peers        the rulebook against PyTorch, JAX and TensorFlow, Arrow streams against pyarrow
 #   make test-browser      pictures in Chromium, which root gets by apt
@@ -42,7 +42,7 @@ steady: .venv/tested
 
 test-coverage: .venv/tested
 	$(BIN)/gradbook warm
-	$(SUITE) --cov --cov-report= --cov-fail-under=0
+	$(SUITE) --hypothesis-profile=thorough --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --include='service/core/*' --fail-under=100
 	$(BIN)/coverage report --omit='service/core/*'
 

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from service.serving import service_process
+from tests.examples import THOROUGH
 
 # New examples in every run: a test that fails by chance is a fault, and the blob in its report reproduces it.
-# Nothing is timed: how busy the machine is would decide.
-settings.register_profile(
-    "gradbook", deadline=None, max_examples=30, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("gradbook")
+# Nothing is timed: how busy the machine is would decide. `--hypothesis-profile=thorough` draws more examples.
+_shared = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", _shared, max_examples=8)
+settings.register_profile("thorough", _shared, max_examples=THOROUGH)
+settings.load_profile("quick")
 
 # The markers of tests that need more than `make test` installs. `make test-MARKER` runs `pytest -m MARKER`.
 SEPARATE = ("deployment", "peers", "browser")

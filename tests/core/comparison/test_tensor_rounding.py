@@ -13,6 +13,7 @@ from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import Figures
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Operation
+from tests.examples import examples
 from tests.planted import graph_of, judge, origins, run_of
 from tests.tensors import each_tensor_operation, graph_around, samples
 
@@ -20,7 +21,7 @@ TERMS = Weights(1.0, 0.0)
 
 
 @each_tensor_operation
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(data=st.data())
 def test_a_run_in_float32_has_no_origin_in_float64(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))
@@ -109,7 +110,7 @@ def test_a_mistake_among_terms_that_do_not_cancel_is_found() -> None:
 
 
 @each_tensor_operation
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 @given(data=st.data())
 def test_a_mistake_is_found_and_explained(operation: Operation, data: st.DataObject) -> None:
     """In the value, or in a gradient, of whatever is not empty: ten times too large, and one more."""

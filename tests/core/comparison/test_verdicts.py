@@ -20,6 +20,7 @@ from service.core.figures.figures import Figures
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Operation
 from tests.elementwise import BROADCAST_SHAPES, ELEMENTWISE, attribute_samples
+from tests.examples import examples
 from tests.planted import (
     SEED,
     SEED_INPUTS,
@@ -296,7 +297,7 @@ def rounded(point: Point, **options: Any) -> tuple[Run, Run]:
     return tuple(run_of(point.graph, inputs, output=point.output, **kind) for kind in ({}, options))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(points(shapes=BROADCAST_SHAPES, largest_graph=12))
 def test_a_run_in_float32_has_no_origin_in_float64(point: Point) -> None:
     baseline, candidate = rounded(point, dtype="float32")
@@ -324,7 +325,7 @@ def takes_longdouble(operation: Operation) -> bool:
 WITH_MORE_DIGITS = tuple(filter(takes_longdouble, ELEMENTWISE))
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(points(shapes=BROADCAST_SHAPES, rulebook=WITH_MORE_DIGITS, largest_graph=12))
 def test_a_run_with_more_digits_has_no_origin_in_float64(point: Point) -> None:
     assume(not any(node.operation.name in ONLY_FLOAT64 for node in point.graph.nodes))
@@ -733,7 +734,7 @@ def test_tensors_of_two_versions_are_aligned() -> None:
 # --- whatever is recorded -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(points(shapes=((), (2,))), st.data())
 def test_any_part_of_a_right_run_is_right(point: Point, data: st.DataObject) -> None:
     names = [node.name for node in point.graph.nodes]

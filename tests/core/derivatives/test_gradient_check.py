@@ -19,6 +19,7 @@ from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Operation
 from tests.elementwise import BROADCAST_SHAPES
+from tests.examples import examples
 from tests.passes import Named, arrays_of, graph_of
 from tests.random_graphs import Point, points
 from tests.tensors import each_tensor_operation, graph_around, samples
@@ -81,7 +82,7 @@ def test_our_own_rules_are_never_wrong(method: str, point: Point) -> None:
 
 
 @each_tensor_operation
-@settings(max_examples=8, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_our_own_tensor_rules_are_never_wrong(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))

@@ -19,6 +19,7 @@ from service.core.language.writing import write_expression
 from service.core.rulebook.operation import Operation
 from service.core.symbolic.printing import write_latex, write_text
 from tests.elementwise import attribute_samples, each_elementwise, operand_counts
+from tests.examples import examples
 from tests.expressions import graph_of_expression as graph_of
 from tests.passes import arrays_of, near
 from tests.random_graphs import Point, points
@@ -164,7 +165,7 @@ def test_every_operation_is_differentiated_as_by_the_backward_pass(operation: Op
 
 
 @given(points(largest_graph=12))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_the_gradient_graph_of_a_random_graph_has_the_figures_of_its_backward_pass(point: Point) -> None:
     graph, inputs = point.graph, point.inputs
     wrt = [node.name for node in graph.nodes if node.operation.name != "Constant"]
@@ -179,7 +180,7 @@ def test_the_gradient_graph_of_a_random_graph_has_the_figures_of_its_backward_pa
 
 
 @given(points(largest_graph=6))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_the_formula_of_a_random_graph_posted_back_has_the_same_figures(point: Point) -> None:
     graph, inputs = point.graph, point.inputs
     scale = scale_of(graph, inputs, point.output)
@@ -190,7 +191,7 @@ def test_the_formula_of_a_random_graph_posted_back_has_the_same_figures(point: P
 
 
 @given(points(shapes=((4,),)))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_a_batch_of_points_has_a_gradient_for_each(point: Point) -> None:
     graph, inputs = point.graph, point.inputs
     derived = gradient_graph(graph, point.output, graph.inputs)

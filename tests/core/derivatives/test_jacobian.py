@@ -39,6 +39,7 @@ from tests.elementwise import (
     is_smooth,
     operand_counts,
 )
+from tests.examples import examples
 from tests.passes import Named, arrays_of, graph_of
 from tests.random_graphs import Point, points
 from tests.tensors import UNWRITABLE, each_tensor_operation, graph_around, samples
@@ -80,7 +81,7 @@ def assert_symmetric(blocks: Mapping[tuple[str, str], FloatArray], values: Figur
 
 
 @each_elementwise
-@settings(max_examples=10, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(10), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_both_modes_agree_on_every_operation(operation: Operation, data: st.DataObject) -> None:
     count = data.draw(st.sampled_from(operand_counts(operation)))
@@ -208,7 +209,7 @@ def tensor_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @each_tensor_operation
-@settings(max_examples=8, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_both_modes_agree_on_every_tensor_operation(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))

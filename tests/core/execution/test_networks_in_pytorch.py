@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.tensors import Sample, operation_of, samples
 
 torch = pytest.importorskip("torch", reason="left to `make test-peers`")
@@ -88,7 +89,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ORACLES)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_values_and_contributions_are_pytorchs(name: str, data: st.DataObject) -> None:
     sample = data.draw(samples(operation_of(name)))

@@ -20,12 +20,13 @@ from service.core.rulebook import registry
 from service.core.rulebook.attribute import Attribute, flag
 from service.core.rulebook.operation import Operation
 from service.core.rulebook.registry import define
+from tests.examples import examples
 from tests.passes import graph_of, run
 from tests.tensors import arrays, each_tensor_operation, graph_around, samples
 
 
 @each_tensor_operation
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(data=st.data())
 def test_both_passes_and_every_way_of_writing(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.tensors import Sample, operation_of, samples
 
 torch = pytest.importorskip("torch", reason="left to `make test-peers`")
@@ -128,7 +129,7 @@ def refused_there(sample: Sample) -> bool:
 
 
 @pytest.mark.parametrize("name", PYTORCH)
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(data=st.data())
 def test_values_and_contributions_are_pytorchs(name: str, data: st.DataObject) -> None:
     sample = data.draw(samples(operation_of(name)))

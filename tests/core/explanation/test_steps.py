@@ -29,6 +29,7 @@ from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import CONVENTIONS, Operation
 from tests.elementwise import BROADCAST_SHAPES, each_elementwise, grid, operand_counts
+from tests.examples import examples
 from tests.passes import array_loop, arrays_of, graph_of
 from tests.random_graphs import Point, points
 from tests.tensors import each_tensor_operation, graph_around, samples
@@ -160,7 +161,7 @@ def test_sums_are_the_stored_gradients_over_random_graphs_of_tensors(point: Poin
 
 
 @each_tensor_operation
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 @given(data=st.data())
 def test_sums_are_the_stored_gradients_of_each_operation_on_tensors(operation: Operation, data: st.DataObject) -> None:
     sample = data.draw(samples(operation))

@@ -21,9 +21,10 @@ from service.core.figures.figures import FloatArray
 from service.core.graph.building import build_graph
 from service.core.rulebook.operation import Attributes, Operation
 from tests.elementwise import ELEMENTWISE, attribute_samples, domains
+from tests.examples import examples
 from tests.passes import array_loop
 
-POINTS = 1000
+POINTS = examples(1000)
 LEAST_NORMAL = np.finfo(np.float64).smallest_normal
 EXTREMES = (0.0, 5e-324, 1e-308, 1e-20, 0.3, 1.0, 2.0, 30.0, 709.0, 745.0, 1e8, 1e155, 1e200, 8e307)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from service.core.figures.figures import FloatArray
 from service.core.rulebook.operation import Operation
 from service.core.symbolic.term import Literal, NotSymbolic, Term, Variable, contribution_terms
+from tests.examples import examples
 from tests.tensors import (
     TENSOR_OPERATIONS,
     UNWRITABLE,
@@ -42,7 +43,7 @@ def drawn(data: st.DataObject, operation: Operation) -> tuple[Sample, FloatArray
 
 
 @each_tensor_operation
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_contributions_are_central_differences(operation: Operation, data: st.DataObject) -> None:
     """d(Σ upstream · z)/dx, one element after the other; O(h⁴) by two steps extrapolated. Shapes are as inferred."""
@@ -72,7 +73,7 @@ def test_contributions_are_central_differences(operation: Operation, data: st.Da
 
 
 @each_analytic_tensor_operation
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(data=st.data())
 def test_contributions_are_complex_steps(operation: Operation, data: st.DataObject) -> None:
     """Im f(x + ih) / h, which takes no difference."""
@@ -102,7 +103,7 @@ def evaluate_term(term: Term, figures: Mapping[str, FloatArray]) -> Any:
 
 
 @each_tensor_operation
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(data=st.data())
 def test_contributions_over_symbols_are_formulas_of_the_same_figures(operation: Operation, data: st.DataObject) -> None:
     sample, value, upstream = drawn(data, operation)

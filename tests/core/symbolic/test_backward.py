@@ -20,6 +20,7 @@ from service.core.language.writing import write_expression
 from service.core.rulebook.operation import Operation
 from service.core.symbolic.printing import write_text
 from tests.core.derivatives.test_gradient_graph import graph_of, outputs_of, posted_back
+from tests.examples import examples
 from tests.passes import arrays_of
 from tests.random_graphs import Point, points
 from tests.tensors import Sample, each_tensor_operation, samples
@@ -65,7 +66,7 @@ def squared(sample: Sample, declared: bool) -> tuple[Graph, dict[str, Any]]:
 
 
 @each_tensor_operation
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 @given(st.data(), st.booleans())
 def test_every_operation_on_tensors_is_differentiated_as_by_the_backward_pass(
     operation: Operation, data: st.DataObject, declared: bool
@@ -90,7 +91,7 @@ def test_every_operation_on_tensors_is_differentiated_as_by_the_backward_pass(
 
 
 @given(points(shapes=((), (3,), (2, 1), (2, 3)), largest_graph=8), st.booleans())
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_what_broadcasting_repeated_is_summed(point: Point, declared: bool) -> None:
     """With a reduction at the end, or with declared shapes, gradients have the shapes of their nodes."""
     nodes: list[Document] = []
