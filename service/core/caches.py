@@ -1,6 +1,6 @@
-"""Results that are kept: by key in a cache bounded in bytes, or on the object that they are computed from.
+"""Cached results: by key in a cache bounded in bytes, or on the object they are computed from.
 
-Both may be used by several threads. Threads that ask at once for a result that is not kept each compute it.
+Both are safe for threads. Threads that ask at once for a result that is not cached each compute it.
 """
 
 from collections.abc import Callable, Hashable
@@ -17,10 +17,10 @@ Others = ParamSpec("Others")
 
 
 class Cache(Generic[Key, Value]):
-    """Values by key, of at most `max_bytes` together; the least recently used is dropped first.
+    """A cache of at most `max_bytes` in total, which drops the least recently used value first.
 
-    `size_of` estimates the bytes of a value. A value larger than `max_bytes` is kept alone, for dropping it would have
-    every request for it load it again.
+    `size_of` estimates the bytes of a value. A value larger than `max_bytes` is kept alone: were it dropped,
+    every request for it would load it again.
     """
 
     def __init__(self, max_bytes: int, size_of: Callable[[Value], int]) -> None:
@@ -30,13 +30,13 @@ class Cache(Generic[Key, Value]):
 
     @property
     def size(self) -> int:
-        """The estimated bytes of all values, where one that is larger than the bound counts as the bound."""
+        """The estimated bytes of all values; one larger than the bound counts as the bound."""
         return int(self._values.currsize)
 
     def get(self, key: Key, compute: Callable[[], Value]) -> Value:
-        """The value of a key, computed unless it is kept.
+        """Return the cached value of a key, computing it if need be.
 
-        What is computed while any value is removed or replaced is returned but not kept: it may be that value.
+        A value computed while another thread removes or replaces any value is returned but not cached: it may be stale.
         """
         with self._lock:
             if key in self._values:
@@ -47,13 +47,13 @@ class Cache(Generic[Key, Value]):
             return self._values.setdefault(key, value) if changes == self._changes else value
 
     def replace(self, key: Key, value: Value) -> None:
-        """Keep this value in place of the one that is kept, or is being computed."""
+        """Cache this value in place of the cached one, or of one being computed."""
         with self._lock:
             self._changes += 1
             self._values[key] = value
 
     def remove(self, key: Key) -> None:
-        """Drop the value that is kept, or is being computed."""
+        """Drop the cached value, or one being computed."""
         with self._lock:
             self._changes += 1
             self._values.pop(key, None)
@@ -62,9 +62,9 @@ class Cache(Generic[Key, Value]):
 def memoize_on_argument(
     function: Callable[Concatenate[Owner, Others], Value],
 ) -> Callable[Concatenate[Owner, Others], Value]:
-    """Keep a function's last result in the `__dict__` of its first argument, and recompute it for other arguments.
+    """Cache a function's last result in the `__dict__` of its first argument; recompute it for other arguments.
 
-    The result lives as long as that object, whose size in a cache accounts for it. The others are positional.
+    The result lives as long as that object and counts towards its size in a cache. All arguments are positional.
     """
     name = f"{function.__module__}.{function.__qualname__}"
 

@@ -1,15 +1,15 @@
-"""Everything that a caller can do wrong, as one tree.
+"""Every error that a caller can cause, as one tree.
 
 GradbookError
-├── Invalid                 what was sent cannot be accepted; carries one Fault for each thing wrong
+├── Invalid                 the request cannot be accepted; has one Fault for each thing wrong
 │   ├── InvalidGraph        unknown operation, cycle, duplicate name …
 │   ├── InvalidExpression   the text of an expression, with line and column
-│   ├── InvalidInputs       missing, extra or ill-shaped figures of a run
+│   ├── InvalidInputs       missing, unknown or ill-shaped figures of a run
 │   └── InvalidRequest      everything else in a request
-├── LimitExceeded           one of the limits in settings; carries its name
-├── KeyReused               an idempotency key that was used with a different request
+├── LimitExceeded           one of the limits in settings, by its name
+├── KeyReused               an idempotency key that was used with another request
 ├── NotFound                no such graph, run, node …
-└── Conflict                right in itself, but not in the present state
+└── Conflict                valid in itself, but not in the present state
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong: `location` leads to it from the root of what was sent, as in JSON Pointer."""
+    """One thing wrong; `location` is its path from the root of the request, as in JSON Pointer."""
 
     location: tuple[str | int, ...]
     detail: str
@@ -33,7 +33,7 @@ class GradbookError(Exception):
 
 
 class Invalid(GradbookError):
-    """What was sent cannot be accepted; `faults` names each fault and its place."""
+    """The request cannot be accepted; `faults` has each fault and its location."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         count = len(faults)
@@ -42,7 +42,7 @@ class Invalid(GradbookError):
 
 
 class InvalidGraph(Invalid):
-    """The nodes do not make a graph."""
+    """The nodes do not form a graph."""
 
 
 class InvalidInputs(Invalid):
@@ -50,7 +50,7 @@ class InvalidInputs(Invalid):
 
 
 class InvalidRequest(Invalid):
-    """A member of a request is wrong by itself."""
+    """A member of a request is invalid by itself."""
 
 
 class InvalidExpression(Invalid):
@@ -64,7 +64,7 @@ class InvalidExpression(Invalid):
 
 
 class LimitExceeded(GradbookError):
-    """`actual` of what `limit` names is more than `maximum`."""
+    """The limit named `limit` is `maximum`; `actual` is what was asked for, where known."""
 
     def __init__(self, limit: str, maximum: int, actual: int | None, detail: str) -> None:
         super().__init__(detail)
@@ -74,12 +74,12 @@ class LimitExceeded(GradbookError):
 
 
 class KeyReused(GradbookError):
-    """An idempotency key stands for one request; this is another."""
+    """The idempotency key was used with a different request."""
 
 
 class NotFound(GradbookError):
-    """No such thing is kept here."""
+    """There is no such graph, run, node …."""
 
 
 class Conflict(GradbookError):
-    """The request is right in itself, but not in the present state of what it names."""
+    """The request is valid in itself, but not in the present state of what it names."""

@@ -193,5 +193,5 @@ def test_a_second_derivative_that_no_rule_gives_is_refused(client: FlaskClient) 
     assert client.post(path, json={"kind": "jacobian", "inputs": point}).status_code == 201
     refused = client.post(path, json={"kind": "hessian", "inputs": point})
     assert refused.json["errors"] == [
-        {"pointer": "/kind", "detail": "no second derivative passes 'p': the gradient of CumProd is no formula"}
+        {"pointer": "/kind", "detail": "no second derivative through 'p': the gradient of CumProd is not a formula"}
     ]

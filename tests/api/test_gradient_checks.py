@@ -72,7 +72,7 @@ def test_a_constant_has_nothing_to_check(client: FlaskClient) -> None:
     body = {"inputs": {"x": 1}, "nodes": ["constant_1"]}
     answer = client.post(f"/v1/graphs/{graph['id']}/gradient-checks", json=body)
     assert answer.json["errors"] == [
-        {"pointer": "/nodes/0", "detail": "no gradient flows to 'constant_1': it is a Constant, or takes whole numbers"}
+        {"pointer": "/nodes/0", "detail": "no gradient flows to 'constant_1': it is a Constant or an Input of integers"}
     ]
 
 

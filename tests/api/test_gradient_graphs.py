@@ -63,7 +63,7 @@ def test_a_formula_posted_back_has_the_figures_of_the_backward_pass(client: Flas
     [
         ({"of": "G"}, "of", "the graph has no node 'G'"),
         ({"wrt": "x"}, "wrt", "the graph has no node 'x'"),
-        ({"wrt": "two"}, "wrt", "no gradient flows to 'two': it is a Constant, or takes whole numbers"),
+        ({"wrt": "two"}, "wrt", "no gradient flows to 'two': it is a Constant or an Input of integers"),
         ({}, "of", "the graph has several outputs: name one of 'F', 'H'"),
         ({"of": "F", "output": "F"}, "output", "unknown parameter `output`; known: of, wrt"),
     ],
@@ -128,7 +128,7 @@ def test_a_gradient_graph_is_kept_run_compared_and_differentiated_again(client: 
         (
             {"wrt": ["constant_1"]},
             "/wrt/0",
-            "no gradient flows to 'constant_1': it is a Constant, or takes whole numbers",
+            "no gradient flows to 'constant_1': it is a Constant or an Input of integers",
         ),
         ({"output": "z"}, "/output", "the graph has no node 'z'"),
         ({"of": "F"}, "/of", "unknown member `of`; known: output, wrt, name, tags"),
@@ -146,7 +146,7 @@ def test_a_gradient_graph_that_is_asked_for_wrongly(
 
 def test_where_a_rule_has_no_formula_the_problem_names_node_and_operation(client: FlaskClient) -> None:
     graph = create(client, "running product", "p = cumprod(x, axis=0); F = sum(p)")
-    detail = "there is no formula of the gradient at 'p' (CumProd): "
+    detail = "there is no formula for the gradient at 'p' (CumProd): "
     (fault,) = derive(client, graph, 422, wrt=["x"])["errors"]
     assert fault["pointer"] == "/wrt" and fault["detail"].startswith(detail)
     answered = client.get(f"/v1/graphs/{graph}/formula", query_string={"wrt": "x"})

@@ -97,7 +97,7 @@ def test_nodes_are_added_to_a_stored_graph(client: FlaskClient) -> None:
                 "/nodes/0/operation": "there is no operation 'Foo'",
                 "/nodes/0/inputs/0": "'y' reads 'x', which is not a node",
                 "/nodes/1/inputs": "Add takes 2 inputs; 0 given",
-                "/nodes/1/name": "the name 'y' is given already by node 0",
+                "/nodes/1/name": "the name 'y' is already used by node 0",
             },
         ),
         (

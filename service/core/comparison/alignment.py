@@ -1,4 +1,4 @@
-"""Which node of the candidate's graph is which of the baseline's, and whether the two are defined and used alike."""
+"""Pair the nodes of two graphs, and find those that are defined or used differently."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from service.core.graph.graph import Graph, Node, written_attribute
 
 
 def align(baseline: Graph, candidate: Graph, names: Mapping[str, str]) -> IntArray:
-    """For each node of the candidate its position in the baseline, −1 where there is none.
+    """Return for each node of the candidate its position in the baseline, −1 without a partner.
 
-    `names` maps names of the candidate to names of the baseline; raises InvalidRequest where one is no node, and where
-    two lead to one.
+    `names` maps names of the candidate to names of the baseline. Raises InvalidRequest for an unknown name, and where
+    two map to one.
     """
     faults = [
         Fault(("names", name), f"the candidate has no node {name!r}")
@@ -47,14 +47,14 @@ def align(baseline: Graph, candidate: Graph, names: Mapping[str, str]) -> IntArr
 
 
 def absent(graph: Graph, there: IntArray) -> tuple[str, ...]:
-    """The names of the nodes whose positions are not among those."""
+    """The names of the nodes whose positions are not in `there`."""
     missing = np.ones(len(graph), dtype=bool)
     missing[there] = False
     return tuple(graph.nodes[position].name for position in np.flatnonzero(missing))
 
 
 def lay_out(theirs: Figures, own: Figures | None, aligned: IntArray, graph: Graph) -> Figures:
-    """The baseline's figures in the order of the candidate's nodes; raises InvalidRequest where shapes differ."""
+    """Arrange the baseline's figures in the candidate's order; raises InvalidRequest where shapes differ."""
     identical = len(aligned) == len(theirs) and bool((aligned == np.arange(len(aligned))).all())
     if theirs.shapes is None:
         laid = theirs
@@ -76,10 +76,9 @@ def lay_out(theirs: Figures, own: Figures | None, aligned: IntArray, graph: Grap
 
 
 def differences(baseline: Graph, candidate: Graph, aligned: IntArray) -> tuple[IntArray, IntArray]:
-    """The positions of the nodes that are defined otherwise in the baseline, and of those that are used otherwise.
+    """The positions of the nodes that are defined differently in the baseline, and of those used differently.
 
-    Definitions are alike where operation, attributes and inputs are; uses, where all consumers are and are defined
-    alike.
+    Definitions are alike if operation, attributes and inputs are; uses, if all consumers are and are defined alike.
     """
     unmoved = len(candidate) == len(baseline) and bool((aligned == np.arange(len(candidate))).all())
     if unmoved and (candidate is baseline or candidate.digest == baseline.digest):
@@ -113,5 +112,5 @@ def _differ(node: Node, twin: Node) -> bool:
 
 
 def _written(node: Node) -> dict[str, Any]:
-    """The attributes, in a form in which NaN equals NaN."""
+    """The attributes in a form in which NaN equals NaN."""
     return {name: written_attribute(value) for name, value in node.attributes.items()}

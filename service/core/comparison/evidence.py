@@ -1,4 +1,4 @@
-"""The evidence about one wrong figure: its operands, its consumers, and both in words and numbers."""
+"""The evidence about one wrong figure, its operands and consumers, and a sentence that states it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ from service.core.symbolic.printing import write_text as write_term
 from service.core.symbolic.simplify import simplify
 from service.core.symbolic.term import Variable, local_gradient_terms
 
-# Hypotheses about single out-edges are tested for nodes with at most so many of them.
+# Hypotheses about single out-edges are tested for nodes with at most this many.
 _MOST_EDGES = 1000
-# The most summands of a gradient, and operands of an operation, that a sentence lists.
-_SPOKEN_EDGES, _SPOKEN_OPERANDS = 4, 8
+# How many terms of a gradient, and operands of an operation, a sentence lists at most.
+_LISTED_EDGES, _LISTED_OPERANDS = 4, 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edge:
-    """An out-edge of the node in the backward pass; `local` is None where the operation is not elementwise."""
+    """An out-edge of the node in the backward pass; `local` is None where the consumer is not elementwise."""
 
     consumer: Node
     operand_index: int
@@ -45,9 +45,9 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """The evidence about one figure; operands and edges are empty where there is no replay.
+    """The evidence about one figure; operands and edges are empty where it cannot be replayed.
 
-    `subject` writes the figure: e, or ∂F/∂e. `seed` is what the backward pass started from, 0 but at the output.
+    `subject` names the figure: e, or ∂F/∂e. `seed` is the backward pass's seed at the output, 0 elsewhere.
     `followers` are the verdicts on the figures computed from it: its consumers' values, or its operands' gradients.
     """
 
@@ -139,7 +139,7 @@ def _figure(figures: Figures, position: int) -> FloatArray:
 
 
 def statement(evidence: Evidence) -> str:
-    """State what the figure is, what it should be and why; of a tensor, at the element with the greatest error."""
+    """State what the figure is, what it should be and why; of a tensor, at the element with the largest error."""
     figure, expected = evidence.figure, evidence.expected
     at = there = ""
     with np.errstate(all="ignore"):
@@ -152,20 +152,20 @@ def statement(evidence: Evidence) -> str:
             at, there = f" at {[int(step) for step in index]}", " there"
         alike = np.isfinite(expected) and abs(figure - expected) <= 1e-5 * abs(expected)
     wrong, right = figure_text(figure), figure_text(expected)
-    if alike:  # six digits might not tell them apart
+    if alike:  # six digits may be equal
         wrong, right = (exact_text(float(number)).replace("-", "−") for number in (figure, expected))
     return f"{evidence.subject} is {wrong}{at}; it should be {_derivation(evidence)}{right}{there}."
 
 
 def _derivation(evidence: Evidence) -> str:
-    """The formula of the right figure and an equals sign; empty if it would be too long."""
+    """The formula of the right figure and an equals sign; empty where it would be too long."""
     if evidence.operands:
-        if len(evidence.operands) > _SPOKEN_OPERANDS:
+        if len(evidence.operands) > _LISTED_OPERANDS:
             return ""
         operands = [Rendered(name, ATOM) for name in evidence.node.inputs]
         return f"{write_text(evidence.node.operation.notation, operands).text} = "
-    if len(evidence.edges) > _SPOKEN_EDGES or any(
-        edge.local is None or edge.upstream.ndim or len(edge.operands) > _SPOKEN_OPERANDS for edge in evidence.edges
+    if len(evidence.edges) > _LISTED_EDGES or any(
+        edge.local is None or edge.upstream.ndim or len(edge.operands) > _LISTED_OPERANDS for edge in evidence.edges
     ):
         return ""
     products = [f"{figure_text(edge.upstream)} × {_local_formula(edge)}" for edge in evidence.edges]

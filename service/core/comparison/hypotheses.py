@@ -1,8 +1,8 @@
-"""Mistakes that may explain an origin: each hypothesis is one small function.
+"""Hypotheses: mistakes that may explain an origin, one small function each.
 
-It takes the evidence about an origin and yields the figures that the mistake would produce, each with a sentence. The
-hypotheses that reproduce the run's figure within the tolerance are reported, smallest error first, then in the order of
-the table `HYPOTHESES`.
+A function takes the evidence about an origin and yields the figures that the mistake would produce, each with a
+sentence. Those that reproduce the run's figure within the tolerance are reported, smallest error first, then in the
+order of the table `HYPOTHESES`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ from service.core.rulebook.primitives import sum_to_shape
 
 Guesses = Iterator[tuple[Any, str]]
 
-# The most figures of other nodes to try, nearest first.
+# How many figures of other nodes are tried, nearest first.
 _MOST_FIGURES = 16
 
 
@@ -42,7 +42,7 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
     opening = statement(evidence)
     if position in phase.definitions:
         what = "is defined" if evidence.forward else "is used"
-        return (Hypothesis("definition", f"{opening} The node {what} otherwise in the two graphs.", None),)
+        return (Hypothesis("definition", f"{opening} The node {what} differently in the two graphs.", None),)
     reported = []
     rtol = max(phase.rtol, 32 * UNIT_ROUNDOFF[candidate.dtype])
     for order, (name, guess) in enumerate(HYPOTHESES):
@@ -100,12 +100,12 @@ def _reciprocal(evidence: Evidence) -> Guesses:
             if len(evidence.edges) == 1 and _is_one(edge.upstream):
                 yield figure, f"{figure_text(evidence.figure)} is the reciprocal of the right local gradient."
             else:
-                yield figure, f"The reciprocal of the local gradient toward {edge.consumer.name!r} was taken."
+                yield figure, f"The reciprocal of the local gradient toward {edge.consumer.name!r} was used."
 
 
 def _operand_reciprocal(evidence: Evidence) -> Guesses:
     for edge in evidence.edges:
-        if edge.local is None or edge.consumer.operation.fold:  # whose local gradients hold no operand
+        if edge.local is None or edge.consumer.operation.fold:  # its local gradients do not contain the operands
             continue
         for position, name in enumerate(edge.consumer.inputs):
             operands = list(edge.operands)
@@ -159,7 +159,7 @@ def _local_dropped(evidence: Evidence) -> Guesses:
 def _swapped(evidence: Evidence) -> Guesses:
     if len(evidence.operands) == 2 and _takes(evidence.node, evidence.operands[::-1]):
         first, second = evidence.node.inputs
-        with suppress(ValueError):  # the operation refuses them: a figure is no index
+        with suppress(ValueError):  # an index operand may refuse the other's figure
             swapped = evidence.node.operation.evaluate(evidence.operands[::-1], evidence.node.attributes)
             yield np.asarray(swapped, dtype=np.float64), f"The operands {first} and {second} were swapped."
     for edge in evidence.edges:
@@ -191,7 +191,7 @@ def _other_figure(evidence: Evidence) -> Guesses:
     baseline, figure = evidence.phase.baseline, evidence.figure
     if not np.any(figure):
         return
-    # Most figures differ in their first elements.
+    # Filter by first elements: most figures differ there.
     starts = np.minimum(baseline.offsets[:-1], len(baseline.flat) - 1)
     apart = np.abs(baseline.flat[starts] - figure.flat[0])
     near = np.flatnonzero(apart <= 1e-4 * abs(figure.flat[0]))
@@ -205,7 +205,7 @@ def _other_figure(evidence: Evidence) -> Guesses:
 def _used_right(evidence: Evidence) -> Guesses:
     right = all(verdict in (Verdict.SAME, Verdict.COMPENSATED) for verdict in evidence.followers)
     if right and Verdict.COMPENSATED in evidence.followers:
-        yield evidence.figure, "All that it feeds is right: it was recorded wrong, but used right."
+        yield evidence.figure, "All that depends on it is right: it was recorded wrong, but used right."
 
 
 def _constant_factor(evidence: Evidence) -> Guesses:
@@ -243,7 +243,7 @@ HYPOTHESES: tuple[tuple[str, Callable[[Evidence], Guesses]], ...] = (
 
 
 def _takes(node: Node, operands: Sequence[FloatArray]) -> bool:
-    """Whether the operation takes operands of these shapes."""
+    """Whether the operation accepts operands of these shapes."""
     try:
         node.operation.infer_shape([operand.shape for operand in operands], node.attributes)
     except ValueError:

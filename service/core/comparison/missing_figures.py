@@ -1,4 +1,4 @@
-"""What a recording that leaves figures out still tells: the shapes that follow, and what nothing can replay."""
+"""Figures that a recording leaves out: which of them cannot be replayed."""
 
 from dataclasses import replace
 
@@ -12,10 +12,9 @@ from service.core.rulebook.registry import operation_of
 
 
 def without_unknown(graph: Graph, known: BoolArray) -> Graph:
-    """The graph in which nothing rests on a figure that nobody knows.
+    """Turn each operation on an unknown value into an Input, since it cannot be replayed.
 
-    `known` says which nodes' values are given, a Constant's among them. An operation on a value that is neither given
-    nor follows from others is made an Input: nothing can replay it.
+    A value is unknown if it is neither `known`, as given values and Constants are, nor follows from known ones.
     """
     nodes = list(graph.nodes)
 
@@ -33,8 +32,11 @@ def without_unknown(graph: Graph, known: BoolArray) -> Graph:
 
 
 def unreplayable_gradients(graph: Graph, cut: Graph, given: BoolArray, output: str) -> IntArray:
-    """The positions of the nodes whose gradient rests on a consumer that `without_unknown` has cut off, or on a
-    consumer's gradient that is neither `given` nor follows from others."""
+    """The positions of the nodes whose gradient cannot be replayed.
+
+    It depends on a consumer that `without_unknown` has cut off, or on a consumer's gradient that is neither `given` nor
+    follows from others.
+    """
     reached = reaches(graph, output)
 
     def settle(position: int, doubtful: bool | None) -> bool:

@@ -1,7 +1,7 @@
 """Replays: what each figure of a run should be, given the run's own other figures.
 
 A node's value is replayed by its operation on the values its inputs have in the run; its gradient as the sum over its
-out-edges of the consumer's gradient in the run × the local gradient at the run's values. No replay rests on another.
+out-edges of the consumer's gradient in the run × the local gradient at the run's values. No replay depends on another.
 Graphs of scalars are replayed one operation at a time, all its nodes at once.
 """
 
@@ -23,7 +23,7 @@ from service.core.rulebook.primitives import sum_to_shape
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What rounding may do to a replayed figure, as parts of Σ|terms| and of Σ|upstream|."""
+    """The weights of Σ|terms| and Σ|upstream| in the bound on a replayed figure's rounding error."""
 
     terms: float
     upstream: float
@@ -31,7 +31,7 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Replay:
-    """Replayed figures and, laid out as `expected.flat`, how far rounding may have moved each of them.
+    """Replayed figures and, laid out as `expected.flat`, a bound on the rounding error of each.
 
     `slack` is weights.terms · S + weights.upstream · U. S is Σ|local × input| + |value| for a value, Σ|contributions|,
     seed included, for a gradient; U is Σ|upstream| for a gradient, 0 for a value.
@@ -43,7 +43,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """All nodes of one operation with one number of operands: their places, and their operands' places, (k, m)."""
+    """All nodes of one operation and arity: their positions, and their operands' positions, of shape (arity, count)."""
 
     operation: Operation
     nodes: IntArray
@@ -53,7 +53,7 @@ class _Group:
 
 @memoize_on_argument
 def _groups(graph: Graph) -> tuple[_Group, ...]:
-    """The groups of a graph whose operations are all elementwise; numbers among their attributes may differ."""
+    """Group the nodes of a graph of elementwise operations; a group's numeric attributes may differ."""
     members: dict[tuple[Any, ...], list[int]] = {}
     for position, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         if operands:
@@ -73,12 +73,12 @@ def _groups(graph: Graph) -> tuple[_Group, ...]:
 
 @memoize_on_argument
 def _is_grouped(graph: Graph) -> bool:
-    """Whether many nodes of one operation can be replayed at once: all are elementwise and computed in float64."""
+    """Whether the nodes of one operation can be replayed at once: all are elementwise and computed in float64."""
     return not graph.float32_nodes and all(node.operation.is_elementwise for node in graph.nodes)
 
 
 def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
-    """The value of every node from its inputs' values, which must be complete; a node without inputs keeps its own."""
+    """Replay every value from the complete values of its inputs; a node without inputs keeps its own."""
     with np.errstate(all="ignore"):
         if values.shapes is not None or not _is_grouped(graph):
             return _replay_each_value(graph, values, weights)
@@ -100,7 +100,7 @@ def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
 def replay_gradients(
     graph: Graph, values: Figures, gradients: Figures, output: str, seed: FloatArray, weights: Weights
 ) -> Replay:
-    """The gradient of every node from its consumers' `gradients` and the local gradients at `values`, both complete."""
+    """Replay every gradient from its consumers' `gradients` and the local gradients at `values`, both complete."""
     with np.errstate(all="ignore"):
         if values.shapes is not None or not _is_grouped(graph):
             return _replay_each_gradient(graph, values, gradients, output, seed, weights)
@@ -117,7 +117,7 @@ def replay_gradients(
                 contribution = upstream * local
                 silent = np.isnan(contribution) & (upstream == 0.0)
                 if silent.any():
-                    # Where nothing flows back nothing is contributed, however steep the operation is there.
+                    # A node that does not reach the output contributes nothing, however steep its operation is there.
                     contribution[silent & ~reaches(graph, output)[group.nodes]] = 0.0
                 np.add.at(expected, sources, contribution)
                 np.abs(contribution, out=contribution)
@@ -130,7 +130,7 @@ def replay_gradients(
 
 
 def _finite(term: Any) -> FloatArray:
-    """The magnitude of a term; where a slope is infinite, as a square root's at 0, rounding has nothing to measure."""
+    """|term|, but 0 where a slope is infinite, as a square root's at 0: no bound follows from it."""
     size = np.abs(term)
     return np.where(np.isfinite(size), size, 0.0)
 
@@ -147,7 +147,7 @@ def _replay_each_value(graph: Graph, values: Figures, weights: Weights) -> Repla
 
 
 class _Measured(NamedTuple):
-    """A sum of contributions, and how far rounding may have moved it."""
+    """A sum of contributions, and a bound on its rounding error."""
 
     gradient: Any
     slack: Any
@@ -159,7 +159,7 @@ class _Measured(NamedTuple):
 def _replay_each_gradient(
     graph: Graph, values: Figures, gradients: Figures, output: str, seed: FloatArray, weights: Weights
 ) -> Replay:
-    """Sweep back with the run's own gradient of each node as its upstream gradient."""
+    """Sweep back with each node's gradient in the run as its upstream gradient."""
     arrays, reached, target = list(values), reaches(graph, output), graph.position[output]
 
     def contributions(position: int, upstream: Any) -> list[_Measured | None]:
@@ -197,9 +197,9 @@ def _replay_each_gradient(
 def sweep_gradients(
     graph: Graph, values: Sequence[Any], output: str, seed: Any, settle: Callable[[int, Any], Any]
 ) -> dict[int, Any]:
-    """Sweep gradients back from `seed`, which has the output's shape, at `values`.
+    """Sweep gradients back from `seed`, which has the output's shape, at `values`; return the sums by position.
 
-    `settle(position, sum)` says which gradient each node has, as in `sweep_back`. Returns the sums by position.
+    `settle(position, sum)` returns the gradient of each node, as in `sweep_back`.
     """
     reached, target = reaches(graph, output), graph.position[output]
 
@@ -219,7 +219,7 @@ def is_silent(reached: bool | np.bool_, upstream: FloatArray) -> bool:
 
 
 def _terms_of_value(node: Node, operands: Sequence[Any], value: FloatArray) -> Any:
-    """Σ|local × input|, as far as the operation tells it."""
+    """Σ|local × input|; 0 where the operation cannot tell."""
     operation, attributes = node.operation, node.attributes
     if operation.linear:
         return operation.evaluate(_magnitudes(operation, operands), attributes)
@@ -232,8 +232,10 @@ def _terms_of_value(node: Node, operands: Sequence[Any], value: FloatArray) -> A
 
 
 def _terms_of_contributions(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:
-    """Σ|terms| of each contribution, as far as the operation tells it; where an operand was broadcast, its copies'
-    contributions are terms."""
+    """Σ|terms| of each contribution; 0 where the operation cannot tell.
+
+    The contributions of a broadcast operand's copies are terms.
+    """
     operation, attributes = node.operation, node.attributes
     if operation.linear:
         return operation.propagate(np.abs(upstream), _magnitudes(operation, operands), np.abs(value), attributes)
@@ -250,13 +252,13 @@ def _terms_of_contributions(node: Node, upstream: Any, operands: Sequence[Any], 
 
 
 def _magnitudes(operation: Operation, operands: Sequence[Any]) -> list[Any]:
-    """|operands|; an index is no magnitude."""
+    """|operands|; indices are left as they are."""
     indices = (*operation.indices, *[False] * len(operands))
     return [operand if is_index else np.abs(operand) for operand, is_index in zip(operands, indices, strict=False)]
 
 
 def _spread(upstream: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    """Σ|upstream| over what an operand was broadcast to; its sum where the shapes have nothing in common."""
+    """Σ|upstream| over the elements that an operand was broadcast to; over all where the shapes are unrelated."""
     try:
         if np.broadcast_shapes(shape, upstream.shape) == upstream.shape:
             return np.asarray(sum_to_shape(upstream, shape))
@@ -268,7 +270,7 @@ def _spread(upstream: FloatArray, shape: tuple[int, ...]) -> FloatArray:
 def complete_values(graph: Graph, recorded: Figures, assumed: dict[int, FloatArray]) -> Figures:
     """Effective values: the recorded one where there is one, else the node's own replay, in topological order.
 
-    `assumed` holds what stands for Inputs that were not recorded.
+    `assumed` holds values for Inputs that were not recorded.
     """
     if recorded.present is None:
         return recorded
@@ -286,7 +288,7 @@ def complete_values(graph: Graph, recorded: Figures, assumed: dict[int, FloatArr
 
 
 def complete_gradients(graph: Graph, values: Figures, recorded: Figures, output: str, seed: FloatArray) -> Figures:
-    """Effective gradients: the recorded one where there is one, else the node's own replay, in the sweep's order."""
+    """Effective gradients: the recorded one where there is one, else the node's own replay, in reverse order."""
     if recorded.present is None:
         return recorded
 

@@ -1,7 +1,7 @@
-"""Forward mode: values with their derivatives along some directions, on which the rules act as they act on arrays.
+"""Forward mode: dual numbers, values with their derivatives along some directions, to which any rule can be applied.
 
-A `Dual` takes part in NumPy's functions like a symbol does, so that any rule can be applied to it: a forward rule
-gives a Jacobian-vector product, and a local gradient, or a contribution, the derivative of a derivative.
+A `Dual` takes part in NumPy's functions as a symbol does: a forward rule gives a Jacobian-vector product, and a local
+gradient, or a contribution, the derivative of a derivative.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ class Dual(NDArrayOperatorsMixin):
 
 
 def _call(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
-    """The operation that a function stands for, on tangents."""
+    """Apply the operation that a NumPy function stands for to duals."""
     found = operation_of_function(called)
     if found is None:
         raise TypeError(f"no operation stands for {called.__name__}")
@@ -50,9 +50,9 @@ def _call(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping
 def push(
     operation: Operation, operands: Sequence[Any], attributes: Attributes = NO_ATTRIBUTES, value: Any = None
 ) -> Any:
-    """The value of an operation on operands of which some are tangents: a tangent too, unless it does not vary.
+    """Evaluate an operation on operands of which some are duals; the result is a dual unless it does not vary.
 
-    `value` saves its computation where it is known.
+    `value`, where known, saves computing it.
     """
     values = [operand.primal if isinstance(operand, Dual) else operand for operand in operands]
     value = operation.evaluate(values, attributes) if value is None else value
@@ -65,7 +65,7 @@ def push(
 
 
 def times(local: Any, tangents: FloatArray) -> FloatArray:
-    """Local gradient × tangent, in which 0 × ∞ is 0: what does not reach a figure does not change it."""
+    """Local gradient × tangent, in which 0 × ∞ is 0: an operand that does not matter changes nothing."""
     product: FloatArray = local * tangents
     if np.isfinite(product).all():
         return product
@@ -73,7 +73,7 @@ def times(local: Any, tangents: FloatArray) -> FloatArray:
 
 
 def align(tangents: FloatArray, rank: int) -> FloatArray:
-    """Tangents of shape (count, *shape) so that they broadcast with arrays of `rank` dimensions."""
+    """Reshape tangents of shape (count, *shape) so that they broadcast with arrays of `rank` dimensions."""
     count, *shape = tangents.shape
     return tangents.reshape(count, *(1,) * (rank - len(shape)), *shape)
 
@@ -95,7 +95,7 @@ def _push_elementwise(
 def _push_linear(
     operation: Operation, values: Sequence[Any], value: Any, attributes: Attributes, moving: Mapping[int, FloatArray]
 ) -> FloatArray:
-    """What is linear in an operand, the others being given, is its own derivative."""
+    """An operation that is linear in an operand, the others fixed, is its own derivative."""
 
     def evaluate(operand_index: int, operand: Any) -> Any:
         return operation.evaluate([*values[:operand_index], operand, *values[operand_index + 1 :]], attributes)
@@ -112,7 +112,7 @@ def _push_linear(
 def _push_any(
     operation: Operation, values: Sequence[Any], value: Any, attributes: Attributes, moving: Mapping[int, FloatArray]
 ) -> FloatArray:
-    """By the rows of the Jacobian: the vector-Jacobian products of each element of the value alone."""
+    """Multiply by the Jacobian row by row: one vector-Jacobian product for each element of the value."""
     count, size = len(next(iter(moving.values()))), np.size(value)
     along = np.zeros((count, size))
     for element, upstream in enumerate(np.eye(size)):

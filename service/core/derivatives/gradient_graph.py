@@ -1,8 +1,8 @@
-"""The derivative as a graph and as a formula: the backward pass over terms, and what is made of these.
+"""The derivative as a graph and as a formula: the backward pass over terms, and what is built from them.
 
 A graph of elementwise operations is differentiated as a function of scalars: at vector inputs each gradient is per
 point, of the shape that its formula has there, and nothing is summed. In a graph with tensors each gradient has its
-node's shape, as the backward pass has it with a seed of ones.
+node's shape, as in the backward pass from a seed of ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,12 +23,12 @@ from service.core.symbolic.term import Application, Literal, Term, Variable, eva
 
 
 def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
-    """The graph whose outputs are the gradients of `output` with respect to each of `wrt`, in that order.
+    """Build the graph whose outputs are the gradients of `output` with respect to each of `wrt`, in that order.
 
-    An output is named d<output>_d<node>, with a number behind it where that is taken. All inputs of `graph` are kept,
-    in their order; of its other nodes those that a gradient needs, under their names. Equal sub-expressions are one
-    node. The gradient with respect to a node that does not reach `output` is 0. Raises InvalidRequest where the rule of
-    an operation on the way cannot be written as terms.
+    An output is named d<output>_d<node>, with a number appended if that is taken. All inputs of `graph` are kept, in
+    order; of its other nodes those that a gradient needs, under their names. Equal sub-expressions become one node. The
+    gradient with respect to a node that does not reach `output` is 0. Raises InvalidRequest where the rule of an
+    operation on the way cannot be written as terms.
     """
     terms = TermTable(keep_shapes=has_tensors(graph))
     known = _named_terms(graph, terms)
@@ -52,9 +52,9 @@ def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
 
 
 def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
-    """A node as one term in the graph's inputs, for a reader; with `wrt`, its derivative with respect to that node.
+    """A node as one term in the graph's inputs, simplified for a reader; with `wrt`, its derivative by that node.
 
-    Raises as `gradient_graph`.
+    Raises as `gradient_graph` does.
     """
     terms = TermTable(for_reading=True, keep_shapes=has_tensors(graph))
     known = _expanded_terms(graph, terms)
@@ -64,7 +64,7 @@ def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
 
 
 def write_formula(graph: Graph, of: str, wrt: str | None, most: int) -> Formula:
-    """The equation that says what `formula` finds, in three languages; its text can be read as a graph.
+    """Write `formula` as an equation in three languages, whose text the expression language reads as a graph.
 
     Raises LimitExceeded for a text of more than `most` characters.
     """
@@ -76,13 +76,13 @@ def write_formula(graph: Graph, of: str, wrt: str | None, most: int) -> Formula:
 
 
 def define_function(name: str, inputs: Sequence[str], term: Term, most: int | None = None) -> str:
-    """A term as a text of the expression language, name(inputs) = …, that reads as a graph with this one output.
+    """Write a term in the expression language, name(inputs) = …, as a graph with this one output.
 
     Raises LimitExceeded for a term of more than `most` characters.
     """
     value = write_text(term, most)
     if isinstance(term, Literal) or (isinstance(term, Application) and not term.operands):
-        value = f"identity({value})"  # a Constant alone would be no more of an output than the inputs
+        value = f"identity({value})"  # a lone Constant would not be the default output
     return f"{name_text(name)}({', '.join(map(name_text, inputs))}) = {value}"
 
 
@@ -90,7 +90,7 @@ def define_function(name: str, inputs: Sequence[str], term: Term, most: int | No
 
 
 def _named_terms(graph: Graph, terms: TermTable) -> list[Term]:
-    """Each node by its name, one equal to an earlier node by that one's, and a Constant as its number."""
+    """Each node as its name, or that of an earlier equal node; a Constant as its number."""
 
     def made(node: Node, operands: Sequence[Term]) -> Term:
         if operands:
@@ -112,7 +112,7 @@ def _expanded_terms(graph: Graph, terms: TermTable) -> list[Term]:
 
 
 def _terms_of_nodes(graph: Graph, terms: TermTable, made: Callable[[Node, Sequence[Term]], Term]) -> list[Term]:
-    """Terms made from left to right, with their shapes where these are known; a Constant of one number is that."""
+    """Make each node's term from left to right, with shapes where known; a scalar Constant is its number."""
     shapes = known_shapes(graph) if terms.keep_shapes else ((),) * len(graph)
 
     def visit(position: int, operands: list[Term]) -> Term:
@@ -132,7 +132,7 @@ def _terms_of_nodes(graph: Graph, terms: TermTable, made: Callable[[Node, Sequen
 
 
 class _GraphBuilder:
-    """Nodes made of terms, beside the nodes of a graph that these terms name."""
+    """Build nodes from terms that name nodes of a graph."""
 
     def __init__(self, graph: Graph) -> None:
         self.names: dict[int, str] = {}  # by the id of the term
@@ -148,13 +148,13 @@ class _GraphBuilder:
         }
 
     def reserve(self, wanted: str) -> str:
-        """The name wanted, or one like it that is free; it is taken from now on."""
+        """Reserve the wanted name, or a free one like it."""
         name = free_name(wanted, self._taken)
         self._taken.add(name)
         return name
 
     def add(self, term: Application) -> None:
-        """A node for a term whose operands have nodes."""
+        """Add a node for a term whose operands have nodes."""
         name = self.names.get(id(term)) or next(self._names_of(term.operation.name))
         self.names[id(term)] = name
         inputs = tuple(map(self._name_of, term.operands))
@@ -162,14 +162,14 @@ class _GraphBuilder:
         self._added.append(Node(name, term.operation, inputs, attributes))
 
     def add_output(self, name: str, term: Term) -> None:
-        """A node of that name for a term that has another, or none."""
+        """Add a node of that name for a term that has no node or one of another name."""
         if isinstance(term, Literal):
             self._add_constant(name, term)
         elif not isinstance(term, Application) or self.names[id(term)] != name:
             self._added.append(Node(name, operation_of("Identity"), (self._name_of(term),)))
 
     def graph(self, outputs: Sequence[str]) -> Graph:
-        """The nodes of the graph that are needed, then the new ones; each stands after what it reads."""
+        """The needed nodes of the old graph, then the new ones; each after its operands."""
         position = self._graph.position
         needed = ancestors(self._graph, [position[name] for name in self._used if name in position])
         kept = [node for node, wanted in zip(self._graph.nodes, needed, strict=True) if wanted]

@@ -1,8 +1,8 @@
 """Derivatives of any nodes with respect to any others, in forward mode, in reverse mode, and of second order.
 
 Forward mode sweeps from the inputs with a tangent for each direction, reverse mode from the outputs with an upstream
-gradient for each seed; both take all directions, or seeds, along in a leading axis, and both read the same local
-gradients. The second derivatives are forward mode over reverse mode: a backward pass over tangents.
+gradient for each seed. Both carry all directions, or seeds, in a leading axis, and both read the same local gradients.
+Second derivatives are forward mode over reverse mode: a backward pass over duals.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from service.core.rulebook.primitives import sum_to_shape
 Blocks: TypeAlias = dict[tuple[str, str], FloatArray]
 Tangents: TypeAlias = Mapping[str, FloatArray]
 
-# Elements of the tangents of all nodes that are swept at once.
+# The elements of all nodes' tangents in one sweep.
 _BATCH_ELEMENTS = 2**20
 
 
@@ -33,14 +33,17 @@ _BATCH_ELEMENTS = 2**20
 def push_forward(graph: Graph, values: Figures, tangents: Tangents, of: Sequence[str]) -> list[FloatArray]:
     """The derivative of each node `of` along each direction, of shape (count, *its shape).
 
-    `tangents` holds for some nodes the directions in which they are moved, of shape (count, *their shape).
+    `tangents` holds the directions of some nodes, of shape (count, *their shape).
     """
     pushed = _push_all(graph, list(values), tangents, max(graph.position[name] for name in of))
     return [_along(pushed[graph.position[name]], tangents) for name in of]
 
 
 def pull_back(graph: Graph, values: Figures, of: str, seeds: FloatArray, wrt: Sequence[str]) -> list[FloatArray]:
-    """For each seed, of shape (count, *the shape of `of`), the gradient of seed · of with respect to each of `wrt`."""
+    """For each of `seeds` the gradient of seed · of with respect to each of `wrt`.
+
+    `seeds` has shape (count, *the shape of `of`), and a result (count, *the shape of the node in `wrt`).
+    """
     arrays = list(values)
 
     def contributions(position: int, upstream: FloatArray) -> list[Any]:
@@ -57,9 +60,9 @@ def pull_back(graph: Graph, values: Figures, of: str, seeds: FloatArray, wrt: Se
 def push_gradients(
     graph: Graph, values: Figures, output: str, tangents: Tangents, of: Sequence[str]
 ) -> list[FloatArray]:
-    """The derivative along each direction of the gradient of the sum of the output's elements with respect to each
-    node `of`, of shape (count, *its shape): a Hessian-vector product for each direction.
+    """Hessian-vector products of the sum of the output's elements: one for each direction and node `of`.
 
+    Each is the derivative along the direction of the gradient with respect to `of`, of shape (count, *its shape).
     Raises InvalidRequest where an operation on the way has no second derivative.
     """
     target = graph.position[output]
@@ -85,13 +88,13 @@ def push_gradients(
 def _propagate(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:
     try:
         return node.operation.propagate(upstream, operands, value, node.attributes)
-    except (TypeError, AttributeError):  # the rule asks for elements, or calls what is no operation
-        wrong = f"no second derivative passes {node.name!r}: the gradient of {node.operation.name} is no formula"
+    except (TypeError, AttributeError):  # the rule indexes elements, or calls a function that is not an operation
+        wrong = f"no second derivative through {node.name!r}: the gradient of {node.operation.name} is not a formula"
         raise InvalidRequest([Fault(("kind",), wrong)]) from None
 
 
 def _push_all(graph: Graph, values: Sequence[Any], tangents: Tangents, last: int) -> list[Any]:
-    """Push the tangents forward: each node's value up to the last as a dual, as an array where it does not vary."""
+    """Push the tangents forward up to node `last`: each value as a dual, or an array where it does not vary."""
     moved = {graph.position[name]: tangent for name, tangent in tangents.items()}
 
     def visit(position: int, operands: list[Any]) -> Any:
@@ -145,8 +148,11 @@ def jacobian(graph: Graph, values: Figures, of: Sequence[str], wrt: Sequence[str
 
 
 def hessian(graph: Graph, values: Figures, output: str, wrt: Sequence[str]) -> Blocks:
-    """The second derivatives of the sum of the output's elements: for each pair of `wrt` the derivative of the gradient
-    with respect to the first with respect to the second, by a Hessian-vector product for each element."""
+    """The second derivatives of the sum of the output's elements for each pair of `wrt`.
+
+    A block is the derivative, with respect to the second node, of the gradient with respect to the first: one
+    Hessian-vector product for each element.
+    """
     return _forward_blocks(
         graph, values, wrt, wrt, lambda tangents: push_gradients(graph, values, output, tangents, wrt)
     )
@@ -158,8 +164,11 @@ def prefers_forward(graph: Graph, values: Figures, of: Sequence[str], wrt: Seque
 
 
 def forward_sweeps(graph: Graph, values: Figures, wrt: Sequence[str]) -> int:
-    """How many sweeps forward mode needs: one for each element of `wrt`; and one for each element of a value of which
-    only vector-Jacobian products are known, those of an operation that is neither elementwise nor linear."""
+    """How many sweeps forward mode needs.
+
+    One for each element of `wrt`, and one for each element of a value whose operation is neither elementwise nor
+    linear, since its Jacobian is known only by its vector-Jacobian products.
+    """
     rows = sum(
         prod(values.shape(position))
         for position, node in enumerate(graph.nodes)
@@ -178,8 +187,11 @@ def check_size(
     max_tensor: int | None = None,
     max_elements: int | None = None,
 ) -> None:
-    """Raise LimitExceeded where a block of those pairs would have more than `max_tensor` elements, or where the sweeps
-    would compute more than `max_elements`, before anything is allocated."""
+    """Raise LimitExceeded, before anything is allocated, for derivatives that are too large.
+
+    That is where a block of those pairs would have more than `max_tensor` elements, or where the sweeps would compute
+    more than `max_elements`.
+    """
     for name in of:
         for source in wrt:
             size = _size(graph, values, [name]) * _size(graph, values, [source])
@@ -199,7 +211,7 @@ def _forward_blocks(
     wrt: Sequence[str],
     sweep: Callable[[Tangents], list[FloatArray]],
 ) -> Blocks:
-    """Sweep along every element of `wrt`, and cut what the sweeps find in blocks."""
+    """Sweep along every element of `wrt`, and cut the result into blocks."""
     batches = [sweep(tangents) for tangents in _units(graph, values, wrt)]
     ends = np.cumsum([_size(graph, values, [name]) for name in wrt])
     blocks = {}
@@ -212,7 +224,7 @@ def _forward_blocks(
 
 
 def _units(graph: Graph, values: Figures, names: Sequence[str]) -> Iterator[Tangents]:
-    """Directions along each element of these nodes, one after the other, in batches."""
+    """Unit directions for each element of these nodes, one after the other, in batches."""
     shapes: dict[str, Shape] = {name: values.shape(graph.position[name]) for name in names}
     starts = dict(zip(names, np.cumsum([0, *map(prod, shapes.values())])[:-1].tolist(), strict=True))
     count = _size(graph, values, names)

@@ -1,4 +1,4 @@
-"""One-sided derivatives: what an operation does on each side of a point at which it has no derivative."""
+"""One-sided derivatives: the slopes of an operation on both sides of a point where it has no derivative."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy as np
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Node
 
-# One step of a float64 moves a continuous operation less than this part of its value, even where it is steepest in the
-# rulebook: √ε ≈ 1.5e−8 at the ends of asin and acosh.
+# A step to the next float64 changes a continuous operation by less than this fraction of its value, even where it is
+# steepest in the rulebook: √ε ≈ 1.5e−8 at the ends of asin and acosh.
 _JUMP = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OneSided:
-    """The derivatives by one operand from below and from above, of the value's shape; NaN where it is undefined."""
+    """The derivatives by one operand from below and from above, of the value's shape; NaN where undefined."""
 
     operand: str
     left: FloatArray
@@ -24,10 +24,10 @@ class OneSided:
 
 
 def one_sided_derivatives(node: Node, operands: Sequence[FloatArray], value: FloatArray) -> tuple[OneSided, ...]:
-    """The limits of the difference quotient from both sides by each operand, the others held where they are.
+    """The limits of the difference quotient from both sides by each operand, the others held fixed.
 
-    Read from the rule at the nearest number on that side: its slope there; an infinity where the value jumps, or where
-    the slope grows without bound towards the point. None are known of an operation that is not elementwise.
+    Each is the rule's slope at the neighbouring float64 on that side, or infinite where the value jumps, or where the
+    slope grows without bound towards the point. Empty for an operation that is not elementwise.
     """
     if not node.operation.is_elementwise:
         return ()

@@ -1,4 +1,4 @@
-"""Build a graph from node documents or from nodes: its order, inputs and outputs, or a fault for each thing wrong."""
+"""Build a graph from node documents or nodes: order it, choose inputs and outputs, and find every fault."""
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from service.core.graph.documents import read_node
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.tensor import Tensor
 
-LONGEST_PATH = 20  # nodes of a cycle written out in each fault; there is a fault for each of its nodes, in their order
+LONGEST_PATH = 20  # nodes of a cycle that a fault writes out; each node of the cycle has a fault, in order
 
 
 def build_graph(
@@ -22,9 +22,9 @@ def build_graph(
 ) -> Graph:
     """Build a graph from node documents {"name", "operation", "inputs"?, "attributes"?}, in any order.
 
-    `outputs`, left out, are the operations that no other node uses, in order (an Input or a Constant only if there is
-    nothing else). `inputs` fixes the order of the Input nodes; left out, they stand as a reading of the graph from its
-    outputs first meets them, so that the order of listing does not count.
+    `outputs` defaults to the operations that no other node uses, in order; to an Input or a Constant only if there is
+    nothing else. `inputs` is the order of the Input nodes, by default that in which a depth-first search from the
+    outputs meets them, whatever the order of `nodes`.
     Raises InvalidGraph with a Fault for each thing wrong, LimitExceeded for more than `max_nodes`, or a Constant of
     more than `max_tensor` elements.
     """
@@ -39,7 +39,7 @@ def assemble_graph(
     max_nodes: int | None = None,
     max_tensor: int | None = None,
 ) -> Graph:
-    """Build a graph from nodes, in any order, whose names differ and whose attributes are read.
+    """Build a graph from nodes, in any order, whose names are distinct and whose attributes have been read.
 
     `outputs`, `inputs` and the errors are those of `build_graph`.
     """
@@ -58,9 +58,9 @@ def extend_graph(
     max_nodes: int | None = None,
     max_tensor: int | None = None,
 ) -> Graph:
-    """The graph with these nodes added; they may use the old ones. The old inputs come first, in their order.
+    """Add nodes, which may use the old ones, to a graph; the old inputs stay first, in order.
 
-    `outputs`, left out, are found anew as in `build_graph`. Raises as `build_graph` does.
+    `outputs` defaults as in `build_graph`. Raises as `build_graph` does.
     """
     known = {node.name: node for node in graph.nodes}
     return _assemble(_read_nodes(nodes, known, max_nodes, max_tensor), outputs, None, graph.inputs)
@@ -68,7 +68,7 @@ def extend_graph(
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Nodes by name, the position in the request of each that is new, and the faults found."""
+    """Nodes by name, the position in the request of each new one, and the faults found."""
 
     nodes: dict[str, Node]
     position: dict[str, int]
@@ -91,7 +91,7 @@ def _read_nodes(
         _limit_tensor(node, max_tensor)
         if node.name in reading.nodes:
             first = reading.position.get(node.name)
-            where = "in the graph already" if first is None else f"given already by node {first}"
+            where = "already in the graph" if first is None else f"already used by node {first}"
             reading.faults.append(Fault(("nodes", position, "name"), f"the name {node.name!r} is {where}"))
             continue
         reading.nodes[node.name] = node
@@ -162,7 +162,7 @@ def _read_names(names: object, nodes: Mapping[str, Node], member: str, faults: l
 
 
 def _faults_in_inputs(order: Sequence[str], nodes: Iterable[Node]) -> list[Fault]:
-    """`inputs` names each Input node of the graph, and nothing else."""
+    """A fault for each name in `inputs` that is not an Input node, and for each Input node that it lacks."""
     present = dict.fromkeys(node.name for node in nodes if node.operation.is_input)
     others = [
         Fault(("inputs", position), f"{name!r} is not an Input node")
@@ -174,8 +174,10 @@ def _faults_in_inputs(order: Sequence[str], nodes: Iterable[Node]) -> list[Fault
 
 
 def _topological_order(nodes: Mapping[str, Node], position: Mapping[str, int]) -> tuple[Node, ...]:
-    """Kahn's algorithm (1962); of the nodes that are ready the one listed first goes first, so that a list already in
-    order keeps it. Raises InvalidGraph with the nodes of one cycle, in its order."""
+    """Sort by Kahn's algorithm (1962), taking of the ready nodes the one listed first, so that an ordered list stays.
+
+    Raises InvalidGraph with the nodes of one cycle, in its order.
+    """
     listed = list(nodes)
     index = {name: number for number, name in enumerate(listed)}
     if all(index[source] < number for number, node in enumerate(nodes.values()) for source in node.inputs):
@@ -204,14 +206,14 @@ def _topological_order(nodes: Mapping[str, Node], position: Mapping[str, int]) -
 
 
 def written_cycle(cycle: Sequence[str]) -> str:
-    """A cycle of names in the direction of the edges, back to the first; a long one is cut."""
+    """Write a cycle of names in the direction of the edges, back to the first; shorten a long one."""
     return " → ".join([*cycle, cycle[0]] if len(cycle) <= LONGEST_PATH else [*cycle[:LONGEST_PATH], "…"])
 
 
 def _find_cycle(nodes: Mapping[str, Node], stuck: Iterable[str]) -> list[str]:
     """One cycle among nodes that wait for each other, in the direction of the edges.
 
-    Every stuck node has a stuck input; to walk from input to input must come back to where it has been.
+    Every stuck node has a stuck input, so a walk from input to input must revisit a node.
     """
     remaining = dict.fromkeys(stuck)
     walk: dict[str, int] = {}
@@ -229,7 +231,7 @@ def _default_outputs(ordered: Sequence[Node], used: set[str]) -> list[str]:
 
 
 def _order_of_inputs(nodes: Mapping[str, Node], outputs: Iterable[str], leading: Sequence[str]) -> list[str]:
-    """The Input nodes as a depth-first reading from the outputs meets them; those it never meets follow by name."""
+    """The Input nodes in the order in which a depth-first search from the outputs meets them; the rest by name."""
     met = dict.fromkeys(leading)
     seen: set[str] = set()
     waiting = list(outputs)[::-1]

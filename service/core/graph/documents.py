@@ -1,4 +1,4 @@
-"""Node documents {"name", "operation", "inputs"?, "attributes"?}: the JSON form in which a node is given."""
+"""Node documents {"name", "operation", "inputs"?, "attributes"?}: nodes as JSON."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,7 +16,7 @@ _KNOWN = ", ".join(sorted(_MEMBERS))
 def read_node(document: object) -> tuple[list[Fault], Node | None]:
     """Read one node and find its faults.
 
-    Return None for a node without a usable name. Keep one with other faults, so that its users are not blamed.
+    Returns None for a node without a usable name. One with other faults is returned, so that its users are not blamed.
     """
     if not isinstance(document, dict):
         return [Fault((), "a node is an object with name, operation and inputs")], None
@@ -31,7 +31,7 @@ def read_node(document: object) -> tuple[list[Fault], Node | None]:
     if not countable:
         faults.append(Fault(("inputs",), "inputs are a list of node names"))
         inputs = ()
-    while inputs and inputs[-1] == "":  # what is left out at the end need not be listed
+    while inputs and inputs[-1] == "":  # trailing optional inputs may be listed as "", as in ONNX
         inputs = inputs[:-1]
     for position, source in enumerate(inputs):
         if not isinstance(source, str):
@@ -55,7 +55,7 @@ def read_node(document: object) -> tuple[list[Fault], Node | None]:
 
 
 def _unknown(operation: object) -> str:
-    return f"there is no operation {operation!r}" if isinstance(operation, str) else "an operation is a name"
+    return f"there is no operation {operation!r}" if isinstance(operation, str) else "an operation is given by its name"
 
 
 def arity_faults(operation: Operation, count: int) -> list[Fault]:
@@ -70,9 +70,9 @@ def arity_faults(operation: Operation, count: int) -> list[Fault]:
 def read_attributes(operation: Operation, given: object) -> tuple[Attributes, list[Fault]]:
     """Read the attributes of an operation and find their faults.
 
-    They come in declared order with defaults filled in, so that equal nodes have equal digests.
+    They are in declared order with defaults filled in, so that equal nodes have equal digests.
     """
-    if given is NO_ATTRIBUTES and not operation.attributes:  # most nodes; what follows costs twenty times as much
+    if given is NO_ATTRIBUTES and not operation.attributes:  # most nodes; the rest takes twenty times as long
         return NO_ATTRIBUTES, []
     if not isinstance(given, Mapping):
         return NO_ATTRIBUTES, [Fault(("attributes",), "attributes are an object")]

@@ -1,4 +1,4 @@
-"""A computational graph: validated, immutable, in topological order, known by its digest."""
+"""A computational graph: validated, immutable, in topological order, identified by its digest."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from service.core.rulebook import operations  # noqa: F401 (importing the package fills the registry that `find` reads)
+from service.core.rulebook import operations  # noqa: F401 (importing the package registers the operations)
 from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.tensor import Tensor
 
@@ -24,7 +24,7 @@ class Node:
 
     @property
     def has_gradient(self) -> bool:
-        """Whether a gradient flows to it: not to a Constant, and not to an Input of whole numbers."""
+        """Whether a gradient flows to the node: it does not to a Constant or to an Input of integers."""
         return not self.operation.is_constant and self.attributes.get("dtype") != "int64"
 
 
@@ -32,9 +32,8 @@ class Node:
 class Graph:
     """Nodes in topological order, with the order of the graph's inputs and outputs.
 
-    Made by `build_graph`, or of nodes that need no validation any more.
-
-    `convention` says whose choice its operations return where no derivative exists; it is no part of the digest.
+    Made by `build_graph`, or directly from nodes that need no validation.
+    `convention` names the library whose derivatives are returned where none exists; the digest leaves it out.
     """
 
     nodes: tuple[Node, ...]
@@ -47,11 +46,11 @@ class Graph:
 
     @cached_property
     def position(self) -> Mapping[str, int]:
-        """Where in `nodes` the node of each name stands."""
+        """The position in `nodes` of each node, by name."""
         return {node.name: position for position, node in enumerate(self.nodes)}
 
     def name_at(self, position: int | None) -> str | None:
-        """The name of the node at that position, None for None."""
+        """The name of the node at a position; None for None."""
         return None if position is None else self.nodes[position].name
 
     @cached_property
@@ -62,7 +61,7 @@ class Graph:
 
     @cached_property
     def consumers(self) -> tuple[tuple[tuple[int, int], ...], ...]:
-        """For each node its out-edges in order: the position of the consumer, and which of its inputs the node is."""
+        """For each node its out-edges in order: the consumer's position and the node's index among its inputs."""
         found: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
         for consumer, sources in enumerate(self.operands):
             for operand_index, source in enumerate(sources):
@@ -70,7 +69,7 @@ class Graph:
         return tuple(map(tuple, found))
 
     def with_convention(self, convention: str) -> "Graph":
-        """The same graph with the derivatives that one of CONVENTIONS returns; itself if they are the same."""
+        """The same graph with the derivatives of one of CONVENTIONS; itself if they are the same."""
         if convention == self.convention:
             return self
         present = {node.operation for node in self.nodes}
@@ -81,9 +80,9 @@ class Graph:
 
     @cached_property
     def float32_nodes(self) -> frozenset[int]:
-        """The positions of the nodes that are computed in float32: its Inputs, and all that rests on them alone.
+        """The positions of the nodes that are computed in float32: its Inputs, and what depends on them alone.
 
-        As NumPy has it a number adapts: Constants, and what rests on them alone, take the precision of what they meet.
+        As in NumPy, numbers adapt: Constants, and what depends on them alone, take the precision of their partners.
         """
         adapting: set[int] = set()
         narrow: set[int] = set()
@@ -101,7 +100,7 @@ class Graph:
         return frozenset(narrow)
 
     def in_float64(self) -> "Graph":
-        """The same graph with all of it computed in float64."""
+        """The same graph, computed wholly in float64."""
         nodes = tuple(
             replace(node, attributes={**node.attributes, "dtype": "float64"})
             if node.operation.is_input and node.attributes.get("dtype") == "float32"
@@ -112,9 +111,11 @@ class Graph:
 
     @property
     def nbytes(self) -> int:
-        """About the bytes of the graph and of what is derived from it and kept on it (positions, consumers, the packed
-        program, groups of nodes …): 400 and the name's length for each node, 100 for each edge, 300 for a node's own
-        attributes, and the elements of tensors. Measured on CPython 3.11 with 100,000 nodes."""
+        """An estimate of the bytes of the graph and of all that is derived from it and cached on it.
+
+        400 and the name's length for each node, 100 for each edge, 300 for a node's own attributes, and the elements of
+        tensors; measured on CPython 3.11 with 100,000 nodes.
+        """
         total = sum(400 + len(node.name) + 100 * len(node.inputs) for node in self.nodes)
         for attributes in (node.attributes for node in self.nodes if node.attributes):
             total += 300 + sum(value.array.nbytes for value in attributes.values() if isinstance(value, Tensor))
@@ -124,7 +125,7 @@ class Graph:
     def digest(self) -> str:
         """SHA-256 of the canonical form, in hexadecimal.
 
-        The canonical form lists the nodes by name, so that the order in which they were listed does not count.
+        The canonical form lists the nodes by name, so that the order in which they were given does not matter.
         """
         documents = [
             [

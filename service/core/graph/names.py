@@ -1,4 +1,4 @@
-"""Names of nodes: which may be one, and which are still free."""
+"""Names of nodes: which are valid, and which are still free."""
 
 from collections.abc import Callable, Container, Iterator
 from functools import cache
@@ -21,14 +21,14 @@ def name_fault(name: object) -> str | None:
 
 
 def free_name(wanted: str, taken: Container[str]) -> str:
-    """The name wanted, cut where it is too long for one, with a number behind it where it is taken."""
+    """The wanted name, cut if too long, with a number appended if taken."""
     wanted = wanted if len(wanted) <= LONGEST_NAME else wanted[: LONGEST_NAME - 10]
     numbered = (f"{wanted}_{number}" for number in count(2))
     return next(name for name in chain([wanted], numbered) if name not in taken)
 
 
 def free_names(taken: Container[str]) -> Callable[[str], Iterator[str]]:
-    """A function that yields the names still free for an operation: mul_1, mul_2 …, the same iterator each time."""
+    """Return a function that yields free names for an operation, mul_1, mul_2 …, from one iterator for each."""
 
     @cache
     def names_of(operation: str) -> Iterator[str]:

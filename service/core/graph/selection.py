@@ -1,4 +1,4 @@
-"""The nodes that a request names: an output, and the nodes to differentiate with respect to."""
+"""Resolve the nodes that a request names: an output, and the nodes to differentiate with respect to."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,7 @@ from service.core.graph.graph import Graph
 
 
 def find_output(graph: Graph, name: str | None, member: str = "output") -> str | None:
-    """The output of that name, which may be any node; the only output of the graph if the name is left out, None if
-    there are several.
+    """Return the output of that name, which may be any node; without a name the only output, or None of several.
 
     Raises InvalidRequest for an unknown name, at `member` of the request.
     """
@@ -20,7 +19,7 @@ def find_output(graph: Graph, name: str | None, member: str = "output") -> str |
 
 
 def choose_output(graph: Graph, name: str | None, member: str = "output") -> str:
-    """The output of that name, as `find_output`; raises InvalidRequest also where a name is needed and left out."""
+    """As `find_output`, but raise InvalidRequest also where a name is needed and not given."""
     found = find_output(graph, name, member)
     if found is None:
         listed = ", ".join(map(repr, graph.outputs))
@@ -29,7 +28,7 @@ def choose_output(graph: Graph, name: str | None, member: str = "output") -> str
 
 
 def read_names(graph: Graph, names: object, member: str) -> Sequence[str]:
-    """The names of nodes to differentiate with respect to: at least one, none twice, each with a gradient.
+    """Read the nodes to differentiate with respect to: at least one, none twice, each with a gradient.
 
     Raises InvalidRequest, at `member` of the request.
     """
@@ -51,9 +50,9 @@ def read_names(graph: Graph, names: object, member: str) -> Sequence[str]:
 
 
 def gradient_faults(graph: Graph, name: object, location: tuple[str | int, ...]) -> list[Fault]:
-    """A fault if that is no node of the graph, or one without a gradient."""
+    """A fault if that is not a node of the graph, or a node without a gradient."""
     if not isinstance(name, str) or name not in graph.position:
         return [Fault(location, f"the graph has no node {name!r}")]
     if not graph.nodes[graph.position[name]].has_gradient:
-        return [Fault(location, f"no gradient flows to {name!r}: it is a Constant, or takes whole numbers")]
+        return [Fault(location, f"no gradient flows to {name!r}: it is a Constant or an Input of integers")]
     return []

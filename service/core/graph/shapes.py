@@ -1,4 +1,4 @@
-"""Shape inference: the shapes of the nodes' values from those of the inputs, before anything is allocated."""
+"""Shape inference: the shape of every node's value, from the shapes of the inputs, before anything is allocated."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import walk_forward
 from service.core.rulebook.input_types import misfit
 
-# An operation that reduces several tensors of different rank to scalars reduces every tensor to one: it sums the whole.
+# An operation that reduces each of these shapes to a scalar is taken to reduce every shape to one.
 _PROBES: tuple[Shape, ...] = ((2,), (2, 3), (2, 3, 4), (2, 3, 4, 5))
 
 
@@ -47,7 +47,7 @@ def infer_shapes(
 def fit_shapes(
     graph: Graph, given: Mapping[int, Shape], max_elements: int | None = None
 ) -> tuple[dict[int, Shape], list[tuple[int, str]]]:
-    """Infer what shapes follow from those `given`, by position, where any may be missing; list what does not fit.
+    """Infer what shapes follow from those `given`, by position, any of which may be missing; list the misfits.
 
     Raises LimitExceeded where the values whose shapes are known have more than `max_elements` together.
     """
@@ -76,7 +76,7 @@ def fit_shapes(
 
 
 def known_shapes(graph: Graph) -> Sequence[Shape | None]:
-    """Infer each node's shape without a figure; None where it depends on inputs that do not declare theirs."""
+    """Infer each node's shape without figures; None where it depends on an input that declares none."""
 
     def visit(position: int, operands: list[Shape | None]) -> Shape | None:
         node = graph.nodes[position]

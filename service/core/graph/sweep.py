@@ -1,7 +1,7 @@
-"""The two walks along a graph's edges: forward from the leaves, and the reverse sweep that sums what flows back.
+"""The two walks along a graph's edges: forward from the leaves, and the reverse sweep that sums contributions.
 
-Neither knows what it carries: arrays, duals, terms, shapes, counts or truth values. The reverse sweep is reverse-mode
-differentiation (Linnainmaa, 1976): the gradient of a node is the sum of its consumers' contributions, and stands once
+Neither knows what it carries: arrays, duals, terms, shapes, counts or booleans. The reverse sweep is reverse-mode
+differentiation (Linnainmaa, 1976): the gradient of a node is the sum of its consumers' contributions, and complete once
 all of them, which come later in topological order, have been visited.
 """
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def walk_forward(graph: "Graph", visit: Callable[[int, list[T]], T], stop: int | None = None) -> list[T]:
-    """Visit every node up to position `stop`, operands first. Returns visit(position, operands' results) for each."""
+    """Visit every node before position `stop`, operands first; return each visit(position, operands' results)."""
     found: list[T] = []
     for position, sources in enumerate(graph.operands[:stop]):
         found.append(visit(position, [found[source] for source in sources]))
@@ -32,15 +32,15 @@ def sweep_back(
     settle: Callable[[int, T | None], Any] | None = None,
     order: Iterable[int] | None = None,
 ) -> dict[int, T]:
-    """Sum what flows back to each node, from the last position in `start` to the first; nothing flows to the others.
+    """Sum what flows back to each node, from the last position in `start` to the first; return the sums by position.
 
-    `start` holds the seeds by position. `contributions(position, upstream)` gives one contribution for each operand of
-    a node, None where nothing flows back; a node to which nothing has flowed is not asked. `add(position, so_far,
-    contribution)` sums them for one operand, in the order in which the sweep meets its out-edges.
+    `start` holds the seeds by position. `contributions(position, upstream)` returns one contribution for each operand
+    of a node, None where nothing flows back; it is not called for a node to which nothing has flowed. `add(position,
+    so_far, contribution)` adds to one operand's sum, in the order in which the sweep meets its out-edges.
 
-    `settle(position, sum)` says with which upstream gradient the sweep goes on, None with none: here a recorded figure
-    replaces the sum. It is asked for every node of the graph, with None where nothing has flowed.
-    `order` visits the nodes in another order than from the last to the first; consumers still come before operands.
+    `settle(position, sum)` returns the upstream gradient to continue with, None to stop: here a recorded figure
+    replaces the sum. It is called for every node of the graph, with None where nothing has flowed.
+    `order` is the order of visits, by default from the last position to the first; consumers must precede operands.
     """
     sums = dict(start)
     if order is None:

@@ -1,4 +1,4 @@
-"""Reachability: which nodes are leaves, which reach which, and what lies between two."""
+"""Reachability: leaves, the ancestors of nodes, and the nodes between two."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,7 @@ def reaches(graph: Graph, output: str) -> BoolArray:
 
 
 def ancestors(graph: Graph, positions: Iterable[int]) -> BoolArray:
-    """Which nodes reach one of those at `positions`, these included: a search along the edges, against them."""
+    """Which nodes reach one of those at `positions`, these included."""
     waiting = list(positions)
     reached = bytearray(len(graph))
     for position in waiting:
@@ -36,8 +36,7 @@ def ancestors(graph: Graph, positions: Iterable[int]) -> BoolArray:
 
 
 def nodes_between(graph: Graph, position: int, output: str) -> list[int]:
-    """The positions of the nodes on all paths from one node to the output, both included; none where there is no
-    path."""
+    """The positions of the nodes on all paths from one node to the output, both included; empty without a path."""
     reached = reaches(graph, output)
     if not reached[position]:
         return []

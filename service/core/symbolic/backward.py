@@ -1,4 +1,4 @@
-"""The backward pass over terms: the chain rule by the same rules that yield figures, applied to symbols."""
+"""The backward pass over terms: the chain rule by the rulebook's own rules, applied to symbols."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from service.core.symbolic.term import (
 
 
 def has_tensors(graph: Graph) -> bool:
-    """Whether the graph is more than a function of scalars: by its operations, its constants, or what it declares."""
+    """Whether an operation, a Constant or a declared shape makes the graph more than a function of scalars."""
     return any(
         not node.operation.is_elementwise or node.attributes.get("shape") or np.shape(_value(node))
         for node in graph.nodes
@@ -32,7 +32,7 @@ def has_tensors(graph: Graph) -> bool:
 def backpropagate(
     graph: Graph, terms: TermTable, known: Sequence[Term], output: str, wrt: Sequence[str]
 ) -> Mapping[int, Term]:
-    """The gradient of `output`, its seed ones, with respect to each of `wrt` and to each node between, by position.
+    """The gradient of `output`, from a seed of ones, with respect to each of `wrt` and each node between, by position.
 
     `known` holds the term of each node's value. Raises InvalidRequest, naming node and operation, where a rule cannot
     be applied to symbols.
@@ -70,8 +70,10 @@ def backpropagate(
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """Terms in operands x0, x1 …, value z and upstream gradient u: all parts in order, and one result for each operand
-    that varies. It is a local gradient where `local` says so, else a contribution; None where no gradient flows."""
+    """Terms in operands x0, x1 …, value z and upstream gradient u: all subterms in order, and one result an operand.
+
+    Only operands that vary have a result, a local gradient if `local`, else a contribution; None if no gradient flows.
+    """
 
     order: Sequence[Term]
     results: Sequence[Term | None]
@@ -104,7 +106,7 @@ def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
         else:
             every = local_gradient_terms(operation, operands, Variable("z"), node.attributes)
     except NotSymbolic as error:
-        detail = f"there is no formula of the gradient at {node.name!r} ({operation.name}): {error}"
+        detail = f"there is no formula for the gradient at {node.name!r} ({operation.name}): {error}"
         raise InvalidRequest([Fault(("wrt",), detail)]) from None
     results = [every[operand_index] for operand_index in operand_indices]
     order = evaluation_order(*(result for result in results if result is not None))
@@ -112,13 +114,13 @@ def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
 
 
 def _varying(graph: Graph, wrt: Iterable[str]) -> list[bool]:
-    """For each node whether it is, or depends on, one of `wrt`."""
+    """For each node whether it is one of `wrt` or depends on one."""
     chosen = {graph.position[name] for name in wrt}
     return walk_forward(graph, lambda position, operands: position in chosen or any(operands))
 
 
 def _filled(terms: TermTable, number: float, like: Term) -> Term:
-    """The number in the shape of a term."""
+    """A number broadcast to the shape of a term."""
     return terms.named("ExpandTo", terms.literal(number), like)
 
 

@@ -62,7 +62,7 @@ CASES = [
         "reciprocal of the local gradient",
         "e",
         1 / 6,
-        "∂F/∂e is 1/6; it should be −1/3 × c = 2/3. The reciprocal of the local gradient toward 'f' was taken.",
+        "∂F/∂e is 1/6; it should be −1/3 × c = 2/3. The reciprocal of the local gradient toward 'f' was used.",
     ),
     Planted(
         "reciprocal of the local gradient",
@@ -199,7 +199,7 @@ CASES = [
         "recorded wrong but used right",
         "e",
         7.3,
-        "e is 7.3; it should be a + b = 6. All that it feeds is right: it was recorded wrong, but used right.",
+        "e is 7.3; it should be a + b = 6. All that depends on it is right: it was recorded wrong, but used right.",
         phase="forward",
         spread=False,
     ),
@@ -207,7 +207,8 @@ CASES = [
         "recorded wrong but used right",
         "e",
         7.3,
-        "∂F/∂e is 7.3; it should be −1/3 × c = 2/3. All that it feeds is right: it was recorded wrong, but used right.",
+        "∂F/∂e is 7.3; it should be −1/3 × c = 2/3. "
+        "All that depends on it is right: it was recorded wrong, but used right.",
         spread=False,
     ),
     Planted(
@@ -320,10 +321,10 @@ def test_a_definition_that_differs_is_the_only_hypothesis() -> None:
     found = judge(right, candidate)
     forward = reported(found, candidate, found.forward, "f")
     assert [(each.name, each.error) for each in forward] == [("definition", None)]
-    assert forward[0].sentence == "f is 4; it should be −12. The node is defined otherwise in the two graphs."
+    assert forward[0].sentence == "f is 4; it should be −12. The node is defined differently in the two graphs."
     backward = reported(found, candidate, found.backward, "c")
     assert [(each.name, each.error) for each in backward] == [("definition", None)]
-    assert backward[0].sentence == "∂F/∂c is −1/3; it should be −2. The node is used otherwise in the two graphs."
+    assert backward[0].sentence == "∂F/∂c is −1/3; it should be −2. The node is used differently in the two graphs."
 
 
 def test_errors_that_grew_are_rounding() -> None:

@@ -106,7 +106,7 @@ def test_inputs_stand_as_a_reading_from_the_outputs_meets_them() -> None:
     ("wrong", "location", "detail"),
     [
         (node("y", "Ad", "x"), ("operation",), "there is no operation 'Ad'"),
-        (node("y", 3, "x"), ("operation",), "an operation is a name"),
+        (node("y", 3, "x"), ("operation",), "an operation is given by its name"),
         ({"name": "y", "inputs": ["x"]}, ("operation",), "a node needs an operation"),
         (node("y", "Exp"), ("inputs",), "Exp takes 1 input; 0 given"),
         (node("y", "Add", "x", "x", "x"), ("inputs",), "Add takes 2 inputs; 3 given"),
@@ -115,7 +115,7 @@ def test_inputs_stand_as_a_reading_from_the_outputs_meets_them() -> None:
         (node("y", "Add", "x", "u"), ("inputs", 1), "'y' reads 'u', which is not a node"),
         (node("y", "Add", "x", 7), ("inputs", 1), "an input is the name of a node"),
         ({"name": "y", "operation": "Exp", "inputs": "x"}, ("inputs",), "inputs are a list of node names"),
-        (node("x", "Exp", "x"), ("name",), "the name 'x' is given already by node 0"),
+        (node("x", "Exp", "x"), ("name",), "the name 'x' is already used by node 0"),
         (node("y", "Exp", "x", base=2), ("attributes", "base"), "Exp has no attribute 'base'"),
         (node("y", "Elu", "x", alpha="1"), ("attributes", "alpha"), "a number is expected"),
         (node("y", "Elu", "x", alpha=True), ("attributes", "alpha"), "a number is expected"),
@@ -374,7 +374,7 @@ def test_outputs_of_the_longer_graph_may_be_given() -> None:
 @pytest.mark.parametrize(
     ("added", "fault"),
     [
-        (node("e", "Exp", "F"), Fault(("nodes", 0, "name"), "the name 'e' is in the graph already")),
+        (node("e", "Exp", "F"), Fault(("nodes", 0, "name"), "the name 'e' is already in the graph")),
         (node("h", "Exp", "G"), Fault(("nodes", 0, "inputs", 0), "'h' reads 'G', which is not a node")),
         (node("h", "Exp", "h"), Fault(("nodes", 0), "'h' is in a cycle: h → h")),
     ],

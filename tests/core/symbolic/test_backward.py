@@ -183,5 +183,7 @@ def test_an_operation_whose_rule_has_no_formula_is_named() -> None:
     rule = replace(last.operation, contributions=lambda upstream, x, z, *attributes: (np.median(upstream) * x,))
     odd = replace(graph, nodes=(*before, Node("F", rule, last.inputs, last.attributes)))
     for derive in (lambda: gradient_graph(odd, "F", ["x"]), lambda: formula(odd, "F", "x")):
-        with pytest.raises(InvalidRequest, match=r"there is no formula of the gradient at 'F' \(ReduceSum\): the grad"):
+        with pytest.raises(
+            InvalidRequest, match=r"there is no formula for the gradient at 'F' \(ReduceSum\): the grad"
+        ):
             derive()
