@@ -36,7 +36,7 @@ def random_graph(count: int, seed: int = 0) -> Graph:
     for position in range(_INPUTS, count):
         operation = _OPERATIONS[position % len(_OPERATIONS)]
         arity = 1 if operation in _UNARY else 2
-        # The first operand is the node before, so that most nodes reach the output.
+        # The first operand is the previous node, so that most nodes reach the output.
         sources = [position - 1, *random.integers(max(0, position - 1000), position, arity - 1)]
         names.append(f"n{position}")
         inputs = [names[source] for source in sources]
@@ -45,7 +45,7 @@ def random_graph(count: int, seed: int = 0) -> Graph:
 
 
 def measure(count: int = NODES) -> str:
-    """One line: the ratio, both medians, and the memory in arrays of `count` figures."""
+    """Measure the comparison: the ratio, both medians, and the memory in arrays of `count` figures."""
     graph = random_graph(count)
     random = np.random.default_rng(1)
     values = forward_pass(graph, {name: random.normal() for name in graph.inputs})

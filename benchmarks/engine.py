@@ -1,7 +1,6 @@
-"""Both passes, every node's value and gradient kept, against peers that are given the same graph and the same inputs.
+"""Both passes, every node's value and gradient kept, against peers given the same graph and inputs.
 
-One thread. What is measured is the processor's time of that thread, since the machine is shared; of two threads it is
-the time that passes.
+On one thread, by that thread's processor time, since the machine is shared; on two threads, by wall time.
 """
 
 import time
@@ -27,7 +26,7 @@ from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph
 from service.core.language.expression import parse_expression
 
-# Ten kinds: what people compose, two of them calls into the mathematical library.
+# Ten common operations, two of which call the math library.
 _KINDS = ("Add", "Sub", "Mul", "Neg", "Max", "Min", "Relu", "Abs", "Sin", "Tanh")
 _UNARY = frozenset({"Neg", "Relu", "Abs", "Sin", "Tanh"})
 _INPUTS = 10
@@ -37,7 +36,7 @@ Inputs = Mapping[str, Any]
 
 
 def measure() -> str:
-    """A line for each row of the engine's table."""
+    """Measure each row of the engine's table."""
     torch.set_num_threads(1)
     kernel.warm()
     rows = [batch(), *networks(), large_graph(), small_graph(), chains(), compiling(), two_threads()]
@@ -45,7 +44,7 @@ def measure() -> str:
 
 
 def medians(*timed: Callable[[], object], repeats: int, clock: Callable[[], float] = time.thread_time) -> list[float]:
-    """The seconds that each takes, by turns."""
+    """The median seconds of each callable, measured in turns."""
     seconds: list[list[float]] = [[] for _ in timed]
     for function in timed:
         function()
@@ -58,7 +57,7 @@ def medians(*timed: Callable[[], object], repeats: int, clock: Callable[[], floa
 
 
 def random_graph(count: int, kinds: Sequence[str] = _KINDS) -> Graph:
-    """Each node reads one or two of all those before it; those that none reads are summed."""
+    """A graph whose nodes each read one or two of all earlier ones; unused nodes are summed."""
     random = np.random.default_rng(0)
     documents: list[dict[str, Any]] = [{"name": f"x{position}", "operation": "Input"} for position in range(_INPUTS)]
     names = [document["name"] for document in documents]
@@ -73,13 +72,13 @@ def random_graph(count: int, kinds: Sequence[str] = _KINDS) -> Graph:
 
 
 def inputs_of(graph: Graph) -> Inputs:
-    """A number between −1 and 1 for each."""
+    """A random number between −1 and 1 for each input."""
     random = np.random.default_rng(1)
     return {name: np.array(random.uniform(-1.0, 1.0)) for name in graph.inputs}
 
 
 def both_passes(graph: Graph, inputs: Inputs) -> tuple[Figures, Figures]:
-    """Values and gradients, as the service computes them."""
+    """Values and gradients, computed as the service does."""
     values = forward_pass(graph, inputs)
     return values, backward_pass(graph, values, graph.outputs[0])
 
@@ -91,7 +90,7 @@ def _gather_and_add(first: Any, second: Any, figures: Any) -> None:
 
 
 def gathering(graph: Graph) -> Callable[[], object]:
-    """A loop that gathers two operands and does one fused multiply-add for each node."""
+    """Gather two operands and do one fused multiply-add for each node."""
     pairs = np.array([(*sources, 0, 0)[:2] if len(sources) != 1 else sources * 2 for sources in graph.operands])
     first, second = pairs.T.astype(np.uint32).copy()
     figures = np.zeros(len(graph))
@@ -99,7 +98,7 @@ def gathering(graph: Graph) -> Callable[[], object]:
 
 
 def large_graph(count: int = 100_000) -> str:
-    """Against PyTorch, CasADi and a loop that only gathers."""
+    """Against PyTorch, CasADi and the gathering loop."""
     graph = random_graph(count)
     inputs = inputs_of(graph)
     theirs = casadi_passes(graph, inputs)
@@ -126,7 +125,7 @@ def small_graph(count: int = 1000) -> str:
 
 
 def chains() -> str:
-    """Whether a node costs the same in a chain of a million."""
+    """The time of a node in a chain of a million against one in a chain of 100,000."""
     kinds = ("Sin", "Neg", "Tanh", "Abs")
     taken = []
     for count in (100_000, 1_000_000):
@@ -145,7 +144,7 @@ def chains() -> str:
 
 
 def compiling(count: int = 100_000) -> str:
-    """Packing a graph that has not been looked at."""
+    """The time to pack a graph that has not been packed yet."""
     graph = random_graph(count)
     levels = kernel.warm().find_levels
     (taken,) = medians(lambda: pack_graph(replace(graph), levels), repeats=11)
@@ -189,7 +188,7 @@ def networks() -> list[str]:
 
 
 def network(precision: str) -> tuple[Graph, Inputs, Any]:
-    """The graph, its inputs, and the labels of the batch."""
+    """The network's graph, its inputs, and the labels of the batch."""
     widths = (784, 512, 512, 10)
     random = np.random.default_rng(0)
     shapes = {"x": (256, 784)}
@@ -212,8 +211,10 @@ def network(precision: str) -> tuple[Graph, Inputs, Any]:
 
 
 def two_threads(count: int = 100_000) -> str:
-    """Two runs of one graph at once, by the time that passes; beside it, as what the machine has to give at the moment,
-    two hashes at once, which hold no lock of Python's either."""
+    """Two runs of one graph at once, by wall time.
+
+    Beside it two hashes at once, which hold no Python lock either: what the machine can give at the moment.
+    """
     graph = random_graph(count)
     inputs = inputs_of(graph)
     noise = bytes(2_000_000)

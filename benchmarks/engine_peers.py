@@ -1,4 +1,4 @@
-"""The peers of the engine, each given one of our graphs and asked for every node's value and gradient."""
+"""The engine's peers, each given one of our graphs to compute every node's value and gradient."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ _TORCH: Mapping[str, Callable[..., Any]] = {
 
 
 def torch_passes(graph: Graph, inputs: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-    """Defined by running, as PyTorch is meant to be used; each tensor is told to keep its gradient."""
+    """Define by run, as PyTorch is meant to be used; each tensor retains its gradient."""
     values: list[Any] = []
     for node, sources in zip(graph.nodes, graph.operands, strict=True):
         if node.operation.name == "Input":
@@ -41,7 +41,7 @@ def torch_passes(graph: Graph, inputs: Mapping[str, Any]) -> tuple[list[Any], li
 
 
 def torch_network(inputs: Mapping[str, Any], labels: Any) -> list[Any]:
-    """A network of three layers under softmax cross-entropy, each tensor told to keep its gradient."""
+    """A network of three layers with softmax cross-entropy; each tensor retains its gradient."""
     leaves = {name: torch.as_tensor(array).detach().requires_grad_() for name, array in inputs.items()}
     kept = []
     below = leaves["x"]
@@ -75,8 +75,11 @@ _CASADI: Mapping[str, Callable[..., Any]] = {
 
 
 def casadi_passes(graph: Graph, inputs: Mapping[str, Any]) -> Callable[[], Any]:
-    """A compiled CasADi function over buffers. To have the gradient of every node, and not of the inputs alone, a
-    variable that is 0 is added to each node, and the output differentiated by all of these."""
+    """A compiled CasADi function over buffers.
+
+    For the gradients of all nodes, not only of the inputs, a variable that is 0 is added to each node, and the output
+    is differentiated with respect to all of these.
+    """
     given = casadi.SX.sym("x", len(graph.inputs))
     nudges = casadi.SX.sym("p", len(graph))
     order = {name: position for position, name in enumerate(graph.inputs)}
@@ -105,7 +108,7 @@ def casadi_passes(graph: Graph, inputs: Mapping[str, Any]) -> Callable[[], Any]:
 
 
 def _micrograd(figure: float, sources: tuple[Any, ...], slopes: tuple[float, ...]) -> Any:
-    """An operation that micrograd lacks, as it defines its own."""
+    """An operation that micrograd lacks, defined in its way."""
     made = Value(figure, sources)
 
     def backward() -> None:
@@ -132,7 +135,7 @@ _MICROGRAD: Mapping[str, Callable[..., Any]] = {
 
 
 def micrograd_passes(graph: Graph, inputs: Mapping[str, Any]) -> list[Any]:
-    """Defined by running."""
+    """Define by run."""
     values: list[Any] = []
     for node, sources in zip(graph.nodes, graph.operands, strict=True):
         if node.operation.name == "Input":

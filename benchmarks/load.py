@@ -1,4 +1,4 @@
-"""A client that costs next to nothing, so that what is measured is the server: prepared bytes over kept connections."""
+"""A load client of negligible cost, so that the server is measured: prepared bytes over persistent connections."""
 
 import socket
 import time
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-# One task: it yields each request, is sent the body of its answer, and ends.
+# A task yields each request, is sent the body of its answer, and ends.
 Task: TypeAlias = Generator[bytes, bytes, None]
 
 
@@ -34,8 +34,10 @@ def once(request: bytes) -> Callable[[], Task]:
 
 
 def tasks_per_second(url: str, task: Callable[[], Task], connections: int, seconds: float) -> float:
-    """Tasks done a second while each connection has one request under way at all times, for that many seconds or until
-    each has done one; raises where a request is refused."""
+    """Tasks per second while each connection always has one request under way.
+
+    Runs for `seconds`, or until each has done one; raises where a request is refused.
+    """
     parts = urlsplit(url)
     done = 0
     with ExitStack() as stack:
@@ -61,7 +63,7 @@ class _Lane:
         connection.sendall(next(self._task))
 
     def step(self) -> bool:
-        """Take the answer and send the next request; whether a task was done with that answer."""
+        """Read the answer and send the next request; return whether that finished a task."""
         answer = self.read()
         try:
             self._connection.sendall(self._task.send(answer))
@@ -72,7 +74,7 @@ class _Lane:
         return False
 
     def read(self) -> bytes:
-        """The body of the answer that is under way."""
+        """The body of the pending answer."""
         received = b""
         while b"\r\n\r\n" not in received:
             received += self._receive()
@@ -91,5 +93,5 @@ class _Lane:
     def _receive(self) -> bytes:
         received = self._connection.recv(1 << 18)
         if not received:
-            raise RuntimeError("the server hung up")
+            raise RuntimeError("the server closed the connection")
         return received

@@ -1,4 +1,4 @@
-"""The servers that ours is measured against, each in a process of its own."""
+"""The servers to measure against, each in a process of its own."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ _SECONDS_TO_START = 120
 
 @contextmanager
 def flask_server(threads: int) -> Iterator[str]:
-    """An empty Flask view under the server that ours runs under, with as many threads."""
+    """An empty Flask view under the service's own server, with as many threads."""
     with _process([sys.executable, "-m", "benchmarks.peers", "flask", "{port}", str(threads)], "/") as url:
         yield url
 
@@ -36,7 +36,7 @@ def umbridge_server() -> Iterator[str]:
 def mlflow_server(folder: Path, threads: int) -> Iterator[str]:
     """MLflow's tracking server, tuned: SQLite in WAL, gunicorn with threads, no access log."""
     database = folder / "mlflow.db"
-    sqlite3.connect(database).execute("PRAGMA journal_mode=WAL").close()  # the file remembers it
+    sqlite3.connect(database).execute("PRAGMA journal_mode=WAL").close()  # persists in the file
     command = [sys.executable, "-m", "mlflow", "server", "--port", "{port}", "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database}", "--default-artifact-root", str(folder / "artifacts")]
     command += ["--gunicorn-opts", f"--threads {threads} --worker-class gthread --log-level error"]

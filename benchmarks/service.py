@@ -38,7 +38,7 @@ _NODES = 100_000
 
 
 def measure() -> str:
-    """A line for each ratio."""
+    """Measure each ratio."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         ours = stack.enter_context(service_process(f"sqlite:///{folder / 'bench.db'}"))
@@ -75,7 +75,7 @@ def measure() -> str:
             _line("stored run", rates["stored"], "MLflow's run and its figures", rates["MLflow"], "runs/s"),
             f"service start to ready: {_start():.2f} s",
             *large,
-            f"a bare commit of SQLite's on this disk: {_commit() * 1000:.2f} ms",
+            f"a bare commit of SQLite on this disk: {_commit() * 1000:.2f} ms",
         )
     )
 
@@ -85,7 +85,7 @@ def _line(name: str, ours: float, peer: str, theirs: float, unit: str) -> str:
 
 
 def _rates(tasks: dict[str, tuple[str, Callable[[], Task]]]) -> dict[str, float]:
-    """Tasks a second of each, medians of rounds in which all take turns."""
+    """Tasks per second of each, medians of rounds in which all take turns."""
     taken: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(_ROUNDS):
         for name, (url, task) in tasks.items():
@@ -112,7 +112,7 @@ def _points(runs: str) -> bytes:
 
 
 def _tracked(mlflow: str) -> Callable[[], Task]:
-    """MLflow's two requests for what is one here: a run, and its fourteen figures."""
+    """MLflow's two requests for what is one request here: a run, and its fourteen figures."""
     api = f"{mlflow}/api/2.0/mlflow"
     made = requests.post(f"{api}/experiments/create", json={"name": "tutorial"}, timeout=60)
     made.raise_for_status()
@@ -129,11 +129,11 @@ def _tracked(mlflow: str) -> Callable[[], Task]:
 
 
 def _in_process() -> tuple[float, float]:
-    """Seconds of an empty view and of a stored run, both by Flask's test client."""
+    """Seconds of an empty view and of a stored run, both through Flask's test client."""
     with (
         tempfile.TemporaryDirectory() as folder,
         open(os.devnull, "w", encoding="utf-8") as nowhere,
-        redirect_stderr(nowhere),  # a line of log a request, as the service writes it
+        redirect_stderr(nowhere),  # the service logs a line for each request
     ):
         settings = Settings(database_url=f"sqlite:///{folder}/bench.db")
         migrate(settings)
@@ -161,7 +161,7 @@ def _timed(function: Callable[[], object]) -> float:
 
 
 def _large(ours: str) -> list[str]:
-    """A large graph in JSON, against what json alone takes for the same bytes; and its figures as .npz."""
+    """A large graph in JSON, against what `json` alone takes for the same bytes; and its figures as .npz."""
     document = {"name": "large", "nodes": [node_document(node) for node in random_graph(_NODES).nodes]}
     sent = _json(document)
     kind = {"Content-Type": "application/json"}
@@ -194,7 +194,7 @@ def _large(ours: str) -> list[str]:
 
 
 def _commit() -> float:
-    """Seconds of a commit that waits for the disk, the least that storing anything durably takes."""
+    """Seconds of a commit with fsync, the least that storing anything durably takes."""
     with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(f"{folder}/bare.db")) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -208,7 +208,7 @@ def _commit() -> float:
 
 
 def _start() -> float:
-    """Seconds from starting the process to the first answer of /readyz, over a database that is there."""
+    """Seconds from starting the process to the first answer of /readyz, with an existing database."""
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{folder}/bench.db"
         migrate(Settings(database_url=database))

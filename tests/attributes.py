@@ -17,7 +17,7 @@ NUMBERS = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1.0, -2.0, 1e16, 1e
 
 
 def accepts(attribute: Attribute, value: object) -> bool:
-    """Whether the attribute can be read from that value."""
+    """Whether the attribute's reader accepts the value."""
     try:
         attribute.read(value)
     except ValueError:
@@ -26,7 +26,7 @@ def accepts(attribute: Attribute, value: object) -> bool:
 
 
 def values(attribute: Attribute) -> st.SearchStrategy[Any]:
-    """What the attribute accepts: words, any number, or some of the CANDIDATES."""
+    """A strategy for values that the attribute accepts: words, any number, or some of the CANDIDATES."""
     if isinstance(attribute.read, OneOf):
         return st.sampled_from(attribute.read.words)
     some = st.sampled_from([value for value in CANDIDATES if accepts(attribute, value)])

@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis's settings, one real service, and a line that says what a run left out."""
+"""What all tests share: hypothesis's settings, a real service, and a summary of what a run left out."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from service.serving import service_process
 from tests.examples import THOROUGH
 
 # New examples in every run: a test that fails by chance is a fault, and the blob in its report reproduces it.
-# Nothing is timed: how busy the machine is would decide. `--hypothesis-profile=thorough` draws more examples.
+# No deadline: it would depend on how busy the machine is. `--hypothesis-profile=thorough` draws more examples.
 _shared = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", _shared, max_examples=8)
 settings.register_profile("thorough", _shared, max_examples=THOROUGH)
@@ -39,14 +39,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _skips(config: pytest.Config) -> Counter[str]:
-    """Why tests, or whole modules, were skipped, counted."""
+    """How many tests, or whole modules, were skipped, by reason."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     return Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
 
 
 def _skips_that_fail(config: pytest.Config) -> Counter[str]:
-    """The skips in a separate target: it is there to run those tests. What another target runs is none of them."""
+    """The skips that fail a separate target, which exists to run its tests; not those left to another target."""
     target = config.option.markexpr
     if target not in SEPARATE:
         return Counter()
@@ -55,7 +55,7 @@ def _skips_that_fail(config: pytest.Config) -> Counter[str]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let a separate target fail where one of its tests was skipped."""
+    """Fail a separate target if one of its tests was skipped."""
     if session.exitstatus == pytest.ExitCode.OK and _skips_that_fail(session.config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

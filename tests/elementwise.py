@@ -1,4 +1,4 @@
-"""The elementwise operations in the registry, each as a test parameter, with operands and attributes to try."""
+"""The registry's elementwise operations, each as a test parameter, with operands and attributes to try."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ each_analytic = pytest.mark.parametrize("operation", ANALYTIC, ids=lambda operat
 # Shapes that broadcast with one another, and their common shape.
 BROADCAST_SHAPES: tuple[Shape, ...] = ((), (1,), (3,), (2, 1), (1, 3), (2, 3))
 
-# How far inside its domain an operand is drawn.
+# Operands keep this distance from the bounds of their domain.
 MARGIN = 0.05
 
 # Half of the interval around a point that must hold no kink, and the greatest second derivative within it.
@@ -35,7 +35,7 @@ EXTREMES = (-math.inf, -800.0, -1.0, -1e-20, -0.0, 0.0, 5e-324, 0.3, 1.0, 2.5, 7
 
 
 def attribute_samples(operation: Operation) -> Iterator[Attributes]:
-    """The operation's attributes at their defaults and at some other numbers, or at each of their words."""
+    """The operation's attributes: the defaults, other numbers, each of their words."""
     choices = [
         attribute.read.words if isinstance(attribute.read, OneOf) else [attribute.default, 0.3, 2.0, -0.5]
         for attribute in operation.attributes
@@ -45,17 +45,17 @@ def attribute_samples(operation: Operation) -> Iterator[Attributes]:
 
 
 def domains(operation: Operation, count: int) -> Sequence[tuple[float, float]]:
-    """The open interval of each of `count` operands; those of a fold are alike."""
+    """The open interval of each of `count` operands; a fold's are all the same."""
     return operation.domain * count if operation.fold else operation.domain
 
 
 def operand_counts(operation: Operation) -> tuple[int, ...]:
-    """Numbers of operands to try."""
+    """The numbers of operands to try."""
     return (1, 2, 3, 5) if operation.fold else (len(operation.operands),)
 
 
 def is_smooth(operation: Operation, operands: Sequence[Any], attributes: Attributes) -> Any:
-    """Where, elementwise, no kink and no jump lies within the NEIGHBOURHOOD of the operands, judged by values alone.
+    """Whether, elementwise, no kink or jump lies within NEIGHBOURHOOD of the operands, judged by values alone.
 
     Along each operand the second difference of a smooth function is at most MOST_CURVED · h²; that of a kink is about
     h times the change of slope, and that of a jump is the jump.
@@ -73,5 +73,5 @@ def is_smooth(operation: Operation, operands: Sequence[Any], attributes: Attribu
 
 
 def grid(count: int) -> list[tuple[float, ...]]:
-    """All operands out of EXTREMES; of three, every other one."""
+    """All combinations of EXTREMES; of every other one for three operands."""
     return list(product(EXTREMES[:: 1 if count < 3 else 2], repeat=count))

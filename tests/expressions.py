@@ -1,4 +1,4 @@
-"""The nodes of an expression, and the graph that they make."""
+"""Parse expressions into nodes and graphs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +9,12 @@ from service.core.language.expression import parse_expression
 
 
 def parse(text: str) -> list[Node]:
-    """The nodes of a text within ordinary limits."""
+    """Parse a text within ordinary limits."""
     return parse_expression(text, max_bytes=1_000_000, max_depth=200)
 
 
 def parsed_documents(text: str) -> list[dict[str, Any]]:
-    """The node documents of a text, without the operation's defaults, whole numbers as ints."""
+    """The node documents of a text, without the operation's defaults, integral numbers as ints."""
     return [_shortened(node) for node in parse(text)]
 
 

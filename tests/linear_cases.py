@@ -9,7 +9,7 @@ from tests.tensors import Drawn, arrays, draws, lengths, operation_of, shapes
 
 @st.composite
 def factors(draw: st.DrawFn) -> tuple[Shape, Shape]:
-    """Shapes that multiply as matrices: vectors, matrices, and stacks of them that broadcast."""
+    """Shapes for a matrix product: vectors, matrices, and stacks of them that broadcast."""
     rows, inner, columns = (draw(lengths()) for _ in range(3))
     batch = draw(shapes(most=2))
     x, y = (tuple(draw(st.sampled_from([length, 1])) for length in batch) for _ in range(2))
@@ -81,5 +81,5 @@ def _solve(draw: st.DrawFn) -> Drawn:
 
 
 def well_conditioned(draw: st.DrawFn, shape: Shape) -> FloatArray:
-    """Matrices that are far from every singular one."""
+    """Matrices far from any singular one."""
     return np.asarray(draw(arrays(shape)) + 5.0 * np.eye(shape[-1]))

@@ -25,7 +25,7 @@ def _layer_normalization(draw: st.DrawFn) -> Drawn:
     axis = draw(st.integers(1, len(shape)))
     scale = draw(st.sampled_from([(), shape[-axis:], shape[-1:], (1,)]))
     bias = draw(st.sampled_from([[], [()], [shape[-axis:]]]))
-    # Far from 0, so that an axis of one element, of variance 0, has differences too.
+    # Far from 0, so that finite differences exist even on an axis of one element, whose variance is 0.
     return [shape, scale, *bias], {"axis": -axis, "epsilon": draw(st.sampled_from([0.5, 2.0]))}
 
 
@@ -63,7 +63,7 @@ def _cross_entropy(draw: st.DrawFn) -> Drawn:
 @draws("MeanSquaredError")
 def _squared_error(draw: st.DrawFn) -> Drawn:
     whole, part = draw(broadcasting())
-    if 0 in whole:  # the mean of nothing is NaN, whatever moves
+    if 0 in whole:  # the mean of nothing is NaN
         part = whole
     return draw(st.permutations([whole, part])), {}
 
@@ -106,7 +106,7 @@ def window_of(draw: st.DrawFn) -> tuple[Shape, Shape, dict[str, Any]]:
 
 
 def convolved(draw: st.DrawFn) -> tuple[Shape, Shape, dict[str, Any]]:
-    """The shapes of what is convolved and of the kernel."""
+    """The shapes of a convolution's input and kernel."""
     axes, kernel, given = window_of(draw)
     given.setdefault("pads", [0] * 2 * len(axes))
     before, behind = given["pads"][: len(axes)], given["pads"][len(axes) :]
@@ -141,7 +141,7 @@ def _conv_kernel(draw: st.DrawFn) -> Drawn:
 
 
 def pooled(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
-    """What is pooled."""
+    """The input of a pooling operation."""
     x, kernel, given = convolved(draw)
     del given["group"]
     return x, given | {"kernel_shape": list(kernel[2:])}
@@ -151,7 +151,7 @@ def pooled(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
 def _max_pool(draw: st.DrawFn) -> Drawn:
     x, given = pooled(draw)
     operation = operation_of("MaxPool")
-    # A window on padding alone has no greatest element: its value is −∞, and no difference tells its slope.
+    # The maximum of a window over padding alone is −∞, of which there are no finite differences.
     assume(np.isfinite(operation.evaluate([np.zeros(x)], read_attributes(operation, given)[0])).all())
     return [x], given
 

@@ -28,7 +28,7 @@ def arrays_of(inputs: Named) -> dict[str, FloatArray]:
 
 
 def by_name(graph: Graph, each: Figures) -> dict[str, Any]:
-    """The figure of each node by its name; scalars as floats, None where there is none."""
+    """The figures by node name: scalars as floats, None where there is none."""
     return {
         node.name: None if figure is None else figure.tolist() for node, figure in zip(graph.nodes, each, strict=True)
     }
@@ -53,7 +53,7 @@ def near(expected: Any, **tolerance: Any) -> Any:
 
 @contextmanager
 def array_loop() -> Iterator[None]:
-    """Both passes by the array loop, as before the kernel is warm."""
+    """Run both passes through the array loop, as before the kernel is warm."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "_loops", None)
         yield

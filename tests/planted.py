@@ -24,7 +24,7 @@ Mistake = Callable[[int, Any], Any]
 
 
 def no_mistake(position: int, figure: Any) -> Any:
-    """The right figure."""
+    """Return the right figure."""
     return figure
 
 
@@ -84,9 +84,9 @@ def run_of(
     dtype: str = "float64",
     kind: type | None = None,
 ) -> Run:
-    """A run with mistakes at the named nodes: a figure, or a function of the right one. What comes after follows.
+    """A run with mistakes at the named nodes: a figure, or a function of the right one; later figures follow from it.
 
-    It says that it was computed in `dtype`, and was in `kind`, the same unless given.
+    The run declares `dtype`, and was computed in `kind`, by default the same.
     """
     kind = kind or np.dtype(dtype).type
     target = output or graph.outputs[0]
@@ -107,7 +107,7 @@ def run_of(
 
 
 def altered(run: Run, *, values: Mapping[str, Any] | None = None, gradients: Mapping[str, Any] | None = None) -> Run:
-    """The run with single figures recorded otherwise, None for not at all; nothing follows from them."""
+    """The run with single figures recorded differently, None for left out; nothing follows from them."""
 
     def alter(figures: Figures | None, given: Mapping[str, Any]) -> Figures:
         assert figures is not None
@@ -141,7 +141,7 @@ def only(run: Run, *, values: Sequence[str] = (), gradients: Sequence[str] = ())
 def judge(
     baseline: Run, candidate: Run, tolerance: Tolerance | str = "float64", names: Mapping[str, str] | None = None
 ) -> Comparison:
-    """Compare two runs at a tolerance, by name or given."""
+    """Compare two runs under a tolerance, named or given."""
     return compare(baseline, candidate, TOLERANCES[tolerance] if isinstance(tolerance, str) else tolerance, names)
 
 
@@ -157,7 +157,7 @@ def verdicts(found: Comparison, graph: Graph) -> dict[str, dict[str, str]]:
 
 
 def origins(found: Comparison, graph: Graph) -> list[tuple[str, str]]:
-    """Phase and node of each origin, in the order of evaluation."""
+    """Phase and node of each origin, in evaluation order."""
     return [
         (phase.name, graph.nodes[position].name)
         for phase in found.phases
@@ -166,7 +166,7 @@ def origins(found: Comparison, graph: Graph) -> list[tuple[str, str]]:
 
 
 def named(graph: Graph, figures: Figures | None) -> dict[str, FloatArray]:
-    """The figures by node, of those that have one."""
+    """The figures by node, without the missing ones."""
     assert figures is not None
     return {node.name: figure for node, figure in zip(graph.nodes, figures, strict=True) if figure is not None}
 
@@ -176,10 +176,10 @@ _UNARY = frozenset({"Sin", "Cos", "Tanh", "Sigmoid", "Softsign", "Atan"})
 
 
 def tame_graph(seed: int, count: int = 1000, window: int = 40) -> tuple[Graph, dict[str, float]]:
-    """A random graph of about `count` nodes, all of them scalars, and inputs for it.
+    """A random graph of about `count` scalar nodes, and inputs for it.
 
-    Each operation reads from the `window` nodes before it; one whose value would leave ±3 is a Tanh of the first of
-    them instead. All that nothing uses is summed up, eight by eight, so that every node reaches the last one.
+    Each operation reads from the `window` nodes before it; one whose value would leave ±3 is replaced by a Tanh of its
+    first operand. Unused nodes are summed, eight at a time, so that every node reaches the last one.
     """
     random = np.random.default_rng(seed)
     inputs = {f"x{position}": float(random.uniform(-2, 2)) for position in range(10)}

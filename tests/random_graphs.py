@@ -14,7 +14,7 @@ from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Attributes, Operation
 from tests.elementwise import ELEMENTWISE, MARGIN, attribute_samples, domains, is_smooth, operand_counts
 
-# What any value of a random graph keeps to, so that differences of its output still have digits.
+# The bound on every value of a random graph, so that differences of its output keep their digits.
 LARGEST_VALUE = 30.0
 
 
@@ -47,8 +47,8 @@ def points(
 ) -> Point:
     """A random graph over `rulebook` with inputs of some of `shapes`, which broadcast with one another.
 
-    A node is drawn and dropped again where its operands lie outside its domain or near a kink, or where its value is
-    large; so nothing is filtered, and what shrinks is the number of nodes.
+    A node whose operands lie outside its domain or near a kink, or whose value is large, is drawn and dropped; so no
+    example is filtered out, and shrinking reduces the number of nodes.
     """
     documents: list[dict[str, Any]] = []
     values: dict[str, Any] = {}

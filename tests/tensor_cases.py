@@ -14,14 +14,14 @@ from tests.tensors import Drawn, draws, lengths, operation_of, shapes
 
 @st.composite
 def broadcasting(draw: st.DrawFn) -> tuple[Shape, Shape]:
-    """A shape and one that broadcasts to it."""
+    """A shape, and one that broadcasts to it."""
     whole = draw(shapes())
     kept = whole[draw(st.integers(0, len(whole))) :]
     return whole, tuple(draw(st.sampled_from([length, 1])) for length in kept)
 
 
 def axes_of(count: int, least: int = 0) -> st.SearchStrategy[list[int]]:
-    """Different axes among `count`, some counted from the end."""
+    """Distinct axes among `count`, some counted from the end."""
     positions = (
         st.lists(st.integers(0, count - 1), min_size=least, max_size=count, unique=True) if count else st.just([])
     )
@@ -123,7 +123,7 @@ def _scan(draw: st.DrawFn) -> Drawn:
 
 
 def slicing(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
-    """A shape, and a slice of it, beyond its ends too."""
+    """A shape, and a slice of it that may reach beyond its ends."""
     shape = draw(shapes())
     axes = draw(axes_of(len(shape)))
     given: dict[str, Any] = {name: [draw(st.integers(-6, 6)) for _ in axes] for name in ("starts", "ends")}
@@ -147,7 +147,7 @@ def parting(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
 
 
 def padding(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
-    """A shape, and what is put around it or taken from it."""
+    """A shape, and pads that add to it or remove from it."""
     mode = draw(st.sampled_from(["constant", "reflect", "edge", "wrap"]))
     shape = draw(shapes(shortest=0 if mode == "constant" else 1))
     axes = draw(axes_of(len(shape)))
@@ -158,7 +158,7 @@ def padding(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
 
 
 def adjoint(name: str, shape: Shape, given: dict[str, Any]) -> Drawn:
-    """The operands of an adjoint: what the operation makes of that shape, and the shape."""
+    """The operands of an adjoint: an upstream gradient of the operation's shape, and the operand's shape."""
     return [operation_of(name).infer_shape([shape], read_attributes(operation_of(name), given)[0]), shape], given
 
 

@@ -1,4 +1,4 @@
-"""The operations in the registry that are not elementwise, each as a test parameter, with random operands.
+"""The registry's operations that are not elementwise, each as a test parameter, with random operands.
 
 Which shapes and attributes go together depends on the operation: the modules `tests/*_cases.py` register a strategy for
 each operation with `draws`.
@@ -46,7 +46,7 @@ _drawings: dict[str, Drawing] = {}
 
 
 def draws(*names: str) -> Callable[[Drawing], Drawing]:
-    """Enter what draws the shapes of operands and the attributes of these operations."""
+    """Register a strategy for the shapes of operands and the attributes of these operations."""
 
     def enter(drawing: Drawing) -> Drawing:
         _drawings.update(dict.fromkeys(names, drawing))
@@ -57,7 +57,7 @@ def draws(*names: str) -> Callable[[Drawing], Drawing]:
 
 @cache
 def drawings() -> Mapping[str, Drawing]:
-    """What draws the operands of each operation, by its name."""
+    """The registered strategies, by operation."""
     for module in Path(__file__).parent.glob("*_cases.py"):
         import_module(f"tests.{module.stem}")
     return _drawings
@@ -65,7 +65,7 @@ def drawings() -> Mapping[str, Drawing]:
 
 @dataclass(frozen=True)
 class Sample:
-    """An operation with operands that it takes."""
+    """An operation with operands that it accepts."""
 
     operation: Operation
     operands: tuple[FloatArray, ...]
@@ -77,20 +77,20 @@ class Sample:
         return self.operation.evaluate(self.operands, self.attributes)
 
     def moved(self, position: int, operand: FloatArray) -> Any:
-        """The value with another operand in that place."""
+        """The value with one operand replaced."""
         return self.operation.evaluate(
             [*self.operands[:position], operand, *self.operands[position + 1 :]], self.attributes
         )
 
     @property
     def differentiable(self) -> list[int]:
-        """The places of the operands that are no indices."""
+        """The indices of the operands that are not index operands."""
         indices = (*self.operation.indices, *[False] * len(self.operands))
         return [position for position in range(len(self.operands)) if not indices[position]]
 
 
 def lengths(least: int = 0, most: int = 4) -> st.SearchStrategy[int]:
-    """The length of an axis; 0 now and then, if it may be."""
+    """The length of an axis; sometimes 0, if allowed."""
     return st.sampled_from([length for length in (2, 3, 1, 4, 0) if least <= length <= most])
 
 
@@ -105,7 +105,7 @@ def arrays(draw: st.DrawFn, shape: Shape) -> FloatArray:
     """An array of that shape, contiguous or not, of numbers between -2 and 2, no two of them alike."""
     generator = np.random.default_rng(draw(st.integers(0, 2**16)))
     size = math.prod(shape)
-    # Apart from each other and from 0, so that differences meet no kink.
+    # Apart from each other and from 0, so that finite differences cross no kink.
     magnitudes = generator.permutation(np.linspace(0.3, 2.0, size)) if size > 1 else generator.uniform(0.3, 2.0, size)
     row = magnitudes * generator.choice([-1.0, 1.0], size)
     layout = draw(st.sampled_from(["rows", "columns", "every other"]))
@@ -119,7 +119,7 @@ def arrays(draw: st.DrawFn, shape: Shape) -> FloatArray:
 
 @st.composite
 def samples(draw: st.DrawFn, operation: Operation) -> Sample:
-    """An operation with random operands that it takes."""
+    """An operation with random operands that it accepts."""
     drawn, given = drawings()[operation.name](draw)
     attributes, faults = read_attributes(operation, given)
     assert not faults, (operation.name, given, faults)

@@ -1,4 +1,4 @@
-"""Envelopes of comparisons and checks; see `schemas.py`."""
+"""Schemas of comparisons and checks; see `schemas.py`."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ class CheckRequest(Request):
 
 
 class ComparisonsQuery(PageQuery):
-    """Comparisons with a run on either side."""
+    """Comparisons that have a run on either side."""
 
     run = StrictString()
 
@@ -88,7 +88,7 @@ class NodesOfComparisonQuery(ComparisonQuery, PageQuery):
 
 
 class HypothesisDocument(ma.Schema):
-    """What may have gone wrong, in a sentence with the numbers in it."""
+    """A mistake that may explain a figure, in a sentence with its numbers."""
 
     name = fields.String(required=True)
     sentence = fields.String(required=True)
@@ -103,7 +103,7 @@ class Place(ma.Schema):
 
 
 class FindingSchema(Place):
-    """A figure with what explains it."""
+    """A figure with the hypotheses that may explain it."""
 
     hypotheses = fields.List(fields.Nested(HypothesisDocument), required=True)
 

@@ -1,4 +1,4 @@
-"""Envelopes of derivatives and gradient checks; see `schemas.py`."""
+"""Schemas of derivatives and gradient checks; see `schemas.py`."""
 
 import marshmallow as ma
 from marshmallow import fields
@@ -23,10 +23,10 @@ class GradientCheckRequest(Request):
 
 
 class NodeCheckDocument(ma.Schema):
-    """One gradient and its estimate, arrays of the node's shape; by taylor, slopes along a random direction.
+    """One gradient and its estimate, arrays of the node's shape; with taylor, slopes along a random direction.
 
     `rate` is the exponent with which the Taylor remainder vanishes, 2 where the gradient is right and 1 where it is
-    wrong; null where rounding errors are all that is left of it. `reason` says why the method does not apply.
+    wrong; null where only rounding errors remain. `reason` says why the method does not apply.
     """
 
     name = fields.String(required=True)
@@ -39,10 +39,10 @@ class NodeCheckDocument(ma.Schema):
 
 
 class GradientCheckDocument(ma.Schema):
-    """Verdicts on the inputs, in their order, and on the nodes asked for; the worst of them is the verdict on all.
+    """Verdicts on the inputs, in order, and on the nodes asked for; `verdict` is the worst of them.
 
     The direction of the Taylor test is numpy.random.default_rng(random_seed).standard_normal(shape), each element times
-    the magnitude of the value's (1 for 0), scaled to length 1; of a scalar it is 1.
+    the magnitude of the value's element (1 for 0), scaled to length 1; for a scalar it is 1.
     """
 
     verdict = fields.String(required=True, validate=ma.validate.OneOf(_VERDICTS))
@@ -73,8 +73,8 @@ class DerivativesRequest(Request):
 class BlockDocument(ma.Schema):
     """The derivative of the node `of` with respect to the node `wrt`, of shape (*shape of `of`, *shape of `wrt`).
 
-    Of second order (hessian, hvp), `of` is a node of wrt: it is its gradient that is differentiated. A product with a
-    vector has the shape of the one node; the other is the only one there is, or null where the product is of all.
+    For second derivatives (hessian, hvp) `of` is a node of wrt, whose gradient is differentiated. A product with a
+    vector has the shape of one node; the other is null, unless there is only one it can be.
     """
 
     of = fields.String(required=True, allow_none=True)

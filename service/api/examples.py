@@ -1,4 +1,4 @@
-"""The seed example, as the document of the API shows it; a test holds these against the running service."""
+"""The seed example as openapi.yaml shows it; a test checks these against the running service."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ GRAPH: dict[str, Any] = {
     "next": None,
 }
 
-# What is answered where neither `of` nor `wrt` is given.
+# The answer where neither `of` nor `wrt` is given.
 FORMULA: dict[str, Any] = {
     "expression": "F(a, b, c, d) = (a + b) * c / d",
     "latex": r"F = \frac{\left(a + b\right) \cdot c}{d}",
@@ -80,7 +80,7 @@ CHECK_REQUEST: dict[str, Any] = {
     },
 }
 
-# The second derivatives of the seed example by c and d: d²F/dc² = 0, d²F/dcdd = −e/d², d²F/dd² = 2f/d³.
+# The second derivatives of the seed example with respect to c and d: d²F/dc² = 0, d²F/dcdd = −e/d², d²F/dd² = 2f/d³.
 DERIVATIVES_REQUEST: dict[str, Any] = {**RUN_REQUEST, "kind": "hessian", "wrt": ["c", "d"]}
 
 DERIVATIVES: dict[str, Any] = {

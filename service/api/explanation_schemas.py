@@ -1,4 +1,4 @@
-"""Envelopes of explanations; see `schemas.py`."""
+"""Schemas of explanations; see `schemas.py`."""
 
 import marshmallow as ma
 from marshmallow import fields
@@ -14,9 +14,9 @@ from service.api.schemas import (
     StrictString,
 )
 
-_MATHML = {"description": "Presentation MathML, to stand within <math>"}
-_NUMBERS = {"description": "The formula with numbers put in, and what it comes to; null where one is not known"}
-_FRACTIONS = {"description": "The same with 2 / 3 for 0.666…; left out where no number is next to a simple fraction"}
+_MATHML = {"description": "Presentation MathML, to be put inside <math>"}
+_NUMBERS = {"description": "The formula with numbers substituted, and its value; null where a number is not known"}
+_FRACTIONS = {"description": "The same with 2 / 3 for 0.666…; left out where no number is close to a simple fraction"}
 
 
 _COUNT = {
@@ -32,7 +32,7 @@ class StepsQuery(PageQuery):
 
 
 class LineDocument(ma.Schema):
-    """A formula, and the same with numbers put in; a tensor's shape stands for its numbers."""
+    """A formula, and the same with numbers substituted; a tensor appears as its shape."""
 
     formula = fields.String(required=True)
     formula_latex = fields.String(required=True)
@@ -46,9 +46,9 @@ class LineDocument(ma.Schema):
 
 
 class ContributionDocument(LineDocument):
-    """What one out-edge gives to a gradient: upstream × local, summed where the operand was broadcast.
+    """What one out-edge contributes to a gradient: upstream × local, summed where the operand was broadcast.
 
-    `operand` is the place of the node among the consumer's inputs, from 0. `local` is null where the operation is not
+    `operand` is the node's index among the consumer's inputs, from 0. `local` is null where the operation is not
     elementwise; the formula is then that of the product.
     """
 
@@ -63,9 +63,9 @@ class ContributionDocument(LineDocument):
 class StepDocument(LineDocument):
     """A step: forward, an operation with its value; backward, a gradient as the sum of its contributions.
 
-    The numbers, and `sum`, are computed from the run's own figures, a value that was not recorded as it follows from
-    those that were; `difference` says how far they are off the run's value or gradient, null where they are the same
-    bits or one is not known. Of more than 1,000 contributions the first 1,000 are listed.
+    The numbers, and `sum`, are computed from the run's own figures; a value that was not recorded is inferred from
+    those that were. `difference` is how far they are from the run's value or gradient, null where they are
+    bit-identical or one is not known. Of more than 1,000 contributions the first 1,000 are listed.
     """
 
     phase = fields.String(required=True, validate=ma.validate.OneOf(["forward", "backward"]))
@@ -91,14 +91,14 @@ class StepPage(ma.Schema):
 
 
 class PathsQuery(Query):
-    """A node that paths begin at, and how many to list."""
+    """The node where paths start, and how many to list."""
 
     node = StrictString(required=True)
     limit = PositiveInt(metadata={"minimum": 1})
 
 
 class FactorDocument(ma.Schema):
-    """The local gradient of a node with respect to one of its operands, the one at place `operand`, from 0."""
+    """The local gradient of a node with respect to one of its operands, the one at index `operand`, from 0."""
 
     of = fields.String(required=True)
     wrt = fields.String(required=True)
@@ -107,7 +107,7 @@ class FactorDocument(ma.Schema):
 
 
 class PathDocument(ma.Schema):
-    """A path by its nodes, and by the factors from each to the next; `product` is the seed times all of them."""
+    """A path by its nodes, and by the factors from each to the next; `product` is the seed times all factors."""
 
     nodes = fields.List(fields.String(), required=True)
     factors = fields.List(fields.Nested(FactorDocument), required=True)
@@ -115,10 +115,10 @@ class PathDocument(ma.Schema):
 
 
 class PathsDocument(LineDocument):
-    """The largest paths in magnitude, largest first, and what all of them come to: the gradient.
+    """The largest paths by magnitude, largest first, and the sum of all of them, the gradient.
 
     `formula` writes the sum by local gradients, `expanded` by their formulas, null where an operation has none. `share`
-    is listed_sum / sum: 1 where all are listed, more where others cancel, null where it is no number. `gradient` is
+    is listed_sum / sum: 1 where all are listed, more where others cancel, null where it is not a number. `gradient` is
     the run's own, null before a backward pass.
     """
 

@@ -1,4 +1,4 @@
-"""Envelopes of formulas and gradient graphs; see `schemas.py`."""
+"""Schemas of formulas and gradient graphs; see `schemas.py`."""
 
 import marshmallow as ma
 from marshmallow import fields
@@ -9,7 +9,7 @@ _NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 
 
 class FormulaQuery(Query):
-    """Which node, and with respect to which node it is differentiated."""
+    """The node, and the node to differentiate it with respect to."""
 
     of = StrictString(metadata={"description": "Any node; left out, the graph's only output"})
     wrt = StrictString(metadata={"description": "Any node; left out, the formula is that of the node itself"})
@@ -20,7 +20,7 @@ class FormulaDocument(ma.Schema):
 
     expression = fields.String(required=True, metadata={"description": "It can be posted as a graph"})
     latex = fields.String(required=True)
-    mathml = fields.String(required=True, metadata={"description": "Presentation MathML, to stand within <math>"})
+    mathml = fields.String(required=True, metadata={"description": "Presentation MathML, to be put inside <math>"})
 
 
 class GradientGraphRequest(Request):

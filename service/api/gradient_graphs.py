@@ -15,7 +15,7 @@ from service.api.http.response import respond
 from service.core.errors import InvalidRequest
 from service.usecases import gradient_graphs as usecases
 
-blueprint = Blueprint("calculus", __name__, description="Derivatives as formulas and as graphs")
+blueprint = Blueprint("gradient graphs", __name__, description="Derivatives as formulas and as graphs")
 
 
 @blueprint.endpoint(

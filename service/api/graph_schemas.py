@@ -1,4 +1,4 @@
-"""Envelopes of graphs; see `schemas.py`."""
+"""Schemas of graphs; see `schemas.py`."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class GraphRequest(Request):
 
     @ma.validates_schema
     def check_form(self, data: dict[str, Any], **options: Any) -> None:
-        """One of the two forms, and the order of inputs only where an expression does not fix it."""
+        """Require one of the two forms, and inputs only with nodes, since an expression orders its own."""
         if ("expression" in data) == ("nodes" in data):
             raise ma.ValidationError("either expression or nodes is expected")
         if "expression" in data and "inputs" in data:

@@ -1,4 +1,4 @@
-"""Envelopes of the rulebook; see `schemas.py`."""
+"""Schemas of the rulebook; see `schemas.py`."""
 
 import marshmallow as ma
 from marshmallow import fields
@@ -32,7 +32,7 @@ class AttributeDocument(ma.Schema):
 
 
 class OperationDocument(ma.Schema):
-    """One entry of the rulebook."""
+    """One operation of the rulebook."""
 
     name = fields.String(required=True)
     aliases = fields.List(fields.String(), required=True)
@@ -44,7 +44,9 @@ class OperationDocument(ma.Schema):
     local_gradients = fields.List(fields.Nested(LocalGradient), required=True)
     contributions = fields.List(fields.Nested(LocalGradient), required=True)
     nondifferentiable = fields.Nested(Kink, required=True, allow_none=True)
-    conventions = fields.Dict(metadata={"description": "The local gradients of libraries that choose otherwise there"})
+    conventions = fields.Dict(
+        metadata={"description": "The local gradients of libraries that choose differently there"}
+    )
 
 
 class OperationPage(ma.Schema):

@@ -1,4 +1,4 @@
-"""Envelopes of runs; see `schemas.py`."""
+"""Schemas of runs; see `schemas.py`."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ class BackwardRequest(Request):
 
 
 class Recorded(Request):
-    """Figures that somebody else computed, of any subset of the nodes."""
+    """Figures that another program or a person computed, of any subset of the nodes."""
 
     by = Label(required=True)
     dtype = StrictString(
@@ -47,7 +47,7 @@ class Recorded(Request):
 
 
 class RunRequest(BackwardRequest):
-    """A run of a stored graph; with `recorded`, one that somebody else computed."""
+    """A run of a stored graph; with `recorded`, one that was computed elsewhere."""
 
     npz = True
     inputs = JsonObject(required=True, metadata=FIGURES)
@@ -59,7 +59,7 @@ class RunRequest(BackwardRequest):
 
     @ma.validates_schema
     def check_recorded(self, data: dict[str, Any], **options: Any) -> None:
-        """A recorded run is kept as given: there is nothing to compute."""
+        """Refuse what only a computed run has."""
         if "recorded" in data and not (data["backward"] and data["keep"]):
             raise ma.ValidationError("backward and keep do not apply to a recorded run", "recorded")
         if "recorded" in data and "convention" in data:
@@ -73,7 +73,7 @@ class RunRequest(BackwardRequest):
 
 
 class RunsQuery(TaggedQuery):
-    """Runs of a graph, with a label or a tag, or recorded by somebody."""
+    """Runs of a graph, with a label or a tag, or recorded by a certain program or person."""
 
     graph = StrictString()
     label = StrictString()
@@ -90,7 +90,7 @@ class RunQuery(Query):
 
 
 class Nonfinite(ma.Schema):
-    """The nodes with the first value and, in the order of the sweep, the first gradient that is not finite."""
+    """The nodes with the first value that is not finite and, in the order of the sweep, the first such gradient."""
 
     forward = fields.String(required=True, allow_none=True)
     backward = fields.String(required=True, allow_none=True)
@@ -126,7 +126,7 @@ class OneSidedDocument(ma.Schema):
 
 
 class RunNodeDocument(ma.Schema):
-    """A node with its figures; `shape` where it is no scalar."""
+    """A node with its figures; `shape` where it is not a scalar."""
 
     name = fields.String(required=True)
     operation = fields.String(required=True)

@@ -1,8 +1,8 @@
-"""What all envelopes share: the fields of requests, the JSON Schemas of figures, and problems.
+"""What all schemas share: the fields of requests, the JSON Schemas of figures, and problems.
 
-An envelope of a request is checked by marshmallow; bulk (nodes, figures) passes through unread, since the core checks
-it faster and says more. An envelope of an answer only documents it: `documents.py` writes answers, and a test holds
-them against these schemas.
+Marshmallow checks a request's schema; bulk (nodes, figures) passes through unread, since the core checks it faster
+and reports more. An answer's schema only documents it: `documents.py` writes answers, and a test checks them against
+these schemas.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ _MESSAGES = {"type": "an object is expected", "unknown": "unknown"}
 
 
 class Label(fields.String):
-    """A graph's name, a label or a tag: 1 to the limit name_length characters, no control characters."""
+    """A graph's name, a label or a tag: 1 to `name_length` characters (a limit), no control characters."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not isinstance(value, str):
@@ -34,23 +34,23 @@ class Label(fields.String):
         if not 1 <= len(value) <= most:
             raise ma.ValidationError(f"1 to {most} characters are expected (the limit name_length); {len(value)} given")
         if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in value):
-            raise ma.ValidationError("there may be no control characters")
+            raise ma.ValidationError("control characters are not allowed")
         return value
 
 
 class StrictString(fields.String):
-    """A string, and nothing that could be made one; without NUL, which PostgreSQL doesn't hold in a text."""
+    """A string, without conversion; without NUL, which PostgreSQL cannot store in text."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not isinstance(value, str):
             raise ma.ValidationError("a string is expected")
         if "\0" in value:
-            raise ma.ValidationError("there may be no NUL character")
+            raise ma.ValidationError("NUL characters are not allowed")
         return value
 
 
 class StrictBool(fields.Boolean):
-    """true or false, and nothing that could be taken for it."""
+    """true or false, without conversion."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not isinstance(value, bool):
@@ -89,7 +89,7 @@ class JsonObject(fields.Raw):
 
 
 class PositiveInt(fields.Integer):
-    """A whole number of a query, in plain decimal digits."""
+    """A positive integer in a query, in plain decimal digits."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
@@ -98,17 +98,17 @@ class PositiveInt(fields.Integer):
 
 
 class Request(ma.Schema):
-    """A body: a member that is not known is refused."""
+    """A request's body; unknown members are refused."""
 
     class Meta:
         unknown = ma.RAISE
 
     error_messages = _MESSAGES
-    npz = False  # whether an .npz may stand for it
+    npz = False  # whether an .npz body is accepted instead
     part = "member"
 
     def handle_error(self, error: ma.ValidationError, data: Any, **options: Any) -> None:
-        """Name each member that is not known, and those that are."""
+        """Name each unknown member, and the known ones."""
         if isinstance(error.messages, dict):
             known = ", ".join(field.data_key or name for name, field in self.load_fields.items())
             for name, found in error.messages.items():
@@ -117,7 +117,7 @@ class Request(ma.Schema):
 
 
 class Query(Request):
-    """A query: a parameter that is not known is refused."""
+    """A request's query; unknown parameters are refused."""
 
     part = "parameter"
 
@@ -130,7 +130,7 @@ class PageQuery(Query):
 
 
 class TaggedQuery(PageQuery):
-    """One page of those with a tag."""
+    """One page of a list of resources with a tag."""
 
     tag = StrictString(metadata={"description": "key:value"})
 

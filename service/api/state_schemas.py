@@ -1,4 +1,4 @@
-"""Envelopes of the limits and of the service's state."""
+"""Schemas of the limits and of the service's state."""
 
 import marshmallow as ma
 from marshmallow import fields
@@ -20,6 +20,6 @@ class LimitPage(ma.Schema):
 
 
 class StateDocument(ma.Schema):
-    """Whether the service is well."""
+    """Whether the service is healthy."""
 
     status = fields.String(required=True)

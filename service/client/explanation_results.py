@@ -1,4 +1,4 @@
-"""The client's results of explanations and derivatives, as `results.py` has them of graphs and runs."""
+"""The client's results for explanations and derivatives; those for graphs and runs are in `results.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,8 +13,10 @@ _NEW_LINE, _NEARLY = r" \\ ", r" \approx "
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contribution:
-    """What one out-edge gives to a gradient: upstream × local; `operand` is the node's place among the consumer's
-    inputs, from 0. `numbers` are the formula with numbers put in."""
+    """What one out-edge contributes to a gradient: upstream × local.
+
+    `operand` is the node's index among the consumer's inputs. `numbers` is the formula with numbers substituted.
+    """
 
     consumer: str
     operand: int
@@ -28,16 +30,16 @@ class Contribution:
 
     @property
     def text(self) -> str:
-        """The formula with the numbers that were put in."""
+        """The formula, and the same with numbers substituted."""
         return _line(self.document, "text", " = ", " ≈ ")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """How one figure came about: a value (`phase` forward), or a gradient (backward), the sum of its contributions.
+    """How one figure was computed: a value (`phase` forward), or a gradient (backward), the sum of its contributions.
 
-    `difference` says how far what the formula comes to is off the figure; None where they are the same bits. In a
-    notebook a step shows itself as formulas.
+    `difference` is how far the run's figure is from the computed one; None if they are bit-identical. In a notebook a
+    step is shown as formulas.
     """
 
     phase: str
@@ -52,7 +54,7 @@ class Step:
 
     @property
     def text(self) -> str:
-        """The formula with the numbers that were put in."""
+        """The formula, and the same with numbers substituted."""
         return _line(self.document, "text", " = ", " ≈ ")
 
     def _repr_latex_(self) -> str:
@@ -74,9 +76,9 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The largest paths, and what all `path_count` of them come to: `sum`, the gradient.
+    """The largest paths, and the `sum` of all `path_count` of them, the gradient.
 
-    `share` is listed_sum / sum, None where it is no number. In a notebook it shows itself as a formula.
+    `share` is listed_sum / sum, None where that is not a number. In a notebook it is shown as a formula.
     """
 
     node: str
@@ -93,7 +95,7 @@ class Paths:
 
     @property
     def text(self) -> str:
-        """The gradient as the sum over its paths, with the numbers that were put in."""
+        """The gradient as the sum over its paths, and the same with numbers substituted."""
         return _line(self.document, "text", " = ", " ≈ ")
 
     def _repr_latex_(self) -> str:
@@ -105,7 +107,7 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """An equation in the graph's inputs; `expression` can be posted as a graph. A notebook shows it typeset."""
+    """An equation in the graph's inputs; `expression` can be posted as a graph. A notebook typesets it."""
 
     expression: str
     latex: str
@@ -116,12 +118,12 @@ class Formula:
 
 
 def read_formula(document: Document) -> Formula:
-    """A formula."""
+    """Read a formula."""
     return Formula(document["expression"], document["latex"], document["mathml"])
 
 
 def read_step(document: Document) -> Step:
-    """A step."""
+    """Read a step."""
     difference = document["difference"]
     return Step(
         phase=document["phase"],
@@ -137,7 +139,7 @@ def read_step(document: Document) -> Step:
 
 
 def read_paths(document: Document) -> Paths:
-    """Paths; the number of them may have more digits than `int` reads, not than Decimal does."""
+    """Read paths; their count may have more digits than `int` parses, but not than Decimal does."""
     return Paths(
         node=document["node"],
         output=document["output"],
@@ -177,12 +179,12 @@ def _math(line: str) -> str:
 
 
 def _lines(document: Document) -> list[Document]:
-    """The local gradients, then what they come to."""
+    """The lines of a step: its contributions, then their sum."""
     return [*document.get("contributions", ()), document]
 
 
 def _line(document: Document, language: str, equals: str, nearly: str) -> str:
-    """formula = numbers; where there are fractions, formula = fractions ≈ the decimal that they stand for."""
+    """formula = numbers; where there are fractions, formula = fractions ≈ their decimal."""
     suffix = "" if language == "text" else f"_{language}"
     formula, numbers, fractions = (document.get(f"{member}{suffix}") for member in ("formula", "numbers", "fractions"))
     if numbers is None or f"{formula}".endswith(f"{equals}{numbers}"):
@@ -197,7 +199,8 @@ def _line(document: Document, language: str, equals: str, nearly: str) -> str:
 class Derivatives:
     """Derivatives at a point: `blocks` maps pairs (of, wrt) to arrays of shape (*shape of `of`, *shape of `wrt`).
 
-    Of second order both are nodes of wrt. In a product with a vector one of the two is None, unless there is only one.
+    For second derivatives both are nodes of wrt. In a product with a vector one of the two is None, unless there is
+    only one such node.
     """
 
     id: str
@@ -216,8 +219,8 @@ class Derivatives:
 class NodeCheck:
     """A node's gradient, the method's estimate of it, and the verdict: right, wrong or not applicable.
 
-    By taylor both are slopes along a random direction. `rate` is 2 where the gradient is right, 1 where it is wrong and
-    None where nothing is left of the remainder; `reason` says why the method does not apply.
+    With the method taylor both are slopes along a random direction. `rate` is 2 where the gradient is right, 1 where
+    it is wrong, and None where rounding hides the remainder; `reason` says why the method does not apply.
     """
 
     name: str
@@ -242,7 +245,7 @@ class GradientCheck:
 
 
 def read_derivatives(document: Document) -> Derivatives:
-    """Derivatives."""
+    """Read derivatives."""
     return Derivatives(
         id=document["id"],
         graph_id=document["graph_id"],
@@ -271,7 +274,7 @@ def _read_present(document: Any, shape: tuple[int, ...] | None = None) -> Figure
 
 
 def read_gradient_check(document: Document) -> GradientCheck:
-    """A gradient check."""
+    """Read a gradient check."""
     nodes = tuple(map(_read_node_check, document["nodes"]))
     return GradientCheck(document["verdict"], document["method"], document["output"], nodes, document)
 

@@ -1,4 +1,4 @@
-"""What the client answers with: frozen results made of the service's documents, figures as NumPy arrays."""
+"""The client's results: frozen dataclasses read from the service's documents, figures as NumPy arrays."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 Document: TypeAlias = Mapping[str, Any]
 Figure: TypeAlias = np.float64 | NDArray[np.float64]
-Draw: TypeAlias = Callable[[], str]  # how a notebook gets the picture of a result: when it shows it
+Draw: TypeAlias = Callable[[], str]  # fetches a result's picture when a notebook shows it
 
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """A node of a graph; `document` is what the service answered, here and in the other results."""
+    """A node of a graph; `document`, here and in the other results, is the service's answer."""
 
     name: str
     operation: str
@@ -27,7 +27,7 @@ class GraphNode:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A stored graph; `nodes` are those that the answer held (none in a list), `list_graph_nodes` reads all."""
+    """A stored graph; `nodes` are those in the answer (none in a list), `list_graph_nodes` reads all."""
 
     id: str
     name: str
@@ -50,8 +50,11 @@ class Graph:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunNode:
-    """A node of a run. A figure is None where there is none, and in lists where it has over 10,000 elements;
-    `document` is empty where the answer was packed."""
+    """A node of a run.
+
+    A figure is None where there is none, and in lists where it has over 10,000 elements; `document` is empty where the
+    answer was an .npz.
+    """
 
     name: str
     operation: str
@@ -67,9 +70,9 @@ class Run:
     """One evaluation of a graph.
 
     `values` and `gradients` map the name of each node to its figure: np.float64 for a scalar, else an array. They
-    begin with what the answer held; the rest is read from the service when it is asked for. A node without a figure
-    (a Constant has no gradient) isn't in the mapping, and no gradient is before a backward pass. `nodes` are those
-    that the answer held; `id` is None for a run that was not kept.
+    start with what the answer held and read the rest from the service on demand. A node without a figure (a Constant
+    has no gradient) is not in the mapping; before a backward pass `gradients` is empty. `nodes` are those in the
+    answer; `id` is None for a run that was not kept.
     """
 
     id: str | None
@@ -107,7 +110,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A verdict on two runs; `origins` introduced an error, `inherited` were only given wrong figures."""
+    """A verdict on two runs; `origins` introduced an error, `inherited` were computed from wrong figures."""
 
     id: str
     baseline: str
@@ -129,7 +132,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An entry of the rulebook; formulas are mappings with `text` and `latex`."""
+    """An operation of the rulebook; formulas are mappings with `text` and `latex`."""
 
     name: str
     aliases: tuple[str, ...]
@@ -142,7 +145,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit of the service, and the variable that sets it."""
+    """A limit of the service, and the environment variable that sets it."""
 
     name: str
     maximum: int
@@ -151,35 +154,35 @@ class Limit:
 
 
 class Source(Protocol):
-    """Where pictures come from, and the figures that an answer left out."""
+    """Fetches pictures, and the figures that an answer left out."""
 
     def list_run_nodes(self, run: str, *, packed: bool) -> Iterator[RunNode]:
-        """All nodes of a run; whole if `packed`."""
+        """All nodes of a run; with all figures whole if `packed`."""
 
     def get_run_node(self, run: str, name: str, *, packed: bool) -> RunNode:
-        """One node of a run, whole."""
+        """One node of a run, with whole figures."""
 
     def get_graph_picture(self, graph: str) -> str:
-        """A graph drawn."""
+        """The picture of a graph."""
 
     def get_run_picture(self, run: str) -> str:
-        """A run drawn."""
+        """The picture of a run."""
 
     def get_comparison_picture(self, comparison: str) -> str:
-        """A comparison drawn."""
+        """The picture of a comparison."""
 
 
 # --- documents → results ----------------------------------------------------------------------------------------
 
 
 def read_run(document: Document, source: Source, nodes: tuple[RunNode, ...] | None = None) -> Run:
-    """A run; its figures are read from `source` as far as neither the document nor `nodes`, all of them, has them."""
+    """Read a run; `nodes`, if given, are all its nodes. Missing figures are read from `source` on demand."""
     complete = nodes is not None or ("nodes" in document and document["next"] is None)
     if nodes is None:
         nodes = tuple(map(read_run_node, document.get("nodes") or ()))
     figures = _Nodes(source, document["id"], nodes, complete)
     inputs, outputs, gradients = (_read_figures(document[name]) for name in ("inputs", "outputs", "gradients"))
-    for node in nodes:  # the document has null for what is large
+    for node in nodes:  # large figures are null in the document
         for shown in (inputs, outputs):
             if node.name in shown and shown[node.name] is None:
                 shown[node.name] = node.value
@@ -208,7 +211,7 @@ def read_run(document: Document, source: Source, nodes: tuple[RunNode, ...] | No
 
 
 class _Nodes:
-    """The nodes of a run, as far as they have been read."""
+    """The nodes of a run that have been read, and how to read the others."""
 
     def __init__(self, source: Source, run_id: str | None, nodes: Iterable[RunNode], complete: bool) -> None:
         self._source, self._run_id = source, run_id
@@ -216,14 +219,14 @@ class _Nodes:
         self._complete = complete or run_id is None
 
     def all(self) -> Mapping[str, RunNode]:
-        """Every node; pages that were not read yet are read now."""
+        """Return every node, reading those that have not been read yet."""
         if not self._complete and self._run_id is not None:
             self._known = {node.name: node for node in self._source.list_run_nodes(self._run_id, packed=True)}
             self._complete = True
         return self._known
 
     def find(self, name: str) -> RunNode:
-        """One node, whole whatever its size; raises KeyError."""
+        """Return one node with whole figures; raises KeyError."""
         node = self._known[name] if name in self._known else self.all()[name]
         if self._run_id is not None and node.shape and node.value is None and node.gradient is None:
             node = self._known[name] = self._source.get_run_node(self._run_id, name, packed=True)
@@ -231,7 +234,7 @@ class _Nodes:
 
 
 class _Figures(Mapping[str, Figure]):
-    """The values or the gradients of a run by node, in topological order once all of them are asked for."""
+    """The values or the gradients of a run by node; iterating reads them all, in topological order."""
 
     def __init__(self, nodes: _Nodes, member: str, known: Mapping[str, Figure | None]) -> None:
         self._nodes, self._member = nodes, member
@@ -256,7 +259,7 @@ class _Figures(Mapping[str, Figure]):
 
 
 def read_graph(document: Document, source: Source) -> Graph:
-    """A graph; `source` draws it."""
+    """Read a graph; `source` draws it."""
     return Graph(
         id=document["id"],
         name=document["name"],
@@ -276,13 +279,13 @@ def read_graph(document: Document, source: Source) -> Graph:
 
 
 def read_graph_node(document: Document) -> GraphNode:
-    """A node of a graph."""
+    """Read a node of a graph."""
     inputs, attributes = tuple(document["inputs"]), document.get("attributes", {})
     return GraphNode(document["name"], document["operation"], inputs, attributes, document)
 
 
 def read_run_node(document: Document) -> RunNode:
-    """A node of a run."""
+    """Read a node of a run."""
     shape = tuple(document.get("shape", ()))
     return RunNode(
         name=document["name"],
@@ -296,7 +299,7 @@ def read_run_node(document: Document) -> RunNode:
 
 
 def read_comparison(document: Document, source: Source) -> Comparison:
-    """A comparison; `source` draws it."""
+    """Read a comparison; `source` draws it."""
     first = document["first_difference"]
     return Comparison(
         id=document["id"],
@@ -320,7 +323,7 @@ def _read_finding(document: Document) -> Finding:
 
 
 def read_operation(document: Document) -> Operation:
-    """An operation."""
+    """Read an operation."""
     return Operation(
         name=document["name"],
         aliases=tuple(document["aliases"]),
@@ -337,7 +340,7 @@ def _read_figures(document: Document | None) -> dict[str, Figure | None]:
 
 
 def read_figure(document: Any, shape: tuple[int, ...] | None = None) -> Figure | None:
-    """A figure, np.float64 for a scalar, else an array; NumPy itself reads the strings NaN, Infinity and -Infinity."""
+    """Read a figure: np.float64 for a scalar, else an array; NumPy parses NaN, Infinity and -Infinity."""
     if document is None:
         return None
     array = np.array(document, dtype=np.float64)

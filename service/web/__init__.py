@@ -1,1 +1,1 @@
-"""What people look at: pictures of graphs and their figures."""
+"""Pictures of graphs and their figures, for people."""

@@ -1,4 +1,4 @@
-"""What a picture says in words and numbers: short enough to be read, with the whole of it in titles."""
+"""The captions of a picture: short texts to read, with the full figures in titles."""
 
 import json
 import math
@@ -19,7 +19,7 @@ LONGEST_SHOWN = 16  # characters of a name or of an operation
 _LONGEST_DEFINITION = 300
 _ELEMENTS_WRITTEN_OUT = 12
 
-# Widths in em as DejaVu Sans and Verdana have them, the widest of the usual fonts; what is not here takes a whole em.
+# Widths in em in DejaVu Sans and Verdana, the widest of the usual fonts; other characters take a whole em.
 _WIDTHS = {
     **dict.fromkeys("ijlI|'.,:;·", 0.34),
     **dict.fromkeys("tfrJ()[]!/\\ -°‖", 0.46),
@@ -29,12 +29,12 @@ _WIDTHS = {
 
 
 def text_width(text: str, size: float) -> float:
-    """How wide a text of that size is at most, in the fonts that the picture asks for."""
+    """An upper bound on the width of a text of that size in the picture's fonts."""
     return size * sum(0.0 if unicodedata.combining(character) else _WIDTHS.get(character, 1.05) for character in text)
 
 
 def shorten(text: str, most: int = LONGEST_SHOWN) -> str:
-    """A text of at most so many characters: of a longer one the beginning and the end; nothing that isn't seen."""
+    """Drop invisible characters, and cut a long text in the middle to at most `most` characters."""
     text = "".join(character for character in text if unicodedata.category(character) != "Cf")
     if len(text) <= most:
         return text
@@ -43,14 +43,14 @@ def shorten(text: str, most: int = LONGEST_SHOWN) -> str:
 
 
 def short_figure(figure: FloatArray) -> str:
-    """A scalar as a short number, a tensor by its shape and its Euclidean norm."""
+    """Write a scalar as a short number, a tensor as its shape and Euclidean norm."""
     if not figure.ndim:
         return short_number(float(figure))
     return f"{_shape(figure)} ‖{short_number(euclidean_norm(figure))}‖"
 
 
 def full_figure(figure: FloatArray) -> str:
-    """A scalar with all its digits; a tensor by its shape and norm, a small one with its elements."""
+    """Write a scalar with all digits; a tensor as its shape and norm, a small one also with its elements."""
     if not figure.ndim:
         return exact_text(float(figure))
     text = f"shape {_shape(figure)}, norm {exact_text(euclidean_norm(figure))}"
@@ -60,7 +60,7 @@ def full_figure(figure: FloatArray) -> str:
 
 
 def euclidean_norm(figure: FloatArray) -> float:
-    """√Σx², scaled by the largest |x|, so that no square leaves the range of float64."""
+    """√Σx², scaled by the largest |x|, so that no square overflows or underflows."""
     largest = float(np.max(np.abs(figure), initial=0.0))
     if largest == 0.0 or not math.isfinite(largest):
         return largest
@@ -72,14 +72,14 @@ def _shape(figure: FloatArray) -> str:
 
 
 def sign(operation: Operation) -> str:
-    """How an operation is written in its node: the sign that people write, if it has one, else its name."""
+    """How a node shows its operation: by its mathematical sign, if it has one, else by name."""
     signs = [alias for alias in operation.aliases if not alias.isidentifier()]
     return next((alias for alias in signs if not alias.isascii()), signs[0] if signs else operation.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a comparison found of one figure that is not the baseline's."""
+    """What a comparison found about one figure that differs from the baseline's."""
 
     verdict: str
     baseline: FloatArray
@@ -88,10 +88,10 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is drawn: a graph; the figures of a run of it; what a comparison found of them, by phase and position.
+    """What is drawn: a graph, and optionally a run's figures and a comparison's differences, by phase and position.
 
-    `key` begins every id of the picture, so that two subjects never share one. `kinks` are positions of nodes where
-    no derivative exists; `implied` are the values that follow from those given, for nodes of which none is.
+    `key` begins every id of the picture, so that two subjects never share one. `kinks` are positions of nodes where no
+    derivative exists; `implied` holds values that were not recorded but follow from those that were.
     """
 
     key: str
@@ -107,7 +107,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class CaptionLine:
-    """One line of text: its class in the style, what is shown, and what it means in words."""
+    """One line of text: its CSS class, the text shown, and its meaning in words."""
 
     kind: str
     text: str
@@ -118,7 +118,7 @@ class CaptionLine:
 class Caption:
     """What a node shows: in its body, above and below its out-edge (from the edge outwards), and in words.
 
-    `kind` is input, constant or operation; `marks` name the verdicts on its figures, and `kink` where no derivative
+    `kind` is input, constant or operation; `marks` are the verdicts on its figures, and `kink` where no derivative
     exists.
     """
 
@@ -131,14 +131,14 @@ class Caption:
 
 
 def write_caption(subject: Subject, position: int) -> Caption:
-    """What the picture says of the node at that position."""
+    """Write the caption of the node at that position."""
     node = subject.graph.nodes[position]
     kind = "input" if node.operation.is_input else "constant" if node.operation.is_constant else "operation"
     of_gradient = f"the gradient of {subject.output} with respect to {node.name}"
     above = _label(subject, "forward", position, "value", f"the value of {node.name}")
     below = _label(subject, "backward", position, "gradient", of_gradient)
     if kind == "constant":
-        above = above[1:]  # its value stands in its body
+        above = above[1:]  # its value is in its body
     differences = (subject.differences.get((phase, position)) for phase in ("forward", "backward"))
     marks = [difference.verdict for difference in differences if difference is not None]
     told = [_definition(node), *(line.words for line in (*above, *below))]

@@ -19,7 +19,7 @@ Edge = tuple[int, int]
 class Columns:
     """Boxes and slots in columns from left to right, each column from the top.
 
-    A slot, the dummy vertex of layered layouts, is where an edge passes a column; the edges of one source share theirs.
+    A slot, the dummy vertex of layered layouts, is where an edge crosses a column; the edges of one source share it.
     Boxes keep their numbers, slots are numbered from `box_count` on. `links` lead from one column to the next; `ways`
     lists, for each edge, the slots it passes.
     """

@@ -1,4 +1,4 @@
-"""A graph as accessible SVG; pure: figures in, text out."""
+"""Draw a graph as accessible SVG."""
 
 from collections import Counter
 from collections.abc import Container, Hashable, Sequence
@@ -15,7 +15,7 @@ from service.web.view import View
 
 MARGIN = 14.0
 _ONE_LINE, _TWO_LINES = 30.0, 40.0  # heights of a node's body
-_LEAD = 10.0  # before the body, for the arrow's head
+_LEAD = 10.0  # the space before the body for the arrowhead
 _STUB, _BARE_STUB = 7.0, 8.0  # the margin of a stub on both sides of its label, and its length without one
 _CUT = 20.0  # the visible length of an edge that leads out of the picture
 _BOW, _WIDEST_BOW = 7.0, 28.0  # between two edges from one node to another, and between many
@@ -80,11 +80,11 @@ def draw_svg(subject: Subject, view: View) -> str:
 
 
 def _lay_out(boxes: tuple[Box, ...], edges: tuple[Edge, ...]) -> Layout:
-    """Runs of one graph mostly have one layout: their boxes are as wide as their figures, in whole steps."""
+    """Lay out boxes, cached: box widths are rounded, so that most runs of one graph share a layout."""
     return _layouts.get((boxes, edges), lambda: lay_out(boxes, edges))
 
 
-# With its key a layout takes about 500 bytes for each box and 300 for each edge.
+# A layout and its key take about 500 bytes for each box and 300 for each edge.
 _layouts: Cache[Hashable, Layout] = Cache(
     16 * 1024 * 1024, lambda layout: 1000 + 500 * len(layout.centres) + 300 * len(layout.routes)
 )

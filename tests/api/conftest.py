@@ -1,4 +1,4 @@
-"""Applications over databases of their own. Every answer that a test sees is held against the document of the API."""
+"""Applications over databases of their own. Every answer that a test receives is checked against openapi.yaml."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class ContractClient(FlaskClient):
 
 
 def hold_to_contract(app: Flask, response: TestResponse) -> None:
-    """Status, media type, body and headers are documented; every error is a problem, and JSON is never NaN."""
+    """Check that status, media type, body and headers are documented, errors are problems, and JSON holds no NaN."""
     status, media_type = response.status_code, response.mimetype or ""
     seen = f"{response.request.method} {response.request.path} → {status} {media_type}"
     assert response.headers["X-Request-Id"], seen
@@ -88,7 +88,7 @@ def _validator(text: str, schema: str) -> Draft202012Validator:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database without rows, to be copied."""
+    """A migrated, empty database to copy."""
     path = tmp_path_factory.mktemp("migrated") / "gradbook.db"
     database = Database(f"sqlite:///{path}")
     database.migrate()
@@ -98,7 +98,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def make_app(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeApp]:
-    """Makes an application over an empty database, with limits as given."""
+    """A function that makes an application over an empty database, with given limits."""
     made: list[Flask] = []
 
     def make(**limits: int) -> Flask:
@@ -127,13 +127,13 @@ def document(app: Flask) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def client(app: Flask) -> FlaskClient:
-    """Its client."""
+    """A test client of `app`."""
     return app.test_client()
 
 
 @pytest.fixture(scope="module")
 def seed(client: FlaskClient) -> dict[str, Any]:
-    """The seed example's graph and run, as answered."""
+    """The seed example's graph and run, as the service answered them."""
     graph = client.post("/v1/graphs", json={"name": "blog", "expression": "e = a + b; f = e * c; F = f / d"}).json
     assert graph is not None
     run = client.post(f"/v1/graphs/{graph['id']}/runs", json={"inputs": {"a": 5, "b": 1, "c": -2, "d": -3}}).json
