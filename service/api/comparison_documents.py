@@ -83,6 +83,7 @@ def _finding(found: Comparison, figure: ExplainedFigure) -> dict[str, Any]:
     return {
         "phase": figure.phase.name,
         "node": found.candidate.graph.nodes[figure.position].name,
+        "sentence": figure.sentence,
         "hypotheses": [
             {
                 "name": hypothesis.name,

@@ -103,8 +103,9 @@ class Place(ma.Schema):
 
 
 class FindingSchema(Place):
-    """A figure with the hypotheses that may explain it."""
+    """A figure with what explains it; `sentence` says what it is, what it should be, why, and the best hypothesis."""
 
+    sentence = fields.String(required=True)
     hypotheses = fields.List(fields.Nested(HypothesisDocument), required=True)
 
 

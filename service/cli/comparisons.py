@@ -177,8 +177,7 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> 
     counted = ", ".join(f"{count} {verdict}" for verdict, count in compared.counts.items() if count)
     click.echo(f"{compared.verdict}: {counted}   (comparison {compared.id})")
     for finding in compared.origins:
-        for hypothesis in finding.hypotheses[:1]:
-            click.echo(f"  {hypothesis['sentence']}")
+        click.echo(f"  {finding.sentence}")
     if not figures:
         return
     click.echo()

@@ -6,11 +6,8 @@ from xml.etree import ElementTree
 
 
 def write_junit(comparison: Mapping[str, Any], figures: Iterable[Mapping[str, Any]]) -> str:
-    """JUnit's XML. An origin is a failure with its first hypothesis; what was inherited fails too, and says so."""
-    sentences = {
-        (origin["phase"], origin["node"]): next((guess["sentence"] for guess in origin["hypotheses"]), "")
-        for origin in comparison["origins"]
-    }
+    """JUnit's XML. An origin is a failure with its sentence; what was inherited fails too, and says so."""
+    sentences = {(origin["phase"], origin["node"]): origin["sentence"] for origin in comparison["origins"]}
     suite = ElementTree.Element("testsuite", name="gradbook compare", timestamp=comparison["created_at"])
     failures = 0
     for figure in figures:

@@ -101,10 +101,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A node's value (`phase` forward) or gradient (backward), and what may explain it, likeliest first."""
+    """A node's value (`phase` forward) or gradient (backward), and what may explain it, likeliest first.
+
+    Of an origin, `sentence` says what it is, what it should be and why; it is empty of what was inherited.
+    """
 
     phase: str
     node: str
+    sentence: str = ""
     hypotheses: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -319,7 +323,9 @@ def read_comparison(document: Document, source: Source) -> Comparison:
 
 
 def _read_finding(document: Document) -> Finding:
-    return Finding(document["phase"], document["node"], tuple(document.get("hypotheses", ())))
+    return Finding(
+        document["phase"], document["node"], document.get("sentence", ""), tuple(document.get("hypotheses", ()))
+    )
 
 
 def read_operation(document: Document) -> Operation:

@@ -95,11 +95,7 @@ def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Respons
 
 
 def _differences(found: Comparison) -> dict[tuple[str, int], Difference]:
-    sentences = {
-        (origin.phase.name, origin.position): origin.hypotheses[0].sentence
-        for origin in explained_origins(found)
-        if origin.hypotheses
-    }
+    sentences = {(origin.phase.name, origin.position): origin.sentence for origin in explained_origins(found)}
     for position, libraries in found.conventions.items():
         sentences["backward", position] = f"the choice of {', '.join(libraries)} where no derivative exists"
     differences = {}

@@ -39,7 +39,7 @@ def test_the_same_run_ends_with_0(service_url: str, blog: tuple[Graph, Run, Run]
 def test_the_tutorials_figures_differ_and_origins_come_first(service_url: str, blog: tuple[Graph, Run, Run]) -> None:
     _, ours, tutorial = blog
     shown = gradbook(service_url, "compare", str(ours.id), str(tutorial.id), expect=1)
-    assert "∂F/∂f is −3; it should be 1 × 1/d = −1/3. −3 is the reciprocal of the right local gradient." in shown
+    assert "∂F/∂f is −3; it should be 1 × 1/d = 1 × 1/(−3) = −1/3 by the quotient rule. −3 is the reciprocal" in shown
     verdicts = [line.split()[0] for line in shown.splitlines() if line.startswith(("origin", "inherited"))]
     assert verdicts == ["origin"] * 2 + ["inherited"] * 4
     assert "\x1b" not in shown

@@ -1,4 +1,4 @@
-"""The evidence about one wrong figure, its operands and consumers, and a sentence that states it."""
+"""The evidence about one wrong figure: its operands and its consumers, with their figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,29 +10,29 @@ from service.core.comparison.replay import is_silent
 from service.core.comparison.verdicts import Comparison, Phase, Verdict
 from service.core.execution.chain_rule import contributions_at, local_gradients_at
 from service.core.execution.run import Run
-from service.core.figures.figures import Figures, FloatArray, same_bits
-from service.core.figures.text import exact_text, figure_text
+from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph, Node
 from service.core.graph.traversal import reaches
-from service.core.rulebook.notation import ATOM, Rendered, write_text
 from service.core.rulebook.primitives import sum_to_shape
-from service.core.symbolic.printing import write_text as write_term
-from service.core.symbolic.simplify import simplify
-from service.core.symbolic.term import Variable, local_gradient_terms
+from service.core.symbolic.term import Term
+from service.core.symbolic.textbook import operand_terms
 
 # Hypotheses about single out-edges are tested for nodes with at most this many.
 _MOST_EDGES = 1000
-# How many terms of a gradient, and operands of an operation, a sentence lists at most.
-_LISTED_EDGES, _LISTED_OPERANDS = 4, 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edge:
-    """An out-edge of the node in the backward pass; `local` is None where the consumer is not elementwise."""
+    """An out-edge of the node in the backward pass; `local` is None where the operation is not elementwise.
+
+    `terms` writes the consumer's operands; `value` is the consumer's.
+    """
 
     consumer: Node
     operand_index: int
+    terms: tuple[Term, ...]
     operands: tuple[FloatArray, ...]
+    value: FloatArray
     upstream: FloatArray
     local: FloatArray | None
     contribution: FloatArray
@@ -47,7 +47,9 @@ class Edge:
 class Evidence:
     """The evidence about one figure; operands and edges are empty where it cannot be replayed.
 
-    `subject` names the figure: e, or ∂F/∂e. `seed` is the backward pass's seed at the output, 0 elsewhere.
+    `subject` writes the figure: e, or ∂F/∂e; `terms` the operands. `output` is what the gradients are of, and `seed`
+    what the backward pass started from, 0 but at the output. `replayed` says whether the expected figure follows from
+    the candidate's own; `unread`, that there are too many out-edges to read.
     `followers` are the verdicts on the figures computed from it: its consumers' values, or its operands' gradients.
     """
 
@@ -57,8 +59,12 @@ class Evidence:
     subject: str
     figure: FloatArray
     expected: FloatArray
+    terms: tuple[Term, ...]
     operands: tuple[FloatArray, ...]
     edges: tuple[Edge, ...]
+    output: str
+    replayed: bool
+    unread: bool
     seed: FloatArray
     nodes: tuple[Node, ...]
     followers: tuple[Verdict, ...]
@@ -101,8 +107,12 @@ def gather(found: Comparison, phase: Phase, position: int, candidate: Run) -> Ev
         subject,
         _figure(phase.candidate, position),
         _figure(phase.expected, position),
+        tuple(operand_terms(graph, position)) if operands else (),
         operands,
         edges,
+        candidate.backward.output if candidate.backward else "",
+        replayed,
+        len(graph.consumers[position]) > _MOST_EDGES,
         seed,
         graph.nodes,
         tuple(verdict for verdict in verdicts if verdict != Verdict.NOT_COMPARED),
@@ -125,7 +135,8 @@ def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output:
                 local = np.asarray(local_gradients_at(graph, consumer, operands, value)[operand_index], np.float64)
             if contribution is not None:
                 contribution = np.asarray(contribution, dtype=np.float64)
-                edges.append(Edge(node, operand_index, operands, upstream, local, contribution))
+                terms = tuple(operand_terms(graph, consumer))
+                edges.append(Edge(node, operand_index, terms, operands, value, upstream, local, contribution))
     return tuple(edges)
 
 
@@ -133,51 +144,3 @@ def _figure(figures: Figures, position: int) -> FloatArray:
     figure = figures[position]
     assert figure is not None
     return figure
-
-
-# --- words --------------------------------------------------------------------------------------------------------
-
-
-def statement(evidence: Evidence) -> str:
-    """State what the figure is, what it should be and why; of a tensor, at the element with the largest error."""
-    figure, expected = evidence.figure, evidence.expected
-    at = there = ""
-    with np.errstate(all="ignore"):
-        if figure.ndim:
-            apart = np.abs(figure - expected)
-            apart[np.isnan(apart)] = np.inf
-            apart[same_bits(figure, expected)] = 0.0
-            index = np.unravel_index(int(np.argmax(apart)), figure.shape)
-            figure, expected = np.asarray(figure[index]), np.asarray(expected[index])
-            at, there = f" at {[int(step) for step in index]}", " there"
-        alike = np.isfinite(expected) and abs(figure - expected) <= 1e-5 * abs(expected)
-    wrong, right = figure_text(figure), figure_text(expected)
-    if alike:  # six digits may be equal
-        wrong, right = (exact_text(float(number)).replace("-", "−") for number in (figure, expected))
-    return f"{evidence.subject} is {wrong}{at}; it should be {_derivation(evidence)}{right}{there}."
-
-
-def _derivation(evidence: Evidence) -> str:
-    """The formula of the right figure and an equals sign; empty where it would be too long."""
-    if evidence.operands:
-        if len(evidence.operands) > _LISTED_OPERANDS:
-            return ""
-        operands = [Rendered(name, ATOM) for name in evidence.node.inputs]
-        return f"{write_text(evidence.node.operation.notation, operands).text} = "
-    if len(evidence.edges) > _LISTED_EDGES or any(
-        edge.local is None or edge.upstream.ndim or len(edge.operands) > _LISTED_OPERANDS for edge in evidence.edges
-    ):
-        return ""
-    products = [f"{figure_text(edge.upstream)} × {_local_formula(edge)}" for edge in evidence.edges]
-    if not products:
-        return ""
-    return f"{' + '.join([*([figure_text(evidence.seed)] if evidence.seed else []), *products])} = "
-
-
-def _local_formula(edge: Edge) -> str:
-    terms = [Variable(name) for name in edge.consumer.inputs]
-    operation, attributes = edge.consumer.operation, edge.consumer.attributes
-    slopes = local_gradient_terms(operation, terms, Variable(edge.consumer.name), attributes)
-    formula = write_term(simplify(slopes[edge.operand_index]))
-    bare = formula.replace(" ", "") if len(formula) <= 8 else formula
-    return bare if all(sign not in bare.lstrip("-") for sign in "+-") else f"({formula})"

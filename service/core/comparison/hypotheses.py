@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from service.core.comparison.evidence import Evidence, gather, statement
+from service.core.comparison.evidence import Evidence, gather
+from service.core.comparison.sentences import full_statement, statement
 from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
@@ -29,11 +30,18 @@ _MOST_FIGURES = 16
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """A mistake that would produce the figure: its name, a sentence with the numbers, and the error that remains."""
+    """A mistake that would produce the figure: its name, `because`, a sentence with the numbers, and the error that
+    remains. `opening` is the sentence before: what the figure is and should be."""
 
     name: str
-    sentence: str
+    opening: str
+    because: str
     error: float | None
+
+    @property
+    def sentence(self) -> str:
+        """Both sentences."""
+        return f"{self.opening} {self.because}"
 
 
 def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> tuple[Hypothesis, ...]:
@@ -42,7 +50,7 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
     opening = statement(evidence)
     if position in phase.definitions:
         what = "is defined" if evidence.forward else "is used"
-        return (Hypothesis("definition", f"{opening} The node {what} differently in the two graphs.", None),)
+        return (Hypothesis("definition", opening, f"The node {what} differently in the two graphs.", None),)
     reported = []
     rtol = max(phase.rtol, 32 * UNIT_ROUNDOFF[candidate.dtype])
     for order, (name, guess) in enumerate(HYPOTHESES):
@@ -58,31 +66,39 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
                 if best is None or greatest < best[0]:
                     best = greatest, because
         if best is not None:
-            reported.append((best[0], order, Hypothesis(name, f"{opening} {best[1]}", best[0])))
+            reported.append((best[0], order, Hypothesis(name, opening, best[1], best[0])))
     if rounded := _rounding(evidence, opening):
         reported.append((rounded.error or 0.0, len(HYPOTHESES), rounded))
     reported.sort(key=lambda entry: entry[:2])
     return tuple(hypothesis for _, _, hypothesis in reported)
 
 
+def finding_sentence(
+    found: Comparison, phase: Phase, position: int, candidate: Run, hypotheses: Sequence[Hypothesis]
+) -> str:
+    """Say what a figure is, what it should be, by which rule with the numbers, and the best hypothesis if any."""
+    said = full_statement(gather(found, phase, position, candidate))
+    return f"{said} {hypotheses[0].because}" if hypotheses else said
+
+
 def rounding(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
     """Explain a first difference that is not an origin: errors below the tolerance grew."""
     evidence = gather(found, phase, position, candidate)
     error = float(np.abs(evidence.figure - evidence.expected).max(initial=0.0))
-    sentence = f"{statement(evidence)} It follows from the run's own figures: rounding errors below the tolerance grew."
-    return Hypothesis("rounding", sentence, error)
+    because = "It follows from the run's own figures: rounding errors below the tolerance grew."
+    return Hypothesis("rounding", statement(evidence), because, error)
 
 
 def convention(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
     """Explain a first difference that is not an origin: where no derivative exists, libraries choose differently."""
     evidence = gather(found, phase, position, candidate)
     kinks = [edge.consumer.name for edge in evidence.edges if edge.consumer.operation.kinks]
-    sentence = (
-        f"{statement(evidence)} It is the choice of "
+    because = (
+        "It is the choice of "
         f"{' and '.join(found.conventions[position])} where "
         f"{' or '.join(dict.fromkeys(kinks))} has no derivative."
     )
-    return Hypothesis("convention", sentence, 0.0)
+    return Hypothesis("convention", statement(evidence), because, 0.0)
 
 
 # --- the hypotheses -----------------------------------------------------------------------------------------------
@@ -267,5 +283,5 @@ def _rounding(evidence: Evidence, opening: str) -> Hypothesis | None:
         allowed = 32 * UNIT_ROUNDOFF["float32"] * np.abs(evidence.expected)
     if not (np.isfinite(error) & (error <= allowed)).all():
         return None
-    sentence = f"{opening} The difference is no more than rounding to float32 makes."
-    return Hypothesis("float32 rounding", sentence, float(error.max(initial=0.0)))
+    because = "The difference is no more than rounding to float32 makes."
+    return Hypothesis("float32 rounding", opening, because, float(error.max(initial=0.0)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from service.core.caches import memoize_on_argument
 from service.core.comparison.error_measures import errors, ulps, worst_elements
-from service.core.comparison.hypotheses import Hypothesis, convention, explain, rounding
+from service.core.comparison.hypotheses import Hypothesis, convention, explain, finding_sentence, rounding
 from service.core.comparison.verdicts import JUDGED, Comparison, Phase, Verdict, first_difference
 from service.core.figures.figures import FloatArray, IntArray
 
@@ -32,10 +32,11 @@ class JudgedFigure:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedFigure:
-    """A figure with the hypotheses that explain it, the likeliest first."""
+    """A figure with a sentence about it, and the hypotheses that explain it, the likeliest first."""
 
     phase: Phase
     position: int
+    sentence: str
     hypotheses: tuple[Hypothesis, ...]
 
 
@@ -77,9 +78,16 @@ def judged_figures(found: Comparison, numbers: IntArray) -> list[JudgedFigure]:
 def explained_origins(found: Comparison) -> tuple[ExplainedFigure, ...]:
     """Every origin in the order of evaluation, the first hundred with the hypotheses that explain them."""
     return tuple(
-        ExplainedFigure(phase, position, explain(found, phase, position, found.candidate) if rank < _EXPLAINED else ())
+        _explained(
+            found, phase, position, explain(found, phase, position, found.candidate) if rank < _EXPLAINED else ()
+        )
         for rank, (phase, position) in enumerate(found.places(Verdict.ORIGIN))
     )
+
+
+def _explained(found: Comparison, phase: Phase, position: int, hypotheses: tuple[Hypothesis, ...]) -> ExplainedFigure:
+    sentence = finding_sentence(found, phase, position, found.candidate, hypotheses)
+    return ExplainedFigure(phase, position, sentence, hypotheses)
 
 
 def explained_first_difference(found: Comparison) -> ExplainedFigure | None:
@@ -92,7 +100,7 @@ def explained_first_difference(found: Comparison) -> ExplainedFigure | None:
     if verdict == Verdict.ORIGIN:
         return explained_origins(found)[0]
     because = convention if verdict == Verdict.CONVENTION else rounding
-    return ExplainedFigure(phase, position, (because(found, phase, position, found.candidate),))
+    return _explained(found, phase, position, (because(found, phase, position, found.candidate),))
 
 
 def _worst(phase: Phase, positions: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:

@@ -22,7 +22,8 @@ from service.core.rulebook.operation import Operation
 from service.core.rulebook.registry import operation_of
 from service.core.symbolic.equation import gradient_of, local_gradient_of
 from service.core.symbolic.simplify import TermTable, simplify
-from service.core.symbolic.term import Literal, NotSymbolic, Term, Variable, contribution_terms, local_gradient_terms
+from service.core.symbolic.term import NotSymbolic, Term, Variable, contribution_terms, local_gradient_terms
+from service.core.symbolic.textbook import operand_terms
 
 # Operands of an operation, and summands, that are written out.
 MOST_WRITTEN = 8
@@ -197,12 +198,3 @@ def edges_back(view: RunView, output: str, position: int) -> list[tuple[int, int
     reached = reaches(view.graph, output)
     edges = [edge for edge in view.graph.consumers[position] if reached[edge[0]]]
     return sorted(edges, key=lambda edge: (-view.sweep[edge[0]], edge[1]))
-
-
-def operand_terms(graph: Graph, position: int) -> list[Term]:
-    """The operands of a node as terms: names, and Constants by their values."""
-    nodes = [graph.nodes[source] for source in graph.operands[position]]
-    return [
-        Literal(value) if isinstance(value := node.attributes.get("value"), float) else Variable(node.name)
-        for node in nodes
-    ]

@@ -23,7 +23,6 @@ from service.core.explanation.run_view import (
     consumer_at,
     edges_back,
     evaluate_at,
-    operand_terms,
 )
 from service.core.figures.figures import FloatArray, same_bits
 from service.core.graph.graph import Graph, Node
@@ -40,6 +39,7 @@ from service.core.symbolic.equation import (
     write_equation,
 )
 from service.core.symbolic.term import Literal, Term, Variable, application
+from service.core.symbolic.textbook import operand_terms
 
 # Contributions that a step lists.
 MOST_LISTED = 1000

@@ -75,6 +75,26 @@ def write_mathml(notation: Notation, operands: Sequence[Rendered], attributes: S
     )
 
 
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_PLAIN_SIGNS = {" * ": "·", " / ": "/", " - ": " − ", "-%": "−%"}
+
+
+def write_plain(notation: Notation, operands: Sequence[Rendered], attributes: Sequence[str] = ()) -> Rendered:
+    """Put operands into the template of the expression language with the signs of a textbook: 2·x, 1/y, x², −z."""
+    template = notation.text
+    if template == _POWER and operands[1].text.isdecimal():
+        base = operands[0]
+        return Rendered(
+            (base.text if base.binds == ATOM else f"({base.text})") + operands[1].text.translate(_SUPERSCRIPTS), POWER
+        )
+    for sign, plain in _PLAIN_SIGNS.items():
+        template = template.replace(sign, plain)
+    return _write(notation, template, notation.text_needs, "(%s)", ", ", "−", operands, attributes)
+
+
+_POWER = "%(0)s ^ %(1)s"
+
+
 def _write(
     notation: Notation,
     template: str,

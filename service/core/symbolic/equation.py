@@ -164,11 +164,12 @@ def _fraction_term(figure: FloatArray) -> Term:
 
 def _evaluated(term: Term, figures: Mapping[str, Term], result: Term) -> Formula:
     """Write a term with figures for its variables, = result; the result alone where both are one number."""
-    put = _substitute(term, figures)
+    put = put_figures(term, figures)
     return formula_of(result) if put == result or not figures else equate(put, result)
 
 
-def _substitute(term: Term, figures: Mapping[str, Term]) -> Term:
+def put_figures(term: Term, figures: Mapping[str, Term]) -> Term:
+    """Put terms for the variables of those names, and write numbers for a reader."""
     put: dict[int, Term] = {}
     for part in evaluation_order(term):
         match part:

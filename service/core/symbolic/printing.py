@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from service.core.errors import LimitExceeded
-from service.core.figures.text import number_text
+from service.core.figures.text import figure_text, number_text
 from service.core.rulebook import notation
 from service.core.rulebook.notation import ATOM, PRODUCT, SIGN, Notation, Rendered, function, row
 from service.core.rulebook.tensor import Tensor
@@ -46,7 +48,16 @@ def write_mathml(term: Term, most: int | None = LONGEST_FORMULA) -> str:
     return _write(term, _MATHML, most)
 
 
+def write_plain(term: Term, most: int | None = LONGEST_FORMULA) -> Rendered:
+    """Write a term for a sentence, in a textbook's signs and six significant digits; raises as `write_text`."""
+    return _rendered(term, _PLAIN, most)
+
+
 def _write(term: Term, language: _Language, most: int | None) -> str:
+    return _rendered(term, language, most).text
+
+
+def _rendered(term: Term, language: _Language, most: int | None) -> Rendered:
     """Write a term from the leaves up, without recursion; drop a part's text after its last use."""
     order = evaluation_order(term)
     readers = Counter(id(x) for part in order if isinstance(part, Application) for x in part.operands)
@@ -68,7 +79,7 @@ def _write(term: Term, language: _Language, most: int | None) -> str:
         if most is not None and len(text.text) > most:
             raise _too_long(most)
         written[id(part)] = text
-    return written[id(term)].text
+    return written[id(term)]
 
 
 def _too_long(most: int) -> LimitExceeded:
@@ -212,4 +223,17 @@ _MATHML = _Language(
     _number_mathml,
     lambda variable: variable.mathml or name_mathml(variable.name),
     lambda name, value: row(f"{name_mathml(name)}<mo>=</mo>{_value_mathml(value)}"),
+)
+
+
+def _number_plain(value: float) -> Rendered:
+    text = figure_text(np.float64(value))
+    return Rendered(text, PRODUCT if "/" in text else SIGN if text.startswith("−") else ATOM)
+
+
+_PLAIN = _Language(
+    notation.write_plain,
+    _number_plain,
+    lambda variable: variable.text or name_text(variable.name),
+    lambda name, value: f"{name}={value_text(value)}",
 )

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.comparison.evidence import Evidence, gather, statement
+from service.core.comparison.evidence import Evidence, gather
+from service.core.comparison.sentences import statement
 from service.core.comparison.verdicts import Verdict
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
@@ -34,8 +35,8 @@ def evidence(
         (SEED, SEED_INPUTS, "e", 7.0, "forward", "e is 7; it should be a + b = 6."),
         (SEED, SEED_INPUTS, "a", 7.0, "forward", "a is 7; it should be 5."),
         (SEED, SEED_INPUTS, "a", NAN, "forward", "a is NaN; it should be 5."),
-        ("F = 1 / x", {"x": 0.0}, "F", 7.0, "forward", "F is 7; it should be constant_1 / x = ∞."),
-        ("F = 1 / x", {"x": 1.0}, "F", -INF, "forward", "F is −∞; it should be constant_1 / x = 1."),
+        ("F = 1 / x", {"x": 0.0}, "F", 7.0, "forward", "F is 7; it should be 1/x = ∞."),
+        ("F = 1 / x", {"x": 1.0}, "F", -INF, "forward", "F is −∞; it should be 1/x = 1."),
         (
             "F = tanh(x) * y + y",
             {"x": 0.0, "y": 2.0},
@@ -50,7 +51,7 @@ def evidence(
             "x",
             1.0,
             "backward",
-            "∂F/∂x is 1; it should be 1 × (exp(-abs(x)) / (1 + exp(-abs(x))) ^ 2) = 0.25.",
+            "∂F/∂x is 1; it should be 1 × F·(1 − F) = 0.25.",
         ),
         (
             "F = w * x",
@@ -58,7 +59,7 @@ def evidence(
             "F",
             np.array([[2.0, 5.0]]),
             "forward",
-            "F is 5 at [0, 1]; it should be w * x = 4 there.",
+            "F is 5 at [0, 1]; it should be w·x = 4 there.",
         ),
         (
             "F = w * x",
@@ -66,7 +67,7 @@ def evidence(
             "F",
             np.array([9.0, NAN, NAN]),  # NaN is right in the middle
             "forward",
-            "F is NaN at [2]; it should be w * x = 4 there.",
+            "F is NaN at [2]; it should be w·x = 4 there.",
         ),
         (
             "F = w * x",
@@ -74,7 +75,7 @@ def evidence(
             "x",
             np.array([2.0, 3.0]),
             "backward",
-            "∂F/∂x is 3 at [1]; it should be 2 there.",
+            "∂F/∂x is 3 at [1]; it should be 1 × w = 2 there.",
         ),
         (
             "F = x + y",

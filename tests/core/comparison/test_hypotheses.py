@@ -50,7 +50,7 @@ SQUARE = {"text": "p = x * y; F = exp(p)", "inputs": {"x": TRANSPOSED, "y": 1.7}
 
 CASES = [
     Planted("sign", "c", 2.0, "∂F/∂c is 2; it should be −1/3 × e = −2. The sign is wrong."),
-    Planted("sign", "f", 12.0, "f is 12; it should be e * c = −12. The sign is wrong.", phase="forward"),
+    Planted("sign", "f", 12.0, "f is 12; it should be e·c = −12. The sign is wrong.", phase="forward"),
     Planted("sign", "a", -5.0, "a is −5; it should be 5. The sign is wrong.", phase="forward"),
     Planted(
         "reciprocal of the local gradient",
@@ -76,7 +76,7 @@ CASES = [
         "operand taken as its reciprocal",
         "d",
         108.0,
-        "∂F/∂d is 108; it should be 1 × -f / d ^ 2 = 4/3. In the local gradient 1/d was taken for d: −1/3 for −3.",
+        "∂F/∂d is 108; it should be 1 × (−f/d²) = 4/3. In the local gradient 1/d was taken for d: −1/3 for −3.",
     ),
     Planted(
         "contribution missing",
@@ -132,7 +132,7 @@ CASES = [
         "operands swapped",
         "F",
         0.25,
-        "F is 0.25; it should be f / d = 4. The operands f and d were swapped.",
+        "F is 0.25; it should be f/d = 4. The operands f and d were swapped.",
         phase="forward",
         spread=False,
     ),
@@ -147,7 +147,7 @@ CASES = [
         "transposed",
         "p",
         lambda p: p.T,
-        "p is 0.51 at [0, 1]; it should be x * y = 0.34 there.",
+        "p is 0.51 at [0, 1]; it should be x·y = 0.34 there.",
         phase="forward",
         **SQUARE,
     ),
@@ -231,7 +231,7 @@ CASES = [
         "float32 rounding",
         "F",
         np.float32(1 / 3),
-        "F is 0.3333333432674408; it should be x / y = 0.3333333333333333. The difference is no more than rounding to "
+        "F is 0.3333333432674408; it should be x/y = 0.3333333333333333. The difference is no more than rounding to "
         "float32 makes.",
         text="F = x / y",
         inputs={"x": 1.0, "y": 3.0},

@@ -1,0 +1,167 @@
+"""What a wrong figure is, what it should be, and by which rule: in words, numbers and a textbook's formulas."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.core.comparison.evidence import Edge, Evidence
+from service.core.errors import LimitExceeded
+from service.core.figures.figures import FloatArray, same_bits
+from service.core.figures.text import exact_text, figure_text
+from service.core.rulebook.notation import PRODUCT, Rendered
+from service.core.symbolic.equation import number_term, put_figures
+from service.core.symbolic.printing import write_plain
+from service.core.symbolic.simplify import TermTable, simplify
+from service.core.symbolic.term import (
+    Literal,
+    NotSymbolic,
+    Term,
+    Variable,
+    application,
+    contribution_terms,
+)
+from service.core.symbolic.textbook import choose_branches, textbook_gradients, with_transposes
+
+# The most summands of a gradient, operands of an operation, and characters of a formula that a sentence holds.
+_MOST_EDGES, _MOST_OPERANDS, _LONGEST = 4, 8, 200
+
+Index = tuple[int, ...]
+
+
+class _Derivation(NamedTuple):
+    """How the right figure follows: a formula, the same with the numbers put in, and the rules' names; or nothing."""
+
+    formula: str = ""
+    numbers: str = ""
+    rules: Sequence[str] = ()
+
+
+def statement(evidence: Evidence) -> str:
+    """State what the figure is and what it should be, by which formula; of a tensor, at the element most in error."""
+    return _state(evidence, _derive(evidence, _worst(evidence)).formula)
+
+
+def full_statement(evidence: Evidence) -> str:
+    """State the same with the numbers put into the formula, and with the rule."""
+    derivation = _derive(evidence, _worst(evidence))
+    by = f" by the {' and the '.join(derivation.rules)} rule" if derivation.rules else _why_without_rule(evidence)
+    return _state(evidence, derivation.formula, derivation.numbers, by=by)
+
+
+def _state(evidence: Evidence, *sides: str, by: str = "") -> str:
+    index = _worst(evidence)
+    figure, expected = (np.asarray(each[index]) for each in (evidence.figure, evidence.expected))
+    at, there = (f" at {list(index)}", " there") if index else ("", "")
+    with np.errstate(all="ignore"):
+        alike = np.isfinite(expected) and abs(figure - expected) <= 1e-5 * abs(expected)
+    wrong, right = figure_text(figure), figure_text(expected)
+    if alike:  # six digits might not tell them apart
+        wrong, right = (exact_text(float(number)).replace("-", "−") for number in (figure, expected))
+    equal = " = ".join(dict.fromkeys(filter(None, [*sides, right])))
+    return f"{evidence.subject} is {wrong}{at}; it should be {equal}{there}{by}."
+
+
+def _worst(evidence: Evidence) -> Index:
+    """The index of the element with the greatest error."""
+    figure, expected = evidence.figure, evidence.expected
+    if not figure.ndim or not figure.size:
+        return ()
+    with np.errstate(all="ignore"):
+        apart = np.abs(figure - expected)
+    apart[np.isnan(apart)] = np.inf
+    apart[same_bits(figure, expected)] = 0.0
+    return tuple(int(step) for step in np.unravel_index(int(np.argmax(apart)), figure.shape))
+
+
+def _why_without_rule(evidence: Evidence) -> str:
+    if not evidence.replayed:
+        return "" if evidence.node.operation.is_input else ", the right run's figure"
+    if evidence.forward or evidence.edges:
+        return ""
+    return ", the seed" if evidence.seed.any() else "" if evidence.unread else ": the output does not depend on it"
+
+
+def _derive(evidence: Evidence, index: Index) -> _Derivation:
+    try:
+        return _derive_value(evidence, index) if evidence.forward else _derive_gradient(evidence, index)
+    except LimitExceeded:
+        return _Derivation()
+
+
+def _derive_value(evidence: Evidence, index: Index) -> _Derivation:
+    node, operands = evidence.node, evidence.operands
+    if not 0 < len(operands) <= _MOST_OPERANDS:
+        return _Derivation()
+    term = application(node.operation, evidence.terms, _told(node.attributes))
+    formula = write_plain(term, _LONGEST).text
+    if not node.operation.is_elementwise:
+        return _Derivation(formula)
+    figures = _figures_at(evidence.terms, operands, evidence.figure.shape, index)
+    return _Derivation(formula, write_plain(_with_numbers(term, figures), _LONGEST).text)
+
+
+def _derive_gradient(evidence: Evidence, index: Index) -> _Derivation:
+    edges = evidence.edges
+    if not edges or len(edges) > _MOST_EDGES or any(len(edge.operands) > _MOST_OPERANDS for edge in edges):
+        return _Derivation()
+    seed = [figure_text(evidence.seed)] if not evidence.seed.ndim and evidence.seed else []
+    parts = [_derive_contribution(evidence, edge, index) for edge in edges]
+    rules = list(dict.fromkeys(rule for part in parts for rule in part.rules))
+    if not all(part.formula for part in parts):
+        return _Derivation(rules=rules)
+    formula = " + ".join([*seed, *(part.formula for part in parts)])
+    if not all(part.numbers for part in parts):
+        return _Derivation(formula, rules=rules)
+    return _Derivation(formula, " + ".join([*seed, *(part.numbers for part in parts)]), rules)
+
+
+def _derive_contribution(evidence: Evidence, edge: Edge, index: Index) -> _Derivation:
+    node = edge.consumer
+    beside = all(isinstance(term, Literal) for place, term in enumerate(edge.terms) if place != edge.operand_index)
+    rule = node.operation.rule_name(edge.operand_index, beside and len(edge.terms) > 1)
+    rules = (rule if node.operation.is_elementwise else f"{node.operation.name}",)
+    upstream = Variable(f"∂{evidence.output}/∂{node.name}", text=f"∂{evidence.output}/∂{node.name}")
+    if edge.local is None:
+        try:
+            terms = contribution_terms(node.operation, upstream, edge.terms, Variable(node.name), node.attributes)
+        except NotSymbolic:
+            return _Derivation(rules=rules)
+        term = terms[edge.operand_index]
+        assert term is not None
+        simple = TermTable(for_reading=True, keep_shapes=True).add(term)[0]
+        return _Derivation(write_plain(with_transposes(simple), _LONGEST).text, rules=rules)
+    slopes = textbook_gradients(node.operation, edge.terms, Variable(node.name), node.attributes)
+    slope = slopes[edge.operand_index]
+    if edge.upstream.shape != edge.operands[edge.operand_index].shape:
+        # The sum over what the operand was broadcast to, where each element may take another branch.
+        return _Derivation(f"sum({upstream.text} × {_factor(simplify(slope))})", rules=rules)
+    figures = _figures_at((*edge.terms, Variable(node.name)), (*edge.operands, edge.value), edge.upstream.shape, index)
+    local = choose_branches(slope, figures)
+    flow = figure_text(np.asarray(edge.upstream[index]))
+    return _Derivation(f"{flow} × {_factor(local)}", f"{flow} × {_factor(_with_numbers(local, figures))}", rules)
+
+
+def _factor(term: Term) -> str:
+    written: Rendered = write_plain(term, _LONGEST)
+    return f"({written.text})" if written.binds < PRODUCT or written.text.startswith("−") else written.text
+
+
+def _with_numbers(term: Term, figures: Mapping[str, Any]) -> Term:
+    return put_figures(term, {name: number_term(float(figure)) for name, figure in figures.items()})
+
+
+def _figures_at(
+    terms: Sequence[Term], figures: Sequence[FloatArray], shape: Index, index: Index
+) -> Mapping[str, np.float64]:
+    """The number of each variable at one element of a value of that shape."""
+    return {
+        term.name: np.float64(np.broadcast_to(figure, shape)[index])
+        for term, figure in zip(terms, figures, strict=True)
+        if isinstance(term, Variable)
+    }
+
+
+def _told(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attributes that a formula shows: those that are set."""
+    return {name: value for name, value in attributes.items() if value is not None}

@@ -1,0 +1,102 @@
+"""The sentence of every origin: what it is, what it should be, by which rule, with the numbers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.core.comparison.listing import explained_origins
+from tests.planted import SEED, SEED_INPUTS, graph_of, judge, run_of
+
+# Expression, inputs, kind of figure, node, the wrong figure, and how the sentence begins; computed by hand.
+SAID: list[tuple[str, dict[str, Any], str, str, Any, str]] = [
+    (
+        SEED,
+        SEED_INPUTS,
+        "gradients",
+        "f",
+        -3.0,
+        "∂F/∂f is −3; it should be 1 × 1/d = 1 × 1/(−3) = −1/3 by the quotient rule. −3 is the reciprocal",
+    ),
+    (SEED, SEED_INPUTS, "values", "f", 12.5, "f is 12.5; it should be e·c = 6·(−2) = −12."),
+    (
+        "e = a + b; F = e^2",
+        {"a": 1.0, "b": 3.0},
+        "gradients",
+        "e",
+        7.3,
+        "∂F/∂e is 7.3; it should be 1 × 2·e = 1 × 2·4 = 8 by the power rule.",
+    ),
+    (
+        "t = tanh(x); F = 3*t",
+        {"x": 0.0},
+        "gradients",
+        "x",
+        7.3,
+        "∂F/∂x is 7.3; it should be 3 × (1 − t²) = 3 × (1 − 0²) = 3 by the chain rule.",
+    ),
+    (
+        "s = sigmoid(x); F = 3*s",
+        {"x": 0.0},
+        "gradients",
+        "x",
+        7.3,
+        "∂F/∂x is 7.3; it should be 3 × s·(1 − s) = 3 × 0.5·(1 − 0.5) = 0.75 by the chain rule.",
+    ),
+    (
+        "F = relu(x) * 2",
+        {"x": 3.0},
+        "gradients",
+        "x",
+        1.7,
+        "∂F/∂x is 1.7; it should be 2 × 1 = 2 by the piecewise rule.",
+    ),
+    ("F = 1/x", {"x": 4.0}, "values", "F", 1.7, "F is 1.7; it should be 1/x = 1/4 = 0.25."),
+    (
+        "F = sum(tanh(w * x))",
+        {"w": 0.0, "x": np.array([1.0, 2.0, 4.0])},
+        "gradients",
+        "w",
+        7.3,
+        "∂F/∂w is 7.3; it should be sum(∂F/∂mul_1 × x) = 7 by the product rule.",
+    ),
+    (
+        "F = sum(matmul(x, w))",
+        {"x": np.eye(2), "w": np.eye(2)},
+        "gradients",
+        "w",
+        lambda right: right + np.array([[0.0, 0.3], [0.0, 0.0]]),
+        "∂F/∂w is 1.3 at [0, 1]; it should be x.T @ ∂F/∂matmul_1 = 1 there by the MatMul rule.",
+    ),
+    (
+        "p = x * y; F = p + x",
+        {"x": 3.0, "y": 2.0},
+        "gradients",
+        "x",
+        7.3,
+        "∂F/∂x is 7.3; it should be 1 × 1 + 1 × y = 1 × 1 + 1 × 2 = 3 by the sum and the product rule.",
+    ),
+    ("F = x + 1", {"x": 3.0, "u": 2.0}, "values", "x", 7.3, "x is 7.3; it should be 3."),
+]
+
+
+@pytest.mark.parametrize(("text", "inputs", "kind", "node", "wrong", "says"), SAID, ids=lambda case: str(case)[:30])
+def test_every_origin_has_its_sentence(
+    text: str, inputs: dict[str, Any], kind: str, node: str, wrong: Any, says: str
+) -> None:
+    graph = graph_of(text)
+    (origin,) = explained_origins(judge(run_of(graph, inputs), run_of(graph, inputs, **{kind: {node: wrong}})))
+    assert origin.sentence.startswith(says)
+    best = origin.hypotheses[0].because if origin.hypotheses else ""
+    assert origin.sentence.endswith(best)
+
+
+def test_beyond_the_first_hundred_origins_each_still_has_its_sentence() -> None:
+    names = [f"x{position}" for position in range(130)]
+    graph = graph_of("; ".join(f"y{name} = {name} * 2" for name in names), [f"y{names[0]}"])
+    inputs = dict.fromkeys(names, 3.0)
+    wrong = run_of(graph, inputs, values={f"y{name}": 7.3 for name in names})
+    origins = explained_origins(judge(run_of(graph, inputs), wrong))
+    assert len(origins) == 130
+    for origin, name in zip(origins, names, strict=True):
+        assert origin.sentence.startswith(f"y{name} is 7.3; it should be {name}·2 = 3·2 = 6.")
