@@ -3,8 +3,9 @@
 #   make test    the quick suite; at its end it says what it left to the targets test-…
 # Beside them:
 #   make test-coverage     the quick suite with more random examples, measured: all lines of service/core, 90 % of the rest
+#   make test-compilation  the loops compiled anew, where the cache is empty, read-only or lacks a rule
 #   make test-deployment   the wheel, installed, and the container's own command
-#   make test-peers        the rulebook against PyTorch, JAX and TensorFlow, Arrow streams against pyarrow
+#   make test-peers        the rulebook against PyTorch, JAX, TensorFlow and ONNX Runtime, Arrow streams against pyarrow
 #   make test-browser      pictures in Chromium, which root gets by apt
 #   make steady RUNS=20    the quick suite that many times, each with a seed of its own for the random examples
 #   make lint              style and types
@@ -19,7 +20,7 @@ RUNS ?= 20
 # Worksteal keeps neighbouring tests, which share fixtures, in one process.
 SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-coverage test-deployment test-peers test-browser steady lint openapi client-wheel lock bench clean
+.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-browser steady lint openapi client-wheel lock bench clean
 
 install: .venv/installed
 
@@ -42,9 +43,12 @@ steady: .venv/tested
 
 test-coverage: .venv/tested
 	$(BIN)/gradbook warm
-	$(SUITE) --hypothesis-profile=thorough --cov --cov-report= --cov-fail-under=0
+	$(SUITE) -m "not browser and not deployment and not peers" --hypothesis-profile=thorough --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --include='service/core/*' --fail-under=100
 	$(BIN)/coverage report --omit='service/core/*'
+
+test-compilation: .venv/tested
+	$(BIN)/pytest -m compilation
 
 test-deployment: .venv/tested
 	$(BIN)/pytest -m deployment

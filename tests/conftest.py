@@ -17,7 +17,7 @@ settings.register_profile("thorough", _shared, max_examples=THOROUGH)
 settings.load_profile("quick")
 
 # The markers of tests that need more than `make test` installs. `make test-MARKER` runs `pytest -m MARKER`.
-SEPARATE = ("deployment", "peers", "browser")
+SEPARATE = ("compilation", "deployment", "peers", "browser")
 LEFT_TO = {marker: f"left to `make test-{marker}`" for marker in SEPARATE}
 
 

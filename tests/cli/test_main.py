@@ -301,6 +301,7 @@ def test_serve_stops_cleanly(tmp_path: Path, number: signal.Signals, ready: bool
     assert (tmp_path / "gradbook.db").exists()
 
 
+@pytest.mark.compilation
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_only_the_worker_compiles_and_it_serves_meanwhile(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, port):

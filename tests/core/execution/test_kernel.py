@@ -207,6 +207,7 @@ READ_ONLY = {"NUMBA_CACHE_LOCATOR_CLASSES": "service.core.execution.numba_cache.
 FIGURES = "2.5 2.5 5.0 2.0 1.0 1.0"
 
 
+@pytest.mark.compilation
 def test_compiled_code_is_found_again_even_where_it_cannot_be_written(tmp_path: Path) -> None:
     folder = tmp_path / "compiled"
     assert run_few(folder, **READ_ONLY) == f"{FIGURES} 0"
@@ -215,6 +216,7 @@ def test_compiled_code_is_found_again_even_where_it_cannot_be_written(tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == files
 
 
+@pytest.mark.compilation
 @pytest.mark.parametrize("environment", [{}, READ_ONLY], ids=["numba's own locator", "ours"])
 def test_an_unwritable_folder_only_costs_time(tmp_path: Path, environment: dict[str, str]) -> None:
     """No folder can be made below a file, whoever tries, root among them."""
@@ -252,6 +254,7 @@ for name in ("OwnShift", "OwnTwice"):
 """
 
 
+@pytest.mark.compilation
 def test_a_rule_that_numba_refuses_is_named_and_runs_in_numpy(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(REFUSED)
     paths = os.pathsep.join([str(tmp_path), str(Path.cwd())])

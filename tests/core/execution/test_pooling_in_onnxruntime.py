@@ -8,7 +8,9 @@ import pytest
 
 from tests.tensors import evaluate
 
-onnxruntime = pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime", reason="left to `make test-peers`")
+
+pytestmark = pytest.mark.peers
 
 FLOAT, INT, INTS = 1, 2, 7  # TensorProto.FLOAT, AttributeProto.INT and INTS
 
