@@ -48,6 +48,10 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
         "origins": [_finding(found, origin) for origin in explained_origins(found)[:most]],
         "inherited": _places(found, Verdict.INHERITED, most),
         "compensated": _places(found, Verdict.COMPENSATED, most),
+        "missing": [
+            {"phase": phase.name, "node": found.candidate.graph.nodes[position].name, "given": how}
+            for phase, position, how in islice(found.missing, most)
+        ],
         "minimum_tolerance": minimum_tolerance(found),
         "nodes": comparison_node_documents(found, numbers[:most]),
         "next": next_cursor(most, len(numbers)),

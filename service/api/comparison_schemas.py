@@ -102,6 +102,12 @@ class Place(ma.Schema):
     node = fields.String(required=True)
 
 
+class MissingFigure(Place):
+    """A figure that the baseline has and the candidate lacks; "none" if it says that there was no such figure."""
+
+    given = fields.String(required=True, validate=ma.validate.OneOf(["none", "absent"]))
+
+
 class FindingSchema(Place):
     """A figure with what explains it; `sentence` says what it is, what it should be, why, and the best hypothesis."""
 
@@ -166,6 +172,7 @@ class ComparisonDocument(ComparisonSummary):
     origins = fields.List(fields.Nested(FindingSchema), required=True)
     inherited = fields.List(fields.Nested(Place), required=True)
     compensated = fields.List(fields.Nested(Place), required=True)
+    missing = fields.List(fields.Nested(MissingFigure), required=True)
     minimum_tolerance = fields.Nested(MinimumTolerance, required=True)
     nodes = fields.List(fields.Nested(ComparisonNode), required=True)
     next = fields.String(required=True, allow_none=True)

@@ -28,9 +28,12 @@ def read_array(value: Any, location: tuple[str | int, ...]) -> FloatArray:
     return np.array(items, dtype=np.float64).reshape(shape)
 
 
-def read_arrays(members: Mapping[str, Any], location: tuple[str | int, ...]) -> dict[str, FloatArray]:
-    """An array for each member of an object; raises as `read_array`."""
-    return {name: read_array(value, (*location, name)) for name, value in members.items()}
+def read_arrays(members: Mapping[str, Any], location: tuple[str | int, ...], or_none: bool = False) -> dict[str, Any]:
+    """An array for each member of an object, None for null if `or_none`; raises as `read_array`."""
+    return {
+        name: None if value is None and or_none else read_array(value, (*location, name))
+        for name, value in members.items()
+    }
 
 
 def read_claim(value: Any, location: tuple[str | int, ...]) -> Claim:

@@ -9,6 +9,7 @@ from service.api.schemas import (
     ARRAY,
     ARRAY_OR_NULL,
     FIGURES,
+    FIGURES_OR_NULL,
     TAGS,
     JsonObject,
     Label,
@@ -35,15 +36,15 @@ class BackwardRequest(Request):
 
 
 class Recorded(Request):
-    """Figures that another program or a person computed, of any subset of the nodes."""
+    """Figures that another program or a person computed, of any subset of the nodes; null is none, which is not 0."""
 
     by = Label(required=True)
     dtype = StrictString(
         load_default="float64",
         validate=ma.validate.OneOf(["float64", "float32"], error="float64 or float32 is expected"),
     )
-    values = JsonObject(load_default=dict, metadata=FIGURES)
-    gradients = JsonObject(load_default=dict, metadata=FIGURES)
+    values = JsonObject(load_default=dict, metadata=FIGURES_OR_NULL)
+    gradients = JsonObject(load_default=dict, metadata=FIGURES_OR_NULL)
 
 
 class RunRequest(BackwardRequest):

@@ -59,7 +59,7 @@ def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Re
     if recorded is not None:
         del body["backward"], body["keep"]
         for member in ("values", "gradients"):
-            recorded[member] = read_arrays(recorded[member], ("recorded", member))
+            recorded[member] = read_arrays(recorded[member], ("recorded", member), or_none=True)
         run = record_run(context(), graph_id, inputs, key=idempotency_key(), **recorded, **body)
     else:
         run = usecases.create_run(context(), graph_id, inputs, key=idempotency_key(), **body)

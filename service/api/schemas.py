@@ -19,6 +19,7 @@ ARRAY: dict[str, Any] = {
 }
 ARRAY_OR_NULL = {**ARRAY, "oneOf": [*ARRAY["oneOf"], {"type": "null"}]}
 FIGURES = {"type": "object", "additionalProperties": ARRAY}
+FIGURES_OR_NULL = {"type": "object", "additionalProperties": ARRAY_OR_NULL}
 NAMES = {"type": "array", "items": {"type": "string"}}
 TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
 _MESSAGES = {"type": "an object is expected", "unknown": "unknown"}

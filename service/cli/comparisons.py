@@ -22,8 +22,10 @@ from service.client import Client
 from service.client.results import Comparison
 
 _DIFFER = 1
-_STYLES = {"origin": "bold red", "inherited": "yellow", "compensated": "magenta", "same": "green"}
+_STYLES = {"origin": "bold red", "inherited": "yellow", "convention": "cyan", "compensated": "magenta", "same": "green"}
 _ORDER = tuple(_STYLES)
+_GIVEN = {"none": " (none)", "absent": ""}
+_MOST_MISSING = 10  # that are listed
 
 tolerance_option = click.option(
     "--tolerance", type=click.Choice(["exact", "float32", "float64"]), help="A named tolerance: float64."
@@ -31,6 +33,9 @@ tolerance_option = click.option(
 rtol_option = click.option("--rtol", type=click.FloatRange(0), help="A relative tolerance, instead of a named one.")
 atol_option = click.option("--atol", type=click.FloatRange(0), help="An absolute tolerance, instead of a named one.")
 all_option = click.option("--all", "show_all", is_flag=True, help="Show the figures that are the same, too.")
+require_option = click.option(
+    "--require-all", is_flag=True, help="Fail, too, where the baseline has a figure that the candidate lacks."
+)
 junit_option = click.option(
     "--junit", type=click.File("w", encoding="utf-8"), metavar="FILE", help="Write the verdicts as JUnit's XML, too."
 )
@@ -44,6 +49,7 @@ junit_option = click.option(
 @atol_option
 @click.option("--name", "names", multiple=True, metavar="CANDIDATE=BASELINE", help="Nodes of different names.")
 @all_option
+@require_option
 @junit_option
 @key_option
 @client_options
@@ -55,6 +61,7 @@ def create_comparison(
     atol: float | None,
     names: tuple[str, ...],
     show_all: bool,
+    require_all: bool,
     junit: TextIO | None,
     key: str | None,
     url: str,
@@ -72,7 +79,7 @@ def create_comparison(
             names={ours: theirs for ours, _, theirs in pairs},
             key=key,
         )
-        _report(service, compared, show_all, junit, as_json)
+        _report(service, compared, show_all, require_all, junit, as_json)
 
 
 @click.command("check")
@@ -82,6 +89,7 @@ def create_comparison(
 @rtol_option
 @atol_option
 @all_option
+@require_option
 @junit_option
 @key_option
 @client_options
@@ -92,6 +100,7 @@ def check_claims(
     rtol: float | None,
     atol: float | None,
     show_all: bool,
+    require_all: bool,
     junit: TextIO | None,
     key: str | None,
     url: str,
@@ -113,7 +122,7 @@ def check_claims(
         body["tolerance"] = chosen
     with Client(url) as service:
         compared = service.check_claims(find_graph(service, named), key=key, **body)
-        _report(service, compared, show_all, junit, as_json)
+        _report(service, compared, show_all, require_all, junit, as_json)
 
 
 @click.command("record")
@@ -160,15 +169,18 @@ def _read_tolerance(name: str | None, rtol: float | None, atol: float | None) ->
     return name or bounds or None
 
 
-def _report(service: Client, compared: Comparison, show_all: bool, junit: TextIO | None, as_json: bool) -> None:
+def _report(
+    service: Client, compared: Comparison, show_all: bool, require_all: bool, junit: TextIO | None, as_json: bool
+) -> None:
     """Print a comparison, origins first, and end with its exit code."""
     if junit is not None:
-        junit.write(write_junit(compared.document, service.list_comparison_nodes(compared)))
+        junit.write(write_junit(compared.document, service.list_comparison_nodes(compared), require_all))
     if as_json:
         print_json(compared.document)
     else:
         _print_comparison(service, compared, show_all)
-    sys.exit(0 if compared.verdict == "same" else _DIFFER)
+    fails = compared.verdict != "same" or (require_all and compared.missing)
+    sys.exit(_DIFFER if fails else 0)
 
 
 def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> None:
@@ -178,15 +190,23 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> 
     click.echo(f"{compared.verdict}: {counted}   (comparison {compared.id})")
     for finding in compared.origins:
         click.echo(f"  {finding.sentence}")
+    if compared.missing:
+        lacking = [_subject(figure["phase"], figure["node"]) + _GIVEN[figure["given"]] for figure in compared.missing]
+        more = ", …" if len(lacking) > _MOST_MISSING else ""
+        click.echo(f"  missing in the candidate: {', '.join(lacking[:_MOST_MISSING])}{more}")
     if not figures:
         return
     click.echo()
     table = make_table("verdict", "figure", "baseline", "candidate", "expected", "relative error", numbers=(2, 3, 4, 5))
     for figure in figures:
-        subject = figure["name"] if figure["phase"] == "forward" else f"gradient of {figure['name']}"
+        subject = _subject(figure["phase"], figure["name"])
         shown = [short(_figure(figure[side])) for side in ("baseline", "candidate", "expected", "relative_error")]
         table.add_row(Text(figure["verdict"], _STYLES[figure["verdict"]]), subject, *shown)
     print_table(table)
+
+
+def _subject(phase: str, node: str) -> str:
+    return node if phase == "forward" else f"gradient of {node}"
 
 
 def _figure(document: Any) -> Any:

@@ -5,11 +5,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 
-def write_junit(comparison: Mapping[str, Any], figures: Iterable[Mapping[str, Any]]) -> str:
-    """JUnit's XML. An origin is a failure with its sentence; what was inherited fails too, and says so."""
+def write_junit(comparison: Mapping[str, Any], figures: Iterable[Mapping[str, Any]], require_all: bool = False) -> str:
+    """JUnit's XML. An origin is a failure with its sentence; what was inherited fails too, and says so. A missing
+    figure is skipped, or fails if all are required."""
     sentences = {(origin["phase"], origin["node"]): origin["sentence"] for origin in comparison["origins"]}
     suite = ElementTree.Element("testsuite", name="gradbook compare", timestamp=comparison["created_at"])
-    failures = 0
+    failures = skipped = 0
     for figure in figures:
         name, phase = _sound(figure["name"]), figure["phase"]
         case = ElementTree.SubElement(suite, "testcase", classname=f"gradbook.{phase}", name=name)
@@ -21,8 +22,19 @@ def write_junit(comparison: Mapping[str, Any], figures: Iterable[Mapping[str, An
                 message = f"off by {figure['absolute_error']} at {figure['worst']}"
             failure = ElementTree.SubElement(case, "failure", type=figure["verdict"], message=_sound(message))
             failure.text = _sound(sentences.get((phase, figure["name"]), ""))
+    for missing in comparison["missing"]:
+        name, phase = _sound(missing["node"]), missing["phase"]
+        case = ElementTree.SubElement(suite, "testcase", classname=f"gradbook.{phase}", name=name)
+        message = "given as none" if missing["given"] == "none" else "not given"
+        if require_all:
+            failures += 1
+            ElementTree.SubElement(case, "failure", type="missing", message=message)
+        else:
+            skipped += 1
+            ElementTree.SubElement(case, "skipped", message=message)
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(failures))
+    suite.set("skipped", str(skipped))
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 

@@ -235,7 +235,8 @@ class Client:
         key: str | None = None,
     ) -> Run:
         """Keep figures that another program computed, of any subset of the nodes: numbers, arrays or anything that
-        has `__array__`. `inputs` fill the values of Inputs that `values` omits."""
+        has `__array__`; None where there was none, as of a detached parameter's gradient. `inputs` fill the values of
+        Inputs that `values` omits."""
         recorded = {"by": by, "dtype": dtype, "values": dict(values or {}), "gradients": dict(gradients or {})}
         body = {
             "inputs": dict(inputs or {}),

@@ -114,7 +114,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A verdict on two runs; `origins` introduced an error, `inherited` were computed from wrong figures."""
+    """A verdict on two runs; `origins` introduced an error, `inherited` were computed from wrong figures.
+
+    `missing` are the figures that the baseline has and the candidate lacks, each a phase, a node and whether it was
+    given as "none" or is "absent"; the verdict does not count them.
+    """
 
     id: str
     baseline: str
@@ -126,6 +130,7 @@ class Comparison:
     origins: tuple[Finding, ...]
     inherited: tuple[Finding, ...]
     compensated: tuple[Finding, ...]
+    missing: tuple[Mapping[str, str], ...]
     created_at: datetime
     document: Document = field(repr=False, compare=False)
     _draw: Draw | None = field(default=None, repr=False, compare=False)
@@ -316,6 +321,7 @@ def read_comparison(document: Document, source: Source) -> Comparison:
         origins=tuple(map(_read_finding, document["origins"])),
         inherited=tuple(map(_read_finding, document["inherited"])),
         compensated=tuple(map(_read_finding, document["compensated"])),
+        missing=tuple(document["missing"]),
         created_at=datetime.fromisoformat(document["created_at"]),
         document=document,
         _draw=partial(source.get_comparison_picture, document["id"]),

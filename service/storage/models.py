@@ -130,7 +130,8 @@ class RunTag(Base):
 class RunFigures(Base):
     """The `kind` "values" or "gradients" of a run: of how many nodes, of what shapes, and which nodes have one.
 
-    `shapes` is null where all are scalars, `present` (bits, most significant first) where none is missing.
+    `shapes` is null where all are scalars, `present` (bits, most significant first) where every node has one. If
+    some were recorded as none, as many bytes follow in `present` and mark those.
     """
 
     __tablename__ = "run_figures"

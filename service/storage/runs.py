@@ -117,15 +117,17 @@ def load_figures(connection: Connection, run: str, kind: str, start: int = 0, st
     row = _figures_row(connection, run, kind)
     start, stop, _ = slice(start, stop).indices(row.node_count)
     stop = max(start, stop)
-    present = None
+    present = none = None
     if row.present is not None:
-        present = _unpack(row.present, row.node_count)[start:stop]
+        present, none = _unpack(row.present, row.node_count)
+        present = present[start:stop]
         present.setflags(write=False)
+        none = None if none is None else none[start:stop]
     if row.shapes is None:
-        return Figures(_read_flat(connection, run, kind, start, stop), None, present)
+        return Figures(_read_flat(connection, run, kind, start, stop), None, present, none)
     shapes = tuple(tuple(shape) for shape in row.shapes[start:stop])
     first = sum(map(prod, row.shapes[:start]))
-    return Figures(_read_flat(connection, run, kind, first, first + sum(map(prod, shapes))), shapes, present)
+    return Figures(_read_flat(connection, run, kind, first, first + sum(map(prod, shapes))), shapes, present, none)
 
 
 def load_some_figures(connection: Connection, run: str, kind: str, positions: Sequence[int]) -> Figures:
@@ -147,7 +149,7 @@ def load_some_figures(connection: Connection, run: str, kind: str, positions: Se
     present = np.zeros(row.node_count, bool)
     present[list(positions)] = True
     if row.present is not None:
-        present &= _unpack(row.present, row.node_count)
+        present &= _unpack(row.present, row.node_count)[0]
     return Figures(flat, shapes, present)
 
 
@@ -159,8 +161,19 @@ def _figures_row(connection: Connection, run: str, kind: str) -> Any:
     return row
 
 
-def _unpack(present: bytes, count: int) -> BoolArray:
-    return np.unpackbits(np.frombuffer(present, np.uint8), count=count).view(np.bool_)
+def _unpack(present: bytes, count: int) -> tuple[BoolArray, BoolArray | None]:
+    """Which nodes have a figure, and which were recorded as none; None where no node was."""
+    size = -(-count // 8)
+    masks = (np.unpackbits(np.frombuffer(part, np.uint8), count=count) for part in (present[:size], present[size:]))
+    given, none = (mask.view(np.bool_) for mask in masks)
+    return given, none if len(present) > size else None
+
+
+def _pack_masks(figures: Figures) -> bytes | None:
+    if figures.present is None:
+        return None
+    masks = [figures.present] if figures.none is None else [figures.present, figures.none]
+    return b"".join(np.packbits(mask).tobytes() for mask in masks)
 
 
 def _read_flat(connection: Connection, run: str, kind: str, first: int, last: int) -> FloatArray:
@@ -184,7 +197,7 @@ def _insert_figures(connection: Connection, run: str, **given: Figures | None) -
             "kind": kind,
             "node_count": len(figures),
             "shapes": None if figures.shapes is None else [list(shape) for shape in figures.shapes],
-            "present": None if figures.present is None else np.packbits(figures.present).tobytes(),
+            "present": _pack_masks(figures),
         }
         for kind, figures in kept.items()
     ]

@@ -1,6 +1,7 @@
 """Record a run that another program or a person computed."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -30,8 +31,8 @@ def record_run(
     *,
     by: str,
     dtype: str = "float64",
-    values: Mapping[str, FloatArray],
-    gradients: Mapping[str, FloatArray],
+    values: Mapping[str, FloatArray | None],
+    gradients: Mapping[str, FloatArray | None],
     output: str | None = None,
     seed: FloatArray | None = None,
     label: str | None = None,
@@ -39,6 +40,8 @@ def record_run(
     key: IdempotencyKey | None = None,
 ) -> StoredRun:
     """Store the given figures of any nodes; `inputs` are the values of Inputs that `values` omits.
+
+    None records that there was no figure, as of a detached parameter's gradient.
 
     Raises NotFound; InvalidInputs for unknown names, shapes that do not fit the graph, and if no figure is given.
     """
@@ -59,7 +62,7 @@ def read_recording(
     context: Context,
     graph_id: str,
     inputs: Mapping[str, FloatArray],
-    given: Mapping[str, Mapping[str, FloatArray]],
+    given: Mapping[str, Mapping[str, FloatArray | None]],
     *,
     by: str,
     dtype: str = "float64",
@@ -75,15 +78,17 @@ def read_recording(
     `given` holds its "values" and "gradients", `member` is where the request has them. `resolve`, called once they are
     known to fit the graph, returns those to record in their place, of the same names and shapes.
     """
+    figures = {kind: {name: each for name, each in all_.items() if each is not None} for kind, all_ in given.items()}
     stored = get_graph(context, graph_id)
     graph = context.graph(stored.digest)
     _check_names(graph, inputs, given, member)
     nodes, position = graph.nodes, graph.position
     inputs = {name: read_input(name, nodes[position[name]].attributes, figure) for name, figure in inputs.items()}
     target = (choose_output if given["gradients"] or seed is not None else find_output)(graph, output)
-    shapes = _check_shapes(graph, inputs, given, member, context.limits.run_elements)
+    shapes = _check_shapes(graph, inputs, figures, member, context.limits.run_elements)
     given = resolve() if resolve else given
-    known, gradients = {**inputs, **given["values"]}, given["gradients"]
+    own = {name: figure for name, figure in given["values"].items() if figure is not None or name not in inputs}
+    known, gradients = {**inputs, **own}, given["gradients"]
     values = _pack(graph, known)
     slopes = _pack(graph, gradients) if gradients else None
     spread = None
@@ -118,7 +123,7 @@ def insert_whole_run(connection: Connection, run: StoredRun) -> None:
 
 
 def _check_names(
-    graph: Graph, inputs: Mapping[str, FloatArray], given: Mapping[str, Mapping[str, FloatArray]], member: str
+    graph: Graph, inputs: Mapping[str, FloatArray], given: Mapping[str, Mapping[str, FloatArray | None]], member: str
 ) -> None:
     known = set(graph.inputs)
     faults = [Fault(("inputs", name), f"the graph has no input {name!r}") for name in inputs if name not in known]
@@ -130,8 +135,10 @@ def _check_names(
     )
     faults.extend(
         Fault((member, "gradients", name), f"{name!r} is a {_without_gradient(node)}, which has no gradient")
-        for name in given["gradients"]
-        if name in graph.position and not (node := graph.nodes[graph.position[name]]).has_gradient
+        for name, figure in given["gradients"].items()
+        if figure is not None
+        and name in graph.position
+        and not (node := graph.nodes[graph.position[name]]).has_gradient
     )
     if not any(given.values()):
         faults.append(Fault((member,), "values, gradients or both are expected: nothing is given"))
@@ -181,5 +188,11 @@ def _check_shapes(
     return shapes
 
 
-def _pack(graph: Graph, given: Mapping[str, FloatArray]) -> Figures:
-    return pack([given.get(node.name) for node in graph.nodes])
+def _pack(graph: Graph, given: Mapping[str, FloatArray | None]) -> Figures:
+    """The given figures of the graph's nodes, with those that are given as None marked."""
+    figures = pack([given.get(node.name) for node in graph.nodes])
+    if all(figure is not None for figure in given.values()):
+        return figures
+    none = np.zeros(len(graph), dtype=bool)
+    none[[graph.position[name] for name, figure in given.items() if figure is None]] = True
+    return replace(figures, none=none)

@@ -553,3 +553,32 @@ def test_a_float32_run_is_the_same_as_itself(client: FlaskClient) -> None:
     claimed = created(client, f"/v1/graphs/{graph}/checks", {"inputs": {"x": 1e30}, "claims": figures})
     assert claimed["compensated"] == []
     assert claimed["verdict"] == "same"
+
+
+@pytest.mark.parametrize("inputs", [INPUTS, INPUTS | {"a": [5, 6]}])
+def test_a_figure_recorded_as_none_is_missing_unless_it_is_0(client: FlaskClient, inputs: Any) -> None:
+    graph = graph_of(client, SEED + "; unused = a * 2")
+    ours = run_of(client, graph, inputs, output="F")
+    right = client.get(f"/v1/runs/{ours}").json
+    assert right is not None
+    gradients = {node["name"]: node["gradient"] for node in right["nodes"] if node["name"] != "c"}
+    # Our run gives 0 to what does not reach the output, PyTorch none.
+    theirs = run_of(
+        client,
+        graph,
+        inputs,
+        recorded={"by": "a port", "gradients": {**gradients, "b": None, "unused": None}},
+        output="F",
+    )
+    stored = {node["name"]: node["gradient"] for node in client.get(f"/v1/runs/{theirs}").json["nodes"]}
+    assert stored["b"] is None and stored["unused"] is None and stored["c"] is None
+    found = compare(client, ours, theirs)
+    assert found["verdict"] == "same"
+    # Of the forward phase it records nothing but the inputs.
+    assert found["missing"] == [
+        {"phase": "backward", "node": "c", "given": "absent"},
+        {"phase": "backward", "node": "b", "given": "none"},
+    ]
+    assert nodes(found)["backward unused"]["candidate"] is None
+    assert nodes(found)["backward unused"]["verdict"] == "same"
+    assert client.get(f"/v1/comparisons/{found['id']}").json == found

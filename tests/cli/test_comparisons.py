@@ -133,3 +133,37 @@ def test_record_an_npz_file(service_url: str, blog: tuple[Graph, Run, Run], tmp_
     assert "this is no .npz file" in gradbook(
         service_url, "run", "record", "cli comparisons", str(file), "--by", "NumPy", expect=2
     )
+
+
+def test_missing_figures_fail_where_all_are_required(service_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "junit.xml"
+    with Client(service_url) as service:
+        graph = service.create_graph("cli missing", expression=example.EXPRESSION)
+        ours = service.create_run(graph, example.INPUTS)
+        gradients = {name: figure for name, figure in ours.gradients.items() if name != "e"}
+        theirs = service.record_run(
+            graph, by="a port", values={"F": 4}, gradients={**gradients, "a": None}, inputs=example.INPUTS
+        )
+        assert service.create_comparison(ours, theirs).missing[-1] == {
+            "phase": "backward",
+            "node": "a",
+            "given": "none",
+        }
+    runs = (str(ours.id), str(theirs.id))
+    shown = gradbook(service_url, "compare", *runs, "--junit", str(file), expect=0)
+    assert "missing in the candidate: e, f, gradient of e, gradient of a (none)" in shown
+    suite = ElementTree.parse(file).getroot()
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "4")
+    gradbook(service_url, "compare", *runs, "--require-all", "--junit", str(file), expect=1)
+    suite = ElementTree.parse(file).getroot()
+    assert (suite.get("failures"), suite.get("skipped")) == ("4", "0")
+    gradbook(service_url, "compare", *runs[:1], *runs[:1], "--require-all", expect=0)
+
+
+def test_a_convention_is_listed(service_url: str) -> None:
+    with Client(service_url) as service:
+        graph = service.create_graph("cli convention", expression="F = clip(x, min=0, max=1)")
+        ours = service.create_run(graph, {"x": 1})
+        theirs = service.record_run(graph, by="PyTorch", inputs={"x": 1}, gradients={"x": 1})
+    shown = gradbook(service_url, "compare", str(ours.id), str(theirs.id), expect=1)
+    assert any(line.startswith("convention") for line in shown.splitlines())

@@ -56,7 +56,18 @@ def compare(
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:
         replay = replay_values(cut, effective, weights)
-        judged = _judge("forward", candidate.values, values, effective, replay, tolerance, sourceless(cut), alone, 1.0)
+        judged = _judge(
+            candidate.graph,
+            "forward",
+            candidate.values,
+            values,
+            effective,
+            replay,
+            tolerance,
+            sourceless(cut),
+            alone,
+            1.0,
+        )
         forward = with_definitions(judged, redefined, lambda: wrong_values(candidate.graph, judged)[1])
     if ours and theirs and slopes is not None:
         gradients = effective_gradients(cut, effective, ours)
@@ -66,7 +77,9 @@ def compare(
             unreplayed = unreplayable_gradients(candidate.graph, cut, given(ours.gradients), ours.output)
         finite = np.abs(theirs.gradients.flat[np.isfinite(theirs.gradients.flat)])
         scale = min(float(finite.max()) if finite.size else 1.0, 1.0)
-        judged = _judge("backward", ours.gradients, slopes, gradients, replay, tolerance, unreplayed, alone, scale)
+        judged = _judge(
+            candidate.graph, "backward", ours.gradients, slopes, gradients, replay, tolerance, unreplayed, alone, scale
+        )
         conventions = _conventions(cut, effective, ours, judged, weights)
         backward = with_definitions(
             judged, reconsumed, lambda: gradients_resting_on_wrong(candidate.graph, judged, forward)
@@ -111,6 +124,7 @@ def _conventions(
 
 
 def _judge(
+    graph: Graph,
     name: str,
     candidate: Figures,
     baseline: Figures,
@@ -139,16 +153,44 @@ def _judge(
         follows[unreplayed] = right[unreplayed]
         expected = with_figures_of(expected, Figures(b, effective.shapes), unreplayed)
     verdicts = _VERDICTS[right.view(np.int8) + 2 * follows.view(np.int8)]
-    recorded = given(candidate)
-    verdicts[~(recorded & given(baseline))] = Verdict.NOT_COMPARED
+    recorded, there = given(candidate), given(baseline)
+    verdicts[~(recorded & there)] = Verdict.NOT_COMPARED
+    missing = []
+    if not recorded.all() and (name == "backward" or any(graph.operands[each] for each in np.flatnonzero(recorded))):
+        missing = [
+            position
+            for position in map(int, np.flatnonzero(there & ~recorded))
+            if not graph.nodes[position].operation.is_constant
+        ]
+    if name == "backward" and candidate.none is not None:
+        nothing = [position for position in missing if candidate.none[position] and not np.any(baseline[position])]
+        verdicts[nothing] = Verdict.SAME
+        missing = [position for position in missing if verdicts[position] != Verdict.SAME]
+        c = with_figures_of(
+            Figures(c, effective.shapes), Figures(b, effective.shapes), np.array(nothing, np.int64)
+        ).flat
     lonely = np.setdiff1d(alone[recorded[alone]], unreplayed)
     lonely = lonely[~follows[lonely]]
     if lonely.size:
         verdicts[lonely] = Verdict.ORIGIN
         b = with_figures_of(Figures(b, effective.shapes), expected, lonely).flat
-    own = candidate if candidate.shapes == effective.shapes else Figures(c, effective.shapes, candidate.present)
+    own = candidate
+    if candidate.shapes != effective.shapes:
+        own = Figures(c, effective.shapes, candidate.present, candidate.none)
     theirs = Figures(b, effective.shapes, baseline.present)
-    return Phase(name, own, theirs, expected, effective, verdicts, unreplayed, tolerance.rtol, atol, scale)
+    return Phase(
+        name,
+        own,
+        theirs,
+        expected,
+        effective,
+        verdicts,
+        unreplayed,
+        tolerance.rtol,
+        atol,
+        scale,
+        np.array(missing, np.int64),
+    )
 
 
 def _near(x: FloatArray, y: FloatArray, allowed: FloatArray) -> BoolArray:

@@ -27,7 +27,10 @@ The baseline's figure is expected where there is no replay: of an Input or a Con
 unknown figure. A node that is defined otherwise in the two graphs is replayed by its own definition, and is the origin
 only where it is by its own replay or `definitions.py` says so. A node that only the candidate's graph has is judged by
 its replay alone: it is an origin or not compared. Figures that the candidate does not give are not judged: an origin is
-the first *recorded* wrong figure. Under every tolerance NaN equals NaN, and an infinity only itself.
+the first *recorded* wrong figure. They are `missing` where the baseline has one and the candidate records the phase,
+which Inputs' values alone do not, unless it is a Constant's, which the graph gives, or a gradient of 0 throughout and
+the candidate says that there was none, which is the same. Under every tolerance NaN equals NaN, and an infinity only
+itself.
 """
 
 from collections.abc import Iterator, Mapping
@@ -80,7 +83,8 @@ class Phase:
 
     `rtol` and `atol` bound |c − b|; for gradients, `scale` is the factor in `atol`. `unreplayed` are the positions of
     the nodes where the baseline's figure is expected, `definitions` those of them whose definition or use in the graph
-    is the origin. In `baseline.flat` an origin that only the candidate's graph has is measured against its replay.
+    is the origin. `missing` are the nodes whose figure the baseline has and the candidate lacks. In `baseline.flat` an
+    origin that only the candidate's graph has is measured against its replay.
     """
 
     name: str
@@ -93,6 +97,7 @@ class Phase:
     rtol: float
     atol: float
     scale: float
+    missing: IntArray
     definitions: IntArray = field(default_factory=lambda: np.array([], dtype=np.int64))
 
     def positions(self, *wanted: Verdict) -> list[int]:
@@ -147,6 +152,17 @@ class Comparison:
         for phase in self.phases:
             figures += [phase.candidate, phase.baseline, phase.expected, phase.effective]
         return sum(each.flat.nbytes for each in figures) + 9 * sum(phase.verdicts.nbytes for phase in self.phases)
+
+    @property
+    def missing(self) -> Iterator[tuple[Phase, int, str]]:
+        """Phase and position of each figure that the baseline has and the candidate lacks, and how it is given.
+
+        It is "none" where the candidate says that there was no figure, else "absent".
+        """
+        for phase in self.phases:
+            none = phase.candidate.none
+            for position in map(int, phase.missing[::-1] if phase.name == "backward" else phase.missing):
+                yield phase, position, "none" if none is not None and none[position] else "absent"
 
     def places(self, *wanted: Verdict) -> Iterator[tuple[Phase, int]]:
         """Phase and position of each figure with one of these verdicts, in the order of evaluation."""

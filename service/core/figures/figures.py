@@ -26,12 +26,14 @@ class Figures:
 
     `flat` is a float64 vector: each node's figure row-major, one after the other. `shapes` is None where every node is
     a scalar. `present` is None where every node has a figure; a node without one has elements in `flat` all the same
-    (one where its shape is unknown, given as ()).
+    (one where its shape is unknown, given as ()). `none` marks those that were recorded as having no figure, as the
+    gradient of a detached parameter; it is None where there is no such node.
     """
 
     flat: FloatArray
     shapes: tuple[Shape, ...] | None = None
     present: BoolArray | None = None
+    none: BoolArray | None = None
 
     @cached_property
     def offsets(self) -> IntArray:
@@ -56,7 +58,8 @@ class Figures:
         """The figures of the nodes from `start` to before `stop`; nothing is copied."""
         flat = self.flat[self.offsets[start] : self.offsets[min(stop, len(self))]] if len(self) else self.flat
         shapes = None if self.shapes is None else self.shapes[start:stop]
-        return Figures(flat, shapes, None if self.present is None else self.present[start:stop])
+        present, none = (None if mask is None else mask[start:stop] for mask in (self.present, self.none))
+        return Figures(flat, shapes, present, none)
 
     def __iter__(self) -> Iterator[FloatArray | None]:
         return (self[position] for position in range(len(self)))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from service.core.comparison.error_measures import minimum_tolerance
 from service.core.comparison.hypotheses import rounding
 from service.core.comparison.judging import compare
 from service.core.comparison.replay import Weights, replay_gradients, replay_values
@@ -729,6 +730,47 @@ def test_tensors_of_two_versions_are_aligned() -> None:
     assert origins(found, second) == [("forward", "p")]
     partial = judge(only(run_of(first, inputs), values=["x", "F"]), run_of(second, inputs))
     assert verdicts(partial, second)["forward"] == {"x": "same", "F": "same"}
+
+
+# --- what is missing ----------------------------------------------------------------------------------------------
+
+
+def missing(found: Comparison) -> list[tuple[str, str, str]]:
+    return [(phase.name, found.candidate.graph.nodes[position].name, how) for phase, position, how in found.missing]
+
+
+def with_none(run: Run, *names: str) -> Run:
+    """The run whose gradients at these names are recorded as none."""
+    absent_there = altered(run, gradients=dict.fromkeys(names))
+    assert absent_there.gradients is not None
+    none = np.array([node.name in names for node in run.graph.nodes])
+    return swept(absent_there, gradients=replace(absent_there.gradients, none=none))
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_what_the_baseline_has_and_the_candidate_lacks_is_missing(shape: tuple[int, ...]) -> None:
+    graph = graph_of("m = w * x; F = m + 2; u = v * 3", ["F"])
+    inputs = {name: np.full(shape, 0.5) for name in "wxv"}
+    right = run_of(graph, inputs)
+    assert missing(judge(right, right)) == []
+    part = with_none(only(right, values="wxvF", gradients="wxvFu"), "w", "v")
+    found = judge(right, part)
+    # ∂F/∂v is 0 in the baseline: none is the same. Nobody records a Constant's value: the graph has it.
+    assert found.same
+    assert missing(found) == [
+        ("forward", "m", "absent"),
+        ("forward", "u", "absent"),
+        ("backward", "m", "absent"),
+        ("backward", "w", "none"),
+    ]
+    assert verdicts(found, graph)["backward"] == dict.fromkeys("xvFu", "same")
+    assert minimum_tolerance(found) == {"rtol": 0.0, "atol": 0.0}
+    # A phase that the candidate does not record lacks nothing.
+    assert missing(judge(right, only(right, values=[node.name for node in graph.nodes]))) == []
+    # The names that the candidate's graph has not stand in only_in_baseline.
+    smaller = graph_of("m = w * x; F = m + 2")
+    found = judge(right, run_of(smaller, {name: inputs[name] for name in "wx"}))
+    assert missing(found) == [] and set(found.only_in_baseline) == {"v", "u", "constant_2"}
 
 
 # --- whatever is recorded -----------------------------------------------------------------------------------------
