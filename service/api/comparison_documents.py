@@ -13,6 +13,7 @@ from service.core.comparison.listing import (
     explained_first_difference,
     explained_origins,
     judged_figures,
+    summary,
 )
 from service.core.comparison.verdicts import Comparison, Verdict
 from service.core.figures.figures import IntArray
@@ -41,6 +42,8 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
     judged = {phase.name: int((phase.verdicts != Verdict.NOT_COMPARED).sum()) for phase in found.phases}
     return {
         **comparison_summary(compared.record),
+        "arose": found.arose,
+        "sentence": summary(found),
         "compared": {"values": judged.get("forward", 0), "gradients": judged.get("backward", 0)},
         "only_in_baseline": found.only_in_baseline[:most],
         "only_in_candidate": found.only_in_candidate[:most],

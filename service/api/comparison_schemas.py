@@ -165,6 +165,16 @@ class ComparisonSummary(ma.Schema):
 class ComparisonDocument(ComparisonSummary):
     """A comparison with the first 1,000 of its figures."""
 
+    arose = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Whether an origin or a convention exists; else every difference was inherited from errors "
+            "below the tolerance"
+        },
+    )
+    sentence = fields.String(
+        required=True, allow_none=True, metadata={"description": "That the inputs differ, or that nothing arose"}
+    )
     compared = fields.Nested(ComparedCounts, required=True)
     only_in_baseline = fields.List(fields.String(), required=True)
     only_in_candidate = fields.List(fields.String(), required=True)

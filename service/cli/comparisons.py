@@ -36,6 +36,13 @@ all_option = click.option("--all", "show_all", is_flag=True, help="Show the figu
 require_option = click.option(
     "--require-all", is_flag=True, help="Fail, too, where the baseline has a figure that the candidate lacks."
 )
+fail_option = click.option(
+    "--fail-on",
+    type=click.Choice(["difference", "origin"]),
+    default="difference",
+    show_default=True,
+    help="What ends with 1: origin, only where a figure is wrong by itself, not where rounding errors grew.",
+)
 junit_option = click.option(
     "--junit", type=click.File("w", encoding="utf-8"), metavar="FILE", help="Write the verdicts as JUnit's XML, too."
 )
@@ -50,6 +57,7 @@ junit_option = click.option(
 @click.option("--name", "names", multiple=True, metavar="CANDIDATE=BASELINE", help="Nodes of different names.")
 @all_option
 @require_option
+@fail_option
 @junit_option
 @key_option
 @client_options
@@ -62,6 +70,7 @@ def create_comparison(
     names: tuple[str, ...],
     show_all: bool,
     require_all: bool,
+    fail_on: str,
     junit: TextIO | None,
     key: str | None,
     url: str,
@@ -79,7 +88,7 @@ def create_comparison(
             names={ours: theirs for ours, _, theirs in pairs},
             key=key,
         )
-        _report(service, compared, show_all, require_all, junit, as_json)
+        _report(service, compared, show_all, require_all, fail_on, junit, as_json)
 
 
 @click.command("check")
@@ -90,6 +99,7 @@ def create_comparison(
 @atol_option
 @all_option
 @require_option
+@fail_option
 @junit_option
 @key_option
 @client_options
@@ -101,6 +111,7 @@ def check_claims(
     atol: float | None,
     show_all: bool,
     require_all: bool,
+    fail_on: str,
     junit: TextIO | None,
     key: str | None,
     url: str,
@@ -122,7 +133,7 @@ def check_claims(
         body["tolerance"] = chosen
     with Client(url) as service:
         compared = service.check_claims(find_graph(service, named), key=key, **body)
-        _report(service, compared, show_all, require_all, junit, as_json)
+        _report(service, compared, show_all, require_all, fail_on, junit, as_json)
 
 
 @click.command("record")
@@ -170,16 +181,25 @@ def _read_tolerance(name: str | None, rtol: float | None, atol: float | None) ->
 
 
 def _report(
-    service: Client, compared: Comparison, show_all: bool, require_all: bool, junit: TextIO | None, as_json: bool
+    service: Client,
+    compared: Comparison,
+    show_all: bool,
+    require_all: bool,
+    fail_on: str,
+    junit: TextIO | None,
+    as_json: bool,
 ) -> None:
     """Print a comparison, origins first, and end with its exit code."""
+    wrong = ("origin", "inherited") if fail_on == "difference" or compared.origins else ()
     if junit is not None:
-        junit.write(write_junit(compared.document, service.list_comparison_nodes(compared), require_all))
+        figures = service.list_comparison_nodes(compared)
+        junit.write(write_junit(compared.document, figures, require_all, wrong))
     if as_json:
         print_json(compared.document)
     else:
         _print_comparison(service, compared, show_all)
-    fails = compared.verdict != "same" or (require_all and compared.missing)
+    differs = compared.origins if fail_on == "origin" else compared.verdict != "same"
+    fails = differs or (require_all and compared.missing)
     sys.exit(_DIFFER if fails else 0)
 
 
@@ -188,6 +208,8 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> 
     figures.sort(key=lambda figure: _ORDER.index(figure["verdict"]))
     counted = ", ".join(f"{count} {verdict}" for verdict, count in compared.counts.items() if count)
     click.echo(f"{compared.verdict}: {counted}   (comparison {compared.id})")
+    if compared.sentence:
+        click.echo(f"  {compared.sentence}")
     for finding in compared.origins:
         click.echo(f"  {finding.sentence}")
     if compared.missing:

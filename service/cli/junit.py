@@ -1,20 +1,25 @@
 """A comparison in the XML that CI systems read: a test case for each figure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
 
-def write_junit(comparison: Mapping[str, Any], figures: Iterable[Mapping[str, Any]], require_all: bool = False) -> str:
+def write_junit(
+    comparison: Mapping[str, Any],
+    figures: Iterable[Mapping[str, Any]],
+    require_all: bool = False,
+    failing: Container[str] = ("origin", "inherited"),
+) -> str:
     """JUnit's XML. An origin is a failure with its sentence; what was inherited fails too, and says so. A missing
-    figure is skipped, or fails if all are required."""
+    figure is skipped, or fails if all are required. `failing` are the verdicts that fail."""
     sentences = {(origin["phase"], origin["node"]): origin["sentence"] for origin in comparison["origins"]}
     suite = ElementTree.Element("testsuite", name="gradbook compare", timestamp=comparison["created_at"])
     failures = skipped = 0
     for figure in figures:
         name, phase = _sound(figure["name"]), figure["phase"]
         case = ElementTree.SubElement(suite, "testcase", classname=f"gradbook.{phase}", name=name)
-        if figure["verdict"] in ("origin", "inherited"):
+        if figure["verdict"] in failing:
             failures += 1
             right = figure["expected"] if figure["baseline"] is None else figure["baseline"]
             message = f"{figure['candidate']} instead of {right}"

@@ -117,7 +117,9 @@ class Comparison:
     """A verdict on two runs; `origins` introduced an error, `inherited` were computed from wrong figures.
 
     `missing` are the figures that the baseline has and the candidate lacks, each a phase, a node and whether it was
-    given as "none" or is "absent"; the verdict does not count them.
+    given as "none" or is "absent"; the verdict does not count them. `arose` is
+    False where every difference was inherited from errors below the tolerance; `sentence` says that, or that the inputs
+    differ.
     """
 
     id: str
@@ -131,6 +133,8 @@ class Comparison:
     inherited: tuple[Finding, ...]
     compensated: tuple[Finding, ...]
     missing: tuple[Mapping[str, str], ...]
+    arose: bool
+    sentence: str | None
     created_at: datetime
     document: Document = field(repr=False, compare=False)
     _draw: Draw | None = field(default=None, repr=False, compare=False)
@@ -322,6 +326,8 @@ def read_comparison(document: Document, source: Source) -> Comparison:
         inherited=tuple(map(_read_finding, document["inherited"])),
         compensated=tuple(map(_read_finding, document["compensated"])),
         missing=tuple(document["missing"]),
+        arose=document["arose"],
+        sentence=document["sentence"],
         created_at=datetime.fromisoformat(document["created_at"]),
         document=document,
         _draw=partial(source.get_comparison_picture, document["id"]),

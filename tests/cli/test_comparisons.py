@@ -167,3 +167,35 @@ def test_a_convention_is_listed(service_url: str) -> None:
         theirs = service.record_run(graph, by="PyTorch", inputs={"x": 1}, gradients={"x": 1})
     shown = gradbook(service_url, "compare", str(ours.id), str(theirs.id), expect=1)
     assert any(line.startswith("convention") for line in shown.splitlines())
+
+
+def test_errors_that_grew_are_nobodys_fault(service_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "junit.xml"
+    with Client(service_url) as service:
+        graph = service.create_graph("cli grew", expression="p = x + y; q = p - y; F = q * 1e9")
+        inputs = {"x": 1e-9, "y": 1.0}
+        ours = service.create_run(graph, inputs, backward=False)
+        p = float(np.float64(1.0 + 1e-9) + 4e-16)
+        theirs = service.record_run(
+            graph, by="a port", inputs=inputs, values={"p": p, "q": p - 1.0, "F": (p - 1.0) * 1e9}
+        )
+        wrong = service.record_run(graph, by="a port", inputs=inputs, values={"F": 3.0})
+        compared = service.create_comparison(ours, theirs)
+    assert (compared.verdict, compared.arose, compared.origins) == ("differ", False, ())
+    assert compared.sentence is not None and compared.sentence.startswith("No figure is wrong by itself")
+    runs = (str(ours.id), str(theirs.id))
+    assert "No figure is wrong by itself" in gradbook(service_url, "compare", *runs, expect=1)
+    gradbook(service_url, "compare", *runs, "--fail-on", "origin", "--junit", str(file), expect=0)
+    assert ElementTree.parse(file).getroot().get("failures") == "0"
+    gradbook(service_url, "compare", str(ours.id), str(wrong.id), "--fail-on", "origin", expect=1)
+
+
+def test_runs_at_different_inputs_say_so(service_url: str, blog: tuple[Graph, Run, Run]) -> None:
+    graph, ours, _ = blog
+    with Client(service_url) as service:
+        other = service.create_run(graph, example.INPUTS | {"a": 7, "c": 1})
+        compared = service.create_comparison(ours, other)
+    assert [(origin.phase, origin.node) for origin in compared.origins] == [("forward", "a"), ("forward", "c")]
+    assert "inputs differ" in [each["name"] for origin in compared.origins for each in origin.hypotheses]
+    assert all("the inputs differ" in origin.sentence for origin in compared.origins)
+    assert (compared.arose, compared.sentence) == (True, "The inputs differ: a, c.")

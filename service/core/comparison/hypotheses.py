@@ -7,7 +7,7 @@ order of the table `HYPOTHESES`.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -70,7 +70,17 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
     if rounded := _rounding(evidence, opening):
         reported.append((rounded.error or 0.0, len(HYPOTHESES), rounded))
     reported.sort(key=lambda entry: entry[:2])
-    return tuple(hypothesis for _, _, hypothesis in reported)
+    hypotheses = tuple(hypothesis for _, _, hypothesis in reported)
+    if evidence.forward and evidence.node.operation.is_input:
+        return _of_an_input(hypotheses, opening)
+    return hypotheses
+
+
+def _of_an_input(hypotheses: tuple[Hypothesis, ...], opening: str) -> tuple[Hypothesis, ...]:
+    """Say of each that the runs' inputs differ; that alone where nothing else explains the figure."""
+    if not hypotheses:
+        return (Hypothesis("inputs differ", opening, "It is an input: the inputs differ.", None),)
+    return tuple(replace(each, because=f"{each.because} So the inputs differ.") for each in hypotheses)
 
 
 def finding_sentence(

@@ -12,6 +12,8 @@ from service.core.figures.figures import FloatArray, IntArray
 
 # Hypotheses are looked for at the first origins only: who has a hundred of them mends those first.
 _EXPLAINED = 100
+# How many names a sentence lists.
+_SPOKEN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,15 @@ def explained_first_difference(found: Comparison) -> ExplainedFigure | None:
         return explained_origins(found)[0]
     because = convention if verdict == Verdict.CONVENTION else rounding
     return _explained(found, phase, position, (because(found, phase, position, found.candidate),))
+
+
+def summary(found: Comparison) -> str | None:
+    """What is to be said of the comparison as a whole: that the inputs differ, or that nothing arose in it."""
+    if found.differing_inputs:
+        return f"The inputs differ: {', '.join(found.differing_inputs[:_SPOKEN])}."
+    if found.same or found.arose:
+        return None
+    return "No figure is wrong by itself: every difference follows from errors below the tolerance, which grew."
 
 
 def _worst(phase: Phase, positions: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:

@@ -139,6 +139,18 @@ class Comparison:
         """Whether no figure differs from the baseline's by more than the tolerance."""
         return not any(self.counts[verdict.name.lower()] for verdict in DIFFERENT)
 
+    @property
+    def arose(self) -> bool:
+        """Whether anything differs by itself; else every difference was inherited from errors below the tolerance."""
+        return next(self.places(Verdict.ORIGIN, Verdict.CONVENTION), None) is not None
+
+    @property
+    def differing_inputs(self) -> list[str]:
+        """The Inputs whose values differ from the baseline's."""
+        nodes = self.candidate.graph.nodes
+        places = self.forward.positions(Verdict.ORIGIN) if self.forward else []
+        return [nodes[position].name for position in places if nodes[position].operation.is_input]
+
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many figures have each verdict."""
