@@ -1,1 +1,1 @@
-"""Gradbook: a REST service that keeps the book of computational graphs and their gradients."""
+"""Gradbook: a REST service that stores, explains and compares computational graphs and their gradients."""

@@ -1,4 +1,4 @@
-"""The application: the only wiring."""
+"""Create the application: the only place that wires its parts."""
 
 from flask import Flask
 from flask_swagger_ui import get_swaggerui_blueprint
@@ -11,12 +11,12 @@ from service.web import pictures
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The service over its database, which must have been migrated. Settings left out come from the environment."""
+    """Create the service over its migrated database. Settings default to the environment."""
     settings = settings or read_settings()
     app = Flask(__name__, static_folder=None)
-    # Werkzeug silently cuts a body that comes in chunks off at its limit: one byte more shows that it is longer.
+    # Werkzeug silently truncates a chunked body at its limit: one byte more reveals that it is longer.
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes + 1
-    app.url_map.merge_slashes = False  # /v1//graphs is no other way to write /v1/graphs
+    app.url_map.merge_slashes = False  # /v1//graphs is not an alias of /v1/graphs
     app.extensions["gradbook"] = Context(Database(settings.database_url), settings.limits)
     observability.observe(app)
     problems.register(app)

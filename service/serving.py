@@ -1,4 +1,4 @@
-"""Starting the service: its database first, then one process with several threads under granian."""
+"""Start the service: migrate its database, then run one process with several threads under granian."""
 
 import gc
 import os
@@ -18,7 +18,7 @@ from service import example
 from service.client import Client, ClientError
 from service.settings import Settings
 
-_SECONDS_TO_FINISH = 30  # what requests under way are given at the end
+_SECONDS_TO_FINISH = 30  # for the requests under way at shutdown
 _SECONDS_TO_START = 120  # the first start on a machine compiles
 _LAST_LINES = 5
 _LOG_TO_STDERR = {
@@ -34,7 +34,7 @@ class CannotStart(Exception):
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the database to the newest version; raises CannotStart if it does not answer, ValueError for its URL."""
+    """Migrate the database to the newest version; raises CannotStart if it is unreachable, ValueError for its URL."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from service.storage.database import Database
@@ -49,7 +49,7 @@ def migrate(settings: Settings) -> None:
 
 
 def store_seed_example(settings: Settings) -> tuple[str, str]:
-    """Store the seed example's graph and run in a migrated database, once; returns the ids of the two."""
+    """Store the seed example's graph and run in a migrated database, once; return their ids."""
     import numpy as np
 
     from service.storage.database import Database
@@ -70,12 +70,12 @@ def store_seed_example(settings: Settings) -> tuple[str, str]:
 
 
 def serve(settings: Settings) -> None:
-    """Migrate, then serve until SIGTERM or SIGINT; raises CannotStart where the address cannot be listened at."""
+    """Migrate, then serve until SIGTERM or SIGINT; raises CannotStart if the address is unavailable."""
     from granian import Granian
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-    address, port = _claim(settings.host, settings.port)
+    address, port = _bind(settings.host, settings.port)
     migrate(settings)
     _end_forked_processes_by_signals()
     shown = f"[{address}]" if ":" in address else address
@@ -93,16 +93,16 @@ def serve(settings: Settings) -> None:
 
 
 def _load_app(settings: Settings) -> Callable[..., Any]:
-    """The application, imported in the process that serves it and nowhere else.
+    """Create the application, imported only in the process that serves it.
 
-    It serves at once; meanwhile the rulebook is compiled, or loaded as compiled before.
+    It serves at once; meanwhile a thread compiles the rulebook, or loads it from the cache.
     """
     from service.app import create_app
     from service.core.execution import kernel
 
     app = create_app(settings)
-    # The collector of cycles looks through everything that lives each time a large body is read: what lives now stays,
-    # and requests leave few cycles behind.
+    # Reading a large body would have the cycle collector scan every live object. What is alive now stays alive, and
+    # requests leave few cycles behind.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     Thread(target=kernel.warm, name="warm", daemon=True).start()
@@ -112,8 +112,8 @@ def _load_app(settings: Settings) -> Callable[..., Any]:
 def _end_forked_processes_by_signals() -> None:
     """Let SIGTERM and SIGINT end a process that is forked from now on, until it sets handlers of its own.
 
-    Granian's worker does once the application has been imported, a second later; until then it would have inherited
-    its parent's handlers, and a signal would be lost in them. Around the fork signals wait.
+    Granian's worker sets them once it has imported the application, a second later. Until then it would inherit its
+    parent's handlers, in which a signal is lost. Signals are blocked around the fork.
     """
     numbers = (signal.SIGTERM, signal.SIGINT)
 
@@ -129,11 +129,11 @@ def _end_forked_processes_by_signals() -> None:
     )
 
 
-def _claim(host: str, port: int) -> tuple[str, int]:
-    """The address and port to listen at, or CannotStart; a port of 0 becomes a free one.
+def _bind(host: str, port: int) -> tuple[str, int]:
+    """Return the address and port to listen at; a port of 0 becomes a free one. Raises CannotStart.
 
-    Granian shares its port (SO_REUSEPORT): without this look a second service would start beside the first
-    and take half of its requests.
+    Granian shares its port (SO_REUSEPORT): without this check a second service would start beside the first and take
+    half of its requests.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -142,20 +142,20 @@ def _claim(host: str, port: int) -> tuple[str, int]:
             listener.bind(address)
             found = listener.getsockname()
     except OSError as error:
-        raise CannotStart(f"nothing can listen at {host}:{port}: {error.strerror or error}") from error
+        raise CannotStart(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
     return str(found[0]), int(found[1])
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens at."""
-    return _claim("127.0.0.1", 0)[1]
+    """A free port of 127.0.0.1."""
+    return _bind("127.0.0.1", 0)[1]
 
 
 @contextmanager
 def service_process(database_url: str, port: int | None = None) -> Iterator[str]:
-    """Run `gradbook serve` in a process of its own, with the default settings; yields its URL once it is ready.
+    """Run `gradbook serve` in a process of its own, with the default settings; yield its URL once it is ready.
 
-    Raises CannotStart, with the last lines of its log, if it ends before.
+    Raises CannotStart, with the last lines of its log, if it exits before.
     """
     port = port or free_port()
     command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--database", database_url]
@@ -167,7 +167,7 @@ def service_process(database_url: str, port: int | None = None) -> Iterator[str]
             if not _wait_until_ready(url, process):
                 log.seek(0)
                 said = "".join(log.readlines()[-_LAST_LINES:]).strip()
-                raise CannotStart(f"the service did not start: {said or 'it said nothing'}")
+                raise CannotStart(f"the service did not start: {said or 'its log is empty'}")
             yield url
         finally:
             process.terminate()

@@ -1,4 +1,4 @@
-"""The environment, read once into one frozen object. Flags of the command line go before it, defaults after."""
+"""The settings, read once from the environment into a frozen object. Flags override the environment."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ def _limit(default: int, meaning: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The one table of limits, shown at GET /v1/limits; each is set by GRADBOOK_MAX_ and its name in capitals."""
+    """All limits, shown at GET /v1/limits; each is set by GRADBOOK_MAX_ and its name in capitals."""
 
     body_bytes: int = _limit(64 * 1024 * 1024, "bytes of a request's body")
     json_depth: int = _limit(64, "lists and objects within one another in a request's body")
@@ -29,7 +29,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be set from outside."""
+    """Everything that can be configured."""
 
     database_url: str = "sqlite:///gradbook.db"
     host: str = "127.0.0.1"
@@ -39,7 +39,7 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
-    """Settings from GRADBOOK_* variables; `flags` that are not None go before them.
+    """Read the settings from GRADBOOK_* variables; `flags` that are not None override them.
 
     Raises ValueError, naming the variable, where a number is expected and something else is given.
     """

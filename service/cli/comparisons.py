@@ -1,4 +1,4 @@
-"""The commands `compare`, `check` and `run record`. The first two end with 0 for same and 1 for differ."""
+"""The commands `compare`, `check` and `run record`. The first two exit with 0 for same and 1 for differ."""
 
 import sys
 from typing import Any, TextIO
@@ -32,19 +32,19 @@ tolerance_option = click.option(
 )
 rtol_option = click.option("--rtol", type=click.FloatRange(0), help="A relative tolerance, instead of a named one.")
 atol_option = click.option("--atol", type=click.FloatRange(0), help="An absolute tolerance, instead of a named one.")
-all_option = click.option("--all", "show_all", is_flag=True, help="Show the figures that are the same, too.")
+all_option = click.option("--all", "show_all", is_flag=True, help="Also show the figures that are the same.")
 require_option = click.option(
-    "--require-all", is_flag=True, help="Fail, too, where the baseline has a figure that the candidate lacks."
+    "--require-all", is_flag=True, help="Also fail if the candidate lacks a figure of the baseline."
 )
 fail_option = click.option(
     "--fail-on",
     type=click.Choice(["difference", "origin"]),
     default="difference",
     show_default=True,
-    help="What ends with 1: origin, only where a figure is wrong by itself, not where rounding errors grew.",
+    help="Exit with 1 on any difference, or only if a figure is wrong by itself, not if rounding errors grew.",
 )
 junit_option = click.option(
-    "--junit", type=click.File("w", encoding="utf-8"), metavar="FILE", help="Write the verdicts as JUnit's XML, too."
+    "--junit", type=click.File("w", encoding="utf-8"), metavar="FILE", help="Also write the verdicts as JUnit XML."
 )
 
 
@@ -54,7 +54,13 @@ junit_option = click.option(
 @tolerance_option
 @rtol_option
 @atol_option
-@click.option("--name", "names", multiple=True, metavar="CANDIDATE=BASELINE", help="Nodes of different names.")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="CANDIDATE=BASELINE",
+    help="Pair two nodes of different names; may be repeated.",
+)
 @all_option
 @require_option
 @fail_option
@@ -156,7 +162,7 @@ def record_run(
     url: str,
     as_json: bool,
 ) -> None:
-    """Keep the figures that another program computed: an .npz FILE of values/NAME, gradients/NAME and inputs/NAME."""
+    """Store the figures that another program computed: an .npz FILE of values/NAME, gradients/NAME and inputs/NAME."""
     figures: dict[str, dict[str, Any]] = {"inputs": {}, "values": {}, "gradients": {}}
     try:
         with np.load(file, allow_pickle=False) as members:
@@ -166,7 +172,7 @@ def record_run(
                     raise click.UsageError(f"{file}: {member!r} is not values/NAME, gradients/NAME or inputs/NAME")
                 figures[kind][name] = members[member]
     except (ValueError, OSError, AttributeError) as error:
-        raise click.UsageError(f"{file}: this is no .npz file: {error}") from None
+        raise click.UsageError(f"{file}: not an .npz file: {error}") from None
     with Client(url) as service:
         found = find_graph(service, graph)
         run = service.record_run(found, by=by, dtype=dtype, output=output, label=label, key=key, **figures)
@@ -176,7 +182,7 @@ def record_run(
 def _read_tolerance(name: str | None, rtol: float | None, atol: float | None) -> Any:
     bounds = {bound: value for bound, value in (("rtol", rtol), ("atol", atol)) if value is not None}
     if name and bounds:
-        raise click.UsageError("--tolerance names a tolerance; --rtol and --atol make one: give one or the other")
+        raise click.UsageError("give either --tolerance or --rtol and --atol, not both")
     return name or bounds or None
 
 
@@ -189,7 +195,7 @@ def _report(
     junit: TextIO | None,
     as_json: bool,
 ) -> None:
-    """Print a comparison, origins first, and end with its exit code."""
+    """Print a comparison, origins first, and exit with its code."""
     wrong = ("origin", "inherited") if fail_on == "difference" or compared.origins else ()
     if junit is not None:
         figures = service.list_comparison_nodes(compared)

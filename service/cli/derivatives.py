@@ -1,5 +1,7 @@
-"""The commands `explain`, `derive` and `gradcheck`; the last ends with 0 for right, 1 for wrong and 4 for not
-applicable."""
+"""The commands `explain`, `derive` and `gradcheck`.
+
+`gradcheck` exits with 0 for right, 1 for wrong and 4 for not applicable.
+"""
 
 import sys
 from itertools import islice
@@ -27,7 +29,7 @@ from service.client.explanation_results import Paths, Step
 
 _EXIT_CODES = {"right": 0, "wrong": 1, "not applicable": 4}
 _ROUNDING = 1e-9
-_DIGITS = 20  # of a number that a person reads
+_DIGITS = 20  # at most, of a number shown to a person
 _STYLES = {"right": "green", "wrong": "bold red", "not applicable": "yellow"}
 
 
@@ -78,8 +80,8 @@ def check_gradients(
 @click.option("--wrt", multiple=True, metavar="NODE", help="With respect to this node; may be repeated: all inputs.")
 @click.option("--of", metavar="NODE", help="The node to differentiate: the graph's only output.")
 @click.option("--latex", is_flag=True, help="Print LaTeX.")
-@click.option("--graph", "as_graph", is_flag=True, help="Keep the gradients as a graph, and print that.")
-@click.option("--name", help="The name of the graph that is kept.")
+@click.option("--graph", "as_graph", is_flag=True, help="Store the gradients as a graph, and print it.")
+@click.option("--name", help="The name of the stored graph.")
 @key_option
 @client_options
 def derive(
@@ -93,7 +95,7 @@ def derive(
     url: str,
     as_json: bool,
 ) -> None:
-    """Print the derivatives of GRAPH as formulas, one line each, or keep them as a graph."""
+    """Print the derivatives of GRAPH as formulas, one line each, or store them as a graph."""
     with Client(url) as service:
         found = find_graph(service, graph)
         if as_graph:
@@ -110,11 +112,11 @@ def derive(
 
 @click.command("explain")
 @click.argument("run")
-@click.option("--node", help="Only how this node's value and gradient came about, and the paths that carry it.")
+@click.option("--node", help="Only this node's value and gradient, and the paths that carry the gradient.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The most steps to show.")
 @client_options
 def explain(run: str, node: str | None, limit: int, url: str, as_json: bool) -> None:
-    """Explain RUN step by step: the rule, the formula, the numbers put in, and what they come to."""
+    """Explain RUN step by step: the rule, the formula, the numbers substituted, and the result."""
     with Client(url) as service:
         steps = list(islice(service.list_steps(run, node=node), limit + 1))
         paths = None if node is None else _paths(service, run, node)
@@ -136,7 +138,7 @@ def explain(run: str, node: str | None, limit: int, url: str, as_json: bool) -> 
 
 
 def _paths(service: Client, run: str, node: str) -> Paths | None:
-    """The paths of a node; None where the service has none to tell, of a tensor or before a backward pass."""
+    """The paths of a node; None where the service has none: for a tensor, or before a backward pass."""
     try:
         return service.list_paths(run, node)
     except Problem as problem:
@@ -146,7 +148,7 @@ def _paths(service: Client, run: str, node: str) -> Paths | None:
 
 
 def _difference(step: Step) -> str:
-    """What the run has instead, unless only rounding sets it apart."""
+    """The run's own figure, unless it differs from the computed one by rounding only."""
     if step.difference is None or step.difference <= _ROUNDING * np.max(
         np.abs(0.0 if step.figure is None else step.figure)
     ):

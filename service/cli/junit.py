@@ -1,4 +1,4 @@
-"""A comparison in the XML that CI systems read: a test case for each figure."""
+"""A comparison as JUnit XML, which CI systems read: one test case for each figure."""
 
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
@@ -11,8 +11,11 @@ def write_junit(
     require_all: bool = False,
     failing: Container[str] = ("origin", "inherited"),
 ) -> str:
-    """JUnit's XML. An origin is a failure with its sentence; what was inherited fails too, and says so. A missing
-    figure is skipped, or fails if all are required. `failing` are the verdicts that fail."""
+    """Write JUnit XML.
+
+    An origin fails with its sentence; an inherited figure fails too, and says so. A missing figure is skipped, or fails if
+    all are required. `failing` are the verdicts that fail.
+    """
     sentences = {(origin["phase"], origin["node"]): origin["sentence"] for origin in comparison["origins"]}
     suite = ElementTree.Element("testsuite", name="gradbook compare", timestamp=comparison["created_at"])
     failures = skipped = 0
@@ -23,7 +26,7 @@ def write_junit(
             failures += 1
             right = figure["expected"] if figure["baseline"] is None else figure["baseline"]
             message = f"{figure['candidate']} instead of {right}"
-            if figure["candidate"] is None:  # too large for a list: its worst element is told
+            if figure["candidate"] is None:  # too large to be listed: report its worst element
                 message = f"off by {figure['absolute_error']} at {figure['worst']}"
             failure = ElementTree.SubElement(case, "failure", type=figure["verdict"], message=_sound(message))
             failure.text = _sound(sentences.get((phase, figure["name"]), ""))
@@ -44,5 +47,5 @@ def write_junit(
 
 
 def _sound(text: str) -> str:
-    """Text without what XML 1.0 cannot hold."""
+    """Replace the characters that XML 1.0 forbids."""
     return "".join("\ufffd" if character < " " or character in "\ufffe\uffff" else character for character in text)

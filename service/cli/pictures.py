@@ -13,7 +13,7 @@ from service.client import Client, Problem
 @click.argument("what")
 @click.option("--format", type=click.Choice(["svg", "dot"]), default="svg", show_default=True)
 @click.option("--focus", metavar="NODE", help="Draw the neighbourhood of this node; of a large graph, of the output.")
-@click.option("--hops", type=click.IntRange(1), help="Draw nodes up to so many edges away: 3.")
+@click.option("--hops", type=click.IntRange(1), help="Draw nodes up to this many edges away: 3.")
 @url_option
 def picture(what: str, format: Literal["svg", "dot"], focus: str | None, hops: int | None, url: str) -> None:
     """Draw a run, a comparison or a graph: WHAT is its id, or a graph's name for its latest version."""

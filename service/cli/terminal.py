@@ -1,4 +1,4 @@
-"""What the commands share: their options, how arguments are read, and how results are printed."""
+"""What the commands share: options, parsing of arguments, and printing of results."""
 
 import json
 import math
@@ -18,30 +18,38 @@ from service.client.results import Figure, Graph
 Command = TypeVar("Command", bound=Callable[..., Any])
 Item = TypeVar("Item")
 
-_WIDE = 10_000  # columns where no terminal is: what reads a pipe wants its data whole
+_LISTED = 50
+_WIDE = 10_000  # columns without a terminal: a pipe gets its lines uncut
 
-key_option = click.option("--key", help="An Idempotency-Key: under it, this takes effect once.")
+tags_option = click.option("--tag", "tags", multiple=True, metavar="KEY:VALUE", help="A tag; may be repeated.")
+one_tag_option = click.option("--tag", metavar="KEY:VALUE", help="Only those with this tag.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), default=_LISTED, show_default=True, help="The most to list."
+)
+key_option = click.option(
+    "--key", help="An Idempotency-Key: repeated with the same key, the command takes effect once."
+)
 
 
 def json_option(command: Command) -> Command:
-    """--json: everything, as JSON."""
+    """Add the option --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")(command)
 
 
 def url_option(command: Command) -> Command:
-    """--url."""
+    """Add the option --url."""
     return click.option(
         "--url", envvar="GRADBOOK_URL", default="http://127.0.0.1:8000", show_default=True, help="Where the service is."
     )(command)
 
 
 def client_options(command: Command) -> Command:
-    """--url and --json."""
+    """Add the options --url and --json."""
     return url_option(json_option(command))
 
 
 def first(items: Iterable[Item], limit: int) -> list[Item]:
-    """The first items, with a word on standard error where there are more."""
+    """Return the first `limit` items, with a note on standard error if there are more."""
     found = list(islice(items, limit + 1))
     if len(found) > limit:
         click.echo(f"the newest {limit}; --limit lists more", err=True)
@@ -49,12 +57,12 @@ def first(items: Iterable[Item], limit: int) -> list[Item]:
 
 
 def given(**arguments: Any) -> dict[str, Any]:
-    """Those arguments that were given."""
+    """Return the arguments that are not empty."""
     return {name: value for name, value in arguments.items() if value}
 
 
 def read_tags(texts: tuple[str, ...]) -> dict[str, str]:
-    """Tags from KEY:VALUE."""
+    """Read tags written as KEY:VALUE."""
     pairs = [text.partition(":") for text in texts]
     for text, (_, colon, _) in zip(texts, pairs, strict=True):
         if not colon:
@@ -62,16 +70,16 @@ def read_tags(texts: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def read_figure(text: str, place: str) -> Any:
-    """A number, NaN and infinities in any spelling that Python reads, or a JSON list."""
+def read_figure(text: str, source: str) -> Any:
+    """Read a number, with NaN and infinities in any of Python's spellings, or a JSON list."""
     try:
         return _decode(text) if text.lstrip().startswith("[") else float(text)
     except (ValueError, RecursionError):
-        raise click.UsageError(f"{place}: a number or a JSON list of numbers is expected") from None
+        raise click.UsageError(f"{source}: a number or a JSON list of numbers is expected") from None
 
 
 def inputs_argument(command: Command) -> Command:
-    """[NAME=FIGURE]... and --inputs FILE; `read_inputs` reads them."""
+    """Add [NAME=FIGURE]... and --inputs FILE; `read_inputs` reads them."""
     file = click.option(
         "--inputs", "file", type=click.File(encoding="utf-8"), metavar="FILE", help="A JSON object of inputs."
     )
@@ -79,7 +87,7 @@ def inputs_argument(command: Command) -> Command:
 
 
 def read_inputs(texts: tuple[str, ...], file: TextIO | None) -> dict[str, Any]:
-    """Inputs from NAME=FIGURE, and from a file with a JSON object."""
+    """Read inputs from NAME=FIGURE arguments and from a file with a JSON object."""
     inputs = {} if file is None else read_json(file)
     if file is not None and not isinstance(inputs, dict):
         raise click.UsageError(f"{file.name}: a JSON object of inputs is expected")
@@ -92,15 +100,15 @@ def read_inputs(texts: tuple[str, ...], file: TextIO | None) -> dict[str, Any]:
 
 
 def read_json(file: TextIO) -> Any:
-    """A file of strict JSON; raises click.UsageError."""
+    """Read a file of strict JSON; raises click.UsageError."""
     try:
         return _decode(file.read())
     except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"{file.name}: this is not JSON as RFC 8259 has it: {error}") from None
+        raise click.UsageError(f"{file.name}: invalid JSON (RFC 8259): {error}") from None
 
 
 def _decode(text: str) -> Any:
-    """JSON, without what would be lost in silence: a name that stands twice, a number out of float64's range."""
+    """Parse JSON, refusing what would be lost silently: a repeated name, a number out of float64's range."""
 
     def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
@@ -117,12 +125,12 @@ def _decode(text: str) -> Any:
 
 
 def print_json(document: Any) -> None:
-    """JSON for a person and for a program."""
+    """Print indented JSON."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_members(members: Mapping[str, Any]) -> None:
-    """Names and values, a line each."""
+    """Print names and values, one per line, without empty ones."""
     for name, value in members.items():
         if value not in (None, {}, []):
             click.echo(f"{name:<12} {_in_one_line(value)}")
@@ -135,7 +143,7 @@ def _in_one_line(value: Any) -> str:
 
 
 def short(figure: Figure | None, shape: tuple[int, ...] = ()) -> str:
-    """Write a number in six digits, a tensor by its shape."""
+    """Write a number in six significant digits, a tensor as its shape."""
     shape = shape if figure is None else figure.shape
     if shape:
         return f"[{'×'.join(map(str, shape))}]"
@@ -143,10 +151,9 @@ def short(figure: Figure | None, shape: tuple[int, ...] = ()) -> str:
 
 
 def rounded(number: float, digits: int = 6) -> str:
-    """Write a number in so many significant digits.
+    """Write a number in `digits` significant digits.
 
-    The commands know the service over HTTP only: `service.core.figures.text`, which writes figures elsewhere, is not
-    theirs to import.
+    The command line knows the service over HTTP only and must not import `service.core.figures.text`.
     """
     if math.isfinite(number):
         return f"{number:.{digits}g}"
@@ -154,7 +161,7 @@ def rounded(number: float, digits: int = 6) -> str:
 
 
 def make_table(*columns: str, numbers: tuple[int, ...] = ()) -> Table:
-    """A plain table; the columns of `numbers` are aligned to the right."""
+    """Make a plain table; the columns in `numbers` are right-aligned."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index in numbers else "left", overflow="fold")
@@ -162,7 +169,7 @@ def make_table(*columns: str, numbers: tuple[int, ...] = ()) -> Table:
 
 
 def print_table(table: Table) -> None:
-    """In colour on a terminal, unless NO_COLOR is set; elsewhere in plain lines without blanks at their ends."""
+    """Print in colour on a terminal, unless NO_COLOR is set; elsewhere plainly, without trailing blanks."""
     terminal = sys.stdout.isatty()
     console = Console(width=None if terminal else _WIDE, markup=False, emoji=False, highlight=False)
     if terminal:
@@ -174,7 +181,7 @@ def print_table(table: Table) -> None:
 
 
 def print_graph(service: Client, graph: Graph, as_json: bool) -> None:
-    """A graph and all its nodes."""
+    """Print a graph and all its nodes."""
     nodes = list(service.list_graph_nodes(graph)) if len(graph.nodes) < graph.node_count else graph.nodes
     if as_json:
         print_json({**graph.document, "nodes": [node.document for node in nodes], "next": None})
@@ -189,7 +196,7 @@ def print_graph(service: Client, graph: Graph, as_json: bool) -> None:
 
 
 def find_graph(service: Client, graph: str) -> Graph:
-    """A graph by its id, or by a name for its latest version; raises Problem."""
+    """Find a graph by its id, or by name in its latest version; raises Problem."""
     try:
         return service.get_graph(graph)
     except Problem as problem:

@@ -151,7 +151,7 @@ def test_a_point_without_a_derivative_is_marked(gradbook: Gradbook) -> None:
         (["graph", "create", "x", "y = x", "--tag", "no colon"], "", "KEY:VALUE"),
         (["graph", "create", "x", "--nodes", "-"], "5", "a JSON list of nodes"),
         (["graph", "create", "x", "--nodes", "/nowhere/nodes.json"], "", "No such file"),
-        (["graph", "create", "x", "--nodes", "-"], "[" * 100_000, "not JSON"),
+        (["graph", "create", "x", "--nodes", "-"], "[" * 100_000, "invalid JSON"),
         (["run", "create", "x", "a"], "", "NAME=FIGURE"),
         (["run", "create", "x", "a=five"], "", "a=five"),
         (["run", "create", "x", "a=[1,"], "", "a=[1,"),
@@ -328,7 +328,7 @@ def test_a_port_that_is_taken_is_named(service_url: str, tmp_path: Path) -> None
     port = service_url.rpartition(":")[2]
     ended = gradbook_process("serve", "--port", port, "--database", f"sqlite:///{tmp_path}/other.db")
     assert (ended.returncode, ended.stdout) == (3, "")
-    assert ended.stderr == f"gradbook: nothing can listen at 127.0.0.1:{port}: Address already in use\n"
+    assert ended.stderr == f"gradbook: cannot listen at 127.0.0.1:{port}: Address already in use\n"
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

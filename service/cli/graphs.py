@@ -1,0 +1,108 @@
+"""The commands `graph create`, `graph list`, `graph show` and `graph delete`."""
+
+from typing import Any, TextIO
+
+import click
+
+from service.cli.terminal import (
+    client_options,
+    find_graph,
+    first,
+    given,
+    key_option,
+    limit_option,
+    make_table,
+    one_tag_option,
+    print_graph,
+    print_json,
+    print_table,
+    read_json,
+    read_tags,
+    tags_option,
+)
+from service.client import Client
+
+
+@click.group()
+def graph() -> None:
+    """Build graphs and read them back. GRAPH is an id, or a name for its latest version."""
+
+
+@graph.command("create")
+@click.argument("name")
+@click.argument("expression", required=False)
+@click.option("--nodes", "file", type=click.File(encoding="utf-8"), metavar="FILE", help="A JSON list of nodes.")
+@click.option("--output", "outputs", multiple=True, help="A node that is an output; may be repeated.")
+@tags_option
+@key_option
+@client_options
+def create_graph(
+    name: str,
+    expression: str | None,
+    file: TextIO | None,
+    outputs: tuple[str, ...],
+    tags: tuple[str, ...],
+    key: str | None,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Build the graph NAME from an EXPRESSION, or from nodes; - reads either from standard input."""
+    if (expression is None) == (file is None):
+        raise click.UsageError("give either an EXPRESSION or --nodes FILE")
+    if expression == "-":
+        with click.open_file("-", encoding="utf-8") as standard_input:
+            expression = standard_input.read()
+    form: dict[str, Any] = {"expression": expression, "outputs": outputs or None}
+    if file is not None:
+        document = read_json(file)
+        if isinstance(document, dict):  # as `graph show --json` prints it
+            form |= {member: document.get(member) for member in ("inputs", "outputs")} | given(outputs=outputs)
+            document = document.get("nodes")
+        if not isinstance(document, list):
+            raise click.UsageError(f"{file.name}: a JSON list of nodes is expected")
+        form["nodes"] = document
+    with Client(url) as service:
+        print_graph(service, service.create_graph(name, **form, tags=read_tags(tags), key=key), as_json)
+
+
+@graph.command("list")
+@click.option("--name", help="Only the versions of this name.")
+@one_tag_option
+@limit_option
+@client_options
+def list_graphs(name: str | None, tag: str | None, limit: int, url: str, as_json: bool) -> None:
+    """List graphs, newest first."""
+    with Client(url) as service:
+        graphs = first(service.list_graphs(name=name, tag=tag), limit)
+    if as_json:
+        print_json([found.document for found in graphs])
+        return
+    table = make_table("id", "name", "version", "nodes", "expression", "created", numbers=(2, 3))
+    for found in graphs:
+        created = f"{found.created_at:%Y-%m-%d %H:%M}"
+        expression = (found.expression or "")[:60]
+        table.add_row(found.id, found.name, str(found.version), str(found.node_count), expression, created)
+    print_table(table)
+
+
+@graph.command("show")
+@click.argument("graph")
+@client_options
+def get_graph(graph: str, url: str, as_json: bool) -> None:
+    """Show one graph and its nodes."""
+    with Client(url) as service:
+        print_graph(service, find_graph(service, graph), as_json)
+
+
+@graph.command("delete")
+@click.argument("graph")
+@client_options
+def delete_graph(graph: str, url: str, as_json: bool) -> None:
+    """Forget a graph that no run needs."""
+    with Client(url) as service:
+        found = find_graph(service, graph)
+        service.delete_graph(found)
+    if as_json:
+        print_json({"deleted": found.id})
+    else:
+        click.echo(f"version {found.version} of {found.name} is deleted", err=True)

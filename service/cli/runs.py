@@ -1,0 +1,140 @@
+"""The commands `run create`, `run list`, `run show` and, from `comparisons.py`, `run record`."""
+
+from collections.abc import Iterable
+from typing import TextIO
+
+import click
+from rich.text import Text
+
+from service.cli.comparisons import record_run
+from service.cli.terminal import (
+    client_options,
+    find_graph,
+    first,
+    inputs_argument,
+    key_option,
+    limit_option,
+    make_table,
+    one_tag_option,
+    print_json,
+    print_members,
+    print_table,
+    read_figure,
+    read_inputs,
+    read_tags,
+    short,
+    tags_option,
+)
+from service.client import Client
+from service.client.results import Run, RunNode
+
+
+@click.group()
+def run() -> None:
+    """Run graphs and read the figures back."""
+
+
+@run.command("create")
+@click.argument("graph")
+@inputs_argument
+@click.option("--forward-only", is_flag=True, help="Leave the backward pass out.")
+@click.option("--output", help="The node that the gradients are of, if the graph has several outputs.")
+@click.option("--seed", "seed_text", metavar="FIGURE", help="The gradient with respect to the output: ones.")
+@click.option("--label", help="A label to find the run by.")
+@click.option("--no-keep", is_flag=True, help="Compute and print, store nothing.")
+@tags_option
+@key_option
+@client_options
+def create_run(
+    graph: str,
+    inputs: tuple[str, ...],
+    file: TextIO | None,
+    forward_only: bool,
+    output: str | None,
+    seed_text: str | None,
+    label: str | None,
+    no_keep: bool,
+    tags: tuple[str, ...],
+    key: str | None,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Run GRAPH (an id, or a name for its latest version) at inputs like a=5 or 'x=[1, 2.5]'; --inputs - reads a
+    JSON object from standard input."""
+    point = read_inputs(inputs, file)
+    upstream = None if seed_text is None else read_figure(seed_text, f"--seed {seed_text}")
+    with Client(url) as service:
+        made = service.create_run(
+            find_graph(service, graph),
+            point,
+            backward=not forward_only,
+            output=output,
+            seed=upstream,
+            label=label,
+            tags=read_tags(tags),
+            keep=not no_keep,
+            key=key,
+        )
+        _print_run(service, made, as_json)
+
+
+@run.command("list")
+@click.option("--graph", help="Only runs of this graph: an id, or a name for its latest version.")
+@click.option("--label", help="Only runs with this label.")
+@click.option("--recorded-by", help="Only runs that this program or person recorded.")
+@one_tag_option
+@limit_option
+@client_options
+def list_runs(
+    graph: str | None,
+    label: str | None,
+    recorded_by: str | None,
+    tag: str | None,
+    limit: int,
+    url: str,
+    as_json: bool,
+) -> None:
+    """List runs, newest first."""
+    with Client(url) as service:
+        found = find_graph(service, graph) if graph is not None else None
+        runs = first(service.list_runs(graph=found, label=label, tag=tag, recorded_by=recorded_by), limit)
+    if as_json:
+        print_json([each.document for each in runs])
+        return
+    table = make_table("id", "graph", "inputs", "outputs", "label", "created")
+    for each in runs:
+        figures = [
+            ", ".join(f"{name} = {short(figure)}" for name, figure in shown.items())[:60]
+            for shown in (each.inputs, each.outputs)
+        ]
+        table.add_row(each.id, each.graph_id, *figures, each.label or "", f"{each.created_at:%Y-%m-%d %H:%M}")
+    print_table(table)
+
+
+@run.command("show")
+@click.argument("run")
+@client_options
+def get_run(run: str, url: str, as_json: bool) -> None:
+    """Show one run and the figures of its nodes."""
+    with Client(url) as service:
+        _print_run(service, service.get_run(run), as_json)
+
+
+def _print_run(service: Client, run: Run, as_json: bool) -> None:
+    nodes: Iterable[RunNode] = run.nodes
+    if run.id is not None and run.document["next"] is not None:
+        nodes = service.list_run_nodes(run)
+    if as_json:
+        print_json({**run.document, "nodes": [node.document for node in nodes], "next": None})
+        return
+    members = ("id", "graph_id", "source", "recorded_by", "output", "label", "tags", "created_at")
+    print_members({member: run.document.get(member) for member in members})
+    table = make_table("node", "operation", "value", "gradient", "", numbers=(2, 3))
+    for node in nodes:
+        note = Text("no derivative here" if node.nondifferentiable else "", "yellow")
+        shown = [short(figure, node.shape) for figure in (node.value, node.gradient)]
+        table.add_row(node.name, node.operation, *shown, note)
+    print_table(table)
+
+
+run.add_command(record_run)
