@@ -13,14 +13,14 @@ def write_junit(
 ) -> str:
     """Write JUnit XML.
 
-    An origin fails with its sentence; an inherited figure fails too, and says so. A missing figure is skipped, or fails if
-    all are required. `failing` are the verdicts that fail.
+    An origin fails with its sentence; an inherited figure fails too, and says so. A missing figure is skipped, or fails
+    if all are required. `failing` are the verdicts that fail.
     """
     sentences = {(origin["phase"], origin["node"]): origin["sentence"] for origin in comparison["origins"]}
     suite = ElementTree.Element("testsuite", name="gradbook compare", timestamp=comparison["created_at"])
     failures = skipped = 0
     for figure in figures:
-        name, phase = _sound(figure["name"]), figure["phase"]
+        name, phase = _xml_text(figure["name"]), figure["phase"]
         case = ElementTree.SubElement(suite, "testcase", classname=f"gradbook.{phase}", name=name)
         if figure["verdict"] in failing:
             failures += 1
@@ -28,10 +28,10 @@ def write_junit(
             message = f"{figure['candidate']} instead of {right}"
             if figure["candidate"] is None:  # too large to be listed: report its worst element
                 message = f"off by {figure['absolute_error']} at {figure['worst']}"
-            failure = ElementTree.SubElement(case, "failure", type=figure["verdict"], message=_sound(message))
-            failure.text = _sound(sentences.get((phase, figure["name"]), ""))
+            failure = ElementTree.SubElement(case, "failure", type=figure["verdict"], message=_xml_text(message))
+            failure.text = _xml_text(sentences.get((phase, figure["name"]), ""))
     for missing in comparison["missing"]:
-        name, phase = _sound(missing["node"]), missing["phase"]
+        name, phase = _xml_text(missing["node"]), missing["phase"]
         case = ElementTree.SubElement(suite, "testcase", classname=f"gradbook.{phase}", name=name)
         message = "given as none" if missing["given"] == "none" else "not given"
         if require_all:
@@ -46,6 +46,6 @@ def write_junit(
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _sound(text: str) -> str:
+def _xml_text(text: str) -> str:
     """Replace the characters that XML 1.0 forbids."""
     return "".join("\ufffd" if character < " " or character in "\ufffe\uffff" else character for character in text)

@@ -92,26 +92,26 @@ def define_function(name: str, inputs: Sequence[str], term: Term, most: int | No
 def _named_terms(graph: Graph, terms: TermTable) -> list[Term]:
     """Each node as its name, or that of an earlier equal node; a Constant as its number."""
 
-    def made(node: Node, operands: Sequence[Term]) -> Term:
+    def make_term(node: Node, operands: Sequence[Term]) -> Term:
         if operands:
             return terms.assign(Variable(node.name), node.operation, operands, tuple(node.attributes.items()))
         return terms.variable(Variable(node.name))
 
-    return _terms_of_nodes(graph, terms, made)
+    return _terms_of_nodes(graph, terms, make_term)
 
 
 def _expanded_terms(graph: Graph, terms: TermTable) -> list[Term]:
     """Each node as a term in the graph's inputs."""
 
-    def made(node: Node, operands: Sequence[Term]) -> Term:
+    def make_term(node: Node, operands: Sequence[Term]) -> Term:
         if node.operation.is_input:
             return terms.variable(Variable(node.name))
         return terms.of(node.operation, operands, tuple(node.attributes.items()))
 
-    return _terms_of_nodes(graph, terms, made)
+    return _terms_of_nodes(graph, terms, make_term)
 
 
-def _terms_of_nodes(graph: Graph, terms: TermTable, made: Callable[[Node, Sequence[Term]], Term]) -> list[Term]:
+def _terms_of_nodes(graph: Graph, terms: TermTable, make_term: Callable[[Node, Sequence[Term]], Term]) -> list[Term]:
     """Make each node's term from left to right, with shapes where known; a scalar Constant is its number."""
     shapes = known_shapes(graph) if terms.keep_shapes else ((),) * len(graph)
 
@@ -120,7 +120,7 @@ def _terms_of_nodes(graph: Graph, terms: TermTable, made: Callable[[Node, Sequen
         value = node.attributes.get("value")
         if isinstance(value, float):
             return terms.literal(value)
-        term = made(node, operands)
+        term = make_term(node, operands)
         if shape is not None:
             terms.set_partial_shape(term, frozenset([shape]) if shape else SCALAR)
         return term

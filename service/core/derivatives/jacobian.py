@@ -36,7 +36,7 @@ def push_forward(graph: Graph, values: Figures, tangents: Tangents, of: Sequence
     `tangents` holds the directions of some nodes, of shape (count, *their shape).
     """
     pushed = _push_all(graph, list(values), tangents, max(graph.position[name] for name in of))
-    return [_along(pushed[graph.position[name]], tangents) for name in of]
+    return [_tangents_of(pushed[graph.position[name]], tangents) for name in of]
 
 
 def pull_back(graph: Graph, values: Figures, of: str, seeds: FloatArray, wrt: Sequence[str]) -> list[FloatArray]:
@@ -47,7 +47,7 @@ def pull_back(graph: Graph, values: Figures, of: str, seeds: FloatArray, wrt: Se
     arrays = list(values)
 
     def contributions(position: int, upstream: FloatArray) -> list[Any]:
-        return _pull(
+        return _contributions_for_seeds(
             graph, position, upstream, [arrays[source] for source in graph.operands[position]], arrays[position]
         )
 
@@ -82,7 +82,7 @@ def push_gradients(
     with np.errstate(all="ignore"):
         gradients = sweep_back(graph, {target: np.ones(values.shape(target))}, contributions)
     found = [gradients.get(graph.position[name], np.zeros(values.shape(graph.position[name]))) for name in of]
-    return [_along(gradient, tangents) for gradient in found]
+    return [_tangents_of(gradient, tangents) for gradient in found]
 
 
 def _propagate(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:
@@ -110,13 +110,15 @@ def _push_all(graph: Graph, values: Sequence[Any], tangents: Tangents, last: int
         return walk_forward(graph, visit, last + 1)
 
 
-def _along(figure: Any, tangents: Tangents) -> FloatArray:
+def _tangents_of(figure: Any, tangents: Tangents) -> FloatArray:
     if isinstance(figure, Dual):
         return figure.tangent
     return np.zeros((len(next(iter(tangents.values()))), *np.shape(figure)))
 
 
-def _pull(graph: Graph, position: int, upstream: FloatArray, operands: Sequence[Any], value: Any) -> list[Any]:
+def _contributions_for_seeds(
+    graph: Graph, position: int, upstream: FloatArray, operands: Sequence[Any], value: Any
+) -> list[Any]:
     """The contributions to the gradients of a node's operands, for all seeds."""
     node, count = graph.nodes[position], len(upstream)
     if not node.operation.is_elementwise:
@@ -140,7 +142,7 @@ def jacobian(graph: Graph, values: Figures, of: Sequence[str], wrt: Sequence[str
     blocks = {}
     for name in of:
         shape = values.shape(graph.position[name])
-        rows = [pull_back(graph, values, name, seeds[name], wrt) for seeds in _units(graph, values, [name])]
+        rows = [pull_back(graph, values, name, seeds[name], wrt) for seeds in _unit_tangents(graph, values, [name])]
         for position, source in enumerate(wrt):
             block = np.concatenate([batch[position] for batch in rows]) if rows else np.zeros(0)
             blocks[name, source] = block.reshape((*shape, *values.shape(graph.position[source])))
@@ -212,7 +214,7 @@ def _forward_blocks(
     sweep: Callable[[Tangents], list[FloatArray]],
 ) -> Blocks:
     """Sweep along every element of `wrt`, and cut the result into blocks."""
-    batches = [sweep(tangents) for tangents in _units(graph, values, wrt)]
+    batches = [sweep(tangents) for tangents in _unit_tangents(graph, values, wrt)]
     ends = np.cumsum([_size(graph, values, [name]) for name in wrt])
     blocks = {}
     for position, name in enumerate(of):
@@ -223,7 +225,7 @@ def _forward_blocks(
     return blocks
 
 
-def _units(graph: Graph, values: Figures, names: Sequence[str]) -> Iterator[Tangents]:
+def _unit_tangents(graph: Graph, values: Figures, names: Sequence[str]) -> Iterator[Tangents]:
     """Unit directions for each element of these nodes, one after the other, in batches."""
     shapes: dict[str, Shape] = {name: values.shape(graph.position[name]) for name in names}
     starts = dict(zip(names, np.cumsum([0, *map(prod, shapes.values())])[:-1].tolist(), strict=True))

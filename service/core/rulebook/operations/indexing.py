@@ -19,7 +19,7 @@ from service.core.rulebook.registry import Wording, define, rulebook_function
 # --- parts named by attributes --------------------------------------------------------------------------------------
 
 
-def _define_piece(name: str, attributes: Sequence[Attribute], pick: Rule) -> None:
+def _define_part(name: str, attributes: Sequence[Attribute], pick: Rule) -> None:
     """Define an operation that takes the part x[pick(shape of x, *attributes)], and its adjoint.
 
     `pick` raises ValueError where there is no such part.
@@ -30,17 +30,17 @@ def _define_piece(name: str, attributes: Sequence[Attribute], pick: Rule) -> Non
         return x[pick(np.shape(x), *given)]
 
     @rulebook_function
-    def put_back(piece: Any, like: Any, *given: Any) -> Any:
-        whole = np.zeros(np.shape(like), dtype=np.result_type(piece))
-        whole[pick(np.shape(like), *given)] = piece
+    def put_back(part: Any, like: Any, *given: Any) -> Any:
+        whole = np.zeros(np.shape(like), dtype=np.result_type(part))
+        whole[pick(np.shape(like), *given)] = part
         return whole
 
-    def shape_of_piece(shapes: Sequence[Shape], given: Attributes) -> Shape:
+    def shape_of_part(shapes: Sequence[Shape], given: Attributes) -> Shape:
         picked = pick(shapes[0], *given.values())
         return tuple(len(range(*each.indices(length))) for each, length in zip(picked, shapes[0], strict=True))
 
     def shape_of_whole(shapes: Sequence[Shape], given: Attributes) -> Shape:
-        expected = shape_of_piece(shapes[1:], given)
+        expected = shape_of_part(shapes[1:], given)
         if shapes[0] != expected:
             raise ValueError(f"the part has shape {list(expected)}, not {list(shapes[0])}")
         return shapes[1]
@@ -51,7 +51,7 @@ def _define_piece(name: str, attributes: Sequence[Attribute], pick: Rule) -> Non
         attributes=attributes,
         forward=take,
         contributions=lambda upstream, x, z, *given: (put_back(upstream, x, *given),),
-        infer_shape=shape_of_piece,
+        infer_shape=shape_of_part,
         linear=True,
     )
     define(
@@ -83,7 +83,7 @@ def _bounds(start: int, end: int, step: int, length: int) -> slice:
     return slice(start, None if end < 0 else end, step) if length else slice(0, 0, step)
 
 
-def _sliced(
+def _slice_part(
     shape: Shape,
     starts: Sequence[int],
     ends: Sequence[int],
@@ -100,7 +100,7 @@ def _sliced(
     return tuple(picked)
 
 
-_define_piece(
+_define_part(
     "Slice",
     [
         Attribute("starts", integers, required=True),
@@ -108,11 +108,11 @@ _define_piece(
         Attribute("axes", integers),
         Attribute("steps", _read_steps),
     ],
-    _sliced,
+    _slice_part,
 )
 
 
-def _parted(
+def _split_part(
     shape: Shape, axis: int, lengths: Sequence[int] | None, num_outputs: int | None, output: int
 ) -> tuple[slice, ...]:
     position = axis_position(axis, len(shape))
@@ -134,7 +134,7 @@ def _parted(
     return tuple(picked)
 
 
-_define_piece(
+_define_part(
     "Split",
     [
         Attribute("axis", integer, 0),
@@ -142,13 +142,13 @@ _define_piece(
         Attribute("num_outputs", integer),
         Attribute("output", integer, 0),
     ],
-    _parted,
+    _split_part,
 )
 
 # --- parts joined ----------------------------------------------------------------------------------------------------
 
 
-def _joined_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _concat_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     first, axis = shapes[0], axis_position(attributes["axis"], len(shapes[0]))
     for shape in shapes:
         if len(shape) != len(first) or any(
@@ -159,7 +159,7 @@ def _joined_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 
 
 @rulebook_function
-def _part_of(given: tuple[Any, ...], axis: int, operand: int) -> Any:
+def _part_of_concat(given: tuple[Any, ...], axis: int, operand: int) -> Any:
     """The part of the upstream gradient, given[0], that belongs to one operand of a concatenation."""
     whole, *parts = given
     start = sum(np.shape(part)[axis] for part in parts[:operand])
@@ -168,12 +168,12 @@ def _part_of(given: tuple[Any, ...], axis: int, operand: int) -> Any:
     return whole[tuple(along)]
 
 
-def _part_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _part_of_concat_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     axis, operand = attributes.values()
     parts = shapes[1:]
     if not 0 <= operand < len(parts):
         raise ValueError(f"operand {operand} is out of range: {len(parts)} given")
-    if _joined_shape(parts, {"axis": axis}) != shapes[0]:
+    if _concat_shape(parts, {"axis": axis}) != shapes[0]:
         raise ValueError(f"shape {list(shapes[0])} is not that of the parts, joined along axis {axis}")
     return parts[operand]
 
@@ -184,15 +184,15 @@ define(
     attributes=[Attribute("axis", integer, required=True)],
     forward=np.concatenate,
     contributions=lambda upstream, parts, z, axis: [
-        _part_of((upstream, *parts), axis, operand) for operand in range(len(parts))
+        _part_of_concat((upstream, *parts), axis, operand) for operand in range(len(parts))
     ],
-    infer_shape=_joined_shape,
+    infer_shape=_concat_shape,
     symbolic={np.concatenate: lambda parts, axis=0: (parts, {"axis": axis})},
     linear=True,
 )
 
 
-def _back_into_whole(upstream: Any, given: tuple[Any, ...], z: Any, axis: int, operand: int) -> list[Any]:
+def _part_contributions(upstream: Any, given: tuple[Any, ...], z: Any, axis: int, operand: int) -> list[Any]:
     _, *parts = given
     around = [upstream if position == operand else expand_to(0.0, part) for position, part in enumerate(parts)]
     return [np.concatenate(around, axis), *[None] * len(parts)]
@@ -202,9 +202,9 @@ define(
     "ConcatAdjoint",
     "*x",
     attributes=[Attribute("axis", integer, required=True), Attribute("operand", integer, 0)],
-    forward=_part_of,
-    contributions=_back_into_whole,
-    infer_shape=_part_shape,
+    forward=_part_of_concat,
+    contributions=_part_contributions,
+    infer_shape=_part_of_concat_shape,
     linear=True,
     wording=Wording(aliases=["concat_adjoint"]),
 )

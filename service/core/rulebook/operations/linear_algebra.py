@@ -68,7 +68,7 @@ def cofactors(x: Any) -> Any:
     return np.where(finite, sign * np.matmul(left * others[..., None, :], right), np.nan).astype(x.dtype, copy=False)
 
 
-def _flow_to_cofactors(upstream: Any, x: Any, z: Any) -> Any:
+def _cofactors_contributions(upstream: Any, x: Any, z: Any) -> Any:
     # From C = det(A)·A⁻ᵀ: dC = ⟨A⁻ᵀ, dA⟩·C − C·dAᵀ·A⁻ᵀ. It needs the inverse.
     inverse = np.matrix_transpose(np.linalg.inv(x))
     along = np.sum(upstream * z, axis=(-2, -1), keepdims=True)
@@ -79,7 +79,7 @@ define(
     "Cofactors",
     "x",
     forward=cofactors,
-    contributions=_flow_to_cofactors,
+    contributions=_cofactors_contributions,
     infer_shape=_square,
     rounding=Rounding(value=lambda x, z: np.linalg.norm(z, axis=(-2, -1), keepdims=True) * np.ones_like(z)),
     analytic=False,
@@ -105,7 +105,7 @@ define(
 )
 
 
-def _flow_to_inverse(upstream: Any, x: Any, z: Any) -> Any:
+def _inverse_contributions(upstream: Any, x: Any, z: Any) -> Any:
     # dZ = −Z·dX·Z
     transposed = np.matrix_transpose(z)
     return (-np.matmul(np.matmul(transposed, upstream), transposed),)
@@ -115,11 +115,11 @@ define(
     "Inverse",
     "x",
     forward=np.linalg.inv,
-    contributions=_flow_to_inverse,
+    contributions=_inverse_contributions,
     infer_shape=_square,
     rounding=Rounding(
         value=lambda x, z: np.abs(z) @ np.abs(x) @ np.abs(z),
-        contributions=lambda upstream, x, z: (-_flow_to_inverse(np.abs(upstream), x, np.abs(z))[0],),
+        contributions=lambda upstream, x, z: (-_inverse_contributions(np.abs(upstream), x, np.abs(z))[0],),
     ),
     symbolic={np.linalg.inv: operands_only},
     wording=Wording(
@@ -137,7 +137,7 @@ define(
 )
 
 
-def _solution_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _solve_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     a, b = shapes
     _square([a], attributes)
     if len(b) == 1 == len(a) - 1 and a[-1] == b[0]:
@@ -147,13 +147,13 @@ def _solution_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return (*np.broadcast_shapes(a[:-2], b[:-2]), *b[-2:])
 
 
-def _flow_to_solution(upstream: Any, a: Any, b: Any, z: Any) -> Any:
+def _solve_contributions(upstream: Any, a: Any, b: Any, z: Any) -> Any:
     # A·z = b: the gradient of b is w with Aᵀ·w = upstream, that of A is −w·zᵀ.
     flow = np.linalg.solve(np.matrix_transpose(a), upstream)
     return -matmul_left_adjoint(flow, z, a), sum_to(flow, b)
 
 
-def _solution_magnitudes(upstream: Any, a: Any, b: Any, z: Any) -> Any:
+def _solve_magnitudes(upstream: Any, a: Any, b: Any, z: Any) -> Any:
     inverse = np.abs(np.matrix_transpose(np.linalg.inv(a)))
     flow = np.abs(np.linalg.solve(np.matrix_transpose(a), upstream))
     doubt = inverse @ (np.abs(np.matrix_transpose(a)) @ flow)
@@ -164,12 +164,12 @@ define(
     "Solve",
     "a b",
     forward=np.linalg.solve,
-    contributions=_flow_to_solution,
-    infer_shape=_solution_shape,
+    contributions=_solve_contributions,
+    infer_shape=_solve_shape,
     rounding=Rounding(
         # |A⁻¹|·(|A|·|z| + |b|), Skeel's componentwise error bound (1979).
         value=lambda a, b, z: np.abs(np.linalg.inv(a)) @ (np.abs(a) @ np.abs(z) + np.abs(b)),
-        contributions=_solution_magnitudes,
+        contributions=_solve_magnitudes,
     ),
     symbolic={np.linalg.solve: operands_only},
     wording=Wording(

@@ -74,7 +74,7 @@ define(
 # --- LayerNormalization ---------------------------------------------------------------------------------------------
 
 
-def _from(axis: int, x: Any) -> tuple[int, ...]:
+def _axes_from(axis: int, x: Any) -> tuple[int, ...]:
     """The axes from this one to the last, counted from the end: a negative axis needs no shape."""
     return tuple(range(axis if axis < 0 else axis - np.ndim(x), 0))
 
@@ -93,12 +93,12 @@ def _standardized(x: Any, axes: tuple[int, ...], epsilon: float) -> tuple[Any, A
 
 
 def _layer_norm(x: Any, scale: Any, bias: Any, axis: int, epsilon: float) -> Any:
-    normal, _ = _standardized(x, _from(axis, x), epsilon)
+    normal, _ = _standardized(x, _axes_from(axis, x), epsilon)
     return normal * scale if bias is None else normal * scale + bias
 
 
 def _layer_norm_contributions(upstream: Any, x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float) -> Any:
-    axes = _from(axis, x)
+    axes = _axes_from(axis, x)
     normal, inverse_deviation = _standardized(x, axes, epsilon)
     flow = upstream * scale
     along = _mean(flow * normal, axes)
@@ -110,15 +110,15 @@ def _layer_norm_contributions(upstream: Any, x: Any, scale: Any, bias: Any, z: A
 
 
 def _layer_norm_magnitude(x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float) -> Any:
-    spread, _ = _spread_of_rounding(x, axis, epsilon)
+    spread, _ = _rounding_terms(x, axis, epsilon)
     return np.abs(spread * scale) + (0.0 if bias is None else np.abs(bias))
 
 
 def _layer_norm_contribution_magnitudes(
     upstream: Any, x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float
 ) -> Any:
-    axes = _from(axis, x)
-    spread, inverse_deviation = _spread_of_rounding(x, axis, epsilon)
+    axes = _axes_from(axis, x)
+    spread, inverse_deviation = _rounding_terms(x, axis, epsilon)
     flow = np.abs(upstream * scale)
     along = _mean(flow * spread, axes)
     return (
@@ -128,9 +128,9 @@ def _layer_norm_contribution_magnitudes(
     )
 
 
-def _spread_of_rounding(x: Any, axis: int, epsilon: float) -> tuple[Any, Any]:
+def _rounding_terms(x: Any, axis: int, epsilon: float) -> tuple[Any, Any]:
     """Σ|terms| of the differences x − mean, scaled: what rounding is relative to."""
-    axes = _from(axis, x)
+    axes = _axes_from(axis, x)
     _, inverse_deviation = _standardized(x, axes, epsilon)
     return (np.abs(x) + _mean(np.abs(x), axes)) * inverse_deviation, inverse_deviation
 

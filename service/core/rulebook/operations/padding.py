@@ -13,7 +13,7 @@ from service.core.rulebook.operations.axes import axis_positions
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
-def _sides(shape: Shape, pads: Sequence[int], axes: Sequence[int] | None) -> list[tuple[int, int, int]]:
+def _pads_by_axis(shape: Shape, pads: Sequence[int], axes: Sequence[int] | None) -> list[tuple[int, int, int]]:
     """For each padded axis its position and the pads before and after.
 
     Axes that shrink come first, so that no intermediate array is larger than both ends.
@@ -27,7 +27,7 @@ def _sides(shape: Shape, pads: Sequence[int], axes: Sequence[int] | None) -> lis
     return sorted(sides, key=lambda side: side[1] + side[2])
 
 
-def _sources(length: int, before: int, behind: int, mode: str) -> Any:
+def _source_positions(length: int, before: int, behind: int, mode: str) -> Any:
     """For each element along a padded axis, the position its value comes from; -1 for the constant."""
     positions = np.arange(-before, length + behind)
     if mode == "edge":
@@ -43,7 +43,7 @@ def _sources(length: int, before: int, behind: int, mode: str) -> Any:
 def _padded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     lengths = list(shape)
-    for position, before, behind in _sides(shape, attributes["pads"], attributes["axes"]):
+    for position, before, behind in _pads_by_axis(shape, attributes["pads"], attributes["axes"]):
         lengths[position] += before + behind
         if lengths[position] < 0:
             raise ValueError(
@@ -60,8 +60,8 @@ def _pad(x: Any, pads: Sequence[int], mode: str, constant: float, axes: Sequence
     if not np.size(x) or not prod(whole):
         return np.full(whole, constant, dtype=np.result_type(x))
     padded = np.asarray(x)
-    for position, before, behind in _sides(np.shape(x), pads, axes):
-        sources = _sources(np.shape(x)[position], before, behind, mode)
+    for position, before, behind in _pads_by_axis(np.shape(x), pads, axes):
+        sources = _source_positions(np.shape(x)[position], before, behind, mode)
         padded = np.take(padded, sources, axis=position, mode="clip")
         np.moveaxis(padded, position, 0)[sources < 0] = constant
     return padded
@@ -72,8 +72,8 @@ def _pad_adjoint(upstream: Any, like: Any, pads: Sequence[int], mode: str, axes:
     if not np.size(like) or not np.size(upstream):
         return np.zeros(np.shape(like), dtype=np.result_type(upstream))
     gathered = upstream
-    for position, before, behind in reversed(_sides(np.shape(like), pads, axes)):
-        sources = _sources(np.shape(like)[position], before, behind, mode)
+    for position, before, behind in reversed(_pads_by_axis(np.shape(like), pads, axes)):
+        sources = _source_positions(np.shape(like)[position], before, behind, mode)
         along = np.moveaxis(gathered, position, 0)
         whole = np.zeros((np.shape(like)[position], *along.shape[1:]), dtype=np.result_type(upstream))
         np.add.at(whole, sources[sources >= 0], along[sources >= 0])
