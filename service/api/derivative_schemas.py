@@ -4,10 +4,10 @@ import marshmallow as ma
 from marshmallow import fields
 
 from service.api.schemas import ARRAY, ARRAY_OR_NULL, FIGURES, NAMES, NUMBER_OR_NULL, JsonObject, Request, StrictString
-from service.core.derivatives.gradient_check import METHODS, Verdict
+from service.core.derivatives.gradient_check import METHODS, CheckVerdict
 from service.usecases.derivatives import KINDS
 
-_VERDICTS = [str(verdict) for verdict in Verdict]
+_VERDICTS = [str(verdict) for verdict in CheckVerdict]
 
 
 class GradientCheckRequest(Request):

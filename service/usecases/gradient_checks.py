@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.core.derivatives import gradient_check as core
-from service.core.derivatives.gradient_check import NodeCheck, Verdict
+from service.core.derivatives.gradient_check import CheckVerdict, NodeCheck
 from service.core.execution.passes import forward_pass
 from service.core.figures.figures import FloatArray
 from service.core.graph.selection import choose_output, read_names
@@ -21,7 +21,7 @@ class GradientCheck:
     nodes: tuple[NodeCheck, ...]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> CheckVerdict:
         """The worst verdict of all nodes."""
         return core.worst_verdict(self.nodes)
 

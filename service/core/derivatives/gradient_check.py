@@ -45,7 +45,7 @@ _AGREEMENT = 1e-6  # of two figures that cannot agree by chance
 _DROWNED = "rounding errors are larger than what the gradient makes"
 
 
-class Verdict(StrEnum):
+class CheckVerdict(StrEnum):
     """What is found of one node; the worst of them, which is the last here, is the verdict on all."""
 
     RIGHT = "right"
@@ -67,14 +67,14 @@ class NodeCheck:
     estimate: FloatArray | None
     error: float | None
     rate: float | None
-    verdict: Verdict
+    verdict: CheckVerdict
     reason: str | None = None
 
 
-def worst_verdict(checks: Iterable[NodeCheck]) -> Verdict:
+def worst_verdict(checks: Iterable[NodeCheck]) -> CheckVerdict:
     """Wrong if any is wrong, right if all are right."""
     found = {check.verdict for check in checks}
-    return max(found, key=list(Verdict).index, default=Verdict.RIGHT)
+    return max(found, key=list(CheckVerdict).index, default=CheckVerdict.RIGHT)
 
 
 def check_gradients(
@@ -179,7 +179,7 @@ def _directions(point: _Point, method: str) -> FloatArray:
 
 
 def _not_applicable(point: _Point, reason: str) -> NodeCheck:
-    return NodeCheck(point.name, point.gradient, None, None, None, Verdict.NOT_APPLICABLE, reason)
+    return NodeCheck(point.name, point.gradient, None, None, None, CheckVerdict.NOT_APPLICABLE, reason)
 
 
 # --- taylor ---------------------------------------------------------------------------------------------------------
@@ -200,8 +200,8 @@ def _by_taylor(point: _Point, directions: FloatArray, changes: FloatArray) -> No
     verdict, reason = _judge_rates(known)
     rate, error = min(known, default=np.inf), float(abs(slope - estimates[0]))
     drowned = np.isinf(rate) and 0.5 * abs(slope) <= point.noise and error > _AGREEMENT * abs(slope)
-    if verdict is Verdict.RIGHT and drowned:
-        verdict, reason = Verdict.NOT_APPLICABLE, _DROWNED
+    if verdict is CheckVerdict.RIGHT and drowned:
+        verdict, reason = CheckVerdict.NOT_APPLICABLE, _DROWNED
     settled = np.isfinite(error)  # it is not where the output is finite on one side only
     return NodeCheck(
         point.name,
@@ -234,15 +234,15 @@ def _rate(remainder: FloatArray, noise: float) -> float:
     return float(np.median(halvings))
 
 
-def _judge_rates(rates: Sequence[float]) -> tuple[Verdict, str | None]:
+def _judge_rates(rates: Sequence[float]) -> tuple[CheckVerdict, str | None]:
     """The verdict of the two sides of the point."""
     if not rates:
-        return Verdict.NOT_APPLICABLE, "the output is not finite nearby"
+        return CheckVerdict.NOT_APPLICABLE, "the output is not finite nearby"
     if min(rates) > _LEAST_RATE:
-        return Verdict.RIGHT, None
+        return CheckVerdict.RIGHT, None
     if max(rates) > _LEAST_RATE or min(rates) < _JUMP:
-        return Verdict.NOT_APPLICABLE, "the output bends or jumps within the steps"
-    return Verdict.WRONG, None
+        return CheckVerdict.NOT_APPLICABLE, "the output bends or jumps within the steps"
+    return CheckVerdict.WRONG, None
 
 
 # --- by elements ----------------------------------------------------------------------------------------------------
@@ -274,13 +274,13 @@ def _by_elements(point: _Point, estimates: FloatArray, bounds: FloatArray, settl
     slopes = point.gradient.reshape(-1) * scale
     errors = np.absolute(slopes - estimates)
     largest = np.absolute(slopes).max(initial=0.0)
-    verdict, reason = Verdict.RIGHT, None
+    verdict, reason = CheckVerdict.RIGHT, None
     if np.any(settled & (errors > bounds)):
-        verdict = Verdict.WRONG
+        verdict = CheckVerdict.WRONG
     elif not np.all(settled):
-        verdict, reason = Verdict.NOT_APPLICABLE, "the output bends, jumps or is not finite within the steps"
+        verdict, reason = CheckVerdict.NOT_APPLICABLE, "the output bends, jumps or is not finite within the steps"
     elif 0.0 < largest <= bounds.min() and errors.max() > _AGREEMENT * largest:
-        verdict, reason = Verdict.NOT_APPLICABLE, _DROWNED
+        verdict, reason = CheckVerdict.NOT_APPLICABLE, _DROWNED
     estimate = (estimates / scale).reshape(point.value.shape)
     error = float((errors / scale).max(initial=0.0))
     return NodeCheck(point.name, point.gradient, estimate, error, None, verdict, reason)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.core.derivatives import finite_differences
-from service.core.derivatives.gradient_check import METHODS, NodeCheck, Verdict, check_gradients, worst_verdict
+from service.core.derivatives.gradient_check import METHODS, CheckVerdict, NodeCheck, check_gradients, worst_verdict
 from service.core.errors import LimitExceeded
 from service.core.execution.passes import forward_pass
 from service.core.figures.figures import FloatArray
@@ -58,7 +58,7 @@ def test_the_seed_example_is_right(method: str) -> None:
     found = check("e = a + b; f = e * c; F = f / d", {"a": 5, "b": 1, "c": -2, "d": -3}, method, ["e", "f", "F"])
     figures = {"a": 2 / 3, "b": 2 / 3, "c": -2, "d": 4 / 3, "e": 2 / 3, "f": -1 / 3, "F": 1}
     for name, node in found.items():
-        assert node.verdict is Verdict.RIGHT and node.reason is None
+        assert node.verdict is CheckVerdict.RIGHT and node.reason is None
         assert node.gradient == pytest.approx(figures[name], rel=1e-15)
         assert node.estimate == pytest.approx(figures[name], rel=1e-11)
         assert node.error is not None and node.error < 1e-11
@@ -76,7 +76,7 @@ def test_our_own_rules_are_never_wrong(method: str, point: Point) -> None:
     found = check(graph, point.inputs, method, named, point.output)
     assert "wrong" not in verdicts(found).values()
     for node in found.values():
-        assert node.verdict is Verdict.RIGHT or node.reason
+        assert node.verdict is CheckVerdict.RIGHT or node.reason
         # What a difference can tell near a bend of the function is no more than the verdict asks.
         assert node.estimate is None or np.allclose(node.gradient, node.estimate, rtol=1e-3, atol=1e-5)
 
@@ -111,7 +111,7 @@ def test_our_own_tensor_rules_are_never_wrong(operation: Operation, data: st.Dat
 )
 def test_the_rate_of_the_remainder(text: str, x: float, rate: float | None) -> None:
     node = check(text, {"x": x}, "taylor")["x"]
-    assert node.verdict is Verdict.RIGHT
+    assert node.verdict is CheckVerdict.RIGHT
     assert node.rate == (None if rate is None else pytest.approx(rate, abs=0.05))
 
 
@@ -147,7 +147,7 @@ def test_a_check_that_would_compute_too_much_is_refused() -> None:
     with pytest.raises(LimitExceeded, match="at most 6399 elements of values; this one would take 6400") as caught:
         check_gradients(graph, values, "z", [0], "central", max_elements=6399)
     assert (caught.value.limit, caught.value.actual) == ("run_elements", 6400)
-    assert check_gradients(graph, values, "z", [0], "central", max_elements=6400)[0].verdict is Verdict.RIGHT
+    assert check_gradients(graph, values, "z", [0], "central", max_elements=6400)[0].verdict is CheckVerdict.RIGHT
 
 
 # --- wrong ones -----------------------------------------------------------------------------------------------------
@@ -243,13 +243,13 @@ KINK, NEAR, DROWNED = "no derivative exists at 'y'", "within the steps", "roundi
 )
 def test_a_point_where_it_does_not_apply(method: str, text: str, x: Any, reason: str) -> None:
     node = check(text, {"x": x}, method)["x"]
-    assert node.verdict is Verdict.NOT_APPLICABLE
+    assert node.verdict is CheckVerdict.NOT_APPLICABLE
     assert node.reason is not None and reason in node.reason
 
 
 def test_a_function_known_at_a_point_alone_is_not_checked() -> None:
     assert check("y = (-x^2)^1.5", {"x": 0}, "taylor")["x"].reason == "the output is not finite nearby"
-    assert check("y = (-x^2)^1.5", {"x": 0}, "central")["x"].verdict is Verdict.NOT_APPLICABLE
+    assert check("y = (-x^2)^1.5", {"x": 0}, "central")["x"].verdict is CheckVerdict.NOT_APPLICABLE
 
 
 def test_a_complex_step_needs_analytic_operations_on_the_way() -> None:
@@ -286,17 +286,17 @@ def test_what_an_operation_refuses_is_no_figure() -> None:
 
 def test_by_taylor_one_finite_side_is_enough() -> None:
     node = check("y = x^2.5", {"x": 0}, "taylor")["x"]
-    assert node.verdict is Verdict.RIGHT
+    assert node.verdict is CheckVerdict.RIGHT
     assert node.estimate is None and node.error is None
 
 
 def test_the_worst_verdict_counts() -> None:
     checks = check("y = abs(a) * exp(b)", {"a": 0, "b": 1}, "taylor")
     right = check("y = a * 2", {"a": 1}, "taylor")["a"]
-    wrong = replace(right, verdict=Verdict.WRONG)
-    assert worst_verdict([]) is worst_verdict([right]) is Verdict.RIGHT
-    assert worst_verdict([right, checks["a"]]) is Verdict.NOT_APPLICABLE
-    assert worst_verdict([checks["a"], wrong, right]) is Verdict.WRONG
+    wrong = replace(right, verdict=CheckVerdict.WRONG)
+    assert worst_verdict([]) is worst_verdict([right]) is CheckVerdict.RIGHT
+    assert worst_verdict([right, checks["a"]]) is CheckVerdict.NOT_APPLICABLE
+    assert worst_verdict([checks["a"], wrong, right]) is CheckVerdict.WRONG
 
 
 @each_method
