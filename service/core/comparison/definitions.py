@@ -1,8 +1,8 @@
-"""Where the two graphs themselves part: nodes that are defined, or used, otherwise and differ for that reason alone.
+"""Differences between the two graphs themselves: nodes defined, or used, differently, which differ for that reason.
 
-Such a node is replayed by its own definition. It is an origin by definition where its figure differs although nothing
-that it rests on is wrong: no operand's value; for a gradient, no consumer's gradient and no value in a consumer's local
-gradient. A figure that was not compared is wrong where what it rests on is.
+Such a node is replayed by its own definition. It is an origin by definition if its figure differs although nothing
+that it depends on is wrong: no operand's value; for a gradient, no consumer's gradient and no value in a consumer's
+local gradient. A figure that was not compared counts as wrong if it depends on a wrong one.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from service.core.graph.sweep import sweep_back, walk_forward
 
 
 def wrong_values(graph: Graph, forward: Phase | None) -> tuple[BoolArray, BoolArray]:
-    """Whether each value is wrong, and whether each rests on a wrong one."""
+    """Whether each value is wrong, and whether each depends on a wrong one."""
     if forward is None:
         return np.zeros(len(graph), dtype=bool), np.zeros(len(graph), dtype=bool)
     rests = np.zeros(len(graph), dtype=bool)
@@ -29,9 +29,12 @@ def wrong_values(graph: Graph, forward: Phase | None) -> tuple[BoolArray, BoolAr
     return np.array(walk_forward(graph, visit), dtype=bool), rests
 
 
-def gradients_resting_on_wrong(graph: Graph, backward: Phase, forward: Phase | None) -> BoolArray:
-    """Whether each gradient rests on a wrong figure. A consumer's value that is an origin by definition is none: the
-    gradient differs for the same reason, not because of that value."""
+def gradients_with_wrong_sources(graph: Graph, backward: Phase, forward: Phase | None) -> BoolArray:
+    """Whether each gradient depends on a wrong figure.
+
+    A consumer's value that is an origin by definition does not count: the gradient differs for the same reason, not
+    because of that value.
+    """
     values, _ = wrong_values(graph, forward)
     results = values.copy()
     if forward is not None:

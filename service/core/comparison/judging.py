@@ -6,7 +6,7 @@ import numpy as np
 
 from service.core.comparison.alignment import absent, align, differences, lay_out
 from service.core.comparison.definitions import (
-    gradients_resting_on_wrong,
+    gradients_with_wrong_sources,
     with_definitions,
     with_figures_of,
     wrong_values,
@@ -82,7 +82,7 @@ def compare(
         )
         conventions = _conventions(cut, effective, ours, judged, weights)
         backward = with_definitions(
-            judged, reconsumed, lambda: gradients_resting_on_wrong(candidate.graph, judged, forward)
+            judged, reconsumed, lambda: gradients_with_wrong_sources(candidate.graph, judged, forward)
         )
     found = Comparison(
         candidate,

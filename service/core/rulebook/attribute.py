@@ -1,7 +1,7 @@
-"""Attributes of operations: the parameters that are not operands. No gradient flows to them.
+"""Attributes of operations: parameters that are not operands. No gradient flows to them.
 
-A reader turns a JSON value into the canonical one, which is hashable, so that equal nodes have equal digests; it raises
-ValueError, saying what was expected.
+A reader turns a JSON value into the canonical one, which is hashable, so that equal nodes have equal digests. It
+raises ValueError that says what was expected.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,10 @@ LARGEST_INTEGER = 2**63 - 1  # ONNX's integers are int64
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A named parameter of an operation; one that may be left out and has the default None may be null too.
+    """A named parameter of an operation; one that is optional with the default None may also be null.
 
-    An `implied` one stands in a node only where it is not the default. `numpy` is what it is called, and its default,
-    where the operation is called by the name that NumPy gives it.
+    An `implied` one is kept in a node only where it differs from the default. `numpy` is its name, and its default,
+    where the operation is called by NumPy's name.
     """
 
     name: str
@@ -40,7 +40,7 @@ def number(value: object) -> float:
 
 
 def integer(value: object) -> int:
-    """Read a whole number; 2.0 is one."""
+    """Read an integer; 2.0 is one."""
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole:
         raise ValueError("a whole number is expected")
@@ -51,7 +51,7 @@ def integer(value: object) -> int:
 
 
 def integers(value: object) -> tuple[int, ...]:
-    """Read a list of whole numbers; a single one stands for a list of one."""
+    """Read a list of integers; a single integer is a list of one."""
     if not isinstance(value, (list, tuple)):
         value = [value]
     try:
@@ -61,7 +61,7 @@ def integers(value: object) -> tuple[int, ...]:
 
 
 def flag(value: object) -> int:
-    """Read a condition, which is 0 or 1 as in ONNX; false and true are too."""
+    """Read a boolean: 0 or 1, as in ONNX, or false or true."""
     if not isinstance(value, (bool, int, float)) or value not in (0, 1):
         raise ValueError("0 or 1 is expected")
     return int(value)
@@ -69,7 +69,7 @@ def flag(value: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Read one of some words."""
+    """Read one of several words."""
 
     words: tuple[str, ...]
 

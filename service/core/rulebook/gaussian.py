@@ -1,7 +1,7 @@
-"""The bell curve and its integral to the last digits, where the textbook's forms lose them to the rounding of x².
+"""The bell curve and its integral to the last digits, where textbook forms lose them to the rounding of x².
 
-A relative error ε in x² makes one of x²·ε in e^(−x²). Over arrays, and compiled, these functions keep what rounding
-would take; over symbols and tangents they are the textbook's forms.
+A relative error ε in x² causes one of x²·ε in e^(−x²). Over arrays, and compiled, these functions compensate for that
+rounding; over symbols and dual numbers they are the textbook's forms.
 """
 
 import math
@@ -12,7 +12,7 @@ from scipy import special
 
 from service.core.rulebook.primitives import is_traced, select
 
-# Beyond, e^(−x²/2) is 0 in float64; and to the end no figure is infinite, whose differences are NaN.
+# Beyond, e^(−x²/2) is 0 in float64; clamping also keeps infinities out, whose differences are NaN.
 _VANISHED = 40.0
 
 
@@ -48,7 +48,7 @@ def exp_of_square(x: Any, factor: float) -> Any:
 
 
 def distribution_of_number(x: Any) -> Any:
-    """In the tail erfc(t) = erfcx(t)·e^(−t²), where erfcx hardly feels that t = |x|/√2 is rounded."""
+    """In the tail erfc(t) = erfcx(t)·e^(−t²), where rounding t = |x|/√2 hardly changes erfcx."""
     y = np.minimum(np.absolute(x), _VANISHED)
     t = y * math.sqrt(0.5)
     upper_tail = 0.5 * select(y < 0.9, special.erfc(t), special.erfcx(t) * exp_of_square(y, 0.5))

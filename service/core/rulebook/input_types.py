@@ -1,4 +1,4 @@
-"""What an Input declares: the shape and the precision of the figures that it takes."""
+"""What an Input declares: the shape and the precision of its figures."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from service.core.errors import Fault, InvalidInputs
 from service.core.figures.figures import FloatArray, Shape
 from service.core.rulebook.attribute import OneOf, integer
 
-# As ONNX names them. An int64 counts something, a class or a place: no gradient flows to it.
+# ONNX's names. An int64 is a count or an index: no gradient flows to it.
 PRECISIONS = OneOf(("float64", "float32", "int64"))
 
-_LARGEST_WHOLE = 2.0**53  # up to here a float64, as which figures are kept, is any whole number
+_LARGEST_WHOLE = 2.0**53  # figures are stored as float64, which is exact for integers up to here
 
 
 def read_shape(value: object) -> tuple[int | None, ...]:
@@ -37,9 +37,9 @@ def misfit(name: str, declared: Sequence[int | None] | None, shape: Shape) -> st
 
 
 def read_input(name: str, attributes: Any, given: FloatArray) -> FloatArray:
-    """The figure of an Input in the precision that it declares; whole numbers are kept as float64.
+    """Convert the figure of an Input to the precision that it declares; integers stay float64.
 
-    Raises InvalidInputs where it has not the declared shape, or is not whole.
+    Raises InvalidInputs where its shape is not as declared, or an integer is expected and it is not one.
     """
     if wrong := misfit(name, attributes.get("shape"), np.shape(given)):
         raise InvalidInputs([Fault(("inputs", name), wrong)])

@@ -1,7 +1,7 @@
 """How an operation is written: templates for the service's own expression language, for LaTeX and for MathML.
 
-A template names its operands `%(0)s`, `%(1)s` …, or `%(all)s` for all of them parted by commas. An operand that binds
-less tightly than the template needs is put in brackets.
+A template names its operands `%(0)s`, `%(1)s` …, or `%(all)s` for all of them separated by commas. An operand that
+binds less tightly than the template needs is put in brackets.
 """
 
 from collections.abc import Sequence
