@@ -1,5 +1,6 @@
 """What is answered of comparisons, as JSON documents."""
 
+from collections.abc import Mapping, Set
 from itertools import islice
 from typing import Any
 
@@ -24,9 +25,9 @@ from service.usecases.comparisons import Compared
 def comparison_summary(record: ComparisonRecord) -> dict[str, Any]:
     """A comparison without its figures."""
     return {
-        "id": record.id,
-        "baseline": record.baseline_id,
-        "candidate": record.candidate_id,
+        "id": record.id or None,
+        "baseline": record.baseline_id or None,
+        "candidate": record.candidate_id or None,
         "verdict": record.verdict,
         "tolerance": record.tolerance,
         "names": record.names,
@@ -36,8 +37,9 @@ def comparison_summary(record: ComparisonRecord) -> dict[str, Any]:
 
 
 def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dict[str, Any]:
-    """A comparison with the first figures of those listed, as of every list at most `most`."""
-    found = compared.found
+    """A comparison with the first figures of those listed, as of every list at most `most`; all of one that is not
+    kept."""
+    found, shown = compared.found, most if compared.record.id else len(numbers)
     first = explained_first_difference(found)
     judged = {phase.name: int((phase.verdicts != Verdict.NOT_COMPARED).sum()) for phase in found.phases}
     return {
@@ -56,17 +58,18 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
             for phase, position, how in islice(found.missing, most)
         ],
         "minimum_tolerance": minimum_tolerance(found),
-        "nodes": comparison_node_documents(found, numbers[:most]),
-        "next": next_cursor(most, len(numbers)),
+        "nodes": comparison_node_documents(compared, numbers[:shown]),
+        "next": next_cursor(shown, len(numbers)),
     }
 
 
-def comparison_node_documents(found: Comparison, numbers: IntArray) -> list[dict[str, Any]]:
+def comparison_node_documents(compared: Compared, numbers: IntArray) -> list[dict[str, Any]]:
     """The figures of a list, numbered as `list_figures` does."""
-    return [_node_document(found, figure) for figure in judged_figures(found, numbers)]
+    rounded = {phase: frozenset(names) for phase, names in compared.record.rounded.items()}
+    return [_node_document(compared.found, figure, rounded) for figure in judged_figures(compared.found, numbers)]
 
 
-def _node_document(found: Comparison, figure: JudgedFigure) -> dict[str, Any]:
+def _node_document(found: Comparison, figure: JudgedFigure, rounded: Mapping[str, Set[str]]) -> dict[str, Any]:
     phase, position = figure.phase, figure.position
     document: dict[str, Any] = {
         "name": found.candidate.graph.nodes[position].name,
@@ -79,6 +82,8 @@ def _node_document(found: Comparison, figure: JudgedFigure) -> dict[str, Any]:
         "ulps": figure.ulps,
         "verdict": figure.verdict.name.lower(),
     }
+    if document["name"] in rounded.get(phase.name, ()):
+        document["rounded"] = True
     if figure.worst is not None:
         document["worst"] = figure.worst
     if figure.verdict == Verdict.CONVENTION:

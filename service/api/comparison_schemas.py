@@ -16,10 +16,17 @@ from service.api.schemas import (
     PageQuery,
     Query,
     Request,
+    StrictBool,
     StrictString,
 )
 
-_CLAIMED = {"type": "object", "additionalProperties": {**ARRAY, "description": 'A figure, or text: "2/3", "0.667"'}}
+_CLAIM = {
+    "description": "A number, or nested lists of numbers, each of which may be text. Text is a fraction (2/3, 1 1/3), "
+    "or a decimal (0.667, ≈0.667, 0,667) right to its last digit. Where tolerance is left out a number with a fraction "
+    "and two significant digits or more may be rounded to its last digit too; whole numbers are exact.",
+    "oneOf": [{"type": "number"}, {"type": "string"}, {"type": "array"}],
+}
+_CLAIMED = {"type": "object", "additionalProperties": _CLAIM}
 _TOLERANCE = {
     "oneOf": [
         {"type": "string", "enum": ["float64", "float32", "exact"]},
@@ -58,11 +65,14 @@ class Claims(Request):
 class CheckRequest(Request):
     """Claims to check against a run at these inputs."""
 
+    as_written = True
     inputs = JsonObject(required=True, metadata=FIGURES)
     claims = fields.Nested(Claims, required=True)
     output = StrictString()
     seed = fields.Raw(metadata=ARRAY)
-    tolerance = fields.Raw(load_default="float64", metadata=_TOLERANCE)
+    tolerance = fields.Raw(metadata={**_TOLERANCE, "default": "float64"})
+    keep = StrictBool(load_default=True, metadata={"description": "false: check and answer, store nothing"})
+    label = Label(load_default=None, metadata={"description": "A label of the run that holds the claims"})
 
 
 class ComparisonsQuery(PageQuery):
@@ -146,6 +156,11 @@ class ComparisonNode(ma.Schema):
     conventions = fields.List(
         fields.String(), metadata={"description": "Whose choices at a point without a derivative give this figure"}
     )
+    rounded = fields.Boolean(
+        metadata={
+            "description": "true: claimed rounded to its last digit, which is right; the candidate is the figure itself"
+        }
+    )
     worst = fields.List(fields.Integer())
 
 
@@ -186,6 +201,14 @@ class ComparisonDocument(ComparisonSummary):
     minimum_tolerance = fields.Nested(MinimumTolerance, required=True)
     nodes = fields.List(fields.Nested(ComparisonNode), required=True)
     next = fields.String(required=True, allow_none=True)
+
+
+class UnkeptComparisonDocument(ComparisonDocument):
+    """A comparison that is not stored, with all its figures."""
+
+    id = fields.String(required=True, allow_none=True, dump_default=None)
+    baseline = fields.String(required=True, allow_none=True)
+    candidate = fields.String(required=True, allow_none=True)
 
 
 class ComparisonPage(ma.Schema):

@@ -16,13 +16,13 @@ from service.api.comparison_schemas import (
     ComparisonRequest,
     ComparisonsQuery,
     NodesOfComparisonQuery,
+    UnkeptComparisonDocument,
 )
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging
 from service.api.http.request import context, idempotency_key
 from service.api.http.response import respond
-from service.api.numbers import read_array, read_arrays, read_claim
-from service.core.comparison.claims import Claim
+from service.api.numbers import read_array, read_arrays, read_claims
 from service.usecases import comparisons as usecases
 from service.usecases.comparisons import Compared
 
@@ -44,26 +44,29 @@ def create_comparison(body: dict[str, Any]) -> Response:
     answer=ComparisonDocument,
     status=201,
     also=200,
+    also_answer={"anyOf": [ComparisonDocument, UnkeptComparisonDocument]},
     problems=(404,),
     body_example=examples.CHECK_REQUEST,
 )
 def check_claims(body: dict[str, Any], graph_id: str) -> Response:
     """Run a graph, record claimed figures and compare the two, in one call"""
+    keep, key = body["keep"], idempotency_key()
     inputs = read_arrays(body.pop("inputs"), ("inputs",))
     claims = body.pop("claims")
+    read = read_claims(claims, rounded="tolerance" not in body)
     if "seed" in body:
         body["seed"] = read_array(body["seed"], ("seed",))
     compared = usecases.check_claims(
         context(),
         graph_id,
         inputs,
-        values=_read_claims(claims, "values"),
-        gradients=_read_claims(claims, "gradients"),
+        values=read["values"],
+        gradients=read["gradients"],
         by=claims.get("by", "a claim"),
-        key=idempotency_key(),
+        key=key if keep else None,
         **body,
     )
-    return _answer(*compared)
+    return _answer(*compared) if keep else respond(_document(compared[0], {}))
 
 
 @blueprint.endpoint(
@@ -97,7 +100,7 @@ def list_comparison_nodes(query: dict[str, Any], page: Page, comparison_id: str)
     compared = usecases.get_comparison(context(), comparison_id)
     numbers = compared.listing(query.get("shown"), query.get("order", "topological"))
     shown = numbers[page.start : page.start + page.size]
-    return comparison_node_documents(compared.found, shown), page.next_start(len(numbers))
+    return comparison_node_documents(compared, shown), page.next_start(len(numbers))
 
 
 def _answer(compared: Compared, new: bool) -> Response:
@@ -108,7 +111,3 @@ def _answer(compared: Compared, new: bool) -> Response:
 def _document(compared: Compared, query: Mapping[str, Any]) -> dict[str, Any]:
     numbers = compared.listing(query.get("shown"), query.get("order", "topological"))
     return comparison_document(compared, numbers, context().limits.page)
-
-
-def _read_claims(claims: Mapping[str, Any], member: str) -> dict[str, Claim]:
-    return {name: read_claim(value, ("claims", member, name)) for name, value in claims.get(member, {}).items()}

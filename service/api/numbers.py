@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from service.core.comparison import claims
-from service.core.comparison.claims import Claim
+from service.api.http.strict_json import WrittenFloat
+from service.core.comparison.claims import AmbiguousNumber, Claim, common_decimals, read_json_number, read_number
 from service.core.errors import Fault, InvalidInputs
 from service.core.figures.figures import FloatArray
 from service.core.rulebook.attribute import number
@@ -23,7 +23,7 @@ def read_array(value: Any, location: tuple[str | int, ...]) -> FloatArray:
     if isinstance(value, np.ndarray):
         return value
     items, shape = _flatten(value, location)
-    if not set(map(type, items)) <= {float, int}:
+    if not set(map(type, items)) <= {float, int, WrittenFloat}:
         items = list(_read_numbers(items, location, shape, number, "a number, NaN, Infinity or -Infinity is expected"))
     return np.array(items, dtype=np.float64).reshape(shape)
 
@@ -36,17 +36,32 @@ def read_arrays(members: Mapping[str, Any], location: tuple[str | int, ...], or_
     }
 
 
-def read_claim(value: Any, location: tuple[str | int, ...]) -> Claim:
-    """A claimed array, in which a number may be text: "2/3", or "0.667", right to its last digit."""
+def read_claims(claims: Mapping[str, Any], rounded: bool) -> dict[str, dict[str, Claim]]:
+    """The claimed "values" and "gradients": arrays in which a number may be text, "2/3", or "0.667", right to its last
+    digit. If `rounded`, numbers read `as_written` may be rounded too, by `read_json_number`."""
+    flat = {
+        kind: {name: _flatten(value, ("claims", kind, name)) for name, value in claims.get(kind, {}).items()}
+        for kind in ("values", "gradients")
+    }
+    items = [item for figures in flat.values() for items, _ in figures.values() for item in items]
+    texts = (item.text if isinstance(item, WrittenFloat) else item for item in items)
+    decimals = common_decimals(text for text in texts if isinstance(text, str)) if rounded else None
 
     def read(item: Any) -> tuple[float, float]:
+        if rounded and isinstance(item, WrittenFloat):
+            return read_json_number(item.text, decimals)
         special = item in ("NaN", "Infinity", "-Infinity")
-        return claims.read_number(item) if isinstance(item, str) and not special else (number(item), 0.0)
+        return read_number(item) if isinstance(item, str) and not special else (number(item), 0.0)
 
-    items, shape = _flatten(value, location)
-    numbers = list(_read_numbers(items, location, shape, read, "a number, or text such as 2/3 or 0.667, is expected"))
-    figures, slacks = ([pair[part] for pair in numbers] for part in (0, 1))
-    return Claim(np.array(figures, dtype=np.float64).reshape(shape), np.array(slacks).reshape(shape))
+    def claim(items: list[Any], shape: list[int], location: tuple[str | int, ...]) -> Claim:
+        expected = "a number, or text such as 2/3 or 0.667, is expected"
+        numbers = np.array(list(_read_numbers(items, location, shape, read, expected)), dtype=np.float64).reshape(-1, 2)
+        return Claim(*(part.reshape(shape) for part in numbers.T.copy()))
+
+    return {
+        kind: {name: claim(*found, ("claims", kind, name)) for name, found in figures.items()}
+        for kind, figures in flat.items()
+    }
 
 
 def _flatten(value: Any, location: tuple[str | int, ...]) -> tuple[list[Any], list[int]]:
@@ -76,6 +91,8 @@ def _read_numbers(
     for index, item in enumerate(items):
         try:
             yield read(item)
+        except AmbiguousNumber as error:
+            raise InvalidInputs([Fault((*location, *_place(index, shape)), str(error))]) from None
         except ValueError:
             wrong = f"{expected}, not {_named(item)}"
             raise InvalidInputs([Fault((*location, *_place(index, shape)), wrong)]) from None

@@ -106,6 +106,7 @@ class Request(ma.Schema):
 
     error_messages = _MESSAGES
     npz = False  # whether an .npz body is accepted instead
+    as_written = False  # whether its numbers keep the text that they were written as
     part = "member"
 
     def handle_error(self, error: ma.ValidationError, data: Any, **options: Any) -> None:

@@ -1,5 +1,6 @@
 """The commands `compare`, `check` and `run record`. The first two exit with 0 for same and 1 for differ."""
 
+import re
 import sys
 from typing import Any, TextIO
 
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from service.cli.junit import write_junit
 from service.cli.terminal import (
+    TypedFloat,
     client_options,
     find_graph,
     key_option,
@@ -22,6 +24,8 @@ from service.client import Client
 from service.client.results import Comparison
 
 _DIFFER = 1
+# A fraction of two digits or more that ends in 0; not 0.00, which has no digits to round.
+_ENDS_IN_ZERO = re.compile(r"(?=.*[1-9])-?[0-9]+\.[0-9]+0")
 _STYLES = {"origin": "bold red", "inherited": "yellow", "convention": "cyan", "compensated": "magenta", "same": "green"}
 _ORDER = tuple(_STYLES)
 _GIVEN = {"none": " (none)", "absent": ""}
@@ -100,6 +104,8 @@ def create_comparison(
 @click.command("check")
 @click.argument("file", type=click.File(encoding="utf-8"))
 @click.option("--graph", help="An id, or a name for its latest version; else the file's member graph.")
+@click.option("--label", help="A label to find the run by that holds the claims.")
+@click.option("--no-keep", is_flag=True, help="Check and print, store nothing.")
 @tolerance_option
 @rtol_option
 @atol_option
@@ -112,6 +118,8 @@ def create_comparison(
 def check_claims(
     file: TextIO,
     graph: str | None,
+    label: str | None,
+    no_keep: bool,
     tolerance: str | None,
     rtol: float | None,
     atol: float | None,
@@ -123,9 +131,13 @@ def check_claims(
     url: str,
     as_json: bool,
 ) -> None:
-    """Check the claims in FILE (- for standard input): {"graph", "inputs", "claims": {"values", "gradients"}}."""
+    """Check the claims in FILE (- for standard input): {"graph", "inputs", "claims": {"values", "gradients"}}.
+
+    A claim is a number, or text: "4/3", "1 1/3", "0.667". Without a tolerance a number may be rounded to its last
+    digit.
+    """
     body = read_json(file)
-    known = {"graph", "inputs", "claims", "output", "seed", "tolerance"}
+    known = {"graph", "inputs", "claims", "output", "seed", "tolerance", "label", "keep"}
     if not isinstance(body, dict) or not {"inputs", "claims"} <= body.keys() or body.keys() - known:
         raise click.UsageError(
             f"{file.name}: an object with inputs, claims and, unless --graph is given, graph is expected"
@@ -137,6 +149,9 @@ def check_claims(
     chosen = _read_tolerance(tolerance, rtol, atol)
     if chosen is not None:
         body["tolerance"] = chosen
+    if "tolerance" not in body:
+        body["claims"] = _with_zeros(body["claims"])
+    body.update({"label": label} if label else {}, **({"keep": False} if no_keep else {}))
     with Client(url) as service:
         compared = service.check_claims(find_graph(service, named), key=key, **body)
         _report(service, compared, show_all, require_all, fail_on, junit, as_json)
@@ -186,6 +201,15 @@ def _read_tolerance(name: str | None, rtol: float | None, atol: float | None) ->
     return name or bounds or None
 
 
+def _with_zeros(claims: Any) -> Any:
+    """Claims with the zeros that JSON's writers drop: 0.670, which says three digits, as text."""
+    if isinstance(claims, dict):
+        return {name: _with_zeros(claim) for name, claim in claims.items()}
+    if isinstance(claims, list):
+        return [_with_zeros(claim) for claim in claims]
+    return claims.text if isinstance(claims, TypedFloat) and _ENDS_IN_ZERO.fullmatch(claims.text) else claims
+
+
 def _report(
     service: Client,
     compared: Comparison,
@@ -213,7 +237,11 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> 
     figures = list(service.list_comparison_nodes(compared, only=None if show_all else "differences"))
     figures.sort(key=lambda figure: _ORDER.index(figure["verdict"]))
     counted = ", ".join(f"{count} {verdict}" for verdict, count in compared.counts.items() if count)
-    click.echo(f"{compared.verdict}: {counted}   (comparison {compared.id})")
+    rounded = sum(figure.get("rounded", False) for figure in compared.document["nodes"])
+    click.echo(
+        f"{compared.verdict}: {counted}{f', {rounded} of them rounded' if rounded else ''}   "
+        f"({f'comparison {compared.id}' if compared.id else 'not kept'})"
+    )
     if compared.sentence:
         click.echo(f"  {compared.sentence}")
     for finding in compared.origins:
@@ -229,7 +257,8 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> 
     for figure in figures:
         subject = _subject(figure["phase"], figure["name"])
         shown = [short(_figure(figure[side])) for side in ("baseline", "candidate", "expected", "relative_error")]
-        table.add_row(Text(figure["verdict"], _STYLES[figure["verdict"]]), subject, *shown)
+        verdict = f"{figure['verdict']}, rounded" if figure.get("rounded") else figure["verdict"]
+        table.add_row(Text(verdict, _STYLES[figure["verdict"]]), subject, *shown)
     print_table(table)
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
 from itertools import islice
 from typing import Any, TextIO, TypeVar
 
@@ -71,11 +72,14 @@ def read_tags(texts: tuple[str, ...]) -> dict[str, str]:
 
 
 def read_figure(text: str, source: str) -> Any:
-    """Read a number, with NaN and infinities in any of Python's spellings, or a JSON list."""
+    """Read a number, with NaN and infinities in any of Python's spellings, a fraction such as 4/3, or a JSON list."""
     try:
-        return _decode(text) if text.lstrip().startswith("[") else float(text)
-    except (ValueError, RecursionError):
-        raise click.UsageError(f"{source}: a number or a JSON list of numbers is expected") from None
+        if text.lstrip().startswith("["):
+            return _decode(text)
+        return float(Fraction(text)) if "/" in text else float(text)
+    except (ValueError, ArithmeticError, RecursionError):
+        expected = "a number, a fraction such as 4/3, or a JSON list of numbers is expected"
+        raise click.UsageError(f"{source}: {expected}") from None
 
 
 def inputs_argument(command: Command) -> Command:
@@ -99,8 +103,14 @@ def read_inputs(texts: tuple[str, ...], file: TextIO | None) -> dict[str, Any]:
     return inputs
 
 
+class TypedFloat(float):
+    """A number with the text that it was read from."""
+
+    text = ""
+
+
 def read_json(file: TextIO) -> Any:
-    """Read a file of strict JSON; raises click.UsageError."""
+    """Read a file of strict JSON, numbers with a point or an exponent as `TypedFloat`; raises click.UsageError."""
     try:
         return _decode(file.read())
     except (ValueError, RecursionError) as error:
@@ -116,10 +126,12 @@ def _decode(text: str) -> Any:
             raise ValueError("a name appears twice in one object")
         return members
 
-    def read_float(number: str) -> float:
-        if math.isinf(float(number)):
-            raise ValueError(f"{number} is out of float64's range")
-        return float(number)
+    def read_float(text: str) -> float:
+        number = TypedFloat(text)
+        if math.isinf(number):
+            raise ValueError(f"{text} is out of float64's range")
+        number.text = text
+        return number
 
     return json.loads(text, object_pairs_hook=read_object, parse_float=read_float)
 

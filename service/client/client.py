@@ -283,10 +283,17 @@ class Client:
         output: str | None = None,
         seed: Any = None,
         tolerance: str | Mapping[str, float] | None = None,
+        label: str | None = None,
+        keep: bool = True,
         key: str | None = None,
     ) -> Comparison:
-        """Run the graph, record the claims {"values", "gradients", "by"} and compare the two, in one call."""
-        body = {"inputs": inputs, "claims": claims, **_given({"output": output, "seed": seed, "tolerance": tolerance})}
+        """Run the graph, record the claims {"values", "gradients", "by"} and compare the two, in one call.
+
+        A claim may be text, "2/3" or "0.667"; without a `tolerance` a number may be rounded to its last digit too.
+        `label` is that of the run that holds the claims; with `keep` false nothing is stored.
+        """
+        options = {"output": output, "seed": seed, "tolerance": tolerance, "label": label}
+        body = {"inputs": inputs, "claims": claims, "keep": keep, **_given(options)}
         return read_comparison(self._http.post(f"/v1/graphs/{_id(graph)}/checks", body, key), self)
 
     def list_comparisons(self, *, run: Run | str | None = None) -> Iterator[Document]:
@@ -304,7 +311,9 @@ class Client:
         only: Literal["differences", "origins"] | None = None,
         order: Literal["topological", "relative_error"] | None = None,
     ) -> Iterator[Document]:
-        """The figures of a comparison, page by page as they are asked for."""
+        """The figures of a comparison, page by page as they are asked for; the answer holds those of an unkept one."""
+        if isinstance(comparison, Comparison) and comparison.id is None:
+            return iter(_select(comparison.document["nodes"], only, order))
         return self._http.pages(f"/v1/comparisons/{_id(comparison)}/nodes", "nodes", {"only": only, "order": order})
 
     # --- pictures -------------------------------------------------------------------------------------------------
@@ -441,8 +450,17 @@ class Client:
 def _id(resource: Graph | Run | Comparison | Derivatives | str) -> str:
     identifier = resource if isinstance(resource, str) else resource.id
     if identifier is None:
-        raise ValueError("this run was not kept: the service knows nothing of it")
+        raise ValueError("this was not kept: the service knows nothing of it")
     return quote(identifier, safe="")
+
+
+def _select(figures: list[Document], only: str | None, order: str | None) -> list[Document]:
+    """The figures that the service would list."""
+    if only is not None:
+        wanted = ("origin",) if only == "origins" else ("origin", "inherited", "convention", "compensated")
+        figures = [figure for figure in figures if figure["verdict"] in wanted]
+    worst_first = order == "relative_error"
+    return sorted(figures, key=lambda figure: -float(figure["relative_error"])) if worst_first else figures
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

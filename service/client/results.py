@@ -120,11 +120,13 @@ class Comparison:
     given as "none" or is "absent"; the verdict does not count them. `arose` is
     False where every difference was inherited from errors below the tolerance; `sentence` says that, or that the inputs
     differ.
+
+    `id`, `baseline` and `candidate` are None for a check that was not kept.
     """
 
-    id: str
-    baseline: str
-    candidate: str
+    id: str | None
+    baseline: str | None
+    candidate: str | None
     verdict: str
     tolerance: Any
     counts: Mapping[str, int]
@@ -330,7 +332,7 @@ def read_comparison(document: Document, source: Source) -> Comparison:
         sentence=document["sentence"],
         created_at=datetime.fromisoformat(document["created_at"]),
         document=document,
-        _draw=partial(source.get_comparison_picture, document["id"]),
+        _draw=document["id"] and partial(source.get_comparison_picture, document["id"]),
     )
 
 

@@ -1,7 +1,7 @@
 """Comparisons: row ↔ record."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,10 @@ from service.storage.models import ComparisonRow
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRecord:
-    """A request (`tolerance` as it was given, `names` candidate → baseline) and its result."""
+    """A request (`tolerance` as it was given, `names` candidate → baseline) and its result.
+
+    `rounded` names, by phase, the nodes whose figure was claimed rounded to its last digit.
+    """
 
     id: str
     baseline_id: str
@@ -24,6 +27,7 @@ class ComparisonRecord:
     verdict: str
     counts: Mapping[str, int]
     created_at: datetime
+    rounded: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def insert_comparison(connection: Connection, record: ComparisonRecord) -> None:

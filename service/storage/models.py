@@ -214,3 +214,4 @@ class ComparisonRow(Base):
     verdict: Mapped[str] = mapped_column(String(16))
     counts: Mapped[dict[str, int]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(Moment)
+    rounded: Mapped[dict[str, list[str]]] = mapped_column(JSON, server_default="{}")

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from service.core.comparison.claims import Claim, resolve_claims
+from service.core.comparison.claims import Claim, resolve_claims, stands_rounded
 from service.core.comparison.judging import compare
 from service.core.comparison.listing import list_figures
-from service.core.comparison.verdicts import DIFFERENT, JUDGED, TOLERANCES, Comparison, Tolerance, Verdict
+from service.core.comparison.verdicts import DIFFERENT, JUDGED, TOLERANCES, Comparison, Phase, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray, IntArray
+from service.core.graph.graph import Graph
 from service.storage import comparisons as storage
 from service.storage.comparisons import ComparisonRecord
 from service.storage.identifiers import new_id
@@ -95,16 +96,20 @@ def check_claims(
     output: str | None = None,
     seed: FloatArray | None = None,
     tolerance: Any = "float64",
+    label: str | None = None,
+    keep: bool = True,
     key: IdempotencyKey | None = None,
 ) -> tuple[Compared, bool]:
     """Run the graph, record the claims, compare the two and store all three. Returns the comparison and whether it is
     new.
 
-    Raises what `create_run`, `record_run` and `create_comparison` raise.
+    `label` is that of the run that holds the claims. With `keep` false nothing is stored and all ids are empty. Raises
+    what `create_run`, `record_run` and `create_comparison` raise.
     """
     read_tolerance(tolerance)
     run = create_run(context, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False)
-    run = replace(run, record=replace(run.record, id=new_id()))
+    if keep:
+        run = replace(run, record=replace(run.record, id=new_id()))
     figures = {
         member: {name: claim.figure for name, claim in claims.items()}
         for member, claims in (("values", values), ("gradients", gradients))
@@ -117,11 +122,31 @@ def check_claims(
         by=by,
         output=output,
         seed=seed,
+        label=label,
         tags={},
         member="claims",
         resolve=lambda: resolve_claims(run.figures, values, gradients),
     )
-    return _keep(context, _compare(context, run, claimed, tolerance, {}), (run, claimed), key)
+    compared = _compare(context, run, claimed, tolerance, {})
+    rounded = {}
+    for phase, claims in ((compared.found.forward, values), (compared.found.backward, gradients)):
+        if phase is not None:
+            rounded[phase.name] = [
+                name for name, claim in claims.items() if _is_rounded(phase, claimed.graph, name, claim)
+            ]
+    compared = replace(compared, record=replace(compared.record, rounded=rounded))
+    if not keep:
+        unkept = replace(compared.record, id="", baseline_id="", candidate_id="")
+        return replace(compared, record=unkept), False
+    return _keep(context, compared, (run, claimed), key)
+
+
+def _is_rounded(phase: Phase, graph: Graph, name: str, claim: Claim) -> bool:
+    """Whether a figure is right that was claimed rounded."""
+    position = graph.position[name]
+    meant = phase.candidate[position]
+    right = phase.verdicts[position] in (Verdict.SAME, Verdict.COMPENSATED)
+    return right and meant is not None and stands_rounded(claim, meant)
 
 
 def _compare_again(context: Context, record: ComparisonRecord) -> Comparison:

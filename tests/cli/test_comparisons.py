@@ -97,6 +97,50 @@ def test_check_a_file(service_url: str, blog: tuple[Graph, Run, Run], tmp_path: 
 
 
 @pytest.mark.parametrize(
+    ("gradients", "options", "code", "counted"),
+    [
+        ('{"a": 0.667, "d": "1 1/3", "f": "≈-0.33", "e": "4/6", "c": -2}', (), 0, "same: 9 same, 2 of them rounded"),
+        ('{"a": 0.670, "e": 0.667}', (), 1, "differ: 5 same, 1 origin, 1 of them rounded"),
+        ('{"a": [0.67], "b": 0.20}', (), 3, "has shape []"),
+        ('{"a": 0.20, "b": 0.67, "e": 0.00, "f": -0.30}', (), 1, "differ: 4 same, 3 origin, 1 compensated, 1 of them"),
+        ('{"a": 0.667}', ("--tolerance", "float64"), 1, "differ: 4 same, 1 origin"),
+        ('{"a": 0.670}', ("--rtol", "0.01"), 0, "same: 5 same "),
+        ('{"a": "0,667"}', (), 0, "same: 5 same, 1 of them rounded"),
+        ('{"a": "1,000"}', (), 3, "write 1.000 or 1000"),
+    ],
+)
+def test_check_figures_as_people_write_them(
+    service_url: str,
+    blog: tuple[Graph, Run, Run],
+    gradients: str,
+    options: tuple[str, ...],
+    code: int,
+    counted: str,
+) -> None:
+    """Four inputs are given with each check; what is typed keeps the zeros at its end."""
+    text = f'{{"inputs": {json.dumps(example.INPUTS)}, "claims": {{"gradients": {gradients}}}}}'
+    shown = gradbook(service_url, "check", "-", "--graph", "cli comparisons", *options, stdin=text, expect=code)
+    assert counted in shown
+
+
+def test_a_check_may_be_labelled_or_not_kept(service_url: str, blog: tuple[Graph, Run, Run]) -> None:
+    given = json.dumps(claims(a=0.667, b=0.6))
+    with Client(service_url) as service:
+        shown = gradbook(service_url, "check", "-", "--label", "cli homework", stdin=given, expect=1)
+        (labelled,) = service.list_runs(label="cli homework")
+        (comparison,) = service.list_comparisons(run=labelled)
+        assert comparison["id"] in shown
+        unkept = gradbook(service_url, "check", "-", "--no-keep", "--label", "cli unkept", stdin=given, expect=1)
+        assert list(service.list_runs(label="cli unkept")) == []
+    assert "(not kept)" in unkept
+    assert unkept.splitlines()[1:] == shown.splitlines()[1:]
+    everything = gradbook(service_url, "check", "-", "--no-keep", "--all", stdin=given, expect=1)
+    assert "compensated, rounded" in everything
+    document = json.loads(gradbook(service_url, "check", "-", "--no-keep", "--json", stdin=given, expect=1))
+    assert (document["id"], document["next"]) == (None, None)
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("{", "invalid JSON"),

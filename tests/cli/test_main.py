@@ -117,6 +117,8 @@ def test_inputs_come_from_a_file_and_from_the_command_line(gradbook: Gradbook, t
     text = '{"a": [1, "NaN", "Infinity"], "b": 2}'
     read = gradbook("run", "create", "cli inputs", "--inputs", "-", "b=-0.5", "--json", stdin=text).json
     assert read["outputs"]["y"] == [-0.5, "NaN", "-Infinity"]
+    thirds = gradbook("run", "create", "cli inputs", "a=4/3", "b=-2/3", "--json").json
+    assert thirds["inputs"] == {"a": 4 / 3, "b": -2 / 3}
     given = gradbook("run", "create", "cli inputs", "a=nan", "b=[[1], [2]]")
     assert re.search(r"^ *a +Input +NaN +3", given.out, re.MULTILINE)
     assert re.search(r"^ *y +Mul +\[2×1\] +\[2×1\]", given.out, re.MULTILINE)
@@ -155,6 +157,8 @@ def test_a_point_without_a_derivative_is_marked(gradbook: Gradbook) -> None:
         (["run", "create", "x", "a"], "", "NAME=FIGURE"),
         (["run", "create", "x", "a=five"], "", "a=five"),
         (["run", "create", "x", "a=[1,"], "", "a=[1,"),
+        (["run", "create", "x", "a=4/0"], "", "a fraction such as 4/3"),
+        (["run", "create", "x", "a=4/x"], "", "a fraction such as 4/3"),
         (["run", "create", "x", "--inputs", "-"], "[]", "a JSON object"),
         (["run", "create", "x", "--inputs", "-"], '{"a": 1, "a": 2}', "twice"),
         (["run", "create", "x", "--inputs", "-"], '{"a": 1e999}', "out of float64's range"),

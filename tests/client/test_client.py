@@ -436,3 +436,60 @@ def flaky_server(upstream: str, failures: list[str]) -> Iterator[tuple[str, Seen
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+# --- claims -------------------------------------------------------------------------------------------------------
+
+
+def test_claims_as_people_write_them(gradbook: Client) -> None:
+    graph = gradbook.create_graph("claims", expression="e = a + b; f = e * c; F = f / d")
+    gradients = {"f": -0.33, "d": "1 1/3", "e": 0.67, "c": -2, "a": np.round(2 / 3, 3), "b": "≈0,667"}
+    found = gradbook.check_claims(graph, SEED_INPUTS, {"gradients": gradients}, label="rounded")
+    assert found.verdict == "same"
+    figures = list(gradbook.list_comparison_nodes(found))
+    assert [figure["name"] for figure in figures if figure.get("rounded")] == ["f", "e", "b", "a"]
+    assert [run.id for run in gradbook.list_runs(label="rounded")] == [found.candidate]
+    strict = gradbook.check_claims(graph, SEED_INPUTS, {"gradients": {"e": 0.67}}, tolerance="float64")
+    assert [origin.node for origin in strict.origins] == ["e"]
+    with pytest.raises(Problem, match="422") as refused:
+        gradbook.check_claims(graph, SEED_INPUTS, {"gradients": {"e": "1,000"}})
+    assert "write 1.000 or 1000" in refused.value.errors[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("written", "verdict"),
+    [
+        ("0.667", "same"),
+        ("0.670", "origin"),
+        ("0.67", "same"),
+        ("6.67e-1", "same"),
+        ("6.7E-1", "same"),
+        ("1", "origin"),
+    ],
+)
+def test_the_digits_of_a_number_count_as_they_are_sent(gradbook: Client, written: str, verdict: str) -> None:
+    graph = gradbook.create_graph("digits", expression="F = a / d")
+    body = f'{{"inputs": {{"a": 2, "d": 3}}, "claims": {{"values": {{"F": {written}}}}}}}'
+    response = requests.post(
+        f"{gradbook.url}/v1/graphs/{graph.id}/checks", body, headers={"Content-Type": "application/json"}, timeout=60
+    )
+    (figure,) = (figure for figure in response.json()["nodes"] if figure["name"] == "F")
+    assert (figure["verdict"], figure.get("rounded", False)) == (verdict, verdict == "same")
+
+
+def test_a_check_that_is_not_kept(gradbook: Client) -> None:
+    graph = gradbook.create_graph("unkept", expression="e = a + b; f = e * c; F = f / d")
+    gradients = {"f": -3, "d": 108, "e": 6}
+    kept = gradbook.check_claims(graph, SEED_INPUTS, {"gradients": gradients})
+    unkept = gradbook.check_claims(graph, SEED_INPUTS, {"gradients": gradients}, keep=False)
+    assert (unkept.id, unkept.baseline, unkept.candidate, unkept._repr_svg_()) == (None,) * 4
+    assert (unkept.verdict, unkept.origins, unkept.inherited) == (kept.verdict, kept.origins, kept.inherited)
+    for only in (None, "differences", "origins"):
+        for order in (None, "topological", "relative_error"):
+            listed = [
+                [figure["name"] for figure in gradbook.list_comparison_nodes(each, only=only, order=order)]  # type: ignore[arg-type]  # of the literals
+                for each in (kept, unkept)
+            ]
+            assert listed[0] == listed[1] and listed[0]
+    with pytest.raises(ValueError, match="was not kept"):
+        gradbook.get_comparison(unkept)

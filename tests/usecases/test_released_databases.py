@@ -19,7 +19,7 @@ from service.usecases.runs import create_run, get_run, list_runs
 RELEASED = Path(__file__).parents[1] / "storage" / "released"
 
 
-@pytest.mark.parametrize("released", ["0003.sql", "0004.sql"])
+@pytest.mark.parametrize("released", ["0003.sql", "0004.sql", "0005.sql"])
 def test_a_database_of_a_released_schema_is_upgraded_and_used(released: str, tmp_path: Path) -> None:
     file = tmp_path / "released.db"
     with closing(sqlite3.connect(file)) as connection:
@@ -27,7 +27,7 @@ def test_a_database_of_a_released_schema_is_upgraded_and_used(released: str, tmp
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] > 0, table
-    assert ("derivatives" in tables) == (released == "0004.sql")
+    assert ("derivatives" in tables) == (released != "0003.sql")
     database = Database(f"sqlite:///{file}")
     database.migrate()
     context = Context(database, Limits())
@@ -52,11 +52,15 @@ def test_a_database_of_a_released_schema_is_upgraded_and_used(released: str, tmp
     (kept,) = list_comparisons(context, run=claim.id, after=None, limit=9)
     read = get_comparison(context, kept.id)
     assert read.record.verdict == "differ" and read.record.counts["origin"] == 2
+    assert read.record.rounded == {}
+    homework = list_runs(context, graph=None, label="homework", tag=None, recorded_by="a student", after=None, limit=9)
+    checks = [list_comparisons(context, run=each.id, after=None, limit=9)[0].rounded for each in homework]
+    assert checks == ([{"forward": ["y"]}] if released == "0005.sql" else [])
     with database.read() as connection:
         key = find_key(connection, "the seed")
     assert key is not None and (key.resource_id, key.status) == (seed.id, 201)
 
-    if released == "0004.sql":
+    if released != "0003.sql":
         with closing(sqlite3.connect(file)) as connection:
             identifiers = dict(connection.execute("SELECT kind, id FROM derivatives").fetchall())
         jacobian, product = (get_derivatives(context, identifiers[kind]) for kind in ("jacobian", "jvp"))

@@ -50,6 +50,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         answer: type[ma.Schema] | None,
         status: int = 200,
         also: int | None = None,
+        also_answer: Any = None,
         body: type[Request] | None = None,
         query: type[Request] | None = None,
         page: Paging | None = None,
@@ -63,9 +64,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
 
         The view takes the checked `body` and `query`, as far as there are any, and the path's variables. With `page`
         it also takes a `Page`, which is read from the query, and returns the page's items with the id or position
-        after which the next page begins, None on the last. `also` is another status of the same answer, `forms` are
-        media types of other forms of it, `media` those of an answer that is text, `problems` the statuses of the
-        problems that it may answer besides those that every body or query may cause.
+        after which the next page begins, None on the last. `also` is another status of the same answer, or of
+        `also_answer`, a combination of schemas as JSON Schema has it; `forms` are media types of other forms of it,
+        `media` those of an answer that is text, `problems` the statuses of the problems that it may answer besides
+        those that every body or query may cause.
         """
         readers: list[tuple[Callable[[Request], Any], Request]] = []
         readers += [(read_body, body())] if body is not None else []
@@ -90,9 +92,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
                 statuses |= {400, 413, 415, 422}
             served = self.response(status, answer, example=example)(served)
             if also is not None:
-                served = self.alt_response(also, schema=answer, success=True, description="What was there already")(
-                    served
-                )
+                served = self.alt_response(
+                    also, schema=also_answer or answer, success=True, description="What was there already"
+                )(served)
             for code in sorted(statuses):
                 served = self.alt_response(
                     code, schema=ProblemDocument, content_type=MEDIA_TYPE, description=_PROBLEM_MEANINGS[code]

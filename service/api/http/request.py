@@ -38,7 +38,7 @@ def read_body(schema: Request) -> Any:
     elif not request.is_json:
         raise UnsupportedMediaType("the body must be JSON; send it with Content-Type: application/json")
     else:
-        document = read_json(body, limits.json_depth)
+        document = read_json(body, limits.json_depth, schema.as_written)
     try:
         return schema.load(document)
     except ma.ValidationError as error:

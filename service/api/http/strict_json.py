@@ -37,25 +37,40 @@ class _BareConstant(Exception):
     """NaN or an infinity without quotes."""
 
 
-def read_json(body: bytes, max_depth: int) -> Any:
-    """The value of a body. Raises Malformed, with a pointer where there is a place to point to, or LimitExceeded.
+class WrittenFloat(float):
+    """A number with the text that it was read from: 0.670 has three digits."""
 
-    Refused besides bad syntax: NaN and Infinity without quotes, a name twice in one object, numbers out of float64's
-    range, lone surrogates, and lists and objects more than `max_depth` within one another.
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> "WrittenFloat":
+        """Read the text of a number."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def read_json(body: bytes, max_depth: int, as_written: bool = False) -> Any:
+    """The value of a body; `as_written`, numbers with a point or an exponent are `WrittenFloat`.
+
+    Raises Malformed, with a pointer where there is a place to point to, or LimitExceeded. Refused besides bad syntax:
+    NaN and Infinity without quotes, a name twice in one object, numbers out of float64's range, lone surrogates, and
+    lists and objects more than `max_depth` within one another.
     """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Malformed(f"the body is not UTF-8 at byte {error.start}") from None
     marked: list[object] = []
+    number = WrittenFloat if as_written else float
     try:
-        value = _decoder(marked).decode(text)
+        value = _decoder(marked, number).decode(text)
         names = _count_names(value, max_depth)
         if names != text.count('":') or _SPACE_BEFORE_COLON.search(text):
             # Some colon stands in a string, or some name was lost to the same name after it. To look at each object is
             # half the time of reading many small ones.
             marked.clear()
-            value = _decoder(marked, each_object=True).decode(text)
+            value = _decoder(marked, number, each_object=True).decode(text)
     except RecursionError:
         raise _too_deep(max_depth) from None
     except json.JSONDecodeError as error:
@@ -70,7 +85,7 @@ def read_json(body: bytes, max_depth: int) -> Any:
     return value
 
 
-def _decoder(marked: list[object], each_object: bool = False) -> json.JSONDecoder:
+def _decoder(marked: list[object], number: type[float], each_object: bool = False) -> json.JSONDecoder:
     """A decoder of all that JSON's grammar allows; what we refuse is collected in `marked`, duplicate names only if it
     looks at `each_object`."""
 
@@ -88,7 +103,7 @@ def _decoder(marked: list[object], each_object: bool = False) -> json.JSONDecode
         return _OutOfRange(math.inf)
 
     def read_float(text: str) -> float:
-        value = float(text)
+        value = number(text)
         return value if math.isfinite(value) else out_of_range()
 
     def read_integer(text: str) -> float:

@@ -215,3 +215,13 @@ def test_the_sign_of_zero_survives(zero: str) -> None:
 def test_reading_raises(body: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         read_json(body, max_depth=1)
+
+
+def test_numbers_as_they_are_written() -> None:
+    read = read_json(b'{"a": [0.670, 1.50e2, -0.0, 3], "b": 0.5}', 64, as_written=True)
+    assert [number.text for number in read["a"][:3]] == ["0.670", "1.50e2", "-0.0"]
+    assert (read["a"], read["b"].text, type(read["a"][3])) == ([0.67, 150.0, 0.0, 3], "0.5", int)
+    assert json.dumps(read["a"]) == "[0.67, 150.0, -0.0, 3]"
+    assert type(read_json(b"0.670", 64)) is float
+    with pytest.raises(Malformed, match="out of float64's range"):
+        read_json(b'{"a": 1e999}', 64, as_written=True)

@@ -1,5 +1,6 @@
 """Figures as a person writes them, and what they stand for."""
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -9,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.comparison.claims import Claim, read_number, resolve_claims
+from service.core.comparison.claims import (
+    AmbiguousNumber,
+    Claim,
+    common_decimals,
+    read_json_number,
+    read_number,
+    resolve_claims,
+    stands_rounded,
+)
 from service.core.rulebook import registry
 from service.core.rulebook.registry import define
 from tests.planted import SEED, SEED_INPUTS, graph_of, named, run_of
@@ -49,6 +58,21 @@ def claim(*texts: str) -> Claim:
         ("0.0", 0.0, 0.05),
         ("1e-400", 0.0, 0.0),
         ("1" + "0" * 299 + "/1", 1e299, 0.0),
+        ("1 1/3", 4 / 3, 0.0),
+        ("-1 1/3", -4 / 3, 0.0),
+        ("−2  1 / 2", -2.5, 0.0),
+        ("+0 2/3", 2 / 3, 0.0),
+        ("≈0.667", 0.667, 0.0005),
+        ("~ −0.53", -0.53, 0.005),
+        ("≈6", 6.0, 0.5),
+        ("≈2/3", 2 / 3, 0.0),
+        ("0,667", 0.667, 0.0005),
+        ("−0,667", -0.667, 0.0005),
+        ("1,5", 1.5, 0.05),
+        (",25", 0.25, 0.005),
+        ("12,3456", 12.3456, 0.00005),
+        ("1,5e-3", 0.0015, 0.00005),
+        ("1000,00", 1000.0, 0.005),
     ],
 )
 def test_what_a_text_says(text: str, value: float, half_unit: float) -> None:
@@ -59,11 +83,115 @@ def test_what_a_text_says(text: str, value: float, half_unit: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "x", "1,5", "2/0", "1/2/3", "2/-3", "0x10", "1_000", "1e", "e5", ".", "NaN", "inf", "٣", "--1", "1e9999"],
+    [
+        "",
+        " ",
+        "x",
+        "5,",
+        "1,5,2",
+        "1.000,5",
+        "1,000,000",
+        "1 2",
+        "1 1/",
+        "≈",
+        "≈≈1",
+        "2/0",
+        "1 2/0",
+        "1/2/3",
+        "2/-3",
+        "0x10",
+        "1_000",
+        "1e",
+        "e5",
+        ".",
+        "NaN",
+        "inf",
+        "٣",
+        "--1",
+        "1e9999",
+    ],
 )
 def test_what_is_no_number(text: str) -> None:
     with pytest.raises(ValueError, match=r"fraction|decimal"):
         read_number(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "grouped"),
+    [
+        ("1,000", "1.000", "1000"),
+        ("-12,345", "-12.345", "-12345"),
+        (" 10,500 ", "10.500", "10500"),
+        ("≈1,000", "1.000", "1000"),
+        ("1,000e3", "1.000e3", "1000e3"),
+        ("1000,000", "1000.000", "1000000"),
+    ],
+)
+def test_a_comma_before_three_digits_has_two_readings(text: str, decimal: str, grouped: str) -> None:
+    with pytest.raises(AmbiguousNumber, match=rf"write {re.escape(decimal)} or {grouped}$") as refused:
+        read_number(text)
+    assert f"is {float(decimal):g} where a comma is the decimal sign" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "decimals", "half_unit"),
+    [
+        ("0.667", None, 0.0005),
+        ("0.670", None, 0.0005),
+        ("0.37", None, 0.005),
+        ("-0.53", None, 0.005),
+        ("1.5", None, 0.05),
+        ("12.0", None, 0.0),
+        ("12.00", None, 0.005),
+        ("1.5e-7", None, 0.5e-8),
+        ("1.5e+7", None, 0.0),
+        ("0.2", None, 0.0),
+        ("0.2", 2, 0.005),
+        ("0.2", 3, 0.0005),
+        ("0.05", None, 0.0),
+        ("0.05", 2, 0.005),
+        ("0.003", 2, 0.0005),
+        ("0.37", 3, 0.005),
+        ("1.0", None, 0.0),
+        ("1.0", 2, 0.005),
+        ("0.0", 2, 0.0),
+        ("0.00", None, 0.0),
+        ("2e3", 2, 0.0),
+        ("0.6666666666666666", None, 0.0),
+        ("0.6666666666666666", 2, 0.0),
+        ("0.666666666666667", None, 0.5e-15),
+        ("0e999", None, 0.0),
+        ("1.5e-0007", None, 0.0),
+    ],
+)
+def test_how_far_a_number_may_be_rounded(text: str, decimals: int | None, half_unit: float) -> None:
+    value, slack = read_json_number(text, decimals)
+    assert value == float(text)
+    assert slack == pytest.approx(half_unit, rel=1e-9, abs=4 * np.spacing(abs(value)) if half_unit else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("texts", "decimals"),
+    [
+        (["0.37", "0.2"], 2),
+        (["0.4312", "≈0.37", "−0.123"], 2),
+        (["0,37", "0.2"], 2),
+        (["1.5", "0.2", "2/3", "six", "0.05"], None),
+        (["0.6666666666666666", "3.00"], 2),
+        ([], None),
+    ],
+)
+def test_how_many_decimals_claims_have_in_common(texts: list[str], decimals: int | None) -> None:
+    assert common_decimals(texts) == decimals
+
+
+@given(finite.filter(lambda x: 1e-9 < abs(x) < 1e9), st.integers(2, 12))
+def test_what_a_program_rounds_is_within_its_slack(x: float, decimals: int) -> None:
+    """`round` and the shortest decimal of its result, as `json.dumps(round(x, 2))` writes it."""
+    rounded = round(x, decimals)
+    value, slack = read_json_number(repr(rounded), decimals)
+    assert value == rounded
+    assert abs(rounded - x) <= slack + 4 * np.spacing(abs(x)) or rounded == 0.0 or len(repr(abs(rounded))) > 16
 
 
 @pytest.mark.parametrize("text", ["1e309", "-1e400", "9" * 400, "0e999", "0.0e400"])
@@ -119,6 +247,13 @@ def test_a_rounded_claim_is_the_right_figure() -> None:
     right = named(graph_of(SEED), run_of(graph_of(SEED), SEED_INPUTS).gradients)
     assert settled["values"] == {"e": 6.0, "F": 4.0}
     assert settled["gradients"] == {name: float(right[name]) for name in "feda"}
+
+
+def test_what_stands_rounded() -> None:
+    right = np.array([2 / 3, 0.5, np.nan])
+    assert stands_rounded(claim("0.667", "0.5", "1/2"), right)
+    assert not stands_rounded(claim("2/3", "0.5", "0.37"), right)
+    assert not stands_rounded(claim("0.30"), np.array(0.1 + 0.2))  # only the last bits differ
 
 
 def test_a_claim_that_is_wrong_in_its_last_digit_stands_as_written() -> None:
