@@ -29,9 +29,15 @@ _CLAIM = {
 _CLAIMED = {"type": "object", "additionalProperties": _CLAIM}
 _TOLERANCE = {
     "oneOf": [
-        {"type": "string", "enum": ["float64", "float32", "exact"]},
+        {"type": "string", "enum": ["float64", "float32", "float16", "bfloat16", "exact"]},
         {"type": "object", "properties": {"rtol": {"type": "number"}, "atol": {"type": "number"}}},
     ]
+}
+# The released document promises this default, which is still that of runs in float64.
+_TOLERANCE_OR_COARSER = {
+    **_TOLERANCE,
+    "default": "float64",
+    "description": "Left out: that of the coarser of the two runs' dtypes, float64 unless one of them is coarser",
 }
 
 
@@ -40,7 +46,7 @@ class ComparisonRequest(Request):
 
     baseline = StrictString(required=True)
     candidate = StrictString(required=True)
-    tolerance = fields.Raw(load_default="float64", metadata=_TOLERANCE)
+    tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
     names = JsonObject(
         load_default=dict,
         metadata={"type": "object", "additionalProperties": {"type": "string"}, "description": "candidate → baseline"},
@@ -70,7 +76,7 @@ class CheckRequest(Request):
     claims = fields.Nested(Claims, required=True)
     output = StrictString()
     seed = fields.Raw(metadata=ARRAY)
-    tolerance = fields.Raw(metadata={**_TOLERANCE, "default": "float64"})
+    tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
     keep = StrictBool(load_default=True, metadata={"description": "false: check and answer, store nothing"})
     label = Label(load_default=None, metadata={"description": "A label of the run that holds the claims"})
 

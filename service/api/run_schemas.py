@@ -20,6 +20,7 @@ from service.api.schemas import (
     TaggedQuery,
     Tags,
 )
+from service.core.comparison.verdicts import UNIT_ROUNDOFF
 from service.core.rulebook.operation import CONVENTIONS
 
 
@@ -41,7 +42,7 @@ class Recorded(Request):
     by = Label(required=True)
     dtype = StrictString(
         load_default="float64",
-        validate=ma.validate.OneOf(["float64", "float32"], error="float64 or float32 is expected"),
+        validate=ma.validate.OneOf([*UNIT_ROUNDOFF], error=f"one of {', '.join(UNIT_ROUNDOFF)} is expected"),
     )
     values = JsonObject(load_default=dict, metadata=FIGURES_OR_NULL)
     gradients = JsonObject(load_default=dict, metadata=FIGURES_OR_NULL)

@@ -24,6 +24,7 @@ from service.client import Client
 from service.client.results import Comparison
 
 _DIFFER = 1
+_DTYPES = ("float64", "float32", "float16", "bfloat16")
 # A fraction of two digits or more that ends in 0; not 0.00, which has no digits to round.
 _ENDS_IN_ZERO = re.compile(r"(?=.*[1-9])-?[0-9]+\.[0-9]+0")
 _STYLES = {"origin": "bold red", "inherited": "yellow", "convention": "cyan", "compensated": "magenta", "same": "green"}
@@ -32,7 +33,7 @@ _GIVEN = {"none": " (none)", "absent": ""}
 _MOST_MISSING = 10  # that are listed
 
 tolerance_option = click.option(
-    "--tolerance", type=click.Choice(["exact", "float32", "float64"]), help="A named tolerance: float64."
+    "--tolerance", type=click.Choice(["exact", *_DTYPES]), help="A named tolerance; left out, the coarser dtype's."
 )
 rtol_option = click.option("--rtol", type=click.FloatRange(0), help="A relative tolerance, instead of a named one.")
 atol_option = click.option("--atol", type=click.FloatRange(0), help="An absolute tolerance, instead of a named one.")
@@ -161,7 +162,7 @@ def check_claims(
 @click.argument("graph")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--by", required=True, help="Who computed the figures.")
-@click.option("--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True)
+@click.option("--dtype", type=click.Choice(_DTYPES), default="float64", show_default=True)
 @click.option("--output", help="The node that the gradients are of, if the graph has several outputs.")
 @click.option("--label", help="A label to find the run by.")
 @key_option

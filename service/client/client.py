@@ -227,7 +227,7 @@ class Client:
         values: Mapping[str, Any] | None = None,
         gradients: Mapping[str, Any] | None = None,
         inputs: Mapping[str, Any] | None = None,
-        dtype: Literal["float64", "float32"] | str = "float64",
+        dtype: Literal["float64", "float32", "float16", "bfloat16"] | str = "float64",
         output: str | None = None,
         seed: Any = None,
         label: str | None = None,

@@ -11,7 +11,16 @@ from sqlalchemy import Connection
 from service.core.comparison.claims import Claim, resolve_claims, stands_rounded
 from service.core.comparison.judging import compare
 from service.core.comparison.listing import list_figures
-from service.core.comparison.verdicts import DIFFERENT, JUDGED, TOLERANCES, Comparison, Phase, Tolerance, Verdict
+from service.core.comparison.verdicts import (
+    DIFFERENT,
+    JUDGED,
+    TOLERANCES,
+    Comparison,
+    Phase,
+    Tolerance,
+    Verdict,
+    coarsest,
+)
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray, IntArray
@@ -60,11 +69,13 @@ def create_comparison(
     baseline: str,
     candidate: str,
     *,
-    tolerance: Any = "float64",
+    tolerance: Any = None,
     names: Mapping[str, str],
     key: IdempotencyKey | None = None,
 ) -> tuple[Compared, bool]:
     """Compare two stored runs and store the verdict. Returns the comparison and whether it is new.
+
+    The tolerance left out is that of the coarser of the two runs' dtypes.
 
     Raises NotFound, InvalidRequest, LimitExceeded.
     """
@@ -95,7 +106,7 @@ def check_claims(
     by: str,
     output: str | None = None,
     seed: FloatArray | None = None,
-    tolerance: Any = "float64",
+    tolerance: Any = None,
     label: str | None = None,
     keep: bool = True,
     key: IdempotencyKey | None = None,
@@ -106,7 +117,8 @@ def check_claims(
     `label` is that of the run that holds the claims. With `keep` false nothing is stored and all ids are empty. Raises
     what `create_run`, `record_run` and `create_comparison` raise.
     """
-    read_tolerance(tolerance)
+    if tolerance is not None:
+        read_tolerance(tolerance)
     run = create_run(context, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False)
     if keep:
         run = replace(run, record=replace(run.record, id=new_id()))
@@ -162,6 +174,8 @@ def _compare(
     context: Context, baseline: StoredRun, candidate: StoredRun, tolerance: Any, names: Mapping[str, str]
 ) -> Compared:
     most = context.limits.run_elements
+    if tolerance is None:
+        tolerance = coarsest(baseline.record.dtype, candidate.record.dtype)
     found = compare(*_pair(baseline, candidate), read_tolerance(tolerance), names, max_elements=most)
     record = ComparisonRecord(
         id=new_id(),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Connection
 
+from service.core.comparison.verdicts import coarsest
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.execution.passes import nondifferentiable_nodes, spread_seed
 from service.core.figures.figures import Figures, FloatArray, Shape, pack
@@ -101,7 +102,7 @@ def read_recording(
         graph_digest=stored.digest,
         source="recorded",
         recorded_by=by,
-        dtype="float32" if graph.float32_nodes else dtype,
+        dtype=coarsest("float32", dtype) if graph.float32_nodes else dtype,
         output=target,
         seed=spread,
         has_values=bool(known),

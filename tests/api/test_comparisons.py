@@ -186,7 +186,7 @@ def test_a_recorded_run_is_shown_like_any_run(client: FlaskClient) -> None:
         ({"inputs": {}, "recorded": {"values": {"e": 1}}}, ["/recorded/by"]),
         ({"inputs": {}, "recorded": {"by": "x", "values": {"e": "2/3"}}}, ["/recorded/values/e"]),
         ({"inputs": {}, "recorded": {"by": "x", "values": {"e": [1, [2]]}}}, ["/recorded/values/e/1"]),
-        ({"inputs": {}, "recorded": {"by": "x", "values": {"e": 1}, "dtype": "float16"}}, ["/recorded/dtype"]),
+        ({"inputs": {}, "recorded": {"by": "x", "values": {"e": 1}, "dtype": "float8"}}, ["/recorded/dtype"]),
         ({"inputs": {}, "recorded": {"by": "x", "values": {"e": 1}}, "keep": False}, ["/recorded"]),
         ({"inputs": {"a": 1, "b": [1, 2]}, "recorded": {"by": "x", "values": {"e": 1}}}, ["/recorded/values/e"]),
         ({"inputs": {}, "recorded": {"by": "x", "gradients": {"e": 1}}, "output": "G"}, ["/output"]),
@@ -343,7 +343,7 @@ def test_the_minimum_tolerance_may_be_used(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
-        ({"tolerance": "float16"}, ["/tolerance"]),
+        ({"tolerance": "float8"}, ["/tolerance"]),
         ({"tolerance": {"rtol": -1}}, ["/tolerance/rtol"]),
         ({"tolerance": {"ulps": 1}}, ["/tolerance"]),
         ({"tolerance": None}, ["/tolerance"]),
@@ -582,3 +582,14 @@ def test_a_figure_recorded_as_none_is_missing_unless_it_is_0(client: FlaskClient
     assert nodes(found)["backward unused"]["candidate"] is None
     assert nodes(found)["backward unused"]["verdict"] == "same"
     assert client.get(f"/v1/comparisons/{found['id']}").json == found
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_the_tolerance_left_out_is_the_coarser_dtypes(client: FlaskClient, dtype: str) -> None:
+    graph = graph_of(client)
+    theirs = recorded(client, graph, dtype=dtype, gradients={"f": -1 / 3})
+    stored: Any = client.get(f"/v1/runs/{theirs}").json
+    assert stored["dtype"] == dtype
+    found = compare(client, run_of(client, graph), theirs)
+    assert (found["tolerance"], found["verdict"]) == (dtype, "same")
+    assert compare(client, theirs, theirs, tolerance="exact")["tolerance"] == "exact"

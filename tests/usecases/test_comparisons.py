@@ -192,7 +192,7 @@ def test_what_cannot_be_compared_is_not_kept(context: Context, graph: str, ours:
     with pytest.raises(InvalidRequest, match="no node 'x'"):
         compare(context, ours, ours, names={"x": "a"})
     with pytest.raises(InvalidRequest, match="a tolerance is one of"):
-        compare(context, ours, ours, tolerance="float16")
+        compare(context, ours, ours, tolerance="float8")
     with pytest.raises(NotFound, match="no comparison"):
         get_comparison(context, "nothing")
     small = Context(context.database, Limits(run_elements=6))
@@ -241,7 +241,7 @@ def test_tolerances(given: Any, read: Tolerance) -> None:
 @pytest.mark.parametrize(
     ("given", "where"),
     [
-        ("float16", ("tolerance",)),
+        ("float8", ("tolerance",)),
         ({}, ("tolerance",)),
         ({"rtol": 1.0, "ulps": 3}, ("tolerance",)),
         ([1.0], ("tolerance",)),

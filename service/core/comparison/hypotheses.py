@@ -15,7 +15,7 @@ import numpy as np
 
 from service.core.comparison.evidence import Evidence, gather
 from service.core.comparison.sentences import full_statement, statement
-from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict
+from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict, relative_rounding
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text
@@ -52,7 +52,7 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
         what = "is defined" if evidence.forward else "is used"
         return (Hypothesis("definition", opening, f"The node {what} differently in the two graphs.", None),)
     reported = []
-    rtol = max(phase.rtol, 32 * UNIT_ROUNDOFF[candidate.dtype])
+    rtol = max(phase.rtol, relative_rounding(candidate.dtype))
     for order, (name, guess) in enumerate(HYPOTHESES):
         best: tuple[float, str] | None = None
         with np.errstate(all="ignore"):

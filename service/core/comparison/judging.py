@@ -14,7 +14,7 @@ from service.core.comparison.definitions import (
 from service.core.comparison.effective_figures import effective_gradients, effective_values, given
 from service.core.comparison.missing_figures import unreplayable_gradients
 from service.core.comparison.replay import Replay, Weights, replay_gradients, replay_values
-from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Tolerance, Verdict
+from service.core.comparison.verdicts import ROUNDED_ONCE, UNIT_ROUNDOFF, Comparison, Phase, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.passes import nondifferentiable_nodes
 from service.core.execution.run import Backward, Run
@@ -49,8 +49,7 @@ def compare(
     values = lay_out(baseline.values, candidate.values, aligned, candidate.graph)
     slopes = lay_out(theirs.gradients, ours.gradients, aligned, candidate.graph) if ours and theirs else None
     cut, effective = effective_values(candidate, values, max_elements)
-    roundoff = UNIT_ROUNDOFF[candidate.dtype]
-    weights = Weights(max(tolerance.rtol, 32 * roundoff), 16 * roundoff)
+    weights = _weights(candidate.dtype, tolerance.rtol)
     alone = np.flatnonzero(aligned < 0)
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
@@ -98,6 +97,15 @@ def compare(
     if not any(phase.verdicts.any() for phase in found.phases):
         raise InvalidRequest([Fault(("candidate",), "the two runs give no figure in common")])
     return found
+
+
+def _weights(dtype: str, rtol: float) -> Weights:
+    """What rounding in that dtype allows a figure to differ from its replay."""
+    roundoff = UNIT_ROUNDOFF[dtype]
+    if dtype not in ROUNDED_ONCE:
+        return Weights(max(rtol, 32 * roundoff), 16 * roundoff)
+    within = UNIT_ROUNDOFF["float32"]
+    return Weights(32 * within, 16 * within, max(rtol, 2 * roundoff), 2 * roundoff, roundoff)
 
 
 def _conventions(

@@ -23,10 +23,17 @@ from service.core.rulebook.primitives import sum_to_shape
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The weights of Σ|terms| and Σ|upstream| in the bound on a replayed figure's rounding error."""
+    """The weights of Σ|terms| and Σ|upstream| in the bound on a replayed figure's rounding error.
+
+    For figures that are rounded once, coarsely, also those of the figure itself, of each contribution, and of the
+    upstream gradient of a consumer with one operand.
+    """
 
     terms: float
     upstream: float
+    figure: float = 0.0
+    contribution: float = 0.0
+    slope: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +101,15 @@ def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
                 total += _finite(local * operand)
             slack[group.nodes] = total
         slack *= weights.terms
-        return Replay(Figures(expected), slack)
+        return _with_own_rounding(Replay(Figures(expected), slack), weights)
+
+
+def _with_own_rounding(replay: Replay, weights: Weights) -> Replay:
+    """The replay with the rounding of the figures themselves."""
+    if weights.figure:
+        sizes = np.abs(replay.expected.flat)
+        replay.slack[...] += weights.figure * np.where(np.isfinite(sizes), sizes, 0.0)
+    return replay
 
 
 def replay_gradients(
@@ -111,7 +126,7 @@ def replay_gradients(
         for group in _groups(graph):
             operands = [values.flat[row] for row in group.operands]
             value, upstream = values.flat[group.nodes], gradients.flat[group.nodes]
-            flow = weights.upstream * np.abs(upstream)
+            flow = (weights.upstream + (weights.slope if len(operands) == 1 else 0.0)) * np.abs(upstream)
             slopes = group.operation.differentiate(operands, value, group.attributes)
             for local, sources in zip(slopes, group.operands, strict=True):
                 contribution = upstream * local
@@ -121,12 +136,12 @@ def replay_gradients(
                     contribution[silent & ~reaches(graph, output)[group.nodes]] = 0.0
                 np.add.at(expected, sources, contribution)
                 np.abs(contribution, out=contribution)
-                contribution *= weights.terms
+                contribution *= weights.terms + weights.contribution
                 contribution += flow
                 np.add.at(slack, sources, contribution)
         without = [position for position in sourceless(graph) if not graph.nodes[position].has_gradient]
         expected[without] = slack[without] = 0.0
-        return Replay(Figures(expected), slack)
+        return _with_own_rounding(Replay(Figures(expected), slack), weights)
 
 
 def _finite(term: Any) -> FloatArray:
@@ -143,7 +158,7 @@ def _replay_each_value(graph: Graph, values: Figures, weights: Weights) -> Repla
             operands = [arrays[source] for source in sources]
             expected[position] = value = value_at(graph, position, operands)
             terms[position] = np.abs(value) + _terms_of_value(graph.nodes[position], operands, value)
-    return Replay(pack(expected), weights.terms * pack(terms).flat)
+    return _with_own_rounding(Replay(pack(expected), weights.terms * pack(terms).flat), weights)
 
 
 class _Measured(NamedTuple):
@@ -176,7 +191,10 @@ def _replay_each_gradient(
                 continue
             size = np.maximum(np.abs(contribution), _finite(terms))
             flow = _spread(np.abs(upstream), values.shape(source))
-            found.append(_Measured(contribution, weights.terms * size + weights.upstream * flow))
+            slack = weights.terms * size + weights.upstream * flow
+            if weights.contribution:
+                slack = slack + _own_rounding(graph.nodes[position].operation, contribution, size, flow, weights)
+            found.append(_Measured(contribution, slack))
         return found
 
     zeros = [np.zeros(values.shape(position)) for position in range(len(graph))]
@@ -191,7 +209,16 @@ def _replay_each_gradient(
     expected, slack = list(zeros), list(zeros)
     for position, found in sums.items():
         expected[position], slack[position] = zeros[position] + found.gradient, found.slack
-    return Replay(pack(expected), pack(slack).flat.copy())
+    return _with_own_rounding(Replay(pack(expected), pack(slack).flat.copy()), weights)
+
+
+def _own_rounding(operation: Operation, contribution: Any, terms: Any, flow: Any, weights: Weights) -> Any:
+    """What coarse rounding of the contribution, and of the value that its slope may be computed from, makes."""
+    if operation.linear or (operation.is_elementwise and len(operation.operands) > 1):
+        return weights.contribution * _finite(contribution)
+    if operation.is_elementwise:
+        return weights.contribution * _finite(contribution) + weights.slope * flow
+    return weights.contribution * terms
 
 
 def sweep_gradients(

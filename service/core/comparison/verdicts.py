@@ -15,6 +15,11 @@ rounding alone may do to a sum whose terms cancel and to a local gradient whose 
 of asin at 1, is left out of S, since it would allow any figure. For gradients atol is multiplied by the baseline's
 largest |gradient|, capped at 1, so that a tiny gradient of the wrong sign does not pass.
 
+A figure in bfloat16 (u = 2⁻⁸) or float16 (2⁻¹¹) was accumulated in float32 and rounded once. It agrees with its replay
+if |c − r| ≤ atol + max(rtol, 2u)·|r| + 32·2⁻²⁴·S + 16·2⁻²⁴·U, and for a gradient + 2u·Σ|contributions|, as each was
+rounded before they were summed, + u·|upstream| for a consumer of one operand, as the slope may have been computed from
+the consumer's rounded value. An operation that is not elementwise contributes its Σ|terms| to the former.
+
     both             same
     baseline only    compensated   right although its operands are wrong: its own error cancels theirs
     replay only      inherited     wrong only because its operands are wrong
@@ -73,8 +78,22 @@ TOLERANCES = {
     "exact": Tolerance(0.0, 0.0, exact=True),
     "float64": Tolerance(1e-9, 1e-12),
     "float32": Tolerance(1.3e-6, 1e-5),
+    "float16": Tolerance(1e-3, 1e-5),
+    "bfloat16": Tolerance(1.6e-2, 1e-5),
 }
-UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
+# The dtypes of runs, finest first. Figures in the last two are computed in float32 and rounded once.
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+ROUNDED_ONCE = ("float16", "bfloat16")
+
+
+def coarsest(*dtypes: str) -> str:
+    """The dtype with the largest unit roundoff."""
+    return max(dtypes, key=UNIT_ROUNDOFF.__getitem__)
+
+
+def relative_rounding(dtype: str) -> float:
+    """What rounding may make of a figure that follows from few others, relative to it: 2u if rounded once, else 32u."""
+    return (2 if dtype in ROUNDED_ONCE else 32) * UNIT_ROUNDOFF[dtype]
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,8 @@ class Backward:
 class Run:
     """Figures of a graph's nodes, laid out as its nodes; a recorded run may lack any of them.
 
-    `dtype`, float64 or float32, is the precision in which they were computed. `backward` is None before a backward
-    pass.
+    `dtype` (float64, float32, float16 or bfloat16) is the precision in which they were computed. `backward` is None
+    before a backward pass.
     """
 
     graph: Graph
