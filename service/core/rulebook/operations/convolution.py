@@ -29,53 +29,53 @@ def _window_of(kernel: Shape, attributes: Sequence[Any]) -> Window:
     return window(kernel[2:], strides, dilations, pads)
 
 
-def _grouped(x: Any, groups: int, axis: int) -> Any:
+def _split_groups(x: Any, groups: int, axis: int) -> Any:
     """Split an axis in two: the groups, and the channels within a group."""
     return np.reshape(x, (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :]))
 
 
-def _ungrouped(x: Any, axis: int) -> Any:
+def _merge_groups(x: Any, axis: int) -> Any:
     return np.reshape(x, (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
 
 
 # Axes: n samples, g groups, m and c output and input channels of a group, xyz steps, uvw positions in the window.
-def _letters(kernel: Shape) -> tuple[str, str]:
+def _axis_letters(kernel: Shape) -> tuple[str, str]:
     return "xyz"[: len(kernel) - 2], "uvw"[: len(kernel) - 2]
 
 
 @rulebook_function
 def convolve(x: Any, kernel: Any, *attributes: Any) -> Any:
-    """Σ over the window of x · kernel, without a bias."""
-    groups, (steps, positions) = attributes[2], _letters(np.shape(kernel))
-    windows = _grouped(_window_of(np.shape(kernel), attributes).over(x), groups, 1)
+    """Sum x · kernel over the window, without a bias."""
+    groups, (steps, positions) = attributes[2], _axis_letters(np.shape(kernel))
+    windows = _split_groups(_window_of(np.shape(kernel), attributes).patches(x), groups, 1)
     equation = f"ngc{steps}{positions},gmc{positions}->ngm{steps}"
-    return _ungrouped(np.einsum(equation, windows, _grouped(kernel, groups, 0), optimize=True), 1)
+    return _merge_groups(np.einsum(equation, windows, _split_groups(kernel, groups, 0), optimize=True), 1)
 
 
 @rulebook_function
 def convolution_input_adjoint(upstream: Any, kernel: Any, x: Any, *attributes: Any) -> Any:
-    """The contribution to the gradient of x, of which only the shape matters."""
-    groups, (steps, _) = attributes[2], _letters(np.shape(kernel))
-    flow, weights = _grouped(upstream, groups, 1), _grouped(kernel, groups, 0)
+    """Return the contribution to the gradient of x, of which only the shape matters."""
+    groups, (steps, _) = attributes[2], _axis_letters(np.shape(kernel))
+    flow, weights = _split_groups(upstream, groups, 1), _split_groups(kernel, groups, 0)
 
     def part(position: tuple[int, ...]) -> Any:
         each = np.einsum(f"ngm{steps},gmc->ngc{steps}", flow, weights[(..., *position)], optimize=True)
-        return _ungrouped(each, 1)
+        return _merge_groups(each, 1)
 
     dtype = np.result_type(upstream, kernel)
-    return _window_of(np.shape(kernel), attributes).put_back(part, np.shape(x), dtype)
+    return _window_of(np.shape(kernel), attributes).scatter_add(part, np.shape(x), dtype)
 
 
 @rulebook_function
 def convolution_kernel_adjoint(x: Any, upstream: Any, kernel: Any, *attributes: Any) -> Any:
-    """The contribution to the gradient of the kernel, of which only the shape matters."""
-    groups, (steps, positions) = attributes[2], _letters(np.shape(kernel))
-    windows = _grouped(_window_of(np.shape(kernel), attributes).over(x), groups, 1)
+    """Return the contribution to the gradient of the kernel, of which only the shape matters."""
+    groups, (steps, positions) = attributes[2], _axis_letters(np.shape(kernel))
+    windows = _split_groups(_window_of(np.shape(kernel), attributes).patches(x), groups, 1)
     equation = f"ngc{steps}{positions},ngm{steps}->gmc{positions}"
-    return _ungrouped(np.einsum(equation, windows, _grouped(upstream, groups, 1), optimize=True), 0)
+    return _merge_groups(np.einsum(equation, windows, _split_groups(upstream, groups, 1), optimize=True), 0)
 
 
-def _convolved_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _conv_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     x, kernel = shapes[:2]
     groups, named = attributes["group"], attributes["kernel_shape"]
     if not 3 <= len(x) == len(kernel) <= 5:
@@ -89,7 +89,7 @@ def _convolved_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return (x[0], kernel[0], *_window_of(kernel, tuple(attributes.values())).steps(x[2:]))
 
 
-def _convolution(x: Any, kernel: Any, bias: Any, *attributes: Any) -> Any:
+def _conv(x: Any, kernel: Any, bias: Any, *attributes: Any) -> Any:
     value = convolve(x, kernel, *attributes)
     return value if bias is None else value + over_channels(bias, value)
 
@@ -98,13 +98,13 @@ define(
     "Conv",
     "x kernel bias?",
     attributes=_ATTRIBUTES,
-    forward=_convolution,
+    forward=_conv,
     contributions=lambda upstream, x, kernel, bias, z, *attributes: (
         convolution_input_adjoint(upstream, kernel, x, *attributes),
         convolution_kernel_adjoint(x, upstream, kernel, *attributes),
         None if bias is None else sum_of_channels(upstream, bias),
     ),
-    infer_shape=_convolved_shape,
+    infer_shape=_conv_shape,
     linear=True,
     symbolic={convolve: lambda x, kernel, *given: ((x, kernel), dict(zip(_NAMES, given, strict=True)))},
     wording=Wording(notation=function("conv"), rule="product"),
@@ -112,13 +112,13 @@ define(
 
 
 def _adjoint_shape(upstream: Shape, x: Shape, kernel: Shape, attributes: Attributes, like: Shape) -> Shape:
-    expected = _convolved_shape((x, kernel), attributes)
+    expected = _conv_shape((x, kernel), attributes)
     if upstream != expected:
         raise ValueError(f"the upstream gradient has shape {list(upstream)}; the convolution has {list(expected)}")
     return like
 
 
-# These two and Conv are bilinear, and each flows back through the other two.
+# Conv and these two are bilinear; the vector-Jacobian product of each is made of the other two.
 define(
     "ConvInputAdjoint",
     "upstream kernel x",

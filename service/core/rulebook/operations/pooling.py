@@ -26,54 +26,54 @@ def _window_of(attributes: Sequence[Any]) -> Any:
     return window(lengths, strides, dilations, pads)
 
 
-def _inner(axes: int) -> tuple[int, ...]:
-    """The axes of the positions within a window."""
+def _window_axes(axes: int) -> tuple[int, ...]:
+    """Return the axes of the positions within a window."""
     return tuple(range(-axes, 0))
 
 
-def _pooled_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _pool_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,), given = shapes, tuple(attributes.values())
     if len(shape) != 2 + len(attributes["kernel_shape"]) or len(shape) == 2:
         raise ValueError("expected axes for samples and channels and one for each length of kernel_shape")
-    slid = _window_of(given)
-    if any(
-        pad >= length for pads in (slid.before, slid.behind) for pad, length in zip(pads, slid.lengths, strict=True)
-    ):
+    pool = _window_of(given)
+    if any(pad >= length for pads in (pool.before, pool.after) for pad, length in zip(pads, pool.lengths, strict=True)):
         raise ValueError("each pad must be smaller than the window, or a window would hold padding alone")
-    return (*shape[:2], *slid.steps(shape[2:]))
+    return (*shape[:2], *pool.steps(shape[2:]))
 
 
-def _greatest(x: Any, *attributes: Any) -> Any:
-    windows = _window_of(attributes).over(x, -np.inf)
-    return np.max(windows, axis=_inner(x.ndim - 2), initial=-np.inf)
+def _max_pool(x: Any, *attributes: Any) -> Any:
+    windows = _window_of(attributes).patches(x, -np.inf)
+    return np.max(windows, axis=_window_axes(x.ndim - 2), initial=-np.inf)
 
 
-def _hits(x: Any, z: Any, attributes: Sequence[Any]) -> Any:
-    """1 at the maximum of each window, and at each of its ties; 0 elsewhere."""
-    windows = _window_of(attributes).over(x, np.nan)  # NaN: the padding never ties, even where all elements are −∞
-    return select(windows == np.expand_dims(z, _inner(x.ndim - 2)), 1.0, 0.0)
+def _maximum_mask(x: Any, z: Any, attributes: Sequence[Any]) -> Any:
+    """Return 1 at the maximum of each window, and at each of its ties; 0 elsewhere."""
+    windows = _window_of(attributes).patches(x, np.nan)  # NaN: the padding never ties, even where all elements are −∞
+    return select(windows == np.expand_dims(z, _window_axes(x.ndim - 2)), 1.0, 0.0)
 
 
-def _flow_to_greatest(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
-    hits = _hits(x, z, attributes)
-    flow = upstream / np.sum(hits, axis=_inner(x.ndim - 2))
-    slid = _window_of(attributes)
-    return (slid.put_back(lambda position: select(hits[(..., *position)] == 1.0, flow, 0.0), x.shape, upstream.dtype),)
+def _max_pool_contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
+    mask = _maximum_mask(x, z, attributes)
+    flow = upstream / np.sum(mask, axis=_window_axes(x.ndim - 2))
+    pool = _window_of(attributes)
+    return (
+        pool.scatter_add(lambda position: select(mask[(..., *position)] == 1.0, flow, 0.0), x.shape, upstream.dtype),
+    )
 
 
 @rulebook_function
 def max_pool_ties(x: Any, z: Any, *attributes: Any) -> Any:
-    """How many elements of each window equal its maximum."""
-    return np.sum(_hits(x, z, attributes), axis=_inner(np.ndim(x) - 2))
+    """Count the elements of each window that equal its maximum."""
+    return np.sum(_maximum_mask(x, z, attributes), axis=_window_axes(np.ndim(x) - 2))
 
 
 define(
     "MaxPool",
     "x",
     attributes=_ATTRIBUTES,
-    forward=_greatest,
-    contributions=_flow_to_greatest,
-    infer_shape=_pooled_shape,
+    forward=_max_pool,
+    contributions=_max_pool_contributions,
+    infer_shape=_pool_shape,
     kinks=Kinks(
         where=lambda x, z, *attributes: max_pool_ties(x, z, *attributes) > 1.0,
         returned="ties share the gradient equally, the least-norm choice among the subgradients",
@@ -83,9 +83,9 @@ define(
 )
 
 
-def _ties_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _max_pool_ties_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     x, pooled = shapes
-    _spread_shape((pooled, x), attributes)
+    _average_pool_adjoint_shape((pooled, x), attributes)
     return pooled
 
 
@@ -95,42 +95,42 @@ define(
     attributes=_ATTRIBUTES,
     forward=max_pool_ties,
     contributions=lambda upstream, x, z, ties, *attributes: (None, None),
-    infer_shape=_ties_shape,
+    infer_shape=_max_pool_ties_shape,
     analytic=False,
 )
 
-_WITH_COUNT = (*_ATTRIBUTES, Attribute("count_include_pad", flag, 0))
+_AVERAGE_ATTRIBUTES = (*_ATTRIBUTES, Attribute("count_include_pad", flag, 0))
 
 
-def _counts(shape: Shape, attributes: Sequence[Any]) -> Any:
-    """The divisor of each window's mean: the number of elements of x in it, or of all if pads count.
+def _divisors(shape: Shape, attributes: Sequence[Any]) -> Any:
+    """Return the divisor of each window's mean: its elements of x, or all its elements if the padding counts.
 
-    A window over padding alone holds none; its mean is 0, as in ONNX Runtime.
+    The mean of a window over padding alone is 0, as in ONNX Runtime.
     """
-    slid = _window_of(attributes)
+    pool = _window_of(attributes)
     if attributes[5]:
-        return float(np.prod(slid.lengths))
-    counts = slid.over(np.ones((1, 1, *shape[2:]))).sum(axis=_inner(len(shape) - 2))
+        return float(np.prod(pool.lengths))
+    counts = pool.patches(np.ones((1, 1, *shape[2:]))).sum(axis=_window_axes(len(shape) - 2))
     return np.maximum(counts, 1.0)
 
 
 @rulebook_function
 def average_pool(x: Any, *attributes: Any) -> Any:
-    """The mean of each window."""
-    sums = np.sum(_window_of(attributes).over(x), axis=_inner(np.ndim(x) - 2))
-    return (sums / _counts(np.shape(x), attributes)).astype(sums.dtype, copy=False)
+    """Return the mean of each window."""
+    sums = np.sum(_window_of(attributes).patches(x), axis=_window_axes(np.ndim(x) - 2))
+    return (sums / _divisors(np.shape(x), attributes)).astype(sums.dtype, copy=False)
 
 
 @rulebook_function
 def average_pool_adjoint(upstream: Any, like: Any, *attributes: Any) -> Any:
     """Spread the upstream gradient of each mean equally over the elements of its window."""
-    shared = (upstream / _counts(np.shape(like), attributes)).astype(np.result_type(upstream), copy=False)
-    return _window_of(attributes).put_back(lambda position: shared, np.shape(like), shared.dtype)
+    shared = (upstream / _divisors(np.shape(like), attributes)).astype(np.result_type(upstream), copy=False)
+    return _window_of(attributes).scatter_add(lambda position: shared, np.shape(like), shared.dtype)
 
 
-def _spread_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _average_pool_adjoint_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     upstream, like = shapes
-    expected = _pooled_shape([like], attributes)
+    expected = _pool_shape([like], attributes)
     if upstream != expected:
         raise ValueError(f"the upstream gradient has shape {list(upstream)}; the pool has {list(expected)}")
     return like
@@ -139,10 +139,10 @@ def _spread_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 define(
     "AveragePool",
     "x",
-    attributes=_WITH_COUNT,
+    attributes=_AVERAGE_ATTRIBUTES,
     forward=average_pool,
     contributions=lambda upstream, x, z, *attributes: (average_pool_adjoint(upstream, x, *attributes),),
-    infer_shape=_pooled_shape,
+    infer_shape=_pool_shape,
     linear=True,
     wording=Wording(aliases=["average_pool"], rule="sum"),
 )
@@ -150,10 +150,10 @@ define(
 define(
     "AveragePoolAdjoint",
     "upstream like",
-    attributes=_WITH_COUNT,
+    attributes=_AVERAGE_ATTRIBUTES,
     forward=average_pool_adjoint,
     contributions=lambda flow, upstream, like, z, *attributes: (average_pool(flow, *attributes), None),
-    infer_shape=_spread_shape,
+    infer_shape=_average_pool_adjoint_shape,
     linear=True,
     wording=Wording(rule="sum"),
 )

@@ -1,6 +1,6 @@
 """Windows that slide over the axes after samples and channels, for convolution and pooling."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,46 +17,48 @@ class Window:
     strides: Shape
     dilations: Shape
     before: Shape
-    behind: Shape
+    after: Shape
 
     def steps(self, shape: Sequence[int]) -> Shape:
-        """How many steps fit along each axis; raises ValueError where the window is longer than an axis."""
+        """Count the steps that fit along each axis; raises ValueError where the window is longer than an axis."""
         counts = []
-        for axis, (length, before, behind) in enumerate(zip(shape, self.before, self.behind, strict=True)):
+        for axis, (length, before, after) in enumerate(zip(shape, self.before, self.after, strict=True)):
             span = self.dilations[axis] * (self.lengths[axis] - 1) + 1
-            if length + before + behind < span:
-                raise ValueError(f"a window of {span} elements does not fit an axis of {length + before + behind}")
-            counts.append((length + before + behind - span) // self.strides[axis] + 1)
+            if length + before + after < span:
+                raise ValueError(f"a window of {span} elements does not fit an axis of {length + before + after}")
+            counts.append((length + before + after - span) // self.strides[axis] + 1)
         return tuple(counts)
 
-    def over(self, x: Any, filling: float = 0.0) -> Any:
-        """x at every step, (samples, channels, *steps, *lengths): a view of x, padded with `filling` if need be."""
-        widths = [(0, 0), (0, 0), *zip(self.before, self.behind, strict=True)]
-        padded = np.pad(x, widths, constant_values=filling) if any(map(any, widths)) else x
-        spans = [spread * (length - 1) + 1 for spread, length in zip(self.dilations, self.lengths, strict=True)]
-        view = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=tuple(range(2, x.ndim)))
-        return view[self._index(slice(None, None, step) for step in (*self.strides, *self.dilations))]
+    def patches(self, x: Any, filling: float = 0.0) -> Any:
+        """Return the elements under the window at each step, of shape (samples, channels, *steps, *lengths).
 
-    def _index(self, slices: Iterable[slice]) -> Any:
-        return (..., *slices)
-
-    def put_back(self, part: Callable[[tuple[int, ...]], Any], shape: Shape, dtype: Any) -> Any:
-        """The adjoint of `over`: sum `part(position)`, an array over all steps, for each position in the window.
-
-        The result has that shape.
+        It is a view of x, or of a copy padded with `filling`.
         """
-        lengths = [sum(each) for each in zip(shape[2:], self.before, self.behind, strict=True)]
+        widths = [(0, 0), (0, 0), *zip(self.before, self.after, strict=True)]
+        padded = np.pad(x, widths, constant_values=filling) if any(map(any, widths)) else x
+        spans = [dilation * (length - 1) + 1 for dilation, length in zip(self.dilations, self.lengths, strict=True)]
+        view = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=tuple(range(2, x.ndim)))
+        index: Any = (..., *[slice(None, None, step) for step in (*self.strides, *self.dilations)])
+        return view[index]
+
+    def scatter_add(self, part: Callable[[tuple[int, ...]], Any], shape: Shape, dtype: Any) -> Any:
+        """Sum `part(position)`, an array over all steps, for each position in the window: the adjoint of `patches`.
+
+        The result has the shape `shape`, without the padding.
+        """
+        lengths = [sum(each) for each in zip(shape[2:], self.before, self.after, strict=True)]
         whole = np.zeros((*shape[:2], *lengths), dtype=dtype)
         steps = self.steps(shape[2:])
         for position in np.ndindex(*self.lengths):
-            starts = [at * spread for at, spread in zip(position, self.dilations, strict=True)]
-            reached = tuple(
+            starts = [offset * dilation for offset, dilation in zip(position, self.dilations, strict=True)]
+            targets = tuple(
                 slice(start, start + stride * (count - 1) + 1, stride)
                 for start, stride, count in zip(starts, self.strides, steps, strict=True)
             )
-            whole[(slice(None), slice(None), *reached)] += part(position)
-        kept = zip(self.before, shape[2:], strict=True)
-        return whole[self._index(slice(start, start + length) for start, length in kept)]
+            whole[(slice(None), slice(None), *targets)] += part(position)
+        unpadded = zip(self.before, shape[2:], strict=True)
+        index: Any = (..., *[slice(start, start + length) for start, length in unpadded])
+        return whole[index]
 
 
 def window(
