@@ -25,7 +25,7 @@ _ATTRIBUTES = (
     Attribute("keepdims", flag, 1),
     Attribute("noop_with_empty_axes", flag, 0),
 )
-# The reductions that NumPy has a name for, under which they are written.
+# Of the reductions that are written as a call of NumPy's function.
 _AS_NUMPY = (
     Attribute("axes", read_axes, numpy=("axis", None)),
     Attribute("keepdims", flag, 1, numpy=("keepdims", 0)),
@@ -33,29 +33,31 @@ _AS_NUMPY = (
 )
 
 
-def _reduced(axes: Axes, noop: int) -> Axes:
-    """The axes to reduce along in NumPy's form: None for all, () for none."""
+def _numpy_axes(axes: Axes, noop: int) -> Axes:
+    """Return the axes to reduce along in NumPy's form: None for all, () for none."""
     return axes or (() if noop else None)
 
 
 def _reduced_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     axes, keepdims, noop = attributes.values()
-    named = _reduced(axes, noop)
-    gone = range(len(shape)) if named is None else axis_positions(named, len(shape))
+    chosen = _numpy_axes(axes, noop)
+    reduced = range(len(shape)) if chosen is None else axis_positions(chosen, len(shape))
     return tuple(
-        1 if position in gone else length for position, length in enumerate(shape) if keepdims or position not in gone
+        1 if position in reduced else length
+        for position, length in enumerate(shape)
+        if keepdims or position not in reduced
     )
 
 
-def _reading(x: Any, axis: Any = None, keepdims: Any = False) -> tuple[Sequence[Any], dict[str, Any]]:
+def _read_numpy_arguments(x: Any, axis: Any = None, keepdims: Any = False) -> tuple[Sequence[Any], dict[str, Any]]:
     """Read the arguments of NumPy's reductions."""
     return (x,), {"axes": axis, "keepdims": keepdims, "noop_with_empty_axes": axis == ()}
 
 
-def _spread(reduced: Any, x: Any, axes: Axes, keepdims: int, noop: int) -> Any:
-    """Broadcast a reduction's value, or its gradient, to the elements of x that were reduced to it."""
-    along = _reduced(axes, noop)
+def _broadcast_back(reduced: Any, x: Any, axes: Axes, keepdims: int, noop: int) -> Any:
+    """Broadcast a reduction's value, or its gradient, back to the shape of x."""
+    along = _numpy_axes(axes, noop)
     return expand_to(reduced if keepdims or along is None else np.expand_dims(reduced, along), x)
 
 
@@ -73,10 +75,11 @@ def _define_reduction(
     them, `count` at a time. Axes are in NumPy's form. The conventions of `kinks` are contributions of the same form.
     """
 
-    def spread_over_elements(contribution: Rule) -> Rule:
+    def over_elements(contribution: Rule) -> Rule:
         def contributions(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int) -> Any:
-            along, count = (axes, keepdims, noop), np.divide(np.size(x), np.size(z))
-            return (contribution(_spread(upstream, x, *along), x, _spread(z, x, *along), _reduced(axes, noop), count),)
+            count = np.divide(np.size(x), np.size(z))
+            upstream, z = (_broadcast_back(each, x, axes, keepdims, noop) for each in (upstream, z))
+            return (contribution(upstream, x, z, _numpy_axes(axes, noop), count),)
 
         return contributions
 
@@ -84,13 +87,11 @@ def _define_reduction(
         name,
         "x",
         attributes=_AS_NUMPY if wording.notation else _ATTRIBUTES,
-        forward=lambda x, axes, keepdims, noop: forward(x, _reduced(axes, noop), bool(keepdims)),
-        contributions=spread_over_elements(contribution),
+        forward=lambda x, axes, keepdims, noop: forward(x, _numpy_axes(axes, noop), bool(keepdims)),
+        contributions=over_elements(contribution),
         infer_shape=_reduced_shape,
         kinks=kinks
-        and replace(
-            kinks, conventions={library: spread_over_elements(rule) for library, rule in kinks.conventions.items()}
-        ),
+        and replace(kinks, conventions={library: over_elements(rule) for library, rule in kinks.conventions.items()}),
         wording=wording,
         **more,
     )
@@ -101,7 +102,7 @@ _define_reduction(
     lambda x, axes, keepdims: np.sum(x, axis=axes, keepdims=keepdims),
     lambda upstream, x, z, axes, count: upstream,
     linear=True,
-    symbolic={np.sum: _reading},
+    symbolic={np.sum: _read_numpy_arguments},
     wording=Wording(notation=function("sum"), rule="sum"),
 )
 
@@ -116,49 +117,49 @@ _define_reduction(
     _mean,
     lambda upstream, x, z, axes, count: upstream / count,
     linear=True,
-    symbolic={np.mean: _reading},
+    symbolic={np.mean: _read_numpy_arguments},
     wording=Wording(notation=function("mean"), rule="sum"),
 )
 
 
-def _hits(x: Any, z: Any, axes: Axes) -> Any:
-    """How many elements equal the extremum among those reduced with them; z is already spread over x."""
+def _count_extrema(x: Any, z: Any, axes: Axes) -> Any:
+    """Count the elements that equal the extremum of their reduction; z is already broadcast to the shape of x."""
     return np.sum(select(x == z, 1.0, 0.0), axis=axes, keepdims=True)
 
 
-def _define_selection(name: str, ufunc: np.ufunc, called: Rule, of_none: float, alias: str) -> None:
+def _define_extremum(name: str, ufunc: np.ufunc, numpy_function: Rule, initial: float, alias: str) -> None:
     def forward(x: Any, axes: Axes, keepdims: bool) -> Any:
-        return ufunc.reduce(x, axis=axes, keepdims=keepdims, initial=of_none)
+        return ufunc.reduce(x, axis=axes, keepdims=keepdims, initial=initial)
 
     _define_reduction(
         name,
         forward,
-        lambda upstream, x, z, axes, count: select(x == z, upstream / _hits(x, z, axes), 0.0),
+        lambda upstream, x, z, axes, count: select(x == z, upstream / _count_extrema(x, z, axes), 0.0),
         kinks=Kinks(
             where=lambda x, z, axes, keepdims, noop: (
-                _hits(x, _spread(z, x, axes, keepdims, noop), _reduced(axes, noop)) > 1.0
+                _count_extrema(x, _broadcast_back(z, x, axes, keepdims, noop), _numpy_axes(axes, noop)) > 1.0
             ),
             returned="ties share the gradient equally, the least-norm choice among the subgradients",
         ),
         analytic=False,
-        symbolic={called: _reading},
+        symbolic={numpy_function: _read_numpy_arguments},
         wording=Wording(notation=function(alias, rf"\{alias}"), rule="selection"),
     )
 
 
-_define_selection("ReduceMax", np.maximum, np.max, -math.inf, "max")
-_define_selection("ReduceMin", np.minimum, np.min, math.inf, "min")
+_define_extremum("ReduceMax", np.maximum, np.max, -math.inf, "max")
+_define_extremum("ReduceMin", np.minimum, np.min, math.inf, "min")
 
 
-def _others(x: Any, axes: Axes) -> Any:
-    """The product of all elements but this one, without a division.
+def _product_of_others(x: Any, axes: Axes) -> Any:
+    """Return for each element the product of all others, without a division.
 
-    Along each axis it is the product of those before times that of those after; the axis's own product is then one
-    element for the next axis.
+    Along each axis it is the product of the elements before times the product of those after. The next axis then takes
+    the product along this one as its element.
     """
     if axes is None:
         row = np.reshape(x, (-1,))
-        return reshape_to(_others(row, (0,)), x)
+        return reshape_to(_product_of_others(row, (0,)), x)
     products = []
     for axis in axes:
         products.append(cumprod(x, axis, 1, 0) * cumprod(x, axis, 1, 1))
@@ -169,9 +170,9 @@ def _others(x: Any, axes: Axes) -> Any:
 _define_reduction(
     "ReduceProd",
     lambda x, axes, keepdims: np.prod(x, axis=axes, keepdims=keepdims),
-    lambda upstream, x, z, axes, count: upstream * _others(x, axes),
+    lambda upstream, x, z, axes, count: upstream * _product_of_others(x, axes),
     rounding=Rounding(value=lambda x, z, *along: np.absolute(z) * np.divide(np.size(x), np.size(z))),
-    symbolic={np.prod: _reading},
+    symbolic={np.prod: _read_numpy_arguments},
     wording=Wording(aliases=["prod"], notation=function("prod", r"\prod"), rule="product"),
 )
 
@@ -189,7 +190,7 @@ _define_reduction(
 
 
 def _norm(x: Any, axes: Axes, keepdims: bool) -> Any:
-    """√Σx²; where a square would overflow or underflow, of the elements divided by the largest of them."""
+    """Return √Σx²; where a square would overflow or underflow, scale by the largest element first."""
     norm = np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims))
     least = math.sqrt(np.finfo(norm.dtype).tiny) / np.finfo(norm.dtype).eps
     if np.all((norm > least) & (norm < math.inf)):
@@ -205,7 +206,7 @@ _define_reduction(
     _norm,
     lambda upstream, x, z, axes, count: select(z == 0.0, 0.0, upstream * (x / select(z == 0.0, 1.0, z))),
     kinks=Kinks(
-        where=lambda x, z, axes, keepdims, noop: _spread(z, x, axes, keepdims, noop) == 0.0,
+        where=lambda x, z, axes, keepdims, noop: _broadcast_back(z, x, axes, keepdims, noop) == 0.0,
         returned="0 at the origin, the least of the subgradients: all of norm 1 or less",
         conventions=dict.fromkeys(("jax", "tensorflow"), lambda upstream, x, z, axes, count: upstream * (x / z)),
     ),
@@ -221,33 +222,33 @@ _define_reduction(
 
 
 def _log_sum_exp(x: Any, axes: Axes, keepdims: bool) -> Any:
-    """log Σeˣ, the maximum subtracted first, so that nothing overflows."""
+    """Return log Σeˣ, subtracting the maximum first, so that nothing overflows."""
     greatest = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-math.inf)
     shift = np.where(np.isfinite(greatest), greatest, 0.0)
     total = np.sum(np.exp(x - shift), axis=axes, keepdims=keepdims)
     return np.log(total) + np.reshape(shift, np.shape(total))
 
 
-def _shares(x: Any, z: Any) -> Any:
-    """eˣ over the sum of all; 0 where all elements are −∞."""
+def _softmax(x: Any, z: Any) -> Any:
+    """Return eˣ over the sum of all; 0 where all elements are −∞."""
     return select(z == -math.inf, 0.0, np.exp(x - z))
 
 
 _define_reduction(
     "ReduceLogSumExp",
     _log_sum_exp,
-    lambda upstream, x, z, axes, count: upstream * _shares(x, z),
+    lambda upstream, x, z, axes, count: upstream * _softmax(x, z),
     rounding=Rounding(
         value=lambda x, z, *along: np.sum(
-            np.absolute(x) * _shares(x, _spread(z, x, *along)),
-            axis=_reduced(along[0], along[2]),
+            np.absolute(x) * _softmax(x, _broadcast_back(z, x, *along)),
+            axis=_numpy_axes(along[0], along[2]),
             keepdims=bool(along[1]),
         ),
         # The error of x − z is of the order of |x| + |z|.
         contributions=lambda upstream, x, z, *along: (
-            _spread(upstream, x, *along)
-            * _shares(x, _spread(z, x, *along))
-            * (np.absolute(x) + np.absolute(_spread(z, x, *along))),
+            _broadcast_back(upstream, x, *along)
+            * _softmax(x, _broadcast_back(z, x, *along))
+            * (np.absolute(x) + np.absolute(_broadcast_back(z, x, *along))),
         ),
     ),
     wording=Wording(aliases=["logsumexp"], notation=function("logsumexp", r"\operatorname{logsumexp}")),
