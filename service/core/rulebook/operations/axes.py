@@ -11,7 +11,7 @@ def read_axes(value: object) -> tuple[int, ...] | None:
 
 
 def out_of_range(axis: int, rank: int) -> str:
-    """The message for an axis that is out of range."""
+    """Return the message for an axis that is out of range."""
     return f"axis {axis} is out of range for {rank} dimension{'' if rank == 1 else 's'}"
 
 

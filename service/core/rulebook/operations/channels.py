@@ -22,16 +22,16 @@ def sum_of_channels(x: Any, like: Any) -> Any:
     return np.sum(x, axis=(0, *range(2, np.ndim(x))))
 
 
-def _shape_of_spread(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _over_channels_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     given, like = shapes
     if given != like[1:2] or len(like) < 2:
         raise ValueError("expected one element per channel, the second axis")
     return like
 
 
-def _shape_of_sums(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _sum_of_channels_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     given, like = shapes
-    _shape_of_spread((like, given), attributes)
+    _over_channels_shape((like, given), attributes)
     return like
 
 
@@ -40,7 +40,7 @@ define(
     "x like",
     forward=over_channels,
     contributions=lambda upstream, x, like, z: (sum_of_channels(upstream, x), None),
-    infer_shape=_shape_of_spread,
+    infer_shape=_over_channels_shape,
     linear=True,
     wording=Wording(aliases=["over_channels"]),
 )
@@ -50,7 +50,7 @@ define(
     "x like",
     forward=sum_of_channels,
     contributions=lambda upstream, x, like, z: (over_channels(upstream, x), None),
-    infer_shape=_shape_of_sums,
+    infer_shape=_sum_of_channels_shape,
     linear=True,
     wording=Wording(aliases=["sum_of_channels"]),
 )

@@ -36,8 +36,8 @@ def _define_part(name: str, attributes: Sequence[Attribute], pick: Rule) -> None
         return whole
 
     def shape_of_part(shapes: Sequence[Shape], given: Attributes) -> Shape:
-        picked = pick(shapes[0], *given.values())
-        return tuple(len(range(*each.indices(length))) for each, length in zip(picked, shapes[0], strict=True))
+        slices = pick(shapes[0], *given.values())
+        return tuple(len(range(*each.indices(length))) for each, length in zip(slices, shapes[0], strict=True))
 
     def shape_of_whole(shapes: Sequence[Shape], given: Attributes) -> Shape:
         expected = shape_of_part(shapes[1:], given)
@@ -74,8 +74,8 @@ def _read_steps(value: object) -> tuple[int, ...]:
     return steps
 
 
-def _bounds(start: int, end: int, step: int, length: int) -> slice:
-    """The slice from `start` to `end`, counted from the end if negative, clamped to the axis (ONNX's Slice)."""
+def _clamp_slice(start: int, end: int, step: int, length: int) -> slice:
+    """Return the slice from `start` to `end`, counted from the end if negative, clamped to the axis (ONNX's Slice)."""
     start, end = (position + length if position < 0 else position for position in (start, end))
     if step > 0:
         return slice(min(max(start, 0), length), min(max(end, 0), length), step)
@@ -94,10 +94,10 @@ def _slice_part(
     steps = [1] * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise ValueError("starts, ends, axes and steps must have equal lengths")
-    picked = [slice(0, length, 1) for length in shape]
+    slices = [slice(0, length, 1) for length in shape]
     for position, start, end, step in zip(axis_positions(axes, len(shape)), starts, ends, steps, strict=True):
-        picked[position] = _bounds(start, end, step, shape[position])
-    return tuple(picked)
+        slices[position] = _clamp_slice(start, end, step, shape[position])
+    return tuple(slices)
 
 
 _define_part(
@@ -129,9 +129,9 @@ def _split_part(
         count, start, end = len(lengths), sum(lengths[:output]), sum(lengths[: output + 1])
     if not 0 <= output < count:
         raise ValueError(f"output {output} is out of range: there are {count} outputs")
-    picked = [slice(0, length, 1) for length in shape]
-    picked[position] = slice(start, end, 1)
-    return tuple(picked)
+    slices = [slice(0, length, 1) for length in shape]
+    slices[position] = slice(start, end, 1)
+    return tuple(slices)
 
 
 _define_part(
@@ -160,7 +160,7 @@ def _concat_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 
 @rulebook_function
 def _part_of_concat(given: tuple[Any, ...], axis: int, operand: int) -> Any:
-    """The part of the upstream gradient, given[0], that belongs to one operand of a concatenation."""
+    """Return the part of the upstream gradient, given[0], that belongs to one operand of a concatenation."""
     whole, *parts = given
     start = sum(np.shape(part)[axis] for part in parts[:operand])
     along = [slice(None)] * np.ndim(whole)
@@ -227,19 +227,19 @@ def read_indices(indices: Any, length: int, what: str) -> Any:
     return np.where(positions < 0, positions + length, positions)
 
 
-def _indices_of(shape: Shape, indices: Any, axis: int) -> Any:
+def _axis_indices(shape: Shape, indices: Any, axis: int) -> Any:
     return read_indices(indices, shape[axis], f"axis {axis}")
 
 
 @rulebook_function
 def _gather(x: Any, indices: Any, axis: int) -> Any:
-    return np.take(x, _indices_of(np.shape(x), indices, axis), axis=axis)
+    return np.take(x, _axis_indices(np.shape(x), indices, axis), axis=axis)
 
 
 @rulebook_function
 def _gather_adjoint(upstream: Any, like: Any, indices: Any, axis: int) -> Any:
     whole = np.zeros(np.shape(like), dtype=np.result_type(upstream))
-    positions = _indices_of(np.shape(like), indices, axis)
+    positions = _axis_indices(np.shape(like), indices, axis)
     first = axis_position(axis, np.ndim(like))
     # In `upstream` the axes of the indices replace that axis; move them to the front, as that axis of `whole`.
     along = np.moveaxis(upstream, range(first, first + np.ndim(positions)), range(np.ndim(positions)))
@@ -247,14 +247,14 @@ def _gather_adjoint(upstream: Any, like: Any, indices: Any, axis: int) -> Any:
     return whole
 
 
-def _gathered_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _gather_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape, indices), axis = shapes, axis_position(attributes["axis"], len(shapes[0]))
     return (*shape[:axis], *indices, *shape[axis + 1 :])
 
 
-def _ungathered_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _gather_adjoint_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     gathered, like, indices = shapes
-    expected = _gathered_shape((like, indices), attributes)
+    expected = _gather_shape((like, indices), attributes)
     if gathered != expected:
         raise ValueError(f"the gathered part has shape {list(expected)}, not {list(gathered)}")
     return like
@@ -266,7 +266,7 @@ define(
     attributes=[Attribute("axis", integer, 0)],
     forward=_gather,
     contributions=lambda upstream, x, indices, z, axis: (_gather_adjoint(upstream, x, indices, axis), None),
-    infer_shape=_gathered_shape,
+    infer_shape=_gather_shape,
     linear=True,
 )
 
@@ -276,7 +276,7 @@ define(
     attributes=[Attribute("axis", integer, 0)],
     forward=_gather_adjoint,
     contributions=lambda upstream, x, like, indices, z, axis: (_gather(upstream, indices, axis), None, None),
-    infer_shape=_ungathered_shape,
+    infer_shape=_gather_adjoint_shape,
     linear=True,
     wording=Wording(aliases=["gather_adjoint"]),
 )

@@ -13,7 +13,7 @@ from service.core.rulebook.operations.matmul import matmul_left_adjoint
 from service.core.rulebook.registry import Wording, define, operands_only, rulebook_function
 
 
-def _square(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _square_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ValueError("expected a square matrix or a stack of them")
@@ -52,20 +52,20 @@ define(
 
 @rulebook_function
 def cofactors(x: Any) -> Any:
-    """The matrix of cofactors: det(x)·x⁻ᵀ where x is invertible, and defined where it is not.
+    """Return the matrix of cofactors: det(x)·x⁻ᵀ where x is invertible, and defined where it is not.
 
     With x = U·diag(s)·Vᵀ it is det(U)·det(V)·U·diag(∏_{j≠i} sⱼ)·Vᵀ, since the cofactor matrix of a product is the
     product of the cofactor matrices. NaN where x has an element that is not finite.
     """
     finite = np.isfinite(x).all(axis=(-2, -1), keepdims=True)
-    left, sizes, right = np.linalg.svd(np.where(finite, x, 0.0))
-    # The product of all other singular values without a division: those before times those after.
-    ones = np.ones((*sizes.shape[:-1], 1), dtype=sizes.dtype)
-    before = np.concatenate([ones, np.cumprod(sizes, axis=-1)[..., :-1]], axis=-1)[..., : sizes.shape[-1]]
-    after = np.concatenate([ones, np.cumprod(sizes[..., ::-1], axis=-1)[..., :-1]], axis=-1)[..., : sizes.shape[-1]]
+    u, s, vt = np.linalg.svd(np.where(finite, x, 0.0))
+    # The product of all other singular values, without a division: of those before times of those after.
+    ones = np.ones((*s.shape[:-1], 1), dtype=s.dtype)
+    before = np.concatenate([ones, np.cumprod(s, axis=-1)[..., :-1]], axis=-1)[..., : s.shape[-1]]
+    after = np.concatenate([ones, np.cumprod(s[..., ::-1], axis=-1)[..., :-1]], axis=-1)[..., : s.shape[-1]]
     others = before * after[..., ::-1]
-    sign = np.rint(np.linalg.det(left) * np.linalg.det(right))[..., None, None]
-    return np.where(finite, sign * np.matmul(left * others[..., None, :], right), np.nan).astype(x.dtype, copy=False)
+    sign = np.rint(np.linalg.det(u) * np.linalg.det(vt))[..., None, None]
+    return np.where(finite, sign * np.matmul(u * others[..., None, :], vt), np.nan).astype(x.dtype, copy=False)
 
 
 def _cofactors_contributions(upstream: Any, x: Any, z: Any) -> Any:
@@ -80,7 +80,7 @@ define(
     "x",
     forward=cofactors,
     contributions=_cofactors_contributions,
-    infer_shape=_square,
+    infer_shape=_square_shape,
     rounding=Rounding(value=lambda x, z: np.linalg.norm(z, axis=(-2, -1), keepdims=True) * np.ones_like(z)),
     analytic=False,
     wording=Wording(notation=function("cofactors", r"\operatorname{cof}", "cof")),
@@ -91,7 +91,7 @@ define(
     "x",
     forward=np.linalg.det,
     contributions=lambda upstream, x, z: (np.expand_dims(upstream, (-2, -1)) * cofactors(x),),
-    infer_shape=lambda shapes, attributes: _square(shapes, attributes)[:-2],
+    infer_shape=lambda shapes, attributes: _square_shape(shapes, attributes)[:-2],
     rounding=Rounding(
         value=lambda x, z: np.sum(np.abs(x * cofactors(x)), axis=(-2, -1)),
         contributions=lambda upstream, x, z: (
@@ -116,7 +116,7 @@ define(
     "x",
     forward=np.linalg.inv,
     contributions=_inverse_contributions,
-    infer_shape=_square,
+    infer_shape=_square_shape,
     rounding=Rounding(
         value=lambda x, z: np.abs(z) @ np.abs(x) @ np.abs(z),
         contributions=lambda upstream, x, z: (-_inverse_contributions(np.abs(upstream), x, np.abs(z))[0],),
@@ -139,7 +139,7 @@ define(
 
 def _solve_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     a, b = shapes
-    _square([a], attributes)
+    _square_shape([a], attributes)
     if len(b) == 1 == len(a) - 1 and a[-1] == b[0]:
         return b
     if len(b) < 2 or b[-2] != a[-1]:
@@ -156,8 +156,8 @@ def _solve_contributions(upstream: Any, a: Any, b: Any, z: Any) -> Any:
 def _solve_magnitudes(upstream: Any, a: Any, b: Any, z: Any) -> Any:
     inverse = np.abs(np.matrix_transpose(np.linalg.inv(a)))
     flow = np.abs(np.linalg.solve(np.matrix_transpose(a), upstream))
-    doubt = inverse @ (np.abs(np.matrix_transpose(a)) @ flow)
-    return matmul_left_adjoint(doubt, np.abs(z), a), sum_to(doubt, b)
+    bound = inverse @ (np.abs(np.matrix_transpose(a)) @ flow)
+    return matmul_left_adjoint(bound, np.abs(z), a), sum_to(bound, b)
 
 
 define(

@@ -32,13 +32,13 @@ def one_hot(labels: Any, like: Any, ignore_index: Any) -> Any:
         fault = f"is out of range: there are {classes} classes" if label == np.floor(label) else "is not an integer"
         raise ValueError(f"class {label:.17g} {fault}")
     numbers = np.reshape(np.arange(classes), (classes, *[1] * (np.ndim(like) - 2)))
-    hits: Any = numbers == np.expand_dims(given, 1)
+    encoded: Any = numbers == np.expand_dims(given, 1)
     if ignore_index is not None:
-        hits &= np.expand_dims(given != ignore_index, 1)
-    return hits.astype(np.result_type(like))
+        encoded &= np.expand_dims(given != ignore_index, 1)
+    return encoded.astype(np.result_type(like))
 
 
-def _hot_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _one_hot_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     labels, like = shapes
     if len(like) < 2 or labels != (like[0], *like[2:]):
         raise ValueError("labels must have the shape of the scores without the second axis, that of the classes")
@@ -51,51 +51,51 @@ define(
     attributes=[Attribute("ignore_index", integer)],
     forward=one_hot,
     contributions=lambda upstream, labels, like, z, ignore_index: (None, None),
-    infer_shape=_hot_shape,
+    infer_shape=_one_hot_shape,
     wording=Wording(aliases=["one_hot"]),
 )
 
 
-def _weighted(labels: Any, scores: Any, weights: Any, ignore_index: Any) -> Any:
-    """The weight of each score: its class's weight at the label, 0 elsewhere."""
-    hot = one_hot(labels, scores, ignore_index)
-    return hot if weights is None else hot * over_channels(weights, scores)
+def _score_weights(labels: Any, scores: Any, weights: Any, ignore_index: Any) -> Any:
+    """Return the weight of each score: its class's weight at the label, 0 elsewhere."""
+    encoded = one_hot(labels, scores, ignore_index)
+    return encoded if weights is None else encoded * over_channels(weights, scores)
 
 
-def _picked(weighted: Any, logarithms: Any) -> Any:
-    """The loss of each sample. log 0 = −∞ counts only where it is the label's."""
-    return -np.sum(select(weighted == 0.0, 0.0, weighted * logarithms), axis=1)
+def _negative_log_likelihood(score_weights: Any, logarithms: Any) -> Any:
+    """Return the loss of each sample. log 0 = −∞ counts only at the label."""
+    return -np.sum(select(score_weights == 0.0, 0.0, score_weights * logarithms), axis=1)
 
 
 def _cross_entropy(scores: Any, labels: Any, weights: Any, reduction: str, ignore_index: Any) -> Any:
-    weighted = _weighted(labels, scores, weights, ignore_index)
-    losses = _picked(weighted, log_softmax(scores, 1))
+    score_weights = _score_weights(labels, scores, weights, ignore_index)
+    losses = _negative_log_likelihood(score_weights, log_softmax(scores, 1))
     if reduction == "none":
         return losses
-    return np.sum(losses) if reduction == "sum" else np.sum(losses) / np.sum(weighted)
+    return np.sum(losses) if reduction == "sum" else np.sum(losses) / np.sum(score_weights)
 
 
 def _cross_entropy_contributions(
     upstream: Any, scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any
 ) -> Any:
-    weighted = _weighted(labels, scores, weights, ignore_index)
+    score_weights = _score_weights(labels, scores, weights, ignore_index)
     flow = np.expand_dims(upstream, 1) if reduction == "none" else upstream
     if reduction == "mean":
-        flow = flow / np.sum(weighted)
-    picked = weighted * flow
-    to_scores = softmax(scores, 1) * np.sum(picked, axis=1, keepdims=True) - picked
+        flow = flow / np.sum(score_weights)
+    weighted_upstream = score_weights * flow
+    to_scores = softmax(scores, 1) * np.sum(weighted_upstream, axis=1, keepdims=True) - weighted_upstream
     if weights is None:
         return to_scores, None, None
     logarithms = log_softmax(scores, 1)
-    hot = one_hot(labels, scores, ignore_index)
+    encoded = one_hot(labels, scores, ignore_index)
     # A mean is N/Σw, and d(N/Σw)/dw = (dN/dw − mean)/Σw.
     each = logarithms + z if reduction == "mean" else logarithms
-    return to_scores, None, -sum_of_channels(select(hot == 0.0, 0.0, hot * flow * each), weights)
+    return to_scores, None, -sum_of_channels(select(encoded == 0.0, 0.0, encoded * flow * each), weights)
 
 
 def _cross_entropy_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     scores, labels = shapes[:2]
-    _hot_shape((labels, scores), attributes)
+    _one_hot_shape((labels, scores), attributes)
     if shapes[2:] and shapes[2] != scores[1:2]:
         raise ValueError(f"expected a weight for each of the {scores[1]} classes")
     return labels if attributes["reduction"] == "none" else ()
@@ -116,18 +116,18 @@ define(
 # --- mean squared error ---------------------------------------------------------------------------------------------
 
 
-def _squared_error(x: Any, y: Any) -> Any:
+def _mean_squared_error(x: Any, y: Any) -> Any:
     difference = x - y
     return np.divide(np.sum(difference * difference), np.size(difference))
 
 
-def _squared_error_contributions(upstream: Any, x: Any, y: Any, z: Any) -> Any:
+def _mean_squared_error_contributions(upstream: Any, x: Any, y: Any, z: Any) -> Any:
     difference = x - y
     flow = 2.0 * upstream * difference / np.size(difference)
     return sum_to(flow, x), -sum_to(flow, y)
 
 
-def _error_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _mean_squared_error_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     np.broadcast_shapes(*shapes)
     return ()
 
@@ -135,9 +135,9 @@ def _error_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 define(
     "MeanSquaredError",
     "x y",
-    forward=_squared_error,
-    contributions=_squared_error_contributions,
-    infer_shape=_error_shape,
+    forward=_mean_squared_error,
+    contributions=_mean_squared_error_contributions,
+    infer_shape=_mean_squared_error_shape,
     rounding=Rounding(
         value=lambda x, y, z: np.divide(np.sum(np.abs(x - y) * (np.abs(x) + np.abs(y))), np.size(x - y)),
         contributions=lambda upstream, x, y, z: tuple(

@@ -17,9 +17,9 @@ from service.core.rulebook.registry import Wording, define, rulebook_function
 
 @rulebook_function
 def matmul_left_adjoint(upstream: Any, y: Any, x: Any) -> Any:
-    """The contribution of x @ y to the gradient of x: upstream · yᵀ, summed where x was broadcast.
+    """Return the contribution of x @ y to the gradient of x: upstream · yᵀ, summed where x was broadcast.
 
-    Of x only the shape matters.
+    Only the shape of x matters.
     """
     shape = np.shape(x)
     if y.ndim == 1:
@@ -31,9 +31,9 @@ def matmul_left_adjoint(upstream: Any, y: Any, x: Any) -> Any:
 
 @rulebook_function
 def matmul_right_adjoint(x: Any, upstream: Any, y: Any) -> Any:
-    """The contribution of x @ y to the gradient of y: xᵀ · upstream, summed where y was broadcast.
+    """Return the contribution of x @ y to the gradient of y: xᵀ · upstream, summed where y was broadcast.
 
-    Of y only the shape matters.
+    Only the shape of y matters.
     """
     shape = np.shape(y)
     if x.ndim == 1:
@@ -48,7 +48,7 @@ def matmul_right_adjoint(x: Any, upstream: Any, y: Any) -> Any:
     return sum_to_shape(np.matmul(np.matrix_transpose(x), upstream), shape)
 
 
-def _product_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _matmul_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     x, y = shapes
     if not x or not y:
         raise ValueError("a matrix product cannot take a scalar")
@@ -58,18 +58,18 @@ def _product_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return (*np.broadcast_shapes(x[:-2], y[:-2]), *x[-2:-1], *(y[-1:] if len(y) > 1 else ()))
 
 
-def _left_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _left_adjoint_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     upstream, y, x = shapes
     return _adjoint_shape(upstream, (x, y), x)
 
 
-def _right_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _right_adjoint_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     x, upstream, y = shapes
     return _adjoint_shape(upstream, (x, y), y)
 
 
 def _adjoint_shape(upstream: Shape, operands: Sequence[Shape], like: Shape) -> Shape:
-    expected = _product_shape(operands, {})
+    expected = _matmul_shape(operands, {})
     if upstream != expected:
         raise ValueError(f"the upstream gradient has shape {list(upstream)}; the product has {list(expected)}")
     return like
@@ -83,12 +83,12 @@ define(
         matmul_left_adjoint(upstream, y, x),
         matmul_right_adjoint(x, upstream, y),
     ),
-    infer_shape=_product_shape,
+    infer_shape=_matmul_shape,
     linear=True,
     wording=Wording(aliases=["@"], notation=infix("@", r"\,", PRODUCT, "\u2062"), rule="product"),
 )
 
-# These two and MatMul are bilinear, and each flows back through the other two.
+# MatMul and these two are bilinear; the vector-Jacobian product of each is made of the other two.
 define(
     "MatMulLeftAdjoint",
     "upstream y x",
@@ -98,7 +98,7 @@ define(
         matmul_right_adjoint(flow, upstream, y),
         None,
     ),
-    infer_shape=_left_shape,
+    infer_shape=_left_adjoint_shape,
     linear=True,
     wording=Wording(
         aliases=["matmul_left_adjoint"],
@@ -123,7 +123,7 @@ define(
         np.matmul(x, flow),
         None,
     ),
-    infer_shape=_right_shape,
+    infer_shape=_right_adjoint_shape,
     linear=True,
     wording=Wording(
         aliases=["matmul_right_adjoint"],
@@ -142,32 +142,32 @@ define(
 # --- Gemm -----------------------------------------------------------------------------------------------------------
 
 
-def _times(factor: float, x: Any) -> Any:
+def _scale(factor: float, x: Any) -> Any:
     return x if factor == 1.0 else factor * x
 
 
-def _transposed(x: Any, transposed: int) -> Any:
-    return np.transpose(x) if transposed else x
+def _transpose_if(x: Any, transpose: int) -> Any:
+    return np.transpose(x) if transpose else x
 
 
 def _gemm(a: Any, b: Any, c: Any, alpha: float, beta: float, trans_a: int, trans_b: int) -> Any:
-    product = _times(alpha, np.matmul(_transposed(a, trans_a), _transposed(b, trans_b)))
+    product = _scale(alpha, np.matmul(_transpose_if(a, trans_a), _transpose_if(b, trans_b)))
     if c is None:
         return product
-    addend = _times(beta, c)
+    addend = _scale(beta, c)
     return np.add(product, addend, out=product if np.result_type(addend) == product.dtype else None)
 
 
 def _gemm_contributions(
     upstream: Any, a: Any, b: Any, c: Any, z: Any, alpha: float, beta: float, trans_a: int, trans_b: int
 ) -> Any:
-    flow = _times(alpha, upstream)
+    flow = _scale(alpha, upstream)
     # With A' and B' the factors as they are multiplied: dA' = flow · B'ᵀ, dB' = A'ᵀ · flow.
-    left, right = _transposed(a, not trans_a), _transposed(b, not trans_b)
+    left, right = _transpose_if(a, not trans_a), _transpose_if(b, not trans_b)
     return (
         np.matmul(np.transpose(right), np.transpose(flow)) if trans_a else np.matmul(flow, right),
         np.matmul(np.transpose(flow), np.transpose(left)) if trans_b else np.matmul(left, flow),
-        None if c is None else sum_to(_times(beta, upstream), c),
+        None if c is None else sum_to(_scale(beta, upstream), c),
     )
 
 
@@ -184,7 +184,7 @@ def _gemm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return rows, columns
 
 
-def _magnitudes(*figures: Any) -> list[Any]:
+def _absolute(*figures: Any) -> list[Any]:
     return [None if figure is None else np.abs(figure) for figure in figures]
 
 
@@ -201,8 +201,8 @@ define(
     contributions=_gemm_contributions,
     infer_shape=_gemm_shape,
     rounding=Rounding(
-        value=lambda a, b, c, z, *attributes: _gemm(*_magnitudes(a, b, c, *attributes)),
-        contributions=lambda *given: _gemm_contributions(*_magnitudes(*given)),
+        value=lambda a, b, c, z, *attributes: _gemm(*_absolute(a, b, c, *attributes)),
+        contributions=lambda *given: _gemm_contributions(*_absolute(*given)),
     ),
     wording=Wording(notation=function("gemm"), rule="product"),
 )

@@ -22,7 +22,7 @@ def _same_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 
 @rulebook_function
 def softmax(x: Any, axis: int) -> Any:
-    """eˣ over its sum along the axis, the maximum subtracted first, so that nothing overflows."""
+    """Return eˣ over its sum along the axis, subtracting the maximum first, so that nothing overflows."""
     powers = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
     powers /= np.sum(powers, axis=axis, keepdims=True)
     return powers
@@ -30,7 +30,7 @@ def softmax(x: Any, axis: int) -> Any:
 
 @rulebook_function
 def log_softmax(x: Any, axis: int) -> Any:
-    """The logarithm of `softmax`, without its underflow."""
+    """Return the logarithm of `softmax`, without its underflow."""
     shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shifted -= np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
     return shifted
@@ -75,7 +75,7 @@ define(
 
 
 def _axes_from(axis: int, x: Any) -> tuple[int, ...]:
-    """The axes from this one to the last, counted from the end: a negative axis needs no shape."""
+    """Return the axes from this one to the last, counted from the end: a negative axis needs no shape."""
     return tuple(range(axis if axis < 0 else axis - np.ndim(x), 0))
 
 
@@ -86,7 +86,7 @@ def _mean(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _standardized(x: Any, axes: tuple[int, ...], epsilon: float) -> tuple[Any, Any]:
-    """x at mean 0 and variance 1, and the factor that scaled it."""
+    """Return x scaled to mean 0 and variance 1, and the factor that scaled it."""
     centred = x - _mean(x, axes)
     inverse_deviation = 1.0 / np.sqrt(_mean(centred * centred, axes) + epsilon)
     return centred * inverse_deviation, inverse_deviation
@@ -101,35 +101,35 @@ def _layer_norm_contributions(upstream: Any, x: Any, scale: Any, bias: Any, z: A
     axes = _axes_from(axis, x)
     normal, inverse_deviation = _standardized(x, axes, epsilon)
     flow = upstream * scale
-    along = _mean(flow * normal, axes)
+    projection = _mean(flow * normal, axes)
     return (
-        inverse_deviation * (flow - _mean(flow, axes) - normal * along),
+        inverse_deviation * (flow - _mean(flow, axes) - normal * projection),
         sum_to(upstream * normal, scale),
         None if bias is None else sum_to(upstream, bias),
     )
 
 
 def _layer_norm_magnitude(x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float) -> Any:
-    spread, _ = _rounding_terms(x, axis, epsilon)
-    return np.abs(spread * scale) + (0.0 if bias is None else np.abs(bias))
+    magnitude, _ = _rounding_terms(x, axis, epsilon)
+    return np.abs(magnitude * scale) + (0.0 if bias is None else np.abs(bias))
 
 
 def _layer_norm_contribution_magnitudes(
     upstream: Any, x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float
 ) -> Any:
     axes = _axes_from(axis, x)
-    spread, inverse_deviation = _rounding_terms(x, axis, epsilon)
+    magnitude, inverse_deviation = _rounding_terms(x, axis, epsilon)
     flow = np.abs(upstream * scale)
-    along = _mean(flow * spread, axes)
+    projection = _mean(flow * magnitude, axes)
     return (
-        inverse_deviation * (flow + _mean(flow, axes) + spread * along),
-        sum_to(np.abs(upstream) * spread, scale),
+        inverse_deviation * (flow + _mean(flow, axes) + magnitude * projection),
+        sum_to(np.abs(upstream) * magnitude, scale),
         None if bias is None else sum_to(np.abs(upstream), bias),
     )
 
 
 def _rounding_terms(x: Any, axis: int, epsilon: float) -> tuple[Any, Any]:
-    """Σ|terms| of the differences x − mean, scaled: what rounding is relative to."""
+    """Return (|x| + mean |x|) / σ, to which the rounding of (x − mean) / σ is relative, and 1 / σ."""
     axes = _axes_from(axis, x)
     _, inverse_deviation = _standardized(x, axes, epsilon)
     return (np.abs(x) + _mean(np.abs(x), axes)) * inverse_deviation, inverse_deviation
@@ -156,7 +156,7 @@ define(
 )
 
 
-# --- BatchNormalization, with the mean and the variance that training has found -------------------------------------
+# --- BatchNormalization, with the mean and the variance of the training data ------------------------------------------
 
 
 def _batch_norm(x: Any, scale: Any, bias: Any, mean: Any, variance: Any, epsilon: float) -> Any:
@@ -167,11 +167,17 @@ def _batch_norm(x: Any, scale: Any, bias: Any, mean: Any, variance: Any, epsilon
 def _batch_norm_contributions(
     upstream: Any, x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float
 ) -> Any:
-    widened = variance + epsilon
-    factor = scale / np.sqrt(widened)
-    total = sum_of_channels(upstream, scale)
-    along = sum_of_channels(upstream * (x - over_channels(mean, x)), scale) / np.sqrt(widened)
-    return (upstream * over_channels(factor, x), along, total, -factor * total, -0.5 * scale * along / widened)
+    stabilized = variance + epsilon
+    factor = scale / np.sqrt(stabilized)
+    bias_gradient = sum_of_channels(upstream, scale)
+    scale_gradient = sum_of_channels(upstream * (x - over_channels(mean, x)), scale) / np.sqrt(stabilized)
+    return (
+        upstream * over_channels(factor, x),
+        scale_gradient,
+        bias_gradient,
+        -factor * bias_gradient,
+        -0.5 * scale * scale_gradient / stabilized,
+    )
 
 
 def _batch_norm_magnitude(x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float) -> Any:

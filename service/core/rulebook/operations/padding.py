@@ -14,7 +14,7 @@ from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
 def _pads_by_axis(shape: Shape, pads: Sequence[int], axes: Sequence[int] | None) -> list[tuple[int, int, int]]:
-    """For each padded axis its position and the pads before and after.
+    """Return for each padded axis its position and the pads before and after.
 
     Axes that shrink come first, so that no intermediate array is larger than both ends.
     """
@@ -27,9 +27,9 @@ def _pads_by_axis(shape: Shape, pads: Sequence[int], axes: Sequence[int] | None)
     return sorted(sides, key=lambda side: side[1] + side[2])
 
 
-def _source_positions(length: int, before: int, behind: int, mode: str) -> Any:
-    """For each element along a padded axis, the position its value comes from; -1 for the constant."""
-    positions = np.arange(-before, length + behind)
+def _source_positions(length: int, before: int, after: int, mode: str) -> Any:
+    """Return for each element along a padded axis the position of the element it copies; -1 for the constant."""
+    positions = np.arange(-before, length + after)
     if mode == "edge":
         return np.clip(positions, 0, length - 1)
     if mode == "reflect":
@@ -40,14 +40,14 @@ def _source_positions(length: int, before: int, behind: int, mode: str) -> Any:
     return np.where((positions >= 0) & (positions < length), positions, -1)
 
 
-def _padded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _pad_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     lengths = list(shape)
-    for position, before, behind in _pads_by_axis(shape, attributes["pads"], attributes["axes"]):
-        lengths[position] += before + behind
+    for position, before, after in _pads_by_axis(shape, attributes["pads"], attributes["axes"]):
+        lengths[position] += before + after
         if lengths[position] < 0:
             raise ValueError(
-                f"pads {before} and {behind} remove more than the {shape[position]} elements of axis {position}"
+                f"pads {before} and {after} remove more than the {shape[position]} elements of axis {position}"
             )
         if attributes["mode"] != "constant" and not shape[position] and lengths[position]:
             raise ValueError(f"axis {position} is empty: there is no element to pad with")
@@ -56,12 +56,12 @@ def _padded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 
 @rulebook_function
 def _pad(x: Any, pads: Sequence[int], mode: str, constant: float, axes: Sequence[int] | None) -> Any:
-    whole = _padded_shape([np.shape(x)], {"pads": pads, "mode": mode, "axes": axes})
+    whole = _pad_shape([np.shape(x)], {"pads": pads, "mode": mode, "axes": axes})
     if not np.size(x) or not prod(whole):
         return np.full(whole, constant, dtype=np.result_type(x))
     padded = np.asarray(x)
-    for position, before, behind in _pads_by_axis(np.shape(x), pads, axes):
-        sources = _source_positions(np.shape(x)[position], before, behind, mode)
+    for position, before, after in _pads_by_axis(np.shape(x), pads, axes):
+        sources = _source_positions(np.shape(x)[position], before, after, mode)
         padded = np.take(padded, sources, axis=position, mode="clip")
         np.moveaxis(padded, position, 0)[sources < 0] = constant
     return padded
@@ -72,8 +72,8 @@ def _pad_adjoint(upstream: Any, like: Any, pads: Sequence[int], mode: str, axes:
     if not np.size(like) or not np.size(upstream):
         return np.zeros(np.shape(like), dtype=np.result_type(upstream))
     gathered = upstream
-    for position, before, behind in reversed(_pads_by_axis(np.shape(like), pads, axes)):
-        sources = _source_positions(np.shape(like)[position], before, behind, mode)
+    for position, before, after in reversed(_pads_by_axis(np.shape(like), pads, axes)):
+        sources = _source_positions(np.shape(like)[position], before, after, mode)
         along = np.moveaxis(gathered, position, 0)
         whole = np.zeros((np.shape(like)[position], *along.shape[1:]), dtype=np.result_type(upstream))
         np.add.at(whole, sources[sources >= 0], along[sources >= 0])
@@ -81,8 +81,8 @@ def _pad_adjoint(upstream: Any, like: Any, pads: Sequence[int], mode: str, axes:
     return gathered
 
 
-def _unpadded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    expected = _padded_shape(shapes[1:], attributes)
+def _pad_adjoint_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    expected = _pad_shape(shapes[1:], attributes)
     if shapes[0] != expected:
         raise ValueError(f"the padded tensor has shape {list(expected)}, not {list(shapes[0])}")
     return shapes[1]
@@ -101,7 +101,7 @@ define(
     ],
     forward=_pad,
     contributions=lambda upstream, x, z, pads, mode, constant, axes: (_pad_adjoint(upstream, x, pads, mode, axes),),
-    infer_shape=_padded_shape,
+    infer_shape=_pad_shape,
     linear=True,
 )
 
@@ -111,7 +111,7 @@ define(
     attributes=[Attribute("pads", integers, required=True), _MODE, Attribute("axes", integers)],
     forward=_pad_adjoint,
     contributions=lambda upstream, x, like, z, pads, mode, axes: (_pad(upstream, pads, mode, 0.0, axes), None),
-    infer_shape=_unpadded_shape,
+    infer_shape=_pad_adjoint_shape,
     linear=True,
     wording=Wording(aliases=["pad_adjoint"]),
 )

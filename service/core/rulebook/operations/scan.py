@@ -18,29 +18,29 @@ _ATTRIBUTES = [
 ]
 
 
-def _scan(accumulate: Callable[..., Any], first: float, x: Any, axis: int, exclusive: int, reverse: int) -> Any:
+def _scan(accumulate: Callable[..., Any], identity: float, x: Any, axis: int, exclusive: int, reverse: int) -> Any:
     """Accumulate up to each element, itself included unless `exclusive`; from the end if `reverse`."""
-    along = np.flip(x, axis) if reverse else x
-    so_far = accumulate(along, axis=axis)
+    ordered = np.flip(x, axis) if reverse else x
+    accumulated = accumulate(ordered, axis=axis)
     if exclusive:
-        so_far = np.roll(so_far, 1, axis)
-        np.moveaxis(so_far, axis, 0)[:1] = first
-    return np.flip(so_far, axis) if reverse else so_far
+        accumulated = np.roll(accumulated, 1, axis)
+        np.moveaxis(accumulated, axis, 0)[:1] = identity
+    return np.flip(accumulated, axis) if reverse else accumulated
 
 
 @rulebook_function
 def cumsum(x: Any, axis: int, exclusive: int, reverse: int) -> Any:
-    """The running sums."""
+    """Return the running sums."""
     return _scan(np.cumsum, 0.0, x, axis, exclusive, reverse)
 
 
 @rulebook_function
 def cumprod(x: Any, axis: int, exclusive: int, reverse: int) -> Any:
-    """The running products."""
+    """Return the running products."""
     return _scan(np.cumprod, 1.0, x, axis, exclusive, reverse)
 
 
-def _scanned_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _scan_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     axis_position(attributes["axis"], len(shapes[0]))
     return shapes[0]
 
@@ -51,17 +51,17 @@ define(
     attributes=_ATTRIBUTES,
     forward=cumsum,
     contributions=lambda upstream, x, z, axis, exclusive, reverse: (cumsum(upstream, axis, exclusive, 1 - reverse),),
-    infer_shape=_scanned_shape,
+    infer_shape=_scan_shape,
     linear=True,
     wording=Wording(rule="sum"),
 )
 
 
-def _product_gradient(upstream: Any, x: Any, axis: int, exclusive: int, reverse: int) -> Any:
-    """Σ of upstream gradients × the products of all their factors but this one, without a division.
+def _cumprod_contributions(upstream: Any, x: Any, axis: int, exclusive: int, reverse: int) -> Any:
+    """Return Σ upstream × the product of all factors but this one, without a division.
 
-    It is the product of what comes before the element × r, where r = u + x·r' gathers what comes after it, from the
-    last element on.
+    It is the product of the elements before × r, where the recurrence r = u + x·r' runs from the last element to the
+    first.
     """
     u, factors = np.moveaxis(upstream, axis, 0), np.moveaxis(x, axis, 0)
     if reverse:
@@ -84,7 +84,7 @@ define(
     "x",
     attributes=_ATTRIBUTES,
     forward=cumprod,
-    contributions=lambda upstream, x, z, *attributes: (_product_gradient(upstream, x, *attributes),),
-    infer_shape=_scanned_shape,
+    contributions=lambda upstream, x, z, *attributes: (_cumprod_contributions(upstream, x, *attributes),),
+    infer_shape=_scan_shape,
     wording=Wording(rule="product"),
 )

@@ -23,11 +23,11 @@ define(
 )
 
 
-def _inverse(permutation: tuple[int, ...] | None) -> tuple[int, ...] | None:
+def _inverse_permutation(permutation: tuple[int, ...] | None) -> tuple[int, ...] | None:
     return permutation and tuple(int(position) for position in np.argsort(permutation))
 
 
-def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _transpose_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     permutation = attributes["perm"]
     if permutation is None:
@@ -42,8 +42,8 @@ define(
     "x",
     attributes=[Attribute("perm", integers)],
     forward=np.transpose,
-    contributions=lambda upstream, x, z, perm: (np.transpose(upstream, _inverse(perm)),),
-    infer_shape=_transposed_shape,
+    contributions=lambda upstream, x, z, perm: (np.transpose(upstream, _inverse_permutation(perm)),),
+    infer_shape=_transpose_shape,
     linear=True,
     symbolic={np.transpose: lambda x, axes=None: ((x,), {"perm": axes})},
     wording=Wording(
@@ -52,7 +52,7 @@ define(
 )
 
 
-def _reshaped(shape: Shape, wanted: Sequence[int], allowzero: int) -> Shape:
+def _reshape_shape(shape: Shape, wanted: Sequence[int], allowzero: int) -> Shape:
     """Resolve the wanted shape: 0 keeps an axis's length, unless `allowzero`; -1 takes what is left."""
     if wanted.count(-1) > 1 or min(wanted, default=0) < -1:
         raise ValueError(f"invalid shape {list(wanted)}: lengths are 0 or more, and one may be -1")
@@ -75,15 +75,15 @@ define(
     "Reshape",
     "x",
     attributes=[Attribute("shape", integers, required=True), Attribute("allowzero", flag, 0)],
-    forward=lambda x, shape, allowzero: np.reshape(x, _reshaped(np.shape(x), shape, allowzero)),
+    forward=lambda x, shape, allowzero: np.reshape(x, _reshape_shape(np.shape(x), shape, allowzero)),
     contributions=lambda upstream, x, z, shape, allowzero: (reshape_to(upstream, x),),
-    infer_shape=lambda shapes, attributes: _reshaped(shapes[0], *attributes.values()),
+    infer_shape=lambda shapes, attributes: _reshape_shape(shapes[0], *attributes.values()),
     symbolic={np.reshape: lambda x, shape: ((x,), {"shape": shape, "allowzero": 0 in shape})},
     linear=True,
 )
 
 
-def _flattened(shape: Shape, axis: int) -> Shape:
+def _flatten_shape(shape: Shape, axis: int) -> Shape:
     if not -len(shape) <= axis <= len(shape):
         raise ValueError(out_of_range(axis, len(shape)))
     position = axis + len(shape) if axis < 0 else axis
@@ -94,36 +94,36 @@ define(
     "Flatten",
     "x",
     attributes=[Attribute("axis", integer, 1)],
-    forward=lambda x, axis: np.reshape(x, _flattened(np.shape(x), axis)),
+    forward=lambda x, axis: np.reshape(x, _flatten_shape(np.shape(x), axis)),
     contributions=lambda upstream, x, z, axis: (reshape_to(upstream, x),),
-    infer_shape=lambda shapes, attributes: _flattened(shapes[0], *attributes.values()),
+    infer_shape=lambda shapes, attributes: _flatten_shape(shapes[0], *attributes.values()),
     linear=True,
 )
 
 
-def _squeezed(shape: Shape, axes: tuple[int, ...] | None) -> Shape:
+def _squeeze_shape(shape: Shape, axes: tuple[int, ...] | None) -> Shape:
     if axes is None:
         return tuple(length for length in shape if length != 1)
-    gone = axis_positions(axes, len(shape))
-    for position in gone:
+    removed = axis_positions(axes, len(shape))
+    for position in removed:
         if shape[position] != 1:
             raise ValueError(f"axis {position} has length {shape[position]}, not 1")
-    return tuple(length for position, length in enumerate(shape) if position not in gone)
+    return tuple(length for position, length in enumerate(shape) if position not in removed)
 
 
 define(
     "Squeeze",
     "x",
     attributes=[Attribute("axes", read_axes)],
-    forward=lambda x, axes: np.reshape(x, _squeezed(np.shape(x), axes)),
+    forward=lambda x, axes: np.reshape(x, _squeeze_shape(np.shape(x), axes)),
     contributions=lambda upstream, x, z, axes: (reshape_to(upstream, x),),
-    infer_shape=lambda shapes, attributes: _squeezed(shapes[0], *attributes.values()),
+    infer_shape=lambda shapes, attributes: _squeeze_shape(shapes[0], *attributes.values()),
     symbolic={np.squeeze: lambda x, axis=None: ((x,), {"axes": axis})},
     linear=True,
 )
 
 
-def _unsqueezed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _unsqueeze_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,), axes = shapes, attributes["axes"]
     added = axis_positions(axes, len(shape) + len(axes))
     lengths = iter(shape)
@@ -136,13 +136,13 @@ define(
     attributes=[Attribute("axes", integers, required=True)],
     forward=np.expand_dims,
     contributions=lambda upstream, x, z, axes: (reshape_to(upstream, x),),
-    infer_shape=_unsqueezed_shape,
+    infer_shape=_unsqueeze_shape,
     symbolic={np.expand_dims: lambda x, axis: ((x,), {"axes": axis})},
     linear=True,
 )
 
 
-def _expanded(shape: Shape, wanted: Sequence[int]) -> Shape:
+def _expand_shape(shape: Shape, wanted: Sequence[int]) -> Shape:
     """Broadcast both ways: where the wanted length is 1 the axis keeps its own, as in ONNX."""
     if min(wanted, default=0) < 0:
         raise ValueError(f"invalid shape {list(wanted)}: lengths are 0 or more")
@@ -153,8 +153,8 @@ define(
     "Expand",
     "x",
     attributes=[Attribute("shape", integers, required=True)],
-    forward=lambda x, shape: np.broadcast_to(x, _expanded(np.shape(x), shape)),
+    forward=lambda x, shape: np.broadcast_to(x, _expand_shape(np.shape(x), shape)),
     contributions=lambda upstream, x, z, shape: (sum_to(upstream, x),),
-    infer_shape=lambda shapes, attributes: _expanded(shapes[0], *attributes.values()),
+    infer_shape=lambda shapes, attributes: _expand_shape(shapes[0], *attributes.values()),
     linear=True,
 )

@@ -12,12 +12,12 @@ from service.core.rulebook.registry import Wording, define, operands_only
 _TIES = "ties share the gradient equally, the least-norm choice among the subgradients"
 
 
-def _first_takes_all(*operands_and_value: Any) -> Any:
+def _first_tie_takes_all(*operands_and_value: Any) -> Any:
     *operands, z = operands_and_value
-    shares, taken = [], 0.0
+    shares, assigned = [], 0.0
     for x in operands:
-        shares.append(select(x == z, 1.0 - taken, 0.0))
-        taken = taken + shares[-1]
+        shares.append(select(x == z, 1.0 - assigned, 0.0))
+        assigned = assigned + shares[-1]
     return tuple(shares)
 
 
@@ -29,7 +29,7 @@ define(
         tally=lambda x, z: select(x == z, 1.0, 0.0),
         local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
     ),
-    kinks=Kinks(where=lambda total: total > 1.0, returned=_TIES, conventions={"tensorflow": _first_takes_all}),
+    kinks=Kinks(where=lambda total: total > 1.0, returned=_TIES, conventions={"tensorflow": _first_tie_takes_all}),
     analytic=False,
     symbolic={np.maximum: operands_only},
     wording=Wording(aliases=["maximum"], notation=function("max", r"\max"), rule="selection"),
@@ -43,7 +43,7 @@ define(
         tally=lambda x, z: select(x == z, 1.0, 0.0),
         local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
     ),
-    kinks=Kinks(where=lambda total: total > 1.0, returned=_TIES, conventions={"tensorflow": _first_takes_all}),
+    kinks=Kinks(where=lambda total: total > 1.0, returned=_TIES, conventions={"tensorflow": _first_tie_takes_all}),
     analytic=False,
     symbolic={np.minimum: operands_only},
     wording=Wording(aliases=["minimum"], notation=function("min", r"\min"), rule="selection"),
