@@ -27,7 +27,7 @@ _CLAIM = {
     "oneOf": [{"type": "number"}, {"type": "string"}, {"type": "array"}],
 }
 _CLAIMED = {"type": "object", "additionalProperties": _CLAIM}
-_TOLERANCE = {
+TOLERANCE = {
     "oneOf": [
         {"type": "string", "enum": ["float64", "float32", "float16", "bfloat16", "exact"]},
         {"type": "object", "properties": {"rtol": {"type": "number"}, "atol": {"type": "number"}}},
@@ -35,7 +35,7 @@ _TOLERANCE = {
 }
 # The released document promises this default, which is still that of runs in float64.
 _TOLERANCE_OR_COARSER = {
-    **_TOLERANCE,
+    **TOLERANCE,
     "default": "float64",
     "description": "Left out: that of the coarser of the two runs' dtypes, float64 unless one of them is coarser",
 }
@@ -177,7 +177,7 @@ class ComparisonSummary(ma.Schema):
     baseline = fields.String(required=True)
     candidate = fields.String(required=True)
     verdict = fields.String(required=True, validate=ma.validate.OneOf(["same", "differ"]))
-    tolerance = fields.Raw(required=True, metadata=_TOLERANCE)
+    tolerance = fields.Raw(required=True, metadata=TOLERANCE)
     names = fields.Dict(required=True)
     counts = fields.Dict(required=True, metadata={"additionalProperties": {"type": "integer"}})
     created_at = fields.DateTime(required=True)

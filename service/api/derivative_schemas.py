@@ -3,7 +3,17 @@
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import ARRAY, ARRAY_OR_NULL, FIGURES, NAMES, NUMBER_OR_NULL, JsonObject, Request, StrictString
+from service.api.comparison_schemas import TOLERANCE
+from service.api.schemas import (
+    ARRAY,
+    ARRAY_OR_NULL,
+    FIGURES,
+    NAMES,
+    NUMBER_OR_NULL,
+    JsonObject,
+    Request,
+    StrictString,
+)
 from service.core.derivatives.gradient_check import METHODS, CheckVerdict
 from service.usecases.derivatives import KINDS
 
@@ -11,22 +21,33 @@ _VERDICTS = [str(verdict) for verdict in CheckVerdict]
 
 
 class GradientCheckRequest(Request):
-    """The point at which to check gradients; of every input, and of `nodes`."""
+    """The point at which to check gradients; of every input, and of `nodes`.
 
-    inputs = JsonObject(required=True, metadata=FIGURES)
+    Of `gradients` that are given, and of those that a recorded `run` holds, these are checked instead of ours; the run
+    says at which inputs, of which output and from which seed. They may be off by `tolerance`; left out, that of the
+    run's dtype, or float64's.
+    """
+
+    inputs = JsonObject(
+        load_default=dict, metadata={**FIGURES, "description": "Needed unless the run that is given has them"}
+    )
     method = StrictString(
         load_default="taylor",
         validate=ma.validate.OneOf(METHODS, error="taylor, central or complex-step is expected"),
     )
     nodes = fields.Raw(load_default=list, metadata={**NAMES, "description": "Nodes to check besides the inputs"})
     output = StrictString()
+    run = StrictString(metadata={"description": "The run, of this graph, whose gradients to check"})
+    gradients = JsonObject(load_default=dict, metadata={**FIGURES, "description": "Gradients to check, by node"})
+    tolerance = fields.Raw(metadata=TOLERANCE)
 
 
 class NodeCheckDocument(ma.Schema):
     """One gradient and its estimate, arrays of the node's shape; with taylor, slopes along a random direction.
 
     `rate` is the exponent with which the Taylor remainder vanishes, 2 where the gradient is right and 1 where it is
-    wrong; null where only rounding errors remain. `reason` says why the method does not apply.
+    wrong; null where only rounding errors remain. `reason` says why the method does not apply. A node that is `held` is
+    a label, a mask or an index: it was left where it is, and does not count in the verdict on all.
     """
 
     name = fields.String(required=True)
@@ -36,6 +57,7 @@ class NodeCheckDocument(ma.Schema):
     rate = fields.Float(allow_none=True)
     verdict = fields.String(required=True, validate=ma.validate.OneOf(_VERDICTS))
     reason = fields.String()
+    held = fields.Boolean()
 
 
 class GradientCheckDocument(ma.Schema):

@@ -68,8 +68,8 @@ def get_derivatives(derivatives_id: str) -> Response:
 )
 def check_gradients(body: dict[str, Any], graph_id: str) -> Response:
     """Check gradients against forward passes alone, in which one node's value is moved; nothing is kept"""
-    inputs = read_arrays(body.pop("inputs"), ("inputs",))
-    check = gradient_checks.check_gradients(context(), graph_id, inputs, **body)
+    inputs, gradients = (read_arrays(body.pop(member), (member,)) for member in ("inputs", "gradients"))
+    check = gradient_checks.check_gradients(context(), graph_id, inputs, gradients=gradients, **body)
     document: dict[str, Any] = {"verdict": check.verdict, "method": check.method, "output": check.output}
     if check.method == "taylor":
         document["random_seed"] = RANDOM_SEED
@@ -88,6 +88,8 @@ def _node_check_document(check: NodeCheck, method: str) -> dict[str, Any]:
         document["rate"] = check.rate
     if check.reason is not None:
         document["reason"] = check.reason
+    if check.held:
+        document["held"] = True
     return document
 
 

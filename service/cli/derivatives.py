@@ -45,6 +45,7 @@ _STYLES = {"right": "green", "wrong": "bold red", "not applicable": "yellow"}
 )
 @click.option("--node", "nodes", multiple=True, help="A node to check besides the inputs; may be repeated.")
 @click.option("--output", help="The node that the gradients are of, if the graph has several outputs.")
+@click.option("--run", help="Check the gradients that this run recorded, at its inputs.")
 @client_options
 def check_gradients(
     graph: str,
@@ -53,6 +54,7 @@ def check_gradients(
     method: str,
     nodes: tuple[str, ...],
     output: str | None,
+    run: str | None,
     url: str,
     as_json: bool,
 ) -> None:
@@ -60,7 +62,7 @@ def check_gradients(
     point = read_inputs(inputs, file)
     with Client(url) as service:
         check = service.check_gradients(
-            find_graph(service, graph), point, method=method, nodes=list(nodes), output=output
+            find_graph(service, graph), point, method=method, nodes=list(nodes), output=output, run=run
         )
     if as_json:
         print_json(check.document)

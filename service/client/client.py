@@ -383,15 +383,28 @@ class Client:
     def check_gradients(
         self,
         graph: Graph | str,
-        inputs: Mapping[str, Any],
+        inputs: Mapping[str, Any] | None = None,
         *,
         method: Literal["taylor", "central", "complex-step"] | str = "taylor",
         nodes: Sequence[str] | None = None,
         output: str | None = None,
+        run: Run | str | None = None,
+        gradients: Mapping[str, Any] | None = None,
+        tolerance: str | Mapping[str, float] | None = None,
         key: str | None = None,
     ) -> GradientCheck:
-        """Check the gradients of the inputs, and of `nodes`, against forward passes alone; nothing is kept."""
-        body = {"inputs": inputs, "method": method, **_given({"nodes": nodes, "output": output})}
+        """Check the gradients of the inputs, and of `nodes`, against forward passes alone; nothing is kept.
+
+        `gradients`, or those that a `run` holds, are checked instead of the service's own.
+        """
+        known = {
+            "nodes": nodes,
+            "output": output,
+            "run": run.id if isinstance(run, Run) else run,
+            "gradients": gradients,
+            "tolerance": tolerance,
+        }
+        body = {"inputs": inputs or {}, "method": method, **_given(known)}
         return read_gradient_check(self._http.post(f"/v1/graphs/{_id(graph)}/gradient-checks", body, key))
 
     # --- the service itself ---------------------------------------------------------------------------------------

@@ -220,7 +220,8 @@ class NodeCheck:
     """A node's gradient, the method's estimate of it, and the verdict: right, wrong or not applicable.
 
     With the method taylor both are slopes along a random direction. `rate` is 2 where the gradient is right, 1 where
-    it is wrong, and None where rounding hides the remainder; `reason` says why the method does not apply.
+    it is wrong, and None where rounding hides the remainder; `reason` says why the method does not apply. If `held`, it
+    is a label, a mask or an index, which does not count.
     """
 
     name: str
@@ -231,6 +232,7 @@ class NodeCheck:
     verdict: str
     reason: str | None
     document: Document = field(repr=False)
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -290,4 +292,5 @@ def _read_node_check(document: Document) -> NodeCheck:
         verdict=document["verdict"],
         reason=document.get("reason"),
         document=document,
+        held=document.get("held", False),
     )

@@ -3,13 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from service.core.comparison.verdicts import Tolerance
 from service.core.derivatives import gradient_check as core
 from service.core.derivatives.gradient_check import CheckVerdict, NodeCheck
+from service.core.errors import Fault, InvalidRequest
 from service.core.execution.passes import forward_pass
-from service.core.figures.figures import FloatArray
-from service.core.graph.selection import choose_output, read_names
+from service.core.figures.figures import Figures, FloatArray
+from service.core.graph.graph import Graph
+from service.core.graph.selection import choose_output, gradient_faults, read_names
+from service.usecases.comparisons import read_tolerance
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
+from service.usecases.runs import StoredRun, get_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +41,93 @@ def check_gradients(
     method: str = "taylor",
     nodes: Sequence[str] = (),
     output: str | None = None,
+    run: str | None = None,
+    gradients: Mapping[str, FloatArray] | None = None,
+    tolerance: object = None,
 ) -> GradientCheck:
     """Check the gradient of the output with respect to every input, and to `nodes`, by one of core's METHODS.
 
-    All figures are computed in float64. Inputs of whole numbers have no gradient and are left out.
-    Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
+    `gradients`, and those of a recorded `run`, are checked instead of ours, and may be off by `tolerance`. The run says
+    what the output, its seed and the inputs are. All figures are computed in float64. Inputs of whole numbers have no
+    gradient and are left out. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
-    graph = context.graph(get_graph(context, graph_id).digest).in_float64()
+    stored = get_graph(context, graph_id)
+    graph = context.graph(stored.digest).in_float64()
+    known = None if run is None else _read_run(context, run, stored.digest, output)
+    if known is not None:
+        given = {name: known.values[graph.position[name]] for name in graph.inputs}
+        inputs = {**inputs, **{name: figure for name, figure in given.items() if figure is not None}}
+        output = known.record.output
     target = choose_output(graph, output)
     asked = read_names(graph, nodes, "nodes") if nodes else ()
-    positions = [graph.position[name] for name in dict.fromkeys([*graph.inputs, *asked])]
-    positions = [position for position in positions if graph.nodes[position].has_gradient]
     limits = context.limits
     values = forward_pass(graph, inputs, max_elements=limits.run_elements, max_tensor=limits.tensor_elements)
-    checks = core.check_gradients(graph, values, target, positions, method, max_elements=limits.run_elements)
+    claimed = _read_gradients(graph, values, gradients or {})
+    if known is not None and known.gradients is not None:
+        recorded = {position: each for position, each in enumerate(known.gradients) if each is not None}
+        claimed = {**recorded, **claimed}
+    positions = [graph.position[name] for name in dict.fromkeys([*graph.inputs, *asked])]
+    if known is None or known.record.source == "recorded":
+        positions = list(dict.fromkeys([*positions, *claimed]))
+    checks = core.check_gradients(
+        graph,
+        values,
+        target,
+        [position for position in positions if graph.nodes[position].has_gradient],
+        method,
+        seed=1.0 if known is None or known.record.seed is None else known.record.seed,
+        claimed=_with_slack(claimed, read_tolerance(_tolerance(tolerance, known))),
+        max_elements=limits.run_elements,
+    )
     return GradientCheck(method, target, checks)
+
+
+def _read_run(context: Context, run_id: str, digest: str, output: str | None) -> StoredRun:
+    """The run of this graph whose gradients to check; raises NotFound, InvalidRequest."""
+    run = get_run(context, run_id)
+    wrong = None
+    if run.record.graph_digest != digest:
+        wrong = "this run is of another graph"
+    elif run.gradients is None:
+        wrong = "this run has no gradients"
+    elif output not in (None, run.record.output):
+        raise InvalidRequest([Fault(("output",), f"the gradients of this run are of {run.record.output!r}")])
+    if wrong:
+        raise InvalidRequest([Fault(("run",), wrong)])
+    return run
+
+
+def _read_gradients(graph: Graph, values: Figures, given: Mapping[str, FloatArray]) -> dict[int, FloatArray]:
+    """The gradients to check, by position; raises InvalidRequest where there is no such gradient, or another shape."""
+    faults = []
+    for name, gradient in given.items():
+        location = ("gradients", name)
+        wrong = gradient_faults(graph, name, location)
+        faults += wrong
+        shape = () if wrong else values.shape(graph.position[name])
+        if not wrong and np.shape(gradient) != shape:
+            detail = f"{name!r} has shape {list(shape)}; the gradient has {list(np.shape(gradient))}"
+            faults.append(Fault(location, detail))
+    if faults:
+        raise InvalidRequest(faults)
+    return {graph.position[name]: gradient for name, gradient in given.items()}
+
+
+def _tolerance(given: object, run: StoredRun | None) -> object:
+    if given is not None:
+        return given
+    return "float64" if run is None else run.record.dtype
+
+
+def _with_slack(claimed: Mapping[int, FloatArray], tolerance: Tolerance) -> dict[int, core.Claim]:
+    """Each gradient with what each of its elements may be off by: rtol of it and of the largest one beside it, and atol
+    of the largest of all, which counts as 1 at most."""
+
+    def largest(gradient: FloatArray) -> float:
+        return float(np.nan_to_num(np.absolute(gradient), nan=0.0).max(initial=0.0))
+
+    least = tolerance.atol * min(1.0, max(map(largest, claimed.values()), default=0.0))
+    return {
+        position: (gradient, tolerance.rtol * (np.absolute(gradient) + largest(gradient)) + least)
+        for position, gradient in claimed.items()
+    }

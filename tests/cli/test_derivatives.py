@@ -52,6 +52,18 @@ def test_a_kink_ends_with_4(service_url: str) -> None:
     assert shown.startswith("not applicable") and "no derivative exists at 'relu_1'" in shown
 
 
+def test_recorded_gradients_are_checked(service_url: str) -> None:
+    with Client(service_url) as service:
+        graph = next(service.list_graphs(name="gradcheck"))
+        point = {"a": 1.0, "b": 2.0, "c": 3.0}
+        run = service.record_run(graph, inputs=point, by="somebody", gradients={"a": 2.0, "b": -1.0})
+        given = service.check_gradients(graph, point, gradients={"a": 2.0})
+    assert given.verdict == "right"
+    shown = gradbook(service_url, "gradcheck", "gradcheck", "--run", str(run.id), expect=1)
+    rows = {line.split()[0]: line for line in shown.splitlines()[3:]}
+    assert "right" in rows["a"] and "wrong" in rows["b"]
+
+
 def test_a_wrong_call_ends_with_2(service_url: str, tmp_path: Path) -> None:
     assert "an input is written NAME=FIGURE" in gradbook(service_url, "gradcheck", "gradcheck", "a", expect=2)
     (tmp_path / "inputs.json").write_text("[1]")

@@ -1,6 +1,6 @@
-"""Whether the gradients that the backward pass finds are those that the forward pass has.
+"""Whether gradients, ours or recorded ones, are those that the forward pass has.
 
-There are three methods. Each moves the value of one node and sees how far L moves, the sum of the output's elements:
+There are three methods. Each moves the value of one node and sees how far L moves, the sum of seed × output:
 
 taylor         Along a random direction v the remainder |L(x + hv) − L(x) − h·g·v| vanishes like h² if the gradient g is
                right and like h if it is wrong. That exponent is the rate; no step size need be chosen, since the finest
@@ -8,41 +8,54 @@ taylor         Along a random direction v the remainder |L(x + hv) − L(x) − 
 central        (L(x + h) − L(x − h)) / 2h for each element, extrapolated to h = 0 (Richardson, 1911; Ridders, 1982).
 complex-step   Im L(x + ih) / h for each element (Squire and Trapp, 1998), right to rounding where L is analytic.
 
+What a first look does not confirm is looked at closely (`closer_look.py`), with steps as long as the way to the edge of
+the domain, each side by itself. Only what is contradicted there is wrong.
+
 Rounding moves L by about u·Σ|gradient × value| over the nodes that were computed anew, u = 2⁻⁵³: each of them is wrong
-by u of itself, and reaches L by its gradient (Linnainmaa, 1976).
+by u of itself, and reaches L by its gradient (Linnainmaa, 1976). The node that is moved has no part in it, since the
+step that was taken is known exactly.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
-from service.core.derivatives.finite_differences import output_changes
+from service.core.derivatives.closer_look import MOVES, RANDOM_SEED, Closer, CloserLook, random_weights
+from service.core.derivatives.difference_quotients import in_rows
+from service.core.derivatives.finite_differences import Mover
+from service.core.derivatives.gradient_point import Point, find_points
 from service.core.errors import LimitExceeded
-from service.core.execution.passes import backward_pass, nondifferentiable_nodes
-from service.core.figures.figures import Figures, FloatArray
+from service.core.execution.passes import backward_pass, spread_seed
+from service.core.figures.figures import BoolArray, Figures, FloatArray
 from service.core.graph.graph import Graph
-from service.core.graph.traversal import nodes_between
+
+__all__ = ["METHODS", "RANDOM_SEED", "Claim", "NodeCheck", "CheckVerdict", "check_gradients", "worst_verdict"]
 
 METHODS = ("taylor", "central", "complex-step")
-RANDOM_SEED = 2026  # of the random directions: numpy.random.default_rng(2026).standard_normal(shape)
 
 # Steps are fractions of an element's own magnitude, so that they suit large and small ones alike.
 _HALVED = 0.5 ** np.arange(1, 27)
 _QUARTERED = slice(7, None, 2)  # of these, from 2⁻⁸ on
 _IMAGINARY = np.array([1e-20, 5e-21])  # two, which disagree where L has no derivative as a complex function
+_LONGER = 1e12  # times as long, for slopes whose products with the steps are too near 0 for float64
 _STEPS = {
     "taylor": np.concatenate([_HALVED, -_HALVED]),
     "central": np.concatenate([_HALVED[_QUARTERED], -_HALVED[_QUARTERED]]),
     "complex-step": 1j * _IMAGINARY,
 }
-_UNIT_ROUNDOFF = 2.0**-53
 _LEAST_RATE = 1.25  # whatever vanishes faster than this is no multiple of h
 _JUMP = 0.5  # whatever vanishes slower than this does not vanish
-_AGREEMENT = 1e-6  # of two figures that cannot agree by chance
+_AGREEMENT = 1e-3  # of a slope and its estimate, where the slope is right
 _DROWNED = "rounding errors are larger than what the gradient makes"
+_BENT = "the output bends or jumps within the steps"
+_BENT_OR_INFINITE = "the output bends, jumps or is not finite within the steps"
+_NOWHERE = "the output is not finite nearby"
+
+# A claimed gradient, and how far each of its elements may be off and still be right.
+Claim = tuple[FloatArray, FloatArray]
 
 
 class CheckVerdict(StrEnum):
@@ -59,7 +72,8 @@ class NodeCheck:
 
     By taylor both are slopes along the random direction, scaled to length 1 (of a scalar, along 1: the gradient
     itself); else they have the node's shape. `rate` is None where the remainder is rounding error; `reason` says why
-    the method does not apply; `estimate` and `error` are None where there is none.
+    the method does not apply; `estimate` and `error` are None where there is none. If `held`, the node is a label, a
+    mask or an index: it was left where it is, and does not count.
     """
 
     name: str
@@ -69,11 +83,13 @@ class NodeCheck:
     rate: float | None
     verdict: CheckVerdict
     reason: str | None = None
+    held: bool = False
 
 
 def worst_verdict(checks: Iterable[NodeCheck]) -> CheckVerdict:
-    """Wrong if any is wrong, right if all are right."""
-    found = {check.verdict for check in checks}
+    """Wrong if any is wrong, right if all are right that are not held; not applicable if all there is is held."""
+    checks = list(checks)
+    found = {check.verdict for check in checks if not check.held} or {check.verdict for check in checks}
     return max(found, key=list(CheckVerdict).index, default=CheckVerdict.RIGHT)
 
 
@@ -84,142 +100,129 @@ def check_gradients(
     positions: Sequence[int],
     method: str,
     *,
+    seed: FloatArray | float = 1.0,
+    claimed: Mapping[int, Claim] | None = None,
     max_elements: int | None = None,
 ) -> tuple[NodeCheck, ...]:
-    """Check the gradient of the output with respect to each node at `positions`, none of them a Constant.
+    """Check the gradient of seed · output with respect to each node at `positions`, none of them a Constant.
 
-    Raises LimitExceeded, before any is checked, where that would compute more than `max_elements` elements of values.
+    It is the one that is `claimed`, or else the one that the backward pass finds. Raises LimitExceeded, before any is
+    checked, where a first look would compute more than `max_elements` elements of values; a closer look at a node keeps
+    to as many.
     """
     target = graph.position[output]
     with np.errstate(all="ignore"):
-        points = _points(graph, values, target, positions, method)
-        tried = {point.position: point for point in points if point.reason is None}
-        count = sum(1 if method == "taylor" else point.value.size for point in tried.values())
-        elements = count * len(_STEPS[method]) * int(values.offsets[target + 1])
+        own: list[Any] = list(backward_pass(graph, values, output, seed))
+        points = find_points(graph, values, output, positions, own, claimed or {}, analytic=method == "complex-step")
+        tried = [point for point in points if point.reason is None]
+        mover = Mover(graph, values, target, spread_seed(seed, values.shape(target)))
+        count = sum(1 if method == "taylor" else point.value.size for point in tried)
+        elements = count * len(_STEPS[method]) * mover.elements
         if max_elements is not None and elements > max_elements:
             detail = f"a check computes at most {max_elements} elements of values; this one would take {elements}"
             raise LimitExceeded("run_elements", max_elements, elements, detail)
-        directions = {position: _directions(point, method) for position, point in tried.items()}
-        changes = output_changes(graph, values, target, directions, _STEPS[method])
+        directions = {point.position: _directions(point, method) for point in tried}
+        changes = mover.changes(directions, _STEPS[method])
+        most = None if max_elements is None else max(1, max_elements // (MOVES * mover.elements))
+        looks = _Looks(CloserLook(mover, own), mover, most)
         judge = {"taylor": _by_taylor, "central": _by_differences, "complex-step": _by_complex_step}[method]
         return tuple(
             _not_applicable(point, point.reason)
             if point.reason is not None
-            else judge(point, directions[point.position], changes[point.position])
+            else judge(looks, point, directions[point.position], changes[point.position])
             for point in points
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Point:
-    """A node to check. `noise` is how far rounding may move the output, `reason` why there is nothing to check."""
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """What a closer look takes; `most` directions of a node are looked at."""
 
-    name: str
-    position: int
-    value: FloatArray
-    gradient: FloatArray
-    noise: float
-    reason: str | None
-
-    @property
-    def scale(self) -> FloatArray:
-        """The magnitude of each element, 1 for those that have none: what a step is a fraction of."""
-        magnitude = np.absolute(self.value)
-        return np.where(magnitude < 1e-100, 1.0, magnitude)
+    closer: CloserLook
+    mover: Mover
+    most: int | None
 
 
-def _points(graph: Graph, values: Figures, target: int, positions: Sequence[int], method: str) -> list[_Point]:
-    arrays: list[Any] = list(values)
-    output = graph.nodes[target].name
-    gradients: list[Any] = list(backward_pass(graph, values, output))
-    kinks = frozenset(nondifferentiable_nodes(graph, values))
-    # ∞ is a value that cannot be told from another; 0 × ∞ one that does not reach the output.
-    noises = [
-        0.0 if gradient is None else float(np.nan_to_num(np.absolute(gradient * value), nan=0.0, posinf=np.inf).sum())
-        for gradient, value in zip(gradients, arrays, strict=True)
-    ]
-    points = []
-    for position in positions:
-        name, path = graph.nodes[position].name, nodes_between(graph, position, output)
-        noise = 32.0 * _UNIT_ROUNDOFF * sum(noises[each] for each in path) + float(np.finfo(np.float64).tiny)
-        reason = None
-        if not (np.isfinite(arrays[target]).all() and np.isfinite(arrays[position]).all()):
-            reason = "the output is not finite" if np.isfinite(arrays[position]).all() else "the value is not finite"
-        elif not np.isfinite(gradients[position]).all():
-            reason = "the gradient is not finite"
-        elif bent := [graph.nodes[each].name for each in path[1:] if each in kinks]:
-            reason = f"no derivative exists at {bent[0]!r}"
-        elif index := _index_among(graph, path):
-            reason = f"{index!r} takes it as an index"
-        elif method == "complex-step" and (
-            rough := [graph.nodes[each] for each in path[1:] if not graph.nodes[each].operation.analytic]
-        ):
-            reason = f"{rough[0].name!r} ({rough[0].operation.name}) is not analytic"
-        points.append(_Point(name, position, arrays[position], gradients[position], noise, reason))
-    return points
-
-
-def _index_among(graph: Graph, path: Sequence[int]) -> str | None:
-    """The first node on a path that takes another on it as an index, which cannot be moved a little."""
-    moved = frozenset(path)
-    for position in path[1:]:
-        indices = graph.nodes[position].operation.indices
-        if any(index and source in moved for index, source in zip(indices, graph.operands[position], strict=False)):
-            return graph.nodes[position].name
-    return None
-
-
-def _directions(point: _Point, method: str) -> FloatArray:
+def _directions(point: Point, method: str) -> FloatArray:
     """A random one for taylor, else one along each element; each as long as the elements are large."""
     scale, shape = point.scale, point.value.shape
     if method != "taylor":
         return np.diag(scale.reshape(-1)).reshape(scale.size, *shape)
-    weights = np.random.default_rng(RANDOM_SEED).standard_normal(shape) if point.value.ndim else np.ones(())
-    return (scale * weights)[np.newaxis]
+    return (scale * random_weights(shape))[np.newaxis]
 
 
-def _not_applicable(point: _Point, reason: str) -> NodeCheck:
-    return NodeCheck(point.name, point.gradient, None, None, None, CheckVerdict.NOT_APPLICABLE, reason)
+def _not_applicable(point: Point, reason: str) -> NodeCheck:
+    held = point.held is not None
+    if held and point.held != reason:
+        reason = f"{point.held}: left where it is, since {reason}" if "within the steps" in reason else str(point.held)
+    return NodeCheck(point.name, point.gradient, None, None, None, CheckVerdict.NOT_APPLICABLE, reason, held)
+
+
+def _taken(point: Point, directions: FloatArray, steps: FloatArray) -> FloatArray:
+    """The changes of L that the gradient claims for the steps that were taken, those between two float64 numbers."""
+    claimed = [in_rows((point.value + step * directions) - point.value) for step in steps]
+    return np.stack([taken @ point.gradient.reshape(-1) for taken in claimed], axis=1)
+
+
+def _doubt(closer: Closer, row: int, otherwise: str, loud: Any) -> str:
+    """Why a closer look at a direction leaves the matter open; `loud` says that at a first look L moved otherwise than
+    by rounding."""
+    if closer.judgement.nowhere[row]:
+        return _NOWHERE
+    return _DROWNED if closer.silent[row] and not loud else otherwise
 
 
 # --- taylor ---------------------------------------------------------------------------------------------------------
 
 
-def _by_taylor(point: _Point, directions: FloatArray, changes: FloatArray) -> NodeCheck:
-    direction, (forward, backward) = directions[0], np.split(changes, 2, axis=1)
-    length = float(np.linalg.norm(direction)) or 1.0
+def _by_taylor(looks: _Looks, point: Point, directions: FloatArray, changes: FloatArray) -> NodeCheck:
+    direction = directions[0]
+    longest = float(np.absolute(direction).max(initial=0.0)) or 1.0
+    length = longest * (float(np.linalg.norm(direction / longest)) or 1.0)
     slope = float(np.vdot(point.gradient, direction))
-    estimates, _ = _extrapolate(forward[:, _QUARTERED], backward[:, _QUARTERED], point.noise)
-    rates = []
-    for sign, change in ((1.0, forward[0]), (-1.0, backward[0])):
-        # The step that was taken is that between two float64 numbers, not quite the one that was meant.
-        taken = [(point.value + sign * step * direction) - point.value for step in _HALVED]
-        claimed = np.array([np.vdot(point.gradient, step) for step in taken])
-        rates.append(_rate(np.absolute(change - claimed), point.noise))
-    known = [rate for rate in rates if not np.isnan(rate)]
-    verdict, reason = _judge_rates(known)
-    rate, error = min(known, default=np.inf), float(abs(slope - estimates[0]))
-    drowned = np.isinf(rate) and 0.5 * abs(slope) <= point.noise and error > _AGREEMENT * abs(slope)
-    if verdict is CheckVerdict.RIGHT and drowned:
-        verdict, reason = CheckVerdict.NOT_APPLICABLE, _DROWNED
+    slack = float(np.vdot(point.slack, np.absolute(direction)))
+    residuals = changes - _taken(point, directions, _STEPS["taylor"])
+    forward, backward = np.split(residuals, 2, axis=1)
+    known = [rate for rate in (_rate(each, point.noise) for each in (forward[0], backward[0])) if not np.isnan(rate)]
+    rate = min(known, default=np.inf)
+    errors, _ = _extrapolate(forward[:, _QUARTERED], backward[:, _QUARTERED], point.noise)
+    error, verdict, reason = float(errors[0]), CheckVerdict.RIGHT, None
     settled = np.isfinite(error)  # it is not where the output is finite on one side only
+    vanishing = bool(known) and rate > _LEAST_RATE
+    seen = abs(slope) > 0.0 or not np.any(point.gradient)  # else its product with the step is too near 0
+    if not (vanishing and seen and settled and abs(error) <= _AGREEMENT * abs(slope) + slack):
+        closer = looks.closer.judge(point, directions, both=False)
+        judgement = closer.judgement
+        one_sided = vanishing and not settled
+        error, settled = float(judgement.error[0]), bool(np.isfinite(judgement.error[0]))
+        if judgement.right[0] and seen:
+            rate, settled = rate if rate > _LEAST_RATE else np.inf, settled and not one_sided
+        elif judgement.contradicted[0] and looks.closer.has_witness(point):
+            verdict = CheckVerdict.WRONG
+            rate = rate if _JUMP <= rate <= _LEAST_RATE else 1.0
+        elif not (one_sided and seen):
+            loud = np.any(np.absolute(residuals) > point.noise)
+            return _not_applicable(point, _doubt(closer, 0, _BENT, loud) if seen else _DROWNED)
+        else:
+            settled = False
     return NodeCheck(
         point.name,
         np.array(slope / length),
-        np.array(estimates[0] / length) if settled else None,
-        error / length if settled else None,
+        np.array((slope + error) / length) if settled else None,
+        abs(error) / length if settled else None,
         None if np.isinf(rate) else rate,
         verdict,
         reason,
     )
 
 
-def _rate(remainder: FloatArray, noise: float) -> float:
+def _rate(residuals: FloatArray, noise: float) -> float:
     """The exponent with which the remainder vanishes: the median of the three finest halvings above the noise.
 
     Infinity where fewer stand above it: then nothing speaks against the gradient. NaN where the output is not finite
     on this side, however fine the step.
     """
+    remainder = np.absolute(residuals)
     if not np.isfinite(remainder[-1]):
         return np.nan
     remainder = remainder[np.flatnonzero(~np.isfinite(remainder)).max(initial=-1) + 1 :]
@@ -234,56 +237,92 @@ def _rate(remainder: FloatArray, noise: float) -> float:
     return float(np.median(halvings))
 
 
-def _judge_rates(rates: Sequence[float]) -> tuple[CheckVerdict, str | None]:
-    """The verdict of the two sides of the point."""
-    if not rates:
-        return CheckVerdict.NOT_APPLICABLE, "the output is not finite nearby"
-    if min(rates) > _LEAST_RATE:
-        return CheckVerdict.RIGHT, None
-    if max(rates) > _LEAST_RATE or min(rates) < _JUMP:
-        return CheckVerdict.NOT_APPLICABLE, "the output bends or jumps within the steps"
-    return CheckVerdict.WRONG, None
-
-
 # --- by elements ----------------------------------------------------------------------------------------------------
 
 
-def _by_differences(point: _Point, directions: FloatArray, changes: FloatArray) -> NodeCheck:
-    forward, backward = np.split(changes, 2, axis=1)
-    scale, finest = point.scale.reshape(-1), _HALVED[_QUARTERED][-1]
-    estimates, errors = _extrapolate(forward, backward, point.noise)
-    slopes = point.gradient.reshape(-1) * scale
+def _by_differences(looks: _Looks, point: Point, directions: FloatArray, changes: FloatArray) -> NodeCheck:
+    residuals = changes - _taken(point, directions, _STEPS["central"])
+    forward, backward = np.split(residuals, 2, axis=1)
+    scale = point.scale.reshape(-1)
+    errors, bounds = _extrapolate(forward, backward, point.noise)
+    slopes, slack = np.absolute(point.gradient.reshape(-1) * scale), point.slack.reshape(-1) * scale
     # What the two sides do not share is of O(h²), 1/16 of the one before; at a kink it is 1/4, at a jump all of it.
     gaps = np.absolute(forward + backward)
     bent = gaps[:, -1] > 0.125 * gaps[:, -2] + point.noise
-    settled = np.isfinite(estimates) & ((errors <= 0.5 * np.absolute(estimates)) | (errors <= point.noise / finest))
-    bounds = 8.0 * errors + 1e-8 * (np.absolute(slopes) + np.absolute(estimates))
-    return _by_elements(point, estimates, bounds, settled & ~bent)
+    still = np.all(changes == 0.0, axis=1) & (point.gradient.reshape(-1) == 0.0)
+    seen = (slopes > 0.0) | (point.gradient.reshape(-1) == 0.0)
+    near = np.absolute(errors) <= 8.0 * bounds + 1e-8 * slopes + slack
+    right = seen & (still | (near & ~bent & (8.0 * bounds <= _AGREEMENT * slopes)))
+    loud = np.any(np.absolute(residuals) > point.noise, axis=1)
+    return _by_elements(looks, point, directions, np.where(still, 0.0, errors), right, seen, loud)
 
 
-def _by_complex_step(point: _Point, directions: FloatArray, changes: Any) -> NodeCheck:
-    wide, estimates = (changes.imag / _IMAGINARY).T
-    slopes = point.gradient.reshape(-1) * point.scale.reshape(-1)
-    bounds = point.noise + 1e-9 * (np.absolute(slopes) + np.absolute(estimates))
-    return _by_elements(point, estimates, bounds, np.absolute(wide - estimates) <= bounds)
+def _by_complex_step(looks: _Looks, point: Point, directions: FloatArray, changes: Any) -> NodeCheck:
+    errors, right = _complex_errors(point, directions, changes, _IMAGINARY)
+    doubted = np.flatnonzero(~right)
+    if doubted.size:
+        reach, _ = looks.closer.reach(point, directions[doubted])
+        moves = directions[doubted] * reach.reshape(-1, *(1,) * point.value.ndim)
+        longer = looks.mover.changes({point.position: moves}, 1j * _LONGER * _IMAGINARY)[point.position]
+        again, confirmed = _complex_errors(point, moves, longer, _LONGER * _IMAGINARY)
+        errors[doubted], right[doubted] = np.where(confirmed, again / reach, errors[doubted]), confirmed
+    nowhere = np.zeros(right.shape, dtype=np.bool_)
+    return _by_elements(looks, point, directions, errors, right, ~nowhere, nowhere)
 
 
-def _by_elements(point: _Point, estimates: FloatArray, bounds: FloatArray, settled: Any) -> NodeCheck:
-    """The verdict of slopes for a step of each element's magnitude; `bounds` are what a right one may be off by."""
+def _complex_errors(point: Point, moves: FloatArray, changes: Any, steps: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """The errors of the slopes for these moves, and which of the slopes are right."""
+    wide, estimates = (changes.imag / steps).T
+    flat = in_rows(moves)
+    slopes, slack = flat @ point.gradient.reshape(-1), np.absolute(flat) @ point.slack.reshape(-1)
+    errors = estimates - slopes
+    bounds = point.noise / 2.0**10 + 1e-9 * (np.absolute(slopes) + np.absolute(estimates)) + slack
+    settled = np.absolute(wide - estimates) <= bounds
+    # That nothing moves at all is believed of the longer steps alone: products with the shorter vanish before it does.
+    still = (steps[0] > _IMAGINARY[0]) & (estimates == 0.0) & ~np.any(flat * point.gradient.reshape(-1) != 0.0, axis=1)
+    resolved = bounds <= _AGREEMENT * np.absolute(slopes) + 2.0 * slack
+    return errors, settled & (np.absolute(errors) <= bounds) & (still | resolved)
+
+
+def _by_elements(
+    looks: _Looks,
+    point: Point,
+    directions: FloatArray,
+    errors: FloatArray,
+    right: BoolArray,
+    seen: BoolArray,
+    loud: BoolArray,
+) -> NodeCheck:
+    """The verdict on elements of which a first look found some right, and the errors of their slopes."""
+    doubted = np.flatnonzero(~right)
+    wrong, reason = False, None
+    if doubted.size:
+        doubted = doubted[np.argsort(-np.nan_to_num(np.absolute(errors[doubted]), nan=0.0))][: looks.most]
+        closer = looks.closer.judge(point, directions[doubted], both=True)
+        judgement = closer.judgement
+        errors = np.where(right, errors, np.nan)
+        errors[doubted] = judgement.error
+        borne_out = judgement.right & seen[doubted]
+        right = right.copy()
+        right[doubted] = borne_out
+        wrong = bool(np.any(judgement.contradicted)) and looks.closer.has_witness(point)
+        open_rows = np.flatnonzero(~borne_out)
+        if not wrong and not right.all():
+            row = int(open_rows[0]) if open_rows.size else 0
+            reason = _DROWNED
+            if seen[doubted][row]:
+                reason = _doubt(closer, row, _BENT_OR_INFINITE, loud[doubted][row])
+            return _not_applicable(point, reason)
     scale = point.scale.reshape(-1)
-    slopes = point.gradient.reshape(-1) * scale
-    errors = np.absolute(slopes - estimates)
-    largest = np.absolute(slopes).max(initial=0.0)
-    verdict, reason = CheckVerdict.RIGHT, None
-    if np.any(settled & (errors > bounds)):
-        verdict = CheckVerdict.WRONG
-    elif not np.all(settled):
-        verdict, reason = CheckVerdict.NOT_APPLICABLE, "the output bends, jumps or is not finite within the steps"
-    elif 0.0 < largest <= bounds.min() and errors.max() > _AGREEMENT * largest:
-        verdict, reason = CheckVerdict.NOT_APPLICABLE, _DROWNED
-    estimate = (estimates / scale).reshape(point.value.shape)
-    error = float((errors / scale).max(initial=0.0))
-    return NodeCheck(point.name, point.gradient, estimate, error, None, verdict, reason)
+    errors = (errors / scale).reshape(point.value.shape)
+    return NodeCheck(
+        point.name,
+        point.gradient,
+        point.gradient + errors,
+        float(np.nan_to_num(np.absolute(errors), nan=0.0).max(initial=0.0)),
+        None,
+        CheckVerdict.WRONG if wrong else CheckVerdict.RIGHT,
+    )
 
 
 def _extrapolate(forward: FloatArray, backward: FloatArray, noise: float) -> tuple[FloatArray, FloatArray]:

@@ -229,8 +229,8 @@ KINK, NEAR, DROWNED = "no derivative exists at 'y'", "within the steps", "roundi
     [
         ("y = abs(x)", 0, KINK),
         ("y = relu(x); z = y * y", [1, 0], KINK),
-        ("y = abs(x - 1)", 1 + 1e-10, NEAR),
-        ("y = relu(x - 1)", 1 - 1e-10, NEAR),
+        ("y = abs(x - 1) + 1", 1 + 2.0**-52, NEAR),
+        ("y = relu(x - 1) + 1", 1 - 2.0**-53, NEAR),
         ("y = floor(x)", 3 - 1e-12, NEAR),
         ("y = not(x)", 0, NEAR),
         ("y = exp(x)", 800, "the output is not finite"),
