@@ -119,7 +119,7 @@ def _tolerance(given: object, run: StoredRun | None) -> object:
     return "float64" if run is None else run.record.dtype
 
 
-def _with_slack(claimed: Mapping[int, FloatArray], tolerance: Tolerance) -> dict[int, core.Claim]:
+def _with_slack(claimed: Mapping[int, FloatArray], tolerance: Tolerance) -> dict[int, core.ClaimedGradient]:
     """Each gradient with what each of its elements may be off by: rtol of it and of the largest one beside it, and atol
     of the largest of all, which counts as 1 at most."""
 

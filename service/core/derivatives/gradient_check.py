@@ -32,7 +32,7 @@ from service.core.execution.passes import backward_pass, spread_seed
 from service.core.figures.figures import BoolArray, Figures, FloatArray
 from service.core.graph.graph import Graph
 
-__all__ = ["METHODS", "RANDOM_SEED", "Claim", "NodeCheck", "CheckVerdict", "check_gradients", "worst_verdict"]
+__all__ = ["METHODS", "RANDOM_SEED", "CheckVerdict", "ClaimedGradient", "NodeCheck", "check_gradients", "worst_verdict"]
 
 METHODS = ("taylor", "central", "complex-step")
 
@@ -55,7 +55,7 @@ _BENT_OR_INFINITE = "the output bends, jumps or is not finite within the steps"
 _NOWHERE = "the output is not finite nearby"
 
 # A claimed gradient, and how far each of its elements may be off and still be right.
-Claim = tuple[FloatArray, FloatArray]
+ClaimedGradient = tuple[FloatArray, FloatArray]
 
 
 class CheckVerdict(StrEnum):
@@ -101,7 +101,7 @@ def check_gradients(
     method: str,
     *,
     seed: FloatArray | float = 1.0,
-    claimed: Mapping[int, Claim] | None = None,
+    claimed: Mapping[int, ClaimedGradient] | None = None,
     max_elements: int | None = None,
 ) -> tuple[NodeCheck, ...]:
     """Check the gradient of seed · output with respect to each node at `positions`, none of them a Constant.
