@@ -6,7 +6,7 @@ from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.figures.figures import Shape, element_count
 from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import walk_forward
-from service.core.rulebook.input_types import misfit
+from service.core.rulebook.input_types import shape_mismatch
 
 # An operation that reduces each of these shapes to a scalar is taken to reduce every shape to one.
 _PROBES: tuple[Shape, ...] = ((2,), (2, 3), (2, 3, 4), (2, 3, 4, 5))
@@ -57,7 +57,7 @@ def fit_shapes(
         node, own, shape = graph.nodes[position], given.get(position), None
         known = [operand for operand in operands if operand is not None]
         if node.operation.is_input:
-            if own is not None and (detail := misfit(node.name, node.attributes.get("shape"), own)):
+            if own is not None and (detail := shape_mismatch(node.name, node.attributes.get("shape"), own)):
                 wrong.append((position, detail))
             return own
         if len(known) == len(operands):

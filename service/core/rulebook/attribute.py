@@ -74,7 +74,7 @@ class OneOf:
     words: tuple[str, ...]
 
     def __call__(self, value: object) -> str:
-        """The word; raises ValueError where it is none of them."""
+        """Return the word; raises ValueError if it is not one of them."""
         if not isinstance(value, str) or value not in self.words:
             raise ValueError(f"one of {', '.join(map(repr, self.words))} is expected")
         return value

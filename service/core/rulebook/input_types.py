@@ -25,8 +25,8 @@ def read_shape(value: object) -> tuple[int | None, ...]:
     return lengths
 
 
-def misfit(name: str, declared: Sequence[int | None] | None, shape: Shape) -> str | None:
-    """What is wrong with the shape of a figure for an Input, or None."""
+def shape_mismatch(name: str, declared: Sequence[int | None] | None, shape: Shape) -> str | None:
+    """Return a message if the shape of an Input's figure differs from the declared one, else None."""
     if declared is None or (
         len(declared) == len(shape)
         and all(length in (None, given) for length, given in zip(declared, shape, strict=True))
@@ -41,7 +41,7 @@ def read_input(name: str, attributes: Any, given: FloatArray) -> FloatArray:
 
     Raises InvalidInputs where its shape is not as declared, or an integer is expected and it is not one.
     """
-    if wrong := misfit(name, attributes.get("shape"), np.shape(given)):
+    if wrong := shape_mismatch(name, attributes.get("shape"), np.shape(given)):
         raise InvalidInputs([Fault(("inputs", name), wrong)])
     dtype = attributes.get("dtype")
     with np.errstate(over="ignore"):

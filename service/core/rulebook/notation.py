@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-# How tightly what is written binds, loosest first; an exponent binds tighter than a sign: −x² is −(x²).
+# Precedence, loosest first: how tightly a formula binds. An exponent binds tighter than a sign: −x² is −(x²).
 OPEN, COMPARISON, SUM, PRODUCT, SIGN, POWER, ATOM = range(7)
 
 
@@ -29,28 +29,28 @@ class Notation:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Something written in one of the languages, and how tightly it binds."""
+    """A formula written in one of the languages, and how tightly it binds."""
 
     text: str
     binds: int = ATOM
 
 
 def infix(sign: str, latex: str, binds: int, mathml: str = "") -> Notation:
-    """A left-associative sign between two operands; `mathml` where it is another there."""
+    """Write a left-associative sign between two operands; `mathml` is the sign in MathML if it differs."""
     needs = (binds, binds + 1)
     between = f"%(0)s<mo>{escape(mathml or sign)}</mo>%(1)s"
     return Notation(f"%(0)s {sign} %(1)s", f"%(0)s {latex} %(1)s", binds, needs, needs, row(between))
 
 
 def function(name: str, latex: str | None = None, mathml: str = "") -> Notation:
-    """A name before its arguments in brackets; `latex` is the command that typesets the name, `mathml` another name."""
+    """Write a function call: `latex` is the command that typesets the name, `mathml` the name in MathML."""
     command = latex or rf"\operatorname{{{name.replace('_', chr(92) + '_')}}}"
     called = row(f"<mi>{escape(mathml or name)}</mi><mo>&#x2061;</mo>" + _BRACKETS % "%(all)s")
     return Notation(f"{name}(%(all)s)", rf"{command}\left(%(all)s\right)", mathml=called)
 
 
 def row(mathml: str) -> str:
-    """Elements of MathML as one."""
+    """Group elements of MathML in a row."""
     return f"<mrow>{mathml}</mrow>"
 
 
@@ -106,20 +106,23 @@ def _write(
     attributes: Sequence[str],
 ) -> Rendered:
     needs = needs or (OPEN,) * len(operands)
-    # Two signs in a row would read as a slip: −−2; where people write for people, behind + and · too: 6 · (−2).
+    # Bracket a sign that would follow a sign, −(−2); and, except in the expression language, one that would follow an
+    # operator, 6 · (−2).
     sign = template.partition("%")[0] if notation.binds == SIGN else None
-    behind = minus if notation.binds in (SUM, PRODUCT) else None
+    after_operator = minus if notation.binds in (SUM, PRODUCT) else None
 
     def is_bracketed(operand_index: int, operand: Rendered, least: int) -> bool:
-        unwanted = sign or (behind if operand_index and least > OPEN else None)
-        return operand.binds < least or (unwanted is not None and operand.text.startswith(unwanted))
+        adjacent_sign = sign or (after_operator if operand_index and least > OPEN else None)
+        return operand.binds < least or (adjacent_sign is not None and operand.text.startswith(adjacent_sign))
 
     bracketed = [
         brackets % operand.text if is_bracketed(operand_index, operand, least) else operand.text
         for operand_index, (operand, least) in enumerate(zip(operands, needs, strict=True))
     ]
     positions = {str(position): text for position, text in enumerate(bracketed)}
-    # An operand that is let in although it binds less tightly than the whole loosens the whole: −x·y binds as x·y does.
-    loosened = (operand.binds for operand, least in zip(operands, needs, strict=True) if OPEN < least <= operand.binds)
+    # An operand without brackets that binds less tightly than the whole lowers its precedence: −x·y binds like x·y.
+    unbracketed = (
+        operand.binds for operand, least in zip(operands, needs, strict=True) if OPEN < least <= operand.binds
+    )
     text = template % {**positions, "all": comma.join([*bracketed, *attributes])}
-    return Rendered(text, min([notation.binds, *loosened]))
+    return Rendered(text, min([notation.binds, *unbracketed]))

@@ -71,7 +71,7 @@ class Kinks:
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """How large the terms are that were rounded on the way to a value and to the contributions.
+    """The magnitudes of the terms that were rounded on the way to a value and to the contributions.
 
     What rounding may do to a value is measured by Σ|local gradient × operand|, to a contribution by Σ|terms|. Both
     follow from the rules of a linear operation; else |value| and |contribution| are taken, and these are added:

@@ -12,10 +12,10 @@ from service.core.figures.figures import Shape
 
 
 def select(condition: Any, x: Any, y: Any) -> Any:
-    """x where the condition holds, else y: the rulebook's only branch.
+    """Return x where the condition holds, else y: the rulebook's only branch.
 
-    `np.where` over arrays and symbols; compiled, a scalar branch (`numba_overloads.py`). What an
-    attribute decides (a Python bool) is decided at once.
+    `np.where` over arrays and symbols; compiled, a scalar branch (`numba_overloads.py`). A Python bool,
+    such as a condition on an attribute, is decided at once.
     """
     if isinstance(condition, bool):
         return x if condition else y
@@ -23,12 +23,12 @@ def select(condition: Any, x: Any, y: Any) -> Any:
 
 
 def is_traced(x: Any) -> bool:
-    """Whether x is a symbol or a dual number, which NumPy's functions leave to answer for itself, and no figure."""
+    """Whether x is a symbol or a dual number, to which NumPy's functions dispatch, and not an array or a number."""
     return hasattr(x, "__array_function__") and not isinstance(x, np.ndarray)
 
 
 def maximum(x: Any, y: Any) -> Any:
-    """The greater of x and y, elementwise; NaN where either is."""
+    """Return the greater of x and y, elementwise; NaN where either is."""
     greater = np.maximum(x, y)
     if is_traced(greater):
         return greater
@@ -37,7 +37,7 @@ def maximum(x: Any, y: Any) -> Any:
 
 
 def minimum(x: Any, y: Any) -> Any:
-    """The lesser of x and y, elementwise; NaN where either is."""
+    """Return the lesser of x and y, elementwise; NaN where either is."""
     lesser = np.minimum(x, y)
     if is_traced(lesser):
         return lesser
@@ -46,7 +46,7 @@ def minimum(x: Any, y: Any) -> Any:
 
 
 def sign(x: Any) -> Any:
-    """−1, 0 or 1, elementwise; NaN where x is."""
+    """Return −1, 0 or 1, elementwise; NaN where x is."""
     return np.sign(x)
 
 

@@ -55,9 +55,9 @@ DEFAULT_WORDING = Wording()
 
 
 def rulebook_function(rule: Rule) -> Rule:
-    """Let rules call a function as they call NumPy's: a symbol or a dual number among its arguments answers (NEP 18).
+    """Let rules call a function like NumPy's: it dispatches to symbols and dual numbers among its arguments (NEP 18).
 
-    It is the forward rule of the operation that it stands for.
+    It is the forward rule of an operation.
     """
 
     @wraps(rule)

@@ -16,7 +16,7 @@ MOST_DIMENSIONS = 32
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """An immutable array of numbers that is equal to another bit by bit. NumPy's functions take it for its array."""
+    """An immutable array of numbers, compared bit by bit. NumPy's functions accept it as an array."""
 
     array: NDArray[np.float64]
 
@@ -44,7 +44,7 @@ class Tensor:
 
 
 def number_or_tensor(value: object) -> float | Tensor:
-    """Read a number, or nested lists of numbers; raises ValueError where these are of unequal lengths."""
+    """Read a number, or nested lists of numbers; raises ValueError if lists side by side differ in length."""
     if isinstance(value, Tensor):
         return value
     if not isinstance(value, (list, tuple)):
@@ -54,7 +54,7 @@ def number_or_tensor(value: object) -> float | Tensor:
     while items and isinstance(items[0], (list, tuple)):
         length = len(items[0])
         if any(not isinstance(item, (list, tuple)) or len(item) != length for item in items):
-            raise ValueError("in nested lists all that stand beside one another have the same length")
+            raise ValueError("nested lists side by side must have the same length")
         shape.append(length)
         if len(shape) > MOST_DIMENSIONS:
             raise ValueError(f"a tensor has at most {MOST_DIMENSIONS} dimensions")
