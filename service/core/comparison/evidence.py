@@ -8,7 +8,8 @@ import numpy as np
 
 from service.core.comparison.replay import is_silent
 from service.core.comparison.verdicts import Comparison, Phase, Verdict
-from service.core.execution.chain_rule import contributions_at, local_gradients_at
+from service.core.execution.chain_rule import local_gradients_at
+from service.core.execution.closed_edges import OpenEdges
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph, Node
@@ -122,6 +123,7 @@ def gather(found: Comparison, phase: Phase, position: int, candidate: Run) -> Ev
 def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output: str) -> tuple[Edge, ...]:
     """The out-edges in the order of the backward pass, last consumer first."""
     edges = []
+    open_edges = OpenEdges(graph, found.values, output)
     with np.errstate(all="ignore"):
         for consumer, operand_index in reversed(graph.consumers[position]):
             node = graph.nodes[consumer]
@@ -129,7 +131,7 @@ def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output:
             value, upstream = _figure(found.values, consumer), _figure(phase.effective, consumer)
             if is_silent(reaches(graph, output)[consumer], upstream):
                 continue
-            contribution = contributions_at(graph, consumer, upstream, operands, value)[operand_index]
+            contribution = open_edges.contributions(consumer, upstream)[operand_index]
             local = None
             if node.operation.is_elementwise:
                 local = np.asarray(local_gradients_at(graph, consumer, operands, value)[operand_index], np.float64)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.core.caches import memoize_on_argument
-from service.core.execution.chain_rule import contributions_at, in_precision, value_at
+from service.core.execution.chain_rule import in_precision, value_at
+from service.core.execution.closed_edges import OpenEdges, has_nan, silent_edges
 from service.core.figures.figures import Figures, FloatArray, IntArray, pack
 from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import sweep_back, walk_forward
@@ -123,17 +124,19 @@ def replay_gradients(
         expected, slack = np.zeros(count), np.zeros(count)
         expected[graph.position[output]] = seed
         slack[graph.position[output]] = weights.terms * abs(seed)
+        edges = OpenEdges(graph, values, output)
         for group in _groups(graph):
             operands = [values.flat[row] for row in group.operands]
             value, upstream = values.flat[group.nodes], gradients.flat[group.nodes]
-            flow = (weights.upstream + (weights.slope if len(operands) == 1 else 0.0)) * np.abs(upstream)
+            flow = (weights.upstream + (weights.slope if len(operands) == 1 else 0.0)) * _finite(upstream)
             slopes = group.operation.differentiate(operands, value, group.attributes)
-            for local, sources in zip(slopes, group.operands, strict=True):
+            for operand_index, (local, sources) in enumerate(zip(slopes, group.operands, strict=True)):
                 contribution = upstream * local
-                silent = np.isnan(contribution) & (upstream == 0.0)
-                if silent.any():
-                    # A node that does not reach the output contributes nothing, however steep its operation is there.
-                    contribution[silent & ~reaches(graph, output)[group.nodes]] = 0.0
+                if has_nan(contribution):
+                    silent = silent_edges(group.operation, graph.convention, operands, value, group.attributes, slopes)[
+                        operand_index
+                    ] | ((upstream == 0.0) & ~edges.reached_nodes[group.nodes])
+                    contribution[np.isnan(contribution) & silent] = 0.0
                 np.add.at(expected, sources, contribution)
                 np.abs(contribution, out=contribution)
                 contribution *= weights.terms + weights.contribution
@@ -176,13 +179,14 @@ def _replay_each_gradient(
 ) -> Replay:
     """Sweep back with each node's gradient in the run as its upstream gradient."""
     arrays, reached, target = list(values), reaches(graph, output), graph.position[output]
+    edges = OpenEdges(graph, arrays, output)
 
     def contributions(position: int, upstream: Any) -> list[_Measured | None]:
         sources = graph.operands[position]
         if is_silent(reached[position], upstream):
             return [None] * len(sources)
         operands = [arrays[source] for source in sources]
-        given = contributions_at(graph, position, upstream, operands, arrays[position])
+        given = edges.contributions(position, upstream)
         every_term = _terms_of_contributions(graph.nodes[position], upstream, operands, arrays[position])
         found: list[_Measured | None] = []
         for source, contribution, terms in zip(sources, given, every_term, strict=True):
@@ -190,7 +194,7 @@ def _replay_each_gradient(
                 found.append(None)
                 continue
             size = np.maximum(np.abs(contribution), _finite(terms))
-            flow = _spread(np.abs(upstream), values.shape(source))
+            flow = _spread(_finite(upstream), values.shape(source))
             slack = weights.terms * size + weights.upstream * flow
             if weights.contribution:
                 slack = slack + _own_rounding(graph.nodes[position].operation, contribution, size, flow, weights)
@@ -229,12 +233,12 @@ def sweep_gradients(
     `settle(position, sum)` returns the gradient of each node, as in `sweep_back`.
     """
     reached, target = reaches(graph, output), graph.position[output]
+    edges = OpenEdges(graph, values, output)
 
     def contributions(position: int, upstream: Any) -> Sequence[Any]:
-        sources = graph.operands[position]
         if is_silent(reached[position], upstream):
-            return [None] * len(sources)
-        return contributions_at(graph, position, upstream, [values[source] for source in sources], values[position])
+            return [None] * len(graph.operands[position])
+        return edges.contributions(position, upstream)
 
     with np.errstate(all="ignore"):
         return sweep_back(graph, {target: in_precision(graph, target, seed)}, contributions, settle=settle)

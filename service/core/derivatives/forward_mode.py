@@ -6,7 +6,7 @@ gradient, or a contribution, the derivative of a derivative.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -14,6 +14,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from service.core.figures.figures import FloatArray
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.registry import operation_of_function
+
+# Of a local gradient and tangents.
+Product: TypeAlias = Callable[[Any, FloatArray], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,11 +51,15 @@ def _call(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping
 
 
 def push(
-    operation: Operation, operands: Sequence[Any], attributes: Attributes = NO_ATTRIBUTES, value: Any = None
+    operation: Operation,
+    operands: Sequence[Any],
+    attributes: Attributes = NO_ATTRIBUTES,
+    value: Any = None,
+    multiply: Product | None = None,
 ) -> Any:
     """Evaluate an operation on operands of which some are duals; the result is a dual unless it does not vary.
 
-    `value`, where known, saves computing it.
+    `value`, where known, saves computing it. `multiply` is the product of a local gradient and tangents.
     """
     values = [operand.primal if isinstance(operand, Dual) else operand for operand in operands]
     value = operation.evaluate(values, attributes) if value is None else value
@@ -60,32 +67,37 @@ def push(
         operand_index: operand.tangent for operand_index, operand in enumerate(operands) if isinstance(operand, Dual)
     }
     rule = _push_elementwise if operation.is_elementwise else _push_linear if operation.linear else _push_any
-    along = rule(operation, values, value, attributes, moving)
+    along = rule(operation, values, value, attributes, moving, multiply or times)
     return value if along is None else Dual(value, along)
 
 
 def times(local: Any, tangents: FloatArray) -> FloatArray:
-    """Local gradient × tangent, in which 0 × ∞ is 0: an operand that does not matter changes nothing."""
+    """Local gradient × tangent, in which 0 × ∞ is 0 within a rule: an operand that does not matter changes nothing."""
     product: FloatArray = local * tangents
     if np.isfinite(product).all():
         return product
     return np.where((np.asarray(local) == 0.0) | (tangents == 0.0), 0.0, product)
 
 
-def align(tangents: FloatArray, rank: int) -> FloatArray:
+def align(tangents: Any, rank: int) -> Any:
     """Reshape tangents of shape (count, *shape) so that they broadcast with arrays of `rank` dimensions."""
     count, *shape = tangents.shape
     return tangents.reshape(count, *(1,) * (rank - len(shape)), *shape)
 
 
 def _push_elementwise(
-    operation: Operation, values: Sequence[Any], value: Any, attributes: Attributes, moving: Mapping[int, FloatArray]
+    operation: Operation,
+    values: Sequence[Any],
+    value: Any,
+    attributes: Attributes,
+    moving: Mapping[int, FloatArray],
+    multiply: Product,
 ) -> FloatArray | None:
     locals_ = operation.differentiate(values, value, attributes)
     parts = [
-        times(locals_[operand_index], align(tangents, np.ndim(value)))
+        multiply(locals_[operand_index], align(tangents, np.ndim(value)))
         for operand_index, tangents in moving.items()
-        if not (isinstance(locals_[operand_index], float) and locals_[operand_index] == 0.0)
+        if multiply is not times or not (isinstance(locals_[operand_index], float) and locals_[operand_index] == 0.0)
     ]
     if not parts:
         return None
@@ -93,7 +105,12 @@ def _push_elementwise(
 
 
 def _push_linear(
-    operation: Operation, values: Sequence[Any], value: Any, attributes: Attributes, moving: Mapping[int, FloatArray]
+    operation: Operation,
+    values: Sequence[Any],
+    value: Any,
+    attributes: Attributes,
+    moving: Mapping[int, FloatArray],
+    multiply: Product,
 ) -> FloatArray:
     """An operation that is linear in an operand, the others fixed, is its own derivative."""
 
@@ -110,7 +127,12 @@ def _push_linear(
 
 
 def _push_any(
-    operation: Operation, values: Sequence[Any], value: Any, attributes: Attributes, moving: Mapping[int, FloatArray]
+    operation: Operation,
+    values: Sequence[Any],
+    value: Any,
+    attributes: Attributes,
+    moving: Mapping[int, FloatArray],
+    multiply: Product,
 ) -> FloatArray:
     """Multiply by the Jacobian row by row: one vector-Jacobian product for each element of the value."""
     count, size = len(next(iter(moving.values()))), np.size(value)
@@ -119,5 +141,5 @@ def _push_any(
         rows = operation.propagate(upstream.reshape(np.shape(value)), values, value, attributes)
         for operand_index, tangents in moving.items():
             if rows[operand_index] is not None:
-                along[:, element] += times(rows[operand_index], tangents).sum(axis=tuple(range(1, tangents.ndim)))
+                along[:, element] += multiply(rows[operand_index], tangents).sum(axis=tuple(range(1, tangents.ndim)))
     return along.reshape(count, *np.shape(value))

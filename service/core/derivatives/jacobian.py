@@ -11,9 +11,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from service.core.derivatives.forward_mode import Dual, push, times
+from service.core.derivatives.forward_mode import Dual, Product, push, times
+from service.core.derivatives.open_forward_mode import Moved, push_along_open_edges
 from service.core.errors import Fault, InvalidRequest, LimitExceeded
 from service.core.execution.chain_rule import contributions_at
+from service.core.execution.closed_edges import OpenEdges, has_nan
+from service.core.execution.passes import backward_pass
 from service.core.figures.figures import Figures, FloatArray, Shape
 from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import sweep_back, walk_forward
@@ -30,19 +33,33 @@ _BATCH_ELEMENTS = 2**20
 # --- the sweeps -----------------------------------------------------------------------------------------------------
 
 
-def push_forward(graph: Graph, values: Figures, tangents: Tangents, of: Sequence[str]) -> list[FloatArray]:
+def push_forward(
+    graph: Graph, values: Figures, tangents: Tangents, of: Sequence[str], units: bool = False
+) -> list[FloatArray]:
     """The derivative of each node `of` along each direction, of shape (count, *its shape).
 
-    `tangents` holds the directions of some nodes, of shape (count, *their shape).
+    `tangents` holds the directions of some nodes, of shape (count, *their shape). Along
+    `units` nothing but the elements that are not 0 moves.
     """
-    pushed = _push_all(graph, list(values), tangents, max(graph.position[name] for name in of))
-    return [_tangents_of(pushed[graph.position[name]], tangents) for name in of]
+    last = max(graph.position[name] for name in of)
+    pushed = _push_all(graph, list(values), tangents, last, np.multiply)
+    found = [_tangents_of(pushed[graph.position[name]], tangents) for name in of]
+    if not any(map(has_nan, found)):
+        return found
+    start = {
+        graph.position[name]: Moved(tangent, tangent != 0.0 if units else np.ones(tangent.shape, dtype=bool))
+        for name, tangent in tangents.items()
+    }
+    open_ = push_along_open_edges(graph, list(values), start, last)
+    reached = (open_[graph.position[name]] for name in of)
+    return [plain if moved is None else moved.tangent for plain, moved in zip(found, reached, strict=True)]
 
 
 def pull_back(graph: Graph, values: Figures, of: str, seeds: FloatArray, wrt: Sequence[str]) -> list[FloatArray]:
     """For each of `seeds` the gradient of seed · of with respect to each of `wrt`.
 
-    `seeds` has shape (count, *the shape of `of`), and a result (count, *the shape of the node in `wrt`).
+    `seeds` has shape (count, *the shape of `of`), and a result (count, *the shape of the node in `wrt`). Nothing
+    flows back from the elements of `of` at which a seed is 0.
     """
     arrays = list(values)
 
@@ -54,7 +71,17 @@ def pull_back(graph: Graph, values: Figures, of: str, seeds: FloatArray, wrt: Se
     with np.errstate(all="ignore"):
         gradients = sweep_back(graph, {graph.position[of]: seeds}, contributions)
     shapes = [(len(seeds), *values.shape(graph.position[name])) for name in wrt]
-    return [np.zeros(shape) + gradients.get(graph.position[name], 0.0) for name, shape in zip(wrt, shapes, strict=True)]
+    found = [
+        np.zeros(shape) + gradients.get(graph.position[name], 0.0) for name, shape in zip(wrt, shapes, strict=True)
+    ]
+    for row, seed in enumerate(seeds):
+        if any(has_nan(each[row]) for each in found):
+            edges = OpenEdges(graph, arrays, of, seed != 0.0)
+            with np.errstate(all="ignore"):
+                gradients = sweep_back(graph, {graph.position[of]: seed}, edges.contributions)
+            for each, name in zip(found, wrt, strict=True):
+                each[row] = gradients.get(graph.position[name], 0.0)
+    return found
 
 
 def push_gradients(
@@ -82,7 +109,15 @@ def push_gradients(
     with np.errstate(all="ignore"):
         gradients = sweep_back(graph, {target: np.ones(values.shape(target))}, contributions)
     found = [gradients.get(graph.position[name], np.zeros(values.shape(graph.position[name]))) for name in of]
-    return [_tangents_of(gradient, tangents) for gradient in found]
+    along = [_tangents_of(gradient, tangents) for gradient in found]
+    if any(has_nan(getattr(gradient, "primal", gradient)) for gradient in found):
+        # What is NaN has no derivative.
+        first = list(backward_pass(graph, values, output))
+        along = [
+            np.where(np.isnan(np.asarray(first[graph.position[name]])), np.nan, each)
+            for name, each in zip(of, along, strict=True)
+        ]
+    return along
 
 
 def _propagate(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:
@@ -93,14 +128,16 @@ def _propagate(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -
         raise InvalidRequest([Fault(("kind",), wrong)]) from None
 
 
-def _push_all(graph: Graph, values: Sequence[Any], tangents: Tangents, last: int) -> list[Any]:
+def _push_all(
+    graph: Graph, values: Sequence[Any], tangents: Tangents, last: int, multiply: Product = times
+) -> list[Any]:
     """Push the tangents forward up to node `last`: each value as a dual, or an array where it does not vary."""
     moved = {graph.position[name]: tangent for name, tangent in tangents.items()}
 
     def visit(position: int, operands: list[Any]) -> Any:
         node, result = graph.nodes[position], values[position]
         if any(isinstance(operand, Dual) for operand in operands):
-            result = push(node.operation, operands, node.attributes, values[position])
+            result = push(node.operation, operands, node.attributes, values[position], multiply)
         if position in moved:
             so_far = result.tangent if isinstance(result, Dual) else 0.0
             result = Dual(values[position], moved[position] + so_far)
@@ -128,7 +165,7 @@ def _contributions_for_seeds(
     for local, operand in zip(node.operation.differentiate(operands, value, node.attributes), operands, strict=True):
         shape = np.shape(operand)
         aligned = (count, *(1,) * (np.ndim(value) - len(shape)), *shape)
-        contributions.append(sum_to_shape(times(local, upstream), aligned).reshape(count, *shape))
+        contributions.append(sum_to_shape(upstream * local, aligned).reshape(count, *shape))
     return contributions
 
 
@@ -138,7 +175,7 @@ def _contributions_for_seeds(
 def jacobian(graph: Graph, values: Figures, of: Sequence[str], wrt: Sequence[str]) -> Blocks:
     """d of / d wrt for each pair, of shape (*shape of `of`, *shape of `wrt`), in the cheaper of the two modes."""
     if prefers_forward(graph, values, of, wrt):
-        return _forward_blocks(graph, values, of, wrt, lambda tangents: push_forward(graph, values, tangents, of))
+        return _forward_blocks(graph, values, of, wrt, lambda tangents: push_forward(graph, values, tangents, of, True))
     blocks = {}
     for name in of:
         shape = values.shape(graph.position[name])

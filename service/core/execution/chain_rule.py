@@ -27,7 +27,7 @@ def value_at(graph: Graph, position: int, operands: Sequence[Any]) -> Any:
     """
     node, dtype = graph.nodes[position], dtype_of(graph, position)
     try:
-        value = node.operation.evaluate(_operands_at(graph, position, operands), node.attributes)
+        value = node.operation.evaluate(operands_at(graph, position, operands), node.attributes)
     except ValueError as error:
         raise _refused(node, error) from None
     # A comparison yields booleans; a condition is 0 or 1.
@@ -36,7 +36,7 @@ def value_at(graph: Graph, position: int, operands: Sequence[Any]) -> Any:
 
 def local_gradients_at(graph: Graph, position: int, operands: Sequence[Any], value: Any) -> Sequence[Any]:
     """The local gradients of an elementwise node by each operand, broadcastable to the value's shape."""
-    node, known = graph.nodes[position], _operands_at(graph, position, operands)
+    node, known = graph.nodes[position], operands_at(graph, position, operands)
     local_gradients: Sequence[Any]
     local_gradients = node.operation.differentiate(known, in_precision(graph, position, value), node.attributes)
     return local_gradients
@@ -51,7 +51,7 @@ def contributions_at(graph: Graph, position: int, upstream: Any, operands: Seque
     """
     node, sources = graph.nodes[position], graph.operands[position]
     upstream, value = in_rows(in_precision(graph, position, upstream)), in_precision(graph, position, value)
-    known = _operands_at(graph, position, operands)
+    known = operands_at(graph, position, operands)
     contributions: Sequence[Any]
     if not node.operation.is_elementwise:
         try:
@@ -81,7 +81,7 @@ def in_precision(graph: Graph, position: int, figure: Any) -> Any:
     return np.asarray(figure, dtype=dtype_of(graph, position)) if graph.float32_nodes else figure
 
 
-def _operands_at(graph: Graph, position: int, operands: Sequence[Any]) -> Sequence[Any]:
+def operands_at(graph: Graph, position: int, operands: Sequence[Any]) -> Sequence[Any]:
     """The operands in the precision of the node that reads them; indices as they are."""
     if not graph.float32_nodes:
         return operands

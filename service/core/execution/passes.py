@@ -4,7 +4,7 @@ A graph of scalars is run by the compiled loops as soon as they are warm; anythi
 nodes in NumPy, in which each node may hold an array.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,13 @@ import numpy as np
 from service.core.errors import Fault, InvalidInputs
 from service.core.execution import batches, kernel
 from service.core.execution.chain_rule import contributions_at, in_precision, in_rows, value_at
+from service.core.execution.closed_edges import OpenEdges, has_nan
 from service.core.figures.figures import Figures, FloatArray, Shape, pack
 from service.core.graph.graph import Graph
 from service.core.graph.shapes import infer_shapes
 from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.rulebook.input_types import read_input
+from service.core.rulebook.operation import MINIMUM_NORM
 
 
 def forward_pass(
@@ -61,22 +63,40 @@ def forward_pass(
 def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray | float = 1.0) -> Figures:
     """The gradient of every node to which one flows: d(seed · output)/d(node), each of its node's shape.
 
-    A scalar seed spreads to the output's shape. A node that does not reach the output has gradient 0. Raises
-    InvalidInputs where the seed's shape is not the output's.
+    A scalar seed spreads to the output's shape. A node that does not reach the output along open edges
+    (`closed_edges.py`) has gradient 0. Raises InvalidInputs where the seed's shape is not the output's.
     """
     target = graph.position[output]
     spread = spread_seed(seed, values.shape(target))
     program = kernel.program_of(graph) if values.shapes is None else None
-    if program and (loops := kernel.compiled_loops(program)):
-        return kernel.differentiate(loops, program, values.flat, target, float(spread))
-    if batches.is_batch(graph, values):
-        return batches.differentiate_batch(graph, values, target, spread)
     arrays = [in_precision(graph, position, value) for position, value in enumerate(values)]
-    summed: set[int] = set()  # the nodes whose gradients are arrays of this sweep's own making, which may be added to
 
     def contributions(position: int, upstream: Any) -> Sequence[Any]:
         operands = [arrays[source] for source in graph.operands[position]]
         return contributions_at(graph, position, upstream, operands, arrays[position])
+
+    if program and (loops := kernel.compiled_loops(program)):
+        gradients = kernel.differentiate(loops, program, values.flat, target, float(spread))
+        if graph.convention == MINIMUM_NORM and has_nan(gradients.flat):
+            return kernel.differentiate_open(loops, program, values.flat, target, float(spread))[0]
+    elif batches.is_batch(graph, values):
+        gradients = batches.differentiate_batch(graph, values, target, spread)
+    else:
+        gradients = _sweep(graph, values, target, spread, contributions)
+    if not has_nan(gradients.flat):
+        return gradients
+    return _sweep(graph, values, target, spread, OpenEdges(graph, arrays, output).contributions)
+
+
+def _sweep(
+    graph: Graph,
+    values: Figures,
+    target: int,
+    seed: FloatArray,
+    contributions: Callable[[int, Any], Sequence[Any]],
+) -> Figures:
+    program = kernel.program_of(graph) if values.shapes is None else None
+    summed: set[int] = set()  # the nodes whose gradients are arrays of this sweep's own making, which may be added to
 
     def add(position: int, so_far: Any, contribution: Any) -> Any:
         total = np.add(so_far, contribution, out=so_far if position in summed else None)
@@ -87,7 +107,7 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     # The kernel's order, in which contributions are added up, so that no bit of a sum depends on which of them runs.
     order = None if program is None else reversed(program.nodes.tolist())
     with np.errstate(all="ignore"):
-        start = {target: in_precision(graph, target, spread)}
+        start = {target: in_precision(graph, target, seed)}
         gradients = sweep_back(graph, start, contributions, add=add, order=order)
     return pack(
         [

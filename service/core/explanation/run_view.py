@@ -11,6 +11,7 @@ import numpy as np
 from service.core.caches import Cache
 from service.core.execution import kernel
 from service.core.execution.chain_rule import contributions_at, local_gradients_at, value_at
+from service.core.execution.closed_edges import OpenEdges, has_nan
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.program import Program
 from service.core.execution.run import Run
@@ -67,6 +68,14 @@ class RunView:
         if self.program is not None:
             order[self.program.nodes] = len(self.graph) + np.arange(len(self.program.nodes))
         return order.tolist()
+
+    @cached_property
+    def open_edges(self) -> OpenEdges | None:
+        """The edges along which gradients flow; None where there are none, or values are unknown."""
+        values = [self.value(position) for position in range(len(self.graph))]
+        if self.run.backward is None or any(value is None for value in values):
+            return None
+        return OpenEdges(self.graph, values, self.run.backward.output)
 
     def value(self, position: int) -> FloatArray | None:
         """The value of the node at that position; one that was not recorded, as it follows from those that were; None
@@ -182,14 +191,24 @@ def consumer_at(view: RunView, position: int, upstream: FloatArray | None, compi
         alone, own = _alone(node, graph.convention), pack([*given, value])
         slopes = list(backward_pass(alone, own, "z"))[:-1]
         contributions = None if upstream is None else list(backward_pass(alone, own, "z", upstream))[:-1]
+        contributions = contributions and _open(view, position, upstream, contributions)
         return Consumer(view, position, figures, upstream, slopes, contributions)
     with np.errstate(all="ignore"):
         if node.operation.is_elementwise:
             slopes = list(map(np.asarray, local_gradients_at(graph, position, given, value)))
         if upstream is not None:
             passed = contributions_at(graph, position, upstream, given, value)
+            passed = _open(view, position, upstream, passed)
             contributions = [None if contribution is None else np.asarray(contribution) for contribution in passed]
     return Consumer(view, position, figures, upstream, slopes, contributions)
+
+
+def _open(view: RunView, position: int, upstream: Any, passed: Sequence[Any]) -> Sequence[Any]:
+    """What was passed back, with 0 in place of 0 · ∞ along closed edges and behind them."""
+    if not any(given is not None and has_nan(given) for given in passed) or (edges := view.open_edges) is None:
+        return passed
+    with np.errstate(all="ignore"):
+        return edges.opened(position, upstream, passed)
 
 
 def edges_back(view: RunView, output: str, position: int) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from service.core.caches import memoize_on_argument
 from service.core.rulebook import operations  # noqa: F401 (importing the package registers the operations)
 from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.tensor import Tensor
@@ -68,12 +69,14 @@ class Graph:
                 found[source].append((consumer, operand_index))
         return tuple(map(tuple, found))
 
+    @memoize_on_argument
     def with_convention(self, convention: str) -> "Graph":
         """The same graph with the derivatives of one of CONVENTIONS; itself if they are the same."""
         if convention == self.convention:
             return self
         present = {node.operation for node in self.nodes}
-        if present == {operation.with_convention(convention) for operation in present}:
+        alike = present == {operation.with_convention(convention) for operation in present}
+        if alike and not any(map(_may_close_edges, present)):
             return self
         nodes = tuple(replace(node, operation=node.operation.with_convention(convention)) for node in self.nodes)
         return replace(self, nodes=nodes, convention=convention)
@@ -138,6 +141,11 @@ class Graph:
         ]
         canonical = json.dumps([documents, self.inputs, self.outputs], separators=(",", ":"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _may_close_edges(operation: Operation) -> bool:
+    """Whether the operation may be constant in an operand, or in some of its elements: conventions differ there."""
+    return operation.closed is not None or not operation.is_elementwise
 
 
 def node_document(node: Node) -> dict[str, Any]:

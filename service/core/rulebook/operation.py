@@ -70,6 +70,25 @@ class Kinks:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """Along which edges nothing flows back: where the operation does not change if that operand alone moves a little.
+
+    Of an elementwise operation where(x, y, …, z, *attributes) is one condition for each operand; of a fold where(x, z)
+    is that of any operand. Of another operation passing(upstream, x, y, …, z, *attributes) gives for each operand, as
+    its contributions do, a positive number at the elements to which any of `upstream`, ones and zeros, flows; without
+    it that is found by a probe (`execution/closed_edges.py`). No edge is closed by an operand that is NaN.
+
+    The libraries `multiplied_by` multiply by the local gradient 0 there, the others put 0 in its place; those in
+    `cut_by` never propagate further back along the edge, even at a jump.
+    """
+
+    where: Rule | None = None
+    passing: Rule | None = None
+    multiplied_by: tuple[str, ...] = ()
+    cut_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rounding:
     """The magnitudes of the terms that were rounded on the way to a value and to the contributions.
 
@@ -110,6 +129,7 @@ class Operation:
     fold: Fold | None
     infer_shape: ShapeRule
     kinks: Kinks | None
+    closed: Closed | None
     domain: tuple[tuple[float, float], ...]
     analytic: bool
     aliases: tuple[str, ...]
@@ -190,6 +210,17 @@ class Operation:
     def with_convention(self, convention: str) -> "Operation":
         """This operation with the gradient rule of one of CONVENTIONS; itself where that library has no other."""
         return _with_convention(self, convention)
+
+    def closed_operands(
+        self, operands: Sequence[Any], value: Any, attributes: Attributes = NO_ATTRIBUTES
+    ) -> Sequence[Any] | None:
+        """Say for each operand of an elementwise operation where its edge is closed; None if no edge ever is."""
+        if self.closed is None or self.closed.where is None:
+            return None
+        if self.fold:
+            return tuple(self.closed.where(x, value) for x in operands)
+        conditions: Sequence[Any] = self.closed.where(*operands, value, *attributes.values())
+        return conditions
 
     def is_nondifferentiable(self, operands: Sequence[Any], value: Any, attributes: Attributes = NO_ATTRIBUTES) -> Any:
         """Say where, elementwise, no derivative exists at these operands; False if one exists everywhere."""

@@ -8,7 +8,7 @@ import numpy as np
 from service.core.rulebook.attribute import Attribute, OneOf, number
 from service.core.rulebook.gaussian import normal_density, normal_distribution
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Kinks
+from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
 from service.core.rulebook.primitives import maximum, minimum, select
 from service.core.rulebook.registry import Wording, define
 
@@ -28,6 +28,7 @@ define(
     forward=lambda x: maximum(x, 0.0),
     local_gradients=lambda x, z: (select(x > 0.0, 1.0, 0.0),),
     kinks=Kinks(where=lambda x, z: x == 0.0, returned="0, the least of the subgradients from 0 to 1"),
+    closed=Closed(where=lambda x, z: (x < 0.0,)),
     analytic=False,
     wording=Wording(rule="piecewise"),
 )
@@ -49,6 +50,7 @@ define(
             "jax": lambda x, z, alpha: (select(x >= 0.0, 1.0, alpha),),
         },
     ),
+    closed=Closed(where=lambda x, z, alpha: (np.logical_and(x < 0.0, alpha == 0.0),), multiplied_by=CONVENTIONS[1:]),
     analytic=False,
     wording=Wording(aliases=["leaky_relu"], rule="piecewise"),
 )
@@ -66,6 +68,7 @@ define(
         returned="of the subgradients between alpha and 1, the least in magnitude",
         conventions=dict.fromkeys(("torch", "jax"), lambda x, z, alpha: (select(x > 0.0, 1.0, alpha * np.exp(x)),)),
     ),
+    closed=Closed(where=lambda x, z, alpha: (np.logical_and(x < 0.0, alpha == 0.0),), multiplied_by=CONVENTIONS[1:]),
     analytic=False,
     wording=Wording(rule="piecewise"),
 )
@@ -91,6 +94,9 @@ define(
             ),
             "tensorflow": lambda x, z, alpha, gamma: (gamma * select(x >= 0.0, 1.0, alpha * np.exp(x)),),
         },
+    ),
+    closed=Closed(
+        where=lambda x, z, alpha, gamma: (np.logical_and(x < 0.0, alpha == 0.0),), multiplied_by=CONVENTIONS[1:]
     ),
     analytic=False,
     wording=Wording(rule="piecewise"),

@@ -9,7 +9,7 @@ import numpy as np
 from service.core.rulebook.attribute import Attribute, number
 from service.core.rulebook.input_types import PRECISIONS, read_shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
-from service.core.rulebook.operation import Kinks, Rule
+from service.core.rulebook.operation import Closed, Kinks, Rule
 from service.core.rulebook.primitives import maximum, minimum, select, sign
 from service.core.rulebook.registry import Wording, define, operands_only
 from service.core.rulebook.tensor import number_or_tensor
@@ -175,6 +175,7 @@ define(
     forward=lambda x: sign(x),  # noqa: PLW0108 (compiled, only a call is overloaded)
     local_gradients=lambda x, z: (0.0,),
     kinks=Kinks(where=lambda x, z: x == 0.0, returned="0, the slope on both sides of the jump"),
+    closed=Closed(where=lambda x, z: (np.absolute(x) > 0.0,), cut_by=("jax",)),
     analytic=False,
     symbolic={np.sign: operands_only},
     wording=Wording(notation=function("sign", r"\operatorname{sign}"), rule="step"),
@@ -186,6 +187,7 @@ define(
     forward=np.floor,
     local_gradients=lambda x, z: (0.0,),
     kinks=Kinks(where=lambda x, z: x == z, returned="0, the slope on both sides of the jump"),
+    closed=Closed(where=lambda x, z: (np.absolute(x - z) > 0.0,), cut_by=("jax", "tensorflow")),
     analytic=False,
     wording=Wording(
         notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor", mathml=row("<mo>⌊</mo>%(0)s<mo>⌋</mo>")),
@@ -199,6 +201,7 @@ define(
     forward=np.ceil,
     local_gradients=lambda x, z: (0.0,),
     kinks=Kinks(where=lambda x, z: x == z, returned="0, the slope on both sides of the jump"),
+    closed=Closed(where=lambda x, z: (np.absolute(x - z) > 0.0,), cut_by=("jax", "tensorflow")),
     analytic=False,
     wording=Wording(
         notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil", mathml=row("<mo>⌈</mo>%(0)s<mo>⌉</mo>")),
@@ -212,6 +215,7 @@ define(
     forward=np.rint,  # halves go to the even neighbour, as in ONNX
     local_gradients=lambda x, z: (0.0,),
     kinks=Kinks(where=lambda x, z: np.absolute(x - z) == 0.5, returned="0, the slope on both sides of the jump"),
+    closed=Closed(where=lambda x, z: (np.absolute(x - z) < 0.5,), cut_by=("jax", "tensorflow")),
     analytic=False,
     wording=Wording(aliases=["rint"], notation=function("round"), rule="step"),
 )
@@ -235,6 +239,14 @@ define(
         where=lambda x, z, lower, upper: np.logical_and(lower < upper, np.logical_or(x == lower, x == upper)),
         returned="0 at a bound, the least of the subgradients from 0 to 1",
         conventions={"jax": _clip_with(0.5), "tensorflow": _clip_with(1.0)},
+    ),
+    closed=Closed(
+        where=lambda x, z, lower, upper: (
+            np.logical_or(
+                np.logical_or(x < lower, x > upper), np.logical_and(lower >= upper, np.logical_not(np.isnan(x)))
+            ),
+        ),
+        multiplied_by=("jax",),
     ),
     analytic=False,
     wording=Wording(rule="piecewise"),

@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 
 from service.core.rulebook.notation import ATOM, COMPARISON, OPEN, SUM, Notation, row
-from service.core.rulebook.operation import Kinks
+from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define, operands_only
 
@@ -18,6 +18,9 @@ def _define_comparison(name: str, ufunc: np.ufunc, sign: str, latex: str, mathml
         forward=ufunc,
         local_gradients=lambda x, y, z: (0.0, 0.0),
         kinks=Kinks(where=lambda x, y, z: x == y, returned="0, the slope on both sides of the jump"),
+        closed=Closed(
+            where=lambda x, y, z: (np.absolute(x - y) > 0.0, np.absolute(x - y) > 0.0), cut_by=CONVENTIONS[1:]
+        ),
         analytic=False,
         wording=Wording(
             aliases=[*aliases, sign],
@@ -46,6 +49,9 @@ define(
     "x y",
     forward=np.logical_and,
     local_gradients=lambda x, y, z: (0.0, 0.0),
+    closed=Closed(
+        where=lambda x, y, z: (np.logical_not(np.isnan(x)), np.logical_not(np.isnan(y))), cut_by=CONVENTIONS[1:]
+    ),
     analytic=False,
     wording=Wording(
         aliases=["logical_and"],
@@ -61,6 +67,9 @@ define(
     "x y",
     forward=np.logical_or,
     local_gradients=lambda x, y, z: (0.0, 0.0),
+    closed=Closed(
+        where=lambda x, y, z: (np.logical_not(np.isnan(x)), np.logical_not(np.isnan(y))), cut_by=CONVENTIONS[1:]
+    ),
     analytic=False,
     wording=Wording(
         aliases=["logical_or"],
@@ -76,6 +85,7 @@ define(
     "x",
     forward=np.logical_not,
     local_gradients=lambda x, z: (0.0,),
+    closed=Closed(where=lambda x, z: (np.logical_not(np.isnan(x)),), cut_by=CONVENTIONS[1:]),
     analytic=False,
     wording=Wording(
         aliases=["logical_not"],
@@ -92,6 +102,13 @@ define(
         0.0,
         select(condition != 0.0, 1.0, 0.0),
         select(condition != 0.0, 0.0, 1.0),
+    ),
+    closed=Closed(
+        where=lambda condition, x, y, z: (
+            np.logical_not(np.isnan(condition)),
+            condition == 0.0,
+            np.absolute(condition) > 0.0,
+        )
     ),
     analytic=False,
     symbolic={np.where: operands_only},

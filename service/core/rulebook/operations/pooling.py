@@ -7,7 +7,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, flag, integers
-from service.core.rulebook.operation import Attributes, Kinks
+from service.core.rulebook.operation import Attributes, Closed, Kinks
 from service.core.rulebook.operations.window import window
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define, rulebook_function
@@ -61,6 +61,16 @@ def _max_pool_contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> 
     )
 
 
+def _flow_to_chosen(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
+    slid = _window_of(attributes)
+    windows = slid.patches(x, -np.inf)
+    return (
+        slid.scatter_add(
+            lambda position: select(windows[(..., *position)] < z, 0.0, upstream), x.shape, upstream.dtype
+        ),
+    )
+
+
 @rulebook_function
 def max_pool_ties(x: Any, z: Any, *attributes: Any) -> Any:
     """Count the elements of each window that equal its maximum."""
@@ -78,6 +88,7 @@ define(
         where=lambda x, z, *attributes: max_pool_ties(x, z, *attributes) > 1.0,
         returned="ties share the gradient equally, the least-norm choice among the subgradients",
     ),
+    closed=Closed(passing=_flow_to_chosen),
     analytic=False,
     wording=Wording(aliases=["max_pool"], rule="selection"),
 )

@@ -11,7 +11,7 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, Kinks, Rounding, Rule
+from service.core.rulebook.operation import Attributes, Closed, Kinks, Rounding, Rule
 from service.core.rulebook.operations.axes import axis_positions, read_axes
 from service.core.rulebook.operations.broadcasting import expand_to, reshape_to
 from service.core.rulebook.operations.scan import cumprod
@@ -127,7 +127,9 @@ def _count_extrema(x: Any, z: Any, axes: Axes) -> Any:
     return np.sum(select(x == z, 1.0, 0.0), axis=axes, keepdims=True)
 
 
-def _define_extremum(name: str, ufunc: np.ufunc, numpy_function: Rule, initial: float, alias: str) -> None:
+def _define_extremum(
+    name: str, ufunc: np.ufunc, numpy_function: Rule, initial: float, alias: str, is_passed_over: Rule
+) -> None:
     def forward(x: Any, axes: Axes, keepdims: bool) -> Any:
         return ufunc.reduce(x, axis=axes, keepdims=keepdims, initial=initial)
 
@@ -141,14 +143,23 @@ def _define_extremum(name: str, ufunc: np.ufunc, numpy_function: Rule, initial: 
             ),
             returned="ties share the gradient equally, the least-norm choice among the subgradients",
         ),
+        closed=Closed(
+            passing=lambda upstream, x, z, axes, keepdims, noop: (
+                select(
+                    is_passed_over(x, _broadcast_back(z, x, axes, keepdims, noop)),
+                    0.0,
+                    _broadcast_back(upstream, x, axes, keepdims, noop),
+                ),
+            )
+        ),
         analytic=False,
         symbolic={numpy_function: _read_numpy_arguments},
         wording=Wording(notation=function(alias, rf"\{alias}"), rule="selection"),
     )
 
 
-_define_extremum("ReduceMax", np.maximum, np.max, -math.inf, "max")
-_define_extremum("ReduceMin", np.minimum, np.min, math.inf, "min")
+_define_extremum("ReduceMax", np.maximum, np.max, -math.inf, "max", np.less)
+_define_extremum("ReduceMin", np.minimum, np.min, math.inf, "min", np.greater)
 
 
 def _product_of_others(x: Any, axes: Axes) -> Any:
@@ -204,7 +215,7 @@ def _norm(x: Any, axes: Axes, keepdims: bool) -> Any:
 _define_reduction(
     "ReduceL2",
     _norm,
-    lambda upstream, x, z, axes, count: select(z == 0.0, 0.0, upstream * (x / select(z == 0.0, 1.0, z))),
+    lambda upstream, x, z, axes, count: upstream * select(z == 0.0, 0.0, x / select(z == 0.0, 1.0, z)),
     kinks=Kinks(
         where=lambda x, z, axes, keepdims, noop: _broadcast_back(z, x, axes, keepdims, noop) == 0.0,
         returned="0 at the origin, the least of the subgradients: all of norm 1 or less",

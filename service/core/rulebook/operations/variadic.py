@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Fold, Kinks
+from service.core.rulebook.operation import Closed, Fold, Kinks
 from service.core.rulebook.primitives import maximum, minimum, select
 from service.core.rulebook.registry import Wording, define, operands_only
 
@@ -30,6 +30,7 @@ define(
         local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
     ),
     kinks=Kinks(where=lambda total: total > 1.0, returned=_TIES, conventions={"tensorflow": _first_tie_takes_all}),
+    closed=Closed(where=lambda x, z: x < z, multiplied_by=("jax",)),
     analytic=False,
     symbolic={np.maximum: operands_only},
     wording=Wording(aliases=["maximum"], notation=function("max", r"\max"), rule="selection"),
@@ -44,6 +45,7 @@ define(
         local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
     ),
     kinks=Kinks(where=lambda total: total > 1.0, returned=_TIES, conventions={"tensorflow": _first_tie_takes_all}),
+    closed=Closed(where=lambda x, z: x > z, multiplied_by=("jax",)),
     analytic=False,
     symbolic={np.minimum: operands_only},
     wording=Wording(aliases=["minimum"], notation=function("min", r"\min"), rule="selection"),

@@ -1,0 +1,83 @@
+"""Forward mode where a tangent met 0 · ∞: nothing flows along closed edges (`execution/closed_edges.py`).
+
+A tangent passes an edge where it is open and where the operand moves at all: beside the tangents it carries, for each
+direction, which elements are reached from what was moved. Elsewhere 0 · ∞ is NaN, as in the backward pass.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from service.core.derivatives.forward_mode import align
+from service.core.execution.chain_rule import contributions_at, in_rows
+from service.core.execution.closed_edges import flow_to_operands, open_contributions, silent_edges
+from service.core.figures.figures import BoolArray, FloatArray
+from service.core.graph.graph import Graph
+from service.core.graph.sweep import walk_forward
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """The tangents of a node, (count, *its shape), and which of its elements move."""
+
+    tangent: FloatArray
+    moves: BoolArray
+
+
+def push_along_open_edges(
+    graph: Graph, values: Sequence[Any], start: Mapping[int, Moved], last: int
+) -> list[Moved | None]:
+    """Push tangents forward from the nodes in `start`, by position, up to the node at `last`; None where none comes."""
+
+    def visit(position: int, operands: list[Moved | None]) -> Moved | None:
+        result = _push(graph, position, values, operands) if any(operands) else None
+        given = start.get(position)
+        if given is None or result is None:
+            return result or given
+        return Moved(given.tangent + result.tangent, given.moves | result.moves)
+
+    with np.errstate(all="ignore"):
+        return walk_forward(graph, visit, last + 1)
+
+
+def _push(graph: Graph, position: int, values: Sequence[Any], operands: Sequence[Moved | None]) -> Moved:
+    node, value = graph.nodes[position], values[position]
+    known = [values[source] for source in graph.operands[position]]
+    if not node.operation.is_elementwise:
+        return _push_tensor(graph, position, values, operands)
+    slopes = node.operation.differentiate(known, value, node.attributes)
+    silent = silent_edges(node.operation, graph.convention, known, value, node.attributes, slopes)
+    count = next(len(operand.tangent) for operand in operands if operand is not None)
+    shape = (count, *np.shape(value))
+    tangent, moves = np.zeros(shape), np.zeros(shape, dtype=bool)
+    for operand, local, shut in zip(operands, slopes, silent, strict=True):
+        if operand is not None:
+            product = local * align(operand.tangent, np.ndim(value))
+            moving = align(operand.moves, np.ndim(value)) & ~shut
+            tangent += np.where(np.isnan(product) & ~moving, 0.0, product)
+            moves |= moving
+    return Moved(tangent, moves)
+
+
+def _push_tensor(graph: Graph, position: int, values: Sequence[Any], operands: Sequence[Moved | None]) -> Moved:
+    """By the rows of the Jacobian, as the backward pass has them."""
+    value = values[position]
+    known = [values[source] for source in graph.operands[position]]
+    count, size = next(len(operand.tangent) for operand in operands if operand is not None), np.size(value)
+    tangent, moves = np.zeros((count, size)), np.zeros((count, size), dtype=bool)
+    for element in range(size):
+        flow = (np.arange(size) == element).reshape(np.shape(value))
+        upstream = in_rows(flow.astype(float))
+        plain = contributions_at(graph, position, upstream, known, value)
+        row = open_contributions(graph, position, upstream, flow, known, value, plain)
+        passing = flow_to_operands(graph, position, flow, known, value)
+        for operand, factors, reached in zip(operands, row, passing, strict=True):
+            if operand is None or factors is None or reached is None:
+                continue
+            product, moving = factors * operand.tangent, operand.moves & reached
+            axes = tuple(range(1, product.ndim))
+            tangent[:, element] += np.where(np.isnan(product) & ~moving, 0.0, product).sum(axis=axes)
+            moves[:, element] |= moving.any(axis=axes)
+    return Moved(tangent.reshape(count, *np.shape(value)), moves.reshape(count, *np.shape(value)))
