@@ -99,9 +99,19 @@ def rounding(found: Comparison, phase: Phase, position: int, candidate: Run) -> 
     return Hypothesis("rounding", statement(evidence), because, error)
 
 
+_LIBRARIES = {"torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"}
+
+
 def convention(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
     """Explain a first difference that is not an origin: where no derivative exists, libraries choose differently."""
     evidence = gather(found, phase, position, candidate)
+    libraries = [_LIBRARIES.get(each, each) for each in found.conventions[position]]
+    if np.any(np.isnan(evidence.figure) & ~np.isnan(evidence.expected)):
+        because = (
+            "NaN is 0 × ∞ along a closed edge, or behind it; "
+            f"{' and '.join(libraries)} {'multiply' if len(libraries) > 1 else 'multiplies'} there."
+        )
+        return Hypothesis("convention", statement(evidence), because, 0.0)
     kinks = [edge.consumer.name for edge in evidence.edges if edge.consumer.operation.kinks]
     because = (
         "It is the choice of "

@@ -16,6 +16,7 @@ from service.core.comparison.missing_figures import unreplayable_gradients
 from service.core.comparison.replay import Replay, Weights, replay_gradients, replay_values
 from service.core.comparison.verdicts import ROUNDED_ONCE, UNIT_ROUNDOFF, Comparison, Phase, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
+from service.core.execution.closed_edges import has_nan
 from service.core.execution.passes import nondifferentiable_nodes
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, same_bits
@@ -114,7 +115,7 @@ def _conventions(
     """The origins that agree with other libraries' choices at a kink, with those libraries; sets their verdicts."""
     origins = np.setdiff1d(found.positions(Verdict.ORIGIN), found.unreplayed)
     explained: dict[int, tuple[str, ...]] = {}
-    if not origins.size or not nondifferentiable_nodes(graph, values):
+    if not origins.size or not (has_nan(found.candidate.flat) or nondifferentiable_nodes(graph, values)):
         return explained
     for convention in CONVENTIONS:
         rival = graph.with_convention(convention)
