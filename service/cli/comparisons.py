@@ -18,10 +18,11 @@ from service.cli.terminal import (
     print_json,
     print_table,
     read_json,
+    rounded,
     short,
 )
 from service.client import Client
-from service.client.results import Comparison
+from service.client.results import Comparison, Document
 
 _DIFFER = 1
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
@@ -257,7 +258,7 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> 
     table = make_table("verdict", "figure", "baseline", "candidate", "expected", "relative error", numbers=(2, 3, 4, 5))
     for figure in figures:
         subject = _subject(figure["phase"], figure["name"])
-        shown = [short(_figure(figure[side])) for side in ("baseline", "candidate", "expected", "relative_error")]
+        shown = [*_told_apart(figure), short(_figure(figure["relative_error"]))]
         verdict = f"{figure['verdict']}, rounded" if figure.get("rounded") else figure["verdict"]
         table.add_row(Text(verdict, _STYLES[figure["verdict"]]), subject, *shown)
     print_table(table)
@@ -265,6 +266,32 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> 
 
 def _subject(phase: str, node: str) -> str:
     return node if phase == "forward" else f"gradient of {node}"
+
+
+def _told_apart(figure: Document) -> list[str]:
+    """The baseline's, the candidate's and the expected figure with as many digits as tell the candidate's from each
+    other one; of tensors the worst element, unless they are too large for a list."""
+    sides = [_figure(figure[side]) for side in ("baseline", "candidate", "expected")]
+    worst = figure.get("worst")
+    if worst is not None:
+        sides = [None if side is None else side[tuple(worst)] for side in sides]
+    if any(side is not None and np.ndim(side) for side in sides):
+        return [short(side) for side in sides]
+    numbers = [None if side is None else float(side) for side in sides]
+    digits = next((count for count in range(6, 17) if _tell_apart(numbers, count)), 17)
+    shown = ["" if number is None else rounded(number, digits) for number in numbers]
+    if worst is not None and shown[1]:
+        shown[1] += f" at {worst}"
+    return shown
+
+
+def _tell_apart(numbers: list[float | None], digits: int) -> bool:
+    """Whether unequal numbers are written differently from the second in so many digits."""
+    own = numbers[1]
+    if own is None:
+        return True
+    others = [number for number in numbers if number is not None and rounded(number, 17) != rounded(own, 17)]
+    return all(rounded(number, digits) != rounded(own, digits) for number in others)
 
 
 def _figure(document: Any) -> Any:

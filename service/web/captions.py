@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from service.core.figures.figures import Figures, FloatArray
-from service.core.figures.text import exact_text, short_number
+from service.core.figures.text import exact_text, short_number, told_apart
 from service.core.graph.graph import Graph, Node
 from service.core.language.writing import write_node
 from service.core.rulebook.operation import Operation
@@ -79,11 +79,16 @@ def sign(operation: Operation) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a comparison found about one figure that differs from the baseline's."""
+    """What a comparison found about one figure that differs from the baseline's, a tensor's most at index `worst`.
+
+    `right` says whose figure `baseline` is; that of a node which the baseline has not is what it should be.
+    """
 
     verdict: str
     baseline: FloatArray
     sentence: str = ""
+    worst: tuple[int, ...] | None = None
+    right: str = "the baseline has"
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,16 +177,32 @@ def _label(subject: Subject, phase: str, position: int, kind: str, meaning: str)
     difference = subject.differences.get((phase, position))
     if difference is None:
         return (line,)
+    own, other = _told_apart(figure, difference)
+    if not figure.ndim:
+        line = CaptionLine(kind, own, line.words)
+        shown = f"not {other}"
+    else:
+        shown = f"{own} not {other}"
     mark = "◆" if difference.verdict == "origin" else "◇"
     return (
         line,
         CaptionLine("verdict", f"{mark} {difference.verdict}", difference.sentence or difference.verdict),
         CaptionLine(
             "baseline",
-            f"not {short_figure(difference.baseline)}",
-            f"the baseline has {full_figure(difference.baseline)}",
+            shown,
+            f"{difference.right} {full_figure(difference.baseline)}",
         ),
     )
+
+
+def _told_apart(figure: FloatArray, difference: Difference) -> tuple[str, str]:
+    """The figure and the right one with as many digits as tell them apart, a tensor's by its worst element."""
+    if difference.worst is None:
+        if figure.ndim:
+            return short_figure(figure), short_figure(difference.baseline)
+        return told_apart(float(figure), float(difference.baseline))
+    own, other = told_apart(float(figure[difference.worst]), float(difference.baseline[difference.worst]))
+    return f"[{', '.join(map(str, difference.worst))}] {own}", other
 
 
 def _implied_label(subject: Subject, position: int) -> tuple[CaptionLine, ...]:

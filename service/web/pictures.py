@@ -9,7 +9,7 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context
 from service.api.schemas import PositiveInt, Query, StrictString
-from service.core.comparison.listing import explained_origins
+from service.core.comparison.listing import explained_origins, judged_figures, list_figures
 from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
@@ -99,10 +99,16 @@ def _differences(found: Comparison) -> dict[tuple[str, int], Difference]:
     for position, libraries in found.conventions.items():
         sentences["backward", position] = f"the choice of {', '.join(libraries)} where no derivative exists"
     differences = {}
-    for phase, position in found.places(*DIFFERENT, Verdict.COMPENSATED):
-        baseline, verdict = phase.baseline[position], Verdict(int(phase.verdicts[position])).name.lower()
+    for figure in judged_figures(found, list_figures(found, (*DIFFERENT, Verdict.COMPENSATED))):
+        phase, position = figure.phase, figure.position
+        baseline, right = phase.baseline[position], "the baseline has"
+        if baseline is None:
+            baseline, right = phase.expected[position], "it should be"
         assert baseline is not None
-        differences[phase.name, position] = Difference(verdict, baseline, sentences.get((phase.name, position), ""))
+        sentence = sentences.get((phase.name, position), "")
+        differences[phase.name, position] = Difference(
+            figure.verdict.name.lower(), baseline, sentence, figure.worst, right
+        )
     return differences
 
 

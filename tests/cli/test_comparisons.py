@@ -241,3 +241,31 @@ def test_runs_at_different_inputs_say_so(service_url: str, blog: tuple[Graph, Ru
     assert "inputs differ" in [each["name"] for origin in compared.origins for each in origin.hypotheses]
     assert all("the inputs differ" in origin.sentence for origin in compared.origins)
     assert (compared.arose, compared.sentence) == (True, "The inputs differ: a, c.")
+
+
+@pytest.mark.parametrize("shape", ["scalar", "tensor"])
+def test_figures_are_shown_with_the_digits_that_tell_them_apart(service_url: str, shape: str) -> None:
+    x: Any = {"scalar": 1.5, "tensor": [0.5, 1.5, 2.5]}[shape]
+    with Client(service_url) as service:
+        graph = service.create_graph(f"cli digits {shape}", expression="F = x * 3")
+        ours = service.create_run(graph, {"x": x}, backward=False)
+        wrong: Any = np.array(ours.outputs["F"])
+        wrong[1 if shape == "tensor" else ()] += 1e-7
+        theirs = service.record_run(graph, by="a port", inputs={"x": x}, values={"F": wrong})
+    shown = gradbook(service_url, "compare", str(ours.id), str(theirs.id), expect=1)
+    (line,) = [line for line in shown.splitlines() if line.startswith("origin")]
+    assert "4.5 " in line and ("4.5000001 at [1]" if shape == "tensor" else "4.5000001") in line
+
+
+def test_what_only_the_candidate_has_is_drawn_and_listed(service_url: str) -> None:
+    with Client(service_url) as service:
+        first = service.create_graph("cli alone", expression="r = tanh(x); m = r * w; h = m + b")
+        second = service.create_graph("cli alone", expression="r = tanh(x); h = b + w * r")
+        inputs = {"x": 0.5, "w": 2, "b": 1}
+        ours = service.create_run(first, inputs)
+        theirs = service.record_run(second, by="a port", inputs=inputs, values={"mul_1": 7, "h": 8})
+        compared = service.create_comparison(ours, theirs)
+        assert [origin.node for origin in compared.origins] == ["mul_1"]
+        assert "not 0.924" in service.get_comparison_picture(compared)
+    shown = gradbook(service_url, "compare", str(ours.id), str(theirs.id), expect=1)
+    assert any(line.startswith("origin") and "mul_1" in line for line in shown.splitlines())

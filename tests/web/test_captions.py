@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.figures.figures import pack
+from service.core.figures.text import told_apart
 from service.core.graph.building import build_graph
 from service.core.rulebook.registry import operations
 from service.web.captions import (
     LONGEST_SHOWN,
+    Difference,
+    Subject,
     euclidean_norm,
     full_figure,
     short_figure,
@@ -77,3 +81,30 @@ def test_words_tell_all_that_is_drawn_and_all_digits() -> None:
     words = [write_caption(subject, position).words for position in range(len(subject.graph))]
     assert words[0] == "x = an Input; the value of x: 0.2; the gradient of y with respect to x: 0.3333333333333333"
     assert words[-1].startswith("y = abs_1 / constant_1; the value of y: 0.06666666666666667; the gradient")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "texts"),
+    [
+        (-3.0, -1 / 3, ("−3", "−0.333")),
+        (-1 / 3, -0.33334, ("−0.333333", "−0.33334")),
+        (12345.0, 12345.25, ("12345", "12345.2")),
+        (0.1, float(np.nextafter(0.1, 1.0)), ("0.10000000000000001", "0.10000000000000002")),
+        (0.0, -0.0, ("0", "−0")),
+        (1.0, 1.0, ("1", "1")),
+        (float("nan"), float("nan"), ("NaN", "NaN")),
+        (float("nan"), 1.0, ("NaN", "1")),
+    ],
+)
+def test_numbers_are_written_with_as_many_digits_as_tell_them_apart(
+    one: float, other: float, texts: tuple[str, str]
+) -> None:
+    assert told_apart(one, other) == texts
+
+
+def test_a_difference_of_a_tensor_is_shown_at_its_worst_element() -> None:
+    figure, baseline = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [3.00001, 4.0]])
+    difference = Difference("origin", baseline, worst=(1, 0))
+    graph = build_graph([{"name": "x", "operation": "Input"}])
+    subject = Subject("key", "title", graph, pack([figure]), differences={("forward", 0): difference})
+    assert "[1, 0] 3 not 3.00001" in [line.text for line in write_caption(subject, 0).above]

@@ -41,14 +41,21 @@ def figure_text(figure: FloatArray | np.float64) -> str:
     return _typeset(str(simple_fraction(value) or f"{value:.6g}"))
 
 
-def short_number(value: float) -> str:
+def short_number(value: float, digits: int = 3) -> str:
     """Write a number to be read at a glance: three significant digits, whole numbers below 100,000 exactly."""
     if not math.isfinite(value):
         return _nonfinite_text(value)
-    whole = abs(value) < 99_999.5 and (value == round(value) or abs(value) >= 999.5)
-    text = f"{value:.0f}" if whole else f"{value:.3g}"
+    whole = abs(value) < 99_999.5 and (value == round(value) or (abs(value) >= 999.5 and digits <= 3))
+    text = f"{value:.0f}" if whole else f"{value:.{digits}g}"
     mantissa, e, exponent = text.partition("e")
     return _typeset(f"{mantissa}e{int(exponent)}" if e else text)
+
+
+def told_apart(one: float, other: float) -> tuple[str, str]:
+    """Write two numbers to be read at a glance; with as many digits, 6 to 17, as tell them apart if 3 do not."""
+    pairs = ((short_number(one, digits), short_number(other, digits)) for digits in (3, *range(6, 18)))
+    equal = one == other or (math.isnan(one) and math.isnan(other))
+    return next((pair for pair in pairs if equal or pair[0] != pair[1]), (exact_text(one), exact_text(other)))
 
 
 def simple_fraction(value: float) -> Fraction | None:
