@@ -29,21 +29,21 @@ def reshape_to(x: Any, like: Any) -> Any:
     return np.reshape(x, np.shape(like))
 
 
-def _shape_of_sum(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _summed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     given, like = shapes
     if np.broadcast_shapes(given, like) != given:
         raise ValueError(f"shape {list(like)} does not broadcast to {list(given)}")
     return like
 
 
-def _shape_of_expansion(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _expanded_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     given, like = shapes
     if np.broadcast_shapes(given, like) != like:
         raise ValueError(f"shape {list(given)} does not broadcast to {list(like)}")
     return like
 
 
-def _shape_of_reshaping(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def _reshaped_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     given, like = shapes
     if np.prod(given) != np.prod(like):
         raise ValueError(f"shapes {list(given)} and {list(like)} have different numbers of elements")
@@ -55,7 +55,7 @@ define(
     "x like",
     forward=sum_to,
     contributions=lambda upstream, x, like, z: (expand_to(upstream, x), None),
-    infer_shape=_shape_of_sum,
+    infer_shape=_summed_shape,
     linear=True,
     wording=Wording(aliases=["sum_to"]),
 )
@@ -65,7 +65,7 @@ define(
     "x like",
     forward=expand_to,
     contributions=lambda upstream, x, like, z: (sum_to(upstream, x), None),
-    infer_shape=_shape_of_expansion,
+    infer_shape=_expanded_shape,
     linear=True,
     wording=Wording(aliases=["expand_to"]),
 )
@@ -75,7 +75,7 @@ define(
     "x like",
     forward=reshape_to,
     contributions=lambda upstream, x, like, z: (reshape_to(upstream, x), None),
-    infer_shape=_shape_of_reshaping,
+    infer_shape=_reshaped_shape,
     linear=True,
     wording=Wording(aliases=["reshape_to"]),
 )

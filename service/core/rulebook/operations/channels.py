@@ -1,4 +1,4 @@
-"""Broadcast one number per channel over a tensor, and the adjoint. The second axis is that of channels, or classes."""
+"""Broadcast one number per channel over a tensor, and the adjoint. The second axis is the channels, or classes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,10 @@ def over_channels(x: Any, like: Any) -> Any:
 
 @rulebook_function
 def sum_of_channels(x: Any, like: Any) -> Any:
-    """Sum x over all axes but the second. `like` has one element per channel."""
+    """Sum x over all axes but the second, that of the channels: the adjoint of `over_channels`.
+
+    `like` has one element per channel, and only its shape matters.
+    """
     return np.sum(x, axis=(0, *range(2, np.ndim(x))))
 
 

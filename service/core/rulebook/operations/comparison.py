@@ -1,4 +1,4 @@
-"""Conditions, which are 1 where they hold and 0 elsewhere, and Where, which chooses between two values by one."""
+"""Comparisons and logical operations, 1 where they hold and 0 elsewhere, and Where, which chooses by a condition."""
 
 from html import escape
 

@@ -35,6 +35,7 @@ def _split_groups(x: Any, groups: int, axis: int) -> Any:
 
 
 def _merge_groups(x: Any, axis: int) -> Any:
+    """Merge the axis of groups and the next one: the inverse of `_split_groups`."""
     return np.reshape(x, (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
 
 

@@ -88,7 +88,7 @@ def _cross_entropy_contributions(
         return to_scores, None, None
     logarithms = log_softmax(scores, 1)
     encoded = one_hot(labels, scores, ignore_index)
-    # A mean is N/Σw, and d(N/Σw)/dw = (dN/dw − mean)/Σw.
+    # The mean is z = N/Σw, with dz/dw = (dN/dw − z)/Σw.
     each = logarithms + z if reduction == "mean" else logarithms
     return to_scores, None, -sum_of_channels(select(encoded == 0.0, 0.0, encoded * flow * each), weights)
 
