@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
 
 from tests.api.conftest import MakeApp
 from tests.api.test_comparisons import INPUTS, created, graph_of, nodes, problem
@@ -161,6 +162,22 @@ def test_texts(client: FlaskClient, text: str, right: bool | None) -> None:
 def test_a_zero_before_the_comma_parts_no_thousands(client: FlaskClient) -> None:
     found = check(client, '{"gradients": {"a": "0,667", "b": "0,66"}}')
     assert verdicts(found) == {"a": ("same", True), "b": ("origin", False)}
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"values": {"e": 6, "f": "-12", "F": "4"}},
+        {"gradients": {"a": "2/3", "b": "≈0.667", "c": "−2", "d": "1 1/3", "e": "0,667", "f": -0.33}},
+        {"values": {"e": [6, "6.0"]}, "by": "a student"},
+        {"values": {"e": "NaN", "f": ["Infinity", "-Infinity"]}},
+    ],
+)
+def test_the_document_of_the_api_allows_claims_as_people_write_them(document: Any, claims: Any) -> None:
+    schema = {"$ref": "#/components/schemas/CheckRequest", "components": document["components"]}
+    body = {"inputs": INPUTS, "claims": claims, "keep": False, "label": "homework", "tolerance": {"rtol": 0.1}}
+    Draft202012Validator(schema).validate(body)
+    assert not Draft202012Validator(schema).is_valid({**body, "claims": {"values": {"e": True}}})
 
 
 # --- keep and label -----------------------------------------------------------------------------------------------
