@@ -20,6 +20,8 @@ from service.core.symbolic.textbook import operand_terms
 
 # Hypotheses about single out-edges are tested for nodes with at most this many.
 _MOST_EDGES = 1000
+# Up to this many edges, and elements of each, many slips are tried on every edge.
+_FEW_EDGES, _FEW_ELEMENTS = 8, 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +56,7 @@ class Evidence:
     `followers` are the verdicts on the figures computed from it: its consumers' values, or its operands' gradients.
     """
 
+    found: Comparison
     phase: Phase
     position: int
     node: Node
@@ -69,6 +72,22 @@ class Evidence:
     seed: FloatArray
     nodes: tuple[Node, ...]
     followers: tuple[Verdict, ...]
+
+    @property
+    def graph(self) -> Graph:
+        """The candidate's graph."""
+        return self.found.candidate.graph
+
+    @property
+    def value(self) -> FloatArray:
+        """The node's effective value."""
+        return _figure(self.found.values, self.position)
+
+    @property
+    def near_edges(self) -> tuple[Edge, ...]:
+        """The edges to elementwise consumers, unless they are too many or too large to try many slips on each."""
+        few = len(self.edges) <= _FEW_EDGES and all(edge.upstream.size <= _FEW_ELEMENTS for edge in self.edges)
+        return tuple(edge for edge in self.edges if edge.local is not None) if few else ()
 
     @property
     def forward(self) -> bool:
@@ -102,6 +121,7 @@ def gather(found: Comparison, phase: Phase, position: int, candidate: Run) -> Ev
             edges = _edges(found, phase, position, graph, candidate.backward.output)
     verdicts = [Verdict(int(phase.verdicts[user])) for user in used_by]
     return Evidence(
+        found,
         phase,
         position,
         graph.nodes[position],

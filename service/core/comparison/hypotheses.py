@@ -5,7 +5,7 @@ sentence. Those that reproduce the run's figure within the tolerance are reporte
 order of the table `HYPOTHESES`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,14 +15,19 @@ import numpy as np
 
 from service.core.comparison.evidence import Evidence, gather
 from service.core.comparison.sentences import full_statement, statement
+from service.core.comparison.slips.attributes import ATTRIBUTE_SLIPS
+from service.core.comparison.slips.cuts import FAR_SLIPS, TWICE
+from service.core.comparison.slips.guess import Guesses, Slip
+from service.core.comparison.slips.local_gradients import LOCAL_GRADIENT_SLIPS
+from service.core.comparison.slips.tensors import PART_SLIPS, TENSOR_SLIPS
+from service.core.comparison.slips.values import FAR_VALUE_SLIPS, PEN_SLIPS, VALUE_SLIPS
 from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict, relative_rounding
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text
 from service.core.graph.graph import Node
+from service.core.graph.traversal import ancestors
 from service.core.rulebook.primitives import sum_to_shape
-
-Guesses = Iterator[tuple[Any, str]]
 
 # How many figures of other nodes are tried, nearest first.
 _MOST_FIGURES = 16
@@ -51,26 +56,18 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
     if position in phase.definitions:
         what = "is defined" if evidence.forward else "is used"
         return (Hypothesis("definition", opening, f"The node {what} differently in the two graphs.", None),)
-    reported = []
     rtol = max(phase.rtol, relative_rounding(candidate.dtype))
-    for order, (name, guess) in enumerate(HYPOTHESES):
-        best: tuple[float, str] | None = None
-        with np.errstate(all="ignore"):
-            for figure, because in guess(evidence):
-                if np.shape(figure) != evidence.figure.shape:
-                    continue
-                error = np.where(evidence.figure == figure, 0.0, np.abs(evidence.figure - figure))
-                if not (np.isfinite(error) & (error <= phase.atol + rtol * np.abs(figure))).all():
-                    continue
-                greatest = float(error.max(initial=0.0))
-                if best is None or greatest < best[0]:
-                    best = greatest, because
-        if best is not None:
-            reported.append((best[0], order, Hypothesis(name, opening, best[1], best[0])))
+    reported = []
+    for order, (rank, (name, guess)) in enumerate(HYPOTHESES):
+        if best := _best(evidence, guess, rtol):
+            error, because = best
+            # Errors that are rounding alone do not rank.
+            exact = error <= 64 * UNIT_ROUNDOFF["float64"] * np.abs(evidence.figure).max(initial=0.0)
+            reported.append((rank, 0.0 if exact else error, order, Hypothesis(name, opening, because, error)))
     if rounded := _rounding(evidence, opening):
-        reported.append((rounded.error or 0.0, len(HYPOTHESES), rounded))
-    reported.sort(key=lambda entry: entry[:2])
-    hypotheses = tuple(hypothesis for _, _, hypothesis in reported)
+        reported.append((_FITTED, rounded.error or 0.0, len(HYPOTHESES), rounded))
+    reported.sort(key=lambda entry: entry[:3])
+    hypotheses = tuple(entry[-1] for entry in reported)
     if evidence.forward and evidence.node.operation.is_input:
         return _of_an_input(hypotheses, opening)
     return hypotheses
@@ -81,6 +78,23 @@ def _of_an_input(hypotheses: tuple[Hypothesis, ...], opening: str) -> tuple[Hypo
     if not hypotheses:
         return (Hypothesis("inputs differ", opening, "It is an input: the inputs differ.", None),)
     return tuple(replace(each, because=f"{each.because} So the inputs differ.") for each in hypotheses)
+
+
+def _best(evidence: Evidence, guess: Callable[[Evidence], Guesses], rtol: float) -> tuple[float, str] | None:
+    """The least error of a hypothesis that reproduces the figure, and what it says."""
+    best: tuple[float, str] | None = None
+    with np.errstate(all="ignore"):
+        for figure, because in guess(evidence):
+            if np.shape(figure) != evidence.figure.shape:
+                continue
+            alike = (evidence.figure == figure) | (np.isnan(evidence.figure) & np.isnan(figure))
+            error = np.where(alike, 0.0, np.abs(evidence.figure - figure))
+            if not (np.isfinite(error) & (error <= evidence.phase.atol + rtol * np.abs(figure)) | alike).all():
+                continue
+            greatest = float(error.max(initial=0.0))
+            if best is None or greatest < best[0]:
+                best = greatest, because
+    return best
 
 
 def finding_sentence(
@@ -155,12 +169,18 @@ def _operand_reciprocal(evidence: Evidence) -> Guesses:
 
 
 def _missing(evidence: Evidence) -> Guesses:
+    through: dict[str, list[FloatArray]] = {}
     for edge in evidence.edges:
         if np.any(edge.contribution):
+            through.setdefault(edge.consumer.name, []).append(edge.contribution)
             yield (
                 evidence.replaced(edge, 0.0),
                 f"The contribution through {edge.consumer.name!r}, {figure_text(edge.contribution)}, is missing.",
             )
+    for consumer, contributions in through.items():
+        if len(contributions) > 1:
+            every = np.asarray(sum(contributions))
+            yield evidence.expected - every, f"The contribution through {consumer!r}, {figure_text(every)}, is missing."
 
 
 def _last_only(evidence: Evidence) -> Guesses:
@@ -233,7 +253,10 @@ def _other_figure(evidence: Evidence) -> Guesses:
     near = np.flatnonzero(apart <= 1e-4 * abs(figure.flat[0]))
     for position in near[np.argsort(apart[near], kind="stable")][:_MOST_FIGURES]:
         other = baseline[int(position)]
-        if position != evidence.position and other is not None:
+        if position == evidence.position or other is None:
+            continue
+        # A value that rests on this node's was not there yet.
+        if not evidence.forward or not ancestors(evidence.graph, [int(position)])[evidence.position]:
             what = "value" if evidence.forward else "gradient"
             yield other, f"It is the {what} of {evidence.nodes[position].name!r}."
 
@@ -261,20 +284,45 @@ def _constant_factor(evidence: Evidence) -> Guesses:
         yield expected * float(simple), f"It is {figure_text(np.float64(float(simple)))} times what it should be."
 
 
-HYPOTHESES: tuple[tuple[str, Callable[[Evidence], Guesses]], ...] = (
-    ("sign", _sign),
-    ("reciprocal of the local gradient", _reciprocal),
-    ("operand taken as its reciprocal", _operand_reciprocal),
-    ("contribution missing", _missing),
-    ("only the last contribution kept", _last_only),
-    ("upstream factor dropped", _upstream_dropped),
-    ("local factor dropped", _local_dropped),
-    ("operands swapped", _swapped),
-    ("transposed", _transposed),
-    ("sum for mean", _sum_for_mean),
-    ("another node's figure", _other_figure),
-    ("recorded wrong but used right", _used_right),
-    ("constant factor", _constant_factor),
+# Exact slips come before fitted ones, local before far.
+_LOCAL, _FAR, _FITTED = range(3)
+
+
+def _ranked(rank: int, slips: Sequence[Slip]) -> list[tuple[int, Slip]]:
+    return [(rank, slip) for slip in slips]
+
+
+HYPOTHESES: tuple[tuple[int, Slip], ...] = (
+    *_ranked(
+        _LOCAL,
+        [
+            ("sign", _sign),
+            ("reciprocal of the local gradient", _reciprocal),
+            ("operand taken as its reciprocal", _operand_reciprocal),
+            ("contribution missing", _missing),
+            ("only the last contribution kept", _last_only),
+            ("upstream factor dropped", _upstream_dropped),
+            ("local factor dropped", _local_dropped),
+            ("operands swapped", _swapped),
+            ("transposed", _transposed),
+            ("sum for mean", _sum_for_mean),
+            TWICE,
+            *LOCAL_GRADIENT_SLIPS,
+            *VALUE_SLIPS,
+            *ATTRIBUTE_SLIPS,
+            *TENSOR_SLIPS,
+        ],
+    ),
+    *_ranked(
+        _FAR,
+        [
+            *FAR_SLIPS,
+            *FAR_VALUE_SLIPS,
+            ("another node's figure", _other_figure),
+            ("recorded wrong but used right", _used_right),
+        ],
+    ),
+    *_ranked(_FITTED, [("constant factor", _constant_factor), *PEN_SLIPS, *PART_SLIPS]),
 )
 
 

@@ -1,0 +1,1 @@
+"""The slips that people make, by subject; `hypotheses.py` holds the table of them all."""

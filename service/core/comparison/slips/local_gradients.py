@@ -1,0 +1,274 @@
+"""Slips in one local gradient: the wrong argument, the wrong rule, a factor or an exponent kept or lost."""
+
+import math
+
+import numpy as np
+
+from service.core.comparison.evidence import Edge, Evidence
+from service.core.comparison.slips.guess import (
+    Guesses,
+    Slip,
+    apply,
+    slope,
+    slope_term,
+    spoken,
+    taken,
+    unary_operations,
+    unary_slope,
+)
+from service.core.figures.figures import FloatArray
+from service.core.figures.text import figure_text
+from service.core.rulebook.registry import operation_of
+from service.core.symbolic.term import Application, Term, evaluation_order
+from service.core.symbolic.textbook import evaluate_term
+
+_SWAPS = {"Add": "Sub", "Sub": "Add"}
+_LOGARITHMS = {"10": math.log(10.0), "2": math.log(2.0)}
+
+
+def _own(edge: Edge) -> FloatArray:
+    return edge.operands[edge.operand_index]
+
+
+def _input_for_output(evidence: Evidence) -> Guesses:
+    for edge in evidence.near_edges:
+        if len(edge.operands) == 1:
+            x, z, name = _own(edge), edge.value, edge.consumer.name
+            inside, what = edge.consumer.inputs[0], f"In the local gradient toward {edge.consumer.name!r}"
+            yield (
+                evidence.replaced(edge, edge.with_local(slope(edge, [x], x))),
+                f"{what} the input {inside} = {figure_text(x)} was taken for the output {name} = {figure_text(z)}.",
+            )
+            yield (
+                evidence.replaced(edge, edge.with_local(slope(edge, [z], z))),
+                f"{what} the output {name} = {figure_text(z)} was taken for the input {inside} = {figure_text(x)}.",
+            )
+
+
+def _applied_twice(evidence: Evidence) -> Guesses:
+    for edge in evidence.near_edges:
+        if len(edge.operands) == 1:
+            again = apply(edge.consumer, [edge.value])
+            called = spoken(edge.consumer.operation)
+            yield (
+                evidence.replaced(edge, edge.with_local(slope(edge, [edge.value], again))),
+                f"{called} was applied twice: its local gradient was taken at {edge.consumer.name} = "
+                f"{figure_text(edge.value)}, which is {called} already.",
+            )
+
+
+def _power(evidence: Evidence) -> Guesses:
+    for edge in evidence.near_edges:
+        name, own = edge.consumer.operation.name, edge.consumer.inputs[edge.operand_index]
+        if name == "Pow":
+            base, n = edge.operands
+            if edge.operand_index == 0:
+                for local, because in (
+                    (n * base**n, f"The exponent was kept: n·{own}ⁿ, not n·{own}ⁿ⁻¹"),
+                    (base ** (n - 1.0), f"The factor n was left out: {own}ⁿ⁻¹, not n·{own}ⁿ⁻¹"),
+                    (n * base, f"The exponent was dropped: n·{own}, not n·{own}ⁿ⁻¹"),
+                    ((n - 1.0) * base ** (n - 1.0), "The factor was taken one too small: n − 1, not n"),
+                    (n * base ** (n - 2.0), f"The exponent was lowered twice: n·{own}ⁿ⁻², not n·{own}ⁿ⁻¹"),
+                    (n * base ** (n + 1.0), f"The exponent was raised: n·{own}ⁿ⁺¹, not n·{own}ⁿ⁻¹"),
+                    (base ** (n + 1.0) / (n + 1.0), f"The power was integrated: {own}ⁿ⁺¹/(n + 1), not n·{own}ⁿ⁻¹"),
+                ):
+                    where = f", with n = {figure_text(n)}."
+                    yield evidence.replaced(edge, edge.with_local(local)), because + where
+            else:
+                for local, because in (
+                    (n * base ** (n - 1.0), "The power rule was applied to an exponential: the exponent is the node."),
+                    (edge.value, "The factor log of the base was left out: aˣ·log(a), not aˣ."),
+                ):
+                    yield evidence.replaced(edge, edge.with_local(local)), because
+        elif name == "Sqrt":
+            for local, because in (
+                (1.0 / edge.value, "The factor 1/2 of the square root's local gradient was left out."),
+                (0.5 * edge.value, "The root was not put below the line: it should be 1/(2·z), not z/2."),
+            ):
+                yield evidence.replaced(edge, edge.with_local(local)), because
+
+
+def _quotient(evidence: Evidence) -> Guesses:
+    for edge in evidence.near_edges:
+        name = edge.consumer.operation.name
+        if name == "Div" and edge.operand_index == 1:
+            x, y = edge.operands
+            over, under = edge.consumer.inputs
+            right = f"it should be −{over}/{under}²"
+        elif name == "Reciprocal":
+            (y,) = edge.operands
+            x, over, under = np.ones(()), "1", edge.consumer.inputs[0]
+            right = f"it should be −1/{under}²"
+        else:
+            continue
+        for local, because in (
+            (-x / y, f"The denominator was not squared: −{over}/{under}, {right}."),
+            (x / y**2, f"The minus of the quotient rule was left out: {over}/{under}², {right}."),
+            (x / y, f"The minus and the square were left out: {over}/{under}, {right}."),
+            (-1.0 / y**2, f"The numerator was left out: −1/{under}², {right}."),
+            (1.0 / y, f"1/{under} was taken, as for the numerator; {right}."),
+            (-x * y**2, f"It was multiplied by {under}², not divided; {right}."),
+            (1.0 / y**2, f"1/{under}² was taken; {right}."),
+            (np.log(np.abs(y)) * x, f"The quotient was integrated: log({under}); {right}."),
+        ):
+            yield evidence.replaced(edge, edge.with_local(local)), because
+
+
+def _wrong_argument(evidence: Evidence) -> Guesses:
+    """cos(x) for cos(u): the outer derivative at the inner function's own input."""
+    graph, values = evidence.graph, evidence.found.values
+    for edge in evidence.near_edges:
+        near = list(graph.operands[evidence.position])
+        near += [source for position in near for source in graph.operands[position]]
+        for position in dict.fromkeys(near[:8]):
+            figure = values[position]
+            if figure is None or figure.shape != _own(edge).shape:
+                continue
+            local = slope(edge, taken(edge, figure), apply(edge.consumer, taken(edge, figure)))
+            yield (
+                evidence.replaced(edge, edge.with_local(local)),
+                f"The local gradient toward {edge.consumer.name!r} was taken at {graph.nodes[position].name} = "
+                f"{figure_text(figure)}, not at {evidence.node.name} = {figure_text(_own(edge))}.",
+            )
+
+
+def _own_derivative(evidence: Evidence) -> Guesses:
+    for edge in evidence.near_edges:
+        yield (
+            evidence.replaced(edge, edge.with_local(edge.value)),
+            f"The value {edge.consumer.name} = {figure_text(edge.value)} was taken for its own local gradient "
+            f"{figure_text(edge.local) if edge.local is not None else ''}.",
+        )
+
+
+def _degrees(evidence: Evidence) -> Guesses:
+    for edge in evidence.near_edges:
+        if len(edge.operands) == 1 and edge.consumer.operation.name in ("Sin", "Cos", "Tan"):
+            x, called = _own(edge), spoken(edge.consumer.operation)
+            for angle, because in (
+                (np.deg2rad(x), "was read as degrees, not radians"),
+                (np.rad2deg(x), "was turned into degrees, where radians are expected"),
+            ):
+                local = slope(edge, [angle], apply(edge.consumer, [angle]))
+                said = f"The angle {evidence.node.name} = {figure_text(x)} {because}, in the derivative of {called}."
+                yield evidence.replaced(edge, edge.with_local(local)), said
+                yield evidence.replaced(edge, edge.with_local(local * (np.pi / 180.0))), said
+
+
+def _other_logarithm(evidence: Evidence) -> Guesses:
+    for edge in evidence.near_edges:
+        if edge.local is not None and edge.consumer.operation.name in ("Log", "Log1p", "Exp", "Pow"):
+            for base, factor in _LOGARITHMS.items():
+                for local in (edge.local / factor, edge.local * factor):
+                    yield (
+                        evidence.replaced(edge, edge.with_local(local)),
+                        f"The logarithm to base {base} was taken for the natural one: ln {base} = {factor:.6g}.",
+                    )
+
+
+def _other_derivative(evidence: Evidence) -> Guesses:
+    for edge in evidence.near_edges:
+        if len(edge.operands) != 1:
+            continue
+        x, called = _own(edge), spoken(edge.consumer.operation)
+        for other in unary_operations():
+            local = unary_slope(other, x)
+            for factor, sign in ((1.0, ""), (-1.0, ", with a minus,")):
+                if other is not edge.consumer.operation or factor < 0.0:
+                    yield (
+                        evidence.replaced(edge, edge.with_local(factor * local)),
+                        f"The derivative of {spoken(other)}{sign} was taken for that of {called}: "
+                        f"{figure_text(factor * local)} for {figure_text(edge.local)}."
+                        if edge.local is not None
+                        else "",
+                    )
+            value = np.asarray(other.evaluate([x]), dtype=np.float64)
+            for factor, sign in ((1.0, ""), (-1.0, "−")):
+                yield (
+                    evidence.replaced(edge, edge.with_local(factor * value)),
+                    f"{sign}{spoken(other)}({evidence.node.name}) was taken for the derivative of {called}.",
+                )
+
+
+def _sign_inside(evidence: Evidence) -> Guesses:
+    for edge in evidence.near_edges:
+        term = slope_term(edge)
+        figures = {str(place): operand for place, operand in enumerate(edge.operands)} | {"z": edge.value}
+        for part in evaluation_order(term):
+            if isinstance(part, Application) and part.operation.name in _SWAPS:
+                local = evaluate_term(_with_other_sign(term, part), figures)
+                yield (
+                    evidence.replaced(edge, edge.with_local(local)),
+                    f"A sign inside the local gradient toward {edge.consumer.name!r} is wrong: "
+                    f"{'+ for −' if part.operation.name == 'Sub' else '− for +'}.",
+                )
+        negative = taken(edge, -_own(edge))
+        yield (
+            evidence.replaced(edge, edge.with_local(slope(edge, negative, apply(edge.consumer, negative)))),
+            f"The local gradient toward {edge.consumer.name!r} was taken at −{evidence.node.name}: a sign inside is "
+            "wrong.",
+        )
+
+
+def _with_other_sign(term: Term, turned: Term) -> Term:
+    made: dict[int, Term] = {}
+    for part in evaluation_order(term):
+        made[id(part)] = part
+        if isinstance(part, Application):
+            operation = operation_of(_SWAPS[part.operation.name]) if part is turned else part.operation
+            made[id(part)] = Application(operation, tuple(made[id(x)] for x in part.operands), part.attributes)
+    return made[id(term)]
+
+
+def _own_value(evidence: Evidence) -> Guesses:
+    if not evidence.forward:
+        yield evidence.value, f"The value of {evidence.node.name} was taken for its gradient."
+
+
+def _one_sign(evidence: Evidence) -> Guesses:
+    if len(evidence.edges) > 1:
+        for edge in evidence.edges:
+            yield (
+                evidence.replaced(edge, -edge.contribution),
+                f"The contribution through {edge.consumer.name!r}, {figure_text(edge.contribution)}, has the wrong "
+                "sign.",
+            )
+
+
+def _contribution_twice(evidence: Evidence) -> Guesses:
+    if len(evidence.edges) > 1:
+        for edge in evidence.edges:
+            yield (
+                evidence.replaced(edge, 2.0 * edge.contribution),
+                f"The contribution through {edge.consumer.name!r}, {figure_text(edge.contribution)}, was counted "
+                "twice.",
+            )
+
+
+def _multiplied(evidence: Evidence) -> Guesses:
+    if len(evidence.near_edges) == 2:
+        first, second = evidence.near_edges
+        if first.local is not None and second.local is not None:
+            yield (
+                np.asarray(first.local * second.local),
+                "The derivatives were multiplied: (f·g)′ is f′·g + f·g′, not f′·g′.",
+            )
+            yield np.asarray(first.contribution * second.contribution), "The contributions were multiplied, not added."
+
+
+LOCAL_GRADIENT_SLIPS: tuple[Slip, ...] = (
+    ("input taken for output", _input_for_output),
+    ("applied twice", _applied_twice),
+    ("power rule", _power),
+    ("quotient rule", _quotient),
+    ("sign inside", _sign_inside),
+    ("sign of one contribution", _one_sign),
+    ("contribution counted twice", _contribution_twice),
+    ("derivatives multiplied", _multiplied),
+    ("taken at the wrong argument", _wrong_argument),
+    ("its own derivative", _own_derivative),
+    ("degrees for radians", _degrees),
+    ("another logarithm", _other_logarithm),
+    ("another function's derivative", _other_derivative),
+    ("value taken for the gradient", _own_value),
+)

@@ -1,0 +1,174 @@
+"""Slips of tensors: sums over a batch, transposes, Jacobians cut short, statistics detached, single elements."""
+
+from itertools import product
+
+import numpy as np
+
+from service.core.comparison.evidence import Evidence
+from service.core.comparison.slips.guess import Guesses, Slip
+from service.core.figures.figures import FloatArray
+
+
+def _jacobian(evidence: Evidence) -> Guesses:
+    for edge in evidence.edges:
+        name, z, flow = edge.consumer.operation.name, edge.value, edge.upstream
+        if name == "Softmax":
+            yield (
+                evidence.replaced(edge, flow * z * (1.0 - z)),
+                "Only the diagonal of the Jacobian of softmax was taken: s(1 − s), without −sᵢsⱼ.",
+            )
+            yield evidence.replaced(edge, flow * z), "Of softmax's Jacobian s(δ − s) the part −sᵢsⱼ was left out."
+        elif name == "LogSoftmax":
+            yield evidence.replaced(edge, flow), "The softmax was not subtracted: u − s·Σu, not u."
+            yield (
+                evidence.replaced(edge, flow * (1.0 - np.exp(z))),
+                "Only the diagonal of the Jacobian of log_softmax was taken.",
+            )
+        elif name == "SoftmaxCrossEntropyLoss" and edge.operand_index == 0:
+            scores, labels = edge.operands[0], edge.operands[1].astype(int)
+            powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+            softmax = powers / powers.sum(axis=1, keepdims=True)
+            hot = np.moveaxis(np.eye(scores.shape[1])[np.maximum(labels, 0)], -1, 1)
+            count = labels.size if edge.consumer.attributes.get("reduction") == "mean" else 1
+            if flow.ndim:
+                continue
+            for figure, because in (
+                (softmax, "The one-hot labels were not subtracted: softmax, not softmax − one-hot"),
+                (hot - softmax, "The sign is wrong: one-hot − softmax, not softmax − one-hot"),
+                (-hot, "Only the labels' part was taken: −one-hot, not softmax − one-hot"),
+            ):
+                for size in {count, 1}:
+                    yield evidence.replaced(edge, flow * figure / size), f"{because}."
+
+
+def _detached_statistics(evidence: Evidence) -> Guesses:
+    for edge in evidence.edges:
+        if edge.consumer.operation.name != "LayerNormalization" or edge.operand_index != 0:
+            continue
+        x, scale, attributes = edge.operands[0], edge.operands[1], edge.consumer.attributes
+        axis = int(attributes["axis"])
+        axes = tuple(range(axis % x.ndim, x.ndim))
+        centred = x - x.mean(axis=axes, keepdims=True)
+        inverse = 1.0 / np.sqrt((centred**2).mean(axis=axes, keepdims=True) + attributes["epsilon"])
+        normal, flow = centred * inverse, edge.upstream * scale
+        along = normal * (flow * normal).mean(axis=axes, keepdims=True)
+        middle = flow.mean(axis=axes, keepdims=True)
+        for figure, what in (
+            (flow - middle, "variance was"),
+            (flow - along, "mean was"),
+            (flow, "mean and the variance were"),
+        ):
+            yield (
+                evidence.replaced(edge, inverse * figure),
+                f"The {what} taken as constant: no gradient flows through it (detached).".replace(
+                    "through it", "through them" if "and" in what else "through it"
+                ),
+            )
+
+
+def _matrix_product(evidence: Evidence) -> Guesses:
+    for edge in evidence.edges:
+        if edge.consumer.operation.name not in ("MatMul", "Gemm") or edge.operand_index > 1 or edge.upstream.ndim != 2:
+            continue
+        other, name = edge.operands[1 - edge.operand_index], edge.consumer.inputs[1 - edge.operand_index]
+        if other.ndim != 2:
+            continue
+        flow = f"∂{evidence.output}/∂{edge.consumer.name}"
+        for turned, back, first in product((False, True), repeat=3):
+            x, u = other.T if turned else other, edge.upstream.T if back else edge.upstream
+            left, right = (x, u) if first else (u, x)
+            names = (f"{name}{'ᵀ' * turned}", f"{flow}{'ᵀ' * back}")
+            if left.shape[1] == right.shape[0] and (left.shape[0], right.shape[1]) == evidence.expected.shape:
+                said = " @ ".join(names if first else names[::-1])
+                yield evidence.replaced(edge, left @ right), f"It is {said}: the wrong factor is transposed."
+
+
+def _not_summed(evidence: Evidence) -> Guesses:
+    """One row of the batch for the sum over it."""
+    for edge in evidence.edges:
+        shape = edge.operands[edge.operand_index].shape
+        if edge.local is None or edge.upstream.shape == shape or edge.upstream.ndim <= len(shape):
+            continue
+        rows = np.broadcast_to(edge.upstream * edge.local, edge.upstream.shape)
+        rows = rows.reshape(-1, *edge.upstream.shape[edge.upstream.ndim - len(shape) :])
+        for place, what in ((0, "first"), (-1, "last")):
+            if rows[place].shape == shape:
+                yield (
+                    evidence.replaced(edge, rows[place]),
+                    f"It was not summed over the batch: only the {what} of {len(rows)} examples was taken.",
+                )
+
+
+def _other_count(evidence: Evidence) -> Guesses:
+    """A mean over n where it is over m."""
+    uses = [*evidence.operands, *(each for edge in evidence.edges for each in (*edge.operands, edge.upstream))]
+    counts = {length for each in uses for length in (each.size, *each.shape)}
+    counts |= {count - 1 for count in counts}
+    counts = {count for count in counts if count > 1}
+    if len(counts) > 12:
+        return
+    for mistaken, right in product(sorted(counts), repeat=2):
+        if mistaken != right:
+            yield (
+                evidence.expected * (right / mistaken),
+                f"It was divided by {mistaken}, not by {right}: a mean over another count.",
+            )
+
+
+def _overwritten(evidence: Evidence) -> Guesses:
+    for edge in evidence.edges:
+        if edge.consumer.operation.name == "Gather" and edge.operand_index == 0 and edge.operands[1].size <= 10_000:
+            x, indices = edge.operands[0], edge.operands[1].astype(int)
+            axis = int(edge.consumer.attributes["axis"])
+            kept: FloatArray = np.zeros_like(x)
+            rows = np.moveaxis(kept, axis, 0)
+            flow = edge.upstream
+            last = list(range(axis % x.ndim, axis % x.ndim + indices.ndim))
+            flow = np.moveaxis(flow, last, list(range(indices.ndim)))
+            for place in np.ndindex(indices.shape):
+                rows[indices[place]] = flow[place]
+            yield (
+                evidence.replaced(edge, kept),
+                f"A repeated index was overwritten, not added: {edge.consumer.inputs[1]} names an element more than "
+                "once.",
+            )
+
+
+def _part(evidence: Evidence) -> Guesses:
+    """One wrong element, or one wrong row, beside right ones."""
+    figure, expected = evidence.figure, evidence.expected
+    if figure.size < 3:
+        return
+    bound = evidence.phase.atol + evidence.phase.rtol * np.abs(expected)
+    wrong = ~((np.abs(figure - expected) <= bound) | (figure == expected))
+    if wrong.sum() == 1:
+        place = [int(step[0]) for step in np.nonzero(wrong)]
+        yield figure, f"Only the element {place} is wrong; the other {figure.size - 1} are right."
+    elif figure.ndim > 1:
+        for axis in range(figure.ndim):
+            lines = wrong.any(axis=tuple(other for other in range(figure.ndim) if other != axis))
+            if lines.sum() == 1 and len(lines) > 1:
+                what = "row" if axis == 0 else "column" if axis == 1 else f"slice along axis {axis}"
+                yield figure, f"Only {what} {int(np.argmax(lines))} is wrong; the other {len(lines) - 1} are right."
+
+
+def _reordered(evidence: Evidence) -> Guesses:
+    expected = evidence.expected
+    for axis in range(expected.ndim):
+        yield np.flip(expected, axis), f"It is in the reverse order along axis {axis}."
+        for step in (1, -1):
+            yield np.roll(expected, step, axis), f"It is shifted by one along axis {axis}."
+    if expected.ndim > 1 and expected.T.shape != expected.shape:
+        yield expected.T.reshape(expected.shape), "It is laid out in the other order: column by column, not row by row."
+
+
+TENSOR_SLIPS: tuple[Slip, ...] = (
+    ("Jacobian cut short", _jacobian),
+    ("statistics detached", _detached_statistics),
+    ("wrong factor transposed", _matrix_product),
+    ("not summed over the batch", _not_summed),
+    ("repeated index overwritten", _overwritten),
+    ("reordered", _reordered),
+    ("mean over another count", _other_count),
+)
+PART_SLIPS: tuple[Slip, ...] = (("one part wrong", _part),)

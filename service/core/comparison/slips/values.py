@@ -1,0 +1,147 @@
+"""Slips in a value: another operation, a sign, an operand left out, degrees; and slips of the pen in any figure."""
+
+import math
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
+from itertools import combinations
+
+import numpy as np
+
+from service.core.comparison.evidence import Evidence
+from service.core.comparison.slips.guess import Guesses, Slip, apply, spoken, unary_operations
+from service.core.figures.text import figure_text, number_text
+from service.core.graph.traversal import ancestors
+from service.core.rulebook.registry import operation_of
+
+_ARITHMETIC = {"Add": "+", "Sub": "−", "Mul": "·", "Div": "/", "Pow": "^", "Max": "max", "Min": "min"}
+_MOST_NODES = 64
+_DIGITS = range(2, 8)
+
+
+def _other_arithmetic(evidence: Evidence) -> Guesses:
+    if not evidence.forward or len(evidence.operands) != 2 or evidence.node.operation.name not in _ARITHMETIC:
+        return
+    first, second = evidence.node.inputs
+    sign = _ARITHMETIC[evidence.node.operation.name]
+    for name, other in _ARITHMETIC.items():
+        if name != evidence.node.operation.name:
+            value = np.asarray(operation_of(name).evaluate(evidence.operands), dtype=np.float64)
+            yield value, f"{other} was taken for {sign}: it is {first} {other} {second}."
+    for place, name in enumerate(evidence.node.inputs):
+        operands = list(evidence.operands)
+        operands[place] = -operands[place]
+        yield apply(evidence.node, operands), f"The sign of the operand {name} is wrong."
+        yield evidence.operands[place], f"Only the operand {name} was taken; the other was left out."
+    if evidence.node.operation.name == "Pow":
+        yield evidence.operands[0] * evidence.operands[1], f"{first}·{second} was taken for {first} ^ {second}."
+    if evidence.node.operation.name == "Mul" and first != second:
+        for name, operand in zip(evidence.node.inputs, evidence.operands, strict=True):
+            yield operand * operand, f"{name} was multiplied by itself."
+
+
+def _operand_left_out(evidence: Evidence) -> Guesses:
+    if evidence.forward and len(evidence.operands) > 2 and evidence.node.operation.fold:
+        for place, name in enumerate(evidence.node.inputs):
+            rest = [operand for index, operand in enumerate(evidence.operands) if index != place]
+            yield apply(evidence.node, rest), f"The operand {name} was left out."
+
+
+def _other_function(evidence: Evidence) -> Guesses:
+    if not evidence.forward or len(evidence.operands) != 1 or not evidence.node.operation.is_elementwise:
+        return
+    (x,), called, inside = evidence.operands, spoken(evidence.node.operation), evidence.node.inputs[0]
+    for other in unary_operations():
+        if other is not evidence.node.operation:
+            value = np.asarray(other.evaluate([x]), dtype=np.float64)
+            alone = other.name == "Identity"
+            said = f"{called} was left out: it is {inside}" if alone else f"{spoken(other)}({inside}) was taken for it"
+            yield value, f"{said}."
+    yield apply(evidence.node, [apply(evidence.node, [x])]), f"{called} was applied twice."
+    yield apply(evidence.node, [-x]), f"It is {called}(−{inside}): a sign inside is wrong."
+    yield 1.0 / apply(evidence.node, [x]), f"It is 1/{called}({inside})."
+    if evidence.node.operation.name in ("Sin", "Cos", "Tan"):
+        yield apply(evidence.node, [np.deg2rad(x)]), f"The angle {inside} = {figure_text(x)} was read as degrees."
+        yield apply(evidence.node, [np.rad2deg(x)]), f"The angle {inside} was turned into degrees."
+    if evidence.node.operation.name == "Log":
+        for base in (10, 2):
+            yield np.log(x) / math.log(base), f"The logarithm to base {base} was taken for the natural one."
+
+
+def _other_operand(evidence: Evidence) -> Guesses:
+    """Another node's value for an operand; none that rests on the node itself."""
+    graph, values = evidence.graph, evidence.found.values
+    if not evidence.forward or not evidence.operands or len(graph) > _MOST_NODES or evidence.figure.size > 10_000:
+        return
+    for place, name in enumerate(evidence.node.inputs):
+        for position, node in enumerate(graph.nodes):
+            figure = values[position]
+            if figure is None or node.name == name or figure.shape != evidence.operands[place].shape:
+                continue
+            if ancestors(graph, [position])[evidence.position]:
+                continue
+            operands = list(evidence.operands)
+            operands[place] = figure
+            yield apply(evidence.node, operands), f"The value of {node.name} was taken for the operand {name}."
+
+
+# --- any figure -----------------------------------------------------------------------------------------------------
+
+
+def _digits_exchanged(evidence: Evidence) -> Guesses:
+    if evidence.expected.ndim or not np.isfinite(evidence.expected):
+        return
+    right = number_text(float(evidence.expected))
+    if len(right) > 8 or "e" in right:
+        right = f"{float(evidence.expected):.5g}"
+    digits = [place for place, sign in enumerate(right) if sign.isdigit()]
+    for first, second in combinations(digits, 2):
+        if right[first] != right[second]:
+            turned = list(right)
+            turned[first], turned[second] = turned[second], turned[first]
+            written = "".join(turned)
+            yield np.float64(written), f"Two digits were exchanged: {written} for {right}.".replace("-", "−")
+    for power in (1, 2, 3):
+        for factor in (10.0**power, 10.0**-power):
+            yield evidence.expected * factor, f"The decimal point is {power} place{'s' * (power > 1)} off."
+
+
+def _rounded(evidence: Evidence) -> Guesses:
+    if evidence.expected.size > 1000 or not np.isfinite(evidence.expected).all():
+        return
+    for digits in _DIGITS:
+        for mode, what in ((ROUND_HALF_EVEN, "rounded"), (ROUND_DOWN, "cut")):
+            context = Context(prec=digits, rounding=mode)
+            figure = [float(context.create_decimal(Decimal(repr(float(x))))) for x in evidence.expected.ravel()]
+            yield (
+                np.reshape(figure, evidence.expected.shape),
+                f"The right figure was {what} to {digits} significant digits.",
+            )
+    for places in range(1, 5):
+        grown = 10.0**places
+        yield np.rint(evidence.expected * grown) / grown, f"The right figure was rounded to {places} decimals."
+        yield np.trunc(evidence.expected * grown) / grown, f"The right figure was cut to {places} decimals."
+
+
+def _indeterminate(evidence: Evidence) -> Guesses:
+    """NaN beside a 0 or ∞ from which a naive formula makes 0/0, 0·∞ or 0·log 0."""
+    figure, expected = evidence.figure, evidence.expected
+    lost = np.isnan(figure) & np.isfinite(expected)
+    around = [*evidence.operands, *(each for edge in evidence.edges for each in (*edge.operands, edge.upstream))]
+    if lost.any() and any(((each == 0.0) | np.isinf(each)).any() for each in around):
+        yield (
+            np.where(lost, np.nan, expected),
+            "NaN is 0/0, 0 × ∞ or 0·log 0, left as it is: the operands hold a 0 or an ∞, and the right figure is "
+            "finite there.",
+        )
+
+
+VALUE_SLIPS: tuple[Slip, ...] = (
+    ("another operation", _other_arithmetic),
+    ("operand left out", _operand_left_out),
+    ("another function", _other_function),
+)
+FAR_VALUE_SLIPS: tuple[Slip, ...] = (("another node for an operand", _other_operand),)
+PEN_SLIPS: tuple[Slip, ...] = (
+    ("rounded or cut", _rounded),
+    ("digits exchanged", _digits_exchanged),
+    ("0/0 left as NaN", _indeterminate),
+)
