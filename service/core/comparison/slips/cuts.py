@@ -39,8 +39,11 @@ def _detached(evidence: Evidence) -> Guesses:
     cuts = [(position,) for position in inner]
     paired = [position for position in inner if not graph.nodes[position].operation.is_elementwise]
     for cut in [*cuts, *(combinations(paired, 2) if len(paired) <= _MOST_PAIRED else ())]:
+        gradient = without(*cut)
+        if any(np.allclose(gradient, evidence.replaced(edge, 0.0), rtol=1e-9, atol=0.0) for edge in evidence.edges):
+            continue  # a contribution missing says the same, and where
         names = " and ".join(repr(graph.nodes[position].name) for position in cut)
-        yield without(*cut), f"No gradient flows through {names}: it was detached, taken as a constant."
+        yield gradient, f"No gradient flows through {names}: it was detached, taken as a constant."
 
 
 def _counted_twice(evidence: Evidence) -> Guesses:
