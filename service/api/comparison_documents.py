@@ -7,6 +7,7 @@ from typing import Any
 from service.api.documents import if_small
 from service.api.http.paging import next_cursor
 from service.api.numbers import write_array, write_number
+from service.core.comparison.causes import Cause, find_causes
 from service.core.comparison.error_measures import minimum_tolerance
 from service.core.comparison.listing import (
     ExplainedFigure,
@@ -51,6 +52,7 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
         "only_in_candidate": found.only_in_candidate[:most],
         "first_difference": first and _finding(found, first),
         "origins": [_finding(found, origin) for origin in explained_origins(found)[:most]],
+        "causes": [_cause(found, cause) for cause in find_causes(found)],
         "inherited": _places(found, Verdict.INHERITED, most),
         "compensated": _places(found, Verdict.COMPENSATED, most),
         "missing": [
@@ -104,6 +106,14 @@ def _finding(found: Comparison, figure: ExplainedFigure) -> dict[str, Any]:
             }
             for hypothesis in figure.hypotheses
         ],
+    }
+
+
+def _cause(found: Comparison, cause: Cause) -> dict[str, Any]:
+    nodes = found.candidate.graph.nodes
+    return {
+        "sentence": cause.sentence,
+        "explains": [{"phase": phase.name, "node": nodes[position].name} for phase, position in cause.explains],
     }
 
 

@@ -131,6 +131,13 @@ class FindingSchema(Place):
     hypotheses = fields.List(fields.Nested(HypothesisDocument), required=True)
 
 
+class CauseSchema(ma.Schema):
+    """One finding, and the origins that it explains; each of the first 100 origins stands in one."""
+
+    sentence = fields.String(required=True)
+    explains = fields.List(fields.Nested(Place), required=True)
+
+
 class ComparedCounts(ma.Schema):
     """How many figures were compared."""
 
@@ -201,6 +208,7 @@ class ComparisonDocument(ComparisonSummary):
     only_in_candidate = fields.List(fields.String(), required=True)
     first_difference = fields.Nested(FindingSchema, required=True, allow_none=True)
     origins = fields.List(fields.Nested(FindingSchema), required=True)
+    causes = fields.List(fields.Nested(CauseSchema), required=True)
     inherited = fields.List(fields.Nested(Place), required=True)
     compensated = fields.List(fields.Nested(Place), required=True)
     missing = fields.List(fields.Nested(MissingFigure), required=True)

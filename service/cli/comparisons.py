@@ -248,6 +248,9 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> 
         click.echo(f"  {compared.sentence}")
     for finding in compared.origins:
         click.echo(f"  {finding.sentence}")
+    for cause in compared.causes:
+        if len(cause.explains) > 1:
+            click.echo(f"  One cause of {len(cause.explains)} origins: {cause.sentence}")
     if compared.missing:
         lacking = [_subject(figure["phase"], figure["node"]) + _GIVEN[figure["given"]] for figure in compared.missing]
         more = ", …" if len(lacking) > _MOST_MISSING else ""

@@ -113,6 +113,14 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """One finding in a sentence, and the origins that it explains."""
+
+    sentence: str
+    explains: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """A verdict on two runs; `origins` introduced an error, `inherited` were computed from wrong figures.
 
@@ -137,6 +145,7 @@ class Comparison:
     missing: tuple[Mapping[str, str], ...]
     arose: bool
     sentence: str | None
+    causes: tuple[Cause, ...]
     created_at: datetime
     document: Document = field(repr=False, compare=False)
     _draw: Draw | None = field(default=None, repr=False, compare=False)
@@ -333,6 +342,10 @@ def read_comparison(document: Document, source: Source) -> Comparison:
         created_at=datetime.fromisoformat(document["created_at"]),
         document=document,
         _draw=document["id"] and partial(source.get_comparison_picture, document["id"]),
+        causes=tuple(
+            Cause(cause["sentence"], tuple(map(_read_finding, cause["explains"])))
+            for cause in document.get("causes", ())
+        ),
     )
 
 

@@ -99,8 +99,10 @@ class Evidence:
         return np.asarray(self.expected - edge.contribution + contribution)
 
 
-def gather(found: Comparison, phase: Phase, position: int, candidate: Run) -> Evidence:
-    """Gather the evidence about the figure of the node at that position."""
+def gather(
+    found: Comparison, phase: Phase, position: int, candidate: Run, figure: FloatArray | None = None
+) -> Evidence:
+    """Gather the evidence about the figure of the node at that position, or another figure for it."""
     graph = candidate.graph
     replayed = position not in phase.unreplayed
     operands: tuple[FloatArray, ...] = ()
@@ -126,7 +128,7 @@ def gather(found: Comparison, phase: Phase, position: int, candidate: Run) -> Ev
         position,
         graph.nodes[position],
         subject,
-        _figure(phase.candidate, position),
+        _figure(phase.candidate, position) if figure is None else figure,
         _figure(phase.expected, position),
         tuple(operand_terms(graph, position)) if operands else (),
         operands,

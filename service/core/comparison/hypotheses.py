@@ -52,11 +52,16 @@ class Hypothesis:
 def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> tuple[Hypothesis, ...]:
     """The hypotheses that reproduce the figure of an origin, the node at that position."""
     evidence = gather(found, phase, position, candidate)
-    opening = statement(evidence)
     if position in phase.definitions:
-        what = "is defined" if evidence.forward else "is used"
-        return (Hypothesis("definition", opening, f"The node {what} differently in the two graphs.", None),)
-    rtol = max(phase.rtol, relative_rounding(candidate.dtype))
+        what = f"The node {'is defined' if evidence.forward else 'is used'} differently in the two graphs."
+        return (Hypothesis("definition", statement(evidence), what, None),)
+    return explain_evidence(evidence)
+
+
+def explain_evidence(evidence: Evidence) -> tuple[Hypothesis, ...]:
+    """The hypotheses that reproduce a figure, the likeliest first."""
+    opening = statement(evidence)
+    rtol = max(evidence.phase.rtol, relative_rounding(evidence.found.candidate.dtype))
     reported = []
     for order, (rank, (name, guess)) in enumerate(HYPOTHESES):
         if best := _best(evidence, guess, rtol):
@@ -83,9 +88,13 @@ def _of_an_input(hypotheses: tuple[Hypothesis, ...], opening: str) -> tuple[Hypo
 def _best(evidence: Evidence, guess: Callable[[Evidence], Guesses], rtol: float) -> tuple[float, str] | None:
     """The least error of a hypothesis that reproduces the figure, and what it says."""
     best: tuple[float, str] | None = None
+    scalar = None if evidence.figure.ndim else float(evidence.figure)
     with np.errstate(all="ignore"):
         for figure, because in guess(evidence):
             if np.shape(figure) != evidence.figure.shape:
+                continue
+            # Most guesses about scalars are far off, which plain floats tell sooner.
+            if scalar is not None and abs(scalar - float(figure)) > evidence.phase.atol + 2.0 * rtol * abs(scalar):
                 continue
             alike = (evidence.figure == figure) | (np.isnan(evidence.figure) & np.isnan(figure))
             error = np.where(alike, 0.0, np.abs(evidence.figure - figure))

@@ -5,6 +5,7 @@ The expression language reads `number_text`; the other forms are for people, wit
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -58,6 +59,7 @@ def told_apart(one: float, other: float) -> tuple[str, str]:
     return next((pair for pair in pairs if equal or pair[0] != pair[1]), (exact_text(one), exact_text(other)))
 
 
+@lru_cache(4096)
 def simple_fraction(value: float) -> Fraction | None:
     """Return the fraction that a reader takes a number for, 2/3 for 0.6666666666666669.
 
