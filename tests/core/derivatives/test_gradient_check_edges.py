@@ -4,6 +4,7 @@ A right gradient is never wrong there, by whatever method; a wrong one is still 
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,11 @@ import pytest
 
 from service.core.derivatives.gradient_check import METHODS, CheckVerdict, check_gradients
 from service.core.execution.passes import backward_pass, forward_pass
+from service.core.graph.building import build_graph
+from service.core.graph.graph import Graph
+from service.core.rulebook.operation import Operation
 from tests.core.derivatives.test_gradient_check import check, plant, times, verdicts
+from tests.elementwise import each_elementwise
 from tests.passes import arrays_of, graph_of
 from tests.planted import tame_graph
 
@@ -166,3 +171,51 @@ def test_a_mask_that_multiplies_is_a_number_like_others() -> None:
     found = check("L = sum(mask * x)", {"x": [0.3, 2.0], "mask": [1, 0]}, "central")
     assert verdicts(found) == {"mask": "right", "x": "right"}
     assert math.isclose(float(np.asarray(found["mask"].estimate)[1]), 2.0)
+
+
+# --- the whole rulebook ---------------------------------------------------------------------------------------------
+
+
+def scalars(operation: Operation, numbers: Iterable[float], after: str | None = None) -> tuple[Graph, dict[str, float]]:
+    """A graph of one operation on scalars, named z, with its attributes at their defaults."""
+    names = [f"x{index}" for index in range(2 if operation.fold else len(operation.operands))]
+    nodes: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in names]
+    nodes.append({"name": "z", "operation": operation.name, "inputs": names})
+    nodes += [{"name": "y", "operation": after, "inputs": ["z"]}] if after else []
+    return build_graph(nodes), dict(zip(names, numbers, strict=False))
+
+
+@each_elementwise
+def test_no_operation_is_accused_near_its_edges(operation: Operation) -> None:
+    random = np.random.default_rng(2026)
+    for _ in range(8):
+        near = random.choice([0.0, 1.0, -1.0, 0.5, 2.0], 3)
+        numbers = near + 10.0 ** random.uniform(-14, -1, 3) * random.choice([-1.0, 1.0], 3)
+        graph, inputs = scalars(operation, numbers.tolist())
+        for method in METHODS:
+            for node in check(graph, inputs, method).values():
+                assert node.verdict is not CheckVerdict.WRONG, (method, inputs, node)
+                assert node.estimate is None or node.verdict is CheckVerdict.RIGHT
+
+
+@each_elementwise
+@pytest.mark.parametrize("factor", [1.001, -1.0])
+def test_a_small_error_in_any_rule_is_told(operation: Operation, factor: float) -> None:
+    graph, inputs = scalars(operation, [0.37, 0.71, 0.53], after="Sin")
+
+    def wrong(*arguments: Any) -> tuple[Any, ...]:
+        count = len(inputs)
+        attributes = {
+            each.name: given for each, given in zip(operation.attributes, arguments[count + 1 :], strict=True)
+        }
+        rule = operation.differentiate(arguments[:count], arguments[count], attributes)
+        return tuple(factor * np.asarray(local) for local in rule)
+
+    planted = plant(graph, "z", local_gradients=wrong)
+    for method in METHODS:
+        right, found = check(graph, inputs, method), check(planted, inputs, method)
+        for name, node in found.items():
+            if right[name].verdict is CheckVerdict.RIGHT and right[name].gradient != 0.0:
+                assert node.verdict is CheckVerdict.WRONG, (method, node)
+            else:
+                assert node.verdict is right[name].verdict
