@@ -58,6 +58,9 @@ class ContributionDocument(LineDocument):
     local = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
     upstream = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
     product = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    closed = fields.String(
+        metadata={"description": "Where the consumer does not change with the operand: that nothing passes, in words"}
+    )
 
 
 class StepDocument(LineDocument):

@@ -97,6 +97,7 @@ def _contribution(contribution: Contribution) -> dict[str, Any]:
         "local": write_array(if_small(contribution.local)),
         "upstream": write_array(if_small(contribution.consumer.upstream)),
         "product": write_array(if_small(contribution.product)),
+        **({} if contribution.closed is None else {"closed": contribution.closed}),
     }
 
 

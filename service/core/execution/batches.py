@@ -81,6 +81,15 @@ def is_batch(graph: Graph, values: Figures) -> bool:
     )
 
 
+def ends_of_flow(graph: Graph, values: Figures) -> list[int]:
+    """The positions of the Inputs and of the nodes that have one number for all points."""
+    return [
+        position
+        for position, node in enumerate(graph.nodes)
+        if node.has_gradient and (node.operation.is_input or not values.shape(position))
+    ]
+
+
 def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatArray) -> Figures:
     """The gradient of every node, from the node at position `target`, whose shape `seed` has.
 

@@ -81,6 +81,9 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
             return kernel.differentiate_open(loops, program, values.flat, target, float(spread))[0]
     elif batches.is_batch(graph, values):
         gradients = batches.differentiate_batch(graph, values, target, spread)
+        # A NaN at any point reaches an Input, or a scalar that rests on Constants: less to look through than all nodes.
+        if not any(has_nan(gradients[position]) for position in batches.ends_of_flow(graph, values)):
+            return gradients
     else:
         gradients = _sweep(graph, values, target, spread, contributions)
     if not has_nan(gradients.flat):

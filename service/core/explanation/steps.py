@@ -25,7 +25,10 @@ from service.core.explanation.run_view import (
     evaluate_at,
 )
 from service.core.figures.figures import FloatArray, same_bits
+from service.core.figures.text import figure_text
 from service.core.graph.graph import Graph, Node
+from service.core.rulebook.notation import ATOM, Rendered, write_text
+from service.core.rulebook.operation import MINIMUM_NORM
 from service.core.symbolic.equation import (
     AND_SO_ON,
     Equation,
@@ -38,6 +41,7 @@ from service.core.symbolic.equation import (
     total,
     write_equation,
 )
+from service.core.symbolic.printing import name_text
 from service.core.symbolic.term import Literal, Term, Variable, application
 from service.core.symbolic.textbook import operand_terms
 
@@ -82,6 +86,24 @@ class Contribution:
         if upstream is None or self.local is None or self.product is None:
             return False
         return self.product.shape != upstream.shape
+
+    @property
+    def closed(self) -> str | None:
+        """That nothing passes along the edge, in words, where the consumer does not change with the operand; of a
+        tensor, where that holds of every element."""
+        consumer, node = self.consumer, self.consumer.node
+        if self.local is None or consumer.upstream is None or consumer.view.graph.convention != MINIMUM_NORM:
+            return None
+        operands = [consumer.figures[name] for name in node.inputs]
+        with np.errstate(all="ignore"):
+            closed = node.operation.closed_operands(operands, consumer.figures[node.name], node.attributes)
+        if closed is None or not np.all(closed[self.operand_index]):
+            return None
+        written = write_text(node.operation.notation, [Rendered(name_text(name), ATOM) for name in node.inputs]).text
+        upstream = f"d{consumer.view.quantity}/d{node.name}"
+        if not consumer.upstream.ndim:
+            upstream += f" = {figure_text(consumer.upstream)}"
+        return f"{node.name} = {written} is constant here: nothing of {upstream} passes"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
