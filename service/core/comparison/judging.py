@@ -1,6 +1,7 @@
 """Judge two runs figure by figure, by the rule in `verdicts.py`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,11 @@ from service.core.comparison.definitions import (
     wrong_values,
 )
 from service.core.comparison.effective_figures import effective_gradients, effective_values, given
-from service.core.comparison.missing_figures import unreplayable_gradients
+from service.core.comparison.missing_figures import (
+    gradients_resting_on_unrecorded,
+    unreplayable_gradients,
+    values_resting_on_unrecorded,
+)
 from service.core.comparison.replay import Replay, Weights, replay_gradients, replay_values
 from service.core.comparison.verdicts import ROUNDED_ONCE, UNIT_ROUNDOFF, Comparison, Phase, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
@@ -51,11 +56,17 @@ def compare(
     slopes = lay_out(theirs.gradients, ours.gradients, aligned, candidate.graph) if ours and theirs else None
     cut, effective = effective_values(candidate, values, max_elements)
     weights = _weights(candidate.dtype, tolerance.rtol)
+    coarse = None
+    if candidate.dtype in ROUNDED_ONCE:
+        coarse = replace(weights, terms=2 * UNIT_ROUNDOFF[candidate.dtype])
     alone = np.flatnonzero(aligned < 0)
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:
         replay = replay_values(cut, effective, weights)
+        if coarse is not None:
+            rough = replay_values(cut, effective, coarse)
+            _allow(replay, rough, values_resting_on_unrecorded(cut, given(candidate.values)))
         judged = _judge(
             candidate.graph,
             "forward",
@@ -72,6 +83,10 @@ def compare(
     if ours and theirs and slopes is not None:
         gradients = effective_gradients(cut, effective, ours)
         replay = replay_gradients(cut, effective, gradients, ours.output, ours.seed, weights)
+        if coarse is not None:
+            rough = replay_gradients(cut, effective, gradients, ours.output, ours.seed, coarse)
+            resting = gradients_resting_on_unrecorded(cut, given(candidate.values), given(ours.gradients))
+            _allow(replay, rough, resting)
         unreplayed = np.array([], dtype=np.int64)
         if cut is not candidate.graph:
             unreplayed = unreplayable_gradients(candidate.graph, cut, given(ours.gradients), ours.output)
@@ -107,6 +122,12 @@ def _weights(dtype: str, rtol: float) -> Weights:
         return Weights(max(rtol, 32 * roundoff), 16 * roundoff)
     within = UNIT_ROUNDOFF["float32"]
     return Weights(32 * within, 16 * within, max(rtol, 2 * roundoff), 2 * roundoff, roundoff)
+
+
+def _allow(replay: Replay, rough: Replay, resting: BoolArray) -> None:
+    """Allow the figures that rest on unrecorded ones, which were rounded too, the slack of the rougher replay."""
+    elements = np.repeat(resting, np.diff(replay.expected.offsets))
+    np.maximum(replay.slack, rough.slack, out=replay.slack, where=elements)
 
 
 def _conventions(

@@ -19,6 +19,7 @@ A figure in bfloat16 (u = 2⁻⁸) or float16 (2⁻¹¹) was accumulated in floa
 if |c − r| ≤ atol + max(rtol, 2u)·|r| + 32·2⁻²⁴·S + 16·2⁻²⁴·U, and for a gradient + 2u·Σ|contributions|, as each was
 rounded before they were summed, + u·|upstream| for a consumer of one operand, as the slope may have been computed from
 the consumer's rounded value. An operation that is not elementwise contributes its Σ|terms| to the former.
+Where a figure rests on one that is not recorded, which was rounded too, 2u takes the place of 32·2⁻²⁴.
 
     both             same
     baseline only    compensated   right although its operands are wrong: its own error cancels theirs

@@ -12,7 +12,7 @@ from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import pack
 from service.core.graph.graph import Graph
-from tests.planted import graph_of, judge, origins
+from tests.planted import graph_of, judge, only, origins
 
 MLP = "h = x @ W; s = h + b; r = {act}(s); o = r @ V; p = softmax(o); L = sum(p * t)"
 GATE = "g = sigmoid(x @ W); c = tanh(x @ U); m = g * c; y = x + m; L = sum(y * y)"
@@ -91,6 +91,18 @@ def test_an_error_of_5_percent_is_the_only_origin(text: str, node: str, dtype: s
         graph, inputs, right = network(text, seed, dtype)
         found = judge(right, rounded_run(graph, inputs, dtype, {node: 1.05}), dtype)
         assert origins(found, graph) == [(phase, node.removeprefix("∂"))]
+
+
+@pytest.mark.parametrize("dtype", ROUND)
+def test_what_rests_on_unrecorded_roundings_is_not_accused(dtype: str) -> None:
+    text = "a = sum(x * x); b = sum(t * t); L = a - b; F = L * 2"
+    for seed in range(30):
+        graph, inputs, right = network(text, seed, dtype)
+        inputs["t"] = ROUND[dtype](np.sqrt(np.sum(inputs["x"] ** 2) / np.sum(inputs["t"] ** 2)) * inputs["t"])
+        values = forward_pass(graph, inputs)
+        right = Run(graph, values, backward=Backward("L", np.ones(()), backward_pass(graph, values, "L")))
+        recorded = only(rounded_run(graph, inputs, dtype, {}), values=["x", "t", "L", "F"])
+        assert origins(judge(right, recorded, dtype), graph) == []
 
 
 def test_the_coarser_dtype() -> None:
