@@ -64,6 +64,18 @@ def test_a_number_that_is_not_the_rounded_figure_is_an_origin(client: FlaskClien
     assert nodes(found)["backward a"]["candidate"] == float(written)
 
 
+@pytest.mark.parametrize(
+    ("expression", "x", "written", "digits"),
+    [("F = 2 / x", 3, "0.66", 2), ("F = exp(x)", 3, "20.08", 4), ("F = sigmoid(x)", 3, '"0.952"', 3)],
+)
+def test_a_figure_that_was_cut_is_an_origin_that_says_so(
+    client: FlaskClient, expression: str, x: float, written: str, digits: int
+) -> None:
+    """2/3 = 0.666…, e³ = 20.0855…, sigmoid(3) = 0.95257…"""
+    (origin,) = check(client, f'{{"values": {{"F": {written}}}}}', expression, {"x": x})["origins"]
+    assert origin["sentence"].endswith(f"The right figure was cut to {digits} significant digits.")
+
+
 def test_a_whole_number_is_exact(client: FlaskClient) -> None:
     for written in ("1", "1.0"):
         assert check(client, f'{{"gradients": {{"d": {written}}}}}')["verdict"] == "differ"
