@@ -1,5 +1,6 @@
 """Runs in bfloat16 and float16: each figure accumulated in float32 and rounded once."""
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -110,3 +111,44 @@ def test_the_coarser_dtype() -> None:
     assert coarsest("bfloat16", "float16") == "bfloat16"
     assert (TOLERANCES["bfloat16"].rtol, TOLERANCES["bfloat16"].atol) == (1.6e-2, 1e-5)
     assert (TOLERANCES["float16"].rtol, TOLERANCES["float16"].atol) == (1e-3, 1e-5)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("dtype", ROUND)
+@pytest.mark.parametrize("act", ["tanh", "relu", "sigmoid", "exp", "softplus", "gelu"])
+def test_a_network_of_pytorchs_has_no_origin(act: str, dtype: str) -> None:
+    torch: Any = importlib.import_module("torch")
+    apply = getattr(torch.nn.functional, act, None) or getattr(torch, act)
+    graph = graph_of(
+        f"h = x @ W; s = h + b; r = {act}(s); o = r @ V; y = x + r; n = softmax(o); q = n * t; "
+        "L = sum(q) + mean(y * y)",
+        ["L"],
+    )
+    shapes = {"x": (4, 8), "W": (8, 8), "b": (8,), "V": (8, 3), "t": (4, 3)}
+    for seed in range(10):
+        torch.manual_seed(seed)
+        # Halved: the square of an exp above 11 would overflow in float16.
+        halves = {name: torch.randn(*shape) / 2 for name, shape in shapes.items()}
+        given = {name: half.to(getattr(torch, dtype)).requires_grad_() for name, half in halves.items()}
+        nodes = dict(given)
+        nodes["h"] = given["x"] @ given["W"]
+        nodes["s"] = nodes["h"] + given["b"]
+        nodes["r"] = apply(nodes["s"])
+        nodes["o"] = nodes["r"] @ given["V"]
+        nodes["y"] = given["x"] + nodes["r"]
+        nodes["n"] = torch.softmax(nodes["o"], -1)
+        nodes["q"] = nodes["n"] * given["t"]
+        nodes["L"] = nodes["q"].sum() + (nodes["y"] * nodes["y"]).mean()
+        for tensor in nodes.values():
+            tensor.retain_grad()
+        nodes["L"].backward()
+        figures, slopes = (
+            {name: read(tensor).detach().double().numpy() for name, tensor in nodes.items()}
+            for read in (lambda tensor: tensor, lambda tensor: tensor.grad)
+        )
+        values = forward_pass(graph, {name: figures[name] for name in graph.inputs})
+        right = Run(graph, values, backward=Backward("L", np.ones(()), backward_pass(graph, values, "L")))
+        theirs = pack([figures.get(node.name) for node in graph.nodes])
+        gradients = pack([slopes.get(node.name) for node in graph.nodes])
+        recorded = Run(graph, theirs, dtype, Backward("L", np.ones(()), gradients))
+        assert origins(judge(right, recorded, dtype), graph) == []
