@@ -151,7 +151,7 @@ def test_the_first_difference_is_an_origin_or_rounding(context: Context, graph: 
     assert slip.hypotheses[0].name == "reciprocal of the local gradient"
     rounded = {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0, "e": 6.0, "f": -12.0, "F": 4.000001}
     half = record(context, graph, rounded, dtype="float32")
-    grown = explained_first_difference(compare(context, ours, half).found)
+    grown = explained_first_difference(compare(context, ours, half, tolerance="float64").found)
     assert grown is not None
     assert [hypothesis.name for hypothesis in grown.hypotheses] == ["rounding"]
 
