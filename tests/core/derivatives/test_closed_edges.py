@@ -1,0 +1,63 @@
+"""Jacobians and Hessians agree with the run where edges are closed, in forward mode as in reverse mode."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.core.derivatives import jacobian as sweeps
+from service.core.derivatives.jacobian import hessian, jacobian
+from service.core.execution.passes import backward_pass, forward_pass
+from tests.passes import arrays_of, graph_of
+
+POINTS: list[tuple[str, dict[str, Any]]] = [
+    *(
+        (text, {"x": x})
+        for text in ("sqrt(relu(x))", "sqrt(max(x, 0))", "where(x > 0, sqrt(x), 0)")
+        for x in (-1, 0, 4)
+    ),
+    *((text, {"x": x}) for text in ("sqrt(floor(x))", "where(x > 1, 1/x, x)", "sqrt(x)^2") for x in (0, 0.5)),
+    ("exp(log(a) + log(b))", {"a": 0, "b": 0}),
+    ("x * sqrt(y)", {"x": 2, "y": 0}),
+    ("sqrt(x)[1]", {"x": [0, 4]}),
+    ("max(sqrt(x))", {"x": [0, 4]}),
+    ("sum(sqrt(relu(x)))", {"x": [-1, 0, 4]}),
+    ("sqrt(norm(x))", {"x": [0, 0]}),
+    ("sum(softmax(sqrt(x))[1])", {"x": [[0, 0], [1, 4]]}),
+]
+
+
+@pytest.mark.parametrize("forward", [True, False])
+@pytest.mark.parametrize(("text", "inputs"), POINTS)
+def test_a_jacobian_is_the_gradient_of_the_run(
+    text: str, inputs: dict[str, Any], forward: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeps, "prefers_forward", lambda *given: forward)
+    graph = graph_of(text)
+    values, output = forward_pass(graph, arrays_of(inputs)), graph.outputs[0]
+    gradients = backward_pass(graph, values, output)
+    for (_, name), block in jacobian(graph, values, [output], list(inputs)).items():
+        np.testing.assert_allclose(block, gradients[graph.position[name]], rtol=1e-12, atol=1e-15, err_msg=name)
+
+
+def test_each_row_of_a_jacobian_has_its_own_open_edges() -> None:
+    graph = graph_of("y = sqrt(x)")
+    values = forward_pass(graph, arrays_of({"x": [0, 4]}))
+    (block,) = jacobian(graph, values, ["y"], ["x"]).values()
+    assert block.tolist() == [[np.inf, 0], [0, 0.25]]
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "second"),
+    [
+        ("sqrt(relu(x))", -1, 0),
+        ("sqrt(relu(x))", 4, -1 / 32),
+        ("where(x > 0, sqrt(x), x^2)", -1, 2),
+        ("sqrt(x)^2", 0, np.nan),
+    ],
+)
+def test_second_derivatives_behind_closed_edges(text: str, x: float, second: float) -> None:
+    graph = graph_of(text)
+    values = forward_pass(graph, arrays_of({"x": x}))
+    (block,) = hessian(graph, values, graph.outputs[0], ["x"]).values()
+    np.testing.assert_allclose(block, second, rtol=1e-14)
