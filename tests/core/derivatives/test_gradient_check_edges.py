@@ -42,6 +42,7 @@ EDGES: list[tuple[str, dict[str, Any], str]] = [
     ("relu(x + 1e-9) - relu(1e-9 - x)", {"x": 0.0}, "rrn"),
     ("abs(x - 1)", {"x": 1 + 1e-10}, "rrn"),
     ("relu(x - 1)", {"x": 1 - 1e-10}, "rrn"),
+    ("where(x > 0, x, log(x - x) + x)", {"x": 1.0}, "rrn"),
     ("where(x > 0, x, 2 * x)", {"x": 1e-13}, "rrn"),
     ("max(x, 0) + x", {"x": 1e-12}, "rrn"),
     ("x^2 + round(x / 1e-9) * 1e-9", {"x": 1.0}, "rrn"),
