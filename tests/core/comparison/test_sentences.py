@@ -80,7 +80,11 @@ SAID: list[tuple[str, dict[str, Any], str, str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "inputs", "kind", "node", "wrong", "says"), SAID, ids=lambda case: str(case)[:30])
+@pytest.mark.parametrize(
+    ("text", "inputs", "kind", "node", "wrong", "says"),
+    SAID,
+    ids=[f"{case[0]}, {case[2]} of {case[3]}" for case in SAID],
+)
 def test_every_origin_has_its_sentence(
     text: str, inputs: dict[str, Any], kind: str, node: str, wrong: Any, says: str
 ) -> None:
