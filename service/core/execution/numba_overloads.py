@@ -8,7 +8,6 @@ from numba.extending import overload, register_jitable
 from scipy import special
 
 from service.core.rulebook import gaussian
-from service.core.rulebook.operations import exponential
 from service.core.rulebook.primitives import floor_divide, maximum, minimum, remainder, select, sign
 
 # Compiled, only the branch that holds is computed, where `np.where` over arrays computes both.
@@ -28,7 +27,6 @@ overload(special.erf)(lambda x: lambda x: math.erf(x))  # noqa: PLW0108 (Numba w
 overload(special.erfc)(lambda x: lambda x: math.erfc(x))  # noqa: PLW0108
 overload(special.erfcx, strict=False)(lambda x: _scaled_complementary_error)
 register_jitable(gaussian.exp_of_square)
-register_jitable(exponential.share_of_sum)
 overload(gaussian.bell)(lambda x: lambda x: gaussian.exp_of_square(x, 1.0))
 overload(gaussian.normal_density)(lambda x: lambda x: math.sqrt(0.5 / math.pi) * gaussian.exp_of_square(x, 0.5))
 overload(gaussian.normal_distribution, strict=False)(lambda x: gaussian.distribution_of_number)

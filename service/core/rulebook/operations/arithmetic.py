@@ -14,6 +14,12 @@ from service.core.rulebook.primitives import floor_divide, maximum, minimum, rem
 from service.core.rulebook.registry import Wording, define, operands_only
 from service.core.rulebook.tensor import number_or_tensor
 
+
+def _least_quotient(quotient: Any, left: Any) -> Any:
+    """−⌊x/y⌋, the slope of x mod y along y; at a jump, of ⌊x/y⌋ and the whole number below it the one nearer to 0."""
+    return -select(left == 0.0, select(quotient > 0.0, quotient - 1.0, quotient), quotient)
+
+
 define(
     "Input",
     attributes=[
@@ -98,11 +104,7 @@ define(
     "Mod",
     "x y",
     forward=lambda x, y: remainder(x, y),  # noqa: PLW0108 (compiled, only a call is overloaded)
-    # −⌊x/y⌋ along y; at a jump, of ⌊x/y⌋ and the whole number below it the one nearer to 0.
-    local_gradients=lambda x, y, z: (
-        1.0,
-        -(floor_divide(x, y) - select(np.logical_and(z == 0.0, floor_divide(x, y) > 0.0), 1.0, 0.0)),
-    ),
+    local_gradients=lambda x, y, z: (1.0, _least_quotient(floor_divide(x, y), z)),
     kinks=Kinks(
         where=lambda x, y, z: z == 0.0,
         returned="of the slopes on both sides of the jump, the least in magnitude",

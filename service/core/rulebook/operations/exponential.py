@@ -139,7 +139,7 @@ def _logarithm_of_sum(x: Any, y: Any) -> Any:
     return select(x == y, x + math.log(2.0), maximum(x, y) + np.log1p(np.exp(-np.absolute(x - y))))
 
 
-def share_of_sum(x: Any, y: Any) -> Any:
+def _share(x: Any, y: Any) -> Any:
     """e^x/(e^x + e^y), of which 0 is left where both are 0."""
     ratio = np.exp(-np.absolute(x - y))
     unequal = select(x > y, 1.0, ratio) / (1.0 + ratio)
@@ -150,7 +150,7 @@ define(
     "LogAddExp",
     "x y",
     forward=_logarithm_of_sum,
-    local_gradients=lambda x, y, z: (share_of_sum(x, y), share_of_sum(y, x)),
+    local_gradients=lambda x, y, z: (_share(x, y), _share(y, x)),
     analytic=False,
     wording=Wording(notation=function("logaddexp"), rule="logarithm"),
 )
