@@ -176,11 +176,3 @@ def test_only_a_graph_that_nothing_needs_is_deleted(client: FlaskClient) -> None
     assert client.get(f"/v1/graphs/{alone['id']}").status_code == 404
     assert client.delete(f"/v1/graphs/{alone['id']}").status_code == 404
     assert create(client, "d", expression="a + b")["id"] != alone["id"]
-
-
-def test_a_graph_with_a_power_of_an_input_e_has_a_hint(client: FlaskClient) -> None:
-    assert "hints" not in create(client, "meant", expression="F(e, x) = e^x")
-    made = create(client, "slip", expression="y = e^x")
-    (hint,) = made["hints"]
-    assert "exp(x)" in hint
-    assert client.get(f"/v1/graphs/{made['id']}").json["hints"] == [hint]

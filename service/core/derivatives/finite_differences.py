@@ -115,10 +115,7 @@ class Mover:
             if not self._reached[position]:
                 return None
             node, moved = self.graph.nodes[position], None
-            held = (
-                node.operation.name == "StopGradient"
-            )  # a constant for gradients, and so for what they are checked by
-            if not held and any(operand is not None for operand in operands):
+            if any(operand is not None for operand in operands):
                 sources = zip(operands, self.graph.operands[position], strict=True)
                 taken = [self.arrays[source] if operand is None else operand for operand, source in sources]
                 moved = np.multiply(node.operation.evaluate(taken, node.attributes), 1.0)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import special
 
-from service.core.derivatives.gradient_check import check_gradients
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.language.hints import hints_of
 from service.core.language.writing import write_expression
@@ -121,11 +120,3 @@ def test_a_power_of_an_input_e_has_a_hint() -> None:
     assert "exp(x)" in hint
     for text in ("F(e, x) = e^x", "e = a + b; f = e^c", "x^e", "y = exp(x)", "e * x"):
         assert hints_of(build(text), text) == []
-
-
-@pytest.mark.parametrize("method", ["taylor", "central"])
-def test_a_gradient_check_leaves_what_is_stopped_where_it_is(method: str) -> None:
-    graph = build("stop_gradient(x) * x + x²")
-    values = forward_pass(graph, {"x": np.array(3.0)})
-    (check,) = check_gradients(graph, values, "output", [0], method)
-    assert (check.verdict, float(check.gradient)) == ("right", 9.0)
