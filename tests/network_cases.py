@@ -68,12 +68,6 @@ def _squared_error(draw: st.DrawFn) -> Drawn:
     return draw(st.permutations([whole, part])), {}
 
 
-@draws("BinaryCrossEntropyWithLogits")
-def _binary_cross_entropy(draw: st.DrawFn) -> Drawn:
-    (left, right), _ = _squared_error(draw)
-    return [left, right], {"reduction": draw(st.sampled_from(["mean", "sum", "none"]))}
-
-
 @draws("OverChannels")
 def _over_channels(draw: st.DrawFn) -> Drawn:
     like = draw(shapes(least=2))

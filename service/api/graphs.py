@@ -22,7 +22,6 @@ from service.api.http.response import respond
 from service.api.schemas import PageQuery
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
-from service.core.language.hints import hints_of
 from service.storage.records import GraphRecord
 from service.usecases import graphs as usecases
 
@@ -119,10 +118,4 @@ def respond_graph(record: GraphRecord, graph: Graph, new: bool) -> Response:
 def _with_nodes(record: GraphRecord, graph: Graph) -> dict[str, Any]:
     size = context().limits.page
     nodes = graph_node_documents(graph.nodes[:size])
-    hints = hints_of(graph, record.expression)
-    return {
-        **graph_document(record),
-        **({"hints": hints} if hints else {}),
-        "nodes": nodes,
-        "next": next_cursor(size, len(graph)),
-    }
+    return {**graph_document(record), "nodes": nodes, "next": next_cursor(size, len(graph))}

@@ -1,7 +1,6 @@
 """Exponentials, logarithms, the hyperbolic functions and the error function."""
 
 import math
-from typing import Any
 
 import numpy as np
 from scipy import special
@@ -9,8 +8,8 @@ from scipy import special
 from service.core.rulebook.gaussian import bell, complementary_error
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Kinks
-from service.core.rulebook.primitives import maximum, select
-from service.core.rulebook.registry import REALS, Wording, define, operands_only
+from service.core.rulebook.primitives import select
+from service.core.rulebook.registry import Wording, define, operands_only
 
 define(
     "Exp",
@@ -27,24 +26,6 @@ define(
     local_gradients=lambda x, z: (1.0 / x,),
     domain=[(0.0, math.inf)],
     wording=Wording(aliases=["ln"], notation=function("log", r"\ln", "ln"), rule="logarithm"),
-)
-
-define(
-    "Log2",
-    "x",
-    forward=np.log2,
-    local_gradients=lambda x, z: (1.0 / math.log(2.0) / x,),
-    domain=[(0.0, math.inf)],
-    wording=Wording(notation=function("log2", r"\log_{2}"), rule="logarithm"),
-)
-
-define(
-    "Log10",
-    "x",
-    forward=np.log10,
-    local_gradients=lambda x, z: (1.0 / math.log(10.0) / x,),
-    domain=[(0.0, math.inf)],
-    wording=Wording(notation=function("log10", r"\log_{10}"), rule="logarithm"),
 )
 
 define(
@@ -131,45 +112,4 @@ define(
     analytic=False,
     symbolic={special.erfc: operands_only},
     wording=Wording(notation=function("erfc", r"\operatorname{erfc}")),
-)
-
-
-def _logarithm_of_sum(x: Any, y: Any) -> Any:
-    """log(e^x + e^y), the greater taken out, so that nothing overflows; of equal ones x + log 2, also at infinity."""
-    return select(x == y, x + math.log(2.0), maximum(x, y) + np.log1p(np.exp(-np.absolute(x - y))))
-
-
-def _share(x: Any, y: Any) -> Any:
-    """e^x/(e^x + e^y), of which 0 is left where both are 0."""
-    ratio = np.exp(-np.absolute(x - y))
-    unequal = select(x > y, 1.0, ratio) / (1.0 + ratio)
-    return select(x == y, select(x == -math.inf, 0.0, 0.5), unequal)
-
-
-define(
-    "LogAddExp",
-    "x y",
-    forward=_logarithm_of_sum,
-    local_gradients=lambda x, y, z: (_share(x, y), _share(y, x)),
-    analytic=False,
-    wording=Wording(notation=function("logaddexp"), rule="logarithm"),
-)
-
-define(
-    "XLogY",
-    "x y",
-    forward=lambda x, y: select(x == 0.0, 0.0, x * np.log(y)),
-    local_gradients=lambda x, y, z: (np.log(y), select(x == 0.0, 0.0, x / y)),
-    kinks=Kinks(
-        where=lambda x, y, z: np.logical_and(x == 0.0, y == 0.0),
-        returned="minus infinity, the limit of the slope log y, and 0",
-        conventions={
-            "torch": lambda x, y, z: (select(np.logical_and(x == 0.0, y <= 0.0), 0.0, np.log(y)), x / y),
-            "jax": lambda x, y, z: (np.log(y), x / y),
-            "tensorflow": lambda x, y, z: (select(x == 0.0, 0.0, np.log(y)), select(x == 0.0, 0.0, x / y)),
-        },
-    ),
-    domain=[REALS, (0.0, math.inf)],
-    analytic=False,
-    wording=Wording(notation=function("xlogy"), rule="product"),
 )

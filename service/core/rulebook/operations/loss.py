@@ -8,11 +8,11 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integer
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, Rounding, Rule
-from service.core.rulebook.operations.broadcasting import expand_to, sum_to
+from service.core.rulebook.operation import Attributes, Rounding
+from service.core.rulebook.operations.broadcasting import sum_to
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
 from service.core.rulebook.operations.normalization import log_softmax, softmax
-from service.core.rulebook.primitives import maximum, select
+from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
 _REDUCTION = Attribute("reduction", OneOf(("mean", "sum", "none")), "mean")
@@ -145,69 +145,4 @@ define(
         ),
     ),
     wording=Wording(aliases=["mse"], notation=function("mse")),
-)
-
-
-# --- binary cross-entropy, of scores before the sigmoid -------------------------------------------------------------
-
-
-def _softplus(x: Any) -> Any:
-    """log(1 + e^x), written so that e never has a positive exponent."""
-    return maximum(x, 0.0) + np.log1p(np.exp(-np.absolute(x)))
-
-
-def _sigmoid(x: Any) -> Any:
-    power = np.exp(-np.absolute(x))
-    return select(x >= 0.0, 1.0, power) / (1.0 + power)
-
-
-def _parts(x: Any, target: Any, rule: Rule) -> tuple[Any, Any]:
-    """(1 − t)·f(x) and t·f(−x), of which one that has no weight is 0 even where f is infinite."""
-    return (
-        select(target == 1.0, 0.0, (1.0 - target) * rule(x)),
-        select(target == 0.0, 0.0, target * rule(-x)),
-    )
-
-
-def _binary_cross_entropy(x: Any, target: Any, reduction: str) -> Any:
-    """−t·log σ(x) − (1 − t)·log(1 − σ(x)): for targets from 0 to 1 a sum that cannot cancel."""
-    negative, positive = _parts(x, target, _softplus)
-    losses = negative + positive
-    if reduction == "none":
-        return losses
-    return np.sum(losses) if reduction == "sum" else np.divide(np.sum(losses), np.size(losses))
-
-
-def _binary_cross_entropy_contributions(upstream: Any, x: Any, target: Any, z: Any, reduction: str) -> Any:
-    """σ(x) − t to the score and −x to the target; the first as (1 − t)·σ(x) − t·σ(−x), which keeps its digits."""
-    negative, positive = _parts(x, target, _sigmoid)
-    slope = negative - positive
-    flow = upstream / np.size(slope) if reduction == "mean" else upstream
-    return sum_to(flow * slope, x), sum_to(flow * expand_to(-x, slope), target)
-
-
-def _binary_cross_entropy_magnitudes(upstream: Any, x: Any, target: Any, z: Any, reduction: str) -> Any:
-    negative, positive = _parts(x, target, _sigmoid)
-    terms = np.absolute(negative) + np.absolute(positive)
-    flow = np.absolute(upstream / np.size(terms) if reduction == "mean" else upstream)
-    return sum_to(flow * terms, x), sum_to(flow * expand_to(np.absolute(x), terms), target)
-
-
-def _binary_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    shape = np.broadcast_shapes(*shapes)
-    return shape if attributes["reduction"] == "none" else ()
-
-
-define(
-    "BinaryCrossEntropyWithLogits",
-    "x target",
-    attributes=[_REDUCTION],
-    forward=_binary_cross_entropy,
-    contributions=_binary_cross_entropy_contributions,
-    infer_shape=_binary_shape,
-    rounding=Rounding(contributions=_binary_cross_entropy_magnitudes),
-    analytic=False,
-    wording=Wording(
-        aliases=["bce_with_logits", "binary_cross_entropy_with_logits"], notation=function("bce_with_logits")
-    ),
 )
