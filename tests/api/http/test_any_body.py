@@ -61,6 +61,8 @@ MEMBERS = {
     "label": TEXTS,
     "recorded": CLAIMED | JSON,
     "claims": CLAIMED | JSON,
+    "gradients": GIVEN | JSON,
+    "run": st.just(RUN) | TEXTS,
     "baseline": st.just(RUN) | TEXTS,
     "candidate": st.just(RUN) | TEXTS,
     "tolerance": st.sampled_from(["exact", "float32"])

@@ -72,6 +72,8 @@ def _other_operand(evidence: Evidence) -> Guesses:
     if not evidence.forward or not evidence.operands or len(graph) > _MOST_NODES or evidence.figure.size > 10_000:
         return
     for place, name in enumerate(evidence.node.inputs):
+        if any(evidence.node.operation.indices[place : place + 1]):
+            continue
         for position, node in enumerate(graph.nodes):
             figure = values[position]
             if figure is None or node.name == name or figure.shape != evidence.operands[place].shape:
