@@ -69,25 +69,29 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     target = graph.position[output]
     spread = spread_seed(seed, values.shape(target))
     program = kernel.program_of(graph) if values.shapes is None else None
+    loops = kernel.compiled_loops(program) if program else None
+    is_batch = batches.is_batch(graph, values)
+    if program and loops:
+        gradients = kernel.differentiate(loops, program, values.flat, target, float(spread))
+        if not has_nan(gradients.flat):
+            return gradients
+        if graph.convention == MINIMUM_NORM:
+            return kernel.differentiate_open(loops, program, values.flat, target, float(spread))[0]
+    elif is_batch:
+        gradients = batches.differentiate_batch(graph, values, target, spread)
+        # A NaN at any point reaches an Input, or a scalar that rests on Constants: less to look through than all nodes.
+        if not any(has_nan(gradients[position]) for position in batches.ends_of_flow(graph, values)):
+            return gradients
     arrays = [in_precision(graph, position, value) for position, value in enumerate(values)]
 
     def contributions(position: int, upstream: Any) -> Sequence[Any]:
         operands = [arrays[source] for source in graph.operands[position]]
         return contributions_at(graph, position, upstream, operands, arrays[position])
 
-    if program and (loops := kernel.compiled_loops(program)):
-        gradients = kernel.differentiate(loops, program, values.flat, target, float(spread))
-        if graph.convention == MINIMUM_NORM and has_nan(gradients.flat):
-            return kernel.differentiate_open(loops, program, values.flat, target, float(spread))[0]
-    elif batches.is_batch(graph, values):
-        gradients = batches.differentiate_batch(graph, values, target, spread)
-        # A NaN at any point reaches an Input, or a scalar that rests on Constants: less to look through than all nodes.
-        if not any(has_nan(gradients[position]) for position in batches.ends_of_flow(graph, values)):
-            return gradients
-    else:
+    if not loops and not is_batch:
         gradients = _sweep(graph, values, target, spread, contributions)
-    if not has_nan(gradients.flat):
-        return gradients
+        if not has_nan(gradients.flat):
+            return gradients
     return _sweep(graph, values, target, spread, OpenEdges(graph, arrays, output).contributions)
 
 
