@@ -212,13 +212,10 @@ def _open_flow(
         else:
             # No live element depends on an operand's element from which none of them is reached.
             tame = [
-                x if reached is None or index else np.where(np.isfinite(x) | reached, x, 0.5)
+                x if reached is None or index else np.where(np.isfinite(x) | reached, x, _ordinary(x))
                 for x, reached, index in zip(operands, passing, _indices(operation, operands), strict=True)
             ]
-            try:
-                clean = operation.propagate(rest, tame, np.where(np.isfinite(value) | live, value, 0.5), attributes)
-            except ValueError:  # no inverse
-                clean = plain
+            clean = operation.propagate(rest, tame, np.where(np.isfinite(value) | live, value, 0.5), attributes)
             spoilt = [each is not None and np.isnan(each) for each in plain]
         found = [
             each if each is None else np.where(bad, other, each)
@@ -239,7 +236,7 @@ def _probe(
             flow.astype(float), *operation.arguments(operands), value, *attributes.values()
         )
         return [None if each is None else np.asarray(each > 0.0) for each in given[: len(operands)]]
-    tame = _numbers(operation, operands, lambda x: np.where(np.isfinite(x), x, 0.5))
+    tame = _numbers(operation, operands, lambda x: np.where(np.isfinite(x), x, _ordinary(x)))
     try:
         probed = operation.propagate(
             np.where(flow, np.nan, 0.0), tame, np.where(np.isfinite(value), value, 0.5), attributes
@@ -247,6 +244,11 @@ def _probe(
     except ValueError:  # no inverse: every element may reach every other
         return [np.full(np.shape(operand), flow.any()) for operand in operands]
     return [None if each is None else np.isnan(each) for each in probed]
+
+
+def _ordinary(x: Any) -> Any:
+    """Numbers of the shape of `x` in place of those that are not finite, of which no matrix is singular by chance."""
+    return 0.5 + 0.25 * np.cos(np.arange(np.size(x))).reshape(np.shape(x)).astype(np.result_type(x))
 
 
 def _numbers(operation: Operation, operands: Sequence[Any], changed: Any) -> list[Any]:

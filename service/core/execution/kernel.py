@@ -142,8 +142,6 @@ def _compile() -> Loops:
         return Loops(**_compiled_loops(codes, _compiled))
     except Exception:
         refused = {operation for operation, _ in codes if _is_refused(operation)}
-        if not refused:
-            raise
     known = {key: code for key, code in codes.items() if key[0] not in refused}
     return Loops(**_compiled_loops(known, _compiled), refused=frozenset(codes.values()) - frozenset(known.values()))
 

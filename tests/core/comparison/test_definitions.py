@@ -77,3 +77,13 @@ def test_a_wrong_gradient_of_a_node_used_otherwise_is_one_by_its_own_consumers()
     found = judge(right, run_of(candidate, inputs, gradients={"q": 5.0}))
     assert origins(found, candidate) == [("backward", "q")]
     assert verdicts(found, candidate)["backward"]["a"] == "inherited"
+
+
+def test_without_values_a_gradient_of_a_node_used_otherwise_is_an_origin_by_definition() -> None:
+    baseline, candidate = graph_of("p = a * b; F = p + a"), graph_of("p = a * b; F = p - a")
+    inputs = {"a": 2.0, "b": 3.0}
+    right = only(run_of(baseline, inputs), gradients=["a", "b", "p", "F"])
+    found = judge(right, run_of(candidate, inputs))
+    assert found.forward is None
+    assert origins(found, candidate) == [("backward", "a")]
+    assert explained_origins(found)[0].hypotheses[0].name == "definition"

@@ -77,6 +77,15 @@ SAID: list[tuple[str, dict[str, Any], str, str, Any, str]] = [
         "∂F/∂x is 7.3; it should be 1 × 1 + 1 × y = 1 × 1 + 1 × 2 = 3 by the sum and the product rule.",
     ),
     ("F = x + 1", {"x": 3.0, "u": 2.0}, "values", "x", 7.3, "x is 7.3; it should be 3."),
+    ("F = x * 2", {"x": 3.0}, "gradients", "F", 7.3, "∂F/∂F is 7.3; it should be 1, the seed."),
+    (
+        "F = x * 2; G = F + y",
+        {"x": 3.0, "y": 2.0},
+        "gradients",
+        "y",
+        7.3,
+        "∂F/∂y is 7.3; it should be 0: the output does not depend on it.",
+    ),
 ]
 
 
@@ -88,7 +97,7 @@ SAID: list[tuple[str, dict[str, Any], str, str, Any, str]] = [
 def test_every_origin_has_its_sentence(
     text: str, inputs: dict[str, Any], kind: str, node: str, wrong: Any, says: str
 ) -> None:
-    graph = graph_of(text)
+    graph = graph_of(text, ["F"] if "G = " in text else None)
     (origin,) = explained_origins(judge(run_of(graph, inputs), run_of(graph, inputs, **{kind: {node: wrong}})))
     assert origin.sentence.startswith(says)
     best = origin.hypotheses[0].because if origin.hypotheses else ""

@@ -1,5 +1,8 @@
 """The score of the table of slips: the node is always right, and what happened is nearly always named."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from service.core.comparison.listing import ExplainedFigure, explained_origins
@@ -40,3 +43,45 @@ def test_the_first_hypothesis_is_the_right_one() -> None:
     assert sum(first) >= 0.9 * len(TABLE), [
         mistake.what for mistake, right in zip(TABLE, first, strict=True) if not right
     ]
+
+
+# --- where there is too much to try ---------------------------------------------------------------------------------
+
+
+def names_of(text: str, inputs: dict[str, Any], wrong: Any) -> list[str]:
+    """The hypotheses about a wrong gradient of F with respect to x, likeliest first."""
+    graph = graph_of(text, ["F"])
+    (origin,) = explained_origins(judge(run_of(graph, inputs), run_of(graph, inputs, gradients={"x": wrong})))
+    return names(origin)
+
+
+@pytest.mark.parametrize(("count", "named"), [(8, True), (9, False)])
+def test_an_attribute_taken_otherwise_is_sought_along_a_few_edges(count: int, named: bool) -> None:
+    slopes = [0.31 + 0.01 * each for each in range(count)]
+    text = "; ".join(f"y{each} = leaky_relu(x, alpha={slope})" for each, slope in enumerate(slopes))
+    wrong = sum(slopes) - slopes[0] + 0.25
+    found = names_of(f"{text}; F = sum({', '.join(f'y{each}' for each in range(count))})", {"x": -2.0}, wrong)
+    assert ("another attribute" in found) is named
+
+
+@pytest.mark.parametrize(
+    ("length", "beside", "named"), [(62, 0, True), (63, 0, False), (3, 600, True), (3, 640, False)]
+)
+def test_a_cut_is_sought_among_a_few_nodes(length: int, beside: int, named: bool) -> None:
+    """One of two paths was cut, that through so many sines; the graph has other nodes beside."""
+    path = [f"s{step} = sin({f's{step - 1}' if step else 'a'})" for step in range(length)]
+    others = [f"z{step} = sin({f'z{step - 1}' if step else 'x'})" for step in range(beside)]
+    text = "; ".join(["a = 2 * x", *path, f"F = s{length - 1} + cos(a)", *others])
+    assert ("detached" in names_of(text, {"x": 0.3}, -2 * np.sin(0.6))) is named
+
+
+def test_a_vector_times_a_stack_of_matrices_has_no_factor_to_transpose() -> None:
+    inputs = {"x": np.array([1.0, 2.0, 3.0]), "y": np.arange(12.0).reshape(2, 3, 2)}
+    assert "wrong factor transposed" not in names_of("F = sum((x @ y)^2)", inputs, np.array([1.0, -1.0, 0.3]))
+
+
+@pytest.mark.parametrize(("shape", "named"), [((5, 7), True), ((2, 4, 6, 8, 10, 12, 14), False)])
+def test_another_count_is_sought_among_a_few_lengths(shape: tuple[int, ...], named: bool) -> None:
+    ones = np.ones(shape)
+    wrong = ones / ones.size * shape[-1] / shape[0]
+    assert ("mean over another count" in names_of("F = mean(x * y)", {"x": ones, "y": ones}, wrong)) is named

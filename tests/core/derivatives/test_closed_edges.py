@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.core.derivatives import jacobian as sweeps
-from service.core.derivatives.jacobian import hessian, jacobian
+from service.core.derivatives.jacobian import hessian, jacobian, push_forward
 from service.core.execution.passes import backward_pass, forward_pass
 from tests.passes import arrays_of, graph_of
 
@@ -24,6 +24,7 @@ POINTS: list[tuple[str, dict[str, Any]]] = [
     ("sum(sqrt(relu(x)))", {"x": [-1, 0, 4]}),
     ("sqrt(norm(x))", {"x": [0, 0]}),
     ("sum(softmax(sqrt(x))[1])", {"x": [[0, 0], [1, 4]]}),
+    ("sum([[1, 2]] @ sqrt(relu(x)))", {"x": [-1, 4]}),
 ]
 
 
@@ -61,3 +62,10 @@ def test_second_derivatives_behind_closed_edges(text: str, x: float, second: flo
     values = forward_pass(graph, arrays_of({"x": x}))
     (block,) = hessian(graph, values, graph.outputs[0], ["x"]).values()
     np.testing.assert_allclose(block, second, rtol=1e-14)
+
+
+def test_a_node_may_move_by_itself_and_with_what_it_depends_on() -> None:
+    graph = graph_of("s = sqrt(relu(x)); F = 2 * s")
+    values = forward_pass(graph, arrays_of({"x": -1}))
+    (along,) = push_forward(graph, values, {"x": np.array([1.0, 3.0]), "s": np.array([5.0, 0.0])}, ["F"])
+    assert along.tolist() == [10, 0]

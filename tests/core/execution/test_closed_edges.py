@@ -78,6 +78,14 @@ TENSOR_ROWS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("(A @ log(w))[1]", {"A": [[1, 0], [2, 0]], "w": [1, 0]}, {"w": [2, NAN]}),
     ("sum(softmax(sqrt(x))[1])", {"x": [[0, 0], [1, 4]]}, {"x": [[0, 0], [0, 0]]}),
     ("sum(LayerNormalization(x, s, axis=1)[1])", {"x": [[INFINITY, 1], [1, 3]], "s": [2, 2]}, {"x": [[0, 0], [0, 0]]}),
+    ("where(c > 0, sum(x @ y), 1)", {"c": -1, "x": [[INFINITY, 1]], "y": [[2], [3]]}, {"x": [[0, 0]], "y": [[0], [0]]}),
+    # One system of linear equations is not taken; of the other no inverse may be known, for the figures are infinite.
+    (
+        "sum(solve(A, b)[0])",
+        {"A": [[[2, 0], [0, 4]], [[INFINITY] * 2] * 2], "b": [[[2], [4]], [[1], [1]]]},
+        {"A": [[[-0.5, -0.5], [-0.25, -0.25]], [[0, 0], [0, 0]]], "b": [[[0.5], [0.25]], [[0], [0]]]},
+    ),
+    ("sum(solve(A, b))", {"A": [[1, 0], [NAN, 0]], "b": [1, 1]}, {"A": [[NAN] * 2] * 2, "b": [NAN] * 2}),
     ("sum(m * sqrt(x))", {"x": [0, 4], "m": [0, 1]}, {"x": [NAN, 0.25]}),
 ]
 

@@ -30,15 +30,14 @@ def _jacobian(evidence: Evidence) -> Guesses:
             softmax = powers / powers.sum(axis=1, keepdims=True)
             hot = np.moveaxis(np.eye(scores.shape[1])[np.maximum(labels, 0)], -1, 1)
             count = labels.size if edge.consumer.attributes.get("reduction") == "mean" else 1
-            if flow.ndim:
-                continue
+            each = np.expand_dims(flow, 1) if flow.ndim else flow
             for figure, because in (
                 (softmax, "The one-hot labels were not subtracted: softmax, not softmax − one-hot"),
                 (hot - softmax, "The sign is wrong: one-hot − softmax, not softmax − one-hot"),
                 (-hot, "Only the labels' part was taken: −one-hot, not softmax − one-hot"),
             ):
                 for size in {count, 1}:
-                    yield evidence.replaced(edge, flow * figure / size), f"{because}."
+                    yield evidence.replaced(edge, each * figure / size), f"{because}."
 
 
 def _detached_statistics(evidence: Evidence) -> Guesses:
