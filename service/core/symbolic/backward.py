@@ -1,4 +1,8 @@
-"""The backward pass over terms: the chain rule by the rulebook's own rules, applied to symbols."""
+"""The backward pass over terms: the chain rule by the rulebook's own rules, applied to symbols.
+
+Nothing flows along a closed edge, nor behind it (`execution/closed_edges.py` says what that is): a contribution is
+chosen to be 0 there wherever the product may be 0 · ∞.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +13,15 @@ import numpy as np
 from service.core.errors import Fault, InvalidRequest
 from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import sweep_back, walk_forward
-from service.core.symbolic.simplify import TermTable
+from service.core.symbolic.finite import FiniteTerms
+from service.core.symbolic.simplify import TermTable, complements
 from service.core.symbolic.term import (
+    Application,
     Literal,
     NotSymbolic,
     Term,
     Variable,
+    closed_terms,
     contribution_terms,
     evaluation_order,
     local_gradient_terms,
@@ -39,6 +46,9 @@ def backpropagate(
     """
     target, varying = graph.position[output], _varying(graph, wrt)
     rules: dict[Any, _Rules] = {}
+    finite = FiniteTerms(graph, known)
+    # The condition under which the output is reached from a node along open edges; None if it always is.
+    reached: dict[int, Term | None] = {target: None}
 
     def contributions(position: int, upstream: Term) -> Sequence[Term | None]:
         node, operands = graph.nodes[position], graph.operands[position]
@@ -51,12 +61,19 @@ def backpropagate(
             rules[key] = _read_rules(node, operand_indices)
         may_broadcast = rules[key].local and len(operands) > 1 and terms.keep_shapes
         given = rules[key].apply(terms, upstream, [known[source] for source in operands], known[position])
-        for operand_index, contribution in zip(operand_indices, given, strict=True):
-            if contribution is not None:
-                like = known[operands[operand_index]]
-                summed = terms.named("SumTo", contribution, like) if may_broadcast else contribution
-                terms.set_partial_shape(summed, terms.partial_shape(like))
-                found[operand_index] = summed
+        for operand_index, (factor, closed) in zip(operand_indices, given, strict=True):
+            if factor is None or (rules[key].local and isinstance(factor, Literal) and factor.value == 0.0):
+                continue
+            source, flow = operands[operand_index], reached[position]
+            like = known[source]
+            contribution = _product(terms, finite, upstream, factor, closed, flow) if rules[key].local else factor
+            flow = _and_open(terms, flow, closed) if rules[key].local else None
+            if may_broadcast:
+                contribution = terms.named("SumTo", contribution, like)
+                flow = flow and terms.named("Greater", terms.named("SumTo", flow, like), terms.literal(0.0))
+            terms.set_partial_shape(contribution, terms.partial_shape(like))
+            reached[source] = _either(terms, reached[source], flow) if source in reached else flow
+            found[operand_index] = contribution
         return found
 
     start = {target: _filled(terms, 1.0, known[target])} if varying[target] else {}
@@ -73,28 +90,25 @@ class _Rules:
     """Terms in operands x0, x1 …, value z and upstream gradient u: all subterms in order, and one result an operand.
 
     Only operands that vary have a result, a local gradient if `local`, else a contribution; None if no gradient flows.
+    `closed` holds the conditions under which their edges are closed; None where they never are.
     """
 
     order: Sequence[Term]
     results: Sequence[Term | None]
+    closed: Sequence[Term | None]
     local: bool
 
-    def apply(self, terms: TermTable, upstream: Term, operands: Sequence[Term], value: Term) -> list[Term | None]:
-        """The contributions."""
+    def apply(
+        self, terms: TermTable, upstream: Term, operands: Sequence[Term], value: Term
+    ) -> list[tuple[Term | None, Term | None]]:
+        """The results and the conditions for these operands."""
         values = {f"x{operand_index}": operand for operand_index, operand in enumerate(operands)} | {
             "z": value,
             "u": upstream,
         }
         made = terms.substitute(self.order, values)
-        found = [made.get(id(result)) for result in self.results]
-        if not self.local:
-            return found
-        return [
-            None
-            if local is None or (isinstance(local, Literal) and local.value == 0.0)
-            else terms.named("Mul", upstream, local)
-            for local in found
-        ]
+        pairs = zip(self.results, self.closed, strict=True)
+        return [(made.get(id(result)), made.get(id(closed))) for result, closed in pairs]
 
 
 def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
@@ -109,8 +123,40 @@ def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
         detail = f"there is no formula for the gradient at {node.name!r} ({operation.name}): {error}"
         raise InvalidRequest([Fault(("wrt",), detail)]) from None
     results = [every[operand_index] for operand_index in operand_indices]
-    order = evaluation_order(*(result for result in results if result is not None))
-    return _Rules(order, results, local=operation.is_elementwise)
+    conditions = closed_terms(operation, operands, Variable("z"), node.attributes) or [None] * len(operands)
+    closed = [conditions[operand_index] for operand_index in operand_indices]
+    order = evaluation_order(*(term for term in (*results, *closed) if term is not None))
+    return _Rules(order, results, closed, local=operation.is_elementwise)
+
+
+def _product(
+    terms: TermTable, finite: FiniteTerms, upstream: Term, local: Term, closed: Term | None, reached: Term | None
+) -> Term:
+    """Upstream · local gradient, but 0 where the edge is closed or the output is not reached.
+
+    The upstream gradient is 0 where the output is not reached, the local gradient where the edge is closed: only where
+    the other factor may be infinite need 0 be chosen.
+    """
+    zero, steep = terms.literal(0.0), not finite.has(local)
+    if closed is None or finite.has(upstream):
+        product = terms.named("Mul", upstream, local)
+    elif isinstance(local, Application) and local.operation.name == "Where" and complements(local, closed):
+        branches = (part if part is zero else terms.named("Mul", upstream, part) for part in local.operands[1:])
+        product = terms.named("Where", local.operands[0], *branches)
+    else:
+        product = terms.named("Where", closed, zero, terms.named("Mul", upstream, local))
+    return terms.named("Where", reached, product, zero) if reached and steep else product
+
+
+def _and_open(terms: TermTable, reached: Term | None, closed: Term | None) -> Term | None:
+    if closed is None:
+        return reached
+    opened = terms.named("Not", closed)
+    return terms.named("And", reached, opened) if reached else opened
+
+
+def _either(terms: TermTable, one: Term | None, other: Term | None) -> Term | None:
+    return terms.named("Or", one, other) if one and other else None
 
 
 def _varying(graph: Graph, wrt: Iterable[str]) -> list[bool]:

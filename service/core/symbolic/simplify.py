@@ -290,7 +290,50 @@ def _pow(terms: TermTable, operands: Sequence[Term]) -> Term | None:
 
 
 def _and(terms: TermTable, operands: Sequence[Term]) -> Term | None:
-    return _number(terms, 0.0, *operands) if any(_is(x, 0.0) for x in operands) else None
+    if any(_is(x, 0.0) for x in operands):
+        return _number(terms, 0.0, *operands)
+    return operands[0] if operands[0] is operands[1] and _is_condition(operands[0]) else None
+
+
+def _or(terms: TermTable, operands: Sequence[Term]) -> Term | None:
+    for x, y in (operands, reversed(operands)):
+        if _is_condition(x) and (x is y or (_is(y, 0.0))):
+            return x
+    return None
+
+
+def _not(terms: TermTable, operands: Sequence[Term]) -> Term | None:
+    (x,) = operands
+    if (inner := _operands(x, "Not")) and _is_condition(inner[0]):
+        return inner[0]
+    return None
+
+
+def _is_condition(term: Term) -> bool:
+    """Whether a term is 0 or 1."""
+    return isinstance(term, Application) and term.operation.name in _CONDITIONS
+
+
+def _not_zero(terms: TermTable, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    return x if _is(y, 0.0) and _is_condition(x) else None
+
+
+def _equal(terms: TermTable, operands: Sequence[Term]) -> Term | None:
+    x, y = operands
+    return terms.named("Not", x) if _is(y, 0.0) and _is_condition(x) else None
+
+
+def _abs(terms: TermTable, operands: Sequence[Term]) -> Term | None:
+    return operands[0] if _is_condition(operands[0]) else None
+
+
+def complements(choice: Application, condition: Term) -> bool:
+    """Whether a Where chooses 0 exactly where a condition holds."""
+    chosen_if, then, otherwise = choice.operands
+    return (_is(then, 0.0) and chosen_if is condition) or (
+        _is(otherwise, 0.0) and any(inner is chosen_if for inner in _operands(condition, "Not"))
+    )
 
 
 def _where(terms: TermTable, operands: Sequence[Term]) -> Term | None:
@@ -319,6 +362,8 @@ def _expand_to(terms: TermTable, operands: Sequence[Term]) -> Term | None:
     return terms.named("ExpandTo", repeated[0], like) if repeated else None
 
 
+_CONDITIONS = frozenset({"Equal", "NotEqual", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Not"})
+
 _RULES: dict[str, _Rule] = {
     "Identity": _identity,
     "Neg": _neg,
@@ -328,6 +373,12 @@ _RULES: dict[str, _Rule] = {
     "Div": _div,
     "Pow": _pow,
     "And": _and,
+    "Or": _or,
+    "Not": _not,
+    "Equal": _equal,
+    "NotEqual": _not_zero,
+    "Greater": _not_zero,
+    "Abs": _abs,
     "Where": _where,
     "SumTo": _sum_to,
     "ExpandTo": _expand_to,

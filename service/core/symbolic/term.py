@@ -160,6 +160,17 @@ def contribution_terms(
     return tuple(None if rule is None else term_of(rule) for rule in rules)
 
 
+def closed_terms(
+    operation: Operation, operands: Sequence[Term], value: Term, attributes: Attributes = NO_ATTRIBUTES
+) -> "tuple[Term, ...] | None":
+    """Return for each operand of an elementwise operation when its edge is closed, as a formula; None if none ever
+    is."""
+    if not operation.is_elementwise:
+        return None
+    closed = operation.closed_operands([Symbol(x) for x in operands], Symbol(value), _symbolic(attributes))
+    return None if closed is None else tuple(map(term_of, closed))
+
+
 def nondifferentiable_term(
     operation: Operation, operands: Sequence[Term], value: Term, attributes: Attributes = NO_ATTRIBUTES
 ) -> Term:

@@ -213,3 +213,24 @@ def test_a_long_continued_fraction_is_simplified_without_recursion() -> None:
         fraction = application(division, [Variable("xyz"[number % 3]), application(product, [fraction, Literal(0.5)])])
     figures = {"x": 1.1, "y": 0.9, "z": -1.2}
     assert figure(simplify(fraction), figures) == pytest.approx(figure(fraction, figures), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "simple"),
+    [
+        ("(x > 0) != 0", "x > 0"),
+        ("(x > 0) == 0", "not(x > 0)"),
+        ("abs(x > 0) > 0", "x > 0"),
+        ("not(not(x < y))", "x < y"),
+        ("or(x > 0, 0 > 1)", "x > 0"),
+        ("or(0 > 1, x > 0)", "x > 0"),
+        ("and(x > 0, x > 0)", "x > 0"),
+        ("or(x > 0, x > 0)", "x > 0"),
+        ("not(not(x))", "not(not(x))"),
+        ("x != 0", "x != 0"),
+        ("x == 0", "x == 0"),
+        ("or(x, y)", "or(x, y)"),
+    ],
+)
+def test_conditions_on_conditions(text: str, simple: str) -> None:
+    assert write_text(TermTable(keep_shapes=True).add(term(text))[0]) == simple

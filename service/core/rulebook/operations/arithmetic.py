@@ -242,9 +242,7 @@ define(
     ),
     closed=Closed(
         where=lambda x, z, lower, upper: (
-            np.logical_or(
-                np.logical_or(x < lower, x > upper), np.logical_and(lower >= upper, np.logical_not(np.isnan(x)))
-            ),
+            np.logical_or(np.logical_or(x < lower, x > upper), np.logical_and(lower >= upper, np.equal(x, x))),
         ),
         multiplied_by=("jax",),
     ),

@@ -49,9 +49,7 @@ define(
     "x y",
     forward=np.logical_and,
     local_gradients=lambda x, y, z: (0.0, 0.0),
-    closed=Closed(
-        where=lambda x, y, z: (np.logical_not(np.isnan(x)), np.logical_not(np.isnan(y))), cut_by=CONVENTIONS[1:]
-    ),
+    closed=Closed(where=lambda x, y, z: (np.equal(x, x), np.equal(y, y)), cut_by=CONVENTIONS[1:]),
     analytic=False,
     wording=Wording(
         aliases=["logical_and"],
@@ -67,9 +65,7 @@ define(
     "x y",
     forward=np.logical_or,
     local_gradients=lambda x, y, z: (0.0, 0.0),
-    closed=Closed(
-        where=lambda x, y, z: (np.logical_not(np.isnan(x)), np.logical_not(np.isnan(y))), cut_by=CONVENTIONS[1:]
-    ),
+    closed=Closed(where=lambda x, y, z: (np.equal(x, x), np.equal(y, y)), cut_by=CONVENTIONS[1:]),
     analytic=False,
     wording=Wording(
         aliases=["logical_or"],
@@ -85,7 +81,7 @@ define(
     "x",
     forward=np.logical_not,
     local_gradients=lambda x, z: (0.0,),
-    closed=Closed(where=lambda x, z: (np.logical_not(np.isnan(x)),), cut_by=CONVENTIONS[1:]),
+    closed=Closed(where=lambda x, z: (np.equal(x, x),), cut_by=CONVENTIONS[1:]),
     analytic=False,
     wording=Wording(
         aliases=["logical_not"],
@@ -105,7 +101,7 @@ define(
     ),
     closed=Closed(
         where=lambda condition, x, y, z: (
-            np.logical_not(np.isnan(condition)),
+            np.equal(condition, condition),
             condition == 0.0,
             np.absolute(condition) > 0.0,
         )
