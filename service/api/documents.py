@@ -72,9 +72,15 @@ def run_document(run: StoredRun, largest: int | None = LARGEST_LISTED) -> dict[s
 
 
 def run_node_documents(
-    run: StoredRun, one_sided: Mapping[int, Iterable[OneSided]], whole: bool = False
+    run: StoredRun,
+    one_sided: Mapping[int, Iterable[OneSided]],
+    closed: Mapping[int, Iterable[int]],
+    whole: bool = False,
 ) -> list[dict[str, Any]]:
-    """The nodes of a run that it holds figures of; with `whole`, tensors of any size."""
+    """The nodes of a run that it holds figures of; with `whole`, tensors of any size.
+
+    By position, `one_sided` has the derivatives at kinks, and `closed` says along which operands nothing flows back.
+    """
     kinks = set(run.record.nondifferentiable)
     values = _written(run.values, whole)
     gradients = repeat(None) if run.gradients is None else _written(run.gradients, whole)
@@ -85,6 +91,8 @@ def run_node_documents(
             document["shape"] = shape
         document["value"] = value
         document["gradient"] = gradient
+        if run.start + index in closed:
+            document["closed"] = [node.inputs[operand] for operand in closed[run.start + index]]
         if run.start + index in kinks:
             document["nondifferentiable"] = True
             document["one_sided"] = [

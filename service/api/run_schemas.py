@@ -135,6 +135,13 @@ class RunNodeDocument(ma.Schema):
     shape = fields.List(fields.Integer())
     value = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
     gradient = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
+    closed = fields.List(
+        fields.String(),
+        metadata={
+            "description": "The operands with which the node does not change here, as relu below 0: whatever the "
+            "node's gradient is, nothing of it passes to them"
+        },
+    )
     nondifferentiable = fields.Boolean()
     one_sided = fields.List(fields.Nested(OneSidedDocument))
 

@@ -169,4 +169,4 @@ def _document(run: StoredRun, query: dict[str, Any], whole: bool = False) -> dic
 
 
 def _nodes(run: StoredRun, whole: bool = False) -> list[dict[str, Any]]:
-    return run_node_documents(run, usecases.list_one_sided(context(), run), whole)
+    return run_node_documents(run, usecases.list_one_sided(context(), run), usecases.list_closed(context(), run), whole)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
 from service.core.errors import Conflict, NotFound
+from service.core.execution.closed_edges import closed_operands
 from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes, spread_seed
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures, FloatArray, no_figures
@@ -152,18 +153,30 @@ def list_one_sided(context: Context, run: StoredRun) -> dict[int, tuple[OneSided
     """The one-sided derivatives at the nondifferentiable nodes whose figures the run holds, by position."""
     stop = run.start + len(run.values)
     marked = [position for position in run.record.nondifferentiable if run.start <= position < stop]
-    if not marked:
-        return {}
-    operands, values = run.graph.operands, run.values
-    if run.start:
-        needed = {position for each in marked for position in (each, *operands[each])}
-        values = read_figures(context, run.record, sorted(needed)).values
+    operands, values = run.graph.operands, _values_around(context, run, marked)
     found = {}
     for position in marked:
         figures = [values[each] for each in (*operands[position], position)]
         *given, value = [figure for figure in figures if figure is not None]
         found[position] = one_sided_derivatives(run.graph.nodes[position], given, value)
     return found
+
+
+def list_closed(context: Context, run: StoredRun) -> dict[int, tuple[int, ...]]:
+    """Along which operands nothing flows back, at the nodes that have such and whose figures the run holds."""
+    closing = [
+        position for position, node in enumerate(run.nodes, start=run.start) if node.operation.closed is not None
+    ]
+    return closed_operands(run.graph, _values_around(context, run, closing), closing)
+
+
+def _values_around(context: Context, run: StoredRun, positions: Sequence[int]) -> Figures:
+    """The values that the run holds or, where it begins later, those of the nodes at `positions` and of their
+    operands, of whatever the graph has."""
+    if not run.start or not positions:
+        return run.values
+    needed = {each for position in positions for each in (position, *run.graph.operands[position])}
+    return read_figures(context, run.record, sorted(needed)).values
 
 
 def _differentiate(

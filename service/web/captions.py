@@ -4,11 +4,13 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from service.core.execution.closed_edges import closed_operands
+from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray
 from service.core.figures.text import exact_text, short_number, told_apart
 from service.core.graph.graph import Graph, Node
@@ -93,21 +95,27 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is drawn: a graph, and optionally a run's figures and a comparison's differences, by phase and position.
+    """What is drawn: a graph, and optionally a run and a comparison's differences, by phase and position.
 
-    `key` begins every id of the picture, so that two subjects never share one. `kinks` are positions of nodes where no
-    derivative exists; `implied` holds values that were not recorded but follow from those that were.
+    `key` begins every id of the picture, so that two subjects never share one. `output` is what gradients are of.
+    `kinks` are positions of nodes where no derivative exists; `implied` holds values that were not recorded but follow
+    from those that were.
     """
 
     key: str
     title: str
     graph: Graph
-    values: Figures | None = None
-    gradients: Figures | None = None
+    run: Run | None = None
     output: str | None = None
     kinks: frozenset[int] = frozenset()
     differences: Mapping[tuple[str, int], Difference] = field(default_factory=dict)
     implied: Figures | None = None
+
+    def closed(self, position: int) -> Sequence[int]:
+        """Along which operands of the node at that position nothing flows back, whatever its gradient is."""
+        if self.run is None:
+            return ()
+        return closed_operands(self.graph, self.implied or self.run.values, [position]).get(position, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,7 @@ class Caption:
     """What a node shows: in its body, above and below its out-edge (from the edge outwards), and in words.
 
     `kind` is input, constant or operation; `marks` are the verdicts on its figures, and `kink` where no derivative
-    exists.
+    exists; `closed` are the operands, by index, along which nothing flows back.
     """
 
     kind: str
@@ -133,6 +141,7 @@ class Caption:
     above: tuple[CaptionLine, ...]
     below: tuple[CaptionLine, ...]
     words: str
+    closed: Sequence[int] = ()
 
 
 def write_caption(subject: Subject, position: int) -> Caption:
@@ -150,7 +159,10 @@ def write_caption(subject: Subject, position: int) -> Caption:
     if position in subject.kinks:
         told.append("no derivative exists here")
         marks.append("kink")
-    return Caption(kind, tuple(marks), _body(node, kind), above, below, "; ".join(told))
+    if closed := subject.closed(position):
+        names = " and ".join(dict.fromkeys(node.inputs[operand] for operand in closed))
+        told.append(f"it does not change with {names} here, to which no gradient flows from it")
+    return Caption(kind, tuple(marks), _body(node, kind), above, below, "; ".join(told), closed)
 
 
 def _body(node: Node, kind: str) -> tuple[CaptionLine, ...]:
@@ -169,7 +181,8 @@ def _definition(node: Node) -> str:
 
 
 def _label(subject: Subject, phase: str, position: int, kind: str, meaning: str) -> tuple[CaptionLine, ...]:
-    figures = subject.values if phase == "forward" else subject.gradients
+    run = subject.run
+    figures = None if run is None else run.values if phase == "forward" else run.gradients
     figure = None if figures is None else figures[position]
     if figure is None:
         return _implied_label(subject, position) if phase == "forward" else ()

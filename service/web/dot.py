@@ -8,6 +8,7 @@ def write_dot(subject: Subject, view: View) -> str:
     """Write the view in DOT; each node's label is its operation, name and figures."""
     graph = subject.graph
     shown = set(view.positions)
+    edges: list[str] = []
     lines = ["digraph {", "  rankdir=LR", f"  label={_quoted(' '.join([subject.title, view.sentence]).strip())}"]
     for position in view.positions:
         caption = write_caption(subject, position)
@@ -16,12 +17,12 @@ def write_dot(subject: Subject, view: View) -> str:
         told = {"label": "\n".join(written), "shape": shape, "tooltip": caption.words}
         attributes = ", ".join(f"{name}={_quoted(text)}" for name, text in told.items())
         lines.append(f"  {_quoted(graph.nodes[position].name)} [{attributes}]")
-    for position in view.positions:
         node = graph.nodes[position]
-        for name, source in zip(node.inputs, graph.operands[position], strict=True):
+        for index, (name, source) in enumerate(zip(node.inputs, graph.operands[position], strict=True)):
             if source in shown:
-                lines.append(f"  {_quoted(name)} -> {_quoted(node.name)}")
-    return "\n".join([*lines, "}", ""])
+                style = " [style=dashed]" if index in caption.closed else ""
+                edges.append(f"  {_quoted(name)} -> {_quoted(node.name)}{style}")
+    return "\n".join([*lines, *edges, "}", ""])
 
 
 def _quoted(text: str) -> str:

@@ -1,6 +1,5 @@
 """Draw a graph as accessible SVG."""
 
-from collections import Counter
 from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -45,11 +44,14 @@ class _Node:
 def draw_svg(subject: Subject, view: View) -> str:
     """Draw the view as SVG: operation and name in each node, value above its out-edge and gradient below."""
     rank = {position: index for index, position in enumerate(view.positions)}
-    operands = subject.graph.operands
-    edges = [
-        (rank[source], rank[position]) for position in view.positions for source in operands[position] if source in rank
-    ]
     nodes = [_measure(subject, position, rank) for position in view.positions]
+    edges: list[Edge] = []
+    strands: dict[Edge, list[bool]] = {}  # whether each of the edges between two nodes is closed
+    for position, node in zip(view.positions, nodes, strict=True):
+        for index, source in enumerate(subject.graph.operands[position]):
+            if source in rank:
+                edges.append((rank[source], rank[position]))
+                strands.setdefault(edges[-1], []).append(index in node.caption.closed)
     layout = _lay_out(tuple(node.box for node in nodes), tuple(edges))
     note_height = 2 * NAME if view.sentence else 0.0
     width = max(layout.width, text_width(view.sentence, NAME)) + 2 * MARGIN
@@ -60,14 +62,15 @@ def draw_svg(subject: Subject, view: View) -> str:
     root.attrib |= {"aria-labelledby": f"{key}-title", "aria-describedby": f"{key}-description"}
     root.attrib |= {"width": f"{width:.0f}", "height": f"{height:.0f}", "viewBox": f"0 0 {width:.0f} {height:.0f}"}
     _add(root, "title", subject.title, id=f"{key}-title")
-    _add(root, "desc", _description(subject, view), id=f"{key}-description")
+    _add(root, "desc", _description(subject, view, any(map(any, strands.values()))), id=f"{key}-description")
     _add(root, "style", write_style(key))
     _add(root, "rect", class_="paper", width="100%", height="100%", rx=6)
     drawing = _add(root, "g", transform=f"translate({MARGIN:g} {MARGIN:g})")
     drawn = _add(drawing, "g", class_="edges", aria_hidden="true")
-    for edge, count in Counter(edges).items():
-        for strand in range(count):
-            _add(drawn, "path", d=_edge_path(layout.routes[edge], strand * min(_BOW, _WIDEST_BOW / count)))
+    for edge, closed in strands.items():
+        for strand, shut in enumerate(closed):
+            path = _edge_path(layout.routes[edge], strand * min(_BOW, _WIDEST_BOW / len(closed)))
+            _add(drawn, "path", d=path, **({"class_": "closed"} if shut else {}))
     listed = _add(drawing, "g", role="list")
     for position, node, centre in zip(view.positions, nodes, layout.centres, strict=True):
         item = _add_node(listed, node, *centre)
@@ -90,14 +93,16 @@ _layouts: Cache[Hashable, Layout] = Cache(
 )
 
 
-def _description(subject: Subject, view: View) -> str:
+def _description(subject: Subject, view: View, is_closed: bool) -> str:
     told = ["Edges run from left to right, from what is given to what is computed."]
-    if subject.values is not None:
+    if subject.run is not None:
         told.append("Above each node's out-edge stands its value.")
     if subject.implied is not None:
         told.append("A value in brackets is not given, but follows from those that are.")
-    if subject.gradients is not None:
+    if subject.run is not None and subject.run.gradients is not None:
         told.append(f"Below each node's out-edge stands the gradient of {subject.output} with respect to it.")
+    if is_closed:
+        told.append("Along a dashed edge no gradient flows: there the node does not change with its operand.")
     if subject.differences:
         told.append("A figure that is not the baseline's is marked as origin, inherited or compensated.")
     return " ".join([*told, *filter(None, [view.sentence])])

@@ -27,6 +27,7 @@ _FIXED = f"""
 & .kink rect {{stroke-dasharray: 1 2.5}}
 & .inherited rect, & .compensated rect, & .convention rect {{stroke-dasharray: 5 3}}
 & .cut {{stroke-dasharray: 3 2}}
+& .closed {{stroke-dasharray: 6 4}}
 """
 
 _COLOURED = """

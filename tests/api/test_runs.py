@@ -337,6 +337,21 @@ def test_one_sided_derivatives_stand_at_a_node_without_a_derivative(client: Flas
     assert by_name(given)["r"]["one_sided"] == nodes["r"]["one_sided"]
 
 
+def test_closed_operands_stand_at_a_node(client: FlaskClient) -> None:
+    graph = create(client, "r = relu(x); m = max(x, y); F = sqrt(r) + m", "closed")
+    made = run(client, graph, {"x": -1, "y": 2})
+    nodes = by_name(made)
+    assert nodes["r"]["closed"] == nodes["m"]["closed"] == ["x"] and made["gradients"]["x"] == 0
+    assert [name for name, node in nodes.items() if "closed" in node] == ["r", "m"]
+    assert client.get(f"/v1/runs/{made['id']}/nodes/m").json == nodes["m"]
+    first: Any = client.get(f"/v1/runs/{made['id']}/nodes?limit=3").json
+    rest: Any = client.get(f"/v1/runs/{made['id']}/nodes?limit=3&cursor={first['next']}").json
+    assert [*first["nodes"], *rest["nodes"]] == made["nodes"]
+    assert not any("closed" in node for node in run(client, graph, {"x": 3, "y": 2}, backward=False)["nodes"][:3])
+    batch = by_name(run(client, graph, {"x": [-1, 3], "y": [2, 9]}))
+    assert "closed" not in batch["r"] and batch["m"]["closed"] == ["x"]
+
+
 def test_a_run_may_return_another_librarys_choice_and_says_so(client: FlaskClient) -> None:
     graph = create(client, "y = w * x; k = abs(y); F = exp(k)", "another library")
     ours = run(client, graph, {"w": 0, "x": 3})

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from service.core.execution.passes import backward_pass, forward_pass
+from service.core.execution.run import Backward, Run
 from service.core.figures.figures import FloatArray
 from service.core.graph.building import assemble_graph, build_graph
 from service.core.graph.graph import Graph
@@ -51,7 +52,8 @@ def run_of(graph: Graph, inputs: Mapping[str, Any] | None = None, key: str = "ru
     values = forward_pass(graph, arrays, max_elements=10**6, max_tensor=10**6)
     output = graph.nodes[-1].name
     gradients = backward_pass(graph, values, output, np.float64(1.0))
-    return Subject(key, "a run", graph, values, gradients, output)
+    run = Run(graph, values, backward=Backward(output, np.ones(()), gradients))
+    return Subject(key, "a run", graph, run, output)
 
 
 @dataclass(frozen=True)

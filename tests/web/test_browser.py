@@ -75,7 +75,7 @@ def test_texts_keep_to_their_room_and_to_their_contrast(tmp_path: Path, scheme: 
     for characters in (printable[:47], printable[47:]):
         inputs = [{"name": character * 5, "operation": "Input"} for character in characters]
         subjects.append(Subject(f"characters-{ord(characters[0])}", "", build_graph(inputs)))
-    subjects.append(replace(subjects[0], key="plain", values=None, gradients=None))
+    subjects.append(replace(subjects[0], key="plain", run=None))
     svgs = [draw_svg(subject, choose_view(subject.graph, None, None)) for subject in subjects]
     dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
     measured = measure(svgs, tmp_path, *dark)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.execution.run import Run
 from service.core.figures.figures import pack
 from service.core.figures.text import told_apart
 from service.core.graph.building import build_graph
@@ -106,5 +107,5 @@ def test_a_difference_of_a_tensor_is_shown_at_its_worst_element() -> None:
     figure, baseline = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [3.00001, 4.0]])
     difference = Difference("origin", baseline, worst=(1, 0))
     graph = build_graph([{"name": "x", "operation": "Input"}])
-    subject = Subject("key", "title", graph, pack([figure]), differences={("forward", 0): difference})
+    subject = Subject("key", "title", graph, Run(graph, pack([figure])), differences={("forward", 0): difference})
     assert "[1, 0] 3 not 3.00001" in [line.text for line in write_caption(subject, 0).above]

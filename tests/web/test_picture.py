@@ -18,6 +18,7 @@ from service.web.dot import write_dot
 from service.web.picture import draw_svg
 from service.web.style import PALETTES
 from service.web.view import choose_view
+from tests.planted import swept
 from tests.web.drawings import (
     NEURON,
     NEURON_POINT,
@@ -154,13 +155,15 @@ def test_every_short_figure_has_its_full_one_in_a_title() -> None:
 
 def test_a_comparison_is_marked_in_words_and_in_shape() -> None:
     positions = TUTORIAL_RUN.graph.position
-    right = [np.asarray(TUTORIAL_RUN.gradients[position]) for position in range(7)] if TUTORIAL_RUN.gradients else []
+    assert TUTORIAL_RUN.run and TUTORIAL_RUN.run.gradients
+    right = list(map(np.asarray, TUTORIAL_RUN.run.gradients))
     wrong = [*right[:3], np.array(108.0), np.array(6.0), np.array(-3.0), right[6]]
     differences = {
         ("backward", positions[name]): Difference(verdict, right[positions[name]])
         for name, verdict in {"d": "origin", "f": "origin", "e": "inherited"}.items()
     }
-    root = draw(replace(TUTORIAL_RUN, gradients=pack(wrong), differences=differences))
+    run = swept(TUTORIAL_RUN.run, gradients=pack(wrong))
+    root = draw(replace(TUTORIAL_RUN, run=run, differences=differences))
     shown = {node.get("data-node"): texts(node, "label") for node in nodes(root)}
     assert shown["f"] == ["−12", "−3", "◆ origin", "not −0.333"]
     assert shown["e"] == ["6", "6", "◇ inherited", "not 0.667"]
@@ -178,6 +181,22 @@ def test_a_node_without_a_derivative_is_marked() -> None:
     root = draw(replace(subject, kinks=frozenset({1})))
     (marked,) = [node for node in nodes(root) if "kink" in (node.get("class") or "")]
     assert "no derivative exists here" in (marked.get("aria-label") or "")
+
+
+def test_an_edge_along_which_nothing_flows_back_is_dashed_and_said() -> None:
+    subject = run_of(written("r = relu(x); F = sqrt(r) + max(r, y)"), {"x": -1.0, "y": 2.0})
+    root = draw(subject)
+    (edges,) = [group for group in root.iter(f"{SVG}g") if group.get("class") == "edges"]
+    drawn = [("x", "r"), ("r", "sqrt_1"), ("r", "max_1"), ("y", "max_1"), ("sqrt_1", "F"), ("max_1", "F")]
+    dashed = [edge for edge, path in zip(drawn, edges, strict=True) if path.get("class") == "closed"]
+    assert dashed == [("x", "r"), ("r", "max_1")]
+    told = {node.get("data-node"): node.get("aria-label") or "" for node in nodes(root)}
+    assert "it does not change with x here" in told["r"] and "does not change" not in told["sqrt_1"]
+    assert "Along a dashed edge no gradient flows" in (next(root.iter(f"{SVG}desc")).text or "")
+    dot = write_dot(subject, choose_view(subject.graph, None, None))
+    assert '"r" -> "max_1" [style=dashed]' in dot and '"r" -> "sqrt_1"\n' in dot
+    open_ = draw(run_of(written("r = relu(x); F = sqrt(r)"), {"x": 1.0}))
+    assert not any(path.get("class") == "closed" for path in open_.iter(f"{SVG}path"))
 
 
 def test_an_operand_that_stands_twice_has_two_edges() -> None:
@@ -264,7 +283,11 @@ def test_no_name_gets_out_of_its_place(names: list[str]) -> None:
     assert not [name for name in attributes if name.startswith("on") or "href" in name]
     dot = write_dot(subject, choose_view(subject.graph, None, None))
     unquoted = re.sub(r'"(?:[^"\\]|\\.)*"', "Q", dot)
-    assert set(unquoted.split("\n")[3:-2]) <= {"  Q [label=Q, shape=Q, tooltip=Q]", "  Q -> Q"}
+    assert set(unquoted.split("\n")[3:-2]) <= {
+        "  Q [label=Q, shape=Q, tooltip=Q]",
+        "  Q -> Q",
+        "  Q -> Q [style=dashed]",
+    }
 
 
 def test_markup_is_shown_as_it_is_written() -> None:

@@ -10,7 +10,7 @@ product, so that a pass is redone with `OpenEdges` only where it met a NaN. Unde
 decides, for each operation, whether it multiplies there and whether it goes on behind.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -146,6 +146,53 @@ def open_contributions(
         given if given is None else in_precision(graph, source, open_)
         for source, given, open_ in zip(graph.operands[position], plain, masked, strict=True)
     ]
+
+
+def closed_operands_at(graph: Graph, position: int, operands: Sequence[Any], value: Any) -> tuple[int, ...]:
+    """Along which operands the edge is closed under the default convention, of a tensor in every element.
+
+    An operation that is not elementwise has none: what it leaves out are elements.
+    """
+    node = graph.nodes[position]
+    if graph.convention != MINIMUM_NORM or not node.operation.is_elementwise:
+        return ()
+    with np.errstate(all="ignore"):
+        closed = node.operation.closed_operands(
+            operands_at(graph, position, operands), in_precision(graph, position, value), node.attributes
+        )
+    return tuple(index for index, shut in enumerate(closed or ()) if np.all(shut))
+
+
+def closed_operands(graph: Graph, values: Figures, positions: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    """As `closed_operands_at` for those of the nodes at `positions` that have any, and whose values are known.
+
+    Scalars of one operation are looked at together.
+    """
+    found: dict[int, tuple[int, ...]] = {}
+    if graph.convention != MINIMUM_NORM:
+        return found
+    alike: dict[Hashable, list[int]] = {}
+    together = values.shapes is None and values.present is None and not graph.float32_nodes
+    for position in positions:
+        node = graph.nodes[position]
+        if node.operation.closed is None or node.operation.closed.where is None:
+            continue
+        if together:
+            key = (node.operation, len(node.inputs), tuple(node.attributes.items()))
+            alike.setdefault(key, []).append(position)
+            continue
+        operands, value = [values[source] for source in graph.operands[position]], values[position]
+        if value is not None and not any(operand is None for operand in operands):
+            found[position] = closed_operands_at(graph, position, operands, value)
+    for several in alike.values():
+        first = graph.nodes[several[0]]
+        sources = np.array([graph.operands[position] for position in several]).T
+        with np.errstate(all="ignore"):
+            closed = first.operation.closed_operands(values.flat[sources], values.flat[several], first.attributes)
+        shut = np.stack([np.broadcast_to(each, len(several)) for each in closed or ()], axis=1)
+        for row in np.flatnonzero(shut.any(axis=1)).tolist():
+            found[several[row]] = tuple(np.flatnonzero(shut[row]).tolist())
+    return {position: operands for position, operands in sorted(found.items()) if operands}
 
 
 def silent_edges(

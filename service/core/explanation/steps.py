@@ -15,6 +15,7 @@ import numpy as np
 
 from service.core.caches import memoize_on_argument
 from service.core.execution.chain_rule import in_precision
+from service.core.execution.closed_edges import closed_operands_at
 from service.core.execution.run import Backward, Run
 from service.core.explanation.run_view import (
     MOST_WRITTEN,
@@ -28,7 +29,6 @@ from service.core.figures.figures import FloatArray, same_bits
 from service.core.figures.text import figure_text
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.notation import ATOM, Rendered, write_text
-from service.core.rulebook.operation import MINIMUM_NORM
 from service.core.symbolic.equation import (
     AND_SO_ON,
     Equation,
@@ -92,12 +92,11 @@ class Contribution:
         """That nothing passes along the edge, in words, where the consumer does not change with the operand; of a
         tensor, where that holds of every element."""
         consumer, node = self.consumer, self.consumer.node
-        if self.local is None or consumer.upstream is None or consumer.view.graph.convention != MINIMUM_NORM:
+        if self.local is None or consumer.upstream is None:
             return None
-        operands = [consumer.figures[name] for name in node.inputs]
-        with np.errstate(all="ignore"):
-            closed = node.operation.closed_operands(operands, consumer.figures[node.name], node.attributes)
-        if closed is None or not np.all(closed[self.operand_index]):
+        operands, value = [consumer.figures[name] for name in node.inputs], consumer.figures[node.name]
+        closed = closed_operands_at(consumer.view.graph, consumer.position, operands, value)
+        if self.operand_index not in closed:
             return None
         written = write_text(node.operation.notation, [Rendered(name_text(name), ATOM) for name in node.inputs]).text
         upstream = f"d{consumer.view.quantity}/d{node.name}"

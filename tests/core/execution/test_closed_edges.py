@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from service.core.execution import kernel
+from service.core.execution.closed_edges import closed_operands
 from service.core.execution.passes import backward_pass, forward_pass
-from service.core.figures.figures import FloatArray
+from service.core.figures.figures import FloatArray, pack
 from service.core.graph.building import build_graph
 from service.core.rulebook.registry import operations
 from tests.elementwise import attribute_samples, operand_counts
@@ -181,3 +182,33 @@ def test_a_graph_of_nodes_given_by_name() -> None:
     graph = build_graph(documents)
     values = forward_pass(graph, arrays_of({"x": -1.0}))
     assert backward_pass(graph, values, "F").flat.tolist() == [0.0, INFINITY, 1.0]
+
+
+def closed_of(text: str, inputs: dict[str, Any], convention: str = "minimum-norm") -> dict[str, list[str]]:
+    """The operands, by name, along which nothing flows back, of each node that has such."""
+    graph = graph_of(text).with_convention(convention)
+    found = closed_operands(graph, forward_pass(graph, arrays_of(inputs)), range(len(graph)))
+    return {
+        graph.nodes[position].name: [graph.nodes[position].inputs[operand] for operand in operands]
+        for position, operands in found.items()
+    }
+
+
+def test_the_closed_operands_of_nodes() -> None:
+    text = "r = relu(x); s = relu(y); l = leaky_relu(x, alpha=0); m = max(x, y, r); F = where(m, r + s, l)"
+    assert closed_of(text, {"x": -1, "y": 2}) == {"r": ["x"], "l": ["x"], "m": ["x", "r"], "F": ["m", "l"]}
+    assert closed_of(text, {"x": 1, "y": np.nan}) == {}
+    assert closed_of("F = sum(max(x, y))", {"x": [1, 2], "y": [2, 3]}) == {"max_1": ["x"]}
+    assert closed_of("F = sum(max(x, y))", {"x": [1, 4], "y": [2, 3]}) == {}
+    assert closed_of("p = x[0]; F = relu(p)", {"x": [-1, 4]}) == {"F": ["p"]}
+    assert closed_of(text, {"x": -1, "y": 2}, "torch") == {}
+
+
+def test_closed_operands_where_values_are_unknown() -> None:
+    graph = graph_of("r = relu(x); F = max(r, y)")
+    values = list(forward_pass(graph, arrays_of({"x": -1, "y": 2})))
+    position = graph.position
+    for name, known in (("y", ["r"]), ("r", []), ("x", ["F"])):
+        given = [None if index == position[name] else value for index, value in enumerate(values)]
+        found = closed_operands(graph, pack(given), range(len(graph)))
+        assert [graph.nodes[each].name for each in found] == known
