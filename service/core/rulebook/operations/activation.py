@@ -66,7 +66,7 @@ define(
     kinks=Kinks(
         where=lambda x, z, alpha: np.logical_and(x == 0.0, alpha != 1.0),
         returned="of the subgradients between alpha and 1, the least in magnitude",
-        conventions=dict.fromkeys(("torch", "jax"), lambda x, z, alpha: (select(x > 0.0, 1.0, alpha * np.exp(x)),)),
+        conventions=dict.fromkeys(CONVENTIONS[1:], lambda x, z, alpha: (select(x > 0.0, 1.0, alpha * np.exp(x)),)),
     ),
     closed=Closed(where=lambda x, z, alpha: (np.logical_and(x < 0.0, alpha == 0.0),), multiplied_by=CONVENTIONS[1:]),
     analytic=False,
@@ -88,12 +88,9 @@ define(
     kinks=Kinks(
         where=lambda x, z, alpha, gamma: np.logical_and(x == 0.0, alpha != 1.0),
         returned="of the subgradients between gamma * alpha and gamma, the least in magnitude",
-        conventions={
-            **dict.fromkeys(
-                ("torch", "jax"), lambda x, z, alpha, gamma: (gamma * select(x > 0.0, 1.0, alpha * np.exp(x)),)
-            ),
-            "tensorflow": lambda x, z, alpha, gamma: (gamma * select(x >= 0.0, 1.0, alpha * np.exp(x)),),
-        },
+        conventions=dict.fromkeys(
+            ("torch", "jax"), lambda x, z, alpha, gamma: (gamma * select(x > 0.0, 1.0, alpha * np.exp(x)),)
+        ),
     ),
     closed=Closed(
         where=lambda x, z, alpha, gamma: (np.logical_and(x < 0.0, alpha == 0.0),), multiplied_by=CONVENTIONS[1:]

@@ -9,7 +9,7 @@ import numpy as np
 from service.core.rulebook.attribute import Attribute, number
 from service.core.rulebook.input_types import PRECISIONS, read_shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
-from service.core.rulebook.operation import Closed, Kinks, Rule
+from service.core.rulebook.operation import Closed, Kinks
 from service.core.rulebook.primitives import maximum, minimum, select, sign
 from service.core.rulebook.registry import Wording, define, operands_only
 from service.core.rulebook.tensor import number_or_tensor
@@ -221,12 +221,15 @@ define(
 )
 
 
-def _clip_with(slope_at_bound: float) -> Rule:
-    def local_gradients(x: Any, z: Any, lower: Any, upper: Any) -> Any:
-        at_bound = np.logical_and(lower < upper, np.logical_or(x == lower, x == upper))
-        return (select(at_bound, slope_at_bound, select(np.logical_and(x > lower, x < upper), 1.0, 0.0)),)
+def _clip_between_bounds(x: Any, z: Any, lower: Any, upper: Any) -> Any:
+    return (select(np.logical_and(x >= lower, x <= upper), 1.0, 0.0),)
 
-    return local_gradients
+
+def _clip_with_halves(x: Any, z: Any, lower: Any, upper: Any) -> Any:
+    """min(max(x, lower), upper), where ties of max and of min are shared equally."""
+    raised = select(x > lower, 1.0, select(x == lower, 0.5, 0.0))
+    y = maximum(x, lower)
+    return (raised * select(y < upper, 1.0, select(y == upper, 0.5, 0.0)),)
 
 
 define(
@@ -238,7 +241,10 @@ define(
     kinks=Kinks(
         where=lambda x, z, lower, upper: np.logical_and(lower < upper, np.logical_or(x == lower, x == upper)),
         returned="0 at a bound, the least of the subgradients from 0 to 1",
-        conventions={"jax": _clip_with(0.5), "tensorflow": _clip_with(1.0)},
+        conventions={
+            **dict.fromkeys(("torch", "tensorflow"), _clip_between_bounds),
+            "jax": _clip_with_halves,
+        },
     ),
     closed=Closed(
         where=lambda x, z, lower, upper: (

@@ -7,7 +7,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, flag, integers
-from service.core.rulebook.operation import Attributes, Closed, Kinks
+from service.core.rulebook.operation import Attributes, Closed, Kinks, Rule
 from service.core.rulebook.operations.window import window
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define, rulebook_function
@@ -71,6 +71,31 @@ def _flow_to_chosen(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
     )
 
 
+def _choosing(replaces: Rule, padding_counts: bool = False) -> Rule:
+    """Return the contributions of a library that chooses one element of each window, going through it in order.
+
+    replaces(element, chosen) says which element takes the place of the one chosen so far. The padding is left out, or
+    counts as −∞.
+    """
+
+    def contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
+        pool = _window_of(attributes)
+        windows = pool.patches(x, -np.inf)
+        within = pool.patches(np.ones(x.shape), float(padding_counts))
+        chosen, place = np.full(z.shape, -np.inf), np.full(z.shape, -1)
+        places = {position: number for number, position in enumerate(np.ndindex(*pool.lengths))}
+        for position, number in places.items():
+            element = windows[(..., *position)]
+            better = (within[(..., *position)] == 1.0) & ((place < 0) | replaces(element, chosen))
+            chosen, place = select(better, element, chosen), select(better, number, place)
+        flow = pool.scatter_add(
+            lambda position: select(place == places[position], upstream, 0.0), x.shape, upstream.dtype
+        )
+        return (flow,)
+
+    return contributions
+
+
 @rulebook_function
 def max_pool_ties(x: Any, z: Any, *attributes: Any) -> Any:
     """Count the elements of each window that equal its maximum."""
@@ -87,6 +112,12 @@ define(
     kinks=Kinks(
         where=lambda x, z, *attributes: max_pool_ties(x, z, *attributes) > 1.0,
         returned="ties share the gradient equally, the least-norm choice among the subgradients",
+        # The first of the tied elements takes all; they differ where elements are NaN, or −∞ beside padding.
+        conventions={
+            "torch": _choosing(lambda x, chosen: np.logical_or(x > chosen, np.isnan(x))),
+            "jax": _choosing(lambda x, chosen: np.logical_not(chosen >= x), padding_counts=True),
+            "tensorflow": _choosing(lambda x, chosen: x > chosen),
+        },
     ),
     closed=Closed(passing=_flow_to_chosen),
     analytic=False,

@@ -11,10 +11,10 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, Closed, Kinks, Rounding, Rule
+from service.core.rulebook.operation import CONVENTIONS, Attributes, Closed, Kinks, Rounding, Rule
 from service.core.rulebook.operations.axes import axis_positions, read_axes
 from service.core.rulebook.operations.broadcasting import expand_to, reshape_to
-from service.core.rulebook.operations.scan import cumprod
+from service.core.rulebook.operations.scan import cumprod, cumsum
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import DEFAULT_WORDING, Wording, define
 
@@ -127,6 +127,21 @@ def _count_extrema(x: Any, z: Any, axes: Axes) -> Any:
     return np.sum(select(x == z, 1.0, 0.0), axis=axes, keepdims=True)
 
 
+def _shared_extremum(upstream: Any, x: Any, z: Any, axes: Axes, count: Any) -> Any:
+    """Share among ties by a product: 0 · ∞ toward the others, 0/0 where z is NaN."""
+    return upstream * select(x == z, 1.0, 0.0) / _count_extrema(x, z, axes)
+
+
+def _torch_extremum(upstream: Any, x: Any, z: Any, axes: Axes, count: Any) -> Any:
+    """Choose as torch.max(x) and torch.max(x, axis) do, a NaN if there is one; along several axes torch.amax shares."""
+    if axes is not None and len(axes) > 1:
+        return _shared_extremum(upstream, x, z, axes, count)
+    chosen = select(np.logical_or(x == z, x != x), 1.0, 0.0)  # noqa: PLR0124 (only NaN differs from itself)
+    if axes:
+        return select(np.logical_and(chosen == 1.0, cumsum(chosen, axes[0], 1, 0) == 0.0), upstream, 0.0)
+    return select(chosen == 1.0, upstream / np.sum(chosen, axis=axes, keepdims=True), 0.0)
+
+
 def _define_extremum(
     name: str, ufunc: np.ufunc, numpy_function: Rule, initial: float, alias: str, is_passed_over: Rule
 ) -> None:
@@ -142,6 +157,10 @@ def _define_extremum(
                 _count_extrema(x, _broadcast_back(z, x, axes, keepdims, noop), _numpy_axes(axes, noop)) > 1.0
             ),
             returned="ties share the gradient equally, the least-norm choice among the subgradients",
+            conventions={
+                "torch": _torch_extremum,
+                **dict.fromkeys(("jax", "tensorflow"), _shared_extremum),
+            },
         ),
         closed=Closed(
             passing=lambda upstream, x, z, axes, keepdims, noop: (
@@ -249,6 +268,11 @@ _define_reduction(
     "ReduceLogSumExp",
     _log_sum_exp,
     lambda upstream, x, z, axes, count: upstream * _softmax(x, z),
+    kinks=Kinks(
+        where=lambda x, z, axes, keepdims, noop: z == -math.inf,
+        returned="0 where all elements are -infinity",
+        conventions=dict.fromkeys(CONVENTIONS[1:], lambda upstream, x, z, axes, count: upstream * np.exp(x - z)),
+    ),
     rounding=Rounding(
         value=lambda x, z, *along: np.sum(
             np.absolute(x) * _softmax(x, _broadcast_back(z, x, *along)),

@@ -5,20 +5,43 @@ from typing import Any
 import numpy as np
 
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Closed, Fold, Kinks
+from service.core.rulebook.operation import Closed, Fold, Kinks, Rule
 from service.core.rulebook.primitives import maximum, minimum, select
 from service.core.rulebook.registry import Wording, define, operands_only
 
 _TIES = "ties share the gradient equally, the least-norm choice among the subgradients"
 
 
-def _first_tie_takes_all(*operands_and_value: Any) -> Any:
-    *operands, z = operands_and_value
-    shares, assigned = [], 0.0
-    for x in operands:
-        shares.append(select(x == z, 1.0 - assigned, 0.0))
-        assigned = assigned + shares[-1]
-    return tuple(shares)
+def _nested(choose: Rule, share: Rule) -> Rule:
+    """Return the local gradients of a library that takes the operands two at a time, from left to right.
+
+    share(a, b) returns the local gradients of choose(a, b) with respect to a and to b.
+    """
+
+    def local_gradients(first: Any, *others_and_value: Any) -> Any:
+        chosen, shares = first, list[Any]()
+        for x in others_and_value[:-1]:
+            kept, taken = share(chosen, x)
+            shares = [*(each * kept for each in shares), taken] if shares else [kept, taken]
+            chosen = choose(chosen, x)
+        return tuple(shares) or (1.0,)
+
+    return local_gradients
+
+
+def _conventions(choose: Rule, wins: np.ufunc, loses: np.ufunc, keeps: np.ufunc) -> dict[str, Rule]:
+    """Return what libraries do, also at NaN, where no comparison holds."""
+
+    def torch(a: Any, b: Any) -> Any:
+        return tuple(select(loses(x, y), 0.0, select(x == y, 0.5, 1.0)) for x, y in ((a, b), (b, a)))
+
+    def jax(a: Any, b: Any) -> Any:
+        return tuple(select(wins(x, y), 1.0, select(x == y, 0.5, 0.0)) for x, y in ((a, b), (b, a)))
+
+    def tensorflow(a: Any, b: Any) -> Any:
+        return select(keeps(a, b), 1.0, 0.0), select(keeps(a, b), 0.0, 1.0)
+
+    return {library.__name__: _nested(choose, library) for library in (torch, jax, tensorflow)}
 
 
 define(
@@ -29,7 +52,11 @@ define(
         tally=lambda x, z: select(x == z, 1.0, 0.0),
         local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
     ),
-    kinks=Kinks(where=lambda total: total > 1.0, returned=_TIES, conventions={"tensorflow": _first_tie_takes_all}),
+    kinks=Kinks(
+        where=lambda total: total > 1.0,
+        returned=_TIES,
+        conventions=_conventions(maximum, np.greater, np.less, np.greater_equal),
+    ),
     closed=Closed(where=lambda x, z: x < z, multiplied_by=("jax",)),
     analytic=False,
     symbolic={np.maximum: operands_only},
@@ -44,7 +71,11 @@ define(
         tally=lambda x, z: select(x == z, 1.0, 0.0),
         local_gradient=lambda x, z, count, total: select(x == z, 1.0 / total, 0.0),
     ),
-    kinks=Kinks(where=lambda total: total > 1.0, returned=_TIES, conventions={"tensorflow": _first_tie_takes_all}),
+    kinks=Kinks(
+        where=lambda total: total > 1.0,
+        returned=_TIES,
+        conventions=_conventions(minimum, np.less, np.greater, np.less_equal),
+    ),
     closed=Closed(where=lambda x, z: x > z, multiplied_by=("jax",)),
     analytic=False,
     symbolic={np.minimum: operands_only},
