@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from service.core.execution import kernel
 from service.core.execution.chain_rule import contributions_at, in_precision, in_rows, operands_at
 from service.core.figures.figures import BoolArray, Figures
 from service.core.graph.graph import Graph
@@ -63,12 +62,7 @@ class OpenEdges:
     @cached_property
     def reached_nodes(self) -> BoolArray:
         """By position, whether the output is reached from any element of the node along open edges."""
-        values, graph = self.values, self.graph
-        if isinstance(values, Figures) and values.shapes is None and graph.convention == MINIMUM_NORM:
-            program = kernel.program_of(graph)
-            if program and (loops := kernel.compiled_loops(program)):
-                return kernel.differentiate_open(loops, program, values.flat, graph.position[self.output], 1.0)[1]
-        found = np.zeros(len(graph), dtype=np.bool_)
+        found = np.zeros(len(self.graph), dtype=np.bool_)
         found[list(self.reached)] = True
         return found
 

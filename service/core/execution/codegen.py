@@ -28,8 +28,6 @@ def rules_of_loops(codes: Opcodes) -> Mapping[str, Rule]:
         else:
             assert operation.local_gradients is not None
             rules[f"forward_{code}"], rules[f"local_gradients_{code}"] = operation.forward, operation.local_gradients
-        if operation.closed and operation.closed.where:
-            rules[f"closed_{code}"] = operation.closed.where
         if operation.kinks:
             rules[f"nondifferentiable_{code}"] = operation.kinks.where
     return rules
@@ -51,24 +49,12 @@ def backward(stretches, nodes, operands, attributes, values, reached, target, se
     for stretch in range(len(stretches) - 6, -1, -6):
 {indent(_STRETCH, "    ")}\
 {_branches(codes, _backward_branch)}"""
-    # The same, where 0 · ∞ along a closed edge, or where nothing flows, is 0. `flows` says from which nodes the target
-    # is reached along open edges. 0 is added and not left out, for the sign of a zero sum.
-    backward_open = f"""\
-def backward_open(stretches, nodes, operands, attributes, values, reached, target, seed, gradients, flows):
-    for position in range(len(gradients)):
-        gradients[position] = -0.0 if reached[position] else 0.0
-        flows[position] = False
-    gradients[target] = seed
-    flows[target] = True
-    for stretch in range(len(stretches) - 6, -1, -6):
-{indent(_STRETCH, "    ")}\
-{_branches(codes, _open_branch)}"""
     kinks = f"""\
 def kinks(stretches, nodes, operands, attributes, values, marks):
     for stretch in range(0, len(stretches), 6):
 {indent(_STRETCH, "    ")}\
 {_branches(codes, _kinks_branch)}"""
-    return "\n".join([forward, backward, backward_open, kinks])
+    return "\n".join([forward, backward, kinks])
 
 
 def _branches(codes: Opcodes, branch: Callable[[Operation, Choices, int], str]) -> str:
@@ -151,53 +137,6 @@ for k in range(last - 1, first - 1, -1):
 {opening}{positions}\
     local = local_gradients_{code}({", ".join([*arguments, *_attributes(operation, choices)])})
 {added}"""
-
-
-def _open_branch(operation: Operation, choices: Choices, code: int) -> str:
-    opening = """\
-for k in range(last - 1, first - 1, -1):
-    if not reached[nodes[k]]:
-        continue
-    upstream = gradients[nodes[k]]
-    flow = flows[nodes[k]]
-"""
-    closes = operation.closed is not None and operation.closed.where is not None
-    if operation.fold:
-        is_closed = f"closed_{code}(values[position], z)" if closes else "False"
-        return f"""\
-{opening}{_tallied(code)}\
-    for edge in range(start, start + count):
-        position = operands[edge]
-        part = upstream * local_gradient_{code}(values[position], z, count, total)
-        passes = flow and not {is_closed}
-        gradients[position] += part if passes or part == part else 0.0
-        flows[position] |= passes
-"""
-    positions = "".join(
-        f"    position_{operand_index} = {position}\n"
-        for operand_index, position in enumerate(_operand_positions(operation))
-    )
-    arguments = ", ".join(
-        [
-            *(f"values[position_{operand_index}]" for operand_index in range(len(operation.operands))),
-            "values[nodes[k]]",
-            *_attributes(operation, choices),
-        ]
-    )
-    added = "".join(
-        f"""\
-    part = upstream * local[{operand_index}]
-    passes = flow{f" and not shut[{operand_index}]" if closes else ""}
-    gradients[position_{operand_index}] += part if passes or part == part else 0.0
-    flows[position_{operand_index}] |= passes
-"""
-        for operand_index in range(len(operation.operands))
-    )
-    shut = f"    shut = closed_{code}({arguments})\n" if closes else ""
-    return f"""\
-{opening}{positions}\
-    local = local_gradients_{code}({arguments})
-{shut}{added}"""
 
 
 def _kinks_branch(operation: Operation, choices: Choices, code: int) -> str:

@@ -31,13 +31,11 @@ class Loops:
 
     forward(stretches, nodes, operands, attributes, values)
     backward(stretches, nodes, operands, attributes, values, reached, target, seed, gradients)
-    backward_open(stretches, nodes, operands, attributes, values, reached, target, seed, gradients, flows)
     kinks(stretches, nodes, operands, attributes, values, marks)
     """
 
     forward: Callable[..., None]
     backward: Callable[..., None]
-    backward_open: Callable[..., None]
     kinks: Callable[..., None]
     find_levels: Callable[..., None]
     find_reached: Callable[..., None]
@@ -93,20 +91,6 @@ def differentiate(loops: Loops, program: Program, values: FloatArray, target: in
     if program.present is not None:
         gradients[program.constants] = 0.0
     return frozen(gradients, present=program.present)
-
-
-def differentiate_open(
-    loops: Loops, program: Program, values: FloatArray, target: int, seed: float
-) -> tuple[Figures, BoolArray]:
-    """As `differentiate`, with nothing flowing along closed edges and behind them (`closed_edges.py`); and from which
-    nodes the one at position `target` is reached along open edges."""
-    _check_length(program, values)
-    gradients, flows = np.empty(len(values)), np.empty(len(values), dtype=np.bool_)
-    packed = (program.stretches, program.nodes, program.operands, program.attributes)
-    loops.backward_open(*packed, values, _reached(program, loops, target), target, seed, gradients, flows)
-    if program.present is not None:
-        gradients[program.constants] = 0.0
-    return frozen(gradients, present=program.present), flows
 
 
 @memoize_on_argument
@@ -169,7 +153,6 @@ def _compiled_loops(codes: Opcodes, compiled: Callable[[Rule, tuple[Any, ...]], 
     arguments: dict[str, tuple[Any, ...]] = {
         "forward": (*program, values),
         "backward": (*program, float64, boolean, numba.int64, numba.float64, values),
-        "backward_open": (*program, float64, boolean, numba.int64, numba.float64, values, marks),
         "kinks": (*program, float64, marks),
         "find_levels": (int32, uint32, numba.int32[::1]),
         "find_reached": (int32, uint32, uint32, marks),
@@ -217,7 +200,7 @@ def generated_loops(codes: Opcodes) -> dict[str, Rule]:
     scope: dict[str, Any] = {"__name__": operations.__name__, **rules}
     scope |= {name: _translated(rule) for name, rule in written.items()}
     exec(compile(text, operations.__file__, "exec"), scope)  # made of the rulebook alone
-    generated = {name: scope[name] for name in ("forward", "backward", "backward_open", "kinks")}
+    generated = {name: scope[name] for name in ("forward", "backward", "kinks")}
     for name, loop in generated.items():
         loop.__qualname__ = f"{name}_{known}"
     return {**generated, "find_levels": find_levels, "find_reached": find_reached}

@@ -13,12 +13,11 @@ from service.core.errors import Fault, InvalidInputs
 from service.core.execution import batches, kernel
 from service.core.execution.chain_rule import contributions_at, in_precision, in_rows, value_at
 from service.core.execution.closed_edges import OpenEdges, has_nan
-from service.core.figures.figures import Figures, FloatArray, Shape, pack
+from service.core.figures.figures import Figures, FloatArray, Shape, frozen, pack
 from service.core.graph.graph import Graph
 from service.core.graph.shapes import infer_shapes
 from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.rulebook.input_types import read_input
-from service.core.rulebook.operation import MINIMUM_NORM
 
 
 def forward_pass(
@@ -71,12 +70,11 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     program = kernel.program_of(graph) if values.shapes is None else None
     loops = kernel.compiled_loops(program) if program else None
     is_batch = batches.is_batch(graph, values)
+    gradients = None
     if program and loops:
         gradients = kernel.differentiate(loops, program, values.flat, target, float(spread))
         if not has_nan(gradients.flat):
             return gradients
-        if graph.convention == MINIMUM_NORM:
-            return kernel.differentiate_open(loops, program, values.flat, target, float(spread))[0]
     elif is_batch:
         gradients = batches.differentiate_batch(graph, values, target, spread)
         # A NaN at any point reaches an Input, or a scalar that rests on Constants: less to look through than all nodes.
@@ -88,11 +86,13 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
         operands = [arrays[source] for source in graph.operands[position]]
         return contributions_at(graph, position, upstream, operands, arrays[position])
 
-    if not loops and not is_batch:
+    if gradients is None:
         gradients = _sweep(graph, values, target, spread, contributions)
         if not has_nan(gradients.flat):
             return gradients
-    return _sweep(graph, values, target, spread, OpenEdges(graph, arrays, output).contributions)
+    opened = _sweep(graph, values, target, spread, OpenEdges(graph, arrays, output).contributions)
+    # What is no NaN is right: keep it to the bit, whichever loop computed it.
+    return frozen(np.where(np.isnan(gradients.flat), opened.flat, gradients.flat), opened.shapes, opened.present)
 
 
 def _sweep(
