@@ -134,9 +134,9 @@ def _conventions(
     graph: Graph, values: Figures, candidate: Backward, found: Phase, weights: Weights
 ) -> dict[int, tuple[str, ...]]:
     """The origins that agree with other libraries' choices at a kink, with those libraries; sets their verdicts."""
-    origins = np.setdiff1d(found.positions(Verdict.ORIGIN), found.unreplayed)
+    origins = _at_kinks(graph, values, found, np.setdiff1d(found.positions(Verdict.ORIGIN), found.unreplayed))
     explained: dict[int, tuple[str, ...]] = {}
-    if not origins.size or not (has_nan(found.candidate.flat) or nondifferentiable_nodes(graph, values)):
+    if not origins.size:
         return explained
     for convention in CONVENTIONS:
         rival = graph.with_convention(convention)
@@ -151,6 +151,30 @@ def _conventions(
             explained[position] = (*explained.get(position, ()), convention)
     found.verdicts[list(explained)] = Verdict.CONVENTION
     return explained
+
+
+def _at_kinks(graph: Graph, values: Figures, found: Phase, origins: IntArray) -> IntArray:
+    """The origins for which some library may choose another gradient: beside a kink, or NaN.
+
+    A replay differs there alone, unless it rests on gradients that are replayed themselves.
+    """
+    if not origins.size:
+        return origins
+    kinks = frozenset(nondifferentiable_nodes(graph, values))
+    whole = all(
+        recorded or not node.has_gradient
+        for node, recorded in zip(graph.nodes, given(found.candidate).tolist(), strict=True)
+    )
+    if not whole:
+        return origins if kinks or has_nan(found.candidate.flat) else origins[:0]
+    beside = [
+        has_nan(found.candidate[origin])
+        or has_nan(found.expected[origin])
+        or not kinks.isdisjoint(consumer for consumer, _ in graph.consumers[origin])
+        for origin in map(int, origins)
+    ]
+    near: IntArray = origins[np.array(beside)]
+    return near
 
 
 def _judge(
