@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from service.core.caches import memoize_on_argument
+from service.core.graph.sweep import walk_forward
 from service.core.rulebook import operations  # noqa: F401 (importing the package registers the operations)
 from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.tensor import Tensor
@@ -87,20 +88,20 @@ class Graph:
 
         As in NumPy, numbers adapt: Constants, and what depends on them alone, take the precision of their partners.
         """
-        adapting: set[int] = set()
-        narrow: set[int] = set()
         if not any(self.nodes[self.position[name]].attributes.get("dtype") == "float32" for name in self.inputs):
             return frozenset()
-        for position, (node, sources) in enumerate(zip(self.nodes, self.operands, strict=True)):
-            strong = [source for source in sources if source not in adapting]
+
+        def precision(position: int, operands: list[str | None]) -> str | None:
+            """None where it adapts."""
+            node = self.nodes[position]
             if node.operation.is_input:
                 declared = node.attributes.get("dtype", "float64")
-                {"float32": narrow, "int64": adapting}.get(declared, set()).add(position)
-            elif not strong:
-                adapting.add(position)
-            elif narrow.issuperset(strong):
-                narrow.add(position)
-        return frozenset(narrow)
+                return None if declared == "int64" else str(declared)
+            fixed = {operand for operand in operands if operand}
+            return "float32" if fixed == {"float32"} else "float64" if fixed else None
+
+        found = walk_forward(self, precision)
+        return frozenset(position for position, each in enumerate(found) if each == "float32")
 
     def in_float64(self) -> "Graph":
         """The same graph, computed wholly in float64."""
