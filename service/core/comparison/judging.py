@@ -1,6 +1,6 @@
 """Judge two runs figure by figure, by the rule in `verdicts.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from service.core.comparison.missing_figures import (
     values_resting_on_unrecorded,
 )
 from service.core.comparison.replay import Replay, Weights, replay_gradients, replay_values
+from service.core.comparison.unrecorded_rounding import UnrecordedRounding
 from service.core.comparison.verdicts import ROUNDED_ONCE, UNIT_ROUNDOFF, Comparison, Phase, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.closed_edges import has_nan
@@ -60,6 +61,7 @@ def compare(
     if candidate.dtype in ROUNDED_ONCE:
         coarse = replace(weights, terms=2 * UNIT_ROUNDOFF[candidate.dtype])
     alone = np.flatnonzero(aligned < 0)
+    unrecorded = UnrecordedRounding(cut, candidate, effective, weights)
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:
@@ -78,6 +80,7 @@ def compare(
             sourceless(cut),
             alone,
             1.0,
+            unrecorded.of_values,
         )
         forward = with_definitions(judged, redefined, lambda: wrong_values(candidate.graph, judged)[1])
     if ours and theirs and slopes is not None:
@@ -93,7 +96,17 @@ def compare(
         finite = np.abs(theirs.gradients.flat[np.isfinite(theirs.gradients.flat)])
         scale = min(float(finite.max()) if finite.size else 1.0, 1.0)
         judged = _judge(
-            candidate.graph, "backward", ours.gradients, slopes, gradients, replay, tolerance, unreplayed, alone, scale
+            candidate.graph,
+            "backward",
+            ours.gradients,
+            slopes,
+            gradients,
+            replay,
+            tolerance,
+            unreplayed,
+            alone,
+            scale,
+            lambda: unrecorded.of_gradients(replay),
         )
         conventions = _conventions(cut, effective, ours, judged, weights)
         backward = with_definitions(
@@ -188,8 +201,12 @@ def _judge(
     unreplayed: IntArray,
     alone: IntArray,
     scale: float,
+    unrecorded: Callable[[], FloatArray | None],
 ) -> Phase:
-    """The verdicts of one phase; nodes that are `alone`, without a partner, are judged by their own replay."""
+    """The verdicts of one phase; nodes that are `alone`, without a partner, are judged by their own replay.
+
+    `unrecorded` says how far rounding of figures that are not recorded may move each of the replayed ones, if it may.
+    """
     expected = replay.expected
     c, b, r = effective.flat, _conform(baseline, effective), expected.flat
     atol = tolerance.atol * scale
@@ -201,13 +218,16 @@ def _judge(
             bound *= tolerance.rtol
             bound += atol
             right = _near(c, b, bound)
-        follows = _near(c, r, np.add(replay.slack, atol, out=replay.slack))
+        follows = _near(c, r, replay.slack + atol)
     right, follows = _all_elements(right, effective), _all_elements(follows, effective)
+    recorded, there = given(candidate), given(baseline)
+    if not follows[recorded].all() and (moved := unrecorded()) is not None:
+        with np.errstate(all="ignore"):
+            follows |= _all_elements(_near(c, r, moved + replay.slack + atol), effective)
     if unreplayed.size:
         follows[unreplayed] = right[unreplayed]
         expected = with_figures_of(expected, Figures(b, effective.shapes), unreplayed)
     verdicts = _VERDICTS[right.view(np.int8) + 2 * follows.view(np.int8)]
-    recorded, there = given(candidate), given(baseline)
     verdicts[~(recorded & there)] = Verdict.NOT_COMPARED
     missing = []
     if not recorded.all() and (name == "backward" or any(graph.operands[each] for each in np.flatnonzero(recorded))):

@@ -298,10 +298,12 @@ def _spread(upstream: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     return np.broadcast_to(upstream.sum(), shape)
 
 
-def complete_values(graph: Graph, recorded: Figures, assumed: dict[int, FloatArray]) -> Figures:
+def complete_values(
+    graph: Graph, recorded: Figures, assumed: dict[int, FloatArray], noise: Figures | None = None
+) -> Figures:
     """Effective values: the recorded one where there is one, else the node's own replay, in topological order.
 
-    `assumed` holds values for Inputs that were not recorded.
+    `assumed` holds values for Inputs that were not recorded; `noise`, if given, is added to the replays.
     """
     if recorded.present is None:
         return recorded
@@ -312,20 +314,28 @@ def complete_values(graph: Graph, recorded: Figures, assumed: dict[int, FloatArr
             return given[()]
         if graph.nodes[position].operation.is_input:
             return assumed.get(position, np.float64(np.nan))
-        return value_at(graph, position, operands)
+        value = value_at(graph, position, operands)
+        return value if noise is None else value + noise[position]
 
     with np.errstate(all="ignore"):
         return pack(walk_forward(graph, visit))
 
 
-def complete_gradients(graph: Graph, values: Figures, recorded: Figures, output: str, seed: FloatArray) -> Figures:
-    """Effective gradients: the recorded one where there is one, else the node's own replay, in reverse order."""
+def complete_gradients(
+    graph: Graph, values: Figures, recorded: Figures, output: str, seed: FloatArray, noise: Figures | None = None
+) -> Figures:
+    """Effective gradients: the recorded one where there is one, else the node's own replay, in reverse order.
+
+    `noise`, if given, is added to the replays.
+    """
     if recorded.present is None:
         return recorded
 
     def settle(position: int, replayed: Any) -> Any:
         given = recorded[position]
-        return replayed if given is None else given
+        if given is not None:
+            return given
+        return replayed if noise is None or replayed is None else replayed + noise[position]
 
     seeds = np.zeros(values.shape(graph.position[output])) + seed
     sums = sweep_gradients(graph, list(values), output, seeds, settle)

@@ -13,7 +13,8 @@ own) for a gradient; of an operation that is not elementwise, what it declares (
 for a gradient, 0 for a value; u is 2⁻⁵³, or 2⁻²⁴ where the candidate was computed in float32. S and U measure what
 rounding alone may do to a sum whose terms cancel and to a local gradient whose formula cancels. An infinite term, as
 of asin at 1, is left out of S, since it would allow any figure. For gradients atol is multiplied by the baseline's
-largest |gradient|, capped at 1, so that a tiny gradient of the wrong sign does not pass.
+largest |gradient|, capped at 1, so that a tiny gradient of the wrong sign does not pass. Where r follows from figures
+that are not recorded, how far their rounding may move it is allowed as well (`unrecorded_rounding.py`).
 
 A figure in bfloat16 (u = 2⁻⁸) or float16 (2⁻¹¹) was accumulated in float32 and rounded once. It agrees with its replay
 if |c − r| ≤ atol + max(rtol, 2u)·|r| + 32·2⁻²⁴·S + 16·2⁻²⁴·U, and for a gradient + 2u·Σ|contributions|, as each was

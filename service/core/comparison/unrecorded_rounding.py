@@ -1,0 +1,99 @@
+"""What rounding of the figures that a recording leaves out may make of the replays that depend on them.
+
+Such a figure is completed by its own replay, but the program that did not record it had rounded it, by up to its slack
+(`replay.py`). How far that reaches is measured: each is disturbed by its slack with a random sign, and the replays are
+compared with those from figures disturbed by an eighth of it. So two figures that tie in a maximum, which any
+disturbance parts, part in both. The signs are the same every time.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from service.core.comparison.effective_figures import given
+from service.core.comparison.replay import (
+    Replay,
+    Weights,
+    complete_gradients,
+    complete_values,
+    replay_gradients,
+    replay_values,
+)
+from service.core.errors import InvalidInputs
+from service.core.execution.run import Run
+from service.core.figures.figures import Figures, FloatArray
+from service.core.graph.graph import Graph
+from service.core.graph.traversal import sourceless
+
+# By chance the disturbances of one sample may cancel in a figure; those of so many hardly ever do.
+_SAMPLES = 4
+_PART = 1 / 8
+
+
+@dataclass(frozen=True, eq=False)
+class UnrecordedRounding:
+    """The effect of unrecorded roundings on the replays of a run, whose graph and complete values are given."""
+
+    graph: Graph
+    run: Run
+    values: Figures
+    weights: Weights
+
+    def of_values(self) -> FloatArray | None:
+        """How far each replayed value may be off; None where all values are recorded."""
+        if self.run.values.present is None:
+            return None
+        return _apart([replay_values(self.graph, each, self.weights) for each in self._disturbed])
+
+    def of_gradients(self, replay: Replay) -> FloatArray | None:
+        """How far each replayed gradient may be off; None where all figures are recorded."""
+        backward = self.run.backward
+        if backward is None or (self.run.values.present is None and backward.gradients.present is None):
+            return None
+        noise = self._noise(replay, backward.gradients, _SAMPLES)
+        graph, output, seed = self.graph, backward.output, backward.seed
+        replays = []
+        for sample, values in enumerate(self._disturbed):
+            gradients = complete_gradients(graph, values, backward.gradients, output, seed, noise(sample))
+            replays.append(replay_gradients(graph, values, gradients, output, seed, self.weights))
+        return _apart(replays)
+
+    @cached_property
+    def _disturbed(self) -> Sequence[Figures]:
+        """The effective values disturbed where they were not recorded: in pairs, by the whole slack and by a part of
+        it; none where an operation refuses a disturbed operand, as an index."""
+        noise = self._noise(replay_values(self.graph, self.values, self.weights), self.run.values, 0)
+        fixed = {position: self.values[position] for position in map(int, sourceless(self.graph))}
+        known = {position: figure for position, figure in fixed.items() if figure is not None}
+        with suppress(InvalidInputs):
+            return [
+                complete_values(self.graph, self.run.values, known, noise(sample)) for sample in range(2 * _SAMPLES)
+            ]
+        return []
+
+    def _noise(self, replay: Replay, recorded: Figures, first: int) -> Callable[[int], Figures]:
+        figures = replay.expected
+        disturbed = ~given(recorded)
+        disturbed[sourceless(self.graph)] = False
+        exact = figures.flat == np.rint(figures.flat)  # whole numbers, such as indices, and infinities
+        sizes = np.where(np.repeat(disturbed, np.diff(figures.offsets)) & ~exact, replay.slack, 0.0)
+
+        def sample(number: int) -> Figures:
+            signs = np.random.default_rng(first + number // 2).integers(0, 2, len(sizes)) * 2.0 - 1.0
+            return Figures(sizes * signs * (_PART if number % 2 else 1.0), figures.shapes)
+
+        return sample
+
+
+def _apart(replays: Sequence[Replay]) -> FloatArray | None:
+    """How far the replays of the pairs are apart, together, scaled to the whole disturbance."""
+    if not replays:
+        return None
+    with np.errstate(all="ignore"):
+        pairs = zip(replays[::2], replays[1::2], strict=True)
+        apart: FloatArray = np.sum([np.abs(one.expected.flat - other.expected.flat) for one, other in pairs], axis=0)
+        apart /= 1 - _PART
+    return np.where(np.isfinite(apart), apart, 0.0)

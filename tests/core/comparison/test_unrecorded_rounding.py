@@ -1,0 +1,56 @@
+"""What a recording leaves out was rounded too: a right float32 program is not accused for it, a wrong one still is."""
+
+import numpy as np
+import pytest
+
+from tests.planted import graph_of, judge, only, origins, run_of
+
+# b = a − c and ∂p = m − c cancel: a rounding of a or m, 2⁻²⁴ of it, is nearly 1 % of them and reaches F and ∂q.
+VALUES = graph_of("a = x * y; b = a - c; d = b * 1e4; F = d * 3", ["F"])
+GRADIENTS = graph_of("p = q * k; m = x * y; F = p * m - p * c", ["F"])
+INDEX = graph_of("i = a / b; j = i * 2; r = gather(x, j); F = r * 3", ["F"])
+
+
+def numbers(seed: int) -> dict[str, float]:
+    random = np.random.default_rng(seed)
+    x, y = (float(np.float32(number)) for number in random.uniform(1, 2, 2))
+    return {"x": x, "y": y, "c": float(np.float32(x * y)) * (1 + 2.0**-16)}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_value_may_be_what_an_unrecorded_rounding_has_made(seed: int) -> None:
+    inputs = numbers(seed)
+    inputs["c"] = float(np.float32(inputs["c"]))
+    theirs = only(run_of(VALUES, inputs, dtype="float32"), values=["x", "y", "c", "F"])
+    found = judge(run_of(VALUES, inputs), theirs, "float32")
+    assert origins(found, VALUES) == []
+    wrong = run_of(VALUES, inputs, values={"a": lambda right: right * np.float32(1.001)}, dtype="float32")
+    found = judge(run_of(VALUES, inputs), only(wrong, values=["x", "y", "c", "F"]), "float32")
+    assert origins(found, VALUES) == [("forward", "F")]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_gradient_may_be_what_an_unrecorded_rounding_has_made(seed: int) -> None:
+    inputs = {**numbers(seed), "q": 1.0, "k": 3e4}
+    inputs = {name: float(np.float32(inputs[name])) for name in GRADIENTS.inputs}
+    names = list(GRADIENTS.inputs)
+    theirs = only(run_of(GRADIENTS, inputs, dtype="float32"), values=names, gradients=["F", "q"])
+    found = judge(run_of(GRADIENTS, inputs), theirs, "float32")
+    assert origins(found, GRADIENTS) == []
+    wrong = run_of(GRADIENTS, inputs, gradients={"p": lambda right: right + np.float32(0.1)}, dtype="float32")
+    found = judge(run_of(GRADIENTS, inputs), only(wrong, values=names, gradients=["F", "q"]), "float32")
+    assert origins(found, GRADIENTS) == [("backward", "q")]
+
+
+def test_an_unrecorded_index_is_not_disturbed() -> None:
+    inputs = {"a": 2.0, "b": 2.0, "x": np.array([1.1, 2.2, 3.3])}
+    wrong = run_of(INDEX, inputs, values={"F": 9.0}, gradients={"r": 2.0}, dtype="float32")
+    recorded = only(wrong, values=["a", "b", "x", "F"], gradients=["F", "x"])
+    assert origins(judge(run_of(INDEX, inputs), recorded, "float32"), INDEX) == [("forward", "F"), ("backward", "x")]
+    inputs = {"a": 1.0, "b": 2.0, "x": np.array([1.1, 2.2, 3.3])}
+    recorded = only(
+        run_of(INDEX, inputs, values={"F": 9.0}, gradients={"r": 2.0}),
+        values=["a", "b", "x", "F"],
+        gradients=["F", "x"],
+    )
+    assert origins(judge(run_of(INDEX, inputs), recorded, "float32"), INDEX) == [("forward", "F"), ("backward", "x")]
