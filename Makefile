@@ -16,6 +16,9 @@ BIN := .venv/bin
 PIP := python -m pip --disable-pip-version-check
 LOCKED = $*/bin/$(PIP) install --quiet --require-hashes --only-binary :all:
 
+# The suite starts some sixty processes, each of which would compile every module for itself.
+export PYTHONDONTWRITEBYTECODE :=
+
 RUNS ?= 20
 # Worksteal keeps neighbouring tests, which share fixtures, in one process.
 SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal

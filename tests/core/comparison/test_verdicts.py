@@ -153,7 +153,7 @@ def test_a_gradient_recorded_where_nothing_flows_is_an_origin() -> None:
 
 # --- random graphs of a thousand nodes ----------------------------------------------------------------------------
 
-GRAPHS, TRIALS = 20, 50
+GRAPHS, TRIALS = 20, examples(50)
 WEIGHTS = Weights(1e-9, 16 * 2.0**-53)  # the float64 tolerance
 each_tame_graph = pytest.mark.parametrize("seed", range(GRAPHS))
 
