@@ -13,6 +13,7 @@ from service.core.errors import Fault, InvalidInputs
 from service.core.execution import batches, kernel
 from service.core.execution.chain_rule import contributions_at, in_precision, in_rows, value_at
 from service.core.execution.closed_edges import OpenEdges, has_nan
+from service.core.execution.jumps import jumping_nodes
 from service.core.figures.figures import Figures, FloatArray, Shape, frozen, pack
 from service.core.graph.graph import Graph
 from service.core.graph.shapes import infer_shapes
@@ -136,6 +137,12 @@ def spread_seed(seed: FloatArray | float, shape: Shape) -> FloatArray:
 
 def nondifferentiable_nodes(graph: Graph, values: Figures) -> tuple[int, ...]:
     """The positions of the nodes at which, somewhere in their values, no derivative exists."""
+    found, jumping = _kinks(graph, values), jumping_nodes(graph, values)
+    return tuple(sorted({*found, *jumping})) if jumping else found
+
+
+def _kinks(graph: Graph, values: Figures) -> tuple[int, ...]:
+    """The positions of the nodes whose operation has no derivative at its operands."""
     program = kernel.program_of(graph) if values.shapes is None and values.present is None else None
     if program and (loops := kernel.compiled_loops(program)):
         return kernel.find_kinks(loops, program, values.flat)
