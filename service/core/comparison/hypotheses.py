@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from service.core.comparison.evidence import Evidence, gather
+from service.core.comparison.evidence import Edge, Evidence, gather
 from service.core.comparison.sentences import full_statement, statement
 from service.core.comparison.slips.attributes import ATTRIBUTE_SLIPS
 from service.core.comparison.slips.cuts import FAR_SLIPS, TWICE
@@ -128,20 +128,28 @@ _LIBRARIES = {"torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"}
 def convention(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
     """Explain a first difference that is not an origin: where no derivative exists, libraries choose differently."""
     evidence = gather(found, phase, position, candidate)
-    libraries = [_LIBRARIES.get(each, each) for each in found.conventions[position]]
-    if np.any(np.isnan(evidence.figure) & ~np.isnan(evidence.expected)):
-        because = (
-            "NaN is 0 × ∞ along a closed edge, or behind it; "
-            f"{' and '.join(libraries)} {'multiply' if len(libraries) > 1 else 'multiplies'} there."
-        )
-        return Hypothesis("convention", statement(evidence), because, 0.0)
-    kinks = [edge.consumer.name for edge in evidence.edges if edge.consumer.operation.kinks]
-    because = (
-        "It is the choice of "
-        f"{' and '.join(found.conventions[position])} where "
-        f"{' or '.join(dict.fromkeys(kinks))} has no derivative."
-    )
+    names = found.conventions[position]
+    libraries, several = " and ".join(_LIBRARIES.get(each, each) for each in names), len(names) > 1
+    choosing = [edge for edge in evidence.edges if edge.consumer.operation.conventions]
+    kinks = dict.fromkeys(edge.consumer.name for edge in choosing if _has_no_derivative(edge))
+    at_nan = dict.fromkeys(edge.consumer.name for edge in choosing if np.any(np.isnan(edge.value)))
+    if kinks:
+        because = f"It is the choice of {' and '.join(names)} where {' or '.join(kinks)} has no derivative."
+    elif at_nan:
+        because = f"It is what {libraries} {'return' if several else 'returns'} where {' or '.join(at_nan)} is NaN."
+    elif np.any(np.isnan(evidence.figure) & ~np.isnan(evidence.expected)):
+        multiply = "multiply" if several else "multiplies"
+        because = f"NaN is 0 × ∞ along a closed edge, or behind it; {libraries} {multiply} there."
+    else:
+        because = f"It is the choice of {' and '.join(names)} where a node that follows has no derivative."
     return Hypothesis("convention", statement(evidence), because, 0.0)
+
+
+def _has_no_derivative(edge: Edge) -> bool:
+    """Whether the consumer has no derivative somewhere at its operands."""
+    with np.errstate(all="ignore"):
+        operation, attributes = edge.consumer.operation, edge.consumer.attributes
+        return bool(np.any(operation.is_nondifferentiable(edge.operands, edge.value, attributes)))
 
 
 # --- the hypotheses -----------------------------------------------------------------------------------------------

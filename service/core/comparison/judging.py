@@ -173,7 +173,7 @@ def _at_kinks(graph: Graph, values: Figures, found: Phase, origins: IntArray) ->
     """
     if not origins.size:
         return origins
-    kinks = frozenset(nondifferentiable_nodes(graph, values))
+    kinks = {*nondifferentiable_nodes(graph, values), *_choices_at_nan(graph, values)}
     whole = all(
         recorded or not node.has_gradient
         for node, recorded in zip(graph.nodes, given(found.candidate).tolist(), strict=True)
@@ -188,6 +188,17 @@ def _at_kinks(graph: Graph, values: Figures, found: Phase, origins: IntArray) ->
     ]
     near: IntArray = origins[np.array(beside)]
     return near
+
+
+def _choices_at_nan(graph: Graph, values: Figures) -> list[int]:
+    """The positions of the nodes whose value has a NaN and to which some library propagates otherwise."""
+    if not has_nan(values.flat):
+        return []
+    return [
+        position
+        for position, node in enumerate(graph.nodes)
+        if node.operation.conventions and has_nan(values[position])
+    ]
 
 
 def _judge(

@@ -2,18 +2,13 @@
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.core.comparison.judging import compare
-from service.core.comparison.verdicts import TOLERANCES, Verdict
 from service.core.derivatives.one_sided import one_sided_derivatives
 from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes
-from service.core.execution.run import Backward, Run
-from service.core.figures.figures import Figures
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import CONVENTIONS
@@ -231,48 +226,3 @@ def test_one_sided_derivatives_of_a_batch() -> None:
     (slope,) = one_sided_derivatives(graph.nodes[-1], [np.array([-3.0, 0.0, 2.0])], np.array([3.0, 0.0, 2.0]))
     assert slope.left.tolist() == [-1, -1, 1]
     assert slope.right.tolist() == [-1, 1, 1]
-
-
-# --- comparisons ---------------------------------------------------------------------------------------------------
-
-
-def run_at(graph: Graph, inputs: dict[str, Any]) -> Run:
-    values = forward_pass(graph, inputs)
-    return Run(graph, values, backward=Backward("L", np.array(1.0), backward_pass(graph, values, "L")))
-
-
-KINKED = build_graph(
-    [
-        {"name": "x", "operation": "Input"},
-        {"name": "w", "operation": "Input"},
-        {"name": "y", "operation": "Mul", "inputs": ["w", "x"]},
-        {"name": "k", "operation": "Abs", "inputs": ["y"]},
-        {"name": "L", "operation": "Exp", "inputs": ["k"]},
-    ]
-)
-
-
-def test_a_difference_that_a_convention_explains_is_called_so() -> None:
-    inputs = {"x": np.float64(3.0), "w": np.float64(0.0)}
-    ours, theirs = run_at(KINKED, inputs), run_at(KINKED.with_convention("jax"), inputs)
-    candidate = replace(theirs, graph=KINKED)
-    found = compare(ours, candidate, TOLERANCES["float64"])
-    assert found.backward is not None
-    assert found.conventions == {KINKED.position["y"]: ("jax",)}
-    assert found.backward.positions(Verdict.CONVENTION) == [KINKED.position["y"]]
-    assert found.backward.positions(Verdict.ORIGIN) == []
-    assert found.backward.positions(Verdict.INHERITED) == [KINKED.position["w"]]
-    assert not found.same
-
-
-def test_a_wrong_gradient_beside_a_kink_is_an_origin_all_the_same() -> None:
-    inputs = {"x": np.float64(3.0), "w": np.float64(0.0)}
-    ours = run_at(KINKED, inputs)
-    assert ours.backward is not None
-    figures = ours.backward.gradients.flat.copy()
-    figures[KINKED.position["y"]] = 0.75
-    wrong = replace(ours, backward=replace(ours.backward, gradients=Figures(figures)))
-    found = compare(ours, wrong, TOLERANCES["float64"])
-    assert found.backward is not None
-    assert found.backward.positions(Verdict.ORIGIN) == [KINKED.position["y"]]
-    assert found.conventions == {}
