@@ -84,6 +84,6 @@ def test_a_difference_that_a_convention_explains_is_no_origin(client: FlaskClien
     root = read(client.get(f"/v1/comparisons/{(comparison or {})['id']}/picture").text)
     assert {node.get("data-node"): texts(node, "verdict") for node in nodes(root)}["x"] == ["◇ convention"]
     (label,) = [node.get("aria-label") for node in nodes(root) if node.get("data-node") == "x"]
-    assert "the choice of tensorflow where no derivative exists" in (label or "")
+    assert "the choice of torch, tensorflow where no derivative exists" in (label or "")
     kink = read(client.get(f"/v1/runs/{body['baseline']}/picture").text)
     assert [node.get("data-node") for node in nodes(kink) if "kink" in (node.get("class") or "")] == ["clip_1"]
