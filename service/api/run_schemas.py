@@ -143,7 +143,13 @@ class RunNodeDocument(ma.Schema):
         },
     )
     nondifferentiable = fields.Boolean()
-    one_sided = fields.List(fields.Nested(OneSidedDocument))
+    one_sided = fields.List(
+        fields.Nested(OneSidedDocument),
+        metadata={
+            "description": "Where no derivative exists: element by element of the value; of a reduction or a pool the "
+            "derivatives of the sum of its elements by each element of the operand alone"
+        },
+    )
 
 
 class RunDocument(RunSummary):

@@ -51,3 +51,11 @@ def test_a_recorded_network_with_relu_before_a_pool_accuses_nobody(gradbook: Cli
         assert same.gradients[name].tolist() == gradient
     again = gradbook.create_comparison(same, theirs)
     assert again.verdict == "same"
+
+
+def test_a_pool_and_a_reduction_show_their_derivatives_from_both_sides(gradbook: Client) -> None:
+    graph = gradbook.create_graph("ties", expression="p = max_pool(x, kernel_shape=[2]); m = max(p); F = m + 1")
+    run = gradbook.create_run(graph, {"x": [[[2.0, 2.0, 1.0]]]})
+    nodes = {node["name"]: node for node in run.document["nodes"]}
+    assert nodes["p"]["one_sided"] == [{"operand": "x", "left": [[[0, 1, 0]]], "right": [[[1, 2, 0]]]}]
+    assert nodes["m"]["one_sided"] == [{"operand": "p", "left": [[[0, 0]]], "right": [[[1, 1]]]}]

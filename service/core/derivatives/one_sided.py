@@ -16,7 +16,11 @@ _JUMP = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OneSided:
-    """The derivatives by one operand from below and from above, of the value's shape; NaN where undefined."""
+    """The derivatives by one operand from below and from above; NaN where undefined.
+
+    Of an elementwise operation they have the value's shape. Of another they have the operand's: they are those of the
+    sum of all elements of the value by each element of the operand alone.
+    """
 
     operand: str
     left: FloatArray
@@ -26,12 +30,19 @@ class OneSided:
 def one_sided_derivatives(node: Node, operands: Sequence[FloatArray], value: FloatArray) -> tuple[OneSided, ...]:
     """The limits of the difference quotient from both sides by each operand, the others held fixed.
 
-    Each is the rule's slope at the neighbouring float64 on that side, or infinite where the value jumps, or where the
-    slope grows without bound towards the point. Empty for an operation that is not elementwise.
+    Of an elementwise operation each is the rule's slope at the neighbouring float64 on that side, or infinite where the
+    value jumps, or where the slope grows without bound towards the point. Of another `Kinks.one_sided` gives them.
+    Empty for an operation without kinks.
     """
-    if not node.operation.is_elementwise:
+    if node.operation.kinks is None:
         return ()
     with np.errstate(all="ignore"):
+        if node.operation.kinks.one_sided:
+            sides = node.operation.kinks.one_sided(*operands, value, *node.attributes.values())
+            return tuple(
+                OneSided(name, np.asarray(left, np.float64), np.asarray(right, np.float64))
+                for name, (left, right) in zip(node.inputs, sides, strict=True)
+            )
         slopes = node.operation.differentiate(operands, value, node.attributes)
         return tuple(
             OneSided(

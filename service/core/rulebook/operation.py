@@ -62,11 +62,14 @@ class Kinks:
 
     where(x, y, …, z, *attributes) is the condition; of a fold, where(total). `returned` says in words what the rules
     return. `conventions` holds, for each library that returns something else, its local gradients or contributions.
+    Of an operation that is not elementwise one_sided(x, y, …, z, *attributes) gives for each operand the derivatives of
+    the sum of all elements of z by each element alone, from below and from above.
     """
 
     where: Rule
     returned: str
     conventions: Mapping[str, Rule] = field(default_factory=dict)
+    one_sided: Rule | None = None
 
 
 @dataclass(frozen=True, slots=True)

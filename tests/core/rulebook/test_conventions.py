@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.derivatives.one_sided import one_sided_derivatives
+from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
 from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
@@ -226,3 +226,86 @@ def test_one_sided_derivatives_of_a_batch() -> None:
     (slope,) = one_sided_derivatives(graph.nodes[-1], [np.array([-3.0, 0.0, 2.0])], np.array([3.0, 0.0, 2.0]))
     assert slope.left.tolist() == [-1, -1, 1]
     assert slope.right.tolist() == [-1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("operation", "attributes", "x", "left", "right"),
+    [
+        ("ReduceMax", {}, [1, 1, 0], [0, 0, 0], [1, 1, 0]),
+        ("ReduceMin", {}, [1, 1, 2], [1, 1, 0], [0, 0, 0]),
+        ("ReduceMax", {"axes": [0], "keepdims": 0}, [[1, 2], [1, 0]], [[0, 1], [0, 0]], [[1, 1], [1, 0]]),
+        ("ReduceL1", {}, [0, -2], [-1, -1], [1, -1]),
+        ("ReduceL2", {"axes": [1]}, [[0, 0], [3, 4]], [[-1, -1], [0.6, 0.8]], [[1, 1], [0.6, 0.8]]),
+        ("ReduceLogSumExp", {}, [-INFINITY, -INFINITY], [NAN, NAN], [NAN, NAN]),
+        ("MaxPool", {"kernel_shape": [2]}, [[[1, 1, 0]]], [[[0, 1, 0]]], [[[1, 2, 0]]]),
+        (
+            "MaxPool",
+            {"kernel_shape": [3], "strides": [2], "pads": [1, 1]},
+            [[[1, 1, 2]]],
+            [[[0, 0, 1]]],
+            [[[1, 1, 1]]],
+        ),
+    ],
+)
+def test_one_sided_derivatives_by_each_element(
+    operation: str, attributes: dict[str, Any], x: Any, left: Any, right: Any
+) -> None:
+    (slope,) = sides_of(operation, attributes, np.array(x, dtype=float))
+    assert slope.operand == "x0"
+    np.testing.assert_array_equal(slope.left, left)
+    np.testing.assert_array_equal(slope.right, right)
+
+
+_SLIDING = {"kernel_shape": [2, 3], "strides": [1, 2], "pads": [1, 1, 0, 1], "dilations": [2, 1]}
+
+
+@pytest.mark.parametrize(
+    ("operation", "attributes", "shape"),
+    [
+        ("ReduceMax", {"axes": [1]}, (3, 4)),
+        ("ReduceMin", {"axes": [0, 2]}, (2, 3, 2)),
+        ("ReduceL1", {}, (5,)),
+        ("ReduceL2", {"axes": [1]}, (4, 2)),
+        (
+            "MaxPool",
+            _SLIDING,
+            (1, 2, 5, 6),
+        ),
+    ],
+)
+def test_one_sided_derivatives_are_the_difference_quotients_of_the_sum(
+    operation: str, attributes: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    graph, _ = point(operation, attributes, [0])
+    x = np.random.default_rng(3).integers(-1, 2, shape).astype(float)
+    (slope,) = sides_of(operation, attributes, x)
+    step = 2.0**-26
+
+    def total(x: Any) -> Any:
+        value = forward_pass(graph, {"x0": x})[1]
+        assert value is not None
+        return value.sum()
+
+    for position in np.ndindex(shape):
+        moved = np.zeros(shape)
+        moved[position] = step
+        assert slope.right[position] == pytest.approx((total(x + moved) - total(x)) / step, abs=1e-7)
+        assert slope.left[position] == pytest.approx((total(x) - total(x - moved)) / step, abs=1e-7)
+
+
+def sides_of(operation: str, attributes: dict[str, Any], x: Any) -> tuple[OneSided, ...]:
+    graph, _ = point(operation, attributes, [0])
+    value = forward_pass(graph, {"x0": x})[1]
+    assert value is not None
+    return one_sided_derivatives(graph.nodes[-1], [x], value)
+
+
+def test_a_smooth_operation_has_no_one_sided_derivatives() -> None:
+    assert sides_of("ReduceSum", {}, np.ones(2)) == ()
+    assert sides_of("Exp", {}, np.ones(2)) == ()
+
+
+def test_each_operation_with_kinks_has_one_sided_derivatives() -> None:
+    for operation in operations():
+        if operation.kinks:
+            assert operation.is_elementwise or operation.kinks.one_sided, operation.name

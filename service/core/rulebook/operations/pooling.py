@@ -71,6 +71,18 @@ def _flow_to_chosen(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
     )
 
 
+def _max_pool_one_sided(x: Any, z: Any, *attributes: Any) -> Any:
+    """An element that ties moves the maximum of its window when it grows; one that is greatest alone both ways."""
+    tied = _maximum_mask(x, z, attributes)
+    alone = tied * (np.sum(tied, axis=_window_axes(x.ndim - 2), keepdims=True) == 1.0)
+    pool = _window_of(attributes)
+
+    def summed(moved: Any) -> Any:
+        return pool.scatter_add(lambda position: moved[(..., *position)], x.shape, moved.dtype)
+
+    return ((summed(alone), summed(tied)),)
+
+
 def _choosing(replaces: Rule, padding_counts: bool = False) -> Rule:
     """Return the contributions of a library that chooses one element of each window, going through it in order.
 
@@ -118,6 +130,7 @@ define(
             "jax": _choosing(lambda x, chosen: np.logical_not(chosen >= x), padding_counts=True),
             "tensorflow": _choosing(lambda x, chosen: x > chosen),
         },
+        one_sided=_max_pool_one_sided,
     ),
     closed=Closed(passing=_flow_to_chosen),
     analytic=False,

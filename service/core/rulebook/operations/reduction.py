@@ -72,7 +72,8 @@ def _define_reduction(
     """Define a reduction by forward(x, axes, keepdims) and contribution(upstream, x, z, axes, count).
 
     `contribution` is elementwise over x: upstream gradient and value are broadcast to the elements that were reduced to
-    them, `count` at a time. Axes are in NumPy's form. The conventions of `kinks` are contributions of the same form.
+    them, `count` at a time. Axes are in NumPy's form. The conventions of `kinks` are contributions of the same form;
+    its one_sided(x, z, axes) returns the derivatives from below and from above, elementwise too.
     """
 
     def over_elements(contribution: Rule) -> Rule:
@@ -83,6 +84,10 @@ def _define_reduction(
 
         return contributions
 
+    def one_sided(x: Any, z: Any, *along: Any) -> Any:
+        assert kinks and kinks.one_sided
+        return (kinks.one_sided(x, _broadcast_back(z, x, *along), _numpy_axes(along[0], along[2])),)
+
     define(
         name,
         "x",
@@ -91,7 +96,11 @@ def _define_reduction(
         contributions=over_elements(contribution),
         infer_shape=_reduced_shape,
         kinks=kinks
-        and replace(kinks, conventions={library: over_elements(rule) for library, rule in kinks.conventions.items()}),
+        and replace(
+            kinks,
+            conventions={library: over_elements(rule) for library, rule in kinks.conventions.items()},
+            one_sided=one_sided,
+        ),
         wording=wording,
         **more,
     )
@@ -148,6 +157,12 @@ def _define_extremum(
     def forward(x: Any, axes: Axes, keepdims: bool) -> Any:
         return ufunc.reduce(x, axis=axes, keepdims=keepdims, initial=initial)
 
+    def one_sided(x: Any, z: Any, axes: Axes) -> Any:
+        """An element that ties moves the extremum when it passes the others; a single one both ways."""
+        tied = x == z
+        passing, receding = tied * 1.0, np.logical_and(tied, _count_extrema(x, z, axes) == 1.0) * 1.0
+        return (receding, passing) if ufunc is np.maximum else (passing, receding)
+
     _define_reduction(
         name,
         forward,
@@ -161,6 +176,7 @@ def _define_extremum(
                 "torch": _torch_extremum,
                 **dict.fromkeys(("jax", "tensorflow"), _shared_extremum),
             },
+            one_sided=one_sided,
         ),
         closed=Closed(
             passing=lambda upstream, x, z, axes, keepdims, noop: (
@@ -214,6 +230,7 @@ _define_reduction(
         where=lambda x, z, axes, keepdims, noop: x == 0.0,
         returned="0 toward an element that is 0, the least of the subgradients from -1 to 1",
         conventions={"jax": lambda upstream, x, z, axes, count: upstream * select(x == 0.0, 1.0, np.sign(x))},
+        one_sided=lambda x, z, axes: tuple(select(x == 0.0, side, np.sign(x)) for side in (-1.0, 1.0)),
     ),
     analytic=False,
 )
@@ -239,6 +256,7 @@ _define_reduction(
         where=lambda x, z, axes, keepdims, noop: _broadcast_back(z, x, axes, keepdims, noop) == 0.0,
         returned="0 at the origin, the least of the subgradients: all of norm 1 or less",
         conventions=dict.fromkeys(("jax", "tensorflow"), lambda upstream, x, z, axes, count: upstream * (x / z)),
+        one_sided=lambda x, z, axes: tuple(select(z == 0.0, side, x / z) for side in (-1.0, 1.0)),
     ),
     analytic=False,
     wording=Wording(aliases=["norm"], notation=function("norm")),
@@ -272,6 +290,7 @@ _define_reduction(
         where=lambda x, z, axes, keepdims, noop: z == -math.inf,
         returned="0 where all elements are -infinity",
         conventions=dict.fromkeys(CONVENTIONS[1:], lambda upstream, x, z, axes, count: upstream * np.exp(x - z)),
+        one_sided=lambda x, z, axes: (np.exp(x - z),) * 2,
     ),
     rounding=Rounding(
         value=lambda x, z, *along: np.sum(
