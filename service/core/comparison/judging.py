@@ -61,7 +61,7 @@ def compare(
     if candidate.dtype in ROUNDED_ONCE:
         coarse = replace(weights, terms=2 * UNIT_ROUNDOFF[candidate.dtype])
     alone = np.flatnonzero(aligned < 0)
-    unrecorded = UnrecordedRounding(cut, candidate, effective, weights)
+    unrecorded = UnrecordedRounding(cut, candidate, effective, _weights(candidate.dtype, 0.0))
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:

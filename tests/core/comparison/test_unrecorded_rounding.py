@@ -54,3 +54,10 @@ def test_an_unrecorded_index_is_not_disturbed() -> None:
         gradients=["F", "x"],
     )
     assert origins(judge(run_of(INDEX, inputs), recorded, "float32"), INDEX) == [("forward", "F"), ("backward", "x")]
+
+
+def test_the_tolerance_is_no_rounding() -> None:
+    graph = graph_of("p = x + y; q = p - y; F = q * 1e9", ["F"])
+    inputs = {"x": 1e-9, "y": 1.0}
+    wrong = only(run_of(graph, inputs, values={"F": 3.0}), values=["x", "y", "F"])
+    assert origins(judge(run_of(graph, inputs), wrong), graph) == [("forward", "F")]
