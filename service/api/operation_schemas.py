@@ -45,7 +45,11 @@ class OperationDocument(ma.Schema):
     contributions = fields.List(fields.Nested(LocalGradient), required=True)
     nondifferentiable = fields.Nested(Kink, required=True, allow_none=True)
     conventions = fields.Dict(
-        metadata={"description": "The local gradients of libraries that choose differently there"}
+        metadata={
+            "description": "The local gradients or contributions of libraries that choose differently there: PyTorch "
+            "2.13, JAX 0.10.2 and TensorFlow 2.21. Empty where no formula says it; a library that is not named returns "
+            "the same"
+        }
     )
 
 

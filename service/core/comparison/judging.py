@@ -1,6 +1,6 @@
 """Judge two runs figure by figure, by the rule in `verdicts.py`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -151,19 +151,27 @@ def _conventions(
     explained: dict[int, tuple[str, ...]] = {}
     if not origins.size:
         return explained
-    for convention in CONVENTIONS:
-        rival = graph.with_convention(convention)
-        if rival is graph:
-            continue
+    for rival in _rivals(graph):
         gradients = effective_gradients(rival, values, candidate)
         replay = replay_gradients(rival, values, gradients, candidate.output, candidate.seed, weights)
         with np.errstate(all="ignore"):
             near = _near(gradients.flat, replay.expected.flat, replay.slack + found.atol)
         follows = _all_elements(near, gradients)
         for position in map(int, origins[follows[origins]]):
-            explained[position] = (*explained.get(position, ()), convention)
+            explained[position] = tuple(dict.fromkeys((*explained.get(position, ()), rival.convention)))
     found.verdicts[list(explained)] = Verdict.CONVENTION
     return explained
+
+
+def _rivals(graph: Graph) -> Iterator[Graph]:
+    """The graph with the derivatives of each other convention, and with those of libraries' second functions."""
+    kinks = [operation.kinks for operation in {node.operation for node in graph.nodes} if operation.kinks]
+    for convention in CONVENTIONS:
+        rival = graph.with_convention(convention)
+        if rival is not graph:
+            yield rival
+        if any(convention in each.alternatives for each in kinks):
+            yield graph.with_convention(convention, True)
 
 
 def _at_kinks(graph: Graph, values: Figures, found: Phase, origins: IntArray) -> IntArray:

@@ -71,15 +71,20 @@ class Graph:
         return tuple(map(tuple, found))
 
     @memoize_on_argument
-    def with_convention(self, convention: str) -> "Graph":
-        """The same graph with the derivatives of one of CONVENTIONS; itself if they are the same."""
-        if convention == self.convention:
+    def with_convention(self, convention: str, alternative: bool = False) -> "Graph":
+        """The same graph with the derivatives of one of CONVENTIONS; itself if they are the same.
+
+        With `alternative`, with those of the library's second functions where it has any.
+        """
+        if convention == self.convention and not alternative:
             return self
         present = {node.operation for node in self.nodes}
-        alike = present == {operation.with_convention(convention) for operation in present}
+        alike = present == {operation.with_convention(convention, alternative) for operation in present}
         if alike and not any(map(_may_close_edges, present)):
             return self
-        nodes = tuple(replace(node, operation=node.operation.with_convention(convention)) for node in self.nodes)
+        nodes = tuple(
+            replace(node, operation=node.operation.with_convention(convention, alternative)) for node in self.nodes
+        )
         return replace(self, nodes=nodes, convention=convention)
 
     @cached_property

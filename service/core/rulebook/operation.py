@@ -61,7 +61,8 @@ class Kinks:
     """Where no derivative exists, and what is returned there.
 
     where(x, y, …, z, *attributes) is the condition; of a fold, where(total). `returned` says in words what the rules
-    return. `conventions` holds, for each library that returns something else, its local gradients or contributions.
+    return. `conventions` holds, for each library that returns something else, its local gradients or contributions;
+    `alternatives`, for each library with a second function for the operation, those of that one.
     Of an operation that is not elementwise one_sided(x, y, …, z, *attributes) gives for each operand the derivatives of
     the sum of all elements of z by each element alone, from below and from above.
     """
@@ -69,6 +70,7 @@ class Kinks:
     where: Rule
     returned: str
     conventions: Mapping[str, Rule] = field(default_factory=dict)
+    alternatives: Mapping[str, Rule] = field(default_factory=dict)
     one_sided: Rule | None = None
 
 
@@ -210,9 +212,12 @@ class Operation:
         given = self.contributions(upstream, *self.arguments(operands), value, *attributes.values())
         return tuple(given[: len(operands)])
 
-    def with_convention(self, convention: str) -> "Operation":
-        """This operation with the gradient rule of one of CONVENTIONS; itself where that library has no other."""
-        return _with_convention(self, convention)
+    def with_convention(self, convention: str, alternative: bool = False) -> "Operation":
+        """This operation with the gradient rule of one of CONVENTIONS; itself where that library has no other.
+
+        With `alternative`, the rule of the library's second function where it has one.
+        """
+        return _with_convention(self, convention, alternative)
 
     def closed_operands(
         self, operands: Sequence[Any], value: Any, attributes: Attributes = NO_ATTRIBUTES
@@ -235,9 +240,11 @@ class Operation:
 
 
 @cache
-def _with_convention(operation: Operation, convention: str) -> Operation:
+def _with_convention(operation: Operation, convention: str, alternative: bool) -> Operation:
     declared = operation.declared or operation
     rule = declared.conventions.get(convention)
+    if alternative and declared.kinks:
+        rule = declared.kinks.alternatives.get(convention, rule)
     if rule is None:
         return declared
     if not declared.is_elementwise:

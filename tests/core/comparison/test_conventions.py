@@ -1,6 +1,7 @@
 """Verdicts on recordings whose gradients are a library's choice where no derivative exists."""
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,8 +68,10 @@ def verdicts_of(found: Comparison) -> dict[str, Verdict]:
     return {name: Verdict(verdict) for name, verdict in zip(names, found.backward.verdicts, strict=True)}
 
 
-def against(graph: Graph, inputs: dict[str, Any], recorded: dict[str, Any]) -> Comparison:
-    """Compare the graph's own run with one that has these gradients instead."""
+def against(
+    graph: Graph, inputs: dict[str, Any], recorded: dict[str, Any], only: Sequence[str] | None = None
+) -> Comparison:
+    """Compare the graph's own run with one that has these gradients instead, of `only` these nodes if given."""
     ours = run_at(graph, arrays_of(inputs))
     assert ours.backward is not None
     gradients = [
@@ -76,6 +79,8 @@ def against(graph: Graph, inputs: dict[str, Any], recorded: dict[str, Any]) -> C
         for node, gradient in zip(graph.nodes, ours.backward.gradients, strict=True)
     ]
     present = ours.backward.gradients.present
+    if only is not None:
+        present = np.array([node.name in only for node in graph.nodes])
     figures = pack([np.zeros(()) if gradient is None else gradient for gradient in gradients])
     packed = Figures(figures.flat, figures.shapes, present)
     return compare(ours, replace(ours, backward=replace(ours.backward, gradients=packed)), TOLERANCES["float64"])
@@ -143,14 +148,14 @@ RECORDED: list[tuple[str, dict[str, Any], dict[str, Any], list[str], str]] = [
         {"x": [NAN, 1.0]},
         {"x": [NAN, NAN]},
         ["x"],
-        "It is what JAX and TensorFlow return where m is NaN.",
+        "It is what PyTorch and JAX and TensorFlow return where m is NaN.",
     ),
     (
         "m = max(x); F = sqrt(m)",
         {"x": [0.0, -1.0]},
         {"x": [np.inf, NAN]},
         ["x"],
-        "NaN is 0 × ∞ along a closed edge, or behind it; JAX and TensorFlow multiply there.",
+        "NaN is 0 × ∞ along a closed edge, or behind it; PyTorch and JAX and TensorFlow multiply there.",
     ),
 ]
 
@@ -164,6 +169,38 @@ def test_a_librarys_choice_is_a_convention_and_no_origin(
     assert [name for name, verdict in verdicts.items() if verdict == Verdict.CONVENTION] == chosen
     assert Verdict.ORIGIN not in verdicts.values()
     assert because(found) == said
+
+
+def test_a_library_that_chooses_by_two_functions_is_followed_in_both() -> None:
+    # PyTorch: x.amax(2) shares among ties, max_pool1d takes the first.
+    graph = graph_of("m = max(x, axis=2); p = max_pool(x, kernel_shape=[2], strides=[2]); F = sum(m) + sum(p)")
+    found = against(graph, {"x": [[[1.0, 1.0, 0.0, 0.0]]]}, {"x": [[[1.5, 0.5, 1, 0]]]})
+    assert verdicts_of(found)["x"] == Verdict.CONVENTION
+    assert "torch" in found.conventions[graph.position["x"]]
+    # relu6 returns 0 at its bounds, clamp 1.
+    graph = graph_of("y = clip(x, min=0, max=6); p = max_pool(y, kernel_shape=[2]); F = sum(p) * 2")
+    found = against(graph, {"x": [[[6.0, 6.0]]]}, {"y": [[[2, 0]]], "x": [[[2, 0]]]})
+    assert verdicts_of(found)["x"] == Verdict.CONVENTION
+    found = against(graph, {"x": [[[6.0, 6.0]]]}, {"y": [[[2, 0]]], "x": [[[0, 0]]]})
+    assert (verdicts_of(found)["y"], verdicts_of(found)["x"]) == (Verdict.CONVENTION, Verdict.SAME)
+
+
+def test_second_functions_are_followed_under_the_librarys_own_name() -> None:
+    graph = graph_of("m = max(x, axis=0); F = m * 2").with_convention("torch")
+    inputs = arrays_of({"x": [1.0, 1.0]})
+    ours, other = run_at(graph, inputs), replace(run_at(graph.with_convention("torch", True), inputs), graph=graph)
+    assert other.backward is not None and other.backward.gradients.flat[:2].tolist() == [1.0, 1.0]
+    found = compare(ours, other, TOLERANCES["float64"])
+    assert found.conventions == {0: ("minimum-norm", "torch", "jax", "tensorflow")}
+
+
+def test_second_functions_are_followed_where_what_stands_between_is_not_recorded() -> None:
+    graph = graph_of("y = w * clip(x, min=0, max=6); p = max_pool(y, kernel_shape=[2]); F = sum(p) * 2")
+    inputs = {"x": [[[6.0, 6.0]]], "w": [[[1.0, 1.0]]]}
+    recorded = {"w": [[[12, 0]]], "x": [[[0, 0]]]}
+    found = against(graph, inputs, recorded, only=("w", "x"))
+    assert verdicts_of(found)["w"] == Verdict.CONVENTION
+    assert Verdict.ORIGIN not in verdicts_of(found).values()
 
 
 def test_a_choice_that_shows_only_at_a_node_further_back_is_a_convention_too() -> None:

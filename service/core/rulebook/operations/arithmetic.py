@@ -9,7 +9,7 @@ import numpy as np
 from service.core.rulebook.attribute import Attribute, number
 from service.core.rulebook.input_types import PRECISIONS, read_shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
-from service.core.rulebook.operation import Closed, Kinks
+from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
 from service.core.rulebook.primitives import maximum, minimum, select, sign
 from service.core.rulebook.registry import Wording, define, operands_only
 from service.core.rulebook.tensor import number_or_tensor
@@ -221,6 +221,10 @@ define(
 )
 
 
+def _clip_within_bounds(x: Any, z: Any, lower: Any, upper: Any) -> Any:
+    return (select(np.logical_and(x > lower, x < upper), 1.0, 0.0),)
+
+
 def _clip_between_bounds(x: Any, z: Any, lower: Any, upper: Any) -> Any:
     return (select(np.logical_and(x >= lower, x <= upper), 1.0, 0.0),)
 
@@ -237,7 +241,7 @@ define(
     "x",
     attributes=[Attribute("min", number, -math.inf), Attribute("max", number, math.inf)],
     forward=lambda x, lower, upper: minimum(maximum(x, lower), upper),
-    local_gradients=lambda x, z, lower, upper: (select(np.logical_and(x > lower, x < upper), 1.0, 0.0),),
+    local_gradients=_clip_within_bounds,
     kinks=Kinks(
         where=lambda x, z, lower, upper: np.logical_and(lower < upper, np.logical_or(x == lower, x == upper)),
         returned="0 at a bound, the least of the subgradients from 0 to 1",
@@ -245,6 +249,7 @@ define(
             **dict.fromkeys(("torch", "tensorflow"), _clip_between_bounds),
             "jax": _clip_with_halves,
         },
+        alternatives=dict.fromkeys(CONVENTIONS[1:], _clip_within_bounds),  # relu6
     ),
     closed=Closed(
         where=lambda x, z, lower, upper: (

@@ -123,8 +123,9 @@ define(
     infer_shape=_pool_shape,
     kinks=Kinks(
         where=lambda x, z, *attributes: max_pool_ties(x, z, *attributes) > 1.0,
-        returned="ties share the gradient equally, the least-norm choice among the subgradients",
-        # The first of the tied elements takes all; they differ where elements are NaN, or −∞ beside padding.
+        returned="ties share the gradient equally, the least-norm choice among the subgradients; torch, jax and "
+        "tensorflow give it all to the first",
+        # They differ where elements are NaN, or −∞ beside padding.
         conventions={
             "torch": _choosing(lambda x, chosen: np.logical_or(x > chosen, np.isnan(x))),
             "jax": _choosing(lambda x, chosen: np.logical_not(chosen >= x), padding_counts=True),

@@ -99,6 +99,7 @@ def _define_reduction(
         and replace(
             kinks,
             conventions={library: over_elements(rule) for library, rule in kinks.conventions.items()},
+            alternatives={library: over_elements(rule) for library, rule in kinks.alternatives.items()},
             one_sided=one_sided,
         ),
         wording=wording,
@@ -145,10 +146,11 @@ def _torch_extremum(upstream: Any, x: Any, z: Any, axes: Axes, count: Any) -> An
     """Choose as torch.max(x) and torch.max(x, axis) do, a NaN if there is one; along several axes torch.amax shares."""
     if axes is not None and len(axes) > 1:
         return _shared_extremum(upstream, x, z, axes, count)
-    chosen = select(np.logical_or(x == z, x != x), 1.0, 0.0)  # noqa: PLR0124 (only NaN differs from itself)
+    chosen = np.logical_or(x == z, x != x)  # noqa: PLR0124 (only NaN differs from itself)
+    tally = select(chosen, 1.0, 0.0)
     if axes:
-        return select(np.logical_and(chosen == 1.0, cumsum(chosen, axes[0], 1, 0) == 0.0), upstream, 0.0)
-    return select(chosen == 1.0, upstream / np.sum(chosen, axis=axes, keepdims=True), 0.0)
+        return select(np.logical_and(chosen, cumsum(tally, axes[0], 1, 0) == 0.0), upstream, 0.0)
+    return select(chosen, upstream / np.sum(tally, axis=axes, keepdims=True), 0.0)
 
 
 def _define_extremum(
@@ -171,11 +173,13 @@ def _define_extremum(
             where=lambda x, z, axes, keepdims, noop: (
                 _count_extrema(x, _broadcast_back(z, x, axes, keepdims, noop), _numpy_axes(axes, noop)) > 1.0
             ),
-            returned="ties share the gradient equally, the least-norm choice among the subgradients",
+            returned="ties share the gradient equally, the least-norm choice among the subgradients; torch.max and "
+            "torch.min along one axis give it all to the first",
             conventions={
                 "torch": _torch_extremum,
                 **dict.fromkeys(("jax", "tensorflow"), _shared_extremum),
             },
+            alternatives={"torch": _shared_extremum},  # torch.amax and torch.amin
             one_sided=one_sided,
         ),
         closed=Closed(
