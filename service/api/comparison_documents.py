@@ -77,7 +77,7 @@ def _node_document(found: Comparison, figure: JudgedFigure, rounded: Mapping[str
         "name": found.candidate.graph.nodes[position].name,
         "phase": phase.name,
         "baseline": write_array(if_small(phase.baseline[position])),
-        "candidate": write_array(if_small(phase.candidate[position])),
+        "candidate": write_array(if_small(phase.given(position))),
         "expected": write_array(if_small(phase.expected[position])),
         "absolute_error": write_number(figure.absolute_error),
         "relative_error": write_number(figure.relative_error),

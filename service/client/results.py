@@ -373,9 +373,12 @@ def _read_figures(document: Document | None) -> dict[str, Figure | None]:
 
 
 def read_figure(document: Any, shape: tuple[int, ...] | None = None) -> Figure | None:
-    """Read a figure: np.float64 for a scalar, else an array; NumPy parses NaN, Infinity and -Infinity."""
+    """Read a figure: np.float64 for a scalar, else an array; NumPy parses NaN, Infinity and -Infinity.
+
+    `shape` is that of a figure without elements, of which lists do not tell.
+    """
     if document is None:
         return None
     array = np.array(document, dtype=np.float64)
-    figure: Figure = array.reshape(shape or array.shape)[()]
+    figure: Figure = array.reshape(array.shape if array.size or shape is None else shape)[()]
     return figure

@@ -65,6 +65,8 @@ def check_gradients(
     claimed = _read_gradients(graph, values, gradients or {})
     if known is not None and known.gradients is not None:
         recorded = {position: each for position, each in enumerate(known.gradients) if each is not None}
+        if any(np.shape(each) != values.shape(position) for position, each in recorded.items()):
+            raise InvalidRequest([Fault(("run",), "this run has a gradient of another shape than its node's value")])
         claimed = {**recorded, **claimed}
     positions = [graph.position[name] for name in dict.fromkeys([*graph.inputs, *asked])]
     if known is None or known.record.source == "recorded":

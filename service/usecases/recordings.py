@@ -9,7 +9,9 @@ from sqlalchemy import Connection
 
 from service.core.comparison.verdicts import coarsest
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
+from service.core.execution.misshapen import is_misshapen, set_aside_misshapen
 from service.core.execution.passes import nondifferentiable_nodes, spread_seed
+from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray, Shape, pack
 from service.core.graph.graph import Graph, Node
 from service.core.graph.selection import choose_output, find_output
@@ -109,7 +111,7 @@ def read_recording(
         has_gradients=slopes is not None,
         nonfinite_forward=graph.name_at(values.first_nonfinite()),
         nonfinite_backward=graph.name_at(nonfinite_backward),
-        nondifferentiable=nondifferentiable_nodes(graph, values),
+        nondifferentiable=nondifferentiable_nodes(graph, set_aside_misshapen(Run(graph, values)).values),
         convention=MINIMUM_NORM,
         label=label,
         tags=tags,
@@ -158,7 +160,10 @@ def _check_shapes(
     member: str,
     most: int,
 ) -> dict[str, Shape]:
-    """Infer the shapes of the nodes' figures from those given; raises InvalidInputs, LimitExceeded."""
+    """Infer the shapes of the nodes' figures from those given; raises InvalidInputs, LimitExceeded.
+
+    The shape of a transpose, or of a gradient not summed over a broadcast axis, is a mistake to be found, no fault.
+    """
     values, gradients = {**inputs, **given["values"]}, given["gradients"]
     elements = sum(np.size(figure) for figures in (values, gradients) for figure in figures.values())
     if elements > most:
@@ -169,6 +174,8 @@ def _check_shapes(
     faults = []
     for position, detail in wrong:
         node = graph.nodes[position]
+        if position in positions and is_misshapen(graph, "forward", position, positions[position], known):
+            continue
         at = next((name for name in (node.name, *node.inputs) if name in given["values"]), None)
         faults.append(Fault(("inputs",) if at is None else (member, "values", at), detail))
     faults += [
@@ -183,6 +190,7 @@ def _check_shapes(
         )
         for name, figure in gradients.items()
         if np.shape(figure) != shapes.setdefault(name, np.shape(figure))
+        and not is_misshapen(graph, "backward", graph.position[name], np.shape(figure), known)
     ]
     if faults:
         raise InvalidInputs(faults)

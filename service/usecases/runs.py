@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
 from service.core.errors import Conflict, NotFound
 from service.core.execution.closed_edges import closed_operands
+from service.core.execution.misshapen import set_aside_misshapen
 from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes, spread_seed
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures, FloatArray, no_figures
@@ -45,7 +46,8 @@ class StoredRun:
         record, backward = self.record, None
         if self.gradients is not None and record.output is not None and record.seed is not None:
             backward = Backward(record.output, record.seed, self.gradients)
-        return Run(self.graph, self.values, record.dtype, backward)
+        run = Run(self.graph, self.values, record.dtype, backward)
+        return set_aside_misshapen(run) if record.source == "recorded" else run
 
     def part(self, count: int) -> "StoredRun":
         """The run with the figures of the first `count` of these nodes."""
@@ -167,7 +169,20 @@ def list_closed(context: Context, run: StoredRun) -> dict[int, tuple[int, ...]]:
     closing = [
         position for position, node in enumerate(run.nodes, start=run.start) if node.operation.closed is not None
     ]
-    return closed_operands(run.graph, _values_around(context, run, closing), closing)
+    values = _values_around(context, run, closing)
+    if run.record.source == "recorded" and values.shapes is not None:
+        closing = [position for position in closing if _fits(run.graph, values, position)]
+    return closed_operands(run.graph, values, closing)
+
+
+def _fits(graph: Graph, values: Figures, position: int) -> bool:
+    """Whether a recorded value has the shape that follows from its operands'."""
+    node = graph.nodes[position]
+    try:
+        shape = node.operation.infer_shape([values.shape(each) for each in graph.operands[position]], node.attributes)
+    except ValueError:
+        return False
+    return tuple(shape) == values.shape(position)
 
 
 def _values_around(context: Context, run: StoredRun, positions: Sequence[int]) -> Figures:

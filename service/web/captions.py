@@ -184,6 +184,8 @@ def _label(subject: Subject, phase: str, position: int, kind: str, meaning: str)
     run = subject.run
     figures = None if run is None else run.values if phase == "forward" else run.gradients
     figure = None if figures is None else figures[position]
+    if run is not None:
+        figure = run.misshapen.get((phase, position), figure)
     if figure is None:
         return _implied_label(subject, position) if phase == "forward" else ()
     line = CaptionLine(kind, short_figure(figure), f"{meaning}: {full_figure(figure)}")

@@ -232,6 +232,22 @@ def test_errors_that_grew_are_nobodys_fault(service_url: str, tmp_path: Path) ->
     gradbook(service_url, "compare", str(ours.id), str(wrong.id), "--fail-on", "origin", expect=1)
 
 
+def test_a_figure_of_another_shape_is_shown(service_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "junit.xml"
+    inputs: dict[str, Any] = {"x": np.arange(12.0).reshape(4, 3), "W": np.ones((3, 2)), "b": np.array([1.0, 2.0])}
+    with Client(service_url) as service:
+        graph = service.create_graph("cli shapes", expression="h = x @ W; s = h + b; F = sum(s * s)")
+        ours = service.create_run(graph, inputs)
+        gradients = {**ours.gradients, "W": ours.gradients["W"].T, "b": 2.0 * ours.values["s"]}
+        theirs = service.record_run(graph, by="a port", inputs=inputs, values=ours.values, gradients=gradients)
+        assert service.get_run(theirs.id).gradients["W"].shape == (2, 3)
+    shown = gradbook(service_url, "compare", str(ours.id), str(theirs.id), "--junit", str(file), expect=1)
+    assert "∂F/∂W has the shape [2, 3]; it should have [3, 2]" in shown and "It is transposed." in shown
+    assert "∂F/∂b has the shape [4, 2]; it should have [2]" in shown
+    suite = ElementTree.parse(file).getroot()
+    assert suite.get("failures") == "2"
+
+
 def test_runs_at_different_inputs_say_so(service_url: str, blog: tuple[Graph, Run, Run]) -> None:
     graph, ours, _ = blog
     with Client(service_url) as service:

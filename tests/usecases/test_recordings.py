@@ -163,11 +163,11 @@ def test_names_that_are_no_nodes_are_all_named(context: Context) -> None:
 def test_shapes_that_do_not_fit_are_all_named(context: Context, graph: str) -> None:
     whole = {"a": [1.0, 2.0], "b": 1.0, "c": 1.0, "d": 1.0}
     assert faults(
-        InvalidInputs, context, graph, whole, {"e": 1.0, "F": [1.0, 2.0, 3.0]}, {"b": [1.0, 1.0], "f": 1.0}
+        InvalidInputs, context, graph, whole, {"e": 1.0, "F": [1.0, 2.0, 3.0]}, {"b": [1.0, 1.0, 1.0], "f": 1.0}
     ) == [
         (("recorded", "values", "e"), "'e' has shape [2]; the figure has []"),
         (("recorded", "values", "F"), "'F' has shape [2]; the figure has [3]"),
-        (("recorded", "gradients", "b"), "'b' has shape []; the gradient has [2]"),
+        (("recorded", "gradients", "b"), "'b' has shape []; the gradient has [3]"),
         (("recorded", "gradients", "f"), "'f' has shape [2]; the gradient has []"),
     ]
     ((where, detail),) = faults(InvalidInputs, context, graph, {}, {"e": [1.0, 2.0], "c": [1.0, 2.0, 3.0]})

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from service.core.errors import Fault, InvalidRequest
+from service.core.execution.misshapen import set_aside_misshapen
+from service.core.execution.run import Run
 from service.core.figures.figures import Figures, IntArray, pack
 from service.core.graph.graph import Graph, Node, written_attribute
 
@@ -51,6 +53,19 @@ def absent(graph: Graph, there: IntArray) -> tuple[str, ...]:
     missing = np.ones(len(graph), dtype=bool)
     missing[there] = False
     return tuple(graph.nodes[position].name for position in np.flatnonzero(missing))
+
+
+def without_misshapen(baseline: Run, candidate: Run, aligned: IntArray) -> Run:
+    """The candidate without the figures that have the shape of a transpose of the baseline's, or of a gradient that was
+    not summed."""
+    if baseline.values.shapes is None:
+        return candidate
+    shapes = {
+        position: baseline.values.shape(int(other))
+        for position, other in enumerate(aligned)
+        if other >= 0 and (baseline.values.present is None or baseline.values.present[other])
+    }
+    return set_aside_misshapen(candidate, shapes)
 
 
 def lay_out(theirs: Figures, own: Figures | None, aligned: IntArray, graph: Graph) -> Figures:

@@ -82,7 +82,8 @@ def _unclaimed_gradients(found: Comparison, origins: Sequence[ExplainedFigure]) 
     if phase is None or backward is None or backward.gradients.present is None or len(graph) > _MOST_NODES:
         return {}
     numbers = {origin.position: number for number, origin in enumerate(origins) if origin.phase is phase}
-    numbers = {place: number for place, number in numbers.items() if place not in phase.unreplayed}
+    left_out = {*phase.unreplayed, *phase.misshapen}
+    numbers = {place: number for place, number in numbers.items() if place not in left_out}
     absent = np.flatnonzero(~backward.gradients.present & reaches(graph, backward.output)).tolist()
     unclaimed = [each for each in absent if graph.nodes[each].has_gradient and not phase.expected.shape(each)]
     if len(numbers) < 2 or len(unclaimed) > _MOST_UNCLAIMED:

@@ -156,7 +156,8 @@ def resolve_claims(
         if operands:
             follows = np.asarray(value_at(graph, position, operands), dtype=np.float64)
         if name in values:
-            follows = meant["values"][name] = _resolve(values[name], known, follows)
+            claimed = meant["values"][name] = _resolve(values[name], known, follows)
+            follows = claimed if known is None or claimed.shape == known.shape else known
         return follows
 
     def gradient(position: int, follows: Any) -> Any:
@@ -164,8 +165,8 @@ def resolve_claims(
         if name not in gradients:
             return follows
         known = None if right.gradients is None else right.gradients[position]
-        meant["gradients"][name] = _resolve(gradients[name], known, 0.0 if follows is None else follows)
-        return meant["gradients"][name]
+        claimed = meant["gradients"][name] = _resolve(gradients[name], known, 0.0 if follows is None else follows)
+        return claimed if known is None or claimed.shape == known.shape else known
 
     with np.errstate(all="ignore"):
         effective = walk_forward(graph, value)

@@ -55,7 +55,7 @@ def _least_bound(apart: FloatArray, units: FloatArray) -> float:
         lower = np.nextafter(bound, 0.0)  # the product is rounded: the number below the quotient may suffice
         bound = np.where(lower * units >= apart, lower, bound)
         bound = np.where(bound * units < apart, np.nextafter(bound, np.inf), bound)
-        bound[np.isnan(bound)] = np.inf
+        bound[np.isnan(bound) | np.isinf(apart)] = np.inf
         bound[apart == 0.0] = 0.0
     return float(bound.max(initial=0.0))
 

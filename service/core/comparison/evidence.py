@@ -128,7 +128,7 @@ def gather(
         position,
         graph.nodes[position],
         subject,
-        _figure(phase.candidate, position) if figure is None else figure,
+        _given(phase, position) if figure is None else figure,
         _figure(phase.expected, position),
         tuple(operand_terms(graph, position)) if operands else (),
         operands,
@@ -162,6 +162,12 @@ def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output:
                 terms = tuple(operand_terms(graph, consumer))
                 edges.append(Edge(node, operand_index, terms, operands, value, upstream, local, contribution))
     return tuple(edges)
+
+
+def _given(phase: Phase, position: int) -> FloatArray:
+    figure = phase.given(position)
+    assert figure is not None
+    return figure
 
 
 def _figure(figures: Figures, position: int) -> FloatArray:

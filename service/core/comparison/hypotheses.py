@@ -19,6 +19,7 @@ from service.core.comparison.slips.attributes import ATTRIBUTE_SLIPS
 from service.core.comparison.slips.cuts import FAR_SLIPS, TWICE
 from service.core.comparison.slips.guess import Guesses, Slip
 from service.core.comparison.slips.local_gradients import LOCAL_GRADIENT_SLIPS
+from service.core.comparison.slips.shapes import SHAPE_SLIPS, shape_alone
 from service.core.comparison.slips.tensors import PART_SLIPS, TENSOR_SLIPS
 from service.core.comparison.slips.values import FAR_VALUE_SLIPS, PEN_SLIPS, VALUE_SLIPS
 from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict, relative_rounding
@@ -61,6 +62,8 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
 def explain_evidence(evidence: Evidence) -> tuple[Hypothesis, ...]:
     """The hypotheses that reproduce a figure, the likeliest first."""
     opening = statement(evidence)
+    if evidence.figure.shape != evidence.expected.shape:
+        return _of_a_shape(evidence, opening)
     rtol = max(evidence.phase.rtol, relative_rounding(evidence.found.candidate.dtype))
     reported = []
     for order, (rank, (name, guess)) in enumerate(HYPOTHESES):
@@ -76,6 +79,17 @@ def explain_evidence(evidence: Evidence) -> tuple[Hypothesis, ...]:
     if evidence.forward and evidence.node.operation.is_input:
         return _of_an_input(hypotheses, opening)
     return hypotheses
+
+
+def _of_a_shape(evidence: Evidence, opening: str) -> tuple[Hypothesis, ...]:
+    """Explain a figure of another shape."""
+    rtol = max(evidence.phase.rtol, relative_rounding(evidence.found.candidate.dtype))
+    for name, guess in SHAPE_SLIPS:
+        if best := _best(evidence, guess, rtol):
+            error, because = best
+            return (Hypothesis(name, opening, because, error),)
+    name, because = shape_alone(evidence)
+    return (Hypothesis(name, opening, because, None),)
 
 
 def _of_an_input(hypotheses: tuple[Hypothesis, ...], opening: str) -> tuple[Hypothesis, ...]:

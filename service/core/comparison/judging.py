@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from service.core.comparison.alignment import absent, align, differences, lay_out
+from service.core.comparison.alignment import absent, align, differences, lay_out, without_misshapen
 from service.core.comparison.definitions import (
     gradients_with_wrong_sources,
     with_definitions,
@@ -49,6 +49,7 @@ def compare(
     values to be computed for the candidate would exceed `max_elements`.
     """
     aligned = align(baseline.graph, candidate.graph, names or {})
+    candidate = without_misshapen(baseline, candidate, aligned)
     ours, theirs = candidate.backward, baseline.backward
     if ours and theirs:
         _check_seeds(theirs, ours, names or {})
@@ -82,6 +83,7 @@ def compare(
             1.0,
             unrecorded.of_values,
         )
+        judged = _with_misshapen(judged, candidate, alone)
         forward = with_definitions(judged, redefined, lambda: wrong_values(candidate.graph, judged)[1])
     if ours and theirs and slopes is not None:
         gradients = effective_gradients(cut, effective, ours)
@@ -108,6 +110,7 @@ def compare(
             scale,
             lambda: unrecorded.of_gradients(replay),
         )
+        judged = _with_misshapen(judged, candidate, alone)
         conventions = _conventions(cut, effective, ours, judged, weights)
         backward = with_definitions(
             judged, reconsumed, lambda: gradients_with_wrong_sources(candidate.graph, judged, forward)
@@ -147,7 +150,8 @@ def _conventions(
     graph: Graph, values: Figures, candidate: Backward, found: Phase, weights: Weights
 ) -> dict[int, tuple[str, ...]]:
     """The origins that agree with other libraries' choices at a kink, with those libraries; sets their verdicts."""
-    origins = _at_kinks(graph, values, found, np.setdiff1d(found.positions(Verdict.ORIGIN), found.unreplayed))
+    origins = np.setdiff1d(found.positions(Verdict.ORIGIN), [*found.unreplayed, *found.misshapen])
+    origins = _at_kinks(graph, values, found, origins)
     explained: dict[int, tuple[str, ...]] = {}
     if not origins.size:
         return explained
@@ -283,6 +287,28 @@ def _judge(
         atol,
         scale,
         np.array(missing, np.int64),
+        {},
+    )
+
+
+def _with_misshapen(found: Phase, candidate: Run, alone: IntArray) -> Phase:
+    """The phase with the figures of another shape, which are origins, in their places."""
+    misshapen = {position: figure for (phase, position), figure in candidate.misshapen.items() if phase == found.name}
+    if not misshapen:
+        return found
+    own, places = found.candidate, np.array(sorted(misshapen))
+    present, verdicts, flat = given(own), found.verdicts.copy(), own.flat.copy()
+    present[places] = True
+    flat[np.repeat(np.isin(np.arange(len(own)), places), np.diff(own.offsets))] = np.nan
+    lonely = np.intersect1d(places, alone)
+    verdicts[places[given(found.baseline)[places] | np.isin(places, lonely)]] = Verdict.ORIGIN
+    return replace(
+        found,
+        candidate=Figures(flat, own.shapes, present, own.none),
+        baseline=with_figures_of(found.baseline, found.expected, lonely),
+        verdicts=verdicts,
+        missing=np.setdiff1d(found.missing, places),
+        misshapen=misshapen,
     )
 
 

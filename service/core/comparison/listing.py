@@ -20,7 +20,8 @@ _SPOKEN = 8
 class JudgedFigure:
     """A figure that both runs give; of a tensor, the errors are those of its worst element, whose index is `worst`.
 
-    `worst` is None for a scalar, and where a figure has no elements, whose errors are 0.
+    `worst` is None for a scalar, where a figure has no elements, whose errors are 0, and where it has another shape
+    than the right one, so that its errors are infinite.
     """
 
     phase: Phase
@@ -125,6 +126,6 @@ def _worst(phase: Phase, positions: IntArray) -> tuple[IntArray, FloatArray, Flo
 
 def _index(phase: Phase, position: int, element: int) -> tuple[int, ...] | None:
     shape = phase.candidate.shape(position)
-    if not shape or element < 0:
+    if not shape or element < 0 or position in phase.misshapen:
         return None
     return tuple(int(step) for step in np.unravel_index(element - int(phase.candidate.offsets[position]), shape))

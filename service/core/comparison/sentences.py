@@ -50,6 +50,10 @@ def full_statement(evidence: Evidence) -> str:
 
 
 def _state(evidence: Evidence, *sides: str, by: str = "") -> str:
+    if evidence.figure.shape != evidence.expected.shape:
+        shapes = [_shape_text(each.shape) for each in (evidence.figure, evidence.expected)]
+        equal = f", {sides[0]}" if sides and sides[0] else ""
+        return f"{evidence.subject} has the shape {shapes[0]}; it should have {shapes[1]}{equal}{by}."
     index = _worst(evidence)
     figure, expected = (np.asarray(each[index]) for each in (evidence.figure, evidence.expected))
     at, there = (f" at {list(index)}", " there") if index else ("", "")
@@ -62,9 +66,15 @@ def _state(evidence: Evidence, *sides: str, by: str = "") -> str:
     return f"{evidence.subject} is {wrong}{at}; it should be {equal}{there}{by}."
 
 
+def _shape_text(shape: Index) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
 def _worst(evidence: Evidence) -> Index:
     """The index of the element with the greatest error."""
     figure, expected = evidence.figure, evidence.expected
+    if figure.shape != expected.shape:
+        return (0,) * expected.ndim
     if not figure.ndim or not figure.size:
         return ()
     with np.errstate(all="ignore"):
@@ -97,7 +107,7 @@ def _derive_value(evidence: Evidence, index: Index) -> _Derivation:
     formula = write_plain(term, _LONGEST).text
     if not node.operation.is_elementwise:
         return _Derivation(formula)
-    figures = _figures_at(evidence.terms, operands, evidence.figure.shape, index)
+    figures = _figures_at(evidence.terms, operands, evidence.expected.shape, index)
     return _Derivation(formula, write_plain(_with_numbers(term, figures), _LONGEST).text)
 
 

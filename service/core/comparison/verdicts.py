@@ -33,11 +33,12 @@ An origin among the gradients that agrees with its replay under another library'
 The baseline's figure is expected where there is no replay: of an Input or a Constant, and of a node that depends on an
 unknown figure. A node that is defined otherwise in the two graphs is replayed by its own definition, and is the origin
 only where it is by its own replay or `definitions.py` says so. A node that only the candidate's graph has is judged by
-its replay alone: it is an origin or not compared. Figures that the candidate does not give are not judged: an origin is
-the first *recorded* wrong figure. They are `missing` where the baseline has one and the candidate records the phase,
-which Inputs' values alone do not, unless it is a Constant's, which the graph gives, or a gradient of 0 throughout and
-the candidate says that there was none, which is the same. Under every tolerance NaN equals NaN, and an infinity only
-itself.
+its replay alone: it is an origin or not compared. A figure with the shape of the transpose, or of a gradient not summed
+over a broadcast axis, is an origin; what depends on it is judged by its replay. Figures that the candidate does not
+give are not judged: an origin is the first *recorded* wrong figure. They are `missing` where the baseline has one and
+the candidate records the phase, which Inputs' values alone do not, unless it is a Constant's, which the graph gives, or
+a gradient of 0 throughout and the candidate says that there was none, which is the same. Under every tolerance NaN
+equals NaN, and an infinity only itself.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,7 +50,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.execution.run import Run
-from service.core.figures.figures import Figures, IntArray
+from service.core.figures.figures import Figures, FloatArray, IntArray
 
 
 class Verdict(IntEnum):
@@ -105,7 +106,8 @@ class Phase:
     `rtol` and `atol` bound |c − b|; for gradients, `scale` is the factor in `atol`. `unreplayed` are the positions of
     the nodes where the baseline's figure is expected, `definitions` those of them whose definition or use in the graph
     is the origin. `missing` are the nodes whose figure the baseline has and the candidate lacks. In `baseline.flat` an
-    origin that only the candidate's graph has is measured against its replay.
+    origin that only the candidate's graph has is measured against its replay. `misshapen` are the candidate's figures
+    of another shape, by position; in `candidate` they are NaN.
     """
 
     name: str
@@ -119,7 +121,12 @@ class Phase:
     atol: float
     scale: float
     missing: IntArray
+    misshapen: Mapping[int, FloatArray]
     definitions: IntArray = field(default_factory=lambda: np.array([], dtype=np.int64))
+
+    def given(self, position: int) -> FloatArray | None:
+        """The candidate's figure, of whatever shape it is."""
+        return self.misshapen.get(position, self.candidate[position])
 
     def positions(self, *wanted: Verdict) -> list[int]:
         """The positions of the nodes with one of these verdicts, in the order of evaluation."""
