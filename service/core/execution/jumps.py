@@ -102,6 +102,7 @@ def _beyond_poles(graph: Graph) -> Sequence[int]:
         position
         for position, node in enumerate(graph.nodes)
         if node.operation.closed is not None
+        and not node.operation.linear
         and not _chooses(node.operation)
         and any(found[source] for source in graph.operands[position])
     )

@@ -81,7 +81,8 @@ class Closed:
     Of an elementwise operation where(x, y, …, z, *attributes) is one condition for each operand; of a fold where(x, z)
     is that of any operand. Of another operation passing(upstream, x, y, …, z, *attributes) gives for each operand, as
     its contributions do, a positive number at the elements to which any of `upstream`, ones and zeros, flows; without
-    it that is found by a probe (`execution/closed_edges.py`). No edge is closed by an operand that is NaN.
+    it, as where some elements are left out, that is found by a probe (`execution/closed_edges.py`). No edge is closed
+    by an operand that is NaN.
 
     The libraries `multiplied_by` multiply by the local gradient 0 there, the others put 0 in its place; those in
     `cut_by` never propagate further back along the edge, even at a jump.

@@ -13,8 +13,9 @@ import numpy as np
 from service.core.errors import Fault, InvalidRequest
 from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import sweep_back, walk_forward
+from service.core.rulebook.registry import operation_of
 from service.core.symbolic.finite import FiniteTerms
-from service.core.symbolic.simplify import TermTable, complements
+from service.core.symbolic.simplify import SCALAR, TermTable, complements
 from service.core.symbolic.term import (
     Application,
     Literal,
@@ -25,6 +26,7 @@ from service.core.symbolic.term import (
     contribution_terms,
     evaluation_order,
     local_gradient_terms,
+    passing_terms,
 )
 
 
@@ -59,20 +61,26 @@ def backpropagate(
         key = (node.operation, len(operands), operand_indices, repr(dict(node.attributes)) if node.attributes else "")
         if key not in rules:
             rules[key] = _read_rules(node, operand_indices)
-        may_broadcast = rules[key].local and len(operands) > 1 and terms.keep_shapes
-        given = rules[key].apply(terms, upstream, [known[source] for source in operands], known[position])
-        for operand_index, (factor, closed) in zip(operand_indices, given, strict=True):
-            if factor is None or (rules[key].local and isinstance(factor, Literal) and factor.value == 0.0):
+        rule, flow, value = rules[key], reached[position], known[position]
+        sources = [known[source] for source in operands]
+        may_broadcast = rule.local and len(operands) > 1 and terms.keep_shapes
+        is_steep = not rule.local and not all(map(finite.has, sources))
+        given = rule.apply(terms, upstream, sources, value, flow or _filled(terms, 1.0, value))
+        for operand_index, (factor, open_) in zip(operand_indices, given, strict=True):
+            if factor is None or (rule.local and isinstance(factor, Literal) and factor.value == 0.0):
                 continue
-            source, flow = operands[operand_index], reached[position]
-            like = known[source]
-            contribution = _product(terms, finite, upstream, factor, closed, flow) if rules[key].local else factor
-            flow = _and_open(terms, flow, closed) if rules[key].local else None
+            source, like = operands[operand_index], sources[operand_index]
+            if rule.local:
+                contribution = _product(terms, finite, upstream, factor, open_, flow)
+                flows = _and_open(terms, flow, open_)
+            else:
+                flows = _behind(terms, flow, open_, rule.leaves_out)
+                contribution = terms.named("Where", flows, factor, terms.literal(0.0)) if flows and is_steep else factor
             if may_broadcast:
                 contribution = terms.named("SumTo", contribution, like)
-                flow = flow and terms.named("Greater", terms.named("SumTo", flow, like), terms.literal(0.0))
+                flows = flows and terms.named("Greater", terms.named("SumTo", flows, like), terms.literal(0.0))
             terms.set_partial_shape(contribution, terms.partial_shape(like))
-            reached[source] = _either(terms, reached[source], flow) if source in reached else flow
+            reached[source] = _either(terms, reached[source], flows) if source in reached else flows
             found[operand_index] = contribution
         return found
 
@@ -90,25 +98,28 @@ class _Rules:
     """Terms in operands x0, x1 …, value z and upstream gradient u: all subterms in order, and one result an operand.
 
     Only operands that vary have a result, a local gradient if `local`, else a contribution; None if no gradient flows.
-    `closed` holds the conditions under which their edges are closed; None where they never are.
+    `edges` holds, if `local`, the conditions under which their edges are closed, None where they never are; else where
+    they lead to any element in f, None where that is not known. `leaves_out` says that some elements may be closed.
     """
 
     order: Sequence[Term]
     results: Sequence[Term | None]
-    closed: Sequence[Term | None]
+    edges: Sequence[Term | None]
     local: bool
+    leaves_out: bool
 
     def apply(
-        self, terms: TermTable, upstream: Term, operands: Sequence[Term], value: Term
+        self, terms: TermTable, upstream: Term, operands: Sequence[Term], value: Term, flow: Term
     ) -> list[tuple[Term | None, Term | None]]:
-        """The results and the conditions for these operands."""
+        """The results and the edges for these operands."""
         values = {f"x{operand_index}": operand for operand_index, operand in enumerate(operands)} | {
             "z": value,
             "u": upstream,
+            "f": flow,
         }
         made = terms.substitute(self.order, values)
-        pairs = zip(self.results, self.closed, strict=True)
-        return [(made.get(id(result)), made.get(id(closed))) for result, closed in pairs]
+        pairs = zip(self.results, self.edges, strict=True)
+        return [(made.get(id(result)), made.get(id(edge))) for result, edge in pairs]
 
 
 def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
@@ -123,10 +134,14 @@ def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
         detail = f"there is no formula for the gradient at {node.name!r} ({operation.name}): {error}"
         raise InvalidRequest([Fault(("wrt",), detail)]) from None
     results = [every[operand_index] for operand_index in operand_indices]
-    conditions = closed_terms(operation, operands, Variable("z"), node.attributes) or [None] * len(operands)
-    closed = [conditions[operand_index] for operand_index in operand_indices]
-    order = evaluation_order(*(term for term in (*results, *closed) if term is not None))
-    return _Rules(order, results, closed, local=operation.is_elementwise)
+    edges: Sequence[Term | None]
+    if operation.is_elementwise:
+        edges = closed_terms(operation, operands, Variable("z"), node.attributes) or [None] * len(operands)
+    else:
+        edges = passing_terms(operation, Variable("f"), operands, Variable("z"), node.attributes)
+    chosen = [edges[operand_index] for operand_index in operand_indices]
+    order = evaluation_order(*(term for term in (*results, *chosen) if term is not None))
+    return _Rules(order, results, chosen, operation.is_elementwise, leaves_out=operation.closed is not None)
 
 
 def _product(
@@ -153,6 +168,19 @@ def _and_open(terms: TermTable, reached: Term | None, closed: Term | None) -> Te
         return reached
     opened = terms.named("Not", closed)
     return terms.named("And", reached, opened) if reached else opened
+
+
+def _behind(terms: TermTable, reached: Term | None, passing: Term | None, leaves_out: bool) -> Term | None:
+    """Where an operation that is not elementwise is reached through; from everywhere if from anywhere, if not known."""
+    if passing is not None:
+        return terms.named("Greater", passing, terms.literal(0.0)) if reached or leaves_out else None
+    if reached is None or terms.partial_shape(reached) == SCALAR:
+        return reached
+    greatest = operation_of("ReduceMax")
+    attributes = {attribute.name: attribute.default for attribute in greatest.attributes} | {"keepdims": 0}
+    anywhere = terms.of(greatest, [reached], tuple(attributes.items()))
+    terms.set_partial_shape(anywhere, SCALAR)
+    return terms.named("Greater", anywhere, terms.literal(0.0))
 
 
 def _either(terms: TermTable, one: Term | None, other: Term | None) -> Term | None:

@@ -165,10 +165,32 @@ def closed_terms(
 ) -> "tuple[Term, ...] | None":
     """Return for each operand of an elementwise operation when its edge is closed, as a formula; None if none ever
     is."""
-    if not operation.is_elementwise:
-        return None
     closed = operation.closed_operands([Symbol(x) for x in operands], Symbol(value), _symbolic(attributes))
     return None if closed is None else tuple(map(term_of, closed))
+
+
+def passing_terms(
+    operation: Operation, flow: Term, operands: Sequence[Term], value: Term, attributes: Attributes = NO_ATTRIBUTES
+) -> "tuple[Term | None, ...]":
+    """Return for each operand of an operation that is not elementwise a formula that is positive at the elements from
+    which an open edge leads to any in `flow`, ones and zeros; None where that cannot be written.
+
+    Where a linear operation passes the gradient on to one operand alone, that is what it makes of `flow`.
+    """
+    nothing = (None,) * len(operands)
+    closed, given, symbolic = operation.closed, [Symbol(x) for x in operands], _symbolic(attributes)
+    try:
+        if closed is not None and closed.passing is not None:
+            rules = closed.passing(Symbol(flow), *operation.arguments(given), Symbol(value), *symbolic.values())
+        elif operation.linear:
+            rules = operation.propagate(Symbol(flow), given, Symbol(value), symbolic)
+        else:
+            return nothing
+    except NotSymbolic:
+        return nothing
+    written = tuple(None if rule is None else term_of(rule) for rule in rules)
+    alone = sum(term is not None for term in written) == 1
+    return written if alone else nothing
 
 
 def nondifferentiable_term(

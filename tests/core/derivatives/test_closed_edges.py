@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.core.derivatives import jacobian as sweeps
+from service.core.derivatives.gradient_graph import define_function, formula, gradient_graph
 from service.core.derivatives.jacobian import hessian, jacobian, push_forward
 from service.core.execution.passes import backward_pass, forward_pass
 from tests.passes import arrays_of, graph_of
@@ -69,3 +70,46 @@ def test_a_node_may_move_by_itself_and_with_what_it_depends_on() -> None:
     values = forward_pass(graph, arrays_of({"x": -1}))
     (along,) = push_forward(graph, values, {"x": np.array([1.0, 3.0]), "s": np.array([5.0, 0.0])}, ["F"])
     assert along.tolist() == [10, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs"),
+    [
+        ("sqrt(x)[1]", {"x": [0, 4]}),
+        ("sum(sqrt(x)[1:])", {"x": [0, 4]}),
+        ("sum(sqrt(x).T[1])", {"x": [[0, 1], [0, 4]]}),
+        ("max(sqrt(x))", {"x": [0, 4]}),
+        ("max(relu(x)) + min(sqrt(x))", {"x": [1, 4]}),
+        ("min(log(x))", {"x": [0, 4]}),
+        ("sum(gather(sqrt(x), [1, 1]))", {"x": [0, 4]}),
+        ("sum(pad(sqrt(x), pads=[-1, 0]))", {"x": [0, 4]}),
+        ("sum(split(sqrt(x), num_outputs=2, output=1))", {"x": [0, 4]}),
+        ("where(c > 0, sum(sqrt(x)), 0)", {"c": -1, "x": [0, 4]}),
+        ("where(c > 0, sum(sqrt(x)), 0)", {"c": 1, "x": [0, 4]}),
+        ("where(c > 0, sum(x @ sqrt(y)), 0)", {"c": -1, "x": [0, 4], "y": [0, 4]}),
+        ("where(c > 0, sum(log(x) @ y), 0)", {"c": -1, "x": [[0, 4]], "y": [[1], [2]]}),
+        ("sum(where(c > 0, log(x) @ y, 0))", {"c": [[-1], [0]], "x": [[0, 4]], "y": [[1], [2]]}),
+        ("sum(where(c > 0, sqrt(x), 0) * softmax(x))", {"c": [-1, 1], "x": [0, 4]}),
+        ("sum(m * sqrt(x))", {"x": [0, 4], "m": [0, 1]}),
+    ],
+)
+def test_gradient_graphs_of_tensors_have_the_gradients_of_the_run(text: str, inputs: dict[str, Any]) -> None:
+    graph = graph_of(text)
+    values, output, names = forward_pass(graph, arrays_of(inputs)), graph.outputs[0], list(inputs)
+    gradients, derived = backward_pass(graph, values, output), gradient_graph(graph, output, names)
+    slopes = forward_pass(derived, arrays_of(inputs))
+    for name, slope in zip(names, derived.outputs, strict=True):
+        written = graph_of(define_function("the result", graph.inputs, formula(graph, output, name)))
+        posted = forward_pass(written, arrays_of(inputs))[written.position[written.outputs[0]]]
+        right = gradients[graph.position[name]]
+        assert right is not None
+        for found in (slopes[derived.position[slope]], posted):
+            assert found is not None
+            np.testing.assert_allclose(np.broadcast_to(found, right.shape), right, rtol=1e-12, err_msg=name)
+
+
+def test_where_nothing_is_steep_no_more_is_chosen_in_the_gradient_graph_of_a_network() -> None:
+    graph = graph_of("h = relu(x @ w + b); L = mean(h[1:] @ v - t)")
+    derived = gradient_graph(graph, "L", ["w", "b", "v"])
+    assert [node.operation.name for node in derived.nodes].count("Where") == 2  # for relu
+    assert not any(node.operation.name == "ReduceMax" for node in derived.nodes)

@@ -21,6 +21,7 @@ from service.core.symbolic.term import (
     Variable,
     local_gradient_terms,
     nondifferentiable_term,
+    passing_terms,
     symbols,
     term_of,
     value_term,
@@ -147,3 +148,19 @@ def assert_reads_as(term: Term, figures: Mapping[str, FloatArray], expected: Flo
     assert latex
     assert latex.count("{") == latex.count("}")
     assert latex.count(r"\left") == latex.count(r"\right")
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "expected"),
+    [("Transpose", 1, "f.T"), ("MatMul", 2, None), ("Softmax", 1, None), ("MaxPool", 1, None)],
+)
+def test_where_an_operation_leads_to_is_written_where_one_operand_alone_is_linear(
+    name: str, count: int, expected: str | None
+) -> None:
+    operation = find(name)
+    assert operation is not None
+    attributes = {attribute.name: attribute.default for attribute in operation.attributes}
+    attributes |= {"kernel_shape": (2,)} if name == "MaxPool" else {}
+    operands = [Variable(f"x{position}") for position in range(count)]
+    found = passing_terms(operation, Variable("f"), operands, Variable("z"), attributes)
+    assert [term and write_text(term) for term in found] == [expected] * count

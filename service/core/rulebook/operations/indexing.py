@@ -11,7 +11,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, integer, integers
-from service.core.rulebook.operation import Attributes, Rule
+from service.core.rulebook.operation import Attributes, Closed, Rule
 from service.core.rulebook.operations.axes import axis_position, axis_positions
 from service.core.rulebook.operations.broadcasting import expand_to
 from service.core.rulebook.registry import Wording, define, rulebook_function
@@ -52,6 +52,7 @@ def _define_part(name: str, attributes: Sequence[Attribute], pick: Rule) -> None
         forward=take,
         contributions=lambda upstream, x, z, *given: (put_back(upstream, x, *given),),
         infer_shape=shape_of_part,
+        closed=Closed(),
         linear=True,
     )
     define(
@@ -267,6 +268,7 @@ define(
     forward=_gather,
     contributions=lambda upstream, x, indices, z, axis: (_gather_adjoint(upstream, x, indices, axis), None),
     infer_shape=_gather_shape,
+    closed=Closed(),
     linear=True,
 )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integers, number
-from service.core.rulebook.operation import Attributes
+from service.core.rulebook.operation import Attributes, Closed
 from service.core.rulebook.operations.axes import axis_positions
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
@@ -102,6 +102,7 @@ define(
     forward=_pad,
     contributions=lambda upstream, x, z, pads, mode, constant, axes: (_pad_adjoint(upstream, x, pads, mode, axes),),
     infer_shape=_pad_shape,
+    closed=Closed(),
     linear=True,
 )
 
