@@ -23,8 +23,9 @@ from service.api.schemas import (
 _CLAIM = {
     "description": "A number, or nested lists of numbers, each of which may be text. Text is a fraction (2/3, 1 1/3), "
     "or a decimal (0.667, ≈0.667, 0,667) right to its last digit. Where tolerance is left out a number with a fraction "
-    "and two significant digits or more may be rounded to its last digit too; whole numbers are exact.",
-    "oneOf": [{"type": "number"}, {"type": "string"}, {"type": "array"}],
+    "and two significant digits or more may be rounded to its last digit too; whole numbers are exact. "
+    "null claims that there is no figure.",
+    "oneOf": [{"type": "number"}, {"type": "string"}, {"type": "array"}, {"type": "null"}],
 }
 _CLAIMED = {"type": "object", "additionalProperties": _CLAIM}
 TOLERANCE = {

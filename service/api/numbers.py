@@ -36,12 +36,13 @@ def read_arrays(members: Mapping[str, Any], location: tuple[str | int, ...], or_
     }
 
 
-def read_claims(claims: Mapping[str, Any], rounded: bool) -> dict[str, dict[str, Claim]]:
+def read_claims(claims: Mapping[str, Any], rounded: bool) -> dict[str, dict[str, Claim | None]]:
     """The claimed "values" and "gradients": arrays in which a number may be text, "2/3", or "0.667", right to its last
-    digit. If `rounded`, numbers read `as_written` may be rounded too, by `read_json_number`."""
+    digit; None for null. If `rounded`, numbers read `as_written` may be rounded too, by `read_json_number`."""
+    given = {kind: claims.get(kind, {}) for kind in ("values", "gradients")}
     flat = {
-        kind: {name: _flatten(value, ("claims", kind, name)) for name, value in claims.get(kind, {}).items()}
-        for kind in ("values", "gradients")
+        kind: {name: _flatten(value, ("claims", kind, name)) for name, value in figures.items() if value is not None}
+        for kind, figures in given.items()
     }
     items = [item for figures in flat.values() for items, _ in figures.values() for item in items]
     texts = (item.text if isinstance(item, WrittenFloat) else item for item in items)
@@ -59,8 +60,10 @@ def read_claims(claims: Mapping[str, Any], rounded: bool) -> dict[str, dict[str,
         return Claim(*(part.reshape(shape) for part in numbers.T.copy()))
 
     return {
-        kind: {name: claim(*found, ("claims", kind, name)) for name, found in figures.items()}
-        for kind, figures in flat.items()
+        kind: {
+            name: claim(*flat[kind][name], ("claims", kind, name)) if name in flat[kind] else None for name in figures
+        }
+        for kind, figures in given.items()
     }
 
 

@@ -101,8 +101,8 @@ def check_claims(
     graph_id: str,
     inputs: Mapping[str, FloatArray],
     *,
-    values: Mapping[str, Claim],
-    gradients: Mapping[str, Claim],
+    values: Mapping[str, Claim | None],
+    gradients: Mapping[str, Claim | None],
     by: str,
     output: str | None = None,
     seed: FloatArray | None = None,
@@ -114,37 +114,47 @@ def check_claims(
     """Run the graph, record the claims, compare the two and store all three. Returns the comparison and whether it is
     new.
 
-    `label` is that of the run that holds the claims. With `keep` false nothing is stored and all ids are empty. Raises
-    what `create_run`, `record_run` and `create_comparison` raise.
+    None claims that there is no figure. `label` is that of the run that holds the claims. With `keep` false nothing is
+    stored and all ids are empty. Raises what `create_run`, `record_run` and `create_comparison` raise.
     """
     if tolerance is not None:
         read_tolerance(tolerance)
     run = create_run(context, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False)
     if keep:
         run = replace(run, record=replace(run.record, id=new_id()))
-    figures = {
-        member: {name: claim.figure for name, claim in claims.items()}
-        for member, claims in (("values", values), ("gradients", gradients))
+    claims = {
+        kind: {name: claim for name, claim in given.items() if claim is not None}
+        for kind, given in (("values", values), ("gradients", gradients))
     }
+    nothing: dict[str, dict[str, FloatArray | None]] = {
+        kind: {name: None for name, claim in given.items() if claim is None}
+        for kind, given in (("values", values), ("gradients", gradients))
+    }
+    figures = {kind: {name: claim.figure for name, claim in given.items()} for kind, given in claims.items()}
+
+    def resolve() -> dict[str, dict[str, FloatArray | None]]:
+        meant = resolve_claims(run.figures, claims["values"], claims["gradients"])
+        return {kind: {**nothing[kind], **resolved} for kind, resolved in meant.items()}
+
     claimed = read_recording(
         context,
         graph_id,
         inputs,
-        figures,
+        {kind: {**nothing[kind], **given} for kind, given in figures.items()},
         by=by,
         output=output,
         seed=seed,
         label=label,
         tags={},
         member="claims",
-        resolve=lambda: resolve_claims(run.figures, values, gradients),
+        resolve=resolve,
     )
     compared = _compare(context, run, claimed, tolerance, {})
     rounded = {}
-    for phase, claims in ((compared.found.forward, values), (compared.found.backward, gradients)):
+    for phase, given in ((compared.found.forward, claims["values"]), (compared.found.backward, claims["gradients"])):
         if phase is not None:
             rounded[phase.name] = [
-                name for name, claim in claims.items() if _is_rounded(phase, claimed.graph, name, claim)
+                name for name, claim in given.items() if _is_rounded(phase, claimed.graph, name, claim)
             ]
     compared = replace(compared, record=replace(compared.record, rounded=rounded))
     if not keep:

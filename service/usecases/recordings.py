@@ -74,7 +74,7 @@ def read_recording(
     label: str | None = None,
     tags: Mapping[str, str],
     member: str = "recorded",
-    resolve: Callable[[], Mapping[str, Mapping[str, FloatArray]]] | None = None,
+    resolve: Callable[[], Mapping[str, Mapping[str, FloatArray | None]]] | None = None,
 ) -> StoredRun:
     """Make a run of recorded figures without storing it; raises as `record_run`.
 

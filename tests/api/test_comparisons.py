@@ -235,7 +235,7 @@ def test_claims_of_tensors_may_be_text(client: FlaskClient) -> None:
         ({"values": {"e": "2/0"}}, "/claims/values/e"),
         ({"values": {"e": "0e999"}}, "/claims/values/e"),
         ({"values": {"e": ["1", "2", True]}}, "/claims/values/e/2"),
-        ({"values": {"e": None}}, "/claims/values/e"),
+        ({"values": {"e": {}}}, "/claims/values/e"),
         ({"values": {"e": [1, 2]}}, "/claims/values/e"),
         ({"values": {"e": 6}, "by": ""}, "/claims/by"),
         ({"values": 6}, "/claims/values"),
@@ -582,6 +582,24 @@ def test_a_figure_recorded_as_none_is_missing_unless_it_is_0(client: FlaskClient
     assert nodes(found)["backward unused"]["candidate"] is None
     assert nodes(found)["backward unused"]["verdict"] == "same"
     assert client.get(f"/v1/comparisons/{found['id']}").json == found
+
+
+def test_null_claims_that_there_is_no_figure(client: FlaskClient) -> None:
+    graph = graph_of(client, SEED + "; unused = a * 2")
+    for tolerance in ({}, {"tolerance": "float64"}):
+        claims = {"values": {"e": None, "F": 4}, "gradients": {"F": 1, "f": "-1/3", "b": None, "unused": None}}
+        body = {"inputs": INPUTS, "claims": claims, "output": "F", **tolerance}
+        found = created(client, f"/v1/graphs/{graph}/checks", body)
+        assert (found["verdict"], found["compared"]) == ("same", {"values": 5, "gradients": 3})
+        assert {"phase": "forward", "node": "e", "given": "none"} in found["missing"]
+        assert {"phase": "backward", "node": "b", "given": "none"} in found["missing"]
+        assert nodes(found)["backward unused"]["verdict"] == "same"
+        assert client.get(f"/v1/comparisons/{found['id']}").json == found
+        assert (
+            created(client, f"/v1/graphs/{graph}/checks", {**body, "keep": False}, 200)["missing"] == found["missing"]
+        )
+    problems = problem(client, f"/v1/graphs/{graph}/checks", {"inputs": INPUTS, "claims": {"values": {"e": [None]}}})
+    assert [pointer for pointer, _ in problems] == ["/claims/values/e/0"]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
