@@ -229,6 +229,20 @@ TENSOR_ROWS: list[TensorRow] = [
     ("ReduceLogSumExp", {}, [INFINITY, 0], 1, all_return(NAN, 0)),
 ]
 
+# What the library's second function for an operation returns: torch.amax beside torch.max, relu6 beside clip.
+ALTERNATIVE_ROWS: list[tuple[str, str, dict[str, Any], Any, float, Any]] = [
+    *(
+        (name, "torch", {"axes": [0]}, x, upstream, expected)
+        for name, sign in (("ReduceMax", 1), ("ReduceMin", -1))
+        for x, upstream, expected in (
+            ([sign, sign, 0], 1, [_HALF, _HALF, 0]),
+            ([sign, sign, 0], INFINITY, [INFINITY, INFINITY, NAN]),
+            ([NAN, 1], 1, [NAN, NAN]),
+        )
+    ),
+    *(("Clip", library, {"min": 0, "max": 6}, [-1, 0, 1, 6, 7], 1, [0, 0, 1, 0, 0]) for library in LIBRARIES),
+]
+
 
 # --- the libraries' functions -----------------------------------------------------------------------------------------
 
@@ -350,6 +364,15 @@ def _pooled_by_tensorflow(tf: Any, x: Any, kernel_shape: list[int], strides: lis
     padding = [[0, 0], [above, above], [beside, beside], [0, 0]]
     pooled = tf.nn.max_pool2d(plane[..., None], lengths, steps, padding if any(pads) else "VALID")
     return tf.reshape(pooled, (1, 1, *pooled.shape[1:3])) if is_plane else pooled[..., 0]
+
+
+def alternative_function(library: str, operation: str) -> Callable[..., Any]:
+    """The library's second function for an operation."""
+    module = importlib.import_module(library)
+    if operation == "Clip":
+        networks = module.nn.functional if library == "torch" else module.nn
+        return networks.relu6
+    return lambda x: getattr(module, operation.lower().replace("reduce", "a"))(x, 0)
 
 
 def gradients_of_torch(function: Callable[..., Any], operands: Sequence[Any], upstream: float) -> list[FloatArray]:

@@ -1,6 +1,5 @@
 """What each library returns where no derivative exists, held against the library itself where it is installed."""
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from service.core.graph.graph import Graph
 from service.core.rulebook.operation import CONVENTIONS
 from service.core.rulebook.registry import operations
 from tests.conventions import (
+    ALTERNATIVE_ROWS,
     FUNCTIONS,
     GRADIENTS,
     INFINITY,
@@ -22,6 +22,7 @@ from tests.conventions import (
     ROWS,
     TENSOR_ROWS,
     UNMARKED,
+    alternative_function,
 )
 
 
@@ -94,6 +95,27 @@ def test_an_operation_on_a_tensor_is_marked_where_it_has_no_derivative(
     graph, _ = point(operation, attributes, [0])
     values = forward_pass(graph, {"x0": np.array(x, dtype=float)})
     assert nondifferentiable_nodes(graph, values) == ((1,) if is_tied else ())
+
+
+@pytest.mark.parametrize(("operation", "library", "attributes", "x", "upstream", "expected"), ALTERNATIVE_ROWS)
+def test_a_librarys_second_function_has_its_own_choice(
+    operation: str, library: str, attributes: dict[str, Any], x: Any, upstream: float, expected: Any
+) -> None:
+    graph = point(operation, attributes, [0])[0].with_convention(library, True)
+    values = forward_pass(graph, {"x0": np.array(x, dtype=float)})
+    seed = np.full(values.shape(1), upstream)
+    np.testing.assert_array_equal(backward_pass(graph, values, "z", seed)[0], expected)
+
+
+def test_each_second_function_has_its_row() -> None:
+    rows = {(name, library) for name, library, *_ in ALTERNATIVE_ROWS}
+    declared = {
+        (operation.name, library)
+        for operation in operations()
+        if operation.kinks
+        for library in operation.kinks.alternatives
+    }
+    assert rows == declared
 
 
 def gradients_by_operation() -> dict[str, list[dict[str, Any]]]:
@@ -176,13 +198,12 @@ def test_the_library_itself_makes_this_choice_of_a_tensors_elements(
 
 
 @pytest.mark.peers
-def test_pytorchs_other_functions_agree_with_the_minimum_norm() -> None:
-    """torch.amax shares along one axis too, hardtanh returns 0 at its bounds: recordings of either are right."""
-    torch = importlib.import_module("torch")
-    (shared,) = GRADIENTS["torch"](lambda x: torch.amax(x, 0), [[1, 1, 0]], 1.0)
-    np.testing.assert_array_equal(shared, [1 / 2, 1 / 2, 0])
-    (cut,) = GRADIENTS["torch"](lambda x: torch.nn.functional.hardtanh(x, 0, 1), [[0, 1]], 1.0)
-    np.testing.assert_array_equal(cut, [0, 0])
+@pytest.mark.parametrize(("operation", "library", "attributes", "x", "upstream", "expected"), ALTERNATIVE_ROWS)
+def test_the_librarys_second_function_itself_makes_this_choice(
+    operation: str, library: str, attributes: dict[str, Any], x: Any, upstream: float, expected: Any
+) -> None:
+    (found,) = GRADIENTS[library](alternative_function(library, operation), [x], upstream)
+    np.testing.assert_array_equal(found, expected)
 
 
 # --- one-sided derivatives -----------------------------------------------------------------------------------------
