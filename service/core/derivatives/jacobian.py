@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from service.core.derivatives.forward_mode import Dual, Product, push, times
-from service.core.derivatives.open_forward_mode import Moved, push_along_open_edges
+from service.core.derivatives.open_forward_mode import Moved, keep_reached, push_along_open_edges, reached_part
 from service.core.errors import Fault, InvalidRequest, LimitExceeded
 from service.core.execution.chain_rule import contributions_at
 from service.core.execution.closed_edges import OpenEdges, has_nan
@@ -96,11 +96,14 @@ def push_gradients(
     arrays = list(values)
     moved = _push_all(graph, arrays, tangents, target)
 
-    def contributions(position: int, upstream: Any) -> Sequence[Any]:
+    def contributions(position: int, upstream: Any, edges: OpenEdges | None = None) -> Sequence[Any]:
         node, sources = graph.nodes[position], graph.operands[position]
         taken = [moved[source] for source in sources]
         if not node.operation.is_elementwise:
-            return _propagate(node, upstream, taken, moved[position])
+            if edges is None:
+                return _propagate(node, upstream, taken, moved[position])
+            reached, *part = reached_part(edges, position, upstream, taken, moved[position])
+            return keep_reached(_propagate(node, *part), reached)
         local_gradients = node.operation.differentiate(taken, moved[position], node.attributes)
         return [
             sum_to(upstream * local, arrays[source]) for local, source in zip(local_gradients, sources, strict=True)
@@ -108,9 +111,16 @@ def push_gradients(
 
     with np.errstate(all="ignore"):
         gradients = sweep_back(graph, {target: np.ones(values.shape(target))}, contributions)
+        if any(map(_has_nan, gradients.values())):
+            edges = OpenEdges(graph, arrays, output)
+            gradients = sweep_back(
+                graph,
+                {target: np.ones(values.shape(target))},
+                lambda position, upstream: contributions(position, upstream, edges),
+            )
     found = [gradients.get(graph.position[name], np.zeros(values.shape(graph.position[name]))) for name in of]
     along = [_tangents_of(gradient, tangents) for gradient in found]
-    if any(has_nan(getattr(gradient, "primal", gradient)) for gradient in found):
+    if any(map(_has_nan, found)):
         # What is NaN has no derivative.
         first = list(backward_pass(graph, values, output))
         along = [
@@ -118,6 +128,10 @@ def push_gradients(
             for name, each in zip(of, along, strict=True)
         ]
     return along
+
+
+def _has_nan(figure: Any) -> bool:
+    return has_nan(figure.primal) or has_nan(figure.tangent) if isinstance(figure, Dual) else has_nan(figure)
 
 
 def _propagate(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:

@@ -1,5 +1,6 @@
-"""Forward mode where a tangent met 0 · ∞: nothing flows along closed edges (`execution/closed_edges.py`).
+"""Forward mode, alone and under reverse mode, where 0 · ∞ was met.
 
+Nothing flows along closed edges (`execution/closed_edges.py`).
 A tangent passes an edge where it is open and where the operand moves at all: beside the tangents it carries, for each
 direction, which elements are reached from what was moved. Elsewhere 0 · ∞ is NaN, as in the backward pass.
 """
@@ -10,9 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from service.core.derivatives.forward_mode import align
+from service.core.derivatives.forward_mode import Dual, align
 from service.core.execution.chain_rule import contributions_at, in_rows
-from service.core.execution.closed_edges import flow_to_operands, open_contributions, silent_edges
+from service.core.execution.closed_edges import (
+    OpenEdges,
+    flow_to_operands,
+    open_contributions,
+    ordinary_numbers,
+    silent_edges,
+)
 from service.core.figures.figures import BoolArray, FloatArray
 from service.core.graph.graph import Graph
 from service.core.graph.sweep import walk_forward
@@ -81,3 +88,49 @@ def _push_tensor(graph: Graph, position: int, values: Sequence[Any], operands: S
             tangent[:, element] += np.where(np.isnan(product) & ~moving, 0.0, product).sum(axis=axes)
             moves[:, element] |= moving.any(axis=axes)
     return Moved(tangent.reshape(count, *np.shape(value)), moves.reshape(count, *np.shape(value)))
+
+
+# --- forward over reverse mode ----------------------------------------------------------------------------------------
+
+
+def reached_part(
+    edges: OpenEdges, position: int, upstream: Any, operands: Sequence[Any], value: Any
+) -> tuple[list[BoolArray | None], Any, list[Any], Any]:
+    """What a backward pass over duals reads of a node that is not elementwise: from which elements of its operands the
+    output is reached through it, the upstream gradient, the operands and the value.
+
+    Where it is not reached the upstream gradient is 0, and all other numbers are finite: none of them appears in what
+    is passed on elsewhere.
+    """
+    graph, here = edges.graph, _primal(value)
+    flow = edges.reached.get(position, np.zeros(np.shape(here), dtype=np.bool_))
+    reached = flow_to_operands(graph, position, flow, list(map(_primal, operands)), here)
+    tame = [_tame(operand, flows) for operand, flows in zip(operands, reached, strict=True)]
+    return reached, _put(upstream, ~flow, 0.0), tame, _tame(value, flow)
+
+
+def keep_reached(contributions: Sequence[Any], reached: Sequence[BoolArray | None]) -> list[Any]:
+    """The contributions, 0 where the output is not reached."""
+    return [
+        None if each is None or flows is None else _put(each, ~flows, 0.0)
+        for each, flows in zip(contributions, reached, strict=True)
+    ]
+
+
+def _tame(figure: Any, flows: BoolArray | None) -> Any:
+    """A figure with ordinary numbers in place of those that are not finite where nothing flows."""
+    finite = np.isfinite(_primal(figure))
+    if isinstance(figure, Dual):
+        finite = finite & np.isfinite(figure.tangent).all(axis=0)
+    return _put(figure, ~finite & (True if flows is None else ~flows), ordinary_numbers(_primal(figure)))
+
+
+def _primal(figure: Any) -> Any:
+    return figure.primal if isinstance(figure, Dual) else figure
+
+
+def _put(figure: Any, where: BoolArray, numbers: Any) -> Any:
+    """A figure with numbers that do not vary where the condition holds."""
+    if isinstance(figure, Dual):
+        return Dual(np.where(where, numbers, figure.primal), np.where(where, 0.0, figure.tangent))
+    return np.where(where, numbers, figure)

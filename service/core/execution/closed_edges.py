@@ -253,7 +253,7 @@ def _open_flow(
         else:
             # No live element depends on an operand's element from which none of them is reached.
             tame = [
-                x if reached is None or index else np.where(np.isfinite(x) | reached, x, _ordinary(x))
+                x if reached is None or index else np.where(np.isfinite(x) | reached, x, ordinary_numbers(x))
                 for x, reached, index in zip(operands, passing, _indices(operation, operands), strict=True)
             ]
             clean = operation.propagate(rest, tame, np.where(np.isfinite(value) | live, value, 0.5), attributes)
@@ -277,7 +277,7 @@ def _probe(
             flow.astype(float), *operation.arguments(operands), value, *attributes.values()
         )
         return [None if each is None else np.asarray(each > 0.0) for each in given[: len(operands)]]
-    tame = _numbers(operation, operands, lambda x: np.where(np.isfinite(x), x, _ordinary(x)))
+    tame = _numbers(operation, operands, lambda x: np.where(np.isfinite(x), x, ordinary_numbers(x)))
     try:
         probed = operation.propagate(
             np.where(flow, np.nan, 0.0), tame, np.where(np.isfinite(value), value, 0.5), attributes
@@ -287,7 +287,7 @@ def _probe(
     return [None if each is None else np.isnan(each) for each in probed]
 
 
-def _ordinary(x: Any) -> Any:
+def ordinary_numbers(x: Any) -> Any:
     """Numbers of the shape of `x` in place of those that are not finite, of which no matrix is singular by chance."""
     return 0.5 + 0.25 * np.cos(np.arange(np.size(x))).reshape(np.shape(x)).astype(np.result_type(x))
 
