@@ -12,6 +12,7 @@ from service import example
 from service.client import Client
 from service.client.results import Graph, Run
 from tests.cli.command import gradbook
+from tests.planted import graph_of, named, run_of
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +247,36 @@ def test_a_figure_of_another_shape_is_shown(service_url: str, tmp_path: Path) ->
     assert "∂F/∂b has the shape [4, 2]; it should have [2]" in shown
     suite = ElementTree.parse(file).getroot()
     assert suite.get("failures") == "2"
+
+
+def test_a_right_float32_conv_net_is_nobodys_fault(service_url: str) -> None:
+    expression = (
+        "c = conv(x, k, b, pads=[1, 1, 1, 1]); r = relu(c); p = max_pool(r, kernel_shape=[2, 2], strides=[2, 2]); "
+        "d = conv(p, m); q = relu(d); f = flatten(q); o = gemm(f, W); L = softmax_cross_entropy(o, t)"
+    )
+    random = np.random.default_rng(2)
+    shapes = {"x": (2, 3, 8, 8), "k": (8, 3, 3, 3), "b": (8,), "m": (8, 8, 3, 3), "W": (32, 5)}
+    inputs: dict[str, Any] = {
+        name: random.normal(size=shape).astype(np.float32).astype(np.float64) for name, shape in shapes.items()
+    }
+    inputs["t"] = np.array([1.0, 3.0])
+    computed = run_of(graph_of(expression), inputs, dtype="float32")
+    with Client(service_url) as service:
+        graph = service.create_graph("cli conv net", expression=expression)
+        ours = service.create_run(graph, inputs)
+        theirs = service.record_run(
+            graph,
+            by="a port",
+            dtype="float32",
+            inputs=inputs,
+            values=named(computed.graph, computed.values),
+            gradients=named(computed.graph, computed.gradients),
+        )
+        compared = service.create_comparison(ours, theirs)
+    assert (compared.verdict, compared.arose, compared.origins) == ("differ", False, ())
+    runs = (str(ours.id), str(theirs.id))
+    assert "No figure is wrong by itself" in gradbook(service_url, "compare", *runs, expect=1)
+    gradbook(service_url, "compare", *runs, "--fail-on", "origin", expect=0)
 
 
 def test_runs_at_different_inputs_say_so(service_url: str, blog: tuple[Graph, Run, Run]) -> None:

@@ -355,6 +355,31 @@ def test_what_could_not_be_replayed_is_held_against_the_baseline_in_words_too() 
     assert reported(found, wrong, found.forward, "p")[0].sentence == "p is −6; it should be 6. The sign is wrong."
 
 
+# Values that a node may be taken for: x and s were there before e; p, q and F are computed from it.
+CHAIN, CHAIN_INPUTS = graph_of("s = x * 7; e = x + y; p = e * 2; q = tanh(p); F = q * 3 + s"), {"x": 0.3, "y": 0.4}
+
+
+@pytest.mark.parametrize(("other", "before"), [("x", True), ("s", True), ("p", False), ("q", False), ("F", False)])
+@pytest.mark.parametrize("rows", [None, 3])
+def test_a_value_is_never_that_of_a_node_downstream(other: str, before: bool, rows: int | None) -> None:
+    inputs: dict[str, Any] = CHAIN_INPUTS
+    if rows:
+        inputs = {name: figure + np.arange(rows) / 10 for name, figure in CHAIN_INPUTS.items()}
+    right = run_of(CHAIN, inputs)
+    wrong = run_of(CHAIN, inputs, values={"e": right.values[CHAIN.position[other]]})
+    found = judge(right, wrong)
+    said = [each for each in reported(found, wrong, found.forward, "e") if "another node" in each.name]
+    assert [each.sentence.endswith(f"It is the value of '{other}'.") for each in said] == [True] * before
+
+
+def test_a_gradient_may_be_that_of_a_node_downstream() -> None:
+    right = run_of(CHAIN, CHAIN_INPUTS)
+    assert right.gradients is not None
+    wrong = run_of(CHAIN, CHAIN_INPUTS, gradients={"e": right.gradients[CHAIN.position["q"]]})
+    found = judge(right, wrong)
+    assert "another node's figure" in [each.name for each in reported(found, wrong, found.backward, "e")]
+
+
 # --- operations that are not elementwise --------------------------------------------------------------------------
 
 
