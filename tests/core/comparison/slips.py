@@ -264,7 +264,112 @@ def _of(text: str, **inputs: Any) -> dict[str, Any]:
     return {"text": text, "inputs": inputs}
 
 
+LINE, KERNEL, WEIGHTS = np.array([0.3, -1.2, 0.7, 1.9, -0.4, 0.8]), np.array([0.5, -1.0, 2.0]), 0.5 + np.arange(6.0) / 4
+CUBE = np.arange(8.0).reshape(2, 2, 2) ** 2
+UNBIASED = np.sqrt(M.var(axis=1, keepdims=True, ddof=1) + 1e-5)
+
+
+def _slid(x: Any, before: int = 0, after: int = 0) -> Any:
+    """KERNEL slid along x."""
+    return np.correlate(np.pad(x, (before, after)), KERNEL)[None, None]
+
+
+def _line(text: str, **inputs: Any) -> dict[str, Any]:
+    """A signal of one channel, the kernel, and the weights of the result."""
+    return _of(f"{text}; F = sum(z * w)", x=LINE[None, None], k=KERNEL[None, None], w=WEIGHTS[None, None], **inputs)
+
+
 PORTS = [
+    _port(
+        "padded on the other side", _line("z = conv(x, k, pads=[2, 0])"), V, "z", _slid(LINE, 0, 2), "another attribute"
+    ),
+    _port(
+        "padded on the other side, in the gradient",
+        _line("z = conv(x, k, pads=[2, 0])"),
+        G,
+        "x",
+        np.convolve(WEIGHTS, KERNEL)[None, None, :6],
+        "another attribute",
+    ),
+    _port(
+        "not dilated, padded to match",
+        _line("z = conv(x, k, dilations=[2], pads=[2, 2])"),
+        V,
+        "z",
+        _slid(LINE, 1, 1),
+        "another attribute",
+    ),
+    _port(
+        "another stride",
+        _of("z = conv(x, k, strides=[2]); F = sum(z)", x=LINE[None, None], k=KERNEL[None, None]),
+        V,
+        "z",
+        _slid(LINE)[..., [0, 3]],
+        "another attribute",
+    ),
+    _port(
+        "another window",
+        _of("z = average_pool(x, kernel_shape=[2], strides=[3]); F = sum(z)", x=LINE[None, None]),
+        V,
+        "z",
+        LINE.reshape(1, 1, 2, 3).mean(axis=-1),
+        "another attribute",
+    ),
+    _port(
+        "the padding counted",
+        _of("z = average_pool(x, kernel_shape=[3], pads=[1, 1]); F = sum(z)", x=LINE[None, None]),
+        V,
+        "z",
+        np.correlate(np.pad(LINE, 1), np.full(3, 1 / 3))[None, None],
+        "another attribute",
+    ),
+    _port(
+        "padded by reflection",
+        _of('z = pad(x, pads=[2, 2], mode="edge"); F = sum(z * z)', x=LINE),
+        V,
+        "z",
+        np.pad(LINE, 2, mode="reflect"),
+        "another attribute",
+    ),
+    _port(
+        "other axes exchanged",
+        _of("z = transpose(x, perm=[0, 2, 1]); F = sum(z * x)", x=CUBE),
+        V,
+        "z",
+        CUBE.transpose(2, 1, 0),
+        "another attribute",
+    ),
+    _port(
+        "einsum of the transpose",
+        _of('z = einsum(x, y, equation="ij,jk->ik"); F = sum(z * z)', x=A, y=B),
+        V,
+        "z",
+        A @ B.T,
+        "another attribute",
+    ),
+    _port("off by one", _of("z = x[2:5]; F = sum(z * z)", x=LINE), V, "z", LINE[1:4], "another attribute"),
+    _port(
+        "layer norm: ddof 1 in the scale's gradient",
+        NORM,
+        G,
+        "g",
+        (W * CENTRED / UNBIASED).sum(axis=0),
+        "mean over another count",
+    ),
+    _port("layer norm: ddof 1", NORM, V, "n", CENTRED / UNBIASED, "mean over another count"),
+    _port(
+        "layer norm: ddof 1 in the gradient",
+        NORM,
+        G,
+        "x",
+        (
+            W
+            - W.mean(axis=1, keepdims=True)
+            - CENTRED / UNBIASED * (W * CENTRED / UNBIASED).sum(axis=1, keepdims=True) / 2
+        )
+        / UNBIASED,
+        "mean over another count",
+    ),
     _port("softmax: diagonal alone", SOFT, G, "x", W * P * (1 - P), "Jacobian cut short"),
     _port("softmax over the other axis", SOFT, V, "s", _softmax(M, 0), "another attribute"),
     _port("softmax: s·u", SOFT, G, "x", W * P, "Jacobian cut short"),

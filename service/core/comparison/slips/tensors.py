@@ -1,12 +1,15 @@
 """Slips of tensors: sums over a batch, transposes, Jacobians cut short, statistics detached, single elements."""
 
 from itertools import product
+from math import prod
 
 import numpy as np
 
 from service.core.comparison.evidence import Evidence
 from service.core.comparison.slips.guess import Guesses, Slip
 from service.core.figures.figures import FloatArray
+from service.core.graph.graph import Node
+from service.core.rulebook.primitives import sum_to_shape
 
 
 def _jacobian(evidence: Evidence) -> Guesses:
@@ -40,16 +43,21 @@ def _jacobian(evidence: Evidence) -> Guesses:
                     yield evidence.replaced(edge, each * figure / size), f"{because}."
 
 
+def _normalized(node: Node, x: FloatArray, ddof: int = 0) -> tuple[tuple[int, ...], FloatArray, FloatArray]:
+    """The axes that a layer norm normalizes, x normalized, and the factor: 1/√(variance + ε)."""
+    axes = tuple(range(int(node.attributes["axis"]) % x.ndim, x.ndim))
+    centred = x - x.mean(axis=axes, keepdims=True)
+    variance = x.var(axis=axes, keepdims=True, ddof=ddof)
+    factor = 1.0 / np.sqrt(variance + node.attributes["epsilon"])
+    return axes, centred * factor, factor
+
+
 def _detached_statistics(evidence: Evidence) -> Guesses:
     for edge in evidence.edges:
         if edge.consumer.operation.name != "LayerNormalization" or edge.operand_index != 0:
             continue
-        x, scale, attributes = edge.operands[0], edge.operands[1], edge.consumer.attributes
-        axis = int(attributes["axis"])
-        axes = tuple(range(axis % x.ndim, x.ndim))
-        centred = x - x.mean(axis=axes, keepdims=True)
-        inverse = 1.0 / np.sqrt((centred**2).mean(axis=axes, keepdims=True) + attributes["epsilon"])
-        normal, flow = centred * inverse, edge.upstream * scale
+        axes, normal, factor = _normalized(edge.consumer, edge.operands[0])
+        flow = edge.upstream * edge.operands[1]
         along = normal * (flow * normal).mean(axis=axes, keepdims=True)
         middle = flow.mean(axis=axes, keepdims=True)
         for figure, what in (
@@ -58,11 +66,30 @@ def _detached_statistics(evidence: Evidence) -> Guesses:
             (flow, "mean and the variance were"),
         ):
             yield (
-                evidence.replaced(edge, inverse * figure),
+                evidence.replaced(edge, factor * figure),
                 f"The {what} taken as constant: no gradient flows through it (detached).".replace(
                     "through it", "through them" if "and" in what else "through it"
                 ),
             )
+
+
+def _unbiased_variance(evidence: Evidence) -> Guesses:
+    """A layer norm whose variance is divided by n − 1."""
+    said = "The variance was divided by n − 1, not by n: ddof is 1."
+    if evidence.node.operation.name == "LayerNormalization" and evidence.operands:
+        _, normal, _ = _normalized(evidence.node, evidence.operands[0], ddof=1)
+        yield sum(evidence.operands[2:], normal * evidence.operands[1]), said
+    for edge in evidence.edges:
+        if edge.consumer.operation.name != "LayerNormalization" or edge.operand_index > 1:
+            continue
+        axes, normal, factor = _normalized(edge.consumer, edge.operands[0], ddof=1)
+        if edge.operand_index == 1:
+            yield evidence.replaced(edge, sum_to_shape(edge.upstream * normal, edge.operands[1].shape)), said
+            continue
+        flow = edge.upstream * edge.operands[1]
+        count = prod(flow.shape[axis] for axis in axes)
+        along = normal * (flow * normal).sum(axis=axes, keepdims=True) / max(1, count - 1)
+        yield evidence.replaced(edge, factor * (flow - flow.mean(axis=axes, keepdims=True) - along)), said
 
 
 def _matrix_product(evidence: Evidence) -> Guesses:
@@ -164,6 +191,7 @@ def _reordered(evidence: Evidence) -> Guesses:
 TENSOR_SLIPS: tuple[Slip, ...] = (
     ("Jacobian cut short", _jacobian),
     ("statistics detached", _detached_statistics),
+    ("mean over another count", _unbiased_variance),
     ("wrong factor transposed", _matrix_product),
     ("not summed over the batch", _not_summed),
     ("repeated index overwritten", _overwritten),
