@@ -63,6 +63,7 @@ _EXTREMA_TIED: list[Row] = [
 
 _COMPARISONS = ("Equal", "NotEqual", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
 
+_HALF, _THIRD = 1 / 2, 1 / 3
 _SELU = 1.05070102214813232421875
 _SELU_ALPHA = 1.67326319217681884765625
 
@@ -94,6 +95,18 @@ ROWS: list[Row] = [
     ("Pow", {}, [0, 0.5], all_return(INFINITY, 0)),
     ("Atan2", {}, [0, 0], all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),
     ("Atan2", {}, [0, -1], all_return(-1, 0)),
+    ("Hypot", {}, [0, 0], libraries_return(NAN, NAN) | {"minimum-norm": (0, 0), "jax": (0.5, 0.5)}),
+    ("Mod", {}, [2, 1], libraries_return(1, -2) | {"minimum-norm": (1, -1)}),
+    ("Mod", {}, [-2, 1], all_return(1, 2)),
+    ("FloorDiv", {}, [2, 1], all_return(0, 0)),
+    (
+        "XLogY",
+        {},
+        [0, 0],
+        {"minimum-norm": (-INFINITY, 0), "torch": (0, NAN), "jax": (-INFINITY, NAN), "tensorflow": (0, 0)},
+    ),
+    ("LogAddExp", {}, [-INFINITY, -INFINITY], libraries_return(NAN, NAN) | {"minimum-norm": (0, 0)}),
+    ("LogAddExp", {}, [INFINITY] * 2, libraries_return(NAN, NAN) | {"minimum-norm": (_HALF, _HALF), "jax": (1, 1)}),
     ("Selu", {}, [0], all_return(_SELU) | dict.fromkeys(("torch", "jax"), (_SELU * _SELU_ALPHA,))),
 ]
 
@@ -113,6 +126,10 @@ UNMARKED: list[Row] = [
     *(("Clip", {"min": 1, "max": 0}, [x], all_return(0)) for x in (0, 0.5, 1)),
     ("Log", {}, [0], all_return(INFINITY)),
     ("Log1p", {}, [-1], all_return(INFINITY)),
+    *((name, {}, [0], all_return(INFINITY)) for name in ("Log2", "Log10")),
+    ("LogAddExp", {}, [1, 1], all_return(_HALF, _HALF) | {"tensorflow": (1, 0)}),
+    ("LogAddExp", {}, [-INFINITY, 1], all_return(0, 1)),
+    ("XLogY", {}, [0, 2], all_return(np.log(2), 0) | {"tensorflow": (0, 0)}),
     *(("Atanh", {}, [x], all_return(INFINITY)) for x in (-1, 1)),
     ("Where", {}, [0, 1, 2], all_return(0, 0, 1)),
     *((name, {}, [0, 1], all_return(0, 0)) for name in ("And", "Or")),
@@ -123,7 +140,6 @@ UNMARKED: list[Row] = [
 TensorRow = tuple[str, dict[str, Any], Any, float, dict[str, Any]]
 
 _SQUARE = [[1, 2], [2, 2]]
-_HALF, _THIRD = 1 / 2, 1 / 3
 _ALL_NAN = libraries_return(NAN, NAN) | {"minimum-norm": (0, 0)}
 
 
@@ -224,6 +240,7 @@ TENSOR_ROWS: list[TensorRow] = [
     *_pool_rows(),
     ("ReduceL1", {}, [0, -2], 1, all_return(0, -1) | {"jax": (1, -1)}),
     ("ReduceL2", {}, [0, 0], 1, all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),
+    ("ReduceStd", {}, [1, 1], 1, all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),
     ("ReduceLogSumExp", {}, [-INFINITY, -INFINITY], 1, _ALL_NAN),
     ("ReduceLogSumExp", {}, [-INFINITY, 0], 1, all_return(0, 1)),
     ("ReduceLogSumExp", {}, [INFINITY, 0], 1, all_return(NAN, 0)),
@@ -264,6 +281,8 @@ def function_of_torch(operation: str, attributes: Mapping[str, Any]) -> Callable
         "Max": lambda *x: reduce(torch.maximum, x),
         "Min": lambda *x: reduce(torch.minimum, x),
         "Clip": torch.clamp,
+        "Mod": torch.remainder,
+        "FloorDiv": lambda x, y: torch.div(x, y, rounding_mode="floor"),
         "LeakyRelu": lambda x, alpha: torch.nn.functional.leaky_relu(x, alpha),  # noqa: PLW0108 (other names)
         "Elu": torch.nn.functional.elu,
         "Where": lambda condition, x, y: torch.where(condition != 0, x, y),
@@ -275,6 +294,7 @@ def function_of_torch(operation: str, attributes: Mapping[str, Any]) -> Callable
         "ReduceMin": lambda x, **along: _reduced_by_torch(torch, "min", x, **along),
         "ReduceL1": lambda x: torch.linalg.vector_norm(x, 1),
         "ReduceL2": torch.linalg.vector_norm,
+        "ReduceStd": lambda x: torch.std(x, correction=0),
         "ReduceLogSumExp": lambda x: torch.logsumexp(x, 0),
         "MaxPool": lambda x, kernel_shape, strides, pads: getattr(torch.nn.functional, f"max_pool{x.ndim - 2}d")(
             x, kernel_shape, strides, pads[: x.ndim - 2]
@@ -306,12 +326,15 @@ def function_of_jax(operation: str, attributes: Mapping[str, Any]) -> Callable[.
         "Or": numpy.logical_or,
         "Not": numpy.logical_not,
         "Pow": numpy.power,
+        "FloorDiv": numpy.floor_divide,
+        "XLogY": jax.scipy.special.xlogy,
         **{name: getattr(jax.lax, called) for name, called in _COMPARED.items()},
         **{name: getattr(jax.nn, name.lower()) for name in ("Relu", "Elu", "Selu")},
         "ReduceMax": lambda x, axes=None, keepdims=1: numpy.max(x, axes and tuple(axes), keepdims=bool(keepdims)),
         "ReduceMin": lambda x, axes=None, keepdims=1: numpy.min(x, axes and tuple(axes), keepdims=bool(keepdims)),
         "ReduceL1": lambda x: numpy.linalg.norm(x, 1),
         "ReduceL2": numpy.linalg.norm,
+        "ReduceStd": numpy.std,
         "ReduceLogSumExp": jax.nn.logsumexp,
         "MaxPool": lambda x, kernel_shape, strides, pads: jax.lax.reduce_window(
             x,
@@ -337,6 +360,10 @@ def function_of_tensorflow(operation: str, attributes: Mapping[str, Any]) -> Cal
         "Relu": tf.nn.relu,
         "Elu": lambda x, alpha: importlib.import_module("keras").activations.elu(x, alpha=alpha),
         "Selu": tf.nn.selu,
+        "Mod": tf.math.floormod,
+        "FloorDiv": tf.math.floordiv,
+        "XLogY": tf.math.xlogy,
+        **{name: getattr(tf.experimental.numpy, name.lower()) for name in ("Hypot", "LogAddExp", "Log2", "Log10")},
         "Where": lambda condition, x, y: tf.where(condition != 0, x, y),
         **{name: lambda *x: tf.zeros(()) for name in ("And", "Or", "Not")},  # of booleans, which have no gradients
         **{
@@ -348,6 +375,7 @@ def function_of_tensorflow(operation: str, attributes: Mapping[str, Any]) -> Cal
         "ReduceMin": lambda x, axes=None, keepdims=1: tf.reduce_min(x, axes, keepdims=bool(keepdims)),
         "ReduceL1": lambda x: tf.norm(x, 1),
         "ReduceL2": tf.norm,
+        "ReduceStd": tf.math.reduce_std,
         "ReduceLogSumExp": tf.reduce_logsumexp,
         "MaxPool": lambda x, **sliding: _pooled_by_tensorflow(tf, x, **sliding),
     }

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from service.core.figures.figures import FloatArray, Shape
+from tests.tensor_cases import broadcasting
 from tests.tensors import Drawn, arrays, draws, lengths, operation_of, shapes
 
 
@@ -53,8 +54,20 @@ def _einsum(draw: st.DrawFn) -> Drawn:
     terms = draw(st.lists(st.text("ijk", max_size=3), min_size=1, max_size=3))
     found = "".join(dict.fromkeys("".join(terms)))
     result = draw(st.text(found, max_size=3)) if found else ""
-    equation = ",".join(terms) + draw(st.sampled_from(["", f" -> {result}"]))
-    return [tuple(lengths_of[letter] for letter in term) for term in terms], {"equation": equation}
+    if draw(st.booleans()):
+        equation = ",".join(terms) + draw(st.sampled_from(["", f" -> {result}"]))
+        return [tuple(lengths_of[letter] for letter in term) for term in terms], {"equation": equation}
+    # The same with an ellipsis in some of them, for axes that broadcast.
+    whole, part = draw(broadcasting())
+    operands, written = [], []
+    for term in terms:
+        place, unnamed = draw(st.integers(0, len(term))), draw(st.sampled_from([None, whole, part]))
+        named = [tuple(lengths_of[letter] for letter in half) for half in (term[:place], term[place:])]
+        operands.append((*named[0], *(unnamed or ()), *named[1]))
+        written.append(term if unnamed is None else f"{term[:place]}...{term[place:]}")
+    place = draw(st.integers(0, len(result)))
+    dots = "..." * any("." in term for term in written)
+    return operands, {"equation": f"{','.join(written)}->{result[:place]}{dots}{result[place:]}"}
 
 
 def square(draw: st.DrawFn) -> Shape:

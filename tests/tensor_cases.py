@@ -59,6 +59,12 @@ def reduction(draw: st.DrawFn) -> Drawn:
     return [shape], given
 
 
+@draws("ReduceVar", "ReduceStd")
+def _variance(draw: st.DrawFn) -> Drawn:
+    (shape,), given = reduction(draw)
+    return [tuple(length + 2 for length in shape)], given | {"ddof": draw(st.integers(0, 1))}
+
+
 @draws("Transpose")
 def _transpose(draw: st.DrawFn) -> Drawn:
     shape = draw(shapes())
@@ -73,7 +79,7 @@ def _unsqueeze(draw: st.DrawFn) -> Drawn:
     return [shape], {"axes": axes}
 
 
-@draws("Size")
+@draws("Size", "StopGradient")
 def _any_shape(draw: st.DrawFn) -> Drawn:
     return [draw(shapes())], {}
 

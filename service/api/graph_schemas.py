@@ -24,7 +24,13 @@ class GraphRequest(Request):
     """A graph to build, from an expression or from nodes."""
 
     name = Label(required=True)
-    expression = StrictString()
+    expression = StrictString(
+        metadata={
+            "description": "Statements `name = expression`, parted by `;` or a new line. Besides + - * / ^ @ there are "
+            "% // and comparisons, |x|, x², √x, lists [a, b], subscripts x[..., 0], and the operations by name; a "
+            "product is written with *"
+        }
+    )
     nodes = fields.Raw(metadata={"type": "array", "items": _NODE})
     outputs = fields.Raw(metadata=NAMES)
     inputs = fields.Raw(metadata={**NAMES, "description": "The order of the Input nodes, where nodes are given"})
@@ -74,6 +80,12 @@ class GraphSummary(ma.Schema):
 class GraphDocument(GraphSummary):
     """A graph with the first 1,000 of its nodes in topological order."""
 
+    hints = fields.List(
+        fields.String(),
+        metadata={
+            "description": "What the posted text may have meant otherwise, such as exp(x) for e^x; left out if none"
+        },
+    )
     nodes = fields.List(fields.Raw(metadata=_NODE), required=True)
     next = fields.String(required=True, allow_none=True)
 

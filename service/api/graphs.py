@@ -1,5 +1,6 @@
 """Graphs over HTTP."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, url_for
@@ -22,6 +23,7 @@ from service.api.http.response import respond
 from service.api.schemas import PageQuery
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
+from service.core.language.hints import hints_of
 from service.storage.records import GraphRecord
 from service.usecases import graphs as usecases
 
@@ -45,7 +47,8 @@ def create_graph(body: dict[str, Any]) -> Response:
     with the tags that it has.
     """
     name, tags = body.pop("name"), body.pop("tags")
-    return respond_graph(*usecases.create_graph(context(), name, tags=tags, key=idempotency_key(), **body))
+    made = usecases.create_graph(context(), name, tags=tags, key=idempotency_key(), **body)
+    return respond_graph(*made, hints=hints_of(made[1], body.get("expression")))
 
 
 @blueprint.endpoint(
@@ -109,10 +112,11 @@ def read_tag(query: dict[str, Any]) -> str | None:
     return tag
 
 
-def respond_graph(record: GraphRecord, graph: Graph, new: bool) -> Response:
+def respond_graph(record: GraphRecord, graph: Graph, new: bool, hints: Sequence[str] = ()) -> Response:
     """A graph that was made, or was there already."""
     headers = {"Location": url_for("graphs.get_graph", graph_id=record.id)}
-    return respond(_with_nodes(record, graph), 201 if new else 200, headers)
+    document = {**_with_nodes(record, graph), **({"hints": hints} if hints else {})}
+    return respond(document, 201 if new else 200, headers)
 
 
 def _with_nodes(record: GraphRecord, graph: Graph) -> dict[str, Any]:

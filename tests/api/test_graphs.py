@@ -94,9 +94,9 @@ def test_nodes_are_added_to_a_stored_graph(client: FlaskClient) -> None:
         (
             {"nodes": [{"name": "y", "operation": "Foo", "inputs": ["x"]}, {"name": "y", "operation": "Add"}]},
             {
-                "/nodes/0/operation": "there is no operation 'Foo'",
+                "/nodes/0/operation": "there is no operation 'Foo'; near it is Floor",
                 "/nodes/0/inputs/0": "'y' reads 'x', which is not a node",
-                "/nodes/1/inputs": "Add takes 2 inputs; 0 given",
+                "/nodes/1/inputs": "Add takes 2 inputs; 0 given; its form is Add(x, y)",
                 "/nodes/1/name": "the name 'y' is already used by node 0",
             },
         ),
@@ -176,3 +176,12 @@ def test_only_a_graph_that_nothing_needs_is_deleted(client: FlaskClient) -> None
     assert client.get(f"/v1/graphs/{alone['id']}").status_code == 404
     assert client.delete(f"/v1/graphs/{alone['id']}").status_code == 404
     assert create(client, "d", expression="a + b")["id"] != alone["id"]
+
+
+def test_a_graph_with_a_power_of_an_input_e_has_a_hint(client: FlaskClient) -> None:
+    assert "hints" not in create(client, "meant", expression="F(e, x) = e^x")
+    made = create(client, "slip", expression="y = e^x")
+    (hint,) = made["hints"]
+    assert "exp(x)" in hint
+    nodes = [{name: node[name] for name in ("name", "operation", "inputs")} for node in made["nodes"]]
+    assert "hints" not in create(client, "nodes", nodes=nodes)

@@ -132,7 +132,8 @@ def test_attributes_are_refused_at_their_place(client: FlaskClient) -> None:
     assert faults == {
         "/nodes/1/attributes/axes": "in a list of whole numbers a whole number is expected",
         "/nodes/1/attributes/keepdims": "0 or 1 is expected",
-        "/nodes/2/attributes": "Pad needs the attribute 'pads'",
+        "/nodes/2/attributes": "Pad needs the attribute 'pads'; its form is "
+        "Pad(x, pads, mode='constant', constant_value=0.0, axes=None)",
         "/nodes/2/attributes/mode": "one of 'constant', 'reflect', 'edge', 'wrap' is expected",
     }
 

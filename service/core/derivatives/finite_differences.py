@@ -65,6 +65,8 @@ class Mover:
             base = self.arrays[self.target]
             moved = self._moved(shifts)
             output = np.full_like(base, np.nan) if moved is None else moved[self.target]
+            if output is None:  # held back by a StopGradient
+                continue
             change = in_rows((self.weights * (output - base)).reshape(len(batch), *base.shape)).sum(axis=1)
             for (position, direction, step), each in zip(batch, change, strict=True):
                 changes[position][direction, step] = each
@@ -115,7 +117,8 @@ class Mover:
             if not self._reached[position]:
                 return None
             node, moved = self.graph.nodes[position], None
-            if any(operand is not None for operand in operands):
+            # For gradients what is stopped is a constant, and so it is for what they are checked by.
+            if node.operation.name != "StopGradient" and any(operand is not None for operand in operands):
                 sources = zip(operands, self.graph.operands[position], strict=True)
                 taken = [self.arrays[source] if operand is None else operand for operand, source in sources]
                 moved = np.multiply(node.operation.evaluate(taken, node.attributes), 1.0)

@@ -137,8 +137,12 @@ def _push_any(
     """Multiply by the Jacobian row by row: one vector-Jacobian product for each element of the value."""
     count, size = len(next(iter(moving.values()))), np.size(value)
     along = np.zeros((count, size))
-    for element, upstream in enumerate(np.eye(size)):
+    for element in range(size):
+        upstream = np.zeros(size)
+        upstream[element] = 1.0
         rows = operation.propagate(upstream.reshape(np.shape(value)), values, value, attributes)
+        if all(rows[operand_index] is None for operand_index in moving):
+            break  # to none of them a gradient flows, from any element
         for operand_index, tangents in moving.items():
             if rows[operand_index] is not None:
                 along[:, element] += multiply(rows[operand_index], tangents).sum(axis=tuple(range(1, tangents.ndim)))

@@ -75,6 +75,9 @@ class _Reading:
     faults: list[Fault]
 
 
+_EXPLAINED = 20  # faults of one request that may say which names are near
+
+
 def _read_nodes(
     documents: object, known: Mapping[str, Node], max_nodes: int | None, max_tensor: int | None
 ) -> _Reading:
@@ -83,7 +86,7 @@ def _read_nodes(
     _limit_nodes(len(known) + len(documents), max_nodes)
     reading = _Reading(dict(known), {}, [])
     for position, document in enumerate(documents):
-        faults, node = read_node(document)
+        faults, node = read_node(document, brief=len(reading.faults) > _EXPLAINED)
         if faults:
             reading.faults.extend(Fault(("nodes", position, *fault.location), fault.detail) for fault in faults)
         if node is None:

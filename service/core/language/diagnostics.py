@@ -8,7 +8,7 @@ from lark import Token
 
 from service.core.errors import InvalidExpression
 
-VALUE = "a number, NaN, Infinity, true, false, a text in quotes or a list"
+VALUE = "a number, NaN, Infinity, True, False, None, a text in quotes or a list"
 _ENDS = ("_NEWLINE", "SEMICOLON", "$END")
 _SHOWN = 40  # characters of a token, and of a line on each side of the place
 
@@ -33,12 +33,18 @@ def unexpected_token(
         return SourceError(f"this {quote(opened[-1])} is not closed", opened[-1].start_pos)
     if token.type in _ENDS:
         return SourceError(f"{wanted} is expected, but the statement ends here", before)
-    if token.type in ("NAME", "QUOTED", "NUMBER", "LPAR") and "TIMES_OR_OVER" in expected:
+    if token.type == "BAR" and "BAR" not in expected:
+        return SourceError('"|" stands on both sides, as in |x|; write or(a, b) for a or b', token.start_pos)
+    if token.type in ("POWER", "SUPERSCRIPT") and "TIMES_OR_OVER" in expected:
+        detail = "a power of a root, or of a power, has two readings: write √(x²) or (√x)²"
+        return SourceError(detail, token.start_pos)
+    if token.type in ("NAME", "QUOTED", "NUMBER", "LPAR", "ROOT") and "TIMES_OR_OVER" in expected:
         assert previous is not None
         sides = f"{quote(previous)} and {quote(token)}"
-        return SourceError(
-            f'multiplication is not implicit: between {sides} a sign is missing, such as "*"', token.start_pos
-        )
+        if opened and opened[-1].type == "LSQB":
+            detail = f'between {sides} a sign is missing: "," between elements, "*" in a product'
+            return SourceError(detail, token.start_pos)
+        return SourceError(f'a product is written with "*": between {sides} a sign is missing', token.start_pos)
     if token.type == "COMPARISON" and "PLUS" in expected and "NUMBER" not in expected:
         return SourceError("comparisons do not chain: write and(a < b, b < c) for a < b < c", token.start_pos)
     if token.type == "EQUAL":
@@ -53,14 +59,14 @@ def _expectation(expected: set[str], opened: Sequence[Token]) -> str:
     """Put what the parser expects into words. Its tables serve all brackets at once; only the innermost counts."""
     if "NUMBER" in expected:
         if "COLON" in expected:
-            return "a whole number or a range such as 1:3"
+            return "a whole number, a range such as 1:3 or ..."
         return "a name, a number or a bracket" if "LPAR" in expected else VALUE if "STRING" in expected else "a number"
     if expected <= {"NAME", "EQUAL"}:
         return "an attribute such as alpha=2"
     middle = '","' if "COMMA" in expected and opened else ""
     if "TIMES_OR_OVER" in expected:
         middle = "an operator"
-    end = {"LPAR": '")"', "LSQB": '"]"'}[opened[-1].type] if opened else "the end of the statement"
+    end = {"LPAR": '")"', "LSQB": '"]"', "BAR": '"|"'}[opened[-1].type] if opened else "the end of the statement"
     return f"{middle} or {end}" if middle else end
 
 

@@ -5,17 +5,18 @@ walks each value from its leaves up with an explicit stack, so that deep express
 """
 
 import math
-from difflib import get_close_matches
+from collections.abc import Callable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from lark import Token
 
-from service.core.errors import LimitExceeded
+from service.core.errors import LimitExceeded, nearest
 from service.core.graph.building import written_cycle
 from service.core.graph.documents import arity_faults, read_attributes
 from service.core.graph.graph import Node
 from service.core.graph.names import free_names, name_fault
+from service.core.language.composites import COMPOSITES, composite_of, definition, operand_index
 from service.core.language.diagnostics import SourceError, invalid_expression, quote
 from service.core.language.parser import Call, Expr, Statement, read_number, read_statements
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
@@ -67,22 +68,39 @@ def _nodes(statements: list[Statement]) -> list[Node]:
     names_of = free_names({*targets, *inputs})
 
     nodes = [Node(name, operation_of("Input")) for name in inputs]
-    for target, order in zip(targets, orders, strict=True):
+
+    def append(order: list[Expr], target: str | None, named: Callable[[Token], str | None]) -> str:
+        """Append the nodes of a value, the last of which is `target`, and return its name; `named` gives the node that
+        a token refers to."""
         operands: list[str] = []
         for part in order:
-            if id(part) in referring:
-                assert isinstance(part, Token)
-                operands.append(_name(part))
+            if isinstance(part, Token) and (name := named(part)) is not None:
+                operands.append(name)
+                continue
+            first = len(operands) - (0 if isinstance(part, Token) else len(part.operands))
+            wanted = target if part is order[-1] else None
+            if composite := composite_of(part):
+                assert isinstance(part, Call)
+                operands[first:] = [
+                    append(_evaluation_order(definition(part, composite)), wanted, _among(operands[first:]))
+                ]
                 continue
             operation, attributes = _constant(part) if isinstance(part, Token) else _operation_of(part, targets)
-            arity = 0 if isinstance(part, Token) else len(part.operands)
-            first = len(operands) - arity
-            name = target if part is order[-1] else next(names_of(operation.name))
+            name = wanted or next(names_of(operation.name))
             nodes.append(Node(name, operation, tuple(operands[first:]), attributes))
             operands[first:] = [name]
-        if id(order[-1]) in referring:
-            nodes.append(Node(target, operation_of("Identity"), tuple(operands)))
+        return operands[0]
+
+    for target, order in zip(targets, orders, strict=True):
+        last = append(order, target, lambda token: _name(token) if id(token) in referring else None)
+        if last != target or id(order[-1]) in referring:
+            nodes.append(Node(target, operation_of("Identity"), (last,)))
     return nodes
+
+
+def _among(operands: Sequence[str]) -> Callable[[Token], str | None]:
+    """What the names in the definition of a composite stand for."""
+    return lambda token: None if token.type == "NUMBER" else operands[operand_index(token)]
 
 
 def _evaluation_order(value: Expr) -> list[Expr]:
@@ -143,7 +161,8 @@ def _inputs(references: list[Token], targets: dict[str, Statement], parameters: 
         if name in targets or name in inputs:
             continue
         if parameters is not None:
-            raise SourceError(f"{quote(name)} is neither assigned nor an input of the header", token.start_pos)
+            near = nearest(name, [*parameters, *targets])
+            raise SourceError(f"{quote(name)} is neither assigned nor an input of the header{near}", token.start_pos)
         inputs[name] = None
     return list(inputs)
 
@@ -176,7 +195,7 @@ def _constant(token: Token) -> tuple[Operation, Attributes]:
 def _operation_of(part: Call, targets: dict[str, Statement]) -> tuple[Operation, Attributes]:
     operation = _operation(part, targets)
     for fault in arity_faults(operation, len(part.operands)):
-        raise SourceError(fault.detail, part.called.start_pos)
+        raise SourceError(f"{fault.detail}; it is written {_form(operation, part)}", part.called.start_pos)
     return operation, _attributes(part, operation)
 
 
@@ -196,9 +215,10 @@ def _operation(part: Call, targets: dict[str, Statement]) -> Operation:
     elif called.type == "QUOTED" or called in targets:
         detail = f'{quote(called)} names a node, and only an operation can be called; a product is written with "*"'
     else:
-        aliases = [alias for known in operations() for alias in (known.name, *known.aliases)]
-        near = ", ".join(get_close_matches(called, filter(str.isidentifier, aliases), n=3))
-        detail = f"there is no operation {quote(called)}" + (f"; near it are {near}" if near else "")
+        aliases = [alias for known in operations() for alias in known.aliases]
+        near = nearest(called, filter(str.isidentifier, [*aliases, *COMPOSITES]))
+        detail = f"there is no operation {quote(called)}{near}"
+        detail += '; a product is written with "*"' if arity == 1 else ""
     raise SourceError(detail, called.start_pos)
 
 
@@ -223,8 +243,14 @@ def _attributes(part: Call, operation: Operation) -> Attributes:
             given.setdefault(attribute.name, attribute.numpy[1])
     attributes, faults = read_attributes(operation, given)
     for fault in faults:
-        raise SourceError(fault.detail, positions.get(fault.location[-1], part.called).start_pos)
+        detail = f"{fault.detail}; it is written {_form(operation, part)}"
+        raise SourceError(detail, positions.get(fault.location[-1], part.called).start_pos)
     return attributes
+
+
+def _form(operation: Operation, part: Call) -> str:
+    name = part.called if part.called.isidentifier() else next(filter(str.isidentifier, operation.aliases))
+    return operation.form(name, as_numpy=name.lower() != operation.name.lower())
 
 
 def _name(token: Token) -> str:

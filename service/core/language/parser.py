@@ -14,6 +14,7 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken
 from service.core.errors import LimitExceeded
 from service.core.language.diagnostics import VALUE, SourceError, quote, unexpected_token, unknown_character
 from service.core.rulebook.attribute import LARGEST_INTEGER
+from service.core.rulebook.registry import find
 
 Expr: TypeAlias = "Token | Call"  # a token is a number or a name
 
@@ -64,14 +65,56 @@ class _Callbacks(Transformer[Token, list[Statement]]):
         sign, operand = children
         return Call(sign, [operand])
 
+    def superscript(self, children: list[Any]) -> Call:
+        """Read x² as x^2, and x⁻¹ as x^-1."""
+        operand, raised = children
+        sign, digits = raised[:1], raised.translate(_RAISED)
+        exponent: Expr = Token.new_borrow_pos("NUMBER", digits.lstrip("+-"), raised)
+        if sign == "⁻":
+            exponent = Call(Token.new_borrow_pos("MINUS", "-", raised), [exponent])
+        return Call(Token.new_borrow_pos("POWER", "^", raised), [operand, exponent])
+
+    def root(self, children: list[Any]) -> Call:
+        sign, operand = children
+        return _applied("Sqrt", sign, [operand])
+
+    def absolute(self, children: list[Any]) -> Call:
+        bar, operand, _ = children
+        return _applied("Abs", bar, [operand])
+
+    def text(self, tokens: list[Token]) -> "_Text":
+        return _Text(tokens[0], self.string(tokens))
+
     def call(self, children: list[Any]) -> Call:
         called, *arguments = children
         attributes = [argument for argument in arguments if isinstance(argument, tuple)]
-        return Call(called, arguments[: len(arguments) - len(attributes)], attributes)
+        operands = arguments[: len(arguments) - len(attributes)]
+        if called in _OF_A_LIST and len(operands) == 1 and _is_list(operands[0]):
+            operands = _elements(operands[0])
+        operands, more = _attributes_by_position(called, operands)
+        return Call(called, operands, [*more, *attributes])
 
     def tensor(self, children: list[Any]) -> Call:
-        bracket, *values = children
+        """A list of numbers is one Constant; of anything else, its elements stacked."""
+        bracket, *elements = children
+        values = [self.literal(element) for element in elements]
+        if _NO_LITERAL in values:
+            return _applied("stack", bracket, elements)
         return _applied("Constant", bracket, [], value=values)
+
+    def literal(self, element: "Expr | _Text") -> Any:
+        """What a number, or a list of numbers, comes to; _NO_LITERAL for anything else."""
+        if isinstance(element, _Text):
+            return element.value
+        if isinstance(element, Token):
+            return self.scalar([element]) if element.type == "NUMBER" or element in _NUMBERS else _NO_LITERAL
+        if element.called.type == "LIST" and element.called == "Constant":
+            return element.attributes[0][1]
+        if element.called.type == "MINUS" and len(element.operands) == 1:
+            (token,) = element.operands
+            if isinstance(token, Token) and (token.type == "NUMBER" or token == "Infinity"):
+                return self.scalar([element.called, token])
+        return _NO_LITERAL
 
     def transpose(self, children: list[Any]) -> Call:
         operand, dot = children
@@ -80,7 +123,15 @@ class _Callbacks(Transformer[Token, list[Statement]]):
     def index(self, children: list[Any]) -> Call:
         """Make one Slice of all subscripts, then squeeze the axes that a single index reduced to length 1."""
         operand, bracket, *subscripts = children
-        ranges = {axis: limits for axis, limits in enumerate(subscripts) if limits != _WHOLE}
+        ellipses = [axis for axis, limits in enumerate(subscripts) if limits is None]
+        if len(ellipses) > 1:
+            raise SourceError('"..." stands once among subscripts', bracket.start_pos)
+        before = ellipses[0] if ellipses else len(subscripts)  # what follows is counted from the last axis
+        ranges = {
+            axis if axis < before else axis - len(subscripts): limits
+            for axis, limits in enumerate(subscripts)
+            if limits not in (None, _WHOLE)
+        }
         single = [axis for axis, limits in ranges.items() if limits.single]
         if not ranges:
             return _applied("Identity", bracket, [operand])
@@ -88,7 +139,9 @@ class _Callbacks(Transformer[Token, list[Statement]]):
         part = _applied("Slice", bracket, [operand], starts=starts, ends=ends, axes=list(ranges), steps=steps)
         return _applied("Squeeze", bracket, [part], axes=single) if single else part
 
-    def subscript(self, children: list[Any]) -> "_Range":
+    def subscript(self, children: list[Any]) -> "_Range | None":
+        if isinstance(children[0], Token) and children[0].type == "ELLIPSIS":
+            return None
         parts: list[int | None] = [None]
         for child in children:
             if isinstance(child, Token):
@@ -164,17 +217,77 @@ _WHOLE = _Range(0, LARGEST_INTEGER)
 def _applied(operation: str, position: Token, operands: list[Expr], **attributes: Any) -> Call:
     """Apply an operation that is written by a sign; `position` is that sign's token."""
     named = [(Token.new_borrow_pos("NAME", name, position), value) for name, value in attributes.items()]
-    return Call(Token.new_borrow_pos("NAME", operation, position), operands, named)
+    written = "LIST" if position.type == "LSQB" else "NAME"
+    return Call(Token.new_borrow_pos(written, operation, position), operands, named)
 
 
-_WORDS = {"NaN": "NaN", "true": True, "false": False}
+def _is_list(operand: Any) -> bool:
+    return isinstance(operand, Call) and operand.called.type == "LIST"
+
+
+def _elements(given: Call) -> list[Expr]:
+    """The elements of a list in square brackets."""
+    if given.called != "Constant":
+        return given.operands
+    return [_applied("Constant", given.called, [], value=value) for value in given.attributes[0][1]]
+
+
+def _attributes_by_position(called: Token, operands: list[Any]) -> tuple[list[Expr], list[tuple[Token, Any]]]:
+    """Part operands from the texts, and the literals that are more than the operation has operands: these are its
+    attributes in their order, as in clip(x, 0, 1). Raises SourceError for a text that is none."""
+    operation = find(called)
+    texts = [operand for operand in operands if isinstance(operand, _Text)]
+    if operation is None or operation.name not in _BY_POSITION:
+        if texts:
+            detail = f"a text in quotes is the value of an attribute, as in gelu(x, approximate={quote('tanh')})"
+            raise SourceError(detail, texts[0].token.start_pos)
+        return operands, []
+    count = operation.most_inputs
+    kept = [each for each in operands if not isinstance(each, _Text)] if count is None else operands[:count]
+    extra = texts if count is None else operands[count:]
+    values = [_CALLBACKS.literal(each) for each in extra]
+    names = [attribute.name for attribute in operation.attributes][: len(extra)]
+    if _NO_LITERAL in values or len(names) < len(extra) or any(isinstance(each, _Text) for each in kept):
+        if texts:
+            raise SourceError(f"{operation.name} takes no text there", texts[0].token.start_pos)
+        return operands, []
+    given = [_position(each) for each in extra]
+    return kept, [
+        (Token.new_borrow_pos("NAME", name, token), value)
+        for name, token, value in zip(names, given, values, strict=True)
+    ]
+
+
+def _position(part: "Expr | _Text") -> Token:
+    return part if isinstance(part, Token) else part.token if isinstance(part, _Text) else part.called
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Text:
+    """A text in quotes among the operands of a call."""
+
+    token: Token
+    value: str
+
+
+_NO_LITERAL = object()
+_WORDS = {"NaN": "NaN", "true": True, "false": False, "True": True, "False": False, "None": None}
+_NUMBERS = ("NaN", "Infinity", "true", "false", "True", "False")  # in a list: what is no number is refused later
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_OF_A_LIST = ("stack", "concat", "concatenate")
+# The operations whose attributes NumPy and PyTorch take by position too, in the order that they have here.
+_BY_POSITION = (
+    *("Clip", "LeakyRelu", "Elu", "Gelu", "Softmax", "LogSoftmax", "CumSum", "CumProd"),
+    *("ReduceVar", "ReduceStd", "ReduceLogSumExp", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Einsum"),
+)
+_CALLBACKS = _Callbacks()
 
 
 @cache  # built for the first expression, so that the service starts faster
 def _parser() -> Lark:
     grammar = "expression.lark"
     return Lark.open(
-        grammar, rel_to=__file__, parser="lalr", lexer="basic", transformer=_Callbacks(), maybe_placeholders=False
+        grammar, rel_to=__file__, parser="lalr", lexer="basic", transformer=_CALLBACKS, maybe_placeholders=False
     )
 
 
@@ -186,18 +299,21 @@ def read_statements(text: str, max_depth: int) -> list[Statement]:
     parsing = _parser().parse_interactive(text)
     opened: list[Token] = []
     previous: Token | None = None
+    after_bars = False  # whether the previous token is a bar that closes
     try:
         for token in parsing.lexer_thread.lex(parsing.parser_state):
             if token.type == "_NEWLINE" and opened:
                 continue
-            if token.type in ("LPAR", "LSQB") and len(opened) == max_depth:
+            opens = token.type in ("LPAR", "LSQB") or (token.type == "BAR" and not _ends_operand(previous, after_bars))
+            if opens and len(opened) == max_depth:
                 detail = f"brackets are at most {max_depth} deep in an expression; this one goes deeper"
                 raise LimitExceeded("expression_depth", max_depth, None, detail)
             parsing.feed_token(token)
-            if token.type in ("LPAR", "LSQB"):
+            if opens:
                 opened.append(token)
-            elif token.type in ("RPAR", "RSQB"):
+            elif token.type in ("RPAR", "RSQB", "BAR"):
                 opened.pop()
+            after_bars = token.type == "BAR" and not opens
             previous = token
         statements: list[Statement] = parsing.feed_token(Token("$END", ""))
     except UnexpectedCharacters as error:
@@ -205,6 +321,14 @@ def read_statements(text: str, max_depth: int) -> list[Statement]:
     except UnexpectedToken as error:
         raise unexpected_token(text, error.token, error.expected, previous, opened) from None
     return statements
+
+
+def _ends_operand(previous: Token | None, after_bars: bool) -> bool:
+    """Whether a bar behind this token closes; else it opens."""
+    return after_bars or (previous is not None and previous.type in _OPERAND_ENDS)
+
+
+_OPERAND_ENDS = ("NAME", "QUOTED", "NUMBER", "RPAR", "RSQB", "TRANSPOSED", "SUPERSCRIPT")
 
 
 def read_number(token: Token) -> float:

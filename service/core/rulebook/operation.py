@@ -177,6 +177,17 @@ class Operation:
         """The greatest number of inputs; None where there is no bound."""
         return None if self.fold or self.variadic else len(self.operands)
 
+    def form(self, called: str, as_numpy: bool = False) -> str:
+        """How it is called under one of its names, with the defaults of the attributes: elu(x, alpha=1.0).
+
+        `as_numpy` gives the attributes the names and the defaults that they have under NumPy's names.
+        """
+        taken = [*self.operands, *(["…"] if self.most_inputs is None else [])]
+        for each in self.attributes:
+            name, default = each.numpy if each.numpy and as_numpy else (each.name, each.default)
+            taken.append(name if each.required else f"{name}={default!r}")
+        return f"{called}({', '.join(taken)})"
+
     def arguments(self, operands: Sequence[Any]) -> Sequence[Any]:
         """Arrange the operands as a rule takes them: as one tuple if variadic, with None for each that was left out."""
         if self.variadic:

@@ -50,6 +50,16 @@ def sign(x: Any) -> Any:
     return np.sign(x)
 
 
+def remainder(x: Any, y: Any) -> Any:
+    """x − y·⌊x/y⌋, elementwise and exact, with the sign of y."""
+    return np.remainder(x, y)
+
+
+def floor_divide(x: Any, y: Any) -> Any:
+    """⌊x/y⌋, elementwise, as `remainder` has it."""
+    return np.floor_divide(x, y)
+
+
 def sum_to_shape(array: Any, shape: Shape) -> Any:
     """Undo broadcasting: sum over the axes along which an operand of `shape` was repeated."""
     if np.shape(array) == shape:

@@ -30,6 +30,10 @@ from service.core.symbolic.term import (
 _FORMS: Mapping[str, Callable[..., tuple[Any, ...]]] = {
     "Sigmoid": lambda x, z: (z * (1.0 - z),),
     "Tanh": lambda x, z: (1.0 - z**2.0,),
+    "LogAddExp": lambda x, y, z: (np.exp(x - z), np.exp(y - z)),
+    "XLogY": lambda x, y, z: (np.log(y), x / y),
+    "Hypot": lambda x, y, z: (x / z, y / z),
+    "Mod": lambda x, y, z: (1.0, -np.floor(x / y)),
     "Softplus": lambda x, z: (1.0 / (1.0 + np.exp(-x)),),
     "Softsign": lambda x, z: (1.0 / (1.0 + np.absolute(x)) ** 2.0,),
     "Reciprocal": lambda x, z: (-1.0 / x**2.0,),

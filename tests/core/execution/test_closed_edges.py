@@ -142,6 +142,7 @@ def test_the_local_gradient_along_a_closed_edge_is_zero_and_nan_closes_none(oper
                 assert not np.any(shut_here & np.isnan(operands[0 if branches else index]))
 
 
+@np.errstate(all="ignore")
 def test_an_operation_does_not_change_where_its_edge_is_closed() -> None:
     step = 1e-9
     for operation in CLOSING:

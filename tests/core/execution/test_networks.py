@@ -239,7 +239,7 @@ def test_shapes_that_do_not_fit_are_named(text: str, inputs: dict[str, Any], wor
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('"i...->i"', "an ellipsis is not supported"),
+        ('"i...->i"', "an ellipsis stands in the result where it stands in an operand"),
         ('"i;j"', "letters separated by commas"),
         ('"i->j"', "the result has the letter 'j', which no operand has"),
         ("1", 'expected an equation such as "ij,jk->ik"'),

@@ -213,10 +213,32 @@ def test_what_is_left_out_at_the_end_need_not_be_listed() -> None:
     ("operation", "inputs", "faults"),
     [
         ("OwnAffine", ["x", "", "b"], [(("nodes", 2, "inputs", 1), "only the last inputs may be left out")]),
-        ("OwnAffine", [""], [(("nodes", 0, "inputs"), "OwnAffine takes 1 to 3 inputs; 0 given")]),
-        ("OwnAffine", ["x"] * 4, [(("nodes", 1, "inputs"), "OwnAffine takes 1 to 3 inputs; 4 given")]),
-        ("OwnLongest", [], [(("nodes", 0, "inputs"), "OwnLongest takes 1 or more inputs; 0 given")]),
-        ("Add", ["x", ""], [(("nodes", 1, "inputs"), "Add takes 2 inputs; 1 given")]),
+        (
+            "OwnAffine",
+            [""],
+            [
+                (
+                    ("nodes", 0, "inputs"),
+                    "OwnAffine takes 1 to 3 inputs; 0 given; its form is OwnAffine(x, scale, bias, twice=0, free=None)",
+                )
+            ],
+        ),
+        (
+            "OwnAffine",
+            ["x"] * 4,
+            [
+                (
+                    ("nodes", 1, "inputs"),
+                    "OwnAffine takes 1 to 3 inputs; 4 given; its form is OwnAffine(x, scale, bias, twice=0, free=None)",
+                )
+            ],
+        ),
+        (
+            "OwnLongest",
+            [],
+            [(("nodes", 0, "inputs"), "OwnLongest takes 1 or more inputs; 0 given; its form is OwnLongest(x, …)")],
+        ),
+        ("Add", ["x", ""], [(("nodes", 1, "inputs"), "Add takes 2 inputs; 1 given; its form is Add(x, y)")]),
     ],
 )
 def test_inputs_that_cannot_be_left_out(operation: str, inputs: list[str], faults: list[Any]) -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.peers
 
 
 def axes_of(sample: Sample, x: Any) -> Any:
-    axes, _, noop = sample.attributes.values()
+    axes, noop = sample.attributes["axes"], sample.attributes["noop_with_empty_axes"]
     return axes or (() if noop else tuple(range(x.ndim)))
 
 
@@ -29,6 +29,16 @@ def reduction(rule: Callable[..., Any]) -> Callable[..., Any]:
         if not axes:
             return rule(x.unsqueeze(-1), dim=(-1,), keepdim=False)
         return rule(x, dim=axes, keepdim=keepdims)
+
+    return called
+
+
+def spread(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """By the variance or the standard deviation, of which PyTorch calls ddof the correction."""
+
+    def called(sample: Sample, x: Any) -> Any:
+        ddof = sample.attributes["ddof"]
+        return reduction(lambda x, dim, keepdim: rule(x, dim=dim, keepdim=keepdim, correction=ddof))(sample, x)
 
     return called
 
@@ -104,6 +114,8 @@ PYTORCH: dict[str, Callable[..., Any]] = {
     "ReduceL2": reduction(norm(2)),
     "ReduceSumSquare": reduction(lambda x, dim, keepdim: (x * x).sum(dim=dim, keepdim=keepdim)),
     "ReduceLogSumExp": reduction(torch.logsumexp),
+    "ReduceVar": spread(torch.var),
+    "ReduceStd": spread(torch.std),
     "Transpose": lambda sample, x: x.permute(sample.attributes["perm"] or list(range(x.ndim))[::-1]),
     "Reshape": lambda sample, x: x.reshape(sample.value.shape),
     "Flatten": lambda sample, x: x.reshape(sample.value.shape),

@@ -105,24 +105,36 @@ def test_inputs_stand_as_a_reading_from_the_outputs_meets_them() -> None:
 @pytest.mark.parametrize(
     ("wrong", "location", "detail"),
     [
-        (node("y", "Ad", "x"), ("operation",), "there is no operation 'Ad'"),
+        (node("y", "Ad", "x"), ("operation",), "there is no operation 'Ad'; near it are And, Add"),
         (node("y", 3, "x"), ("operation",), "an operation is given by its name"),
         ({"name": "y", "inputs": ["x"]}, ("operation",), "a node needs an operation"),
-        (node("y", "Exp"), ("inputs",), "Exp takes 1 input; 0 given"),
-        (node("y", "Add", "x", "x", "x"), ("inputs",), "Add takes 2 inputs; 3 given"),
-        (node("y", "Max"), ("inputs",), "Max takes 1 or more inputs; 0 given"),
-        (node("y", "Input", "x"), ("inputs",), "Input takes 0 inputs; 1 given"),
+        (node("y", "Exp"), ("inputs",), "Exp takes 1 input; 0 given; its form is Exp(x)"),
+        (node("y", "Add", "x", "x", "x"), ("inputs",), "Add takes 2 inputs; 3 given; its form is Add(x, y)"),
+        (node("y", "Max"), ("inputs",), "Max takes 1 or more inputs; 0 given; its form is Max(x, …)"),
+        (
+            node("y", "Input", "x"),
+            ("inputs",),
+            "Input takes 0 inputs; 1 given; its form is Input(shape=None, dtype='float64')",
+        ),
         (node("y", "Add", "x", "u"), ("inputs", 1), "'y' reads 'u', which is not a node"),
         (node("y", "Add", "x", 7), ("inputs", 1), "an input is the name of a node"),
         ({"name": "y", "operation": "Exp", "inputs": "x"}, ("inputs",), "inputs are a list of node names"),
         (node("x", "Exp", "x"), ("name",), "the name 'x' is already used by node 0"),
-        (node("y", "Exp", "x", base=2), ("attributes", "base"), "Exp has no attribute 'base'"),
+        (node("y", "Exp", "x", base=2), ("attributes", "base"), "Exp has no attribute 'base'; its form is Exp(x)"),
         (node("y", "Elu", "x", alpha="1"), ("attributes", "alpha"), "a number is expected"),
         (node("y", "Elu", "x", alpha=True), ("attributes", "alpha"), "a number is expected"),
         (node("y", "Constant", value=10**400), ("attributes", "value"), "the number is out of float64's range"),
-        (node("y", "Constant"), ("attributes",), "Constant needs the attribute 'value'"),
-        ({**node("y", "Elu", "x"), "attributes": [1]}, ("attributes",), "attributes are an object"),
-        ({**node("y", "Exp", "x"), "attributes": None}, ("attributes",), "attributes are an object"),
+        (node("y", "Constant"), ("attributes",), "Constant needs the attribute 'value'; its form is Constant(value)"),
+        (
+            {**node("y", "Elu", "x"), "attributes": [1]},
+            ("attributes",),
+            "attributes are an object; its form is Elu(x, alpha=1.0)",
+        ),
+        (
+            {**node("y", "Exp", "x"), "attributes": None},
+            ("attributes",),
+            "attributes are an object; its form is Exp(x)",
+        ),
         (
             {**node("y", "Exp", "x"), "shape": [1]},
             ("shape",),
@@ -397,3 +409,12 @@ def test_a_graph_built_in_two_parts_is_the_graph_built_at_once(point: Point, dat
     first = build_graph(documents[:cut])
     longer = extend_graph(first, documents[cut:], outputs=point.graph.outputs)
     assert longer.digest == build_graph(documents, point.graph.outputs, longer.inputs).digest
+
+
+def test_the_nearest_names_are_looked_up_for_the_first_faults_of_a_request() -> None:
+    """A lookup takes a millisecond, and a request may hold 250,000 nodes."""
+    with pytest.raises(InvalidGraph) as caught:
+        build_graph([node(f"y{number}", "Tanhh") for number in range(30)])
+    details = [fault.detail for fault in caught.value.faults]
+    assert details[0] == "there is no operation 'Tanhh'; near it are Tanh, Tan, Atanh"
+    assert details[-1] == "there is no operation 'Tanhh'"

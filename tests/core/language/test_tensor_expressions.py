@@ -66,7 +66,7 @@ def test_a_list_is_one_constant() -> None:
         ("F = x[::2] + [1, true]", 14, "in a list of numbers a number is expected"),
         ("F = x[::0]", 6, "a step cannot be 0"),
         ("F = x[99999999999999999999]", 7, "an index is a whole number"),
-        ("F = [a]", 6, "is expected, but"),
+        ("F = [a, ]", 9, "is expected, but"),
     ],
 )
 def test_what_is_wrong_is_named_at_its_place(text: str, column: int, words: str) -> None:

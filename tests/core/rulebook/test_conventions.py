@@ -257,6 +257,7 @@ def test_one_sided_derivatives_of_a_batch() -> None:
         ("ReduceMax", {"axes": [0], "keepdims": 0}, [[1, 2], [1, 0]], [[0, 1], [0, 0]], [[1, 1], [1, 0]]),
         ("ReduceL1", {}, [0, -2], [-1, -1], [1, -1]),
         ("ReduceL2", {"axes": [1]}, [[0, 0], [3, 4]], [[-1, -1], [0.6, 0.8]], [[1, 1], [0.6, 0.8]]),
+        ("ReduceStd", {"axes": [1]}, [[1, 1], [1, 3]], [[-0.5, -0.5], [-0.5, 0.5]], [[0.5, 0.5], [-0.5, 0.5]]),
         ("ReduceLogSumExp", {}, [-INFINITY, -INFINITY], [NAN, NAN], [NAN, NAN]),
         ("MaxPool", {"kernel_shape": [2]}, [[[1, 1, 0]]], [[[0, 1, 0]]], [[[1, 2, 0]]]),
         (

@@ -1,6 +1,7 @@
 """Reductions: ONNX's semantics, elements at which there is no derivative, figures at the ends of float64's range."""
 
 import math
+import statistics
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -29,6 +30,8 @@ DEFINITIONS: dict[str, Callable[[list[float]], float]] = {
     "ReduceL1": lambda row: math.fsum(map(abs, row)),
     "ReduceL2": lambda row: math.hypot(*row),
     "ReduceSumSquare": lambda row: math.fsum(x * x for x in row),
+    "ReduceVar": lambda row: statistics.pvariance(row) if row else math.nan,
+    "ReduceStd": lambda row: statistics.pstdev(row) if row else math.nan,
     "ReduceLogSumExp": lambda row: math.log(math.fsum(map(math.exp, row))) if row else -math.inf,
 }
 

@@ -10,7 +10,7 @@ from service.core.rulebook.attribute import Attribute, number
 from service.core.rulebook.input_types import PRECISIONS, read_shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
 from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
-from service.core.rulebook.primitives import maximum, minimum, select, sign
+from service.core.rulebook.primitives import floor_divide, maximum, minimum, remainder, select, sign
 from service.core.rulebook.registry import Wording, define, operands_only
 from service.core.rulebook.tensor import number_or_tensor
 
@@ -31,6 +31,16 @@ define(
 )
 
 define("Identity", "x", forward=np.positive, local_gradients=lambda x, z: (1.0,), wording=Wording(rule="identity"))
+
+define(
+    "StopGradient",
+    "x",
+    forward=lambda x: np.positive(x),  # noqa: PLW0108 (np.positive itself stands for Identity)
+    contributions=lambda upstream, x, z: (None,),
+    infer_shape=lambda shapes, attributes: shapes[0],
+    analytic=False,
+    wording=Wording(aliases=["stop_gradient", "detach"], rule="constant"),
+)
 
 define(
     "Add",
@@ -80,6 +90,63 @@ define(
         ),
         rule="quotient",
         beside_constants="constant multiple, reciprocal",
+    ),
+)
+
+# They bind as a sum does, so that −(x % y) keeps its brackets: −x % y is (−x) % y, which is another number.
+define(
+    "Mod",
+    "x y",
+    forward=lambda x, y: remainder(x, y),  # noqa: PLW0108 (compiled, only a call is overloaded)
+    # −⌊x/y⌋ along y; at a jump, of ⌊x/y⌋ and the whole number below it the one nearer to 0.
+    local_gradients=lambda x, y, z: (
+        1.0,
+        select(np.logical_and(z == 0.0, x / y > 0.0), 1.0, 0.0) - floor_divide(x, y),
+    ),
+    kinks=Kinks(
+        where=lambda x, y, z: z == 0.0,
+        returned="of the slopes on both sides of the jump, the least in magnitude",
+        conventions=dict.fromkeys(CONVENTIONS[1:], lambda x, y, z: (1.0, -floor_divide(x, y))),
+    ),
+    analytic=False,
+    symbolic={np.remainder: operands_only},
+    wording=Wording(
+        aliases=["remainder", "%"],
+        notation=Notation(
+            "%(0)s %% %(1)s",
+            r"%(0)s \bmod %(1)s",
+            SUM,
+            (PRODUCT, SIGN),
+            (PRODUCT, SIGN),
+            row("%(0)s<mo>mod</mo>%(1)s"),
+        ),
+        rule="difference",
+    ),
+)
+
+define(
+    "FloorDiv",
+    "x y",
+    forward=lambda x, y: floor_divide(x, y),  # noqa: PLW0108 (compiled, only a call is overloaded)
+    local_gradients=lambda x, y, z: (0.0, 0.0),
+    kinks=Kinks(where=lambda x, y, z: remainder(x, y) == 0.0, returned="0, the slope on both sides of the jump"),
+    closed=Closed(
+        where=lambda x, y, z: (np.absolute(remainder(x, y)) > 0.0, np.absolute(remainder(x, y)) > 0.0),
+        cut_by=("jax", "tensorflow"),
+    ),
+    analytic=False,
+    symbolic={np.floor_divide: operands_only},
+    wording=Wording(
+        aliases=["floor_divide", "//"],
+        notation=Notation(
+            "%(0)s // %(1)s",
+            r"\left\lfloor \frac{%(0)s}{%(1)s} \right\rfloor",
+            SUM,
+            (PRODUCT, SIGN),
+            (OPEN, OPEN),
+            row("<mo>⌊</mo><mfrac>%(0)s%(1)s</mfrac><mo>⌋</mo>"),
+        ),
+        rule="step",
     ),
 )
 
@@ -149,6 +216,29 @@ define(
     kinks=Kinks(where=lambda x, z: x == 0.0, returned="infinity, the limit of the slope from the right"),
     domain=[(0.0, math.inf)],
     wording=Wording(notation=Notation("sqrt(%(0)s)", r"\sqrt{%(0)s}", mathml="<msqrt>%(0)s</msqrt>"), rule="power"),
+)
+
+define(
+    "Hypot",
+    "x y",
+    forward=np.hypot,
+    local_gradients=lambda x, y, z: (
+        x / select(z == 0.0, 1.0, z),
+        y / select(z == 0.0, 1.0, z),
+    ),
+    kinks=Kinks(
+        where=lambda x, y, z: z == 0.0,
+        returned="0 and 0 at the origin, the least of the subgradients: all of norm 1 or less",
+        conventions={
+            **dict.fromkeys(("torch", "tensorflow"), lambda x, y, z: (x / z, y / z)),
+            "jax": lambda x, y, z: (
+                select(z == 0.0, 0.5, x / select(z == 0.0, 1.0, z)),
+                select(z == 0.0, 0.5, y / select(z == 0.0, 1.0, z)),
+            ),
+        },
+    ),
+    analytic=False,
+    wording=Wording(notation=function("hypot")),
 )
 
 define(
@@ -258,5 +348,5 @@ define(
         multiplied_by=("jax",),
     ),
     analytic=False,
-    wording=Wording(rule="piecewise"),
+    wording=Wording(aliases=["clamp"], notation=function("clip"), rule="piecewise"),
 )

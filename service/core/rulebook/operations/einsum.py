@@ -1,8 +1,9 @@
-"""Einsum: sums of products whose axes are named by letters."""
+"""Einsum: sums of products whose axes are named by letters; an ellipsis stands for axes that broadcast."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,14 @@ from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes
-from service.core.rulebook.operations.broadcasting import expand_to
+from service.core.rulebook.operations.broadcasting import expand_to, sum_to
 from service.core.rulebook.registry import Wording, define, rulebook_function
+
+_ELLIPSIS = "..."
+
+
+def _letters(term: str) -> str:
+    return term.replace(_ELLIPSIS, "")
 
 
 def read_equation(value: object) -> str:
@@ -23,17 +30,19 @@ def read_equation(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError('expected an equation such as "ij,jk->ik"')
     equation = re.sub(r"\s", "", value)
-    if "..." in equation:
-        raise ValueError("an ellipsis is not supported: name every axis by a letter")
-    if not re.fullmatch("[A-Za-z]*(,[A-Za-z]*)*(->[A-Za-z]*)?", equation):
+    term = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
+    if not re.fullmatch(f"{term}(,{term})*(->{term})?", equation):
         raise ValueError('expected letters separated by commas, and "->" before those of the result')
     terms, arrow, result = equation.partition("->")
-    letters = Counter(terms.replace(",", ""))
+    letters = Counter(_letters(terms.replace(",", "")))
     if not arrow:
-        result = "".join(sorted(letter for letter, count in letters.items() if count == 1))
-    unknown = sorted(set(result) - set(letters))
+        result = _ELLIPSIS * (_ELLIPSIS in terms)
+        result += "".join(sorted(letter for letter, count in letters.items() if count == 1))
+    unknown = sorted(set(_letters(result)) - set(letters))
     if unknown:
         raise ValueError(f"the result has the letter {unknown[0]!r}, which no operand has")
+    if (_ELLIPSIS in result) != (_ELLIPSIS in terms):
+        raise ValueError("an ellipsis stands in the result where it stands in an operand, and only there")
     return f"{terms}->{result}"
 
 
@@ -45,14 +54,18 @@ def einsum(equation: Any, *operands: Any) -> Any:
     value = np.einsum(f"{terms}->{distinct}", *operands, optimize=len(operands) > 1)
     if distinct == result:
         return value
+    if _ELLIPSIS in result:
+        free = "".join(letter for letter in ascii_letters if letter not in result)
+        broadcast = free[: np.ndim(value) - len(_letters(distinct))]
+        distinct, result = (each.replace(_ELLIPSIS, broadcast) for each in (distinct, result))
     lengths = dict(zip(distinct, value.shape, strict=True))
     whole = np.zeros([lengths[letter] for letter in result], dtype=value.dtype)
     np.einsum(f"{result}->{distinct}", whole)[...] = value
     return whole
 
 
-def _distinct(letters: str) -> str:
-    return "".join(dict.fromkeys(letters))
+def _distinct(term: str) -> str:
+    return "".join(dict.fromkeys(re.findall(r"\.\.\.|.", term)))
 
 
 def _contributions(upstream: Any, operands: Sequence[Any], z: Any, equation: Any) -> Any:
@@ -82,6 +95,13 @@ def _contribution(
     factor has twice stands for a diagonal.
     """
     distinct = _distinct(term)
+    if _ELLIPSIS in result:
+        # Ones in the operand's place bring in its lengths; what was broadcast is summed.
+        whole = _ELLIPSIS + _letters(distinct)
+        ones = expand_to(1.0, operand)
+        flow = einsum(f"{','.join([result, *other_terms, term])}->{whole}", upstream, *others, ones)
+        flow = sum_to(flow, einsum(f"{term}->{whole if _ELLIPSIS in term else _letters(distinct)}", operand))
+        return einsum(f"{whole if _ELLIPSIS in term else _letters(distinct)}->{term}", flow)
     known = set(result).union(*other_terms)
     kept = "".join(letter for letter in distinct if letter in known)
     flow = einsum(f"{','.join([result, *other_terms])}->{kept}", upstream, *others)
@@ -98,13 +118,18 @@ def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     if len(terms) != len(shapes):
         raise ValueError(f"the equation has {len(terms)} operands; {len(shapes)} given")
     lengths: dict[str, int] = {}
+    broadcast: Shape = ()
     for term, shape in zip(terms, shapes, strict=True):
-        if len(term) != len(shape):
-            raise ValueError(f"{term!r} names {len(term)} axes; the shape {list(shape)} has {len(shape)}")
-        for letter, length in zip(term, shape, strict=True):
+        unnamed = len(shape) - len(_letters(term))
+        if unnamed < 0 or (unnamed and _ELLIPSIS not in term):
+            raise ValueError(f"{term!r} names {len(_letters(term))} axes; the shape {list(shape)} has {len(shape)}")
+        first = len(term.partition(_ELLIPSIS)[0]) if _ELLIPSIS in term else 0
+        broadcast = np.broadcast_shapes(broadcast, shape[first : first + unnamed])
+        for letter, length in zip(_letters(term), (*shape[:first], *shape[first + unnamed :]), strict=True):
             if lengths.setdefault(letter, length) != length:
                 raise ValueError(f"the letter {letter!r} stands for two lengths, {lengths[letter]} and {length}")
-    return tuple(lengths[letter] for letter in result)
+    before, ellipsis, after = result.partition(_ELLIPSIS)
+    return (*map(lengths.__getitem__, before), *(broadcast if ellipsis else ()), *map(lengths.__getitem__, after))
 
 
 define(

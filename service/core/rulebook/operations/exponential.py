@@ -1,6 +1,7 @@
 """Exponentials, logarithms, the hyperbolic functions and the error function."""
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -8,8 +9,10 @@ from scipy import special
 from service.core.rulebook.gaussian import bell, complementary_error
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Kinks
-from service.core.rulebook.primitives import select
-from service.core.rulebook.registry import Wording, define, operands_only
+from service.core.rulebook.primitives import maximum, select
+from service.core.rulebook.registry import REALS, Wording, define, operands_only
+
+_LOG_2, _LOG_10 = math.log(2.0), math.log(10.0)
 
 define(
     "Exp",
@@ -26,6 +29,24 @@ define(
     local_gradients=lambda x, z: (1.0 / x,),
     domain=[(0.0, math.inf)],
     wording=Wording(aliases=["ln"], notation=function("log", r"\ln", "ln"), rule="logarithm"),
+)
+
+define(
+    "Log2",
+    "x",
+    forward=np.log2,
+    local_gradients=lambda x, z: (1.0 / _LOG_2 / x,),
+    domain=[(0.0, math.inf)],
+    wording=Wording(notation=function("log2", r"\log_{2}"), rule="logarithm"),
+)
+
+define(
+    "Log10",
+    "x",
+    forward=np.log10,
+    local_gradients=lambda x, z: (1.0 / _LOG_10 / x,),
+    domain=[(0.0, math.inf)],
+    wording=Wording(notation=function("log10", r"\log_{10}"), rule="logarithm"),
 )
 
 define(
@@ -112,4 +133,57 @@ define(
     analytic=False,
     symbolic={special.erfc: operands_only},
     wording=Wording(notation=function("erfc", r"\operatorname{erfc}")),
+)
+
+
+def _logarithm_of_sum(x: Any, y: Any) -> Any:
+    """log(e^x + e^y), the greater taken out, so that nothing overflows; of equal ones x + log 2, also at infinity."""
+    return select(x == y, x + _LOG_2, maximum(x, y) + np.log1p(np.exp(-np.absolute(x - y))))
+
+
+def share_of_sum(x: Any, y: Any, of_infinity: Any = 0.5, of_nothing: Any = 0.0) -> Any:
+    """e^x/(e^x + e^y) = σ(x − y), and as given where both powers are infinite, and where both are 0."""
+    share = select(x >= y, 1.0 / (1.0 + np.exp(y - x)), np.exp(x - y) / (1.0 + np.exp(x - y)))
+    return select(np.logical_and(x == y, np.absolute(x) == math.inf), select(x > 0.0, of_infinity, of_nothing), share)
+
+
+define(
+    "LogAddExp",
+    "x y",
+    forward=_logarithm_of_sum,
+    local_gradients=lambda x, y, z: (share_of_sum(x, y), share_of_sum(y, x)),
+    kinks=Kinks(
+        where=lambda x, y, z: np.logical_and(x == y, np.absolute(x) == math.inf),
+        returned="half each where both are infinity, 0 where both are -infinity",
+        conventions={
+            "torch": lambda x, y, z: (share_of_sum(x, y, math.nan, math.nan), share_of_sum(y, x, math.nan, math.nan)),
+            "jax": lambda x, y, z: (share_of_sum(x, y, 1.0, math.nan), share_of_sum(y, x, 1.0, math.nan)),
+            "tensorflow": lambda x, y, z: (
+                select(np.logical_and(x == y, np.absolute(x) < math.inf), 1.0, share_of_sum(x, y, math.nan, math.nan)),
+                select(np.logical_and(x == y, np.absolute(x) < math.inf), 0.0, share_of_sum(y, x, math.nan, math.nan)),
+            ),
+        },
+    ),
+    analytic=False,
+    symbolic={np.logaddexp: operands_only},
+    wording=Wording(notation=function("logaddexp"), rule="logarithm"),
+)
+
+define(
+    "XLogY",
+    "x y",
+    forward=lambda x, y: select(np.logical_and(x == 0.0, np.equal(y, y)), 0.0, x * np.log(y)),
+    local_gradients=lambda x, y, z: (np.log(y), x / select(np.logical_and(x == 0.0, y == 0.0), 1.0, y)),
+    kinks=Kinks(
+        where=lambda x, y, z: np.logical_and(x == 0.0, y == 0.0),
+        returned="minus infinity, the limit of the slope log y, and 0",
+        conventions={
+            "torch": lambda x, y, z: (select(np.logical_and(x == 0.0, y <= 0.0), 0.0, np.log(y)), x / y),
+            "jax": lambda x, y, z: (np.log(y), x / y),
+            "tensorflow": lambda x, y, z: (select(x == 0.0, 0.0, np.log(y)), select(x == 0.0, 0.0, x / y)),
+        },
+    ),
+    domain=[REALS, (0.0, math.inf)],
+    analytic=False,
+    wording=Wording(notation=function("xlogy"), rule="product"),
 )

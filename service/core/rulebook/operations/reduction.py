@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import Attribute, flag
+from service.core.rulebook.attribute import Attribute, flag, integer
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import CONVENTIONS, Attributes, Closed, Kinks, Rounding, Rule
 from service.core.rulebook.operations.axes import axis_positions, read_axes
 from service.core.rulebook.operations.broadcasting import expand_to, reshape_to
 from service.core.rulebook.operations.scan import cumprod, cumsum
-from service.core.rulebook.primitives import select
+from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import DEFAULT_WORDING, Wording, define
 
 Axes = tuple[int, ...] | None
@@ -40,7 +40,7 @@ def _numpy_axes(axes: Axes, noop: int) -> Axes:
 
 def _reduced_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
-    axes, keepdims, noop = attributes.values()
+    axes, keepdims, noop = list(attributes.values())[:3]
     chosen = _numpy_axes(axes, noop)
     reduced = range(len(shape)) if chosen is None else axis_positions(chosen, len(shape))
     return tuple(
@@ -271,6 +271,123 @@ _define_reduction(
     lambda x, axes, keepdims: np.sum(x * x, axis=axes, keepdims=keepdims),
     lambda upstream, x, z, axes, count: 2.0 * upstream * x,
 )
+
+
+# --- variance and standard deviation --------------------------------------------------------------------------------
+
+
+def _centred(x: Any, axes: Axes) -> Any:
+    """x − mean, less the mean that rounding left of it: exactly 0 where all elements are equal."""
+    if is_traced(x):
+        centred = x - np.mean(x, axis=axes, keepdims=True)
+        return centred - np.mean(centred, axis=axes, keepdims=True)
+    centred = x - _mean(x, axes, True)
+    return centred - _mean(centred, axes, True)
+
+
+def _freedom(x: Any, z: Any, ddof: int) -> Any:
+    """The number of elements behind one of z, less ddof."""
+    count = np.divide(np.size(x), np.size(z))
+    return count - float(ddof) if ddof else count
+
+
+def _variance(x: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
+    along = _numpy_axes(axes, noop)
+    total = np.sum(np.square(_centred(x, along)), axis=along, keepdims=bool(keepdims))
+    return np.divide(total, _freedom(x, total, ddof))
+
+
+def _deviation(x: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
+    along = _numpy_axes(axes, noop)
+    norm = _norm(_centred(x, along), along, bool(keepdims))
+    return np.divide(norm, np.sqrt(_freedom(x, norm, ddof)))
+
+
+def _variance_contributions(
+    upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int, centred: Any = None
+) -> Any:
+    difference = _centred(x, _numpy_axes(axes, noop)) if centred is None else centred
+    return (2.0 * _broadcast_back(upstream, x, axes, keepdims, noop) * difference / _freedom(x, z, ddof),)
+
+
+def _deviation_contributions(
+    upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int, centred: Any = None
+) -> Any:
+    """upstream · (x − mean)/(n·z), which is 0 where all elements are equal: the least of the subgradients."""
+    difference = _centred(x, _numpy_axes(axes, noop)) if centred is None else centred
+    deviation = _broadcast_back(select(z == 0.0, 1.0, z), x, axes, keepdims, noop)
+    slope = difference / deviation / _freedom(x, z, ddof)
+    return (_broadcast_back(upstream, x, axes, keepdims, noop) * slope,)
+
+
+def _deviation_divided(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
+    along = (axes, keepdims, noop)
+    slope = _centred(x, _numpy_axes(axes, noop)) / _broadcast_back(z, x, *along) / _freedom(x, z, ddof)
+    return (_broadcast_back(upstream, x, *along) * slope,)
+
+
+def _deviation_from_both_sides(x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
+    """Of n equal elements one that moves by t gives the deviation |t|·√((n − 1)/n/(n − ddof))."""
+    count, freedom = _freedom(x, z, 0), _freedom(x, z, ddof)
+    (slope,) = _deviation_contributions(np.ones(np.shape(z)), x, z, axes, keepdims, noop, ddof)
+    leaving = np.sqrt((count - 1.0) / count / freedom)
+    equal = _broadcast_back(z, x, axes, keepdims, noop) == 0.0
+    return (tuple(select(equal, side * leaving, slope) for side in (-1.0, 1.0)),)
+
+
+def _sum_of_terms(x: Any, axes: Axes, noop: int) -> Any:
+    """|x| + |mean|, what the differences x − mean were made of."""
+    return np.absolute(x) + np.absolute(_mean(x, _numpy_axes(axes, noop), True))
+
+
+def _rounding_of_differences(contributions: Rule) -> Rounding:
+    """How large the terms of a value and of its contributions are: |x| + |mean| in place of x − mean."""
+
+    def of_contributions(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
+        terms = _sum_of_terms(x, axes, noop)
+        return contributions(np.absolute(upstream), x, z, axes, keepdims, noop, ddof, centred=terms)
+
+    def of_value(x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
+        slopes = np.absolute(contributions(np.ones(np.shape(z)), x, z, axes, keepdims, noop, ddof)[0])
+        terms = slopes * _sum_of_terms(x, axes, noop)
+        return np.sum(terms, axis=_numpy_axes(axes, noop), keepdims=bool(keepdims))
+
+    return Rounding(value=of_value, contributions=of_contributions)
+
+
+define(
+    "ReduceVar",
+    "x",
+    attributes=[*_AS_NUMPY, Attribute("ddof", integer, 0)],
+    forward=_variance,
+    contributions=_variance_contributions,
+    infer_shape=_reduced_shape,
+    rounding=_rounding_of_differences(_variance_contributions),
+    wording=Wording(aliases=["var"], notation=function("var", r"\operatorname{Var}"), rule="power"),
+)
+
+define(
+    "ReduceStd",
+    "x",
+    attributes=[*_AS_NUMPY, Attribute("ddof", integer, 0)],
+    forward=_deviation,
+    contributions=_deviation_contributions,
+    infer_shape=_reduced_shape,
+    kinks=Kinks(
+        where=lambda x, z, axes, keepdims, noop, ddof: np.logical_and(
+            _broadcast_back(z, x, axes, keepdims, noop) == 0.0, np.size(x) > np.size(z)
+        ),
+        returned="0 where all elements are equal, the least of the subgradients",
+        conventions=dict.fromkeys(("jax", "tensorflow"), _deviation_divided),
+        one_sided=_deviation_from_both_sides,
+    ),
+    rounding=_rounding_of_differences(_deviation_contributions),
+    analytic=False,
+    wording=Wording(aliases=["std"], notation=function("std"), rule="power"),
+)
+
+
+# --- the logarithm of a sum of exponentials -------------------------------------------------------------------------
 
 
 def _log_sum_exp(x: Any, axes: Axes, keepdims: bool) -> Any:
