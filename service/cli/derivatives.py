@@ -130,6 +130,8 @@ def explain(run: str, node: str | None, limit: int, url: str, as_json: bool) -> 
     for step in steps[:limit]:
         for each in step.contributions:
             table.add_row(f"{step.node} → {each.consumer}", each.rule, each.text, style="dim")
+            if each.closed:
+                table.add_row("", "", each.closed, style="dim")
         rule = step.rule or ("sum" if len(step.contributions) > 1 else "")
         table.add_row(step.node, rule, Text.assemble(step.text, (_difference(step), "bold red")))
     print_table(table)

@@ -131,7 +131,10 @@ def _print_run(service: Client, run: Run, as_json: bool) -> None:
     print_members({member: run.document.get(member) for member in members})
     table = make_table("node", "operation", "value", "gradient", "", numbers=(2, 3))
     for node in nodes:
-        note = Text("no derivative here" if node.nondifferentiable else "", "yellow")
+        notes = ["no derivative here"] if node.nondifferentiable else []
+        if closed := node.document.get("closed"):
+            notes.append(f"does not change with {' and '.join(dict.fromkeys(closed))}")
+        note = Text("; ".join(notes), "yellow")
         shown = [short(figure, node.shape) for figure in (node.value, node.gradient)]
         table.add_row(node.name, node.operation, *shown, note)
     print_table(table)

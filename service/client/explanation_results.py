@@ -29,6 +29,11 @@ class Contribution:
     document: Document = field(repr=False)
 
     @property
+    def closed(self) -> str | None:
+        """That nothing passes along the edge, in words, where the consumer does not change with the operand."""
+        return self.document.get("closed")
+
+    @property
     def text(self) -> str:
         """The formula, and the same with numbers substituted."""
         return _line(self.document, "text", " = ", " ≈ ")

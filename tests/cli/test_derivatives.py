@@ -127,6 +127,17 @@ def test_a_run_is_explained(service_url: str, runs: tuple[str, str]) -> None:
     assert gradbook(service_url, "explain", runs[0], "--limit", "3", expect=0).count("\n") == 5
 
 
+def test_what_is_constant_is_said(service_url: str) -> None:
+    with Client(service_url) as service:
+        graph = service.create_graph("constant here", expression="r = relu(x); F = sqrt(r)")
+        made = service.create_run(graph, {"x": -1.0})
+    assert made.id is not None
+    assert "r = relu(x) is constant here: nothing of dF/dr = ∞ passes" in gradbook(
+        service_url, "explain", made.id, expect=0
+    )
+    assert "does not change with x" in gradbook(service_url, "run", "show", made.id, expect=0)
+
+
 def test_what_a_recording_gets_wrong_is_said(service_url: str, runs: tuple[str, str]) -> None:
     shown = gradbook(service_url, "explain", runs[1], expect=0)
     wrong = [line for line in shown.splitlines() if "but the run has" in line]

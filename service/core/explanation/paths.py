@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.core.errors import Conflict, Fault, InvalidRequest
+from service.core.execution.closed_edges import flow_to_operands
 from service.core.execution.run import Run
 from service.core.explanation.run_view import RunView, consumer_at
 from service.core.figures.figures import FloatArray
@@ -44,11 +45,15 @@ _BOTTOM, _TOP = -1e9, 1e9
 
 
 class PathEdge(NamedTuple):
-    """An edge to the operand at `operand_index` of the node at position `consumer`, and the local gradient along it."""
+    """An edge to the operand at `operand_index` of the node at position `consumer`, and the local gradient along it.
+
+    Along a `closed` edge nothing passes, whatever the upstream gradient is.
+    """
 
     consumer: int
     operand_index: int
     local: float
+    closed: bool
     worth: float
     """The logarithm of the local gradient's magnitude."""
     best: float
@@ -57,7 +62,7 @@ class PathEdge(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path from the node to the output; `product` is the seed times all its local gradients."""
+    """A path from the node to the output; `product` is the seed times its local gradients, 0 if an edge is closed."""
 
     edges: tuple[PathEdge, ...]
     product: float
@@ -98,13 +103,10 @@ def find_paths(run: Run, output: str | None, name: str, limit: int) -> Paths:
     positions = _between(run, position, output)
     seed = float(run.backward.seed) if run.backward else 1.0
     edges, number, gradient = _sum_up(view, positions, seed)
-    paths: list[Path] = []
-    room = _MOST_NODES
-    for found in _largest_first(edges, position, target) if number else ():
-        paths.append(Path(tuple(found), reduce(lambda product, edge: product * edge.local, reversed(found), seed)))
-        room -= len(found) + 1
-        if len(paths) == limit or room <= 0:
-            break
+    paths = _list(edges, position, target, seed, limit) if number else []
+    if any(map(math.isnan, (gradient, *(path.product for path in paths)))):
+        edges, number, gradient = _sum_up(view, positions, seed, closing=True)
+        paths = _list(edges, position, target, seed, limit)
     paths.sort(key=lambda path: -math.inf if math.isnan(path.product) else -abs(path.product))
     listed_sum = sum(path.product for path in paths)
     share = 1.0 if len(paths) == number else None
@@ -112,6 +114,20 @@ def find_paths(run: Run, output: str | None, name: str, limit: int) -> Paths:
         share = listed_sum / gradient
     written = _written(view, output, name, paths, number, gradient)
     return Paths(tuple(paths), number, gradient, listed_sum, share, *written)
+
+
+def _list(edges: Mapping[int, list[PathEdge]], position: int, target: int, seed: float, limit: int) -> list[Path]:
+    """The `limit` largest paths, or as many of them as there is room for."""
+    paths: list[Path] = []
+    room = _MOST_NODES
+    for found in _largest_first(edges, position, target):
+        is_closed = any(edge.closed for edge in found)
+        product = 0.0 if is_closed else reduce(lambda product, edge: product * edge.local, reversed(found), seed)
+        paths.append(Path(tuple(found), product))
+        room -= len(found) + 1
+        if len(paths) == limit or room <= 0:
+            break
+    return paths
 
 
 def _between(run: Run, position: int, output: str) -> list[int]:
@@ -125,19 +141,24 @@ def _between(run: Run, position: int, output: str) -> list[int]:
 
 
 class _Sums(NamedTuple):
-    """Of one node: the number of paths to the output, the sum of their products, and the worth of the best."""
+    """Of one node: the number of paths to the output, the sum of their products, the worth of the best, and whether one
+    of them is open."""
 
     number: int
     product: np.float64
     best: float
+    open: bool
 
     def plus(self, other: "_Sums") -> "_Sums":
-        return _Sums(self.number + other.number, self.product + other.product, max(self.best, other.best))
+        number, product = self.number + other.number, self.product + other.product
+        return _Sums(number, product, max(self.best, other.best), self.open or other.open)
 
 
-def _sum_up(view: RunView, positions: Sequence[int], seed: float) -> tuple[Mapping[int, list[PathEdge]], int, float]:
+def _sum_up(
+    view: RunView, positions: Sequence[int], seed: float, closing: bool = False
+) -> tuple[Mapping[int, list[PathEdge]], int, float]:
     """The edges out of each node in `positions`, from the last of which all paths are; the number of paths from the
-    first and the sum of their products."""
+    first and the sum of their products. Edges are closed only if `closing`, which matters only to 0 · ∞."""
     if not positions:
         return {}, 0, 0.0
     graph, inside = view.graph, set(positions)
@@ -145,18 +166,23 @@ def _sum_up(view: RunView, positions: Sequence[int], seed: float) -> tuple[Mappi
 
     def contributions(position: int, upstream: _Sums) -> list[_Sums | None]:
         found: list[_Sums | None] = []
-        for operand_index, (source, slope) in enumerate(
-            zip(graph.operands[position], _locals(view, position), strict=True)
+        slopes = _locals(view, position)
+        closed = _closed(view, position) if closing else [False] * len(slopes)
+        for operand_index, (source, slope, shut) in enumerate(
+            zip(graph.operands[position], slopes, closed, strict=True)
         ):
             if source not in inside or slope is None:  # an index: no gradient flows back to it
                 found.append(None)
                 continue
-            local, worth = float(slope), _logarithm(float(slope))
-            edges[source].append(PathEdge(position, operand_index, local, worth, worth + upstream.best))
-            found.append(_Sums(upstream.number, upstream.product * local, worth + upstream.best))
+            local = float(slope)
+            worth = _BOTTOM if shut else _logarithm(local)
+            passes = upstream.open and not shut
+            edges[source].append(PathEdge(position, operand_index, local, shut, worth, worth + upstream.best))
+            product = upstream.product * local if passes else np.float64(0.0)
+            found.append(_Sums(upstream.number, product, worth + upstream.best, passes))
         return found
 
-    start = {positions[-1]: _Sums(1, np.float64(seed), 0.0)}
+    start = {positions[-1]: _Sums(1, np.float64(seed), 0.0, open=True)}
     with np.errstate(all="ignore"):
         sums = sweep_back(
             graph,
@@ -165,7 +191,7 @@ def _sum_up(view: RunView, positions: Sequence[int], seed: float) -> tuple[Mappi
             add=lambda position, so_far, contribution: so_far.plus(contribution),
             order=reversed(positions[1:]),
         )
-    found = sums.get(positions[0], _Sums(0, np.float64(0.0), 0.0))
+    found = sums.get(positions[0], _Sums(0, np.float64(0.0), 0.0, open=False))
     return edges, found.number, float(found.product)
 
 
@@ -179,6 +205,14 @@ def _locals(view: RunView, position: int) -> Sequence[FloatArray | None]:
         detail = f"the run has no value of {unknown[0]!r}, which the local gradients of {consumer.node.name!r} need"
         raise Conflict(detail)
     return locals_
+
+
+def _closed(view: RunView, position: int) -> Sequence[bool]:
+    """For each operand of a scalar node whether the edge is closed."""
+    operands = [view.value(source) for source in view.graph.operands[position]]
+    with np.errstate(all="ignore"):
+        flows = flow_to_operands(view.graph, position, np.ones((), dtype=np.bool_), operands, view.value(position))
+    return [flow is None for flow in flows]
 
 
 def _logarithm(factor: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 
 from service.core.caches import memoize_on_argument
 from service.core.execution.chain_rule import in_precision
-from service.core.execution.closed_edges import closed_operands_at
+from service.core.execution.closed_edges import closed_operands_at, has_nan
 from service.core.execution.run import Backward, Run
 from service.core.explanation.run_view import (
     MOST_WRITTEN,
@@ -89,20 +89,25 @@ class Contribution:
 
     @property
     def closed(self) -> str | None:
-        """That nothing passes along the edge, in words, where the consumer does not change with the operand; of a
-        tensor, where that holds of every element."""
+        """That nothing passes along the edge, in words: because the consumer does not change with the operand, of a
+        tensor in every element; or, where 0 · ∞ stands for it, because what the gradient is of does not depend on the
+        consumer."""
         consumer, node = self.consumer, self.consumer.node
         if self.local is None or consumer.upstream is None:
             return None
         operands, value = [consumer.figures[name] for name in node.inputs], consumer.figures[node.name]
-        closed = closed_operands_at(consumer.view.graph, consumer.position, operands, value)
-        if self.operand_index not in closed:
-            return None
-        written = write_text(node.operation.notation, [Rendered(name_text(name), ATOM) for name in node.inputs]).text
-        upstream = f"d{consumer.view.quantity}/d{node.name}"
-        if not consumer.upstream.ndim:
-            upstream += f" = {figure_text(consumer.upstream)}"
-        return f"{node.name} = {written} is constant here: nothing of {upstream} passes"
+        if self.operand_index in closed_operands_at(consumer.view.graph, consumer.position, operands, value):
+            written = [Rendered(name_text(name), ATOM) for name in node.inputs]
+            upstream = f"d{consumer.view.quantity}/d{node.name}"
+            if not consumer.upstream.ndim:
+                upstream += f" = {figure_text(consumer.upstream)}"
+            what = write_text(node.operation.notation, written).text
+            return f"{node.name} = {what} is constant here: nothing of {upstream} passes"
+        edges = consumer.view.open_edges
+        with np.errstate(all="ignore"):
+            if edges is None or not has_nan(consumer.upstream * self.local) or consumer.position in edges.reached:
+                return None
+        return f"{consumer.view.quantity} does not depend on {node.name} here: nothing flows back through it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
