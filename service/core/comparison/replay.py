@@ -133,9 +133,10 @@ def replay_gradients(
             for operand_index, (local, sources) in enumerate(zip(slopes, group.operands, strict=True)):
                 contribution = upstream * local
                 if has_nan(contribution):
+                    absorbs = graph.convention in group.operation.absorbed_by
                     silent = silent_edges(group.operation, graph.convention, operands, value, group.attributes, slopes)[
                         operand_index
-                    ] | ((upstream == 0.0) & ~edges.reached_nodes[group.nodes])
+                    ] | ((upstream == 0.0) & (absorbs | ~edges.reached_nodes[group.nodes]))
                     contribution[np.isnan(contribution) & silent] = 0.0
                 np.add.at(expected, sources, contribution)
                 np.abs(contribution, out=contribution)

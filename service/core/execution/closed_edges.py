@@ -126,7 +126,7 @@ def open_contributions(
     node, known = graph.nodes[position], operands_at(graph, position, operands)
     operation, value = node.operation, in_precision(graph, position, value)
     upstream = in_rows(in_precision(graph, position, upstream))
-    live = flow | (upstream != 0.0)
+    live = upstream != 0.0 if graph.convention in operation.absorbed_by else flow | (upstream != 0.0)
     masked: Sequence[Any]
     if operation.is_elementwise:
         masked = _open_products(graph, position, upstream, live, known, value)

@@ -151,7 +151,7 @@ class Graph:
 
 def _may_close_edges(operation: Operation) -> bool:
     """Whether the operation may be constant in an operand, or in some of its elements: conventions differ there."""
-    return operation.closed is not None or not operation.is_elementwise
+    return operation.closed is not None or bool(operation.absorbed_by) or not operation.is_elementwise
 
 
 def node_document(node: Node) -> dict[str, Any]:

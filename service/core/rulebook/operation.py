@@ -121,7 +121,8 @@ class Operation:
     open interval in which the value is real and finite. If `analytic`, the forward rule is an analytic function, so
     that a complex step may differentiate it; if `linear`, the value is linear in each operand. `rules` are the names of
     the rules of differentiation, one for all operands or one for each, and `beside_constants` those where all other
-    operands are Constants.
+    operands are Constants. The libraries `absorbed_by` put 0 wherever the upstream gradient is 0, however steep the
+    operation is.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Operation:
     indices: tuple[bool, ...]
     linear: bool
     rounding: Rounding
+    absorbed_by: tuple[str, ...] = ()
     declared: "Operation | None" = None  # for a copy with another library's convention: the operation in the rulebook
 
     @property

@@ -98,6 +98,7 @@ def define(
     rounding: Rounding = DEFAULT_ROUNDING,
     domain: Sequence[tuple[float, float]] | None = None,
     analytic: bool = True,
+    absorbed_by: Sequence[str] = (),
     symbolic: Mapping[Rule, ArgumentReader] = MappingProxyType({}),
     wording: Wording = DEFAULT_WORDING,
 ) -> Operation:
@@ -128,6 +129,7 @@ def define(
         closed=closed,
         linear=linear,
         rounding=rounding,
+        absorbed_by=tuple(absorbed_by),
         domain=tuple(domain) if domain else (REALS,) * len(names),
         analytic=analytic,
         aliases=aliases,

@@ -44,10 +44,17 @@ def test_nan_where_the_library_multiplies_is_its_convention_and_nan_behind_it_in
 
 def test_a_number_in_place_of_what_flows_along_no_edge_is_an_origin() -> None:
     graph = graph_of("r = relu(x); F = sqrt(r)")
-    for wrong in (5.0, np.nan, np.inf):
+    for wrong in (5.0, np.inf):
         found = compare(run_of(graph, {"x": -1.0}), run_of(graph, {"x": -1.0}, {"x": wrong}), TOLERANCES["float64"])
         assert found.backward is not None
         assert found.backward.positions(Verdict.ORIGIN) == [graph.position["x"]]
+    # Of the three libraries TensorFlow alone multiplies in relu.
+    found = compare(run_of(graph, {"x": -1.0}), run_of(graph, {"x": -1.0}, {"x": np.nan}), TOLERANCES["float64"])
+    assert found.conventions == {graph.position["x"]: ("tensorflow",)}
+    graph = graph_of("y = exp(x); F = sqrt(y)")
+    found = compare(run_of(graph, {"x": -1.0}), run_of(graph, {"x": -1.0}, {"x": np.nan}), TOLERANCES["float64"])
+    assert found.backward is not None
+    assert found.backward.positions(Verdict.ORIGIN) == [graph.position["x"]]
 
 
 @pytest.mark.parametrize(

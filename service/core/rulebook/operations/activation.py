@@ -28,7 +28,7 @@ define(
     forward=lambda x: maximum(x, 0.0),
     local_gradients=lambda x, z: (select(x > 0.0, 1.0, 0.0),),
     kinks=Kinks(where=lambda x, z: x == 0.0, returned="0, the least of the subgradients from 0 to 1"),
-    closed=Closed(where=lambda x, z: (x < 0.0,)),
+    closed=Closed(where=lambda x, z: (x < 0.0,), multiplied_by=("tensorflow",)),
     analytic=False,
     wording=Wording(rule="piecewise"),
 )

@@ -168,6 +168,7 @@ define(
     "x",
     forward=np.reciprocal,
     local_gradients=lambda x, z: (-z / x,),
+    absorbed_by=["tensorflow"],
     wording=Wording(
         notation=Notation(
             "reciprocal(%(0)s)", r"\frac{1}{%(0)s}", PRODUCT, (OPEN,), (OPEN,), "<mfrac><mn>1</mn>%(0)s</mfrac>"
@@ -214,6 +215,7 @@ define(
     # z + 0 turns the −0 that √−0 is into 0, so that the slope at either zero is +∞.
     local_gradients=lambda x, z: (0.5 / (z + 0.0),),
     kinks=Kinks(where=lambda x, z: x == 0.0, returned="infinity, the limit of the slope from the right"),
+    absorbed_by=["tensorflow"],
     domain=[(0.0, math.inf)],
     wording=Wording(notation=Notation("sqrt(%(0)s)", r"\sqrt{%(0)s}", mathml="<msqrt>%(0)s</msqrt>"), rule="power"),
 )
