@@ -9,6 +9,7 @@ A node that is constant because an operand is infinite, as min(1, 1/x) at 0, may
 from collections.abc import Sequence
 from functools import cache
 from itertools import product
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from service.core.execution.chain_rule import value_at
 from service.core.execution.closed_edges import flow_to_operands
 from service.core.figures.figures import Figures
 from service.core.graph.graph import Graph
-from service.core.graph.sweep import walk_forward
+from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Operation
 
 _STEP = 2.0**-20  # of an Input's magnitude, to either side of a pole
@@ -71,16 +72,18 @@ def _moving_choices(graph: Graph) -> Sequence[int]:
 def _numbers(graph: Graph, compared: bool) -> list[bool]:
     """Whether each node is used as a number, not as a condition or an index alone, nor, unless `compared`, in a
     comparison alone."""
-    found = [node.name in graph.outputs for node in graph.nodes]
-    for position in range(len(graph) - 1, -1, -1):
-        operation = graph.nodes[position].operation
-        steps = "step" in operation.rules and not (compared and operation.kinks)
-        if found[position] and not steps:
-            indices = (*operation.indices, *(False,) * len(graph.operands[position]))
-            for operand_index, source in enumerate(graph.operands[position]):
-                is_condition = _chooses(operation) and operand_index == 0
-                found[source] = found[source] or not (is_condition or indices[operand_index])
-    return found
+
+    def uses(position: int, flow: bool) -> list[bool | None]:
+        operation, count = graph.nodes[position].operation, len(graph.operands[position])
+        if "step" in operation.rules and not (compared and operation.kinks):
+            return [None] * count
+        indices = (*operation.indices, *(False,) * count)
+        conditions = (_chooses(operation), *(False,) * count)
+        return [None if each else True for each in map(or_, indices[:count], conditions)]
+
+    start = {graph.position[name]: True for name in graph.outputs}
+    found = sweep_back(graph, start, uses, add=lambda position, so_far, other: True)
+    return [position in found for position in range(len(graph))]
 
 
 def _chooses(operation: Operation) -> bool:
