@@ -34,7 +34,8 @@ def unexpected_token(
     if token.type in _ENDS:
         return SourceError(f"{wanted} is expected, but the statement ends here", before)
     if token.type == "BAR" and "BAR" not in expected:
-        return SourceError('"|" stands on both sides, as in |x|; write or(a, b) for a or b', token.start_pos)
+        detail = '"|" stands on both sides, as in |x|; a product is written with "*", a or b with or(a, b)'
+        return SourceError(detail, token.start_pos)
     if token.type in ("POWER", "SUPERSCRIPT") and "TIMES_OR_OVER" in expected:
         detail = "a power of a root, or of a power, has two readings: write √(x²) or (√x)²"
         return SourceError(detail, token.start_pos)

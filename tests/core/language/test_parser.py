@@ -136,7 +136,8 @@ FAULTS = [
     ('sin("x")', 1, 5, "a text in quotes is the value of an attribute, as in gelu(x, approximate"),
     ('gelu("tanh")', 1, 6, "Gelu takes no text there"),
     # bars, roots, superscripts
-    ("a | b", 1, 3, '"|" stands on both sides, as in |x|; write or(a, b) for a or b'),
+    ("a | b", 1, 3, '"|" stands on both sides, as in |x|; a product is written with "*", a or b with or(a, b)'),
+    ("2|x|", 1, 2, 'a product is written with "*"'),
     ("|a + b", 1, 1, 'this "|" is not closed'),
     ("√x²", 1, 3, "has two readings: write √(x²) or (√x)²"),
     ("√x^2", 1, 3, "has two readings: write √(x²) or (√x)²"),
