@@ -282,3 +282,49 @@ def test_float32_networks_of_pytorchs_with_relu_before_pools_have_no_origin(leng
         assert Verdict.ORIGIN not in verdicts_of(found).values()
         met.extend(found.conventions.values())
     assert met and all("torch" in libraries for libraries in met)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(("length", "pad"), [(2, 0), (3, 1)])
+def test_float32_networks_of_jax_with_relu_before_pools_have_no_origin(length: int, pad: int) -> None:
+    jax: Any = importlib.import_module("jax")
+    pool = f"kernel_shape=[{length}, {length}], strides=[2, 2], pads=[{pad}, {pad}, {pad}, {pad}]"
+    graph = graph_of(
+        f"v = conv(x, k); c = v + b; r = relu(c); p = max_pool(r, {pool}); m = max(p, axis=1, keepdims=1); "
+        "q = m + p; g = clip(q, min=0, max=2); F = sum(g)"
+    )
+
+    def network(given: dict[str, Any]) -> Any:
+        """The output, and every node; its gradient is that of a zero added to it."""
+        nodes = {name: given[name] for name in "xkb"}
+
+        def keep(name: str, value: Any) -> Any:
+            nodes[name] = value + given[name] if name in given else value
+            return nodes[name]
+
+        c = keep("c", keep("v", jax.lax.conv(nodes["x"], nodes["k"], (1, 1), "VALID")) + nodes["b"])
+        r = keep("r", jax.nn.relu(c))
+        sides = [(0, 0), (0, 0), (pad, pad), (pad, pad)]
+        p = keep("p", jax.lax.reduce_window(r, -np.inf, jax.lax.max, (1, 1, length, length), (1, 1, 2, 2), sides))
+        m = keep("m", jax.numpy.max(p, 1, keepdims=True))
+        q = keep("q", m + p)
+        return keep("F", jax.numpy.sum(keep("g", jax.numpy.clip(q, 0, 2)))), nodes
+
+    met = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        shapes = {"x": (2, 3, 9, 9), "k": (4, 3, 3, 3), "b": (4, 1, 1)}
+        leaves = {name: np.float32(rng.normal(size=shape) / 2) for name, shape in shapes.items()}
+        _, nodes = network(leaves)
+        zeros = {name: np.zeros(np.shape(value), np.float32) for name, value in nodes.items() if name not in leaves}
+        slopes = jax.grad(network, has_aux=True)({**zeros, **leaves})[0]
+        values, gradients = (
+            pack([np.asarray(figures[node.name], dtype=np.float64) for node in graph.nodes])
+            for figures in (nodes, slopes)
+        )
+        recorded = Run(graph, values, "float32", Backward("F", np.ones(()), gradients))
+        ours = run_at(graph, {name: leaves[name].astype(np.float64) for name in graph.inputs})
+        found = compare(ours, recorded, TOLERANCES["float32"])
+        assert Verdict.ORIGIN not in verdicts_of(found).values()
+        met.extend(found.conventions.values())
+    assert met and all("jax" in libraries for libraries in met)
