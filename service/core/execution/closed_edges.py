@@ -148,7 +148,7 @@ def closed_operands_at(graph: Graph, position: int, operands: Sequence[Any], val
     An operation that is not elementwise has none: what it leaves out are elements.
     """
     node = graph.nodes[position]
-    if graph.convention != MINIMUM_NORM or not node.operation.is_elementwise:
+    if graph.convention != MINIMUM_NORM:
         return ()
     with np.errstate(all="ignore"):
         closed = node.operation.closed_operands(

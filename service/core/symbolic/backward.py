@@ -78,7 +78,8 @@ def backpropagate(
                 contribution = terms.named("Where", flows, factor, terms.literal(0.0)) if flows and is_steep else factor
             if may_broadcast:
                 contribution = terms.named("SumTo", contribution, like)
-                flows = flows and terms.named("Greater", terms.named("SumTo", flows, like), terms.literal(0.0))
+                spread = flows and terms.named("SumTo", terms.named("ExpandTo", flows, value), like)
+                flows = spread and terms.named("Greater", spread, terms.literal(0.0))
             terms.set_partial_shape(contribution, terms.partial_shape(like))
             reached[source] = _either(terms, reached[source], flows) if source in reached else flows
             found[operand_index] = contribution

@@ -11,8 +11,8 @@ from service.core.figures.figures import pack
 from tests.passes import arrays_of, graph_of
 
 
-def closed(text: str, x: float, name: str = "x") -> list[str | None]:
-    graph = graph_of(text)
+def closed(text: str, x: float, name: str = "x", convention: str = "minimum-norm") -> list[str | None]:
+    graph = graph_of(text).with_convention(convention)
     values = forward_pass(graph, arrays_of({"x": x}))
     output = graph.outputs[0]
     run = Run(graph, values, backward=Backward(output, values[0] * 0 + 1.0, backward_pass(graph, values, output)))
@@ -34,6 +34,7 @@ def test_an_open_edge_has_no_such_sentence() -> None:
     assert closed("r = relu(x); F = sqrt(r)", 0.0) == [None]
     assert closed("r = relu(x); F = sqrt(r)", 4.0) == [None]
     assert closed("F = tanh(x)", 1000.0) == [None]
+    assert closed("r = relu(x); F = sqrt(r)", -1.0, convention="torch") == [None]  # it selects, and passes 0
 
 
 def test_an_operation_that_is_not_elementwise_has_no_such_sentence() -> None:
