@@ -52,11 +52,11 @@ def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
 
 
 def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
-    """A node as one term in the graph's inputs, simplified for a reader; with `wrt`, its derivative by that node.
+    """A node as one term in the graph's inputs, simplified; with `wrt`, its derivative by that node.
 
-    Raises as `gradient_graph` does.
+    It overflows and underflows no sooner than the backward pass. Raises as `gradient_graph` does.
     """
-    terms = TermTable(for_reading=True, keep_shapes=has_tensors(graph))
+    terms = TermTable(for_reading=True, keep_range=True, keep_shapes=has_tensors(graph))
     known = _expanded_terms(graph, terms)
     if wrt is None:
         return known[graph.position[of]]
@@ -66,11 +66,13 @@ def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
 def write_formula(graph: Graph, of: str, wrt: str | None, most: int) -> Formula:
     """Write `formula` as an equation in three languages, whose text the expression language reads as a graph.
 
-    Raises LimitExceeded for a text of more than `most` characters.
+    LaTeX and MathML, which nobody computes with, combine quotients: −f/d² for −f/d/d. Raises LimitExceeded for a text
+    of more than `most` characters.
     """
     term = formula(graph, of, wrt)
     name, subject = (of, Variable(of)) if wrt is None else (f"d{of}_d{wrt}", gradient_of(of, wrt))
     text = define_function(free_name(name, graph.inputs), graph.inputs, term, most)
+    term = TermTable(for_reading=True, keep_shapes=has_tensors(graph)).add(term)[0]
     latex = f"{write_latex(subject)} = {write_latex(term, None)}"
     return Formula(text, latex, f"{write_mathml(subject)}<mo>=</mo>{write_mathml(term, None)}")
 

@@ -103,7 +103,7 @@ def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatA
     flat, rows, shapes = _rows(wide, shape)
     seen = bytearray(len(graph))
     flow = seed.reshape(-1)
-    sums = np.zeros(len(graph))
+    sums = np.full(len(graph), -0.0)  # to which any zero may be added: −0 − 0 is −0, and 0 − 0 is not
     with np.errstate(all="ignore"):
         for block in _blocks(graph, count) if wide[target] else ():
             seen = bytearray(len(graph))
@@ -136,7 +136,7 @@ def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatA
                     seen[source] = 1
     for position, node in enumerate(graph.nodes):
         if not wide[position]:
-            rows[position][0] = sums[position] if node.has_gradient else 0.0
+            rows[position][0] = sums[position] if seen[position] and node.has_gradient else 0.0
         elif not (seen[position] and node.has_gradient):
             rows[position][:] = 0.0
     present = np.array([node.has_gradient for node in graph.nodes])

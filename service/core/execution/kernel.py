@@ -190,7 +190,12 @@ def generated_loops(codes: Opcodes) -> dict[str, Rule]:
 
     rules, text = rules_of_loops(codes), loops_text(codes)
     written = {name: rule for name, rule in rules.items() if inspect.isfunction(rule)}
-    called = [each for rule in written.values() for each in rule.__globals__.values() if inspect.isfunction(each)]
+    called = [
+        inspect.unwrap(each)
+        for rule in written.values()
+        for each in rule.__globals__.values()
+        if inspect.isfunction(each)
+    ]
     files = {numba_overloads.__file__, *map(inspect.getfile, [*written.values(), *called])}
     made_of = [
         f"{text}{inspect.getsource(_translated)}{np.__version__}".encode(),

@@ -8,7 +8,7 @@ from numba.extending import overload, register_jitable
 from scipy import special
 
 from service.core.rulebook import gaussian
-from service.core.rulebook.operations import exponential
+from service.core.rulebook.operations import activation, arithmetic, exponential
 from service.core.rulebook.primitives import floor_divide, maximum, minimum, remainder, select, sign
 
 # Compiled, only the branch that holds is computed, where `np.where` over arrays computes both.
@@ -25,25 +25,18 @@ overload(floor_divide, strict=False)(lambda x, y: _floor_divide)
 
 # SciPy's functions by the C library's; the Gaussian functions as they are over numbers.
 overload(special.erf)(lambda x: lambda x: math.erf(x))  # noqa: PLW0108 (Numba wants functions)
-overload(special.erfc)(lambda x: lambda x: math.erfc(x))  # noqa: PLW0108
-overload(special.erfcx, strict=False)(lambda x: _scaled_complementary_error)
-register_jitable(gaussian.exp_of_square)
-register_jitable(exponential.share_of_sum)
+overload(gaussian.complementary_error)(lambda x: lambda x: math.erfc(x))  # noqa: PLW0108
+for called in (gaussian.exp_of_square, gaussian.exact_product, exponential.share_of_sum):
+    register_jitable(called)
 overload(gaussian.bell)(lambda x: lambda x: gaussian.exp_of_square(x, 1.0))
 overload(gaussian.normal_density)(lambda x: lambda x: math.sqrt(0.5 / math.pi) * gaussian.exp_of_square(x, 0.5))
 overload(gaussian.normal_distribution, strict=False)(lambda x: gaussian.distribution_of_number)
-overload(gaussian.complementary_error, strict=False)(lambda x: gaussian.complement_of_number)
-
-
-def _scaled_complementary_error(x: float) -> float:
-    """erfcx(x) = erfc(x)·e^(x²) for x ≥ 0, which the C library lacks; where both factors leave float64, its
-    asymptotic series 1/(x√π)·(1 − 1/(2x²)·(1 − 3/(2x²)·(1 − …)))."""
-    if x < 26.0:
-        return float(math.erfc(x) / gaussian.exp_of_square(x, 1.0))
-    series = 1.0
-    for odd in range(15, 0, -2):
-        series = 1.0 - odd * 0.5 / (x * x) * series
-    return series / (x * math.sqrt(math.pi))
+overload(gaussian.gelu_gate, strict=False)(lambda x: gaussian.gate_of_number)
+register_jitable(arithmetic.lost_by_one_less)
+register_jitable(activation.gate_argument_slope)
+overload(arithmetic.power)(lambda x, y: lambda x, y: np.power(x, y))  # noqa: PLW0108
+overload(arithmetic.power_slope, strict=False)(lambda x, y: _power_slope)
+overload(exponential.sech)(lambda x: lambda x: 1.0 / np.cosh(x))
 
 
 def _remainder(x: float, y: float) -> Any:
@@ -67,3 +60,10 @@ def _floor_divide(x: float, y: float) -> Any:
         return math.copysign(0.0, quotient)
     floor = np.floor(whole)
     return floor + 1.0 if whole - floor > 0.5 else floor
+
+
+def _power_slope(x: float, y: float) -> Any:
+    slope = y * x ** (y - 1.0)
+    lost = arithmetic.lost_by_one_less(y)
+    corrected = slope * math.exp(lost * math.log(abs(x))) if lost != 0.0 else slope
+    return corrected if math.isfinite(corrected) else slope

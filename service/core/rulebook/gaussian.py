@@ -1,40 +1,52 @@
-"""The bell curve and its integral to the last digits, where textbook forms lose them to the rounding of x².
+"""The bell curve, its integral and the gate of tanh-gelu to the last digits, where the forms that a textbook has lose
+them to the rounding of x² or x³.
 
-A relative error ε in x² causes one of x²·ε in e^(−x²). Over arrays, and compiled, these functions compensate for that
-rounding; over symbols and dual numbers they are the textbook's forms.
+A relative error ε in x² causes one of x²·ε in e^(−x²). These functions compensate for that rounding, over arrays and
+compiled; over symbols and dual numbers each is the operation of its name.
 """
 
 import math
 from typing import Any
 
 import numpy as np
-from scipy import special
 
-from service.core.rulebook.primitives import is_traced, select
+from service.core.rulebook.primitives import select
+from service.core.rulebook.registry import rulebook_function
 
 # Beyond, e^(−x²/2) is 0 in float64; clamping also keeps infinities out, whose differences are NaN.
 _UNDERFLOW = 40.0
 
 
+@rulebook_function
 def bell(x: Any) -> Any:
     """Return e^(−x²)."""
-    return np.exp(-(x**2)) if is_traced(x) else exp_of_square(x, 1.0)
+    return exp_of_square(x, 1.0)
 
 
+@rulebook_function
 def normal_density(x: Any) -> Any:
     """Return e^(−x²/2) / √(2π)."""
-    power = np.exp(-(x**2) / 2.0) if is_traced(x) else exp_of_square(x, 0.5)
-    return math.sqrt(0.5 / math.pi) * power
+    return math.sqrt(0.5 / math.pi) * exp_of_square(x, 0.5)
 
 
+@rulebook_function
 def normal_distribution(x: Any) -> Any:
     """Return Φ(x) = erfc(−x/√2) / 2, the integral of `normal_density` from −∞ to x."""
-    return 0.5 * special.erfc(-x / math.sqrt(2.0)) if is_traced(x) else distribution_of_number(x)
+    return distribution_of_number(x)
 
 
+@rulebook_function
 def complementary_error(x: Any) -> Any:
-    """Return erfc(x) = 1 − erf(x); SciPy's own loses hundreds of its last places for large x."""
-    return special.erfc(x) if is_traced(x) else complement_of_number(x)
+    """Return erfc(x) = 1 − erf(x) by the C library: SciPy's loses hundreds of its last places for large x."""
+    numbers = np.asarray(x, dtype=np.float64)
+    found = np.fromiter(map(math.erfc, numbers.ravel().tolist()), np.float64, numbers.size)
+    return found.reshape(numbers.shape).astype(np.result_type(x), copy=False)[()]
+
+
+@rulebook_function
+def gelu_gate(x: Any) -> Any:
+    """Return σ(a) = 1/(1 + e^(−a)) at a = 2√(2/π)·(x + 0.044715·x³), which is (1 + tanh(a/2))/2."""
+    return gate_of_number(x)
 
 
 # --- over numbers, and compiled by `numba_overloads.py` --------------------------------------------------------------
@@ -51,13 +63,40 @@ def exp_of_square(x: Any, factor: float) -> Any:
 
 
 def distribution_of_number(x: Any) -> Any:
-    """Return Φ(x). In the tail erfc(t) = erfcx(t)·e^(−t²), where rounding t = |x|/√2 hardly changes erfcx."""
+    """Return Φ(x) = erfc(s)/2 at s = −x/√2; of erfc(t) at the rounded t it is about 1 + δ + δ/(2 + 2t²) times as
+    much, where δ = t² − s²."""
     y = np.minimum(np.absolute(x), _UNDERFLOW)
     t = y * math.sqrt(0.5)
-    upper_tail = 0.5 * select(y < 0.9, special.erfc(t), special.erfcx(t) * exp_of_square(y, 0.5))
+    square, lacks = exact_product(y, y)
+    delta = (t * t - 0.5 * square) - 0.5 * lacks + exact_product(t, t)[1]
+    upper_tail = 0.5 * complementary_error(t) * (1.0 + (delta + delta / (2.0 + 2.0 * t * t)))
     return select(x < 0.0, upper_tail, 1.0 - upper_tail)
 
 
-def complement_of_number(x: Any) -> Any:
-    """Return erfc(x). In the tail erfc(x) = erfcx(x)·e^(−x²)."""
-    return select(x < 0.65, special.erfc(x), special.erfcx(np.maximum(x, 0.0)) * exp_of_square(x, 1.0))
+def exact_product(x: Any, y: Any) -> Any:
+    """Return the float64 of x·y and what it lacks (Dekker, 1971); for |x| and |y| below 10¹⁵⁰."""
+    p, q = 134217729.0 * x, 134217729.0 * y
+    a, b = p - (p - x), q - (q - y)
+    product = x * y
+    return product, ((a * b - product) + a * (y - b) + (x - a) * b) + (x - a) * (y - b)
+
+
+# 2√(2/π) and 0.044715, each as a float64 and what that lacks.
+TWICE_ROOT, _TWICE_ROOT_LACKS = 1.5957691216057308, -9.969308809110920e-17
+CUBIC, _CUBIC_LACKS = 0.044715, 2.196021142708560e-18
+
+
+def gate_of_number(x: Any) -> Any:
+    """Return σ(a) as in `gelu_gate`, from e^(−|a|), |a| being summed up to twice the digits."""
+    y = np.minimum(np.absolute(x), _UNDERFLOW)
+    square, square_lacks = exact_product(y, y)
+    cubic, cubic_lacks = exact_product(CUBIC, square)
+    factor = 1.0 + cubic
+    factor_lacks = select(cubic > 1.0, (cubic - factor) + 1.0, (1.0 - factor) + cubic)
+    factor_lacks = factor_lacks + (cubic_lacks + CUBIC * square_lacks + _CUBIC_LACKS * square)
+    sum_, sum_lacks = exact_product(y, factor)
+    sum_lacks = sum_lacks + y * factor_lacks
+    a, a_lacks = exact_product(TWICE_ROOT, sum_)
+    power = np.exp(-a)
+    power = power - power * (a_lacks + TWICE_ROOT * sum_lacks + _TWICE_ROOT_LACKS * sum_)
+    return select(x < 0.0, power, 1.0) / (1.0 + power)

@@ -29,13 +29,15 @@ _DEEPEST = 10
 class TermTable:
     """A hash-consing table: equal terms are one object, so that a common sub-expression is kept once.
 
-    With `for_reading`, factors and divisors are combined: −f/d/d becomes −f/d², which overflows sooner. With
+    With `for_reading`, factors and divisors are combined: −f/d/d becomes −f/d², which overflows sooner; if `keep_range`
+    too, only where nothing then leaves float64's range sooner: x·(1/d) becomes x/d, and x·x becomes x². With
     `keep_shapes`, terms may stand for tensors: 0·x is then not simplified to 0, whose shape may differ from that of x,
     and a SumTo or ExpandTo that changes no shape is left out.
     """
 
-    def __init__(self, *, for_reading: bool = False, keep_shapes: bool = False) -> None:
+    def __init__(self, *, for_reading: bool = False, keep_range: bool = False, keep_shapes: bool = False) -> None:
         self.for_reading = for_reading
+        self.keep_range = keep_range
         self.keep_shapes = keep_shapes
         self._known: dict[Any, Term] = {}
         self._partial_shapes: dict[int, PartialShape] = {}
@@ -237,9 +239,9 @@ def _mul(terms: TermTable, operands: Sequence[Term]) -> Term | None:
 
 
 def _mul_for_reading(terms: TermTable, x: Term, y: Term) -> Term | None:
-    if quotient := _operands(y, "Div"):
+    if (quotient := _operands(y, "Div")) and (not terms.keep_range or _is(quotient[0], 1.0)):
         return terms.named("Div", terms.named("Mul", x, quotient[0]), quotient[1])
-    if quotient := _operands(x, "Div"):
+    if (quotient := _operands(x, "Div")) and (not terms.keep_range or _is(quotient[0], 1.0)):
         return terms.named("Div", terms.named("Mul", quotient[0], y), quotient[1])
     if isinstance(x, Literal) and (factors := _operands(y, "Mul")) and not _operands(factors[0], "Mul"):
         return terms.named("Mul", terms.named("Mul", x, factors[0]), factors[1])
@@ -254,7 +256,7 @@ def _mul_for_reading(terms: TermTable, x: Term, y: Term) -> Term | None:
     (base, exponent), (other, other_exponent) = _power(x), _power(y)
     if base is other and not isinstance(base, Literal):
         return terms.named("Pow", base, terms.literal(exponent + other_exponent))
-    if (factors := _operands(x, "Mul")) and _power(factors[1])[0] is other:
+    if (factors := _operands(x, "Mul")) and _power(factors[1])[0] is other and not terms.keep_range:
         return terms.named("Mul", factors[0], terms.named("Mul", factors[1], y))
     return None
 
@@ -277,7 +279,7 @@ def _div(terms: TermTable, operands: Sequence[Term]) -> Term | None:
         return terms.named("Neg", terms.named("Div", positive, y))
     if positive := _without_sign(terms, y):
         return terms.named("Neg", terms.named("Div", x, positive))
-    if terms.for_reading and (quotient := _operands(x, "Div")):
+    if terms.for_reading and not terms.keep_range and (quotient := _operands(x, "Div")):
         return terms.named("Div", quotient[0], terms.named("Mul", quotient[1], y))
     return None
 

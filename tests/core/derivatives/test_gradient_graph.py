@@ -17,7 +17,7 @@ from service.core.graph.graph import Graph, node_document
 from service.core.graph.names import free_name
 from service.core.language.writing import write_expression
 from service.core.rulebook.operation import Operation
-from service.core.symbolic.printing import write_latex, write_text
+from service.core.symbolic.printing import write_text
 from tests.elementwise import attribute_samples, each_elementwise, operand_counts
 from tests.examples import examples
 from tests.expressions import graph_of_expression as graph_of
@@ -75,20 +75,21 @@ def test_the_tutorial_as_a_gradient_graph() -> None:
     [
         ("a", "c / d", r"\frac{c}{d}"),
         ("c", "(a + b) / d", r"\frac{a + b}{d}"),
-        ("d", "-(a + b) * c / d ^ 2", r"-\frac{\left(a + b\right) \cdot c}{d^{2}}"),
+        ("d", "-(a + b) * c / d / d", r"-\frac{\left(a + b\right) \cdot c}{d^{2}}"),
         ("F", "1", "1"),
         (None, "(a + b) * c / d", r"\frac{\left(a + b\right) \cdot c}{d}"),
     ],
 )
 def test_the_tutorial_as_formulas(wrt: str | None, text: str, latex: str) -> None:
-    term = formula(graph_of(TUTORIAL), "F", wrt)
-    assert (write_text(term), write_latex(term)) == (text, latex)
+    graph = graph_of(TUTORIAL)
+    assert write_text(formula(graph, "F", wrt)) == text
+    assert write_formula(graph, "F", wrt, 100).latex.endswith(f" = {latex}")
 
 
 def test_a_formula_is_an_equation_in_three_languages() -> None:
     graph = graph_of(TUTORIAL)
     derivative = write_formula(graph, "F", "d", 40)
-    assert derivative.text == "dF_dd(a, b, c, d) = -(a + b) * c / d ^ 2"
+    assert derivative.text == "dF_dd(a, b, c, d) = -(a + b) * c / d / d"
     assert derivative.latex == r"\frac{d F}{d d} = -\frac{\left(a + b\right) \cdot c}{d^{2}}"
     assert derivative.mathml.startswith(
         "<mfrac><mrow><mi>d</mi><mi>F</mi></mrow><mrow><mi>d</mi><mi>d</mi></mrow></mfrac>"

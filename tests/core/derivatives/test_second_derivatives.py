@@ -1,15 +1,22 @@
 """The gradient graph taken twice has the second derivatives that the Hessian has, and those that mpmath finds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
+from random import Random
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 
 from service.core.derivatives.gradient_graph import define_function, formula, gradient_graph
 from service.core.derivatives.jacobian import hessian
 from service.core.execution.passes import backward_pass, forward_pass
+from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
+from service.core.rulebook.operation import Attributes, Operation
+from tests.core.rulebook.test_accuracy import GAUSSIAN, NAMES
+from tests.elementwise import attribute_samples, domains, each_elementwise
 from tests.expressions import graph_of_expression as graph_of
 from tests.passes import arrays_of
 
@@ -93,3 +100,159 @@ def test_a_product_of_zero_and_infinity_stays_no_number() -> None:
 def test_where_no_factor_can_be_infinite_nothing_is_chosen() -> None:
     derived = gradient_graph(graph_of("h = sin(relu(w * x + b)); L = v * h - t"), "L", ["w", "x", "b", "v"])
     assert [node.operation.name for node in derived.nodes].count("Where") == 1  # the slope of relu
+
+
+# --- the whole registry ---------------------------------------------------------------------------------------------
+
+FAR_OUT = (0.0, 1e-8, 0.3, 1.0, 2.5, 8.0, 26.0, 60.0, 373.0, 710.0, 760.0, 1e5, 1e9, 1e155, 1e200)
+
+# A sine repeats itself thrice within the step of a difference at 1e155, and rounding is no smooth function there.
+# Powers of 1e155 are 0, 1 or infinite.
+ONLY_NEAR = {"Sin", "Cos", "Tan", "Round", "Pow"}
+
+
+def phi(x: Any) -> Any:
+    """The normal distribution."""
+    return mpmath.erfc(-x / mpmath.sqrt(2)) / 2
+
+
+def gate(x: Any) -> Any:
+    """The factor of x in tanh-gelu: (1 + tanh u)/2 = 1/(1 + e^(-2u))."""
+    return 1 / (1 + mpmath.exp(-2 * mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf("0.044715") * x**3)))
+
+
+IN_MPMATH = {
+    "Erf": mpmath.erf,
+    "Erfc": mpmath.erfc,
+    "Bell": lambda x: mpmath.exp(-x * x),
+    "NormalDensity": mpmath.npdf,
+    "NormalDistribution": phi,
+    "GeluGate": gate,
+}
+
+
+@pytest.fixture
+def _many_digits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, theirs in NAMES.items():
+        function = getattr(mpmath, theirs)
+        monkeypatch.setattr(mpmath.mpf, name, lambda *numbers, call=function: call(*numbers), raising=False)
+    with mpmath.workdps(700), np.errstate(all="ignore"):
+        yield
+
+
+def exact_second(operation: Operation, row: tuple[float, ...], attributes: Attributes) -> list[float] | None:
+    """All second derivatives by differences of 40 digits' step; None where mpmath cannot evaluate the operation."""
+
+    def value(*operands: Any) -> Any:
+        if operation.name == "Gelu":
+            return operands[0] * (phi if attributes["approximate"] == "none" else gate)(operands[0])
+        if operation.name in IN_MPMATH:
+            return IN_MPMATH[operation.name](*operands)
+        return np.asarray(operation.evaluate(np.array(operands, dtype=object), attributes)).item()
+
+    def along(position: int, function: Any) -> Any:
+        def quotient(*operands: Any) -> Any:
+            step = abs(operands[position]) * mpmath.mpf(10) ** -40 or mpmath.mpf(10) ** -200
+            above, below = (
+                [*operands[:position], operands[position] + move, *operands[position + 1 :]] for move in (step, -step)
+            )
+            return (function(*above) - function(*below)) / (2 * step)
+
+        return quotient
+
+    point = list(map(mpmath.mpf, row))
+    try:
+        return [float(along(j, along(i, value))(*point)) for i in range(len(row)) for j in range(len(row))]
+    except (ZeroDivisionError, TypeError, OverflowError):  # a pole, a complex number, erfc of 1e155
+        return None
+
+
+def rows_of(operation: Operation, attributes: Attributes) -> list[tuple[float, ...]]:
+    """Operands near and far out at which all derivatives exist."""
+    count = 2 if operation.fold else len(operation.operands)
+    most = 100.0 if operation.name in ONLY_NEAR else np.inf
+    numbers = sorted({sign * x for x in FAR_OUT for sign in (1.0, -1.0) if x <= most})
+    rows = []
+    for row in product(numbers, repeat=count):
+        operands = list(map(np.float64, row))
+        value = np.float64(operation.evaluate(operands, attributes))
+        inside = all(low < x < high for x, (low, high) in zip(row, domains(operation, count), strict=True))
+        second_kink = operation.name in ("Elu", "Selu") and row == (0.0,)
+        # Where the value leaves float64, what remains of it has no digits.
+        lost = operation.name in ("Pow", "Div", "Reciprocal") and not 1e-200 < abs(value) < 1e200
+        if inside and not (second_kink or lost or operation.is_nondifferentiable(operands, value, attributes)):
+            rows.append(row)
+    return rows if len(rows) <= 40 else Random(operation.name).sample(rows, 40)
+
+
+@each_elementwise
+@pytest.mark.usefixtures("_many_digits")
+def test_every_operation_has_the_second_derivatives_that_mpmath_finds(operation: Operation) -> None:
+    for attributes in list(attribute_samples(operation))[:2]:
+        count = 2 if operation.fold else len(operation.operands)
+        names = [f"x{position}" for position in range(count)]
+        nodes: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in names]
+        made = {"name": "F", "operation": operation.name, "inputs": names, "attributes": attributes}
+        graph = build_graph([*nodes, made], inputs=names)
+        once = gradient_graph(graph, "F", names)
+        twice = [gradient_graph(once, slope, names) for slope in once.outputs]
+        posted = [
+            graph_of(define_function("the result", names, formula(once, slope, name)))
+            for slope in once.outputs
+            for name in names
+        ]
+        for row in rows_of(operation, attributes):
+            inputs = dict(zip(names, row, strict=True))
+            blocks = hessian(graph, forward_pass(graph, arrays_of(inputs)), "F", names)
+            found = {
+                "Hessian": [float(blocks[one, other]) for one in names for other in names],
+                "twice": [float(x) for slopes in twice for x in outputs_of(slopes, inputs)],
+                "formula": [float(x) for slopes in posted for x in outputs_of(slopes, inputs)],
+            }
+            expected = exact_second(operation, row, attributes)
+            for way, figures in found.items():
+                right = found["Hessian"] if expected is None else expected
+                # Near 0 the terms of a second derivative that vanishes cancel, and so may a mixed one.
+                least = 1e-14 if max(map(abs, row)) <= 2.5 else max(1e-250, 1e-15 * np.max(np.abs(right)))
+                np.testing.assert_allclose(figures, right, rtol=1e-9, atol=least, err_msg=f"{way} at {row}")
+    assert operation.name not in GAUSSIAN or operation.name in {*IN_MPMATH, "Gelu"}
+
+
+# --- what a formula prints ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "wrt"),
+    [
+        ("a / b", {"a": 1e-268, "b": 1e-176}, "b"),
+        ("a / b / c", {"a": 1e-200, "b": 1e-100, "c": 1e-190}, "b"),
+        ("a * (b / c)", {"a": 1e200, "b": 1e200, "c": 1e250}, "b"),
+        ("c * a * b^2", {"a": 1e300, "b": 1e-170, "c": 2.0}, "b"),
+        ("c * a * a * b", {"a": 1e-170, "b": 1e200, "c": 1e200}, "c"),
+        ("reciprocal(a) / b", {"a": 1e100, "b": 1e-170}, "b"),
+        ("erf(a)", {"a": 5.3}, "a"),
+        ("erfc(a) * b", {"a": 20.1, "b": 2.0}, "a"),
+        ("gelu(a)", {"a": -11.3}, "a"),
+        ('gelu(a, approximate="tanh")', {"a": -7.3}, "a"),
+        ("tanh(a) / b", {"a": 30.2, "b": 3.0}, "a"),
+        ("atan(a)", {"a": 1e160}, "a"),
+    ],
+)
+def test_what_a_formula_prints_has_the_figures_of_the_run(text: str, inputs: Inputs, wrt: str) -> None:
+    graph = graph_of(f"F = {text}")
+    run = backward_pass(graph, forward_pass(graph, arrays_of(inputs)), "F")[graph.position[wrt]]
+    assert run is not None
+    assert np.isfinite(run) and run != 0.0
+    np.testing.assert_allclose(formula_at(graph, "F", wrt, inputs), run, rtol=2e-15)
+    value = outputs_of(graph_of(define_function("the result", graph.inputs, formula(graph, "F"))), inputs)
+    np.testing.assert_allclose(value, outputs_of(graph, inputs), rtol=2e-15)
+
+
+@pytest.mark.parametrize("m", [0.0, 1.0, -30.0, 1e16, -1e16, 1e300])
+def test_logsumexp_of_two_equal_numbers_shares_its_gradient(m: float) -> None:
+    graph = graph_of("F = logsumexp(x)")
+    x = arrays_of({"x": [m, m]})
+    gradient = backward_pass(graph, forward_pass(graph, x), "F")[0]
+    for found in (gradient, *outputs_of(gradient_graph(graph, "F", ["x"]), x), formula_at(graph, "F", "x", x)):
+        np.testing.assert_array_equal(found, [0.5, 0.5])
+    np.testing.assert_allclose(second_derivatives(graph, x)["Hessian"][0], [[0.25, -0.25], [-0.25, 0.25]], rtol=1e-15)

@@ -36,11 +36,12 @@ APART: Mapping[str, tuple[int, int]] = {
     "Elu": (2, 2),
     "Selu": (2, 2),
     "Softplus": (3, 2),
-    "Gelu": (8, 64),  # near its least value the two terms of its slope cancel
+    "Gelu": (4, 64),  # near its least value the two terms of its slope cancel
+    "Sech": (1, 2),
     "Tanh": (2, 4),
     "Tan": (1, 3),
     "Erf": (2, 3),
-    "Erfc": (8, 3),
+    "Erfc": (1, 3),
     "Acosh": (2, 1),
 }
 

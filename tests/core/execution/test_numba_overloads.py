@@ -2,15 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy import special
 
-from service.core.execution.numba_overloads import _floor_divide, _remainder, _scaled_complementary_error
-
-
-@pytest.mark.parametrize("x", [0.0, 0.3, 1.0, 5.0, 25.9, 26.0, 30.0, 1e3, 1e150])
-def test_the_scaled_complementary_error_function_is_scipys(x: float) -> None:
-    """SciPy's own errs by up to 7 of its last places."""
-    assert _scaled_complementary_error(x) == pytest.approx(special.erfcx(x), rel=10 * np.finfo(float).eps)
+from service.core.execution.numba_overloads import _floor_divide, _power_slope, _remainder
+from service.core.rulebook.operations.arithmetic import power_slope
 
 
 def test_remainder_and_floor_division_are_numpys_to_the_sign_of_zero() -> None:
@@ -23,3 +17,9 @@ def test_remainder_and_floor_division_are_numpys_to_the_sign_of_zero() -> None:
             np.testing.assert_array_equal(found, expected)
             signs = np.signbit(found) == np.signbit(expected)
             assert (signs | np.isnan(expected)).all()
+
+
+@pytest.mark.parametrize("y", [3.0, 0.1, -0.3, 1e-20, 1e16])
+def test_the_slope_of_a_power_is_that_over_arrays(y: float) -> None:
+    x = 1.0 + 1e-15
+    assert _power_slope(x, y) == pytest.approx(power_slope(np.float64(x), np.float64(y)), rel=1e-15)

@@ -99,3 +99,42 @@ def test_of_two_zeros_the_positive_is_the_greater(name: str, operands: list[floa
         *operation.evaluate([np.full(9, x) for x in operands]),
     ]
     assert set(signs_and_bits(found)) == {signs_and_bits(expected)[()]}
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"), [(-0.0, 0.0), (0.0, 0.0), (-np.inf, np.inf), (np.inf, np.inf), (4.0, 2.0), (-1.0, np.nan)]
+)
+def test_to_the_power_one_half_every_loop_has_the_same_figure(x: float, expected: float) -> None:
+    graph = build_graph(
+        [
+            *({"name": name, "operation": "Input"} for name in "xy"),
+            {"name": "z", "operation": "Pow", "inputs": ["x", "y"]},
+        ]
+    )
+    for xs, ys in [(np.array(x), 0.5), (np.full(9, x), 0.5), (np.array(x), [0.5] * 9), (np.full(9, x), [0.5] * 9)]:
+        inputs = {"x": xs, "y": np.array(ys)}
+        found = [forward_pass(graph, inputs)[2]]
+        with array_loop():
+            found.append(forward_pass(graph, inputs)[2])
+        for figure in found:
+            assert set(np.ravel(signs_and_bits(figure)).tolist()) == {signs_and_bits(expected)[()]}
+
+
+@pytest.mark.parametrize("seed", [-0.0, 0.0, -1.0])
+def test_a_batch_keeps_the_sign_of_a_gradient_of_zero(seed: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_MIN_BLOCK_POINTS", 16)
+    monkeypatch.setattr(batches, "_BLOCK_NUMBERS", 1)
+    nodes = [{"name": name, "operation": "Input"} for name in "xyz"]
+    nodes += [
+        {"name": "n", "operation": "Neg", "inputs": ["x"]},
+        {"name": "F", "operation": "Identity", "inputs": ["n"]},
+        {"name": "w", "operation": "Add", "inputs": ["y", "z"]},
+    ]
+    graph = build_graph(nodes, ["F"])
+    for x in (0.0, 1.0):
+        alone = backward_pass(graph, forward_pass(graph, {name: np.array(x) for name in "xyz"}), "F", seed)
+        wide = {"x": np.array(x), "y": np.full(64, x), "z": np.array(x)}
+        batch = backward_pass(graph, forward_pass(graph, wide), "F", seed)
+        assert [signs_and_bits(batch[position]).ravel()[0] for position in range(len(graph))] == [
+            signs_and_bits(alone[position])[()] for position in range(len(graph))
+        ]

@@ -19,9 +19,7 @@ def test_the_entry_of_an_operation() -> None:
     tanh = entry_of("Tanh")
     assert tanh.operands == ("x",)
     assert tanh.rule == RuleFormula("tanh(x)", r"\tanh\left(x\right)")
-    assert tanh.local_gradients == (
-        RuleFormula("(1 / cosh(x)) ^ 2", r"\left(\frac{1}{\cosh\left(x\right)}\right)^{2}"),
-    )
+    assert tanh.local_gradients == (RuleFormula("sech(x) ^ 2", r"\operatorname{sech}\left(x\right)^{2}"),)
     assert tanh.nondifferentiable is None
 
 

@@ -1,16 +1,21 @@
 """Activation functions of neural networks, in forms that neither overflow nor cancel."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from service.core.rulebook.attribute import Attribute, OneOf, number
-from service.core.rulebook.gaussian import normal_density, normal_distribution
+from service.core.rulebook.gaussian import (
+    CUBIC,
+    TWICE_ROOT,
+    gelu_gate,
+    normal_density,
+    normal_distribution,
+)
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
 from service.core.rulebook.primitives import maximum, minimum, select
-from service.core.rulebook.registry import Wording, define
+from service.core.rulebook.registry import Wording, define, operands_only
 
 define(
     "Sigmoid",
@@ -116,22 +121,31 @@ define(
 )
 
 
-_TWICE_ROOT = 2.0 * math.sqrt(2.0 / math.pi)
-
-
 def _gelu(x: Any, approximate: Any) -> Any:
-    # 1 + tanh u = 2/(1 + e^−2u), which keeps its digits where tanh u is nearly −1.
-    by_tanh = x / (1.0 + np.exp(-_TWICE_ROOT * (x + 0.044715 * x * x * x)))
-    return select(approximate == "tanh", by_tanh, x * normal_distribution(x))
+    return x * select(approximate == "tanh", gelu_gate(x), normal_distribution(x))
 
 
 def _gelu_gradient(x: Any, z: Any, approximate: Any) -> Any:
-    y = maximum(minimum(x, 30.0), -30.0)  # beyond, the slope of tanh is 0 and y³ may be infinite
-    grown = np.exp(_TWICE_ROOT * (y + 0.044715 * y * y * y))
-    slope = y * _TWICE_ROOT * (1.0 + 3.0 * 0.044715 * y * y) / ((1.0 + grown) * (1.0 + 1.0 / grown))
-    by_tanh = 1.0 / (1.0 + 1.0 / grown) + slope
+    y = maximum(minimum(x, 30.0), -30.0)  # beyond, the slope of the gate is 0
+    by_tanh = gelu_gate(x) * (1.0 + y * gate_argument_slope(x) * gelu_gate(-x))
     return (select(approximate == "tanh", by_tanh, normal_distribution(x) + x * normal_density(x)),)
 
+
+def gate_argument_slope(x: Any) -> Any:
+    """Return 2√(2/π)·(1 + 3·0.044715·x²); beyond x = 30, where the slope of the gate is 0, x² may be infinite."""
+    y = maximum(minimum(x, 30.0), -30.0)
+    return TWICE_ROOT + 3.0 * CUBIC * TWICE_ROOT * (y * y)
+
+
+define(
+    "GeluGate",
+    "x",
+    forward=lambda x: gelu_gate(x),  # noqa: PLW0108 (compiled, only a call is overloaded)
+    local_gradients=lambda x, z: (gate_argument_slope(x) * z * gelu_gate(-x),),
+    analytic=False,
+    symbolic={gelu_gate: operands_only},
+    wording=Wording(aliases=["gelu_gate"]),
+)
 
 define(
     "Gelu",

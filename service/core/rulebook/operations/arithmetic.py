@@ -10,7 +10,7 @@ from service.core.rulebook.attribute import Attribute, number
 from service.core.rulebook.input_types import PRECISIONS, read_shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
 from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
-from service.core.rulebook.primitives import floor_divide, maximum, minimum, remainder, select, sign
+from service.core.rulebook.primitives import floor_divide, is_traced, maximum, minimum, remainder, select, sign
 from service.core.rulebook.registry import Wording, define, operands_only
 from service.core.rulebook.tensor import number_or_tensor
 
@@ -177,14 +177,41 @@ define(
     ),
 )
 
+
+def power(x: Any, y: Any) -> Any:
+    """Return x^y, +0 at (−0)^½ and ∞ at (−∞)^½ too (IEEE 754-2019, 9.2.1): for one exponent NumPy takes the root."""
+    if is_traced(x) or is_traced(y) or np.ndim(y) or y != 0.5:
+        return np.power(x, y)
+    return np.power(np.where(x == -math.inf, math.inf, x + 0.0)[()], y)
+
+
+def power_slope(x: Any, y: Any) -> Any:
+    """Return y·x^(y − 1). What y − 1 loses to rounding, d, is made up for by x^d."""
+    slope = y * power(x, y - 1.0)
+    if is_traced(slope):
+        return slope
+    lost = lost_by_one_less(y)
+    if not np.any(lost):
+        return slope
+    corrected = slope * np.exp(lost * np.log(np.absolute(x)))
+    return np.where(np.absolute(corrected) < math.inf, corrected, slope)
+
+
+def lost_by_one_less(y: Any) -> Any:
+    """Return (y − 1) less its float64 (Knuth, 1969)."""
+    less = y - 1.0
+    back = less - y
+    return (y - (less - back)) - (1.0 + back)
+
+
 define(
     "Pow",
     "x y",
-    forward=np.power,
+    forward=lambda x, y: power(x, y),  # noqa: PLW0108 (compiled, only a call is overloaded)
     # d/dx = y·x^(y−1), which is 0 for y = 0 whatever x is (written so that its own derivative by y stays: 1/x);
     # d/dy = x^y·log x, whose limit at x = 0, y ≥ 0 is 0.
     local_gradients=lambda x, y, z: (
-        select(y == 0.0, y / select(np.absolute(x) > 0.0, x, 1.0), y * x ** (y - 1.0)),
+        select(y == 0.0, y / select(np.absolute(x) > 0.0, x, 1.0), power_slope(x, y)),
         select(np.logical_and(x == 0.0, y >= 0.0), 0.0, z * np.log(x)),
     ),
     kinks=Kinks(
@@ -193,12 +220,13 @@ define(
         conventions=dict.fromkeys(
             ("jax", "tensorflow"),  # 0 · 0^−1 at 0 to the power 0
             lambda x, y, z: (
-                select(np.logical_and(y == 0.0, x != 0.0), 0.0, y * x ** (y - 1.0)),
+                select(np.logical_and(y == 0.0, x != 0.0), 0.0, power_slope(x, y)),
                 select(np.logical_and(x == 0.0, y >= 0.0), 0.0, z * np.log(x)),
             ),
         ),
     ),
     domain=[(0.0, math.inf), (-math.inf, math.inf)],
+    symbolic={np.power: operands_only},
     wording=Wording(
         aliases=["power", "^", "**"],
         notation=Notation(

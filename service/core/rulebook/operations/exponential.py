@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from service.core.rulebook.gaussian import bell, complementary_error
-from service.core.rulebook.notation import function
+from service.core.rulebook.gaussian import bell, complementary_error, normal_density, normal_distribution
+from service.core.rulebook.notation import ATOM, OPEN, POWER, Notation, function
 from service.core.rulebook.operation import Kinks
 from service.core.rulebook.primitives import maximum, select
-from service.core.rulebook.registry import REALS, Wording, define, operands_only
+from service.core.rulebook.registry import REALS, Wording, define, operands_only, rulebook_function
 
 _LOG_2, _LOG_10 = math.log(2.0), math.log(10.0)
 
@@ -80,11 +80,28 @@ define(
     wording=Wording(notation=function("cosh", r"\cosh")),
 )
 
+
+@rulebook_function
+def sech(x: Any) -> Any:
+    """Return 1/cosh(x)."""
+    return 1.0 / np.cosh(x)
+
+
+# Its local gradient is finite far out, where that of 1/cosh(x) is 0 · ∞.
+define(
+    "Sech",
+    "x",
+    forward=lambda x: sech(x),  # noqa: PLW0108 (compiled, only a call is overloaded)
+    local_gradients=lambda x, z: (-z * np.tanh(x),),
+    symbolic={sech: operands_only},
+    wording=Wording(notation=function("sech", r"\operatorname{sech}")),
+)
+
 define(
     "Tanh",
     "x",
     forward=np.tanh,
-    local_gradients=lambda x, z: ((1.0 / np.cosh(x)) ** 2,),  # 1 − z² has no digits left above x = 20
+    local_gradients=lambda x, z: (sech(x) ** 2,),  # 1 − z² has no digits left above x = 20
     wording=Wording(notation=function("tanh", r"\tanh")),
 )
 
@@ -131,7 +148,7 @@ define(
     forward=lambda x: complementary_error(x),  # noqa: PLW0108 (Numba wants a rule to compile)
     local_gradients=lambda x, z: (-2.0 / math.sqrt(math.pi) * bell(x),),
     analytic=False,
-    symbolic={special.erfc: operands_only},
+    symbolic={complementary_error: operands_only},
     wording=Wording(notation=function("erfc", r"\operatorname{erfc}")),
 )
 
@@ -186,4 +203,43 @@ define(
     domain=[REALS, (0.0, math.inf)],
     analytic=False,
     wording=Wording(notation=function("xlogy"), rule="product"),
+)
+
+define(
+    "Bell",
+    "x",
+    forward=lambda x: bell(x),  # noqa: PLW0108
+    local_gradients=lambda x, z: (-2.0 * x * z,),
+    analytic=False,
+    symbolic={bell: operands_only},
+    wording=Wording(
+        notation=Notation(
+            "bell(%(0)s)",
+            "e^{-%(0)s^{2}}",
+            POWER,
+            (OPEN,),
+            (ATOM,),
+            "<msup><mi>e</mi><mrow><mo>−</mo><msup>%(0)s<mn>2</mn></msup></mrow></msup>",
+        )
+    ),
+)
+
+define(
+    "NormalDensity",
+    "x",
+    forward=lambda x: normal_density(x),  # noqa: PLW0108
+    local_gradients=lambda x, z: (-x * z,),
+    analytic=False,
+    symbolic={normal_density: operands_only},
+    wording=Wording(aliases=["normal_density"], notation=function("normal_density", r"\varphi", "φ")),
+)
+
+define(
+    "NormalDistribution",
+    "x",
+    forward=lambda x: normal_distribution(x),  # noqa: PLW0108
+    local_gradients=lambda x, z: (normal_density(x),),
+    analytic=False,
+    symbolic={normal_distribution: operands_only},
+    wording=Wording(aliases=["normal_distribution"], notation=function("normal_distribution", r"\Phi", "Φ")),
 )

@@ -398,15 +398,20 @@ def _log_sum_exp(x: Any, axes: Axes, keepdims: bool) -> Any:
     return np.log(total) + np.reshape(shift, np.shape(total))
 
 
-def _softmax(x: Any, z: Any) -> Any:
-    """Return eˣ over the sum of all; 0 where all elements are −∞."""
-    return select(z == -math.inf, 0.0, np.exp(x - z))
+def _softmax(x: Any, z: Any, axes: Axes) -> Any:
+    """Return eˣ over the sum of all; 0 where all elements are −∞.
+
+    The sum of all e^(x − z) is 1 but for the rounding of z, which is large where z is.
+    """
+    powers = np.exp(x - z)
+    total = select(z == math.inf, 1.0, np.sum(powers, axis=axes, keepdims=True))  # of ∞ the others are 0 all the same
+    return select(z == -math.inf, 0.0, powers / total)
 
 
 _define_reduction(
     "ReduceLogSumExp",
     _log_sum_exp,
-    lambda upstream, x, z, axes, count: upstream * _softmax(x, z),
+    lambda upstream, x, z, axes, count: upstream * _softmax(x, z, axes),
     kinks=Kinks(
         where=lambda x, z, axes, keepdims, noop: z == -math.inf,
         returned="0 where all elements are -infinity",
@@ -415,14 +420,14 @@ _define_reduction(
     ),
     rounding=Rounding(
         value=lambda x, z, *along: np.sum(
-            np.absolute(x) * _softmax(x, _broadcast_back(z, x, *along)),
+            np.absolute(x) * _softmax(x, _broadcast_back(z, x, *along), _numpy_axes(along[0], along[2])),
             axis=_numpy_axes(along[0], along[2]),
             keepdims=bool(along[1]),
         ),
         # The error of x − z is of the order of |x| + |z|.
         contributions=lambda upstream, x, z, *along: (
             _broadcast_back(upstream, x, *along)
-            * _softmax(x, _broadcast_back(z, x, *along))
+            * _softmax(x, _broadcast_back(z, x, *along), _numpy_axes(along[0], along[2]))
             * (np.absolute(x) + np.absolute(_broadcast_back(z, x, *along))),
         ),
     ),

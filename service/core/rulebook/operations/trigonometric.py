@@ -58,7 +58,8 @@ define(
     "Atan",
     "x",
     forward=np.arctan,
-    local_gradients=lambda x, z: (1.0 / (1.0 + x * x),),
+    # 1/(1 + x²), which far out is 1/x²; x² would overflow from 10¹⁵⁴ on.
+    local_gradients=lambda x, z: (select(np.absolute(x) > 1e150, 1.0 / x / x, 1.0 / (1.0 + x * x)),),
     wording=Wording(aliases=["arctan"], notation=function("atan", r"\arctan", "arctan")),
 )
 
