@@ -108,7 +108,7 @@ FAR_OUT = (0.0, 1e-8, 0.3, 1.0, 2.5, 8.0, 26.0, 60.0, 373.0, 710.0, 760.0, 1e5, 
 
 # A sine repeats itself thrice within the step of a difference at 1e155, and rounding is no smooth function there.
 # Powers of 1e155 are 0, 1 or infinite.
-ONLY_NEAR = {"Sin", "Cos", "Tan", "Round", "Pow"}
+ONLY_NEAR = {"Sin", "Cos", "Tan", "Round", "Pow", "Mod"}
 
 
 def phi(x: Any) -> Any:
@@ -178,6 +178,7 @@ def rows_of(operation: Operation, attributes: Attributes) -> list[tuple[float, .
         value = np.float64(operation.evaluate(operands, attributes))
         inside = all(low < x < high for x, (low, high) in zip(row, domains(operation, count), strict=True))
         second_kink = operation.name in ("Elu", "Selu") and row == (0.0,)
+        second_kink |= operation.name == "LogAddExp" and row[0] == row[-1]  # where log 2 is a float64
         # Where the value leaves float64, what remains of it has no digits.
         lost = operation.name in ("Pow", "Div", "Reciprocal") and not 1e-200 < abs(value) < 1e200
         if inside and not (second_kink or lost or operation.is_nondifferentiable(operands, value, attributes)):
