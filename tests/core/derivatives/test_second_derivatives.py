@@ -181,7 +181,11 @@ def rows_of(operation: Operation, attributes: Attributes) -> list[tuple[float, .
         second_kink |= operation.name == "LogAddExp" and row[0] == row[-1]  # where log 2 is a float64
         # Where the value leaves float64, what remains of it has no digits.
         lost = operation.name in ("Pow", "Div", "Reciprocal") and not 1e-200 < abs(value) < 1e200
-        if inside and not (second_kink or lost or operation.is_nondifferentiable(operands, value, attributes)):
+        if (
+            inside
+            and np.isfinite(value)
+            and not (second_kink or lost or operation.is_nondifferentiable(operands, value, attributes))
+        ):
             rows.append(row)
     return rows if len(rows) <= 40 else Random(operation.name).sample(rows, 40)
 
