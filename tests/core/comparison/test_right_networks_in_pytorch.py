@@ -126,11 +126,13 @@ class Program:
             self.node("L", f"sum(logsumexp({x}, axis=-1))", torch.logsumexp(tensor, -1).sum())
 
     def recorded(self) -> tuple[Graph, Run]:
-        """The graph, and the run as a recorder of PyTorch's figures would give it: all of them, or some."""
+        """The graph, and the run as a recorder of PyTorch's figures would give it: all of them, some, or the parameters'
+        alone."""
         self.tensors["L"].backward()
         graph = graph_of("; ".join(self.statements), ["L"])
         values, gradients = self.tensors, {name: each.grad for name, each in self.tensors.items()}
-        kept = set(self.tensors) if self.chance() else {name for name in self.tensors if self.chance(0.6)} | {"L"}
+        some = {name for name in self.tensors if self.chance(0.6)}
+        kept = [set(self.tensors), some | {"L"}, {*self.inputs, "L"}][self.size(0, 2)]
 
         def figures(tensors: Any) -> Any:
             return pack(
