@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.core.comparison.replay import is_silent
+from service.core.comparison.replay import chosen_values, is_silent
 from service.core.comparison.verdicts import Comparison, Phase, Verdict
 from service.core.execution.chain_rule import local_gradients_at
 from service.core.execution.closed_edges import OpenEdges
@@ -145,7 +145,8 @@ def gather(
 def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output: str) -> tuple[Edge, ...]:
     """The out-edges in the order of the backward pass, last consumer first."""
     edges = []
-    open_edges = OpenEdges(graph, found.values, output)
+    chosen = chosen_values(graph, found.values)
+    open_edges = OpenEdges(graph, found.values, output, results=chosen)
     with np.errstate(all="ignore"):
         for consumer, operand_index in reversed(graph.consumers[position]):
             node = graph.nodes[consumer]
@@ -156,7 +157,8 @@ def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output:
             contribution = open_edges.contributions(consumer, upstream)[operand_index]
             local = None
             if node.operation.is_elementwise:
-                local = np.asarray(local_gradients_at(graph, consumer, operands, value)[operand_index], np.float64)
+                at = chosen.get(consumer, value)
+                local = np.asarray(local_gradients_at(graph, consumer, operands, at)[operand_index], np.float64)
             if contribution is not None:
                 contribution = np.asarray(contribution, dtype=np.float64)
                 terms = tuple(operand_terms(graph, consumer))

@@ -21,6 +21,9 @@ from service.core.graph.traversal import reaches, sourceless
 from service.core.rulebook.operation import Attributes, Operation
 from service.core.rulebook.primitives import sum_to_shape
 
+# What is this close to a replayed value, relative to it, is the same but for rounding.
+_ROUNDED = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -128,6 +131,8 @@ def replay_gradients(
         for group in _groups(graph):
             operands = [values.flat[row] for row in group.operands]
             value, upstream = values.flat[group.nodes], gradients.flat[group.nodes]
+            if _chooses(group.operation):
+                value = _unrounded(value, np.asarray(group.operation.evaluate(operands, group.attributes)))
             flow = (weights.upstream + (weights.slope if len(operands) == 1 else 0.0)) * _finite(upstream)
             slopes = group.operation.differentiate(operands, value, group.attributes)
             for operand_index, (local, sources) in enumerate(zip(slopes, group.operands, strict=True)):
@@ -180,7 +185,7 @@ def _replay_each_gradient(
 ) -> Replay:
     """Sweep back with each node's gradient in the run as its upstream gradient."""
     arrays, reached, target = list(values), reaches(graph, output), graph.position[output]
-    edges = OpenEdges(graph, arrays, output)
+    edges = OpenEdges(graph, arrays, output, results=chosen_values(graph, arrays))
 
     def contributions(position: int, upstream: Any) -> list[_Measured | None]:
         sources = graph.operands[position]
@@ -234,7 +239,7 @@ def sweep_gradients(
     `settle(position, sum)` returns the gradient of each node, as in `sweep_back`.
     """
     reached, target = reaches(graph, output), graph.position[output]
-    edges = OpenEdges(graph, values, output)
+    edges = OpenEdges(graph, values, output, results=chosen_values(graph, values))
 
     def contributions(position: int, upstream: Any) -> Sequence[Any]:
         if is_silent(reached[position], upstream):
@@ -243,6 +248,29 @@ def sweep_gradients(
 
     with np.errstate(all="ignore"):
         return sweep_back(graph, {target: in_precision(graph, target, seed)}, contributions, settle=settle)
+
+
+def chosen_values(graph: Graph, values: Sequence[Any] | Figures) -> dict[int, Any]:
+    """By position, the values of maxima and their like as the operands have them.
+
+    Which element was chosen is seen by equality, which a rounded value beside operands that are not recorded lacks.
+    """
+    found = {}
+    with np.errstate(all="ignore"):
+        for position, node in enumerate(graph.nodes):
+            if _chooses(node.operation):
+                operands = [values[source] for source in graph.operands[position]]
+                found[position] = _unrounded(values[position], value_at(graph, position, operands))
+    return found
+
+
+def _chooses(operation: Operation) -> bool:
+    return operation.rules == ("selection",)
+
+
+def _unrounded(value: Any, replayed: Any) -> Any:
+    """The replayed value where the value is the same but for rounding."""
+    return np.where(np.abs(value - replayed) <= _ROUNDED * np.abs(replayed), replayed, value)
 
 
 def is_silent(reached: bool | np.bool_, upstream: FloatArray) -> bool:

@@ -10,8 +10,8 @@ product, so that a pass is redone with `OpenEdges` only where it met a NaN. Unde
 decides, for each operation, whether it multiplies there and whether it goes on behind.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -34,13 +34,15 @@ def has_nan(figure: Any) -> bool:
 class OpenEdges:
     """The open edges of a graph at the values of its nodes, by which `output` is reached.
 
-    `start` marks the elements of the output whose gradient is asked for; None stands for all of them.
+    `start` marks the elements of the output whose gradient is asked for; None stands for all of them. `results` holds,
+    by position, values of nodes in place of those that their consumers take.
     """
 
     graph: Graph
     values: Sequence[Any] | Figures
     output: str
     start: BoolArray | None = None
+    results: Mapping[int, Any] = field(default_factory=dict)
 
     @cached_property
     def reached(self) -> dict[int, BoolArray]:
@@ -54,7 +56,7 @@ class OpenEdges:
                 self.graph,
                 {target: start},
                 lambda position, flow: flow_to_operands(
-                    self.graph, position, flow, self._operands(position), self.values[position]
+                    self.graph, position, flow, self._operands(position), self._result(position)
                 ),
                 add=lambda position, so_far, other: so_far | other,
             )
@@ -68,14 +70,14 @@ class OpenEdges:
 
     def contributions(self, position: int, upstream: Any) -> Sequence[Any]:
         """As `contributions_at`, with 0 in place of 0 · ∞ where the edge is closed or nothing flows."""
-        plain = contributions_at(self.graph, position, upstream, self._operands(position), self.values[position])
+        plain = contributions_at(self.graph, position, upstream, self._operands(position), self._result(position))
         return self.opened(position, upstream, plain)
 
     def opened(self, position: int, upstream: Any, plain: Sequence[Any]) -> Sequence[Any]:
         """The contributions of a node, given the `plain` products."""
         if not any(given is not None and has_nan(given) for given in plain):
             return plain
-        value: Any = self.values[position]
+        value = self._result(position)
         operands, flow = self._operands(position), self.reached.get(position)
         if flow is None:
             flow = np.zeros(np.shape(value), dtype=np.bool_)
@@ -83,6 +85,9 @@ class OpenEdges:
 
     def _operands(self, position: int) -> list[Any]:
         return [self.values[source] for source in self.graph.operands[position]]
+
+    def _result(self, position: int) -> Any:
+        return self.results[position] if position in self.results else self.values[position]
 
 
 def flow_to_operands(

@@ -126,8 +126,7 @@ class Program:
             self.node("L", f"sum(logsumexp({x}, axis=-1))", torch.logsumexp(tensor, -1).sum())
 
     def recorded(self) -> tuple[Graph, Run]:
-        """The graph, and the run as a recorder of PyTorch's figures would give it: all of them, some, or the parameters'
-        alone."""
+        """The graph, and the run as a recorder of PyTorch's figures would give it: all, some, or the inputs' alone."""
         self.tensors["L"].backward()
         graph = graph_of("; ".join(self.statements), ["L"])
         values, gradients = self.tensors, {name: each.grad for name, each in self.tensors.items()}

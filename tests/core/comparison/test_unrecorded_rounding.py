@@ -1,8 +1,11 @@
 """What a recording leaves out was rounded too: a right float32 program is not accused for it, a wrong one still is."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from service.core.comparison.listing import explained_origins
 from tests.planted import graph_of, judge, only, origins, run_of
 
 # b = a − c and ∂p = m − c cancel: a rounding of a or m, 2⁻²⁴ of it, is nearly 1 % of them and reaches F and ∂q.
@@ -61,3 +64,31 @@ def test_the_tolerance_is_no_rounding() -> None:
     inputs = {"x": 1e-9, "y": 1.0}
     wrong = only(run_of(graph, inputs, values={"F": 3.0}), values=["x", "y", "F"])
     assert origins(judge(run_of(graph, inputs), wrong), graph) == [("forward", "F")]
+
+
+MATRICES = np.float32(np.random.default_rng(0).normal(size=(1, 2, 6))).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("text", "x"),
+    [
+        ("r = tanh(x); a = max_pool(r, kernel_shape=[2], strides=[2]); F = sum(a * 3)", MATRICES),
+        ("r = tanh(x); a = max(r, axis=2); F = sum(a * 3)", MATRICES),
+        ("r = tanh(x); a = min(r, axis=2); F = sum(a * 3)", MATRICES),
+        ("r = tanh(x); s = sin(x); a = maximum(r, s); F = sum(a * 3)", MATRICES),
+        ("r = tanh(x); s = sin(x); a = min(r, s); F = sum(a * 3)", MATRICES),
+        ("r = tanh(x); s = sin(x); a = maximum(r, s); F = a * 3", 0.7),
+        ("r = tanh(x); s = sin(x); a = min(r, s); F = a * 3", 0.7),
+    ],
+)
+def test_a_maximum_is_found_among_operands_that_are_not_recorded(text: str, x: Any) -> None:
+    graph, inputs = graph_of(text, ["F"]), {"x": x}
+    theirs = run_of(graph, inputs, dtype="float32")
+    given = [node.name for node in graph.nodes if node.name not in ("r", "s")]
+    found = judge(run_of(graph, inputs), only(theirs, values=given, gradients=given), "float32")
+    assert found.same and not found.counts["compensated"]
+    wrong = run_of(graph, inputs, gradients={"x": lambda right: 2 * right}, dtype="float32")
+    found = judge(run_of(graph, inputs), only(wrong, values=given, gradients=given), "float32")
+    assert origins(found, graph) == [("backward", "x")]
+    (origin,) = explained_origins(found)
+    assert "counted twice" in [hypothesis.name for hypothesis in origin.hypotheses]
