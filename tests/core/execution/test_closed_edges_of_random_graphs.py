@@ -104,3 +104,46 @@ def test_gradients_are_those_of_the_graph_without_the_closed_edges(graph: Graph,
         np.testing.assert_allclose(blocks[output, name], right, rtol=1e-12, err_msg=f"{name}, by the Jacobian")
         if not np.isnan(right):  # what is simplified, 0 · x to 0, may not be NaN any more
             np.testing.assert_allclose(slope, right, rtol=1e-12, err_msg=f"{name}, by the gradient graph")
+
+
+LEAVING_OUT: dict[str, dict[str, Any]] = {
+    "Slice": {"starts": [1], "ends": [3], "axes": [0]},
+    "Pad": {"pads": [-1, 1]},
+    "Softmax": {"axis": 0},
+    "ReduceMax": {"keepdims": 1},
+    "ReduceMean": {"keepdims": 1},
+}
+
+
+@st.composite
+def graphs_of_vectors(draw: st.DrawFn) -> Graph:
+    """A graph of a few vectors of three elements, or less, whose last node sums one up."""
+    documents: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in INPUTS]
+    lengths = dict.fromkeys(INPUTS, 3)
+    for number in range(draw(st.integers(2, 7))):
+        operation, name = draw(st.sampled_from([*STEEP, *CLOSING, *LEAVING_OUT])), f"n{number}"
+        first = draw(st.sampled_from([*lengths][-4:]))
+        beside = [other for other, length in lengths.items() if length in (1, lengths[first])]
+        others = [draw(st.sampled_from(beside)) for _ in range(ARITY.get(operation, 1) - 1)]
+        document: dict[str, Any] = {"name": name, "operation": operation, "inputs": [first, *others]}
+        if operation in LEAVING_OUT:
+            document["attributes"] = LEAVING_OUT[operation]
+        documents.append(document)
+        lengths[name] = 1 if operation in {"ReduceMax", "ReduceMean"} else lengths[first] - (operation == "Slice")
+        if not lengths[name]:
+            break
+    documents.append({"name": "F", "operation": "ReduceSum", "inputs": [documents[-1]["name"]]})
+    return build_graph(documents, ["F"])
+
+
+@settings(max_examples=examples(100), suppress_health_check=list(HealthCheck))
+@given(graphs_of_vectors(), st.lists(st.tuples(*[st.sampled_from(POINTS)] * 3), min_size=3, max_size=3))
+def test_gradient_graphs_of_vectors_have_the_gradients_of_the_run(graph: Graph, rows: list[tuple[float, ...]]) -> None:
+    inputs = arrays_of(dict(zip(INPUTS, rows, strict=True)))
+    values = forward_pass(graph, inputs)
+    gradients = backward_pass(graph, values, "F")
+    for name, slope in zip(INPUTS, outputs_of(gradient_graph(graph, "F", INPUTS), inputs), strict=True):
+        right = gradients[graph.position[name]]
+        assert right is not None
+        found, known = np.broadcast_to(slope, right.shape), ~np.isnan(right)
+        np.testing.assert_allclose(found[known], right[known], rtol=1e-9, atol=1e-12, err_msg=name)
