@@ -6,7 +6,7 @@ from service.core.comparison.missing_figures import without_unknown
 from service.core.comparison.replay import complete_gradients, complete_values
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Backward, Run
-from service.core.figures.figures import BoolArray, Figures, FloatArray
+from service.core.figures.figures import BoolArray, Figures, FloatArray, pack
 from service.core.graph.graph import Graph
 from service.core.graph.shapes import fit_shapes
 from service.core.graph.traversal import sourceless
@@ -63,9 +63,11 @@ def _shaped_gradients(graph: Graph, backward: Backward | None) -> dict[int, Floa
 def effective_gradients(graph: Graph, values: Figures, backward: Backward) -> Figures:
     """The candidate's effective gradients; a node that has none, such as a Constant, is not completed."""
     recorded = backward.gradients
-    missing = np.flatnonzero(~given(recorded))
+    missing = np.flatnonzero(~given(recorded)).tolist()
     if not any(graph.nodes[position].has_gradient for position in missing):
-        return Figures(recorded.flat, recorded.shapes)
+        if all(values.shape(position) == () for position in missing):
+            return Figures(recorded.flat, recorded.shapes)
+        return pack([np.zeros(values.shape(at)) if figure is None else figure for at, figure in enumerate(recorded)])
     return complete_gradients(graph, values, recorded, backward.output, backward.seed)
 
 

@@ -216,6 +216,15 @@ def test_one_flipped_gradient_is_the_only_origin(seed: int) -> None:
         assert found.forward is not None and not found.forward.positions(Verdict.INHERITED, Verdict.COMPENSATED)
 
 
+@pytest.mark.parametrize("text", ["L = sum(x * [1, 2])", "L = softmax_cross_entropy([x], [1])", "L = x @ [1, 2]"])
+def test_a_constant_of_any_shape_has_no_gradient_to_be_judged(text: str) -> None:
+    run = run_of(graph_of(text), {"x": [3.0, 4.0]})
+    found = judge(run, run)
+    assert found.backward is not None
+    assert {name for phase in verdicts(found, run.graph).values() for name in phase.values()} == {"same"}
+    assert origins(judge(run, altered(run, gradients={"x": [1.0, 5.0]})), run.graph) == [("backward", "x")]
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("phase", ["forward", "backward"])
 def test_with_half_the_nodes_unrecorded_the_first_recorded_wrong_figure_is_an_origin(phase: str, seed: int) -> None:
