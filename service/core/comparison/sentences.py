@@ -141,6 +141,8 @@ def _derive_contribution(evidence: Evidence, edge: Edge, index: Index) -> _Deriv
         assert term is not None
         simple = TermTable(for_reading=True, keep_shapes=True).add(term)[0]
         return _Derivation(write_plain(with_transposes(simple), _LONGEST).text, rules=rules)
+    if _passes_nothing(edge):
+        return _Derivation("0", "0", rules)
     slopes = textbook_gradients(node.operation, edge.terms, Variable(node.name), node.attributes)
     slope = slopes[edge.operand_index]
     if edge.upstream.shape != edge.operands[edge.operand_index].shape:
@@ -150,6 +152,14 @@ def _derive_contribution(evidence: Evidence, edge: Edge, index: Index) -> _Deriv
     local = choose_branches(slope, figures)
     flow = figure_text(np.asarray(edge.upstream[index]))
     return _Derivation(f"{flow} × {_factor(local)}", f"{flow} × {_factor(_with_numbers(local, figures))}", rules)
+
+
+def _passes_nothing(edge: Edge) -> bool:
+    """Whether the edge is closed, or nothing flows back to it: the contribution is 0, though upstream × local gradient
+    would be 0 × ∞."""
+    assert edge.local is not None
+    with np.errstate(all="ignore"):
+        return bool(np.isnan(edge.upstream * edge.local).any()) and not np.any(edge.contribution)
 
 
 def _factor(term: Term) -> str:

@@ -77,6 +77,22 @@ SAID: list[tuple[str, dict[str, Any], str, str, Any, str]] = [
         "∂F/∂x is 7.3; it should be 1 × 1 + 1 × y = 1 × 1 + 1 × 2 = 3 by the sum and the product rule.",
     ),
     ("F = x + 1", {"x": 3.0, "u": 2.0}, "values", "x", 7.3, "x is 7.3; it should be 3."),
+    (
+        "r = relu(x); F = sqrt(r)",
+        {"x": -1.0},
+        "gradients",
+        "x",
+        7.3,
+        "∂F/∂x is 7.3; it should be 0 by the piecewise rule.",
+    ),
+    (
+        "F = where(x > 1, 1/x, x)",
+        {"x": 0.0},
+        "gradients",
+        "x",
+        7.3,
+        "∂F/∂x is 7.3; it should be 1 × 1 + 0 + 0 × 0 = 1 by the selection and the reciprocal and the step rule.",
+    ),
     ("F = x * 2", {"x": 3.0}, "gradients", "F", 7.3, "∂F/∂F is 7.3; it should be 1, the seed."),
     (
         "F = x * 2; G = F + y",
