@@ -85,6 +85,12 @@ def _of_a_matrix(draw: st.DrawFn) -> Drawn:
     return [well_conditioned(draw, square(draw))], {}
 
 
+@draws("CofactorsAlong")
+def _cofactors_along(draw: st.DrawFn) -> Drawn:
+    shape = square(draw)
+    return [shape] * draw(st.integers(2, 3)), {}
+
+
 @draws("Solve")
 def _solve(draw: st.DrawFn) -> Drawn:
     a = square(draw)

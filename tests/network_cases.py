@@ -163,6 +163,19 @@ def _max_pool_ties(draw: st.DrawFn) -> Drawn:
     return [x, operation.infer_shape([x], read_attributes(operation, given)[0])], given
 
 
+@draws("MaxPoolAdjoint")
+def _max_pool_adjoint(draw: st.DrawFn) -> Drawn:
+    (x,), given = _max_pool(draw)
+    operation = operation_of("MaxPool")
+    return [operation.infer_shape([x], read_attributes(operation, given)[0]), x], given
+
+
+@draws("MaxPoolTangent")
+def _max_pool_tangent(draw: st.DrawFn) -> Drawn:
+    (x,), given = _max_pool(draw)
+    return [x, x], given
+
+
 @draws("AveragePool")
 def _average_pool(draw: st.DrawFn) -> Drawn:
     x, given = pooled(draw)

@@ -128,6 +128,13 @@ def _scan(draw: st.DrawFn) -> Drawn:
     return [shape], {"axis": axis, "exclusive": draw(st.integers(0, 1)), "reverse": draw(st.integers(0, 1))}
 
 
+@draws("LinearRecurrence")
+def _recurrence(draw: st.DrawFn) -> Drawn:
+    shape = draw(shapes(least=1))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    return [shape, shape], {"axis": axis, "reverse": draw(st.integers(0, 1))}
+
+
 def slicing(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
     """A shape, and a slice of it that may reach beyond its ends."""
     shape = draw(shapes())

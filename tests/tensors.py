@@ -34,10 +34,6 @@ each_analytic_tensor_operation = pytest.mark.parametrize(
     ids=lambda operation: operation.name,
 )
 
-# Operations whose gradient cannot be written as a formula: CumProd's recurrence is a loop over elements, and what
-# MaxPool picks depends on the figures.
-UNWRITABLE = {"CumProd", "MaxPool"}
-
 # Shapes of operands, or operands themselves (indices); and attributes as a node document gives them.
 Drawn = tuple[Sequence[Shape | FloatArray], dict[str, Any]]
 Drawing = Callable[[st.DrawFn], Drawn]

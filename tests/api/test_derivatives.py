@@ -187,11 +187,23 @@ def test_a_graph_of_float32_is_differentiated_in_float64(client: FlaskClient) ->
         assert check["nodes"][0]["error"] < 1e-9
 
 
-def test_a_second_derivative_that_no_rule_gives_is_refused(client: FlaskClient) -> None:
-    path = build(client, "p = CumProd(x, axis=0); y = ReduceSum(p * p, keepdims=0)")
-    point = {"x": [1.5, 2.0]}
-    assert client.post(path, json={"kind": "jacobian", "inputs": point}).status_code == 201
-    refused = client.post(path, json={"kind": "hessian", "inputs": point})
-    assert refused.json["errors"] == [
-        {"pointer": "/kind", "detail": "no second derivative through 'p': the gradient of CumProd is not a formula"}
-    ]
+@pytest.mark.parametrize(
+    ("text", "x", "expected"),
+    [
+        ("y = sum(CumProd(x, axis=0))", [2.0, 3.0], [[0, 1], [1, 0]]),
+        ("y = sum(max_pool(x, kernel_shape=[2])^2)", [[[1.0, 3.0]]], [[0, 0], [0, 2]]),
+        ("y = det(x)", [[1, 2], [2, 4]], [[0, 0, 0, 1], [0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0]]),
+        ("y = det(x)", [[0, 0], [0, 0]], [[0, 0, 0, 1], [0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0]]),
+    ],
+)
+def test_hessians_through_running_products_pools_and_singular_matrices(
+    client: FlaskClient, text: str, x: Any, expected: Any
+) -> None:
+    path = build(client, text)
+    hessian: Any = client.post(path, json={"kind": "hessian", "inputs": {"x": x}}).json
+    matrix = np.reshape(hessian["blocks"][0]["value"], (np.size(x), np.size(x)))
+    np.testing.assert_allclose(matrix, expected, atol=1e-15)
+    along = np.arange(1.0, np.size(x) + 1)
+    body = {"kind": "hvp", "inputs": {"x": x}, "vector": {"x": along.reshape(np.shape(x)).tolist()}}
+    product: Any = client.post(path, json=body).json
+    np.testing.assert_allclose(np.ravel(product["blocks"][0]["value"]), np.array(expected) @ along, atol=1e-15)

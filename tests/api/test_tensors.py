@@ -144,4 +144,7 @@ def test_the_rulebook_tells_contributions_by_operand(client: FlaskClient) -> Non
     assert [(each["operand"], each["text"]) for each in entry["contributions"]] == [
         ("x", "gather_adjoint(upstream, x, indices)")
     ]
-    assert client.get("/v1/operations/CumProd").json["contributions"] == []
+    (product,) = client.get("/v1/operations/CumProd").json["contributions"]
+    assert product["text"] == (
+        "cumprod(x, axis=axis, exclusive=1) * (upstream + linear_recurrence(upstream * x, x, axis=axis, reverse=1))"
+    )

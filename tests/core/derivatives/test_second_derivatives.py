@@ -261,3 +261,41 @@ def test_logsumexp_of_two_equal_numbers_shares_its_gradient(m: float) -> None:
     for found in (gradient, *outputs_of(gradient_graph(graph, "F", ["x"]), x), formula_at(graph, "F", "x", x)):
         np.testing.assert_array_equal(found, [0.5, 0.5])
     np.testing.assert_allclose(second_derivatives(graph, x)["Hessian"][0], [[0.25, -0.25], [-0.25, 0.25]], rtol=1e-15)
+
+
+# --- running products, pools and determinants -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "x"),
+    [
+        ("sum(cumprod(x, axis=0) * [1, 2, 3])", [2.0, 0.0, 5.0]),
+        ("sum(cumprod(x, axis=0, exclusive=1, reverse=1)^2)", [2.0, -3.0, 0.5]),
+        ("prod(x)", [0.0, 0.0, 3.0]),
+        ("sum(max_pool(x, kernel_shape=[2], strides=[1])^3)", [[[1.0, 3.0, 2.0]]]),
+        ("sum(max_pool(x, kernel_shape=[2])^2)", [[[1.0, 1.0, 2.0, 0.0]]]),
+        ("det(x)", [[1.0, 2.0], [2.0, 4.0]]),
+        ("det(x)", [[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [1.0, 0.0, 1.0]]),
+        ("det(x)^2", np.zeros((3, 3))),
+        ("sum(det(x))", [[[1.0, 2.0], [2.0, 4.0]], [[1.0, 0.0], [0.0, 0.0]]]),
+    ],
+)
+def test_four_ways_to_second_derivatives_of_tensors_agree(text: str, x: Any) -> None:
+    x = np.asarray(x)
+    graph = graph_of(f"F = {text}")
+    once = gradient_graph(graph, "F", ["x"])
+    along = np.linspace(-1.0, 2.0, x.size).reshape(x.shape)
+    (block,) = hessian(graph, forward_pass(graph, {"x": x}), "F", ["x"]).values()
+    product = np.tensordot(block, along, x.ndim)
+
+    def slope(at: Any) -> Any:
+        return outputs_of(once, {"x": at})[0]
+
+    differences = (slope(x + 1e-6 * along) - slope(x - 1e-6 * along)) / 2e-6
+    if text != "sum(max_pool(x, kernel_shape=[2])^2)":  # where elements tie there is no derivative
+        np.testing.assert_allclose(product, differences, rtol=1e-7, atol=1e-7)
+    twice = gradient_graph(once, "dF_dx", ["x"])
+    back = backward_pass(once, forward_pass(once, {"x": x}), "dF_dx")[once.position["x"]]
+    total = block.reshape(x.size, x.size).sum(axis=0).reshape(x.shape)
+    for found in (back, outputs_of(twice, {"x": x})[0], formula_at(once, "dF_dx", "x", {"x": x})):
+        np.testing.assert_allclose(found, total, rtol=1e-12, atol=1e-13)

@@ -1,6 +1,7 @@
 """Functions of square matrices and stacks of them: determinant, inverse, solution of linear equations."""
 
 from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -57,33 +58,103 @@ def cofactors(x: Any) -> Any:
     With x = U·diag(s)·Vᵀ it is det(U)·det(V)·U·diag(∏_{j≠i} sⱼ)·Vᵀ, since the cofactor matrix of a product is the
     product of the cofactor matrices. NaN where x has an element that is not finite.
     """
-    finite = np.isfinite(x).all(axis=(-2, -1), keepdims=True)
-    u, s, vt = np.linalg.svd(np.where(finite, x, 0.0))
-    # The product of all other singular values, without a division: of those before times of those after.
-    ones = np.ones((*s.shape[:-1], 1), dtype=s.dtype)
-    before = np.concatenate([ones, np.cumprod(s, axis=-1)[..., :-1]], axis=-1)[..., : s.shape[-1]]
-    after = np.concatenate([ones, np.cumprod(s[..., ::-1], axis=-1)[..., :-1]], axis=-1)[..., : s.shape[-1]]
-    others = before * after[..., ::-1]
+    finite, u, s, vt = _decomposed(x)
+    before, after = _running_products(s)
+    others = before * after
     sign = np.rint(np.linalg.det(u) * np.linalg.det(vt))[..., None, None]
     return np.where(finite, sign * np.matmul(u * others[..., None, :], vt), np.nan).astype(x.dtype, copy=False)
 
 
-def _cofactors_contributions(upstream: Any, x: Any, z: Any) -> Any:
-    # From C = det(A)·A⁻ᵀ: dC = ⟨A⁻ᵀ, dA⟩·C − C·dAᵀ·A⁻ᵀ. It needs the inverse.
-    inverse = np.matrix_transpose(np.linalg.inv(x))
-    along = np.sum(upstream * z, axis=(-2, -1), keepdims=True)
-    return (along * inverse - np.matmul(np.matmul(inverse, np.matrix_transpose(upstream)), z),)
+def _decomposed(x: Any) -> tuple[Any, Any, Any, Any]:
+    """Return where matrices are finite, and their singular value decompositions."""
+    finite = np.isfinite(x).all(axis=(-2, -1), keepdims=True)
+    return (finite, *np.linalg.svd(np.where(finite, x, 0.0)))
+
+
+def _running_products(s: Any) -> tuple[Any, Any]:
+    """Return for each number the products of those before and of those after it, along the last axis."""
+    ones = np.ones((*s.shape[:-1], 1), dtype=s.dtype)
+    before = np.concatenate([ones, np.cumprod(s, axis=-1)[..., :-1]], axis=-1)[..., : s.shape[-1]]
+    after = np.concatenate([ones, np.cumprod(s[..., ::-1], axis=-1)[..., :-1]], axis=-1)[..., : s.shape[-1]]
+    return before, after[..., ::-1]
+
+
+@rulebook_function
+def cofactors_along(operands: tuple[Any, ...]) -> Any:
+    """Return the derivative of the cofactors of the first matrix along each of the others.
+
+    It is multilinear and symmetric in these, so that it is its own adjoint with respect to each. The determinant is
+    linear in each row of its matrix: along m directions the cofactors change by those of the matrices in which m rows
+    are replaced by rows of the directions, one of each, except within these rows.
+    """
+    x, direction, *others = operands
+    if not others:
+        return _cofactors_along_one(x, direction)
+    total = np.zeros(np.broadcast_shapes(*[each.shape for each in operands]), dtype=np.result_type(*operands))
+    for rows in permutations(range(x.shape[-1]), len(operands) - 1):
+        replaced = np.broadcast_to(x, total.shape).copy()
+        for position, each in zip(rows, operands[1:], strict=True):
+            replaced[..., position, :] = each[..., position, :]
+        changed = cofactors(replaced)
+        changed[..., rows, :] = 0.0
+        total += changed
+    return total
+
+
+def _cofactors_along_one(x: Any, direction: Any) -> Any:
+    """With x = U·diag(s)·Vᵀ and D = Uᵀ·direction·V the derivative is ±U·M·Vᵀ, where Mᵢᵢ = Σⱼ pᵢⱼDⱼⱼ and
+    Mᵢⱼ = −pᵢⱼDⱼᵢ with pᵢⱼ = ∏_{k≠i,j} sₖ for i ≠ j, and pᵢᵢ = 0."""
+    finite, u, s, vt = _decomposed(x)
+    before, after = _running_products(s)
+    is_above = np.triu(np.ones((s.shape[-1], s.shape[-1]), dtype=bool), 1)
+    between, _ = _running_products(np.where(is_above, s[..., None, :], 1.0))
+    products = np.where(is_above, before[..., :, None] * between * after[..., None, :], 0.0)
+    products = products + np.matrix_transpose(products)
+    turned = np.matmul(np.matmul(np.matrix_transpose(u), direction), np.matrix_transpose(vt))
+    inner = -products * np.matrix_transpose(turned)
+    index = np.arange(s.shape[-1])
+    inner[..., index, index] = np.matmul(products, np.diagonal(turned, axis1=-2, axis2=-1)[..., None])[..., 0]
+    sign = np.rint(np.linalg.det(u) * np.linalg.det(vt))[..., None, None]
+    changed = np.where(finite, sign * np.matmul(np.matmul(u, inner), vt), np.nan)
+    return changed.astype(np.result_type(x, direction), copy=False)
 
 
 define(
     "Cofactors",
     "x",
     forward=cofactors,
-    contributions=_cofactors_contributions,
+    contributions=lambda upstream, x, z: (cofactors_along((x, upstream)),),
     infer_shape=_square_shape,
     rounding=Rounding(value=lambda x, z: np.linalg.norm(z, axis=(-2, -1), keepdims=True) * np.ones_like(z)),
     analytic=False,
     wording=Wording(notation=function("cofactors", r"\operatorname{cof}", "cof")),
+)
+
+
+def _along_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    if len(shapes) < 2 or any(shape != shapes[0] for shape in shapes):
+        raise ValueError("expected a matrix, or a stack of them, and directions of the same shape")
+    return _square_shape(shapes[:1], attributes)
+
+
+def _along_contributions(upstream: Any, operands: Any, z: Any) -> Any:
+    x, *directions = operands
+    along = [
+        cofactors_along((x, *directions[:position], upstream, *directions[position + 1 :]))
+        for position in range(len(directions))
+    ]
+    return cofactors_along((x, *directions, upstream)), *along
+
+
+define(
+    "CofactorsAlong",
+    "*x",
+    forward=cofactors_along,
+    contributions=_along_contributions,
+    infer_shape=_along_shape,
+    rounding=Rounding(value=lambda operands, z: np.linalg.norm(z, axis=(-2, -1), keepdims=True) * np.ones_like(z)),
+    analytic=False,
+    wording=Wording(aliases=["cofactors_along"]),
 )
 
 define(

@@ -9,7 +9,7 @@ from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, flag, integers
 from service.core.rulebook.operation import Attributes, Closed, Kinks, Rule
 from service.core.rulebook.operations.window import window
-from service.core.rulebook.primitives import select
+from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
 _ATTRIBUTES = (
@@ -53,12 +53,29 @@ def _maximum_mask(x: Any, z: Any, attributes: Sequence[Any]) -> Any:
 
 
 def _max_pool_contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
+    if is_traced(upstream) or is_traced(x):
+        return (max_pool_adjoint(upstream, x, *attributes),)
     mask = _maximum_mask(x, z, attributes)
     flow = upstream / np.sum(mask, axis=_window_axes(x.ndim - 2))
     pool = _window_of(attributes)
     return (
         pool.scatter_add(lambda position: select(mask[(..., *position)] == 1.0, flow, 0.0), x.shape, upstream.dtype),
     )
+
+
+@rulebook_function
+def max_pool_adjoint(upstream: Any, x: Any, *attributes: Any) -> Any:
+    """Spread the upstream gradient of each maximum equally over its ties."""
+    return _max_pool_contributions(upstream, x, _max_pool(x, *attributes), *attributes)[0]
+
+
+@rulebook_function
+def max_pool_tangent(tangent: Any, x: Any, *attributes: Any) -> Any:
+    """Return the mean of the tangents of each window's maximum and its ties: the adjoint of `max_pool_adjoint`."""
+    mask = _maximum_mask(x, _max_pool(x, *attributes), attributes)
+    moved = select(mask == 1.0, _window_of(attributes).patches(tangent), 0.0)
+    axes = _window_axes(x.ndim - 2)
+    return np.sum(moved, axis=axes) / np.sum(mask, axis=axes)
 
 
 def _flow_to_chosen(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
@@ -153,6 +170,41 @@ define(
     contributions=lambda upstream, x, z, ties, *attributes: (None, None),
     infer_shape=_max_pool_ties_shape,
     analytic=False,
+)
+
+
+def _max_pool_adjoint_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    return _average_pool_adjoint_shape(shapes, attributes)
+
+
+def _max_pool_tangent_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    tangent, x = shapes
+    if tangent != x:
+        raise ValueError(f"the tangent has shape {list(tangent)}; the pool's operand has {list(x)}")
+    return _pool_shape([x], attributes)
+
+
+# What a window's maximum is does not change with x, where it changes smoothly at all.
+define(
+    "MaxPoolAdjoint",
+    "upstream x",
+    attributes=_ATTRIBUTES,
+    forward=max_pool_adjoint,
+    contributions=lambda flow, upstream, x, z, *attributes: (max_pool_tangent(flow, x, *attributes), None),
+    infer_shape=_max_pool_adjoint_shape,
+    analytic=False,
+    wording=Wording(rule="selection"),
+)
+
+define(
+    "MaxPoolTangent",
+    "tangent x",
+    attributes=_ATTRIBUTES,
+    forward=max_pool_tangent,
+    contributions=lambda flow, tangent, x, z, *attributes: (max_pool_adjoint(flow, x, *attributes), None),
+    infer_shape=_max_pool_tangent_shape,
+    analytic=False,
+    wording=Wording(rule="selection"),
 )
 
 _AVERAGE_ATTRIBUTES = (*_ATTRIBUTES, Attribute("count_include_pad", flag, 0))

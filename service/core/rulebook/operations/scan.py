@@ -7,8 +7,9 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer
-from service.core.rulebook.operation import Attributes
+from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.axes import axis_position
+from service.core.rulebook.primitives import is_traced
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
 _ATTRIBUTES = [
@@ -57,12 +58,60 @@ define(
 )
 
 
+@rulebook_function
+def linear_recurrence(u: Any, x: Any, axis: int, reverse: int) -> Any:
+    """Return e with e₀ = 0 and eₖ = uₖ₋₁ + xₖ₋₁·eₖ₋₁ along an axis, from the end if `reverse`."""
+    terms, factors = (np.moveaxis(each, axis, 0)[:: -1 if reverse else 1] for each in (u, x))
+    sums, so_far = np.zeros(terms.shape, dtype=np.result_type(u, x)), 0.0
+    for position in range(len(terms)):
+        sums[position] = so_far
+        so_far = terms[position] + factors[position] * so_far
+    return np.moveaxis(sums[::-1] if reverse else sums, 0, axis)
+
+
+def _recurrence_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    u, x = shapes
+    if u != x:
+        raise ValueError(f"expected two operands of one shape, not {list(u)} and {list(x)}")
+    axis_position(attributes["axis"], len(u))
+    return u
+
+
+# eₖ is the sum of uᵢ·(the factors between i and k) over i < k: reversed, that is its own adjoint in u; and ∂eₖ/∂xⱼ is
+# eⱼ · (the factors between j and k).
+define(
+    "LinearRecurrence",
+    "u x",
+    attributes=[_ATTRIBUTES[0], _ATTRIBUTES[2]],
+    forward=linear_recurrence,
+    contributions=lambda upstream, u, x, z, axis, reverse: (
+        linear_recurrence(upstream, x, axis, 1 - reverse),
+        z * linear_recurrence(upstream, x, axis, 1 - reverse),
+    ),
+    infer_shape=_recurrence_shape,
+    rounding=Rounding(
+        value=lambda u, x, z, axis, reverse: linear_recurrence(np.absolute(u), np.absolute(x), axis, reverse),
+        contributions=lambda upstream, u, x, z, axis, reverse: (
+            linear_recurrence(np.absolute(upstream), np.absolute(x), axis, 1 - reverse),
+            linear_recurrence(np.absolute(u), np.absolute(x), axis, reverse)
+            * linear_recurrence(np.absolute(upstream), np.absolute(x), axis, 1 - reverse),
+        ),
+    ),
+    wording=Wording(aliases=["linear_recurrence"], rule="product"),
+)
+
+
 def _cumprod_contributions(upstream: Any, x: Any, axis: int, exclusive: int, reverse: int) -> Any:
     """Return Σ upstream × the product of all factors but this one, without a division.
 
     It is the product of the elements before × r, where the recurrence r = u + x·r' runs from the last element to the
     first.
     """
+    if is_traced(upstream) or is_traced(x):
+        before, back = cumprod(x, axis, 1, reverse), 1 - reverse
+        if exclusive:
+            return before * linear_recurrence(upstream, x, axis, back)
+        return before * (upstream + linear_recurrence(upstream * x, x, axis, back))
     u, factors = np.moveaxis(upstream, axis, 0), np.moveaxis(x, axis, 0)
     if reverse:
         u, factors = u[::-1], factors[::-1]
