@@ -21,7 +21,7 @@ from service.core.comparison.slips.guess import Guesses, Slip
 from service.core.comparison.slips.local_gradients import LOCAL_GRADIENT_SLIPS
 from service.core.comparison.slips.shapes import SHAPE_SLIPS, shape_alone
 from service.core.comparison.slips.tensors import PART_SLIPS, TENSOR_SLIPS
-from service.core.comparison.slips.values import FAR_VALUE_SLIPS, PEN_SLIPS, VALUE_SLIPS
+from service.core.comparison.slips.values import FAR_VALUE_SLIPS, NAN_SLIPS, PEN_SLIPS, VALUE_SLIPS
 from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict, relative_rounding
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
@@ -67,7 +67,7 @@ def explain_evidence(evidence: Evidence) -> tuple[Hypothesis, ...]:
     rtol = max(evidence.phase.rtol, relative_rounding(evidence.found.candidate.dtype))
     reported = []
     for order, (rank, (name, guess)) in enumerate(HYPOTHESES):
-        if best := _best(evidence, guess, rtol):
+        if best := _best(evidence, guess, rtol, about_nan=rank == _NAN):
             error, because = best
             # Errors that are rounding alone do not rank.
             exact = error <= 64 * UNIT_ROUNDOFF["float64"] * np.abs(evidence.figure).max(initial=0.0)
@@ -99,13 +99,20 @@ def _of_an_input(hypotheses: tuple[Hypothesis, ...], opening: str) -> tuple[Hypo
     return tuple(replace(each, because=f"{each.because} So the inputs differ.") for each in hypotheses)
 
 
-def _best(evidence: Evidence, guess: Callable[[Evidence], Guesses], rtol: float) -> tuple[float, str] | None:
-    """The least error of a hypothesis that reproduces the figure, and what it says."""
+def _best(
+    evidence: Evidence, guess: Callable[[Evidence], Guesses], rtol: float, about_nan: bool = False
+) -> tuple[float, str] | None:
+    """The least error of a hypothesis that reproduces the figure, and what it says.
+
+    A NaN that should be a number is explained by hypotheses `about_nan` alone, since nearly any guess is NaN too where
+    0 meets ∞; one that gives back the figure itself says where it is wrong, not why.
+    """
     best: tuple[float, str] | None = None
+    lost = not about_nan and bool((np.isnan(evidence.figure) & ~np.isnan(evidence.expected)).any())
     scalar = None if evidence.figure.ndim else float(evidence.figure)
     with np.errstate(all="ignore"):
         for figure, because in guess(evidence):
-            if np.shape(figure) != evidence.figure.shape:
+            if np.shape(figure) != evidence.figure.shape or (lost and figure is not evidence.figure):
                 continue
             # Most guesses about scalars are far off, which plain floats tell sooner.
             if scalar is not None and abs(scalar - float(figure)) > evidence.phase.atol + 2.0 * rtol * abs(scalar):
@@ -315,8 +322,8 @@ def _constant_factor(evidence: Evidence) -> Guesses:
         yield expected * float(simple), f"It is {figure_text(np.float64(float(simple)))} times what it should be."
 
 
-# Exact slips come before fitted ones, local before far.
-_LOCAL, _FAR, _FITTED = range(3)
+# What makes NaN comes first where there is one; exact slips come before fitted ones, local before far.
+_NAN, _LOCAL, _FAR, _FITTED = range(4)
 
 
 def _ranked(rank: int, slips: Sequence[Slip]) -> list[tuple[int, Slip]]:
@@ -324,6 +331,7 @@ def _ranked(rank: int, slips: Sequence[Slip]) -> list[tuple[int, Slip]]:
 
 
 HYPOTHESES: tuple[tuple[int, Slip], ...] = (
+    *_ranked(_NAN, NAN_SLIPS),
     *_ranked(
         _LOCAL,
         [

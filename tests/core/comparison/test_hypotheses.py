@@ -469,3 +469,36 @@ def test_operands_that_can_be_swapped_are() -> None:
     wrong = run_of(graph, unswappable, values={"F": lambda right: right + 0.123})
     found = judge(run_of(graph, unswappable), wrong)
     assert reported(found, wrong, found.forward, "F") == ()
+
+
+# --- NaN ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "kind", "node", "because"),
+    [
+        ("F = where(x == 0, 1, sin(x) / x)", 0.0, "values", "F", "NaN is 0/0, 0 × ∞ or 0·log 0 in div_1, which is not"),
+        ("F = where(x > 0, x * log(x), 0)", 0.0, "values", "F", "NaN is 0/0, 0 × ∞ or 0·log 0 in mul_1, which is not"),
+        ("c = floor(x); F = sqrt(c)", 0.5, "gradients", "x", "NaN is 0 × ∞ along a closed edge: nothing flows back"),
+        ("F = x^2", 2.0, "gradients", "x", None),
+        ("F = x^2", 2.0, "values", "F", None),
+        ("F = x^2", 2.0, "gradients", "F", None),
+    ],
+)
+def test_nan_is_explained_by_what_makes_nan_alone(text: str, x: float, kind: str, node: str, because: str) -> None:
+    graph = graph_of(text)
+    right = run_of(graph, {"x": x})
+    wrong = run_of(graph, {"x": x}, **{kind: {node: np.nan}})
+    found = judge(right, wrong)
+    said = reported(found, wrong, found.forward if kind == "values" else found.backward, node)
+    assert [each.name for each in said] == ["0/0 left as NaN"] * (because is not None)
+    assert all(each.because.startswith(because) for each in said)
+
+
+def test_where_the_only_nan_stands_is_said_too() -> None:
+    graph = graph_of("F = x * log(x)")
+    inputs = {"x": np.array([1.0, 2.0, 3.0])}
+    wrong = run_of(graph, inputs, values={"F": lambda right: np.where(np.arange(3) == 1, np.nan, right)})
+    found = judge(run_of(graph, inputs), wrong)
+    said = reported(found, wrong, found.forward, "F")
+    assert [each.name for each in said] == ["0/0 left as NaN", "one part wrong"]

@@ -124,13 +124,25 @@ def _rounded(evidence: Evidence) -> Guesses:
 
 
 def _indeterminate(evidence: Evidence) -> Guesses:
-    """NaN beside a 0 or ∞ from which a naive formula makes 0/0, 0·∞ or 0·log 0."""
-    figure, expected = evidence.figure, evidence.expected
-    lost = np.isnan(figure) & np.isfinite(expected)
+    """NaN beside a 0, an ∞ or a NaN from which a naive formula makes 0/0, 0·∞ or 0·log 0."""
+    lost = np.isnan(evidence.figure) & np.isfinite(evidence.expected)
+    if not lost.any():
+        return
+    figure = np.where(lost, np.nan, evidence.expected)
+    for edge in evidence.edges:
+        if np.isfinite(edge.contribution).all() and not np.isfinite(edge.upstream).all():
+            yield (
+                figure,
+                f"NaN is 0 × ∞ along a closed edge: nothing flows back from {edge.consumer.name!r}, whose gradient "
+                f"{figure_text(edge.upstream)} was multiplied by 0.",
+            )
+    for name, operand in zip(evidence.node.inputs, evidence.operands, strict=False):
+        if np.isnan(operand).any():
+            yield figure, f"NaN is 0/0, 0 × ∞ or 0·log 0 in {name}, which is not taken there: it was multiplied by 0."
     around = [*evidence.operands, *(each for edge in evidence.edges for each in (*edge.operands, edge.upstream))]
-    if lost.any() and any(((each == 0.0) | np.isinf(each)).any() for each in around):
+    if any(((each == 0.0) | np.isinf(each)).any() for each in around):
         yield (
-            np.where(lost, np.nan, expected),
+            figure,
             "NaN is 0/0, 0 × ∞ or 0·log 0, left as it is: the operands hold a 0 or an ∞, and the right figure is "
             "finite there.",
         )
@@ -145,5 +157,5 @@ FAR_VALUE_SLIPS: tuple[Slip, ...] = (("another node for an operand", _other_oper
 PEN_SLIPS: tuple[Slip, ...] = (
     ("rounded or cut", _rounded),
     ("digits exchanged", _digits_exchanged),
-    ("0/0 left as NaN", _indeterminate),
 )
+NAN_SLIPS: tuple[Slip, ...] = (("0/0 left as NaN", _indeterminate),)
