@@ -185,12 +185,15 @@ def _by_taylor(looks: _Looks, point: Point, directions: FloatArray, changes: Flo
     forward, backward = np.split(residuals, 2, axis=1)
     known = [rate for rate in (_rate(each, point.noise) for each in (forward[0], backward[0])) if not np.isnan(rate)]
     rate = min(known, default=np.inf)
-    errors, _ = _extrapolate(forward[:, _QUARTERED], backward[:, _QUARTERED], point.noise)
+    errors, bounds = _extrapolate(forward[:, _QUARTERED], backward[:, _QUARTERED], point.noise)
     error, verdict, reason = float(errors[0]), CheckVerdict.RIGHT, None
+    within = abs(error) <= 8.0 * bounds[0]
+    steepest = _steepest([half[:, _QUARTERED] for half in np.split(changes, 2, axis=1)], point.noise)[0]
     settled = np.isfinite(error)  # it is not where the output is finite on one side only
     vanishing = bool(known) and rate > _LEAST_RATE
     seen = abs(slope) > 0.0 or not np.any(point.gradient)  # else its product with the step is too near 0
-    if not (vanishing and seen and settled and abs(error) <= _AGREEMENT * abs(slope) + slack):
+    near = abs(error) <= _AGREEMENT * abs(slope) + slack or (within and 8.0 * bounds[0] <= _AGREEMENT * steepest)
+    if not (vanishing and seen and settled and near):
         closer = looks.closer.judge(point, directions, both=False)
         judgement = closer.judgement
         one_sided = vanishing and not settled
@@ -202,7 +205,8 @@ def _by_taylor(looks: _Looks, point: Point, directions: FloatArray, changes: Flo
             rate = rate if _JUMP <= rate <= _LEAST_RATE else 1.0
         elif not (one_sided and seen):
             loud = np.any(np.absolute(residuals) > point.noise)
-            return _not_applicable(point, _doubt(closer, 0, _BENT, loud) if seen else _DROWNED)
+            drowned = not seen or (vanishing and within)
+            return _not_applicable(point, _DROWNED if drowned else _doubt(closer, 0, _BENT, loud))
         else:
             settled = False
     return NodeCheck(
@@ -252,9 +256,12 @@ def _by_differences(looks: _Looks, point: Point, directions: FloatArray, changes
     still = np.all(changes == 0.0, axis=1) & (point.gradient.reshape(-1) == 0.0)
     seen = (slopes > 0.0) | (point.gradient.reshape(-1) == 0.0)
     near = np.absolute(errors) <= 8.0 * bounds + 1e-8 * slopes + slack
-    right = seen & (still | (near & ~bent & (8.0 * bounds <= _AGREEMENT * slopes)))
+    # Where the slope is 0, or nearly, that of a step nearby is what the bounds are small against.
+    natural = np.maximum(slopes, _steepest(np.split(changes, 2, axis=1), point.noise))
+    right = seen & (still | (near & ~bent & (8.0 * bounds <= _AGREEMENT * natural)))
     loud = np.any(np.absolute(residuals) > point.noise, axis=1)
-    return _by_elements(looks, point, directions, np.where(still, 0.0, errors), right, seen, loud)
+    drowned = ~seen | (near & ~bent)
+    return _by_elements(looks, point, directions, np.where(still, 0.0, errors), right, seen, drowned, loud)
 
 
 def _by_complex_step(looks: _Looks, point: Point, directions: FloatArray, changes: Any) -> NodeCheck:
@@ -267,7 +274,7 @@ def _by_complex_step(looks: _Looks, point: Point, directions: FloatArray, change
         again, confirmed = _complex_errors(point, moves, longer, _LONGER * _IMAGINARY)
         errors[doubted], right[doubted] = np.where(confirmed, again / reach, errors[doubted]), confirmed
     nowhere = np.zeros(right.shape, dtype=np.bool_)
-    return _by_elements(looks, point, directions, errors, right, ~nowhere, nowhere)
+    return _by_elements(looks, point, directions, errors, right, ~nowhere, nowhere, nowhere)
 
 
 def _complex_errors(point: Point, moves: FloatArray, changes: Any, steps: FloatArray) -> tuple[FloatArray, BoolArray]:
@@ -281,7 +288,10 @@ def _complex_errors(point: Point, moves: FloatArray, changes: Any, steps: FloatA
     # That nothing moves at all is believed of the longer steps alone: products with the shorter vanish before it does.
     still = (steps[0] > _IMAGINARY[0]) & (estimates == 0.0) & ~np.any(flat * point.gradient.reshape(-1) != 0.0, axis=1)
     resolved = bounds <= _AGREEMENT * np.absolute(slopes) + 2.0 * slack
-    return errors, settled & (np.absolute(errors) <= bounds) & (still | resolved)
+    # Imaginary parts are their own: that they agree by chance with a slope far below the noise is not to be feared.
+    alike = (np.absolute(wide - estimates) <= 1e-9 * np.absolute(estimates)) & (estimates != 0.0)
+    alike &= np.absolute(errors) <= _AGREEMENT * np.absolute(slopes)
+    return errors, settled & (np.absolute(errors) <= bounds) & (still | resolved | alike)
 
 
 def _by_elements(
@@ -291,9 +301,13 @@ def _by_elements(
     errors: FloatArray,
     right: BoolArray,
     seen: BoolArray,
+    drowned: BoolArray,
     loud: BoolArray,
 ) -> NodeCheck:
-    """The verdict on elements of which a first look found some right, and the errors of their slopes."""
+    """The verdict on elements of which a first look found some right, and the errors of their slopes.
+
+    Of those that are `drowned` nothing but rounding leaves the matter open.
+    """
     doubted = np.flatnonzero(~right)
     wrong, reason = False, None
     if doubted.size:
@@ -310,7 +324,7 @@ def _by_elements(
         if not wrong and not right.all():
             row = int(open_rows[0]) if open_rows.size else 0
             reason = _DROWNED
-            if seen[doubted][row]:
+            if not drowned[doubted][row]:
                 reason = _doubt(closer, row, _BENT_OR_INFINITE, loud[doubted][row])
             return _not_applicable(point, reason)
     scale = point.scale.reshape(-1)
@@ -323,6 +337,13 @@ def _by_elements(
         None,
         CheckVerdict.WRONG if wrong else CheckVerdict.RIGHT,
     )
+
+
+def _steepest(changes: Sequence[FloatArray], noise: float) -> FloatArray:
+    """How steep L is, at least, over the longest step to either side: what a slope there would be large against."""
+    moved = np.maximum(*[np.absolute(side[:, 0]) for side in changes])
+    steepest: FloatArray = np.maximum(moved - 2.0 * noise, 0.0) / _HALVED[_QUARTERED][0]
+    return np.nan_to_num(steepest, nan=0.0, posinf=0.0)
 
 
 def _extrapolate(forward: FloatArray, backward: FloatArray, noise: float) -> tuple[FloatArray, FloatArray]:

@@ -1,0 +1,64 @@
+"""Gradient checks where gradients are 0, or nearly: at extrema, and where the output does not depend on a node."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.core.derivatives.gradient_check import METHODS, NodeCheck, check_gradients
+from service.core.execution.passes import forward_pass
+from tests.core.derivatives.test_gradient_check import check
+from tests.passes import arrays_of, graph_of
+
+each_method = pytest.mark.parametrize("method", METHODS)
+
+# The text, its x and other inputs, and the derivative with respect to x by hand.
+FLAT: list[tuple[str, Any, dict[str, Any], Any]] = [
+    ("cos(x)", 0.0, {}, 0.0),
+    ("cosh(x)", 0.0, {}, 0.0),
+    ("(x - 1)^3", 1.0, {}, 0.0),
+    ("sin(x)", math.pi / 2, {}, 6.123233995736766e-17),
+    ("sum(x^2)", [1.0, 0.0, 1.0], {}, [2.0, 0.0, 2.0]),
+    ("sum((x - t)^2)", [1.0, 2.0, 4.0], {"t": [1.0, 2.0, 3.0]}, [0.0, 0.0, 2.0]),
+    ("mean((x - t)^2)", [0.5, -1.5, 2.0, 3.0], {"t": [0.5, -1.5, 1.0, 3.5]}, [0.0, 0.0, 0.5, -0.25]),
+]
+
+
+def claim(text: str, x: Any, claimed: Any, method: str, others: dict[str, Any] | None = None) -> NodeCheck:
+    """What is found of a gradient of y that is claimed for x."""
+    graph = graph_of(f"y = {text}")
+    values = forward_pass(graph, arrays_of({"x": x, **(others or {})}))
+    gradient = np.array(np.broadcast_to(claimed, np.shape(x)), dtype=float)
+    position = graph.position["x"]
+    taken = {position: (gradient, np.zeros(gradient.shape))}
+    return check_gradients(graph, values, "y", [position], method, claimed=taken)[0]
+
+
+@each_method
+@pytest.mark.parametrize(("text", "x", "others", "derivative"), FLAT)
+def test_a_gradient_of_0_is_right(text: str, x: Any, others: dict[str, Any], derivative: Any, method: str) -> None:
+    own = check(f"y = {text}", {"x": x, **others}, method)["x"]
+    for found in (own, claim(text, x, derivative, method, others)):
+        assert (found.verdict, found.reason) == ("right", None)
+        assert found.estimate is not None
+        np.testing.assert_allclose(found.estimate, found.gradient, rtol=1e-9, atol=1e-12)
+
+
+@each_method
+@pytest.mark.parametrize("off", [1e-5, -1e-3, 1.0])
+@pytest.mark.parametrize(("text", "x", "others", "derivative"), FLAT)
+def test_another_gradient_than_0_is_wrong(
+    text: str, x: Any, others: dict[str, Any], derivative: Any, off: float, method: str
+) -> None:
+    assert claim(text, x, np.add(derivative, off), method, others).verdict == "wrong"
+
+
+@pytest.mark.parametrize("method", ["taylor", "central"])
+def test_what_rounding_drowns_is_not_said_to_bend(method: str) -> None:
+    """x² moves by less than an output of 10⁸ is rounded to; a slope of 10⁻⁶ is not seen there, nor refuted."""
+    found = claim("1e8 + x^2", 0.0, 1e-6, method)
+    assert (found.verdict, found.reason) == (
+        "not applicable",
+        "rounding errors are larger than what the gradient makes",
+    )
