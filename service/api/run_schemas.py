@@ -92,7 +92,8 @@ class RunQuery(Query):
 
 
 class Nonfinite(ma.Schema):
-    """The nodes with the first value that is not finite and, in the order of the sweep, the first such gradient."""
+    """The nodes with the first value that is NaN, or infinite though its operands are finite, and with the first such
+    gradient in the order of the sweep. An infinity that was given, as a mask, and what follows from it do not count."""
 
     forward = fields.String(required=True, allow_none=True)
     backward = fields.String(required=True, allow_none=True)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from service.core.comparison.verdicts import coarsest
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.execution.misshapen import is_misshapen, set_aside_misshapen
+from service.core.execution.nonfinite import first_nonfinite_gradient, first_nonfinite_value
 from service.core.execution.passes import nondifferentiable_nodes, spread_seed
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray, Shape, pack
@@ -97,7 +98,7 @@ def read_recording(
     spread = None
     if slopes is not None and target is not None:
         spread = spread_seed(np.float64(1.0) if seed is None else seed, shapes.get(target, ()))
-    nonfinite_backward = None if slopes is None else slopes.first_nonfinite(backward=True)
+    nonfinite_backward = None if slopes is None else first_nonfinite_gradient(graph, slopes, target)
     record = RunRecord(
         id=new_id(),
         graph_id=stored.id,
@@ -109,7 +110,7 @@ def read_recording(
         seed=spread,
         has_values=bool(known),
         has_gradients=slopes is not None,
-        nonfinite_forward=graph.name_at(values.first_nonfinite()),
+        nonfinite_forward=graph.name_at(first_nonfinite_value(graph, values)),
         nonfinite_backward=graph.name_at(nonfinite_backward),
         nondifferentiable=nondifferentiable_nodes(graph, set_aside_misshapen(Run(graph, values)).values),
         convention=MINIMUM_NORM,

@@ -11,6 +11,7 @@ from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
 from service.core.errors import Conflict, NotFound
 from service.core.execution.closed_edges import closed_operands
 from service.core.execution.misshapen import set_aside_misshapen
+from service.core.execution.nonfinite import first_nonfinite_gradient, first_nonfinite_value
 from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes, spread_seed
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures, FloatArray, no_figures
@@ -97,7 +98,7 @@ def create_run(
         seed=None,
         has_values=True,
         has_gradients=False,
-        nonfinite_forward=graph.name_at(values.first_nonfinite()),
+        nonfinite_forward=graph.name_at(first_nonfinite_value(graph, values)),
         nonfinite_backward=None,
         nondifferentiable=nondifferentiable_nodes(graph, values),
         convention=convention,
@@ -201,7 +202,7 @@ def _differentiate(
     given = np.float64(1.0) if seed is None else seed
     gradients = backward_pass(graph, values, output, given)
     spread = spread_seed(given, values.shape(graph.position[output]))
-    nonfinite = graph.name_at(gradients.first_nonfinite(backward=True))
+    nonfinite = graph.name_at(first_nonfinite_gradient(graph, gradients, output))
     return replace(record, output=output, seed=spread, has_gradients=True, nonfinite_backward=nonfinite), gradients
 
 

@@ -68,15 +68,13 @@ class Figures:
         """The shape of the figure of the node at that position."""
         return () if self.shapes is None else self.shapes[position]
 
-    def first_nonfinite(self, backward: bool = False) -> int | None:
-        """The position of the first figure with a NaN or an infinity in it, counted from the end if `backward`."""
-        unsound = ~np.isfinite(self.flat)
+    def nonfinite_nodes(self, nan_alone: bool = False) -> list[int]:
+        """The positions of the nodes whose figure has a NaN, or an infinity unless `nan_alone`."""
+        unsound = np.isnan(self.flat) if nan_alone else ~np.isfinite(self.flat)
         if self.present is not None:
             unsound &= np.repeat(self.present, np.diff(self.offsets))
-        positions = np.flatnonzero(unsound)
-        if not positions.size:
-            return None
-        return int(np.searchsorted(self.offsets, positions[-1 if backward else 0], side="right")) - 1
+        elements = np.flatnonzero(unsound)
+        return sorted({int(position) - 1 for position in np.searchsorted(self.offsets, elements, side="right")})
 
 
 def pack(arrays: Sequence[FloatArray | np.float64 | float | None]) -> Figures:

@@ -11,6 +11,7 @@ from hypothesis import assume, given
 
 from service.core.errors import InvalidInputs, LimitExceeded
 from service.core.execution import kernel
+from service.core.execution.nonfinite import first_nonfinite_gradient, first_nonfinite_value
 from service.core.execution.passes import (
     backward_pass,
     forward_pass,
@@ -301,7 +302,8 @@ def first_names(text: str, inputs: Named) -> tuple[str | None, str | None]:
     graph = graph_of(text)
     values = forward_pass(graph, arrays_of(inputs))
     gradients = backward_pass(graph, values, graph.outputs[0])
-    found = values.first_nonfinite(), gradients.first_nonfinite(backward=True)
+    output = graph.outputs[0]
+    found = first_nonfinite_value(graph, values), first_nonfinite_gradient(graph, gradients, output)
     forward, backward = (None if position is None else graph.nodes[position].name for position in found)
     return forward, backward
 
@@ -313,7 +315,12 @@ def first_names(text: str, inputs: Named) -> tuple[str | None, str | None]:
         ("p = log(x); q = p * 2; r = q + 1", {"x": 0}, ("p", "x")),
         ("p = sqrt(x); q = p * 2", {"x": 0}, (None, "x")),
         ("p = sqrt(x); q = p * p; r = exp(y)", {"x": [1, 0], "y": 1}, (None, "x")),
-        ("p = x - x; q = p * 2", {"x": "inf"}, ("x", None)),
+        ("p = x - x; q = p * 2", {"x": "inf"}, ("p", None)),
+        ("s = x + mask; p = exp(s); q = log(y) * p", {"x": 1, "mask": "-inf", "y": 2}, (None, None)),
+        ("s = x + mask; p = exp(s); q = p * log(y)", {"x": 1, "mask": "-inf", "y": 0}, ("log_1", "p")),
+        ("s = x + mask; p = s - s; q = p + 1", {"x": 1, "mask": "-inf"}, ("p", None)),
+        ("s = x + mask; p = sqrt(x - 2); q = p + s", {"x": 1, "mask": "-inf"}, ("p", "sub_1")),
+        ("p = exp(x); q = p * p; r = q - q", {"x": 800}, ("p", "p")),
         ("p = x * 2; q = p ^ 2", {"x": "nan"}, ("x", "p")),
         ("p = 1 / x; q = p * 0; r = q + 1", {"x": 0}, ("p", "x")),
     ],

@@ -68,8 +68,9 @@ def test_a_node_without_a_figure_has_none() -> None:
     ],
 )
 def test_the_first_figure_that_is_not_finite(figures: Figures, first: int | None, last: int | None) -> None:
-    assert figures.first_nonfinite() == first
-    assert figures.first_nonfinite(backward=True) == last
+    found = figures.nonfinite_nodes()
+    assert (found[:1], found[-1:]) == ([], []) if first is None else ([first], [last])
+    assert set(figures.nonfinite_nodes(nan_alone=True)) <= set(found)
 
 
 @given(st.lists(st.none() | float64_arrays, max_size=6), st.integers(0, 6), st.integers(0, 8))
@@ -87,4 +88,4 @@ def test_a_part_is_no_copy() -> None:
 
 def test_nodes_without_any_figure() -> None:
     assert list(no_figures(2)) == [None, None]
-    assert no_figures(2).first_nonfinite() is None
+    assert no_figures(2).nonfinite_nodes() == []
