@@ -71,7 +71,7 @@ def _shape_text(shape: Index) -> str:
 
 
 def _worst(evidence: Evidence) -> Index:
-    """The index of the element with the greatest error."""
+    """The index of the element whose error exceeds what is allowed most, and of such the one with the greatest."""
     figure, expected = evidence.figure, evidence.expected
     if figure.shape != expected.shape:
         return (0,) * expected.ndim
@@ -79,8 +79,10 @@ def _worst(evidence: Evidence) -> Index:
         return ()
     with np.errstate(all="ignore"):
         apart = np.abs(figure - expected)
-    apart[np.isnan(apart)] = np.inf
-    apart[same_bits(figure, expected)] = 0.0
+        excess = apart / (evidence.phase.rtol * np.abs(expected) + evidence.phase.atol)
+    apart[np.isnan(apart)] = excess[np.isnan(excess)] = np.inf
+    excess[(figure == expected) | same_bits(figure, expected)] = 0.0
+    apart[excess < excess.max()] = -1.0
     return tuple(int(step) for step in np.unravel_index(int(np.argmax(apart)), figure.shape))
 
 

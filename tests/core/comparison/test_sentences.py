@@ -129,3 +129,14 @@ def test_beyond_the_first_hundred_origins_each_still_has_its_sentence() -> None:
     assert len(origins) == 130
     for origin, name in zip(origins, names, strict=True):
         assert origin.sentence.startswith(f"y{name} is 7.3; it should be {name}·2 = 3·2 = 6.")
+
+
+def test_the_element_it_points_at_is_the_wrong_one_not_a_large_one_within_the_tolerance() -> None:
+    """At [0, 0] the error of 1e−4 is less than 1e9 · 1e−9 allows."""
+    graph = graph_of("F = x * y")
+    inputs = {"x": np.array([[1e9, 2.0, 3.0], [4.0, 5.0, 6.0]]), "y": 1.0}
+    error = np.array([[1e-4, 0.0, 1e-5], [0.0, 0.0, 0.0]])
+    wrong = run_of(graph, inputs, values={"F": lambda right: right + error})
+    (origin,) = explained_origins(judge(run_of(graph, inputs), wrong))
+    assert origin.sentence.startswith("F is 3.00001 at [0, 2]; it should be x·y = 3·1 = 3 there.")
+    assert origin.sentence.endswith("Only the element [0, 2] is wrong; the other 5 are right.")
