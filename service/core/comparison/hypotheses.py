@@ -21,7 +21,7 @@ from service.core.comparison.slips.guess import Guesses, Slip
 from service.core.comparison.slips.local_gradients import LOCAL_GRADIENT_SLIPS
 from service.core.comparison.slips.shapes import SHAPE_SLIPS, shape_alone
 from service.core.comparison.slips.tensors import PART_SLIPS, TENSOR_SLIPS
-from service.core.comparison.slips.values import FAR_VALUE_SLIPS, NAN_SLIPS, PEN_SLIPS, VALUE_SLIPS
+from service.core.comparison.slips.values import FAR_VALUE_SLIPS, NAN_SLIPS, PEN_SLIPS, ROUNDED_TO_ZERO, VALUE_SLIPS
 from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict, relative_rounding
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
@@ -110,21 +110,34 @@ def _best(
     best: tuple[float, str] | None = None
     lost = not about_nan and bool((np.isnan(evidence.figure) & ~np.isnan(evidence.expected)).any())
     scalar = None if evidence.figure.ndim else float(evidence.figure)
+    noise = _noise(evidence, rtol)
     with np.errstate(all="ignore"):
         for figure, because in guess(evidence):
             if np.shape(figure) != evidence.figure.shape or (lost and figure is not evidence.figure):
                 continue
             # Most guesses about scalars are far off, which plain floats tell sooner.
-            if scalar is not None and abs(scalar - float(figure)) > evidence.phase.atol + 2.0 * rtol * abs(scalar):
+            if scalar is not None and abs(scalar - float(figure)) > noise + 2.0 * rtol * abs(scalar):
                 continue
             alike = (evidence.figure == figure) | (np.isnan(evidence.figure) & np.isnan(figure))
             error = np.where(alike, 0.0, np.abs(evidence.figure - figure))
-            if not (np.isfinite(error) & (error <= evidence.phase.atol + rtol * np.abs(figure)) | alike).all():
+            if not (np.isfinite(error) & (error <= noise + rtol * np.abs(figure)) | alike).all():
                 continue
             greatest = float(error.max(initial=0.0))
             if best is None or greatest < best[0]:
                 best = greatest, because
     return best
+
+
+def _noise(evidence: Evidence, rtol: float) -> float:
+    """What rounding may move a mistake's figure by: a sum whose terms cancel, an element beside others.
+
+    The tolerance's own `atol` would let nearly any guess explain a figure near 0.
+    """
+    terms = [evidence.expected, *(edge.contribution for edge in evidence.edges)]
+    with np.errstate(all="ignore"):
+        greatest = max(float(np.abs(term[np.isfinite(term)]).max(initial=0.0)) for term in terms)
+    roundoff = 4.0 * UNIT_ROUNDOFF[evidence.found.candidate.dtype]
+    return min(evidence.phase.atol, (rtol if evidence.figure.ndim else roundoff) * greatest)
 
 
 def finding_sentence(
@@ -335,6 +348,7 @@ HYPOTHESES: tuple[tuple[int, Slip], ...] = (
     *_ranked(
         _LOCAL,
         [
+            ROUNDED_TO_ZERO,
             ("sign", _sign),
             ("reciprocal of the local gradient", _reciprocal),
             ("operand taken as its reciprocal", _operand_reciprocal),

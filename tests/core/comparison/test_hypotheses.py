@@ -230,6 +230,15 @@ CASES = [
         **BATCH,
     ),
     Planted(
+        "rounded to 0",
+        "r",
+        0.0,
+        "The right figure, 1.225e−05, was rounded to 0.",
+        text="r = x * x; F = r + 1",
+        inputs={"x": 0.0035},
+        phase="forward",
+    ),
+    Planted(
         "float32 rounding",
         "F",
         np.float32(1 / 3),
@@ -502,3 +511,40 @@ def test_where_the_only_nan_stands_is_said_too() -> None:
     found = judge(run_of(graph, inputs), wrong)
     said = reported(found, wrong, found.forward, "F")
     assert [each.name for each in said] == ["0/0 left as NaN", "one part wrong"]
+
+
+# --- near 0 -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "wrong", "names"),
+    [
+        ("F = exp(x) * 1e-12", 2.0, 0.0, ["rounded to 0", "rounded or cut"]),
+        ("F = exp(x) * 1e-12", 2.0, 1.3e-13, []),
+        ("F = x * 1e-9", 3.5e-6, 4.7e-15, []),
+        ("F = x * 1e-9", 3.5e-6, -3.5e-15, ["sign"]),
+    ],
+)
+def test_near_0_a_mistake_is_named_where_it_makes_the_figure(text: str, x: float, wrong: float, names: Any) -> None:
+    graph = graph_of(text)
+    candidate = run_of(graph, {"x": x}, values={"F": wrong})
+    found = judge(run_of(graph, {"x": x}), candidate, Tolerance(1e-9, 1e-15))
+    said = [each.name for each in reported(found, candidate, found.forward, "F")]
+    assert said[: len(names)] == names
+    assert names or not said
+
+
+def test_no_digit_of_an_exponent_is_exchanged() -> None:
+    graph = graph_of("r = x * x; F = r + 1")
+    candidate = run_of(graph, {"x": 0.0035}, values={"r": 0.0})
+    found = judge(run_of(graph, {"x": 0.0035}), candidate)
+    names = [each.name for each in reported(found, candidate, found.forward, "r")]
+    assert names[0] == "rounded to 0" and "digits exchanged" not in names
+
+
+def test_a_sum_that_cancels_may_miss_0_by_its_rounding() -> None:
+    graph = graph_of("p = x * 0.1; q = x * 0.2; F = p + q + x * 0.3")
+    inputs = {"x": 1.0}
+    candidate = run_of(graph, inputs, gradients={"x": 0.1 + 0.3})
+    found = judge(run_of(graph, inputs), candidate)
+    assert reported(found, candidate, found.backward, "x")[0].name == "contribution missing"

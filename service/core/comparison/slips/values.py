@@ -94,7 +94,7 @@ def _digits_exchanged(evidence: Evidence) -> Guesses:
     right = number_text(float(evidence.expected))
     if len(right) > 8 or "e" in right:
         right = f"{float(evidence.expected):.5g}"
-    digits = [place for place, sign in enumerate(right) if sign.isdigit()]
+    digits = [place for place, sign in enumerate(right.partition("e")[0]) if sign.isdigit()]
     for first, second in combinations(digits, 2):
         if right[first] != right[second]:
             turned = list(right)
@@ -119,8 +119,20 @@ def _rounded(evidence: Evidence) -> Guesses:
             )
     for places in range(1, 5):
         grown = 10.0**places
-        yield np.rint(evidence.expected * grown) / grown, f"The right figure was rounded to {places} decimals."
-        yield np.trunc(evidence.expected * grown) / grown, f"The right figure was cut to {places} decimals."
+        yield (
+            np.rint(evidence.expected * grown) / grown,
+            f"The right figure was rounded to {places} decimal{'s' * (places > 1)}.",
+        )
+        yield (
+            np.trunc(evidence.expected * grown) / grown,
+            f"The right figure was cut to {places} decimal{'s' * (places > 1)}.",
+        )
+
+
+def _rounded_to_zero(evidence: Evidence) -> Guesses:
+    """0.00 for a small number: much else makes 0, but nothing as often."""
+    if evidence.forward and not evidence.expected.ndim and 0.0 < abs(evidence.expected) < 0.005:
+        yield np.zeros(()), f"The right figure, {figure_text(evidence.expected)}, was rounded to 0."
 
 
 def _indeterminate(evidence: Evidence) -> Guesses:
@@ -154,6 +166,7 @@ VALUE_SLIPS: tuple[Slip, ...] = (
     ("another function", _other_function),
 )
 FAR_VALUE_SLIPS: tuple[Slip, ...] = (("another node for an operand", _other_operand),)
+ROUNDED_TO_ZERO: Slip = ("rounded to 0", _rounded_to_zero)
 PEN_SLIPS: tuple[Slip, ...] = (
     ("rounded or cut", _rounded),
     ("digits exchanged", _digits_exchanged),
