@@ -8,6 +8,7 @@ node's shape, as in the backward pass from a seed of ones.
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
+from service.core.derivatives.squared_norms import with_sums_of_squares
 from service.core.graph.graph import Graph, Node
 from service.core.graph.names import free_name, free_names
 from service.core.graph.shapes import known_shapes
@@ -30,6 +31,7 @@ def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
     gradient with respect to a node that does not reach `output` is 0. Raises InvalidRequest where the rule of an
     operation on the way cannot be written as terms.
     """
+    graph = with_sums_of_squares(graph)
     terms = TermTable(keep_shapes=has_tensors(graph))
     known = _named_terms(graph, terms)
     gradients = backpropagate(graph, terms, known, output, wrt)
@@ -56,6 +58,7 @@ def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
 
     It overflows and underflows no sooner than the backward pass. Raises as `gradient_graph` does.
     """
+    graph = graph if wrt is None else with_sums_of_squares(graph)
     terms = TermTable(for_reading=True, keep_range=True, keep_shapes=has_tensors(graph))
     known = _expanded_terms(graph, terms)
     if wrt is None:

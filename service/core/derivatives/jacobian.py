@@ -13,6 +13,7 @@ import numpy as np
 
 from service.core.derivatives.forward_mode import Dual, Product, push, times
 from service.core.derivatives.open_forward_mode import Moved, keep_reached, push_along_open_edges, reached_part
+from service.core.derivatives.squared_norms import with_sums_of_squares
 from service.core.errors import Fault, InvalidRequest, LimitExceeded
 from service.core.execution.chain_rule import contributions_at
 from service.core.execution.closed_edges import OpenEdges, has_nan
@@ -92,6 +93,7 @@ def push_gradients(
     Each is the derivative along the direction of the gradient with respect to `of`, of shape (count, *its shape).
     Raises InvalidRequest where an operation on the way has no second derivative.
     """
+    graph = with_sums_of_squares(graph)
     target = graph.position[output]
     arrays = list(values)
     moved = _push_all(graph, arrays, tangents, target)

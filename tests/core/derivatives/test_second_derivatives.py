@@ -299,3 +299,27 @@ def test_four_ways_to_second_derivatives_of_tensors_agree(text: str, x: Any) -> 
     total = block.reshape(x.size, x.size).sum(axis=0).reshape(x.shape)
     for found in (back, outputs_of(twice, {"x": x})[0], formula_at(once, "dF_dx", "x", {"x": x})):
         np.testing.assert_allclose(found, total, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "factor"),
+    [
+        ("norm(x)^2", [0.0, 0.0], 2.0),
+        ("norm(x)^2", [3.0, 4.0], 2.0),
+        ("norm(x) * norm(x)", [0.0, 0.0], 2.0),
+        ("0.5 * sum(norm(x, axis=0)^2)", [[0.0, 0.0]], 1.0),
+    ],
+)
+def test_the_square_of_a_norm_has_second_derivatives_at_the_origin(text: str, x: Any, factor: float) -> None:
+    graph = graph_of(f"F = {text}")
+    values = forward_pass(graph, arrays_of({"x": x}))
+    (block,) = hessian(graph, values, "F", ["x"]).values()
+    np.testing.assert_allclose(np.reshape(block, (2, 2)), factor * np.eye(2), rtol=1e-15)
+    once = gradient_graph(graph, "F", ["x"])
+    for found in (
+        outputs_of(gradient_graph(once, "dF_dx", ["x"]), {"x": x})[0],
+        formula_at(once, "dF_dx", "x", {"x": x}),
+        backward_pass(once, forward_pass(once, arrays_of({"x": x})), "dF_dx")[once.position["x"]],
+    ):
+        np.testing.assert_allclose(found, np.full(np.shape(x), factor), rtol=1e-15)
+    np.testing.assert_allclose(formula_at(graph, "F", "x", {"x": x}), factor * np.asarray(x), rtol=1e-15)
