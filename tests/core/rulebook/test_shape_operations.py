@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.tensors import evaluate, propagate
+from tests.tensors import evaluate, operation_of, propagate
 
 X = np.arange(24.0).reshape(2, 3, 4)
 ROW = [10.0, 11.0, 12.0, 13.0, 14.0]
@@ -250,3 +250,22 @@ def test_a_running_product_is_differentiated_without_a_division() -> None:
 def test_what_is_refused(name: str, operands: list[Any], attributes: dict[str, Any], wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         evaluate(name, *operands, **attributes)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "attributes", "wrong"),
+    [
+        ("LinearRecurrence", [(2, 3), (3,)], {"axis": 0, "reverse": 0}, "two operands of one shape"),
+        ("CofactorsAlong", [(2, 2)], {}, "directions of the same shape"),
+        ("CofactorsAlong", [(2, 2), (3, 3)], {}, "directions of the same shape"),
+        ("MaxPoolTangent", [(1, 1, 3), (1, 1, 4)], {"kernel_shape": (2,)}, "the tangent has shape"),
+        ("MaxPoolAdjoint", [(1, 1, 4), (1, 1, 4)], {"kernel_shape": (2,)}, "the upstream gradient has shape"),
+    ],
+)
+def test_operands_whose_shapes_do_not_fit_are_refused(
+    name: str, shapes: list[tuple[int, ...]], attributes: dict[str, Any], wrong: str
+) -> None:
+    operation = operation_of(name)
+    given = {attribute.name: attribute.default for attribute in operation.attributes} | attributes
+    with pytest.raises(ValueError, match=wrong):
+        operation.infer_shape(shapes, given)
