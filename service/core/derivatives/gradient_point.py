@@ -1,11 +1,13 @@
 """The nodes whose gradients are checked: their figures, and why one of them cannot be checked."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from service.core.execution.closed_edges import OpenEdges
 from service.core.execution.passes import nondifferentiable_nodes
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph, Node
@@ -46,6 +48,7 @@ class Point:
 def rounding_errors(gradient: Any, value: Any) -> float:
     """How far the rounding errors of a node's value may move the output; 0 × ∞ is one that does not reach it."""
     errors = UNIT_ROUNDOFF * np.absolute(gradient * value) + _LEAST * np.absolute(gradient)
+    errors = np.where((value == 0.0) & np.isinf(gradient), 0.0, errors)
     return _ROUNDINGS * float(np.nan_to_num(errors, nan=0.0, posinf=np.inf).sum())
 
 
@@ -64,7 +67,7 @@ def find_points(
     `analytic` says that only what is an analytic function can be checked.
     """
     arrays: list[Any] = list(values)
-    kinks = frozenset(nondifferentiable_nodes(graph, values))
+    kinks = _Kinks(graph, arrays, output, frozenset(nondifferentiable_nodes(graph, values)))
     noises = [0.0 if each is None else rounding_errors(each, value) for each, value in zip(own, arrays, strict=True)]
     points = []
     for position in positions:
@@ -80,7 +83,7 @@ def find_points(
                 own=own[position],
                 path=path,
                 noise=sum(noises[each] for each in path[1:]) + _LEAST,
-                reason=_reason(graph, arrays, output, position, path, gradient, kinks, analytic),
+                reason=_reason(arrays, output, position, path, gradient, kinks, analytic),
                 held=_held(graph, arrays, output, position),
             )
         )
@@ -88,30 +91,85 @@ def find_points(
 
 
 def _reason(
-    graph: Graph,
     arrays: Sequence[Any],
     output: str,
     position: int,
     path: Sequence[int],
     gradient: FloatArray,
-    kinks: frozenset[int],
+    kinks: "_Kinks",
     analytic: bool,
 ) -> str | None:
     """Why the gradient of a node cannot be checked, or None."""
+    graph = kinks.graph
     if not np.isfinite(arrays[position]).all():
         return "the value is not finite"
     if not np.isfinite(arrays[graph.position[output]]).all():
         return "the output is not finite"
     if not np.isfinite(gradient).all():
         return "the gradient is not finite"
-    if bent := [graph.nodes[each].name for each in path[1:] if each in kinks]:
-        return f"no derivative exists at {bent[0]!r}"
+    if (bent := kinks.first_met(position, path)) is not None:
+        return f"no derivative exists at {graph.nodes[bent].name!r}"
     if index := _index_among(graph, path):
         return f"{index!r} takes it as an index"
     rough = [graph.nodes[each] for each in path[1:] if not graph.nodes[each].operation.analytic]
     if analytic and rough:
         return f"{rough[0].name!r} ({rough[0].operation.name}) is not analytic"
     return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Kinks:
+    """The nodes of a graph at which no derivative exists, and from where they are met.
+
+    One that is reached only along closed edges is not, as sqrt(0) in sqrt(relu(x)) where x < 0: there nothing moves.
+    """
+
+    graph: Graph
+    arrays: Sequence[Any]
+    output: str
+    positions: frozenset[int]
+    _meeting: dict[int, frozenset[int]] = field(default_factory=dict)
+
+    def first_met(self, position: int, path: Sequence[int]) -> int | None:
+        """The first kink on a path that is met where the node at `position`, with which it begins, moves a little."""
+        return next((each for each in path[1:] if each in self.positions and self._is_met(each, position)), None)
+
+    def _is_met(self, kink: int, position: int) -> bool:
+        if kink not in self._edges.reached:
+            return False
+        if kink not in self._places:  # a jump, which its operation alone does not tell
+            return True
+        if position not in self._meeting_any:
+            return False
+        if kink not in self._meeting:
+            self._meeting[kink] = self._meeting_one_of([kink])
+        return position in self._meeting[kink]
+
+    def _meeting_one_of(self, kinks: Iterable[int]) -> frozenset[int]:
+        """The positions from which the output is reached by way of one of these kinks."""
+        start = {each: self._places[each] & self._edges.reached[each] for each in kinks if each in self._edges.reached}
+        return frozenset(self._edges.reaching({each: flow for each, flow in start.items() if flow.any()}))
+
+    @cached_property
+    def _meeting_any(self) -> frozenset[int]:
+        return self._meeting_one_of(self._places)
+
+    @cached_property
+    def _places(self) -> dict[int, Any]:
+        """Where in the values of nodes the kinks of their operations are; everywhere if they are not elementwise."""
+        found = {}
+        for position in self.positions:
+            node, value = self.graph.nodes[position], self.arrays[position]
+            operands = [self.arrays[source] for source in self.graph.operands[position]]
+            marked = np.asarray(node.operation.is_nondifferentiable(operands, value, node.attributes))
+            if marked.any():
+                shape = np.shape(value)
+                found[position] = np.broadcast_to(marked if node.operation.is_elementwise else True, shape)
+        return found
+
+    @cached_property
+    def _edges(self) -> OpenEdges:
+        return OpenEdges(self.graph, self.arrays, self.output)
 
 
 def _index_among(graph: Graph, path: Sequence[int]) -> str | None:

@@ -50,11 +50,14 @@ class OpenEdges:
         that are left out."""
         target = self.graph.position[self.output]
         value: Any = self.values[target]
-        start = np.ones(np.shape(value), dtype=np.bool_) if self.start is None else self.start
+        return self.reaching({target: np.ones(np.shape(value), dtype=np.bool_) if self.start is None else self.start})
+
+    def reaching(self, start: Mapping[int, BoolArray]) -> dict[int, BoolArray]:
+        """As `reached`, of these elements of the nodes at some positions in place of the output."""
         with np.errstate(all="ignore"):
             return sweep_back(
                 self.graph,
-                {target: start},
+                start,
                 lambda position, flow: flow_to_operands(
                     self.graph, position, flow, self._operands(position), self._result(position)
                 ),

@@ -62,3 +62,41 @@ def test_what_rounding_drowns_is_not_said_to_bend(method: str) -> None:
         "not applicable",
         "rounding errors are larger than what the gradient makes",
     )
+
+
+# --- behind closed edges --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["taylor", "central"])
+@pytest.mark.parametrize(
+    ("text", "x", "others", "derivative"),
+    [
+        ("sqrt(relu(x))", -1.0, {}, 0.0),
+        ("sqrt(relu(x)) + abs(x)", -1.0, {}, -1.0),
+        ("abs(relu(x)) + 3 * x", -2.0, {}, 3.0),
+        ("sum(sqrt(relu(x)))", [-1.0, 4.0, 9.0], {}, [0.0, 1 / 4, 1 / 6]),
+        ("where(c, abs(x), 3)", 0.0, {"c": 0.0}, 0.0),
+        ("where(c, abs(x), x)", 0.0, {"c": 0.0}, 1.0),
+    ],
+)
+def test_a_kink_that_nothing_moves_is_none(
+    method: str, text: str, x: Any, others: dict[str, Any], derivative: Any
+) -> None:
+    own = check(f"y = {text}", {"x": x, **others}, method)["x"]
+    assert (own.verdict, own.reason) == ("right", None)
+    assert claim(text, x, derivative, method, others).verdict == "right"
+    assert claim(text, x, np.add(derivative, 5.0), method, others).verdict == "wrong"
+
+
+@each_method
+@pytest.mark.parametrize(
+    ("text", "x", "kink"),
+    [
+        ("sqrt(relu(x)) + abs(x + 1)", -1.0, "abs_1"),
+        ("sum(relu(relu(x)))", [-1.0, 0.0], "relu_1"),
+        ("where(x - 0.5, x, 2)", 0.5, "y"),
+    ],
+)
+def test_a_kink_that_is_met_is_named(text: str, x: Any, kink: str, method: str) -> None:
+    found = check(f"y = {text}", {"x": x}, method)["x"]
+    assert (found.verdict, found.reason) == ("not applicable", f"no derivative exists at {kink!r}")
