@@ -16,7 +16,7 @@ import numpy as np
 from service.core.comparison.evidence import Edge, Evidence, gather
 from service.core.comparison.sentences import full_statement, statement
 from service.core.comparison.slips.attributes import ATTRIBUTE_SLIPS
-from service.core.comparison.slips.cuts import FAR_SLIPS, TWICE
+from service.core.comparison.slips.cuts import ALONE_TWICE, FAR_SLIPS, TWICE
 from service.core.comparison.slips.guess import Guesses, Slip
 from service.core.comparison.slips.local_gradients import LOCAL_GRADIENT_SLIPS
 from service.core.comparison.slips.shapes import SHAPE_SLIPS, shape_alone
@@ -363,6 +363,7 @@ HYPOTHESES: tuple[tuple[int, Slip], ...] = (
             *LOCAL_GRADIENT_SLIPS,
             *VALUE_SLIPS,
             *ATTRIBUTE_SLIPS,
+            ALONE_TWICE,
             *TENSOR_SLIPS,
         ],
     ),

@@ -513,6 +513,36 @@ def test_where_the_only_nan_stands_is_said_too() -> None:
     assert [each.name for each in said] == ["0/0 left as NaN", "one part wrong"]
 
 
+# --- two backward passes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gradients", "first", "said"),
+    [
+        ({"x": 24.0, "y": 6.0}, "counted twice", "It is counted twice: the gradients of two backward passes"),
+        ({"x": 24.0}, "power rule", "It is counted twice, and it alone: before a second backward pass"),
+    ],
+)
+def test_two_backward_passes_come_first_unless_another_gradient_is_right(
+    gradients: dict[str, float], first: str, said: str
+) -> None:
+    graph = graph_of("F = x^3 + y^3")
+    inputs = {"x": 2.0, "y": 1.0}
+    candidate = run_of(graph, inputs, gradients=gradients)
+    found = judge(run_of(graph, inputs), candidate)
+    hypotheses = reported(found, candidate, found.backward, "x")
+    assert hypotheses[0].name == first
+    (twice,) = [each for each in hypotheses if each.name == "counted twice"]
+    assert twice.because.startswith(said)
+
+
+def test_a_right_gradient_of_0_tells_nothing_of_two_passes() -> None:
+    graph = graph_of("F = x^3 + y^3")
+    candidate = run_of(graph, {"x": 2.0, "y": 0.0}, gradients={"x": 24.0})
+    found = judge(run_of(graph, {"x": 2.0, "y": 0.0}), candidate)
+    assert reported(found, candidate, found.backward, "x")[0].name == "counted twice"
+
+
 # --- near 0 -------------------------------------------------------------------------------------------------------
 
 

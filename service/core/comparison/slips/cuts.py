@@ -8,6 +8,7 @@ import numpy as np
 from service.core.comparison.evidence import Evidence
 from service.core.comparison.replay import sweep_gradients
 from service.core.comparison.slips.guess import Guesses, Slip
+from service.core.comparison.verdicts import Verdict
 from service.core.graph.traversal import nodes_between
 
 _MOST_NODES, _MOST_PAIRED, _MOST_ELEMENTS = 64, 8, 100_000
@@ -47,12 +48,29 @@ def _detached(evidence: Evidence) -> Guesses:
 
 
 def _counted_twice(evidence: Evidence) -> Guesses:
-    if not evidence.forward:
+    if not evidence.forward and not _another_is_right(evidence):
         yield (
             2.0 * evidence.expected,
             "It is counted twice: the gradients of two backward passes were added, without setting them to 0 between.",
         )
 
 
+def _alone_counted_twice(evidence: Evidence) -> Guesses:
+    """Two backward passes double every input's gradient: where another is right, this one alone was kept."""
+    if not evidence.forward and _another_is_right(evidence):
+        yield (
+            2.0 * evidence.expected,
+            "It is counted twice, and it alone: before a second backward pass it was not set to 0, as others were.",
+        )
+
+
+def _another_is_right(evidence: Evidence) -> bool:
+    """Whether the run has another input's gradient right, and it is not 0."""
+    phase, positions = evidence.phase, (evidence.graph.position[name] for name in evidence.graph.inputs)
+    right = (each for each in positions if each != evidence.position and phase.verdicts[each] == Verdict.SAME)
+    return any(bool(np.any(phase.baseline[each])) for each in right)
+
+
 TWICE: Slip = ("counted twice", _counted_twice)
+ALONE_TWICE: Slip = ("counted twice", _alone_counted_twice)
 FAR_SLIPS: tuple[Slip, ...] = (("detached", _detached),)
