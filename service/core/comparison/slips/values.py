@@ -13,6 +13,8 @@ from service.core.graph.traversal import ancestors
 from service.core.rulebook.registry import operation_of
 
 _ARITHMETIC = {"Add": "+", "Sub": "−", "Mul": "·", "Div": "/", "Pow": "^", "Max": "max", "Min": "min"}
+# These make no NaN of a 0, unless there is an ∞ too.
+_FINITE = {"Add", "Sub", "Mul", "Neg", "Abs", "Max", "Min", "Sum", "Mean", "Relu", "Identity", "ReduceSum", "MatMul"}
 _MOST_NODES = 64
 _DIGITS = range(2, 8)
 
@@ -151,8 +153,13 @@ def _indeterminate(evidence: Evidence) -> Guesses:
     for name, operand in zip(evidence.node.inputs, evidence.operands, strict=False):
         if np.isnan(operand).any():
             yield figure, f"NaN is 0/0, 0 × ∞ or 0·log 0 in {name}, which is not taken there: it was multiplied by 0."
-    around = [*evidence.operands, *(each for edge in evidence.edges for each in (*edge.operands, edge.upstream))]
-    if any(((each == 0.0) | np.isinf(each)).any() for each in around):
+    uses = [(evidence.node, evidence.operands)]
+    uses += [(edge.consumer, (*edge.operands, edge.upstream)) for edge in evidence.edges]
+    if any(
+        np.isinf(each).any() or (node.operation.name not in _FINITE and not np.all(each))
+        for node, around in uses
+        for each in around
+    ):
         yield (
             figure,
             "NaN is 0/0, 0 × ∞ or 0·log 0, left as it is: the operands hold a 0 or an ∞, and the right figure is "
