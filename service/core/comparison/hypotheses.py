@@ -108,7 +108,8 @@ def _best(
     0 meets ∞; one that gives back the figure itself says where it is wrong, not why.
     """
     best: tuple[float, str] | None = None
-    lost = not about_nan and bool((np.isnan(evidence.figure) & ~np.isnan(evidence.expected)).any())
+    lost = not about_nan and evidence.figure.shape == evidence.expected.shape
+    lost = lost and bool((np.isnan(evidence.figure) & ~np.isnan(evidence.expected)).any())
     scalar = None if evidence.figure.ndim else float(evidence.figure)
     noise = _noise(evidence, rtol)
     with np.errstate(all="ignore"):
