@@ -260,25 +260,27 @@ def _by_differences(looks: _Looks, point: Point, directions: FloatArray, changes
     natural = np.maximum(slopes, _steepest(np.split(changes, 2, axis=1), point.noise))
     right = seen & (still | (near & ~bent & (8.0 * bounds <= _AGREEMENT * natural)))
     loud = np.any(np.absolute(residuals) > point.noise, axis=1)
-    drowned = ~seen | (near & ~bent)
+    drowned = ~seen | (np.isfinite(errors) & ~bent)
     return _by_elements(looks, point, directions, np.where(still, 0.0, errors), right, seen, drowned, loud)
 
 
 def _by_complex_step(looks: _Looks, point: Point, directions: FloatArray, changes: Any) -> NodeCheck:
-    errors, right = _complex_errors(point, directions, changes, _IMAGINARY)
+    errors, right, settled = _complex_errors(point, directions, changes, _IMAGINARY)
     doubted = np.flatnonzero(~right)
     if doubted.size:
         reach, _ = looks.closer.reach(point, directions[doubted])
         moves = directions[doubted] * reach.reshape(-1, *(1,) * point.value.ndim)
         longer = looks.mover.changes({point.position: moves}, 1j * _LONGER * _IMAGINARY)[point.position]
-        again, confirmed = _complex_errors(point, moves, longer, _LONGER * _IMAGINARY)
+        again, confirmed, _ = _complex_errors(point, moves, longer, _LONGER * _IMAGINARY)
         errors[doubted], right[doubted] = np.where(confirmed, again / reach, errors[doubted]), confirmed
     nowhere = np.zeros(right.shape, dtype=np.bool_)
-    return _by_elements(looks, point, directions, errors, right, ~nowhere, nowhere, nowhere)
+    return _by_elements(looks, point, directions, errors, right, ~nowhere, settled, nowhere)
 
 
-def _complex_errors(point: Point, moves: FloatArray, changes: Any, steps: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """The errors of the slopes for these moves, and which of the slopes are right."""
+def _complex_errors(
+    point: Point, moves: FloatArray, changes: Any, steps: FloatArray
+) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """The errors of the slopes for these moves, which of the slopes are right, and where both steps agree."""
     wide, estimates = (changes.imag / steps).T
     flat = in_rows(moves)
     slopes, slack = flat @ point.gradient.reshape(-1), np.absolute(flat) @ point.slack.reshape(-1)
@@ -291,7 +293,7 @@ def _complex_errors(point: Point, moves: FloatArray, changes: Any, steps: FloatA
     # Imaginary parts are their own: that they agree by chance with a slope far below the noise is not to be feared.
     alike = (np.absolute(wide - estimates) <= 1e-9 * np.absolute(estimates)) & (estimates != 0.0)
     alike &= np.absolute(errors) <= _AGREEMENT * np.absolute(slopes)
-    return errors, settled & (np.absolute(errors) <= bounds) & (still | resolved | alike)
+    return errors, settled & (np.absolute(errors) <= bounds) & (still | resolved | alike), settled
 
 
 def _by_elements(

@@ -11,6 +11,8 @@ from service.core.execution.passes import forward_pass
 from tests.core.derivatives.test_gradient_check import check
 from tests.passes import arrays_of, graph_of
 
+DROWNED = ("not applicable", "rounding errors are larger than what the gradient makes")
+
 each_method = pytest.mark.parametrize("method", METHODS)
 
 # The text, its x and other inputs, and the derivative with respect to x by hand.
@@ -58,10 +60,31 @@ def test_another_gradient_than_0_is_wrong(
 def test_what_rounding_drowns_is_not_said_to_bend(method: str) -> None:
     """x² moves by less than an output of 10⁸ is rounded to; a slope of 10⁻⁶ is not seen there, nor refuted."""
     found = claim("1e8 + x^2", 0.0, 1e-6, method)
-    assert (found.verdict, found.reason) == (
-        "not applicable",
-        "rounding errors are larger than what the gradient makes",
-    )
+    assert (found.verdict, found.reason) == DROWNED
+
+
+@each_method
+@pytest.mark.parametrize(
+    ("text", "x", "claimed"),
+    [
+        ("cos(x)", 0.0, 1e-9),
+        ("x * 1e-20 + 1", 1.0, 1e-18),
+        ("x * 1e-20 + 1", 1.0, 1e-15),
+        ("x * 1e-20 + 3", 0.0, -1e-18),
+    ],
+)
+def test_a_claim_that_rounding_hides_is_neither_right_nor_wrong(text: str, x: Any, claimed: float, method: str) -> None:
+    """The derivatives are 0 and 1e-20: an estimate that is printed would contradict what is said of the claim."""
+    found = claim(text, x, claimed, method)
+    assert found.verdict == "not applicable" and found.estimate is None
+    if method != "taylor" or text != "cos(x)":
+        assert found.reason == DROWNED[1]
+
+
+def test_a_complex_step_does_not_call_rounding_a_bend() -> None:
+    found = claim("cos(x)", 0.0, 1e-17, "complex-step")
+    assert (found.verdict, found.reason) == DROWNED
+    assert claim("x * 1e-20 + 1", 1.0, 1e-20, "complex-step").verdict == "right"
 
 
 # --- behind closed edges --------------------------------------------------------------------------------------------
