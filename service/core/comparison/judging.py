@@ -13,6 +13,12 @@ from service.core.comparison.definitions import (
     wrong_values,
 )
 from service.core.comparison.effective_figures import effective_gradients, effective_values, given
+from service.core.comparison.generated_names import (
+    paired_by_place,
+    paired_by_structure,
+    unpaired,
+    without_idle_differences,
+)
 from service.core.comparison.missing_figures import (
     gradients_resting_on_unrecorded,
     unreplayable_gradients,
@@ -48,7 +54,7 @@ def compare(
     different shapes or of shapes that do not fit the graph, no figure in common, unknown names; LimitExceeded where the
     values to be computed for the candidate would exceed `max_elements`.
     """
-    aligned = align(baseline.graph, candidate.graph, names or {})
+    aligned = _pairs(baseline, candidate, tolerance, names or {})
     candidate = without_misshapen(baseline, candidate, aligned)
     ours, theirs = candidate.backward, baseline.backward
     if ours and theirs:
@@ -115,6 +121,8 @@ def compare(
         backward = with_definitions(
             judged, reconsumed, lambda: gradients_with_wrong_sources(candidate.graph, judged, forward)
         )
+        if backward.definitions.size:
+            backward = without_idle_differences(backward, candidate.graph)
     found = Comparison(
         candidate,
         forward,
@@ -129,6 +137,17 @@ def compare(
     if not any(phase.verdicts.any() for phase in found.phases):
         raise InvalidRequest([Fault(("candidate",), "the two runs give no figure in common")])
     return found
+
+
+def _pairs(baseline: Run, candidate: Run, tolerance: Tolerance, names: Mapping[str, str]) -> IntArray:
+    """For each node of the candidate its partner's position: by name, but for the names that were generated."""
+    by_name = align(baseline.graph, candidate.graph, names)
+    if candidate.graph is baseline.graph or candidate.graph.digest == baseline.graph.digest:
+        return by_name
+    fixed = {*names, candidate.backward.output} if candidate.backward else set(names)
+    aligned = unpaired(baseline.graph, candidate.graph, by_name, fixed)
+    aligned = paired_by_structure(baseline.graph, candidate.graph, aligned)
+    return paired_by_place(baseline, candidate, aligned, tolerance)
 
 
 def _weights(dtype: str, rtol: float) -> Weights:

@@ -36,3 +36,9 @@ def free_names(taken: Container[str]) -> Callable[[str], Iterator[str]]:
         return (name for name in names if name not in taken)
 
     return names_of
+
+
+def is_generated(name: str, operation: str) -> bool:
+    """Whether the name is one that `free_names` may have given to a node of this operation."""
+    start, _, number = name.rpartition("_")
+    return number.isdecimal() and start == operation.lower()
