@@ -257,7 +257,11 @@ def _by_differences(looks: _Looks, point: Point, directions: FloatArray, changes
     seen = (slopes > 0.0) | (point.gradient.reshape(-1) == 0.0)
     near = np.absolute(errors) <= 8.0 * bounds + 1e-8 * slopes + slack
     # Where the slope is 0, or nearly, that of a step nearby is what the bounds are small against.
-    natural = np.maximum(slopes, _steepest(np.split(changes, 2, axis=1), point.noise))
+    steepest = _steepest(np.split(changes, 2, axis=1), point.noise)
+    # The finest step must not see another slope, of what bends within the longer ones.
+    finest = _HALVED[_QUARTERED][-1]
+    odd = np.absolute(forward[:, -1] - backward[:, -1]) / (2.0 * finest)
+    natural = np.maximum(slopes, np.where(odd <= _AGREEMENT * steepest + point.noise / finest, steepest, 0.0))
     right = seen & (still | (near & ~bent & (8.0 * bounds <= _AGREEMENT * natural)))
     loud = np.any(np.absolute(residuals) > point.noise, axis=1)
     drowned = ~seen | (np.isfinite(errors) & ~bent)

@@ -87,6 +87,12 @@ def test_a_complex_step_does_not_call_rounding_a_bend() -> None:
     assert claim("x * 1e-20 + 1", 1.0, 1e-20, "complex-step").verdict == "right"
 
 
+@each_method
+def test_a_slope_within_the_finest_steps_is_not_taken_for_0(method: str) -> None:
+    """The slope is 100, but x² ± 10⁻¹⁰ is all that longer steps than 10⁻¹² see."""
+    assert claim("x^2 + 1e-10 * tanh(1e12 * x)", 0.0, 0.0, method).verdict != "right"
+
+
 # --- behind closed edges --------------------------------------------------------------------------------------------
 
 
