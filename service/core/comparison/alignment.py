@@ -68,6 +68,22 @@ def without_misshapen(baseline: Run, candidate: Run, aligned: IntArray) -> Run:
     return set_aside_misshapen(candidate, shapes)
 
 
+def misshapen_inputs(baseline: Run, candidate: Run, aligned: IntArray) -> list[Fault]:
+    """A fault for each Input whose value, or else gradient, has another shape in the baseline."""
+    faults = []
+    for position, node in enumerate(candidate.graph.nodes):
+        if not node.operation.is_input or aligned[position] < 0:
+            continue
+        for own, theirs in ((candidate.values, baseline.values), (candidate.gradients, baseline.gradients)):
+            mine = None if own is None else own[position]
+            other = None if theirs is None else theirs[int(aligned[position])]
+            if mine is not None and other is not None and mine.shape != other.shape:
+                shapes = f"{list(mine.shape)}; in the baseline {list(other.shape)}"
+                faults.append(Fault(("candidate",), f"the inputs differ in shape: {node.name!r} has {shapes}"))
+                break
+    return faults
+
+
 def lay_out(theirs: Figures, own: Figures | None, aligned: IntArray, graph: Graph) -> Figures:
     """Arrange the baseline's figures in the candidate's order; raises InvalidRequest where shapes differ."""
     identical = len(aligned) == len(theirs) and bool((aligned == np.arange(len(aligned))).all())

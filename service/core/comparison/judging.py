@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from service.core.comparison.alignment import absent, align, differences, lay_out, without_misshapen
+from service.core.comparison.alignment import absent, align, differences, lay_out, misshapen_inputs, without_misshapen
 from service.core.comparison.definitions import (
     gradients_with_wrong_sources,
     with_definitions,
@@ -38,6 +38,7 @@ from service.core.rulebook.operation import CONVENTIONS
 
 # By whether a figure agrees with the baseline (1) and with its replay (2).
 _VERDICTS = np.array([Verdict.ORIGIN, Verdict.COMPENSATED, Verdict.INHERITED, Verdict.SAME], dtype=np.int8)
+_OTHER_SEEDS = Fault(("candidate",), "the two runs' gradients have different seeds")
 
 
 def compare(
@@ -58,7 +59,9 @@ def compare(
     candidate = without_misshapen(baseline, candidate, aligned)
     ours, theirs = candidate.backward, baseline.backward
     if ours and theirs:
-        _check_seeds(theirs, ours, names or {})
+        _check_outputs(theirs, ours, names or {})
+        if not _same_seed(ours.seed, theirs.seed):
+            raise InvalidRequest(misshapen_inputs(baseline, candidate, aligned) or [_OTHER_SEEDS])
     redefined, reconsumed = differences(baseline.graph, candidate.graph, aligned)
     values = lay_out(baseline.values, candidate.values, aligned, candidate.graph)
     slopes = lay_out(theirs.gradients, ours.gradients, aligned, candidate.graph) if ours and theirs else None
@@ -365,13 +368,11 @@ def _conform(baseline: Figures, effective: Figures) -> FloatArray:
     return flat
 
 
-def _check_seeds(baseline: Backward, candidate: Backward, names: Mapping[str, str]) -> None:
+def _check_outputs(baseline: Backward, candidate: Backward, names: Mapping[str, str]) -> None:
     output = names.get(candidate.output, candidate.output)
     if output != baseline.output:
         detail = f"the candidate's gradients are of {candidate.output!r}, the baseline's of {baseline.output!r}"
         raise InvalidRequest([Fault(("candidate",), detail)])
-    if not _same_seed(candidate.seed, baseline.seed):
-        raise InvalidRequest([Fault(("candidate",), "the two runs' gradients have different seeds")])
 
 
 def _same_seed(ours: FloatArray, theirs: FloatArray) -> bool:

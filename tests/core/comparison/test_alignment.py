@@ -6,7 +6,7 @@ import pytest
 from service.core.comparison.alignment import absent, align, differences, lay_out
 from service.core.errors import InvalidRequest
 from service.core.figures.figures import pack
-from tests.planted import graph_of
+from tests.planted import graph_of, judge, only, run_of
 
 FIRST = "p = x * y; F = sin(p)"
 
@@ -73,3 +73,14 @@ def test_definitions_and_uses(candidate: str, names: dict[str, str], redefined: 
         set(redefined),
         set(reconsumed),
     ]
+
+
+def test_inputs_of_other_shapes_are_named_and_not_the_seeds_that_follow() -> None:
+    graph = graph_of("F = x * y")
+    first = run_of(graph, {"x": np.array([1.0, 2.0, 3.0]), "y": 2.0})
+    second = run_of(graph_of("F = x * y + z"), {"x": np.array([1.0, 2.0]), "y": 2.0, "z": 0.0})
+    for kept in ({"values": "xyF", "gradients": "xyF"}, {"values": "", "gradients": "xyF"}):
+        with pytest.raises(InvalidRequest) as caught:
+            judge(first, only(second, **kept))
+        detail = "the inputs differ in shape: 'x' has [2]; in the baseline [3]"
+        assert [(fault.location, fault.detail) for fault in caught.value.faults] == [(("candidate",), detail)]
