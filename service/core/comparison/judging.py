@@ -1,7 +1,8 @@
 """Judge two runs figure by figure, by the rule in `verdicts.py`."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -66,61 +67,14 @@ def compare(
     values = lay_out(baseline.values, candidate.values, aligned, candidate.graph)
     slopes = lay_out(theirs.gradients, ours.gradients, aligned, candidate.graph) if ours and theirs else None
     cut, effective = effective_values(candidate, values, max_elements)
-    weights = _weights(candidate.dtype, tolerance.rtol)
-    coarse = None
-    if candidate.dtype in ROUNDED_ONCE:
-        coarse = replace(weights, terms=2 * UNIT_ROUNDOFF[candidate.dtype])
-    alone = np.flatnonzero(aligned < 0)
-    unrecorded = UnrecordedRounding(cut, candidate, effective, _weights(candidate.dtype, 0.0))
+    judging = _Judging(candidate, cut, effective, tolerance, np.flatnonzero(aligned < 0))
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:
-        replay = replay_values(cut, effective, weights)
-        if coarse is not None:
-            rough = replay_values(cut, effective, coarse)
-            _allow(replay, rough, values_resting_on_unrecorded(cut, given(candidate.values)))
-        judged = _judge(
-            candidate.graph,
-            "forward",
-            candidate.values,
-            values,
-            effective,
-            replay,
-            tolerance,
-            sourceless(cut),
-            alone,
-            1.0,
-            unrecorded.of_values,
-        )
-        judged = _with_misshapen(judged, candidate, alone)
+        judged = judging.judge_values(values)
         forward = with_definitions(judged, redefined, lambda: wrong_values(candidate.graph, judged)[1])
     if ours and theirs and slopes is not None:
-        gradients = effective_gradients(cut, effective, ours)
-        replay = replay_gradients(cut, effective, gradients, ours.output, ours.seed, weights)
-        if coarse is not None:
-            rough = replay_gradients(cut, effective, gradients, ours.output, ours.seed, coarse)
-            resting = gradients_resting_on_unrecorded(cut, given(candidate.values), given(ours.gradients))
-            _allow(replay, rough, resting)
-        unreplayed = np.array([], dtype=np.int64)
-        if cut is not candidate.graph:
-            unreplayed = unreplayable_gradients(candidate.graph, cut, given(ours.gradients), ours.output)
-        finite = np.abs(theirs.gradients.flat[np.isfinite(theirs.gradients.flat)])
-        scale = min(float(finite.max()) if finite.size else 1.0, 1.0)
-        judged = _judge(
-            candidate.graph,
-            "backward",
-            ours.gradients,
-            slopes,
-            gradients,
-            replay,
-            tolerance,
-            unreplayed,
-            alone,
-            scale,
-            lambda: unrecorded.of_gradients(replay),
-        )
-        judged = _with_misshapen(judged, candidate, alone)
-        conventions = _conventions(cut, effective, ours, judged, weights)
+        judged, conventions = judging.judge_gradients(ours, slopes, theirs.gradients)
         backward = with_definitions(
             judged, reconsumed, lambda: gradients_with_wrong_sources(candidate.graph, judged, forward)
         )
@@ -151,6 +105,90 @@ def _pairs(baseline: Run, candidate: Run, tolerance: Tolerance, names: Mapping[s
     aligned = unpaired(baseline.graph, candidate.graph, by_name, fixed)
     aligned = paired_by_structure(baseline.graph, candidate.graph, aligned)
     return paired_by_place(baseline, candidate, aligned, tolerance)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judging:
+    """A candidate's effective values on its graph without the edges to what depends on an unknown one, and the rule.
+
+    The nodes that are `alone` have no partner in the baseline's graph.
+    """
+
+    candidate: Run
+    graph: Graph
+    values: Figures
+    tolerance: Tolerance
+    alone: IntArray
+
+    @cached_property
+    def _weights(self) -> Weights:
+        return _weights(self.candidate.dtype, self.tolerance.rtol)
+
+    @cached_property
+    def _coarse(self) -> Weights | None:
+        """What rounding allows where a figure rests on unrecorded ones that were rounded too."""
+        dtype = self.candidate.dtype
+        return replace(self._weights, terms=2 * UNIT_ROUNDOFF[dtype]) if dtype in ROUNDED_ONCE else None
+
+    @cached_property
+    def _unrecorded(self) -> UnrecordedRounding:
+        return UnrecordedRounding(self.graph, self.candidate, self.values, _weights(self.candidate.dtype, 0.0))
+
+    def judge_values(self, baseline: Figures) -> Phase:
+        """Judge the candidate's values by the baseline's, in the order of the candidate's nodes."""
+        replay = replay_values(self.graph, self.values, self._weights)
+        if self._coarse is not None:
+            rough = replay_values(self.graph, self.values, self._coarse)
+            _allow(replay, rough, values_resting_on_unrecorded(self.graph, given(self.candidate.values)))
+        judged = _judge(
+            self.candidate.graph,
+            "forward",
+            self.candidate.values,
+            baseline,
+            self.values,
+            replay,
+            self.tolerance,
+            sourceless(self.graph),
+            self.alone,
+            1.0,
+            self._unrecorded.of_values,
+        )
+        return _with_misshapen(judged, self.candidate, self.alone)
+
+    def judge_gradients(
+        self, ours: Backward, baseline: Figures, every_gradient: Figures
+    ) -> tuple[Phase, dict[int, tuple[str, ...]]]:
+        """Judge the candidate's gradients, and find the libraries' conventions that some follow.
+
+        `every_gradient` of the baseline, whether of a node of the candidate's or not, scales the absolute tolerance.
+        """
+        graph, values = self.graph, self.values
+        gradients = effective_gradients(graph, values, ours)
+        replay = replay_gradients(graph, values, gradients, ours.output, ours.seed, self._weights)
+        if self._coarse is not None:
+            rough = replay_gradients(graph, values, gradients, ours.output, ours.seed, self._coarse)
+            resting = gradients_resting_on_unrecorded(graph, given(self.candidate.values), given(ours.gradients))
+            _allow(replay, rough, resting)
+        unreplayed = np.array([], dtype=np.int64)
+        if graph is not self.candidate.graph:
+            unreplayed = unreplayable_gradients(self.candidate.graph, graph, given(ours.gradients), ours.output)
+        finite = np.abs(every_gradient.flat[np.isfinite(every_gradient.flat)])
+        scale = min(float(finite.max()) if finite.size else 1.0, 1.0)
+        judged = _judge(
+            self.candidate.graph,
+            "backward",
+            ours.gradients,
+            baseline,
+            gradients,
+            replay,
+            self.tolerance,
+            unreplayed,
+            self.alone,
+            scale,
+            lambda: self._unrecorded.of_gradients(replay),
+        )
+        judged = _with_misshapen(judged, self.candidate, self.alone)
+        return judged, _conventions(graph, values, ours, judged, self._weights)
 
 
 def _weights(dtype: str, rtol: float) -> Weights:
