@@ -1,5 +1,6 @@
 """What rounding may do to operations that are not elementwise: it makes nobody an origin, and hides no mistake."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,7 @@ def test_a_mistake_among_terms_that_do_not_cancel_is_found() -> None:
     right = run_of(graph, inputs)
     for name in ("s", "m"):
         wrong = run_of(graph, inputs, dtype="float32", values={name: lambda value: value * np.float32(1.0001)})
+        wrong = replace(wrong, backward=None)  # no program loses sight of a maximum whose value it rounds
         assert origins(judge(right, wrong), graph) == [("forward", name)]
     wrong = run_of(graph, inputs, dtype="float32", gradients={"x": lambda slope: slope.T})
     assert origins(judge(right, wrong), graph) == [("backward", "x")]
