@@ -221,7 +221,11 @@ def _conventions(
         with np.errstate(all="ignore"):
             near = _near(gradients.flat, replay.expected.flat, replay.slack + found.atol)
         follows = _all_elements(near, gradients)
-        for position in map(int, origins[follows[origins]]):
+        for position in map(int, origins):
+            if not follows[position]:
+                span = near[gradients.offsets[position] : gradients.offsets[position + 1]]
+                found.excused[position] = span | found.excused.get(position, False)
+                continue
             explained[position] = tuple(dict.fromkeys((*explained.get(position, ()), rival.convention)))
     found.verdicts[list(explained)] = Verdict.CONVENTION
     return explained

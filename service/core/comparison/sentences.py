@@ -71,7 +71,10 @@ def _shape_text(shape: Index) -> str:
 
 
 def _worst(evidence: Evidence) -> Index:
-    """The index of the element whose error exceeds what is allowed most, and of such the one with the greatest."""
+    """The index of the element whose error exceeds what is allowed most, and of such the one with the greatest.
+
+    Elements that a convention explains come last.
+    """
     figure, expected = evidence.figure, evidence.expected
     if figure.shape != expected.shape:
         return (0,) * expected.ndim
@@ -82,6 +85,9 @@ def _worst(evidence: Evidence) -> Index:
         excess = apart / (evidence.phase.rtol * np.abs(expected) + evidence.phase.atol)
     apart[np.isnan(apart)] = excess[np.isnan(excess)] = np.inf
     excess[(figure == expected) | same_bits(figure, expected)] = 0.0
+    excused = evidence.phase.excused.get(evidence.position)
+    if excused is not None and (unexcused := np.where(excused.reshape(excess.shape), 0.0, excess)).max() > 1.0:
+        excess = unexcused
     apart[excess < excess.max()] = -1.0
     return tuple(int(step) for step in np.unravel_index(int(np.argmax(apart)), figure.shape))
 

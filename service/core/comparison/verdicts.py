@@ -50,7 +50,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.execution.run import Run
-from service.core.figures.figures import Figures, FloatArray, IntArray
+from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray
 
 
 class Verdict(IntEnum):
@@ -108,6 +108,7 @@ class Phase:
     is the origin. `missing` are the nodes whose figure the baseline has and the candidate lacks. In `baseline.flat` an
     origin that only the candidate's graph has is measured against its replay. `misshapen` are the candidate's figures
     of another shape, by position; in `candidate` they are NaN.
+    `excused` says which elements of an origin some convention explains, flat, by position.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Phase:
     missing: IntArray
     misshapen: Mapping[int, FloatArray]
     definitions: IntArray = field(default_factory=lambda: np.array([], dtype=np.int64))
+    excused: dict[int, BoolArray] = field(default_factory=dict)
 
     def given(self, position: int) -> FloatArray | None:
         """The candidate's figure, of whatever shape it is."""

@@ -328,3 +328,22 @@ def test_float32_networks_of_jax_with_relu_before_pools_have_no_origin(length: i
         assert Verdict.ORIGIN not in verdicts_of(found).values()
         met.extend(found.conventions.values())
     assert met and all("jax" in libraries for libraries in met)
+
+
+def test_a_sentence_names_the_element_that_no_convention_explains() -> None:
+    graph = graph_of("s = sqrt(x); m = where(x > 0, s, 0); L = m * m; F = sum(L)")
+    ours = run_at(graph, {"x": np.array([-1.0, 4.0])})
+    assert ours.backward is not None
+    figures = list(ours.backward.gradients)
+    # d(√x)²/dx = 1 at 4; at −1, where the branch is not taken, some libraries have 0 × NaN.
+    figures[graph.position["x"]] = np.array([NAN, 1.5])
+    wrong = replace(ours, backward=replace(ours.backward, gradients=pack(figures)))
+    first = explained_first_difference(compare(ours, wrong, TOLERANCES["float64"]))
+    assert first is not None
+    assert first.sentence.startswith("∂F/∂x is 1.5 at [1]; it should be ")
+    # Alone the NaN is a convention.
+    figures[graph.position["x"]] = np.array([NAN, 1.0])
+    alone = replace(ours, backward=replace(ours.backward, gradients=pack(figures)))
+    found = compare(ours, alone, TOLERANCES["float64"])
+    assert found.backward is not None
+    assert found.backward.positions(Verdict.CONVENTION) == [graph.position["x"]]
