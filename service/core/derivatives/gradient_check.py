@@ -123,7 +123,7 @@ def check_gradients(
             raise LimitExceeded("run_elements", max_elements, elements, detail)
         directions = {point.position: _directions(point, method) for point in tried}
         changes = mover.changes(directions, _STEPS[method])
-        most = None if max_elements is None else max(1, max_elements // (MOVES * mover.elements))
+        most = None if max_elements is None else max(1, max_elements // (MOVES * max(1, mover.elements)))
         looks = _Looks(CloserLook(mover, own), mover, most)
         judge = {"taylor": _by_taylor, "central": _by_differences, "complex-step": _by_complex_step}[method]
         return tuple(

@@ -150,6 +150,15 @@ def test_a_check_that_would_compute_too_much_is_refused() -> None:
     assert check_gradients(graph, values, "z", [0], "central", max_elements=6400)[0].verdict is CheckVerdict.RIGHT
 
 
+@pytest.mark.parametrize("method", ["central", "complex-step", "taylor"])
+@pytest.mark.parametrize("text", ["y = x * 2", "y = sum(x)"])
+def test_a_gradient_without_elements_is_right(method: str, text: str) -> None:
+    graph = graph_of(text)
+    values = forward_pass(graph, {"x": np.zeros(0)})
+    checks = check_gradients(graph, values, "y", [0], method, max_elements=100)
+    assert [check.verdict for check in checks] == [CheckVerdict.RIGHT]
+
+
 # --- wrong ones -----------------------------------------------------------------------------------------------------
 
 

@@ -181,6 +181,15 @@ def test_sums_are_the_stored_gradients_of_each_operation_at_its_extremes(operati
                 sums_are_the_gradients(run_of(graph, dict(zip(names, point, strict=True)), seed=0.7))
 
 
+def test_a_contribution_without_a_formula_stands_by_its_figure() -> None:
+    """Which of equal elements a library's pool chooses is no formula of the elements."""
+    graph = graph_of("p = max_pool(x, kernel_shape=[2], strides=[2]); F = sum(p)").with_convention("torch")
+    (step,) = explain_node(run_of(graph, {"x": [[[1.0, 1.0, 2.0, 3.0]]]}), "x")
+    assert isinstance(step, BackwardStep) and step.sum is not None
+    assert step.sum.tolist() == [[[1.0, 0.0, 0.0, 1.0]]]
+    assert step.equation.formula.text == "dF/dx = dF/dp * ∂p/∂x"
+
+
 def test_sums_are_the_stored_gradients_in_float32() -> None:
     nodes = [
         {"name": "x", "operation": "Input", "attributes": {"dtype": "float32"}},
