@@ -27,7 +27,8 @@ from service.core.rulebook.primitives import sum_to_shape
 
 def has_nan(figure: Any) -> bool:
     """Whether there is a NaN in an array or a scalar; NumPy's min of an array with a NaN is NaN."""
-    return bool(np.size(figure)) and bool(np.isnan(np.min(figure)))
+    figure = np.asarray(figure)
+    return figure.size > 0 and bool(np.isnan(figure.min()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,11 @@ def backward(stretches, nodes, operands, attributes, values, reached, target, se
     gradients[target] = seed
     for stretch in range(len(stretches) - 6, -1, -6):
 {indent(_STRETCH, "    ")}\
-{_branches(codes, _backward_branch)}"""
+{_branches(codes, _backward_branch)}
+    lost = False
+    for position in range(len(gradients)):
+        lost |= gradients[position] != gradients[position]
+    return lost"""
     kinks = f"""\
 def kinks(stretches, nodes, operands, attributes, values, marks):
     for stretch in range(0, len(stretches), 6):

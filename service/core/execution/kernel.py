@@ -30,12 +30,12 @@ class Loops:
     """The compiled functions, all over packed arrays (see `Program`) and figures in topological order.
 
     forward(stretches, nodes, operands, attributes, values)
-    backward(stretches, nodes, operands, attributes, values, reached, target, seed, gradients)
+    backward(stretches, nodes, operands, attributes, values, reached, target, seed, gradients), whether one is NaN
     kinks(stretches, nodes, operands, attributes, values, marks)
     """
 
     forward: Callable[..., None]
-    backward: Callable[..., None]
+    backward: Callable[..., bool]
     kinks: Callable[..., None]
     find_levels: Callable[..., None]
     find_reached: Callable[..., None]
@@ -82,15 +82,16 @@ def evaluate(loops: Loops, program: Program, inputs: Mapping[str, Any]) -> Figur
     return frozen(values)
 
 
-def differentiate(loops: Loops, program: Program, values: FloatArray, target: int, seed: float) -> Figures:
-    """The gradient of every node that is not a Constant, in topological order, from the node at position `target`."""
+def differentiate(loops: Loops, program: Program, values: FloatArray, target: int, seed: float) -> tuple[Figures, bool]:
+    """The gradient of every node that is not a Constant, in topological order, from the node at position `target`, and
+    whether there may be a NaN among them."""
     _check_length(program, values)
     gradients = np.empty(len(values))
     packed = (program.stretches, program.nodes, program.operands, program.attributes)
-    loops.backward(*packed, values, _reached(program, loops, target), target, seed, gradients)
+    has_nan = loops.backward(*packed, values, _reached(program, loops, target), target, seed, gradients)
     if program.present is not None:
         gradients[program.constants] = 0.0
-    return frozen(gradients, present=program.present)
+    return frozen(gradients, present=program.present), has_nan
 
 
 @memoize_on_argument

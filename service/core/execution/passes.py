@@ -70,13 +70,12 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
     spread = spread_seed(seed, values.shape(target))
     program = kernel.program_of(graph) if values.shapes is None else None
     loops = kernel.compiled_loops(program) if program else None
-    is_batch = batches.is_batch(graph, values)
     gradients = None
     if program and loops:
-        gradients = kernel.differentiate(loops, program, values.flat, target, float(spread))
-        if not has_nan(gradients.flat):
+        gradients, lost = kernel.differentiate(loops, program, values.flat, target, float(spread))
+        if not lost:
             return gradients
-    elif is_batch:
+    elif batches.is_batch(graph, values):
         gradients = batches.differentiate_batch(graph, values, target, spread)
         # A NaN at any point reaches an Input, or a scalar that rests on Constants: less to look through than all nodes.
         if not any(has_nan(gradients[position]) for position in batches.ends_of_flow(graph, values)):
@@ -117,12 +116,10 @@ def _sweep(
     with np.errstate(all="ignore"):
         start = {target: in_precision(graph, target, seed)}
         gradients = sweep_back(graph, start, contributions, add=add, order=order)
-    return pack(
-        [
-            gradients.get(position, np.zeros(values.shape(position))) if node.has_gradient else None
-            for position, node in enumerate(graph.nodes)
-        ]
-    )
+    for position, node in enumerate(graph.nodes):
+        if node.has_gradient and position not in gradients:
+            gradients[position] = np.zeros(values.shape(position))
+    return pack([gradients[position] if node.has_gradient else None for position, node in enumerate(graph.nodes)])
 
 
 def spread_seed(seed: FloatArray | float, shape: Shape) -> FloatArray:
