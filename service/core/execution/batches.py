@@ -81,19 +81,11 @@ def is_batch(graph: Graph, values: Figures) -> bool:
     )
 
 
-def ends_of_flow(graph: Graph, values: Figures) -> list[int]:
-    """The positions of the Inputs and of the nodes that have one number for all points."""
-    return [
-        position
-        for position, node in enumerate(graph.nodes)
-        if node.has_gradient and (node.operation.is_input or not values.shape(position))
-    ]
+def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatArray) -> tuple[Figures, bool]:
+    """The gradient of every node, from the node at position `target`, whose shape `seed` has; and whether one is NaN.
 
-
-def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatArray) -> Figures:
-    """The gradient of every node, from the node at position `target`, whose shape `seed` has.
-
-    The gradient of a node that has one number for all points is the sum over the points.
+    The gradient of a node that has one number for all points is the sum over the points. A NaN at any point reaches an
+    Input, or a scalar that rests on Constants: fewer to look through than all nodes.
     """
     assert values.shapes is not None
     wide = [bool(shape) for shape in values.shapes]
@@ -103,6 +95,8 @@ def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatA
     flat, rows, shapes = _rows(wide, shape)
     seen = bytearray(len(graph))
     flow = seed.reshape(-1)
+    inputs = [each for each, node in enumerate(graph.nodes) if node.operation.is_input and node.has_gradient]
+    lost = False
     sums = np.full(len(graph), -0.0)  # to which any zero may be added: −0 − 0 is −0, and 0 − 0 is not
     with np.errstate(all="ignore"):
         for block in _blocks(graph, count) if wide[target] else ():
@@ -124,6 +118,7 @@ def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatA
                     else:
                         _set_product(rows[source][block], upstream, local)
                     seen[source] = 1
+            lost = lost or any(wide[each] and seen[each] and np.isnan(rows[each][block].min()) for each in inputs)
         if not wide[target]:
             seen[target], sums[target] = 1, flow[0]
         for position in range(target, -1, -1):
@@ -137,10 +132,11 @@ def differentiate_batch(graph: Graph, values: Figures, target: int, seed: FloatA
     for position, node in enumerate(graph.nodes):
         if not wide[position]:
             rows[position][0] = sums[position] if seen[position] and node.has_gradient else 0.0
+            lost = lost or bool(np.isnan(rows[position][0]))
         elif not (seen[position] and node.has_gradient):
             rows[position][:] = 0.0
     present = np.array([node.has_gradient for node in graph.nodes])
-    return frozen(flat, shapes, None if present.all() else present)
+    return frozen(flat, shapes, None if present.all() else present), lost
 
 
 def _product(upstream: FloatArray, local: Any) -> Any:

@@ -76,9 +76,8 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
         if not lost:
             return gradients
     elif batches.is_batch(graph, values):
-        gradients = batches.differentiate_batch(graph, values, target, spread)
-        # A NaN at any point reaches an Input, or a scalar that rests on Constants: less to look through than all nodes.
-        if not any(has_nan(gradients[position]) for position in batches.ends_of_flow(graph, values)):
+        gradients, lost = batches.differentiate_batch(graph, values, target, spread)
+        if not lost:
             return gradients
     arrays = [in_precision(graph, position, value) for position, value in enumerate(values)]
 
