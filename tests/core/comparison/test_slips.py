@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.core.comparison.hypotheses import explain
 from service.core.comparison.listing import ExplainedFigure, explained_origins
 from tests.core.comparison.slips import PORTS, STUDENTS, Mistake
-from tests.planted import graph_of, judge, run_of
+from tests.planted import altered, graph_of, judge, run_of
 
 TABLE = [*STUDENTS, *PORTS]
 
@@ -85,3 +86,13 @@ def test_another_count_is_sought_among_a_few_lengths(shape: tuple[int, ...], nam
     ones = np.ones(shape)
     wrong = ones / ones.size * shape[-1] / shape[0]
     assert ("mean over another count" in names_of("F = mean(x * y)", {"x": ones, "y": ones}, wrong)) is named
+
+
+def test_a_layer_norm_over_one_number_has_no_unbiased_variance() -> None:
+    graph = graph_of("z = layer_norm(x, w)")
+    right = run_of(graph, {"x": [1.5], "w": 2.0})
+    wrong = altered(right, values={"z": [3.0]})
+    found = judge(right, wrong)
+    assert found.forward is not None
+    said = [each.sentence for each in explain(found, found.forward, graph.position["z"], wrong)]
+    assert not any("n − 1" in sentence for sentence in said)

@@ -47,7 +47,8 @@ def _normalized(node: Node, x: FloatArray, ddof: int = 0) -> tuple[tuple[int, ..
     """The axes that a layer norm normalizes, x normalized, and the factor: 1/√(variance + ε)."""
     axes = tuple(range(int(node.attributes["axis"]) % x.ndim, x.ndim))
     centred = x - x.mean(axis=axes, keepdims=True)
-    variance = x.var(axis=axes, keepdims=True, ddof=ddof)
+    count = prod(x.shape[axis] for axis in axes)
+    variance = x.var(axis=axes, keepdims=True, ddof=min(ddof, count - 1))  # one number's is 0, by whatever divisor
     factor = 1.0 / np.sqrt(variance + node.attributes["epsilon"])
     return axes, centred * factor, factor
 
