@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from service.serving import service_process
-from tests.examples import THOROUGH
+from tests.examples import QUICK, THOROUGH
 
 # New examples in every run: a test that fails by chance is a fault, and the blob in its report reproduces it.
 # No deadline: it would depend on how busy the machine is. `--hypothesis-profile=thorough` draws more examples.
 _shared = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", _shared, max_examples=8)
+settings.register_profile("quick", _shared, max_examples=QUICK)
 settings.register_profile("thorough", _shared, max_examples=THOROUGH)
 settings.load_profile("quick")
 

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
 from threading import Event, Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _BUSY_MILLISECONDS = 60_000
@@ -80,6 +81,8 @@ class Database:
 
     def migrate(self) -> None:
         """Upgrade the tables to the newest schema; of processes that start at once one does it, others wait."""
+        from alembic import command  # a quarter of the import
+
         with self._turn, self._writer.connect() as connection:
             if self._is_sqlite:
                 # To alter a table SQLite builds another and drops the old one, which must not cascade. The pragma
@@ -143,8 +146,10 @@ class _SharedTransaction:
             raise self._failure
 
 
-def migration_config(connection: Connection) -> Config:
+def migration_config(connection: Connection) -> "Config":
     """Alembic's configuration for a connection that is in a transaction already."""
+    from alembic.config import Config
+
     folder = next(path for path in (_PACKAGE / "migrations", _PACKAGE.parent / "migrations") if path.is_dir())
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))

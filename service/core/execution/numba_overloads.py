@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numba.extending import overload, register_jitable
-from scipy import special
 
 from service.core.rulebook import gaussian
 from service.core.rulebook.operations import activation, arithmetic, exponential
@@ -23,8 +22,8 @@ overload(sign)(lambda x: lambda x: np.sign(x) + 0.0)
 overload(remainder, strict=False)(lambda x, y: _remainder)
 overload(floor_divide, strict=False)(lambda x, y: _floor_divide)
 
-# SciPy's functions by the C library's; the Gaussian functions as they are over numbers.
-overload(special.erf)(lambda x: lambda x: math.erf(x))  # noqa: PLW0108 (Numba wants functions)
+# The error functions by the C library's; the other Gaussian functions as they are over numbers.
+overload(gaussian.error_function)(lambda x: lambda x: math.erf(x))  # noqa: PLW0108 (Numba wants functions)
 overload(gaussian.complementary_error)(lambda x: lambda x: math.erfc(x))  # noqa: PLW0108
 for called in (gaussian.exp_of_square, gaussian.exact_product, exponential.share_of_sum):
     register_jitable(called)

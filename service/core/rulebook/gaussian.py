@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import rulebook_function
@@ -33,6 +34,12 @@ def normal_density(x: Any) -> Any:
 def normal_distribution(x: Any) -> Any:
     """Return Φ(x) = erfc(−x/√2) / 2, the integral of `normal_density` from −∞ to x."""
     return distribution_of_number(x)
+
+
+@rulebook_function
+def error_function(x: Any) -> Any:
+    """Return erf(x). SciPy loads `special` when it is first used, which takes as long as all of Gradbook."""
+    return scipy.special.erf(x)
 
 
 @rulebook_function

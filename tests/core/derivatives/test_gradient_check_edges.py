@@ -17,6 +17,7 @@ from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Operation
 from tests.core.derivatives.test_gradient_check import check, plant, times, verdicts
 from tests.elementwise import each_elementwise
+from tests.examples import examples
 from tests.passes import arrays_of, graph_of
 from tests.planted import tame_graph
 
@@ -189,7 +190,7 @@ def scalars(operation: Operation, numbers: Iterable[float], after: str | None = 
 @each_elementwise
 def test_no_operation_is_accused_near_its_edges(operation: Operation) -> None:
     random = np.random.default_rng(2026)
-    for _ in range(8):
+    for _ in range(examples(8)):
         near = random.choice([0.0, 1.0, -1.0, 0.5, 2.0], 3)
         numbers = near + 10.0 ** random.uniform(-14, -1, 3) * random.choice([-1.0, 1.0], 3)
         graph, inputs = scalars(operation, numbers.tolist())

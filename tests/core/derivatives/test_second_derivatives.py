@@ -17,6 +17,7 @@ from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Attributes, Operation
 from tests.core.rulebook.test_accuracy import GAUSSIAN, NAMES
 from tests.elementwise import attribute_samples, domains, each_elementwise
+from tests.examples import examples
 from tests.expressions import graph_of_expression as graph_of
 from tests.passes import arrays_of
 
@@ -187,7 +188,7 @@ def rows_of(operation: Operation, attributes: Attributes) -> list[tuple[float, .
             and not (second_kink or lost or operation.is_nondifferentiable(operands, value, attributes))
         ):
             rows.append(row)
-    return rows if len(rows) <= 40 else Random(operation.name).sample(rows, 40)
+    return Random(operation.name).sample(rows, min(len(rows), examples(40)))
 
 
 @each_elementwise

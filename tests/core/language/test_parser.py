@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from service.core.errors import InvalidExpression, LimitExceeded
 from service.core.language.expression import parse_expression
+from tests.examples import examples
 
 MAX_BYTES = 65_536
 MAX_DEPTH = 200
@@ -259,24 +260,27 @@ def test_brackets_as_deep_as_allowed_are_read(text: str) -> None:
 # --- whatever comes, and as much of it as is allowed --------------------------------------------------------------
 
 
+ROOM = examples(MAX_BYTES // 6) * 6  # the service's default in the thorough profile
+
+
 def repeated(piece: str, end: str = "") -> str:
     """As many of the piece as there is room for, and an end."""
-    return piece * ((MAX_BYTES - len(end)) // len(piece)) + end
+    return piece * ((ROOM - len(end)) // len(piece)) + end
 
 
 # Each text, and how many nodes it has; None where it is refused.
 LONGEST = {
-    "sum": (repeated("1+", "1"), 65_535),
-    "power": (repeated("x^", "x"), 32_768),
-    "signs": (repeated("-", "x"), 65_536),
+    "sum": (repeated("1+", "1"), ROOM - 1),
+    "power": (repeated("x^", "x"), ROOM // 2),
+    "signs": (repeated("-", "x"), ROOM),
     "plus signs": (repeated("+", "x"), 2),
     "brackets": ("(" * MAX_DEPTH + "x" + ")" * MAX_DEPTH, 2),
     "calls": ("sin(" * MAX_DEPTH + "x" + ")" * MAX_DEPTH, 1 + MAX_DEPTH),
-    "operands": ("max(" + "x," * 32_000 + "x)", 2),
+    "operands": ("max(" + repeated("x,", "x)")[4:], 2),
     "separators": (repeated(";"), None),
     "newlines": (repeated("\n"), None),
     "open brackets in range": ("(" * MAX_DEPTH, None),
-    "statements": ("".join(f"a{position:x}=b\n" for position in range(7_000)), 7_001),
+    "statements": ("".join(f"a{position:x}=b\n" for position in range(ROOM // 10)), 1 + ROOM // 10),
     "blanks": (repeated(" ", "x"), 2),
     "comment": (repeated("#", "\nx"), 2),
     "digits": (repeated("0", "1"), 1),
@@ -292,19 +296,22 @@ LONGEST = {
     "side by side": (repeated("x "), None),
     "assignments": (repeated("a="), None),
     "fault at the end": (repeated("x+", "$"), None),
-    "header": ("F(" + ",".join(f"a{position}" for position in range(9_000)) + ")=1", 9_001),
-    "names that are taken": (";".join(f"a{position}=mul_{position}*x*y" for position in range(2_500)), 7_502),
+    "header": ("F(" + ",".join(f"a{position}" for position in range(ROOM // 8)) + ")=1", 1 + ROOM // 8),
+    "names that are taken": (
+        ";".join(f"a{position}=mul_{position}*x*y" for position in range(ROOM // 28)),
+        2 + 3 * (ROOM // 28),
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", LONGEST)
 def test_the_longest_texts_are_read_or_refused(kind: str) -> None:
     text, nodes = LONGEST[kind]
-    assert len(text) <= MAX_BYTES
+    assert len(text) <= ROOM
     if nodes is None:
         assert refusal(text).detail
     else:
-        assert len(parse_expression(text, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH)) == nodes
+        assert len(parse_expression(text, max_bytes=ROOM, max_depth=MAX_DEPTH)) == nodes
 
 
 TOKENS = st.sampled_from(

@@ -26,6 +26,7 @@ from tests.elementwise import (
     is_smooth,
     operand_counts,
 )
+from tests.examples import spread
 
 # Operands with a kink or a jump somewhere among them, and steps away from it, no two of them alike.
 KINKS = (-2.0, -1.0, -0.5, 0.0, 0.3, 0.5, 1.0, 2.0)
@@ -208,7 +209,7 @@ def test_the_convention_at_a_kink_is_the_least_subgradient(operation: Operation)
 def test_kinks_are_marked_and_nothing_else_is(operation: Operation) -> None:
     """Where the value jumps, or the gradients around a point do not agree or grow without bound, and only there. An
     operation that marks nothing may jump: its operands are conditions."""
-    for point, attributes, marked in kinks(operation):
+    for point, attributes, marked in spread(list(kinks(operation))):
         value = np.multiply(operation.evaluate(np.array(point), attributes), 1.0)
         if not np.isfinite(value):
             continue

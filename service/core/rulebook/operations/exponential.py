@@ -4,9 +4,14 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import special
 
-from service.core.rulebook.gaussian import bell, complementary_error, normal_density, normal_distribution
+from service.core.rulebook.gaussian import (
+    bell,
+    complementary_error,
+    error_function,
+    normal_density,
+    normal_distribution,
+)
 from service.core.rulebook.notation import ATOM, OPEN, POWER, Notation, function
 from service.core.rulebook.operation import Kinks
 from service.core.rulebook.primitives import maximum, select
@@ -136,9 +141,10 @@ define(
 define(
     "Erf",
     "x",
-    forward=special.erf,
+    forward=lambda x: error_function(x),  # noqa: PLW0108 (Numba wants a rule to compile)
     local_gradients=lambda x, z: (2.0 / math.sqrt(math.pi) * bell(x),),
     analytic=False,
+    symbolic={error_function: operands_only},
     wording=Wording(notation=function("erf", r"\operatorname{erf}")),
 )
 
