@@ -155,15 +155,15 @@ def test_a_square_repeated_50_times_has_two_to_the_50_paths() -> None:
     assert gradients["y0"] == 2.0**50
 
 
-def test_a_chain_of_100_000_nodes() -> None:
-    count = 100_000
+def test_a_chain_of_20_000_nodes() -> None:
+    count = 20_000
     chain: list[dict[str, object]] = [{"name": "n0", "operation": "Input"}]
     chain += [
         {"name": f"n{position}", "operation": "Neg", "inputs": [f"n{position - 1}"]} for position in range(1, count)
     ]
     graph = build_graph(chain)
     values = forward_pass(graph, arrays_of({"n0": 2.5}))
-    gradients = backward_pass(graph, values, "n99999")
+    gradients = backward_pass(graph, values, "n19999")
     alternating = np.where(np.arange(count) % 2, -1.0, 1.0)
     np.testing.assert_array_equal(values.flat, 2.5 * alternating)
     np.testing.assert_array_equal(gradients.flat, -alternating)

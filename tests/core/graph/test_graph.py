@@ -261,11 +261,11 @@ def test_of_the_nodes_that_are_ready_the_one_listed_first_goes_first() -> None:
     assert [each.name for each in build_graph(nodes).nodes] == ["x", "y", "z", "c"]
 
 
-def test_a_chain_of_100_000_nodes_listed_backwards() -> None:
-    chain = [node("n0"), *(node(f"n{position}", "Sin", f"n{position - 1}") for position in range(1, 100_000))]
+def test_a_chain_of_20_000_nodes_listed_backwards() -> None:
+    chain = [node("n0"), *(node(f"n{position}", "Sin", f"n{position - 1}") for position in range(1, 20_000))]
     graph = build_graph(chain[::-1])
     assert [each.name for each in graph.nodes] == [document["name"] for document in chain]
-    assert (graph.inputs, graph.outputs) == (("n0",), ("n99999",))
+    assert (graph.inputs, graph.outputs) == (("n0",), ("n19999",))
     assert len(graph.digest) == 64
 
 
