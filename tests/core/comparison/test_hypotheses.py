@@ -14,7 +14,8 @@ from service.core.comparison.verdicts import Comparison, Phase, Tolerance, Verdi
 from service.core.execution.run import Run
 from service.core.rulebook import registry
 from service.core.rulebook.registry import define
-from tests.core.comparison.slips import PORTS, STUDENTS
+from tests.core.comparison.porting_slips import PORTS
+from tests.core.comparison.students_slips import STUDENTS
 from tests.planted import SEED, SEED_INPUTS, altered, graph_of, judge, origins, run_of
 
 TRANSPOSED = np.array([[0.1, 0.2], [0.3, 0.4]])

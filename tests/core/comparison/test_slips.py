@@ -7,7 +7,9 @@ import pytest
 
 from service.core.comparison.hypotheses import explain
 from service.core.comparison.listing import ExplainedFigure, explained_origins
-from tests.core.comparison.slips import PORTS, STUDENTS, Mistake
+from tests.core.comparison.porting_slips import PORTS
+from tests.core.comparison.slips import Mistake
+from tests.core.comparison.students_slips import STUDENTS
 from tests.planted import altered, graph_of, judge, run_of
 
 TABLE = [*STUDENTS, *PORTS]
