@@ -19,7 +19,10 @@ from service.core.comparison.slips.attributes import ATTRIBUTE_SLIPS
 from service.core.comparison.slips.cuts import ALONE_TWICE, FAR_SLIPS, TWICE
 from service.core.comparison.slips.guess import Guesses, Slip
 from service.core.comparison.slips.local_gradients import LOCAL_GRADIENT_SLIPS
+from service.core.comparison.slips.losses import LOSS_SLIPS
+from service.core.comparison.slips.matrix_products import MATRIX_PRODUCT_SLIPS
 from service.core.comparison.slips.shapes import SHAPE_SLIPS, shape_alone
+from service.core.comparison.slips.tensor_operations import TENSOR_OPERATION_SLIPS
 from service.core.comparison.slips.tensors import PART_SLIPS, TENSOR_SLIPS
 from service.core.comparison.slips.values import FAR_VALUE_SLIPS, NAN_SLIPS, PEN_SLIPS, ROUNDED_TO_ZERO, VALUE_SLIPS
 from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict, relative_rounding
@@ -365,6 +368,9 @@ HYPOTHESES: tuple[tuple[int, Slip], ...] = (
             *VALUE_SLIPS,
             *ATTRIBUTE_SLIPS,
             ALONE_TWICE,
+            *MATRIX_PRODUCT_SLIPS,
+            *LOSS_SLIPS,
+            *TENSOR_OPERATION_SLIPS,
             *TENSOR_SLIPS,
         ],
     ),

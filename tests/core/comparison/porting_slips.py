@@ -37,6 +37,10 @@ def _softmax(x: Any, axis: int) -> Any:
     return np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True)
 
 
+def _softmax_gradient(s: Any, upstream: Any) -> Any:
+    return s * (upstream - (s * upstream).sum(axis=1, keepdims=True))
+
+
 def _port(what: str, case: Any, kind: str, node: str, wrong: Any, names: str) -> Mistake:
     return Mistake(what, case["text"], case["inputs"], kind, node, wrong, names)
 
@@ -60,6 +64,10 @@ def _line(text: str, **inputs: Any) -> dict[str, Any]:
     """A signal of one channel, the kernel, and the weights of the result."""
     return _of(f"{text}; F = sum(z * w)", x=LINE[None, None], k=KERNEL[None, None], w=WEIGHTS[None, None], **inputs)
 
+
+POOL = _of(
+    "z = max_pool(x, kernel_shape=[2], strides=[2]); F = sum(z * w)", x=LINE[None, None], w=WEIGHTS[None, None, :3]
+)
 
 PORTS = [
     _port(
@@ -320,4 +328,138 @@ PORTS = [
     ),
     _port("rows reversed", _of("z = tanh(x); F = sum(z * w)", **MV), V, "z", np.tanh(M)[::-1], "reordered"),
     _port("scaled everywhere", DENSE, G, "x", lambda right: 0.83 * right, "constant factor"),
+    _port(
+        "W·g for Wᵀ·g",
+        _of("z = y @ x; F = sum(z * w)", x=BIAS, y=A, w=M[0]),
+        G,
+        "x",
+        A @ M[0],
+        "wrong factor transposed",
+    ),
+    _port(
+        "Wᵀ·g for W·g",
+        _of("z = x @ y; F = sum(z * w)", x=BIAS, y=A, w=M[0]),
+        G,
+        "x",
+        A.T @ M[0],
+        "wrong factor transposed",
+    ),
+    _port(
+        "Wᵀ·x for W·x",
+        _of("z = y @ x; F = sum(z * w)", x=BIAS, y=A, w=M[0]),
+        V,
+        "z",
+        A.T @ BIAS,
+        "wrong factor transposed|operands swapped",
+    ),
+    _port(
+        "x·W for x·Wᵀ in a batch",
+        _of("z = x @ y; F = sum(z * z)", x=np.stack([A, B]), y=B),
+        V,
+        "z",
+        np.stack([A, B]) @ B.T,
+        "wrong factor transposed",
+    ),
+    _port(
+        "u·y for u·yᵀ in a batch",
+        _of("z = x @ y; F = sum(z * w)", x=np.stack([A, B]), y=B, w=np.stack([B, A])),
+        G,
+        "x",
+        np.stack([B, A]) @ B,
+        "wrong factor transposed",
+    ),
+    _port("softmax twice", SOFT, V, "s", _softmax(P, 1), "applied twice"),
+    _port("softmax twice, in the gradient", SOFT, G, "x", _softmax_gradient(_softmax(P, 1), W), "applied twice"),
+    _port("softmax before the loss's own", ENTROPY, V, "F", -np.log(_softmax(P, 1)[HOT == 1]).mean(), "applied twice"),
+    _port(
+        "softmax before the loss's own, in the gradient",
+        ENTROPY,
+        G,
+        "x",
+        _softmax_gradient(P, (_softmax(P, 1) - HOT) / 4),
+        "applied twice",
+    ),
+    _port(
+        "softmax before the loss's own, its Jacobian left out",
+        ENTROPY,
+        G,
+        "x",
+        (_softmax(P, 1) - HOT) / 4,
+        "applied twice",
+    ),
+    _port("labels from 1", ENTROPY, V, "F", -np.log(P[range(4), LABELS.astype(int) - 1]).mean(), "wrong label"),
+    _port(
+        "labels from 1, in the gradient", ENTROPY, G, "x", (P - np.eye(3)[LABELS.astype(int) - 1]) / 4, "wrong label"
+    ),
+    _port("one wrong label", ENTROPY, V, "F", -np.log(P[range(4), [0, 2, 0, 2]]).mean(), "wrong label"),
+    _port("one wrong label, in the gradient", ENTROPY, G, "x", (P - np.eye(3)[[0, 2, 0, 2]]) / 4, "wrong label"),
+    _port("cross-entropy by log10", ENTROPY, V, "F", -np.log10(P[HOT == 1]).mean(), "another logarithm"),
+    _port("cross-entropy by log2, in the gradient", ENTROPY, G, "x", (P - HOT) / 4 / np.log(2), "another logarithm"),
+    _port(
+        "a kernel not flipped",
+        _line("z = conv(x, k, pads=[1, 1])"),
+        V,
+        "z",
+        np.convolve(np.pad(LINE, 1), KERNEL, "valid")[None, None],
+        "kernel flipped",
+    ),
+    _port(
+        "a kernel not flipped, in the gradient",
+        _line("z = conv(x, k, pads=[1, 1])"),
+        G,
+        "x",
+        np.correlate(np.pad(WEIGHTS, 1), KERNEL)[None, None],
+        "kernel flipped",
+    ),
+    _port(
+        "a kernel's gradient not flipped",
+        _line("z = conv(x, k, pads=[1, 1])"),
+        G,
+        "k",
+        np.correlate(np.pad(LINE, 1), WEIGHTS)[::-1][None, None],
+        "kernel flipped",
+    ),
+    _port("mean for max pool", POOL, V, "z", LINE.reshape(1, 1, 3, 2).mean(axis=-1), "another operation"),
+    _port(
+        "mean for max pool, in the gradient",
+        POOL,
+        G,
+        "x",
+        np.repeat(WEIGHTS[:3] / 2, 2)[None, None],
+        "another operation",
+    ),
+    _port("max for mean", _of("z = mean(x, axis=1); F = sum(z * z)", x=M), V, "z", M.max(axis=1), "another operation"),
+    _port(
+        "bias added twice",
+        _of("z = x @ y + b; F = sum(z * z)", x=M, y=A, b=BIAS),
+        V,
+        "z",
+        M @ A + 2 * BIAS,
+        "counted twice",
+    ),
+    _port(
+        "bias of gemm added twice",
+        _of("z = gemm(x, y, b); F = sum(z * z)", x=M, y=A, b=BIAS),
+        V,
+        "z",
+        M @ A + 2 * BIAS,
+        "counted twice",
+    ),
+    _port(
+        "bias of gemm left out",
+        _of("z = gemm(x, y, b); F = sum(z * z)", x=M, y=A, b=BIAS),
+        V,
+        "z",
+        M @ A,
+        "operand left out",
+    ),
+    _port(
+        "bias of conv added twice",
+        _line("z = conv(x, k, b, pads=[1, 1])", b=np.array([0.7])),
+        V,
+        "z",
+        _slid(LINE, 1, 1) + 1.4,
+        "counted twice",
+    ),
+    _port("own norm: both detached", OWN, G, "x", W / DEVIATION, "detached"),
 ]

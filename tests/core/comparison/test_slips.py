@@ -98,3 +98,14 @@ def test_a_layer_norm_over_one_number_has_no_unbiased_variance() -> None:
     assert found.forward is not None
     said = [each.sentence for each in explain(found, found.forward, graph.position["z"], wrong)]
     assert not any("n − 1" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(("count", "named"), [(64, True), (65, False)])
+def test_one_wrong_label_is_sought_among_a_few(count: int, named: bool) -> None:
+    scores, labels = np.random.default_rng(3).normal(size=(count, 4)), np.arange(count) % 4
+    graph = graph_of("F = softmax_cross_entropy(x, labels)")
+    right = run_of(graph, {"x": scores, "labels": labels})
+    mistaken = run_of(graph, {"x": scores, "labels": np.where(np.arange(count) == 5, 3, labels)})
+    wrong = run_of(graph, {"x": scores, "labels": labels}, values={"F": mistaken.values[graph.position["F"]]})
+    (origin,) = explained_origins(judge(right, wrong))
+    assert ("wrong label" in names(origin)) is named

@@ -38,7 +38,7 @@ def _detached(evidence: Evidence) -> Guesses:
     }  # one of them is a contribution missing
     inner = [position for position in between if position not in consumers]
     cuts = [(position,) for position in inner]
-    paired = [position for position in inner if not graph.nodes[position].operation.is_elementwise]
+    paired = [position for position in between if not graph.nodes[position].operation.is_elementwise]
     for cut in [*cuts, *(combinations(paired, 2) if len(paired) <= _MOST_PAIRED else ())]:
         gradient = without(*cut)
         if any(np.allclose(gradient, evidence.replaced(edge, 0.0), rtol=1e-9, atol=0.0) for edge in evidence.edges):

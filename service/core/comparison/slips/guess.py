@@ -1,5 +1,6 @@
 """What a slip yields, and what several of them need."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -12,6 +13,10 @@ from service.core.rulebook import registry
 from service.core.rulebook.operation import NO_ATTRIBUTES, Operation
 from service.core.symbolic.term import Term, Variable
 from service.core.symbolic.textbook import evaluate_term, textbook_gradients
+
+OF_ANGLES = ("Sin", "Cos", "Tan")
+LOGARITHMS = {"10": math.log(10.0), "2": math.log(2.0)}
+ANGLES = ("Asin", "Acos", "Atan", "Atan2")  # what these return
 
 # The figure that a mistake would produce, and a sentence with the numbers.
 Guesses: TypeAlias = Iterator[tuple[Any, str]]

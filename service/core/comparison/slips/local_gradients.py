@@ -1,29 +1,25 @@
 """Slips in one local gradient: the wrong argument, the wrong rule, a factor or an exponent kept or lost."""
 
-import math
-
 import numpy as np
 
 from service.core.comparison.evidence import Edge, Evidence
+from service.core.comparison.slips.altered_slopes import ALTERED_SLOPE_SLIPS
 from service.core.comparison.slips.guess import (
+    ANGLES,
+    LOGARITHMS,
+    OF_ANGLES,
     Guesses,
     Slip,
     apply,
     slope,
-    slope_term,
     spoken,
     taken,
     unary_operations,
     unary_slope,
 )
+from service.core.comparison.slips.product_rule import PRODUCT_RULE_SLIPS
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text
-from service.core.rulebook.registry import operation_of
-from service.core.symbolic.term import Application, Term, evaluation_order
-from service.core.symbolic.textbook import evaluate_term
-
-_SWAPS = {"Add": "Sub", "Sub": "Add"}
-_LOGARITHMS = {"10": math.log(10.0), "2": math.log(2.0)}
 
 
 def _own(edge: Edge) -> FloatArray:
@@ -47,11 +43,15 @@ def _input_for_output(evidence: Evidence) -> Guesses:
 
 def _applied_twice(evidence: Evidence) -> Guesses:
     for edge in evidence.near_edges:
-        if len(edge.operands) == 1:
-            again = apply(edge.consumer, [edge.value])
+        if len(edge.operands) == 1 and edge.local is not None:
+            again = slope(edge, [edge.value], apply(edge.consumer, [edge.value]))
             called = spoken(edge.consumer.operation)
             yield (
-                evidence.replaced(edge, edge.with_local(slope(edge, [edge.value], again))),
+                evidence.replaced(edge, edge.with_local(again * edge.local)),
+                f"{called} was applied twice: the gradient is that of {called}({called}({evidence.node.name})).",
+            )
+            yield (
+                evidence.replaced(edge, edge.with_local(again)),
                 f"{called} was applied twice: its local gradient was taken at {edge.consumer.name} = "
                 f"{figure_text(edge.value)}, which is {called} already.",
             )
@@ -143,8 +143,12 @@ def _own_derivative(evidence: Evidence) -> Guesses:
 
 def _degrees(evidence: Evidence) -> Guesses:
     for edge in evidence.near_edges:
-        if len(edge.operands) == 1 and edge.consumer.operation.name in ("Sin", "Cos", "Tan"):
-            x, called = _own(edge), spoken(edge.consumer.operation)
+        called = spoken(edge.consumer.operation)
+        if edge.consumer.operation.name in ANGLES and edge.local is not None:
+            said = f"The angle that {called} returns was given in degrees, not radians."
+            yield evidence.replaced(edge, edge.with_local(np.rad2deg(edge.local))), said
+        if len(edge.operands) == 1 and edge.consumer.operation.name in OF_ANGLES:
+            x = _own(edge)
             for angle, because in (
                 (np.deg2rad(x), "was read as degrees, not radians"),
                 (np.rad2deg(x), "was turned into degrees, where radians are expected"),
@@ -158,7 +162,7 @@ def _degrees(evidence: Evidence) -> Guesses:
 def _other_logarithm(evidence: Evidence) -> Guesses:
     for edge in evidence.near_edges:
         if edge.local is not None and edge.consumer.operation.name in ("Log", "Log1p", "Exp", "Pow"):
-            for base, factor in _LOGARITHMS.items():
+            for base, factor in LOGARITHMS.items():
                 for local in (edge.local / factor, edge.local * factor):
                     yield (
                         evidence.replaced(edge, edge.with_local(local)),
@@ -190,36 +194,6 @@ def _other_derivative(evidence: Evidence) -> Guesses:
                 )
 
 
-def _sign_inside(evidence: Evidence) -> Guesses:
-    for edge in evidence.near_edges:
-        term = slope_term(edge)
-        figures = {str(place): operand for place, operand in enumerate(edge.operands)} | {"z": edge.value}
-        for part in evaluation_order(term):
-            if isinstance(part, Application) and part.operation.name in _SWAPS:
-                local = evaluate_term(_with_other_sign(term, part), figures)
-                yield (
-                    evidence.replaced(edge, edge.with_local(local)),
-                    f"A sign inside the local gradient toward {edge.consumer.name!r} is wrong: "
-                    f"{'+ for −' if part.operation.name == 'Sub' else '− for +'}.",
-                )
-        negative = taken(edge, -_own(edge))
-        yield (
-            evidence.replaced(edge, edge.with_local(slope(edge, negative, apply(edge.consumer, negative)))),
-            f"The local gradient toward {edge.consumer.name!r} was taken at −{evidence.node.name}: a sign inside is "
-            "wrong.",
-        )
-
-
-def _with_other_sign(term: Term, turned: Term) -> Term:
-    made: dict[int, Term] = {}
-    for part in evaluation_order(term):
-        made[id(part)] = part
-        if isinstance(part, Application):
-            operation = operation_of(_SWAPS[part.operation.name]) if part is turned else part.operation
-            made[id(part)] = Application(operation, tuple(made[id(x)] for x in part.operands), part.attributes)
-    return made[id(term)]
-
-
 def _own_value(evidence: Evidence) -> Guesses:
     if not evidence.forward:
         yield evidence.value, f"The value of {evidence.node.name} was taken for its gradient."
@@ -245,26 +219,15 @@ def _contribution_twice(evidence: Evidence) -> Guesses:
             )
 
 
-def _multiplied(evidence: Evidence) -> Guesses:
-    if len(evidence.near_edges) == 2:
-        first, second = evidence.near_edges
-        if first.local is not None and second.local is not None:
-            yield (
-                np.asarray(first.local * second.local),
-                "The derivatives were multiplied: (f·g)′ is f′·g + f·g′, not f′·g′.",
-            )
-            yield np.asarray(first.contribution * second.contribution), "The contributions were multiplied, not added."
-
-
 LOCAL_GRADIENT_SLIPS: tuple[Slip, ...] = (
     ("input taken for output", _input_for_output),
     ("applied twice", _applied_twice),
     ("power rule", _power),
     ("quotient rule", _quotient),
-    ("sign inside", _sign_inside),
+    *ALTERED_SLOPE_SLIPS,
     ("sign of one contribution", _one_sign),
     ("contribution counted twice", _contribution_twice),
-    ("derivatives multiplied", _multiplied),
+    *PRODUCT_RULE_SLIPS,
     ("taken at the wrong argument", _wrong_argument),
     ("its own derivative", _own_derivative),
     ("degrees for radians", _degrees),

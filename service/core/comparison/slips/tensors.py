@@ -1,4 +1,4 @@
-"""Slips of tensors: sums over a batch, transposes, Jacobians cut short, statistics detached, single elements."""
+"""Slips of tensors: sums over a batch, Jacobians cut short, statistics detached, single elements."""
 
 from itertools import product
 from math import prod
@@ -27,20 +27,6 @@ def _jacobian(evidence: Evidence) -> Guesses:
                 evidence.replaced(edge, flow * (1.0 - np.exp(z))),
                 "Only the diagonal of the Jacobian of log_softmax was taken.",
             )
-        elif name == "SoftmaxCrossEntropyLoss" and edge.operand_index == 0:
-            scores, labels = edge.operands[0], edge.operands[1].astype(int)
-            powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-            softmax = powers / powers.sum(axis=1, keepdims=True)
-            hot = np.moveaxis(np.eye(scores.shape[1])[np.maximum(labels, 0)], -1, 1)
-            count = labels.size if edge.consumer.attributes.get("reduction") == "mean" else 1
-            each = np.expand_dims(flow, 1) if flow.ndim else flow
-            for figure, because in (
-                (softmax, "The one-hot labels were not subtracted: softmax, not softmax − one-hot"),
-                (hot - softmax, "The sign is wrong: one-hot − softmax, not softmax − one-hot"),
-                (-hot, "Only the labels' part was taken: −one-hot, not softmax − one-hot"),
-            ):
-                for size in {count, 1}:
-                    yield evidence.replaced(edge, each * figure / size), f"{because}."
 
 
 def _normalized(node: Node, x: FloatArray, ddof: int = 0) -> tuple[tuple[int, ...], FloatArray, FloatArray]:
@@ -91,23 +77,6 @@ def _unbiased_variance(evidence: Evidence) -> Guesses:
         count = prod(flow.shape[axis] for axis in axes)
         along = normal * (flow * normal).sum(axis=axes, keepdims=True) / max(1, count - 1)
         yield evidence.replaced(edge, factor * (flow - flow.mean(axis=axes, keepdims=True) - along)), said
-
-
-def _matrix_product(evidence: Evidence) -> Guesses:
-    for edge in evidence.edges:
-        if edge.consumer.operation.name not in ("MatMul", "Gemm") or edge.operand_index > 1 or edge.upstream.ndim != 2:
-            continue
-        other, name = edge.operands[1 - edge.operand_index], edge.consumer.inputs[1 - edge.operand_index]
-        if other.ndim != 2:
-            continue
-        flow = f"∂{evidence.output}/∂{edge.consumer.name}"
-        for turned, back, first in product((False, True), repeat=3):
-            x, u = other.T if turned else other, edge.upstream.T if back else edge.upstream
-            left, right = (x, u) if first else (u, x)
-            names = (f"{name}{'ᵀ' * turned}", f"{flow}{'ᵀ' * back}")
-            if left.shape[1] == right.shape[0] and (left.shape[0], right.shape[1]) == evidence.expected.shape:
-                said = " @ ".join(names if first else names[::-1])
-                yield evidence.replaced(edge, left @ right), f"It is {said}: the wrong factor is transposed."
 
 
 def _not_summed(evidence: Evidence) -> Guesses:
@@ -193,7 +162,6 @@ TENSOR_SLIPS: tuple[Slip, ...] = (
     ("Jacobian cut short", _jacobian),
     ("statistics detached", _detached_statistics),
     ("mean over another count", _unbiased_variance),
-    ("wrong factor transposed", _matrix_product),
     ("not summed over the batch", _not_summed),
     ("repeated index overwritten", _overwritten),
     ("reordered", _reordered),

@@ -1,13 +1,21 @@
 """Slips in a value: another operation, a sign, an operand left out, degrees; and slips of the pen in any figure."""
 
-import math
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
 from itertools import combinations
 
 import numpy as np
 
 from service.core.comparison.evidence import Evidence
-from service.core.comparison.slips.guess import Guesses, Slip, apply, spoken, unary_operations
+from service.core.comparison.slips.guess import (
+    ANGLES,
+    LOGARITHMS,
+    OF_ANGLES,
+    Guesses,
+    Slip,
+    apply,
+    spoken,
+    unary_operations,
+)
 from service.core.figures.text import figure_text, number_text
 from service.core.graph.traversal import ancestors
 from service.core.rulebook.registry import operation_of
@@ -60,12 +68,27 @@ def _other_function(evidence: Evidence) -> Guesses:
     yield apply(evidence.node, [apply(evidence.node, [x])]), f"{called} was applied twice."
     yield apply(evidence.node, [-x]), f"It is {called}(−{inside}): a sign inside is wrong."
     yield 1.0 / apply(evidence.node, [x]), f"It is 1/{called}({inside})."
-    if evidence.node.operation.name in ("Sin", "Cos", "Tan"):
+    if evidence.node.operation.name in OF_ANGLES:
         yield apply(evidence.node, [np.deg2rad(x)]), f"The angle {inside} = {figure_text(x)} was read as degrees."
         yield apply(evidence.node, [np.rad2deg(x)]), f"The angle {inside} was turned into degrees."
     if evidence.node.operation.name == "Log":
-        for base in (10, 2):
-            yield np.log(x) / math.log(base), f"The logarithm to base {base} was taken for the natural one."
+        for base, factor in LOGARITHMS.items():
+            yield np.log(x) / factor, f"The logarithm to base {base} was taken for the natural one."
+
+
+def _in_degrees(evidence: Evidence) -> Guesses:
+    if evidence.forward and evidence.node.operation.name in ANGLES:
+        yield np.rad2deg(evidence.expected), "The angle was given in degrees, not radians."
+
+
+def _integer_division(evidence: Evidence) -> Guesses:
+    operands = evidence.operands
+    if not evidence.forward or evidence.node.operation.name != "Div" or not operands:
+        return
+    if all((operand == np.rint(operand)).all() for operand in operands):
+        said = "/".join(evidence.node.inputs if evidence.expected.ndim else map(figure_text, operands))
+        for figure in (np.floor(evidence.expected), np.trunc(evidence.expected)):
+            yield figure, f"It is an integer division: of {said} the fraction was dropped."
 
 
 def _other_operand(evidence: Evidence) -> Guesses:
@@ -119,16 +142,15 @@ def _rounded(evidence: Evidence) -> Guesses:
                 np.reshape(figure, evidence.expected.shape),
                 f"The right figure was {what} to {digits} significant digits.",
             )
-    for places in range(1, 5):
-        grown = 10.0**places
-        yield (
-            np.rint(evidence.expected * grown) / grown,
-            f"The right figure was rounded to {places} decimal{'s' * (places > 1)}.",
-        )
-        yield (
-            np.trunc(evidence.expected * grown) / grown,
-            f"The right figure was cut to {places} decimal{'s' * (places > 1)}.",
-        )
+    for places in range(5):
+        unit = 10.0**places
+        to = f"{places} decimal{'s' * (places > 1)}" if places else "a whole number"
+        for whole, what in (
+            (np.rint(evidence.expected * unit), "rounded"),
+            (np.trunc(evidence.expected * unit), "cut"),
+        ):
+            if places or np.any(whole):
+                yield whole / unit, f"The right figure was {what} to {to}."
 
 
 def _rounded_to_zero(evidence: Evidence) -> Guesses:
@@ -168,6 +190,8 @@ def _indeterminate(evidence: Evidence) -> Guesses:
 
 
 VALUE_SLIPS: tuple[Slip, ...] = (
+    ("integer division", _integer_division),
+    ("degrees for radians", _in_degrees),
     ("another operation", _other_arithmetic),
     ("operand left out", _operand_left_out),
     ("another function", _other_function),

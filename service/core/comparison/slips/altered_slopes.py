@@ -1,0 +1,86 @@
+"""Slips inside the formula of one local gradient: a sign turned, a square or a root left out."""
+
+from collections.abc import Callable
+from functools import partial
+
+from service.core.comparison.evidence import Edge, Evidence
+from service.core.comparison.slips.guess import Guesses, Slip, apply, slope, slope_term, taken
+from service.core.rulebook.registry import operation_of
+from service.core.symbolic.equation import put_figures
+from service.core.symbolic.printing import write_plain
+from service.core.symbolic.simplify import simplify
+from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
+from service.core.symbolic.textbook import evaluate_term
+
+_SWAPS = {"Add": "Sub", "Sub": "Add"}
+_LONGEST = 60  # characters of a formula in a sentence
+
+
+def _sign_inside(evidence: Evidence) -> Guesses:
+    for edge in evidence.near_edges:
+        term = slope_term(edge)
+        for part in evaluation_order(term):
+            if isinstance(part, Application) and part.operation.name in _SWAPS:
+                other = operation_of(_SWAPS[part.operation.name])
+                altered = _with(term, part, partial(Application, other))
+                yield (
+                    evidence.replaced(edge, edge.with_local(_at(edge, altered))),
+                    f"A sign inside the local gradient toward {edge.consumer.name!r} is wrong: "
+                    f"{'+ for −' if part.operation.name == 'Sub' else '− for +'}.",
+                )
+        negative = taken(edge, -edge.operands[edge.operand_index])
+        yield (
+            evidence.replaced(edge, edge.with_local(slope(edge, negative, apply(edge.consumer, negative)))),
+            f"The local gradient toward {edge.consumer.name!r} was taken at −{evidence.node.name}: a sign inside is "
+            "wrong.",
+        )
+
+
+def _left_out(evidence: Evidence) -> Guesses:
+    """1/cos(x) for 1/cos(x)², 1/(1 − x²) for 1/√(1 − x²)."""
+    for edge in evidence.near_edges:
+        term = simplify(slope_term(edge))
+        for part in evaluation_order(term):
+            if what := _square_or_root(part):
+                altered = _with(term, part, lambda operands: operands[0])
+                yield (
+                    evidence.replaced(edge, edge.with_local(_at(edge, altered))),
+                    f"The {what} was left out of the local gradient: {_written(edge, altered)}, not "
+                    f"{_written(edge, term)}.",
+                )
+
+
+def _square_or_root(part: Term) -> str | None:
+    if not isinstance(part, Application):
+        return None
+    if part.operation.name == "Sqrt":
+        return "root"
+    return "square" if part.operation.name == "Pow" and part.operands[1] == Literal(2.0) else None
+
+
+def _at(edge: Edge, term: Term) -> object:
+    """A formula of an edge's local gradient with its figures."""
+    return evaluate_term(term, {str(place): operand for place, operand in enumerate(edge.operands)} | {"z": edge.value})
+
+
+def _written(edge: Edge, term: Term) -> str:
+    names = {str(place): operand for place, operand in enumerate(edge.terms)}
+    return write_plain(simplify(put_figures(term, {**names, "z": Variable(edge.consumer.name)})), _LONGEST).text
+
+
+def _with(term: Term, altered: Term, made_of: Callable[[tuple[Term, ...]], Term]) -> Term:
+    """The term in which a part is another, made of its operands."""
+    made: dict[int, Term] = {}
+    for part in evaluation_order(term):
+        made[id(part)] = part
+        if isinstance(part, Application):
+            operands = tuple(made[id(x)] for x in part.operands)
+            own = Application(part.operation, operands, part.attributes)
+            made[id(part)] = made_of(operands) if part is altered else own
+    return made[id(term)]
+
+
+ALTERED_SLOPE_SLIPS: tuple[Slip, ...] = (
+    ("sign inside", _sign_inside),
+    ("square or root left out", _left_out),
+)
