@@ -21,6 +21,7 @@ from service.core.rulebook.operations import (
     shape,
     trigonometric,
     variadic,
+    variance,
 )
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "shape",
     "trigonometric",
     "variadic",
+    "variance",
 ]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import Attribute, flag, integer
+from service.core.rulebook.attribute import Attribute, flag
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import CONVENTIONS, Attributes, Closed, Kinks, Rounding, Rule
 from service.core.rulebook.operations.axes import axis_positions, read_axes
 from service.core.rulebook.operations.broadcasting import expand_to, reshape_to
 from service.core.rulebook.operations.scan import cumprod, cumsum
-from service.core.rulebook.primitives import is_traced, select
+from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import DEFAULT_WORDING, Wording, define
 
 Axes = tuple[int, ...] | None
@@ -26,22 +26,22 @@ _ATTRIBUTES = (
     Attribute("noop_with_empty_axes", flag, 0),
 )
 # Of the reductions that are written as a call of NumPy's function.
-_AS_NUMPY = (
+AS_NUMPY = (
     Attribute("axes", read_axes, numpy=("axis", None)),
     Attribute("keepdims", flag, 1, numpy=("keepdims", 0)),
     Attribute("noop_with_empty_axes", flag, 0),
 )
 
 
-def _numpy_axes(axes: Axes, noop: int) -> Axes:
+def numpy_axes(axes: Axes, noop: int) -> Axes:
     """Return the axes to reduce along in NumPy's form: None for all, () for none."""
     return axes or (() if noop else None)
 
 
-def _reduced_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def reduced_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,) = shapes
     axes, keepdims, noop = list(attributes.values())[:3]
-    chosen = _numpy_axes(axes, noop)
+    chosen = numpy_axes(axes, noop)
     reduced = range(len(shape)) if chosen is None else axis_positions(chosen, len(shape))
     return tuple(
         1 if position in reduced else length
@@ -55,9 +55,9 @@ def _read_numpy_arguments(x: Any, axis: Any = None, keepdims: Any = False) -> tu
     return (x,), {"axes": axis, "keepdims": keepdims, "noop_with_empty_axes": axis == ()}
 
 
-def _broadcast_back(reduced: Any, x: Any, axes: Axes, keepdims: int, noop: int) -> Any:
+def broadcast_back(reduced: Any, x: Any, axes: Axes, keepdims: int, noop: int) -> Any:
     """Broadcast a reduction's value, or its gradient, back to the shape of x."""
-    along = _numpy_axes(axes, noop)
+    along = numpy_axes(axes, noop)
     return expand_to(reduced if keepdims or along is None else np.expand_dims(reduced, along), x)
 
 
@@ -79,22 +79,22 @@ def _define_reduction(
     def over_elements(contribution: Rule) -> Rule:
         def contributions(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int) -> Any:
             count = np.divide(np.size(x), np.size(z))
-            upstream, z = (_broadcast_back(each, x, axes, keepdims, noop) for each in (upstream, z))
-            return (contribution(upstream, x, z, _numpy_axes(axes, noop), count),)
+            upstream, z = (broadcast_back(each, x, axes, keepdims, noop) for each in (upstream, z))
+            return (contribution(upstream, x, z, numpy_axes(axes, noop), count),)
 
         return contributions
 
     def one_sided(x: Any, z: Any, *along: Any) -> Any:
         assert kinks and kinks.one_sided
-        return (kinks.one_sided(x, _broadcast_back(z, x, *along), _numpy_axes(along[0], along[2])),)
+        return (kinks.one_sided(x, broadcast_back(z, x, *along), numpy_axes(along[0], along[2])),)
 
     define(
         name,
         "x",
-        attributes=_AS_NUMPY if wording.notation else _ATTRIBUTES,
-        forward=lambda x, axes, keepdims, noop: forward(x, _numpy_axes(axes, noop), bool(keepdims)),
+        attributes=AS_NUMPY if wording.notation else _ATTRIBUTES,
+        forward=lambda x, axes, keepdims, noop: forward(x, numpy_axes(axes, noop), bool(keepdims)),
         contributions=over_elements(contribution),
-        infer_shape=_reduced_shape,
+        infer_shape=reduced_shape,
         kinks=kinks
         and replace(
             kinks,
@@ -117,14 +117,14 @@ _define_reduction(
 )
 
 
-def _mean(x: Any, axes: Axes, keepdims: bool) -> Any:
+def mean(x: Any, axes: Axes, keepdims: bool) -> Any:
     total = np.sum(x, axis=axes, keepdims=keepdims)
     return np.divide(total, np.divide(np.size(x), np.size(total)))
 
 
 _define_reduction(
     "ReduceMean",
-    _mean,
+    mean,
     lambda upstream, x, z, axes, count: upstream / count,
     linear=True,
     symbolic={np.mean: _read_numpy_arguments},
@@ -171,7 +171,7 @@ def _define_extremum(
         lambda upstream, x, z, axes, count: select(x == z, upstream / _count_extrema(x, z, axes), 0.0),
         kinks=Kinks(
             where=lambda x, z, axes, keepdims, noop: (
-                _count_extrema(x, _broadcast_back(z, x, axes, keepdims, noop), _numpy_axes(axes, noop)) > 1.0
+                _count_extrema(x, broadcast_back(z, x, axes, keepdims, noop), numpy_axes(axes, noop)) > 1.0
             ),
             returned="ties share the gradient equally, the least-norm choice among the subgradients; torch.max and "
             "torch.min along one axis give it all to the first",
@@ -185,9 +185,9 @@ def _define_extremum(
         closed=Closed(
             passing=lambda upstream, x, z, axes, keepdims, noop: (
                 select(
-                    is_passed_over(x, _broadcast_back(z, x, axes, keepdims, noop)),
+                    is_passed_over(x, broadcast_back(z, x, axes, keepdims, noop)),
                     0.0,
-                    _broadcast_back(upstream, x, axes, keepdims, noop),
+                    broadcast_back(upstream, x, axes, keepdims, noop),
                 ),
             )
         ),
@@ -240,24 +240,24 @@ _define_reduction(
 )
 
 
-def _norm(x: Any, axes: Axes, keepdims: bool) -> Any:
+def norm(x: Any, axes: Axes, keepdims: bool) -> Any:
     """Return √Σx²; where a square would overflow or underflow, scale by the largest element first."""
-    norm = np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims))
-    least = math.sqrt(np.finfo(norm.dtype).tiny) / np.finfo(norm.dtype).eps
-    if np.all((norm > least) & (norm < math.inf)):
-        return norm
+    length = np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims))
+    least = math.sqrt(np.finfo(length.dtype).tiny) / np.finfo(length.dtype).eps
+    if np.all((length > least) & (length < math.inf)):
+        return length
     largest = np.maximum.reduce(np.absolute(x), axis=axes, keepdims=True, initial=0.0)
     unit = np.where((largest > 0.0) & (largest < math.inf), largest, 1.0)
     scaled = np.sqrt(np.sum(np.square(x / unit), axis=axes, keepdims=True)) * unit
-    return np.reshape(scaled, np.shape(norm))
+    return np.reshape(scaled, np.shape(length))
 
 
 _define_reduction(
     "ReduceL2",
-    _norm,
+    norm,
     lambda upstream, x, z, axes, count: upstream * select(z == 0.0, 0.0, x / select(z == 0.0, 1.0, z)),
     kinks=Kinks(
-        where=lambda x, z, axes, keepdims, noop: _broadcast_back(z, x, axes, keepdims, noop) == 0.0,
+        where=lambda x, z, axes, keepdims, noop: broadcast_back(z, x, axes, keepdims, noop) == 0.0,
         returned="0 at the origin, the least of the subgradients: all of norm 1 or less",
         conventions=dict.fromkeys(("jax", "tensorflow"), lambda upstream, x, z, axes, count: upstream * (x / z)),
         one_sided=lambda x, z, axes: tuple(select(z == 0.0, side, x / z) for side in (-1.0, 1.0)),
@@ -270,120 +270,6 @@ _define_reduction(
     "ReduceSumSquare",
     lambda x, axes, keepdims: np.sum(x * x, axis=axes, keepdims=keepdims),
     lambda upstream, x, z, axes, count: 2.0 * upstream * x,
-)
-
-
-# --- variance and standard deviation --------------------------------------------------------------------------------
-
-
-def _centred(x: Any, axes: Axes) -> Any:
-    """x − mean, less the mean that rounding left of it: exactly 0 where all elements are equal."""
-    if is_traced(x):
-        centred = x - np.mean(x, axis=axes, keepdims=True)
-        return centred - np.mean(centred, axis=axes, keepdims=True)
-    centred = x - _mean(x, axes, True)
-    return centred - _mean(centred, axes, True)
-
-
-def _freedom(x: Any, z: Any, ddof: int) -> Any:
-    """The number of elements behind one of z, less ddof."""
-    count = np.divide(np.size(x), np.size(z))
-    return count - float(ddof) if ddof else count
-
-
-def _variance(x: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
-    along = _numpy_axes(axes, noop)
-    total = np.sum(np.square(_centred(x, along)), axis=along, keepdims=bool(keepdims))
-    return np.divide(total, _freedom(x, total, ddof))
-
-
-def _deviation(x: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
-    along = _numpy_axes(axes, noop)
-    norm = _norm(_centred(x, along), along, bool(keepdims))
-    return np.divide(norm, np.sqrt(_freedom(x, norm, ddof)))
-
-
-def _variance_contributions(
-    upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int, centred: Any = None
-) -> Any:
-    difference = _centred(x, _numpy_axes(axes, noop)) if centred is None else centred
-    return (2.0 * _broadcast_back(upstream, x, axes, keepdims, noop) * difference / _freedom(x, z, ddof),)
-
-
-def _deviation_contributions(
-    upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int, centred: Any = None
-) -> Any:
-    """upstream · (x − mean)/(n·z), which is 0 where all elements are equal: the least of the subgradients."""
-    difference = _centred(x, _numpy_axes(axes, noop)) if centred is None else centred
-    deviation = _broadcast_back(select(z == 0.0, 1.0, z), x, axes, keepdims, noop)
-    slope = difference / deviation / _freedom(x, z, ddof)
-    return (_broadcast_back(upstream, x, axes, keepdims, noop) * slope,)
-
-
-def _deviation_divided(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
-    along = (axes, keepdims, noop)
-    slope = _centred(x, _numpy_axes(axes, noop)) / _broadcast_back(z, x, *along) / _freedom(x, z, ddof)
-    return (_broadcast_back(upstream, x, *along) * slope,)
-
-
-def _deviation_from_both_sides(x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
-    """Of n equal elements one that moves by t gives the deviation |t|·√((n − 1)/n/(n − ddof))."""
-    count, freedom = _freedom(x, z, 0), _freedom(x, z, ddof)
-    (slope,) = _deviation_contributions(np.ones(np.shape(z)), x, z, axes, keepdims, noop, ddof)
-    leaving = np.sqrt((count - 1.0) / count / freedom)
-    equal = _broadcast_back(z, x, axes, keepdims, noop) == 0.0
-    return (tuple(select(equal, side * leaving, slope) for side in (-1.0, 1.0)),)
-
-
-def _sum_of_terms(x: Any, axes: Axes, noop: int) -> Any:
-    """|x| + |mean|, what the differences x − mean were made of."""
-    return np.absolute(x) + np.absolute(_mean(x, _numpy_axes(axes, noop), True))
-
-
-def _rounding_of_differences(contributions: Rule) -> Rounding:
-    """How large the terms of a value and of its contributions are: |x| + |mean| in place of x − mean."""
-
-    def of_contributions(upstream: Any, x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
-        terms = _sum_of_terms(x, axes, noop)
-        return contributions(np.absolute(upstream), x, z, axes, keepdims, noop, ddof, centred=terms)
-
-    def of_value(x: Any, z: Any, axes: Axes, keepdims: int, noop: int, ddof: int) -> Any:
-        slopes = np.absolute(contributions(np.ones(np.shape(z)), x, z, axes, keepdims, noop, ddof)[0])
-        terms = slopes * _sum_of_terms(x, axes, noop)
-        return np.sum(terms, axis=_numpy_axes(axes, noop), keepdims=bool(keepdims))
-
-    return Rounding(value=of_value, contributions=of_contributions)
-
-
-define(
-    "ReduceVar",
-    "x",
-    attributes=[*_AS_NUMPY, Attribute("ddof", integer, 0)],
-    forward=_variance,
-    contributions=_variance_contributions,
-    infer_shape=_reduced_shape,
-    rounding=_rounding_of_differences(_variance_contributions),
-    wording=Wording(aliases=["var"], notation=function("var", r"\operatorname{Var}"), rule="power"),
-)
-
-define(
-    "ReduceStd",
-    "x",
-    attributes=[*_AS_NUMPY, Attribute("ddof", integer, 0)],
-    forward=_deviation,
-    contributions=_deviation_contributions,
-    infer_shape=_reduced_shape,
-    kinks=Kinks(
-        where=lambda x, z, axes, keepdims, noop, ddof: np.logical_and(
-            _broadcast_back(z, x, axes, keepdims, noop) == 0.0, np.size(x) > np.size(z)
-        ),
-        returned="0 where all elements are equal, the least of the subgradients",
-        conventions=dict.fromkeys(("jax", "tensorflow"), _deviation_divided),
-        one_sided=_deviation_from_both_sides,
-    ),
-    rounding=_rounding_of_differences(_deviation_contributions),
-    analytic=False,
-    wording=Wording(aliases=["std"], notation=function("std"), rule="power"),
 )
 
 
@@ -420,15 +306,15 @@ _define_reduction(
     ),
     rounding=Rounding(
         value=lambda x, z, *along: np.sum(
-            np.absolute(x) * _softmax(x, _broadcast_back(z, x, *along), _numpy_axes(along[0], along[2])),
-            axis=_numpy_axes(along[0], along[2]),
+            np.absolute(x) * _softmax(x, broadcast_back(z, x, *along), numpy_axes(along[0], along[2])),
+            axis=numpy_axes(along[0], along[2]),
             keepdims=bool(along[1]),
         ),
         # The error of x − z is of the order of |x| + |z|.
         contributions=lambda upstream, x, z, *along: (
-            _broadcast_back(upstream, x, *along)
-            * _softmax(x, _broadcast_back(z, x, *along), _numpy_axes(along[0], along[2]))
-            * (np.absolute(x) + np.absolute(_broadcast_back(z, x, *along))),
+            broadcast_back(upstream, x, *along)
+            * _softmax(x, broadcast_back(z, x, *along), numpy_axes(along[0], along[2]))
+            * (np.absolute(x) + np.absolute(broadcast_back(z, x, *along))),
         ),
     ),
     wording=Wording(aliases=["logsumexp"], notation=function("logsumexp", r"\operatorname{logsumexp}")),
