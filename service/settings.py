@@ -24,6 +24,7 @@ class Limits:
     run_elements: int = _limit(50_000_000, "elements of the values of all nodes of one run")
     name_length: int = _limit(128, "characters of a graph's name, a label or a tag")
     tags: int = _limit(32, "tags of one graph or run")
+    archive_members: int = _limit(16_384, "arrays of a body in the form .npz")
     page: int = _limit(1000, "items of one page of a list")
 
 

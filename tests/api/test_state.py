@@ -1,10 +1,12 @@
 """Health, limits, the document's page: each limit holds at its bound, and a breach names it."""
 
+import io
 import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -12,7 +14,7 @@ from flask.testing import FlaskClient
 from service.settings import Limits
 
 SMALL = {
-    "body_bytes": 300,
+    "body_bytes": 1000,
     "json_depth": 5,
     "expression_bytes": 20,
     "expression_depth": 3,
@@ -22,6 +24,7 @@ SMALL = {
     "run_elements": 14,
     "name_length": 5,
     "tags": 2,
+    "archive_members": 2,
     "page": 3,
 }
 
@@ -36,10 +39,17 @@ def padded(size: int) -> bytes:
     return b'{"name":"g","expression":"x"}'.ljust(size)
 
 
+def arrays(*names: str) -> bytes:
+    """An .npz of the inputs of a run."""
+    body = io.BytesIO()
+    np.savez_compressed(body, **{f"inputs/{name}": 1.0 for name in names})
+    return body.getvalue()
+
+
 # For each limit two requests: at its bound, and beyond it.
 GRAPHS, RUNS = "/v1/graphs", "/v1/graphs/{graph}/runs"
 BREACHES: dict[str, tuple[str, Any, Any]] = {
-    "body_bytes": (GRAPHS, padded(300), padded(301)),
+    "body_bytes": (GRAPHS, padded(1000), padded(1001)),
     "json_depth": (
         RUNS,
         {"inputs": {"x": [[[1]]], "y": 1}},
@@ -57,6 +67,7 @@ BREACHES: dict[str, tuple[str, Any, Any]] = {
     ),
     "name_length": (GRAPHS, *({"name": "n" * size, "expression": "x"} for size in (5, 6))),
     "tags": (GRAPHS, *({"name": "g", "expression": "x", "tags": dict.fromkeys("abc"[:n], "v")} for n in (2, 3))),
+    "archive_members": (RUNS, arrays("x", "y"), arrays("x", "y", "z")),
     "page": (f"{GRAPHS}?limit=", 3, 4),
 }
 
@@ -79,7 +90,8 @@ def test_a_breach_names_its_limit(small: FlaskClient, limit: str) -> None:
             written: Any = small.post(GRAPHS, json={"name": "F", "expression": body}).json
             answers.append(small.get(path.format(graph=written["id"])))
         else:
-            given = {"data": body, "content_type": "application/json"} if isinstance(body, bytes) else {"json": body}
+            form = "application/x-npz" if limit == "archive_members" else "application/json"
+            given = {"data": body, "content_type": form} if isinstance(body, bytes) else {"json": body}
             answers.append(small.post(path.format(graph=graph["id"]), **given))
     at, beyond = answers
     assert at.status_code < 300, at.text

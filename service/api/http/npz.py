@@ -15,6 +15,7 @@ one, holds the rest as JSON (a string). An answer holds the nodes of a run in to
 import io
 import json
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +43,12 @@ _HEADER = re.compile(
     r"\s*'shape'\s*:\s*\(((?:\s*\d{1,18}\s*,)*(?:\s*\d{1,18})?)\s*\)\s*(?:,\s*)?\}\s*"
 )
 _REAL = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"})
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, OverflowError, MemoryError)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError, OverflowError)
+# LZMA and bzip2 unpack a block at once, whatever it unpacks to.
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")  # of an archive with members, and without
+_ENTRY = b"PK\x01\x02"  # where the directory names a member
+_AT_ONCE = 1 << 20  # bytes of an array, a multiple of any element's
 
 
 class MalformedArchive(GradbookError):
@@ -56,12 +62,15 @@ def read_npz(body: bytes, limits: Limits) -> Any:
     """The JSON body that an .npz stands for, with arrays in it.
 
     Sizes are read from the members' headers and held to the limits before an array is made. Raises MalformedArchive
-    for anything but an archive, InvalidRequest with the place of a wrong member, LimitExceeded.
+    for anything but an archive, InvalidRequest with the place of what is damaged or wrong, LimitExceeded.
     """
+    if not body.startswith(_BEGINNINGS):
+        raise MalformedArchive("the body is not an .npz archive")
+    _check_limit("archive_members", limits.archive_members, body.count(_ENTRY), "the .npz has members:")
     try:
         archive = zipfile.ZipFile(io.BytesIO(body))
     except _UNREADABLE as error:
-        raise MalformedArchive(f"the body is not an .npz archive: {error}") from None
+        raise InvalidRequest([Fault((), f"the .npz is damaged: {error}")]) from None
     members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     if len(members) < len(archive.infolist()):
         raise MalformedArchive("a member appears twice in the .npz")
@@ -72,7 +81,7 @@ def read_npz(body: bytes, limits: Limits) -> Any:
     elements = 0
     for name, info in members.items():
         place = _place(name)
-        with _blamed(place), archive.open(info) as member:
+        with _blamed(place), _open(archive, info) as member:
             descr, itemsize, columns_first, shape = _read_header(member)
             if descr[1:] not in _REAL:
                 raise ValueError(f"real numbers in at most 8 bytes each are expected, not {descr}")
@@ -82,19 +91,29 @@ def read_npz(body: bytes, limits: Limits) -> Any:
             elements += size
             _check_limit("tensor_elements", limits.tensor_elements, size, f"{name!r} has")
             _check_limit("run_elements", limits.run_elements, elements, "the arrays have")
-            flat = np.frombuffer(_read_data(member, size * itemsize), descr).astype(np.float64, copy=False)
+            flat = np.empty(size)
+            done = 0
+            for data in _read_data(member, size * itemsize):
+                flat[done : done + len(data) // itemsize] = np.frombuffer(data, descr)
+                done += len(data) // itemsize
             _put(document, place, flat.reshape(shape, order="F" if columns_first else "C"))
     return document
 
 
 def _read_request(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: Limits) -> Any:
-    with _blamed((_REQUEST,)), archive.open(info) as member:
+    with _blamed((_REQUEST,)), _open(archive, info) as member:
         descr, size, _, shape = _read_header(member)
         if descr[1] != "U" or shape:
             raise ValueError(f"one string is expected, not {list(shape)} of {descr}")
         _check_limit("body_bytes", limits.body_bytes, size, "the request has")
-        text = _read_data(member, size).decode("utf-32-be" if descr[0] == ">" else "utf-32-le")
+        text = b"".join(_read_data(member, size)).decode("utf-32-be" if descr[0] == ">" else "utf-32-le")
     return read_json(text.rstrip("\0").encode(), limits.json_depth)
+
+
+def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    if info.compress_type not in _PACKINGS:
+        raise ValueError("a member is stored as it is or deflated, and packed in no other way")
+    return archive.open(info)
 
 
 def _place(name: str) -> tuple[str, ...]:
@@ -146,14 +165,16 @@ def _check_limit(limit: str, most: int, count: int, subject: str) -> None:
         raise LimitExceeded(limit, most, count, f"{subject} {count}; the limit {limit} is {most}")
 
 
-def _read_data(member: IO[bytes], count: int) -> bytes:
-    """The rest of a member, which is `count` bytes: no more are read, whatever it was compressed from."""
-    data = member.read(count)
-    if len(data) < count or member.read(1):
-        raise ValueError(
-            f"its header promises {count} bytes of data, and there are {'more' if len(data) == count else len(data)}"
-        )
-    return data
+def _read_data(member: IO[bytes], count: int) -> Iterator[bytes]:
+    """The rest of a member, piece by piece, which is `count` bytes: no more are read, whatever they unpack to."""
+    for begin in range(0, count, _AT_ONCE):
+        size = min(_AT_ONCE, count - begin)
+        data = member.read(size)
+        if len(data) < size:
+            raise ValueError(f"its header promises {count} bytes of data, and there are {begin + len(data)}")
+        yield data
+    if member.read(1):
+        raise ValueError(f"its header promises {count} bytes of data, and there are more")
 
 
 def _put(document: dict[str, Any], place: tuple[str, ...], array: FloatArray) -> None:

@@ -2,8 +2,10 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from service.api.http.npz import MEDIA_TYPE, read_npz
-from service.core.errors import GradbookError
+from service.api.http.npz import MEDIA_TYPE, MalformedArchive, read_npz
+from service.core.errors import GradbookError, InvalidRequest, LimitExceeded
 from service.settings import Limits
 from tests.api.conftest import MakeApp
 from tests.api.test_runs import NAMES, create, run
+from tests.examples import spread
 
 ACCEPT = {"Accept": MEDIA_TYPE}
 
@@ -318,9 +321,10 @@ def test_what_is_no_archive(client: FlaskClient) -> None:
             for _ in range(2):
                 written.writestr("inputs/a.npy", b"")
         twice = buffer.getvalue()
-    for body in (b"PK", b"{}", good[:-30], twice):
+    for body in (b"PK", b"{}", good[30:], twice):
         problem: Any = post(client, graph, body).json
         assert (problem["status"], problem["type"]) == (400, "urn:gradbook:problem:malformed-npz")
+    assert faults(post(client, graph, good[:-30])) == [""]
     spoiled = bytearray(save(**{"inputs/a": np.ones(3)}))
     spoiled[spoiled.index(b"\xf0\x3f")] ^= 1  # the checksum tells
     assert faults(post(client, graph, bytes(spoiled))) == ["/inputs/a"]
@@ -363,3 +367,57 @@ def test_any_spoiled_archive_is_read_or_refused(spoils: list[tuple[int, bytes]],
     except GradbookError:
         return
     assert isinstance(document, dict)
+
+
+def packed(packing: int, data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", packing) as written:
+        written.writestr("inputs/a.npy", data)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_are_stored_or_deflated(packing: int) -> None:
+    """A block of the other forms unpacks at once: 1.3 kB to gigabytes."""
+    with pytest.raises(InvalidRequest) as refused:
+        read_npz(packed(packing, member(FLOATS % "()", b"\0" * 8)), Limits())
+    (fault,) = refused.value.faults
+    assert fault.location == ("inputs", "a") and "stored as it is or deflated" in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("descr", "count", "there"), [("<f8", 10**6, 10**6), ("|i1", 10**6, 10**6), ("<f8", 100, 10**7), ("<f8", 10**7, 1)]
+)
+def test_no_more_memory_is_taken_than_twice_the_arrays(descr: str, count: int, there: int) -> None:
+    """Of what is there and of what is promised the lesser counts."""
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({count},)}}"
+    body = packed(zipfile.ZIP_DEFLATED, member(header, b"\0" * (int(descr[2:]) * there)))
+    tracemalloc.start()
+    try:
+        with suppress(GradbookError):
+            read_npz(body, Limits())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= 2 * 8 * count + 16 * 2**20
+
+
+def test_no_byte_of_an_archive_sets_off_anything_else_than_a_refusal() -> None:
+    """Each byte of the headers, in the archive and before the array, put to other values."""
+    array = np.arange(3.0).tobytes()
+    for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        good = packed(packing, member(FLOATS % "(3,)", array))
+        assert read_npz(good, Limits())["inputs"]["a"].tolist() == [0.0, 1.0, 2.0]
+        changed = [(place, byte) for place in range(len(good)) for byte in (0, 1, 9, 14, 0x7F, 0x80, 0xFF)]
+        for place, byte in spread(changed):
+            spoiled = bytearray(good)
+            spoiled[place] = byte
+            with suppress(MalformedArchive, InvalidRequest, LimitExceeded):
+                read_npz(bytes(spoiled), Limits())
+
+
+def test_more_members_than_are_read_are_refused_unread() -> None:
+    body = archive({f"inputs/{number}.npy": b"" for number in range(6)})
+    with pytest.raises(LimitExceeded) as refused:
+        read_npz(body, Limits(archive_members=5))
+    assert (refused.value.limit, refused.value.actual) == ("archive_members", 6)
