@@ -18,6 +18,7 @@ from service.core.rulebook.operation import NO_ATTRIBUTES
 from service.core.rulebook.registry import operation_of
 from service.core.symbolic.backward import backpropagate, has_tensors
 from service.core.symbolic.equation import Formula, gradient_of
+from service.core.symbolic.finite import FiniteTerms
 from service.core.symbolic.printing import name_text, write_latex, write_mathml, write_text
 from service.core.symbolic.simplify import SCALAR, TermTable
 from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
@@ -32,7 +33,8 @@ def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
     operation on the way cannot be written as terms.
     """
     graph = with_sums_of_squares(graph)
-    terms = TermTable(keep_shapes=has_tensors(graph))
+    tensors = has_tensors(graph)
+    terms = TermTable(keep_shapes=tensors, finite=FiniteTerms(ordinary_inputs=tensors))
     known = _named_terms(graph, terms)
     gradients = backpropagate(graph, terms, known, output, wrt)
     found = [gradients[graph.position[name]] for name in wrt]
@@ -59,7 +61,8 @@ def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
     It overflows and underflows no sooner than the backward pass. Raises as `gradient_graph` does.
     """
     graph = graph if wrt is None else with_sums_of_squares(graph)
-    terms = TermTable(for_reading=True, keep_range=True, keep_shapes=has_tensors(graph))
+    finite = FiniteTerms(ordinary_inputs=True)
+    terms = TermTable(for_reading=True, keep_range=True, keep_shapes=has_tensors(graph), finite=finite)
     known = _expanded_terms(graph, terms)
     if wrt is None:
         return known[graph.position[of]]
@@ -98,7 +101,7 @@ def _named_terms(graph: Graph, terms: TermTable) -> list[Term]:
     """Each node as its name, or that of an earlier equal node; a Constant as its number."""
 
     def make_term(node: Node, operands: Sequence[Term]) -> Term:
-        if operands:
+        if not node.operation.is_input:
             return terms.assign(Variable(node.name), node.operation, operands, tuple(node.attributes.items()))
         return terms.variable(Variable(node.name))
 

@@ -15,7 +15,8 @@ from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.rulebook.registry import operation_of
 from service.core.symbolic.finite import FiniteTerms
-from service.core.symbolic.simplify import SCALAR, TermTable, complements
+from service.core.symbolic.simplifications import complements
+from service.core.symbolic.simplify import SCALAR, TermTable
 from service.core.symbolic.term import (
     Application,
     Literal,
@@ -48,7 +49,9 @@ def backpropagate(
     """
     target, varying = graph.position[output], _varying(graph, wrt)
     rules: dict[Any, _Rules] = {}
-    finite = FiniteTerms(graph, known)
+    assert terms.finite is not None
+    finite = terms.finite
+    zero = terms.literal(0.0)
     # The condition under which the output is reached from a node along open edges; None if it always is.
     reached: dict[int, Term | None] = {target: None}
 
@@ -65,19 +68,24 @@ def backpropagate(
         sources = [known[source] for source in operands]
         may_broadcast = rule.local and len(operands) > 1 and terms.keep_shapes
         is_steep = not rule.local and not all(map(finite.has, sources))
+        is_zero = _is_zero(upstream)
         given = rule.apply(terms, upstream, sources, value, flow or _filled(terms, 1.0, value))
         for operand_index, (factor, open_) in zip(operand_indices, given, strict=True):
-            if factor is None or (rule.local and isinstance(factor, Literal) and factor.value == 0.0):
+            if factor is None or (rule.local and _holds(open_)):
                 continue
             source, like = operands[operand_index], sources[operand_index]
             if rule.local:
-                contribution = _product(terms, finite, upstream, factor, open_, flow)
-                flows = _and_open(terms, flow, open_)
+                closed = None if open_ is zero else open_
+                contribution = _product(terms, finite, upstream, factor, closed, flow)
+                flows = _and_open(terms, flow, closed)
             else:
                 flows = _behind(terms, flow, open_, rule.leaves_out)
                 contribution = terms.named("Where", flows, factor, terms.literal(0.0)) if flows and is_steep else factor
-            if may_broadcast:
+            if _is_zero(contribution) or (is_zero and not rule.local and not is_steep):
+                contribution = _filled(terms, 0.0, like)
+            elif may_broadcast:
                 contribution = terms.named("SumTo", contribution, like)
+            if may_broadcast:
                 spread = flows and terms.named("SumTo", terms.named("ExpandTo", flows, value), like)
                 flows = spread and terms.named("Greater", spread, terms.literal(0.0))
             terms.set_partial_shape(contribution, terms.partial_shape(like))
@@ -86,9 +94,7 @@ def backpropagate(
         return found
 
     start = {target: _filled(terms, 1.0, known[target])} if varying[target] else {}
-    gradients = sweep_back(
-        graph, start, contributions, add=lambda position, so_far, other: terms.named("Add", so_far, other)
-    )
+    gradients = sweep_back(graph, start, contributions, add=lambda position, so_far, other: _sum(terms, so_far, other))
     for position in map(graph.position.__getitem__, wrt):
         gradients.setdefault(position, _filled(terms, 0.0, known[position]))
     return gradients
@@ -154,14 +160,54 @@ def _product(
     the other factor may be infinite need 0 be chosen.
     """
     zero, steep = terms.literal(0.0), not finite.has(local)
-    if closed is None or finite.has(upstream):
+    if (_is_zero(upstream) and not steep) or (_is_zero(local) and finite.has(upstream)):
+        return zero
+    if reached and steep:
+        upstream = _where_holds(upstream, reached)
+    choice = local if closed and isinstance(local, Application) and local.operation.name == "Where" else None
+    if choice and closed and (complements(choice, closed) or (terms.for_reading and finite.has(upstream))):
+        branches = (part if part is zero else terms.named("Mul", upstream, part) for part in choice.operands[1:])
+        product = terms.named("Where", choice.operands[0], *branches)
+    elif closed is None or finite.has(upstream):
         product = terms.named("Mul", upstream, local)
-    elif isinstance(local, Application) and local.operation.name == "Where" and complements(local, closed):
-        branches = (part if part is zero else terms.named("Mul", upstream, part) for part in local.operands[1:])
-        product = terms.named("Where", local.operands[0], *branches)
     else:
         product = terms.named("Where", closed, zero, terms.named("Mul", upstream, local))
     return terms.named("Where", reached, product, zero) if reached and steep else product
+
+
+def _where_holds(term: Term, condition: Term) -> Term:
+    """What a term is where a condition holds, if it chooses by that condition."""
+    if isinstance(term, Application) and term.operation.name == "Where":
+        chosen_if, then, otherwise = term.operands
+        if chosen_if is condition:
+            return then
+        if (
+            isinstance(condition, Application)
+            and condition.operation.name == "Not"
+            and condition.operands[0] is chosen_if
+        ):
+            return otherwise
+    return term
+
+
+def _sum(terms: TermTable, so_far: Term, other: Term) -> Term:
+    """The sum of two contributions; one that is 0 throughout adds nothing."""
+    for zero, term in ((so_far, other), (other, so_far)):
+        if _is_zero(zero) and terms.partial_shape(zero) <= terms.partial_shape(term):
+            return term
+    return terms.named("Add", so_far, other)
+
+
+def _is_zero(term: Term) -> bool:
+    """Whether a term is 0, whatever its shape."""
+    if isinstance(term, Application) and term.operation.name == "ExpandTo":
+        term = term.operands[0]
+    return isinstance(term, Literal) and term.value == 0.0
+
+
+def _holds(closed: Term | None) -> bool:
+    """Whether an edge is always closed."""
+    return isinstance(closed, Literal) and closed.value != 0.0
 
 
 def _and_open(terms: TermTable, reached: Term | None, closed: Term | None) -> Term | None:
