@@ -47,6 +47,8 @@ def is_closed(graph: Graph, position: int, operand_index: int, values: Sequence[
     if node.operation.name == "Where":
         return operand_index != (1 if operands[0] else 2)
     x = operands[operand_index]
+    if np.isinf(x) and operands.count(x) > 1:
+        return False  # two equal infinities stand at the jump, as other equal numbers do
     beside = [x - 2**-20, x + 2**-20] if np.isfinite(x) else [np.copysign(1e300, x)]
     moved = [
         float(node.operation.evaluate([*operands[:operand_index], other, *operands[operand_index + 1 :]]))
