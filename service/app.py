@@ -3,7 +3,7 @@
 from flask import Flask
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from service.api.http import observability, openapi, problems
+from service.api.http import browsers, observability, openapi, problems
 from service.settings import Settings, read_settings
 from service.storage.database import Database
 from service.usecases.context import Context
@@ -19,6 +19,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False  # /v1//graphs is not an alias of /v1/graphs
     app.extensions["gradbook"] = Context(Database(settings.database_url), settings.limits)
     observability.observe(app)
+    browsers.protect(app, settings)
     problems.register(app)
     openapi.document_api(app, pictures.blueprint)
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.yaml", config={"app_name": openapi.TITLE}))

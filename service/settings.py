@@ -1,13 +1,19 @@
 """The settings, read once from the environment into a frozen object. Flags override the environment."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+# What Kubernetes sets in every container beside a Service named gradbook.
+_OF_KUBERNETES = re.compile(r"GRADBOOK_(SERVICE|PORT)_.*")
+_OF_THE_CLIENT = "GRADBOOK_URL"
 
-def _limit(default: int, meaning: str) -> Any:
-    return field(default=default, metadata={"meaning": meaning})
+
+def _limit(default: int, meaning: str, most: int = 2**40) -> Any:
+    """A limit from 1 to `most`: what more than that would break is in the code, not in the machine's size."""
+    return field(default=default, metadata={"meaning": meaning, "most": most})
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,17 +21,17 @@ class Limits:
     """All limits, shown at GET /v1/limits; each is set by GRADBOOK_MAX_ and its name in capitals."""
 
     body_bytes: int = _limit(64 * 1024 * 1024, "bytes of a request's body")
-    json_depth: int = _limit(64, "lists and objects within one another in a request's body")
+    json_depth: int = _limit(64, "lists and objects within one another in a request's body", most=256)
     expression_bytes: int = _limit(64 * 1024, "bytes of an expression, in UTF-8")
-    expression_depth: int = _limit(200, "brackets within one another in an expression")
+    expression_depth: int = _limit(200, "brackets within one another in an expression", most=1000)
     formula_characters: int = _limit(64 * 1024, "characters of a formula, in the expression language")
     nodes: int = _limit(250_000, "nodes of one graph")
     tensor_elements: int = _limit(10_000_000, "elements of one node's value")
     run_elements: int = _limit(50_000_000, "elements of the values of all nodes of one run")
-    name_length: int = _limit(128, "characters of a graph's name, a label or a tag")
-    tags: int = _limit(32, "tags of one graph or run")
-    archive_members: int = _limit(16_384, "arrays of a body in the form .npz")
-    page: int = _limit(1000, "items of one page of a list")
+    name_length: int = _limit(128, "characters of a graph's name, a label or a tag", most=10_000)
+    tags: int = _limit(32, "tags of one graph or run", most=10_000)
+    archive_members: int = _limit(16_384, "arrays of a body in the form .npz", most=1_000_000)
+    page: int = _limit(1000, "items of one page of a list", most=1_000_000)
 
 
 @dataclass(frozen=True)
@@ -36,35 +42,66 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     threads: int = 8
+    hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")  # the names it is called by; `*`: any
+    origins: tuple[str, ...] = ()  # of the pages of other sites that may call it
     limits: Limits = field(default_factory=Limits)
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
     """Read the settings from GRADBOOK_* variables; `flags` that are not None override them.
 
-    Raises ValueError, naming the variable, where a number is expected and something else is given.
+    Raises ValueError, naming the variable, where one is unknown or is not what it should be.
     """
-    given = os.environ if environment is None else environment
+    given = _Variables(os.environ if environment is None else environment)
     limits = {
-        limit.name: _whole_number(given, f"GRADBOOK_MAX_{limit.name.upper()}", limit.default)
+        limit.name: given.whole_number(f"GRADBOOK_MAX_{limit.name.upper()}", default, most=limit.metadata["most"])
         for limit in fields(Limits)
+        if isinstance(default := limit.default, int)
     }
     chosen: dict[str, Any] = {
-        "database_url": given.get("GRADBOOK_DATABASE_URL", Settings.database_url),
-        "host": given.get("GRADBOOK_HOST", Settings.host),
-        "port": _whole_number(given, "GRADBOOK_PORT", Settings.port, least=0, most=65_535),
-        "threads": _whole_number(given, "GRADBOOK_THREADS", Settings.threads),
+        "database_url": given.text("GRADBOOK_DATABASE_URL", Settings.database_url),
+        "host": given.text("GRADBOOK_HOST", Settings.host),
+        "port": given.whole_number("GRADBOOK_PORT", Settings.port, least=0, most=65_535),
+        "threads": given.whole_number("GRADBOOK_THREADS", Settings.threads, most=1000),
+        "hosts": given.names("GRADBOOK_HOSTS", Settings.hosts),
+        "origins": given.names("GRADBOOK_ORIGINS", Settings.origins),
         "limits": Limits(**limits),
     }
+    given.refuse_others()
     return Settings(**{**chosen, **{name: value for name, value in flags.items() if value is not None}})
 
 
-def _whole_number(
-    given: Mapping[str, str], variable: str, default: Any, *, least: int = 1, most: int = 2**63 - 1
-) -> int:
-    text = given.get(variable)
-    if text is None:
-        return int(default)
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
-        raise ValueError(f"{variable} is {text!r}; a whole number from {least} to {most} is expected")
-    return int(text)
+class _Variables:
+    """The variables GRADBOOK_*, and which of them are known: those that were asked for."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._given = {
+            name: value
+            for name, value in environment.items()
+            if name.startswith("GRADBOOK_") and not _is_of_kubernetes(name, value)
+        }
+        self._known = {_OF_THE_CLIENT}
+
+    def text(self, variable: str, default: str) -> str:
+        self._known.add(variable)
+        return self._given.get(variable, default)
+
+    def names(self, variable: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """What stands between commas, in lower case."""
+        text = self.text(variable, ",".join(default))
+        return tuple(name for name in re.split(r"[\s,]+", text.lower()) if name)
+
+    def whole_number(self, variable: str, default: int, *, least: int = 1, most: int) -> int:
+        text = self.text(variable, str(default))
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
+            raise ValueError(f"{variable} is {text!r}; a whole number from {least} to {most} is expected")
+        return int(text)
+
+    def refuse_others(self) -> None:
+        unknown = sorted(self._given.keys() - self._known)
+        if unknown:
+            raise ValueError(f"{unknown[0]} is no setting; those are {', '.join(sorted(self._known))}")
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    return bool(_OF_KUBERNETES.fullmatch(name)) or (name == "GRADBOOK_PORT" and "://" in value)

@@ -1,6 +1,6 @@
 """Settings and limits read from the environment."""
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import Field, FrozenInstanceError, fields
 from typing import Any
 
 import pytest
@@ -62,6 +62,39 @@ def test_no_limit_is_nothing(variable: str) -> None:
 def test_a_port_that_is_none(port: str) -> None:
     with pytest.raises(ValueError, match=f"^GRADBOOK_PORT is '{port}'; a whole number from 0 to 65535"):
         read_settings({"GRADBOOK_PORT": port})
+
+
+@pytest.mark.parametrize("limit", fields(Limits), ids=lambda limit: limit.name)
+def test_each_limit_has_a_bound(limit: Field[int]) -> None:
+    variable, most = f"GRADBOOK_MAX_{limit.name.upper()}", limit.metadata["most"]
+    assert getattr(read_settings({variable: str(most)}).limits, limit.name) == most
+    with pytest.raises(ValueError, match=f"^{variable} is '{most + 1}'; a whole number from 1 to {most} is expected"):
+        read_settings({variable: str(most + 1)})
+
+
+@pytest.mark.parametrize("variable", ["GRADBOOK_MAX_NODE", "GRADBOOK_DATABASE", "GRADBOOK_", "GRADBOOK_SERVICES"])
+def test_an_unknown_variable_is_refused_by_name(variable: str) -> None:
+    with pytest.raises(ValueError, match=f"^{variable} is no setting; those are GRADBOOK_DATABASE_URL, .*_URL$"):
+        read_settings({"HOME": "/", variable: "1"})
+
+
+def test_what_kubernetes_sets_for_a_service_of_this_name_is_ignored() -> None:
+    environment = {
+        "GRADBOOK_SERVICE_HOST": "10.0.0.7",
+        "GRADBOOK_SERVICE_PORT": "80",
+        "GRADBOOK_SERVICE_PORT_HTTP": "80",
+        "GRADBOOK_PORT": "tcp://10.0.0.7:80",
+        "GRADBOOK_PORT_80_TCP": "tcp://10.0.0.7:80",
+        "GRADBOOK_PORT_80_TCP_ADDR": "10.0.0.7",
+        "GRADBOOK_URL": "http://elsewhere",
+    }
+    assert read_settings(environment) == Settings()
+
+
+def test_names_stand_between_commas() -> None:
+    found = read_settings({"GRADBOOK_HOSTS": "Notes.example, ::1,", "GRADBOOK_ORIGINS": "https://a.example,https://b"})
+    assert found.hosts == ("notes.example", "::1")
+    assert found.origins == ("https://a.example", "https://b")
 
 
 def test_settings_are_frozen() -> None:

@@ -25,7 +25,7 @@ blueprint = Blueprint("pictures", __name__, description="Graphs drawn, with the 
 
 SVG, DOT = "image/svg+xml", "text/vnd.graphviz"
 # A picture that is opened by itself runs nothing and fetches nothing, whatever its names hold.
-_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 
 
 class PictureQuery(Query):

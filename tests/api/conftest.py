@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,9 @@ def hold_to_contract(app: Flask, response: TestResponse) -> None:
     responses = operation["responses"]
     assert str(status) in responses or status >= 500, f"{seen}: not documented"
     documented = responses.get(str(status), responses["default"])
+    if "$ref" in documented:
+        name = documented["$ref"].removeprefix("#/components/responses/")
+        documented = read_openapi(app.extensions["openapi"]())["components"]["responses"][name]
     content = documented.get("content", {})
     assert media_type in content or not response.data, f"{seen}: not documented"
     if document is not None:
@@ -101,9 +105,9 @@ def make_app(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A function that makes an application over an empty database, with given limits."""
     made: list[Flask] = []
 
-    def make(**limits: int) -> Flask:
+    def make(settings: Settings = Settings(), **limits: int) -> Flask:  # noqa: B008 (frozen)
         path = shutil.copy(migrated, tmp_path_factory.mktemp("database"))
-        app = create_app(Settings(database_url=f"sqlite:///{path}", limits=Limits(**limits)))
+        app = create_app(replace(settings, database_url=f"sqlite:///{path}", limits=Limits(**limits)))
         app.test_client_class = ContractClient
         made.append(app)
         return app

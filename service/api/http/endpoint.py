@@ -82,14 +82,14 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
 
             # What flask-smorest wraps around a view only documents it: parsing and dumping are ours.
             served: Any = view
-            statuses = {*problems, *([406] if forms else [])}
+            statuses = {*problems, *([406] if forms else []), *([415] if method != "GET" else [])}
             if query is not None:
                 served = self.arguments(query, location="query")(served)
                 statuses |= {422}
             if body is not None:
                 needed = requires_members(body())
                 served = self.arguments(body, location="json", required=needed, example=body_example)(served)
-                statuses |= {400, 413, 415, 422}
+                statuses |= {400, 413, 422}
             served = self.response(status, answer, example=example)(served)
             if also is not None:
                 served = self.alt_response(

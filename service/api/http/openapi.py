@@ -36,6 +36,16 @@ _ANY_OTHER = {
 }
 
 
+# What every operation may answer, whoever asks wrongly.
+_REFUSALS = {
+    "403": (
+        "ForeignPage",
+        "Another site's page sent it; the setting GRADBOOK_ORIGINS lists those that may call",
+    ),
+    "421": ("OtherHost", "The service is not called that; the setting GRADBOOK_HOSTS lists its names"),
+}
+
+
 class GradbookApi(Api):  # type: ignore[misc]  # flask-smorest is not typed
     """flask-smorest without its own error handler: `problems.py` answers errors."""
 
@@ -92,6 +102,8 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             if method == "parameters":
                 continue
             responses = operation["responses"] = dict(sorted(operation["responses"].items()))
+            for status, (name, _) in _REFUSALS.items():
+                responses[status] = {"$ref": f"#/components/responses/{name}"}
             responses["default"] = _ANY_OTHER
             parameters = operation.pop("parameters", [])
             if method == "post":
@@ -107,7 +119,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             if parameters:
                 operation["parameters"] = parameters
     components = document["components"]
-    components.pop("responses", None)
+    components["responses"] = {
+        name: {**_ANY_OTHER, "description": description} for name, description in _REFUSALS.values()
+    }
     components["schemas"].pop("Error", None)
     components["schemas"].pop("PaginationMetadata", None)
     for name, description in BINARY.values():

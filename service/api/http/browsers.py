@@ -1,0 +1,90 @@
+"""What another site's page may not make a browser do here, and what an answer may not do in a browser.
+
+A page of any site can send requests to this service from its visitor's machine. Three things tell them apart: the name
+in Host (a page whose own name was rebound to this address shows that name), Origin and Sec-Fetch-Site, and the
+Content-Type of a form, the only one that is sent to another site without asking first (the Fetch standard's
+CORS-safelisted types).
+"""
+
+import base64
+import hashlib
+import re
+from urllib.parse import urlsplit
+
+from flask import Flask, Request, Response, request
+from werkzeug.exceptions import Forbidden, MisdirectedRequest, UnsupportedMediaType
+
+from service.settings import Settings
+
+_PROBES = ("/livez", "/readyz")  # an orchestrator asks by any address, and they tell nothing
+_FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
+_ANSWER = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_PAGE = (
+    "default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+_ASKED_BEFORE = {
+    "Access-Control-Allow-Headers": "Content-Type, Idempotency-Key, If-None-Match, X-Request-Id",
+    "Access-Control-Max-Age": "600",
+}
+
+
+def protect(app: Flask, settings: Settings) -> None:
+    """Refuse what other sites' pages send, and give every answer the headers that confine it in a browser."""
+
+    @app.before_request
+    def refuse() -> None:
+        if request.path not in _PROBES and "*" not in settings.hosts and _host(request) not in settings.hosts:
+            raise MisdirectedRequest(
+                f"this service is not called {request.host!r}; the setting GRADBOOK_HOSTS lists the names by which it "
+                "may be called"
+            )
+        if _is_foreign(request, settings.origins):
+            raise Forbidden(
+                "another site's page sent this request; the setting GRADBOOK_ORIGINS lists those that may call"
+            )
+        if request.method not in ("GET", "HEAD", "OPTIONS") and request.mimetype in _FORMS:
+            raise UnsupportedMediaType(f"{request.mimetype} is what forms send; send JSON, or no Content-Type")
+
+    @app.after_request
+    def confine(response: Response) -> Response:
+        if request.path.startswith("/docs") and response.mimetype == "text/html":
+            response.headers["Content-Security-Policy"] = _page_policy(response.get_data(as_text=True))
+        for name, value in _ANSWER.items():
+            response.headers.setdefault(name, value)
+        if settings.origins:
+            response.vary.add("Origin")
+        if request.headers.get("Origin") in settings.origins:
+            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+            response.headers["Access-Control-Expose-Headers"] = "ETag, Link, Location, X-Request-Id"
+            if request.method == "OPTIONS":
+                response.headers.update({"Access-Control-Allow-Methods": response.headers["Allow"], **_ASKED_BEFORE})
+        return response
+
+
+def _page_policy(page: str) -> str:
+    """The policy of Swagger's page, which has a script within it: that one may run, by its digest."""
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in _SCRIPT.findall(page)]
+    return _PAGE.format(scripts=" ".join(f"'sha256-{digest}'" for digest in digests))
+
+
+def _host(asked: Request) -> str | None:
+    """The name or address in Host, in lower case, without the port; None where it is neither."""
+    try:
+        return urlsplit(f"//{asked.host}").hostname
+    except ValueError:
+        return None
+
+
+def _is_foreign(asked: Request, origins: tuple[str, ...]) -> bool:
+    """Whether a page that is not this service's own sent the request. To follow a link here is nobody's request."""
+    origin = asked.headers.get("Origin")
+    if origin is not None:
+        return origin not in origins and origin.partition("://")[2] != asked.host
+    follows_link = asked.method in ("GET", "HEAD") and asked.headers.get("Sec-Fetch-Dest") == "document"
+    return asked.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not follows_link
