@@ -54,9 +54,9 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
     """
     given = _Variables(os.environ if environment is None else environment)
     limits = {
-        limit.name: given.whole_number(f"GRADBOOK_MAX_{limit.name.upper()}", default, most=limit.metadata["most"])
+        name: given.whole_number(f"GRADBOOK_MAX_{name.upper()}", getattr(Limits(), name), most=limit.metadata["most"])
         for limit in fields(Limits)
-        if isinstance(default := limit.default, int)
+        for name in [limit.name]
     }
     chosen: dict[str, Any] = {
         "database_url": given.text("GRADBOOK_DATABASE_URL", Settings.database_url),
