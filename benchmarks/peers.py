@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -70,9 +71,9 @@ def _process(command: list[str], path: str, **environment: str) -> Iterator[str]
 
 def _serve_flask(port: int, threads: int) -> None:
     from flask import Flask
-    from granian import Granian
-    from granian.constants import Interfaces
-    from granian.log import LogLevels
+
+    from service.server.server import Server
+    from service.settings import Limits, ServerBounds
 
     app = Flask("empty")
 
@@ -80,14 +81,13 @@ def _serve_flask(port: int, threads: int) -> None:
     def answer() -> bytes:
         return b"{}"
 
-    Granian(
-        "empty",
-        address="127.0.0.1",
-        port=port,
-        interface=Interfaces.WSGI,
-        blocking_threads=threads,
-        log_level=LogLevels.error,
-    ).serve(target_loader=lambda: app, wrap_loader=False)
+    server = Server(app, _refuse, threads=threads, body_bytes=Limits.body_bytes, bounds=ServerBounds())
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        server.run(listener, lambda: None, signals=True)
+
+
+def _refuse(status: int, slug: str, *rest: object) -> tuple[list[tuple[str, str]], bytes]:
+    return [], f"{status} {slug}".encode()
 
 
 def _serve_umbridge(port: int) -> None:

@@ -1,4 +1,4 @@
-"""Start the service: migrate its database, then run one process with several threads under granian."""
+"""Start the service: migrate its database, then serve in this process, an event loop and several threads."""
 
 import gc
 import os
@@ -8,9 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -21,12 +20,6 @@ from service.settings import Settings
 _SECONDS_TO_FINISH = 30  # for the requests under way at shutdown
 _SECONDS_TO_START = 120  # the first start on a machine compiles
 _LAST_LINES = 5
-_LOG_TO_STDERR = {
-    "handlers": {
-        name: {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
-        for name in ("console", "access")
-    }
-}
 
 
 class CannotStart(Exception):
@@ -71,29 +64,39 @@ def store_seed_example(settings: Settings) -> tuple[str, str]:
 
 def serve(settings: Settings) -> None:
     """Migrate, then serve until SIGTERM or SIGINT; raises CannotStart if the address is unavailable."""
-    from granian import Granian
-    from granian.constants import Interfaces
-    from granian.log import LogLevels
+    with _signals_end_the_process(), _bind(settings.host, settings.port) as listener:
+        migrate(settings)
+        from service.server.server import Server  # while the signals are heeded: this takes a while
 
-    address, port = _bind(settings.host, settings.port)
-    migrate(settings)
-    _end_forked_processes_by_signals()
+        app = _load_app(settings)
+        refuse, most = app.extensions["refuse"], settings.limits.body_bytes
+        server = Server(app, refuse, threads=settings.threads, body_bytes=most, bounds=settings.server)
+        try:
+            server.run(listener, lambda: _announce(listener), signals=True)
+        except OSError as error:
+            raise _cannot_listen(settings.host, settings.port, error) from error
+
+
+@contextmanager
+def _signals_end_the_process() -> Iterator[None]:
+    """Have SIGTERM and SIGINT end the process with 0, as long as the server does not heed them yet."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: sys.exit(0)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _announce(listener: socket.socket) -> None:
+    address, port = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     print(f"Gradbook serves at http://{shown}:{port} and explains itself at /docs", file=sys.stderr, flush=True)
-    Granian(
-        "service.app:create_app",
-        address=address,
-        port=port,
-        interface=Interfaces.WSGI,
-        blocking_threads=settings.threads,
-        workers_kill_timeout=_SECONDS_TO_FINISH,
-        log_level=LogLevels.error,
-        log_dictconfig=_LOG_TO_STDERR,
-    ).serve(target_loader=partial(_load_app, settings), wrap_loader=False)
 
 
-def _load_app(settings: Settings) -> Callable[..., Any]:
-    """Create the application, imported only in the process that serves it.
+def _load_app(settings: Settings) -> Any:
+    """Create the application.
 
     It serves at once; meanwhile a thread compiles the rulebook, or loads it from the cache.
     """
@@ -109,46 +112,33 @@ def _load_app(settings: Settings) -> Callable[..., Any]:
     return app
 
 
-def _end_forked_processes_by_signals() -> None:
-    """Let SIGTERM and SIGINT end a process that is forked from now on, until it sets handlers of its own.
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket that is bound to the address and does not listen yet; a port of 0 becomes a free one.
 
-    Granian's worker sets them once it has imported the application, a second later. Until then it would inherit its
-    parent's handlers, in which a signal is lost. Signals are blocked around the fork.
-    """
-    numbers = (signal.SIGTERM, signal.SIGINT)
-
-    def end_by_signals() -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
-
-    os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, numbers),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers),
-        after_in_child=end_by_signals,
-    )
-
-
-def _bind(host: str, port: int) -> tuple[str, int]:
-    """Return the address and port to listen at; a port of 0 becomes a free one. Raises CannotStart.
-
-    Granian shares its port (SO_REUSEPORT): without this check a second service would start beside the first and take
-    half of its requests.
+    Raises CannotStart.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as listener:
+        listener = socket.socket(family, kind, protocol)
+        try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-            found = listener.getsockname()
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
-        raise CannotStart(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
-    return str(found[0]), int(found[1])
+        raise _cannot_listen(host, port, error) from error
+    return listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> CannotStart:
+    return CannotStart(f"cannot listen at {host}:{port}: {error.strerror or error}")
 
 
 def free_port() -> int:
     """A free port of 127.0.0.1."""
-    return _bind("127.0.0.1", 0)[1]
+    with _bind("127.0.0.1", 0) as listener:
+        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 # What Kubernetes sets in every container beside a Service named gradbook.
 _OF_KUBERNETES = re.compile(r"GRADBOOK_(SERVICE|PORT)_.*")
 _OF_THE_CLIENT = "GRADBOOK_URL"
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
 def _limit(default: int, meaning: str, most: int = 2**40) -> Any:
@@ -34,6 +35,32 @@ class Limits:
     page: int = _limit(1000, "items of one page of a list", most=1_000_000)
 
 
+def _bound(default: float, least: float, most: float, meaning: str) -> Any:
+    return field(default=default, metadata={"least": least, "most": most, "meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerBounds:
+    """How long the server waits for a client, and how much it holds; each is set by GRADBOOK_ and its name in capitals.
+
+    Without them a client that stalls, or many that send at once, would hold connections and memory without end.
+    """
+
+    head_seconds: float = _bound(10.0, 0.1, 600, "seconds for a request's line and headers to come")
+    body_seconds: float = _bound(10.0, 0.1, 600, "seconds for the next bytes of a body to come")
+    reader_seconds: float = _bound(10.0, 0.1, 600, "seconds for a client to read the next 64 KiB of an answer")
+    transfer_seconds: float = _bound(
+        60.0, 0.1, 3600, "seconds for a whole body or answer, and one more for each 100 kB"
+    )
+    keep_alive_seconds: float = _bound(30.0, 0.1, 30, "seconds for the next request on a connection to begin")
+    stop_seconds: float = _bound(30.0, 0.1, 3600, "seconds for requests under way to end after SIGTERM")
+    connections: int = _bound(1000, 1, 100_000, "connections that are open at once")
+    bytes_in_flight: int = _bound(
+        256 * 1024 * 1024, 1, 2**63 - 1, "bytes of bodies that are read and not yet done with"
+    )
+    waiting_requests: int = _bound(256, 0, 100_000, "requests that wait for one of the threads")
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that can be configured."""
@@ -45,6 +72,7 @@ class Settings:
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")  # the names it is called by; `*`: any
     origins: tuple[str, ...] = ()  # of the pages of other sites that may call it
     limits: Limits = field(default_factory=Limits)
+    server: ServerBounds = field(default_factory=ServerBounds)
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
@@ -66,6 +94,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "hosts": given.names("GRADBOOK_HOSTS", Settings.hosts),
         "origins": given.names("GRADBOOK_ORIGINS", Settings.origins),
         "limits": Limits(**limits),
+        "server": ServerBounds(**{bound.name: given.bound(bound) for bound in fields(ServerBounds)}),
     }
     given.refuse_others()
     return Settings(**{**chosen, **{name: value for name, value in flags.items() if value is not None}})
@@ -96,6 +125,16 @@ class _Variables:
         if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
             raise ValueError(f"{variable} is {text!r}; a whole number from {least} to {most} is expected")
         return int(text)
+
+    def bound(self, bound: Field[Any]) -> Any:
+        """A bound of the server, a whole number where its default is one, else seconds."""
+        variable, least, most = f"GRADBOOK_{bound.name.upper()}", bound.metadata["least"], bound.metadata["most"]
+        if isinstance(bound.default, int):
+            return self.whole_number(variable, bound.default, least=least, most=most)
+        text = self.text(variable, str(bound.default))
+        if not (_SECONDS.fullmatch(text) and least <= float(text) <= most):
+            raise ValueError(f"{variable} is {text!r}; a number of seconds from {least} to {most} is expected")
+        return float(text)
 
     def refuse_others(self) -> None:
         unknown = sorted(self._given.keys() - self._known)

@@ -24,22 +24,39 @@ class Measurements:
         self.requests = Counter("gradbook_requests", "Requests", [*labels, "status"], registry=self.registry)
         self.seconds = Histogram("gradbook_request_seconds", "Seconds a request", labels, registry=self.registry)
         self.series = cache(self._series)
+        self._log = logging.getLogger("gradbook.requests")
+        if not self._log.handlers:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(logging.Formatter("%(message)s"))
+            self._log.addHandler(handler)
+            self._log.setLevel(logging.INFO)
+            self._log.propagate = False
 
     def _series(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         """What is counted and what is timed for such a request."""
         return self.requests.labels(method, route, status), self.seconds.labels(method, route)
 
+    def record(
+        self, request_id: str, method: str, path: str, status: int, seconds: float, route: str | None = None
+    ) -> None:
+        """Log and measure an answered request."""
+        requests, durations = self.series(*((method, route) if route else ("any", "none")), status)
+        requests.inc()
+        durations.observe(seconds)
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "request_id": request_id,
+            "method": method,
+            "path": path,
+            "status": status,
+            "milliseconds": round(seconds * 1000, 3),
+        }
+        self._log.info(json.dumps(line))
+
 
 def observe(app: Flask) -> None:
     """Log and measure every request; its id comes back in X-Request-Id."""
     measurements = app.extensions["measurements"] = Measurements()
-    log = logging.getLogger("gradbook.requests")
-    if not log.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False
 
     @app.before_request
     def begin() -> None:
@@ -50,18 +67,7 @@ def observe(app: Flask) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.began
-        labels = (request.method, request.url_rule.rule) if request.url_rule else ("any", "none")
-        requests, durations = measurements.series(*labels, response.status_code)
-        requests.inc()
-        durations.observe(seconds)
+        route = request.url_rule.rule if request.url_rule else None
+        measurements.record(g.request_id, request.method, request.path, response.status_code, seconds, route)
         response.headers["X-Request-Id"] = g.request_id
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "request_id": g.request_id,
-            "method": request.method,
-            "path": request.path,
-            "status": response.status_code,
-            "milliseconds": round(seconds * 1000, 3),
-        }
-        log.info(json.dumps(line))
         return response

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,9 +13,11 @@ from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntit
 from service.api.http.npz import MalformedArchive
 from service.api.http.strict_json import Malformed
 from service.core import errors
+from service.storage.identifiers import new_id
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_FAULTS_SHOWN = 100
+_RETRY_SECONDS = 1
 
 # The type of a problem is stable: callers may branch on it.
 PROBLEMS: dict[type[errors.GradbookError], tuple[int, str, str]] = {
@@ -38,7 +41,8 @@ class InvalidParameters(errors.InvalidRequest):
 def problem(status: int, slug: str, title: str, detail: str, **members: Any) -> Response:
     """A problem document as a response."""
     document = {"type": f"urn:gradbook:problem:{slug}", "title": title, "status": status, "detail": detail, **members}
-    return Response(json.dumps(document), status=status, content_type=MEDIA_TYPE)
+    headers = {"Retry-After": str(_RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return Response(json.dumps(document), status=status, content_type=MEDIA_TYPE, headers=headers)
 
 
 def pointer(location: tuple[str | int, ...]) -> str:
@@ -93,8 +97,18 @@ def answer_unexpected(error: Exception) -> Response:
 
 
 def register(app: Flask) -> None:
-    """Answer every error in every path with a problem."""
+    """Answer every error in every path with a problem, and have the server write its own refusals so."""
     app.register_error_handler(errors.GradbookError, answer_error)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(OperationalError, answer_no_database)
     app.register_error_handler(Exception, answer_unexpected)
+
+    def refuse(
+        status: int, slug: str, title: str, detail: str, members: Mapping[str, Any], method: str, path: str
+    ) -> tuple[list[tuple[str, str]], bytes]:
+        refused = problem(status, slug, title, detail, **members)
+        refused.headers["X-Request-Id"] = new_id()
+        app.extensions["measurements"].record(refused.headers["X-Request-Id"], method, path, status, 0.0)
+        return list(refused.headers), refused.get_data()
+
+    app.extensions["refuse"] = refuse

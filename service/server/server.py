@@ -1,0 +1,130 @@
+"""Listen, watch the clocks, stop."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from email.utils import formatdate
+from functools import partial
+from importlib.util import find_spec
+from math import inf
+
+from service.server import refusals
+from service.server.connection import Connection
+from service.server.reading import BodiesInFlight, HTTPRequest
+from service.server.refusals import Refusal, Refuse
+from service.server.workers import Workers
+from service.server.wsgi import Answer, Application, call, make_answer
+from service.settings import ServerBounds
+
+_TICK = 0.05  # seconds between two looks at the clocks
+_BACKLOG = 1024  # connections that wait to be accepted
+
+# Answered on the event loop, beside whatever goes on in the threads: it may wait for nothing.
+ON_THE_LOOP = frozenset({b"/livez"})
+# Answered in a thread of their own, so that they never wait for views.
+APART = frozenset({b"/readyz", b"/metrics"})
+
+
+class Server:
+    """A WSGI application behind HTTP/1.1. `run` serves in the calling thread until `stop`."""
+
+    def __init__(
+        self, application: Application, refuse: Refuse, *, threads: int, body_bytes: int, bounds: ServerBounds
+    ) -> None:
+        self.loop = new_event_loop()
+        self.bounds, self.body_bytes = bounds, body_bytes
+        self.in_flight = BodiesInFlight(bounds.bytes_in_flight)
+        self.stopping = False
+        self._end = inf  # when to stop waiting for what is under way
+        self._application, self._refuse = application, refuse
+        self._workers = Workers("view", threads, bounds.waiting_requests)
+        self._probes = Workers("probe", 1, bounds.waiting_requests)
+        self._connections: set[Connection] = set()
+        self._address = ("", 0)
+        self._date = (-1, "")
+
+    def run(self, listener: socket.socket, started: Callable[[], None], *, signals: bool = False) -> None:
+        """Serve at a bound socket; with `signals`, SIGTERM and SIGINT stop it. Raises OSError if it cannot listen."""
+        try:
+            self.loop.run_until_complete(self._serve(listener, started, signals))
+        finally:
+            self.loop.close()
+
+    def stop(self) -> None:
+        """Accept no connection and no request more; `run` returns when those under way are answered. Of any thread."""
+        self.loop.call_soon_threadsafe(self._stop)
+
+    async def _serve(self, listener: socket.socket, started: Callable[[], None], signals: bool) -> None:
+        self._address = listener.getsockname()[:2]
+        self._listening = await self.loop.create_server(partial(Connection, self), sock=listener, backlog=_BACKLOG)
+        if signals:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.loop.add_signal_handler(number, self._stop)
+        started()
+        while self._connections or not self.stopping:
+            await asyncio.sleep(_TICK)
+            now = self.loop.time()
+            for connection in tuple(self._connections):
+                if now >= self._end:
+                    connection.abort()
+                elif now >= connection.due:
+                    connection.late()
+
+    def _stop(self) -> None:
+        self._end = 0 if self.stopping else self.loop.time() + self.bounds.stop_seconds  # told twice, it ends at once
+        self.stopping = True
+        self._listening.close()
+        for connection in tuple(self._connections):
+            connection.stop()
+
+    # --- what a connection asks for -----------------------------------------------------------------------------------
+
+    def connected(self, connection: Connection) -> None:
+        """Watch a connection's clock."""
+        self._connections.add(connection)
+
+    def disconnected(self, connection: Connection) -> None:
+        """Watch it no more."""
+        self._connections.discard(connection)
+
+    def take(self, connection: Connection, request: HTTPRequest) -> Refusal | None:
+        """Have a request answered, at once or in a thread, or say why not."""
+        if request.path in ON_THE_LOOP and request.method in ("GET", "HEAD"):
+            connection.answered(call(self._application, request, self._address))
+            return None
+        workers = self._probes if request.path in APART else self._workers
+        taken = workers.submit(partial(self._work, workers, connection, request))
+        return None if taken else refusals.TOO_MANY_WAIT
+
+    def _work(self, workers: Workers, connection: Connection, request: HTTPRequest) -> None:
+        answer = call(self._application, request, self._address)
+        with suppress(RuntimeError):  # of a loop that is closed, since the server has stopped meanwhile
+            self.loop.call_soon_threadsafe(self._answered, workers, connection, answer)
+
+    def _answered(self, workers: Workers, connection: Connection, answer: Answer | None) -> None:
+        workers.done()
+        connection.answered(answer)
+
+    def refuse(self, refusal: Refusal, method: str, path: bytes) -> Answer:
+        """The problem that a refusal is."""
+        said = (refusal.status, refusal.slug, refusal.title, refusal.detail, refusal.members)
+        headers, body = self._refuse(*said, method, path.decode("latin-1"))
+        return make_answer(method, refusal.status, headers, [body])
+
+    def date(self) -> str:
+        """The time for the header Date."""
+        now = int(self.loop.time())
+        if now != self._date[0]:
+            self._date = (now, formatdate(usegmt=True))
+        return self._date[1]
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed, which is faster, else asyncio's own."""
+    if find_spec("uvloop") is None:
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
