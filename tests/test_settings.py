@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.settings import Limits, Settings, read_settings
+from service.settings import Limits, ServerBounds, Settings, read_settings
 
 
 def test_defaults() -> None:
@@ -40,6 +40,23 @@ def test_the_environment_goes_before_the_defaults_and_a_flag_before_the_environm
 def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADBOOK_MAX_PAGE", "17")
     assert read_settings().limits.page == 17
+
+
+@pytest.mark.parametrize("bound", fields(ServerBounds), ids=lambda bound: bound.name)
+def test_each_bound_of_the_server_has_its_variable_and_its_own_bounds(bound: Any) -> None:
+    variable, least, most = f"GRADBOOK_{bound.name.upper()}", bound.metadata["least"], bound.metadata["most"]
+    assert least <= bound.default <= most
+    for value in (least, most):
+        found = read_settings({variable: str(value)}).server
+        assert found == ServerBounds(**{bound.name: value})
+        assert type(getattr(found, bound.name)) is type(bound.default)
+    for wrong in (least - 1, most + 1, "many", "", "1e3", "nan", " 5", "0x5"):
+        with pytest.raises(ValueError, match=f"^{variable} is '{wrong}'; a .*number .*from {least} to {most}"):
+            read_settings({variable: str(wrong)})
+
+
+def test_seconds_may_have_a_fraction() -> None:
+    assert read_settings({"GRADBOOK_HEAD_SECONDS": "0.25"}).server.head_seconds == 0.25
 
 
 NUMBERS = ["GRADBOOK_PORT", "GRADBOOK_THREADS", *(f"GRADBOOK_MAX_{limit.name.upper()}" for limit in fields(Limits))]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from service.server.server import Server
 
 _PIECES_AT_ONCE = 16  # then other connections have their turn
+_LAST_WORDS = 1.0  # seconds for a client to read why it was refused, when the server stops
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close without sending what the kernel still holds
 
 
@@ -35,8 +36,8 @@ class Connection(asyncio.Protocol):
         self._began = 0.0  # when the head or body that is being read, or the answer, began
         self._answer_size = 0
         self._full = False  # the kernel takes no more of the answer now
-        self._unread = False  # some of what the client has sent, or may be sending, is not read
-        self._ended = self._hung_up = self._lost = False  # by the client, by us, altogether
+        self._refused = False  # so that the client may still be sending what is not read
+        self._ended = self._hung_up = self._aborted = self._lost = False  # by the client; by us, at once; altogether
         self.due = inf
 
     # --- what the event loop calls ------------------------------------------------------------------------------------
@@ -58,8 +59,6 @@ class Connection(asyncio.Protocol):
         if self._turn is None:
             self._feed(data)
             self._advance()
-        elif self._reader.deaf:
-            self._unread = True
         else:
             self._ahead += data
             if len(self._ahead) > HEAD_BYTES:
@@ -108,7 +107,7 @@ class Connection(asyncio.Protocol):
         """Answer the next request, or wait for it."""
         if self._turn is not None or self._hung_up or self._lost:
             return
-        if not self._reader.ready and self._ahead:
+        if not self._reader.ready and not self._reader.deaf and self._ahead:
             data, self._ahead = self._ahead, b""
             self._feed(data)
             self._transport.resume_reading()
@@ -157,9 +156,8 @@ class Connection(asyncio.Protocol):
         turn, reader = self._turn, self._reader
         assert turn is not None
         self._release(turn)
-        if closes or self._server.stopping:
-            self._unread = self._unread or closes or bool(self._ahead)
-            reader.deaf, self._ahead = True, b""
+        self._refused = closes
+        reader.deaf = reader.deaf or closes or self._server.stopping
         connection = None
         if reader.deaf and not reader.ready:
             connection = "close"
@@ -197,7 +195,9 @@ class Connection(asyncio.Protocol):
 
     def stop(self) -> None:
         """Take no further request; what is under way is answered."""
-        if self._turn is None and self._reader.incoming is None and not self._hung_up:
+        if self._hung_up:
+            self.due = min(self.due, self._loop.time() + _LAST_WORDS)
+        elif self._turn is None and self._reader.incoming is None:
             self._hang_up()
 
     def late(self) -> None:
@@ -214,16 +214,24 @@ class Connection(asyncio.Protocol):
         else:
             self._hang_up()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request of it is under way."""
+        return self._turn is None and not self._aborted
+
     def abort(self) -> None:
         """End the connection now, and have the kernel forget what it has not sent."""
+        self._aborted = True
         self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()
 
     def _hang_up(self) -> None:
         """Close. While the client still sends, hear it out: closing on bytes unread would take the answer from it."""
         self._hung_up = True
-        self.due = self._loop.time() + self._server.bounds.reader_seconds
-        if self._unread and not self._ended:
+        bounds = self._server.bounds
+        self.due = self._loop.time() + (_LAST_WORDS if self._server.stopping else bounds.reader_seconds)
+        if (self._refused or self._ahead) and not self._ended:
+            self._ahead = b""
             self._transport.resume_reading()
             self._transport.write_eof()
         else:

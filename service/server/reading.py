@@ -79,6 +79,7 @@ class RequestReader:
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._overhead = 0  # bytes of chunk sizes and trailers
+        self._past_upgrade = False  # the parser reads a head that it was given before
 
     def feed(self, data: bytes) -> None:
         """Parse what has come."""
@@ -111,8 +112,9 @@ class RequestReader:
                 self._head_bytes += len(data)
             try:
                 self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade as paused:
-                data = data[paused.args[0] :]  # another protocol is offered, which a server may ignore
+            except httptools.HttpParserUpgrade as paused:  # another protocol is offered, which a server may ignore
+                data = data[paused.args[0] :]
+                self._read_on_past_upgrade()
                 continue
             except httptools.HttpParserInvalidMethodError:
                 self.refuse(refusals.UNKNOWN_METHOD)
@@ -122,6 +124,23 @@ class RequestReader:
                 self.refuse(refusals.head_too_large(HEAD_BYTES))
             return
 
+    def _read_on_past_upgrade(self) -> None:
+        """Have a body read that belongs to a request with Upgrade: httptools takes it for the other protocol."""
+        if self.incoming:
+            self._parser = httptools.HttpRequestParser(self)
+            self._past_upgrade = True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n" + self._framing() + b"\r\n")
+            self._past_upgrade = False
+
+    def _framing(self) -> bytes:
+        """The headers by which the body that is being read ends; none if there is no body."""
+        headers = self.incoming.headers if self.incoming else ()
+        return b"".join(
+            name + b": " + value + b"\r\n"
+            for name, value in headers
+            if name == b"transfer-encoding" or (name == b"content-length" and int(value) > 0)
+        )
+
     def _size(self) -> int:
         return self.incoming.size if self.incoming else 0
 
@@ -129,13 +148,16 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """The first byte of a request has come."""
+        if self._past_upgrade:
+            return
         self.begun += 1
         self.in_head = True
-        self._target, self._headers, self._head_bytes, self._overhead = b"", [], 0, 0
+        self._target, self._headers, self._overhead = b"", [], 0
 
     def on_url(self, part: bytes) -> None:
         """A part of the target."""
-        self._target += part
+        if not self._past_upgrade:
+            self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer, which nobody asked for."""
@@ -144,15 +166,19 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         """Decide by the head whether the body is wanted."""
-        if self.deaf:
+        if self.deaf or self._past_upgrade:
             return
         method = self._parser.get_method().decode("ascii")
         request = HTTPRequest(method, self._target, self._parser.get_http_version(), self._headers)
         request.keep_alive = self._parser.should_keep_alive()
-        self.in_head, self.incoming = False, request
+        self.in_head, self.incoming, self._head_bytes = False, request, 0
         length, coding = request.header(b"content-length"), request.header(b"transfer-encoding")
         size = len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
-        if size > HEAD_BYTES or len(self._headers) > _HEADERS:
+        if request.version not in ("1.0", "1.1"):
+            self.refuse(refusals.malformed("HTTP/1.1 and HTTP/1.0 are spoken here"))
+        elif method == "CONNECT":
+            self.refuse(refusals.UNKNOWN_METHOD)
+        elif size > HEAD_BYTES or len(self._headers) > _HEADERS:
             self.refuse(refusals.head_too_large(HEAD_BYTES))
         elif coding is not None and coding.lower() != b"chunked":
             self.refuse(refusals.UNKNOWN_CODING)
@@ -178,7 +204,7 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """The request is whole, its last chunk too."""
-        if self.incoming is None:
+        if self.incoming is None or (self._parser.should_upgrade() and self._framing()):
             return
         self.wants_continue = False
         self.ready.append(self.incoming)

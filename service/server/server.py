@@ -19,6 +19,7 @@ from service.server.wsgi import Answer, Application, call, make_answer
 from service.settings import ServerBounds
 
 _TICK = 0.05  # seconds between two looks at the clocks
+_OTHER_FILES = 128  # that the process may open besides its connections
 _BACKLOG = 1024  # connections that wait to be accepted
 
 # Answered on the event loop, beside whatever goes on in the threads: it may wait for nothing.
@@ -47,6 +48,7 @@ class Server:
 
     def run(self, listener: socket.socket, started: Callable[[], None], *, signals: bool = False) -> None:
         """Serve at a bound socket; with `signals`, SIGTERM and SIGINT stop it. Raises OSError if it cannot listen."""
+        allow_open_files(self.bounds.connections + _OTHER_FILES)
         try:
             self.loop.run_until_complete(self._serve(listener, started, signals))
         finally:
@@ -82,7 +84,10 @@ class Server:
     # --- what a connection asks for -----------------------------------------------------------------------------------
 
     def connected(self, connection: Connection) -> None:
-        """Watch a connection's clock."""
+        """Watch a connection's clock. Where there are too many, the one goes that would be the first to be late."""
+        if len(self._connections) >= self.bounds.connections:
+            idle = [each for each in self._connections if each.idle]
+            min(idle or [connection], key=lambda each: each.due).abort()
         self._connections.add(connection)
 
     def disconnected(self, connection: Connection) -> None:
@@ -128,3 +133,15 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     import uvloop
 
     return uvloop.new_event_loop()
+
+
+def allow_open_files(count: int) -> None:
+    """Raise the process's own limit of open files to that, as far as the system allows; connections are such."""
+    if find_spec("resource") is None:  # on Windows
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
