@@ -91,7 +91,10 @@ def test_each_limit_has_a_bound(limit: Field[int]) -> None:
 
 @pytest.mark.parametrize("variable", ["GRADBOOK_MAX_NODE", "GRADBOOK_DATABASE", "GRADBOOK_", "GRADBOOK_SERVICES"])
 def test_an_unknown_variable_is_refused_by_name(variable: str) -> None:
-    with pytest.raises(ValueError, match=f"^{variable} is no setting; those are GRADBOOK_DATABASE_URL, .*_URL$"):
+    with pytest.raises(
+        ValueError,
+        match=f"^{variable} is no setting; those are GRADBOOK_BODY_SECONDS, .*GRADBOOK_URL, GRADBOOK_WAITING_REQUESTS$",
+    ):
         read_settings({"HOME": "/", variable: "1"})
 
 
