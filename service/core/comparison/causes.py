@@ -18,8 +18,10 @@ from service.core.comparison.hypotheses import explain_evidence
 from service.core.comparison.listing import ExplainedFigure, explained_origins
 from service.core.comparison.replay import sweep_gradients
 from service.core.comparison.sentences import full_statement
+from service.core.comparison.spoken_names import bracketed
 from service.core.comparison.verdicts import Comparison, Phase
 from service.core.figures.figures import Figures, FloatArray
+from service.core.figures.text import listed
 from service.core.graph.traversal import reaches
 
 # Origins and unclaimed gradients that are looked at, and the size of a graph in which the latter are sought.
@@ -49,9 +51,11 @@ def find_causes(found: Comparison) -> tuple[Cause, ...]:
             break
         left -= set(explained)
         subjects = [_subject(found, origins[number]) for number in explained]
-        together = f"{', '.join(subjects[:-1])} and {subjects[-1]}"
         causes.append(
-            (explained[0], Cause(f"{together}: {because}", tuple(map(_place, map(origins.__getitem__, explained)))))
+            (
+                explained[0],
+                Cause(f"{listed(subjects)}: {because}", tuple(map(_place, map(origins.__getitem__, explained)))),
+            )
         )
     causes += [(number, Cause(origins[number].sentence, (_place(origins[number]),))) for number in left]
     return tuple(cause for _, cause in sorted(causes, key=lambda each: each[0]))
@@ -62,7 +66,7 @@ def _place(origin: ExplainedFigure) -> tuple[Phase, int]:
 
 
 def _subject(found: Comparison, origin: ExplainedFigure) -> str:
-    name = found.candidate.graph.nodes[origin.position].name
+    name = bracketed(found.candidate.graph, origin.position)
     backward = found.candidate.backward
     return name if origin.phase is found.forward or backward is None else f"∂{backward.output}/∂{name}"
 

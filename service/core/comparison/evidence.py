@@ -7,21 +7,24 @@ from typing import Any
 import numpy as np
 
 from service.core.comparison.replay import chosen_values, is_silent
+from service.core.comparison.spoken_names import bracketed, quoted, spoken, spoken_term
 from service.core.comparison.verdicts import Comparison, Phase, Verdict
 from service.core.execution.chain_rule import local_gradients_at
 from service.core.execution.closed_edges import OpenEdges
 from service.core.execution.run import Run
-from service.core.figures.figures import Figures, FloatArray
+from service.core.figures.figures import Figures, FloatArray, same_bits
+from service.core.figures.text import figure_text
 from service.core.graph.graph import Graph, Node
 from service.core.graph.traversal import reaches
 from service.core.rulebook.primitives import sum_to_shape
 from service.core.symbolic.term import Term
-from service.core.symbolic.textbook import operand_terms
 
 # Hypotheses about single out-edges are tested for nodes with at most this many.
 _MOST_EDGES = 1000
 # Up to this many edges, and elements of each, many slips are tried on every edge.
 _FEW_EDGES, _FEW_ELEMENTS = 8, 100_000
+
+Index = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +34,8 @@ class Edge:
     `terms` writes the consumer's operands; `value` is the consumer's.
     """
 
+    graph: Graph
+    position: int
     consumer: Node
     operand_index: int
     terms: tuple[Term, ...]
@@ -39,6 +44,26 @@ class Edge:
     upstream: FloatArray
     local: FloatArray | None
     contribution: FloatArray
+
+    @property
+    def spoken(self) -> str:
+        """What a sentence calls the consumer."""
+        return spoken(self.graph, self.position)
+
+    @property
+    def quoted(self) -> str:
+        """The same, a name in quotes."""
+        return quoted(self.graph, self.position)
+
+    @property
+    def bracketed(self) -> str:
+        """The same within a formula."""
+        return bracketed(self.graph, self.position)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What formulas call the consumer's operands."""
+        return tuple(bracketed(self.graph, source) for source in self.graph.operands[self.position])
 
     def with_local(self, local: Any) -> FloatArray:
         """The contribution with another local gradient."""
@@ -53,7 +78,8 @@ class Evidence:
     `subject` writes the figure: e, or ∂F/∂e; `terms` the operands. `output` is what the gradients are of, and `seed`
     what the backward pass started from, 0 but at the output. `replayed` says whether the expected figure follows from
     the candidate's own; `unread`, that there are too many out-edges to read.
-    `followers` are the verdicts on the figures computed from it: its consumers' values, or its operands' gradients.
+    `worst` is the index of the element that sentences speak of. `followers` are the verdicts on the figures computed
+    from it: its consumers' values, or its operands' gradients.
     """
 
     found: Comparison
@@ -71,12 +97,43 @@ class Evidence:
     unread: bool
     seed: FloatArray
     nodes: tuple[Node, ...]
+    worst: Index
     followers: tuple[Verdict, ...]
 
     @property
     def graph(self) -> Graph:
         """The candidate's graph."""
         return self.found.candidate.graph
+
+    @property
+    def spoken(self) -> str:
+        """What a sentence calls the node."""
+        return spoken(self.graph, self.position)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What sentences call the node's operands."""
+        return tuple(spoken(self.graph, source) for source in self.graph.operands[self.position])
+
+    @property
+    def bracketed_names(self) -> tuple[str, ...]:
+        """The same within formulas."""
+        return tuple(bracketed(self.graph, source) for source in self.graph.operands[self.position])
+
+    def put(self, template: str, *figures: Any) -> str:
+        """Put figures into a sentence; of tensors the element of which it speaks. Empty where one has no such element.
+
+        Each {} in the template takes a number.
+        """
+        shape, numbers = self.expected.shape, []
+        for figure in figures:
+            try:
+                numbers.append(figure_text(np.float64(np.broadcast_to(figure, shape)[self.worst])))
+            except ValueError:
+                return ""
+        if shape and self.worst:
+            numbers[-1] += " there"
+        return template.format(*numbers)
 
     @property
     def value(self) -> FloatArray:
@@ -109,14 +166,17 @@ def gather(
     edges: tuple[Edge, ...] = ()
     seed: FloatArray = np.zeros(())
     used_by: Sequence[int] = ()
-    subject = graph.nodes[position].name
+    given, expected = _given(phase, position) if figure is None else figure, _figure(phase.expected, position)
+    subject = spoken(graph, position)
+    if graph.nodes[position].operation.is_constant:
+        subject = graph.nodes[position].name
     if phase.name == "forward":
         used_by = [consumer for consumer, _ in graph.consumers[position]]
         if replayed:
             operands = tuple(_figure(found.values, source) for source in graph.operands[position])
     elif candidate.backward:
         used_by = graph.operands[position]
-        subject = f"∂{candidate.backward.output}/∂{subject}"
+        subject = f"∂{candidate.backward.output}/∂{bracketed(graph, position)}"
         if position == graph.position[candidate.backward.output]:
             seed = candidate.backward.seed
         if replayed and len(graph.consumers[position]) <= _MOST_EDGES:
@@ -128,9 +188,9 @@ def gather(
         position,
         graph.nodes[position],
         subject,
-        _given(phase, position) if figure is None else figure,
-        _figure(phase.expected, position),
-        tuple(operand_terms(graph, position)) if operands else (),
+        given,
+        expected,
+        tuple(spoken_term(graph, source) for source in graph.operands[position]) if operands else (),
         operands,
         edges,
         candidate.backward.output if candidate.backward else "",
@@ -138,6 +198,7 @@ def gather(
         len(graph.consumers[position]) > _MOST_EDGES,
         seed,
         graph.nodes,
+        _worst(phase, position, given, expected),
         tuple(verdict for verdict in verdicts if verdict != Verdict.NOT_COMPARED),
     )
 
@@ -161,9 +222,31 @@ def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output:
                 local = np.asarray(local_gradients_at(graph, consumer, operands, at)[operand_index], np.float64)
             if contribution is not None:
                 contribution = np.asarray(contribution, dtype=np.float64)
-                terms = tuple(operand_terms(graph, consumer))
-                edges.append(Edge(node, operand_index, terms, operands, value, upstream, local, contribution))
+                terms = tuple(spoken_term(graph, source) for source in graph.operands[consumer])
+                figures = operands, value, upstream, local, contribution
+                edges.append(Edge(graph, consumer, node, operand_index, terms, *figures))
     return tuple(edges)
+
+
+def _worst(phase: Phase, position: int, figure: FloatArray, expected: FloatArray) -> Index:
+    """The index of the element whose error exceeds what is allowed most, and of such the one with the greatest.
+
+    Elements that a convention explains come last.
+    """
+    if figure.shape != expected.shape:
+        return (0,) * expected.ndim
+    if not figure.ndim or not figure.size:
+        return ()
+    with np.errstate(all="ignore"):
+        apart = np.abs(figure - expected)
+        excess = apart / (phase.rtol * np.abs(expected) + phase.atol)
+    apart[np.isnan(apart)] = excess[np.isnan(excess)] = np.inf
+    excess[(figure == expected) | same_bits(figure, expected)] = 0.0
+    excused = phase.excused.get(position)
+    if excused is not None and (unexcused := np.where(excused.reshape(excess.shape), 0.0, excess)).max() > 1.0:
+        excess = unexcused
+    apart[excess < excess.max()] = -1.0
+    return tuple(int(step) for step in np.unravel_index(int(np.argmax(apart)), figure.shape))
 
 
 def _given(phase: Phase, position: int) -> FloatArray:

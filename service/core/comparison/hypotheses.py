@@ -25,10 +25,11 @@ from service.core.comparison.slips.shapes import SHAPE_SLIPS, shape_alone
 from service.core.comparison.slips.tensor_operations import TENSOR_OPERATION_SLIPS
 from service.core.comparison.slips.tensors import PART_SLIPS, TENSOR_SLIPS
 from service.core.comparison.slips.values import FAR_VALUE_SLIPS, NAN_SLIPS, PEN_SLIPS, ROUNDED_TO_ZERO, VALUE_SLIPS
+from service.core.comparison.spoken_names import quoted
 from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict, relative_rounding
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
-from service.core.figures.text import figure_text
+from service.core.figures.text import figure_text, listed
 from service.core.graph.graph import Node
 from service.core.graph.traversal import ancestors
 from service.core.rulebook.primitives import sum_to_shape
@@ -167,19 +168,21 @@ def convention(found: Comparison, phase: Phase, position: int, candidate: Run) -
     """Explain a first difference that is not an origin: where no derivative exists, libraries choose differently."""
     evidence = gather(found, phase, position, candidate)
     names = found.conventions[position]
-    libraries, several = " and ".join(_LIBRARIES.get(each, each) for each in names), len(names) > 1
+    libraries, several = listed([_LIBRARIES.get(each, each) for each in names]), len(names) > 1
     choosing = [edge for edge in evidence.edges if edge.consumer.operation.conventions]
-    kinks = dict.fromkeys(edge.consumer.name for edge in choosing if _has_no_derivative(edge))
-    at_nan = dict.fromkeys(edge.consumer.name for edge in choosing if np.any(np.isnan(edge.value)))
+    kinks = dict.fromkeys(edge.spoken for edge in choosing if _has_no_derivative(edge))
+    at_nan = dict.fromkeys(edge.spoken for edge in choosing if np.any(np.isnan(edge.value)))
     if kinks:
-        because = f"It is the choice of {' and '.join(names)} where {' or '.join(kinks)} has no derivative."
+        because = f"It is the choice of {libraries} where {listed(list(kinks), 'or')} has no derivative."
     elif at_nan:
-        because = f"It is what {libraries} {'return' if several else 'returns'} where {' or '.join(at_nan)} is NaN."
+        because = (
+            f"It is what {libraries} {'return' if several else 'returns'} where {listed(list(at_nan), 'or')} is NaN."
+        )
     elif np.any(np.isnan(evidence.figure) & ~np.isnan(evidence.expected)):
         multiply = "multiply" if several else "multiplies"
         because = f"NaN is 0 × ∞ along a closed edge, or behind it; {libraries} {multiply} there."
     else:
-        because = f"It is the choice of {' and '.join(names)} where a node that follows has no derivative."
+        because = f"It is the choice of {libraries} where a node that follows has no derivative."
     return Hypothesis("convention", statement(evidence), because, 0.0)
 
 
@@ -203,23 +206,24 @@ def _reciprocal(evidence: Evidence) -> Guesses:
         if edge.local is not None:
             figure = evidence.replaced(edge, edge.with_local(1.0 / edge.local))
             if len(evidence.edges) == 1 and _is_one(edge.upstream):
-                yield figure, f"{figure_text(evidence.figure)} is the reciprocal of the right local gradient."
+                said = evidence.put("{} is", evidence.figure) or "It is"
+                yield figure, f"{said} the reciprocal of the right local gradient."
             else:
-                yield figure, f"The reciprocal of the local gradient toward {edge.consumer.name!r} was used."
+                yield figure, f"The reciprocal of the local gradient toward {edge.quoted} was used."
 
 
 def _operand_reciprocal(evidence: Evidence) -> Guesses:
     for edge in evidence.edges:
         if edge.local is None or edge.consumer.operation.fold:  # its local gradients do not contain the operands
             continue
-        for position, name in enumerate(edge.consumer.inputs):
+        for position, name in enumerate(edge.names):
             operands = list(edge.operands)
             operands[position] = 1.0 / operands[position]
             local = _locals(edge.consumer, operands)[edge.operand_index]
             yield (
                 evidence.replaced(edge, edge.with_local(local)),
-                f"In the local gradient 1/{name} was taken for {name}: {figure_text(1.0 / edge.operands[position])} "
-                f"for {figure_text(edge.operands[position])}.",
+                f"In the local gradient 1/{name} was taken for {name}"
+                f"{evidence.put(': {} for {}', operands[position], edge.operands[position])}.",
             )
 
 
@@ -227,15 +231,16 @@ def _missing(evidence: Evidence) -> Guesses:
     through: dict[str, list[FloatArray]] = {}
     for edge in evidence.edges:
         if np.any(edge.contribution):
-            through.setdefault(edge.consumer.name, []).append(edge.contribution)
+            through.setdefault(edge.quoted, []).append(edge.contribution)
             yield (
                 evidence.replaced(edge, 0.0),
-                f"The contribution through {edge.consumer.name!r}, {figure_text(edge.contribution)}, is missing.",
+                f"The contribution through {edge.quoted}{evidence.put(', {},', edge.contribution)} is missing.",
             )
     for consumer, contributions in through.items():
         if len(contributions) > 1:
             every = np.asarray(sum(contributions))
-            yield evidence.expected - every, f"The contribution through {consumer!r}, {figure_text(every)}, is missing."
+            said = f"The contribution through {consumer}{evidence.put(', {},', every)} is missing."
+            yield evidence.expected - every, said
 
 
 def _last_only(evidence: Evidence) -> Guesses:
@@ -243,7 +248,7 @@ def _last_only(evidence: Evidence) -> Guesses:
         last = evidence.edges[-1]
         yield (
             last.contribution,
-            f"Only the last contribution, through {last.consumer.name!r}, was kept: overwritten, not added.",
+            f"Only the last contribution, through {last.quoted}, was kept: overwritten, not added.",
         )
 
 
@@ -254,7 +259,7 @@ def _upstream_dropped(evidence: Evidence) -> Guesses:
             dropped = sum_to_shape(local, edge.operands[edge.operand_index].shape)
             yield (
                 evidence.replaced(edge, dropped),
-                f"The upstream gradient {figure_text(edge.upstream)} from {edge.consumer.name!r} was left out.",
+                f"The upstream gradient{evidence.put(' {}', edge.upstream)} from {edge.quoted} was left out.",
             )
 
 
@@ -263,13 +268,13 @@ def _local_dropped(evidence: Evidence) -> Guesses:
         if edge.local is not None and not _is_one(edge.local):
             yield (
                 evidence.replaced(edge, edge.with_local(1.0)),
-                f"The local gradient {figure_text(edge.local)} toward {edge.consumer.name!r} was left out.",
+                f"The local gradient{evidence.put(' {}', edge.local)} toward {edge.quoted} was left out.",
             )
 
 
 def _swapped(evidence: Evidence) -> Guesses:
     if len(evidence.operands) == 2 and _takes(evidence.node, evidence.operands[::-1]):
-        first, second = evidence.node.inputs
+        first, second = evidence.names
         with suppress(ValueError):  # an index operand may refuse the other's figure
             swapped = evidence.node.operation.evaluate(evidence.operands[::-1], evidence.node.attributes)
             yield np.asarray(swapped, dtype=np.float64), f"The operands {first} and {second} were swapped."
@@ -278,7 +283,7 @@ def _swapped(evidence: Evidence) -> Guesses:
             local = _locals(edge.consumer, edge.operands[::-1])[edge.operand_index]
             yield (
                 evidence.replaced(edge, edge.with_local(local)),
-                f"In the local gradient the operands of {edge.consumer.name!r} were swapped.",
+                f"In the local gradient the operands of {edge.quoted} were swapped.",
             )
 
 
@@ -308,12 +313,12 @@ def _other_figure(evidence: Evidence) -> Guesses:
     near = np.flatnonzero(apart <= 1e-4 * abs(figure.flat[0]))
     for position in near[np.argsort(apart[near], kind="stable")][:_MOST_FIGURES]:
         other = baseline[int(position)]
-        if position == evidence.position or other is None:
+        if position == evidence.position or other is None or evidence.nodes[position].operation.is_constant:
             continue
         # A value that rests on this node's was not there yet.
         if not evidence.forward or not ancestors(evidence.graph, [int(position)])[evidence.position]:
             what = "value" if evidence.forward else "gradient"
-            yield other, f"It is the {what} of {evidence.nodes[position].name!r}."
+            yield other, f"It is the {what} of {quoted(evidence.graph, int(position))}."
 
 
 def _used_right(evidence: Evidence) -> Guesses:

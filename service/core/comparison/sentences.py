@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.core.comparison.evidence import Edge, Evidence
+from service.core.comparison.evidence import Edge, Evidence, Index
+from service.core.comparison.spoken_names import spoken_variable, told_attributes
+from service.core.comparison.textbook_contributions import is_readable, written_contribution
 from service.core.errors import LimitExceeded
-from service.core.figures.figures import FloatArray, same_bits
-from service.core.figures.text import exact_text, figure_text
+from service.core.figures.figures import FloatArray
+from service.core.figures.text import exact_text, figure_text, listed
 from service.core.rulebook.notation import PRODUCT, Rendered
 from service.core.symbolic.equation import number_term, put_figures
 from service.core.symbolic.printing import write_plain
@@ -26,26 +28,28 @@ from service.core.symbolic.textbook import choose_branches, textbook_gradients, 
 # The most summands of a gradient, operands of an operation, and characters of a formula that a sentence holds.
 _MOST_EDGES, _MOST_OPERANDS, _LONGEST = 4, 8, 200
 
-Index = tuple[int, ...]
-
 
 class _Derivation(NamedTuple):
-    """How the right figure follows: a formula, the same with the numbers put in, and the rules' names; or nothing."""
+    """How the right figure follows: a formula, the same with the numbers put in, the rules' names, or in words."""
 
     formula: str = ""
     numbers: str = ""
     rules: Sequence[str] = ()
+    words: str = ""
 
 
 def statement(evidence: Evidence) -> str:
     """State what the figure is and what it should be, by which formula; of a tensor, at the element most in error."""
-    return _state(evidence, _derive(evidence, _worst(evidence)).formula)
+    return _state(evidence, _derive(evidence, evidence.worst).formula)
 
 
 def full_statement(evidence: Evidence) -> str:
     """State the same with the numbers put into the formula, and with the rule."""
-    derivation = _derive(evidence, _worst(evidence))
-    by = f" by the {' and the '.join(derivation.rules)} rule" if derivation.rules else _why_without_rule(evidence)
+    derivation = _derive(evidence, evidence.worst)
+    rules = listed([f"the {rule}" for rule in derivation.rules])
+    by = f" by {rules} rule" if rules else _why_without_rule(evidence)
+    if derivation.words:
+        by = f", {derivation.words},{by}"
     return _state(evidence, derivation.formula, derivation.numbers, by=by)
 
 
@@ -54,7 +58,7 @@ def _state(evidence: Evidence, *sides: str, by: str = "") -> str:
         shapes = [_shape_text(each.shape) for each in (evidence.figure, evidence.expected)]
         equal = f", {sides[0]}" if sides and sides[0] else ""
         return f"{evidence.subject} has the shape {shapes[0]}; it should have {shapes[1]}{equal}{by}."
-    index = _worst(evidence)
+    index = evidence.worst
     figure, expected = (np.asarray(each[index]) for each in (evidence.figure, evidence.expected))
     at, there = (f" at {list(index)}", " there") if index else ("", "")
     with np.errstate(all="ignore"):
@@ -68,28 +72,6 @@ def _state(evidence: Evidence, *sides: str, by: str = "") -> str:
 
 def _shape_text(shape: Index) -> str:
     return f"[{', '.join(map(str, shape))}]"
-
-
-def _worst(evidence: Evidence) -> Index:
-    """The index of the element whose error exceeds what is allowed most, and of such the one with the greatest.
-
-    Elements that a convention explains come last.
-    """
-    figure, expected = evidence.figure, evidence.expected
-    if figure.shape != expected.shape:
-        return (0,) * expected.ndim
-    if not figure.ndim or not figure.size:
-        return ()
-    with np.errstate(all="ignore"):
-        apart = np.abs(figure - expected)
-        excess = apart / (evidence.phase.rtol * np.abs(expected) + evidence.phase.atol)
-    apart[np.isnan(apart)] = excess[np.isnan(excess)] = np.inf
-    excess[(figure == expected) | same_bits(figure, expected)] = 0.0
-    excused = evidence.phase.excused.get(evidence.position)
-    if excused is not None and (unexcused := np.where(excused.reshape(excess.shape), 0.0, excess)).max() > 1.0:
-        excess = unexcused
-    apart[excess < excess.max()] = -1.0
-    return tuple(int(step) for step in np.unravel_index(int(np.argmax(apart)), figure.shape))
 
 
 def _why_without_rule(evidence: Evidence) -> str:
@@ -111,7 +93,7 @@ def _derive_value(evidence: Evidence, index: Index) -> _Derivation:
     node, operands = evidence.node, evidence.operands
     if not 0 < len(operands) <= _MOST_OPERANDS:
         return _Derivation()
-    term = application(node.operation, evidence.terms, _told(node.attributes))
+    term = application(node.operation, evidence.terms, told_attributes(node.attributes))
     formula = write_plain(term, _LONGEST).text
     if not node.operation.is_elementwise:
         return _Derivation(formula)
@@ -127,7 +109,7 @@ def _derive_gradient(evidence: Evidence, index: Index) -> _Derivation:
     parts = [_derive_contribution(evidence, edge, index) for edge in edges]
     rules = list(dict.fromkeys(rule for part in parts for rule in part.rules))
     if not all(part.formula for part in parts):
-        return _Derivation(rules=rules)
+        return _Derivation(rules=rules, words=parts[0].words if len(parts) == 1 else "")
     formula = " + ".join([*seed, *(part.formula for part in parts)])
     if not all(part.numbers for part in parts):
         return _Derivation(formula, rules=rules)
@@ -139,27 +121,38 @@ def _derive_contribution(evidence: Evidence, edge: Edge, index: Index) -> _Deriv
     beside = all(isinstance(term, Literal) for place, term in enumerate(edge.terms) if place != edge.operand_index)
     rule = node.operation.rule_name(edge.operand_index, beside and len(edge.terms) > 1)
     rules = (rule if node.operation.is_elementwise else f"{node.operation.name}",)
-    upstream = Variable(f"∂{evidence.output}/∂{node.name}", text=f"∂{evidence.output}/∂{node.name}")
+    upstream = Variable(f"∂{evidence.output}/∂{node.name}", text=f"∂{evidence.output}/∂{edge.bracketed}")
+    value = spoken_variable(edge.graph, edge.position)
     if edge.local is None:
-        try:
-            terms = contribution_terms(node.operation, upstream, edge.terms, Variable(node.name), node.attributes)
-        except NotSymbolic:
-            return _Derivation(rules=rules)
-        term = terms[edge.operand_index]
-        assert term is not None
-        simple = TermTable(for_reading=True, keep_shapes=True).add(term)[0]
-        return _Derivation(write_plain(with_transposes(simple), _LONGEST).text, rules=rules)
+        formula, words = _of_a_tensor_operation(edge, upstream, value, evidence.output)
+        return _Derivation(formula, rules=rules, words=words)
     if _passes_nothing(edge):
         return _Derivation("0", "0", rules)
-    slopes = textbook_gradients(node.operation, edge.terms, Variable(node.name), node.attributes)
+    slopes = textbook_gradients(node.operation, edge.terms, value, node.attributes)
     slope = slopes[edge.operand_index]
     if edge.upstream.shape != edge.operands[edge.operand_index].shape:
         # The sum over what the operand was broadcast to, where each element may take another branch.
         return _Derivation(f"sum({upstream.text} × {_factor(simplify(slope))})", rules=rules)
-    figures = _figures_at((*edge.terms, Variable(node.name)), (*edge.operands, edge.value), edge.upstream.shape, index)
+    figures = _figures_at((*edge.terms, value), (*edge.operands, edge.value), edge.upstream.shape, index)
     local = choose_branches(slope, figures)
     flow = figure_text(np.asarray(edge.upstream[index]))
     return _Derivation(f"{flow} × {_factor(local)}", f"{flow} × {_factor(_with_numbers(local, figures))}", rules)
+
+
+def _of_a_tensor_operation(edge: Edge, upstream: Variable, value: Variable, output: str) -> tuple[str, str]:
+    """The contribution as a formula, or in words; neither where the rulebook's own formula is not one for readers."""
+    node = edge.consumer
+    from_output = node.name == output and not edge.upstream.ndim
+    if written := written_contribution(edge, figure_text(edge.upstream) if from_output else str(upstream.text)):
+        return written
+    try:
+        term = contribution_terms(node.operation, upstream, edge.terms, value, node.attributes)[edge.operand_index]
+        assert term is not None
+        simple = TermTable(for_reading=True, keep_shapes=True).add(term)[0]
+        formula = write_plain(with_transposes(simple), _LONGEST).text
+    except (NotSymbolic, LimitExceeded):
+        return "", ""
+    return formula if is_readable(formula) else "", ""
 
 
 def _passes_nothing(edge: Edge) -> bool:
@@ -188,8 +181,3 @@ def _figures_at(
         for term, figure in zip(terms, figures, strict=True)
         if isinstance(term, Variable)
     }
-
-
-def _told(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The attributes that a formula shows: those that are set."""
-    return {name: value for name, value in attributes.items() if value is not None}

@@ -4,6 +4,7 @@ The expression language reads `number_text`; the other forms are for people, wit
 """
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
@@ -31,15 +32,16 @@ def exact_text(value: float) -> str:
 
 
 def figure_text(figure: FloatArray | np.float64) -> str:
-    """Write a figure for a sentence: a fraction or six significant digits; a tensor's shape and Euclidean norm."""
-    if figure.ndim:
-        with np.errstate(all="ignore"):
-            norm = np.sqrt(np.sum(figure * figure))
-        return f"a tensor of shape {list(figure.shape)} with norm {figure_text(norm)}"
+    """Write a number for a sentence: a fraction or six significant digits."""
     value = float(figure)
     if not math.isfinite(value):
         return _nonfinite_text(value)
     return _typeset(str(simple_fraction(value) or f"{value:.6g}"))
+
+
+def listed(words: Sequence[str], joined: str = "and") -> str:
+    """Write words as a sentence lists them: a, b and c."""
+    return f"{', '.join(words[:-1])} {joined} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def short_number(value: float, digits: int = 3) -> str:

@@ -65,7 +65,7 @@ def _rendered(term: Term, language: _Language, most: int | None) -> Rendered:
     for part in order:
         match part:
             case Variable():
-                text = Rendered(language.variable(part))
+                text = Rendered(language.variable(part), part.binds)
             case Literal(value):
                 text = language.number(value)
             case Application(_, operands, attributes):

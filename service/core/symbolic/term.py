@@ -13,18 +13,20 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from service.core.rulebook import operations  # noqa: F401 (importing the package fills the registry)
+from service.core.rulebook.notation import ATOM
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.registry import operation_of_function
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A name; `text`, `latex` and `mathml` replace it where it is written differently."""
+    """A name; `text`, `latex` and `mathml` replace it where it is written differently, as what binds so tightly."""
 
     name: str
     latex: str | None = None
     text: str | None = None
     mathml: str | None = None
+    binds: int = ATOM
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ expects 1 − z². These forms are for sentences; no figure of a run is computed
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def textbook_gradients(
 
 
 def with_transposes(term: Term) -> Term:
-    """Write the products that the rule of MatMul is made of as products with a transpose."""
+    """Write the products that the rule of MatMul is made of as products with a transpose, and (xᵀ)ᵀ as x."""
     order = evaluation_order(term)
     made: dict[int, Term] = {id(part): part for part in order}
     for part in order:
@@ -81,13 +81,22 @@ def with_transposes(term: Term) -> Term:
                 operands = _transposed(operands[0]), operands[1]
             else:
                 made[id(part)] = Application(part.operation, operands, part.attributes)
+                if _is_transpose(part):
+                    made[id(part)] = _transposed(operands[0])
                 continue
             made[id(part)] = Application(operation_of("MatMul"), operands)
     return made[id(term)]
 
 
+def _is_transpose(term: Term) -> TypeGuard[Application]:
+    """Whether a term is the plain transpose of another."""
+    return (
+        isinstance(term, Application) and term.operation.name == "Transpose" and not dict(term.attributes).get("perm")
+    )
+
+
 def _transposed(term: Term) -> Term:
-    return Application(operation_of("Transpose"), (term,))
+    return term.operands[0] if _is_transpose(term) else Application(operation_of("Transpose"), (term,))
 
 
 def evaluate_term(term: Term, figures: Mapping[str, Any]) -> FloatArray:

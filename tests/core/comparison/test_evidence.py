@@ -43,7 +43,7 @@ def evidence(
             "y",
             5.0,
             "backward",
-            "∂F/∂y is 5; it should be 1 × 1 + 1 × tanh_1 = 1.",
+            "∂F/∂y is 5; it should be 1 × 1 + 1 × tanh(x) = 1.",
         ),
         (
             "F = sigmoid(x)",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.core.figures.text import exact_text, figure_text, number_text, short_number
+from service.core.figures.text import exact_text, figure_text, listed, number_text, short_number
 from service.core.symbolic.equation import write_equation
 from service.core.symbolic.term import Variable
 
@@ -55,9 +55,14 @@ def test_numbers_as_a_person_writes_them(figure: float, words: str) -> None:
     assert figure_text(np.float64(figure)) == words
 
 
-def test_a_tensor_is_told_by_its_shape_and_norm() -> None:
-    assert figure_text(np.array([[3.0, 0.0, 4.0]])) == "a tensor of shape [1, 3] with norm 5"
-    assert figure_text(np.array([1e200, 1e200])) == "a tensor of shape [2] with norm ∞"
+def test_words_are_listed() -> None:
+    assert [listed(["PyTorch", "JAX", "TensorFlow"][:count]) for count in range(4)] == [
+        "",
+        "PyTorch",
+        "PyTorch and JAX",
+        "PyTorch, JAX and TensorFlow",
+    ]
+    assert listed(["a", "b"], "or") == "a or b"
 
 
 @pytest.mark.parametrize(

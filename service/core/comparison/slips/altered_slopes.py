@@ -5,6 +5,7 @@ from functools import partial
 
 from service.core.comparison.evidence import Edge, Evidence
 from service.core.comparison.slips.guess import Guesses, Slip, apply, slope, slope_term, taken
+from service.core.comparison.spoken_names import bracketed
 from service.core.rulebook.registry import operation_of
 from service.core.symbolic.equation import put_figures
 from service.core.symbolic.printing import write_plain
@@ -25,14 +26,15 @@ def _sign_inside(evidence: Evidence) -> Guesses:
                 altered = _with(term, part, partial(Application, other))
                 yield (
                     evidence.replaced(edge, edge.with_local(_at(edge, altered))),
-                    f"A sign inside the local gradient toward {edge.consumer.name!r} is wrong: "
+                    f"A sign inside the local gradient toward {edge.quoted} is wrong: "
                     f"{'+ for −' if part.operation.name == 'Sub' else '− for +'}.",
                 )
         negative = taken(edge, -edge.operands[edge.operand_index])
+        local = slope(edge, negative, apply(edge.consumer, negative))
+        inside = bracketed(evidence.graph, evidence.position)
         yield (
-            evidence.replaced(edge, edge.with_local(slope(edge, negative, apply(edge.consumer, negative)))),
-            f"The local gradient toward {edge.consumer.name!r} was taken at −{evidence.node.name}: a sign inside is "
-            "wrong.",
+            evidence.replaced(edge, edge.with_local(local)),
+            f"The local gradient toward {edge.quoted} was taken at −{inside}: a sign inside is wrong.",
         )
 
 
@@ -65,7 +67,9 @@ def _at(edge: Edge, term: Term) -> object:
 
 def _written(edge: Edge, term: Term) -> str:
     names = {str(place): operand for place, operand in enumerate(edge.terms)}
-    return write_plain(simplify(put_figures(term, {**names, "z": Variable(edge.consumer.name)})), _LONGEST).text
+    return write_plain(
+        simplify(put_figures(term, {**names, "z": Variable(edge.consumer.name, text=edge.bracketed)})), _LONGEST
+    ).text
 
 
 def _with(term: Term, altered: Term, made_of: Callable[[tuple[Term, ...]], Term]) -> Term:

@@ -9,6 +9,7 @@ import numpy as np
 
 from service.core.comparison.evidence import Evidence
 from service.core.comparison.slips.guess import Guesses, Slip
+from service.core.comparison.spoken_names import quoted
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Node
 from service.core.rulebook.attribute import LARGEST_INTEGER, OneOf, flag, integer, number
@@ -115,7 +116,7 @@ def _attribute(evidence: Evidence) -> Guesses:
             except (ValueError, IndexError, TypeError, ArithmeticError):
                 continue
             if np.shape(passed) == evidence.expected.shape:
-                yield evidence.replaced(edge, passed), _said(node, changes)
+                yield evidence.replaced(edge, passed), _said(node, edge.quoted, changes)
 
 
 def _values(evidence: Evidence) -> Guesses:
@@ -125,7 +126,10 @@ def _values(evidence: Evidence) -> Guesses:
     for changes in _variants(node, operands):
         figure = _evaluated(node, operands, {**node.attributes, **changes})
         if figure is not None and np.size(figure) == evidence.figure.size:
-            yield np.reshape(figure, evidence.figure.shape), _said(node, changes)
+            yield (
+                np.reshape(figure, evidence.figure.shape),
+                _said(node, quoted(evidence.graph, evidence.position), changes),
+            )
 
 
 def _evaluated(node: Node, operands: Sequence[FloatArray], attributes: dict[str, Any]) -> FloatArray | None:
@@ -135,17 +139,15 @@ def _evaluated(node: Node, operands: Sequence[FloatArray], attributes: dict[str,
         return None
 
 
-def _said(node: Node, changes: Mapping[str, Any]) -> str:
+def _said(node: Node, called: str, changes: Mapping[str, Any]) -> str:
     defaults = {attribute.name: attribute.default for attribute in node.operation.attributes}
     now = {name: node.attributes.get(name) for name in changes}
     shown = [_shown(name, defaults[name] if each is None else each) for name, each in now.items()]
     others = [_shown(name, each) for name, each in changes.items()]
     if len(changes) == 1:
-        return f"The attribute {next(iter(changes))} of {node.name!r} was taken as {others[0]}; it is {shown[0]}."
+        return f"The attribute {next(iter(changes))} of {called} was taken as {others[0]}; it is {shown[0]}."
     names = " and ".join(changes)
-    return (
-        f"The attributes {names} of {node.name!r} were taken as {' and '.join(others)}; they are {' and '.join(shown)}."
-    )
+    return f"The attributes {names} of {called} were taken as {' and '.join(others)}; they are {' and '.join(shown)}."
 
 
 def _shown(name: str, value: Any) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from service.core.comparison.evidence import Evidence
 from service.core.comparison.replay import sweep_gradients
 from service.core.comparison.slips.guess import Guesses, Slip
+from service.core.comparison.spoken_names import quoted
 from service.core.comparison.verdicts import Verdict
 from service.core.graph.traversal import nodes_between
 
@@ -43,7 +44,7 @@ def _detached(evidence: Evidence) -> Guesses:
         gradient = without(*cut)
         if any(np.allclose(gradient, evidence.replaced(edge, 0.0), rtol=1e-9, atol=0.0) for edge in evidence.edges):
             continue  # a contribution missing says the same, and where
-        names = " and ".join(repr(graph.nodes[position].name) for position in cut)
+        names = " and ".join(quoted(graph, position) for position in cut)
         yield gradient, f"No gradient flows through {names}: it was detached, taken as a constant."
 
 

@@ -61,6 +61,6 @@ def unary_slope(operation: Operation, x: FloatArray) -> FloatArray:
     return np.asarray(operation.differentiate([x], value, NO_ATTRIBUTES)[0], dtype=np.float64)
 
 
-def spoken(operation: Operation) -> str:
+def function_name(operation: Operation) -> str:
     """The operation's name in a sentence."""
     return operation.aliases[0] if operation.aliases else operation.name

@@ -11,15 +11,15 @@ from service.core.comparison.slips.guess import (
     Guesses,
     Slip,
     apply,
+    function_name,
     slope,
-    spoken,
     taken,
     unary_operations,
     unary_slope,
 )
 from service.core.comparison.slips.product_rule import PRODUCT_RULE_SLIPS
+from service.core.comparison.spoken_names import bracketed
 from service.core.figures.figures import FloatArray
-from service.core.figures.text import figure_text
 
 
 def _own(edge: Edge) -> FloatArray:
@@ -29,15 +29,16 @@ def _own(edge: Edge) -> FloatArray:
 def _input_for_output(evidence: Evidence) -> Guesses:
     for edge in evidence.near_edges:
         if len(edge.operands) == 1:
-            x, z, name = _own(edge), edge.value, edge.consumer.name
-            inside, what = edge.consumer.inputs[0], f"In the local gradient toward {edge.consumer.name!r}"
+            x, z = _own(edge), edge.value
+            what = f"In the local gradient toward {edge.quoted}"
+            inside, outside = edge.names[0] + evidence.put(" = {}", x), edge.spoken + evidence.put(" = {}", z)
             yield (
                 evidence.replaced(edge, edge.with_local(slope(edge, [x], x))),
-                f"{what} the input {inside} = {figure_text(x)} was taken for the output {name} = {figure_text(z)}.",
+                f"{what} the input {inside} was taken for the output {outside}.",
             )
             yield (
                 evidence.replaced(edge, edge.with_local(slope(edge, [z], z))),
-                f"{what} the output {name} = {figure_text(z)} was taken for the input {inside} = {figure_text(x)}.",
+                f"{what} the output {outside} was taken for the input {inside}.",
             )
 
 
@@ -45,21 +46,21 @@ def _applied_twice(evidence: Evidence) -> Guesses:
     for edge in evidence.near_edges:
         if len(edge.operands) == 1 and edge.local is not None:
             again = slope(edge, [edge.value], apply(edge.consumer, [edge.value]))
-            called = spoken(edge.consumer.operation)
+            called = function_name(edge.consumer.operation)
             yield (
                 evidence.replaced(edge, edge.with_local(again * edge.local)),
-                f"{called} was applied twice: the gradient is that of {called}({called}({evidence.node.name})).",
+                f"{called} was applied twice: the gradient is that of {called}({called}({evidence.spoken})).",
             )
             yield (
                 evidence.replaced(edge, edge.with_local(again)),
-                f"{called} was applied twice: its local gradient was taken at {edge.consumer.name} = "
-                f"{figure_text(edge.value)}, which is {called} already.",
+                f"{called} was applied twice: its local gradient was taken at {edge.spoken}"
+                f"{evidence.put(' = {}', edge.value)}, which is {called} already.",
             )
 
 
 def _power(evidence: Evidence) -> Guesses:
     for edge in evidence.near_edges:
-        name, own = edge.consumer.operation.name, edge.consumer.inputs[edge.operand_index]
+        name, own = edge.consumer.operation.name, edge.names[edge.operand_index]
         if name == "Pow":
             base, n = edge.operands
             if edge.operand_index == 0:
@@ -72,7 +73,7 @@ def _power(evidence: Evidence) -> Guesses:
                     (n * base ** (n + 1.0), f"The exponent was raised: n·{own}ⁿ⁺¹, not n·{own}ⁿ⁻¹"),
                     (base ** (n + 1.0) / (n + 1.0), f"The power was integrated: {own}ⁿ⁺¹/(n + 1), not n·{own}ⁿ⁻¹"),
                 ):
-                    where = f", with n = {figure_text(n)}."
+                    where = evidence.put(", with n = {}", n) + "."
                     yield evidence.replaced(edge, edge.with_local(local)), because + where
             else:
                 for local, because in (
@@ -93,11 +94,11 @@ def _quotient(evidence: Evidence) -> Guesses:
         name = edge.consumer.operation.name
         if name == "Div" and edge.operand_index == 1:
             x, y = edge.operands
-            over, under = edge.consumer.inputs
+            over, under = edge.names
             right = f"it should be −{over}/{under}²"
         elif name == "Reciprocal":
             (y,) = edge.operands
-            x, over, under = np.ones(()), "1", edge.consumer.inputs[0]
+            x, over, under = np.ones(()), "1", edge.names[0]
             right = f"it should be −1/{under}²"
         else:
             continue
@@ -127,8 +128,8 @@ def _wrong_argument(evidence: Evidence) -> Guesses:
             local = slope(edge, taken(edge, figure), apply(edge.consumer, taken(edge, figure)))
             yield (
                 evidence.replaced(edge, edge.with_local(local)),
-                f"The local gradient toward {edge.consumer.name!r} was taken at {graph.nodes[position].name} = "
-                f"{figure_text(figure)}, not at {evidence.node.name} = {figure_text(_own(edge))}.",
+                f"The local gradient toward {edge.quoted} was taken at {bracketed(graph, position)}"
+                f"{evidence.put(' = {}', figure)}, not at {evidence.spoken}{evidence.put(' = {}', _own(edge))}.",
             )
 
 
@@ -136,14 +137,14 @@ def _own_derivative(evidence: Evidence) -> Guesses:
     for edge in evidence.near_edges:
         yield (
             evidence.replaced(edge, edge.with_local(edge.value)),
-            f"The value {edge.consumer.name} = {figure_text(edge.value)} was taken for its own local gradient "
-            f"{figure_text(edge.local) if edge.local is not None else ''}.",
+            f"The value {edge.spoken}{evidence.put(' = {}', edge.value)} was taken for its own local gradient"
+            f"{evidence.put(' {}', edge.local)}.",
         )
 
 
 def _degrees(evidence: Evidence) -> Guesses:
     for edge in evidence.near_edges:
-        called = spoken(edge.consumer.operation)
+        called = function_name(edge.consumer.operation)
         if edge.consumer.operation.name in ANGLES and edge.local is not None:
             said = f"The angle that {called} returns was given in degrees, not radians."
             yield evidence.replaced(edge, edge.with_local(np.rad2deg(edge.local))), said
@@ -154,7 +155,9 @@ def _degrees(evidence: Evidence) -> Guesses:
                 (np.rad2deg(x), "was turned into degrees, where radians are expected"),
             ):
                 local = slope(edge, [angle], apply(edge.consumer, [angle]))
-                said = f"The angle {evidence.node.name} = {figure_text(x)} {because}, in the derivative of {called}."
+                said = (
+                    f"The angle {evidence.spoken}{evidence.put(' = {}', x)} {because}, in the derivative of {called}."
+                )
                 yield evidence.replaced(edge, edge.with_local(local)), said
                 yield evidence.replaced(edge, edge.with_local(local * (np.pi / 180.0))), said
 
@@ -174,29 +177,27 @@ def _other_derivative(evidence: Evidence) -> Guesses:
     for edge in evidence.near_edges:
         if len(edge.operands) != 1:
             continue
-        x, called = _own(edge), spoken(edge.consumer.operation)
+        x, called = _own(edge), function_name(edge.consumer.operation)
         for other in unary_operations():
             local = unary_slope(other, x)
             for factor, sign in ((1.0, ""), (-1.0, ", with a minus,")):
                 if other is not edge.consumer.operation or factor < 0.0:
                     yield (
                         evidence.replaced(edge, edge.with_local(factor * local)),
-                        f"The derivative of {spoken(other)}{sign} was taken for that of {called}: "
-                        f"{figure_text(factor * local)} for {figure_text(edge.local)}."
-                        if edge.local is not None
-                        else "",
+                        f"The derivative of {function_name(other)}{sign} was taken for that of {called}"
+                        f"{evidence.put(': {} for {}', factor * local, edge.local)}.",
                     )
             value = np.asarray(other.evaluate([x]), dtype=np.float64)
             for factor, sign in ((1.0, ""), (-1.0, "−")):
                 yield (
                     evidence.replaced(edge, edge.with_local(factor * value)),
-                    f"{sign}{spoken(other)}({evidence.node.name}) was taken for the derivative of {called}.",
+                    f"{sign}{function_name(other)}({evidence.spoken}) was taken for the derivative of {called}.",
                 )
 
 
 def _own_value(evidence: Evidence) -> Guesses:
     if not evidence.forward:
-        yield evidence.value, f"The value of {evidence.node.name} was taken for its gradient."
+        yield evidence.value, f"The value of {evidence.spoken} was taken for its gradient."
 
 
 def _one_sign(evidence: Evidence) -> Guesses:
@@ -204,8 +205,7 @@ def _one_sign(evidence: Evidence) -> Guesses:
         for edge in evidence.edges:
             yield (
                 evidence.replaced(edge, -edge.contribution),
-                f"The contribution through {edge.consumer.name!r}, {figure_text(edge.contribution)}, has the wrong "
-                "sign.",
+                f"The contribution through {edge.quoted}{evidence.put(', {},', edge.contribution)} has the wrong sign.",
             )
 
 
@@ -214,8 +214,7 @@ def _contribution_twice(evidence: Evidence) -> Guesses:
         for edge in evidence.edges:
             yield (
                 evidence.replaced(edge, 2.0 * edge.contribution),
-                f"The contribution through {edge.consumer.name!r}, {figure_text(edge.contribution)}, was counted "
-                "twice.",
+                f"The contribution through {edge.quoted}{evidence.put(', {},', edge.contribution)} was counted twice.",
             )
 
 

@@ -57,11 +57,11 @@ def _wrong_label(evidence: Evidence) -> Guesses:
     node = evidence.node
     if node.operation.name == _LOSS and evidence.operands:
         scores, labels, *others = evidence.operands
-        for mistaken, said in _labels(labels, scores.shape[1], node.attributes.get("ignore_index"), node.inputs[1]):
+        for mistaken, said in _labels(labels, scores.shape[1], node.attributes.get("ignore_index"), evidence.names[1]):
             yield node.operation.evaluate([scores, mistaken, *others], node.attributes), said
     for edge in _losses(evidence):
         (scores, labels, *others), loss = edge.operands, edge.consumer
-        for mistaken, said in _labels(labels, scores.shape[1], loss.attributes.get("ignore_index"), loss.inputs[1]):
+        for mistaken, said in _labels(labels, scores.shape[1], loss.attributes.get("ignore_index"), edge.names[1]):
             operands = [scores, mistaken, *others]
             value = loss.operation.evaluate(operands, loss.attributes)
             gradient = loss.operation.propagate(edge.upstream, operands, value, loss.attributes)[0]

@@ -15,14 +15,14 @@ from service.core.rulebook.primitives import sum_to_shape
 def _wrong_transpose(evidence: Evidence) -> Guesses:
     said = "It is {}: the wrong factor is transposed."
     if evidence.node.operation.name == "MatMul" and evidence.operands:
-        (x, y), names = evidence.operands, evidence.node.inputs
+        (x, y), names = evidence.operands, evidence.bracketed_names
         for figure, written in _products((x, names[0]), (y, names[1])):
             yield figure, said.format(written)
     for edge in evidence.edges:
         if edge.consumer.operation.name not in ("MatMul", "Gemm") or edge.operand_index > 1:
             continue
-        other, name = edge.operands[1 - edge.operand_index], edge.consumer.inputs[1 - edge.operand_index]
-        factors = (other, name), (edge.upstream, f"∂{evidence.output}/∂{edge.consumer.name}")
+        other, name = edge.operands[1 - edge.operand_index], edge.names[1 - edge.operand_index]
+        factors = (other, name), (edge.upstream, f"∂{evidence.output}/∂{edge.bracketed}")
         for figure, written in (*_products(*factors), *_products(*reversed(factors))):
             if (summed := _summed(figure, evidence.expected.shape)) is not None:
                 yield evidence.replaced(edge, summed), said.format(written)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from service.core.comparison.evidence import Evidence
-from service.core.comparison.slips.guess import Guesses, Slip, apply, spoken
+from service.core.comparison.slips.guess import Guesses, Slip, apply, function_name
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Node
 from service.core.rulebook.operation import Attributes, Operation
@@ -37,36 +37,34 @@ def _other_operation(evidence: Evidence) -> Guesses:
     node = evidence.node
     if evidence.operands and evidence.operands[0].size <= _MOST_ELEMENTS:
         for other, attributes in _others(node):
-            said = f"{spoken(other)} was taken for {spoken(node.operation)}."
+            said = f"{function_name(other)} was taken for {function_name(node.operation)}."
             yield other.evaluate(evidence.operands, attributes), said
     for edge in evidence.edges:
         if edge.local is None and edge.operands[0].size <= _MOST_ELEMENTS:
             for other, attributes in _others(edge.consumer):
                 value = other.evaluate(edge.operands, attributes)
                 gradient = other.propagate(edge.upstream, edge.operands, value, attributes)[0]
-                yield (
-                    evidence.replaced(edge, gradient),
-                    f"The gradient of {spoken(other)} was taken for that of {spoken(edge.consumer.operation)}.",
-                )
+                taken, right = function_name(other), function_name(edge.consumer.operation)
+                yield evidence.replaced(edge, gradient), f"The gradient of {taken} was taken for that of {right}."
 
 
 def _applied_twice(evidence: Evidence) -> Guesses:
     """An operation of one tensor that keeps its shape, such as softmax."""
     node = evidence.node
     if _keeps_shape(node, evidence.operands, evidence.expected) and evidence.forward:
-        yield apply(node, [evidence.expected]), f"{spoken(node.operation)} was applied twice."
+        yield apply(node, [evidence.expected]), f"{function_name(node.operation)} was applied twice."
     for edge in evidence.edges:
         if _keeps_shape(edge.consumer, edge.operands, edge.value):
             operation, attributes = edge.consumer.operation, edge.consumer.attributes
             again = apply(edge.consumer, [edge.value])
             between = operation.propagate(edge.upstream, [edge.value], again, attributes)[0]
             gradient = operation.propagate(between, edge.operands, edge.value, attributes)[0]
-            said = f"{spoken(operation)} was applied twice: the gradient is that of both."
+            said = f"{function_name(operation)} was applied twice: the gradient is that of both."
             yield evidence.replaced(edge, gradient), said
             yield (
                 evidence.replaced(edge, between),
-                f"{spoken(operation)} was applied twice: its derivative was taken at {edge.consumer.name}, which is "
-                f"{spoken(operation)} already.",
+                f"{function_name(operation)} was applied twice: its derivative was taken at {edge.spoken}, which is "
+                f"{function_name(operation)} already.",
             )
 
 
@@ -81,12 +79,12 @@ def _kernel_flipped(evidence: Evidence) -> Guesses:
     if node.operation.name == "Conv" and evidence.operands:
         yield (
             apply(node, _with_flipped_kernel(evidence.operands)),
-            f"The kernel {node.inputs[1]} was flipped: Conv slides it over {node.inputs[0]} as it is.",
+            f"The kernel {evidence.names[1]} was flipped: Conv slides it over {evidence.names[0]} as it is.",
         )
     for edge in evidence.edges:
         if edge.consumer.operation.name != "Conv" or edge.operand_index > 1:
             continue
-        kernel = edge.consumer.inputs[1]
+        kernel = edge.names[1]
         if edge.operand_index:
             said = f"It is flipped: the gradient of the kernel {kernel} has the kernel's own order."
             yield evidence.replaced(edge, _flipped(edge.contribution)), said
@@ -96,7 +94,7 @@ def _kernel_flipped(evidence: Evidence) -> Guesses:
             yield (
                 evidence.replaced(edge, given[0]),
                 f"The kernel {kernel} was not flipped: the gradient slides it over ∂{evidence.output}/"
-                f"∂{edge.consumer.name} in the reverse order.",
+                f"∂{edge.bracketed} in the reverse order.",
             )
 
 
@@ -120,13 +118,13 @@ def _added_twice(evidence: Evidence) -> Guesses:
     for place in _bias(evidence.node) if evidence.forward and evidence.operands else ():
         operands = list(evidence.operands)
         operands[place] = 2.0 * operands[place]
-        yield apply(evidence.node, operands), f"{evidence.node.inputs[place]} was added twice."
+        yield apply(evidence.node, operands), f"{evidence.names[place]} was added twice."
 
 
 def _bias_left_out(evidence: Evidence) -> Guesses:
     node, last = evidence.node, len(evidence.operands) - 1
     if evidence.forward and node.operation.optional and last >= node.operation.least_inputs and last in _bias(node):
-        yield apply(node, evidence.operands[:-1]), f"The operand {node.inputs[-1]} was left out."
+        yield apply(node, evidence.operands[:-1]), f"The operand {evidence.names[-1]} was left out."
 
 
 TENSOR_OPERATION_SLIPS: tuple[Slip, ...] = (

@@ -125,8 +125,7 @@ def _overwritten(evidence: Evidence) -> Guesses:
                 rows[indices[place]] = flow[place]
             yield (
                 evidence.replaced(edge, kept),
-                f"A repeated index was overwritten, not added: {edge.consumer.inputs[1]} names an element more than "
-                "once.",
+                f"A repeated index was overwritten, not added: {edge.names[1]} names an element more than once.",
             )
 
 

@@ -13,9 +13,10 @@ from service.core.comparison.slips.guess import (
     Guesses,
     Slip,
     apply,
-    spoken,
+    function_name,
     unary_operations,
 )
+from service.core.comparison.spoken_names import spoken
 from service.core.figures.text import figure_text, number_text
 from service.core.graph.traversal import ancestors
 from service.core.rulebook.registry import operation_of
@@ -30,27 +31,27 @@ _DIGITS = range(2, 8)
 def _other_arithmetic(evidence: Evidence) -> Guesses:
     if not evidence.forward or len(evidence.operands) != 2 or evidence.node.operation.name not in _ARITHMETIC:
         return
-    first, second = evidence.node.inputs
+    first, second = evidence.bracketed_names
     sign = _ARITHMETIC[evidence.node.operation.name]
     for name, other in _ARITHMETIC.items():
         if name != evidence.node.operation.name:
             value = np.asarray(operation_of(name).evaluate(evidence.operands), dtype=np.float64)
             yield value, f"{other} was taken for {sign}: it is {first} {other} {second}."
-    for place, name in enumerate(evidence.node.inputs):
+    for place, name in enumerate(evidence.names):
         operands = list(evidence.operands)
         operands[place] = -operands[place]
         yield apply(evidence.node, operands), f"The sign of the operand {name} is wrong."
         yield evidence.operands[place], f"Only the operand {name} was taken; the other was left out."
     if evidence.node.operation.name == "Pow":
         yield evidence.operands[0] * evidence.operands[1], f"{first}·{second} was taken for {first} ^ {second}."
-    if evidence.node.operation.name == "Mul" and first != second:
-        for name, operand in zip(evidence.node.inputs, evidence.operands, strict=True):
+    if evidence.node.operation.name == "Mul" and len(set(evidence.node.inputs)) == 2:
+        for name, operand in zip(evidence.names, evidence.operands, strict=True):
             yield operand * operand, f"{name} was multiplied by itself."
 
 
 def _operand_left_out(evidence: Evidence) -> Guesses:
     if evidence.forward and len(evidence.operands) > 2 and evidence.node.operation.fold:
-        for place, name in enumerate(evidence.node.inputs):
+        for place, name in enumerate(evidence.names):
             rest = [operand for index, operand in enumerate(evidence.operands) if index != place]
             yield apply(evidence.node, rest), f"The operand {name} was left out."
 
@@ -58,18 +59,21 @@ def _operand_left_out(evidence: Evidence) -> Guesses:
 def _other_function(evidence: Evidence) -> Guesses:
     if not evidence.forward or len(evidence.operands) != 1 or not evidence.node.operation.is_elementwise:
         return
-    (x,), called, inside = evidence.operands, spoken(evidence.node.operation), evidence.node.inputs[0]
+    (x,), called, inside = evidence.operands, function_name(evidence.node.operation), evidence.names[0]
     for other in unary_operations():
         if other is not evidence.node.operation:
             value = np.asarray(other.evaluate([x]), dtype=np.float64)
             alone = other.name == "Identity"
-            said = f"{called} was left out: it is {inside}" if alone else f"{spoken(other)}({inside}) was taken for it"
-            yield value, f"{said}."
+            taken = f"{function_name(other)}({inside}) was taken for it"
+            yield value, f"{called} was left out: it is {inside}." if alone else f"{taken}."
     yield apply(evidence.node, [apply(evidence.node, [x])]), f"{called} was applied twice."
     yield apply(evidence.node, [-x]), f"It is {called}(−{inside}): a sign inside is wrong."
     yield 1.0 / apply(evidence.node, [x]), f"It is 1/{called}({inside})."
     if evidence.node.operation.name in OF_ANGLES:
-        yield apply(evidence.node, [np.deg2rad(x)]), f"The angle {inside} = {figure_text(x)} was read as degrees."
+        yield (
+            apply(evidence.node, [np.deg2rad(x)]),
+            f"The angle {inside}{evidence.put(' = {}', x)} was read as degrees.",
+        )
         yield apply(evidence.node, [np.rad2deg(x)]), f"The angle {inside} was turned into degrees."
     if evidence.node.operation.name == "Log":
         for base, factor in LOGARITHMS.items():
@@ -86,7 +90,7 @@ def _integer_division(evidence: Evidence) -> Guesses:
     if not evidence.forward or evidence.node.operation.name != "Div" or not operands:
         return
     if all((operand == np.rint(operand)).all() for operand in operands):
-        said = "/".join(evidence.node.inputs if evidence.expected.ndim else map(figure_text, operands))
+        said = "/".join(evidence.bracketed_names if evidence.expected.ndim else map(figure_text, operands))
         for figure in (np.floor(evidence.expected), np.trunc(evidence.expected)):
             yield figure, f"It is an integer division: of {said} the fraction was dropped."
 
@@ -96,18 +100,19 @@ def _other_operand(evidence: Evidence) -> Guesses:
     graph, values = evidence.graph, evidence.found.values
     if not evidence.forward or not evidence.operands or len(graph) > _MOST_NODES or evidence.figure.size > 10_000:
         return
-    for place, name in enumerate(evidence.node.inputs):
+    sources = graph.operands[evidence.position]
+    for place, name in enumerate(evidence.names):
         if any(evidence.node.operation.indices[place : place + 1]):
             continue
-        for position, node in enumerate(graph.nodes):
+        for position in range(len(graph)):
             figure = values[position]
-            if figure is None or node.name == name or figure.shape != evidence.operands[place].shape:
+            if figure is None or position == sources[place] or figure.shape != evidence.operands[place].shape:
                 continue
             if ancestors(graph, [position])[evidence.position]:
                 continue
             operands = list(evidence.operands)
             operands[place] = figure
-            yield apply(evidence.node, operands), f"The value of {node.name} was taken for the operand {name}."
+            yield apply(evidence.node, operands), f"{spoken(graph, position)} was taken for the operand {name}."
 
 
 # --- any figure -----------------------------------------------------------------------------------------------------
@@ -169,10 +174,10 @@ def _indeterminate(evidence: Evidence) -> Guesses:
         if np.isfinite(edge.contribution).all() and not np.isfinite(edge.upstream).all():
             yield (
                 figure,
-                f"NaN is 0 × ∞ along a closed edge: nothing flows back from {edge.consumer.name!r}, whose gradient "
-                f"{figure_text(edge.upstream)} was multiplied by 0.",
+                f"NaN is 0 × ∞ along a closed edge: nothing flows back from {edge.quoted}, whose gradient"
+                f"{evidence.put(' {}', edge.upstream)} was multiplied by 0.",
             )
-    for name, operand in zip(evidence.node.inputs, evidence.operands, strict=False):
+    for name, operand in zip(evidence.names, evidence.operands, strict=False):
         if np.isnan(operand).any():
             yield figure, f"NaN is 0/0, 0 × ∞ or 0·log 0 in {name}, which is not taken there: it was multiplied by 0."
     uses = [(evidence.node, evidence.operands)]
