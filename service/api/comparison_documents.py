@@ -17,6 +17,7 @@ from service.core.comparison.listing import (
     judged_figures,
     summary,
 )
+from service.core.comparison.sentences import compensated_sentence
 from service.core.comparison.verdicts import Comparison, Verdict
 from service.core.figures.figures import IntArray
 from service.storage.comparisons import ComparisonRecord
@@ -54,7 +55,12 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
         "origins": [_finding(found, origin) for origin in explained_origins(found)[:most]],
         "causes": [_cause(found, cause) for cause in find_causes(found)],
         "inherited": _places(found, Verdict.INHERITED, most),
-        "compensated": _places(found, Verdict.COMPENSATED, most),
+        "compensated": [
+            {**place, "sentence": compensated_sentence(found, *where)}
+            for place, where in zip(
+                _places(found, Verdict.COMPENSATED, most), found.places(Verdict.COMPENSATED), strict=False
+            )
+        ],
         "missing": [
             {"phase": phase.name, "node": found.candidate.graph.nodes[position].name, "given": how}
             for phase, position, how in islice(found.missing, most)

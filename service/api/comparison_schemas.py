@@ -6,9 +6,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from service.api.schemas import (
-    ARRAY,
     ARRAY_OR_NULL,
-    FIGURES,
     NUMBER,
     NUMBER_OR_NULL,
     JsonObject,
@@ -26,6 +24,10 @@ _CLAIM = {
     "and two significant digits or more may be rounded to its last digit too; whole numbers are exact. "
     "null claims that there is no figure.",
     "oneOf": [{"type": "number"}, {"type": "string"}, {"type": "array"}, {"type": "null"}],
+}
+_WRITTEN = {
+    "description": "A number, or nested lists of numbers, each of which may be text: 2/3, 1 1/3, 0.667",
+    "oneOf": [{"type": "number"}, {"type": "string"}, {"type": "array"}],
 }
 _CLAIMED = {"type": "object", "additionalProperties": _CLAIM}
 TOLERANCE = {
@@ -73,10 +75,10 @@ class CheckRequest(Request):
     """Claims to check against a run at these inputs."""
 
     as_written = True
-    inputs = JsonObject(required=True, metadata=FIGURES)
+    inputs = JsonObject(required=True, metadata={"type": "object", "additionalProperties": _WRITTEN})
     claims = fields.Nested(Claims, required=True)
     output = StrictString()
-    seed = fields.Raw(metadata=ARRAY)
+    seed = fields.Raw(metadata=_WRITTEN)
     tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
     keep = StrictBool(load_default=True, metadata={"description": "false: check and answer, store nothing"})
     label = Label(load_default=None, metadata={"description": "A label of the run that holds the claims"})
@@ -123,6 +125,12 @@ class MissingFigure(Place):
     """A figure that the baseline has and the candidate lacks; "none" if it says that there was no such figure."""
 
     given = fields.String(required=True, validate=ma.validate.OneOf(["none", "absent"]))
+
+
+class CompensatedFigure(Place):
+    """A figure that is right although what it follows from is not; `sentence` says what it would be."""
+
+    sentence = fields.String(required=True)
 
 
 class FindingSchema(Place):
@@ -211,7 +219,7 @@ class ComparisonDocument(ComparisonSummary):
     origins = fields.List(fields.Nested(FindingSchema), required=True)
     causes = fields.List(fields.Nested(CauseSchema), required=True)
     inherited = fields.List(fields.Nested(Place), required=True)
-    compensated = fields.List(fields.Nested(Place), required=True)
+    compensated = fields.List(fields.Nested(CompensatedFigure), required=True)
     missing = fields.List(fields.Nested(MissingFigure), required=True)
     minimum_tolerance = fields.Nested(MinimumTolerance, required=True)
     nodes = fields.List(fields.Nested(ComparisonNode), required=True)

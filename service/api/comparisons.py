@@ -51,11 +51,11 @@ def create_comparison(body: dict[str, Any]) -> Response:
 def check_claims(body: dict[str, Any], graph_id: str) -> Response:
     """Run a graph, record claimed figures and compare the two, in one call"""
     keep, key = body["keep"], idempotency_key()
-    inputs = read_arrays(body.pop("inputs"), ("inputs",))
+    inputs = read_arrays(body.pop("inputs"), ("inputs",), written=True)
     claims = body.pop("claims")
     read = read_claims(claims, rounded="tolerance" not in body)
     if "seed" in body:
-        body["seed"] = read_array(body["seed"], ("seed",))
+        body["seed"] = read_array(body["seed"], ("seed",), written=True)
     compared = usecases.check_claims(
         context(),
         graph_id,

@@ -13,25 +13,31 @@ from service.core.figures.figures import FloatArray
 from service.core.rulebook.attribute import number
 
 MOST_DIMENSIONS = 32
+_SPECIAL = ("NaN", "Infinity", "-Infinity")
+_NUMBER = "a number, NaN, Infinity or -Infinity is expected"
+_WRITTEN = "a number, or text such as 2/3 or 0.667, is expected"
 
 
-def read_array(value: Any, location: tuple[str | int, ...]) -> FloatArray:
+def read_array(value: Any, location: tuple[str | int, ...], *, written: bool = False) -> FloatArray:
     """An array from a number or nested lists of equal lengths; raises InvalidInputs with the place of each fault.
 
-    An array, as it comes from an .npz, is returned unchanged.
+    An array, as it comes from an .npz, is returned unchanged. If `written`, a number may be text such as 2/3.
     """
     if isinstance(value, np.ndarray):
         return value
     items, shape = _flatten(value, location)
     if not set(map(type, items)) <= {float, int, WrittenFloat}:
-        items = list(_read_numbers(items, location, shape, number, "a number, NaN, Infinity or -Infinity is expected"))
+        read, expected = (_read_written, _WRITTEN) if written else (number, _NUMBER)
+        items = list(_read_numbers(items, location, shape, read, expected))
     return np.array(items, dtype=np.float64).reshape(shape)
 
 
-def read_arrays(members: Mapping[str, Any], location: tuple[str | int, ...], or_none: bool = False) -> dict[str, Any]:
-    """An array for each member of an object, None for null if `or_none`; raises as `read_array`."""
+def read_arrays(
+    members: Mapping[str, Any], location: tuple[str | int, ...], or_none: bool = False, *, written: bool = False
+) -> dict[str, Any]:
+    """An array for each member of an object, None for null if `or_none`; `written` and raises as `read_array`."""
     return {
-        name: None if value is None and or_none else read_array(value, (*location, name))
+        name: None if value is None and or_none else read_array(value, (*location, name), written=written)
         for name, value in members.items()
     }
 
@@ -51,12 +57,10 @@ def read_claims(claims: Mapping[str, Any], rounded: bool) -> dict[str, dict[str,
     def read(item: Any) -> tuple[float, float]:
         if rounded and isinstance(item, WrittenFloat):
             return read_json_number(item.text, decimals)
-        special = item in ("NaN", "Infinity", "-Infinity")
-        return read_number(item) if isinstance(item, str) and not special else (number(item), 0.0)
+        return read_number(item) if isinstance(item, str) and item not in _SPECIAL else (number(item), 0.0)
 
     def claim(items: list[Any], shape: list[int], location: tuple[str | int, ...]) -> Claim:
-        expected = "a number, or text such as 2/3 or 0.667, is expected"
-        numbers = np.array(list(_read_numbers(items, location, shape, read, expected)), dtype=np.float64).reshape(-1, 2)
+        numbers = np.array(list(_read_numbers(items, location, shape, read, _WRITTEN)), dtype=np.float64).reshape(-1, 2)
         return Claim(*(part.reshape(shape) for part in numbers.T.copy()))
 
     return {
@@ -65,6 +69,10 @@ def read_claims(claims: Mapping[str, Any], rounded: bool) -> dict[str, dict[str,
         }
         for kind, figures in given.items()
     }
+
+
+def _read_written(item: Any) -> float:
+    return read_number(item)[0] if isinstance(item, str) and item not in _SPECIAL else number(item)
 
 
 def _flatten(value: Any, location: tuple[str | int, ...]) -> tuple[list[Any], list[int]]:

@@ -31,7 +31,7 @@ _ENDS_IN_ZERO = re.compile(r"(?=.*[1-9])-?[0-9]+\.[0-9]+0")
 _STYLES = {"origin": "bold red", "inherited": "yellow", "convention": "cyan", "compensated": "magenta", "same": "green"}
 _ORDER = tuple(_STYLES)
 _GIVEN = {"none": " (none)", "absent": ""}
-_MOST_MISSING = 10  # that are listed
+_MOST_MISSING = _MOST_COMPENSATED = 10  # that are listed
 
 tolerance_option = click.option(
     "--tolerance", type=click.Choice(["exact", *_DTYPES]), help="A named tolerance; left out, the coarser dtype's."
@@ -247,6 +247,8 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool) -> 
     if compared.sentence:
         click.echo(f"  {compared.sentence}")
     for finding in compared.origins:
+        click.echo(f"  {finding.sentence}")
+    for finding in compared.compensated[:_MOST_COMPENSATED]:
         click.echo(f"  {finding.sentence}")
     for cause in compared.causes:
         if len(cause.explains) > 1:

@@ -103,7 +103,8 @@ class Run:
 class Finding:
     """A node's value (`phase` forward) or gradient (backward), and what may explain it, likeliest first.
 
-    Of an origin, `sentence` says what it is, what it should be and why; it is empty of what was inherited.
+    Of an origin, `sentence` says what it is, what it should be and why; of what is right although what it follows from
+    is not, what it would be; it is empty of what was inherited.
     """
 
     phase: str

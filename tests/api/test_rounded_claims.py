@@ -231,3 +231,27 @@ def test_a_check_may_be_labelled(client: FlaskClient) -> None:
 def test_a_label_and_keep_are_checked(client: FlaskClient, member: str, value: Any) -> None:
     body = {"inputs": INPUTS, "claims": {"values": {"e": 6}}, member: value}
     assert problem(client, f"/v1/graphs/{graph_of(client)}/checks", body)[0][0] == f"/{member}"
+
+
+def test_inputs_and_seed_of_a_check_may_be_text(client: FlaskClient) -> None:
+    found = check(
+        client,
+        '{"values": {"z": "2/3"}, "gradients": {"x": "1/2", "y": [1, "2/3"]}}',
+        "z = x * 2; F = sum(y * z)",
+        {"x": "1/3", "y": ["0.25", 1]},
+        ', "seed": "1/5"',
+    )
+    assert nodes(found)["forward x"]["baseline"] == 1 / 3
+    assert nodes(found)["backward x"]["baseline"] == 0.5
+    response = client.post(f"/v1/graphs/{graph_of(client)}/checks", json={"inputs": {"a": "five"}, "claims": {}})
+    assert response.status_code == 422
+    assert response.json["errors"] == [
+        {"pointer": "/inputs/a", "detail": "a number, or text such as 2/3 or 0.667, is expected, not the string 'five'"}
+    ]
+
+
+def test_what_is_right_though_it_does_not_follow_has_a_sentence(client: FlaskClient) -> None:
+    found = check(client, '{"gradients": {"f": -3, "a": "2/3"}}')
+    (compensated,) = found["compensated"]
+    assert (compensated["phase"], compensated["node"]) == ("backward", "a")
+    assert compensated["sentence"].startswith("∂F/∂a is right, 2/3, but does not follow from the other figures given")

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from service.core.caches import memoize_on_argument
-from service.core.comparison.evidence import gather
+from service.core.comparison.evidence import gather, write_subject
 from service.core.comparison.hypotheses import explain_evidence
 from service.core.comparison.listing import ExplainedFigure, explained_origins
 from service.core.comparison.replay import sweep_gradients
 from service.core.comparison.sentences import full_statement
-from service.core.comparison.spoken_names import bracketed
 from service.core.comparison.verdicts import Comparison, Phase
 from service.core.figures.figures import Figures, FloatArray
 from service.core.figures.text import listed
@@ -50,7 +49,8 @@ def find_causes(found: Comparison) -> tuple[Cause, ...]:
         if len(explained) < 2:
             break
         left -= set(explained)
-        subjects = [_subject(found, origins[number]) for number in explained]
+        said = [origins[number] for number in explained]
+        subjects = [write_subject(found.candidate, each.phase is found.forward, each.position) for each in said]
         causes.append(
             (
                 explained[0],
@@ -63,12 +63,6 @@ def find_causes(found: Comparison) -> tuple[Cause, ...]:
 
 def _place(origin: ExplainedFigure) -> tuple[Phase, int]:
     return origin.phase, origin.position
-
-
-def _subject(found: Comparison, origin: ExplainedFigure) -> str:
-    name = bracketed(found.candidate.graph, origin.position)
-    backward = found.candidate.backward
-    return name if origin.phase is found.forward or backward is None else f"∂{backward.output}/∂{name}"
 
 
 def _shared_hypotheses(found: Comparison, origins: Sequence[ExplainedFigure]) -> dict[str, set[int]]:

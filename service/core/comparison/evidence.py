@@ -1,6 +1,5 @@
 """The evidence about one wrong figure: its operands and its consumers, with their figures."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,8 @@ from service.core.symbolic.term import Term
 _MOST_EDGES = 1000
 # Up to this many edges, and elements of each, many slips are tried on every edge.
 _FEW_EDGES, _FEW_ELEMENTS = 8, 100_000
+
+_MOST_FOLLOWERS = 1000
 
 Index = tuple[int, ...]
 
@@ -165,29 +166,21 @@ def gather(
     operands: tuple[FloatArray, ...] = ()
     edges: tuple[Edge, ...] = ()
     seed: FloatArray = np.zeros(())
-    used_by: Sequence[int] = ()
     given, expected = _given(phase, position) if figure is None else figure, _figure(phase.expected, position)
-    subject = spoken(graph, position)
-    if graph.nodes[position].operation.is_constant:
-        subject = graph.nodes[position].name
     if phase.name == "forward":
-        used_by = [consumer for consumer, _ in graph.consumers[position]]
         if replayed:
             operands = tuple(_figure(found.values, source) for source in graph.operands[position])
     elif candidate.backward:
-        used_by = graph.operands[position]
-        subject = f"∂{candidate.backward.output}/∂{bracketed(graph, position)}"
         if position == graph.position[candidate.backward.output]:
             seed = candidate.backward.seed
         if replayed and len(graph.consumers[position]) <= _MOST_EDGES:
             edges = _edges(found, phase, position, graph, candidate.backward.output)
-    verdicts = [Verdict(int(phase.verdicts[user])) for user in used_by]
     return Evidence(
         found,
         phase,
         position,
         graph.nodes[position],
-        subject,
+        write_subject(candidate, phase.name == "forward", position),
         given,
         expected,
         tuple(spoken_term(graph, source) for source in graph.operands[position]) if operands else (),
@@ -199,8 +192,33 @@ def gather(
         seed,
         graph.nodes,
         _worst(phase, position, given, expected),
-        tuple(verdict for verdict in verdicts if verdict != Verdict.NOT_COMPARED),
+        _followers(phase, graph, position),
     )
+
+
+def write_subject(candidate: Run, forward: bool, position: int) -> str:
+    """What a sentence calls a figure: e, or ∂F/∂e."""
+    graph, backward = candidate.graph, candidate.backward
+    if not forward and backward is not None:
+        return f"∂{backward.output}/∂{bracketed(graph, position)}"
+    node = graph.nodes[position]
+    return node.name if node.operation.is_constant else spoken(graph, position)
+
+
+def _followers(phase: Phase, graph: Graph, position: int) -> tuple[Verdict, ...]:
+    """The verdicts on the figures computed from one; those of what follows from them where they were not compared."""
+    found, met, waiting = [], {position}, [position]
+    while waiting and len(met) < _MOST_FOLLOWERS:
+        here = waiting.pop()
+        users = graph.operands[here] if phase.name == "backward" else [each for each, _ in graph.consumers[here]]
+        for user in users:
+            if user not in met:
+                met.add(user)
+                if (verdict := Verdict(int(phase.verdicts[user]))) == Verdict.NOT_COMPARED:
+                    waiting.append(user)
+                else:
+                    found.append(verdict)
+    return tuple(found)
 
 
 def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output: str) -> tuple[Edge, ...]:

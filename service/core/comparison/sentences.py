@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.core.comparison.evidence import Edge, Evidence, Index
+from service.core.comparison.evidence import Edge, Evidence, Index, write_subject
 from service.core.comparison.spoken_names import spoken_variable, told_attributes
 from service.core.comparison.textbook_contributions import is_readable, written_contribution
+from service.core.comparison.verdicts import Comparison, Phase
 from service.core.errors import LimitExceeded
 from service.core.figures.figures import FloatArray
-from service.core.figures.text import exact_text, figure_text, listed
+from service.core.figures.text import exact_text, figure_text, listed, told_apart
 from service.core.rulebook.notation import PRODUCT, Rendered
 from service.core.symbolic.equation import number_term, put_figures
 from service.core.symbolic.printing import write_plain
@@ -51,6 +52,24 @@ def full_statement(evidence: Evidence) -> str:
     if derivation.words:
         by = f", {derivation.words},{by}"
     return _state(evidence, derivation.formula, derivation.numbers, by=by)
+
+
+def compensated_sentence(found: Comparison, phase: Phase, position: int) -> str:
+    """Say of a right figure that it does not follow from the run's others; of a tensor, where it does so least."""
+    given, expected = phase.candidate[position], phase.expected[position]
+    assert given is not None and expected is not None
+    with np.errstate(all="ignore"):
+        apart = np.abs(given - expected)
+    index = np.unravel_index(int(np.argmax(np.where(np.isnan(apart), np.inf, apart))), apart.shape)
+    figure, other = (figure_text(np.float64(each[index])) for each in (given, expected))
+    if figure == other:
+        figure, other = told_apart(float(given[index]), float(expected[index]))
+    at = f" at {[int(step) for step in index]}" if index else ""
+    return (
+        f"{write_subject(found.candidate, phase.name == 'forward', position)} is right, {figure}{at}, but does not "
+        f"follow from the other figures given, by which it would be {other}: a second error cancels theirs, or it was "
+        "not computed from them."
+    )
 
 
 def _state(evidence: Evidence, *sides: str, by: str = "") -> str:

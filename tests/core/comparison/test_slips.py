@@ -7,10 +7,11 @@ import pytest
 
 from service.core.comparison.hypotheses import explain
 from service.core.comparison.listing import ExplainedFigure, explained_origins
+from service.core.comparison.sentences import compensated_sentence
 from tests.core.comparison.porting_slips import PORTS
 from tests.core.comparison.slips import Mistake
 from tests.core.comparison.students_slips import STUDENTS
-from tests.planted import altered, graph_of, judge, run_of
+from tests.planted import SEED, SEED_INPUTS, altered, graph_of, judge, only, run_of
 
 TABLE = [*STUDENTS, *PORTS]
 
@@ -109,3 +110,55 @@ def test_one_wrong_label_is_sought_among_a_few(count: int, named: bool) -> None:
     wrong = run_of(graph, {"x": scores, "labels": labels}, values={"F": mistaken.values[graph.position["F"]]})
     (origin,) = explained_origins(judge(right, wrong))
     assert ("wrong label" in names(origin)) is named
+
+
+# --- more than one figure ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "point", "kind", "node", "wrong", "says"),
+    [
+        ("f = x / y; g = 3 * f", (2.0, 3.0), "values", "g", 2.01, "worked from f rounded to 0.67, not from 2/3."),
+        ("f = x / y; g = 11.3 * f", (2.0, 3.0), "values", "g", 7.57, "worked from f rounded to 0.67, not from 2/3."),
+        (
+            "f = x / y; F = 13 * f",
+            (2.0, 7.0),
+            "gradients",
+            "x",
+            1.82,
+            "the local gradient rounded to 0.14, not from 1/7.",
+        ),
+        ("f = x / y; g = f ^ 2; F = 3 * g", (2.0, 3.0), "gradients", "f", 4.02, "worked from f rounded to 0.67,"),
+        ("f = x * 6; F = f / y", (2.0, 3.0), "gradients", "x", 1.98, "worked from ∂F/∂f rounded to 0.33,"),
+    ],
+)
+def test_a_result_worked_from_a_rounded_figure_says_so(
+    text: str, point: tuple[float, float], kind: str, node: str, wrong: float, says: str
+) -> None:
+    graph, inputs = graph_of(text), dict(zip("xy", point, strict=True))
+    (origin,) = explained_origins(judge(run_of(graph, inputs), run_of(graph, inputs, **{kind: {node: wrong}})))
+    assert "worked from a rounded figure" in names(origin)
+    assert any(says in hypothesis.because for hypothesis in origin.hypotheses), origin.hypotheses
+
+
+def test_a_wrong_figure_among_right_ones_was_used_right_though_others_are_not_given() -> None:
+    graph = graph_of(SEED)
+    right = run_of(graph, SEED_INPUTS)
+    found = judge(right, only(altered(right, gradients={"f": -3.0}), values=list("abcd"), gradients=["f", "a"]))
+    (origin,) = explained_origins(found)
+    assert "recorded wrong but used right" in names(origin)
+    assert found.backward is not None
+    assert compensated_sentence(found, found.backward, graph.position["a"]) == (
+        "∂F/∂a is right, 2/3, but does not follow from the other figures given, by which it would be 6: a second error "
+        "cancels theirs, or it was not computed from them."
+    )
+
+
+def test_of_a_tensor_that_does_not_follow_the_element_is_said() -> None:
+    graph = graph_of("z = x * 2; F = sum(z * z)")
+    right = run_of(graph, {"x": np.array([1.0, 2.0, 3.0])})
+    found = judge(right, altered(right, values={"z": [2.0, 9.0, 6.0]}, gradients={"z": [4.0, 8.0, 12.0]}))
+    assert found.backward is not None
+    said = compensated_sentence(found, found.backward, graph.position["z"])
+    assert said.startswith("∂F/∂z is right, 8 at [1], but does not follow from the other figures given")
+    assert "by which it would be 18:" in said

@@ -1,5 +1,6 @@
 """Slips in a value: another operation, a sign, an operand left out, degrees; and slips of the pen in any figure."""
 
+from collections.abc import Iterator
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
 from itertools import combinations
 
@@ -14,9 +15,11 @@ from service.core.comparison.slips.guess import (
     Slip,
     apply,
     function_name,
+    slope,
     unary_operations,
 )
 from service.core.comparison.spoken_names import spoken
+from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text, number_text
 from service.core.graph.traversal import ancestors
 from service.core.rulebook.registry import operation_of
@@ -158,6 +161,52 @@ def _rounded(evidence: Evidence) -> Guesses:
                 yield whole / unit, f"The right figure was {what} to {to}."
 
 
+def _worked_from_rounded(evidence: Evidence) -> Guesses:
+    """A result worked from a figure that was rounded on the way, and perhaps rounded so itself."""
+    if evidence.expected.ndim:
+        return
+    said = "It was worked from {} rounded to {}, not from {}."
+    for place, name in enumerate(evidence.names if evidence.operands else ()):
+        operand = evidence.operands[place]
+        for short, places in _shortened(operand):
+            operands = list(evidence.operands)
+            operands[place] = short
+            sentence = said.format(name, figure_text(short), figure_text(operand))
+            yield from _and_rounded(apply(evidence.node, operands), places, sentence)
+    for edge in evidence.near_edges:
+        if edge.upstream.ndim or edge.local is None:
+            continue
+        upstream = f"∂{evidence.output}/∂{edge.bracketed}"
+        for short, places in _shortened(edge.upstream):
+            sentence = said.format(upstream, figure_text(short), figure_text(edge.upstream))
+            yield from _and_rounded(evidence.replaced(edge, short * edge.local), places, sentence)
+        for short, places in _shortened(edge.local):
+            sentence = said.format("the local gradient", figure_text(short), figure_text(edge.local))
+            yield from _and_rounded(evidence.replaced(edge, edge.with_local(short)), places, sentence)
+        for place, name in enumerate(edge.names):
+            for short, places in _shortened(edge.operands[place]):
+                operands = list(edge.operands)
+                operands[place] = short
+                local = slope(edge, operands, apply(edge.consumer, operands))
+                sentence = said.format(name, figure_text(short), figure_text(edge.operands[place]))
+                yield from _and_rounded(evidence.replaced(edge, edge.with_local(local)), places, sentence)
+
+
+def _shortened(figure: FloatArray) -> Iterator[tuple[FloatArray, int]]:
+    """A number rounded or cut to few decimals, where that changes it, and how many."""
+    if not figure.ndim and np.isfinite(figure):
+        for places in range(1, 5):
+            unit = 10.0**places
+            for short in {float(np.rint(figure * unit)) / unit, float(np.trunc(figure * unit)) / unit}:
+                if short != figure:
+                    yield np.asarray(short), places
+
+
+def _and_rounded(figure: FloatArray, places: int, sentence: str) -> Guesses:
+    yield figure, sentence
+    yield np.round(figure, places), sentence
+
+
 def _rounded_to_zero(evidence: Evidence) -> Guesses:
     """0.00 for a small number: much else makes 0, but nothing as often."""
     if evidence.forward and not evidence.expected.ndim and 0.0 < abs(evidence.expected) < 0.005:
@@ -204,6 +253,7 @@ VALUE_SLIPS: tuple[Slip, ...] = (
 FAR_VALUE_SLIPS: tuple[Slip, ...] = (("another node for an operand", _other_operand),)
 ROUNDED_TO_ZERO: Slip = ("rounded to 0", _rounded_to_zero)
 PEN_SLIPS: tuple[Slip, ...] = (
+    ("worked from a rounded figure", _worked_from_rounded),
     ("rounded or cut", _rounded),
     ("digits exchanged", _digits_exchanged),
 )
