@@ -1,6 +1,6 @@
 """Records and figures as the JSON documents of answers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from service.api.numbers import write_array, write_number
 from service.core.derivatives.one_sided import OneSided
+from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Node, node_document
 from service.storage.records import GraphRecord
@@ -64,11 +65,20 @@ def run_document(run: StoredRun, largest: int | None = LARGEST_LISTED) -> dict[s
         "seed": shown(_as_given(record.seed)),
         "outputs": values(run.graph.outputs),
         "gradients": gradients,
-        "nonfinite": {"forward": record.nonfinite_forward, "backward": record.nonfinite_backward},
+        "nonfinite": _nonfinite_document(record.nonfinite_forward, record.nonfinite_backward),
         "label": record.label,
         "tags": record.tags,
         "created_at": record.created_at.isoformat(),
     }
+
+
+def _nonfinite_document(forward: FirstNonfinite | None, backward: FirstNonfinite | None) -> dict[str, Any]:
+    document: dict[str, Any] = {"forward": forward and forward.node, "backward": backward and backward.node}
+    kinds = {
+        "infinity": {"forward": forward and forward.infinity, "backward": backward and backward.infinity},
+        "nan": {"forward": forward and forward.nan, "backward": backward and backward.nan},
+    }
+    return document | (kinds if any(name for names in kinds.values() for name in names.values()) else {})
 
 
 def run_node_documents(
@@ -81,7 +91,7 @@ def run_node_documents(
 
     By position, `one_sided` has the derivatives at kinks, and `closed` says along which operands nothing flows back.
     """
-    kinks = set(run.record.nondifferentiable)
+    kinks, shut = set(run.record.nondifferentiable), closed_names(run, closed)
     values = _written(run.values, whole)
     gradients = repeat(None) if run.gradients is None else _written(run.gradients, whole)
     documents = []
@@ -91,8 +101,8 @@ def run_node_documents(
             document["shape"] = shape
         document["value"] = value
         document["gradient"] = gradient
-        if run.start + index in closed:
-            document["closed"] = [node.inputs[operand] for operand in closed[run.start + index]]
+        if shut[index]:
+            document["closed"] = shut[index]
         if run.start + index in kinks:
             document["nondifferentiable"] = True
             document["one_sided"] = [
@@ -105,6 +115,15 @@ def run_node_documents(
             ]
         documents.append(document)
     return documents
+
+
+def closed_names(run: StoredRun, closed: Mapping[int, Iterable[int]]) -> list[Sequence[str]]:
+    """For each of a run's nodes the names of the operands along which nothing flows back, by position and index."""
+    names: list[Sequence[str]] = [()] * len(run.nodes)
+    for position, operands in closed.items():
+        index = position - run.start
+        names[index] = [run.nodes[index].inputs[operand] for operand in operands]
+    return names
 
 
 def _written(figures: Figures, whole: bool) -> list[Any]:

@@ -91,12 +91,20 @@ class RunQuery(Query):
     )
 
 
-class Nonfinite(ma.Schema):
-    """The nodes with the first value that is NaN, or infinite though its operands are finite, and with the first such
-    gradient in the order of the sweep. An infinity that was given, as a mask, and what follows from it do not count."""
+class NonfiniteOfOneKind(ma.Schema):
+    """The nodes with the first value and the first gradient of one kind."""
 
     forward = fields.String(required=True, allow_none=True)
     backward = fields.String(required=True, allow_none=True)
+
+
+class Nonfinite(NonfiniteOfOneKind):
+    """The nodes with the first value that is NaN, or infinite though its operands are finite, and with the first such
+    gradient in the order of the sweep. An infinity that was given, as a mask, and what follows from it do not count.
+    Where there is one, `infinity` and `nan` name the first of each kind; runs of earlier releases have neither."""
+
+    infinity = fields.Nested(NonfiniteOfOneKind)
+    nan = fields.Nested(NonfiniteOfOneKind)
 
 
 class RunSummary(ma.Schema):

@@ -121,7 +121,8 @@ def list_run_nodes(query: dict[str, Any], page: Page, run_id: str) -> Response |
     if form in _WHOLE:
         if request.args:
             raise InvalidParameters([Fault((name,), f"{form} has no pages") for name in request.args])
-        return respond(_WHOLE[form](usecases.get_run(context(), run_id)), content_type=form)
+        run = usecases.get_run(context(), run_id)
+        return respond(_WHOLE[form](run, usecases.list_closed(context(), run)), content_type=form)
     run = usecases.list_run_nodes(context(), run_id, start=page.start, limit=page.size)
     return _nodes(run), page.next_start(len(run.graph))
 
@@ -134,7 +135,7 @@ def get_run_node(run_id: str, node: str) -> Response:
     form = accepted(*_FORMS)
     run = usecases.get_run_node(context(), run_id, node)
     if form == npz.MEDIA_TYPE:
-        return respond(npz.write_run(run), content_type=form)
+        return respond(npz.write_run(run, usecases.list_closed(context(), run)), content_type=form)
     return respond(_nodes(run, whole=True)[0])
 
 
@@ -153,7 +154,8 @@ def _answer(
     """A run in the form that was asked for; an .npz is whole at any rate."""
     if form == npz.MEDIA_TYPE:
         only = usecases.ends(run.graph) if query.get("gradients") == "inputs" else None
-        return respond(npz.write_run(run, run_document(run, largest=1), only), status, headers, form)
+        closed = usecases.list_closed(context(), run) if only is None else {}
+        return respond(npz.write_run(run, closed, run_document(run, largest=1), only), status, headers, form)
     return respond(_document(run, query, whole), status, headers)
 
 

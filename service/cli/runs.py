@@ -132,7 +132,7 @@ def _print_run(service: Client, run: Run, as_json: bool) -> None:
     table = make_table("node", "operation", "value", "gradient", "", numbers=(2, 3))
     for node in nodes:
         notes = ["no derivative here"] if node.nondifferentiable else []
-        if closed := node.document.get("closed"):
+        if closed := node.closed:
             notes.append(f"does not change with {' and '.join(dict.fromkeys(closed))}")
         note = Text("; ".join(notes), "yellow")
         shown = [short(figure, node.shape) for figure in (node.value, node.gradient)]

@@ -53,10 +53,11 @@ def _read_nodes(members: Mapping[str, Any]) -> Iterator[RunNode]:
     values, gradients = (_figures(members, kind) for kind in ("value", "gradient"))
     shapes = (tuple(size for size in row if size >= 0) for row in members["shapes"].tolist())
     kinks = members["nondifferentiable"].tolist()
-    for name, operation, shape, value, gradient, kink in zip(
-        names, operations, shapes, values, gradients, kinks, strict=True
+    closed = str(members["closed"]).split("\n") if "closed" in members else [""] * len(names)
+    for name, operation, shape, value, gradient, kink, shut in zip(
+        names, operations, shapes, values, gradients, kinks, closed, strict=True
     ):
-        yield RunNode(name, operation, shape, value, gradient, kink, {})
+        yield RunNode(name, operation, shape, value, gradient, kink, {}, tuple(shut.split("\t") if shut else ()))
 
 
 def _figures(members: Mapping[str, Any], kind: str) -> Iterator[Any]:

@@ -53,7 +53,7 @@ class RunNode:
     """A node of a run.
 
     A figure is None where there is none, and in lists where it has over 10,000 elements; `document` is empty where the
-    answer was an .npz.
+    answer was an .npz. `closed` are the operands with which the node does not change here, as relu below 0.
     """
 
     name: str
@@ -63,6 +63,7 @@ class RunNode:
     gradient: Figure | None
     nondifferentiable: bool
     document: Document = field(repr=False)
+    closed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +87,7 @@ class Run:
     outputs: Mapping[str, Figure | None]
     values: Mapping[str, Figure] = field(repr=False)
     gradients: Mapping[str, Figure] = field(repr=False)
-    nonfinite: Mapping[str, str | None]
+    nonfinite: Mapping[str, Any]
     conventions: str | None
     label: str | None
     tags: Mapping[str, str]
@@ -320,6 +321,7 @@ def read_run_node(document: Document) -> RunNode:
         gradient=read_figure(document["gradient"], shape),
         nondifferentiable=document.get("nondifferentiable", False),
         document=document,
+        closed=tuple(document.get("closed", ())),
     )
 
 

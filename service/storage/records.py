@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import FloatArray
 
 
@@ -29,8 +30,7 @@ class RunRecord:
     """One evaluation of one graph.
 
     `source` is "computed" or "recorded", `dtype` the precision in which the figures were computed. `nondifferentiable`
-    holds the positions of nodes where no derivative exists, `convention` says whose choice is returned there; the two
-    `nonfinite` are names of nodes.
+    holds the positions of nodes where no derivative exists, `convention` says whose choice is returned there.
     """
 
     id: str
@@ -43,8 +43,8 @@ class RunRecord:
     seed: FloatArray | None
     has_values: bool
     has_gradients: bool
-    nonfinite_forward: str | None
-    nonfinite_backward: str | None
+    nonfinite_forward: FirstNonfinite | None
+    nonfinite_backward: FirstNonfinite | None
     nondifferentiable: tuple[int, ...]
     convention: str
     label: str | None

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
+from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import BoolArray, Figures, FloatArray
 from service.storage.graphs import is_tag
 from service.storage.models import Base, GraphRow, RunChunk, RunFigures, RunRow, RunTag
@@ -46,8 +47,8 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
         "dtype": record.dtype,
         **_seed_columns(record.seed),
         "output": record.output,
-        "nonfinite_forward": record.nonfinite_forward,
-        "nonfinite_backward": record.nonfinite_backward,
+        "nonfinite_forward": _nonfinite_text(record.nonfinite_forward),
+        "nonfinite_backward": _nonfinite_text(record.nonfinite_backward),
         "nondifferentiable": list(record.nondifferentiable),
         "convention": record.convention,
         "label": record.label,
@@ -72,7 +73,7 @@ def add_gradients(connection: Connection, record: RunRecord, gradients: Figures)
     changed = {
         **_seed_columns(record.seed),
         "output": record.output,
-        "nonfinite_backward": record.nonfinite_backward,
+        "nonfinite_backward": _nonfinite_text(record.nonfinite_backward),
         "convention": record.convention,
     }
     connection.execute(update(RunRow).where(RunRow.id == record.id).values(changed))
@@ -245,8 +246,8 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[RunRecord
             seed=None if row.seed is None else read_array(row.seed, row.seed_shape),
             has_values=row.has_values,
             has_gradients=row.has_gradients,
-            nonfinite_forward=row.nonfinite_forward,
-            nonfinite_backward=row.nonfinite_backward,
+            nonfinite_forward=_nonfinite(row.nonfinite_forward),
+            nonfinite_backward=_nonfinite(row.nonfinite_backward),
             nondifferentiable=tuple(row.nondifferentiable),
             convention=row.convention,
             label=row.label,
@@ -255,3 +256,16 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[RunRecord
         )
         for row in rows
     ]
+
+
+def _nonfinite_text(first: FirstNonfinite | None) -> str | None:
+    """Names of nodes, which hold no line feed, in lines of their own; an empty line for None."""
+    return None if first is None else "\n".join((first.node, first.infinity or "", first.nan or ""))
+
+
+def _nonfinite(text: str | None) -> FirstNonfinite | None:
+    """Read what `_nonfinite_text` wrote, or the one name that earlier releases wrote."""
+    if text is None:
+        return None
+    node, *kinds = text.split("\n")
+    return FirstNonfinite(node, *(name or None for name in kinds))

@@ -98,7 +98,7 @@ def create_run(
         seed=None,
         has_values=True,
         has_gradients=False,
-        nonfinite_forward=graph.name_at(first_nonfinite_value(graph, values)),
+        nonfinite_forward=first_nonfinite_value(graph, values),
         nonfinite_backward=None,
         nondifferentiable=nondifferentiable_nodes(graph, values),
         convention=convention,
@@ -202,7 +202,7 @@ def _differentiate(
     given = np.float64(1.0) if seed is None else seed
     gradients = backward_pass(graph, values, output, given)
     spread = spread_seed(given, values.shape(graph.position[output]))
-    nonfinite = graph.name_at(first_nonfinite_gradient(graph, gradients, output))
+    nonfinite = first_nonfinite_gradient(graph, gradients, output)
     return replace(record, output=output, seed=spread, has_gradients=True, nonfinite_backward=nonfinite), gradients
 
 

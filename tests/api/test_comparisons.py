@@ -169,7 +169,8 @@ def test_a_recorded_run_is_shown_like_any_run(client: FlaskClient) -> None:
     assert str(shown["e"][0]) == "-0.0"
     assert (made["source"], made["recorded_by"], made["dtype"]) == ("recorded", "somebody else", "float32")
     assert (made["label"], made["tags"], made["seed"]) == ("theirs", {"framework": "none"}, 1.0)
-    assert made["nonfinite"] == {"forward": "b", "backward": None}
+    kinds = {"infinity": {"forward": "F", "backward": None}, "nan": {"forward": "b", "backward": None}}
+    assert made["nonfinite"] == {"forward": "b", "backward": None, **kinds}
     listed: Any = client.get("/v1/runs", query_string={"recorded_by": "somebody else"}).json
     assert [run["id"] for run in listed["runs"]] == [made["id"]]
     node: Any = client.get(f"/v1/runs/{made['id']}/nodes/f").json

@@ -294,14 +294,21 @@ def test_any_name_in_a_path(client: FlaskClient) -> None:
 def test_the_first_nonfinite_figures_are_named(client: FlaskClient) -> None:
     graph = create(client, "y = log(x); z = y * w; F = z + 1", "nonfinite")
     made = run(client, graph, {"x": 0, "w": 2})
-    assert made["nonfinite"] == {"forward": "y", "backward": "w"}
+    both = {"forward": "y", "backward": "w"}
+    infinities = {"infinity": both, "nan": {"forward": None, "backward": None}}
+    assert made["nonfinite"] == both | infinities
     assert made["outputs"] == {"F": "-Infinity"} and made["gradients"] == {"x": "Infinity", "w": "-Infinity"}
-    assert run(client, graph, {"x": -1, "w": "NaN"})["nonfinite"] == {"forward": "w", "backward": "y"}
+    assert run(client, graph, {"x": -1, "w": "NaN"})["nonfinite"] == {
+        **{"forward": "w", "backward": "y"},
+        "infinity": {"forward": None, "backward": None},
+        "nan": {"forward": "w", "backward": "y"},
+    }
     assert run(client, graph, {"x": 1, "w": 2})["nonfinite"] == {"forward": None, "backward": None}
     forward = run(client, graph, {"x": 0, "w": 2}, backward=False)
-    assert forward["nonfinite"] == {"forward": "y", "backward": None}
+    alone = {"forward": "y", "backward": None}
+    assert forward["nonfinite"] == alone | {"infinity": alone, "nan": {"forward": None, "backward": None}}
     later: Any = client.post(f"/v1/runs/{forward['id']}/backward").json
-    assert later["nonfinite"] == {"forward": "y", "backward": "w"}
+    assert later["nonfinite"] == both | infinities
     assert client.get(f"/v1/runs/{forward['id']}").json == later
 
 

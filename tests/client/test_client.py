@@ -155,6 +155,15 @@ def test_a_run_that_is_not_kept_is_whole_at_once(gradbook: Client) -> None:
     assert list(gradbook.list_runs(graph=graph)) == []
 
 
+def test_a_node_names_the_operands_with_which_it_does_not_change(gradbook: Client) -> None:
+    graph = gradbook.create_graph("closed", expression="m = max(x, y, 3); F = m * relu(x)", outputs=["F"])
+    run = gradbook.create_run(graph, {"x": -1, "y": 2})
+    for packed in (False, True):
+        closed = {node.name: node.closed for node in gradbook.list_run_nodes(run, packed=packed)}
+        assert {name: names for name, names in closed.items() if names} == {"m": ("x", "y"), "relu_1": ("x",)}
+        assert gradbook.get_run_node(run, "relu_1", packed=packed).closed == ("x",)
+
+
 def test_large_arrays_travel_packed_and_nothing_else_changes(gradbook: Client) -> None:
     graph = gradbook.create_graph("packed", expression="y = relu(x) * w + b; z = y * c", outputs=["z"])
     x = np.linspace(-1, 1, 1001)
@@ -175,6 +184,7 @@ def test_large_arrays_travel_packed_and_nothing_else_changes(gradbook: Client) -
             assert [(node.name, node.operation, node.shape, node.nondifferentiable) for node in packed.nodes] == [
                 (node.name, node.operation, node.shape, node.nondifferentiable) for node in plain.nodes
             ]
+            assert [node.closed for node in packed.nodes] == [node.closed for node in plain.nodes]
             assert (packed.label, packed.tags, packed.output) == ("l", {"t": "v"}, "y")
     with pytest.raises(TypeError):
         gradbook.create_run(graph, {**inputs, "x": x.astype(complex)})

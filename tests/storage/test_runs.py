@@ -12,6 +12,7 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
+from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph
 from service.storage import runs as storage
@@ -200,9 +201,18 @@ def equal_records(first: RunRecord, second: RunRecord) -> bool:
     [
         {},
         {"seed": None, "output": None},
-        {"seed": np.arange(6.0).reshape(2, 3), "has_gradients": True, "nonfinite_backward": "x"},
+        {
+            "seed": np.arange(6.0).reshape(2, 3),
+            "has_gradients": True,
+            "nonfinite_backward": FirstNonfinite("x", "x", "y"),
+        },
         {"source": "recorded", "recorded_by": "the tutorial", "dtype": "float32", "has_values": False},
-        {"nonfinite_forward": "z", "nondifferentiable": (0, 2), "label": "λ", "tags": {"a": "1", "b": "2"}},
+        {
+            "nonfinite_forward": FirstNonfinite("z", None, "z"),
+            "nondifferentiable": (0, 2),
+            "label": "λ",
+            "tags": {"a": "1", "b": "2"},
+        },
     ],
 )
 def test_a_record_keeps_what_it_was_given(
@@ -227,7 +237,9 @@ def test_gradients_are_added_once(
 ) -> None:
     record = run_record(stored, seed=None, output=None, tags={"key": "value"})
     gradients = Figures(np.array([1.0, 2.0, np.nan]))
-    completed = replace(record, seed=np.array([3.0]), output="z", has_gradients=True, nonfinite_backward="z")
+    completed = replace(
+        record, seed=np.array([3.0]), output="z", has_gradients=True, nonfinite_backward=FirstNonfinite("z")
+    )
     with database.write() as connection:
         insert_run(connection, record, Figures(np.zeros(3)), None)
     with database.write() as connection:

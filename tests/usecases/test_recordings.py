@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.core.errors import InvalidInputs, InvalidRequest, LimitExceeded, NotFound
+from service.core.execution.nonfinite import FirstNonfinite
 from service.settings import Limits
 from service.usecases.context import Context
 from service.usecases.graphs import create_graph
@@ -103,7 +104,8 @@ def test_what_is_said_about_it_is_kept(context: Context, graph: str) -> None:
     )
     record_ = get_run(context, run.record.id).record
     assert (record_.dtype, record_.label, record_.tags) == ("float32", "a label", {"from": "there"})
-    assert (record_.nonfinite_forward, record_.nonfinite_backward) == ("e", "c")
+    first = FirstNonfinite("e", "F", "e"), FirstNonfinite("c", "c", None)
+    assert (record_.nonfinite_forward, record_.nonfinite_backward) == first
     assert record_.created_at.utcoffset() is not None
     assert len(list_runs(context, graph=graph, label=None, tag=None, recorded_by="somebody", after=None, limit=9)) == 1
     assert list_runs(context, graph=graph, label=None, tag=None, recorded_by="else", after=None, limit=9) == []

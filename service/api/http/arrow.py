@@ -1,15 +1,17 @@
 """The nodes of a run as an Arrow stream, where the extra `arrow` (pyarrow) is installed.
 
-A table with a row for each node in topological order: name, operation, value, gradient, nondifferentiable. Where every
-node is a scalar, value and gradient are float64; else they are lists of float64, row-major, beside a column shape.
-A figure that is missing is null.
+A table with a row for each node in topological order: name, operation, value, gradient, nondifferentiable, and closed,
+the names of the operands with which the node does not change here. Where every node is a scalar, value and gradient are
+float64; else they are lists of float64, row-major, beside a column shape. A figure that is missing is null.
 """
 
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from service.api.documents import closed_names
 from service.core.figures.figures import Figures, Shape
 from service.usecases.runs import StoredRun
 
@@ -17,8 +19,11 @@ MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 INSTALLED = find_spec("pyarrow") is not None
 
 
-def write_nodes(run: StoredRun) -> bytes:
-    """Write the nodes of a run, whose figures are all loaded, as an Arrow stream."""
+def write_nodes(run: StoredRun, closed: Mapping[int, Iterable[int]]) -> bytes:
+    """Write the nodes of a run, whose figures are all loaded, as an Arrow stream.
+
+    By position, `closed` says along which operands nothing flows back.
+    """
     import pyarrow as pa
 
     shapes = None if run.gradients is None else run.gradients.shapes
@@ -34,6 +39,7 @@ def write_nodes(run: StoredRun) -> bytes:
     for name, figures in (("value", run.values), ("gradient", run.gradients)):
         columns[name] = _column(pa, figures, len(run.nodes), scalars)
     columns["nondifferentiable"] = pa.array(kinks)
+    columns["closed"] = pa.array(closed_names(run, closed), pa.list_(pa.string()))
     table = pa.table(columns)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:

@@ -9,6 +9,8 @@ one, holds the rest as JSON (a string). An answer holds the nodes of a run in to
     offsets              int64: where each node's figure begins in both, and, last, where the last one ends
     shapes               int64: a row for each node, filled up with -1
     has_value, has_gradient, nondifferentiable    bool; a figure that is not there is NaN in its place
+    closed               a string: a line for each node, the operands with which it does not change here, parted by tabs
+                         (no name holds one); not in an answer of inputs' gradients and outputs only
     run                  a string: the run as JSON, without its nodes, tensors as null; not in an answer of nodes only
 """
 
@@ -18,7 +20,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
 from typing import IO, Any
@@ -27,6 +29,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from service.api.documents import closed_names
 from service.api.http.strict_json import read_json
 from service.api.numbers import MOST_DIMENSIONS
 from service.core.errors import Fault, GradbookError, InvalidRequest, LimitExceeded
@@ -191,8 +194,16 @@ def _put(document: dict[str, Any], place: tuple[str, ...], array: FloatArray) ->
 # --- an answer ----------------------------------------------------------------------------------------------------
 
 
-def write_run(run: StoredRun, document: Mapping[str, Any] | None = None, only: Sequence[int] | None = None) -> bytes:
-    """A run with the nodes that it has the figures of, or with those at the positions `only` of them."""
+def write_run(
+    run: StoredRun,
+    closed: Mapping[int, Iterable[int]],
+    document: Mapping[str, Any] | None = None,
+    only: Sequence[int] | None = None,
+) -> bytes:
+    """A run with the nodes that it has the figures of, or with those at the positions `only` of them.
+
+    By position, `closed` says along which operands nothing flows back.
+    """
     nodes, values, gradients = run.nodes, run.values, run.gradients
     kinks = np.zeros(len(run.graph), dtype=bool)
     kinks[list(run.record.nondifferentiable)] = True
@@ -218,6 +229,7 @@ def write_run(run: StoredRun, document: Mapping[str, Any] | None = None, only: S
         "has_value": has_value,
         "has_gradient": has_gradient,
         "nondifferentiable": kinks,
+        **({} if only is not None else {"closed": np.array("\n".join(map("\t".join, closed_names(run, closed))))}),
         **({} if document is None else {"run": np.array(json.dumps(document, allow_nan=False, default=dict))}),
     }
     return _write(members)

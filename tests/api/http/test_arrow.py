@@ -24,6 +24,7 @@ def test_without_pyarrow_the_form_is_not_offered(client: FlaskClient, monkeypatc
     [
         ("e = a + b; f = e * c; F = f / d", {"a": 5, "b": 1, "c": -2, "d": "NaN"}, {}),
         ("F = relu(a) * 2 + b", {"a": [-1, 0, 0.1], "b": [["NaN"], ["-Infinity"]]}, {}),
+        ("F = max(a, b) * relu(a)", {"a": -1, "b": 2}, {}),
         ("F = a * b", {"a": 2, "b": [3, 4]}, {"backward": False}),
         ("F = a * b", {"b": 4}, {"recorded": {"by": "x", "values": {"F": 1}}}),
         ("F = a * b", {}, {"recorded": {"by": "x", "gradients": {"a": [[1, 2]]}}}),
@@ -39,6 +40,7 @@ def test_a_stream_says_what_json_says(client: FlaskClient, expression: str, inpu
     for row, node in zip(rows, made["nodes"], strict=True):
         assert row["operation"] == node["operation"]
         assert row["nondifferentiable"] == node.get("nondifferentiable", False)
+        assert row["closed"] == node.get("closed", [])
         for kind in ("value", "gradient"):
             assert (row[kind] is None) == (node[kind] is None)
             if row[kind] is not None:

@@ -79,6 +79,7 @@ def agree(members: Mapping[str, Any], nodes: list[dict[str, Any]]) -> None:
     assert members["names"].split("\n") == [node["name"] for node in nodes]
     assert members["operations"].split("\n") == [node["operation"] for node in nodes]
     assert members["nondifferentiable"].tolist() == [node.get("nondifferentiable", False) for node in nodes]
+    assert members["closed"].split("\n") == ["\t".join(node.get("closed", [])) for node in nodes]
     for kind in ("value", "gradient"):
         if f"{kind}s" not in members:
             assert not members[f"has_{kind}"].any() and not any(node[kind] for node in nodes)
@@ -96,6 +97,7 @@ def agree(members: Mapping[str, Any], nodes: list[dict[str, Any]]) -> None:
     [
         ("e = a + b; f = e * c; F = f / d", {"a": 5, "b": 1, "c": -2, "d": -3}, {}),
         ("F = relu(a) * 2 + b", {"a": [-1, 0, 0.1], "b": [["NaN"], ["-Infinity"]]}, {}),
+        ("F = max(a, b, 3) * relu(a) + where(b > 0, a, b)", {"a": -1, "b": 2}, {}),
         ("F = a * 2 + b", {"a": [], "b": -0.0}, {}),
         ("F = a * b", {"a": 2, "b": [3, 4]}, {"backward": False}),
         ("F = a * b; G = F * 3", {"b": [3, 4]}, {"recorded": {"by": "x", "gradients": {"F": [1, 2], "G": 1}}}),

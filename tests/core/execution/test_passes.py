@@ -11,7 +11,7 @@ from hypothesis import assume, given
 
 from service.core.errors import InvalidInputs, LimitExceeded
 from service.core.execution import kernel
-from service.core.execution.nonfinite import first_nonfinite_gradient, first_nonfinite_value
+from service.core.execution.nonfinite import FirstNonfinite, first_nonfinite_gradient, first_nonfinite_value
 from service.core.execution.passes import (
     backward_pass,
     forward_pass,
@@ -304,7 +304,7 @@ def first_names(text: str, inputs: Named) -> tuple[str | None, str | None]:
     gradients = backward_pass(graph, values, graph.outputs[0])
     output = graph.outputs[0]
     found = first_nonfinite_value(graph, values), first_nonfinite_gradient(graph, gradients, output)
-    forward, backward = (None if position is None else graph.nodes[position].name for position in found)
+    forward, backward = (first and first.node for first in found)
     return forward, backward
 
 
@@ -327,6 +327,27 @@ def first_names(text: str, inputs: Named) -> tuple[str | None, str | None]:
 )
 def test_the_first_node_that_is_not_finite_is_named(text: str, inputs: Named, expected: tuple[str | None, ...]) -> None:
     assert first_names(text, inputs) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "forward", "backward"),
+    [
+        ("p = log(x); q = p * 0; r = q + 1", {"x": 0}, ("p", "p", "q"), ("x", None, "x")),
+        ("p = sqrt(x); q = 1 / y; r = p * q", {"x": -1, "y": 0}, ("p", "q", "p"), ("q", "p", "q")),
+        (
+            "s = x + mask; p = s - s; q = exp(y); r = p + q",
+            {"x": 1, "mask": "-inf", "y": 800},
+            ("p", "q", "p"),
+            ("y", "y", None),
+        ),
+    ],
+)
+def test_the_first_of_each_kind_is_named(text: str, inputs: Named, forward: Any, backward: Any) -> None:
+    graph = graph_of(text)
+    values = forward_pass(graph, arrays_of(inputs))
+    gradients = backward_pass(graph, values, "r")
+    assert first_nonfinite_value(graph, values) == FirstNonfinite(*forward)
+    assert first_nonfinite_gradient(graph, gradients, "r") == FirstNonfinite(*backward)
 
 
 def test_nan_and_infinity_flow_as_data() -> None:
