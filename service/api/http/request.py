@@ -1,6 +1,7 @@
 """What a request holds: its body and its query, checked, and its Idempotency-Key."""
 
 import hashlib
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,9 +62,9 @@ def requires_members(schema: Request) -> bool:
 def _faults(messages: Any) -> list[Fault]:
     """marshmallow's nested messages as faults, those of outer members first."""
     faults: list[Fault] = []
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), messages)]
+    waiting: deque[tuple[tuple[str | int, ...], Any]] = deque([((), messages)])
     while waiting:
-        location, found = waiting.pop(0)
+        location, found = waiting.popleft()
         if isinstance(found, Mapping):
             waiting.extend(((*location, *([] if key == "_schema" else [key])), part) for key, part in found.items())
         else:

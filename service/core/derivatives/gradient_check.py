@@ -107,20 +107,21 @@ def check_gradients(
     """Check the gradient of seed · output with respect to each node at `positions`, none of them a Constant.
 
     It is the one that is `claimed`, or else the one that the backward pass finds. Raises LimitExceeded, before any is
-    checked, where a first look would compute more than `max_elements` elements of values; a closer look at a node keeps
-    to as many.
+    looked at, where all might compute more than `max_elements` elements of values; a closer look at a node keeps to as
+    many.
     """
     target = graph.position[output]
     with np.errstate(all="ignore"):
-        own: list[Any] = list(backward_pass(graph, values, output, seed))
-        points = find_points(graph, values, output, positions, own, claimed or {}, analytic=method == "complex-step")
-        tried = [point for point in points if point.reason is None]
         mover = Mover(graph, values, target, spread_seed(seed, values.shape(target)))
-        count = sum(1 if method == "taylor" else point.value.size for point in tried)
+        directions_of_node = np.ones(len(graph)) if method == "taylor" else np.diff(values.offsets)
+        count = int(directions_of_node[list(positions)].sum())
         elements = count * len(_STEPS[method]) * mover.elements
         if max_elements is not None and elements > max_elements:
             detail = f"a check computes at most {max_elements} elements of values; this one would take {elements}"
             raise LimitExceeded("run_elements", max_elements, elements, detail)
+        own: list[Any] = list(backward_pass(graph, values, output, seed))
+        points = find_points(graph, values, output, positions, own, claimed or {}, analytic=method == "complex-step")
+        tried = [point for point in points if point.reason is None]
         directions = {point.position: _directions(point, method) for point in tried}
         changes = mover.changes(directions, _STEPS[method])
         most = None if max_elements is None else max(1, max_elements // (MOVES * max(1, mover.elements)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from service.core.caches import memoize_on_argument
 from service.core.execution.closed_edges import OpenEdges
 from service.core.execution.passes import nondifferentiable_nodes
 from service.core.figures.figures import Figures, FloatArray
@@ -174,12 +175,20 @@ class _Kinks:
 
 def _index_among(graph: Graph, path: Sequence[int]) -> str | None:
     """The first node on a path that takes another on it as an index, which cannot be moved a little."""
-    moved = frozenset(path)
-    for position in path[1:]:
-        indices = graph.nodes[position].operation.indices
-        if any(index and source in moved for index, source in zip(indices, graph.operands[position], strict=False)):
-            return graph.nodes[position].name
-    return None
+    moved = frozenset(path) if _index_operands(graph) else frozenset()
+    found = (taker for taker, index in _index_operands(graph) if taker in moved and index in moved and taker != path[0])
+    return next((graph.nodes[taker].name for taker in found), None)
+
+
+@memoize_on_argument
+def _index_operands(graph: Graph) -> Sequence[tuple[int, int]]:
+    """Each node that takes another as an index, and that other, by position."""
+    return [
+        (position, source)
+        for position, node in enumerate(graph.nodes)
+        for index, source in zip(node.operation.indices, graph.operands[position], strict=False)
+        if index
+    ]
 
 
 def _held(graph: Graph, arrays: Sequence[Any], output: str, position: int) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 from service.core.caches import Cache
 from service.core.execution import kernel
 from service.core.execution.chain_rule import contributions_at, local_gradients_at, value_at
-from service.core.execution.closed_edges import OpenEdges, has_nan
+from service.core.execution.closed_edges import OpenEdges, closed_operands_at, has_nan
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.program import Program
 from service.core.execution.run import Run
@@ -149,6 +149,12 @@ class Consumer:
     def all_figures(self) -> Mapping[str, FloatArray | None]:
         """The figures of the values, and the upstream gradient by the name under which it is written."""
         return {**self.figures, self.upstream_gradient.name: self.upstream}
+
+    @cached_property
+    def closed_operands(self) -> Sequence[int]:
+        """Along which operands nothing passes back, since the node does not change with them."""
+        operands, value = [self.figures[name] for name in self.node.inputs], self.figures[self.node.name]
+        return closed_operands_at(self.view.graph, self.position, operands, value)
 
     def term(self, operand_index: int) -> Term | None:
         """The local gradient of that operand as a formula or, where the operation is not elementwise, the

@@ -15,7 +15,7 @@ import numpy as np
 
 from service.core.caches import memoize_on_argument
 from service.core.execution.chain_rule import in_precision
-from service.core.execution.closed_edges import closed_operands_at, has_nan
+from service.core.execution.closed_edges import has_nan
 from service.core.execution.run import Backward, Run
 from service.core.explanation.run_view import (
     MOST_WRITTEN,
@@ -95,8 +95,7 @@ class Contribution:
         consumer, node = self.consumer, self.consumer.node
         if self.local is None or consumer.upstream is None:
             return None
-        operands, value = [consumer.figures[name] for name in node.inputs], consumer.figures[node.name]
-        if self.operand_index in closed_operands_at(consumer.view.graph, consumer.position, operands, value):
+        if self.operand_index in consumer.closed_operands:
             written = [Rendered(name_text(name), ATOM) for name in node.inputs]
             upstream = f"d{consumer.view.quantity}/d{node.name}"
             if not consumer.upstream.ndim:
@@ -210,8 +209,9 @@ def _forward_step(view: RunView, position: int) -> ForwardStep:
 
 def _rule(graph: Graph, node: Node, operand_index: int) -> str:
     """Name the rule by which the operand at `operand_index` is differentiated."""
-    others = [name for other, name in enumerate(node.inputs) if other != operand_index]
-    return node.operation.rule_name(operand_index, bool(others) and all(_is_constant(graph, name) for name in others))
+    others = (name for other, name in enumerate(node.inputs) if other != operand_index)
+    beside_constants = len(node.inputs) > 1 and all(_is_constant(graph, name) for name in others)
+    return node.operation.rule_name(operand_index, beside_constants)
 
 
 def _is_constant(graph: Graph, name: str) -> bool:

@@ -53,7 +53,7 @@ def _other_arithmetic(evidence: Evidence) -> Guesses:
 
 
 def _operand_left_out(evidence: Evidence) -> Guesses:
-    if evidence.forward and len(evidence.operands) > 2 and evidence.node.operation.fold:
+    if evidence.forward and 2 < len(evidence.operands) <= _MOST_NODES and evidence.node.operation.fold:
         for place, name in enumerate(evidence.names):
             rest = [operand for index, operand in enumerate(evidence.operands) if index != place]
             yield apply(evidence.node, rest), f"The operand {name} was left out."
@@ -101,7 +101,9 @@ def _integer_division(evidence: Evidence) -> Guesses:
 def _other_operand(evidence: Evidence) -> Guesses:
     """Another node's value for an operand; none that rests on the node itself."""
     graph, values = evidence.graph, evidence.found.values
-    if not evidence.forward or not evidence.operands or len(graph) > _MOST_NODES or evidence.figure.size > 10_000:
+    if not evidence.forward or not evidence.operands or evidence.figure.size > 10_000:
+        return
+    if max(len(graph), len(evidence.operands)) > _MOST_NODES:
         return
     sources = graph.operands[evidence.position]
     for place, name in enumerate(evidence.names):

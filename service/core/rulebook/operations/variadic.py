@@ -1,5 +1,6 @@
 """Elementwise operations of one or more operands, as in ONNX."""
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,16 @@ def _nested(choose: Rule, share: Rule) -> Rule:
     """
 
     def local_gradients(first: Any, *others_and_value: Any) -> Any:
-        chosen, shares = first, list[Any]()
+        chosen, shares = first, []
         for x in others_and_value[:-1]:
-            kept, taken = share(chosen, x)
-            shares = [*(each * kept for each in shares), taken] if shares else [kept, taken]
+            shares.append(share(chosen, x))
             chosen = choose(chosen, x)
-        return tuple(shares) or (1.0,)
+        # An operand's share is what it takes, times what each later choice keeps of that.
+        found, kept_by_later = [], None
+        for kept, taken in reversed(shares):
+            found.append(taken if kept_by_later is None else taken * kept_by_later)
+            kept_by_later = kept if kept_by_later is None else kept * kept_by_later
+        return (1.0 if kept_by_later is None else kept_by_later, *reversed(found))
 
     return local_gradients
 
@@ -44,6 +49,22 @@ def _conventions(choose: Rule, wins: np.ufunc, loses: np.ufunc, keeps: np.ufunc)
     return {library.__name__: _nested(choose, library) for library in (torch, jax, tensorflow)}
 
 
+def _one_sided(left_at_ties: bool) -> Rule:
+    """Return the derivatives from below and from above by one operand, the others held fixed.
+
+    An operand that is chosen alone has slope 1 on both sides. One of several equals is chosen alone on one side of
+    them, and not on the other: above them by a maximum, below them by a minimum.
+    """
+
+    def one_sided(*operands_and_value: Any) -> Any:
+        *operands, z = operands_and_value
+        chosen = [select(x == z, 1.0, select(np.isnan(z), np.nan, 0.0)) for x in operands]
+        alone = select(reduce(np.add, chosen) == 1.0, 1.0, 0.0)
+        return tuple((each, each * alone) if left_at_ties else (each * alone, each) for each in chosen)
+
+    return one_sided
+
+
 define(
     "Max",
     "x",
@@ -56,6 +77,7 @@ define(
         where=lambda total: total > 1.0,
         returned=_TIES,
         conventions=_conventions(maximum, np.greater, np.less, np.greater_equal),
+        one_sided=_one_sided(left_at_ties=False),
     ),
     closed=Closed(where=lambda x, z: x < z, multiplied_by=("jax",)),
     analytic=False,
@@ -75,6 +97,7 @@ define(
         where=lambda total: total > 1.0,
         returned=_TIES,
         conventions=_conventions(minimum, np.less, np.greater, np.less_equal),
+        one_sided=_one_sided(left_at_ties=True),
     ),
     closed=Closed(where=lambda x, z: x > z, multiplied_by=("jax",)),
     analytic=False,
