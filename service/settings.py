@@ -26,6 +26,7 @@ class Limits:
     expression_bytes: int = _limit(64 * 1024, "bytes of an expression, in UTF-8")
     expression_depth: int = _limit(200, "brackets within one another in an expression", most=1000)
     formula_characters: int = _limit(64 * 1024, "characters of a formula, in the expression language")
+    formula_nodes: int = _limit(4096, "nodes that a formula is written of")
     nodes: int = _limit(250_000, "nodes of one graph")
     tensor_elements: int = _limit(10_000_000, "elements of one node's value")
     run_elements: int = _limit(50_000_000, "elements of the values of all nodes of one run")

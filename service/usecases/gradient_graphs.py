@@ -6,6 +6,7 @@ from service.core.derivatives.gradient_graph import gradient_graph, write_formul
 from service.core.errors import InvalidRequest, LimitExceeded
 from service.core.graph.graph import Graph
 from service.core.graph.selection import choose_output, gradient_faults, read_names
+from service.core.graph.traversal import ancestors
 from service.core.language.expression import parse_expression
 from service.core.symbolic.equation import Formula
 from service.storage.records import GraphRecord
@@ -26,6 +27,10 @@ def get_formula(context: Context, graph_id: str, *, of: str | None = None, wrt: 
     if faults:
         raise InvalidRequest(faults)
     limits = context.limits
+    used = int(ancestors(graph, [graph.position[target]]).sum())
+    if used > limits.formula_nodes:
+        detail = f"a formula is written of at most {limits.formula_nodes} nodes; {target!r} has {used - 1} before it"
+        raise LimitExceeded("formula_nodes", limits.formula_nodes, used, detail)
     formula = write_formula(graph, target, wrt, limits.formula_characters)
     parse_expression(formula.text, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
     return formula

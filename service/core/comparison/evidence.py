@@ -1,6 +1,8 @@
 """The evidence about one wrong figure: its operands and its consumers, with their figures."""
 
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,8 @@ from service.core.graph.traversal import reaches
 from service.core.rulebook.primitives import sum_to_shape
 from service.core.symbolic.term import Term
 
-# Hypotheses about single out-edges are tested for nodes with at most this many.
-_MOST_EDGES = 1000
+# Hypotheses about single out-edges are tested for nodes with at most this many, and operands of their consumers.
+_MOST_EDGES, _MOST_OPERANDS = 1000, 20_000
 # Up to this many edges, and elements of each, many slips are tried on every edge.
 _FEW_EDGES, _FEW_ELEMENTS = 8, 100_000
 
@@ -166,6 +168,8 @@ def gather(
     operands: tuple[FloatArray, ...] = ()
     edges: tuple[Edge, ...] = ()
     seed: FloatArray = np.zeros(())
+    consumers = [consumer for consumer, _ in graph.consumers[position]]
+    unread = len(consumers) > _MOST_EDGES or sum(len(graph.operands[each]) for each in consumers) > _MOST_OPERANDS
     given, expected = _given(phase, position) if figure is None else figure, _figure(phase.expected, position)
     if phase.name == "forward":
         if replayed:
@@ -173,7 +177,7 @@ def gather(
     elif candidate.backward:
         if position == graph.position[candidate.backward.output]:
             seed = candidate.backward.seed
-        if replayed and len(graph.consumers[position]) <= _MOST_EDGES:
+        if replayed and not unread:
             edges = _edges(found, phase, position, graph, candidate.backward.output)
     return Evidence(
         found,
@@ -188,7 +192,7 @@ def gather(
         edges,
         candidate.backward.output if candidate.backward else "",
         replayed,
-        len(graph.consumers[position]) > _MOST_EDGES,
+        unread,
         seed,
         graph.nodes,
         _worst(phase, position, given, expected),
@@ -223,26 +227,26 @@ def _followers(phase: Phase, graph: Graph, position: int) -> tuple[Verdict, ...]
 
 def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output: str) -> tuple[Edge, ...]:
     """The out-edges in the order of the backward pass, last consumer first."""
-    edges = []
+    edges: list[Edge] = []
     chosen = chosen_values(graph, found.values)
     open_edges = OpenEdges(graph, found.values, output, results=chosen)
     with np.errstate(all="ignore"):
-        for consumer, operand_index in reversed(graph.consumers[position]):
+        for consumer, several in groupby(reversed(graph.consumers[position]), key=itemgetter(0)):
             node = graph.nodes[consumer]
             operands = tuple(_figure(found.values, source) for source in graph.operands[consumer])
             value, upstream = _figure(found.values, consumer), _figure(phase.effective, consumer)
             if is_silent(reaches(graph, output)[consumer], upstream):
                 continue
-            contribution = open_edges.contributions(consumer, upstream)[operand_index]
-            local = None
+            contributions = open_edges.contributions(consumer, upstream)
+            locals_: Any = None
             if node.operation.is_elementwise:
-                at = chosen.get(consumer, value)
-                local = np.asarray(local_gradients_at(graph, consumer, operands, at)[operand_index], np.float64)
-            if contribution is not None:
-                contribution = np.asarray(contribution, dtype=np.float64)
-                terms = tuple(spoken_term(graph, source) for source in graph.operands[consumer])
-                figures = operands, value, upstream, local, contribution
-                edges.append(Edge(graph, consumer, node, operand_index, terms, *figures))
+                locals_ = local_gradients_at(graph, consumer, operands, chosen.get(consumer, value))
+            terms = tuple(spoken_term(graph, source) for source in graph.operands[consumer])
+            for _, operand_index in several:
+                local = None if locals_ is None else np.asarray(locals_[operand_index], np.float64)
+                if (contribution := contributions[operand_index]) is not None:
+                    figures = operands, value, upstream, local, np.asarray(contribution, dtype=np.float64)
+                    edges.append(Edge(graph, consumer, node, operand_index, terms, *figures))
     return tuple(edges)
 
 

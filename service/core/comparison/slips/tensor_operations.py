@@ -21,6 +21,7 @@ _FAMILIES = (
     ("CumSum", "CumProd"),
 )
 _MOST_ELEMENTS = 1_000_000
+_MOST_SUMMANDS = 64
 
 
 def _others(node: Node) -> Iterator[tuple[Operation, Attributes]]:
@@ -109,7 +110,7 @@ def _flipped(kernel: FloatArray) -> FloatArray:
 def _bias(node: Node) -> list[int]:
     """Which operands are added to the rest."""
     if node.operation.name in ("Add", "Sum"):
-        return list(range(len(node.inputs)))
+        return list(range(len(node.inputs))) if len(node.inputs) <= _MOST_SUMMANDS else []
     names = node.operation.operands[: len(node.inputs)]
     return [place for place, name in enumerate(names) if name in ("bias", "c")]
 
