@@ -1,6 +1,6 @@
 """Derivatives: row ↔ record."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,9 @@ from service.core.errors import NotFound
 from service.core.figures.figures import FloatArray
 from service.storage.models import DerivativeFigure, DerivativesRow, GraphRow
 from service.storage.runs import read_array, write_array
+
+# The role of the blocks of a Jacobian or a Hessian that are all numbers, kept as one array.
+_MATRIX = "matrix"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +78,10 @@ def get_derivatives(connection: Connection, identifier: str) -> DerivativesRecor
     figures = select(DerivativeFigure.__table__).where(DerivativeFigure.derivatives_id == identifier)
     found: dict[str, list[Block]] = {"input": [], "vector": [], "block": []}
     for figure in connection.execute(figures.order_by(DerivativeFigure.number)):
-        found[figure.role].append(_block(figure))
+        if figure.role == _MATRIX:
+            found["block"] = _blocks_of_matrix(row, read_array(figure.data, figure.shape))
+        else:
+            found[figure.role].append(_block(figure))
     inputs, vector = ({block.of: block.value for block in found[role] if block.of} for role in ("input", "vector"))
     return DerivativesRecord(
         id=row.id,
@@ -94,7 +100,25 @@ def get_derivatives(connection: Connection, identifier: str) -> DerivativesRecor
 def _figures(record: DerivativesRecord) -> Iterator[tuple[str, Block]]:
     yield from (("input", Block(name, None, np.asarray(value))) for name, value in record.inputs.items())
     yield from (("vector", Block(name, None, value)) for name, value in record.vector.items())
-    yield from (("block", block) for block in record.blocks)
+    rows = _row_names(record)
+    if len(record.blocks) == len(rows) * len(record.wrt) and not any(block.value.ndim for block in record.blocks):
+        numbers = np.array([block.value for block in record.blocks]).reshape(len(rows), len(record.wrt))
+        yield _MATRIX, Block(None, None, numbers)
+    else:
+        yield from (("block", block) for block in record.blocks)
+
+
+def _row_names(record: DerivativesRecord | Row[Any]) -> Sequence[str]:
+    """The nodes whose derivatives the rows of a Jacobian or a Hessian hold; none of another kind."""
+    return {"jacobian": record.outputs, "hessian": record.wrt}.get(record.kind, ())
+
+
+def _blocks_of_matrix(record: Row[Any], numbers: FloatArray) -> list[Block]:
+    return [
+        Block(of, wrt, numbers[row, column, ...])
+        for row, of in enumerate(_row_names(record))
+        for column, wrt in enumerate(record.wrt)
+    ]
 
 
 def _block(row: Row[Any]) -> Block:

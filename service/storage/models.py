@@ -172,7 +172,7 @@ class DerivativesRow(Base):
 
 class DerivativeFigure(Base):
     """One array of derivatives, in their order: an input or a part of the vector, whose node is `of`, or a block, in
-    which `of` or `wrt` is null where it stands for all."""
+    which `of` or `wrt` is null where it stands for all; or the matrix of all blocks, where each is a number."""
 
     __tablename__ = "derivative_figures"
 

@@ -88,3 +88,25 @@ def test_many_unknown_members_are_refused_at_once(client: FlaskClient) -> None:
         return calls(lambda: client.post("/v1/graphs", json=body))
 
     assert refuse(4000) <= 6 * refuse(1000)
+
+
+def test_each_second_derivative_costs_what_the_others_do(client: FlaskClient) -> None:
+    """A Hessian of n numbers has n² figures."""
+
+    def differentiate(count: int) -> int:
+        names = [f"x{k}" for k in range(count)]
+        made: Any = client.post("/v1/graphs", json={"name": "product", "expression": f"y = {'*'.join(names)}"}).json
+        body = {"kind": "hessian", "inputs": dict.fromkeys(names, 2.0)}
+        answers: list[Any] = []
+        counted = calls(lambda: answers.append(client.post(f"/v1/graphs/{made['id']}/derivatives", json=body)))
+        blocks = answers[0].json["blocks"]
+        assert [block["value"] for block in blocks] == [
+            0.0 if row == column else 2.0 ** (count - 2) for row in range(count) for column in range(count)
+        ]
+        assert client.get(answers[0].headers["Location"]).json["blocks"] == blocks
+        return counted
+
+    differentiate(4)
+    few, many = differentiate(20), differentiate(40)  # 400 and 1,600 figures
+    assert many <= 6 * few
+    assert many < 100 * 1600

@@ -121,6 +121,9 @@ def _push_linear(
     along = np.zeros((count, *np.shape(value)))
     for operand_index, tangents in moving.items():
         at_zero = evaluate(operand_index, np.zeros_like(tangents[0])) if count else 0.0
+        if tangents.ndim == 1 and count > 1 and np.isfinite(tangents).all():  # of a number: its slope is one
+            along += align(tangents, np.ndim(value)) * (evaluate(operand_index, np.ones(())) - at_zero)
+            continue
         for row in range(count):
             along[row] += evaluate(operand_index, tangents[row]) - at_zero
     return along

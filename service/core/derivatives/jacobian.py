@@ -247,12 +247,12 @@ def check_size(
     That is where a block of those pairs would have more than `max_tensor` elements, or where the sweeps would compute
     more than `max_elements`.
     """
-    for name in of:
-        for source in wrt:
-            size = _size(graph, values, [name]) * _size(graph, values, [source])
-            if max_tensor is not None and size > max_tensor:
-                detail = f"a block has at most {max_tensor} elements; d{name}/d{source} would have {size}"
-                raise LimitExceeded("tensor_elements", max_tensor, size, detail)
+    if max_tensor is not None and of and wrt:
+        name, source = (max(names, key=lambda each: _size(graph, values, [each])) for names in (of, wrt))
+        size = _size(graph, values, [name]) * _size(graph, values, [source])
+        if size > max_tensor:
+            detail = f"a block has at most {max_tensor} elements; d{name}/d{source} would have {size}"
+            raise LimitExceeded("tensor_elements", max_tensor, size, detail)
     elements = sweeps * int(values.offsets[-1])
     if max_elements is not None and elements > max_elements:
         detail = f"derivatives take at most {max_elements} elements of values; these would take {elements}"
@@ -268,13 +268,15 @@ def _forward_blocks(
 ) -> Blocks:
     """Sweep along every element of `wrt`, and cut the result into blocks."""
     batches = [sweep(tangents) for tangents in _unit_tangents(graph, values, wrt)]
-    ends = np.cumsum([_size(graph, values, [name]) for name in wrt])
+    shapes = [values.shape(graph.position[name]) for name in wrt]
+    ends = np.cumsum([prod(shape) for shape in shapes]).tolist()
     blocks = {}
     for position, name in enumerate(of):
         shape = values.shape(graph.position[name])
         rows = np.concatenate([batch[position] for batch in batches]) if batches else np.zeros((0, *shape))
-        for source, part in zip(wrt, np.split(rows, ends[:-1]), strict=True):
-            blocks[name, source] = np.moveaxis(part, 0, -1).reshape((*shape, *values.shape(graph.position[source])))
+        columns = np.moveaxis(rows, 0, -1)
+        for source, last, end in zip(wrt, shapes, ends, strict=True):
+            blocks[name, source] = columns[..., end - prod(last) : end].reshape(shape + last)
     return blocks
 
 
