@@ -100,10 +100,13 @@ def _load_app(settings: Settings) -> Any:
 
     It serves at once; meanwhile a thread compiles the rulebook, or loads it from the cache.
     """
+    from threadpoolctl import threadpool_limits
+
     from service.app import create_app
     from service.core.execution import kernel
 
     app = create_app(settings)
+    threadpool_limits(settings.blas_threads, user_api="blas")
     # Reading a large body would have the cycle collector scan every live object. What is alive now stays alive, and
     # requests leave few cycles behind.
     gc.freeze()

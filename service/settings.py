@@ -70,6 +70,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     threads: int = 8
+    blas_threads: int = 1  # of one matrix product; requests run at once, and each would take them all
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")  # the names it is called by; `*`: any
     origins: tuple[str, ...] = ()  # of the pages of other sites that may call it
     limits: Limits = field(default_factory=Limits)
@@ -92,6 +93,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "host": given.text("GRADBOOK_HOST", Settings.host),
         "port": given.whole_number("GRADBOOK_PORT", Settings.port, least=0, most=65_535),
         "threads": given.whole_number("GRADBOOK_THREADS", Settings.threads, most=1000),
+        "blas_threads": given.whole_number("GRADBOOK_BLAS_THREADS", Settings.blas_threads, most=1000),
         "hosts": given.names("GRADBOOK_HOSTS", Settings.hosts),
         "origins": given.names("GRADBOOK_ORIGINS", Settings.origins),
         "limits": Limits(**limits),
