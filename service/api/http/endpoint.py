@@ -12,7 +12,7 @@ from werkzeug.routing import BaseConverter
 from service.api.http import arrow, npz
 from service.api.http.paging import Paging
 from service.api.http.problems import MEDIA_TYPE
-from service.api.http.request import read_body, read_query, requires_members
+from service.api.http.request import given_key, read_body, read_query, requires_members
 from service.api.schemas import ProblemDocument, Request
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -76,6 +76,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         def decorate(view: View) -> View:
             @wraps(view)
             def serve(**variables: str) -> Response:
+                if method == "POST":
+                    given_key()  # also where nothing is kept that it could name
                 given = [read(schema) for read, schema in readers]
                 answered = view(*given, *([page.read(given[-1])] if page else []), **variables)
                 return answered if isinstance(answered, Response) or page is None else page.respond(*answered)

@@ -72,12 +72,18 @@ def _faults(messages: Any) -> list[Fault]:
     return faults
 
 
+def given_key() -> str | None:
+    """The request's Idempotency-Key; raises InvalidParameters for one that is empty or too long."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+        raise InvalidParameters([Fault(("Idempotency-Key",), f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")])
+    return key
+
+
 def idempotency_key() -> IdempotencyKey | None:
     """The request's Idempotency-Key with a fingerprint of method, path, query and body; None without a key."""
-    key = request.headers.get("Idempotency-Key")
+    key = given_key()
     if key is None:
         return None
-    if not 1 <= len(key) <= LONGEST_KEY:
-        raise InvalidParameters([Fault(("Idempotency-Key",), f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")])
     asked = f"{request.method} {request.full_path}\n".encode() + request.get_data()
     return IdempotencyKey(key, hashlib.sha256(asked).hexdigest())

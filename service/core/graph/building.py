@@ -91,7 +91,8 @@ def _read_nodes(
             reading.faults.extend(Fault(("nodes", position, *fault.location), fault.detail) for fault in faults)
         if node is None:
             continue
-        _limit_tensor(node, max_tensor)
+        if not faults:
+            _limit_tensor(node, max_tensor)
         if node.name in reading.nodes:
             first = reading.position.get(node.name)
             where = "already in the graph" if first is None else f"already used by node {first}"

@@ -1,6 +1,7 @@
 """What all acts share: keys under which a request takes effect once, ETags, pages."""
 
 import base64
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -124,6 +125,15 @@ def test_concurrent_writers_of_one_name_get_versions_without_gaps(app: Flask) ->
 def test_a_key_of_no_use(client: FlaskClient, key: str) -> None:
     problem: Any = post(client, "/v1/graphs", GRAPH, key).json
     assert problem["status"] == 422 and problem["errors"][0]["parameter"] == "Idempotency-Key"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256])
+def test_a_key_is_read_by_every_post(client: FlaskClient, document: Any, key: str) -> None:
+    posts = [path for path, methods in document["paths"].items() if "post" in methods]
+    assert len(posts) >= 9
+    for path in posts:
+        refused: Any = post(client, re.sub(r"{\w+}", "unknown", path), {}, key).json
+        assert refused["errors"][0]["parameter"] == "Idempotency-Key", path
 
 
 def test_a_run_that_is_not_kept_keeps_no_key(client: FlaskClient, graph: str) -> None:

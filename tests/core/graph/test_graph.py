@@ -106,6 +106,7 @@ def test_inputs_stand_as_a_reading_from_the_outputs_meets_them() -> None:
     ("wrong", "location", "detail"),
     [
         (node("y", "Ad", "x"), ("operation",), "there is no operation 'Ad'; near it are And, Add"),
+        ({"name": "y", "operation": "", "attributes": "s"}, ("operation",), "there is no operation ''"),
         (node("y", 3, "x"), ("operation",), "an operation is given by its name"),
         ({"name": "y", "inputs": ["x"]}, ("operation",), "a node needs an operation"),
         (node("y", "Exp"), ("inputs",), "Exp takes 1 input; 0 given; its form is Exp(x)"),
