@@ -8,6 +8,7 @@
 #   make test-peers        the rulebook against PyTorch, JAX, TensorFlow and ONNX Runtime, Arrow streams against pyarrow
 #   make test-browser      pictures in Chromium, which root gets by apt
 #   make steady RUNS=20    the quick suite that many times, each with a seed of its own for the random examples
+#   make hostile           what one client can do to the others: a row for each attack
 #   make lint              style and types
 # .ci/run runs lint and each target whose name begins with test.
 
@@ -23,7 +24,7 @@ RUNS ?= 20
 # Worksteal keeps neighbouring tests, which share fixtures, in one process.
 SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-browser steady lint openapi client-wheel lock bench clean
+.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-browser steady lint openapi client-wheel lock bench hostile clean
 
 install: .venv/installed
 
@@ -92,6 +93,9 @@ bench: install
 	$(BIN)/$(PIP) freeze --exclude-editable > .venv/constraints.txt
 	$(BIN)/$(PIP) install --quiet --constraint .venv/constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
+
+hostile: install
+	$(BIN)/python -m benchmarks.hostile
 
 # All that the targets above have made; a database stays.
 clean:

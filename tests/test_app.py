@@ -1,13 +1,17 @@
 """The application as it is wired, and behind its real server: what only HTTP itself can change."""
 
+import json
 from http.client import HTTPConnection
 from pathlib import Path
+from threading import Thread
 from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
+from werkzeug.serving import make_server
 
 from service.app import create_app
+from service.client import Client
 from service.settings import Limits, Settings
 
 NAMES = [
@@ -60,6 +64,41 @@ def test_any_name_reaches_the_service_through_its_server(service_url: str) -> No
         connection.close()
         assert answer.status == 200, name
         assert f'"value":{float(position)}' in document
+
+
+def test_any_wsgi_server_can_serve_the_application(tmp_path: Path) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/gradbook.db")
+    app = create_app(settings)
+    app.extensions["gradbook"].database.migrate()
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with Client(f"http://127.0.0.1:{server.port}") as client:
+            run = client.create_run(client.create_graph("any", expression="y = x * x"), {"x": 3.0})
+            client.check_ready()
+        assert (run.values["y"], run.gradients["x"]) == (9, 6)
+        answer = requests.get(f"http://127.0.0.1:{server.port}/livez", timeout=10)
+        assert answer.json() == {"status": "ok"}
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        app.extensions["gradbook"].database.close()
+
+
+def test_the_services_own_server_writes_problems_as_the_application_does(service_url: str) -> None:
+    address = urlsplit(service_url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
+    connection.request("BREW", "/v1/graphs")
+    answer = connection.getresponse()
+    refused = json.loads(answer.read())
+    connection.close()
+    ours = requests.get(f"{service_url}/nothing", timeout=60)
+    assert refused.keys() == ours.json().keys() == {"type", "title", "status", "detail"}
+    assert answer.status == refused["status"] == 501
+    assert answer.headers["Content-Type"] == ours.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Request-Id"] and ours.headers["X-Request-Id"]
 
 
 @pytest.mark.parametrize(

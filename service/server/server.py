@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
+from heapq import nsmallest
 from importlib.util import find_spec
 from math import inf
 
@@ -20,7 +21,7 @@ from service.settings import ServerBounds
 
 _TICK = 0.05  # seconds between two looks at the clocks
 _OTHER_FILES = 128  # that the process may open besides its connections
-_BACKLOG = 1024  # connections that wait to be accepted
+_BACKLOG = 4096  # connections that wait to be accepted
 
 # Answered on the event loop, beside whatever goes on in the threads: it may wait for nothing.
 ON_THE_LOOP = frozenset({b"/livez"})
@@ -84,10 +85,11 @@ class Server:
     # --- what a connection asks for -----------------------------------------------------------------------------------
 
     def connected(self, connection: Connection) -> None:
-        """Watch a connection's clock. Where there are too many, the one goes that would be the first to be late."""
+        """Watch a connection's clock. Where there are too many, those go that would be the first to be late."""
         if len(self._connections) >= self.bounds.connections:
             idle = [each for each in self._connections if each.idle]
-            min(idle or [connection], key=lambda each: each.due).abort()
+            for each in nsmallest(1 + len(idle) // 16, idle or [connection], key=lambda each: each.due):
+                each.abort()
         self._connections.add(connection)
 
     def disconnected(self, connection: Connection) -> None:

@@ -26,6 +26,7 @@ _KEY = {
     "description": "Repeat a request under the same key and it takes effect once; the answer is what the first made.",
 }
 _IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", **TEXT}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
 _ETAG = {"ETag": {"description": "A strong ETag", **TEXT}}
 _LOCATION = {"Location": {"description": "Where it can be read", **TEXT}}
 _LINK = {"Link": {"description": 'The next page, rel="next", unless this is the last', **TEXT}}
@@ -36,13 +37,16 @@ _ANY_OTHER = {
 }
 
 
-# What every operation may answer, whoever asks wrongly.
+# What every operation may answer, whoever asks wrongly. The last three are the server's own.
 _REFUSALS = {
     "403": (
         "ForeignPage",
         "Another site's page sent it; the setting GRADBOOK_ORIGINS lists those that may call",
     ),
     "421": ("OtherHost", "The service is not called that; the setting GRADBOOK_HOSTS lists its names"),
+    "408": ("TooSlow", "The request did not come whole in time"),
+    "431": ("LargeHead", "The request's line and headers are too large"),
+    "503": ("Overloaded", "Too many requests wait or the database does not answer; try again after Retry-After"),
 }
 
 
@@ -103,7 +107,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
                 continue
             responses = operation["responses"] = dict(sorted(operation["responses"].items()))
             for status, (name, _) in _REFUSALS.items():
-                responses[status] = {"$ref": f"#/components/responses/{name}"}
+                responses.setdefault(status, {"$ref": f"#/components/responses/{name}"})
             responses["default"] = _ANY_OTHER
             parameters = operation.pop("parameters", [])
             if method == "post":
@@ -122,6 +126,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     components["responses"] = {
         name: {**_ANY_OTHER, "description": description} for name, description in _REFUSALS.values()
     }
+    components["responses"]["Overloaded"]["headers"] = _RETRY_AFTER
     components["schemas"].pop("Error", None)
     components["schemas"].pop("PaginationMetadata", None)
     for name, description in BINARY.values():
