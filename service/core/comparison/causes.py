@@ -8,16 +8,15 @@ held against the others. The cause that explains the most origins is taken first
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from service.core.caches import memoize_on_argument
 from service.core.comparison.evidence import gather, write_subject
-from service.core.comparison.hypotheses import explain_evidence
+from service.core.comparison.hypotheses import DOUBTFUL, UNCLAIMED, explain_evidence
 from service.core.comparison.listing import ExplainedFigure, explained_origins
-from service.core.comparison.replay import sweep_gradients
 from service.core.comparison.sentences import full_statement
+from service.core.comparison.unclaimed import Dependence, dependence
 from service.core.comparison.verdicts import Comparison, Phase
 from service.core.figures.figures import Figures, FloatArray
 from service.core.figures.text import listed
@@ -41,7 +40,8 @@ class Cause:
 def find_causes(found: Comparison) -> tuple[Cause, ...]:
     """Part the first origins among causes: each is explained by one, an origin that shares none by its own sentence."""
     origins = explained_origins(found)[:_MOST_ORIGINS]
-    shared = {**_unclaimed_gradients(found, origins), **_shared_hypotheses(found, origins)}
+    unclaimed, hypotheses = _unclaimed_gradients(found, origins), _shared_hypotheses(found, origins)
+    shared = {because: unclaimed.get(because, set()) | hypotheses[because] for because in (*unclaimed, *hypotheses)}
     left, causes = set(range(len(origins))), []
     while shared:
         because = max(shared, key=lambda text: len(shared[text] & left))
@@ -51,12 +51,8 @@ def find_causes(found: Comparison) -> tuple[Cause, ...]:
         left -= set(explained)
         said = [origins[number] for number in explained]
         subjects = [write_subject(found.candidate, each.phase is found.forward, each.position) for each in said]
-        causes.append(
-            (
-                explained[0],
-                Cause(f"{listed(subjects)}: {because}", tuple(map(_place, map(origins.__getitem__, explained)))),
-            )
-        )
+        places = tuple(_place(origin) for origin in said)
+        causes.append((explained[0], Cause(f"{listed(subjects)}: {because}", places)))
     causes += [(number, Cause(origins[number].sentence, (_place(origins[number]),))) for number in left]
     return tuple(cause for _, cause in sorted(causes, key=lambda each: each[0]))
 
@@ -65,17 +61,19 @@ def _place(origin: ExplainedFigure) -> tuple[Phase, int]:
     return origin.phase, origin.position
 
 
-def _shared_hypotheses(found: Comparison, origins: Sequence[ExplainedFigure]) -> dict[str, set[int]]:
-    shared: dict[str, set[int]] = defaultdict(set)
+def _shared_hypotheses(found: Comparison, origins: Sequence[ExplainedFigure]) -> defaultdict[str, set[int]]:
+    shared: defaultdict[str, set[int]] = defaultdict(set)
     for number, origin in enumerate(origins):
         for hypothesis in origin.hypotheses:
             if hypothesis.name not in _NO_CAUSES:
-                shared[hypothesis.because].add(number)
+                of_one, of_all = f"{UNCLAIMED.capitalize()} it.", f"{UNCLAIMED} them."
+                shared[hypothesis.because.replace(of_one, of_all)].add(number)
     return shared
 
 
 def _unclaimed_gradients(found: Comparison, origins: Sequence[ExplainedFigure]) -> dict[str, set[int]]:
-    """Each gradient that the run does not give and that explains several origins, in a sentence."""
+    """Each gradient that the run does not give and that explains several origins, in a sentence; first those that a
+    mistake makes, then the nearest."""
     phase, backward, graph = found.backward, found.candidate.backward, found.candidate.graph
     if phase is None or backward is None or backward.gradients.present is None or len(graph) > _MOST_NODES:
         return {}
@@ -83,61 +81,44 @@ def _unclaimed_gradients(found: Comparison, origins: Sequence[ExplainedFigure]) 
     left_out = {*phase.unreplayed, *phase.misshapen}
     numbers = {place: number for place, number in numbers.items() if place not in left_out}
     absent = np.flatnonzero(~backward.gradients.present & reaches(graph, backward.output)).tolist()
-    unclaimed = [each for each in absent if graph.nodes[each].has_gradient and not phase.expected.shape(each)]
+    unclaimed = [each for each in absent if graph.nodes[each].has_gradient]
     if len(numbers) < 2 or len(unclaimed) > _MOST_UNCLAIMED:
         return {}
-    explained = {}
-    for place in reversed(unclaimed):
-        if place == graph.position[backward.output]:
-            continue  # its gradient is the seed
-        base, slope = (_with_gradient(found, place, np.float64(number)) for number in (0.0, 1.0))
-        needed = _needed(phase, numbers, base, slope)
-        if len(needed[1]) > 1:
-            explained[_sentence(found, phase, place, needed[0])] = {numbers[each] for each in needed[1]}
-    return explained
+    explained: dict[str, set[int]] = {}
+    unnamed: dict[str, set[int]] = {}
+    for place in unclaimed:
+        depends = dependence(found, phase, place)
+        if place == graph.position[backward.output] or depends is None:
+            continue  # the output's gradient is the seed
+        gradient, fits = _explaining_most(phase, numbers, depends)
+        if gradient is not None and len(fits) > 1:
+            evidence = gather(found, phase, place, found.candidate, gradient)
+            hypotheses = explain_evidence(evidence)
+            because = f" {hypotheses[0].because}" if hypotheses else ""
+            which = explained if hypotheses and hypotheses[0].name not in DOUBTFUL else unnamed
+            which[f"{UNCLAIMED} them. {full_statement(evidence)}{because}"] = {numbers[each] for each in fits}
+    return {**explained, **unnamed}
 
 
-def _with_gradient(found: Comparison, place: int, gradient: np.float64) -> Mapping[int, Any]:
-    """The gradients as they follow from the run's own and this one."""
-    backward, values = found.candidate.backward, found.values
-    assert backward is not None
-
-    def settle(position: int, replayed: Any) -> Any:
-        given = gradient if position == place else backward.gradients[position]
-        return replayed if given is None else given
-
-    seed = np.zeros(values.shape(found.candidate.graph.position[backward.output])) + backward.seed
-    return sweep_gradients(found.candidate.graph, list(values), backward.output, seed, settle)
-
-
-def _needed(
-    phase: Phase, numbers: Mapping[int, int], base: Mapping[int, Any], slope: Mapping[int, Any]
-) -> tuple[float, list[int]]:
-    """The number for a gradient that explains the most origins, and their positions."""
-    best: tuple[float, list[int]] = (0.0, [])
+def _explaining_most(
+    phase: Phase, numbers: Mapping[int, int], depends: Dependence
+) -> tuple[FloatArray | None, list[int]]:
+    """The gradient of an unclaimed figure that explains the most origins, and their positions."""
+    best: tuple[FloatArray | None, list[int]] = (None, [])
     with np.errstate(all="ignore"):
         for first in numbers:
-            figure, rise = _figure(phase.candidate, first), np.asarray(slope.get(first, 0.0)) - base.get(first, 0.0)
-            if not np.any(rise):
+            needed = depends.solve(first, _figure(phase.candidate, first), phase.atol)
+            if needed is None:
                 continue
-            steepest = np.unravel_index(int(np.argmax(np.abs(rise))), np.shape(rise))
-            needed = float(((figure - base.get(first, 0.0)) / rise)[steepest])
             fits = []
             for place in numbers:
-                moved = np.asarray(slope.get(place, 0.0)) - base.get(place, 0.0)
-                right, wanted = base.get(place, 0.0) + needed * moved, _figure(phase.candidate, place)
-                if np.any(moved) and (np.abs(right - wanted) <= phase.atol + 1e-8 * np.abs(wanted)).all():
+                wanted = _figure(phase.candidate, place)
+                right, moves = depends.followed(needed, place, wanted)
+                if moves and (np.abs(right - wanted) <= phase.atol + 1e-8 * np.abs(wanted)).all():
                     fits.append(place)
             if len(fits) > len(best[1]):
                 best = needed, fits
     return best
-
-
-def _sentence(found: Comparison, phase: Phase, place: int, gradient: float) -> str:
-    evidence = gather(found, phase, place, found.candidate, np.asarray(gradient))
-    hypotheses = explain_evidence(evidence)
-    said = f"a figure that is not given explains them. {full_statement(evidence)}"
-    return f"{said} {hypotheses[0].because}" if hypotheses else said
 
 
 def _figure(figures: Figures, position: int) -> FloatArray:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,9 @@ from service.core.comparison.slips.tensor_operations import TENSOR_OPERATION_SLI
 from service.core.comparison.slips.tensors import PART_SLIPS, TENSOR_SLIPS
 from service.core.comparison.slips.values import FAR_VALUE_SLIPS, NAN_SLIPS, PEN_SLIPS, ROUNDED_TO_ZERO, VALUE_SLIPS
 from service.core.comparison.spoken_names import quoted
+from service.core.comparison.unclaimed import dependence, unrecorded, with_value
 from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict, relative_rounding
+from service.core.errors import InvalidInputs
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text, listed
@@ -36,6 +40,13 @@ from service.core.rulebook.primitives import sum_to_shape
 
 # How many figures of other nodes are tried, nearest first.
 _MOST_FIGURES = 16
+# Origins for which a mistake at a figure that is not given is sought, and the hypotheses that do not keep from that.
+_MOST_SOUGHT = 8
+DOUBTFUL = (
+    *("another node's figure", "another node for an operand", "constant factor", "worked from a rounded figure"),
+    *("rounded or cut", "digits exchanged", "one part wrong", "float32 rounding"),
+)
+UNCLAIMED = "a figure that is not given explains"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,63 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
     if position in phase.definitions:
         what = f"The node {'is defined' if evidence.forward else 'is used'} differently in the two graphs."
         return (Hypothesis("definition", statement(evidence), what, None),)
-    return explain_evidence(evidence)
+    own = explain_evidence(evidence)
+    return own if own and own[0].name not in DOUBTFUL else (*_by_an_unclaimed_figure(evidence), *own)
+
+
+def _by_an_unclaimed_figure(evidence: Evidence) -> tuple[Hypothesis, ...]:
+    """An exact mistake at a node on the way whose own figure the run does not give."""
+    found, phase, position = evidence.found, evidence.phase, evidence.position
+    first = islice(found.places(Verdict.ORIGIN), _MOST_SOUGHT)
+    if (
+        not evidence.replayed
+        or position in phase.misshapen
+        or (phase.name, position) not in [(each.name, place) for each, place in first]
+    ):
+        return ()
+    on_the_way = _value_on_the_way if evidence.forward else _gradient_on_the_way
+    for place in unrecorded(found, phase, position):
+        if mistaken := on_the_way(evidence, place):
+            figure, because, error = mistaken
+            said = full_statement(gather(found, phase, place, found.candidate, figure))
+            because = f"{UNCLAIMED.capitalize()} it. {said} {because}"
+            return (Hypothesis("unclaimed figure", statement(evidence), because, error),)
+    return ()
+
+
+def _gradient_on_the_way(evidence: Evidence, place: int) -> tuple[FloatArray, str, float | None] | None:
+    """The gradient of the node at `place` that the origin asks for, if a mistake explains it exactly."""
+    found, phase = evidence.found, evidence.phase
+    depends = dependence(found, phase, place)
+    needed = depends and depends.solve(evidence.position, evidence.figure, phase.atol)
+    if needed is None:
+        return None
+    hypotheses = explain_evidence(gather(found, phase, place, found.candidate, needed))
+    if not hypotheses or hypotheses[0].name in DOUBTFUL:
+        return None
+    return needed, hypotheses[0].because, hypotheses[0].error
+
+
+def _value_on_the_way(evidence: Evidence, place: int) -> tuple[FloatArray, str, float | None] | None:
+    """The value of the node at `place` by a mistake that explains the origin's value exactly."""
+    there = gather(evidence.found, evidence.phase, place, evidence.found.candidate, evidence.found.values[place])
+    rtol = max(evidence.phase.rtol, relative_rounding(evidence.found.candidate.dtype))
+    for rank, (_, guess) in HYPOTHESES:
+        mistaken: dict[str, FloatArray] = {}
+        if rank == _LOCAL and (best := _best(evidence, partial(_followed, there, guess, mistaken), rtol)):
+            return mistaken[best[1]], best[1], best[0]
+    return None
+
+
+def _followed(
+    there: Evidence, guess: Callable[[Evidence], Guesses], mistaken: dict[str, FloatArray], evidence: Evidence
+) -> Guesses:
+    """What follows at the origin from each mistake at a node before it; keeps that node's mistaken values."""
+    for value, because in guess(there):
+        if np.shape(value) == there.expected.shape:
+            mistaken[because] = np.asarray(value, dtype=np.float64)
+            with suppress(ValueError, IndexError, InvalidInputs):  # an operation may refuse what follows, as an index
+                yield with_value(evidence.found, there.position, mistaken[because], evidence.position), because
 
 
 def explain_evidence(evidence: Evidence) -> tuple[Hypothesis, ...]:
