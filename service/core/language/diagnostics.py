@@ -10,6 +10,9 @@ from service.core.errors import InvalidExpression
 
 VALUE = "a number, NaN, Infinity, True, False, None, a text in quotes or a list"
 _ENDS = ("_NEWLINE", "SEMICOLON", "$END")
+_CALLED = re.compile(r"((?:\.[A-Za-z_][A-Za-z0-9_]*)*)\.([A-Za-z_][A-Za-z0-9_]*)\s*\(")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
+_LIBRARIES = ("np", "numpy", "math", "torch", "F", "nn", "jnp", "jax", "tf")
 _SHOWN = 40  # characters of a token, and of a line on each side of the place
 
 
@@ -71,12 +74,21 @@ def _expectation(expected: set[str], opened: Sequence[Token]) -> str:
     return f"{middle} or {end}" if middle else end
 
 
-def unknown_character(character: str) -> str:
+def unknown_character(text: str, position: int) -> str:
+    """Say what is wrong with a character that begins no token."""
+    character = text[position]
+    if called := _CALLED.match(text, position):
+        before = _WORD.search(text[:position])
+        owner, (parts, name) = before[0] if before else "", called.groups()
+        if owner in _LIBRARIES:
+            return f"a function is written without its library: {name}(…), not {owner}{parts}.{name}(…)"
+        operand = f"{owner or '…'}{parts}"
+        return f"a method is written as a function: {name}({operand}), not {operand}.{name}()"
     if character == ".":
         return "a dot stands only within a number and in .T; a name with a dot in it stands in backquotes"
     if character == "`":
         return "a name in backquotes is not empty, and ends on its line with another backquote"
-    if character == '"':
+    if character in "\"'":
         return "a text in quotes ends on its line with another quote"
     if character.isalpha():
         return f"{quote(character)} cannot stand in a name, unless the name is in backquotes"

@@ -5,6 +5,7 @@ Nothing is evaluated, and nothing recurses over the text.
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
@@ -121,8 +122,10 @@ class _Callbacks(Transformer[Token, list[Statement]]):
         return _applied("Transpose", dot, [operand])
 
     def index(self, children: list[Any]) -> Call:
-        """Make one Slice of all subscripts, then squeeze the axes that a single index reduced to length 1."""
-        operand, bracket, *subscripts = children
+        """Make one Slice of all subscripts, then squeeze the axes that a single index reduced to length 1, and
+        unsqueeze those that None adds."""
+        operand, bracket, *written = children
+        subscripts = [each for each in written if each is not _NEW_AXIS]
         ellipses = [axis for axis, limits in enumerate(subscripts) if limits is None]
         if len(ellipses) > 1:
             raise SourceError('"..." stands once among subscripts', bracket.start_pos)
@@ -133,15 +136,23 @@ class _Callbacks(Transformer[Token, list[Statement]]):
             if limits not in (None, _WHOLE)
         }
         single = [axis for axis, limits in ranges.items() if limits.single]
-        if not ranges:
-            return _applied("Identity", bracket, [operand])
-        starts, ends, steps = (list(each) for each in zip(*(limits.bounds for limits in ranges.values()), strict=True))
-        part = _applied("Slice", bracket, [operand], starts=starts, ends=ends, axes=list(ranges), steps=steps)
-        return _applied("Squeeze", bracket, [part], axes=single) if single else part
+        part = operand
+        if ranges:
+            part = _sliced(bracket, operand, ranges, single)
+        added = _new_axes(written)
+        if added:
+            return _applied("Unsqueeze", bracket, [part], axes=added)
+        return part if ranges else _applied("Identity", bracket, [operand])
 
-    def subscript(self, children: list[Any]) -> "_Range | None":
-        if isinstance(children[0], Token) and children[0].type == "ELLIPSIS":
+    def subscript(self, children: list[Any]) -> "_Range | object | None":
+        first = children[0]
+        if isinstance(first, Token) and first.type == "ELLIPSIS":
             return None
+        if isinstance(first, Token) and first.type == "NAME":
+            if first != "None":
+                known = "a whole number, a range such as 1:3, ... or None"
+                raise SourceError(f"a subscript is {known}; by a node: gather(x, {first})", first.start_pos)
+            return _NEW_AXIS
         parts: list[int | None] = [None]
         for child in children:
             if isinstance(child, Token):
@@ -187,7 +198,10 @@ class _Callbacks(Transformer[Token, list[Statement]]):
 
     def string(self, tokens: list[Token]) -> str:
         try:
-            text = json.loads(tokens[0])
+            quoted = str(tokens[0])
+            if quoted.startswith("'"):
+                quoted = quoted[1:-1].replace("\\'", "'").replace('"', '\\"').join('""')
+            text = json.loads(quoted)
             text.encode()
         except ValueError:
             raise SourceError("a text in quotes is written as in JSON", tokens[0].start_pos) from None
@@ -217,8 +231,22 @@ _WHOLE = _Range(0, LARGEST_INTEGER)
 def _applied(operation: str, position: Token, operands: list[Expr], **attributes: Any) -> Call:
     """Apply an operation that is written by a sign; `position` is that sign's token."""
     named = [(Token.new_borrow_pos("NAME", name, position), value) for name, value in attributes.items()]
-    written = "LIST" if position.type == "LSQB" else "NAME"
+    written = "LIST" if position.type in ("LSQB", "LPAR") else "NAME"
     return Call(Token.new_borrow_pos(written, operation, position), operands, named)
+
+
+def _sliced(bracket: Token, operand: Expr, ranges: "Mapping[int, _Range]", single: Sequence[int]) -> Call:
+    """The range of each of these axes, and the axes of a single index taken away."""
+    starts, ends, steps = (list(each) for each in zip(*(limits.bounds for limits in ranges.values()), strict=True))
+    part = _applied("Slice", bracket, [operand], starts=starts, ends=ends, axes=list(ranges), steps=steps)
+    return _applied("Squeeze", bracket, [part], axes=list(single)) if single else part
+
+
+def _new_axes(subscripts: "Sequence[_Range | object | None]") -> list[int]:
+    """Where None among subscripts adds axes to the result; after ... counted from the last."""
+    kept = [each for each in subscripts if not (isinstance(each, _Range) and each.single)]
+    ellipsis = kept.index(None) if None in kept else len(kept)
+    return [place if place < ellipsis else place - len(kept) for place, each in enumerate(kept) if each is _NEW_AXIS]
 
 
 def _is_list(operand: Any) -> bool:
@@ -271,6 +299,7 @@ class _Text:
 
 
 _NO_LITERAL = object()
+_NEW_AXIS = object()
 _WORDS = {"NaN": "NaN", "true": True, "false": False, "True": True, "False": False, "None": None}
 _NUMBERS = ("NaN", "Infinity", "true", "false", "True", "False")  # in a list: what is no number is refused later
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
@@ -317,7 +346,8 @@ def read_statements(text: str, max_depth: int) -> list[Statement]:
             previous = token
         statements: list[Statement] = parsing.feed_token(Token("$END", ""))
     except UnexpectedCharacters as error:
-        raise SourceError(unknown_character(error.char), error.pos_in_stream) from None
+        at = error.pos_in_stream or 0
+        raise SourceError(unknown_character(text, at), at) from None
     except UnexpectedToken as error:
         raise unexpected_token(text, error.token, error.expected, previous, opened) from None
     return statements

@@ -53,6 +53,37 @@ def test_a_subscript_is_a_slice_and_single_places_are_squeezed_away() -> None:
     assert parse("F = x[:, ::]")[1:] == [{"name": "F", "operation": "Identity", "inputs": ["x"]}]
 
 
+@pytest.mark.parametrize(
+    "text", ["x[None]", "x[..., None]", "x[:, None]", "x[0, None]", "x[None, ..., None, 0]", "x[:, None, 1, 1:3]"]
+)
+def test_none_adds_an_axis_as_in_numpy(text: str) -> None:
+    right = eval(text, {"x": X})
+    assert value(text, x=X).shape == right.shape
+    assert (value(text, x=X) == right).all()
+
+
+def test_a_node_is_no_subscript() -> None:
+    with pytest.raises(InvalidExpression) as error:
+        parse("y = x[i]")
+    assert error.value.detail.endswith(
+        "a subscript is a whole number, a range such as 1:3, ... or None; by a node: gather(x, i)"
+    )
+    assert error.value.column == 7
+
+
+def test_a_tuple_is_read_as_a_list() -> None:
+    assert parse("F = stack((a, b))") == parse("F = stack([a, b])")
+    assert parse("F = concat((a, b,), axis=1)") == parse("F = concat([a, b], axis=1)")
+    assert parse("F = reshape(x, (3, 2))") == parse("F = reshape(x, shape=[3, 2])")
+
+
+def test_a_text_may_stand_in_single_quotes() -> None:
+    assert parse("F = einsum('ij,jk->ik', a, b)") == parse('F = einsum("ij,jk->ik", a, b)')
+    assert parse("F = gelu(x, approximate='tanh')") == parse('F = gelu(x, approximate="tanh")')
+    with pytest.raises(InvalidExpression, match="is expected"):
+        parse("F = gelu(x, approximate='it\\'s \"so\"')")
+
+
 def test_a_list_is_one_constant() -> None:
     (constant, _) = parse("F = [[1, -2.5], [NaN, -Infinity]].T")
     assert constant["attributes"] == {"value": [[1, -2.5], ["NaN", "-Infinity"]]}
