@@ -12,9 +12,13 @@ GradbookError
 └── Conflict                valid in itself, but not in the present state
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
+
+# Names among which near ones are sought, and unknown names of one request for which they are.
+_MOST_NAMES, MOST_HINTS = 1000, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +32,23 @@ class Fault:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Words that end a refusal of an unknown name: those of the known ones that are spelled most like it, if any are.
 
-    A millisecond for a few hundred names.
+    Capitals count only where that finds some. A millisecond for a few hundred names; among many none are sought.
     """
-    found = get_close_matches(name, known, n=3)
+    names = list(known)
+    if len(names) > _MOST_NAMES:
+        return ""
+    lowered = {each.lower(): each for each in names}
+    found = get_close_matches(name, names, n=3)
+    found = found or [lowered[each] for each in get_close_matches(name.lower(), lowered, n=3)]
     return f"; near it {'is' if len(found) == 1 else 'are'} {', '.join(found)}" if found else ""
+
+
+def unknown_names(names: Iterable[object], known: Collection[str], what: str) -> Iterator[tuple[Any, str]]:
+    """Each name that is not known, and a sentence: `what`, the name, and of the first few the known names near it."""
+    unknown = (name for name in names if not isinstance(name, str) or name not in known)
+    for number, name in enumerate(unknown):
+        near = nearest(name, known) if isinstance(name, str) and number < MOST_HINTS else ""
+        yield name, f"{what} {name!r}{near}"
 
 
 class GradbookError(Exception):

@@ -13,7 +13,7 @@ from service.core.errors import Fault, InvalidInputs, InvalidRequest
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph
-from service.core.graph.selection import choose_output, read_names
+from service.core.graph.selection import choose_output, no_node, read_names
 from service.settings import Limits
 from service.storage import derivatives as storage
 from service.storage.derivatives import Block, DerivativesRecord
@@ -120,7 +120,7 @@ def _read_outputs(graph: Graph, kind: str, outputs: object) -> Sequence[str]:
     faults = []
     for position, name in enumerate(outputs):
         if not isinstance(name, str) or name not in graph.position:
-            faults.append(Fault(("outputs", position), f"the graph has no node {name!r}"))
+            faults.append(Fault(("outputs", position), no_node(graph, name)))
         elif name in outputs[:position]:
             faults.append(Fault(("outputs", position), f"{name!r} appears twice"))
     if faults:

@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from service.core.comparison.verdicts import coarsest
-from service.core.errors import Fault, InvalidInputs, LimitExceeded
+from service.core.errors import Fault, InvalidInputs, LimitExceeded, unknown_names
 from service.core.execution.misshapen import is_misshapen, set_aside_misshapen
 from service.core.execution.nonfinite import first_nonfinite_gradient, first_nonfinite_value
 from service.core.execution.passes import nondifferentiable_nodes, spread_seed
@@ -129,13 +129,14 @@ def insert_whole_run(connection: Connection, run: StoredRun) -> None:
 def _check_names(
     graph: Graph, inputs: Mapping[str, FloatArray], given: Mapping[str, Mapping[str, FloatArray | None]], member: str
 ) -> None:
-    known = set(graph.inputs)
-    faults = [Fault(("inputs", name), f"the graph has no input {name!r}") for name in inputs if name not in known]
+    faults = [
+        Fault(("inputs", name), detail)
+        for name, detail in unknown_names(inputs, set(graph.inputs), "the graph has no input")
+    ]
     faults.extend(
-        Fault((member, kind, name), f"the graph has no node {name!r}")
+        Fault((member, kind, name), detail)
         for kind, figures in given.items()
-        for name in figures
-        if name not in graph.position
+        for name, detail in unknown_names(figures, graph.position, "the graph has no node")
     )
     faults.extend(
         Fault((member, "gradients", name), f"{name!r} is a {_without_gradient(node)}, which has no gradient")

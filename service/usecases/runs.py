@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
-from service.core.errors import Conflict, NotFound
+from service.core.errors import Conflict, NotFound, unknown_names
 from service.core.execution.closed_edges import closed_operands
 from service.core.execution.misshapen import set_aside_misshapen
 from service.core.execution.nonfinite import first_nonfinite_gradient, first_nonfinite_value
@@ -261,10 +261,10 @@ def get_run_node(context: Context, run_id: str, node: str) -> StoredRun:
 
 def find_position(context: Context, record: RunRecord, node: str) -> int:
     """The position of a node of a run; raises NotFound."""
-    position = context.graph(record.graph_digest).position.get(node)
-    if position is None:
-        raise NotFound(f"the run {record.id} has no node {node!r}")
-    return position
+    positions = context.graph(record.graph_digest).position
+    for _, detail in unknown_names([node], positions, f"the run {record.id} has no node"):
+        raise NotFound(detail)
+    return positions[node]
 
 
 def list_runs(

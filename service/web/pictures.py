@@ -13,6 +13,7 @@ from service.core.comparison.listing import explained_origins, judged_figures, l
 from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
+from service.core.graph.selection import no_node
 from service.usecases.comparisons import get_comparison
 from service.usecases.graphs import get_graph
 from service.usecases.runs import get_run
@@ -124,5 +125,5 @@ def _respond(subject: Subject, query: dict[str, Any]) -> Response:
 def _view(graph: Graph, query: dict[str, Any], output: str | None) -> View:
     focus = query.get("focus")
     if focus is not None and focus not in graph.position:
-        raise InvalidParameters([Fault(("focus",), f"the graph has no node {focus!r}")])
+        raise InvalidParameters([Fault(("focus",), no_node(graph, focus))])
     return choose_view(graph, focus, query.get("hops"), output)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from service.core.errors import Fault, InvalidRequest
+from service.core.errors import Fault, InvalidRequest, unknown_names
 from service.core.execution.misshapen import set_aside_misshapen
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, IntArray, pack
@@ -19,14 +19,13 @@ def align(baseline: Graph, candidate: Graph, names: Mapping[str, str]) -> IntArr
     two map to one.
     """
     faults = [
-        Fault(("names", name), f"the candidate has no node {name!r}")
-        for name in names
-        if name not in candidate.position
+        Fault(("names", name), detail)
+        for name, detail in unknown_names(names, candidate.position, "the candidate has no node")
     ]
     faults += [
-        Fault(("names", name), f"the baseline has no node {other!r}")
+        Fault(("names", name), detail)
         for name, other in names.items()
-        if other not in baseline.position
+        for _, detail in unknown_names([other], baseline.position, "the baseline has no node")
     ]
     if len(set(names.values())) < len(names):
         faults.append(Fault(("names",), "two nodes of the candidate are mapped to one of the baseline"))

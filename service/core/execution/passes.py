@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from service.core.errors import Fault, InvalidInputs
+from service.core.errors import Fault, InvalidInputs, unknown_names
 from service.core.execution import batches, kernel
 from service.core.execution.chain_rule import contributions_at, in_precision, in_rows, value_at
 from service.core.execution.closed_edges import OpenEdges, has_nan
@@ -163,9 +163,11 @@ def _check_names(graph: Graph, inputs: Mapping[str, FloatArray]) -> None:
     if inputs.keys() == known:
         return
     missing = [name for name in graph.inputs if name not in inputs]
-    extra = [name for name in inputs if name not in known]
-    if missing or extra:
+    if missing or inputs.keys() - known:
         raise InvalidInputs(
             [Fault(("inputs",), f"the input {name!r} is missing") for name in missing]
-            + [Fault(("inputs", name), f"the graph has no input {name!r}") for name in extra]
+            + [
+                Fault(("inputs", name), detail)
+                for name, detail in unknown_names(inputs, known, "the graph has no input")
+            ]
         )

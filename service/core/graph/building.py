@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.core.errors import Fault, InvalidGraph, LimitExceeded
+from service.core.errors import MOST_HINTS, Fault, InvalidGraph, LimitExceeded, nearest
 from service.core.graph.documents import read_node
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.tensor import Tensor
@@ -123,10 +123,12 @@ def _assemble(reading: _Reading, outputs: object, inputs: object, leading_inputs
     used: set[str] = set()
     for node in nodes.values():
         used.update(node.inputs)
-    if used - nodes.keys():
+    if unknown := used - nodes.keys():
+        near = {name: nearest(name, nodes) for name in list(unknown)[:MOST_HINTS]}
         faults.extend(
             Fault(
-                ("nodes", position[node.name], "inputs", index), f"{node.name!r} reads {source!r}, which is not a node"
+                ("nodes", position[node.name], "inputs", index),
+                f"{node.name!r} reads {source!r}, which is not a node{near.get(source, '')}",
             )
             for node in nodes.values()
             for index, source in enumerate(node.inputs)
@@ -157,7 +159,8 @@ def _read_names(names: object, nodes: Mapping[str, Node], member: str, faults: l
     read: dict[str, None] = {}
     for position, name in enumerate(names):
         if not isinstance(name, str) or name not in nodes:
-            faults.append(Fault((member, position), f"{name!r} is not a node of the graph"))
+            near = nearest(name, nodes) if isinstance(name, str) and len(faults) < MOST_HINTS else ""
+            faults.append(Fault((member, position), f"{name!r} is not a node of the graph{near}"))
         elif name in read:
             faults.append(Fault((member, position), f"{name!r} appears twice in {member}"))
         else:

@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 
-from service.core.errors import Fault, InvalidRequest
+from service.core.errors import Fault, InvalidRequest, unknown_names
 from service.core.graph.graph import Graph
+
+
+def no_node(graph: Graph, name: object) -> str:
+    """Say that the graph has no node of that name, and which names are near it."""
+    return next(detail for _, detail in unknown_names([name], graph.position, "the graph has no node"))
 
 
 def find_output(graph: Graph, name: str | None, member: str = "output") -> str | None:
@@ -14,7 +19,7 @@ def find_output(graph: Graph, name: str | None, member: str = "output") -> str |
     if name is None:
         return graph.outputs[0] if len(graph.outputs) == 1 else None
     if name not in graph.position:
-        raise InvalidRequest([Fault((member,), f"the graph has no node {name!r}")])
+        raise InvalidRequest([Fault((member,), no_node(graph, name))])
     return name
 
 
@@ -52,7 +57,7 @@ def read_names(graph: Graph, names: object, member: str) -> Sequence[str]:
 def gradient_faults(graph: Graph, name: object, location: tuple[str | int, ...]) -> list[Fault]:
     """A fault if that is not a node of the graph, or a node without a gradient."""
     if not isinstance(name, str) or name not in graph.position:
-        return [Fault(location, f"the graph has no node {name!r}")]
+        return [Fault(location, no_node(graph, name))]
     if not graph.nodes[graph.position[name]].has_gradient:
         return [Fault(location, f"no gradient flows to {name!r}: it is a Constant or an Input of integers")]
     return []
