@@ -13,9 +13,10 @@ import numpy as np
 
 from service.core.caches import memoize_on_argument
 from service.core.comparison.evidence import gather, write_subject
-from service.core.comparison.hypotheses import DOUBTFUL, UNCLAIMED, explain_evidence
+from service.core.comparison.hypotheses import UNCLAIMED, explain_evidence
 from service.core.comparison.listing import ExplainedFigure, explained_origins
 from service.core.comparison.sentences import full_statement
+from service.core.comparison.slips.table import DOUBTFUL
 from service.core.comparison.unclaimed import Dependence, dependence
 from service.core.comparison.verdicts import Comparison, Phase
 from service.core.figures.figures import Figures, FloatArray

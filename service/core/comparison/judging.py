@@ -1,12 +1,14 @@
 """Judge two runs figure by figure, by the rule in `verdicts.py`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from service.core.comparison.agreement import all_elements, near
 from service.core.comparison.alignment import absent, align, differences, lay_out, misshapen_inputs, without_misshapen
+from service.core.comparison.conventions import follow_conventions
 from service.core.comparison.definitions import (
     gradients_with_wrong_sources,
     with_definitions,
@@ -29,13 +31,10 @@ from service.core.comparison.replay import Replay, Weights, replay_gradients, re
 from service.core.comparison.unrecorded_rounding import UnrecordedRounding
 from service.core.comparison.verdicts import ROUNDED_ONCE, UNIT_ROUNDOFF, Comparison, Phase, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
-from service.core.execution.closed_edges import has_nan
-from service.core.execution.passes import nondifferentiable_nodes
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, same_bits
 from service.core.graph.graph import Graph
 from service.core.graph.traversal import sourceless
-from service.core.rulebook.operation import CONVENTIONS
 
 # By whether a figure agrees with the baseline (1) and with its replay (2).
 _VERDICTS = np.array([Verdict.ORIGIN, Verdict.COMPENSATED, Verdict.INHERITED, Verdict.SAME], dtype=np.int8)
@@ -188,7 +187,7 @@ class _Judging:
             lambda: self._unrecorded.of_gradients(replay),
         )
         judged = _with_misshapen(judged, self.candidate, self.alone)
-        return judged, _conventions(graph, values, ours, judged, self._weights)
+        return judged, follow_conventions(graph, values, ours, judged, self._weights)
 
 
 def _weights(dtype: str, rtol: float) -> Weights:
@@ -204,77 +203,6 @@ def _allow(replay: Replay, rough: Replay, resting: BoolArray) -> None:
     """Allow the figures that rest on unrecorded ones, which were rounded too, the slack of the rougher replay."""
     elements = np.repeat(resting, np.diff(replay.expected.offsets))
     np.maximum(replay.slack, rough.slack, out=replay.slack, where=elements)
-
-
-def _conventions(
-    graph: Graph, values: Figures, candidate: Backward, found: Phase, weights: Weights
-) -> dict[int, tuple[str, ...]]:
-    """The origins that agree with other libraries' choices at a kink, with those libraries; sets their verdicts."""
-    origins = np.setdiff1d(found.positions(Verdict.ORIGIN), [*found.unreplayed, *found.misshapen])
-    origins = _at_kinks(graph, values, found, origins)
-    explained: dict[int, tuple[str, ...]] = {}
-    if not origins.size:
-        return explained
-    for rival in _rivals(graph):
-        gradients = effective_gradients(rival, values, candidate)
-        replay = replay_gradients(rival, values, gradients, candidate.output, candidate.seed, weights)
-        with np.errstate(all="ignore"):
-            near = _near(gradients.flat, replay.expected.flat, replay.slack + found.atol)
-        follows = _all_elements(near, gradients)
-        for position in map(int, origins):
-            if not follows[position]:
-                span = near[gradients.offsets[position] : gradients.offsets[position + 1]]
-                found.excused[position] = span | found.excused.get(position, False)
-                continue
-            explained[position] = tuple(dict.fromkeys((*explained.get(position, ()), rival.convention)))
-    found.verdicts[list(explained)] = Verdict.CONVENTION
-    return explained
-
-
-def _rivals(graph: Graph) -> Iterator[Graph]:
-    """The graph with the derivatives of each other convention, and with those of libraries' second functions."""
-    kinks = [operation.kinks for operation in {node.operation for node in graph.nodes} if operation.kinks]
-    for convention in CONVENTIONS:
-        rival = graph.with_convention(convention)
-        if rival is not graph:
-            yield rival
-        if any(convention in each.alternatives for each in kinks):
-            yield graph.with_convention(convention, True)
-
-
-def _at_kinks(graph: Graph, values: Figures, found: Phase, origins: IntArray) -> IntArray:
-    """The origins for which some library may choose another gradient: beside a kink, or NaN.
-
-    A replay differs there alone, unless it rests on gradients that are replayed themselves.
-    """
-    if not origins.size:
-        return origins
-    kinks = {*nondifferentiable_nodes(graph, values), *_choices_at_nan(graph, values)}
-    whole = all(
-        recorded or not node.has_gradient
-        for node, recorded in zip(graph.nodes, given(found.candidate).tolist(), strict=True)
-    )
-    if not whole:
-        return origins if kinks or has_nan(found.candidate.flat) else origins[:0]
-    beside = [
-        has_nan(found.candidate[origin])
-        or has_nan(found.expected[origin])
-        or not kinks.isdisjoint(consumer for consumer, _ in graph.consumers[origin])
-        for origin in map(int, origins)
-    ]
-    near: IntArray = origins[np.array(beside)]
-    return near
-
-
-def _choices_at_nan(graph: Graph, values: Figures) -> list[int]:
-    """The positions of the nodes whose value has a NaN and to which some library propagates otherwise."""
-    if not has_nan(values.flat):
-        return []
-    return [
-        position
-        for position, node in enumerate(graph.nodes)
-        if node.operation.conventions and has_nan(values[position])
-    ]
 
 
 def _judge(
@@ -304,13 +232,13 @@ def _judge(
             bound = np.abs(b)
             bound *= tolerance.rtol
             bound += atol
-            right = _near(c, b, bound)
-        follows = _near(c, r, replay.slack + atol)
-    right, follows = _all_elements(right, effective), _all_elements(follows, effective)
+            right = near(c, b, bound)
+        follows = near(c, r, replay.slack + atol)
+    right, follows = all_elements(right, effective), all_elements(follows, effective)
     recorded, there = given(candidate), given(baseline)
     if not follows[recorded].all() and (moved := unrecorded()) is not None:
         with np.errstate(all="ignore"):
-            follows |= _all_elements(_near(c, r, moved + replay.slack + atol), effective)
+            follows |= all_elements(near(c, r, moved + replay.slack + atol), effective)
     if unreplayed.size:
         follows[unreplayed] = right[unreplayed]
         expected = with_figures_of(expected, Figures(b, effective.shapes), unreplayed)
@@ -374,28 +302,6 @@ def _with_misshapen(found: Phase, candidate: Run, alone: IntArray) -> Phase:
         missing=np.setdiff1d(found.missing, places),
         misshapen=misshapen,
     )
-
-
-def _near(x: FloatArray, y: FloatArray, allowed: FloatArray) -> BoolArray:
-    """|x − y| ≤ allowed where both are finite; else equal, or both NaN."""
-    apart = x - y
-    np.abs(apart, out=apart)
-    close: BoolArray = apart <= allowed
-    finite = np.isfinite(apart)
-    if not finite.all():
-        close &= finite
-        close |= (x == y) | (np.isnan(x) & np.isnan(y))
-    return close
-
-
-def _all_elements(agrees: BoolArray, figures: Figures) -> BoolArray:
-    """Whether all elements of each node's figure agree."""
-    if figures.shapes is None:
-        return agrees
-    sizes = np.diff(figures.offsets)
-    owners = np.repeat(np.arange(len(figures)), sizes)
-    disagreeing: BoolArray = np.bincount(owners, ~agrees, minlength=len(figures)) == 0
-    return disagreeing
 
 
 def _conform(baseline: Figures, effective: Figures) -> FloatArray:

@@ -6,7 +6,8 @@ import numpy as np
 
 from service.core.caches import memoize_on_argument
 from service.core.comparison.error_measures import errors, ulps, worst_elements
-from service.core.comparison.hypotheses import Hypothesis, convention, explain, finding_sentence, rounding
+from service.core.comparison.first_difference import convention, rounding
+from service.core.comparison.hypotheses import Hypothesis, explain, finding_sentence
 from service.core.comparison.verdicts import JUDGED, Comparison, Phase, Verdict, first_difference
 from service.core.figures.figures import FloatArray, IntArray
 

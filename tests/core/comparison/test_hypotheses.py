@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.comparison.hypotheses import HYPOTHESES, Hypothesis, explain, rounding
+from service.core.comparison.first_difference import rounding
+from service.core.comparison.hypotheses import Hypothesis, explain
+from service.core.comparison.slips.table import HYPOTHESES
 from service.core.comparison.verdicts import Comparison, Phase, Tolerance, Verdict, first_difference
 from service.core.execution.run import Run
 from service.core.rulebook import registry

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from service.core.comparison.error_measures import minimum_tolerance
-from service.core.comparison.hypotheses import rounding
+from service.core.comparison.first_difference import rounding
 from service.core.comparison.judging import compare
 from service.core.comparison.replay import Weights, replay_gradients, replay_values
 from service.core.comparison.verdicts import TOLERANCES, Comparison, Tolerance, Verdict, first_difference

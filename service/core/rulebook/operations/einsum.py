@@ -73,13 +73,17 @@ def _contributions(upstream: Any, operands: Sequence[Any], z: Any, equation: Any
     terms = terms.split(",")
     return tuple(
         _contribution(
-            upstream, result, terms[operand_index], operands[operand_index], *_without(terms, operands, operand_index)
+            upstream,
+            result,
+            terms[operand_index],
+            operands[operand_index],
+            *_other_factors(terms, operands, operand_index),
         )
         for operand_index in range(len(terms))
     )
 
 
-def _without(terms: Sequence[str], operands: Sequence[Any], operand_index: int) -> tuple[list[str], list[Any]]:
+def _other_factors(terms: Sequence[str], operands: Sequence[Any], operand_index: int) -> tuple[list[str], list[Any]]:
     return [*terms[:operand_index], *terms[operand_index + 1 :]], [
         *operands[:operand_index],
         *operands[operand_index + 1 :],
