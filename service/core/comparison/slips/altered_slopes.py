@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+
 from service.core.comparison.evidence import Edge, Evidence
 from service.core.comparison.slips.guess import Guesses, Slip, apply, slope, slope_term, taken
-from service.core.comparison.spoken_names import bracketed
+from service.core.comparison.spoken_names import bracketed, spoken_variable
+from service.core.errors import LimitExceeded
+from service.core.figures.figures import FloatArray
 from service.core.rulebook.registry import operation_of
 from service.core.symbolic.equation import put_figures
 from service.core.symbolic.printing import write_plain
 from service.core.symbolic.simplify import simplify
-from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
-from service.core.symbolic.textbook import evaluate_term
+from service.core.symbolic.term import Application, Literal, Term, evaluation_order
+from service.core.symbolic.textbook import choose_branches, evaluate_term
 
 _SWAPS = {"Add": "Sub", "Sub": "Add"}
 _LONGEST = 60  # characters of a formula in a sentence
@@ -45,11 +49,9 @@ def _left_out(evidence: Evidence) -> Guesses:
         for part in evaluation_order(term):
             if what := _square_or_root(part):
                 altered = _with(term, part, lambda operands: operands[0])
-                yield (
-                    evidence.replaced(edge, edge.with_local(_at(edge, altered))),
-                    f"The {what} was left out of the local gradient: {_written(edge, altered)}, not "
-                    f"{_written(edge, term)}.",
-                )
+                formulas = _compared(evidence, edge, altered, term)
+                said = f"The {what} was left out of the local gradient{formulas}."
+                yield evidence.replaced(edge, edge.with_local(_at(edge, altered))), said
 
 
 def _square_or_root(part: Term) -> str | None:
@@ -65,11 +67,24 @@ def _at(edge: Edge, term: Term) -> object:
     return evaluate_term(term, {str(place): operand for place, operand in enumerate(edge.operands)} | {"z": edge.value})
 
 
-def _written(edge: Edge, term: Term) -> str:
-    names = {str(place): operand for place, operand in enumerate(edge.terms)}
-    return write_plain(
-        simplify(put_figures(term, {**names, "z": Variable(edge.consumer.name, text=edge.bracketed)})), _LONGEST
-    ).text
+def _compared(evidence: Evidence, edge: Edge, altered: Term, right: Term) -> str:
+    """How a wrong formula and the right one are written at the element that sentences speak of; empty if too long."""
+    written = []
+    for term in (altered, right):
+        try:
+            figures = {str(place): _element(evidence, each) for place, each in enumerate(edge.operands)}
+            chosen = choose_branches(term, {**figures, "z": _element(evidence, edge.value)})
+            names = {str(place): operand for place, operand in enumerate(edge.terms)}
+            put = put_figures(chosen, {**names, "z": spoken_variable(edge.graph, edge.position)})
+            written.append(write_plain(simplify(put), _LONGEST).text)
+        except (ValueError, LimitExceeded):
+            return ""
+    return f": {written[0]}, not {written[1]}"
+
+
+def _element(evidence: Evidence, figure: FloatArray) -> np.float64:
+    """Of a tensor the element that sentences speak of; raises ValueError where it has none."""
+    return np.float64(np.broadcast_to(figure, evidence.expected.shape)[evidence.worst])
 
 
 def _with(term: Term, altered: Term, made_of: Callable[[tuple[Term, ...]], Term]) -> Term:

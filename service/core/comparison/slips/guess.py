@@ -63,4 +63,7 @@ def unary_slope(operation: Operation, x: FloatArray) -> FloatArray:
 
 def function_name(operation: Operation) -> str:
     """The operation's name in a sentence."""
-    return operation.aliases[0] if operation.aliases else operation.name
+    if operation.name.startswith("Reduce"):
+        return operation.name.removeprefix("Reduce").lower()
+    spelled = [alias for alias in operation.aliases if "_" in alias.strip("_")]
+    return [*spelled, *operation.aliases, operation.name][0]

@@ -72,7 +72,7 @@ def _labels(labels: FloatArray, classes: int, ignored: int | None, name: str) ->
     """Labels that are all off by one, the one before the first being the last; and those with one label wrong."""
     counts = labels != ignored if ignored is not None else np.ones(labels.shape, dtype=bool)
     for step, what in ((-1, "were read as counting from 1"), (1, "were raised by 1, as if to count from 1")):
-        yield np.where(counts, (labels + step) % classes, labels), f"The labels {name} {what}; they count from 0."
+        yield np.where(counts, (labels + step) % classes, labels), f"The classes in {name} {what}; they count from 0."
     if labels.size * classes > _MOST_LABELS:
         return
     for place in np.ndindex(labels.shape):
@@ -82,7 +82,7 @@ def _labels(labels: FloatArray, classes: int, ignored: int | None, name: str) ->
                 mistaken[place] = other
                 yield (
                     mistaken,
-                    f"The label {name}{list(place)} was taken as {other}; it is {int(labels[place])}.",
+                    f"Of {name} the class at {list(place)} was taken as {other}; it is {int(labels[place])}.",
                 )
 
 
