@@ -239,4 +239,5 @@ STUDENTS = [
     Mistake("x·sin x: u′v′", "F = x*sin(x)", ONE, G, "x", np.cos(X), "derivatives multiplied"),
     Mistake("5·x²·sin x: u′v′", "F = 5*(x^2*sin(x))", ONE, G, "x", 10 * X * np.cos(X), "derivatives multiplied"),
     Mistake("sin x/x²: u′/v′", "F = 5*(sin(x)/x^2)", ONE, G, "x", 5 * np.cos(X) / (2 * X), "derivatives divided"),
+    Mistake("worked from 0.67", "f = x/y; F = 3*f", {"x": 2.0, "y": 3.0}, V, "F", 2.01, "worked from a rounded figure"),
 ]

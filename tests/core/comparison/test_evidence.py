@@ -134,8 +134,9 @@ def test_followers_are_the_verdicts_on_what_a_figure_fed() -> None:
     right = run_of(graph, {"x": 2.0, "y": 3.0})
     for hidden, verdicts in (
         ([], (Verdict.COMPENSATED, Verdict.COMPENSATED)),
-        (["q"], (Verdict.COMPENSATED,)),
-        (["q", "r"], ()),
+        (["q"], (Verdict.COMPENSATED, Verdict.COMPENSATED)),  # r, and F in place of q
+        (["q", "r"], (Verdict.COMPENSATED,)),
+        (["q", "r", "F"], ()),
     ):
         wrong = altered(right, values={"p": 1.0, **dict.fromkeys(hidden)})
         found = judge(right, wrong)

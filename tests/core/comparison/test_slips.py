@@ -162,3 +162,12 @@ def test_of_a_tensor_that_does_not_follow_the_element_is_said() -> None:
     said = compensated_sentence(found, found.backward, graph.position["z"])
     assert said.startswith("∂F/∂z is right, 8 at [1], but does not follow from the other figures given")
     assert "by which it would be 18:" in said
+
+
+def test_a_square_left_out_within_a_sum_over_copies_is_said_without_formulas() -> None:
+    x, w = np.array([0.3, 1.2, 2.0]), 0.7
+    graph = graph_of("F = sum(atan2(w, x))")
+    inputs = {"w": w, "x": x}
+    wrong = run_of(graph, inputs, gradients={"w": np.sum(x / (x + w**2))})
+    (origin,) = explained_origins(judge(run_of(graph, inputs), wrong))
+    assert origin.sentence.endswith("The square was left out of the local gradient.")

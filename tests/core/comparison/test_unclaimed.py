@@ -127,3 +127,13 @@ def test_it_is_sought_in_small_graphs_and_figures_alone() -> None:
     assert dependence(wide, wide.backward, wide.candidate.graph.position["h"]) is None
     names = [wide.candidate.graph.nodes[place].name for place in unrecorded(wide, wide.backward, 0)]
     assert names == ["h", "mul_1"]
+
+
+def test_what_one_number_cannot_tell_or_an_infinite_slope_hides_is_not_solved_for() -> None:
+    few = found("h = tanh(w * x); F = sum(h)", {"w": 0.5, "x": P}, {"gradients": {"w": 5.0}}, [], ["w"])
+    steep = found("u = sqrt(x); F = 2 * u", {"x": 0.0}, {"gradients": {"x": 5.0}}, [], ["x"])
+    for comparison, place in ((few, "h"), (steep, "u")):
+        assert comparison.backward is not None
+        depends = dependence(comparison, comparison.backward, comparison.candidate.graph.position[place])
+        assert depends is not None
+        assert depends.solve(0, np.asarray(5.0), 0.0) is None

@@ -200,13 +200,14 @@ def _shortened(figure: FloatArray) -> Iterator[tuple[FloatArray, int]]:
         for places in range(1, 5):
             unit = 10.0**places
             for short in {float(np.rint(figure * unit)) / unit, float(np.trunc(figure * unit)) / unit}:
-                if short != figure:
+                if short not in (0.0, float(figure)):
                     yield np.asarray(short), places
 
 
 def _and_rounded(figure: FloatArray, places: int, sentence: str) -> Guesses:
     yield figure, sentence
-    yield np.round(figure, places), sentence
+    if np.any(short := np.round(figure, places)):
+        yield short, sentence
 
 
 def _rounded_to_zero(evidence: Evidence) -> Guesses:
