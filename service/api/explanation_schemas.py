@@ -97,7 +97,7 @@ class PathsQuery(Query):
     """The node where paths start, and how many to list."""
 
     node = StrictString(required=True)
-    limit = PositiveInt(metadata={"minimum": 1})
+    limit = PositiveInt(metadata={"x-limits": {"maximum": "page"}})
 
 
 class FactorDocument(ma.Schema):

@@ -29,4 +29,4 @@ class GradientGraphRequest(Request):
     output = StrictString(metadata={"description": "Any node; left out, the graph's only output"})
     wrt = fields.Raw(metadata={**_NAMES, "description": "Any nodes; left out, all inputs"})
     name = Label(metadata={"description": "Left out, the graph's name and d<output>"})
-    tags = Tags(load_default=dict, metadata={"type": "object", "additionalProperties": {"type": "string"}})
+    tags = Tags(load_default=dict)

@@ -34,7 +34,7 @@ class GraphRequest(Request):
     nodes = fields.Raw(metadata={"type": "array", "items": _NODE})
     outputs = fields.Raw(metadata=NAMES)
     inputs = fields.Raw(metadata={**NAMES, "description": "The order of the Input nodes, where nodes are given"})
-    tags = Tags(load_default=dict, metadata=TAGS)
+    tags = Tags(load_default=dict)
 
     @ma.validates_schema
     def check_form(self, data: dict[str, Any], **options: Any) -> None:
@@ -52,7 +52,7 @@ class NodesRequest(Request):
 
     nodes = fields.Raw(required=True, metadata={"type": "array", "items": _NODE})
     outputs = fields.Raw(metadata=NAMES)
-    tags = Tags(load_default=dict, metadata=TAGS)
+    tags = Tags(load_default=dict)
 
 
 class GraphsQuery(TaggedQuery):

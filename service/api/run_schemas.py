@@ -57,7 +57,7 @@ class RunRequest(BackwardRequest):
     keep = StrictBool(load_default=True, metadata={"description": "false: compute and answer, store nothing"})
     recorded = fields.Nested(Recorded)
     label = Label(load_default=None)
-    tags = Tags(load_default=dict, metadata=TAGS)
+    tags = Tags(load_default=dict)
 
     @ma.validates_schema
     def check_recorded(self, data: dict[str, Any], **options: Any) -> None:

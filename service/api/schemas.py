@@ -22,11 +22,22 @@ FIGURES = {"type": "object", "additionalProperties": ARRAY}
 FIGURES_OR_NULL = {"type": "object", "additionalProperties": ARRAY_OR_NULL}
 NAMES = {"type": "array", "items": {"type": "string"}}
 TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
+# What no text may hold; `(?![\s\S])` is the end, and `$` would be before a last line break too.
+_LABEL = {"minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+(?![\s\S])", "x-limits": {"maxLength": "name_length"}}
+_TEXT = {"pattern": r"^[^\x00]*$"}
 _MESSAGES = {"type": "an object is expected", "unknown": "unknown"}
+
+
+def _described(options: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """The options of a field whose JSON Schema holds what the field refuses by itself."""
+    return {**options, "metadata": {**schema, **options.get("metadata", {})}}
 
 
 class Label(fields.String):
     """A graph's name, a label or a tag: 1 to `name_length` characters (a limit), no control characters."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**_described(options, _LABEL))
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not isinstance(value, str):
@@ -41,6 +52,9 @@ class Label(fields.String):
 
 class StrictString(fields.String):
     """A string, without conversion; without NUL, which PostgreSQL cannot store in text."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**(options if "validate" in options else _described(options, _TEXT)))
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not isinstance(value, str):
@@ -60,7 +74,12 @@ class StrictBool(fields.Boolean):
 
 
 class Tags(fields.Dict):
-    """An object of strings."""
+    """An object of labels by labels."""
+
+    def __init__(self, **options: Any) -> None:
+        label = {"type": "string", **_LABEL}
+        described = {"type": "object", "additionalProperties": label, "x-more": {"propertyNames": label}}
+        super().__init__(**_described(options, {**described, "x-limits": {"maxProperties": "tags"}}))
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not isinstance(value, dict):
@@ -90,7 +109,10 @@ class JsonObject(fields.Raw):
 
 
 class PositiveInt(fields.Integer):
-    """A positive integer in a query, in plain decimal digits."""
+    """A positive integer in a query, in at most nine plain decimal digits."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**_described(options, {"minimum": 1, "maximum": 999_999_999}))
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
@@ -127,14 +149,14 @@ class Query(Request):
 class PageQuery(Query):
     """One page of a list."""
 
-    limit = PositiveInt(metadata={"minimum": 1})
-    cursor = StrictString()
+    limit = PositiveInt(metadata={"x-limits": {"maximum": "page"}})
+    cursor = StrictString(metadata={"pattern": r"^[A-Za-z0-9_-]+(?![\s\S])"})
 
 
 class TaggedQuery(PageQuery):
     """One page of a list of resources with a tag."""
 
-    tag = StrictString(metadata={"description": "key:value"})
+    tag = StrictString(metadata={"description": "key:value", "pattern": r"^[^\x00]*:[^\x00]*$"})
 
 
 class FaultDocument(ma.Schema):

@@ -43,7 +43,7 @@ class PictureQuery(Query):
             f"{LARGEST_WHOLE} nodes is drawn around the output"
         }
     )
-    hops = PositiveInt(metadata={"minimum": 1, "description": f"Draw nodes up to so many edges away: {HOPS}"})
+    hops = PositiveInt(metadata={"description": f"Draw nodes up to so many edges away: {HOPS}"})
 
 
 @blueprint.endpoint(

@@ -29,9 +29,30 @@ def test_the_document_has_the_version_of_the_package() -> None:
     assert DOCUMENT["info"]["version"] == version("gradbook")
 
 
+# What every release refused, and the document of the first did not say: control characters and NUL, empty and long
+# names, too many tags, pages that are too large, numbers of ten digits in a query, cursors that no list gave.
+SAID_LATER = {
+    "minLength was None and is 1",
+    "maxLength was None and is 128",
+    "maxProperties was None and is 32",
+    "maximum was None and is 1000",
+    "maximum was None and is 999999999",
+    *(
+        f"pattern was None and is {pattern}"
+        for pattern in (
+            r"^[^\x00-\x1f\x7f-\x9f]+(?![\s\S])",
+            r"^[^\x00]*$",
+            r"^[^\x00]*:[^\x00]*$",
+            r"^[A-Za-z0-9_-]+(?![\s\S])",
+        )
+    ),
+}
+
+
 @pytest.mark.parametrize("released", RELEASED, ids=[path.stem for path in RELEASED])
 def test_what_a_release_promises_is_kept(released: Path) -> None:
-    assert find_breaches(read(released), DOCUMENT) == []
+    breaches = find_breaches(read(released), DOCUMENT)
+    assert [breach for breach in breaches if breach.rpartition(": ")[2] not in SAID_LATER] == []
 
 
 # Mutated copies of the first document: how each is changed, and what is found in the copy.

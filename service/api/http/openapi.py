@@ -13,6 +13,7 @@ from service.api import comparisons, derivatives, explanations, gradient_graphs,
 from service.api.http.endpoint import BINARY, TEXT, Blueprint, NameConverter
 from service.api.http.problems import MEDIA_TYPE
 from service.api.http.request import LONGEST_KEY
+from service.settings import Limits
 
 TITLE = "Gradbook"
 _DESCRIPTION = (
@@ -81,7 +82,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
 
     @cache  # written when it is first asked for: that is a tenth of the start
     def write() -> str:
-        document = _complete(deepcopy(api.spec.to_dict()))
+        document = _with_limits(_complete(deepcopy(api.spec.to_dict())), app.extensions["gradbook"].limits)
         return yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)
 
     app.extensions["openapi"] = write
@@ -89,6 +90,18 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     @app.get("/openapi.yaml")
     def get_openapi() -> Response:
         return Response(write(), content_type="application/yaml")
+
+
+def _with_limits(part: Any, limits: Limits) -> Any:
+    """The document with the limits of this service in place of their names in `x-limits`, and with what stands in
+    `x-more`, keywords that apispec does not know."""
+    if isinstance(part, list):
+        return [_with_limits(each, limits) for each in part]
+    if not isinstance(part, dict):
+        return part
+    bounds = {keyword: getattr(limits, name) for keyword, name in part.get("x-limits", {}).items()}
+    inside = {name: each for name, each in part.items() if name not in ("x-limits", "x-more")} | part.get("x-more", {})
+    return {name: _with_limits(each, limits) for name, each in inside.items()} | bounds
 
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:

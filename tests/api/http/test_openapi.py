@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import schemathesis
 from flask import Flask
 from flask.testing import FlaskClient
@@ -16,6 +17,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from service.client import Client
+from tests.api.conftest import MakeApp, read_openapi
 
 ROOT = Path(__file__).parents[3]
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -142,3 +144,26 @@ def test_the_service_keeps_to_the_document(app: Flask) -> None:
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
         check()
+
+
+def test_the_bounds_are_those_of_the_running_service(make_app: MakeApp) -> None:
+    written = read_openapi(make_app(page=7, name_length=5, tags=2).extensions["openapi"]())
+    (limit,) = [each for each in written["paths"]["/v1/graphs"]["get"]["parameters"] if each["name"] == "limit"]
+    assert limit["schema"]["maximum"] == 7
+    properties = written["components"]["schemas"]["GraphRequest"]["properties"]
+    assert (properties["name"]["maxLength"], properties["tags"]["maxProperties"]) == (5, 2)
+    assert properties["tags"]["propertyNames"] == properties["tags"]["additionalProperties"]
+    assert properties["tags"]["propertyNames"]["maxLength"] == 5
+    assert "x-" not in str(properties)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a\n", "a\x00", "\x7f", "x" * 129, "ok", "é ü", "a" * 128])
+def test_what_the_document_says_of_a_name_is_what_the_service_does(
+    client: FlaskClient, document: Any, text: str
+) -> None:
+    properties = document["components"]["schemas"]["GraphRequest"]["properties"]
+    said = Draft202012Validator(properties["name"]).is_valid(text)
+    made = client.post("/v1/graphs", json={"name": text, "expression": "y = x"})
+    assert said == (made.status_code in (200, 201))
+    tagged = client.post("/v1/graphs", json={"name": "g", "expression": "y = x", "tags": {text: "v"}})
+    assert Draft202012Validator(properties["tags"]).is_valid({text: "v"}) == (tagged.status_code in (200, 201))
