@@ -47,11 +47,7 @@ def push_forward(
     found = [_tangents_of(pushed[graph.position[name]], tangents) for name in of]
     if not any(map(has_nan, found)):
         return found
-    start = {
-        graph.position[name]: Moved(tangent, tangent != 0.0 if units else np.ones(tangent.shape, dtype=bool))
-        for name, tangent in tangents.items()
-    }
-    open_ = push_along_open_edges(graph, list(values), start, last)
+    open_ = push_along_open_edges(graph, list(values), _started(graph, tangents, units), last)
     reached = (open_[graph.position[name]] for name in of)
     return [plain if moved is None else moved.tangent for plain, moved in zip(found, reached, strict=True)]
 
@@ -86,11 +82,12 @@ def pull_back(graph: Graph, values: Figures, of: str, seeds: FloatArray, wrt: Se
 
 
 def push_gradients(
-    graph: Graph, values: Figures, output: str, tangents: Tangents, of: Sequence[str]
+    graph: Graph, values: Figures, output: str, tangents: Tangents, of: Sequence[str], units: bool = False
 ) -> list[FloatArray]:
     """Hessian-vector products of the sum of the output's elements: one for each direction and node `of`.
 
-    Each is the derivative along the direction of the gradient with respect to `of`, of shape (count, *its shape).
+    Each is the derivative along the direction of the gradient with respect to `of`, of shape (count, *its shape). Along
+    `units` nothing but the elements that are not 0 moves.
     Raises InvalidRequest where an operation on the way has no second derivative.
     """
     graph = with_sums_of_squares(graph)
@@ -115,6 +112,11 @@ def push_gradients(
         gradients = sweep_back(graph, {target: np.ones(values.shape(target))}, contributions)
         if any(map(_has_nan, gradients.values())):
             edges = OpenEdges(graph, arrays, output)
+            along_open = push_along_open_edges(graph, arrays, _started(graph, tangents, units), target)
+            moved = [
+                value if each is None else Dual(value, each.tangent)
+                for value, each in zip(arrays[: target + 1], along_open, strict=True)
+            ]
             gradients = sweep_back(
                 graph,
                 {target: np.ones(values.shape(target))},
@@ -142,6 +144,14 @@ def _propagate(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -
     except (TypeError, AttributeError):  # the rule indexes elements, or calls a function that is not an operation
         wrong = f"no second derivative through {node.name!r}: the gradient of {node.operation.name} is not a formula"
         raise InvalidRequest([Fault(("kind",), wrong)]) from None
+
+
+def _started(graph: Graph, tangents: Tangents, units: bool) -> dict[int, Moved]:
+    """By position what moves at the nodes that the tangents start from: with `units`, the elements that are not 0."""
+    return {
+        graph.position[name]: Moved(tangent, tangent != 0.0 if units else np.ones(tangent.shape, dtype=bool))
+        for name, tangent in tangents.items()
+    }
 
 
 def _push_all(
@@ -209,7 +219,7 @@ def hessian(graph: Graph, values: Figures, output: str, wrt: Sequence[str]) -> B
     Hessian-vector product for each element.
     """
     return _forward_blocks(
-        graph, values, wrt, wrt, lambda tangents: push_gradients(graph, values, output, tangents, wrt)
+        graph, values, wrt, wrt, lambda tangents: push_gradients(graph, values, output, tangents, wrt, True)
     )
 
 
