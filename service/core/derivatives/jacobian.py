@@ -12,7 +12,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from service.core.derivatives.forward_mode import Dual, Product, push, times
-from service.core.derivatives.open_forward_mode import Moved, keep_reached, push_along_open_edges, reached_part
+from service.core.derivatives.open_forward_mode import (
+    Moved,
+    keep_nan,
+    keep_reached,
+    push_along_open_edges,
+    reached_part,
+)
 from service.core.derivatives.squared_norms import with_sums_of_squares
 from service.core.errors import Fault, InvalidRequest, LimitExceeded
 from service.core.execution.chain_rule import contributions_at
@@ -125,12 +131,10 @@ def push_gradients(
     found = [gradients.get(graph.position[name], np.zeros(values.shape(graph.position[name]))) for name in of]
     along = [_tangents_of(gradient, tangents) for gradient in found]
     if any(map(_has_nan, found)):
-        # What is NaN has no derivative.
         first = list(backward_pass(graph, values, output))
-        along = [
-            np.where(np.isnan(np.asarray(first[graph.position[name]])), np.nan, each)
-            for name, each in zip(of, along, strict=True)
-        ]
+        nowhere = [np.isnan(np.asarray(first[graph.position[name]])) for name in of]
+        started = _started(graph, tangents, units)
+        along = keep_nan(along, nowhere, [(each.moves, np.isnan(np.asarray(first[k]))) for k, each in started.items()])
     return along
 
 

@@ -117,6 +117,19 @@ def keep_reached(contributions: Sequence[Any], reached: Sequence[BoolArray | Non
     ]
 
 
+def keep_nan(
+    along: Sequence[FloatArray], gradients_nan: Sequence[BoolArray], moving: Sequence[tuple[BoolArray, BoolArray]]
+) -> list[FloatArray]:
+    """Derivatives of gradients along directions, NaN for a gradient that is NaN where one that is NaN moves.
+
+    `moving` holds for each node that the directions start from which elements move, and whether their gradients are
+    NaN. So a Hessian is as symmetric as the plain products are: 0 for a gradient that is NaN along what it does not
+    depend on.
+    """
+    rows = np.any([(moves & nan).reshape(len(moves), -1).any(axis=1) for moves, nan in moving], axis=0)
+    return [np.where(align(rows, nan.ndim) & nan, np.nan, each) for each, nan in zip(along, gradients_nan, strict=True)]
+
+
 def _tame(figure: Any, flows: BoolArray | None) -> Any:
     """A figure with ordinary numbers in place of those that are not finite where nothing flows."""
     finite = np.isfinite(_primal(figure))

@@ -65,6 +65,28 @@ def test_second_derivatives_behind_closed_edges(text: str, x: float, second: flo
     np.testing.assert_allclose(block, second, rtol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("text", "inputs", "expected"),
+    [
+        # ∂²F/∂a∂b = e^(log a + log b)/(a·b) is 0 · ∞ by either order of the two derivatives
+        ("exp(log(a) + log(b))", {"a": 0, "b": 2}, [[np.nan, np.nan], [np.nan, 0]]),
+        ("a + sqrt(b)", {"a": 1, "b": -1}, [[0, 0], [0, np.nan]]),
+        ("b / a", {"a": 0, "b": 0}, [[np.nan, -np.inf], [-np.inf, 0]]),
+        ("a * sqrt(relu(b))", {"a": 1, "b": -1}, [[0, 0], [0, 0]]),
+    ],
+)
+def test_a_hessian_is_symmetric_where_it_is_not_finite(text: str, inputs: dict[str, Any], expected: Any) -> None:
+    graph = graph_of(text)
+    values, output = forward_pass(graph, arrays_of(inputs)), graph.outputs[0]
+    blocks = hessian(graph, values, output, ["a", "b"])
+    np.testing.assert_array_equal([[blocks[one, other] for other in "ab"] for one in "ab"], expected)
+    once = gradient_graph(graph, output, ["a", "b"])
+    slopes = forward_pass(once, arrays_of(inputs))
+    for name, row in zip(once.outputs, expected, strict=True):
+        twice = backward_pass(once, slopes, name)
+        np.testing.assert_array_equal([twice[once.position[other]] for other in "ab"], row)
+
+
 def test_a_node_may_move_by_itself_and_with_what_it_depends_on() -> None:
     graph = graph_of("s = sqrt(relu(x)); F = 2 * s")
     values = forward_pass(graph, arrays_of({"x": -1}))
