@@ -14,9 +14,9 @@ import numpy as np
 from service.core.derivatives.forward_mode import Dual, Product, push, times
 from service.core.derivatives.open_forward_mode import (
     Moved,
-    keep_nan,
     keep_reached,
     push_along_open_edges,
+    push_scalar_gradients,
     reached_part,
 )
 from service.core.derivatives.squared_norms import with_sums_of_squares
@@ -117,12 +117,9 @@ def push_gradients(
     with np.errstate(all="ignore"):
         gradients = sweep_back(graph, {target: np.ones(values.shape(target))}, contributions)
         if any(map(_has_nan, gradients.values())):
+            if values.shapes is None:
+                return _push_one_by_one(graph, arrays, output, _started(graph, tangents, units), of)
             edges = OpenEdges(graph, arrays, output)
-            along_open = push_along_open_edges(graph, arrays, _started(graph, tangents, units), target)
-            moved = [
-                value if each is None else Dual(value, each.tangent)
-                for value, each in zip(arrays[: target + 1], along_open, strict=True)
-            ]
             gradients = sweep_back(
                 graph,
                 {target: np.ones(values.shape(target))},
@@ -131,10 +128,26 @@ def push_gradients(
     found = [gradients.get(graph.position[name], np.zeros(values.shape(graph.position[name]))) for name in of]
     along = [_tangents_of(gradient, tangents) for gradient in found]
     if any(map(_has_nan, found)):
+        # What is NaN has no derivative.
         first = list(backward_pass(graph, values, output))
-        nowhere = [np.isnan(np.asarray(first[graph.position[name]])) for name in of]
-        started = _started(graph, tangents, units)
-        along = keep_nan(along, nowhere, [(each.moves, np.isnan(np.asarray(first[k]))) for k, each in started.items()])
+        along = [
+            np.where(np.isnan(np.asarray(first[graph.position[name]])), np.nan, each)
+            for name, each in zip(of, along, strict=True)
+        ]
+    return along
+
+
+def _push_one_by_one(
+    graph: Graph, values: Sequence[Any], output: str, start: Mapping[int, Moved], of: Sequence[str]
+) -> list[FloatArray]:
+    """As `push_gradients`, of scalars, along the part of the directions that each node has by itself."""
+    along = [np.zeros(len(each.tangent)) for each in list(start.values())[:1] for _ in of]
+    for position, each in start.items():
+        if each.moves.any():
+            alone = {position: Moved(each.tangent[each.moves], each.moves[each.moves])}
+            parts = push_scalar_gradients(graph, values, output, alone, [graph.position[name] for name in of])
+            for row, part in zip(along, parts, strict=True):
+                row[each.moves] += part
     return along
 
 

@@ -22,7 +22,7 @@ from service.core.execution.closed_edges import (
 )
 from service.core.figures.figures import BoolArray, FloatArray
 from service.core.graph.graph import Graph
-from service.core.graph.sweep import walk_forward
+from service.core.graph.sweep import sweep_back, walk_forward
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,17 +117,41 @@ def keep_reached(contributions: Sequence[Any], reached: Sequence[BoolArray | Non
     ]
 
 
-def keep_nan(
-    along: Sequence[FloatArray], gradients_nan: Sequence[BoolArray], moving: Sequence[tuple[BoolArray, BoolArray]]
+def push_scalar_gradients(
+    graph: Graph, values: Sequence[Any], output: str, start: Mapping[int, Moved], of: Sequence[int]
 ) -> list[FloatArray]:
-    """Derivatives of gradients along directions, NaN for a gradient that is NaN where one that is NaN moves.
+    """The derivatives of the gradients at the positions `of` along directions in which all of `start` moves, where each
+    value is a scalar.
 
-    `moving` holds for each node that the directions start from which elements move, and whether their gradients are
-    NaN. So a Hessian is as symmetric as the plain products are: 0 for a gradient that is NaN along what it does not
-    depend on.
+    What is a dual then depends on what moves, so that 0 · ∞ is NaN in its products as in those of a gradient graph; and
+    nothing is passed along closed edges, so that no node is met from which the output is not reached.
     """
-    rows = np.any([(moves & nan).reshape(len(moves), -1).any(axis=1) for moves, nan in moving], axis=0)
-    return [np.where(align(rows, nan.ndim) & nan, np.nan, each) for each, nan in zip(along, gradients_nan, strict=True)]
+    target, count = graph.position[output], len(next(iter(start.values())).tangent)
+    along = push_along_open_edges(graph, values, start, target)
+    moved = [
+        Dual(value, each.tangent) if each is not None and each.moves.any() else value
+        for value, each in zip(values, along, strict=False)
+    ]
+
+    def contributions(position: int, upstream: Any) -> Sequence[Any]:
+        node, sources = graph.nodes[position], graph.operands[position]
+        slopes = node.operation.differentiate([moved[each] for each in sources], moved[position], node.attributes)
+        known, plain = [values[each] for each in sources], list(map(_primal, slopes))
+        silent = silent_edges(node.operation, graph.convention, known, values[position], node.attributes, plain)
+        return [None if shut else _product(upstream, slope) for slope, shut in zip(slopes, silent, strict=True)]
+
+    gradients = sweep_back(graph, {target: 1.0}, contributions)
+    found = (gradients.get(position) for position in of)
+    return [gradient.tangent if isinstance(gradient, Dual) else np.zeros(count) for gradient in found]
+
+
+def _product(upstream: Any, local: Any) -> Any:
+    """Upstream · local gradient, in which 0 · ∞ is NaN."""
+    parts = [
+        one.tangent * _primal(other) for one, other in ((upstream, local), (local, upstream)) if isinstance(one, Dual)
+    ]
+    primal = _primal(upstream) * _primal(local)
+    return Dual(primal, sum(parts[1:], parts[0])) if parts else primal
 
 
 def _tame(figure: Any, flows: BoolArray | None) -> Any:

@@ -73,6 +73,8 @@ def test_second_derivatives_behind_closed_edges(text: str, x: float, second: flo
         ("a + sqrt(b)", {"a": 1, "b": -1}, [[0, 0], [0, np.nan]]),
         ("b / a", {"a": 0, "b": 0}, [[np.nan, -np.inf], [-np.inf, 0]]),
         ("a * sqrt(relu(b))", {"a": 1, "b": -1}, [[0, 0], [0, 0]]),
+        ("exp(log(where(b, a, b)))", {"a": 2, "b": 0}, [[0, 0], [0, np.nan]]),
+        ("a * b + sqrt(b)", {"a": 1, "b": -1}, [[0, 1], [1, np.nan]]),
     ],
 )
 def test_a_hessian_is_symmetric_where_it_is_not_finite(text: str, inputs: dict[str, Any], expected: Any) -> None:
