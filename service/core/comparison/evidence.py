@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from service.core.caches import memoize_on_argument
 from service.core.comparison.replay import chosen_values, is_silent
 from service.core.comparison.spoken_names import bracketed, quoted, spoken, spoken_term
 from service.core.comparison.verdicts import Comparison, Phase, Verdict
@@ -25,7 +26,7 @@ _MOST_EDGES, _MOST_OPERANDS = 1000, 20_000
 # Up to this many edges, and elements of each, many slips are tried on every edge.
 _FEW_EDGES, _FEW_ELEMENTS = 8, 100_000
 
-_MOST_FOLLOWERS = 1000
+_MOST_FOLLOWERS = 100
 
 Index = tuple[int, ...]
 
@@ -225,10 +226,16 @@ def _followers(phase: Phase, graph: Graph, position: int) -> tuple[Verdict, ...]
     return tuple(found)
 
 
+@memoize_on_argument
+def _chosen_values(found: Comparison) -> dict[int, Any]:
+    """Of the whole graph, which all origins share."""
+    return chosen_values(found.candidate.graph, found.values)
+
+
 def _edges(found: Comparison, phase: Phase, position: int, graph: Graph, output: str) -> tuple[Edge, ...]:
     """The out-edges in the order of the backward pass, last consumer first."""
     edges: list[Edge] = []
-    chosen = chosen_values(graph, found.values)
+    chosen = _chosen_values(found)
     open_edges = OpenEdges(graph, found.values, output, results=chosen)
     with np.errstate(all="ignore"):
         for consumer, several in groupby(reversed(graph.consumers[position]), key=itemgetter(0)):

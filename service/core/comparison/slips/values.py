@@ -15,7 +15,6 @@ from service.core.comparison.slips.guess import (
     Slip,
     apply,
     function_name,
-    slope,
     unary_operations,
 )
 from service.core.comparison.spoken_names import spoken
@@ -189,7 +188,8 @@ def _worked_from_rounded(evidence: Evidence) -> Guesses:
             for short, places in _shortened(edge.operands[place]):
                 operands = list(edge.operands)
                 operands[place] = short
-                local = slope(edge, operands, apply(edge.consumer, operands))
+                consumer, value = edge.consumer, apply(edge.consumer, operands)
+                local = consumer.operation.differentiate(operands, value, consumer.attributes)[edge.operand_index]
                 sentence = said.format(name, figure_text(short), figure_text(edge.operands[place]))
                 yield from _and_rounded(evidence.replaced(edge, edge.with_local(local)), places, sentence)
 
