@@ -6,7 +6,8 @@ import numpy as np
 
 from service.core.comparison.agreement import all_elements, near
 from service.core.comparison.effective_figures import effective_gradients, given
-from service.core.comparison.replay import Weights, replay_gradients
+from service.core.comparison.replay import replay_gradients
+from service.core.comparison.rounding import Weights
 from service.core.comparison.verdicts import Phase, Verdict
 from service.core.execution.closed_edges import has_nan
 from service.core.execution.passes import nondifferentiable_nodes

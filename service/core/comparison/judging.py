@@ -22,17 +22,14 @@ from service.core.comparison.generated_names import (
     unpaired,
     without_idle_differences,
 )
-from service.core.comparison.missing_figures import (
-    gradients_resting_on_unrecorded,
-    unreplayable_gradients,
-    values_resting_on_unrecorded,
-)
-from service.core.comparison.replay import Replay, Weights, replay_gradients, replay_values
+from service.core.comparison.missing_figures import unreplayable_gradients
+from service.core.comparison.replay import Replay, replay_gradients, replay_values
+from service.core.comparison.rounding import Weights, rounding_weights
 from service.core.comparison.unrecorded_rounding import UnrecordedRounding
-from service.core.comparison.verdicts import ROUNDED_ONCE, UNIT_ROUNDOFF, Comparison, Phase, Tolerance, Verdict
+from service.core.comparison.verdicts import Comparison, Phase, Tolerance, Verdict
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Backward, Run
-from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, same_bits
+from service.core.figures.figures import Figures, FloatArray, IntArray, same_bits
 from service.core.graph.graph import Graph
 from service.core.graph.traversal import sourceless
 
@@ -121,24 +118,15 @@ class _Judging:
 
     @cached_property
     def _weights(self) -> Weights:
-        return _weights(self.candidate.dtype, self.tolerance.rtol)
-
-    @cached_property
-    def _coarse(self) -> Weights | None:
-        """What rounding allows where a figure rests on unrecorded ones that were rounded too."""
-        dtype = self.candidate.dtype
-        return replace(self._weights, terms=2 * UNIT_ROUNDOFF[dtype]) if dtype in ROUNDED_ONCE else None
+        return rounding_weights(self.candidate.dtype, self.tolerance.rtol)
 
     @cached_property
     def _unrecorded(self) -> UnrecordedRounding:
-        return UnrecordedRounding(self.graph, self.candidate, self.values, _weights(self.candidate.dtype, 0.0))
+        return UnrecordedRounding(self.graph, self.candidate, self.values, rounding_weights(self.candidate.dtype, 0.0))
 
     def judge_values(self, baseline: Figures) -> Phase:
         """Judge the candidate's values by the baseline's, in the order of the candidate's nodes."""
         replay = replay_values(self.graph, self.values, self._weights)
-        if self._coarse is not None:
-            rough = replay_values(self.graph, self.values, self._coarse)
-            _allow(replay, rough, values_resting_on_unrecorded(self.graph, given(self.candidate.values)))
         judged = _judge(
             self.candidate.graph,
             "forward",
@@ -164,10 +152,6 @@ class _Judging:
         graph, values = self.graph, self.values
         gradients = effective_gradients(graph, values, ours)
         replay = replay_gradients(graph, values, gradients, ours.output, ours.seed, self._weights)
-        if self._coarse is not None:
-            rough = replay_gradients(graph, values, gradients, ours.output, ours.seed, self._coarse)
-            resting = gradients_resting_on_unrecorded(graph, given(self.candidate.values), given(ours.gradients))
-            _allow(replay, rough, resting)
         unreplayed = np.array([], dtype=np.int64)
         if graph is not self.candidate.graph:
             unreplayed = unreplayable_gradients(self.candidate.graph, graph, given(ours.gradients), ours.output)
@@ -188,21 +172,6 @@ class _Judging:
         )
         judged = _with_misshapen(judged, self.candidate, self.alone)
         return judged, follow_conventions(graph, values, ours, judged, self._weights)
-
-
-def _weights(dtype: str, rtol: float) -> Weights:
-    """What rounding in that dtype allows a figure to differ from its replay."""
-    roundoff = UNIT_ROUNDOFF[dtype]
-    if dtype not in ROUNDED_ONCE:
-        return Weights(max(rtol, 32 * roundoff), 16 * roundoff)
-    within = UNIT_ROUNDOFF["float32"]
-    return Weights(32 * within, 16 * within, max(rtol, 2 * roundoff), 2 * roundoff, roundoff)
-
-
-def _allow(replay: Replay, rough: Replay, resting: BoolArray) -> None:
-    """Allow the figures that rest on unrecorded ones, which were rounded too, the slack of the rougher replay."""
-    elements = np.repeat(resting, np.diff(replay.expected.offsets))
-    np.maximum(replay.slack, rough.slack, out=replay.slack, where=elements)
 
 
 def _judge(

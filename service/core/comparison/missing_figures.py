@@ -47,22 +47,3 @@ def unreplayable_gradients(graph: Graph, cut: Graph, given: BoolArray, output: s
 
     doubtful = sweep_back(graph, {}, contributions, add=lambda position, one, other: one or other, settle=settle)
     return np.array(sorted(position for position, lost in doubtful.items() if lost), dtype=np.int64)
-
-
-def values_resting_on_unrecorded(graph: Graph, given: BoolArray) -> BoolArray:
-    """Which values are computed from an operation's value that is not given."""
-    return np.array(
-        [any(graph.operands[source] and not given[source] for source in sources) for sources in graph.operands],
-        dtype=bool,
-    )
-
-
-def gradients_resting_on_unrecorded(graph: Graph, values: BoolArray, gradients: BoolArray) -> BoolArray:
-    """Which gradients are computed from a gradient, or an operation's value, that is not given."""
-    resting = np.zeros(len(graph), dtype=bool)
-    for position, sources in enumerate(graph.operands):
-        if not sources:
-            continue
-        lacking = [each for each in (position, *sources) if graph.operands[each] and not values[each]]
-        resting[list(sources)] |= bool(lacking) or not gradients[position]
-    return resting

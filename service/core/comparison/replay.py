@@ -12,32 +12,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.core.caches import memoize_on_argument
+from service.core.comparison.rounding import (
+    Weights,
+    finite_size,
+    rounding_of_contribution,
+    rounding_of_figures,
+    rounding_of_parts,
+    spread,
+    terms_of_contributions,
+    terms_of_value,
+)
 from service.core.execution.chain_rule import in_precision, value_at
 from service.core.execution.closed_edges import OpenEdges, has_nan, silent_edges
 from service.core.figures.figures import Figures, FloatArray, IntArray, pack
-from service.core.graph.graph import Graph, Node
+from service.core.graph.graph import Graph
 from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.graph.traversal import reaches, sourceless
 from service.core.rulebook.operation import Attributes, Operation
-from service.core.rulebook.primitives import sum_to_shape
 
 # What is this close to a replayed value, relative to it, is the same but for rounding.
 _ROUNDED = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """The weights of Σ|terms| and Σ|upstream| in the bound on a replayed figure's rounding error.
-
-    For figures that are rounded once, coarsely, also those of the figure itself, of each contribution, and of the
-    upstream gradient of a consumer with one operand.
-    """
-
-    terms: float
-    upstream: float
-    figure: float = 0.0
-    contribution: float = 0.0
-    slope: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,18 +96,11 @@ def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
             for local, operand in zip(
                 group.operation.differentiate(operands, value, group.attributes), operands, strict=True
             ):
-                total += _finite(local * operand)
+                total += finite_size(local * operand)
             slack[group.nodes] = total
         slack *= weights.terms
-        return _with_own_rounding(Replay(Figures(expected), slack), weights)
-
-
-def _with_own_rounding(replay: Replay, weights: Weights) -> Replay:
-    """The replay with the rounding of the figures themselves."""
-    if weights.figure:
-        sizes = np.abs(replay.expected.flat)
-        replay.slack[...] += weights.figure * np.where(np.isfinite(sizes), sizes, 0.0)
-    return replay
+        slack += rounding_of_figures(expected, weights)
+        return Replay(Figures(expected), slack)
 
 
 def replay_gradients(
@@ -133,7 +120,7 @@ def replay_gradients(
             value, upstream = values.flat[group.nodes], gradients.flat[group.nodes]
             if _chooses(group.operation):
                 value = _unrounded(value, np.asarray(group.operation.evaluate(operands, group.attributes)))
-            flow = (weights.upstream + (weights.slope if len(operands) == 1 else 0.0)) * _finite(upstream)
+            flow = finite_size(upstream)
             slopes = group.operation.differentiate(operands, value, group.attributes)
             for operand_index, (local, sources) in enumerate(zip(slopes, group.operands, strict=True)):
                 contribution = upstream * local
@@ -144,30 +131,29 @@ def replay_gradients(
                     ] | ((upstream == 0.0) & (absorbs | ~edges.reached_nodes[group.nodes]))
                     contribution[np.isnan(contribution) & silent] = 0.0
                 np.add.at(expected, sources, contribution)
-                np.abs(contribution, out=contribution)
-                contribution *= weights.terms + weights.contribution
-                contribution += flow
-                np.add.at(slack, sources, contribution)
+                size = np.abs(contribution)
+                error = weights.terms * size + weights.upstream * flow
+                if weights.part:
+                    shared = np.array([len(graph.consumers[source]) > 1 for source in sources])
+                    error += rounding_of_contribution(group.operation, operand_index, size, size, flow, shared, weights)
+                np.add.at(slack, sources, error)
         without = [position for position in sourceless(graph) if not graph.nodes[position].has_gradient]
         expected[without] = slack[without] = 0.0
-        return _with_own_rounding(Replay(Figures(expected), slack), weights)
-
-
-def _finite(term: Any) -> FloatArray:
-    """|term|, but 0 where a slope is infinite, as a square root's at 0: no bound follows from it."""
-    size = np.abs(term)
-    return np.where(np.isfinite(size), size, 0.0)
+        slack += rounding_of_figures(expected, weights)
+        return Replay(Figures(expected), slack)
 
 
 def _replay_each_value(graph: Graph, values: Figures, weights: Weights) -> Replay:
     arrays: list[Any] = list(values)
-    expected, terms = list(arrays), [np.abs(value) for value in arrays]
+    expected, slack = list(arrays), [weights.terms * np.abs(value) for value in arrays]
     for position, sources in enumerate(graph.operands):
         if sources:
-            operands = [arrays[source] for source in sources]
+            node, operands = graph.nodes[position], [arrays[source] for source in sources]
             expected[position] = value = value_at(graph, position, operands)
-            terms[position] = np.abs(value) + _terms_of_value(graph.nodes[position], operands, value)
-    return _with_own_rounding(Replay(pack(expected), weights.terms * pack(terms).flat), weights)
+            slack[position] = weights.terms * (np.abs(value) + terms_of_value(node, operands, value))
+            slack[position] += rounding_of_parts(node, operands, value, weights)
+    figures = pack(expected)
+    return Replay(figures, pack(slack).flat + rounding_of_figures(figures.flat, weights))
 
 
 class _Measured(NamedTuple):
@@ -193,17 +179,20 @@ def _replay_each_gradient(
             return [None] * len(sources)
         operands = [arrays[source] for source in sources]
         given = edges.contributions(position, upstream)
-        every_term = _terms_of_contributions(graph.nodes[position], upstream, operands, arrays[position])
+        every_term = terms_of_contributions(graph.nodes[position], upstream, operands, arrays[position])
         found: list[_Measured | None] = []
-        for source, contribution, terms in zip(sources, given, every_term, strict=True):
+        for operand_index, (source, contribution) in enumerate(zip(sources, given, strict=True)):
             if contribution is None:
                 found.append(None)
                 continue
-            size = np.maximum(np.abs(contribution), _finite(terms))
-            flow = _spread(_finite(upstream), values.shape(source))
+            size = np.maximum(np.abs(contribution), finite_size(every_term[operand_index]))
+            flow = spread(finite_size(upstream), values.shape(source))
             slack = weights.terms * size + weights.upstream * flow
-            if weights.contribution:
-                slack = slack + _own_rounding(graph.nodes[position].operation, contribution, size, flow, weights)
+            if weights.part:
+                operation, shared = graph.nodes[position].operation, len(graph.consumers[source]) > 1
+                slack = slack + rounding_of_contribution(
+                    operation, operand_index, contribution, size, flow, shared, weights
+                )
             found.append(_Measured(contribution, slack))
         return found
 
@@ -219,16 +208,8 @@ def _replay_each_gradient(
     expected, slack = list(zeros), list(zeros)
     for position, found in sums.items():
         expected[position], slack[position] = zeros[position] + found.gradient, found.slack
-    return _with_own_rounding(Replay(pack(expected), pack(slack).flat.copy()), weights)
-
-
-def _own_rounding(operation: Operation, contribution: Any, terms: Any, flow: Any, weights: Weights) -> Any:
-    """What coarse rounding of the contribution, and of the value that its slope may be computed from, makes."""
-    if operation.linear or (operation.is_elementwise and len(operation.operands) > 1):
-        return weights.contribution * _finite(contribution)
-    if operation.is_elementwise:
-        return weights.contribution * _finite(contribution) + weights.slope * flow
-    return weights.contribution * terms
+    figures = pack(expected)
+    return Replay(figures, pack(slack).flat + rounding_of_figures(figures.flat, weights))
 
 
 def sweep_gradients(
@@ -276,55 +257,6 @@ def _unrounded(value: Any, replayed: Any) -> Any:
 def is_silent(reached: bool | np.bool_, upstream: FloatArray) -> bool:
     """Whether a node contributes nothing, however steep it is: it does not reach the output and its gradient is 0."""
     return not reached and not np.any(upstream)
-
-
-def _terms_of_value(node: Node, operands: Sequence[Any], value: FloatArray) -> Any:
-    """Σ|local × input|; 0 where the operation cannot tell."""
-    operation, attributes = node.operation, node.attributes
-    if operation.linear:
-        return operation.evaluate(_magnitudes(operation, operands), attributes)
-    if operation.rounding.value:
-        return _finite(operation.rounding.value(*operation.arguments(operands), value, *attributes.values()))
-    if not operation.is_elementwise:
-        return 0.0
-    slopes = operation.differentiate(operands, value, attributes)
-    return sum(_finite(local * operand) for local, operand in zip(slopes, operands, strict=True))
-
-
-def _terms_of_contributions(node: Node, upstream: Any, operands: Sequence[Any], value: Any) -> Sequence[Any]:
-    """Σ|terms| of each contribution; 0 where the operation cannot tell.
-
-    The contributions of a broadcast operand's copies are terms.
-    """
-    operation, attributes = node.operation, node.attributes
-    if operation.linear:
-        return operation.propagate(np.abs(upstream), _magnitudes(operation, operands), np.abs(value), attributes)
-    if operation.rounding.contributions:
-        given = operation.arguments(operands)
-        return tuple(operation.rounding.contributions(upstream, *given, value, *attributes.values())[: len(operands)])
-    if not operation.is_elementwise or all(np.shape(operand) == np.shape(value) for operand in operands):
-        return (0.0,) * len(operands)
-    slopes = operation.differentiate(operands, value, attributes)
-    return [
-        sum_to_shape(np.broadcast_to(np.abs(upstream * local), np.shape(value)), np.shape(operand))
-        for local, operand in zip(slopes, operands, strict=True)
-    ]
-
-
-def _magnitudes(operation: Operation, operands: Sequence[Any]) -> list[Any]:
-    """|operands|; indices are left as they are."""
-    indices = (*operation.indices, *[False] * len(operands))
-    return [operand if is_index else np.abs(operand) for operand, is_index in zip(operands, indices, strict=False)]
-
-
-def _spread(upstream: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    """Σ|upstream| over the elements that an operand was broadcast to; over all where the shapes are unrelated."""
-    try:
-        if np.broadcast_shapes(shape, upstream.shape) == upstream.shape:
-            return np.asarray(sum_to_shape(upstream, shape))
-    except ValueError:
-        pass
-    return np.broadcast_to(upstream.sum(), shape)
 
 
 def complete_values(

@@ -1,9 +1,9 @@
 """What rounding of the figures that a recording leaves out may make of the replays that depend on them.
 
 Such a figure is completed by its own replay, but the program that did not record it had rounded it, by up to its slack
-(`replay.py`). How far that reaches is measured: each is disturbed by its slack with a random sign, and the replays are
+(`replay.py`). How far that reaches is measured: each is disturbed by its slack or more, at random, and the replays are
 compared with those from figures disturbed by an eighth of it. So two figures that tie in a maximum, which any
-disturbance parts, part in both. The signs are the same every time.
+disturbance parts, part in both. The disturbances are the same every time.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,20 +16,20 @@ import numpy as np
 from service.core.comparison.effective_figures import given
 from service.core.comparison.replay import (
     Replay,
-    Weights,
     complete_gradients,
     complete_values,
     replay_gradients,
     replay_values,
 )
+from service.core.comparison.rounding import Weights
 from service.core.errors import InvalidInputs
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph
 from service.core.graph.traversal import sourceless
 
-# By chance the disturbances of one sample may cancel in a figure; those of so many hardly ever do.
-_SAMPLES = 4
+# The disturbances of a sample may cancel in a figure; those of so many hardly ever do.
+_SAMPLES = 8
 _PART = 1 / 8
 
 
@@ -82,18 +82,19 @@ class UnrecordedRounding:
         sizes = np.where(np.repeat(disturbed, np.diff(figures.offsets)) & ~exact, replay.slack, 0.0)
 
         def sample(number: int) -> Figures:
-            signs = np.random.default_rng(first + number // 2).integers(0, 2, len(sizes)) * 2.0 - 1.0
-            return Figures(sizes * signs * (_PART if number % 2 else 1.0), figures.shapes)
+            deviates = np.random.default_rng(first + number // 2).standard_normal(len(sizes))
+            disturbances = sizes * (0.5 * deviates + np.sign(deviates))  # of unequal sizes, lest they cancel
+            return Figures(disturbances * (_PART if number % 2 else 1.0), figures.shapes)
 
         return sample
 
 
 def _apart(replays: Sequence[Replay]) -> FloatArray | None:
-    """How far the replays of the pairs are apart, together, scaled to the whole disturbance."""
+    """How far the replays of a pair are apart at most, scaled to the whole disturbance."""
     if not replays:
         return None
     with np.errstate(all="ignore"):
         pairs = zip(replays[::2], replays[1::2], strict=True)
-        apart: FloatArray = np.sum([np.abs(one.expected.flat - other.expected.flat) for one, other in pairs], axis=0)
+        apart: FloatArray = np.max([np.abs(one.expected.flat - other.expected.flat) for one, other in pairs], axis=0)
         apart /= 1 - _PART
     return np.where(np.isfinite(apart), apart, 0.0)

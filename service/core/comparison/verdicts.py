@@ -16,11 +16,11 @@ of asin at 1, is left out of S, since it would allow any figure. For gradients a
 largest |gradient|, capped at 1, so that a tiny gradient of the wrong sign does not pass. Where r follows from figures
 that are not recorded, how far their rounding may move it is allowed as well (`unrecorded_rounding.py`).
 
-A figure in bfloat16 (u = 2⁻⁸) or float16 (2⁻¹¹) was accumulated in float32 and rounded once. It agrees with its replay
-if |c − r| ≤ atol + max(rtol, 2u)·|r| + 32·2⁻²⁴·S + 16·2⁻²⁴·U, and for a gradient + 2u·Σ|contributions|, as each was
-rounded before they were summed, + u·|upstream| for a consumer of one operand, as the slope may have been computed from
-the consumer's rounded value. An operation that is not elementwise contributes its Σ|terms| to the former.
-Where a figure rests on one that is not recorded, which was rounded too, 2u takes the place of 32·2⁻²⁴.
+A figure in bfloat16 (u = 2⁻⁸) or float16 (2⁻¹¹) was accumulated in float32 and rounded once, as was each part that a
+library keeps on the way (`rounding.py`). It agrees with its replay if |c − r| ≤ atol + max(rtol, 2u)·|r| + 2u·P +
+32·2⁻²⁴·S + 16·2⁻²⁴·U; P is the sum of the magnitudes of those parts, for a gradient Σ|contributions|. A consumer of one
+operand, whose slope may have been computed from its rounded value, adds u·|upstream|, and float16 the spacing of its
+least numbers, 2⁻²⁴, for each rounding.
 
     both             same
     baseline only    compensated   right although its operands are wrong: its own error cancels theirs

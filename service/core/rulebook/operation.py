@@ -103,10 +103,16 @@ class Rounding:
 
         value(x, y, …, z, *attributes)                    → of the shape of z
         contributions(upstream, x, y, …, z, *attributes)  → one for each operand
+
+    In bfloat16 and float16 libraries also round what they keep on the way: kept(x, y, …, z, *attributes) is the sum of
+    the magnitudes of such results, each times its effect on the value. `in_parts` says that the contribution to an
+    element is a sum of rounded parts, as where windows overlap.
     """
 
     value: Rule | None = None
     contributions: Rule | None = None
+    kept: Rule | None = None
+    in_parts: bool = False
 
 
 DEFAULT_ROUNDING = Rounding()

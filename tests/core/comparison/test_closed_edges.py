@@ -7,7 +7,8 @@ import pytest
 
 from service.core.comparison.judging import compare
 from service.core.comparison.listing import explained_first_difference
-from service.core.comparison.replay import Weights, replay_gradients
+from service.core.comparison.replay import replay_gradients
+from service.core.comparison.rounding import Weights
 from service.core.comparison.verdicts import TOLERANCES, Verdict
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run

@@ -2,18 +2,19 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.core.comparison.verdicts import TOLERANCES, coarsest
+from service.core.comparison.verdicts import TOLERANCES, Tolerance, coarsest
 from service.core.execution.chain_rule import contributions_at
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import pack
 from service.core.graph.graph import Graph
-from tests.planted import graph_of, judge, only, origins
+from tests.planted import altered, graph_of, judge, only, origins, run_of
 
 MLP = "h = x @ W; s = h + b; r = {act}(s); o = r @ V; p = softmax(o); L = sum(p * t)"
 GATE = "g = sigmoid(x @ W); c = tanh(x @ U); m = g * c; y = x + m; L = sum(y * y)"
@@ -104,6 +105,85 @@ def test_what_rests_on_unrecorded_roundings_is_not_accused(dtype: str) -> None:
         right = Run(graph, values, backward=Backward("L", np.ones(()), backward_pass(graph, values, "L")))
         recorded = only(rounded_run(graph, inputs, dtype, {}), values=["x", "t", "L", "F"])
         assert origins(judge(right, recorded, dtype), graph) == []
+
+
+SQUARES = "h = x @ W; s = h + b; r = tanh(s); o = r @ V; L = mean(o * o)"
+
+
+@pytest.mark.parametrize("dtype", ROUND)
+@pytest.mark.parametrize("node", ["∂o", "∂V", "∂s", "o", "s"])
+@pytest.mark.parametrize("unrecorded", ["mul_1", "h"])
+def test_it_is_so_beside_a_figure_that_is_not_recorded(node: str, unrecorded: str, dtype: str) -> None:
+    for seed in range(3):
+        graph, inputs, right = network(SQUARES, seed, dtype)
+        names = {each.name for each in graph.nodes} - {unrecorded}
+        clean = only(rounded_run(graph, inputs, dtype, {}), values=names, gradients=names)
+        assert origins(judge(right, clean, dtype), graph) == []
+        wrong = only(rounded_run(graph, inputs, dtype, {node: 1.05}), values=names, gradients=names)
+        phase = "backward" if node.startswith("∂") else "forward"
+        assert origins(judge(right, wrong, dtype), graph) == [(phase, node.removeprefix("∂"))]
+
+
+def rounded(figure: Any, dtype: str) -> Any:
+    return ROUND[dtype](figure)
+
+
+# What PyTorch 2.13 computes on a CPU, step by step.
+@pytest.mark.parametrize("dtype", ROUND)
+def test_what_libraries_keep_on_the_way_is_rounded_too(dtype: str) -> None:
+    graph = graph_of("y = log_softmax(x); L = sum(y * w)", ["L"])
+    x = rounded(np.array([6.0, 0.03, 0.7, -0.4]), dtype)
+    total = rounded(np.sum(np.exp(x - 6.0)), dtype)
+    y = rounded(x - 6.0 - np.log(total), dtype)
+    assert judged_at(graph, {"x": x, "w": np.arange(1.0, 5.0)}, {"y": y}, {}, dtype) == []
+    assert judged_at(graph, {"x": x, "w": np.arange(1.0, 5.0)}, {"y": 1.05 * y}, {}, dtype) == [("forward", "y")]
+
+
+@pytest.mark.parametrize("dtype", ROUND)
+def test_the_products_with_copies_of_an_operand_are_rounded_before_they_are_summed(dtype: str) -> None:
+    graph = graph_of("y = x * w; L = sum(y * t)", ["L"])
+    random = np.random.default_rng(0)
+    x, t = (rounded(random.normal(size=(64, 1)), dtype) for _ in range(2))
+    t[-1] -= rounded(np.sum(x * t) / x[-1, 0], dtype)
+    t = rounded(t, dtype)
+    slope = rounded(np.sum(rounded(x * t, dtype), axis=0), dtype)
+    assert judged_at(graph, {"x": x, "w": np.ones(1), "t": t}, {}, {"w": slope}, dtype) == []
+
+
+@pytest.mark.parametrize("dtype", ROUND)
+def test_the_parts_of_a_convolutions_gradient_are_rounded_before_they_are_summed(dtype: str) -> None:
+    graph = graph_of("y = conv(x, k); L = sum(y * t)", ["L"])
+    random = np.random.default_rng(1)
+    x, k, t = (rounded(random.normal(size=shape), dtype) for shape in ((6, 2, 8), (3, 2, 3), (6, 3, 6)))
+    to_kernel = np.zeros(k.shape)
+    for sample in range(6):
+        part = [
+            [[np.sum(t[sample, o] * x[sample, c, i : i + 6]) for i in range(3)] for c in range(2)] for o in range(3)
+        ]
+        to_kernel = rounded(to_kernel + rounded(np.array(part), dtype), dtype)
+    to_x = np.zeros(x.shape)
+    for i in range(3):
+        columns = rounded(np.einsum("ocx,nol->ncl", k[:, :, i : i + 1], t), dtype)
+        to_x[:, :, i : i + 6] = rounded(to_x[:, :, i : i + 6] + columns, dtype)
+    given = {"x": x, "k": k, "t": t}
+    assert judged_at(graph, given, {}, {"x": to_x, "k": to_kernel}, dtype) == []
+    assert judged_at(graph, given, {}, {"x": 1.05 * to_x, "k": to_kernel}, dtype) == [("backward", "x")]
+
+
+def test_what_is_below_the_least_numbers_of_float16_is_rounded_to_them() -> None:
+    graph = graph_of("y = x * w; L = y * 3", ["L"])
+    given = {"x": float16(1e-5), "w": float16(2.0)}
+    slopes = {"w": float16(3.6e-5), "x": 6.0}
+    assert judged_at(graph, given, {}, slopes, "float16") == [("backward", "w")]
+    slopes["w"] = float16(3.0 * given["x"] + 2.0**-24)
+    assert judged_at(graph, given, {}, slopes, "float16") == []
+
+
+def judged_at(graph: Graph, inputs: dict[str, Any], values: Any, gradients: Any, dtype: str) -> Any:
+    """The origins of a run that is right and not rounded but for these figures."""
+    run = run_of(graph, inputs)
+    recorded = replace(altered(run, values=values, gradients=gradients), dtype=dtype)
+    return origins(judge(run, recorded, Tolerance(0.0, 0.0)), graph)
 
 
 def test_the_coarser_dtype() -> None:

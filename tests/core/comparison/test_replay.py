@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from service.core.comparison.replay import (
     Replay,
-    Weights,
     complete_gradients,
     complete_values,
     replay_gradients,
     replay_values,
 )
+from service.core.comparison.rounding import Weights
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import Figures, pack
 from service.core.graph.building import build_graph

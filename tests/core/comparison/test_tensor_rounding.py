@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.core.comparison.hypotheses import explain
-from service.core.comparison.replay import Weights, replay_gradients, replay_values
+from service.core.comparison.replay import replay_gradients, replay_values
+from service.core.comparison.rounding import Weights
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import Figures
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Operation
+from tests.core.comparison.test_low_precision import bfloat16
 from tests.examples import examples
 from tests.planted import graph_of, judge, origins, run_of
 from tests.tensors import each_tensor_operation, graph_around, samples
@@ -30,6 +32,23 @@ def test_a_run_in_float32_has_no_origin_in_float64(operation: Operation, data: s
     inputs = {f"x{position}": np.asarray(operand, np.float32) for position, operand in enumerate(sample.operands)}
     baseline, candidate = run_of(graph, inputs), run_of(graph, inputs, dtype="float32")
     assert origins(judge(baseline, candidate), graph) == []
+
+
+@each_tensor_operation
+@settings(max_examples=examples(10))
+@given(data=st.data())
+def test_a_run_whose_figures_are_rounded_to_bfloat16_has_no_origin(operation: Operation, data: st.DataObject) -> None:
+    sample = data.draw(samples(operation))
+    graph = graph_around(sample)
+    inputs = {f"x{position}": bfloat16(operand) for position, operand in enumerate(sample.operands)}
+    computed = [node.name for node in graph.nodes if node.inputs]
+    rounded = run_of(
+        graph,
+        inputs,
+        values=dict.fromkeys(computed, bfloat16),
+        gradients=dict.fromkeys([*graph.inputs, *computed], bfloat16),
+    )
+    assert origins(judge(run_of(graph, inputs), replace(rounded, dtype="bfloat16"), "bfloat16"), graph) == []
 
 
 def cancelling(count: int) -> Any:

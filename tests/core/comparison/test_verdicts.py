@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from service.core.comparison.error_measures import minimum_tolerance
 from service.core.comparison.first_difference import rounding
 from service.core.comparison.judging import compare
-from service.core.comparison.replay import Weights, replay_gradients, replay_values
+from service.core.comparison.replay import replay_gradients, replay_values
+from service.core.comparison.rounding import Weights
 from service.core.comparison.verdicts import TOLERANCES, Comparison, Tolerance, Verdict, first_difference
 from service.core.errors import InvalidRequest, LimitExceeded
 from service.core.execution.passes import backward_pass, forward_pass

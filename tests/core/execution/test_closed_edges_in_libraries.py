@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.comparison.replay import Weights, replay_gradients
+from service.core.comparison.replay import replay_gradients
+from service.core.comparison.rounding import Weights
 from service.core.execution.passes import backward_pass, forward_pass
 from tests.conventions import FUNCTIONS, GRADIENTS, LIBRARIES
 from tests.passes import arrays_of, graph_of

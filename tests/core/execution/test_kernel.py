@@ -13,7 +13,8 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
-from service.core.comparison.replay import Weights, replay_gradients, replay_values
+from service.core.comparison.replay import replay_gradients, replay_values
+from service.core.comparison.rounding import Weights
 from service.core.execution import codegen, kernel
 from service.core.execution import program as program_module
 from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.comparison.replay import Weights, replay_gradients, replay_values
+from service.core.comparison.replay import replay_gradients, replay_values
+from service.core.comparison.rounding import Weights
 from service.core.derivatives.gradient_graph import gradient_graph
 from service.core.errors import InvalidInputs
 from service.core.execution.passes import backward_pass, forward_pass

@@ -8,7 +8,7 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integer, integers
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes
+from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
 from service.core.rulebook.operations.window import Window, window
 from service.core.rulebook.registry import Wording, define, rulebook_function
@@ -107,6 +107,7 @@ define(
     ),
     infer_shape=_conv_shape,
     linear=True,
+    rounding=Rounding(in_parts=True),
     symbolic={convolve: lambda x, kernel, *given: ((x, kernel), dict(zip(_NAMES, given, strict=True)))},
     wording=Wording(notation=function("conv"), rule="product"),
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, integer, integers
-from service.core.rulebook.operation import Attributes, Closed, Rule
+from service.core.rulebook.operation import Attributes, Closed, Rounding, Rule
 from service.core.rulebook.operations.axes import axis_position, axis_positions
 from service.core.rulebook.operations.broadcasting import expand_to
 from service.core.rulebook.registry import Wording, define, rulebook_function
@@ -270,6 +270,7 @@ define(
     infer_shape=_gather_shape,
     closed=Closed(),
     linear=True,
+    rounding=Rounding(in_parts=True),
 )
 
 define(

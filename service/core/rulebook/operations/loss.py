@@ -93,6 +93,32 @@ def _cross_entropy_contributions(
     return to_scores, None, -sum_of_channels(select(encoded == 0.0, 0.0, encoded * flow * each), weights)
 
 
+def _cross_entropy_terms(
+    upstream: Any, scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any
+) -> Any:
+    """Σ|terms| of the contributions, where the softmax is the exponential of log_softmax."""
+    score_weights = np.abs(_score_weights(labels, scores, weights, ignore_index))
+    flow = np.abs(np.expand_dims(upstream, 1) if reduction == "none" else upstream)
+    if reduction == "mean":
+        flow = flow / np.sum(score_weights)
+    weighted = score_weights * flow
+    sizes = np.abs(log_softmax(scores, 1))
+    to_scores = softmax(scores, 1) * (1.0 + sizes) * np.sum(weighted, axis=1, keepdims=True) + weighted
+    if weights is None:
+        return to_scores, 0.0, 0.0
+    encoded = one_hot(labels, scores, ignore_index)
+    each = sizes + np.abs(z) if reduction == "mean" else sizes
+    return to_scores, 0.0, sum_of_channels(select(encoded == 0.0, 0.0, encoded * flow * each), weights)
+
+
+def _cross_entropy_kept(scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any) -> Any:
+    """Of each sample its weight: the sum whose logarithm is taken has that effect on the loss."""
+    if reduction == "mean":
+        return np.ones_like(z)
+    each = np.sum(_score_weights(labels, scores, weights, ignore_index), axis=1)
+    return each if reduction == "none" else np.sum(each)
+
+
 def _cross_entropy_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     scores, labels = shapes[:2]
     _one_hot_shape((labels, scores), attributes)
@@ -108,6 +134,7 @@ define(
     forward=_cross_entropy,
     contributions=_cross_entropy_contributions,
     infer_shape=_cross_entropy_shape,
+    rounding=Rounding(contributions=_cross_entropy_terms, kept=_cross_entropy_kept),
     analytic=False,
     wording=Wording(aliases=["softmax_cross_entropy"], notation=function("softmax_cross_entropy")),
 )

@@ -65,6 +65,7 @@ define(
         contributions=lambda upstream, x, z, axis: (
             np.exp(z) * np.sum(np.abs(upstream), axis=axis, keepdims=True) * (1.0 + np.abs(z)),
         ),
+        kept=lambda x, z, axis: np.ones_like(z),  # the sum, of which the logarithm is taken
     ),
     analytic=False,
     wording=Wording(aliases=["log_softmax"], notation=function("log_softmax")),

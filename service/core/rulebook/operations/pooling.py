@@ -7,7 +7,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, flag, integers
-from service.core.rulebook.operation import Attributes, Closed, Kinks, Rule
+from service.core.rulebook.operation import Attributes, Closed, Kinks, Rounding, Rule
 from service.core.rulebook.operations.window import window
 from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import Wording, define, rulebook_function
@@ -151,6 +151,9 @@ define(
         one_sided=_max_pool_one_sided,
     ),
     closed=Closed(passing=_flow_to_chosen),
+    rounding=Rounding(
+        contributions=lambda upstream, x, z, *attributes: _max_pool_contributions(np.abs(upstream), x, z, *attributes)
+    ),
     analytic=False,
     wording=Wording(aliases=["max_pool"], rule="selection"),
 )
@@ -252,6 +255,7 @@ define(
     contributions=lambda upstream, x, z, *attributes: (average_pool_adjoint(upstream, x, *attributes),),
     infer_shape=_pool_shape,
     linear=True,
+    rounding=Rounding(in_parts=True),
     wording=Wording(aliases=["average_pool"], rule="sum"),
 )
 

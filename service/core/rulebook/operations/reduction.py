@@ -221,7 +221,10 @@ _define_reduction(
     "ReduceProd",
     lambda x, axes, keepdims: np.prod(x, axis=axes, keepdims=keepdims),
     lambda upstream, x, z, axes, count: upstream * _product_of_others(x, axes),
-    rounding=Rounding(value=lambda x, z, *along: np.absolute(z) * np.divide(np.size(x), np.size(z))),
+    rounding=Rounding(
+        value=lambda x, z, *along: np.absolute(z) * np.divide(np.size(x), np.size(z)),
+        kept=lambda x, z, *along: np.absolute(z) * np.sqrt(np.divide(np.size(x), np.size(z))),
+    ),
     symbolic={np.prod: _read_numpy_arguments},
     wording=Wording(aliases=["prod"], notation=function("prod", r"\prod"), rule="product"),
 )
@@ -316,6 +319,7 @@ _define_reduction(
             * _softmax(x, broadcast_back(z, x, *along), numpy_axes(along[0], along[2]))
             * (np.absolute(x) + np.absolute(broadcast_back(z, x, *along))),
         ),
+        kept=lambda x, z, *along: 2.0 * np.ones_like(z),  # the exponentials and their sum
     ),
     wording=Wording(aliases=["logsumexp"], notation=function("logsumexp", r"\operatorname{logsumexp}")),
 )

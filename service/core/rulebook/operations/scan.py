@@ -135,5 +135,11 @@ define(
     forward=cumprod,
     contributions=lambda upstream, x, z, *attributes: (_cumprod_contributions(upstream, x, *attributes),),
     infer_shape=_scan_shape,
+    # Libraries divide the sum of all upstream × product by the factor.
+    rounding=Rounding(
+        contributions=lambda upstream, x, z, axis, exclusive, reverse: (
+            np.sum(np.absolute(upstream * z), axis=axis, keepdims=True) / np.absolute(x),
+        ),
+    ),
     wording=Wording(rule="product"),
 )
