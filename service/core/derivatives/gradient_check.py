@@ -17,7 +17,7 @@ step that was taken is known exactly.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -130,7 +130,7 @@ def check_gradients(
         return tuple(
             _not_applicable(point, point.reason)
             if point.reason is not None
-            else judge(looks, point, directions[point.position], changes[point.position])
+            else _as_claimed(point, judge(looks, point, directions[point.position], changes[point.position]))
             for point in points
         )
 
@@ -157,6 +157,15 @@ def _not_applicable(point: Point, reason: str) -> NodeCheck:
     if held and point.held != reason:
         reason = f"{point.held}: left where it is, since {reason}" if "within the steps" in reason else str(point.held)
     return NodeCheck(point.name, point.gradient, None, None, None, CheckVerdict.NOT_APPLICABLE, reason, held)
+
+
+def _as_claimed(point: Point, ours: NodeCheck) -> NodeCheck:
+    """The check of the gradient that is claimed: where ours is right, one that is not finite is wrong."""
+    if point.nonfinite is None:
+        return ours
+    claimed = point.nonfinite if ours.gradient.shape == point.nonfinite.shape else np.asarray(point.nonfinite.sum())
+    verdict = CheckVerdict.WRONG if ours.verdict is CheckVerdict.RIGHT else ours.verdict
+    return replace(ours, gradient=claimed, error=None, rate=None, verdict=verdict)
 
 
 def _taken(point: Point, directions: FloatArray, steps: FloatArray) -> FloatArray:

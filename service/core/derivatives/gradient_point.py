@@ -24,6 +24,7 @@ class Point:
     """A node to check: its value, its gradient and, of the node's shape, how far that may be off and still be right.
 
     `own` is the gradient that the backward pass finds, `path` the positions of the nodes from this one to the output.
+    `nonfinite` is a claimed gradient that is NaN or infinite where ours, which is checked in its place, is finite.
     `noise` is how far rounding may move the output, `reason` why there is nothing to check. If `held`, it is a label, a
     mask or an index, which no gradient reaches: it is left where it is.
     """
@@ -38,6 +39,7 @@ class Point:
     noise: float
     reason: str | None
     held: str | None
+    nonfinite: FloatArray | None = None
 
     @property
     def scale(self) -> FloatArray:
@@ -74,6 +76,9 @@ def find_points(
     for position in positions:
         path = tuple(nodes_between(graph, position, output))
         gradient, slack = claimed.get(position, (own[position], np.zeros(np.shape(own[position]))))
+        nonfinite = None
+        if not np.isfinite(gradient).all() and np.isfinite(own[position]).all():
+            nonfinite, gradient = gradient, own[position]
         points.append(
             Point(
                 name=graph.nodes[position].name,
@@ -86,6 +91,7 @@ def find_points(
                 noise=sum(noises[each] for each in path[1:]) + _LEAST,
                 reason=_reason(arrays, output, position, path, gradient, kinks, analytic),
                 held=_held(graph, arrays, output, position),
+                nonfinite=nonfinite,
             )
         )
     return points

@@ -139,6 +139,22 @@ def test_what_libraries_keep_on_the_way_is_rounded_too(dtype: str) -> None:
     assert judged_at(graph, {"x": x, "w": np.arange(1.0, 5.0)}, {"y": 1.05 * y}, {}, dtype) == [("forward", "y")]
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", ROUND)
+def test_the_losses_of_a_batch_are_summed_one_by_one(dtype: str, reduction: str) -> None:
+    graph = graph_of(f"L = softmax_cross_entropy(x, t, reduction={reduction!r})", ["L"])
+    random = np.random.default_rng(2)
+    x, t = rounded(5.0 * random.normal(size=(16, 3)), dtype), random.integers(0, 3, 16)
+    losses = rounded(np.log(np.sum(np.exp(x), axis=1)) - x[np.arange(16), t], dtype)
+    total = 0.0
+    for loss in losses:
+        total = rounded(total + loss, dtype)
+    right = rounded(total / 16 if reduction == "mean" else total, dtype)
+    given = {"x": x, "t": t.astype(float)}
+    assert judged_at(graph, given, {"L": right}, {}, dtype) == []
+    assert judged_at(graph, given, {"L": 1.1 * right}, {}, dtype) == [("forward", "L")]
+
+
 @pytest.mark.parametrize("dtype", ROUND)
 def test_the_products_with_copies_of_an_operand_are_rounded_before_they_are_summed(dtype: str) -> None:
     graph = graph_of("y = x * w; L = sum(y * t)", ["L"])

@@ -221,3 +221,27 @@ def test_a_small_error_in_any_rule_is_told(operation: Operation, factor: float) 
                 assert node.verdict is CheckVerdict.WRONG, (method, node)
             else:
                 assert node.verdict is right[name].verdict
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("claimed", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("text", "x", "verdict"),
+    [
+        ("y = x^2", 3.0, CheckVerdict.WRONG),
+        ("y = sum(x^2)", np.array([1.0, 2.0]), CheckVerdict.WRONG),
+        ("y = sqrt(x)^2", 0.0, CheckVerdict.NOT_APPLICABLE),
+    ],
+)
+def test_a_claimed_gradient_that_is_not_finite_is_wrong_where_the_output_is_smooth(
+    text: str, x: Any, verdict: CheckVerdict, claimed: float, method: str
+) -> None:
+    graph = graph_of(text)
+    values = forward_pass(graph, {"x": x})
+    gradient = np.where(np.arange(np.size(x)) == 0, claimed, 2.0).reshape(np.shape(x))
+    taken = {0: (gradient, np.zeros(gradient.shape))}
+    (found,) = check_gradients(graph, values, graph.outputs[0], [0], method, claimed=taken)
+    assert found.verdict is verdict and not np.isfinite(found.gradient).all()
+    assert (found.estimate is None) == (verdict is CheckVerdict.NOT_APPLICABLE)
+    if method == "central" and verdict is CheckVerdict.WRONG:
+        np.testing.assert_allclose(found.estimate, 2.0 * x, rtol=1e-9)

@@ -112,11 +112,11 @@ def _cross_entropy_terms(
 
 
 def _cross_entropy_kept(scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any) -> Any:
-    """Of each sample its weight: the sum whose logarithm is taken has that effect on the loss."""
+    """Of each sample its weight: the sum whose logarithm is taken has that effect on the loss; and sums of losses."""
     if reduction == "mean":
-        return np.ones_like(z)
+        return 1.0 + 2.0 * np.absolute(z)
     each = np.sum(_score_weights(labels, scores, weights, ignore_index), axis=1)
-    return each if reduction == "none" else np.sum(each)
+    return each if reduction == "none" else np.sum(each) + 2.0 * np.absolute(z)
 
 
 def _cross_entropy_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
