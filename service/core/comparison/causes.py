@@ -17,7 +17,7 @@ from service.core.comparison.hypotheses import UNCLAIMED, explain_evidence
 from service.core.comparison.listing import ExplainedFigure, explained_origins
 from service.core.comparison.sentences import full_statement
 from service.core.comparison.slips.table import DOUBTFUL
-from service.core.comparison.unclaimed import Dependence, dependence
+from service.core.comparison.unclaimed import Dependence, dependence, needed_value, unrecorded, with_value
 from service.core.comparison.verdicts import Comparison, Phase
 from service.core.figures.figures import Figures, FloatArray
 from service.core.figures.text import listed
@@ -41,7 +41,8 @@ class Cause:
 def find_causes(found: Comparison) -> tuple[Cause, ...]:
     """Part the first origins among causes: each is explained by one, an origin that shares none by its own sentence."""
     origins = explained_origins(found)[:_MOST_ORIGINS]
-    unclaimed, hypotheses = _unclaimed_gradients(found, origins), _shared_hypotheses(found, origins)
+    unclaimed = {**_unclaimed_values(found, origins), **_unclaimed_gradients(found, origins)}
+    hypotheses = _shared_hypotheses(found, origins)
     shared = {because: unclaimed.get(because, set()) | hypotheses[because] for because in (*unclaimed, *hypotheses)}
     left, causes = set(range(len(origins))), []
     while shared:
@@ -78,9 +79,7 @@ def _unclaimed_gradients(found: Comparison, origins: Sequence[ExplainedFigure]) 
     phase, backward, graph = found.backward, found.candidate.backward, found.candidate.graph
     if phase is None or backward is None or backward.gradients.present is None or len(graph) > _MOST_NODES:
         return {}
-    numbers = {origin.position: number for number, origin in enumerate(origins) if origin.phase is phase}
-    left_out = {*phase.unreplayed, *phase.misshapen}
-    numbers = {place: number for place, number in numbers.items() if place not in left_out}
+    numbers = _replayed(phase, origins)
     absent = np.flatnonzero(~backward.gradients.present & reaches(graph, backward.output)).tolist()
     unclaimed = [each for each in absent if graph.nodes[each].has_gradient]
     if len(numbers) < 2 or len(unclaimed) > _MOST_UNCLAIMED:
@@ -93,12 +92,51 @@ def _unclaimed_gradients(found: Comparison, origins: Sequence[ExplainedFigure]) 
             continue  # the output's gradient is the seed
         gradient, fits = _explaining_most(phase, numbers, depends)
         if gradient is not None and len(fits) > 1:
-            evidence = gather(found, phase, place, found.candidate, gradient)
-            hypotheses = explain_evidence(evidence)
-            because = f" {hypotheses[0].because}" if hypotheses else ""
-            which = explained if hypotheses and hypotheses[0].name not in DOUBTFUL else unnamed
-            which[f"{UNCLAIMED} them. {full_statement(evidence)}{because}"] = {numbers[each] for each in fits}
+            sentence, named = _sentence(found, phase, place, gradient)
+            (explained if named else unnamed)[sentence] = {numbers[each] for each in fits}
     return {**explained, **unnamed}
+
+
+def _unclaimed_values(found: Comparison, origins: Sequence[ExplainedFigure]) -> dict[str, set[int]]:
+    """The same of numbers among the values, of which those that are given are no affine functions."""
+    phase = found.forward
+    numbers = {} if phase is None else _replayed(phase, origins)
+    if phase is None or len(numbers) < 2:
+        return {}
+    numbers = {place: number for place, number in numbers.items() if not phase.expected.shape(place)}
+    explained: dict[str, set[int]] = {}
+    places = {place for position in numbers for place in unrecorded(found, phase, position)}
+    for place in sorted((each for each in places if not phase.expected.shape(each)), reverse=True):
+        with np.errstate(all="ignore"):
+            position = min(each for each in numbers if each > place)
+            value = needed_value(found, place, position, float(_figure(phase.candidate, position)), phase.atol)
+            fits = [] if value is None else [each for each in numbers if _follows(found, phase, place, value, each)]
+        if value is not None and len(fits) > 1:
+            explained[_sentence(found, phase, place, value)[0]] = {numbers[each] for each in fits}
+    return explained
+
+
+def _follows(found: Comparison, phase: Phase, place: int, value: FloatArray, position: int) -> bool:
+    """Whether the run's value at `position` follows from one at `place`, and not from the right one."""
+    wanted = _figure(phase.candidate, position)
+    apart = np.abs(with_value(found, place, value, position) - wanted)
+    return bool(place < position and apart <= phase.atol + 1e-8 * np.abs(wanted))
+
+
+def _replayed(phase: Phase, origins: Sequence[ExplainedFigure]) -> dict[int, int]:
+    """The numbers of the origins of a phase that can be replayed, by position."""
+    left_out = {*phase.unreplayed, *phase.misshapen}
+    numbers = {origin.position: number for number, origin in enumerate(origins) if origin.phase is phase}
+    return {place: number for place, number in numbers.items() if place not in left_out}
+
+
+def _sentence(found: Comparison, phase: Phase, place: int, figure: FloatArray) -> tuple[str, bool]:
+    """What is said of an unclaimed figure that explains several, and whether a mistake makes it."""
+    evidence = gather(found, phase, place, found.candidate, figure)
+    hypotheses = explain_evidence(evidence)
+    because = f" {hypotheses[0].because}" if hypotheses else ""
+    named = bool(hypotheses) and hypotheses[0].name not in DOUBTFUL
+    return f"{UNCLAIMED} them. {full_statement(evidence)}{because}", named
 
 
 def _explaining_most(

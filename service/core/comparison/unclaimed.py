@@ -17,6 +17,7 @@ from service.core.figures.figures import FloatArray
 from service.core.graph.traversal import ancestors, nodes_between
 
 # Nodes of a graph, unrecorded figures that are tried, elements of one, and of all values together.
+_MOST_STEPS = 30  # of the secant method
 _MOST_NODES, _MOST_TRIED, _MOST_ELEMENTS, _MOST_IN_ALL = 64, 6, 12, 10_000
 
 
@@ -67,7 +68,7 @@ def dependence(found: Comparison, phase: Phase, place: int) -> Dependence | None
     """How the gradients depend on that of the node at `place`; None where it has too many elements."""
     shape = phase.expected.shape(place)
     count = prod(shape)
-    if not 0 < count <= _MOST_ELEMENTS:
+    if not 0 < count <= (_MOST_ELEMENTS if len(found.candidate.graph) <= _MOST_NODES else 1):
         return None
     with np.errstate(all="ignore"):
         base = _with_gradient(found, place, np.zeros(shape))
@@ -90,6 +91,27 @@ def _with_gradient(found: Comparison, place: int, gradient: FloatArray) -> Mappi
 
 def _at(gradients: Mapping[int, Any], position: int, like: FloatArray) -> FloatArray:
     return np.asarray(np.zeros(like.shape) + gradients.get(position, 0.0))
+
+
+def needed_value(found: Comparison, place: int, position: int, figure: float, atol: float) -> FloatArray | None:
+    """The number at `place` from which that one at `position` follows, if the secant method finds it from the right
+    one."""
+    start = _number(found.values[place])
+    before, now = start, start + 1e-3 * max(1.0, abs(start))
+    errors = [_number(with_value(found, place, np.asarray(x), position)) - figure for x in (before, now)]
+    for _ in range(_MOST_STEPS):
+        if abs(errors[1]) <= atol + 1e-12 * abs(figure):
+            return np.asarray(now)
+        rise = errors[1] - errors[0]
+        if not np.isfinite(rise) or rise == 0.0:
+            return None
+        before, now = now, now - errors[1] * (now - before) / rise
+        errors = [errors[1], _number(with_value(found, place, np.asarray(now), position)) - figure]
+    return None
+
+
+def _number(figure: Any) -> float:
+    return float(np.asarray(figure))
 
 
 def with_value(found: Comparison, place: int, value: FloatArray, position: int) -> FloatArray:

@@ -137,3 +137,30 @@ def test_what_one_number_cannot_tell_or_an_infinite_slope_hides_is_not_solved_fo
         depends = dependence(comparison, comparison.backward, comparison.candidate.graph.position[place])
         assert depends is not None
         assert depends.solve(0, np.asarray(5.0), 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "claimed"),
+    [
+        ("e = a + b; f = e * c; g = sin(e); F = f + g", 7.3, ["f", "g"]),
+        ("e = a + b; f = exp(e); g = e^2; h = 1/e; F = f + g + h", 6.41, ["f", "g", "h"]),
+    ],
+)
+def test_an_unclaimed_number_without_a_name_explains_all_values_that_follow(
+    text: str, value: float, claimed: list[str]
+) -> None:
+    comparison = found(text, {"a": 5.0, "b": 1.0, "c": -2.0}, {"values": {"e": value}}, claimed, [])
+    (cause,) = find_causes(comparison)
+    assert len(cause.explains) == len(claimed)
+    assert f"a figure that is not given explains them. e is {value}; it should be a + b = 5 + 1 = 6." in cause.sentence
+
+
+def test_values_that_no_one_number_explains_are_findings_of_their_own() -> None:
+    inputs, mistakes = {"a": 5.0, "b": 1.0}, {"values": {"f": 1.713, "g": 0.377}}
+    for text in (
+        "e = a + b; f = 2 * e; g = sin(e)",
+        "e = a + b; f = cos(e); g = sin(e)",
+        "e = a + b; f = floor(e); g = 3*e",
+    ):
+        causes = find_causes(found(f"{text}; F = f + g", inputs, mistakes, ["f", "g"], []))
+        assert [len(cause.explains) for cause in causes] == [1, 1]
