@@ -69,7 +69,8 @@ def backpropagate(
         may_broadcast = rule.local and len(operands) > 1 and terms.keep_shapes
         is_steep = not rule.local and not all(map(finite.has, sources))
         is_zero = _is_zero(upstream)
-        given = rule.apply(terms, upstream, sources, value, flow or _filled(terms, 1.0, value))
+        taken = rule.where_reached(terms, sources, value, flow) if is_steep and flow else sources
+        given = rule.apply(terms, upstream, taken, value, flow or _filled(terms, 1.0, value))
         for operand_index, (factor, open_) in zip(operand_indices, given, strict=True):
             if factor is None or (rule.local and _holds(open_)):
                 continue
@@ -107,6 +108,7 @@ class _Rules:
     Only operands that vary have a result, a local gradient if `local`, else a contribution; None if no gradient flows.
     `edges` holds, if `local`, the conditions under which their edges are closed, None where they never are; else where
     they lead to any element in f, None where that is not known. `leaves_out` says that some elements may be closed.
+    `leads` are such edges of all operands, where each is known.
     """
 
     order: Sequence[Term]
@@ -114,6 +116,24 @@ class _Rules:
     edges: Sequence[Term | None]
     local: bool
     leaves_out: bool
+    leads: Sequence[Term]
+
+    def where_reached(self, terms: TermTable, operands: Sequence[Term], value: Term, flow: Term) -> Sequence[Term]:
+        """The operands with 0 at the elements that lead to none in f, if it is known which: 0 · ∞ is not summed."""
+        zero, values = terms.literal(0.0), {"z": value, "f": flow}
+        values |= {f"x{operand_index}": operand for operand_index, operand in enumerate(operands)}
+        made = terms.substitute(evaluation_order(*self.leads), values)
+        finite = terms.finite
+        return (
+            [
+                operand
+                if finite is None or finite.has(operand)
+                else terms.named("Where", terms.named("Greater", made[id(lead)], zero), operand, zero)
+                for operand, lead in zip(operands, self.leads, strict=True)
+            ]
+            if self.leads
+            else operands
+        )
 
     def apply(
         self, terms: TermTable, upstream: Term, operands: Sequence[Term], value: Term, flow: Term
@@ -148,7 +168,9 @@ def _read_rules(node: Node, operand_indices: Sequence[int]) -> _Rules:
         edges = passing_terms(operation, Variable("f"), operands, Variable("z"), node.attributes)
     chosen = [edges[operand_index] for operand_index in operand_indices]
     order = evaluation_order(*(term for term in (*results, *chosen) if term is not None))
-    return _Rules(order, results, chosen, operation.is_elementwise, leaves_out=operation.closed is not None)
+    leads = [] if operation.is_elementwise or len(edges) == 1 else [edge for edge in edges if edge is not None]
+    leads = leads if len(leads) == len(operands) else []
+    return _Rules(order, results, chosen, operation.is_elementwise, operation.closed is not None, leads)
 
 
 def _product(

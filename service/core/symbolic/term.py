@@ -15,7 +15,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from service.core.rulebook import operations  # noqa: F401 (importing the package fills the registry)
 from service.core.rulebook.notation import ATOM
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
-from service.core.rulebook.registry import operation_of_function
+from service.core.rulebook.registry import operation_of, operation_of_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +177,17 @@ def passing_terms(
     """Return for each operand of an operation that is not elementwise a formula that is positive at the elements from
     which an open edge leads to any in `flow`, ones and zeros; None where that cannot be written.
 
-    Where a linear operation passes the gradient on to one operand alone, that is what it makes of `flow`.
+    Where a linear operation passes the gradient on to one operand alone, that is what it makes of `flow`; a product of
+    matrices counts the elements of the result to which an element belongs.
     """
     nothing = (None,) * len(operands)
     closed, given, symbolic = operation.closed, [Symbol(x) for x in operands], _symbolic(attributes)
     try:
         if closed is not None and closed.passing is not None:
             rules = closed.passing(Symbol(flow), *operation.arguments(given), Symbol(value), *symbolic.values())
+        elif operation.name == "MatMul":
+            ones = [Symbol(application(operation_of("ExpandTo"), [Literal(1.0), x])) for x in operands]
+            return tuple(map(term_of, operation.propagate(Symbol(flow), ones, Symbol(value), symbolic)))
         elif operation.linear:
             rules = operation.propagate(Symbol(flow), given, Symbol(value), symbolic)
         else:
