@@ -33,8 +33,7 @@ def gradient_graph(graph: Graph, output: str, wrt: Sequence[str]) -> Graph:
     operation on the way cannot be written as terms.
     """
     graph = with_sums_of_squares(graph)
-    tensors = has_tensors(graph)
-    terms = TermTable(keep_shapes=tensors, finite=FiniteTerms(ordinary_inputs=tensors))
+    terms = TermTable(keep_shapes=has_tensors(graph), finite=FiniteTerms(ordinary_inputs=False))
     known = _named_terms(graph, terms)
     gradients = backpropagate(graph, terms, known, output, wrt)
     found = [gradients[graph.position[name]] for name in wrt]

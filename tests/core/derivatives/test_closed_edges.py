@@ -9,6 +9,7 @@ from service.core.derivatives import jacobian as sweeps
 from service.core.derivatives.gradient_graph import define_function, formula, gradient_graph
 from service.core.derivatives.jacobian import hessian, jacobian, push_forward
 from service.core.execution.passes import backward_pass, forward_pass
+from service.core.symbolic.printing import write_text
 from tests.passes import arrays_of, graph_of
 
 POINTS: list[tuple[str, dict[str, Any]]] = [
@@ -148,6 +149,8 @@ def test_second_derivatives_are_what_they_are_where_what_is_left_out_is_finite(
         ("sum(where(c > 0, log(x) @ y, 0))", {"c": [[-1], [0]], "x": [[0, 4]], "y": [[1], [2]]}),
         ("sum(where(c > 0, sqrt(x), 0) * softmax(x))", {"c": [-1, 1], "x": [0, 4]}),
         ("sum(m * sqrt(x))", {"x": [0, 4], "m": [0, 1]}),
+        ("(log(x) @ y)[1]", {"x": [[0, 1], [2, 1]], "y": [1, 5]}),
+        ("(sqrt(x) @ log(y))[0, 1]", {"x": [[1, 4], [0, 1]], "y": [[0, 2], [0, 3]]}),
     ],
 )
 def test_gradient_graphs_of_tensors_have_the_gradients_of_the_run(text: str, inputs: dict[str, Any]) -> None:
@@ -165,8 +168,38 @@ def test_gradient_graphs_of_tensors_have_the_gradients_of_the_run(text: str, inp
             np.testing.assert_allclose(np.broadcast_to(found, right.shape), right, rtol=1e-12, err_msg=name)
 
 
-def test_where_nothing_is_steep_no_more_is_chosen_in_the_gradient_graph_of_a_network() -> None:
-    graph = graph_of("h = relu(x @ w + b); L = mean(h[1:] @ v - t)")
+@pytest.mark.parametrize(
+    ("text", "inputs"),
+    [
+        ("sum(relu(x @ w))", {"x": [[-1, 2], [np.inf, 1]], "w": [[1], [-1]]}),
+        ("sum(relu(x @ w)^2)", {"x": [[-1, 2], [-np.inf, 1]], "w": [[1], [-1]]}),
+        ("((x @ w)[1])^2", {"x": [[np.inf, 2], [1, 1]], "w": [1, -1]}),
+        ("sum(where(c > 0, x @ w, 0))", {"c": [[-1], [1]], "x": [[np.inf, 2], [1, 1]], "w": [[1], [-1]]}),
+        ("(x @ w)[0, 1]", {"x": [[1, 2], [1, 1]], "w": [[np.inf, 2], [np.nan, 3]]}),
+        ("sum(relu(x) * w)", {"x": [-1, 2, 0], "w": [np.inf, 1, 1]}),
+        ("max(x * w)", {"x": [1, 2, 3], "w": [-np.inf, 1, 1]}),
+        ("sum(layer_norm(x, s) * [1, 2])", {"x": [[np.inf, 2], [1, 3]], "s": [1, 1]}),
+    ],
+)
+def test_gradient_graphs_of_tensors_have_the_gradients_of_the_run_at_infinite_inputs(
+    text: str, inputs: dict[str, Any]
+) -> None:
+    graph = graph_of(text)
+    gradients = backward_pass(graph, forward_pass(graph, arrays_of(inputs)), graph.outputs[0])
+    derived = gradient_graph(graph, graph.outputs[0], list(inputs))
+    slopes = forward_pass(derived, arrays_of(inputs))
+    for name, slope in zip(inputs, derived.outputs, strict=True):
+        right = gradients[graph.position[name]]
+        np.testing.assert_allclose(slopes[derived.position[slope]], right, rtol=1e-12, err_msg=name)
+
+
+def test_where_nothing_is_steep_no_more_is_chosen_in_the_formula_of_a_network() -> None:
+    """At finite inputs; at others the gradient graph leaves out what is infinite, without a search for it."""
+    graph = graph_of("h = relu(x @ w + b); L = sum(h[1:] @ v - t)")
+    for name in ("w", "b", "v"):
+        text = write_text(formula(graph, "L", name))
+        assert text.count("where") == (name != "v")  # for relu
+        assert "max" not in text
     derived = gradient_graph(graph, "L", ["w", "b", "v"])
-    assert [node.operation.name for node in derived.nodes].count("Where") == 2  # for relu
+    assert [node.operation.name for node in derived.nodes].count("Where") == 6
     assert not any(node.operation.name == "ReduceMax" for node in derived.nodes)
