@@ -74,7 +74,7 @@ def call(application: Application, request: HTTPRequest, server: tuple[str, int]
             if close:
                 close()
         return make_answer(request.method, status, headers, pieces)
-    except Exception:
+    except BaseException:  # whatever it is, the thread goes on and the client is answered
         logging.getLogger("gradbook").exception("the application failed")
         return None
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -146,12 +147,16 @@ def fails(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]
     raise LookupError("the application's own")
 
 
+def leaves(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    raise SystemExit
+
+
 def splits(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
     start("200 OK", [("X", "a\r\nSet-Cookie: b")])
     return [b""]
 
 
-@pytest.mark.parametrize("application", [fails, splits])
+@pytest.mark.parametrize("application", [fails, leaves, splits])
 def test_an_application_that_fails_is_a_problem_and_the_connection_goes_on(
     served: Served, application: Callable[..., Iterable[bytes]], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -165,6 +170,7 @@ def test_an_application_that_fails_is_a_problem_and_the_connection_goes_on(
 def test_the_thin_path_runs_on_either_event_loop(serve: Serve, loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if loop == "asyncio":
         monkeypatch.setitem(sys.modules, "uvloop", None)
+        monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)  # nor is that everywhere
     served = serve()
     assert type(served.server.loop).__module__.partition(".")[0] == loop
     client = served.client(ask("/echo", "POST", b"whole") + ask("/livez") + ask("/bytes/3000000"))

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, current_app
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
+from werkzeug.http import HTTP_STATUS_CODES
 
 from service.api.http.npz import MalformedArchive
 from service.api.http.strict_json import Malformed
@@ -70,7 +71,7 @@ def answer_error(error: errors.GradbookError) -> Response:
 def answer_http_error(error: HTTPException) -> Response:
     """An error of Flask's or Werkzeug's: no such path, method not allowed, body too large …"""
     status = error.code or 500
-    phrase = HTTPStatus(status).phrase
+    phrase = HTTP_STATUS_CODES[status]  # Werkzeug's, since Python's own table changes between versions
     members: dict[str, Any] = {}
     detail = error.description or phrase
     if isinstance(error, RequestEntityTooLarge):

@@ -15,6 +15,7 @@ from service.api.http.npz import MalformedArchive
 from service.api.http.problems import PROBLEMS, InvalidParameters, answer_error, pointer
 from service.api.http.strict_json import Malformed
 from service.core import errors
+from service.server.refusals import body_too_large
 
 FAULT = errors.Fault(("nodes", 0, "a/~b"), "wrong")
 POINTED = {"errors": [{"pointer": "/nodes/0/a~1~0b", "detail": "wrong"}]}
@@ -127,6 +128,14 @@ def test_a_body_too_large(make_app: Callable[..., Flask], streamed: bool) -> Non
         given["environ_overrides"] = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
     problem = client.post("/v1/graphs", **given).json
     assert problem is not None
+    refusal = body_too_large(1000)  # what the service's own server answers
+    assert problem == {
+        "type": f"urn:gradbook:problem:{refusal.slug}",
+        "title": refusal.title,
+        "status": refusal.status,
+        "detail": refusal.detail,
+        **refusal.members,
+    }
     assert (problem["status"], problem["limit"], problem["maximum"]) == (413, "body_bytes", 1000)
 
 
