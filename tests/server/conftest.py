@@ -18,7 +18,7 @@ from service.api.http import observability, problems
 from service.server.server import Server
 from service.settings import ServerBounds
 
-SECONDS = 0.3  # each clock, unless a test says otherwise
+SECONDS = 0.3  # each clock, where a test waits for it; elsewhere there is time enough on any machine
 PATIENCE = 20.0  # how long a client waits for what must come
 
 
@@ -168,10 +168,10 @@ Serve = Callable[..., Any]
 
 
 @contextmanager
-def serving(threads: int = 2, body_bytes: int = 1 << 20, **bounds: float) -> Iterator[Served]:
-    """A server that is up; at the end it stops, and leaves nothing."""
+def serving(threads: int = 2, body_bytes: int = 1 << 20, clocks: float = PATIENCE, **bounds: float) -> Iterator[Served]:
+    """A server that is up, with all its clocks alike unless given; at the end it stops, and leaves nothing."""
     seconds = dict.fromkeys(
-        ("head_seconds", "body_seconds", "reader_seconds", "keep_alive_seconds", "transfer_seconds"), SECONDS
+        ("head_seconds", "body_seconds", "reader_seconds", "keep_alive_seconds", "transfer_seconds"), clocks
     )
     views = Views()
     app = views.app()
@@ -205,6 +205,13 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def served(serve: Serve) -> Served:
-    """A server with two threads and short clocks."""
+    """A server with two threads."""
     started: Served = serve()
+    return started
+
+
+@pytest.fixture
+def hasty(serve: Serve) -> Served:
+    """A server with two threads and short clocks."""
+    started: Served = serve(clocks=SECONDS)
     return started

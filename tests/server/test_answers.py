@@ -12,7 +12,7 @@ import pytest
 
 from service.server.reading import HTTPRequest
 from service.server.wsgi import call, environ
-from tests.server.conftest import Serve, Served, ask
+from tests.server.conftest import SECONDS, Serve, Served, ask
 
 
 def test_requests_on_one_connection_are_answered_in_turn(served: Served) -> None:
@@ -24,7 +24,7 @@ def test_requests_on_one_connection_are_answered_in_turn(served: Served) -> None
 
 
 def test_a_request_may_come_byte_by_byte(serve: Serve) -> None:
-    served = serve(head_seconds=20, body_seconds=20, transfer_seconds=20)
+    served = serve()
     client = served.client()
     for byte in ask("/echo", "POST", b"whole") + ask("/echo", "POST", b""):
         client.send(bytes([byte]))
@@ -32,7 +32,7 @@ def test_a_request_may_come_byte_by_byte(serve: Serve) -> None:
 
 
 def test_a_large_answer_comes_whole(serve: Serve) -> None:
-    served = serve(transfer_seconds=60, reader_seconds=20)
+    served = serve()
     assert len(served.get("/bytes/30000000").body) == 30_000_000
 
 
@@ -171,7 +171,7 @@ def test_the_thin_path_runs_on_either_event_loop(serve: Serve, loop: str, monkey
     if loop == "asyncio":
         monkeypatch.setitem(sys.modules, "uvloop", None)
         monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)  # nor is that everywhere
-    served = serve()
+    served = serve(body_seconds=SECONDS)
     assert type(served.server.loop).__module__.partition(".")[0] == loop
     client = served.client(ask("/echo", "POST", b"whole") + ask("/livez") + ask("/bytes/3000000"))
     assert [len(client.read().body) for _ in range(3)] == [5, 16, 3_000_000]

@@ -3,6 +3,7 @@
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -16,20 +17,20 @@ HALF_HEAD = b"POST /echo HTTP/1.1\r\nHost: loc"
 
 
 @pytest.mark.parametrize(("half", "path"), [(HALF_BODY, "/echo"), (HALF_HEAD, "")])
-def test_half_sent_requests_wait_for_nobody_and_are_told(served: Served, half: bytes, path: str) -> None:
-    clients = [served.client(half) for _ in range(MANY)]
-    assert [served.get(path).status for path in ("/livez", "/readyz", "/metrics", "/bytes/5")] == [200] * 4
+def test_half_sent_requests_wait_for_nobody_and_are_told(hasty: Served, half: bytes, path: str) -> None:
+    clients = [hasty.client(half) for _ in range(MANY)]
+    assert [hasty.get(path).status for path in ("/livez", "/readyz", "/metrics", "/bytes/5")] == [200] * 4
     for client in clients:
         got = client.read()
         assert (got.status, got.headers["connection"]) == (408, "close")
         assert got.problem()["type"] == "urn:gradbook:problem:request-timeout"
         assert client.rest() == b""
-    assert served.views.ran["/echo"] == 0
+    assert hasty.views.ran["/echo"] == 0
 
 
-def test_connections_that_say_nothing_are_closed_without_a_word(served: Served) -> None:
-    clients = [served.client() for _ in range(MANY)]
-    used = served.client(ask("/livez"))
+def test_connections_that_say_nothing_are_closed_without_a_word(hasty: Served) -> None:
+    clients = [hasty.client() for _ in range(MANY)]
+    used = hasty.client(ask("/livez"))
     assert used.read().status == 200
     assert [client.rest() for client in (*clients, used)] == [b""] * (MANY + 1)
 
@@ -37,7 +38,7 @@ def test_connections_that_say_nothing_are_closed_without_a_word(served: Served) 
 def test_readers_that_never_read_hold_no_thread_and_are_dropped(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)  # else Linux does it too
     size = 8_000_000  # more than the kernel takes
-    served = serve(transfer_seconds=60)
+    served = serve(reader_seconds=SECONDS, transfer_seconds=60)
     clients = [served.client(ask(f"/bytes/{size}"), receives=4096) for _ in range(MANY)]
     assert [served.get(path).status for path in ("/livez", "/readyz", "/bytes/5")] == [200] * 3
     deadline = time.monotonic() + 20
@@ -51,8 +52,8 @@ def test_readers_that_never_read_hold_no_thread_and_are_dropped(serve: Serve, mo
 
 
 @pytest.mark.parametrize("beginning", [b"GET /livez HTTP/1.1\r\nX: ", b"\r\n"])
-def test_a_head_that_drips_has_no_more_time(served: Served, beginning: bytes) -> None:
-    client = served.client(beginning)
+def test_a_head_that_drips_has_no_more_time(hasty: Served, beginning: bytes) -> None:
+    client = hasty.client(beginning)
     drip(client, b"\n" if beginning == b"\r\n" else b"x")
     assert b"408 Request Timeout" in client.rest()
 
@@ -70,38 +71,37 @@ def drip(client: Client, piece: bytes) -> None:
 
 
 def readable(client: Client) -> bool:
+    """Whether there is something to read, or the end."""
     client.socket.setblocking(False)
     try:
         return bool(client.socket.recv(1, 2)) or True  # MSG_PEEK
     except BlockingIOError:
         return False
+    except ConnectionError:
+        return True
     finally:
         client.socket.settimeout(20)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_drips_has_the_time_of_a_whole_one(served: Served, chunked: bool) -> None:
+def test_a_body_that_drips_has_the_time_of_a_whole_one(hasty: Served, chunked: bool) -> None:
     headers = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": "1000"}
-    client = served.client(ask("/echo", "POST", **headers))
+    client = hasty.client(ask("/echo", "POST", **headers))
     drip(client, b"1\r\nx\r\n" if chunked else b"x")
     assert client.read().status == 408
-    assert served.views.ran["/echo"] == 0
+    assert hasty.views.ran["/echo"] == 0
 
 
 def test_a_reader_that_sips_has_the_time_of_a_whole_answer(serve: Serve) -> None:
     size = 20_000_000
-    served = serve(transfer_seconds=0.3 - size / 100_000 + 1, reader_seconds=10)
+    served = serve(transfer_seconds=1.3 - size / 100_000)
     client = served.client(ask(f"/bytes/{size}"), receives=4096)
-    taken = 0
-    try:
-        for _ in range(1000):
-            part = client.socket.recv(20_000)
+    taken, deadline = 0, time.monotonic() + 15
+    with suppress(ConnectionError):
+        while part := client.socket.recv(20_000):
             taken += len(part)
-            if not part:
-                break
+            assert time.monotonic() < deadline
             time.sleep(0.02)
-    except ConnectionError:
-        pass
     assert taken < size
 
 
@@ -119,7 +119,7 @@ def test_a_probe_that_waits_leaves_livez_and_the_views_alone(served: Served) -> 
 
 
 def test_more_requests_than_may_wait_are_told_to_come_again(serve: Serve) -> None:
-    served = serve(threads=1, waiting_requests=2, keep_alive_seconds=20)
+    served = serve(threads=1, waiting_requests=2)
     clients = [served.client(ask("/wait")) for _ in range(3)]
     while served.server._workers._under_way < 3:
         time.sleep(0.01)
@@ -134,7 +134,7 @@ def test_more_requests_than_may_wait_are_told_to_come_again(serve: Serve) -> Non
 
 
 def test_large_bodies_in_flight_are_bounded_and_small_ones_come_through(serve: Serve) -> None:
-    served = serve(bytes_in_flight=500_000, body_seconds=20, transfer_seconds=20)
+    served = serve(bytes_in_flight=500_000)
     half = served.client(ask("/echo", "POST", Content_Length="800000") + bytes(400_000))
     while served.server.in_flight.bytes < 400_000:
         time.sleep(0.01)
@@ -150,7 +150,7 @@ def test_large_bodies_in_flight_are_bounded_and_small_ones_come_through(serve: S
 
 
 def test_one_connection_cannot_queue_requests_without_end(serve: Serve) -> None:
-    served = serve(keep_alive_seconds=20)
+    served = serve()
     client = served.client(ask("/wait"))
     client.socket.settimeout(1)
     flood = ask("/bytes/1") * 1000
@@ -164,7 +164,7 @@ def test_one_connection_cannot_queue_requests_without_end(serve: Serve) -> None:
 
 
 def test_many_quick_clients_at_once_are_all_answered() -> None:
-    with serving(threads=4, head_seconds=20) as served:
+    with serving(threads=4) as served:
         answers: list[bytes] = []
 
         def call(number: int) -> None:
@@ -183,16 +183,16 @@ def test_many_quick_clients_at_once_are_all_answered() -> None:
 
 
 def test_the_connection_that_would_be_late_first_makes_room(serve: Serve) -> None:
-    served = serve(connections=8, head_seconds=20, keep_alive_seconds=20)
+    served = serve(connections=8)
     waiting = served.client(ask("/wait"))
     while not served.views.ran["/wait"]:
         time.sleep(0.01)
     silent = [served.client() for _ in range(40)]
     assert served.get("/livez").status == 200
-    assert [client.rest() for client in silent[:30]] == [b""] * 30
     deadline = time.monotonic() + 20
     while len(served.server._connections) > 8:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    assert sum(map(readable, silent)) >= 32
     served.views.go.set()
     assert waiting.read().body == b"waited"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.server.reading import HEAD_BYTES
-from tests.server.conftest import PATIENCE, Serve, Served, ask
+from tests.server.conftest import Serve, Served, ask
 
 CHUNKED = ask("/echo", "POST", Transfer_Encoding="chunked")
 
@@ -80,7 +80,7 @@ def test_what_is_malformed_is_a_problem_and_never_runs_a_view(served: Served, se
     ids=["a header", "a target", "headers", "no end"],
 )
 def test_a_head_that_is_too_large_is_cut(serve: Serve, sent: bytes) -> None:
-    served = serve(reader_seconds=PATIENCE)
+    served = serve()
     client = served.client(sent)
     got = client.read()
     assert (got.status, got.problem()["type"]) == (431, "urn:gradbook:problem:request-header-fields-too-large")
@@ -103,7 +103,7 @@ def test_trailers_are_bounded_and_are_no_headers(served: Served) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_limit_is_refused_unread_and_its_sender_hears_so(serve: Serve, chunked: bool) -> None:
-    served = serve(body_bytes=100_000, reader_seconds=PATIENCE)
+    served = serve(body_bytes=100_000)
     body = bytes(30_000_000)
     if chunked:
         client = served.client(CHUNKED + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
@@ -122,7 +122,7 @@ def test_a_body_at_the_limit_is_read(serve: Serve) -> None:
 
 
 def test_a_body_is_asked_for_only_where_it_is_wanted(serve: Serve) -> None:
-    served = serve(body_bytes=100, body_seconds=PATIENCE)
+    served = serve(body_bytes=100)
     client = served.client(ask("/echo", "POST", Content_Length="5", Expect="100-continue"))
     assert client.socket.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
     client.send(b"whole")

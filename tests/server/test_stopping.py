@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.server.conftest import PATIENCE, Serve, Served, ask
+from tests.server.conftest import PATIENCE, SECONDS, Serve, Served, ask
 
 
 def ended(served: Served) -> None:
@@ -20,7 +20,7 @@ def wait_for_view(served: Served, path: str) -> None:
 
 
 def test_what_is_under_way_is_answered_and_nothing_more(serve: Serve) -> None:
-    served = serve(threads=4, keep_alive_seconds=20, body_seconds=20, transfer_seconds=20, head_seconds=20)
+    served = serve(threads=4)
     idle, half_head = served.client(ask("/livez")), served.client(b"GET /ec")
     idle.read()
     waiting = [served.client(ask("/wait")) for _ in range(16)]
@@ -43,7 +43,7 @@ def test_what_is_under_way_is_answered_and_nothing_more(serve: Serve) -> None:
 
 
 def test_stalled_bodies_and_readers_end_with_their_clocks(serve: Serve) -> None:
-    served = serve(transfer_seconds=20)
+    served = serve(clocks=SECONDS, transfer_seconds=20)
     half = served.client(ask("/echo", "POST", Content_Length="5"))
     served.client(ask("/bytes/20000000"), receives=4096)
     wait_for_view(served, "/bytes/20000000")
