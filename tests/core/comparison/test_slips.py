@@ -171,3 +171,14 @@ def test_a_square_left_out_within_a_sum_over_copies_is_said_without_formulas() -
     wrong = run_of(graph, inputs, gradients={"w": np.sum(x / (x + w**2))})
     (origin,) = explained_origins(judge(run_of(graph, inputs), wrong))
     assert origin.sentence.endswith("The square was left out of the local gradient.")
+
+
+def test_figures_that_six_digits_do_not_tell_apart_are_told_with_more() -> None:
+    graph = graph_of("z = 2 * x; F = z + 1")
+    right = run_of(graph, {"x": 1.0})
+    found = judge(right, altered(right, values={"x": 1.0 + 1e-7}))
+    assert found.forward is not None
+    said = compensated_sentence(found, found.forward, graph.position["z"])
+    assert said.startswith(
+        "z is right, 2, but does not follow from the other figures given, by which it would be 2.0000002:"
+    )
