@@ -104,6 +104,18 @@ def test_where_no_factor_can_be_infinite_nothing_is_chosen() -> None:
     assert write_text(formula(graph, "L", "w")).count("where") == 1  # the slope of relu
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "softplus"])
+@pytest.mark.parametrize("x", [1e-9, 0.5, -3.0, 40.0, -800.0])
+def test_third_derivatives_of_saturating_functions(name: str, x: float) -> None:
+    function = {"sigmoid": lambda t: 1 / (1 + mpmath.exp(-t)), "tanh": mpmath.tanh}
+    derived = graph_of(f"{name}(x)")
+    for _ in range(3):
+        derived = gradient_graph(derived, derived.outputs[0], ["x"])
+    with mpmath.workdps(800 if abs(x) > 100 else 60):
+        right = mpmath.diff(function.get(name, lambda t: mpmath.log(1 + mpmath.exp(t))), mpmath.mpf(x), 3)
+    np.testing.assert_allclose(outputs_of(derived, {"x": x})[0], float(right), rtol=1e-12, atol=1e-15)
+
+
 # --- the whole registry ---------------------------------------------------------------------------------------------
 
 FAR_OUT = (0.0, 1e-8, 0.3, 1.0, 2.5, 8.0, 26.0, 60.0, 373.0, 710.0, 760.0, 1e5, 1e9, 1e155, 1e200)
