@@ -121,6 +121,8 @@ UNMARKED: list[Row] = [
             ([1, NAN, 2], {"minimum-norm": (0, 0, 0), "torch": (1, 1, 1), "jax": (0, 0, 0), "tensorflow": (0, 0, 1)}),
         )
     ),
+    ("Relu", {}, [NAN], all_return(0) | {"torch": (1,)}),
+    ("Abs", {}, [NAN], all_return(NAN) | {"torch": (0,), "jax": (-1,)}),
     ("Clip", {"min": 0, "max": 1}, [NAN], all_return(0)),
     ("Clip", {"min": 0, "max": 0}, [0], {"minimum-norm": (0,), "torch": (1,), "jax": (0.25,), "tensorflow": (1,)}),
     *(("Clip", {"min": 1, "max": 0}, [x], all_return(0)) for x in (0, 0.5, 1)),

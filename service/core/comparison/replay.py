@@ -207,7 +207,8 @@ def _replay_each_gradient(
     )
     expected, slack = list(zeros), list(zeros)
     for position, found in sums.items():
-        expected[position], slack[position] = zeros[position] + found.gradient, found.slack
+        if graph.nodes[position].has_gradient:
+            expected[position], slack[position] = zeros[position] + found.gradient, found.slack
     figures = pack(expected)
     return Replay(figures, pack(slack).flat + rounding_of_figures(figures.flat, weights))
 

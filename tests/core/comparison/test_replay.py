@@ -140,6 +140,14 @@ def test_tensors_are_replayed_as_their_elements_are(point: Point, random: Any) -
             np.testing.assert_allclose(many.slack[each::3], one.slack, rtol=1e-12, atol=1e-12)
 
 
+def test_a_constant_has_no_gradient_though_it_is_the_output() -> None:
+    graph = graph_of("F = 2; y = x * F", ["F"])
+    for x in (3.0, [3.0, 4.0]):
+        values, gradients = passes(graph, {"x": x}, "F")
+        replay = replay_gradients(graph, values, extended(gradients), "F", ONE, TERMS)
+        assert not replay.expected.flat.any() and not replay.slack.any()
+
+
 def test_a_batch_that_was_broadcast_is_summed() -> None:
     graph = graph_of("F = w * x")
     values, gradients = passes(graph, {"w": 2.0, "x": [[1.0, -2.0, 3.0]]})

@@ -32,7 +32,11 @@ define(
     "x",
     forward=lambda x: maximum(x, 0.0),
     local_gradients=lambda x, z: (select(x > 0.0, 1.0, 0.0),),
-    kinks=Kinks(where=lambda x, z: x == 0.0, returned="0, the least of the subgradients from 0 to 1"),
+    kinks=Kinks(
+        where=lambda x, z: x == 0.0,
+        returned="0, the least of the subgradients from 0 to 1",
+        conventions={"torch": lambda x, z: (select(x <= 0.0, 0.0, 1.0),)},  # they differ where x is NaN
+    ),
     closed=Closed(where=lambda x, z: (x < 0.0,), multiplied_by=("tensorflow",)),
     analytic=False,
     wording=Wording(rule="piecewise"),

@@ -279,7 +279,11 @@ define(
     kinks=Kinks(
         where=lambda x, z: x == 0.0,
         returned="0, the least of the subgradients from -1 to 1",
-        conventions={"jax": lambda x, z: (select(x == 0.0, 1.0, sign(x)),)},
+        # They differ from each other where x is NaN.
+        conventions={
+            "torch": lambda x, z: (select(x > 0.0, 1.0, select(x < 0.0, -1.0, 0.0)),),
+            "jax": lambda x, z: (select(x >= 0.0, 1.0, -1.0),),
+        },
     ),
     analytic=False,
     wording=Wording(
