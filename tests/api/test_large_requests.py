@@ -7,7 +7,14 @@ from itertools import chain
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """One whose answers are not checked: that takes more calls than the service."""
+    return FlaskClient(app, app.response_class)
 
 
 def calls(act: Callable[[], Any]) -> int:
