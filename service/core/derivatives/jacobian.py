@@ -117,7 +117,7 @@ def push_gradients(
     with np.errstate(all="ignore"):
         gradients = sweep_back(graph, {target: np.ones(values.shape(target))}, contributions)
         if any(map(_has_nan, gradients.values())):
-            if values.shapes is None:
+            if values.shapes is None and all(node.operation.is_elementwise for node in graph.nodes if node.inputs):
                 return _push_one_by_one(graph, arrays, output, _started(graph, tangents, units), of)
             edges = OpenEdges(graph, arrays, output)
             gradients = sweep_back(

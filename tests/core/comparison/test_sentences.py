@@ -138,6 +138,15 @@ def test_beyond_the_first_hundred_origins_each_still_has_its_sentence() -> None:
         assert origin.sentence.startswith(f"y{name} is 7.3; it should be {name}·2 = 3·2 = 6.")
 
 
+def test_a_formula_that_nobody_would_read_is_left_out() -> None:
+    first, second = "a" * 150, "b" * 150
+    graph, inputs = graph_of(f"F = {first} * {second}"), {first: 2.0, second: 3.0}
+    wrong = run_of(graph, inputs, values={"F": 7.3})
+    (origin,) = explained_origins(judge(run_of(graph, inputs), wrong))
+    assert origin.sentence.startswith("F is 7.3; it should be 6")
+    assert first not in origin.sentence
+
+
 def test_the_element_it_points_at_is_the_wrong_one_not_a_large_one_within_the_tolerance() -> None:
     """At [0, 0] the error of 1e−4 is less than 1e9 · 1e−9 allows."""
     graph = graph_of("F = x * y")

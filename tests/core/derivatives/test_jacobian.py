@@ -223,6 +223,13 @@ def test_both_modes_agree_on_every_tensor_operation(operation: Operation, data: 
     assert_symmetric(hessian(graph, values, "z", names), values, graph)
 
 
+@pytest.mark.parametrize("text", ["z = std(x, ddof=1)", "z = var(x, ddof=1) + x^2"])
+def test_the_second_derivative_of_what_is_nan_is_nan(text: str) -> None:
+    """Of one number, with one degree of freedom less: scalars, and an operation that is not elementwise."""
+    graph, values = evaluated(text, {"x": 1.5})
+    assert np.isnan(hessian(graph, values, "z", ["x"])["x", "x"])
+
+
 def test_a_second_derivative_that_no_rule_gives_is_refused() -> None:
     graph, values = evaluated("z = ReduceSum(sin(x))", {"x": [1.0, 2.0]})
     *before, last = graph.nodes
