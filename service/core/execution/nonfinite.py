@@ -40,6 +40,8 @@ def first_nonfinite_gradient(graph: Graph, gradients: Figures, output: str | Non
 def _first(
     graph: Graph, figures: Figures, unsound: set[int], inherited: Iterable[int], first: Callable[..., int]
 ) -> FirstNonfinite | None:
+    if not unsound:
+        return None
     no_number = set(figures.nonfinite_nodes(nan_alone=True))
     made = unsound - no_number - set(inherited)
     if not no_number and not made:

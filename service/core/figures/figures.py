@@ -71,6 +71,8 @@ class Figures:
     def nonfinite_nodes(self, nan_alone: bool = False) -> list[int]:
         """The positions of the nodes whose figure has a NaN, or an infinity unless `nan_alone`."""
         unsound = np.isnan(self.flat) if nan_alone else ~np.isfinite(self.flat)
+        if not unsound.any():
+            return []
         if self.present is not None:
             unsound &= np.repeat(self.present, np.diff(self.offsets))
         elements = np.flatnonzero(unsound)
