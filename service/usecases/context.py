@@ -2,11 +2,13 @@
 
 from service.core.caches import Cache
 from service.core.comparison.verdicts import Comparison
+from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.settings import Limits
 from service.storage import graphs as storage
 from service.storage.database import Database
 from service.storage.records import GraphRecord
+from service.usecases.weighing import admit
 
 # Three graphs of as many nodes as the default limit allows, with all that is derived from them.
 _GRAPH_BYTES = 512 * 1024 * 1024
@@ -17,15 +19,21 @@ _COMPARISON_BYTES = 256 * 1024 * 1024
 class Context:
     """A database, the limits, and the graphs, records and comparisons used last, none of which ever changes.
 
+    `granted` is how much work may be done in this process at once, None for whatever it takes.
     Another process that deletes a graph does not remove it here: this one still computes what it cannot store.
     """
 
     def __init__(self, database: Database, limits: Limits) -> None:
         self.database = database
         self.limits = limits
+        self.granted: Weight | None = None
         self.graphs: Cache[str, Graph] = Cache(_GRAPH_BYTES, lambda graph: graph.nbytes)
         self.records: Cache[str, GraphRecord] = Cache(_RECORD_BYTES, _record_bytes)
         self.comparisons: Cache[str, Comparison] = Cache(_COMPARISON_BYTES, lambda found: found.nbytes)
+
+    def admit(self, weight: Weight) -> None:
+        """Return if work of that weight may begin here; raises NeedsMore."""
+        admit(weight, self.granted)
 
     def graph(self, digest: str) -> Graph:
         """The graph of that digest; raises NotFound unless it is stored."""
