@@ -177,6 +177,7 @@ class ProblemDocument(ma.Schema):
     errors = fields.List(fields.Nested(FaultDocument))
     limit = fields.String()
     maximum = fields.Integer()
+    estimate = fields.Integer()
     line = fields.Integer()
     column = fields.Integer()
     place = fields.String()

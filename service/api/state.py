@@ -38,7 +38,7 @@ def check_alive() -> Response:
     return respond({"status": "ok"})
 
 
-@blueprint.endpoint("GET", "/readyz", answer=StateDocument, problems=(503,))
+@blueprint.endpoint("GET", "/readyz", answer=StateDocument)
 def check_ready() -> Response:
     """Whether the database answers and was migrated"""
     try:

@@ -50,10 +50,13 @@ class _Operation:
             where, new = f"{self._where}, {status}", self._new["responses"].get(status)
             if new is None:
                 yield f"{where}: the status is gone"
-                continue
-            for header in old.get("headers", {}).keys() - new.get("headers", {}).keys():
-                yield f"{where}: the header {header} is gone"
-            yield from self._contents(where, old, new, answered=True)
+            else:
+                yield from self._answers(where, *map(_resolved, self._documents, (old, new)))
+
+    def _answers(self, where: str, old: Any, new: Any) -> Iterator[str]:
+        for header in old.get("headers", {}).keys() - new.get("headers", {}).keys():
+            yield f"{where}: the header {header} is gone"
+        yield from self._contents(where, old, new, answered=True)
 
     def _parameters(self) -> Iterator[str]:
         before, after = (
@@ -147,10 +150,17 @@ def _narrowed(where: str, old: Any, new: Any, answered: bool) -> Iterator[str]:
             yield f"{where}: {keyword} was {old.get(keyword)} and is {new.get(keyword)}"
 
 
+def _resolved(document: Any, part: Any) -> Any:
+    """A schema or a response, or that to which it refers."""
+    while "$ref" in part:
+        *_, kind, name = part["$ref"].split("/")
+        part = document["components"][kind][name]
+    return part
+
+
 def _alternatives(document: Any, schema: Any) -> Iterator[Any]:
     """The schemas of one type each of which one holds."""
-    while "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    schema = _resolved(document, schema)
     parts = schema.get("oneOf") or schema.get("anyOf")
     kinds = schema.get("type")
     if parts:

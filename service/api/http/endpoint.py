@@ -11,24 +11,37 @@ from werkzeug.routing import BaseConverter
 
 from service.api.http import arrow, npz
 from service.api.http.paging import Paging
-from service.api.http.problems import MEDIA_TYPE
 from service.api.http.request import given_key, read_body, read_query, requires_members
-from service.api.schemas import ProblemDocument, Request
+from service.api.schemas import Request
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 TEXT = {"schema": {"type": "string"}}
 # The forms that are not JSON: the name of each in the document of the API, and its description.
 BINARY = {npz.MEDIA_TYPE: ("Npz", npz.__doc__), arrow.MEDIA_TYPE: ("ArrowStream", arrow.__doc__)}
-_PROBLEM_MEANINGS = {
-    400: "The body is not what its Content-Type says",
-    404: "There is no such thing",
-    406: "No media type of the answer is accepted",
-    409: "Not in the present state",
-    413: "The body is too large",
-    415: "The body's Content-Type is not read here",
-    422: "The request is wrong in what it says; each fault is named",
-    503: "The database does not answer",
+# The problems by their status: the name of each in the document of the API, and its description.
+PROBLEM_RESPONSES = {
+    400: ("Malformed", "The body is not what its Content-Type says, or the request is not HTTP/1.1"),
+    403: ("ForeignPage", "Another site's page sent it; the setting GRADBOOK_ORIGINS lists those that may call"),
+    404: ("NotFound", "There is no such thing"),
+    406: ("NotAcceptable", "No media type of the answer is accepted"),
+    408: ("TooSlow", "The request did not come whole in time"),
+    409: ("Conflict", "Not in the present state"),
+    413: ("LargeBody", "The body is too large"),
+    415: ("UnreadMediaType", "The body's Content-Type is not read here"),
+    421: ("OtherHost", "The service is not called that; the setting GRADBOOK_HOSTS lists its names"),
+    422: (
+        "Refused",
+        "The request is wrong in what it says, and each fault is named; or it, the work or the answer is over a limit, "
+        "limit-exceeded, with the members limit, maximum and, where the work is weighed before it is done, estimate",
+    ),
+    431: ("LargeHead", "The request's line and headers are too large"),
+    501: ("NotImplemented", "The body comes in a transfer coding other than chunked"),
+    503: (
+        "Overloaded",
+        "Too much is under way (overloaded), the work takes longer than a request may (deadline-exceeded), or the "
+        "database does not answer (not-ready); try again after Retry-After",
+    ),
 }
 
 
@@ -98,9 +111,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
                     also, schema=also_answer or answer, success=True, description="What was there already"
                 )(served)
             for code in sorted(statuses):
-                served = self.alt_response(
-                    code, schema=ProblemDocument, content_type=MEDIA_TYPE, description=_PROBLEM_MEANINGS[code]
-                )(served)
+                served = self.alt_response(code, PROBLEM_RESPONSES[code][0])(served)
             described: dict[str, Any] = {"operationId": view.__name__}
             if forms:
                 described["responses"] = {code: _binary_content(forms) for code in {status, also or status}}

@@ -10,9 +10,10 @@ from flask import Flask, Response
 from flask_smorest import Api
 
 from service.api import comparisons, derivatives, explanations, gradient_graphs, graphs, operations, runs, state
-from service.api.http.endpoint import BINARY, TEXT, Blueprint, NameConverter
+from service.api.http.endpoint import BINARY, PROBLEM_RESPONSES, TEXT, Blueprint, NameConverter
 from service.api.http.problems import MEDIA_TYPE
 from service.api.http.request import LONGEST_KEY
+from service.api.schemas import ProblemDocument
 from service.settings import Limits
 
 TITLE = "Gradbook"
@@ -38,17 +39,8 @@ _ANY_OTHER = {
 }
 
 
-# What every operation may answer, whoever asks wrongly. The last three are the server's own.
-_REFUSALS = {
-    "403": (
-        "ForeignPage",
-        "Another site's page sent it; the setting GRADBOOK_ORIGINS lists those that may call",
-    ),
-    "421": ("OtherHost", "The service is not called that; the setting GRADBOOK_HOSTS lists its names"),
-    "408": ("TooSlow", "The request did not come whole in time"),
-    "431": ("LargeHead", "The request's line and headers are too large"),
-    "503": ("Overloaded", "Too many requests wait or the database does not answer; try again after Retry-After"),
-}
+# The problems that every operation may answer, whoever asks wrongly or at the wrong time.
+_ANYWHERE = (400, 403, 408, 413, 421, 431, 501, 503)
 
 
 class GradbookApi(Api):  # type: ignore[misc]  # flask-smorest is not typed
@@ -76,6 +68,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     )
     app.url_map.converters["name"] = NameConverter
     api = GradbookApi(app)
+    api.spec.components.schema("ProblemDocument", schema=ProblemDocument)
     modules = (graphs, gradient_graphs, runs, explanations, comparisons, derivatives, operations, state)
     for blueprint in (*(module.blueprint for module in modules), *others):
         api.register_blueprint(blueprint)
@@ -118,9 +111,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         for method, operation in methods.items():
             if method == "parameters":
                 continue
-            responses = operation["responses"] = dict(sorted(operation["responses"].items()))
-            for status, (name, _) in _REFUSALS.items():
-                responses.setdefault(status, {"$ref": f"#/components/responses/{name}"})
+            responses = operation["responses"]
+            for status in (*_ANYWHERE, *([422] if path.startswith("/v1/") else [])):
+                responses.setdefault(str(status), {"$ref": f"#/components/responses/{PROBLEM_RESPONSES[status][0]}"})
             responses["default"] = _ANY_OTHER
             parameters = operation.pop("parameters", [])
             if method == "post":
@@ -135,9 +128,10 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
                 parameters.append(_IF_NONE_MATCH)
             if parameters:
                 operation["parameters"] = parameters
+            operation["responses"] = dict(sorted(responses.items()))
     components = document["components"]
     components["responses"] = {
-        name: {**_ANY_OTHER, "description": description} for name, description in _REFUSALS.values()
+        name: {**_ANY_OTHER, "description": description} for name, description in PROBLEM_RESPONSES.values()
     }
     components["responses"]["Overloaded"]["headers"] = _RETRY_AFTER
     components["schemas"].pop("Error", None)

@@ -84,17 +84,28 @@ def test_every_problem_is_documented_where_a_request_can_meet_it(document: Any) 
     for path, method, operation in operations(document):
         statuses = set(operation["responses"])
         meant = operation["operationId"]
-        assert "default" in statuses, meant
+        assert {"400", "403", "408", "413", "421", "431", "501", "503", "default"} <= statuses, meant
+        if path.startswith("/v1/"):
+            assert "422" in statuses, meant  # an answer may be over a limit too
         if "requestBody" in operation:
-            assert {"400", "413", "415", "422"} <= statuses, meant
+            assert "415" in statuses, meant
         if "{" in path:
             assert "404" in statuses, meant
         if method == "get" and path.startswith("/v1/"):
             assert "304" in statuses, meant
-        if any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):
-            assert "422" in statuses, meant
         if method == "post":
             assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]], meant
+
+
+def test_a_503_says_when_to_try_again_and_a_limit_by_how_much_it_is_exceeded(document: Any) -> None:
+    overloaded = document["components"]["responses"]["Overloaded"]
+    assert "Retry-After" in overloaded["headers"]
+    for *_, operation in operations(document):
+        assert operation["responses"]["503"] == {"$ref": "#/components/responses/Overloaded"}
+    members = document["components"]["schemas"]["ProblemDocument"]["properties"]
+    assert {"limit": "string", "maximum": "integer", "estimate": "integer"}.items() <= {
+        name: member.get("type") for name, member in members.items()
+    }.items()
 
 
 def test_the_examples_are_what_the_service_answers(make_app: Callable[..., Flask], document: Any) -> None:
