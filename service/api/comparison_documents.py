@@ -26,12 +26,13 @@ from service.usecases.comparisons import Compared
 
 def comparison_summary(record: ComparisonRecord) -> dict[str, Any]:
     """A comparison without its figures."""
+    given = record.tolerance
     return {
         "id": record.id or None,
         "baseline": record.baseline_id or None,
         "candidate": record.candidate_id or None,
         "verdict": record.verdict,
-        "tolerance": record.tolerance,
+        "tolerance": given if isinstance(given, str) else {name: float(bound) for name, bound in given.items()},
         "names": record.names,
         "counts": record.counts,
         "created_at": record.created_at.isoformat(),

@@ -10,7 +10,8 @@ from service.api.numbers import write_array, write_number
 from service.core.derivatives.one_sided import OneSided
 from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import Figures, FloatArray
-from service.core.graph.graph import Node, node_document
+from service.core.graph.graph import Node, node_document, written_attribute
+from service.core.rulebook.tensor import Tensor
 from service.storage.records import GraphRecord
 from service.usecases.runs import StoredRun
 
@@ -37,7 +38,11 @@ def graph_document(record: GraphRecord) -> dict[str, Any]:
 
 def graph_node_documents(nodes: Iterable[Node]) -> list[dict[str, Any]]:
     """Nodes of a graph."""
-    return [{"inputs": [], **node_document(node)} for node in nodes]
+    return [{"inputs": [], **node_document(node, _written_attribute)} for node in nodes]
+
+
+def _written_attribute(value: Any) -> Any:
+    return write_array(value.array) if isinstance(value, Tensor) else written_attribute(value)
 
 
 def run_document(run: StoredRun, largest: int | None = LARGEST_LISTED) -> dict[str, Any]:

@@ -126,14 +126,5 @@ def write_number(value: float) -> float | str:
 
 
 def write_array(array: FloatArray | None) -> Any:
-    """An array as nested lists, a scalar as a number; None as null."""
-    if array is None:
-        return None
-    if array.ndim == 0:
-        return write_number(array.item())
-    if np.isfinite(array).all():
-        return array.tolist()
-    flat = [write_number(value) for value in array.ravel().tolist()]
-    nested = np.empty(len(flat), dtype=object)
-    nested[:] = flat
-    return nested.reshape(array.shape).tolist()
+    """A scalar as a number, None as null; any other array stands in a document as it is, for `write_json`."""
+    return array if array is None or array.ndim else write_number(array.item())

@@ -12,7 +12,7 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import accepted, respond
+from service.api.http.response import accepted, respond, send
 from service.api.numbers import read_array, read_arrays
 from service.api.run_schemas import (
     BackwardRequest,
@@ -122,7 +122,7 @@ def list_run_nodes(query: dict[str, Any], page: Page, run_id: str) -> Response |
         if request.args:
             raise InvalidParameters([Fault((name,), f"{form} has no pages") for name in request.args])
         run = usecases.get_run(context(), run_id)
-        return respond(_WHOLE[form](run, usecases.list_closed(context(), run)), content_type=form)
+        return send(_WHOLE[form](run, usecases.list_closed(context(), run)), content_type=form)
     run = usecases.list_run_nodes(context(), run_id, start=page.start, limit=page.size)
     return _nodes(run), page.next_start(len(run.graph))
 
@@ -135,7 +135,7 @@ def get_run_node(run_id: str, node: str) -> Response:
     form = accepted(*_FORMS)
     run = usecases.get_run_node(context(), run_id, node)
     if form == npz.MEDIA_TYPE:
-        return respond(npz.write_run(run, usecases.list_closed(context(), run)), content_type=form)
+        return send(npz.write_run(run, usecases.list_closed(context(), run)), content_type=form)
     return respond(_nodes(run, whole=True)[0])
 
 
@@ -155,7 +155,7 @@ def _answer(
     if form == npz.MEDIA_TYPE:
         only = usecases.ends(run.graph) if query.get("gradients") == "inputs" else None
         closed = usecases.list_closed(context(), run) if only is None else {}
-        return respond(npz.write_run(run, closed, run_document(run, largest=1), only), status, headers, form)
+        return send(npz.write_run(run, closed, run_document(run, largest=1), only), status, headers, form)
     return respond(_document(run, query, whole), status, headers)
 
 

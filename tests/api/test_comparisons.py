@@ -612,3 +612,10 @@ def test_the_tolerance_left_out_is_the_coarser_dtypes(client: FlaskClient, dtype
     found = compare(client, run_of(client, graph), theirs)
     assert (found["tolerance"], found["verdict"]) == (dtype, "same")
     assert compare(client, theirs, theirs, tolerance="exact")["tolerance"] == "exact"
+
+
+def test_a_tolerance_of_any_size_is_answered(client: FlaskClient, seed: dict[str, Any]) -> None:
+    run = seed["run"]["id"]
+    asked = {"baseline": run, "candidate": run, "tolerance": {"rtol": 10**30, "atol": 0}}
+    made = client.post("/v1/comparisons", json=asked)
+    assert made.status_code == 201 and made.json is not None and made.json["tolerance"] == {"rtol": 1e30, "atol": 0.0}

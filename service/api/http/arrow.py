@@ -5,6 +5,7 @@ the names of the operands with which the node does not change here. Where every 
 float64; else they are lists of float64, row-major, beside a column shape. A figure that is missing is null.
 """
 
+import io
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -19,7 +20,7 @@ MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 INSTALLED = find_spec("pyarrow") is not None
 
 
-def write_nodes(run: StoredRun, closed: Mapping[int, Iterable[int]]) -> bytes:
+def write_nodes(run: StoredRun, closed: Mapping[int, Iterable[int]]) -> list[bytes]:
     """Write the nodes of a run, whose figures are all loaded, as an Arrow stream.
 
     By position, `closed` says along which operands nothing flows back.
@@ -41,11 +42,10 @@ def write_nodes(run: StoredRun, closed: Mapping[int, Iterable[int]]) -> bytes:
     columns["nondifferentiable"] = pa.array(kinks)
     columns["closed"] = pa.array(closed_names(run, closed), pa.list_(pa.string()))
     table = pa.table(columns)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
+    whole = io.BytesIO()
+    with pa.ipc.new_stream(whole, table.schema) as stream:
         stream.write_table(table)
-    written: bytes = sink.getvalue().to_pybytes()
-    return written
+    return [whole.getvalue()]
 
 
 def _shape(run: StoredRun, place: int) -> Shape:

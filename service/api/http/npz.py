@@ -15,7 +15,6 @@ one, holds the rest as JSON (a string). An answer holds the nodes of a run in to
 """
 
 import io
-import json
 import re
 import struct
 import zipfile
@@ -30,6 +29,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from service.api.documents import closed_names
+from service.api.http.json_writing import write_json
 from service.api.http.strict_json import read_json
 from service.api.numbers import MOST_DIMENSIONS
 from service.core.errors import Fault, GradbookError, InvalidRequest, LimitExceeded
@@ -199,7 +199,7 @@ def write_run(
     closed: Mapping[int, Iterable[int]],
     document: Mapping[str, Any] | None = None,
     only: Sequence[int] | None = None,
-) -> bytes:
+) -> list[bytes]:
     """A run with the nodes that it has the figures of, or with those at the positions `only` of them.
 
     By position, `closed` says along which operands nothing flows back.
@@ -230,7 +230,7 @@ def write_run(
         "has_gradient": has_gradient,
         "nondifferentiable": kinks,
         **({} if only is not None else {"closed": np.array("\n".join(map("\t".join, closed_names(run, closed))))}),
-        **({} if document is None else {"run": np.array(json.dumps(document, allow_nan=False, default=dict))}),
+        **({} if document is None else {"run": np.array(b"".join(write_json(document)).decode())}),
     }
     return _write(members)
 
@@ -255,14 +255,22 @@ def _table(shapes: Sequence[Shape]) -> NDArray[np.int64]:
     return table
 
 
-def _write(members: Mapping[str, NDArray[Any]]) -> bytes:
-    """The same bytes for the same arrays, as an ETag needs; figures would hardly shrink and are not compressed."""
+def _write(members: Mapping[str, NDArray[Any]]) -> list[bytes]:
+    """The same bytes for the same arrays, as an ETag needs; figures would hardly shrink and are not compressed.
+
+    Figures go from their own memory into the archive; what is compressed is small.
+    """
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w") as archive:
         for name, array in members.items():
-            member = io.BytesIO()
-            npy.write_array(member, array, allow_pickle=False)
-            small = array.dtype == np.float64 or array.nbytes < _WORTH_COMPRESSING
-            packing = zipfile.ZIP_STORED if small else zipfile.ZIP_DEFLATED
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getbuffer(), packing, compresslevel=1)
-    return whole.getvalue()
+            info = zipfile.ZipInfo(f"{name}.npy")
+            if array.dtype == np.float64:
+                info.file_size = array.nbytes  # from which zipfile foresees whether the size needs 64 bits
+                with archive.open(info, "w") as member:
+                    npy.write_array(member, array, allow_pickle=False)
+                continue
+            text = io.BytesIO()
+            npy.write_array(text, array, allow_pickle=False)
+            packing = zipfile.ZIP_STORED if array.nbytes < _WORTH_COMPRESSING else zipfile.ZIP_DEFLATED
+            archive.writestr(info, text.getbuffer(), packing, compresslevel=1)
+    return [whole.getvalue()]

@@ -1,23 +1,32 @@
 """How an answer is sent: as JSON or in another accepted form, with an ETag."""
 
-import json
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from flask import Response, after_this_request, request
 from werkzeug.exceptions import NotAcceptable
 
-_write_json = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=dict).encode
+from service.api.http.json_writing import write_json
 
 
-def respond(
-    document: Any, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
+def respond(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Send a document as JSON, as `send` does."""
+    return send(write_json(document), status, headers)
+
+
+def send(
+    pieces: list[bytes],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "application/json",
 ) -> Response:
-    """Send a document as JSON, or bytes as they are, with a strong ETag; a GET whose If-None-Match has it gets 304."""
-    if not isinstance(document, bytes):
-        document = _write_json(document)
-    response = Response(document, status=status, content_type=content_type, headers=headers)
-    response.add_etag()
+    """Send the pieces of an answer with a strong ETag; a GET whose If-None-Match has it gets 304."""
+    response = Response(pieces, status=status, content_type=content_type, headers=headers)
+    digest = sha256()
+    for piece in pieces:
+        digest.update(piece)
+    response.set_etag(digest.hexdigest())
     if request.method == "GET":
         response.make_conditional(request)
     return response

@@ -110,8 +110,9 @@ def find_paths(run: Run, output: str | None, name: str, limit: int) -> Paths:
     paths.sort(key=lambda path: -math.inf if math.isnan(path.product) else -abs(path.product))
     listed_sum = sum(path.product for path in paths)
     share = 1.0 if len(paths) == number else None
-    if share is None and gradient and math.isfinite(listed_sum) and math.isfinite(gradient):
-        share = listed_sum / gradient
+    if share is None and gradient and math.isfinite(gradient):
+        quotient = listed_sum / gradient
+        share = quotient if math.isfinite(quotient) else None
     written = _written(view, output, name, paths, number, gradient)
     return Paths(tuple(paths), number, gradient, listed_sum, share, *written)
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -154,13 +154,16 @@ def _may_close_edges(operation: Operation) -> bool:
     return operation.closed is not None or bool(operation.absorbed_by) or not operation.is_elementwise
 
 
-def node_document(node: Node) -> dict[str, Any]:
-    """What `build_graph` reads, in JSON's types: the form in which a node is answered and stored."""
+def node_document(node: Node, write: Callable[[Any], Any] | None = None) -> dict[str, Any]:
+    """What `build_graph` reads, in JSON's types: the form in which a node is answered and stored.
+
+    `write` writes an attribute; the default is `written_attribute`.
+    """
     document: dict[str, Any] = {"name": node.name, "operation": node.operation.name}
     if node.inputs:
         document["inputs"] = list(node.inputs)
     if node.attributes:
-        document["attributes"] = {name: written_attribute(value) for name, value in node.attributes.items()}
+        document["attributes"] = {name: (write or written_attribute)(value) for name, value in node.attributes.items()}
     return document
 
 

@@ -110,6 +110,11 @@ def test_paths_are_counted_exactly_however_many() -> None:
     assert found.equation.formula.text.endswith(" * … + …")
 
 
+def test_a_share_that_float64_cannot_hold_is_none() -> None:
+    found = paths_of("F = x * c + (x * a - x * a)", {"x": 1.0, "a": 1e10, "c": 1e-300}, "x", limit=1)
+    assert (found.sum, found.listed_sum, found.share) == (1e-300, -1e10, None)
+
+
 def test_no_more_paths_are_listed_than_anybody_would_read() -> None:
     found = paths_to_output(run_of(ladder(12_000), {"x": 1e-300}), "x", 1000)
     assert [len(path.edges) for path in found.paths] == [12_000] * 9
