@@ -33,6 +33,13 @@ class Limits:
     name_length: int = _limit(128, "characters of a graph's name, a label or a tag", most=10_000)
     tags: int = _limit(32, "tags of one graph or run", most=10_000)
     archive_members: int = _limit(16_384, "arrays of a body in the form .npz", most=1_000_000)
+    answer_bytes: int = _limit(256 * 1024 * 1024, "bytes of an answer that is not cut into pages, by estimate")
+    request_memory: int = _limit(
+        8 * 1024**3, "bytes of memory that one request takes, its answer included, by estimate"
+    )
+    operations: int = _limit(
+        10**12, "operations on numbers that one request takes, by estimate; about a nanosecond each"
+    )
     page: int = _limit(1000, "items of one page of a list", most=1_000_000)
 
 

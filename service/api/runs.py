@@ -30,6 +30,7 @@ from service.core.figures.figures import FloatArray
 from service.usecases import runs as usecases
 from service.usecases.recordings import record_run
 from service.usecases.runs import StoredRun
+from service.usecases.weighing import BINARY, JSON
 
 _FORMS = ("application/json", npz.MEDIA_TYPE)
 _WHOLE = {npz.MEDIA_TYPE: npz.write_run, arrow.MEDIA_TYPE: arrow.write_nodes}
@@ -62,7 +63,11 @@ def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Re
             recorded[member] = read_arrays(recorded[member], ("recorded", member), or_none=True)
         run = record_run(context(), graph_id, inputs, key=idempotency_key(), **recorded, **body)
     else:
-        run = usecases.create_run(context(), graph_id, inputs, key=idempotency_key(), **body)
+        ends_only = query.get("gradients") == "inputs"
+        whole = BINARY if form == npz.MEDIA_TYPE else JSON if ends_only or not body["keep"] else None
+        run = usecases.create_run(
+            context(), graph_id, inputs, key=idempotency_key(), whole=whole, ends_only=ends_only, **body
+        )
     if not body.get("keep", True):
         return _answer(run, query, form, whole=True)
     return _answer(run, query, form, 201, {"Location": url_for("runs.get_run", run_id=run.record.id)})

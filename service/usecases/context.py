@@ -8,7 +8,7 @@ from service.settings import Limits
 from service.storage import graphs as storage
 from service.storage.database import Database
 from service.storage.records import GraphRecord
-from service.usecases.weighing import admit
+from service.usecases.weighing import WholeAnswer, admit
 
 # Three graphs of as many nodes as the default limit allows, with all that is derived from them.
 _GRAPH_BYTES = 512 * 1024 * 1024
@@ -31,9 +31,9 @@ class Context:
         self.records: Cache[str, GraphRecord] = Cache(_RECORD_BYTES, _record_bytes)
         self.comparisons: Cache[str, Comparison] = Cache(_COMPARISON_BYTES, lambda found: found.nbytes)
 
-    def admit(self, weight: Weight) -> None:
-        """Return if work of that weight may begin here; raises NeedsMore."""
-        admit(weight, self.granted)
+    def admit(self, weight: Weight, answer: WholeAnswer | None = None) -> None:
+        """Return if work of that weight may begin here, and be answered; raises LimitExceeded, NeedsMore."""
+        admit(weight, self.limits, self.granted, answer)
 
     def graph(self, digest: str) -> Graph:
         """The graph of that digest; raises NotFound unless it is stored."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import prod
 
 import numpy as np
 from sqlalchemy import Connection
@@ -12,9 +13,17 @@ from service.core.errors import Conflict, NotFound, unknown_names
 from service.core.execution.closed_edges import closed_operands
 from service.core.execution.misshapen import set_aside_misshapen
 from service.core.execution.nonfinite import first_nonfinite_gradient, first_nonfinite_value
-from service.core.execution.passes import backward_pass, forward_pass, nondifferentiable_nodes, spread_seed
+from service.core.execution.passes import (
+    Fitted,
+    backward_pass,
+    evaluate,
+    fit_inputs,
+    nondifferentiable_nodes,
+    spread_seed,
+)
 from service.core.execution.run import Backward, Run
-from service.core.figures.figures import Figures, FloatArray, no_figures
+from service.core.execution.weights import weigh_fit, weigh_forward, weigh_run
+from service.core.figures.figures import Figures, FloatArray, Shape, no_figures
 from service.core.graph.graph import Graph, Node
 from service.core.graph.selection import choose_output, find_output
 from service.core.rulebook.operation import MINIMUM_NORM
@@ -24,6 +33,7 @@ from service.storage.records import RunRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
+from service.usecases.weighing import Form, WholeAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +79,15 @@ def create_run(
     tags: Mapping[str, str],
     keep: bool = True,
     key: IdempotencyKey | None = None,
+    whole: Form | None = None,
+    ends_only: bool = False,
 ) -> StoredRun:
     """Evaluate a stored graph at `inputs`, forward and, unless `backward` is false, backward from one output.
 
     `seed` is the gradient of the final quantity with respect to that output; the default is ones. `convention`, one of
     CONVENTIONS, decides what is returned where no derivative exists. With `keep` false nothing is stored and the
-    record's id is empty. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
+    record's id is empty. `whole` is the form in which all its figures are answered, or those of the inputs and outputs,
+    None if no more than a page is. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
     stored = get_graph(context, graph_id)
     if keep and key:
@@ -84,9 +97,11 @@ def create_run(
             return get_run(context, known.resource_id)
     graph = context.graph(stored.digest).with_convention(convention)
     target = (choose_output if backward or seed is not None else find_output)(graph, output)
-    values = forward_pass(
-        graph, inputs, max_elements=context.limits.run_elements, max_tensor=context.limits.tensor_elements
-    )
+    fitted = fit_to(context, graph, inputs)
+    differentiated = backward and target is not None
+    weight = (weigh_run if differentiated else weigh_forward)(graph, fitted.shapes)
+    context.admit(weight, answer_of(graph, fitted.shapes, whole, ends_only, 1 + differentiated))
+    values = evaluate(fitted)
     record = RunRecord(
         id=new_id() if keep else "",
         graph_id=stored.id,
@@ -121,6 +136,26 @@ def create_run(
     return StoredRun(record, graph, values, gradients)
 
 
+def fit_to(context: Context, graph: Graph, inputs: Mapping[str, FloatArray]) -> Fitted:
+    """Fit inputs to a graph within the limits; raises as `fit_inputs`."""
+    limits = context.limits
+    context.admit(weigh_fit(graph, inputs))
+    return fit_inputs(graph, inputs, max_elements=limits.run_elements, max_tensor=limits.tensor_elements)
+
+
+def answer_of(
+    graph: Graph, shapes: Sequence[Shape] | None, form: Form | None, ends_only: bool, kinds: int
+) -> WholeAnswer | None:
+    """What is answered of a run whose values have these shapes: `kinds` of figures of all nodes, or of inputs and
+    outputs; None where no form is given for what is answered whole."""
+    if form is None:
+        return None
+    numbers = sum(1 if shapes is None else prod(shapes[position]) for position in ends(graph))
+    if not ends_only:
+        numbers += len(graph) if shapes is None else sum(map(prod, shapes))
+    return WholeAnswer(form, kinds * numbers, len(graph.inputs) if ends_only else len(graph))
+
+
 def run_backward(
     context: Context,
     run_id: str,
@@ -141,6 +176,7 @@ def run_backward(
     if run.record.has_gradients:
         raise Conflict("this run has gradients already; create another run for another output or seed")
     target = choose_output(run.graph, run.record.output if output is None else output)
+    context.admit(weigh_run(run.graph, run.values.shapes))
     asked = replace(run.record, convention=convention or run.record.convention)
     record, gradients = _differentiate(run.graph.with_convention(asked.convention), asked, run.values, target, seed)
 

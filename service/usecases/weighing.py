@@ -1,6 +1,10 @@
-"""Weigh work before it is done: whether it may be done here."""
+"""Weigh work before it is done: whether it may be done here, or at all."""
 
+from dataclasses import dataclass
+
+from service.core.errors import LimitExceeded
 from service.core.figures.weight import Weight
+from service.settings import Limits
 
 
 class NeedsMore(Exception):
@@ -11,10 +15,56 @@ class NeedsMore(Exception):
         self.weight = weight
 
 
-def admit(weight: Weight, granted: Weight | None) -> None:
-    """Return if work of that weight may begin; `granted` is what may be used here, None for whatever it takes.
+@dataclass(frozen=True, slots=True)
+class Form:
+    """In what an answer is written: the most bytes of a number, and of what else is said of a node or a block."""
 
-    Raises NeedsMore.
+    media_type: str
+    number: int
+    item: int
+    copies: int  # of the whole answer, while it is written
+
+
+JSON = Form("application/json", 25, 200, 2)
+BINARY = Form("application/x-npz", 8, 100, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """What is answered whole, however large: so many numbers of so many nodes or blocks."""
+
+    form: Form
+    numbers: int
+    items: int
+
+    @property
+    def nbytes(self) -> int:
+        """Its bytes at most."""
+        return self.form.number * self.numbers + self.form.item * self.items
+
+
+def admit(weight: Weight, limits: Limits, granted: Weight | None, answer: WholeAnswer | None = None) -> None:
+    """Return if work of that weight may begin, and be answered; `granted` is what may be used here, None for whatever
+    it takes.
+
+    Raises LimitExceeded for what is too large anywhere, NeedsMore for what is too large here.
     """
+    if answer is not None:
+        if answer.nbytes > limits.answer_bytes:
+            raise LimitExceeded("answer_bytes", limits.answer_bytes, answer.nbytes, _too_long(answer, limits))
+        weight += Weight(float(answer.nbytes), answer.form.copies * answer.nbytes)
+    for limit, most, estimate, unit in (
+        ("operations", limits.operations, weight.operations, "operations"),
+        ("request_memory", limits.request_memory, weight.nbytes, "bytes of memory"),
+    ):
+        if estimate > most:
+            detail = f"a request takes at most {most} {unit}; this one would take about {estimate:.3g}"
+            raise LimitExceeded(limit, most, int(estimate), detail)
     if granted is not None and not weight.fits(granted):
         raise NeedsMore(weight)
+
+
+def _too_long(answer: WholeAnswer, limits: Limits) -> str:
+    found = f"an answer has at most {limits.answer_bytes} bytes; this one would have up to {answer.nbytes}"
+    other = f" as JSON, and a third of that as {BINARY.media_type}, which Accept can ask for"
+    return found + other if answer.form is JSON else found

@@ -65,6 +65,8 @@ def answer_error(error: errors.GradbookError) -> Response:
         members.update(line=error.line, column=error.column, place=error.excerpt)
     if isinstance(error, errors.LimitExceeded):
         members.update(limit=error.limit, maximum=error.maximum)
+        if error.actual is not None:
+            members["estimate"] = error.actual
     return problem(*PROBLEMS[kind], error.detail, **members)
 
 

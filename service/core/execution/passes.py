@@ -5,6 +5,7 @@ nodes in NumPy, in which each node may hold an array.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,16 @@ from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.rulebook.input_types import read_input
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """Inputs that fit a graph, at which nothing is computed yet; `shapes` are those of all values, None where all are
+    scalars."""
+
+    graph: Graph
+    inputs: Mapping[str, FloatArray]
+    shapes: tuple[Shape, ...] | None
+
+
 def forward_pass(
     graph: Graph,
     inputs: Mapping[str, FloatArray],
@@ -28,25 +39,47 @@ def forward_pass(
     max_elements: int | None = None,
     max_tensor: int | None = None,
 ) -> Figures:
-    """The value of every node, in topological order.
+    """The value of every node, in topological order; takes and raises what `fit_inputs` does, before it computes."""
+    return evaluate(fit_inputs(graph, inputs, max_elements=max_elements, max_tensor=max_tensor))
+
+
+def fit_inputs(
+    graph: Graph,
+    inputs: Mapping[str, FloatArray],
+    *,
+    max_elements: int | None = None,
+    max_tensor: int | None = None,
+) -> Fitted:
+    """Read the inputs of a forward pass and infer the shapes of its values.
 
     `inputs` holds one array for each Input of the graph. Raises InvalidInputs for a missing or an extra one and where
     shapes do not fit, LimitExceeded where one value would have more than `max_tensor` elements or all together more
-    than `max_elements`: before anything is computed.
+    than `max_elements`.
     """
     _check_names(graph, inputs)
     program = None if any(getattr(x, "ndim", 0) for x in inputs.values()) else kernel.program_of(graph)
     within = max_elements is None or len(graph) <= max_elements
-    if program and within and (loops := kernel.compiled_loops(program)):
-        return kernel.evaluate(loops, program, inputs)
+    if program and within and kernel.compiled_loops(program):
+        return Fitted(graph, inputs, None)
     figures = {
         node.name: read_input(node.name, node.attributes, inputs[node.name])
         for node in graph.nodes
         if node.operation.is_input
     }
+    shapes = None
     if program is None or not within:
-        shapes = {name: np.shape(array) for name, array in figures.items()}
-        infer_shapes(graph, shapes, max_elements=max_elements, max_tensor=max_tensor)
+        given = {name: np.shape(array) for name, array in figures.items()}
+        shapes = infer_shapes(graph, given, max_elements=max_elements, max_tensor=max_tensor)
+    return Fitted(graph, figures, shapes)
+
+
+def evaluate(fitted: Fitted) -> Figures:
+    """The value of every node, in topological order; raises InvalidInputs where an operation refuses its operands, as
+    an index out of range."""
+    graph, figures = fitted.graph, fitted.inputs
+    program = kernel.program_of(graph) if fitted.shapes is None else None
+    if program and (loops := kernel.compiled_loops(program)):
+        return kernel.evaluate(loops, program, figures)
     if shape := batches.shape_of_batch(graph, figures):
         return batches.evaluate_batch(graph, figures, shape)
 

@@ -30,6 +30,15 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute
 from service.core.rulebook.notation import Notation
+from service.core.rulebook.work import (
+    PROPORTIONAL,
+    Work,
+    Workload,
+    of_elementwise_value,
+    of_local_gradients,
+    of_tensor_contributions,
+    of_tensor_value,
+)
 
 Rule: TypeAlias = Callable[..., Any]
 ShapeRule: TypeAlias = Callable[[Sequence[Shape], Mapping[str, Any]], Shape]
@@ -128,7 +137,7 @@ class Operation:
     that a complex step may differentiate it; if `linear`, the value is linear in each operand. `rules` are the names of
     the rules of differentiation, one for all operands or one for each, and `beside_constants` those where all other
     operands are Constants. The libraries `absorbed_by` put 0 wherever the upstream gradient is 0, however steep the
-    operation is.
+    operation is. `work` says what the rules take where that is not proportional to operands and value.
     """
 
     name: str
@@ -153,6 +162,7 @@ class Operation:
     linear: bool
     rounding: Rounding
     absorbed_by: tuple[str, ...] = ()
+    work: Workload = PROPORTIONAL
     declared: "Operation | None" = None  # for a copy with another library's convention: the operation in the rulebook
 
     @property
@@ -231,6 +241,18 @@ class Operation:
         assert self.contributions is not None, self.name
         given = self.contributions(upstream, *self.arguments(operands), value, *attributes.values())
         return tuple(given[: len(operands)])
+
+    def work_of_value(self, shapes: Sequence[Shape], shape: Shape, attributes: Attributes = NO_ATTRIBUTES) -> Work:
+        """Estimate what the forward rule takes at operands of these shapes; `shape` is the value's."""
+        rule = self.work.value or (of_elementwise_value if self.is_elementwise else of_tensor_value)
+        return rule(shapes, shape, attributes)
+
+    def work_of_contributions(
+        self, shapes: Sequence[Shape], shape: Shape, attributes: Attributes = NO_ATTRIBUTES
+    ) -> Work:
+        """Estimate what the local gradients or the vector-Jacobian product take, with the contributions."""
+        rule = self.work.contributions or (of_local_gradients if self.is_elementwise else of_tensor_contributions)
+        return rule(shapes, shape, attributes)
 
     def with_convention(self, convention: str, alternative: bool = False) -> "Operation":
         """This operation with the gradient rule of one of CONVENTIONS; itself where that library has no other.

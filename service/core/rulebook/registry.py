@@ -25,6 +25,7 @@ from service.core.rulebook.operation import (
     ShapeRule,
 )
 from service.core.rulebook.primitives import is_traced
+from service.core.rulebook.work import PROPORTIONAL, Workload
 
 # From the arguments of a function, the operands and the attributes by name of the operation that it stands for.
 ArgumentReader: TypeAlias = Callable[..., tuple[Sequence[Any], dict[str, Any]]]
@@ -100,12 +101,14 @@ def define(
     analytic: bool = True,
     absorbed_by: Sequence[str] = (),
     symbolic: Mapping[Rule, ArgumentReader] = MappingProxyType({}),
+    work: Workload = PROPORTIONAL,
     wording: Wording = DEFAULT_WORDING,
 ) -> Operation:
     """Enter one operation in the rulebook and return it; the rules are described in `operation.py`.
 
     `operands` names them, separated by blanks: `bias?` may be left out, `*x` takes any number as one tuple, and
-    `labels:int` are whole numbers, to which no gradient flows. A fold takes any number of the one it names. `symbolic`
+    `labels:int` are whole numbers, to which no gradient flows. A fold takes any number of the one it names. `work` is
+    declared where the rules take more than operands and value suggest. `symbolic`
     holds the functions of NumPy that stand for this operation when a rule is applied to symbols; a forward rule that is
     a ufunc or a `rulebook_function` does so anyway. Raises ValueError for a name or an alias that is taken.
     """
@@ -130,6 +133,7 @@ def define(
         linear=linear,
         rounding=rounding,
         absorbed_by=tuple(absorbed_by),
+        work=work,
         domain=tuple(domain) if domain else (REALS,) * len(names),
         analytic=analytic,
         aliases=aliases,

@@ -1,6 +1,7 @@
 """Convolution along one to three axes, with strides, dilations, pads and groups of channels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
 from service.core.rulebook.operations.window import Window, window
 from service.core.rulebook.registry import Wording, define, rulebook_function
+from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
 _ATTRIBUTES = (
     Attribute("auto_pad", OneOf(("NOTSET",)), "NOTSET"),
@@ -95,6 +97,41 @@ def _conv(x: Any, kernel: Any, bias: Any, *attributes: Any) -> Any:
     return value if bias is None else value + over_channels(bias, value)
 
 
+# The Python of one einsum, of which there is one for each position in the window.
+_EINSUM = 40_000.0
+
+
+def _products_work(x: Shape, kernel: Shape, upstream: Shape, attributes: Attributes) -> Work:
+    """Of the convolution or of its adjoint for the kernel: the windows are copied out as the rows of a matrix."""
+    window_ = _window_of(kernel, tuple(attributes.values()))
+    windows = x[0] * x[1] * prod(upstream[2:]) * prod(kernel[2:])
+    copies = (2.1 if attributes["group"] == 1 else 1.1) * windows
+    products = 0.1 * windows * kernel[0] / attributes["group"]
+    return Work(CALL + _EINSUM + products + 8.0 * windows, copies + window_.padded(x) + 2.0 * prod(upstream))
+
+
+def _input_adjoint_work(x: Shape, kernel: Shape, upstream: Shape, attributes: Attributes) -> Work:
+    """Of the adjoint for x: a product for each position in the window, added in its place."""
+    window_ = _window_of(kernel, tuple(attributes.values()))
+    part, positions = x[0] * x[1] * prod(upstream[2:]), prod(kernel[2:])
+    products = 0.1 * part * positions * kernel[0] / attributes["group"]
+    elements = 3.0 * part + 2.0 * prod(upstream) + window_.padded(x) + 3.0 * prod(kernel[:2])
+    return Work(positions * (_EINSUM + 12.0 * part) + products, elements)
+
+
+def _works(order: str, *rules: Callable[[Shape, Shape, Shape, Attributes], Work]) -> WorkRule:
+    """Of one rule after the other. `order` names operands and value: x, k(ernel), u(pstream); z is the value else."""
+
+    def work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+        named = dict(zip(order, (*shapes[: len(order) - 1], shape), strict=True))
+        x, kernel, upstream = (named[letter] for letter in "xku")
+        works = [rule(x, kernel, upstream, attributes) for rule in rules]
+        kept = sum(map(prod, (x, kernel, upstream))) if len(works) > 1 else 0
+        return Work(sum(each.operations for each in works), max(each.elements for each in works) + kept)
+
+    return work
+
+
 define(
     "Conv",
     "x kernel bias?",
@@ -108,6 +145,7 @@ define(
     infer_shape=_conv_shape,
     linear=True,
     rounding=Rounding(in_parts=True),
+    work=Workload(_works("xku", _products_work), _works("xku", _products_work, _input_adjoint_work)),
     symbolic={convolve: lambda x, kernel, *given: ((x, kernel), dict(zip(_NAMES, given, strict=True)))},
     wording=Wording(notation=function("conv"), rule="product"),
 )
@@ -133,6 +171,7 @@ define(
     ),
     infer_shape=lambda shapes, attributes: _adjoint_shape(shapes[0], shapes[2], shapes[1], attributes, shapes[2]),
     linear=True,
+    work=Workload(_works("ukxz", _input_adjoint_work), _works("ukxz", _products_work, _products_work)),
     wording=Wording(rule="product"),
 )
 
@@ -148,5 +187,6 @@ define(
     ),
     infer_shape=lambda shapes, attributes: _adjoint_shape(shapes[1], shapes[0], shapes[2], attributes, shapes[2]),
     linear=True,
+    work=Workload(_works("xukz", _products_work), _works("xukz", _products_work, _input_adjoint_work)),
     wording=Wording(rule="product"),
 )

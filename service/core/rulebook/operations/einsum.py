@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import prod
 from string import ascii_letters
 from typing import Any
 
@@ -14,6 +15,7 @@ from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes
 from service.core.rulebook.operations.broadcasting import expand_to, sum_to
 from service.core.rulebook.registry import Wording, define, rulebook_function
+from service.core.rulebook.work import CALL, Work, Workload
 
 _ELLIPSIS = "..."
 
@@ -136,6 +138,68 @@ def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return (*map(lengths.__getitem__, before), *(broadcast if ellipsis else ()), *map(lengths.__getitem__, after))
 
 
+def _named_axes(equation: str, shapes: Sequence[Shape]) -> tuple[list[str], str, str, dict[str, int]]:
+    """Name the axes that an ellipsis stands for: the terms, the result, those names, and the length of each letter."""
+    terms, result = equation.split("->")
+    listed = terms.split(",")
+    free = [letter for letter in ascii_letters if letter not in equation]
+    unnamed = [len(shape) - len(_letters(term)) for term, shape in zip(listed, shapes, strict=True)]
+    broadcast = "".join(free[: max(unnamed)])
+    named = [
+        term.replace(_ELLIPSIS, broadcast[len(broadcast) - count :])
+        for term, count in zip(listed, unnamed, strict=True)
+    ]
+    lengths: dict[str, int] = {}
+    for term, shape in zip(named, shapes, strict=True):
+        for letter, length in zip(term, shape, strict=True):
+            lengths[letter] = max(length, lengths.get(letter, 0)) if length else 0
+    return named, result.replace(_ELLIPSIS, broadcast), broadcast, lengths
+
+
+def _contraction(terms: Sequence[str], result: str, lengths: Mapping[str, int]) -> Work:
+    """Of one einsum: NumPy multiplies two factors at a time, as matrices whose axes it puts in order."""
+
+    def size(letters: str | set[str]) -> int:
+        return prod(lengths[letter] for letter in set(letters))
+
+    path: Sequence[Sequence[int]] = [range(len(terms))]
+    if len(terms) > 2:
+        factors = [np.broadcast_to(0.0, [lengths[letter] for letter in term]) for term in terms]
+        path = np.einsum_path(f"{','.join(terms)}->{_distinct(result)}", *factors, optimize="greedy")[0][1:]
+    left, operations, elements = [*map(set, terms)], CALL, 2.0 * prod(lengths[letter] for letter in result)
+    for chosen in path:
+        taken = [left.pop(index) for index in sorted(chosen, reverse=True)]
+        volume = set().union(*taken)
+        kept = volume & set(result).union(*left)
+        copies = float(sum(map(size, taken)) + size(kept))
+        operations += 30_000.0 + 10.0 * copies
+        if len(taken) != 2 or volume == kept:
+            operations += 4.0 * len(taken) * size(volume)
+        else:
+            operations += 0.1 * size(volume)
+        elements += copies
+        left.append(kept)
+    return Work(operations, elements)
+
+
+def _value_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+    terms, result, _, lengths = _named_axes(attributes["equation"], shapes)
+    return _contraction(terms, result, lengths)
+
+
+def _contributions_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+    """Of one einsum for each factor, of the upstream gradient and the other factors."""
+    terms, result, broadcast, lengths = _named_axes(attributes["equation"], shapes)
+    operations, elements, held = 0.0, 0.0, 0.0
+    for index, (term, given) in enumerate(zip(terms, shapes, strict=True)):
+        others = [result, *terms[:index], *terms[index + 1 :]]
+        known = {letter for letter in _distinct(broadcast + term) if letter in "".join(others)}
+        one = _contraction(others, "".join(sorted(known)), lengths)
+        operations, elements = operations + one.operations, max(elements, one.elements)
+        held += 2.0 * prod(given)
+    return Work(operations, elements + held)
+
+
 define(
     "Einsum",
     "*x",
@@ -144,6 +208,7 @@ define(
     contributions=_contributions,
     infer_shape=_shape,
     linear=True,
+    work=Workload(_value_work, _contributions_work),
     symbolic={einsum: lambda equation, *operands: (operands, {"equation": equation})},
     wording=Wording(notation=function("einsum"), rule="product"),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import permutations
+from math import perm, prod
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.broadcasting import sum_to
 from service.core.rulebook.operations.matmul import matmul_left_adjoint
 from service.core.rulebook.registry import Wording, define, operands_only, rulebook_function
+from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
 
 def _square_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
@@ -26,6 +28,16 @@ def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     if len(shape) < 2:
         raise ValueError("expected a matrix or a stack of them")
     return (*shape[:-2], shape[-1], shape[-2])
+
+
+def _cubic(each: float, cubic: float, arrays: float) -> WorkRule:
+    """Of `each` + `cubic` · n³ operations for each matrix of a stack, and so many arrays of all of them at once."""
+
+    def work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+        n, size = shapes[0][-1], prod(shapes[0])
+        return Work(CALL + prod(shapes[0][:-2]) * (each + cubic * n**3) + 5.0 * size, arrays * size)
+
+    return work
 
 
 define(
@@ -125,6 +137,7 @@ define(
     forward=cofactors,
     contributions=lambda upstream, x, z: (cofactors_along((x, upstream)),),
     infer_shape=_square_shape,
+    work=Workload(_cubic(2e4, 1.3, 5.0), _cubic(6e4, 2.5, 12.0)),
     rounding=Rounding(value=lambda x, z: np.linalg.norm(z, axis=(-2, -1), keepdims=True) * np.ones_like(z)),
     analytic=False,
     wording=Wording(notation=function("cofactors", r"\operatorname{cof}", "cof")),
@@ -146,12 +159,26 @@ def _along_contributions(upstream: Any, operands: Any, z: Any) -> Any:
     return cofactors_along((x, *directions, upstream)), *along
 
 
+def _along_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+    """Along one direction by one decomposition, along several by one for each choice of rows."""
+    n, directions = shape[-1], len(shapes) - 1
+    choices = 1 if directions == 1 else perm(n, directions)
+    return Work(CALL + choices * prod(shape[:-2]) * (6e4 + 2.5 * n**3), 12.0 * prod(shape))
+
+
+def _along_contributions_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+    more, same = (_along_work(each, shape, attributes) for each in ((*shapes, shape), shapes))
+    count = len(shapes) - 1
+    return Work(more.operations + count * same.operations, more.elements + (count + 1) * prod(shape))
+
+
 define(
     "CofactorsAlong",
     "*x",
     forward=cofactors_along,
     contributions=_along_contributions,
     infer_shape=_along_shape,
+    work=Workload(_along_work, _along_contributions_work),
     rounding=Rounding(value=lambda operands, z: np.linalg.norm(z, axis=(-2, -1), keepdims=True) * np.ones_like(z)),
     analytic=False,
     wording=Wording(aliases=["cofactors_along"]),
@@ -163,6 +190,7 @@ define(
     forward=np.linalg.det,
     contributions=lambda upstream, x, z: (np.expand_dims(upstream, (-2, -1)) * cofactors(x),),
     infer_shape=lambda shapes, attributes: _square_shape(shapes, attributes)[:-2],
+    work=Workload(_cubic(1e3, 0.1, 0.0), _cubic(2e4, 1.3, 5.0)),
     rounding=Rounding(
         value=lambda x, z: np.sum(np.abs(x * cofactors(x)), axis=(-2, -1)),
         contributions=lambda upstream, x, z: (
@@ -188,6 +216,7 @@ define(
     forward=np.linalg.inv,
     contributions=_inverse_contributions,
     infer_shape=_square_shape,
+    work=Workload(_cubic(1e3, 0.25, 1.0), _cubic(1e3, 0.25, 3.0)),
     rounding=Rounding(
         value=lambda x, z: np.abs(z) @ np.abs(x) @ np.abs(z),
         contributions=lambda upstream, x, z: (-_inverse_contributions(np.abs(upstream), x, np.abs(z))[0],),
@@ -218,6 +247,18 @@ def _solve_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return (*np.broadcast_shapes(a[:-2], b[:-2]), *b[-2:])
 
 
+def _solve_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+    a = shapes[0]
+    n, columns = a[-1], 1 if len(shapes[1]) == 1 else shape[-1]
+    stack = prod(np.broadcast_shapes(a[:-2], shape[:-2]))
+    return Work(CALL + stack * (1e3 + 0.1 * n * n * (n + columns)), stack * 2.0 * n * (n + columns))
+
+
+def _solve_contributions_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+    once, held = _solve_work(shapes, shape, attributes), sum(map(prod, shapes))
+    return Work(2.0 * once.operations, 1.5 * once.elements + held)
+
+
 def _solve_contributions(upstream: Any, a: Any, b: Any, z: Any) -> Any:
     # A·z = b: the gradient of b is w with Aᵀ·w = upstream, that of A is −w·zᵀ.
     flow = np.linalg.solve(np.matrix_transpose(a), upstream)
@@ -237,6 +278,7 @@ define(
     forward=np.linalg.solve,
     contributions=_solve_contributions,
     infer_shape=_solve_shape,
+    work=Workload(_solve_work, _solve_contributions_work),
     rounding=Rounding(
         # |A⁻¹|·(|A|·|z| + |b|), Skeel's componentwise error bound (1979).
         value=lambda a, b, z: np.abs(np.linalg.inv(a)) @ (np.abs(a) @ np.abs(z) + np.abs(b)),

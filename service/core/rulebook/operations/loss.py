@@ -14,6 +14,7 @@ from service.core.rulebook.operations.channels import over_channels, sum_of_chan
 from service.core.rulebook.operations.normalization import log_softmax, softmax
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define, rulebook_function
+from service.core.rulebook.work import Work, Workload, of_tensor_value
 
 _REDUCTION = Attribute("reduction", OneOf(("mean", "sum", "none")), "mean")
 
@@ -127,6 +128,12 @@ def _cross_entropy_shape(shapes: Sequence[Shape], attributes: Attributes) -> Sha
     return labels if attributes["reduction"] == "none" else ()
 
 
+def _cross_entropy_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+    """Beside softmax the labels are encoded, in as many elements as there are scores."""
+    work = of_tensor_value(shapes, shape, attributes)
+    return Work(2.0 * work.operations, 2.0 * work.elements)
+
+
 define(
     "SoftmaxCrossEntropyLoss",
     "scores labels:int weights?",
@@ -134,6 +141,7 @@ define(
     forward=_cross_entropy,
     contributions=_cross_entropy_contributions,
     infer_shape=_cross_entropy_shape,
+    work=Workload(value=_cross_entropy_work),
     rounding=Rounding(contributions=_cross_entropy_terms, kept=_cross_entropy_kept),
     analytic=False,
     wording=Wording(aliases=["softmax_cross_entropy"], notation=function("softmax_cross_entropy")),

@@ -13,6 +13,7 @@ from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.broadcasting import sum_to
 from service.core.rulebook.primitives import sum_to_shape
 from service.core.rulebook.registry import Wording, define, rulebook_function
+from service.core.rulebook.work import CALL, Work, Workload
 
 
 @rulebook_function
@@ -75,6 +76,25 @@ def _adjoint_shape(upstream: Shape, operands: Sequence[Shape], like: Shape) -> S
     return like
 
 
+def product_work(rows: int, inner: int, columns: int, stack: int = 1) -> float:
+    """Estimate the operations of a product of matrices, or of a stack of them: about ten are done at once."""
+    return CALL + stack * (100.0 + 0.1 * rows * inner * columns)
+
+
+def _works(x: Shape, y: Shape, count: int, elements: Sequence[str]) -> Work:
+    """Of `count` of the product x @ y and its adjoints; `elements` names what is held at once: each is summed only
+    after it is computed for the whole stack."""
+    rows, columns = x[-2] if len(x) > 1 else 1, y[-1] if len(y) > 1 else 1
+    stack = prod(np.broadcast_shapes(x[:-2], y[:-2]))
+    sizes = {
+        "left": stack * rows * x[-1],
+        "right": x[-1] * columns * (1 if len(y) == 2 else stack),
+        "product": stack * rows * columns,
+    }
+    held = sum(sizes[each] for each in elements)
+    return Work(count * product_work(rows, x[-1], columns, stack) + 5.0 * held, held + prod(x) + prod(y))
+
+
 define(
     "MatMul",
     "x y",
@@ -85,6 +105,10 @@ define(
     ),
     infer_shape=_matmul_shape,
     linear=True,
+    work=Workload(
+        lambda shapes, shape, attributes: _works(shapes[0], shapes[1], 1, ()),
+        lambda shapes, shape, attributes: _works(shapes[0], shapes[1], 2, ("left", "right")),
+    ),
     wording=Wording(aliases=["@"], notation=infix("@", r"\,", PRODUCT, "\u2062"), rule="product"),
 )
 
@@ -100,6 +124,10 @@ define(
     ),
     infer_shape=_left_adjoint_shape,
     linear=True,
+    work=Workload(
+        lambda shapes, shape, attributes: _works(shapes[2], shapes[1], 1, ["left"]),
+        lambda shapes, shape, attributes: _works(shapes[2], shapes[1], 2, ["product", "right"]),
+    ),
     wording=Wording(
         aliases=["matmul_left_adjoint"],
         notation=Notation(
@@ -125,6 +153,10 @@ define(
     ),
     infer_shape=_right_adjoint_shape,
     linear=True,
+    work=Workload(
+        lambda shapes, shape, attributes: _works(shapes[0], shapes[2], 1, ["right"]),
+        lambda shapes, shape, attributes: _works(shapes[0], shapes[2], 2, ["product", "left"]),
+    ),
     wording=Wording(
         aliases=["matmul_right_adjoint"],
         notation=Notation(
@@ -184,6 +216,17 @@ def _gemm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return rows, columns
 
 
+def _gemm_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+    inner = shapes[0][0 if attributes["transA"] else 1]
+    size = prod(shape)
+    return Work(product_work(shape[0], inner, shape[1]) + 5.0 * size, 2.0 * size)
+
+
+def _gemm_contributions_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+    once, sizes = _gemm_work(shapes, shape, attributes), sum(map(prod, shapes))
+    return Work(2.0 * once.operations + 10.0 * sizes, sizes + 2.0 * prod(shape))
+
+
 def _absolute(*figures: Any) -> list[Any]:
     return [None if figure is None else np.abs(figure) for figure in figures]
 
@@ -200,6 +243,7 @@ define(
     forward=_gemm,
     contributions=_gemm_contributions,
     infer_shape=_gemm_shape,
+    work=Workload(_gemm_work, _gemm_contributions_work),
     rounding=Rounding(
         value=lambda a, b, c, z, *attributes: _gemm(*_absolute(a, b, c, *attributes)),
         contributions=lambda *given: _gemm_contributions(*_absolute(*given)),

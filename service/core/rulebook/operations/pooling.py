@@ -1,6 +1,7 @@
 """Max and average pooling."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from service.core.rulebook.operation import Attributes, Closed, Kinks, Rounding,
 from service.core.rulebook.operations.window import window
 from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import Wording, define, rulebook_function
+from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
 _ATTRIBUTES = (
     Attribute("auto_pad", OneOf(("NOTSET",)), "NOTSET"),
@@ -39,6 +41,19 @@ def _pool_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     if any(pad >= length for pads in (pool.before, pool.after) for pad, length in zip(pads, pool.lengths, strict=True)):
         raise ValueError("each pad must be smaller than the window, or a window would hold padding alone")
     return (*shape[:2], *pool.steps(shape[2:]))
+
+
+def _works(x: int, windows_held: float, operations: float) -> WorkRule:
+    """Of a rule over all windows of operand `x`: so many operations for each element in a window, and so many arrays
+    of them at once. What goes through the positions in the window calls NumPy for each."""
+
+    def work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+        pool, given = _window_of(tuple(attributes.values())), shapes[x]
+        steps, positions = prod((*given[:2], *pool.steps(given[2:]))), prod(pool.lengths)
+        held = windows_held * steps * positions + 4.0 * steps + 2.0 * pool.padded(given)
+        return Work(CALL * (1.0 + positions) + operations * steps * positions + 10.0 * pool.padded(given), held)
+
+    return work
 
 
 def _max_pool(x: Any, *attributes: Any) -> Any:
@@ -155,6 +170,7 @@ define(
         contributions=lambda upstream, x, z, *attributes: _max_pool_contributions(np.abs(upstream), x, z, *attributes)
     ),
     analytic=False,
+    work=Workload(_works(0, 0.0, 10.0), _works(0, 1.5, 25.0)),
     wording=Wording(aliases=["max_pool"], rule="selection"),
 )
 
@@ -173,6 +189,7 @@ define(
     contributions=lambda upstream, x, z, ties, *attributes: (None, None),
     infer_shape=_max_pool_ties_shape,
     analytic=False,
+    work=Workload(_works(0, 1.5, 15.0)),
 )
 
 
@@ -196,6 +213,7 @@ define(
     contributions=lambda flow, upstream, x, z, *attributes: (max_pool_tangent(flow, x, *attributes), None),
     infer_shape=_max_pool_adjoint_shape,
     analytic=False,
+    work=Workload(_works(1, 1.5, 25.0), _works(1, 2.5, 30.0)),
     wording=Wording(rule="selection"),
 )
 
@@ -207,6 +225,7 @@ define(
     contributions=lambda flow, tangent, x, z, *attributes: (max_pool_adjoint(flow, x, *attributes), None),
     infer_shape=_max_pool_tangent_shape,
     analytic=False,
+    work=Workload(_works(1, 2.5, 30.0), _works(1, 1.5, 25.0)),
     wording=Wording(rule="selection"),
 )
 
@@ -256,6 +275,7 @@ define(
     infer_shape=_pool_shape,
     linear=True,
     rounding=Rounding(in_parts=True),
+    work=Workload(_works(0, 0.0, 10.0), _works(0, 0.0, 5.0)),
     wording=Wording(aliases=["average_pool"], rule="sum"),
 )
 
@@ -267,5 +287,6 @@ define(
     contributions=lambda flow, upstream, like, z, *attributes: (average_pool(flow, *attributes), None),
     infer_shape=_average_pool_adjoint_shape,
     linear=True,
+    work=Workload(_works(1, 0.0, 5.0), _works(1, 0.0, 10.0)),
     wording=Wording(rule="sum"),
 )

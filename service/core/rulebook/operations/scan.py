@@ -1,6 +1,7 @@
 """Running sums and products along an axis."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.axes import axis_position
 from service.core.rulebook.primitives import is_traced
 from service.core.rulebook.registry import Wording, define, rulebook_function
+from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
 _ATTRIBUTES = [
     Attribute("axis", integer, required=True),
@@ -58,6 +60,16 @@ define(
 )
 
 
+def _stepwise(scans: int) -> WorkRule:
+    """Of that many scans in Python, step by step along the axis."""
+
+    def work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+        length, size = shape[axis_position(attributes["axis"], len(shape))], prod(shape)
+        return Work(CALL + scans * (length * (500.0 if len(shape) == 1 else 3000.0) + 20.0 * size), 5.0 * size)
+
+    return work
+
+
 @rulebook_function
 def linear_recurrence(u: Any, x: Any, axis: int, reverse: int) -> Any:
     """Return e with e₀ = 0 and eₖ = uₖ₋₁ + xₖ₋₁·eₖ₋₁ along an axis, from the end if `reverse`."""
@@ -89,6 +101,7 @@ define(
         z * linear_recurrence(upstream, x, axis, 1 - reverse),
     ),
     infer_shape=_recurrence_shape,
+    work=Workload(_stepwise(1), _stepwise(2)),
     rounding=Rounding(
         value=lambda u, x, z, axis, reverse: linear_recurrence(np.absolute(u), np.absolute(x), axis, reverse),
         contributions=lambda upstream, u, x, z, axis, reverse: (
@@ -135,6 +148,7 @@ define(
     forward=cumprod,
     contributions=lambda upstream, x, z, *attributes: (_cumprod_contributions(upstream, x, *attributes),),
     infer_shape=_scan_shape,
+    work=Workload(contributions=_stepwise(1)),
     # Libraries divide the sum of all upstream × product by the factor.
     rounding=Rounding(
         contributions=lambda upstream, x, z, axis, exclusive, reverse: (

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ class Window:
                 raise ValueError(f"a window of {span} elements does not fit an axis of {length + before + after}")
             counts.append((length + before + after - span) // self.strides[axis] + 1)
         return tuple(counts)
+
+    def padded(self, shape: Shape) -> int:
+        """Count the elements of an array of that shape with its padding."""
+        lengths = zip(shape[2:], self.before, self.after, strict=True)
+        return prod((*shape[:2], *map(sum, lengths)))
 
     def patches(self, x: Any, filling: float = 0.0) -> Any:
         """Return the elements under the window at each step, of shape (samples, channels, *steps, *lengths).
