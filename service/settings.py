@@ -40,7 +40,9 @@ class Limits:
     operations: int = _limit(
         10**12, "operations on numbers that one request takes, by estimate; about a nanosecond each"
     )
-    page: int = _limit(1000, "items of one page of a list", most=1_000_000)
+    page: int = _limit(
+        1000, "items of one page of a list, which also ends where its tensors have a million numbers", most=1_000_000
+    )
 
 
 def _bound(default: float, least: float, most: float, meaning: str) -> Any:

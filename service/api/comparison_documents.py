@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from service.api.documents import if_small
-from service.api.http.paging import next_cursor
+from service.api.http.paging import fitting, next_cursor
 from service.api.numbers import write_array, write_number
 from service.core.comparison.causes import Cause, find_causes
 from service.core.comparison.error_measures import minimum_tolerance
@@ -42,7 +42,9 @@ def comparison_summary(record: ComparisonRecord) -> dict[str, Any]:
 def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dict[str, Any]:
     """A comparison with the first figures of those listed, as of every list at most `most`; all of one that is not
     kept."""
-    found, shown = compared.found, most if compared.record.id else len(numbers)
+    found, kept = compared.found, bool(compared.record.id)
+    nodes = comparison_node_documents(compared, numbers[:most] if kept else numbers)
+    nodes = fitting(nodes) if kept else nodes
     first = explained_first_difference(found)
     judged = {phase.name: int((phase.verdicts != Verdict.NOT_COMPARED).sum()) for phase in found.phases}
     return {
@@ -67,8 +69,8 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
             for phase, position, how in islice(found.missing, most)
         ],
         "minimum_tolerance": minimum_tolerance(found),
-        "nodes": comparison_node_documents(compared, numbers[:shown]),
-        "next": next_cursor(shown, len(numbers)),
+        "nodes": nodes,
+        "next": next_cursor(len(nodes), len(numbers)),
     }
 
 

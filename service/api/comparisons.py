@@ -75,8 +75,7 @@ def check_claims(body: dict[str, Any], graph_id: str) -> Response:
 def list_comparisons(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     """List comparisons, newest first"""
     found = usecases.list_comparisons(context(), run=query.get("run"), after=page.after, limit=page.size + 1)
-    records, after = page.cut(found)
-    return [comparison_summary(record) for record in records], after
+    return page.cut(found, comparison_summary)
 
 
 @blueprint.endpoint(
@@ -100,7 +99,7 @@ def list_comparison_nodes(query: dict[str, Any], page: Page, comparison_id: str)
     compared = usecases.get_comparison(context(), comparison_id)
     numbers = compared.listing(query.get("shown"), query.get("order", "topological"))
     shown = numbers[page.start : page.start + page.size]
-    return comparison_node_documents(compared, shown), page.next_start(len(numbers))
+    return page.fit(comparison_node_documents(compared, shown), len(numbers))
 
 
 def _answer(compared: Compared, new: bool) -> Response:

@@ -9,7 +9,7 @@ import numpy as np
 from service.api.numbers import write_array, write_number
 from service.core.derivatives.one_sided import OneSided
 from service.core.execution.nonfinite import FirstNonfinite
-from service.core.figures.figures import Figures, FloatArray
+from service.core.figures.figures import Figures, FloatArray, element_count
 from service.core.graph.graph import Node, node_document, written_attribute
 from service.core.rulebook.tensor import Tensor
 from service.storage.records import GraphRecord
@@ -145,7 +145,7 @@ def _written(figures: Figures, whole: bool) -> list[Any]:
 
 def if_small(figure: FloatArray | None, largest: int | None = LARGEST_LISTED) -> FloatArray | None:
     """The figure, or None if it is too large for a list."""
-    return figure if figure is None or largest is None or figure.size <= largest else None
+    return figure if figure is None or largest is None or element_count(figure.shape) <= largest else None
 
 
 def _as_given(seed: FloatArray | None) -> FloatArray | None:

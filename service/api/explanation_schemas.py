@@ -68,7 +68,8 @@ class StepDocument(LineDocument):
 
     The numbers, and `sum`, are computed from the run's own figures; a value that was not recorded is inferred from
     those that were. `difference` is how far they are from the run's value or gradient, null where they are
-    bit-identical or one is not known. Of more than 1,000 contributions the first 1,000 are listed.
+    bit-identical or one is not known. Of more than 1,000 contributions the first 1,000 are listed; their figures are
+    null where they would have more than a million numbers together.
     """
 
     phase = fields.String(required=True, validate=ma.validate.OneOf(["forward", "backward"]))

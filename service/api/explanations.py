@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from flask import Response
 
-from service.api.documents import if_small
+from service.api.documents import LARGEST_LISTED, if_small
 from service.api.explanation_schemas import PathsDocument, PathsQuery, StepPage, StepsQuery
 from service.api.http.endpoint import Blueprint
-from service.api.http.paging import Page, Paging, page_size
+from service.api.http.paging import MOST_NUMBERS, Page, Paging, page_size
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context
 from service.api.http.response import respond
@@ -42,7 +42,9 @@ blueprint = Blueprint("explanations", __name__, description="How did each figure
 def list_steps(query: dict[str, Any], page: Page, run_id: str) -> tuple[list[Any], int | None]:
     """List how each figure of a run came about: rule, formula, numbers put in; or the steps of one node"""
     steps, after = usecases.list_steps(context(), run_id, node=query.get("node"), start=page.start, limit=page.size)
-    return list(map(_step, steps)), after
+    if "node" in query:  # one step forward and one backward
+        return list(map(_step, steps)), None
+    return page.fit(list(map(_step, steps)), page.start + len(steps) + (after is not None))
 
 
 @blueprint.endpoint("GET", "/v1/runs/<run_id>/paths", query=PathsQuery, answer=PathsDocument, problems=(404, 409))
@@ -74,13 +76,14 @@ def _forward(step: ForwardStep) -> dict[str, Any]:
 
 
 def _backward(step: BackwardStep) -> dict[str, Any]:
+    largest = min(LARGEST_LISTED, MOST_NUMBERS // (3 * len(step.contributions) or 1))
     return {
         "phase": "backward",
         "node": step.node.name,
         **_line(step.equation),
         **_shape(step.gradient),
         **({} if step.seed is None else {"seed": write_array(if_small(step.seed))}),
-        "contributions": list(map(_contribution, step.contributions)),
+        "contributions": [_contribution(each, largest) for each in step.contributions],
         "contribution_count": step.count,
         "sum": write_array(if_small(step.sum)),
         "gradient": write_array(if_small(step.gradient)),
@@ -88,15 +91,16 @@ def _backward(step: BackwardStep) -> dict[str, Any]:
     }
 
 
-def _contribution(contribution: Contribution) -> dict[str, Any]:
+def _contribution(contribution: Contribution, largest: int) -> dict[str, Any]:
+    """A contribution; a figure of more than `largest` elements is null."""
     return {
         "consumer": contribution.consumer.node.name,
         "operand": contribution.operand_index,
         "rule": contribution.rule,
         **_line(contribution.equation),
-        "local": write_array(if_small(contribution.local)),
-        "upstream": write_array(if_small(contribution.consumer.upstream)),
-        "product": write_array(if_small(contribution.product)),
+        "local": write_array(if_small(contribution.local, largest)),
+        "upstream": write_array(if_small(contribution.consumer.upstream, largest)),
+        "product": write_array(if_small(contribution.product, largest)),
         **({} if contribution.closed is None else {"closed": contribution.closed}),
     }
 

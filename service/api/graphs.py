@@ -16,7 +16,7 @@ from service.api.graph_schemas import (
     NodesRequest,
 )
 from service.api.http.endpoint import Blueprint
-from service.api.http.paging import LISTED, Page, Paging, next_cursor
+from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
 from service.api.http.response import respond
@@ -68,12 +68,10 @@ def add_nodes(body: dict[str, Any], graph_id: str) -> Response:
 @blueprint.endpoint("GET", "/v1/graphs", query=GraphsQuery, answer=GraphPage, page=Paging("graphs", LISTED))
 def list_graphs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     """List graphs, newest first"""
-    records, after = page.cut(
-        usecases.list_graphs(
-            context(), name=query.get("name"), tag=read_tag(query), after=page.after, limit=page.size + 1
-        )
+    found = usecases.list_graphs(
+        context(), name=query.get("name"), tag=read_tag(query), after=page.after, limit=page.size + 1
     )
-    return [graph_document(record) for record in records], after
+    return page.cut(found, graph_document)
 
 
 @blueprint.endpoint("GET", "/v1/graphs/<graph_id>", answer=GraphDocument, problems=(404,), example=examples.GRAPH)
@@ -94,7 +92,7 @@ def get_graph(graph_id: str) -> Response:
 def list_graph_nodes(query: dict[str, Any], page: Page, graph_id: str) -> tuple[list[Any], int | None]:
     """List a graph's nodes in topological order"""
     nodes = usecases.list_graph_nodes(context(), graph_id, start=page.start, limit=page.size + 1)
-    return graph_node_documents(nodes[: page.size]), page.next_start(page.start + len(nodes))
+    return page.fit(graph_node_documents(nodes[: page.size]), page.start + len(nodes))
 
 
 @blueprint.endpoint("DELETE", "/v1/graphs/<graph_id>", answer=None, status=204, problems=(404, 409))
@@ -120,6 +118,5 @@ def respond_graph(record: GraphRecord, graph: Graph, new: bool, hints: Sequence[
 
 
 def _with_nodes(record: GraphRecord, graph: Graph) -> dict[str, Any]:
-    size = context().limits.page
-    nodes = graph_node_documents(graph.nodes[:size])
-    return {**graph_document(record), "nodes": nodes, "next": next_cursor(size, len(graph))}
+    nodes = fitting(graph_node_documents(graph.nodes[: context().limits.page]))
+    return {**graph_document(record), "nodes": nodes, "next": next_cursor(len(nodes), len(graph))}

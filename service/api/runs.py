@@ -9,7 +9,7 @@ from service.api.documents import LARGEST_LISTED, run_document, run_node_documen
 from service.api.graphs import read_tag
 from service.api.http import arrow, npz
 from service.api.http.endpoint import Blueprint
-from service.api.http.paging import LISTED, Page, Paging, next_cursor
+from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
 from service.api.http.response import accepted, respond, send
@@ -92,8 +92,7 @@ def list_runs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]
         after=page.after,
         limit=page.size + 1,
     )
-    records, after = page.cut(found)
-    return [run_document(usecases.read_ends(context(), record)) for record in records], after
+    return page.cut(found, lambda record: run_document(usecases.read_ends(context(), record)))
 
 
 @blueprint.endpoint(
@@ -129,7 +128,7 @@ def list_run_nodes(query: dict[str, Any], page: Page, run_id: str) -> Response |
         run = usecases.get_run(context(), run_id)
         return send(_WHOLE[form](run, usecases.list_closed(context(), run)), content_type=form)
     run = usecases.list_run_nodes(context(), run_id, start=page.start, limit=page.size)
-    return _nodes(run), page.next_start(len(run.graph))
+    return page.fit(_nodes(run), len(run.graph))
 
 
 @blueprint.endpoint(
@@ -169,9 +168,9 @@ def _document(run: StoredRun, query: dict[str, Any], whole: bool = False) -> dic
     if query.get("gradients") == "inputs":
         return run_document(run, largest=None)
     document = run_document(run, None if whole else LARGEST_LISTED)
-    size = len(run.graph) if whole else context().limits.page
-    document["nodes"] = _nodes(run.part(size), whole)
-    document["next"] = next_cursor(size, len(run.graph))
+    nodes = _nodes(run, whole=True) if whole else fitting(_nodes(run.part(context().limits.page)))
+    document["nodes"] = nodes
+    document["next"] = next_cursor(len(nodes), len(run.graph))
     return document
 
 

@@ -149,7 +149,12 @@ class Query(Request):
 class PageQuery(Query):
     """One page of a list."""
 
-    limit = PositiveInt(metadata={"x-limits": {"maximum": "page"}})
+    limit = PositiveInt(
+        metadata={
+            "x-limits": {"maximum": "page"},
+            "description": "The most items; a page ends earlier where its tensors have a million numbers together",
+        }
+    )
     cursor = StrictString(metadata={"pattern": r"^[A-Za-z0-9_-]+(?![\s\S])"})
 
 

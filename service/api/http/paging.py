@@ -1,17 +1,22 @@
-"""Pages of a list: the query's `limit` and `cursor`, and the cursor to the next page."""
+"""Pages of a list: the query's `limit` and `cursor`, where a page ends, and the cursor to the next page."""
 
 import base64
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 from flask import Response, request, url_for
 
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context
 from service.api.http.response import respond
 from service.core.errors import Fault
+from service.core.figures.figures import element_count
 
 LISTED = 50  # graphs, runs or comparisons of a page, unless `limit` says
+MOST_NUMBERS = 1_000_000  # in the arrays of a page, unless its first item has more
+_HOLDERS = (np.ndarray, dict, list, tuple)  # what in a document may have numbers
 
 
 class Identified(Protocol):
@@ -23,6 +28,7 @@ class Identified(Protocol):
 
 
 Record = TypeVar("Record", bound=Identified)
+Document = TypeVar("Document")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +79,39 @@ class Page:
             raise InvalidParameters([Fault(("cursor",), "invalid cursor: it belongs to another list")])
         return int(position or 0)
 
-    def next_start(self, count: int) -> int | None:
-        """Where the next page of `count` numbered items starts; None after the last."""
-        following = self.start + self.size
-        return following if following < count else None
+    def fit(self, items: Sequence[Document], count: int) -> tuple[list[Document], int | None]:
+        """The items that the page has room for, of `count` numbered ones, and where the next page begins, if any."""
+        fitted = fitting(items)
+        following = self.start + len(fitted)
+        return fitted, following if following < count else None
 
-    def cut(self, records: list[Record]) -> tuple[list[Record], str | None]:
-        """Part a page from the one record more that was read, with the id after which the next page begins."""
-        return records[: self.size], records[self.size - 1].id if len(records) > self.size else None
+    def cut(self, records: Sequence[Record], write: Callable[[Record], Document]) -> tuple[list[Document], str | None]:
+        """The documents of a page, of one record more than it may have, and the id after which the next one begins."""
+        fitted = fitting(map(write, records[: self.size]))
+        return fitted, records[len(fitted) - 1].id if len(records) > len(fitted) else None
+
+
+def fitting(documents: Iterable[Document]) -> list[Document]:
+    """The first documents, one at least, that have at most MOST_NUMBERS in their arrays together.
+
+    A thousand nodes of 10,000 numbers each would be 400 MB of text.
+    """
+    fitted: list[Document] = []
+    room = MOST_NUMBERS
+    for document in documents:
+        room -= _count_numbers(document)
+        if room < 0 and fitted:
+            break
+        fitted.append(document)
+    return fitted
+
+
+def _count_numbers(document: Any) -> int:
+    """How many numbers the arrays in an object or a list have."""
+    if isinstance(document, np.ndarray):
+        return element_count(document.shape)
+    members = document.values() if isinstance(document, dict) else document
+    return sum([_count_numbers(member) for member in members if isinstance(member, _HOLDERS)])
 
 
 def page_size(query: dict[str, Any], size: int | None = None) -> int:
