@@ -16,8 +16,8 @@ settings.register_profile("quick", _shared, max_examples=QUICK)
 settings.register_profile("thorough", _shared, max_examples=THOROUGH)
 settings.load_profile("quick")
 
-# The markers of tests that need more than `make test` installs. `make test-MARKER` runs `pytest -m MARKER`.
-SEPARATE = ("compilation", "deployment", "peers", "browser")
+# The markers of tests that take long, or need more than `make test` installs: `make test-MARKER` is `pytest -m MARKER`.
+SEPARATE = ("compilation", "contract", "deployment", "peers", "browser")
 LEFT_TO = {marker: f"left to `make test-{marker}`" for marker in SEPARATE}
 
 

@@ -7,33 +7,38 @@ from marshmallow import fields
 
 from service.api.schemas import (
     ARRAY_OR_NULL,
+    NODE_NAME,
     NUMBER,
     NUMBER_OR_NULL,
+    SOME_FIGURES,
     JsonObject,
     Label,
+    NodeName,
     PageQuery,
     Query,
     Request,
     StrictBool,
     StrictString,
+    given,
+    given_figures,
 )
 
-_CLAIM = {
-    "description": "A number, or nested lists of numbers, each of which may be text. Text is a fraction (2/3, 1 1/3), "
-    "or a decimal (0.667, ≈0.667, 0,667) right to its last digit. Where tolerance is left out a number with a fraction "
-    "and two significant digits or more may be rounded to its last digit too; whole numbers are exact. "
+_CLAIMED = {
+    "description": "By node a number, or nested lists of numbers, each of which may be text. Text is a fraction (2/3, "
+    "1 1/3), or a decimal (0.667, ≈0.667, 0,667) right to its last digit. Where tolerance is left out a number with a "
+    "fraction and two significant digits or more may be rounded to its last digit too; whole numbers are exact. "
     "null claims that there is no figure.",
-    "oneOf": [{"type": "number"}, {"type": "string"}, {"type": "array"}, {"type": "null"}],
+    **given_figures("WrittenArray", or_null=True),
 }
-_WRITTEN = {
-    "description": "A number, or nested lists of numbers, each of which may be text: 2/3, 1 1/3, 0.667",
-    "oneOf": [{"type": "number"}, {"type": "string"}, {"type": "array"}],
-}
-_CLAIMED = {"type": "object", "additionalProperties": _CLAIM}
 TOLERANCE = {
     "oneOf": [
         {"type": "string", "enum": ["float64", "float32", "float16", "bfloat16", "exact"]},
-        {"type": "object", "properties": {"rtol": {"type": "number"}, "atol": {"type": "number"}}},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "properties": {bound: {"type": "number", "minimum": 0} for bound in ("rtol", "atol")},
+            "additionalProperties": False,
+        },
     ]
 }
 # The released document promises this default, which is still that of runs in float64.
@@ -52,7 +57,12 @@ class ComparisonRequest(Request):
     tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
     names = JsonObject(
         load_default=dict,
-        metadata={"type": "object", "additionalProperties": {"type": "string"}, "description": "candidate → baseline"},
+        metadata={
+            "type": "object",
+            "additionalProperties": {"type": "string", **NODE_NAME},
+            "x-more": {"propertyNames": {"type": "string", **NODE_NAME}},
+            "description": "candidate → baseline",
+        },
     )
 
     @ma.validates_schema
@@ -66,6 +76,7 @@ class ComparisonRequest(Request):
 class Claims(Request):
     """Figures that somebody claims."""
 
+    more = SOME_FIGURES
     by = Label()
     values = JsonObject(metadata=_CLAIMED)
     gradients = JsonObject(metadata=_CLAIMED)
@@ -75,10 +86,10 @@ class CheckRequest(Request):
     """Claims to check against a run at these inputs."""
 
     as_written = True
-    inputs = JsonObject(required=True, metadata={"type": "object", "additionalProperties": _WRITTEN})
+    inputs = JsonObject(required=True, metadata=given_figures("WrittenArray"))
     claims = fields.Nested(Claims, required=True)
-    output = StrictString()
-    seed = fields.Raw(metadata=_WRITTEN)
+    output = NodeName()
+    seed = fields.Raw(metadata={"x-more": given("WrittenArray")})
     tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
     keep = StrictBool(load_default=True, metadata={"description": "false: check and answer, store nothing"})
     label = Label(load_default=None, metadata={"description": "A label of the run that holds the claims"})

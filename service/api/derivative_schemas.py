@@ -1,5 +1,7 @@
 """Schemas of derivatives and gradient checks; see `schemas.py`."""
 
+from typing import Any, ClassVar
+
 import marshmallow as ma
 from marshmallow import fields
 
@@ -7,12 +9,16 @@ from service.api.comparison_schemas import TOLERANCE
 from service.api.schemas import (
     ARRAY,
     ARRAY_OR_NULL,
+    DISTINCT_NAMES,
     FIGURES,
     NAMES,
     NUMBER_OR_NULL,
     JsonObject,
+    NodeName,
     Request,
     StrictString,
+    given,
+    given_figures,
 )
 from service.core.derivatives.gradient_check import METHODS, CheckVerdict
 from service.usecases.derivatives import KINDS
@@ -29,16 +35,19 @@ class GradientCheckRequest(Request):
     """
 
     inputs = JsonObject(
-        load_default=dict, metadata={**FIGURES, "description": "Needed unless the run that is given has them"}
+        load_default=dict,
+        metadata={**given_figures("Array"), "description": "Needed unless the run that is given has them"},
     )
     method = StrictString(
         load_default="taylor",
         validate=ma.validate.OneOf(METHODS, error="taylor, central or complex-step is expected"),
     )
     nodes = fields.Raw(load_default=list, metadata={**NAMES, "description": "Nodes to check besides the inputs"})
-    output = StrictString()
+    output = NodeName()
     run = StrictString(metadata={"description": "The run, of this graph, whose gradients to check"})
-    gradients = JsonObject(load_default=dict, metadata={**FIGURES, "description": "Gradients to check, by node"})
+    gradients = JsonObject(
+        load_default=dict, metadata={**given_figures("Array"), "description": "Gradients to check, by node"}
+    )
     tolerance = fields.Raw(metadata=TOLERANCE)
 
 
@@ -77,17 +86,29 @@ class GradientCheckDocument(ma.Schema):
 class DerivativesRequest(Request):
     """What to differentiate, with respect to what, and at which point."""
 
+    more: ClassVar[dict[str, Any]] = {
+        "allOf": [
+            {
+                "oneOf": [
+                    {"properties": {"kind": {"const": "jacobian"}, "vector": False}},
+                    {"properties": {"kind": {"enum": ["jvp", "vjp"]}}, "required": ["vector"]},
+                    {"properties": {"kind": {"const": "hvp"}, "outputs": {"maxItems": 1}}, "required": ["vector"]},
+                    {"properties": {"kind": {"const": "hessian"}, "outputs": {"maxItems": 1}, "vector": False}},
+                ]
+            }
+        ]
+    }
     kind = StrictString(
         required=True, validate=ma.validate.OneOf(KINDS, error="jacobian, jvp, vjp, hvp or hessian is expected")
     )
-    inputs = JsonObject(required=True, metadata=FIGURES)
-    outputs = fields.Raw(metadata={**NAMES, "description": "Any nodes; left out, the graph's outputs"})
-    wrt = fields.Raw(metadata={**NAMES, "description": "Any nodes; left out, the graph's inputs"})
+    inputs = JsonObject(required=True, metadata=given_figures("Array"))
+    outputs = fields.Raw(metadata={**DISTINCT_NAMES, "description": "Any nodes; left out, the graph's outputs"})
+    wrt = fields.Raw(metadata={**DISTINCT_NAMES, "description": "Any nodes; left out, the graph's inputs"})
     vector = fields.Raw(
         metadata={
             "description": "Directions for nodes of wrt (jvp, hvp), seeds for nodes of outputs (vjp), 0 for those left "
             "out. Where there is one node, its array alone will do",
-            "oneOf": [*ARRAY["oneOf"], FIGURES],
+            "oneOf": [given("Array"), given_figures("Array")],
         }
     )
 

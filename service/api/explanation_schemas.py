@@ -8,10 +8,10 @@ from service.api.schemas import (
     ARRAY_OR_NULL,
     NUMBER,
     NUMBER_OR_NULL,
+    NodeName,
     PageQuery,
     PositiveInt,
     Query,
-    StrictString,
 )
 
 _MATHML = {"description": "Presentation MathML, to be put inside <math>"}
@@ -28,7 +28,7 @@ _COUNT = {
 class StepsQuery(PageQuery):
     """A page of steps, or the steps of one node."""
 
-    node = StrictString()
+    node = NodeName()
 
 
 class LineDocument(ma.Schema):
@@ -97,7 +97,7 @@ class StepPage(ma.Schema):
 class PathsQuery(Query):
     """The node where paths start, and how many to list."""
 
-    node = StrictString(required=True)
+    node = NodeName(required=True)
     limit = PositiveInt(metadata={"x-limits": {"maximum": "page"}})
 
 

@@ -3,16 +3,14 @@
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import Label, Query, Request, StrictString, Tags
-
-_NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+from service.api.schemas import DISTINCT_NAMES, Label, NodeName, Query, Request, Tags
 
 
 class FormulaQuery(Query):
     """The node, and the node to differentiate it with respect to."""
 
-    of = StrictString(metadata={"description": "Any node; left out, the graph's only output"})
-    wrt = StrictString(metadata={"description": "Any node; left out, the formula is that of the node itself"})
+    of = NodeName(metadata={"description": "Any node; left out, the graph's only output"})
+    wrt = NodeName(metadata={"description": "Any node; left out, the formula is that of the node itself"})
 
 
 class FormulaDocument(ma.Schema):
@@ -26,7 +24,7 @@ class FormulaDocument(ma.Schema):
 class GradientGraphRequest(Request):
     """What to differentiate, and with respect to which nodes."""
 
-    output = StrictString(metadata={"description": "Any node; left out, the graph's only output"})
-    wrt = fields.Raw(metadata={**_NAMES, "description": "Any nodes; left out, all inputs"})
+    output = NodeName(metadata={"description": "Any node; left out, the graph's only output"})
+    wrt = fields.Raw(metadata={**DISTINCT_NAMES, "description": "Any nodes; left out, all inputs"})
     name = Label(metadata={"description": "Left out, the graph's name and d<output>"})
     tags = Tags(load_default=dict)

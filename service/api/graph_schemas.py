@@ -1,38 +1,51 @@
 """Schemas of graphs; see `schemas.py`."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import NAMES, TAGS, Label, Request, StrictString, TaggedQuery, Tags
+from service.api.schemas import NAMES, NODE_NAME, TAGS, Label, Request, StrictString, TaggedQuery, Tags
 
 _NODE = {
     "type": "object",
     "required": ["name", "operation"],
     "properties": {
-        "name": {"type": "string", "minLength": 1, "maxLength": 256},
-        "operation": {"type": "string"},
-        "inputs": {"type": "array", "items": {"type": "string"}},
+        "name": {"type": "string", **NODE_NAME},
+        "operation": {"type": "string", "minLength": 1},
+        "inputs": NAMES,
         "attributes": {"type": "object"},
     },
     "additionalProperties": False,
 }
+_NODES = {"type": "array", "items": _NODE, "x-limits": {"maxItems": "nodes"}}
 
 
 class GraphRequest(Request):
     """A graph to build, from an expression or from nodes."""
 
+    more: ClassVar[dict[str, Any]] = {
+        "allOf": [
+            {
+                "oneOf": [
+                    {"required": ["expression"], "properties": {"nodes": False, "inputs": False}},
+                    {"required": ["nodes"], "properties": {"expression": False}},
+                ]
+            }
+        ]
+    }
     name = Label(required=True)
     expression = StrictString(
         metadata={
+            "minLength": 1,
+            "x-limits": {"maxLength": "expression_bytes"},
             "description": "Statements `name = expression`, parted by `;` or a new line. Besides + - * / ^ @ there are "
             "% // and comparisons, |x|, x², √x, lists [a, b], subscripts x[..., 0], and the operations by name; a "
-            "product is written with *"
+            "product is written with *",
         }
     )
-    nodes = fields.Raw(metadata={"type": "array", "items": _NODE})
-    outputs = fields.Raw(metadata=NAMES)
+    nodes = fields.Raw(metadata={**_NODES, "minItems": 1})
+    outputs = fields.Raw(metadata={**NAMES, "minItems": 1})
     inputs = fields.Raw(metadata={**NAMES, "description": "The order of the Input nodes, where nodes are given"})
     tags = Tags(load_default=dict)
 
@@ -50,8 +63,8 @@ class GraphRequest(Request):
 class NodesRequest(Request):
     """Nodes to add to a stored graph."""
 
-    nodes = fields.Raw(required=True, metadata={"type": "array", "items": _NODE})
-    outputs = fields.Raw(metadata=NAMES)
+    nodes = fields.Raw(required=True, metadata=_NODES)
+    outputs = fields.Raw(metadata={**NAMES, "minItems": 1})
     tags = Tags(load_default=dict)
 
 

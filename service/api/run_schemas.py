@@ -1,24 +1,25 @@
 """Schemas of runs; see `schemas.py`."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from marshmallow import fields
 
 from service.api.schemas import (
-    ARRAY,
     ARRAY_OR_NULL,
-    FIGURES,
-    FIGURES_OR_NULL,
+    SOME_FIGURES,
     TAGS,
     JsonObject,
     Label,
+    NodeName,
     Query,
     Request,
     StrictBool,
     StrictString,
     TaggedQuery,
     Tags,
+    given,
+    given_figures,
 )
 from service.core.comparison.verdicts import UNIT_ROUNDOFF
 from service.core.rulebook.operation import CONVENTIONS
@@ -27,8 +28,8 @@ from service.core.rulebook.operation import CONVENTIONS
 class BackwardRequest(Request):
     """A backward pass for a run that has values only."""
 
-    output = StrictString()
-    seed = fields.Raw(metadata=ARRAY)
+    output = NodeName()
+    seed = fields.Raw(metadata={"x-more": given("Array")})
     convention = StrictString(
         data_key="conventions",
         validate=ma.validate.OneOf(CONVENTIONS, error=f"one of {', '.join(CONVENTIONS)} is expected"),
@@ -39,20 +40,27 @@ class BackwardRequest(Request):
 class Recorded(Request):
     """Figures that another program or a person computed, of any subset of the nodes; null is none, which is not 0."""
 
+    more = SOME_FIGURES
     by = Label(required=True)
     dtype = StrictString(
         load_default="float64",
         validate=ma.validate.OneOf([*UNIT_ROUNDOFF], error=f"one of {', '.join(UNIT_ROUNDOFF)} is expected"),
     )
-    values = JsonObject(load_default=dict, metadata=FIGURES_OR_NULL)
-    gradients = JsonObject(load_default=dict, metadata=FIGURES_OR_NULL)
+    values = JsonObject(load_default=dict, metadata=given_figures("Array", or_null=True))
+    gradients = JsonObject(load_default=dict, metadata=given_figures("Array", or_null=True))
 
 
 class RunRequest(BackwardRequest):
     """A run of a stored graph; with `recorded`, one that was computed elsewhere."""
 
     npz = True
-    inputs = JsonObject(required=True, metadata=FIGURES)
+    more: ClassVar[dict[str, Any]] = {
+        "dependentSchemas": {
+            "recorded": {"properties": {"backward": {"const": True}, "keep": {"const": True}, "conventions": False}},
+            "seed": {"properties": {"backward": {"const": True}}},
+        }
+    }
+    inputs = JsonObject(required=True, metadata=given_figures("Array"))
     backward = StrictBool(load_default=True)
     keep = StrictBool(load_default=True, metadata={"description": "false: compute and answer, store nothing"})
     recorded = fields.Nested(Recorded)

@@ -5,11 +5,13 @@ and reports more. An answer's schema only documents it: `documents.py` writes an
 these schemas.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask import current_app
 from marshmallow import fields
+
+from service.core.graph.names import LONGEST_NAME
 
 NUMBER = {"oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]}
 NUMBER_OR_NULL = {"oneOf": [*NUMBER["oneOf"], {"type": "null"}]}
@@ -19,12 +21,55 @@ ARRAY: dict[str, Any] = {
 }
 ARRAY_OR_NULL = {**ARRAY, "oneOf": [*ARRAY["oneOf"], {"type": "null"}]}
 FIGURES = {"type": "object", "additionalProperties": ARRAY}
-FIGURES_OR_NULL = {"type": "object", "additionalProperties": ARRAY_OR_NULL}
-NAMES = {"type": "array", "items": {"type": "string"}}
 TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
 # What no text may hold; `(?![\s\S])` is the end, and `$` would be before a last line break too.
 _LABEL = {"minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+(?![\s\S])", "x-limits": {"maxLength": "name_length"}}
 _TEXT = {"pattern": r"^[^\x00]*$"}
+NODE_NAME = {"minLength": 1, "maxLength": LONGEST_NAME, "pattern": r"^[^\x00-\x1f\x7f-\x9f`]+(?![\s\S])"}
+# What requests give: names of nodes, arrays and figures, each an array by the name of its node.
+NAMES = {"type": "array", "items": {"type": "string", **NODE_NAME}}
+DISTINCT_NAMES = {**NAMES, "minItems": 1, "uniqueItems": True}
+ARRAYS = {
+    "Array": {
+        "description": "A number, or nested lists of numbers; NaN, Infinity and -Infinity as strings",
+        "oneOf": [*NUMBER["oneOf"], {"type": "array", "items": {"$ref": "#/components/schemas/Array"}}],
+    },
+    "WrittenArray": {
+        "description": "A number, or nested lists of numbers, each of which may be text: 2/3, 1 1/3, 0.667",
+        "oneOf": [
+            {"type": "number"},
+            {"type": "string", "minLength": 1},
+            {"type": "array", "items": {"$ref": "#/components/schemas/WrittenArray"}},
+        ],
+    },
+}
+
+# Keywords of what has values, gradients or both.
+SOME_FIGURES: dict[str, Any] = {
+    "allOf": [
+        {
+            "anyOf": [
+                {"required": [member], "properties": {member: {"minProperties": 1}}}
+                for member in ("values", "gradients")
+            ]
+        }
+    ]
+}
+
+
+def given(name: str, or_null: bool = False) -> dict[str, Any]:
+    """The JSON Schema of one of ARRAYS, or of null."""
+    reference = {"$ref": f"#/components/schemas/{name}"}
+    return {"oneOf": [reference, {"type": "null"}]} if or_null else reference
+
+
+def given_figures(name: str, or_null: bool = False) -> dict[str, Any]:
+    """The JSON Schema of figures that are given, each one of ARRAYS, or null."""
+    figures = {"type": "object", "additionalProperties": given(name, or_null)}
+    return {**figures, "x-more": {"propertyNames": {"type": "string", **NODE_NAME}}}
+
+
+LONGEST_CURSOR = 64  # characters; that of an id has 48
 _MESSAGES = {"type": "an object is expected", "unknown": "unknown"}
 
 
@@ -62,6 +107,13 @@ class StrictString(fields.String):
         if "\0" in value:
             raise ma.ValidationError("NUL characters are not allowed")
         return value
+
+
+class NodeName(StrictString):
+    """The name of a node, which the core looks up."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**_described(options, NODE_NAME))
 
 
 class StrictBool(fields.Boolean):
@@ -130,6 +182,7 @@ class Request(ma.Schema):
     npz = False  # whether an .npz body is accepted instead
     as_written = False  # whether its numbers keep the text that they were written as
     part = "member"
+    more: ClassVar[dict[str, Any]] = {}  # keywords of its JSON Schema: which members go together
 
     def handle_error(self, error: ma.ValidationError, data: Any, **options: Any) -> None:
         """Name each unknown member, and the known ones."""
@@ -155,7 +208,7 @@ class PageQuery(Query):
             "description": "The most items; a page ends earlier where its tensors have a million numbers together",
         }
     )
-    cursor = StrictString(metadata={"pattern": r"^[A-Za-z0-9_-]+(?![\s\S])"})
+    cursor = StrictString(metadata={"pattern": r"^[A-Za-z0-9_-]+(?![\s\S])", "maxLength": LONGEST_CURSOR})
 
 
 class TaggedQuery(PageQuery):

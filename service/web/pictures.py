@@ -8,7 +8,7 @@ from flask import Response, request
 from service.api.http.endpoint import Blueprint
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context
-from service.api.schemas import PositiveInt, Query, StrictString
+from service.api.schemas import NodeName, PositiveInt, Query, StrictString
 from service.core.comparison.listing import explained_origins, judged_figures, list_figures
 from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict
 from service.core.errors import Fault
@@ -37,7 +37,7 @@ class PictureQuery(Query):
         validate=ma.validate.OneOf(["svg", "dot"], error="svg or dot is expected"),
         metadata={"enum": ["svg", "dot"]},
     )
-    focus = StrictString(
+    focus = NodeName(
         metadata={
             "description": "Draw the neighbourhood of this node. Left out, a graph of more than "
             f"{LARGEST_WHOLE} nodes is drawn around the output"

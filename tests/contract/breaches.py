@@ -148,6 +148,9 @@ def _narrowed(where: str, old: Any, new: Any, answered: bool) -> Iterator[str]:
     for keyword in ("const", "format", "multipleOf", "pattern"):
         if keyword in narrow and narrow[keyword] != wide.get(keyword):
             yield f"{where}: {keyword} was {old.get(keyword)} and is {new.get(keyword)}"
+    for keyword in ("allOf", "dependentRequired", "dependentSchemas", "not", "propertyNames", "uniqueItems"):
+        if keyword in narrow and narrow[keyword] != wide.get(keyword):
+            yield f"{where}: {keyword} is not what it was"
 
 
 def _resolved(document: Any, part: Any) -> Any:

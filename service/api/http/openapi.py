@@ -1,5 +1,6 @@
 """The document of the API: what flask-smorest gathers, with what it does not know put right."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from service.api import comparisons, derivatives, explanations, gradient_graphs,
 from service.api.http.endpoint import BINARY, PROBLEM_RESPONSES, TEXT, Blueprint, NameConverter
 from service.api.http.problems import MEDIA_TYPE
 from service.api.http.request import LONGEST_KEY
-from service.api.schemas import ProblemDocument
+from service.api.schemas import ARRAYS, ProblemDocument, Request
 from service.settings import Limits
 
 TITLE = "Gradbook"
@@ -134,8 +135,18 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         name: {**_ANY_OTHER, "description": description} for name, description in PROBLEM_RESPONSES.values()
     }
     components["responses"]["Overloaded"]["headers"] = _RETRY_AFTER
+    components["schemas"] |= ARRAYS
+    for schema in _subclasses(Request):
+        if schema.more and schema.__name__ in components["schemas"]:
+            components["schemas"][schema.__name__] |= schema.more
     components["schemas"].pop("Error", None)
     components["schemas"].pop("PaginationMetadata", None)
     for name, description in BINARY.values():
         components["schemas"][name] = {"type": "string", "format": "binary", "description": description}
     return document
+
+
+def _subclasses(schema: type[Request]) -> Iterator[type[Request]]:
+    for each in schema.__subclasses__():
+        yield each
+        yield from _subclasses(each)

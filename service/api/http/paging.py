@@ -11,6 +11,7 @@ from flask import Response, request, url_for
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context
 from service.api.http.response import respond
+from service.api.schemas import LONGEST_CURSOR
 from service.core.errors import Fault
 from service.core.figures.figures import element_count
 
@@ -141,6 +142,6 @@ def read_cursor(cursor: str | None) -> str | None:
         after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
     except ValueError:
         after = ""
-    if not after.isprintable() or not after or write_cursor(after) != cursor:
+    if not after.isprintable() or not after or write_cursor(after) != cursor or len(cursor) > LONGEST_CURSOR:
         raise InvalidParameters([Fault(("cursor",), "invalid cursor")])
     return after

@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import schemathesis
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import given, settings
 from jsonschema import Draft202012Validator
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from service.client import Client
@@ -145,18 +142,6 @@ def test_every_example_fits_its_schema(document: Any) -> None:
                     assert not list(Draft202012Validator(schema).iter_errors(media["example"]))
 
 
-def test_the_service_keeps_to_the_document(app: Flask) -> None:
-    for operation in schemathesis.openapi.from_wsgi("/openapi.yaml", app).get_all_operations():
-
-        @given(case=operation.ok().as_strategy())
-        @settings(max_examples=3)
-        def check(case: schemathesis.Case) -> None:
-            # What a schema cannot say (that inputs have the graph's names) is refused all the same: 422.
-            case.call_and_validate(excluded_checks=[positive_data_acceptance])
-
-        check()
-
-
 def test_the_bounds_are_those_of_the_running_service(make_app: MakeApp) -> None:
     written = read_openapi(make_app(page=7, name_length=5, tags=2).extensions["openapi"]())
     (limit,) = [each for each in written["paths"]["/v1/graphs"]["get"]["parameters"] if each["name"] == "limit"]
@@ -178,3 +163,98 @@ def test_what_the_document_says_of_a_name_is_what_the_service_does(
     assert said == (made.status_code in (200, 201))
     tagged = client.post("/v1/graphs", json={"name": "g", "expression": "y = x", "tags": {text: "v"}})
     assert Draft202012Validator(properties["tags"]).is_valid({text: "v"}) == (tagged.status_code in (200, 201))
+
+
+INPUTS = {"a": 5, "b": 1, "c": -2, "d": -3}
+RECORDED = {"by": "x", "values": {"e": 6}}
+JACOBIAN = {"kind": "jacobian", "inputs": INPUTS}
+CLAIMS = {"values": {"e": "6"}}
+BODIES: list[tuple[str, dict[str, Any]]] = [
+    *[
+        ("graphs", {"name": "g", **body})
+        for body in (
+            {"expression": "y = x"},
+            {"nodes": [{"name": "x", "operation": "Input"}], "inputs": ["x"]},
+            {},
+            {"expression": "y = x", "nodes": [{"name": "x", "operation": "Input"}]},
+            {"expression": "y = x", "inputs": ["x"]},
+            {"expression": ""},
+            {"expression": "y = x", "outputs": []},
+            {"expression": "y = x", "outputs": [""]},
+            {"nodes": []},
+            {"nodes": [{"name": "x", "operation": ""}]},
+            {"nodes": [{"name": "a`", "operation": "Input"}]},
+            {"nodes": [{"name": "a\n", "operation": "Input"}]},
+            {"nodes": [{"name": "é" * 256, "operation": "Input"}]},
+            {"nodes": [{"name": "é" * 257, "operation": "Input"}]},
+        )
+    ],
+    *[
+        ("graphs/{graph}/runs", {"inputs": INPUTS, **body})
+        for body in (
+            {"seed": 2, "output": "e"},
+            {"seed": 2, "backward": False},
+            {"output": ""},
+            {"inputs": {**INPUTS, "a": [[1], ["NaN"]]}},
+            {"inputs": {**INPUTS, "a": [None]}},
+            {"inputs": {**INPUTS, "": 1}},
+            {"recorded": RECORDED, "backward": True, "keep": True},
+            {"recorded": RECORDED, "backward": False},
+            {"recorded": RECORDED, "keep": False},
+            {"recorded": RECORDED, "conventions": "jax"},
+            {"recorded": {"by": "x"}},
+            {"recorded": {"by": "x", "values": {}}},
+            {"recorded": {**RECORDED, "gradients": {"e": None}}},
+        )
+    ],
+    *[
+        ("comparisons", {"baseline": "{run}", "candidate": "{run}", **body})
+        for body in (
+            {"tolerance": {"rtol": 0.5}, "names": {"a": "a"}},
+            {"tolerance": {}},
+            {"tolerance": {"atol": -1}},
+            {"tolerance": {"atol": 0, "ulps": 1}},
+            {"tolerance": "float8"},
+            {"names": {"a": ""}},
+        )
+    ],
+    *[
+        ("graphs/{graph}/derivatives", {**JACOBIAN, **body})
+        for body in (
+            {"wrt": ["a"], "outputs": ["e", "F"]},
+            {"wrt": []},
+            {"wrt": ["a", "a"]},
+            {"outputs": []},
+            {"vector": 1},
+            {"kind": "jvp"},
+            {"kind": "jvp", "vector": {"a": 1}, "outputs": ["e", "F"]},
+            {"kind": "hvp", "vector": {"a": 1}, "outputs": ["e", "F"]},
+            {"kind": "hessian", "vector": {"a": 1}},
+            {"kind": "hessian", "outputs": ["e", "F"]},
+        )
+    ],
+    *[
+        ("graphs/{graph}/checks", {"inputs": INPUTS, "claims": claims})
+        for claims in (CLAIMS, {}, {"values": {}}, {"values": {}, "gradients": {"e": None}}, {"values": {"e": ""}})
+    ],
+]
+
+
+@pytest.mark.parametrize(("target", "body"), BODIES, ids=[str(number) for number in range(len(BODIES))])
+def test_what_the_document_says_of_a_body_is_what_the_service_does(
+    client: FlaskClient, seed: dict[str, Any], document: Any, target: str, body: dict[str, Any]
+) -> None:
+    media = document["paths"][f"/v1/{target}".replace("{graph}", "{graph_id}")]["post"]["requestBody"]["content"]
+    schema = {**media["application/json"]["schema"], "components": document["components"]}
+    sent = json.loads(json.dumps(body).replace("{run}", seed["run"]["id"]))
+    answered = client.post(f"/v1/{target.format(graph=seed['graph']['id'])}", json=sent)
+    assert Draft202012Validator(schema).is_valid(sent) == (answered.status_code in (200, 201)), answered.text
+
+
+@pytest.mark.parametrize("cursor", ["", "a.b", "A" * 68])
+def test_no_list_gave_a_cursor_that_the_document_does_not_allow(
+    client: FlaskClient, document: Any, cursor: str
+) -> None:
+    (parameter,) = [each for each in document["paths"]["/v1/runs"]["get"]["parameters"] if each["name"] == "cursor"]
+    assert not Draft202012Validator(parameter["schema"]).is_valid(cursor)
+    assert client.get("/v1/runs", query_string={"cursor": cursor}).status_code == 422

@@ -1,0 +1,250 @@
+"""Every answer is declared: schemathesis draws requests from openapi.yaml, such as it allows and such as it does not,
+and holds what is answered to it, by all of its checks. A request that the document allows is refused only for what a
+schema cannot say: UNSAYABLE names each kind.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import given as drawing
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from service.api.http import npz
+from service.api.schemas import NODE_NAME, NUMBER, given
+from tests.api.conftest import MakeApp, read_openapi
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+OPERATIONS = {
+    operation["operationId"]: (path, method)
+    for path, methods in read_openapi((Path(__file__).parents[3] / "openapi.yaml").read_text())["paths"].items()
+    for method, operation in methods.items()
+    if method in METHODS and operation["operationId"] != "get_openapi"  # schemathesis reads the YAML in the string
+}
+SEEDS = (1, 2, 3, 4)
+EXAMPLES = 100  # of each operation and seed
+
+# What no schema can say: the operations by their operationId, the problem's type, and where the fault is.
+UNSAYABLE = {
+    "a cursor that no list gave": (r"list_\w+", "invalid-request", "cursor"),
+    "a key of another request": (r"\w+", "idempotency-key-reused", ""),
+    "text that is no expression": ("create_graph", "invalid-expression", "/expression"),
+    "nodes that make no graph": (
+        "create_graph|add_nodes",
+        "invalid-graph",
+        r"/nodes/\d+/(name|operation|(inputs|attributes)(/.*)?)|/(inputs|outputs)/\d+",
+    ),
+    "figures of other nodes or shapes, or that are no figures": (
+        "create_run|run_backward|check_claims|create_derivatives|check_gradients",
+        "invalid-inputs",
+        r"/(inputs|vector|gradients|(recorded|claims)/(values|gradients))(/.*)?|/seed(/\d+)*",
+    ),
+    "nodes without a gradient": (
+        "create_gradient_graph|create_derivatives|check_gradients",
+        "invalid-request",
+        r"/(wrt|nodes)/\d+",
+    ),
+    "another output than the run's": ("check_gradients", "invalid-request", "/output"),
+    "runs that have no figures in common": ("create_comparison", "invalid-request", "/candidate"),
+    "two nodes that are mapped to one": ("create_comparison", "invalid-request", "/names"),
+    "paths between tensors": ("list_paths", "invalid-request", "node"),
+}
+
+
+@pytest.fixture(scope="module")
+def app(make_app: MakeApp) -> Flask:
+    """An application without the validating client: schemathesis validates."""
+    app = make_app()
+    app.test_client_class = None
+    return app
+
+
+@pytest.fixture(scope="module")
+def served(app: Flask) -> Any:
+    """The document as it is served."""
+    return schemathesis.openapi.from_wsgi("/openapi.yaml", app)
+
+
+@pytest.fixture(scope="module")
+def narrowed(app: Flask) -> Any:
+    """The document narrowed to what is stored."""
+    return narrow(app)
+
+
+def narrow(app: Flask) -> Any:
+    """The document narrowed, in what requests hold, to one stored graph: to its ids, to the names of its nodes and to
+    figures of fitting shapes, so that what is drawn is carried out and not only refused."""
+    client = app.test_client()
+
+    def post(path: str, **body: Any) -> str:
+        made: Any = client.post(path, json=body).json
+        return str(made["id"])
+
+    inputs = {"a": 5, "b": 1, "c": -2, "d": -3}
+    graph = post("/v1/graphs", name="blog", expression="e = a + b; f = e * c; F = relu(f) / d")
+    path = f"/v1/graphs/{graph}"
+    runs = [post(f"{path}/runs", inputs=inputs), post(f"{path}/runs", inputs={**inputs, "a": [1, 2]})]
+    runs += [post(f"{path}/runs", inputs=inputs, backward=False) for _ in range(3)]
+    runs += [post(f"{path}/runs", inputs=inputs, recorded={"by": "x", "gradients": {"f": -3, "a": "NaN"}})]
+    stored = {
+        "graph_id": [graph],
+        "run_id": runs,
+        "comparison_id": [post("/v1/comparisons", baseline=runs[0], candidate=each) for each in runs[2:]],
+        "derivatives_id": [post(f"{path}/derivatives", kind="jacobian", inputs=inputs)],
+        "node": [*"abcdefF"],
+        "name": ["Add", "div", "×"],
+    }
+    named = {"type": "string", "enum": stored["node"]}
+    figures = {
+        "properties": dict.fromkeys(inputs, given("Array")),
+        "required": [*inputs],
+        "additionalProperties": False,
+    }
+    parts = {
+        "operation": {"enum": ["Input", "Constant", "Neg", "add", "MatMul", "ReduceSum", "Softmax", "Split", "if"]},
+        "nodes": {"maxItems": 5},
+        "baseline": {"enum": runs},
+        "candidate": {"enum": runs},
+        "run": {"enum": runs},
+    }
+
+    def narrower(part: Any, name: str = "") -> Any:
+        if isinstance(part, list):
+            return [narrower(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        if part.get("pattern") == NODE_NAME["pattern"]:
+            return named
+        inside = {key: narrower(each, key) for key, each in part.items()}
+        if name == "inputs" and "propertyNames" in part:
+            return {"type": "object", **figures}
+        return {**inside, **parts.get(name, {})}
+
+    document = deepcopy(read_openapi(app.extensions["openapi"]()))
+    schemas = document["components"]["schemas"]
+    for name in schemas:
+        if name.endswith(("Request", "Recorded", "Claims")):
+            schemas[name] = narrower(schemas[name])
+    for name, number in (("Array", NUMBER), ("WrittenArray", {"enum": ["2/3", "0.667", 2, -1.5]})):
+        schemas[name] = {"oneOf": [number, {"type": "array", "items": number, "minItems": 2, "maxItems": 2}]}
+    for methods in document["paths"].values():
+        for parameter in methods.get("parameters", []):
+            parameter["schema"] = {"type": "string", "enum": stored[parameter["name"]]}
+        for method in METHODS & methods.keys():
+            for parameter in methods[method].get("parameters", []):
+                parameter["schema"] = narrower(parameter["schema"])
+    loaded = schemathesis.openapi.from_dict(document)
+    loaded.app = app
+    return loaded
+
+
+def archive(members: dict[str, float], request: str) -> bytes:
+    """An .npz body."""
+    written = io.BytesIO()
+    np.savez(written, request=request, **members)
+    return written.getvalue()
+
+
+schemathesis.openapi.media_type(
+    npz.MEDIA_TYPE,
+    st.builds(
+        archive,
+        st.fixed_dictionaries({f"inputs/{name}": st.floats() for name in "abcd"}),
+        st.sampled_from(['{"keep": false}', '{"tags": {"a": "b"}}', "{}"]),
+    ),
+)
+
+
+def hold(case: schemathesis.Case, excluded: tuple[Any, ...] = ()) -> None:
+    """Send a request and hold its answer to the document."""
+    answered = case.call()
+    operation = case.operation.definition.raw
+    if answered.status_code in (400, 422) and not list(undeclared(operation["operationId"], answered.json())):
+        excluded = (positive_data_acceptance,)
+    case.validate_response(answered, excluded_checks=[*excluded])
+    if case.method == case.operation.method.upper():
+        assert str(answered.status_code) in operation["responses"], f"{case}: {answered.status_code}"
+
+
+def undeclared(operation: str, problem: Any) -> Iterator[str]:
+    """Each fault of a problem that is of no kind of UNSAYABLE."""
+    for fault in problem.get("errors", [{}]):
+        seen = f"{operation} {problem['type'].rpartition(':')[2]} {fault.get('pointer', fault.get('parameter', ''))}"
+        if not any(re.fullmatch("({}) {} ({})".format(*kind), seen, re.DOTALL) for kind in UNSAYABLE.values()):
+            yield seen
+
+
+def requests(operation: Any) -> Any:
+    """Requests that the document allows and, where one can be wrong, such as it does not."""
+    drawn = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+    if operation.body or operation.query:
+        drawn |= operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+    return drawn
+
+
+def try_many(operation: Any, seed: int) -> None:
+    """Hold the operation to the document by EXAMPLES requests."""
+    many = settings(
+        max_examples=EXAMPLES,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    seeded(seed)(many(drawing(case=requests(operation))(hold)))()
+
+
+def test_the_service_keeps_to_the_document_where_nothing_is_posted(served: Any) -> None:
+    """A few requests, new ones in every run; test_any_body.py posts to every route."""
+    few = settings(max_examples=3, suppress_health_check=list(HealthCheck))
+    for path, method in OPERATIONS.values():
+        if method != "post":
+            strategy = served[path][method].as_strategy()
+            few(drawing(case=strategy)(lambda case: hold(case, (positive_data_acceptance,))))()
+
+
+def test_a_refusal_of_another_kind_is_found() -> None:
+    problem = {"type": "urn:gradbook:problem:invalid-graph", "errors": [{"pointer": "/nodes/12/inputs/3"}]}
+    assert list(undeclared("add_nodes", problem)) == []
+    assert list(undeclared("create_run", problem)) == ["create_run invalid-graph /nodes/12/inputs/3"]
+    problem["errors"] = [{"pointer": "/nodes/12/inputs"}, {"pointer": "/name"}, {"parameter": "limit"}]
+    assert list(undeclared("add_nodes", problem)) == ["add_nodes invalid-graph /name", "add_nodes invalid-graph limit"]
+    assert list(undeclared("get_run", {"type": "urn:gradbook:problem:limit-exceeded"})) == ["get_run limit-exceeded "]
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_answer_is_declared(served: Any, operation: str, seed: int) -> None:
+    path, method = OPERATIONS[operation]
+    try_many(served[path][method], seed)
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_answer_about_what_is_stored_is_declared(narrowed: Any, operation: str, seed: int) -> None:
+    path, method = OPERATIONS[operation]
+    try_many(narrowed[path][method], seed)
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_answer_at_the_bounds_is_declared(served: Any, operation: str) -> None:
+    """Requests at each bound of a schema and beyond it, each member left out, each other method."""
+    path, method = OPERATIONS[operation]
+    configured = served.config.generation_for(operation=served[path][method], phase="coverage")
+    for case in served.iter_coverage_cases(
+        served[path][method], generation_modes=list(GenerationMode), generation_config=configured
+    ):
+        hold(case)
