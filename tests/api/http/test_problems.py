@@ -19,6 +19,7 @@ from service.server.refusals import body_too_large
 
 FAULT = errors.Fault(("nodes", 0, "a/~b"), "wrong")
 POINTED = {"errors": [{"pointer": "/nodes/0/a~1~0b", "detail": "wrong"}]}
+NODES = {"limit": "nodes", "maximum": 5}
 TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
     (Malformed("wrong", (FAULT,)), 400, "malformed-json", POINTED),
     (MalformedArchive("wrong"), 400, "malformed-npz", {}),
@@ -37,7 +38,8 @@ TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
             "place": "x\n ^",
         },
     ),
-    (errors.LimitExceeded("nodes", 5, 6, "wrong"), 422, "limit-exceeded", {"limit": "nodes", "maximum": 5}),
+    (errors.LimitExceeded("nodes", 5, 6, "wrong"), 422, "limit-exceeded", {**NODES, "estimate": 6}),
+    (errors.LimitExceeded("nodes", 5, None, "wrong"), 422, "limit-exceeded", NODES),
     (errors.KeyReused("wrong"), 422, "idempotency-key-reused", {}),
     (errors.NotFound("wrong"), 404, "not-found", {}),
     (errors.Conflict("wrong"), 409, "conflict", {}),
