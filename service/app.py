@@ -17,7 +17,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # Werkzeug silently truncates a chunked body at its limit: one byte more reveals that it is longer.
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes + 1
     app.url_map.merge_slashes = False  # /v1//graphs is not an alias of /v1/graphs
-    app.extensions["gradbook"] = Context(Database(settings.database_url), settings.limits)
+    app.extensions["gradbook"] = Context(Database(settings.database_url), settings.limits, settings.work.cache_bytes)
     observability.observe(app)
     browsers.protect(app, settings)
     problems.register(app)

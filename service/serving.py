@@ -8,18 +8,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from threading import Thread
+from types import MappingProxyType
 from typing import Any
 
 from service import example
 from service.client import Client, ClientError
+from service.fitting import fit_memory
 from service.settings import Settings
 
 _SECONDS_TO_FINISH = 35  # at shutdown: stop_seconds for the requests under way, and a little for the process
 _SECONDS_TO_START = 120  # the first start on a machine compiles
 _LAST_LINES = 5
+_SECONDS_TO_OURSELVES = 3  # before processes begin, which take as much of the processor as the start itself
 _SECONDS_OF_A_TURN = 0.0005  # 5 ms by default, which eight busy views make 40 ms for each step of the event loop
 
 
@@ -67,15 +72,53 @@ def serve(settings: Settings) -> None:
     """Migrate, then serve until SIGTERM or SIGINT; raises CannotStart if the address is unavailable."""
     with _signals_end_the_process(), _bind(settings.host, settings.port) as listener:
         migrate(settings)
-        from service.server.server import Server  # while the signals are heeded: this takes a while
+        from service.api.http.elsewhere import hand_over  # while the signals are heeded: this takes a while
+        from service.server.server import Server
+        from service.workers import memory
 
-        app = _load_app(settings)
-        refuse, most = app.extensions["refuse"], settings.limits.body_bytes
-        server = Server(app, refuse, threads=settings.threads, body_bytes=most, bounds=settings.server)
-        try:
-            server.run(listener, lambda: _announce(listener), signals=True)
-        except OSError as error:
-            raise _cannot_listen(settings.host, settings.port, error) from error
+        settings, free = fit_memory(settings, memory.available())
+        with _worker_processes(settings, free) as pool:
+            app = _load_app(settings)
+            if pool:
+                hand_over(app, pool, settings.work.deadline_seconds)
+            refuse, most = app.extensions["refuse"], settings.limits.body_bytes
+            server = Server(app, refuse, threads=settings.threads, body_bytes=most, bounds=settings.server)
+            try:
+                server.run(listener, lambda: _announce(listener), signals=True)
+            except OSError as error:
+                raise _cannot_listen(settings.host, settings.port, error) from error
+
+
+@contextmanager
+def _worker_processes(settings: Settings, nbytes: int) -> Iterator[Any]:
+    """The pool of processes for what is too large for a thread, None if there is to be none."""
+    if not settings.work.processes:
+        yield None
+        return
+    from service.workers import memory
+    from service.workers.pool import Pool
+
+    if not memory.can_be_bounded():
+        print("This system does not let the service bound the memory of its processes.", file=sys.stderr)
+    begin = partial(
+        _begin_work, replace(settings, work=replace(settings.work, cache_bytes=settings.work.cache_bytes // 4))
+    )
+    pool = Pool(begin, settings.work.processes, nbytes, preload="service.preloaded", delay=_SECONDS_TO_OURSELVES)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def _begin_work(settings: Settings) -> Any:
+    """What a worker process does, which has loaded service.preloaded."""
+    from threadpoolctl import threadpool_limits
+
+    from service.api.http.elsewhere import work_with
+    from service.app import create_app
+
+    threadpool_limits(settings.blas_threads, user_api="blas")
+    return work_with(create_app(settings))
 
 
 @contextmanager
@@ -148,14 +191,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def service_process(database_url: str, port: int | None = None) -> Iterator[str]:
-    """Run `gradbook serve` in a process of its own, with the default settings; yield its URL once it is ready.
+def service_process(
+    database_url: str, port: int | None = None, variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
+    """Run `gradbook serve` in a process of its own; yield its URL once it is ready.
 
+    Its settings are the default ones but for those of the `variables`, not those of this process's environment.
     Raises CannotStart, with the last lines of its log, if it exits before.
     """
     port = port or free_port()
     command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--database", database_url]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADBOOK_")}
+    environment |= variables
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:

@@ -68,7 +68,22 @@ class ServerBounds:
     bytes_in_flight: int = _bound(
         256 * 1024 * 1024, 1, 2**63 - 1, "bytes of bodies that are read and not yet done with"
     )
+    unsent_bytes: int = _bound(
+        256 * 1024 * 1024, 1, 2**63 - 1, "bytes of answers that are not yet read by their clients"
+    )
     waiting_requests: int = _bound(256, 0, 100_000, "requests that wait for one of the threads")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkBounds:
+    """What requests may take of the machine; each is set by GRADBOOK_ and its name in capitals."""
+
+    processes: int = _bound(
+        2, 0, 64, "processes for what is too large for a thread; 0: threads do everything, unbounded"
+    )
+    deadline_seconds: float = _bound(30.0, 0.1, 3600, "seconds for a request to be done")
+    memory_bytes: int = _bound(0, 0, 2**50, "bytes of memory that the service takes; 0: what the container has")
+    cache_bytes: int = _bound(512 * 1024 * 1024, 0, 2**50, "bytes of graphs that are kept in memory")
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,7 @@ class Settings:
     origins: tuple[str, ...] = ()  # of the pages of other sites that may call it
     limits: Limits = field(default_factory=Limits)
     server: ServerBounds = field(default_factory=ServerBounds)
+    work: WorkBounds = field(default_factory=WorkBounds)
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
@@ -107,6 +123,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "origins": given.names("GRADBOOK_ORIGINS", Settings.origins),
         "limits": Limits(**limits),
         "server": ServerBounds(**{bound.name: given.bound(bound) for bound in fields(ServerBounds)}),
+        "work": WorkBounds(**{bound.name: given.bound(bound) for bound in fields(WorkBounds)}),
     }
     given.refuse_others()
     return Settings(**{**chosen, **{name: value for name, value in flags.items() if value is not None}})
@@ -139,7 +156,7 @@ class _Variables:
         return int(text)
 
     def bound(self, bound: Field[Any]) -> Any:
-        """A bound of the server, a whole number where its default is one, else seconds."""
+        """A bound, a whole number where its default is one, else seconds."""
         variable, least, most = f"GRADBOOK_{bound.name.upper()}", bound.metadata["least"], bound.metadata["most"]
         if isinstance(bound.default, int):
             return self.whole_number(variable, bound.default, least=least, most=most)

@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.core": set(),
     "service.storage": {"service.core", "service.settings"},
     "service.usecases": {"service.core", "service.settings", "service.storage"},
-    "service.api": {"service.core", "service.settings", "service.storage", "service.usecases"},
+    "service.workers": set(),
+    "service.api": {"service.core", "service.settings", "service.storage", "service.usecases", "service.workers"},
     "service.web": {"service.api", "service.core", "service.settings", "service.storage", "service.usecases"},
     "service.app": {
         *("service.core", "service.settings", "service.storage", "service.usecases"),
@@ -38,14 +39,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.client": set(),
     "service.public": {"service.client"},
     "service.example": set(),
-    "service.serving": {"service.client", "service.example", "service.settings"},
+    "service.fitting": {"service.settings"},
+    "service.preloaded": {"service.api", "service.app", "service.core"},
+    "service.serving": {"service.client", "service.example", "service.fitting", "service.settings"},
     "service.cli": {"service.client", "service.example", "service.serving", "service.settings"},
     "migrations": {"service.core", "service.settings", "service.storage"},
 }
 # What a room may import only inside the function that needs it: `gradbook serve` and its kin.
 MAY_IMPORT_LAZILY = {
     "service.cli": {"service.app", "service.core", "service.storage"},
-    "service.serving": {"service.app", "service.core", "service.server", "service.storage", "service.usecases"},
+    "service.serving": {
+        *("service.api", "service.app", "service.core", "service.server", "service.storage", "service.usecases"),
+        "service.workers",
+    },
 }
 
 # The core is pure: numbers and the expression parser; of the standard library, nothing that reaches outside.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.serving import service_process
-from service.settings import Limits, ServerBounds, Settings
+from service.settings import Limits, ServerBounds, Settings, WorkBounds
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -89,8 +89,11 @@ def test_the_table_of_limits_is_the_codes() -> None:
 def test_the_table_of_settings_has_every_setting() -> None:
     rows = dict(re.findall(r"^\| `GRADBOOK_(\w+)` \| `([^`]+)` \|", README, re.MULTILINE))
     assert rows.pop("URL") == "http://127.0.0.1:8000"
-    settings = [setting for setting in fields(Settings) if setting.name not in ("limits", "server")]
-    assert rows == {setting.name.upper(): _shown(setting.default) for setting in (*settings, *fields(ServerBounds))}
+    settings = [setting for setting in fields(Settings) if setting.name not in ("limits", "server", "work")]
+    assert rows == {
+        setting.name.upper(): _shown(setting.default)
+        for setting in (*settings, *fields(ServerBounds), *fields(WorkBounds))
+    }
 
 
 def _shown(default: object) -> str:

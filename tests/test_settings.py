@@ -1,11 +1,11 @@
 """Settings and limits read from the environment."""
 
-from dataclasses import Field, FrozenInstanceError, fields
+from dataclasses import Field, FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
 
-from service.settings import Limits, ServerBounds, Settings, read_settings
+from service.settings import Limits, Settings, read_settings
 
 
 def test_defaults() -> None:
@@ -42,13 +42,17 @@ def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
     assert read_settings().limits.page == 17
 
 
-@pytest.mark.parametrize("bound", fields(ServerBounds), ids=lambda bound: bound.name)
-def test_each_bound_of_the_server_has_its_variable_and_its_own_bounds(bound: Any) -> None:
+@pytest.mark.parametrize(
+    ("group", "bound"),
+    [(group, bound) for group in ("server", "work") for bound in fields(getattr(Settings(), group))],
+    ids=lambda given: getattr(given, "name", given),
+)
+def test_each_bound_has_its_variable_and_its_own_bounds(group: str, bound: Any) -> None:
     variable, least, most = f"GRADBOOK_{bound.name.upper()}", bound.metadata["least"], bound.metadata["most"]
     assert least <= bound.default <= most
     for value in (least, most):
-        found = read_settings({variable: str(value)}).server
-        assert found == ServerBounds(**{bound.name: value})
+        found = getattr(read_settings({variable: str(value)}), group)
+        assert found == replace(getattr(Settings(), group), **{bound.name: value})
         assert type(getattr(found, bound.name)) is type(bound.default)
     for wrong in (least - 1, most + 1, "many", "", "1e3", "nan", " 5", "0x5"):
         with pytest.raises(ValueError, match=f"^{variable} is '{wrong}'; a .*number .*from {least} to {most}"):

@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
         self._pieces: Iterator[bytes | memoryview] | None = None
         self._began = 0.0  # when the head or body that is being read, or the answer, began
         self._answer_size = 0
+        self.unsent = 0  # bytes of an answer that the kernel did not take at once, until it has taken all
         self._full = False  # the kernel takes no more of the answer now
         self._refused = False  # so that the client may still be sending what is not read
         self._ended = self._hung_up = self._aborted = self._lost = False  # by the client; by us, at once; altogether
@@ -83,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._reader.ready.clear()
         if isinstance(self._turn, HTTPRequest):
             self._turn.gone.set()
+        self._server.sent(self)
         self._server.disconnected(self)
 
     def pause_writing(self) -> None:
@@ -166,6 +168,9 @@ class Connection(asyncio.Protocol):
         self._pieces = answer.to_http(self._server.date(), connection)
         self._began, self._answer_size = self._loop.time(), answer.size()
         self._push()
+        if self._pieces is not None:
+            self.unsent = self._answer_size
+            self._server.sends(self)
 
     def _push(self) -> None:
         """Write the answer, as far as the kernel takes it now."""
@@ -180,6 +185,7 @@ class Connection(asyncio.Protocol):
             piece = next(self._pieces, None)
             if piece is None:
                 self._pieces = self._turn = None
+                self._server.sent(self)
                 self._loop.call_soon(self._advance)
                 return
             self._transport.write(piece)

@@ -44,6 +44,7 @@ class Server:
         self._workers = Workers("view", threads, bounds.waiting_requests)
         self._probes = Workers("probe", 1, bounds.waiting_requests)
         self._connections: set[Connection] = set()
+        self._unsent = 0  # bytes of answers
         self._address = ("", 0)
         self._date = (-1, "")
 
@@ -96,6 +97,21 @@ class Server:
         """Watch it no more."""
         self._connections.discard(connection)
 
+    def sends(self, connection: Connection) -> None:
+        """Count an answer that waits for its reader. Of too many bytes those go that would be the first to be late."""
+        self._unsent += connection.unsent
+        sending = [each for each in self._connections if each.unsent]
+        for each in sorted(sending, key=lambda each: each.due)[: len(sending) - 1]:
+            if self._unsent <= self.bounds.unsent_bytes:
+                return
+            self.sent(each)
+            each.abort()
+
+    def sent(self, connection: Connection) -> None:
+        """Its answer takes no more memory."""
+        self._unsent -= connection.unsent
+        connection.unsent = 0
+
     def take(self, connection: Connection, request: HTTPRequest) -> Refusal | None:
         """Have a request answered, at once or in a thread, or say why not."""
         if request.path in ON_THE_LOOP and request.method in ("GET", "HEAD"):
@@ -106,7 +122,7 @@ class Server:
         return None if taken else refusals.TOO_MANY_WAIT
 
     def _work(self, workers: Workers, connection: Connection, request: HTTPRequest) -> None:
-        answer = call(self._application, request, self._address)
+        answer = call(self._application, request, self._address, workers.aside)
         with suppress(RuntimeError):  # of a loop that is closed, since the server has stopped meanwhile
             self.loop.call_soon_threadsafe(self._answered, workers, connection, answer)
 

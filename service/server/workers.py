@@ -1,8 +1,9 @@
 """Threads that run the views."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 
 
 class Workers:
@@ -16,8 +17,10 @@ class Workers:
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._most = threads + most_waiting
         self._under_way = 0
-        for number in range(threads):
-            Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
+        self._name = name
+        self._surplus, self._counting = 0, Lock()
+        for _ in range(threads):
+            self._start()
 
     def submit(self, job: Callable[[], None]) -> bool:
         """Have a thread do the job, which raises nothing; False if too many wait already."""
@@ -31,6 +34,27 @@ class Workers:
         """A job is done."""
         self._under_way -= 1
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Have another thread do jobs while this one only waits for another process."""
+        self._start()
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._surplus += 1
+
+    def _start(self) -> None:
+        Thread(target=self._work, name=self._name, daemon=True).start()
+
     def _work(self) -> None:
-        while True:
+        while not self._is_surplus():
             self._jobs.get()()
+
+    def _is_surplus(self) -> bool:
+        if not self._surplus:
+            return False
+        with self._counting:
+            surplus = self._surplus > 0
+            self._surplus -= surplus
+        return surplus

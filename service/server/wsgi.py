@@ -4,6 +4,7 @@ import io
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ from service.server.reading import PIECE, HTTPRequest
 
 Application: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Headers: TypeAlias = list[tuple[str, str]]
+Aside: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 
@@ -56,7 +58,9 @@ def make_answer(method: str, status: int, headers: Headers, pieces: list[bytes])
     return Answer(head, [] if bodiless else pieces)
 
 
-def call(application: Application, request: HTTPRequest, server: tuple[str, int]) -> Answer | None:
+def call(
+    application: Application, request: HTTPRequest, server: tuple[str, int], aside: Aside = nullcontext
+) -> Answer | None:
     """The application's answer; None, and a traceback in the log, if it has none."""
     status, headers, pieces = 0, Headers(), list[bytes]()
 
@@ -66,7 +70,7 @@ def call(application: Application, request: HTTPRequest, server: tuple[str, int]
         return pieces.append
 
     try:
-        answered = application(environ(request, server), start_response)
+        answered = application(environ(request, server, aside), start_response)
         try:
             pieces.extend(answered)
         finally:
@@ -79,8 +83,12 @@ def call(application: Application, request: HTTPRequest, server: tuple[str, int]
         return None
 
 
-def environ(request: HTTPRequest, server: tuple[str, int]) -> dict[str, Any]:
-    """The request as PEP 3333 has it; `gradbook.client_gone` is an Event that is set when the client has left."""
+def environ(request: HTTPRequest, server: tuple[str, int], aside: Aside = nullcontext) -> dict[str, Any]:
+    """The request as PEP 3333 has it, with two members of our own.
+
+    `gradbook.client_gone` is an Event that is set when the client has left. Within the context `gradbook.aside()` a
+    view only waits for another process, and another thread takes its place.
+    """
     body = b"".join(request.body)
     request.body.clear()
     found = {
@@ -101,6 +109,7 @@ def environ(request: HTTPRequest, server: tuple[str, int]) -> dict[str, Any]:
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
         "gradbook.client_gone": request.gone,
+        "gradbook.aside": aside,
     }
     for key, value in request.headers:
         if b"_" in key or key in (b"transfer-encoding", b"content-length"):

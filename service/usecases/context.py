@@ -10,26 +10,25 @@ from service.storage.database import Database
 from service.storage.records import GraphRecord
 from service.usecases.weighing import WholeAnswer, admit
 
-# Three graphs of as many nodes as the default limit allows, with all that is derived from them.
+# By default three graphs of as many nodes as the default limit allows, with all that is derived from them.
 _GRAPH_BYTES = 512 * 1024 * 1024
-_RECORD_BYTES = 32 * 1024 * 1024
-_COMPARISON_BYTES = 256 * 1024 * 1024
 
 
 class Context:
     """A database, the limits, and the graphs, records and comparisons used last, none of which ever changes.
 
+    `cache_bytes` bounds the graphs; comparisons have half as much, records a sixteenth.
     `granted` is how much work may be done in this process at once, None for whatever it takes.
     Another process that deletes a graph does not remove it here: this one still computes what it cannot store.
     """
 
-    def __init__(self, database: Database, limits: Limits) -> None:
+    def __init__(self, database: Database, limits: Limits, cache_bytes: int = _GRAPH_BYTES) -> None:
         self.database = database
         self.limits = limits
         self.granted: Weight | None = None
-        self.graphs: Cache[str, Graph] = Cache(_GRAPH_BYTES, lambda graph: graph.nbytes)
-        self.records: Cache[str, GraphRecord] = Cache(_RECORD_BYTES, _record_bytes)
-        self.comparisons: Cache[str, Comparison] = Cache(_COMPARISON_BYTES, lambda found: found.nbytes)
+        self.graphs: Cache[str, Graph] = Cache(cache_bytes, lambda graph: graph.nbytes)
+        self.records: Cache[str, GraphRecord] = Cache(cache_bytes // 16, _record_bytes)
+        self.comparisons: Cache[str, Comparison] = Cache(cache_bytes // 2, lambda found: found.nbytes)
 
     def admit(self, weight: Weight, answer: WholeAnswer | None = None) -> None:
         """Return if work of that weight may begin here, and be answered; raises LimitExceeded, NeedsMore."""

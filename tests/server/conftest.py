@@ -57,6 +57,12 @@ class Views:
             self.go.wait(PATIENCE)
             return b"waited"
 
+        @app.get("/aside")
+        def wait_aside() -> bytes:
+            with request.environ["gradbook.aside"]():
+                self.go.wait(PATIENCE)
+            return b"waited aside"
+
         @app.get("/watch")
         def watch() -> bytes:
             if request.environ["gradbook.client_gone"].wait(PATIENCE):
@@ -193,7 +199,7 @@ def serving(threads: int = 2, body_bytes: int = 1 << 20, clocks: float = PATIENC
                 server.stop()
             thread.join(PATIENCE)
             assert not thread.is_alive()
-            assert server.in_flight.bytes == 0
+            assert server.in_flight.bytes == server._unsent == 0
 
 
 @pytest.fixture

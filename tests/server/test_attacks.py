@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from tests.server.conftest import SECONDS, Client, Serve, Served, ask, serving
+from tests.server.conftest import PATIENCE, SECONDS, Client, Serve, Served, ask, serving
 
 MANY = 64
 HALF_BODY = ask("/echo", "POST", Content_Length="1000") + b"half"
@@ -110,6 +111,33 @@ def test_busy_views_leave_the_probes_alone(served: Served) -> None:
     assert [served.get(path).status for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
     served.views.go.set()
     assert [client.read().body for client in clients] == [b"waited"] * 8
+
+
+def test_views_that_only_wait_hold_no_thread_and_leave_none_behind(serve: Serve) -> None:
+    before = set(threading.enumerate())
+    served = serve(threads=1)
+    clients = [served.client(ask("/aside")) for _ in range(8)]
+    assert served.get("/bytes/5").status == 200
+    served.views.go.set()
+    assert [client.read().body for client in clients] == [b"waited aside"] * 8
+    deadline = time.monotonic() + PATIENCE
+    while sum(thread.name == "view" for thread in {*threading.enumerate()} - before) > 1:
+        assert time.monotonic() < deadline
+        assert served.get("/bytes/5").status == 200  # each may be a thread's last job
+
+
+def test_answers_that_wait_for_their_readers_are_bounded_together(serve: Serve) -> None:
+    size = 8_000_000  # more than the kernel takes
+    served = serve(unsent_bytes=3 * size)
+    for _ in range(6):
+        served.client(ask(f"/bytes/{size}"), receives=4096)
+    deadline = time.monotonic() + PATIENCE
+    while len(served.server._connections) != 3 or served.views.ran.total() < 6:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert served.server._unsent == 3 * size
+    alone = serve(unsent_bytes=1)
+    assert len(alone.get(f"/bytes/{size}").body) == size  # one answer may be as large as it likes
 
 
 def test_a_probe_that_waits_leaves_livez_and_the_views_alone(served: Served) -> None:

@@ -3,7 +3,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.core.errors import NotFound
-from service.usecases import context as module
 from service.usecases.context import Context
 from service.usecases.graphs import create_graph, delete_graph, get_graph
 
@@ -22,18 +21,14 @@ def test_a_graph_is_read_once_and_is_kept(context: Context) -> None:
     assert all(graph.digest == digest for graph in found) and context.graph(digest) is context.graph(digest)
 
 
-def test_kept_graphs_are_bounded_by_bytes_and_the_last_used_stay(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kept_graphs_are_bounded_by_bytes_and_the_last_used_stay(context: Context) -> None:
     first, second, third = digests(context, 3)
-    monkeypatch.setattr(module, "_GRAPH_BYTES", 2 * context.graph(first).nbytes)
-    context = Context(context.database, context.limits)
+    context = Context(context.database, context.limits, 2 * context.graph(first).nbytes)
     kept = {digest: context.graph(digest) for digest in (first, second)}
     assert context.graph(first) is kept[first]
     context.graph(third)  # there is room for two: the second has waited longest
     assert context.graph(first) is kept[first] and context.graph(second) is not kept[second]
-    monkeypatch.setattr(module, "_GRAPH_BYTES", 1)
-    context = Context(context.database, context.limits)
+    context = Context(context.database, context.limits, 1)
     assert context.graph(third) is context.graph(third)  # one graph is always kept, whatever its size
 
 

@@ -15,6 +15,7 @@ from service.api.http.npz import MalformedArchive
 from service.api.http.strict_json import Malformed
 from service.core import errors
 from service.storage.identifiers import new_id
+from service.workers.pool import Busy, Ended, Gone, Late, Lost
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_FAULTS_SHOWN = 100
@@ -93,6 +94,31 @@ def answer_no_database(error: OperationalError) -> Response:
     return problem(503, "not-ready", "The database does not answer", type(error.orig).__name__)
 
 
+# What became of a request that was to be answered elsewhere: it was not, and nothing of it is kept but what it had
+# stored altogether.
+_UNDONE: dict[type[Ended], tuple[str, str, str]] = {
+    Late: ("deadline-exceeded", "It took too long", "the request was given up"),
+    Busy: ("overloaded", "Too much is under way", "the request waited too long for its turn; try again a little later"),
+    Lost: ("lost", "The work was lost", "the process that did it has ended; the service's log may say why"),
+}
+_CLIENT_GONE = 499  # for the log: nobody reads the answer
+
+
+def answer_undone(error: Ended | MemoryError) -> Response:
+    """A request that a worker process did not answer."""
+    if isinstance(error, MemoryError):
+        return answer_no_memory(error)
+    if isinstance(error, Gone):
+        return Response(status=_CLIENT_GONE)
+    return problem(503, *_UNDONE[type(error)])
+
+
+def answer_no_memory(error: MemoryError) -> Response:
+    """What was admitted took more memory than it was estimated to take."""
+    status, slug, title = PROBLEMS[errors.LimitExceeded]
+    return problem(status, slug, title, "this took more memory than was set aside for it", limit="request_memory")
+
+
 def answer_unexpected(error: Exception) -> Response:
     """A bug: the traceback is logged under the request's id, which the answer's header names."""
     logging.getLogger("gradbook").exception("unexpected error")
@@ -104,6 +130,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(errors.GradbookError, answer_error)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(OperationalError, answer_no_database)
+    app.register_error_handler(MemoryError, answer_no_memory)
     app.register_error_handler(Exception, answer_unexpected)
 
     def refuse(

@@ -1,5 +1,6 @@
 """Every error in every path is a problem; the error tree is mapped whole."""
 
+import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import make_url, text
 
 from service.api.http.npz import MalformedArchive
-from service.api.http.problems import PROBLEMS, InvalidParameters, answer_error, pointer
+from service.api.http.problems import PROBLEMS, InvalidParameters, answer_error, answer_undone, pointer
 from service.api.http.strict_json import Malformed
 from service.core import errors
 from service.server.refusals import body_too_large
+from service.workers.pool import Busy, Ended, Gone, Late, Lost
 
 FAULT = errors.Fault(("nodes", 0, "a/~b"), "wrong")
 POINTED = {"errors": [{"pointer": "/nodes/0/a~1~0b", "detail": "wrong"}]}
@@ -156,6 +158,39 @@ def test_a_failure_of_ours_tells_the_log_and_not_the_caller(
     assert "secret" not in response.text and "Traceback" not in response.text and "RuntimeError" not in response.text
     assert "the secret of the house" in caplog.text and "Traceback" in caplog.text
     assert app.test_client().get("/livez").status_code == 200
+
+
+def test_what_takes_more_memory_than_there_is_is_refused(make_app: Callable[..., Flask]) -> None:
+    app = make_app()
+
+    def take() -> None:
+        raise MemoryError
+
+    app.view_functions["graphs.create_graph"] = take
+    response = app.test_client().post("/v1/graphs", json={})
+    problem: Any = response.json
+    assert (response.status_code, problem["type"]) == (422, "urn:gradbook:problem:limit-exceeded")
+    assert problem["limit"] == "request_memory"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [
+        (Late(), 503, "deadline-exceeded"),
+        (Busy(), 503, "overloaded"),
+        (Lost(), 503, "lost"),
+        (MemoryError(), 422, "limit-exceeded"),
+    ],
+)
+def test_what_was_not_done_elsewhere_is_a_problem(error: Ended | MemoryError, status: int, slug: str) -> None:
+    response = answer_undone(error)
+    assert response.status_code == status
+    assert json.loads(response.get_data())["type"] == f"urn:gradbook:problem:{slug}"
+    assert response.headers.get("Retry-After") == ("1" if status == 503 else None)
+
+
+def test_what_nobody_waits_for_is_logged_as_such() -> None:
+    assert answer_undone(Gone()).status_code == 499
 
 
 @pytest.mark.parametrize("lost", ["folder", "tables"])

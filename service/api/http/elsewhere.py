@@ -1,0 +1,99 @@
+"""Requests that are too large for a thread are answered by a worker process, which holds the same application.
+
+Not the work is handed over but the request: the process reads its body, computes, stores, and writes the answer. So a
+use case says what it is about to take, with `Context.admit`, before it has any effect.
+"""
+
+import io
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from math import inf
+from typing import Any
+
+from flask import Flask, Response, g, request
+from werkzeug.datastructures import Headers
+
+from service.api.http.problems import answer_undone
+from service.core.figures.weight import Weight
+from service.usecases.context import Context
+from service.usecases.weighing import NeedsMore
+from service.workers.pool import Ended, Pool
+from service.workers.process import Work
+
+# What a thread does at once: about 50 ms of work.
+IN_A_THREAD = Weight(operations=5e7, nbytes=32 * 1024 * 1024)
+LARGE_BODY = 256 * 1024  # bytes; reading more would hold the interpreter for too long
+_READ = 24  # bytes of memory for each byte of a body, as numbers of four characters each take
+UNWEIGHED = 64 * 1024 * 1024  # bytes of memory for all that is not weighed
+_NEEDED = "gradbook.needed"
+
+
+def hand_over(app: Flask, pool: Pool, seconds: float) -> None:
+    """Have the requests answered by the pool that are too large for a thread, each in that many seconds."""
+    context: Context = app.extensions["gradbook"]
+    context.granted = IN_A_THREAD
+
+    @app.before_request
+    def large_body() -> Response | None:
+        size = request.content_length or 0
+        return _answer_elsewhere(pool, _READ * size, seconds) if size > LARGE_BODY else None
+
+    app.register_error_handler(NeedsMore, lambda error: _answer_elsewhere(pool, error.weight.nbytes, seconds))
+
+
+def work_with(app: Flask) -> Work:
+    """What a process of the pool does: answer requests with that application."""
+    logging.getLogger("gradbook.requests").disabled = True  # whoever handed them over logs them
+    context: Context = app.extensions["gradbook"]
+
+    def note(error: NeedsMore) -> Response:
+        request.environ[_NEEDED] = error.weight.nbytes
+        return Response(status=500)
+
+    app.register_error_handler(NeedsMore, note)
+
+    def work(task: tuple[dict[str, Any], float], body: Any) -> tuple[Any, Iterable[bytes]]:
+        environ, nbytes = task
+        context.granted = Weight(inf, nbytes)
+        environ |= {"wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr}
+        answer = Response.from_app(app, environ)
+        if _NEEDED in environ:
+            return environ[_NEEDED], ()
+        return (answer.status_code, list(answer.headers)), answer.iter_encoded()
+
+    return work
+
+
+def _answer_elsewhere(pool: Pool, nbytes: float, seconds: float) -> Response:
+    """The answer of a worker process, granted that much memory, or more as soon as it is known that it needs more."""
+    aside: Callable[[], AbstractContextManager[None]] = request.environ.get("gradbook.aside", nullcontext)
+    body, environ = request.get_data(), _environ()
+    try:
+        with aside():
+            while True:
+                reply, data = pool.call(
+                    (environ, nbytes),
+                    body,
+                    nbytes=min(round(nbytes) + UNWEIGHED, pool.nbytes),
+                    seconds=g.began + seconds - time.perf_counter(),
+                    gone=request.environ.get("gradbook.client_gone"),
+                )
+                if isinstance(reply, tuple):
+                    break
+                nbytes = max(reply, 2 * nbytes)
+    except (Ended, MemoryError) as error:
+        return answer_undone(error)
+    status, headers = reply
+    pieces: Any = [memoryview(data)]  # which Werkzeug hands on as they are
+    response = Response(pieces, status=status)
+    response.headers = Headers(headers)
+    return response
+
+
+def _environ() -> dict[str, Any]:
+    """What is said of the request, without the objects of this process."""
+    said = {name: value for name, value in request.environ.items() if isinstance(value, (str, bool, int))}
+    return {**said, "wsgi.version": (1, 0), "HTTP_X_REQUEST_ID": g.request_id}

@@ -1,0 +1,7 @@
+"""What a worker process has loaded when it begins: it is forked from a process that has imported this."""
+
+import service.api.http.elsewhere
+import service.app  # noqa: F401  # loaded, not used
+from service.core.execution import kernel
+
+kernel.warm()

@@ -1,0 +1,226 @@
+"""A bounded number of worker processes. The thread that has a task done owns a process for as long as it takes."""
+
+import socket
+import time
+from collections.abc import Callable
+from mmap import mmap
+from multiprocessing import connection, get_context
+from queue import Empty, LifoQueue
+from threading import Condition, Event, Lock, Thread, Timer
+from typing import Any
+from weakref import finalize
+
+from service.workers import messages, process
+from service.workers.process import Work
+
+_LOOK = 0.05  # seconds between two looks whether the client has gone
+KEPT = 128 * 1024 * 1024  # bytes that a process may keep of what it took; one that keeps more is replaced
+_FORKS = get_context("forkserver")  # forks of a process without threads, which has loaded and compiled everything
+
+
+class Ended(Exception):
+    """The task was not done, and never will be."""
+
+
+class Late(Ended):
+    """It was not done in time; its process was killed."""
+
+
+class Gone(Ended):
+    """Nobody waits for it any more; its process was killed."""
+
+
+class Busy(Ended):
+    """No process, or not as much memory, became free in time; it was not begun."""
+
+
+class Lost(Ended):
+    """Its process ended by itself, for example since the machine had no memory left."""
+
+
+class Pool:
+    """`size` processes that do the tasks of `begin()`, and `nbytes` of memory that all tasks under way have in common.
+
+    `preload` is a module that each process has loaded when it begins. Processes begin in the background, `delay`
+    seconds from now or when the first is needed.
+    """
+
+    def __init__(self, begin: Callable[[], Work], size: int, nbytes: int, *, preload: str, delay: float = 0.0) -> None:
+        self._begin = begin
+        self._missing = size
+        self._counting = Lock()
+        self._idle: LifoQueue[_Worker] = LifoQueue()  # the one used last has most in its caches
+        self._memory = Memory(nbytes)
+        self._workers: set[_Worker] = set()
+        self._closed = False
+        _FORKS.set_forkserver_preload([preload])
+        self._timer = Timer(delay, self._begin_all)
+        self._timer.daemon = True
+        self._timer.start()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that all tasks together may take."""
+        return self._memory.most
+
+    def call(
+        self, task: Any, given: bytes, *, nbytes: int, seconds: float, gone: Event | None = None
+    ) -> tuple[Any, mmap | bytes]:
+        """The reply to a task that takes at most `nbytes` of memory, and the reply's bytes, which take part of that as
+        long as they live.
+
+        Raises what the task raises, MemoryError if it took more memory, or Ended.
+        """
+        end = time.monotonic() + seconds
+        self._begin_all()
+        self._memory.take(nbytes, end, gone)
+        kept = 0
+        try:
+            reply, data = self._ask(self._take(end, gone), (task, nbytes), given, end, gone)
+            if isinstance(reply, BaseException):
+                raise reply
+            if isinstance(data, mmap):
+                kept = min(len(data), nbytes)
+                finalize(data, self._memory.give_back, kept)
+            return reply, data
+        finally:
+            self._memory.give_back(nbytes - kept)
+
+    def close(self) -> None:
+        """End all processes."""
+        self._closed = True
+        self._timer.cancel()
+        for worker in tuple(self._workers):
+            worker.kill()
+
+    def _ask(
+        self, worker: "_Worker", task: Any, given: bytes, end: float, gone: Event | None
+    ) -> tuple[Any, mmap | bytes]:
+        try:
+            answered = worker.ask(task, given, end, gone)
+        except BaseException:
+            self._replace(worker)
+            raise
+        self._idle.put(worker)
+        return answered
+
+    def _take(self, end: float, gone: Event | None) -> "_Worker":
+        """A process that has nothing to do."""
+        while True:
+            try:
+                worker = self._idle.get(timeout=max(0.0, min(_LOOK, end - time.monotonic())))
+            except Empty:
+                if gone is not None and gone.is_set():
+                    raise Gone from None
+                if time.monotonic() >= end:
+                    raise Busy from None
+                continue
+            try:
+                if worker.is_ready(end, gone):
+                    return worker
+            except Ended:
+                self._idle.put(worker)
+                raise
+            self._replace(worker)
+
+    def _replace(self, worker: "_Worker") -> None:
+        worker.kill()
+        self._workers.discard(worker)
+        self._add()
+
+    def _begin_all(self) -> None:
+        with self._counting:
+            missing, self._missing = self._missing, 0
+        for _ in range(missing):
+            self._add()
+
+    def _add(self) -> None:
+        Thread(target=self._start, name="begin-worker", daemon=True).start()
+
+    def _start(self) -> None:
+        worker = _Worker(self._begin)
+        self._workers.add(worker)
+        if self._closed:
+            worker.kill()
+        self._idle.put(worker)
+
+
+class Memory:
+    """An amount of memory that several threads share. They take it in turn, so that none waits for ever for much."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._free = most
+        self._changed = Condition()
+        self.waiting: list[object] = []  # in turn
+
+    def take(self, nbytes: int, end: float, gone: Event | None = None) -> None:
+        """Take as much, in turn, as soon as it is free; raises Busy if it is not at the time `end`, Gone."""
+        turn = object()
+        with self._changed:
+            self.waiting.append(turn)
+            try:
+                while self.waiting[0] is not turn or nbytes > self._free:
+                    if gone is not None and gone.is_set():
+                        raise Gone
+                    if nbytes > self.most or time.monotonic() >= end:
+                        raise Busy
+                    self._changed.wait(min(_LOOK, end - time.monotonic()))
+                self._free -= nbytes
+            finally:
+                self.waiting.remove(turn)
+                self._changed.notify_all()
+
+    def give_back(self, nbytes: int) -> None:
+        """It is no longer needed."""
+        with self._changed:
+            self._free += nbytes
+            self._changed.notify_all()
+
+
+class _Worker:
+    """One process and the connection to it."""
+
+    def __init__(self, begin: Callable[[], Work]) -> None:
+        self._connection, theirs = socket.socketpair()
+        self._process = _FORKS.Process(target=process.run, args=(theirs, begin), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._resident: int | None = None  # at first
+
+    def is_ready(self, end: float, gone: Event | None) -> bool:
+        """Wait until the process can take a task; whether it should be given one. Raises Busy, Gone."""
+        try:
+            if not self._wait(end, gone):
+                raise Busy
+            resident, _ = messages.receive(self._connection)
+        except (EOFError, OSError):
+            return False
+        self._resident = self._resident or resident
+        has_hung_up = bool(connection.wait([self._connection], 0))  # it says nothing more before it has a task
+        return resident <= self._resident + KEPT and not has_hung_up
+
+    def ask(self, task: Any, given: bytes, end: float, gone: Event | None) -> tuple[Any, mmap | bytes]:
+        """The reply to a task and its bytes; raises Ended, after which the process is of no more use."""
+        try:
+            messages.send(self._connection, task, [given])
+            if not self._wait(end, gone):
+                raise Late
+            return messages.receive(self._connection)
+        except (EOFError, OSError):
+            raise Lost from None
+
+    def _wait(self, end: float, gone: Event | None) -> bool:
+        """Wait until there is something to receive, or nothing more to expect; False if it comes too late."""
+        while not connection.wait([self._connection], max(0.0, min(_LOOK, end - time.monotonic()))):
+            if gone is not None and gone.is_set():
+                raise Gone
+            if time.monotonic() >= end:
+                return False
+        return True
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._connection.close()
+        self._process.join()
