@@ -24,7 +24,6 @@ from service.settings import Settings
 _SECONDS_TO_FINISH = 35  # at shutdown: stop_seconds for the requests under way, and a little for the process
 _SECONDS_TO_START = 120  # the first start on a machine compiles
 _LAST_LINES = 5
-_SECONDS_TO_OURSELVES = 3  # before processes begin, which take as much of the processor as the start itself
 _SECONDS_OF_A_TURN = 0.0005  # 5 ms by default, which eight busy views make 40 ms for each step of the event loop
 
 
@@ -78,7 +77,7 @@ def serve(settings: Settings) -> None:
 
         settings, free = fit_memory(settings, memory.available())
         with _worker_processes(settings, free) as pool:
-            app = _load_app(settings)
+            app = _load_app(settings, pool)
             if pool:
                 hand_over(app, pool, settings.work.deadline_seconds)
             refuse, most = app.extensions["refuse"], settings.limits.body_bytes
@@ -103,7 +102,7 @@ def _worker_processes(settings: Settings, nbytes: int) -> Iterator[Any]:
     begin = partial(
         _begin_work, replace(settings, work=replace(settings.work, cache_bytes=settings.work.cache_bytes // 4))
     )
-    pool = Pool(begin, settings.work.processes, nbytes, preload="service.preloaded", delay=_SECONDS_TO_OURSELVES)
+    pool = Pool(begin, settings.work.processes, nbytes)
     try:
         yield pool
     finally:
@@ -139,10 +138,11 @@ def _announce(listener: socket.socket) -> None:
     print(f"Gradbook serves at http://{shown}:{port} and explains itself at /docs", file=sys.stderr, flush=True)
 
 
-def _load_app(settings: Settings) -> Any:
+def _load_app(settings: Settings, pool: Any = None) -> Any:
     """Create the application.
 
-    It serves at once; meanwhile a thread compiles the rulebook, or loads it from the cache.
+    It serves at once; meanwhile a thread compiles the rulebook, or loads it from the cache, and then has the worker
+    processes begin.
     """
     from threadpoolctl import threadpool_limits
 
@@ -157,7 +157,13 @@ def _load_app(settings: Settings) -> Any:
     gc.set_threshold(50_000, 20, 20)
     # The event loop takes its turn at the interpreter among the views: each computes for no longer than this before.
     sys.setswitchinterval(_SECONDS_OF_A_TURN)
-    Thread(target=kernel.warm, name="warm", daemon=True).start()
+
+    def warm() -> None:
+        loops = kernel.warm()
+        if pool:  # which compiles nothing: without a cache its processes do without the compiled loops
+            pool.begin_processes("service.preloaded" if loops.kept else "service.app")
+
+    Thread(target=warm, name="warm", daemon=True).start()
     return app
 
 

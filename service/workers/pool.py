@@ -6,13 +6,14 @@ from collections.abc import Callable
 from mmap import mmap
 from multiprocessing import connection, get_context
 from queue import Empty, LifoQueue
-from threading import Condition, Event, Lock, Thread, Timer
+from threading import Condition, Event, Lock, Thread
 from typing import Any
 from weakref import finalize
 
 from service.workers import messages, process
 from service.workers.process import Work
 
+_UNTOLD = 10.0  # seconds that a task waits for the processes to be told to begin
 _LOOK = 0.05  # seconds between two looks whether the client has gone
 KEPT = 128 * 1024 * 1024  # bytes that a process may keep of what it took; one that keeps more is replaced
 _FORKS = get_context("forkserver")  # forks of a process without threads, which has loaded and compiled everything
@@ -41,22 +42,26 @@ class Lost(Ended):
 class Pool:
     """`size` processes that do the tasks of `begin()`, and `nbytes` of memory that all tasks under way have in common.
 
-    `preload` is a module that each process has loaded when it begins. Processes begin in the background, `delay`
-    seconds from now or when the first is needed.
+    The processes begin when `begin_processes` is called, or some seconds after the first is needed.
     """
 
-    def __init__(self, begin: Callable[[], Work], size: int, nbytes: int, *, preload: str, delay: float = 0.0) -> None:
-        self._begin = begin
-        self._missing = size
-        self._counting = Lock()
+    def __init__(self, begin: Callable[[], Work], size: int, nbytes: int) -> None:
+        self._begin, self._size = begin, size
+        self._begun, self._beginning = Event(), Lock()
         self._idle: LifoQueue[_Worker] = LifoQueue()  # the one used last has most in its caches
         self._memory = Memory(nbytes)
         self._workers: set[_Worker] = set()
         self._closed = False
-        _FORKS.set_forkserver_preload([preload])
-        self._timer = Timer(delay, self._begin_all)
-        self._timer.daemon = True
-        self._timer.start()
+
+    def begin_processes(self, preload: str | None = None) -> None:
+        """Have the processes begin, once and in the background, each with that module loaded."""
+        with self._beginning:
+            if self._begun.is_set() or self._closed:
+                return
+            _FORKS.set_forkserver_preload([preload] if preload else [])
+            for _ in range(self._size):
+                self._add()
+            self._begun.set()
 
     @property
     def nbytes(self) -> int:
@@ -72,7 +77,8 @@ class Pool:
         Raises what the task raises, MemoryError if it took more memory, or Ended.
         """
         end = time.monotonic() + seconds
-        self._begin_all()
+        if not self._begun.wait(min(seconds, _UNTOLD)):
+            self.begin_processes()
         self._memory.take(nbytes, end, gone)
         kept = 0
         try:
@@ -89,7 +95,6 @@ class Pool:
     def close(self) -> None:
         """End all processes."""
         self._closed = True
-        self._timer.cancel()
         for worker in tuple(self._workers):
             worker.kill()
 
@@ -127,12 +132,6 @@ class Pool:
         worker.kill()
         self._workers.discard(worker)
         self._add()
-
-    def _begin_all(self) -> None:
-        with self._counting:
-            missing, self._missing = self._missing, 0
-        for _ in range(missing):
-            self._add()
 
     def _add(self) -> None:
         Thread(target=self._start, name="begin-worker", daemon=True).start()

@@ -23,7 +23,8 @@ def pool() -> Iterator[Pool]:
     """Two processes with 100 MiB for all tasks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2]))  # which the processes take over
-        made = Pool(tasks.begin, 2, 100 * MEBIBYTE, preload="tests.workers.tasks")
+        made = Pool(tasks.begin, 2, 100 * MEBIBYTE)
+        made.begin_processes("tests.workers.tasks")
         call(made, "identity")
     yield made
     made.close()
@@ -158,10 +159,21 @@ def test_those_that_wait_for_memory_have_it_in_turn() -> None:
     assert order == [8, 2]
 
 
+def test_processes_that_nobody_told_to_begin_do_so_when_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.workers.pool._UNTOLD", 0.01)
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    untold = Pool(tasks.begin, 1, MEBIBYTE)
+    assert call(untold, "identity", 1)[0][1] == 1
+    untold.begin_processes()  # again, which changes nothing
+    assert len(untold._workers) == 1
+    untold.close()
+
+
 def test_at_the_end_every_process_ends() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2]))
-        short = Pool(tasks.begin, 1, MEBIBYTE, preload="tests.workers.tasks")
+        short = Pool(tasks.begin, 1, MEBIBYTE)
+        short.begin_processes("tests.workers.tasks")
         process, _ = call(short, "sleep", 0)
     short.close()
     with pytest.raises(ProcessLookupError):

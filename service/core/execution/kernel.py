@@ -41,6 +41,12 @@ class Loops:
     find_reached: Callable[..., None]
     refused: frozenset[int] = frozenset()  # the opcodes that they lack: those of operations that Numba cannot compile
 
+    @property
+    def kept(self) -> bool:
+        """Whether they are kept on disk, so that another process need not compile them."""
+        loops: tuple[Any, ...] = (self.forward, self.backward, self.kinks)
+        return all(loop.stats.cache_path for loop in loops)
+
 
 _loops: Loops | None = None
 _warming = Lock()
