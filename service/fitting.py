@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from service.settings import Settings
+from service.settings import UNWEIGHED, Settings
 
 _MEBIBYTE = 1024 * 1024
 # What was measured, and a little more: the process that serves, what all processes of one kind have in common, and
 # what each worker process has of its own and may keep of its last task.
 _SERVING, _COMMON, _WORKER = 320 * _MEBIBYTE, 160 * _MEBIBYTE, 160 * _MEBIBYTE
-_LEAST = 64 * _MEBIBYTE
+# Rather than that all tasks together have less than this, there are fewer processes.
+_LITTLE, _LEAST = 256 * _MEBIBYTE, 2 * UNWEIGHED
 
 
 def fit_memory(settings: Settings, available: int) -> tuple[Settings, int]:
@@ -23,11 +24,14 @@ def fit_memory(settings: Settings, available: int) -> tuple[Settings, int]:
         bytes_in_flight=min(settings.server.bytes_in_flight, part),
         unsent_bytes=min(settings.server.unsent_bytes, part),
     )
-    work = replace(settings.work, cache_bytes=min(settings.work.cache_bytes, total // 16))
-    # A body is in memory twice while it is handed over. Comparisons are cached in half as much as graphs, and each
-    # worker process caches a quarter of what the serving process does.
-    taken = _SERVING + 2 * server.bytes_in_flight + server.unsent_bytes + work.cache_bytes * 3 // 2
-    if work.processes:
-        taken += _COMMON + work.processes * (_WORKER + work.cache_bytes * 3 // 8)
-    free = max(total - taken, _LEAST)
-    return replace(settings, server=server, work=work), free
+    cache = min(settings.work.cache_bytes, total // 16)
+    # A body is in memory twice while it is handed over. Comparisons are cached in half as much as graphs.
+    rest = total - _SERVING - 2 * server.bytes_in_flight - server.unsent_bytes - cache * 3 // 2
+    each = _WORKER + cache * 3 // 8  # a worker process caches a quarter of what the serving process does
+    processes = settings.work.processes
+    while processes > 1 and rest - _COMMON - processes * each < _LITTLE:
+        processes -= 1
+    free = max(rest - (_COMMON + processes * each if processes else 0), _LEAST)
+    limits = replace(settings.limits, request_memory=min(settings.limits.request_memory, free - UNWEIGHED))
+    work = replace(settings.work, processes=processes, cache_bytes=cache)
+    return replace(settings, server=server, work=work, limits=limits), free

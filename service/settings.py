@@ -9,6 +9,8 @@ from typing import Any
 # What Kubernetes sets in every container beside a Service named gradbook.
 _OF_KUBERNETES = re.compile(r"GRADBOOK_(SERVICE|PORT)_.*")
 _OF_THE_CLIENT = "GRADBOOK_URL"
+# Of memory, what a request takes that is not weighed.
+UNWEIGHED = 64 * 1024 * 1024
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 

@@ -18,6 +18,7 @@ from werkzeug.datastructures import Headers
 
 from service.api.http.problems import answer_undone
 from service.core.figures.weight import Weight
+from service.settings import UNWEIGHED
 from service.usecases.context import Context
 from service.usecases.weighing import NeedsMore
 from service.workers.pool import Ended, Pool
@@ -27,7 +28,6 @@ from service.workers.process import Work
 IN_A_THREAD = Weight(operations=5e7, nbytes=32 * 1024 * 1024)
 LARGE_BODY = 256 * 1024  # bytes; reading more would hold the interpreter for too long
 _READ = 24  # bytes of memory for each byte of a body, as numbers of four characters each take
-UNWEIGHED = 64 * 1024 * 1024  # bytes of memory for all that is not weighed
 _NEEDED = "gradbook.needed"
 
 

@@ -116,7 +116,9 @@ def answer_undone(error: Ended | MemoryError) -> Response:
 def answer_no_memory(error: MemoryError) -> Response:
     """What was admitted took more memory than it was estimated to take."""
     status, slug, title = PROBLEMS[errors.LimitExceeded]
-    return problem(status, slug, title, "this took more memory than was set aside for it", limit="request_memory")
+    most = current_app.extensions["gradbook"].limits.request_memory
+    detail = "this took more memory than was set aside for it"
+    return problem(status, slug, title, detail, limit="request_memory", maximum=most)
 
 
 def answer_unexpected(error: Exception) -> Response:

@@ -21,7 +21,6 @@ from service.workers.pool import Busy, Ended, Gone, Late, Lost
 
 FAULT = errors.Fault(("nodes", 0, "a/~b"), "wrong")
 POINTED = {"errors": [{"pointer": "/nodes/0/a~1~0b", "detail": "wrong"}]}
-NODES = {"limit": "nodes", "maximum": 5}
 TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
     (Malformed("wrong", (FAULT,)), 400, "malformed-json", POINTED),
     (MalformedArchive("wrong"), 400, "malformed-npz", {}),
@@ -40,8 +39,12 @@ TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
             "place": "x\n ^",
         },
     ),
-    (errors.LimitExceeded("nodes", 5, 6, "wrong"), 422, "limit-exceeded", {**NODES, "estimate": 6}),
-    (errors.LimitExceeded("nodes", 5, None, "wrong"), 422, "limit-exceeded", NODES),
+    (
+        errors.LimitExceeded("nodes", 5, 6, "wrong"),
+        422,
+        "limit-exceeded",
+        {"limit": "nodes", "maximum": 5, "estimate": 6},
+    ),
     (errors.KeyReused("wrong"), 422, "idempotency-key-reused", {}),
     (errors.NotFound("wrong"), 404, "not-found", {}),
     (errors.Conflict("wrong"), 409, "conflict", {}),
@@ -182,8 +185,11 @@ def test_what_takes_more_memory_than_there_is_is_refused(make_app: Callable[...,
         (MemoryError(), 422, "limit-exceeded"),
     ],
 )
-def test_what_was_not_done_elsewhere_is_a_problem(error: Ended | MemoryError, status: int, slug: str) -> None:
-    response = answer_undone(error)
+def test_what_was_not_done_elsewhere_is_a_problem(
+    error: Ended | MemoryError, status: int, slug: str, make_app: Callable[..., Flask]
+) -> None:
+    with make_app().app_context():
+        response = answer_undone(error)
     assert response.status_code == status
     assert json.loads(response.get_data())["type"] == f"urn:gradbook:problem:{slug}"
     assert response.headers.get("Retry-After") == ("1" if status == 503 else None)
