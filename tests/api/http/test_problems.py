@@ -21,6 +21,7 @@ from service.workers.pool import Busy, Ended, Gone, Late, Lost
 
 FAULT = errors.Fault(("nodes", 0, "a/~b"), "wrong")
 POINTED = {"errors": [{"pointer": "/nodes/0/a~1~0b", "detail": "wrong"}]}
+NODES = {"limit": "nodes", "maximum": 5}
 TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
     (Malformed("wrong", (FAULT,)), 400, "malformed-json", POINTED),
     (MalformedArchive("wrong"), 400, "malformed-npz", {}),
@@ -39,12 +40,8 @@ TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
             "place": "x\n ^",
         },
     ),
-    (
-        errors.LimitExceeded("nodes", 5, 6, "wrong"),
-        422,
-        "limit-exceeded",
-        {"limit": "nodes", "maximum": 5, "estimate": 6},
-    ),
+    (errors.LimitExceeded("nodes", 5, 6, "wrong"), 422, "limit-exceeded", {**NODES, "estimate": 6}),
+    (errors.LimitExceeded("nodes", 5, None, "wrong"), 422, "limit-exceeded", NODES),
     (errors.KeyReused("wrong"), 422, "idempotency-key-reused", {}),
     (errors.NotFound("wrong"), 404, "not-found", {}),
     (errors.Conflict("wrong"), 409, "conflict", {}),
