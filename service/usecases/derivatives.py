@@ -9,9 +9,11 @@ import numpy as np
 from sqlalchemy import Connection
 
 from service.core.derivatives import jacobian as core
+from service.core.derivatives.weights import weigh_derivatives
 from service.core.errors import Fault, InvalidInputs, InvalidRequest
-from service.core.execution.passes import backward_pass, forward_pass
-from service.core.figures.figures import Figures, FloatArray
+from service.core.execution.passes import backward_pass, evaluate
+from service.core.execution.weights import weigh_forward
+from service.core.figures.figures import Figures, FloatArray, blank_figures
 from service.core.graph.graph import Graph
 from service.core.graph.selection import choose_output, no_node, read_names
 from service.settings import Limits
@@ -21,6 +23,8 @@ from service.storage.identifiers import new_id
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
+from service.usecases.runs import fit_to
+from service.usecases.weighing import JSON, WholeAnswer
 
 KINDS = ("jacobian", "jvp", "vjp", "hvp", "hessian")
 
@@ -54,9 +58,13 @@ def create_derivatives(
     sources = [name for name in graph.inputs if graph.nodes[graph.position[name]].has_gradient]
     sources = list(read_names(graph, wrt, "wrt")) if wrt is not None else sources
     limits = context.limits
-    values = forward_pass(graph, inputs, max_elements=limits.run_elements, max_tensor=limits.tensor_elements)
-    along = _read_vector(graph, values, kind, of if kind == "vjp" else sources, vector)
-    _check_size(graph, values, kind, of, sources, limits)
+    fitted = fit_to(context, graph, inputs)
+    blank = blank_figures(fitted.shapes, len(graph))
+    along = _read_vector(graph, blank, kind, of if kind == "vjp" else sources, vector)
+    _check_size(graph, blank, kind, of, sources, limits)
+    weight = weigh_forward(graph, fitted.shapes) + weigh_derivatives(graph, blank, kind, of, sources)
+    context.admit(weight, _answer(graph, blank, kind, of, sources))
+    values = evaluate(fitted)
     record = DerivativesRecord(
         id=new_id(),
         graph_id=stored.id,
@@ -81,6 +89,17 @@ def get_derivatives(context: Context, derivatives_id: str) -> DerivativesRecord:
     """Read stored derivatives; raises NotFound."""
     with context.database.read() as connection:
         return storage.get_derivatives(connection, derivatives_id)
+
+
+def _answer(graph: Graph, values: Figures, kind: str, of: Sequence[str], wrt: Sequence[str]) -> WholeAnswer:
+    """The blocks, and the inputs and the vector, which are given back."""
+    rows, columns, inputs = (
+        sum(prod(values.shape(graph.position[name])) for name in names) for names in (of, wrt, graph.inputs)
+    )
+    numbers = {"jacobian": rows * columns, "hessian": columns**2, "jvp": rows, "vjp": columns, "hvp": columns}[kind]
+    blocks = len(wrt) * len(wrt if kind == "hessian" else of if kind == "jacobian" else [kind])
+    vector = {"jvp": columns, "hvp": columns, "vjp": rows}.get(kind, 0)
+    return WholeAnswer(JSON, numbers + inputs + vector, blocks + len(graph.inputs), other_form=False)
 
 
 def _differentiate(

@@ -2,21 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
 from service.core.comparison.verdicts import Tolerance
 from service.core.derivatives import gradient_check as core
 from service.core.derivatives.gradient_check import CheckVerdict, NodeCheck
+from service.core.derivatives.weights import weigh_check
 from service.core.errors import Fault, InvalidRequest
-from service.core.execution.passes import forward_pass
-from service.core.figures.figures import Figures, FloatArray
+from service.core.execution.passes import evaluate
+from service.core.execution.weights import weigh_forward
+from service.core.figures.figures import Figures, FloatArray, blank_figures
 from service.core.graph.graph import Graph
 from service.core.graph.selection import choose_output, gradient_faults, read_names
 from service.usecases.comparisons import read_tolerance
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
-from service.usecases.runs import StoredRun, get_run
+from service.usecases.runs import StoredRun, fit_to, get_run
+from service.usecases.weighing import JSON, WholeAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ def check_gradients(
     target = choose_output(graph, output)
     asked = read_names(graph, nodes, "nodes") if nodes else ()
     limits = context.limits
-    values = forward_pass(graph, inputs, max_elements=limits.run_elements, max_tensor=limits.tensor_elements)
+    fitted = fit_to(context, graph, inputs)
+    values = blank_figures(fitted.shapes, len(graph))
     claimed = _read_gradients(graph, values, gradients or {})
     if known is not None and known.gradients is not None:
         recorded = {position: each for position, each in enumerate(known.gradients) if each is not None}
@@ -71,17 +76,26 @@ def check_gradients(
     positions = [graph.position[name] for name in dict.fromkeys([*graph.inputs, *asked])]
     if known is None or known.record.source == "recorded":
         positions = list(dict.fromkeys([*positions, *claimed]))
+    positions = [position for position in positions if graph.nodes[position].has_gradient]
+    weight = weigh_forward(graph, fitted.shapes) + weigh_check(graph, values, target, positions, method)
+    context.admit(weight, _answer(values, positions, method))
     checks = core.check_gradients(
         graph,
-        values,
+        evaluate(fitted),
         target,
-        [position for position in positions if graph.nodes[position].has_gradient],
+        positions,
         method,
         seed=1.0 if known is None or known.record.seed is None else known.record.seed,
         claimed=_with_slack(claimed, read_tolerance(_tolerance(tolerance, known))),
         max_elements=limits.run_elements,
     )
     return GradientCheck(method, target, checks)
+
+
+def _answer(values: Figures, positions: Sequence[int], method: str) -> WholeAnswer:
+    """Of each node its gradient and the estimate: of each element, unless the method moves along one direction."""
+    each = [1 if method == "taylor" else prod(values.shape(position)) for position in positions]
+    return WholeAnswer(JSON, 2 * sum(each), len(each), other_form=False)
 
 
 def _read_run(context: Context, run_id: str, digest: str, output: str | None) -> StoredRun:

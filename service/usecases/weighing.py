@@ -36,6 +36,7 @@ class WholeAnswer:
     form: Form
     numbers: int
     items: int
+    other_form: bool = True  # whether it is available as .npz
 
     @property
     def nbytes(self) -> int:
@@ -67,4 +68,4 @@ def admit(weight: Weight, limits: Limits, granted: Weight | None, answer: WholeA
 def _too_long(answer: WholeAnswer, limits: Limits) -> str:
     found = f"an answer has at most {limits.answer_bytes} bytes; this one would have up to {answer.nbytes}"
     other = f" as JSON, and a third of that as {BINARY.media_type}, which Accept can ask for"
-    return found + other if answer.form is JSON else found
+    return found + other if answer.form is JSON and answer.other_form else found

@@ -12,6 +12,8 @@ from service.core.errors import LimitExceeded
 from service.core.figures.weight import Weight
 from service.settings import Limits
 from service.usecases.context import Context
+from service.usecases.derivatives import create_derivatives
+from service.usecases.gradient_checks import check_gradients
 from service.usecases.graphs import create_graph
 from service.usecases.runs import create_run
 from service.usecases.weighing import BINARY, JSON, NeedsMore, WholeAnswer, admit
@@ -91,6 +93,47 @@ def test_a_run_that_is_too_large_is_refused_before_it_allocates(context: Context
     found = refused(context, lambda: create_run(context, graph, inputs, tags={}))
     assert found.limit in ("request_memory", "operations") and found.actual is not None
     assert found.actual > found.maximum
+
+
+OVERSIZED_DERIVATIVES: dict[str, tuple[str, dict[str, tuple[int, ...]], Callable[..., Any]]] = {
+    "a hessian": (
+        "sum(exp(x) * x)",
+        {"x": (3000,)},
+        lambda context, graph, inputs: create_derivatives(context, graph, "hessian", inputs),
+    ),
+    "a jacobian": (
+        "softmax(x @ w)",
+        {"x": (1000,), "w": (1000, 10)},
+        lambda context, graph, inputs: create_derivatives(context, graph, "jacobian", inputs, outputs=["output"]),
+    ),
+    "a check of every element": (
+        "sum(exp(x) * x)",
+        {"x": (900,)},
+        lambda context, graph, inputs: check_gradients(context, graph, inputs, method="central"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OVERSIZED_DERIVATIVES)
+def test_derivatives_that_are_too_large_are_refused_before_they_allocate(context: Context, case: str) -> None:
+    expression, shapes, act = OVERSIZED_DERIVATIVES[case]
+    context.limits = replace(context.limits, request_memory=2**20, answer_bytes=2**30, run_elements=10**9)
+    graph = graph_of(context, expression)
+    inputs = {name: np.broadcast_to(1.0, shape) for name, shape in shapes.items()}
+    found = refused(context, lambda: act(context, graph, inputs))
+    assert found.limit == "request_memory" and found.actual is not None and found.actual > found.maximum
+
+
+def test_derivatives_that_are_too_long_are_refused(context: Context) -> None:
+    context.limits = replace(context.limits, answer_bytes=10_000)
+    graph = graph_of(context, "y = exp(x)")
+    with pytest.raises(LimitExceeded) as raised:
+        create_derivatives(context, graph, "jacobian", {"x": np.ones(30)})
+    assert raised.value.limit == "answer_bytes" and raised.value.actual and raised.value.actual > 30 * 30 * 25
+    assert "npz" not in raised.value.detail
+    with pytest.raises(LimitExceeded, match="answer"):
+        check_gradients(context, graph, {"x": np.ones(300)}, method="central")
+    assert check_gradients(context, graph, {"x": np.ones(300)}, method="taylor").verdict == "right"
 
 
 def test_a_large_run_asks_for_more_before_it_has_any_effect(context: Context) -> None:

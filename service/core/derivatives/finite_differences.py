@@ -13,7 +13,7 @@ from service.core.graph.sweep import walk_forward
 from service.core.graph.traversal import reaches
 
 # Elements of the values of all nodes in one batch of perturbations.
-_BATCH_ELEMENTS = 2**20
+MOVED_ELEMENTS = 2**20
 _NOT_FINITE = 64.0  # a motion without a figure, as a share of the value
 # Below this part of its operands a value is little more than their rounding errors.
 _ROUNDING = 2.0**-43
@@ -36,7 +36,7 @@ class Mover:
     @property
     def batch(self) -> int:
         """How many moves are one run: many where all operations are elementwise, with a leading axis for them."""
-        return max(1, _BATCH_ELEMENTS // max(1, self.elements)) if self._elementwise else 1
+        return max(1, MOVED_ELEMENTS // max(1, self.elements)) if self._elementwise else 1
 
     def changes(self, directions: Mapping[int, FloatArray], steps: NDArray[Any]) -> dict[int, NDArray[Any]]:
         """By how much L changes where the value of one node is moved.

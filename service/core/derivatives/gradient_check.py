@@ -135,6 +135,11 @@ def check_gradients(
         )
 
 
+def count_steps(method: str) -> int:
+    """How many steps a method takes along each direction, unless it looks closer."""
+    return len(_STEPS[method])
+
+
 @dataclass(frozen=True, slots=True)
 class _Looks:
     """What a closer look takes; `most` directions of a node are looked at."""

@@ -34,7 +34,7 @@ Blocks: TypeAlias = dict[tuple[str, str], FloatArray]
 Tangents: TypeAlias = Mapping[str, FloatArray]
 
 # The elements of all nodes' tangents in one sweep.
-_BATCH_ELEMENTS = 2**20
+TANGENT_ELEMENTS = 2**20
 
 
 # --- the sweeps -----------------------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def _unit_tangents(graph: Graph, values: Figures, names: Sequence[str]) -> Itera
     shapes: dict[str, Shape] = {name: values.shape(graph.position[name]) for name in names}
     starts = dict(zip(names, np.cumsum([0, *map(prod, shapes.values())])[:-1].tolist(), strict=True))
     count = _size(graph, values, names)
-    size = max(1, _BATCH_ELEMENTS // max(1, int(values.offsets[-1])))
+    size = max(1, TANGENT_ELEMENTS // max(1, int(values.offsets[-1])))
     for first in range(0, count, size):
         rows = np.arange(first, min(first + size, count))
         yield {

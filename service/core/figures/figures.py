@@ -100,6 +100,11 @@ def element_count(shape: Shape) -> int:
     return prod(filter(None, shape))
 
 
+def blank_figures(shapes: tuple[Shape, ...] | None, count: int) -> Figures:
+    """Figures of `count` nodes of these shapes, scalars if None, before there are numbers: they take no memory."""
+    return Figures(np.broadcast_to(0.0, count if shapes is None else sum(map(prod, shapes))), shapes)
+
+
 def no_figures(count: int) -> Figures:
     """Figures of `count` nodes, none of them present."""
     return frozen(np.zeros(count), None, np.zeros(count, dtype=bool))

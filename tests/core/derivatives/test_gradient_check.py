@@ -136,7 +136,7 @@ def test_tensors(method: str) -> None:
 def test_many_batches_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     text, inputs = "y = sin(x) * w; z = y / (1 + x^2)", {"x": [[0.5, 1.5]], "w": [[1.0], [2.0]]}
     once = check(text, inputs, "central", ["y"])
-    monkeypatch.setattr(finite_differences, "_BATCH_ELEMENTS", 40)
+    monkeypatch.setattr(finite_differences, "MOVED_ELEMENTS", 40)
     for name, node in check(text, inputs, "central", ["y"]).items():
         np.testing.assert_allclose(np.asarray(node.estimate), np.asarray(once[name].estimate), rtol=1e-9)
 

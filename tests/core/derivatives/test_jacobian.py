@@ -140,7 +140,7 @@ def test_batches_of_directions_find_what_one_finds(monkeypatch: pytest.MonkeyPat
     graph, values = evaluated("y = tanh(x * w) + sin(u); z = y * y", {"x": [1, 2, 3], "w": [[0.1], [0.2]], "u": 0.5})
     whole = assert_modes_agree(graph, values, ["y", "z"], ["x", "w", "u"])
     curved = hessian(graph, values, "z", ["x", "w", "u"])
-    monkeypatch.setattr(sweeps, "_BATCH_ELEMENTS", 60)
+    monkeypatch.setattr(sweeps, "TANGENT_ELEMENTS", 60)
     for found, expected in (
         (assert_modes_agree(graph, values, ["y", "z"], ["x", "w", "u"]), whole),
         (hessian(graph, values, "z", ["x", "w", "u"]), curved),
