@@ -1,6 +1,6 @@
 """What is answered of comparisons, as JSON documents."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from itertools import islice
 from typing import Any
 
@@ -42,9 +42,11 @@ def comparison_summary(record: ComparisonRecord) -> dict[str, Any]:
 def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dict[str, Any]:
     """A comparison with the first figures of those listed, as of every list at most `most`; all of one that is not
     kept."""
-    found, kept = compared.found, bool(compared.record.id)
-    nodes = comparison_node_documents(compared, numbers[:most] if kept else numbers)
-    nodes = fitting(nodes) if kept else nodes
+    found = compared.found
+    listed: dict[str, Any] = {"nodes": comparison_node_documents(compared, numbers), "next": None}
+    if compared.record.id:
+        nodes = fitting(comparison_node_documents(compared, numbers[:most]))
+        listed = {"nodes": nodes, "next": next_cursor(len(nodes), len(numbers))}
     first = explained_first_difference(found)
     judged = {phase.name: int((phase.verdicts != Verdict.NOT_COMPARED).sum()) for phase in found.phases}
     return {
@@ -69,15 +71,15 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
             for phase, position, how in islice(found.missing, most)
         ],
         "minimum_tolerance": minimum_tolerance(found),
-        "nodes": nodes,
-        "next": next_cursor(len(nodes), len(numbers)),
+        **listed,
     }
 
 
-def comparison_node_documents(compared: Compared, numbers: IntArray) -> list[dict[str, Any]]:
+def comparison_node_documents(compared: Compared, numbers: IntArray) -> Iterator[dict[str, Any]]:
     """The figures of a list, numbered as `list_figures` does."""
     rounded = {phase: frozenset(names) for phase, names in compared.record.rounded.items()}
-    return [_node_document(compared.found, figure, rounded) for figure in judged_figures(compared.found, numbers)]
+    for figure in judged_figures(compared.found, numbers):
+        yield _node_document(compared.found, figure, rounded)
 
 
 def _node_document(found: Comparison, figure: JudgedFigure, rounded: Mapping[str, Set[str]]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Records and figures as the JSON documents of answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -91,7 +91,7 @@ def run_node_documents(
     one_sided: Mapping[int, Iterable[OneSided]],
     closed: Mapping[int, Iterable[int]],
     whole: bool = False,
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """The nodes of a run that it holds figures of; with `whole`, tensors of any size.
 
     By position, `one_sided` has the derivatives at kinks, and `closed` says along which operands nothing flows back.
@@ -99,7 +99,6 @@ def run_node_documents(
     kinks, shut = set(run.record.nondifferentiable), closed_names(run, closed)
     values = _written(run.values, whole)
     gradients = repeat(None) if run.gradients is None else _written(run.gradients, whole)
-    documents = []
     for index, (node, value, gradient) in enumerate(zip(run.nodes, values, gradients, strict=False)):
         document: dict[str, Any] = {"name": node.name, "operation": node.operation.name}
         if shape := run.values.shape(index):
@@ -118,8 +117,7 @@ def run_node_documents(
                 }
                 for slope in one_sided.get(run.start + index, ())
             ]
-        documents.append(document)
-    return documents
+        yield document
 
 
 def closed_names(run: StoredRun, closed: Mapping[int, Iterable[int]]) -> list[Sequence[str]]:

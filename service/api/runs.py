@@ -1,5 +1,6 @@
 """Runs over HTTP."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, request, url_for
@@ -140,7 +141,7 @@ def get_run_node(run_id: str, node: str) -> Response:
     run = usecases.get_run_node(context(), run_id, node)
     if form == npz.MEDIA_TYPE:
         return send(npz.write_run(run, usecases.list_closed(context(), run)), content_type=form)
-    return respond(_nodes(run, whole=True)[0])
+    return respond(next(_nodes(run, whole=True)))
 
 
 def _read_seed(body: dict[str, Any]) -> FloatArray | None:
@@ -168,11 +169,11 @@ def _document(run: StoredRun, query: dict[str, Any], whole: bool = False) -> dic
     if query.get("gradients") == "inputs":
         return run_document(run, largest=None)
     document = run_document(run, None if whole else LARGEST_LISTED)
-    nodes = _nodes(run, whole=True) if whole else fitting(_nodes(run.part(context().limits.page)))
-    document["nodes"] = nodes
-    document["next"] = next_cursor(len(nodes), len(run.graph))
-    return document
+    if whole:
+        return {**document, "nodes": _nodes(run, whole=True), "next": None}
+    nodes = fitting(_nodes(run.part(context().limits.page)))
+    return {**document, "nodes": nodes, "next": next_cursor(len(nodes), len(run.graph))}
 
 
-def _nodes(run: StoredRun, whole: bool = False) -> list[dict[str, Any]]:
+def _nodes(run: StoredRun, whole: bool = False) -> Iterator[dict[str, Any]]:
     return run_node_documents(run, usecases.list_one_sided(context(), run), usecases.list_closed(context(), run), whole)

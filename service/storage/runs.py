@@ -178,16 +178,18 @@ def _pack_masks(figures: Figures) -> bytes | None:
 
 
 def _read_flat(connection: Connection, run: str, kind: str, first: int, last: int) -> FloatArray:
-    """The elements of the packed vector from `first` to before `last`."""
-    lowest = first // CHUNK_VALUES
-    query = select(RunChunk.data).where(
+    """The elements of the packed vector from `first` to before `last`, read-only; one chunk at a time is copied."""
+    flat = np.zeros(last - first)
+    query = select(RunChunk.number, RunChunk.data).where(
         RunChunk.run_id == run,
         RunChunk.kind == kind,
-        RunChunk.number.between(lowest, (last - 1) // CHUNK_VALUES),
+        RunChunk.number.between(first // CHUNK_VALUES, (last - 1) // CHUNK_VALUES),
     )
-    blob = b"".join(connection.execute(query.order_by(RunChunk.number)).scalars())
-    offset = lowest * CHUNK_VALUES
-    return np.frombuffer(blob, _STORED)[first - offset : last - offset].astype(np.float64, copy=False)
+    for number, data in connection.execute(query):
+        part, begin = np.frombuffer(data, _STORED), number * CHUNK_VALUES - first
+        flat[max(begin, 0) : begin + len(part)] = part[max(-begin, 0) : len(flat) - begin]
+    flat.setflags(write=False)
+    return flat
 
 
 def _insert_figures(connection: Connection, run: str, **given: Figures | None) -> None:

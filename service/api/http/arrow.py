@@ -5,7 +5,6 @@ the names of the operands with which the node does not change here. Where every 
 float64; else they are lists of float64, row-major, beside a column shape. A figure that is missing is null.
 """
 
-import io
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from service.api.documents import closed_names
+from service.api.http.pieces import Pieces
 from service.core.figures.figures import Figures, Shape
 from service.usecases.runs import StoredRun
 
@@ -42,10 +42,10 @@ def write_nodes(run: StoredRun, closed: Mapping[int, Iterable[int]]) -> list[byt
     columns["nondifferentiable"] = pa.array(kinks)
     columns["closed"] = pa.array(closed_names(run, closed), pa.list_(pa.string()))
     table = pa.table(columns)
-    whole = io.BytesIO()
-    with pa.ipc.new_stream(whole, table.schema) as stream:
+    written = Pieces()
+    with pa.ipc.new_stream(written, table.schema) as stream:
         stream.write_table(table)
-    return [whole.getvalue()]
+    return written.pieces
 
 
 def _shape(run: StoredRun, place: int) -> Shape:

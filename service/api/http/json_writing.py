@@ -1,10 +1,12 @@
-"""JSON out: a document, in which arrays of any size may stand, as pieces of text.
+"""JSON out: a document, in which arrays and iterators of any length may stand, as pieces of text.
 
 orjson keeps the interpreter's lock while it writes, and a thread that wants it waits: large arrays are written some
-10,000 numbers at a time, straight from NumPy's memory, and the whole text is never in one place.
+10,000 numbers at a time, straight from NumPy's memory, what an iterator yields some hundred items at a time, and the
+whole text is never in one place.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,23 +17,24 @@ from service.core.figures.figures import FloatArray, element_count
 
 _AT_ONCE = 10_000  # numbers of a piece
 _WITHIN = 1_000  # numbers of the largest array that is no piece of its own
-_PLACE = b"\0"  # of a large array; JSON's texts hold no such byte
+_ITEMS = 500  # of an iterator, in a piece
+_PLACE = b"\0"  # of what is written in pieces of its own; JSON's texts hold no such byte
 _SPECIAL = np.array([b'"NaN"', b'"Infinity"', b'"-Infinity"'], dtype=object)
 
 
 def write_json(document: Any) -> list[bytes]:
-    """Write a document in pieces of about 200 KB, apart from what is no array.
+    """Write a document in pieces, of about 200 KB where they are of arrays.
 
-    Besides JSON's own types it may hold arrays of float64, as nested lists, and mappings. A NaN or an infinity becomes
-    a string in an array alone: elsewhere it is for `write_number`, since orjson writes it as null.
+    Besides JSON's own types it may hold arrays of float64, as nested lists, iterators, as lists, and mappings. A NaN or
+    an infinity becomes a string in an array alone: elsewhere it is for `write_number`, since orjson writes it as null.
     """
-    large: list[FloatArray] = []
+    apart: list[Iterator[bytes]] = []
 
     def write(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            if element_count(value.shape) <= _WITHIN:
-                return orjson.Fragment(_write_part(value))
-            large.append(value)
+        if isinstance(value, np.ndarray) and element_count(value.shape) <= _WITHIN:
+            return orjson.Fragment(_write_part(value))
+        if isinstance(value, (np.ndarray, Iterator)):
+            apart.append(_write_array(value) if isinstance(value, np.ndarray) else _write_items(value))
             return orjson.Fragment(_PLACE)
         if isinstance(value, float):  # NumPy's, or one with the text that it was read from
             return write_number(float(value))
@@ -41,10 +44,21 @@ def write_json(document: Any) -> list[bytes]:
 
     first, *others = orjson.dumps(document, default=write).split(_PLACE)
     pieces = [first]
-    for array, text in zip(large, others, strict=True):
-        pieces.extend(_write_array(array))
+    for written, text in zip(apart, others, strict=True):
+        pieces.extend(written)
         pieces.append(text)
     return pieces
+
+
+def _write_items(items: Iterator[Any]) -> Iterator[bytes]:
+    bracket = b"["
+    while part := list(islice(items, _ITEMS)):
+        pieces = write_json(part)
+        pieces[0] = bracket + pieces[0][1:]
+        pieces[-1] = pieces[-1][:-1]
+        yield from pieces
+        bracket = b","
+    yield b"]" if bracket == b"," else b"[]"
 
 
 def _write_array(array: FloatArray) -> Iterator[bytes]:

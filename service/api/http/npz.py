@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from service.api.documents import closed_names
 from service.api.http.json_writing import write_json
+from service.api.http.pieces import Pieces
 from service.api.http.strict_json import read_json
 from service.api.numbers import MOST_DIMENSIONS
 from service.core.errors import Fault, GradbookError, InvalidRequest, LimitExceeded
@@ -40,6 +41,7 @@ from service.usecases.runs import StoredRun
 MEDIA_TYPE = "application/x-npz"
 _REQUEST = "request"
 _WORTH_COMPRESSING = 65_536  # bytes
+_NUMBERS = 32_768  # of a figure, written at once
 _PLACES: tuple[tuple[str, ...], ...] = (("inputs",), ("recorded", "values"), ("recorded", "gradients"))
 _HEADER = re.compile(
     r"\s*\{\s*'descr'\s*:\s*'([<>|=][a-zA-Z]\d{0,9})'\s*,\s*'fortran_order'\s*:\s*(True|False)\s*,"
@@ -258,19 +260,21 @@ def _table(shapes: Sequence[Shape]) -> NDArray[np.int64]:
 def _write(members: Mapping[str, NDArray[Any]]) -> list[bytes]:
     """The same bytes for the same arrays, as an ETag needs; figures would hardly shrink and are not compressed.
 
-    Figures go from their own memory into the archive; what is compressed is small.
+    Figures go from their own memory into the pieces; what is compressed is small.
     """
-    whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w") as archive:
+    written = Pieces()
+    with zipfile.ZipFile(written, "w") as archive:
         for name, array in members.items():
             info = zipfile.ZipInfo(f"{name}.npy")
             if array.dtype == np.float64:
                 info.file_size = array.nbytes  # from which zipfile foresees whether the size needs 64 bits
                 with archive.open(info, "w") as member:
-                    npy.write_array(member, array, allow_pickle=False)
+                    npy.write_array_header_1_0(member, npy.header_data_from_array_1_0(array))
+                    for begin in range(0, array.size, _NUMBERS):
+                        member.write(array[begin : begin + _NUMBERS].data)
                 continue
             text = io.BytesIO()
             npy.write_array(text, array, allow_pickle=False)
             packing = zipfile.ZIP_STORED if array.nbytes < _WORTH_COMPRESSING else zipfile.ZIP_DEFLATED
             archive.writestr(info, text.getbuffer(), packing, compresslevel=1)
-    return [whole.getvalue()]
+    return written.pieces

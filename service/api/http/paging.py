@@ -80,7 +80,7 @@ class Page:
             raise InvalidParameters([Fault(("cursor",), "invalid cursor: it belongs to another list")])
         return int(position or 0)
 
-    def fit(self, items: Sequence[Document], count: int) -> tuple[list[Document], int | None]:
+    def fit(self, items: Iterable[Document], count: int) -> tuple[list[Document], int | None]:
         """The items that the page has room for, of `count` numbered ones, and where the next page begins, if any."""
         fitted = fitting(items)
         following = self.start + len(fitted)

@@ -109,3 +109,13 @@ def test_an_answer_in_pieces_has_a_length_an_etag_and_no_body_where_none_is_want
     assert (unchanged.status_code, unchanged.data) == (304, b"")
     other: Any = client.post(f"/v1/graphs/{graph['id']}/runs", json={"inputs": {"x": [*values[:-1].tolist(), 2]}}).json
     assert client.get(f"/v1/runs/{other['id']}/nodes/x").headers["ETag"] != whole.headers["ETag"]
+
+
+def test_an_iterator_is_a_list_however_long() -> None:
+    item = {"name": "x", "value": np.arange(2000.0)}
+    for count in (0, 1, 500, 501, 1000, 1203):
+        pieces = write_json({"nodes": ({**item, "name": k} if k % 400 == 0 else k for k in range(count)), "next": None})
+        listed = [{"name": k, "value": item["value"].tolist()} if k % 400 == 0 else k for k in range(count)]
+        assert read(pieces) == {"nodes": listed, "next": None}
+    assert read(write_json([iter([[iter([1])]]), iter(())])) == [[[[1]]], []]
+    assert max(map(len, write_json({"nodes": ("x" * 100 for _ in range(20_000))}))) < 60_000
