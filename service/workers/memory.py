@@ -7,23 +7,31 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def available(limits: tuple[str, ...] = _CGROUP_LIMITS) -> int:
-    """Bytes of memory of the container, or of the machine where there is no container or it has no limit."""
-    machine = os.sysconf("SC_PHYS_PAGES") * _PAGE
-    found = [_read_number(Path(limit)) for limit in limits]
-    return min([machine, *(each for each in found if each)])
+def available(root: Path = Path("/")) -> int:
+    """Bytes of memory of the container, or of the machine where there is no container or it has no limit.
+
+    The files are those of the kernel's cgroups, version 2 and 1, below `root`.
+    """
+    found = [os.sysconf("SC_PHYS_PAGES") * _PAGE]
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            group = root / "sys/fs/cgroup" / controllers / path.strip("/")
+            name = "memory.limit_in_bytes" if controllers else "memory.max"
+            # A group has no more than those that it is in. In a container the path may be that of the machine's view.
+            limits = (_read(each / name).strip() for each in (group, *group.parents))
+            found += [int(limit) for limit in limits if limit.isdigit()]
+    return min(found)
 
 
-def _read_number(path: Path) -> int:
-    """0 where there is none: `max`, or no such file."""
+def _read(path: Path) -> str:
+    """The text of a file, none where there is no such file."""
     try:
-        text = path.read_text().strip()
+        return path.read_text()
     except OSError:
-        return 0
-    return int(text) if text.isdigit() else 0
+        return ""
 
 
 def can_be_bounded() -> bool:
