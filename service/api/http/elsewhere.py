@@ -39,7 +39,7 @@ def hand_over(app: Flask, pool: Pool, seconds: float) -> None:
     @app.before_request
     def large_body() -> Response | None:
         size = request.content_length or 0
-        return _answer_elsewhere(pool, _READ * size, seconds) if size > LARGE_BODY else None
+        return _answer_elsewhere(pool, IN_A_THREAD.nbytes + _READ * size, seconds) if size > LARGE_BODY else None
 
     app.register_error_handler(NeedsMore, lambda error: _answer_elsewhere(pool, error.weight.nbytes, seconds))
 
@@ -50,7 +50,7 @@ def work_with(app: Flask) -> Work:
     context: Context = app.extensions["gradbook"]
 
     def note(error: NeedsMore) -> Response:
-        request.environ[_NEEDED] = error.weight.nbytes
+        request.environ[_NEEDED].append(error.weight.nbytes)
         return Response(status=500)
 
     app.register_error_handler(NeedsMore, note)
@@ -58,10 +58,11 @@ def work_with(app: Flask) -> Work:
     def work(task: tuple[dict[str, Any], float], body: Any) -> tuple[Any, Iterable[bytes]]:
         environ, nbytes = task
         context.granted = Weight(inf, nbytes)
-        environ |= {"wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr}
+        needed: list[float] = []
+        environ |= {"wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, _NEEDED: needed}
         answer = Response.from_app(app, environ)
-        if _NEEDED in environ:
-            return environ[_NEEDED], ()
+        if needed:
+            return needed[0], ()
         return (answer.status_code, list(answer.headers)), answer.iter_encoded()
 
     return work

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import requests
 
@@ -99,6 +100,17 @@ def test_what_is_answered_is_answered_alike(service_url: str) -> None:
     assert without(runs[0], "etag") == without(runs[1], "etag")
     documents = [{**run.json(), "created_at": None} for run in runs]
     assert documents[0] == documents[1] and documents[0]["gradients"] == {"a": [3.0, 3.0], "b": 3.0}
+
+
+def test_what_needs_more_than_its_body_tells_is_granted_it(service_url: str) -> None:
+    graph = post(
+        f"{service_url}/v1/graphs", {"name": "outer", "expression": "F = sum(exp(unsqueeze(a, 1) * b))"}
+    ).json()
+    numbers = [k / 2000 for k in range(2000)]
+    body = {"inputs": {"a": numbers, "b": numbers}, "keep": False}  # 32 MB of a product, and of what is made of it
+    run = post(f"{service_url}/v1/graphs/{graph['id']}/runs?gradients=inputs", body)
+    assert run.status_code == 200, run.text
+    assert run.json()["outputs"]["F"] == pytest.approx(np.exp(np.outer(numbers, numbers)).sum())
 
 
 def test_a_key_has_one_effect_wherever_it_is_read(service_url: str) -> None:
