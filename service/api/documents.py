@@ -1,6 +1,6 @@
 """Records and figures as the JSON documents of answers."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -88,13 +88,14 @@ def _nonfinite_document(forward: FirstNonfinite | None, backward: FirstNonfinite
 
 def run_node_documents(
     run: StoredRun,
-    one_sided: Mapping[int, Iterable[OneSided]],
+    one_sided: Callable[[int], Iterable[OneSided]],
     closed: Mapping[int, Iterable[int]],
     whole: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The nodes of a run that it holds figures of; with `whole`, tensors of any size.
 
-    By position, `one_sided` has the derivatives at kinks, and `closed` says along which operands nothing flows back.
+    By position, `one_sided` computes the derivatives at kinks, and `closed` says along which operands nothing flows
+    back.
     """
     kinks, shut = set(run.record.nondifferentiable), closed_names(run, closed)
     values = _written(run.values, whole)
@@ -115,7 +116,7 @@ def run_node_documents(
                     "left": write_array(slope.left if whole else if_small(slope.left)),
                     "right": write_array(slope.right if whole else if_small(slope.right)),
                 }
-                for slope in one_sided.get(run.start + index, ())
+                for slope in one_sided(run.start + index)
             ]
         yield document
 

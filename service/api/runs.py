@@ -176,4 +176,4 @@ def _document(run: StoredRun, query: dict[str, Any], whole: bool = False) -> dic
 
 
 def _nodes(run: StoredRun, whole: bool = False) -> Iterator[dict[str, Any]]:
-    return run_node_documents(run, usecases.list_one_sided(context(), run), usecases.list_closed(context(), run), whole)
+    return run_node_documents(run, usecases.one_sided_at(context(), run), usecases.list_closed(context(), run), whole)

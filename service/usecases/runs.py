@@ -1,6 +1,6 @@
 """Run graphs forward and backward, store the figures and read them back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import prod
@@ -188,17 +188,19 @@ def run_backward(
     return get_run(context, run_id)
 
 
-def list_one_sided(context: Context, run: StoredRun) -> dict[int, tuple[OneSided, ...]]:
-    """The one-sided derivatives at the nondifferentiable nodes whose figures the run holds, by position."""
+def one_sided_at(context: Context, run: StoredRun) -> Callable[[int], tuple[OneSided, ...]]:
+    """The function that computes the one-sided derivatives at a position, of a nondifferentiable node of the run whose
+    figures it holds: a page may end before that node."""
     stop = run.start + len(run.values)
     marked = [position for position in run.record.nondifferentiable if run.start <= position < stop]
     operands, values = run.graph.operands, _values_around(context, run, marked)
-    found = {}
-    for position in marked:
+
+    def compute(position: int) -> tuple[OneSided, ...]:
         figures = [values[each] for each in (*operands[position], position)]
         *given, value = [figure for figure in figures if figure is not None]
-        found[position] = one_sided_derivatives(run.graph.nodes[position], given, value)
-    return found
+        return one_sided_derivatives(run.graph.nodes[position], given, value)
+
+    return compute
 
 
 def list_closed(context: Context, run: StoredRun) -> dict[int, tuple[int, ...]]:
