@@ -41,10 +41,10 @@ blueprint = Blueprint("explanations", __name__, description="How did each figure
 )
 def list_steps(query: dict[str, Any], page: Page, run_id: str) -> tuple[list[Any], int | None]:
     """List how each figure of a run came about: rule, formula, numbers put in; or the steps of one node"""
-    steps, after = usecases.list_steps(context(), run_id, node=query.get("node"), start=page.start, limit=page.size)
+    steps, count = usecases.list_steps(context(), run_id, node=query.get("node"), start=page.start, limit=page.size)
     if "node" in query:  # one step forward and one backward
         return list(map(_step, steps)), None
-    return page.fit(list(map(_step, steps)), page.start + len(steps) + (after is not None))
+    return page.fit(map(_step, steps), count)
 
 
 @blueprint.endpoint("GET", "/v1/runs/<run_id>/paths", query=PathsQuery, answer=PathsDocument, problems=(404, 409))

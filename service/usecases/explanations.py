@@ -1,6 +1,6 @@
 """Explain a stored run: how each figure was computed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from service.core.execution.run import Run
 from service.core.explanation.paths import Paths, find_paths
@@ -14,17 +14,16 @@ _CONTRIBUTIONS_OF_A_PAGE = 2000
 
 def list_steps(
     context: Context, run_id: str, *, node: str | None, start: int, limit: int
-) -> tuple[list[Step], int | None]:
-    """List the steps of a run from step `start`, and the number of the step after them, None at the end.
+) -> tuple[Iterator[Step], int]:
+    """List the steps of a run from step `start`, each computed when it is taken, and the number of all its steps.
 
     With `node`, list the steps of that node only. Raises NotFound.
     """
     if node is not None:
-        return list(explain_node(_run_around(context, run_id, node), node)), None
+        steps = list(explain_node(_run_around(context, run_id, node), node))
+        return iter(steps), len(steps)
     run = get_run(context, run_id).figures
-    page = _page(explain(run, start, start + limit))
-    end = start + len(page)
-    return page, end if end < count_steps(run) else None
+    return _page(explain(run, start, start + limit)), count_steps(run)
 
 
 def list_paths(context: Context, run_id: str, *, node: str, limit: int) -> tuple[StoredRun, Paths]:
@@ -43,11 +42,10 @@ def _run_around(context: Context, run_id: str, node: str) -> Run:
     return read_figures(context, record, sorted(nodes_explaining(context.graph(record.graph_digest), node))).figures
 
 
-def _page(steps: Iterable[Step]) -> list[Step]:
-    page, room = [], _CONTRIBUTIONS_OF_A_PAGE
+def _page(steps: Iterable[Step]) -> Iterator[Step]:
+    room = _CONTRIBUTIONS_OF_A_PAGE
     for step in steps:
-        page.append(step)
+        yield step
         room -= len(step.contributions) if isinstance(step, BackwardStep) else 0
         if room <= 0:
             break
-    return page
