@@ -31,7 +31,7 @@ from service.core.figures.figures import FloatArray
 from service.usecases import runs as usecases
 from service.usecases.recordings import record_run
 from service.usecases.runs import StoredRun
-from service.usecases.weighing import BINARY, JSON
+from service.usecases.weighing import BINARY, JSON, Form
 
 _FORMS = ("application/json", npz.MEDIA_TYPE)
 _WHOLE = {npz.MEDIA_TYPE: npz.write_run, arrow.MEDIA_TYPE: arrow.write_nodes}
@@ -65,7 +65,7 @@ def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Re
         run = record_run(context(), graph_id, inputs, key=idempotency_key(), **recorded, **body)
     else:
         ends_only = query.get("gradients") == "inputs"
-        whole = BINARY if form == npz.MEDIA_TYPE else JSON if ends_only or not body["keep"] else None
+        whole = _whole(form, ends_only or not body["keep"])
         run = usecases.create_run(
             context(), graph_id, inputs, key=idempotency_key(), whole=whole, ends_only=ends_only, **body
         )
@@ -108,7 +108,9 @@ def list_runs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]
 def get_run(query: dict[str, Any], run_id: str) -> Response:
     """Read a run with the first 1,000 of its nodes, or as .npz with all of them"""
     form = accepted(*_FORMS)
-    return _answer(usecases.get_run(context(), run_id, ends_only=query.get("gradients") == "inputs"), query, form)
+    ends_only = query.get("gradients") == "inputs"
+    run = usecases.get_run(context(), run_id, ends_only=ends_only, whole=_whole(form, ends_only))
+    return _answer(run, query, form)
 
 
 @blueprint.endpoint(
@@ -126,7 +128,7 @@ def list_run_nodes(query: dict[str, Any], page: Page, run_id: str) -> Response |
     if form in _WHOLE:
         if request.args:
             raise InvalidParameters([Fault((name,), f"{form} has no pages") for name in request.args])
-        run = usecases.get_run(context(), run_id)
+        run = usecases.get_run(context(), run_id, whole=BINARY)
         return send(_WHOLE[form](run, usecases.list_closed(context(), run)), content_type=form)
     run = usecases.list_run_nodes(context(), run_id, start=page.start, limit=page.size)
     return page.fit(_nodes(run), len(run.graph))
@@ -138,10 +140,15 @@ def list_run_nodes(query: dict[str, Any], page: Page, run_id: str) -> Response |
 def get_run_node(run_id: str, node: str) -> Response:
     """Read one node of a run, whole whatever its size"""
     form = accepted(*_FORMS)
-    run = usecases.get_run_node(context(), run_id, node)
+    run = usecases.get_run_node(context(), run_id, node, whole=_whole(form, True))
     if form == npz.MEDIA_TYPE:
         return send(npz.write_run(run, usecases.list_closed(context(), run)), content_type=form)
     return respond(next(_nodes(run, whole=True)))
+
+
+def _whole(form: str, whole_as_json: bool) -> Form | None:
+    """The form in which all figures are answered; None if no more than a page is."""
+    return BINARY if form == npz.MEDIA_TYPE else JSON if whole_as_json else None
 
 
 def _read_seed(body: dict[str, Any]) -> FloatArray | None:

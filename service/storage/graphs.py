@@ -88,6 +88,11 @@ def list_graphs(
     return _records(connection, connection.execute(query).all())
 
 
+def count_nodes(connection: Connection, digest: str) -> int:
+    """Count the nodes of the graph of that digest without loading it; 0 if there is none."""
+    return connection.execute(select(Content.node_count).where(Content.digest == digest)).scalar() or 0
+
+
 def load_graph(connection: Connection, digest: str) -> Graph:
     """Load the graph of that digest, which was validated when it was built. Raises NotFound."""
     query = select(Content.document, Content.inputs, Content.outputs).where(Content.digest == digest)

@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, exists, insert, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
@@ -129,6 +129,19 @@ def load_figures(connection: Connection, run: str, kind: str, start: int = 0, st
     shapes = tuple(tuple(shape) for shape in row.shapes[start:stop])
     first = sum(map(prod, row.shapes[:start]))
     return Figures(_read_flat(connection, run, kind, first, first + sum(map(prod, shapes))), shapes, present, none)
+
+
+def count_bytes(connection: Connection, runs: Sequence[str]) -> list[int]:
+    """The bytes of all stored figures of each run that has any, which the database knows without reading them."""
+    total = func.sum(func.length(RunChunk.data))
+    query = select(total).where(RunChunk.run_id.in_(runs)).group_by(RunChunk.run_id)
+    return list(map(int, connection.execute(query).scalars()))
+
+
+def count_elements(connection: Connection, run: str, positions: Sequence[int]) -> int:
+    """The elements of the values and the gradients of the nodes at `positions`, without reading them."""
+    found = connection.execute(select(RunFigures.shapes).where(RunFigures.run_id == run)).scalars()
+    return sum(1 if shapes is None else prod(shapes[position]) for shapes in found for position in positions)
 
 
 def load_some_figures(connection: Connection, run: str, kind: str, positions: Sequence[int]) -> Figures:

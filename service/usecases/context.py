@@ -8,7 +8,7 @@ from service.settings import Limits
 from service.storage import graphs as storage
 from service.storage.database import Database
 from service.storage.records import GraphRecord
-from service.usecases.weighing import WholeAnswer, admit
+from service.usecases.weighing import LOADED_NODE, WholeAnswer, admit
 
 # By default three graphs of as many nodes as the default limit allows, with all that is derived from them.
 _GRAPH_BYTES = 512 * 1024 * 1024
@@ -35,7 +35,7 @@ class Context:
         admit(weight, self.limits, self.granted, answer)
 
     def graph(self, digest: str) -> Graph:
-        """The graph of that digest; raises NotFound unless it is stored."""
+        """The graph of that digest; raises NotFound unless it is stored, and as `admit` where it is not cached."""
         return self.graphs.get(digest, lambda: self._load_graph(digest))
 
     def record(self, graph_id: str) -> GraphRecord:
@@ -44,6 +44,7 @@ class Context:
 
     def _load_graph(self, digest: str) -> Graph:
         with self.database.read() as connection:
+            self.admit(LOADED_NODE * storage.count_nodes(connection, digest))
             return storage.load_graph(connection, digest)
 
     def _load_record(self, graph_id: str) -> GraphRecord:

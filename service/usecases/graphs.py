@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from service.core.figures.weight import Weight
 from service.core.graph.building import assemble_graph, build_graph, extend_graph
 from service.core.graph.graph import Graph, Node
 from service.core.language.expression import parse_expression
@@ -15,6 +16,7 @@ from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
+from service.usecases.weighing import BUILT_NODE, EXPRESSION_BYTE
 
 # A graph built from nodes shows its expression too, unless that is too long to be read.
 _NODES_IN_AN_EXPRESSION = 1000
@@ -37,6 +39,7 @@ def create_graph(
     is that version. Raises InvalidExpression, InvalidGraph, LimitExceeded.
     """
     limits = context.limits
+    context.admit(_weigh(expression, nodes))
     if expression is not None:
         parsed = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
         listed = [node.name for node in parsed if node.operation.is_input]
@@ -44,6 +47,13 @@ def create_graph(
     else:
         graph = build_graph(nodes, outputs, inputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
     return keep_graph(context, name, graph, expression, None, tags, key)
+
+
+def _weigh(expression: str | None, nodes: object) -> Weight:
+    """Of building a graph from a text, or from documents of nodes."""
+    if expression is not None:
+        return EXPRESSION_BYTE * len(expression)
+    return BUILT_NODE * len(nodes) if isinstance(nodes, list) else Weight()
 
 
 def add_nodes(
@@ -58,6 +68,7 @@ def add_nodes(
     """Store a new version of a graph with these nodes added; returns and raises as `create_graph`."""
     parent = get_graph(context, graph_id)
     limits, old = context.limits, context.graph(parent.digest)
+    context.admit(BUILT_NODE * len(old) + _weigh(None, nodes))
     graph = extend_graph(old, nodes, outputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
     return keep_graph(context, parent.name, graph, None, parent.id, tags, key)
 

@@ -28,12 +28,13 @@ from service.core.graph.graph import Graph, Node
 from service.core.graph.selection import choose_output, find_output
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
+from service.storage.graphs import count_nodes
 from service.storage.identifiers import new_id
 from service.storage.records import RunRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
-from service.usecases.weighing import Form, WholeAnswer
+from service.usecases.weighing import STORED_BYTE, Form, WholeAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +245,14 @@ def _differentiate(
     return replace(record, output=output, seed=spread, has_gradients=True, nonfinite_backward=nonfinite), gradients
 
 
-def get_run(context: Context, run_id: str, *, ends_only: bool = False) -> StoredRun:
-    """Read a run with all its figures, or with those of the graph's inputs and outputs alone; raises NotFound."""
+def get_run(context: Context, run_id: str, *, ends_only: bool = False, whole: Form | None = None) -> StoredRun:
+    """Read a run with all its figures, or with those of the graph's inputs and outputs alone; raises NotFound.
+
+    `whole` is the form in which they are answered, None if no more than a page is.
+    """
     if not ends_only:
-        return list_run_nodes(context, run_id, start=0, limit=None)
-    return read_ends(context, get_run_record(context, run_id))
+        return list_run_nodes(context, run_id, start=0, limit=None, whole=whole)
+    return read_ends(context, get_run_record(context, run_id), whole)
 
 
 def get_run_record(context: Context, run_id: str) -> RunRecord:
@@ -257,15 +261,18 @@ def get_run_record(context: Context, run_id: str) -> RunRecord:
         return storage.get_run(connection, run_id)
 
 
-def read_ends(context: Context, record: RunRecord) -> StoredRun:
-    """Read a run with the figures of its graph's inputs and outputs alone."""
-    return read_figures(context, record, ends(context.graph(record.graph_digest)))
+def read_ends(context: Context, record: RunRecord, whole: Form | None = None) -> StoredRun:
+    """Read a run with the figures of its graph's inputs and outputs alone; `whole` as of `get_run`."""
+    return read_figures(context, record, ends(context.graph(record.graph_digest)), whole)
 
 
-def read_figures(context: Context, record: RunRecord, positions: Sequence[int]) -> StoredRun:
-    """Read a run with the figures of the nodes at these positions alone."""
+def read_figures(context: Context, record: RunRecord, positions: Sequence[int], whole: Form | None = None) -> StoredRun:
+    """Read a run with the figures of the nodes at these positions alone; `whole` as of `get_run`."""
     graph = context.graph(record.graph_digest).with_convention(record.convention)
     with context.database.read() as connection:
+        if whole:
+            numbers = storage.count_elements(connection, record.id, positions)
+            context.admit(STORED_BYTE * (8 * numbers), WholeAnswer(whole, numbers, len(positions)))
         values, gradients = (
             storage.load_some_figures(connection, record.id, kind, positions) if has else None
             for kind, has in (("values", record.has_values), ("gradients", record.has_gradients))
@@ -278,11 +285,20 @@ def ends(graph: Graph) -> list[int]:
     return sorted({graph.position[name] for name in (*graph.inputs, *graph.outputs)})
 
 
-def list_run_nodes(context: Context, run_id: str, *, start: int, limit: int | None) -> StoredRun:
-    """Read a run with the figures of `limit` nodes from position `start`; raises NotFound."""
+def list_run_nodes(
+    context: Context, run_id: str, *, start: int, limit: int | None, whole: Form | None = None
+) -> StoredRun:
+    """Read a run with the figures of `limit` nodes from position `start`; raises NotFound. `whole` as of `get_run`."""
     with context.database.read() as connection:
         record = storage.get_run(connection, run_id)
         stop = None if limit is None else start + limit
+        nbytes, answer = sum(storage.count_bytes(connection, [run_id])), None
+        if limit == 1:
+            nbytes = min(nbytes, 8 * storage.count_elements(connection, run_id, [start]))
+        if whole:
+            items = count_nodes(connection, record.graph_digest) if limit is None else limit
+            answer = WholeAnswer(whole, nbytes // 8, items)
+        context.admit(STORED_BYTE * nbytes, answer)
         values = storage.load_figures(connection, run_id, "values", start, stop) if record.has_values else None
         gradients = storage.load_figures(connection, run_id, "gradients", start, stop) if record.has_gradients else None
     graph = context.graph(record.graph_digest).with_convention(record.convention)
@@ -291,10 +307,10 @@ def list_run_nodes(context: Context, run_id: str, *, start: int, limit: int | No
     )
 
 
-def get_run_node(context: Context, run_id: str, node: str) -> StoredRun:
-    """Read a run with the figures of one node; raises NotFound."""
+def get_run_node(context: Context, run_id: str, node: str, *, whole: Form | None = None) -> StoredRun:
+    """Read a run with the figures of one node; raises NotFound. `whole` as of `get_run`."""
     position = find_position(context, get_run_record(context, run_id), node)
-    return list_run_nodes(context, run_id, start=position, limit=1)
+    return list_run_nodes(context, run_id, start=position, limit=1, whole=whole)
 
 
 def find_position(context: Context, record: RunRecord, node: str) -> int:
@@ -317,6 +333,10 @@ def list_runs(
 ) -> list[RunRecord]:
     """List stored runs, newest first, from the one after the run `after`."""
     with context.database.read() as connection:
-        return storage.list_runs(
+        found = storage.list_runs(
             connection, graph=graph, label=label, tag=tag, recorded_by=recorded_by, after=after, limit=limit
         )
+        sizes = storage.count_bytes(connection, [record.id for record in found])
+    # Their inputs and outputs are read one run after the other.
+    context.admit((STORED_BYTE * max(sizes, default=0)).times(len(sizes)))
+    return found

@@ -6,6 +6,13 @@ from service.core.errors import LimitExceeded
 from service.core.figures.weight import Weight
 from service.settings import Limits
 
+# Of each node of a graph: to load it, to build and store it from a document, and to differentiate it as a graph.
+LOADED_NODE, BUILT_NODE, DIFFERENTIATED_NODE = Weight(15e3, 1500.0), Weight(45e3, 6000.0), Weight(150e3, 10_000.0)
+# Of each byte of an expression; of a step, or a path, that is explained; of an origin that is explained.
+EXPRESSION_BYTE, EXPLAINED, EXPLAINED_ORIGIN = Weight(15e3, 500.0), Weight(1.5e6, 50_000.0), Weight(3e6, 100_000.0)
+# Of each byte of stored figures that are read: the rows, and the same as one array.
+STORED_BYTE = Weight(0.5, 2.0)
+
 
 class NeedsMore(Exception):
     """The work is too large for where it was begun; it is to be begun again where `weight` is granted."""

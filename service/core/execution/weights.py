@@ -18,7 +18,7 @@ _OBJECTS = 500.0  # bytes of a node's array, without its elements
 def weigh_fit(graph: Graph, inputs: Mapping[str, FloatArray]) -> Weight:
     """Of fitting the inputs: the shapes of scalars need not be inferred."""
     scalars = not any(getattr(given, "ndim", 0) for given in inputs.values()) and kernel.program_of(graph) is not None
-    return Weight() if scalars else Weight(_SHAPE.operations * len(graph), _SHAPE.nbytes * len(graph))
+    return Weight() if scalars else _SHAPE * len(graph)
 
 
 def weigh_forward(graph: Graph, shapes: Sequence[Shape] | None) -> Weight:
@@ -44,4 +44,4 @@ def weigh_run(graph: Graph, shapes: Sequence[Shape] | None) -> Weight:
 def _weigh_scalars(graph: Graph) -> Weight:
     program = kernel.program_of(graph)
     each = _COMPILED if program and kernel.compiled_loops(program) else _IN_PYTHON
-    return Weight(each.operations * len(graph), each.nbytes * len(graph))
+    return each * len(graph)

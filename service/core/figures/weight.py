@@ -25,6 +25,10 @@ class Weight:
         """Of one after the other, where what the one holds is let go before the other begins."""
         return Weight(self.operations + other.operations, max(self.nbytes, other.nbytes))
 
+    def __mul__(self, count: float) -> "Weight":
+        """Of so many, all of them held at once."""
+        return Weight(self.operations * count, self.nbytes * count)
+
     def times(self, count: float) -> "Weight":
         """Of doing it that many times, one after the other."""
         return Weight(self.operations * count, self.nbytes if count else 0.0)
