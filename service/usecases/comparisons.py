@@ -21,6 +21,7 @@ from service.core.comparison.verdicts import (
     Verdict,
     coarsest,
 )
+from service.core.comparison.weights import weigh_comparison, weigh_explanation
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray, IntArray
@@ -32,6 +33,7 @@ from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import insert_whole_run, read_recording
 from service.usecases.runs import StoredRun, create_run, get_run
+from service.usecases.weighing import CLAIM
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def check_claims(
     """
     if tolerance is not None:
         read_tolerance(tolerance)
+    context.admit(CLAIM * (len(values) + len(gradients)))
     run = create_run(context, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False)
     if keep:
         run = replace(run, record=replace(run.record, id=new_id()))
@@ -176,17 +179,15 @@ def _compare_again(context: Context, record: ComparisonRecord) -> Comparison:
     pair = _pair(get_run(context, record.baseline_id), get_run(context, record.candidate_id))
     if not record.backward:  # one of the runs had no gradients then
         pair = replace(pair[0], backward=None), replace(pair[1], backward=None)
-    tolerance, most = read_tolerance(record.tolerance), context.limits.run_elements
-    return compare(*pair, tolerance, record.names, max_elements=most)
+    return _judge(context, pair, read_tolerance(record.tolerance), record.names)
 
 
 def _compare(
     context: Context, baseline: StoredRun, candidate: StoredRun, tolerance: Any, names: Mapping[str, str]
 ) -> Compared:
-    most = context.limits.run_elements
     if tolerance is None:
         tolerance = coarsest(baseline.record.dtype, candidate.record.dtype)
-    found = compare(*_pair(baseline, candidate), read_tolerance(tolerance), names, max_elements=most)
+    found = _judge(context, _pair(baseline, candidate), read_tolerance(tolerance), names)
     record = ComparisonRecord(
         id=new_id(),
         baseline_id=baseline.record.id,
@@ -199,6 +200,14 @@ def _compare(
         created_at=datetime.now(UTC),
     )
     return Compared(record, found)
+
+
+def _judge(context: Context, pair: tuple[Run, Run], tolerance: Tolerance, names: Mapping[str, str]) -> Comparison:
+    """Compare two runs, whose differences are explained when they are answered."""
+    context.admit(weigh_comparison(*pair))
+    found = compare(*pair, tolerance, names, max_elements=context.limits.run_elements)
+    context.admit(weigh_explanation(found))
+    return found
 
 
 def _keep(

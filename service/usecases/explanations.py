@@ -7,6 +7,7 @@ from service.core.explanation.paths import Paths, find_paths
 from service.core.explanation.steps import BackwardStep, Step, count_steps, explain, explain_node, nodes_explaining
 from service.usecases.context import Context
 from service.usecases.runs import StoredRun, find_position, get_run, get_run_record, read_figures
+from service.usecases.weighing import NODE_OF_PATHS, STEP
 
 # A page of steps ends after this many contributions: one node may have all others as consumers.
 _CONTRIBUTIONS_OF_A_PAGE = 2000
@@ -23,13 +24,16 @@ def list_steps(
         steps = list(explain_node(_run_around(context, run_id, node), node))
         return iter(steps), len(steps)
     run = get_run(context, run_id).figures
-    return _page(explain(run, start, start + limit)), count_steps(run)
+    count = count_steps(run)
+    context.admit(STEP * max(0, min(limit, count - start)))
+    return _page(explain(run, start, start + limit)), count
 
 
 def list_paths(context: Context, run_id: str, *, node: str, limit: int) -> tuple[StoredRun, Paths]:
     """Read a run and find its `limit` largest paths from a node to the output; raises NotFound and as `find_paths`."""
     run = get_run(context, run_id)
     find_position(context, run.record, node)
+    context.admit(STEP * limit + NODE_OF_PATHS * len(run.graph))
     return run, find_paths(run.figures, run.record.output, node, limit)
 
 

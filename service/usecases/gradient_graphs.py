@@ -13,7 +13,7 @@ from service.storage.records import GraphRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph, keep_graph
 from service.usecases.idempotency import IdempotencyKey
-from service.usecases.weighing import BUILT_NODE, DIFFERENTIATED_NODE, EXPLAINED
+from service.usecases.weighing import BUILT_NODE, DIFFERENTIATED_NODE, FORMULA_NODE, STEP
 
 
 def get_formula(context: Context, graph_id: str, *, of: str | None = None, wrt: str | None = None) -> Formula:
@@ -32,7 +32,7 @@ def get_formula(context: Context, graph_id: str, *, of: str | None = None, wrt: 
     if used > limits.formula_nodes:
         detail = f"a formula is written of at most {limits.formula_nodes} nodes; {target!r} has {used - 1} before it"
         raise LimitExceeded("formula_nodes", limits.formula_nodes, used, detail)
-    context.admit(EXPLAINED + DIFFERENTIATED_NODE * used)
+    context.admit(STEP + FORMULA_NODE * used)
     formula = write_formula(graph, target, wrt, limits.formula_characters)
     parse_expression(formula.text, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
     return formula

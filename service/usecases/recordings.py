@@ -14,9 +14,11 @@ from service.core.execution.nonfinite import first_nonfinite_gradient, first_non
 from service.core.execution.passes import nondifferentiable_nodes, spread_seed
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray, Shape, pack
+from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph, Node
 from service.core.graph.selection import choose_output, find_output
 from service.core.graph.shapes import fit_shapes
+from service.core.graph.work import work_of
 from service.core.rulebook.input_types import read_input
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
@@ -26,6 +28,7 @@ from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.runs import StoredRun, get_run
+from service.usecases.weighing import RECORDED_NODE
 
 
 def record_run(
@@ -90,6 +93,7 @@ def read_recording(
     inputs = {name: read_input(name, nodes[position[name]].attributes, figure) for name, figure in inputs.items()}
     target = (choose_output if given["gradients"] or seed is not None else find_output)(graph, output)
     shapes = _check_shapes(graph, inputs, figures, member, context.limits.run_elements)
+    context.admit(_weigh(graph, shapes))
     given = resolve() if resolve else given
     own = {name: figure for name, figure in given["values"].items() if figure is not None or name not in inputs}
     known, gradients = {**inputs, **own}, given["gradients"]
@@ -119,6 +123,15 @@ def read_recording(
         created_at=datetime.now(UTC),
     )
     return StoredRun(record, graph, values, slopes)
+
+
+def _weigh(graph: Graph, shapes: Mapping[str, Shape]) -> Weight:
+    """Of packing and storing figures of these shapes, and of looking where no derivative exists."""
+    weight = RECORDED_NODE * len(graph)
+    if not any(shapes.values()):
+        return weight
+    work = work_of(graph, tuple(shapes.get(node.name, ()) for node in graph.nodes))
+    return weight + Weight(work.forward.operations, 8.0 * (6.0 * work.elements + work.forward.elements))
 
 
 def insert_whole_run(connection: Connection, run: StoredRun) -> None:

@@ -17,6 +17,7 @@ from service.core.graph.selection import no_node
 from service.usecases.comparisons import get_comparison
 from service.usecases.graphs import get_graph
 from service.usecases.runs import get_run
+from service.usecases.weighing import DRAWN_NODE
 from service.web.captions import Difference, Subject
 from service.web.dot import write_dot
 from service.web.picture import draw_svg
@@ -112,6 +113,7 @@ def _differences(found: Comparison) -> dict[tuple[str, int], Difference]:
 
 
 def _respond(subject: Subject, query: dict[str, Any]) -> Response:
+    context().admit(DRAWN_NODE * len(subject.graph))
     view = _view(subject.graph, query, subject.output)
     if query["format"] == "dot":
         response = Response(write_dot(subject, view), content_type=f"{DOT}; charset=utf-8", headers=_HEADERS)

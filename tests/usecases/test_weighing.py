@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.core.comparison.claims import Claim
 from service.core.errors import LimitExceeded
 from service.core.figures.weight import Weight
 from service.settings import Limits
+from service.usecases.comparisons import check_claims, create_comparison
 from service.usecases.context import Context
 from service.usecases.derivatives import create_derivatives
+from service.usecases.explanations import list_paths, list_steps
 from service.usecases.gradient_checks import check_gradients
-from service.usecases.graphs import create_graph
-from service.usecases.runs import create_run
-from service.usecases.weighing import BINARY, JSON, NeedsMore, WholeAnswer, admit
+from service.usecases.gradient_graphs import create_gradient_graph, get_formula
+from service.usecases.graphs import add_nodes, create_graph
+from service.usecases.runs import create_run, get_run, get_run_node, list_runs
+from service.usecases.weighing import BINARY, JSON, LOADED_NODE, NeedsMore, WholeAnswer, admit
 
 
 @pytest.mark.parametrize(("operations", "nbytes"), [(11, 0), (0, 101), (11, 101)])
@@ -143,3 +147,118 @@ def test_a_large_run_asks_for_more_before_it_has_any_effect(context: Context) ->
     with pytest.raises(NeedsMore) as raised:
         create_run(context, graph, {"x": np.ones(1_000_000)}, tags={}, whole=JSON)
     assert raised.value.weight.nbytes > 1_000_000 * (4 * 8 + 2 * 25)
+
+
+SMALL_WORK = Weight(5e7, 32 * 2**20)  # about 50 ms
+CHAIN = "; ".join(["n0 = x", *(f"n{k} = sin(n{k - 1}) * x" for k in range(1, 100))])
+
+
+def stored(context: Context, expression: str, **shapes: tuple[int, ...]) -> tuple[str, str]:
+    """The ids of a graph and of a kept run of it."""
+    graph = graph_of(context, expression)
+    inputs = {name: np.random.default_rng(1).random(shape) + np.array(0.5) for name, shape in shapes.items()}
+    return graph, create_run(context, graph, {each: np.asarray(x) for each, x in inputs.items()}, tags={}).record.id
+
+
+def asked_for(context: Context, granted: Weight, act: Callable[[], Any]) -> Weight:
+    """What an act asks for where so much is granted; nothing is stored by then."""
+    context.granted, before = granted, rows(context)
+    try:
+        with pytest.raises(NeedsMore) as raised:
+            act()
+        assert rows(context) == before
+    finally:
+        context.granted = None
+    return raised.value.weight
+
+
+def rows(context: Context) -> list[int]:
+    """How much of everything is stored."""
+    with context.database.read() as connection:
+        tables = ("contents", "runs", "run_figures", "comparisons", "derivatives")
+        return [connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one() for table in tables]
+
+
+def test_small_work_of_every_kind_is_done_here(context: Context) -> None:
+    context.granted = SMALL_WORK
+    graph, run = stored(context, "e = a + b; f = e * c; F = f / d", a=(), b=(), c=(), d=())
+    get_run(context, run)
+    get_run(context, run, whole=JSON)
+    get_run(context, run, ends_only=True, whole=BINARY)
+    get_run_node(context, run, "f", whole=JSON)
+    list_runs(context, graph=graph, label=None, tag=None, recorded_by=None, after=None, limit=9)
+    list_steps(context, run, node=None, start=0, limit=1000)
+    list_paths(context, run, node="a", limit=10)
+    get_formula(context, graph, of="F", wrt="a")
+    create_gradient_graph(context, graph, tags={})
+    inputs = {name: np.array(1.0) for name in "abcd"}
+    check_gradients(context, graph, inputs)
+    for kind in ("jacobian", "hessian"):
+        create_derivatives(context, graph, kind, inputs)
+    create_comparison(context, run, run, names={})
+    wrong = {name: Claim(np.array(9.0), np.array(0.0)) for name in ("f", "d")}
+    check_claims(context, graph, inputs, values={}, gradients=wrong, by="t")
+
+
+def test_large_work_of_every_kind_asks_for_more(context: Context) -> None:
+    graph, run = stored(context, CHAIN, x=())
+    tensors, wide = stored(context, "F = sum(exp(x) * x)", x=(200_000,))
+    vector = {"x": np.ones(500)}
+    acts: list[Callable[[], Any]] = [
+        lambda: get_run(context, wide),
+        lambda: get_run(context, wide, ends_only=True, whole=JSON),
+        lambda: get_run_node(context, wide, "x", whole=JSON),
+        lambda: list_steps(context, run, node=None, start=0, limit=100),
+        lambda: list_paths(context, run, node="x", limit=1000),
+        lambda: get_formula(context, graph, wrt="x"),
+        lambda: create_gradient_graph(context, graph, tags={}),
+        lambda: check_gradients(context, tensors, vector, method="central"),
+        lambda: create_derivatives(context, tensors, "hessian", vector),
+        lambda: create_comparison(context, wide, wide, names={}),
+        lambda: create_graph(context, "h", expression=CHAIN * 3, tags={}),
+        lambda: create_graph(context, "h", nodes=[{}] * 5000, tags={}),
+        lambda: add_nodes(context, graph, nodes=[{}] * 5000, tags={}),
+    ]
+    for act in acts:
+        asked_for(context, Weight(5e7, 3 * 2**20), act)
+    context.granted = SMALL_WORK
+    list_steps(context, run, node=None, start=0, limit=10)
+    list_steps(context, run, node=None, start=390, limit=100)
+
+
+def test_a_graph_weighs_by_its_nodes_until_it_is_loaded(context: Context) -> None:
+    graph, run = stored(context, CHAIN, x=())
+    context.graphs.remove(context.record(graph).digest)
+    weight = asked_for(context, LOADED_NODE * 100, lambda: get_run(context, run))
+    assert weight == LOADED_NODE * context.record(graph).node_count
+    get_run(context, run)
+    context.granted = LOADED_NODE * 100
+    get_run(context, run)
+
+
+def test_what_is_read_whole_has_the_limit_of_an_answer(context: Context) -> None:
+    graph, run = stored(context, "F = exp(x)", x=(300,))
+    context.limits = replace(context.limits, answer_bytes=12_000)
+    for act in (
+        lambda: get_run(context, run, whole=JSON),
+        lambda: get_run(context, run, ends_only=True, whole=JSON),
+        lambda: get_run_node(context, run, "x", whole=JSON),
+        lambda: create_run(context, graph, {"x": np.ones(300)}, tags={}, keep=False, whole=JSON),
+    ):
+        with pytest.raises(LimitExceeded, match="application/x-npz") as raised:
+            act()
+        assert raised.value.limit == "answer_bytes"
+    get_run_node(context, run, "x", whole=BINARY)
+    assert len(get_run(context, run).values) == 2
+
+
+def test_many_origins_are_explained_where_more_is_granted(context: Context) -> None:
+    graph, run = stored(context, CHAIN, x=())
+    found = get_run(context, run)
+    values = {node.name: Claim(np.array(float(k)), np.array(0.0)) for k, node in enumerate(found.nodes) if node.inputs}
+    asked = asked_for(
+        context,
+        Weight(1e9, 2**30),
+        lambda: check_claims(context, graph, {"x": np.array(1.0)}, values=values, gradients={}, by="t"),
+    )
+    assert asked.operations > 10e6 * len(values) / 2

@@ -1,0 +1,52 @@
+"""The weight of a comparison, from the shapes of its figures, and of the explanation of what it found."""
+
+from service.core.comparison.verdicts import Comparison
+from service.core.execution.run import Run
+from service.core.figures.weight import Weight
+from service.core.graph.graph import Graph
+from service.core.graph.shapes import fit_shapes
+from service.core.graph.work import GraphWork, work_of
+
+_FLOAT = 8
+# Of each node of graphs of scalars, whose replays are done for all nodes of an operation at once; and of any other,
+# beside its rules, each of which is applied several times, for figures and their rounding.
+_SCALAR, _NODE, _REPLAYS = Weight(6e3, 400.0), Weight(60e3, 3000.0), 4.0
+# Of each origin, for which all hypotheses are tried, and of each other figure that differs. No more are explained.
+_ORIGIN, _DIFFERENCE, _MOST = Weight(15e6, 100_000.0), Weight(0.7e6, 10_000.0), 1000
+
+
+def weigh_comparison(baseline: Run, candidate: Run) -> Weight:
+    """Of judging all figures, beside the two runs."""
+    graph, nodes = candidate.graph, len(baseline.graph) + len(candidate.graph)
+    if baseline.values.shapes is None and candidate.values.shapes is None:
+        return _SCALAR * nodes
+    work = _work(graph, candidate)
+    temporary = max(work.forward.elements, work.backward.elements)
+    operations = _REPLAYS * (work.forward.operations + work.backward.operations) + 100.0 * work.elements
+    return _NODE * nodes + Weight(operations, _FLOAT * (14.0 * work.elements + 2.0 * temporary))
+
+
+def weigh_explanation(found: Comparison) -> Weight:
+    """Of the hypotheses and sentences, which for tensors apply the rules of a node many times."""
+    counts = found.counts
+    origins = min(counts["origin"], _MOST)
+    others = min(counts["inherited"] + counts["compensated"] + counts["convention"], _MOST)
+    weight = _ORIGIN * origins + _DIFFERENCE * others
+    if origins and found.values.shapes is not None:
+        work = work_of(found.candidate.graph, found.values.shapes)
+        each = 30.0 * (work.forward.operations + work.backward.operations) / len(found.candidate.graph)
+        temporary = 4.0 * max(work.forward.elements, work.backward.elements)
+        weight += Weight(each * origins, _FLOAT * temporary)
+    return weight
+
+
+def _work(graph: Graph, run: Run) -> GraphWork:
+    """Of the passes at the shapes that the run's figures have, or that follow from them; else as of scalars."""
+    given = {
+        position: figures.shape(position)
+        for figures in ([run.backward.gradients] if run.backward else []) + [run.values]
+        for position in range(len(figures))
+        if figures.present is None or figures.present[position]
+    }
+    shapes, _ = fit_shapes(graph, given)
+    return work_of(graph, tuple(shapes.get(position, ()) for position in range(len(graph))))
