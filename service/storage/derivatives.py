@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from service.core.errors import NotFound
 from service.core.figures.figures import FloatArray
@@ -67,6 +67,13 @@ def insert_derivatives(connection: Connection, record: DerivativesRecord) -> Non
     ]
     if figures:
         connection.execute(insert(DerivativeFigure), figures)
+
+
+def count_numbers(connection: Connection, identifier: str) -> tuple[int, int]:
+    """Count the numbers of stored derivatives, and how many blocks they are, without reading them."""
+    columns = select(DerivativeFigure.role, func.length(DerivativeFigure.data).label("nbytes"))
+    rows = connection.execute(columns.where(DerivativeFigure.derivatives_id == identifier)).all()
+    return sum(row.nbytes for row in rows) // 8, sum(row.nbytes // 8 if row.role == _MATRIX else 1 for row in rows)
 
 
 def get_derivatives(connection: Connection, identifier: str) -> DerivativesRecord:

@@ -140,8 +140,13 @@ def count_bytes(connection: Connection, runs: Sequence[str]) -> list[int]:
 
 def count_elements(connection: Connection, run: str, positions: Sequence[int]) -> int:
     """The elements of the values and the gradients of the nodes at `positions`, without reading them."""
-    found = connection.execute(select(RunFigures.shapes).where(RunFigures.run_id == run)).scalars()
-    return sum(1 if shapes is None else prod(shapes[position]) for shapes in found for position in positions)
+    columns = select(RunFigures.node_count, RunFigures.shapes).where(RunFigures.run_id == run)
+    return sum(
+        1 if row.shapes is None else prod(row.shapes[position])
+        for row in connection.execute(columns)
+        for position in positions
+        if position < row.node_count
+    )
 
 
 def load_some_figures(connection: Connection, run: str, kind: str, positions: Sequence[int]) -> Figures:

@@ -24,7 +24,7 @@ from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 from service.usecases.runs import fit_to
-from service.usecases.weighing import JSON, WholeAnswer
+from service.usecases.weighing import JSON, STORED_BYTE, WholeAnswer
 
 KINDS = ("jacobian", "jvp", "vjp", "hvp", "hessian")
 
@@ -88,6 +88,8 @@ def create_derivatives(
 def get_derivatives(context: Context, derivatives_id: str) -> DerivativesRecord:
     """Read stored derivatives; raises NotFound."""
     with context.database.read() as connection:
+        numbers, items = storage.count_numbers(connection, derivatives_id)
+        context.admit(STORED_BYTE * (8 * numbers), WholeAnswer(JSON, numbers, items, other_form=False))
         return storage.get_derivatives(connection, derivatives_id)
 
 

@@ -24,6 +24,7 @@ from service.core.execution.passes import (
 from service.core.execution.run import Backward, Run
 from service.core.execution.weights import weigh_fit, weigh_forward, weigh_run
 from service.core.figures.figures import Figures, FloatArray, Shape, no_figures
+from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph, Node
 from service.core.graph.selection import choose_output, find_output
 from service.core.rulebook.operation import MINIMUM_NORM
@@ -34,7 +35,7 @@ from service.storage.records import RunRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
-from service.usecases.weighing import STORED_BYTE, Form, WholeAnswer
+from service.usecases.weighing import JSON, STORED_BYTE, Form, WholeAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,14 @@ def create_run(
         with context.database.read() as connection:
             known = made_before(connection, key)
         if known:
-            return get_run(context, known.resource_id)
+            return get_run(context, known.resource_id, whole=whole)
     graph = context.graph(stored.digest).with_convention(convention)
     target = (choose_output if backward or seed is not None else find_output)(graph, output)
     fitted = fit_to(context, graph, inputs)
     differentiated = backward and target is not None
     weight = (weigh_run if differentiated else weigh_forward)(graph, fitted.shapes)
-    context.admit(weight, answer_of(graph, fitted.shapes, whole, ends_only, 1 + differentiated))
+    answer = answer_of(graph, fitted.shapes, whole, ends_only, 1 + differentiated)
+    context.admit(weight, answer)
     values = evaluate(fitted)
     record = RunRecord(
         id=new_id() if keep else "",
@@ -133,8 +135,12 @@ def create_run(
 
         made, _ = write_once(context.database, key, make, storage.get_run)
         if made.id != record.id:
-            return get_run(context, made.id)
-    return StoredRun(record, graph, values, gradients)
+            return get_run(context, made.id, whole=whole)
+    run = StoredRun(record, graph, values, gradients)
+    if answer and answer.form is JSON and not ends_only:  # at the kinks, derivatives from both sides are listed too
+        sides = 2 * sum(prod(values.shape(each)) for at in record.nondifferentiable for each in graph.operands[at])
+        context.admit(Weight(), replace(answer, numbers=answer.numbers + sides))
+    return run
 
 
 def fit_to(context: Context, graph: Graph, inputs: Mapping[str, FloatArray]) -> Fitted:
@@ -292,9 +298,11 @@ def list_run_nodes(
     with context.database.read() as connection:
         record = storage.get_run(connection, run_id)
         stop = None if limit is None else start + limit
-        nbytes, answer = sum(storage.count_bytes(connection, [run_id])), None
-        if limit == 1:
-            nbytes = min(nbytes, 8 * storage.count_elements(connection, run_id, [start]))
+        answer = None
+        if stop is None:
+            nbytes = sum(storage.count_bytes(connection, [run_id]))
+        else:
+            nbytes = 8 * storage.count_elements(connection, run_id, range(start, stop))
         if whole:
             items = count_nodes(connection, record.graph_digest) if limit is None else limit
             answer = WholeAnswer(whole, nbytes // 8, items)

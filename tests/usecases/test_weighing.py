@@ -14,7 +14,7 @@ from service.core.figures.weight import Weight
 from service.settings import Limits
 from service.usecases.comparisons import check_claims, create_comparison
 from service.usecases.context import Context
-from service.usecases.derivatives import create_derivatives
+from service.usecases.derivatives import create_derivatives, get_derivatives
 from service.usecases.explanations import list_paths, list_steps
 from service.usecases.gradient_checks import check_gradients
 from service.usecases.gradient_graphs import create_gradient_graph, get_formula
@@ -250,6 +250,18 @@ def test_what_is_read_whole_has_the_limit_of_an_answer(context: Context) -> None
         assert raised.value.limit == "answer_bytes"
     get_run_node(context, run, "x", whole=BINARY)
     assert len(get_run(context, run).values) == 2
+    made = create_derivatives(context, graph, "jvp", {"x": np.ones(100)}, vector={"x": np.ones(100)})
+    context.limits = replace(context.limits, answer_bytes=5000)
+    with pytest.raises(LimitExceeded, match="answer"):
+        get_derivatives(context, made.id)
+
+
+def test_derivatives_from_both_sides_count_once_it_is_known_where_they_are(context: Context) -> None:
+    graph = graph_of(context, "F = relu(x)")
+    context.limits = replace(context.limits, answer_bytes=21_000)
+    assert create_run(context, graph, {"x": np.ones(100)}, seed=np.ones(100), tags={}, keep=False, whole=JSON)
+    with pytest.raises(LimitExceeded, match="answer"):
+        create_run(context, graph, {"x": np.zeros(100)}, seed=np.ones(100), tags={}, keep=False, whole=JSON)
 
 
 def test_many_origins_are_explained_where_more_is_granted(context: Context) -> None:

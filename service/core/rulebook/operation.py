@@ -36,8 +36,10 @@ from service.core.rulebook.work import (
     Workload,
     of_elementwise_value,
     of_local_gradients,
+    of_slopes_of_ufunc,
     of_tensor_contributions,
     of_tensor_value,
+    of_ufunc,
 )
 
 Rule: TypeAlias = Callable[..., Any]
@@ -244,15 +246,24 @@ class Operation:
 
     def work_of_value(self, shapes: Sequence[Shape], shape: Shape, attributes: Attributes = NO_ATTRIBUTES) -> Work:
         """Estimate what the forward rule takes at operands of these shapes; `shape` is the value's."""
-        rule = self.work.value or (of_elementwise_value if self.is_elementwise else of_tensor_value)
+        rule = self.work.value or of_tensor_value
+        if self.is_elementwise:
+            rule = of_ufunc if self._is_ufunc else of_elementwise_value
         return rule(shapes, shape, attributes)
 
     def work_of_contributions(
         self, shapes: Sequence[Shape], shape: Shape, attributes: Attributes = NO_ATTRIBUTES
     ) -> Work:
         """Estimate what the local gradients or the vector-Jacobian product take, with the contributions."""
-        rule = self.work.contributions or (of_local_gradients if self.is_elementwise else of_tensor_contributions)
+        rule = self.work.contributions or of_tensor_contributions
+        if self.is_elementwise:
+            rule = of_slopes_of_ufunc if self._is_ufunc else of_local_gradients
         return rule(shapes, shape, attributes)
+
+    @property
+    def _is_ufunc(self) -> bool:
+        """Whether the forward rule is one function of NumPy's, or applies one to each operand in turn."""
+        return self.fold is not None or isinstance(self.forward, np.ufunc)
 
     def with_convention(self, convention: str, alternative: bool = False) -> "Operation":
         """This operation with the gradient rule of one of CONVENTIONS; itself where that library has no other.
