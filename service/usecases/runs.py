@@ -157,9 +157,11 @@ def answer_of(
     outputs; None where no form is given for what is answered whole."""
     if form is None:
         return None
-    numbers = sum(1 if shapes is None else prod(shapes[position]) for position in ends(graph))
-    if not ends_only:
-        numbers += len(graph) if shapes is None else sum(map(prod, shapes))
+    if shapes is None:
+        numbers = len(graph.inputs) + len(graph.outputs) + (0 if ends_only else len(graph))
+    else:
+        numbers = sum(prod(shapes[position]) for position in ends(graph))
+        numbers += 0 if ends_only else sum(map(prod, shapes))
     return WholeAnswer(form, kinds * numbers, len(graph.inputs) if ends_only else len(graph))
 
 

@@ -60,19 +60,23 @@ def admit(weight: Weight, limits: Limits, granted: Weight | None, answer: WholeA
 
     Raises LimitExceeded for what is too large anywhere, NeedsMore for what is too large here.
     """
+    operations, nbytes = weight.operations, weight.nbytes
     if answer is not None:
-        if answer.nbytes > limits.answer_bytes:
-            raise LimitExceeded("answer_bytes", limits.answer_bytes, answer.nbytes, _too_long(answer, limits))
-        weight += Weight(float(answer.nbytes), answer.form.copies * answer.nbytes)
-    for limit, most, estimate, unit in (
-        ("operations", limits.operations, weight.operations, "operations"),
-        ("request_memory", limits.request_memory, weight.nbytes, "bytes of memory"),
-    ):
-        if estimate > most:
-            detail = f"a request takes at most {most} {unit}; this one would take about {estimate:.3g}"
-            raise LimitExceeded(limit, most, int(estimate), detail)
-    if granted is not None and not weight.fits(granted):
-        raise NeedsMore(weight)
+        length = answer.nbytes
+        if length > limits.answer_bytes:
+            raise LimitExceeded("answer_bytes", limits.answer_bytes, length, _too_long(answer, limits))
+        operations, nbytes = operations + length, nbytes + answer.form.copies * length
+    if operations > limits.operations:
+        raise _too_much("operations", limits.operations, operations, "operations")
+    if nbytes > limits.request_memory:
+        raise _too_much("request_memory", limits.request_memory, nbytes, "bytes of memory")
+    if granted is not None and (operations > granted.operations or nbytes > granted.nbytes):
+        raise NeedsMore(Weight(operations, nbytes))
+
+
+def _too_much(limit: str, most: int, estimate: float, unit: str) -> LimitExceeded:
+    detail = f"a request takes at most {most} {unit}; this one would take about {estimate:.3g}"
+    return LimitExceeded(limit, most, int(estimate), detail)
 
 
 def _too_long(answer: WholeAnswer, limits: Limits) -> str:
