@@ -79,7 +79,9 @@ class StepDocument(LineDocument):
     inputs = fields.List(fields.String(), metadata={"description": "Forward"})
     rule = fields.String(metadata={"description": "Forward"})
     value = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Forward"})
-    seed = fields.Raw(metadata={**ARRAY, "description": "Backward, at the output"})
+    seed = fields.Raw(
+        metadata={**ARRAY, "description": "Backward, at the output; left out where it has too many elements for a list"}
+    )
     contributions = fields.List(fields.Nested(ContributionDocument), metadata={"description": "Backward"})
     contribution_count = fields.Integer(metadata={"description": "Backward"})
     sum = fields.Raw(metadata={**ARRAY_OR_NULL, "description": "Backward"})

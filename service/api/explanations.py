@@ -82,7 +82,7 @@ def _backward(step: BackwardStep) -> dict[str, Any]:
         "node": step.node.name,
         **_line(step.equation),
         **_shape(step.gradient),
-        **({} if step.seed is None else {"seed": write_array(if_small(step.seed))}),
+        **({} if (seed := if_small(step.seed)) is None else {"seed": write_array(seed)}),
         "contributions": [_contribution(each, largest) for each in step.contributions],
         "contribution_count": step.count,
         "sum": write_array(if_small(step.sum)),

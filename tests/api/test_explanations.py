@@ -139,3 +139,10 @@ def test_what_cannot_be_answered_is_told(client: FlaskClient, path: str) -> None
     run = client.post(f"/v1/graphs/{graph['id']}/runs", json=recorded).json
     problem = client.get(f"/v1/runs/{run['id']}/paths?node=x")
     assert problem.status_code == 409 and problem.json and "no value of 'w'" in problem.json["detail"]
+
+
+def test_a_seed_too_large_for_a_list_is_left_out(client: FlaskClient) -> None:
+    graph: Any = client.post("/v1/graphs", json={"name": "wide", "expression": "F(x) = x * 2"}).json
+    run: Any = client.post(f"/v1/graphs/{graph['id']}/runs", json={"inputs": {"x": [1] * 10_001}}).json
+    steps = get(client, f"/v1/runs/{run['id']}/steps", node="F")["steps"]
+    assert steps[1]["shape"] == [10_001] and "seed" not in steps[1]
