@@ -24,7 +24,8 @@ from service.core.comparison.verdicts import (
 from service.core.comparison.weights import weigh_comparison, weigh_explanation
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Run
-from service.core.figures.figures import FloatArray, IntArray
+from service.core.figures.figures import Figures, FloatArray, IntArray
+from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.storage import comparisons as storage
 from service.storage.comparisons import ComparisonRecord
@@ -204,10 +205,15 @@ def _compare(
 
 def _judge(context: Context, pair: tuple[Run, Run], tolerance: Tolerance, names: Mapping[str, str]) -> Comparison:
     """Compare two runs, whose differences are explained when they are answered."""
-    context.admit(weigh_comparison(*pair))
+    held = Weight(0.0, 8.0 * sum(figures.flat.size for run in pair for figures in _figures(run)))
+    context.admit(held + weigh_comparison(*pair))
     found = compare(*pair, tolerance, names, max_elements=context.limits.run_elements)
-    context.admit(weigh_explanation(found))
+    context.admit(held + Weight(0.0, found.nbytes) + weigh_explanation(found))
     return found
+
+
+def _figures(run: Run) -> list[Figures]:
+    return [run.values, *([run.backward.gradients] if run.backward else [])]
 
 
 def _keep(

@@ -6,7 +6,7 @@ from service.core.execution.run import Run
 from service.core.explanation.paths import Paths, find_paths
 from service.core.explanation.steps import BackwardStep, Step, count_steps, explain, explain_node, nodes_explaining
 from service.usecases.context import Context
-from service.usecases.runs import StoredRun, find_position, get_run, get_run_record, read_figures
+from service.usecases.runs import StoredRun, admit_reading, find_position, get_run, get_run_record, read_figures
 from service.usecases.weighing import NODE_OF_PATHS, STEP
 
 # A page of steps ends after this many contributions: one node may have all others as consumers.
@@ -43,6 +43,7 @@ def _run_around(context: Context, run_id: str, node: str) -> Run:
     find_position(context, record, node)
     if record.source == "recorded":
         return get_run(context, run_id).figures
+    admit_reading(context, record)
     return read_figures(context, record, sorted(nodes_explaining(context.graph(record.graph_digest), node))).figures
 
 

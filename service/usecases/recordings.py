@@ -131,7 +131,7 @@ def _weigh(graph: Graph, shapes: Mapping[str, Shape]) -> Weight:
     if not any(shapes.values()):
         return weight
     work = work_of(graph, tuple(shapes.get(node.name, ()) for node in graph.nodes))
-    return weight + Weight(work.forward.operations, 8.0 * (6.0 * work.elements + work.forward.elements))
+    return weight + Weight(work.forward.operations, 8.0 * (9.0 * work.elements + work.forward.elements))
 
 
 def insert_whole_run(connection: Connection, run: StoredRun) -> None:

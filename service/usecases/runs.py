@@ -280,12 +280,19 @@ def read_figures(context: Context, record: RunRecord, positions: Sequence[int], 
     with context.database.read() as connection:
         if whole:
             numbers = storage.count_elements(connection, record.id, positions)
-            context.admit(STORED_BYTE * (8 * numbers), WholeAnswer(whole, numbers, len(positions)))
+            weight = STORED_BYTE * sum(storage.count_bytes(connection, [record.id]))
+            context.admit(weight, WholeAnswer(whole, numbers, len(positions)))
         values, gradients = (
             storage.load_some_figures(connection, record.id, kind, positions) if has else None
             for kind, has in (("values", record.has_values), ("gradients", record.has_gradients))
         )
     return StoredRun(record, graph, no_figures(len(graph)) if values is None else values, gradients)
+
+
+def admit_reading(context: Context, record: RunRecord) -> None:
+    """Return if some figures of a run may be read here, in an array for all of them; raises as `Context.admit`."""
+    with context.database.read() as connection:
+        context.admit(STORED_BYTE * sum(storage.count_bytes(connection, [record.id])))
 
 
 def ends(graph: Graph) -> list[int]:

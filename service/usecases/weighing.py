@@ -13,8 +13,8 @@ DRAWN_NODE, NODE_OF_PATHS, RECORDED_NODE = Weight(5e3, 500.0), Weight(60e3, 1500
 # Of each byte of an expression; of each node that a formula is written of; of a step that is explained; of a claim.
 EXPRESSION_BYTE, FORMULA_NODE = Weight(15e3, 500.0), Weight(500e3, 2000.0)
 STEP, CLAIM = Weight(2.5e6, 10_000.0), Weight(1e6, 5000.0)
-# Of each byte of stored figures that are read: the rows, and the same as one array.
-STORED_BYTE = Weight(0.5, 2.0)
+# Of each byte of stored figures that are read, a chunk at a time, into one array.
+STORED_BYTE = Weight(0.5, 1.5)
 
 
 class NeedsMore(Exception):

@@ -209,6 +209,7 @@ def test_large_work_of_every_kind_asks_for_more(context: Context) -> None:
         lambda: get_run(context, wide, ends_only=True, whole=JSON),
         lambda: get_run_node(context, wide, "x", whole=JSON),
         lambda: list_steps(context, run, node=None, start=0, limit=100),
+        lambda: list_steps(context, wide, node="x", start=0, limit=100),
         lambda: list_paths(context, run, node="x", limit=1000),
         lambda: get_formula(context, graph, wrt="x"),
         lambda: create_gradient_graph(context, graph, tags={}),

@@ -10,7 +10,7 @@ from service.core.graph.work import work_of
 
 _FLOAT = 8
 # Of each node of a graph of scalars, by both passes: in the compiled loops, and in Python.
-_COMPILED, _IN_PYTHON = Weight(300.0, 64.0), Weight(30_000.0, 500.0)
+_COMPILED, _IN_PYTHON = Weight(80.0, 64.0), Weight(30_000.0, 500.0)
 _SHAPE = Weight(20_000.0, 200.0)  # of a node's shape
 _OBJECTS = 500.0  # bytes of a node's array, without its elements
 

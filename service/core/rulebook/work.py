@@ -9,8 +9,8 @@ from service.core.figures.figures import Shape
 
 # Calling a rule on arrays, with what the passes do around it: 5 to 10 µs.
 CALL = 8000.0
-# For each element: a sum takes 1, exp 12, erf 33, softplus 60.
-_ELEMENT, _ELEMENT_OF_GRADIENT = 20.0, 25.0
+# For each element: a sum takes 1 or 2, exp 12, softplus 60; and as much by its contributions.
+_UFUNC, _RULE, _TENSOR = 10.0, 40.0, 8.0
 
 
 class Work(NamedTuple):
@@ -41,34 +41,34 @@ PROPORTIONAL = Workload()
 def of_ufunc(shapes: Sequence[Shape], shape: Shape, attributes: Mapping[str, Any]) -> Work:
     """Of a forward rule that is one function of NumPy's, or applies one to each operand in turn."""
     size = prod(shape)
-    return Work(CALL + _ELEMENT * size * max(1, len(shapes) - 1), 2.0 * size)
+    return Work(CALL + _UFUNC * size * max(1, len(shapes) - 1), 2.0 * size)
 
 
 def of_elementwise_value(shapes: Sequence[Shape], shape: Shape, attributes: Mapping[str, Any]) -> Work:
     """Of an elementwise forward rule of several functions: gelu's, which is the longest, holds 15 arrays at once."""
     size = prod(shape)
-    return Work(2.0 * CALL + 3.0 * _ELEMENT * size, 16.0 * size)
+    return Work(2.0 * CALL + _RULE * size, 16.0 * size)
 
 
 def of_slopes_of_ufunc(shapes: Sequence[Shape], shape: Shape, attributes: Mapping[str, Any]) -> Work:
     """Of the local gradients of one function of NumPy's, all at once, each times the upstream gradient."""
     size = prod(shape)
-    return Work(2.0 * CALL + _ELEMENT_OF_GRADIENT * size * len(shapes), (2.0 * len(shapes) + 4.0) * size)
+    return Work(2.0 * CALL + _UFUNC * size * len(shapes), (2.0 * len(shapes) + 4.0) * size)
 
 
 def of_local_gradients(shapes: Sequence[Shape], shape: Shape, attributes: Mapping[str, Any]) -> Work:
     """Of the local gradients of several functions: gelu's hold 19 arrays at once."""
-    operations, elements = of_slopes_of_ufunc(shapes, shape, attributes)
-    return Work(2.0 * operations, elements + 14.0 * prod(shape))
+    size = prod(shape)
+    return Work(2.0 * CALL + _RULE * size * len(shapes), (2.0 * len(shapes) + 18.0) * size)
 
 
 def of_tensor_value(shapes: Sequence[Shape], shape: Shape, attributes: Mapping[str, Any]) -> Work:
     """Of a forward rule that reads each operand a few times."""
     sizes = [*map(prod, shapes), prod(shape)]
-    return Work(CALL + _ELEMENT * sum(sizes), 3.0 * max(sizes))
+    return Work(CALL + _TENSOR * sum(sizes), 3.0 * max(sizes))
 
 
 def of_tensor_contributions(shapes: Sequence[Shape], shape: Shape, attributes: Mapping[str, Any]) -> Work:
     """Of contributions that read each operand a few times."""
     sizes = [*map(prod, shapes), prod(shape)]
-    return Work(2.0 * CALL + _ELEMENT_OF_GRADIENT * sum(sizes), 5.0 * max(sizes) + sum(sizes[:-1]))
+    return Work(2.0 * CALL + _TENSOR * sum(sizes), 5.0 * max(sizes) + sum(sizes[:-1]))
