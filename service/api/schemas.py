@@ -184,6 +184,14 @@ class Request(ma.Schema):
     part = "member"
     more: ClassVar[dict[str, Any]] = {}  # keywords of its JSON Schema: which members go together
 
+    def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
+        """Say plainly what is missing, and that null is not a value."""
+        name = field_obj.data_key or field_name
+        field_obj.error_messages |= {
+            "required": f"the {self.part} `{name}` is missing",
+            "null": f"the {self.part} `{name}` may not be null" + ("" if field_obj.required else ": leave it out"),
+        }
+
     def handle_error(self, error: ma.ValidationError, data: Any, **options: Any) -> None:
         """Name each unknown member, and the known ones."""
         if isinstance(error.messages, dict):

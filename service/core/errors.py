@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-# Names among which near ones are sought, and unknown names of one request for which they are.
-_MOST_NAMES, MOST_HINTS = 1000, 8
+# Names among which near ones are sought, characters of a name for which they are, and unknown names of one request.
+_MOST_NAMES, _MOST_CHARACTERS, MOST_HINTS = 1000, 256, 8
+
+NO_NAME = "the name of a node is expected, a string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Capitals count only where that finds some. A millisecond for a few hundred names; among many none are sought.
     """
     names = list(known)
-    if len(names) > _MOST_NAMES:
+    if len(names) > _MOST_NAMES or len(name) > _MOST_CHARACTERS:
         return ""
     lowered = {each.lower(): each for each in names}
     found = get_close_matches(name, names, n=3)
@@ -47,8 +49,10 @@ def unknown_names(names: Iterable[object], known: Collection[str], what: str) ->
     """Each name that is not known, and a sentence: `what`, the name, and of the first few the known names near it."""
     unknown = (name for name in names if not isinstance(name, str) or name not in known)
     for number, name in enumerate(unknown):
-        near = nearest(name, known) if isinstance(name, str) and number < MOST_HINTS else ""
-        yield name, f"{what} {name!r}{near}"
+        if not isinstance(name, str):
+            yield name, NO_NAME
+        else:
+            yield name, f"{what} {name!r}{nearest(name, known) if number < MOST_HINTS else ''}"
 
 
 class GradbookError(Exception):

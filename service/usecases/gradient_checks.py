@@ -63,7 +63,7 @@ def check_gradients(
         inputs = {**inputs, **{name: figure for name, figure in given.items() if figure is not None}}
         output = known.record.output
     target = choose_output(graph, output)
-    asked = read_names(graph, nodes, "nodes") if nodes else ()
+    asked = read_names(graph, nodes, "nodes") if nodes not in ([], ()) else ()
     limits = context.limits
     fitted = fit_to(context, graph, inputs)
     values = blank_figures(fitted.shapes, len(graph))

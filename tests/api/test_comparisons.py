@@ -259,7 +259,7 @@ def test_the_rest_of_a_check_may_be_refused(client: FlaskClient) -> None:
     assert problem(client, path, {"inputs": INPUTS, "claims": claims, "output": "G"})[0][0] == "/output"
     assert problem(client, path, {"inputs": INPUTS, "claims": claims, "seed": "x"})[0][0] == "/seed"
     assert problem(client, path, {"inputs": INPUTS, "claims": claims, "tolerance": "x"})[0][0] == "/tolerance"
-    assert problem(client, path, {"inputs": INPUTS}) == [("/claims", "Missing data for required field.")]
+    assert problem(client, path, {"inputs": INPUTS}) == [("/claims", "the member `claims` is missing")]
     assert problem(client, "/v1/graphs/nothing/checks", {"inputs": {}, "claims": claims}, 404) == []
 
 

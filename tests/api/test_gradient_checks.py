@@ -54,7 +54,7 @@ def test_a_node_that_cannot_be_checked_says_why(client: FlaskClient) -> None:
         ({"method": "guess"}, "/method", "taylor, central or complex-step is expected"),
         ({"nodes": ["e", "g"]}, "/nodes/1", "the graph has no node 'g'"),
         ({"nodes": "e"}, "/nodes", "a list of names of nodes is expected"),
-        ({"nodes": ["e", 1]}, "/nodes/1", "the graph has no node 1"),
+        ({"nodes": ["e", 1]}, "/nodes/1", "the name of a node is expected, a string"),
         ({"output": "g"}, "/output", "the graph has no node 'g'"),
         ({"gradients": {"g": 1}}, "/gradients/g", "the graph has no node 'g'"),
         ({"gradients": {"e": [1, 2]}}, "/gradients/e", "'e' has shape []; the gradient has [2]"),

@@ -123,7 +123,7 @@ def test_a_gradient_graph_is_kept_run_compared_and_differentiated_again(client: 
         ({"wrt": "a"}, "/wrt", "a list of names of nodes is expected"),
         ({"wrt": []}, "/wrt", "at least one node is needed to differentiate with respect to"),
         ({"wrt": ["a", "z"]}, "/wrt/1", "the graph has no node 'z'"),
-        ({"wrt": [["a"]]}, "/wrt/0", "the graph has no node ['a']"),
+        ({"wrt": [["a"]]}, "/wrt/0", "the name of a node is expected, a string"),
         ({"wrt": ["a", "a"]}, "/wrt/1", "'a' appears twice"),
         (
             {"wrt": ["constant_1"]},

@@ -20,6 +20,7 @@ from service.workers.pool import Busy, Ended, Gone, Late, Lost
 MEDIA_TYPE = "application/problem+json"
 _MOST_FAULTS_SHOWN = 100
 _RETRY_SECONDS = 1
+_LONGEST_SENTENCE = 1000  # characters
 
 # The type of a problem is stable: callers may branch on it.
 PROBLEMS: dict[type[errors.GradbookError], tuple[int, str, str]] = {
@@ -42,6 +43,7 @@ class InvalidParameters(errors.InvalidRequest):
 
 def problem(status: int, slug: str, title: str, detail: str, **members: Any) -> Response:
     """A problem document as a response."""
+    detail = _cut(detail)
     document = {"type": f"urn:gradbook:problem:{slug}", "title": title, "status": status, "detail": detail, **members}
     headers = {"Retry-After": str(_RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     return Response(json.dumps(document), status=status, content_type=MEDIA_TYPE, headers=headers)
@@ -52,16 +54,21 @@ def pointer(location: tuple[str | int, ...]) -> str:
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
 
 
+def _cut(sentence: str) -> str:
+    """A sentence that a caller's own text, such as the name of a node, does not make endless."""
+    return sentence if len(sentence) <= _LONGEST_SENTENCE else f"{sentence[:_LONGEST_SENTENCE]}…"
+
+
 def answer_error(error: errors.GradbookError) -> Response:
     """One of our own errors."""
     kind = next(kind for kind in type(error).__mro__ if kind in PROBLEMS)
     members: dict[str, Any] = {}
     faults = getattr(error, "faults", ())
     if isinstance(error, InvalidParameters):
-        members["errors"] = [{"parameter": str(fault.location[0]), "detail": fault.detail} for fault in faults]
+        members["errors"] = [{"parameter": str(fault.location[0]), "detail": _cut(fault.detail)} for fault in faults]
     elif faults:
         shown = faults[:_MOST_FAULTS_SHOWN]
-        members["errors"] = [{"pointer": pointer(fault.location), "detail": fault.detail} for fault in shown]
+        members["errors"] = [{"pointer": pointer(fault.location), "detail": _cut(fault.detail)} for fault in shown]
     if isinstance(error, errors.InvalidExpression):
         members.update(line=error.line, column=error.column, place=error.excerpt)
     if isinstance(error, errors.LimitExceeded):

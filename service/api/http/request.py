@@ -31,6 +31,8 @@ def read_body(schema: Request) -> Any:
     body, limits = request.get_data(), context().limits
     if len(body) > limits.body_bytes:
         raise RequestEntityTooLarge
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("a body is read as it is; send it without Content-Encoding")
     document: Any
     if not body and not requires_members(schema):
         document = {}

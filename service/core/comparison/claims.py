@@ -20,7 +20,7 @@ _DECIMAL = re.compile(
     r"[+-]?(?:(?P<whole>[0-9]+)(?:(?:\.|,(?=[0-9]))(?P<fraction>[0-9]*))?|[.,](?P<bare>[0-9]+))" + _EXPONENT
 )
 _FRACTION = re.compile(r"([+-]?)(?:([0-9]{1,300})\s+)?([0-9]{1,300})\s*/\s*([0-9]{1,300})")
-_AMBIGUOUS = re.compile(r"[+-]?[0-9]*[1-9][0-9]*,[0-9]{3}" + _EXPONENT)
+_AMBIGUOUS = re.compile(r"[+-]?(?=[0-9]*[1-9])[0-9]+,[0-9]{3}" + _EXPONENT)
 _LAST_BITS = 4  # units in the last place by which a few roundings of float64 may move a figure
 _EXACT_DIGITS = 16  # so many significant digits are a program's, which prints all that it has
 

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.core.errors import MOST_HINTS, Fault, InvalidGraph, LimitExceeded, nearest
+from service.core.errors import MOST_HINTS, NO_NAME, Fault, InvalidGraph, LimitExceeded, nearest
 from service.core.graph.documents import read_node
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.tensor import Tensor
@@ -158,8 +158,10 @@ def _read_names(names: object, nodes: Mapping[str, Node], member: str, faults: l
         return []
     read: dict[str, None] = {}
     for position, name in enumerate(names):
-        if not isinstance(name, str) or name not in nodes:
-            near = nearest(name, nodes) if isinstance(name, str) and len(faults) < MOST_HINTS else ""
+        if not isinstance(name, str):
+            faults.append(Fault((member, position), NO_NAME))
+        elif name not in nodes:
+            near = nearest(name, nodes) if len(faults) < MOST_HINTS else ""
             faults.append(Fault((member, position), f"{name!r} is not a node of the graph{near}"))
         elif name in read:
             faults.append(Fault((member, position), f"{name!r} appears twice in {member}"))

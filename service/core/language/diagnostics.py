@@ -11,7 +11,7 @@ from service.core.errors import InvalidExpression
 VALUE = "a number, NaN, Infinity, True, False, None, a text in quotes or a list"
 _ENDS = ("_NEWLINE", "SEMICOLON", "$END")
 _CALLED = re.compile(r"((?:\.[A-Za-z_][A-Za-z0-9_]*)*)\.([A-Za-z_][A-Za-z0-9_]*)\s*\(")
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
+_WORD = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z_][A-Za-z0-9_]*$")
 _LIBRARIES = ("np", "numpy", "math", "torch", "F", "nn", "jnp", "jax", "tf")
 _SHOWN = 40  # characters of a token, and of a line on each side of the place
 

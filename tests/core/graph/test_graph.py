@@ -160,7 +160,7 @@ def test_a_fault_is_named_with_its_place(wrong: object, location: tuple[str | in
     [
         ({"outputs": []}, ("outputs",), "a graph has at least one output"),
         ({"outputs": ["G"]}, ("outputs", 0), "'G' is not a node of the graph"),
-        ({"outputs": ["F", ["e"]]}, ("outputs", 1), "['e'] is not a node of the graph"),
+        ({"outputs": ["F", ["e"]]}, ("outputs", 1), "the name of a node is expected, a string"),
         ({"outputs": ["e", "F", "e"]}, ("outputs", 2), "'e' appears twice in outputs"),
         ({"outputs": "F"}, ("outputs",), "outputs is a list of node names"),
         ({"inputs": ["a", "b", "c"]}, ("inputs",), "the Input node 'd' is missing"),

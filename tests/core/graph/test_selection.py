@@ -29,7 +29,7 @@ def refused(call: Any) -> str:
         (lambda: find_output(GRAPH, "f"), "the graph has no node 'f'; near it is F"),
         (lambda: find_output(GRAPH, "qqq"), "the graph has no node 'qqq'"),
         (lambda: read_names(GRAPH, ["wieght"], "wrt"), "the graph has no node 'wieght'; near it is weight"),
-        (lambda: read_names(GRAPH, [["bias"]], "wrt"), "the graph has no node ['bias']"),
+        (lambda: read_names(GRAPH, [["bias"]], "wrt"), "the name of a node is expected, a string"),
         (
             lambda: forward_pass(GRAPH, {**dict.fromkeys(GRAPH.inputs, np.ones(())), "weights": np.ones(())}),
             "the graph has no input 'weights'; near it is weight",

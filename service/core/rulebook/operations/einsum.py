@@ -32,7 +32,7 @@ def read_equation(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError('expected an equation such as "ij,jk->ik"')
     equation = re.sub(r"\s", "", value)
-    term = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
+    term = r"[A-Za-z]*(\.\.\.[A-Za-z]*)?"  # in one way only, lest time grow exponentially with the terms
     if not re.fullmatch(f"{term}(,{term})*(->{term})?", equation):
         raise ValueError('expected letters separated by commas, and "->" before those of the result')
     terms, arrow, result = equation.partition("->")
