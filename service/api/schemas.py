@@ -184,7 +184,7 @@ class Request(ma.Schema):
     part = "member"
     more: ClassVar[dict[str, Any]] = {}  # keywords of its JSON Schema: which members go together
 
-    def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         """Say plainly what is missing, and that null is not a value."""
         name = field_obj.data_key or field_name
         field_obj.error_messages |= {
