@@ -27,7 +27,7 @@ from service.storage.records import RunRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, write_once
-from service.usecases.runs import StoredRun, get_run
+from service.usecases.runs import StoredRun, admit_one_sided, get_run
 from service.usecases.weighing import RECORDED_NODE
 
 
@@ -56,6 +56,8 @@ def record_run(
     run = read_recording(
         context, graph_id, inputs, given, by=by, dtype=dtype, output=output, seed=seed, label=label, tags=tags
     )
+
+    admit_one_sided(context, run.graph, run.values, run.record.nondifferentiable)
 
     def make(connection: Connection) -> tuple[str, str, bool]:
         insert_whole_run(connection, run)

@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
+from service.core.derivatives.weights import weigh_one_sided
 from service.core.errors import Conflict, NotFound, unknown_names
 from service.core.execution.closed_edges import closed_operands
 from service.core.execution.misshapen import set_aside_misshapen
@@ -127,6 +128,8 @@ def create_run(
     gradients = None
     if backward and target is not None:
         record, gradients = _differentiate(graph, record, values, target, seed)
+    listed = answer if answer and answer.form is JSON and not ends_only else None
+    admit_one_sided(context, graph, values, record.nondifferentiable, listed)
     if keep:
 
         def make(connection: Connection) -> tuple[RunRecord, str, bool]:
@@ -136,11 +139,20 @@ def create_run(
         made, _ = write_once(context.database, key, make, storage.get_run)
         if made.id != record.id:
             return get_run(context, made.id, whole=whole)
-    run = StoredRun(record, graph, values, gradients)
-    if answer and answer.form is JSON and not ends_only:  # at the kinks, derivatives from both sides are listed too
-        sides = 2 * sum(prod(values.shape(each)) for at in record.nondifferentiable for each in graph.operands[at])
-        context.admit(Weight(), replace(answer, numbers=answer.numbers + sides))
-    return run
+    return StoredRun(record, graph, values, gradients)
+
+
+def admit_one_sided(
+    context: Context, graph: Graph, values: Figures, positions: Sequence[int], answer: WholeAnswer | None = None
+) -> None:
+    """Return if the derivatives from both sides at these nodes may be computed here, and listed in the answer, while
+    the run is held. Whoever stores the run asks before that. Raises as `Context.admit`."""
+    if not positions:
+        return
+    if answer:
+        sides = 2 * sum(prod(values.shape(each)) for position in positions for each in graph.operands[position])
+        answer = replace(answer, numbers=answer.numbers + sides)
+    context.admit(Weight(0.0, 16.0 * values.flat.size) + weigh_one_sided(graph, values, positions), answer)
 
 
 def fit_to(context: Context, graph: Graph, inputs: Mapping[str, FloatArray]) -> Fitted:
@@ -188,6 +200,7 @@ def run_backward(
     context.admit(weigh_run(run.graph, run.values.shapes))
     asked = replace(run.record, convention=convention or run.record.convention)
     record, gradients = _differentiate(run.graph.with_convention(asked.convention), asked, run.values, target, seed)
+    admit_one_sided(context, run.graph, run.values, record.nondifferentiable)
 
     def make(connection: Connection) -> tuple[None, str, bool]:
         storage.add_gradients(connection, record, gradients)
@@ -203,6 +216,7 @@ def one_sided_at(context: Context, run: StoredRun) -> Callable[[int], tuple[OneS
     stop = run.start + len(run.values)
     marked = [position for position in run.record.nondifferentiable if run.start <= position < stop]
     operands, values = run.graph.operands, _values_around(context, run, marked)
+    admit_one_sided(context, run.graph, values, marked)
 
     def compute(position: int) -> tuple[OneSided, ...]:
         figures = [values[each] for each in (*operands[position], position)]
@@ -238,6 +252,7 @@ def _values_around(context: Context, run: StoredRun, positions: Sequence[int]) -
     operands, of whatever the graph has."""
     if not run.start or not positions:
         return run.values
+    admit_reading(context, run.record)
     needed = {each for position in positions for each in (position, *run.graph.operands[position])}
     return read_figures(context, run.record, sorted(needed)).values
 

@@ -19,7 +19,8 @@ from service.usecases.explanations import list_paths, list_steps
 from service.usecases.gradient_checks import check_gradients
 from service.usecases.gradient_graphs import create_gradient_graph, get_formula
 from service.usecases.graphs import add_nodes, create_graph
-from service.usecases.runs import create_run, get_run, get_run_node, list_runs
+from service.usecases.recordings import record_run
+from service.usecases.runs import create_run, get_run, get_run_node, list_runs, one_sided_at, run_backward
 from service.usecases.weighing import BINARY, JSON, LOADED_NODE, NeedsMore, WholeAnswer, admit
 
 
@@ -263,6 +264,22 @@ def test_derivatives_from_both_sides_count_once_it_is_known_where_they_are(conte
     assert create_run(context, graph, {"x": np.ones(100)}, seed=np.ones(100), tags={}, keep=False, whole=JSON)
     with pytest.raises(LimitExceeded, match="answer"):
         create_run(context, graph, {"x": np.zeros(100)}, seed=np.ones(100), tags={}, keep=False, whole=JSON)
+
+
+def test_derivatives_from_both_sides_are_weighed_before_the_run_is_stored(context: Context) -> None:
+    graph = graph_of(context, "F = relu(x)")
+    granted, smooth, bent = Weight(5e8, 23e6), {"x": np.ones(100_000)}, {"x": np.zeros(100_000)}
+    asked_for(context, granted, lambda: create_run(context, graph, bent, seed=np.ones(100_000), tags={}))
+    run = create_run(context, graph, bent, backward=False, tags={}).record.id
+    asked_for(context, granted, lambda: run_backward(context, run, seed=np.ones(100_000)))
+    recorded = {"F": np.zeros(100_000)}
+    asked_for(
+        context, granted, lambda: record_run(context, graph, bent, by="t", values=recorded, gradients={}, tags={})
+    )
+    context.granted = granted
+    create_run(context, graph, smooth, seed=np.ones(100_000), tags={})
+    with pytest.raises(NeedsMore):
+        one_sided_at(context, get_run(context, run))
 
 
 def test_many_origins_are_explained_where_more_is_granted(context: Context) -> None:

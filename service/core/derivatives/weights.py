@@ -14,6 +14,7 @@ from service.core.graph.work import work_of
 from service.core.rulebook.work import CALL
 
 _FLOAT = 8
+_SIDES_OF_SCALAR = Weight(150e3, 5000.0)
 # One element of a tangent: a product, and a look for what is not finite; and of a second derivative, by duals.
 _TANGENT, _SECOND = 15.0, 80.0
 # How many times what a rule takes it takes over duals, each of whose functions is a rule by itself.
@@ -68,6 +69,29 @@ def _weigh_sweeps(graph: Graph, values: Figures, rows: int, forward: bool, secon
         largest = max(largest, back.elements, 3.0 * live * size * len(sources))
     held = live * elements * (6.0 if second else 2.0) + (3.0 if second else 1.0) * largest + 2.0 * elements
     return Weight(operations, _FLOAT * held + (2.0 if second else 1.0) * _OBJECTS * len(graph))
+
+
+def weigh_one_sided(graph: Graph, values: Figures, positions: Sequence[int]) -> Weight:
+    """Of derivatives from both sides at these nodes, one node after the other: an elementwise rule and its local
+    gradients are computed on both sides of each operand."""
+    if values.shapes is None:
+        return _SIDES_OF_SCALAR.times(len(positions))
+    weight = Weight()
+    for position in positions:
+        node, shape = graph.nodes[position], values.shape(position)
+        if node.operation.kinks is None:  # it jumps where its condition does
+            continue
+        operands = [values.shape(each) for each in graph.operands[position]]
+        there, back = (
+            work(operands, shape, node.attributes)
+            for work in (node.operation.work_of_value, node.operation.work_of_contributions)
+        )
+        if node.operation.is_elementwise:
+            times, held = 2 * len(operands), (2.0 * len(operands) + 6.0) * prod(shape) + back.elements
+        else:
+            times, held = 3, 2.0 * sum(map(prod, operands)) + 2.5 * back.elements
+        weight = weight.then(Weight(times * (there.operations + back.operations), _FLOAT * held + 5000.0))
+    return weight
 
 
 def weigh_check(graph: Graph, values: Figures, output: str, positions: Sequence[int], method: str) -> Weight:

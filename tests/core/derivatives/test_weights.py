@@ -9,10 +9,12 @@ import pytest
 
 from service.core.derivatives.gradient_check import check_gradients
 from service.core.derivatives.jacobian import hessian, jacobian, push_forward, push_gradients
-from service.core.derivatives.weights import weigh_check, weigh_derivatives
-from service.core.execution.passes import backward_pass, evaluate, fit_inputs
+from service.core.derivatives.one_sided import one_sided_derivatives
+from service.core.derivatives.weights import weigh_check, weigh_derivatives, weigh_one_sided
+from service.core.execution.passes import backward_pass, evaluate, fit_inputs, forward_pass, nondifferentiable_nodes
 from service.core.figures import buffers
 from service.core.figures.figures import Figures, blank_figures
+from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from tests.expressions import graph_of_expression
 
@@ -68,6 +70,35 @@ def test_the_weight_of_derivatives_bounds_their_memory(name: str, kind: str) -> 
     peak = peak_of(lambda: differentiate(graph, values, kind, graph.outputs, graph.inputs))
     assert peak <= weight.nbytes <= 4.0 * peak + 200_000
     assert weight.operations > 0
+
+
+SIDES = {
+    "relu": ("y = relu(x)", {"x": (50_000,)}, 0.0),
+    "the greater": ("y = max(x, z)", {"x": (50_000,), "z": (50_000,)}, 1.0),
+    "a pool": ("y = max_pool(x, kernel_shape=[3, 3])", {"x": (2, 2, 60, 60)}, 1.0),
+    "a scalar": ("y = abs(x)", {"x": ()}, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_the_weight_of_derivatives_from_both_sides_bounds_their_memory(name: str) -> None:
+    text, shapes, at = SIDES[name]
+    graph = graph_of_expression(text)
+    values = forward_pass(graph, {each: np.full(shape, at) for each, shape in shapes.items()})
+    (position,) = nondifferentiable_nodes(graph, values)
+    operands = [values[each] for each in graph.operands[position]]
+    known = [each for each in (*operands, values[position]) if each is not None]
+    weight = weigh_one_sided(graph, values, [position])
+    peak = peak_of(lambda: one_sided_derivatives(graph.nodes[position], known[:-1], known[-1]))
+    assert peak <= weight.nbytes <= 4.0 * peak + 10_000
+    assert weigh_one_sided(graph, values, [position, position]).operations == 2 * weight.operations
+
+
+def test_a_jump_has_no_derivatives_from_both_sides() -> None:
+    graph = graph_of_expression("y = where(x, z, x)")
+    values = forward_pass(graph, {"x": np.zeros(9), "z": np.ones(9)})
+    (position,) = nondifferentiable_nodes(graph, values)
+    assert weigh_one_sided(graph, values, [position]) == Weight()
 
 
 @pytest.mark.parametrize("method", ["taylor", "central", "complex-step"])

@@ -10,6 +10,7 @@ from service.core.execution.weights import weigh_fit, weigh_forward, weigh_run
 from service.core.figures import buffers
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
+from service.core.graph.work import work_of
 from tests.expressions import graph_of_expression
 
 RUNS = [
@@ -69,3 +70,9 @@ def test_scalars_weigh_by_their_nodes_and_are_fitted_for_nothing() -> None:
         assert each > 0 and weigh(long, None).operations == pytest.approx(each * len(long))
     assert weigh_fit(short, {"x": np.array(1.0)}).operations == 0
     assert weigh_fit(short, {"x": np.ones(2)}).operations > 0
+
+
+def test_shapes_that_do_not_fit_are_weighed_by_their_elements() -> None:
+    graph = graph_of_expression("y = x @ w")
+    for shapes in (((2, 3), (), (2, 3)), ((2, 3, 4), (5, 4, 3), (9,))):
+        assert work_of(graph, shapes).forward.operations > 0
