@@ -7,7 +7,7 @@ from service.settings import UNWEIGHED, Settings
 _MEBIBYTE = 1024 * 1024
 # What was measured, and a little more: the process that serves, what all processes of one kind have in common, and
 # what each worker process has of its own and may keep of its last task.
-_SERVING, _COMMON, _WORKER = 320 * _MEBIBYTE, 160 * _MEBIBYTE, 160 * _MEBIBYTE
+_SERVING, _COMMON, _WORKER = 256 * _MEBIBYTE, 96 * _MEBIBYTE, 128 * _MEBIBYTE
 # Rather than that all tasks together have less than this, there are fewer processes.
 _LITTLE, _LEAST = 256 * _MEBIBYTE, 2 * UNWEIGHED
 

@@ -15,7 +15,7 @@ from service.workers.process import Work
 
 _UNTOLD = 10.0  # seconds that a task waits for the processes to be told to begin
 _LOOK = 0.05  # seconds between two looks whether the client has gone
-KEPT = 128 * 1024 * 1024  # bytes that a process may keep of what it took; one that keeps more is replaced
+KEPT = 64 * 1024 * 1024  # bytes that a process may keep of what it took; one that keeps more is replaced
 _FORKS = get_context("forkserver")  # forks of a process without threads, which has loaded and compiled everything
 
 

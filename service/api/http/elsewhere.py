@@ -8,7 +8,8 @@ import io
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from math import inf
 from typing import Any
@@ -63,9 +64,16 @@ def work_with(app: Flask) -> Work:
         answer = Response.from_app(app, environ)
         if needed:
             return needed[0], ()
-        return (answer.status_code, list(answer.headers)), answer.iter_encoded()
+        pieces, answer.response = deque(answer.iter_encoded()), []
+        return (answer.status_code, list(answer.headers)), _taken_from(pieces)
 
     return work
+
+
+def _taken_from(pieces: deque[bytes]) -> Iterator[bytes]:
+    """The pieces, each of which is forgotten: they are in memory once, here or there."""
+    while pieces:
+        yield pieces.popleft()
 
 
 def _answer_elsewhere(pool: Pool, nbytes: float, seconds: float) -> Response:
