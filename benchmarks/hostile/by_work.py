@@ -178,21 +178,17 @@ def other_sites(target: Target) -> Counter[str]:
     )
 
 
-# --- with two seconds for a request -----------------------------------------------------------------------------------
+# --- with one second for a request -----------------------------------------------------------------------------------
 
 
 def deadlines(target: Target) -> Counter[str]:
-    """25 products of 1,000 by 1,000 numbers, which take longer than a request's 2 s, and a small request after them"""
-    path, numbers = (
-        graph(target, "F = sum(" + " @ ".join(["A"] * 26) + ")"),
-        np.random.default_rng(0).normal(size=(1000, 1000)),
-    )
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, request=np.array('{"keep": false}'), **{"inputs/A": numbers})
+    """A product of 2,500 by 2,500 numbers, one call in C that takes longer than a request's second"""
+    path, numbers = graph(target, "A = unsqueeze(x, 1) * x; F = sum(A @ A)"), [k / 2500 for k in range(2500)]
+    runs = f"{path}/runs?gradients=inputs"
     found: Counter[str] = Counter()
     for _ in range(3):
-        found += in_turn(ask(target, f"{path}/runs?gradients=inputs", file.getvalue(), Content_Type=NPZ, Accept=NPZ))
-        found += in_turn(_padded(target))
+        found += in_turn(ask(target, runs, {"inputs": {"x": numbers}, "keep": False}))
+        wait_for_processes(target)
     return found
 
 

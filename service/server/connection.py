@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from service.server.server import Server
 
 _PIECES_AT_ONCE = 16  # then other connections have their turn
-_LAST_WORDS = 1.0  # seconds for a client to read why it was refused, when the server stops
+_LAST_WORDS = 0.25  # seconds for a client to read why it was refused, when the server stops
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close without sending what the kernel still holds
 
 

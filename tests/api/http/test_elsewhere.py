@@ -32,6 +32,11 @@ class Narrow:
     url: str
     database: Path
 
+    def wait_for_process(self) -> None:
+        """Return when the process has begun, at first or after another was killed."""
+        while post(f"{self.url}/v1/graphs", GRAPH).status_code == 503:
+            pass
+
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Nothing is stored meanwhile, but waited for in one call in C."""
@@ -50,9 +55,9 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Narrow]:
     database = tmp_path_factory.mktemp("narrow") / "gradbook.db"
     variables = {"GRADBOOK_PROCESSES": "1", "GRADBOOK_DEADLINE_SECONDS": "4"}
     with service_process(f"sqlite:///{database}", variables=variables) as url:
-        while post(f"{url}/v1/graphs", GRAPH).status_code == 503:
-            pass
-        yield Narrow(url, database)
+        made = Narrow(url, database)
+        made.wait_for_process()
+        yield made
 
 
 def post(url: str, body: Any, large: bool = True, headers: Mapping[str, str] = JSON) -> requests.Response:
@@ -141,7 +146,7 @@ def test_what_takes_too_long_is_ended_and_leaves_nothing(narrow: Narrow) -> None
         answer = post(f"{narrow.url}/v1/graphs", {"name": "late", "expression": "x"})
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:gradbook:problem:deadline-exceeded")
     assert answer.headers["Retry-After"] and answer.headers["Content-Type"] == "application/problem+json"
-    assert post(f"{narrow.url}/v1/graphs", GRAPH).status_code == 200
+    narrow.wait_for_process()
     assert requests.get(f"{narrow.url}/v1/graphs?name=late", timeout=PATIENCE).json()["graphs"] == []
 
 
@@ -156,6 +161,7 @@ def test_what_nobody_waits_for_is_ended(narrow: Narrow) -> None:
                 time.sleep(0.2)
         # It waits for less than its own four seconds, else it would be answered with 503.
         assert post(f"{narrow.url}/v1/graphs/none/runs", {"inputs": {}}).status_code == 404
+    narrow.wait_for_process()
     assert requests.get(f"{narrow.url}/v1/graphs?name=gone", timeout=PATIENCE).json()["graphs"] == []
 
 
