@@ -53,7 +53,7 @@ class Narrow:
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Narrow]:
     """The service, with its process begun."""
     database = tmp_path_factory.mktemp("narrow") / "gradbook.db"
-    variables = {"GRADBOOK_PROCESSES": "1", "GRADBOOK_DEADLINE_SECONDS": "4"}
+    variables = {"GRADBOOK_PROCESSES": "1", "GRADBOOK_DEADLINE_SECONDS": "8"}
     with service_process(f"sqlite:///{database}", variables=variables) as url:
         made = Narrow(url, database)
         made.wait_for_process()
@@ -155,11 +155,11 @@ def test_what_nobody_waits_for_is_ended(narrow: Narrow) -> None:
     body = json.dumps({"name": "gone", "expression": "x"}).encode() + LARGE.encode()
     head = f"POST /v1/graphs HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
     with narrow.busy():
-        for _ in range(3):  # of which each would take four seconds
+        for _ in range(2):  # of which each would take eight seconds
             with socket.create_connection((parts.hostname, parts.port)) as client:
                 client.sendall(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
                 time.sleep(0.2)
-        # It waits for less than its own four seconds, else it would be answered with 503.
+        # It waits for less than its own eight seconds, else it would be answered with 503.
         assert post(f"{narrow.url}/v1/graphs/none/runs", {"inputs": {}}).status_code == 404
     narrow.wait_for_process()
     assert requests.get(f"{narrow.url}/v1/graphs?name=gone", timeout=PATIENCE).json()["graphs"] == []
