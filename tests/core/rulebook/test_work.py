@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from service.core.rulebook import operations  # noqa: F401 (importing the package registers the operations)
+from service.core.rulebook.operation import Operation
 from service.core.rulebook.registry import operation_of
+from tests.examples import examples
+from tests.tensors import each_tensor_operation, samples
 
 LABELS = (500,)
 # Operation, shapes of the operands and attributes; together they go through every rule that is declared.
@@ -77,11 +81,12 @@ def peak_of(compute: Callable[[], Any]) -> float:
             tracemalloc.stop()
 
 
-@pytest.mark.parametrize(("name", "shapes", "given"), CASES, ids=lambda part: part if isinstance(part, str) else "")
-def test_what_a_rule_holds_is_bounded_closely(name: str, shapes: list[tuple[int, ...]], given: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("name", "shapes", "chosen"), CASES, ids=lambda part: part if isinstance(part, str) else "")
+def test_what_a_rule_holds_is_bounded_closely(name: str, shapes: list[tuple[int, ...]], chosen: dict[str, Any]) -> None:
     operation, random = operation_of(name), np.random.default_rng(1)
     attributes = {
-        each.name: each.read(given[each.name]) if each.name in given else each.default for each in operation.attributes
+        each.name: each.read(chosen[each.name]) if each.name in chosen else each.default
+        for each in operation.attributes
     }
     figures = [
         random.integers(0, 10, shape).astype(float) if shape == LABELS else random.random(shape) + 0.5
@@ -104,6 +109,18 @@ def test_what_a_rule_holds_is_bounded_closely(name: str, shapes: list[tuple[int,
         assert peak <= work + 0.02 * size + 2000
         assert work <= 6.0 * (peak + size)
     assert forward.operations > 0 and backward.operations > 0
+
+
+@each_tensor_operation
+@settings(max_examples=examples(10))
+@given(data=st.data())
+def test_every_operation_is_weighed_at_whatever_shapes_it_takes(operation: Operation, data: st.DataObject) -> None:
+    sample = data.draw(samples(operation))
+    shapes = [operand.shape for operand in sample.operands]
+    shape = tuple(operation.infer_shape(shapes, sample.attributes))
+    for work in (operation.work_of_value, operation.work_of_contributions):
+        operations, elements = work(shapes, shape, sample.attributes)
+        assert 0 < operations < 1e9 and 0 <= elements < 1e7
 
 
 def test_padding_counts_although_hardly_a_window_fits() -> None:
