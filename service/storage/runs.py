@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
@@ -31,9 +31,19 @@ _RUNS = select(
 ).join(GraphRow)
 
 
-# Built once, and from tables instead of entities: that saves a third of the time of storing a small run.
+# Built once, and from tables instead of entities: that saves a third of the time of storing or reading a small run.
 _INSERT_RUN, _INSERT_FIGURES, _INSERT_CHUNKS = (
     insert(Base.metadata.tables[row.__tablename__]) for row in (RunRow, RunFigures, RunChunk)
+)
+_figures, _chunks = (Base.metadata.tables[row.__tablename__].c for row in (RunFigures, RunChunk))
+_LAYOUT = select(_figures.node_count, _figures.shapes, _figures.present).where(
+    _figures.run_id == bindparam("run"), _figures.kind == bindparam("kind")
+)
+_LAYOUTS = select(_figures.node_count, _figures.shapes).where(_figures.run_id == bindparam("run"))
+_SIZES = (
+    select(func.sum(func.length(_chunks.data)))
+    .where(_chunks.run_id.in_(bindparam("runs", expanding=True)))
+    .group_by(_chunks.run_id)
 )
 
 
@@ -133,17 +143,14 @@ def load_figures(connection: Connection, run: str, kind: str, start: int = 0, st
 
 def count_bytes(connection: Connection, runs: Sequence[str]) -> list[int]:
     """The bytes of all stored figures of each run that has any, which the database knows without reading them."""
-    total = func.sum(func.length(RunChunk.data))
-    query = select(total).where(RunChunk.run_id.in_(runs)).group_by(RunChunk.run_id)
-    return list(map(int, connection.execute(query).scalars()))
+    return list(map(int, connection.execute(_SIZES, {"runs": runs}).scalars()))
 
 
 def count_elements(connection: Connection, run: str, positions: Sequence[int]) -> int:
     """The elements of the values and the gradients of the nodes at `positions`, without reading them."""
-    columns = select(RunFigures.node_count, RunFigures.shapes).where(RunFigures.run_id == run)
     return sum(
         1 if row.shapes is None else prod(row.shapes[position])
-        for row in connection.execute(columns)
+        for row in connection.execute(_LAYOUTS, {"run": run})
         for position in positions
         if position < row.node_count
     )
@@ -173,8 +180,7 @@ def load_some_figures(connection: Connection, run: str, kind: str, positions: Se
 
 
 def _figures_row(connection: Connection, run: str, kind: str) -> Any:
-    columns = select(RunFigures.node_count, RunFigures.shapes, RunFigures.present)
-    row = connection.execute(columns.where(RunFigures.run_id == run, RunFigures.kind == kind)).one_or_none()
+    row = connection.execute(_LAYOUT, {"run": run, "kind": kind}).one_or_none()
     if row is None:
         raise NotFound(f"the run {run!r} has no {kind}")
     return row
