@@ -40,6 +40,11 @@ _LAYOUT = select(_figures.node_count, _figures.shapes, _figures.present).where(
     _figures.run_id == bindparam("run"), _figures.kind == bindparam("kind")
 )
 _LAYOUTS = select(_figures.node_count, _figures.shapes).where(_figures.run_id == bindparam("run"))
+_PARTS = select(_chunks.number, _chunks.data).where(
+    _chunks.run_id == bindparam("run"),
+    _chunks.kind == bindparam("kind"),
+    _chunks.number.between(bindparam("lowest"), bindparam("highest")),
+)
 _SIZES = (
     select(func.sum(func.length(_chunks.data)))
     .where(_chunks.run_id.in_(bindparam("runs", expanding=True)))
@@ -204,12 +209,8 @@ def _pack_masks(figures: Figures) -> bytes | None:
 def _read_flat(connection: Connection, run: str, kind: str, first: int, last: int) -> FloatArray:
     """The elements of the packed vector from `first` to before `last`, read-only; one chunk at a time is copied."""
     flat = np.zeros(last - first)
-    query = select(RunChunk.number, RunChunk.data).where(
-        RunChunk.run_id == run,
-        RunChunk.kind == kind,
-        RunChunk.number.between(first // CHUNK_VALUES, (last - 1) // CHUNK_VALUES),
-    )
-    for number, data in connection.execute(query):
+    numbers = {"lowest": first // CHUNK_VALUES, "highest": (last - 1) // CHUNK_VALUES}
+    for number, data in connection.execute(_PARTS, {"run": run, "kind": kind, **numbers}):
         part, begin = np.frombuffer(data, _STORED), number * CHUNK_VALUES - first
         flat[max(begin, 0) : begin + len(part)] = part[max(-begin, 0) : len(flat) - begin]
     flat.setflags(write=False)
