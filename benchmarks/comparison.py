@@ -17,6 +17,7 @@ from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
+from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import graphs, runs
 from service.storage.database import Database
 from service.storage.records import GraphRecord, RunRecord
@@ -126,6 +127,7 @@ def _store(database: Database, graph: Graph, values: Figures, gradients: Figures
             None,
             None,
             (),
+            MINIMUM_NORM,
             None,
             {},
             now,

@@ -81,7 +81,7 @@ def _serve_flask(port: int, threads: int) -> None:
     def answer() -> bytes:
         return b"{}"
 
-    server = Server(app, _refuse, threads=threads, body_bytes=Limits.body_bytes, bounds=ServerBounds())
+    server = Server(app, _refuse, threads=threads, body_bytes=Limits().body_bytes, bounds=ServerBounds())
     with socket.create_server(("127.0.0.1", port)) as listener:
         server.run(listener, lambda: None, signals=True)
 

@@ -8,7 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, cast
 
 from service.server import refusals
-from service.server.reading import HEAD_BYTES, SLOWEST, HTTPRequest, RequestReader, Turn
+from service.server.reading import HEAD_BYTES, PIECE, SLOWEST, HTTPRequest, RequestReader, Turn
 from service.server.wsgi import Answer
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _PIECES_AT_ONCE = 16  # then other connections have their turn
 _LAST_WORDS = 0.25  # seconds for a client to read why it was refused, when the server stops
+_UNHEARD = 0.02  # seconds between two looks at what is sent to nobody
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close without sending what the kernel still holds
 
 
@@ -55,6 +56,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come; they wait while an answer is under way."""
+        if len(data) >= PIECE:  # libuv would go on reading, up to 32 times, while all others wait
+            self._transport.pause_reading()
+            self._loop.call_later(_UNHEARD if self._hung_up else 0, self._read_on)
         if self._hung_up:
             return
         if self._turn is None:
@@ -64,6 +68,10 @@ class Connection(asyncio.Protocol):
             self._ahead += data
             if len(self._ahead) > HEAD_BYTES:
                 self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if len(self._ahead) <= HEAD_BYTES and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         """The client sends no more: it has left, or waits for its answer. Return whether to keep the connection."""
