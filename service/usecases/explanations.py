@@ -3,11 +3,21 @@
 from collections.abc import Iterable, Iterator
 
 from service.core.execution.run import Run
+from service.core.execution.weights import weigh_run
 from service.core.explanation.paths import Paths, find_paths
-from service.core.explanation.steps import BackwardStep, Step, count_steps, explain, explain_node, nodes_explaining
+from service.core.explanation.steps import (
+    BackwardStep,
+    Step,
+    count_contributions,
+    count_steps,
+    explain,
+    explain_node,
+    nodes_explaining,
+)
+from service.core.figures.weight import Weight
 from service.usecases.context import Context
 from service.usecases.runs import StoredRun, admit_reading, find_position, get_run, get_run_record, read_figures
-from service.usecases.weighing import NODE_OF_PATHS, STEP
+from service.usecases.weighing import CONTRIBUTION, NODE_OF_PATHS, STEP
 
 # A page of steps ends after this many contributions: one node may have all others as consumers.
 _CONTRIBUTIONS_OF_A_PAGE = 2000
@@ -21,11 +31,14 @@ def list_steps(
     With `node`, list the steps of that node only. Raises NotFound.
     """
     if node is not None:
-        steps = list(explain_node(_run_around(context, run_id, node), node))
+        around = _run_around(context, run_id, node)
+        context.admit(_weigh(around, 2, len(around.graph.consumers[around.graph.position[node]])))
+        steps = list(explain_node(around, node))
         return iter(steps), len(steps)
     run = get_run(context, run_id).figures
     count = count_steps(run)
-    context.admit(STEP * max(0, min(limit, count - start)))
+    listed = max(0, min(limit, count - start))
+    context.admit(_weigh(run, listed, count_contributions(run, start, start + listed)))
     return _page(explain(run, start, start + limit)), count
 
 
@@ -35,6 +48,12 @@ def list_paths(context: Context, run_id: str, *, node: str, limit: int) -> tuple
     find_position(context, run.record, node)
     context.admit(STEP * limit + NODE_OF_PATHS * len(run.graph))
     return run, find_paths(run.figures, run.record.output, node, limit)
+
+
+def _weigh(run: Run, steps: int, contributions: int) -> Weight:
+    """Of so many steps of a run, which replay its figures."""
+    listed = CONTRIBUTION * min(contributions, _CONTRIBUTIONS_OF_A_PAGE)
+    return STEP * steps + listed + weigh_run(run.graph, run.values.shapes)
 
 
 def _run_around(context: Context, run_id: str, node: str) -> Run:

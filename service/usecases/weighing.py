@@ -10,9 +10,10 @@ from service.settings import Limits
 LOADED_NODE, BUILT_NODE, DIFFERENTIATED_NODE = Weight(15e3, 1500.0), Weight(45e3, 6000.0), Weight(150e3, 10_000.0)
 # Of each node that a picture or the paths to the output go through, and of one that was recorded.
 DRAWN_NODE, NODE_OF_PATHS, RECORDED_NODE = Weight(5e3, 500.0), Weight(60e3, 1500.0), Weight(15e3, 1500.0)
-# Of each byte of an expression; of each node that a formula is written of; of a step that is explained; of a claim.
+# Of each byte of an expression; of each node that a formula is written of; of a step that is explained, and of a
+# contribution in it; of a claim.
 EXPRESSION_BYTE, FORMULA_NODE = Weight(15e3, 500.0), Weight(500e3, 2000.0)
-STEP, CLAIM = Weight(2.5e6, 10_000.0), Weight(1e6, 5000.0)
+STEP, CONTRIBUTION, CLAIM = Weight(2e6, 10_000.0), Weight(0.5e6, 5000.0), Weight(1e6, 5000.0)
 # Of each byte of stored figures that are read, a chunk at a time, into one array.
 STORED_BYTE = Weight(0.5, 1.5)
 

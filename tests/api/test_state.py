@@ -28,7 +28,7 @@ SMALL = {
     "archive_members": 2,
     "answer_bytes": 600,
     "request_memory": 50_000,
-    "operations": 5_000_000,
+    "operations": 6_000_000,
     "page": 3,
 }
 

@@ -225,7 +225,9 @@ def test_large_work_of_every_kind_asks_for_more(context: Context) -> None:
         asked_for(context, Weight(5e7, 3 * 2**20), act)
     context.granted = SMALL_WORK
     list_steps(context, run, node=None, start=0, limit=10)
-    list_steps(context, run, node=None, start=390, limit=100)
+    list_steps(context, run, node=None, start=380, limit=5)
+    with pytest.raises(NeedsMore):  # x has a hundred consumers
+        list_steps(context, run, node="x", start=0, limit=10)
 
 
 def test_a_graph_weighs_by_its_nodes_until_it_is_loaded(context: Context) -> None:

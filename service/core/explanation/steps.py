@@ -137,6 +137,13 @@ def count_steps(run: Run) -> int:
     return len(forward) + len(backward)
 
 
+def count_contributions(run: Run, start: int, stop: int) -> int:
+    """The number of contributions to the gradients in the steps from `start` to before `stop`."""
+    forward, backward = _order(run.graph, run.backward.output if run.backward else None)
+    first, last = (max(0, each - len(forward)) for each in (start, stop))
+    return sum(len(run.graph.consumers[position]) for position in backward[first:last])
+
+
 def explain(run: Run, start: int, stop: int) -> Iterator[Step]:
     """The steps from `start` to before `stop`: forward in topological order, then backward in the order of the sweep.
 
