@@ -240,6 +240,13 @@ def test_a_graph_weighs_by_its_nodes_until_it_is_loaded(context: Context) -> Non
     get_run(context, run)
 
 
+def test_a_graph_of_many_nodes_weighs_before_its_shapes_are_inferred(context: Context) -> None:
+    graph = graph_of(context, "y = " + " + ".join(["x"] * 1500))
+    weight = asked_for(context, Weight(1e7, 2**30), lambda: create_run(context, graph, {"x": np.ones(2)}, tags={}))
+    assert weight.operations == 20_000 * 1500
+    assert create_run(context, graph, {"x": np.ones(2)}, tags={}).record.id
+
+
 def test_what_is_read_whole_has_the_limit_of_an_answer(context: Context) -> None:
     graph, run = stored(context, "F = exp(x)", x=(300,))
     context.limits = replace(context.limits, answer_bytes=12_000)
