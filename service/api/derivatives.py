@@ -106,7 +106,7 @@ def _derivatives_document(record: DerivativesRecord) -> dict[str, Any]:
         "outputs": record.outputs,
         "wrt": record.wrt,
         "vector": written(record.vector) if record.vector else None,
-        "blocks": [_block_document(block) for block in record.blocks],
+        "blocks": map(_block_document, record.blocks),  # there may be a million, which are written some at a time
         "created_at": record.created_at.isoformat(),
     }
 
