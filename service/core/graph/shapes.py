@@ -8,6 +8,7 @@ from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import walk_forward
 from service.core.rulebook.input_types import shape_mismatch
 
+_BROADCAST = "they cannot be broadcast to one shape"  # where NumPy says it of numbered arguments
 # An operation that reduces each of these shapes to a scalar is taken to reduce every shape to one.
 _PROBES: tuple[Shape, ...] = ((2,), (2, 3), (2, 3, 4), (2, 3, 4, 5))
 
@@ -99,7 +100,8 @@ def _infer_shape(node: Node, operands: Sequence[Shape]) -> Shape:
         return tuple(node.operation.infer_shape(operands, node.attributes))
     except ValueError as error:
         listed = ", ".join(str(list(shape)) for shape in operands)
-        raise ValueError(f"{node.name!r} ({node.operation.name}) cannot take shapes {listed}: {error}") from None
+        why = _BROADCAST if str(error).startswith("shape mismatch") else error
+        raise ValueError(f"{node.name!r} ({node.operation.name}) cannot take shapes {listed}: {why}") from None
 
 
 def _try_shape(node: Node, operands: Sequence[Shape]) -> Shape | None:
