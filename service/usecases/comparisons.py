@@ -207,7 +207,8 @@ def _judge(context: Context, pair: tuple[Run, Run], tolerance: Tolerance, names:
     """Compare two runs, whose differences are explained when they are answered."""
     held = Weight(0.0, 8.0 * sum(figures.flat.size for run in pair for figures in _figures(run)))
     context.admit(held + weigh_comparison(*pair))
-    found = compare(*pair, tolerance, names, max_elements=context.limits.run_elements)
+    most = context.limits.run_elements
+    found = compare(*pair, tolerance, names, max_elements=most, admit=lambda weight: context.admit(held + weight))
     context.admit(held + Weight(0.0, found.nbytes) + weigh_explanation(found))
     return found
 

@@ -27,9 +27,11 @@ from service.core.comparison.replay import Replay, replay_gradients, replay_valu
 from service.core.comparison.rounding import Weights, rounding_weights
 from service.core.comparison.unrecorded_rounding import UnrecordedRounding
 from service.core.comparison.verdicts import Comparison, Phase, Tolerance, Verdict
+from service.core.comparison.weights import weigh_unrecorded
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures, FloatArray, IntArray, same_bits
+from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.core.graph.traversal import sourceless
 
@@ -45,12 +47,14 @@ def compare(
     names: Mapping[str, str] | None = None,
     *,
     max_elements: int | None = None,
+    admit: Callable[[Weight], None] = lambda weight: None,
 ) -> Comparison:
     """Judge each figure that both runs give. `names` maps the candidate's node names to the baseline's.
 
     Raises InvalidRequest where the runs cannot be compared: gradients of different outputs or seeds, figures of
     different shapes or of shapes that do not fit the graph, no figure in common, unknown names; LimitExceeded where the
-    values to be computed for the candidate would exceed `max_elements`.
+    values to be computed for the candidate would exceed `max_elements`; and what `admit` raises where a wrong figure
+    makes it take more than `weigh_comparison` says.
     """
     aligned = _pairs(baseline, candidate, tolerance, names or {})
     candidate = without_misshapen(baseline, candidate, aligned)
@@ -63,7 +67,7 @@ def compare(
     values = lay_out(baseline.values, candidate.values, aligned, candidate.graph)
     slopes = lay_out(theirs.gradients, ours.gradients, aligned, candidate.graph) if ours and theirs else None
     cut, effective = effective_values(candidate, values, max_elements)
-    judging = _Judging(candidate, cut, effective, tolerance, np.flatnonzero(aligned < 0))
+    judging = _Judging(candidate, cut, effective, tolerance, np.flatnonzero(aligned < 0), admit)
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:
@@ -115,6 +119,7 @@ class _Judging:
     values: Figures
     tolerance: Tolerance
     alone: IntArray
+    admit: Callable[[Weight], None]
 
     @cached_property
     def _weights(self) -> Weights:
@@ -122,6 +127,7 @@ class _Judging:
 
     @cached_property
     def _unrecorded(self) -> UnrecordedRounding:
+        self.admit(weigh_unrecorded(self.graph, self.values))
         return UnrecordedRounding(self.graph, self.candidate, self.values, rounding_weights(self.candidate.dtype, 0.0))
 
     def judge_values(self, baseline: Figures) -> Phase:
@@ -138,7 +144,7 @@ class _Judging:
             sourceless(self.graph),
             self.alone,
             1.0,
-            self._unrecorded.of_values,
+            lambda: self._unrecorded.of_values(),  # noqa: PLW0108 (it is weighed and made only if it is called)
         )
         return _with_misshapen(judged, self.candidate, self.alone)
 

@@ -2,6 +2,7 @@
 
 from service.core.comparison.verdicts import Comparison
 from service.core.execution.run import Run
+from service.core.figures.figures import Figures
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.core.graph.shapes import fit_shapes
@@ -11,9 +12,9 @@ _FLOAT = 8
 # Of each node of graphs of scalars, whose replays are done for all nodes of an operation at once; and of any other,
 # beside its rules, each of which is applied several times, for figures and their rounding.
 _SCALAR, _NODE, _REPLAYS = Weight(6e3, 400.0), Weight(60e3, 3000.0), 4.0
-# Arrays of all elements at once, and operations for each element: where all values are known, and where some are not,
-# whose rounding is followed through the graph if a figure is wrong.
-_KNOWN, _PARTIAL = (14.0, 100.0), (90.0, 5000.0)
+# Arrays of all elements at once, and operations for each element: of the judgement, and of following the rounding of
+# what was not recorded through the graph.
+_JUDGED, _FOLLOWED = (14.0, 100.0), (90.0, 5000.0)
 # Of each origin, for which all hypotheses are tried, and of each other figure that differs. No more are explained.
 _ORIGIN, _DIFFERENCE, _MOST = Weight(15e6, 100_000.0), Weight(0.7e6, 10_000.0), 1000
 
@@ -25,9 +26,18 @@ def weigh_comparison(baseline: Run, candidate: Run) -> Weight:
         return _SCALAR * nodes
     work = _work(graph, candidate)
     temporary = max(work.forward.elements, work.backward.elements)
-    arrays, each = _KNOWN if candidate.values.present is None else _PARTIAL
+    arrays, each = _JUDGED
     operations = _REPLAYS * (work.forward.operations + work.backward.operations) + each * work.elements
     return _NODE * nodes + Weight(operations, _FLOAT * (arrays * work.elements + 2.0 * temporary))
+
+
+def weigh_unrecorded(graph: Graph, values: Figures) -> Weight:
+    """Of following the rounding of what was not recorded, with all that the comparison holds meanwhile."""
+    if values.shapes is None:
+        return _SCALAR * (2 * len(graph))
+    arrays, each = _FOLLOWED
+    elements = int(values.offsets[-1])
+    return _NODE * len(graph) + Weight(each * elements, _FLOAT * arrays * elements)
 
 
 def weigh_explanation(found: Comparison) -> Weight:
@@ -40,7 +50,7 @@ def weigh_explanation(found: Comparison) -> Weight:
         work = work_of(found.candidate.graph, found.values.shapes)
         operations = 30.0 * (work.forward.operations + work.backward.operations) + 15_000.0 * work.elements
         temporary = max(work.forward.elements, work.backward.elements)
-        held = _PARTIAL[0] * work.elements + 4.0 * temporary
+        held = _FOLLOWED[0] * work.elements + 4.0 * temporary
         weight += Weight(origins * operations / len(found.candidate.graph), _FLOAT * held)
     return weight
 
