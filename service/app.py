@@ -1,6 +1,9 @@
 """Create the application: the only place that wires its parts."""
 
-from flask import Flask
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from flask import Flask, has_request_context, request
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from service.api.http import browsers, observability, openapi, problems
@@ -17,10 +20,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     # Werkzeug silently truncates a chunked body at its limit: one byte more reveals that it is longer.
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes + 1
     app.url_map.merge_slashes = False  # /v1//graphs is not an alias of /v1/graphs
-    app.extensions["gradbook"] = Context(Database(settings.database_url), settings.limits, settings.work.cache_bytes)
+    database = Database(settings.database_url, _aside, settings.work.lock_seconds)
+    app.extensions["gradbook"] = Context(database, settings.limits, settings.work.cache_bytes)
     observability.observe(app)
     browsers.protect(app, settings)
     problems.register(app)
     openapi.document_api(app, pictures.blueprint)
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.yaml", config={"app_name": openapi.TITLE}))
     return app
+
+
+def _aside() -> AbstractContextManager[None]:
+    """What the server gives a view that only waits, so that another thread takes its place."""
+    given: Any = request.environ.get("gradbook.aside", nullcontext) if has_request_context() else nullcontext
+    context: AbstractContextManager[None] = given()
+    return context

@@ -35,11 +35,13 @@ def migrate(settings: Settings) -> None:
     """Migrate the database to the newest version; raises CannotStart if it is unreachable, ValueError for its URL."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from service.storage.database import Database
+    from service.storage.database import Database, NewerSchema
 
     database = Database(settings.database_url)
     try:
         database.migrate()
+    except NewerSchema as error:
+        raise CannotStart(f"the database was written by a newer version: {error}") from error
     except SQLAlchemyError as error:
         raise CannotStart(f"the database cannot be used: {str(error).splitlines()[0]}") from error
     finally:
@@ -86,6 +88,7 @@ def serve(settings: Settings) -> None:
                 server.run(listener, lambda: _announce(listener), signals=True)
             except OSError as error:
                 raise _cannot_listen(settings.host, settings.port, error) from error
+        app.extensions["gradbook"].database.finish()  # no process but this one has it open any more
 
 
 @contextmanager

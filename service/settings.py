@@ -84,6 +84,7 @@ class WorkBounds:
         2, 0, 64, "processes for what is too large for a thread; 0: threads do everything, unbounded"
     )
     deadline_seconds: float = _bound(30.0, 0.1, 3600, "seconds for a request to be done")
+    lock_seconds: float = _bound(5.0, 0.1, 3600, "seconds that a request waits for others to write to the database")
     memory_bytes: int = _bound(0, 0, 2**50, "bytes of memory that the service takes; 0: what the container has")
     cache_bytes: int = _bound(512 * 1024 * 1024, 0, 2**50, "bytes of graphs that are kept in memory")
 

@@ -1,49 +1,57 @@
 """The database: its engine, its two kinds of transaction, and its migrations."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from sqlite3 import Connection as SQLiteConnection
-from threading import Event, Lock
-from typing import TYPE_CHECKING, Any
+from threading import Condition, Event, Lock
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from service.storage.sqlite import PATIENCE, SHORTLY, SQLiteFile, locked
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_BUSY_MILLISECONDS = 60_000
 # An arbitrary number, the same in every process.
 _WRITERS_LOCK = 0x67726164
+_MIGRATION_MILLISECONDS = 60_000
 
 
 class Database:
     """A SQLite or PostgreSQL database by URL, for several threads. Readers never wait; writers take turns.
 
-    Raises ValueError, with the reason, for a URL that is not one of these.
+    Writers wait for at most `patience` seconds, within `aside()`: who has threads for views may have another take
+    the place of one that waits. Raises ValueError, with the reason, for a URL that is not one of these.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+        patience: float = PATIENCE,
+    ) -> None:
         address = _read_url(url)
-        self._is_sqlite = address.get_backend_name() == "sqlite"
+        is_sqlite = address.get_backend_name() == "sqlite"
+        self.file = SQLiteFile(Path(address.database or "").absolute()) if is_sqlite else None
         try:
             # As many connections as the server has threads: the pool sets no bound of its own.
             engine = create_engine(address, pool_size=0)
         except ModuleNotFoundError as error:
             raise ValueError(f"the driver of {address.drivername} is missing: install gradbook[postgres]") from error
-        if self._is_sqlite:
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
+        if self.file:
+            self.file.listen(engine, aside)
             self._reader = engine
         else:
             event.listen(engine, "begin", _begin_postgresql)
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._writer = engine.execution_options(write=True)
-        self._turn, self._counting = Lock(), Lock()
-        self._waiting = 0
+        self._turns, self._migrating = _Turns(), Lock()
+        self._aside, self._patience = aside, patience
         self._shared: _SharedTransaction | None = None
 
     @contextmanager
@@ -57,54 +65,130 @@ class Database:
         """A transaction that may write: it is committed whole, or rolled back if an exception leaves the block.
 
         Threads take turns, in a queue of their own: SQLite's lock is polled, which is slower and unfair. Threads
-        that arrive during another's commit share the next commit; none returns before its commit is done.
+        that arrive during another's commit share the next commit; none returns before its commit is done. Raises
+        OperationalError after `patience` seconds of waiting.
         """
-        with self._counting:
-            self._waiting += 1
-        with self._turn:
-            with self._counting:
-                self._waiting -= 1
-            shared = self._shared = self._shared or _SharedTransaction(self._writer)
-            try:
-                with shared.part() as connection:
-                    yield connection
-            finally:
-                if shared.is_over or not self._waiting:
-                    self._shared = None
-                    shared.end()
+        end = time.monotonic() + self._patience
+        self._take_turn(end)
+        shared = None
+        try:
+            shared = self._shared = self._shared or _SharedTransaction(self._writer, end)
+            with shared.part() as connection:
+                yield connection
+        finally:
+            if shared is None or shared.is_over or not self._turns.pass_on():
+                self._shared = None
+                try:
+                    if shared:
+                        shared.end()
+                finally:
+                    self._turns.give_back()
         shared.wait()
+        if self.file:
+            self.file.confirm(shared.file)
+
+    def _take_turn(self, end: float) -> None:
+        if self._turns.take(SHORTLY):
+            return
+        with self._aside():
+            if not self._turns.take(end - time.monotonic()):
+                raise locked()
 
     def check(self) -> None:
-        """Raise SQLAlchemy's exception if the database does not answer or was never migrated."""
+        """Raise SQLAlchemy's exception if the database does not answer, was never migrated, or cannot be written."""
         with self.read() as connection:
             connection.execute(text("SELECT version_num FROM alembic_version"))
+        if self.file:
+            self.file.check(self._reader)
 
     def migrate(self) -> None:
-        """Upgrade the tables to the newest schema; of processes that start at once one does it, others wait."""
-        from alembic import command  # a quarter of the import
+        """Upgrade the tables to the newest schema; of processes that start at once one does it, others wait.
 
-        with self._turn, self._writer.connect() as connection:
-            if self._is_sqlite:
+        Raises NewerSchema.
+        """
+        from alembic import command  # a quarter of the import
+        from alembic.util import CommandError
+
+        if self.file:
+            self.file.create()
+        with self._migrating, self._writer.connect() as connection:
+            if self.file:
                 # To alter a table SQLite builds another and drops the old one, which must not cascade. The pragma
                 # counts outside a transaction only, and this connection doesn't go back to the pool with it.
                 connection.detach()
-                connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
+                for pragma in ("foreign_keys=OFF", f"busy_timeout={_MIGRATION_MILLISECONDS}"):
+                    connection.connection.cursor().execute(f"PRAGMA {pragma}")
             with connection.begin():
-                command.upgrade(migration_config(connection), "head")
-                if self._is_sqlite and connection.execute(text("PRAGMA foreign_key_check")).first():
+                try:
+                    command.upgrade(migration_config(connection), "head")
+                except CommandError as error:  # the revision that the database has is not among the migrations
+                    raise NewerSchema(f"its schema is not known to this version of Gradbook ({error})") from error
+                if self.file and connection.execute(text("PRAGMA foreign_key_check")).first():
                     raise RuntimeError("the migration would have left rows that refer to nothing; it was undone")
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; of a file the last one empties the write-ahead log."""
         self._writer.dispose()
+
+    def finish(self) -> None:
+        """Leave a file that is complete without its write-ahead log, also where a thread still has a connection."""
+        if self.file:
+            with suppress(OperationalError), self._reader.connect() as connection:  # it is complete with its log
+                connection.exec_driver_sql("COMMIT")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.close()
+
+
+class NewerSchema(Exception):
+    """The database was written by a version of the service that has more migrations."""
+
+
+class _Turns:
+    """Threads that take turns, and wait for theirs for as long as they like."""
+
+    def __init__(self) -> None:
+        self._changed = Condition(Lock())
+        self._taken = False
+        self.waiting = 0
+
+    def take(self, seconds: float) -> bool:
+        """Take the turn as soon as it is free; False if it is not in time."""
+        with self._changed:
+            self.waiting += 1
+            try:
+                free = self._changed.wait_for(lambda: not self._taken, seconds)
+            finally:
+                self.waiting -= 1
+            self._taken = self._taken or free
+            return free
+
+    def pass_on(self) -> bool:
+        """Give the turn to one of those that wait; False if there is none, and the turn is kept."""
+        with self._changed:
+            if self.waiting:
+                self._taken = False
+                self._changed.notify()
+            return not self._taken
+
+    def give_back(self) -> None:
+        """Have the next one take the turn."""
+        with self._changed:
+            self._taken = False
+            self._changed.notify()
 
 
 class _SharedTransaction:
     """A transaction in which several threads write a part each, in turn; the last one commits it for all."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, end: float = 0.0) -> None:
         self._connection = engine.connect()
-        self._transaction = self._connection.begin()
+        self._connection.info["until"] = end
+        self.file = self._connection.info.get("file")
+        try:
+            self._transaction = self._connection.begin()
+        except BaseException:
+            self._connection.close()
+            raise
         self._parts = 0
         self._ended = Event()
         self._failure: BaseException | None = None
@@ -175,28 +259,7 @@ def _read_url(url: str) -> URL:
     return address
 
 
-def _prepare_sqlite(connection: SQLiteConnection, record: Any) -> None:
-    # SQLAlchemy's recipe for SQLite: the driver begins no transaction by itself, `_begin_sqlite` does.
-    connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout={_BUSY_MILLISECONDS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A writer that began as a reader fails at once when another has written since: take the lock at the beginning.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
-
-
 def _begin_postgresql(connection: Connection) -> None:
     # One writer at a time, as on SQLite: what it has read (the latest version, a key) still holds when it writes.
-    if _writes(connection):
+    if connection.get_execution_options().get("write"):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
-
-
-def _writes(connection: Connection) -> bool:
-    return bool(connection.get_execution_options().get("write"))

@@ -15,6 +15,7 @@ from service.api.http.npz import MalformedArchive
 from service.api.http.strict_json import Malformed
 from service.core import errors
 from service.storage.identifiers import new_id
+from service.storage.sqlite import is_full
 from service.workers.pool import Busy, Ended, Gone, Late, Lost
 
 MEDIA_TYPE = "application/problem+json"
@@ -97,7 +98,11 @@ def answer_http_error(error: HTTPException) -> Response:
 
 def answer_no_database(error: OperationalError) -> Response:
     """The database is gone, full or locked: the caller did nothing wrong and may try again."""
-    logging.getLogger("gradbook").exception("the database does not answer")
+    logging.getLogger("gradbook").error("the database does not answer: %s", str(error.orig).partition("\n")[0])
+    if is_full(error):
+        return problem(
+            507, "insufficient-storage", "There is no room for it", "the database cannot grow; its disk is full"
+        )
     return problem(503, "not-ready", "The database does not answer", type(error.orig).__name__)
 
 

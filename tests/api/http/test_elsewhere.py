@@ -39,7 +39,7 @@ class Narrow:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Nothing is stored meanwhile, but waited for in one call in C."""
+        """Nothing is stored meanwhile: who would store something waits for the lock."""
         connection = sqlite3.connect(self.database, isolation_level=None)
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -53,7 +53,8 @@ class Narrow:
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Narrow]:
     """The service, with its process begun."""
     database = tmp_path_factory.mktemp("narrow") / "gradbook.db"
-    variables = {"GRADBOOK_PROCESSES": "1", "GRADBOOK_DEADLINE_SECONDS": "8"}
+    # Who waits for the lock reaches the deadline before it gives up by itself.
+    variables = {"GRADBOOK_PROCESSES": "1", "GRADBOOK_DEADLINE_SECONDS": "8", "GRADBOOK_LOCK_SECONDS": "60"}
     with service_process(f"sqlite:///{database}", variables=variables) as url:
         made = Narrow(url, database)
         made.wait_for_process()

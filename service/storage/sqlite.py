@@ -1,0 +1,149 @@
+"""What a database in a file needs: it is opened and locked, and noticed to be gone, replaced, full or read-only."""
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DisconnectionError, OperationalError
+
+Identity: TypeAlias = tuple[int, int]
+
+PATIENCE = 5.0  # seconds that a writer waits, for its turn and for the lock, unless told otherwise
+SHORTLY = 0.25  # seconds of these that it waits in its own thread
+_PATIENCE_TO_OPEN = 60.0  # at a first start, or while another process migrates
+_LOG_BYTES = 16 * 1024 * 1024  # to which the write-ahead log is cut once no reader needs more of it
+_ROOM = 4 * 1024 * 1024  # bytes that are free on a disk that is not full
+
+
+class SQLiteFile:
+    """A database's file, and what each of its connections is told."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._log = path.with_name(f"{path.name}-wal")
+        self._opened: tuple[Identity | None, Identity | None] = (None, None)  # the file and its log, at last
+
+    def listen(self, engine: Engine, aside: Callable[[], AbstractContextManager[None]]) -> None:
+        """Have the engine open, lock and watch the file; a thread waits for the lock within `aside()`."""
+        self._aside = aside
+        event.listen(engine, "do_connect", self._open)
+        event.listen(engine, "connect", self._prepare)
+        event.listen(engine, "checkout", self._watch)
+        event.listen(engine, "begin", self._begin)
+
+    def create(self) -> None:
+        """Create the file unless it is there: connections alone do not, so that one that was deleted is missed."""
+        try:
+            self.path.touch()
+        except OSError:
+            return  # a connection says what is wrong
+
+    def confirm(self, written: Identity | None) -> None:
+        """Raise OperationalError if the file that was written is no longer at its path."""
+        if _identity(self.path) != written:
+            raise OperationalError("COMMIT", None, _gone())
+
+    def check(self, engine: Engine) -> None:
+        """Raise OperationalError if nothing can be written; whoever holds the lock is writing."""
+        if not os.access(self.path, os.W_OK):
+            raise OperationalError("check", None, sqlite3.OperationalError("the database is read-only"))
+        if shutil.disk_usage(self.path.parent).free < _ROOM:
+            raise OperationalError("check", None, sqlite3.OperationalError("the disk is full"))
+        with engine.connect() as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA busy_timeout=0")
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                connection.exec_driver_sql(f"PRAGMA user_version={version}")
+                connection.exec_driver_sql("COMMIT")
+            except OperationalError as error:
+                if not _is(error, sqlite3.SQLITE_BUSY):
+                    raise
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={SHORTLY * 1000:.0f}")
+
+    def _open(self, dialect: Any, record: Any, arguments: list[Any], named: dict[str, Any]) -> None:
+        """Open the file that is at the path, unless another's log lies there still, which would spoil it."""
+        file, log = self._opened
+        if log is not None and log == _identity(self._log) and file != _identity(self.path):
+            raise _gone()
+        arguments[0] = f"{self.path.as_uri()}?mode=rw"
+        named["uri"] = True
+
+    def _prepare(self, connection: sqlite3.Connection, record: Any) -> None:
+        # SQLAlchemy's recipe for SQLite: the driver begins no transaction by itself, `_begin` does.
+        connection.isolation_level = None
+        for statement in (
+            f"PRAGMA busy_timeout={_PATIENCE_TO_OPEN * 1000:.0f}",
+            "PRAGMA journal_mode=WAL",
+            "PRAGMA synchronous=FULL",
+            "PRAGMA foreign_keys=ON",
+            f"PRAGMA journal_size_limit={_LOG_BYTES}",
+            "SELECT 1 FROM sqlite_schema",  # opens the log
+            f"PRAGMA busy_timeout={SHORTLY * 1000:.0f}",
+        ):
+            connection.execute(statement).close()
+        self._opened = _identity(self.path), _identity(self._log)
+        record.info["file"] = self._opened[0]
+
+    def _watch(self, connection: sqlite3.Connection, record: Any, proxy: Any) -> None:
+        if _identity(self.path) != record.info["file"]:
+            raise DisconnectionError
+
+    def _begin(self, connection: Connection) -> None:
+        # A writer that began as a reader fails at once when another has written since: take the lock at the beginning.
+        if not connection.get_execution_options().get("write"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        end = connection.info.pop("until", 0.0)
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except OperationalError as error:
+            if not _is(error, sqlite3.SQLITE_BUSY):
+                raise
+            with self._aside():
+                _lock_until(connection, end)
+
+
+def locked() -> OperationalError:
+    """Another has held the lock, or the turn, for too long."""
+    return OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("the database is locked"))
+
+
+def is_full(error: OperationalError) -> bool:
+    """Whether there was no room for what was to be written."""
+    return _is(error, sqlite3.SQLITE_FULL)
+
+
+def _lock_until(connection: Connection, end: float) -> None:
+    while time.monotonic() < end:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        except OperationalError as error:
+            if not _is(error, sqlite3.SQLITE_BUSY):
+                raise
+    raise locked()
+
+
+def _is(error: OperationalError, code: int) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == code  # the other bits say more precisely which
+
+
+def _gone() -> sqlite3.OperationalError:
+    return sqlite3.OperationalError("the database's file was deleted or replaced")
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
