@@ -33,11 +33,10 @@ class Form:
     media_type: str
     number: int
     item: int
-    copies: int  # of the whole answer, while it is written
 
 
-JSON = Form("application/json", 25, 200, 2)
-BINARY = Form("application/x-npz", 8, 100, 3)
+JSON = Form("application/json", 25, 200)
+BINARY = Form("application/x-npz", 8, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def admit(weight: Weight, limits: Limits, granted: Weight | None, answer: WholeA
         length = answer.nbytes
         if length > limits.answer_bytes:
             raise LimitExceeded("answer_bytes", limits.answer_bytes, length, _too_long(answer, limits))
-        operations, nbytes = operations + length, nbytes + answer.form.copies * length
+        operations, nbytes = operations + length, nbytes + length
     if operations > limits.operations:
         raise _too_much("operations", limits.operations, operations, "operations")
     if nbytes > limits.request_memory:

@@ -264,13 +264,13 @@ def test_demo_leaves_nothing_behind_when_it_is_stopped(tmp_path: Path, number: s
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def serving(folder: Path, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """`gradbook serve` in a folder, as soon as its database is there, and the port; nothing of it may be left."""
     port = free_port()
     with subprocess.Popen(
         [*COMMAND, "serve"],
         cwd=folder,
-        env=environment(GRADBOOK_PORT=str(port), PYTHONPATH=str(Path(__file__).parents[2])),
+        env=environment(GRADBOOK_PORT=str(port), PYTHONPATH=str(Path(__file__).parents[2]), **variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -278,8 +278,16 @@ def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     ) as process:
         wait_for((folder / "gradbook.db").exists)
         yield process, port
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    wait_for(lambda: not exists(process.pid))
+
+
+def exists(group: int) -> bool:
+    """Whether a process of that group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(("number", "ready"), [(signal.SIGTERM, True), (signal.SIGTERM, False), (signal.SIGINT, True)])
@@ -309,11 +317,25 @@ def test_it_serves_while_it_compiles_and_stops_all_the_same(tmp_path: Path) -> N
         assert (process.communicate(timeout=20)[0], process.returncode) == ("", 0)
 
 
+def children(process: int) -> list[int]:
+    """The processes that a process has begun."""
+    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [*map(int, found)]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_serve_is_one_process(tmp_path: Path) -> None:
-    with serving(tmp_path) as (process, port):
+def test_the_processes_of_serve_begin_by_themselves_and_end_with_it(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, _):
+        wait_for(lambda: any(len(children(child)) == 2 for child in children(process.pid)))
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_serve_may_be_one_process(tmp_path: Path) -> None:
+    with serving(tmp_path, GRADBOOK_PROCESSES="0") as (process, port):
         wait_for(lambda: answers(port))
-        assert Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text() == ""
+        assert children(process.pid) == []
         process.terminate()
 
 
