@@ -9,9 +9,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from threading import Thread
 from types import MappingProxyType
 from typing import Any
@@ -46,6 +47,35 @@ def migrate(settings: Settings) -> None:
         raise CannotStart(f"the database cannot be used: {str(error).splitlines()[0]}") from error
     finally:
         database.close()
+
+
+def back_up(settings: Settings, target: Path) -> None:
+    """Copy the database into a new file, while it is served or not; raises CannotStart."""
+    with _to_keep(settings) as database:
+        database.back_up(target)
+
+
+def restore(settings: Settings, source: Path) -> None:
+    """Replace all that is stored by a backup, while it is served or not; raises CannotStart."""
+    with _to_keep(settings) as database:
+        database.restore(source)
+
+
+@contextmanager
+def _to_keep(settings: Settings) -> Iterator[Any]:
+    import sqlite3
+
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from service.storage.database import Database, NewerSchema
+
+    try:
+        with closing(Database(settings.database_url)) as database:
+            yield database
+    except NewerSchema as error:
+        raise CannotStart(f"the backup was written by a newer version: {error}") from error
+    except (OSError, ValueError, sqlite3.Error, SQLAlchemyError) as error:
+        raise CannotStart(str(error).splitlines()[0]) from error
 
 
 def store_seed_example(settings: Settings) -> tuple[str, str]:

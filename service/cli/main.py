@@ -47,7 +47,7 @@ def gradbook() -> None:
 
 
 for _command in (
-    *(server.serve, server.migrate, server.warm, server.openapi, server.demo),
+    *(server.serve, server.migrate, server.backup, server.restore, server.warm, server.openapi, server.demo),
     *(graph, run),
     *(create_comparison, check_claims, picture, check_gradients, derive, explain),
 ):

@@ -1,4 +1,4 @@
-"""The commands of the service itself, `serve`, `migrate`, `warm` and `openapi`, and `demo`."""
+"""The commands of the service itself, `serve`, `migrate`, `backup`, `restore`, `warm`, `openapi`, and `demo`."""
 
 import math
 import signal
@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -48,6 +49,24 @@ def migrate(seed_example: bool, database: str | None, as_json: bool) -> None:
         print_json(stored)
     else:
         print_members(stored)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@database_option
+def backup(file: Path, database: str | None) -> None:
+    """Copy a database of SQLite into a new FILE, also while it is served."""
+    with _settings(database_url=database) as settings:
+        serving.back_up(settings, file)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@database_option
+def restore(file: Path, database: str | None) -> None:
+    """Replace all that a database of SQLite holds by what the backup FILE holds, also while it is served."""
+    with _settings(database_url=database) as settings:
+        serving.restore(settings, file)
 
 
 @click.command()

@@ -52,6 +52,12 @@ class Cache(Generic[Key, Value]):
             self._changes += 1
             self._values[key] = value
 
+    def clear(self) -> None:
+        """Drop all values, and those being computed."""
+        with self._lock:
+            self._changes += 1
+            self._values.clear()
+
     def remove(self, key: Key) -> None:
         """Drop the cached value, or one being computed."""
         with self._lock:

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Condition, Event, Lock
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from service.storage.sqlite import PATIENCE, SHORTLY, SQLiteFile, locked
+from service.storage.sqlite import PATIENCE, SHORTLY, SQLiteFile, locked, raise_version
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -101,6 +102,34 @@ class Database:
         if self.file:
             self.file.check(self._reader)
 
+    def count_deletions(self) -> int | None:
+        """How many graphs were deleted, by whatever process; None where that is not known."""
+        return self.file.version() if self.file else None
+
+    def count_deletion(self, connection: Connection) -> None:
+        """Count one more, in the transaction that deletes it."""
+        if self.file:
+            raise_version(connection)
+
+    def back_up(self, target: Path) -> None:
+        """Write a copy of the database as it is now, while others use it; raises ValueError, OSError."""
+        if not self.file:
+            raise ValueError("this backs up a database in a file; for PostgreSQL use pg_dump")
+        self.file.back_up(target)
+
+    def restore(self, source: Path) -> None:
+        """Have all that is stored replaced by a backup, also while others use it; raises ValueError, NewerSchema."""
+        if not self.file:
+            raise ValueError("this restores a database in a file; for PostgreSQL use pg_restore")
+        self.file.create()
+        with TemporaryDirectory(dir=self.file.path.parent) as folder:
+            copy = SQLiteFile(Path(folder) / "restored.db")
+            copy.take(source)
+            with closing(Database(f"sqlite:///{copy.path}")) as restored:
+                restored.check()  # it is a database of ours
+                restored.migrate()
+            self.file.take(copy.path)
+
     def migrate(self) -> None:
         """Upgrade the tables to the newest schema; of processes that start at once one does it, others wait.
 
@@ -129,6 +158,8 @@ class Database:
     def close(self) -> None:
         """Close all connections; of a file the last one empties the write-ahead log."""
         self._writer.dispose()
+        if self.file:
+            self.file.close()
 
     def finish(self) -> None:
         """Leave a file that is complete without its write-ahead log, also where a thread still has a connection."""

@@ -19,13 +19,14 @@ class Context:
 
     `cache_bytes` bounds the graphs; comparisons have half as much, records a sixteenth.
     `granted` is how much work may be done in this process at once, None for whatever it takes.
-    Another process that deletes a graph does not remove it here: this one still computes what it cannot store.
+    Whatever process deletes a graph, it is forgotten here: each record that is asked for has the deletions counted.
     """
 
     def __init__(self, database: Database, limits: Limits, cache_bytes: int = _GRAPH_BYTES) -> None:
         self.database = database
         self.limits = limits
         self.granted: Weight | None = None
+        self._deletions: int | None = None
         self.graphs: Cache[str, Graph] = Cache(cache_bytes, lambda graph: graph.nbytes)
         self.records: Cache[str, GraphRecord] = Cache(cache_bytes // 16, _record_bytes)
         self.comparisons: Cache[str, Comparison] = Cache(cache_bytes // 2, lambda found: found.nbytes)
@@ -40,7 +41,19 @@ class Context:
 
     def record(self, graph_id: str) -> GraphRecord:
         """The record of the graph of that id; raises NotFound."""
-        return self.records.get(graph_id, lambda: self._load_record(graph_id))
+        if self.forget_deleted():
+            return self.records.get(graph_id, lambda: self._load_record(graph_id))
+        return self._load_record(graph_id)
+
+    def forget_deleted(self) -> bool:
+        """Forget everything if a graph was deleted by whatever process; False where that cannot be known."""
+        deletions = self.database.count_deletions()
+        if deletions != self._deletions:
+            # Content that was deleted and stored again may have its nodes in another order.
+            self.graphs.clear()
+            self.records.clear()
+            self._deletions = deletions
+        return deletions is not None
 
     def _load_graph(self, digest: str) -> Graph:
         with self.database.read() as connection:

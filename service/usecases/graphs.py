@@ -83,6 +83,7 @@ def keep_graph(
     key: IdempotencyKey | None,
 ) -> tuple[GraphRecord, Graph, bool]:
     """Store a graph as a new version of `name` unless a version has its content; `parent` is the id of its source."""
+    context.forget_deleted()
     if expression is None and len(graph) <= _NODES_IN_AN_EXPRESSION:
         expression = write_expression(graph)
     record = GraphRecord(
@@ -138,4 +139,5 @@ def delete_graph(context: Context, graph_id: str) -> None:
     """Delete a graph; raises NotFound, and Conflict while runs or other graphs need it."""
     with context.database.write() as connection:
         storage.delete_graph(connection, graph_id)
+        context.database.count_deletion(connection)
     context.records.remove(graph_id)

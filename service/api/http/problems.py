@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -133,6 +133,13 @@ def answer_no_memory(error: MemoryError) -> Response:
     return problem(status, slug, title, detail, limit="request_memory", maximum=most)
 
 
+def answer_deleted(error: IntegrityError) -> Response:
+    """What the request names was there, and was deleted before its result was stored."""
+    if "FOREIGN KEY" in str(error.orig).upper():
+        return answer_error(errors.NotFound("what this refers to was deleted meanwhile"))
+    return answer_unexpected(error)
+
+
 def answer_unexpected(error: Exception) -> Response:
     """A bug: the traceback is logged under the request's id, which the answer's header names."""
     logging.getLogger("gradbook").exception("unexpected error")
@@ -144,6 +151,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(errors.GradbookError, answer_error)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(OperationalError, answer_no_database)
+    app.register_error_handler(IntegrityError, answer_deleted)
     app.register_error_handler(MemoryError, answer_no_memory)
     app.register_error_handler(Exception, answer_unexpected)
 
