@@ -1,4 +1,4 @@
-"""What `gradbook serve` keeps: through a full disk, a missing file, backup and restore, two services, and its end."""
+"""What `gradbook serve` keeps: through faults of its disk and file, backup and restore, beside others, at its end."""
 
 import json
 import os
@@ -59,6 +59,7 @@ def test_a_service_through_its_faults(disk: Path, tmp_path: Path) -> None:
         is_small = os.path.ismount(disk)
         if is_small:
             fill(disk, service)
+            check_read_only(file, service)
         check_missing_file(file, service)
         check_deletion(service, other)
         check_backup(url, tmp_path / "backup.db", service)
@@ -85,6 +86,17 @@ def fill(disk: Path, service: str) -> None:
     assert requests.get(f"{service}/v1/graphs", timeout=60).status_code == 200
     ballast.unlink()
     assert statuses(service, "after the full disk") == [200, 201, 200, 200]
+
+
+def check_read_only(file: Path, service: str) -> None:
+    for mount in (("--bind", file, file), ("-o", "remount,bind,ro", file)):
+        subprocess.run(["mount", *mount], check=True)
+    try:
+        assert requests.get(f"{service}/readyz", timeout=60).status_code == 503
+        assert requests.get(f"{service}/v1/graphs", timeout=60).status_code == 200
+    finally:
+        subprocess.run(["umount", file], check=True)
+    assert requests.get(f"{service}/readyz", timeout=60).status_code == 200
 
 
 def check_missing_file(file: Path, service: str) -> None:

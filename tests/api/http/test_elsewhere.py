@@ -166,10 +166,11 @@ def test_what_nobody_waits_for_is_ended(narrow: Narrow) -> None:
     assert requests.get(f"{narrow.url}/v1/graphs?name=gone", timeout=PATIENCE).json()["graphs"] == []
 
 
-def test_those_that_wait_for_a_process_hold_no_thread(narrow: Narrow) -> None:
+@pytest.mark.parametrize("large", [True, False])
+def test_those_that_wait_for_a_process_or_for_the_lock_hold_no_thread(narrow: Narrow, large: bool) -> None:
     with ThreadPoolExecutor(12) as threads, narrow.busy():
-        large = [threads.submit(post, f"{narrow.url}/v1/graphs", GRAPH) for _ in range(12)]
+        waiting = [threads.submit(post, f"{narrow.url}/v1/graphs", GRAPH, large) for _ in range(12)]
         time.sleep(0.5)
         assert requests.get(f"{narrow.url}/v1/graphs", timeout=PATIENCE).ok
-        assert not any(each.done() for each in large)
-    assert all(each.result().status_code == 200 for each in large)
+        assert not any(each.done() for each in waiting)
+    assert all(each.result().status_code == 200 for each in waiting)

@@ -3,7 +3,9 @@
 import json
 import logging
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +196,18 @@ def test_what_was_not_done_elsewhere_is_a_problem(
 
 def test_what_nobody_waits_for_is_logged_as_such() -> None:
     assert answer_undone(Gone()).status_code == 499
+
+
+def test_who_waits_too_long_for_another_that_writes_may_try_again(make_app: Callable[..., Flask]) -> None:
+    app = make_app()
+    database = app.extensions["gradbook"].database
+    database._patience = 0.3
+    with closing(sqlite3.connect(database.file.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer = app.test_client().post("/v1/graphs", json={"name": "g", "expression": "x"})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert app.test_client().get("/readyz").status_code == 200  # somebody writes
+    assert app.test_client().post("/v1/graphs", json={"name": "g", "expression": "x"}).status_code == 201
 
 
 @pytest.mark.parametrize("lost", ["folder", "tables"])
