@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _PIECES_AT_ONCE = 16  # then other connections have their turn
 _LAST_WORDS = 0.25  # seconds for a client to read why it was refused, when the server stops
-_UNHEARD = 0.02  # seconds between two looks at what is sent to nobody
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close without sending what the kernel still holds
 
 
@@ -58,7 +57,7 @@ class Connection(asyncio.Protocol):
         """Bytes have come; they wait while an answer is under way."""
         if len(data) >= PIECE:  # libuv would go on reading, up to 32 times, while all others wait
             self._transport.pause_reading()
-            self._loop.call_later(_UNHEARD if self._hung_up else 0, self._read_on)
+            self._loop.call_soon(self._read_on)
         if self._hung_up:
             return
         if self._turn is None:
