@@ -81,12 +81,6 @@ class RequestReader:
         self._overhead = 0  # bytes of chunk sizes and trailers
         self._past_upgrade = False  # the parser reads a head that it was given before
 
-    def feed(self, data: bytes) -> None:
-        """Parse what has come."""
-        view = memoryview(data)
-        for begin in range(0, len(data), PIECE):
-            self._parse(view[begin : begin + PIECE])
-
     def refuse(self, refusal: Refusal) -> None:
         """Refuse the request that is being read, and hear no more."""
         if self.deaf:
@@ -103,7 +97,8 @@ class RequestReader:
             self._in_flight.bytes -= self.incoming.size
             self.incoming = None
 
-    def _parse(self, data: memoryview) -> None:
+    def feed(self, data: memoryview) -> None:
+        """Parse what has come, a piece of it."""
         while data and not self.deaf:
             if self.incoming:
                 self._overhead += len(data)
