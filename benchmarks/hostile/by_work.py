@@ -71,7 +71,7 @@ def busy_views(target: Target) -> Counter[str]:
 def large_legal_bodies(target: Target) -> Counter[str]:
     """8 legal bodies of 59 MB"""
     path = graph(target, "F = sum(x)")
-    body = b'{"keep": false, "inputs": {"x": [' + b"0.55, " * 9_800_000 + b"0.5]}}"
+    body = b'{"keep": false, "backward": false, "inputs": {"x": [' + b"0.55, " * 9_800_000 + b"0.5]}}"
     return answers([target.connect(target.post(body, f"{path}/runs?gradients=inputs")) for _ in range(8)])
 
 
