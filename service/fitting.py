@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from service.settings import UNWEIGHED, Settings
+from service.settings import MEMORY_OF_A_THREAD, UNWEIGHED, Settings
 
 _MEBIBYTE = 1024 * 1024
 # What was measured, and a little more: the process that serves, what all processes of one kind have in common, and
@@ -26,7 +26,8 @@ def fit_memory(settings: Settings, available: int) -> tuple[Settings, int]:
     )
     cache = min(settings.work.cache_bytes, total // 16)
     # A body is in memory twice while it is handed over. Comparisons are cached in half as much as graphs.
-    rest = total - _SERVING - 2 * server.bytes_in_flight - server.unsent_bytes - cache * 3 // 2
+    serving = _SERVING + settings.threads * MEMORY_OF_A_THREAD
+    rest = total - serving - 2 * server.bytes_in_flight - server.unsent_bytes - cache * 3 // 2
     each = _WORKER + cache * 3 // 8  # a worker process caches a quarter of what the serving process does
     processes = settings.work.processes
     while processes > 1 and rest - _COMMON - processes * each < _LITTLE:

@@ -9,8 +9,8 @@ from typing import Any
 # What Kubernetes sets in every container beside a Service named gradbook.
 _OF_KUBERNETES = re.compile(r"GRADBOOK_(SERVICE|PORT)_.*")
 _OF_THE_CLIENT = "GRADBOOK_URL"
-# Of memory, what a request takes that is not weighed.
-UNWEIGHED = 64 * 1024 * 1024
+# Bytes of memory: what a process takes for a request that is not weighed, and what a thread may take for one.
+UNWEIGHED, MEMORY_OF_A_THREAD = 64 * 1024 * 1024, 8 * 1024 * 1024
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 

@@ -25,7 +25,7 @@ def test_all_together_never_take_more_than_there_is(gibibytes: int, processes: i
     processes = fitted.work.processes
     caches = fitted.work.cache_bytes * (12 + 3 * processes) // 8
     held = 2 * fitted.server.bytes_in_flight + fitted.server.unsent_bytes + caches + free
-    measured = 256 + (96 + 128 * processes if processes else 0)
+    measured = 256 + 8 * fitted.threads + (96 + 128 * processes if processes else 0)
     assert held + measured * 1024 * 1024 <= gibibytes * GIBIBYTE
     assert fitted.limits.request_memory + UNWEIGHED <= free
     assert fitted.server.bytes_in_flight >= fitted.limits.body_bytes  # the largest body comes in

@@ -1,5 +1,6 @@
 """A bounded number of worker processes. The thread that has a task done owns a process for as long as it takes."""
 
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from service.workers.process import Work
 
 _UNTOLD = 10.0  # seconds that a task waits for the processes to be told to begin
 _LOOK = 0.05  # seconds between two looks whether the client has gone
+_AGAIN = 0.1  # seconds until it is tried again to begin a process
 KEPT = 64 * 1024 * 1024  # bytes that a process may keep of what it took; one that keeps more is replaced
+_log = logging.getLogger("gradbook")
 _FORKS = get_context("forkserver")  # forks of a process without threads, which has loaded and compiled everything
 
 
@@ -137,11 +140,17 @@ class Pool:
         Thread(target=self._start, name="begin-worker", daemon=True).start()
 
     def _start(self) -> None:
-        worker = _Worker(self._begin)
-        self._workers.add(worker)
-        if self._closed:
-            worker.kill()
-        self._idle.put(worker)
+        while not self._closed:
+            try:
+                worker = _Worker(self._begin)
+            except (EOFError, OSError):  # the process that forks has ended; it begins anew
+                time.sleep(_AGAIN)
+                continue
+            self._workers.add(worker)
+            if self._closed:
+                worker.kill()
+            self._idle.put(worker)
+            return
 
 
 class Memory:
@@ -207,6 +216,8 @@ class _Worker:
                 raise Late
             return messages.receive(self._connection)
         except (EOFError, OSError):
+            self._process.join(1)
+            _log.warning("a worker process ended by itself, with the code %s", self._process.exitcode)
             raise Lost from None
 
     def _wait(self, end: float, gone: Event | None) -> bool:

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -74,9 +75,10 @@ def test_a_task_that_takes_too_much_memory_is_told_so_and_its_process_goes_on(po
     assert call(pool, "identity")[0][0] in processes
 
 
-def test_a_process_that_ends_by_itself_is_replaced(pool: Pool) -> None:
+def test_a_process_that_ends_by_itself_is_replaced_and_logged(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Lost):
-        call(pool, "end", 1)
+        call(pool, "end", 7)
+    assert [record.getMessage() for record in caplog.records] == ["a worker process ended by itself, with the code 7"]
     assert call(pool, "identity", 1)[0][1] == 1
 
 
@@ -86,6 +88,18 @@ def test_a_process_that_was_killed_while_it_had_nothing_to_do_is_replaced(pool: 
     while Path(f"/proc/{killed}").exists():
         time.sleep(0.01)
     assert all(call(pool, "identity")[0][0] != killed for _ in range(4))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_the_process_that_forks_is_replaced_too(pool: Pool) -> None:
+    worker, _ = call(pool, "sleep", 0)
+    forks = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(forks, 9)
+    for _ in range(2):
+        with pytest.raises(Lost):
+            call(pool, "end", 1)
+    processes = {call(pool, "identity")[0][0] for _ in range(4)}
+    assert worker not in processes
 
 
 def test_a_process_that_keeps_what_it_took_is_replaced(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

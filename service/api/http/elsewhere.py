@@ -19,14 +19,14 @@ from werkzeug.datastructures import Headers
 
 from service.api.http.problems import answer_undone
 from service.core.figures.weight import Weight
-from service.settings import UNWEIGHED
+from service.settings import MEMORY_OF_A_THREAD, UNWEIGHED
 from service.usecases.context import Context
 from service.usecases.weighing import NeedsMore
 from service.workers.pool import Ended, Pool
 from service.workers.process import Work
 
 # What a thread does at once: about 50 ms of work.
-IN_A_THREAD = Weight(operations=5e7, nbytes=32 * 1024 * 1024)
+IN_A_THREAD = Weight(operations=5e7, nbytes=MEMORY_OF_A_THREAD)
 LARGE_BODY = 256 * 1024  # bytes; reading more would hold the interpreter for too long
 _READ = 24  # bytes of memory for each byte of a body, as numbers of four characters each take
 _NEEDED = "gradbook.needed"
