@@ -7,6 +7,7 @@
 #   make test-deployment   the wheel, installed, and the container's own command
 #   make test-peers        the rulebook against PyTorch, JAX, TensorFlow and ONNX Runtime, Arrow streams against pyarrow
 #   make test-contract     requests drawn from openapi.yaml, right and wrong ones: every answer is declared there
+#   make test-faults       requests killed in a service of little time, and the service without what Linux alone has
 #   make test-browser      pictures in Chromium, which root gets by apt
 #   make steady RUNS=20    the quick suite that many times, each with a seed of its own for the random examples
 #   make hostile           what one client can do to the others: a row for each attack
@@ -25,7 +26,7 @@ RUNS ?= 20
 # Worksteal keeps neighbouring tests, which share fixtures, in one process.
 SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-browser steady lint openapi client-wheel lock bench hostile clean
+.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-browser steady lint openapi client-wheel lock bench hostile clean
 
 install: .venv/installed
 
@@ -48,7 +49,7 @@ steady: .venv/tested
 
 test-coverage: .venv/tested
 	$(BIN)/gradbook warm
-	$(SUITE) -m "not browser and not contract and not deployment and not peers" --hypothesis-profile=thorough --cov --cov-report= --cov-fail-under=0
+	$(SUITE) -m "not browser and not contract and not deployment and not faults and not peers" --hypothesis-profile=thorough --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --include='service/core/*' --fail-under=100
 	$(BIN)/coverage report --omit='service/core/*'
 
@@ -64,6 +65,10 @@ test-peers: .venv-peers/peers
 
 test-contract: .venv/tested
 	$(SUITE) -m contract
+
+test-faults: .venv/tested
+	$(BIN)/gradbook warm
+	$(BIN)/pytest -m faults
 
 test-browser: .venv/tested
 	@command -v chromium || command -v chromium-browser || command -v google-chrome \

@@ -17,7 +17,7 @@ settings.register_profile("thorough", _shared, max_examples=THOROUGH)
 settings.load_profile("quick")
 
 # The markers of tests that take long, or need more than `make test` installs: `make test-MARKER` is `pytest -m MARKER`.
-SEPARATE = ("compilation", "contract", "deployment", "peers", "browser")
+SEPARATE = ("compilation", "contract", "deployment", "faults", "peers", "browser")
 LEFT_TO = {marker: f"left to `make test-{marker}`" for marker in SEPARATE}
 
 
