@@ -202,15 +202,16 @@ def run_backward(
     target = choose_output(run.graph, run.record.output if output is None else output)
     context.admit(weigh_run(run.graph, run.values.shapes))
     asked = replace(run.record, convention=convention or run.record.convention)
-    record, gradients = _differentiate(run.graph.with_convention(asked.convention), asked, run.values, target, seed)
-    admit_one_sided(context, run.graph, run.values, record.nondifferentiable)
+    graph = run.graph.with_convention(asked.convention)
+    record, gradients = _differentiate(graph, asked, run.values, target, seed)
+    admit_one_sided(context, graph, run.values, record.nondifferentiable)
 
     def make(connection: Connection) -> tuple[None, str, bool]:
         storage.add_gradients(connection, record, gradients)
         return None, run_id, False
 
     write_once(context.database, key, make, lambda connection, identifier: None)
-    return get_run(context, run_id)
+    return StoredRun(record, graph, run.values, gradients)
 
 
 def one_sided_at(context: Context, run: StoredRun) -> Callable[[int], tuple[OneSided, ...]]:
