@@ -182,8 +182,8 @@ def other_sites(target: Target) -> Counter[str]:
 
 
 def deadlines(target: Target) -> Counter[str]:
-    """A product of 2,500 by 2,500 numbers, one call in C that takes longer than a request's second"""
-    path, numbers = graph(target, "A = unsqueeze(x, 1) * x; F = sum(A @ A)"), [k / 2500 for k in range(2500)]
+    """Products of 2,000 by 2,000 numbers, each one call in C, together that take longer than a request's second"""
+    path, numbers = graph(target, "A = unsqueeze(x, 1) * x; F = sum(A @ A)"), [k / 2000 for k in range(2000)]
     runs = f"{path}/runs?gradients=inputs"
     found: Counter[str] = Counter()
     for _ in range(3):

@@ -27,7 +27,7 @@ from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 from service.usecases.runs import fit_to
 from service.usecases.weighing import JSON, STORED_BYTE, WholeAnswer
 
-_BLOCK = Weight(5_000.0, 400.0)  # each is an array, of one number maybe, with the names that it is of
+_BLOCK = Weight(5_000.0, 200.0)  # each is an array, of one number maybe, with the names that it is of
 
 KINDS = ("jacobian", "jvp", "vjp", "hvp", "hessian")
 
