@@ -6,9 +6,11 @@ from typing import Any
 from flask import Flask, has_request_context, request
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from service.api.http import browsers, observability, openapi, problems
+from service.api.http import access, browsers, observability, openapi, problems
 from service.settings import Settings, read_settings
+from service.storage.access_keys import Scope
 from service.storage.database import Database
+from service.usecases.access import Keyring
 from service.usecases.context import Context
 from service.web import pictures
 
@@ -24,9 +26,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["gradbook"] = Context(database, settings.limits, settings.work.cache_bytes)
     observability.observe(app)
     browsers.protect(app, settings)
+    access.guard(app, Keyring(database, anybody=settings.admits_anybody))
     problems.register(app)
     openapi.document_api(app, pictures.blueprint)
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.yaml", config={"app_name": openapi.TITLE}))
+    app.view_functions["swagger_ui.show"] = access.scoped(Scope.READ)(app.view_functions["swagger_ui.show"])
     return app
 
 

@@ -51,18 +51,19 @@ def migrate(settings: Settings) -> None:
 
 def back_up(settings: Settings, target: Path) -> None:
     """Copy the database into a new file, while it is served or not; raises CannotStart."""
-    with _to_keep(settings) as database:
+    with open_database(settings) as database:
         database.back_up(target)
 
 
 def restore(settings: Settings, source: Path) -> None:
     """Replace all that is stored by a backup, while it is served or not; raises CannotStart."""
-    with _to_keep(settings) as database:
+    with open_database(settings) as database:
         database.restore(source)
 
 
 @contextmanager
-def _to_keep(settings: Settings) -> Iterator[Any]:
+def open_database(settings: Settings) -> Iterator[Any]:
+    """The database, for what is done to it beside any service; raises CannotStart if it cannot be used."""
     import sqlite3
 
     from sqlalchemy.exc import SQLAlchemyError
@@ -103,6 +104,7 @@ def serve(settings: Settings) -> None:
     """Migrate, then serve until SIGTERM or SIGINT; raises CannotStart if the address is unavailable."""
     with _signals_end_the_process(), _bind(settings.host, settings.port) as listener:
         migrate(settings)
+        _refuse_strangers(settings)
         from service.api.http.elsewhere import hand_over  # while the signals are heeded: this takes a while
         from service.server.server import Server
         from service.workers import memory
@@ -119,6 +121,21 @@ def serve(settings: Settings) -> None:
             except OSError as error:
                 raise _cannot_listen(settings.host, settings.port, error) from error
         app.extensions["gradbook"].database.finish()  # no process but this one has it open any more
+
+
+def _refuse_strangers(settings: Settings) -> None:
+    """Raise ValueError where others than this machine could ask for anything, and nobody has said that they may."""
+    if settings.admits_anybody:
+        return
+    from service.storage.access_keys import list_access_keys
+
+    with open_database(settings) as database, database.read() as connection:
+        keys = list_access_keys(connection)
+    if not keys:
+        raise ValueError(
+            f"others reach {settings.host}, and there is no key yet: make one with `gradbook key create`, or let "
+            "anybody in with GRADBOOK_ALLOW_ANONYMOUS=1"
+        )
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 """The settings, read once from the environment into a frozen object. Flags override the environment."""
 
+import ipaddress
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 # What Kubernetes sets in every container beside a Service named gradbook.
 _OF_KUBERNETES = re.compile(r"GRADBOOK_(SERVICE|PORT)_.*")
-_OF_THE_CLIENT = "GRADBOOK_URL"
+_OF_THE_CLIENT = {"GRADBOOK_URL", "GRADBOOK_KEY"}
 # Bytes of memory: what a process takes for a request that is not weighed, and what a thread may take for one.
 UNWEIGHED, MEMORY_OF_A_THREAD = 64 * 1024 * 1024, 8 * 1024 * 1024
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
@@ -100,9 +102,15 @@ class Settings:
     blas_threads: int = 1  # of one matrix product; requests run at once, and each would take them all
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")  # the names it is called by; `*`: any
     origins: tuple[str, ...] = ()  # of the pages of other sites that may call it
+    allow_anonymous: bool = False  # at any address, as long as there is no key
     limits: Limits = field(default_factory=Limits)
     server: ServerBounds = field(default_factory=ServerBounds)
     work: WorkBounds = field(default_factory=WorkBounds)
+
+    @property
+    def admits_anybody(self) -> bool:
+        """Whether requests need no key as long as there is none: from this machine alone, unless that is allowed."""
+        return self.allow_anonymous or _is_loopback(self.host)
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
@@ -124,12 +132,21 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "blas_threads": given.whole_number("GRADBOOK_BLAS_THREADS", Settings.blas_threads, most=1000),
         "hosts": given.names("GRADBOOK_HOSTS", Settings.hosts),
         "origins": given.names("GRADBOOK_ORIGINS", Settings.origins),
+        "allow_anonymous": given.whole_number("GRADBOOK_ALLOW_ANONYMOUS", 0, least=0, most=1) == 1,
         "limits": Limits(**limits),
         "server": ServerBounds(**{bound.name: given.bound(bound) for bound in fields(ServerBounds)}),
         "work": WorkBounds(**{bound.name: given.bound(bound) for bound in fields(WorkBounds)}),
     }
     given.refuse_others()
     return Settings(**{**chosen, **{name: value for name, value in flags.items() if value is not None}})
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        addresses = {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
+    except OSError:  # there is no such name; whoever listens there says so
+        return False
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses)
 
 
 class _Variables:
@@ -141,7 +158,7 @@ class _Variables:
             for name, value in environment.items()
             if name.startswith("GRADBOOK_") and not _is_of_kubernetes(name, value)
         }
-        self._known = {_OF_THE_CLIENT}
+        self._known = set(_OF_THE_CLIENT)
 
     def text(self, variable: str, default: str) -> str:
         self._known.add(variable)

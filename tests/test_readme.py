@@ -88,7 +88,7 @@ def test_the_table_of_limits_is_the_codes() -> None:
 
 def test_the_table_of_settings_has_every_setting() -> None:
     rows = dict(re.findall(r"^\| `GRADBOOK_(\w+)` \| `([^`]+)` \|", README, re.MULTILINE))
-    assert rows.pop("URL") == "http://127.0.0.1:8000"
+    assert (rows.pop("URL"), rows.pop("KEY")) == ("http://127.0.0.1:8000", "none")
     settings = [setting for setting in fields(Settings) if setting.name not in ("limits", "server", "work")]
     assert rows == {
         setting.name.upper(): _shown(setting.default)
@@ -99,7 +99,7 @@ def test_the_table_of_settings_has_every_setting() -> None:
 def _shown(default: object) -> str:
     if isinstance(default, tuple):
         return ", ".join(default) or "none"
-    return str(default).removesuffix(".0")
+    return str(int(default) if isinstance(default, bool) else default).removesuffix(".0")
 
 
 def test_the_files_it_names_are_there() -> None:

@@ -111,6 +111,7 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_ignored() -> None:
         "GRADBOOK_PORT_80_TCP": "tcp://10.0.0.7:80",
         "GRADBOOK_PORT_80_TCP_ADDR": "10.0.0.7",
         "GRADBOOK_URL": "http://elsewhere",
+        "GRADBOOK_KEY": "a client's",
     }
     assert read_settings(environment) == Settings()
 
@@ -119,6 +120,28 @@ def test_names_stand_between_commas() -> None:
     found = read_settings({"GRADBOOK_HOSTS": "Notes.example, ::1,", "GRADBOOK_ORIGINS": "https://a.example,https://b"})
     assert found.hosts == ("notes.example", "::1")
     assert found.origins == ("https://a.example", "https://b")
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("", False),
+        ("no such name", False),
+    ],
+)
+def test_without_a_key_this_machine_alone_is_answered_unless_that_is_allowed(host: str, alone: bool) -> None:
+    assert Settings(host=host).admits_anybody is alone
+    assert read_settings({"GRADBOOK_HOST": host, "GRADBOOK_ALLOW_ANONYMOUS": "0"}).admits_anybody is alone
+    assert read_settings({"GRADBOOK_HOST": host, "GRADBOOK_ALLOW_ANONYMOUS": "1"}).admits_anybody
+    with pytest.raises(ValueError, match=r"^GRADBOOK_ALLOW_ANONYMOUS is 'yes'"):
+        read_settings({"GRADBOOK_ALLOW_ANONYMOUS": "yes"})
 
 
 def test_settings_are_frozen() -> None:

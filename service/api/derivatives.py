@@ -18,6 +18,7 @@ from service.api.http.response import respond
 from service.api.numbers import read_array, read_arrays, write_array, write_number
 from service.core.derivatives.gradient_check import RANDOM_SEED, NodeCheck
 from service.core.figures.figures import FloatArray
+from service.storage.access_keys import Scope
 from service.storage.derivatives import Block, DerivativesRecord
 from service.usecases import derivatives as usecases
 from service.usecases import gradient_checks
@@ -65,6 +66,7 @@ def get_derivatives(derivatives_id: str) -> Response:
     answer=GradientCheckDocument,
     problems=(404,),
     body_example=examples.RUN_REQUEST,
+    scope=Scope.READ,
 )
 def check_gradients(body: dict[str, Any], graph_id: str) -> Response:
     """Check gradients against forward passes alone, in which one node's value is moved; nothing is kept"""

@@ -12,6 +12,7 @@ from service.api.http.problems import problem
 from service.api.http.request import context
 from service.api.http.response import respond
 from service.api.state_schemas import LimitPage, StateDocument
+from service.storage.access_keys import Scope
 
 blueprint = Blueprint("state", __name__, description="Health, measurements and limits")
 
@@ -32,13 +33,13 @@ def list_limits() -> Response:
     return respond({"limits": documents})
 
 
-@blueprint.endpoint("GET", "/livez", answer=StateDocument)
+@blueprint.endpoint("GET", "/livez", answer=StateDocument, scope=Scope.OPEN)
 def check_alive() -> Response:
     """Whether the process answers; the database is not asked"""
     return respond({"status": "ok"})
 
 
-@blueprint.endpoint("GET", "/readyz", answer=StateDocument)
+@blueprint.endpoint("GET", "/readyz", answer=StateDocument, scope=Scope.OPEN)
 def check_ready() -> Response:
     """Whether the database answers and was migrated"""
     try:
@@ -48,7 +49,7 @@ def check_ready() -> Response:
     return respond({"status": "ok"})
 
 
-@blueprint.endpoint("GET", "/metrics", answer=None, media=("text/plain",))
+@blueprint.endpoint("GET", "/metrics", answer=None, media=("text/plain",), scope=Scope.ADMIN)
 def get_metrics() -> Response:
     """Requests and their durations, in the text format of Prometheus"""
     return Response(generate_latest(current_app.extensions["measurements"].registry), content_type=CONTENT_TYPE_LATEST)

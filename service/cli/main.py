@@ -13,6 +13,7 @@ from service.cli import server
 from service.cli.comparisons import check_claims, create_comparison
 from service.cli.derivatives import check_gradients, derive, explain
 from service.cli.graphs import graph
+from service.cli.keys import key
 from service.cli.pictures import picture
 from service.cli.runs import run
 from service.client import ClientError, Problem
@@ -48,7 +49,7 @@ def gradbook() -> None:
 
 for _command in (
     *(server.serve, server.migrate, server.backup, server.restore, server.warm, server.openapi, server.demo),
-    *(graph, run),
+    *(key, graph, run),
     *(create_comparison, check_claims, picture, check_gradients, derive, explain),
 ):
     gradbook.add_command(_command)

@@ -32,7 +32,7 @@ def database_option(command: Command) -> Command:
 @database_option
 def serve(host: str | None, port: int | None, database: str | None) -> None:
     """Serve the REST API until told to stop, with the database migrated first."""
-    with _settings(host=host, port=port, database_url=database) as settings:
+    with read_given_settings(host=host, port=port, database_url=database) as settings:
         serving.serve(settings)
 
 
@@ -42,7 +42,7 @@ def serve(host: str | None, port: int | None, database: str | None) -> None:
 @json_option
 def migrate(seed_example: bool, database: str | None, as_json: bool) -> None:
     """Bring the database to the newest version."""
-    with _settings(database_url=database) as settings:
+    with read_given_settings(database_url=database) as settings:
         serving.migrate(settings)
         stored = dict(zip(("graph", "run"), serving.store_seed_example(settings), strict=True)) if seed_example else {}
     if as_json:
@@ -56,7 +56,7 @@ def migrate(seed_example: bool, database: str | None, as_json: bool) -> None:
 @database_option
 def backup(file: Path, database: str | None) -> None:
     """Copy a database of SQLite into a new FILE, also while it is served."""
-    with _settings(database_url=database) as settings:
+    with read_given_settings(database_url=database) as settings:
         serving.back_up(settings, file)
 
 
@@ -65,7 +65,7 @@ def backup(file: Path, database: str | None) -> None:
 @database_option
 def restore(file: Path, database: str | None) -> None:
     """Replace all that a database of SQLite holds by what the backup FILE holds, also while it is served."""
-    with _settings(database_url=database) as settings:
+    with read_given_settings(database_url=database) as settings:
         serving.restore(settings, file)
 
 
@@ -93,7 +93,7 @@ def openapi(as_json: bool) -> None:
 
 
 @contextmanager
-def _settings(**flags: Any) -> Iterator[Settings]:
+def read_given_settings(**flags: Any) -> Iterator[Settings]:
     """The settings; a wrong one is an error of usage."""
     try:
         yield read_settings(**flags)

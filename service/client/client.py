@@ -12,6 +12,7 @@ Every method raises Problem where the service refuses, and ServiceUnavailable wh
     └── ServiceUnavailable   no answer, or not one of Gradbook's
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -51,6 +52,8 @@ from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport,
 class Client:
     """A service at a URL, over one session; a context manager.
 
+    `access_key` is a key of the service's, by default what GRADBOOK_KEY holds; without one a service that has keys
+    answers nothing but whether it is alive and ready.
     `timeout` is in seconds, for the answer or as (connection, answer). A request that met no answer or a passing
     failure is sent again up to `retries` times if it is a GET or a POST: every POST carries an Idempotency-Key, the
     caller's `key` or one made for it, under which it takes effect once.
@@ -60,10 +63,12 @@ class Client:
         self,
         url: str = "http://127.0.0.1:8000",
         *,
+        access_key: str | None = None,
         timeout: float | tuple[float, float] = (CONNECT_SECONDS, ANSWER_SECONDS),
         retries: int = 3,
     ) -> None:
-        self._http = Transport(url, timeout, retries)
+        key = os.environ.get("GRADBOOK_KEY", "") if access_key is None else access_key
+        self._http = Transport(url, timeout, retries, key.strip())
 
     @property
     def url(self) -> str:

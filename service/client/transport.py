@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from urllib3.util import Retry
 
@@ -53,16 +54,21 @@ class Problem(ClientError):
 class Transport:
     """One session with the service at `url`.
 
-    `timeout` is in seconds, for the answer or as (connection, answer). A GET or a POST that met no answer or a passing
-    failure is sent again up to `retries` times. Every POST carries an Idempotency-Key, so that it takes effect once.
+    `access_key` is sent with each request, if there is one. `timeout` is in seconds, for the answer or as (connection,
+    answer). A GET or a POST that met no answer or a passing failure is sent again up to `retries` times. Every POST
+    carries an Idempotency-Key, so that it takes effect once.
     """
 
-    def __init__(self, url: str, timeout: float | tuple[float, float], retries: int) -> None:
+    def __init__(
+        self, url: str, timeout: float | tuple[float, float], retries: int, access_key: str | None = None
+    ) -> None:
         self.url = url.rstrip("/")
         self._timeout = timeout
         self._session = requests.Session()
         # A proxy that the environment names cannot reach this machine's own loopback.
         self._session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1")
+        if access_key:
+            self._session.auth = _Bearer(access_key)  # which goes before what ~/.netrc has for the host
         retry = Retry(
             retries,
             allowed_methods=("GET", "POST"),
@@ -131,6 +137,17 @@ class Transport:
         if not isinstance(document, dict):
             raise ServiceUnavailable(f"what answers at {self.url} is not Gradbook")
         return document
+
+
+class _Bearer(AuthBase):
+    """Sends a key with each request, and to no other host that an answer may lead to."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
 
 
 def write_json(body: Document) -> bytes:

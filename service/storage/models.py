@@ -215,3 +215,23 @@ class ComparisonRow(Base):
     counts: Mapped[dict[str, int]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(Moment)
     rounded: Mapped[dict[str, list[str]]] = mapped_column(JSON, server_default="{}")
+
+
+class AccessKeyRow(Base):
+    """A key that lets requests in: the SHA-256 of its text, which is not stored, and the beginning of it.
+
+    `used_at` is the time of its last use, to a minute; `requests` were counted in the `minute` since the epoch.
+    """
+
+    __tablename__ = "access_keys"
+
+    prefix: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    scope: Mapped[str] = mapped_column(String(16))
+    digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    expires_at: Mapped[datetime | None] = mapped_column(Moment)
+    revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+    used_at: Mapped[datetime | None] = mapped_column(Moment)
+    minute: Mapped[int] = mapped_column(server_default="0")
+    requests: Mapped[int] = mapped_column(server_default="0")

@@ -29,7 +29,7 @@ _PAGE = (
 )
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _ASKED_BEFORE = {
-    "Access-Control-Allow-Headers": "Content-Type, Idempotency-Key, If-None-Match, X-Request-Id",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-Id",
     "Access-Control-Max-Age": "600",
 }
 
@@ -61,7 +61,9 @@ def protect(app: Flask, settings: Settings) -> None:
             response.vary.add("Origin")
         if request.headers.get("Origin") in settings.origins:
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
-            response.headers["Access-Control-Expose-Headers"] = "ETag, Link, Location, X-Request-Id"
+            response.headers["Access-Control-Expose-Headers"] = (
+                "ETag, Link, Location, RateLimit, Retry-After, X-Request-Id"
+            )
             if request.method == "OPTIONS":
                 response.headers.update({"Access-Control-Allow-Methods": response.headers["Allow"], **_ASKED_BEFORE})
         return response

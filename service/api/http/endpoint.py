@@ -10,9 +10,11 @@ from flask import Response
 from werkzeug.routing import BaseConverter
 
 from service.api.http import arrow, npz
+from service.api.http.access import scoped
 from service.api.http.paging import Paging
 from service.api.http.request import given_key, read_body, read_query, requires_members
 from service.api.schemas import Request
+from service.storage.access_keys import Scope
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -22,7 +24,12 @@ BINARY = {npz.MEDIA_TYPE: ("Npz", npz.__doc__), arrow.MEDIA_TYPE: ("ArrowStream"
 # The problems by their status: the name of each in the document of the API, and its description.
 PROBLEM_RESPONSES = {
     400: ("Malformed", "The body is not what its Content-Type says, or the request is not HTTP/1.1"),
-    403: ("ForeignPage", "Another site's page sent it; the setting GRADBOOK_ORIGINS lists those that may call"),
+    401: ("Unauthorized", "There are keys, and the request bears none that is valid"),
+    403: (
+        "Forbidden",
+        "The key's scope does not include this; or another site's page sent it, and the setting GRADBOOK_ORIGINS lists "
+        "those that may call",
+    ),
     404: ("NotFound", "There is no such thing"),
     406: ("NotAcceptable", "No media type of the answer is accepted"),
     408: ("TooSlow", "The request did not come whole in time"),
@@ -72,6 +79,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         media: tuple[str, ...] = (),
         example: Any = None,
         body_example: Any = None,
+        scope: Scope | None = None,
     ) -> Callable[[View], View]:
         """Serve a view at `rule` and document it.
 
@@ -80,13 +88,16 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         after which the next page begins, None on the last. `also` is another status of the same answer, or of
         `also_answer`, a combination of schemas as JSON Schema has it; `forms` are media types of other forms of it,
         `media` those of an answer that is text, `problems` the statuses of the problems that it may answer besides
-        those that every body or query may cause.
+        those that every body or query may cause. `scope` is what a request's key must include: by default READ for a
+        GET and WRITE for everything else, so that a POST says here that it stores nothing.
         """
+        asked = scope if scope is not None else Scope.READ if method == "GET" else Scope.WRITE
         readers: list[tuple[Callable[[Request], Any], Request]] = []
         readers += [(read_body, body())] if body is not None else []
         readers += [(read_query, query())] if query is not None else []
 
         def decorate(view: View) -> View:
+            @scoped(asked)
             @wraps(view)
             def serve(**variables: str) -> Response:
                 if method == "POST":
@@ -112,7 +123,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
                 )(served)
             for code in sorted(statuses):
                 served = self.alt_response(code, PROBLEM_RESPONSES[code][0])(served)
-            described: dict[str, Any] = {"operationId": view.__name__}
+            described: dict[str, Any] = {"operationId": view.__name__, "security": security(asked)}
             if forms:
                 described["responses"] = {code: _binary_content(forms) for code in {status, also or status}}
             if media:
@@ -125,6 +136,11 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
             return view
 
         return decorate
+
+
+def security(scope: Scope) -> list[dict[str, list[str]]]:
+    """What a scope is in the document of the API; `{}` is a request without a key, to a service that has none."""
+    return [{"bearer": [scope.name.lower()]}, {}] if scope else []
 
 
 def _binary_content(forms: tuple[str, ...]) -> dict[str, Any]:

@@ -11,16 +11,19 @@ from flask import Flask, Response
 from flask_smorest import Api
 
 from service.api import comparisons, derivatives, explanations, gradient_graphs, graphs, operations, runs, state
-from service.api.http.endpoint import BINARY, PROBLEM_RESPONSES, TEXT, Blueprint, NameConverter
+from service.api.http.access import scoped
+from service.api.http.endpoint import BINARY, PROBLEM_RESPONSES, TEXT, Blueprint, NameConverter, security
 from service.api.http.problems import MEDIA_TYPE
 from service.api.http.request import LONGEST_KEY
 from service.api.schemas import ARRAYS, ProblemDocument, Request
 from service.settings import Limits
+from service.storage.access_keys import Scope
 
 TITLE = "Gradbook"
 _DESCRIPTION = (
     "Keeps computational graphs and their runs: every node's value and gradient. Every error is a problem (RFC 9457), "
-    "application/problem+json. NaN and the infinities are the strings NaN, Infinity and -Infinity, in and out."
+    "application/problem+json. NaN and the infinities are the strings NaN, Infinity and -Infinity, in and out. Once "
+    "the service has keys every request but those of /livez and /readyz bears one; without any it asks for none."
 )
 _KEY = {
     "name": "Idempotency-Key",
@@ -28,8 +31,13 @@ _KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
     "description": "Repeat a request under the same key and it takes effect once; the answer is what the first made.",
 }
+_BEARER = (
+    "A key that `gradbook key create` made. Its scope is read, write, which includes read, or admin, which includes "
+    "both; each operation names the one that it needs."
+)
 _IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", **TEXT}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+_CHALLENGE = {"WWW-Authenticate": {"description": "As RFC 6750 has it: how to send a key, and what is wrong", **TEXT}}
 _ETAG = {"ETag": {"description": "A strong ETag", **TEXT}}
 _LOCATION = {"Location": {"description": "Where it can be read", **TEXT}}
 _LINK = {"Link": {"description": 'The next page, rel="next", unless this is the last', **TEXT}}
@@ -82,6 +90,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     app.extensions["openapi"] = write
 
     @app.get("/openapi.yaml")
+    @scoped(Scope.READ)
     def get_openapi() -> Response:
         return Response(write(), content_type="application/yaml")
 
@@ -105,6 +114,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             "operationId": "get_openapi",
             "summary": "This document",
             "tags": ["state"],
+            "security": security(Scope.READ),
             "responses": {"200": {"description": "OK", "content": {"application/yaml": TEXT}}},
         }
     }
@@ -113,7 +123,8 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             if method == "parameters":
                 continue
             responses = operation["responses"]
-            for status in (*_ANYWHERE, *([422] if path.startswith("/v1/") else [])):
+            keyed = [401] if operation["security"] else []
+            for status in (*_ANYWHERE, *keyed, *([422] if path.startswith("/v1/") else [])):
                 responses.setdefault(str(status), {"$ref": f"#/components/responses/{PROBLEM_RESPONSES[status][0]}"})
             responses["default"] = _ANY_OTHER
             parameters = operation.pop("parameters", [])
@@ -134,7 +145,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     components["responses"] = {
         name: {**_ANY_OTHER, "description": description} for name, description in PROBLEM_RESPONSES.values()
     }
-    components["responses"]["Overloaded"]["headers"] = _RETRY_AFTER
+    for name, headers in (("Overloaded", _RETRY_AFTER), ("Unauthorized", _CHALLENGE)):
+        components["responses"][name]["headers"] = headers
+    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "description": _BEARER}}
     components["schemas"] |= ARRAYS
     for schema in _subclasses(Request):
         if schema.more and schema.__name__ in components["schemas"]:

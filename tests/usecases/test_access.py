@@ -1,0 +1,113 @@
+"""The keyring: what it notices, and what it writes."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text as sql
+
+from service.storage.access_keys import AccessKey, Scope, create_access_key, list_access_keys, revoke_access_key
+from service.storage.database import Database
+from service.usecases import access
+from service.usecases.access import KEPT_SECONDS, Keyring, NotAdmitted
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A new database."""
+    database = Database(f"sqlite:///{tmp_path}/gradbook.db")
+    database.migrate()
+    yield database
+    database.close()
+
+
+def create(database: Database, scope: Scope = Scope.READ) -> str:
+    with database.write() as connection:
+        return create_access_key(connection, "ci", scope)[1]
+
+
+def stored(database: Database) -> AccessKey:
+    with database.read() as connection:
+        (key,) = list_access_keys(connection)
+    return key
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    end = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_a_new_and_a_revoked_key_are_noticed_in_time(database: Database) -> None:
+    assert KEPT_SECONDS <= 1
+    keyring = Keyring(database, anybody=True, kept=0.02)
+    assert keyring.identify(None) is None
+    text = create(database)
+    time.sleep(0.03)
+    with pytest.raises(NotAdmitted, match="a key is needed"):
+        keyring.identify(None)
+    assert keyring.identify(text) is not None
+    with database.write() as connection:
+        revoke_access_key(connection, "ci")
+    time.sleep(0.03)
+    with pytest.raises(NotAdmitted, match="revoked"):
+        keyring.identify(text)
+
+
+def test_once_a_key_was_made_nobody_is_let_in_without_one(database: Database) -> None:
+    assert Keyring(database, anybody=True).identify("a text that is none") is None
+    with pytest.raises(NotAdmitted):
+        Keyring(database, anybody=False).identify(None)
+    create(database)
+    with database.write() as connection:
+        revoke_access_key(connection, "ci")
+    with pytest.raises(NotAdmitted):
+        Keyring(database, anybody=True).identify(None)
+
+
+def test_the_keys_are_not_read_for_each_request(database: Database) -> None:
+    text = create(database)
+    keyring = Keyring(database, anybody=True, kept=60)
+    keyring.identify(text)
+    database.close()
+    with database.write() as connection:
+        connection.execute(sql("DROP TABLE access_keys"))
+    assert keyring.identify(text) is not None
+
+
+def test_a_key_that_is_kept_in_memory_expires(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with database.write() as connection:
+        _, text = create_access_key(connection, "ci", Scope.READ, datetime.now(UTC) + timedelta(seconds=0.05))
+    keyring = Keyring(database, anybody=False, kept=60)
+    assert keyring.identify(text) is not None
+    time.sleep(0.06)
+    with pytest.raises(NotAdmitted, match="expired"):
+        keyring.identify(text)
+
+
+def test_the_last_use_is_written_once_a_minute(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = create(database)
+    keyring = Keyring(database, anybody=False)
+    keyring.identify(text)
+    wait_for(lambda: stored(database).used_at)
+    first = stored(database).used_at
+    keyring.identify(text)
+    Keyring(database, anybody=False).identify(text)  # another process
+    time.sleep(0.02)
+    assert stored(database).used_at == first
+    monkeypatch.setattr(access, "_BETWEEN_NOTES", timedelta(0))
+    keyring.identify(text)
+    wait_for(lambda: stored(database).used_at != first)
+
+
+def test_a_key_lets_in_where_its_use_cannot_be_written(database: Database, tmp_path: Path) -> None:
+    text = create(database)
+    keyring = Keyring(database, anybody=False)
+    database._patience = 0.0
+    with database._writer.begin():  # by another
+        assert keyring.identify(text) is not None
+        time.sleep(0.02)
+    assert stored(database).used_at is None
