@@ -12,6 +12,7 @@ from service.storage.access_keys import Scope
 from service.storage.database import Database
 from service.usecases.access import Keyring
 from service.usecases.context import Context
+from service.usecases.rate_limit import RateLimit
 from service.web import pictures
 
 
@@ -26,7 +27,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["gradbook"] = Context(database, settings.limits, settings.work.cache_bytes)
     observability.observe(app)
     browsers.protect(app, settings)
-    access.guard(app, Keyring(database, anybody=settings.admits_anybody))
+    limit = RateLimit(database, settings.requests_per_minute) if settings.requests_per_minute else None
+    access.guard(app, Keyring(database, anybody=settings.admits_anybody), limit)
     problems.register(app)
     openapi.document_api(app, pictures.blueprint)
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.yaml", config={"app_name": openapi.TITLE}))

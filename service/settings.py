@@ -103,6 +103,7 @@ class Settings:
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")  # the names it is called by; `*`: any
     origins: tuple[str, ...] = ()  # of the pages of other sites that may call it
     allow_anonymous: bool = False  # at any address, as long as there is no key
+    requests_per_minute: int = 0  # with each key; 0: as many as it likes
     limits: Limits = field(default_factory=Limits)
     server: ServerBounds = field(default_factory=ServerBounds)
     work: WorkBounds = field(default_factory=WorkBounds)
@@ -133,6 +134,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "hosts": given.names("GRADBOOK_HOSTS", Settings.hosts),
         "origins": given.names("GRADBOOK_ORIGINS", Settings.origins),
         "allow_anonymous": given.whole_number("GRADBOOK_ALLOW_ANONYMOUS", 0, least=0, most=1) == 1,
+        "requests_per_minute": given.whole_number("GRADBOOK_REQUESTS_PER_MINUTE", 0, least=0, most=1_000_000),
         "limits": Limits(**limits),
         "server": ServerBounds(**{bound.name: given.bound(bound) for bound in fields(ServerBounds)}),
         "work": WorkBounds(**{bound.name: given.bound(bound) for bound in fields(WorkBounds)}),

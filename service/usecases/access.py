@@ -57,8 +57,8 @@ class Keyring:
 
     def _note(self, key: AccessKey, now: datetime) -> None:
         """Keep that the key was used, at most once a minute, in a thread: a request that reads waits for no writer."""
-        last = max(filter(None, (key.used_at, self._noted.get(key.prefix))), default=None)
-        if last is None or now - last >= _BETWEEN_NOTES:
+        noted = self._noted.get(key.prefix) or key.used_at
+        if noted is None or now - max(noted, key.used_at or noted) >= _BETWEEN_NOTES:
             self._noted[key.prefix] = now
             Thread(target=self._write_use, args=(key.prefix, now), name="note-use", daemon=True).start()
 

@@ -4,20 +4,22 @@ An operation declares the scope that it asks for where it declares everything el
 declares none asks for the widest, a path that there is not for any key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Unauthorized
+from werkzeug.exceptions import TooManyRequests, Unauthorized
 
 from service.storage.access_keys import AccessKey, Scope
 from service.usecases.access import Keyring, NotAdmitted
+from service.usecases.rate_limit import MINUTE, RateLimit
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 ADMITTED = "gradbook.admitted"  # of the environment: by whose key a request was let in
 ANONYMOUS = "anonymous"
+GIVEN_UP = 499  # and above: nobody knows how far a worker process has come
 
 
 class OutOfScope(Unauthorized):
@@ -26,27 +28,31 @@ class OutOfScope(Unauthorized):
     code = 403
 
 
-def scoped(scope: Scope) -> Callable[[View], View]:
-    """Declare the scope that a view asks for."""
+def scoped(scope: Scope, changes: int | None = None) -> Callable[[View], View]:
+    """Declare the scope that a view asks for, and the status by which it answers that it has changed something."""
 
     def declare(view: View) -> View:
-        view.scope = scope  # type: ignore[attr-defined]  # a function takes attributes
+        view.scope, view.changes = scope, changes  # type: ignore[attr-defined]  # a function takes attributes
         return view
 
     return declare
 
 
-def guard(app: Flask, keyring: Keyring) -> None:
-    """Let in what the keyring admits, each to what its key's scope includes."""
+def guard(app: Flask, keyring: Keyring, limit: RateLimit | None = None) -> None:
+    """Let in what the keyring admits, each to what its key's scope includes and as often as the limit allows.
+
+    Log each change: by whose key, what, and of which resource. What was given up may have changed something too.
+    """
 
     @app.before_request
     def admit() -> None:
-        needed = _needed()
+        environ, view = request.environ, current_app.view_functions.get(request.endpoint or "")
+        needed = _needed(view)
         # A worker process is given what was let in already. A client cannot set this: its headers become HTTP_….
-        if needed is Scope.OPEN or ADMITTED in request.environ:
+        if needed is Scope.OPEN or ADMITTED in environ:
             return
         try:
-            key = keyring.identify(_bearer())
+            key = keyring.identify(_bearer(environ))
         except NotAdmitted as error:
             raise Unauthorized(str(error), www_authenticate=_challenge("invalid_token")) from None
         if key is not None and key.scope < needed:
@@ -54,22 +60,51 @@ def guard(app: Flask, keyring: Keyring) -> None:
                 f"this needs a key of the scope {needed.name.lower()}, and this one's is {key.scope.name.lower()}",
                 www_authenticate=_challenge("insufficient_scope", scope=needed.name.lower()),
             )
-        request.environ[ADMITTED] = _said_of(key)
+        environ[ADMITTED] = key.prefix if key else ANONYMOUS
+        if needed is Scope.WRITE:
+            g.change = getattr(view, "changes", None), key
+        if limit and key:
+            g.allowance = limit.take(key.prefix)
+            if not g.allowance.admitted:
+                raise TooManyRequests(f"a key has {limit.most} requests a minute", retry_after=g.allowance.seconds)
+
+    @app.after_request
+    def report(response: Response) -> Response:
+        if limit and "allowance" in g:
+            response.headers["RateLimit-Policy"] = f'"minute";q={limit.most};w={MINUTE}'
+            response.headers["RateLimit"] = f'"minute";r={g.allowance.left};t={g.allowance.seconds}'
+        if "change" in g:
+            by_status, key = g.change
+            if response.status_code == by_status or response.status_code >= GIVEN_UP:
+                _log_change(key, response)
+        return response
 
 
-def _needed() -> Scope:
-    """The scope that the request asks for."""
+def _log_change(key: AccessKey | None, response: Response) -> None:
+    current_app.extensions["measurements"].log(
+        g.request_id,
+        change=str(request.endpoint).rpartition(".")[2],
+        resource=response.headers.get("Location", request.path),
+        status=response.status_code,
+        key=key.prefix if key else ANONYMOUS,
+        name=key.name if key else None,
+        client=request.remote_addr,
+    )
+
+
+def _needed(view: Any) -> Scope:
+    """The scope that a request of that view asks for; None where there is no such path, or no such method of it."""
     if request.method == "OPTIONS":  # a browser asks so, without a key, before it sends the request of a page
         return Scope.OPEN if "Access-Control-Request-Method" in request.headers else Scope.READ
-    if request.endpoint is None:
+    if view is None:
         return Scope.READ
-    scope: Scope = getattr(current_app.view_functions[request.endpoint], "scope", Scope.ADMIN)
+    scope: Scope = getattr(view, "scope", Scope.ADMIN)
     return scope
 
 
-def _bearer() -> str | None:
+def _bearer(environ: Mapping[str, Any]) -> str | None:
     """The key that the request bears."""
-    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return text.strip() if scheme.lower() == "bearer" else None
 
 
@@ -78,7 +113,3 @@ def _challenge(error: str, **members: str) -> WWWAuthenticate:
     said = {"error": error, **members} if "Authorization" in request.headers else {}
     written = ", ".join(f'{name}="{value}"' for name, value in {"realm": "gradbook", **said}.items())
     return WWWAuthenticate("Bearer", token=written)
-
-
-def _said_of(key: AccessKey | None) -> str:
-    return key.prefix if key else ANONYMOUS

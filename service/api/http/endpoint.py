@@ -42,6 +42,7 @@ PROBLEM_RESPONSES = {
         "The request is wrong in what it says, and each fault is named; or it, the work or the answer is over a limit, "
         "limit-exceeded, with the members limit, maximum and, where the work is weighed before it is done, estimate",
     ),
+    429: ("TooManyRequests", "The key was used too often in this minute (GRADBOOK_REQUESTS_PER_MINUTE)"),
     431: ("LargeHead", "The request's line and headers are too large"),
     501: ("NotImplemented", "The body comes in a transfer coding other than chunked"),
     503: (
@@ -97,7 +98,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         readers += [(read_query, query())] if query is not None else []
 
         def decorate(view: View) -> View:
-            @scoped(asked)
+            @scoped(asked, changes=status if asked is Scope.WRITE else None)
             @wraps(view)
             def serve(**variables: str) -> Response:
                 if method == "POST":

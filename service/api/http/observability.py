@@ -1,4 +1,4 @@
-"""One structured log line a request, with its id, and the measurements behind /metrics."""
+"""One structured log line a request, another for what it changed, with its id, and the measurements behind /metrics."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from functools import cache
+from typing import Any
 
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -43,14 +44,11 @@ class Measurements:
         requests, durations = self.series(*((method, route) if route else ("any", "none")), status)
         requests.inc()
         durations.observe(seconds)
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "request_id": request_id,
-            "method": method,
-            "path": path,
-            "status": status,
-            "milliseconds": round(seconds * 1000, 3),
-        }
+        self.log(request_id, method=method, path=path, status=status, milliseconds=round(seconds * 1000, 3))
+
+    def log(self, request_id: str, **members: Any) -> None:
+        """Log a line about a request."""
+        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "request_id": request_id, **members}
         self._log.info(json.dumps(line))
 
 

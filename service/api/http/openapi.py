@@ -38,6 +38,13 @@ _BEARER = (
 _IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", **TEXT}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
 _CHALLENGE = {"WWW-Authenticate": {"description": "As RFC 6750 has it: how to send a key, and what is wrong", **TEXT}}
+_RATE = _RETRY_AFTER | {
+    "RateLimit-Policy": {
+        "description": 'How many requests a key has, q, in how many seconds, w: "minute";q=600;w=60',
+        **TEXT,
+    },
+    "RateLimit": {"description": 'How many it has left, r, and until when, in seconds, t: "minute";r=0;t=42', **TEXT},
+}
 _ETAG = {"ETag": {"description": "A strong ETag", **TEXT}}
 _LOCATION = {"Location": {"description": "Where it can be read", **TEXT}}
 _LINK = {"Link": {"description": 'The next page, rel="next", unless this is the last', **TEXT}}
@@ -123,7 +130,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             if method == "parameters":
                 continue
             responses = operation["responses"]
-            keyed = [401] if operation["security"] else []
+            keyed = [401, 429] if operation["security"] else []
             for status in (*_ANYWHERE, *keyed, *([422] if path.startswith("/v1/") else [])):
                 responses.setdefault(str(status), {"$ref": f"#/components/responses/{PROBLEM_RESPONSES[status][0]}"})
             responses["default"] = _ANY_OTHER
@@ -145,7 +152,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     components["responses"] = {
         name: {**_ANY_OTHER, "description": description} for name, description in PROBLEM_RESPONSES.values()
     }
-    for name, headers in (("Overloaded", _RETRY_AFTER), ("Unauthorized", _CHALLENGE)):
+    for name, headers in (("Overloaded", _RETRY_AFTER), ("Unauthorized", _CHALLENGE), ("TooManyRequests", _RATE)):
         components["responses"][name]["headers"] = headers
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "description": _BEARER}}
     components["schemas"] |= ARRAYS

@@ -1,8 +1,11 @@
-"""The door: every path is walked with every kind of key."""
+"""The door: every path is walked with every kind of key; what is logged of changes; how often a key may ask."""
 
+import json
+import logging
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from werkzeug.routing import Rule
 from service.api.http.elsewhere import LARGE_BODY, hand_over, work_with
 from service.settings import Settings
 from service.storage.access_keys import Scope, create_access_key, revoke_access_key
+from service.usecases import rate_limit
 from service.workers.pool import Pool
 from tests.api.conftest import MakeApp
 
@@ -103,7 +107,7 @@ def test_the_document_says_what_each_operation_needs(app: Flask, document: Any) 
     for path, methods in document["paths"].items():
         for method in {"get", "post", "delete"} & methods.keys():
             security = methods[method]["security"]
-            assert security == [] or (security[1:] == [{}] and "401" in methods[method]["responses"])
+            assert security == [] or (security[1:] == [{}] and {"401", "429"} <= methods[method]["responses"].keys())
             said[path, method.upper()] = Scope[security[0]["bearer"][0].upper()] if security else Scope.OPEN
     mapped = {
         (re.sub("<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule), method): needed(rule, method)
@@ -113,7 +117,9 @@ def test_the_document_says_what_each_operation_needs(app: Flask, document: Any) 
     }
     assert said == mapped
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
-    assert "WWW-Authenticate" in document["components"]["responses"]["Unauthorized"]["headers"]
+    responses = document["components"]["responses"]
+    assert "WWW-Authenticate" in responses["Unauthorized"]["headers"]
+    assert {"Retry-After", "RateLimit", "RateLimit-Policy"} == responses["TooManyRequests"]["headers"].keys()
 
 
 @pytest.mark.parametrize(
@@ -147,11 +153,12 @@ class Elsewhere(Pool):
     def __init__(self) -> None:
         super().__init__(lambda: work_with(Flask("nothing")), 0, 0)
         self.environs: list[dict[str, Any]] = []
+        self.status = 200
 
     def call(self, task: Any, given: bytes, **named: Any) -> Any:
         """Keep what is said of the request."""
         self.environs.append(task[0])
-        return (200, []), b""
+        return (self.status, []), b""
 
 
 def test_nothing_is_done_and_no_body_is_handed_over_before_the_key_is_known(make_app: MakeApp) -> None:
@@ -184,6 +191,103 @@ def test_a_browser_may_ask_before_it_sends_a_key(client: FlaskClient) -> None:
     asked = {"Origin": "http://localhost", "Access-Control-Request-Method": "POST"}
     assert client.options("/v1/graphs", headers=asked).status_code == 200
     assert client.options("/v1/graphs").status_code == 401
+
+
+class Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[Any] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line."""
+        self.lines.append(json.loads(record.getMessage()))
+
+
+@pytest.fixture
+def changes() -> Iterator[list[Any]]:
+    """What is logged of changes."""
+    handler = Lines()
+    handler.addFilter(lambda record: '"change"' in record.getMessage())
+    logging.getLogger("gradbook.requests").addHandler(handler)
+    yield handler.lines
+    logging.getLogger("gradbook.requests").removeHandler(handler)
+
+
+def test_each_change_is_logged_with_its_key(
+    app: Flask, client: FlaskClient, keys: dict[Scope, str], changes: list[Any]
+) -> None:
+    writer = bearing(keys[Scope.WRITE])
+
+    def post(path: str, **body: Any) -> Any:
+        return client.post(path, json=body, headers=writer).json
+
+    graph = post("/v1/graphs", name="audited", expression="y = x * x")["id"]
+    path = f"/v1/graphs/{graph}"
+    assert post("/v1/graphs", name="audited", expression="y = x * x")["id"] == graph  # which changes nothing
+    run = post(f"{path}/runs", inputs={"x": 2}, backward=False)["id"]
+    post(f"{path}/runs", inputs={"x": 2}, keep=False)
+    post(f"{path}/runs", inputs={})
+    post(f"{path}/gradient-checks", inputs={"x": 2})
+    post(f"/v1/runs/{run}/backward")
+    client.get(path, headers=writer)
+    client.delete(path, headers=writer)
+    added = post(f"{path}/nodes", nodes=[{"name": "z", "operation": "Neg", "inputs": ["y"]}])["id"]
+    client.delete(f"/v1/graphs/{added}", headers=writer)
+    assert [(line["change"], line["resource"], line["status"]) for line in changes] == [
+        ("create_graph", path, 201),
+        ("create_run", f"/v1/runs/{run}", 201),
+        ("run_backward", f"/v1/runs/{run}/backward", 200),
+        ("add_nodes", f"/v1/graphs/{added}", 201),
+        ("delete_graph", f"/v1/graphs/{added}", 204),
+    ]
+    for line in changes:
+        assert (line["key"], line["name"], line["client"]) == (keys[Scope.WRITE][:21], "WRITE", "127.0.0.1")
+        assert line["request_id"] and line["time"].endswith("Z")
+        assert keys[Scope.WRITE][22:] not in json.dumps(line)
+
+
+def test_a_change_without_a_key_and_one_that_was_given_up_are_logged(make_app: MakeApp, changes: list[Any]) -> None:
+    app, pool = make_app(), Elsewhere()
+    pool.status = 503
+    hand_over(app, pool, 1.0)
+    app.test_client_class = None
+    made = app.test_client().post("/v1/graphs", json={"name": "g", "expression": "x"})
+    app.test_client().post("/v1/graphs", data=b" " * (LARGE_BODY + 1), content_type="application/json")
+    seen = [(line["change"], line["status"], line["resource"], line["key"], line["name"]) for line in changes]
+    assert seen == [
+        ("create_graph", 201, made.headers["Location"], "anonymous", None),
+        ("create_graph", 503, "/v1/graphs", "anonymous", None),
+    ]
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_ask_again(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(Settings(requests_per_minute=3))
+    app.test_client_class = None
+    readers = [make_key(app, Scope.READ) for _ in range(2)]
+    now = 60_000_018.0
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(time=lambda: now))
+    client = app.test_client()
+
+    def get(key: str) -> Any:
+        return client.get("/v1/graphs", headers=bearing(key))
+
+    answers = [get(readers[0]) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert [answer.headers["RateLimit"] for answer in answers] == [
+        f'"minute";r={left};t=42' for left in (2, 1, 0, 0, 0)
+    ]
+    assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"minute";q=3;w=60'}
+    assert answers[3].headers["Retry-After"] == "42" and "Retry-After" not in answers[2].headers
+    assert answers[3].json["type"] == "urn:gradbook:problem:too-many-requests"
+    assert get(readers[1]).status_code == 200
+    assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
+    assert client.post("/v1/graphs", headers=bearing(readers[0])).status_code == 403  # which counts for nothing
+    now += 42
+    assert get(readers[0]).headers["RateLimit"] == '"minute";r=2;t=60'
 
 
 def test_where_others_reach_the_service_and_there_is_no_key_nobody_is_let_in(make_app: MakeApp) -> None:
