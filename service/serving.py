@@ -34,6 +34,8 @@ class CannotStart(Exception):
 
 def migrate(settings: Settings) -> None:
     """Migrate the database to the newest version; raises CannotStart if it is unreachable, ValueError for its URL."""
+    import sqlite3
+
     from sqlalchemy.exc import SQLAlchemyError
 
     from service.storage.database import Database, NewerSchema
@@ -45,6 +47,8 @@ def migrate(settings: Settings) -> None:
         raise CannotStart(f"the database was written by a newer version: {error}") from error
     except SQLAlchemyError as error:
         raise CannotStart(f"the database cannot be used: {str(error).splitlines()[0]}") from error
+    except (OSError, sqlite3.Error) as error:
+        raise CannotStart(f"the database was not migrated, since no copy of it could be written: {error}") from error
     finally:
         database.close()
 

@@ -136,6 +136,8 @@ class Database:
         Raises NewerSchema.
         """
         from alembic import command  # a quarter of the import
+        from alembic.migration import MigrationContext
+        from alembic.script import ScriptDirectory
         from alembic.util import CommandError
 
         if self.file:
@@ -148,10 +150,19 @@ class Database:
                 for pragma in ("foreign_keys=OFF", f"busy_timeout={_MIGRATION_MILLISECONDS}"):
                     connection.connection.cursor().execute(f"PRAGMA {pragma}")
             with connection.begin():
+                config = migration_config(connection)
+                migrations = ScriptDirectory.from_config(config)
+                present = MigrationContext.configure(connection).get_current_revision()
+                newest = migrations.get_current_head()
+                if present == newest:
+                    return
                 try:
-                    command.upgrade(migration_config(connection), "head")
-                except CommandError as error:  # the revision that the database has is not among the migrations
+                    migrations.get_revision(present or "base")
+                except CommandError as error:
                     raise NewerSchema(f"its schema is not known to this version of Gradbook ({error})") from error
+                if self.file and present:
+                    self.file.keep_before(str(newest))
+                command.upgrade(config, "head")
                 if self.file and connection.execute(text("PRAGMA foreign_key_check")).first():
                     raise RuntimeError("the migration would have left rows that refer to nothing; it was undone")
 

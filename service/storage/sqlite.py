@@ -101,6 +101,13 @@ class SQLiteFile:
         """Write what is stored now into a new file; raises FileExistsError, and sqlite3.Error if it cannot."""
         if target.exists():
             raise FileExistsError(f"{target} is there already")
+        self._copy(target)
+
+    def keep_before(self, version: str) -> None:
+        """Write what is stored before it is migrated to that version beside the file; raises sqlite3.Error."""
+        self._copy(self.path.with_name(f"{self.path.name}.before-{version}"))
+
+    def _copy(self, target: Path) -> None:
         part = target.with_name(f"{target.name}.part")
         part.unlink(missing_ok=True)
         with closing(self._connect()) as connection:

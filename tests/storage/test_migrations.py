@@ -13,6 +13,8 @@ from sqlalchemy import select
 
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.graph.graph import Graph
+from service.serving import CannotStart, migrate
+from service.settings import Settings
 from service.storage import database as storage
 from service.storage.comparisons import list_comparisons
 from service.storage.database import Database, migration_config
@@ -95,6 +97,39 @@ def test_a_released_database_is_brought_up_to_date(
     with old.read() as connection:
         assert get_run(connection, another.id).has_gradients
     old.close()
+
+
+def test_a_file_is_copied_before_it_is_migrated(database: Database, tmp_path: Path) -> None:
+    """Once, as it was, over an earlier copy; and neither when it is new nor when it is of the newest version."""
+    file = tmp_path / "old.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript((RELEASED / "0004.sql").read_text())
+    before = schema(file)
+    head = max((REPOSITORY / "migrations" / "versions").glob("*.py")).stem[:4]
+    copy = tmp_path / f"old.db.before-{head}"
+    copy.write_text("an earlier one")
+    for _ in range(2):
+        with closing(Database(f"sqlite:///{file}")) as old:
+            old.migrate()
+    assert schema(file) == schema(tmp_path / "gradbook.db") != before
+    assert schema(copy) == before
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0004",)
+        assert connection.execute("SELECT count(*) FROM runs").fetchone()[0] > 0
+    assert [path.name for path in tmp_path.glob("*before*")] == [copy.name]
+
+
+def test_a_file_that_cannot_be_copied_is_not_migrated(tmp_path: Path) -> None:
+    file = tmp_path / "old.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript((RELEASED / "0004.sql").read_text())
+    before = schema(file)
+    head = max((REPOSITORY / "migrations" / "versions").glob("*.py")).stem[:4]
+    (tmp_path / f"old.db.before-{head}").mkdir()
+    with pytest.raises(CannotStart, match="was not migrated, since no copy"):
+        migrate(Settings(f"sqlite:///{file}"))
+    assert schema(file) == before
 
 
 def test_processes_that_start_at_once_all_succeed(tmp_path: Path) -> None:
