@@ -9,10 +9,11 @@
 #   make test-contract     requests drawn from openapi.yaml, right and wrong ones: every answer is declared there
 #   make test-faults       requests killed in a service of little time, and the service without what Linux alone has
 #   make test-browser      pictures in Chromium, which root gets by apt
+#   make image-check       the image, built and run on a container engine, which root gets by apt
 #   make steady RUNS=20    the quick suite that many times, each with a seed of its own for the random examples
 #   make hostile           what one client can do to the others: a row for each attack
 #   make lint              style and types
-# .ci/run runs lint and each target whose name begins with test.
+# .ci/run runs lint, image-check and each target whose name begins with test.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,7 +27,7 @@ RUNS ?= 20
 # Worksteal keeps neighbouring tests, which share fixtures, in one process.
 SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-browser steady lint openapi client-wheel lock bench hostile clean
+.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-browser image-check steady lint openapi client-wheel lock bench hostile clean
 
 install: .venv/installed
 
@@ -49,7 +50,7 @@ steady: .venv/tested
 
 test-coverage: .venv/tested
 	$(BIN)/gradbook warm
-	$(SUITE) -m "not browser and not contract and not deployment and not faults and not peers" --hypothesis-profile=thorough --cov --cov-report= --cov-fail-under=0
+	$(SUITE) -m "not browser and not contract and not deployment and not faults and not image and not peers" --hypothesis-profile=thorough --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --include='service/core/*' --fail-under=100
 	$(BIN)/coverage report --omit='service/core/*'
 
@@ -76,6 +77,15 @@ test-browser: .venv/tested
 		|| (echo 'Chromium is missing, and apt did not install it: where apt is, `apt-get install chromium` as root' && false)
 	$(BIN)/pytest -m browser
 
+# The engine stands in .image, and runs in processes, mounts and a network that end with the tests. File 9 is the
+# machine's network, for what is downloaded.
+image-check: .venv/tested
+	@command -v mmdebstrap \
+		|| (apt-get update --quiet --quiet && apt-get install --quiet --yes --no-install-recommends mmdebstrap) \
+		|| (echo 'mmdebstrap is missing, and apt did not install it: where apt is, `apt-get install mmdebstrap` as root' && false)
+	exec 9</proc/self/ns/net && exec unshare --mount --net --pid --fork --kill-child --mount-proc \
+		sh -c 'ip link set lo up && exec $(BIN)/pytest -m image'
+
 lint: .venv/tested
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -96,6 +106,10 @@ LOCK = env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CONFIG_
 lock: .venv/tested
 	$(LOCK) --build-deps-for editable --output-file requirements.lock pyproject.toml
 	$(LOCK) --extra dev --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
+	for extra in postgres arrow; do \
+		$(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(sys.stdin.buffer)["project"]["optional-dependencies"][sys.argv[1]])' \
+			$$extra <pyproject.toml | $(LOCK) --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
+	done
 
 # The peers come beside the locked packages and may not move them.
 bench: install
@@ -108,7 +122,7 @@ hostile: install
 
 # All that the targets above have made; a database stays.
 clean:
-	rm -rf .venv .venv-peers .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers .image .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find service migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps: each step is done again when what it was made from has changed. A `%` is the environment, .venv or

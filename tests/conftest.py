@@ -16,9 +16,12 @@ settings.register_profile("quick", _shared, max_examples=QUICK)
 settings.register_profile("thorough", _shared, max_examples=THOROUGH)
 settings.load_profile("quick")
 
-# The markers of tests that take long, or need more than `make test` installs: `make test-MARKER` is `pytest -m MARKER`.
-SEPARATE = ("compilation", "contract", "deployment", "faults", "peers", "browser")
-LEFT_TO = {marker: f"left to `make test-{marker}`" for marker in SEPARATE}
+# The markers of tests that take long, or need more than `make test` installs, and the targets `pytest -m MARKER`.
+SEPARATE = {
+    marker: f"test-{marker}" for marker in ("compilation", "contract", "deployment", "faults", "peers", "browser")
+}
+SEPARATE["image"] = "image-check"
+LEFT_TO = {marker: f"left to `make {target}`" for marker, target in SEPARATE.items()}
 
 
 @pytest.fixture(scope="session")

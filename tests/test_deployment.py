@@ -1,8 +1,8 @@
 """What is shipped: the wheel and the container's own command, the compose file, the locks.
 
-No container engine is needed. The wheel is installed into a fresh virtual environment, and the Dockerfile's CMD is
-started with the Dockerfile's ENV, its folders /venv and /data standing elsewhere, as a user who may write to nothing
-but the data folder and the temporary one.
+No container engine is needed: tests/image has one. The wheel is installed into a fresh virtual environment, and the
+Dockerfile's CMD is started with the Dockerfile's ENV, its folders /venv and /data standing elsewhere, as a user who may
+write to nothing but the data folder and the temporary one.
 """
 
 import json
@@ -34,7 +34,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKS = {name: (ROOT / name).read_text() for name in ("requirements.lock", "tests/requirements.lock")}
+EXTRAS = ("postgres", "arrow")  # that the image may carry
+OF_EXTRAS = [f"requirements-{extra}.lock" for extra in EXTRAS]
+LOCKS = {name: (ROOT / name).read_text() for name in ("requirements.lock", "tests/requirements.lock", *OF_EXTRAS)}
 
 NOBODY = 65534
 # Root gives up every right but that to read, which a test needs where Python lies in root's own home.
@@ -311,6 +313,10 @@ def test_the_image_runs_as_another_user_than_root() -> None:
     assert int(group) > 0
 
 
+def test_the_images_label_says_the_version() -> None:
+    assert f'org.opencontainers.image.version="{PROJECT["version"]}"' in argument_of("LABEL")
+
+
 # The compose file
 
 
@@ -372,16 +378,18 @@ def test_every_pin_has_hashes_and_holds_everywhere(lock: str) -> None:
 
 
 def test_the_locks_agree_with_each_other_and_with_the_project() -> None:
-    locked, tested = (pins(lock) for lock in LOCKS.values())
+    locked, tested, *extras = (pins(lock) for lock in LOCKS.values())
     build_system = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     for needed, found in (
         ([*PROJECT["dependencies"], *build_system], locked),
         ([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]], tested),
+        *((PROJECT["optional-dependencies"][extra], pinned) for extra, pinned in zip(EXTRAS, extras, strict=True)),
     ):
         for requirement in map(Requirement, needed):
             assert requirement.specifier.contains(found[canonicalize_name(requirement.name)]), requirement
-    shared = locked.keys() & tested.keys()
-    assert {name: locked[name] for name in shared} == {name: tested[name] for name in shared}
+    for other in (tested, *extras):
+        shared = locked.keys() & other.keys()
+        assert {name: locked[name] for name in shared} == {name: other[name] for name in shared}
 
 
 @pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS.keys())

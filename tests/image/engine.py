@@ -1,0 +1,155 @@
+"""A container engine of the tests' own: Debian's, in a folder with its own root, sockets and data.
+
+`make image-check` starts the tests in namespaces of their own, so that every process, mount and port of theirs ends
+with them. No engine is installed on the machine, and no bridge or firewall rule of it is touched.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+OUTSIDE = 9  # the file descriptor of the machine's network, which `make image-check` hands in
+_KEPT = ROOT / ".image"  # what is downloaded once
+_GROUP = "gradbook-image"  # the engine's own part of the kernel's control groups
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+_ENGINE = ("ca-certificates", "docker-buildx", "docker-cli", "docker-compose", "docker.io", "nginx-light")
+_PYTHON = ("ca-certificates", "python-is-python3", "python3", "python3-venv")
+# Stand-ins for the official images where no registry is.
+_PYTHON_IMAGE = f"""
+FROM debian-with-python
+RUN printf '[global]\\ncert = {_CERTIFICATES}\\n' >/etc/pip.conf
+"""
+
+
+class Engine:
+    """The engine, and what its two command lines do in this repository."""
+
+    def __init__(self) -> None:
+        self.root = _debian("engine", _ENGINE)
+
+    def run(self, *command: str, check: bool = True, **named: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command in the engine's root, in the repository."""
+        done = subprocess.run(self._inside(command), capture_output=True, text=True, check=False, **named)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def docker(self, *arguments: str, **named: Any) -> str:
+        """What `docker …` prints."""
+        return self.run("docker", *arguments, **named).stdout.strip()
+
+    def compose(self, *arguments: str, **named: Any) -> str:
+        """What `docker compose …` prints, of the committed file."""
+        return self.run("docker", "compose", *arguments, **named).stdout.strip()
+
+    def inspect(self, thing: str, kind: str = "container") -> Any:
+        """All that the engine knows of a thing."""
+        (known,) = json.loads(self.docker("inspect", "--type", kind, thing))
+        return known
+
+    def build(self, *arguments: str, **named: Any) -> str:
+        """Build an image, in the machine's network; what was said of it."""
+        done = self.run("docker", "build", "--network=host", "--progress=plain", *arguments, **named)
+        return done.stdout + done.stderr
+
+    @contextmanager
+    def mounted(self) -> Iterator[None]:
+        """The engine's root with what every root has, and the repository, for as long as the block lasts."""
+        (self.root / "repository").mkdir(exist_ok=True)
+        mounts = {
+            self.root: self.root,
+            ROOT: self.root / "repository",
+        }  # a container's root is made of one that is mounted
+        mounts |= {Path(f"/{kind}"): self.root / kind for kind in ("proc", "sys", "dev")}
+        for source, target in mounts.items():
+            subprocess.run(["mount", "--rbind", source, target], check=True)
+        shutil.copy("/etc/resolv.conf", self.root / "etc/resolv.conf")
+        try:
+            yield
+        finally:
+            for target in reversed(mounts.values()):
+                subprocess.run(["umount", "--lazy", "--recursive", target], check=True)
+            for folder in ("var/lib/docker", "var/lib/containerd"):
+                shutil.rmtree(self.root / folder, ignore_errors=True)
+            for group in sorted(Path("/sys/fs/cgroup").glob(f"**/{_GROUP}/**/"), reverse=True):
+                group.rmdir()
+
+    @contextmanager
+    def engine(self, *, outside: bool = False) -> Iterator[None]:
+        """Have it run, in the tests' own network or in the machine's, in which it sets nothing up."""
+        enter = ["nsenter", f"--net=/proc/self/fd/{OUTSIDE}"] if outside else []
+        command = ["dockerd", f"--cgroup-parent=/{_GROUP}", "--iptables=false", "--ip6tables=false"]
+        command += ["--bridge=none", "--ip-forward=false"] if outside else []
+        with self.server([*enter, *self._inside(command)], ready=("docker", "version")):
+            yield
+
+    @contextmanager
+    def server(self, command: Sequence[str], ready: Sequence[str]) -> Iterator[None]:
+        """Have a server run from when the command `ready` succeeds to the end of the block."""
+        log = self.root / "var/log" / "server.log"
+        with log.open("w") as written:
+            process = subprocess.Popen(command, stdout=written, stderr=written, pass_fds=(OUTSIDE,))
+        try:
+            while self.run(*ready, check=False).returncode:
+                assert process.poll() is None, log.read_text()[-5000:]
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
+
+    def provide(self, image: str) -> None:
+        """Have an image of a registry, or where none can be reached the stand-in for it."""
+        if not self.run("docker", "pull", "--quiet", image, check=False).returncode:
+            return
+        base = _debian("python.tar", _PYTHON)
+        with base.open("rb") as archive:
+            self.docker("import", "-", "debian-with-python", stdin=archive)
+        self.build("--tag", image, "-", input=_PYTHON_IMAGE)
+
+    def _inside(self, command: Sequence[str]) -> list[str]:
+        environment = [
+            "--chdir=/repository",
+            "--ignore-environment",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            "BUILDX_GIT_INFO=false",
+        ]
+        return ["chroot", str(self.root), "env", *environment, *command]
+
+
+def _debian(name: str, packages: Sequence[str]) -> Path:
+    """Debian with these packages, as a folder or an archive that is kept, and with the machine's certificates."""
+    target = _KEPT / name
+    if not target.exists():
+        _KEPT.mkdir(exist_ok=True)
+        part = _KEPT / f"part-{name}"
+        said = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale", "man")]
+        certificates = f"--customize-hook=upload {_CERTIFICATES} {_CERTIFICATES}"
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", *said]
+        if Path(_CERTIFICATES).exists():
+            command.append(certificates)
+        subprocess.run(
+            ["nsenter", f"--net=/proc/self/fd/{OUTSIDE}", *command, "trixie", str(part)],
+            check=True,
+            pass_fds=(OUTSIDE,),
+        )
+        part.rename(target)
+    return target
+
+
+def what_is_missing() -> str | None:
+    """What keeps the tests from running, in one sentence."""
+    if os.geteuid():
+        return "A container engine is started, and that needs root."
+    if not shutil.which("mmdebstrap"):
+        return "mmdebstrap is missing: where apt is, `apt-get install mmdebstrap` as root."
+    if not Path(f"/proc/self/fd/{OUTSIDE}").exists():
+        return "Run `make image-check`, which gives the engine processes and a network of its own."
+    return None
