@@ -1,26 +1,35 @@
 """Origins among gradients that follow other libraries' choices where no derivative exists, or where a figure is NaN."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
-from service.core.comparison.agreement import all_elements, near
+from service.core.comparison.agreement import all_elements, following
 from service.core.comparison.effective_figures import effective_gradients, given
-from service.core.comparison.replay import replay_gradients
+from service.core.comparison.replay import Replay, replay_gradients
 from service.core.comparison.rounding import Weights
 from service.core.comparison.verdicts import Phase, Verdict
 from service.core.execution.closed_edges import has_nan
 from service.core.execution.passes import nondifferentiable_nodes
 from service.core.execution.run import Backward
-from service.core.figures.figures import Figures, IntArray
+from service.core.figures.figures import Figures, FloatArray, IntArray
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import CONVENTIONS
 
 
 def follow_conventions(
-    graph: Graph, values: Figures, candidate: Backward, found: Phase, weights: Weights
+    graph: Graph,
+    values: Figures,
+    candidate: Backward,
+    found: Phase,
+    weights: Weights,
+    unrecorded: Callable[[Graph, Replay], FloatArray | None],
 ) -> dict[int, tuple[str, ...]]:
-    """The origins that agree with other libraries' choices at a kink, with those libraries; sets their verdicts."""
+    """The origins that agree with other libraries' choices at a kink, with those libraries; sets their verdicts.
+
+    `unrecorded` says how far rounding of figures that are not recorded may move each replay, if it may.
+    """
     origins = np.setdiff1d(found.positions(Verdict.ORIGIN), [*found.unreplayed, *found.misshapen])
     origins = _at_kinks(graph, values, found, origins)
     explained: dict[int, tuple[str, ...]] = {}
@@ -29,8 +38,7 @@ def follow_conventions(
     for rival in _rivals(graph):
         gradients = effective_gradients(rival, values, candidate)
         replay = replay_gradients(rival, values, gradients, candidate.output, candidate.seed, weights)
-        with np.errstate(all="ignore"):
-            agrees = near(gradients.flat, replay.expected.flat, replay.slack + found.atol)
+        agrees = following(gradients, replay, found.atol, origins, partial(unrecorded, rival, replay))
         follows = all_elements(agrees, gradients)
         for position in map(int, origins):
             if not follows[position]:

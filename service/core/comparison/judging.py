@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from service.core.comparison.agreement import all_elements, near
+from service.core.comparison.agreement import all_elements, following, near
 from service.core.comparison.alignment import absent, align, differences, lay_out, misshapen_inputs, without_misshapen
 from service.core.comparison.conventions import follow_conventions
 from service.core.comparison.definitions import (
@@ -174,10 +174,13 @@ class _Judging:
             unreplayed,
             self.alone,
             scale,
-            lambda: self._unrecorded.of_gradients(replay),
+            lambda: self._moved_gradients(graph, replay),
         )
         judged = _with_misshapen(judged, self.candidate, self.alone)
-        return judged, follow_conventions(graph, values, ours, judged, self._weights)
+        return judged, follow_conventions(graph, values, ours, judged, self._weights, self._moved_gradients)
+
+    def _moved_gradients(self, graph: Graph, replay: Replay) -> FloatArray | None:
+        return self._unrecorded.of_gradients(graph, replay)
 
 
 def _judge(
@@ -198,7 +201,7 @@ def _judge(
     `unrecorded` says how far rounding of figures that are not recorded may move each of the replayed ones, if it may.
     """
     expected = replay.expected
-    c, b, r = effective.flat, _conform(baseline, effective), expected.flat
+    c, b = effective.flat, _conform(baseline, effective)
     atol = tolerance.atol * scale
     with np.errstate(all="ignore"):
         if tolerance.exact:
@@ -208,12 +211,8 @@ def _judge(
             bound *= tolerance.rtol
             bound += atol
             right = near(c, b, bound)
-        follows = near(c, r, replay.slack + atol)
-    right, follows = all_elements(right, effective), all_elements(follows, effective)
-    recorded, there = given(candidate), given(baseline)
-    if not follows[recorded].all() and (moved := unrecorded()) is not None:
-        with np.errstate(all="ignore"):
-            follows |= all_elements(near(c, r, moved + replay.slack + atol), effective)
+    right, recorded, there = all_elements(right, effective), given(candidate), given(baseline)
+    follows = all_elements(following(effective, replay, atol, recorded, unrecorded), effective)
     if unreplayed.size:
         follows[unreplayed] = right[unreplayed]
         expected = with_figures_of(expected, Figures(b, effective.shapes), unreplayed)

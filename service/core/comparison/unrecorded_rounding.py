@@ -2,8 +2,9 @@
 
 Such a figure is completed by its own replay, but the program that did not record it had rounded it, by up to its slack
 (`replay.py`). How far that reaches is measured: each is disturbed by its slack or more, at random, and the replays are
-compared with those from figures disturbed by an eighth of it. So two figures that tie in a maximum, which any
-disturbance parts, part in both. The disturbances are the same every time.
+compared with those from figures disturbed by a small part of it. So two figures that tie in a maximum, which any
+disturbance parts, part in both; and a softmax that saturates beside a near tie has not done so yet in the second. The
+disturbances are the same every time.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from service.core.comparison.replay import (
     replay_values,
 )
 from service.core.comparison.rounding import Weights
+from service.core.comparison.verdicts import UNIT_ROUNDOFF
 from service.core.errors import InvalidInputs
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray
@@ -30,7 +32,8 @@ from service.core.graph.traversal import sourceless
 
 # The disturbances of a sample may cancel in a figure; those of so many hardly ever do.
 _SAMPLES = 8
-_PART = 1 / 8
+# A small part of a slack, and what of it, 32 units or more, is left after rounding to the same precision.
+_LEAST_PART, _TOLD = 2.0**-12, 1 / 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,20 +49,28 @@ class UnrecordedRounding:
         """How far each replayed value may be off; None where all values are recorded."""
         if self.run.values.present is None:
             return None
-        return _apart([replay_values(self.graph, each, self.weights) for each in self._disturbed])
+        return self._apart([replay_values(self.graph, each, self.weights) for each in self._disturbed])
 
-    def of_gradients(self, replay: Replay) -> FloatArray | None:
-        """How far each replayed gradient may be off; None where all figures are recorded."""
+    def of_gradients(self, graph: Graph, replay: Replay) -> FloatArray | None:
+        """How far each replayed gradient may be off; None where all figures are recorded.
+
+        `graph` is the run's, with the derivatives of any convention.
+        """
         backward = self.run.backward
         if backward is None or (self.run.values.present is None and backward.gradients.present is None):
             return None
         noise = self._noise(replay, backward.gradients, _SAMPLES)
-        graph, output, seed = self.graph, backward.output, backward.seed
+        output, seed = backward.output, backward.seed
         replays = []
         for sample, values in enumerate(self._disturbed):
             gradients = complete_gradients(graph, values, backward.gradients, output, seed, noise(sample))
             replays.append(replay_gradients(graph, values, gradients, output, seed, self.weights))
-        return _apart(replays)
+        return self._apart(replays)
+
+    @cached_property
+    def _part(self) -> float:
+        replayed = "float32" if self.graph.float32_nodes else "float64"
+        return max(_LEAST_PART, _TOLD * UNIT_ROUNDOFF[replayed] / UNIT_ROUNDOFF[self.run.dtype])
 
     @cached_property
     def _disturbed(self) -> Sequence[Figures]:
@@ -84,17 +95,18 @@ class UnrecordedRounding:
         def sample(number: int) -> Figures:
             deviates = np.random.default_rng(first + number // 2).standard_normal(len(sizes))
             disturbances = sizes * (0.5 * deviates + np.sign(deviates))  # of unequal sizes, lest they cancel
-            return Figures(disturbances * (_PART if number % 2 else 1.0), figures.shapes)
+            return Figures(disturbances * (self._part if number % 2 else 1.0), figures.shapes)
 
         return sample
 
-
-def _apart(replays: Sequence[Replay]) -> FloatArray | None:
-    """How far the replays of a pair are apart at most, scaled to the whole disturbance."""
-    if not replays:
-        return None
-    with np.errstate(all="ignore"):
-        pairs = zip(replays[::2], replays[1::2], strict=True)
-        apart: FloatArray = np.max([np.abs(one.expected.flat - other.expected.flat) for one, other in pairs], axis=0)
-        apart /= 1 - _PART
-    return np.where(np.isfinite(apart), apart, 0.0)
+    def _apart(self, replays: Sequence[Replay]) -> FloatArray | None:
+        """How far the replays of a pair are apart at most, scaled to the whole disturbance."""
+        if not replays:
+            return None
+        with np.errstate(all="ignore"):
+            pairs = zip(replays[::2], replays[1::2], strict=True)
+            apart: FloatArray = np.max(
+                [np.abs(one.expected.flat - other.expected.flat) for one, other in pairs], axis=0
+            )
+            apart /= 1 - self._part
+        return np.where(np.isfinite(apart), apart, 0.0)

@@ -63,10 +63,20 @@ def test_a_right_network_has_no_origin(kind: str) -> None:
 def test_a_right_network_in_low_precision_has_no_origin(kind: str, dtype: str) -> None:
     first = first_seed(COUNT_IN_LOW_PRECISION)
     for seed in range(first, first + COUNT_IN_LOW_PRECISION):
-        program = Program(seed, dtype)
-        NETWORKS[kind](program)
-        graph, theirs = program.recorded()
-        if program.overflowed:
-            continue
+        hold_without_origin(kind, seed, dtype)
+
+
+# Of attention, logits that are not recorded tie but for their rounding, which is all that the softmax leaves; of layer
+# norm, selu is given a 0, at which PyTorch's derivative is the other one.
+@pytest.mark.parametrize(("kind", "seed"), [("attention", 512082710), ("layer norm", 614834250)])
+def test_a_right_network_that_was_accused_has_no_origin(kind: str, seed: int) -> None:
+    hold_without_origin(kind, seed, "bfloat16")
+
+
+def hold_without_origin(kind: str, seed: int, dtype: str) -> None:
+    program = Program(seed, dtype)
+    NETWORKS[kind](program)
+    graph, theirs = program.recorded()
+    if not program.overflowed:
         found = judge(own_run(program, graph, "float64"), theirs, dtype)
         assert not found.counts["origin"], (seed, [each.sentence for each in explained_origins(found)])

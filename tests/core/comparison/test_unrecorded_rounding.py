@@ -1,5 +1,6 @@
 """What a recording leaves out was rounded too: a right float32 program is not accused for it, a wrong one still is."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,33 @@ def test_a_gradient_may_be_what_an_unrecorded_rounding_has_made(seed: int) -> No
     wrong = run_of(GRADIENTS, inputs, gradients={"p": lambda right: right + np.float32(0.1)}, dtype="float32")
     found = judge(run_of(GRADIENTS, inputs), only(wrong, values=names, gradients=["F", "q"]), "float32")
     assert origins(found, GRADIENTS) == [("backward", "q")]
+
+
+@pytest.mark.parametrize(("error", "accused"), [(0.0, []), (-80.0, [("backward", "x")])])
+def test_a_slope_may_be_gone_where_an_unrecorded_rounding_has_parted_a_tie(
+    error: float, accused: list[tuple[str, str]]
+) -> None:
+    graph = graph_of("a = x * y; d = a - c; F = tanh(d * 3)", ["F"])
+    inputs = {"x": 25.25, "y": 39.75, "c": 25.25 * 39.75}
+    parted = {"a": lambda right: right + 2.0}  # half the spacing of bfloat16
+    wrong = {"x": lambda right: right + error}  # at the tie the slope is 119.25, elsewhere less
+    theirs = run_of(graph, inputs, values=parted, gradients=wrong, dtype="bfloat16", kind=np.float64)
+    recorded = only(theirs, values=list(inputs), gradients=["F", "x"])
+    assert origins(judge(run_of(graph, inputs), recorded, "bfloat16"), graph) == accused
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_librarys_choice_may_follow_from_an_unrecorded_rounding(seed: int) -> None:
+    graph = graph_of("a = selu(h); m = x * y; F = (a * m - a * c) * 3e4", ["F"])
+    inputs = {"h": 0.0, **numbers(seed)}
+    inputs["c"] = float(np.float32(inputs["c"] * 1.001))
+    for factor, accused in ((1.0, []), (1.1, [("backward", "h")])):
+        wrong = {"h": lambda right, factor=factor: right * np.float32(factor)}
+        torch = run_of(graph.with_convention("torch"), inputs, gradients=wrong, dtype="float32")
+        theirs = only(replace(torch, graph=graph), values=list(inputs), gradients=["F", "h"])
+        found = judge(run_of(graph, inputs), theirs, "float32")
+        assert origins(found, graph) == accused
+        assert found.conventions == ({} if accused else {graph.position["h"]: ("torch", "jax")})
 
 
 def test_an_unrecorded_index_is_not_disturbed() -> None:
