@@ -1,5 +1,6 @@
 """What all tests share: hypothesis's settings, a real service, and a summary of what a run left out."""
 
+import gc
 from collections import Counter
 from collections.abc import Iterator
 
@@ -15,6 +16,9 @@ _shared = settings(deadline=None, print_blob=True, suppress_health_check=[Health
 settings.register_profile("quick", _shared, max_examples=QUICK)
 settings.register_profile("thorough", _shared, max_examples=THOROUGH)
 settings.load_profile("quick")
+
+# What collecting the tests makes stays alive: the cycle collector would scan it again and again, for seconds.
+gc.disable()
 
 # The markers of tests that take long, or need more than `make test` installs, and the targets `pytest -m MARKER`.
 SEPARATE = {
@@ -36,9 +40,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.option.markexpr:
         return
     for item in items:
-        for marker, reason in LEFT_TO.items():
-            if item.get_closest_marker(marker):
-                item.add_marker(pytest.mark.skip(reason=reason))
+        for marker in list(item.iter_markers()):
+            if marker.name in LEFT_TO:
+                item.add_marker(pytest.mark.skip(reason=LEFT_TO[marker.name]))
+
+
+def pytest_collection_finish() -> None:
+    """Have the cycle collector look after what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def _skips(config: pytest.Config) -> Counter[str]:

@@ -10,13 +10,13 @@ from importlib import import_module
 from pathlib import Path
 
 import click
-import yaml
 
 import service.usecases
 from service.cli.main import gradbook
 from service.client import Client
+from tests.api.conftest import read_openapi
 
-DOCUMENT = yaml.safe_load((Path(__file__).parents[1] / "openapi.yaml").read_text(encoding="utf-8"))
+DOCUMENT = read_openapi((Path(__file__).parents[1] / "openapi.yaml").read_text(encoding="utf-8"))
 OPERATIONS = {
     operation["operationId"]
     for methods in DOCUMENT["paths"].values()
