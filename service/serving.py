@@ -153,25 +153,27 @@ def _worker_processes(settings: Settings, nbytes: int) -> Iterator[Any]:
 
     if not memory.can_be_bounded():
         print("This system does not let the service bound the memory of its processes.", file=sys.stderr)
-    begin = partial(
-        _begin_work, replace(settings, work=replace(settings.work, cache_bytes=settings.work.cache_bytes // 4))
-    )
-    pool = Pool(begin, settings.work.processes, nbytes)
+    pool = Pool(partial(_begin_work, settings, compiled=False), settings.work.processes, nbytes)
     try:
         yield pool
     finally:
         pool.close()
 
 
-def _begin_work(settings: Settings) -> Any:
-    """What a worker process does, which has loaded service.preloaded."""
+def _begin_work(settings: Settings, compiled: bool) -> Any:
+    """What the worker processes do, with the compiled loops if those are found on disk."""
     from threadpoolctl import threadpool_limits
 
     from service.api.http.elsewhere import work_with
     from service.app import create_app
+    from service.core.execution import kernel
 
     threadpool_limits(settings.blas_threads, user_api="blas")
-    return work_with(create_app(settings))
+    if compiled:
+        kernel.warm()
+    return work_with(
+        create_app(replace(settings, work=replace(settings.work, cache_bytes=settings.work.cache_bytes // 4)))
+    )
 
 
 @contextmanager
@@ -214,8 +216,8 @@ def _load_app(settings: Settings, pool: Any = None) -> Any:
 
     def warm() -> None:
         loops = kernel.warm()
-        if pool:  # which compiles nothing: without a cache its processes do without the compiled loops
-            pool.begin_processes("service.preloaded" if loops.kept else "service.app")
+        if pool:
+            pool.begin_processes(partial(_begin_work, settings, compiled=loops.kept))
 
     Thread(target=warm, name="warm", daemon=True).start()
     return app

@@ -40,7 +40,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.public": {"service.client"},
     "service.example": set(),
     "service.fitting": {"service.settings"},
-    "service.preloaded": {"service.api", "service.app", "service.core"},
     "service.serving": {"service.client", "service.example", "service.fitting", "service.settings"},
     "service.cli": {"service.client", "service.example", "service.serving", "service.settings"},
     "migrations": {"service.core", "service.settings", "service.storage"},

@@ -19,12 +19,7 @@ def send(connection: socket.socket, thing: Any, pieces: Iterable[bytes] = ()) ->
     """Send a thing and bytes; raises OSError if the other process is gone."""
     file = _anonymous_file()
     try:
-        size = 0
-        for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                written = os.write(file, view)
-                size, view = size + written, view[written:]
+        size = sum(_write(file, piece) for piece in pieces)
         data = pickle.dumps((thing, size))
         socket.send_fds(connection, [len(data).to_bytes(_LENGTH)], [file])
         connection.sendall(data)
@@ -38,15 +33,16 @@ def receive(connection: socket.socket) -> tuple[Any, mmap.mmap | bytes]:
     try:
         if not start:
             raise EOFError
-        start += _exactly(connection, _LENGTH - len(start))
-        thing, size = pickle.loads(_exactly(connection, int.from_bytes(start)))
+        start += exactly(connection, _LENGTH - len(start))
+        thing, size = pickle.loads(exactly(connection, int.from_bytes(start)))
         return thing, mmap.mmap(files[0], size, access=mmap.ACCESS_READ) if size else b""
     finally:
         for file in files:
             os.close(file)
 
 
-def _exactly(connection: socket.socket, count: int) -> bytes:
+def exactly(connection: socket.socket, count: int) -> bytes:
+    """The next bytes, as many as that; raises EOFError if the other process is gone."""
     received = bytearray()
     while len(received) < count:
         part = connection.recv(count - len(received))
@@ -54,6 +50,13 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
             raise EOFError
         received += part
     return bytes(received)
+
+
+def _write(file: int, piece: bytes) -> int:
+    size, view = len(piece), memoryview(piece)
+    while view:
+        view = view[os.write(file, view) :]
+    return size
 
 
 def _anonymous_file() -> int:

@@ -1,25 +1,25 @@
 """A bounded number of worker processes. The thread that has a task done owns a process for as long as it takes."""
 
 import logging
-import socket
 import time
 from collections.abc import Callable
 from mmap import mmap
-from multiprocessing import connection, get_context
+from multiprocessing.connection import wait
 from queue import Empty, LifoQueue
 from threading import Condition, Event, Lock, Thread
 from typing import Any
 from weakref import finalize
 
-from service.workers import messages, process
+from service.workers import messages
 from service.workers.process import Work
+from service.workers.template import Template
 
 _UNTOLD = 10.0  # seconds that a task waits for the processes to be told to begin
-_LOOK = 0.05  # seconds between two looks whether the client has gone
+_LOOK = 0.05  # seconds between two looks whether the client has gone whose task is under way
+_GLANCE = 0.25  # and of those whose tasks wait, which may be many
 _AGAIN = 0.1  # seconds until it is tried again to begin a process
 KEPT = 64 * 1024 * 1024  # bytes that a process may keep of what it took; one that keeps more is replaced
 _log = logging.getLogger("gradbook")
-_FORKS = get_context("forkserver")  # forks of a process without threads, which has loaded and compiled everything
 
 
 class Ended(Exception):
@@ -51,17 +51,19 @@ class Pool:
     def __init__(self, begin: Callable[[], Work], size: int, nbytes: int) -> None:
         self._begin, self._size = begin, size
         self._begun, self._beginning = Event(), Lock()
+        self._template: Template | None = None
+        self._telling = Lock()  # one thread at a time tells the template what to do
         self._idle: LifoQueue[_Worker] = LifoQueue()  # the one used last has most in its caches
         self._memory = Memory(nbytes)
         self._workers: set[_Worker] = set()
         self._closed = False
 
-    def begin_processes(self, preload: str | None = None) -> None:
-        """Have the processes begin, once and in the background, each with that module loaded."""
+    def begin_processes(self, begin: Callable[[], Work] | None = None) -> None:
+        """Have the processes begin, once and in the background; if `begin` is given, with that instead."""
         with self._beginning:
             if self._begun.is_set() or self._closed:
                 return
-            _FORKS.set_forkserver_preload([preload] if preload else [])
+            self._begin = begin or self._begin
             for _ in range(self._size):
                 self._add()
             self._begun.set()
@@ -100,6 +102,8 @@ class Pool:
         self._closed = True
         for worker in tuple(self._workers):
             worker.kill()
+        if self._template:
+            self._template.close()
 
     def _ask(
         self, worker: "_Worker", task: Any, given: bytes, end: float, gone: Event | None
@@ -116,7 +120,7 @@ class Pool:
         """A process that has nothing to do."""
         while True:
             try:
-                worker = self._idle.get(timeout=max(0.0, min(_LOOK, end - time.monotonic())))
+                worker = self._idle.get(timeout=max(0.0, min(_GLANCE, end - time.monotonic())))
             except Empty:
                 if gone is not None and gone.is_set():
                     raise Gone from None
@@ -142,8 +146,8 @@ class Pool:
     def _start(self) -> None:
         while not self._closed:
             try:
-                worker = _Worker(self._begin)
-            except (EOFError, OSError):  # the process that forks has ended; it begins anew
+                worker = _Worker(self._living_template())
+            except (EOFError, OSError):
                 time.sleep(_AGAIN)
                 continue
             self._workers.add(worker)
@@ -151,6 +155,15 @@ class Pool:
                 worker.kill()
             self._idle.put(worker)
             return
+
+    def _living_template(self) -> Template:
+        """The template, another one if that has ended."""
+        with self._beginning:
+            if self._template and self._template.has_ended:
+                self._template.close()
+                self._template = None
+            self._template = self._template or Template(self._begin)
+            return self._template
 
 
 class Memory:
@@ -173,7 +186,7 @@ class Memory:
                         raise Gone
                     if nbytes > self.most or time.monotonic() >= end:
                         raise Busy
-                    self._changed.wait(min(_LOOK, end - time.monotonic()))
+                    self._changed.wait(min(_GLANCE, end - time.monotonic()))
                 self._free -= nbytes
             finally:
                 self.waiting.remove(turn)
@@ -189,11 +202,9 @@ class Memory:
 class _Worker:
     """One process and the connection to it."""
 
-    def __init__(self, begin: Callable[[], Work]) -> None:
-        self._connection, theirs = socket.socketpair()
-        self._process = _FORKS.Process(target=process.run, args=(theirs, begin), daemon=True)
-        self._process.start()
-        theirs.close()
+    def __init__(self, template: Template) -> None:
+        self._template = template
+        self._number, self._connection = template.fork()
         self._resident: int | None = None  # at first
 
     def is_ready(self, end: float, gone: Event | None) -> bool:
@@ -205,7 +216,7 @@ class _Worker:
         except (EOFError, OSError):
             return False
         self._resident = self._resident or resident
-        has_hung_up = bool(connection.wait([self._connection], 0))  # it says nothing more before it has a task
+        has_hung_up = bool(wait([self._connection], 0))  # it says nothing more before it has a task
         return resident <= self._resident + KEPT and not has_hung_up
 
     def ask(self, task: Any, given: bytes, end: float, gone: Event | None) -> tuple[Any, mmap | bytes]:
@@ -216,21 +227,19 @@ class _Worker:
                 raise Late
             return messages.receive(self._connection)
         except (EOFError, OSError):
-            self._process.join(1)
-            _log.warning("a worker process ended by itself, with the code %s", self._process.exitcode)
+            _log.warning("a worker process ended by itself, with the code %s", self.kill())
             raise Lost from None
 
     def _wait(self, end: float, gone: Event | None) -> bool:
         """Wait until there is something to receive, or nothing more to expect; False if it comes too late."""
-        while not connection.wait([self._connection], max(0.0, min(_LOOK, end - time.monotonic()))):
+        while not wait([self._connection], max(0.0, min(_LOOK, end - time.monotonic()))):
             if gone is not None and gone.is_set():
                 raise Gone
             if time.monotonic() >= end:
                 return False
         return True
 
-    def kill(self) -> None:
-        """End the process, whatever it does."""
-        self._process.kill()
+    def kill(self) -> int | None:
+        """End the process, whatever it does; its exit code, None if that is not known."""
         self._connection.close()
-        self._process.join()
+        return self._template.end(self._number)

@@ -1,8 +1,6 @@
 """What goes on in a worker process: one task after the other, until the other side hangs up."""
 
-import gc
 import os
-import signal
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -13,15 +11,12 @@ from service.workers import memory, messages
 # What does the tasks: of a task and its bytes it makes a reply and its bytes.
 Work: TypeAlias = Callable[[Any, Any], tuple[Any, Iterable[bytes]]]
 
-_LESS_URGENT = 5
+_LESS_URGENT = 10
 
 
-def run(connection: socket.socket, begin: Callable[[], Work]) -> None:
+def run(connection: socket.socket, work: Work) -> None:
     """Do the tasks that come over the connection; before each say how much memory the process has."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C goes to the whole group; whoever began us ends us
     os.nice(_LESS_URGENT)  # the event loop and small requests go first
-    work = begin()
-    gc.freeze()
     with suppress(EOFError, OSError):  # the other side has hung up
         while True:
             messages.send(connection, memory.resident())

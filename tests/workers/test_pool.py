@@ -25,7 +25,7 @@ def pool() -> Iterator[Pool]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2]))  # which the processes take over
         made = Pool(tasks.begin, 2, 100 * MEBIBYTE)
-        made.begin_processes("tests.workers.tasks")
+        made.begin_processes()
         call(made, "identity")
     yield made
     made.close()
@@ -85,7 +85,7 @@ def test_a_process_that_ends_by_itself_is_replaced_and_logged(pool: Pool, caplog
 def test_a_process_that_was_killed_while_it_had_nothing_to_do_is_replaced(pool: Pool) -> None:
     killed, _ = call(pool, "sleep", 0)
     os.kill(killed, 9)
-    while Path(f"/proc/{killed}").exists():
+    while Path(f"/proc/{killed}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
         time.sleep(0.01)
     assert all(call(pool, "identity")[0][0] != killed for _ in range(4))
 
@@ -187,7 +187,7 @@ def test_at_the_end_every_process_ends() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2]))
         short = Pool(tasks.begin, 1, MEBIBYTE)
-        short.begin_processes("tests.workers.tasks")
+        short.begin_processes()
         process, _ = call(short, "sleep", 0)
     short.close()
     with pytest.raises(ProcessLookupError):
