@@ -14,7 +14,7 @@ from service.server.wsgi import Answer
 if TYPE_CHECKING:
     from service.server.server import Server
 
-_PIECES_AT_ONCE = 16  # then other connections have their turn
+_PIECES_AT_ONCE = 4  # then other connections have their turn
 _HEADS = 2048  # bytes that are parsed at once where a head may be: a dozen requests
 _LAST_WORDS = 0.25  # seconds for a client to read why it was refused, when the server stops
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close without sending what the kernel still holds
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
         """Bytes have come; they wait while an answer is under way."""
         if len(data) >= PIECE:  # libuv would go on reading, up to 32 times, while all others wait
             self._transport.pause_reading()
-            self._loop.call_soon(self._read_on)
+            self._server.read_in_turn(self)
         if self._hung_up:
             return
         self._ahead += data
@@ -67,7 +67,8 @@ class Connection(asyncio.Protocol):
         elif len(self._ahead) > HEAD_BYTES:
             self._transport.pause_reading()
 
-    def _read_on(self) -> None:
+    def read_on(self) -> None:
+        """Read what has come since, unless too much waits already."""
         if len(self._ahead) <= HEAD_BYTES and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -116,8 +117,8 @@ class Connection(asyncio.Protocol):
                 self._began = self._loop.time()
         self._ahead = bytes(coming)
 
-    def _advance(self) -> None:
-        """Answer the next request, or wait for it."""
+    def _advance(self, pipelined: bool = False) -> None:
+        """Answer the next request, or wait for it. It is pipelined if it came before the one before was answered."""
         if self._turn is not None or self._hung_up or self._lost:
             return
         if not self._reader.ready and not self._reader.deaf and self._ahead:
@@ -125,7 +126,7 @@ class Connection(asyncio.Protocol):
             if len(self._ahead) <= HEAD_BYTES:
                 self._transport.resume_reading()
         if self._reader.ready:
-            self._answer(self._reader.ready.popleft())
+            self._answer(self._reader.ready.popleft(), pipelined)
         elif self._reader.deaf or (self._server.stopping and self._reader.incoming is None):
             self._hang_up()
         else:
@@ -144,13 +145,13 @@ class Connection(asyncio.Protocol):
         else:
             self.due = now + bounds.keep_alive_seconds
 
-    def _answer(self, turn: Turn) -> None:
+    def _answer(self, turn: Turn, pipelined: bool) -> None:
         self._turn, self.due = turn, inf
         if not isinstance(turn, HTTPRequest):
             self._send(self._server.refuse(turn.refusal, turn.method, turn.path), closes=turn.refusal.closes)
             return
         turn.client = self._client()
-        refusal = self._server.take(self, turn)
+        refusal = self._server.take(self, turn, pipelined)
         if refusal:
             self._send(self._server.refuse(refusal, turn.method, turn.path), closes=refusal.closes)
 
@@ -197,7 +198,7 @@ class Connection(asyncio.Protocol):
             if piece is None:
                 self._pieces = self._turn = None
                 self._server.sent(self)
-                self._loop.call_soon(self._advance)
+                self._loop.call_soon(self._advance, True)
                 return
             self._transport.write(piece)
         self._loop.call_soon(self._push)

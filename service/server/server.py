@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
@@ -22,6 +23,7 @@ from service.settings import ServerBounds
 _TICK = 0.05  # seconds between two looks at the clocks
 _OTHER_FILES = 128  # that the process may open besides its connections
 _BACKLOG = 4096  # connections that wait to be accepted
+_READS_AT_ONCE = 2  # of connections that send much; then all others have their turn
 
 # Answered on the event loop, beside whatever goes on in the threads: it may wait for nothing.
 ON_THE_LOOP = frozenset({b"/livez"})
@@ -44,6 +46,7 @@ class Server:
         self._workers = Workers("view", threads, bounds.waiting_requests)
         self._probes = Workers("probe", 1, bounds.waiting_requests)
         self._connections: set[Connection] = set()
+        self._to_read: deque[Connection] = deque()
         self._unsent = 0  # bytes of answers
         self._address = ("", 0)
         self._date = (-1, "")
@@ -97,6 +100,18 @@ class Server:
         """Watch it no more."""
         self._connections.discard(connection)
 
+    def read_in_turn(self, connection: Connection) -> None:
+        """Have a connection that sends much read on after those that asked before."""
+        self._to_read.append(connection)
+        if len(self._to_read) == 1:
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        for _ in range(min(_READS_AT_ONCE, len(self._to_read))):
+            self._to_read.popleft().read_on()
+        if self._to_read:
+            self.loop.call_soon(self._read_on)
+
     def sends(self, connection: Connection) -> None:
         """Count an answer that waits for its reader. Of too many bytes those go that would be the first to be late."""
         self._unsent += connection.unsent
@@ -112,13 +127,13 @@ class Server:
         self._unsent -= connection.unsent
         connection.unsent = 0
 
-    def take(self, connection: Connection, request: HTTPRequest) -> Refusal | None:
+    def take(self, connection: Connection, request: HTTPRequest, pipelined: bool) -> Refusal | None:
         """Have a request answered, at once or in a thread, or say why not."""
         if request.path in ON_THE_LOOP and request.method in ("GET", "HEAD"):
             connection.answered(call(self._application, request, self._address))
             return None
         workers = self._probes if request.path in APART else self._workers
-        taken = workers.submit(partial(self._work, workers, connection, request))
+        taken = workers.submit(partial(self._work, workers, connection, request), behind=pipelined)
         return None if taken else refusals.TOO_MANY_WAIT
 
     def _work(self, workers: Workers, connection: Connection, request: HTTPRequest) -> None:

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from heapq import heappop, heappush
+from itertools import count
 from queue import SimpleQueue
 from threading import Lock, Thread
+
+_BEHIND = 256  # places; a client that does not wait for its answers comes after those that do
 
 
 class Workers:
@@ -14,7 +18,9 @@ class Workers:
     """
 
     def __init__(self, name: str, threads: int, most_waiting: int) -> None:
-        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._jobs: list[tuple[int, int, Callable[[], None]]] = []  # a heap: place, number, job
+        self._numbers = count()
+        self._there_is_one: SimpleQueue[None] = SimpleQueue()
         self._most = threads + most_waiting
         self._under_way = 0
         self._name = name
@@ -22,12 +28,17 @@ class Workers:
         for _ in range(threads):
             self._start()
 
-    def submit(self, job: Callable[[], None]) -> bool:
-        """Have a thread do the job, which raises nothing; False if too many wait already."""
+    def submit(self, job: Callable[[], None], behind: bool = False) -> bool:
+        """Have a thread do the job, which raises nothing; False if too many wait already.
+
+        Jobs are done in turn, but for those `behind`: others that come soon after go before them.
+        """
         if self._under_way >= self._most:
             return False
         self._under_way += 1
-        self._jobs.put(job)
+        number = next(self._numbers)
+        heappush(self._jobs, (number + _BEHIND * behind, number, job))
+        self._there_is_one.put(None)
         return True
 
     def done(self) -> None:
@@ -49,7 +60,8 @@ class Workers:
 
     def _work(self) -> None:
         while not self._is_surplus():
-            self._jobs.get()()
+            self._there_is_one.get()
+            heappop(self._jobs)[-1]()
 
     def _is_surplus(self) -> bool:
         if not self._surplus:

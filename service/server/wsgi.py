@@ -84,13 +84,14 @@ def call(
 
 
 def environ(request: HTTPRequest, server: tuple[str, int], aside: Aside = nullcontext) -> dict[str, Any]:
-    """The request as PEP 3333 has it, with two members of our own.
+    """The request as PEP 3333 has it, with three members of our own.
 
-    `gradbook.client_gone` is an Event that is set when the client has left. Within the context `gradbook.aside()` a
-    view only waits for another process, and another thread takes its place.
+    `gradbook.body` has the pieces of the body, which need not be put together. `gradbook.client_gone` is an Event that
+    is set when the client has left. Within the context `gradbook.aside()` a view only waits for another process, and
+    another thread takes its place.
     """
-    body = b"".join(request.body)
-    request.body.clear()
+    body, request.body = request.body, []
+    size = sum(map(len, body))
     found = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
@@ -102,12 +103,13 @@ def environ(request: HTTPRequest, server: tuple[str, int], aside: Aside = nullco
         "REMOTE_ADDR": request.client,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(body),
+        "wsgi.input": io.BytesIO(b"".join(body)) if len(body) < 2 else io.BufferedReader(_Body(body)),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        "gradbook.body": body,
         "gradbook.client_gone": request.gone,
         "gradbook.aside": aside,
     }
@@ -118,6 +120,26 @@ def environ(request: HTTPRequest, server: tuple[str, int], aside: Aside = nullco
         name = name if name == "CONTENT_TYPE" else f"HTTP_{name}"
         text = value.decode("latin-1")
         found[name] = f"{found[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{text}" if name in found else text
-    if body or request.header(b"content-length") is not None:
-        found["CONTENT_LENGTH"] = str(len(body))
+    if size or request.header(b"content-length") is not None:
+        found["CONTENT_LENGTH"] = str(size)
     return found
+
+
+class _Body(io.RawIOBase):
+    """The pieces of a body, read as a file."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces, self._position, self._taken = pieces, 0, 0  # taken of the piece at that position
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while self._position < len(self._pieces):
+            part = memoryview(self._pieces[self._position])[self._taken : self._taken + len(buffer)]
+            if part:
+                buffer[: len(part)] = part
+                self._taken += len(part)
+                return len(part)
+            self._position, self._taken = self._position + 1, 0
+        return 0

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from mmap import mmap
 from multiprocessing.connection import wait
 from queue import Empty, LifoQueue
@@ -74,10 +74,10 @@ class Pool:
         return self._memory.most
 
     def call(
-        self, task: Any, given: bytes, *, nbytes: int, seconds: float, gone: Event | None = None
+        self, task: Any, given: Iterable[bytes], *, nbytes: int, seconds: float, gone: Event | None = None
     ) -> tuple[Any, mmap | bytes]:
-        """The reply to a task that takes at most `nbytes` of memory, and the reply's bytes, which take part of that as
-        long as they live.
+        """The reply to a task, which is given those pieces of bytes and takes at most `nbytes` of memory, and the bytes
+        of the reply, which take part of that as long as they live.
 
         Raises what the task raises, MemoryError if it took more memory, or Ended.
         """
@@ -106,7 +106,7 @@ class Pool:
             self._template.close()
 
     def _ask(
-        self, worker: "_Worker", task: Any, given: bytes, end: float, gone: Event | None
+        self, worker: "_Worker", task: Any, given: Iterable[bytes], end: float, gone: Event | None
     ) -> tuple[Any, mmap | bytes]:
         try:
             answered = worker.ask(task, given, end, gone)
@@ -219,10 +219,10 @@ class _Worker:
         has_hung_up = bool(wait([self._connection], 0))  # it says nothing more before it has a task
         return resident <= self._resident + KEPT and not has_hung_up
 
-    def ask(self, task: Any, given: bytes, end: float, gone: Event | None) -> tuple[Any, mmap | bytes]:
+    def ask(self, task: Any, given: Iterable[bytes], end: float, gone: Event | None) -> tuple[Any, mmap | bytes]:
         """The reply to a task and its bytes; raises Ended, after which the process is of no more use."""
         try:
-            messages.send(self._connection, task, [given])
+            messages.send(self._connection, task, given)
             if not self._wait(end, gone):
                 raise Late
             return messages.receive(self._connection)

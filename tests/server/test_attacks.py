@@ -161,6 +161,18 @@ def test_more_requests_than_may_wait_are_told_to_come_again(serve: Serve) -> Non
     assert refused.read().body == b"again"
 
 
+def test_a_client_that_does_not_wait_for_its_answers_comes_after_those_that_do(serve: Serve) -> None:
+    served = serve(threads=1)
+    clients = [served.client(ask("/wait"))]
+    for sent in (ask("/livez") + ask("/bytes/1"), ask("/echo")):
+        clients.append(served.client(sent))
+        while served.server._workers._under_way < len(clients):
+            time.sleep(0.01)
+    served.views.go.set()
+    assert [client.read().status for client in (*clients, clients[1])] == [200] * 4
+    assert list(served.views.ran) == ["/wait", "/livez", "/echo", "/bytes/1"]
+
+
 def test_large_bodies_in_flight_are_bounded_and_small_ones_come_through(serve: Serve) -> None:
     served = serve(bytes_in_flight=500_000)
     half = served.client(ask("/echo", "POST", Content_Length="800000") + bytes(400_000))

@@ -33,7 +33,7 @@ def pool() -> Iterator[Pool]:
 
 def call(pool: Pool, name: str, argument: Any = None, given: bytes = b"", **options: Any) -> tuple[Any, Any]:
     """The reply to a task of `tasks`, with time and memory enough."""
-    return pool.call((name, argument), given, **{"nbytes": MEBIBYTE, "seconds": PATIENCE, **options})
+    return pool.call((name, argument), [given], **{"nbytes": MEBIBYTE, "seconds": PATIENCE, **options})
 
 
 @pytest.mark.parametrize("size", [0, 1, 3 * MEBIBYTE])
