@@ -18,7 +18,6 @@ from types import MappingProxyType
 from typing import Any
 
 from service import example
-from service.client import Client, ClientError
 from service.fitting import fit_memory
 from service.settings import Settings
 
@@ -284,6 +283,8 @@ def service_process(
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
+    from service.client import Client, ClientError
+
     deadline = time.monotonic() + _SECONDS_TO_START
     with Client(url, timeout=5, retries=0) as gradbook:
         while process.poll() is None and time.monotonic() < deadline:

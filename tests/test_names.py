@@ -58,7 +58,8 @@ def test_every_operation_is_a_use_case() -> None:
 
 
 def commands(group: click.Group) -> Iterator[click.Command]:
-    for command in group.commands.values():
+    context = click.Context(group)
+    for command in filter(None, (group.get_command(context, name) for name in group.list_commands(context))):
         if isinstance(command, click.Group):
             yield from commands(command)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from service import serving
-from service.cli.server import database_option, read_given_settings
+from service.cli.serve import database_option, read_given_settings
 from service.cli.terminal import json_option, make_table, print_json, print_table
 
 

@@ -5,51 +5,72 @@ service refuses or cannot be reached. A flag overrides the environment, which ov
 """
 
 import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, NoReturn
 
 import click
 
 from service import serving
-from service.cli import server
-from service.cli.comparisons import check_claims, create_comparison
-from service.cli.derivatives import check_gradients, derive, explain
-from service.cli.graphs import graph
-from service.cli.keys import key
-from service.cli.pictures import picture
-from service.cli.runs import run
-from service.client import ClientError, Problem
 
 _SERVICE_ERROR = 3
+# The module of each command, which is imported for that command alone: the service starts sooner without the client.
+_COMMANDS = {
+    "serve": "serve:serve",
+    "migrate": "server:migrate",
+    "backup": "server:backup",
+    "restore": "server:restore",
+    "warm": "server:warm",
+    "openapi": "server:openapi",
+    "demo": "demo:demo",
+    "key": "keys:key",
+    "graph": "graphs:graph",
+    "run": "runs:run",
+    "compare": "comparisons:create_comparison",
+    "check": "comparisons:check_claims",
+    "picture": "pictures:picture",
+    "gradcheck": "derivatives:check_gradients",
+    "derive": "derivatives:derive",
+    "explain": "derivatives:explain",
+}
 
 
 def main() -> None:
     """The entry point."""
     try:
         gradbook()
-    except Problem as problem:
-        _complain(problem.detail or str(problem), problem)
-    except (ClientError, serving.CannotStart) as error:
-        _complain(str(error))
+    except Exception as error:
+        from service.client import ClientError, Problem
+
+        if isinstance(error, Problem):
+            _complain(error.detail or str(error), error.errors, error.members.get("place"))
+        elif isinstance(error, (ClientError, serving.CannotStart)):
+            _complain(str(error))
+        raise
 
 
-def _complain(sentence: str, problem: Problem | None = None) -> None:
+def _complain(sentence: str, faults: Sequence[Mapping[str, Any]] = (), place: str | None = None) -> NoReturn:
     click.echo(f"gradbook: {sentence}", err=True)
-    faults = problem.errors if problem else ()
     for fault in faults if len(faults) > 1 else ():
         click.echo(f"  {fault.get('pointer') or fault.get('parameter')}: {fault['detail']}", err=True)
-    if problem and "place" in problem.members:
-        click.echo(problem.members["place"], err=True)
+    if place is not None:
+        click.echo(place, err=True)
     sys.exit(_SERVICE_ERROR)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"service.cli.{module}"), name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradbook")
 def gradbook() -> None:
     """The book of computational graphs and their gradients."""
-
-
-for _command in (
-    *(server.serve, server.migrate, server.backup, server.restore, server.warm, server.openapi, server.demo),
-    *(key, graph, run),
-    *(create_comparison, check_claims, picture, check_gradients, derive, explain),
-):
-    gradbook.add_command(_command)

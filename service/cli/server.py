@@ -1,39 +1,13 @@
-"""The commands of the service itself, `serve`, `migrate`, `backup`, `restore`, `warm`, `openapi`, and `demo`."""
+"""The commands of the service itself, but for `serve`."""
 
-import math
-import signal
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
-import numpy as np
-from rich.text import Text
 
-from service import example, serving
-from service.cli.terminal import json_option, make_table, print_json, print_members, print_table, short
-from service.client import Client
-from service.settings import Settings, read_settings
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def database_option(command: Command) -> Command:
-    """--database."""
-    return click.option("--database", metavar="URL", help="GRADBOOK_DATABASE_URL, or sqlite:///gradbook.db.")(command)
-
-
-@click.command()
-@click.option("--host", help="GRADBOOK_HOST, or 127.0.0.1.")
-@click.option("--port", type=click.IntRange(0, 65535), help="GRADBOOK_PORT, or 8000; 0 takes a free one.")
-@database_option
-def serve(host: str | None, port: int | None, database: str | None) -> None:
-    """Serve the REST API until told to stop, with the database migrated first."""
-    with read_given_settings(host=host, port=port, database_url=database) as settings:
-        serving.serve(settings)
+from service import serving
+from service.cli.serve import database_option, read_given_settings
+from service.cli.terminal import json_option, print_json, print_members
+from service.settings import Settings
 
 
 @click.command()
@@ -90,52 +64,3 @@ def openapi(as_json: bool) -> None:
     import yaml
 
     print_json(yaml.safe_load(text))
-
-
-@contextmanager
-def read_given_settings(**flags: Any) -> Iterator[Settings]:
-    """The settings; a wrong one is an error of usage."""
-    try:
-        yield read_settings(**flags)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-
-
-@click.command()
-@json_option
-def demo(as_json: bool) -> None:
-    """Start a throw-away service, run the seed example on it, and compare it with what its tutorial prints."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the service is stopped
-    with (
-        tempfile.TemporaryDirectory(prefix="gradbook-") as folder,
-        serving.service_process(f"sqlite:///{folder}/gradbook.db") as url,
-        Client(url) as service,
-    ):
-        graph = service.create_graph(example.NAME, expression=example.EXPRESSION)
-        run = service.create_run(graph, example.INPUTS, label=example.LABEL)
-        nodes = list(service.list_run_nodes(run))
-    wrong = {
-        name for name, claimed in example.TUTORIAL_GRADIENTS.items() if not math.isclose(claimed, run.gradients[name])
-    }
-    if as_json:
-        print_json(
-            [
-                {**node.document, "tutorial_gradient": claimed, "tutorial_is_right": node.name not in wrong}
-                for node in nodes
-                for claimed in [example.TUTORIAL_GRADIENTS.get(node.name)]
-            ]
-        )
-        return
-    table = make_table("node", "operation", "value", "gradient", "the tutorial prints", "", numbers=(2, 3, 4))
-    for node in nodes:
-        claimed = np.float64(example.TUTORIAL_GRADIENTS[node.name])
-        mark = Text("wrong", "bold red") if node.name in wrong else Text("right", "green")
-        table.add_row(node.name, node.operation, short(node.value), short(node.gradient), short(claimed), mark)
-    point = ", ".join(f"{name} = {short(np.float64(value))}" for name, value in example.INPUTS.items())
-    click.echo(f"{example.EXPRESSION}\nat {point}, each gradient that of F\n")
-    print_table(table)
-    click.echo(
-        f"{len(wrong)} of the tutorial's {len(example.TUTORIAL_GRADIENTS)} gradients are wrong. It goes wrong "
-        "twice, at f and at d: it takes 1/d as d,\n"
-        "and multiplies by d² where it should divide; e, c, a and b inherit it from f."
-    )

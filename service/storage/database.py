@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from threading import Condition, Event, Lock
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, OperationalError
 
@@ -21,6 +21,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 # An arbitrary number, the same in every process.
 _WRITERS_LOCK = 0x67726164
 _MIGRATION_MILLISECONDS = 60_000
+_REVISION = 4  # characters
 
 
 class Database:
@@ -135,13 +136,15 @@ class Database:
 
         Raises NewerSchema.
         """
-        from alembic import command  # a quarter of the import
+        if self.file:
+            self.file.create()
+        if self._has_newest_schema():
+            return
+        from alembic import command  # a fifth of a service's start
         from alembic.migration import MigrationContext
         from alembic.script import ScriptDirectory
         from alembic.util import CommandError
 
-        if self.file:
-            self.file.create()
         with self._migrating, self._writer.connect() as connection:
             if self.file:
                 # To alter a table SQLite builds another and drops the old one, which must not cascade. The pragma
@@ -165,6 +168,14 @@ class Database:
                 command.upgrade(config, "head")
                 if self.file and connection.execute(text("PRAGMA foreign_key_check")).first():
                     raise RuntimeError("the migration would have left rows that refer to nothing; it was undone")
+
+    def _has_newest_schema(self) -> bool:
+        """Whether there is nothing to migrate: each migration's file begins with its revision."""
+        newest = max(path.name for path in (_migrations() / "versions").glob("*.py"))[:_REVISION]
+        with self._reader.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return False
+            return connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [newest]
 
     def close(self) -> None:
         """Close all connections; of a file the last one empties the write-ahead log."""
@@ -276,12 +287,16 @@ def migration_config(connection: Connection) -> "Config":
     """Alembic's configuration for a connection that is in a transaction already."""
     from alembic.config import Config
 
-    folder = next(path for path in (_PACKAGE / "migrations", _PACKAGE.parent / "migrations") if path.is_dir())
     config = Config()
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
+
+
+def _migrations() -> Path:
+    """Their folder: in the installed package, or beside it."""
+    return next(path for path in (_PACKAGE / "migrations", _PACKAGE.parent / "migrations") if path.is_dir())
 
 
 def _read_url(url: str) -> URL:
