@@ -3,7 +3,7 @@
 import hmac
 import time
 from datetime import UTC, datetime, timedelta
-from threading import Thread
+from threading import Lock, Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,6 +13,7 @@ from service.storage.database import Database
 
 KEPT_SECONDS = 1.0  # for which the keys are not read again, so that a new or revoked one is noticed by then
 _BETWEEN_NOTES = timedelta(minutes=1)
+_NEVER = float("-inf")
 
 
 class NotAdmitted(Exception):
@@ -27,7 +28,7 @@ class Keyring:
 
     def __init__(self, database: Database, *, anybody: bool, kept: float = KEPT_SECONDS) -> None:
         self._database, self._anybody, self._kept = database, anybody, kept
-        self._read_at = float("-inf")
+        self._read_at, self._reading = _NEVER, Lock()
         self._keys: dict[str, AccessKey] = {}
         self._noted: dict[str, datetime] = {}
 
@@ -48,11 +49,17 @@ class Keyring:
         return key
 
     def _current(self) -> dict[str, AccessKey]:
-        now = time.monotonic()
-        if now - self._read_at >= self._kept:
-            with self._database.read() as connection:
-                self._keys = {key.prefix: key for key in storage.list_access_keys(connection)}
-            self._read_at = now
+        """The keys as they were a moment ago; while the database does not answer, as they were at last."""
+        if time.monotonic() - self._read_at >= self._kept:
+            with self._reading:
+                if (now := time.monotonic()) - self._read_at >= self._kept:
+                    try:
+                        with self._database.read() as connection:
+                            self._keys = {key.prefix: key for key in storage.list_access_keys(connection)}
+                    except SQLAlchemyError:
+                        if self._read_at == _NEVER:
+                            raise
+                    self._read_at = now
         return self._keys
 
     def _note(self, key: AccessKey, now: datetime) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text as sql
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.storage.access_keys import AccessKey, Scope, create_access_key, list_access_keys, revoke_access_key
 from service.storage.database import Database
@@ -76,6 +77,24 @@ def test_the_keys_are_not_read_for_each_request(database: Database) -> None:
     with database.write() as connection:
         connection.execute(sql("DROP TABLE access_keys"))
     assert keyring.identify(text) is not None
+
+
+def test_while_the_database_does_not_answer_the_keys_count_that_were_known(database: Database) -> None:
+    text = create(database)
+    keyring, late = (Keyring(database, anybody=True, kept=0) for _ in range(2))
+    keyring.identify(text)
+    with database.write() as connection:
+        connection.execute(sql("ALTER TABLE access_keys RENAME TO away"))
+    assert keyring.identify(text) is not None
+    with pytest.raises(NotAdmitted):
+        keyring.identify(None)
+    with pytest.raises(SQLAlchemyError):
+        late.identify(text)
+    with database.write() as connection:
+        connection.execute(sql("ALTER TABLE away RENAME TO access_keys"))
+        revoke_access_key(connection, "ci")
+    with pytest.raises(NotAdmitted, match="revoked"):
+        keyring.identify(text)
 
 
 def test_a_key_that_is_kept_in_memory_expires(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
