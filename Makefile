@@ -8,6 +8,7 @@
 #   make test-peers        the rulebook against PyTorch, JAX, TensorFlow and ONNX Runtime, Arrow streams against pyarrow
 #   make test-contract     requests drawn from openapi.yaml, right and wrong ones: every answer is declared there
 #   make test-faults       requests killed in a service of little time, and the service without what Linux alone has
+#   make test-postgres     what is stored, computed and answered, on PostgreSQL, which root gets by apt
 #   make test-browser      pictures in Chromium, which root gets by apt
 #   make image-check       the image, built and run on a container engine, which root gets by apt
 #   make steady RUNS=20    the quick suite that many times, each with a seed of its own for the random examples
@@ -27,7 +28,7 @@ RUNS ?= 20
 # Worksteal keeps neighbouring tests, which share fixtures, in one process.
 SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-browser image-check steady lint openapi client-wheel lock bench hostile clean
+.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-postgres test-browser image-check steady lint openapi client-wheel lock bench hostile clean
 
 install: .venv/installed
 
@@ -50,7 +51,7 @@ steady: .venv/tested
 
 test-coverage: .venv/tested
 	$(BIN)/gradbook warm
-	$(SUITE) -m "not browser and not contract and not deployment and not faults and not image and not peers" --hypothesis-profile=thorough --cov --cov-report= --cov-fail-under=0
+	$(SUITE) -m "not browser and not contract and not deployment and not faults and not image and not peers and not postgres" --hypothesis-profile=thorough --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --include='service/core/*' --fail-under=100
 	$(BIN)/coverage report --omit='service/core/*'
 
@@ -70,6 +71,14 @@ test-contract: .venv/tested
 test-faults: .venv/tested
 	$(BIN)/gradbook warm
 	$(BIN)/pytest -m faults
+
+test-postgres: .venv/tested
+	@[ -n "$$GRADBOOK_TEST_POSTGRES" ] || $(BIN)/python -m tests.postgres \
+		|| (apt-get update --quiet --quiet && apt-get install --quiet --yes --no-install-recommends postgresql) \
+		|| (echo 'PostgreSQL is missing, and apt did not install it: where apt is, `apt-get install postgresql` as root; \
+	elsewhere GRADBOOK_TEST_POSTGRES=postgresql://… of a server, or `pip install pgserver`' && false)
+	$(BIN)/gradbook warm
+	$(SUITE) -m postgres
 
 test-browser: .venv/tested
 	@command -v chromium || command -v chromium-browser || command -v google-chrome \
@@ -105,7 +114,7 @@ LOCK = env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CONFIG_
 	CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet $(UPGRADE)
 lock: .venv/tested
 	$(LOCK) --build-deps-for editable --output-file requirements.lock pyproject.toml
-	$(LOCK) --extra dev --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
+	$(LOCK) --extra dev --extra postgres --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
 	for extra in postgres arrow; do \
 		$(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(sys.stdin.buffer)["project"]["optional-dependencies"][sys.argv[1]])' \
 			$$extra <pyproject.toml | $(LOCK) --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \

@@ -1,13 +1,17 @@
 """What all tests share: hypothesis's settings, a real service, and a summary of what a run left out."""
 
 import gc
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from service.serving import service_process
+from service.storage.database import Database
 from tests.examples import QUICK, THOROUGH
 
 # New examples in every run: a test that fails by chance is a fault, and the blob in its report reproduces it.
@@ -22,21 +26,47 @@ gc.disable()
 
 # The markers of tests that take long, or need more than `make test` installs, and the targets `pytest -m MARKER`.
 SEPARATE = {
-    marker: f"test-{marker}" for marker in ("compilation", "contract", "deployment", "faults", "peers", "browser")
+    marker: f"test-{marker}"
+    for marker in ("compilation", "contract", "deployment", "faults", "peers", "postgres", "browser")
 }
 SEPARATE["image"] = "image-check"
 LEFT_TO = {marker: f"left to `make {target}`" for marker, target in SEPARATE.items()}
+# What `make test-postgres` runs on PostgreSQL, but for the tests that are about a database in a file.
+ON_POSTGRES = tuple(Path(__file__).parent / folder for folder in ("storage", "usecases", "api", "client"))
 
 
 @pytest.fixture(scope="session")
-def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def empty_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Path], str]]:
+    """A function that makes an empty, migrated database, a file in that folder if it is one, and returns its URL."""
+    if request.config.option.markexpr == "postgres":
+        from tests.postgres import many_databases, migrated
+
+        with many_databases() as make:
+            yield lambda folder: migrated(make())
+        return
+    template = tmp_path_factory.mktemp("migrated") / "gradbook.db"
+    with closing(Database(f"sqlite:///{template}")) as database:
+        database.migrate()
+    yield lambda folder: f"sqlite:///{shutil.copy(template, folder)}"
+
+
+@pytest.fixture(scope="session")
+def service_url(empty_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real service in a process of its own, over a database that the tests share."""
-    with service_process(f"sqlite:///{tmp_path_factory.mktemp('service')}/gradbook.db") as url:
+    with service_process(empty_database(tmp_path_factory.mktemp("service"))) as url:
         yield url
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks for the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the tests of a separate target, visibly, unless `-m` says which tests are wanted."""
+    if config.option.markexpr == "postgres":
+        for item in items:
+            elsewhere = any(map(item.get_closest_marker, (*SEPARATE, "sqlite")))
+            if any(map(item.path.is_relative_to, ON_POSTGRES)) and not elsewhere:
+                item.add_marker("postgres")
     if config.option.markexpr:
         return
     for item in items:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -19,7 +18,6 @@ from werkzeug.test import TestResponse
 
 from service.app import create_app
 from service.settings import Limits, Settings
-from service.storage.database import Database
 
 MakeApp = Callable[..., Flask]
 
@@ -90,24 +88,14 @@ def _validator(text: str, schema: str) -> Draft202012Validator:
     return Draft202012Validator({**json.loads(schema), "components": read_openapi(text)["components"]})
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated, empty database to copy."""
-    path = tmp_path_factory.mktemp("migrated") / "gradbook.db"
-    database = Database(f"sqlite:///{path}")
-    database.migrate()
-    database.close()
-    return path
-
-
 @pytest.fixture(scope="module")
-def make_app(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeApp]:
+def make_app(empty_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeApp]:
     """A function that makes an application over an empty database, with given limits."""
     made: list[Flask] = []
 
     def make(settings: Settings = Settings(), **limits: int) -> Flask:  # noqa: B008 (frozen)
-        path = shutil.copy(migrated, tmp_path_factory.mktemp("database"))
-        app = create_app(replace(settings, database_url=f"sqlite:///{path}", limits=Limits(**limits)))
+        url = empty_database(tmp_path_factory.mktemp("database"))
+        app = create_app(replace(settings, database_url=url, limits=Limits(**limits)))
         app.test_client_class = ContractClient
         made.append(app)
         return app

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -370,8 +371,8 @@ def test_64_posts_at_once(service_url: str) -> None:
     assert list(gradients) == [index + 2 for index in range(64)]
 
 
-def test_figures_are_bit_identical_after_a_restart(tmp_path: object) -> None:
-    database = f"sqlite:///{tmp_path}/gradbook.db"
+def test_figures_are_bit_identical_after_a_restart(empty_database: Callable[[Path], str], tmp_path: Path) -> None:
+    database = empty_database(tmp_path)
     given = np.array([np.nan, np.inf, -0.0, 5e-324, 1 / 3, 2.0])
     with service_process(database) as url, Client(url) as client:
         seed = client.create_run(client.create_graph("blog", nodes=SEED_NODES, outputs=["F"]), SEED_INPUTS)

@@ -1,6 +1,7 @@
-"""A migrated SQLite file, and records to put in it."""
+"""A migrated database, and records to put in it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,20 @@ from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord, RunRecord
 
 
-def _migrated(folder: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{folder}/gradbook.db")
-    database.migrate()
-    yield database
-    database.close()
-
-
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(empty_database: Callable[[Path], str], tmp_path: Path) -> Iterator[Database]:
     """A new database for one test."""
-    yield from _migrated(tmp_path)
+    with closing(Database(empty_database(tmp_path))) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def shared_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def shared_database(
+    empty_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
     """One database for all examples of the property tests of a module; they take new names and ids."""
-    yield from _migrated(tmp_path_factory.mktemp("shared"))
+    with closing(Database(empty_database(tmp_path_factory.mktemp("shared")))) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

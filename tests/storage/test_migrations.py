@@ -49,6 +49,7 @@ def test_models_and_migrations_agree(database: Database) -> None:
         command.check(migration_config(connection))
 
 
+@pytest.mark.sqlite
 def test_migrating_again_changes_nothing(database: Database, tmp_path: Path) -> None:
     before = schema(tmp_path / "gradbook.db")
     database.migrate()
@@ -61,6 +62,7 @@ def test_every_schema_has_a_released_database() -> None:
     assert versions == {path.stem for path in RELEASED.glob("*.sql")}
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("released", ["0001.sql", "0002.sql", "0003.sql", "0004.sql", "0005.sql", "0006.sql"])
 def test_a_released_database_is_brought_up_to_date(
     released: str, database: Database, tmp_path: Path, run_record: Callable[..., RunRecord]
@@ -99,6 +101,7 @@ def test_a_released_database_is_brought_up_to_date(
     old.close()
 
 
+@pytest.mark.sqlite
 def test_a_file_is_copied_before_it_is_migrated(database: Database, tmp_path: Path) -> None:
     """Once, as it was, over an earlier copy; and neither when it is new nor when it is of the newest version."""
     file = tmp_path / "old.db"
@@ -120,6 +123,7 @@ def test_a_file_is_copied_before_it_is_migrated(database: Database, tmp_path: Pa
     assert [path.name for path in tmp_path.glob("*before*")] == [copy.name]
 
 
+@pytest.mark.sqlite
 def test_a_file_that_cannot_be_copied_is_not_migrated(tmp_path: Path) -> None:
     file = tmp_path / "old.db"
     with closing(sqlite3.connect(file)) as connection:
@@ -132,6 +136,7 @@ def test_a_file_that_cannot_be_copied_is_not_migrated(tmp_path: Path) -> None:
     assert schema(file) == before
 
 
+@pytest.mark.sqlite
 def test_processes_that_start_at_once_all_succeed(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/gradbook.db"
     program = (
@@ -161,6 +166,7 @@ def test_processes_that_start_at_once_all_succeed(tmp_path: Path) -> None:
     assert [process.returncode for process in processes] == [0] * 4
 
 
+@pytest.mark.sqlite
 def test_a_migration_that_fails_leaves_nothing(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +178,7 @@ def test_a_migration_that_fails_leaves_nothing(
     database.check()
 
 
+@pytest.mark.sqlite
 def test_a_table_that_is_rebuilt_loses_nothing(
     database: Database,
     tmp_path: Path,
@@ -199,6 +206,7 @@ def test_a_table_that_is_rebuilt_loses_nothing(
         delete_graph(connection, record.id)
 
 
+@pytest.mark.sqlite
 def test_a_migration_that_leaves_orphans_is_undone(
     database: Database,
     tmp_path: Path,

@@ -21,6 +21,8 @@ from service.storage.keys import KeyRecord, insert_key
 from service.storage.models import KeyRow
 from service.storage.sqlite import PATIENCE, is_full
 
+pytestmark = pytest.mark.sqlite
+
 
 def write(database: Database, key: str, size: int = 1) -> None:
     with database.write() as connection:

@@ -1,6 +1,7 @@
 """A context over a new database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,7 @@ from service.usecases.context import Context
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Iterator[Context]:
+def context(empty_database: Callable[[Path], str], tmp_path: Path) -> Iterator[Context]:
     """The context of an empty database."""
-    database = Database(f"sqlite:///{tmp_path}/gradbook.db")
-    database.migrate()
-    yield Context(database, Limits())
-    database.close()
+    with closing(Database(empty_database(tmp_path))) as database:
+        yield Context(database, Limits())

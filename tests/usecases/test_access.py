@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,12 +17,10 @@ from service.usecases.access import KEPT_SECONDS, Keyring, NotAdmitted
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(empty_database: Callable[[Path], str], tmp_path: Path) -> Iterator[Database]:
     """A new database."""
-    database = Database(f"sqlite:///{tmp_path}/gradbook.db")
-    database.migrate()
-    yield database
-    database.close()
+    with closing(Database(empty_database(tmp_path))) as made:
+        yield made
 
 
 def create(database: Database, scope: Scope = Scope.READ) -> str:

@@ -57,6 +57,7 @@ def test_a_graph_that_was_just_built_is_handed_on_in_the_order_in_which_it_is_st
     assert [node.name for node in again.graph(record.digest).nodes] == ["b", "a", "s"]
 
 
+@pytest.mark.sqlite
 def test_a_graph_that_was_deleted_is_forgotten(context: Context) -> None:
     record, *_ = create_graph(context, "g", expression="x + 1", tags={})
     assert get_graph(context, record.id) == record and get_graph(context, record.id) is get_graph(context, record.id)

@@ -72,6 +72,14 @@ def test_a_request_that_was_refused_leaves_no_key(client: FlaskClient, graph: st
     assert post(client, f"{graph}/runs", INPUTS, "mended").status_code == 201
 
 
+# Nothing can be inserted into a table.
+BREAK_SQLITE = ["CREATE TRIGGER broken BEFORE INSERT ON {} BEGIN SELECT RAISE(ABORT, ''); END"]
+BREAK = [
+    "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$broken$$; END'",
+    "CREATE TRIGGER broken BEFORE INSERT ON {} EXECUTE FUNCTION broken()",
+]
+
+
 @pytest.mark.parametrize("broken", ["runs", "run_chunks", "idempotency_keys"])
 def test_a_key_and_its_effect_are_stored_together_or_not_at_all(make_app: Callable[..., Flask], broken: str) -> None:
     app = make_app()
@@ -79,13 +87,14 @@ def test_a_key_and_its_effect_are_stored_together_or_not_at_all(make_app: Callab
     graph: Any = post(client, "/v1/graphs", GRAPH).json
     path = f"/v1/graphs/{graph['id']}/runs"
     with database.write() as connection:
-        connection.execute(text(f"CREATE TRIGGER broken BEFORE INSERT ON {broken} BEGIN SELECT RAISE(ABORT, ''); END"))
+        for statement in BREAK if database.file is None else BREAK_SQLITE:
+            connection.execute(text(statement.format(broken)))
     assert post(client, path, INPUTS, "k").status_code == 500
     tables = ("runs", "run_figures", "run_chunks", "idempotency_keys")
     with database.read() as connection:
         assert [connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() for table in tables] == [0] * 4
     with database.write() as connection:
-        connection.execute(text("DROP TRIGGER broken"))
+        connection.execute(text("DROP TRIGGER broken" if database.file else "DROP FUNCTION broken CASCADE"))
     assert post(client, path, {"inputs": {"a": 0, "b": 0}}, "k").status_code == 201
 
 

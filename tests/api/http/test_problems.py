@@ -3,22 +3,21 @@
 import json
 import logging
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from service.api.http.npz import MalformedArchive
 from service.api.http.problems import PROBLEMS, InvalidParameters, answer_error, answer_undone, pointer
 from service.api.http.strict_json import Malformed
 from service.core import errors
 from service.server.refusals import body_too_large
+from service.storage.database import Database
 from service.workers.pool import Busy, Ended, Gone, Late, Lost
 
 FAULT = errors.Fault(("nodes", 0, "a/~b"), "wrong")
@@ -198,28 +197,28 @@ def test_what_nobody_waits_for_is_logged_as_such() -> None:
     assert answer_undone(Gone()).status_code == 499
 
 
+@pytest.mark.sqlite
 def test_who_waits_too_long_for_another_that_writes_may_try_again(make_app: Callable[..., Flask]) -> None:
     app = make_app()
     database = app.extensions["gradbook"].database
     database._patience = 0.3
-    with closing(sqlite3.connect(database.file.path)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    url = database._writer.url.render_as_string(hide_password=False)
+    with closing(Database(url)) as other, other.write():
         answer = app.test_client().post("/v1/graphs", json={"name": "g", "expression": "x"})
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert app.test_client().get("/readyz").status_code == 200  # somebody writes
     assert app.test_client().post("/v1/graphs", json={"name": "g", "expression": "x"}).status_code == 201
 
 
-@pytest.mark.parametrize("lost", ["folder", "tables"])
+@pytest.mark.parametrize("lost", [pytest.param("folder", marks=pytest.mark.sqlite), "tables"])
+@pytest.mark.sqlite
 def test_without_its_database_the_service_says_so(
     make_app: Callable[..., Flask], lost: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app()
     database = app.extensions["gradbook"].database
     if lost == "folder":
-        file = make_url(app.extensions["gradbook"].database._writer.url).database
-        assert file
-        shutil.rmtree(Path(file).parent)
+        shutil.rmtree(database.file.path.parent)
     else:
         with database.write() as connection:
             connection.execute(text("DROP TABLE alembic_version"))
