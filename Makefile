@@ -92,8 +92,7 @@ image-check: .venv/tested
 	@command -v mmdebstrap \
 		|| (apt-get update --quiet --quiet && apt-get install --quiet --yes --no-install-recommends mmdebstrap) \
 		|| (echo 'mmdebstrap is missing, and apt did not install it: where apt is, `apt-get install mmdebstrap` as root' && false)
-	exec 9</proc/self/ns/net && exec unshare --mount --net --pid --fork --kill-child --mount-proc \
-		sh -c 'ip link set lo up && exec $(BIN)/pytest -m image'
+	exec 9</proc/self/ns/net && exec unshare --mount --net --pid --fork --kill-child --mount-proc $(BIN)/pytest -m image
 
 lint: .venv/tested
 	$(BIN)/ruff check

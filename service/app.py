@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask, has_request_context, request
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from service.api.http import access, browsers, observability, openapi, problems
+from service.api.http import access, browsers, observability, openapi, problems, proxies
 from service.settings import Settings, read_settings
 from service.storage.access_keys import Scope
 from service.storage.database import Database
@@ -22,6 +22,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     # Werkzeug silently truncates a chunked body at its limit: one byte more reveals that it is longer.
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes + 1
+    app.config["APPLICATION_ROOT"] = settings.prefix or "/"
     app.url_map.merge_slashes = False  # /v1//graphs is not an alias of /v1/graphs
     database = Database(settings.database_url, _aside, settings.work.lock_seconds)
     app.extensions["gradbook"] = Context(database, settings.limits, settings.work.cache_bytes)
@@ -31,8 +32,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     access.guard(app, Keyring(database, anybody=settings.admits_anybody), limit)
     problems.register(app)
     openapi.document_api(app, pictures.blueprint)
-    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.yaml", config={"app_name": openapi.TITLE}))
+    addresses = (f"{settings.prefix}/docs", f"{settings.prefix}/openapi.yaml")  # as the page names them
+    app.register_blueprint(get_swaggerui_blueprint(*addresses, config={"app_name": openapi.TITLE}), url_prefix="/docs")
     app.view_functions["swagger_ui.show"] = access.scoped(Scope.READ)(app.view_functions["swagger_ui.show"])
+    # Flask's own way to wrap it, which mypy does not know.
+    app.wsgi_app = proxies.believe(app.wsgi_app, settings.proxies)  # type: ignore[method-assign, assignment]
     return app
 
 

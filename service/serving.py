@@ -118,9 +118,16 @@ def serve(settings: Settings) -> None:
             if pool:
                 hand_over(app, pool, settings.work.deadline_seconds)
             refuse, most = app.extensions["refuse"], settings.limits.body_bytes
-            server = Server(app, refuse, threads=settings.threads, body_bytes=most, bounds=settings.server)
+            server = Server(
+                app,
+                refuse,
+                threads=settings.threads,
+                body_bytes=most,
+                bounds=settings.server,
+                prefix=settings.prefix,
+            )
             try:
-                server.run(listener, lambda: _announce(listener), signals=True)
+                server.run(listener, lambda: _announce(listener, settings.prefix), signals=True)
             except OSError as error:
                 raise _cannot_listen(settings.host, settings.port, error) from error
         app.extensions["gradbook"].database.finish()  # no process but this one has it open any more
@@ -187,10 +194,11 @@ def _signals_end_the_process() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _announce(listener: socket.socket) -> None:
+def _announce(listener: socket.socket, prefix: str) -> None:
     address, port = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
-    print(f"Gradbook serves at http://{shown}:{port} and explains itself at /docs", file=sys.stderr, flush=True)
+    where = f"http://{shown}:{port}{prefix}"
+    print(f"Gradbook serves at {where} and explains itself at {prefix}/docs", file=sys.stderr, flush=True)
 
 
 def _load_app(settings: Settings, pool: Any = None) -> Any:

@@ -6,13 +6,16 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from typing import Any, TypeAlias
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # What Kubernetes sets in every container beside a Service named gradbook.
 _OF_KUBERNETES = re.compile(r"GRADBOOK_(SERVICE|PORT)_.*")
 _OF_THE_CLIENT = {"GRADBOOK_URL", "GRADBOOK_KEY"}
 # Bytes of memory: what a process takes for a request that is not weighed, and what a thread may take for one.
 UNWEIGHED, MEMORY_OF_A_THREAD = 64 * 1024 * 1024, 8 * 1024 * 1024
+_PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
@@ -102,6 +105,8 @@ class Settings:
     blas_threads: int = 1  # of one matrix product; requests run at once, and each would take them all
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")  # the names it is called by; `*`: any
     origins: tuple[str, ...] = ()  # of the pages of other sites that may call it
+    prefix: str = ""  # of all paths, as a proxy shows them: /gradbook
+    proxies: tuple[Network, ...] = ()  # that are believed what they say of their clients
     allow_anonymous: bool = False  # at any address, as long as there is no key
     requests_per_minute: int = 0  # with each key; 0: as many as it likes
     limits: Limits = field(default_factory=Limits)
@@ -133,6 +138,8 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "blas_threads": given.whole_number("GRADBOOK_BLAS_THREADS", Settings.blas_threads, most=1000),
         "hosts": given.names("GRADBOOK_HOSTS", Settings.hosts),
         "origins": given.names("GRADBOOK_ORIGINS", Settings.origins),
+        "prefix": given.prefix("GRADBOOK_PREFIX"),
+        "proxies": given.networks("GRADBOOK_PROXIES"),
         "allow_anonymous": given.whole_number("GRADBOOK_ALLOW_ANONYMOUS", 0, least=0, most=1) == 1,
         "requests_per_minute": given.whole_number("GRADBOOK_REQUESTS_PER_MINUTE", 0, least=0, most=1_000_000),
         "limits": Limits(**limits),
@@ -170,6 +177,20 @@ class _Variables:
         """What stands between commas, in lower case."""
         text = self.text(variable, ",".join(default))
         return tuple(name for name in re.split(r"[\s,]+", text.lower()) if name)
+
+    def prefix(self, variable: str) -> str:
+        """A path, without a slash at its end."""
+        text = self.text(variable, "").removesuffix("/")
+        if not _PREFIX.fullmatch(text):
+            raise ValueError(f"{variable} is {text!r}; a path as /gradbook is expected")
+        return text
+
+    def networks(self, variable: str) -> tuple[Network, ...]:
+        """Addresses and networks between commas."""
+        try:
+            return tuple(ipaddress.ip_network(each) for each in self.names(variable, ()))
+        except ValueError as error:
+            raise ValueError(f"{variable}: {error}; addresses and networks are expected, as 10.0.0.0/8") from error
 
     def whole_number(self, variable: str, default: int, *, least: int = 1, most: int) -> int:
         text = self.text(variable, str(default))

@@ -99,7 +99,13 @@ def test_the_table_of_settings_has_every_setting() -> None:
 def _shown(default: object) -> str:
     if isinstance(default, tuple):
         return ", ".join(default) or "none"
-    return str(int(default) if isinstance(default, bool) else default).removesuffix(".0")
+    return str(int(default) if isinstance(default, bool) else default).removesuffix(".0") or "none"
+
+
+def test_the_pages_it_links_to_are_there() -> None:
+    linked = set(re.findall(r"\]\((?!http)([\w/.-]+)\)", README))
+    assert {"docs/operating.md", "docs/upgrading.md"} <= linked
+    assert [path for path in linked if not (ROOT / path).exists()] == []
 
 
 def test_the_files_it_names_are_there() -> None:

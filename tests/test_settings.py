@@ -122,6 +122,27 @@ def test_names_stand_between_commas() -> None:
     assert found.origins == ("https://a.example", "https://b")
 
 
+def test_a_prefix_ends_without_a_slash() -> None:
+    for text, prefix in (("", ""), ("/", ""), ("/a", "/a"), ("/a/b-1/", "/a/b-1")):
+        assert read_settings({"GRADBOOK_PREFIX": text}).prefix == prefix
+
+
+@pytest.mark.parametrize("text", ["a", "//a", "/a//", "/a b", "/..", "/%61", "https://a", "/a?b"])
+def test_what_is_no_prefix_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^GRADBOOK_PREFIX is .*; a path as /gradbook is expected$"):
+        read_settings({"GRADBOOK_PREFIX": text})
+
+
+@pytest.mark.parametrize("text", ["proxy", "10.0.0.1/8", "10.0.0.0/33", "*"])
+def test_proxies_are_addresses_and_networks(text: str) -> None:
+    assert [str(each) for each in read_settings({"GRADBOOK_PROXIES": "10.0.0.1, fd00::/8"}).proxies] == [
+        "10.0.0.1/32",
+        "fd00::/8",
+    ]
+    with pytest.raises(ValueError, match=r"^GRADBOOK_PROXIES: .*addresses and networks are expected"):
+        read_settings({"GRADBOOK_PROXIES": text})
+
+
 @pytest.mark.parametrize(
     ("host", "alone"),
     [

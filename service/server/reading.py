@@ -21,7 +21,19 @@ SLOWEST = 100_000  # bytes a second, on the whole of a body or an answer
 class HTTPRequest:
     """A request whose head is whole. It is handed on when its body is."""
 
-    __slots__ = ("body", "client", "gone", "headers", "keep_alive", "method", "path", "query", "size", "version")
+    __slots__ = (
+        "body",
+        "client",
+        "gone",
+        "headers",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "root",
+        "size",
+        "version",
+    )
 
     def __init__(self, method: str, target: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> None:
         self.method, self.version, self.headers = method, version, headers
@@ -29,12 +41,18 @@ class HTTPRequest:
         if not path.startswith(b"/"):  # http://host/path, as to a proxy
             _, scheme, rest = path.partition(b"://")
             path = b"/" + rest.partition(b"/")[2] if scheme else path
-        self.path = path
+        self.root, self.path = b"", path
         self.keep_alive = True
         self.client = ""
         self.body: list[bytes] = []
         self.size = 0
         self.gone = Event()  # set when the client has left
+
+    def mount(self, root: bytes) -> None:
+        """Take its path to be one below `root`, whether a proxy has left that standing before it or not."""
+        self.root = root
+        if self.path == root or self.path.startswith(root + b"/"):
+            self.path = self.path.removeprefix(root)
 
     def header(self, name: bytes) -> bytes | None:
         """The last header of that name, which is in lower case."""

@@ -35,10 +35,17 @@ class Server:
     """A WSGI application behind HTTP/1.1. `run` serves in the calling thread until `stop`."""
 
     def __init__(
-        self, application: Application, refuse: Refuse, *, threads: int, body_bytes: int, bounds: ServerBounds
+        self,
+        application: Application,
+        refuse: Refuse,
+        *,
+        threads: int,
+        body_bytes: int,
+        bounds: ServerBounds,
+        prefix: str = "",
     ) -> None:
         self.loop = new_event_loop()
-        self.bounds, self.body_bytes = bounds, body_bytes
+        self.bounds, self.body_bytes, self._prefix = bounds, body_bytes, prefix.encode()
         self.in_flight = BodiesInFlight(bounds.bytes_in_flight)
         self.stopping = False
         self._end = inf  # when to stop waiting for what is under way
@@ -129,6 +136,7 @@ class Server:
 
     def take(self, connection: Connection, request: HTTPRequest, pipelined: bool) -> Refusal | None:
         """Have a request answered, at once or in a thread, or say why not."""
+        request.mount(self._prefix)
         if request.path in ON_THE_LOOP and request.method in ("GET", "HEAD"):
             connection.answered(call(self._application, request, self._address))
             return None

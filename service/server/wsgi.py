@@ -94,7 +94,7 @@ def environ(request: HTTPRequest, server: tuple[str, int], aside: Aside = nullco
     size = sum(map(len, body))
     found = {
         "REQUEST_METHOD": request.method,
-        "SCRIPT_NAME": "",
+        "SCRIPT_NAME": request.root.decode("latin-1"),
         "PATH_INFO": unquote_to_bytes(request.path).decode("latin-1"),
         "QUERY_STRING": request.query.decode("latin-1"),
         "SERVER_NAME": server[0],

@@ -19,7 +19,16 @@ OUTSIDE = 9  # the file descriptor of the machine's network, which `make image-c
 _KEPT = ROOT / ".image"  # what is downloaded once
 _GROUP = "gradbook-image"  # the engine's own part of the kernel's control groups
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-_ENGINE = ("ca-certificates", "docker-buildx", "docker-cli", "docker-compose", "docker.io", "nginx-light")
+_ENGINE = (
+    "ca-certificates",
+    "docker-buildx",
+    "docker-cli",
+    "docker-compose",
+    "docker.io",
+    "iproute2",
+    "nginx",
+    "openssl",
+)
 _PYTHON = ("ca-certificates", "python-is-python3", "python3", "python3-venv")
 # Stand-ins for the official images where no registry is.
 _PYTHON_IMAGE = f"""
@@ -71,14 +80,16 @@ class Engine:
         for source, target in mounts.items():
             subprocess.run(["mount", "--rbind", source, target], check=True)
         shutil.copy("/etc/resolv.conf", self.root / "etc/resolv.conf")
+        self.run("ip", "link", "set", "lo", "up")
         try:
             yield
         finally:
             for target in reversed(mounts.values()):
                 subprocess.run(["umount", "--lazy", "--recursive", target], check=True)
-            for folder in ("var/lib/docker", "var/lib/containerd"):
-                shutil.rmtree(self.root / folder, ignore_errors=True)
-            for group in sorted(Path("/sys/fs/cgroup").glob(f"**/{_GROUP}/**/"), reverse=True):
+            subprocess.run(["rm", "-rf", self.root / "var/lib/docker", self.root / "var/lib/containerd"], check=True)
+            groups = Path("/sys/fs/cgroup")  # in version 2 one tree, in version 1 one for each kind
+            found = {path.resolve() for top in ("", "*/") for path in groups.glob(f"{top}{_GROUP}/**/")}
+            for group in sorted(found, reverse=True):
                 group.rmdir()
 
     @contextmanager

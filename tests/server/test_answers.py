@@ -111,6 +111,24 @@ def test_a_target_is_read_as_wsgi_has_it(target: bytes, path: str, query: str) -
     assert (found["PATH_INFO"], found["QUERY_STRING"]) == (path, query)
 
 
+@pytest.mark.parametrize(
+    ("target", "root", "path"),
+    [
+        (b"/books/v1/graphs", "/books", "/v1/graphs"),
+        (b"/v1/graphs", "/books", "/v1/graphs"),  # the proxy has taken it away
+        (b"/books/books", "/books", "/books"),
+        (b"/booksellers", "/books", "/booksellers"),
+        (b"/books", "/books", ""),
+        (b"/v1/graphs", "", "/v1/graphs"),
+    ],
+)
+def test_a_prefix_is_no_part_of_the_path(target: bytes, root: str, path: str) -> None:
+    request = HTTPRequest("GET", target, "1.1", [])
+    request.mount(root.encode())
+    found = environ(request, ("127.0.0.1", 8000))
+    assert (found["SCRIPT_NAME"], found["PATH_INFO"]) == (root, path)
+
+
 def test_headers_are_read_as_wsgi_has_them() -> None:
     found = seen(
         b"/",

@@ -76,11 +76,15 @@ class _Written(yaml.SafeDumper):
 
 def document_api(app: Flask, *others: Blueprint) -> None:
     """Register every blueprint, those of the rooms above too, and serve the document at /openapi.yaml."""
+    root = app.config["APPLICATION_ROOT"]
     app.config.update(
         API_TITLE=TITLE,
         API_VERSION=version("gradbook"),
         OPENAPI_VERSION="3.1.0",
-        API_SPEC_OPTIONS={"info": {"description": _DESCRIPTION}},
+        API_SPEC_OPTIONS={
+            "info": {"description": _DESCRIPTION},
+            **({"servers": [{"url": root}]} if root != "/" else {}),
+        },
     )
     app.url_map.converters["name"] = NameConverter
     api = GradbookApi(app)
