@@ -1,7 +1,8 @@
 """Requests of a key that several processes count together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,13 +16,11 @@ from service.usecases.rate_limit import RateLimit
 
 
 @pytest.fixture
-def databases(tmp_path: Path) -> Iterator[list[Database]]:
+def databases(empty_database: Callable[[Path], str], tmp_path: Path) -> Iterator[list[Database]]:
     """One database, as two processes open it."""
-    opened = [Database(f"sqlite:///{tmp_path}/gradbook.db") for _ in range(2)]
-    opened[0].migrate()
-    yield opened
-    for each in opened:
-        each.close()
+    url = empty_database(tmp_path)
+    with closing(Database(url)) as one, closing(Database(url)) as other:
+        yield [one, other]
 
 
 @pytest.fixture
@@ -81,6 +80,7 @@ def test_few_requests_wait_for_a_commit(
     assert counted == [5] * 20
 
 
+@pytest.mark.sqlite
 def test_where_the_database_cannot_be_written_each_process_counts_for_itself(
     databases: list[Database], prefix: str
 ) -> None:

@@ -84,7 +84,7 @@ def _log_change(key: AccessKey | None, response: Response) -> None:
     current_app.extensions["measurements"].log(
         g.request_id,
         change=str(request.endpoint).rpartition(".")[2],
-        resource=response.headers.get("Location", request.path),
+        resource=response.headers.get("Location", request.script_root + request.path),
         status=response.status_code,
         key=key.prefix if key else ANONYMOUS,
         name=key.name if key else None,

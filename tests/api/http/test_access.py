@@ -181,6 +181,7 @@ def test_nothing_is_done_and_no_body_is_handed_over_before_the_key_is_known(make
     assert [post(body, bearing(keys[Scope.WRITE])) for body in (b"{", large)] == [400, 200]
     (environ,) = pool.environs
     assert environ["gradbook.admitted"] == keys[Scope.WRITE][:21]
+    assert keys[Scope.WRITE][22:] not in str(environ)
 
     # A view that declares nothing is for admins alone.
     statuses = [app.test_client().get("/undeclared", headers=bearing(key)).status_code for key in keys.values()]

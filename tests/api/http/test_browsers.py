@@ -98,7 +98,7 @@ def test_no_other_site_reads_answers_unless_it_is_named(client: FlaskClient, mak
     asked = named.options("/v1/graphs", headers=preflight)
     assert asked.headers["Access-Control-Allow-Origin"] == NOTES
     assert {"GET", "POST"} <= set(asked.headers["Access-Control-Allow-Methods"].split(", "))
-    assert "Idempotency-Key" in asked.headers["Access-Control-Allow-Headers"]
+    assert {"Authorization", "Idempotency-Key"} <= set(asked.headers["Access-Control-Allow-Headers"].split(", "))
     made = named.post("/v1/graphs", json=GRAPH, headers={"Origin": NOTES, "Sec-Fetch-Site": "cross-site"})
     assert made.status_code == 201 and made.headers["Access-Control-Allow-Origin"] == NOTES
     assert "Location" in made.headers["Access-Control-Expose-Headers"]
