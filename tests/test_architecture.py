@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ class Import:
     lazy: bool
 
 
+@cache
 def imports(source: str, package: str) -> list[Import]:
     """Every module that `source`, a module of `package`, imports; a relative name is made whole.
 

@@ -22,7 +22,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00")
 @pytest.fixture(scope="module")
 def fresh_service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service with nothing in it yet: the README shows version 1."""
-    with service_process(f"sqlite:///{tmp_path_factory.mktemp('readme')}/gradbook.db") as url:
+    database = f"sqlite:///{tmp_path_factory.mktemp('readme')}/gradbook.db"
+    with service_process(database, variables={"GRADBOOK_PROCESSES": "0"}) as url:
         yield url
 
 

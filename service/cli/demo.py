@@ -21,7 +21,7 @@ def demo(as_json: bool) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the service is stopped
     with (
         tempfile.TemporaryDirectory(prefix="gradbook-") as folder,
-        serving.service_process(f"sqlite:///{folder}/gradbook.db") as url,
+        serving.service_process(f"sqlite:///{folder}/gradbook.db", variables={"GRADBOOK_PROCESSES": "0"}) as url,
         Client(url) as service,
     ):
         graph = service.create_graph(example.NAME, expression=example.EXPRESSION)

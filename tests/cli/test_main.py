@@ -229,6 +229,7 @@ def test_demo_prints_the_tutorials_figures_beside_ours(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.faults
 def test_demo_as_json(gradbook: Gradbook) -> None:
     figures = {node["name"]: node for node in gradbook("demo", "--json").json}
     assert figures["d"]["gradient"] == 4 / 3
@@ -243,6 +244,7 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_demo_leaves_nothing_behind_when_it_is_stopped(tmp_path: Path, number: signal.Signals, to_all: bool) -> None:
@@ -290,6 +292,7 @@ def exists(group: int) -> bool:
     return True
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(("number", "ready"), [(signal.SIGTERM, True), (signal.SIGTERM, False), (signal.SIGINT, True)])
 def test_serve_stops_cleanly(tmp_path: Path, number: signal.Signals, ready: bool) -> None:
     with serving(tmp_path) as (process, port):
@@ -323,6 +326,7 @@ def children(process: int) -> list[int]:
     return [*map(int, found)]
 
 
+@pytest.mark.faults
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_the_processes_of_serve_begin_by_themselves_and_end_with_it(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, _):
@@ -357,7 +361,7 @@ def test_the_seed_example_is_stored_once(gradbook: Gradbook, tmp_path: Path) -> 
     database = f"sqlite:///{tmp_path}/gradbook.db"
     first, second = (gradbook("migrate", "--seed-example", "--database", database, "--json").json for _ in range(2))
     assert first == second
-    with service_process(database) as url, Client(url) as client:
+    with service_process(database, variables={"GRADBOOK_PROCESSES": "0"}) as url, Client(url) as client:
         (run,) = client.list_runs(label="the seed example")
         assert {"graph": run.graph_id, "run": run.id} == first
         assert (run.values["F"], run.gradients["d"]) == (4, 4 / 3)

@@ -374,11 +374,12 @@ def test_64_posts_at_once(service_url: str) -> None:
 def test_figures_are_bit_identical_after_a_restart(empty_database: Callable[[Path], str], tmp_path: Path) -> None:
     database = empty_database(tmp_path)
     given = np.array([np.nan, np.inf, -0.0, 5e-324, 1 / 3, 2.0])
-    with service_process(database) as url, Client(url) as client:
+    one_process = {"GRADBOOK_PROCESSES": "0"}
+    with service_process(database, variables=one_process) as url, Client(url) as client:
         seed = client.create_run(client.create_graph("blog", nodes=SEED_NODES, outputs=["F"]), SEED_INPUTS)
         odd = client.create_run(client.create_graph("odd", expression="y = sin(x) / x"), {"x": given})
         before = [client.get_run(run) for run in (seed, odd)]
-    with service_process(database) as url, Client(url) as client:
+    with service_process(database, variables=one_process) as url, Client(url) as client:
         after = [client.get_run(run) for run in (seed, odd)]
     for first, then in zip((*before, seed, odd), after * 2, strict=True):
         assert then.document == first.document

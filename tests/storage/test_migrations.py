@@ -137,6 +137,7 @@ def test_a_file_that_cannot_be_copied_is_not_migrated(tmp_path: Path) -> None:
 
 
 @pytest.mark.sqlite
+@pytest.mark.faults
 def test_processes_that_start_at_once_all_succeed(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/gradbook.db"
     program = (
