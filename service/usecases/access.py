@@ -2,10 +2,12 @@
 
 import hmac
 import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from service.storage import access_keys as storage
 from service.storage.access_keys import PREFIX, AccessKey, digest_of
@@ -14,6 +16,7 @@ from service.storage.database import Database
 KEPT_SECONDS = 1.0  # for which the keys are not read again, so that a new or revoked one is noticed by then
 _BETWEEN_NOTES = timedelta(minutes=1)
 _NEVER = float("-inf")
+_PATIENCE = 1.0  # seconds for the keys to be read
 
 
 class NotAdmitted(Exception):
@@ -28,7 +31,9 @@ class Keyring:
 
     def __init__(self, database: Database, *, anybody: bool, kept: float = KEPT_SECONDS) -> None:
         self._database, self._anybody, self._kept = database, anybody, kept
-        self._read_at, self._reading = _NEVER, Lock()
+        self._read_at, self._turn = _NEVER, Lock()
+        self._reading: Future[dict[str, AccessKey]] = Future()
+        self._reading.set_result({})
         self._keys: dict[str, AccessKey] = {}
         self._noted: dict[str, datetime] = {}
 
@@ -51,16 +56,29 @@ class Keyring:
     def _current(self) -> dict[str, AccessKey]:
         """The keys as they were a moment ago; while the database does not answer, as they were at last."""
         if time.monotonic() - self._read_at >= self._kept:
-            with self._reading:
+            with self._turn:
                 if (now := time.monotonic()) - self._read_at >= self._kept:
-                    try:
-                        with self._database.read() as connection:
-                            self._keys = {key.prefix: key for key in storage.list_access_keys(connection)}
-                    except SQLAlchemyError:
-                        if self._read_at == _NEVER:
-                            raise
+                    self._read_again()
                     self._read_at = now
         return self._keys
+
+    def _read_again(self) -> None:
+        """Read the keys, or go on without where that takes too long; raises OperationalError if it was never done."""
+        if self._reading.done():  # of a database that hangs nobody knows for how long
+            self._reading = Future()
+            Thread(target=self._read, args=(self._reading,), name="read-keys", daemon=True).start()
+        try:
+            self._keys = self._reading.result(_PATIENCE)
+        except (SQLAlchemyError, FutureTimeout) as error:
+            if self._read_at == _NEVER:
+                raise error if isinstance(error, SQLAlchemyError) else OperationalError("SELECT", None, error) from None
+
+    def _read(self, reading: "Future[dict[str, AccessKey]]") -> None:
+        try:
+            with self._database.read() as connection:
+                reading.set_result({key.prefix: key for key in storage.list_access_keys(connection)})
+        except Exception as error:  # it is raised where the keys are asked for
+            reading.set_exception(error)
 
     def _note(self, key: AccessKey, now: datetime) -> None:
         """Keep that the key was used, at most once a minute, in a thread: a request that reads waits for no writer."""

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import text as sql
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from service.storage.access_keys import AccessKey, Scope, create_access_key, list_access_keys, revoke_access_key
 from service.storage.database import Database
@@ -95,7 +96,30 @@ def test_while_the_database_does_not_answer_the_keys_count_that_were_known(datab
         keyring.identify(text)
 
 
-def test_a_key_that_is_kept_in_memory_expires(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_hangs_holds_nobody_up_for_long(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = create(database)
+    keyring, late = (Keyring(database, anybody=True, kept=0) for _ in range(2))
+    keyring.identify(text)
+    monkeypatch.setattr(access, "_PATIENCE", 0.05)
+    answers = Event()
+    read = database.read
+    monkeypatch.setattr(database, "read", lambda: answers.wait(10) and read())
+    began = time.monotonic()
+    assert keyring.identify(text) is not None
+    with pytest.raises(OperationalError):
+        late.identify(text)
+    assert time.monotonic() - began < 1
+    answers.set()
+    with database.write() as connection:
+        revoke_access_key(connection, "ci")
+    time.sleep(0.05)
+    for each in (keyring, late):
+        each._reading.result(1)
+        with pytest.raises(NotAdmitted, match="revoked"):
+            each.identify(text)
+
+
+def test_a_key_that_is_kept_in_memory_expires(database: Database) -> None:
     with database.write() as connection:
         _, text = create_access_key(connection, "ci", Scope.READ, datetime.now(UTC) + timedelta(seconds=0.05))
     keyring = Keyring(database, anybody=False, kept=60)
