@@ -154,7 +154,7 @@ def test_a_gradient_recorded_where_nothing_flows_is_an_origin() -> None:
 
 # --- random graphs of a thousand nodes ----------------------------------------------------------------------------
 
-GRAPHS, TRIALS = 20, examples(50)
+GRAPHS, TRIALS = examples(30), examples(50)
 WEIGHTS = Weights(1e-9, 16 * 2.0**-53)  # the float64 tolerance
 each_tame_graph = pytest.mark.parametrize("seed", range(GRAPHS))
 
@@ -233,7 +233,7 @@ def test_with_half_the_nodes_unrecorded_the_first_recorded_wrong_figure_is_an_or
     right = run_of(graph, inputs)
     random = np.random.default_rng(seed)
     blamed_at_once = 0
-    for _ in range(10):
+    for _ in range(examples(20)):
         position = int(random.integers(len(graph)))
         name = graph.nodes[position].name
         mistake = {name: lambda figure: figure + 1.0}
