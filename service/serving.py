@@ -207,6 +207,7 @@ def _load_app(settings: Settings, pool: Any = None) -> Any:
     It serves at once; meanwhile a thread compiles the rulebook, or loads it from the cache, and then has the worker
     processes begin.
     """
+    gc.disable()  # what is imported stays
     from threadpoolctl import threadpool_limits
 
     from service.app import create_app
@@ -218,6 +219,7 @@ def _load_app(settings: Settings, pool: Any = None) -> Any:
     # requests leave few cycles behind.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
     # The event loop takes its turn at the interpreter among the views: each computes for no longer than this before.
     sys.setswitchinterval(_SECONDS_OF_A_TURN)
 

@@ -1,17 +1,22 @@
 """Print a row for each attack, or for those whose names are given."""
 
+import os
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from benchmarks.hostile import by_bytes, by_work
 from benchmarks.hostile.target import MEMORY, PATIENCE, Target, answers, killed_for_memory, peak_memory, service
 from benchmarks.hostile.watching import watched
 
+# An attacker has a machine of its own: on this one it may not take the service's processors. On Linux a thread has a
+# niceness of its own, which those that it starts inherit.
+_LEAST_URGENT = 19
 _COLUMNS = ("attack", "seconds", "peak memory, MB", "answered", "longest wait of /livez, ms", "of a run, ms")
 
 
@@ -19,7 +24,8 @@ def print_row(target: Target, attack: Callable[[Target], Counter[str]]) -> None:
     """Carry out an attack and print its row."""
     with watched(target) as waits, peak_memory(target) as peak:
         begin = time.perf_counter()
-        answered = attack(target)
+        with ThreadPoolExecutor(1, initializer=os.nice, initargs=(_LEAST_URGENT,)) as attacker:
+            answered = attacker.submit(attack, target).result()
         seconds = time.perf_counter() - begin
     said = "; ".join(f"{what} × {count}" if count > 1 else what for what, count in sorted(answered.items()))
     waited = " | ".join(f"{1000 * wait:.0f}" for wait in waits)

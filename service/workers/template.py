@@ -86,8 +86,10 @@ def run(connection: socket.socket) -> None:
     """Do what is told over the connection, until the other side hangs up; then no worker is left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C goes to the whole group; whoever began us ends us
     begin, _ = messages.receive(connection)
+    gc.disable()  # what is imported stays
     work = begin()
     gc.freeze()
+    gc.enable()
     workers: set[int] = set()
     with suppress(EOFError, OSError):
         while True:
