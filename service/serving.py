@@ -227,6 +227,7 @@ def _load_app(settings: Settings, pool: Any = None) -> Any:
         loops = kernel.warm()
         if pool:
             pool.begin_processes(partial(_begin_work, settings, compiled=loops.kept))
+        app.extensions["openapi"]()  # so that nobody waits for it to be written
 
     Thread(target=warm, name="warm", daemon=True).start()
     return app

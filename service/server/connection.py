@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
         self._began = 0.0  # when the head or body that is being read, or the answer, began
         self._answer_size = 0
         self.unsent = 0  # bytes of an answer that the kernel did not take at once, until it has taken all
+        self._in_turn = False  # it sends much, and others read before it
         self._full = False  # the kernel takes no more of the answer now
         self._refused = False  # so that the client may still be sending what is not read
         self._ended = self._hung_up = self._aborted = self._lost = False  # by the client; by us, at once; altogether
@@ -56,7 +57,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come; they wait while an answer is under way."""
-        if len(data) >= PIECE:  # libuv would go on reading, up to 32 times, while all others wait
+        body = self._reader.incoming
+        if self._hung_up or len(data) >= PIECE or (body and body.size >= PIECE):
+            self._in_turn = True
             self._transport.pause_reading()
             self._server.read_in_turn(self)
         if self._hung_up:
@@ -68,8 +71,13 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def read_on(self) -> None:
-        """Read what has come since, unless too much waits already."""
-        if len(self._ahead) <= HEAD_BYTES and not self._transport.is_closing():
+        """It is its turn to read what has come since."""
+        self._in_turn = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read on, unless too much waits already or others that send much are before it."""
+        if len(self._ahead) <= HEAD_BYTES and not self._in_turn and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def eof_received(self) -> bool:
@@ -123,8 +131,7 @@ class Connection(asyncio.Protocol):
             return
         if not self._reader.ready and not self._reader.deaf and self._ahead:
             self._feed()
-            if len(self._ahead) <= HEAD_BYTES:
-                self._transport.resume_reading()
+            self._read_on()
         if self._reader.ready:
             self._answer(self._reader.ready.popleft(), pipelined)
         elif self._reader.deaf or (self._server.stopping and self._reader.incoming is None):
@@ -250,7 +257,7 @@ class Connection(asyncio.Protocol):
         self.due = self._loop.time() + (_LAST_WORDS if self._server.stopping else bounds.reader_seconds)
         if (self._refused or self._ahead) and not self._ended:
             self._ahead = b""
-            self._transport.resume_reading()
+            self._read_on()
             self._transport.write_eof()
         else:
             self._transport.close()

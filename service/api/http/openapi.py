@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from importlib.metadata import version
+from threading import Lock
 from typing import Any
 
 import yaml
@@ -100,10 +101,16 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     for blueprint in (*(module.blueprint for module in modules), *others):
         api.register_blueprint(blueprint)
 
+    writing = Lock()
+
     @cache  # written when it is first asked for: that is a tenth of the start
-    def write() -> str:
+    def written() -> str:
         document = _with_limits(_complete(deepcopy(api.spec.to_dict())), app.extensions["gradbook"].limits)
         return yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)
+
+    def write() -> str:
+        with writing:  # all who ask for it at first wait for the first of them
+            return written()
 
     app.extensions["openapi"] = write
 
