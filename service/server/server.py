@@ -23,6 +23,7 @@ from service.settings import ServerBounds
 _TICK = 0.05  # seconds between two looks at the clocks
 _OTHER_FILES = 128  # that the process may open besides its connections
 _BACKLOG = 4096  # connections that wait to be accepted
+_ACCEPTED_AT_ONCE = 16  # libuv accepts one connection a turn, for each time that it listens
 _READS_AT_ONCE = 2  # of connections that send much; then all others have their turn
 
 # Answered on the event loop, beside whatever goes on in the threads: it may wait for nothing.
@@ -52,6 +53,7 @@ class Server:
         self._application, self._refuse = application, refuse
         self._workers = Workers("view", threads, bounds.waiting_requests)
         self._probes = Workers("probe", 1, bounds.waiting_requests)
+        self._listening: list[asyncio.Server | socket.socket] = []
         self._connections: set[Connection] = set()
         self._to_read: deque[Connection] = deque()
         self._unsent = 0  # bytes of answers
@@ -72,7 +74,10 @@ class Server:
 
     async def _serve(self, listener: socket.socket, started: Callable[[], None], signals: bool) -> None:
         self._address = listener.getsockname()[:2]
-        self._listening = await self.loop.create_server(partial(Connection, self), sock=listener, backlog=_BACKLOG)
+        self._listening.append(listener)
+        for _ in range(_ACCEPTED_AT_ONCE):
+            once = await self.loop.create_server(partial(Connection, self), sock=listener.dup(), backlog=_BACKLOG)
+            self._listening.append(once)
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self.loop.add_signal_handler(number, self._stop)
@@ -89,7 +94,8 @@ class Server:
     def _stop(self) -> None:
         self._end = 0 if self.stopping else self.loop.time() + self.bounds.stop_seconds  # told twice, it ends at once
         self.stopping = True
-        self._listening.close()
+        for each in self._listening:
+            each.close()
         for connection in tuple(self._connections):
             connection.stop()
 
