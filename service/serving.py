@@ -218,7 +218,7 @@ def _load_app(settings: Settings, pool: Any = None) -> Any:
     # Reading a large body would have the cycle collector scan every live object. What is alive now stays alive, and
     # requests leave few cycles behind.
     gc.freeze()
-    gc.set_threshold(5_000, 5, 1_000)
+    gc.set_threshold(10_000, 5, 1_000)
     gc.enable()
     # The event loop takes its turn at the interpreter among the views: each computes for no longer than this before.
     sys.setswitchinterval(_SECONDS_OF_A_TURN)
