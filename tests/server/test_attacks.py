@@ -170,7 +170,7 @@ def test_a_client_that_does_not_wait_for_its_answers_comes_after_those_that_do(s
             time.sleep(0.01)
     served.views.go.set()
     assert [client.read().status for client in (*clients, clients[1])] == [200] * 4
-    assert list(served.views.ran) == ["/wait", "/livez", "/echo", "/bytes/1"]
+    assert [path for path in served.views.ran if path != "/livez"] == ["/wait", "/echo", "/bytes/1"]
 
 
 def test_large_bodies_in_flight_are_bounded_and_small_ones_come_through(serve: Serve) -> None:
