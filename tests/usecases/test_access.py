@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from threading import Event
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy import text as sql
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -101,14 +103,20 @@ def test_a_database_that_hangs_holds_nobody_up_for_long(database: Database, monk
     keyring, late = (Keyring(database, anybody=True, kept=0) for _ in range(2))
     keyring.identify(text)
     monkeypatch.setattr(access, "_PATIENCE", 0.05)
-    answers = Event()
-    read = database.read
-    monkeypatch.setattr(database, "read", lambda: answers.wait(10) and read())
+    answers, asked, read = Event(), count(), database.read
+
+    def hang() -> AbstractContextManager[Connection]:
+        next(asked)
+        answers.wait(10)
+        return read()
+
+    monkeypatch.setattr(database, "read", hang)
     began = time.monotonic()
-    assert keyring.identify(text) is not None
+    assert keyring.identify(text) is not None and keyring.identify(text) is not None
     with pytest.raises(OperationalError):
         late.identify(text)
     assert time.monotonic() - began < 1
+    assert next(asked) == 2  # of each keyring one thread waits, however many ask
     answers.set()
     with database.write() as connection:
         revoke_access_key(connection, "ci")
