@@ -32,6 +32,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from service.settings import ServerBounds
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = ("postgres", "arrow")  # that the image may carry
@@ -349,6 +351,8 @@ def test_the_compose_file_confines_the_service() -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert {"mem_limit", "cpus", "pids_limit"} <= service.keys()
+    assert service["memswap_limit"] == service["mem_limit"]
+    assert int(service["stop_grace_period"].removesuffix("s")) > ServerBounds().stop_seconds
     assert "privileged" not in service
     ((volume, target),) = [mount.split(":") for mount in service["volumes"]]
     assert volume in document["volumes"]

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,11 +31,31 @@ _ENGINE = (
     "openssl",
 )
 _PYTHON = ("ca-certificates", "python-is-python3", "python3", "python3-venv")
-# Stand-ins for the official images where no registry is.
-_PYTHON_IMAGE = f"""
+_ENVIRONMENT = (
+    "--chdir=/repository",
+    "--ignore-environment",
+    "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+    "BUILDX_GIT_INFO=0",
+)
+# Stand-ins for the official images where no registry is: Debian's, which know as much of theirs as is asked for here.
+_STAND_INS = {
+    "python:3.13-slim": f"""
 FROM debian-with-python
 RUN printf '[global]\\ncert = {_CERTIFICATES}\\n' >/etc/pip.conf
-"""
+""",
+    "postgres:17": """
+FROM debian-with-python
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends postgresql-17 >/dev/null 2>&1
+ENV PATH=/usr/lib/postgresql/17/bin:$PATH PGDATA=/var/lib/postgresql/data
+RUN install --directory --owner=postgres --mode=700 $PGDATA
+USER postgres
+CMD ["bash", "-c", "[ -s $PGDATA/PG_VERSION ] || { \
+    initdb --auth=scram-sha-256 --username=$POSTGRES_USER --pwfile=<(echo $POSTGRES_PASSWORD); \
+    echo host all all all scram-sha-256 >>$PGDATA/pg_hba.conf; \
+    echo CREATE DATABASE $POSTGRES_USER | postgres --single postgres; }; \
+    exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp"]
+""",
+}
 
 
 class Engine:
@@ -45,7 +66,7 @@ class Engine:
 
     def run(self, *command: str, check: bool = True, **named: Any) -> subprocess.CompletedProcess[str]:
         """Run a command in the engine's root, in the repository."""
-        done = subprocess.run(self._inside(command), capture_output=True, text=True, check=False, **named)
+        done = subprocess.run(self.inside(command), capture_output=True, text=True, check=False, **named)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
@@ -82,15 +103,23 @@ class Engine:
         shutil.copy("/etc/resolv.conf", self.root / "etc/resolv.conf")
         self.run("ip", "link", "set", "lo", "up")
         try:
+            self._forget()
             yield
         finally:
+            self._forget()
             for target in reversed(mounts.values()):
                 subprocess.run(["umount", "--lazy", "--recursive", target], check=True)
-            subprocess.run(["rm", "-rf", self.root / "var/lib/docker", self.root / "var/lib/containerd"], check=True)
-            groups = Path("/sys/fs/cgroup")  # in version 2 one tree, in version 1 one for each kind
-            found = {path.resolve() for top in ("", "*/") for path in groups.glob(f"{top}{_GROUP}/**/")}
-            for group in sorted(found, reverse=True):
-                group.rmdir()
+
+    def _forget(self) -> None:
+        """Leave no image, no volume and no control group, of a run that was killed either."""
+        subprocess.run(
+            ["rm", "-rf", *(self.root / each for each in ("var/lib/docker", "run/docker", "run/docker.pid"))],
+            check=True,
+        )
+        groups = Path("/sys/fs/cgroup")  # in version 2 one tree, in version 1 one for each kind
+        found = {path.resolve() for top in ("", "*/") for path in groups.glob(f"{top}{_GROUP}/**/")}
+        for group in sorted(found, reverse=True):
+            group.rmdir()
 
     @contextmanager
     def engine(self, *, outside: bool = False) -> Iterator[None]:
@@ -98,41 +127,40 @@ class Engine:
         enter = ["nsenter", f"--net=/proc/self/fd/{OUTSIDE}"] if outside else []
         command = ["dockerd", f"--cgroup-parent=/{_GROUP}", "--iptables=false", "--ip6tables=false"]
         command += ["--bridge=none", "--ip-forward=false"] if outside else []
-        with self.server([*enter, *self._inside(command)], ready=("docker", "version")):
+        # Not by chroot: whoever enters a container's mounts comes out at the root that its engine's mounts have.
+        become = f'cd {self.root} && pivot_root . mnt && umount -l /mnt && exec "$@"'
+        with self.server(
+            [*enter, "unshare", "--mount", "sh", "-c", become, "", "env", *_ENVIRONMENT, *command],
+            ready=("docker", "version"),
+        ):
             yield
 
     @contextmanager
     def server(self, command: Sequence[str], ready: Sequence[str]) -> Iterator[None]:
         """Have a server run from when the command `ready` succeeds to the end of the block."""
-        log = self.root / "var/log" / "server.log"
-        with log.open("w") as written:
-            process = subprocess.Popen(command, stdout=written, stderr=written, pass_fds=(OUTSIDE,))
-        try:
-            while self.run(*ready, check=False).returncode:
-                assert process.poll() is None, log.read_text()[-5000:]
-                time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()
-            process.wait(60)
+        with tempfile.TemporaryFile("w+") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=(OUTSIDE,))
+            try:
+                while self.run(*ready, check=False).returncode:
+                    if process.poll() is not None:
+                        log.seek(0)
+                        raise AssertionError(f"{command} ended:\n{log.read()[-5000:]}")
+                    time.sleep(0.1)
+                yield
+            finally:
+                process.terminate()
+                process.wait(60)
 
     def provide(self, image: str) -> None:
         """Have an image of a registry, or where none can be reached the stand-in for it."""
-        if not self.run("docker", "pull", "--quiet", image, check=False).returncode:
-            return
-        base = _debian("python.tar", _PYTHON)
-        with base.open("rb") as archive:
-            self.docker("import", "-", "debian-with-python", stdin=archive)
-        self.build("--tag", image, "-", input=_PYTHON_IMAGE)
+        if self.run("docker", "pull", "--quiet", image, check=False).returncode:
+            with _debian("python.tar", _PYTHON).open("rb") as archive:
+                self.docker("import", "-", "debian-with-python", stdin=archive)
+            self.build("--tag", image, "-", input=_STAND_INS[image])
 
-    def _inside(self, command: Sequence[str]) -> list[str]:
-        environment = [
-            "--chdir=/repository",
-            "--ignore-environment",
-            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-            "BUILDX_GIT_INFO=false",
-        ]
-        return ["chroot", str(self.root), "env", *environment, *command]
+    def inside(self, command: Sequence[str]) -> list[str]:
+        """That command, in the engine's root."""
+        return ["chroot", str(self.root), "env", *_ENVIRONMENT, *command]
 
 
 def _debian(name: str, packages: Sequence[str]) -> Path:
@@ -142,15 +170,10 @@ def _debian(name: str, packages: Sequence[str]) -> Path:
         _KEPT.mkdir(exist_ok=True)
         part = _KEPT / f"part-{name}"
         said = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale", "man")]
-        certificates = f"--customize-hook=upload {_CERTIFICATES} {_CERTIFICATES}"
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", *said]
-        if Path(_CERTIFICATES).exists():
-            command.append(certificates)
-        subprocess.run(
-            ["nsenter", f"--net=/proc/self/fd/{OUTSIDE}", *command, "trixie", str(part)],
-            check=True,
-            pass_fds=(OUTSIDE,),
-        )
+        said += [f"--customize-hook=upload {_CERTIFICATES} {_CERTIFICATES}"] if Path(_CERTIFICATES).exists() else []
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", *said, "trixie"]
+        enter = ["nsenter", f"--net=/proc/self/fd/{OUTSIDE}"]
+        subprocess.run([*enter, *command, str(part)], check=True, pass_fds=(OUTSIDE,))
         part.rename(target)
     return target
 

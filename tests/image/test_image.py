@@ -1,11 +1,48 @@
 """What the image has inside."""
 
-from tests.image.engine import Engine
+import tomllib
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.image.engine import ROOT, Engine
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+INSTALLED = """
+import importlib.metadata
+print(*(each.name for each in importlib.metadata.distributions()))
+"""
+
+
+def python(engine: Engine, *arguments: str) -> str:
+    return engine.docker("run", "--rm", "gradbook", "python", *arguments)
 
 
 def test_nothing_is_warned_of_in_the_build(build_log: str) -> None:
+    assert "DONE" in build_log
     assert not [line for line in build_log.splitlines() if "warn" in line.lower()]
 
 
-def test_the_image_is_small(engine: Engine) -> None:
-    assert engine.inspect("gradbook", "image")["Size"] <= 640e6
+def test_it_is_small_and_says_what_it_is(engine: Engine) -> None:
+    image = engine.inspect("gradbook", "image")
+    assert image["Size"] <= 640e6
+    labels = image["Config"]["Labels"]
+    assert labels["org.opencontainers.image.title"] == "Gradbook"
+    assert labels["org.opencontainers.image.version"] == PROJECT["version"]
+    assert labels["org.opencontainers.image.description"] == PROJECT["description"]
+
+
+def test_it_has_what_the_service_and_postgresql_need_and_nothing_that_installs_or_builds(engine: Engine) -> None:
+    installed = set(map(canonicalize_name, python(engine, "-c", INSTALLED).split()))
+    needed = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["postgres"]]
+    assert {canonicalize_name(Requirement(each).name) for each in needed} <= installed
+    python(engine, "-c", "import psycopg, psycopg_binary, service.app")
+    assert not installed & {"pip", "setuptools", "wheel", "hatchling", "editables", "pytest", "build"}
+    search = (
+        "for each in pip gcc cc make ld; do command -v $each; done; ls /usr/bin/python3 /usr/local/bin/python3; true"
+    )
+    *tools, own = engine.docker("run", "--rm", "gradbook", "sh", "-c", search).splitlines()
+    assert tools == []
+    for interpreter in ("python", own):
+        tried = engine.run("docker", "run", "--rm", "gradbook", interpreter, "-m", "pip", "--version", check=False)
+        assert "No module named pip" in tried.stderr
