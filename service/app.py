@@ -10,6 +10,7 @@ from service.api.http import access, browsers, observability, openapi, problems,
 from service.settings import Settings, read_settings
 from service.storage.access_keys import Scope
 from service.storage.database import Database
+from service.storage.postgres import PostgreSQL
 from service.usecases.access import Keyring
 from service.usecases.context import Context
 from service.usecases.rate_limit import RateLimit
@@ -24,7 +25,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes + 1
     app.config["APPLICATION_ROOT"] = settings.prefix or "/"
     app.url_map.merge_slashes = False  # /v1//graphs is not an alias of /v1/graphs
-    database = Database(settings.database_url, _aside, settings.work.lock_seconds)
+    clocks = PostgreSQL(settings.work.statement_seconds, settings.work.connect_seconds)
+    # One a thread, one for who waits for the lock while another takes the thread's place, and one for /readyz.
+    connections = settings.threads + 2
+    database = Database(settings.database_url, _aside, settings.work.lock_seconds, clocks, connections)
     app.extensions["gradbook"] = Context(database, settings.limits, settings.work.cache_bytes)
     observability.observe(app)
     browsers.protect(app, settings)

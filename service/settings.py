@@ -90,6 +90,10 @@ class WorkBounds:
     )
     deadline_seconds: float = _bound(30.0, 0.1, 3600, "seconds for a request to be done")
     lock_seconds: float = _bound(5.0, 0.1, 3600, "seconds that a request waits for others to write to the database")
+    statement_seconds: float = _bound(
+        10.0, 0.1, 3600, "seconds that PostgreSQL takes for one statement, or does nothing in a transaction"
+    )
+    connect_seconds: float = _bound(5.0, 2, 600, "seconds that it takes for a connection to PostgreSQL")
     memory_bytes: int = _bound(0, 0, 2**50, "bytes of memory that the service takes; 0: what the container has")
     cache_bytes: int = _bound(512 * 1024 * 1024, 0, 2**50, "bytes of graphs that are kept in memory")
 

@@ -32,7 +32,7 @@ class PostgresServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
-        self._binaries, self._data = binaries(), folder / "data"
+        self._binaries, self.data = binaries(), folder / "data"
         self._user: dict[str, Any] = {}
         if os.geteuid() == 0:  # initdb refuses root
             self._user = {"user": other_user().pw_uid, "group": other_user().pw_gid}
@@ -43,7 +43,7 @@ class PostgresServer:
         # Not the order of bytes, in which SQLite sorts: a query that leaves the order to the database shows.
         locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US")
         access = ("--username=gradbook", f"--pwfile={password}", "--auth-local=trust", "--auth-host=scram-sha-256")
-        self._do("initdb", "--no-sync", *locale, *access, "--pgdata", self._data)
+        self._do("initdb", "--no-sync", *locale, *access, "--pgdata", self.data)
 
     def start(self, **changed: str) -> None:
         """Start it with settings that are `changed`, and return when it answers."""
@@ -51,7 +51,7 @@ class PostgresServer:
         options = [f"--{name}={value}" for name, value in {**places, **changed}.items()]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self._data, *options],
+                [self._binaries / "postgres", "-D", self.data, *options],
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,

@@ -2,25 +2,30 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Condition, Event, Lock
+from threading import Condition, Event, Lock, Thread
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Engine, NestedTransaction, RootTransaction, create_engine, inspect, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
+from service.storage.failures import is_no_answer, no_answer, reason
+from service.storage.outage import Outage
+from service.storage.postgres import PostgreSQL, check_writable, without_clocks
 from service.storage.sqlite import PATIENCE, SHORTLY, SQLiteFile, locked, raise_version
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-# An arbitrary number, the same in every process.
-_WRITERS_LOCK = 0x67726164
-_MIGRATION_MILLISECONDS = 60_000
+_MIGRATION_SECONDS = 60
+_CHECK_SECONDS = 1.5
+_CONNECTIONS, _CLOCKS = 10, PostgreSQL(statement_seconds=10, connect_seconds=5)  # unless told otherwise
 _REVISION = 4  # characters
 
 
@@ -36,31 +41,57 @@ class Database:
         url: str,
         aside: Callable[[], AbstractContextManager[None]] = nullcontext,
         patience: float = PATIENCE,
+        clocks: PostgreSQL = _CLOCKS,
+        connections: int = _CONNECTIONS,
     ) -> None:
         address = _read_url(url)
         is_sqlite = address.get_backend_name() == "sqlite"
         self.file = SQLiteFile(Path(address.database or "").absolute()) if is_sqlite else None
+        # A file is opened as often as there are threads. Of a server's connections there are a few, which end whenever
+        # the server does.
+        pool = {} if is_sqlite else {"max_overflow": 0, "pool_pre_ping": True, "pool_timeout": patience}
         try:
-            # As many connections as the server has threads: the pool sets no bound of its own.
-            engine = create_engine(address, pool_size=0)
+            engine = create_engine(address, pool_size=0 if is_sqlite else connections, **pool)
         except ModuleNotFoundError as error:
             raise ValueError(f"the driver of {address.drivername} is missing: install gradbook[postgres]") from error
         if self.file:
             self.file.listen(engine, aside)
-            self._reader = engine
+            self._reader, self._writer = engine, engine.execution_options(write=True)
         else:
-            event.listen(engine, "begin", _begin_postgresql)
+            clocks.listen(engine, aside)
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._writer = engine.execution_options(write=True)
+            # Who has waited for the lock must see what was committed meanwhile.
+            self._writer = engine.execution_options(
+                isolation_level="READ COMMITTED", postgresql_readonly=False, write=True
+            )
         self._turns, self._migrating = _Turns(), Lock()
         self._aside, self._patience = aside, patience
         self._shared: _SharedTransaction | None = None
+        self.outage = Outage()
+        self._checking, self._check = Lock(), Future[None]()
+        self._check.set_result(None)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads, of one consistent state."""
-        with self._reader.begin() as connection:
+        """A transaction that only reads, of one consistent state; raises OperationalError."""
+        with self._noticing(writing=False), self._reader.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _noticing(self, *, writing: bool) -> Iterator[None]:
+        """Notice whether the database answers; raise OperationalError, whatever says that it does not."""
+        began = time.monotonic()
+        try:
+            yield
+        except SQLAlchemyError as error:
+            if not is_no_answer(error):
+                raise
+            failure = no_answer(error)
+            self.outage.failed(reason(failure), writing=writing)
+            if failure is error:
+                raise
+            raise failure from error
+        self.outage.worked(began, writing=writing)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -68,8 +99,13 @@ class Database:
 
         Threads take turns, in a queue of their own: SQLite's lock is polled, which is slower and unfair. Threads
         that arrive during another's commit share the next commit; none returns before its commit is done. Raises
-        OperationalError after `patience` seconds of waiting.
+        OperationalError, also after `patience` seconds of waiting.
         """
+        with self._noticing(writing=True), self._write() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
         end = time.monotonic() + self._patience
         self._take_turn(end)
         shared = None
@@ -97,11 +133,32 @@ class Database:
                 raise locked()
 
     def check(self) -> None:
-        """Raise SQLAlchemy's exception if the database does not answer, was never migrated, or cannot be written."""
-        with self.read() as connection:
-            connection.execute(text("SELECT version_num FROM alembic_version"))
-        if self.file:
-            self.file.check(self._reader)
+        """Raise SQLAlchemy's exception if the database does not answer within a moment, was never migrated, or cannot
+        be written."""
+        with self._checking:  # one at a time: of a database that hangs nobody knows for how long
+            if self._check.done():
+                self._check = Future()
+                Thread(target=self._look, args=(self._check,), name="check", daemon=True).start()
+            check = self._check
+        try:
+            check.result(_CHECK_SECONDS)
+        except FutureTimeout:
+            silent = no_answer(TimeoutError(f"it said nothing for {_CHECK_SECONDS} s"))
+            self.outage.failed(reason(silent), writing=True)
+            raise silent from None
+
+    def _look(self, check: "Future[None]") -> None:
+        try:
+            with self._noticing(writing=True):
+                with self._reader.begin() as connection:
+                    connection.execute(text("SELECT version_num FROM alembic_version"))
+                    if not self.file:
+                        check_writable(connection)
+                if self.file:
+                    self.file.check(self._reader)
+            check.set_result(None)
+        except BaseException as error:
+            check.set_exception(error)
 
     def count_deletions(self) -> int | None:
         """How many graphs were deleted, by whatever process; None where that is not known."""
@@ -146,13 +203,17 @@ class Database:
         from alembic.util import CommandError
 
         with self._migrating, self._writer.connect() as connection:
+            connection.detach()  # and none of what follows goes back to the pool
             if self.file:
                 # To alter a table SQLite builds another and drops the old one, which must not cascade. The pragma
-                # counts outside a transaction only, and this connection doesn't go back to the pool with it.
-                connection.detach()
-                for pragma in ("foreign_keys=OFF", f"busy_timeout={_MIGRATION_MILLISECONDS}"):
+                # counts outside a transaction only.
+                for pragma in ("foreign_keys=OFF", f"busy_timeout={_MIGRATION_SECONDS * 1000}"):
                     connection.connection.cursor().execute(f"PRAGMA {pragma}")
+            else:
+                connection.info["until"] = time.monotonic() + _MIGRATION_SECONDS
             with connection.begin():
+                if not self.file:
+                    without_clocks(connection)
                 config = migration_config(connection)
                 migrations = ScriptDirectory.from_config(config)
                 present = MigrationContext.configure(connection).get_current_revision()
@@ -249,18 +310,24 @@ class _SharedTransaction:
 
     @contextmanager
     def part(self) -> Iterator[Connection]:
-        """A part that is rolled back alone if an exception leaves the block."""
-        savepoint = self._connection.begin_nested() if self._parts else self._transaction
+        """A part that is rolled back alone if an exception leaves the block, with the others if it must be."""
+        savepoint: RootTransaction | NestedTransaction = self._transaction
         try:
+            if self._parts:
+                savepoint = self._connection.begin_nested()
             yield self._connection
             if self._parts:
                 savepoint.commit()
-        except BaseException:
-            self.is_over = not self._parts
+        except BaseException as error:
+            failure = error
             try:
                 savepoint.rollback()
-            except BaseException as failure:  # on a full disk SQLite undoes the whole transaction by itself
-                self._failure, self.is_over = failure, True
+            except BaseException as another:  # on a full disk SQLite undoes the whole transaction by itself
+                failure = another
+            is_lost = failure is not error or self._connection.invalidated or savepoint is self._transaction
+            if is_lost and self._parts:
+                self._failure = failure
+            self.is_over = is_lost
             raise
         self._parts += 1
 
@@ -314,9 +381,3 @@ def _read_url(url: str) -> URL:
     if not folder.is_dir():
         raise ValueError(f"the folder {folder} of the database does not exist")
     return address
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    # One writer at a time, as on SQLite: what it has read (the latest version, a key) still holds when it writes.
-    if connection.get_execution_options().get("write"):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")

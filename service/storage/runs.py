@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from service.core.errors import Conflict, NotFound
 from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import BoolArray, Figures, FloatArray
+from service.storage.failures import refers_to_nothing
 from service.storage.graphs import is_tag
 from service.storage.models import Base, GraphRow, RunChunk, RunFigures, RunRow, RunTag
 from service.storage.records import RunRecord
@@ -72,7 +73,7 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
     try:
         connection.execute(_INSERT_RUN, row)
     except IntegrityError as error:
-        if "foreign key" in str(error.orig).lower():
+        if refers_to_nothing(error):
             raise NotFound(f"there is no graph {record.graph_id!r}") from None
         raise
     if record.tags:

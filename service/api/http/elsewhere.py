@@ -14,12 +14,14 @@ from contextlib import AbstractContextManager, nullcontext
 from math import inf
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
+from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import Headers
 
-from service.api.http.problems import answer_undone
+from service.api.http.problems import answer_no_database, answer_undone
 from service.core.figures.weight import Weight
 from service.settings import MEMORY_OF_A_THREAD, UNWEIGHED
+from service.storage.failures import reason
 from service.usecases.context import Context
 from service.usecases.weighing import NeedsMore
 from service.workers.pool import Ended, Pool
@@ -29,7 +31,7 @@ from service.workers.process import Work
 IN_A_THREAD = Weight(operations=5e7, nbytes=MEMORY_OF_A_THREAD)
 LARGE_BODY = 256 * 1024  # bytes; reading more would hold the interpreter for too long
 _READ = 24  # bytes of memory for each byte of a body, as numbers of four characters each take
-_NEEDED = "gradbook.needed"
+_NEEDED, _FAILED = "gradbook.needed", "gradbook.failed"
 
 
 def hand_over(app: Flask, pool: Pool, seconds: float) -> None:
@@ -47,25 +49,32 @@ def hand_over(app: Flask, pool: Pool, seconds: float) -> None:
 
 def work_with(app: Flask) -> Work:
     """What a process of the pool does: answer requests with that application."""
-    logging.getLogger("gradbook.requests").disabled = True  # whoever handed them over logs them
+    for name in ("gradbook.requests", "gradbook.outage"):  # whoever handed them over logs that
+        logging.getLogger(name).disabled = True
     context: Context = app.extensions["gradbook"]
 
     def note(error: NeedsMore) -> Response:
         request.environ[_NEEDED].append(error.weight.nbytes)
         return Response(status=500)
 
+    def note_failure(error: OperationalError) -> Response:
+        request.environ[_FAILED].append(reason(error))
+        return answer_no_database(error)
+
     app.register_error_handler(NeedsMore, note)
+    app.register_error_handler(OperationalError, note_failure)
 
     def work(task: tuple[dict[str, Any], float], body: Any) -> tuple[Any, Iterable[bytes]]:
         environ, nbytes = task
         context.granted = Weight(inf, nbytes)
         needed: list[float] = []
-        environ |= {"wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, _NEEDED: needed}
+        failed: list[str] = []
+        environ |= {"wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, _NEEDED: needed, _FAILED: failed}
         answer = Response.from_app(app, environ)
         if needed:
             return needed[0], ()
         pieces, answer.response = deque(answer.iter_encoded()), []
-        return (answer.status_code, list(answer.headers)), _taken_from(pieces)
+        return (answer.status_code, list(answer.headers), failed), _taken_from(pieces)
 
     return work
 
@@ -95,7 +104,10 @@ def _answer_elsewhere(pool: Pool, nbytes: float, seconds: float) -> Response:
                 nbytes = max(reply, 2 * nbytes)
     except (Ended, MemoryError) as error:
         return answer_undone(error)
-    status, headers = reply
+    status, headers, failed = reply
+    if failed:
+        context: Context = current_app.extensions["gradbook"]
+        context.database.outage.failed(failed[0], writing=True)
     pieces: Any = [memoryview(data)]  # which Werkzeug hands on as they are
     response = Response(pieces, status=status)
     response.headers = Headers(headers)

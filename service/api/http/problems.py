@@ -14,8 +14,8 @@ from werkzeug.http import HTTP_STATUS_CODES
 from service.api.http.npz import MalformedArchive
 from service.api.http.strict_json import Malformed
 from service.core import errors
+from service.storage.failures import is_full, refers_to_nothing
 from service.storage.identifiers import new_id
-from service.storage.sqlite import is_full
 from service.workers.pool import Busy, Ended, Gone, Late, Lost
 
 MEDIA_TYPE = "application/problem+json"
@@ -46,7 +46,8 @@ def problem(status: int, slug: str, title: str, detail: str, **members: Any) -> 
     """A problem document as a response."""
     detail = _cut(detail)
     document = {"type": f"urn:gradbook:problem:{slug}", "title": title, "status": status, "detail": detail, **members}
-    headers = {"Retry-After": str(_RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    passing = status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE)
+    headers = {"Retry-After": str(_RETRY_SECONDS)} if passing else None
     return Response(json.dumps(document), status=status, content_type=MEDIA_TYPE, headers=headers)
 
 
@@ -98,7 +99,6 @@ def answer_http_error(error: HTTPException) -> Response:
 
 def answer_no_database(error: OperationalError) -> Response:
     """The database is gone, full or locked: the caller did nothing wrong and may try again."""
-    logging.getLogger("gradbook").error("the database does not answer: %s", str(error.orig).partition("\n")[0])
     if is_full(error):
         return problem(
             507, "insufficient-storage", "There is no room for it", "the database cannot grow; its disk is full"
@@ -135,7 +135,7 @@ def answer_no_memory(error: MemoryError) -> Response:
 
 def answer_deleted(error: IntegrityError) -> Response:
     """What the request names was there, and was deleted before its result was stored."""
-    if "FOREIGN KEY" in str(error.orig).upper():
+    if refers_to_nothing(error):
         return answer_error(errors.NotFound("what this refers to was deleted meanwhile"))
     return answer_unexpected(error)
 

@@ -2,9 +2,12 @@
 
 import json
 import logging
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,7 +200,6 @@ def test_what_nobody_waits_for_is_logged_as_such() -> None:
     assert answer_undone(Gone()).status_code == 499
 
 
-@pytest.mark.sqlite
 def test_who_waits_too_long_for_another_that_writes_may_try_again(make_app: Callable[..., Flask]) -> None:
     app = make_app()
     database = app.extensions["gradbook"].database
@@ -211,7 +213,6 @@ def test_who_waits_too_long_for_another_that_writes_may_try_again(make_app: Call
 
 
 @pytest.mark.parametrize("lost", [pytest.param("folder", marks=pytest.mark.sqlite), "tables"])
-@pytest.mark.sqlite
 def test_without_its_database_the_service_says_so(
     make_app: Callable[..., Flask], lost: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,4 +234,41 @@ def test_without_its_database_the_service_says_so(
         assert response.json["type"] == "urn:gradbook:problem:not-ready"
         assert "Traceback" not in response.text and "SELECT" not in response.text
     assert client.get("/livez").status_code == 200
-    assert [record.name for record in caplog.records if record.levelno == logging.ERROR]
+    (said,) = [record for record in caplog.records if record.levelno >= logging.WARNING]  # not one for each request
+    assert said.name == "gradbook.outage" and said.exc_info is None
+
+
+@contextmanager
+def read_only(file: Path) -> Iterator[None]:
+    """Nobody may write to a file; root may, unless it is mounted so."""
+    if os.geteuid():
+        file.chmod(0o444)
+        yield
+        file.chmod(0o644)
+        return
+    for mount in (["--bind", file, file], ["-o", "remount,bind,ro", file]):
+        if subprocess.run(["mount", *mount], check=False, capture_output=True).returncode:
+            pytest.skip("nothing can be mounted here, so that no file is read-only for root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", file], check=True)
+
+
+@pytest.mark.sqlite
+def test_a_read_only_file_is_written_to_again_once_it_may_be(
+    make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app()
+    client, database = app.test_client(), app.extensions["gradbook"].database
+    client.post("/v1/graphs", json={"name": "before", "expression": "x"})
+    database.close()  # as connections that are open already go on
+    with read_only(database.file.path):
+        for response in (client.post("/v1/graphs", json={"name": "g", "expression": "x"}), client.get("/readyz")) * 2:
+            assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+            assert response.json is not None and response.json["type"] == "urn:gradbook:problem:not-ready"
+        database.close()
+    assert client.get("/readyz").status_code == 200
+    assert client.post("/v1/graphs", json={"name": "g", "expression": "x"}).status_code == 201
+    said = [record.getMessage()[:28] for record in caplog.records if record.name == "gradbook.outage"]
+    assert said == ["the database does not answer", "the database answers again, "]  # once, not for each request
