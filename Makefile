@@ -12,6 +12,7 @@
 #   make test-browser      pictures in Chromium, which root gets by apt
 #   make image-check       the image, built and run on a container engine, which root gets by apt
 #   make steady RUNS=20    the quick suite that many times, each with a seed of its own for the random examples
+#   make faults            many faults under load: a row for each kind, with what was lost and doubled
 #   make hostile           what one client can do to the others: a row for each attack
 #   make lint              style and types
 # .ci/run runs lint, image-check and each target whose name begins with test.
@@ -28,7 +29,7 @@ RUNS ?= 20
 # Worksteal keeps neighbouring tests, which share fixtures, in one process.
 SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-postgres test-browser image-check steady lint openapi client-wheel lock bench hostile clean
+.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-postgres test-browser image-check steady lint openapi client-wheel lock bench faults hostile clean
 
 install: .venv/installed
 
@@ -124,6 +125,11 @@ bench: install
 	$(BIN)/$(PIP) freeze --exclude-editable > .venv/constraints.txt
 	$(BIN)/$(PIP) install --quiet --constraint .venv/constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
+
+# With figures; `make test-faults` and `make test-postgres` try a few of them.
+faults: .venv/tested
+	$(BIN)/gradbook warm
+	$(BIN)/python -m tests.faults.postgres_outages --each 20
 
 hostile: install
 	$(BIN)/python -m benchmarks.hostile

@@ -10,11 +10,23 @@ from tempfile import TemporaryDirectory
 from threading import Condition, Event, Lock, Thread
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, NestedTransaction, RootTransaction, create_engine, inspect, make_url, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    NestedTransaction,
+    RootTransaction,
+    create_engine,
+    inspect,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from service.storage.failures import is_no_answer, no_answer, reason
+from service.storage.models import deletions
 from service.storage.outage import Outage
 from service.storage.postgres import PostgreSQL, check_writable, without_clocks
 from service.storage.sqlite import PATIENCE, SHORTLY, SQLiteFile, locked, raise_version
@@ -27,6 +39,8 @@ _MIGRATION_SECONDS = 60
 _CHECK_SECONDS = 1.5
 _CONNECTIONS, _CLOCKS = 10, PostgreSQL(statement_seconds=10, connect_seconds=5)  # unless told otherwise
 _REVISION = 4  # characters
+_DELETIONS = select(deletions.c["count"])
+_COUNT_DELETION = update(deletions).values({"count": deletions.c["count"] + 1})
 
 
 class Database:
@@ -60,6 +74,7 @@ class Database:
         else:
             clocks.listen(engine, aside)
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
             # Who has waited for the lock must see what was committed meanwhile.
             self._writer = engine.execution_options(
                 isolation_level="READ COMMITTED", postgresql_readonly=False, write=True
@@ -160,14 +175,19 @@ class Database:
         except BaseException as error:
             check.set_exception(error)
 
-    def count_deletions(self) -> int | None:
-        """How many graphs were deleted, by whatever process; None where that is not known."""
-        return self.file.version() if self.file else None
+    def count_deletions(self) -> int:
+        """How many graphs were deleted, by whatever process."""
+        if self.file:
+            return self.file.version()
+        with self._noticing(writing=False), self._autocommit.connect() as connection:
+            return int(connection.execute(_DELETIONS).scalar_one())
 
     def count_deletion(self, connection: Connection) -> None:
         """Count one more, in the transaction that deletes it."""
         if self.file:
             raise_version(connection)
+        else:
+            connection.execute(_COUNT_DELETION)
 
     def back_up(self, target: Path) -> None:
         """Write a copy of the database as it is now, while others use it; raises ValueError, OSError."""

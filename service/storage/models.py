@@ -5,6 +5,8 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Column,
     DateTime,
     Dialect,
     ForeignKey,
@@ -13,6 +15,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
+    Table,
     Text,
     TypeDecorator,
     UniqueConstraint,
@@ -235,3 +238,8 @@ class AccessKeyRow(Base):
     used_at: Mapped[datetime | None] = mapped_column(Moment)
     minute: Mapped[int] = mapped_column(server_default="0")
     requests: Mapped[int] = mapped_column(server_default="0")
+
+
+# One row: how many graphs were deleted. Beside a file, which has a number of its own for that (`PRAGMA user_version`),
+# it is not counted.
+deletions = Table("deletions", Base.metadata, Column("count", BigInteger, nullable=False))

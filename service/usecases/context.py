@@ -41,19 +41,17 @@ class Context:
 
     def record(self, graph_id: str) -> GraphRecord:
         """The record of the graph of that id; raises NotFound."""
-        if self.forget_deleted():
-            return self.records.get(graph_id, lambda: self._load_record(graph_id))
-        return self._load_record(graph_id)
+        self.forget_deleted()
+        return self.records.get(graph_id, lambda: self._load_record(graph_id))
 
-    def forget_deleted(self) -> bool:
-        """Forget everything if a graph was deleted by whatever process; False where that cannot be known."""
+    def forget_deleted(self) -> None:
+        """Forget everything if a graph was deleted by whatever process."""
         deletions = self.database.count_deletions()
         if deletions != self._deletions:
             # Content that was deleted and stored again may have its nodes in another order.
             self.graphs.clear()
             self.records.clear()
             self._deletions = deletions
-        return deletions is not None
 
     def _load_graph(self, digest: str) -> Graph:
         with self.database.read() as connection:

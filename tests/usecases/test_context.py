@@ -57,13 +57,27 @@ def test_a_graph_that_was_just_built_is_handed_on_in_the_order_in_which_it_is_st
     assert [node.name for node in again.graph(record.digest).nodes] == ["b", "a", "s"]
 
 
-@pytest.mark.sqlite
 def test_a_graph_that_was_deleted_is_forgotten(context: Context) -> None:
     record, *_ = create_graph(context, "g", expression="x + 1", tags={})
     assert get_graph(context, record.id) == record and get_graph(context, record.id) is get_graph(context, record.id)
     delete_graph(context, record.id)
     with pytest.raises(NotFound):
         get_graph(context, record.id)
+
+
+def test_what_another_process_deleted_and_stored_again_in_another_order_is_read_anew(context: Context) -> None:
+    """The figures of a run are stored in the order of its graph's nodes."""
+    nodes = [{"name": name, "operation": "Input"} for name in "ab"]
+    total = {"name": "s", "operation": "Add", "inputs": ["a", "b"]}
+    other = Context(context.database, context.limits)
+    record, *_ = create_graph(context, "g", nodes=[*nodes, total], tags={})
+    assert [node.name for node in context.graph(get_graph(context, record.id).digest).nodes] == ["a", "b", "s"]
+    delete_graph(other, record.id)
+    again, *_ = create_graph(other, "g", nodes=[*nodes[::-1], total], tags={})
+    assert again.digest == record.digest
+    with pytest.raises(NotFound):
+        get_graph(context, record.id)
+    assert [node.name for node in context.graph(get_graph(context, again.id).digest).nodes] == ["b", "a", "s"]
 
 
 def test_a_graph_that_is_deleted_while_it_is_read_is_not_kept(
