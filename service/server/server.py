@@ -20,7 +20,7 @@ from service.server.workers import Workers
 from service.server.wsgi import Answer, Application, call, make_answer
 from service.settings import ServerBounds
 
-_TICK = 0.05  # seconds between two looks at the clocks
+_TICK = 0.05  # seconds between two looks at the clocks, and until it stops
 _OTHER_FILES = 128  # that the process may open besides its connections
 _BACKLOG = 4096  # connections that wait to be accepted
 _ACCEPTED_AT_ONCE = 16  # libuv accepts one connection a turn, for each time that it listens
@@ -70,7 +70,7 @@ class Server:
 
     def stop(self) -> None:
         """Accept no connection and no request more; `run` returns when those under way are answered. Of any thread."""
-        self.loop.call_soon_threadsafe(self._stop)
+        self.loop.call_soon_threadsafe(self._stop_soon)
 
     async def _serve(self, listener: socket.socket, started: Callable[[], None], signals: bool) -> None:
         self._address = listener.getsockname()[:2]
@@ -80,7 +80,7 @@ class Server:
             self._listening.append(once)
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
-                self.loop.add_signal_handler(number, self._stop)
+                self.loop.add_signal_handler(number, self._stop_soon)
         started()
         while self._connections or not self.stopping:
             await asyncio.sleep(_TICK)
@@ -90,6 +90,10 @@ class Server:
                     connection.abort()
                 elif now >= connection.due:
                     connection.late()
+
+    def _stop_soon(self) -> None:
+        """Stop when what clients have sent before is accepted and read."""
+        self.loop.call_later(_TICK, self._stop)
 
     def _stop(self) -> None:
         self._end = 0 if self.stopping else self.loop.time() + self.bounds.stop_seconds  # told twice, it ends at once

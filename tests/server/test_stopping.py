@@ -42,6 +42,14 @@ def test_what_is_under_way_is_answered_and_nothing_more(serve: Serve) -> None:
     ended(served)
 
 
+def test_what_was_sent_before_the_end_is_answered(serve: Serve) -> None:
+    served = serve()
+    clients = [served.client(ask("/echo")) for _ in range(64)]
+    served.server.stop()
+    assert [client.read().status for client in clients] == [200] * 64
+    ended(served)
+
+
 def test_stalled_bodies_and_readers_end_with_their_clocks(serve: Serve) -> None:
     served = serve(clocks=SECONDS, transfer_seconds=20)
     half = served.client(ask("/echo", "POST", Content_Length="5"))
