@@ -24,7 +24,7 @@ from service.settings import Settings
 _SECONDS_TO_FINISH = 35  # at shutdown: stop_seconds for the requests under way, and a little for the process
 _SECONDS_TO_START = 120  # the first start on a machine compiles
 _LAST_LINES = 5
-_SECONDS_OF_A_TURN = 0.0005  # 5 ms by default, which eight busy views make 40 ms for each step of the event loop
+_SECONDS_OF_A_TURN = 0.002  # 5 ms by default, which eight busy views make 40 ms for each step of the event loop
 
 
 class CannotStart(Exception):
