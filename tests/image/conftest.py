@@ -8,6 +8,7 @@ import pytest
 from tests.image.engine import Engine, what_is_missing
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests/conftest.py skips what is left to other targets
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here needs the engine."""
     for item in items:
