@@ -76,9 +76,11 @@ class Keyring:
     def _read(self, reading: "Future[dict[str, AccessKey]]") -> None:
         try:
             with self._database.read() as connection:
-                reading.set_result({key.prefix: key for key in storage.list_access_keys(connection)})
+                keys = {key.prefix: key for key in storage.list_access_keys(connection)}
         except Exception as error:  # it is raised where the keys are asked for
             reading.set_exception(error)
+        else:  # the transaction has ended too
+            reading.set_result(keys)
 
     def _note(self, key: AccessKey, now: datetime) -> None:
         """Keep that the key was used, at most once a minute, in a thread: a request that reads waits for no writer."""
