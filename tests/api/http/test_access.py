@@ -158,7 +158,7 @@ class Elsewhere(Pool):
     def call(self, task: Any, given: bytes, **named: Any) -> Any:
         """Keep what is said of the request."""
         self.environs.append(task[0])
-        return (self.status, []), b""
+        return (self.status, [], []), b""
 
 
 def test_nothing_is_done_and_no_body_is_handed_over_before_the_key_is_known(make_app: MakeApp) -> None:
