@@ -129,6 +129,7 @@ bench: install
 # With figures; `make test-faults` and `make test-postgres` try a few of them.
 faults: .venv/tested
 	$(BIN)/gradbook warm
+	$(BIN)/python -m tests.faults.sqlite_faults --each 250 --minutes 10
 	$(BIN)/python -m tests.faults.postgres_outages --each 20
 
 hostile: install

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.faults.postgres_outages import KINDS, SERVICES, try_outages
+from tests.faults.postgres_outages import SERVICES, try_outages
 
 pytestmark = pytest.mark.postgres
 
 
 def test_what_was_acknowledged_is_kept_once_and_the_rest_is_answered_with_503() -> None:
-    rows = try_outages(list(KINDS), 2)
+    rows = try_outages(2)
     for row in rows:
         assert row.acknowledged > 20 and (row.lost, row.doubled, row.others) == (0, 0, {}), str(row)
         assert row.said["began"] == row.said["ended"] and row.said["tracebacks"] == 0, str(row)
