@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -73,6 +74,18 @@ def try_faults(each: dict[str, int]) -> list[Row]:
             return rows
 
 
+def start_at_once(times: int, processes: int = 6) -> int:
+    """Have that many processes make the same database at once, and return how many of all failed."""
+    failed = 0
+    for _ in range(times):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "service.cli", "migrate", "--database", f"sqlite:///{folder}/gradbook.db"]
+            started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(processes)]
+            failed += sum(process.wait() != 0 for process in started)
+    print(f"{processes} first starts at once, {times} times: {failed} failed", flush=True)
+    return failed
+
+
 def soak(seconds: float) -> list[tuple[float, int]]:
     """Megabytes of memory and open files of a service and its processes, ten times while clients store runs."""
     with (
@@ -112,5 +125,6 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=1.0)
     given = parser.parse_args()
     rows = try_faults({kind: min(given.each, _MOST.get(kind, given.each)) for kind in KINDS})
+    failed = start_at_once(min(given.each, 20))
     soak(60 * given.minutes)
-    sys.exit(exit_code(rows))
+    sys.exit(exit_code(rows) or failed > 0)
