@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from hypothesis import settings
 
-QUICK, THOROUGH = 4, 30
+QUICK, THOROUGH = 4, 24
 
 _Item = TypeVar("_Item")
 
