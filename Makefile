@@ -15,7 +15,7 @@
 #   make faults            many faults under load: a row for each kind, with what was lost and doubled
 #   make hostile           what one client can do to the others: a row for each attack
 #   make lint              style and types
-# .ci/run runs lint, image-check and each target whose name begins with test.
+# .ci/run runs lint and each target whose name begins with test.
 
 PYTHON ?= python3
 BIN := .venv/bin
