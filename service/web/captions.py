@@ -1,18 +1,18 @@
 """The captions of a picture: short texts to read, with the full figures in titles."""
 
-import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from service.core.execution.closed_edges import closed_operands
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray
-from service.core.figures.text import exact_text, short_number, told_apart
+from service.core.figures.text import exact_text, figure_text, short_number, told_apart
 from service.core.graph.graph import Graph, Node
 from service.core.language.writing import write_node
 from service.core.rulebook.operation import Operation
@@ -53,12 +53,25 @@ def short_figure(figure: FloatArray) -> str:
 
 def full_figure(figure: FloatArray) -> str:
     """Write a scalar with all digits; a tensor as its shape and norm, a small one also with its elements."""
+    return _written_out(figure, exact_text)
+
+
+def spoken_figure(figure: FloatArray) -> str:
+    """The same as people say it: fractions, six digits at most, and the sign −."""
+    return _written_out(figure, figure_text)
+
+
+def _written_out(figure: FloatArray, write: Callable[[float], str]) -> str:
     if not figure.ndim:
-        return exact_text(float(figure))
-    text = f"shape {_shape(figure)}, norm {exact_text(euclidean_norm(figure))}"
-    if figure.size > _ELEMENTS_WRITTEN_OUT:
-        return text
-    return f"{text}: {json.dumps(figure.tolist())}"
+        return write(float(figure))
+    text = f"shape {_shape(figure)}, norm {write(euclidean_norm(figure))}"
+    return text if figure.size > _ELEMENTS_WRITTEN_OUT else f"{text}: {_listed(figure.tolist(), write)}"
+
+
+def _listed(elements: Any, write: Callable[[float], str]) -> str:
+    if not isinstance(elements, list):
+        return write(elements)
+    return f"[{', '.join(_listed(element, write) for element in elements)}]"
 
 
 def euclidean_norm(figure: FloatArray) -> float:
@@ -120,11 +133,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class CaptionLine:
-    """One line of text: its CSS class, the text shown, and its meaning in words."""
+    """One line of text: its CSS class, the text shown, its meaning in words, and the same with all digits."""
 
     kind: str
     text: str
     words: str = ""
+    full: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,25 +202,26 @@ def _label(subject: Subject, phase: str, position: int, kind: str, meaning: str)
         figure = run.misshapen.get((phase, position), figure)
     if figure is None:
         return _implied_label(subject, position) if phase == "forward" else ()
-    line = CaptionLine(kind, short_figure(figure), f"{meaning}: {full_figure(figure)}")
+    spoken, full = spoken_figure(figure), full_figure(figure)
+    line = CaptionLine(kind, short_figure(figure), f"{meaning}: {spoken}", f"{meaning}: {full}")
     difference = subject.differences.get((phase, position))
     if difference is None:
         return (line,)
     own, other = _told_apart(figure, difference)
     if not figure.ndim:
-        line = CaptionLine(kind, own, line.words)
+        line = replace(line, text=own)
         shown = f"not {other}"
     else:
         shown = f"{own} not {other}"
     mark = "◆" if difference.verdict == "origin" else "◇"
+    sentence = difference.sentence or difference.verdict
+    right_spoken, right_full = spoken_figure(difference.baseline), full_figure(difference.baseline)
+    if right_spoken == spoken:  # they differ in later digits
+        line, right_spoken = replace(line, words=line.full), right_full
     return (
         line,
-        CaptionLine("verdict", f"{mark} {difference.verdict}", difference.sentence or difference.verdict),
-        CaptionLine(
-            "baseline",
-            shown,
-            f"{difference.right} {full_figure(difference.baseline)}",
-        ),
+        CaptionLine("verdict", f"{mark} {difference.verdict}", sentence, sentence),
+        CaptionLine("baseline", shown, f"{difference.right} {right_spoken}", f"{difference.right} {right_full}"),
     )
 
 
@@ -224,11 +239,6 @@ def _implied_label(subject: Subject, position: int) -> tuple[CaptionLine, ...]:
     value = None if subject.implied is None else subject.implied[position]
     if value is None or np.isnan(value).any():
         return ()
-    name = subject.graph.nodes[position].name
-    return (
-        CaptionLine(
-            "implied",
-            f"({short_figure(value)})",
-            f"the value of {name} is not given; it follows as {full_figure(value)}",
-        ),
-    )
+    meaning = f"the value of {subject.graph.nodes[position].name} is not given; it follows as"
+    words, full = f"{meaning} {spoken_figure(value)}", f"{meaning} {full_figure(value)}"
+    return (CaptionLine("implied", f"({short_figure(value)})", words, full),)

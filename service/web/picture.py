@@ -20,6 +20,9 @@ _CUT = 20.0  # the visible length of an edge that leads out of the picture
 _BOW, _WIDEST_BOW = 7.0, 28.0  # between two edges from one node to another, and between many
 _CLEAR = 4.0  # between an edge and the figures at it
 
+# In a page: how many units are an em, how much they may be scaled, and the width in em of the column to fill by that.
+_EM, _SMALLEST, _LARGEST, _COLUMN = 16.0, 0.95, 1.4, 43.1
+
 _SIZES = {"sign": SIGN, "value": FIGURE, "implied": FIGURE, "gradient": FIGURE, "input": FIGURE}
 _RADII = {"input": 6.0, "constant": 0.0}
 
@@ -43,12 +46,22 @@ class _Node:
 
 def draw_svg(subject: Subject, view: View) -> str:
     """Draw the view as SVG: operation and name in each node, value above its out-edge and gradient below."""
+    return _draw(subject, view, inline=False)
+
+
+def draw_inline(subject: Subject, view: View) -> str:
+    """Draw the same for a page, whose style sheet has its rules (class `pic`); it grows with the page's type."""
+    return _draw(subject, view, inline=True)
+
+
+def _draw(subject: Subject, view: View, *, inline: bool) -> str:
+    graph = subject.graph
     rank = {position: index for index, position in enumerate(view.positions)}
     nodes = [_measure(subject, position, rank) for position in view.positions]
     edges: list[Edge] = []
     strands: dict[Edge, list[bool]] = {}  # whether each of the edges between two nodes is closed
     for position, node in zip(view.positions, nodes, strict=True):
-        for index, source in enumerate(subject.graph.operands[position]):
+        for index, source in enumerate(graph.operands[position]):
             if source in rank:
                 edges.append((rank[source], rank[position]))
                 strands.setdefault(edges[-1], []).append(index in node.caption.closed)
@@ -56,24 +69,30 @@ def draw_svg(subject: Subject, view: View) -> str:
     note_height = 2 * NAME if view.sentence else 0.0
     width = max(layout.width, text_width(view.sentence, NAME)) + 2 * MARGIN
     height = layout.height + note_height + 2 * MARGIN
-    key = subject.key if view.focus is None else f"{subject.key}-{subject.graph.position[view.focus]}-{view.hops}"
+    key = subject.key if view.focus is None else f"{subject.key}-{graph.position[view.focus]}-{view.hops}"
 
     root = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", id=key, role="graphics-document document")
     root.attrib |= {"aria-labelledby": f"{key}-title", "aria-describedby": f"{key}-description"}
-    root.attrib |= {"width": f"{width:.0f}", "height": f"{height:.0f}", "viewBox": f"0 0 {width:.0f} {height:.0f}"}
+    root.set("viewBox", f"0 0 {width:.0f} {height:.0f}")
     _add(root, "title", subject.title, id=f"{key}-title")
     _add(root, "desc", _description(subject, view, any(map(any, strands.values()))), id=f"{key}-description")
-    _add(root, "style", write_style(key))
-    _add(root, "rect", class_="paper", width="100%", height="100%", rx=6)
+    if inline:
+        scale = min(max(_SMALLEST, _COLUMN * _EM / width), _LARGEST)
+        root.attrib |= {"class": "pic", "width": f"{scale * width / _EM:.2f}em"}
+    else:
+        root.attrib |= {"width": f"{width:.0f}", "height": f"{height:.0f}"}
+        _add(root, "style", write_style(key))
+        _add(root, "rect", class_="paper", width="100%", height="100%", rx=6)
     drawing = _add(root, "g", transform=f"translate({MARGIN:g} {MARGIN:g})")
     drawn = _add(drawing, "g", class_="edges", aria_hidden="true")
     for edge, closed in strands.items():
+        ends = {f"data-{end}": _clean(nodes[index].name) for end, index in zip(("from", "to"), edge, strict=True)}
         for strand, shut in enumerate(closed):
             path = _edge_path(layout.routes[edge], strand * min(_BOW, _WIDEST_BOW / len(closed)))
-            _add(drawn, "path", d=path, **({"class_": "closed"} if shut else {}))
+            _add(drawn, "path", d=path, **({"class_": "closed"} if shut else {})).attrib.update(ends)
     listed = _add(drawing, "g", role="list")
     for position, node, centre in zip(view.positions, nodes, layout.centres, strict=True):
-        item = _add_node(listed, node, *centre)
+        item = _add_node(listed, node, *centre, inline=inline)
         item.set("id", f"{key}-node-{position}")
         if node.name == view.focus:
             item.set("class", f"{item.get('class')} focus")
@@ -146,22 +165,36 @@ def _line_height(line: CaptionLine) -> float:
     return 1.25 * _line_size(line)
 
 
-def _add_node(parent: ET.Element, node: _Node, x: float, y: float) -> ET.Element:
+def _add_node(parent: ET.Element, node: _Node, x: float, y: float, *, inline: bool) -> ET.Element:
     caption, words = node.caption, _words(node)
     item = _add(parent, "g", class_=" ".join(["node", caption.kind, *caption.marks]), role="listitem")
     item.attrib |= {"data-node": _clean(node.name), "aria-label": _clean(words)}
-    _add(item, "title", words)
+    if not inline:
+        _add(item, "title", words)
     seen = _add(item, "g", aria_hidden="true")
     left, right = x - node.width / 2, x + node.width / 2
     radius = _RADII.get(caption.kind, node.height / 2)
     _add(seen, "rect", x=left, y=y - node.height / 2, width=node.width, height=node.height, rx=radius)
+    if inline:  # room for a mark that the page sets
+        corner = (7.0, -2.0) if caption.kind == "input" else (1.0, -4.0)
+        _add(seen, "text", "", class_="flag", x=left - corner[0], y=y - node.height / 2 - corner[1])
     start, end = x - node.box.left, x + node.box.right
     inner_start, inner_end = (start + _CUT if node.cut[0] else start), (end - _CUT if node.cut[1] else end)
     if start < left:
-        _add(seen, "path", d=f"M{_number(start if node.joined[0] else inner_start)} {_number(y)}H{_number(left)}")
+        _add(
+            seen,
+            "path",
+            class_="in",
+            d=f"M{_number(start if node.joined[0] else inner_start)} {_number(y)}H{_number(left)}",
+        )
         _add(seen, "path", class_="arrow", d=_arrow(left, y))
     if end > right:
-        _add(seen, "path", d=f"M{_number(right)} {_number(y)}H{_number(end if node.joined[1] else inner_end)}")
+        _add(
+            seen,
+            "path",
+            class_="out",
+            d=f"M{_number(right)} {_number(y)}H{_number(end if node.joined[1] else inner_end)}",
+        )
     if node.is_output:
         _add(seen, "path", class_="arrow", d=_arrow(end + 8, y))
     for outer, inner in ((start, inner_start), (end, inner_end)):
@@ -189,12 +222,11 @@ def _words(node: _Node) -> str:
 
 def _add_label(parent: ET.Element, lines: Sequence[CaptionLine], x: float, y: float, direction: int) -> None:
     """Add lines beside an edge, the first nearest to it; baselines are a quarter of a line above its lower end."""
-    """Add lines beside an edge, the first nearest to it; baselines are a quarter of a line above its lower end."""
     for line in lines:
         height = _line_height(line)
         lower = y if direction < 0 else y + height
         text = _add(parent, "text", line.text, class_=f"label {line.kind}", x=x, y=lower - 0.25 * height)
-        _add(text, "title", line.words)
+        _add(text, "title", line.full)
         y += direction * height
 
 

@@ -9,8 +9,6 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context
 from service.api.schemas import NodeName, PositiveInt, Query, StrictString
-from service.core.comparison.listing import explained_origins, judged_figures, list_figures
-from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
 from service.core.graph.selection import no_node
@@ -18,9 +16,10 @@ from service.usecases.comparisons import get_comparison
 from service.usecases.graphs import get_graph
 from service.usecases.runs import get_run
 from service.usecases.weighing import DRAWN_NODE
-from service.web.captions import Difference, Subject
+from service.web.captions import Subject
 from service.web.dot import write_dot
 from service.web.picture import draw_svg
+from service.web.subjects import comparison_subject, graph_subject, run_subject
 from service.web.view import HOPS, LARGEST_WHOLE, View, choose_view
 
 blueprint = Blueprint("pictures", __name__, description="Graphs drawn, with the figures of their runs")
@@ -53,8 +52,7 @@ class PictureQuery(Query):
 def get_graph_picture(query: dict[str, Any], graph_id: str) -> Response:
     """Draw a graph, as SVG or in DOT"""
     record = get_graph(context(), graph_id)
-    title = f"{record.name}, version {record.version}"
-    return _respond(Subject(f"graph-{record.id}", title, context().graph(record.digest)), query)
+    return _respond(graph_subject(record, context().graph(record.digest)), query)
 
 
 @blueprint.endpoint(
@@ -63,16 +61,7 @@ def get_graph_picture(query: dict[str, Any], graph_id: str) -> Response:
 def get_run_picture(query: dict[str, Any], run_id: str) -> Response:
     """Draw a run: each node's value above its out-edge, its gradient below"""
     run = get_run(context(), run_id)
-    record, graph = run.record, get_graph(context(), run.record.graph_id)
-    subject = Subject(
-        f"run-{record.id}",
-        f"{record.label or 'A run'} of {graph.name}, version {graph.version}",
-        run.graph,
-        run.figures,
-        record.output,
-        frozenset(record.nondifferentiable),
-    )
-    return _respond(subject, query)
+    return _respond(run_subject(run, get_graph(context(), run.record.graph_id)), query)
 
 
 @blueprint.endpoint(
@@ -80,36 +69,7 @@ def get_run_picture(query: dict[str, Any], run_id: str) -> Response:
 )
 def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Response:
     """Draw the candidate of a comparison, with each figure marked that is an origin, inherited or compensated"""
-    compared = get_comparison(context(), comparison_id)
-    candidate, record = compared.found.candidate, compared.record
-    subject = Subject(
-        f"comparison-{record.id}",
-        f"Comparison: {', '.join(f'{count} {verdict}' for verdict, count in record.counts.items() if count)}",
-        candidate.graph,
-        candidate,
-        candidate.backward.output if candidate.backward else None,
-        differences=_differences(compared.found),
-        implied=compared.found.values,
-    )
-    return _respond(subject, query)
-
-
-def _differences(found: Comparison) -> dict[tuple[str, int], Difference]:
-    sentences = {(origin.phase.name, origin.position): origin.sentence for origin in explained_origins(found)}
-    for position, libraries in found.conventions.items():
-        sentences["backward", position] = f"the choice of {', '.join(libraries)} where no derivative exists"
-    differences = {}
-    for figure in judged_figures(found, list_figures(found, (*DIFFERENT, Verdict.COMPENSATED))):
-        phase, position = figure.phase, figure.position
-        baseline, right = phase.baseline[position], "the baseline has"
-        if baseline is None:
-            baseline, right = phase.expected[position], "it should be"
-        assert baseline is not None
-        sentence = sentences.get((phase.name, position), "")
-        differences[phase.name, position] = Difference(
-            figure.verdict.name.lower(), baseline, sentence, figure.worst, right
-        )
-    return differences
+    return _respond(comparison_subject(get_comparison(context(), comparison_id)), query)
 
 
 def _respond(subject: Subject, query: dict[str, Any]) -> Response:

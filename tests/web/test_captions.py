@@ -22,6 +22,7 @@ from service.web.captions import (
     short_figure,
     shorten,
     sign,
+    spoken_figure,
     text_width,
     write_caption,
 )
@@ -31,7 +32,8 @@ from tests.web.drawings import run_of, written
 def test_a_tensor_is_shown_by_its_shape_and_norm() -> None:
     figure = np.array([[3.0, 0.0], [0.0, -4.0]])
     assert short_figure(figure) == "2×2 ‖5‖"
-    assert full_figure(figure) == "shape 2×2, norm 5: [[3.0, 0.0], [0.0, -4.0]]"
+    assert full_figure(figure) == "shape 2×2, norm 5: [[3, 0], [0, -4]]"
+    assert spoken_figure(figure / 3) == "shape 2×2, norm 5/3: [[1, 0], [0, −4/3]]"
     assert short_figure(np.zeros(7)) == "[7] ‖0‖"
     assert full_figure(np.ones((3, 4, 2))) == "shape 3×4×2, norm 4.898979485566356"
     assert short_figure(np.zeros((0, 3))) == "0×3 ‖0‖"
@@ -77,11 +79,11 @@ def test_a_constant_shows_its_value_and_a_name_that_somebody_gave_it() -> None:
     assert body("half", 0.5) == ["0.5", "half"]
 
 
-def test_words_tell_all_that_is_drawn_and_all_digits() -> None:
+def test_words_tell_all_that_is_drawn_as_people_say_it() -> None:
     subject = run_of(written("y = abs(x) / 3"), {"x": 0.2})
     words = [write_caption(subject, position).words for position in range(len(subject.graph))]
-    assert words[0] == "x = an Input; the value of x: 0.2; the gradient of y with respect to x: 0.3333333333333333"
-    assert words[-1].startswith("y = abs_1 / constant_1; the value of y: 0.06666666666666667; the gradient")
+    assert words[0] == "x = an Input; the value of x: 0.2; the gradient of y with respect to x: 1/3"
+    assert words[-1].startswith("y = abs_1 / constant_1; the value of y: 1/15; the gradient")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from service.core.figures.figures import pack
 from service.core.graph.building import build_graph
 from service.web.captions import Difference, Subject
 from service.web.dot import write_dot
-from service.web.picture import draw_svg
+from service.web.picture import draw_inline, draw_svg
 from service.web.style import PALETTES
 from service.web.view import choose_view
 from tests.planted import swept
@@ -61,7 +61,7 @@ def test_the_tutorials_run_is_drawn_with_its_figures() -> None:
         "F": (["÷", "F"], ["4"], ["1"]),
     }
     (label,) = [node.get("aria-label") for node in nodes(root) if node.get("data-node") == "f"]
-    assert label == "f = e * c; the value of f: -12; the gradient of F with respect to f: -0.3333333333333333"
+    assert label == "f = e * c; the value of f: −12; the gradient of F with respect to f: −1/3"
 
 
 @pytest.mark.parametrize("subject", [TUTORIAL_RUN, NEURON_RUN, *RANDOM_RUNS])
@@ -80,6 +80,32 @@ def test_no_edge_runs_through_a_node() -> None:
         (edges,) = [group for group in root.iter(f"{SVG}g") if group.get("class") == "edges"]
         points = lines(edges)
         assert [body for body in bodies(root) if body.met_by(points)] == []
+
+
+def test_edges_and_stubs_say_what_they_join() -> None:
+    root = draw(TUTORIAL_RUN)
+    (edges,) = [group for group in root.iter(f"{SVG}g") if group.get("class") == "edges"]
+    joined = [(path.get("data-from"), path.get("data-to")) for path in edges]
+    assert joined == [("a", "e"), ("b", "e"), ("e", "f"), ("c", "f"), ("f", "F"), ("d", "F")]
+    stubs = {
+        node.get("data-node"): [path.get("class") for path in node.iter(f"{SVG}path") if path.get("class") != "arrow"]
+        for node in nodes(root)
+    }
+    assert stubs == {name: ["out"] if name in "abcd" else ["in", "out"] for name in "abcdefF"}
+
+
+def test_in_a_page_the_same_is_drawn_without_a_style_of_its_own() -> None:
+    view = choose_view(TUTORIAL_RUN.graph, None, None)
+    alone, inline = draw(TUTORIAL_RUN), read(draw_inline(TUTORIAL_RUN, view))
+    assert (inline.get("class"), inline.get("width"), inline.get("height")) == ("pic", "42.52em", None)
+    assert [inline.get(name) == alone.get(name) for name in ("id", "viewBox", "aria-labelledby")] == [True] * 3
+    assert not list(inline.iter(f"{SVG}style")) and not [e for e in inline.iter() if e.get("class") == "paper"]
+    assert "style" not in {name for element in inline.iter() for name in element.attrib}
+    assert [node.get("aria-label") for node in nodes(inline)] == [node.get("aria-label") for node in nodes(alone)]
+    assert [node.find(f"{SVG}title") for node in nodes(inline)] == [None] * 7
+    for kind in ("body", "label"):
+        assert [texts(node, kind) for node in nodes(inline)] == [texts(node, kind) for node in nodes(alone)]
+    assert [texts(node, "flag") for node in nodes(inline)] == [[""]] * 7 and not texts(alone, "flag")
 
 
 # --- read by all --------------------------------------------------------------------------------------------------

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-import numpy as np
-
 from service.core.figures.figures import FloatArray
 
 _GREATEST_DENOMINATOR = 99
@@ -31,7 +29,7 @@ def exact_text(value: float) -> str:
     return number_text(value) if math.isfinite(value) else _nonfinite_text(value)
 
 
-def figure_text(figure: FloatArray | np.float64) -> str:
+def figure_text(figure: FloatArray | float) -> str:
     """Write a number for a sentence: a fraction or six significant digits."""
     value = float(figure)
     if not math.isfinite(value):

@@ -1,0 +1,59 @@
+"""What pictures are drawn of: stored graphs, runs and comparisons."""
+
+from service.core.comparison.listing import explained_origins, judged_figures, list_figures
+from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict
+from service.core.graph.graph import Graph
+from service.storage.records import GraphRecord
+from service.usecases.comparisons import Compared
+from service.usecases.runs import StoredRun
+from service.web.captions import Difference, Subject
+
+
+def graph_subject(record: GraphRecord, graph: Graph) -> Subject:
+    """A graph without figures."""
+    return Subject(f"graph-{record.id}", f"{record.name}, version {record.version}", graph)
+
+
+def run_subject(run: StoredRun, graph: GraphRecord) -> Subject:
+    """A run with its figures."""
+    record = run.record
+    return Subject(
+        f"run-{record.id}",
+        f"{record.label or 'A run'} of {graph.name}, version {graph.version}",
+        run.graph,
+        run.figures,
+        record.output,
+        frozenset(record.nondifferentiable),
+    )
+
+
+def comparison_subject(compared: Compared) -> Subject:
+    """The candidate of a comparison, with what was found about each figure that differs."""
+    candidate, record = compared.found.candidate, compared.record
+    return Subject(
+        f"comparison-{record.id}",
+        f"Comparison: {', '.join(f'{count} {verdict}' for verdict, count in record.counts.items() if count)}",
+        candidate.graph,
+        candidate,
+        candidate.backward.output if candidate.backward else None,
+        differences=_differences(compared.found),
+        implied=compared.found.values,
+    )
+
+
+def _differences(found: Comparison) -> dict[tuple[str, int], Difference]:
+    sentences = {(origin.phase.name, origin.position): origin.sentence for origin in explained_origins(found)}
+    for position, libraries in found.conventions.items():
+        sentences["backward", position] = f"the choice of {', '.join(libraries)} where no derivative exists"
+    differences = {}
+    for figure in judged_figures(found, list_figures(found, (*DIFFERENT, Verdict.COMPENSATED))):
+        phase, position = figure.phase, figure.position
+        baseline, right = phase.baseline[position], "the baseline has"
+        if baseline is None:
+            baseline, right = phase.expected[position], "it should be"
+        assert baseline is not None
+        sentence = sentences.get((phase.name, position), "")
+        differences[phase.name, position] = Difference(
+            figure.verdict.name.lower(), baseline, sentence, figure.worst, right
+        )
+    return differences
