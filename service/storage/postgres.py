@@ -39,6 +39,9 @@ class PostgreSQL:
         chosen = {"connect_timeout": self._connect_seconds, "application_name": "gradbook", **named}
         connection = _impatient_connection().connect(*arguments, **chosen)
         connection.silence = self._silence
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":  # text comes back as bytes
+            connection.close()
+            raise dialect.loaded_dbapi.OperationalError("its encoding is SQL_ASCII: create it with ENCODING 'UTF8'")
         return connection
 
     def _prepare(self, connection: Any, record: Any) -> None:

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from itertools import count
 
 import pytest
-from sqlalchemy import func, make_url, select, text
+from sqlalchemy import NullPool, create_engine, func, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
-from service.settings import WorkBounds
+from service.serving import CannotStart, migrate
+from service.settings import Settings, WorkBounds
 from service.storage import failures
 from service.storage.database import Database, NewerSchema, _SharedTransaction
 from service.storage.keys import KeyRecord, insert_key
@@ -290,6 +291,15 @@ def test_a_newer_schema_is_refused_and_left_alone(server: PostgresServer) -> Non
             database.migrate()
         with database.write() as connection:
             connection.execute(text(f"UPDATE alembic_version SET version_num = '{version}'"))
+
+
+def test_a_database_without_an_encoding_is_refused(server: PostgresServer) -> None:
+    given = "TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C' LOCALE_PROVIDER libc"
+    engine = create_engine(server.url(), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE bytes {given}"))
+    with pytest.raises(CannotStart, match=r"cannot be used: .*its encoding is SQL_ASCII: create it with"):
+        migrate(Settings(server.url("bytes")))
 
 
 def test_six_first_starts_at_once_all_succeed(server: PostgresServer) -> None:
