@@ -33,8 +33,8 @@ GRAPH: dict[str, Any] = {
 FORMULA: dict[str, Any] = {
     "expression": "F(a, b, c, d) = (a + b) * c / d",
     "latex": r"F = \frac{\left(a + b\right) \cdot c}{d}",
-    "mathml": "<mi>F</mi><mo>=</mo><mfrac><mrow><mrow><mo>(</mo><mrow><mi>a</mi><mo>+</mo><mi>b</mi></mrow><mo>)</mo>"
-    "</mrow><mo>·</mo><mi>c</mi></mrow><mi>d</mi></mfrac>",
+    "mathml": '<mi>F</mi><mo>=</mo><mfrac><mrow><mrow><mo stretchy="false">(</mo><mrow><mi>a</mi><mo>+</mo><mi>b</mi>'
+    '</mrow><mo stretchy="false">)</mo></mrow><mo>·</mo><mi>c</mi></mrow><mi>d</mi></mfrac>',
 }
 
 RUN_REQUEST: dict[str, Any] = {"inputs": {"a": 5, "b": 1, "c": -2, "d": -3}}

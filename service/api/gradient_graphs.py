@@ -35,7 +35,8 @@ def get_formula(query: dict[str, Any], graph_id: str) -> Response:
         formula = usecases.get_formula(context(), graph_id, **query)
     except InvalidRequest as error:
         raise InvalidParameters(error.faults) from None
-    return respond({"expression": formula.text, "latex": formula.latex, "mathml": formula.mathml})
+    equation = formula.equation
+    return respond({"expression": formula.text, "latex": equation.latex, "mathml": equation.mathml})
 
 
 @blueprint.endpoint(

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-from service.core.derivatives.gradient_graph import gradient_graph, write_formula
+from service.core.derivatives.gradient_graph import WrittenFormula, gradient_graph, write_formula
 from service.core.errors import InvalidRequest, LimitExceeded
 from service.core.graph.graph import Graph
 from service.core.graph.selection import choose_output, gradient_faults, read_names
 from service.core.graph.traversal import ancestors
 from service.core.language.expression import parse_expression
-from service.core.symbolic.equation import Formula
 from service.storage.records import GraphRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph, keep_graph
@@ -16,7 +15,7 @@ from service.usecases.idempotency import IdempotencyKey
 from service.usecases.weighing import BUILT_NODE, DIFFERENTIATED_NODE, FORMULA_NODE, STEP
 
 
-def get_formula(context: Context, graph_id: str, *, of: str | None = None, wrt: str | None = None) -> Formula:
+def get_formula(context: Context, graph_id: str, *, of: str | None = None, wrt: str | None = None) -> WrittenFormula:
     """Write a node as one formula of the graph's inputs or, with `wrt`, its derivative with respect to that node.
 
     The text is within the limits of an expression, so that it can be posted as a graph. Raises NotFound,

@@ -37,7 +37,8 @@ def test_a_formula_in_three_languages(client: FlaskClient, seed: Any) -> None:
     assert answered.json == {
         "expression": "dF_da(a, b, c, d) = c / d",
         "latex": r"\frac{d F}{d a} = \frac{c}{d}",
-        "mathml": "<mfrac><mrow><mi>d</mi><mi>F</mi></mrow><mrow><mi>d</mi><mi>a</mi></mrow></mfrac><mo>=</mo>"
+        "mathml": '<mfrac><mrow><mi mathvariant="normal">d</mi><mi>F</mi></mrow>'
+        '<mrow><mi mathvariant="normal">d</mi><mi>a</mi></mrow></mfrac><mo>=</mo>'
         "<mfrac><mi>c</mi><mi>d</mi></mfrac>",
     }
     again = client.get(path, query_string={"of": "F", "wrt": "a"}, headers={"If-None-Match": answered.headers["ETag"]})

@@ -6,6 +6,7 @@ node's shape, as in the backward pass from a seed of ones.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from service.core.derivatives.squared_norms import with_sums_of_squares
@@ -17,9 +18,9 @@ from service.core.graph.traversal import ancestors
 from service.core.rulebook.operation import NO_ATTRIBUTES
 from service.core.rulebook.registry import operation_of
 from service.core.symbolic.backward import backpropagate, has_tensors
-from service.core.symbolic.equation import Formula, gradient_of
+from service.core.symbolic.equation import Formula, equate, gradient_of
 from service.core.symbolic.finite import FiniteTerms
-from service.core.symbolic.printing import name_text, write_latex, write_mathml, write_text
+from service.core.symbolic.printing import name_text, write_text
 from service.core.symbolic.simplify import SCALAR, TermTable
 from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
 
@@ -68,18 +69,24 @@ def formula(graph: Graph, of: str, wrt: str | None = None) -> Term:
     return backpropagate(graph, terms, known, of, [wrt])[graph.position[wrt]]
 
 
-def write_formula(graph: Graph, of: str, wrt: str | None, most: int) -> Formula:
-    """Write `formula` as an equation in three languages, whose text the expression language reads as a graph.
+@dataclass(frozen=True, slots=True)
+class WrittenFormula:
+    """A formula as text that the expression language reads as a graph, and as an equation for readers.
 
-    LaTeX and MathML, which nobody computes with, combine quotients: −f/d² for −f/d/d. Raises LimitExceeded for a text
-    of more than `most` characters.
+    The latter, which nobody computes with, combines quotients: −f/d² for −f/d/d.
     """
+
+    text: str
+    equation: Formula
+
+
+def write_formula(graph: Graph, of: str, wrt: str | None, most: int) -> WrittenFormula:
+    """Write `formula` as an equation; raises LimitExceeded for a text of more than `most` characters."""
     term = formula(graph, of, wrt)
     name, subject = (of, Variable(of)) if wrt is None else (f"d{of}_d{wrt}", gradient_of(of, wrt))
     text = define_function(free_name(name, graph.inputs), graph.inputs, term, most)
     term = TermTable(for_reading=True, keep_shapes=has_tensors(graph)).add(term)[0]
-    latex = f"{write_latex(subject)} = {write_latex(term, None)}"
-    return Formula(text, latex, f"{write_mathml(subject)}<mo>=</mo>{write_mathml(term, None)}")
+    return WrittenFormula(text, replace(equate(subject, term), most=None))
 
 
 def define_function(name: str, inputs: Sequence[str], term: Term, most: int | None = None) -> str:

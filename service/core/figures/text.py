@@ -46,10 +46,18 @@ def short_number(value: float, digits: int = 3) -> str:
     """Write a number to be read at a glance: three significant digits, whole numbers below 100,000 exactly."""
     if not math.isfinite(value):
         return _nonfinite_text(value)
+    mantissa, e, exponent = _short_decimal(value, digits).partition("e")
+    return _typeset(f"{mantissa}e{int(exponent)}" if e else mantissa)
+
+
+def short_value(value: float) -> float:
+    """Return the number that `short_number` writes."""
+    return float(_short_decimal(value, 3)) if math.isfinite(value) else value
+
+
+def _short_decimal(value: float, digits: int) -> str:
     whole = abs(value) < 99_999.5 and (value == round(value) or (abs(value) >= 999.5 and digits <= 3))
-    text = f"{value:.0f}" if whole else f"{value:.{digits}g}"
-    mantissa, e, exponent = text.partition("e")
-    return _typeset(f"{mantissa}e{int(exponent)}" if e else text)
+    return f"{value:.0f}" if whole else f"{value:.{digits}g}"
 
 
 def told_apart(one: float, other: float) -> tuple[str, str]:

@@ -1,10 +1,12 @@
 """How an operation is written: templates for the service's own expression language, for LaTeX and for MathML.
 
 A template names its operands `%(0)s`, `%(1)s` …, or `%(all)s` for all of them separated by commas. An operand that
-binds less tightly than the template needs is put in brackets.
+binds less tightly than the template needs is put in brackets. In MathML brackets round what is no taller than a line do
+not stretch: a font's smallest stretched bracket is too large for it.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -29,10 +31,11 @@ class Notation:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A formula written in one of the languages, and how tightly it binds."""
+    """A formula written in one of the languages, how tightly it binds, and whether MathML is taller than a line."""
 
     text: str
     binds: int = ATOM
+    tall: bool = False
 
 
 def infix(sign: str, latex: str, binds: int, mathml: str = "") -> Notation:
@@ -45,7 +48,7 @@ def infix(sign: str, latex: str, binds: int, mathml: str = "") -> Notation:
 def function(name: str, latex: str | None = None, mathml: str = "") -> Notation:
     """Write a function call: `latex` is the command that typesets the name, `mathml` the name in MathML."""
     command = latex or rf"\operatorname{{{name.replace('_', chr(92) + '_')}}}"
-    called = row(f"<mi>{escape(mathml or name)}</mi><mo>&#x2061;</mo>" + _BRACKETS % "%(all)s")
+    called = row(f"<mi>{escape(mathml or name)}</mi><mo>&#x2061;</mo>{fenced('(', '%(all)s', ')')}")
     return Notation(f"{name}(%(all)s)", rf"{command}\left(%(all)s\right)", mathml=called)
 
 
@@ -54,25 +57,48 @@ def row(mathml: str) -> str:
     return f"<mrow>{mathml}</mrow>"
 
 
-_BRACKETS = "<mrow><mo>(</mo>%s<mo>)</mo></mrow>"
+def fenced(opening: str, inner: str, closing: str, tall: bool | None = None) -> str:
+    """Put MathML between brackets, which stretch if it is tall; in a template, if an operand is."""
+    fence = "%(fence)s" if tall is None else _FENCE[tall]
+    return row(f"<mo{fence}>{opening}</mo>{inner}<mo{fence}>{closing}</mo>")
+
+
+def is_tall(mathml: str) -> bool:
+    """Whether MathML is taller than a line: it has a fraction, a power, a root or a table."""
+    return _TALL.search(mathml) is not None
+
+
+_FENCE = {False: ' stretchy="false"', True: ""}
+_TALL = re.compile("<m(?:frac|sup|subsup|sqrt|root|under|over|underover|table)>")
 _MINUS = "<mrow><mo>−</mo>"
 
 
 def write_text(notation: Notation, operands: Sequence[Rendered], attributes: Sequence[str] = ()) -> Rendered:
     """Put operands into the template of the expression language; attributes follow as `name=value`."""
-    return _write(notation, notation.text, notation.text_needs, "(%s)", ", ", None, operands, attributes)
+    return _write(notation, notation.text, notation.text_needs, _plain_brackets, ", ", None, operands, attributes)
 
 
 def write_latex(notation: Notation, operands: Sequence[Rendered], attributes: Sequence[str] = ()) -> Rendered:
     """Put operands into the template of LaTeX; attributes follow as `name=value`."""
-    return _write(notation, notation.latex, notation.latex_needs, r"\left(%s\right)", ", ", "-", operands, attributes)
+    return _write(notation, notation.latex, notation.latex_needs, _latex_brackets, ", ", "-", operands, attributes)
 
 
 def write_mathml(notation: Notation, operands: Sequence[Rendered], attributes: Sequence[str] = ()) -> Rendered:
     """Put operands into the template of MathML; attributes follow as `name=value`."""
-    return _write(
-        notation, notation.mathml, notation.latex_needs, _BRACKETS, "<mo>,</mo>", _MINUS, operands, attributes
-    )
+    template, needs = notation.mathml, notation.latex_needs
+    return _write(notation, template, needs, _mathml_brackets, "<mo>,</mo>", _MINUS, operands, attributes)
+
+
+def _plain_brackets(inner: Rendered) -> str:
+    return f"({inner.text})"
+
+
+def _latex_brackets(inner: Rendered) -> str:
+    return rf"\left({inner.text}\right)"
+
+
+def _mathml_brackets(inner: Rendered) -> str:
+    return fenced("(", inner.text, ")", inner.tall)
 
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -89,7 +115,7 @@ def write_plain(notation: Notation, operands: Sequence[Rendered], attributes: Se
         )
     for sign, plain in _PLAIN_SIGNS.items():
         template = template.replace(sign, plain)
-    return _write(notation, template, notation.text_needs, "(%s)", ", ", "−", operands, attributes)
+    return _write(notation, template, notation.text_needs, _plain_brackets, ", ", "−", operands, attributes)
 
 
 _POWER = "%(0)s ^ %(1)s"
@@ -99,7 +125,7 @@ def _write(
     notation: Notation,
     template: str,
     needs: Sequence[int],
-    brackets: str,
+    brackets: Callable[[Rendered], str],
     comma: str,
     minus: str | None,
     operands: Sequence[Rendered],
@@ -116,7 +142,7 @@ def _write(
         return operand.binds < least or (adjacent_sign is not None and operand.text.startswith(adjacent_sign))
 
     bracketed = [
-        brackets % operand.text if is_bracketed(operand_index, operand, least) else operand.text
+        brackets(operand) if is_bracketed(operand_index, operand, least) else operand.text
         for operand_index, (operand, least) in enumerate(zip(operands, needs, strict=True))
     ]
     positions = {str(position): text for position, text in enumerate(bracketed)}
@@ -124,5 +150,6 @@ def _write(
     unbracketed = (
         operand.binds for operand, least in zip(operands, needs, strict=True) if OPEN < least <= operand.binds
     )
-    text = template % {**positions, "all": comma.join([*bracketed, *attributes])}
-    return Rendered(text, min([notation.binds, *unbracketed]))
+    tall = any(operand.tall for operand in operands)
+    text = template % {**positions, "all": comma.join([*bracketed, *attributes]), "fence": _FENCE[tall]}
+    return Rendered(text, min([notation.binds, *unbracketed]), tall or is_tall(template))

@@ -5,15 +5,18 @@ dF/da = dF/de · ∂e/∂a, and the two differ even where a node feeds the outpu
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import reduce
 from operator import add
 
+import numpy as np
+
 from service.core.figures.figures import FloatArray
-from service.core.figures.text import simple_fraction
-from service.core.rulebook.notation import row
-from service.core.symbolic.printing import write_latex, write_mathml, write_text
+from service.core.figures.text import short_value, simple_fraction
+from service.core.rulebook.notation import fenced, row
+from service.core.symbolic.printing import LONGEST_FORMULA, write_digits, write_latex, write_mathml, write_text
 from service.core.symbolic.term import Application, Literal, Symbol, Term, Variable, evaluation_order, term_of
 
 AND_SO_ON = Variable("`…", r"\dots", "…", "<mo>…</mo>")  # no node's name has a backquote
@@ -22,63 +25,147 @@ _NAN = Variable("`NaN", r"\mathrm{NaN}", "NaN", "<mn>NaN</mn>")
 _SIGNS = (AND_SO_ON, _INFINITY, _NAN)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Formula:
-    """A formula as text, in LaTeX, and in MathML to stand within `<math>`.
+    """One or more terms, each but the first with the sign before it, = or ≈; written when it is asked for.
 
-    The text is in the service's expression language, extended by equations, derivatives and ∞.
+    `sign` is the sign before the first where it follows another formula. Whatever writes raises LimitExceeded for a
+    side of more than `most` characters.
     """
 
-    text: str
-    latex: str
-    mathml: str
+    first: Term
+    others: tuple[tuple[str, Term], ...] = ()
+    sign: str = "="
+    most: int | None = LONGEST_FORMULA
+
+    @property
+    def text(self) -> str:
+        """The whole in the service's expression language, extended by equations, derivatives and ∞."""
+        return self._joined(write_text, _TEXT_SIGNS)
+
+    @property
+    def plain(self) -> str:
+        """The whole in a textbook's signs, for a sentence or to be spoken."""
+        return self._joined(write_digits, _TEXT_SIGNS)
+
+    @property
+    def latex(self) -> str:
+        """The whole in LaTeX."""
+        return self._joined(write_latex, _LATEX_SIGNS)
+
+    @property
+    def mathml(self) -> str:
+        """The whole in MathML, to stand within `<math>`."""
+        return "".join(self.sides)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The MathML in parts, each to stand within a `<math>` of its own, so that a long equation wraps: what equals
+        or nearly equals what is before begins with its sign."""
+        others = (_MATHML_SIGNS[sign] + write_mathml(term, self.most) for sign, term in self.others)
+        return write_mathml(self.first, self.most), *others
+
+    def _joined(self, write: Callable[[Term, int | None], str], signs: Mapping[str, str]) -> str:
+        others = (signs[sign] + write(term, self.most) for sign, term in self.others)
+        return write(self.first, self.most) + "".join(others)
 
 
-@dataclass(frozen=True, slots=True)
+_TEXT_SIGNS = {"=": " = ", "≈": " ≈ "}
+_LATEX_SIGNS = {"=": " = ", "≈": r" \approx "}
+_MATHML_SIGNS = {"=": "<mo>=</mo>", "≈": "<mo>≈</mo>"}
+_NEARLY = {False: "=", True: "≈"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Equation:
-    """A formula, and the same with numbers put in; None where one is unknown.
+    """A formula, and the same with numbers put in: those of `figures` for the variables of `term`, = `result`.
 
-    `fractions` are the numbers with 2/3 for 0.666…, None where none is a simple fraction but for rounding.
-    A tensor's shape stands for its numbers, [2×3].
+    What has numbers is None where one is unknown. A tensor's shape stands for its numbers, [2×3].
     """
 
     formula: Formula
-    numbers: Formula | None = None
-    fractions: Formula | None = None
+    term: Term | None = None
+    figures: Mapping[str, FloatArray] = field(default_factory=dict)
+    result: FloatArray | None = None
+
+    @property
+    def numbers(self) -> Formula | None:
+        """The numbers with all digits."""
+        return self._evaluated(_figure_term)
+
+    @property
+    def fractions(self) -> Formula | None:
+        """The numbers with 2/3 for 0.666…; None where none is a simple fraction but for rounding."""
+        known = [] if self.result is None else [*self.figures.values(), self.result]
+        return self._evaluated(_fraction_term) if any(_fraction(figure) for figure in known) else None
+
+    @property
+    def readable(self) -> Formula | None:
+        """The numbers for reading: simple fractions, else three digits, with ≈ where these are not all."""
+        written = self._evaluated(_short_term, lambda value: _short_term(np.asarray(value)))
+        if written is None or self.term is None or self.result is None:
+            return None
+        literals = (np.asarray(part.value) for part in evaluation_order(self.term) if isinstance(part, Literal))
+        before = any(map(_is_shortened, [*self.figures.values(), *literals]))
+        after = _is_shortened(self.result)
+        if not written.others:
+            return replace(written, sign=_NEARLY[after])
+        return Formula(written.first, ((_NEARLY[before or after], written.others[0][1]),), _NEARLY[before])
+
+    @property
+    def full(self) -> Formula | None:
+        """The numbers with simple fractions, else all digits; last, if the result is a fraction, ≈ its decimal."""
+        written = self._evaluated(_fraction_term)
+        if written is None or self.result is None or _fraction(self.result) is None:
+            return written
+        return Formula(written.first, (*written.others, ("≈", _figure_term(self.result))))
+
+    def followed_by(self, numbers: Formula | None) -> Formula:
+        """The formula, then the numbers, `readable` or `full`; one that the formula ends in is not repeated."""
+        if numbers is None:
+            return self.formula
+        given, first = self.formula.others, (numbers.sign, numbers.first)
+        repeated = bool(given) and write_mathml(given[-1][1]) == write_mathml(numbers.first)
+        return Formula(self.formula.first, (*given, *(() if repeated else (first,)), *numbers.others))
+
+    def _evaluated(
+        self, number: Callable[[FloatArray], Term], literal: Callable[[float], Term] | None = None
+    ) -> Formula | None:
+        """Put numbers into the term, = the result; the result alone where both are one number."""
+        if self.term is None or self.result is None:
+            return None
+        figures = {name: number(figure) for name, figure in self.figures.items()}
+        put, result = put_figures(self.term, figures, literal), number(self.result)
+        if put == result or not self.figures:
+            return Formula(result)
+        return Formula(put, (("=", result),))
 
 
 def formula_of(term: Term) -> Formula:
-    """Write a term in every notation."""
-    return Formula(write_text(term), write_latex(term), write_mathml(term))
+    """A formula of one side."""
+    return Formula(term)
 
 
-def equate(*sides: Term) -> Formula:
-    """Write an equation of terms."""
-    formulas = list(map(formula_of, sides))
-    return Formula(
-        " = ".join(side.text for side in formulas),
-        " = ".join(side.latex for side in formulas),
-        "<mo>=</mo>".join(side.mathml for side in formulas),
-    )
+def equate(first: Term, *others: Term) -> Formula:
+    """An equation of terms."""
+    return Formula(first, tuple(("=", term) for term in others))
 
 
 def write_equation(
     subject: Term | None, term: Term, figures: Mapping[str, FloatArray | None], result: FloatArray | None
 ) -> Equation:
     """Write subject = term, or the term alone; then the term with `figures` for its variables, = result."""
-    formula = formula_of(term) if subject is None else equate(subject, term)
+    formula = Formula(term) if subject is None else equate(subject, term)
     names = variables(term)
     known = {name: figure for name in names if (figure := figures.get(name)) is not None}
     if result is None or len(known) < len(names):
         return Equation(formula)
-    plain = _evaluated(term, {name: _figure_term(figure) for name, figure in known.items()}, _figure_term(result))
-    simple = _evaluated(term, {name: _fraction_term(figure) for name, figure in known.items()}, _fraction_term(result))
-    return Equation(formula, plain, simple if simple != plain else None)
+    return Equation(formula, term, known, result)
 
 
 def gradient_of(quantity: str, name: str) -> Variable:
     """Write the gradient of the final quantity with respect to a node: dF/da."""
-    return _derivative(("d", "d ", "<mi>d</mi>"), Variable(quantity), Variable(name))
+    return _derivative(("d", "d ", '<mi mathvariant="normal">d</mi>'), Variable(quantity), Variable(name))
 
 
 def local_gradient_of(consumer: str, name: str, ordinal: int | None = None) -> Variable:
@@ -86,7 +173,7 @@ def local_gradient_of(consumer: str, name: str, ordinal: int | None = None) -> V
     wrt = Variable(name)
     if ordinal is not None:
         of = formula_of(wrt)
-        position = row(f"<mo>[</mo><mn>{ordinal}</mn><mo>]</mo>")
+        position = fenced("[", f"<mn>{ordinal}</mn>", "]", tall=False)
         wrt = Variable(
             name, f"{of.latex}_{{[{ordinal}]}}", f"{of.text}[{ordinal}]", f"<msub>{of.mathml}{position}</msub>"
         )
@@ -150,26 +237,38 @@ def _figure_term(figure: FloatArray) -> Term:
     text = f"[{'×'.join(size)}]"
     latex = r" \times ".join(size)
     mathml = "<mo>×</mo>".join(f"<mn>{length}</mn>" for length in size)
-    return Variable(text, rf"\left[{latex}\right]", text, row(f"<mo>[</mo>{mathml}<mo>]</mo>"))
+    return Variable(text, rf"\left[{latex}\right]", text, fenced("[", mathml, "]", tall=False))
+
+
+def _fraction(figure: FloatArray) -> Fraction | None:
+    """Return a simple fraction that equals a number up to rounding, if there is one."""
+    return None if figure.ndim else simple_fraction(float(figure))
 
 
 def _fraction_term(figure: FloatArray) -> Term:
-    """Return a simple fraction for a number that equals it up to rounding; else as `_figure_term`."""
-    fraction = None if figure.ndim else simple_fraction(float(figure))
+    """Return the simple fraction of a number that has one; else as `_figure_term`."""
+    fraction = _fraction(figure)
     if fraction is None:
         return _figure_term(figure)
     quotient = Symbol(Literal(float(abs(fraction.numerator)))) / float(fraction.denominator)
     return term_of(quotient if fraction > 0 else -quotient)
 
 
-def _evaluated(term: Term, figures: Mapping[str, Term], result: Term) -> Formula:
-    """Write a term with figures for its variables, = result; the result alone where both are one number."""
-    put = put_figures(term, figures)
-    return formula_of(result) if put == result or not figures else equate(put, result)
+def _short_term(figure: FloatArray) -> Term:
+    """Return the simple fraction of a number that has one; else the number in three digits."""
+    return number_term(short_value(float(figure))) if _is_shortened(figure) else _fraction_term(figure)
 
 
-def put_figures(term: Term, figures: Mapping[str, Term]) -> Term:
+def _is_shortened(figure: FloatArray) -> bool:
+    """Whether `_short_term` leaves digits out."""
+    if figure.ndim or not math.isfinite(figure):
+        return False
+    return _fraction(figure) is None and short_value(float(figure)) != figure
+
+
+def put_figures(term: Term, figures: Mapping[str, Term], literal: Callable[[float], Term] | None = None) -> Term:
     """Put terms for the variables of those names, and write numbers for a reader."""
+    written = literal or number_term
     put: dict[int, Term] = {}
     for part in evaluation_order(term):
         match part:
@@ -178,5 +277,5 @@ def put_figures(term: Term, figures: Mapping[str, Term]) -> Term:
             case Application(operation, operands, attributes):
                 put[id(part)] = Application(operation, tuple(put[id(x)] for x in operands), attributes)
             case Literal(value):
-                put[id(part)] = number_term(value)
+                put[id(part)] = written(value)
     return put[id(term)]

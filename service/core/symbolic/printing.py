@@ -9,16 +9,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
 import numpy as np
 
 from service.core.errors import LimitExceeded
-from service.core.figures.text import figure_text, number_text
+from service.core.figures.text import exact_text, figure_text, number_text
 from service.core.rulebook import notation
-from service.core.rulebook.notation import ATOM, PRODUCT, SIGN, Notation, Rendered, function, row
+from service.core.rulebook.notation import ATOM, PRODUCT, SIGN, Notation, Rendered, fenced, function, is_tall, row
 from service.core.rulebook.tensor import Tensor
 from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
 
@@ -53,6 +53,11 @@ def write_plain(term: Term, most: int | None = LONGEST_FORMULA) -> Rendered:
     return _rendered(term, _PLAIN, most)
 
 
+def write_digits(term: Term, most: int | None = LONGEST_FORMULA) -> str:
+    """Write a term in a textbook's signs with all digits; raises as `write_text`."""
+    return _write(term, _DIGITS, most)
+
+
 def _write(term: Term, language: _Language, most: int | None) -> str:
     return _rendered(term, language, most).text
 
@@ -65,7 +70,8 @@ def _rendered(term: Term, language: _Language, most: int | None) -> Rendered:
     for part in order:
         match part:
             case Variable():
-                text = Rendered(language.variable(part), part.binds)
+                written_so = language.variable(part)
+                text = Rendered(written_so, part.binds, is_tall(written_so))
             case Literal(value):
                 text = language.number(value)
             case Application(_, operands, attributes):
@@ -194,14 +200,14 @@ def _number_mathml(value: float) -> Rendered:
         number = row(f"{number}<mo>·</mo><msup><mn>10</mn>{power}</msup>")
     if digits.startswith("-"):
         number = row(f"<mo>−</mo>{number}")
-    return Rendered(number, _number_latex(value).binds)
+    return Rendered(number, _number_latex(value).binds, bool(exponent))
 
 
 def _value_mathml(value: Any) -> str:
     if isinstance(value, Tensor):
         value = value.array.tolist()
     if isinstance(value, list | tuple):
-        return row(f"<mo>[</mo>{'<mo>,</mo>'.join(map(_value_mathml, value))}<mo>]</mo>")
+        return fenced("[", "<mo>,</mo>".join(map(_value_mathml, value)), "]", tall=False)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return _number_mathml(value).text if is_number else name_mathml(_word(value))
 
@@ -237,3 +243,11 @@ _PLAIN = _Language(
     lambda variable: variable.text or name_text(variable.name),
     lambda name, value: f"{name}={value_text(value)}",
 )
+
+
+def _number_digits(value: float) -> Rendered:
+    text = exact_text(value).replace("-", "−")
+    return Rendered(text, SIGN if text.startswith("−") else ATOM)
+
+
+_DIGITS = replace(_PLAIN, number=_number_digits)

@@ -83,17 +83,19 @@ def test_the_tutorial_as_a_gradient_graph() -> None:
 def test_the_tutorial_as_formulas(wrt: str | None, text: str, latex: str) -> None:
     graph = graph_of(TUTORIAL)
     assert write_text(formula(graph, "F", wrt)) == text
-    assert write_formula(graph, "F", wrt, 100).latex.endswith(f" = {latex}")
+    assert write_formula(graph, "F", wrt, 100).equation.latex.endswith(f" = {latex}")
 
 
 def test_a_formula_is_an_equation_in_three_languages() -> None:
     graph = graph_of(TUTORIAL)
     derivative = write_formula(graph, "F", "d", 40)
     assert derivative.text == "dF_dd(a, b, c, d) = -(a + b) * c / d / d"
-    assert derivative.latex == r"\frac{d F}{d d} = -\frac{\left(a + b\right) \cdot c}{d^{2}}"
-    assert derivative.mathml.startswith(
-        "<mfrac><mrow><mi>d</mi><mi>F</mi></mrow><mrow><mi>d</mi><mi>d</mi></mrow></mfrac>"
+    assert derivative.equation.latex == r"\frac{d F}{d d} = -\frac{\left(a + b\right) \cdot c}{d^{2}}"
+    assert derivative.equation.mathml.startswith(
+        '<mfrac><mrow><mi mathvariant="normal">d</mi><mi>F</mi></mrow>'
+        '<mrow><mi mathvariant="normal">d</mi><mi>d</mi></mrow></mfrac>'
     )
+    assert "".join(derivative.equation.sides) == derivative.equation.mathml
     with pytest.raises(LimitExceeded):
         write_formula(graph, "F", "d", 19)
     assert write_formula(graph, "a", None, 20).text == "a_2(a, b, c, d) = a"

@@ -135,4 +135,4 @@ def test_formulas_read_as_in_a_book(text: str, written: str, latex: str | None) 
     graph = graph_of(text)
     assert write_text(formula(graph, "output", "x")) == written
     if latex is not None:
-        assert write_formula(graph, "output", "x", 1_000).latex.endswith(f"= {latex}")
+        assert write_formula(graph, "output", "x", 1_000).equation.latex.endswith(f"= {latex}")

@@ -14,7 +14,7 @@ from service.core.execution.passes import forward_pass
 from service.core.graph.building import assemble_graph
 from service.core.language.expression import parse_expression
 from service.core.rulebook.attribute import Attribute
-from service.core.rulebook.notation import function
+from service.core.rulebook.notation import fenced, function
 from service.core.rulebook.operation import Attributes, Operation
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import find, operations
@@ -142,8 +142,18 @@ def test_a_tensor_is_written_as_its_rows() -> None:
     term = application(made, [], {"by": Tensor(np.array([[1.0, -2.0]]))})
     assert write_text(term) == "f(by=[[1, -2]])"
     assert write_latex(term) == r"f\left(\mathrm{by} = \left[\left[1, -2\right]\right]\right)"
-    numbers = "<mrow><mo>[</mo><mn>1</mn><mo>,</mo><mrow><mo>−</mo><mn>2</mn></mrow><mo>]</mo></mrow>"
-    assert f"<mrow><mo>[</mo>{numbers}<mo>]</mo></mrow>" in write_mathml(term)
+    numbers = "<mn>1</mn><mo>,</mo><mrow><mo>−</mo><mn>2</mn></mrow>"
+    assert fenced("[", fenced("[", numbers, "]", tall=False), "]", tall=False) in write_mathml(term)
+
+
+def test_brackets_stretch_round_what_is_taller_than_a_line() -> None:
+    flat, tall = ((x + y) * -2.0).term, ((x / y) * (x + y) * abs(x / y)).term
+    bracket = '<mo stretchy="false">(</mo>'
+    assert write_mathml(flat).count(bracket) == 2
+    assert write_mathml(tall).count(bracket) == 1
+    assert write_mathml(tall).count("<mo>|</mo>") == 2
+    assert write_mathml((np.sin(x) + np.sin(x / y)).term).count(bracket) == 1
+    assert write_mathml((np.sin(x) + np.sin(x / y)).term).count("<mo>(</mo>") == 1
 
 
 def test_mathml() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from service.core.rulebook.attribute import Attribute, number
 from service.core.rulebook.input_types import PRECISIONS, read_shape
-from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, function, infix, row
+from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, fenced, function, infix, row
 from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
 from service.core.rulebook.primitives import floor_divide, is_traced, maximum, minimum, remainder, select, sign
 from service.core.rulebook.registry import Wording, define, operands_only
@@ -288,7 +288,7 @@ define(
     analytic=False,
     wording=Wording(
         aliases=["absolute"],
-        notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|", mathml=row("<mo>|</mo>%(0)s<mo>|</mo>")),
+        notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|", mathml=fenced("|", "%(0)s", "|")),
         rule="piecewise",
     ),
 )
@@ -314,7 +314,7 @@ define(
     closed=Closed(where=lambda x, z: (np.absolute(x - z) > 0.0,), cut_by=("jax", "tensorflow")),
     analytic=False,
     wording=Wording(
-        notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor", mathml=row("<mo>⌊</mo>%(0)s<mo>⌋</mo>")),
+        notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor", mathml=fenced("⌊", "%(0)s", "⌋")),
         rule="step",
     ),
 )
@@ -328,7 +328,7 @@ define(
     closed=Closed(where=lambda x, z: (np.absolute(x - z) > 0.0,), cut_by=("jax", "tensorflow")),
     analytic=False,
     wording=Wording(
-        notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil", mathml=row("<mo>⌈</mo>%(0)s<mo>⌉</mo>")),
+        notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil", mathml=fenced("⌈", "%(0)s", "⌉")),
         rule="step",
     ),
 )
