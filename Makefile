@@ -103,6 +103,8 @@ lint: .venv/tested
 openapi: install
 	$(BIN)/gradbook openapi > .venv/openapi.yaml
 	mv .venv/openapi.yaml openapi.yaml
+	$(BIN)/python -m service.api.http.problem_types > .venv/errors.md
+	mv .venv/errors.md docs/errors.md
 
 # dist/gradbook_client-….whl: the client without the service, for who only calls one.
 client-wheel: install

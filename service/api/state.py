@@ -45,7 +45,7 @@ def check_ready() -> Response:
     try:
         context().database.check()
     except SQLAlchemyError as error:
-        return problem(503, "not-ready", "The database does not answer", type(error).__name__)
+        return problem("not-ready", type(error).__name__)
     return respond({"status": "ok"})
 
 

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
+from service.api.http.problem_types import PROBLEM_TYPES
 from service.app import create_app
 from service.settings import Limits, Settings
 
@@ -43,7 +44,8 @@ def hold_to_contract(app: Flask, response: TestResponse) -> None:
     if status >= 400 and response.request.method != "HEAD":
         assert response.content_type == "application/problem+json", seen
         assert document is not None and document["status"] == status, seen
-        assert document["type"].startswith("urn:gradbook:problem:"), seen
+        kind = PROBLEM_TYPES[document["type"].removeprefix("urn:gradbook:problem:")]
+        assert (document["status"], document["title"]) == (kind.status, kind.title), seen
     operation = _operation(app, response)
     if operation is None:
         return

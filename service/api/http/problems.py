@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntit
 from werkzeug.http import HTTP_STATUS_CODES
 
 from service.api.http.npz import MalformedArchive
+from service.api.http.problem_types import PROBLEM_TYPES, type_uri
 from service.api.http.strict_json import Malformed
 from service.core import errors
 from service.storage.failures import is_full, refers_to_nothing
@@ -23,18 +24,18 @@ _MOST_FAULTS_SHOWN = 100
 _RETRY_SECONDS = 1
 _LONGEST_SENTENCE = 1000  # characters
 
-# The type of a problem is stable: callers may branch on it.
-PROBLEMS: dict[type[errors.GradbookError], tuple[int, str, str]] = {
-    Malformed: (400, "malformed-json", "The body is not JSON"),
-    MalformedArchive: (400, "malformed-npz", "The body is not an .npz"),
-    errors.InvalidGraph: (422, "invalid-graph", "The nodes do not make a graph"),
-    errors.InvalidExpression: (422, "invalid-expression", "The text is not an expression"),
-    errors.InvalidInputs: (422, "invalid-inputs", "The figures do not fit the graph"),
-    errors.InvalidRequest: (422, "invalid-request", "A part of the request is wrong"),
-    errors.LimitExceeded: (422, "limit-exceeded", "A limit is exceeded"),
-    errors.KeyReused: (422, "idempotency-key-reused", "The Idempotency-Key was used with a different request"),
-    errors.NotFound: (404, "not-found", "There is no such thing"),
-    errors.Conflict: (409, "conflict", "Not in the present state"),
+# The type of the problem, as `problem_types.py` names it, that each of our errors is.
+PROBLEMS: dict[type[errors.GradbookError], str] = {
+    Malformed: "malformed-json",
+    MalformedArchive: "malformed-npz",
+    errors.InvalidGraph: "invalid-graph",
+    errors.InvalidExpression: "invalid-expression",
+    errors.InvalidInputs: "invalid-inputs",
+    errors.InvalidRequest: "invalid-request",
+    errors.LimitExceeded: "limit-exceeded",
+    errors.KeyReused: "idempotency-key-reused",
+    errors.NotFound: "not-found",
+    errors.Conflict: "conflict",
 }
 
 
@@ -42,10 +43,13 @@ class InvalidParameters(errors.InvalidRequest):
     """Faults in the query, not in the body."""
 
 
-def problem(status: int, slug: str, title: str, detail: str, **members: Any) -> Response:
-    """A problem document as a response."""
-    detail = _cut(detail)
-    document = {"type": f"urn:gradbook:problem:{slug}", "title": title, "status": status, "detail": detail, **members}
+def problem(name: str, detail: str, **members: Any) -> Response:
+    """A problem of the type of that name as a response."""
+    return _respond(name, PROBLEM_TYPES[name].status, PROBLEM_TYPES[name].title, detail, members)
+
+
+def _respond(name: str, status: int, title: str, detail: str, members: Mapping[str, Any]) -> Response:
+    document = {"type": type_uri(name), "title": title, "status": status, "detail": _cut(detail), **members}
     passing = status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE)
     headers = {"Retry-After": str(_RETRY_SECONDS)} if passing else None
     return Response(json.dumps(document), status=status, content_type=MEDIA_TYPE, headers=headers)
@@ -77,7 +81,7 @@ def answer_error(error: errors.GradbookError) -> Response:
         members.update(limit=error.limit, maximum=error.maximum)
         if error.actual is not None:
             members["estimate"] = error.actual
-    return problem(*PROBLEMS[kind], error.detail, **members)
+    return problem(PROBLEMS[kind], error.detail, **members)
 
 
 def answer_http_error(error: HTTPException) -> Response:
@@ -90,28 +94,28 @@ def answer_http_error(error: HTTPException) -> Response:
         most = current_app.extensions["gradbook"].limits.body_bytes
         members = {"limit": "body_bytes", "maximum": most}
         detail = f"a body has at most {most} bytes (the limit body_bytes)"
-    answered = problem(status, phrase.lower().replace(" ", "-"), phrase, detail, **members)
-    for name, value in error.get_headers():
-        if name.lower() not in ("content-type", "content-length"):
-            answered.headers[name] = value
+    name = phrase.lower().replace(" ", "-")
+    title = PROBLEM_TYPES[name].title if name in PROBLEM_TYPES else phrase
+    answered = _respond(name, status, title, detail, members)
+    for header, value in error.get_headers():
+        if header.lower() not in ("content-type", "content-length"):
+            answered.headers[header] = value
     return answered
 
 
 def answer_no_database(error: OperationalError) -> Response:
     """The database is gone, full or locked: the caller did nothing wrong and may try again."""
     if is_full(error):
-        return problem(
-            507, "insufficient-storage", "There is no room for it", "the database cannot grow; its disk is full"
-        )
-    return problem(503, "not-ready", "The database does not answer", type(error.orig).__name__)
+        return problem("insufficient-storage", "the database cannot grow; its disk is full")
+    return problem("not-ready", type(error.orig).__name__)
 
 
 # What became of a request that was to be answered elsewhere: it was not, and nothing of it is kept but what it had
 # stored altogether.
-_UNDONE: dict[type[Ended], tuple[str, str, str]] = {
-    Late: ("deadline-exceeded", "It took too long", "the request was given up"),
-    Busy: ("overloaded", "Too much is under way", "the request waited too long for its turn; try again a little later"),
-    Lost: ("lost", "The work was lost", "the process that did it has ended; the service's log may say why"),
+_UNDONE: dict[type[Ended], tuple[str, str]] = {
+    Late: ("deadline-exceeded", "the request was given up"),
+    Busy: ("overloaded", "the request waited too long for its turn; try again a little later"),
+    Lost: ("lost", "the process that did it has ended; the service's log may say why"),
 }
 _CLIENT_GONE = 499  # for the log: nobody reads the answer
 
@@ -122,15 +126,14 @@ def answer_undone(error: Ended | MemoryError) -> Response:
         return answer_no_memory(error)
     if isinstance(error, Gone):
         return Response(status=_CLIENT_GONE)
-    return problem(503, *_UNDONE[type(error)])
+    return problem(*_UNDONE[type(error)])
 
 
 def answer_no_memory(error: MemoryError) -> Response:
     """What was admitted took more memory than it was estimated to take."""
-    status, slug, title = PROBLEMS[errors.LimitExceeded]
     most = current_app.extensions["gradbook"].limits.request_memory
     detail = "this took more memory than was set aside for it"
-    return problem(status, slug, title, detail, limit="request_memory", maximum=most)
+    return problem("limit-exceeded", detail, limit="request_memory", maximum=most)
 
 
 def answer_deleted(error: IntegrityError) -> Response:
@@ -158,7 +161,7 @@ def register(app: Flask) -> None:
     def refuse(
         status: int, slug: str, title: str, detail: str, members: Mapping[str, Any], method: str, path: str
     ) -> tuple[list[tuple[str, str]], bytes]:
-        refused = problem(status, slug, title, detail, **members)
+        refused = _respond(slug, status, title, detail, members)
         refused.headers["X-Request-Id"] = new_id()
         app.extensions["measurements"].record(refused.headers["X-Request-Id"], method, path, status, 0.0)
         return list(refused.headers), refused.get_data()
