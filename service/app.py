@@ -15,6 +15,7 @@ from service.usecases.access import Keyring
 from service.usecases.context import Context
 from service.usecases.rate_limit import RateLimit
 from service.web import pictures
+from service.web.pages import site
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     access.guard(app, Keyring(database, anybody=settings.admits_anybody), limit)
     problems.register(app)
     openapi.document_api(app, pictures.blueprint)
+    site.register(app)
     addresses = (f"{settings.prefix}/docs", f"{settings.prefix}/openapi.yaml")  # as the page names them
     app.register_blueprint(get_swaggerui_blueprint(*addresses, config={"app_name": openapi.TITLE}), url_prefix="/docs")
     app.view_functions["swagger_ui.show"] = access.scoped(Scope.READ)(app.view_functions["swagger_ui.show"])

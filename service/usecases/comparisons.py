@@ -126,13 +126,48 @@ def check_claims(
     run = create_run(context, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False)
     if keep:
         run = replace(run, record=replace(run.record, id=new_id()))
-    claims = {
-        kind: {name: claim for name, claim in given.items() if claim is not None}
-        for kind, given in (("values", values), ("gradients", gradients))
-    }
+    compared, claimed = _judge_claims(context, run, inputs, values, gradients, tolerance, by=by, label=label)
+    if not keep:
+        unkept = replace(compared.record, id="", baseline_id="", candidate_id="")
+        return replace(compared, record=unkept), False
+    return _keep(context, compared, (run, claimed), key)
+
+
+def check_run(
+    context: Context,
+    run_id: str,
+    *,
+    values: Mapping[str, Claim | None],
+    gradients: Mapping[str, Claim | None],
+    by: str,
+    tolerance: Any = None,
+    label: str | None = None,
+) -> Compared:
+    """Record the claims and compare them with a stored run; raises as `check_claims`."""
+    context.admit(CLAIM * (len(values) + len(gradients)))
+    run = get_run(context, run_id)
+    given = {name: run.values[run.graph.position[name]] for name in run.graph.inputs}
+    inputs = {name: figure for name, figure in given.items() if figure is not None and name not in values}
+    compared, claimed = _judge_claims(context, run, inputs, values, gradients, tolerance, by=by, label=label)
+    return _keep(context, compared, (claimed,), None)[0]
+
+
+def _judge_claims(
+    context: Context,
+    run: StoredRun,
+    inputs: Mapping[str, FloatArray],
+    values: Mapping[str, Claim | None],
+    gradients: Mapping[str, Claim | None],
+    tolerance: Any,
+    *,
+    by: str,
+    label: str | None,
+) -> tuple[Compared, StoredRun]:
+    """Compare claims with the run that they are about; also the recorded run that holds them. Neither is stored."""
+    kinds = (("values", values), ("gradients", gradients))
+    claims = {kind: {name: claim for name, claim in given.items() if claim is not None} for kind, given in kinds}
     nothing: dict[str, dict[str, FloatArray | None]] = {
-        kind: {name: None for name, claim in given.items() if claim is None}
-        for kind, given in (("values", values), ("gradients", gradients))
+        kind: {name: None for name, claim in given.items() if claim is None} for kind, given in kinds
     }
     figures = {kind: {name: claim.figure for name, claim in given.items()} for kind, given in claims.items()}
 
@@ -142,12 +177,12 @@ def check_claims(
 
     claimed = read_recording(
         context,
-        graph_id,
+        run.record.graph_id,
         inputs,
         {kind: {**nothing[kind], **given} for kind, given in figures.items()},
         by=by,
-        output=output,
-        seed=seed,
+        output=run.record.output,
+        seed=run.record.seed,
         label=label,
         tags={},
         member="claims",
@@ -160,11 +195,7 @@ def check_claims(
             rounded[phase.name] = [
                 name for name, claim in given.items() if _is_rounded(phase, claimed.graph, name, claim)
             ]
-    compared = replace(compared, record=replace(compared.record, rounded=rounded))
-    if not keep:
-        unkept = replace(compared.record, id="", baseline_id="", candidate_id="")
-        return replace(compared, record=unkept), False
-    return _keep(context, compared, (run, claimed), key)
+    return replace(compared, record=replace(compared.record, rounded=rounded)), claimed
 
 
 def _is_rounded(phase: Phase, graph: Graph, name: str, claim: Claim) -> bool:

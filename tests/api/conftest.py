@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 from service.api.http.problem_types import PROBLEM_TYPES
 from service.app import create_app
 from service.settings import Limits, Settings
+from service.web.pages.page import POLICY
 
 MakeApp = Callable[..., Flask]
 
@@ -41,6 +42,9 @@ def hold_to_contract(app: Flask, response: TestResponse) -> None:
     document = None
     if media_type.endswith("json") and response.data:
         document = json.loads(response.data, parse_constant=lambda name: pytest.fail(f"{seen}: a bare {name}"))
+    if media_type == "text/html" and not response.request.path.startswith(("/v1", "/docs")):
+        assert response.headers["Content-Security-Policy"] == POLICY, seen
+        return
     if status >= 400 and response.request.method != "HEAD":
         assert response.content_type == "application/problem+json", seen
         assert document is not None and document["status"] == status, seen

@@ -17,6 +17,7 @@ from service.usecases.rate_limit import MINUTE, RateLimit
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+COOKIE = "gradbook_key"  # in which a browser that signed in keeps its key
 ADMITTED = "gradbook.admitted"  # of the environment: by whose key a request was let in
 ANONYMOUS = "anonymous"
 GIVEN_UP = 499  # and above: nobody knows how far a worker process has come
@@ -41,8 +42,11 @@ def scoped(scope: Scope, changes: int | None = None) -> Callable[[View], View]:
 def guard(app: Flask, keyring: Keyring, limit: RateLimit | None = None) -> None:
     """Let in what the keyring admits, each to what its key's scope includes and as often as the limit allows.
 
+    The keyring is kept for the form by which a browser signs in.
     Log each change: by whose key, what, and of which resource. What was given up may have changed something too.
     """
+
+    app.extensions["keyring"] = keyring
 
     @app.before_request
     def admit() -> None:
@@ -103,9 +107,9 @@ def _needed(view: Any) -> Scope:
 
 
 def _bearer(environ: Mapping[str, Any]) -> str | None:
-    """The key that the request bears."""
+    """The key that the request bears, in its header or in the cookie of a browser that signed in."""
     scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return text.strip() if scheme.lower() == "bearer" else None
+    return text.strip() if scheme.lower() == "bearer" else request.cookies.get(COOKIE)
 
 
 def _challenge(error: str, **members: str) -> WWWAuthenticate:

@@ -16,6 +16,7 @@ from werkzeug.exceptions import Forbidden, MisdirectedRequest, UnsupportedMediaT
 
 from service.settings import Settings
 
+PAGES = "pages"  # the blueprint of this service's own pages, whose forms it reads
 _PROBES = ("/livez", "/readyz")  # an orchestrator asks by any address, and they tell nothing
 _FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
 _ANSWER = {
@@ -49,7 +50,10 @@ def protect(app: Flask, settings: Settings) -> None:
                 "another site's page sent this request; the setting GRADBOOK_ORIGINS lists those that may call"
             )
         if request.method not in ("GET", "HEAD", "OPTIONS") and request.mimetype in _FORMS:
-            raise UnsupportedMediaType(f"{request.mimetype} is what forms send; send JSON, or no Content-Type")
+            if request.blueprint != PAGES:
+                raise UnsupportedMediaType(f"{request.mimetype} is what forms send; send JSON, or no Content-Type")
+            if "Origin" not in request.headers:  # a foreign one was refused above
+                raise Forbidden("a form is sent by this service's own page, whose browser says so in Origin")
 
     @app.after_request
     def confine(response: Response) -> Response:

@@ -117,5 +117,6 @@ def _answer_elsewhere(pool: Pool, nbytes: float, seconds: float) -> Response:
 def _environ() -> dict[str, Any]:
     """What is said of the request, without the objects of this process, nor the key, which has let it in."""
     said = {name: value for name, value in request.environ.items() if isinstance(value, (str, bool, int))}
-    said.pop("HTTP_AUTHORIZATION", None)
+    for name in ("HTTP_AUTHORIZATION", "HTTP_COOKIE"):
+        said.pop(name, None)
     return {**said, "wsgi.version": (1, 0), "HTTP_X_REQUEST_ID": g.request_id}

@@ -90,8 +90,9 @@ def run(client: FlaskClient) -> Any:
 
 @pytest.fixture(scope="module")
 def routes(app: Flask, run: Any) -> list[str]:
-    """Every POST route of the application."""
+    """Every POST route of the API."""
     rules = [rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    rules = [rule for rule in rules if rule.startswith("/v1/")]
     assert len(rules) >= 4
     return [rule.replace("<graph_id>", run["graph_id"]).replace("<run_id>", run["id"]) for rule in rules]
 

@@ -1,0 +1,238 @@
+"""The page of a run: its picture, both passes step by step, its figures, and somebody's own beside them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from flask import Response, render_template, request
+from markupsafe import Markup
+from werkzeug.wrappers import Response as AnyResponse
+
+from service.api.http.problems import PROBLEMS
+from service.api.http.request import context
+from service.core.comparison.causes import find_causes
+from service.core.comparison.listing import judged_figures, list_figures
+from service.core.comparison.verdicts import Comparison
+from service.core.errors import GradbookError
+from service.core.execution.run import Run
+from service.core.explanation.steps import count_steps
+from service.core.figures.figures import Figures, FloatArray, same_bits
+from service.core.graph.graph import Node
+from service.storage.records import GraphRecord
+from service.usecases import comparisons, explanations, graphs
+from service.usecases import runs as usecases
+from service.usecases.comparisons import Compared
+from service.usecases.runs import StoredRun
+from service.web.captions import Subject
+from service.web.pages.figures import Cell, column, typed, written
+from service.web.pages.forms import field_of, read_claimed, read_inputs
+from service.web.pages.page import page, see
+from service.web.pages.pictures import inline_picture
+from service.web.pages.steps import ShownStep, show_steps
+from service.web.view import View, choose_view
+
+MOST_STEPS = 40  # of a run whose steps all stand on its page; else those of one node
+_LISTED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFigure:
+    """A value or a gradient in the table, that of the run beside this one, and what somebody gave for it."""
+
+    kind: str
+    cell: Cell
+    right: str
+    before: Cell | None = None
+    moved: bool = False
+    claimed: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A node's row."""
+
+    node: Node
+    entries: Sequence[ShownFigure]
+
+
+@page("GET", "/runs")
+def list_runs() -> str:
+    """List the runs, newest first"""
+    asked = request.args
+    found = usecases.list_runs(
+        context(),
+        graph=None,
+        label=asked.get("label") or None,
+        tag=asked.get("tag") or None,
+        recorded_by=None,
+        after=asked.get("after"),
+        limit=_LISTED + 1,
+    )
+    shown = [(record, graphs.get_graph(context(), record.graph_id)) for record in found[:_LISTED]]
+    after = shown[-1][0].id if len(found) > _LISTED else None
+    return render_template("runs.html", section="Runs", runs=shown, after=after, asked=asked)
+
+
+@page("GET", "/runs/<run_id>")
+def get_run(run_id: str) -> str:
+    """Show a run"""
+    return _show(run_id, request.args)
+
+
+@page("POST", "/runs/<run_id>/again")
+def create_run(run_id: str) -> AnyResponse:
+    """Run the graph again at changed inputs, and show the new run beside this one"""
+    run = usecases.get_run(context(), run_id)
+    record = run.record
+    try:
+        inputs = read_inputs(request.form, run.graph)
+        made = usecases.create_run(
+            context(),
+            record.graph_id,
+            inputs,
+            output=record.output,
+            backward=record.output is not None,
+            convention=record.convention,
+            label=request.form.get("label") or None,
+            tags={},
+        )
+    except GradbookError as error:
+        return _refused(run_id, error)
+    return see("get_run", run_id=made.record.id, beside=run_id)
+
+
+@page("POST", "/runs/<run_id>/check")
+def check_run(run_id: str) -> AnyResponse:
+    """Hold somebody's figures against this run's"""
+    try:
+        claims = read_claimed(request.form)
+        if not claims["values"] and not claims["gradients"]:
+            return see("get_run", run_id=run_id)
+        compared = comparisons.check_run(
+            context(), run_id, values=claims["values"], gradients=claims["gradients"], by="a reader"
+        )
+    except GradbookError as error:
+        return _refused(run_id, error)
+    return see("get_run", run_id=run_id, checked=compared.record.id)
+
+
+def _refused(run_id: str, error: GradbookError) -> Response:
+    """The page as it was, with what was typed and what is wrong with it."""
+    status = next(PROBLEMS[kind][0] for kind in type(error).__mro__ if kind in PROBLEMS)
+    return Response(_show(run_id, request.form, error), status, mimetype="text/html")
+
+
+def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None = None) -> str:
+    run = usecases.get_run(context(), run_id)
+    record, graph = run.record, graphs.get_graph(context(), run.record.graph_id)
+    view = choose_view(run.graph, _known(asked.get("node"), run), None, record.output)
+    beside = usecases.get_run(context(), asked["beside"]) if asked.get("beside") else None
+    checked = comparisons.get_comparison(context(), asked["checked"]) if asked.get("checked") else None
+    steps = _steps(run, view)
+    return render_template(
+        "run.html",
+        section="Runs",
+        run=run,
+        record=record,
+        graph=graph,
+        title=record.label or "Run",
+        picture=_picture(run, graph, view),
+        steps=steps,
+        whole=view.focus is None,
+        focus=view.focus,
+        lines=_lines(run, view, beside, checked, asked if problem else None),
+        beside=beside,
+        checked=checked,
+        causes=find_causes(checked.found) if checked else (),
+        inputs=_inputs(run, asked),
+        problem=problem,
+        faults={field_of(fault): fault.detail for fault in getattr(problem, "faults", ())},
+    )
+
+
+def _known(name: str | None, run: StoredRun) -> str | None:
+    return name if name in run.graph.position else None
+
+
+def _picture(run: StoredRun, graph: GraphRecord, view: View) -> Markup:
+    record = run.record
+    subject = Subject(
+        f"run-{record.id}",
+        f"{record.label or 'A run'} of {graph.name}, version {graph.version}",
+        run.graph,
+        run.figures,
+        record.output,
+        frozenset(record.nondifferentiable),
+    )
+    return inline_picture(subject, view)
+
+
+def _steps(run: StoredRun, view: View) -> Sequence[ShownStep]:
+    figures = run.figures
+    node = None if count_steps(figures) <= MOST_STEPS else view.focus or run.record.output or run.graph.outputs[0]
+    steps, _ = explanations.list_steps(context(), run.record.id, node=node, start=0, limit=MOST_STEPS)
+    return list(show_steps(steps, run.record.output))
+
+
+def _lines(
+    run: StoredRun, view: View, beside: StoredRun | None, checked: Compared | None, asked: Mapping[str, str] | None
+) -> list[Line]:
+    """The rows of the nodes that are drawn; `asked` is a form that was refused."""
+    before = (beside.values, beside.gradients) if beside else (None, None)
+    values = _entries("value", run.values, before[0], view.positions)
+    gradients = _entries("gradient", run.gradients, before[1], view.positions)
+    marks = _verdicts(checked.found) if checked else {}
+    lines = []
+    for position, *pair in zip(view.positions, values, gradients, strict=True):
+        node, entries = run.graph.nodes[position], []
+        for phase, entry in zip(("forward", "backward"), pair, strict=True):
+            claimed = asked.get(f"{entry.kind}.{node.name}", "") if asked is not None else ""
+            if checked and asked is None:
+                claimed = _claimed(checked.found.candidate, phase, position, run)
+            entries.append(replace(entry, claimed=claimed, verdict=marks.get((phase, position), "")))
+        lines.append(Line(node, entries))
+    return lines
+
+
+def _entries(kind: str, own: Figures | None, before: Figures | None, positions: Sequence[int]) -> list[ShownFigure]:
+    figures, others = _taken(own, positions), _taken(before, positions)
+    return [
+        ShownFigure(
+            kind, cell, written(figure), other_cell if before else None, before is not None and _moved(figure, other)
+        )
+        for cell, figure, other_cell, other in zip(column(figures), figures, column(others), others, strict=True)
+    ]
+
+
+def _taken(figures: Figures | None, positions: Sequence[int]) -> list[FloatArray | None]:
+    return [None if figures is None else figures[position] for position in positions]
+
+
+def _moved(now: FloatArray | None, before: FloatArray | None) -> bool:
+    if now is None or before is None:
+        return now is not before
+    return now.shape != before.shape or not bool(same_bits(now, before).all())
+
+
+def _claimed(claims: Run, phase: str, position: int, run: StoredRun) -> str:
+    """What was typed: an Input's value is the run's own unless it was."""
+    if phase == "backward":
+        return typed(claims.backward.gradients[position]) if claims.backward else ""
+    value, own = claims.values[position], run.values[position]
+    same = value is not None and own is not None and np.array_equal(value, own, equal_nan=True)
+    return "" if run.graph.nodes[position].operation.is_input and same else typed(value)
+
+
+def _verdicts(found: Comparison) -> dict[tuple[str, int], str]:
+    return {
+        (each.phase.name, each.position): each.verdict.name.lower()
+        for each in judged_figures(found, list_figures(found))
+    }
+
+
+def _inputs(run: StoredRun, asked: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The fields of the inputs: what was typed, or the run's own values."""
+    return [
+        (name, asked.get(f"input.{name}") or written(run.values[run.graph.position[name]])) for name in run.graph.inputs
+    ]

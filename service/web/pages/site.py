@@ -1,0 +1,6 @@
+"""All pages, so that whoever serves them finds them in one place."""
+
+from service.web.pages import runs, sign_in, welcome
+from service.web.pages.page import register
+
+__all__ = ["register", "runs", "sign_in", "welcome"]

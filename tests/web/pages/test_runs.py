@@ -1,0 +1,70 @@
+"""The page of a run: steps, figures, claims held against them, and a new run beside the old one."""
+
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from service.example import TUTORIAL_GRADIENTS
+
+OWN = {"Origin": "http://localhost"}
+
+
+@pytest.fixture(scope="module")
+def run(seed: Any) -> str:
+    """The id of the seed example's run."""
+    identifier: str = seed["run"]["id"]
+    return identifier
+
+
+def mark_of(text: str, node: str) -> str:
+    """The class of the mark beside the field of a node's gradient."""
+    found = re.search(rf'name="gradient\.{node}".*?class="mark (\w*)"', text, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_every_figure_has_a_step_that_lights_its_neighbours(client: FlaskClient, run: str) -> None:
+    text = client.get(f"/runs/{run}").text
+    steps = re.findall(r'data-node="(\w)" data-phase="(\w+)" data-with="([^"]*)" data-said="([^"]*)"', text)
+    assert [node for node, *_ in steps] == list("efFFfedcba")
+    assert steps[4] == ("f", "backward", "[&#34;F&#34;]", "the gradient of f is −1/3")
+
+
+def test_claims_are_judged_and_the_causes_told(client: FlaskClient, run: str) -> None:
+    form = {f"gradient.{node}": str(figure) for node, figure in TUTORIAL_GRADIENTS.items()}
+    led = client.post(f"/runs/{run}/check", data=form, headers=OWN)
+    assert led.status_code == 303
+    text = client.get(led.headers["Location"]).text
+    marks = {node: mark_of(text, node) for node in "abcdefF"}
+    assert marks == dict.fromkeys("abce", "inherited") | dict.fromkeys("df", "origin") | {"F": "same"}
+    assert "1/d was taken for d" in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "verdict"), [("2/3", "same"), ("0.667", "same"), ("0.66", "origin"), ("−2/3", "origin")]
+)
+def test_a_claim_may_be_a_fraction_or_rounded(client: FlaskClient, run: str, typed: str, verdict: str) -> None:
+    led = client.post(f"/runs/{run}/check", data={"gradient.e": typed, "gradient.f": "-1/3"}, headers=OWN)
+    assert mark_of(client.get(led.headers["Location"]).text, "e") == verdict
+
+
+def test_a_fault_is_shown_at_its_field_and_nothing_is_stored(client: FlaskClient, run: str) -> None:
+    before = len(client.get("/v1/runs").json["runs"])  # type: ignore[index]
+    form = {"input.a": "5", "input.b": "1", "input.c": "minus two", "input.d": "<b>"}
+    shown = client.post(f"/runs/{run}/again", data=form, headers=OWN)
+    assert shown.status_code == 422
+    assert shown.text.count('aria-invalid="true"') == 2
+    assert "minus two" in shown.text and "&lt;b&gt;" in shown.text and "<b>" not in shown.text
+    assert len(client.get("/v1/runs").json["runs"]) == before  # type: ignore[index]
+
+
+def test_a_new_run_stands_beside_the_old_one(client: FlaskClient, run: str) -> None:
+    form = {"input.a": "5", "input.b": "1", "input.c": "−2", "input.d": "-2"}
+    led = client.post(f"/runs/{run}/again", data=form, headers=OWN)
+    location = led.headers["Location"]
+    assert location.endswith(f"?beside={run}")
+    text = client.get(location).text
+    row = text[text.index('<tr data-node="F">') :]
+    assert ">6<" in row[: row.index("</tr>")].replace("\n", "") and "differs" in row[: row.index("</tr>")]
