@@ -14,7 +14,7 @@ from service.storage.postgres import PostgreSQL
 from service.usecases.access import Keyring
 from service.usecases.context import Context
 from service.usecases.rate_limit import RateLimit
-from service.web import pictures
+from service.web import articles, pictures
 from service.web.pages import site
 
 
@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     limit = RateLimit(database, settings.requests_per_minute) if settings.requests_per_minute else None
     access.guard(app, Keyring(database, anybody=settings.admits_anybody), limit)
     problems.register(app)
-    openapi.document_api(app, pictures.blueprint)
+    openapi.document_api(app, pictures.blueprint, articles.blueprint)
     site.register(app)
     addresses = (f"{settings.prefix}/docs", f"{settings.prefix}/openapi.yaml")  # as the page names them
     app.register_blueprint(get_swaggerui_blueprint(*addresses, config={"app_name": openapi.TITLE}), url_prefix="/docs")

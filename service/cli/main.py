@@ -32,6 +32,7 @@ _COMMANDS = {
     "gradcheck": "derivatives:check_gradients",
     "derive": "derivatives:derive",
     "explain": "derivatives:explain",
+    "article": "articles:get_article",
 }
 
 

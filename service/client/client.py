@@ -262,6 +262,24 @@ class Client:
             self._http.get(f"/v1/runs/{_id(run)}/paths", {"node": node, "limit": None if limit is None else str(limit)})
         )
 
+    def get_article(
+        self,
+        run: Run | str,
+        *,
+        format: Literal["html", "markdown", "latex"] = "html",
+        blank: Literal["gradients", "values", "all"] | None = None,
+        nodes: Sequence[str] | None = None,
+        answers: bool = False,
+    ) -> str:
+        """The derivation of a run as a page to hand out.
+
+        With `blank`, or `nodes`, the nodes whose figures are meant, it is a worksheet with these figures left blank;
+        with `answers` the answers to that.
+        """
+        names = None if nodes is None else ",".join(f"`{name}`" for name in nodes)
+        query = {"format": format, "blank": blank, "nodes": names, "answers": "true" if answers else None}
+        return self._http.send("GET", f"/v1/runs/{_id(run)}/article", params=query).content.decode()
+
     # --- comparisons ----------------------------------------------------------------------------------------------
 
     def create_comparison(

@@ -1,9 +1,22 @@
 """Explain a stored run: how each figure was computed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from service.core.derivatives.gradient_graph import write_formula
+from service.core.errors import Fault, InvalidRequest, LimitExceeded, unknown_names
 from service.core.execution.run import Run
 from service.core.execution.weights import weigh_run
+from service.core.explanation.article import (
+    MOST_INPUTS,
+    About,
+    Article,
+    Blank,
+    choose_blanks,
+    without_blanks,
+    write_answers,
+    write_article,
+)
 from service.core.explanation.paths import Paths, find_paths
 from service.core.explanation.steps import (
     BackwardStep,
@@ -15,10 +28,15 @@ from service.core.explanation.steps import (
     nodes_explaining,
 )
 from service.core.figures.weight import Weight
+from service.core.graph.graph import Graph
+from service.core.symbolic.equation import Formula
 from service.usecases.context import Context
+from service.usecases.graphs import get_graph
 from service.usecases.runs import StoredRun, admit_reading, find_position, get_run, get_run_record, read_figures
-from service.usecases.weighing import CONTRIBUTION, NODE_OF_PATHS, STEP
+from service.usecases.weighing import CONTRIBUTION, FORMULA_NODE, NODE_OF_PATHS, STEP
 
+_BLANKS = {"values": ("value",), "gradients": ("gradient",), "all": ("value", "gradient")}
+_LONGEST_FUNCTION = 1000  # characters of a function that an article writes as one formula
 # A page of steps ends after this many contributions: one node may have all others as consumers.
 _CONTRIBUTIONS_OF_A_PAGE = 2000
 
@@ -48,6 +66,76 @@ def list_paths(context: Context, run_id: str, *, node: str, limit: int) -> tuple
     find_position(context, run.record, node)
     context.admit(STEP * limit + NODE_OF_PATHS * len(run.graph))
     return run, find_paths(run.figures, run.record.output, node, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenArticle:
+    """An article of a run; `drawn` are the figures that its picture shows."""
+
+    run: StoredRun
+    article: Article
+    drawn: Run
+
+
+def get_article(
+    context: Context,
+    run_id: str,
+    *,
+    blank: str | None = None,
+    nodes: Sequence[str] | None = None,
+    answers: bool = False,
+) -> WrittenArticle:
+    """Write the derivation of a run as an article; as a worksheet without some figures; or the answers to it.
+
+    `blank` is "values", "gradients" or "all", the kinds of figures left blank, `nodes` the nodes whose figures they
+    are, by default all. Raises NotFound, LimitExceeded; InvalidRequest where no figure would be left blank.
+    """
+    record, most = get_run_record(context, run_id), context.limits.page
+    graph = context.graph(record.graph_digest)
+    if len(graph) > most:
+        detail = (
+            f"an article explains at most {most} nodes (the limit page); this graph has {len(graph)}. "
+            f"GET /v1/runs/{run_id}/steps explains them page by page"
+        )
+        raise LimitExceeded("page", most, len(graph), detail)
+    faults = [Fault(("nodes",), detail) for _, detail in unknown_names(nodes or (), graph.position, "no node")]
+    if faults:
+        raise InvalidRequest(faults)
+    stored = get_run(context, run_id)
+    run = stored.figures
+    count = count_steps(run)
+    paths = NODE_OF_PATHS.times(len(graph) * min(len(graph.inputs), MOST_INPUTS))
+    context.admit(_weigh(run, count, count_contributions(run, 0, count)) + FORMULA_NODE * len(graph) + paths)
+    blanks: list[Blank] = []
+    if blank is not None or nodes is not None or answers:
+        blanks = choose_blanks(run, _BLANKS[blank or "all"], None if nodes is None else set(nodes))
+        if not blanks:
+            raise InvalidRequest([Fault(("blank",), "the run has no such figures to leave blank")])
+    write = write_answers if answers else write_article
+    return WrittenArticle(stored, write(run, _about(context, stored), blanks), without_blanks(run, blanks))
+
+
+def _about(context: Context, stored: StoredRun) -> About:
+    record, of = stored.record, get_graph(context, stored.record.graph_id)
+    by = record.recorded_by or "The run"
+    label = f" “{record.label}”" if record.label else ""
+    source = f", recorded by {by}" if record.source == "recorded" else ""
+    output = record.output or (stored.graph.outputs[0] if len(stored.graph.outputs) == 1 else None)
+    return About(
+        f"Run{label} of the graph {of.name}, version {of.version}{source}.",
+        by,
+        None if output is None else _function(stored.graph, output),
+        frozenset(stored.graph.nodes[position].name for position in record.nondifferentiable),
+        record.convention,
+    )
+
+
+def _function(graph: Graph, output: str) -> Formula | None:
+    """The output as one formula of the inputs, None if it is too long to read."""
+    try:
+        return write_formula(graph, output, None, _LONGEST_FUNCTION).equation
+    except (LimitExceeded, InvalidRequest):
+        return None
 
 
 def _weigh(run: Run, steps: int, contributions: int) -> Weight:

@@ -1,0 +1,1 @@
+"""Write an article as HTML, as Markdown and in LaTeX."""
