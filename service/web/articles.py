@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import marshmallow as ma
-from flask import Response, request, url_for
+from flask import Response, url_for
 
 from service.api.http.endpoint import Blueprint
 from service.api.http.problems import InvalidParameters
@@ -86,8 +86,8 @@ def _write(written: WrittenArticle, form: str) -> str:
         shown = {"run_id": record.id} if not article.blanks else {"graph_id": record.graph_id}
         view = f"pictures.get_{'graph' if article.blanks else 'run'}_picture"
         return write_markdown(article, url_for(view, **shown, _external=True))
-    root = request.script_root
-    return write_html(article, _picture(written), f"{root}/static/pages.css", f"{root}/runs/{record.id}/check")
+    stylesheet, check = url_for("pages.static", name="pages.css"), url_for("pages.check_run", run_id=record.id)
+    return write_html(article, _picture(written), stylesheet, check)
 
 
 def _picture(written: WrittenArticle) -> str:
