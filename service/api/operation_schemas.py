@@ -5,10 +5,11 @@ from marshmallow import fields
 
 
 class FormulaSchema(ma.Schema):
-    """A formula in the service's own expression language and in LaTeX."""
+    """A formula in the service's own expression language, in LaTeX and in MathML."""
 
     text = fields.String(required=True)
     latex = fields.String(required=True)
+    mathml = fields.String(required=True, metadata={"description": "Presentation MathML, to be put inside <math>"})
 
 
 class LocalGradient(FormulaSchema):

@@ -12,7 +12,8 @@ from service.api.numbers import write_number
 from service.api.operation_schemas import OperationDocument, OperationPage
 from service.core.errors import NotFound
 from service.core.rulebook.registry import find, operations
-from service.core.symbolic.reference import Entry, RuleFormula, describe
+from service.core.symbolic.equation import Formula
+from service.core.symbolic.reference import Entry, describe
 
 blueprint = Blueprint(
     "operations", __name__, description="The rulebook: every operation with its rule and its gradients"
@@ -64,11 +65,11 @@ def _document(name: str) -> dict[str, Any]:
     }
 
 
-def _by_operand(entry: Entry, formulas: Sequence[RuleFormula | None]) -> list[dict[str, str]]:
+def _by_operand(entry: Entry, formulas: Sequence[Formula | None]) -> list[dict[str, str]]:
     """One formula for each operand to which a gradient flows; none where none can be written."""
     pairs = zip(entry.operands, formulas, strict=False)
     return [{"operand": operand, **_formula(formula)} for operand, formula in pairs if formula]
 
 
-def _formula(formula: RuleFormula) -> dict[str, str]:
-    return {"text": formula.text, "latex": formula.latex}
+def _formula(formula: Formula) -> dict[str, str]:
+    return {"text": formula.text, "latex": formula.latex, "mathml": formula.mathml}

@@ -27,7 +27,8 @@ def test_an_operation_is_found_by_each_of_its_names(client: FlaskClient) -> None
 def test_a_rule_is_told_as_text_and_latex(client: FlaskClient) -> None:
     entry: Any = client.get("/v1/operations/÷").json
     assert entry["name"] == "Div" and entry["operands"] == ["x", "y"] and "/" in entry["aliases"]
-    assert entry["rule"] == {"text": "x / y", "latex": r"\frac{x}{y}"}
+    mathml = "<mfrac><mi>x</mi><mi>y</mi></mfrac>"
+    assert entry["rule"] == {"text": "x / y", "latex": r"\frac{x}{y}", "mathml": mathml}
     assert [gradient["operand"] for gradient in entry["local_gradients"]] == ["x", "y"]
     kink: Any = client.get("/v1/operations/relu").json
     assert kink["nondifferentiable"]["returned"] and kink["nondifferentiable"]["text"]

@@ -173,13 +173,17 @@ def _value_latex(value: Any) -> str:
         value = value.array.tolist()
     if isinstance(value, list | tuple):
         return rf"\left[{', '.join(map(_value_latex, value))}\right]"
+    if isinstance(value, Variable):
+        return _variable_latex(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return _number_latex(value).text if is_number else name_latex(_word(value))
 
 
+def _variable_latex(variable: Variable) -> str:
+    return variable.latex or name_latex(variable.name)
+
+
 def _word(value: Any) -> str:
-    if isinstance(value, Variable):
-        return value.name
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -208,8 +212,14 @@ def _value_mathml(value: Any) -> str:
         value = value.array.tolist()
     if isinstance(value, list | tuple):
         return fenced("[", "<mo>,</mo>".join(map(_value_mathml, value)), "]", tall=False)
+    if isinstance(value, Variable):
+        return _variable_mathml(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return _number_mathml(value).text if is_number else name_mathml(_word(value))
+
+
+def _variable_mathml(variable: Variable) -> str:
+    return variable.mathml or name_mathml(variable.name)
 
 
 _TEXT = _Language(
@@ -221,13 +231,13 @@ _TEXT = _Language(
 _LATEX = _Language(
     notation.write_latex,
     _number_latex,
-    lambda variable: variable.latex or name_latex(variable.name),
+    _variable_latex,
     lambda name, value: f"{name_latex(name)} = {_value_latex(value)}",
 )
 _MATHML = _Language(
     notation.write_mathml,
     _number_mathml,
-    lambda variable: variable.mathml or name_mathml(variable.name),
+    _variable_mathml,
     lambda name, value: row(f"{name_mathml(name)}<mo>=</mo>{_value_mathml(value)}"),
 )
 

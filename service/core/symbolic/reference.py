@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.core.rulebook.operation import Operation
-from service.core.symbolic.printing import write_latex, write_text
+from service.core.symbolic.equation import Formula, equate, gradient_of, local_gradient_of
+from service.core.symbolic.names import named
 from service.core.symbolic.term import (
     NotSymbolic,
     Term,
@@ -14,14 +15,7 @@ from service.core.symbolic.term import (
     nondifferentiable_term,
     value_term,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RuleFormula:
-    """A formula of the rulebook in the expression language and in LaTeX."""
-
-    text: str
-    latex: str
+from service.core.symbolic.textbook import has_textbook_form, textbook_gradients
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +24,35 @@ class Entry:
 
     Its gradients by operand are local gradients where it is elementwise, else contributions: None for an operand to
     which no gradient flows, and none at all where they cannot be written as formulas. `conventions` holds those of each
-    library that chooses otherwise where no derivative exists.
+    library that chooses otherwise where no derivative exists; `textbook` the local gradients as a textbook writes them
+    where the rule, which avoids overflow and cancellation, is another.
     """
 
     operation: Operation
     operands: tuple[str, ...]
-    rule: RuleFormula | None
-    local_gradients: tuple[RuleFormula, ...]
-    contributions: tuple[RuleFormula | None, ...]
-    nondifferentiable: RuleFormula | None
-    conventions: Mapping[str, tuple[RuleFormula | None, ...]]
+    rule: Formula | None
+    local_gradients: tuple[Formula, ...]
+    contributions: tuple[Formula | None, ...]
+    nondifferentiable: Formula | None
+    conventions: Mapping[str, tuple[Formula | None, ...]]
+    textbook: tuple[Formula, ...] = ()
+
+    @property
+    def rule_equation(self) -> Formula | None:
+        """z = the rule."""
+        return self.rule and equate(_VALUE, self.rule.first)
+
+    @property
+    def gradient_equations(self) -> tuple[Formula, ...]:
+        """For each operand ∂z/∂x = its local gradient or, if not elementwise, dL/dx = its contribution to that; without
+        those to which no gradient flows."""
+        locals_ = [local_gradient_of("z", name) for name in self.operands] if self.local_gradients else None
+        subjects = locals_ or [gradient_of("L", name) for name in self.operands]
+        pairs = zip(subjects, self.local_gradients or self.contributions, strict=False)
+        return tuple(equate(subject, formula.first) for subject, formula in pairs if formula)
+
+
+_VALUE = Variable("z")
 
 
 def describe(operation: Operation) -> Entry:
@@ -49,43 +62,34 @@ def describe(operation: Operation) -> Entry:
         return Entry(operation, (), None, (), (), None, {})
     if operation.most_inputs is None:
         operands = tuple(f"{name}{number}" for name in operands for number in (1, 2))
-    terms = [_variable(name) for name in operands]
+    terms = [named(name) for name in operands]
     elementwise = operation.is_elementwise
     attributes = {
-        attribute.name: _variable(attribute.name) if elementwise or attribute.required else attribute.default
+        attribute.name: named(attribute.name) if elementwise or attribute.required else attribute.default
         for attribute in operation.attributes
     }
-    value = Variable("z")
-    kink = nondifferentiable_term(operation, terms, value, attributes) if operation.kinks else None
+    kink = nondifferentiable_term(operation, terms, _VALUE, attributes) if operation.kinks else None
 
-    def gradients(operation: Operation) -> tuple[RuleFormula | None, ...]:
+    def gradients(operation: Operation) -> tuple[Formula | None, ...]:
         slopes: Sequence[Term | None]
         if elementwise:
-            slopes = local_gradient_terms(operation, terms, value, attributes)
+            slopes = local_gradient_terms(operation, terms, _VALUE, attributes)
         else:
             upstream = Variable("upstream", r"\mathrm{upstream}")
             try:
-                slopes = contribution_terms(operation, upstream, terms, value, attributes)
+                slopes = contribution_terms(operation, upstream, terms, _VALUE, attributes)
             except NotSymbolic:
                 slopes = ()
-        return tuple(None if slope is None else _formula(slope) for slope in slopes)
+        return tuple(None if slope is None else Formula(slope) for slope in slopes)
 
     formulas = gradients(operation)
     return Entry(
         operation,
         operands,
-        _formula(value_term(operation, terms, attributes)),
+        Formula(value_term(operation, terms, attributes)),
         tuple(filter(None, formulas)) if elementwise else (),
         () if elementwise else formulas,
-        _formula(kink) if kink else None,
+        Formula(kink) if kink else None,
         {library: gradients(operation.with_convention(library)) for library in operation.conventions},
+        tuple(map(Formula, textbook_gradients(operation, terms, _VALUE))) if has_textbook_form(operation) else (),
     )
-
-
-def _variable(name: str) -> Variable:
-    stem, number = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
-    return Variable(name, f"{stem}_{{{number}}}" if number else rf"\mathrm{{{name}}}" if len(name) > 1 else name)
-
-
-def _formula(term: Term) -> RuleFormula:
-    return RuleFormula(write_text(term), write_latex(term))

@@ -58,6 +58,11 @@ def operand_terms(graph: Graph, position: int) -> list[Term]:
     ]
 
 
+def has_textbook_form(operation: Operation) -> bool:
+    """Whether a textbook writes the local gradients otherwise than the rulebook."""
+    return operation.name in _FORMS
+
+
 def textbook_gradients(
     operation: Operation, operands: Sequence[Term], value: Term, attributes: Attributes = NO_ATTRIBUTES
 ) -> tuple[Term, ...]:
