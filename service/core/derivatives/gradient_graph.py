@@ -20,6 +20,7 @@ from service.core.rulebook.registry import operation_of
 from service.core.symbolic.backward import backpropagate, has_tensors
 from service.core.symbolic.equation import Formula, equate, gradient_of
 from service.core.symbolic.finite import FiniteTerms
+from service.core.symbolic.names import named
 from service.core.symbolic.printing import name_text, write_text
 from service.core.symbolic.simplify import SCALAR, TermTable
 from service.core.symbolic.term import Application, Literal, Term, Variable, evaluation_order
@@ -83,7 +84,9 @@ class WrittenFormula:
 def write_formula(graph: Graph, of: str, wrt: str | None, most: int) -> WrittenFormula:
     """Write `formula` as an equation; raises LimitExceeded for a text of more than `most` characters."""
     term = formula(graph, of, wrt)
-    name, subject = (of, Variable(of)) if wrt is None else (f"d{of}_d{wrt}", gradient_of(of, wrt))
+    name, subject = of, named(of, graph.position)
+    if wrt is not None:
+        name, subject = f"d{of}_d{wrt}", gradient_of(of, wrt, graph.position)
     text = define_function(free_name(name, graph.inputs), graph.inputs, term, most)
     term = TermTable(for_reading=True, keep_shapes=has_tensors(graph)).add(term)[0]
     return WrittenFormula(text, replace(equate(subject, term), most=None))
@@ -119,7 +122,7 @@ def _expanded_terms(graph: Graph, terms: TermTable) -> list[Term]:
 
     def make_term(node: Node, operands: Sequence[Term]) -> Term:
         if node.operation.is_input:
-            return terms.variable(Variable(node.name))
+            return terms.variable(named(node.name, graph.position))
         return terms.of(node.operation, operands, tuple(node.attributes.items()))
 
     return _terms_of_nodes(graph, terms, make_term)

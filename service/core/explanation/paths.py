@@ -292,7 +292,7 @@ def _written(
     if number > len(by_locals):
         by_locals.append(AND_SO_ON)
         by_formulas.append(AND_SO_ON)
-    subject = gradient_of(view.quantity, name)
+    subject = gradient_of(view.quantity, name, view.graph.position)
     line = write_equation(subject, total(by_locals or [Literal(0.0)]), figures, np.asarray(gradient))
     if not complete:
         return line, None

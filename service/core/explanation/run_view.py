@@ -22,6 +22,7 @@ from service.core.graph.traversal import reaches
 from service.core.rulebook.operation import Operation
 from service.core.rulebook.registry import operation_of
 from service.core.symbolic.equation import gradient_of, local_gradient_of
+from service.core.symbolic.names import named
 from service.core.symbolic.simplify import TermTable, simplify
 from service.core.symbolic.term import NotSymbolic, Term, Variable, contribution_terms, local_gradient_terms
 from service.core.symbolic.textbook import operand_terms
@@ -143,7 +144,7 @@ class Consumer:
     @property
     def upstream_gradient(self) -> Variable:
         """Its own gradient, written."""
-        return gradient_of(self.view.quantity, self.node.name)
+        return gradient_of(self.view.quantity, self.node.name, self.view.graph.position)
 
     @property
     def all_figures(self) -> Mapping[str, FloatArray | None]:
@@ -166,7 +167,7 @@ class Consumer:
         node, operands = self.node, operand_terms(self.view.graph, self.position)
         if len(operands) > MOST_WRITTEN:
             return None
-        value, upstream = Variable(node.name), self.upstream_gradient
+        value, upstream = named(node.name, self.view.graph.position), self.upstream_gradient
         if node.operation.is_elementwise:
             return list(map(simplify, local_gradient_terms(node.operation, operands, value, node.attributes)))
         try:
@@ -181,7 +182,7 @@ class Consumer:
         inputs = self.node.inputs
         name = inputs[operand_index]
         ordinal = inputs[: operand_index + 1].count(name) if inputs.count(name) > 1 else None
-        return local_gradient_of(self.node.name, name, ordinal)
+        return local_gradient_of(self.node.name, name, ordinal, self.view.graph.position)
 
 
 def consumer_at(view: RunView, position: int, upstream: FloatArray | None, compiled: bool = False) -> Consumer:

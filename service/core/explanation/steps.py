@@ -41,6 +41,7 @@ from service.core.symbolic.equation import (
     total,
     write_equation,
 )
+from service.core.symbolic.names import named
 from service.core.symbolic.printing import name_text
 from service.core.symbolic.term import Literal, Term, Variable, application
 from service.core.symbolic.textbook import operand_terms
@@ -207,7 +208,7 @@ def _forward_step(view: RunView, position: int) -> ForwardStep:
     if len(terms) > MOST_WRITTEN:
         terms[MOST_WRITTEN:] = [AND_SO_ON]
     term = application(node.operation, terms, node.attributes)
-    line = write_equation(Variable(node.name), term, dict(zip(node.inputs, operands, strict=True)), found)
+    line = write_equation(named(node.name, graph.position), term, dict(zip(node.inputs, operands, strict=True)), found)
     varying = [
         operand_index for operand_index, source in enumerate(sources) if not graph.nodes[source].operation.is_constant
     ]
@@ -240,7 +241,7 @@ def _backward_step(
         if difference is None:
             break
     listed = tuple(_contribution(consumer, operand_index) for consumer, operand_index in edges[:MOST_LISTED])
-    line = _sum_line(view.quantity, node, seed, listed, len(edges), found)
+    line = _sum_line(gradient_of(view.quantity, node.name, view.graph.position), seed, listed, len(edges), found)
     return BackwardStep(node, seed, listed, len(edges), line, found, gradient, difference)
 
 
@@ -283,10 +284,9 @@ def _contribution(consumer: Consumer, operand_index: int) -> Contribution:
 
 
 def _sum_line(
-    quantity: str, node: Node, seed: FloatArray | None, listed: Sequence[Contribution], count: int, found: Any
+    subject: Variable, seed: FloatArray | None, listed: Sequence[Contribution], count: int, found: Any
 ) -> Equation:
     """Write dL/dx = upstream · local + …, or the seed, and the same with numbers put in."""
-    subject = gradient_of(quantity, node.name)
     if seed is not None:  # nothing that follows from the output leads back to it
         return write_equation(subject, _SEED if seed.ndim else number_term(float(seed)), {_SEED.name: seed}, found)
     summands: list[Term] = []

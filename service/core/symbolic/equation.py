@@ -5,7 +5,7 @@ dF/da = dF/de · ∂e/∂a, and the two differ even where a node feeds the outpu
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
@@ -16,6 +16,7 @@ import numpy as np
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import short_value, simple_fraction
 from service.core.rulebook.notation import fenced, row
+from service.core.symbolic.names import named
 from service.core.symbolic.printing import LONGEST_FORMULA, write_digits, write_latex, write_mathml, write_text
 from service.core.symbolic.term import Application, Literal, Symbol, Term, Variable, evaluation_order, term_of
 
@@ -163,21 +164,21 @@ def write_equation(
     return Equation(formula, term, known, result)
 
 
-def gradient_of(quantity: str, name: str) -> Variable:
-    """Write the gradient of the final quantity with respect to a node: dF/da."""
-    return _derivative(("d", "d ", '<mi mathvariant="normal">d</mi>'), Variable(quantity), Variable(name))
+def gradient_of(quantity: str, name: str, taken: Container[str] = ()) -> Variable:
+    """Write the gradient of the final quantity with respect to a node: dF/da; `taken` are the graph's names."""
+    return _derivative(("d", "d ", '<mi mathvariant="normal">d</mi>'), named(quantity, taken), named(name, taken))
 
 
-def local_gradient_of(consumer: str, name: str, ordinal: int | None = None) -> Variable:
+def local_gradient_of(consumer: str, name: str, ordinal: int | None = None, taken: Container[str] = ()) -> Variable:
     """Write the local gradient of a consumer with respect to one operand, ∂e/∂a; `ordinal` numbers equal operands."""
-    wrt = Variable(name)
+    wrt = named(name, taken)
     if ordinal is not None:
         of = formula_of(wrt)
         position = fenced("[", f"<mn>{ordinal}</mn>", "]", tall=False)
         wrt = Variable(
             name, f"{of.latex}_{{[{ordinal}]}}", f"{of.text}[{ordinal}]", f"<msub>{of.mathml}{position}</msub>"
         )
-    return _derivative(("∂", r"\partial ", "<mo>∂</mo>"), Variable(consumer), wrt)
+    return _derivative(("∂", r"\partial ", "<mo>∂</mo>"), named(consumer, taken), wrt)
 
 
 def _derivative(sign: tuple[str, str, str], of: Variable, wrt: Variable) -> Variable:

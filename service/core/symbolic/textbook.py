@@ -14,6 +14,7 @@ from service.core.graph.graph import Graph
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.registry import operation_of
 from service.core.rulebook.tensor import Tensor
+from service.core.symbolic.names import named
 from service.core.symbolic.simplify import simplify
 from service.core.symbolic.term import (
     Application,
@@ -53,7 +54,7 @@ def operand_terms(graph: Graph, position: int) -> list[Term]:
     """The operands of a node as terms: names, and Constants by their values."""
     nodes = [graph.nodes[source] for source in graph.operands[position]]
     return [
-        Literal(value) if isinstance(value := node.attributes.get("value"), float) else Variable(node.name)
+        Literal(value) if isinstance(value := node.attributes.get("value"), float) else named(node.name, graph.position)
         for node in nodes
     ]
 

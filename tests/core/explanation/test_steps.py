@@ -411,3 +411,11 @@ def test_the_figures_near_a_node_explain_it(point: Point) -> None:
         assert run.backward is not None
         part = replace(run, values=values, backward=replace(run.backward, gradients=gradients))
         assert told(list(explain_node(part, node.name))) == told(list(explain_node(run, node.name)))
+
+
+def test_names_are_typeset_as_people_write_them_unless_two_would_look_alike() -> None:
+    step, *_ = steps_of("y = alpha * W1", {"alpha": 2, "W1": 3})
+    assert step.equation.formula.latex == r"y = \alpha \cdot W_{1}"
+    assert step.equation.formula.text == "y = alpha * W1"
+    step, *_ = steps_of("y = W_1 * W1", {"W_1": 2, "W1": 3})
+    assert step.equation.formula.latex == r"y = \mathrm{W\_1} \cdot \mathrm{W1}"
