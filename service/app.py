@@ -1,6 +1,7 @@
 """Create the application: the only place that wires its parts."""
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from flask import Flask, has_request_context, request
@@ -34,7 +35,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     observability.observe(app)
     browsers.protect(app, settings)
     limit = RateLimit(database, settings.requests_per_minute) if settings.requests_per_minute else None
-    access.guard(app, Keyring(database, anybody=settings.admits_anybody), limit)
+    noticed = partial(access.log_key_change, app)
+    access.guard(app, Keyring(database, anybody=settings.admits_anybody, noticed=noticed), limit)
     problems.register(app)
     openapi.document_api(app, pictures.blueprint, articles.blueprint)
     site.register(app)

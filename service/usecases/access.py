@@ -2,6 +2,7 @@
 
 import hmac
 import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import UTC, datetime, timedelta
@@ -26,11 +27,18 @@ class NotAdmitted(Exception):
 class Keyring:
     """The keys of a database, read again once they were `kept` for that many seconds.
 
-    As long as no key was ever made `anybody` may ask or nobody.
+    As long as no key was ever made `anybody` may ask or nobody. What happened to a key meanwhile is `noticed`.
     """
 
-    def __init__(self, database: Database, *, anybody: bool, kept: float = KEPT_SECONDS) -> None:
-        self._database, self._anybody, self._kept = database, anybody, kept
+    def __init__(
+        self,
+        database: Database,
+        *,
+        anybody: bool,
+        kept: float = KEPT_SECONDS,
+        noticed: Callable[[str, AccessKey], object] = lambda change, key: None,
+    ) -> None:
+        self._database, self._anybody, self._kept, self._noticed = database, anybody, kept, noticed
         self._read_at, self._turn = _NEVER, Lock()
         self._reading: Future[dict[str, AccessKey]] = Future()
         self._reading.set_result({})
@@ -68,10 +76,14 @@ class Keyring:
             self._reading = Future()
             Thread(target=self._read, args=(self._reading,), name="read-keys", daemon=True).start()
         try:
-            self._keys = self._reading.result(_PATIENCE)
+            before, self._keys = self._keys, self._reading.result(_PATIENCE)
         except (SQLAlchemyError, FutureTimeout) as error:
             if self._read_at == _NEVER:
                 raise error if isinstance(error, SQLAlchemyError) else OperationalError("SELECT", None, error) from None
+            return
+        if self._read_at != _NEVER:
+            for change, key in _changes(before, self._keys):
+                self._noticed(change, key)
 
     def _read(self, reading: "Future[dict[str, AccessKey]]") -> None:
         try:
@@ -95,3 +107,13 @@ class Keyring:
                 storage.note_use(connection, prefix, at)
         except SQLAlchemyError:
             return  # the database cannot be written now; whoever asks it to store something is told
+
+
+def _changes(before: Mapping[str, AccessKey], after: Mapping[str, AccessKey]) -> Iterator[tuple[str, AccessKey]]:
+    """Which keys were made, and which were revoked."""
+    for prefix, key in after.items():
+        known = before.get(prefix)
+        if known is None:
+            yield "create_key", key
+        if key.revoked_at and not (known and known.revoked_at):
+            yield "revoke_key", key

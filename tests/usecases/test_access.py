@@ -13,7 +13,14 @@ from sqlalchemy import Connection
 from sqlalchemy import text as sql
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from service.storage.access_keys import AccessKey, Scope, create_access_key, list_access_keys, revoke_access_key
+from service.storage.access_keys import (
+    PREFIX,
+    AccessKey,
+    Scope,
+    create_access_key,
+    list_access_keys,
+    revoke_access_key,
+)
 from service.storage.database import Database
 from service.usecases import access
 from service.usecases.access import KEPT_SECONDS, Keyring, NotAdmitted
@@ -46,7 +53,10 @@ def wait_for(happened: Callable[[], object]) -> None:
 
 def test_a_new_and_a_revoked_key_are_noticed_in_time(database: Database) -> None:
     assert KEPT_SECONDS <= 1
-    keyring = Keyring(database, anybody=True, kept=0.02)
+    noticed: list[tuple[str, str]] = []
+    keyring = Keyring(
+        database, anybody=True, kept=0.02, noticed=lambda change, key: noticed.append((change, key.prefix))
+    )
     assert keyring.identify(None) is None
     text = create(database)
     time.sleep(0.03)
@@ -58,6 +68,7 @@ def test_a_new_and_a_revoked_key_are_noticed_in_time(database: Database) -> None
     time.sleep(0.03)
     with pytest.raises(NotAdmitted, match="revoked"):
         keyring.identify(text)
+    assert noticed == [("create_key", text[:PREFIX]), ("revoke_key", text[:PREFIX])]
 
 
 def test_once_a_key_was_made_nobody_is_let_in_without_one(database: Database) -> None:

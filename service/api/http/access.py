@@ -96,6 +96,13 @@ def _log_change(key: AccessKey | None, response: Response) -> None:
     )
 
 
+def log_key_change(app: Flask, change: str, key: AccessKey) -> None:
+    """Log that a key was made or revoked: `gradbook key` does it at the database itself, without a request."""
+    app.extensions["measurements"].log(
+        None, change=change, resource=key.prefix, name=key.name, scope=key.scope.name.lower()
+    )
+
+
 def _needed(view: Any) -> Scope:
     """The scope that a request of that view asks for; None where there is no such path, or no such method of it."""
     if request.method == "OPTIONS":  # a browser asks so, without a key, before it sends the request of a page

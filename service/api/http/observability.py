@@ -46,8 +46,8 @@ class Measurements:
         durations.observe(seconds)
         self.log(request_id, method=method, path=path, status=status, milliseconds=round(seconds * 1000, 3))
 
-    def log(self, request_id: str, **members: Any) -> None:
-        """Log a line about a request."""
+    def log(self, request_id: str | None, **members: Any) -> None:
+        """Log a line about a request, or what happened without one."""
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "request_id": request_id, **members}
         self._log.info(json.dumps(line))
 

@@ -17,6 +17,7 @@ from service.api.http.elsewhere import LARGE_BODY, hand_over, work_with
 from service.settings import Settings
 from service.storage.access_keys import Scope, create_access_key, revoke_access_key
 from service.usecases import rate_limit
+from service.usecases.access import Keyring
 from service.workers.pool import Pool
 from tests.api.conftest import MakeApp
 
@@ -261,6 +262,22 @@ def test_a_change_without_a_key_and_one_that_was_given_up_are_logged(make_app: M
         ("create_graph", 201, made.headers["Location"], "anonymous", None),
         ("create_graph", 503, "/v1/graphs", "anonymous", None),
     ]
+
+
+def test_a_key_that_was_made_or_revoked_at_the_database_is_logged(
+    make_app: MakeApp, changes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(Keyring.__init__.__kwdefaults__, "kept", 0.0)
+    app = make_app()
+    app.test_client_class = None
+    app.test_client().get("/v1/graphs")
+    key = make_key(app, Scope.WRITE)
+    app.test_client().get("/v1/graphs")
+    revoke(app, key)
+    app.test_client().get("/v1/graphs")
+    seen = [(line["change"], line["resource"], line["name"], line["scope"], line["request_id"]) for line in changes]
+    assert seen == [(change, key[:21], "WRITE", "write", None) for change in ("create_key", "revoke_key")]
+    assert key[22:] not in json.dumps(changes)
 
 
 def test_a_key_that_asks_too_often_is_told_when_to_ask_again(
