@@ -348,9 +348,13 @@ class Client:
         format: Literal["svg", "dot"] = "svg",
         focus: str | None = None,
         hops: int | None = None,
+        direction: Literal["right", "down"] = "right",
     ) -> str:
-        """A graph drawn; with `focus`, or of more than 60 nodes, those at most `hops` edges from that node."""
-        return self._picture(f"/v1/graphs/{_id(graph)}", format, focus, hops)
+        """A graph drawn; with `focus`, or of more than 60 nodes, those at most `hops` edges from that node.
+
+        Edges run to the right or, for narrow screens, down.
+        """
+        return self._picture(f"/v1/graphs/{_id(graph)}", format, focus, hops, direction)
 
     def get_run_picture(
         self,
@@ -359,9 +363,10 @@ class Client:
         format: Literal["svg", "dot"] = "svg",
         focus: str | None = None,
         hops: int | None = None,
+        direction: Literal["right", "down"] = "right",
     ) -> str:
-        """A run drawn: values above the edges, gradients below; `focus` and `hops` as for a graph."""
-        return self._picture(f"/v1/runs/{_id(run)}", format, focus, hops)
+        """A run drawn: values above the edges, gradients below; the rest as for a graph."""
+        return self._picture(f"/v1/runs/{_id(run)}", format, focus, hops, direction)
 
     def get_comparison_picture(
         self,
@@ -370,12 +375,13 @@ class Client:
         format: Literal["svg", "dot"] = "svg",
         focus: str | None = None,
         hops: int | None = None,
+        direction: Literal["right", "down"] = "right",
     ) -> str:
-        """The candidate of a comparison drawn, with what differs marked; `focus` and `hops` as for a graph."""
-        return self._picture(f"/v1/comparisons/{_id(comparison)}", format, focus, hops)
+        """The candidate of a comparison drawn, with what differs marked; the rest as for a graph."""
+        return self._picture(f"/v1/comparisons/{_id(comparison)}", format, focus, hops, direction)
 
-    def _picture(self, path: str, format: str, focus: str | None, hops: int | None) -> str:
-        query = {"format": format, "focus": focus, "hops": None if hops is None else str(hops)}
+    def _picture(self, path: str, format: str, focus: str | None, hops: int | None, direction: str) -> str:
+        query = {"format": format, "focus": focus, "hops": None if hops is None else str(hops), "direction": direction}
         return self._http.send("GET", f"{path}/picture", params=query).content.decode()
 
     # --- derivatives ----------------------------------------------------------------------------------------------

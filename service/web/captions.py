@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from service.core.language.writing import write_node
 from service.core.rulebook.operation import Operation
 
 LONGEST_SHOWN = 16  # characters of a name or of an operation
+MARKS = {"origin": "◆", "inherited": "◇", "compensated": "◈", "convention": "△"}
 _LONGEST_DEFINITION = 300
 _ELEMENTS_WRITTEN_OUT = 12
 
@@ -26,7 +27,7 @@ _WIDTHS = {
     **dict.fromkeys("ijlI|'.,:;·", 0.34),
     **dict.fromkeys("tfrJ()[]!/\\ -°‖", 0.46),
     **dict.fromkeys('abcdeghknopqsuvxyz_?$*{}"0123456789FLTY', 0.65),
-    **dict.fromkeys("ABCDEGHKNOPQRSUVXZ&+−×÷=<>^~#◆◇≤≥∂", 0.84),
+    **dict.fromkeys("ABCDEGHKNOPQRSUVXZ&+−×÷=<>^~#◆◇◈△≤≥∂", 0.84),
 }
 
 
@@ -97,6 +98,7 @@ class Difference:
     """What a comparison found about one figure that differs from the baseline's, a tensor's most at index `worst`.
 
     `right` says whose figure `baseline` is; that of a node which the baseline has not is what it should be.
+    `relative_error` is that of the worst element; 0 where the figure agrees with the baseline's.
     """
 
     verdict: str
@@ -104,6 +106,7 @@ class Difference:
     sentence: str = ""
     worst: tuple[int, ...] | None = None
     right: str = "the baseline has"
+    relative_error: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +115,7 @@ class Subject:
 
     `key` begins every id of the picture, so that two subjects never share one. `output` is what gradients are of.
     `kinks` are positions of nodes where no derivative exists; `implied` holds values that were not recorded but follow
-    from those that were.
+    from those that were; `first` is the first difference, by phase and position.
     """
 
     key: str
@@ -123,12 +126,11 @@ class Subject:
     kinks: frozenset[int] = frozenset()
     differences: Mapping[tuple[str, int], Difference] = field(default_factory=dict)
     implied: Figures | None = None
+    first: tuple[str, int] | None = None
 
-    def closed(self, position: int) -> Sequence[int]:
-        """Along which operands of the node at that position nothing flows back, whatever its gradient is."""
-        if self.run is None:
-            return ()
-        return closed_operands(self.graph, self.implied or self.run.values, [position]).get(position, ())
+    def closed(self, positions: Iterable[int]) -> Mapping[int, Sequence[int]]:
+        """Along which operands of those nodes nothing flows back, whatever their gradients are."""
+        return {} if self.run is None else closed_operands(self.graph, self.implied or self.run.values, positions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,9 @@ class CaptionLine:
 class Caption:
     """What a node shows: in its body, above and below its out-edge (from the edge outwards), and in words.
 
-    `kind` is input, constant or operation; `marks` are the verdicts on its figures, and `kink` where no derivative
-    exists; `closed` are the operands, by index, along which nothing flows back.
+    `kind` is input, constant or operation; `marks` are the verdicts on its figures, `kink` where no derivative exists,
+    and q1 to q4 by the decade of the relative error; `closed` are the operands, by index, along which nothing flows
+    back.
     """
 
     kind: str
@@ -158,8 +161,13 @@ class Caption:
     closed: Sequence[int] = ()
 
 
-def write_caption(subject: Subject, position: int) -> Caption:
-    """Write the caption of the node at that position."""
+def write_captions(subject: Subject, positions: Sequence[int]) -> list[Caption]:
+    """Write the captions of the nodes at those positions."""
+    closed = subject.closed(positions)
+    return [_write_caption(subject, position, closed.get(position, ())) for position in positions]
+
+
+def _write_caption(subject: Subject, position: int, closed: Sequence[int]) -> Caption:
     node = subject.graph.nodes[position]
     kind = "input" if node.operation.is_input else "constant" if node.operation.is_constant else "operation"
     of_gradient = f"the gradient of {subject.output} with respect to {node.name}"
@@ -167,16 +175,24 @@ def write_caption(subject: Subject, position: int) -> Caption:
     below = _label(subject, "backward", position, "gradient", of_gradient)
     if kind == "constant":
         above = above[1:]  # its value is in its body
-    differences = (subject.differences.get((phase, position)) for phase in ("forward", "backward"))
-    marks = [difference.verdict for difference in differences if difference is not None]
+    found = [subject.differences.get((phase, position)) for phase in ("forward", "backward")]
+    differences = [difference for difference in found if difference is not None]
+    marks = [difference.verdict for difference in differences]
     told = [_definition(node), *(line.words for line in (*above, *below))]
     if position in subject.kinks:
         told.append("no derivative exists here")
         marks.append("kink")
-    if closed := subject.closed(position):
+    if heat := max((heat_of(difference.relative_error) for difference in differences), default=0):
+        marks.append(f"q{heat}")
+    if closed:
         names = " and ".join(dict.fromkeys(node.inputs[operand] for operand in closed))
         told.append(f"it does not change with {names} here, to which no gradient flows from it")
     return Caption(kind, tuple(marks), _body(node, kind), above, below, "; ".join(told), closed)
+
+
+def heat_of(relative_error: float) -> int:
+    """The decade of a relative error: 0 for none, 1 below a tenth, 2 below 1, 3 below 10, else 4."""
+    return 1 + sum(not relative_error < bound for bound in (0.1, 1.0, 10.0)) if relative_error else 0
 
 
 def _body(node: Node, kind: str) -> tuple[CaptionLine, ...]:
@@ -213,7 +229,7 @@ def _label(subject: Subject, phase: str, position: int, kind: str, meaning: str)
         shown = f"not {other}"
     else:
         shown = f"{own} not {other}"
-    mark = "◆" if difference.verdict == "origin" else "◇"
+    mark = MARKS.get(difference.verdict, "")
     sentence = difference.sentence or difference.verdict
     right_spoken, right_full = spoken_figure(difference.baseline), full_figure(difference.baseline)
     if right_spoken == spoken:  # they differ in later digits

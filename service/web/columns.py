@@ -1,11 +1,11 @@
 """Boxes in columns, with few crossings: the first half of a layered layout, after Sugiyama, Tagawa and Toda (1981)."""
 
+from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from random import Random
-from statistics import fmean
 
 import numpy as np
 
@@ -58,14 +58,7 @@ class Columns:
     def crossings(self) -> int:
         """How many pairs of links cross."""
         rank = {vertex: rank for column in self.columns for rank, vertex in enumerate(column)}
-        gaps: list[list[Edge]] = [[] for _ in self.columns]
-        for source, target in self.links:
-            gaps[self.column_of[source]].append((rank[source], rank[target]))
-        count = 0
-        for gap in filter(None, gaps):
-            left, right = (np.subtract.outer(ends, ends) for ends in np.array(gap).T)
-            count += int(np.sum((left < 0) & (right > 0)))
-        return count
+        return _crossings(self.columns, rank, self.after)
 
 
 def arrange(box_count: int, edges: Sequence[Edge]) -> Columns:
@@ -128,17 +121,34 @@ def _untangle(columns: Columns) -> Columns:
         rank = {vertex: rank for column in order for rank, vertex in enumerate(column)}
         for fixed in (back, onward):
             for column in order if fixed is before else reversed(order):
-                weight = {v: fmean(rank[other] for other in fixed[v]) if fixed[v] else rank[v] for v in column}
-                column.sort(key=weight.__getitem__)
-                rank.update((vertex, position) for position, vertex in enumerate(column))
+                if len(column) > 1:
+                    column.sort(key={v: _mean(rank, fixed[v], rank[v]) for v in column}.__getitem__)
+                    rank.update(zip(column, range(len(column)), strict=True))
             _exchange(order, rank, before, after)
-            tried = replace(columns, columns=[list(column) for column in order])
-            crossings = tried.crossings()
+            crossings = _crossings(order, rank, after)
             if fewest is None or crossings < fewest:
-                best, fewest = tried, crossings
+                best, fewest = replace(columns, columns=[list(column) for column in order]), crossings
             if fewest == 0:
                 return best
     return best
+
+
+def _crossings(order: Sequence[Sequence[int]], rank: Mapping[int, int], after: Sequence[Sequence[int]]) -> int:
+    """Count the inversions among the right ends of the links of each gap, the left ends being in order."""
+    count = 0
+    for column in order:
+        met: list[int] = []  # the right ends so far, in order
+        for vertex in column:
+            ends = sorted(rank[other] for other in after[vertex])
+            for end in ends:
+                count += len(met) - bisect_right(met, end)
+            for end in ends:
+                insort(met, end)
+    return count
+
+
+def _mean(rank: Mapping[int, int], vertices: Sequence[int], default: float) -> float:
+    return sum([rank[vertex] for vertex in vertices]) / len(vertices) if vertices else default
 
 
 def _shake(column: Sequence[int], chance: Random) -> list[int]:
@@ -165,18 +175,32 @@ def _exchange(
 ) -> None:
     """Exchange neighbours within columns while that removes crossings."""
 
-    def gain(upper: int, lower: int) -> int:
-        pairs = [(rank[a], rank[b]) for side in (before, after) for a in side[upper] for b in side[lower]]
-        return sum((a > b) - (a < b) for a, b in pairs)
-
+    stable = [len(column) < 2 for column in order]
     for _ in range(_EXCHANGES):
-        exchanged = False
-        for column in order:
+        for number, column in enumerate(order):
+            if stable[number]:
+                continue
+            beside = {v: ([rank[a] for a in before[v]], [rank[a] for a in after[v]]) for v in column}
+            stable[number] = True
             for position in range(len(column) - 1):
                 upper, lower = column[position : position + 2]
-                if gain(upper, lower) > 0:
+                if _gain(beside[upper], beside[lower]) > 0:
                     column[position : position + 2] = lower, upper
                     rank[upper], rank[lower] = position + 1, position
-                    exchanged = True
-        if not exchanged:
+                    stable[number] = False
+            if not stable[number]:
+                for near in (number - 1, number + 1):
+                    if 0 <= near < len(order):
+                        stable[near] = len(order[near]) < 2
+        if all(stable):
             break
+
+
+def _gain(upper: Sequence[Sequence[int]], lower: Sequence[Sequence[int]]) -> int:
+    """How many crossings an exchange of two neighbours removes, by the ranks of their neighbours on both sides."""
+    gain = 0
+    for ones, others in zip(upper, lower, strict=True):
+        for one in ones:
+            for other in others:
+                gain += (one > other) - (one < other)
+    return gain

@@ -1,17 +1,17 @@
 """A graph in DOT, the language of Graphviz: https://graphviz.org/doc/info/lang.html."""
 
-from service.web.captions import Subject, write_caption
+from service.web.captions import Subject, write_captions
 from service.web.view import View
 
 
-def write_dot(subject: Subject, view: View) -> str:
+def write_dot(subject: Subject, view: View, *, down: bool = False) -> str:
     """Write the view in DOT; each node's label is its operation, name and figures."""
     graph = subject.graph
     shown = set(view.positions)
     edges: list[str] = []
-    lines = ["digraph {", "  rankdir=LR", f"  label={_quoted(' '.join([subject.title, view.sentence]).strip())}"]
-    for position in view.positions:
-        caption = write_caption(subject, position)
+    way = "TB" if down else "LR"
+    lines = ["digraph {", f"  rankdir={way}", f"  label={_quoted(' '.join([subject.title, view.sentence]).strip())}"]
+    for position, caption in zip(view.positions, write_captions(subject, view.positions), strict=True):
         shape = "ellipse" if caption.kind == "operation" else "box"
         written = [line.text for line in (*caption.body, *caption.above, *caption.below)]
         told = {"label": "\n".join(written), "shape": shape, "tooltip": caption.words}

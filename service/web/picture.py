@@ -1,104 +1,105 @@
 """Draw a graph as accessible SVG."""
 
-from collections.abc import Container, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from xml.etree import ElementTree as ET
 
 from service.core.caches import Cache
-from service.web.captions import Caption, CaptionLine, Subject, text_width, write_caption
+from service.web.captions import Subject, text_width, write_captions
 from service.web.columns import Edge
 from service.web.layout import Box, Layout, Stretch, lay_out
-from service.web.style import FIGURE, NAME, SIGN, write_style
+from service.web.legend import legend
+from service.web.nodes import Axes, Drawn, draw_body, draw_flag, draw_labels, draw_ring, draw_tail, draw_target, measure
+from service.web.style import NAME, write_style
+from service.web.svg import Markup, element, text_element
 from service.web.view import View
 
 MARGIN = 14.0
-_ONE_LINE, _TWO_LINES = 30.0, 40.0  # heights of a node's body
-_LEAD = 10.0  # the space before the body for the arrowhead
-_STUB, _BARE_STUB = 7.0, 8.0  # the margin of a stub on both sides of its label, and its length without one
-_CUT = 20.0  # the visible length of an edge that leads out of the picture
+_NOTE_LINE, _NARROWEST_NOTE = 1.5 * NAME, 300.0
 _BOW, _WIDEST_BOW = 7.0, 28.0  # between two edges from one node to another, and between many
-_CLEAR = 4.0  # between an edge and the figures at it
 
 # In a page: how many units are an em, how much they may be scaled, and the width in em of the column to fill by that.
-_EM, _SMALLEST, _LARGEST, _COLUMN = 16.0, 0.95, 1.4, 43.1
+_EM, _SMALLEST, _LARGEST, _COLUMN, _NARROW_COLUMN = 16.0, 0.95, 1.4, 43.1, 18.0
 
-_SIZES = {"sign": SIGN, "value": FIGURE, "implied": FIGURE, "gradient": FIGURE, "input": FIGURE}
-_RADII = {"input": 6.0, "constant": 0.0}
+Link = Callable[[str], str]  # the address of a page around the node of that name
 
 
 @dataclass(frozen=True, slots=True)
-class _Node:
-    """A node to draw: its caption, the size of its body, and the box around body, labels and stubs.
+class _Plan:
+    """What is drawn and where; `strands` says of each of the edges from one node to another whether it is closed."""
 
-    `joined` says whether edges are drawn into and out of it, `cut` counts the edges on each side that are not.
+    subject: Subject
+    view: View
+    axes: Axes
+    nodes: Sequence[Drawn]
+    strands: Mapping[Edge, Sequence[bool]]
+    layout: Layout
+
+    @property
+    def key(self) -> str:
+        """The id of the picture, with which all ids in it begin."""
+        view, parts = self.view, [self.subject.key]
+        if view.focus is not None:
+            parts += [str(self.subject.graph.position[view.focus]), str(view.hops)]
+        return "-".join([*parts, "down"] if self.axes.down else parts)
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height, without margins."""
+        return self.axes.turn(self.layout.width, self.layout.height)
+
+
+def draw_svg(subject: Subject, view: View, *, down: bool = False) -> Markup:
+    """Draw the view as SVG: operation and name in each node, value above its out-edge and gradient below.
+
+    Edges run from left to right or, for narrow screens, downwards, with both figures on their right.
     """
+    plan = _plan(subject, view, Axes(down))
+    notes = [view.sentence, legend(subject, view)]
+    lines = [line for note in notes if note for line in _wrapped(note, max(plan.size[0], _NARROWEST_NOTE))]
+    width = max([plan.size[0], *(text_width(line, NAME) for line in lines)]) + 2 * MARGIN
+    below = plan.size[1] + MARGIN + NAME  # of the drawing
+    height = below + _NOTE_LINE * len(lines) + MARGIN - NAME
+    return _root(
+        plan,
+        (width, height),
+        {"width": f"{width:.0f}", "height": f"{height:.0f}"},
+        element("style", write_style(plan.key)),
+        element("rect", class_="paper", width="100%", height="100%", rx=6),
+        _draw(plan, inline=False),
+        *(
+            text_element("text", line, class_="note", x=MARGIN, y=below + _NOTE_LINE * (rank + 1) - NAME / 2)
+            for rank, line in enumerate(lines)
+        ),
+    )
 
-    name: str
-    caption: Caption
-    width: float
-    height: float
-    box: Box
-    joined: tuple[bool, bool]
-    cut: tuple[int, int]
-    is_output: bool
+
+def draw_inline(subject: Subject, view: View, *, down: bool = False, link: Link | None = None) -> Markup:
+    """Draw the same for a page, whose style sheet has its rules (class `pic`); it grows with the page's type.
+
+    `view.sentence` and `legend` are left to the page. Where edges are cut, `link` leads on.
+    """
+    plan = _plan(subject, view, Axes(down))
+    width, height = plan.size[0] + 2 * MARGIN, plan.size[1] + 2 * MARGIN
+    scale = min(max(_SMALLEST, (_NARROW_COLUMN if down else _COLUMN) * _EM / width), _LARGEST)
+    attributes = {"class_": "pic down" if down else "pic", "width": f"{scale * width / _EM:.2f}em"}
+    return _root(plan, (width, height), attributes, _draw(plan, inline=True, link=link))
 
 
-def draw_svg(subject: Subject, view: View) -> str:
-    """Draw the view as SVG: operation and name in each node, value above its out-edge and gradient below."""
-    return _draw(subject, view, inline=False)
-
-
-def draw_inline(subject: Subject, view: View) -> str:
-    """Draw the same for a page, whose style sheet has its rules (class `pic`); it grows with the page's type."""
-    return _draw(subject, view, inline=True)
-
-
-def _draw(subject: Subject, view: View, *, inline: bool) -> str:
-    graph = subject.graph
-    rank = {position: index for index, position in enumerate(view.positions)}
-    nodes = [_measure(subject, position, rank) for position in view.positions]
-    edges: list[Edge] = []
-    strands: dict[Edge, list[bool]] = {}  # whether each of the edges between two nodes is closed
-    for position, node in zip(view.positions, nodes, strict=True):
-        for index, source in enumerate(graph.operands[position]):
+def _plan(subject: Subject, view: View, axes: Axes) -> _Plan:
+    operands, rank = subject.graph.operands, {position: index for index, position in enumerate(view.positions)}
+    captions = write_captions(subject, view.positions)
+    nodes = [
+        measure(subject, position, caption, rank, axes)
+        for position, caption in zip(view.positions, captions, strict=True)
+    ]
+    strands: dict[Edge, list[bool]] = {}
+    for position, caption in zip(view.positions, captions, strict=True):
+        for index, source in enumerate(operands[position]):
             if source in rank:
-                edges.append((rank[source], rank[position]))
-                strands.setdefault(edges[-1], []).append(index in node.caption.closed)
-    layout = _lay_out(tuple(node.box for node in nodes), tuple(edges))
-    note_height = 2 * NAME if view.sentence else 0.0
-    width = max(layout.width, text_width(view.sentence, NAME)) + 2 * MARGIN
-    height = layout.height + note_height + 2 * MARGIN
-    key = subject.key if view.focus is None else f"{subject.key}-{graph.position[view.focus]}-{view.hops}"
-
-    root = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", id=key, role="graphics-document document")
-    root.attrib |= {"aria-labelledby": f"{key}-title", "aria-describedby": f"{key}-description"}
-    root.set("viewBox", f"0 0 {width:.0f} {height:.0f}")
-    _add(root, "title", subject.title, id=f"{key}-title")
-    _add(root, "desc", _description(subject, view, any(map(any, strands.values()))), id=f"{key}-description")
-    if inline:
-        scale = min(max(_SMALLEST, _COLUMN * _EM / width), _LARGEST)
-        root.attrib |= {"class": "pic", "width": f"{scale * width / _EM:.2f}em"}
-    else:
-        root.attrib |= {"width": f"{width:.0f}", "height": f"{height:.0f}"}
-        _add(root, "style", write_style(key))
-        _add(root, "rect", class_="paper", width="100%", height="100%", rx=6)
-    drawing = _add(root, "g", transform=f"translate({MARGIN:g} {MARGIN:g})")
-    drawn = _add(drawing, "g", class_="edges", aria_hidden="true")
-    for edge, closed in strands.items():
-        ends = {f"data-{end}": _clean(nodes[index].name) for end, index in zip(("from", "to"), edge, strict=True)}
-        for strand, shut in enumerate(closed):
-            path = _edge_path(layout.routes[edge], strand * min(_BOW, _WIDEST_BOW / len(closed)))
-            _add(drawn, "path", d=path, **({"class_": "closed"} if shut else {})).attrib.update(ends)
-    listed = _add(drawing, "g", role="list")
-    for position, node, centre in zip(view.positions, nodes, layout.centres, strict=True):
-        item = _add_node(listed, node, *centre, inline=inline)
-        item.set("id", f"{key}-node-{position}")
-        if node.name == view.focus:
-            item.set("class", f"{item.get('class')} focus")
-    if view.sentence:
-        _add(root, "text", view.sentence, class_="note", x=MARGIN, y=height - MARGIN)
-    return ET.tostring(root, encoding="unicode")
+                strands.setdefault((rank[source], rank[position]), []).append(index in caption.closed)
+    layout = _lay_out(tuple(node.box for node in nodes), tuple(strands))
+    return _Plan(subject, view, axes, nodes, strands, layout)
 
 
 def _lay_out(boxes: tuple[Box, ...], edges: tuple[Edge, ...]) -> Layout:
@@ -112,159 +113,116 @@ _layouts: Cache[Hashable, Layout] = Cache(
 )
 
 
-def _description(subject: Subject, view: View, is_closed: bool) -> str:
-    told = ["Edges run from left to right, from what is given to what is computed."]
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def _root(plan: _Plan, size: tuple[float, float], attributes: Mapping[str, str], *children: Markup) -> Markup:
+    key = plan.key
+    told = {"aria_labelledby": f"{key}-title", "aria_describedby": f"{key}-description"}
+    return element(
+        "svg",
+        text_element("title", plan.subject.title, id=told["aria_labelledby"]),
+        text_element("desc", _description(plan), id=told["aria_describedby"]),
+        *children,
+        xmlns="http://www.w3.org/2000/svg",
+        id=key,
+        role="graphics-document document",
+        **told,
+        **attributes,
+        viewBox=f"0 0 {size[0]:.0f} {size[1]:.0f}",
+    )
+
+
+def _description(plan: _Plan) -> str:
+    subject, down = plan.subject, plan.axes.down
+    way = "from top to bottom" if down else "from left to right"
+    told = [f"Edges run {way}, from what is given to what is computed."]
     if subject.run is not None:
-        told.append("Above each node's out-edge stands its value.")
+        told.append(f"{'Beside' if down else 'Above'} each node's out-edge stands its value.")
     if subject.implied is not None:
         told.append("A value in brackets is not given, but follows from those that are.")
     if subject.run is not None and subject.run.gradients is not None:
-        told.append(f"Below each node's out-edge stands the gradient of {subject.output} with respect to it.")
-    if is_closed:
+        place = "Below the value" if down else "Below each node's out-edge"
+        told.append(f"{place} stands the gradient of {subject.output} with respect to it.")
+    if any(map(any, plan.strands.values())):
         told.append("Along a dashed edge no gradient flows: there the node does not change with its operand.")
     if subject.differences:
         told.append("A figure that is not the baseline's is marked as origin, inherited or compensated.")
-    return " ".join([*told, *filter(None, [view.sentence])])
+    return " ".join([*told, *filter(None, [plan.view.sentence])])
 
 
-# --- nodes --------------------------------------------------------------------------------------------------------
-
-
-def _measure(subject: Subject, position: int, shown: Container[int]) -> _Node:
-    graph, caption = subject.graph, write_caption(subject, position)
-    name = graph.nodes[position].name
-    is_output = name in graph.outputs or name == subject.output
-    ends = graph.operands[position], [consumer for consumer, _ in graph.consumers[position]]
-    cut_before, cut_after = (sum(other not in shown for other in others) for others in ends)
-    joined_before, joined_after = (any(other in shown for other in others) for others in ends)
-    labels = caption.above, caption.below
-    lines = [line for label in labels for line in label]
-    stub = max(map(_line_width, lines)) + 2 * _STUB if lines else _BARE_STUB if ends[1] or is_output else 0.0
-    height = _ONE_LINE if len(caption.body) == 1 else _TWO_LINES
-    width = max(_TWO_LINES, max(map(_line_width, caption.body)) + height / 2)
-    above, below = (max(height / 2, _CLEAR + sum(map(_line_height, label))) for label in labels)
-    box = Box(
-        left=width / 2 + (_LEAD if ends[0] else 0.0) + (_CUT if cut_before else 0.0),
-        right=width / 2 + stub + (_CUT if cut_after else 0.0),
-        above=above,
-        below=below,
+def _draw(plan: _Plan, *, inline: bool, link: Link | None = None) -> Markup:
+    placed = [(node, *plan.axes.turn(*centre)) for node, centre in zip(plan.nodes, plan.layout.centres, strict=True)]
+    return element(
+        "g",
+        element("g", *_edges(plan), class_="edges", aria_hidden="true"),
+        element("g", *(_item(plan, *each, inline=inline, cut=link is None) for each in placed), role="list"),
+        *(markup for each in placed if each[0].is_first for markup in draw_ring(*each, plan.axes)),
+        *(_way_on(plan, *each, side, link) for each in placed for side in (0, 1) if link and each[0].cut[side]),
+        transform=f"translate({MARGIN:g} {MARGIN:g})",
     )
-    joined = joined_before, joined_after or is_output
-    return _Node(name, caption, width, height, box, joined, (cut_before, cut_after), is_output)
 
 
-def _line_size(line: CaptionLine) -> float:
-    return _SIZES.get(line.kind, NAME)
+def _edges(plan: _Plan) -> list[Markup]:
+    drawn = []
+    for edge, closed in plan.strands.items():
+        names = {f"data_{end}": plan.nodes[index].name for end, index in zip(("from", "to"), edge, strict=True)}
+        for strand, shut in enumerate(closed):
+            path = _edge_path(plan.layout.routes[edge], strand * min(_BOW, _WIDEST_BOW / len(closed)), plan.axes)
+            drawn.append(element("path", **({"class_": "closed"} if shut else {}), d=path, **names))
+    return drawn
 
 
-def _line_width(line: CaptionLine) -> float:
-    return 2 * round(text_width(line.text, _line_size(line)) / 2)
+def _item(plan: _Plan, node: Drawn, x: float, y: float, *, inline: bool, cut: bool) -> Markup:
+    """The drawing of one node: its body, stubs and labels, and, unless they lead on, the edges that are `cut`."""
+    seen = draw_body(node, x, y, plan.axes)
+    if inline:
+        seen.insert(1, draw_flag(node, x, y))
+    for side in (0, 1):
+        if cut and node.cut[side]:
+            seen += draw_tail(node, side, x, y, plan.axes)
+    seen += draw_labels(node, x, y, plan.axes)
+    kinds = ["node", node.caption.kind, *node.caption.marks, *(["focus"] if node.name == plan.view.focus else [])]
+    return element(
+        "g",
+        *([] if inline else [text_element("title", node.words)]),
+        element("g", *seen, aria_hidden="true"),
+        class_=" ".join(kinds),
+        role="listitem",
+        data_node=node.name,
+        aria_label=node.words,
+        id=f"{plan.key}-node-{node.position}",
+    )
 
 
-def _line_height(line: CaptionLine) -> float:
-    return 1.25 * _line_size(line)
+def _way_on(plan: _Plan, node: Drawn, x: float, y: float, side: int, link: Link) -> Markup:
+    """What is drawn of edges that lead out of the picture, as a link to the first node there."""
+    graph, others = plan.subject.graph, dict.fromkeys(node.cut[side])
+    name = graph.nodes[next(iter(others))].name
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    words = f"{name}{more}, {'after' if side else 'before'} {node.name}"
+    seen = draw_tail(node, side, x, y, plan.axes)
+    return element("a", draw_target(node, side, x, y, plan.axes), *seen, class_="on", href=link(name), aria_label=words)
 
 
-def _add_node(parent: ET.Element, node: _Node, x: float, y: float, *, inline: bool) -> ET.Element:
-    caption, words = node.caption, _words(node)
-    item = _add(parent, "g", class_=" ".join(["node", caption.kind, *caption.marks]), role="listitem")
-    item.attrib |= {"data-node": _clean(node.name), "aria-label": _clean(words)}
-    if not inline:
-        _add(item, "title", words)
-    seen = _add(item, "g", aria_hidden="true")
-    left, right = x - node.width / 2, x + node.width / 2
-    radius = _RADII.get(caption.kind, node.height / 2)
-    _add(seen, "rect", x=left, y=y - node.height / 2, width=node.width, height=node.height, rx=radius)
-    if inline:  # room for a mark that the page sets
-        corner = (7.0, -2.0) if caption.kind == "input" else (1.0, -4.0)
-        _add(seen, "text", "", class_="flag", x=left - corner[0], y=y - node.height / 2 - corner[1])
-    start, end = x - node.box.left, x + node.box.right
-    inner_start, inner_end = (start + _CUT if node.cut[0] else start), (end - _CUT if node.cut[1] else end)
-    if start < left:
-        _add(
-            seen,
-            "path",
-            class_="in",
-            d=f"M{_number(start if node.joined[0] else inner_start)} {_number(y)}H{_number(left)}",
-        )
-        _add(seen, "path", class_="arrow", d=_arrow(left, y))
-    if end > right:
-        _add(
-            seen,
-            "path",
-            class_="out",
-            d=f"M{_number(right)} {_number(y)}H{_number(end if node.joined[1] else inner_end)}",
-        )
-    if node.is_output:
-        _add(seen, "path", class_="arrow", d=_arrow(end + 8, y))
-    for outer, inner in ((start, inner_start), (end, inner_end)):
-        if outer != inner:
-            way = f"M{_number(outer)} {_number(y - 11)}Q{_number((outer + inner) / 2)} {_number(y)}"
-            _add(seen, "path", class_="cut", d=f"{way} {_number(inner)} {_number(y)}")
-    for line, offset in zip(caption.body, (4.5,) if len(caption.body) == 1 else (1.0, 13.0), strict=True):
-        _add(seen, "text", line.text, class_=f"body {line.kind}", x=x, y=y + offset)
-    middle = (right + inner_end) / 2
-    _add_label(seen, caption.above, middle, y - _CLEAR, -1)
-    _add_label(seen, caption.below, middle, y + _CLEAR, 1)
-    return item
-
-
-def _words(node: _Node) -> str:
-    """The description of a node for screen readers."""
-    told = [node.caption.words]
-    if node.is_output:
-        told.append("an output")
-    for count, what in zip(node.cut, ("from nodes", "to nodes"), strict=True):
-        if count:
-            told.append(f"{count} edge{'s' if count > 1 else ''} {what} that are left out")
-    return "; ".join(told)
-
-
-def _add_label(parent: ET.Element, lines: Sequence[CaptionLine], x: float, y: float, direction: int) -> None:
-    """Add lines beside an edge, the first nearest to it; baselines are a quarter of a line above its lower end."""
-    for line in lines:
-        height = _line_height(line)
-        lower = y if direction < 0 else y + height
-        text = _add(parent, "text", line.text, class_=f"label {line.kind}", x=x, y=lower - 0.25 * height)
-        _add(text, "title", line.full)
-        y += direction * height
-
-
-# --- lines --------------------------------------------------------------------------------------------------------
-
-
-def _edge_path(route: Sequence[Stretch], bow: float) -> str:
-    """An SVG path of level stretches joined by smooth curves; a bow in the first curve keeps parallel edges apart."""
-    path = [f"M{_number(route[0].start)} {_number(route[0].y)}H{_number(route[0].end)}"]
-    for left, right in pairwise(route):
-        middle = _number((left.end + right.start) / 2)
-        control = f"{middle} {_number(left.y + bow)} {middle} {_number(right.y + bow)}"
-        path.append(f"C{control} {_number(right.start)} {_number(right.y)}H{_number(right.end)}")
+def _edge_path(route: Sequence[Stretch], bow: float, axes: Axes) -> str:
+    """A path of level stretches joined by smooth curves; a bow in the first curve keeps parallel edges apart."""
+    path = [f"M{axes.point(route[0].start, route[0].y)}{axes.level(route[0].end)}"]
+    for before, after in pairwise(route):
+        middle = (before.end + after.start) / 2
+        bends = f"{axes.point(middle, before.y + bow)} {axes.point(middle, after.y + bow)}"
+        path.append(f"C{bends} {axes.point(after.start, after.y)}{axes.level(after.end)}")
         bow = 0.0
     return "".join(path)
 
 
-def _arrow(x: float, y: float) -> str:
-    return f"M{_number(x - 8)} {_number(y - 4)}L{_number(x)} {_number(y)}L{_number(x - 8)} {_number(y + 4)}Z"
-
-
-# --- elements -----------------------------------------------------------------------------------------------------
-
-
-def _add(parent: ET.Element, tag: str, text: str | None = None, **attributes: str | float) -> ET.Element:
-    """Add an element; in an attribute's name _ stands for -, and a trailing _ is dropped (`class_`)."""
-    element = ET.SubElement(parent, tag)
-    for name, value in attributes.items():
-        written = _clean(value) if isinstance(value, str) else _number(value)
-        element.set(name.rstrip("_").replace("_", "-"), written)
-    element.text = None if text is None else _clean(text)
-    return element
-
-
-def _clean(text: str) -> str:
-    """Replace the two characters that a node's name may have but XML may not."""
-    return text.replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
+def _wrapped(text: str, width: float) -> list[str]:
+    """Break a text into lines that are not wider than `width`, where its words allow it."""
+    lines: list[str] = []
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, NAME) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines

@@ -44,6 +44,11 @@ class PictureQuery(Query):
         }
     )
     hops = PositiveInt(metadata={"description": f"Draw nodes up to so many edges away: {HOPS}"})
+    direction = StrictString(
+        load_default="right",
+        validate=ma.validate.OneOf(["right", "down"], error="right or down is expected"),
+        metadata={"enum": ["right", "down"], "description": "Where edges run; down is for narrow screens"},
+    )
 
 
 @blueprint.endpoint(
@@ -75,10 +80,9 @@ def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Respons
 def _respond(subject: Subject, query: dict[str, Any]) -> Response:
     context().admit(DRAWN_NODE * len(subject.graph))
     view = _view(subject.graph, query, subject.output)
-    if query["format"] == "dot":
-        response = Response(write_dot(subject, view), content_type=f"{DOT}; charset=utf-8", headers=_HEADERS)
-    else:
-        response = Response(draw_svg(subject, view), content_type=SVG, headers=_HEADERS)
+    write, media = (write_dot, f"{DOT}; charset=utf-8") if query["format"] == "dot" else (draw_svg, SVG)
+    drawn = write(subject, view, down=query["direction"] == "down")
+    response = Response(drawn, content_type=media, headers=_HEADERS)
     response.add_etag()
     response.make_conditional(request)
     return response

@@ -6,26 +6,30 @@ SIGN, FIGURE, NAME = 15.0, 13.0, 10.5  # sizes of text
 PALETTES = {
     "light": {
         **{"paper": "#ffffff", "body": "#f6f8fa", "ink": "#1f2328", "edge": "#7b8490"},
-        **{"value": "#0a5a20", "gradient": "#96001f"},
+        **{"value": "#0a5a20", "gradient": "#96001f", "accent": "#2646b8"},
     },
     "dark": {
         **{"paper": "#0d1117", "body": "#1b222c", "ink": "#e6edf3", "edge": "#8b949e"},
-        **{"value": "#7ee28f", "gradient": "#ffa3ab"},
+        **{"value": "#7ee28f", "gradient": "#ffa3ab", "accent": "#a3b6ff"},
     },
 }
 
+# Real names before system-ui, which is whatever a bare system has; none is wider than `captions.text_width` says.
+_FONTS = '-apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, system-ui, sans-serif'
+
 _FIXED = f"""
-& {{font: {FIGURE}px system-ui, "Segoe UI", Roboto, "DejaVu Sans", Verdana, sans-serif}}
+& {{font: {FIGURE}px {_FONTS}}}
 & text {{unicode-bidi: isolate}}
 & .body, & .label {{text-anchor: middle}}
 & .sign {{font-size: {SIGN}px}}
-& .name, & .verdict, & .baseline, & .note {{font-size: {NAME}px}}
+& .name, & .verdict, & .baseline, & .note, & .more, & .ringed {{font-size: {NAME}px}}
 & path {{fill: none; stroke-width: 1.3}}
 & .node rect {{stroke-width: 1.5}}
 & .focus rect {{stroke-width: 3}}
 & .origin rect {{stroke-width: 4}}
 & .kink rect {{stroke-dasharray: 1 2.5}}
 & .inherited rect, & .compensated rect, & .convention rect {{stroke-dasharray: 5 3}}
+& .ring {{fill: none; stroke-width: 2}}
 & .cut {{stroke-dasharray: 3 2}}
 & .closed {{stroke-dasharray: 6 4}}
 """
@@ -38,6 +42,8 @@ _COLOURED = """
 & .arrow {fill: EDGE; stroke: none}
 & .value {fill: VALUE}
 & .gradient {fill: GRADIENT}
+& .ring {stroke: ACCENT}
+& .ringed {fill: ACCENT}
 """
 
 

@@ -1,7 +1,7 @@
 """What pictures are drawn of: stored graphs, runs and comparisons."""
 
 from service.core.comparison.listing import explained_origins, judged_figures, list_figures
-from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict
+from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict, first_difference
 from service.core.graph.graph import Graph
 from service.storage.records import GraphRecord
 from service.usecases.comparisons import Compared
@@ -30,6 +30,7 @@ def run_subject(run: StoredRun, graph: GraphRecord) -> Subject:
 def comparison_subject(compared: Compared) -> Subject:
     """The candidate of a comparison, with what was found about each figure that differs."""
     candidate, record = compared.found.candidate, compared.record
+    first = first_difference(compared.found)
     return Subject(
         f"comparison-{record.id}",
         f"Comparison: {', '.join(f'{count} {verdict}' for verdict, count in record.counts.items() if count)}",
@@ -38,6 +39,7 @@ def comparison_subject(compared: Compared) -> Subject:
         candidate.backward.output if candidate.backward else None,
         differences=_differences(compared.found),
         implied=compared.found.values,
+        first=first and (first[0].name, first[1]),
     )
 
 
@@ -52,8 +54,12 @@ def _differences(found: Comparison) -> dict[tuple[str, int], Difference]:
         if baseline is None:
             baseline, right = phase.expected[position], "it should be"
         assert baseline is not None
-        sentence = sentences.get((phase.name, position), "")
         differences[phase.name, position] = Difference(
-            figure.verdict.name.lower(), baseline, sentence, figure.worst, right
+            figure.verdict.name.lower(),
+            baseline,
+            sentences.get((phase.name, position), ""),
+            figure.worst,
+            right,
+            0.0 if figure.verdict == Verdict.COMPENSATED else figure.relative_error,
         )
     return differences

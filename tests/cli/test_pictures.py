@@ -38,6 +38,8 @@ def test_picture_draws_whatever_has_an_id(service_url: str) -> None:
     assert [node.get("data-node") for node in nodes(near)] == ["c", "e", "f", "F"]
     dot = gradbook(service_url, "picture", "drawn", "--format", "dot", expect=0)
     assert dot.startswith("digraph {") and '  "f" -> "F"\n' in dot
+    down = read(gradbook(service_url, "picture", "drawn", "--direction", "down", expect=0))
+    assert float(down.get("height", "")) > float(down.get("width", ""))
     assert "no node 'z'" in gradbook(service_url, "picture", "drawn", "--focus", "z", expect=3)
     assert gradbook(service_url, "picture", "nothing", expect=3).startswith("gradbook: ")
 

@@ -85,6 +85,11 @@ def nodes(root: ET.Element) -> list[ET.Element]:
     return [element for element in root.iter(f"{SVG}g") if element.get("role") == "listitem"]
 
 
+def ringed(root: ET.Element) -> list[ET.Element]:
+    """What is drawn over the nodes: a ring with its word, and links to what is left out."""
+    return [element for element in root.iter() if element.get("class") in ("ringed label", "on")]
+
+
 def texts(element: ET.Element, kind: str) -> list[str]:
     """The texts of a class that an element shows."""
     return [text.text or "" for text in element.iter(f"{SVG}text") if kind in (text.get("class") or "").split()]
@@ -100,14 +105,14 @@ def bodies(root: ET.Element) -> Iterator[Area]:
 
 def labels(root: ET.Element) -> Iterator[Area]:
     """The boxes of the texts at the edges: as wide as the widest font makes them, from ascender to descender."""
-    for node in nodes(root):
+    for node in [*nodes(root), *ringed(root)]:
         for text in node.iter(f"{SVG}text"):
             kinds = (text.get("class") or "").split()
-            if "label" in kinds:
+            if {"label", "beside"} & set(kinds):
                 size = {"sign": SIGN, "value": FIGURE, "implied": FIGURE, "gradient": FIGURE}.get(kinds[-1], NAME)
                 x, y, width = float(text.get("x", "")), float(text.get("y", "")), text_width(text.text or "", size)
-                name = node.get("data-node", "")
-                yield Area(text.text or "", name, x - width / 2, y - 0.78 * size, x + width / 2, y + 0.24 * size)
+                name, left = node.get("data-node", ""), x - width / 2 if "label" in kinds else x
+                yield Area(text.text or "", name, left, y - 0.78 * size, left + width, y + 0.24 * size)
 
 
 def lines(root: ET.Element) -> FloatArray:
@@ -118,9 +123,11 @@ def lines(root: ET.Element) -> FloatArray:
 def _points(path: str) -> Iterator[FloatArray]:
     position = np.zeros(2)
     step = np.linspace(0.0, 1.0, 80)[:, None, None]
-    for command, numbers in re.findall(r"([MHLCQZ])([^MHLCQZ]*)", path):
+    for command, numbers in re.findall(r"([MHVLCQZ])([^MHVLCQZ]*)", path):
         given = np.array([float(number) for number in numbers.split()])
-        ends = np.array([[given[0], position[1]]]) if command == "H" else given.reshape(-1, 2)
+        if command in "HV":
+            given = np.array([given[0], position[1]] if command == "H" else [position[0], given[0]])
+        ends = given.reshape(-1, 2)
         if command == "M":
             position, ends = ends[0], ends[:0]
         curve = np.broadcast_to(np.vstack([position[None], ends]), (len(step), len(ends) + 1, 2))

@@ -24,7 +24,7 @@ from service.web.captions import (
     sign,
     spoken_figure,
     text_width,
-    write_caption,
+    write_captions,
 )
 from tests.web.drawings import run_of, written
 
@@ -58,8 +58,9 @@ def test_a_long_name_stands_whole_in_the_words() -> None:
     long = "a" * 120 + "/" + "b" * 135
     nodes = [{"name": long, "operation": "Input"}, {"name": "y", "operation": "Sum", "inputs": [long] * 9}]
     subject = run_of(build_graph(nodes), {long: 1.0})
-    assert write_caption(subject, 0).words.startswith(f"{long} = an Input; the value of {long}: 1; ")
-    assert len(write_caption(subject, 1).words) < 1000
+    first, second = write_captions(subject, [0, 1])
+    assert first.words.startswith(f"{long} = an Input; the value of {long}: 1; ")
+    assert len(second.words) < 1000
 
 
 def test_operations_are_shown_by_the_signs_that_people_write() -> None:
@@ -73,7 +74,7 @@ def test_operations_are_shown_by_the_signs_that_people_write() -> None:
 def test_a_constant_shows_its_value_and_a_name_that_somebody_gave_it() -> None:
     def body(name: str, value: Any) -> list[str]:
         document = {"name": name, "operation": "Constant", "attributes": {"value": value}}
-        return [line.text for line in write_caption(run_of(build_graph([document])), 0).body]
+        return [line.text for line in write_captions(run_of(build_graph([document])), [0])[0].body]
 
     assert body("constant_1", 0.5) == ["0.5"]
     assert body("half", 0.5) == ["0.5", "half"]
@@ -81,7 +82,7 @@ def test_a_constant_shows_its_value_and_a_name_that_somebody_gave_it() -> None:
 
 def test_words_tell_all_that_is_drawn_as_people_say_it() -> None:
     subject = run_of(written("y = abs(x) / 3"), {"x": 0.2})
-    words = [write_caption(subject, position).words for position in range(len(subject.graph))]
+    words = [caption.words for caption in write_captions(subject, range(len(subject.graph)))]
     assert words[0] == "x = an Input; the value of x: 0.2; the gradient of y with respect to x: 1/3"
     assert words[-1].startswith("y = abs_1 / constant_1; the value of y: 1/15; the gradient")
 
@@ -110,4 +111,4 @@ def test_a_difference_of_a_tensor_is_shown_at_its_worst_element() -> None:
     difference = Difference("origin", baseline, worst=(1, 0))
     graph = build_graph([{"name": "x", "operation": "Input"}])
     subject = Subject("key", "title", graph, Run(graph, pack([figure])), differences={("forward", 0): difference})
-    assert "[1, 0] 3 not 3.00001" in [line.text for line in write_caption(subject, 0).above]
+    assert "[1, 0] 3 not 3.00001" in [line.text for line in write_captions(subject, [0])[0].above]

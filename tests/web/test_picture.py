@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from service.core.figures.figures import pack
 from service.core.graph.building import build_graph
-from service.web.captions import Difference, Subject
+from service.web.captions import Difference, Subject, write_captions
 from service.web.dot import write_dot
 from service.web.picture import draw_inline, draw_svg
 from service.web.style import PALETTES
@@ -41,8 +41,8 @@ NEURON_RUN = run_of(written(NEURON), NEURON_POINT)
 RANDOM_RUNS = [run_of(random_graph(50, seed)) for seed in range(6)]
 
 
-def draw(subject: Subject, focus: str | None = None, hops: int | None = None) -> ET.Element:
-    return read(draw_svg(subject, choose_view(subject.graph, focus, hops, subject.output)))
+def draw(subject: Subject, focus: str | None = None, hops: int | None = None, down: bool = False) -> ET.Element:
+    return read(draw_svg(subject, choose_view(subject.graph, focus, hops, subject.output), down=down))
 
 
 def test_the_tutorials_run_is_drawn_with_its_figures() -> None:
@@ -64,9 +64,13 @@ def test_the_tutorials_run_is_drawn_with_its_figures() -> None:
     assert label == "f = e * c; the value of f: −12; the gradient of F with respect to f: −1/3"
 
 
+DOWN = pytest.mark.parametrize("down", [False, True], ids=["right", "down"])
+
+
+@DOWN
 @pytest.mark.parametrize("subject", [TUTORIAL_RUN, NEURON_RUN, *RANDOM_RUNS])
-def test_no_label_touches_another_or_a_body_or_a_line(subject: Subject) -> None:
-    root = draw(subject)
+def test_no_label_touches_another_or_a_body_or_a_line(subject: Subject, down: bool) -> None:
+    root = draw(subject, down=down)
     written_out, drawn = list(labels(root)), list(bodies(root))
     assert len(written_out) >= 2 * len(nodes(root)) - 6 and len(drawn) == len(subject.graph)
     assert [pair for pair in combinations([*written_out, *drawn], 2) if pair[0].meets(pair[1])] == []
@@ -74,12 +78,28 @@ def test_no_label_touches_another_or_a_body_or_a_line(subject: Subject) -> None:
     assert [label for label in written_out if label.met_by(points)] == []
 
 
-def test_no_edge_runs_through_a_node() -> None:
+@DOWN
+def test_no_edge_runs_through_a_node(down: bool) -> None:
     for subject in RANDOM_RUNS:
-        root = draw(subject)
+        root = draw(subject, down=down)
         (edges,) = [group for group in root.iter(f"{SVG}g") if group.get("class") == "edges"]
         points = lines(edges)
         assert [body for body in bodies(root) if body.met_by(points)] == []
+
+
+def test_a_picture_can_be_drawn_downwards_for_a_narrow_screen() -> None:
+    root, wide = draw(TUTORIAL_RUN, down=True), draw(TUTORIAL_RUN)
+    centres = {body.node: ((body.left + body.right) / 2, (body.top + body.bottom) / 2) for body in bodies(root)}
+    assert [centres[name][1] for name in "aefF"] == sorted(centres[name][1] for name in "aefF")
+    assert centres["a"][1] == centres["b"][1] and centres["e"][1] == centres["c"][1]
+    assert float(root.get("width", "")) < 320 < float(wide.get("width", ""))
+    for node in nodes(root):  # both figures on the right of the stub, the value above the gradient
+        value, gradient = (
+            next(text for text in node.iter(f"{SVG}text") if text.get("class") == f"beside {kind}")
+            for kind in ("value", "gradient")
+        )
+        assert value.get("x") == gradient.get("x") and float(value.get("y", "")) < float(gradient.get("y", ""))
+    assert "from top to bottom" in (root[1].text or "") and root.get("id") == "run-1-down"
 
 
 def test_edges_and_stubs_say_what_they_join() -> None:
@@ -179,7 +199,8 @@ def test_every_short_figure_has_its_full_one_in_a_title() -> None:
     }
 
 
-def test_a_comparison_is_marked_in_words_and_in_shape() -> None:
+@DOWN
+def test_a_comparison_is_marked_in_words_and_in_shape(down: bool) -> None:
     positions = TUTORIAL_RUN.graph.position
     assert TUTORIAL_RUN.run and TUTORIAL_RUN.run.gradients
     right = list(map(np.asarray, TUTORIAL_RUN.run.gradients))
@@ -189,8 +210,9 @@ def test_a_comparison_is_marked_in_words_and_in_shape() -> None:
         for name, verdict in {"d": "origin", "f": "origin", "e": "inherited"}.items()
     }
     run = swept(TUTORIAL_RUN.run, gradients=pack(wrong))
-    root = draw(replace(TUTORIAL_RUN, run=run, differences=differences))
-    shown = {node.get("data-node"): texts(node, "label") for node in nodes(root)}
+    subject = replace(TUTORIAL_RUN, run=run, differences=differences, first=("backward", positions["f"]))
+    root = draw(subject, down=down)
+    shown = {node.get("data-node"): texts(node, "beside" if down else "label") for node in nodes(root)}
     assert shown["f"] == ["−12", "−3", "◆ origin", "not −0.333"]
     assert shown["e"] == ["6", "6", "◇ inherited", "not 0.667"]
     assert shown["a"] == ["5", "0.667"]
@@ -198,8 +220,37 @@ def test_a_comparison_is_marked_in_words_and_in_shape() -> None:
     assert classes["d"] == ["node", "input", "origin"] and classes["F"] == ["node", "operation"]
     style = next(root.iter(f"{SVG}style")).text or ""
     assert ".origin rect {stroke-width: 4}" in style and ".inherited rect" in style
-    written_out = list(labels(root))
+    written_out, points = list(labels(root)), lines(root)
     assert [pair for pair in combinations([*written_out, *bodies(root)], 2) if pair[0].meets(pair[1])] == []
+    assert [label for label in written_out if label.met_by(points)] == []
+    assert [label.what for label in written_out].count("first") == 1
+    (ring,) = [rect for rect in root.iter(f"{SVG}rect") if rect.get("class") == "ring"]
+    (body,) = [body for body in bodies(root) if body.node == "f"]
+    corner = float(ring.get("x", "")), float(ring.get("y", ""))
+    assert corner == pytest.approx((body.left - 5, body.top - 5))
+    assert [node.get("data-node") for node in nodes(root) if "the first difference" in node.get("aria-label", "")] == [
+        "f"
+    ]
+    assert texts(root, "note")[0].startswith("◆ origin: wrong by itself; ◇ inherited: ")
+
+
+def test_every_verdict_has_a_mark_and_every_error_a_heat() -> None:
+    right = np.array(2.0)
+    verdicts = {"origin": 80.0, "inherited": 8.0, "compensated": 0.0, "convention": 0.05, "F": 0.5}
+    differences = {
+        ("forward", position): Difference(verdict if verdict != "F" else "origin", right, relative_error=error)
+        for position, (verdict, error) in enumerate(verdicts.items())
+    }
+    captions = write_captions(replace(TUTORIAL_RUN, differences=differences), range(5))
+    assert [caption.above[1].text for caption in captions] == [
+        *("◆ origin", "◇ inherited", "◈ compensated", "△ convention", "◆ origin")
+    ]
+    assert [caption.marks[1:] for caption in captions] == [("q4",), ("q3",), (), ("q1",), ("q2",)]
+
+
+def test_a_legend_says_that_the_bars_are_a_norm_where_tensors_are_shown() -> None:
+    tensors = run_of(written("y = sum(w * x)"), {"w": [1.0, 2.0], "x": [3.0, 4.0]})
+    assert texts(draw(tensors), "note") == ["‖·‖ is the norm."] and texts(draw(TUTORIAL_RUN), "note") == []
 
 
 def test_a_node_without_a_derivative_is_marked() -> None:
@@ -260,6 +311,25 @@ def test_of_a_large_graph_the_neighbourhood_is_drawn_and_what_is_left_out_is_sai
     points, written_out = lines(root), list(labels(root))
     assert [label for label in written_out if label.met_by(points)] == []
     assert [pair for pair in combinations([*written_out, *bodies(root)], 2) if pair[0].meets(pair[1])] == []
+
+
+@DOWN
+def test_cut_edges_lead_on_in_a_page(down: bool) -> None:
+    subject = run_of(random_graph(300, 1))
+    graph, view = subject.graph, choose_view(subject.graph, "n150", 2)
+    root = read(draw_inline(subject, view, down=down, link=lambda name: f"/graphs/g?focus={name}&hops=2"))
+    links = [element for element in root.iter(f"{SVG}a") if element.get("class") == "on"]
+    alone = read(draw_svg(subject, view, down=down))
+    assert links and len(links) == len([path for path in alone.iter(f"{SVG}path") if path.get("class") == "cut"])
+    shown = {graph.nodes[position].name for position in view.positions}
+    for link in links:
+        name = re.fullmatch(r"/graphs/g\?focus=(\w+)&hops=2", link.get("href", ""))
+        words = re.fullmatch(r"(\w+)(?: and \d+ more)?, (before|after) (\w+)", link.get("aria-label", ""))
+        assert name and words and name[1] == words[1] not in shown and words[3] in shown
+        before, after = (words[1], words[3]) if words[2] == "before" else (words[3], words[1])
+        assert before in graph.nodes[graph.position[after]].inputs
+    assert not [node for node in nodes(root) for path in node.iter(f"{SVG}path") if path.get("class") == "cut"]
+    assert [label.what for label in labels(root) if label.met_by(lines(root))] == []
 
 
 @pytest.mark.parametrize("hops", [1, 2, 4])

@@ -24,6 +24,9 @@ def test_a_graph_and_a_run_are_drawn(client: FlaskClient, seed: dict[str, Any], 
     again = client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
     assert client.get(f"{path}?format=dot").content_type == "text/vnd.graphviz; charset=utf-8"
+    down = read(client.get(f"{path}?direction=down").text)
+    assert float(down.get("height", "")) > float(down.get("width", ""))
+    assert "  rankdir=TB\n" in client.get(f"{path}?format=dot&direction=down").text
 
 
 def test_a_comparison_marks_the_tutorials_two_slips_and_what_they_led_to(
@@ -39,10 +42,22 @@ def test_a_comparison_marks_the_tutorials_two_slips_and_what_they_led_to(
     assert marks == {"f": ["◆ origin"], "d": ["◆ origin"], "F": [], **dict.fromkeys("abce", inherited)}
     (slip,) = [node.get("aria-label") for node in nodes(root) if node.get("data-node") == "f"]
     assert "−3 is the reciprocal of the right local gradient" in (slip or "")
+    heats = {node.get("data-node"): (node.get("class") or "").split()[-1] for node in nodes(root)}
+    assert heats == {"f": "q3", "d": "q4", "F": "operation", **dict.fromkeys("abce", "q3")}
+    assert texts(root, "ringed") == ["first"]
+    (first,) = [node for node in nodes(root) if "the first difference" in (node.get("aria-label") or "")]
+    assert first.get("data-node") == "f"
 
 
 @pytest.mark.parametrize(
-    ("query", "parameter"), [("focus=z", "focus"), ("hops=0", "hops"), ("hops=x", "hops"), ("format=png", "format")]
+    ("query", "parameter"),
+    [
+        ("focus=z", "focus"),
+        ("hops=0", "hops"),
+        ("hops=x", "hops"),
+        ("format=png", "format"),
+        ("direction=up", "direction"),
+    ],
 )
 def test_what_cannot_be_drawn_is_refused(client: FlaskClient, seed: dict[str, Any], query: str, parameter: str) -> None:
     answer = client.get(f"/v1/graphs/{seed['graph']['id']}/picture?{query}")
@@ -82,7 +97,7 @@ def test_a_difference_that_a_convention_explains_is_no_origin(client: FlaskClien
     body = {"baseline": (runs[0] or {})["id"], "candidate": (runs[1] or {})["id"]}
     comparison = client.post("/v1/comparisons", json=body).json
     root = read(client.get(f"/v1/comparisons/{(comparison or {})['id']}/picture").text)
-    assert {node.get("data-node"): texts(node, "verdict") for node in nodes(root)}["x"] == ["◇ convention"]
+    assert {node.get("data-node"): texts(node, "verdict") for node in nodes(root)}["x"] == ["△ convention"]
     (label,) = [node.get("aria-label") for node in nodes(root) if node.get("data-node") == "x"]
     assert "the choice of torch, tensorflow where no derivative exists" in (label or "")
     kink = read(client.get(f"/v1/runs/{body['baseline']}/picture").text)

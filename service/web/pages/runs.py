@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from flask import Response, render_template, request
-from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.api.http.problems import PROBLEMS
@@ -18,17 +17,17 @@ from service.core.execution.run import Run
 from service.core.explanation.steps import count_steps
 from service.core.figures.figures import Figures, FloatArray, same_bits
 from service.core.graph.graph import Node
-from service.storage.records import GraphRecord
 from service.usecases import comparisons, explanations, graphs
 from service.usecases import runs as usecases
 from service.usecases.comparisons import Compared
 from service.usecases.runs import StoredRun
-from service.web.captions import Subject
+from service.web.legend import legend
 from service.web.pages.figures import Cell, column, typed, written
 from service.web.pages.forms import field_of, read_claimed, read_inputs
 from service.web.pages.page import page, see
 from service.web.pages.pictures import inline_picture
 from service.web.pages.steps import ShownStep, show_steps
+from service.web.subjects import run_subject
 from service.web.view import View, choose_view
 
 MOST_STEPS = 40  # of a run whose steps all stand on its page; else those of one node
@@ -129,7 +128,7 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
     view = choose_view(run.graph, _known(asked.get("node"), run), None, record.output)
     beside = usecases.get_run(context(), asked["beside"]) if asked.get("beside") else None
     checked = comparisons.get_comparison(context(), asked["checked"]) if asked.get("checked") else None
-    steps = _steps(run, view)
+    steps, subject = _steps(run, view), run_subject(run, graph)
     return render_template(
         "run.html",
         section="Runs",
@@ -137,7 +136,8 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
         record=record,
         graph=graph,
         title=record.label or "Run",
-        picture=_picture(run, graph, view),
+        picture=inline_picture(subject, view, "node"),
+        notes=(view.sentence, legend(subject, view)),
         steps=steps,
         whole=view.focus is None,
         focus=view.focus,
@@ -153,19 +153,6 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
 
 def _known(name: str | None, run: StoredRun) -> str | None:
     return name if name in run.graph.position else None
-
-
-def _picture(run: StoredRun, graph: GraphRecord, view: View) -> Markup:
-    record = run.record
-    subject = Subject(
-        f"run-{record.id}",
-        f"{record.label or 'A run'} of {graph.name}, version {graph.version}",
-        run.graph,
-        run.figures,
-        record.output,
-        frozenset(record.nondifferentiable),
-    )
-    return inline_picture(subject, view)
 
 
 def _steps(run: StoredRun, view: View) -> Sequence[ShownStep]:
