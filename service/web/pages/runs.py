@@ -7,7 +7,7 @@ import numpy as np
 from flask import Response, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from service.api.http.problems import PROBLEMS
+from service.api.http.problems import answer_error
 from service.api.http.request import context
 from service.core.comparison.causes import find_causes
 from service.core.comparison.listing import judged_figures, list_figures
@@ -118,8 +118,7 @@ def check_run(run_id: str) -> AnyResponse:
 
 def _refused(run_id: str, error: GradbookError) -> Response:
     """The page as it was, with what was typed and what is wrong with it."""
-    status = next(PROBLEMS[kind][0] for kind in type(error).__mro__ if kind in PROBLEMS)
-    return Response(_show(run_id, request.form, error), status, mimetype="text/html")
+    return Response(_show(run_id, request.form, error), answer_error(error).status, mimetype="text/html")
 
 
 def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None = None) -> str:
