@@ -115,7 +115,8 @@ class Subject:
 
     `key` begins every id of the picture, so that two subjects never share one. `output` is what gradients are of.
     `kinks` are positions of nodes where no derivative exists; `implied` holds values that were not recorded but follow
-    from those that were; `first` is the first difference, by phase and position.
+    from those that were; `first` is the first difference, by phase and position. `flags` are marks of a page at the
+    corners of nodes.
     """
 
     key: str
@@ -127,6 +128,7 @@ class Subject:
     differences: Mapping[tuple[str, int], Difference] = field(default_factory=dict)
     implied: Figures | None = None
     first: tuple[str, int] | None = None
+    flags: Mapping[int, str] = field(default_factory=dict)
 
     def closed(self, positions: Iterable[int]) -> Mapping[int, Sequence[int]]:
         """Along which operands of those nodes nothing flows back, whatever their gradients are."""

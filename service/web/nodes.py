@@ -162,10 +162,10 @@ def draw_body(node: Drawn, x: float, y: float, axes: Axes) -> list[Markup]:
     return drawn
 
 
-def draw_flag(node: Drawn, x: float, y: float) -> Markup:
-    """An empty text at the body's corner, where a page puts a mark."""
+def draw_flag(node: Drawn, mark: str, x: float, y: float) -> Markup:
+    """A page's mark at the body's corner; an empty one is there for a script to set."""
     outside, below = (7.0, 2.0) if node.caption.kind == "input" else (1.0, 4.0)
-    return text_element("text", "", class_="flag", x=x - node.width / 2 - outside, y=y - node.height / 2 + below)
+    return text_element("text", mark, class_="flag", x=x - node.width / 2 - outside, y=y - node.height / 2 + below)
 
 
 def draw_labels(node: Drawn, x: float, y: float, axes: Axes) -> list[Markup]:

@@ -177,7 +177,7 @@ def _item(plan: _Plan, node: Drawn, x: float, y: float, *, inline: bool, cut: bo
     """The drawing of one node: its body, stubs and labels, and, unless they lead on, the edges that are `cut`."""
     seen = draw_body(node, x, y, plan.axes)
     if inline:
-        seen.insert(1, draw_flag(node, x, y))
+        seen.insert(1, draw_flag(node, plan.subject.flags.get(node.position, ""), x, y))
     for side in (0, 1):
         if cut and node.cut[side]:
             seen += draw_tail(node, side, x, y, plan.axes)

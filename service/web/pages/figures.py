@@ -9,7 +9,10 @@ from markupsafe import Markup, escape
 
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import exact_text, figure_text, short_number, simple_fraction
-from service.web.captions import full_figure, short_figure
+from service.web.captions import MARKS, full_figure, short_figure
+
+# The marks of the verdicts, which a reader tells apart without colour.
+SIGNS = {**MARKS, "same": "✓", "differs": "≠"}
 
 
 @dataclass(frozen=True, slots=True)

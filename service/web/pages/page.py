@@ -12,6 +12,7 @@ from service.api.http.access import ADMITTED, ANONYMOUS, scoped
 from service.api.http.browsers import PAGES
 from service.api.http.problems import MEDIA_TYPE
 from service.storage.access_keys import Scope
+from service.web.pages.figures import SIGNS
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -62,7 +63,11 @@ def register(app: Flask) -> None:
 
     @app.context_processor
     def common() -> dict[str, Any]:
-        return {"sections": SECTIONS, "signed_in": request.environ.get(ADMITTED, ANONYMOUS) != ANONYMOUS}
+        return {
+            "sections": SECTIONS,
+            "signs": SIGNS,
+            "signed_in": request.environ.get(ADMITTED, ANONYMOUS) != ANONYMOUS,
+        }
 
     @app.after_request
     def show(response: Response) -> Response:

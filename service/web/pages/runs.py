@@ -1,7 +1,10 @@
 """The page of a run: its picture, both passes step by step, its figures, and somebody's own beside them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from math import inf, isnan
+from urllib.parse import urlencode
 
 import numpy as np
 from flask import Response, render_template, request
@@ -12,17 +15,19 @@ from service.api.http.request import context
 from service.core.comparison.causes import find_causes
 from service.core.comparison.listing import judged_figures, list_figures
 from service.core.comparison.verdicts import Comparison
+from service.core.derivatives.one_sided import OneSided
 from service.core.errors import GradbookError
 from service.core.execution.run import Run
 from service.core.explanation.steps import count_steps
 from service.core.figures.figures import Figures, FloatArray, same_bits
-from service.core.graph.graph import Node
+from service.core.graph.graph import Graph, Node
 from service.usecases import comparisons, explanations, graphs
 from service.usecases import runs as usecases
 from service.usecases.comparisons import Compared
 from service.usecases.runs import StoredRun
+from service.web.captions import MARKS, euclidean_norm
 from service.web.legend import legend
-from service.web.pages.figures import Cell, column, typed, written
+from service.web.pages.figures import Cell, column, spoken, typed, written
 from service.web.pages.forms import field_of, read_claimed, read_inputs
 from service.web.pages.page import page, see
 from service.web.pages.pictures import inline_picture
@@ -31,7 +36,7 @@ from service.web.subjects import run_subject
 from service.web.view import View, choose_view
 
 MOST_STEPS = 40  # of a run whose steps all stand on its page; else those of one node
-_LISTED = 50
+_LISTED, _FEW = 50, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class ShownFigure:
     right: str
     before: Cell | None = None
     moved: bool = False
+    magnitude: float = 0.0
     claimed: str = ""
     verdict: str = ""
 
@@ -118,16 +124,19 @@ def check_run(run_id: str) -> AnyResponse:
 
 def _refused(run_id: str, error: GradbookError) -> Response:
     """The page as it was, with what was typed and what is wrong with it."""
-    return Response(_show(run_id, request.form, error), answer_error(error).status, mimetype="text/html")
+    return Response(_show(run_id, request.form, error), answer_error(error).status_code, mimetype="text/html")
 
 
 def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None = None) -> str:
     run = usecases.get_run(context(), run_id)
     record, graph = run.record, graphs.get_graph(context(), run.record.graph_id)
-    view = choose_view(run.graph, _known(asked.get("node"), run), None, record.output)
+    sought = asked.get("node", "").strip()
+    focus = sought if sought in run.graph.position else None
+    view = choose_view(run.graph, focus, None, record.output)
     beside = usecases.get_run(context(), asked["beside"]) if asked.get("beside") else None
     checked = comparisons.get_comparison(context(), asked["checked"]) if asked.get("checked") else None
-    steps, subject = _steps(run, view), run_subject(run, graph)
+    marks = _verdicts(checked.found) if checked else {}
+    steps, subject = _steps(run, view), replace(run_subject(run, graph), flags=_flags(marks))
     return render_template(
         "run.html",
         section="Runs",
@@ -137,10 +146,17 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
         title=record.label or "Run",
         picture=inline_picture(subject, view, "node"),
         notes=(view.sentence, legend(subject, view)),
+        lead=_lead(run),
+        sort=asked.get("sort", ""),
+        sorted_by=lambda by: f"?{urlencode({**_kept(asked), 'sort': by})}",
         steps=steps,
-        whole=view.focus is None,
+        number_of={(step.phase, step.node): step.number for step in steps},
+        stepping=count_steps(run.figures) <= MOST_STEPS,
         focus=view.focus,
-        lines=_lines(run, view, beside, checked, asked if problem else None),
+        sought=sought,
+        found=_search(run.graph, sought) if sought and focus is None else (),
+        near=_near(run.graph, steps[-1].node) if steps else ((), ()),
+        lines=_sorted(_lines(run, view, beside, checked, marks, asked if problem else None), asked.get("sort", "")),
         beside=beside,
         checked=checked,
         causes=find_causes(checked.found) if checked else (),
@@ -150,25 +166,64 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
     )
 
 
-def _known(name: str | None, run: StoredRun) -> str | None:
-    return name if name in run.graph.position else None
+def _kept(asked: Mapping[str, str]) -> dict[str, str]:
+    """What stays in the address when another order is chosen."""
+    return {name: asked[name] for name in ("node", "beside", "checked") if asked.get(name)}
+
+
+def _lead(run: StoredRun) -> tuple[Sequence[str], str] | None:
+    """The inputs and the output's value, of a function of a few numbers."""
+    output, graph = run.record.output, run.graph
+    figures = [run.values[graph.position[name]] for name in graph.inputs]
+    if output is None or len(figures) > _FEW or any(figure is None or figure.ndim for figure in figures):
+        return None
+    return [spoken(figure) for figure in figures], spoken(run.values[graph.position[output]])
+
+
+def _search(graph: Graph, text: str) -> list[str]:
+    """The first names that hold a text, whatever the case of its letters."""
+    return list(islice((node.name for node in graph.nodes if text.lower() in node.name.lower()), _LISTED))
+
+
+def _near(graph: Graph, name: str) -> tuple[Sequence[str], Sequence[str]]:
+    """What a node is computed from, and what it feeds."""
+    position = graph.position[name]
+    fed = dict.fromkeys(graph.nodes[consumer].name for consumer, _ in graph.consumers[position])
+    return list(dict.fromkeys(graph.nodes[position].inputs)), list(islice(fed, _LISTED))
+
+
+def _flags(marks: Mapping[tuple[str, int], str]) -> Mapping[int, str]:
+    """The mark at the corner of each node that has a wrong figure, an origin before what follows from one."""
+    worst_last = sorted(marks.items(), key=lambda each: each[1] == "origin")
+    return {position: MARKS[verdict] for (_, position), verdict in worst_last if verdict in MARKS}
 
 
 def _steps(run: StoredRun, view: View) -> Sequence[ShownStep]:
     figures = run.figures
     node = None if count_steps(figures) <= MOST_STEPS else view.focus or run.record.output or run.graph.outputs[0]
     steps, _ = explanations.list_steps(context(), run.record.id, node=node, start=0, limit=MOST_STEPS)
-    return list(show_steps(steps, run.record.output))
+    return list(show_steps(steps, figures, run.record.output, _sides(run)))
+
+
+def _sides(run: StoredRun) -> Callable[[int], Sequence[OneSided]]:
+    """The slopes from both sides at a node, none where it has a derivative."""
+    kinks = frozenset(run.record.nondifferentiable)
+    compute = usecases.one_sided_at(context(), run)
+    return lambda position: compute(position) if position in kinks else ()
 
 
 def _lines(
-    run: StoredRun, view: View, beside: StoredRun | None, checked: Compared | None, asked: Mapping[str, str] | None
+    run: StoredRun,
+    view: View,
+    beside: StoredRun | None,
+    checked: Compared | None,
+    marks: Mapping[tuple[str, int], str],
+    asked: Mapping[str, str] | None,
 ) -> list[Line]:
     """The rows of the nodes that are drawn; `asked` is a form that was refused."""
     before = (beside.values, beside.gradients) if beside else (None, None)
     values = _entries("value", run.values, before[0], view.positions)
     gradients = _entries("gradient", run.gradients, before[1], view.positions)
-    marks = _verdicts(checked.found) if checked else {}
     lines = []
     for position, *pair in zip(view.positions, values, gradients, strict=True):
         node, entries = run.graph.nodes[position], []
@@ -178,6 +233,15 @@ def _lines(
                 claimed = _claimed(checked.found.candidate, phase, position, run)
             entries.append(replace(entry, claimed=claimed, verdict=marks.get((phase, position), "")))
         lines.append(Line(node, entries))
+    return lines
+
+
+def _sorted(lines: list[Line], by: str) -> list[Line]:
+    """By name, or by falling magnitude of the values or the gradients; else in the order of evaluation."""
+    if by == "name":
+        return sorted(lines, key=lambda line: line.node.name)
+    if by in ("value", "gradient"):
+        return sorted(lines, key=lambda line: -line.entries[by == "gradient"].magnitude)
     return lines
 
 
@@ -193,6 +257,12 @@ def _entries(kind: str, own: Figures | None, before: Figures | None, positions: 
 
 def _taken(figures: Figures | None, positions: Sequence[int]) -> list[FloatArray | None]:
     return [None if figures is None else figures[position] for position in positions]
+
+
+def _magnitude(figure: FloatArray | None) -> float:
+    """A figure's Euclidean norm, −1 where it is not known, and infinite for NaN."""
+    norm = -1.0 if figure is None else euclidean_norm(figure)
+    return inf if isnan(norm) else norm
 
 
 def _moved(now: FloatArray | None, before: FloatArray | None) -> bool:
@@ -211,9 +281,11 @@ def _claimed(claims: Run, phase: str, position: int, run: StoredRun) -> str:
 
 
 def _verdicts(found: Comparison) -> dict[tuple[str, int], str]:
+    judged = judged_figures(found, list_figures(found))
     return {
         (each.phase.name, each.position): each.verdict.name.lower()
-        for each in judged_figures(found, list_figures(found))
+        for each in judged
+        if each.phase is found.backward or not found.candidate.graph.nodes[each.position].operation.is_input
     }
 
 

@@ -1,18 +1,23 @@
 """The steps of a run as a page shows them: what stands in each row, and what of the picture each step lights."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
+from service.core.derivatives.one_sided import OneSided
+from service.core.errors import Conflict, InvalidRequest
+from service.core.execution.run import Run
+from service.core.explanation.paths import find_paths
 from service.core.explanation.steps import BackwardStep, Contribution, ForwardStep, Step
 from service.core.figures.figures import FloatArray
 from service.core.symbolic.equation import Equation, Formula
 from service.web.pages.figures import figure_mathml, is_shortened, name_markup, spoken
 
 FORWARD, BACKWARD = "forward", "backward"
+_MOST_PATHS = 8  # that are written out
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +40,19 @@ class ShownStep:
     rows: Sequence[Row]
 
 
-def show_steps(steps: Iterable[Step], quantity: str | None, first: int = 1) -> Iterator[ShownStep]:
-    """The steps, numbered from `first`; gradients are of `quantity`."""
-    for number, step in enumerate(steps, start=first):
+def show_steps(
+    steps: Iterable[Step], run: Run, output: str | None, sides: Callable[[int], Sequence[OneSided]]
+) -> Iterator[ShownStep]:
+    """The steps of a run, numbered from 1; gradients are of `output`, and `sides` gives the slopes at both sides of a
+    kink."""
+    for number, step in enumerate(steps, start=1):
         if isinstance(step, ForwardStep):
             said = f"{step.node.name} is {spoken(step.value)}"
             yield ShownStep(number, FORWARD, step.node.name, step.node.inputs, said, list(_forward_rows(step)))
         else:
             consumers = list(dict.fromkeys(each.consumer.node.name for each in step.contributions))
             said = f"the gradient of {step.node.name} is {spoken(step.gradient)}"
-            rows = list(_backward_rows(step, quantity or ""))
+            rows = [*_backward_rows(step, output or "", sides), *_path_rows(step, run, output)]
             yield ShownStep(number, BACKWARD, step.node.name, consumers, said, rows)
 
 
@@ -57,7 +65,7 @@ def _forward_rows(step: ForwardStep) -> Iterator[Row]:
     yield from _difference(step)
 
 
-def _backward_rows(step: BackwardStep, quantity: str) -> Iterator[Row]:
+def _backward_rows(step: BackwardStep, quantity: str, sides: Callable[[int], Sequence[OneSided]]) -> Iterator[Row]:
     name = name_markup(step.node.name)
     if step.seed is not None:
         yield Row(Markup("Seed"), _math(step.equation.formula))
@@ -68,6 +76,7 @@ def _backward_rows(step: BackwardStep, quantity: str) -> Iterator[Row]:
         yield Row(Markup("Chain rule"), _math(step.equation.formula))
         for contribution in step.contributions:
             yield from _contribution_rows(contribution)
+            yield from _kink_rows(contribution, sides(contribution.consumer.position))
         yield Row(Markup("Numbers"), _sum_table(step))
         if step.count == 1:
             alone = name_markup(step.contributions[0].consumer.node.name)
@@ -81,6 +90,32 @@ def _contribution_rows(contribution: Contribution) -> Iterator[Row]:
     if contribution.closed is not None:
         content += _hint(" {}.", contribution.closed)
     yield Row(label, content)
+
+
+def _kink_rows(contribution: Contribution, sides: Sequence[OneSided]) -> Iterator[Row]:
+    """What each side of a kink gives; only of a number."""
+    if contribution.operand_index >= len(sides) or sides[contribution.operand_index].left.ndim:
+        return
+    at, side = contribution.consumer.node, sides[contribution.operand_index]
+    words = "{} has no derivative by {} here: from below it is {}, from above {}."
+    names = name_markup(at.name), name_markup(at.inputs[contribution.operand_index])
+    yield Row(Markup("Kink"), _hint(words, *names, spoken(side.left), spoken(side.right)))
+
+
+def _path_rows(step: BackwardStep, run: Run, output: str | None) -> Iterator[Row]:
+    """The gradient as the sum over its paths to the output, where there is more than the step itself shows."""
+    if step.seed is not None or not step.count:
+        return
+    try:
+        paths = find_paths(run, output, step.node.name, _MOST_PATHS)
+    except (InvalidRequest, Conflict):  # of tensors, or of what is not known
+        return
+    if all(len(path.edges) < 2 for path in paths.paths):
+        return
+    content = _math(paths.equation.formula)
+    if paths.expanded is not None:
+        content += Markup(" ") + _math(paths.expanded, 1)
+    yield Row(Markup("Whole path" if paths.count == 1 else f"All {paths.count} paths"), content)
 
 
 def _sum_table(step: BackwardStep) -> Markup:
@@ -147,11 +182,10 @@ def _both(short: Markup, full: Markup) -> Markup:
     return short if short == full else Markup('<span class="r">{}</span><span class="x">{}</span>').format(short, full)
 
 
-def _math(formula: Formula) -> Markup:
-    """A formula, each side of it in a `<math>` of its own, so that a long one wraps."""
-    return Markup(" ").join(
-        Markup('<math displaystyle="true">{}</math>').format(Markup(side)) for side in formula.sides
-    )
+def _math(formula: Formula, first: int = 0) -> Markup:
+    """A formula, each side of it from the `first` in a `<math>` of its own, so that a long one wraps."""
+    written = (Markup('<math displaystyle="true">{}</math>').format(Markup(side)) for side in formula.sides[first:])
+    return Markup(" ").join(written)
 
 
 def _hint(text: str, *parts: Any) -> Markup:

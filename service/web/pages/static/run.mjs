@@ -1,69 +1,80 @@
-// The run page: step through both passes, light row and node together, compare typed figures. Without it, all steps are listed.
+// The page of a run: step through both passes, light row and node together, judge typed figures. Without it, all steps
+// are listed and the forms post.
 const all = (what, where = document) => [...where.querySelectorAll(what)];
 const one = (id) => document.getElementById(id);
-const list = one("steps"), steps = all("#steps > li"), bar = one("bar"), slider = one("step"), said = one("said");
-const [back, next] = all("button", bar), picture = one("picture");
+const picture = one("picture");
 const nodes = new Map(all("[data-node]", picture).map((node) => [node.dataset.node, node]));
 const rows = new Map(all("tr[data-node]").map((row) => [row.dataset.node, row]));
-const edges = all("path[data-from]", picture), links = all(".strip a");
-const last = steps.length - 1;
-const computed = (phase) => new Map(steps.flatMap((step, k) => (step.dataset.phase === phase ? [[step.dataset.node, k]] : [])));
-const forward = computed("forward"), backward = computed("backward");
+const stepTo = one("bar") ? stepThrough() : () => {};
 
-function show(k, write = true) {
-  k = Math.max(0, Math.min(last, k));
-  const { node, phase, with: others } = steps[k].dataset;
-  const partners = new Set(JSON.parse(others));
-  slider.value = k;
-  back.disabled = k === 0;
-  next.textContent = k === last ? "Start over" : "Next →";
-  steps.forEach((step, i) => step.classList.toggle("now", i === k));
-  links.forEach((link, i) => {
-    link.classList.toggle("done", i < k);
-    i === k ? link.setAttribute("aria-current", "step") : link.removeAttribute("aria-current");
+function stepThrough() {
+  const list = one("steps"), steps = all("#steps > li"), bar = one("bar"), slider = one("step"), said = one("said");
+  const [back, next] = all("button", bar), links = all(".strip a"), edges = all("path[data-from]", picture);
+  const last = steps.length - 1, frame = picture;
+  const order = (phase) =>
+    new Map(steps.flatMap((step, k) => (step.dataset.phase === phase ? [[step.dataset.node, k]] : [])));
+  const forward = order("forward"), backward = order("backward");
+  const now = () => +slider.value;
+  const forth = () => show(now() === last ? 0 : now() + 1);
+  const asked = () => location.hash.match(/^#step[=-](\d+)$/);
+
+  function show(k, write = true) {
+    k = Math.max(0, Math.min(last, k));
+    const { node, phase } = steps[k].dataset, partners = new Set(JSON.parse(steps[k].dataset.with));
+    slider.value = k;
+    back.disabled = k === 0;
+    next.textContent = k === last ? "Start over" : "Next →";
+    steps.forEach((step, i) => step.classList.toggle("now", i === k));
+    links.forEach((link, i) => {
+      link.classList.toggle("done", i < k);
+      i === k ? link.setAttribute("aria-current", "step") : link.removeAttribute("aria-current");
+    });
+    for (const [name, drawn] of nodes) {
+      drawn.classList.toggle("lit", name === node);
+      drawn.classList.toggle("from", phase === "forward" ? partners.has(name) : name === node && partners.size > 0);
+      drawn.classList.toggle("to", phase === "forward" ? name === node : partners.has(name));
+      drawn.classList.toggle("no-value", (forward.get(name) ?? -1) > k);
+      drawn.classList.toggle("no-gradient", (backward.get(name) ?? -1) > k);
+    }
+    for (const edge of edges) {
+      const { from, to } = edge.dataset;
+      edge.classList.toggle("lit", phase === "forward" ? to === node : from === node && partners.has(to));
+    }
+    for (const [name, row] of rows) row.classList.toggle("at", name === node);
+    said.value = `Step ${k + 1} of ${steps.length}, ${phase}: ${steps[k].dataset.said}`;
+    slider.setAttribute("aria-valuetext", said.value);
+    const drawn = nodes.get(node)?.getBoundingClientRect(), seen = frame.getBoundingClientRect();
+    if (drawn && (drawn.left < seen.left || drawn.right > seen.right)) {
+      frame.scrollLeft += drawn.left - seen.left - seen.width / 2;
+    }
+    if (steps[k].scrollWidth > steps[k].clientWidth) steps[k].tabIndex = 0;
+    if (write) history.replaceState(history.state, "", `#step=${k + 1}`);
+  }
+
+  bar.hidden = false;
+  list.classList.add("stepping");
+  picture.classList.add("pick");
+  slider.addEventListener("input", () => show(now()));
+  back.addEventListener("click", () => show(now() - 1));
+  next.addEventListener("click", forth);
+  addEventListener("hashchange", () => asked() && show(asked()[1] - 1, false));
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#step-"]');
+    if (!link) return;
+    event.preventDefault();
+    show(link.hash.slice(6) - 1);
   });
-  for (const [name, drawn] of nodes) {
-    drawn.classList.toggle("lit", name === node);
-    drawn.classList.toggle("from", phase === "forward" ? partners.has(name) : name === node && partners.size > 0);
-    drawn.classList.toggle("to", phase === "forward" ? name === node : partners.has(name));
-    drawn.classList.toggle("no-value", (forward.get(name) ?? -1) > k);
-    drawn.classList.toggle("no-gradient", (backward.get(name) ?? -1) > k);
-  }
-  for (const edge of edges) {
-    const { from, to } = edge.dataset;
-    edge.classList.toggle("lit", phase === "forward" ? to === node : from === node && partners.has(to));
-  }
-  for (const [name, row] of rows) row.classList.toggle("at", name === node);
-  said.value = `Step ${k + 1} of ${steps.length}, ${phase}: ${steps[k].dataset.said}`;
-  slider.setAttribute("aria-valuetext", said.value);
-  const drawn = nodes.get(node)?.getBoundingClientRect(), frame = picture.getBoundingClientRect();
-  if (drawn && (drawn.left < frame.left || drawn.right > frame.right)) picture.scrollLeft += drawn.left - frame.left - frame.width / 2;
-  if (steps[k].scrollWidth > steps[k].clientWidth) steps[k].tabIndex = 0;
-  if (write) history.replaceState(null, "", `#step=${k + 1}`);
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("input:not(#step), select, textarea");
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || typing) return;
+    const acts = { ArrowRight: forth, ArrowLeft: () => show(now() - 1), Home: () => show(0), End: () => show(last) };
+    if (!acts[event.key]) return;
+    acts[event.key]();
+    event.preventDefault();
+  });
+  show(asked() ? asked()[1] - 1 : last, false);
+  return (name) => show((now() < forward.size ? forward : backward).get(name) ?? now());
 }
-
-const now = () => +slider.value;
-const forth = () => show(now() === last ? 0 : now() + 1);
-const asked = () => location.hash.match(/^#step[=-](\d+)$/);
-
-bar.hidden = false;
-list.classList.add("stepping");
-picture.classList.add("pick");
-slider.addEventListener("input", () => show(now()));
-back.addEventListener("click", () => show(now() - 1));
-next.addEventListener("click", forth);
-addEventListener("hashchange", () => asked() && show(asked()[1] - 1, false));
-document.addEventListener("click", (event) => {
-  const link = event.target.closest('a[href^="#step-"]');
-  if (!link) return;
-  event.preventDefault();
-  show(link.hash.slice(6) - 1);
-});
-document.addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input, select, textarea")) return;
-  const act = { ArrowRight: forth, ArrowLeft: () => show(now() - 1), Home: () => show(0), End: () => show(last) }[event.key];
-  if (act) { act(); event.preventDefault(); }
-});
 
 // A node and its row light each other; a node is a way to its own step.
 for (const [name, drawn] of nodes) {
@@ -72,27 +83,26 @@ for (const [name, drawn] of nodes) {
     it?.addEventListener("pointerenter", light(true));
     it?.addEventListener("pointerleave", light(false));
   }
-  drawn.addEventListener("click", () => show((now() < forward.size ? forward : backward).get(name) ?? now()));
+  drawn.addEventListener("click", () => stepTo(name));
 }
 
 // What is typed: a fraction is exact, a decimal is right to its last digit. The cause is the service's to say.
+const NUMBER = /^([-+]?\d*\.?(\d*)(?:e[-+]?\d+)?)(?:\s*\/\s*([-+]?\d+\.?\d*))?$/i;
 function read(text) {
-  const found = text.trim().replace(/−/g, "-").match(/^([-+]?\d*\.?(\d*)(?:e[-+]?\d+)?)(?:\s*\/\s*([-+]?\d+\.?\d*))?$/i);
+  const found = text.trim().replace(/−/g, "-").match(NUMBER);
   if (!found) return null;
   const value = found[3] ? found[1] / found[3] : +found[1];
   return { value, slack: !found[3] && found[2] ? 0.5 * 10 ** -found[2].length : 1e-12 * Math.abs(value) };
 }
 for (const field of all("input[data-right]")) {
+  const right = read(field.dataset.right)?.value, mark = one(field.getAttribute("aria-describedby"));
+  const flag = nodes.get(field.name.replace(/^\w+\./, ""))?.querySelector(".flag");
   field.addEventListener("input", () => {
-    const mark = one(field.getAttribute("aria-describedby")), typed = read(field.value);
-    const right = typed && Math.abs(typed.value - field.dataset.right) <= typed.slack * 1.000001;
-    mark.className = field.value ? `mark ${right ? "same" : "differs"}` : "mark";
-    const [sign, word] = field.value ? (typed ? (right ? "✓ right" : "≠ differs") : "? no number").split(/ (.*)/) : ["", ""];
+    const typed = read(field.value), same = typed && Math.abs(typed.value - right) <= typed.slack * 1.000001;
+    const [sign, word] = !field.value ? ["", ""] : !typed ? ["?", "no number"] : same ? ["✓", "right"] : ["≠", "differs"];
+    mark.className = field.value ? `mark ${same ? "same" : "differs"}` : "mark";
     mark.firstChild.data = `${sign} `;
     mark.lastChild.textContent = word;
-    const flag = nodes.get(field.name.replace(/^\w+\./, ""))?.querySelector(".flag");
-    if (flag) flag.textContent = right ? "" : sign;
+    if (flag) flag.textContent = same ? "" : sign;
   });
 }
-
-show(asked() ? asked()[1] - 1 : last, false);
