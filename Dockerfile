@@ -12,6 +12,7 @@ RUN for lock in requirements.lock $(printf 'requirements-%s.lock ' $EXTRAS); do 
         pip install --require-hashes --only-binary :all: --requirement $lock || exit 1; \
     done
 COPY pyproject.toml .
+COPY docs docs
 COPY service service
 COPY migrations migrations
 RUN pip install --no-index --no-deps --no-build-isolation .

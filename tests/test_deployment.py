@@ -194,13 +194,14 @@ def container(wheel: Path) -> Iterator[Container]:
 
 
 @pytest.mark.deployment
-def test_the_wheel_carries_the_service_and_its_migrations(wheel: Path) -> None:
+def test_the_wheel_carries_the_service_its_migrations_and_the_guide(wheel: Path) -> None:
     shipped = set(ZipFile(wheel).namelist())
     ours = {path.relative_to(ROOT) for path in ROOT.glob("service/**/*") if path.is_file()}
-    ours |= {"service" / path.relative_to(ROOT) for path in ROOT.glob("migrations/**/*") if path.is_file()}
+    for folder in ("docs", "migrations"):
+        ours |= {"service" / path.relative_to(ROOT) for path in ROOT.glob(f"{folder}/**/*") if path.is_file()}
     ours = {path for path in ours if "__pycache__" not in path.parts and not path.is_relative_to("service/public")}
     expected = {*map(str, ours), "gradbook/__init__.py", "gradbook/py.typed"}
-    assert {"service/migrations/env.py", "service/py.typed"} <= expected
+    assert {"service/docs/errors.md", "service/migrations/env.py", "service/py.typed"} <= expected
     assert {name for name in shipped if not name.startswith("gradbook-")} == expected
 
 
@@ -285,6 +286,8 @@ def test_the_containers_command_becomes_ready_and_stops_when_told(container: Con
         try:
             assert wait_until_ready(process, f"http://127.0.0.1:{container.port}/readyz")
             assert container.healthy()
+            with urllib.request.urlopen(f"http://127.0.0.1:{container.port}/guide/comparing", timeout=5) as page:
+                assert b"<h1>Comparing</h1>" in page.read()
             process.terminate()  # as `docker stop` does
             printed, _ = process.communicate(timeout=10)
         finally:

@@ -1,7 +1,7 @@
 """Every type of problem that the service answers with: what it means and what to do.
 
-docs/errors.md is written from here, and `problems.py` answers with nothing else. The name of a type is stable: callers
-may branch on it.
+docs/errors.md and the pages /problems/NAME are written from here, and `problems.py` answers with nothing else. The name
+of a type is stable: callers may branch on it.
 """
 
 import json
@@ -295,7 +295,7 @@ Every error is a problem in the sense of RFC 9457: a JSON document with the Cont
   again where that may help.
 
 The Python client raises `Problem`, which has these members as attributes; the command line prints `detail` and exits
-with 3.
+with 3. A service shows each type as a page too, at `/problems/NAME`, without a key.
 
 | status | type | title |
 |---|---|---|

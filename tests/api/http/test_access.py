@@ -21,7 +21,8 @@ from service.usecases.access import Keyring
 from service.workers.pool import Pool
 from tests.api.conftest import MakeApp
 
-OPEN = {"check_alive", "check_ready", "static", "sign_in", "give_key", "sign_out"}
+GUIDE = {"list_guide", "get_guide", "get_problem_type"}
+OPEN = {"check_alive", "check_ready", "static", "sign_in", "give_key", "sign_out", *GUIDE}
 ADMIN = {"get_metrics"}
 POSTS_THAT_STORE_NOTHING = {"check_gradients"}
 CHALLENGE = 'Bearer realm="gradbook"'
