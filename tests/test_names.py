@@ -40,6 +40,7 @@ METHODS_ALONE = {
 COMMANDS_OF_SEVERAL = {
     "derive": {"get_formula", "create_gradient_graph"},
     "explain": {"list_steps", "list_paths"},
+    "marks": {"list_runs", "list_comparisons", "get_comparison"},
     "picture": {"get_graph_picture", "get_run_picture", "get_comparison_picture"},
 }
 

@@ -19,6 +19,7 @@ from service.api.schemas import (
     Request,
     StrictBool,
     StrictString,
+    Tags,
     given,
     given_figures,
 )
@@ -93,6 +94,7 @@ class CheckRequest(Request):
     tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
     keep = StrictBool(load_default=True, metadata={"description": "false: check and answer, store nothing"})
     label = Label(load_default=None, metadata={"description": "A label of the run that holds the claims"})
+    tags = Tags(load_default=dict, metadata={"description": "Tags of the run that holds the claims"})
 
 
 class ComparisonsQuery(PageQuery):

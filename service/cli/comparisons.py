@@ -13,13 +13,16 @@ from service.cli.terminal import (
     TypedFloat,
     client_options,
     find_graph,
+    given,
     key_option,
     make_table,
     print_json,
     print_table,
     read_json,
+    read_tags,
     rounded,
     short,
+    tags_option,
 )
 from service.client import Client
 from service.client.results import Comparison, Document
@@ -107,6 +110,7 @@ def create_comparison(
 @click.argument("file", type=click.File(encoding="utf-8"))
 @click.option("--graph", help="An id, or a name for its latest version; else the file's member graph.")
 @click.option("--label", help="A label to find the run by that holds the claims.")
+@tags_option
 @click.option("--no-keep", is_flag=True, help="Check and print, store nothing.")
 @tolerance_option
 @rtol_option
@@ -121,6 +125,7 @@ def check_claims(
     file: TextIO,
     graph: str | None,
     label: str | None,
+    tags: tuple[str, ...],
     no_keep: bool,
     tolerance: str | None,
     rtol: float | None,
@@ -139,7 +144,7 @@ def check_claims(
     digit.
     """
     body = read_json(file)
-    known = {"graph", "inputs", "claims", "output", "seed", "tolerance", "label", "keep"}
+    known = {"graph", "inputs", "claims", "output", "seed", "tolerance", "label", "tags", "keep"}
     if not isinstance(body, dict) or not {"inputs", "claims"} <= body.keys() or body.keys() - known:
         raise click.UsageError(
             f"{file.name}: an object with inputs, claims and, unless --graph is given, graph is expected"
@@ -153,7 +158,7 @@ def check_claims(
         body["tolerance"] = chosen
     if "tolerance" not in body:
         body["claims"] = _with_zeros(body["claims"])
-    body.update({"label": label} if label else {}, **({"keep": False} if no_keep else {}))
+    body.update(given(label=label, tags=read_tags(tags)), **({"keep": False} if no_keep else {}))
     with Client(url) as service:
         compared = service.check_claims(find_graph(service, named), key=key, **body)
         _report(service, compared, show_all, require_all, fail_on, junit, as_json)

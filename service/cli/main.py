@@ -33,6 +33,7 @@ _COMMANDS = {
     "derive": "derivatives:derive",
     "explain": "derivatives:explain",
     "article": "articles:get_article",
+    "marks": "marks:marks",
 }
 
 

@@ -307,15 +307,16 @@ class Client:
         seed: Any = None,
         tolerance: str | Mapping[str, float] | None = None,
         label: str | None = None,
+        tags: Mapping[str, str] | None = None,
         keep: bool = True,
         key: str | None = None,
     ) -> Comparison:
         """Run the graph, record the claims {"values", "gradients", "by"} and compare the two, in one call.
 
         A claim may be text, "2/3" or "0.667"; without a `tolerance` a number may be rounded to its last digit too.
-        `label` is that of the run that holds the claims; with `keep` false nothing is stored.
+        `label` and `tags` are those of the run that holds the claims; with `keep` false nothing is stored.
         """
-        options = {"output": output, "seed": seed, "tolerance": tolerance, "label": label}
+        options = {"output": output, "seed": seed, "tolerance": tolerance, "label": label, "tags": tags}
         body = {"inputs": inputs, "claims": claims, "keep": keep, **_given(options)}
         return read_comparison(self._http.post(f"/v1/graphs/{_id(graph)}/checks", body, key), self)
 

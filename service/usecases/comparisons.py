@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import insert_whole_run, read_recording
 from service.usecases.runs import StoredRun, create_run, get_run
 from service.usecases.weighing import CLAIM
+
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +114,15 @@ def check_claims(
     seed: FloatArray | None = None,
     tolerance: Any = None,
     label: str | None = None,
+    tags: Mapping[str, str] = NO_TAGS,
     keep: bool = True,
     key: IdempotencyKey | None = None,
 ) -> tuple[Compared, bool]:
     """Run the graph, record the claims, compare the two and store all three. Returns the comparison and whether it is
     new.
 
-    None claims that there is no figure. `label` is that of the run that holds the claims. With `keep` false nothing is
-    stored and all ids are empty. Raises what `create_run`, `record_run` and `create_comparison` raise.
+    None claims that there is no figure. `label` and `tags` are those of the run that holds the claims. With `keep`
+    false nothing is stored and all ids are empty. Raises what `create_run`, `record_run` and `create_comparison` raise.
     """
     if tolerance is not None:
         read_tolerance(tolerance)
@@ -126,7 +130,7 @@ def check_claims(
     run = create_run(context, graph_id, inputs, backward=bool(gradients), output=output, seed=seed, tags={}, keep=False)
     if keep:
         run = replace(run, record=replace(run.record, id=new_id()))
-    compared, claimed = _judge_claims(context, run, inputs, values, gradients, tolerance, by=by, label=label)
+    compared, claimed = _judge_claims(context, run, inputs, values, gradients, tolerance, by=by, label=label, tags=tags)
     if not keep:
         unkept = replace(compared.record, id="", baseline_id="", candidate_id="")
         return replace(compared, record=unkept), False
@@ -142,13 +146,14 @@ def check_run(
     by: str,
     tolerance: Any = None,
     label: str | None = None,
+    tags: Mapping[str, str] = NO_TAGS,
 ) -> Compared:
     """Record the claims and compare them with a stored run; raises as `check_claims`."""
     context.admit(CLAIM * (len(values) + len(gradients)))
     run = get_run(context, run_id)
     given = {name: run.values[run.graph.position[name]] for name in run.graph.inputs}
     inputs = {name: figure for name, figure in given.items() if figure is not None and name not in values}
-    compared, claimed = _judge_claims(context, run, inputs, values, gradients, tolerance, by=by, label=label)
+    compared, claimed = _judge_claims(context, run, inputs, values, gradients, tolerance, by=by, label=label, tags=tags)
     return _keep(context, compared, (claimed,), None)[0]
 
 
@@ -162,6 +167,7 @@ def _judge_claims(
     *,
     by: str,
     label: str | None,
+    tags: Mapping[str, str],
 ) -> tuple[Compared, StoredRun]:
     """Compare claims with the run that they are about; also the recorded run that holds them. Neither is stored."""
     kinds = (("values", values), ("gradients", gradients))
@@ -184,7 +190,7 @@ def _judge_claims(
         output=run.record.output,
         seed=run.record.seed,
         label=label,
-        tags={},
+        tags=tags,
         member="claims",
         resolve=resolve,
     )

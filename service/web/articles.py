@@ -3,9 +3,10 @@
 import re
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import marshmallow as ma
-from flask import Response, url_for
+from flask import Response, request, url_for
 
 from service.api.http.endpoint import Blueprint
 from service.api.http.problems import InvalidParameters
@@ -13,10 +14,11 @@ from service.api.http.request import context
 from service.api.http.response import send
 from service.api.schemas import Query, StrictString
 from service.core.errors import InvalidRequest
+from service.storage.records import RunRecord
 from service.usecases import explanations as usecases
 from service.usecases.explanations import WrittenArticle
 from service.usecases.graphs import get_graph
-from service.web.article.html import write_html
+from service.web.article.html import Addresses, write_html
 from service.web.article.latex import write_latex
 from service.web.article.markdown import write_markdown
 from service.web.picture import draw_inline
@@ -50,6 +52,9 @@ class ArticleQuery(Query):
             "in backquotes where they have commas themselves",
         }
     )
+    tag = StrictString(
+        metadata={"description": "key:value, a tag of the claims in a worksheet", "pattern": r"^[^\x00]*:[^\x00]*$"}
+    )
     answers = _one_of("true", "false", load_default="false", description="true: the answers to the worksheet instead")
 
 
@@ -75,10 +80,10 @@ def get_article(query: dict[str, Any], run_id: str) -> Response:
     except InvalidRequest as error:  # the fault is in the query
         raise InvalidParameters(error.faults) from None
     form = query["format"]
-    return send([_write(written, form).encode()], content_type=f"{_MEDIA[form]}; charset=utf-8")
+    return send([_write(written, form, query.get("tag", "")).encode()], content_type=f"{_MEDIA[form]}; charset=utf-8")
 
 
-def _write(written: WrittenArticle, form: str) -> str:
+def _write(written: WrittenArticle, form: str, tag: str) -> str:
     record, article = written.run.record, written.article
     if form == "latex":
         return write_latex(article)
@@ -86,8 +91,21 @@ def _write(written: WrittenArticle, form: str) -> str:
         shown = {"run_id": record.id} if not article.blanks else {"graph_id": record.graph_id}
         view = f"pictures.get_{'graph' if article.blanks else 'run'}_picture"
         return write_markdown(article, url_for(view, **shown, _external=True))
-    stylesheet, check = url_for("pages.static", name="pages.css"), url_for("pages.check_run", run_id=record.id)
-    return write_html(article, _picture(written), stylesheet, check)
+    return write_html(article, _picture(written), _addresses(record, tag))
+
+
+def _addresses(record: RunRecord, tag: str) -> Addresses:
+    """Where a page leads: to the run, the same in the other formats, and of an article to a worksheet."""
+
+    def another(**query: str) -> str:
+        return f"{url_for('articles.get_article', run_id=record.id)}?{urlencode({**request.args, **query})}"
+
+    links = [("The run", url_for("pages.get_run", run_id=record.id))]
+    if record.has_gradients and not request.args.keys() & {"blank", "nodes", "answers"}:
+        links.append(("Worksheet", another(blank="gradients")))
+    links += [("Markdown", another(format="markdown")), ("LaTeX", another(format="latex"))]
+    stylesheets = [url_for("pages.static", name=name) for name in ("pages.css", "article.css")]
+    return Addresses(stylesheets, links, url_for("pages.check_run", run_id=record.id), tag)
 
 
 def _picture(written: WrittenArticle) -> str:

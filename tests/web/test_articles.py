@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from service import example
 
-VOID = ("meta", "link", "input", "br")
+VOID = ("meta", "link", "input", "wbr")
 # All commands that formulas and the writer use; any other would be one that no package here defines.
 KNOWN = {
     *("documentclass", "usepackage", "begin", "end", "section", "subsection", "hspace", "underline", "text", "mathrm"),
@@ -58,6 +58,10 @@ def read_html(text: str) -> Strict:
     identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     return page
+
+
+def fields_of(page: Strict) -> list[str]:
+    return [attributes["name"] for attributes in page.each("input")]
 
 
 def read_latex(text: str) -> str:
@@ -125,12 +129,12 @@ def test_a_worksheet_has_a_place_for_each_figure_and_shows_none(
     text = article(client, run, f"format={form}&blank=gradients")
     if form == "html":
         page = read_html(text)
-        fields = [attributes["name"] for attributes in page.each("input")]
-        assert fields == [f"gradient.{name}" for name in "fedcba"]
+        assert fields_of(page) == ["tag", "by", *(f"gradient.{name}" for name in "fedcba")]
         assert page.each("form") == [{"method": "post", "action": f"/runs/{run}/check"}]
-        assert all(attributes["aria-label"] for attributes in page.each("input"))
+        assert all(attributes["aria-label"] for attributes in page.each("input") if "." in attributes["name"])
     else:
-        assert text.count(r"\underline{\hspace{6em}}") == 6
+        assert text.count(r" = \underline{\hspace{6em}}") == 6
+        assert "Name: " in text
         assert "picture" not in text or f"/v1/graphs/{seed['graph']['id']}/picture" in text
     for shown in ("0.667", "1.33", "−0.333", r"\frac{1}{3}", r"\frac{4}{3}", "0.6666"):
         assert shown not in text
@@ -161,7 +165,7 @@ def test_names_that_are_markup_stay_text(client: FlaskClient) -> None:
     prose = re.sub(r"\$\$.*?\$\$|(?<!\\)\$.*?(?<!\\)\$", "", markdown, flags=re.DOTALL)
     assert not re.search(r"(?<!\\)<[a-z/]", prose.replace("(<http", ""))
     only = article(client, run, "nodes=`a,b`&blank=gradients")
-    assert [attributes["name"] for attributes in read_html(only).each("input")] == ["gradient.a,b"]
+    assert fields_of(read_html(only)) == ["tag", "by", "gradient.a,b"]
 
 
 def test_every_kind_of_run_has_an_article(client: FlaskClient, seed: dict[str, Any]) -> None:
@@ -215,3 +219,31 @@ def test_a_function_that_is_too_long_is_left_out(client: FlaskClient) -> None:
     doubled = "; ".join(f"y{k + 1} = y{k} * sin(y{k})" for k in range(12)).replace("y0", "x")
     text = article(client, run_of(client, "doubled", {"x": 1}, expression=doubled), "format=latex")
     assert read_latex(text).partition(r"\section*{Step 2")[0].count(r"\[") == 0
+
+
+def test_the_tutorials_wrong_figures_in_a_worksheet_come_back_marked(client: FlaskClient, seed: dict[str, Any]) -> None:
+    """The whole way: take the worksheet, fill in what the tutorial prints, send the form, read the marks."""
+    run = seed["run"]["id"]
+    page = read_html(article(client, run, "blank=gradients&tag=class:3b"))
+    (form,) = page.each("form")
+    filled = {attributes["name"]: attributes.get("value", "") for attributes in page.each("input")}
+    filled |= {f"gradient.{name}": f"{figure:g}" for name, figure in example.TUTORIAL_GRADIENTS.items() if name != "F"}
+    assert filled.keys() == set(fields_of(page))
+    led = client.post(form["action"], data=filled | {"by": "Ada"}, headers={"Origin": "http://localhost"})
+    assert led.status_code == 303
+    text = client.get(led.headers["Location"]).text
+    marks = dict(re.findall(r'name="gradient\.(\w)".*?class="mark (\w*)"', text, re.DOTALL))
+    assert marks == {**dict.fromkeys("abce", "inherited"), **dict.fromkeys("df", "origin"), "F": marks["F"]}
+    assert "∂F/∂f and ∂F/∂d: In the local gradient 1/d was taken for d" in text
+    (handed_in,) = client.get("/v1/runs?tag=class:3b").json["runs"]  # type: ignore[index]
+    assert (handed_in["recorded_by"], handed_in["tags"]) == ("Ada", {"class": "3b"})
+    (check,) = client.get(f"/v1/comparisons?run={handed_in['id']}").json["comparisons"]  # type: ignore[index]
+    origins = client.get(f"/v1/comparisons/{check['id']}").json["origins"]  # type: ignore[index]
+    assert {origin["node"]: origin["sentence"].partition(";")[0] for origin in origins} == {
+        "f": "∂F/∂f is −3",
+        "d": "∂F/∂d is 108",
+    }
+    wrong = client.post(
+        form["action"], data=filled | {"tag": f"class:{'x' * 200}"}, headers={"Origin": "http://localhost"}
+    )
+    assert wrong.status_code == 422

@@ -296,7 +296,7 @@ def _backward(sheet: _Sheet, steps: Sequence[Step]) -> Iterator[Block]:
 
 def _backward_step(sheet: _Sheet, step: BackwardStep) -> Iterator[Block]:
     name = step.node.name
-    yield Heading(3, (formula_of(gradient_of(sheet.view.quantity, name)),))
+    yield Heading(3, ("The gradient of ", _name(name)))
     asked, before = sheet.hides("gradient", name), _paths_out(sheet, step)
     if step.count != 1:
         yield Paragraph(before)

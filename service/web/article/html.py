@@ -1,5 +1,7 @@
 """Write an article as a page of HTML that stands alone, with MathML; the blanks of a worksheet are fields."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 from service.core.explanation.article import Article, Blank, Block, Displayed, Drawing, Heading, Sentence
@@ -12,30 +14,44 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title} · Gradbook</title>
-<link rel="stylesheet" href="{stylesheet}">
+{stylesheets}
 </head>
 <body>
 <main class="article">
 <h1>{title}</h1>
+<nav class="meta" aria-label="The same elsewhere">{links}</nav>
 {body}
 </main>
 </body>
 </html>
 """
-_FORM = """<form method="post" action="{action}">
+_FORM = """<form method="post" action="{check}">
+<input type="hidden" name="tag" value="{tag}">
+<p class="name"><label for="by">Name</label> <input id="by" name="by" autocomplete="name"></p>
 {body}
 <p><button class="go">Check my figures</button></p>
 <p class="hint">Write 5/7 exactly, or 0.714, right to its last digit. A field that stays empty is not checked.</p>
 </form>"""
 
 
-def write_html(article: Article, picture: str, stylesheet: str, check: str) -> str:
-    """Write an article; `picture` is an SVG element, `stylesheet` an address, and `check` that to which a worksheet's
-    form is posted."""
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The stylesheets of a page, what it leads to, each with a name, and where a worksheet is posted, with a tag."""
+
+    stylesheets: Sequence[str]
+    links: Sequence[tuple[str, str]]
+    check: str
+    tag: str
+
+
+def write_html(article: Article, picture: str, addresses: Addresses) -> str:
+    """Write an article; `picture` is an SVG element."""
     body = "\n".join(_block(block, picture) for block in article.blocks)
     if article.blanks:
-        body = _FORM.format(action=escape(check), body=body)
-    return _PAGE.format(title=_text(article.title), stylesheet=escape(stylesheet), body=body)
+        body = _FORM.format(check=escape(addresses.check), tag=_text(addresses.tag), body=body)
+    stylesheets = "\n".join(f'<link rel="stylesheet" href="{escape(address)}">' for address in addresses.stylesheets)
+    links = " · ".join(f'<a href="{escape(address)}">{name}</a>' for name, address in addresses.links)
+    return _PAGE.format(title=_text(article.title), stylesheets=stylesheets, links=links, body=body)
 
 
 def _block(block: Block, picture: str) -> str:
@@ -57,7 +73,7 @@ def _sentence(sentence: Sentence) -> str:
 
 def _math(formula: Formula) -> str:
     """Each side in a `<math>` of its own, so that a long equation wraps."""
-    return " ".join(f'<math displaystyle="true">{side}</math>' for side in formula.sides)
+    return "<wbr>".join(f'<math displaystyle="true">{side}</math>' for side in formula.sides)
 
 
 def _field(blank: Blank) -> str:

@@ -23,7 +23,7 @@ _SIGNS = {
 
 def write_latex(article: Article) -> str:
     """Write an article as a whole document, without its picture."""
-    parts = [rf"\section*{{{_escape(article.title)}}}"]
+    parts = [rf"\section*{{{_escape(article.title)}}}", *([f"Name: {_BLANK}"] if article.blanks else [])]
     for block in article.blocks:
         match block:
             case Heading(level, sentence):

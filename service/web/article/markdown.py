@@ -11,7 +11,7 @@ _MARKER = re.compile(r"^(\d*)([-+=.)])")  # what begins a list or underlines a h
 
 def write_markdown(article: Article, picture: str) -> str:
     """Write an article; `picture` is the address of its picture."""
-    parts = [f"# {_escape(article.title)}"]
+    parts = [f"# {_escape(article.title)}", *([r"Name: \_\_\_\_\_\_\_\_"] if article.blanks else [])]
     for block in article.blocks:
         match block:
             case Heading(level, sentence):

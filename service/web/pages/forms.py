@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import marshmallow as ma
+
 from service.api.numbers import read_array, read_claims
+from service.api.schemas import Label, Tags
 from service.core.comparison.claims import Claim
 from service.core.errors import Fault, InvalidInputs
 from service.core.figures.figures import FloatArray
@@ -30,6 +33,16 @@ def read_claimed(form: Mapping[str, str]) -> dict[str, dict[str, Claim | None]]:
             claims[f"{kind}s"][name] = text
     read = {kind: _read_each(texts, partial(_typed, kind)) for kind, texts in claims.items()}
     return read_claims(read, rounded=True)
+
+
+def read_author(form: Mapping[str, str]) -> dict[str, Any]:
+    """Who claims that, and the tags of it, from the fields `by` and `tag`, a key:value; raises InvalidInputs."""
+    key, _, value = form.get("tag", "").partition(":")
+    given = {"by": form.get("by", "").strip() or "a reader", "tags": {key: value} if key or value else {}}
+    try:
+        return {"by": Label().deserialize(given["by"]), "tags": Tags().deserialize(given["tags"])}
+    except ma.ValidationError as error:
+        raise InvalidInputs([Fault(("by",), f"by, or the tag: {error}")]) from None
 
 
 def field_of(fault: Fault) -> str:

@@ -28,7 +28,7 @@ from service.usecases.runs import StoredRun
 from service.web.captions import MARKS, euclidean_norm
 from service.web.legend import legend
 from service.web.pages.figures import Cell, column, spoken, typed, written
-from service.web.pages.forms import field_of, read_claimed, read_inputs
+from service.web.pages.forms import field_of, read_author, read_claimed, read_inputs
 from service.web.pages.page import page, see
 from service.web.pages.pictures import inline_picture
 from service.web.pages.steps import ShownStep, show_steps
@@ -115,7 +115,7 @@ def check_run(run_id: str) -> AnyResponse:
         if not claims["values"] and not claims["gradients"]:
             return see("get_run", run_id=run_id)
         compared = comparisons.check_run(
-            context(), run_id, values=claims["values"], gradients=claims["gradients"], by="a reader"
+            context(), run_id, values=claims["values"], gradients=claims["gradients"], **read_author(request.form)
         )
     except GradbookError as error:
         return _refused(run_id, error)

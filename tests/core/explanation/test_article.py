@@ -70,9 +70,11 @@ def test_the_tutorials_run_reads_like_the_page_with_the_right_numbers(tutorial: 
     headings = [block for block in article.blocks if isinstance(block, Heading)]
     titles = [told_by(heading).partition(":")[0] for heading in headings if heading.level == 2]
     assert titles == ["Step 1", "Step 2", "Step 3", "Step 4", "The general rule"]
-    assert [told_by(heading) for heading in headings if heading.level == 3] == [f"dF/d{name}" for name in "Ffedcba"]
-    assert lines[lines.index("dF/df") :][:5] == [
-        "dF/df",
+    assert [told_by(heading) for heading in headings if heading.level == 3] == [
+        f"The gradient of {name}" for name in "Ffedcba"
+    ]
+    assert lines[lines.index("The gradient of f") :][:5] == [
+        "The gradient of f",
         "f is used by F alone. By the quotient rule at F:",
         "∂F/∂f = 1/d = 1/(−3) = −1/3",
         "So, by the chain rule:",
@@ -88,13 +90,13 @@ def test_the_tutorials_run_reads_like_the_page_with_the_right_numbers(tutorial: 
 
 def test_each_part_of_a_sum_is_explained_where_paths_meet() -> None:
     lines = article_of("y = x * x; F = y + sigmoid(x)", {"x": 3})
-    about_x = lines[lines.index("dF/dx") :]
+    about_x = lines[lines.index("The gradient of x") :]
     assert about_x[1] == "x is used by sigmoid_1 and y, 3 times in all: its gradient is the sum over 3 edges."
     assert about_x[2] == "By the derivative of Sigmoid at sigmoid_1:"
     assert [line for line in about_x[:9] if line.startswith("By the product")] == ["By the product rule at y:"] * 2
     assert about_x[8] == "So, by the chain rule:" and about_x[9].startswith("dF/dx = ")
     many = article_of("F = " + " + ".join(f"x * {k}" for k in range(2, 14)), {"x": 1})
-    about_x = many[many.index("dF/dx") :]
+    about_x = many[many.index("The gradient of x") :]
     assert (
         "and 4 more, 12 times" not in about_x[1] and "and 4 more: its gradient is the sum over 12 edges" in about_x[1]
     )
@@ -124,7 +126,7 @@ def test_a_recorded_figure_that_is_wrong_or_missing_is_told() -> None:
     graph = graph_of(TUTORIAL)
     tutorial = recorded(graph, [5, 1, -2, -3, 6, None, 4], [6, 6, -18, 108, None, -3, 1])
     lines = told(write_article(tutorial, replace(ABOUT, by="the tutorial")))
-    at_f = lines[lines.index("dF/df") :]
+    at_f = lines[lines.index("The gradient of f") :]
     assert at_f[4:6] == [
         "dF/df = dF/dF·∂F/∂f = 1·(−1/3) = −1/3",
         "the tutorial has −3 here, 2.67 away.",
@@ -141,7 +143,7 @@ def test_a_recorded_figure_that_is_wrong_or_missing_is_told() -> None:
 def test_a_recorded_figure_of_another_shape_is_told(tutorial: Run) -> None:
     misshapen = replace(tutorial, misshapen={("backward", 5): np.zeros(2)})
     lines = told(write_article(misshapen, ABOUT))
-    assert lines[lines.index("dF/de") - 1] == "The run has a figure of another shape here, [2]."
+    assert lines[lines.index("The gradient of e") - 1] == "The run has a figure of another shape here, [2]."
 
 
 def test_tensors_are_shown_as_steps_show_them() -> None:
@@ -205,7 +207,7 @@ def test_a_worksheet_asks_once_for_each_figure_and_shows_none(tutorial: Run) -> 
     asked = [block.blank for block in article.blocks if isinstance(block, Displayed)]
     assert sorted(blank for blank in asked if blank) == sorted(blanks)
     assert "dF/df = dF/dF·∂F/∂f = <gradient f>" in lines and "f = e·c = 6·(−2) = −12" in lines
-    derived = "\n".join(lines[lines.index("dF/df") :])
+    derived = "\n".join(lines[lines.index("The gradient of f") :])
     assert not re.search(r"/3|−2|= 6", derived)  # nothing from which a gradient could be read off
 
 
