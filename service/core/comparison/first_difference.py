@@ -8,6 +8,7 @@ from service.core.comparison.sentences import statement
 from service.core.comparison.verdicts import Comparison, Phase
 from service.core.execution.run import Run
 from service.core.figures.text import listed
+from service.core.rulebook.operation import LIBRARIES
 
 
 def rounding(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
@@ -18,14 +19,11 @@ def rounding(found: Comparison, phase: Phase, position: int, candidate: Run) -> 
     return Hypothesis("rounding", statement(evidence), because, error)
 
 
-_LIBRARIES = {"torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"}
-
-
 def convention(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
     """Explain a first difference that is not an origin: where no derivative exists, libraries choose differently."""
     evidence = gather(found, phase, position, candidate)
     names = found.conventions[position]
-    libraries, several = listed([_LIBRARIES.get(each, each) for each in names]), len(names) > 1
+    libraries, several = listed([LIBRARIES.get(each, each) for each in names]), len(names) > 1
     choosing = [edge for edge in evidence.edges if edge.consumer.operation.conventions]
     kinks = dict.fromkeys(edge.spoken for edge in choosing if _has_no_derivative(edge))
     at_nan = dict.fromkeys(edge.spoken for edge in choosing if np.any(np.isnan(edge.value)))

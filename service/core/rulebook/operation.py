@@ -51,6 +51,7 @@ NO_ATTRIBUTES: Attributes = MappingProxyType({})
 # Whose choice is returned where no derivative exists: ours, which the rules make, or another library's.
 MINIMUM_NORM = "minimum-norm"
 CONVENTIONS = (MINIMUM_NORM, "torch", "jax", "tensorflow")
+LIBRARIES = MappingProxyType({"torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"})  # as people call them
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,145 @@
+"""What pages say of operations in words: their kinds, the shapes of their values, the meaning of their attributes."""
+
+from collections.abc import Mapping
+
+from service.core.rulebook.operation import Operation
+
+# Each operation stands in one kind, in the order in which a reader looks for it.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    kind: tuple(names.split())
+    for kind, names in {
+        "Arithmetic": "Add Sub Mul Div Neg Reciprocal Pow Sqrt Hypot Abs Sum Mean Mod FloorDiv",
+        "Steps, bounds and choices": "Sign Floor Ceil Round Clip Max Min Where Equal NotEqual Less LessOrEqual Greater "
+        "GreaterOrEqual And Or Not",
+        "Exponentials and logarithms": "Exp Expm1 Log Log1p Log2 Log10 LogAddExp XLogY Erf Erfc NormalDensity "
+        "NormalDistribution",
+        "Trigonometric and hyperbolic functions": "Sin Cos Tan Asin Acos Atan Atan2 Sinh Cosh Tanh Asinh Acosh Atanh",
+        "Activation functions": "Sigmoid Relu LeakyRelu Elu Selu Softplus Softsign Gelu Softmax LogSoftmax",
+        "Products of matrices": "MatMul Gemm Einsum Transpose MatrixTranspose Det Inverse Solve",
+        "Reductions and sums along an axis": "ReduceSum ReduceMean ReduceProd ReduceMax ReduceMin ReduceL1 ReduceL2 "
+        "ReduceSumSquare ReduceLogSumExp ReduceVar ReduceStd CumSum CumProd Size",
+        "Shapes and parts": "Reshape Flatten Squeeze Unsqueeze Expand Slice Split Concat Gather Pad",
+        "Convolution, pooling and normalization": "Conv MaxPool AveragePool LayerNormalization BatchNormalization",
+        "Losses": "MeanSquaredError SoftmaxCrossEntropyLoss OneHot",
+        "Inputs and constants": "Input Constant Identity StopGradient",
+        "Parts of gradient graphs": "SumTo ExpandTo ReshapeTo OverChannels SumOfChannels MatMulLeftAdjoint "
+        "MatMulRightAdjoint Cofactors CofactorsAlong SliceAdjoint SplitAdjoint ConcatAdjoint GatherAdjoint PadAdjoint "
+        "ConvInputAdjoint ConvKernelAdjoint MaxPoolTies MaxPoolAdjoint MaxPoolTangent AveragePoolAdjoint "
+        "LinearRecurrence GeluGate Bell Sech",
+    }.items()
+}
+_KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
+
+_SAME, _LIKE = "that of x", "that of like"
+_REDUCED = "that of x with length 1 along the reduced axes, which are left out where keepdims is 0"
+_POOLED = "that of x, but for the axes after the second: along each as many elements as windows fit"
+_SHAPES: Mapping[str, str] = {
+    **dict.fromkeys(("StopGradient", "Softmax", "LogSoftmax", "CumSum", "CumProd", "Cofactors", "Inverse"), _SAME),
+    **dict.fromkeys(("LayerNormalization", "BatchNormalization", "CofactorsAlong", "MaxPoolAdjoint"), _SAME),
+    **dict.fromkeys(("ConvInputAdjoint", "MatMulLeftAdjoint", "LinearRecurrence"), _SAME),
+    **dict.fromkeys(("SumTo", "ExpandTo", "ReshapeTo", "OverChannels", "SumOfChannels", "OneHot", "PadAdjoint"), _LIKE),
+    **dict.fromkeys(("SliceAdjoint", "SplitAdjoint", "GatherAdjoint", "AveragePoolAdjoint"), _LIKE),
+    **{name: _REDUCED for name in KINDS["Reductions and sums along an axis"] if name.startswith("Reduce")},
+    **dict.fromkeys(("MaxPool", "AveragePool"), _POOLED),
+    **dict.fromkeys(("Size", "MeanSquaredError"), "a number"),
+    "Input": "that of the figure it is given",
+    "Constant": "that of its value",
+    "Conv": "batch × channels of the kernel × along each further axis as many elements as the kernel fits",
+    "ConvKernelAdjoint": "that of the kernel",
+    "Einsum": "the axes after the arrow of the equation, each of the length it has in the operands",
+    "Slice": "that of x, along each sliced axis as many elements as are taken",
+    "Split": "that of x, along the axis as many elements as the part has",
+    "Concat": "that of the operands, along the axis the sum of their lengths",
+    "ConcatAdjoint": "that of the operand whose part it is",
+    "Gather": "that of x, with the shape of the indices in place of the axis",
+    "MatMul": "rows of x × columns of y; axes before the last two are broadcast, and an operand of one axis loses it",
+    "MatMulRightAdjoint": "that of y",
+    "Gemm": "rows of a × columns of b, as they are transposed",
+    "MatrixTranspose": "that of x with its last two axes exchanged",
+    "Det": "that of x without its last two axes, which are of one length",
+    "Solve": "that of b",
+    "SoftmaxCrossEntropyLoss": "a number; where the reduction is none, that of the labels",
+    "Pad": "that of x, along each padded axis longer by what is put before and after",
+    "MaxPoolTies": "that of z",
+    "MaxPoolTangent": _POOLED,
+    "Transpose": "that of x with its axes in the order of perm, or reversed",
+    "Reshape": "the one that is asked for, of as many elements as x has",
+    "Flatten": "a matrix: the axes before the given one are its rows, the others its columns",
+    "Squeeze": "that of x without axes of length 1",
+    "Unsqueeze": "that of x with an axis of length 1 at each given position",
+    "Expand": "the one to which those of x and the given one are broadcast",
+}  # fmt: skip
+
+_FLAG = "1 or 0"
+_MEANINGS: Mapping[str, str] = {
+    "alpha": "the factor below 0",
+    "gamma": "the factor of the whole",
+    "approximate": "none, by the error function, or tanh, by the usual approximation",
+    "min": "the lower bound",
+    "max": "the upper bound",
+    "auto_pad": "how padding is chosen; NOTSET: by pads",
+    "dilations": "steps between elements of the kernel, one for each axis",
+    "group": "groups of channels that are convolved apart",
+    "kernel_shape": "the lengths of the window along the axes after the second",
+    "pads": "elements put before each axis, then those after each",
+    "strides": "steps from one window to the next, one for each axis",
+    "equation": "the axes of each operand as letters, an arrow, and those of the value: ij,jk->ik",
+    "value": "the number, or nested lists of numbers",
+    "dtype": "the precision of its figures: float64, float32, or int64 for counts and indices",
+    "starts": "the first index along each axis; negative ones count from the end",
+    "ends": "the index after the last along each axis",
+    "steps": "steps from one index to the next; 1 unless given",
+    "axes": "the axes; all unless given",
+    "axis": "the axis; negative ones count from the end",
+    "split": "the lengths of the parts; equal ones unless given",
+    "num_outputs": "into how many parts",
+    "output": "which of the parts this is, from 0",
+    "operand": "which of the operands, from 0",
+    "beta": "the factor of c",
+    "transA": f"whether a is transposed, {_FLAG}",
+    "transB": f"whether b is transposed, {_FLAG}",
+    "epsilon": "what is added to the variance before its root is taken",
+    "ignore_index": "a label that counts for nothing",
+    "reduction": "mean, sum, or none: the loss of each sample",
+    "mode": "what the padding is: constant, or x continued by reflect, edge or wrap",
+    "constant_value": "the padding, where it is constant",
+    "count_include_pad": f"whether padding counts in the mean, {_FLAG}",
+    "exclusive": f"whether each element is left out of its own sum or product, {_FLAG}",
+    "reverse": f"whether it runs from the end, {_FLAG}",
+    "keepdims": f"whether reduced axes stay with length 1, {_FLAG}",
+    "noop_with_empty_axes": f"whether nothing is reduced where no axes are given, {_FLAG}",
+    "ddof": "what is taken off the count that it divides by: 1 for a sample's variance",
+    "perm": "the order of the axes; reversed unless given",
+    "shape": "the shape; of Input null for any length along an axis, and any shape unless given",
+    "allowzero": f"whether a length of 0 is one; else it keeps the length that x has, {_FLAG}",
+}
+_MEANINGS_OF_ONE: Mapping[tuple[str, str], str] = {
+    ("Gemm", "alpha"): "the factor of the product",
+    ("Selu", "alpha"): "the factor below 0, beside gamma",
+    ("Reshape", "shape"): "the shape; 0 keeps the length of x along an axis, and one -1 takes what is left",
+    ("Expand", "shape"): "the shape; a length of 1 keeps that of x",
+    ("Flatten", "axis"): "the first axis of the columns",
+    ("LayerNormalization", "axis"): "the first of the axes over which it normalizes; those after it follow",
+    ("Squeeze", "axes"): "the axes to leave out; all of length 1 unless given",
+    ("Unsqueeze", "axes"): "the positions of the new axes in the value",
+    ("Slice", "axes"): "the axes of the starts and ends; the first ones unless given",
+    ("Pad", "axes"): "the axes of the pads; all unless given",
+}
+
+
+def kind_of(operation: Operation) -> str:
+    """The kind under which an operation is listed."""
+    return _KIND_OF[operation.name]
+
+
+def shape_in_words(operation: Operation) -> str:
+    """What shape an operation's value has."""
+    if operation.name in _SHAPES:
+        return _SHAPES[operation.name]
+    several = len(operation.operands) > 1 or operation.fold
+    return "the one to which those of its operands are broadcast" if several else f"that of {operation.operands[0]}"
+
+
+def meaning_of(operation: Operation, attribute: str) -> str:
+    """What an attribute of an operation means."""
+    return _MEANINGS_OF_ONE.get((operation.name, attribute)) or _MEANINGS[attribute]
