@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from service.core.figures.figures import FloatArray
-from service.core.figures.text import figure_text, short_number
+from service.core.figures.text import figure_text, listed, short_number
 from service.web.captions import text_width
 
 MOST_SAMPLES = 400
@@ -19,6 +19,7 @@ _TICKS_OVER, _TICKS_UP = 10, 6  # at most
 _PADDING = 0.05  # of the frame's height, above and below what is shown
 # A curve with a pole is shown as far as this many times the span of most of its values.
 _REACH, _MOST = 3.0, (0.1, 0.9)
+_DOT = Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="5"/>')
 _JUMP = 20.0  # a step so many times as large as both beside it is a jump
 
 
@@ -50,30 +51,45 @@ def sample(low: float, high: float, count: int = MOST_SAMPLES) -> FloatArray:
 
 
 def draw_plot(
-    curves: Sequence[Curve], *, over: str, of: str, mark: Mark | None = None, height: float = 340.0
+    curves: Sequence[Curve],
+    *,
+    over: str,
+    of: str,
+    mark: Mark | None = None,
+    dots: Sequence[tuple[float, float]] = (),
+    height: float = 340.0,
 ) -> Markup:
     """Draw one or more curves over the same range of the variable `over`; `of` names what the first one is.
 
-    A curve is broken where it has no value, at poles and at jumps. `mark` is shown with its tangent. The picture's name
-    for screen readers says how each curve runs.
+    A curve is broken where it has no value, at poles and at jumps. `mark` is shown with its tangent, `dots` are points
+    of no other note, as kinks. The picture's name for screen readers says how each curve runs.
     """
     frame = _fit(curves, mark, height)
-    parts = [*_axes(frame, over, of), _inside(frame, curves, mark)]
+    parts = [*_axes(frame, over, of), _inside(frame, curves, mark, dots)]
     if not any(np.isfinite(curve.y).any() for curve in curves):
         words = '<text class="mid" x="{:.1f}" y="{:.1f}">no value anywhere here</text>'
         parts.append(Markup(words).format((frame.left + _RIGHT) / 2, (frame.foot + _TOP) / 2))
     parts.extend(_labels(frame, curves, mark, over, of))
     words = Markup('<svg class="plot floor" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">').format(
-        _WIDTH, height, describe(curves, over=over, of=of, mark=mark)
+        _WIDTH, height, describe(curves, over=over, of=of, mark=mark, dots=dots)
     )
     return Markup("").join([words, *parts, Markup("</svg>")])
 
 
-def describe(curves: Sequence[Curve], *, over: str, of: str, mark: Mark | None = None) -> str:
+def describe(
+    curves: Sequence[Curve],
+    *,
+    over: str,
+    of: str,
+    mark: Mark | None = None,
+    dots: Sequence[tuple[float, float]] = (),
+) -> str:
     """Say what a plot shows."""
     low, high = curves[0].x[0], curves[0].x[-1]
     ways = "; ".join(f"{curve.label or of if len(curves) > 1 else 'it'} {_course(curve)}" for curve in curves)
     told = f"{of} over {over} from {_spoken(low)} to {_spoken(high)}: {ways}."
+    if dots:
+        told += f" Marked at {over} = {listed([_spoken(x) for x, _ in dots])}."
     if mark is None:
         return told
     told += f" At {over} = {_spoken(mark.x)} it is {_spoken(mark.y)}"
@@ -171,8 +187,8 @@ def _axes(frame: _Frame, over: str, of: str) -> Iterator[Markup]:
 # --- curves -------------------------------------------------------------------------------------------------------
 
 
-def _inside(frame: _Frame, curves: Sequence[Curve], mark: Mark | None) -> Markup:
-    """The curves, the tangent and the marked point, cut off at the frame, which an inner `<svg>` does."""
+def _inside(frame: _Frame, curves: Sequence[Curve], mark: Mark | None, dots: Sequence[tuple[float, float]]) -> Markup:
+    """The curves, the tangent and the marked points, cut off at the frame, which an inner `<svg>` does."""
     width, height = _RIGHT - frame.left, frame.foot - _TOP
     place = f"{frame.left - 6:.1f} {_TOP - 6:g} {width + 12:.1f} {height + 12:g}"
     x, y, wide, high = place.split()
@@ -184,7 +200,8 @@ def _inside(frame: _Frame, curves: Sequence[Curve], mark: Mark | None) -> Markup
         tangent = _tangent(frame, mark)
         if len(tangent):
             drawn.append(Markup('<path class="cg dash" d="{}"/>').format(_polyline(tangent[[0, -1]])))
-        drawn.append(Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="5"/>').format(at, level))
+        drawn.append(_DOT.format(at, level))
+    drawn += [_DOT.format(float(frame.across(x)), float(frame.up(y))) for x, y in dots if math.isfinite(y)]
     opened = Markup('<svg x="{}" y="{}" width="{}" height="{}" viewBox="{}">').format(x, y, wide, high, place)
     return Markup("").join([opened, *drawn, Markup("</svg>")])
 

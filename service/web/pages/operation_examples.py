@@ -95,7 +95,8 @@ _EXAMPLES: Mapping[str, Example] = {
     "Unsqueeze": Example({"x": [1.0, 2.0]}, {"axes": [0]}),
     "Expand": Example({"x": [1.0, 2.0]}, {"shape": [3, 2]}),
     **{name: Example({"x": _MATRIX}) for name in ("Cofactors", "Det", "Inverse")},
-    **{name: Example({"x": [1.0, 2.0, -1.0]}) for name in ("Softmax", "LogSoftmax", "ReduceMax", "ReduceMin")},
+    **{name: Example({"x": [1.0, 2.0, -1.0]}) for name in ("Softmax", "LogSoftmax")},
+    **{name: Example({"x": [1.0, 2.0, -1.0]}, {"axes": [0]}) for name in ("ReduceMax", "ReduceMin")},
 }  # fmt: skip
 
 _COMPARISONS = ("Equal", "NotEqual", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")

@@ -1,10 +1,11 @@
-"""Where an operation has no derivative: at a point, what each side gives and what each library chooses there."""
+"""The curve of an operation and its kinks: what each side gives there, and what each library chooses."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
 from service.core.figures.figures import FloatArray, same_bits
@@ -12,6 +13,7 @@ from service.core.figures.text import figure_text
 from service.core.graph.graph import Node
 from service.core.rulebook.operation import CONVENTIONS, Operation
 from service.web.pages.operation_examples import KINKS, example_node, operand_arrays
+from service.web.plot import Curve, draw_plot, sample
 
 # The curve of an operation of one operand is drawn so far; others to four on both sides, or four from an end.
 _RANGES = {
@@ -20,6 +22,7 @@ _RANGES = {
     **dict.fromkeys(("Sin", "Cos", "Tan"), (-7.0, 7.0)),
 }
 _REACH = 4.0
+_SAMPLES, _HEIGHT = 321, 220.0
 _STEPS_TO_ONE = 8  # of the grid on which kinks are looked for
 _MOST_KINKS = 2
 
@@ -68,6 +71,24 @@ def kink_places(operation: Operation) -> list[float]:
     with np.errstate(all="ignore"):
         found = operation.is_nondifferentiable([x], operation.evaluate([x], attributes), attributes)
     return [float(each) for each in x[np.broadcast_to(found, x.shape)]]
+
+
+def draw_curves(operation: Operation) -> Markup:
+    """Draw an operation of one operand, with the attributes of its example, and below it its derivative."""
+    node, name = example_node(operation), operation.operands[0]
+    x, kinks = sample(*plotted_range(operation), _SAMPLES), np.array(kink_places(operation))
+
+    def at(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        value = operation.evaluate([x], node.attributes)
+        slope = operation.differentiate([x], value, node.attributes)[0]
+        return value + 0.0 * x, slope + 0.0 * x
+
+    with np.errstate(all="ignore"):
+        value, slope = at(x)
+        slope = np.where(np.isin(x, kinks), np.nan, slope)  # what is returned there would join what is apart
+        dots = [list(zip(kinks.tolist(), each.tolist(), strict=True)) for each in at(kinks)]
+    above = draw_plot([Curve(x, value)], over=name, of="z", dots=dots[0], height=_HEIGHT)
+    return above + draw_plot([Curve(x, slope, "cg")], over=name, of=f"∂z/∂{name}", dots=dots[1], height=_HEIGHT)
 
 
 def kink_rows(operation: Operation) -> list[KinkRow]:

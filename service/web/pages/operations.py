@@ -24,7 +24,7 @@ from service.core.symbolic.term import closed_terms
 from service.usecases import graphs, runs
 from service.web.captions import Subject
 from service.web.pages.operation_examples import example_of, example_run, expression_of, operand_arrays
-from service.web.pages.operation_kinks import is_plotted, kink_rows
+from service.web.pages.operation_kinks import draw_curves, is_plotted, kink_rows
 from service.web.pages.operation_words import KINDS, kind_of, meaning_of, shape_in_words
 from service.web.pages.page import page, see
 from service.web.pages.pictures import inline_picture
@@ -103,7 +103,7 @@ def _content(name: str) -> dict[str, Any]:
         "rules": listed([f"{rule} rule" for rule in dict.fromkeys((*operation.rules, *operation.beside_constants))]),
         "no_formula": "No gradient flows back." if entry.contributions else "No formula of the rulebook says them.",
         "attributes": [(each, _default(each), meaning_of(operation, each.name)) for each in operation.attributes],
-        "is_plotted": is_plotted(operation),
+        "curves": draw_curves(operation) if is_plotted(operation) else None,
         "kinks": kink_rows(operation),
         "conventions": [LIBRARIES.get(each, "Gradbook") for each in CONVENTIONS],
         "closed": _closed(operation, entry),

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from service.core.rulebook.registry import operations
 from service.web.pages.operation_examples import KINKS, example_run
-from service.web.pages.operation_kinks import kink_places, kink_rows
+from service.web.pages.operation_kinks import draw_curves, is_plotted, kink_places, kink_rows
 from service.web.pages.operation_words import KINDS, meaning_of, shape_in_words
 
 OWN = {"Origin": "http://localhost"}
@@ -73,7 +73,7 @@ def test_a_kink_is_told_with_what_each_library_chooses(client: FlaskClient) -> N
     text = text_of(client.get("/operations/Abs").text)
     assert "x = 0 x −1 1 0 the same 1 the same" in text  # minimum norm, PyTorch, JAX, TensorFlow
     text = text_of(client.get("/operations/Max").text)
-    assert "x1 = 1, x2 = 1 x1 0 1 1/2 the same the same 1" in text and "x2 0 1 1/2 the same the same 0" in text
+    assert "x1 = 1, x2 = 1 x1 0 1 0.5 the same the same 1" in text and "x2 0 1 0.5 the same the same 0" in text
     assert "−1 x 0 1 0 1 or 0 0.5 or 0 1 or 0" in text_of(client.get("/operations/Clip").text)
     assert "Kinks None" in text_of(client.get("/operations/Tanh").text)
 
@@ -86,6 +86,21 @@ def test_a_page_tells_rule_attributes_shape_and_closed_edges(client: FlaskClient
     assert "To x where" in text and "PyTorch, JAX and TensorFlow multiply by 0 there" in text
     assert "Conv" in client.get("/operations/MaxPool").text
     assert "where x > 0" in text_of(client.get("/operations/Log").text).replace("0 < x", "x > 0")
+
+
+def test_an_operation_of_one_operand_is_drawn_with_its_derivative_and_its_kinks(client: FlaskClient) -> None:
+    labels = re.findall(r'class="plot floor"[^>]* aria-label="([^"]*)"', client.get("/operations/Abs").text)
+    assert labels == [
+        "z over x from −4 to 4: it goes from 4 to 4, between 0 and 4. Marked at x = 0.",
+        "∂z/∂x over x from −4 to 4: it rises from −1 to 1, and has no value in places. Marked at x = 0.",
+    ]
+    assert client.get("/operations/Tanh").text.count('class="dot"') == 0
+    assert "plot" not in client.get("/operations/Add").text
+    for operation in operations():
+        if is_plotted(operation):
+            curves = draw_curves(operation)
+            assert curves.count("<path") >= 2 and "no value anywhere" not in curves, operation.name
+            assert curves.count("<circle") <= 2 * len(kink_places(operation))
 
 
 @pytest.mark.parametrize("name", ["Tanh", "Div", "SoftmaxCrossEntropyLoss"])
