@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from random import Random
 
-import numpy as np
+from service.web.program import least_cost
 
 _STARTS, _EXCHANGES = 30, 8
 _EFFORT = 6000  # links over all starts: the more links a drawing has, the fewer starts are tried
@@ -73,15 +73,12 @@ def _numbers(count: int, edges: Sequence[Edge]) -> list[int]:
     """
     if not edges:
         return [0] * count
-    sources, targets = np.array(edges).T
-    rows, ones = np.arange(len(edges)), np.ones(len(edges))
-    cost = np.bincount(targets, minlength=count) - np.bincount(sources, minlength=count)
-    from scipy.optimize import linprog  # a tenth of the start, and only pictures need it
-    from scipy.sparse import coo_array
-
-    spanned = coo_array((np.r_[ones, -ones], (np.r_[rows, rows], np.r_[sources, targets])), (len(edges), count))
-    found = linprog(cost, A_ub=spanned, b_ub=-ones, bounds=(0, None), method="highs-ds")
-    return [round(number) for number in found.x]
+    degrees = [0] * count
+    for source, target in edges:
+        degrees[source] -= 1
+        degrees[target] += 1
+    ends = ((factor, row, end) for row, edge in enumerate(edges) for factor, end in zip((1.0, -1.0), edge, strict=True))
+    return [round(number) for number in least_cost(degrees, ends, [-1.0] * len(edges))]
 
 
 def _with_slots(count: int, edges: Sequence[Edge], numbers: Sequence[int]) -> Columns:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from service.web.columns import Columns, Edge, arrange
+from service.web.program import least_cost
 
 _BOX_SPACING, _SLOT_SPACING = 14.0, 9.0
 _NARROWEST_GAP, _WIDEST_GAP = 26.0, 110.0
@@ -97,19 +98,10 @@ def _levels(columns: Columns, sizes: Sequence[Box]) -> list[float]:
             bounds.append(-_apart(columns, sizes, upper, lower))
     if not rows:
         return [size.above for size in sizes]
-    entries = [(factor, row, variable) for row, factors in enumerate(rows) for variable, factor in factors.items()]
-    factors, positions, variables = zip(*entries, strict=True)
-    from scipy.optimize import linprog  # a tenth of the start, and only pictures need it
-    from scipy.sparse import coo_array
-
-    found = linprog(
-        [*([_COMPACTNESS] * count), *(weight for weight, _ in terms)],
-        A_ub=coo_array((factors, (positions, variables)), (len(rows), count + len(terms))),
-        b_ub=bounds,
-        bounds=[*((size.above, None) for size in sizes), *([(0.0, None)] * len(terms))],
-        method="highs",
-    )
-    return [float(level) for level in found.x[:count]]
+    entries = ((factor, row, variable) for row, factors in enumerate(rows) for variable, factor in factors.items())
+    cost = [*([_COMPACTNESS] * count), *(weight for weight, _ in terms)]
+    least = [*(size.above for size in sizes), *([0.0] * len(terms))]
+    return least_cost(cost, entries, bounds, least)[:count]
 
 
 def _apart(columns: Columns, sizes: Sequence[Box], upper: int, lower: int) -> float:

@@ -138,8 +138,8 @@ def _line_height(line: CaptionLine) -> float:
 # --- drawing ------------------------------------------------------------------------------------------------------
 
 
-def draw_body(node: Drawn, x: float, y: float, axes: Axes) -> list[Markup]:
-    """Draw the body at its centre, and the edge's parts that belong to the node."""
+def draw_outline(node: Drawn, x: float, y: float, axes: Axes) -> list[Markup]:
+    """Draw the body around its centre, and the parts of edges that belong to the node."""
     along, across = axes.turn(x, y)
     half = axes.turn(node.width, node.height)[0] / 2
     start, end = along - node.box.left, along + node.box.right
@@ -156,10 +156,16 @@ def draw_body(node: Drawn, x: float, y: float, axes: Axes) -> list[Markup]:
         drawn.append(element("path", class_="out", d=f"M{axes.point(along + half, across)}{to}"))
     if node.is_output:
         drawn.append(element("path", class_="arrow", d=axes.arrow(end + 8, across)))
-    offsets = (4.5,) if len(node.caption.body) == 1 else (1.0, 13.0)
-    for line, offset in zip(node.caption.body, offsets, strict=True):
-        drawn.append(text_element("text", line.text, class_=f"body {line.kind}", x=x, y=y + offset))
     return drawn
+
+
+def draw_body(node: Drawn, x: float, y: float) -> list[Markup]:
+    """Write what stands in the body."""
+    offsets = (4.5,) if len(node.caption.body) == 1 else (1.0, 13.0)
+    return [
+        text_element("text", line.text, class_=f"body {line.kind}", x=x, y=y + offset)
+        for line, offset in zip(node.caption.body, offsets, strict=True)
+    ]
 
 
 def draw_flag(node: Drawn, mark: str, x: float, y: float) -> Markup:

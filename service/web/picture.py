@@ -9,7 +9,18 @@ from service.web.captions import Subject, text_width, write_captions
 from service.web.columns import Edge
 from service.web.layout import Box, Layout, Stretch, lay_out
 from service.web.legend import legend
-from service.web.nodes import Axes, Drawn, draw_body, draw_flag, draw_labels, draw_ring, draw_tail, draw_target, measure
+from service.web.nodes import (
+    Axes,
+    Drawn,
+    draw_body,
+    draw_flag,
+    draw_labels,
+    draw_outline,
+    draw_ring,
+    draw_tail,
+    draw_target,
+    measure,
+)
 from service.web.style import NAME, write_style
 from service.web.svg import Markup, element, text_element
 from service.web.view import View
@@ -25,7 +36,7 @@ Link = Callable[[str], str]  # the address of a page around the node of that nam
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """What is drawn and where; `strands` says of each of the edges from one node to another whether it is closed."""
 
     subject: Subject
@@ -54,7 +65,7 @@ def draw_svg(subject: Subject, view: View, *, down: bool = False) -> Markup:
 
     Edges run from left to right or, for narrow screens, downwards, with both figures on their right.
     """
-    plan = _plan(subject, view, Axes(down))
+    plan = plan_picture(subject, view, Axes(down))
     notes = [view.sentence, legend(subject, view)]
     lines = [line for note in notes if note for line in _wrapped(note, max(plan.size[0], _NARROWEST_NOTE))]
     width = max([plan.size[0], *(text_width(line, NAME) for line in lines)]) + 2 * MARGIN
@@ -79,14 +90,15 @@ def draw_inline(subject: Subject, view: View, *, down: bool = False, link: Link 
 
     `view.sentence` and `legend` are left to the page. Where edges are cut, `link` leads on.
     """
-    plan = _plan(subject, view, Axes(down))
+    plan = plan_picture(subject, view, Axes(down))
     width, height = plan.size[0] + 2 * MARGIN, plan.size[1] + 2 * MARGIN
     scale = min(max(_SMALLEST, (_NARROW_COLUMN if down else _COLUMN) * _EM / width), _LARGEST)
     attributes = {"class_": "pic down" if down else "pic", "width": f"{scale * width / _EM:.2f}em"}
     return _root(plan, (width, height), attributes, _draw(plan, inline=True, link=link))
 
 
-def _plan(subject: Subject, view: View, axes: Axes) -> _Plan:
+def plan_picture(subject: Subject, view: View, axes: Axes) -> Plan:
+    """Measure what the view shows, and lay it out."""
     operands, rank = subject.graph.operands, {position: index for index, position in enumerate(view.positions)}
     captions = write_captions(subject, view.positions)
     nodes = [
@@ -99,7 +111,7 @@ def _plan(subject: Subject, view: View, axes: Axes) -> _Plan:
             if source in rank:
                 strands.setdefault((rank[source], rank[position]), []).append(index in caption.closed)
     layout = _lay_out(tuple(node.box for node in nodes), tuple(strands))
-    return _Plan(subject, view, axes, nodes, strands, layout)
+    return Plan(subject, view, axes, nodes, strands, layout)
 
 
 def _lay_out(boxes: tuple[Box, ...], edges: tuple[Edge, ...]) -> Layout:
@@ -116,7 +128,7 @@ _layouts: Cache[Hashable, Layout] = Cache(
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def _root(plan: _Plan, size: tuple[float, float], attributes: Mapping[str, str], *children: Markup) -> Markup:
+def _root(plan: Plan, size: tuple[float, float], attributes: Mapping[str, str], *children: Markup) -> Markup:
     key = plan.key
     told = {"aria_labelledby": f"{key}-title", "aria_describedby": f"{key}-description"}
     return element(
@@ -133,7 +145,7 @@ def _root(plan: _Plan, size: tuple[float, float], attributes: Mapping[str, str],
     )
 
 
-def _description(plan: _Plan) -> str:
+def _description(plan: Plan) -> str:
     subject, down = plan.subject, plan.axes.down
     way = "from top to bottom" if down else "from left to right"
     told = [f"Edges run {way}, from what is given to what is computed."]
@@ -151,7 +163,7 @@ def _description(plan: _Plan) -> str:
     return " ".join([*told, *filter(None, [plan.view.sentence])])
 
 
-def _draw(plan: _Plan, *, inline: bool, link: Link | None = None) -> Markup:
+def _draw(plan: Plan, *, inline: bool, link: Link | None = None) -> Markup:
     placed = [(node, *plan.axes.turn(*centre)) for node, centre in zip(plan.nodes, plan.layout.centres, strict=True)]
     return element(
         "g",
@@ -163,21 +175,22 @@ def _draw(plan: _Plan, *, inline: bool, link: Link | None = None) -> Markup:
     )
 
 
-def _edges(plan: _Plan) -> list[Markup]:
+def _edges(plan: Plan) -> list[Markup]:
     drawn = []
     for edge, closed in plan.strands.items():
         names = {f"data_{end}": plan.nodes[index].name for end, index in zip(("from", "to"), edge, strict=True)}
         for strand, shut in enumerate(closed):
-            path = _edge_path(plan.layout.routes[edge], strand * min(_BOW, _WIDEST_BOW / len(closed)), plan.axes)
+            path = edge_path(plan.layout.routes[edge], strand * min(_BOW, _WIDEST_BOW / len(closed)), plan.axes)
             drawn.append(element("path", **({"class_": "closed"} if shut else {}), d=path, **names))
     return drawn
 
 
-def _item(plan: _Plan, node: Drawn, x: float, y: float, *, inline: bool, cut: bool) -> Markup:
+def _item(plan: Plan, node: Drawn, x: float, y: float, *, inline: bool, cut: bool) -> Markup:
     """The drawing of one node: its body, stubs and labels, and, unless they lead on, the edges that are `cut`."""
-    seen = draw_body(node, x, y, plan.axes)
+    seen = draw_outline(node, x, y, plan.axes)
     if inline:
-        seen.insert(1, draw_flag(node, plan.subject.flags.get(node.position, ""), x, y))
+        seen.append(draw_flag(node, plan.subject.flags.get(node.position, ""), x, y))
+    seen += draw_body(node, x, y)
     for side in (0, 1):
         if cut and node.cut[side]:
             seen += draw_tail(node, side, x, y, plan.axes)
@@ -195,7 +208,7 @@ def _item(plan: _Plan, node: Drawn, x: float, y: float, *, inline: bool, cut: bo
     )
 
 
-def _way_on(plan: _Plan, node: Drawn, x: float, y: float, side: int, link: Link) -> Markup:
+def _way_on(plan: Plan, node: Drawn, x: float, y: float, side: int, link: Link) -> Markup:
     """What is drawn of edges that lead out of the picture, as a link to the first node there."""
     graph, others = plan.subject.graph, dict.fromkeys(node.cut[side])
     name = graph.nodes[next(iter(others))].name
@@ -205,7 +218,7 @@ def _way_on(plan: _Plan, node: Drawn, x: float, y: float, side: int, link: Link)
     return element("a", draw_target(node, side, x, y, plan.axes), *seen, class_="on", href=link(name), aria_label=words)
 
 
-def _edge_path(route: Sequence[Stretch], bow: float, axes: Axes) -> str:
+def edge_path(route: Sequence[Stretch], bow: float, axes: Axes) -> str:
     """A path of level stretches joined by smooth curves; a bow in the first curve keeps parallel edges apart."""
     path = [f"M{axes.point(route[0].start, route[0].y)}{axes.level(route[0].end)}"]
     for before, after in pairwise(route):

@@ -7,6 +7,7 @@ import numpy as np
 from service.core.caches import memoize_on_argument
 from service.core.figures.figures import BoolArray, IntArray
 from service.core.graph.graph import Graph
+from service.core.graph.sweep import walk_forward
 
 
 @memoize_on_argument
@@ -19,6 +20,13 @@ def sourceless(graph: Graph) -> IntArray:
 def reaches(graph: Graph, output: str) -> BoolArray:
     """Which nodes reach the output along the edges, itself included."""
     return ancestors(graph, [graph.position[output]])
+
+
+@memoize_on_argument
+def layers(graph: Graph) -> IntArray:
+    """The layer of each node: the number of edges of the longest path that leads to it."""
+    found = walk_forward(graph, lambda _, before: 1 + max(before, default=-1))
+    return np.array(found, dtype=np.int64)
 
 
 def ancestors(graph: Graph, positions: Iterable[int]) -> BoolArray:
