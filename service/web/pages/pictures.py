@@ -4,7 +4,9 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from service.core.graph.graph import Graph
 from service.web.captions import Subject
+from service.web.overview import draw_minimap
 from service.web.picture import draw_inline
 from service.web.view import View
 
@@ -12,6 +14,16 @@ from service.web.view import View
 def inline_picture(subject: Subject, view: View, focus: str = "focus") -> Markup:
     """Draw a subject as SVG to stand within a page, which shows the neighbourhood of a node by the parameter `focus`.
 
+    It is drawn twice, from left to right and downwards: the stylesheet shows the second where the page is narrow.
     What the picture leaves out, and what its marks mean, are the page's to say: `view.sentence` and `legend`.
     """
-    return Markup(draw_inline(subject, view, link=lambda name: f"?{urlencode({focus: name})}"))
+
+    def link(name: str) -> str:
+        return f"?{urlencode({focus: name})}"
+
+    return Markup("".join(draw_inline(subject, view, down=down, link=link) for down in (False, True)))
+
+
+def inline_minimap(graph: Graph, view: View) -> Markup:
+    """Draw the layers of a graph of which a part is shown, and where that is; nothing of one that is shown whole."""
+    return Markup(draw_minimap(graph, view) if len(view.positions) < len(graph) else "")

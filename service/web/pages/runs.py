@@ -30,7 +30,7 @@ from service.web.legend import legend
 from service.web.pages.figures import Cell, column, spoken, typed, written
 from service.web.pages.forms import field_of, read_author, read_claimed, read_inputs
 from service.web.pages.page import page, see
-from service.web.pages.pictures import inline_picture
+from service.web.pages.pictures import inline_minimap, inline_picture
 from service.web.pages.steps import ShownStep, show_steps
 from service.web.subjects import run_subject
 from service.web.view import View, choose_view
@@ -145,6 +145,7 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
         graph=graph,
         title=record.label or "Run",
         picture=inline_picture(subject, view, "node"),
+        minimap=inline_minimap(run.graph, view),
         notes=(view.sentence, legend(subject, view)),
         lead=_lead(run),
         sort=asked.get("sort", ""),

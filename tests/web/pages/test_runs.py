@@ -68,3 +68,20 @@ def test_a_new_run_stands_beside_the_old_one(client: FlaskClient, run: str) -> N
     text = client.get(location).text
     row = text[text.index('<tr data-node="F">') :]
     assert ">6<" in row[: row.index("</tr>")].replace("\n", "") and "differs" in row[: row.index("</tr>")]
+
+
+def test_the_picture_stands_there_for_wide_pages_and_for_narrow_ones(client: FlaskClient, run: str) -> None:
+    text = client.get(f"/runs/{run}").text
+    identifiers = re.findall(r' id="([^"]+)"', text)
+    assert {f"run-{run}", f"run-{run}-down"} <= set(identifiers) and len(identifiers) == len(set(identifiers))
+    assert 'class="pic"' in text and 'class="pic down"' in text and 'class="minimap"' not in text
+
+
+def test_of_a_large_graph_a_part_is_shown_with_ways_on_and_a_minimap(client: FlaskClient) -> None:
+    body = {"name": "long", "expression": "; ".join(f"n{k} = sin({f'n{k - 1}' if k else 'x'})" for k in range(70))}
+    graph = client.post("/v1/graphs", json=body).json
+    run = client.post(f"/v1/graphs/{(graph or {})['id']}/runs", json={"inputs": {"x": 1}}).json
+    text = client.get(f"/runs/{(run or {})['id']}?node=n30").text
+    assert 'aria-label="71 layers of at most 1 nodes; shown are 29 to 35; n30 is in layer 32"' in text
+    assert text.count('<a class="on" href="?node=n26"') == text.count('<a class="on" href="?node=n34"') == 2
+    assert "7 of 71 nodes: the nearest to n30, within 3 edges." in text

@@ -3,14 +3,22 @@
 const all = (what, where = document) => [...where.querySelectorAll(what)];
 const one = (id) => document.getElementById(id);
 const picture = one("picture");
-const nodes = new Map(all("[data-node]", picture).map((node) => [node.dataset.node, node]));
+const nodes = all("[data-node]", picture); // each twice: the picture is there for wide pages and for narrow ones
+const drawn = (name) => nodes.filter((node) => node.dataset.node === name);
+nodes.filter((node) => node.classList.contains("focus")).forEach(scrollTo);
 const rows = new Map(all("tr[data-node]").map((row) => [row.dataset.node, row]));
 const stepTo = one("bar") ? stepThrough() : () => {};
+
+function scrollTo(node) {
+  const { left, right, width } = node.getBoundingClientRect(), seen = picture.getBoundingClientRect();
+  if (!width || (left >= seen.left && right <= seen.right)) return;
+  picture.scrollLeft += (left + right - seen.left - seen.right) / 2;
+}
 
 function stepThrough() {
   const list = one("steps"), steps = all("#steps > li"), bar = one("bar"), slider = one("step"), said = one("said");
   const [back, next] = all("button", bar), links = all(".strip a"), edges = all("path[data-from]", picture);
-  const last = steps.length - 1, frame = picture;
+  const last = steps.length - 1;
   const order = (phase) =>
     new Map(steps.flatMap((step, k) => (step.dataset.phase === phase ? [[step.dataset.node, k]] : [])));
   const forward = order("forward"), backward = order("backward");
@@ -29,12 +37,12 @@ function stepThrough() {
       link.classList.toggle("done", i < k);
       i === k ? link.setAttribute("aria-current", "step") : link.removeAttribute("aria-current");
     });
-    for (const [name, drawn] of nodes) {
-      drawn.classList.toggle("lit", name === node);
-      drawn.classList.toggle("from", phase === "forward" ? partners.has(name) : name === node && partners.size > 0);
-      drawn.classList.toggle("to", phase === "forward" ? name === node : partners.has(name));
-      drawn.classList.toggle("no-value", (forward.get(name) ?? -1) > k);
-      drawn.classList.toggle("no-gradient", (backward.get(name) ?? -1) > k);
+    for (const { classList, dataset: { node: name } } of nodes) {
+      classList.toggle("lit", name === node);
+      classList.toggle("from", phase === "forward" ? partners.has(name) : name === node && partners.size > 0);
+      classList.toggle("to", phase === "forward" ? name === node : partners.has(name));
+      classList.toggle("no-value", (forward.get(name) ?? -1) > k);
+      classList.toggle("no-gradient", (backward.get(name) ?? -1) > k);
     }
     for (const edge of edges) {
       const { from, to } = edge.dataset;
@@ -43,10 +51,7 @@ function stepThrough() {
     for (const [name, row] of rows) row.classList.toggle("at", name === node);
     said.value = `Step ${k + 1} of ${steps.length}, ${phase}: ${steps[k].dataset.said}`;
     slider.setAttribute("aria-valuetext", said.value);
-    const drawn = nodes.get(node)?.getBoundingClientRect(), seen = frame.getBoundingClientRect();
-    if (drawn && (drawn.left < seen.left || drawn.right > seen.right)) {
-      frame.scrollLeft += drawn.left - seen.left - seen.width / 2;
-    }
+    drawn(node).forEach(scrollTo);
     if (steps[k].scrollWidth > steps[k].clientWidth) steps[k].tabIndex = 0;
     if (write) history.replaceState(history.state, "", `#step=${k + 1}`);
   }
@@ -77,13 +82,14 @@ function stepThrough() {
 }
 
 // A node and its row light each other; a node is a way to its own step.
-for (const [name, drawn] of nodes) {
-  const row = rows.get(name), light = (on) => () => [drawn, row].forEach((it) => it?.classList.toggle("seen", on));
-  for (const it of [drawn, row]) {
+for (const node of nodes) {
+  const name = node.dataset.node, row = rows.get(name);
+  const light = (on) => () => [node, row].forEach((it) => it?.classList.toggle("seen", on));
+  for (const it of [node, row]) {
     it?.addEventListener("pointerenter", light(true));
     it?.addEventListener("pointerleave", light(false));
   }
-  drawn.addEventListener("click", () => stepTo(name));
+  node.addEventListener("click", () => stepTo(name));
 }
 
 // What is typed: a fraction is exact, a decimal is right to its last digit. The cause is the service's to say.
@@ -96,13 +102,13 @@ function read(text) {
 }
 for (const field of all("input[data-right]")) {
   const right = read(field.dataset.right)?.value, mark = one(field.getAttribute("aria-describedby"));
-  const flag = nodes.get(field.name.replace(/^\w+\./, ""))?.querySelector(".flag");
+  const flags = drawn(field.name.replace(/^\w+\./, "")).map((node) => node.querySelector(".flag"));
   field.addEventListener("input", () => {
     const typed = read(field.value), same = typed && Math.abs(typed.value - right) <= typed.slack * 1.000001;
     const [sign, word] = !field.value ? ["", ""] : !typed ? ["?", "no number"] : same ? ["✓", "right"] : ["≠", "differs"];
     mark.className = field.value ? `mark ${same ? "same" : "differs"}` : "mark";
     mark.firstChild.data = `${sign} `;
     mark.lastChild.textContent = word;
-    if (flag) flag.textContent = same ? "" : sign;
+    for (const flag of flags) flag.textContent = same ? "" : sign;
   });
 }
