@@ -3,7 +3,7 @@
 from service.web.captions import MARKS, Subject
 from service.web.view import View
 
-_MEANINGS = {
+MEANINGS = {
     "origin": "wrong by itself",
     "inherited": "follows from a wrong figure",
     "compensated": "right, although what it follows from is not",
@@ -15,7 +15,7 @@ def legend(subject: Subject, view: View) -> str:
     """Say what is marked in the view and, where tensors are shown, that ‖·‖ is the norm; empty if nothing is."""
     shown = set(view.positions)
     verdicts = {each.verdict for (_, position), each in subject.differences.items() if position in shown}
-    told = [f"{MARKS[verdict]} {verdict}: {meaning}" for verdict, meaning in _MEANINGS.items() if verdict in verdicts]
+    told = [f"{MARKS[verdict]} {verdict}: {meaning}" for verdict, meaning in MEANINGS.items() if verdict in verdicts]
     if subject.first is not None and subject.first[1] in shown:
         told.append("ring: the first difference in the order of the sweep")
     if _shows_tensors(subject, view):

@@ -26,7 +26,11 @@ class Cell:
 
 def column(figures: Sequence[FloatArray | None]) -> list[Cell]:
     """The cells of a column; what is not known is a dash."""
-    cells = [_cell(figure) for figure in figures]
+    return align([_cell(figure) for figure in figures])
+
+
+def align(cells: Sequence[Cell]) -> list[Cell]:
+    """Give the cells of a column the classes that align their decimal points."""
     decimals = [len(cell.short.partition(".")[2]) if _is_decimal(cell.short) else 0 for cell in cells]
     most = min(max(decimals, default=0), 4)
     return [

@@ -27,7 +27,12 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 # What the head of each page leads to: a view, and its name.
-SECTIONS = (("list_runs", "Runs"), ("list_operations", "Operations"), ("list_guide", "Guide"))
+SECTIONS = (
+    ("list_runs", "Runs"),
+    ("list_comparisons", "Comparisons"),
+    ("list_operations", "Operations"),
+    ("list_guide", "Guide"),
+)
 SEE_OTHER = 303
 STATIC = Path(__file__).parent / "static"
 

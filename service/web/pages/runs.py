@@ -12,7 +12,6 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from service.api.http.problems import answer_error
 from service.api.http.request import context
-from service.core.comparison.causes import find_causes
 from service.core.comparison.listing import judged_figures, list_figures
 from service.core.comparison.verdicts import Comparison
 from service.core.derivatives.one_sided import OneSided
@@ -21,6 +20,7 @@ from service.core.execution.run import Run
 from service.core.explanation.steps import count_steps
 from service.core.figures.figures import Figures, FloatArray, same_bits
 from service.core.graph.graph import Graph, Node
+from service.storage.records import RunRecord
 from service.usecases import comparisons, explanations, graphs
 from service.usecases import runs as usecases
 from service.usecases.comparisons import Compared
@@ -28,6 +28,7 @@ from service.usecases.runs import StoredRun
 from service.web.captions import MARKS, euclidean_norm
 from service.web.legend import legend
 from service.web.pages.figures import Cell, column, spoken, typed, written
+from service.web.pages.findings import show_causes
 from service.web.pages.forms import field_of, read_author, read_claimed, read_inputs
 from service.web.pages.page import page, see
 from service.web.pages.pictures import inline_minimap, inline_picture
@@ -103,7 +104,7 @@ def create_run(run_id: str) -> AnyResponse:
             tags={},
         )
     except GradbookError as error:
-        return _refused(run_id, error)
+        return refused(run_id, error)
     return see("get_run", run_id=made.record.id, beside=run_id)
 
 
@@ -118,11 +119,11 @@ def check_run(run_id: str) -> AnyResponse:
             context(), run_id, values=claims["values"], gradients=claims["gradients"], **read_author(request.form)
         )
     except GradbookError as error:
-        return _refused(run_id, error)
+        return refused(run_id, error)
     return see("get_run", run_id=run_id, checked=compared.record.id)
 
 
-def _refused(run_id: str, error: GradbookError) -> Response:
+def refused(run_id: str, error: GradbookError) -> Response:
     """The page as it was, with what was typed and what is wrong with it."""
     return Response(_show(run_id, request.form, error), answer_error(error).status_code, mimetype="text/html")
 
@@ -160,7 +161,8 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
         lines=_sorted(_lines(run, view, beside, checked, marks, asked if problem else None), asked.get("sort", "")),
         beside=beside,
         checked=checked,
-        causes=find_causes(checked.found) if checked else (),
+        causes=show_causes(checked.found) if checked else (),
+        others=_others(record),
         inputs=_inputs(run, asked),
         problem=problem,
         faults={field_of(fault): fault.detail for fault in getattr(problem, "faults", ())},
@@ -170,6 +172,14 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
 def _kept(asked: Mapping[str, str]) -> dict[str, str]:
     """What stays in the address when another order is chosen."""
     return {name: asked[name] for name in ("node", "beside", "checked") if asked.get(name)}
+
+
+def _others(record: RunRecord) -> list[RunRecord]:
+    """The newest runs of the same graph, to compare a run with."""
+    found = usecases.list_runs(
+        context(), graph=record.graph_id, label=None, tag=None, recorded_by=None, after=None, limit=_LISTED
+    )
+    return [other for other in found if other.id != record.id]
 
 
 def _lead(run: StoredRun) -> tuple[Sequence[str], str] | None:

@@ -1,0 +1,147 @@
+"""The pages of comparisons: the verdict in words, causes, picture, and the table by pages."""
+
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from service.example import TUTORIAL_GRADIENTS
+from service.web.pages.findings import tolerance_words, verdict
+
+OWN = {"Origin": "http://localhost"}
+INPUTS = {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0}
+
+
+def post(client: FlaskClient, path: str, body: dict[str, Any]) -> str:
+    """The id of what a request makes."""
+    answer = client.post(path, json=body).json
+    assert answer is not None and answer.get("id"), answer
+    identifier: str = answer["id"]
+    return identifier
+
+
+@pytest.fixture(scope="module")
+def graph(seed: Any) -> str:
+    """The path of the seed example's graph."""
+    return f"/v1/graphs/{seed['graph']['id']}"
+
+
+@pytest.fixture(scope="module")
+def tutorial(client: FlaskClient, graph: str) -> str:
+    """The path of the page that holds the tutorial's figures against the right ones."""
+    claims = {"by": "the tutorial", "gradients": TUTORIAL_GRADIENTS}
+    body = {"inputs": INPUTS, "label": "as printed", "claims": claims}
+    return f"/comparisons/{post(client, f'{graph}/checks', body)}"
+
+
+def text_of(html: str) -> str:
+    """What is read of a page."""
+    return " ".join(re.sub(r"<[^>]*>", "", html).split())
+
+
+def rows(html: str) -> list[list[str]]:
+    """The cells of the table of figures."""
+    body = re.search(r"<tbody>(.*?)</tbody>", html, re.DOTALL)
+    assert body
+    return [
+        [text_of(cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)]
+        for row in re.findall(r"<tr>.*?</tr>", body[1], re.DOTALL)
+    ]
+
+
+def test_the_verdict_stands_in_the_title_and_each_cause_with_what_follows(client: FlaskClient, tutorial: str) -> None:
+    shown = client.get(tutorial)
+    assert shown.status_code == 200
+    assert "<h1>Six of eleven figures differ. One slip explains them all.</h1>" in shown.text
+    told = text_of(shown.text)
+    assert "Explains these figures and the figures of e, c, b and a, which follow from them." in told
+    assert "“as printed”, by the tutorial, held against a run, computed" in told
+    assert "A relative tolerance of 80.4 or an absolute tolerance of 107 would make them the same." in told
+    assert shown.text.count('class="ring"') == 1 and shown.text.count("◇ inherited") >= 4
+
+
+def test_the_table_holds_the_differences_unless_all_are_asked_for(client: FlaskClient, tutorial: str) -> None:
+    text = client.get(tutorial).text
+    found = rows(text)
+    assert [row[0] for row in found] == ["f", "e", "d", "c", "b", "a"]
+    third = "−0.333−0.3333333333333333"
+    assert found[0][:5] == ["f", "gradient", third, "−3", third] and found[0][6] == "◆ origin"
+    assert found[0][5].startswith("88, 14,2") and found[0][5].endswith(" ulps")
+    assert "All four values and one of seven gradients agree." in text_of(text)
+    everything = rows(client.get(f"{tutorial}?all=1").text)
+    assert len(everything) == 11 and everything[0][1] == "value"
+    worst = rows(client.get(f"{tutorial}?order=relative_error").text)
+    assert worst[0][0] == "d"
+
+
+def test_a_large_table_is_shown_by_pages(client: FlaskClient, tutorial: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.web.pages.differences._ROWS", 4)
+    first, second = client.get(tutorial).text, client.get(f"{tutorial}?start=4").text
+    assert [row[0] for row in rows(first)] == ["f", "e", "d", "c"]
+    assert "1 to 4 of 6" in first and "start=4" in first
+    assert [row[0] for row in rows(second)] == ["b", "a"]
+    assert "5 to 6 of 6" in second
+
+
+def test_two_runs_are_compared_from_the_page_of_one(client: FlaskClient, graph: str) -> None:
+    right = post(client, f"{graph}/runs", {"inputs": INPUTS, "label": "right"})
+    other = post(client, f"{graph}/runs", {"inputs": {**INPUTS, "d": -2.0}, "label": "<b>other</b>"})
+    page = client.get(f"/runs/{right}").text
+    assert f'<option value="{other}">“&lt;b&gt;other&lt;/b&gt;”, computed' in page
+    led = client.post("/comparisons", data={"run": right, "other": other, "right": "this"}, headers=OWN)
+    assert led.status_code == 303
+    told = client.get(led.headers["Location"]).text
+    assert "Other inputs" not in told and "One other input explains them all." in told
+    assert "&lt;b&gt;other" in told and "<b>other" not in told
+    turned = {"run": right, "id": f" {other} ", "right": "other", "tolerance": "float32"}
+    led = client.post("/comparisons", data=turned, headers=OWN)
+    told = text_of(client.get(led.headers["Location"]).text)
+    assert "“right”, computed, held against “&lt;b&gt;other" in told and "tolerance float32" in told
+    listed = client.get(f"/comparisons?run={other}").text
+    assert listed.count("/comparisons/") == 2 and "differ" in listed
+
+
+def test_a_run_that_there_is_not_is_refused_on_the_page_of_the_other(client: FlaskClient, seed: Any) -> None:
+    form = {"run": seed["run"]["id"], "id": "nowhere", "right": "this"}
+    shown = client.post("/comparisons", data=form, headers=OWN)
+    assert shown.status_code == 404
+    assert "there is no run" in shown.text and "Compare with another run" in shown.text
+
+
+def test_figures_that_agree_are_said_to(client: FlaskClient, graph: str) -> None:
+    claims = {"by": "a reader", "gradients": {"F": 1, "f": "-1/3", "d": "4/3"}}
+    told = text_of(
+        client.get(f"/comparisons/{post(client, f'{graph}/checks', {'inputs': INPUTS, 'claims': claims})}").text
+    )
+    assert "All seven figures agree" in told
+    assert "Not given" in told and "the gradient of e" in told
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"same": 1}, "The one figure agrees"),
+        ({"same": 2}, "Both figures agree"),
+        ({"same": 13}, "All 13 figures agree"),
+        ({}, "No figure was compared"),
+        ({"inherited": 1, "same": 1}, "One of two figures differs. An error below the tolerance grew."),
+        ({"inherited": 2}, "Both figures differ. Errors below the tolerance grew into them."),
+    ],
+)
+def test_one_and_several_are_told_right(counts: dict[str, int], said: str) -> None:
+    every = dict.fromkeys(("same", "origin", "inherited", "compensated", "convention"), 0)
+    assert verdict(every | counts, []) == said
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "said"),
+    [
+        ("float64", "tolerance float64"),
+        ({"rtol": 1e-3, "atol": 0.0}, "tolerance 0.001 relative"),
+        ({"rtol": 0.5, "atol": 2.0}, "tolerance 0.5 relative and 2 absolute"),
+        ({"rtol": 0.0}, "no tolerance"),
+    ],
+)
+def test_a_tolerance_is_told_in_words(tolerance: Any, said: str) -> None:
+    assert tolerance_words(tolerance) == said
