@@ -20,6 +20,7 @@ from service.core.comparison.listing import (
 from service.core.comparison.sentences import compensated_sentence
 from service.core.comparison.verdicts import Comparison, Verdict
 from service.core.figures.figures import IntArray
+from service.core.symbolic.phrases import Sentence
 from service.storage.comparisons import ComparisonRecord
 from service.usecases.comparisons import Compared
 
@@ -61,7 +62,7 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
         "causes": [_cause(found, cause) for cause in find_causes(found)],
         "inherited": _places(found, Verdict.INHERITED, most),
         "compensated": [
-            {**place, "sentence": compensated_sentence(found, *where)}
+            {**place, **_sentence(compensated_sentence(found, *where))}
             for place, where in zip(
                 _places(found, Verdict.COMPENSATED, most), found.places(Verdict.COMPENSATED), strict=False
             )
@@ -108,11 +109,11 @@ def _finding(found: Comparison, figure: ExplainedFigure) -> dict[str, Any]:
     return {
         "phase": figure.phase.name,
         "node": found.candidate.graph.nodes[figure.position].name,
-        "sentence": figure.sentence,
+        **_sentence(figure.sentence),
         "hypotheses": [
             {
                 "name": hypothesis.name,
-                "sentence": hypothesis.sentence,
+                **_sentence(hypothesis.sentence),
                 "error": None if hypothesis.error is None else write_number(hypothesis.error),
             }
             for hypothesis in figure.hypotheses
@@ -123,9 +124,13 @@ def _finding(found: Comparison, figure: ExplainedFigure) -> dict[str, Any]:
 def _cause(found: Comparison, cause: Cause) -> dict[str, Any]:
     nodes = found.candidate.graph.nodes
     return {
-        "sentence": cause.sentence,
+        **_sentence(cause.sentence),
         "explains": [{"phase": phase.name, "node": nodes[position].name} for phase, position in cause.explains],
     }
+
+
+def _sentence(sentence: Sentence) -> dict[str, str]:
+    return {"sentence": sentence, "sentence_mathml": sentence.mathml}
 
 
 def _places(found: Comparison, verdict: Verdict, most: int) -> list[dict[str, Any]]:

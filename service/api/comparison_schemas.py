@@ -119,11 +119,15 @@ class NodesOfComparisonQuery(ComparisonQuery, PageQuery):
     """A page of figures."""
 
 
+_SENTENCE = {"description": "The sentence as HTML: escaped text, with each formula in MathML"}
+
+
 class HypothesisDocument(ma.Schema):
     """A mistake that may explain a figure, in a sentence with its numbers."""
 
     name = fields.String(required=True)
     sentence = fields.String(required=True)
+    sentence_mathml = fields.String(required=True, metadata=_SENTENCE)
     error = fields.Raw(required=True, metadata=NUMBER_OR_NULL)
 
 
@@ -144,12 +148,14 @@ class CompensatedFigure(Place):
     """A figure that is right although what it follows from is not; `sentence` says what it would be."""
 
     sentence = fields.String(required=True)
+    sentence_mathml = fields.String(required=True, metadata=_SENTENCE)
 
 
 class FindingSchema(Place):
     """A figure with what explains it; `sentence` says what it is, what it should be, why, and the best hypothesis."""
 
     sentence = fields.String(required=True)
+    sentence_mathml = fields.String(required=True, metadata=_SENTENCE)
     hypotheses = fields.List(fields.Nested(HypothesisDocument), required=True)
 
 
@@ -157,6 +163,7 @@ class CauseSchema(ma.Schema):
     """One finding, and the origins that it explains; each of the first 100 origins stands in one."""
 
     sentence = fields.String(required=True)
+    sentence_mathml = fields.String(required=True, metadata=_SENTENCE)
     explains = fields.List(fields.Nested(Place), required=True)
 
 

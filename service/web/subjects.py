@@ -44,7 +44,9 @@ def comparison_subject(compared: Compared) -> Subject:
 
 
 def _differences(found: Comparison) -> dict[tuple[str, int], Difference]:
-    sentences = {(origin.phase.name, origin.position): origin.sentence for origin in explained_origins(found)}
+    sentences: dict[tuple[str, int], str] = {
+        (origin.phase.name, origin.position): origin.sentence for origin in explained_origins(found)
+    }
     for position, libraries in found.conventions.items():
         sentences["backward", position] = f"the choice of {', '.join(libraries)} where no derivative exists"
     differences = {}

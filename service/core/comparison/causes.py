@@ -22,6 +22,7 @@ from service.core.comparison.verdicts import Comparison, Phase
 from service.core.figures.figures import Figures, FloatArray
 from service.core.figures.text import listed
 from service.core.graph.traversal import reaches
+from service.core.symbolic.phrases import Sentence
 
 # Origins and unclaimed gradients that are looked at, and the size of a graph in which the latter are sought.
 _MOST_ORIGINS, _MOST_UNCLAIMED, _MOST_NODES = 100, 64, 2000
@@ -33,7 +34,7 @@ _NO_CAUSES = ("recorded wrong but used right", "definition", "one part wrong")
 class Cause:
     """A finding in a sentence, and the origins that it explains: phase and position, in the order of evaluation."""
 
-    sentence: str
+    sentence: Sentence
     explains: tuple[tuple[Phase, int], ...]
 
 
@@ -54,7 +55,7 @@ def find_causes(found: Comparison) -> tuple[Cause, ...]:
         said = [origins[number] for number in explained]
         subjects = [write_subject(found.candidate, each.phase is found.forward, each.position) for each in said]
         places = tuple(_place(origin) for origin in said)
-        causes.append((explained[0], Cause(f"{listed(subjects)}: {because}", places)))
+        causes.append((explained[0], Cause(Sentence(f"{listed(subjects)}: {because}"), places)))
     causes += [(number, Cause(origins[number].sentence, (_place(origins[number]),))) for number in left]
     return tuple(cause for _, cause in sorted(causes, key=lambda each: each[0]))
 
@@ -69,7 +70,7 @@ def _shared_hypotheses(found: Comparison, origins: Sequence[ExplainedFigure]) ->
         for hypothesis in origin.hypotheses:
             if hypothesis.name not in _NO_CAUSES:
                 of_one, of_all = f"{UNCLAIMED.capitalize()} it.", f"{UNCLAIMED} them."
-                shared[hypothesis.because.replace(of_one, of_all)].add(number)
+                shared[hypothesis.because.marked.replace(of_one, of_all)].add(number)
     return shared
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.core.caches import memoize_on_argument
 from service.core.comparison.replay import chosen_values, is_silent
-from service.core.comparison.spoken_names import bracketed, quoted, spoken, spoken_term
+from service.core.comparison.spoken_names import bracketed, quoted, spoken, spoken_term, spoken_variable
 from service.core.comparison.verdicts import Comparison, Phase, Verdict
 from service.core.execution.chain_rule import local_gradients_at
 from service.core.execution.closed_edges import OpenEdges
@@ -19,6 +19,10 @@ from service.core.figures.text import figure_text
 from service.core.graph.graph import Graph, Node
 from service.core.graph.traversal import reaches
 from service.core.rulebook.primitives import sum_to_shape
+from service.core.symbolic.equation import partial_of
+from service.core.symbolic.names import named
+from service.core.symbolic.phrases import Phrase, typeset
+from service.core.symbolic.printing import write_mathml
 from service.core.symbolic.term import Term
 
 # Hypotheses about single out-edges are tested for nodes with at most this many, and operands of their consumers.
@@ -50,22 +54,26 @@ class Edge:
     contribution: FloatArray
 
     @property
-    def spoken(self) -> str:
+    def spoken(self) -> Phrase:
         """What a sentence calls the consumer."""
         return spoken(self.graph, self.position)
 
     @property
-    def quoted(self) -> str:
+    def quoted(self) -> Phrase:
         """The same, a name in quotes."""
         return quoted(self.graph, self.position)
 
     @property
-    def bracketed(self) -> str:
+    def bracketed(self) -> Phrase:
         """The same within a formula."""
         return bracketed(self.graph, self.position)
 
+    def upstream_of(self, output: str) -> Phrase:
+        """What a sentence calls the gradient of the output with respect to the consumer."""
+        return write_gradient(self.graph, output, self.position)
+
     @property
-    def names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[Phrase, ...]:
         """What formulas call the consumer's operands."""
         return tuple(bracketed(self.graph, source) for source in self.graph.operands[self.position])
 
@@ -90,7 +98,7 @@ class Evidence:
     phase: Phase
     position: int
     node: Node
-    subject: str
+    subject: Phrase
     figure: FloatArray
     expected: FloatArray
     terms: tuple[Term, ...]
@@ -110,17 +118,17 @@ class Evidence:
         return self.found.candidate.graph
 
     @property
-    def spoken(self) -> str:
+    def spoken(self) -> Phrase:
         """What a sentence calls the node."""
         return spoken(self.graph, self.position)
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[Phrase, ...]:
         """What sentences call the node's operands."""
         return tuple(spoken(self.graph, source) for source in self.graph.operands[self.position])
 
     @property
-    def bracketed_names(self) -> tuple[str, ...]:
+    def bracketed_names(self) -> tuple[Phrase, ...]:
         """The same within formulas."""
         return tuple(bracketed(self.graph, source) for source in self.graph.operands[self.position])
 
@@ -201,13 +209,21 @@ def gather(
     )
 
 
-def write_subject(candidate: Run, forward: bool, position: int) -> str:
+def write_subject(candidate: Run, forward: bool, position: int) -> Phrase:
     """What a sentence calls a figure: e, or ∂F/∂e."""
     graph, backward = candidate.graph, candidate.backward
     if not forward and backward is not None:
-        return f"∂{backward.output}/∂{bracketed(graph, position)}"
+        return write_gradient(graph, backward.output, position)
     node = graph.nodes[position]
-    return node.name if node.operation.is_constant else spoken(graph, position)
+    if node.operation.is_constant:
+        return typeset(node.name, write_mathml(named(node.name, graph.position)))
+    return spoken(graph, position)
+
+
+def write_gradient(graph: Graph, output: str, position: int) -> Phrase:
+    """What a sentence calls the gradient of the output with respect to a node: ∂F/∂e."""
+    gradient = partial_of(named(output, graph.position), spoken_variable(graph, position))
+    return typeset(f"∂{output}/∂{bracketed(graph, position)!s}", write_mathml(gradient))
 
 
 def _followers(phase: Phase, graph: Graph, position: int) -> tuple[Verdict, ...]:

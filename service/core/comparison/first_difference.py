@@ -9,6 +9,7 @@ from service.core.comparison.verdicts import Comparison, Phase
 from service.core.execution.run import Run
 from service.core.figures.text import listed
 from service.core.rulebook.operation import LIBRARIES
+from service.core.symbolic.phrases import Phrase
 
 
 def rounding(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
@@ -16,7 +17,7 @@ def rounding(found: Comparison, phase: Phase, position: int, candidate: Run) -> 
     evidence = gather(found, phase, position, candidate)
     error = float(np.abs(evidence.figure - evidence.expected).max(initial=0.0))
     because = "It follows from the run's own figures: rounding errors below the tolerance grew."
-    return Hypothesis("rounding", statement(evidence), because, error)
+    return Hypothesis("rounding", statement(evidence), Phrase(because), error)
 
 
 def convention(found: Comparison, phase: Phase, position: int, candidate: Run) -> Hypothesis:
@@ -38,7 +39,7 @@ def convention(found: Comparison, phase: Phase, position: int, candidate: Run) -
         because = f"NaN is 0 × ∞ along a closed edge, or behind it; {libraries} {multiply} there."
     else:
         because = f"It is the choice of {libraries} where a node that follows has no derivative."
-    return Hypothesis("convention", statement(evidence), because, 0.0)
+    return Hypothesis("convention", statement(evidence), Phrase(because), 0.0)
 
 
 def _has_no_derivative(edge: Edge) -> bool:

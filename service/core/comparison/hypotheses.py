@@ -23,6 +23,7 @@ from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, V
 from service.core.errors import InvalidInputs
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
+from service.core.symbolic.phrases import Phrase, Sentence
 
 # Origins for which a mistake at a figure that is not given is sought.
 _MOST_SOUGHT = 8
@@ -35,14 +36,14 @@ class Hypothesis:
     remains. `opening` is the sentence before: what the figure is and should be."""
 
     name: str
-    opening: str
-    because: str
+    opening: Phrase
+    because: Phrase
     error: float | None
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Sentence:
         """Both sentences."""
-        return f"{self.opening} {self.because}"
+        return Sentence(f"{self.opening} {self.because}")
 
 
 def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> tuple[Hypothesis, ...]:
@@ -50,7 +51,7 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
     evidence = gather(found, phase, position, candidate)
     if position in phase.definitions:
         what = f"The node {'is defined' if evidence.forward else 'is used'} differently in the two graphs."
-        return (Hypothesis("definition", statement(evidence), what, None),)
+        return (Hypothesis("definition", statement(evidence), Phrase(what), None),)
     own = explain_evidence(evidence)
     return own if own and own[0].name not in DOUBTFUL else (*_by_an_unclaimed_figure(evidence), *own)
 
@@ -67,7 +68,7 @@ def explain_evidence(evidence: Evidence) -> tuple[Hypothesis, ...]:
             error, because = best
             # Errors that are rounding alone do not rank.
             exact = error <= 64 * UNIT_ROUNDOFF["float64"] * np.abs(evidence.figure).max(initial=0.0)
-            reported.append((rank, 0.0 if exact else error, order, Hypothesis(name, opening, because, error)))
+            reported.append((rank, 0.0 if exact else error, order, Hypothesis(name, opening, Phrase(because), error)))
     if rounded := _rounding(evidence, opening):
         reported.append((FITTED, rounded.error or 0.0, len(HYPOTHESES), rounded))
     reported.sort(key=lambda entry: entry[:3])
@@ -77,23 +78,23 @@ def explain_evidence(evidence: Evidence) -> tuple[Hypothesis, ...]:
     return hypotheses
 
 
-def _of_a_shape(evidence: Evidence, opening: str) -> tuple[Hypothesis, ...]:
+def _of_a_shape(evidence: Evidence, opening: Phrase) -> tuple[Hypothesis, ...]:
     """Explain a figure of another shape."""
     rtol = max(evidence.phase.rtol, relative_rounding(evidence.found.candidate.dtype))
     noise = _noise(evidence, rtol)
     for name, guess in SHAPE_SLIPS:
         if best := _best(evidence, guess, rtol, noise):
             error, because = best
-            return (Hypothesis(name, opening, because, error),)
+            return (Hypothesis(name, opening, Phrase(because), error),)
     name, because = shape_alone(evidence)
-    return (Hypothesis(name, opening, because, None),)
+    return (Hypothesis(name, opening, Phrase(because), None),)
 
 
-def _of_an_input(hypotheses: tuple[Hypothesis, ...], opening: str) -> tuple[Hypothesis, ...]:
+def _of_an_input(hypotheses: tuple[Hypothesis, ...], opening: Phrase) -> tuple[Hypothesis, ...]:
     """Say of each that the runs' inputs differ; that alone where nothing else explains the figure."""
     if not hypotheses:
-        return (Hypothesis("inputs differ", opening, "It is an input: the inputs differ.", None),)
-    return tuple(replace(each, because=f"{each.because} So the inputs differ.") for each in hypotheses)
+        return (Hypothesis("inputs differ", opening, Phrase("It is an input: the inputs differ."), None),)
+    return tuple(replace(each, because=Phrase(f"{each.because} So the inputs differ.")) for each in hypotheses)
 
 
 def _best(
@@ -139,13 +140,13 @@ def _noise(evidence: Evidence, rtol: float) -> float:
 
 def finding_sentence(
     found: Comparison, phase: Phase, position: int, candidate: Run, hypotheses: Sequence[Hypothesis]
-) -> str:
+) -> Sentence:
     """Say what a figure is, what it should be, by which rule with the numbers, and the best hypothesis if any."""
     said = full_statement(gather(found, phase, position, candidate))
-    return f"{said} {hypotheses[0].because}" if hypotheses else said
+    return Sentence(f"{said} {hypotheses[0].because}" if hypotheses else f"{said}")
 
 
-def _rounding(evidence: Evidence, opening: str) -> Hypothesis | None:
+def _rounding(evidence: Evidence, opening: Phrase) -> Hypothesis | None:
     """Explain the figure by rounding to float32, if its error is that small."""
     with np.errstate(all="ignore"):
         error = np.abs(evidence.figure - evidence.expected)
@@ -153,7 +154,7 @@ def _rounding(evidence: Evidence, opening: str) -> Hypothesis | None:
     if not (np.isfinite(error) & (error <= allowed)).all():
         return None
     because = "The difference is no more than rounding to float32 makes."
-    return Hypothesis("float32 rounding", opening, because, float(error.max(initial=0.0)))
+    return Hypothesis("float32 rounding", opening, Phrase(because), float(error.max(initial=0.0)))
 
 
 # --- mistakes at figures that are not given --------------------------------------------------------------------------
@@ -175,7 +176,7 @@ def _by_an_unclaimed_figure(evidence: Evidence) -> tuple[Hypothesis, ...]:
             figure, because, error = mistaken
             said = full_statement(gather(found, phase, place, found.candidate, figure))
             because = f"{UNCLAIMED.capitalize()} it. {said} {because}"
-            return (Hypothesis("unclaimed figure", statement(evidence), because, error),)
+            return (Hypothesis("unclaimed figure", statement(evidence), Phrase(because), error),)
     return ()
 
 
@@ -189,7 +190,7 @@ def _gradient_on_the_way(evidence: Evidence, place: int) -> tuple[FloatArray, st
     hypotheses = explain_evidence(gather(found, phase, place, found.candidate, needed))
     if not hypotheses or hypotheses[0].name in DOUBTFUL:
         return None
-    return needed, hypotheses[0].because, hypotheses[0].error
+    return needed, hypotheses[0].because.marked, hypotheses[0].error
 
 
 def _value_on_the_way(evidence: Evidence, place: int) -> tuple[FloatArray, str, float | None] | None:

@@ -10,6 +10,7 @@ from service.core.comparison.first_difference import convention, rounding
 from service.core.comparison.hypotheses import Hypothesis, explain, finding_sentence
 from service.core.comparison.verdicts import JUDGED, Comparison, Phase, Verdict, first_difference
 from service.core.figures.figures import FloatArray, IntArray
+from service.core.symbolic.phrases import Sentence
 
 # Hypotheses are looked for at the first origins only: who has a hundred of them mends those first.
 _EXPLAINED = 100
@@ -40,7 +41,7 @@ class ExplainedFigure:
 
     phase: Phase
     position: int
-    sentence: str
+    sentence: Sentence
     hypotheses: tuple[Hypothesis, ...]
 
 

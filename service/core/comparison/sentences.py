@@ -12,9 +12,10 @@ from service.core.comparison.verdicts import Comparison, Phase
 from service.core.errors import LimitExceeded
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import exact_text, figure_text, listed, told_apart
-from service.core.rulebook.notation import PRODUCT, Rendered
-from service.core.symbolic.equation import number_term, put_figures
-from service.core.symbolic.printing import write_plain
+from service.core.rulebook.notation import PRODUCT
+from service.core.symbolic.equation import fraction_term, number_term, put_figures, times
+from service.core.symbolic.phrases import Phrase, Sentence, formula, phrase_of, typeset
+from service.core.symbolic.printing import write_mathml, write_plain
 from service.core.symbolic.simplify import TermTable, simplify
 from service.core.symbolic.term import (
     Literal,
@@ -39,12 +40,12 @@ class _Derivation(NamedTuple):
     words: str = ""
 
 
-def statement(evidence: Evidence) -> str:
+def statement(evidence: Evidence) -> Phrase:
     """State what the figure is and what it should be, by which formula; of a tensor, at the element most in error."""
     return _state(evidence, _derive(evidence, evidence.worst).formula)
 
 
-def full_statement(evidence: Evidence) -> str:
+def full_statement(evidence: Evidence) -> Phrase:
     """State the same with the numbers put into the formula, and with the rule."""
     derivation = _derive(evidence, evidence.worst)
     rules = listed([f"the {rule}" for rule in derivation.rules])
@@ -54,7 +55,7 @@ def full_statement(evidence: Evidence) -> str:
     return _state(evidence, derivation.formula, derivation.numbers, by=by)
 
 
-def compensated_sentence(found: Comparison, phase: Phase, position: int) -> str:
+def compensated_sentence(found: Comparison, phase: Phase, position: int) -> Sentence:
     """Say of a right figure that it does not follow from the run's others; of a tensor, where it does so least."""
     given, expected = phase.candidate[position], phase.expected[position]
     assert given is not None and expected is not None
@@ -65,18 +66,18 @@ def compensated_sentence(found: Comparison, phase: Phase, position: int) -> str:
     if figure == other:
         figure, other = told_apart(float(given[index]), float(expected[index]))
     at = f" at {[int(step) for step in index]}" if index else ""
-    return (
+    return Sentence(
         f"{write_subject(found.candidate, phase.name == 'forward', position)} is right, {figure}{at}, but does not "
         f"follow from the other figures given, by which it would be {other}: a second error cancels theirs, or it was "
         "not computed from them."
     )
 
 
-def _state(evidence: Evidence, *sides: str, by: str = "") -> str:
+def _state(evidence: Evidence, *sides: str, by: str = "") -> Phrase:
     if evidence.figure.shape != evidence.expected.shape:
         shapes = [_shape_text(each.shape) for each in (evidence.figure, evidence.expected)]
         equal = f", {sides[0]}" if sides and sides[0] else ""
-        return f"{evidence.subject} has the shape {shapes[0]}; it should have {shapes[1]}{equal}{by}."
+        return Phrase(f"{evidence.subject} has the shape {shapes[0]}; it should have {shapes[1]}{equal}{by}.")
     index = evidence.worst
     figure, expected = (np.asarray(each[index]) for each in (evidence.figure, evidence.expected))
     at, there = (f" at {list(index)}", " there") if index else ("", "")
@@ -85,8 +86,16 @@ def _state(evidence: Evidence, *sides: str, by: str = "") -> str:
     wrong, right = figure_text(figure), figure_text(expected)
     if alike:  # six digits might not tell them apart
         wrong, right = (exact_text(float(number)).replace("-", "−") for number in (figure, expected))
-    equal = " = ".join(dict.fromkeys(filter(None, [*sides, right])))
-    return f"{evidence.subject} is {wrong}{at}; it should be {equal}{there}{by}."
+    written = filter(None, [*sides, typeset(right, write_mathml(_number(expected, right)))])
+    equal = " = ".join(f"{side}" for side in {str(side): side for side in written}.values())
+    return Phrase(f"{evidence.subject} is {wrong}{at}; it should be {equal}{there}{by}.")
+
+
+def _number(figure: FloatArray, text: str) -> Term:
+    """A number as it is written in plain text, as a fraction or so many digits."""
+    if "/" in text:
+        return fraction_term(figure)
+    return number_term(float(text.replace("−", "-").replace("∞", "inf")))
 
 
 def _shape_text(shape: Index) -> str:
@@ -113,11 +122,11 @@ def _derive_value(evidence: Evidence, index: Index) -> _Derivation:
     if not 0 < len(operands) <= _MOST_OPERANDS:
         return _Derivation()
     term = application(node.operation, evidence.terms, told_attributes(node.attributes))
-    formula = write_plain(term, _LONGEST).text
+    written = phrase_of(term, _LONGEST)
     if not node.operation.is_elementwise:
-        return _Derivation(formula)
+        return _Derivation(written)
     figures = _figures_at(evidence.terms, operands, evidence.expected.shape, index)
-    return _Derivation(formula, write_plain(_with_numbers(term, figures), _LONGEST).text)
+    return _Derivation(written, phrase_of(_with_numbers(term, figures), _LONGEST))
 
 
 def _derive_gradient(evidence: Evidence, index: Index) -> _Derivation:
@@ -129,10 +138,14 @@ def _derive_gradient(evidence: Evidence, index: Index) -> _Derivation:
     rules = list(dict.fromkeys(rule for part in parts for rule in part.rules))
     if not all(part.formula for part in parts):
         return _Derivation(rules=rules, words=parts[0].words if len(parts) == 1 else "")
-    formula = " + ".join([*seed, *(part.formula for part in parts)])
+    written = _sum([*seed, *(part.formula for part in parts)])
     if not all(part.numbers for part in parts):
-        return _Derivation(formula, rules=rules)
-    return _Derivation(formula, " + ".join([*seed, *(part.numbers for part in parts)]), rules)
+        return _Derivation(written, rules=rules)
+    return _Derivation(written, _sum([*seed, *(part.numbers for part in parts)]), rules)
+
+
+def _sum(summands: Sequence[str]) -> str:
+    return formula(" + ".join(f"{each}" for each in summands)) if len(summands) > 1 else summands[0]
 
 
 def _derive_contribution(evidence: Evidence, edge: Edge, index: Index) -> _Derivation:
@@ -140,38 +153,41 @@ def _derive_contribution(evidence: Evidence, edge: Edge, index: Index) -> _Deriv
     beside = all(isinstance(term, Literal) for place, term in enumerate(edge.terms) if place != edge.operand_index)
     rule = node.operation.rule_name(edge.operand_index, beside and len(edge.terms) > 1)
     rules = (rule if node.operation.is_elementwise else f"{node.operation.name}",)
-    upstream = Variable(f"∂{evidence.output}/∂{node.name}", text=f"∂{evidence.output}/∂{edge.bracketed}")
+    flowing = edge.upstream_of(evidence.output)
+    upstream = Variable(f"∂{evidence.output}/∂{node.name}", text=str(flowing), mathml=flowing.parts[0].mathml)
     value = spoken_variable(edge.graph, edge.position)
     if edge.local is None:
-        formula, words = _of_a_tensor_operation(edge, upstream, value, evidence.output)
-        return _Derivation(formula, rules=rules, words=words)
+        written, words = _of_a_tensor_operation(edge, upstream, flowing, value, evidence.output)
+        return _Derivation(written, rules=rules, words=words)
     if _passes_nothing(edge):
         return _Derivation("0", "0", rules)
     slopes = textbook_gradients(node.operation, edge.terms, value, node.attributes)
     slope = slopes[edge.operand_index]
     if edge.upstream.shape != edge.operands[edge.operand_index].shape:
         # The sum over what the operand was broadcast to, where each element may take another branch.
-        return _Derivation(f"sum({upstream.text} × {_factor(simplify(slope))})", rules=rules)
+        return _Derivation(formula(f"sum({flowing} × {_factor(simplify(slope))})"), rules=rules)
     figures = _figures_at((*edge.terms, value), (*edge.operands, edge.value), edge.upstream.shape, index)
     local = choose_branches(slope, figures)
-    flow = figure_text(np.asarray(edge.upstream[index]))
-    return _Derivation(f"{flow} × {_factor(local)}", f"{flow} × {_factor(_with_numbers(local, figures))}", rules)
+    flow = np.asarray(edge.upstream[index])
+    return _Derivation(_product(flow, local), _product(flow, _with_numbers(local, figures)), rules)
 
 
-def _of_a_tensor_operation(edge: Edge, upstream: Variable, value: Variable, output: str) -> tuple[str, str]:
+def _of_a_tensor_operation(
+    edge: Edge, upstream: Variable, flowing: Phrase, value: Variable, output: str
+) -> tuple[str, str]:
     """The contribution as a formula, or in words; neither where the rulebook's own formula is not one for readers."""
     node = edge.consumer
     from_output = node.name == output and not edge.upstream.ndim
-    if written := written_contribution(edge, figure_text(edge.upstream) if from_output else str(upstream.text)):
+    if written := written_contribution(edge, Phrase(figure_text(edge.upstream)) if from_output else flowing):
         return written
     try:
         term = contribution_terms(node.operation, upstream, edge.terms, value, node.attributes)[edge.operand_index]
         assert term is not None
         simple = TermTable(for_reading=True, keep_shapes=True).add(term)[0]
-        formula = write_plain(with_transposes(simple), _LONGEST).text
+        derived = phrase_of(with_transposes(simple), _LONGEST)
     except (NotSymbolic, LimitExceeded):
         return "", ""
-    return formula if is_readable(formula) else "", ""
+    return derived if is_readable(derived) else "", ""
 
 
 def _passes_nothing(edge: Edge) -> bool:
@@ -182,9 +198,16 @@ def _passes_nothing(edge: Edge) -> bool:
         return bool(np.isnan(edge.upstream * edge.local).any()) and not np.any(edge.contribution)
 
 
-def _factor(term: Term) -> str:
-    written: Rendered = write_plain(term, _LONGEST)
-    return f"({written.text})" if written.binds < PRODUCT or written.text.startswith("−") else written.text
+def _product(flow: FloatArray, local: Term) -> Phrase:
+    """Upstream × local gradient."""
+    text = figure_text(flow)
+    return typeset(f"{text} × {_factor(local)!s}", write_mathml(times(_number(flow, text), local)))
+
+
+def _factor(term: Term) -> Phrase:
+    written = write_plain(term, _LONGEST)
+    is_bracketed = written.binds < PRODUCT or written.text.startswith("−")
+    return formula(f"({phrase_of(term, _LONGEST)})") if is_bracketed else phrase_of(term, _LONGEST)
 
 
 def _with_numbers(term: Term, figures: Mapping[str, Any]) -> Term:

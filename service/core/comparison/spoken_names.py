@@ -14,8 +14,10 @@ from service.core.figures.text import figure_text
 from service.core.graph.graph import Graph, Node
 from service.core.graph.names import is_generated
 from service.core.rulebook.attribute import LARGEST_INTEGER
-from service.core.rulebook.notation import ATOM, Rendered
-from service.core.symbolic.printing import name_text, write_plain
+from service.core.rulebook.notation import ATOM
+from service.core.symbolic.names import named
+from service.core.symbolic.phrases import Phrase, formula, typeset
+from service.core.symbolic.printing import name_text, write_mathml, write_plain, write_text
 from service.core.symbolic.term import Literal, Term, Variable, application
 
 # Characters of an expression in place of a name, operations within one another in it, operands of each of these,
@@ -23,16 +25,18 @@ from service.core.symbolic.term import Literal, Term, Variable, application
 _LONGEST, _DEEPEST, _MOST_OPERANDS, _MOST_NUMBERS = 40, 4, 4, 4
 
 
-def spoken(graph: Graph, position: int) -> str:
+def spoken(graph: Graph, position: int) -> Phrase:
     """What a sentence calls a node: its name, or the expression that a generated name stands for."""
-    return _rendered(graph, position).text
+    found = spoken_variable(graph, position)
+    return typeset(write_text(found), write_mathml(found))
 
 
-def quoted(graph: Graph, position: int) -> str:
-    """The same, a name in quotes."""
-    node = graph.nodes[position]
-    text = spoken(graph, position)
-    return repr(node.name) if text == name_text(node.name) else text
+def quoted(graph: Graph, position: int) -> Phrase:
+    """The same, a name in quotes where it is plain text."""
+    node, text = graph.nodes[position], spoken(graph, position)
+    if text != name_text(node.name):
+        return text
+    return typeset(repr(node.name), write_mathml(spoken_variable(graph, position)))
 
 
 def spoken_term(graph: Graph, position: int) -> Term:
@@ -45,14 +49,22 @@ def spoken_term(graph: Graph, position: int) -> Term:
 
 def spoken_variable(graph: Graph, position: int) -> Variable:
     """A variable of the node's name that is written as `spoken`."""
-    found = _rendered(graph, position)
-    return Variable(graph.nodes[position].name, text=found.text, binds=found.binds)
+    known = _known(graph)
+    if position not in known:
+        node = graph.nodes[position]
+        try:
+            term = _expanded(graph, position, _DEEPEST)
+            found = write_plain(term, _LONGEST)
+            known[position] = Variable(node.name, None, found.text, write_mathml(term), found.binds)
+        except LimitExceeded:
+            known[position] = named(node.name, graph.position)
+    return known[position]
 
 
-def bracketed(graph: Graph, position: int) -> str:
+def bracketed(graph: Graph, position: int) -> Phrase:
     """The node within a formula: a sum in brackets."""
-    found = _rendered(graph, position)
-    return found.text if found.binds == ATOM else f"({found.text})"
+    found = spoken(graph, position)
+    return found if spoken_variable(graph, position).binds == ATOM else formula(f"({found})")
 
 
 def told_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -60,18 +72,8 @@ def told_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-def _rendered(graph: Graph, position: int) -> Rendered:
-    known = _known(graph)
-    if position not in known:
-        try:
-            known[position] = write_plain(_expanded(graph, position, _DEEPEST), _LONGEST)
-        except LimitExceeded:
-            known[position] = Rendered(name_text(graph.nodes[position].name))
-    return known[position]
-
-
 @memoize_on_argument
-def _known(graph: Graph) -> dict[int, Rendered]:
+def _known(graph: Graph) -> dict[int, Variable]:
     """The nodes of a graph that sentences called already."""
     return {}
 
@@ -80,17 +82,17 @@ def _expanded(graph: Graph, position: int, depth: int) -> Term:
     """The term of a node down to the names that people gave."""
     node, sources = graph.nodes[position], graph.operands[position]
     if not is_generated(node.name, node.operation.name) or node.operation.is_input:
-        return Variable(node.name)
+        return named(node.name, graph.position)
     if node.operation.is_constant:
         return _constant(node)
     if not depth or len(sources) > _MOST_OPERANDS:
-        return Variable(node.name)
+        return named(node.name, graph.position)
     if node.operation.name == "Unsqueeze" and node.attributes["axes"] == (0,):  # an element of [a, b]
-        return Variable(node.name, text=f"[{spoken(graph, sources[0])}]")
+        return _written(node, f"[{spoken(graph, sources[0])}]")
     operands = [_expanded(graph, source, depth - 1) for source in sources]
     if subscripts := _subscripts(graph, position):
         sliced = position if node.operation.name == "Slice" else sources[0]
-        return Variable(node.name, text=f"{bracketed(graph, graph.operands[sliced][0])}[{subscripts}]")
+        return _written(node, f"{bracketed(graph, graph.operands[sliced][0])}[{subscripts}]")
     if node.operation.name == "Identity":
         return operands[0]
     return application(node.operation, operands, told_attributes(node.attributes))
@@ -104,7 +106,12 @@ def _constant(node: Node) -> Term:
     if numbers.ndim != 1:
         return Variable(node.name)
     shown = [figure_text(number) for number in numbers[:_MOST_NUMBERS]]
-    return Variable(node.name, text=f"[{', '.join([*shown, '…'][: len(numbers)])}]")
+    return _written(node, f"[{', '.join([*shown, '…'][: len(numbers)])}]")
+
+
+def _written(node: Node, typed: str) -> Variable:
+    written = formula(typed)
+    return Variable(node.name, text=str(written), mathml=written.parts[0].mathml)
 
 
 def _subscripts(graph: Graph, position: int) -> str:

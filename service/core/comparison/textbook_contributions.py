@@ -8,6 +8,7 @@ from math import prod
 from typing import NamedTuple
 
 from service.core.comparison.evidence import Edge
+from service.core.symbolic.phrases import Phrase, formula
 
 
 class Written(NamedTuple):
@@ -17,13 +18,16 @@ class Written(NamedTuple):
     words: str = ""
 
 
-_Form = Callable[[Edge, str, str, str], Written]  # of the edge, and how ∂F/∂z, the operand and z are written
+_Form = Callable[[Edge, Phrase, Phrase, Phrase], Written]  # of the edge, and how ∂F/∂z, the operand and z are written
 
 
-def written_contribution(edge: Edge, upstream: str) -> Written | None:
+def written_contribution(edge: Edge, upstream: Phrase) -> Written | None:
     """A textbook's form of the contribution along an edge to a tensor operation, if one is known."""
     form = _FORMS.get(edge.consumer.operation.name)
-    return form(edge, upstream, edge.names[edge.operand_index], edge.bracketed) if form else None
+    if form is None:
+        return None
+    written = form(edge, upstream, edge.names[edge.operand_index], edge.bracketed)
+    return Written(formula(written.formula) if written.formula else "", Phrase(written.words))
 
 
 def is_readable(formula: str) -> bool:
@@ -54,28 +58,28 @@ def _divisor(edge: Edge) -> int:
     return _elements(edge) - int(edge.consumer.attributes["ddof"])
 
 
-def _passed(edge: Edge, u: str, x: str, z: str) -> Written:
-    return Written(u)
+def _passed(edge: Edge, u: Phrase, x: Phrase, z: Phrase) -> Written:
+    return Written(f"{u}")
 
 
-def _extremum(edge: Edge, u: str, x: str, z: str) -> Written:
+def _extremum(edge: Edge, u: Phrase, x: Phrase, z: Phrase) -> Written:
     what = "maximum" if edge.consumer.operation.name == "ReduceMax" else "minimum"
     return Written(words=f"{u} where {x} is the {what} and 0 elsewhere")
 
 
-def _loss(edge: Edge, u: str, x: str, z: str) -> Written:
+def _loss(edge: Edge, u: Phrase, x: Phrase, z: Phrase) -> Written:
     if len(edge.operands) > 2 or edge.operand_index:
         return Written()
     mean = edge.consumer.attributes.get("reduction") == "mean"
     return Written(f"{u}·(softmax({x}) − one_hot({edge.names[1]}))" + f"/{edge.operands[1].size}" * mean)
 
 
-def _squared_error(edge: Edge, u: str, x: str, z: str) -> Written:
+def _squared_error(edge: Edge, u: Phrase, x: Phrase, z: Phrase) -> Written:
     apart = f"{edge.names[edge.operand_index]} − {edge.names[1 - edge.operand_index]}"
     return Written(f"{u}·2·({apart})/{max(each.size for each in edge.operands)}")
 
 
-def _convolution(edge: Edge, u: str, x: str, z: str) -> Written:
+def _convolution(edge: Edge, u: Phrase, x: Phrase, z: Phrase) -> Written:
     if edge.operand_index == 0:
         return Written(words=f"{u} convolved with the kernel {edge.names[1]} flipped")
     if edge.operand_index == 1:
@@ -83,7 +87,7 @@ def _convolution(edge: Edge, u: str, x: str, z: str) -> Written:
     return Written(words=f"{u} summed over all but the channels")
 
 
-def _average(edge: Edge, u: str, x: str, z: str) -> Written:
+def _average(edge: Edge, u: Phrase, x: Phrase, z: Phrase) -> Written:
     count = prod(edge.consumer.attributes["kernel_shape"])
     return Written(words=f"{u}/{count} summed over the windows that hold the element")
 

@@ -39,7 +39,8 @@ def figure_text(figure: FloatArray | float) -> str:
 
 def listed(words: Sequence[str], joined: str = "and") -> str:
     """Write words as a sentence lists them: a, b and c."""
-    return f"{', '.join(words[:-1])} {joined} {words[-1]}" if len(words) > 1 else "".join(words)
+    *others, last = map(format, words or [""])
+    return f"{', '.join(others)} {joined} {last}" if others else last
 
 
 def short_number(value: float, digits: int = 3) -> str:

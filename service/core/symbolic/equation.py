@@ -98,7 +98,7 @@ class Equation:
     def fractions(self) -> Formula | None:
         """The numbers with 2/3 for 0.666…; None where none is a simple fraction but for rounding."""
         known = [] if self.result is None else [*self.figures.values(), self.result]
-        return self._evaluated(_fraction_term) if any(_fraction(figure) for figure in known) else None
+        return self._evaluated(fraction_term) if any(_fraction(figure) for figure in known) else None
 
     @property
     def readable(self) -> Formula | None:
@@ -116,7 +116,7 @@ class Equation:
     @property
     def full(self) -> Formula | None:
         """The numbers with simple fractions, else all digits; last, if the result is a fraction, ≈ its decimal."""
-        written = self._evaluated(_fraction_term)
+        written = self._evaluated(fraction_term)
         if written is None or self.result is None or _fraction(self.result) is None:
             return written
         return Formula(written.first, (*written.others, ("≈", _figure_term(self.result))))
@@ -178,7 +178,12 @@ def local_gradient_of(consumer: str, name: str, ordinal: int | None = None, take
         wrt = Variable(
             name, f"{of.latex}_{{[{ordinal}]}}", f"{of.text}[{ordinal}]", f"<msub>{of.mathml}{position}</msub>"
         )
-    return _derivative(("∂", r"\partial ", "<mo>∂</mo>"), named(consumer, taken), wrt)
+    return partial_of(named(consumer, taken), wrt)
+
+
+def partial_of(quantity: Variable, wrt: Variable) -> Variable:
+    """Write ∂z/∂x."""
+    return _derivative(("∂", r"\partial ", "<mo>∂</mo>"), quantity, wrt)
 
 
 def _derivative(sign: tuple[str, str, str], of: Variable, wrt: Variable) -> Variable:
@@ -246,7 +251,7 @@ def _fraction(figure: FloatArray) -> Fraction | None:
     return None if figure.ndim else simple_fraction(float(figure))
 
 
-def _fraction_term(figure: FloatArray) -> Term:
+def fraction_term(figure: FloatArray) -> Term:
     """Return the simple fraction of a number that has one; else as `_figure_term`."""
     fraction = _fraction(figure)
     if fraction is None:
@@ -257,7 +262,7 @@ def _fraction_term(figure: FloatArray) -> Term:
 
 def _short_term(figure: FloatArray) -> Term:
     """Return the simple fraction of a number that has one; else the number in three digits."""
-    return number_term(short_value(float(figure))) if _is_shortened(figure) else _fraction_term(figure)
+    return number_term(short_value(float(figure))) if _is_shortened(figure) else fraction_term(figure)
 
 
 def _is_shortened(figure: FloatArray) -> bool:

@@ -1,6 +1,7 @@
 """The sentence of every origin: what it is, what it should be, by which rule, with the numbers."""
 
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -125,6 +126,35 @@ def test_every_origin_has_its_sentence(
     )
     best = origin.hypotheses[0].because if origin.hypotheses else ""
     assert origin.sentence.endswith(best)
+    assert "".join(part.text for part in origin.sentence.parts) == origin.sentence
+    assert origin.sentence.parts[0].mathml
+    said = ElementTree.fromstring(f"<p>{origin.sentence.mathml}</p>")
+    assert [each.tag for each in said] == ["math"] * len(said)
+
+
+def test_the_formulas_of_a_sentence_are_typeset() -> None:
+    graph = graph_of("f = a * b; F = f / W2")
+    inputs = {"a": 4.0, "b": -3.0, "W2": -3.0}
+    wrong = run_of(graph, inputs, gradients={"f": -3.0, "W2": 4.0})
+    f, w = explained_origins(judge(run_of(graph, inputs), wrong))
+    third, w2 = "<mfrac><mn>1</mn><mn>3</mn></mfrac>", "<msub><mi>W</mi><mn>2</mn></msub>"
+    assert f.sentence == (
+        "∂F/∂f is −3; it should be 1 × 1/W2 = 1 × 1/(−3) = −1/3 by the quotient rule. "
+        "−3 is the reciprocal of the right local gradient."
+    )
+    assert f.sentence.mathml == (
+        "<math><mfrac><mrow><mo>∂</mo><mi>F</mi></mrow><mrow><mo>∂</mo><mi>f</mi></mrow></mfrac></math> is −3; "
+        f"it should be <math><mrow><mn>1</mn><mo>·</mo><mfrac><mn>1</mn>{w2}</mfrac></mrow></math> = "
+        "<math><mrow><mn>1</mn><mo>·</mo><mfrac><mn>1</mn><mrow><mo>−</mo><mn>3</mn></mrow></mfrac></mrow></math> = "
+        f"<math><mrow><mo>−</mo>{third}</mrow></math> by the quotient rule. "
+        "−3 is the reciprocal of the right local gradient."
+    )
+    assert w.sentence.endswith("The minus and the square were left out: f/W2, it should be −f/W2².")
+    over = "<mrow><mi>f</mi></mrow><mo>/</mo>"
+    assert w.sentence.mathml.endswith(
+        f"The minus and the square were left out: <math><mrow>{over}<mrow>{w2}</mrow></mrow></math>, it should be "
+        f"<math><mrow><mo>−</mo>{over}<msup><mrow>{w2}</mrow><mrow><mn>2</mn></mrow></msup></mrow></math>."
+    )
 
 
 def test_beyond_the_first_hundred_origins_each_still_has_its_sentence() -> None:

@@ -12,7 +12,7 @@ from service.core.errors import LimitExceeded
 from service.core.figures.figures import FloatArray
 from service.core.rulebook.registry import operation_of
 from service.core.symbolic.equation import put_figures
-from service.core.symbolic.printing import write_plain
+from service.core.symbolic.phrases import phrase_of, typed
 from service.core.symbolic.simplify import simplify
 from service.core.symbolic.term import Application, Literal, Term, evaluation_order
 from service.core.symbolic.textbook import choose_branches, evaluate_term
@@ -38,7 +38,7 @@ def _sign_inside(evidence: Evidence) -> Guesses:
         inside = bracketed(evidence.graph, evidence.position)
         yield (
             evidence.replaced(edge, edge.with_local(local)),
-            f"The local gradient toward {edge.quoted} was taken at −{inside}: a sign inside is wrong.",
+            f"The local gradient toward {edge.quoted} was taken at {typed(f'−{inside}')}: a sign inside is wrong.",
         )
 
 
@@ -76,7 +76,7 @@ def _compared(evidence: Evidence, edge: Edge, altered: Term, right: Term) -> str
             chosen = choose_branches(term, {**figures, "z": _element(evidence, edge.value)})
             names = {str(place): operand for place, operand in enumerate(edge.terms)}
             put = put_figures(chosen, {**names, "z": spoken_variable(edge.graph, edge.position)})
-            written.append(write_plain(simplify(put), _LONGEST).text)
+            written.append(phrase_of(simplify(put), _LONGEST))
         except (ValueError, LimitExceeded):
             return ""
     return f": {written[0]}, not {written[1]}"

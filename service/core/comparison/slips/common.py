@@ -16,6 +16,7 @@ from service.core.figures.text import figure_text
 from service.core.graph.graph import Node
 from service.core.graph.traversal import ancestors
 from service.core.rulebook.primitives import sum_to_shape
+from service.core.symbolic.phrases import typed
 
 # How many figures of other nodes are tried, nearest first.
 _MOST_FIGURES = 16
@@ -47,7 +48,7 @@ def _operand_reciprocal(evidence: Evidence) -> Guesses:
             local = _locals(edge.consumer, operands)[edge.operand_index]
             yield (
                 evidence.replaced(edge, edge.with_local(local)),
-                f"In the local gradient 1/{name} was taken for {name}"
+                f"In the local gradient {typed(f'1/{name}')} was taken for {name}"
                 f"{evidence.put(': {} for {}', operands[position], edge.operands[position])}.",
             )
 

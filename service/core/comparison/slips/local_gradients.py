@@ -20,6 +20,7 @@ from service.core.comparison.slips.guess import (
 from service.core.comparison.slips.product_rule import PRODUCT_RULE_SLIPS
 from service.core.comparison.spoken_names import bracketed
 from service.core.figures.figures import FloatArray
+from service.core.symbolic.phrases import Phrase, typed
 
 
 def _own(edge: Edge) -> FloatArray:
@@ -31,7 +32,7 @@ def _input_for_output(evidence: Evidence) -> Guesses:
         if len(edge.operands) == 1:
             x, z = _own(edge), edge.value
             what = f"In the local gradient toward {edge.quoted}"
-            inside, outside = edge.names[0] + evidence.put(" = {}", x), edge.spoken + evidence.put(" = {}", z)
+            inside, outside = f"{edge.names[0]}{evidence.put(' = {}', x)}", f"{edge.spoken}{evidence.put(' = {}', z)}"
             yield (
                 evidence.replaced(edge, edge.with_local(slope(edge, [x], x))),
                 f"{what} the input {inside} was taken for the output {outside}.",
@@ -47,9 +48,10 @@ def _applied_twice(evidence: Evidence) -> Guesses:
         if len(edge.operands) == 1 and edge.local is not None:
             again = slope(edge, [edge.value], apply(edge.consumer, [edge.value]))
             called = function_name(edge.consumer.operation)
+            twice = typed(f"{called}({called}({evidence.spoken}))")
             yield (
                 evidence.replaced(edge, edge.with_local(again * edge.local)),
-                f"{called} was applied twice: the gradient is that of {called}({called}({evidence.spoken})).",
+                f"{called} was applied twice: the gradient is that of {twice}.",
             )
             yield (
                 evidence.replaced(edge, edge.with_local(again)),
@@ -64,27 +66,29 @@ def _power(evidence: Evidence) -> Guesses:
         if name == "Pow":
             base, n = edge.operands
             if edge.operand_index == 0:
-                for local, because in (
-                    (n * base**n, f"The exponent was kept: n·{own}ⁿ, not n·{own}ⁿ⁻¹"),
-                    (base ** (n - 1.0), f"The factor n was left out: {own}ⁿ⁻¹, not n·{own}ⁿ⁻¹"),
-                    (n * base, f"The exponent was dropped: n·{own}, not n·{own}ⁿ⁻¹"),
-                    ((n - 1.0) * base ** (n - 1.0), "The factor was taken one too small: n − 1, not n"),
-                    (n * base ** (n - 2.0), f"The exponent was lowered twice: n·{own}ⁿ⁻², not n·{own}ⁿ⁻¹"),
-                    (n * base ** (n + 1.0), f"The exponent was raised: n·{own}ⁿ⁺¹, not n·{own}ⁿ⁻¹"),
-                    (base ** (n + 1.0) / (n + 1.0), f"The power was integrated: {own}ⁿ⁺¹/(n + 1), not n·{own}ⁿ⁻¹"),
+                right = f"n·{own}ⁿ⁻¹"
+                for local, because, used, instead in (
+                    (n * base**n, "The exponent was kept", f"n·{own}ⁿ", right),
+                    (base ** (n - 1.0), "The factor n was left out", f"{own}ⁿ⁻¹", right),
+                    (n * base, "The exponent was dropped", f"n·{own}", right),
+                    ((n - 1.0) * base ** (n - 1.0), "The factor was taken one too small", "n − 1", "n"),
+                    (n * base ** (n - 2.0), "The exponent was lowered twice", f"n·{own}ⁿ⁻²", right),
+                    (n * base ** (n + 1.0), "The exponent was raised", f"n·{own}ⁿ⁺¹", right),
+                    (base ** (n + 1.0) / (n + 1.0), "The power was integrated", f"{own}ⁿ⁺¹/(n + 1)", right),
                 ):
-                    where = evidence.put(", with n = {}", n) + "."
-                    yield evidence.replaced(edge, edge.with_local(local)), because + where
+                    said = f"{because}: {typed(used)}, not {typed(instead)}{evidence.put(', with n = {}', n)}."
+                    yield evidence.replaced(edge, edge.with_local(local)), said
             else:
                 for local, because in (
                     (n * base ** (n - 1.0), "The power rule was applied to an exponential: the exponent is the node."),
-                    (edge.value, "The factor log of the base was left out: aˣ·log(a), not aˣ."),
+                    (edge.value, f"The factor log of the base was left out: {typed('aˣ·log(a)')}, not {typed('aˣ')}."),
                 ):
                     yield evidence.replaced(edge, edge.with_local(local)), because
         elif name == "Sqrt":
+            below = f"The root was not put below the line: it should be {typed('1/(2·z)')}, not {typed('z/2')}."
             for local, because in (
                 (1.0 / edge.value, "The factor 1/2 of the square root's local gradient was left out."),
-                (0.5 * edge.value, "The root was not put below the line: it should be 1/(2·z), not z/2."),
+                (0.5 * edge.value, below),
             ):
                 yield evidence.replaced(edge, edge.with_local(local)), because
 
@@ -95,24 +99,25 @@ def _quotient(evidence: Evidence) -> Guesses:
         if name == "Div" and edge.operand_index == 1:
             x, y = edge.operands
             over, under = edge.names
-            right = f"it should be −{over}/{under}²"
+            right = typed(f"−{over}/{under}²")
         elif name == "Reciprocal":
             (y,) = edge.operands
-            x, over, under = np.ones(()), "1", edge.names[0]
-            right = f"it should be −1/{under}²"
+            x, over, under = np.ones(()), Phrase("1"), edge.names[0]
+            right = typed(f"−1/{under}²")
         else:
             continue
-        for local, because in (
-            (-x / y, f"The denominator was not squared: −{over}/{under}, {right}."),
-            (x / y**2, f"The minus of the quotient rule was left out: {over}/{under}², {right}."),
-            (x / y, f"The minus and the square were left out: {over}/{under}, {right}."),
-            (-1.0 / y**2, f"The numerator was left out: −1/{under}², {right}."),
-            (1.0 / y, f"1/{under} was taken, as for the numerator; {right}."),
-            (-x * y**2, f"It was multiplied by {under}², not divided; {right}."),
-            (1.0 / y**2, f"1/{under}² was taken; {right}."),
-            (np.log(np.abs(y)) * x, f"The quotient was integrated: log({under}); {right}."),
+        for local, because, used in (
+            (-x / y, "The denominator was not squared: {},", f"−{over}/{under}"),
+            (x / y**2, "The minus of the quotient rule was left out: {},", f"{over}/{under}²"),
+            (x / y, "The minus and the square were left out: {},", f"{over}/{under}"),
+            (-1.0 / y**2, "The numerator was left out: {},", f"−1/{under}²"),
+            (1.0 / y, "{} was taken, as for the numerator;", f"1/{under}"),
+            (-x * y**2, "It was multiplied by {}, not divided;", f"{under}²"),
+            (1.0 / y**2, "{} was taken;", f"1/{under}²"),
+            (np.log(np.abs(y)) * x, "The quotient was integrated: {};", f"log({under})"),
         ):
-            yield evidence.replaced(edge, edge.with_local(local)), because
+            said = f"{because.format(typed(used))} it should be {right}."
+            yield evidence.replaced(edge, edge.with_local(local)), said
 
 
 def _wrong_argument(evidence: Evidence) -> Guesses:
@@ -189,9 +194,10 @@ def _other_derivative(evidence: Evidence) -> Guesses:
                     )
             value = np.asarray(other.evaluate([x]), dtype=np.float64)
             for factor, sign in ((1.0, ""), (-1.0, "−")):
+                taken_so = typed(f"{sign}{function_name(other)}({evidence.spoken})")
                 yield (
                     evidence.replaced(edge, edge.with_local(factor * value)),
-                    f"{sign}{function_name(other)}({evidence.spoken}) was taken for the derivative of {called}.",
+                    f"{taken_so} was taken for the derivative of {called}.",
                 )
 
 

@@ -10,6 +10,7 @@ from service.core.comparison.evidence import Evidence
 from service.core.comparison.slips.guess import Guesses, Slip
 from service.core.figures.figures import FloatArray
 from service.core.rulebook.primitives import sum_to_shape
+from service.core.symbolic.phrases import typed
 
 
 def _wrong_transpose(evidence: Evidence) -> Guesses:
@@ -22,7 +23,7 @@ def _wrong_transpose(evidence: Evidence) -> Guesses:
         if edge.consumer.operation.name not in ("MatMul", "Gemm") or edge.operand_index > 1:
             continue
         other, name = edge.operands[1 - edge.operand_index], edge.names[1 - edge.operand_index]
-        factors = (other, name), (edge.upstream, f"∂{evidence.output}/∂{edge.bracketed}")
+        factors = (other, name), (edge.upstream, edge.upstream_of(evidence.output))
         for figure, written in (*_products(*factors), *_products(*reversed(factors))):
             if (summed := _summed(figure, evidence.expected.shape)) is not None:
                 yield evidence.replaced(edge, summed), said.format(written)
@@ -34,9 +35,9 @@ def _products(first: tuple[FloatArray, str], second: tuple[FloatArray, str]) -> 
         factors, written = [], []
         for (figure, name), turn in zip((first, second), turned, strict=True):
             factors.append(np.swapaxes(figure, -1, -2) if turn and figure.ndim > 1 else figure)
-            written.append(f"{name}ᵀ" if turn and figure.ndim > 1 else name)
+            written.append(f"{name}ᵀ" if turn and figure.ndim > 1 else f"{name}")
         try:
-            yield np.matmul(*factors), " @ ".join(written)
+            yield np.matmul(*factors), typed(" @ ".join(written))
         except ValueError:
             continue
 

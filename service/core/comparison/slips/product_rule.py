@@ -8,6 +8,7 @@ from service.core.comparison.evidence import Evidence
 from service.core.comparison.replay import sweep_gradients
 from service.core.comparison.slips.guess import Guesses, Slip
 from service.core.graph.traversal import nodes_between
+from service.core.symbolic.phrases import typed
 
 _MOST_NODES, _MOST_PRODUCTS, _MOST_ELEMENTS = 64, 8, 10_000
 
@@ -45,10 +46,14 @@ def _derivatives_joined(evidence: Evidence, name: str) -> Guesses:
         of_u, of_v = slopes
         if name == "Mul":
             right, wrong = of_u * v + u * of_v, of_u * of_v
-            said = "The derivatives were multiplied: (f·g)′ is f′·g + f·g′, not f′·g′."
+            said = (
+                f"The derivatives were multiplied: {typed('(f·g)′')} is {typed('f′·g + f·g′')}, not {typed('f′·g′')}."
+            )
         else:
             right, wrong = (of_u * v - u * of_v) / v**2, of_u / of_v
-            said = "The derivatives were divided: (f/g)′ is (f′·g − f·g′)/g², not f′/g′."
+            said = (
+                f"The derivatives were divided: {typed('(f/g)′')} is {typed('(f′·g − f·g′)/g²')}, not {typed('f′/g′')}."
+            )
         if np.all(of_u) and np.all(of_v):
             yield evidence.expected + upstream * (wrong - right), said
 

@@ -94,8 +94,8 @@ def _kernel_flipped(evidence: Evidence) -> Guesses:
             given = edge.consumer.operation.propagate(edge.upstream, operands, edge.value, edge.consumer.attributes)
             yield (
                 evidence.replaced(edge, given[0]),
-                f"The kernel {kernel} was not flipped: the gradient slides it over ∂{evidence.output}/"
-                f"∂{edge.bracketed} in the reverse order.",
+                f"The kernel {kernel} was not flipped: the gradient slides it over {edge.upstream_of(evidence.output)} "
+                "in the reverse order.",
             )
 
 

@@ -22,6 +22,7 @@ from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text, number_text
 from service.core.graph.traversal import ancestors
 from service.core.rulebook.registry import operation_of
+from service.core.symbolic.phrases import typed
 
 _ARITHMETIC = {"Add": "+", "Sub": "−", "Mul": "·", "Div": "/", "Pow": "^", "Max": "max", "Min": "min"}
 # These make no NaN of a 0, unless there is an ∞ too.
@@ -38,14 +39,17 @@ def _other_arithmetic(evidence: Evidence) -> Guesses:
     for name, other in _ARITHMETIC.items():
         if name != evidence.node.operation.name:
             value = np.asarray(operation_of(name).evaluate(evidence.operands), dtype=np.float64)
-            yield value, f"{other} was taken for {sign}: it is {first} {other} {second}."
+            yield value, f"{other} was taken for {sign}: it is {typed(f'{first} {other} {second}')}."
     for place, name in enumerate(evidence.names):
         operands = list(evidence.operands)
         operands[place] = -operands[place]
         yield apply(evidence.node, operands), f"The sign of the operand {name} is wrong."
         yield evidence.operands[place], f"Only the operand {name} was taken; the other was left out."
     if evidence.node.operation.name == "Pow":
-        yield evidence.operands[0] * evidence.operands[1], f"{first}·{second} was taken for {first} ^ {second}."
+        yield (
+            evidence.operands[0] * evidence.operands[1],
+            f"{typed(f'{first}·{second}')} was taken for {typed(f'{first} ^ {second}')}.",
+        )
     if evidence.node.operation.name == "Mul" and len(set(evidence.node.inputs)) == 2:
         for name, operand in zip(evidence.names, evidence.operands, strict=True):
             yield operand * operand, f"{name} was multiplied by itself."
@@ -66,11 +70,11 @@ def _other_function(evidence: Evidence) -> Guesses:
         if other is not evidence.node.operation:
             value = np.asarray(other.evaluate([x]), dtype=np.float64)
             alone = other.name == "Identity"
-            taken = f"{function_name(other)}({inside}) was taken for it"
+            taken = f"{typed(f'{function_name(other)}({inside})')} was taken for it"
             yield value, f"{called} was left out: it is {inside}." if alone else f"{taken}."
     yield apply(evidence.node, [apply(evidence.node, [x])]), f"{called} was applied twice."
-    yield apply(evidence.node, [-x]), f"It is {called}(−{inside}): a sign inside is wrong."
-    yield 1.0 / apply(evidence.node, [x]), f"It is 1/{called}({inside})."
+    yield apply(evidence.node, [-x]), f"It is {typed(f'{called}(−{inside})')}: a sign inside is wrong."
+    yield 1.0 / apply(evidence.node, [x]), f"It is {typed(f'1/{called}({inside})')}."
     if evidence.node.operation.name in OF_ANGLES:
         yield (
             apply(evidence.node, [np.deg2rad(x)]),
@@ -92,7 +96,7 @@ def _integer_division(evidence: Evidence) -> Guesses:
     if not evidence.forward or evidence.node.operation.name != "Div" or not operands:
         return
     if all((operand == np.rint(operand)).all() for operand in operands):
-        said = "/".join(evidence.bracketed_names if evidence.expected.ndim else map(figure_text, operands))
+        said = "/".join(map(format, evidence.bracketed_names if evidence.expected.ndim else map(figure_text, operands)))
         for figure in (np.floor(evidence.expected), np.trunc(evidence.expected)):
             yield figure, f"It is an integer division: of {said} the fraction was dropped."
 
@@ -177,7 +181,7 @@ def _worked_from_rounded(evidence: Evidence) -> Guesses:
     for edge in evidence.near_edges:
         if edge.upstream.ndim or edge.local is None:
             continue
-        upstream = f"∂{evidence.output}/∂{edge.bracketed}"
+        upstream = edge.upstream_of(evidence.output)
         for short, places in _shortened(edge.upstream):
             sentence = said.format(upstream, figure_text(short), figure_text(edge.upstream))
             yield from _and_rounded(evidence.replaced(edge, short * edge.local), places, sentence)
