@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # One a thread, one for who waits for the lock while another takes the thread's place, and one for /readyz.
     connections = settings.threads + 2
     database = Database(settings.database_url, _aside, settings.work.lock_seconds, clocks, connections)
+    app.extensions["settings"] = settings
     app.extensions["gradbook"] = Context(database, settings.limits, settings.work.cache_bytes)
     observability.observe(app)
     browsers.protect(app, settings)

@@ -98,24 +98,31 @@ class WorkBounds:
     cache_bytes: int = _bound(512 * 1024 * 1024, 0, 2**50, "bytes of graphs that are kept in memory")
 
 
+def _setting(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"meaning": meaning})
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be configured."""
+    """Everything that can be configured; each is set by GRADBOOK_ and its name in capitals."""
 
-    database_url: str = "sqlite:///gradbook.db"
-    host: str = "127.0.0.1"
-    port: int = 8000
-    threads: int = 8
-    blas_threads: int = 1  # of one matrix product; requests run at once, and each would take them all
-    hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")  # the names it is called by; `*`: any
-    origins: tuple[str, ...] = ()  # of the pages of other sites that may call it
-    prefix: str = ""  # of all paths, as a proxy shows them: /gradbook
-    proxies: tuple[Network, ...] = ()  # that are believed what they say of their clients
-    allow_anonymous: bool = False  # at any address, as long as there is no key
-    requests_per_minute: int = 0  # with each key; 0: as many as it likes
+    database_url: str = _setting("sqlite:///gradbook.db", "the database")
+    host: str = _setting("127.0.0.1", "the address to listen at")
+    port: int = _setting(8000, "the port to listen at")
+    threads: int = _setting(8, "requests served concurrently")
+    # Requests run at once, and each would take all threads.
+    blas_threads: int = _setting(1, "threads of one matrix product")
+    hosts: tuple[str, ...] = _setting(("localhost", "127.0.0.1", "::1"), "the names it is called by; *: any")
+    origins: tuple[str, ...] = _setting((), "the origins of other sites whose pages may call it")
+    prefix: str = _setting("", "the path below which a proxy shows it")
+    proxies: tuple[Network, ...] = _setting((), "the proxies that are believed what they say of their clients")
+    allow_anonymous: bool = _setting(False, "1: as long as there is no key, anybody is answered, at any address")
+    requests_per_minute: int = _setting(0, "requests a minute with each key; 0: as many as it likes")
     limits: Limits = field(default_factory=Limits)
     server: ServerBounds = field(default_factory=ServerBounds)
     work: WorkBounds = field(default_factory=WorkBounds)
+    # Where the variables that were given came from.
+    origin: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def admits_anybody(self) -> bool:
@@ -130,7 +137,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
     """
     given = _Variables(os.environ if environment is None else environment)
     limits = {
-        name: given.whole_number(f"GRADBOOK_MAX_{name.upper()}", getattr(Limits(), name), most=limit.metadata["most"])
+        name: given.whole_number(variable_of(name, limit=True), getattr(Limits(), name), most=limit.metadata["most"])
         for limit in fields(Limits)
         for name in [limit.name]
     }
@@ -151,7 +158,14 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "work": WorkBounds(**{bound.name: given.bound(bound) for bound in fields(WorkBounds)}),
     }
     given.refuse_others()
-    return Settings(**{**chosen, **{name: value for name, value in flags.items() if value is not None}})
+    taken = {name: value for name, value in flags.items() if value is not None}
+    origin = dict.fromkeys(given.variables, "environment") | dict.fromkeys(map(variable_of, taken), "flag")
+    return Settings(**{**chosen, **taken}, origin=origin)
+
+
+def variable_of(name: str, limit: bool = False) -> str:
+    """The variable that sets a setting or a limit."""
+    return f"GRADBOOK_{'MAX_' if limit else ''}{name.upper()}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -172,6 +186,11 @@ class _Variables:
             if name.startswith("GRADBOOK_") and not _is_of_kubernetes(name, value)
         }
         self._known = set(_OF_THE_CLIENT)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Those that are set."""
+        return tuple(self._given)
 
     def text(self, variable: str, default: str) -> str:
         self._known.add(variable)
@@ -204,7 +223,7 @@ class _Variables:
 
     def bound(self, bound: Field[Any]) -> Any:
         """A bound, a whole number where its default is one, else seconds."""
-        variable, least, most = f"GRADBOOK_{bound.name.upper()}", bound.metadata["least"], bound.metadata["most"]
+        variable, least, most = variable_of(bound.name), bound.metadata["least"], bound.metadata["most"]
         if isinstance(bound.default, int):
             return self.whole_number(variable, bound.default, least=least, most=most)
         text = self.text(variable, str(bound.default))
