@@ -12,6 +12,7 @@ from service.core.comparison.inheritance import Place, inherited_from
 from service.core.comparison.listing import explained_origins
 from service.core.comparison.verdicts import DIFFERENT, JUDGED, Comparison, Phase, Verdict
 from service.core.figures.text import listed, short_number
+from service.core.symbolic.phrases import Sentence
 
 _NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _NAMED, _DETAILED = 8, 4  # names that a sentence lists, and origins of one cause that are told singly
@@ -55,7 +56,7 @@ def _choices(found: Comparison) -> list[Cause]:
         is_one = len(positions) == 1
         said = f"The gradient{'' if is_one else 's'} of {subject} {'is' if is_one else 'are'} the choice of "
         sentence = f"{said}{listed(libraries)} where no derivative exists."
-        causes.append(Cause(sentence, tuple((phase, position) for position in positions)))
+        causes.append(Cause(Sentence(sentence), tuple((phase, position) for position in positions)))
     return causes
 
 
