@@ -1,6 +1,8 @@
 """The image, built once as the Dockerfile says, in an engine that serves for as long as the tests last."""
 
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,11 +24,15 @@ def built() -> Iterator[tuple[Engine, str]]:
     missing = what_is_missing()
     if missing:
         pytest.exit(missing, 1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the first process of a namespace ignores it
     engine = Engine()
     with engine.mounted():
         with engine.engine(outside=True):
             engine.provide("python:3.13-slim")
-            log = engine.build("--tag", "gradbook", ".")
+            with ThreadPoolExecutor() as threads:
+                beside = threads.submit(engine.provide, "postgres:17")
+                log = engine.build("--tag", "gradbook", ".")
+                beside.result()
         with engine.engine():
             yield engine, log
 

@@ -11,14 +11,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 OUTSIDE = 9  # the file descriptor of the machine's network, which `make image-check` hands in
+_OUTSIDE = ["nsenter", f"--net=/proc/self/fd/{OUTSIDE}"]
 _KEPT = ROOT / ".image"  # what is downloaded once
-_GROUP = "gradbook-image"  # the engine's own part of the kernel's control groups
+_GROUP = f"gradbook-image{str(ROOT).replace('/', '-')}"  # the engine's own part of the kernel's control groups
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _ENGINE = (
     "ca-certificates",
@@ -50,7 +52,8 @@ ENV PATH=/usr/lib/postgresql/17/bin:$PATH PGDATA=/var/lib/postgresql/data
 RUN install --directory --owner=postgres --mode=700 $PGDATA
 USER postgres
 CMD ["bash", "-c", "[ -s $PGDATA/PG_VERSION ] || { \
-    initdb --auth=scram-sha-256 --username=$POSTGRES_USER --pwfile=<(echo $POSTGRES_PASSWORD); \
+    initdb --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 \
+        --username=$POSTGRES_USER --pwfile=<(echo $POSTGRES_PASSWORD); \
     echo host all all all scram-sha-256 >>$PGDATA/pg_hba.conf; \
     echo CREATE DATABASE $POSTGRES_USER | postgres --single postgres; }; \
     exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp"]
@@ -62,7 +65,8 @@ class Engine:
     """The engine, and what its two command lines do in this repository."""
 
     def __init__(self) -> None:
-        self.root = _debian("engine", _ENGINE)
+        with ThreadPoolExecutor() as threads:
+            self.root, self._python = threads.map(_debian, ("engine", "python.tar"), (_ENGINE, _PYTHON))
 
     def run(self, *command: str, check: bool = True, **named: Any) -> subprocess.CompletedProcess[str]:
         """Run a command in the engine's root, in the repository."""
@@ -112,10 +116,8 @@ class Engine:
 
     def _forget(self) -> None:
         """Leave no image, no volume and no control group, of a run that was killed either."""
-        subprocess.run(
-            ["rm", "-rf", *(self.root / each for each in ("var/lib/docker", "run/docker", "run/docker.pid"))],
-            check=True,
-        )
+        left = ("var/lib/docker", "run/docker", "run/docker.pid", "packages")
+        subprocess.run(["rm", "-rf", *(self.root / each for each in left)], check=True)
         groups = Path("/sys/fs/cgroup")  # in version 2 one tree, in version 1 one for each kind
         found = {path.resolve() for top in ("", "*/") for path in groups.glob(f"{top}{_GROUP}/**/")}
         for group in sorted(found, reverse=True):
@@ -124,7 +126,7 @@ class Engine:
     @contextmanager
     def engine(self, *, outside: bool = False) -> Iterator[None]:
         """Have it run, in the tests' own network or in the machine's, in which it sets nothing up."""
-        enter = ["nsenter", f"--net=/proc/self/fd/{OUTSIDE}"] if outside else []
+        enter = _OUTSIDE if outside else []
         command = ["dockerd", f"--cgroup-parent=/{_GROUP}", "--iptables=false", "--ip6tables=false"]
         command += ["--bridge=none", "--ip-forward=false"] if outside else []
         # Not by chroot: whoever enters a container's mounts comes out at the root that its engine's mounts have.
@@ -154,8 +156,9 @@ class Engine:
     def provide(self, image: str) -> None:
         """Have an image of a registry, or where none can be reached the stand-in for it."""
         if self.run("docker", "pull", "--quiet", image, check=False).returncode:
-            with _debian("python.tar", _PYTHON).open("rb") as archive:
-                self.docker("import", "-", "debian-with-python", stdin=archive)
+            if not self.docker("images", "--quiet", "debian-with-python"):
+                with self._python.open("rb") as archive:
+                    self.docker("import", "-", "debian-with-python", stdin=archive)
             self.build("--tag", image, "-", input=_STAND_INS[image])
 
     def inside(self, command: Sequence[str]) -> list[str]:
@@ -169,13 +172,19 @@ def _debian(name: str, packages: Sequence[str]) -> Path:
     if not target.exists():
         _KEPT.mkdir(exist_ok=True)
         part = _KEPT / f"part-{name}"
-        said = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale", "man")]
+        subprocess.run(["rm", "-rf", part], check=True)  # of a run that was killed
+        said = ["--dpkgopt=force-unsafe-io"]
+        said += [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale", "man")]
         said += [f"--customize-hook=upload {_CERTIFICATES} {_CERTIFICATES}"] if Path(_CERTIFICATES).exists() else []
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", *said, "trixie"]
-        enter = ["nsenter", f"--net=/proc/self/fd/{OUTSIDE}"]
-        subprocess.run([*enter, *command, str(part)], check=True, pass_fds=(OUTSIDE,))
+        run_outside(*command, part)
         part.rename(target)
     return target
+
+
+def run_outside(*command: str | Path) -> None:
+    """Run a command in the machine's network."""
+    subprocess.run([*_OUTSIDE, *command], check=True, pass_fds=(OUTSIDE,))
 
 
 def what_is_missing() -> str | None:

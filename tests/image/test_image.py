@@ -1,13 +1,29 @@
 """What the image has inside."""
 
+import sys
 import tomllib
+from importlib.metadata import version
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.image.engine import ROOT, Engine
+from tests.image.engine import ROOT, Engine, run_outside
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# What the tests of service/core need beside the service, in the versions that this environment has.
+TESTING = (
+    "attrs",
+    "execnet",
+    "hypothesis",
+    "iniconfig",
+    "mpmath",
+    "packaging",
+    "pluggy",
+    "pygments",
+    "pytest",
+    "pytest-xdist",
+    "sortedcontainers",
+)
 INSTALLED = """
 import importlib.metadata
 print(*(each.name for each in importlib.metadata.distributions()))
@@ -46,3 +62,20 @@ def test_it_has_what_the_service_and_postgresql_need_and_nothing_that_installs_o
     for interpreter in ("python", own):
         tried = engine.run("docker", "run", "--rm", "gradbook", interpreter, "-m", "pip", "--version", check=False)
         assert "No module named pip" in tried.stderr
+
+
+def test_its_python_passes_the_tests_of_the_core(engine: Engine) -> None:
+    """By the compiled loops of the image, which has another Python than the one here."""
+    wanted = [f"{name}=={version(name)}" for name in TESTING]
+    wheels = ("--only-binary=:all:", "--python-version=3.13", "--no-deps")
+    run_outside(
+        sys.executable, "-m", "pip", "install", "--quiet", *wheels, "--target", engine.root / "packages", *wanted
+    )
+    said = engine.docker(
+        *("run", "--rm", "--volume=/packages:/packages:ro", "--volume=/repository/tests:/tmp/checked/tests:ro"),
+        *("--volume=/repository/pyproject.toml:/tmp/checked/pyproject.toml:ro", "--workdir=/tmp/checked"),
+        *("--env=PYTHONPATH=/packages", "--env=PYTHONDONTWRITEBYTECODE=1"),
+        *("--env=HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis", "gradbook", "python", "-m", "pytest", "--quiet"),
+        *("--numprocesses=2", "--dist=worksteal", "-p", "no:cacheprovider", "tests/core"),
+    )
+    assert " passed" in said.splitlines()[-1] and " failed" not in said

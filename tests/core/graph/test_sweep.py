@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+import service.core
 from service.core.graph.graph import Graph
 from service.core.graph.sweep import sweep_back, walk_forward
 from tests.planted import graph_of
 
-CORE = Path(__file__).parents[3] / "service" / "core"
+CORE = Path(service.core.__file__).parent
 GRAPH = graph_of("p = x * y; q = p + x; r = q * p; unused = r + y", ["r"])
 
 
