@@ -15,7 +15,7 @@
 #   make faults            many faults under load: a row for each kind, with what was lost and doubled
 #   make hostile           what one client can do to the others: a row for each attack
 #   make lint              style and types
-# .ci/run runs lint and each target whose name begins with test.
+# .ci/run runs lint, each target whose name begins with test, and image-check.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -93,7 +93,7 @@ image-check: .venv/tested
 	@command -v mmdebstrap \
 		|| (apt-get update --quiet --quiet && apt-get install --quiet --yes --no-install-recommends mmdebstrap) \
 		|| (echo 'mmdebstrap is missing, and apt did not install it: where apt is, `apt-get install mmdebstrap` as root' && false)
-	exec 9</proc/self/ns/net && exec unshare --mount --net --pid --fork --kill-child --mount-proc $(BIN)/pytest -m image
+	exec 9</proc/self/ns/net && exec unshare --mount --net --pid --fork --kill-child --mount-proc $(BIN)/pytest -m image tests/image
 
 lint: .venv/tested
 	$(BIN)/ruff check
