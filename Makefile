@@ -20,7 +20,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := python -m pip --disable-pip-version-check
-LOCKED = $*/bin/$(PIP) install --quiet --require-hashes --only-binary :all:
+LOCKED = $*/bin/$(PIP) install --require-hashes --only-binary :all:
 
 # The suite starts some sixty processes, each of which would compile every module for itself.
 export PYTHONDONTWRITEBYTECODE :=
@@ -154,6 +154,7 @@ clean:
 .venv/installed .venv-peers/installed: %/installed: requirements.lock pyproject.toml | %/bin/pip
 	$(LOCKED) --requirement requirements.lock
 	$*/bin/$(PIP) install --quiet --no-index --no-deps --no-build-isolation --editable .
+	@echo 'Compiling the loops for graphs of scalars, once: half a minute or so.'
 	$*/bin/gradbook warm
 	touch $@
 

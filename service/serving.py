@@ -195,10 +195,17 @@ def _signals_end_the_process() -> Iterator[None]:
 
 
 def _announce(listener: socket.socket, prefix: str) -> None:
+    """Say where the service is and what to try next, as the last lines before those of the log."""
     address, port = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     where = f"http://{shown}:{port}{prefix}"
-    print(f"Gradbook serves at {where} and explains itself at {prefix}/docs", file=sys.stderr, flush=True)
+    program = sys.argv[0] if Path(sys.argv[0]).name == "gradbook" else "gradbook"
+    print(
+        f"Gradbook serves at {where} and explains its API at {prefix}/docs\n"
+        f"Next: open {where} in a browser, or ask in another terminal: {program} run list --url {where}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _load_app(settings: Settings, pool: Any = None) -> Any:

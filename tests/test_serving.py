@@ -1,7 +1,10 @@
 """What `gradbook serve` sets in its process."""
 
+import re
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +37,28 @@ def test_where_memory_cannot_be_bounded_it_is_said_once(
     with serving._worker_processes(Settings(work=WorkBounds(processes=1)), 1) as pool:
         assert pool.nbytes == 1
     assert capsys.readouterr().err.count("does not let the service bound the memory") == (not bounded)
+
+
+@pytest.mark.parametrize(
+    ("program", "command"), [(".venv/bin/gradbook", ".venv/bin/gradbook"), ("service/cli/__main__.py", "gradbook")]
+)
+def test_the_last_lines_of_the_start_say_where_it_is_and_what_to_try(
+    program: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "serve"])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        serving._announce(listener, "/below")
+        where = f"http://127.0.0.1:{listener.getsockname()[1]}/below"
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == f"Gradbook serves at {where} and explains its API at /below/docs"
+    assert last == f"Next: open {where} in a browser, or ask in another terminal: {command} run list --url {where}"
+
+
+def test_make_run_shows_what_pip_does_and_ends_with_the_service() -> None:
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+    (locked,) = re.findall(r"^LOCKED = (.*)$", makefile, re.MULTILINE)
+    assert "install" in locked and "--quiet" not in locked
+    (run,) = re.findall(r"^run: install\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert run.splitlines()[-1] == "\texec $(BIN)/gradbook serve"
+    assert "browse" not in run and "open" not in run

@@ -304,7 +304,7 @@ def test_serve_stops_cleanly(tmp_path: Path, number: signal.Signals, ready: bool
         # Where coverage measures the service, it has its own say about being stopped.
         logged = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
         assert {line["path"] for line in logged} == ({"/readyz"} if ready else set())
-        said = f"Gradbook serves at http://127.0.0.1:{port} and explains itself at /docs\n"
+        said = f"Gradbook serves at http://127.0.0.1:{port} and explains its API at /docs\nNext: open "
         assert err.startswith(said) if ready else said not in err
         assert "Traceback" not in err
 
