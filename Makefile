@@ -9,7 +9,7 @@
 #   make test-contract     requests drawn from openapi.yaml, right and wrong ones: every answer is declared there
 #   make test-faults       requests killed in a service of little time, and the service without what Linux alone has
 #   make test-postgres     what is stored, computed and answered, on PostgreSQL, which root gets by apt
-#   make test-browser      pictures in Chromium, which root gets by apt
+#   make test-browser      pages and pictures in Chromium, which root gets by apt with npm
 #   make image-check       the image, built and run on a container engine, which root gets by apt
 #   make steady RUNS=20    the quick suite that many times, each with a seed of its own for the random examples
 #   make faults            many faults under load: a row for each kind, with what was lost and doubled
@@ -82,9 +82,12 @@ test-postgres: .venv/tested
 	$(SUITE) -m postgres
 
 test-browser: .venv/tested
-	@command -v chromium || command -v chromium-browser || command -v google-chrome \
-		|| (apt-get update --quiet --quiet && apt-get install --quiet --yes --no-install-recommends chromium) \
-		|| (echo 'Chromium is missing, and apt did not install it: where apt is, `apt-get install chromium` as root' && false)
+	@{ command -v npm && { command -v chromium || command -v chromium-browser || command -v google-chrome; }; } >/dev/null \
+		|| (apt-get update --quiet --quiet && apt-get install --quiet --yes --no-install-recommends \
+			chromium fonts-stix fonts-dejavu-core npm) \
+		|| (echo 'Chromium or npm is missing, and apt did not install them: where apt is, `apt-get install chromium \
+	fonts-stix fonts-dejavu-core npm` as root' && false)
+	npm ci --silent --prefix tests/web/browser
 	$(BIN)/pytest -m browser
 
 # The engine stands in .image, and runs in processes, mounts and a network that end with the tests. File 9 is the
@@ -139,7 +142,7 @@ hostile: install
 
 # All that the targets above have made; a database stays.
 clean:
-	rm -rf .venv .venv-peers .image .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers .image tests/web/browser/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find service migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps: each step is done again when what it was made from has changed. A `%` is the environment, .venv or
