@@ -116,11 +116,11 @@ def plan_picture(subject: Subject, view: View, axes: Axes) -> Plan:
 
 def _lay_out(boxes: tuple[Box, ...], edges: tuple[Edge, ...]) -> Layout:
     """Lay out boxes, cached: box widths are rounded, so that most runs of one graph share a layout."""
-    return _layouts.get((boxes, edges), lambda: lay_out(boxes, edges))
+    return layouts.get((boxes, edges), lambda: lay_out(boxes, edges))
 
 
 # A layout and its key take about 500 bytes for each box and 300 for each edge.
-_layouts: Cache[Hashable, Layout] = Cache(
+layouts: Cache[Hashable, Layout] = Cache(
     16 * 1024 * 1024, lambda layout: 1000 + 500 * len(layout.centres) + 300 * len(layout.routes)
 )
 

@@ -11,7 +11,8 @@ const stepTo = one("bar") ? stepThrough() : () => {};
 
 function scrollTo(node) {
   const { left, right, width } = node.getBoundingClientRect(), seen = picture.getBoundingClientRect();
-  if (!width || (left >= seen.left && right <= seen.right)) return;
+  const rim = 0.2 * (seen.right - seen.left); // where it fades
+  if (!width || (left >= seen.left + rim && right <= seen.right - rim)) return;
   picture.scrollLeft += (left + right - seen.left - seen.right) / 2;
 }
 
