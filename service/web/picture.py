@@ -88,12 +88,16 @@ def draw_svg(subject: Subject, view: View, *, down: bool = False) -> Markup:
 def draw_inline(subject: Subject, view: View, *, down: bool = False, link: Link | None = None) -> Markup:
     """Draw the same for a page, whose style sheet has its rules (class `pic`); it grows with the page's type.
 
+    What would be too small if it were fitted into a column has the class `wide`, and is to be scrolled.
+
     `view.sentence` and `legend` are left to the page. Where edges are cut, `link` leads on.
     """
     plan = plan_picture(subject, view, Axes(down))
     width, height = plan.size[0] + 2 * MARGIN, plan.size[1] + 2 * MARGIN
-    scale = min(max(_SMALLEST, (_NARROW_COLUMN if down else _COLUMN) * _EM / width), _LARGEST)
-    attributes = {"class_": "pic down" if down else "pic", "width": f"{scale * width / _EM:.2f}em"}
+    filling = (_NARROW_COLUMN if down else _COLUMN) * _EM / width
+    scale = min(max(_SMALLEST, filling), _LARGEST)
+    kinds = ["pic", *(["down"] if down else []), *(["wide"] if filling < _SMALLEST else [])]
+    attributes = {"class_": " ".join(kinds), "width": f"{scale * width / _EM:.2f}em"}
     return _root(plan, (width, height), attributes, _draw(plan, inline=True, link=link))
 
 

@@ -120,6 +120,8 @@ def test_in_a_page_the_same_is_drawn_without_a_style_of_its_own() -> None:
     assert (inline.get("class"), inline.get("width"), inline.get("height")) == ("pic", "42.52em", None)
     assert [inline.get(name) == alone.get(name) for name in ("id", "viewBox", "aria-labelledby")] == [True] * 3
     assert not list(inline.iter(f"{SVG}style")) and not [e for e in inline.iter() if e.get("class") == "paper"]
+    large = read(draw_inline(RANDOM_RUNS[0], choose_view(RANDOM_RUNS[0].graph, None, None)))
+    assert large.get("class") == "pic wide" and float(large.get("width", "").removesuffix("em")) > 43.1
     assert "style" not in {name for element in inline.iter() for name in element.attrib}
     assert [node.get("aria-label") for node in nodes(inline)] == [node.get("aria-label") for node in nodes(alone)]
     assert [node.find(f"{SVG}title") for node in nodes(inline)] == [None] * 7
