@@ -58,7 +58,7 @@ def test_the_verdict_stands_in_the_title_and_each_cause_with_what_follows(client
     assert "Explains these figures and the figures of e, c, b and a, which follow from them." in told
     assert "“as printed”, by the tutorial, held against a run, computed" in told
     assert "A relative tolerance of 80.4 or an absolute tolerance of 107 would make them the same." in told
-    assert shown.text.count('class="ring"') == 1 and shown.text.count("◇ inherited") >= 4
+    assert shown.text.count('class="ring"') == 2 and shown.text.count("◇ inherited") >= 4
 
 
 def test_the_table_holds_the_differences_unless_all_are_asked_for(client: FlaskClient, tutorial: str) -> None:
