@@ -104,6 +104,7 @@ lint: .venv/tested
 	$(BIN)/mypy
 
 openapi: install
+	$(BIN)/python -m tests.api.story
 	$(BIN)/gradbook openapi > .venv/openapi.yaml
 	mv .venv/openapi.yaml openapi.yaml
 	$(BIN)/python -m service.api.http.problem_types > .venv/errors.md

@@ -5,7 +5,6 @@ from typing import Any
 
 from flask import Response, url_for
 
-from service.api import examples
 from service.api.comparison_documents import comparison_document, comparison_node_documents, comparison_summary
 from service.api.comparison_schemas import (
     CheckRequest,
@@ -46,7 +45,6 @@ def create_comparison(body: dict[str, Any]) -> Response:
     also=200,
     also_answer={"anyOf": [ComparisonDocument, UnkeptComparisonDocument]},
     problems=(404,),
-    body_example=examples.CHECK_REQUEST,
 )
 def check_claims(body: dict[str, Any], graph_id: str) -> Response:
     """Run a graph, record claimed figures and compare the two, in one call"""

@@ -5,7 +5,6 @@ from typing import Any
 
 from flask import Response, url_for
 
-from service.api import examples
 from service.api.derivative_schemas import (
     DerivativesDocument,
     DerivativesRequest,
@@ -33,8 +32,6 @@ blueprint = Blueprint("derivatives", __name__, description="Jacobians and Hessia
     answer=DerivativesDocument,
     status=201,
     problems=(404,),
-    body_example=examples.DERIVATIVES_REQUEST,
-    example=examples.DERIVATIVES,
 )
 def create_derivatives(body: dict[str, Any], graph_id: str) -> Response:
     """Compute a Jacobian, a Hessian, or the product of one with a vector, and keep it"""
@@ -52,7 +49,6 @@ def create_derivatives(body: dict[str, Any], graph_id: str) -> Response:
     "/v1/derivatives/<derivatives_id>",
     answer=DerivativesDocument,
     problems=(404,),
-    example=examples.DERIVATIVES,
 )
 def get_derivatives(derivatives_id: str) -> Response:
     """Read derivatives that were kept"""
@@ -65,7 +61,6 @@ def get_derivatives(derivatives_id: str) -> Response:
     body=GradientCheckRequest,
     answer=GradientCheckDocument,
     problems=(404,),
-    body_example=examples.RUN_REQUEST,
     scope=Scope.READ,
 )
 def check_gradients(body: dict[str, Any], graph_id: str) -> Response:

@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Response
 
-from service.api import examples
 from service.api.gradient_graph_schemas import FormulaDocument, FormulaQuery, GradientGraphRequest
 from service.api.graph_schemas import GraphDocument
 from service.api.graphs import respond_graph
@@ -24,7 +23,6 @@ blueprint = Blueprint("gradient graphs", __name__, description="Derivatives as f
     query=FormulaQuery,
     answer=FormulaDocument,
     problems=(404,),
-    example=examples.FORMULA,
 )
 def get_formula(query: dict[str, Any], graph_id: str) -> Response:
     """Read a derivative, or a node itself, as one formula in the graph's inputs
@@ -47,7 +45,6 @@ def get_formula(query: dict[str, Any], graph_id: str) -> Response:
     status=201,
     also=200,
     problems=(404,),
-    body_example={"output": "F", "wrt": ["a", "d"]},
 )
 def create_gradient_graph(body: dict[str, Any], graph_id: str) -> Response:
     """Keep the graph whose outputs are the gradients, named d<output>_d<node>

@@ -5,7 +5,6 @@ from typing import Any
 
 from flask import Response, url_for
 
-from service.api import examples
 from service.api.documents import graph_document, graph_node_documents
 from service.api.graph_schemas import (
     GraphDocument,
@@ -37,8 +36,6 @@ blueprint = Blueprint("graphs", __name__, description="Build graphs, keep them, 
     answer=GraphDocument,
     status=201,
     also=200,
-    body_example=examples.GRAPH_REQUEST,
-    example=examples.GRAPH,
 )
 def create_graph(body: dict[str, Any]) -> Response:
     """Build a graph from an expression or from nodes
@@ -74,7 +71,7 @@ def list_graphs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | Non
     return page.cut(found, graph_document)
 
 
-@blueprint.endpoint("GET", "/v1/graphs/<graph_id>", answer=GraphDocument, problems=(404,), example=examples.GRAPH)
+@blueprint.endpoint("GET", "/v1/graphs/<graph_id>", answer=GraphDocument, problems=(404,))
 def get_graph(graph_id: str) -> Response:
     """Read a graph with the first 1,000 of its nodes"""
     record = usecases.get_graph(context(), graph_id)

@@ -5,7 +5,6 @@ from typing import Any
 
 from flask import Response, request, url_for
 
-from service.api import examples
 from service.api.documents import LARGEST_LISTED, run_document, run_node_documents
 from service.api.graphs import read_tag
 from service.api.http import arrow, npz
@@ -49,8 +48,6 @@ blueprint = Blueprint("runs", __name__, description="Run graphs forward and back
     also=200,
     problems=(404,),
     forms=(npz.MEDIA_TYPE,),
-    body_example=examples.RUN_REQUEST,
-    example=examples.RUN,
 )
 def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Response:
     """Evaluate a stored graph forward and, unless told otherwise, backward; or keep a run as somebody recorded it"""
@@ -103,7 +100,6 @@ def list_runs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]
     answer=RunDocument,
     problems=(404,),
     forms=(npz.MEDIA_TYPE,),
-    example=examples.RUN,
 )
 def get_run(query: dict[str, Any], run_id: str) -> Response:
     """Read a run with the first 1,000 of its nodes, or as .npz with all of them"""

@@ -78,8 +78,6 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         problems: tuple[int, ...] = (),
         forms: tuple[str, ...] = (),
         media: tuple[str, ...] = (),
-        example: Any = None,
-        body_example: Any = None,
         scope: Scope | None = None,
     ) -> Callable[[View], View]:
         """Serve a view at `rule` and document it.
@@ -115,9 +113,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
                 statuses |= {422}
             if body is not None:
                 needed = requires_members(body())
-                served = self.arguments(body, location="json", required=needed, example=body_example)(served)
+                served = self.arguments(body, location="json", required=needed)(served)
                 statuses |= {400, 413, 422}
-            served = self.response(status, answer, example=example)(served)
+            served = self.response(status, answer)(served)
             if also is not None:
                 served = self.alt_response(
                     also, schema=also_answer or answer, success=True, description="What was there already"

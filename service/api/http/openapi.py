@@ -1,9 +1,11 @@
 """The document of the API: what flask-smorest gathers, with what it does not know put right."""
 
+import json
 from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from importlib.metadata import version
+from importlib.resources import files
 from threading import Lock
 from typing import Any
 
@@ -105,7 +107,9 @@ def document_api(app: Flask, *others: Blueprint) -> None:
 
     @cache  # written when it is first asked for: that is a tenth of the start
     def written() -> str:
-        document = _with_limits(_complete(deepcopy(api.spec.to_dict())), app.extensions["gradbook"].limits)
+        document = _with_limits(
+            _with_examples(_complete(deepcopy(api.spec.to_dict()))), app.extensions["gradbook"].limits
+        )
         return yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)
 
     def write() -> str:
@@ -181,6 +185,21 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     components["schemas"].pop("PaginationMetadata", None)
     for name, description in BINARY.values():
         components["schemas"][name] = {"type": "string", "format": "binary", "description": description}
+    return document
+
+
+def _with_examples(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with what the seed example's story (tests/api/story.py) asked of each operation and was answered."""
+    told = json.loads((files("service.api") / "examples.json").read_text(encoding="utf-8"))
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            example = told.get(operation.get("operationId"), {}) if isinstance(operation, dict) else {}
+            if "request" in example:
+                operation["requestBody"]["content"]["application/json"]["example"] = example["request"]
+            for status, response in operation["responses"].items() if example else ():
+                for media, answer in example.get("answers", {}).items():
+                    if status in ("200", "201") and media in response.get("content", {}):
+                        response["content"][media]["example"] = answer
     return document
 
 

@@ -1,0 +1,156 @@
+"""The examples of openapi.yaml: each operation's request and answer in the story of the seed example.
+
+`python -m tests.api.story` has a service tell it, and writes it to service/api/examples.json (`make openapi` does so).
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from service.app import create_app
+from service.example import EXPRESSION, INPUTS, NAME, TUTORIAL_GRADIENTS
+from service.serving import migrate
+from service.settings import Settings
+
+EXAMPLES = Path(__file__).parents[2] / "service" / "api" / "examples.json"
+DOT, MARKDOWN = "text/vnd.graphviz", "text/markdown"
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00")
+_LINES = 20  # of an answer that is text
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked: an operation by its operationId; {…} in path and body stands for what `keep` kept of an answer."""
+
+    operation: str
+    path: str
+    body: dict[str, Any] | None = None
+    accept: str = "application/json"
+    keep: str = ""
+    method: str = ""
+
+
+_AT = {"inputs": INPUTS}
+_RECORDED = {**_AT, "recorded": {"by": "a colleague", "values": {"e": 6, "f": -12, "F": 4}, "gradients": {"f": -3}}}
+_CLAIMS = {**_AT, "claims": {"by": "the tutorial", "gradients": TUTORIAL_GRADIENTS}}
+
+STORY = (
+    Request("create_graph", "/v1/graphs", {"name": NAME, "expression": EXPRESSION}, keep="graph"),
+    Request("get_graph", "/v1/graphs/{graph}"),
+    Request("list_graphs", "/v1/graphs"),
+    Request("list_graph_nodes", "/v1/graphs/{graph}/nodes"),
+    Request("get_formula", "/v1/graphs/{graph}/formula"),
+    Request("create_gradient_graph", "/v1/graphs/{graph}/gradient-graph", {"output": "F", "wrt": ["a", "d"]}),
+    Request("get_graph_picture", "/v1/graphs/{graph}/picture?format=dot", accept=DOT),
+    Request("create_run", "/v1/graphs/{graph}/runs", _AT, keep="run"),
+    Request("get_run", "/v1/runs/{run}"),
+    Request("list_runs", "/v1/runs"),
+    Request("list_run_nodes", "/v1/runs/{run}/nodes"),
+    Request("get_run_node", "/v1/runs/{run}/nodes/d"),
+    Request("list_steps", "/v1/runs/{run}/steps?node=d"),
+    Request("list_paths", "/v1/runs/{run}/paths?node=d"),
+    Request("get_run_picture", "/v1/runs/{run}/picture?format=dot", accept=DOT),
+    Request("get_article", "/v1/runs/{run}/article?format=markdown", accept=MARKDOWN),
+    Request("", "/v1/graphs/{graph}/runs", {**_AT, "backward": False}, keep="forward"),
+    Request("run_backward", "/v1/runs/{forward}/backward", {"output": "F"}),
+    Request("check_claims", "/v1/graphs/{graph}/checks", _CLAIMS, keep="comparison"),
+    Request("get_comparison", "/v1/comparisons/{comparison}"),
+    Request("list_comparison_nodes", "/v1/comparisons/{comparison}/nodes"),
+    Request("get_comparison_picture", "/v1/comparisons/{comparison}/picture?format=dot", accept=DOT),
+    Request("", "/v1/graphs/{graph}/runs", _RECORDED, keep="recorded"),
+    Request("create_comparison", "/v1/comparisons", {"baseline": "{run}", "candidate": "{recorded}"}),
+    Request("list_comparisons", "/v1/comparisons"),
+    # The second derivatives with respect to c and d: d²F/dc² = 0, d²F/dcdd = −e/d², d²F/dd² = 2f/d³.
+    Request(
+        "create_derivatives",
+        "/v1/graphs/{graph}/derivatives",
+        {**_AT, "kind": "hessian", "wrt": ["c", "d"]},
+        keep="derivatives",
+    ),
+    Request("get_derivatives", "/v1/derivatives/{derivatives}"),
+    Request("check_gradients", "/v1/graphs/{graph}/gradient-checks", {**_AT, "method": "complex-step"}),
+    Request(
+        "add_nodes",
+        "/v1/graphs/{graph}/nodes",
+        {"nodes": [{"name": "G", "operation": "Mul", "inputs": ["F", "F"]}], "outputs": ["G"]},
+        keep="longer",
+    ),
+    Request("delete_graph", "/v1/graphs/{longer}", method="DELETE"),
+    Request("list_operations", "/v1/operations"),
+    Request("get_operation", "/v1/operations/relu"),
+    Request("list_limits", "/v1/limits"),
+    Request("check_alive", "/livez"),
+    Request("check_ready", "/readyz"),
+    Request("get_metrics", "/metrics", accept="text/plain"),
+    Request("get_openapi", "/openapi.yaml", accept="application/yaml"),
+)
+
+
+def tell(client: FlaskClient) -> dict[str, Any]:
+    """Ask everything in turn; return by operationId request and answer, with ids and times that never change."""
+    known: dict[str, str] = {}
+    ids: dict[str, str] = {}
+    told: dict[str, Any] = {}
+    for asked in STORY:
+        body = _filled(asked.body, known) if asked.body is not None else None
+        method = asked.method or ("GET" if body is None else "POST")
+        answer = client.open(_filled(asked.path, known), method=method, json=body, headers={"Accept": asked.accept})
+        assert answer.status_code in (200, 201, 204), f"{asked.operation}: {answer.text}"
+        if asked.keep:
+            known[asked.keep] = answer.json["id"]  # type: ignore[index]
+        if not asked.operation:
+            continue
+        example: dict[str, Any] = {} if body is None else {"request": _settled(body, ids)}
+        if answer.data:
+            read = answer.json if asked.accept == "application/json" else _first_lines(answer.text)
+            example["answers"] = {answer.mimetype: _settled(_shortened(asked.operation, read), ids)}
+        told[asked.operation] = example
+    return told
+
+
+def _filled(part: Any, known: dict[str, str]) -> Any:
+    text = json.dumps(part, ensure_ascii=False)
+    for name, value in known.items():
+        text = text.replace(f"{{{name}}}", value)
+    return json.loads(text)
+
+
+def _shortened(operation: str, answer: Any) -> Any:
+    """The whole rulebook would be too long."""
+    return {**answer, "operations": answer["operations"][:1]} if operation == "list_operations" else answer
+
+
+def _first_lines(text: str) -> str:
+    lines = [line for line in text.splitlines() if not re.match(r"(python|process)_", line)]
+    return "\n".join([*lines[:_LINES], *(["…"] if len(lines) > _LINES else [])]) + "\n"
+
+
+def _settled(part: Any, ids: dict[str, str]) -> Any:
+    def settle(found: re.Match[str]) -> str:
+        return ids.setdefault(found[0], f"01932c6f-4d2a-7c3e-9f10-{len(ids) + 1:012x}")
+
+    text = _ID.sub(settle, json.dumps(part, ensure_ascii=False))
+    return json.loads(_TIME.sub("2026-11-24T09:00:00+00:00", text))
+
+
+def write_examples() -> Iterator[str]:
+    """Have a service of its own tell the story."""
+    with TemporaryDirectory() as folder:
+        settings = Settings(f"sqlite:///{folder}/gradbook.db")
+        migrate(settings)
+        app = create_app(settings)
+        yield json.dumps(tell(app.test_client()), ensure_ascii=False, indent=1) + "\n"
+        app.extensions["gradbook"].database.close()
+
+
+if __name__ == "__main__":
+    for written in write_examples():
+        EXAMPLES.write_text(written, encoding="utf-8")
