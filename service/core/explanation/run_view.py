@@ -24,6 +24,7 @@ from service.core.rulebook.registry import operation_of
 from service.core.symbolic.equation import gradient_of, local_gradient_of
 from service.core.symbolic.names import named
 from service.core.symbolic.simplify import TermTable, simplify
+from service.core.symbolic.tensor_textbook import contribution_for_reading
 from service.core.symbolic.term import NotSymbolic, Term, Variable, contribution_terms, local_gradient_terms
 from service.core.symbolic.textbook import operand_terms
 
@@ -175,7 +176,15 @@ class Consumer:
         except NotSymbolic:
             return None
         simple = TermTable(for_reading=True, keep_shapes=True)
-        return [None if term is None else simple.add(term)[0] for term in terms]
+        shapes = {name: figure.shape for name, figure in self.figures.items() if figure is not None}
+        shapes[upstream.name] = shapes.get(node.name, ())
+        return [
+            term
+            and contribution_for_reading(
+                node.operation, node.attributes, place, upstream, operands, simple.add(term)[0], shapes
+            )
+            for place, term in enumerate(terms)
+        ]
 
     def local_gradient(self, operand_index: int) -> Variable:
         """∂z/∂x for the operand at `operand_index`, with its place among equal operands where there are any."""

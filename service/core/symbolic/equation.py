@@ -13,17 +13,17 @@ from operator import add
 
 import numpy as np
 
-from service.core.figures.figures import FloatArray
+from service.core.figures.figures import FloatArray, Shape
 from service.core.figures.text import short_value, simple_fraction
-from service.core.rulebook.notation import fenced, row
+from service.core.rulebook.notation import fenced, is_tall, row
 from service.core.symbolic.names import named
 from service.core.symbolic.printing import LONGEST_FORMULA, write_digits, write_latex, write_mathml, write_text
 from service.core.symbolic.term import Application, Literal, Symbol, Term, Variable, evaluation_order, term_of
 
-AND_SO_ON = Variable("`…", r"\dots", "…", "<mo>…</mo>")  # no node's name has a backquote
-_INFINITY = Variable("`∞", r"\infty", "∞", "<mn>∞</mn>")
-_NAN = Variable("`NaN", r"\mathrm{NaN}", "NaN", "<mn>NaN</mn>")
-_SIGNS = (AND_SO_ON, _INFINITY, _NAN)
+# Signs that no figure is put in for. No node's name has a backquote; a derivative's has one.
+AND_SO_ON = Variable("``…", r"\dots", "…", "<mo>…</mo>")
+_INFINITY = Variable("``∞", r"\infty", "∞", "<mn>∞</mn>")
+_NAN = Variable("``NaN", r"\mathrm{NaN}", "NaN", "<mn>NaN</mn>")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,13 +75,15 @@ _TEXT_SIGNS = {"=": " = ", "≈": " ≈ "}
 _LATEX_SIGNS = {"=": " = ", "≈": r" \approx "}
 _MATHML_SIGNS = {"=": "<mo>=</mo>", "≈": "<mo>≈</mo>"}
 _NEARLY = {False: "=", True: "≈"}
+_MOST_ELEMENTS = 12  # of a tensor that is shown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Equation:
     """A formula, and the same with numbers put in: those of `figures` for the variables of `term`, = `result`.
 
-    What has numbers is None where one is unknown. A tensor's shape stands for its numbers, [2×3].
+    What has numbers is None where one is unknown. A tensor's shape stands for its numbers, [2×3]; to read, one of at
+    most twelve elements is shown.
     """
 
     formula: Formula
@@ -116,7 +118,7 @@ class Equation:
     @property
     def full(self) -> Formula | None:
         """The numbers with simple fractions, else all digits; last, if the result is a fraction, ≈ its decimal."""
-        written = self._evaluated(fraction_term)
+        written = self._evaluated(_full_term)
         if written is None or self.result is None or _fraction(self.result) is None:
             return written
         return Formula(written.first, (*written.others, ("≈", _figure_term(self.result))))
@@ -231,19 +233,50 @@ def number_term(value: float) -> Term:
 
 def variables(term: Term) -> list[str]:
     """List the names in a term in reading order."""
-    met = (part.name for part in evaluation_order(term) if isinstance(part, Variable) and part not in _SIGNS)
-    return list(dict.fromkeys(met))
+    names = (part.name for part in evaluation_order(term) if isinstance(part, Variable))
+    return list(dict.fromkeys(name for name in names if not name.startswith("``")))
+
+
+def ones_of(shape: Shape) -> Variable:
+    """Write the tensor of ones of that shape, by which a broadcast number is multiplied."""
+    text, latex, mathml = _written_shape(shape)
+    ones = '<mn mathvariant="bold">1</mn>'
+    return Variable(f"``1{text}", rf"\mathbf{{1}}_{{{latex}}}", f"1[{text}]", f"<msub>{ones}{row(mathml)}</msub>")
+
+
+def _written_shape(shape: Shape) -> tuple[str, str, str]:
+    size = [str(length) for length in shape]
+    mathml = "<mo>×</mo>".join(f"<mn>{length}</mn>" for length in size)
+    return "×".join(size), r" \times ".join(size), mathml
 
 
 def _figure_term(figure: FloatArray) -> Term:
     """Return a number as a term; for a tensor its shape."""
     if not figure.ndim:
         return number_term(float(figure))
-    size = [str(length) for length in figure.shape]
-    text = f"[{'×'.join(size)}]"
-    latex = r" \times ".join(size)
-    mathml = "<mo>×</mo>".join(f"<mn>{length}</mn>" for length in size)
-    return Variable(text, rf"\left[{latex}\right]", text, fenced("[", mathml, "]", tall=False))
+    text, latex, mathml = _written_shape(figure.shape)
+    return Variable(text, rf"\left[{latex}\right]", f"[{text}]", fenced("[", mathml, "]", tall=False))
+
+
+def _shows_elements(figure: FloatArray) -> bool:
+    return 1 <= figure.ndim <= 2 and 1 <= figure.size <= _MOST_ELEMENTS
+
+
+def _rows_of(figure: FloatArray, number: Callable[[FloatArray], Term]) -> Term:
+    """Write a small vector or matrix by its elements, any other tensor as `_figure_term`."""
+    if not _shows_elements(figure):
+        return _figure_term(figure)
+    rows = [[number(element) for element in each] for each in figure.reshape(-1, figure.shape[-1])]
+    texts = ["[" + ", ".join(map(write_digits, each)) + "]" for each in rows]
+    if figure.ndim == 1:
+        latex = ", ".join(map(write_latex, rows[0]))
+        mathml = "<mo>,</mo>".join(map(write_mathml, rows[0]))
+        return Variable(texts[0], rf"\left[{latex}\right]", texts[0], fenced("[", mathml, "]", is_tall(mathml)))
+    latex = r" \\ ".join(" & ".join(map(write_latex, each)) for each in rows)
+    cells = ("".join(f"<mtd>{write_mathml(element)}</mtd>" for element in each) for each in rows)
+    table = f"<mtable>{''.join(f'<mtr>{each}</mtr>' for each in cells)}</mtable>"
+    text = f"[{', '.join(texts)}]"
+    return Variable(text, rf"\begin{{bmatrix}} {latex} \end{{bmatrix}}", text, fenced("[", table, "]", tall=True))
 
 
 def _fraction(figure: FloatArray) -> Fraction | None:
@@ -260,14 +293,23 @@ def fraction_term(figure: FloatArray) -> Term:
     return term_of(quotient if fraction > 0 else -quotient)
 
 
+def _full_term(figure: FloatArray) -> Term:
+    """Return the simple fraction of a number that has one, else all digits; so of small tensors."""
+    return _rows_of(figure, fraction_term) if figure.ndim else fraction_term(figure)
+
+
 def _short_term(figure: FloatArray) -> Term:
-    """Return the simple fraction of a number that has one; else the number in three digits."""
+    """Return the simple fraction of a number that has one, else the number in three digits; so of small tensors."""
+    if figure.ndim:
+        return _rows_of(figure, _short_term)
     return number_term(short_value(float(figure))) if _is_shortened(figure) else fraction_term(figure)
 
 
 def _is_shortened(figure: FloatArray) -> bool:
     """Whether `_short_term` leaves digits out."""
-    if figure.ndim or not math.isfinite(figure):
+    if figure.ndim:
+        return _shows_elements(figure) and any(_is_shortened(np.asarray(element)) for element in figure.flat)
+    if not math.isfinite(figure):
         return False
     return _fraction(figure) is None and short_value(float(figure)) != figure
 

@@ -91,6 +91,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _SIGNS = {"×": "·"}
+_HOW = {"/": ' lspace="0" rspace="0"', **dict.fromkeys("()[]|", ' stretchy="false"')}
 
 
 def formula(typed: str) -> Phrase:
@@ -118,7 +119,7 @@ def _elements(line: str) -> list[str]:
                 elements.append(f"<msup>{elements.pop() if elements else row('')}{power}</msup>")
             case "mo":
                 sign = escape(_SIGNS.get(token["mo"], token["mo"]))
-                elements.append(f'<mo stretchy="false">{sign}</mo>' if sign in "()[]|" else f"<mo>{sign}</mo>")
+                elements.append(f"<mo{_HOW.get(sign, '')}>{sign}</mo>")
             case "mn" | "mi" as name:
                 elements.append(f"<{name}>{token[name]}</{name}>")
     return elements

@@ -5,12 +5,14 @@ expects 1 − z². These forms are for sentences; no figure of a run is computed
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
+from service.core.rulebook.notation import PRODUCT
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.registry import operation_of
 from service.core.rulebook.tensor import Tensor
@@ -82,27 +84,32 @@ def with_transposes(term: Term) -> Term:
         if isinstance(part, Application):
             operands = tuple(made[id(x)] for x in part.operands)
             if part.operation.name == "MatMulLeftAdjoint":
-                operands = operands[0], _transposed(operands[1])
+                operands = operands[0], transposed(operands[1])
             elif part.operation.name == "MatMulRightAdjoint":
-                operands = _transposed(operands[0]), operands[1]
+                operands = transposed(operands[0]), operands[1]
             else:
                 made[id(part)] = Application(part.operation, operands, part.attributes)
-                if _is_transpose(part):
-                    made[id(part)] = _transposed(operands[0])
+                if is_transpose(part):
+                    made[id(part)] = transposed(operands[0])
                 continue
             made[id(part)] = Application(operation_of("MatMul"), operands)
     return made[id(term)]
 
 
-def _is_transpose(term: Term) -> TypeGuard[Application]:
+def is_transpose(term: Term) -> TypeGuard[Application]:
     """Whether a term is the plain transpose of another."""
     return (
         isinstance(term, Application) and term.operation.name == "Transpose" and not dict(term.attributes).get("perm")
     )
 
 
-def _transposed(term: Term) -> Term:
-    return term.operands[0] if _is_transpose(term) else Application(operation_of("Transpose"), (term,))
+def transposed(term: Term) -> Term:
+    """Return xᵀ, of xᵀ x; a derivative in brackets."""
+    if is_transpose(term):
+        return term.operands[0]
+    if isinstance(term, Variable) and "/" in (term.text or ""):
+        term = replace(term, binds=PRODUCT)
+    return Application(operation_of("Transpose"), (term,))
 
 
 def evaluate_term(term: Term, figures: Mapping[str, Any]) -> FloatArray:

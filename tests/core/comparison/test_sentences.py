@@ -150,7 +150,7 @@ def test_the_formulas_of_a_sentence_are_typeset() -> None:
         "−3 is the reciprocal of the right local gradient."
     )
     assert w.sentence.endswith("The minus and the square were left out: f/W2, it should be −f/W2².")
-    over = "<mrow><mi>f</mi></mrow><mo>/</mo>"
+    over = '<mrow><mi>f</mi></mrow><mo lspace="0" rspace="0">/</mo>'
     assert w.sentence.mathml.endswith(
         f"The minus and the square were left out: <math><mrow>{over}<mrow>{w2}</mrow></mrow></math>, it should be "
         f"<math><mrow><mo>−</mo>{over}<msup><mrow>{w2}</mrow><mrow><mn>2</mn></mrow></msup></mrow></math>."

@@ -53,6 +53,29 @@ def test_figures_for_reading_and_all_digits(found: Equation, readable: str, full
     assert full is None or whole == full
 
 
+@pytest.mark.parametrize(
+    ("figure", "readable", "full"),
+    [
+        ([1 / 3, -2.0], "y = a = [1/3, −2]", "y = a = [1/3, −2]"),
+        ([[1.0, math.pi], [0.0, math.inf]], "y = a ≈ [[1, 3.14], [0, ∞]]", "y = a = [[1, 3.141592653589793], [0, ∞]]"),
+        (np.ones(13), "y = a = [13]", "y = a = [13]"),
+        (np.ones((2, 1, 2)), "y = a = [2×1×2]", "y = a = [2×1×2]"),
+        (np.ones((0, 3)), "y = a = [0×3]", "y = a = [0×3]"),
+    ],
+)
+def test_a_small_tensor_is_shown_with_its_numbers(figure: Any, readable: str, full: str) -> None:
+    assert texts(equation(Variable("a"), figure, a=figure)) == (readable, full)
+
+
+def test_a_small_matrix_is_typeset() -> None:
+    found = equation(Variable("a"), np.eye(2), a=np.eye(2))
+    assert found.readable is not None and found.numbers is not None
+    assert found.readable.latex == r"\begin{bmatrix} 1 & 0 \\ 0 & 1 \end{bmatrix}"
+    rows = "<mtr><mtd><mn>1</mn></mtd><mtd><mn>0</mn></mtd></mtr><mtr><mtd><mn>0</mn></mtd><mtd><mn>1</mn></mtd></mtr>"
+    assert found.readable.mathml == f"<mrow><mo>[</mo><mtable>{rows}</mtable><mo>]</mo></mrow>"
+    assert found.numbers.text == "[2×2]"
+
+
 def test_without_a_figure_there_is_the_formula_alone() -> None:
     found = equation(a * b, 2.0, a=1.0)
     assert (found.numbers, found.fractions, found.readable, found.full) == (None,) * 4

@@ -9,6 +9,7 @@ from service.core.symbolic.phrases import Part, Phrase, Sentence, formula, typed
 
 X = typeset("x", "<mi>x</mi>")
 TO_N = "<mrow><mi>n</mi><mo>−</mo><mn>1</mn></mrow>"
+OVER = '<mo lspace="0" rspace="0">/</mo>'
 OPEN, CLOSE = (f'<mo stretchy="false">{bracket}</mo>' for bracket in "()")
 
 
@@ -29,7 +30,7 @@ def test_a_finished_sentence_is_plain_wherever_it_is_put() -> None:
     ("line", "mathml"),
     [
         (f"n·{X}ⁿ⁻¹", f"<mi>n</mi><mo>·</mo><msup><mrow><mi>x</mi></mrow>{TO_N}</msup>"),
-        (f"−1/{X}²", "<mo>−</mo><mn>1</mn><mo>/</mo><msup><mrow><mi>x</mi></mrow><mrow><mn>2</mn></mrow></msup>"),
+        (f"−1/{X}²", f"<mo>−</mo><mn>1</mn>{OVER}<msup><mrow><mi>x</mi></mrow><mrow><mn>2</mn></mrow></msup>"),
         ("sin(0.5) × 2", f"<mi>sin</mi>{OPEN}<mn>0.5</mn>{CLOSE}<mo>·</mo><mn>2</mn>"),
         ("a < Wᵀ", "<mi>a</mi><mo>&lt;</mo><msup><mi>W</mi><mrow><mo>⊤</mo></mrow></msup>"),
         ("²", "<msup><mrow></mrow><mrow><mn>2</mn></mrow></msup>"),
