@@ -118,7 +118,7 @@ def test_the_tutorials_article_as_markdown_and_in_latex(client: FlaskClient, see
     for text in written.values():
         for right in (r"-\frac{1}{3}", r"= \frac{4}{3}", r"= \frac{2}{3}", r"\cdot 6 = -2"):
             assert right in text
-        assert r"\frac{d F}{d a} = \frac{c}{d}" in text
+        assert r"\frac{\partial e}{\partial a} = \frac{c}{d} = -\frac{1}{3}" in text
 
 
 @pytest.mark.parametrize("form", ["html", "markdown", "latex"])

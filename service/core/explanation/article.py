@@ -382,9 +382,11 @@ def _product(sheet: _Sheet, backward: Backward, name: str) -> Iterator[Block]:
     if found.count > len(found.paths):
         count = found.count if found.count <= _MOST_COUNTED else f"More than {_MOST_COUNTED}"
         yield Paragraph((f"{count} paths; the largest are written out:",))
-    yield Displayed(found.equation.formula) if sheet.blanks else _shown(found.equation)
+    equation = found.equation
     if found.expanded is not None:
-        yield Displayed(found.expanded)
+        formula = Formula(equation.formula.first, (*equation.formula.others, *found.expanded.others))
+        equation = replace(equation, formula=formula)
+    yield Displayed(equation.formula) if sheet.blanks else _shown(equation)
 
 
 def _general_rule(sheet: _Sheet) -> Iterator[Block]:

@@ -78,7 +78,7 @@ def _math(formula: Formula) -> str:
 
 def _field(blank: Blank) -> str:
     name, label = _text(f"{blank.kind}.{blank.node}"), _text(f"Your {blank.kind} of {blank.node}")
-    return f' = <input name="{name}" autocomplete="off" aria-label="{label}">'
+    return f'<math><mo>=</mo></math> <input name="{name}" autocomplete="off" aria-label="{label}">'
 
 
 def _text(text: str) -> str:

@@ -83,8 +83,8 @@ def test_the_tutorials_run_reads_like_the_page_with_the_right_numbers(tutorial: 
     for right in ("dF/dd = dF/dF·∂F/∂d = 1·(4/3) = 4/3", "dF/de = dF/df·∂f/∂e = −1/3·(−2) = 2/3"):
         assert right in lines
     step4 = lines[lines.index("Step 4: the gradients of the inputs as products") :]
-    assert "dF/da = ∂F/∂f·∂f/∂e·∂e/∂a = −1/3·(−2)·1 = 2/3" in step4
-    assert "dF/dc = ∂F/∂f·∂f/∂c = −1/3·6 = −2" in step4 and "dF/dd = −f/d²" in step4
+    assert "dF/da = ∂F/∂f·∂f/∂e·∂e/∂a = c/d = −1/3·(−2)·1 = 2/3" in step4
+    assert "dF/dc = ∂F/∂f·∂f/∂c = e/d = −1/3·6 = −2" in step4 and "dF/dd = ∂F/∂d = −f/d² = 4/3" in step4
     assert lines[-1] == "dF/dx = sum(dF/dz * ∂z/∂x)"
 
 
