@@ -37,6 +37,7 @@ from service.usecases.weighing import CONTRIBUTION, FORMULA_NODE, NODE_OF_PATHS,
 
 _BLANKS = {"values": ("value",), "gradients": ("gradient",), "all": ("value", "gradient")}
 _LONGEST_FUNCTION = 1000  # characters of a function that an article writes as one formula
+_FACTORS_OF_PATHS = 100  # about as many local gradients are written out in the paths from one input
 # A page of steps ends after this many contributions: one node may have all others as consumers.
 _CONTRIBUTIONS_OF_A_PAGE = 2000
 
@@ -103,9 +104,7 @@ def get_article(
         raise InvalidRequest(faults)
     stored = get_run(context, run_id)
     run = stored.figures
-    count = count_steps(run)
-    paths = NODE_OF_PATHS.times(len(graph) * min(len(graph.inputs), MOST_INPUTS))
-    context.admit(_weigh(run, count, count_contributions(run, 0, count)) + FORMULA_NODE * len(graph) + paths)
+    context.admit(_weigh_article(run))
     blanks: list[Blank] = []
     if blank is not None or nodes is not None or answers:
         blanks = choose_blanks(run, _BLANKS[blank or "all"], None if nodes is None else set(nodes))
@@ -136,6 +135,14 @@ def _function(graph: Graph, output: str) -> Formula | None:
         return write_formula(graph, output, None, _LONGEST_FUNCTION).equation
     except (LimitExceeded, InvalidRequest):
         return None
+
+
+def _weigh_article(run: Run) -> Weight:
+    """Of all steps of a run, the whole function as a formula, and the paths from each input."""
+    count, expanded = count_steps(run), min(len(run.graph.inputs), MOST_INPUTS)
+    contributions = count_contributions(run, 0, count)
+    written = FORMULA_NODE * (len(run.graph) + expanded * min(contributions, _FACTORS_OF_PATHS))
+    return _weigh(run, count, contributions) + written + NODE_OF_PATHS.times(len(run.graph) * expanded)
 
 
 def _weigh(run: Run, steps: int, contributions: int) -> Weight:

@@ -99,6 +99,10 @@ def test_the_tutorials_article_stands_alone_in_html(client: FlaskClient, seed: d
     page = read_html(article(client, run))
     assert {"href": "/static/pages.css", "rel": "stylesheet"} in page.each("link")
     assert [attributes["data-node"] for attributes in page.each("g") if "data-node" in attributes] == [*"abcdefF"]
+    links = [attributes["href"] for attributes in page.each("a")]
+    assert f"/runs/{run}" in links and f"/v1/runs/{run}/article?blank=gradients" in links
+    shown = client.get(f"/runs/{run}").text
+    assert f'href="/v1/runs/{run}/article"' in shown and f'href="/v1/runs/{run}/article?blank=gradients"' in shown
     assert len(page.each("math")) > 30 and not page.each("form") and not page.each("input")
     assert page.text.count("Step ") == 4 and "By the quotient rule at F:" in page.text
     assert page.text.count("−13") >= 3  # −1/3, whose bar is markup
@@ -118,7 +122,8 @@ def test_the_tutorials_article_as_markdown_and_in_latex(client: FlaskClient, see
     for text in written.values():
         for right in (r"-\frac{1}{3}", r"= \frac{4}{3}", r"= \frac{2}{3}", r"\cdot 6 = -2"):
             assert right in text
-        assert r"\frac{\partial e}{\partial a} = \frac{c}{d} = -\frac{1}{3}" in text
+    assert r"\frac{\partial e}{\partial a} = \frac{c}{d} = -\frac{1}{3}" in written["markdown"]
+    assert "\\frac{\\partial e}{\\partial a} \\\\\n  & = \\frac{c}{d} \\\\\n" in written["latex"]  # one is long
 
 
 @pytest.mark.parametrize("form", ["html", "markdown", "latex"])
@@ -180,9 +185,9 @@ def test_every_kind_of_run_has_an_article(client: FlaskClient, seed: dict[str, A
     several = run_of(client, "several", {"x": 2}, expression="F = x * x; G = exp(x)")
     assert "G does not lead to F" in read_html(article(client, several)).text
     tensors = run_of(client, "tensors", {"x": [[1, 2], [3, 4]], "b": [1, 2]}, expression="F = sum(relu(x @ x + b))")
-    for run in (forward["id"], recorded["id"], several, tensors):
+    for run in (recorded["id"], tensors):
         read_latex(article(client, run, "format=latex"))
-        assert article(client, run, "format=markdown")
+    assert r"\left[2 \times 2\right]" in article(client, tensors, "format=markdown")
     kink = run_of(client, "kink", {"x": 0}, expression="F = abs(x)")
     assert "F has no derivative at this point; minimum-norm chooses" in read_html(article(client, kink)).text
 
@@ -216,7 +221,7 @@ def test_a_run_that_is_too_large_or_not_there_is_refused(make_app: Any) -> None:
 
 
 def test_a_function_that_is_too_long_is_left_out(client: FlaskClient) -> None:
-    doubled = "; ".join(f"y{k + 1} = y{k} * sin(y{k})" for k in range(12)).replace("y0", "x")
+    doubled = "; ".join(f"y{k + 1} = y{k} * sin(y{k})" for k in range(7)).replace("y0", "x")
     text = article(client, run_of(client, "doubled", {"x": 1}, expression=doubled), "format=latex")
     assert read_latex(text).partition(r"\section*{Step 2")[0].count(r"\[") == 0
 
