@@ -7,16 +7,8 @@ from service.core.derivatives.gradient_graph import write_formula
 from service.core.errors import Fault, InvalidRequest, LimitExceeded, unknown_names
 from service.core.execution.run import Run
 from service.core.execution.weights import weigh_run
-from service.core.explanation.article import (
-    MOST_INPUTS,
-    About,
-    Article,
-    Blank,
-    choose_blanks,
-    without_blanks,
-    write_answers,
-    write_article,
-)
+from service.core.explanation.article import About, Article, Blank, choose_blanks, without_blanks
+from service.core.explanation.derivation import MOST_INPUTS, write_answers, write_article
 from service.core.explanation.paths import Paths, find_paths
 from service.core.explanation.steps import (
     BackwardStep,

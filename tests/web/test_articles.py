@@ -189,7 +189,7 @@ def test_every_kind_of_run_has_an_article(client: FlaskClient, seed: dict[str, A
         read_latex(article(client, run, "format=latex"))
     assert r"\left[2 \times 2\right]" in article(client, tensors, "format=markdown")
     kink = run_of(client, "kink", {"x": 0}, expression="F = abs(x)")
-    assert "F has no derivative at this point; minimum-norm chooses" in read_html(article(client, kink)).text
+    assert "F has no derivative here; minimum-norm chooses" in read_html(article(client, kink)).text
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,8 @@ from service.core.explanation.article import (
     Paragraph,
     choose_blanks,
     without_blanks,
-    write_answers,
-    write_article,
 )
+from service.core.explanation.derivation import write_answers, write_article
 from service.core.figures.figures import pack
 from service.core.graph.graph import Graph
 from service.core.symbolic.equation import equate
@@ -137,7 +136,7 @@ def test_a_recorded_figure_that_is_wrong_or_missing_is_told() -> None:
     unknown = told(write_article(recorded(graph, [None, 1, -2, -3, None, None, None], [None] * 7), ABOUT))
     assert unknown[unknown.index("e = a + b") + 1] == "This figure is not given; the figures that are do not say it."
     assert "a, b = 1, c = −2" in unknown[unknown.index("e = a + b") - 1]
-    assert any(line.startswith("For a it is not written out: the run has no value of") for line in unknown)
+    assert any(line.startswith("It is left out for a, b, c and d: the run has no value of") for line in unknown)
 
 
 def test_a_recorded_figure_of_another_shape_is_told(tutorial: Run) -> None:
@@ -150,7 +149,7 @@ def test_tensors_are_shown_as_steps_show_them() -> None:
     lines = article_of("h = x @ w; F = sum(h)", {"x": np.ones((2, 3)), "w": np.ones((3, 1))})
     assert "h = x @ w = [2×3] @ [3×1] = [2×1]" in lines
     assert any(line.startswith("w is used by h alone. By the derivative of MatMul at h:") for line in lines)
-    assert any(line.startswith("For x it is not written out: paths are for scalar figures") for line in lines)
+    assert any(line.startswith("It is left out for x and w: paths are for scalar figures") for line in lines)
     graph = graph_of("F = sum(x)")
     run = run_of(graph, {"x": np.ones(2)})
     assert run.backward is not None
@@ -161,7 +160,7 @@ def test_tensors_are_shown_as_steps_show_them() -> None:
 def test_kinks_and_closed_edges_are_told() -> None:
     run = run_of(graph_of("F = relu(x)"), {"x": 0})
     lines = told(write_article(run, replace(ABOUT, kinks=frozenset("F"), convention="minimum-norm")))
-    assert "F has no derivative at this point; minimum-norm chooses what passes back." in lines
+    assert "F has no derivative here; minimum-norm chooses what passes back." in lines
     closed = article_of("r = relu(x); F = r * y", {"x": -1, "y": 2})
     assert "r = relu(x) is constant here: nothing of dF/dr = 2 passes." in closed
 
@@ -238,3 +237,13 @@ def test_the_picture_of_a_worksheet_lacks_what_is_left_blank(tutorial: Run) -> N
     assert again.values[4] is None and again.values[5] is None
     forward = without_blanks(replace(tutorial, backward=None), [])
     assert forward.gradients is None and forward.values[5] == -12
+
+
+def test_names_are_typeset_alike_in_sentences_and_equations() -> None:
+    article = write_article(run_of(graph_of("y1 = w0 * x; F = y1 + x"), {"w0": 2, "x": 3}), ABOUT)
+    parts = [part for block in article.blocks if isinstance(block, Heading) for part in block.sentence]
+    assert [part.latex for part in parts if not isinstance(part, str)] == ["F", "y_{1}", "x", "w_{0}"]
+    (given,) = [
+        block for block in article.blocks if isinstance(block, Paragraph) and "Put in" in str(block.sentence[0])
+    ]
+    assert [part.latex for part in given.sentence if not isinstance(part, str)] == ["w_{0} = 2", "x = 3"]
