@@ -31,7 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.usecases": {"service.core", "service.settings", "service.storage"},
     "service.workers": set(),
     "service.api": {"service.core", "service.settings", "service.storage", "service.usecases", "service.workers"},
-    "service.web": {"service.api", "service.core", "service.settings", "service.storage", "service.usecases"},
+    "service.web": {
+        *("service.api", "service.core", "service.example", "service.settings", "service.storage"),
+        "service.usecases",
+    },
     "service.app": {
         *("service.core", "service.settings", "service.storage", "service.usecases"),
         *("service.api", "service.web"),

@@ -4,7 +4,6 @@ from service.core.comparison.listing import explained_origins, judged_figures, l
 from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict, first_difference
 from service.core.graph.graph import Graph
 from service.storage.records import GraphRecord
-from service.usecases.comparisons import Compared
 from service.usecases.runs import StoredRun
 from service.web.captions import Difference, Subject
 
@@ -27,18 +26,17 @@ def run_subject(run: StoredRun, graph: GraphRecord) -> Subject:
     )
 
 
-def comparison_subject(compared: Compared) -> Subject:
+def comparison_subject(found: Comparison, identifier: str) -> Subject:
     """The candidate of a comparison, with what was found about each figure that differs."""
-    candidate, record = compared.found.candidate, compared.record
-    first = first_difference(compared.found)
+    candidate, first = found.candidate, first_difference(found)
     return Subject(
-        f"comparison-{record.id}",
-        f"Comparison: {', '.join(f'{count} {verdict}' for verdict, count in record.counts.items() if count)}",
+        f"comparison-{identifier}",
+        f"Comparison: {', '.join(f'{count} {verdict}' for verdict, count in found.counts.items() if count)}",
         candidate.graph,
         candidate,
         candidate.backward.output if candidate.backward else None,
-        differences=_differences(compared.found),
-        implied=compared.found.values,
+        differences=_differences(found),
+        implied=found.values,
         first=first and (first[0].name, first[1]),
     )
 

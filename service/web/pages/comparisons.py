@@ -133,7 +133,7 @@ def _missing(found: Comparison) -> list[tuple[str, str, str]]:
 
 def _picture(compared: Compared, node: str | None) -> dict[str, Any]:
     """Both runs in one picture, with what its marks mean; of a large graph what lies around the first difference."""
-    subject = comparison_subject(compared)
+    subject = comparison_subject(compared.found, compared.record.id)
     view = choose_view(subject.graph, node if node in subject.graph.position else None, None, subject.output)
     if view.focus is not None and view.focus != node and subject.first is not None:
         view = choose_view(subject.graph, subject.graph.nodes[subject.first[1]].name, None)
