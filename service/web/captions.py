@@ -22,12 +22,12 @@ MARKS = {"origin": "◆", "inherited": "◇", "compensated": "◈", "convention"
 _LONGEST_DEFINITION = 300
 _ELEMENTS_WRITTEN_OUT = 12
 
-# Widths in em in DejaVu Sans and Verdana, the widest of the usual fonts; other characters take a whole em.
+# Widths in em in DejaVu Sans, Verdana and Arial, the widest of the usual fonts; other characters take a whole em.
 _WIDTHS = {
     **dict.fromkeys("ijlI|'.,:;·", 0.34),
-    **dict.fromkeys("tfrJ()[]!/\\ -°‖", 0.46),
-    **dict.fromkeys('abcdeghknopqsuvxyz_?$*{}"0123456789FLTY', 0.65),
-    **dict.fromkeys("ABCDEGHKNOPQRSUVXZ&+−×÷=<>^~#◆◇◈△≤≥∂", 0.84),
+    **dict.fromkeys("tfr()[]!/\\ -°", 0.46),
+    **dict.fromkeys('abcdeghknopqsuvxyz_?$*{}"0123456789FJLT‖', 0.65),
+    **dict.fromkeys("ABCDEGHKNOPQRSUVXYZ&+−×÷=<>^~#◆◇◈△≤≥∂", 0.84),
 }
 
 

@@ -72,7 +72,7 @@ def test_texts_keep_to_their_room_and_to_their_contrast(tmp_path: Path, scheme: 
             "tensor",
         ),
     ]
-    for characters in (printable[:47], printable[47:]):
+    for characters in (printable[:47], printable[47:], list("◆◇◈△‖−×÷∂≤≥√∞…°")):
         inputs = [{"name": character * 5, "operation": "Input"} for character in characters]
         subjects.append(Subject(f"characters-{ord(characters[0])}", "", build_graph(inputs)))
     subjects.append(replace(subjects[0], key="plain", run=None))
