@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select
 
 from service.core.errors import NotFound
-from service.storage.models import ComparisonRow
+from service.storage.models import ComparisonRow, RunRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,16 @@ def get_comparison(connection: Connection, identifier: str) -> ComparisonRecord:
 
 
 def list_comparisons(
-    connection: Connection, *, run: str | None, after: str | None, limit: int
+    connection: Connection, *, run: str | None, graph: str | None = None, after: str | None, limit: int
 ) -> list[ComparisonRecord]:
-    """At most `limit` comparisons, newest first, that follow the id `after`; `run` is the id of either side."""
+    """At most `limit` comparisons, newest first, that follow the id `after`; `run` is the id of either side, `graph`
+    that of either side's graph."""
     query = select(ComparisonRow.__table__).order_by(ComparisonRow.id.desc()).limit(limit)
     if run is not None:
         query = query.where(or_(ComparisonRow.baseline_id == run, ComparisonRow.candidate_id == run))
+    if graph is not None:
+        its = select(RunRow.id).where(RunRow.graph_id == graph)
+        query = query.where(or_(ComparisonRow.baseline_id.in_(its), ComparisonRow.candidate_id.in_(its)))
     if after is not None:
         query = query.where(ComparisonRow.id < after)
     return [ComparisonRecord(**row._mapping) for row in connection.execute(query)]

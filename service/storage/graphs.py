@@ -17,6 +17,16 @@ from service.storage.records import GraphRecord
 
 _GRAPHS = select(GraphRow.__table__, Content.node_count, Content.inputs, Content.outputs).join(Content)
 
+# A graph that was never run stands where it would if it had been run when it was made: ids grow with time.
+_LAST_RUN = select(func.max(RunRow.id)).where(RunRow.graph_id == GraphRow.id).scalar_subquery()
+_ORDERS: Mapping[str, Sequence[Any]] = {
+    "run": (func.coalesce(_LAST_RUN, GraphRow.id).desc(),),
+    "new": (),
+    "name": (func.lower(GraphRow.name), GraphRow.version.desc()),
+    "nodes": (Content.node_count.desc(),),
+}
+ORDERS = tuple(_ORDERS)
+
 
 def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> bool:
     """Insert the graph; insert its content only if the digest is new. Returns whether it was.
@@ -86,6 +96,25 @@ def list_graphs(
     if after is not None:
         query = query.where(GraphRow.id < after)
     return _records(connection, connection.execute(query).all())
+
+
+def search_graphs(
+    connection: Connection, *, text: str | None, tag: str | None, order: str, start: int, limit: int
+) -> list[GraphRecord]:
+    """At most `limit` graphs, from number `start`, whose name or expression has `text` in it, in one of ORDERS."""
+    query = _GRAPHS.order_by(*_ORDERS[order], GraphRow.id.desc()).offset(start).limit(limit)
+    if text:
+        held = (column.icontains(text, autoescape=True) for column in (GraphRow.name, GraphRow.expression))
+        query = query.where(or_(*held))
+    if tag is not None:
+        query = query.where(GraphRow.id.in_(select(GraphTag.graph_id).where(is_tag(GraphTag, tag))))
+    return _records(connection, connection.execute(query).all())
+
+
+def list_tags(connection: Connection, limit: int) -> list[str]:
+    """At most `limit` of the tags that graphs have, as key:value."""
+    query = select(GraphTag.key, GraphTag.value).distinct().order_by(GraphTag.key, GraphTag.value).limit(limit)
+    return [f"{row.key}:{row.value}" for row in connection.execute(query)]
 
 
 def count_nodes(connection: Connection, digest: str) -> int:

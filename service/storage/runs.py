@@ -1,6 +1,6 @@
 """Runs and their figures: row ↔ core."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -17,6 +17,7 @@ from service.storage.models import Base, GraphRow, RunChunk, RunFigures, RunRow,
 from service.storage.records import RunRecord
 
 CHUNK_VALUES = 64 * 1024
+_SMALL_BYTES = 64 * 1024  # of a run's values, which are then in one chunk
 _STORED = np.dtype("<f8")
 
 
@@ -124,6 +125,34 @@ def list_runs(
     if after is not None:
         query = query.where(RunRow.id < after)
     return _records(connection, connection.execute(query).all())
+
+
+def last_runs(connection: Connection, graphs: Sequence[str]) -> dict[str, tuple[int, RunRecord]]:
+    """The number of runs and the newest run of each of these graphs that has any."""
+    counted = select(RunRow.graph_id, func.count().label("runs"), func.max(RunRow.id).label("last"))
+    found = connection.execute(counted.where(RunRow.graph_id.in_(graphs)).group_by(RunRow.graph_id)).all()
+    rows = connection.execute(_RUNS.where(RunRow.id.in_([row.last for row in found]))).all()
+    newest = {record.id: record for record in _records(connection, rows)}
+    return {row.graph_id: (row.runs, newest[row.last]) for row in found}
+
+
+def load_small_values(connection: Connection, positions: Mapping[str, int]) -> dict[str, FloatArray]:
+    """The value of one node of each of these runs, by the run's id; left out where the run's values take more than
+    64 KB, or the node has none. One query, whatever their number."""
+    runs = connection.execute(
+        select(_figures.run_id, _figures.node_count, _figures.shapes, _figures.present, _chunks.data)
+        .join(Base.metadata.tables[RunChunk.__tablename__], RunChunk.run_id == _figures.run_id)
+        .where(_figures.run_id.in_(positions), _figures.kind == "values", _chunks.kind == "values")
+        .where(_chunks.number == 0, func.length(_chunks.data) <= _SMALL_BYTES)
+    )
+    found = {}
+    for row in runs:
+        shapes = None if row.shapes is None else tuple(map(tuple, row.shapes))
+        present = None if row.present is None else _unpack(row.present, row.node_count)[0]
+        figure = Figures(np.frombuffer(row.data, _STORED), shapes, present)[positions[row.run_id]]
+        if figure is not None:
+            found[row.run_id] = figure
+    return found
 
 
 def load_figures(connection: Connection, run: str, kind: str, start: int = 0, stop: int | None = None) -> Figures:

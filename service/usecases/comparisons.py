@@ -96,10 +96,12 @@ def get_comparison(context: Context, comparison_id: str) -> Compared:
     return Compared(record, context.comparisons.get(comparison_id, lambda: _compare_again(context, record)))
 
 
-def list_comparisons(context: Context, *, run: str | None, after: str | None, limit: int) -> list[ComparisonRecord]:
-    """List stored comparisons, newest first; `run` is the id of either run."""
+def list_comparisons(
+    context: Context, *, run: str | None, graph: str | None = None, after: str | None, limit: int
+) -> list[ComparisonRecord]:
+    """List stored comparisons, newest first; `run` is the id of either run, `graph` that of either run's graph."""
     with context.database.read() as connection:
-        return storage.list_comparisons(connection, run=run, after=after, limit=limit)
+        return storage.list_comparisons(connection, run=run, graph=graph, after=after, limit=limit)
 
 
 def check_claims(

@@ -21,7 +21,11 @@ def get_formula(context: Context, graph_id: str, *, of: str | None = None, wrt: 
     The text is within the limits of an expression, so that it can be posted as a graph. Raises NotFound,
     InvalidRequest, LimitExceeded.
     """
-    graph = context.graph(get_graph(context, graph_id).digest)
+    return formula_of(context, context.graph(get_graph(context, graph_id).digest), of, wrt)
+
+
+def formula_of(context: Context, graph: Graph, of: str | None = None, wrt: str | None = None) -> WrittenFormula:
+    """Write a node of a graph that need not be stored; as `get_formula`."""
     target = choose_output(graph, of, "of")
     faults = [] if wrt is None else gradient_faults(graph, wrt, ("wrt",))
     if faults:

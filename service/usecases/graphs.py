@@ -38,15 +38,22 @@ def create_graph(
     Returns its record, the graph as it is stored, and whether it is new: content equal to any version under that name
     is that version. Raises InvalidExpression, InvalidGraph, LimitExceeded.
     """
-    limits = context.limits
-    context.admit(_weigh(expression, nodes))
     if expression is not None:
-        parsed = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
-        listed = [node.name for node in parsed if node.operation.is_input]
-        graph = assemble_graph(parsed, outputs, listed, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
+        graph = draft_graph(context, expression, outputs)
     else:
+        limits = context.limits
+        context.admit(_weigh(None, nodes))
         graph = build_graph(nodes, outputs, inputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
     return keep_graph(context, name, graph, expression, None, tags, key)
+
+
+def draft_graph(context: Context, expression: str, outputs: object = None) -> Graph:
+    """Build the graph of an expression without storing it; raises as `create_graph`."""
+    limits = context.limits
+    context.admit(_weigh(expression, None))
+    parsed = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
+    listed = [node.name for node in parsed if node.operation.is_input]
+    return assemble_graph(parsed, outputs, listed, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
 
 
 def _weigh(expression: str | None, nodes: object) -> Weight:

@@ -42,6 +42,11 @@ def read_body(schema: Request) -> Any:
         raise UnsupportedMediaType("the body must be JSON; send it with Content-Type: application/json")
     else:
         document = read_json(body, limits.json_depth, schema.as_written)
+    return check(schema, document)
+
+
+def check(schema: Request, document: Any) -> Any:
+    """The members of a document, checked; raises InvalidRequest."""
     try:
         return schema.load(document)
     except ma.ValidationError as error:

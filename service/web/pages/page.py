@@ -28,6 +28,7 @@ _HEADERS = {
 }
 # What the head of each page leads to: a view, and its name.
 SECTIONS = (
+    ("list_graphs", "Graphs"),
     ("list_runs", "Runs"),
     ("list_comparisons", "Comparisons"),
     ("list_operations", "Operations"),
