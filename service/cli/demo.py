@@ -4,6 +4,8 @@ import math
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 import numpy as np
@@ -11,25 +13,59 @@ from rich.text import Text
 
 from service import example, serving
 from service.cli.terminal import json_option, make_table, print_json, print_table, short
-from service.client import Client
+from service.client import Client, RunNode
 
 
 @click.command()
+@click.argument("name", required=False, type=click.Choice([each.name for each in example.EXAMPLES]), metavar="[NAME]")
+@click.option("--list", "listing", is_flag=True, help="List the examples.")
 @json_option
-def demo(as_json: bool) -> None:
-    """Start a throw-away service, run the seed example on it, and compare it with what its tutorial prints."""
+def demo(name: str | None, listing: bool, as_json: bool) -> None:
+    """Run an example on a throw-away service: the tutorial's, compared with what it prints, or another by its NAME."""
+    chosen = example.EXAMPLES[0] if name is None else next(each for each in example.EXAMPLES if each.name == name)
+    if listing:
+        _list_examples(as_json)
+        return
+    nodes = _run_example(chosen)
+    if chosen is example.EXAMPLES[0]:
+        _show_tutorial(nodes, as_json)
+    elif as_json:
+        print_json([node.document for node in nodes])
+    else:
+        table = make_table("node", "operation", "value", "gradient", numbers=(2, 3))
+        for node in nodes:
+            table.add_row(node.name, node.operation, short(node.value), short(node.gradient))
+        click.echo(f"{chosen.expression}\n{chosen.sentence}\n")
+        print_table(table)
+
+
+def _list_examples(as_json: bool) -> None:
+    if as_json:
+        print_json([asdict(each) for each in example.EXAMPLES])
+        return
+    table = make_table("name", "expression", "what it shows")
+    for each in example.EXAMPLES:
+        table.add_row(each.name, each.expression, each.sentence)
+    print_table(table)
+
+
+def _run_example(chosen: example.Example) -> list[RunNode]:
+    """The nodes of an example's run on a service that is stopped and leaves nothing behind."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the service is stopped
     with (
         tempfile.TemporaryDirectory(prefix="gradbook-") as folder,
         serving.service_process(f"sqlite:///{folder}/gradbook.db", variables={"GRADBOOK_PROCESSES": "0"}) as url,
         Client(url) as service,
     ):
-        graph = service.create_graph(example.NAME, expression=example.EXPRESSION)
-        run = service.create_run(graph, example.INPUTS, label=example.LABEL)
-        nodes = list(service.list_run_nodes(run))
-    wrong = {
-        name for name, claimed in example.TUTORIAL_GRADIENTS.items() if not math.isclose(claimed, run.gradients[name])
-    }
+        graph = service.create_graph(chosen.name, expression=chosen.expression)
+        return list(service.list_run_nodes(service.create_run(graph, chosen.inputs, label=example.LABEL)))
+
+
+def _show_tutorial(nodes: Sequence[RunNode], as_json: bool) -> None:
+    """The figures beside those that the tutorial prints."""
+    gradients = {node.name: float(node.gradient) for node in nodes if node.gradient is not None}
+    claims = example.TUTORIAL_GRADIENTS.items()
+    wrong = {name for name, claimed in claims if not math.isclose(claimed, gradients[name])}
     if as_json:
         print_json(
             [

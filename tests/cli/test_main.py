@@ -19,6 +19,7 @@ import yaml
 
 from service.client import Client
 from service.core.execution import kernel
+from service.example import EXAMPLES
 from service.serving import free_port, service_process
 from tests.cli.command import Ended, call_main
 
@@ -227,6 +228,21 @@ def test_demo_prints_the_tutorials_figures_beside_ours(tmp_path: Path) -> None:
     assert "6 of the tutorial's 7 gradients are wrong" in ended.stdout
     assert "\x1b" not in ended.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_lists_the_examples(gradbook: Gradbook) -> None:
+    listed = gradbook("demo", "--list").stdout
+    assert len(listed.splitlines()) == len(EXAMPLES) + 2
+    assert all(f"{example.name} " in listed and example.sentence in listed for example in EXAMPLES)
+    assert [each["inputs"] for each in gradbook("demo", "--list", "--json").json] == [each.inputs for each in EXAMPLES]
+
+
+@pytest.mark.faults
+def test_demo_runs_another_example(gradbook: Gradbook) -> None:
+    shown = gradbook("demo", "rosenbrock").stdout
+    assert "f = (1 - x)^2 + 100 * (y - x^2)^2" in shown and "24.2" in shown and "-215.6" in shown
+    figures = {node["name"]: node for node in gradbook("demo", "rosenbrock", "--json").json}
+    assert figures["y"]["gradient"] == pytest.approx(-88)
 
 
 @pytest.mark.faults

@@ -125,7 +125,7 @@ def _ask(asked: Mapping[str, str], problem: GradbookError | None = None) -> str:
         examples=EXAMPLES,
         asked=asked,
         draft=Markup(_draft(expression)) if expression else "",
-        invalid=isinstance(problem, InvalidExpression),
+        invalid=bool(expression) and isinstance(problem, InvalidExpression),
         problem=problem,
     )
 

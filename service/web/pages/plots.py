@@ -67,9 +67,9 @@ def evaluate_at(run: StoredRun, of: str) -> StoredRun | None:
     point = inputs_of(run)
     if len(point) < len(run.graph.inputs):
         return None
-    given = {"convention": run.record.convention, "tags": {}, "keep": False}
+    graph_id, convention = run.record.graph_id, run.record.convention
     try:
-        return runs.create_run(context(), run.record.graph_id, point, output=of, **given)
+        return runs.create_run(context(), graph_id, point, output=of, convention=convention, tags={}, keep=False)
     except GradbookError:
         return None
 
