@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExampleGraph:
     """A graph, a point to run it at, as JSON has it, and a sentence that says what it shows."""
 
     name: str
@@ -17,70 +17,70 @@ class Example:
 
 
 EXAMPLES = (
-    Example(
+    ExampleGraph(
         "blog",
         "e = a + b; f = e * c; F = f / d",
         {"a": 5.0, "b": 1.0, "c": -2.0, "d": -3.0},
         "A sum, a product and a quotient: the tutorial that goes wrong at f and at d.",
         "chain rule",
     ),
-    Example(
+    ExampleGraph(
         "neuron",
         "y = sigmoid(w0 * x0 + w1 * x1 + w2)",
         {"w0": 2.0, "x0": -1.0, "w1": -3.0, "x1": -2.0, "w2": -3.0},
         "A sigmoid neuron of two inputs: its gradient is y(1 − y) times each factor.",
         "neuron",
     ),
-    Example(
+    ExampleGraph(
         "staged",
         "f = (x + sigmoid(y)) / (sigmoid(x) + (x + y)^2)",
         {"x": 3.0, "y": -4.0},
         "A function computed in stages, where x and y are used more than once: their gradients are sums over paths.",
         "chain rule",
     ),
-    Example(
+    ExampleGraph(
         "tanh-cell",
         "z = w * x + b; h = tanh(z); L = (h - t)^2",
         {"w": 0.5, "x": 2.0, "b": -0.25, "t": 0.9},
         "One cell of a network and its squared error: a weight and a bias learn from the same upstream gradient.",
         "neuron",
     ),
-    Example(
+    ExampleGraph(
         "kinks",
         "f = relu(x) + |x - 1| + max(x, y)",
         {"x": 0.0, "y": 0.0},
         "At a kink there is no derivative: what libraries choose there differs.",
         "kinks",
     ),
-    Example(
+    ExampleGraph(
         "rosenbrock",
         "f = (1 - x)^2 + 100 * (y - x^2)^2",
         {"x": -1.2, "y": 1.0},
         "Rosenbrock's valley, on which optimisers are tried, at its customary start.",
         "optimisation",
     ),
-    Example(
+    ExampleGraph(
         "gaussian",
         "u = (x - mu) / sigma; p = exp(-u^2 / 2) / (sigma * sqrt(2 * pi))",
         {"x": 1.0, "mu": 0.0, "sigma": 2.0},
         "The density of the normal distribution: sigma is used twice.",
         "statistics",
     ),
-    Example(
+    ExampleGraph(
         "least-squares",
         "r = X @ w - y; L = mean(r^2)",
         {"X": [[1.0, 1.0], [1.0, 2.0], [1.0, 3.0]], "w": [0.5, 1.0], "y": [1.0, 2.0, 4.0]},
         "A line fitted to three points: the gradient of a mean of squares by matrix and vector.",
         "regression",
     ),
-    Example(
+    ExampleGraph(
         "logistic-regression",
         "z = X @ w + b; L = mean(softplus(z) - y * z)",
         {"X": [[0.5, 1.0], [-1.0, 2.0], [1.5, -0.5]], "w": [1.0, -1.0], "b": 0.25, "y": [1.0, 0.0, 1.0]},
         "Cross entropy of a yes or no, written so that nothing overflows.",
         "regression",
     ),
-    Example(
+    ExampleGraph(
         "softmax-layer",
         "z = x @ W + b; L = softmax_cross_entropy(z, labels)",
         {
@@ -92,7 +92,7 @@ EXAMPLES = (
         "A layer of scores, softmax and cross entropy: its gradient is (softmax − onehot)/N.",
         "network",
     ),
-    Example(
+    ExampleGraph(
         "small-network",
         "h = tanh(x @ W1 + b1); L = mean((h @ W2 + b2 - t)^2)",
         {
@@ -106,7 +106,7 @@ EXAMPLES = (
         "A network of one hidden layer: the gradients of its weights are products of matrices.",
         "network",
     ),
-    Example(
+    ExampleGraph(
         "attention",
         "S = Q @ K.T / sqrt(2); A = softmax(S); O = A @ V; L = sum(O^2)",
         {

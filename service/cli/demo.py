@@ -49,7 +49,7 @@ def _list_examples(as_json: bool) -> None:
     print_table(table)
 
 
-def _run_example(chosen: example.Example) -> list[RunNode]:
+def _run_example(chosen: example.ExampleGraph) -> list[RunNode]:
     """The nodes of an example's run on a service that is stopped and leaves nothing behind."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the service is stopped
     with (
