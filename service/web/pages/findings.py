@@ -28,8 +28,8 @@ class ShownCause:
     """
 
     kind: str
-    sentence: str
-    details: Sequence[str]
+    sentence: Sentence
+    details: Sequence[Sentence]
     count: int
     follow: Sequence[str]
     more: int
