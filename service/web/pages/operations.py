@@ -168,5 +168,5 @@ def _libraries(names: tuple[str, ...]) -> str:
 
 def _picture(operation: Operation) -> Markup:
     run = example_run(operation)
-    subject = Subject("example", f"A run with {operation.name}", run.graph, run, "L")
+    subject = Subject("example-run", f"A run with {operation.name}", run.graph, run, "L")
     return inline_picture(subject, choose_view(run.graph, None, None))

@@ -34,6 +34,7 @@ SECTIONS = (
     ("list_operations", "Operations"),
     ("list_guide", "Guide"),
 )
+_DOCUMENTATION = "swagger_ui"
 SEE_OTHER = 303
 STATIC = Path(__file__).parent / "static"
 
@@ -89,10 +90,10 @@ def register(app: Flask) -> None:
 
 
 def _wants_page() -> bool:
-    """Whether a browser asks, for a page or for what there is not."""
+    """Whether a browser asks, for a page, for the API's documentation or for what there is not."""
     best = request.accept_mimetypes.best_match(["application/json", MEDIA_TYPE, "text/html"])
     elsewhere = request.endpoint is not None or request.path.startswith("/v1/")
-    return best == "text/html" and (request.blueprint == PAGES or not elsewhere)
+    return best == "text/html" and (request.blueprint in (PAGES, _DOCUMENTATION) or not elsewhere)
 
 
 def _problem_page(response: Response) -> Response:

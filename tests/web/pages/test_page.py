@@ -76,6 +76,16 @@ def test_a_key_opens_the_pages_until_its_bearer_signs_out(locked: tuple[Flask, s
     assert client.get("/runs", headers=HTML).status_code == 303
 
 
+def test_the_documentation_of_the_api_is_opened_by_the_cookie(locked: tuple[Flask, str]) -> None:
+    app, key = locked
+    client = app.test_client()
+    assert client.get("/docs/", headers=HTML).headers["Location"] == "/sign-in?next=/docs/"
+    assert client.get("/docs/").mimetype == "application/problem+json"
+    led = client.post("/sign-in", data={"key": key, "next": "/docs/"}, headers=OWN)
+    assert "swagger-ui" in client.get(led.headers["Location"], headers=HTML).text
+    assert client.get("/openapi.yaml").status_code == 200
+
+
 def test_the_cookie_is_secure_under_https(locked: tuple[Flask, str]) -> None:
     app, key = locked
     options = {"data": {"key": key}, "headers": {"Origin": "https://localhost"}, "base_url": "https://localhost"}
