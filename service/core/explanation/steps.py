@@ -28,7 +28,7 @@ from service.core.explanation.run_view import (
 from service.core.figures.figures import FloatArray, same_bits
 from service.core.figures.text import figure_text
 from service.core.graph.graph import Graph, Node
-from service.core.rulebook.notation import ATOM, Rendered, write_text
+from service.core.rulebook.notation import ATOM, Rendered, write_plain
 from service.core.symbolic.equation import (
     AND_SO_ON,
     Equation,
@@ -101,7 +101,7 @@ class Contribution:
             upstream = f"d{consumer.view.quantity}/d{node.name}"
             if not consumer.upstream.ndim:
                 upstream += f" = {figure_text(consumer.upstream)}"
-            what = write_text(node.operation.notation, written).text
+            what = write_plain(node.operation.notation, written).text
             return f"{node.name} = {what} is constant here: nothing of {upstream} passes"
         edges = consumer.view.open_edges
         with np.errstate(all="ignore"):

@@ -202,8 +202,8 @@ def _derivative(sign: tuple[str, str, str], of: Variable, wrt: Variable) -> Vari
 def summed(term: Term) -> Variable:
     """Write the sum of a term over the axes along which an operand was broadcast, as one variable."""
     inner = formula_of(term)
-    text = f"sum({inner.text})"
-    return Variable(f"`{text}", rf"\sum {inner.latex}", text, row(f"<mo>∑</mo>{inner.mathml}"))
+    text, mathml = f"sum({inner.text})", row(f"<mo>∑</mo>{inner.mathml}")
+    return Variable(f"`{text}", rf"\sum {inner.latex}", text, mathml, plain=f"sum({inner.plain})")
 
 
 def as_variable(term: Term) -> Variable:

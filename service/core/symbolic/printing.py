@@ -250,7 +250,7 @@ def _number_plain(value: float) -> Rendered:
 _PLAIN = _Language(
     notation.write_plain,
     _number_plain,
-    lambda variable: variable.text or name_text(variable.name),
+    lambda variable: variable.plain or variable.text or name_text(variable.name),
     lambda name, value: f"{name}={value_text(value)}",
 )
 

@@ -20,13 +20,17 @@ from service.core.rulebook.registry import operation_of, operation_of_function
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A name; `text`, `latex` and `mathml` replace it where it is written differently, as what binds so tightly."""
+    """A name; `text`, `latex` and `mathml` replace it where it is written differently, as what binds so tightly.
+
+    `plain` replaces `text` in sentences.
+    """
 
     name: str
     latex: str | None = None
     text: str | None = None
     mathml: str | None = None
     binds: int = ATOM
+    plain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from service.core.comparison.listing import summary
 from service.core.comparison.sentences import compensated_sentence
 from service.core.comparison.verdicts import Comparison, Verdict
 from service.core.errors import GradbookError
+from service.core.symbolic.phrases import Sentence
 from service.storage.comparisons import ComparisonRecord
 from service.storage.records import GraphRecord, RunRecord
 from service.usecases import comparisons as usecases
@@ -118,7 +119,7 @@ def _heads(baseline: ComparedRun, candidate: ComparedRun) -> tuple[str, str]:
     return heads if all(heads) and heads[0] != heads[1] else ("baseline", "candidate")
 
 
-def _compensated(found: Comparison) -> list[str]:
+def _compensated(found: Comparison) -> list[Sentence]:
     return [compensated_sentence(found, *place) for place in islice(found.places(Verdict.COMPENSATED), _NAMES)]
 
 

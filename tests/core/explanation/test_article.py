@@ -84,7 +84,7 @@ def test_the_tutorials_run_reads_like_the_page_with_the_right_numbers(tutorial: 
     step4 = lines[lines.index("Step 4: the gradients of the inputs as products") :]
     assert "dF/da = ∂F/∂f·∂f/∂e·∂e/∂a = c/d = −1/3·(−2)·1 = 2/3" in step4
     assert "dF/dc = ∂F/∂f·∂f/∂c = e/d = −1/3·6 = −2" in step4 and "dF/dd = ∂F/∂d = −f/d² = 4/3" in step4
-    assert lines[-1] == "dF/dx = sum(dF/dz * ∂z/∂x)"
+    assert lines[-1] == "dF/dx = sum(dF/dz·∂z/∂x)"
 
 
 def test_each_part_of_a_sum_is_explained_where_paths_meet() -> None:
@@ -147,7 +147,8 @@ def test_a_recorded_figure_of_another_shape_is_told(tutorial: Run) -> None:
 
 def test_tensors_are_shown_as_steps_show_them() -> None:
     lines = article_of("h = x @ w; F = sum(h)", {"x": np.ones((2, 3)), "w": np.ones((3, 1))})
-    assert "h = x @ w = [2×3] @ [3×1] = [2×1]" in lines
+    assert "h = x @ w = [[1, 1, 1], [1, 1, 1]] @ [[1], [1], [1]] = [[3], [3]]" in lines
+    assert "dF/dw = x.T @ dF/dh = [[1, 1, 1], [1, 1, 1]].T @ [[1], [1]] = [[2], [2], [2]]" in lines
     assert any(line.startswith("w is used by h alone. By the derivative of MatMul at h:") for line in lines)
     assert any(line.startswith("It is left out for x and w: paths are for scalar figures") for line in lines)
     graph = graph_of("F = sum(x)")
