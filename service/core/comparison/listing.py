@@ -56,10 +56,19 @@ def list_figures(found: Comparison, verdicts: tuple[Verdict, ...] = JUDGED, wors
     positions = [phase.find(*verdicts) for phase in phases]
     numbers = np.concatenate([rank * count + each for rank, each in enumerate(positions)])
     if worst_first:
-        relative = [errors(*_worst(phase, each)[1:])[1] for phase, each in zip(phases, positions, strict=True)]
-        numbers = numbers[np.argsort(-np.concatenate(relative), kind="stable")]
+        numbers = numbers[np.argsort(-relative_errors(found, numbers), kind="stable")]
     numbers.setflags(write=False)
     return numbers
+
+
+def relative_errors(found: Comparison, numbers: IntArray) -> FloatArray:
+    """The relative error of each figure in a list, of a tensor that of its worst element."""
+    ranks, positions = np.divmod(numbers, len(found.values))
+    relative = np.zeros(len(numbers))
+    for rank, phase in enumerate(found.phases):
+        here = ranks == rank
+        relative[here] = errors(*_worst(phase, positions[here])[1:])[1]
+    return relative
 
 
 def judged_figures(found: Comparison, numbers: IntArray) -> list[JudgedFigure]:

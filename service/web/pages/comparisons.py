@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 
 from flask import render_template, request, url_for
+from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.api.http.request import context
@@ -20,15 +21,18 @@ from service.usecases import graphs
 from service.usecases.comparisons import Compared
 from service.usecases.runs import get_run_record
 from service.web.legend import MEANINGS
+from service.web.overview import draw_thumbnail
 from service.web.pages.differences import show_differences
+from service.web.pages.error_views import show_error_map, show_histogram
 from service.web.pages.findings import brief, least_tolerance, show_causes, tolerance_words, verdict
 from service.web.pages.page import page, see
-from service.web.pages.pictures import inline_picture
+from service.web.pages.pictures import inline_minimap, inline_picture
 from service.web.pages.runs import refused
 from service.web.subjects import comparison_subject
 from service.web.view import choose_view
 
-_LISTED, _NAMES = 25, 20  # comparisons of a list, and names or sentences that are told
+_NODES_BESIDE = 9  # of a picture that stands beside the causes
+_LISTED, _NAMES, _PAIRS = 25, 20, 100  # comparisons of a list, names or sentences that are told, and pairs of names
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,14 @@ class ComparedRun:
         return self.record.label or self.record.recorded_by or ""
 
     @property
+    def thumbnail(self) -> Markup:
+        """The graph at a glance."""
+        return Markup(draw_thumbnail(context().graph(self.graph.digest)))
+
+    @property
     def title(self) -> str:
         """What a sentence calls it."""
-        by = f"the figures of {self.record.recorded_by}" if self.record.recorded_by else "a run"
+        by = f"the figures of {self.record.recorded_by}" if self.record.recorded_by else f"a run of {self.graph.name}"
         return f"“{self.record.label}”" if self.record.label else by
 
 
@@ -101,9 +110,12 @@ def get_comparison(comparison_id: str) -> str:
         two_graphs=baseline.graph.id != candidate.graph.id,
         compensated=_compensated(found),
         missing=_missing(found),
+        pairs=sorted(record.names.items())[:_PAIRS],
         link=link,
         **_picture(compared, asked.get("node")),
         **show_differences(compared, asked),
+        **show_histogram(found),
+        **show_error_map(found, asked.get("map")),
     )
 
 
@@ -144,4 +156,6 @@ def _picture(compared: Compared, node: str | None) -> dict[str, Any]:
         "marks": [(each, meaning) for each, meaning in MEANINGS.items() if each in verdicts],
         "ringed": subject.first is not None and subject.first[1] in view.positions,
         "left_out": view.sentence,
+        "minimap": inline_minimap(subject.graph, view),
+        "spans": len(view.positions) > _NODES_BESIDE,
     }

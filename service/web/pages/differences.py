@@ -12,6 +12,7 @@ from service.core.figures.figures import FloatArray, IntArray
 from service.core.figures.text import exact_text, listed, short_number, told_apart
 from service.usecases.comparisons import Compared
 from service.web.captions import full_figure, short_figure
+from service.web.error_map import heat
 from service.web.pages.figures import Cell, align
 from service.web.pages.findings import agreeing, number_word
 
@@ -109,8 +110,3 @@ def _cell(figure: FloatArray | None, short: str) -> Cell:
     if figure is None:
         return Cell("–", "–")
     return Cell(short or short_figure(figure), full_figure(figure).replace("-", "−"))
-
-
-def heat(relative_error: float) -> int:
-    """How hot a relative error is: 0 where there is none, then below 0.1, below 1, below 10, and more."""
-    return 0 if relative_error == 0.0 else 1 + int(np.searchsorted((0.1, 1.0, 10.0), relative_error, side="right"))

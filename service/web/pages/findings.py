@@ -55,8 +55,8 @@ def _choices(found: Comparison) -> list[Cause]:
         subject = listed([*names, *([f"{more:,} more"] if more else [])])
         is_one = len(positions) == 1
         said = f"The gradient{'' if is_one else 's'} of {subject} {'is' if is_one else 'are'} the choice of "
-        sentence = f"{said}{listed(libraries)} where no derivative exists."
-        causes.append(Cause(Sentence(sentence), tuple((phase, position) for position in positions)))
+        sentence = Sentence(f"{said}{listed(libraries)} where no derivative exists.")
+        causes.append(Cause(sentence, tuple((phase, position) for position in positions)))
     return causes
 
 

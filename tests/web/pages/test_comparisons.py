@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
@@ -56,7 +57,7 @@ def test_the_verdict_stands_in_the_title_and_each_cause_with_what_follows(client
     assert "<h1>Six of eleven figures differ. One slip explains them all.</h1>" in shown.text
     told = text_of(shown.text)
     assert "Explains these figures and the figures of e, c, b and a, which follow from them." in told
-    assert "“as printed”, by the tutorial, held against a run, computed" in told
+    assert "“as printed”, by the tutorial, held against a run of blog, computed" in told
     assert "A relative tolerance of 80.4 or an absolute tolerance of 107 would make them the same." in told
     assert shown.text.count('class="ring"') == 2 and shown.text.count("◇ inherited") >= 4
 
@@ -99,7 +100,7 @@ def test_two_runs_are_compared_from_the_page_of_one(client: FlaskClient, graph: 
     told = text_of(client.get(led.headers["Location"]).text)
     assert "“right”, computed, held against “&lt;b&gt;other" in told and "tolerance float32" in told
     listed = client.get(f"/comparisons?run={other}").text
-    assert listed.count("/comparisons/") == 2 and "differ" in listed
+    assert listed.count("/comparisons/") == 2 and "differ" in listed and 'thumb"' in listed
 
 
 def test_a_run_that_there_is_not_is_refused_on_the_page_of_the_other(client: FlaskClient, seed: Any) -> None:
@@ -116,6 +117,107 @@ def test_figures_that_agree_are_said_to(client: FlaskClient, graph: str) -> None
     )
     assert "All seven figures agree" in told
     assert "Not given" in told and "the gradient of e" in told
+
+
+@pytest.fixture(scope="module")
+def network(client: FlaskClient) -> str:
+    """The path of the page of a recording whose gradient of z is wrong in one column, from where it went on."""
+    expression = "z = x @ w; L = sum(tanh(z)^2)"
+    graph = f"/v1/graphs/{post(client, '/v1/graphs', {'name': 'network', 'expression': expression})}"
+    inputs = {"x": [[1, 2], [0.5, -1], [0.1, 0.3]], "w": [[1, 0.5, -0.2], [0.3, 0.2, 0.7]]}
+    right = client.post(f"{graph}/runs", json={"inputs": inputs}).json
+    assert right is not None
+    gradients = {node["name"]: node["gradient"] for node in right["nodes"] if node["gradient"] is not None}
+    z = np.array(gradients["z"]) * [1, 1, 3]
+    gradients |= {"z": z.tolist(), "x": (z @ np.transpose(inputs["w"])).tolist()}
+    gradients["w"] = (np.transpose(inputs["x"]) @ z).tolist()
+    recorded = {"by": "a kernel", "gradients": gradients}
+    wrong = post(client, f"{graph}/runs", {"inputs": inputs, "recorded": recorded, "output": "L"})
+    return f"/comparisons/{post(client, '/v1/comparisons', {'baseline': right['id'], 'candidate': wrong})}"
+
+
+def test_a_tensor_is_mapped_and_its_worst_element_named(client: FlaskClient, network: str) -> None:
+    text = client.get(network).text
+    told = text_of(text)
+    assert "The gradient of z is wrong in column 2. ◆ origin" in told
+    assert re.search(r"Worst at \[\d, 2\]: \S+, where the baseline has \S+\.", told)
+    assert re.search('aria-label="Relative errors of the gradient of z, 3×3: 3 of 9 elements differ; the worst', text)
+    assert re.match(r"z \[\d, 2\] of 3×3", rows(text)[0][0])
+    other = text_of(client.get(f"{network}?map=gradient.w").text)
+    assert "The gradient of w is wrong in column 2. ◇ inherited" in other
+    assert "The gradient of z is wrong" in text_of(client.get(f"{network}?map=value.z").text)  # which is not wrong
+
+
+def test_a_tensor_without_a_map_and_one_wrong_throughout(
+    client: FlaskClient, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "wrong in each element" in text_of(client.get(f"{network}?map=gradient.x").text)
+    monkeypatch.setattr("service.web.pages.error_views.LARGEST", 5)
+    assert "Where a tensor is wrong" not in client.get(network).text
+
+
+def test_errors_are_drawn_one_by_one_or_as_bars(
+    client: FlaskClient, tutorial: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = client.get(tutorial).text
+    assert 'aria-label="Relative errors: 5 without error, 5 near 10 and 1 near 100"' in text
+    assert "the gradient of f: origin, relative error 8" in text
+    assert "Nothing here is rounding" in text_of(text)
+    monkeypatch.setattr("service.web.histogram._MOST_SQUARES", 10)
+    bars = client.get(tutorial).text
+    assert "How many figures have each error" in bars and "the gradient of f: origin" not in bars
+
+
+def test_the_nodes_of_two_graphs_are_paired(client: FlaskClient) -> None:
+    graphs = [
+        post(client, "/v1/graphs", {"name": name, "expression": expression})
+        for name, expression in (("one", "z = relu(x*w); L = z^2"), ("two", "p = x*w; z = tanh(p); q = z*1; L = z^2"))
+    ]
+    runs = [
+        post(client, f"/v1/graphs/{graph}/runs", {"inputs": {"x": 2.0, "w": 0.3}, "output": "L"}) for graph in graphs
+    ]
+    body = {"baseline": runs[0], "candidate": runs[1], "names": {"p": "mul_1"}}
+    text = client.get(f"/comparisons/{post(client, '/v1/comparisons', body)}").text
+    told = text_of(text)
+    assert "One other definition explains" in told
+    assert "graphs two version 1 and one version 1" in told
+    assert ["p", "mul_1"] in [
+        [text_of(cell) for cell in row] for row in re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td></tr>", text)
+    ]
+    assert "Only the candidate has constant_1 and q." in told and "Only the baseline has" not in told
+
+
+def test_a_choice_where_no_derivative_exists_is_no_slip(client: FlaskClient) -> None:
+    graph = post(client, "/v1/graphs", {"name": "kinked", "expression": "y = 3 * clip(x, min=0, max=1)"})
+    runs = [
+        post(client, f"/v1/graphs/{graph}/runs", {"inputs": {"x": 1}, "conventions": library})
+        for library in ("minimum-norm", "tensorflow")
+    ]
+    made = post(client, "/v1/comparisons", {"baseline": runs[0], "candidate": runs[1]})
+    told = text_of(client.get(f"/comparisons/{made}").text)
+    assert "One of seven figures differs. One choice where no derivative exists explains it." in told
+    assert "The gradient of x is the choice of torch and tensorflow where no derivative exists." in told
+    assert "△ convention" in told
+
+
+def test_a_figure_that_is_right_by_another_error_is_told(client: FlaskClient, graph: str) -> None:
+    body = {"inputs": INPUTS, "claims": {"gradients": {"F": 1, "f": "-1/3", "e": 6, "a": "2/3"}}}
+    told = text_of(client.get(f"/comparisons/{post(client, f'{graph}/checks', body)}").text)
+    assert "One of eight figures differs. One slip explains it." in told
+    assert "◈ compensated Right by another error" in told and "does not follow from the other figures given" in told
+
+
+def test_of_a_large_graph_the_neighbourhood_of_the_first_difference_is_drawn(client: FlaskClient) -> None:
+    chain = "; ".join(["n0 = x + 1", *(f"n{k} = n{k - 1} + 1" for k in range(1, 70))])
+    graph = post(client, "/v1/graphs", {"name": "chain", "expression": chain})
+    runs = [post(client, f"/v1/graphs/{graph}/runs", {"inputs": {"x": x}}) for x in (1, 2)]
+    made = post(client, "/v1/comparisons", {"baseline": runs[0], "candidate": runs[1]})
+    text = client.get(f"/comparisons/{made}").text
+    assert (
+        'data-node="n1"' in text and 'data-node="n60"' not in text and "the nearest to x" in text and 'minimap"' in text
+    )
+    assert "1 to 50 of 71" in text
+    assert 'data-node="n60"' in client.get(f"/comparisons/{made}?node=n60").text
 
 
 @pytest.mark.parametrize(
