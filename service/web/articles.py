@@ -105,7 +105,8 @@ def _addresses(record: RunRecord, tag: str) -> Addresses:
         links.append(("Worksheet", another(blank="gradients")))
     links += [("Markdown", another(format="markdown")), ("LaTeX", another(format="latex"))]
     stylesheets = [url_for("pages.static", name=name) for name in ("pages.css", "article.css")]
-    return Addresses(stylesheets, links, url_for("pages.check_run", run_id=record.id), tag)
+    icon = url_for("pages.static", name="icon.svg")
+    return Addresses(icon, stylesheets, links, url_for("pages.check_run", run_id=record.id), tag)
 
 
 def _picture(written: WrittenArticle) -> str:

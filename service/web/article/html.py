@@ -14,6 +14,7 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title} · Gradbook</title>
+<link rel="icon" href="{icon}" type="image/svg+xml">
 {stylesheets}
 </head>
 <body>
@@ -36,8 +37,9 @@ _FORM = """<form method="post" action="{check}">
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The stylesheets of a page, what it leads to, each with a name, and where a worksheet is posted, with a tag."""
+    """A page's icon and stylesheets, what it leads to, each with a name, and where a worksheet goes, with a tag."""
 
+    icon: str
     stylesheets: Sequence[str]
     links: Sequence[tuple[str, str]]
     check: str
@@ -51,7 +53,8 @@ def write_html(article: Article, picture: str, addresses: Addresses) -> str:
         body = _FORM.format(check=escape(addresses.check), tag=_text(addresses.tag), body=body)
     stylesheets = "\n".join(f'<link rel="stylesheet" href="{escape(address)}">' for address in addresses.stylesheets)
     links = " · ".join(f'<a href="{escape(address)}">{name}</a>' for name, address in addresses.links)
-    return _PAGE.format(title=_text(article.title), stylesheets=stylesheets, links=links, body=body)
+    icon = escape(addresses.icon)
+    return _PAGE.format(title=_text(article.title), icon=icon, stylesheets=stylesheets, links=links, body=body)
 
 
 def _block(block: Block, picture: str) -> str:
