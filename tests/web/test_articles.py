@@ -10,11 +10,12 @@ from flask.testing import FlaskClient
 from service import example
 
 VOID = ("meta", "link", "input", "wbr")
-# All commands that formulas and the writer use; any other would be one that no package here defines.
+# Commands of LaTeX and amsmath, as formulas and the writer use them; any other may be one that nothing here defines.
 KNOWN = {
     *("documentclass", "usepackage", "begin", "end", "section", "subsection", "hspace", "underline", "text", "mathrm"),
     *("textbackslash", "textless", "textgreater", "textbar", "frac", "partial", "cdot", "left", "right", "sum", "dots"),
     *("backslash", "sim", "wedge", "times", "approx", "sin", "cos", "exp", "max", "top", "operatorname", "mathbf"),
+    *("infty", "sqrt", "odot", "mathbb", "ln", "min"),
 }
 
 
