@@ -10,9 +10,9 @@ from service.storage.graphs import ORDERS
 from service.storage.records import GraphRecord, RunRecord
 from service.usecases.context import Context
 
-__all__ = ["ORDERS", "FoundGraph", "list_tags", "output_values", "search_graphs"]
+__all__ = ["ORDERS", "SMALL_GRAPH", "FoundGraph", "list_tags", "output_values", "search_graphs"]
 
-_LOADED = 500  # nodes of a graph that is loaded to find the place of an output among them
+SMALL_GRAPH = 500  # nodes of a graph that is loaded for a list: to find the place of an output, and to be drawn
 _TAGS = 200
 
 
@@ -59,7 +59,7 @@ def output_values(
     positions = {}
     for run in found:
         record = graphs[run.graph_id]
-        if run.has_values and record.node_count <= _LOADED:
+        if run.has_values and record.node_count <= SMALL_GRAPH:
             positions[run.id] = context.graph(record.digest).position[output_of(run, record)]
     with context.database.read() as connection:
         return runs.load_small_values(connection, positions)

@@ -27,14 +27,14 @@ from service.web.pages.figures import Cell, column, typed
 from service.web.pages.forms import field_of, input_fields, read_inputs
 from service.web.pages.graphs import formulas, read_expression, show_formula
 from service.web.pages.page import page, see
-from service.web.pages.pictures import inline_picture
+from service.web.pages.pictures import inline_minimap, inline_picture
 from service.web.pages.plots import chosen, draw_function, evaluate_at, inputs_of, is_computed
 from service.web.subjects import graph_subject, run_subject
 from service.web.view import View, choose_view
 
 _RUNS, _VERSIONS, _COMPARISONS = 20, 20, 100
 _DERIVATIVES = 24  # rows of the table
-_LONGEST_FORMULA = 400  # characters in the expression language of one that is shown at once
+_LONGEST_FORMULA = 160  # characters in the expression language of one that is shown at once
 _DIFFERENT = ("origin", "inherited", "convention")
 
 
@@ -113,7 +113,9 @@ def _show(graph_id: str, asked: Mapping[str, str], problem: GradbookError | None
         expression=read_expression(record.expression or ""),
         formulas=formulas(graph),
         view=view,
+        unknown=asked.get("focus") if focus is None else None,
         picture=inline_picture(subject, view),
+        minimap=inline_minimap(graph, view),
         notes=(view.sentence, legend(subject, view)),
         operations=sorted(Counter(node.operation.name for node in graph.nodes if is_computed(node)).items()),
         run=run,

@@ -26,8 +26,9 @@ from service.storage.access_keys import Scope
 from service.usecases import graph_search, runs
 from service.usecases import graphs as usecases
 from service.usecases.gradient_graphs import formula_of
-from service.usecases.graph_search import ORDERS, FoundGraph
+from service.usecases.graph_search import ORDERS, SMALL_GRAPH, FoundGraph
 from service.web.captions import Subject, short_figure, shorten
+from service.web.overview import draw_thumbnail
 from service.web.pages.page import page, see
 from service.web.pages.pictures import inline_picture
 from service.web.view import choose_view
@@ -41,9 +42,10 @@ _MEMBERS = ("name", "nodes", "outputs", "inputs", "tags")  # of a graph that was
 
 @dataclass(frozen=True, slots=True)
 class ListedGraph:
-    """A graph in the list, its expression as it is read, and the figure of its last run's output."""
+    """A graph in the list: its thumbnail, its expression as it is read, and the figure of its last run's output."""
 
     found: FoundGraph
+    thumbnail: Markup
     expression: str
     figure: str
 
@@ -81,7 +83,11 @@ def list_graphs() -> str:
 
 def _listed(found: FoundGraph) -> ListedGraph:
     figure = "" if found.value is None else short_figure(found.value)
-    return ListedGraph(found, shorten(read_expression(found.record.expression or ""), _LONGEST_EXPRESSION), figure)
+    graph = context().graph(found.record.digest) if found.record.node_count <= SMALL_GRAPH else None
+    thumbnail = Markup("" if graph is None else draw_thumbnail(graph))
+    return ListedGraph(
+        found, thumbnail, shorten(read_expression(found.record.expression or ""), _LONGEST_EXPRESSION), figure
+    )
 
 
 def read_expression(text: str) -> str:

@@ -29,7 +29,7 @@ from service.web.captions import MARKS, euclidean_norm
 from service.web.legend import legend
 from service.web.pages.figures import Cell, column, spoken, typed, written
 from service.web.pages.findings import show_causes
-from service.web.pages.forms import field_of, read_author, read_claimed, read_inputs
+from service.web.pages.forms import InputField, field_of, input_fields, read_author, read_claimed, read_inputs
 from service.web.pages.page import page, see
 from service.web.pages.pictures import inline_minimap, inline_picture
 from service.web.pages.steps import ShownStep, show_steps
@@ -163,7 +163,7 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
         checked=checked,
         causes=show_causes(checked.found) if checked else (),
         others=_others(record),
-        inputs=_inputs(run, asked),
+        inputs=_inputs(run, asked if problem else None),
         problem=problem,
         faults={field_of(fault): fault.detail for fault in getattr(problem, "faults", ())},
     )
@@ -300,8 +300,7 @@ def _verdicts(found: Comparison) -> dict[tuple[str, int], str]:
     }
 
 
-def _inputs(run: StoredRun, asked: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The fields of the inputs: what was typed, or the run's own values."""
-    return [
-        (name, asked.get(f"input.{name}") or written(run.values[run.graph.position[name]])) for name in run.graph.inputs
-    ]
+def _inputs(run: StoredRun, refused: Mapping[str, str] | None) -> list[InputField]:
+    """The fields of the inputs: the run's own values, or what was typed and refused."""
+    values = {name: run.values[run.graph.position[name]] for name in run.graph.inputs}
+    return input_fields(run.graph, values, refused)

@@ -9,8 +9,11 @@ from service.api.http.request import context
 from service.storage.records import RunRecord
 from service.usecases import graphs, runs
 from service.web.pages.findings import show_causes
+from service.web.pages.graphs import list_newest
 from service.web.pages.page import page, see
 from service.web.pages.story import tell_story
+
+_LISTED = 5  # graphs
 
 
 @page("GET", "/")
@@ -18,7 +21,14 @@ def welcome() -> str:
     """Welcome a newcomer with the tutorial's story, and others with their graphs"""
     story = tell_story()
     causes = show_causes(story.found)
-    return render_template("welcome.html", story=story, causes=causes, run=_seeded(), claims=example.TUTORIAL_GRADIENTS)
+    return render_template(
+        "welcome.html",
+        story=story,
+        causes=causes,
+        run=_seeded(),
+        claims=example.TUTORIAL_GRADIENTS,
+        graphs=list_newest(_LISTED),
+    )
 
 
 @page("POST", "/tutorial")

@@ -85,10 +85,26 @@ def test_a_small_tensor_is_a_grid_of_fields(client: FlaskClient) -> None:
         assert shown.status_code == 422 and 'class="fault"' in shown.text
 
 
+def test_a_run_s_page_has_the_same_grid(client: FlaskClient) -> None:
+    path = make(client, "a run's grid", "y = sum(W)", W=[[1, 2]])
+    run = re.search(r'href="(/runs/[^"]+)"', client.get(path).text)
+    assert run
+    led = client.post(f"{run[1]}/again", data={"element.0,0.W": "5", "element.0,1.W": "−7"}, headers=OWN)
+    shown = client.get(led.headers["Location"]).text
+    assert [field(shown, f"element.0,{column}.W") for column in (0, 1)] == ["5", "−7"]
+
+
+def test_a_large_graph_shows_the_neighbourhood_of_a_node(client: FlaskClient) -> None:
+    path = make(client, "chain", "; ".join(f"n{k} = n{k - 1} + 1" for k in range(1, 70)), n0=1)
+    text = client.get(f"{path}?focus=n5").text
+    assert 'data-node="n5"' in text and 'data-node="n60"' not in text and 'class="minimap"' in text
+    assert "There is no node n99" in client.get(f"{path}?focus=n99").text
+
+
 def test_a_large_tensor_is_not_filled_in(client: FlaskClient) -> None:
     text = client.get(make(client, "large", "y = sum(x)", x=[0.5] * 1001)).text
     assert "1,001 elements" in text and len(text) < 40_000
-    assert field is not None and "0.5, 0.5" not in text
+    assert "0.5, 0.5" not in text
     assert "[0.5, 0.5" in client.get(make(client, "list", "y = sum(x)", x=[0.5] * 40)).text
 
 

@@ -39,7 +39,11 @@ def test_the_list_shows_each_graph_with_its_last_run(client: FlaskClient) -> Non
     assert "7 nodes · 1 run<" in text
     assert '<i class="m">F</i> = <span class="v">4</span>' in text
     assert "topic: chain rule" in text
-    assert client.get("/graphs").text.count('class="v">') == len(EXAMPLES)
+    everything = client.get("/graphs").text
+    assert everything.count('class="v">') == len(EXAMPLES)
+    assert everything.count('class="pic thumb"') == len(EXAMPLES) + 1
+    first_page = client.get("/").text
+    assert "Your graphs" in first_page and first_page.count('class="pic thumb"') == 5
     alone = client.get("/graphs?q=un_run").text
     assert "not run yet" in alone and "y = a - `b * c`" in alone
 
