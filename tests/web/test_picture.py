@@ -25,6 +25,7 @@ from tests.web.drawings import (
     SVG,
     TUTORIAL,
     TUTORIAL_POINT,
+    Area,
     bodies,
     labels,
     lines,
@@ -234,6 +235,19 @@ def test_a_comparison_is_marked_in_words_and_in_shape(down: bool) -> None:
         "f"
     ]
     assert texts(root, "note")[0].startswith("◆ origin: wrong by itself; ◇ inherited: ")
+
+
+@DOWN
+@pytest.mark.parametrize("name", ["first_input", "second_input", "third_input"])
+def test_the_ring_and_its_word_have_room_of_their_own(name: str, down: bool) -> None:
+    graph = written("y = max(first_input, second_input, third_input)")
+    root = draw(Subject("key", "title", graph, first=("forward", graph.position[name])), down=down)
+    (ring,) = [rect for rect in root.iter(f"{SVG}rect") if rect.get("class") == "ring"]
+    left, top, width, height = (float(ring.get(side, "")) for side in ("x", "y", "width", "height"))
+    around = Area("ring", name, left, top, left + width, top + height)
+    written_out, drawn = list(labels(root)), [body for body in bodies(root) if body.node != name]
+    assert [pair for pair in combinations([*written_out, *drawn, around], 2) if pair[0].meets(pair[1])] == []
+    assert [label for label in written_out if label.met_by(lines(root))] == []
 
 
 def test_every_verdict_has_a_mark_and_every_error_a_heat() -> None:
