@@ -36,9 +36,10 @@ def locked(make_app: MakeApp) -> Flask:
 
 def test_every_page_is_shown_without_a_key_and_its_links_lead_somewhere(locked: Flask) -> None:
     client = locked.test_client()
-    ids = {path: set(re.findall(r' id="([^"]+)"', client.get(path).text)) for path in ("/guide/", *PAGES)}
+    pages = {path: client.get(path) for path in ("/guide/", *PAGES)}
+    ids = {path: set(re.findall(r' id="([^"]+)"', shown.text)) for path, shown in pages.items()}
     for path in PAGES:
-        shown = client.get(path)
+        shown = pages[path]
         assert (shown.status_code, shown.mimetype) == (200, "text/html")
         (article,) = re.findall(r"<article.*?</article>", shown.text, re.DOTALL)
         assert " style=" not in article and "<img" not in article
