@@ -90,8 +90,11 @@ _TOKEN = re.compile(
     f"|(?P<mi>[^\\W\\d_{_RAISED}][^\\W{_RAISED}]*)|(?P<raised>[{_RAISED}]+)|\\s+|(?P<mo>.)",
     re.DOTALL,
 )
-_SIGNS = {"×": "·"}
+_SIGNS = {"×": "·", "@": "\u2062"}  # a product of matrices has no sign
 _HOW = {"/": ' lspace="0" rspace="0"', **dict.fromkeys("()[]|", ' stretchy="false"')}
+
+
+_POWER = "<mo>^</mo>"  # what follows is raised
 
 
 def formula(typed: str) -> Phrase:
@@ -111,6 +114,10 @@ def _typeset(line: str) -> str:
 def _elements(line: str) -> list[str]:
     elements: list[str] = []
     for token in _TOKEN.finditer(line):
+        if elements[-1:] == [_POWER] and token.lastgroup:
+            base, exponent = elements[:-1], _elements(token[0])
+            elements = [*base[:-1], f"<msup>{''.join(base[-1:]) or row('')}{row(''.join(exponent))}</msup>"]
+            continue
         match token.lastgroup:
             case "mathml":
                 elements.append(row(token["mathml"]))

@@ -33,6 +33,8 @@ def test_a_finished_sentence_is_plain_wherever_it_is_put() -> None:
         (f"−1/{X}²", f"<mo>−</mo><mn>1</mn>{OVER}<msup><mrow><mi>x</mi></mrow><mrow><mn>2</mn></mrow></msup>"),
         ("sin(0.5) × 2", f"<mi>sin</mi>{OPEN}<mn>0.5</mn>{CLOSE}<mo>·</mo><mn>2</mn>"),
         ("a < Wᵀ", "<mi>a</mi><mo>&lt;</mo><msup><mi>W</mi><mrow><mo>⊤</mo></mrow></msup>"),
+        (f"a ^ {X} @ b", "<msup><mi>a</mi><mrow><mrow><mi>x</mi></mrow></mrow></msup><mo>\u2062</mo><mi>b</mi>"),
+        ("^2", "<msup><mrow></mrow><mrow><mn>2</mn></mrow></msup>"),
         ("²", "<msup><mrow></mrow><mrow><mn>2</mn></mrow></msup>"),
     ],
 )
