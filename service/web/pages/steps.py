@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from flask import url_for
 from markupsafe import Markup
 
 from service.core.derivatives.one_sided import OneSided
@@ -57,7 +58,9 @@ def show_steps(
 
 
 def _forward_rows(step: ForwardStep) -> Iterator[Row]:
-    yield Row(Markup("Operation"), Markup(step.node.operation.name))
+    operation = step.node.operation.name
+    address = url_for("pages.get_operation", name=operation)
+    yield Row(Markup("Operation"), Markup('<a href="{}">{}</a>').format(address, operation))
     yield Row(Markup("Formula"), _math(step.equation.formula))
     readable, full = _forms(step.equation)
     if readable is not None and full is not None:
@@ -85,7 +88,7 @@ def _backward_rows(step: BackwardStep, quantity: str, sides: Callable[[int], Seq
 
 
 def _contribution_rows(contribution: Contribution) -> Iterator[Row]:
-    label = Markup("{} at {}").format(_capital(contribution.rule), name_markup(contribution.consumer.node.name))
+    label = Markup("{} rule at {}").format(_capital(contribution.rule), name_markup(contribution.consumer.node.name))
     content = _both(*(_math(contribution.equation.followed_by(numbers)) for numbers in _forms(contribution.equation)))
     if contribution.closed is not None:
         content += _hint(" {}.", contribution.closed)
