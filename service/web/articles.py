@@ -69,7 +69,8 @@ class ArticleQuery(Query):
 def get_article(query: dict[str, Any], run_id: str) -> Response:
     """Write the derivation of every figure of a run as a page to hand out, or as a worksheet with blanks
 
-    With `blank` or `nodes` it is a worksheet. In HTML its blanks are fields of a form, which is checked.
+    With `blank` or `nodes` it is a worksheet. In HTML its blanks are fields of a form, which is checked. A run of more
+    nodes than the limit `page` is refused.
     """
     nodes = query.get("nodes")
     names = None if nodes is None else [quoted or plain for quoted, plain in _NAME.findall(nodes)]
