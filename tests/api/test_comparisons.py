@@ -1,12 +1,15 @@
 """The contract of comparisons, checks and recorded runs."""
 
+import json
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from service.api import examples
 from tests.api.conftest import MakeApp
+from tests.api.story import EXAMPLES
+
+CHECK_REQUEST = json.loads(EXAMPLES.read_text(encoding="utf-8"))["check_claims"]["request"]
 
 SEED = "e = a + b; f = e * c; F = f / d"
 INPUTS = {"a": 5, "b": 1, "c": -2, "d": -3}
@@ -57,7 +60,7 @@ def nodes(document: Any) -> dict[str, Any]:
 
 def test_the_tutorials_slip(client: FlaskClient) -> None:
     graph = graph_of(client)
-    response = client.post(f"/v1/graphs/{graph}/checks", json=examples.CHECK_REQUEST)
+    response = client.post(f"/v1/graphs/{graph}/checks", json=CHECK_REQUEST)
     found: Any = response.json
     assert response.status_code == 201
     assert response.headers["Location"] == f"/v1/comparisons/{found['id']}"
@@ -122,7 +125,7 @@ def test_a_difference_that_a_convention_explains_is_called_so_and_named(client: 
 def test_a_check_is_what_its_three_steps_are(client: FlaskClient) -> None:
     graph = graph_of(client)
     stepwise = compare(client, run_of(client, graph), recorded(client, graph, gradients=SLIP))
-    at_once = created(client, f"/v1/graphs/{graph}/checks", examples.CHECK_REQUEST)
+    at_once = created(client, f"/v1/graphs/{graph}/checks", CHECK_REQUEST)
     own = ("id", "baseline", "candidate", "created_at")
     assert {name: at_once[name] for name in at_once if name not in own} == {
         name: stepwise[name] for name in stepwise if name not in own
@@ -502,7 +505,7 @@ def test_repeated_requests_take_effect_once(make_app: MakeApp) -> None:
     run = run_of(client, graph)
     for path, body in (
         ("/v1/comparisons", {"baseline": run, "candidate": run}),
-        (f"/v1/graphs/{graph}/checks", examples.CHECK_REQUEST),
+        (f"/v1/graphs/{graph}/checks", CHECK_REQUEST),
         (f"/v1/graphs/{graph}/runs", {"inputs": {}, "recorded": {"by": "x", "values": {"e": 6}}}),
     ):
         headers = {"Idempotency-Key": path}

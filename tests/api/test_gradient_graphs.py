@@ -1,13 +1,16 @@
 """The contract of formulas and gradient graphs."""
 
+import json
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from service.api import examples
 from tests.api.conftest import MakeApp
+from tests.api.story import EXAMPLES
 from tests.passes import near
+
+FORMULA = json.loads(EXAMPLES.read_text(encoding="utf-8"))["get_formula"]["answers"]["application/json"]
 
 POINT = {"a": 5, "b": 1, "c": -2, "d": -3}
 
@@ -43,7 +46,7 @@ def test_a_formula_in_three_languages(client: FlaskClient, seed: Any) -> None:
     }
     again = client.get(path, query_string={"of": "F", "wrt": "a"}, headers={"If-None-Match": answered.headers["ETag"]})
     assert again.status_code == 304
-    assert client.get(path).json == examples.FORMULA
+    assert client.get(path).json == FORMULA
     assert (
         client.get(path, query_string={"of": "e", "wrt": "c"}).json["expression"] == "de_dc(a, b, c, d) = identity(0)"
     )
