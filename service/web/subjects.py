@@ -1,5 +1,9 @@
 """What pictures are drawn of: stored graphs, runs and comparisons."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from service.core.comparison.listing import explained_origins, judged_figures, list_figures
 from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict, first_difference
 from service.core.graph.graph import Graph
@@ -26,8 +30,8 @@ def run_subject(run: StoredRun, graph: GraphRecord) -> Subject:
     )
 
 
-def comparison_subject(found: Comparison, identifier: str) -> Subject:
-    """The candidate of a comparison, with what was found about each figure that differs."""
+def comparison_subject(found: Comparison, identifier: str, shown: Sequence[int] | None = None) -> Subject:
+    """The candidate, with what was found about each figure that differs, of the nodes `shown` or of all."""
     candidate, first = found.candidate, first_difference(found)
     return Subject(
         f"comparison-{identifier}",
@@ -35,20 +39,23 @@ def comparison_subject(found: Comparison, identifier: str) -> Subject:
         candidate.graph,
         candidate,
         candidate.backward.output if candidate.backward else None,
-        differences=_differences(found),
+        differences=_differences(found, shown),
         implied=found.values,
         first=first and (first[0].name, first[1]),
     )
 
 
-def _differences(found: Comparison) -> dict[tuple[str, int], Difference]:
+def _differences(found: Comparison, shown: Sequence[int] | None) -> dict[tuple[str, int], Difference]:
     sentences: dict[tuple[str, int], str] = {
         (origin.phase.name, origin.position): origin.sentence for origin in explained_origins(found)
     }
     for position, libraries in found.conventions.items():
         sentences["backward", position] = f"the choice of {', '.join(libraries)} where no derivative exists"
     differences = {}
-    for figure in judged_figures(found, list_figures(found, (*DIFFERENT, Verdict.COMPENSATED))):
+    numbers = list_figures(found, (*DIFFERENT, Verdict.COMPENSATED))
+    if shown is not None:
+        numbers = numbers[np.isin(numbers % len(found.values), shown)]
+    for figure in judged_figures(found, numbers):
         phase, position = figure.phase, figure.position
         baseline, right = phase.baseline[position], "the baseline has"
         if baseline is None:

@@ -15,7 +15,7 @@ from service.core.symbolic.term import Term, Variable, contribution_terms, local
 Place = tuple[Phase, int]
 
 # Figures that are walked, and operands of an operation whose formulas are read.
-_MOST_WALKED, _MOST_OPERANDS = 10_000, 8
+_MOST_WALKED, _MOST_OPERANDS = 2_000, 8
 
 
 @dataclass(frozen=True, slots=True)

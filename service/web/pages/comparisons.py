@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from service.api.http.request import context
 from service.core.comparison.listing import summary
 from service.core.comparison.sentences import compensated_sentence
-from service.core.comparison.verdicts import Comparison, Verdict
+from service.core.comparison.verdicts import Comparison, Verdict, first_difference
 from service.core.errors import GradbookError
 from service.core.symbolic.phrases import Sentence
 from service.storage.comparisons import ComparisonRecord
@@ -32,6 +32,7 @@ from service.web.subjects import comparison_subject
 from service.web.view import choose_view
 
 _NODES_BESIDE = 9  # of a picture that stands beside the causes
+_CAUSES = 12
 _LISTED, _NAMES, _PAIRS = 25, 20, 100  # comparisons of a list, names or sentences that are told, and pairs of names
 
 
@@ -105,7 +106,8 @@ def get_comparison(comparison_id: str) -> str:
         heads=_heads(baseline, candidate),
         tolerance=tolerance_words(record.tolerance),
         least=least_tolerance(found),
-        causes=causes,
+        causes=causes[:_CAUSES],
+        more_causes=len(causes[_CAUSES:]),
         said=summary(found),
         two_graphs=baseline.graph.id != candidate.graph.id,
         compensated=_compensated(found),
@@ -146,16 +148,18 @@ def _missing(found: Comparison) -> list[tuple[str, str, str]]:
 
 def _picture(compared: Compared, node: str | None) -> dict[str, Any]:
     """Both runs in one picture, with what its marks mean; of a large graph what lies around the first difference."""
-    subject = comparison_subject(compared.found, compared.record.id)
-    view = choose_view(subject.graph, node if node in subject.graph.position else None, None, subject.output)
-    if view.focus is not None and view.focus != node and subject.first is not None:
-        view = choose_view(subject.graph, subject.graph.nodes[subject.first[1]].name, None)
-    verdicts = {each.verdict for (_, position), each in subject.differences.items() if position in view.positions}
+    found, first = compared.found, first_difference(compared.found)
+    graph, backward = found.candidate.graph, found.candidate.backward
+    view = choose_view(graph, node if node in graph.position else None, None, backward.output if backward else None)
+    if view.focus is not None and view.focus != node and first is not None:
+        view = choose_view(graph, graph.nodes[first[1]].name, None)
+    subject = comparison_subject(found, compared.record.id, view.positions)
+    verdicts = {each.verdict for each in subject.differences.values()}
     return {
         "picture": inline_picture(subject, view, "node"),
         "marks": [(each, meaning) for each, meaning in MEANINGS.items() if each in verdicts],
-        "ringed": subject.first is not None and subject.first[1] in view.positions,
+        "ringed": first is not None and first[1] in view.positions,
         "left_out": view.sentence,
-        "minimap": inline_minimap(subject.graph, view),
+        "minimap": inline_minimap(graph, view),
         "spans": len(view.positions) > _NODES_BESIDE,
     }

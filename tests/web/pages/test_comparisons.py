@@ -85,6 +85,12 @@ def test_a_large_table_is_shown_by_pages(client: FlaskClient, tutorial: str, mon
     assert "5 to 6 of 6" in second
 
 
+def test_of_many_causes_the_first_are_told(client: FlaskClient, tutorial: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.web.pages.comparisons._CAUSES", 0)
+    told = text_of(client.get(tutorial).text)
+    assert "One slip explains them all." in told and "And 1 more, whose figures are marked as origins below." in told
+
+
 def test_two_runs_are_compared_from_the_page_of_one(client: FlaskClient, graph: str) -> None:
     right = post(client, f"{graph}/runs", {"inputs": INPUTS, "label": "right"})
     other = post(client, f"{graph}/runs", {"inputs": {**INPUTS, "d": -2.0}, "label": "<b>other</b>"})
