@@ -47,7 +47,8 @@ def draw_function(graph: Graph, run: StoredRun, asked: Mapping[str, str]) -> Fun
     at = float(np.nan_to_num(point[over], posinf=0.0, neginf=0.0))
     reach = max(_LEAST_REACH, _SHARE * abs(at))
     ends = (_rounded(at - reach), _rounded(at + reach))
-    low, high = (asked.get(name) or end for name, end in zip(("low", "high"), ends, strict=True))
+    kept = asked if asked.get("was", over) == over else {}  # a range that was given for another input is not meant
+    low, high = (kept.get(name) or end for name, end in zip(("low", "high"), ends, strict=True))
     held = [(name, spoken(figure)) for name, figure in point.items() if name != over]
     shown = FunctionPlot(of, over, low, high, nodes, inputs, held)
     try:

@@ -33,7 +33,7 @@ def field(text: str, name: str) -> str:
 
 def test_a_graph_has_formula_picture_inputs_derivatives_and_plot(client: FlaskClient, tutorial: str) -> None:
     text = client.get(tutorial).text
-    assert re.search(r'<p class="big"><math[^>]*><mi>F</mi></math>', text)
+    assert re.search(r'<p class="big scroll"[^>]*><math[^>]*><mi>F</mi></math>', text)
     assert 'data-node="f"' in text and 'class="label gradient"' in text
     assert [field(text, f"input.{name}") for name in "abcd"] == ["5", "1", "−2", "−3"]
     rows = re.findall(r'<tr><th scope="row"><span class="vh">(\w)</span>.*?</tr>', text, re.DOTALL)
@@ -122,6 +122,7 @@ def test_a_derivative_is_kept_as_a_graph(client: FlaskClient, tutorial: str) -> 
     ("query", "told"),
     [
         ("plot=e&over=a&low=0&high=4", "e over a from 0 to 4: it rises from 1 to 5."),
+        ("plot=e&over=b&was=d&low=7&high=8", "e over b from −1 to 3: it rises from 4 to 8."),
         ("plot=e&over=d", "e over d from −5 to −1: it is 6."),
         ("over=d&low=-1&high=1", "and has no value in places|it goes from"),
         ("low=2&high=1", "2 is not below 1"),
