@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from copy import deepcopy
-from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from threading import Lock
@@ -62,6 +61,11 @@ _ANY_OTHER = {
 _ANYWHERE = (400, 403, 408, 413, 421, 431, 501, 503)
 
 
+# The document by what it depends on beside the code: the path below which the service is shown, and its limits.
+_WRITTEN: dict[tuple[str, Limits], str] = {}
+_WRITING = Lock()
+
+
 class GradbookApi(Api):  # type: ignore[misc]  # flask-smorest is not typed
     """flask-smorest without its own error handler: `problems.py` answers errors."""
 
@@ -103,18 +107,16 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     for blueprint in (*(module.blueprint for module in modules), *others):
         api.register_blueprint(blueprint)
 
-    writing = Lock()
-
-    @cache  # written when it is first asked for: that is a tenth of the start
-    def written() -> str:
-        document = _with_limits(
-            _with_examples(_complete(deepcopy(api.spec.to_dict()))), app.extensions["gradbook"].limits
-        )
-        return yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)
+    limits = app.extensions["gradbook"].limits
 
     def write() -> str:
-        with writing:  # all who ask for it at first wait for the first of them
-            return written()
+        """Write it when it is first asked for: that is a tenth of the start. All who ask wait for the first of them."""
+        with _WRITING:
+            if (root, limits) not in _WRITTEN:
+                document = _with_limits(_with_examples(_complete(deepcopy(api.spec.to_dict()))), limits)
+                text = yaml.dump(document, Dumper=_Written, sort_keys=False, allow_unicode=True, width=120)
+                _WRITTEN[root, limits] = text
+            return _WRITTEN[root, limits]
 
     app.extensions["openapi"] = write
 

@@ -89,7 +89,9 @@ def test_a_page_tells_rule_attributes_shape_and_closed_edges(client: FlaskClient
 
 
 def test_an_operation_of_one_operand_is_drawn_with_its_derivative_and_its_kinks(client: FlaskClient) -> None:
-    labels = re.findall(r'class="plot floor"[^>]* aria-label="([^"]*)"', client.get("/operations/Abs").text)
+    shown = client.get("/operations/Abs").text
+    labels = re.findall(r'class="plot floor"[^>]* aria-label="([^"]*)"', shown)
+    assert shown.count('class="dot"') == 2
     assert labels == [
         "z over x from −4 to 4: it goes from 4 to 4, between 0 and 4. Marked at x = 0.",
         "∂z/∂x over x from −4 to 4: it rises from −1 to 1, and has no value in places. Marked at x = 0.",
