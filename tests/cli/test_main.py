@@ -231,7 +231,7 @@ def test_demo_prints_the_tutorials_figures_beside_ours(tmp_path: Path) -> None:
 
 
 def test_demo_lists_the_examples(gradbook: Gradbook) -> None:
-    listed = gradbook("demo", "--list").stdout
+    listed = gradbook("demo", "--list").out
     assert len(listed.splitlines()) == len(EXAMPLES) + 2
     assert all(f"{example.name} " in listed and example.sentence in listed for example in EXAMPLES)
     assert [each["inputs"] for each in gradbook("demo", "--list", "--json").json] == [each.inputs for each in EXAMPLES]
@@ -239,7 +239,7 @@ def test_demo_lists_the_examples(gradbook: Gradbook) -> None:
 
 @pytest.mark.faults
 def test_demo_runs_another_example(gradbook: Gradbook) -> None:
-    shown = gradbook("demo", "rosenbrock").stdout
+    shown = gradbook("demo", "rosenbrock").out
     assert "f = (1 - x)^2 + 100 * (y - x^2)^2" in shown and "24.2" in shown and "-215.6" in shown
     figures = {node["name"]: node for node in gradbook("demo", "rosenbrock", "--json").json}
     assert figures["y"]["gradient"] == pytest.approx(-88)
