@@ -51,10 +51,13 @@ def rows(html: str) -> list[list[str]]:
     ]
 
 
-def test_the_verdict_stands_in_the_title_and_each_cause_with_what_follows(client: FlaskClient, tutorial: str) -> None:
+def test_the_verdict_stands_in_the_title_and_each_cause_with_what_follows(
+    client: FlaskClient, graph: str, tutorial: str
+) -> None:
     shown = client.get(tutorial)
     assert shown.status_code == 200
     assert "<h1>Six of eleven figures differ. One slip explains them all.</h1>" in shown.text
+    assert shown.text.count(f'href="{graph.removeprefix("/v1")}">blog</a>') == 2
     told = text_of(shown.text)
     assert "Explains these figures and the figures of e, c, b and a, which follow from them." in told
     assert "“as printed”, by the tutorial, held against a run of blog, computed" in told
