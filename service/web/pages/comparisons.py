@@ -19,6 +19,7 @@ from service.storage.records import GraphRecord, RunRecord
 from service.usecases import comparisons as usecases
 from service.usecases import graphs
 from service.usecases.comparisons import Compared
+from service.usecases.graph_search import SMALL_GRAPH
 from service.usecases.runs import get_run_record
 from service.web.legend import MEANINGS
 from service.web.overview import draw_thumbnail
@@ -50,8 +51,9 @@ class ComparedRun:
 
     @property
     def thumbnail(self) -> Markup:
-        """The graph at a glance."""
-        return Markup(draw_thumbnail(context().graph(self.graph.digest)))
+        """The graph at a glance, unless it is large."""
+        is_small = self.graph.node_count <= SMALL_GRAPH
+        return Markup(draw_thumbnail(context().graph(self.graph.digest)) if is_small else "")
 
     @property
     def title(self) -> str:
