@@ -100,7 +100,9 @@ def _show(graph_id: str, asked: Mapping[str, str], problem: GradbookError | None
     listed = runs_of.list_runs(
         context(), graph=graph_id, label=None, tag=None, recorded_by=None, after=None, limit=_RUNS
     )
-    last = next((run for run in listed if run.has_values), None)
+    # What somebody else recorded may be wrong, and lack figures.
+    computed = (run for run in listed if run.source == "computed")
+    last = next(computed, next((run for run in listed if run.has_values), None))
     focus = asked.get("focus") if asked.get("focus") in graph.position else None
     view = choose_view(graph, focus, None, last.output if last else None)
     run = _read_run(record, last, view) if last else None

@@ -170,3 +170,11 @@ def test_names_are_text(client: FlaskClient) -> None:
     for shown in (client.get(path), client.get("/graphs?q=%3Cu%3E")):
         assert shown.status_code == 200
         assert not re.search("<[bu]>|<i>&", shown.text)
+
+
+def test_what_somebody_claims_does_not_stand_for_the_last_run(client: FlaskClient) -> None:
+    path = make(client, "claimed", "y = w * x", w=2, x=3)
+    claims = {"inputs": {"w": 5, "x": 7}, "claims": {"gradients": {"w": 70}}}
+    assert client.post(f"/v1{path}/checks", json=claims).status_code == 201
+    text = client.get(path).text
+    assert 'gradient of y with respect to w: 7"' in text and "respect to w: 70" not in text
