@@ -69,8 +69,11 @@ def backpropagate(
         may_broadcast = rule.local and len(operands) > 1 and terms.keep_shapes
         is_steep = not rule.local and not all(map(finite.has, sources))
         is_zero = _is_zero(upstream)
-        taken = rule.where_reached(terms, sources, value, flow) if is_steep and flow else sources
-        given = rule.apply(terms, upstream, taken, value, flow or _filled(terms, 1.0, value))
+        leading = flow or _filled(terms, 1.0, value)
+        if flow and not rule.local and terms.partial_shape(flow) == SCALAR != terms.partial_shape(value):
+            leading = terms.named("ExpandTo", flow, value)  # behind an operation that is reached as a whole
+        taken = rule.where_reached(terms, sources, value, leading) if is_steep and flow else sources
+        given = rule.apply(terms, upstream, taken, value, leading)
         for operand_index, (factor, open_) in zip(operand_indices, given, strict=True):
             if factor is None or (rule.local and _holds(open_)):
                 continue

@@ -27,10 +27,9 @@ from service.web.pages.differences import show_differences
 from service.web.pages.error_views import show_error_map, show_histogram
 from service.web.pages.findings import brief, least_tolerance, show_causes, tolerance_words, verdict
 from service.web.pages.page import page, see
-from service.web.pages.pictures import inline_minimap, inline_picture
+from service.web.pages.pictures import inline_minimap, inline_picture, view_of
 from service.web.pages.runs import refused
 from service.web.subjects import comparison_subject
-from service.web.view import choose_view
 
 _NODES_BESIDE = 9  # of a picture that stands beside the causes
 _CAUSES = 12
@@ -152,9 +151,9 @@ def _picture(compared: Compared, node: str | None) -> dict[str, Any]:
     """Both runs in one picture, with what its marks mean; of a large graph what lies around the first difference."""
     found, first = compared.found, first_difference(compared.found)
     graph, backward = found.candidate.graph, found.candidate.backward
-    view = choose_view(graph, node if node in graph.position else None, None, backward.output if backward else None)
+    view = view_of(graph, node, backward.output if backward else None)
     if view.focus is not None and view.focus != node and first is not None:
-        view = choose_view(graph, graph.nodes[first[1]].name, None)
+        view = view_of(graph, graph.nodes[first[1]].name)
     subject = comparison_subject(found, compared.record.id, view.positions)
     verdicts = {each.verdict for each in subject.differences.values()}
     return {

@@ -27,10 +27,10 @@ from service.web.pages.figures import Cell, column, typed
 from service.web.pages.forms import field_of, input_fields, read_inputs
 from service.web.pages.graphs import formulas, read_expression, show_formula
 from service.web.pages.page import page, see
-from service.web.pages.pictures import inline_minimap, inline_picture
+from service.web.pages.pictures import inline_minimap, inline_picture, view_of
 from service.web.pages.plots import chosen, draw_function, evaluate_at, inputs_of, is_computed
 from service.web.subjects import graph_subject, run_subject
-from service.web.view import View, choose_view
+from service.web.view import View
 
 _RUNS, _VERSIONS, _COMPARISONS = 20, 20, 100
 _DERIVATIVES = 24  # rows of the table
@@ -104,7 +104,7 @@ def _show(graph_id: str, asked: Mapping[str, str], problem: GradbookError | None
     computed = (run for run in listed if run.source == "computed")
     last = next(computed, next((run for run in listed if run.has_values), None))
     focus = asked.get("focus") if asked.get("focus") in graph.position else None
-    view = choose_view(graph, focus, None, last.output if last else None)
+    view = view_of(graph, focus, last.output if last else None)
     run = _read_run(record, last, view) if last else None
     subject = run_subject(run, record) if run else graph_subject(record, graph)
     of = chosen(asked.get("of"), graph.outputs, last.output if last else None)

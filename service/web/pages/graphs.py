@@ -30,8 +30,7 @@ from service.usecases.graph_search import ORDERS, SMALL_GRAPH, FoundGraph
 from service.web.captions import Subject, short_figure, shorten
 from service.web.overview import draw_thumbnail
 from service.web.pages.page import page, see
-from service.web.pages.pictures import inline_picture
-from service.web.view import choose_view
+from service.web.pages.pictures import inline_picture, view_of
 
 _LISTED = 50
 _LONGEST_EXPRESSION = 160  # characters of one in the list
@@ -144,7 +143,7 @@ def _draft(expression: str) -> str:
         graph = usecases.draft_graph(context(), expression)
     except GradbookError as error:
         return render_template("_draft.html", fault=error)
-    picture = inline_picture(Subject("draft", "The graph as it is typed", graph), choose_view(graph, None, None))
+    picture = inline_picture(Subject("draft", "The graph as it is typed", graph), view_of(graph, None))
     return render_template(
         "_draft.html", graph=graph, formulas=formulas(graph), picture=picture, hints=hints_of(graph, expression)
     )

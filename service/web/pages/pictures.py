@@ -4,11 +4,19 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from service.api.http.request import context
 from service.core.graph.graph import Graph
+from service.usecases.weighing import DRAWN_NODE
 from service.web.captions import Subject
 from service.web.overview import draw_minimap
 from service.web.picture import draw_inline
-from service.web.view import View
+from service.web.view import View, choose_view
+
+
+def view_of(graph: Graph, focus: str | None, output: str | None = None) -> View:
+    """The part of a graph that a page shows, around `focus` if it has such a node; raises as `Context.admit`."""
+    context().admit(DRAWN_NODE * len(graph))
+    return choose_view(graph, focus if focus in graph.position else None, None, output)
 
 
 def inline_picture(subject: Subject, view: View, focus: str = "focus") -> Markup:

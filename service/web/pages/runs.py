@@ -31,10 +31,10 @@ from service.web.pages.figures import Cell, column, spoken, typed, written
 from service.web.pages.findings import show_causes
 from service.web.pages.forms import InputField, field_of, input_fields, read_author, read_claimed, read_inputs
 from service.web.pages.page import page, see
-from service.web.pages.pictures import inline_minimap, inline_picture
+from service.web.pages.pictures import inline_minimap, inline_picture, view_of
 from service.web.pages.steps import ShownStep, show_steps
 from service.web.subjects import run_subject
-from service.web.view import View, choose_view
+from service.web.view import View
 
 MOST_STEPS = 40  # of a run whose steps all stand on its page; else those of one node
 _LISTED, _FEW = 50, 8
@@ -133,7 +133,7 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
     record, graph = run.record, graphs.get_graph(context(), run.record.graph_id)
     sought = asked.get("node", "").strip()
     focus = sought if sought in run.graph.position else None
-    view = choose_view(run.graph, focus, None, record.output)
+    view = view_of(run.graph, focus, record.output)
     beside = usecases.get_run(context(), asked["beside"]) if asked.get("beside") else None
     checked = comparisons.get_comparison(context(), asked["checked"]) if asked.get("checked") else None
     marks = _verdicts(checked.found) if checked else {}

@@ -15,8 +15,6 @@ from service.web.pages.story import tell_story
 
 _LISTED = 5  # graphs
 
-_SHOWN = 4  # graphs
-
 
 @page("GET", "/")
 def welcome() -> str:

@@ -91,7 +91,7 @@ def test_pointers() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "slug"),
     [
-        ("GET", "/", 404, "not-found"),
+        ("GET", "/nothing", 404, "not-found"),
         ("GET", "/v1", 404, "not-found"),
         ("GET", "/v2/graphs", 404, "not-found"),
         ("POST", "/v1/nothing", 404, "not-found"),

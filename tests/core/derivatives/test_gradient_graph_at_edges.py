@@ -136,3 +136,20 @@ def test_formulas_read_as_in_a_book(text: str, written: str, latex: str | None) 
     assert write_text(formula(graph, "output", "x")) == written
     if latex is not None:
         assert write_formula(graph, "output", "x", 1_000).equation.latex.endswith(f"= {latex}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "F = sum(relu(softmax(slice(x, starts=[1], ends=[3], axes=[0]), axis=0)))",
+        "F = sum(relu(softmax(pad(x, pads=[1, 1]), axis=0)))",
+        "F = sum(relu(cumsum(slice(x, starts=[0], ends=[2], axes=[0]))))",
+    ],
+)
+def test_what_leaves_elements_out_may_stand_before_what_is_reached_as_a_whole(text: str) -> None:
+    graph, inputs = graph_of(text), arrays_of({"x": (0.5, -1.0, 2.0)})
+    values = forward_pass(graph, inputs)
+    (slope,) = outputs_of(gradient_graph(graph, "F", ["x"]), inputs)
+    right = backward_pass(graph, values, graph.outputs[0])[graph.position["x"]]
+    assert right is not None
+    np.testing.assert_allclose(slope, right, rtol=1e-9, atol=1e-12)

@@ -101,7 +101,7 @@ def open_page(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
         assert not seen, f"{path}: {seen}"
         if scripted:
             inspect(page, path)
-            site.shown.add(path.partition("?")[0])
+            site.shown |= {path.partition("?")[0]} if page.url.startswith(site.url) else set()
         context.close()
 
 

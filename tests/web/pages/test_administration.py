@@ -24,7 +24,8 @@ def locked(make_app: MakeApp) -> tuple[Flask, dict[str, str]]:
     app, texts = make_app(), {}
     with app.extensions["gradbook"].database.write() as connection:
         for scope in (Scope.READ, Scope.WRITE, Scope.ADMIN):
-            _, texts[scope.name.lower()] = create_access_key(connection, f"the {scope.name.lower()}er", scope)
+            made, texts[scope.name.lower()] = create_access_key(connection, f"the {scope.name.lower()}er", scope)
+        note_use(connection, made.prefix, datetime.now(UTC))  # the administrator's, so that no thread notes it later
         former, _ = create_access_key(connection, "former", Scope.READ, datetime(2026, 1, 2, tzinfo=UTC))
         note_use(connection, former.prefix, datetime(2025, 11, 28, 9, 30, tzinfo=UTC))
         create_access_key(connection, "revoked <b>", Scope.READ)
