@@ -2,7 +2,8 @@
 #   make run     the service, with the seed example in it, on 127.0.0.1:8000
 #   make test    the quick suite; at its end it says what it left to the targets test-…
 # Beside them:
-#   make test-coverage     the quick suite with more random examples, measured: all lines of service/core, 90 % of the rest
+#   make test-coverage     the quick suite, its slow tests and more random examples, measured: all lines of service/core,
+#                          90 % of the rest
 #   make test-compilation  the loops compiled anew, where the cache is empty, read-only or lacks a rule
 #   make test-deployment   the wheel, installed, and the container's own command
 #   make test-peers        the rulebook against PyTorch, JAX, TensorFlow and ONNX Runtime, Arrow streams against pyarrow

@@ -30,6 +30,7 @@ SEPARATE = {
     for marker in ("compilation", "contract", "deployment", "faults", "peers", "postgres", "browser")
 }
 SEPARATE["image"] = "image-check"
+SEPARATE["slow"] = "test-coverage"  # which runs what `make test` runs, and these
 LEFT_TO = {marker: f"left to `make {target}`" for marker, target in SEPARATE.items()}
 # What `make test-postgres` runs on PostgreSQL, but for the tests that are about a database in a file.
 ON_POSTGRES = tuple(Path(__file__).parent / folder for folder in ("storage", "usecases", "api", "client"))
@@ -64,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Skip the tests of a separate target, visibly, unless `-m` says which tests are wanted."""
     if config.option.markexpr == "postgres":
         for item in items:
-            elsewhere = any(map(item.get_closest_marker, (*SEPARATE, "sqlite")))
+            elsewhere = any(map(item.get_closest_marker, (*(SEPARATE.keys() - {"slow"}), "sqlite")))
             if any(map(item.path.is_relative_to, ON_POSTGRES)) and not elsewhere:
                 item.add_marker("postgres")
     if config.option.markexpr:

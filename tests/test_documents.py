@@ -88,6 +88,7 @@ def run(page: str, address: str, folder: Path) -> list[str]:
     return done.stdout.replace(address, ADDRESS).split("\n\f\n")
 
 
+@pytest.mark.slow
 def test_every_command_prints_what_is_shown(address: str, tmp_path: Path) -> None:
     """One test for all pages: they share a service, which takes longer to start than they do to run."""
     number, wrong = 0, []

@@ -22,6 +22,7 @@ for variables in ({}, {"GRADBOOK_BLAS_THREADS": "2"}, {}):
 """
 
 
+@pytest.mark.slow
 def test_a_matrix_product_takes_as_many_threads_as_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """By itself BLAS takes all: four networks at once then took three times as long each."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")

@@ -109,6 +109,7 @@ def test_the_paths_of_the_seed_example(client: FlaskClient, path: str) -> None:
     assert answer["expanded_latex"] == r"\frac{d F}{d a} = \frac{c}{d}"
 
 
+@pytest.mark.slow
 def test_more_paths_than_json_readers_count_are_a_string_of_digits(client: FlaskClient) -> None:
     rungs = 15_000  # 2 to that power has more digits than `str` writes
     nodes = [{"name": "x", "operation": "Input"}]

@@ -52,6 +52,7 @@ def everything(client: FlaskClient, graph: str) -> None:
     assert client.post(f"/v1/graphs/{graph}/runs", json=vectors).status_code == 201
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["Max", "Min", "Sum"])
 def test_an_operand_more_costs_what_the_one_before_did(client: FlaskClient, operation: str) -> None:
     everything(client, create(client, of_many(10, operation)))

@@ -273,6 +273,7 @@ def hold(make_app: MakeApp, times: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_whatever_is_asked_in_whatever_order_the_service_is_what_the_model_is(
     make_app: MakeApp, request: pytest.FixtureRequest
 ) -> None:

@@ -78,6 +78,7 @@ def test_a_graph_comes_from_standard_input_in_both_forms(gradbook: Gradbook, tmp
     assert (other["version"], other["outputs"]) == (2, ["f"])
 
 
+@pytest.mark.slow
 def test_long_graphs_are_printed_whole(gradbook: Gradbook) -> None:
     nodes = [{"name": "x", "operation": "Input"}] + [
         {"name": f"n{index}", "operation": "Neg", "inputs": [f"n{index - 1}" if index else "x"]}
@@ -212,6 +213,7 @@ def environment(**variables: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("GRADBOOK_")} | variables
 
 
+@pytest.mark.slow
 def test_demo_prints_the_tutorials_figures_beside_ours(tmp_path: Path) -> None:
     ended = gradbook_process("demo", env=environment(TMPDIR=str(tmp_path), GRADBOOK_MAX_NODES="1"))
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -351,6 +353,7 @@ def test_the_processes_of_serve_begin_by_themselves_and_end_with_it(tmp_path: Pa
         assert process.wait(60) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_serve_may_be_one_process(tmp_path: Path) -> None:
     with serving(tmp_path, GRADBOOK_PROCESSES="0") as (process, port):
@@ -373,6 +376,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     assert "not a database" in ended.stderr and "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_the_seed_example_is_stored_once(gradbook: Gradbook, tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/gradbook.db"
     first, second = (gradbook("migrate", "--seed-example", "--database", database, "--json").json for _ in range(2))
@@ -389,6 +393,7 @@ def test_warm_compiles_before_any_start(gradbook: Gradbook) -> None:
     assert kernel._loops is not None
 
 
+@pytest.mark.slow
 def test_openapi_is_the_services_own_and_leaves_no_database(
     gradbook: Gradbook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service_url: str
 ) -> None:

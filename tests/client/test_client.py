@@ -356,6 +356,7 @@ def test_what_fails_for_good_is_told(service_url: str) -> None:
 # --- together, and afterwards ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_64_posts_at_once(service_url: str) -> None:
     barrier = threading.Barrier(64)
 
@@ -371,6 +372,7 @@ def test_64_posts_at_once(service_url: str) -> None:
     assert list(gradients) == [index + 2 for index in range(64)]
 
 
+@pytest.mark.slow
 def test_figures_are_bit_identical_after_a_restart(empty_database: Callable[[Path], str], tmp_path: Path) -> None:
     database = empty_database(tmp_path)
     given = np.array([np.nan, np.inf, -0.0, 5e-324, 1 / 3, 2.0])

@@ -108,6 +108,7 @@ def test_a_process_that_keeps_what_it_took_is_replaced(pool: Pool, monkeypatch: 
     assert all(call(pool, "identity")[0][0] != fat for _ in range(4))
 
 
+@pytest.mark.slow
 def test_no_call_fails_beside_others_that_are_killed(pool: Pool) -> None:
     def kill_and_ask(number: int) -> int:
         with pytest.raises((Late, Busy)):

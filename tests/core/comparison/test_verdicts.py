@@ -226,6 +226,7 @@ def test_a_constant_of_any_shape_has_no_gradient_to_be_judged(text: str) -> None
     assert origins(judge(run, altered(run, gradients={"x": [1.0, 5.0]})), run.graph) == [("backward", "x")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(examples(6)))
 @pytest.mark.parametrize("phase", ["forward", "backward"])
 def test_with_half_the_nodes_unrecorded_the_first_recorded_wrong_figure_is_an_origin(phase: str, seed: int) -> None:

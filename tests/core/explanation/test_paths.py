@@ -115,6 +115,7 @@ def test_a_share_that_float64_cannot_hold_is_none() -> None:
     assert (found.sum, found.listed_sum, found.share) == (1e-300, -1e10, None)
 
 
+@pytest.mark.slow
 def test_no_more_paths_are_listed_than_anybody_would_read() -> None:
     found = paths_to_output(run_of(ladder(12_000), {"x": 1e-300}), "x", 1000)
     assert [len(path.edges) for path in found.paths] == [12_000] * 9
