@@ -85,3 +85,37 @@ def test_of_a_large_graph_a_part_is_shown_with_ways_on_and_a_minimap(client: Fla
     assert 'aria-label="71 layers of at most 1 nodes; shown are 29 to 35; n30 is in layer 32"' in text
     assert text.count('<a class="on" href="?node=n26"') == text.count('<a class="on" href="?node=n34"') == 2
     assert "7 of 71 nodes: the nearest to n30, within 3 edges." in text
+
+
+def test_names_are_text_and_never_markup(client: FlaskClient) -> None:
+    hostile = '<img src=x onerror="alert(1)">&\''
+    nodes = [
+        {"name": hostile, "operation": "Input"},
+        {"name": f"{hostile}2", "operation": "Relu", "inputs": [hostile]},
+        {"name": f"{hostile}3", "operation": "Mul", "inputs": [f"{hostile}2", hostile]},
+    ]
+    graph: Any = client.post("/v1/graphs", json={"name": hostile, "nodes": nodes, "tags": {hostile: hostile}}).json
+    body = {"inputs": {hostile: 0}, "label": hostile}
+    run: Any = client.post(f"/v1/graphs/{graph['id']}/runs", json=body).json
+    form = {f"gradient.{hostile}": "7", f"value.{hostile}3": "<i>"}
+    checked = client.post(f"/runs/{run['id']}/check", data={f"gradient.{hostile}2": "7"}, headers=OWN).headers[
+        "Location"
+    ]
+    again = client.post(f"/runs/{run['id']}/again", data={f"input.{hostile}": "1"}, headers=OWN).headers["Location"]
+    pages = [
+        client.get(path).text
+        for path in (
+            f"/runs/{run['id']}",
+            checked,
+            again,
+            f"/graphs/{graph['id']}",
+            "/graphs",
+            "/runs",
+            "/",
+            "/comparisons",
+        )
+    ]
+    pages.append(client.post(f"/runs/{run['id']}/check", data=form, headers=OWN).text)
+    for page in pages:
+        assert "<img" not in page and "<i>" not in page
+        assert "&lt;img" in page
