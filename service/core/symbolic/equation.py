@@ -105,12 +105,12 @@ class Equation:
     @property
     def readable(self) -> Formula | None:
         """The numbers for reading: simple fractions, else three digits, with ≈ where these are not all."""
-        written = self._evaluated(_short_term, lambda value: _short_term(np.asarray(value)))
+        written = self._evaluated(readable_term, lambda value: readable_term(np.asarray(value)))
         if written is None or self.term is None or self.result is None:
             return None
         literals = (np.asarray(part.value) for part in evaluation_order(self.term) if isinstance(part, Literal))
-        before = any(map(_is_shortened, [*self.figures.values(), *literals]))
-        after = _is_shortened(self.result)
+        before = any(map(is_shortened, [*self.figures.values(), *literals]))
+        after = is_shortened(self.result)
         if not written.others:
             return replace(written, sign=_NEARLY[after])
         return Formula(written.first, ((_NEARLY[before or after], written.others[0][1]),), _NEARLY[before])
@@ -298,17 +298,17 @@ def _full_term(figure: FloatArray) -> Term:
     return _rows_of(figure, fraction_term) if figure.ndim else fraction_term(figure)
 
 
-def _short_term(figure: FloatArray) -> Term:
+def readable_term(figure: FloatArray) -> Term:
     """Return the simple fraction of a number that has one, else the number in three digits; so of small tensors."""
     if figure.ndim:
-        return _rows_of(figure, _short_term)
-    return number_term(short_value(float(figure))) if _is_shortened(figure) else fraction_term(figure)
+        return _rows_of(figure, readable_term)
+    return number_term(short_value(float(figure))) if is_shortened(figure) else fraction_term(figure)
 
 
-def _is_shortened(figure: FloatArray) -> bool:
-    """Whether `_short_term` leaves digits out."""
+def is_shortened(figure: FloatArray) -> bool:
+    """Whether `readable_term` leaves digits out."""
     if figure.ndim:
-        return _shows_elements(figure) and any(_is_shortened(np.asarray(element)) for element in figure.flat)
+        return _shows_elements(figure) and any(is_shortened(np.asarray(element)) for element in figure.flat)
     if not math.isfinite(figure):
         return False
     return _fraction(figure) is None and short_value(float(figure)) != figure

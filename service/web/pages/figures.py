@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-import numpy as np
 from markupsafe import Markup, escape
 
 from service.core.figures.figures import FloatArray
-from service.core.figures.text import exact_text, figure_text, short_number, simple_fraction
+from service.core.figures.text import exact_text, figure_text, simple_fraction
+from service.core.symbolic.equation import readable_term
+from service.core.symbolic.printing import write_mathml
 from service.web.captions import MARKS, full_figure, short_figure
 
 # The marks of the verdicts, which a reader tells apart without colour.
@@ -75,32 +76,9 @@ def typed(figure: FloatArray | None) -> str:
     return str(fraction).replace("-", "−") if fraction is not None else written(figure)
 
 
-def figure_mathml(figure: FloatArray | float | None) -> Markup:
-    """A number to stand within a formula: a fraction where it is one, else three digits after ≈ …"""
-    value = np.asarray(figure if figure is not None else np.nan, dtype=np.float64)
-    if figure is None:
-        return Markup("<mtext>unknown</mtext>")
-    if value.ndim:
-        return Markup("<mtext>{}</mtext>").format(short_figure(value))
-    number = float(value)
-    fraction = simple_fraction(number) if isfinite(number) else None
-    if fraction is not None:
-        quotient = Markup("<mfrac><mn>{}</mn><mn>{}</mn></mfrac>").format(abs(fraction.numerator), fraction.denominator)
-        return _signed(quotient, fraction < 0)
-    text = short_number(number)
-    return _signed(Markup("<mn>{}</mn>").format(text.lstrip("−")), text.startswith("−"))
-
-
-def _signed(number: Markup, negative: bool) -> Markup:
-    return Markup("<mrow><mo>−</mo>{}</mrow>").format(number) if negative else number
-
-
-def is_shortened(figure: FloatArray | float | None) -> bool:
-    """Whether what `figure_mathml` writes is not the figure itself."""
-    if figure is None or np.ndim(figure) or not isfinite(float(figure)):
-        return False
-    value = float(figure)
-    return simple_fraction(value) is None and float(short_number(value).replace("−", "-")) != value
+def figure_mathml(figure: FloatArray | None) -> Markup:
+    """A figure to stand within a formula, as equations show it for reading."""
+    return Markup("<mtext>unknown</mtext>" if figure is None else write_mathml(readable_term(figure)))
 
 
 def name_markup(name: str) -> Markup:

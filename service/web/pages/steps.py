@@ -14,8 +14,8 @@ from service.core.execution.run import Run
 from service.core.explanation.paths import find_paths
 from service.core.explanation.steps import BackwardStep, Contribution, ForwardStep, Step
 from service.core.figures.figures import FloatArray
-from service.core.symbolic.equation import Equation, Formula
-from service.web.pages.figures import figure_mathml, is_shortened, name_markup, spoken
+from service.core.symbolic.equation import Equation, Formula, is_shortened
+from service.web.pages.figures import figure_mathml, name_markup, spoken
 
 FORWARD, BACKWARD = "forward", "backward"
 _MOST_PATHS = 8  # that are written out
@@ -152,7 +152,7 @@ def _product(contribution: Contribution, gradient: FloatArray | None) -> Markup:
         (_cellmath(upstream, "g"), "upstream"),
         (Markup("<mo>·</mo>"), ""),
         (_cellmath(local, "", bracketed=True), "local"),
-        (Markup("<mo>{}</mo>").format("≈" if is_shortened(gradient) else "="), ""),
+        (Markup("<mo>{}</mo>").format("≈" if gradient is not None and is_shortened(gradient) else "="), ""),
         (_cellmath(gradient, "g"), "gradient"),
     ]
     above = Markup("").join(Markup("<mtd>{}</mtd>").format(part) for part, _ in parts)
