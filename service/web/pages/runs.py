@@ -213,7 +213,7 @@ def _steps(run: StoredRun, view: View) -> Sequence[ShownStep]:
     figures = run.figures
     node = None if count_steps(figures) <= MOST_STEPS else view.focus or run.record.output or run.graph.outputs[0]
     steps, _ = explanations.list_steps(context(), run.record.id, node=node, start=0, limit=MOST_STEPS)
-    return list(show_steps(steps, figures, run.record.output, _sides(run)))
+    return list(show_steps(steps, figures, run.record.output, _sides(run), whole=node is None))
 
 
 def _sides(run: StoredRun) -> Callable[[int], Sequence[OneSided]]:

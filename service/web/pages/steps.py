@@ -42,10 +42,10 @@ class ShownStep:
 
 
 def show_steps(
-    steps: Iterable[Step], run: Run, output: str | None, sides: Callable[[int], Sequence[OneSided]]
+    steps: Iterable[Step], run: Run, output: str | None, sides: Callable[[int], Sequence[OneSided]], whole: bool
 ) -> Iterator[ShownStep]:
     """The steps of a run, numbered from 1; gradients are of `output`, and `sides` gives the slopes at both sides of a
-    kink."""
+    kink. Only where the `whole` run is shown, the paths to the output are: they may lead through the whole graph."""
     for number, step in enumerate(steps, start=1):
         if isinstance(step, ForwardStep):
             said = f"{step.node.name} is {spoken(step.value)}"
@@ -53,7 +53,7 @@ def show_steps(
         else:
             consumers = list(dict.fromkeys(each.consumer.node.name for each in step.contributions))
             said = f"the gradient of {step.node.name} is {spoken(step.gradient)}"
-            rows = [*_backward_rows(step, output or "", sides), *_path_rows(step, run, output)]
+            rows = [*_backward_rows(step, output or "", sides), *(_path_rows(step, run, output) if whole else ())]
             yield ShownStep(number, BACKWARD, step.node.name, consumers, said, rows)
 
 

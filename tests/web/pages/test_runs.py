@@ -119,3 +119,19 @@ def test_names_are_text_and_never_markup(client: FlaskClient) -> None:
     for page in pages:
         assert "<img" not in page and "<i>" not in page
         assert "&lt;img" in page
+
+
+def test_of_a_long_run_the_steps_of_one_node_are_shown_without_its_paths(client: FlaskClient) -> None:
+    chain = "; ".join(["y0 = tanh(x)", *(f"y{k} = y{k - 1} * x" for k in range(1, 50))])
+    graph: Any = client.post("/v1/graphs", json={"name": "chain", "expression": chain}).json
+    run: Any = client.post(f"/v1/graphs/{graph['id']}/runs", json={"inputs": {"x": 1}}).json
+    text = client.get(f"/runs/{run['id']}?node=y7").text
+    assert re.findall(r'<li id="step-\d" class="panel" data-node="(\w+)" data-phase="(\w+)"', text) == [
+        ("y7", "forward"),
+        ("y7", "backward"),
+    ]
+    assert "paths</dt>" not in text and "Whole path" not in text and 'id="bar"' not in text
+    assert 'href="?node=y6"' in text and 'href="?node=y8"' in text  # from where it comes, and to where it leads
+    found = client.get(f"/runs/{run['id']}?node=Y4").text
+    assert 'href="?node=y4"' in found and 'href="?node=y49"' in found
+    assert "No node’s name holds" in client.get(f"/runs/{run['id']}?node=zz").text.replace("'", "’")
