@@ -47,7 +47,7 @@ class ArticleQuery(Query):
     )
     nodes = StrictString(
         metadata={
-            "pattern": r"^(`[^`]+`|[^,`]+)(,(`[^`]+`|[^,`]+))*(?![\s\S])",
+            "pattern": r"^(`[^`\x00]+`|[^,`\x00]+)(,(`[^`\x00]+`|[^,`\x00]+))*(?![\s\S])",
             "description": "Leave only these nodes' figures blank: names with commas between them, "
             "in backquotes where they have commas themselves",
         }

@@ -60,6 +60,7 @@ UNSAYABLE = {
     "runs that have no figures in common": ("create_comparison", "invalid-request", "/candidate"),
     "two nodes that are mapped to one": ("create_comparison", "invalid-request", "/names"),
     "paths between tensors": ("list_paths", "invalid-request", "node"),
+    "worksheets of nodes that the graph has not": ("get_article", "invalid-request", "nodes"),
 }
 
 
