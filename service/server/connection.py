@@ -244,6 +244,10 @@ class Connection(asyncio.Protocol):
         """Whether no request of it is under way."""
         return self._turn is None and not self._aborted
 
+    def fileno(self) -> int:
+        """Its socket's number; -1 once it is closed."""
+        return self._socket().fileno()
+
     def abort(self) -> None:
         """End the connection now, and have the kernel forget what it has not sent."""
         self._aborted = True

@@ -1,6 +1,7 @@
 """Listen, watch the clocks, stop."""
 
 import asyncio
+import selectors
 import signal
 import socket
 from collections import deque
@@ -21,6 +22,7 @@ from service.server.wsgi import Answer, Application, call, make_answer
 from service.settings import ServerBounds
 
 _TICK = 0.05  # seconds between two looks at the clocks, and until it stops
+_SENT_BEFORE = 1.0  # seconds, at most, for what was sent before the stop to be read
 _OTHER_FILES = 128  # that the process may open besides its connections
 _BACKLOG = 4096  # connections that wait to be accepted
 _ACCEPTED_AT_ONCE = 16  # libuv accepts one connection a turn, for each time that it listens
@@ -53,7 +55,8 @@ class Server:
         self._application, self._refuse = application, refuse
         self._workers = Workers("view", threads, bounds.waiting_requests)
         self._probes = Workers("probe", 1, bounds.waiting_requests)
-        self._listening: list[asyncio.Server | socket.socket] = []
+        self._listener: socket.socket
+        self._listening: list[asyncio.Server] = []  # at the same socket
         self._connections: set[Connection] = set()
         self._to_read: deque[Connection] = deque()
         self._unsent = 0  # bytes of answers
@@ -74,7 +77,7 @@ class Server:
 
     async def _serve(self, listener: socket.socket, started: Callable[[], None], signals: bool) -> None:
         self._address = listener.getsockname()[:2]
-        self._listening.append(listener)
+        self._listener = listener
         for _ in range(_ACCEPTED_AT_ONCE):
             once = await self.loop.create_server(partial(Connection, self), sock=listener.dup(), backlog=_BACKLOG)
             self._listening.append(once)
@@ -92,12 +95,29 @@ class Server:
                     connection.late()
 
     def _stop_soon(self) -> None:
-        """Stop when what clients have sent before is accepted and read."""
-        self.loop.call_later(_TICK, self._stop)
+        """Stop when what clients have sent before is accepted and read, or after a second of ever more."""
+        self.loop.call_later(_TICK, self._stop_when_read, self.loop.time() + _SENT_BEFORE)
+
+    def _stop_when_read(self, latest: float) -> None:
+        # By the clock alone, a loop that comes late, whose timers are due before its sockets, would reset the unread.
+        if not self.stopping and self.loop.time() < latest and self._unread():
+            self.loop.call_later(_TICK, self._stop_when_read, latest)
+        else:
+            self._stop()
+
+    def _unread(self) -> bool:
+        """Whether a connection waits to be accepted, or one without a request under way to be read."""
+        waiting = [connection.fileno() for connection in self._connections if connection.idle]
+        with selectors.DefaultSelector() as selector:
+            for number in (self._listener.fileno(), *waiting):
+                if number >= 0:
+                    selector.register(number, selectors.EVENT_READ)
+            return bool(selector.select(0))
 
     def _stop(self) -> None:
         self._end = 0 if self.stopping else self.loop.time() + self.bounds.stop_seconds  # told twice, it ends at once
         self.stopping = True
+        self._listener.close()
         for each in self._listening:
             each.close()
         for connection in tuple(self._connections):

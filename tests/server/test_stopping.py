@@ -42,10 +42,16 @@ def test_what_is_under_way_is_answered_and_nothing_more(serve: Serve) -> None:
     ended(served)
 
 
-def test_what_was_sent_before_the_end_is_answered(serve: Serve) -> None:
+@pytest.mark.parametrize("held_up", [False, True])
+def test_what_was_sent_before_the_end_is_answered(serve: Serve, held_up: bool) -> None:
+    """Also when the loop comes late, so that its timers are due when nothing is accepted yet."""
     served = serve()
+    if held_up:
+        served.server.loop.call_soon_threadsafe(time.sleep, 0.3)
     clients = [served.client(ask("/echo")) for _ in range(64)]
     served.server.stop()
+    if held_up:
+        served.server.loop.call_soon_threadsafe(time.sleep, 0.3)
     assert [client.read().status for client in clients] == [200] * 64
     ended(served)
 
