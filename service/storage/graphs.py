@@ -1,5 +1,6 @@
 """Graphs: row ↔ core."""
 
+import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,9 @@ def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> b
         "expression": record.expression,
         "parent_id": record.parent,
         "created_at": record.created_at,
+        "weights": dict(record.weights) or None,
+        "weights_digest": _weights_digest(record.weights),
+        "parts": list(record.parts) or None,
     }
     connection.execute(insert(GraphRow), row)
     if record.tags:
@@ -59,9 +63,12 @@ def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> b
     return new
 
 
-def find_graph(connection: Connection, name: str, digest: str) -> GraphRecord | None:
-    """Find the version of that name whose content has that digest; None if there is none."""
-    rows = connection.execute(_GRAPHS.where(GraphRow.name == name, GraphRow.digest == digest)).all()
+def find_graph(
+    connection: Connection, name: str, digest: str, weights: Mapping[str, str] = MappingProxyType({})
+) -> GraphRecord | None:
+    """Find the version of that name whose content has that digest and those weights; None if there is none."""
+    wanted = (GraphRow.name == name, GraphRow.digest == digest, GraphRow.weights_digest == _weights_digest(weights))
+    rows = connection.execute(_GRAPHS.where(*wanted)).all()
     return _records(connection, rows)[0] if rows else None
 
 
@@ -173,9 +180,15 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[GraphReco
             parent=row.parent_id,
             tags=tags[row.id],
             created_at=row.created_at,
+            weights=row.weights or {},
+            parts=tuple(row.parts or ()),
         )
         for row in rows
     ]
+
+
+def _weights_digest(weights: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(weights.items())).encode()).hexdigest() if weights else ""
 
 
 def _pack_nodes(graph: Graph) -> bytes:

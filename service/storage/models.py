@@ -68,12 +68,16 @@ class Content(Base):
 
 
 class GraphRow(Base):
-    """A version of a named graph."""
+    """A version of a named graph.
+
+    `weights` holds the digest of a tensor for each input that has one, `weights_digest` is of all of them, empty where
+    there are none; `parts` says what nodes were composed of.
+    """
 
     __tablename__ = "graphs"
     __table_args__ = (
         UniqueConstraint("name", "version"),
-        UniqueConstraint("name", "digest"),
+        UniqueConstraint("name", "digest", "weights_digest"),
         Index(None, "name", "id"),
     )
 
@@ -84,6 +88,9 @@ class GraphRow(Base):
     expression: Mapped[str | None] = mapped_column(Text)
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("graphs.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(Moment)
+    weights: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    weights_digest: Mapped[str] = mapped_column(String(64), server_default="")
+    parts: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class GraphTag(Base):
@@ -95,6 +102,28 @@ class GraphTag(Base):
     graph_id: Mapped[str] = mapped_column(ForeignKey("graphs.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     value: Mapped[str] = mapped_column(Text)
+
+
+class TensorRow(Base):
+    """A tensor, stored once: the SHA-256, dtype, shape and length of the .npy file that it was sent as."""
+
+    __tablename__ = "tensors"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    dtype: Mapped[str] = mapped_column(String(16))
+    shape: Mapped[list[int]] = mapped_column(JSON)
+    nbytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class TensorChunk(Base):
+    """A part of the .npy file of a tensor, numbered from 0."""
+
+    __tablename__ = "tensor_chunks"
+
+    digest: Mapped[str] = mapped_column(ForeignKey("tensors.digest", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class RunRow(Base):
@@ -134,7 +163,8 @@ class RunFigures(Base):
     """The `kind` "values" or "gradients" of a run: of how many nodes, of what shapes, and which nodes have one.
 
     `shapes` is null where all are scalars, `present` (bits, most significant first) where every node has one. If
-    some were recorded as none, as many bytes follow in `present` and mark those.
+    some were recorded as none, as many bytes follow in `present` and mark those. `tensors` lists [position, digest]
+    of the figures that are tensors; the chunks leave those out.
     """
 
     __tablename__ = "run_figures"
@@ -144,6 +174,7 @@ class RunFigures(Base):
     node_count: Mapped[int]
     shapes: Mapped[list[list[int]] | None] = mapped_column(JSON(none_as_null=True))
     present: Mapped[bytes | None] = mapped_column(LargeBinary)
+    tensors: Mapped[list[tuple[int, str]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class RunChunk(Base):
@@ -186,6 +217,7 @@ class DerivativeFigure(Base):
     wrt: Mapped[str | None] = mapped_column(Text)
     shape: Mapped[list[int]] = mapped_column(JSON)
     data: Mapped[bytes] = mapped_column(LargeBinary)
+    tensor: Mapped[str | None] = mapped_column(String(64))
 
 
 class KeyRow(Base):

@@ -1,8 +1,9 @@
-"""The stored members of a graph and of a run, without nodes and figures."""
+"""The stored members of a graph, a tensor and a run, without nodes and figures."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import FloatArray
@@ -10,7 +11,10 @@ from service.core.figures.figures import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class GraphRecord:
-    """One version of a named graph; equal content has an equal digest."""
+    """One version of a named graph; equal content has an equal digest.
+
+    `weights` holds the digest of a tensor for each input that has one, `parts` says what nodes were composed of.
+    """
 
     id: str
     name: str
@@ -22,6 +26,19 @@ class GraphRecord:
     expression: str | None
     parent: str | None
     tags: Mapping[str, str]
+    created_at: datetime
+    weights: Mapping[str, str] = field(default_factory=dict)
+    parts: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRecord:
+    """A stored tensor: the SHA-256 of its .npy file in hexadecimal, the file's dtype, shape and length in bytes."""
+
+    digest: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
     created_at: datetime
 
 

@@ -63,7 +63,7 @@ def test_every_schema_has_a_released_database() -> None:
 
 
 @pytest.mark.sqlite
-@pytest.mark.parametrize("released", [f"000{number}.sql" for number in range(1, 8)])
+@pytest.mark.parametrize("released", [f"000{number}.sql" for number in range(1, 9)])
 def test_a_released_database_is_brought_up_to_date(
     released: str, database: Database, tmp_path: Path, run_record: Callable[..., RunRecord]
 ) -> None:

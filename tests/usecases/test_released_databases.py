@@ -20,7 +20,7 @@ RELEASED = Path(__file__).parents[1] / "storage" / "released"
 
 
 @pytest.mark.sqlite
-@pytest.mark.parametrize("released", ["0003.sql", "0004.sql", "0005.sql", "0006.sql", "0007.sql"])
+@pytest.mark.parametrize("released", ["0003.sql", "0004.sql", "0005.sql", "0006.sql", "0007.sql", "0008.sql"])
 def test_a_database_of_a_released_schema_is_upgraded_and_used(released: str, tmp_path: Path) -> None:
     file = tmp_path / "released.db"
     with closing(sqlite3.connect(file)) as connection:

@@ -1,0 +1,56 @@
+"""Tensors: the .npy files that were sent, each stored once by its SHA-256."""
+
+from sqlalchemy import Connection, Row, insert, select
+
+from service.core.errors import NotFound
+from service.storage.models import TensorChunk, TensorRow
+from service.storage.records import TensorRecord
+
+_CHUNK_BYTES = 512 * 1024
+
+
+def insert_tensor(connection: Connection, record: TensorRecord, body: bytes) -> bool:
+    """Insert a tensor with its .npy file unless it is stored already; returns whether it is new."""
+    if find_tensors(connection, [record.digest]):
+        return False
+    row = {
+        "digest": record.digest,
+        "dtype": record.dtype,
+        "shape": list(record.shape),
+        "nbytes": record.nbytes,
+        "created_at": record.created_at,
+    }
+    connection.execute(insert(TensorRow), row)
+    chunks = [
+        {"digest": record.digest, "number": number, "data": body[start : start + _CHUNK_BYTES]}
+        for number, start in enumerate(range(0, len(body), _CHUNK_BYTES))
+    ]
+    connection.execute(insert(TensorChunk), chunks)
+    return True
+
+
+def find_tensors(connection: Connection, digests: list[str]) -> dict[str, TensorRecord]:
+    """Those of the tensors that are stored, by digest."""
+    rows = connection.execute(select(TensorRow.__table__).where(TensorRow.digest.in_(digests)))
+    return {row.digest: _record(row) for row in rows}
+
+
+def get_tensor(connection: Connection, digest: str) -> TensorRecord:
+    """Load one tensor's record; raises NotFound."""
+    found = find_tensors(connection, [digest])
+    if not found:
+        raise NotFound(f"there is no tensor 'sha256:{digest}'")
+    return found[digest]
+
+
+def load_tensor(connection: Connection, digest: str) -> bytes:
+    """Load the .npy file of a tensor as it was sent; raises NotFound."""
+    chunks = select(TensorChunk.data).where(TensorChunk.digest == digest).order_by(TensorChunk.number)
+    body = b"".join(connection.execute(chunks).scalars())
+    if not body:
+        raise NotFound(f"there is no tensor 'sha256:{digest}'")
+    return body
+
+
+def _record(row: Row[tuple[object, ...]]) -> TensorRecord:
+    return TensorRecord(row.digest, row.dtype, tuple(row.shape), row.nbytes, row.created_at)
