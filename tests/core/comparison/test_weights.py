@@ -38,6 +38,7 @@ def run_of(name: str, missing: bool = False) -> Run:
     return Run(graph, values, "float64", Backward("y", np.ones(()), gradients))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [False, True])
 @pytest.mark.parametrize("name", CASES)
 def test_the_weight_of_a_comparison_bounds_its_memory(name: str, wrong: bool) -> None:

@@ -81,6 +81,7 @@ def test_our_own_rules_are_never_wrong(method: str, point: Point) -> None:
         assert node.estimate is None or np.allclose(node.gradient, node.estimate, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 @each_tensor_operation
 @settings(max_examples=examples(8), suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -111,6 +111,7 @@ def test_a_wrong_gradient_at_an_edge_is_told(text: str, x: float, factor: float)
         np.testing.assert_allclose(found.estimate, right, rtol=3e-2)  # next to a pole differences have few digits
 
 
+@pytest.mark.slow
 @each_method
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("factor", [1.001, 0.999, -1.0])
@@ -200,6 +201,7 @@ def test_no_operation_is_accused_near_its_edges(operation: Operation) -> None:
                 assert node.estimate is None or node.verdict is CheckVerdict.RIGHT
 
 
+@pytest.mark.slow
 @each_elementwise
 @pytest.mark.parametrize("factor", [1.001, -1.0])
 def test_a_small_error_in_any_rule_is_told(operation: Operation, factor: float) -> None:

@@ -204,6 +204,7 @@ def rows_of(operation: Operation, attributes: Attributes) -> list[tuple[float, .
     return Random(operation.name).sample(rows, min(len(rows), examples(40)))
 
 
+@pytest.mark.slow
 @each_elementwise
 @pytest.mark.usefixtures("_many_digits")
 def test_every_operation_has_the_second_derivatives_that_mpmath_finds(operation: Operation) -> None:

@@ -101,6 +101,7 @@ def test_a_jump_has_no_derivatives_from_both_sides() -> None:
     assert weigh_one_sided(graph, values, [position]) == Weight()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["taylor", "central", "complex-step"])
 @pytest.mark.parametrize("name", ["elementwise", "a sum", "a product of scalars"])
 def test_the_weight_of_a_check_bounds_its_memory(name: str, method: str) -> None:

@@ -142,6 +142,7 @@ def random_graphs(count: int, rulebook: Sequence[Operation], seed: int) -> tuple
     return build_graph(documents, ["all"]), inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_random_graphs_of_exact_operations_agree_bit_for_bit(seed: int) -> None:
     """Of all operations but those in which the libraries behind the loops differ; 10,000 in the thorough profile."""
