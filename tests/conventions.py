@@ -84,6 +84,12 @@ ROWS: list[Row] = [
     ("LeakyRelu", {"alpha": 0.5}, [0], all_return(0.5) | {"jax": (1,)}),
     ("LeakyRelu", {"alpha": 3}, [0], all_return(3) | {"minimum-norm": (1,), "jax": (1,)}),
     ("Elu", {"alpha": 2}, [0], {"minimum-norm": (1,)} | libraries_return(2)),
+    *(("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, [x], all_return(0)) for x in (-3, 3)),
+    *(("HardSwish", {}, [x], all_return(slope)) for x, slope in ((-3, 0), (3, 1))),
+    ("PRelu", {}, [0, 3], all_return(3, 0) | {"minimum-norm": (1, 0)}),
+    ("PRelu", {}, [0, -1], all_return(-1, 0) | {"minimum-norm": (0, 0)}),
+    *(("ThresholdedRelu", {"alpha": x}, [x], all_return(0)) for x in (0, 1)),
+    *(("Shrink", {"lambd": 0.5, "bias": bias}, [0.5], all_return(0)) for bias in (0, 0.5)),
     ("Sqrt", {}, [0], all_return(INFINITY)),
     ("Asin", {}, [1], all_return(INFINITY)),
     ("Acos", {}, [1], all_return(-INFINITY)),
@@ -126,6 +132,7 @@ UNMARKED: list[Row] = [
     ("Clip", {"min": 0, "max": 1}, [NAN], all_return(0)),
     ("Clip", {"min": 0, "max": 0}, [0], {"minimum-norm": (0,), "torch": (1,), "jax": (0.25,), "tensorflow": (1,)}),
     *(("Clip", {"min": 1, "max": 0}, [x], all_return(0)) for x in (0, 0.5, 1)),
+    ("ThresholdedRelu", {"alpha": 1}, [NAN], all_return(0) | {"torch": (1,)}),
     ("Log", {}, [0], all_return(INFINITY)),
     ("Log1p", {}, [-1], all_return(INFINITY)),
     *((name, {}, [0], all_return(INFINITY)) for name in ("Log2", "Log10")),
@@ -287,6 +294,11 @@ def function_of_torch(operation: str, attributes: Mapping[str, Any]) -> Callable
         "FloorDiv": lambda x, y: torch.div(x, y, rounding_mode="floor"),
         "LeakyRelu": lambda x, alpha: torch.nn.functional.leaky_relu(x, alpha),  # noqa: PLW0108 (other names)
         "Elu": torch.nn.functional.elu,
+        "HardSigmoid": lambda x, alpha, beta: torch.nn.functional.hardsigmoid(x),
+        "HardSwish": torch.nn.functional.hardswish,
+        "PRelu": lambda x, slope: torch.nn.functional.prelu(x[None], slope[None])[0],
+        "ThresholdedRelu": lambda x, alpha: torch.nn.functional.threshold(x, alpha, 0.0),
+        "Shrink": lambda x, lambd, bias: getattr(torch.nn.functional, "softshrink" if bias else "hardshrink")(x, lambd),
         "Where": lambda condition, x, y: torch.where(condition != 0, x, y),
         "And": torch.logical_and,
         "Or": torch.logical_or,
@@ -314,6 +326,15 @@ def _reduced_by_torch(torch: Any, name: str, x: Any, axes: Sequence[int] = (), k
     return getattr(torch, f"a{name}")(x, tuple(axes), bool(keepdims))
 
 
+def _chosen_by(where: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """Activations for which a library has no function, as people write them with its `where`."""
+    return {
+        "PRelu": lambda x, slope: where(x > 0, x, slope * x),
+        "ThresholdedRelu": lambda x, alpha: where(x > alpha, x, 0.0 * x),
+        "Shrink": lambda x, lambd, bias: where(x > lambd, x - bias, where(x < -lambd, x + bias, 0.0 * x)),
+    }
+
+
 def function_of_jax(operation: str, attributes: Mapping[str, Any]) -> Callable[..., Any]:
     """JAX's function for an operation."""
     jax = importlib.import_module("jax")
@@ -323,6 +344,9 @@ def function_of_jax(operation: str, attributes: Mapping[str, Any]) -> Callable[.
         "Max": lambda *x: reduce(numpy.maximum, x),
         "Min": lambda *x: reduce(numpy.minimum, x),
         "LeakyRelu": lambda x, alpha: jax.nn.leaky_relu(x, alpha),  # noqa: PLW0108 (other names)
+        "HardSigmoid": lambda x, alpha, beta: jax.nn.hard_sigmoid(x),
+        "HardSwish": jax.nn.hard_swish,
+        **_chosen_by(numpy.where),
         "Where": lambda condition, x, y: numpy.where(condition != 0, x, y),
         "And": numpy.logical_and,
         "Or": numpy.logical_or,
@@ -359,6 +383,9 @@ def function_of_tensorflow(operation: str, attributes: Mapping[str, Any]) -> Cal
         "Min": lambda *x: reduce(tf.minimum, x),
         "Clip": lambda x, min, max: tf.clip_by_value(x, min, max),  # noqa: PLW0108 (other names)
         "LeakyRelu": tf.nn.leaky_relu,
+        "HardSigmoid": lambda x, alpha, beta: importlib.import_module("keras").activations.hard_sigmoid(x),
+        "HardSwish": importlib.import_module("keras").activations.hard_swish,
+        **_chosen_by(tf.where),
         "Relu": tf.nn.relu,
         "Elu": lambda x, alpha: importlib.import_module("keras").activations.elu(x, alpha=alpha),
         "Selu": tf.nn.selu,

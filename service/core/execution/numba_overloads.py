@@ -33,6 +33,9 @@ overload(gaussian.normal_distribution, strict=False)(lambda x: gaussian.distribu
 overload(gaussian.gelu_gate, strict=False)(lambda x: gaussian.gate_of_number)
 register_jitable(arithmetic.lost_by_one_less)
 register_jitable(activation.gate_argument_slope)
+register_jitable(activation.mish_slope_above)
+register_jitable(activation.mish_slope_below)
+overload(activation.sigmoid, strict=False)(lambda x: activation.sigmoid_of_number)
 overload(arithmetic.power)(lambda x, y: lambda x, y: np.power(x, y))  # noqa: PLW0108
 overload(arithmetic.power_slope, strict=False)(lambda x, y: _power_slope)
 overload(exponential.sech)(lambda x: lambda x: 1.0 / np.cosh(x))

@@ -79,8 +79,6 @@ _CLIP = Composite(lambda count, attributes: "min(max(x1, x2), x3)", 3, {}, lambd
 COMPOSITES: Mapping[str, Composite] = {
     "square": _of("x1 ^ 2", 1),
     "dot": _of("x1 @ x2", 2),
-    "silu": _of("x1 * sigmoid(x1)", 1),
-    "swish": _of("x1 * sigmoid(x1)", 1),
     "log_sigmoid": _of("-softplus(-x1)", 1),
     "logsigmoid": _of("-softplus(-x1)", 1),
     "bce_with_logits": Composite(_binary_cross_entropy, 2, {"reduction": "mean"}),

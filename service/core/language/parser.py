@@ -306,7 +306,7 @@ _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _OF_A_LIST = ("stack", "concat", "concatenate")
 # The operations whose attributes NumPy and PyTorch take by position too, in the order that they have here.
 _BY_POSITION = (
-    *("Clip", "LeakyRelu", "Elu", "Gelu", "Softmax", "LogSoftmax", "CumSum", "CumProd"),
+    *("Clip", "LeakyRelu", "Elu", "Celu", "Swish", "Gelu", "Softmax", "LogSoftmax", "CumSum", "CumProd"),
     *("ReduceVar", "ReduceStd", "ReduceLogSumExp", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Einsum"),
 )
 _CALLBACKS = _Callbacks()

@@ -38,6 +38,7 @@ _FORMS: Mapping[str, Callable[..., tuple[Any, ...]]] = {
     "Hypot": lambda x, y, z: (x / z, y / z),
     "Mod": lambda x, y, z: (1.0, -np.floor(x / y)),
     "Softplus": lambda x, z: (1.0 / (1.0 + np.exp(-x)),),
+    "Mish": lambda x, z: (_mish_slope(x, np.tanh(np.log(1.0 + np.exp(x)))),),
     "Softsign": lambda x, z: (1.0 / (1.0 + np.absolute(x)) ** 2.0,),
     "Reciprocal": lambda x, z: (-1.0 / x**2.0,),
     "Sqrt": lambda x, z: (1.0 / (2.0 * z),),
@@ -50,6 +51,10 @@ _FORMS: Mapping[str, Callable[..., tuple[Any, ...]]] = {
     "Acosh": lambda x, z: (1.0 / np.sqrt(x**2.0 - 1.0),),
     "Atanh": lambda x, z: (1.0 / (1.0 - x**2.0),),
 }
+
+
+def _mish_slope(x: Any, share: Any) -> Any:
+    return share + x * (1.0 - share**2.0) / (1.0 + np.exp(-x))
 
 
 def operand_terms(graph: Graph, position: int) -> list[Term]:

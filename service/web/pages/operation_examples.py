@@ -40,6 +40,10 @@ _PART = {"starts": [1], "ends": [3]}
 _EXAMPLES: Mapping[str, Example] = {
     "Elu": Example({"x": -0.5}, {"alpha": 2}),
     "LeakyRelu": Example({"x": -0.5}, {"alpha": 0.1}),
+    "PRelu": Example({"x": -0.5, "slope": 0.1}),
+    "Celu": Example({"x": -0.5}, {"alpha": 2}),
+    "Shrink": Example({"x": 2.0}, {"bias": 0.5}),
+    "ThresholdedRelu": Example({"x": 2.0}),
     "Clip": Example({"x": 0.5}, {"min": -1, "max": 1}),
     "Round": Example({"x": 0.7}),
     "Acosh": Example({"x": 2.0}),
@@ -106,6 +110,7 @@ KINKS: Mapping[str, Mapping[str, Any]] = {
     **{name: {"x": 1.0, "y": 1.0} for name in _COMPARISONS},
     **{name: {"x": 0.0, "y": 0.0} for name in ("Pow", "Hypot", "XLogY")},
     "Atan2": {"y": 0.0, "x": 0.0},
+    "PRelu": {"x": 0.0, "slope": 0.5},
     "LogAddExp": {"x": -np.inf, "y": -np.inf},
     **{name: {"x": 2.0, "y": 1.0} for name in ("Mod", "FloorDiv")},
     "MaxPool": {"x": [[[[2.0, 2.0], [1.0, 2.0]]]]},

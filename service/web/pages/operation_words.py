@@ -14,7 +14,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "Exponentials and logarithms": "Exp Expm1 Log Log1p Log2 Log10 LogAddExp XLogY Erf Erfc NormalDensity "
         "NormalDistribution",
         "Trigonometric and hyperbolic functions": "Sin Cos Tan Asin Acos Atan Atan2 Sinh Cosh Tanh Asinh Acosh Atanh",
-        "Activation functions": "Sigmoid Relu LeakyRelu Elu Selu Softplus Softsign Gelu Softmax LogSoftmax",
+        "Activation functions": "Sigmoid Relu LeakyRelu PRelu ThresholdedRelu Elu Celu Selu Softplus Softsign Gelu "
+        "Swish Mish HardSigmoid HardSwish Shrink Softmax LogSoftmax",
         "Products of matrices": "MatMul Gemm Einsum Transpose MatrixTranspose Det Inverse Solve",
         "Reductions and sums along an axis": "ReduceSum ReduceMean ReduceProd ReduceMax ReduceMin ReduceL1 ReduceL2 "
         "ReduceSumSquare ReduceLogSumExp ReduceVar ReduceStd CumSum CumProd Size",
@@ -74,6 +75,8 @@ _FLAG = "1 or 0"
 _MEANINGS: Mapping[str, str] = {
     "alpha": "the factor below 0",
     "gamma": "the factor of the whole",
+    "bias": "what is added below -lambd and taken off above lambd",
+    "lambd": "up to which magnitude x becomes 0",
     "approximate": "none, by the error function, or tanh, by the usual approximation",
     "min": "the lower bound",
     "max": "the upper bound",
@@ -116,6 +119,11 @@ _MEANINGS: Mapping[str, str] = {
 _MEANINGS_OF_ONE: Mapping[tuple[str, str], str] = {
     ("Gemm", "alpha"): "the factor of the product",
     ("Selu", "alpha"): "the factor below 0, beside gamma",
+    ("Celu", "alpha"): "what x is divided by below 0, and the factor there",
+    ("Swish", "alpha"): "the factor of x in the sigmoid",
+    ("HardSigmoid", "alpha"): "the slope between 0 and 1",
+    ("HardSigmoid", "beta"): "the value at 0",
+    ("ThresholdedRelu", "alpha"): "above which x is kept",
     ("Reshape", "shape"): "the shape; 0 keeps the length of x along an axis, and one -1 takes what is left",
     ("Expand", "shape"): "the shape; a length of 1 keeps that of x",
     ("Flatten", "axis"): "the first axis of the columns",

@@ -191,7 +191,7 @@ def rows_of(operation: Operation, attributes: Attributes) -> list[tuple[float, .
         operands = list(map(np.float64, row))
         value = np.float64(operation.evaluate(operands, attributes))
         inside = all(low < x < high for x, (low, high) in zip(row, domains(operation, count), strict=True))
-        second_kink = operation.name in ("Elu", "Selu") and row == (0.0,)
+        second_kink = operation.name in ("Elu", "Celu", "Selu") and row == (0.0,)
         second_kink |= operation.name == "LogAddExp" and row[0] == row[-1]  # where log 2 is a float64
         # Where the value leaves float64, what remains of it has no digits.
         lost = operation.name in ("Pow", "Div", "Reciprocal") and not 1e-200 < abs(value) < 1e200

@@ -130,7 +130,7 @@ FAULTS = [
     ("qwertyuiop(x)", 1, 1, 'there is no operation "qwertyuiop"'),
     ("x(y + 1)", 1, 1, 'there is no operation "x"; a product is written with "*"'),
     ("sillu(x)", 1, 1, 'there is no operation "sillu"; near it are silu, '),
-    ("silu(x, y)", 1, 1, "silu takes 1 input; 2 given; it is written silu(x1)"),
+    ("silu(x, y)", 1, 1, "Swish takes 1 input; 2 given; it is written silu(x, alpha=1.0)"),
     ("stack()", 1, 1, "stack takes 1 or more inputs; 0 given; it is written stack(x1, x2, …, axis=0)"),
     ("max(x, dim=0)", 1, 8, "ReduceMax has no attribute 'dim'; it is written max(x, axis=None, keepdims=0,"),
     ("F(alpha, b) = alhpa + b", 1, 15, "neither assigned nor an input of the header; near it is alpha"),

@@ -29,7 +29,7 @@ from tests.elementwise import (
 from tests.examples import spread
 
 # Operands with a kink or a jump somewhere among them, and steps away from it, no two of them alike.
-KINKS = (-2.0, -1.0, -0.5, 0.0, 0.3, 0.5, 1.0, 2.0)
+KINKS = (-2.0, -1.0, -0.5, 0.0, 0.3, 0.5, 1.0, 2.0, 3.0)
 DIRECTIONS = (-1.1, -0.6, 0.7, 1.0)
 
 

@@ -50,7 +50,7 @@ def test_every_kink_is_shown_at_a_place_where_there_is_one() -> None:
 
 def test_the_list_is_searched_by_name_and_by_alias(client: FlaskClient) -> None:
     assert names_in(client.get("/operations").text) == [name for names in KINDS.values() for name in names]
-    assert names_in(client.get("/operations?name=RELU").text) == ["Relu", "LeakyRelu"]
+    assert names_in(client.get("/operations?name=RELU").text) == ["Relu", "LeakyRelu", "PRelu", "ThresholdedRelu"]
     assert names_in(client.get("/operations?name=÷").text) == ["Div"]
     nothing = client.get("/operations?name=<b>").text
     assert "No operation is called so" in nothing and "&lt;b&gt;" in nothing and not names_in(nothing)

@@ -15,15 +15,27 @@ from service.core.rulebook.gaussian import (
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
 from service.core.rulebook.primitives import maximum, minimum, select
-from service.core.rulebook.registry import Wording, define, operands_only
+from service.core.rulebook.registry import Wording, define, operands_only, rulebook_function
+
+
+def sigmoid_of_number(x: Any) -> Any:
+    """Return 1/(1 + e^−x), for negative x as e^x/(1 + e^x), so that small values keep their digits."""
+    return select(x >= 0.0, 1.0 / (1.0 + np.exp(-x)), np.exp(x) / (1.0 + np.exp(x)))
+
+
+@rulebook_function
+def sigmoid(x: Any) -> Any:
+    """Return 1/(1 + e^−x); over symbols it is the operation."""
+    return sigmoid_of_number(x)
+
 
 define(
     "Sigmoid",
     "x",
-    # 1/(1 + e^−x), written for negative x as e^x/(1 + e^x), so that small values keep their digits.
-    forward=lambda x: select(x >= 0.0, 1.0 / (1.0 + np.exp(-x)), np.exp(x) / (1.0 + np.exp(x))),
+    forward=sigmoid_of_number,
     # z(1 − z) has no digits left above x = 37; e^−|x|/(1 + e^−|x|)² is the same, and even.
     local_gradients=lambda x, z: (np.exp(-np.absolute(x)) / (1.0 + np.exp(-np.absolute(x))) ** 2,),
+    symbolic={sigmoid: operands_only},
     wording=Wording(notation=function("sigmoid", r"\sigma", "σ")),
 )
 
@@ -158,4 +170,54 @@ define(
     forward=_gelu,
     local_gradients=_gelu_gradient,
     analytic=False,
+)
+
+define(
+    "Celu",
+    "x",
+    attributes=[Attribute("alpha", number, 1.0)],
+    forward=lambda x, alpha: select(x > 0.0, x, alpha * np.expm1(x / alpha)),
+    local_gradients=lambda x, z, alpha: (select(x > 0.0, 1.0, np.exp(x / alpha)),),
+    analytic=False,
+    wording=Wording(rule="piecewise"),
+)
+
+define(
+    "Swish",
+    "x",
+    attributes=[Attribute("alpha", number, 1.0)],
+    forward=lambda x, alpha: x * sigmoid(alpha * x),
+    local_gradients=lambda x, z, alpha: (sigmoid(alpha * x) * (1.0 + alpha * x * sigmoid(-alpha * x)),),
+    analytic=False,
+    wording=Wording(aliases=["silu"], notation=function("swish")),
+)
+
+
+def mish_slope_above(x: Any, n: Any) -> Any:
+    """Return the slope of mish for x > 0, where n = e^−x."""
+    denominator = 1.0 + 2.0 * n * (1.0 + n)
+    return 1.0 + n * n * (4.0 * x * (1.0 + n) / denominator - 2.0) / denominator
+
+
+def mish_slope_below(x: Any, w: Any) -> Any:
+    """Return the slope of mish for x ≤ 0, where w = e^x."""
+    denominator = w * (w + 2.0) + 2.0
+    return (w * (w + 2.0) + 4.0 * x * (w * (1.0 + w) / denominator)) / denominator
+
+
+define(
+    "Mish",
+    "x",
+    # x·tanh(log(1 + e^x)) = x·w(w + 2)/(w(w + 2) + 2) with w = e^x; for x > 0 it is divided through by w².
+    forward=lambda x: (
+        x
+        * select(
+            x > 0.0,
+            (1.0 + 2.0 * np.exp(-x)) / (1.0 + 2.0 * np.exp(-x) * (1.0 + np.exp(-x))),
+            np.exp(x) * (np.exp(x) + 2.0) / (np.exp(x) * (np.exp(x) + 2.0) + 2.0),
+        )
+    ),
+    local_gradients=lambda x, z: (select(x > 0.0, mish_slope_above(x, np.exp(-x)), mish_slope_below(x, np.exp(x))),),
+    analytic=False,
+    wording=Wording(notation=function("mish")),
 )
