@@ -145,8 +145,8 @@ UNMARKED: list[Row] = [
     ("Not", {}, [0], all_return(0)),
 ]
 
-# Operation, attributes, the operand, the upstream gradient of every element, and the gradient under each convention.
-TensorRow = tuple[str, dict[str, Any], Any, float, dict[str, Any]]
+# Operation, attributes, the operand, the upstream gradient, and the gradient under each convention.
+TensorRow = tuple[str, dict[str, Any], Any, Any, dict[str, Any]]
 
 _SQUARE = [[1, 2], [2, 2]]
 _ALL_NAN = libraries_return(NAN, NAN) | {"minimum-norm": (0, 0)}
@@ -247,6 +247,9 @@ TENSOR_ROWS: list[TensorRow] = [
     *_extremum_rows("ReduceMax", 1),
     *_extremum_rows("ReduceMin", -1),
     *_pool_rows(),
+    ("Sort", {}, [1, 0, 1], [1, 2, 4], all_return(3, 1, 3) | libraries_return(2, 1, 4)),
+    ("TopK", {"k": 1}, [1, 0, 1], 1, all_return(_HALF, 0, _HALF) | libraries_return(1, 0, 0)),
+    ("TopK", {"k": 2}, [2, 1, 1, 0], 1, all_return(1, _HALF, _HALF, 0) | libraries_return(1, 1, 0, 0)),
     ("ReduceL1", {}, [0, -2], 1, all_return(0, -1) | {"jax": (1, -1)}),
     ("ReduceL2", {}, [0, 0], 1, all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),
     ("ReduceStd", {}, [1, 1], 1, all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),
@@ -304,6 +307,8 @@ def function_of_torch(operation: str, attributes: Mapping[str, Any]) -> Callable
         "Or": torch.logical_or,
         "Not": torch.logical_not,
         **{name: getattr(torch, called) for name, called in _COMPARED.items()},
+        "Sort": lambda x: torch.sort(x, stable=True).values,
+        "TopK": lambda x, k: torch.topk(x, k).values,
         "ReduceMax": lambda x, **along: _reduced_by_torch(torch, "max", x, **along),
         "ReduceMin": lambda x, **along: _reduced_by_torch(torch, "min", x, **along),
         "ReduceL1": lambda x: torch.linalg.vector_norm(x, 1),
@@ -356,6 +361,7 @@ def function_of_jax(operation: str, attributes: Mapping[str, Any]) -> Callable[.
         "XLogY": jax.scipy.special.xlogy,
         **{name: getattr(jax.lax, called) for name, called in _COMPARED.items()},
         **{name: getattr(jax.nn, name.lower()) for name in ("Relu", "Elu", "Selu")},
+        "TopK": lambda x, k: jax.lax.top_k(x, k)[0],
         "ReduceMax": lambda x, axes=None, keepdims=1: numpy.max(x, axes and tuple(axes), keepdims=bool(keepdims)),
         "ReduceMin": lambda x, axes=None, keepdims=1: numpy.min(x, axes and tuple(axes), keepdims=bool(keepdims)),
         "ReduceL1": lambda x: numpy.linalg.norm(x, 1),
@@ -400,6 +406,7 @@ def function_of_tensorflow(operation: str, attributes: Mapping[str, Any]) -> Cal
             for name, called in _COMPARED.items()
         },
         **{name: getattr(tf.math, name.lower()) for name in ("Log", "Log1p", "Ceil")},
+        "TopK": lambda x, k: tf.math.top_k(x, k).values,
         "ReduceMax": lambda x, axes=None, keepdims=1: tf.reduce_max(x, axes, keepdims=bool(keepdims)),
         "ReduceMin": lambda x, axes=None, keepdims=1: tf.reduce_min(x, axes, keepdims=bool(keepdims)),
         "ReduceL1": lambda x: tf.norm(x, 1),
@@ -432,32 +439,37 @@ def alternative_function(library: str, operation: str) -> Callable[..., Any]:
     return lambda x: getattr(module, operation.lower().replace("reduce", "a"))(x, 0)
 
 
-def gradients_of_torch(function: Callable[..., Any], operands: Sequence[Any], upstream: float) -> list[FloatArray]:
-    """The gradient of each operand from this upstream gradient of every element."""
+def gradients_of_torch(function: Callable[..., Any], operands: Sequence[Any], upstream: Any) -> list[FloatArray]:
+    """The gradient of each operand from this upstream gradient, which spreads to the shape of the value."""
     torch = importlib.import_module("torch")
     given = [torch.tensor(np.array(x, dtype=float), requires_grad=True) for x in operands]
     value = function(*given)
     if not value.requires_grad:
         return [np.zeros(np.shape(x)) for x in operands]
-    found = torch.autograd.grad(value, given, torch.full_like(value, upstream), materialize_grads=True)
+    found = torch.autograd.grad(
+        value, given, torch.as_tensor(np.asarray(upstream, dtype=float)).expand_as(value), materialize_grads=True
+    )
     return [gradient.numpy() for gradient in found]
 
 
-def gradients_of_jax(function: Callable[..., Any], operands: Sequence[Any], upstream: float) -> list[FloatArray]:
-    """The gradient of each operand from this upstream gradient of every element."""
+def gradients_of_jax(function: Callable[..., Any], operands: Sequence[Any], upstream: Any) -> list[FloatArray]:
+    """The gradient of each operand from this upstream gradient, which spreads to the shape of the value."""
     jax = importlib.import_module("jax")
     given = [jax.numpy.asarray(np.array(x, dtype=float)) for x in operands]
     value, propagate = jax.vjp(lambda *x: function(*x).astype(float), *given)
-    return [np.asarray(gradient) for gradient in propagate(jax.numpy.full_like(value, upstream))]
+    return [
+        np.asarray(gradient)
+        for gradient in propagate(jax.numpy.broadcast_to(np.asarray(upstream, dtype=float), value.shape))
+    ]
 
 
-def gradients_of_tensorflow(function: Callable[..., Any], operands: Sequence[Any], upstream: float) -> list[FloatArray]:
-    """The gradient of each operand from this upstream gradient of every element."""
+def gradients_of_tensorflow(function: Callable[..., Any], operands: Sequence[Any], upstream: Any) -> list[FloatArray]:
+    """The gradient of each operand from this upstream gradient, which spreads to the shape of the value."""
     tf = importlib.import_module("tensorflow")
     given = [tf.Variable(np.array(x, dtype=float)) for x in operands]
     with tf.GradientTape() as tape:
         value = function(*given)
-    seed = tf.fill(value.shape, tf.constant(upstream, value.dtype))
+    seed = tf.broadcast_to(tf.constant(upstream, value.dtype), value.shape)
     found = tape.gradient(value, given, seed, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return [gradient.numpy() for gradient in found]
 

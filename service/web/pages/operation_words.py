@@ -19,14 +19,16 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "Products of matrices": "MatMul Gemm Einsum Transpose MatrixTranspose Det Inverse Solve",
         "Reductions and sums along an axis": "ReduceSum ReduceMean ReduceProd ReduceMax ReduceMin ReduceL1 ReduceL2 "
         "ReduceSumSquare ReduceLogSumExp ReduceVar ReduceStd CumSum CumProd Size",
-        "Shapes and parts": "Reshape Flatten Squeeze Unsqueeze Expand Slice Split Concat Gather Pad",
+        "Shapes and parts": "Reshape Flatten Squeeze Unsqueeze Expand Tile Slice Split Concat Gather GatherElements "
+        "GatherND ScatterElements ScatterND Trilu Pad DepthToSpace SpaceToDepth",
+        "Orders": "Sort TopK ArgMax ArgMin",
         "Convolution, pooling and normalization": "Conv MaxPool AveragePool LayerNormalization BatchNormalization",
         "Losses": "MeanSquaredError SoftmaxCrossEntropyLoss OneHot",
         "Inputs and constants": "Input Constant Identity StopGradient",
         "Parts of gradient graphs": "SumTo ExpandTo ReshapeTo OverChannels SumOfChannels MatMulLeftAdjoint "
         "MatMulRightAdjoint Cofactors CofactorsAlong SliceAdjoint SplitAdjoint ConcatAdjoint GatherAdjoint PadAdjoint "
         "ConvInputAdjoint ConvKernelAdjoint MaxPoolTies MaxPoolAdjoint MaxPoolTangent AveragePoolAdjoint "
-        "LinearRecurrence GeluGate Bell Sech",
+        "LinearRecurrence TileAdjoint SumOfTies GeluGate Bell Sech",
     }.items()
 }
 _KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
@@ -39,7 +41,8 @@ _SHAPES: Mapping[str, str] = {
     **dict.fromkeys(("LayerNormalization", "BatchNormalization", "CofactorsAlong", "MaxPoolAdjoint"), _SAME),
     **dict.fromkeys(("ConvInputAdjoint", "MatMulLeftAdjoint", "LinearRecurrence"), _SAME),
     **dict.fromkeys(("SumTo", "ExpandTo", "ReshapeTo", "OverChannels", "SumOfChannels", "OneHot", "PadAdjoint"), _LIKE),
-    **dict.fromkeys(("SliceAdjoint", "SplitAdjoint", "GatherAdjoint", "AveragePoolAdjoint"), _LIKE),
+    **dict.fromkeys(("ScatterElements", "ScatterND", "Sort", "SumOfTies", "Trilu"), _SAME),
+    **dict.fromkeys(("TileAdjoint", "SliceAdjoint", "SplitAdjoint", "GatherAdjoint", "AveragePoolAdjoint"), _LIKE),
     **{name: _REDUCED for name in KINDS["Reductions and sums along an axis"] if name.startswith("Reduce")},
     **dict.fromkeys(("MaxPool", "AveragePool"), _POOLED),
     **dict.fromkeys(("Size", "MeanSquaredError"), "a number"),
@@ -53,6 +56,13 @@ _SHAPES: Mapping[str, str] = {
     "Concat": "that of the operands, along the axis the sum of their lengths",
     "ConcatAdjoint": "that of the operand whose part it is",
     "Gather": "that of x, with the shape of the indices in place of the axis",
+    "GatherElements": "that of the indices",
+    "GatherND": "that of the indices without their last axis, then the axes of x that they do not name",
+    "TopK": "that of x, along the axis k",
+    **dict.fromkeys(("ArgMax", "ArgMin"), "that of x with length 1 along the axis; without it where keepdims is 0"),
+    "Tile": "that of x, along each axis as often as it is repeated",
+    "DepthToSpace": "that of x with blocksize² times fewer channels, blocksize times as many rows and columns",
+    "SpaceToDepth": "that of x with blocksize² times as many channels, blocksize times fewer rows and columns",
     "MatMul": "rows of x × columns of y; axes before the last two are broadcast, and an operand of one axis loses it",
     "MatMulRightAdjoint": "that of y",
     "Gemm": "rows of a × columns of b, as they are transposed",
@@ -93,6 +103,15 @@ _MEANINGS: Mapping[str, str] = {
     "ends": "the index after the last along each axis",
     "steps": "steps from one index to the next; 1 unless given",
     "axes": "the axes; all unless given",
+    "batch_dims": "how many first axes x and the indices share",
+    "k": "how many elements",
+    "largest": f"whether the largest are taken, {_FLAG}; else the smallest",
+    "sorted": f"whether they are put in order, {_FLAG}; else they keep that of x",
+    "descending": f"whether the largest comes first, {_FLAG}",
+    "select_last_index": f"whether the last of equal elements counts, {_FLAG}; else the first",
+    "repeats": "how often it is repeated along each axis",
+    "blocksize": "the number of rows, and of columns, of a square of pixels",
+    "upper": f"whether the upper triangle is kept, {_FLAG}; else the lower",
     "axis": "the axis; negative ones count from the end",
     "split": "the lengths of the parts; equal ones unless given",
     "num_outputs": "into how many parts",
@@ -117,6 +136,16 @@ _MEANINGS: Mapping[str, str] = {
     "allowzero": f"whether a length of 0 is one; else it keeps the length that x has, {_FLAG}",
 }
 _MEANINGS_OF_ONE: Mapping[tuple[str, str], str] = {
+    ("Trilu", "k"): "the diagonal from which it is kept: 0 the main one, 1 that above it, -1 that below it",
+    **{(name, "output"): "0: the elements; 1: their indices" for name in ("Sort", "TopK")},
+    **{
+        (name, "reduction"): "what becomes of an element and its updates: none, it is replaced; add, mul, max or min"
+        for name in ("ScatterElements", "ScatterND")
+    },
+    **{
+        (name, "mode"): "which channels are one square: DCR, those that lie apart, or CRD, those side by side"
+        for name in ("DepthToSpace", "SpaceToDepth")
+    },
     ("Gemm", "alpha"): "the factor of the product",
     ("Selu", "alpha"): "the factor below 0, beside gamma",
     ("Celu", "alpha"): "what x is divided by below 0, and the factor there",

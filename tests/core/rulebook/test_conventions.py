@@ -62,13 +62,13 @@ def test_at_nan_and_at_bounds_too(
 
 @pytest.mark.parametrize(("operation", "attributes", "x", "upstream", "expected"), TENSOR_ROWS)
 def test_an_operation_on_a_tensor_under_a_convention_returns_that_librarys_choice(
-    operation: str, attributes: dict[str, Any], x: Any, upstream: float, expected: dict[str, Any]
+    operation: str, attributes: dict[str, Any], x: Any, upstream: Any, expected: dict[str, Any]
 ) -> None:
     graph, _ = point(operation, attributes, [0])
     for convention, slopes in expected.items():
         changed = graph.with_convention(convention)
         values = forward_pass(changed, {"x0": np.array(x, dtype=float)})
-        gradient = backward_pass(changed, values, "z", np.float64(upstream))[0]
+        gradient = backward_pass(changed, values, "z", np.asarray(upstream, dtype=np.float64))[0]
         assert gradient is not None
         np.testing.assert_allclose(gradient, slopes, rtol=1e-15, err_msg=convention)
 
@@ -79,6 +79,10 @@ def test_an_operation_on_a_tensor_under_a_convention_returns_that_librarys_choic
         ("ReduceMax", {}, [1, 1, 0], True),
         ("ReduceMax", {}, [1, 0, 0], False),
         ("ReduceMin", {"axes": [0]}, [[1, 0], [1, 1]], True),
+        ("Sort", {}, [1, 0, 1], True),
+        ("Sort", {"axis": 0}, [[1, 0], [2, 1]], False),
+        ("TopK", {"k": 1}, [1, 0, 0], False),
+        ("TopK", {"k": 2}, [1, 0, 0], True),
         ("ReduceL1", {}, [0, -2], True),
         ("ReduceL2", {}, [0, 0], True),
         ("ReduceL2", {}, [0, 1], False),
@@ -191,7 +195,7 @@ def test_the_library_itself_makes_this_choice(
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize(("operation", "attributes", "x", "upstream", "expected"), TENSOR_ROWS)
 def test_the_library_itself_makes_this_choice_of_a_tensors_elements(
-    library: str, operation: str, attributes: dict[str, Any], x: Any, upstream: float, expected: dict[str, Any]
+    library: str, operation: str, attributes: dict[str, Any], x: Any, upstream: Any, expected: dict[str, Any]
 ) -> None:
     (found,) = GRADIENTS[library](FUNCTIONS[library](operation, attributes), [x], upstream)
     np.testing.assert_allclose(found, expected[library], rtol=1e-6)
