@@ -3,11 +3,17 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Generic, TypeVar, cast
 
 from service.core.errors import MOST_HINTS, NO_NAME, Fault, InvalidGraph, LimitExceeded, nearest
-from service.core.graph.documents import read_node
+from service.core.graph.documents import FindCallee, no_callee, read_node
 from service.core.graph.graph import Graph, Node
+from service.core.graph.parts import Use
 from service.core.rulebook.tensor import Tensor
+
+Item = TypeVar("Item")
+NO_NODES: Mapping[str, Node] = MappingProxyType({})
 
 LONGEST_PATH = 20  # nodes of a cycle that a fault writes out; each node of the cycle has a fault, in order
 
@@ -28,7 +34,7 @@ def build_graph(
     Raises InvalidGraph with a Fault for each thing wrong, LimitExceeded for more than `max_nodes`, or a Constant of
     more than `max_tensor` elements.
     """
-    return _assemble(_read_nodes(nodes, {}, max_nodes, max_tensor), outputs, inputs, ())
+    return assemble(read_nodes(nodes, max_nodes=max_nodes, max_tensor=max_tensor), outputs, inputs)
 
 
 def assemble_graph(
@@ -43,11 +49,11 @@ def assemble_graph(
 
     `outputs`, `inputs` and the errors are those of `build_graph`.
     """
-    _limit_nodes(len(nodes), max_nodes)
+    limit_nodes(len(nodes), max_nodes)
     for node in nodes:
         _limit_tensor(node, max_tensor)
     positions = {node.name: position for position, node in enumerate(nodes)}
-    return _assemble(_Reading({node.name: node for node in nodes}, positions, []), outputs, inputs, ())
+    return assemble(Reading({node.name: node for node in nodes}, positions, []), outputs, inputs)
 
 
 def extend_graph(
@@ -63,14 +69,14 @@ def extend_graph(
     `outputs` defaults as in `build_graph`. Raises as `build_graph` does.
     """
     known = {node.name: node for node in graph.nodes}
-    return _assemble(_read_nodes(nodes, known, max_nodes, max_tensor), outputs, None, graph.inputs)
+    return assemble(read_nodes(nodes, known, max_nodes=max_nodes, max_tensor=max_tensor), outputs, None, graph.inputs)
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class Reading(Generic[Item]):
     """Nodes by name, the position in the request of each new one, and the faults found."""
 
-    nodes: dict[str, Node]
+    nodes: dict[str, Item]
     position: dict[str, int]
     faults: list[Fault]
 
@@ -78,20 +84,39 @@ class _Reading:
 _EXPLAINED = 20  # faults of one request that may say which names are near
 
 
-def _read_nodes(
-    documents: object, known: Mapping[str, Node], max_nodes: int | None, max_tensor: int | None
-) -> _Reading:
+def read_nodes(
+    documents: object,
+    known: Mapping[str, Node] = NO_NODES,
+    *,
+    max_nodes: int | None,
+    max_tensor: int | None,
+) -> Reading[Node]:
+    """Read documents of nodes that are added to the known ones; raises as `build_graph`."""
+    found = read_uses(documents, known, no_callee, max_nodes=max_nodes, max_tensor=max_tensor)
+    return cast(Reading[Node], found)  # without callees there are no uses
+
+
+def read_uses(
+    documents: object,
+    known: Mapping[str, Node],
+    find_callee: FindCallee,
+    *,
+    max_nodes: int | None,
+    max_tensor: int | None,
+) -> Reading[Node | Use]:
+    """As `read_nodes`, where an operation may also be what `find_callee` finds: such nodes are yet to be expanded."""
     if not isinstance(documents, list):
         raise InvalidGraph([Fault(("nodes",), "a list of nodes is expected")])
-    _limit_nodes(len(known) + len(documents), max_nodes)
-    reading = _Reading(dict(known), {}, [])
+    limit_nodes(len(known) + len(documents), max_nodes)
+    reading: Reading[Node | Use] = Reading(dict(known), {}, [])
     for position, document in enumerate(documents):
-        faults, node = read_node(document, brief=len(reading.faults) > _EXPLAINED)
+        brief = len(reading.faults) > _EXPLAINED
+        faults, node = read_node(document, brief, no_callee if brief else find_callee)
         if faults:
             reading.faults.extend(Fault(("nodes", position, *fault.location), fault.detail) for fault in faults)
         if node is None:
             continue
-        if not faults:
+        if not faults and isinstance(node, Node):
             _limit_tensor(node, max_tensor)
         if node.name in reading.nodes:
             first = reading.position.get(node.name)
@@ -103,7 +128,8 @@ def _read_nodes(
     return reading
 
 
-def _limit_nodes(count: int, most: int | None) -> None:
+def limit_nodes(count: int, most: int | None) -> None:
+    """Raise LimitExceeded for more nodes than a graph may have."""
     if most is not None and count > most:
         raise LimitExceeded("nodes", most, count, f"a graph has at most {most} nodes; this one has {count}")
 
@@ -118,7 +144,10 @@ def _limit_tensor(node: Node, most: int | None) -> None:
 # --- from nodes to a graph ----------------------------------------------------------------------------------------
 
 
-def _assemble(reading: _Reading, outputs: object, inputs: object, leading_inputs: Sequence[str]) -> Graph:
+def assemble(
+    reading: Reading[Node], outputs: object = None, inputs: object = None, leading_inputs: Sequence[str] = ()
+) -> Graph:
+    """Make a graph of what was read; raises InvalidGraph with the faults found before and those found here."""
     nodes, position, faults = reading.nodes, reading.position, reading.faults
     used: set[str] = set()
     for node in nodes.values():

@@ -1,20 +1,32 @@
 """Node documents {"name", "operation", "inputs"?, "attributes"?}: nodes as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TypeAlias
 
 from service.core.errors import Fault, nearest
 from service.core.graph.graph import Node
 from service.core.graph.names import name_fault
+from service.core.graph.parts import Use
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
-from service.core.rulebook.registry import find, operations
+from service.core.rulebook.registry import find, operation_of, operations
+from service.core.rulebook.signature import Signature
 
 _MEMBERS = frozenset({"name", "operation", "inputs", "attributes"})
 _KNOWN = ", ".join(sorted(_MEMBERS))
 
+# What a name stands for that is no operation's: a composed operation or a stored graph.
+FindCallee: TypeAlias = Callable[[str], Signature | None]
 
-def read_node(document: object, brief: bool = False) -> tuple[list[Fault], Node | None]:
+
+def no_callee(name: str) -> None:
+    """Find no operation beside those of the rulebook."""
+
+
+def read_node(
+    document: object, brief: bool = False, find_callee: FindCallee = no_callee
+) -> tuple[list[Fault], Node | Use | None]:
     """Read one node and find its faults.
 
     Returns None for a node without a usable name. One with other faults is returned, so that its users are not blamed.
@@ -35,25 +47,29 @@ def read_node(document: object, brief: bool = False) -> tuple[list[Fault], Node 
         inputs = ()
     while inputs and inputs[-1] == "":  # trailing optional inputs may be listed as "", as in ONNX
         inputs = inputs[:-1]
+    operation = document.get("operation")
+    found: Signature | None = (find(operation) or find_callee(operation)) if isinstance(operation, str) else None
+    required = found.least_inputs if found is not None and not isinstance(found, Operation) else len(inputs)
     for position, source in enumerate(inputs):
         if not isinstance(source, str):
             faults.append(Fault(("inputs", position), "an input is the name of a node"))
-        elif not source:
+        elif not source and position < required:
             faults.append(Fault(("inputs", position), "only the last inputs may be left out"))
-    operation = document.get("operation")
-    found = find(operation) if isinstance(operation, str) else None
     if found is None:
         missing = "operation" not in document
         faults.append(Fault(("operation",), "a node needs an operation" if missing else _unknown(operation, brief)))
-        found = find("Identity")
+        found = operation_of("Identity")
     else:
         misused = arity_faults(found, len(inputs)) if countable else []
         attributes, wrong_attributes = read_attributes(found, attributes)
         faults.extend(_with_form(found, fault) for fault in misused + wrong_attributes)
-    assert found is not None and isinstance(name, str)
+    assert isinstance(name, str)
     if faults:
         inputs = [source for source in inputs if isinstance(source, str) and source]
-    return faults, Node(name, found, tuple(inputs), attributes)
+        found = operation_of("Identity")
+    if isinstance(found, Operation):
+        return faults, Node(name, found, tuple(inputs), attributes)
+    return faults, Use(name, str(operation), found, tuple(inputs), attributes)
 
 
 def _unknown(operation: object, brief: bool) -> str:
@@ -65,14 +81,14 @@ def _unknown(operation: object, brief: bool) -> str:
     return f"there is no operation {operation!r}{nearest(operation, [*(each.name for each in operations()), *others])}"
 
 
-def _with_form(operation: Operation, fault: Fault) -> Fault:
+def _with_form(operation: Signature, fault: Fault) -> Fault:
     """Say what the operation takes, unless the fault is in the value of an attribute, which says so itself."""
     if any(fault.location == ("attributes", attribute.name) for attribute in operation.attributes):
         return fault
     return replace(fault, detail=f"{fault.detail}; its form is {operation.form(operation.name)}")
 
 
-def arity_faults(operation: Operation, count: int) -> list[Fault]:
+def arity_faults(operation: Signature, count: int) -> list[Fault]:
     """Return a fault if the operation does not take that number of inputs."""
     least, most = operation.least_inputs, operation.most_inputs
     if least <= count and (most is None or count <= most):
@@ -81,7 +97,7 @@ def arity_faults(operation: Operation, count: int) -> list[Fault]:
     return [Fault(("inputs",), f"{operation.name} takes {needs} input{'' if needs == '1' else 's'}; {count} given")]
 
 
-def read_attributes(operation: Operation, given: object) -> tuple[Attributes, list[Fault]]:
+def read_attributes(operation: Signature, given: object) -> tuple[Attributes, list[Fault]]:
     """Read the attributes of an operation and find their faults.
 
     They are in declared order with defaults filled in, so that equal nodes have equal digests.

@@ -7,37 +7,46 @@ walks each value from its leaves up with an explicit stack, so that deep express
 import math
 from collections.abc import Callable, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, cast
 
 from lark import Token
 
 from service.core.errors import LimitExceeded, nearest
 from service.core.graph.building import written_cycle
-from service.core.graph.documents import arity_faults, read_attributes
+from service.core.graph.documents import FindCallee, arity_faults, no_callee, read_attributes
 from service.core.graph.graph import Node
 from service.core.graph.names import free_names, name_fault
+from service.core.graph.parts import Use
 from service.core.language.composites import COMPOSITES, composite_of, definition, operand_index
 from service.core.language.diagnostics import SourceError, invalid_expression, quote
-from service.core.language.parser import Call, Expr, Statement, read_number, read_statements
+from service.core.language.parser import CALLABLE, Call, Expr, Statement, read_number, read_statements
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.registry import find, operation_of, operations
+from service.core.rulebook.signature import Signature
 
 # As in Python, these names reduce one operand and combine several elementwise.
 _REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "sum": "ReduceSum", "mean": "ReduceMean"}
 
 
 def parse_expression(text: str, *, max_bytes: int, max_depth: int) -> list[Node]:
+    """Read an expression of the rulebook's operations as nodes; as `parse_uses` otherwise."""
+    nodes = parse_uses(text, no_callee, max_bytes=max_bytes, max_depth=max_depth)
+    return cast(list[Node], nodes)  # without callees there are no uses
+
+
+def parse_uses(text: str, find_callee: FindCallee, *, max_bytes: int, max_depth: int) -> list[Node | Use]:
     """Read an expression as nodes: the Inputs first, in their order, then the rest as the text evaluates them.
 
-    The nodes have distinct names and no cycle; `assemble_graph` makes a graph of them. Raises InvalidExpression with
-    line and column, LimitExceeded for a text of more than `max_bytes` in UTF-8 or brackets more than `max_depth` deep.
+    What `find_callee` finds may be called like an operation; such a node is yet to be expanded. The nodes have distinct
+    names and no cycle; `assemble_graph` makes a graph of them. Raises InvalidExpression with line and column,
+    LimitExceeded for a text of more than `max_bytes` in UTF-8 or brackets more than `max_depth` deep.
     """
     try:
         size = _size(text)
         if size > max_bytes:
             detail = f"an expression has at most {max_bytes} bytes in UTF-8; this one has {size}"
             raise LimitExceeded("expression_bytes", max_bytes, size, detail)
-        return _nodes(read_statements(text, max_depth))
+        return _nodes(read_statements(text, max_depth), find_callee)
     except SourceError as error:
         raise invalid_expression(text, error) from None
 
@@ -53,7 +62,7 @@ def _size(text: str) -> int:
 # --- from statements to nodes -----------------------------------------------------------------------------------------
 
 
-def _nodes(statements: list[Statement]) -> list[Node]:
+def _nodes(statements: list[Statement], find_callee: FindCallee) -> list[Node | Use]:
     if not statements:
         raise SourceError("the expression is empty", 0)
     orders = [_evaluation_order(statement.value) for statement in statements]
@@ -67,7 +76,7 @@ def _nodes(statements: list[Statement]) -> list[Node]:
     _refuse_cycle(targets, orders, referring)
     names_of = free_names({*targets, *inputs})
 
-    nodes = [Node(name, operation_of("Input")) for name in inputs]
+    nodes: list[Node | Use] = [Node(name, operation_of("Input")) for name in inputs]
 
     def append(order: list[Expr], target: str | None, named: Callable[[Token], str | None]) -> str:
         """Append the nodes of a value, the last of which is `target`, and return its name; `named` gives the node that
@@ -85,9 +94,18 @@ def _nodes(statements: list[Statement]) -> list[Node]:
                     append(_evaluation_order(definition(part, composite)), wanted, _among(operands[first:]))
                 ]
                 continue
-            operation, attributes = _constant(part) if isinstance(part, Token) else _operation_of(part, targets)
+            operation, attributes = (
+                _constant(part) if isinstance(part, Token) else _operation_of(part, targets, find_callee)
+            )
             name = wanted or next(names_of(operation.name))
-            nodes.append(Node(name, operation, tuple(operands[first:]), attributes))
+            if isinstance(operation, Operation):
+                nodes.append(Node(name, operation, tuple(operands[first:]), attributes))
+            else:
+                assert isinstance(part, Call)
+                start = part.called.start_pos or 0
+                nodes.append(
+                    Use(name, part.called.strip("`"), operation, tuple(operands[first:]), attributes, start)
+                )
             operands[first:] = [name]
         return operands[0]
 
@@ -192,14 +210,16 @@ def _constant(token: Token) -> tuple[Operation, Attributes]:
     return constant, read_attributes(constant, {"value": value})[0]
 
 
-def _operation_of(part: Call, targets: dict[str, Statement]) -> tuple[Operation, Attributes]:
-    operation = _operation(part, targets)
+def _operation_of(
+    part: Call, targets: dict[str, Statement], find_callee: FindCallee
+) -> tuple[Signature, Attributes]:
+    operation = _operation(part, targets, find_callee)
     for fault in arity_faults(operation, len(part.operands)):
         raise SourceError(f"{fault.detail}; it is written {_form(operation, part)}", part.called.start_pos)
     return operation, _attributes(part, operation)
 
 
-def _operation(part: Call, targets: dict[str, Statement]) -> Operation:
+def _operation(part: Call, targets: dict[str, Statement], find_callee: FindCallee) -> Signature:
     called, arity = part.called, len(part.operands)
     if called.type == "MINUS" and arity == 1:
         name = "Neg"
@@ -210,10 +230,14 @@ def _operation(part: Call, targets: dict[str, Statement]) -> Operation:
     operation = find(name)
     if operation is not None and not operation.is_input:
         return operation
+    if operation is None and (callee := find_callee(name.strip("`"))):
+        return callee
     if operation is not None:
         detail = "an input is any name that is not assigned; it is not called"
     elif called.type == "QUOTED" or called in targets:
         detail = f'{quote(called)} names a node, and only an operation can be called; a product is written with "*"'
+    elif called.type == "VERSIONED":
+        detail = f"there is no graph {quote(called)}"
     else:
         aliases = [alias for known in operations() for alias in known.aliases]
         near = nearest(called, filter(str.isidentifier, [*aliases, *COMPOSITES]))
@@ -222,7 +246,7 @@ def _operation(part: Call, targets: dict[str, Statement]) -> Operation:
     raise SourceError(detail, called.start_pos)
 
 
-def _attributes(part: Call, operation: Operation) -> Attributes:
+def _attributes(part: Call, operation: Signature) -> Attributes:
     """Read the attributes of a call under ONNX's names; called by NumPy's name, an operation has NumPy's defaults."""
     if not part.attributes and not operation.attributes:
         return NO_ATTRIBUTES
@@ -248,8 +272,10 @@ def _attributes(part: Call, operation: Operation) -> Attributes:
     return attributes
 
 
-def _form(operation: Operation, part: Call) -> str:
-    name = part.called if part.called.isidentifier() else next(filter(str.isidentifier, operation.aliases))
+def _form(operation: Signature, part: Call) -> str:
+    name: str = part.called
+    if part.called.type not in CALLABLE and isinstance(operation, Operation):
+        name = next(filter(str.isidentifier, operation.aliases))
     return operation.form(name, as_numpy=name.lower() != operation.name.lower())
 
 

@@ -121,6 +121,15 @@ class _Callbacks(Transformer[Token, list[Statement]]):
         operand, dot = children
         return _applied("Transpose", dot, [operand])
 
+    def output(self, children: list[Any]) -> Call:
+        """Read blog(x, y).F as blog(x, y, output="F")."""
+        called, dot = children
+        if not isinstance(called, Call) or called.called.type not in CALLABLE:
+            detail = f"one of several outputs is named behind a call, as in blog(x, y){dot}; a name with a dot in it"
+            raise SourceError(f"{detail} stands in backquotes", dot.start_pos)
+        name = Token.new_borrow_pos("NAME", "output", dot)
+        return Call(called.called, called.operands, [*called.attributes, (name, dot[1:].strip("`"))])
+
     def index(self, children: list[Any]) -> Call:
         """Make one Slice of all subscripts, then squeeze the axes that a single index reduced to length 1, and
         unsqueeze those that None adds."""
@@ -358,7 +367,8 @@ def _ends_operand(previous: Token | None, after_bars: bool) -> bool:
     return after_bars or (previous is not None and previous.type in _OPERAND_ENDS)
 
 
-_OPERAND_ENDS = ("NAME", "QUOTED", "NUMBER", "RPAR", "RSQB", "TRANSPOSED", "SUPERSCRIPT")
+_OPERAND_ENDS = ("NAME", "QUOTED", "NUMBER", "RPAR", "RSQB", "TRANSPOSED", "OUTPUT", "SUPERSCRIPT")
+CALLABLE = ("NAME", "QUOTED", "VERSIONED")
 
 
 def read_number(token: Token) -> float:

@@ -28,8 +28,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import Attribute
 from service.core.rulebook.notation import Notation
+from service.core.rulebook.signature import Signature
 from service.core.rulebook.work import (
     PROPORTIONAL,
     Work,
@@ -131,10 +131,10 @@ DEFAULT_ROUNDING = Rounding()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Operation:
+class Operation(Signature):
     """One entry of the rulebook.
 
-    The last `optional` operands may be left out. If `variadic`, a rule takes any number of operands as one tuple.
+    If `variadic`, a rule takes any number of operands as one tuple.
     `indices` marks the operands that are whole numbers: no gradient flows to them. `domain` holds for each operand the
     open interval in which the value is real and finite. If `analytic`, the forward rule is an analytic function, so
     that a complex step may differentiate it; if `linear`, the value is linear in each operand. `rules` are the names of
@@ -143,11 +143,6 @@ class Operation:
     operation is. `work` says what the rules take where that is not proportional to operands and value.
     """
 
-    name: str
-    operands: tuple[str, ...]
-    optional: int
-    variadic: bool
-    attributes: tuple[Attribute, ...]
     forward: Rule
     local_gradients: Rule | None
     contributions: Rule | None
@@ -189,25 +184,9 @@ class Operation:
         return self.contributions is None
 
     @property
-    def least_inputs(self) -> int:
-        """The least number of inputs."""
-        return len(self.operands) - self.optional
-
-    @property
     def most_inputs(self) -> int | None:
         """The greatest number of inputs; None where there is no bound."""
         return None if self.fold or self.variadic else len(self.operands)
-
-    def form(self, called: str, as_numpy: bool = False) -> str:
-        """How it is called under one of its names, with the defaults of the attributes: elu(x, alpha=1.0).
-
-        `as_numpy` gives the attributes the names and the defaults that they have under NumPy's names.
-        """
-        taken = [*self.operands, *(["…"] if self.most_inputs is None else [])]
-        for each in self.attributes:
-            name, default = each.numpy if each.numpy and as_numpy else (each.name, each.default)
-            taken.append(name if each.required else f"{name}={default!r}")
-        return f"{called}({', '.join(taken)})"
 
     def arguments(self, operands: Sequence[Any]) -> Sequence[Any]:
         """Arrange the operands as a rule takes them: as one tuple if variadic, with None for each that was left out."""

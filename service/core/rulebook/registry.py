@@ -25,6 +25,7 @@ from service.core.rulebook.operation import (
     ShapeRule,
 )
 from service.core.rulebook.primitives import is_traced
+from service.core.rulebook.signature import read_operands
 from service.core.rulebook.work import PROPORTIONAL, Workload
 
 # From the arguments of a function, the operands and the attributes by name of the operation that it stands for.
@@ -112,7 +113,7 @@ def define(
     holds the functions of NumPy that stand for this operation when a rule is applied to symbols; a forward rule that is
     a ufunc or a `rulebook_function` does so anyway. Raises ValueError for a name or an alias that is taken.
     """
-    names = tuple(operand.removesuffix(":int").strip("*?") for operand in operands.split())
+    names = tuple(read_operands(operands))
     aliases = tuple(dict.fromkeys([*([] if name == "Sum" else [name.lower()]), *wording.aliases]))
     spelled = function(wording.aliases[0] if wording.aliases and wording.aliases[0].isidentifier() else name.lower())
     notation = wording.notation or spelled
