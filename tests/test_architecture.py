@@ -20,6 +20,7 @@ CORE_FLOORS = [
     {"graph"},
     {"symbolic", "execution"},
     {"language", "explanation", "derivatives", "comparison"},
+    {"composition"},
 ]
 
 # What each room may import of ours besides itself. A room that isn't here has no place in the house yet.

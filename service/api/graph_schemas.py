@@ -12,9 +12,27 @@ _NODE = {
     "required": ["name", "operation"],
     "properties": {
         "name": {"type": "string", **NODE_NAME},
-        "operation": {"type": "string", "minLength": 1},
+        "operation": {
+            "type": "string",
+            "minLength": 1,
+            "description": "An operation, a composed one, or a stored graph: its name, name@version or id",
+        },
         "inputs": NAMES,
         "attributes": {"type": "object"},
+        "part_of": {
+            "type": "string",
+            "description": "In answers the part that the node lies in, left out if none; ignored where it is posted",
+        },
+    },
+    "additionalProperties": False,
+}
+_PART = {
+    "type": "object",
+    "required": ["name", "operation"],
+    "properties": {
+        "name": {"type": "string", **NODE_NAME},
+        "operation": {"type": "string", "description": "As it was written"},
+        "graph": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "The digest of a stored graph"},
     },
     "additionalProperties": False,
 }
@@ -95,8 +113,12 @@ class GraphDocument(GraphSummary):
 
     hints = fields.List(
         fields.String(),
+        metadata={"description": "What the posted text may have meant otherwise, such as exp(x) for e^x; else absent"},
+    )
+    parts = fields.List(
+        fields.Raw(metadata=_PART),
         metadata={
-            "description": "What the posted text may have meant otherwise, such as exp(x) for e^x; left out if none"
+            "description": "What nodes were expanded from: a part h has the node h and those named h/…; else absent"
         },
     )
     nodes = fields.List(fields.Raw(metadata=_NODE), required=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, url_for
 
-from service.api.documents import graph_document, graph_node_documents
+from service.api.documents import graph_document, graph_node_documents, part_documents
 from service.api.graph_schemas import (
     GraphDocument,
     GraphNodePage,
@@ -88,8 +88,8 @@ def get_graph(graph_id: str) -> Response:
 )
 def list_graph_nodes(query: dict[str, Any], page: Page, graph_id: str) -> tuple[list[Any], int | None]:
     """List a graph's nodes in topological order"""
-    nodes = usecases.list_graph_nodes(context(), graph_id, start=page.start, limit=page.size + 1)
-    return page.fit(graph_node_documents(nodes[: page.size]), page.start + len(nodes))
+    nodes, parts = usecases.list_graph_nodes(context(), graph_id, start=page.start, limit=page.size + 1)
+    return page.fit(graph_node_documents(nodes[: page.size], parts), page.start + len(nodes))
 
 
 @blueprint.endpoint("DELETE", "/v1/graphs/<graph_id>", answer=None, status=204, problems=(404, 409))
@@ -115,5 +115,6 @@ def respond_graph(record: GraphRecord, graph: Graph, new: bool, hints: Sequence[
 
 
 def _with_nodes(record: GraphRecord, graph: Graph) -> dict[str, Any]:
-    nodes = fitting(graph_node_documents(graph.nodes[: context().limits.page]))
-    return {**graph_document(record), "nodes": nodes, "next": next_cursor(len(nodes), len(graph))}
+    nodes = fitting(graph_node_documents(graph.nodes[: context().limits.page], record.parts))
+    parts = {"parts": part_documents(record.parts)} if record.parts else {}
+    return {**graph_document(record), **parts, "nodes": nodes, "next": next_cursor(len(nodes), len(graph))}

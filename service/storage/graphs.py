@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, fun
 
 from service.core.errors import Conflict, NotFound
 from service.core.graph.graph import Graph, Node, written_attribute
+from service.core.graph.parts import Part
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.registry import find
 from service.storage.models import Content, DerivativesRow, GraphRow, GraphTag, RunRow, RunTag
@@ -54,7 +55,7 @@ def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> b
         "created_at": record.created_at,
         "weights": dict(record.weights) or None,
         "weights_digest": _weights_digest(record.weights),
-        "parts": list(record.parts) or None,
+        "parts": [[part.name, part.operation, part.graph] for part in record.parts] or None,
     }
     connection.execute(insert(GraphRow), row)
     if record.tags:
@@ -70,6 +71,19 @@ def find_graph(
     wanted = (GraphRow.name == name, GraphRow.digest == digest, GraphRow.weights_digest == _weights_digest(weights))
     rows = connection.execute(_GRAPHS.where(*wanted)).all()
     return _records(connection, rows)[0] if rows else None
+
+
+def find_reference(connection: Connection, reference: str) -> GraphRecord | None:
+    """Find the graph of an id, of a name (its highest version) or of name@version, in this order; None if none is."""
+    name, at, version = reference.rpartition("@")
+    meant = [GraphRow.id == reference, GraphRow.name == reference]
+    if at and version.isascii() and version.isdigit() and len(version) < 10:
+        meant.append(and_(GraphRow.name == name, GraphRow.version == int(version)))
+    for condition in meant:
+        rows = connection.execute(_GRAPHS.where(condition).order_by(GraphRow.version.desc()).limit(1)).all()
+        if rows:
+            return _records(connection, rows)[0]
+    return None
 
 
 def next_version(connection: Connection, name: str) -> int:
@@ -181,7 +195,7 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[GraphReco
             tags=tags[row.id],
             created_at=row.created_at,
             weights=row.weights or {},
-            parts=tuple(row.parts or ()),
+            parts=tuple(Part(*part) for part in row.parts or ()),
         )
         for row in rows
     ]

@@ -71,7 +71,8 @@ class GraphRow(Base):
     """A version of a named graph.
 
     `weights` holds the digest of a tensor for each input that has one, `weights_digest` is of all of them, empty where
-    there are none; `parts` says what nodes were composed of.
+    there are none; `parts` lists name, operation as written and, of a stored graph, digest of what nodes were expanded
+    from.
     """
 
     __tablename__ = "graphs"
@@ -90,7 +91,7 @@ class GraphRow(Base):
     created_at: Mapped[datetime] = mapped_column(Moment)
     weights: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     weights_digest: Mapped[str] = mapped_column(String(64), server_default="")
-    parts: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    parts: Mapped[list[list[str | None]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class GraphTag(Base):

@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import FloatArray
+from service.core.graph.parts import Part
 
 
 @dataclass(frozen=True, slots=True)
 class GraphRecord:
     """One version of a named graph; equal content has an equal digest.
 
-    `weights` holds the digest of a tensor for each input that has one, `parts` says what nodes were composed of.
+    `weights` holds the digest of a tensor for each input that has one, `parts` says what nodes were expanded from.
     """
 
     id: str
@@ -28,7 +28,7 @@ class GraphRecord:
     tags: Mapping[str, str]
     created_at: datetime
     weights: Mapping[str, str] = field(default_factory=dict)
-    parts: Sequence[Mapping[str, Any]] = ()
+    parts: Sequence[Part] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ class Context:
 
 
 def _record_bytes(record: GraphRecord) -> int:
-    """About 2,000 bytes, 100 for each name and tag, and up to four for each character."""
+    """About 2,000 bytes, 100 for each name, tag and part, and up to four for each character."""
     texts = [record.name, record.expression or "", *record.inputs, *record.outputs, *record.tags, *record.tags.values()]
+    texts += [text for part in record.parts for text in (part.name, part.operation)]
     return 2000 + 100 * len(texts) + 4 * sum(map(len, texts))

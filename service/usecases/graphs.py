@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from service.core.composition.building import Composing, compose_expression, compose_extension, compose_graph
+from service.core.composition.callee import StoredGraph, stored_graph
 from service.core.figures.weight import Weight
-from service.core.graph.building import assemble_graph, build_graph, extend_graph
 from service.core.graph.graph import Graph, Node
-from service.core.language.expression import parse_expression
+from service.core.graph.parts import Part
 from service.core.language.writing import write_expression
 from service.storage import graphs as storage
 from service.storage.identifiers import new_id
@@ -39,21 +40,36 @@ def create_graph(
     is that version. Raises InvalidExpression, InvalidGraph, LimitExceeded.
     """
     if expression is not None:
-        graph = draft_graph(context, expression, outputs)
+        graph, parts = draft_graph(context, expression, outputs)
     else:
-        limits = context.limits
         context.admit(_weigh(None, nodes))
-        graph = build_graph(nodes, outputs, inputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
-    return keep_graph(context, name, graph, expression, None, tags, key)
+        graph, parts = compose_graph(nodes, outputs, inputs, composing=_composing(context))
+    return keep_graph(context, name, graph, expression, None, tags, key, parts)
 
 
-def draft_graph(context: Context, expression: str, outputs: object = None) -> Graph:
-    """Build the graph of an expression without storing it; raises as `create_graph`."""
-    limits = context.limits
+def draft_graph(context: Context, expression: str, outputs: object = None) -> tuple[Graph, Sequence[Part]]:
+    """Build the graph of an expression, and list its parts, without storing it; raises as `create_graph`."""
     context.admit(_weigh(expression, None))
-    parsed = parse_expression(expression, max_bytes=limits.expression_bytes, max_depth=limits.expression_depth)
-    listed = [node.name for node in parsed if node.operation.is_input]
-    return assemble_graph(parsed, outputs, listed, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
+    return compose_expression(expression, outputs, composing=_composing(context))
+
+
+def _composing(context: Context) -> Composing:
+    """Compose graphs of those that are stored, within the limits."""
+    limits = context.limits
+
+    def find(reference: str) -> StoredGraph | None:
+        with context.database.read() as connection:
+            record = storage.find_reference(connection, reference)
+        return None if record is None else stored_graph(record.name, context.graph(record.digest), record.parts)
+
+    return Composing(
+        find=find,
+        weigh=lambda count: context.admit(BUILT_NODE * count),
+        max_nodes=limits.nodes,
+        max_tensor=limits.tensor_elements,
+        max_bytes=limits.expression_bytes,
+        max_depth=limits.expression_depth,
+    )
 
 
 def _weigh(expression: str | None, nodes: object) -> Weight:
@@ -74,10 +90,10 @@ def add_nodes(
 ) -> tuple[GraphRecord, Graph, bool]:
     """Store a new version of a graph with these nodes added; returns and raises as `create_graph`."""
     parent = get_graph(context, graph_id)
-    limits, old = context.limits, context.graph(parent.digest)
+    old = context.graph(parent.digest)
     context.admit(BUILT_NODE * len(old) + _weigh(None, nodes))
-    graph = extend_graph(old, nodes, outputs, max_nodes=limits.nodes, max_tensor=limits.tensor_elements)
-    return keep_graph(context, parent.name, graph, None, parent.id, tags, key)
+    graph, parts = compose_extension(old, parent.parts, nodes, outputs, composing=_composing(context))
+    return keep_graph(context, parent.name, graph, None, parent.id, tags, key, parts)
 
 
 def keep_graph(
@@ -88,8 +104,12 @@ def keep_graph(
     parent: str | None,
     tags: Mapping[str, str],
     key: IdempotencyKey | None,
+    parts: Sequence[Part] = (),
 ) -> tuple[GraphRecord, Graph, bool]:
-    """Store a graph as a new version of `name` unless a version has its content; `parent` is the id of its source."""
+    """Store a graph as a new version of `name` unless a version has its content; `parent` is the id of its source.
+
+    The digest is that of the expanded nodes: a version with the same nodes keeps the parts that it has.
+    """
     context.forget_deleted()
     if expression is None and len(graph) <= _NODES_IN_AN_EXPRESSION:
         expression = write_expression(graph)
@@ -105,6 +125,7 @@ def keep_graph(
         parent=parent,
         tags=tags,
         created_at=datetime.now(UTC),
+        parts=parts,
     )
 
     content_is_new = False
@@ -137,9 +158,12 @@ def list_graphs(
         return storage.list_graphs(connection, name=name, tag=tag, after=after, limit=limit)
 
 
-def list_graph_nodes(context: Context, graph_id: str, *, start: int, limit: int) -> Sequence[Node]:
-    """List the nodes of a stored graph in topological order, from position `start`; raises NotFound."""
-    return context.graph(get_graph(context, graph_id).digest).nodes[start : start + limit]
+def list_graph_nodes(
+    context: Context, graph_id: str, *, start: int, limit: int
+) -> tuple[Sequence[Node], Sequence[Part]]:
+    """List nodes of a stored graph in topological order, from position `start`, and all its parts; raises NotFound."""
+    record = get_graph(context, graph_id)
+    return context.graph(record.digest).nodes[start : start + limit], record.parts
 
 
 def delete_graph(context: Context, graph_id: str) -> None:

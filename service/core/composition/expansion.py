@@ -37,9 +37,7 @@ class Expansion:
     misuses: Sequence[Misuse]
 
 
-def expand(
-    given: Mapping[str, Node | Use], parts: Sequence[Part], *, max_nodes: int | None, weigh: Weigh
-) -> Expansion:
+def expand(given: Mapping[str, Node | Use], parts: Sequence[Part], *, max_nodes: int | None, weigh: Weigh) -> Expansion:
     """Expand each use, in its place; `parts` are those that stand already.
 
     `weigh` is given the count of all nodes before any is made. A use with a fault becomes a node of its operands.

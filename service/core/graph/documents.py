@@ -35,7 +35,9 @@ def read_node(
     if not isinstance(document, dict):
         return [Fault((), "a node is an object with name, operation and inputs")], None
     faults = [
-        Fault((member,), f"unknown member `{member}`; known: {_KNOWN}") for member in document if member not in _MEMBERS
+        Fault((member,), f"unknown member `{member}`; known: {_KNOWN}")
+        for member in document
+        if member not in _MEMBERS and member != "part_of"  # answers have it, and may be posted back
     ]
     name = document.get("name")
     if wrong := "a node needs a name" if "name" not in document else name_fault(name):

@@ -103,9 +103,7 @@ def _nodes(statements: list[Statement], find_callee: FindCallee) -> list[Node | 
             else:
                 assert isinstance(part, Call)
                 start = part.called.start_pos or 0
-                nodes.append(
-                    Use(name, part.called.strip("`"), operation, tuple(operands[first:]), attributes, start)
-                )
+                nodes.append(Use(name, part.called.strip("`"), operation, tuple(operands[first:]), attributes, start))
             operands[first:] = [name]
         return operands[0]
 
@@ -210,9 +208,7 @@ def _constant(token: Token) -> tuple[Operation, Attributes]:
     return constant, read_attributes(constant, {"value": value})[0]
 
 
-def _operation_of(
-    part: Call, targets: dict[str, Statement], find_callee: FindCallee
-) -> tuple[Signature, Attributes]:
+def _operation_of(part: Call, targets: dict[str, Statement], find_callee: FindCallee) -> tuple[Signature, Attributes]:
     operation = _operation(part, targets, find_callee)
     for fault in arity_faults(operation, len(part.operands)):
         raise SourceError(f"{fault.detail}; it is written {_form(operation, part)}", part.called.start_pos)

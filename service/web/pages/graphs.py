@@ -140,7 +140,7 @@ def _draft(expression: str) -> str:
     if not expression.strip():
         return ""
     try:
-        graph = usecases.draft_graph(context(), expression)
+        graph, _ = usecases.draft_graph(context(), expression)
     except GradbookError as error:
         return render_template("_draft.html", fault=error)
     picture = inline_picture(Subject("draft", "The graph as it is typed", graph), view_of(graph, None))
