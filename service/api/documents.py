@@ -11,7 +11,7 @@ from service.core.derivatives.one_sided import OneSided
 from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import Figures, FloatArray, element_count
 from service.core.graph.graph import Node, node_document, written_attribute
-from service.core.graph.parts import Part, parts_of
+from service.core.graph.parts import GraphPart, parts_of
 from service.core.rulebook.tensor import Tensor
 from service.storage.records import GraphRecord
 from service.usecases.runs import StoredRun
@@ -37,7 +37,7 @@ def graph_document(record: GraphRecord) -> dict[str, Any]:
     }
 
 
-def part_documents(parts: Iterable[Part]) -> list[dict[str, Any]]:
+def part_documents(parts: Iterable[GraphPart]) -> list[dict[str, Any]]:
     """What nodes were expanded from."""
     return [
         {"name": part.name, "operation": part.operation, **({"graph": part.graph} if part.graph else {})}
@@ -45,7 +45,7 @@ def part_documents(parts: Iterable[Part]) -> list[dict[str, Any]]:
     ]
 
 
-def graph_node_documents(nodes: Sequence[Node], parts: Sequence[Part] = ()) -> list[dict[str, Any]]:
+def graph_node_documents(nodes: Sequence[Node], parts: Sequence[GraphPart] = ()) -> list[dict[str, Any]]:
     """Nodes of a graph, each with the part that it lies in, if it does."""
     outer = parts_of([node.name for node in nodes], parts)
     return [

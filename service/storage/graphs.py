@@ -4,6 +4,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, fun
 
 from service.core.errors import Conflict, NotFound
 from service.core.graph.graph import Graph, Node, written_attribute
-from service.core.graph.parts import Part
+from service.core.graph.parts import GraphPart
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.registry import find
 from service.storage.models import Content, DerivativesRow, GraphRow, GraphTag, RunRow, RunTag
@@ -55,7 +56,7 @@ def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> b
         "created_at": record.created_at,
         "weights": dict(record.weights) or None,
         "weights_digest": _weights_digest(record.weights),
-        "parts": [[part.name, part.operation, part.graph] for part in record.parts] or None,
+        "parts": [asdict(part) for part in record.parts] or None,
     }
     connection.execute(insert(GraphRow), row)
     if record.tags:
@@ -195,7 +196,7 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[GraphReco
             tags=tags[row.id],
             created_at=row.created_at,
             weights=row.weights or {},
-            parts=tuple(Part(*part) for part in row.parts or ()),
+            parts=tuple(GraphPart(**part) for part in row.parts or ()),
         )
         for row in rows
     ]

@@ -91,7 +91,7 @@ class GraphRow(Base):
     created_at: Mapped[datetime] = mapped_column(Moment)
     weights: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     weights_digest: Mapped[str] = mapped_column(String(64), server_default="")
-    parts: Mapped[list[list[str | None]] | None] = mapped_column(JSON(none_as_null=True))
+    parts: Mapped[list[dict[str, str | None]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class GraphTag(Base):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import FloatArray
-from service.core.graph.parts import Part
+from service.core.graph.parts import GraphPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class GraphRecord:
     tags: Mapping[str, str]
     created_at: datetime
     weights: Mapping[str, str] = field(default_factory=dict)
-    parts: Sequence[Part] = ()
+    parts: Sequence[GraphPart] = ()
 
 
 @dataclass(frozen=True, slots=True)

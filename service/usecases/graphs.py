@@ -10,7 +10,7 @@ from service.core.composition.building import Composing, compose_expression, com
 from service.core.composition.callee import StoredGraph, stored_graph
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph, Node
-from service.core.graph.parts import Part
+from service.core.graph.parts import GraphPart
 from service.core.language.writing import write_expression
 from service.storage import graphs as storage
 from service.storage.identifiers import new_id
@@ -47,7 +47,7 @@ def create_graph(
     return keep_graph(context, name, graph, expression, None, tags, key, parts)
 
 
-def draft_graph(context: Context, expression: str, outputs: object = None) -> tuple[Graph, Sequence[Part]]:
+def draft_graph(context: Context, expression: str, outputs: object = None) -> tuple[Graph, Sequence[GraphPart]]:
     """Build the graph of an expression, and list its parts, without storing it; raises as `create_graph`."""
     context.admit(_weigh(expression, None))
     return compose_expression(expression, outputs, composing=_composing(context))
@@ -104,7 +104,7 @@ def keep_graph(
     parent: str | None,
     tags: Mapping[str, str],
     key: IdempotencyKey | None,
-    parts: Sequence[Part] = (),
+    parts: Sequence[GraphPart] = (),
 ) -> tuple[GraphRecord, Graph, bool]:
     """Store a graph as a new version of `name` unless a version has its content; `parent` is the id of its source.
 
@@ -125,7 +125,7 @@ def keep_graph(
         parent=parent,
         tags=tags,
         created_at=datetime.now(UTC),
-        parts=parts,
+        parts=tuple(parts),
     )
 
     content_is_new = False
@@ -160,7 +160,7 @@ def list_graphs(
 
 def list_graph_nodes(
     context: Context, graph_id: str, *, start: int, limit: int
-) -> tuple[Sequence[Node], Sequence[Part]]:
+) -> tuple[Sequence[Node], Sequence[GraphPart]]:
     """List nodes of a stored graph in topological order, from position `start`, and all its parts; raises NotFound."""
     record = get_graph(context, graph_id)
     return context.graph(record.digest).nodes[start : start + limit], record.parts

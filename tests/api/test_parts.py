@@ -162,7 +162,7 @@ def test_a_fault_in_a_text_has_line_and_column(client: FlaskClient) -> None:
         ("blog@3(x)", 1, 'there is no graph "blog@3"'),
         ("`blog@3`(x)", 1, '"`blog@3`" names a node, and only an operation can be called'),
         ("sin(x).F", 7, "Sin has no attribute 'output'"),
-        ("(x + y).F", 8, "one of several outputs is named behind a call, as in blog(x, y).F"),
+        ("(x + y).F", 8, "a dot stands only within a number and in .T"),
         ("blog(x, y, z, w).sum()", 17, "a method is written as a function: sum("),
         ("h = blog(x, y, z, w); `h/e` = x", 5, "names that begin with 'h/' are those of the part 'h'"),
     ]:

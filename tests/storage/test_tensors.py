@@ -8,6 +8,7 @@ import pytest
 
 from service.core.errors import NotFound
 from service.core.graph.graph import Graph
+from service.core.graph.parts import GraphPart
 from service.storage.database import Database
 from service.storage.graphs import find_graph, get_graph, insert_graph
 from service.storage.records import GraphRecord, TensorRecord
@@ -50,7 +51,7 @@ def test_a_tensor_that_is_not_stored_is_not_found(database: Database) -> None:
 def test_versions_of_equal_content_differ_in_their_weights(
     database: Database, graph: Graph, graph_record: Callable[..., GraphRecord]
 ) -> None:
-    parts = ({"name": "z", "operation": "blog@2", "graph": "0" * 64},)
+    parts = (GraphPart("z", "blog@2", "0" * 64), GraphPart("g", "GroupNormalization"))
     plain = graph_record(graph)
     weighted = graph_record(graph, version=2, weights={"y": "1" * 64}, parts=parts)
     with database.write() as connection:

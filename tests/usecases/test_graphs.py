@@ -22,7 +22,7 @@ def test_building_adding_and_forgetting(context: Context) -> None:
     )
     second, _, new = add_nodes(context, first.id, nodes=NEG, tags={})
     assert new and (second.name, second.version, second.parent) == ("g", 2, first.id)
-    assert [node.name for node in list_graph_nodes(context, second.id, start=1, limit=2)] == ["b", "F"]
+    assert [node.name for node in list_graph_nodes(context, second.id, start=1, limit=2)[0]] == ["b", "F"]
     assert list_graphs(context, name="g", tag=None, after=None, limit=9) == [second, first]
     assert list_graphs(context, name=None, tag="t:v", after=second.id, limit=9) == [first]
     with pytest.raises(Conflict):

@@ -10,7 +10,7 @@ from service.core.errors import Fault
 from service.core.graph.building import Reading, assemble, assemble_graph, read_uses
 from service.core.graph.documents import FindCallee
 from service.core.graph.graph import Graph, Node
-from service.core.graph.parts import Part, Use
+from service.core.graph.parts import GraphPart, Use
 from service.core.language.diagnostics import SourceError, invalid_expression
 from service.core.language.expression import parse_uses
 
@@ -37,21 +37,21 @@ class Composing:
 
 def compose_graph(
     documents: object, outputs: object = None, inputs: object = None, *, composing: Composing
-) -> tuple[Graph, Sequence[Part]]:
+) -> tuple[Graph, Sequence[GraphPart]]:
     """Build a graph from documents of nodes, and list its parts; as `build_graph` otherwise."""
     return _compose({}, (), documents, outputs, inputs, (), composing)
 
 
 def compose_extension(
-    graph: Graph, parts: Sequence[Part], documents: object, outputs: object = None, *, composing: Composing
-) -> tuple[Graph, Sequence[Part]]:
+    graph: Graph, parts: Sequence[GraphPart], documents: object, outputs: object = None, *, composing: Composing
+) -> tuple[Graph, Sequence[GraphPart]]:
     """Add nodes to a graph that has these parts, and list all parts; as `extend_graph` otherwise."""
     known = {node.name: node for node in graph.nodes}
     extended, added = _compose(known, parts, documents, outputs, None, graph.inputs, composing)
     return extended, [*parts, *added]
 
 
-def compose_expression(text: str, outputs: object = None, *, composing: Composing) -> tuple[Graph, Sequence[Part]]:
+def compose_expression(text: str, outputs: object = None, *, composing: Composing) -> tuple[Graph, Sequence[GraphPart]]:
     """Build the graph of an expression, its inputs in the text's order, and list its parts.
 
     Raises as `parse_uses` and `assemble_graph`.
@@ -69,13 +69,13 @@ def compose_expression(text: str, outputs: object = None, *, composing: Composin
 
 def _compose(
     known: Mapping[str, Node],
-    parts: Sequence[Part],
+    parts: Sequence[GraphPart],
     documents: object,
     outputs: object,
     inputs: object,
     leading_inputs: Sequence[str],
     composing: Composing,
-) -> tuple[Graph, Sequence[Part]]:
+) -> tuple[Graph, Sequence[GraphPart]]:
     limits = {"max_nodes": composing.max_nodes, "max_tensor": composing.max_tensor}
     reading = read_uses(documents, known, composing.callees(), **limits)
     expansion = _expand(reading.nodes, parts, composing)
@@ -85,7 +85,7 @@ def _compose(
     return assemble(Reading(expansion.nodes, position, faults), outputs, inputs, leading_inputs), expansion.parts
 
 
-def _expand(given: Mapping[str, Node | Use], parts: Sequence[Part], composing: Composing) -> Expansion:
+def _expand(given: Mapping[str, Node | Use], parts: Sequence[GraphPart], composing: Composing) -> Expansion:
     return expand(given, parts, max_nodes=composing.max_nodes, weigh=composing.weigh)
 
 

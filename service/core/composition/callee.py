@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.core.graph.graph import Graph, Node
-from service.core.graph.parts import Part, Use, enclosing
+from service.core.graph.parts import GraphPart, Use, enclosing
 from service.core.graph.traversal import reaches
 from service.core.rulebook.attribute import Attribute, OneOf
 from service.core.rulebook.signature import Signature
@@ -17,10 +17,10 @@ class StoredGraph(Signature):
     """A stored graph that is called like an operation: its operands are its inputs, in their order."""
 
     graph: Graph
-    parts: Sequence[Part]
+    parts: Sequence[GraphPart]
 
 
-def stored_graph(name: str, graph: Graph, parts: Sequence[Part] = ()) -> StoredGraph:
+def stored_graph(name: str, graph: Graph, parts: Sequence[GraphPart] = ()) -> StoredGraph:
     """Let a graph be called. The attribute `output` picks one of several outputs; of one it may be left out."""
     several = len(graph.outputs) > 1
     output = Attribute("output", OneOf(graph.outputs), None if several else graph.outputs[0], required=several)
@@ -37,7 +37,7 @@ class Definition:
     nodes: Sequence[Node]
     inputs: Sequence[str]
     output: str
-    parts: Sequence[Part] = ()
+    parts: Sequence[GraphPart] = ()
     digest: str | None = None
 
 

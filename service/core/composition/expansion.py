@@ -12,7 +12,7 @@ from service.core.errors import Fault
 from service.core.graph.building import limit_nodes
 from service.core.graph.graph import Node
 from service.core.graph.names import LONGEST_NAME
-from service.core.graph.parts import Part, Use, enclosing
+from service.core.graph.parts import GraphPart, Use, enclosing
 from service.core.rulebook.registry import operation_of
 
 Weigh = Callable[[int], None]
@@ -33,11 +33,13 @@ class Expansion:
 
     nodes: dict[str, Node]
     origins: Mapping[str, str]
-    parts: Sequence[Part]
+    parts: Sequence[GraphPart]
     misuses: Sequence[Misuse]
 
 
-def expand(given: Mapping[str, Node | Use], parts: Sequence[Part], *, max_nodes: int | None, weigh: Weigh) -> Expansion:
+def expand(
+    given: Mapping[str, Node | Use], parts: Sequence[GraphPart], *, max_nodes: int | None, weigh: Weigh
+) -> Expansion:
     """Expand each use, in its place; `parts` are those that stand already.
 
     `weigh` is given the count of all nodes before any is made. A use with a fault becomes a node of its operands.
@@ -51,7 +53,7 @@ def expand(given: Mapping[str, Node | Use], parts: Sequence[Part], *, max_nodes:
     blamed = {misuse.use.name for misuse in misuses if misuse.use}
     nodes: dict[str, Node] = {}
     origins: dict[str, str] = {}
-    made: list[Part] = []
+    made: list[GraphPart] = []
     for name, item in given.items():
         if isinstance(item, Node):
             nodes[name] = item
@@ -65,7 +67,7 @@ def expand(given: Mapping[str, Node | Use], parts: Sequence[Part], *, max_nodes:
         nodes.update((node.name, node) for node in expanded)
         origins.update((node.name, name) for node in expanded)
         if known:
-            made.append(Part(name, item.operation, definition.digest))
+            made.append(GraphPart(name, item.operation, definition.digest))
             made += [replace(part, name=f"{name}/{part.name}") for part in definition.parts]
     return Expansion(nodes, origins, made, misuses)
 

@@ -26,7 +26,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class GraphPart:
     """What a node was expanded from: its operation as it was written, and the digest if that is a stored graph."""
 
     name: str
@@ -41,9 +41,9 @@ def enclosing(name: str) -> Iterator[str]:
         name = name.rpartition("/")[0]
 
 
-def parts_of(names: Sequence[str], parts: Sequence[Part]) -> Sequence[str | None]:
+def parts_of(names: Sequence[str], parts: Sequence[GraphPart]) -> Sequence[str | None]:
     """For each node the name of the innermost part that it lies in, or None."""
     if not parts:
         return [None] * len(names)
-    known: Mapping[str, Part] = {part.name: part for part in parts}
+    known: Mapping[str, GraphPart] = {part.name: part for part in parts}
     return [next((name for name in enclosing(node) if name in known), None) for node in names]

@@ -9,6 +9,7 @@ from lark import Token
 from service.core.errors import InvalidExpression
 
 VALUE = "a number, NaN, Infinity, True, False, None, a text in quotes or a list"
+DOT = "a dot stands only within a number and in .T; a name with a dot in it stands in backquotes"
 _ENDS = ("_NEWLINE", "SEMICOLON", "$END")
 _CALLED = re.compile(r"((?:\.[A-Za-z_][A-Za-z0-9_]*)*)\.([A-Za-z_][A-Za-z0-9_]*)\s*\(")
 _WORD = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z_][A-Za-z0-9_]*$")
@@ -85,7 +86,7 @@ def unknown_character(text: str, position: int) -> str:
         operand = f"{owner or '…'}{parts}"
         return f"a method is written as a function: {name}({operand}), not {operand}.{name}()"
     if character == ".":
-        return "a dot stands only within a number and in .T; a name with a dot in it stands in backquotes"
+        return DOT
     if character == "`":
         return "a name in backquotes is not empty, and ends on its line with another backquote"
     if character in "\"'":

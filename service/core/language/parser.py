@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken
 
 from service.core.errors import LimitExceeded
-from service.core.language.diagnostics import VALUE, SourceError, quote, unexpected_token, unknown_character
+from service.core.language.diagnostics import DOT, VALUE, SourceError, quote, unexpected_token, unknown_character
 from service.core.rulebook.attribute import LARGEST_INTEGER
 from service.core.rulebook.registry import find
 
@@ -125,8 +125,7 @@ class _Callbacks(Transformer[Token, list[Statement]]):
         """Read blog(x, y).F as blog(x, y, output="F")."""
         called, dot = children
         if not isinstance(called, Call) or called.called.type not in CALLABLE:
-            detail = f"one of several outputs is named behind a call, as in blog(x, y){dot}; a name with a dot in it"
-            raise SourceError(f"{detail} stands in backquotes", dot.start_pos)
+            raise SourceError(DOT, dot.start_pos)
         name = Token.new_borrow_pos("NAME", "output", dot)
         return Call(called.called, called.operands, [*called.attributes, (name, dot[1:].strip("`"))])
 
