@@ -89,7 +89,7 @@ def _batch_normalization(draw: st.DrawFn) -> Drawn:
 
 def window_of(draw: st.DrawFn) -> tuple[Shape, Shape, dict[str, Any]]:
     """Lengths of axes, of a window that fits them, and how it slides."""
-    count = draw(st.integers(1, 2))
+    count = draw(st.integers(1, 3))
 
     def each(low: int, high: int) -> list[int]:
         return [draw(st.integers(low, high)) for _ in range(count)]
@@ -112,6 +112,9 @@ def convolved(draw: st.DrawFn) -> tuple[Shape, Shape, dict[str, Any]]:
     before, behind = given["pads"][: len(axes)], given["pads"][len(axes) :]
     spans = [spread * (length - 1) + 1 for spread, length in zip(given["dilations"], kernel, strict=True)]
     axes = tuple(max(length, span - sum(pads)) for length, span, *pads in zip(axes, spans, before, behind, strict=True))
+    if (auto_pad := draw(st.sampled_from(["NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"]))) != "NOTSET":
+        given = {name: value for name, value in given.items() if name != "pads"} | {"auto_pad": auto_pad}
+        axes = tuple(map(max, axes, spans)) if auto_pad == "VALID" else axes
     groups, inside, outside = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
     x = (draw(lengths(most=2)), groups * inside, *axes)
     return x, (groups * outside, inside, *kernel), given | {"group": groups}
@@ -140,10 +143,34 @@ def _conv_kernel(draw: st.DrawFn) -> Drawn:
     return [x, convolution_shape(x, kernel, given), kernel], given
 
 
+@draws("ConvTranspose", "ConvTransposeInputAdjoint", "ConvTransposeKernelAdjoint")
+def _conv_transpose(draw: st.DrawFn, operation: str = "ConvTranspose") -> Drawn:
+    _, kernel, given = window_of(draw)
+    given = {name: value for name, value in given.items() if name != "pads"}
+    count, groups = len(kernel), draw(st.integers(1, 2))
+    axes = tuple(draw(lengths(1, 3)) for _ in range(count))
+    match draw(st.sampled_from(["", "pads", "output_padding", "output_shape", "auto_pad", "both"])):
+        case "pads":
+            given["pads"] = [draw(st.integers(0, (length - 1) // 2)) for length in kernel * 2]
+        case "output_padding":
+            given["output_padding"] = [draw(st.integers(0, 2)) for _ in range(count)]
+        case "output_shape":
+            given["output_shape"] = [draw(st.integers(1, 6)) for _ in range(count)]
+        case "auto_pad":
+            given["auto_pad"] = draw(st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID"]))
+        case "both":
+            given |= {"auto_pad": "SAME_LOWER", "output_padding": [1] * count}
+    x = (draw(lengths(most=2)), groups * draw(st.integers(1, 2)), *axes)
+    weights = (x[1], draw(st.integers(1, 2)), *kernel)
+    return [x, weights], given | {"group": groups}
+
+
 def pooled(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
     """The input of a pooling operation."""
     x, kernel, given = convolved(draw)
     del given["group"]
+    if not any(given.get("pads", ())):
+        given["ceil_mode"] = draw(st.integers(0, 1))
     return x, given | {"kernel_shape": list(kernel[2:])}
 
 

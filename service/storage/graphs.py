@@ -212,9 +212,9 @@ def _pack_nodes(graph: Graph) -> bytes:
         "operations": [node.operation.name for node in graph.nodes],
         "operands": graph.operands,
         "attributes": [
-            (position, {name: written_attribute(value) for name, value in node.attributes.items()})
+            (position, {name: written_attribute(value) for name, value in written.items()})
             for position, node in enumerate(graph.nodes)
-            if node.attributes
+            if (written := node.attributes and node.written_attributes)
         ],
     }
     return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), level=1)
@@ -224,6 +224,7 @@ def _unpack_nodes(blob: bytes) -> tuple[Node, ...]:
     document = json.loads(zlib.decompress(blob))
     names, attributes = document["names"], dict(document["attributes"])
     operations = {name: _operation(name) for name in set(document["operations"])}
+    unwritten = {name: _decode_attributes(operation, {}) for name, operation in operations.items()}
     return tuple(
         Node(
             names[position],
@@ -231,7 +232,7 @@ def _unpack_nodes(blob: bytes) -> tuple[Node, ...]:
             tuple(map(names.__getitem__, operands)),
             _decode_attributes(operations[operation], attributes[position])
             if position in attributes
-            else NO_ATTRIBUTES,
+            else unwritten[operation],
         )
         for position, (operation, operands) in enumerate(zip(document["operations"], document["operands"], strict=True))
     )
@@ -239,15 +240,13 @@ def _unpack_nodes(blob: bytes) -> tuple[Node, ...]:
 
 def _decode_attributes(operation: Operation, stored: Mapping[str, Any]) -> Attributes:
     """Turn stored attributes, which were checked when the graph was built, from JSON's types to the operation's."""
-    if not stored:
-        return NO_ATTRIBUTES
-    return MappingProxyType(
-        {
-            attribute.name: None if value is None else attribute.read(value)
-            for attribute in operation.attributes
-            if (value := stored.get(attribute.name, attribute)) is not attribute
-        }
-    )
+    values = {}
+    for attribute in operation.attributes:
+        if (value := stored.get(attribute.name, attribute)) is not attribute:
+            values[attribute.name] = None if value is None else attribute.read(value)
+        elif attribute.implied and not operation.is_input:
+            values[attribute.name] = attribute.default
+    return MappingProxyType(values) if values else NO_ATTRIBUTES
 
 
 def _operation(name: str) -> Operation:

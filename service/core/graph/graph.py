@@ -29,6 +29,14 @@ class Node:
         """Whether a gradient flows to the node: it does not to a Constant or to an Input of integers."""
         return not self.operation.is_constant and self.attributes.get("dtype") != "int64"
 
+    @property
+    def written_attributes(self) -> Attributes:
+        """The attributes that documents and the digest hold: without the implied ones that are as by default."""
+        if not self.attributes:
+            return NO_ATTRIBUTES
+        unwritten = {each.name: each.default for each in self.operation.attributes if each.implied}
+        return {name: value for name, value in self.attributes.items() if unwritten.get(name, self) != value}
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:
@@ -141,7 +149,7 @@ class Graph:
                 node.name,
                 node.operation.name,
                 node.inputs,
-                {key: _hashable(node.attributes[key]) for key in node.attributes},
+                {name: _hashable(value) for name, value in node.written_attributes.items()},
             ]
             for node in sorted(self.nodes, key=lambda node: node.name)
         ]
@@ -162,8 +170,8 @@ def node_document(node: Node, write: Callable[[Any], Any] | None = None) -> dict
     document: dict[str, Any] = {"name": node.name, "operation": node.operation.name}
     if node.inputs:
         document["inputs"] = list(node.inputs)
-    if node.attributes:
-        document["attributes"] = {name: (write or written_attribute)(value) for name, value in node.attributes.items()}
+    if attributes := node.written_attributes:
+        document["attributes"] = {name: (write or written_attribute)(value) for name, value in attributes.items()}
     return document
 
 

@@ -15,8 +15,8 @@ LARGEST_INTEGER = 2**63 - 1  # ONNX's integers are int64
 class Attribute:
     """A named parameter of an operation; one that is optional with the default None may also be null.
 
-    An `implied` one is kept in a node only where it differs from the default. `numpy` is its name, and its default,
-    where the operation is called by NumPy's name.
+    An `implied` one came after graphs had been stored: documents and digests hold it only where it differs from the
+    default. `numpy` is its name, and its default, where the operation is called by NumPy's name.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Max and average pooling."""
+"""Max pooling, and what all pooling operations share."""
 
 from collections.abc import Sequence
 from math import prod
@@ -7,48 +7,61 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import Attribute, OneOf, flag, integers
+from service.core.rulebook.attribute import Attribute, flag, integer, integers
 from service.core.rulebook.operation import Attributes, Closed, Kinks, Rounding, Rule
-from service.core.rulebook.operations.window import window
+from service.core.rulebook.operations.window import AUTO_PAD, Window, window
 from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
-_ATTRIBUTES = (
-    Attribute("auto_pad", OneOf(("NOTSET",)), "NOTSET"),
+POOL_ATTRIBUTES = (
+    AUTO_PAD,
     Attribute("dilations", integers),
     Attribute("kernel_shape", integers, required=True),
     Attribute("pads", integers),
     Attribute("strides", integers),
+    Attribute("ceil_mode", flag, 0, implied=True),
 )
+_NAMES = tuple(attribute.name for attribute in POOL_ATTRIBUTES)
 
 
-def _window_of(attributes: Sequence[Any]) -> Any:
-    _, dilations, lengths, pads, strides = attributes[:5]
-    return window(lengths, strides, dilations, pads)
+def pool_window(shape: Shape, attributes: Sequence[Any]) -> Window:
+    """Return the window that slides over an operand of that shape."""
+    auto_pad, dilations, lengths, pads, strides, ceil_mode = attributes[: len(POOL_ATTRIBUTES)]
+    return window(shape[2:], lengths, strides, dilations, pads, auto_pad, ceil_mode)
 
 
-def _window_axes(axes: int) -> tuple[int, ...]:
+def window_axes(axes: int) -> tuple[int, ...]:
     """Return the axes of the positions within a window."""
     return tuple(range(-axes, 0))
 
 
-def _pool_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def pool_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,), given = shapes, tuple(attributes.values())
     if len(shape) != 2 + len(attributes["kernel_shape"]) or len(shape) == 2:
         raise ValueError("expected axes for samples and channels and one for each length of kernel_shape")
-    pool = _window_of(given)
-    if any(pad >= length for pads in (pool.before, pool.after) for pad, length in zip(pads, pool.lengths, strict=True)):
+    lengths, pads = attributes["kernel_shape"], attributes["pads"] or ()
+    if any(pad >= length for pad, length in zip(pads, (*lengths, *lengths), strict=False)):
         raise ValueError("each pad must be smaller than the window, or a window would hold padding alone")
-    return (*shape[:2], *pool.steps(shape[2:]))
+    return (*shape[:2], *pool_window(shape, given).steps(shape[2:]))
 
 
-def _works(x: int, windows_held: float, operations: float) -> WorkRule:
+def pool_adjoint_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    """Infer the shape of a pool's adjoint: that of its second operand."""
+    upstream, like = shapes
+    expected = pool_shape([like], attributes)
+    if upstream != expected:
+        raise ValueError(f"the upstream gradient has shape {list(upstream)}; the pool has {list(expected)}")
+    return like
+
+
+def pool_works(x: int, windows_held: float, operations: float) -> WorkRule:
     """Of a rule over all windows of operand `x`: so many operations for each element in a window, and so many arrays
     of them at once. What goes through the positions in the window calls NumPy for each."""
 
     def work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
-        pool, given = _window_of(tuple(attributes.values())), shapes[x]
+        given = shapes[x]
+        pool = pool_window(given, tuple(attributes.values()))
         steps, positions = prod((*given[:2], *pool.steps(given[2:]))), prod(pool.lengths)
         held = windows_held * steps * positions + 4.0 * steps + 2.0 * pool.padded(given)
         return Work(CALL * (1.0 + positions) + operations * steps * positions + 10.0 * pool.padded(given), held)
@@ -56,23 +69,27 @@ def _works(x: int, windows_held: float, operations: float) -> WorkRule:
     return work
 
 
-def _max_pool(x: Any, *attributes: Any) -> Any:
-    windows = _window_of(attributes).patches(x, -np.inf)
-    return np.max(windows, axis=_window_axes(x.ndim - 2), initial=-np.inf)
+@rulebook_function
+def max_pool(x: Any, *attributes: Any) -> Any:
+    """Return the maximum of each window."""
+    windows = pool_window(np.shape(x), attributes).patches(x, -np.inf)
+    return np.max(windows, axis=window_axes(x.ndim - 2), initial=-np.inf)
 
 
 def _maximum_mask(x: Any, z: Any, attributes: Sequence[Any]) -> Any:
     """Return 1 at the maximum of each window, and at each of its ties; 0 elsewhere."""
-    windows = _window_of(attributes).patches(x, np.nan)  # NaN: the padding never ties, even where all elements are −∞
-    return select(windows == np.expand_dims(z, _window_axes(x.ndim - 2)), 1.0, 0.0)
+    windows = pool_window(np.shape(x), attributes).patches(
+        x, np.nan
+    )  # NaN: the padding never ties, even where all elements are −∞
+    return select(windows == np.expand_dims(z, window_axes(x.ndim - 2)), 1.0, 0.0)
 
 
 def _max_pool_contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
     if is_traced(upstream) or is_traced(x):
         return (max_pool_adjoint(upstream, x, *attributes),)
     mask = _maximum_mask(x, z, attributes)
-    flow = upstream / np.sum(mask, axis=_window_axes(x.ndim - 2))
-    pool = _window_of(attributes)
+    flow = upstream / np.sum(mask, axis=window_axes(x.ndim - 2))
+    pool = pool_window(np.shape(x), attributes)
     return (
         pool.scatter_add(lambda position: select(mask[(..., *position)] == 1.0, flow, 0.0), x.shape, upstream.dtype),
     )
@@ -81,20 +98,20 @@ def _max_pool_contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> 
 @rulebook_function
 def max_pool_adjoint(upstream: Any, x: Any, *attributes: Any) -> Any:
     """Spread the upstream gradient of each maximum equally over its ties."""
-    return _max_pool_contributions(upstream, x, _max_pool(x, *attributes), *attributes)[0]
+    return _max_pool_contributions(upstream, x, max_pool(x, *attributes), *attributes)[0]
 
 
 @rulebook_function
 def max_pool_tangent(tangent: Any, x: Any, *attributes: Any) -> Any:
     """Return the mean of the tangents of each window's maximum and its ties: the adjoint of `max_pool_adjoint`."""
-    mask = _maximum_mask(x, _max_pool(x, *attributes), attributes)
-    moved = select(mask == 1.0, _window_of(attributes).patches(tangent), 0.0)
-    axes = _window_axes(x.ndim - 2)
+    mask = _maximum_mask(x, max_pool(x, *attributes), attributes)
+    moved = select(mask == 1.0, pool_window(np.shape(x), attributes).patches(tangent), 0.0)
+    axes = window_axes(x.ndim - 2)
     return np.sum(moved, axis=axes) / np.sum(mask, axis=axes)
 
 
 def _flow_to_chosen(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
-    slid = _window_of(attributes)
+    slid = pool_window(np.shape(x), attributes)
     windows = slid.patches(x, -np.inf)
     return (
         slid.scatter_add(
@@ -106,8 +123,8 @@ def _flow_to_chosen(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
 def _max_pool_one_sided(x: Any, z: Any, *attributes: Any) -> Any:
     """An element that ties moves the maximum of its window when it grows; one that is greatest alone both ways."""
     tied = _maximum_mask(x, z, attributes)
-    alone = tied * (np.sum(tied, axis=_window_axes(x.ndim - 2), keepdims=True) == 1.0)
-    pool = _window_of(attributes)
+    alone = tied * (np.sum(tied, axis=window_axes(x.ndim - 2), keepdims=True) == 1.0)
+    pool = pool_window(np.shape(x), attributes)
 
     def summed(moved: Any) -> Any:
         return pool.scatter_add(lambda position: moved[(..., *position)], x.shape, moved.dtype)
@@ -115,46 +132,89 @@ def _max_pool_one_sided(x: Any, z: Any, *attributes: Any) -> Any:
     return ((summed(alone), summed(tied)),)
 
 
-def _choosing(replaces: Rule, padding_counts: bool = False) -> Rule:
-    """Return the contributions of a library that chooses one element of each window, going through it in order.
+def _choice(x: Any, attributes: Sequence[Any], replaces: Rule, padding_counts: bool = False) -> Any:
+    """Return the number of the element that is chosen in each window, going through it in order; −1 for none.
 
     replaces(element, chosen) says which element takes the place of the one chosen so far. The padding is left out, or
     counts as −∞.
     """
+    pool = pool_window(np.shape(x), attributes)
+    windows = pool.patches(x, -np.inf)
+    within = pool.patches(np.ones(x.shape), float(padding_counts))
+    steps = (*x.shape[:2], *pool.steps(x.shape[2:]))
+    chosen, place = np.full(steps, -np.inf), np.full(steps, -1)
+    for number, position in enumerate(np.ndindex(*pool.lengths)):
+        element = windows[(..., *position)]
+        better = (within[(..., *position)] == 1.0) & ((place < 0) | replaces(element, chosen))
+        chosen, place = select(better, element, chosen), select(better, number, place)
+    return place
+
+
+def _choosing(replaces: Rule, padding_counts: bool = False) -> Rule:
+    """Return the contributions of a library that chooses one element of each window."""
 
     def contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
-        pool = _window_of(attributes)
-        windows = pool.patches(x, -np.inf)
-        within = pool.patches(np.ones(x.shape), float(padding_counts))
-        chosen, place = np.full(z.shape, -np.inf), np.full(z.shape, -1)
+        pool, place = pool_window(np.shape(x), attributes), _choice(x, attributes, replaces, padding_counts)
         places = {position: number for number, position in enumerate(np.ndindex(*pool.lengths))}
-        for position, number in places.items():
-            element = windows[(..., *position)]
-            better = (within[(..., *position)] == 1.0) & ((place < 0) | replaces(element, chosen))
-            chosen, place = select(better, element, chosen), select(better, number, place)
         flow = pool.scatter_add(
             lambda position: select(place == places[position], upstream, 0.0), x.shape, upstream.dtype
         )
         return (flow,)
 
-    return contributions
+    return _of_values(contributions)
+
+
+def _of_values(rule: Rule) -> Rule:
+    """Apply a rule to the values alone: no gradient flows to the indices."""
+    return lambda *given: (None,) if given[-1] else rule(*given[:-2])
+
+
+def _chosen_indices(x: Any, storage_order: int, *attributes: Any) -> Any:
+    """Return where in the whole of x each maximum stands, the first of its ties.
+
+    It is counted row-major, or column-major along the axes after the second.
+    """
+    pool, place = pool_window(np.shape(x), attributes), _choice(x, attributes, np.greater)
+    size = prod(x.shape[2:])
+    numbered = np.reshape(np.arange(float(size)), (1, 1, *x.shape[2:]), order="F" if storage_order else "C")
+    numbers, within = pool.patches(numbered), np.zeros(place.shape)
+    for number, position in enumerate(np.ndindex(*pool.lengths)):
+        within = select(place == number, numbers[(..., *position)], within)
+    channels = np.arange(float(prod(x.shape[:2])))
+    return np.reshape(channels, (*x.shape[:2], *[1] * (x.ndim - 2))) * size + within
+
+
+def _max_pool_output(x: Any, *attributes: Any) -> Any:
+    *sliding, storage_order, output = attributes
+    return _chosen_indices(x, storage_order, *sliding) if output else max_pool(x, *sliding)
+
+
+def _read_output(value: object) -> int:
+    output = integer(value)
+    if output not in (0, 1):
+        raise ValueError("0, the maxima, or 1, their indices, is expected")
+    return output
 
 
 @rulebook_function
 def max_pool_ties(x: Any, z: Any, *attributes: Any) -> Any:
     """Count the elements of each window that equal its maximum."""
-    return np.sum(_maximum_mask(x, z, attributes), axis=_window_axes(np.ndim(x) - 2))
+    return np.sum(_maximum_mask(x, z, attributes), axis=window_axes(np.ndim(x) - 2))
 
 
 define(
     "MaxPool",
     "x",
-    attributes=_ATTRIBUTES,
-    forward=_max_pool,
-    contributions=_max_pool_contributions,
-    infer_shape=_pool_shape,
+    attributes=(
+        *POOL_ATTRIBUTES,
+        Attribute("storage_order", flag, 0, implied=True),
+        Attribute("output", _read_output, 0, implied=True),
+    ),
+    forward=_max_pool_output,
+    contributions=_of_values(_max_pool_contributions),
+    infer_shape=pool_shape,
     kinks=Kinks(
-        where=lambda x, z, *attributes: max_pool_ties(x, z, *attributes) > 1.0,
+        where=lambda x, z, *attributes: False if attributes[-1] else max_pool_ties(x, z, *attributes[:-2]) > 1.0,
         returned="ties share the gradient equally, the least-norm choice among the subgradients; torch, jax and "
         "tensorflow give it all to the first",
         # They differ where elements are NaN, or −∞ beside padding.
@@ -163,130 +223,69 @@ define(
             "jax": _choosing(lambda x, chosen: np.logical_not(chosen >= x), padding_counts=True),
             "tensorflow": _choosing(lambda x, chosen: x > chosen),
         },
-        one_sided=_max_pool_one_sided,
+        one_sided=lambda x, z, *attributes: (
+            ((np.zeros(x.shape),) * 2,) if attributes[-1] else _max_pool_one_sided(x, z, *attributes[:-2])
+        ),
     ),
-    closed=Closed(passing=_flow_to_chosen),
+    closed=Closed(passing=_of_values(_flow_to_chosen)),
     rounding=Rounding(
-        contributions=lambda upstream, x, z, *attributes: _max_pool_contributions(np.abs(upstream), x, z, *attributes)
+        contributions=_of_values(
+            lambda upstream, x, z, *attributes: _max_pool_contributions(np.abs(upstream), x, z, *attributes)
+        )
     ),
     analytic=False,
-    work=Workload(_works(0, 0.0, 10.0), _works(0, 1.5, 25.0)),
+    work=Workload(pool_works(0, 0.0, 10.0), pool_works(0, 1.5, 25.0)),
+    symbolic={max_pool: lambda x, *given: ((x,), dict(zip(_NAMES, given, strict=True)))},
     wording=Wording(aliases=["max_pool"], rule="selection"),
 )
 
 
 def _max_pool_ties_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     x, pooled = shapes
-    _average_pool_adjoint_shape((pooled, x), attributes)
+    pool_adjoint_shape((pooled, x), attributes)
     return pooled
 
 
 define(
     "MaxPoolTies",
     "x z",
-    attributes=_ATTRIBUTES,
+    attributes=POOL_ATTRIBUTES,
     forward=max_pool_ties,
     contributions=lambda upstream, x, z, ties, *attributes: (None, None),
     infer_shape=_max_pool_ties_shape,
     analytic=False,
-    work=Workload(_works(0, 1.5, 15.0)),
+    work=Workload(pool_works(0, 1.5, 15.0)),
 )
-
-
-def _max_pool_adjoint_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    return _average_pool_adjoint_shape(shapes, attributes)
 
 
 def _max_pool_tangent_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     tangent, x = shapes
     if tangent != x:
         raise ValueError(f"the tangent has shape {list(tangent)}; the pool's operand has {list(x)}")
-    return _pool_shape([x], attributes)
+    return pool_shape([x], attributes)
 
 
 # What a window's maximum is does not change with x, where it changes smoothly at all.
 define(
     "MaxPoolAdjoint",
     "upstream x",
-    attributes=_ATTRIBUTES,
+    attributes=POOL_ATTRIBUTES,
     forward=max_pool_adjoint,
     contributions=lambda flow, upstream, x, z, *attributes: (max_pool_tangent(flow, x, *attributes), None),
-    infer_shape=_max_pool_adjoint_shape,
+    infer_shape=pool_adjoint_shape,
     analytic=False,
-    work=Workload(_works(1, 1.5, 25.0), _works(1, 2.5, 30.0)),
+    work=Workload(pool_works(1, 1.5, 25.0), pool_works(1, 2.5, 30.0)),
     wording=Wording(rule="selection"),
 )
 
 define(
     "MaxPoolTangent",
     "tangent x",
-    attributes=_ATTRIBUTES,
+    attributes=POOL_ATTRIBUTES,
     forward=max_pool_tangent,
     contributions=lambda flow, tangent, x, z, *attributes: (max_pool_adjoint(flow, x, *attributes), None),
     infer_shape=_max_pool_tangent_shape,
     analytic=False,
-    work=Workload(_works(1, 2.5, 30.0), _works(1, 1.5, 25.0)),
+    work=Workload(pool_works(1, 2.5, 30.0), pool_works(1, 1.5, 25.0)),
     wording=Wording(rule="selection"),
-)
-
-_AVERAGE_ATTRIBUTES = (*_ATTRIBUTES, Attribute("count_include_pad", flag, 0))
-
-
-def _divisors(shape: Shape, attributes: Sequence[Any]) -> Any:
-    """Return the divisor of each window's mean: its elements of x, or all its elements if the padding counts.
-
-    The mean of a window over padding alone is 0, as in ONNX Runtime.
-    """
-    pool = _window_of(attributes)
-    if attributes[5]:
-        return float(np.prod(pool.lengths))
-    counts = pool.patches(np.ones((1, 1, *shape[2:]))).sum(axis=_window_axes(len(shape) - 2))
-    return np.maximum(counts, 1.0)
-
-
-@rulebook_function
-def average_pool(x: Any, *attributes: Any) -> Any:
-    """Return the mean of each window."""
-    sums = np.sum(_window_of(attributes).patches(x), axis=_window_axes(np.ndim(x) - 2))
-    return (sums / _divisors(np.shape(x), attributes)).astype(sums.dtype, copy=False)
-
-
-@rulebook_function
-def average_pool_adjoint(upstream: Any, like: Any, *attributes: Any) -> Any:
-    """Spread the upstream gradient of each mean equally over the elements of its window."""
-    shared = (upstream / _divisors(np.shape(like), attributes)).astype(np.result_type(upstream), copy=False)
-    return _window_of(attributes).scatter_add(lambda position: shared, np.shape(like), shared.dtype)
-
-
-def _average_pool_adjoint_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    upstream, like = shapes
-    expected = _pool_shape([like], attributes)
-    if upstream != expected:
-        raise ValueError(f"the upstream gradient has shape {list(upstream)}; the pool has {list(expected)}")
-    return like
-
-
-define(
-    "AveragePool",
-    "x",
-    attributes=_AVERAGE_ATTRIBUTES,
-    forward=average_pool,
-    contributions=lambda upstream, x, z, *attributes: (average_pool_adjoint(upstream, x, *attributes),),
-    infer_shape=_pool_shape,
-    linear=True,
-    rounding=Rounding(in_parts=True),
-    work=Workload(_works(0, 0.0, 10.0), _works(0, 0.0, 5.0)),
-    wording=Wording(aliases=["average_pool"], rule="sum"),
-)
-
-define(
-    "AveragePoolAdjoint",
-    "upstream like",
-    attributes=_AVERAGE_ATTRIBUTES,
-    forward=average_pool_adjoint,
-    contributions=lambda flow, upstream, like, z, *attributes: (average_pool(flow, *attributes), None),
-    infer_shape=_average_pool_adjoint_shape,
-    linear=True,
-    work=Workload(_works(1, 0.0, 5.0), _works(1, 0.0, 10.0)),
-    wording=Wording(rule="sum"),
 )

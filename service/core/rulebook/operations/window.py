@@ -8,23 +8,36 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
+from service.core.rulebook.attribute import Attribute, OneOf
+
+AUTO_PAD = Attribute("auto_pad", OneOf(("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")), "NOTSET")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A sliding window: for each axis its length, stride, dilation, and the padding before and after."""
+    """A sliding window: for each axis its length, stride, dilation, and the padding before and after.
+
+    `after` is negative where no window reaches the last elements of the axis. Its last `beyond` elements are no padding
+    that counts: only the last window reaches there, where the number of steps was rounded up.
+    """
 
     lengths: Shape
     strides: Shape
     dilations: Shape
     before: Shape
     after: Shape
+    beyond: Shape
+
+    @property
+    def spans(self) -> Shape:
+        """The lengths of the window with the gaps between its elements."""
+        return spans(self.lengths, self.dilations)
 
     def steps(self, shape: Sequence[int]) -> Shape:
         """Count the steps that fit along each axis; raises ValueError where the window is longer than an axis."""
         counts = []
         for axis, (length, before, after) in enumerate(zip(shape, self.before, self.after, strict=True)):
-            span = self.dilations[axis] * (self.lengths[axis] - 1) + 1
+            span = self.spans[axis]
             if length + before + after < span:
                 raise ValueError(f"a window of {span} elements does not fit an axis of {length + before + after}")
             counts.append((length + before + after - span) // self.strides[axis] + 1)
@@ -40,10 +53,17 @@ class Window:
 
         It is a view of x, or of a copy padded with `filling`.
         """
-        widths = [(0, 0), (0, 0), *zip(self.before, self.after, strict=True)]
-        padded = np.pad(x, widths, constant_values=filling) if any(map(any, widths)) else x
-        spans = [dilation * (length - 1) + 1 for dilation, length in zip(self.dilations, self.lengths, strict=True)]
-        view = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=tuple(range(2, x.ndim)))
+        reached: Any = (
+            ...,
+            *[slice(length + min(after, 0)) for length, after in zip(x.shape[2:], self.after, strict=True)],
+        )
+        widths = [
+            (0, 0),
+            (0, 0),
+            *[(before, max(after, 0)) for before, after in zip(self.before, self.after, strict=True)],
+        ]
+        padded = np.pad(x[reached], widths, constant_values=filling) if any(map(any, widths)) else x[reached]
+        view = np.lib.stride_tricks.sliding_window_view(padded, self.spans, axis=tuple(range(2, x.ndim)))
         index: Any = (..., *[slice(None, None, step) for step in (*self.strides, *self.dilations)])
         return view[index]
 
@@ -52,7 +72,8 @@ class Window:
 
         The result has the shape `shape`, without the padding.
         """
-        lengths = [sum(each) for each in zip(shape[2:], self.before, self.after, strict=True)]
+        ends = zip(shape[2:], self.before, self.after, strict=True)
+        lengths = [length + before + max(after, 0) for length, before, after in ends]
         whole = np.zeros((*shape[:2], *lengths), dtype=dtype)
         steps = self.steps(shape[2:])
         for position in np.ndindex(*self.lengths):
@@ -68,18 +89,71 @@ class Window:
 
 
 def window(
+    axes: Sequence[int],
     lengths: Sequence[int],
     strides: Sequence[int] | None,
     dilations: Sequence[int] | None,
     pads: Sequence[int] | None,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
 ) -> Window:
-    """Build a window from ONNX's attributes; raises ValueError if their lengths differ or a number is too small."""
+    """Build a window that slides over axes of these lengths, from ONNX's attributes.
+
+    Raises ValueError if their lengths differ, a number is too small, or pads are given that `auto_pad` chooses.
+    """
+    strides, dilations, pads = sliding(lengths, strides, dilations, pads, auto_pad)
+    count = len(lengths)
+    before, after, covered = pads[:count], pads[count:], spans(lengths, dilations)
+    if auto_pad.startswith("SAME"):
+        # As many steps as strides begin within the axis.
+        needed = [
+            max((-(-length // stride) - 1) * stride + span - length, 0)
+            for length, stride, span in zip(axes, strides, covered, strict=True)
+        ]
+        before, after = split_padding(needed, auto_pad)
+    beyond = (0,) * count
+    if ceil_mode:
+        # One more window may reach beyond the padding, if it begins before it.
+        padded = [sum(each) for each in zip(axes, before, after, strict=True)]
+        more = [-(-(length - span) // stride) for length, span, stride in zip(padded, covered, strides, strict=True)]
+        beyond = tuple(
+            max(step * stride + span - length, 0) if step * stride < axis + start else 0
+            for step, stride, span, length, axis, start in zip(
+                more, strides, covered, padded, axes, before, strict=True
+            )
+        )
+        after = tuple(map(sum, zip(after, beyond, strict=True)))
+    return Window(tuple(lengths), strides, dilations, before, after, beyond)
+
+
+def sliding(
+    lengths: Sequence[int],
+    strides: Sequence[int] | None,
+    dilations: Sequence[int] | None,
+    pads: Sequence[int] | None,
+    auto_pad: str,
+) -> tuple[Shape, Shape, Shape]:
+    """Fill in the defaults of strides, dilations and pads; raises ValueError as `window` does."""
     count = len(lengths)
     one = (1,) * count
-    chosen = one if strides is None else strides, one if dilations is None else dilations
-    pads = (0,) * (2 * count) if pads is None else pads
+    chosen = one if strides is None else tuple(strides), one if dilations is None else tuple(dilations)
+    pads = (0,) * (2 * count) if pads is None else tuple(pads)
     if not len(chosen[0]) == len(chosen[1]) == count == len(pads) / 2:
         raise ValueError(f"expected {count} strides and dilations, and {2 * count} pads")
     if min((*lengths, *chosen[0], *chosen[1]), default=1) < 1 or min(pads, default=0) < 0:
         raise ValueError("kernel_shape, strides and dilations must be 1 or more, pads 0 or more")
-    return Window(tuple(lengths), tuple(chosen[0]), tuple(chosen[1]), tuple(pads[:count]), tuple(pads[count:]))
+    if auto_pad != "NOTSET" and any(pads):
+        raise ValueError(f"auto_pad {auto_pad} chooses the pads; none may be given")
+    return *chosen, pads
+
+
+def spans(lengths: Sequence[int], dilations: Sequence[int]) -> Shape:
+    """Return the lengths of windows with the gaps between their elements."""
+    return tuple(dilation * (length - 1) + 1 for dilation, length in zip(dilations, lengths, strict=True))
+
+
+def split_padding(totals: Sequence[int], auto_pad: str) -> tuple[Shape, Shape]:
+    """Split the padding of each axis between its two ends; the odd element is at the end under SAME_UPPER."""
+    halves = tuple(total // 2 for total in totals)
+    others = tuple(total - half for total, half in zip(totals, halves, strict=True))
+    return (halves, others) if auto_pad == "SAME_UPPER" else (others, halves)
