@@ -250,6 +250,15 @@ TENSOR_ROWS: list[TensorRow] = [
     ("Sort", {}, [1, 0, 1], [1, 2, 4], all_return(3, 1, 3) | libraries_return(2, 1, 4)),
     ("TopK", {"k": 1}, [1, 0, 1], 1, all_return(_HALF, 0, _HALF) | libraries_return(1, 0, 0)),
     ("TopK", {"k": 2}, [2, 1, 1, 0], 1, all_return(1, _HALF, _HALF, 0) | libraries_return(1, 1, 0, 0)),
+    ("GlobalMaxPool", {}, [[[1, 1, 0]]], 1, all_return([[_HALF, _HALF, 0]])),
+    ("GlobalMaxPool", {}, [[[NAN, 1]]], 1, {"minimum-norm": [[[0, 0]]]} | libraries_return([[NAN, NAN]])),
+    (
+        "LpPool",
+        {"kernel_shape": [2]},
+        [[[0, 0]]],
+        1,
+        all_return([[0, 0]]) | dict.fromkeys(("jax", "tensorflow"), [[[NAN, NAN]]]),
+    ),
     ("ReduceL1", {}, [0, -2], 1, all_return(0, -1) | {"jax": (1, -1)}),
     ("ReduceL2", {}, [0, 0], 1, all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),
     ("ReduceStd", {}, [1, 1], 1, all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),
@@ -315,6 +324,8 @@ def function_of_torch(operation: str, attributes: Mapping[str, Any]) -> Callable
         "ReduceL2": torch.linalg.vector_norm,
         "ReduceStd": lambda x: torch.std(x, correction=0),
         "ReduceLogSumExp": lambda x: torch.logsumexp(x, 0),
+        "GlobalMaxPool": lambda x: torch.amax(x, (2,)),
+        "LpPool": lambda x, kernel_shape: torch.nn.functional.lp_pool1d(x, 2, kernel_shape[0]),
         "MaxPool": lambda x, kernel_shape, strides, pads: getattr(torch.nn.functional, f"max_pool{x.ndim - 2}d")(
             x, kernel_shape, strides, pads[: x.ndim - 2]
         ),
@@ -368,6 +379,8 @@ def function_of_jax(operation: str, attributes: Mapping[str, Any]) -> Callable[.
         "ReduceL2": numpy.linalg.norm,
         "ReduceStd": numpy.std,
         "ReduceLogSumExp": jax.nn.logsumexp,
+        "GlobalMaxPool": lambda x: numpy.max(x, 2),
+        "LpPool": lambda x, kernel_shape: numpy.sqrt(numpy.sum(x * x, 2)),
         "MaxPool": lambda x, kernel_shape, strides, pads: jax.lax.reduce_window(
             x,
             -np.inf,
@@ -413,6 +426,8 @@ def function_of_tensorflow(operation: str, attributes: Mapping[str, Any]) -> Cal
         "ReduceL2": tf.norm,
         "ReduceStd": tf.math.reduce_std,
         "ReduceLogSumExp": tf.reduce_logsumexp,
+        "GlobalMaxPool": lambda x: tf.reduce_max(x, 2),
+        "LpPool": lambda x, kernel_shape: tf.sqrt(tf.reduce_sum(x * x, 2)),
         "MaxPool": lambda x, **sliding: _pooled_by_tensorflow(tf, x, **sliding),
     }
     function = called.get(operation) or getattr(tf, operation.lower())

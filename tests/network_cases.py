@@ -143,8 +143,8 @@ def _conv_kernel(draw: st.DrawFn) -> Drawn:
     return [x, convolution_shape(x, kernel, given), kernel], given
 
 
-@draws("ConvTranspose", "ConvTransposeInputAdjoint", "ConvTransposeKernelAdjoint")
-def _conv_transpose(draw: st.DrawFn, operation: str = "ConvTranspose") -> Drawn:
+def transposed(draw: st.DrawFn) -> tuple[Shape, Shape, Shape, dict[str, Any]]:
+    """The shapes of a transposed convolution's input, kernel and value."""
     _, kernel, given = window_of(draw)
     given = {name: value for name, value in given.items() if name != "pads"}
     count, groups = len(kernel), draw(st.integers(1, 2))
@@ -162,7 +162,27 @@ def _conv_transpose(draw: st.DrawFn, operation: str = "ConvTranspose") -> Drawn:
             given |= {"auto_pad": "SAME_LOWER", "output_padding": [1] * count}
     x = (draw(lengths(most=2)), groups * draw(st.integers(1, 2)), *axes)
     weights = (x[1], draw(st.integers(1, 2)), *kernel)
-    return [x, weights], given | {"group": groups}
+    given["group"] = groups
+    operation = operation_of("ConvTranspose")
+    return x, weights, operation.infer_shape([x, weights], read_attributes(operation, given)[0]), given
+
+
+@draws("ConvTranspose")
+def _conv_transpose(draw: st.DrawFn) -> Drawn:
+    x, kernel, value, given = transposed(draw)
+    return [x, kernel, *draw(st.sampled_from([[], [value[1:2]]]))], given
+
+
+@draws("ConvTransposeInputAdjoint")
+def _conv_transpose_input(draw: st.DrawFn) -> Drawn:
+    x, kernel, value, given = transposed(draw)
+    return [value, kernel, x], given
+
+
+@draws("ConvTransposeKernelAdjoint")
+def _conv_transpose_kernel(draw: st.DrawFn) -> Drawn:
+    x, kernel, value, given = transposed(draw)
+    return [x, value, kernel], given
 
 
 def pooled(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
@@ -206,7 +226,19 @@ def _max_pool_tangent(draw: st.DrawFn) -> Drawn:
 @draws("AveragePool")
 def _average_pool(draw: st.DrawFn) -> Drawn:
     x, given = pooled(draw)
+    given["divisor_override"] = draw(st.sampled_from([None, None, 3]))
     return [x], given | {"count_include_pad": draw(st.integers(0, 1))}
+
+
+@draws("LpPool")
+def _lp_pool(draw: st.DrawFn) -> Drawn:
+    (x,), given = _max_pool(draw)  # no window over padding alone, whose norm has no derivative
+    return [x], given | {"p": draw(st.integers(1, 3))}
+
+
+@draws("GlobalAveragePool", "GlobalMaxPool")
+def _global_pool(draw: st.DrawFn) -> Drawn:
+    return [draw(shapes(least=3, most=4, shortest=1))], {}
 
 
 @draws("AveragePoolAdjoint")

@@ -244,7 +244,7 @@ def _decode_attributes(operation: Operation, stored: Mapping[str, Any]) -> Attri
     for attribute in operation.attributes:
         if (value := stored.get(attribute.name, attribute)) is not attribute:
             values[attribute.name] = None if value is None else attribute.read(value)
-        elif attribute.implied and not operation.is_input:
+        elif attribute.implied and operation.operands:
             values[attribute.name] = attribute.default
     return MappingProxyType(values) if values else NO_ATTRIBUTES
 

@@ -88,7 +88,7 @@ def _convolution(edge: Edge, u: Phrase, x: Phrase, z: Phrase) -> Written:
 
 
 def _average(edge: Edge, u: Phrase, x: Phrase, z: Phrase) -> Written:
-    count = prod(edge.consumer.attributes["kernel_shape"])
+    count = edge.consumer.attributes["divisor_override"] or prod(edge.consumer.attributes["kernel_shape"])
     return Written(words=f"{u}/{count} summed over the windows that hold the element")
 
 
@@ -122,5 +122,7 @@ _FORMS: Mapping[str, _Form] = {
     "Expand": lambda edge, u, x, z: Written(words=f"{u} summed over the copies"),
     "Conv": _convolution,
     "MaxPool": lambda edge, u, x, z: Written(words=f"{u} summed over the windows of which the element is the maximum"),
+    "GlobalMaxPool": lambda edge, u, x, z: Written(words=f"{u} where the element is the maximum and 0 elsewhere"),
     "AveragePool": _average,
+    "GlobalAveragePool": lambda edge, u, x, z: Written(f"{u}/{_elements(edge)}"),
 }

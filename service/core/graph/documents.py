@@ -126,6 +126,6 @@ def read_attributes(operation: Signature, given: object) -> tuple[Attributes, li
                 values[attribute.name] = attribute.read(given[attribute.name])
             except ValueError as error:
                 faults.append(Fault(("attributes", attribute.name), str(error)))
-        if operation.is_input and values.get(attribute.name) == attribute.default:  # no rule takes an Input's
+        if attribute.implied and not operation.operands and values.get(attribute.name) == attribute.default:
             values.pop(attribute.name, None)
     return MappingProxyType(values), faults

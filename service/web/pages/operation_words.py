@@ -22,12 +22,14 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "Shapes and parts": "Reshape Flatten Squeeze Unsqueeze Expand Tile Slice Split Concat Gather GatherElements "
         "GatherND ScatterElements ScatterND Trilu Pad DepthToSpace SpaceToDepth",
         "Orders": "Sort TopK ArgMax ArgMin",
-        "Convolution, pooling and normalization": "Conv MaxPool AveragePool LayerNormalization BatchNormalization",
+        "Convolution, pooling and normalization": "Conv ConvTranspose MaxPool AveragePool LpPool GlobalMaxPool "
+        "GlobalAveragePool LayerNormalization BatchNormalization",
         "Losses": "MeanSquaredError SoftmaxCrossEntropyLoss OneHot",
         "Inputs and constants": "Input Constant Identity StopGradient",
         "Parts of gradient graphs": "SumTo ExpandTo ReshapeTo OverChannels SumOfChannels MatMulLeftAdjoint "
         "MatMulRightAdjoint Cofactors CofactorsAlong SliceAdjoint SplitAdjoint ConcatAdjoint GatherAdjoint PadAdjoint "
-        "ConvInputAdjoint ConvKernelAdjoint MaxPoolTies MaxPoolAdjoint MaxPoolTangent AveragePoolAdjoint "
+        "ConvInputAdjoint ConvKernelAdjoint ConvTransposeInputAdjoint ConvTransposeKernelAdjoint "
+        "MaxPoolTies MaxPoolAdjoint MaxPoolTangent AveragePoolAdjoint "
         "LinearRecurrence TileAdjoint SumOfTies GeluGate Bell Sech",
     }.items()
 }
@@ -39,17 +41,20 @@ _POOLED = "that of x, but for the axes after the second: along each as many elem
 _SHAPES: Mapping[str, str] = {
     **dict.fromkeys(("StopGradient", "Softmax", "LogSoftmax", "CumSum", "CumProd", "Cofactors", "Inverse"), _SAME),
     **dict.fromkeys(("LayerNormalization", "BatchNormalization", "CofactorsAlong", "MaxPoolAdjoint"), _SAME),
-    **dict.fromkeys(("ConvInputAdjoint", "MatMulLeftAdjoint", "LinearRecurrence"), _SAME),
+    **dict.fromkeys(("ConvInputAdjoint", "ConvTransposeInputAdjoint", "MatMulLeftAdjoint", "LinearRecurrence"), _SAME),
     **dict.fromkeys(("SumTo", "ExpandTo", "ReshapeTo", "OverChannels", "SumOfChannels", "OneHot", "PadAdjoint"), _LIKE),
     **dict.fromkeys(("ScatterElements", "ScatterND", "Sort", "SumOfTies", "Trilu"), _SAME),
     **dict.fromkeys(("TileAdjoint", "SliceAdjoint", "SplitAdjoint", "GatherAdjoint", "AveragePoolAdjoint"), _LIKE),
     **{name: _REDUCED for name in KINDS["Reductions and sums along an axis"] if name.startswith("Reduce")},
-    **dict.fromkeys(("MaxPool", "AveragePool"), _POOLED),
+    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _POOLED),
+    **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool"), "that of x with length 1 along the axes after the second"),
     **dict.fromkeys(("Size", "MeanSquaredError"), "a number"),
     "Input": "that of the figure it is given",
     "Constant": "that of its value",
     "Conv": "batch × channels of the kernel × along each further axis as many elements as the kernel fits",
-    "ConvKernelAdjoint": "that of the kernel",
+    "ConvTranspose": "batch × channels of the kernel in all groups × along each further axis as many elements as a "
+    "convolution slides over that takes a step for each element of x",
+    **dict.fromkeys(("ConvKernelAdjoint", "ConvTransposeKernelAdjoint"), "that of the kernel"),
     "Einsum": "the axes after the arrow of the equation, each of the length it has in the operands",
     "Slice": "that of x, along each sliced axis as many elements as are taken",
     "Split": "that of x, along the axis as many elements as the part has",
@@ -90,7 +95,14 @@ _MEANINGS: Mapping[str, str] = {
     "approximate": "none, by the error function, or tanh, by the usual approximation",
     "min": "the lower bound",
     "max": "the upper bound",
-    "auto_pad": "how padding is chosen; NOTSET: by pads",
+    "auto_pad": "how padding is chosen; NOTSET: by pads, VALID: none, SAME_UPPER and SAME_LOWER: so that there "
+    "are as many windows as strides begin on the axis, an odd element of padding after or before it",
+    "ceil_mode": f"whether a last window may reach beyond the padding, {_FLAG}",
+    "storage_order": "the order in which indices count along the axes after the second: 0 row-major, 1 column-major",
+    "divisor_override": "what sums are divided by, in place of the elements of the window",
+    "p": "the order of the norm",
+    "output_padding": "elements put after the end of each axis of the value",
+    "output_shape": "the lengths of the value's axes after the second, in place of pads",
     "dilations": "steps between elements of the kernel, one for each axis",
     "group": "groups of channels that are convolved apart",
     "kernel_shape": "the lengths of the window along the axes after the second",
@@ -155,6 +167,7 @@ _MEANINGS_OF_ONE: Mapping[tuple[str, str], str] = {
     ("ThresholdedRelu", "alpha"): "above which x is kept",
     ("Reshape", "shape"): "the shape; 0 keeps the length of x along an axis, and one -1 takes what is left",
     ("Expand", "shape"): "the shape; a length of 1 keeps that of x",
+    ("MaxPool", "output"): "0: the maxima, 1: their indices in x",
     ("Flatten", "axis"): "the first axis of the columns",
     ("LayerNormalization", "axis"): "the first of the axes over which it normalizes; those after it follow",
     ("Squeeze", "axes"): "the axes to leave out; all of length 1 unless given",

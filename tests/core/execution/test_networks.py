@@ -35,6 +35,15 @@ LAYERS: dict[str, dict[str, Any]] = {
     "F = mse(sin(x) @ y, z)": {"x": (3, 4), "y": (4,), "z": (3,)},
     'F = sum(einsum(x, y, z, equation="ij,jk,k->i") ^ 2)': {"x": (3, 4), "y": (4, 2), "z": (2,)},
     "F = sum(conv(x, k, b, strides=[2], pads=[1, 1]) ^ 2)": {"x": (2, 2, 5), "k": (3, 2, 3), "b": (3,)},
+    "F = sum(conv_transpose(x, k, b, strides=[2], output_padding=[1], pads=[1, 0]) ^ 2)": {
+        **{"x": (2, 2, 3), "k": (2, 3, 2), "b": (3,)},
+    },
+    'F = sum(conv(x, k, auto_pad="SAME_UPPER", strides=[1, 2, 1]) ^ 2)': {"x": (1, 1, 2, 3, 2), "k": (2, 1, 2, 1, 2)},
+    "F = sum(lp_pool(x, kernel_shape=[2], p=3, ceil_mode=1) ^ 2) + sum(lp_pool(x, kernel_shape=[2]) ^ 3)": {
+        "x": (2, 1, 5),
+    },
+    "F = sum(global_average_pool(x) ^ 3) + sum(global_max_pool(x) ^ 3)": {"x": (2, 2, 3)},
+    "F = sum(max_pool(x, kernel_shape=[2], strides=[2], ceil_mode=1) ^ 3)": {"x": (2, 1, 5)},
     "F = sum(batch_norm(x, s, b, m, v) ^ 2)": {
         **{"x": (2, 3, 2), "s": (3,), "b": (3,), "m": (3,)},
         "v": np.array([0.5, 1.0, 2.0]),
@@ -230,6 +239,22 @@ def test_einsum_with_a_diagonal_in_its_result() -> None:
             {"x": np.ones((1, 1, 4))},
             "each pad must be smaller than the window",
         ),
+        (
+            'F = conv(x, k, pads=[1, 1], auto_pad="VALID")',
+            {"x": np.ones((1, 1, 4)), "k": np.ones((1, 1, 3))},
+            "auto_pad VALID chooses the pads; none may be given",
+        ),
+        (
+            "F = conv_transpose(x, k, output_padding=[1, 1])",
+            {"x": np.ones((1, 1, 4)), "k": np.ones((1, 1, 3))},
+            "expected 1 elements of output_padding",
+        ),
+        (
+            "F = conv_transpose(x, k, pads=[2, 1])",
+            {"x": np.ones((1, 1, 1)), "k": np.ones((1, 1, 3))},
+            r"nothing is left of axes of \[3\] without the pads \[2, 1\]",
+        ),
+        ("F = global_max_pool(x)", {"x": np.ones((1, 4))}, "at least one more"),
     ],
 )
 def test_shapes_that_do_not_fit_are_named(text: str, inputs: dict[str, Any], words: str) -> None:
@@ -257,6 +282,7 @@ def test_what_is_no_equation(text: str, words: str) -> None:
         ("MatMulLeftAdjoint", [(2, 2), (3, 2), (2, 4)]),
         ("MatMulRightAdjoint", [(2, 3), (2, 2), (4, 2)]),
         ("ConvInputAdjoint", [(1, 1, 9), (1, 1, 3), (1, 1, 5)]),
+        ("ConvTransposeInputAdjoint", [(1, 1, 9), (1, 1, 3), (1, 1, 5)]),
         ("AveragePoolAdjoint", [(1, 1, 9), (1, 1, 3)]),
     ],
 )

@@ -1,6 +1,6 @@
 """Linear algebra and the operations of neural networks against PyTorch, where it is installed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,23 +44,64 @@ def sliding(sample: Sample, axes: int) -> dict[str, Any]:
     return {name: tuple(value) for name, value in named.items()}
 
 
-def around(sample: Sample, x: Any, value: float = 0.0) -> Any:
+def around(sample: Sample, x: Any, lengths: Sequence[int], value: float = 0.0) -> Any:
     axes = x.ndim - 2
     pads = sample.attributes["pads"] or (0,) * 2 * axes
+    if sample.attributes["auto_pad"].startswith("SAME"):
+        totals = []
+        for axis, length in enumerate(lengths):
+            stride, dilation = sliding(sample, axes)["stride"][axis], sliding(sample, axes)["dilation"][axis]
+            steps = -(-x.shape[2 + axis] // stride)
+            totals.append(max((steps - 1) * stride + dilation * (length - 1) + 1 - x.shape[2 + axis], 0))
+        ends = [[total // 2, total - total // 2] for total in totals]
+        pads = [end[at ^ sample.attributes["auto_pad"].endswith("LOWER")] for at in (0, 1) for end in ends]
     pairs = [pads[position + end * axes] for position in reversed(range(axes)) for end in (0, 1)]
     return F.pad(x, pairs, value=value)
 
 
 def convolution(sample: Sample, x: Any, kernel: Any, bias: Any = None) -> Any:
-    called = F.conv1d if x.ndim == 3 else F.conv2d
-    groups = sample.attributes["group"]
-    return called(around(sample, x), kernel, bias, groups=groups, **sliding(sample, x.ndim - 2))
+    called, groups = getattr(F, f"conv{x.ndim - 2}d"), sample.attributes["group"]
+    padded = around(sample, x, kernel.shape[2:])
+    return called(padded, kernel, bias, groups=groups, **sliding(sample, x.ndim - 2))
+
+
+def transposed_convolution(sample: Sample, x: Any, kernel: Any, bias: Any = None) -> Any:
+    """PyTorch's without padding, of which pads are cut off and to which output_padding is put."""
+    axes, groups = x.ndim - 2, sample.attributes["group"]
+    slid = sliding(sample, axes)
+    whole = getattr(F, f"conv_transpose{axes}d")(x, kernel, groups=groups, **slid)
+    added, pads = (sample.attributes[name] or (0,) * 2 * axes for name in ("output_padding", "pads"))
+    wanted, auto_pad = sample.attributes["output_shape"], sample.attributes["auto_pad"]
+    if wanted is None and auto_pad.startswith("SAME"):
+        wanted = [
+            min(length * stride, full + more)
+            for length, stride, full, more in zip(x.shape[2:], slid["stride"], whole.shape[2:], added, strict=False)
+        ]
+    for axis, full in enumerate(whole.shape[2:]):
+        start, length = pads[axis], full + added[axis] - pads[axis] - pads[axis + axes]
+        if wanted is not None:
+            total, length = max(full + added[axis] - wanted[axis], 0), wanted[axis]
+            start = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
+        whole = F.pad(whole, [0, 0] * (axes - 1 - axis) + [0, start + length])
+        whole = whole.narrow(axis + 2, start, length)
+    return whole if bias is None else whole + bias.reshape(-1, *[1] * axes)
 
 
 def max_pool(sample: Sample, x: Any) -> Any:
-    called = F.max_pool1d if x.ndim == 3 else F.max_pool2d
-    filled = around(sample, x, -torch.inf)
-    return called(filled, sample.attributes["kernel_shape"], **sliding(sample, x.ndim - 2))
+    lengths, ceil_mode = sample.attributes["kernel_shape"], bool(sample.attributes["ceil_mode"])
+    filled = around(sample, x, lengths, -torch.inf)
+    return getattr(F, f"max_pool{x.ndim - 2}d")(filled, lengths, ceil_mode=ceil_mode, **sliding(sample, x.ndim - 2))
+
+
+def norm_of_windows(sample: Sample, x: Any) -> Any:
+    """By a convolution of each channel with ones."""
+    lengths, order = sample.attributes["kernel_shape"], sample.attributes["p"]
+    padded, slid = around(sample, x.abs() ** order, lengths), sliding(sample, x.ndim - 2)
+    if sample.attributes["ceil_mode"]:
+        padded = F.pad(padded, [0, max(slid["stride"]) - 1] * (x.ndim - 2))
+    sums = getattr(F, f"conv{x.ndim - 2}d")(padded.flatten(0, 1)[:, None], torch.ones(1, 1, *lengths).double(), **slid)
+    sums = sums.unflatten(0, x.shape[:2]).squeeze(2)
+    return sums[tuple(slice(length) for length in sample.value.shape)] ** (1.0 / order)
 
 
 def batch_norm(sample: Sample, x: Any, scale: Any, bias: Any, mean: Any, variance: Any) -> Any:
@@ -82,7 +123,11 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "SoftmaxCrossEntropyLoss": cross_entropy,
     "MeanSquaredError": mean_squared_error,
     "Conv": convolution,
+    "ConvTranspose": transposed_convolution,
     "MaxPool": max_pool,
+    "LpPool": norm_of_windows,
+    "GlobalMaxPool": lambda sample, x: torch.amax(x, tuple(range(2, x.ndim)), keepdim=True),
+    "GlobalAveragePool": lambda sample, x: torch.mean(x, tuple(range(2, x.ndim)), keepdim=True),
     "BatchNormalization": batch_norm,
 }
 

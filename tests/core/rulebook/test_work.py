@@ -22,6 +22,12 @@ CASES: list[tuple[str, list[tuple[int, ...]], dict[str, Any]]] = [
     ("Conv", [(2, 4, 30, 30), (8, 2, 3, 3)], {"group": 2, "pads": [2, 2, 2, 2], "strides": [2, 2]}),
     ("ConvInputAdjoint", [(2, 8, 26, 26), (8, 4, 5, 5), (2, 4, 30, 30)], {}),
     ("ConvKernelAdjoint", [(2, 4, 30, 30), (2, 8, 26, 26), (8, 4, 5, 5)], {}),
+    ("ConvTranspose", [(2, 8, 26, 26), (8, 4, 5, 5)], {}),
+    ("ConvTranspose", [(2, 8, 15, 15), (8, 2, 3, 3)], {"group": 2, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    ("ConvTransposeInputAdjoint", [(2, 4, 30, 30), (8, 4, 5, 5), (2, 8, 26, 26)], {}),
+    ("ConvTransposeKernelAdjoint", [(2, 8, 26, 26), (2, 4, 30, 30), (8, 4, 5, 5)], {}),
+    ("LpPool", [(2, 4, 30, 30)], {"kernel_shape": [5, 5], "p": 3}),
+    *((name, [(2, 4, 30, 30)], {}) for name in ("GlobalAveragePool", "GlobalMaxPool")),
     ("MaxPool", [(2, 4, 30, 30)], {"kernel_shape": [5, 5]}),
     ("MaxPool", [(2, 4, 10, 10)], {"kernel_shape": [3, 3], "pads": [2, 2, 2, 2], "strides": [30, 30]}),
     ("MaxPoolTies", [(2, 4, 30, 30), (2, 4, 26, 26)], {"kernel_shape": [5, 5]}),
@@ -124,9 +130,12 @@ def test_every_operation_is_weighed_at_whatever_shapes_it_takes(operation: Opera
 
 
 def test_padding_counts_although_hardly_a_window_fits() -> None:
-    attributes = dict.fromkeys(("auto_pad", "dilations"), None) | {
+    attributes = {
+        "auto_pad": "NOTSET",
+        "dilations": None,
         "kernel_shape": (3, 3),
         "pads": (2, 2, 2, 2),
         "strides": (30, 30),
+        "ceil_mode": 0,
     }
     assert operation_of("MaxPool").work_of_value([(1, 1, 4, 4)], (1, 1, 1, 1), attributes).elements >= 8 * 8

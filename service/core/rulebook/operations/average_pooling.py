@@ -161,9 +161,10 @@ define(
         where=_lp_kinks,
         returned="0 toward the elements of a window of zeros, and where p is 1 toward each that is 0, the least of the "
         "subgradients",
-        conventions={
-            "torch": lambda upstream, x, z, *attributes: (_lp_contribution(upstream, x, z, attributes, np.inf),)
-        },
+        conventions=dict.fromkeys(  # of what JAX and TensorFlow have in its place: the root of sums
+            ("jax", "tensorflow"),
+            lambda upstream, x, z, *attributes: (_lp_contribution(upstream, x, z, attributes, np.inf),),
+        ),
         one_sided=_lp_one_sided,
     ),
     rounding=Rounding(in_parts=True),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.operation import Attributes, Closed, Kinks
+from service.core.rulebook.operation import LIBRARIES, Attributes, Closed, Kinks
 from service.core.rulebook.operations.broadcasting import expand_to, sum_to
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define
@@ -61,6 +61,10 @@ define(
     kinks=Kinks(
         where=lambda x, z: _ties(x, z) > 1.0,
         returned="ties share the gradient equally, the least-norm choice among the subgradients",
+        # As by a product, which is NaN where the maximum is.
+        conventions=dict.fromkeys(
+            LIBRARIES, lambda upstream, x, z: (upstream * select(_is_maximum(x, z), 1.0, 0.0) / _ties(x, z),)
+        ),
         one_sided=_one_sided,
     ),
     closed=Closed(passing=lambda upstream, x, z: (select(x < expand_to(z, x), 0.0, expand_to(upstream, x)),)),
