@@ -257,7 +257,7 @@ TENSOR_ROWS: list[TensorRow] = [
         {"kernel_shape": [2]},
         [[[0, 0]]],
         1,
-        all_return([[0, 0]]) | dict.fromkeys(("jax", "tensorflow"), [[[NAN, NAN]]]),
+        all_return([[0, 0]]) | {library: [[[NAN, NAN]]] for library in ("jax", "tensorflow")},
     ),
     ("ReduceL1", {}, [0, -2], 1, all_return(0, -1) | {"jax": (1, -1)}),
     ("ReduceL2", {}, [0, 0], 1, all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),

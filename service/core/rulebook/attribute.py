@@ -16,7 +16,8 @@ class Attribute:
     """A named parameter of an operation; one that is optional with the default None may also be null.
 
     An `implied` one came after graphs had been stored: documents and digests hold it only where it differs from the
-    default, and so does the node of an Input. `numpy` is its name, and its default, where the operation is called by NumPy's name.
+    default, and so does the node of an Input. `numpy` is its name, and its default, where the operation is called by
+    NumPy's name.
     """
 
     name: str
