@@ -19,7 +19,7 @@ CORE_FLOORS = [
     {"rulebook"},
     {"graph"},
     {"symbolic", "execution"},
-    {"language", "explanation", "derivatives", "comparison"},
+    {"source", "language", "explanation", "derivatives", "comparison"},
     {"composition"},
 ]
 

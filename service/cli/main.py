@@ -29,6 +29,7 @@ _COMMANDS = {
     "compare": "comparisons:create_comparison",
     "check": "comparisons:check_claims",
     "picture": "pictures:picture",
+    "source": "sources:get_source",
     "gradcheck": "derivatives:check_gradients",
     "derive": "derivatives:derive",
     "explain": "derivatives:explain",

@@ -134,6 +134,11 @@ class Client:
         respect to that node."""
         return read_formula(self._http.get(f"/v1/graphs/{_id(graph)}/formula", {"of": of, "wrt": wrt}))
 
+    def get_source(self, graph: Graph | str, *, language: Literal["numpy", "torch", "jax", "c"] | str = "numpy") -> str:
+        """A graph as the source code of a function: its parameters are the inputs, and it returns the outputs."""
+        answer = self._http.send("GET", f"/v1/graphs/{_id(graph)}/source", params={"language": language})
+        return answer.content.decode()
+
     def create_gradient_graph(
         self,
         graph: Graph | str,

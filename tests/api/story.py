@@ -19,7 +19,7 @@ from service.serving import migrate
 from service.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "service" / "api" / "examples.json"
-DOT, MARKDOWN = "text/vnd.graphviz", "text/markdown"
+DOT, MARKDOWN, TEXT = "text/vnd.graphviz", "text/markdown", "text/plain"
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00")
@@ -50,6 +50,7 @@ STORY = (
     Request("get_formula", "/v1/graphs/{graph}/formula"),
     Request("create_gradient_graph", "/v1/graphs/{graph}/gradient-graph", {"output": "F", "wrt": ["a", "d"]}),
     Request("get_graph_picture", "/v1/graphs/{graph}/picture?format=dot", accept=DOT),
+    Request("get_source", "/v1/graphs/{graph}/source?language=numpy", accept=TEXT),
     Request("create_run", "/v1/graphs/{graph}/runs", _AT, keep="run"),
     Request("get_run", "/v1/runs/{run}"),
     Request("list_runs", "/v1/runs"),

@@ -12,7 +12,17 @@ import yaml
 from flask import Flask, Response
 from flask_smorest import Api
 
-from service.api import comparisons, derivatives, explanations, gradient_graphs, graphs, operations, runs, state
+from service.api import (
+    comparisons,
+    derivatives,
+    explanations,
+    gradient_graphs,
+    graphs,
+    operations,
+    runs,
+    sources,
+    state,
+)
 from service.api.http.access import scoped
 from service.api.http.endpoint import BINARY, PROBLEM_RESPONSES, TEXT, Blueprint, NameConverter, security
 from service.api.http.problems import MEDIA_TYPE
@@ -103,7 +113,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     app.url_map.converters["name"] = NameConverter
     api = GradbookApi(app)
     api.spec.components.schema("ProblemDocument", schema=ProblemDocument)
-    modules = (graphs, gradient_graphs, runs, explanations, comparisons, derivatives, operations, state)
+    modules = (graphs, gradient_graphs, sources, runs, explanations, comparisons, derivatives, operations, state)
     for blueprint in (*(module.blueprint for module in modules), *others):
         api.register_blueprint(blueprint)
 

@@ -1,0 +1,18 @@
+"""The command `source`."""
+
+from typing import Literal
+
+import click
+
+from service.cli.terminal import find_graph, url_option
+from service.client import Client
+
+
+@click.command("source")
+@click.argument("graph")
+@click.option("--language", type=click.Choice(["numpy", "torch", "jax", "c"]), default="numpy", show_default=True)
+@url_option
+def get_source(graph: str, language: Literal["numpy", "torch", "jax", "c"], url: str) -> None:
+    """Write GRAPH as the source code of a function of its inputs."""
+    with Client(url) as service:
+        click.echo(service.get_source(find_graph(service, graph), language=language), nl=False)

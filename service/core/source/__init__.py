@@ -1,0 +1,1 @@
+"""A graph as source code: NumPy, PyTorch, JAX and, of scalars, C."""

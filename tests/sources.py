@@ -1,0 +1,120 @@
+"""Every operation of the registry as source code, with figures to try: what the code returns, and what we compute."""
+
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from service.core.errors import InvalidRequest
+from service.core.figures.figures import FloatArray
+from service.core.graph.building import build_graph
+from service.core.graph.graph import Graph, written_attribute
+from service.core.rulebook.attribute import OneOf
+from service.core.source.writing import Origin, write_source
+from tests.elementwise import ELEMENTWISE, attribute_samples, operand_counts
+from tests.tensors import TENSOR_OPERATIONS, Sample, graph_around, samples
+
+ORIGIN = Origin("tried", 1, {})
+_AT_ONCE = 8  # operations of which samples are drawn together, which is faster
+# Operands of elementwise operations: some in the domain of each, and points of their pieces.
+NUMBERS = (-3.0, -1.0, -0.6, -0.0, 0.0, 0.3, 0.5, 1.0, 2.5, 40.0)
+
+
+def load(text: str) -> Any:
+    """The function in source code, which is the last thing that it defines."""
+    namespace: dict[str, Any] = {"__name__": "made"}
+    exec(compile(text, "made", "exec"), namespace)
+    return namespace["tried"]
+
+
+def agrees(found: Any, expected: Any, most: float = 1e-11) -> bool:
+    """Whether figures are equal but for rounding, in shape too."""
+    ours, theirs = np.asarray(expected, dtype=np.float64), np.asarray(found, dtype=np.float64)
+    if ours.shape != theirs.shape:
+        return False
+    scale = max(1.0, float(np.max(np.abs(ours), initial=0.0, where=np.isfinite(ours))))
+    with np.errstate(invalid="ignore"):
+        near = np.abs(ours - theirs) <= most * scale
+    return bool(np.all(near | (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))))
+
+
+@cache
+def elementwise_graph() -> Graph:
+    """One graph of every elementwise operation, with each of its words and numbers, on shared Inputs x0, x1 …"""
+    nodes: list[dict[str, Any]] = [{"name": f"x{i}", "operation": "Input"} for i in range(3)]
+    for operation in ELEMENTWISE:
+        words = all(isinstance(each.read, OneOf) for each in operation.attributes)
+        for number, attributes in enumerate(attribute_samples(operation)):
+            if operation.is_input or (number % 3 and not words):
+                continue
+            for count in operand_counts(operation)[:3]:
+                written = {name: written_attribute(value) for name, value in attributes.items()}
+                node = {
+                    "name": f"{operation.name}_{number}_{count}",
+                    "operation": operation.name,
+                    "attributes": written,
+                }
+                nodes.append({**node, "inputs": [f"x{i}" for i in range(count)]})
+    return build_graph(nodes)
+
+
+@cache
+def elementwise_points() -> FloatArray:
+    """Three rows of operands, each of the numbers beside each."""
+    first, second = (each.ravel() for each in np.meshgrid(NUMBERS, NUMBERS))
+    return np.stack([first, second, np.roll(first, 7)])
+
+
+@cache
+def tensor_samples(each: int) -> tuple[Sample, ...]:
+    """Random samples of every operation that is not elementwise; those without elements are left out."""
+    found: list[Sample] = []
+
+    @settings(
+        max_examples=each,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data())
+    def collect(data: st.DataObject) -> None:
+        found.extend(data.draw(samples(operation)) for operation in some)
+
+    for start in range(0, len(TENSOR_OPERATIONS), _AT_ONCE):
+        some = TENSOR_OPERATIONS[start : start + _AT_ONCE]
+        collect()
+    return tuple(sample for sample in found if all(x.size for x in sample.operands) and np.size(sample.value))
+
+
+def wrong_cases(language: str, each: int, read: Any = np.asarray) -> tuple[list[str], list[str], int]:
+    """The cases of the whole registry that source code gets wrong, those that are refused, and how many there are."""
+    wrong, refused = [], set[str]()
+    graph, points = elementwise_graph(), elementwise_points()
+    outputs = [node for node in graph.nodes if node.name in set(graph.outputs)]
+    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+        for node, found in zip(outputs, load(write_source(graph, language, ORIGIN))(*points), strict=True):
+            operands = points[: len(node.inputs)]
+            expected = np.broadcast_to(node.operation.evaluate(list(operands), node.attributes), points[0].shape)
+            if not agrees(read(found), expected):
+                wrong.append(f"{node.name} {dict(node.attributes)}")
+        for sample in tensor_samples(each):
+            operation = sample.operation
+            case = f"{operation.name} {[each.shape for each in sample.operands]} {dict(sample.attributes)}"
+            try:
+                text = write_source(graph_around(sample), language, ORIGIN)
+            except InvalidRequest:
+                refused.add(operation.name)
+                continue
+            try:
+                found = read(load(text)(*sample.operands))
+            except Exception as error:
+                wrong.append(f"{case}: {type(error).__name__} {error}")
+                continue
+            if not agrees(found, sample.value):
+                wrong.append(f"{case}: {np.asarray(found)!r} for {np.asarray(sample.value)!r}")
+    return wrong, sorted(refused), len(outputs) + len(tensor_samples(each))
