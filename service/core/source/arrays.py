@@ -17,7 +17,7 @@ _LARGE = 2**31 - 1  # ONNX's exporters write the end of an axis as the largest n
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ArrayCall:
     """An operation on identifiers: its attributes, and the language that says it."""
 
     language: str
@@ -31,7 +31,7 @@ class Call:
         return self.language == "torch"
 
 
-Template: TypeAlias = Callable[[Call], str]
+Template: TypeAlias = Callable[[ArrayCall], str]
 _templates: dict[str, tuple[frozenset[str], Template]] = {}
 
 
@@ -51,7 +51,7 @@ def write_call(node: Node, operands: Sequence[str], language: str) -> str:
     others = (each for each in node.operation.attributes if each.name not in read)
     if template is None or any(node.attributes.get(each.name, each.default) != each.default for each in others):
         raise Unsaid(node.operation)
-    text = template(Call(language, node.operation.name, operands, node.attributes))
+    text = template(ArrayCall(language, node.operation.name, operands, node.attributes))
     return in_torch(text) if language == "torch" else in_jax(text) if language == "jax" else text
 
 
@@ -77,7 +77,7 @@ _simple("MatMulRightAdjoint", "matmul_right_adjoint({0}, {1}, {2}.shape)")
 
 
 @_says("Gemm", "alpha beta transA transB")
-def _gemm(call: Call) -> str:
+def _gemm(call: ArrayCall) -> str:
     a, b = (f"{x}.T" if call.a[flag] else x for x, flag in zip(call.x, ("transA", "transB"), strict=False))
     product = f"{a} @ {b}" if call.a["alpha"] == 1.0 else f"{_text(call.a['alpha'])} * ({a} @ {b})"
     if len(call.x) < 3:
@@ -86,7 +86,7 @@ def _gemm(call: Call) -> str:
 
 
 @_says("Einsum", "equation")
-def _einsum(call: Call) -> str:
+def _einsum(call: ArrayCall) -> str:
     """A letter that the result has twice stands on a diagonal: the product with a matrix of ones there."""
     terms, _, result = call.a["equation"].partition("->")
     operands, letters = list(call.x), []
@@ -121,7 +121,7 @@ _REDUCED = {
 
 
 @_says(" ".join(_REDUCED), "axes keepdims noop_with_empty_axes ddof")
-def _reduction(call: Call) -> str:
+def _reduction(call: ArrayCall) -> str:
     (x,), axes, keepdims, pattern = call.x, call.a["axes"], call.a["keepdims"], _REDUCED[call.name]
     ddof = f", {'correction' if call.for_torch else 'ddof'}={call.a.get('ddof')}"
     if call.for_torch:
@@ -152,18 +152,18 @@ _simple("Expand", "np.broadcast_to({0}, np.broadcast_shapes({0}.shape, {shape}))
 
 
 @_says("Size")
-def _size(call: Call) -> str:
+def _size(call: ArrayCall) -> str:
     return f"np.asarray(float({call.x[0]}.{'numel()' if call.for_torch else 'size'}))"
 
 
 @_says("StopGradient")
-def _stop_gradient(call: Call) -> str:
+def _stop_gradient(call: ArrayCall) -> str:
     (x,) = call.x
     return f"{x}.detach()" if call.for_torch else f"jax.lax.stop_gradient({x})" if call.language == "jax" else x
 
 
 @_says("Transpose", "perm")
-def _transpose(call: Call) -> str:
+def _transpose(call: ArrayCall) -> str:
     (x,), perm = call.x, call.a["perm"]
     order = f"tuple(reversed(range({x}.ndim)))" if perm is None else _text(perm)
     if call.for_torch:
@@ -172,38 +172,38 @@ def _transpose(call: Call) -> str:
 
 
 @_says("Reshape", "shape allowzero")
-def _reshape(call: Call) -> str:
+def _reshape(call: ArrayCall) -> str:
     (x,), zero_is_zero = call.x, call.a["allowzero"]
     lengths = [f"{x}.shape[{i}]" if n == 0 and not zero_is_zero else str(n) for i, n in enumerate(call.a["shape"])]
     return f"{x}.reshape(({', '.join(lengths)}{',' * (len(lengths) == 1)}))"
 
 
 @_says("Flatten", "axis")
-def _flatten(call: Call) -> str:
+def _flatten(call: ArrayCall) -> str:
     (x,), axis = call.x, call.a["axis"]
     rows = f"math.prod({x}.shape[:{axis}])" if axis not in (0, 1) else f"{x}.shape[0]" if axis else "1"
     return f"{x}.reshape(({rows}, math.prod({x}.shape[{axis}:])))"
 
 
 @_says("Squeeze", "axes")
-def _squeeze(call: Call) -> str:
+def _squeeze(call: ArrayCall) -> str:
     axes = call.a["axes"]
     return f"np.squeeze({call.x[0]})" if axes is None else f"np.squeeze({call.x[0]}, axis={_text(axes)})"
 
 
 @_says("Unsqueeze", "axes")
-def _unsqueeze(call: Call) -> str:
+def _unsqueeze(call: ArrayCall) -> str:
     name = "expand_dims" if call.for_torch else "np.expand_dims"
     return f"{name}({call.x[0]}, {_text(call.a['axes'])})"
 
 
 @_says("Concat", "axis")
-def _concat(call: Call) -> str:
+def _concat(call: ArrayCall) -> str:
     return f"np.concatenate(({', '.join(call.x)},), axis={call.a['axis']})"
 
 
 @_says("ConcatAdjoint", "axis operand")
-def _concat_adjoint(call: Call) -> str:
+def _concat_adjoint(call: ArrayCall) -> str:
     whole, *parts = call.x
     return f"part_of_concat({whole}, ({', '.join(parts)},), {call.a['axis']}, {call.a['operand']})"
 
@@ -211,7 +211,7 @@ def _concat_adjoint(call: Call) -> str:
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _slices(call: Call) -> list[tuple[int, str, str, int]]:
+def _slices(call: ArrayCall) -> list[tuple[int, str, str, int]]:
     """For each axis its slice: start and end as they are written, empty at an end of the axis; and step."""
     a = call.a
     axes = range(len(a["starts"])) if a["axes"] is None else a["axes"]
@@ -223,7 +223,7 @@ def _slices(call: Call) -> list[tuple[int, str, str, int]]:
     return found
 
 
-def _by_axis(call: Call) -> str:
+def _by_axis(call: ArrayCall) -> str:
     written = (
         f"{axis}: slice({start or None}, {end or None}{f', {step}' if step != 1 else ''})"
         for axis, start, end, step in _slices(call)
@@ -232,7 +232,7 @@ def _by_axis(call: Call) -> str:
 
 
 @_says("Slice", "starts ends axes steps")
-def _slice(call: Call) -> str:
+def _slice(call: ArrayCall) -> str:
     (x,), slices = call.x, _slices(call)
     axes = [axis for axis, *_ in slices]
     if not axes:
@@ -245,11 +245,11 @@ def _slice(call: Call) -> str:
 
 
 @_says("SliceAdjoint", "starts ends axes steps")
-def _slice_adjoint(call: Call) -> str:
+def _slice_adjoint(call: ArrayCall) -> str:
     return f"put_slices({call.x[0]}, {call.x[1]}.shape, {_by_axis(call)})"
 
 
-def _split(call: Call, of: str) -> str:
+def _split(call: ArrayCall, of: str) -> str:
     axis, lengths, number = call.a["axis"], call.a["split"], call.a["output"]
     if lengths is None:
         return f"{{{axis}: split_slice({of}.shape[{axis}], {call.a['num_outputs']}, {number})}}"
@@ -263,7 +263,7 @@ _simple("Gather", "take({0}, {1}.astype(int), {axis})", "axis")
 _simple("GatherAdjoint", "gather_adjoint({0}, {1}, {2}.astype(int), {axis})", "axis")
 
 
-def _pads(call: Call, of: str) -> str:
+def _pads(call: ArrayCall, of: str) -> str:
     pads, axes = call.a["pads"], call.a["axes"]
     count = len(pads) // 2
     axes = range(count) if axes is None else axes
@@ -275,7 +275,7 @@ _PAD = "pads mode axes"
 
 
 @_says("Pad", f"{_PAD} constant_value")
-def _pad(call: Call) -> str:
+def _pad(call: ArrayCall) -> str:
     value = call.a["constant_value"]
     return f"pad({call.x[0]}, {_pads(call, call.x[0])}{f', {_text(value)}' if value != 0.0 else ''})"
 
@@ -286,7 +286,7 @@ _says("PadAdjoint", _PAD)(lambda call: f"pad_adjoint({call.x[0]}, {call.x[1]}.sh
 
 
 @_says("CumSum CumProd", "axis exclusive reverse")
-def _scan(call: Call) -> str:
+def _scan(call: ArrayCall) -> str:
     function = f"np.{call.name.lower()}"
     flags = "".join(f", {flag}=True" for flag in ("exclusive", "reverse") if call.a[flag])
     plain = f"{function}({call.x[0]}, axis={call.a['axis']})"
@@ -299,13 +299,13 @@ _simple("LinearRecurrence", "linear_recurrence({0}, {1}, {axis}, {reverse})", "a
 
 
 @_says("Softmax LogSoftmax", "axis")
-def _softmax(call: Call) -> str:
+def _softmax(call: ArrayCall) -> str:
     room = {"numpy": "special", "jax": "jax.nn", "torch": "torch"}[call.language]
     return f"{room}.{'softmax' if call.name == 'Softmax' else 'log_softmax'}({call.x[0]}, axis={call.a['axis']})"
 
 
 @_says("LayerNormalization", "axis epsilon")
-def _layer_norm(call: Call) -> str:
+def _layer_norm(call: ArrayCall) -> str:
     x, scale, bias = (*call.x, "None")[:3]
     return f"layer_norm({x}, {scale}, {bias}, {call.a['axis']}, {_text(call.a['epsilon'])})"
 
@@ -318,13 +318,13 @@ _simple("MeanSquaredError", "np.mean(({0} - {1}) ** 2)")
 
 
 @_says("SoftmaxCrossEntropyLoss", "reduction ignore_index")
-def _cross_entropy(call: Call) -> str:
+def _cross_entropy(call: ArrayCall) -> str:
     scores, labels, weights = (*call.x, "None")[:3]
     ignored = "" if call.a["ignore_index"] is None else f", {call.a['ignore_index']}"
     return f"cross_entropy({scores}, {labels}, {weights}, {call.a['reduction']!r}{ignored})"
 
 
-def _window(call: Call, count: int | None = None) -> str:
+def _window(call: ArrayCall, count: int | None = None) -> str:
     """Strides, dilations and pads; `count` axes, or an expression for it, where no attribute says how many."""
     a = call.a
     known = next((len(a[name]) for name in ("kernel_shape", "strides", "dilations") if a.get(name) is not None), None)
@@ -340,13 +340,13 @@ _CONV = "dilations group kernel_shape pads strides"
 
 
 @_says("Conv", _CONV)
-def _conv(call: Call) -> str:
+def _conv(call: ArrayCall) -> str:
     x, kernel, bias = (*call.x, "None")[:3]
     return f"conv({x}, {kernel}, {bias}, {call.a['group']}, {_window(call)})"
 
 
 @_says("ConvInputAdjoint ConvKernelAdjoint", _CONV)
-def _conv_adjoint(call: Call) -> str:
+def _conv_adjoint(call: ArrayCall) -> str:
     name = "conv_input_adjoint" if call.name == "ConvInputAdjoint" else "conv_kernel_adjoint"
     return f"{name}({call.x[0]}, {call.x[1]}, {call.x[2]}.shape, {call.a['group']}, {_window(call)})"
 
@@ -355,7 +355,7 @@ _POOL = "dilations kernel_shape pads strides"
 
 
 def _pool(name: str, operands: str, attributes: str = _POOL) -> Template:
-    def template(call: Call) -> str:
+    def template(call: ArrayCall) -> str:
         given = f"{_text(call.a['kernel_shape'])}, {_window(call)}"
         counted = f", {bool(call.a['count_include_pad'])}" if "count" in attributes else ""
         return f"{name}({operands.format(*call.x)}, {given}{counted})"
@@ -380,7 +380,7 @@ _simple("Cofactors", "cofactors({0})")
 
 
 @_says("CofactorsAlong")
-def _cofactors_along(call: Call) -> str:
+def _cofactors_along(call: ArrayCall) -> str:
     if len(call.x) != 2:  # along several directions it takes a decomposition for each choice of rows
         raise Unsaid(operation_of(call.name))
     return f"cofactors_along({', '.join(call.x)})"
