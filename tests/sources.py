@@ -1,6 +1,7 @@
 """Every operation of the registry as source code, with figures to try: what the code returns, and what we compute."""
 
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.core.figures.figures import FloatArray
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, written_attribute
 from service.core.rulebook.attribute import OneOf
+from service.core.rulebook.operation import Operation
 from service.core.source.writing import Origin, write_source
 from tests.elementwise import ELEMENTWISE, attribute_samples, operand_counts
 from tests.tensors import TENSOR_OPERATIONS, Sample, graph_around, samples
@@ -42,23 +44,36 @@ def agrees(found: Any, expected: Any, most: float = 1e-11) -> bool:
 
 
 @cache
-def elementwise_graph() -> Graph:
-    """One graph of every elementwise operation, with each of its words and numbers, on shared Inputs x0, x1 …"""
-    nodes: list[dict[str, Any]] = [{"name": f"x{i}", "operation": "Input"} for i in range(3)]
-    for operation in ELEMENTWISE:
-        words = all(isinstance(each.read, OneOf) for each in operation.attributes)
-        for number, attributes in enumerate(attribute_samples(operation)):
-            if operation.is_input or (number % 3 and not words):
-                continue
-            for count in operand_counts(operation)[:3]:
-                written = {name: written_attribute(value) for name, value in attributes.items()}
-                node = {
-                    "name": f"{operation.name}_{number}_{count}",
-                    "operation": operation.name,
-                    "attributes": written,
-                }
-                nodes.append({**node, "inputs": [f"x{i}" for i in range(count)]})
-    return build_graph(nodes)
+def elementwise_graph(language: str) -> Graph:
+    """One graph of every elementwise operation that a language can say, with each of its words and some numbers.
+
+    Its inputs are x0, x1 and x2.
+    """
+    nodes = [node for operation in ELEMENTWISE if not is_refused(language, operation) for node in _nodes_of(operation)]
+    return build_graph([*_INPUTS, *nodes])
+
+
+_INPUTS: list[dict[str, Any]] = [{"name": f"x{i}", "operation": "Input"} for i in range(3)]
+
+
+def _nodes_of(operation: Operation) -> Iterator[dict[str, Any]]:
+    words = all(isinstance(each.read, OneOf) for each in operation.attributes)
+    for number, attributes in enumerate(attribute_samples(operation)):
+        if number % 3 and not words:
+            continue
+        written = {name: written_attribute(value) for name, value in attributes.items()}
+        for count in operand_counts(operation)[:3]:
+            name, inputs = f"{operation.name}_{number}_{count}", [f"x{i}" for i in range(count)]
+            yield {"name": name, "operation": operation.name, "inputs": inputs, "attributes": written}
+
+
+def is_refused(language: str, operation: Operation) -> bool:
+    """Whether a language has no words for an elementwise operation."""
+    try:
+        write_source(build_graph([*_INPUTS, next(_nodes_of(operation))]), language, ORIGIN)
+    except InvalidRequest:
+        return True
+    return False
 
 
 @cache
@@ -93,8 +108,8 @@ def tensor_samples(each: int) -> tuple[Sample, ...]:
 
 def wrong_cases(language: str, each: int, read: Any = np.asarray) -> tuple[list[str], list[str], int]:
     """The cases of the whole registry that source code gets wrong, those that are refused, and how many there are."""
-    wrong, refused = [], set[str]()
-    graph, points = elementwise_graph(), elementwise_points()
+    graph, points = elementwise_graph(language), elementwise_points()
+    wrong, refused = [], {operation.name for operation in ELEMENTWISE if is_refused(language, operation)}
     outputs = [node for node in graph.nodes if node.name in set(graph.outputs)]
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
         for node, found in zip(outputs, load(write_source(graph, language, ORIGIN))(*points), strict=True):
