@@ -42,6 +42,10 @@ def classified(draw: st.DrawFn) -> tuple[Shape, FloatArray, int | None]:
 
 @draws("OneHot")
 def _one_hot(draw: st.DrawFn) -> Drawn:
+    if draw(st.booleans()):
+        shape, depth = draw(shapes(most=2)), draw(st.integers(1, 3))
+        labels = np.random.default_rng(draw(st.integers(0, 2**16))).integers(-depth - 1, depth + 1, shape)
+        return [labels.astype(float), (2,)], {"depth": depth, "axis": draw(st.integers(-len(shape) - 1, len(shape)))}
     scores, labels, ignored = classified(draw)
     return [labels, scores], {"ignore_index": ignored}
 

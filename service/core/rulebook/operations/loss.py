@@ -9,9 +9,11 @@ from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integer
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes, Rounding
-from service.core.rulebook.operations.broadcasting import sum_to
+from service.core.rulebook.operations.axes import axis_position
+from service.core.rulebook.operations.broadcasting import expand_to, sum_to
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
 from service.core.rulebook.operations.normalization import log_softmax, softmax
+from service.core.rulebook.operations.scan import cumsum
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import Work, Workload, of_tensor_value
@@ -20,13 +22,23 @@ _REDUCTION = Attribute("reduction", OneOf(("mean", "sum", "none")), "mean")
 
 
 @rulebook_function
-def one_hot(labels: Any, like: Any, ignore_index: Any) -> Any:
+def one_hot(labels: Any, like: Any, ignore_index: Any, depth: int | None, axis: int) -> Any:
     """Encode labels along the second axis of `like`: 1 at the label's class, 0 elsewhere and for `ignore_index`.
 
-    Raises ValueError for a label that is not a class.
+    With a depth, encode them along a new axis of that length: `like` holds what is written elsewhere and at the label,
+    which may count from the end; one that is out of range is nowhere (ONNX's OneHot). Raises ValueError for a label
+    that is no whole number or, without a depth, is not a class.
     """
-    classes, given = np.shape(like)[1], np.asarray(labels)
-    valid = (given == np.floor(given)) & (given >= 0) & (given < classes)
+    given = np.asarray(labels)
+    whole = given == np.floor(given)
+    if depth is not None:
+        if not whole.all():
+            raise ValueError(f"label {given[~whole].flat[0]:.17g} is not an integer")
+        label = np.expand_dims(np.where(given < 0, given + depth, given), axis)
+        classes = np.expand_dims(np.arange(depth), [each for each in range(label.ndim) if each != axis % label.ndim])
+        return np.where(label == classes, like[1], like[0])
+    classes = np.shape(like)[1]
+    valid = whole & (given >= 0) & (given < classes)
     wrong = ~valid if ignore_index is None else ~(valid | (given == ignore_index))
     if wrong.any():
         label = given[wrong].flat[0]
@@ -40,26 +52,63 @@ def one_hot(labels: Any, like: Any, ignore_index: Any) -> Any:
 
 
 def _one_hot_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    labels, like = shapes
+    (labels, like), depth = shapes, attributes["depth"]
+    if depth is None:
+        return _classes_shape(labels, like)
+    if attributes["ignore_index"] is not None:
+        raise ValueError("expected a depth or ignore_index, not both")
+    if like != (2,):
+        raise ValueError(f"expected two numbers, elsewhere and at the label, not the shape {list(like)}")
+    axis = axis_position(attributes["axis"], len(labels) + 1)
+    return (*labels[:axis], depth, *labels[axis:])
+
+
+def _classes_shape(labels: Shape, like: Shape) -> Shape:
     if len(like) < 2 or labels != (like[0], *like[2:]):
         raise ValueError("labels must have the shape of the scores without the second axis, that of the classes")
     return like
 
 
+def _one_hot_contributions(
+    upstream: Any, labels: Any, like: Any, z: Any, ignore_index: Any, depth: int | None, axis: int
+) -> Any:
+    if depth is None:
+        return None, None
+    is_at_label = one_hot(labels, cumsum(expand_to(1.0, like), 0, 1, 0), None, depth, axis)
+    at_label = np.reshape(np.sum(upstream * is_at_label), (1,))
+    elsewhere = np.reshape(np.sum(upstream * (1.0 - is_at_label)), (1,))
+    return None, np.concatenate((elsewhere, at_label), 0)
+
+
+def _read_depth(value: object) -> int:
+    depth = integer(value)
+    if depth < 1:
+        raise ValueError("a whole number from 1 on is expected")
+    return depth
+
+
 define(
     "OneHot",
     "labels:int like",
-    attributes=[Attribute("ignore_index", integer)],
+    attributes=[
+        Attribute("ignore_index", integer),
+        Attribute("depth", _read_depth, implied=True),
+        Attribute("axis", integer, -1, implied=True),
+    ],
     forward=one_hot,
-    contributions=lambda upstream, labels, like, z, ignore_index: (None, None),
+    contributions=_one_hot_contributions,
     infer_shape=_one_hot_shape,
     wording=Wording(aliases=["one_hot"]),
 )
 
 
+def _encode_classes(labels: Any, scores: Any, ignore_index: Any) -> Any:
+    return one_hot(labels, scores, ignore_index, None, -1)
+
+
 def _score_weights(labels: Any, scores: Any, weights: Any, ignore_index: Any) -> Any:
     """Return the weight of each score: its class's weight at the label, 0 elsewhere."""
-    encoded = one_hot(labels, scores, ignore_index)
+    encoded = _encode_classes(labels, scores, ignore_index)
     return encoded if weights is None else encoded * over_channels(weights, scores)
 
 
@@ -88,7 +137,7 @@ def _cross_entropy_contributions(
     if weights is None:
         return to_scores, None, None
     logarithms = log_softmax(scores, 1)
-    encoded = one_hot(labels, scores, ignore_index)
+    encoded = _encode_classes(labels, scores, ignore_index)
     # The mean is z = N/Σw, with dz/dw = (dN/dw − z)/Σw.
     each = logarithms + z if reduction == "mean" else logarithms
     return to_scores, None, -sum_of_channels(select(encoded == 0.0, 0.0, encoded * flow * each), weights)
@@ -107,7 +156,7 @@ def _cross_entropy_terms(
     to_scores = softmax(scores, 1) * (1.0 + sizes) * np.sum(weighted, axis=1, keepdims=True) + weighted
     if weights is None:
         return to_scores, 0.0, 0.0
-    encoded = one_hot(labels, scores, ignore_index)
+    encoded = _encode_classes(labels, scores, ignore_index)
     each = sizes + np.abs(z) if reduction == "mean" else sizes
     return to_scores, 0.0, sum_of_channels(select(encoded == 0.0, 0.0, encoded * flow * each), weights)
 
@@ -122,7 +171,7 @@ def _cross_entropy_kept(scores: Any, labels: Any, weights: Any, z: Any, reductio
 
 def _cross_entropy_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     scores, labels = shapes[:2]
-    _one_hot_shape((labels, scores), attributes)
+    _classes_shape(labels, scores)
     if shapes[2:] and shapes[2] != scores[1:2]:
         raise ValueError(f"expected a weight for each of the {scores[1]} classes")
     return labels if attributes["reduction"] == "none" else ()
