@@ -55,7 +55,8 @@ def graph_node_documents(nodes: Sequence[Node], parts: Sequence[GraphPart] = ())
 
 
 def _written_attribute(value: Any) -> Any:
-    return write_array(value.array) if isinstance(value, Tensor) else written_attribute(value)
+    is_listed = isinstance(value, Tensor) and value.lengths_text is None
+    return write_array(value.array) if is_listed else written_attribute(value)
 
 
 def run_document(run: StoredRun, largest: int | None = LARGEST_LISTED) -> dict[str, Any]:

@@ -24,6 +24,31 @@ def test_a_constant_may_be_a_list(client: FlaskClient) -> None:
     assert nodes["constant_1"]["gradient"] is None and nodes["x"]["gradient"] == "NaN"
 
 
+def test_a_constant_may_have_no_elements_in_any_shape(client: FlaskClient) -> None:
+    nodes = [
+        {"name": "x", "operation": "Input"},
+        {"name": "c", "operation": "Constant", "attributes": {"value": "0x3"}},
+        {"name": "y", "operation": "Concat", "inputs": ["c", "x"], "attributes": {"axis": 0}},
+        {"name": "F", "operation": "ReduceSum", "inputs": ["y"]},
+    ]
+    graph: Any = client.get(f"/v1/graphs/{build(client, nodes)['id']}").json
+    assert graph["nodes"][1]["attributes"] == {"value": "0x3"} and 'Constant(value="0x3")' in graph["expression"]
+    assert build(client, graph["nodes"], status=200)["digest"] == graph["digest"]
+    assert (
+        client.post("/v1/graphs", json={"name": "u", "expression": graph["expression"]}).json["digest"]
+        == (graph["digest"])
+    )
+    made = run(client, graph["id"], {"x": [[1, 2, 4]]})
+    shown = by_name(made)
+    assert (shown["c"]["value"], shown["c"]["shape"], shown["F"]["value"]) == ([], [0, 3], [[7]])
+    assert client.get(f"/v1/runs/{made['id']}").json == made
+    for page in (f"/graphs/{graph['id']}", f"/runs/{made['id']}"):
+        assert client.get(page).status_code == 200
+    assert client.get(f"/v1/runs/{made['id']}/steps").status_code == 200
+    gradients: Any = client.post(f"/v1/graphs/{graph['id']}/gradient-graph", json={})
+    assert gradients.status_code == 201, gradients.text
+
+
 def test_lists_of_unequal_lengths_are_refused_at_their_place(client: FlaskClient) -> None:
     nodes = [{"name": "c", "operation": "Constant", "attributes": {"value": [[1, 2], [3]]}}]
     (fault,) = build(client, nodes, status=422)["errors"]

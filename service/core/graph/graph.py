@@ -180,7 +180,7 @@ def written_attribute(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Tensor):
-        return written_attribute(value.array.tolist())
+        return value.lengths_text or written_attribute(value.array.tolist())
     if isinstance(value, (list, tuple)):
         return [written_attribute(item) for item in value]
     return value

@@ -35,7 +35,7 @@ def write_node(node: Node) -> str:
     value = node.attributes.get("value")
     if node.operation.is_constant and isinstance(value, float) and re.match("[0-9]", number_text(value)):
         return number_text(value)  # a literal has no sign, and is finite
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and value.lengths_text is None:
         return value_text(value)
     if node.operation.name == "Slice" and (subscripts := _subscripts(*node.attributes.values())):
         return f"{name_text(node.inputs[0])}[{subscripts}]"

@@ -1,5 +1,6 @@
 """Tensors as attributes: what a Constant's value may be."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,11 @@ class Tensor:
         """SHA-256 of its elements as little-endian float64, row-major, in hexadecimal."""
         return sha256(self.array.astype("<f8").tobytes()).hexdigest()
 
+    @property
+    def lengths_text(self) -> str | None:
+        """Its shape as text, 0x3, where nested lists cannot say it: where axes follow one of length 0; else None."""
+        return "x".join(map(str, self.shape)) if 0 in self.shape[:-1] else None
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.array, dtype=dtype, copy=copy)
 
@@ -44,9 +50,17 @@ class Tensor:
 
 
 def number_or_tensor(value: object) -> float | Tensor:
-    """Read a number, or nested lists of numbers; raises ValueError if lists side by side differ in length."""
+    """Read a number, or nested lists of numbers, or the shape of a tensor without elements as `lengths_text` writes it.
+
+    Raises ValueError if lists side by side differ in length.
+    """
     if isinstance(value, Tensor):
         return value
+    if isinstance(value, str) and re.fullmatch(r"\d{1,9}(x\d{1,9}){1,31}", value, re.ASCII):
+        lengths = tuple(map(int, value.split("x")))
+        if 0 not in lengths:
+            raise ValueError("only a tensor without elements may be given by its shape alone")
+        return _tensor(np.zeros(lengths))
     if not isinstance(value, (list, tuple)):
         return number(value)
     shape: list[int] = []
@@ -63,5 +77,9 @@ def number_or_tensor(value: object) -> float | Tensor:
         array = np.array([number(item) for item in items], dtype=np.float64).reshape(shape)
     except ValueError as error:
         raise ValueError(f"in a list of numbers {error}") from None
+    return _tensor(array)
+
+
+def _tensor(array: NDArray[np.float64]) -> Tensor:
     array.setflags(write=False)
     return Tensor(array)

@@ -134,7 +134,7 @@ def value_text(value: Any) -> str:
     if isinstance(value, Variable):
         return name_text(value.name)
     if isinstance(value, Tensor):
-        return f"[{', '.join(map(_row_text, value.array))}]"
+        return f'"{lengths}"' if (lengths := value.lengths_text) else f"[{', '.join(map(_row_text, value.array))}]"
     return number_text(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 

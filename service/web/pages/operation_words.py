@@ -110,7 +110,7 @@ _MEANINGS: Mapping[str, str] = {
     "pads": "elements put before each axis, then those after each",
     "strides": "steps from one window to the next, one for each axis",
     "equation": "the axes of each operand as letters, an arrow, and those of the value: ij,jk->ik",
-    "value": "the number, or nested lists of numbers",
+    "value": "the number, or nested lists of numbers; of a tensor without elements also its shape: 0x3",
     "dtype": "the precision of its figures: float64, float32, or int64 for counts and indices",
     "starts": "the first index along each axis; negative ones count from the end",
     "ends": "the index after the last along each axis",

@@ -26,7 +26,15 @@ def digest(value: Any) -> str:
 
 @pytest.mark.parametrize(
     ("value", "shape"),
-    [([1, 2, 3], (3,)), ([[1, 2], [3, 4]], (2, 2)), ([[[1.5]]], (1, 1, 1)), ([], (0,)), ([[], []], (2, 0))],
+    [
+        ([1, 2, 3], (3,)),
+        ([[1, 2], [3, 4]], (2, 2)),
+        ([[[1.5]]], (1, 1, 1)),
+        ([], (0,)),
+        ([[], []], (2, 0)),
+        ("0x3", (0, 3)),
+        ("2x0x1", (2, 0, 1)),
+    ],
 )
 def test_nested_lists_are_a_tensor_and_are_written_again(value: Any, shape: tuple[int, ...]) -> None:
     graph = build_graph([constant(value)])
@@ -46,7 +54,10 @@ def test_what_is_not_finite_is_a_string() -> None:
 
 def test_tensors_are_equal_bit_by_bit() -> None:
     assert digest([1, 2]) == digest([1.0, 2.0])
-    different = [digest(value) for value in (1, [1], [[1]], [0.0], [-0.0], ["NaN"], [1, 2], [[1, 2]], [[1], [2]], [])]
+    different = [
+        digest(value)
+        for value in (1, [1], [[1]], [0.0], [-0.0], ["NaN"], [1, 2], [[1, 2]], [[1], [2]], [], "0x3", "0x2")
+    ]
     assert len(set(different)) == len(different)
     one, same, other = (number_or_tensor(value) for value in ([0.0], (0,), [-0.0]))
     assert one == same and hash(one) == hash(same) and one not in (other, 0.0)
@@ -65,6 +76,7 @@ def test_tensors_are_equal_bit_by_bit() -> None:
         ([10**400], "out of float64's range"),
         (json.loads("[" * 33 + "]" * 33), "at most 32 dimensions"),
         ("x", "a number is expected"),
+        ("2x3", "only a tensor without elements may be given by its shape alone"),
     ],
 )
 def test_what_is_no_tensor(value: Any, words: str) -> None:
@@ -88,7 +100,14 @@ def test_a_list_in_an_expression_is_a_constant() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["c = [1, 2, 3]", "c = [[1, -0], [-Infinity, NaN]]; F = c * x", "c = []", "F = x + [0.1, 1e+300]"]
+    "text",
+    [
+        "c = [1, 2, 3]",
+        "c = [[1, -0], [-Infinity, NaN]]; F = c * x",
+        "c = []",
+        'c = Constant(value="0x3")',
+        "F = x + [0.1, 1e+300]",
+    ],
 )
 def test_a_tensor_is_read_back_from_its_text(text: str) -> None:
     graph = graph_of(text)
