@@ -51,6 +51,14 @@ def integer(value: object) -> int:
     return int(value)
 
 
+def positive(value: object) -> int:
+    """Read an integer from 1 on."""
+    number = integer(value)
+    if number < 1:
+        raise ValueError("a whole number from 1 on is expected")
+    return number
+
+
 def integers(value: object) -> tuple[int, ...]:
     """Read a list of integers; a single integer is a list of one."""
     if not isinstance(value, (list, tuple)):

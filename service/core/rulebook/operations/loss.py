@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import Attribute, OneOf, integer
+from service.core.rulebook.attribute import Attribute, OneOf, integer, positive
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.axes import axis_position
@@ -80,19 +80,12 @@ def _one_hot_contributions(
     return None, np.concatenate((elsewhere, at_label), 0)
 
 
-def _read_depth(value: object) -> int:
-    depth = integer(value)
-    if depth < 1:
-        raise ValueError("a whole number from 1 on is expected")
-    return depth
-
-
 define(
     "OneHot",
     "labels:int like",
     attributes=[
         Attribute("ignore_index", integer),
-        Attribute("depth", _read_depth, implied=True),
+        Attribute("depth", positive, implied=True),
         Attribute("axis", integer, -1, implied=True),
     ],
     forward=one_hot,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import Attribute, OneOf, flag, integer, integers
+from service.core.rulebook.attribute import Attribute, OneOf, flag, integer, integers, positive
 from service.core.rulebook.operation import Attributes, Closed
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
@@ -123,13 +123,6 @@ def _with(channels: int, at: int, blocksize: int) -> Sequence[int]:
     return (channels, blocksize, blocksize) if at == 1 else (blocksize, blocksize, channels)
 
 
-def _blocksize(value: object) -> int:
-    size = integer(value)
-    if size < 1:
-        raise ValueError("a whole number from 1 on is expected")
-    return size
-
-
 def _image(shapes: Sequence[Shape]) -> Shape:
     if len(shapes[0]) != 4:
         raise ValueError("axes for samples, channels, rows and columns are expected")
@@ -154,7 +147,7 @@ define(
     "DepthToSpace",
     "x",
     attributes=[
-        Attribute("blocksize", _blocksize, required=True),
+        Attribute("blocksize", positive, required=True),
         Attribute("mode", OneOf(tuple(_CHANNELS_AT)), "DCR"),
     ],
     forward=depth_to_space,
@@ -168,7 +161,7 @@ define(
     "SpaceToDepth",
     "x",
     attributes=[
-        Attribute("blocksize", _blocksize, required=True),
+        Attribute("blocksize", positive, required=True),
         # ONNX's has no mode; the gradient of its DepthToSpace needs one.
         Attribute("mode", OneOf(tuple(_CHANNELS_AT)), "DCR"),
     ],
