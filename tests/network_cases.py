@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.core.figures.figures import FloatArray, Shape
 from service.core.graph.documents import read_attributes
-from tests.tensor_cases import broadcasting
+from tests.tensor_cases import axes_of, broadcasting
 from tests.tensors import Drawn, draws, lengths, operation_of, shapes
 
 
@@ -232,6 +232,39 @@ def _average_pool(draw: st.DrawFn) -> Drawn:
     x, given = pooled(draw)
     given["divisor_override"] = draw(st.sampled_from([None, None, 3]))
     return [x], given | {"count_include_pad": draw(st.integers(0, 1))}
+
+
+def resized(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
+    """A shape, and how its axes are resized, or some of them."""
+    shape = draw(shapes(least=1, shortest=1))
+    axes = draw(axes_of(len(shape), least=1))
+    given: dict[str, Any] = {"mode": draw(st.sampled_from(["nearest", "linear", "cubic"]))}
+    if draw(st.booleans()):
+        given["scales"] = [draw(st.sampled_from([2.0, 0.6, 1.5, 1.0, 2.5])) for _ in axes]
+    else:
+        given["sizes"] = [draw(st.integers(0, 5)) for _ in axes]
+        given["keep_aspect_ratio_policy"] = draw(st.sampled_from(["stretch", "stretch", "not_larger", "not_smaller"]))
+    modes = ["half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn"]
+    given["coordinate_transformation_mode"] = draw(st.sampled_from(["half_pixel", *modes, "tf_crop_and_resize"]))
+    given["roi"] = [*[draw(st.sampled_from([0.0, -0.3, 0.4])) for _ in axes], *[0.9] * len(axes)]
+    given["extrapolation_value"] = draw(st.sampled_from([0.0, 3.0]))
+    nearest = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+    if given["mode"] == "nearest":
+        return shape, given | {"axes": axes, "nearest_mode": draw(st.sampled_from(nearest))}
+    return shape, given | {"axes": axes, **{name: draw(st.integers(0, 1)) for name in ("antialias", "exclude_outside")}}
+
+
+@draws("Resize")
+def _resize(draw: st.DrawFn) -> Drawn:
+    shape, given = resized(draw)
+    return [shape], given
+
+
+@draws("ResizeAdjoint")
+def _resize_adjoint(draw: st.DrawFn) -> Drawn:
+    shape, given = resized(draw)
+    operation = operation_of("Resize")
+    return [operation.infer_shape([shape], read_attributes(operation, given)[0]), shape], given
 
 
 @draws("LpPool")

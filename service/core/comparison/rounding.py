@@ -89,10 +89,10 @@ def rounding_of_contribution(
 def terms_of_value(node: Node, operands: Sequence[Any], value: FloatArray) -> Any:
     """Σ|local × input|; 0 where the operation cannot tell."""
     operation, attributes = node.operation, node.attributes
-    if operation.linear:
-        return operation.evaluate(_magnitudes(operation, operands), attributes)
     if operation.rounding.value:
         return finite_size(operation.rounding.value(*operation.arguments(operands), value, *attributes.values()))
+    if operation.linear:
+        return operation.evaluate(_magnitudes(operation, operands), attributes)
     if not operation.is_elementwise:
         return 0.0
     slopes = operation.differentiate(operands, value, attributes)
@@ -105,11 +105,11 @@ def terms_of_contributions(node: Node, upstream: Any, operands: Sequence[Any], v
     The contributions of a broadcast operand's copies are terms.
     """
     operation, attributes = node.operation, node.attributes
-    if operation.linear:
-        return operation.propagate(np.abs(upstream), _magnitudes(operation, operands), np.abs(value), attributes)
     if operation.rounding.contributions:
         given = operation.arguments(operands)
         return tuple(operation.rounding.contributions(upstream, *given, value, *attributes.values())[: len(operands)])
+    if operation.linear:
+        return operation.propagate(np.abs(upstream), _magnitudes(operation, operands), np.abs(value), attributes)
     if not operation.is_elementwise or all(np.shape(operand) == np.shape(value) for operand in operands):
         return (0.0,) * len(operands)
     slopes = operation.differentiate(operands, value, attributes)

@@ -124,5 +124,6 @@ _FORMS: Mapping[str, _Form] = {
     "MaxPool": lambda edge, u, x, z: Written(words=f"{u} summed over the windows of which the element is the maximum"),
     "GlobalMaxPool": lambda edge, u, x, z: Written(words=f"{u} where the element is the maximum and 0 elsewhere"),
     "AveragePool": _average,
+    "Resize": lambda edge, u, x, z: Written(words=f"{u} summed by the weights with which the element was interpolated"),
     "GlobalAveragePool": lambda edge, u, x, z: Written(f"{u}/{_elements(edge)}"),
 }

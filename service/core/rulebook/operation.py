@@ -111,7 +111,8 @@ class Rounding:
     """The magnitudes of the terms that were rounded on the way to a value and to the contributions.
 
     What rounding may do to a value is measured by Σ|local gradient × operand|, to a contribution by Σ|terms|. Both
-    follow from the rules of a linear operation; else |value| and |contribution| are taken, and these are added:
+    follow from the rules of a linear operation of positive weights, which gives none of its own; else |value| and
+    |contribution| are taken, and these are added:
 
         value(x, y, …, z, *attributes)                    → of the shape of z
         contributions(upstream, x, y, …, z, *attributes)  → one for each operand

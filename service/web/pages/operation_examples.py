@@ -35,6 +35,7 @@ _FLOW = [[[[1.0, 0.5], [2.0, -1.0]]]]
 _ROWS = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
 _WINDOW = {"kernel_shape": [2, 2]}
 _PADS = {"pads": [1, 1], "mode": "reflect"}
+_RESIZED = {"scales": [2.0], "mode": "linear"}
 _PART = {"starts": [1], "ends": [3]}
 
 _EXAMPLES: Mapping[str, Example] = {
@@ -65,6 +66,8 @@ _EXAMPLES: Mapping[str, Example] = {
     "ConvTranspose": Example({"x": _FLOW, "kernel": _KERNEL}),
     "ConvTransposeInputAdjoint": Example({"upstream": _IMAGE, "kernel": _KERNEL, "x": _FLOW}),
     "ConvTransposeKernelAdjoint": Example({"x": _FLOW, "upstream": _IMAGE, "kernel": _KERNEL}),
+    "Resize": Example({"x": [1.0, 2.0, 4.0]}, _RESIZED),
+    "ResizeAdjoint": Example({"upstream": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "like": [0.0, 0.0, 0.0]}, _RESIZED),
     "Einsum": Example({"x1": _MATRIX, "x2": _OTHER}, {"equation": "ij,jk->ik"}),
     "Slice": Example({"x": [1.0, 2.0, 3.0, 4.0]}, _PART),
     "SliceAdjoint": Example({"x": [5.0, 6.0], "like": [0.0, 0.0, 0.0, 0.0]}, _PART),

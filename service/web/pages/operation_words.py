@@ -22,14 +22,14 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "Shapes and parts": "Reshape Flatten Squeeze Unsqueeze Expand Tile Slice Split Concat Gather GatherElements "
         "GatherND ScatterElements ScatterND Trilu Pad DepthToSpace SpaceToDepth",
         "Orders": "Sort TopK ArgMax ArgMin",
-        "Convolution, pooling and normalization": "Conv ConvTranspose MaxPool AveragePool LpPool GlobalMaxPool "
+        "Convolution, pooling and normalization": "Conv ConvTranspose MaxPool AveragePool LpPool GlobalMaxPool Resize "
         "GlobalAveragePool LayerNormalization BatchNormalization",
         "Losses": "MeanSquaredError SoftmaxCrossEntropyLoss OneHot",
         "Inputs and constants": "Input Constant Identity StopGradient",
         "Parts of gradient graphs": "SumTo ExpandTo ReshapeTo OverChannels SumOfChannels MatMulLeftAdjoint "
         "MatMulRightAdjoint Cofactors CofactorsAlong SliceAdjoint SplitAdjoint ConcatAdjoint GatherAdjoint PadAdjoint "
         "ConvInputAdjoint ConvKernelAdjoint ConvTransposeInputAdjoint ConvTransposeKernelAdjoint "
-        "MaxPoolTies MaxPoolAdjoint MaxPoolTangent AveragePoolAdjoint "
+        "MaxPoolTies MaxPoolAdjoint MaxPoolTangent AveragePoolAdjoint ResizeAdjoint "
         "LinearRecurrence TileAdjoint SumOfTies GeluGate Bell Sech",
     }.items()
 }
@@ -78,6 +78,8 @@ _SHAPES: Mapping[str, str] = {
     "OneHot": "that of like; where a depth is given, that of the labels with a new axis of that length",
     "Pad": "that of x, along each padded axis longer by what is put before and after",
     "MaxPoolTies": "that of z",
+    "Resize": "that of x, along each resized axis its size, or its length times the scale, rounded down",
+    "ResizeAdjoint": _LIKE,
     "MaxPoolTangent": _POOLED,
     "Transpose": "that of x with its axes in the order of perm, or reversed",
     "Reshape": "the one that is asked for, of as many elements as x has",
@@ -99,6 +101,16 @@ _MEANINGS: Mapping[str, str] = {
     "auto_pad": "how padding is chosen; NOTSET: by pads, VALID: none, SAME_UPPER and SAME_LOWER: so that there "
     "are as many windows as strides begin on the axis, an odd element of padding after or before it",
     "ceil_mode": f"whether a last window may reach beyond the padding, {_FLAG}",
+    "scales": "by what each axis grows",
+    "sizes": "the length of each axis, in place of scales",
+    "roi": "for tf_crop_and_resize: where the part of interest starts along each axis, then where it ends, from 0 to 1",
+    "coordinate_transformation_mode": "where in x an element of the value lies, as ONNX defines it",
+    "nearest_mode": "which element of x is taken at a place between two",
+    "cubic_coeff_a": "the coefficient of cubic interpolation; -0.5 and -0.75 are usual",
+    "exclude_outside": f"whether elements outside x weigh nothing; else they are those at its ends, {_FLAG}",
+    "antialias": f"whether an element is an average where an axis shrinks, {_FLAG}",
+    "keep_aspect_ratio_policy": "stretch: to the sizes; not_larger, not_smaller: by one scale for all axes",
+    "extrapolation_value": "for tf_crop_and_resize: what an element outside x is",
     "storage_order": "the order in which indices count along the axes after the second: 0 row-major, 1 column-major",
     "divisor_override": "what sums are divided by, in place of the elements of the window",
     "p": "the order of the norm",
@@ -169,6 +181,8 @@ _MEANINGS_OF_ONE: Mapping[tuple[str, str], str] = {
     ("ThresholdedRelu", "alpha"): "above which x is kept",
     ("Reshape", "shape"): "the shape; 0 keeps the length of x along an axis, and one -1 takes what is left",
     ("Expand", "shape"): "the shape; a length of 1 keeps that of x",
+    ("Resize", "mode"): "how it interpolates: nearest, linear or cubic",
+    ("ResizeAdjoint", "mode"): "how it interpolates: nearest, linear or cubic",
     ("MaxPool", "output"): "0: the maxima, 1: their indices in x",
     ("OneHot", "axis"): "where the new axis stands, if a depth is given",
     ("Flatten", "axis"): "the first axis of the columns",

@@ -42,6 +42,9 @@ LAYERS: dict[str, dict[str, Any]] = {
     "F = sum(lp_pool(x, kernel_shape=[2], p=3, ceil_mode=1) ^ 2) + sum(lp_pool(x, kernel_shape=[2]) ^ 3)": {
         "x": (2, 1, 5),
     },
+    'F = sum(resize(x, scales=[1, 1.5, 0.6], mode="cubic", coordinate_transformation_mode="align_corners") ^ 2)': {
+        "x": (2, 3, 4),
+    },
     "F = sum(global_average_pool(x) ^ 3) + sum(global_max_pool(x) ^ 3)": {"x": (2, 2, 3)},
     "F = sum(max_pool(x, kernel_shape=[2], strides=[2], ceil_mode=1) ^ 3)": {"x": (2, 1, 5)},
     "F = sum(batch_norm(x, s, b, m, v) ^ 2)": {
@@ -254,6 +257,15 @@ def test_einsum_with_a_diagonal_in_its_result() -> None:
             {"x": np.ones((1, 1, 1)), "k": np.ones((1, 1, 3))},
             r"nothing is left of axes of \[3\] without the pads \[2, 1\]",
         ),
+        ("F = resize(x)", {"x": np.ones(4)}, "expected either scales or sizes"),
+        ("F = resize(x, scales=[2, 2])", {"x": np.ones(4)}, "expected 1 scales or sizes"),
+        (
+            'F = resize(x, sizes=[2], coordinate_transformation_mode="tf_crop_and_resize")',
+            {"x": np.ones(4)},
+            "needs roi",
+        ),
+        ("F = resize(x, sizes=[2], antialias=1)", {"x": np.ones(4)}, "are of linear and cubic interpolation"),
+        ("F = resize(x, sizes=[2])", {"x": np.ones(0)}, r"axes of \[0\] cannot be resized to \[2\]"),
         ("F = global_max_pool(x)", {"x": np.ones((1, 4))}, "at least one more"),
     ],
 )
