@@ -121,8 +121,8 @@ LOCK = env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CONFIG_
 	CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet $(UPGRADE)
 lock: .venv/tested
 	$(LOCK) --build-deps-for editable --output-file requirements.lock pyproject.toml
-	$(LOCK) --extra dev --extra postgres --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
-	for extra in postgres arrow; do \
+	$(LOCK) --extra dev --extra postgres --extra onnx --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
+	for extra in postgres arrow onnx; do \
 		$(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(sys.stdin.buffer)["project"]["optional-dependencies"][sys.argv[1]])' \
 			$$extra <pyproject.toml | $(LOCK) --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
 	done

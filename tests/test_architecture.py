@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.settings": set(),
     "service.core": set(),
     "service.storage": {"service.core", "service.settings"},
+    "service.onnx": {"service.core", "service.settings"},
     "service.usecases": {"service.core", "service.settings", "service.storage"},
     "service.workers": set(),
     "service.api": {"service.core", "service.settings", "service.storage", "service.usecases", "service.workers"},
@@ -51,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # What a room may import only inside the function that needs it: `gradbook serve` and its kin.
 MAY_IMPORT_LAZILY = {
+    "service.usecases": {"service.onnx"},  # which needs the package onnx, an extra
     "service.cli": {"service.app", "service.core", "service.storage"},
     "service.serving": {
         *("service.api", "service.app", "service.core", "service.server", "service.storage", "service.usecases"),

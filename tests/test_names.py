@@ -34,6 +34,7 @@ WITHOUT_A_USE_CASE = {
 }
 METHODS_ALONE = {
     "close",  # closes the connections
+    "import_graph",  # posts an ONNX model to create_graph
     "record_run",  # posts to create_run, with the member `recorded`
 }
 # Commands that use several methods.

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import NAMES, NODE_NAME, TAGS, Label, Request, StrictString, TaggedQuery, Tags
+from service.api.http.onnx import MEDIA_TYPE as ONNX
+from service.api.schemas import NAMES, NODE_NAME, TAGS, Label, Query, Request, StrictString, TaggedQuery, Tags
 
 _NODE = {
     "type": "object",
@@ -52,6 +53,7 @@ class GraphRequest(Request):
             }
         ]
     }
+    binary = (ONNX,)
     name = Label(required=True)
     expression = StrictString(
         metadata={
@@ -76,6 +78,23 @@ class GraphRequest(Request):
             raise ma.ValidationError(
                 "an expression orders its inputs itself, as F(a, b) = … does: leave inputs out", "inputs"
             )
+
+
+class ImportQuery(Query):
+    """How an ONNX model is imported; left out where the body is JSON."""
+
+    name = Label(metadata={"description": "The graph's name; needed where the body is a model"})
+    input = fields.List(
+        StrictString(),
+        metadata={
+            "description": "The shape of an input whose own is not enough, NAME=LENGTH,LENGTH…, parted at the last =; "
+            "or the value of an input that is one whole number, NAME=NUMBER, on which an If may depend. One for each "
+            "such input"
+        },
+    )
+    outputs = fields.List(
+        StrictString(), metadata={"description": "A tensor that is an output, instead of the model's own; one for each"}
+    )
 
 
 class NodesRequest(Request):
@@ -119,6 +138,13 @@ class GraphDocument(GraphSummary):
         fields.Raw(metadata=_PART),
         metadata={
             "description": "What nodes were expanded from: a part h has the node h and those named h/…; else absent"
+        },
+    )
+    warnings = fields.List(
+        fields.String(),
+        metadata={
+            "description": "Where an imported model is, or may be, not as the program that it was exported from, such "
+            "as weights that have several uses; left out if none"
         },
     )
     nodes = fields.List(fields.Raw(metadata=_NODE), required=True)

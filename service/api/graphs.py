@@ -12,8 +12,10 @@ from service.api.graph_schemas import (
     GraphPage,
     GraphRequest,
     GraphsQuery,
+    ImportQuery,
     NodesRequest,
 )
+from service.api.http import onnx
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
@@ -25,6 +27,7 @@ from service.core.graph.graph import Graph
 from service.core.language.hints import hints_of
 from service.storage.records import GraphRecord
 from service.usecases import graphs as usecases
+from service.usecases.model_imports import import_graph
 
 blueprint = Blueprint("graphs", __name__, description="Build graphs, keep them, read them back")
 
@@ -33,19 +36,35 @@ blueprint = Blueprint("graphs", __name__, description="Build graphs, keep them, 
     "POST",
     "/v1/graphs",
     body=GraphRequest,
+    query=ImportQuery,
     answer=GraphDocument,
     status=201,
     also=200,
+    problems=(501,),
 )
-def create_graph(body: dict[str, Any]) -> Response:
-    """Build a graph from an expression or from nodes
+def create_graph(body: dict[str, Any] | bytes, query: dict[str, Any]) -> Response:
+    """Build a graph from an expression, from nodes, or from an ONNX model
 
     A name that is taken by other content gets a new version; content equal to a version of that name is that version,
-    with the tags that it has.
+    with the tags that it has. The query is for a model, whose name it gives.
     """
+    if isinstance(body, bytes):
+        return _import_graph(body, query)
+    if query:
+        raise InvalidParameters([Fault((name,), "this is for an ONNX model") for name in query])
     name, tags = body.pop("name"), body.pop("tags")
     made = usecases.create_graph(context(), name, tags=tags, key=idempotency_key(), **body)
     return respond_graph(*made, hints=hints_of(made[1], body.get("expression")))
+
+
+def _import_graph(model: bytes, query: dict[str, Any]) -> Response:
+    if "name" not in query:
+        raise InvalidParameters([Fault(("name",), "the parameter `name` is missing")])
+    shapes = onnx.read_shapes(query.get("input", ()))
+    record, graph, new, warnings = import_graph(
+        context(), query["name"], model, shapes=shapes, outputs=query.get("outputs"), key=idempotency_key()
+    )
+    return respond_graph(record, graph, new, warnings=warnings)
 
 
 @blueprint.endpoint(
@@ -107,10 +126,10 @@ def read_tag(query: dict[str, Any]) -> str | None:
     return tag
 
 
-def respond_graph(record: GraphRecord, graph: Graph, new: bool, hints: Sequence[str] = ()) -> Response:
+def respond_graph(record: GraphRecord, graph: Graph, new: bool, **more: Sequence[str]) -> Response:
     """A graph that was made, or was there already."""
     headers = {"Location": url_for("graphs.get_graph", graph_id=record.id)}
-    document = {**_with_nodes(record, graph), **({"hints": hints} if hints else {})}
+    document = {**_with_nodes(record, graph), **{name: listed for name, listed in more.items() if listed}}
     return respond(document, 201 if new else 200, headers)
 
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import marshmallow as ma
 from marshmallow import fields
 
+from service.api.http.npz import MEDIA_TYPE as NPZ
 from service.api.schemas import (
     ARRAY_OR_NULL,
     SOME_FIGURES,
@@ -53,7 +54,7 @@ class Recorded(Request):
 class RunRequest(BackwardRequest):
     """A run of a stored graph; with `recorded`, one that was computed elsewhere."""
 
-    npz = True
+    binary = (NPZ,)
     more: ClassVar[dict[str, Any]] = {
         "dependentSchemas": {
             "recorded": {"properties": {"backward": {"const": True}, "keep": {"const": True}, "conventions": False}},

@@ -179,7 +179,7 @@ class Request(ma.Schema):
         unknown = ma.RAISE
 
     error_messages = _MESSAGES
-    npz = False  # whether an .npz body is accepted instead
+    binary: ClassVar[tuple[str, ...]] = ()  # the media types of bodies that are accepted instead of JSON
     as_written = False  # whether its numbers keep the text that they were written as
     part = "member"
     more: ClassVar[dict[str, Any]] = {}  # keywords of its JSON Schema: which members go together

@@ -1,6 +1,7 @@
-"""The commands `graph create`, `graph list`, `graph show` and `graph delete`."""
+"""The commands `graph create`, `graph import`, `graph list`, `graph show` and `graph delete`."""
 
-from typing import Any, TextIO
+from pathlib import PurePath
+from typing import Any, BinaryIO, TextIO
 
 import click
 
@@ -63,6 +64,48 @@ def create_graph(
         form["nodes"] = document
     with Client(url) as service:
         print_graph(service, service.create_graph(name, **form, tags=read_tags(tags), key=key), as_json)
+
+
+@graph.command("import")
+@click.argument("file", type=click.File("rb"), metavar="FILE.onnx")
+@click.option("--name", help="The graph's name; the file's, if left out.")
+@click.option(
+    "--input",
+    "shapes",
+    multiple=True,
+    metavar="NAME=LENGTHS",
+    help="The shape of an input, x=1,3,224,224, or the value of one that is a whole number; may be repeated.",
+)
+@click.option("--outputs", multiple=True, help="A tensor that is an output; may be repeated.")
+@key_option
+@client_options
+def import_graph(
+    file: BinaryIO,
+    name: str | None,
+    shapes: tuple[str, ...],
+    outputs: tuple[str, ...],
+    key: str | None,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Make a graph of an ONNX model."""
+    given = {
+        of: _read_lengths(lengths, f"{of}={lengths}") for of, _, lengths in (text.rpartition("=") for text in shapes)
+    }
+    with Client(url) as service:
+        found = service.import_graph(
+            name or PurePath(file.name).stem, file.read(), shapes=given, outputs=outputs or None, key=key
+        )
+        for warning in found.document.get("warnings", ()):
+            click.echo(f"note: {warning}", err=True)
+        print_graph(service, found, as_json)
+
+
+def _read_lengths(text: str, source: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if text]
+    except ValueError:
+        raise click.UsageError(f"{source}: a shape is written NAME=LENGTH,LENGTH…") from None
 
 
 @graph.command("list")

@@ -103,6 +103,25 @@ class Client:
         given = {"expression": expression, "nodes": listed, "outputs": outputs, "inputs": inputs, "tags": tags}
         return read_graph(self._http.post("/v1/graphs", {"name": name, **_given(given)}, key), self)
 
+    def import_graph(
+        self,
+        name: str,
+        model: bytes,
+        *,
+        shapes: Mapping[str, Sequence[int]] | None = None,
+        outputs: Sequence[str] | None = None,
+        key: str | None = None,
+    ) -> Graph:
+        """Make a graph of an ONNX model, the bytes of one file.
+
+        `shapes` are those of its inputs whose own are not enough, `outputs` the tensors that are outputs instead of the
+        model's own. The graph's document has the member `warnings` where it may differ from the exported program.
+        """
+        given = [f"{of}={','.join(map(str, shape))}" for of, shape in (shapes or {}).items()]
+        query = {"name": name, "input": given, "outputs": list(outputs or ())}
+        headers = {"Content-Type": "application/x-onnx"}
+        return read_graph(self._http.read(self._http.send_keyed("/v1/graphs", model, key, headers, query)), self)
+
     def add_nodes(
         self,
         graph: Graph | str,

@@ -8,7 +8,7 @@ ClientError
 import json
 import math
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -100,7 +100,7 @@ class Transport:
         data: bytes,
         key: str | None,
         headers: Mapping[str, str],
-        query: Mapping[str, str | None] | None = None,
+        query: Mapping[str, str | Sequence[str] | None] | None = None,
     ) -> requests.Response:
         """POST bytes under an idempotency key, `key` or a new one."""
         keyed = {**headers, "Idempotency-Key": key or str(uuid.uuid4())}

@@ -4,8 +4,11 @@ GradbookError
 ├── Invalid                 the request cannot be accepted; has one Fault for each thing wrong
 │   ├── InvalidGraph        unknown operation, cycle, duplicate name …
 │   ├── InvalidExpression   the text of an expression, with line and column
+│   ├── InvalidModel        an ONNX model that cannot be imported as it is
 │   ├── InvalidInputs       missing, unknown or ill-shaped figures of a run
 │   └── InvalidRequest      everything else in a request
+├── MalformedModel          the bytes are not an ONNX model
+├── NotInstalled            what it needs is an extra of the service's that is not installed
 ├── LimitExceeded           one of the limits in settings, by its name
 ├── KeyReused               an idempotency key that was used with another request
 ├── NotFound                no such graph, run, node …
@@ -74,6 +77,18 @@ class Invalid(GradbookError):
 
 class InvalidGraph(Invalid):
     """The nodes do not form a graph."""
+
+
+class InvalidModel(Invalid):
+    """An ONNX model cannot be imported as it is; has a fault for each of its nodes that prevents it."""
+
+
+class MalformedModel(GradbookError):
+    """The bytes are not an ONNX model."""
+
+
+class NotInstalled(GradbookError):
+    """What was asked for needs an extra that is not installed; `detail` says how to install it."""
 
 
 class InvalidInputs(Invalid):

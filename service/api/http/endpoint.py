@@ -9,7 +9,7 @@ import marshmallow as ma
 from flask import Response
 from werkzeug.routing import BaseConverter
 
-from service.api.http import arrow, npz
+from service.api.http import arrow, npz, onnx
 from service.api.http.access import scoped
 from service.api.http.paging import Paging
 from service.api.http.request import given_key, read_body, read_query, requires_members
@@ -20,7 +20,11 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 TEXT = {"schema": {"type": "string"}}
 # The forms that are not JSON: the name of each in the document of the API, and its description.
-BINARY = {npz.MEDIA_TYPE: ("Npz", npz.__doc__), arrow.MEDIA_TYPE: ("ArrowStream", arrow.__doc__)}
+BINARY = {
+    npz.MEDIA_TYPE: ("Npz", npz.__doc__),
+    arrow.MEDIA_TYPE: ("ArrowStream", arrow.__doc__),
+    onnx.MEDIA_TYPE: ("Onnx", onnx.__doc__),
+}
 # The problems by their status: the name of each in the document of the API, and its description.
 PROBLEM_RESPONSES = {
     400: ("Malformed", "The body is not what its Content-Type says, or the request is not HTTP/1.1"),
@@ -44,7 +48,11 @@ PROBLEM_RESPONSES = {
     ),
     429: ("TooManyRequests", "The key was used too often in this minute (GRADBOOK_REQUESTS_PER_MINUTE)"),
     431: ("LargeHead", "The request's line and headers are too large"),
-    501: ("NotImplemented", "The body comes in a transfer coding other than chunked"),
+    501: (
+        "NotImplemented",
+        "The body comes in a transfer coding other than chunked, or what is asked for needs an extra that the service "
+        "lacks (not-installed)",
+    ),
     503: (
         "Overloaded",
         "Too much is under way (overloaded), the work takes longer than a request may (deadline-exceeded), or the "
@@ -127,8 +135,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
                 described["responses"] = {code: _binary_content(forms) for code in {status, also or status}}
             if media:
                 described["responses"] = {status: {"content": dict.fromkeys(media, TEXT)}}
-            if getattr(body, "npz", False):
-                described["requestBody"] = _binary_content((npz.MEDIA_TYPE,))
+            if body is not None and body.binary:
+                described["requestBody"] = _binary_content(body.binary)
             served = self.doc(**described)(served)
             serve._apidoc = served._apidoc  # type: ignore[attr-defined]  # where flask-smorest keeps it
             self.route(rule, methods=[method])(serve)

@@ -53,6 +53,13 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         "Write it with `numpy.savez` or `savez_compressed`, with plain arrays only.",
         "the body is not an .npz archive",
     ),
+    "malformed-onnx": ProblemType(
+        400,
+        "The body is not an ONNX model",
+        "The body has the Content-Type `application/x-onnx` and is not a model as `onnx.save` writes it.",
+        "Send the bytes of one `.onnx` file as they are.",
+        "the body is not an ONNX model: it has no graph, or says no version of the operators",
+    ),
     "bad-request": ProblemType(
         400,
         "Bad Request",
@@ -149,6 +156,23 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
             ]
         },
     ),
+    "invalid-model": ProblemType(
+        422,
+        "The model cannot be imported as it is",
+        "The ONNX model has nodes that cannot be computed here exactly as ONNX says, needs the shape of an input, or "
+        "has its data in other files.",
+        "Each fault in `errors` names the node, its operator and the reason; `pointer` leads to it in the model. Give "
+        "shapes as `input=x=1,3,224,224`, and choose by `outputs` what can be computed.",
+        "'/pool/Unique' (Unique): there is no operation of that name here",
+        {
+            "errors": [
+                {
+                    "pointer": "/graph/node/4",
+                    "detail": "'/pool/Unique' (Unique): there is no operation of that name here",
+                }
+            ]
+        },
+    ),
     "invalid-expression": ProblemType(
         422,
         "The text is not an expression",
@@ -229,6 +253,14 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         "The method is not known, or the body comes in a transfer coding other than `chunked`.",
         "Use a method that `openapi.yaml` names, and send the body as it is.",
         "of transfer codings only chunked is read; send the body without another",
+    ),
+    "not-installed": ProblemType(
+        501,
+        "An extra is not installed",
+        "What is asked for needs a package that the service's installation lacks.",
+        "Whoever operates the service installs the extra that `detail` names, and starts it anew.",
+        "reading ONNX models needs the extra onnx: pip install 'gradbook[onnx]', or in a checkout pip install "
+        "--require-hashes -r requirements-onnx.lock",
     ),
     "not-ready": ProblemType(
         503,

@@ -28,6 +28,9 @@ _LONGEST_SENTENCE = 1000  # characters
 PROBLEMS: dict[type[errors.GradbookError], str] = {
     Malformed: "malformed-json",
     MalformedArchive: "malformed-npz",
+    errors.MalformedModel: "malformed-onnx",
+    errors.NotInstalled: "not-installed",
+    errors.InvalidModel: "invalid-model",
     errors.InvalidGraph: "invalid-graph",
     errors.InvalidExpression: "invalid-expression",
     errors.InvalidInputs: "invalid-inputs",

@@ -7,9 +7,10 @@ from typing import Any
 
 import marshmallow as ma
 from flask import current_app, request
+from marshmallow.fields import List
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from service.api.http import npz
+from service.api.http import npz, onnx
 from service.api.http.problems import InvalidParameters
 from service.api.http.strict_json import read_json
 from service.api.schemas import Request
@@ -27,7 +28,8 @@ def context() -> Context:
 
 
 def read_body(schema: Request) -> Any:
-    """The body, checked; an empty body is an empty object unless the schema requires a member."""
+    """The body, checked; an empty body is an empty object unless the schema requires a member, and an ONNX model is its
+    bytes."""
     body, limits = request.get_data(), context().limits
     if len(body) > limits.body_bytes:
         raise RequestEntityTooLarge
@@ -36,7 +38,9 @@ def read_body(schema: Request) -> Any:
     document: Any
     if not body and not requires_members(schema):
         document = {}
-    elif request.mimetype == npz.MEDIA_TYPE and schema.npz:
+    elif request.mimetype == onnx.MEDIA_TYPE and onnx.MEDIA_TYPE in schema.binary:
+        return body
+    elif request.mimetype == npz.MEDIA_TYPE and npz.MEDIA_TYPE in schema.binary:
         document = npz.read_npz(body, limits)
     elif not request.is_json:
         raise UnsupportedMediaType("the body must be JSON; send it with Content-Type: application/json")
@@ -54,9 +58,11 @@ def check(schema: Request, document: Any) -> Any:
 
 
 def read_query(schema: Request) -> Any:
-    """The query, checked; raises InvalidParameters."""
+    """The query, checked, a parameter that is a list with all its values; raises InvalidParameters."""
+    given: dict[str, Any] = request.args.to_dict()
+    given |= {name: request.args.getlist(name) for name in given if isinstance(schema.fields.get(name), List)}
     try:
-        return schema.load(request.args.to_dict())
+        return schema.load(given)
     except ma.ValidationError as error:
         raise InvalidParameters(_faults(error.messages)) from None
 

@@ -46,7 +46,7 @@ def integer(value: object) -> int:
     if isinstance(value, bool) or not whole:
         raise ValueError("a whole number is expected")
     assert isinstance(value, (int, float))
-    if not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+    if not -LARGEST_INTEGER - 1 <= value <= LARGEST_INTEGER:
         raise ValueError("the whole number is out of int64's range")
     return int(value)
 

@@ -12,7 +12,8 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as AnyResponse
 
-from service.api.graph_schemas import GraphRequest
+from service.api.graph_schemas import GraphRequest, ImportQuery
+from service.api.http import onnx
 from service.api.http.problems import answer_error
 from service.api.http.request import check, context
 from service.api.http.strict_json import read_json
@@ -27,6 +28,7 @@ from service.usecases import graph_search, runs
 from service.usecases import graphs as usecases
 from service.usecases.gradient_graphs import formula_of
 from service.usecases.graph_search import ORDERS, SMALL_GRAPH, FoundGraph
+from service.usecases.model_imports import import_graph
 from service.web.captions import Subject, short_figure, shorten
 from service.web.overview import draw_thumbnail
 from service.web.pages.page import page, see
@@ -114,6 +116,8 @@ def create_graph() -> AnyResponse:
     try:
         if form.get("example"):
             return see("get_graph", graph_id=_create_example(form["example"]))
+        if file is not None and PurePath(file.filename or "").suffix == ".onnx":
+            return see("get_graph", graph_id=_import_file(file, form))
         document = _read_file(file, form) if file is not None and file.filename else _read_form(form)
         given = check(GraphRequest(), document)
         record, *_ = usecases.create_graph(context(), given.pop("name"), tags=given.pop("tags"), **given)
@@ -195,13 +199,25 @@ def _read_form(form: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _read_file(file: FileStorage, form: Mapping[str, str]) -> Any:
-    """A graph from a file as `POST /v1/graphs` takes it, or as `GET /v1/graphs/{id}` gives it."""
+def _import_file(file: FileStorage, form: Mapping[str, str]) -> str:
+    """Make a graph of an ONNX model; return its id."""
+    name = form.get("name", "").strip() or PurePath(file.filename or "").stem
+    query = check(ImportQuery(), {"name": name, "input": form.get("shapes", "").split()})
+    record, *_ = import_graph(context(), query["name"], _content(file), shapes=onnx.read_shapes(query["input"]))
+    return record.id
+
+
+def _content(file: FileStorage) -> bytes:
     limits = context().limits
     body = file.stream.read(limits.body_bytes + 1)
     if len(body) > limits.body_bytes:
         raise RequestEntityTooLarge
-    document = read_json(body, limits.json_depth)
+    return body
+
+
+def _read_file(file: FileStorage, form: Mapping[str, str]) -> Any:
+    """A graph from a file as `POST /v1/graphs` takes it, or as `GET /v1/graphs/{id}` gives it."""
+    document = read_json(_content(file), context().limits.json_depth)
     if not isinstance(document, dict):
         return document
     if "digest" in document and "nodes" in document:

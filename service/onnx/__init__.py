@@ -1,0 +1,1 @@
+"""ONNX's models: read into nodes of ours. Its modules need the package `onnx`, which the extra `onnx` installs."""
