@@ -10,7 +10,6 @@ from flask.testing import FlaskClient
 
 from service.client import Client
 from service.usecases import model_imports
-from tests.api.conftest import MakeApp
 from tests.cli.command import call_main
 from tests.onnx.models import model_of
 
@@ -53,14 +52,6 @@ def test_a_model_becomes_a_graph_and_what_is_wrong_is_named(client: FlaskClient)
     }
 
 
-def test_a_model_larger_than_the_limits_is_refused(make_app: MakeApp) -> None:
-    for limit, most in (("nodes", 2), ("tensor_elements", 1), ("body_bytes", 100)):
-        client = make_app(**{limit: most}).test_client()
-        refused = client.post("/v1/graphs?name=m&input=x=3,2", data=body_of(TEXT), headers=HEADERS)
-        assert refused.json is not None and refused.status_code in (413, 422)
-        assert refused.json["limit"] == limit
-
-
 def test_a_service_without_the_extra_says_how_to_install_it(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +73,7 @@ def test_a_model_is_read_from_a_file_on_the_page(client: FlaskClient) -> None:
     assert refused.status_code == 422 and "there is no operation of that name here" in refused.text
 
 
+@pytest.mark.slow
 def test_an_exported_network_is_imported_and_run_by_the_command_and_the_client(service_url: str) -> None:
     recorded = np.load(MODELS / "mlp.npz")
     ended = call_main(service_url, "graph", "import", str(MODELS / "mlp.dynamo.onnx"), "--name", "mlp", "--json")

@@ -134,6 +134,13 @@ def test_functions_that_call_each_other_twice_are_counted_before_they_are_inline
         imported("(float[2] x) => (float[2] y) { y = own.f0(x) }", more=calls + last)
 
 
+def test_a_model_larger_than_the_limits_is_refused() -> None:
+    text = f"{FEATURES} {{ h = MatMul(x, w) y = Add(h, b) }}"
+    for limits in (Limits(nodes=1), Limits(tensor_elements=5), Limits(body_bytes=20)):
+        with pytest.raises(LimitExceeded):
+            imported(text, limits=limits)
+
+
 def test_what_is_no_model_or_has_its_data_elsewhere_is_refused() -> None:
     for body in (b"", b"\0" * 40, b"PK\3\4", b"Gradbook" * 9):
         with pytest.raises(MalformedModel):
