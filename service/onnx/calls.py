@@ -9,14 +9,14 @@ from onnx import AttributeProto, NodeProto
 from onnx.defs import OpSchema
 
 from service.onnx.reading import STANDARD, read_tensor
-from service.onnx.values import FLOAT, Refused, Value, shortest
+from service.onnx.values import FLOAT, CannotImport, Value, shortest
 
 _NUMBERS = (AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.INTS, AttributeProto.FLOATS)
 _MANY = OpSchema.FormalParameterOption.Variadic
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class OperatorCall:
     """An operator applied to operands, None for each that is left out.
 
     `outputs` are the names of its outputs, empty where nothing reads one; `kinds` their types.
@@ -41,9 +41,9 @@ class Call:
         return self.kinds[0]
 
     def operand(self, index: int) -> Value:
-        """An operand; raises Refused if it is left out."""
+        """An operand; raises CannotImport if it is left out."""
         if index >= len(self.operands) or (value := self.operands[index]) is None:
-            raise Refused(f"it lacks operand {index}")
+            raise CannotImport(f"it lacks operand {index}")
         return value
 
     def optional(self, index: int) -> Value | None:
@@ -55,7 +55,9 @@ class Call:
         formal = self.schema.inputs
         for index, value in enumerate(self.operands):
             if index >= len(formal) and not (formal and formal[-1].option == _MANY):
-                raise Refused(f"{self.operator} takes at most {len(formal)} operands; {len(self.operands)} are given")
+                raise CannotImport(
+                    f"{self.operator} takes at most {len(formal)} operands; {len(self.operands)} are given"
+                )
             yield formal[min(index, len(formal) - 1)].name, value
 
     def defaults(self) -> dict[str, Any]:
@@ -72,34 +74,36 @@ class Call:
         return _plain(value, FLOAT in [each.kind for each in self.operands if each is not None])
 
 
-def make_call(node: NodeProto, version: int, operands: Sequence[Value | None], is_read: Callable[[str], bool]) -> Call:
-    """Read a node; raises Refused where ONNX has no such operator, or an attribute is none of its own."""
+def make_call(
+    node: NodeProto, version: int, operands: Sequence[Value | None], is_read: Callable[[str], bool]
+) -> OperatorCall:
+    """Read a node; raises CannotImport where ONNX has no such operator, or an attribute is none of its own."""
     if node.domain not in STANDARD:
-        raise Refused(f"it is of another domain than ONNX's own, {node.domain!r}")
+        raise CannotImport(f"it is of another domain than ONNX's own, {node.domain!r}")
     try:
         schema = onnx.defs.get_schema(node.op_type, version, "")
     except onnx.defs.SchemaError:
-        raise Refused(f"ONNX has no operator {node.op_type!r} in opset {version}") from None
+        raise CannotImport(f"ONNX has no operator {node.op_type!r} in opset {version}") from None
     decimal = FLOAT in [each.kind for each in operands if each is not None]
     attributes = {each.name: _read_attribute(each, decimal) for each in node.attribute}
     if unknown := attributes.keys() - schema.attributes.keys():
-        raise Refused(f"{node.op_type} has no attribute {min(unknown)!r} in opset {version}")
+        raise CannotImport(f"{node.op_type} has no attribute {min(unknown)!r} in opset {version}")
     names = tuple(name if name and is_read(name) else "" for name in node.output)
     kinds = tuple(_kind_of_output(schema, index, operands) for index in range(len(node.output)))
-    return Call(node.op_type, version, schema, tuple(operands), attributes, names, kinds)
+    return OperatorCall(node.op_type, version, schema, tuple(operands), attributes, names, kinds)
 
 
 def _read_attribute(attribute: AttributeProto, decimal: bool) -> Any:
     if attribute.ref_attr_name:
-        raise Refused(f"its attribute {attribute.name} refers to a function's")
+        raise CannotImport(f"its attribute {attribute.name} refers to a function's")
     if attribute.type == AttributeProto.TENSOR:
         try:
             return read_tensor(attribute.t)
         except ValueError as error:
-            raise Refused(str(error)) from None
+            raise CannotImport(str(error)) from None
     if attribute.type in (AttributeProto.GRAPH, AttributeProto.STRING, AttributeProto.STRINGS, *_NUMBERS):
         return _plain(onnx.helper.get_attribute_value(attribute), decimal)
-    raise Refused(f"its attribute {attribute.name} is of a type that is not read")
+    raise CannotImport(f"its attribute {attribute.name} is of a type that is not read")
 
 
 def _plain(value: Any, decimal: bool) -> Any:

@@ -17,7 +17,7 @@ from service.core.graph.names import LONGEST_NAME, free_name
 from service.core.rulebook.operation import Operation
 from service.core.rulebook.tensor import Tensor
 from service.onnx.shapes import infer_shape
-from service.onnx.values import FLOAT, FLOATS, Refused, Value, as_kind, shortest
+from service.onnx.values import FLOAT, FLOATS, CannotImport, Value, as_kind, shortest
 from service.settings import Limits
 
 _MOST_WORK = 1e9  # operations on numbers that are spent on folding one model
@@ -76,7 +76,7 @@ class Folding:
     ) -> Value:
         """A node of one of our operations; a Constant where its value is known to be whole numbers.
 
-        An operand that is left out is None. Raises Refused where the operation does not take these operands.
+        An operand that is left out is None. Raises CannotImport where the operation does not take these operands.
         """
         given = list(operands)
         while given and given[-1] is None:
@@ -84,11 +84,11 @@ class Folding:
         read, faults = read_attributes(operation, attributes or {})
         faults = faults or arity_faults(operation, len(given))
         if faults:
-            raise Refused("; ".join(fault.detail for fault in faults))
+            raise CannotImport("; ".join(fault.detail for fault in faults))
         present = [each for each in given if each is not None]
         for each in present:
             if each.missing:
-                raise Refused(each.missing)
+                raise CannotImport(each.missing)
         shape = infer_shape(operation, [each.shape for each in present], read)
         fixed = bool(present) and all(each.fixed for each in present)
         figures = self._evaluate(operation, present, shape, read, kind) if len(present) == len(given) else None
@@ -108,7 +108,7 @@ class Folding:
         if document["operation"] == "Constant":
             array = document["attributes"]["value"]
             if array.dtype.kind in "iu" and array.size and np.abs(array.astype(np.float64)).max() > 2.0**53:
-                raise Refused(f"{value.name!r} holds whole numbers above 2^53")
+                raise CannotImport(f"{value.name!r} holds whole numbers above 2^53")
         return value.name
 
     def _evaluate(
@@ -133,14 +133,16 @@ class Folding:
             return None
 
     def check_size(self, shape: Sequence[int]) -> None:
-        """Raise Refused for a shape of more elements than a node's value may have."""
+        """Raise CannotImport for a shape of more elements than a node's value may have."""
         if min(shape, default=0) < 0 or prod(shape) > self._limits.tensor_elements:
-            raise Refused(f"its value has the shape {list(shape)}; at most {self._limits.tensor_elements} elements do")
+            raise CannotImport(
+                f"its value has the shape {list(shape)}; at most {self._limits.tensor_elements} elements do"
+            )
 
     def _spend(self, elements: int) -> None:
         self._elements_left -= elements
         if self._elements_left < 0:
-            raise Refused(f"the model's constants have more than {self._limits.run_elements} elements")
+            raise CannotImport(f"the model's constants have more than {self._limits.run_elements} elements")
 
     def reached(self, outputs: Sequence[str], always: Sequence[str]) -> list[dict[str, Any]]:
         """The documents that the outputs need, as `build_graph` takes them, and `always` those of these names."""

@@ -15,7 +15,7 @@ from service.onnx.folding import Folding
 from service.onnx.operators import OPERATORS, import_call, is_known
 from service.onnx.reading import inner_graphs, opset_of, read_model, read_tensor
 from service.onnx.shapes import bind_shapes
-from service.onnx.values import FLOATS, INTEGERS, Refused, Value, type_name
+from service.onnx.values import FLOATS, INTEGERS, CannotImport, Value, type_name
 from service.settings import Limits
 
 _LISTED = 4  # consumers of a weight that a warning names
@@ -107,7 +107,7 @@ class _Importing:
             if tensor.name in needed:
                 try:
                     values[tensor.name] = self._read_initializer(tensor)
-                except (Refused, ValueError) as error:
+                except (CannotImport, ValueError) as error:
                     self.faults.append(Fault(("graph", "initializer", position), f"{tensor.name!r}: {error}"))
         for position, sparse in enumerate(self.graph.sparse_initializer):
             detail = f"{sparse.values.name!r} is a sparse tensor, which is not read"
@@ -115,7 +115,7 @@ class _Importing:
 
     def _read_initializer(self, tensor: TensorProto) -> Value:
         if tensor.data_type not in (*FLOATS, *INTEGERS):
-            raise Refused(f"it is of {type_name(tensor.data_type)}; float32, float64 and whole numbers are read")
+            raise CannotImport(f"it is of {type_name(tensor.data_type)}; float32, float64 and whole numbers are read")
         array = read_tensor(tensor)
         if tensor.data_type in FLOATS:
             return self.folding.add_weight(tensor.name, tensor.data_type, array)
@@ -130,7 +130,7 @@ class _Importing:
                 continue
             try:
                 self._import(node, values, needed, (*location, "node", position))
-            except Refused as error:
+            except CannotImport as error:
                 label = node.name or next(filter(None, node.output), "")
                 detail = f"{label!r} ({node.op_type}): {error}"
                 self.faults.append(Fault((*location, "node", position), detail))
@@ -139,11 +139,11 @@ class _Importing:
     def _import(self, node: NodeProto, values: Any, needed: set[str], location: tuple[str | int, ...]) -> None:
         unknown = [name for name in node.input if name and name not in values]
         if unknown:
-            raise Refused(f"it reads {unknown[0]!r}, which nothing before it gives")
+            raise CannotImport(f"it reads {unknown[0]!r}, which nothing before it gives")
         operands = [values[name] if name else None for name in node.input]
         if any(each is _POISONED for each in operands):  # what feeds it has been refused
             if not is_known(node):
-                raise Refused("there is no operation of that name here")
+                raise CannotImport("there is no operation of that name here")
             values.update((name, _POISONED) for name in node.output)
             return
         for name in dict.fromkeys(node.input):
@@ -166,7 +166,7 @@ class _Importing:
         """An If whose condition is known: the nodes of the branch that is taken."""
         condition = values[node.input[0]]
         if condition.figures is None or not condition.fixed:
-            raise Refused(
+            raise CannotImport(
                 f"its condition {condition.name!r} is not known while the model is read: give the shapes of the "
                 "inputs, and the value of one that is a whole number"
             )

@@ -15,12 +15,12 @@ from onnx import NodeProto
 
 from service.core.rulebook.operation import Operation
 from service.core.rulebook.registry import find, operation_of
-from service.onnx.calls import Call
+from service.onnx.calls import OperatorCall
 from service.onnx.folding import Folding
 from service.onnx.reading import STANDARD
-from service.onnx.values import BOOL, FLOAT, FLOATS, INT64, WHOLE, Refused, Value, as_kind, type_name
+from service.onnx.values import BOOL, FLOAT, FLOATS, INT64, WHOLE, CannotImport, Value, as_kind, type_name
 
-Importer = Callable[[Call, Folding], dict[str, Value]]
+Importer = Callable[[OperatorCall, Folding], dict[str, Value]]
 
 # Attributes of ONNX's that have no part in what is computed here.
 _WITHOUT_EFFECT = {"BatchNormalization": {"momentum"}, "Cast": {"saturate"}}
@@ -34,24 +34,26 @@ _MOVING = {
 _ROUNDING = {"Div": "the division of whole numbers", "Pow": "a power of whole numbers", "ReduceMean": "their mean"}
 
 
-def import_call(call: Call, folding: Folding) -> dict[str, Value]:
-    """Add the nodes of one call and return the values of its outputs by name; raises Refused."""
+def import_call(call: OperatorCall, folding: Folding) -> dict[str, Value]:
+    """Add the nodes of one call and return the values of its outputs by name; raises CannotImport."""
     made = OPERATORS.get(call.operator, as_it_is)(call, folding)
     for value in made.values():
         if value.kind not in (*FLOATS, *WHOLE) and value.figures is None and call.operator not in _MOVING:
-            raise Refused(f"it computes in {type_name(value.kind)}, which rounds or wraps around otherwise than here")
+            raise CannotImport(
+                f"it computes in {type_name(value.kind)}, which rounds or wraps around otherwise than here"
+            )
     return made
 
 
 # --- operators that the rulebook has by their name ----------------------------------------------------------------
 
 
-def as_it_is(call: Call, folding: Folding) -> dict[str, Value]:
+def as_it_is(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     """Apply the operation of the same name."""
     return apply(call, folding, _operation(call.operator), call.attributes)
 
 
-def apply(call: Call, folding: Folding, operation: Operation, given: Any) -> dict[str, Value]:
+def apply(call: OperatorCall, folding: Folding, operation: Operation, given: Any) -> dict[str, Value]:
     """Apply an operation with ONNX's operands and attributes: one node, or one for each output that is read."""
     readers = {attribute.name.lower(): attribute for attribute in operation.attributes}
     operands: list[Value | None] = []
@@ -68,10 +70,10 @@ def apply(call: Call, folding: Folding, operation: Operation, given: Any) -> dic
         if ours is not None:
             attributes.setdefault(ours.name, value)
         elif value != defaults.get(name) and name not in _WITHOUT_EFFECT.get(call.operator, ()):
-            raise Refused(f"its attribute {name} = {value} is not computed here")
+            raise CannotImport(f"its attribute {name} = {value} is not computed here")
     folded = all(each is not None and each.fixed for each in operands)
     if call.operator in _ROUNDING and call.kind not in FLOATS and not folded:
-        raise Refused(f"{_ROUNDING[call.operator]} that only a run knows is not computed here")
+        raise CannotImport(f"{_ROUNDING[call.operator]} that only a run knows is not computed here")
     if operation.name == "Split" and "split" not in attributes:
         attributes.setdefault("num_outputs", len(call.outputs))
     if "output" in readers:
@@ -81,15 +83,15 @@ def apply(call: Call, folding: Folding, operation: Operation, given: Any) -> dic
             if name
         }
     if any(call.outputs[1:]):
-        raise Refused(f"only its first output is computed here, and {max(call.outputs[1:])!r} is read")
+        raise CannotImport(f"only its first output is computed here, and {max(call.outputs[1:])!r} is read")
     return {call.output: folding.add_node(call.output, call.kind, operation, operands, attributes)}
 
 
 def _operation(name: str) -> Operation:
-    """The operation of exactly that name; raises Refused if there is none."""
+    """The operation of exactly that name; raises CannotImport if there is none."""
     found = find(name)
     if found is None or found.name != name or not found.operands:
-        raise Refused("there is no operation of that name here")
+        raise CannotImport("there is no operation of that name here")
     return found
 
 
@@ -103,13 +105,13 @@ def _as_attribute(figures: NDArray[Any], read: Callable[[object], Any], name: st
             reason = error
             continue
         return value
-    raise Refused(f"its operand {name}: {reason}")
+    raise CannotImport(f"its operand {name}: {reason}")
 
 
 # --- constants and shapes -----------------------------------------------------------------------------------------
 
 
-def _constant(call: Call, folding: Folding) -> dict[str, Value]:
+def _constant(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     ((name, value),) = call.attributes.items()
     if name == "value":
         kind = _kind_of(value)
@@ -118,7 +120,7 @@ def _constant(call: Call, folding: Folding) -> dict[str, Value]:
     elif name in ("value_int", "value_ints"):
         value, kind = np.asarray(value, np.int64), INT64
     else:
-        raise Refused(f"a Constant of {name} is not read")
+        raise CannotImport(f"a Constant of {name} is not read")
     return {call.output: folding.add_constant(call.output, kind, value)}
 
 
@@ -126,7 +128,7 @@ def _kind_of(array: NDArray[Any]) -> int:
     return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
 
 
-def _shape(call: Call, folding: Folding) -> dict[str, Value]:
+def _shape(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     x, chosen = call.operand(0), slice(call.attributes.get("start", 0), call.attributes.get("end"))
     if x.whole_shape is not None:
         return _whole_numbers(call, folding, list(x.whole_shape[chosen]))
@@ -134,7 +136,7 @@ def _shape(call: Call, folding: Folding) -> dict[str, Value]:
     return _unknown(call, folding, _undeclared(x), (length,))
 
 
-def _size(call: Call, folding: Folding) -> dict[str, Value]:
+def _size(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     x = call.operand(0)
     if x.whole_shape is None:
         return _unknown(call, folding, _undeclared(x), ())
@@ -145,31 +147,31 @@ def _undeclared(x: Value) -> str:
     return x.missing or f"the shape of {x.name!r} is not known: give those of the model's inputs"
 
 
-def _whole_numbers(call: Call, folding: Folding, value: Any) -> dict[str, Value]:
+def _whole_numbers(call: OperatorCall, folding: Folding, value: Any) -> dict[str, Value]:
     return {call.output: folding.add_constant(call.output, INT64, np.asarray(value, dtype=np.int64))}
 
 
-def _unknown(call: Call, folding: Folding, why: str, shape: Any = None) -> dict[str, Value]:
+def _unknown(call: OperatorCall, folding: Folding, why: str, shape: Any = None) -> dict[str, Value]:
     return {call.output: folding.add_missing(call.output, call.kind or INT64, shape, why)}
 
 
-def _constant_of_shape(call: Call, folding: Folding) -> dict[str, Value]:
+def _constant_of_shape(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     shape = _fixed(call.operand(0))
     value = call.attributes.get("value", np.zeros(1, np.float32))
     return {call.output: _filled(call, folding, shape.tolist(), lambda: np.full(shape.tolist(), value.ravel()[0]))}
 
 
-def _eye_like(call: Call, folding: Folding) -> dict[str, Value]:
+def _eye_like(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     x = call.operand(0)
     if x.whole_shape is None or len(x.whole_shape) != 2:
-        raise Refused(_undeclared(x))
+        raise CannotImport(_undeclared(x))
     kind, diagonal = call.attributes.get("dtype", x.kind), call.attributes.get("k", 0)
     rows, columns = x.whole_shape
     eye = _filled(call, folding, x.whole_shape, lambda: np.eye(rows, columns, diagonal, dtype=np.float32), kind)
     return {call.output: eye}
 
 
-def _range(call: Call, folding: Folding) -> dict[str, Value]:
+def _range(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     start, limit, delta = (_fixed(call.operand(index)).ravel()[0] for index in range(3))
     count = max(0, int(np.ceil((limit - start) / delta))) if delta else 0
     # In ONNX's own words, element k is start + k·delta, in the type of both.
@@ -177,11 +179,11 @@ def _range(call: Call, folding: Folding) -> dict[str, Value]:
     return {call.output: numbers}
 
 
-def _non_zero(call: Call, folding: Folding) -> dict[str, Value]:
+def _non_zero(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     return _whole_numbers(call, folding, np.array(np.nonzero(np.atleast_1d(_fixed(call.operand(0))))))
 
 
-def _filled(call: Call, folding: Folding, shape: Any, make: Callable[[], NDArray[Any]], kind: int = 0) -> Value:
+def _filled(call: OperatorCall, folding: Folding, shape: Any, make: Callable[[], NDArray[Any]], kind: int = 0) -> Value:
     """A Constant, once it is known not to be too large."""
     folding.check_size(shape)
     array = make()
@@ -189,22 +191,22 @@ def _filled(call: Call, folding: Folding, shape: Any, make: Callable[[], NDArray
 
 
 def _fixed(value: Value) -> NDArray[Any]:
-    """Figures that are the same whatever inputs and weights are; raises Refused for others."""
+    """Figures that are the same whatever inputs and weights are; raises CannotImport for others."""
     figures = value.known()
     if not value.fixed:
-        raise Refused(f"it needs the figures of {value.name!r}, which depend on the model's weights")
+        raise CannotImport(f"it needs the figures of {value.name!r}, which depend on the model's weights")
     return figures
 
 
 # --- types --------------------------------------------------------------------------------------------------------
 
 
-def _cast(call: Call, folding: Folding) -> dict[str, Value]:
+def _cast(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     kind = call.attributes["to"] if call.operator == "Cast" else call.operand(1).kind
     return {call.output: _converted(call, folding, call.operand(0), kind)}
 
 
-def _converted(call: Call, folding: Folding, x: Value, kind: int) -> Value:
+def _converted(call: OperatorCall, folding: Folding, x: Value, kind: int) -> Value:
     name, from_float = call.output, x.kind in FLOATS
     if x.missing:
         return folding.add_missing(name, kind, x.shape, x.missing)
@@ -219,10 +221,12 @@ def _converted(call: Call, folding: Folding, x: Value, kind: int) -> Value:
     if from_float and kind in FLOATS and kind != x.kind:
         rounding = find("Cast")
         if rounding is None:
-            raise Refused(f"the conversion from {type_name(x.kind)} to {type_name(kind)} is not computed here")
+            raise CannotImport(f"the conversion from {type_name(x.kind)} to {type_name(kind)} is not computed here")
         return folding.add_node(name, kind, rounding, [x], {"to": type_name(kind)})
     if kind != x.kind and kind not in (*WHOLE, *FLOATS):
-        raise Refused(f"it converts to {type_name(kind)}; only float32, float64 and whole numbers are computed here")
+        raise CannotImport(
+            f"it converts to {type_name(kind)}; only float32, float64 and whole numbers are computed here"
+        )
     return folding.add_node(name, kind, operation_of("Identity"), [x])
 
 
@@ -237,22 +241,22 @@ def _truncated(name: str, kind: int, folding: Folding, x: Value) -> Value:
 # --- what is computed otherwise here ------------------------------------------------------------------------------
 
 
-def _dropout(call: Call, folding: Folding) -> dict[str, Value]:
+def _dropout(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     """Nothing is dropped outside training; the mask then has all."""
     x, training = call.operand(0), call.optional(2)
     if training is not None and training.known().any():
-        raise Refused("it draws random numbers: the model is exported for training")
+        raise CannotImport("it draws random numbers: the model is exported for training")
     made = {}
     if call.output:
         made[call.output] = folding.add_node(call.output, x.kind, operation_of("Identity"), [x])
     if any(call.outputs[1:]):
         if x.whole_shape is None:
-            raise Refused(_undeclared(x))
+            raise CannotImport(_undeclared(x))
         made[call.outputs[1]] = folding.add_constant(call.outputs[1], BOOL, np.ones(x.whole_shape, dtype=bool))
     return made
 
 
-def _divide(call: Call, folding: Folding) -> dict[str, Value]:
+def _divide(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     """Of whole numbers that are known, toward zero, as C does."""
     x, y = call.operand(0), call.operand(1)
     if call.kind in FLOATS or not (x.fixed and y.fixed):
@@ -261,12 +265,12 @@ def _divide(call: Call, folding: Folding) -> dict[str, Value]:
         return as_it_is(call, folding)
     dividend, divisor = _fixed(x), _fixed(y)
     if not np.all(divisor):
-        raise Refused("it divides a whole number by 0")
+        raise CannotImport("it divides a whole number by 0")
     quotient = np.abs(dividend) // np.abs(divisor) * np.sign(dividend) * np.sign(divisor)
     return {call.output: folding.add_constant(call.output, call.kind, quotient)}
 
 
-def _softmax(call: Call, folding: Folding) -> dict[str, Value]:
+def _softmax(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     """Before opset 13 over all axes from `axis` on, as one."""
     if call.version >= 13:
         return as_it_is(call, folding)
@@ -274,54 +278,54 @@ def _softmax(call: Call, folding: Folding) -> dict[str, Value]:
     if axis % max(x.rank(), 1) == x.rank() - 1:
         return {call.output: folding.add_node(call.output, x.kind, operation, [x], {"axis": -1})}
     if x.whole_shape is None:
-        raise Refused(_undeclared(x))
+        raise CannotImport(_undeclared(x))
     rows = folding.add_node(f"{call.output}/rows", x.kind, operation_of("Flatten"), [x], {"axis": axis})
     along = folding.add_node(f"{call.output}/along_rows", x.kind, operation, [rows], {"axis": -1})
     shape = {"shape": list(x.whole_shape)}
     return {call.output: folding.add_node(call.output, x.kind, operation_of("Reshape"), [along], shape)}
 
 
-def _upsample(call: Call, folding: Folding) -> dict[str, Value]:
+def _upsample(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     """Opset 7 to 9: what Resize is where both grids begin at the same corner."""
     corner = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     return apply(call, folding, _operation("Resize"), {**call.attributes, **corner})
 
 
-def _resize(call: Call, folding: Folding) -> dict[str, Value]:
+def _resize(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     """Opset 10's is as Upsample."""
     return _upsample(call, folding) if call.version == 10 else as_it_is(call, folding)
 
 
-def _scatter(call: Call, folding: Folding) -> dict[str, Value]:
+def _scatter(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     return apply(call, folding, _operation("ScatterElements"), call.attributes)
 
 
-def _exclusive_or(call: Call, folding: Folding) -> dict[str, Value]:
+def _exclusive_or(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     return {call.output: folding.add_node(call.output, BOOL, operation_of("NotEqual"), call.operands)}
 
 
-def _is_nan(call: Call, folding: Folding) -> dict[str, Value]:
+def _is_nan(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     """Only NaN differs from itself."""
     x = call.operand(0)
     return {call.output: folding.add_node(call.output, BOOL, operation_of("NotEqual"), [x, x])}
 
 
-def _is_inf(call: Call, folding: Folding) -> dict[str, Value]:
+def _is_inf(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     x, signs = call.operand(0), (call.attributes.get("detect_negative", 1), call.attributes.get("detect_positive", 1))
     if signs == (0, 0):
-        raise Refused("it detects no infinity")
+        raise CannotImport("it detects no infinity")
     infinity = folding.add_constant(f"{call.output}/infinity", x.kind, -np.inf if signs == (1, 0) else np.inf)
     if signs == (1, 1):
         x = folding.add_node(f"{call.output}/abs", x.kind, operation_of("Abs"), [x])
     return {call.output: folding.add_node(call.output, BOOL, operation_of("Equal"), [x, infinity])}
 
 
-def _random(call: Call, folding: Folding) -> dict[str, Value]:
-    raise Refused("it draws random numbers")
+def _random(call: OperatorCall, folding: Folding) -> dict[str, Value]:
+    raise CannotImport("it draws random numbers")
 
 
-def _decided(call: Call, folding: Folding) -> dict[str, Value]:
-    raise Refused("it repeats a graph, as often as its figures say")
+def _decided(call: OperatorCall, folding: Folding) -> dict[str, Value]:
+    raise CannotImport("it repeats a graph, as often as its figures say")
 
 
 OPERATORS: dict[str, Importer] = {

@@ -7,7 +7,7 @@ from onnx import ValueInfoProto
 from service.core.errors import Fault, unknown_names
 from service.core.figures.figures import Shape
 from service.core.rulebook.operation import Attributes, Operation
-from service.onnx.values import Lengths, Refused
+from service.onnx.values import CannotImport, Lengths
 
 _PROBE = 8  # a length in place of an unknown one, where only the rank is asked
 
@@ -61,7 +61,7 @@ def _declared(value: ValueInfoProto) -> tuple[int | str, ...] | None:
 
 
 def infer_shape(operation: Operation, shapes: Sequence[Lengths], attributes: Attributes) -> Lengths:
-    """The shape of an operation's value; raises Refused where the shapes do not fit.
+    """The shape of an operation's value; raises CannotImport where the shapes do not fit.
 
     Where a length is unknown only the rank is inferred: that a length does not depend on it is not known.
     """
@@ -75,5 +75,5 @@ def infer_shape(operation: Operation, shapes: Sequence[Lengths], attributes: Att
         if not complete:
             return None
         listed = ", ".join(str(list(each)) for each in probed)
-        raise Refused(f"it cannot take the shapes {listed}: {error}") from None
+        raise CannotImport(f"it cannot take the shapes {listed}: {error}") from None
     return shape if complete else (None,) * len(shape)

@@ -21,7 +21,7 @@ _NARROW = (
 INTEGERS = (*WHOLE, *_NARROW)
 
 
-class Refused(Exception):
+class CannotImport(Exception):
     """A node of the model cannot be imported; says why, as the end of a sentence."""
 
 
@@ -47,15 +47,15 @@ class Value:
         return tuple(length for length in self.shape if length is not None)
 
     def rank(self) -> int:
-        """The number of axes; raises Refused where it is not known."""
+        """The number of axes; raises CannotImport where it is not known."""
         if self.shape is None:
-            raise Refused(f"the shape of {self.name!r} is not known")
+            raise CannotImport(f"the shape of {self.name!r} is not known")
         return len(self.shape)
 
     def known(self) -> NDArray[Any]:
-        """The figures; raises Refused where they are known in a run only."""
+        """The figures; raises CannotImport where they are known in a run only."""
         if self.figures is None:
-            raise Refused(self.missing or f"it needs the figures of {self.name!r}, which only a run knows")
+            raise CannotImport(self.missing or f"it needs the figures of {self.name!r}, which only a run knows")
         return self.figures
 
 
@@ -67,11 +67,11 @@ def type_name(kind: int) -> str:
 
 
 def as_kind(figures: Any, kind: int) -> NDArray[Any]:
-    """Numbers as an array of an ONNX type; raises Refused for whole numbers that became inexact."""
+    """Numbers as an array of an ONNX type; raises CannotImport for whole numbers that became inexact."""
     wanted = onnx.helper.tensor_dtype_to_np_dtype(kind)
     array = np.asarray(figures)
     if array.dtype.kind == "f" and wanted.kind in "iu" and array.size and np.abs(array).max(initial=0) > 2.0**53:
-        raise Refused("it computes with whole numbers above 2^53")
+        raise CannotImport("it computes with whole numbers above 2^53")
     return array if array.dtype == wanted else array.astype(wanted)
 
 
