@@ -21,7 +21,7 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging
 from service.api.http.request import context, idempotency_key
 from service.api.http.response import respond
-from service.api.numbers import read_array, read_arrays, read_claims
+from service.api.numbers import read_arrays, read_claims, read_given
 from service.usecases import comparisons as usecases
 from service.usecases.comparisons import Compared
 
@@ -53,7 +53,7 @@ def check_claims(body: dict[str, Any], graph_id: str) -> Response:
     claims = body.pop("claims")
     read = read_claims(claims, rounded="tolerance" not in body)
     if "seed" in body:
-        body["seed"] = read_array(body["seed"], ("seed",), written=True)
+        body["seed"] = read_given(body["seed"], ("seed",), written=True)
     compared = usecases.check_claims(
         context(),
         graph_id,

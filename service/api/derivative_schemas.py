@@ -11,6 +11,7 @@ from service.api.schemas import (
     ARRAY_OR_NULL,
     DISTINCT_NAMES,
     FIGURES,
+    INPUTS,
     NAMES,
     NUMBER_OR_NULL,
     JsonObject,
@@ -133,7 +134,7 @@ class DerivativesDocument(ma.Schema):
     graph_id = fields.String(required=True)
     graph_digest = fields.String(required=True)
     kind = fields.String(required=True, validate=ma.validate.OneOf(KINDS))
-    inputs = fields.Raw(required=True, metadata=FIGURES)
+    inputs = fields.Raw(required=True, metadata=INPUTS)
     outputs = fields.List(fields.String(), required=True)
     wrt = fields.List(fields.String(), required=True)
     vector = fields.Raw(required=True, metadata={**FIGURES, "type": ["object", "null"]})

@@ -14,13 +14,14 @@ from service.api.derivative_schemas import (
 from service.api.http.endpoint import Blueprint
 from service.api.http.request import context, idempotency_key
 from service.api.http.response import respond
-from service.api.numbers import read_array, read_arrays, write_array, write_number
+from service.api.numbers import is_reference, read_arrays, read_given, write_array, write_number
 from service.core.derivatives.gradient_check import RANDOM_SEED, NodeCheck
 from service.core.figures.figures import FloatArray
 from service.storage.access_keys import Scope
 from service.storage.derivatives import Block, DerivativesRecord
 from service.usecases import derivatives as usecases
 from service.usecases import gradient_checks
+from service.usecases.tensors import write_digest
 
 blueprint = Blueprint("derivatives", __name__, description="Jacobians and Hessians; are the gradients right?")
 
@@ -37,7 +38,8 @@ def create_derivatives(body: dict[str, Any], graph_id: str) -> Response:
     """Compute a Jacobian, a Hessian, or the product of one with a vector, and keep it"""
     inputs = read_arrays(body.pop("inputs"), ("inputs",))
     if "vector" in body:
-        read = read_arrays if isinstance(body["vector"], dict) else read_array
+        one = not isinstance(body["vector"], dict) or is_reference(body["vector"])
+        read = read_given if one else read_arrays
         body["vector"] = read(body["vector"], ("vector",))
     record = usecases.create_derivatives(context(), graph_id, inputs=inputs, key=idempotency_key(), **body)
     headers = {"Location": url_for("derivatives.get_derivatives", derivatives_id=record.id)}
@@ -99,13 +101,17 @@ def _derivatives_document(record: DerivativesRecord) -> dict[str, Any]:
         "graph_id": record.graph_id,
         "graph_digest": record.graph_digest,
         "kind": record.kind,
-        "inputs": written(record.inputs),
+        "inputs": {**written(record.inputs), **_tensors(record)},
         "outputs": record.outputs,
         "wrt": record.wrt,
         "vector": written(record.vector) if record.vector else None,
         "blocks": map(_block_document, record.blocks),  # there may be a million, which are written some at a time
         "created_at": record.created_at.isoformat(),
     }
+
+
+def _tensors(record: DerivativesRecord) -> dict[str, Any]:
+    return {name: {"tensor": write_digest(digest)} for name, digest in record.tensors.items()}
 
 
 def _block_document(block: Block) -> dict[str, Any]:

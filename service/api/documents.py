@@ -15,6 +15,7 @@ from service.core.graph.parts import GraphPart, parts_of
 from service.core.rulebook.tensor import Tensor
 from service.storage.records import GraphRecord
 from service.usecases.runs import StoredRun
+from service.usecases.tensors import write_digest
 
 # A larger tensor is null in a list of nodes; it stands whole at /v1/runs/{id}/nodes/{name}.
 LARGEST_LISTED = 10_000
@@ -32,6 +33,7 @@ def graph_document(record: GraphRecord) -> dict[str, Any]:
         "node_count": record.node_count,
         "expression": record.expression,
         "parent": record.parent,
+        **({"weights": {name: write_digest(each) for name, each in record.weights.items()}} if record.weights else {}),
         "tags": record.tags,
         "created_at": record.created_at.isoformat(),
     }
@@ -69,6 +71,11 @@ def run_document(run: StoredRun, largest: int | None = LARGEST_LISTED) -> dict[s
     def values(names: Iterable[str]) -> dict[str, Any]:
         return {name: shown(run.values[position[name]]) for name in names}
 
+    def given(name: str) -> Any:
+        """An input, or the tensor that it was given as, or as a weight of the graph."""
+        tensor = record.tensors.get(position[name])
+        return shown(run.values[position[name]]) if tensor is None else {"tensor": write_digest(tensor)}
+
     gradients = None
     if run.gradients is not None:
         gradients = {name: shown(run.gradients[position[name]]) for name in run.graph.inputs}
@@ -79,7 +86,7 @@ def run_document(run: StoredRun, largest: int | None = LARGEST_LISTED) -> dict[s
         "source": record.source,
         **({"recorded_by": record.recorded_by} if record.source == "recorded" else {"conventions": record.convention}),
         **({"dtype": record.dtype} if record.source == "recorded" or record.dtype != "float64" else {}),
-        "inputs": values(run.graph.inputs),
+        "inputs": {name: given(name) for name in run.graph.inputs},
         "output": record.output,
         "seed": shown(_as_given(record.seed)),
         "outputs": values(run.graph.outputs),

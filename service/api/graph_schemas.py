@@ -6,7 +6,19 @@ import marshmallow as ma
 from marshmallow import fields
 
 from service.api.http.onnx import MEDIA_TYPE as ONNX
-from service.api.schemas import NAMES, NODE_NAME, TAGS, Label, Query, Request, StrictString, TaggedQuery, Tags
+from service.api.schemas import (
+    DIGEST,
+    NAMES,
+    NODE_NAME,
+    TAGS,
+    JsonObject,
+    Label,
+    Query,
+    Request,
+    StrictString,
+    TaggedQuery,
+    Tags,
+)
 
 _NODE = {
     "type": "object",
@@ -37,6 +49,7 @@ _PART = {
     },
     "additionalProperties": False,
 }
+WEIGHTS = {"type": "object", "additionalProperties": DIGEST}
 _NODES = {"type": "array", "items": _NODE, "x-limits": {"maxItems": "nodes"}}
 
 
@@ -67,6 +80,13 @@ class GraphRequest(Request):
     nodes = fields.Raw(metadata={**_NODES, "minItems": 1})
     outputs = fields.Raw(metadata={**NAMES, "minItems": 1})
     inputs = fields.Raw(metadata={**NAMES, "description": "The order of the Input nodes, where nodes are given"})
+    weights = JsonObject(
+        load_default=dict,
+        metadata={
+            **WEIGHTS,
+            "description": "Tensors that are stored, for inputs: the values of these wherever none are given",
+        },
+    )
     tags = Tags(load_default=dict)
 
     @ma.validates_schema
@@ -123,6 +143,7 @@ class GraphSummary(ma.Schema):
     node_count = fields.Integer(required=True)
     expression = fields.String(required=True, allow_none=True)
     parent = fields.String(required=True, allow_none=True)
+    weights = fields.Dict(metadata={**WEIGHTS, "description": "The tensors of inputs; left out if there are none"})
     tags = fields.Dict(required=True, metadata=TAGS)
     created_at = fields.DateTime(required=True)
 

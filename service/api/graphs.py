@@ -21,6 +21,7 @@ from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
 from service.api.http.response import respond
+from service.api.numbers import read_digests
 from service.api.schemas import PageQuery
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
@@ -45,15 +46,15 @@ blueprint = Blueprint("graphs", __name__, description="Build graphs, keep them, 
 def create_graph(body: dict[str, Any] | bytes, query: dict[str, Any]) -> Response:
     """Build a graph from an expression, from nodes, or from an ONNX model
 
-    A name that is taken by other content gets a new version; content equal to a version of that name is that version,
-    with the tags that it has. The query is for a model, whose name it gives.
+    A name that is taken by other content gets a new version; content equal to a version of that name, with equal
+    weights, is that version, with the tags that it has. The query is for a model, whose name it gives.
     """
     if isinstance(body, bytes):
         return _import_graph(body, query)
     if query:
         raise InvalidParameters([Fault((name,), "this is for an ONNX model") for name in query])
-    name, tags = body.pop("name"), body.pop("tags")
-    made = usecases.create_graph(context(), name, tags=tags, key=idempotency_key(), **body)
+    name, tags, weights = body.pop("name"), body.pop("tags"), read_digests(body.pop("weights"), ("weights",))
+    made = usecases.create_graph(context(), name, weights=weights, tags=tags, key=idempotency_key(), **body)
     return respond_graph(*made, hints=hints_of(made[1], body.get("expression")))
 
 

@@ -9,13 +9,23 @@ import numpy as np
 from service.api.http.strict_json import WrittenFloat
 from service.core.comparison.claims import AmbiguousNumber, Claim, common_decimals, read_json_number, read_number
 from service.core.errors import Fault, InvalidInputs
-from service.core.figures.figures import FloatArray
+from service.core.figures.figures import MOST_DIMENSIONS, FloatArray
 from service.core.rulebook.attribute import number
+from service.usecases.tensors import Given, TensorReference, read_digest
 
-MOST_DIMENSIONS = 32
 _SPECIAL = ("NaN", "Infinity", "-Infinity")
 _NUMBER = "a number, NaN, Infinity or -Infinity is expected"
 _WRITTEN = "a number, or text such as 2/3 or 0.667, is expected"
+
+
+def is_reference(value: Any) -> bool:
+    """Whether it is {"tensor": "…"}, which stands for a stored tensor."""
+    return isinstance(value, dict) and value.keys() == {"tensor"} and isinstance(value["tensor"], str)
+
+
+def read_given(value: Any, location: tuple[str | int, ...], *, written: bool = False) -> Given:
+    """An array as `read_array` reads it, or the tensor that {"tensor": "sha256:…"} stands for."""
+    return _read_reference(value, location) if is_reference(value) else read_array(value, location, written=written)
 
 
 def read_array(value: Any, location: tuple[str | int, ...], *, written: bool = False) -> FloatArray:
@@ -35,19 +45,43 @@ def read_array(value: Any, location: tuple[str | int, ...], *, written: bool = F
 def read_arrays(
     members: Mapping[str, Any], location: tuple[str | int, ...], or_none: bool = False, *, written: bool = False
 ) -> dict[str, Any]:
-    """An array for each member of an object, None for null if `or_none`; `written` and raises as `read_array`."""
+    """An array or a tensor for each member of an object, None for null if `or_none`; as `read_given`."""
     return {
-        name: None if value is None and or_none else read_array(value, (*location, name), written=written)
+        name: None if value is None and or_none else read_given(value, (*location, name), written=written)
         for name, value in members.items()
     }
 
 
-def read_claims(claims: Mapping[str, Any], rounded: bool) -> dict[str, dict[str, Claim | None]]:
+def _read_reference(value: Any, location: tuple[str | int, ...]) -> TensorReference:
+    return TensorReference(read_digests(value, location)["tensor"])
+
+
+def read_digests(texts: Mapping[str, Any], location: tuple[str | int, ...]) -> dict[str, str]:
+    """The hexadecimal digits of each "sha256:…"; raises InvalidInputs with the place of each other text."""
+    digests, faults = {}, []
+    for name, text in texts.items():
+        try:
+            digests[name] = read_digest(text)
+        except ValueError as error:
+            faults.append(Fault((*location, name), str(error)))
+    if faults:
+        raise InvalidInputs(faults)
+    return digests
+
+
+def read_claims(claims: Mapping[str, Any], rounded: bool) -> dict[str, dict[str, Claim | TensorReference | None]]:
     """The claimed "values" and "gradients": arrays in which a number may be text, "2/3", or "0.667", right to its last
-    digit; None for null. If `rounded`, numbers read `as_written` may be rounded too, by `read_json_number`."""
+    digit; or tensors; None for null.
+
+    If `rounded`, numbers read `as_written` may be rounded too, by `read_json_number`.
+    """
     given = {kind: claims.get(kind, {}) for kind in ("values", "gradients")}
     flat = {
-        kind: {name: _flatten(value, ("claims", kind, name)) for name, value in figures.items() if value is not None}
+        kind: {
+            name: _flatten(value, ("claims", kind, name))
+            for name, value in figures.items()
+            if value is not None and not is_reference(value)
+        }
         for kind, figures in given.items()
     }
     items = [item for figures in flat.values() for items, _ in figures.values() for item in items]
@@ -59,15 +93,18 @@ def read_claims(claims: Mapping[str, Any], rounded: bool) -> dict[str, dict[str,
             return read_json_number(item.text, decimals)
         return read_number(item) if isinstance(item, str) and item not in _SPECIAL else (number(item), 0.0)
 
-    def claim(items: list[Any], shape: list[int], location: tuple[str | int, ...]) -> Claim:
+    def claim(name: str, kind: str, value: Any) -> Claim | TensorReference | None:
+        location = ("claims", kind, name)
+        if value is None:
+            return None
+        return _read_reference(value, location) if is_reference(value) else written(*flat[kind][name], location)
+
+    def written(items: list[Any], shape: list[int], location: tuple[str | int, ...]) -> Claim:
         numbers = np.array(list(_read_numbers(items, location, shape, read, _WRITTEN)), dtype=np.float64).reshape(-1, 2)
         return Claim(*(part.reshape(shape) for part in numbers.T.copy()))
 
     return {
-        kind: {
-            name: claim(*flat[kind][name], ("claims", kind, name)) if name in flat[kind] else None for name in figures
-        }
-        for kind, figures in given.items()
+        kind: {name: claim(name, kind, value) for name, value in figures.items()} for kind, figures in given.items()
     }
 
 

@@ -8,8 +8,10 @@ from marshmallow import fields
 from service.api.http.npz import MEDIA_TYPE as NPZ
 from service.api.schemas import (
     ARRAY_OR_NULL,
+    INPUTS,
     SOME_FIGURES,
     TAGS,
+    WEIGHTS_TOO,
     JsonObject,
     Label,
     NodeName,
@@ -61,7 +63,7 @@ class RunRequest(BackwardRequest):
             "seed": {"properties": {"backward": {"const": True}}},
         }
     }
-    inputs = JsonObject(required=True, metadata=given_figures("Array"))
+    inputs = JsonObject(required=True, metadata={**given_figures("Array"), "description": WEIGHTS_TOO})
     backward = StrictBool(load_default=True)
     keep = StrictBool(load_default=True, metadata={"description": "false: compute and answer, store nothing"})
     recorded = fields.Nested(Recorded)
@@ -125,7 +127,7 @@ class RunSummary(ma.Schema):
     source = fields.String(required=True, validate=ma.validate.OneOf(["computed", "recorded"]))
     recorded_by = fields.String(allow_none=True)
     dtype = fields.String()
-    inputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})
+    inputs = fields.Raw(required=True, metadata=INPUTS)
     output = fields.String(required=True, allow_none=True)
     seed = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
     outputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})

@@ -13,7 +13,7 @@ from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
 from service.api.http.response import accepted, respond, send
-from service.api.numbers import read_array, read_arrays
+from service.api.numbers import read_arrays, read_given
 from service.api.run_schemas import (
     BackwardRequest,
     RunDocument,
@@ -26,10 +26,10 @@ from service.api.run_schemas import (
 )
 from service.api.schemas import PageQuery
 from service.core.errors import Fault
-from service.core.figures.figures import FloatArray
 from service.usecases import runs as usecases
 from service.usecases.recordings import record_run
 from service.usecases.runs import StoredRun
+from service.usecases.tensors import Given
 from service.usecases.weighing import BINARY, JSON, Form
 
 _FORMS = ("application/json", npz.MEDIA_TYPE)
@@ -147,8 +147,8 @@ def _whole(form: str, whole_as_json: bool) -> Form | None:
     return BINARY if form == npz.MEDIA_TYPE else JSON if whole_as_json else None
 
 
-def _read_seed(body: dict[str, Any]) -> FloatArray | None:
-    return read_array(body["seed"], ("seed",)) if "seed" in body else None
+def _read_seed(body: dict[str, Any]) -> Given | None:
+    return read_given(body["seed"], ("seed",)) if "seed" in body else None
 
 
 def _answer(

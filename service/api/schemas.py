@@ -20,6 +20,15 @@ ARRAY: dict[str, Any] = {
     "oneOf": [*NUMBER["oneOf"], {"type": "array"}],
 }
 ARRAY_OR_NULL = {**ARRAY, "oneOf": [*ARRAY["oneOf"], {"type": "null"}]}
+DIGEST = {"type": "string", "pattern": r"^sha256:[0-9a-f]{64}(?![\s\S])"}
+TENSOR: dict[str, Any] = {
+    "description": "A stored tensor in place of an array, by its digest",
+    "type": "object",
+    "required": ["tensor"],
+    "properties": {"tensor": DIGEST},
+    "additionalProperties": False,
+}
+INPUTS = {"type": "object", "additionalProperties": {**ARRAY, "oneOf": [*ARRAY_OR_NULL["oneOf"], TENSOR]}}
 FIGURES = {"type": "object", "additionalProperties": ARRAY}
 TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
 # What no text may hold; `(?![\s\S])` is the end, and `$` would be before a last line break too.
@@ -42,7 +51,10 @@ ARRAYS = {
             {"type": "array", "items": {"$ref": "#/components/schemas/WrittenArray"}},
         ],
     },
+    "Tensor": TENSOR,
 }
+
+WEIGHTS_TOO = "The graph's weights are those that are left out"
 
 # Keywords of what has values, gradients or both.
 SOME_FIGURES: dict[str, Any] = {
@@ -58,9 +70,9 @@ SOME_FIGURES: dict[str, Any] = {
 
 
 def given(name: str, or_null: bool = False) -> dict[str, Any]:
-    """The JSON Schema of one of ARRAYS, or of null."""
-    reference = {"$ref": f"#/components/schemas/{name}"}
-    return {"oneOf": [reference, {"type": "null"}]} if or_null else reference
+    """The JSON Schema of one of ARRAYS, of a tensor, or of null."""
+    references = [{"$ref": f"#/components/schemas/{each}"} for each in (name, "Tensor")]
+    return {"oneOf": [*references, {"type": "null"}] if or_null else references}
 
 
 def given_figures(name: str, or_null: bool = False) -> dict[str, Any]:

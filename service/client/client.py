@@ -46,6 +46,7 @@ from service.client.results import (
     read_run,
     read_run_node,
 )
+from service.client.tensors import Tensors
 from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport, write_json
 
 
@@ -55,8 +56,8 @@ class Client:
     `access_key` is a key of the service's, by default what GRADBOOK_KEY holds; without one a service that has keys
     answers nothing but whether it is alive and ready.
     `timeout` is in seconds, for the answer or as (connection, answer). A request that met no answer or a passing
-    failure is sent again up to `retries` times if it is a GET or a POST: every POST carries an Idempotency-Key, the
-    caller's `key` or one made for it, under which it takes effect once.
+    failure is sent again up to `retries` times if it is a GET, a PUT or a POST: every POST carries an Idempotency-Key,
+    the caller's `key` or one made for it, under which it takes effect once.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Client:
     ) -> None:
         key = os.environ.get("GRADBOOK_KEY", "") if access_key is None else access_key
         self._http = Transport(url, timeout, retries, key.strip())
+        self._tensors = Tensors(self._http)
 
     @property
     def url(self) -> str:
@@ -95,12 +97,17 @@ class Client:
         nodes: Iterable[Document] | None = None,
         outputs: Sequence[str] | None = None,
         inputs: Sequence[str] | None = None,
+        weights: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> Graph:
-        """Build a graph from an expression or from nodes; content that `name` has already is that version."""
+        """Build a graph from an expression or from nodes; content that `name` has already is that version.
+
+        `weights` are digests that `put_tensor` returned: the values of these inputs wherever none are given.
+        """
         listed = None if nodes is None else list(nodes)
-        given = {"expression": expression, "nodes": listed, "outputs": outputs, "inputs": inputs, "tags": tags}
+        how = {"expression": expression, "nodes": listed, "outputs": outputs, "inputs": inputs}
+        given = {**how, "weights": weights, "tags": tags}
         return read_graph(self._http.post("/v1/graphs", {"name": name, **_given(given)}, key), self)
 
     def import_graph(
@@ -273,6 +280,16 @@ class Client:
             **_given({"output": output, "seed": seed, "label": label, "tags": tags}),
         }
         return self._post_run(f"/v1/graphs/{_id(graph)}/runs", body, key)
+
+    # --- tensors --------------------------------------------------------------------------------------------------
+
+    def put_tensor(self, array: Any) -> str:
+        """Store an array, once, and return its digest, sha256:…; {"tensor": digest} stands for it in any inputs."""
+        return self._tensors.put(array)
+
+    def get_tensor(self, digest: str) -> Any:
+        """The array of that digest, in the dtype in which it was stored."""
+        return self._tensors.get(digest)
 
     # --- explanations ---------------------------------------------------------------------------------------------
 

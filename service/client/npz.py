@@ -22,12 +22,12 @@ def take_arrays(body: Document) -> tuple[dict[str, Any], dict[str, Any]]:
         within: Any = rest
         for step in path:
             within = within.get(step, {})
-        arrays = {name: _read(value) for name, value in within.items() if _is_array(value)}
+        arrays = {name: read_array(value) for name, value in within.items() if _is_array(value)}
         found |= {"/".join((*path, name)): array for name, array in arrays.items()}
         for name in arrays:
             del within[name]
     if _is_array(rest.get("seed")):
-        found["seed"] = _read(rest.pop("seed"))
+        found["seed"] = read_array(rest.pop("seed"))
     if sum(array.size for array in found.values()) < _WORTH_PACKING:
         return dict(body), {}
     return rest, found
@@ -79,7 +79,7 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "__array__") and np.ndim(value) > 0
 
 
-def _read(value: Any) -> Any:
+def read_array(value: Any) -> Any:
     """An array as it is if it is of floats, else in float64; raises TypeError for one that isn't real."""
     array = np.asarray(value)
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64, casting="same_kind")

@@ -43,6 +43,7 @@ class Graph:
     nodes: tuple[GraphNode, ...] = field(repr=False)
     document: Document = field(repr=False, compare=False)
     _draw: Draw | None = field(default=None, repr=False, compare=False)
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     def _repr_svg_(self) -> str | None:
         return self._draw and self._draw()
@@ -301,6 +302,7 @@ def read_graph(document: Document, source: Source) -> Graph:
         nodes=tuple(map(read_graph_node, document.get("nodes", ()))),
         document=document,
         _draw=partial(source.get_graph_picture, document["id"]),
+        weights=document.get("weights", {}),
     )
 
 
@@ -378,9 +380,10 @@ def _read_figures(document: Document | None) -> dict[str, Figure | None]:
 def read_figure(document: Any, shape: tuple[int, ...] | None = None) -> Figure | None:
     """Read a figure: np.float64 for a scalar, else an array; NumPy parses NaN, Infinity and -Infinity.
 
-    `shape` is that of a figure without elements, of which lists do not tell.
+    `shape` is that of a figure without elements, of which lists do not tell. None for null, and for a tensor, which
+    stands in place of its numbers.
     """
-    if document is None:
+    if document is None or isinstance(document, dict):
         return None
     array = np.array(document, dtype=np.float64)
     figure: Figure = array.reshape(array.shape if array.size or shape is None else shape)[()]

@@ -55,8 +55,8 @@ class Transport:
     """One session with the service at `url`.
 
     `access_key` is sent with each request, if there is one. `timeout` is in seconds, for the answer or as (connection,
-    answer). A GET or a POST that met no answer or a passing failure is sent again up to `retries` times. Every POST
-    carries an Idempotency-Key, so that it takes effect once.
+    answer). A GET, a PUT or a POST that met no answer or a passing failure is sent again up to `retries` times. Every
+    POST carries an Idempotency-Key, so that it takes effect once.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Transport:
             self._session.auth = _Bearer(access_key)  # which goes before what ~/.netrc has for the host
         retry = Retry(
             retries,
-            allowed_methods=("GET", "POST"),
+            allowed_methods=("GET", "POST", "PUT"),
             status_forcelist=_PASSING_STATUSES,
             backoff_factor=0.1,
             raise_on_status=False,

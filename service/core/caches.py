@@ -33,6 +33,10 @@ class Cache(Generic[Key, Value]):
         """The estimated bytes of all values; one larger than the bound counts as the bound."""
         return int(self._values.currsize)
 
+    def __contains__(self, key: Key) -> bool:
+        with self._lock:
+            return key in self._values
+
     def get(self, key: Key, compute: Callable[[], Value]) -> Value:
         """Return the cached value of a key, computing it if need be.
 

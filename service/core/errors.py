@@ -9,6 +9,8 @@ GradbookError
 │   └── InvalidRequest      everything else in a request
 ├── MalformedModel          the bytes are not an ONNX model
 ├── NotInstalled            what it needs is an extra of the service's that is not installed
+├── MalformedTensor         a body that is not an .npy of real numbers
+├── DigestMismatch          a body whose SHA-256 is not the one that it was sent under
 ├── LimitExceeded           one of the limits in settings, by its name
 ├── KeyReused               an idempotency key that was used with another request
 ├── NotFound                no such graph, run, node …
@@ -107,6 +109,14 @@ class InvalidExpression(Invalid):
         self.line = line
         self.column = column
         self.excerpt = excerpt
+
+
+class MalformedTensor(GradbookError):
+    """The body is not an .npy of real numbers."""
+
+
+class DigestMismatch(GradbookError):
+    """The body's SHA-256 is not the one that it was sent under."""
 
 
 class LimitExceeded(GradbookError):

@@ -1,17 +1,19 @@
 """Derivatives: row ↔ record."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from math import prod
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from service.core.errors import NotFound
 from service.core.figures.figures import FloatArray
 from service.storage.models import DerivativeFigure, DerivativesRow, GraphRow
 from service.storage.runs import read_array, write_array
+from service.storage.tensors import load_array
 
 # The role of the blocks of a Jacobian or a Hessian that are all numbers, kept as one array.
 _MATRIX = "matrix"
@@ -28,7 +30,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DerivativesRecord:
-    """Derivatives of one graph: the request, with the point (`inputs`) and the vector, and the resulting blocks."""
+    """Derivatives of one graph: the request, with the point (`inputs`) and the vector, and the resulting blocks.
+
+    `tensors` has the digests of the inputs that are stored as tensors.
+    """
 
     id: str
     graph_id: str
@@ -40,6 +45,7 @@ class DerivativesRecord:
     vector: Mapping[str, FloatArray]
     blocks: tuple[Block, ...]
     created_at: datetime
+    tensors: Mapping[str, str] = field(default_factory=dict)
 
 
 def insert_derivatives(connection: Connection, record: DerivativesRecord) -> None:
@@ -61,9 +67,11 @@ def insert_derivatives(connection: Connection, record: DerivativesRecord) -> Non
             "of": block.of,
             "wrt": block.wrt,
             "shape": list(block.value.shape),
-            "data": write_array(block.value),
+            "data": b"" if tensor else write_array(block.value),
+            "tensor": tensor,
         }
         for number, (role, block) in enumerate(_figures(record))
+        for tensor in [record.tensors.get(block.of or "") if role == "input" else None]
     ]
     if figures:
         connection.execute(insert(DerivativeFigure), figures)
@@ -71,9 +79,10 @@ def insert_derivatives(connection: Connection, record: DerivativesRecord) -> Non
 
 def count_numbers(connection: Connection, identifier: str) -> tuple[int, int]:
     """Count the numbers of stored derivatives, and how many blocks they are, without reading them."""
-    columns = select(DerivativeFigure.role, func.length(DerivativeFigure.data).label("nbytes"))
+    columns = select(DerivativeFigure.role, DerivativeFigure.shape)
     rows = connection.execute(columns.where(DerivativeFigure.derivatives_id == identifier)).all()
-    return sum(row.nbytes for row in rows) // 8, sum(row.nbytes // 8 if row.role == _MATRIX else 1 for row in rows)
+    sizes = [(row.role, prod(row.shape)) for row in rows]
+    return sum(size for _, size in sizes), sum(size if role == _MATRIX else 1 for role, size in sizes)
 
 
 def get_derivatives(connection: Connection, identifier: str) -> DerivativesRecord:
@@ -83,12 +92,15 @@ def get_derivatives(connection: Connection, identifier: str) -> DerivativesRecor
     if row is None:
         raise NotFound(f"there are no derivatives {identifier!r}")
     figures = select(DerivativeFigure.__table__).where(DerivativeFigure.derivatives_id == identifier)
+    tensors: dict[str, str] = {}
     found: dict[str, list[Block]] = {"input": [], "vector": [], "block": []}
     for figure in connection.execute(figures.order_by(DerivativeFigure.number)):
         if figure.role == _MATRIX:
             found["block"] = _blocks_of_matrix(row, read_array(figure.data, figure.shape))
         else:
-            found[figure.role].append(_block(figure))
+            found[figure.role].append(_block(connection, figure))
+            if figure.tensor:
+                tensors[figure.of] = figure.tensor
     inputs, vector = ({block.of: block.value for block in found[role] if block.of} for role in ("input", "vector"))
     return DerivativesRecord(
         id=row.id,
@@ -101,6 +113,7 @@ def get_derivatives(connection: Connection, identifier: str) -> DerivativesRecor
         vector=vector,
         blocks=tuple(found["block"]),
         created_at=row.created_at,
+        tensors=tensors,
     )
 
 
@@ -128,5 +141,6 @@ def _blocks_of_matrix(record: Row[Any], numbers: FloatArray) -> list[Block]:
     ]
 
 
-def _block(row: Row[Any]) -> Block:
-    return Block(row.of, row.wrt, read_array(row.data, row.shape))
+def _block(connection: Connection, row: Row[Any]) -> Block:
+    array = read_array(row.data, row.shape) if row.tensor is None else load_array(connection, row.tensor)
+    return Block(row.of, row.wrt, array)

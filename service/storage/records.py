@@ -47,7 +47,8 @@ class RunRecord:
     """One evaluation of one graph.
 
     `source` is "computed" or "recorded", `dtype` the precision in which the figures were computed. `nondifferentiable`
-    holds the positions of nodes where no derivative exists, `convention` says whose choice is returned there.
+    holds the positions of nodes where no derivative exists, `convention` says whose choice is returned there. `tensors`
+    has by position the digests of the values that are stored as tensors.
     """
 
     id: str
@@ -67,3 +68,4 @@ class RunRecord:
     label: str | None
     tags: Mapping[str, str]
     created_at: datetime
+    tensors: Mapping[int, str] = field(default_factory=dict)

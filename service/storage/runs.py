@@ -1,11 +1,11 @@
 """Runs and their figures: row ↔ core."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
@@ -15,6 +15,7 @@ from service.storage.failures import refers_to_nothing
 from service.storage.graphs import is_tag
 from service.storage.models import Base, GraphRow, RunChunk, RunFigures, RunRow, RunTag
 from service.storage.records import RunRecord
+from service.storage.tensors import find_tensors, load_array
 
 CHUNK_VALUES = 64 * 1024
 _SMALL_BYTES = 64 * 1024  # of a run's values, which are then in one chunk
@@ -30,6 +31,10 @@ _RUNS = select(
     GraphRow.digest,
     _has("values").label("has_values"),
     _has("gradients").label("has_gradients"),
+    select(RunFigures.tensors)
+    .where(RunFigures.run_id == RunRow.id, RunFigures.kind == "values")
+    .scalar_subquery()
+    .label("tensors"),
 ).join(GraphRow)
 
 
@@ -38,7 +43,7 @@ _INSERT_RUN, _INSERT_FIGURES, _INSERT_CHUNKS = (
     insert(Base.metadata.tables[row.__tablename__]) for row in (RunRow, RunFigures, RunChunk)
 )
 _figures, _chunks = (Base.metadata.tables[row.__tablename__].c for row in (RunFigures, RunChunk))
-_LAYOUT = select(_figures.node_count, _figures.shapes, _figures.present).where(
+_LAYOUT = select(_figures.node_count, _figures.shapes, _figures.present, _figures.tensors).where(
     _figures.run_id == bindparam("run"), _figures.kind == bindparam("kind")
 )
 _LAYOUTS = select(_figures.node_count, _figures.shapes).where(_figures.run_id == bindparam("run"))
@@ -48,14 +53,17 @@ _PARTS = select(_chunks.number, _chunks.data).where(
     _chunks.number.between(bindparam("lowest"), bindparam("highest")),
 )
 _SIZES = (
-    select(func.sum(func.length(_chunks.data)))
+    select(_chunks.run_id, func.sum(func.length(_chunks.data)))
     .where(_chunks.run_id.in_(bindparam("runs", expanding=True)))
     .group_by(_chunks.run_id)
+)
+_TENSORS = select(_figures.run_id, _figures.shapes, _figures.tensors).where(
+    _figures.run_id.in_(bindparam("runs", expanding=True)), _figures.tensors.is_not(null())
 )
 
 
 def insert_run(connection: Connection, record: RunRecord, values: Figures | None, gradients: Figures | None) -> None:
-    """Insert a run and its figures; raises NotFound if its graph was deleted meanwhile."""
+    """Insert a run and its figures, tensors by their digests; raises NotFound if its graph was deleted meanwhile."""
     row = {
         "id": record.id,
         "graph_id": record.graph_id,
@@ -80,7 +88,10 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
     if record.tags:
         tags = [{"run_id": record.id, "key": key, "value": value} for key, value in record.tags.items()]
         connection.execute(insert(RunTag), tags)
-    _insert_figures(connection, record.id, values=values, gradients=gradients)
+    # Those that a backup, restored meanwhile, does not have are stored as the figures that they are.
+    stored = find_tensors(connection, [*record.tensors.values()]) if record.tensors else {}
+    tensors = {position: digest for position, digest in record.tensors.items() if digest in stored}
+    _insert_figures(connection, record.id, tensors, values=values, gradients=gradients)
 
 
 def add_gradients(connection: Connection, record: RunRecord, gradients: Figures) -> None:
@@ -94,7 +105,7 @@ def add_gradients(connection: Connection, record: RunRecord, gradients: Figures)
         "convention": record.convention,
     }
     connection.execute(update(RunRow).where(RunRow.id == record.id).values(changed))
-    _insert_figures(connection, record.id, gradients=gradients)
+    _insert_figures(connection, record.id, {}, gradients=gradients)
 
 
 def get_run(connection: Connection, identifier: str) -> RunRecord:
@@ -138,12 +149,12 @@ def last_runs(connection: Connection, graphs: Sequence[str]) -> dict[str, tuple[
 
 def load_small_values(connection: Connection, positions: Mapping[str, int]) -> dict[str, FloatArray]:
     """The value of one node of each of these runs, by the run's id; left out where the run's values take more than
-    64 KB, or the node has none. One query, whatever their number."""
+    64 KB, some are tensors, or the node has none. One query, whatever their number."""
     runs = connection.execute(
         select(_figures.run_id, _figures.node_count, _figures.shapes, _figures.present, _chunks.data)
         .join(Base.metadata.tables[RunChunk.__tablename__], RunChunk.run_id == _figures.run_id)
         .where(_figures.run_id.in_(positions), _figures.kind == "values", _chunks.kind == "values")
-        .where(_chunks.number == 0, func.length(_chunks.data) <= _SMALL_BYTES)
+        .where(_chunks.number == 0, func.length(_chunks.data) <= _SMALL_BYTES, _figures.tensors.is_(null()))
     )
     found = {}
     for row in runs:
@@ -161,6 +172,7 @@ def load_figures(connection: Connection, run: str, kind: str, start: int = 0, st
     Only the chunks that hold them are read.
     """
     row = _figures_row(connection, run, kind)
+    tensors: dict[int, str] = dict(row.tensors or ())
     start, stop, _ = slice(start, stop).indices(row.node_count)
     stop = max(start, stop)
     present = none = None
@@ -169,16 +181,24 @@ def load_figures(connection: Connection, run: str, kind: str, start: int = 0, st
         present = present[start:stop]
         present.setflags(write=False)
         none = None if none is None else none[start:stop]
-    if row.shapes is None:
+    if row.shapes is None and not tensors:
         return Figures(_read_flat(connection, run, kind, start, stop), None, present, none)
-    shapes = tuple(tuple(shape) for shape in row.shapes[start:stop])
-    first = sum(map(prod, row.shapes[:start]))
-    return Figures(_read_flat(connection, run, kind, first, first + sum(map(prod, shapes))), shapes, present, none)
+    shapes = None if row.shapes is None else tuple(tuple(shape) for shape in row.shapes[start:stop])
+    sizes = [1] * row.node_count if row.shapes is None else [*map(prod, row.shapes)]
+    chunked = [0 if position in tensors else size for position, size in enumerate(sizes)] if tensors else sizes
+    first = sum(chunked[:start])
+    flat = _read_flat(connection, run, kind, first, first + sum(chunked[start:stop]))
+    within = {position - start: digest for position, digest in tensors.items() if start <= position < stop}
+    return Figures(_with_tensors(connection, flat, sizes[start:stop], within), shapes, present, none)
 
 
 def count_bytes(connection: Connection, runs: Sequence[str]) -> list[int]:
     """The bytes of all stored figures of each run that has any, which the database knows without reading them."""
-    return list(map(int, connection.execute(_SIZES, {"runs": runs}).scalars()))
+    sizes = {run: int(nbytes) for run, nbytes in connection.execute(_SIZES, {"runs": runs})}
+    for run, shapes, tensors in connection.execute(_TENSORS, {"runs": runs}):
+        elements = sum(1 if shapes is None else prod(shapes[position]) for position, _ in tensors)
+        sizes[run] = sizes.get(run, 0) + 8 * elements
+    return list(sizes.values())
 
 
 def count_elements(connection: Connection, run: str, positions: Sequence[int]) -> int:
@@ -194,24 +214,60 @@ def count_elements(connection: Connection, run: str, positions: Sequence[int]) -
 def load_some_figures(connection: Connection, run: str, kind: str, positions: Sequence[int]) -> Figures:
     """Load the figures of the nodes at `positions`; the other nodes have none. Only the chunks with them are read."""
     row = _figures_row(connection, run, kind)
+    tensors: dict[int, str] = dict(row.tensors or ())
     shapes = None if row.shapes is None else tuple(map(tuple, row.shapes))
     sizes = np.ones(row.node_count, np.int64) if shapes is None else np.array([*map(prod, shapes)], np.int64)
-    ends = np.cumsum(sizes)
+    chunked = sizes.copy()
+    chunked[list(tensors)] = 0
+    ends = np.cumsum(chunked)
     numbers = {
         number
         for position in positions
-        for number in range((ends[position] - sizes[position]) // CHUNK_VALUES, -(-ends[position] // CHUNK_VALUES))
+        for number in range((ends[position] - chunked[position]) // CHUNK_VALUES, -(-ends[position] // CHUNK_VALUES))
     }
     flat = np.zeros(int(ends[-1]))
     columns = select(RunChunk.number, RunChunk.data).where(RunChunk.run_id == run, RunChunk.kind == kind)
     for chunk in connection.execute(columns.where(RunChunk.number.in_(map(int, numbers)))):
         part = np.frombuffer(chunk.data, _STORED)
         flat[chunk.number * CHUNK_VALUES : chunk.number * CHUNK_VALUES + len(part)] = part
+    if tensors:
+        flat = _with_tensors(connection, flat, sizes.tolist(), tensors, {*positions})
     present = np.zeros(row.node_count, bool)
     present[list(positions)] = True
     if row.present is not None:
         present &= _unpack(row.present, row.node_count)[0]
     return Figures(flat, shapes, present)
+
+
+def _with_tensors(
+    connection: Connection,
+    flat: FloatArray,
+    sizes: Sequence[int],
+    tensors: Mapping[int, str],
+    positions: Collection[int] | None = None,
+) -> FloatArray:
+    """The figures of these sizes, read-only, with those that are tensors between the others, which `flat` has; of the
+    tensors those at `positions` alone, if given, and 0 in place of the others."""
+    if not tensors:
+        return flat
+    whole, ends = np.zeros(sum(sizes)), np.cumsum(sizes, dtype=np.int64)
+    begin = taken = 0
+    for position in sorted(tensors):
+        end = int(ends[position]) - sizes[position]
+        whole[begin:end] = flat[taken : taken + end - begin]
+        taken, begin = taken + end - begin, int(ends[position])
+        if positions is None or position in positions:
+            whole[end:begin] = load_array(connection, tensors[position]).ravel()
+    whole[begin:] = flat[taken:]
+    whole.setflags(write=False)
+    return whole
+
+
+def _without_tensors(figures: Figures, tensors: Mapping[int, str]) -> FloatArray:
+    """The elements of the figures that are no tensors."""
+    offsets = figures.offsets
+    ends = [0, *(int(each) for position in sorted(tensors) for each in offsets[position : position + 2]), None]
+    return np.concatenate([figures.flat[begin:end] for begin, end in zip(ends[::2], ends[1::2], strict=True)])
 
 
 def _figures_row(connection: Connection, run: str, kind: str) -> Any:
@@ -247,8 +303,14 @@ def _read_flat(connection: Connection, run: str, kind: str, first: int, last: in
     return flat
 
 
-def _insert_figures(connection: Connection, run: str, **given: Figures | None) -> None:
+def _insert_figures(connection: Connection, run: str, tensors: Mapping[int, str], **given: Figures | None) -> None:
+    """Insert figures of these kinds; `tensors` are among the values, by position."""
     kept = {kind: figures for kind, figures in given.items() if figures is not None}
+    by_digest = {"values": tensors} if tensors else {}
+    flat = {
+        kind: _without_tensors(figures, by_digest[kind]) if kind in by_digest else figures.flat
+        for kind, figures in kept.items()
+    }
     rows = [
         {
             "run_id": run,
@@ -256,13 +318,14 @@ def _insert_figures(connection: Connection, run: str, **given: Figures | None) -
             "node_count": len(figures),
             "shapes": None if figures.shapes is None else [list(shape) for shape in figures.shapes],
             "present": _pack_masks(figures),
+            "tensors": sorted(by_digest[kind].items()) if kind in by_digest else None,
         }
         for kind, figures in kept.items()
     ]
     chunks = [
-        {"run_id": run, "kind": kind, "number": number, "data": write_array(figures.flat[start : start + CHUNK_VALUES])}
-        for kind, figures in kept.items()
-        for number, start in enumerate(range(0, len(figures.flat), CHUNK_VALUES))
+        {"run_id": run, "kind": kind, "number": number, "data": write_array(elements[start : start + CHUNK_VALUES])}
+        for kind, elements in flat.items()
+        for number, start in enumerate(range(0, len(elements), CHUNK_VALUES))
     ]
     if rows:
         connection.execute(_INSERT_FIGURES, rows)
@@ -310,6 +373,7 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[RunRecord
             label=row.label,
             tags=tags[row.id],
             created_at=row.created_at,
+            tensors=dict(row.tensors or ()),
         )
         for row in rows
     ]

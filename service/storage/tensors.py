@@ -3,6 +3,8 @@
 from sqlalchemy import Connection, Row, insert, select
 
 from service.core.errors import NotFound
+from service.core.figures.figures import FloatArray
+from service.core.figures.npy import read_npy
 from service.storage.models import TensorChunk, TensorRow
 from service.storage.records import TensorRecord
 
@@ -50,6 +52,13 @@ def load_tensor(connection: Connection, digest: str) -> bytes:
     if not body:
         raise NotFound(f"there is no tensor 'sha256:{digest}'")
     return body
+
+
+def load_array(connection: Connection, digest: str) -> FloatArray:
+    """Load the array of a tensor, in float64 and read-only; raises NotFound."""
+    array = read_npy(load_tensor(connection, digest))
+    array.setflags(write=False)
+    return array
 
 
 def _record(row: Row[tuple[object, ...]]) -> TensorRecord:

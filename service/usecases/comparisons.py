@@ -35,6 +35,7 @@ from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import insert_whole_run, read_recording
 from service.usecases.runs import StoredRun, create_run, get_run
+from service.usecases.tensors import Given, TensorReference, load_arrays
 from service.usecases.weighing import CLAIM
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
@@ -107,13 +108,13 @@ def list_comparisons(
 def check_claims(
     context: Context,
     graph_id: str,
-    inputs: Mapping[str, FloatArray],
+    inputs: Mapping[str, Given],
     *,
-    values: Mapping[str, Claim | None],
-    gradients: Mapping[str, Claim | None],
+    values: Mapping[str, Claim | TensorReference | None],
+    gradients: Mapping[str, Claim | TensorReference | None],
     by: str,
     output: str | None = None,
-    seed: FloatArray | None = None,
+    seed: Given | None = None,
     tolerance: Any = None,
     label: str | None = None,
     tags: Mapping[str, str] = NO_TAGS,
@@ -143,8 +144,8 @@ def check_run(
     context: Context,
     run_id: str,
     *,
-    values: Mapping[str, Claim | None],
-    gradients: Mapping[str, Claim | None],
+    values: Mapping[str, Claim | TensorReference | None],
+    gradients: Mapping[str, Claim | TensorReference | None],
     by: str,
     tolerance: Any = None,
     label: str | None = None,
@@ -153,18 +154,33 @@ def check_run(
     """Record the claims and compare them with a stored run; raises as `check_claims`."""
     context.admit(CLAIM * (len(values) + len(gradients)))
     run = get_run(context, run_id)
-    given = {name: run.values[run.graph.position[name]] for name in run.graph.inputs}
-    inputs = {name: figure for name, figure in given.items() if figure is not None and name not in values}
+    tensors = run.record.tensors
+    positions = {name: run.graph.position[name] for name in run.graph.inputs if name not in values}
+    given = {
+        name: TensorReference(tensors[position]) if position in tensors else run.values[position]
+        for name, position in positions.items()
+    }
+    inputs = {name: figure for name, figure in given.items() if figure is not None}
     compared, claimed = _judge_claims(context, run, inputs, values, gradients, tolerance, by=by, label=label, tags=tags)
     return _keep(context, compared, (claimed,), None)[0]
+
+
+def _read_tensors(
+    context: Context, claims: Mapping[str, Claim | TensorReference | None], kind: str
+) -> dict[str, Claim | None]:
+    """The claims with exact ones in place of tensors."""
+    tensors = {name: each for name, each in claims.items() if isinstance(each, TensorReference)}
+    arrays = load_arrays(context, tensors, ("claims", kind))
+    exact = {name: Claim(array, np.zeros(array.shape)) for name, array in arrays.items()}
+    return {name: exact[name] if isinstance(each, TensorReference) else each for name, each in claims.items()}
 
 
 def _judge_claims(
     context: Context,
     run: StoredRun,
-    inputs: Mapping[str, FloatArray],
-    values: Mapping[str, Claim | None],
-    gradients: Mapping[str, Claim | None],
+    inputs: Mapping[str, Given],
+    values: Mapping[str, Claim | TensorReference | None],
+    gradients: Mapping[str, Claim | TensorReference | None],
     tolerance: Any,
     *,
     by: str,
@@ -172,7 +188,9 @@ def _judge_claims(
     tags: Mapping[str, str],
 ) -> tuple[Compared, StoredRun]:
     """Compare claims with the run that they are about; also the recorded run that holds them. Neither is stored."""
-    kinds = (("values", values), ("gradients", gradients))
+    kinds = [
+        (kind, _read_tensors(context, given, kind)) for kind, given in (("values", values), ("gradients", gradients))
+    ]
     claims = {kind: {name: claim for name, claim in given.items() if claim is not None} for kind, given in kinds}
     nothing: dict[str, dict[str, FloatArray | None]] = {
         kind: {name: None for name, claim in given.items() if claim is None} for kind, given in kinds

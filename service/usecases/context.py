@@ -2,6 +2,7 @@
 
 from service.core.caches import Cache
 from service.core.comparison.verdicts import Comparison
+from service.core.figures.figures import FloatArray
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.settings import Limits
@@ -15,9 +16,9 @@ _GRAPH_BYTES = 512 * 1024 * 1024
 
 
 class Context:
-    """A database, the limits, and the graphs, records and comparisons used last, none of which ever changes.
+    """A database, the limits, and the graphs, records, tensors and comparisons used last, none of which ever changes.
 
-    `cache_bytes` bounds the graphs; comparisons have half as much, records a sixteenth.
+    `cache_bytes` bounds the graphs; comparisons have half as much, tensors a quarter, records a sixteenth.
     `granted` is how much work may be done in this process at once, None for whatever it takes.
     Whatever process deletes a graph, it is forgotten here: each record that is asked for has the deletions counted.
     """
@@ -29,6 +30,7 @@ class Context:
         self._deletions: int | None = None
         self.graphs: Cache[str, Graph] = Cache(cache_bytes, lambda graph: graph.nbytes)
         self.records: Cache[str, GraphRecord] = Cache(cache_bytes // 16, _record_bytes)
+        self.tensors: Cache[str, FloatArray] = Cache(cache_bytes // 4, lambda array: array.nbytes)
         self.comparisons: Cache[str, Comparison] = Cache(cache_bytes // 2, lambda found: found.nbytes)
 
     def admit(self, weight: Weight, answer: WholeAnswer | None = None) -> None:

@@ -25,6 +25,7 @@ from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 from service.usecases.runs import fit_to
+from service.usecases.tensors import Given, load_array, load_arrays, named_tensors, with_weights
 from service.usecases.weighing import JSON, STORED_BYTE, WholeAnswer
 
 _BLOCK = Weight(5_000.0, 200.0)  # each is an array, of one number maybe, with the names that it is of
@@ -36,14 +37,16 @@ def create_derivatives(
     context: Context,
     graph_id: str,
     kind: str,
-    inputs: Mapping[str, FloatArray],
+    inputs: Mapping[str, Given],
     *,
     outputs: object = None,
     wrt: object = None,
-    vector: Mapping[str, FloatArray] | FloatArray | None = None,
+    vector: Mapping[str, Given] | Given | None = None,
     key: IdempotencyKey | None = None,
 ) -> DerivativesRecord:
     """Differentiate a stored graph at `inputs` in float64 and store the result.
+
+    The graph's weights are the inputs that are left out.
 
     `outputs` and `wrt` name any nodes; the default is the graph's outputs and inputs. Second derivatives are of the
     sum over one output's elements. `vector` holds a tangent for each node of `wrt` (jvp, hvp) or a seed for each node
@@ -61,9 +64,11 @@ def create_derivatives(
     sources = [name for name in graph.inputs if graph.nodes[graph.position[name]].has_gradient]
     sources = list(read_names(graph, wrt, "wrt")) if wrt is not None else sources
     limits = context.limits
-    fitted = fit_to(context, graph, inputs)
+    given = with_weights(stored, inputs)
+    arrays = load_arrays(context, given, ("inputs",))
+    fitted = fit_to(context, graph, arrays)
     blank = blank_figures(fitted.shapes, len(graph))
-    along = _read_vector(graph, blank, kind, of if kind == "vjp" else sources, vector)
+    along = _read_vector(graph, blank, kind, of if kind == "vjp" else sources, _read_tensors(context, vector))
     _check_size(graph, blank, kind, of, sources, limits)
     answer = _answer(graph, blank, kind, of, sources)
     weight = weigh_forward(graph, fitted.shapes) + weigh_derivatives(graph, blank, kind, of, sources)
@@ -76,10 +81,11 @@ def create_derivatives(
         kind=kind,
         outputs=tuple(of),
         wrt=tuple(sources),
-        inputs=inputs,
+        inputs=arrays,
         vector=along,
         blocks=tuple(_differentiate(graph, values, kind, of, sources, along)) if sources else (),
         created_at=datetime.now(UTC),
+        tensors=named_tensors(given),
     )
 
     def make(connection: Connection) -> tuple[DerivativesRecord, str, bool]:
@@ -153,6 +159,14 @@ def _read_outputs(graph: Graph, kind: str, outputs: object) -> Sequence[str]:
     if kind in ("hvp", "hessian") and len(outputs) > 1:
         raise InvalidRequest([Fault(("outputs",), "second derivatives take exactly one output")])
     return outputs
+
+
+def _read_tensors(
+    context: Context, vector: Mapping[str, Given] | Given | None
+) -> Mapping[str, FloatArray] | FloatArray | None:
+    if isinstance(vector, Mapping):
+        return load_arrays(context, vector, ("vector",))
+    return None if vector is None else load_array(context, vector, ("vector",))
 
 
 def _read_vector(

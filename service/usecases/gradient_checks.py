@@ -20,6 +20,7 @@ from service.usecases.comparisons import read_tolerance
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.runs import StoredRun, fit_to, get_run
+from service.usecases.tensors import Given, load_arrays, with_weights
 from service.usecases.weighing import JSON, WholeAnswer
 
 
@@ -40,20 +41,22 @@ class GradientCheck:
 def check_gradients(
     context: Context,
     graph_id: str,
-    inputs: Mapping[str, FloatArray],
+    inputs: Mapping[str, Given],
     *,
     method: str = "taylor",
     nodes: Sequence[str] = (),
     output: str | None = None,
     run: str | None = None,
-    gradients: Mapping[str, FloatArray] | None = None,
+    gradients: Mapping[str, Given] | None = None,
     tolerance: object = None,
 ) -> GradientCheck:
     """Check the gradient of the output with respect to every input, and to `nodes`, by one of core's METHODS.
 
     `gradients`, and those of a recorded `run`, are checked instead of ours, and may be off by `tolerance`. The run says
-    what the output, its seed and the inputs are. All figures are computed in float64. Inputs of whole numbers have no
-    gradient and are left out. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
+    what the output, its seed and the inputs are. The graph's weights are the inputs that neither gives. All figures are
+    computed in float64. Inputs of whole numbers have no gradient and are left out.
+
+    Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
     """
     stored = get_graph(context, graph_id)
     graph = context.graph(stored.digest).in_float64()
@@ -65,9 +68,9 @@ def check_gradients(
     target = choose_output(graph, output)
     asked = read_names(graph, nodes, "nodes") if nodes not in ([], ()) else ()
     limits = context.limits
-    fitted = fit_to(context, graph, inputs)
+    fitted = fit_to(context, graph, load_arrays(context, with_weights(stored, inputs), ("inputs",)))
     values = blank_figures(fitted.shapes, len(graph))
-    claimed = _read_gradients(graph, values, gradients or {})
+    claimed = _read_gradients(graph, values, load_arrays(context, gradients or {}, ("gradients",)))
     if known is not None and known.gradients is not None:
         recorded = {position: each for position, each in enumerate(known.gradients) if each is not None}
         if any(np.shape(each) != values.shape(position) for position, each in recorded.items()):

@@ -68,4 +68,4 @@ def create_gradient_graph(
         detail = f"a graph has at most {limits.nodes} nodes; the gradient would have {len(derived)}"
         raise LimitExceeded("nodes", limits.nodes, len(derived), detail)
     given_name = f"{parent.name} d{target}"[: limits.name_length] if name is None else name
-    return keep_graph(context, given_name, derived, None, parent.id, tags, key)
+    return keep_graph(context, given_name, derived, None, parent.id, tags, key, weights=parent.weights)

@@ -3,22 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from sqlalchemy import Connection
 
 from service.core.composition.building import Composing, compose_expression, compose_extension, compose_graph
 from service.core.composition.callee import StoredGraph, stored_graph
+from service.core.errors import Fault, InvalidInputs, unknown_names
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph, Node
 from service.core.graph.parts import GraphPart
 from service.core.language.writing import write_expression
+from service.core.rulebook.input_types import shape_mismatch
 from service.storage import graphs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
+from service.usecases.tensors import find_tensors
 from service.usecases.weighing import BUILT_NODE, EXPRESSION_BYTE
 
+NO_WEIGHTS: Mapping[str, str] = MappingProxyType({})
 # A graph built from nodes shows its expression too, unless that is too long to be read.
 _NODES_IN_AN_EXPRESSION = 1000
 
@@ -31,20 +36,45 @@ def create_graph(
     nodes: object = None,
     outputs: object = None,
     inputs: object = None,
+    weights: Mapping[str, str] = NO_WEIGHTS,
     tags: Mapping[str, str],
     key: IdempotencyKey | None = None,
 ) -> tuple[GraphRecord, Graph, bool]:
     """Build a graph from an expression or from nodes and store it under `name`.
 
+    `weights` are the digests of tensors, which are the values of those inputs wherever none are given.
+
     Returns its record, the graph as it is stored, and whether it is new: content equal to any version under that name
-    is that version. Raises InvalidExpression, InvalidGraph, LimitExceeded.
+    and weights is that version. Raises InvalidExpression, InvalidGraph, InvalidInputs, LimitExceeded.
     """
     if expression is not None:
         graph, parts = draft_graph(context, expression, outputs)
     else:
         context.admit(_weigh(None, nodes))
         graph, parts = compose_graph(nodes, outputs, inputs, composing=_composing(context))
-    return keep_graph(context, name, graph, expression, None, tags, key, parts)
+    _check_weights(context, graph, weights)
+    return keep_graph(context, name, graph, expression, None, tags, key, parts, weights)
+
+
+def _check_weights(context: Context, graph: Graph, weights: Mapping[str, str]) -> None:
+    """Raise InvalidInputs for what is no input, no tensor, or of another shape than the input declares."""
+    if not weights:
+        return
+    faults = [
+        Fault(("weights", name), detail)
+        for name, detail in unknown_names(weights, set(graph.inputs), "the graph has no input")
+    ]
+    if faults:
+        raise InvalidInputs(faults)
+    found = find_tensors(context, weights, ("weights",))
+    declared = {name: graph.nodes[graph.position[name]].attributes.get("shape") for name in weights}
+    faults = [
+        Fault(("weights", name), wrong)
+        for name, digest in weights.items()
+        if (wrong := shape_mismatch(name, declared[name], found[digest].shape))
+    ]
+    if faults:
+        raise InvalidInputs(faults)
 
 
 def draft_graph(context: Context, expression: str, outputs: object = None) -> tuple[Graph, Sequence[GraphPart]]:
@@ -93,7 +123,7 @@ def add_nodes(
     old = context.graph(parent.digest)
     context.admit(BUILT_NODE * len(old) + _weigh(None, nodes))
     graph, parts = compose_extension(old, parent.parts, nodes, outputs, composing=_composing(context))
-    return keep_graph(context, parent.name, graph, None, parent.id, tags, key, parts)
+    return keep_graph(context, parent.name, graph, None, parent.id, tags, key, parts, parent.weights)
 
 
 def keep_graph(
@@ -105,8 +135,10 @@ def keep_graph(
     tags: Mapping[str, str],
     key: IdempotencyKey | None,
     parts: Sequence[GraphPart] = (),
+    weights: Mapping[str, str] = NO_WEIGHTS,
 ) -> tuple[GraphRecord, Graph, bool]:
-    """Store a graph as a new version of `name` unless a version has its content; `parent` is the id of its source.
+    """Store a graph as a new version of `name` unless a version has its content and its weights; `parent` is the id of
+    its source.
 
     The digest is that of the expanded nodes: a version with the same nodes keeps the parts that it has.
     """
@@ -125,6 +157,7 @@ def keep_graph(
         parent=parent,
         tags=tags,
         created_at=datetime.now(UTC),
+        weights=weights,
         parts=tuple(parts),
     )
 
@@ -132,7 +165,7 @@ def keep_graph(
 
     def make(connection: Connection) -> tuple[GraphRecord, str, bool]:
         nonlocal content_is_new
-        if known := storage.find_graph(connection, name, graph.digest):
+        if known := storage.find_graph(connection, name, graph.digest, weights):
             return known, known.id, False
         versioned = replace(record, version=storage.next_version(connection, name))
         content_is_new = storage.insert_graph(connection, versioned, graph)

@@ -28,25 +28,27 @@ from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.runs import StoredRun, admit_one_sided, get_run
+from service.usecases.tensors import Given, load_array, load_arrays, named_tensors, tensors_of, with_weights
 from service.usecases.weighing import RECORDED_NODE
 
 
 def record_run(
     context: Context,
     graph_id: str,
-    inputs: Mapping[str, FloatArray],
+    inputs: Mapping[str, Given],
     *,
     by: str,
     dtype: str = "float64",
-    values: Mapping[str, FloatArray | None],
-    gradients: Mapping[str, FloatArray | None],
+    values: Mapping[str, Given | None],
+    gradients: Mapping[str, Given | None],
     output: str | None = None,
-    seed: FloatArray | None = None,
+    seed: Given | None = None,
     label: str | None = None,
     tags: Mapping[str, str],
     key: IdempotencyKey | None = None,
 ) -> StoredRun:
-    """Store the given figures of any nodes; `inputs` are the values of Inputs that `values` omits.
+    """Store the given figures of any nodes; `inputs`, and then the graph's weights, are the values of Inputs that
+    `values` omits.
 
     None records that there was no figure, as of a detached parameter's gradient.
 
@@ -70,13 +72,13 @@ def record_run(
 def read_recording(
     context: Context,
     graph_id: str,
-    inputs: Mapping[str, FloatArray],
-    given: Mapping[str, Mapping[str, FloatArray | None]],
+    inputs: Mapping[str, Given],
+    given: Mapping[str, Mapping[str, Given | None]],
     *,
     by: str,
     dtype: str = "float64",
     output: str | None,
-    seed: FloatArray | None,
+    seed: Given | None,
     label: str | None = None,
     tags: Mapping[str, str],
     member: str = "recorded",
@@ -87,23 +89,30 @@ def read_recording(
     `given` holds its "values" and "gradients", `member` is where the request has them. `resolve`, called once they are
     known to fit the graph, returns those to record in their place, of the same names and shapes.
     """
-    figures = {kind: {name: each for name, each in all_.items() if each is not None} for kind, all_ in given.items()}
     stored = get_graph(context, graph_id)
     graph = context.graph(stored.digest)
+    inputs = with_weights(stored, inputs, without=given["values"])
     _check_names(graph, inputs, given, member)
+    named = named_tensors(inputs) | named_tensors(given["values"])
+    read = load_arrays(context, inputs, ("inputs",))
+    recorded: Mapping[str, Mapping[str, FloatArray | None]] = {
+        kind: load_arrays(context, each, (member, kind)) for kind, each in given.items()
+    }
+    figures = {kind: {name: each for name, each in all_.items() if each is not None} for kind, all_ in recorded.items()}
     nodes, position = graph.nodes, graph.position
-    inputs = {name: read_input(name, nodes[position[name]].attributes, figure) for name, figure in inputs.items()}
-    target = (choose_output if given["gradients"] or seed is not None else find_output)(graph, output)
-    shapes = _check_shapes(graph, inputs, figures, member, context.limits.run_elements)
+    arrays = {name: read_input(name, nodes[position[name]].attributes, figure) for name, figure in read.items()}
+    start = None if seed is None else load_array(context, seed, ("seed",))
+    target = (choose_output if recorded["gradients"] or start is not None else find_output)(graph, output)
+    shapes = _check_shapes(graph, arrays, figures, member, context.limits.run_elements)
     context.admit(_weigh(graph, shapes))
-    given = resolve() if resolve else given
-    own = {name: figure for name, figure in given["values"].items() if figure is not None or name not in inputs}
-    known, gradients = {**inputs, **own}, given["gradients"]
+    recorded = resolve() if resolve else recorded
+    own = {name: figure for name, figure in recorded["values"].items() if figure is not None or name not in arrays}
+    known, gradients = {**arrays, **own}, recorded["gradients"]
     values = _pack(graph, known)
     slopes = _pack(graph, gradients) if gradients else None
     spread = None
     if slopes is not None and target is not None:
-        spread = spread_seed(np.float64(1.0) if seed is None else seed, shapes.get(target, ()))
+        spread = spread_seed(np.float64(1.0) if start is None else start, shapes.get(target, ()))
     nonfinite_backward = None if slopes is None else first_nonfinite_gradient(graph, slopes, target)
     record = RunRecord(
         id=new_id(),
@@ -123,6 +132,7 @@ def read_recording(
         label=label,
         tags=tags,
         created_at=datetime.now(UTC),
+        tensors=tensors_of(graph, values, named, {**read, **figures["values"]}),
     )
     return StoredRun(record, graph, values, slopes)
 
@@ -142,7 +152,7 @@ def insert_whole_run(connection: Connection, run: StoredRun) -> None:
 
 
 def _check_names(
-    graph: Graph, inputs: Mapping[str, FloatArray], given: Mapping[str, Mapping[str, FloatArray | None]], member: str
+    graph: Graph, inputs: Mapping[str, Given], given: Mapping[str, Mapping[str, Given | None]], member: str
 ) -> None:
     faults = [
         Fault(("inputs", name), detail)

@@ -36,6 +36,7 @@ from service.storage.records import RunRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
+from service.usecases.tensors import Given, load_array, load_arrays, named_tensors, tensors_of, with_weights
 from service.usecases.weighing import JSON, STORED_BYTE, Form, WholeAnswer
 
 _FEW_NODES = 1000  # whose shapes are inferred in some milliseconds
@@ -74,11 +75,11 @@ class StoredRun:
 def create_run(
     context: Context,
     graph_id: str,
-    inputs: Mapping[str, FloatArray],
+    inputs: Mapping[str, Given],
     *,
     backward: bool = True,
     output: str | None = None,
-    seed: FloatArray | None = None,
+    seed: Given | None = None,
     convention: str = MINIMUM_NORM,
     label: str | None = None,
     tags: Mapping[str, str],
@@ -88,6 +89,8 @@ def create_run(
     ends_only: bool = False,
 ) -> StoredRun:
     """Evaluate a stored graph at `inputs`, forward and, unless `backward` is false, backward from one output.
+
+    The graph's weights are the inputs that are left out.
 
     `seed` is the gradient of the final quantity with respect to that output; the default is ones. `convention`, one of
     CONVENTIONS, decides what is returned where no derivative exists. With `keep` false nothing is stored and the
@@ -102,7 +105,9 @@ def create_run(
             return get_run(context, known.resource_id, whole=whole)
     graph = context.graph(stored.digest).with_convention(convention)
     target = (choose_output if backward or seed is not None else find_output)(graph, output)
-    fitted = fit_to(context, graph, inputs)
+    given = with_weights(stored, inputs)
+    arrays = load_arrays(context, given, ("inputs",))
+    fitted = fit_to(context, graph, arrays)
     differentiated = backward and target is not None
     weight = (weigh_run if differentiated else weigh_forward)(graph, fitted.shapes)
     answer = answer_of(graph, fitted.shapes, whole, ends_only, 1 + differentiated)
@@ -126,10 +131,11 @@ def create_run(
         label=label,
         tags=tags,
         created_at=datetime.now(UTC),
+        tensors=tensors_of(graph, values, named_tensors(given), arrays),
     )
     gradients = None
     if backward and target is not None:
-        record, gradients = _differentiate(graph, record, values, target, seed)
+        record, gradients = _differentiate(context, graph, record, values, target, seed)
     listed = answer if answer and answer.form is JSON and not ends_only else None
     admit_one_sided(context, graph, values, record.nondifferentiable, listed)
     if keep:
@@ -185,7 +191,7 @@ def run_backward(
     run_id: str,
     *,
     output: str | None = None,
-    seed: FloatArray | None = None,
+    seed: Given | None = None,
     convention: str | None = None,
     key: IdempotencyKey | None = None,
 ) -> StoredRun:
@@ -203,7 +209,7 @@ def run_backward(
     context.admit(weigh_run(run.graph, run.values.shapes))
     asked = replace(run.record, convention=convention or run.record.convention)
     graph = run.graph.with_convention(asked.convention)
-    record, gradients = _differentiate(graph, asked, run.values, target, seed)
+    record, gradients = _differentiate(context, graph, asked, run.values, target, seed)
     admit_one_sided(context, graph, run.values, record.nondifferentiable)
 
     def make(connection: Connection) -> tuple[None, str, bool]:
@@ -262,10 +268,10 @@ def _values_around(context: Context, run: StoredRun, positions: Sequence[int]) -
 
 
 def _differentiate(
-    graph: Graph, record: RunRecord, values: Figures, output: str, seed: FloatArray | None
+    context: Context, graph: Graph, record: RunRecord, values: Figures, output: str, seed: Given | None
 ) -> tuple[RunRecord, Figures]:
     """The record with what the backward pass adds to it, and the gradients."""
-    given = np.float64(1.0) if seed is None else seed
+    given = np.float64(1.0) if seed is None else load_array(context, seed, ("seed",))
     gradients = backward_pass(graph, values, output, given)
     spread = spread_seed(given, values.shape(graph.position[output]))
     nonfinite = first_nonfinite_gradient(graph, gradients, output)

@@ -7,10 +7,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from flask.testing import FlaskClient
 
 from service.app import create_app
@@ -28,11 +31,14 @@ _LINES = 20  # of an answer that is text
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked: an operation by its operationId; {…} in path and body stands for what `keep` kept of an answer."""
+    """What is asked: an operation by its operationId; {…} in path and body stands for what `keep` kept of an answer.
+
+    A body of bytes is an .npy.
+    """
 
     operation: str
     path: str
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | bytes | None = None
     accept: str = "application/json"
     keep: str = ""
     method: str = ""
@@ -41,6 +47,10 @@ class Request:
 _AT = {"inputs": INPUTS}
 _RECORDED = {**_AT, "recorded": {"by": "a colleague", "values": {"e": 6, "f": -12, "F": 4}, "gradients": {"f": -3}}}
 _CLAIMS = {**_AT, "claims": {"by": "the tutorial", "gradients": TUTORIAL_GRADIENTS}}
+
+_WEIGHTS = BytesIO()
+np.save(_WEIGHTS, np.array([-2.0, -3.0]))
+_TENSOR = f"/v1/tensors/sha256:{sha256(_WEIGHTS.getvalue()).hexdigest()}"
 
 STORY = (
     Request("create_graph", "/v1/graphs", {"name": NAME, "expression": EXPRESSION}, keep="graph"),
@@ -85,6 +95,7 @@ STORY = (
         keep="longer",
     ),
     Request("delete_graph", "/v1/graphs/{longer}", method="DELETE"),
+    Request("put_tensor", _TENSOR, _WEIGHTS.getvalue(), method="PUT"),
     Request("list_operations", "/v1/operations"),
     Request("get_operation", "/v1/operations/relu"),
     Request("list_limits", "/v1/limits"),
@@ -101,9 +112,11 @@ def tell(client: FlaskClient) -> dict[str, Any]:
     ids: dict[str, str] = {}
     told: dict[str, Any] = {}
     for asked in STORY:
-        body = _filled(asked.body, known) if asked.body is not None else None
+        data = asked.body if isinstance(asked.body, bytes) else None
+        body = None if data is not None or asked.body is None else _filled(asked.body, known)
         method = asked.method or ("GET" if body is None else "POST")
-        answer = client.open(_filled(asked.path, known), method=method, json=body, headers={"Accept": asked.accept})
+        sent: dict[str, Any] = {"json": body} if data is None else {"data": data, "content_type": "application/x-npy"}
+        answer = client.open(_filled(asked.path, known), method=method, headers={"Accept": asked.accept}, **sent)
         assert answer.status_code in (200, 201, 204), f"{asked.operation}: {answer.text}"
         if asked.keep:
             known[asked.keep] = answer.json["id"]  # type: ignore[index]

@@ -6,13 +6,14 @@ from typing import Any, TypeVar
 
 import flask_smorest
 import marshmallow as ma
-from flask import Response
+from flask import Response, request
+from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
 from service.api.http import arrow, npz, onnx
 from service.api.http.access import scoped
 from service.api.http.paging import Paging
-from service.api.http.request import given_key, read_body, read_query, requires_members
+from service.api.http.request import given_key, read_body, read_bytes, read_query, requires_members
 from service.api.schemas import Request
 from service.storage.access_keys import Scope
 
@@ -20,10 +21,14 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 TEXT = {"schema": {"type": "string"}}
 # The forms that are not JSON: the name of each in the document of the API, and its description.
+NPY, BYTES = "application/x-npy", "application/octet-stream"
+_NPY = "An array as NumPy's `save` writes it, in version 1.0 of .npy: of real numbers in at most 8 bytes, or booleans"
 BINARY = {
     npz.MEDIA_TYPE: ("Npz", npz.__doc__),
     arrow.MEDIA_TYPE: ("ArrowStream", arrow.__doc__),
     onnx.MEDIA_TYPE: ("Onnx", onnx.__doc__),
+    NPY: ("Npy", _NPY),
+    BYTES: ("Npy", _NPY),
 }
 # The problems by their status: the name of each in the document of the API, and its description.
 PROBLEM_RESPONSES = {
@@ -86,6 +91,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         problems: tuple[int, ...] = (),
         forms: tuple[str, ...] = (),
         media: tuple[str, ...] = (),
+        raw: tuple[str, ...] = (),
         scope: Scope | None = None,
     ) -> Callable[[View], View]:
         """Serve a view at `rule` and document it.
@@ -94,9 +100,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         it also takes a `Page`, which is read from the query, and returns the page's items with the id or position
         after which the next page begins, None on the last. `also` is another status of the same answer, or of
         `also_answer`, a combination of schemas as JSON Schema has it; `forms` are media types of other forms of it,
-        `media` those of an answer that is text, `problems` the statuses of the problems that it may answer besides
-        those that every body or query may cause. `scope` is what a request's key must include: by default READ for a
-        GET and WRITE for everything else, so that a POST says here that it stores nothing.
+        `media` those of an answer that is text, `raw` those of a body that the view takes as bytes, `problems` the
+        statuses of the problems that it may answer besides those that every body or query may cause. `scope` is what a
+        request's key must include: by default READ for a GET and WRITE for everything else, so that a POST says here
+        that it stores nothing.
         """
         asked = scope if scope is not None else Scope.READ if method == "GET" else Scope.WRITE
         readers: list[tuple[Callable[[Request], Any], Request]] = []
@@ -107,9 +114,11 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
             @scoped(asked, changes=status if asked is Scope.WRITE else None)
             @wraps(view)
             def serve(**variables: str) -> Response:
+                if raw and request.mimetype not in raw:
+                    raise UnsupportedMediaType(f"the body is expected as {' or '.join(raw)}")
                 if method == "POST":
                     given_key()  # also where nothing is kept that it could name
-                given = [read(schema) for read, schema in readers]
+                given = [*([read_bytes()] if raw else []), *(read(schema) for read, schema in readers)]
                 answered = view(*given, *([page.read(given[-1])] if page else []), **variables)
                 return answered if isinstance(answered, Response) or page is None else page.respond(*answered)
 
@@ -119,6 +128,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
             if query is not None:
                 served = self.arguments(query, location="query")(served)
                 statuses |= {422}
+            if raw:
+                statuses |= {400, 413, 422}
             if body is not None:
                 needed = requires_members(body())
                 served = self.arguments(body, location="json", required=needed)(served)
@@ -135,6 +146,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
                 described["responses"] = {code: _binary_content(forms) for code in {status, also or status}}
             if media:
                 described["responses"] = {status: {"content": dict.fromkeys(media, TEXT)}}
+            if raw:
+                described["requestBody"] = {"required": True, **_binary_content(raw)}
             if body is not None and body.binary:
                 described["requestBody"] = _binary_content(body.binary)
             served = self.doc(**described)(served)

@@ -15,7 +15,6 @@ one, holds the rest as JSON (a string). An answer holds the nodes of a run in to
 """
 
 import io
-import re
 import struct
 import zipfile
 import zlib
@@ -32,9 +31,9 @@ from service.api.documents import closed_names
 from service.api.http.json_writing import write_json
 from service.api.http.pieces import Pieces
 from service.api.http.strict_json import read_json
-from service.api.numbers import MOST_DIMENSIONS
 from service.core.errors import Fault, GradbookError, InvalidRequest, LimitExceeded
 from service.core.figures.figures import Figures, FloatArray, Shape, pack
+from service.core.figures.npy import read_array, read_data, read_header
 from service.settings import Limits
 from service.usecases.runs import StoredRun
 
@@ -43,17 +42,11 @@ _REQUEST = "request"
 _WORTH_COMPRESSING = 65_536  # bytes
 _NUMBERS = 32_768  # of a figure, written at once
 _PLACES: tuple[tuple[str, ...], ...] = (("inputs",), ("recorded", "values"), ("recorded", "gradients"))
-_HEADER = re.compile(
-    r"\s*\{\s*'descr'\s*:\s*'([<>|=][a-zA-Z]\d{0,9})'\s*,\s*'fortran_order'\s*:\s*(True|False)\s*,"
-    r"\s*'shape'\s*:\s*\(((?:\s*\d{1,18}\s*,)*(?:\s*\d{1,18})?)\s*\)\s*(?:,\s*)?\}\s*"
-)
-_REAL = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"})
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError, OverflowError)
 # LZMA and bzip2 unpack a block at once, whatever it unpacks to.
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")  # of an archive with members, and without
 _ENTRY = b"PK\x01\x02"  # where the directory names a member
-_AT_ONCE = 1 << 20  # bytes of an array, a multiple of any element's
 
 
 class MalformedArchive(GradbookError):
@@ -87,31 +80,23 @@ def read_npz(body: bytes, limits: Limits) -> Any:
     for name, info in members.items():
         place = _place(name)
         with _blamed(place), _open(archive, info) as member:
-            descr, itemsize, columns_first, shape = _read_header(member)
-            if descr[1:] not in _REAL:
-                raise ValueError(f"real numbers in at most 8 bytes each are expected, not {descr}")
-            if len(shape) > MOST_DIMENSIONS:
-                raise ValueError(f"an array has at most {MOST_DIMENSIONS} dimensions")
-            size = prod(shape)
+            header = read_header(member)
+            header.check()
+            size = prod(header.shape)
             elements += size
             _check_limit("tensor_elements", limits.tensor_elements, size, f"{name!r} has")
             _check_limit("run_elements", limits.run_elements, elements, "the arrays have")
-            flat = np.empty(size)
-            done = 0
-            for data in _read_data(member, size * itemsize):
-                flat[done : done + len(data) // itemsize] = np.frombuffer(data, descr)
-                done += len(data) // itemsize
-            _put(document, place, flat.reshape(shape, order="F" if columns_first else "C"))
+            _put(document, place, read_array(member, header))
     return document
 
 
 def _read_request(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: Limits) -> Any:
     with _blamed((_REQUEST,)), _open(archive, info) as member:
-        descr, size, _, shape = _read_header(member)
-        if descr[1] != "U" or shape:
-            raise ValueError(f"one string is expected, not {list(shape)} of {descr}")
-        _check_limit("body_bytes", limits.body_bytes, size, "the request has")
-        text = b"".join(_read_data(member, size)).decode("utf-32-be" if descr[0] == ">" else "utf-32-le")
+        header = read_header(member)
+        if header.descr[1] != "U" or header.shape:
+            raise ValueError(f"one string is expected, not {list(header.shape)} of {header.descr}")
+        _check_limit("body_bytes", limits.body_bytes, header.nbytes, "the request has")
+        text = b"".join(read_data(member, header.nbytes)).decode("utf-32-be" if header.descr[0] == ">" else "utf-32-le")
     return read_json(text.rstrip("\0").encode(), limits.json_depth)
 
 
@@ -148,38 +133,9 @@ def _blamed(place: tuple[str, ...]) -> Iterator[None]:
         raise InvalidRequest([Fault(place, f"not a readable array: {error or type(error).__name__}")]) from None
 
 
-def _read_header(member: IO[bytes]) -> tuple[str, int, bool, Shape]:
-    """The type of an array as NumPy writes it, the bytes of one element, whether columns come first, and the shape.
-
-    Nothing is evaluated, as NumPy's own reader does; and version 1.0 of the format bounds the header's length.
-    """
-    begin = member.read(10)
-    if begin[:8] != b"\x93NUMPY\x01\x00":
-        raise ValueError("it is not in version 1.0 of the format .npy")
-    header = member.read(int.from_bytes(begin[8:], "little")).decode("latin-1")
-    found = _HEADER.fullmatch(header)
-    if found is None:
-        raise ValueError(f"its header is not understood: {header[:100].strip()}")
-    descr, order, lengths = found.groups()
-    size = int(descr[2:] or 0) * (4 if descr[1] == "U" else 1)
-    return descr, size, order == "True", tuple(map(int, lengths.replace(",", " ").split()))
-
-
 def _check_limit(limit: str, most: int, count: int, subject: str) -> None:
     if count > most:
         raise LimitExceeded(limit, most, count, f"{subject} {count}; the limit {limit} is {most}")
-
-
-def _read_data(member: IO[bytes], count: int) -> Iterator[bytes]:
-    """The rest of a member, piece by piece, which is `count` bytes: no more are read, whatever they unpack to."""
-    for begin in range(0, count, _AT_ONCE):
-        size = min(_AT_ONCE, count - begin)
-        data = member.read(size)
-        if len(data) < size:
-            raise ValueError(f"its header promises {count} bytes of data, and there are {begin + len(data)}")
-        yield data
-    if member.read(1):
-        raise ValueError(f"its header promises {count} bytes of data, and there are more")
 
 
 def _put(document: dict[str, Any], place: tuple[str, ...], array: FloatArray) -> None:

@@ -22,6 +22,7 @@ from service.api import (
     runs,
     sources,
     state,
+    tensors,
 )
 from service.api.http.access import scoped
 from service.api.http.endpoint import BINARY, PROBLEM_RESPONSES, TEXT, Blueprint, NameConverter, security
@@ -113,7 +114,10 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     app.url_map.converters["name"] = NameConverter
     api = GradbookApi(app)
     api.spec.components.schema("ProblemDocument", schema=ProblemDocument)
-    modules = (graphs, gradient_graphs, sources, runs, explanations, comparisons, derivatives, operations, state)
+    modules = (
+        *(graphs, gradient_graphs, sources, runs, explanations, comparisons, derivatives),
+        *(operations, tensors, state),
+    )
     for blueprint in (*(module.blueprint for module in modules), *others):
         api.register_blueprint(blueprint)
 

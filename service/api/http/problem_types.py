@@ -60,6 +60,14 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         "Send the bytes of one `.onnx` file as they are.",
         "the body is not an ONNX model: it has no graph, or says no version of the operators",
     ),
+    "malformed-npy": ProblemType(
+        400,
+        "The body is not an .npy",
+        "The body of a tensor is not an array of real numbers or booleans as NumPy's `save` writes it.",
+        "Write it with `numpy.save`, in version 1.0 of the format, which NumPy takes by itself; no objects, no records "
+        "and no complex numbers.",
+        "the body is not an .npy of real numbers: its header promises 32 bytes of data, and there are 24",
+    ),
     "bad-request": ProblemType(
         400,
         "Bad Request",
@@ -218,6 +226,13 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         "variable.",
         "a graph has at most 250000 nodes; this one has 250001",
         {"limit": "nodes", "maximum": 250000, "estimate": 250001},
+    ),
+    "digest-mismatch": ProblemType(
+        422,
+        "The body has another digest",
+        "The SHA-256 of the body is not the digest in the path, so these are not the bytes that were meant.",
+        "Take the SHA-256 of the bytes that you send, in hexadecimal, of the whole .npy with its header.",
+        "the SHA-256 of the body is 5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9",
     ),
     "idempotency-key-reused": ProblemType(
         422,

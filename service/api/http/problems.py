@@ -31,6 +31,8 @@ PROBLEMS: dict[type[errors.GradbookError], str] = {
     errors.MalformedModel: "malformed-onnx",
     errors.NotInstalled: "not-installed",
     errors.InvalidModel: "invalid-model",
+    errors.MalformedTensor: "malformed-npy",
+    errors.DigestMismatch: "digest-mismatch",
     errors.InvalidGraph: "invalid-graph",
     errors.InvalidExpression: "invalid-expression",
     errors.InvalidInputs: "invalid-inputs",

@@ -27,14 +27,20 @@ def context() -> Context:
     return kept
 
 
-def read_body(schema: Request) -> Any:
-    """The body, checked; an empty body is an empty object unless the schema requires a member, and an ONNX model is its
-    bytes."""
-    body, limits = request.get_data(), context().limits
-    if len(body) > limits.body_bytes:
+def read_bytes() -> bytes:
+    """The body as it came."""
+    body = request.get_data()
+    if len(body) > context().limits.body_bytes:
         raise RequestEntityTooLarge
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("a body is read as it is; send it without Content-Encoding")
+    return body
+
+
+def read_body(schema: Request) -> Any:
+    """The body, checked; an empty body is an empty object unless the schema requires a member, and an ONNX model is its
+    bytes."""
+    body, limits = read_bytes(), context().limits
     document: Any
     if not body and not requires_members(schema):
         document = {}

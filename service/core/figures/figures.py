@@ -19,6 +19,8 @@ IndexArray: TypeAlias = NDArray[np.intp]
 BoolArray: TypeAlias = NDArray[np.bool_]
 Shape: TypeAlias = tuple[int, ...]
 
+MOST_DIMENSIONS = 32  # of a figure
+
 
 @dataclass(frozen=True, eq=False)
 class Figures:

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 
+from service.core.figures.figures import MOST_DIMENSIONS
 from service.core.figures.text import number_text
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.attribute import LARGEST_INTEGER
-from service.core.rulebook.tensor import MOST_DIMENSIONS, Tensor
+from service.core.rulebook.tensor import Tensor
 from service.core.symbolic.printing import name_text, value_text, write_text
 from service.core.symbolic.term import Variable, application
 

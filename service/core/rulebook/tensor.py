@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from service.core.figures.figures import MOST_DIMENSIONS
 from service.core.rulebook.attribute import number
-
-MOST_DIMENSIONS = 32
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from service.core.comparison.claims import Claim
 from service.core.errors import Fault, InvalidInputs
 from service.core.figures.figures import FloatArray, Shape
 from service.core.graph.graph import Graph
+from service.usecases.tensors import TensorReference
 from service.web.pages.figures import written
 
 MOST_CELLS = 36  # elements of a tensor that is typed into a grid
@@ -98,7 +99,7 @@ def _read_grids(form: Mapping[str, str]) -> dict[str, Any]:
     return grids
 
 
-def read_claimed(form: Mapping[str, str]) -> dict[str, dict[str, Claim | None]]:
+def read_claimed(form: Mapping[str, str]) -> dict[str, dict[str, Claim | TensorReference | None]]:
     """What is claimed in the fields `value.NAME` and `gradient.NAME`, as far as they are filled in; raises
     InvalidInputs."""
     claims: dict[str, dict[str, Any]] = {"values": {}, "gradients": {}}

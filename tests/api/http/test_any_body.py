@@ -30,7 +30,10 @@ NODES = st.lists(
     ),
     max_size=4,
 )
-FIGURES = st.recursive(st.floats() | st.sampled_from(["NaN", "-Infinity", -0.0]), lambda x: st.lists(x, max_size=3))
+FIGURES = st.recursive(
+    st.floats() | st.sampled_from(["NaN", "-Infinity", -0.0, {"tensor": "sha256:" + "0" * 64}]),
+    lambda x: st.lists(x, max_size=3),
+)
 GIVEN = st.dictionaries(st.sampled_from(["a", "b", "F", "none"]), FIGURES, max_size=3)
 CLAIMED = st.fixed_dictionaries(
     {},
@@ -48,6 +51,7 @@ MEMBERS = {
     "nodes": NODES | JSON,
     "outputs": st.lists(TEXTS, max_size=3) | JSON,
     "inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES}) | JSON,
+    "weights": st.dictionaries(st.sampled_from(["a", "b", "F"]), TEXTS | st.just("sha256:" + "0" * 64)) | JSON,
     "tags": st.dictionaries(TEXTS, TEXTS, max_size=2) | JSON,
     "backward": st.booleans() | JSON,
     "keep": st.booleans() | JSON,

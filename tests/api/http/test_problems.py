@@ -29,6 +29,8 @@ NODES = {"limit": "nodes", "maximum": 5}
 TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
     (Malformed("wrong", (FAULT,)), 400, "malformed-json", POINTED),
     (MalformedArchive("wrong"), 400, "malformed-npz", {}),
+    (errors.MalformedTensor("wrong"), 400, "malformed-npy", {}),
+    (errors.DigestMismatch("wrong"), 422, "digest-mismatch", {}),
     (errors.InvalidGraph([FAULT]), 422, "invalid-graph", POINTED),
     (errors.InvalidInputs([FAULT]), 422, "invalid-inputs", POINTED),
     (errors.InvalidRequest([FAULT]), 422, "invalid-request", POINTED),
