@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import Attribute, flag, integer
+from service.core.rulebook.attribute import Attribute, flag, positive
 from service.core.rulebook.operation import Kinks, Rounding
 from service.core.rulebook.operations.pooling import (
     POOL_ATTRIBUTES,
@@ -21,18 +21,10 @@ from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import Workload
 
-
-def _read_divisor(value: object) -> int:
-    divisor = integer(value)
-    if divisor < 1:
-        raise ValueError("a divisor is 1 or more")
-    return divisor
-
-
 _AVERAGE_ATTRIBUTES = (
     *POOL_ATTRIBUTES,
     Attribute("count_include_pad", flag, 0),
-    Attribute("divisor_override", _read_divisor, implied=True),
+    Attribute("divisor_override", positive, implied=True),
 )
 
 
@@ -100,13 +92,6 @@ define(
 # --- the norm of each window ----------------------------------------------------------------------------------------
 
 
-def _read_order(value: object) -> int:
-    order = integer(value)
-    if order < 1:
-        raise ValueError("the order of a norm is 1 or more")
-    return order
-
-
 # Averages that are divided by 1.
 _SUMS = (0, 1)
 
@@ -153,7 +138,7 @@ def _lp_one_sided(x: Any, z: Any, *attributes: Any) -> Any:
 define(
     "LpPool",
     "x",
-    attributes=(*POOL_ATTRIBUTES, Attribute("p", _read_order, 2)),
+    attributes=(*POOL_ATTRIBUTES, Attribute("p", positive, 2)),
     forward=_lp_pool,
     contributions=lambda upstream, x, z, *attributes: (_lp_contribution(upstream, x, z, attributes, 0.0),),
     infer_shape=pool_shape,

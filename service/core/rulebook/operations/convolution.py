@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -11,11 +11,11 @@ from service.core.rulebook.attribute import Attribute, integer, integers
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
-from service.core.rulebook.operations.window import AUTO_PAD, Window, sliding, spans, split_padding, window
+from service.core.rulebook.operations.window import AUTO_PAD, Window, window
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
-_ATTRIBUTES = (
+CONVOLUTION_ATTRIBUTES = (
     AUTO_PAD,
     Attribute("dilations", integers),
     Attribute("group", integer, 1),
@@ -23,9 +23,7 @@ _ATTRIBUTES = (
     Attribute("pads", integers),
     Attribute("strides", integers),
 )
-_NAMES = tuple(attribute.name for attribute in _ATTRIBUTES)
-_TRANSPOSED = (*_ATTRIBUTES, Attribute("output_padding", integers), Attribute("output_shape", integers))
-_TRANSPOSED_NAMES = tuple(attribute.name for attribute in _TRANSPOSED)
+_NAMES = tuple(attribute.name for attribute in CONVOLUTION_ATTRIBUTES)
 
 
 def _window_of(x: Shape, kernel: Shape, attributes: Sequence[Any]) -> Window:
@@ -43,12 +41,15 @@ def _merge_groups(x: Any, axis: int) -> Any:
     return np.reshape(x, (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
 
 
+Slide: TypeAlias = Callable[[Shape, Shape, Sequence[Any]], Window]
+
+
 # Axes: n samples, g groups, m and c output and input channels of a group, xyz steps, uvw positions in the window.
 def _axis_letters(kernel: Shape) -> tuple[str, str]:
     return "xyz"[: len(kernel) - 2], "uvw"[: len(kernel) - 2]
 
 
-def _products(x: Any, kernel: Any, groups: int, slid: Window) -> Any:
+def products(x: Any, kernel: Any, groups: int, slid: Window) -> Any:
     """Sum x · kernel over the window."""
     steps, positions = _axis_letters(np.shape(kernel))
     windows = _split_groups(slid.patches(x), groups, 1)
@@ -56,7 +57,7 @@ def _products(x: Any, kernel: Any, groups: int, slid: Window) -> Any:
     return _merge_groups(np.einsum(equation, windows, _split_groups(kernel, groups, 0), optimize=True), 1)
 
 
-def _spread(upstream: Any, kernel: Any, groups: int, slid: Window, shape: Shape) -> Any:
+def spread(upstream: Any, kernel: Any, groups: int, slid: Window, shape: Shape) -> Any:
     """Add upstream · kernel to the elements under the window, in an array of that shape: the adjoint in x."""
     steps, _ = _axis_letters(np.shape(kernel))
     flow, weights = _split_groups(upstream, groups, 1), _split_groups(kernel, groups, 0)
@@ -68,7 +69,7 @@ def _spread(upstream: Any, kernel: Any, groups: int, slid: Window, shape: Shape)
     return slid.scatter_add(part, shape, np.result_type(upstream, kernel))
 
 
-def _correlate(x: Any, upstream: Any, kernel: Shape, groups: int, slid: Window) -> Any:
+def correlate(x: Any, upstream: Any, kernel: Shape, groups: int, slid: Window) -> Any:
     """Sum x · upstream over samples and steps, at each position in the window: the adjoint in the kernel."""
     steps, positions = _axis_letters(kernel)
     windows = _split_groups(slid.patches(x), groups, 1)
@@ -79,24 +80,24 @@ def _correlate(x: Any, upstream: Any, kernel: Shape, groups: int, slid: Window) 
 @rulebook_function
 def convolve(x: Any, kernel: Any, *attributes: Any) -> Any:
     """Sum x · kernel over the window, without a bias."""
-    return _products(x, kernel, attributes[2], _window_of(np.shape(x), np.shape(kernel), attributes))
+    return products(x, kernel, attributes[2], _window_of(np.shape(x), np.shape(kernel), attributes))
 
 
 @rulebook_function
 def convolution_input_adjoint(upstream: Any, kernel: Any, x: Any, *attributes: Any) -> Any:
     """Return the contribution to the gradient of x, of which only the shape matters."""
     slid = _window_of(np.shape(x), np.shape(kernel), attributes)
-    return _spread(upstream, kernel, attributes[2], slid, np.shape(x))
+    return spread(upstream, kernel, attributes[2], slid, np.shape(x))
 
 
 @rulebook_function
 def convolution_kernel_adjoint(x: Any, upstream: Any, kernel: Any, *attributes: Any) -> Any:
     """Return the contribution to the gradient of the kernel, of which only the shape matters."""
     slid = _window_of(np.shape(x), np.shape(kernel), attributes)
-    return _correlate(x, upstream, np.shape(kernel), attributes[2], slid)
+    return correlate(x, upstream, np.shape(kernel), attributes[2], slid)
 
 
-def _check_kernel(x: Shape, kernel: Shape, channels: int, attributes: Attributes) -> None:
+def check_kernel(x: Shape, kernel: Shape, channels: int, attributes: Attributes) -> None:
     """Raise ValueError unless a kernel for x of so many channels fits x."""
     groups, named = attributes["group"], attributes["kernel_shape"]
     if not 3 <= len(x) == len(kernel) <= 5:
@@ -107,77 +108,27 @@ def _check_kernel(x: Shape, kernel: Shape, channels: int, attributes: Attributes
         raise ValueError(f"kernel_shape {list(named)} differs from the kernel's window, {list(kernel[2:])}")
 
 
-def _check_bias(bias: Sequence[Shape], channels: int) -> None:
+def check_bias(bias: Sequence[Shape], channels: int) -> None:
     if bias and bias[0] != (channels,):
         raise ValueError(f"expected a bias of shape {[channels]}, one element per channel")
 
 
 def _conv_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     x, kernel = shapes[:2]
-    _check_kernel(x, kernel, kernel[1] * attributes["group"] if len(kernel) > 1 else 0, attributes)
-    _check_bias(shapes[2:], kernel[0])
+    check_kernel(x, kernel, kernel[1] * attributes["group"] if len(kernel) > 1 else 0, attributes)
+    check_bias(shapes[2:], kernel[0])
     return (x[0], kernel[0], *_window_of(x, kernel, tuple(attributes.values())).steps(x[2:]))
 
 
-def _with_bias(value: Any, bias: Any) -> Any:
+def with_bias(value: Any, bias: Any) -> Any:
     return value if bias is None else value + over_channels(bias, value)
-
-
-def _transposed_window(x: Shape, kernel: Shape, attributes: Sequence[Any]) -> tuple[Window, Shape]:
-    """Return the window of a transposed convolution, which takes a step for each element of x, and the lengths of the
-    axes over which it slides, those of the value.
-
-    Raises ValueError where there is no such window.
-    """
-    auto_pad, dilations, _, _, pads, strides, output_padding, output_shape = attributes
-    count = len(kernel) - 2
-    strides, dilations, pads = sliding(kernel[2:], strides, dilations, pads, auto_pad)
-    added = (0,) * count if output_padding is None else output_padding
-    if len(added) != count or min(added) < 0 or (output_shape is not None and len(output_shape) != count):
-        raise ValueError(f"expected {count} elements of output_padding, 0 or more, and of output_shape")
-    axes = list(zip(x[2:], strides, spans(kernel[2:], dilations), strict=True))
-    reached = [max(length - 1, 0) * stride + span for length, stride, span in axes]
-    whole = list(map(sum, zip(reached, added, strict=True)))
-    before, after = pads[:count], pads[count:]
-    if output_shape is not None or auto_pad.startswith("SAME"):
-        wanted = [length * stride for length, stride, _ in axes] if output_shape is None else output_shape
-        totals = [max(length - least, 0) for length, least in zip(whole, wanted, strict=True)]
-        before, after = split_padding(totals, auto_pad)
-    lengths = [length - start - end for length, start, end in zip(whole, before, after, strict=True)]
-    lengths = lengths if output_shape is None else list(output_shape)
-    if min(lengths) < 1 or any(start > length for start, length in zip(before, reached, strict=True)):
-        raise ValueError(f"nothing is left of axes of {whole} without the pads {[*before, *after]}")
-    after = tuple(total - start - length for total, start, length in zip(reached, before, lengths, strict=True))
-    return Window(kernel[2:], strides, dilations, before, after, (0,) * count), tuple(lengths)
-
-
-@rulebook_function
-def transposed_convolution(x: Any, kernel: Any, *attributes: Any) -> Any:
-    """Spread x · kernel over the windows, without a bias."""
-    shape = np.shape(kernel)
-    slid, lengths = _transposed_window(np.shape(x), shape, attributes)
-    return _spread(x, kernel, attributes[2], slid, (np.shape(x)[0], shape[1] * attributes[2], *lengths))
-
-
-@rulebook_function
-def transposed_input_adjoint(upstream: Any, kernel: Any, x: Any, *attributes: Any) -> Any:
-    """Return the contribution to the gradient of x, of which only the shape matters: a convolution."""
-    slid, _ = _transposed_window(np.shape(x), np.shape(kernel), attributes)
-    return _products(upstream, kernel, attributes[2], slid)
-
-
-@rulebook_function
-def transposed_kernel_adjoint(x: Any, upstream: Any, kernel: Any, *attributes: Any) -> Any:
-    """Return the contribution to the gradient of the kernel, of which only the shape matters."""
-    slid, _ = _transposed_window(np.shape(x), np.shape(kernel), attributes)
-    return _correlate(upstream, x, np.shape(kernel), attributes[2], slid)
 
 
 # The Python of one einsum, of which there is one for each position in the window.
 _EINSUM = 40_000.0
 
 
-def _products_work(x: Shape, kernel: Shape, upstream: Shape, padded: int, groups: int) -> Work:
+def products_work(x: Shape, kernel: Shape, upstream: Shape, padded: int, groups: int) -> Work:
     """Of the convolution or of its adjoint for the kernel: the windows are copied out as the rows of a matrix."""
     windows = x[0] * x[1] * prod(upstream[2:]) * prod(kernel[2:])
     copies = (2.1 if groups == 1 else 1.1) * windows
@@ -185,7 +136,7 @@ def _products_work(x: Shape, kernel: Shape, upstream: Shape, padded: int, groups
     return Work(CALL + _EINSUM + products + 8.0 * windows, copies + padded + 2.0 * prod(upstream))
 
 
-def _spread_work(x: Shape, kernel: Shape, upstream: Shape, padded: int, groups: int) -> Work:
+def spread_work(x: Shape, kernel: Shape, upstream: Shape, padded: int, groups: int) -> Work:
     """Of the adjoint for x: a product for each position in the window, added in its place."""
     part, positions = x[0] * x[1] * prod(upstream[2:]), prod(kernel[2:])
     products = 0.1 * part * positions * kernel[0] / groups
@@ -193,15 +144,18 @@ def _spread_work(x: Shape, kernel: Shape, upstream: Shape, padded: int, groups: 
     return Work(positions * (_EINSUM + 12.0 * part) + products, elements)
 
 
-def _works(order: str, *rules: Callable[[Shape, Shape, Shape, int, int], Work], transposed: bool = False) -> WorkRule:
+def convolution_works(
+    order: str, *rules: Callable[[Shape, Shape, Shape, int, int], Work], slide: Slide | None = None
+) -> WorkRule:
     """Of one rule after the other. `order` names operands and value: x, over which the window slides, k(ernel), and
-    u(pstream), which has an element for each step; z is the value else."""
+    u(pstream), which has an element for each step; z is the value else. `slide` gives the window if it follows from the
+    shape of u rather than of x."""
 
     def work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
         named = dict(zip(order, (*shapes[: len(order) - 1], shape), strict=True))
         x, kernel, upstream = (named[letter] for letter in "xku")
         given = tuple(attributes.values())
-        slid = _transposed_window(upstream, kernel, given)[0] if transposed else _window_of(x, kernel, given)
+        slid = slide(upstream, kernel, given) if slide else _window_of(x, kernel, given)
         works = [rule(x, kernel, upstream, slid.padded(x), attributes["group"]) for rule in rules]
         kept = sum(map(prod, (x, kernel, upstream))) if len(works) > 1 else 0
         return Work(sum(each.operations for each in works), max(each.elements for each in works) + kept)
@@ -212,8 +166,8 @@ def _works(order: str, *rules: Callable[[Shape, Shape, Shape, int, int], Work], 
 define(
     "Conv",
     "x kernel bias?",
-    attributes=_ATTRIBUTES,
-    forward=lambda x, kernel, bias, *attributes: _with_bias(convolve(x, kernel, *attributes), bias),
+    attributes=CONVOLUTION_ATTRIBUTES,
+    forward=lambda x, kernel, bias, *attributes: with_bias(convolve(x, kernel, *attributes), bias),
     contributions=lambda upstream, x, kernel, bias, z, *attributes: (
         convolution_input_adjoint(upstream, kernel, x, *attributes),
         convolution_kernel_adjoint(x, upstream, kernel, *attributes),
@@ -222,7 +176,7 @@ define(
     infer_shape=_conv_shape,
     linear=True,
     rounding=Rounding(in_parts=True),
-    work=Workload(_works("xku", _products_work), _works("xku", _products_work, _spread_work)),
+    work=Workload(convolution_works("xku", products_work), convolution_works("xku", products_work, spread_work)),
     symbolic={convolve: lambda x, kernel, *given: ((x, kernel), dict(zip(_NAMES, given, strict=True)))},
     wording=Wording(notation=function("conv"), rule="product"),
 )
@@ -239,7 +193,7 @@ def _adjoint_shape(upstream: Shape, x: Shape, kernel: Shape, attributes: Attribu
 define(
     "ConvInputAdjoint",
     "upstream kernel x",
-    attributes=_ATTRIBUTES,
+    attributes=CONVOLUTION_ATTRIBUTES,
     forward=convolution_input_adjoint,
     contributions=lambda flow, upstream, kernel, x, z, *attributes: (
         convolve(flow, kernel, *attributes),
@@ -248,14 +202,14 @@ define(
     ),
     infer_shape=lambda shapes, attributes: _adjoint_shape(shapes[0], shapes[2], shapes[1], attributes, shapes[2]),
     linear=True,
-    work=Workload(_works("ukxz", _spread_work), _works("ukxz", _products_work, _products_work)),
+    work=Workload(convolution_works("ukxz", spread_work), convolution_works("ukxz", products_work, products_work)),
     wording=Wording(rule="product"),
 )
 
 define(
     "ConvKernelAdjoint",
     "x upstream kernel",
-    attributes=_ATTRIBUTES,
+    attributes=CONVOLUTION_ATTRIBUTES,
     forward=convolution_kernel_adjoint,
     contributions=lambda flow, x, upstream, kernel, z, *attributes: (
         convolution_input_adjoint(upstream, flow, x, *attributes),
@@ -264,93 +218,6 @@ define(
     ),
     infer_shape=lambda shapes, attributes: _adjoint_shape(shapes[1], shapes[0], shapes[2], attributes, shapes[2]),
     linear=True,
-    work=Workload(_works("xukz", _products_work), _works("xukz", _products_work, _spread_work)),
-    wording=Wording(rule="product"),
-)
-
-
-def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    x, kernel = shapes[:2]
-    _check_kernel(x, kernel, kernel[0] if kernel else 0, attributes)
-    channels = kernel[1] * attributes["group"]
-    _check_bias(shapes[2:], channels)
-    return (x[0], channels, *_transposed_window(x, kernel, tuple(attributes.values()))[1])
-
-
-def _transposed_adjoint_shape(upstream: Shape, x: Shape, kernel: Shape, attributes: Attributes, like: Shape) -> Shape:
-    expected = _transposed_shape((x, kernel), attributes)
-    if upstream != expected:
-        raise ValueError(
-            f"the upstream gradient has shape {list(upstream)}; the transposed convolution has {list(expected)}"
-        )
-    return like
-
-
-# A transposed convolution is the adjoint of a convolution that takes a step for each element of x. It has adjoints of
-# its own, since Conv's attributes say nothing of the steps that output_padding and output_shape leave out.
-define(
-    "ConvTranspose",
-    "x kernel bias?",
-    attributes=_TRANSPOSED,
-    forward=lambda x, kernel, bias, *attributes: _with_bias(transposed_convolution(x, kernel, *attributes), bias),
-    contributions=lambda upstream, x, kernel, bias, z, *attributes: (
-        transposed_input_adjoint(upstream, kernel, x, *attributes),
-        transposed_kernel_adjoint(x, upstream, kernel, *attributes),
-        None if bias is None else sum_of_channels(upstream, bias),
-    ),
-    infer_shape=_transposed_shape,
-    linear=True,
-    rounding=Rounding(in_parts=True),
-    work=Workload(
-        _works("ukx", _spread_work, transposed=True), _works("ukx", _products_work, _products_work, transposed=True)
-    ),
-    symbolic={
-        transposed_convolution: lambda x, kernel, *given: (
-            (x, kernel),
-            dict(zip(_TRANSPOSED_NAMES, given, strict=True)),
-        )
-    },
-    wording=Wording(notation=function("conv_transpose"), aliases=["conv_transpose"], rule="product"),
-)
-
-define(
-    "ConvTransposeInputAdjoint",
-    "upstream kernel x",
-    attributes=_TRANSPOSED,
-    forward=transposed_input_adjoint,
-    contributions=lambda flow, upstream, kernel, x, z, *attributes: (
-        transposed_convolution(flow, kernel, *attributes),
-        transposed_kernel_adjoint(flow, upstream, kernel, *attributes),
-        None,
-    ),
-    infer_shape=lambda shapes, attributes: _transposed_adjoint_shape(
-        shapes[0], shapes[2], shapes[1], attributes, shapes[2]
-    ),
-    linear=True,
-    work=Workload(
-        _works("xkuz", _products_work, transposed=True),
-        _works("xkuz", _products_work, _spread_work, transposed=True),
-    ),
-    wording=Wording(rule="product"),
-)
-
-define(
-    "ConvTransposeKernelAdjoint",
-    "x upstream kernel",
-    attributes=_TRANSPOSED,
-    forward=transposed_kernel_adjoint,
-    contributions=lambda flow, x, upstream, kernel, z, *attributes: (
-        transposed_input_adjoint(upstream, flow, x, *attributes),
-        transposed_convolution(x, flow, *attributes),
-        None,
-    ),
-    infer_shape=lambda shapes, attributes: _transposed_adjoint_shape(
-        shapes[1], shapes[0], shapes[2], attributes, shapes[2]
-    ),
-    linear=True,
-    work=Workload(
-        _works("uxkz", _products_work, transposed=True),
-        _works("uxkz", _products_work, _spread_work, transposed=True),
-    ),
+    work=Workload(convolution_works("xukz", products_work), convolution_works("xukz", products_work, spread_work)),
     wording=Wording(rule="product"),
 )
