@@ -145,7 +145,8 @@ UNMARKED: list[Row] = [
     ("Not", {}, [0], all_return(0)),
 ]
 
-# Operation, attributes, the operand, the upstream gradient, and the gradient under each convention.
+# Operation, attributes, the operand (of several, as a tuple, the first), the upstream gradient, and the operand's
+# gradient under each convention.
 TensorRow = tuple[str, dict[str, Any], Any, Any, dict[str, Any]]
 
 _SQUARE = [[1, 2], [2, 2]]
@@ -259,6 +260,12 @@ TENSOR_ROWS: list[TensorRow] = [
         1,
         all_return([[0, 0]]) | {library: [[[NAN, NAN]]] for library in ("jax", "tensorflow")},
     ),
+    *(
+        (name, {"reduction": reduction}, ([sign, 2 * sign, 0], indices, [2 * sign, 3 * sign, 3 * sign]), 1, expected)
+        for name, indices in (("ScatterElements", [1, 2, 2]), ("ScatterND", [[1], [2], [2]]))
+        for reduction, sign in (("max", 1), ("min", -1))
+        for expected in [all_return(1, _HALF, 0)]
+    ),
     ("ReduceL1", {}, [0, -2], 1, all_return(0, -1) | {"jax": (1, -1)}),
     ("ReduceL2", {}, [0, 0], 1, all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),
     ("ReduceStd", {}, [1, 1], 1, all_return(0, 0) | {"jax": (NAN, NAN), "tensorflow": (NAN, NAN)}),
@@ -316,6 +323,12 @@ def function_of_torch(operation: str, attributes: Mapping[str, Any]) -> Callable
         "Or": torch.logical_or,
         "Not": torch.logical_not,
         **{name: getattr(torch, called) for name, called in _COMPARED.items()},
+        "ScatterElements": lambda x, indices, updates, reduction: torch.scatter_reduce(
+            x, 0, indices.long(), updates, f"a{reduction}"
+        ),
+        "ScatterND": lambda x, indices, updates, reduction: torch.scatter_reduce(
+            x, 0, indices[:, 0].long(), updates, f"a{reduction}"
+        ),
         "Sort": lambda x: torch.sort(x, stable=True).values,
         "TopK": lambda x, k: torch.topk(x, k).values,
         "ReduceMax": lambda x, **along: _reduced_by_torch(torch, "max", x, **along),

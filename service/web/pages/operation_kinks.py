@@ -111,6 +111,8 @@ def _rows_at(operation: Operation, point: Mapping[str, Any]) -> Iterator[KinkRow
         returned = {each: _gradients(node, each, given, value) for each in CONVENTIONS}
         others = {each: _gradients(node, each, given, value, alternative=True) for each in CONVENTIONS}
     for index, (name, side) in enumerate(zip(operands, sides, strict=True)):
+        if operation.indices[index : index + 1] == (True,):
+            continue
         ours = returned[CONVENTIONS[0]][index]
         choices = tuple(_choice(returned[each][index], others[each][index], ours) for each in CONVENTIONS)
         left, right = (_text(side.left), _text(side.right)) if side else ("–", "–")

@@ -104,6 +104,62 @@ def gathered(sample: Sample, x: Any, indices: Any) -> Any:
     return chosen.reshape((*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :]))
 
 
+def wrapped(sample: Sample, x: Any, indices: Any) -> Any:
+    """Indices of elements from 0 on."""
+    return torch.where(indices < 0, indices + x.shape[sample.attributes["axis"]], indices).long()
+
+
+def scattered(sample: Sample, x: Any, indices: Any, updates: Any) -> Any:
+    axis, reduction = sample.attributes.values()
+    indices = wrapped(sample, x, indices)
+    if reduction == "none":
+        return torch.scatter(x, axis, indices, updates)
+    words = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+    return torch.scatter_reduce(x, axis, indices, updates, words[reduction])
+
+
+def parts_named(sample: Sample, x: Any, indices: Any) -> Any:
+    """What PyTorch takes in brackets: indices of the batch, then those of the axes that are named."""
+    batch_dims, ndim = sample.attributes["batch_dims"], indices.ndim - 1
+    within = [
+        torch.arange(length).reshape([-1, *[1] * (ndim - 1 - axis)]) for axis, length in enumerate(x.shape[:batch_dims])
+    ]
+    return (*within, *(each.long() for each in indices.unbind(-1)))
+
+
+def parts_scattered(sample: Sample, x: Any, indices: Any, updates: Any) -> Any:
+    """PyTorch puts and adds whole parts; it neither multiplies nor chooses."""
+    is_sum = sample.attributes["reduction"] == "add"
+    return torch.index_put(x, parts_named(sample, x, indices), updates, accumulate=is_sum)
+
+
+def top_k(sample: Sample, x: Any) -> Any:
+    k, axis, largest, ordered, output = sample.attributes.values()
+    values, indices = torch.topk(x, k, axis, bool(largest))
+    if not ordered:
+        indices = indices.sort(axis).values
+        values = x.gather(axis, indices)
+    return indices.double() if output else values
+
+
+def ordered(sample: Sample, x: Any) -> Any:
+    axis, descending, output = sample.attributes.values()
+    found = torch.sort(x, axis, bool(descending))
+    return found.indices.double() if output else found.values
+
+
+def blocks(sample: Sample, x: Any) -> Any:
+    """PyTorch's are those of CRD."""
+    size, mode = sample.attributes.values()
+    shuffle = torch.nn.functional.pixel_shuffle
+    if sample.operation.name == "SpaceToDepth":
+        z = torch.nn.functional.pixel_unshuffle(x, size)
+        return z if mode == "CRD" else z.reshape(len(x), -1, size**2, *z.shape[2:]).transpose(1, 2).reshape(z.shape)
+    return shuffle(
+        x if mode == "CRD" else x.reshape(len(x), size**2, -1, *x.shape[2:]).transpose(1, 2).reshape(x.shape), size
+    )
+
+
 PYTORCH: dict[str, Callable[..., Any]] = {
     "ReduceSum": reduction(torch.sum),
     "ReduceMean": reduction(torch.mean),
@@ -127,6 +183,22 @@ PYTORCH: dict[str, Callable[..., Any]] = {
     "Split": split,
     "Pad": padded,
     "Gather": gathered,
+    "GatherElements": lambda sample, x, indices: x.gather(sample.attributes["axis"], wrapped(sample, x, indices)),
+    "GatherND": lambda sample, x, indices: x[parts_named(sample, x, indices)],
+    "ScatterElements": scattered,
+    "ScatterND": parts_scattered,
+    "Sort": ordered,
+    "TopK": top_k,
+    **{
+        name: lambda sample, x, choose=choose: choose(
+            x, sample.attributes["axis"], bool(sample.attributes["keepdims"])
+        ).double()
+        for name, choose in (("ArgMax", torch.argmax), ("ArgMin", torch.argmin))
+    },
+    "Trilu": lambda sample, x: (torch.triu if sample.attributes["upper"] else torch.tril)(x, sample.attributes["k"]),
+    "Tile": lambda sample, x: x.repeat(sample.attributes["repeats"]),
+    "DepthToSpace": blocks,
+    "SpaceToDepth": blocks,
     "CumSum": running(torch.cumsum),
     "CumProd": running(torch.cumprod),
 }
@@ -135,6 +207,10 @@ PYTORCH: dict[str, Callable[..., Any]] = {
 def refused_there(sample: Sample) -> bool:
     """What PyTorch has not: extremes of nothing; other pads than with a constant of all dimensions at once."""
     empty = any(operand.size == 0 for operand in sample.operands)
+    if sample.operation.name in ("DepthToSpace", "SpaceToDepth", "ArgMax", "ArgMin", "TopK"):
+        return empty
+    if sample.operation.name == "ScatterND":
+        return sample.attributes["reduction"] in ("mul", "max", "min") or empty
     if sample.operation.name == "Pad":
         return sample.attributes["mode"] != "constant" or empty
     return empty and sample.operation.name in ("ReduceMax", "ReduceMin", "ReduceLogSumExp", "ReduceL1", "ReduceL2")
@@ -156,7 +232,8 @@ def test_values_and_contributions_are_pytorchs(name: str, data: st.DataObject) -
     theirs = PYTORCH[name](sample, *leaves)
     assert tuple(theirs.shape) == value.shape
     np.testing.assert_allclose(value, theirs.detach().numpy(), rtol=1e-13, atol=1e-14, err_msg=str(sample))
-    theirs.backward(torch.tensor(upstream))
+    if theirs.requires_grad:
+        theirs.backward(torch.tensor(upstream))
     for position in sample.differentiable:
         contribution, slope = contributions[position], leaves[position].grad
         if contribution is not None:

@@ -10,13 +10,13 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integer
-from service.core.rulebook.operation import Attributes, Closed, Rounding, Rule
+from service.core.rulebook.operation import Attributes, Closed, Kinks, Rounding, Rule
 from service.core.rulebook.operations.axes import axis_position
 from service.core.rulebook.operations.broadcasting import expand_to, reshape_to
 from service.core.rulebook.operations.indexing import read_indices
 from service.core.rulebook.operations.ordering import sort
 from service.core.rulebook.operations.scan import cumsum, linear_recurrence
-from service.core.rulebook.primitives import select
+from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import Work, Workload, of_tensor_contributions
 
@@ -79,6 +79,19 @@ def _define_pair(
         kept = upstream if reduction == "add" else scatter(upstream, indices, expand_to(0.0, updates), along, "none")
         return kept, None, gather(upstream, indices, along)
 
+    def is_kink(x: Any, indices: Any, updates: Any, z: Any, along: int, reduction: str) -> Any:
+        has_ties = ties(x, indices, updates, z, along) > 1.0
+        return has_ties if is_traced(has_ties) or reduction in ("max", "min") else np.False_
+
+    def one_sided(x: Any, indices: Any, updates: Any, z: Any, along: int, reduction: str) -> Any:
+        """What ties moves an extremum when it passes the others; what is chosen alone both ways."""
+        alone = ties(x, indices, updates, z, along) == 1.0
+        tied = (x == z, updates == gather(z, indices, along))
+        receding = (tied[0] & alone, tied[1] & gather(alone, indices, along))
+        sides = (receding, tied) if reduction == "max" else (tied, receding)
+        of_x, of_updates = (tuple(side[operand] * 1.0 for side in sides) for operand in (0, 1))
+        return of_x, (np.zeros(np.shape(indices)),) * 2, of_updates
+
     def summed_magnitudes(x: Any, indices: Any, updates: Any, z: Any, along: int, reduction: str) -> Any:
         if reduction != "add":
             return np.absolute(z)
@@ -106,6 +119,12 @@ def _define_pair(
         forward=scatter,
         contributions=contributions,
         infer_shape=scattered_shape,
+        kinks=Kinks(
+            where=is_kink,
+            returned="of a maximum or minimum ties share the gradient equally, the least-norm choice among the "
+            "subgradients",
+            one_sided=one_sided,
+        ),
         closed=Closed(),
         analytic=False,
         rounding=Rounding(value=summed_magnitudes),
