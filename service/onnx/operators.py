@@ -300,6 +300,13 @@ def _scatter(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     return apply(call, folding, _operation("ScatterElements"), call.attributes)
 
 
+def _extremum(call: OperatorCall, folding: Folding) -> dict[str, Value]:
+    """Of nothing it is the least or greatest number of its type, which is infinite only in floats."""
+    if call.kind not in FLOATS and 0 in (call.operand(0).shape or ()):
+        raise CannotImport(f"the extremum of no numbers of {type_name(call.kind)} is not computed here")
+    return as_it_is(call, folding)
+
+
 def _exclusive_or(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     return {call.output: folding.add_node(call.output, BOOL, operation_of("NotEqual"), call.operands)}
 
@@ -345,6 +352,7 @@ OPERATORS: dict[str, Importer] = {
     "Upsample": _upsample,
     "Resize": _resize,
     "Scatter": _scatter,
+    **dict.fromkeys(("ReduceMax", "ReduceMin"), _extremum),
     "Xor": _exclusive_or,
     "IsNaN": _is_nan,
     "IsInf": _is_inf,
