@@ -94,7 +94,7 @@ def _composing(context: Context) -> Composing:
 
     return Composing(
         find=find,
-        weigh=lambda count: context.admit(BUILT_NODE * count),
+        weigh=lambda count, characters: context.admit(BUILT_NODE * count + EXPRESSION_BYTE * characters),
         max_nodes=limits.nodes,
         max_tensor=limits.tensor_elements,
         max_bytes=limits.expression_bytes,

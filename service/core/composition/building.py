@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from service.core.composition.callee import StoredGraph
+from service.core.composition.composed import Weigh
 from service.core.composition.expansion import Expansion, expand
 from service.core.errors import Fault
 from service.core.graph.building import Reading, assemble, assemble_graph, read_uses
@@ -13,18 +14,18 @@ from service.core.graph.graph import Graph, Node
 from service.core.graph.parts import GraphPart, Use
 from service.core.language.diagnostics import SourceError, invalid_expression
 from service.core.language.expression import parse_uses
+from service.core.rulebook.composed import find_composed
 
 
 @dataclass(frozen=True, slots=True)
 class Composing:
-    """How a graph is composed: where stored graphs are found, the limits, and who weighs the nodes to be made.
+    """How a graph is composed: where stored graphs are found, who weighs what it is to be made of, and the limits.
 
-    `find` gives the graph of a reference, None if there is none; `weigh` is given the count of all nodes before any
-    is expanded.
+    `find` gives the graph of a reference, None if there is none.
     """
 
     find: Callable[[str], StoredGraph | None]
-    weigh: Callable[[int], None]
+    weigh: Weigh
     max_nodes: int
     max_tensor: int
     max_bytes: int
@@ -32,7 +33,7 @@ class Composing:
 
     def callees(self) -> FindCallee:
         """What a name stands for that is no operation's; each is looked up once."""
-        return cache(self.find)
+        return cache(lambda name: find_composed(name) or self.find(name))
 
 
 def compose_graph(

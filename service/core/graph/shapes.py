@@ -78,20 +78,20 @@ def fit_shapes(
 
 def known_shapes(graph: Graph) -> Sequence[Shape | None]:
     """Infer each node's shape without figures; None where it depends on an input that declares none."""
+    return walk_forward(graph, lambda position, operands: known_shape(graph.nodes[position], operands))
 
-    def visit(position: int, operands: list[Shape | None]) -> Shape | None:
-        node = graph.nodes[position]
-        if node.operation.is_input:
-            declared = node.attributes.get("shape")
-            return None if declared is None or None in declared else declared
-        known = [operand for operand in operands if operand is not None]
-        if len(known) == len(operands):
-            return _try_shape(node, known)
-        probed = [_try_shape(node, [probe] * len(operands)) for probe in _PROBES]
-        fitting = [shape for shape in probed if shape is not None]
-        return () if len(fitting) > 1 and not any(fitting) else None
 
-    return walk_forward(graph, visit)
+def known_shape(node: Node, operands: Sequence[Shape | None]) -> Shape | None:
+    """Infer a node's shape from those of its operands, of which some may be unknown, or from what it declares."""
+    if node.operation.is_input:
+        declared = node.attributes.get("shape")
+        return None if declared is None or None in declared else declared
+    known = [operand for operand in operands if operand is not None]
+    if len(known) == len(operands):
+        return _try_shape(node, known)
+    probed = [_try_shape(node, [probe] * len(operands)) for probe in _PROBES]
+    fitting = [shape for shape in probed if shape is not None]
+    return () if len(fitting) > 1 and not any(fitting) else None
 
 
 def _infer_shape(node: Node, operands: Sequence[Shape]) -> Shape:
