@@ -51,8 +51,13 @@ def count_nodes(callee: StoredGraph, use: Use) -> int:
 def define_graph(callee: StoredGraph, use: Use) -> Definition:
     """The nodes of a stored graph that the chosen output needs."""
     graph, output = callee.graph, use.attributes["output"]
-    used = [graph.nodes[position] for position in np.flatnonzero(reaches(graph, output))]
-    nodes = [node for node in used if not node.operation.is_input]
+    nodes = needed_nodes(graph, output)
     held = {name for node in nodes for name in enclosing(node.name)} if callee.parts else set()
     parts = [part for part in callee.parts if part.name in held]
     return Definition(nodes, graph.inputs, output, parts, graph.digest)
+
+
+def needed_nodes(graph: Graph, output: str) -> Sequence[Node]:
+    """The nodes that an output needs, in topological order, without the Inputs."""
+    needed = (graph.nodes[position] for position in np.flatnonzero(reaches(graph, output)))
+    return [node for node in needed if not node.operation.is_input]

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
 
-from service.core.composition.callee import Definition
+from service.core.composition.callee import Definition, needed_nodes
 from service.core.errors import Fault
 from service.core.figures.figures import Shape
-from service.core.graph.graph import Node
+from service.core.graph.building import assemble_graph
+from service.core.graph.graph import Graph, Node
 from service.core.graph.parts import Use
 from service.core.graph.shapes import known_shape
 from service.core.language.expression import parse_expression
@@ -85,18 +86,13 @@ def define_composed(callee: Composed, use: Use, operands: Operands, count: int) 
 
 def read_definition(callee: Composed, text: str, attributes: Mapping[str, object]) -> Definition:
     """The nodes of a text that the value, or the chosen one of several outputs, needs."""
-    nodes, last = _read(text)
-    output = str(attributes["output"]) if callee.outputs else last
-    needed = {output}
-    for node in reversed(nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    return Definition([node for node in nodes if node.name in needed], callee.operands, output)
+    graph = _read(text)
+    output = str(attributes["output"]) if callee.outputs else graph.outputs[-1]
+    return Definition(needed_nodes(graph, output), callee.operands, output)
 
 
 @lru_cache(maxsize=32)
-def _read(text: str) -> tuple[Sequence[Node], str]:
-    """The nodes of a text in topological order, without its Inputs, and the last of them."""
+def _read(text: str) -> Graph:
+    """The graph of a text, whose last statement is an output."""
     nodes = parse_expression(text, max_bytes=len(text.encode()), max_depth=_DEEPEST)
-    nodes = [node for node in nodes if not node.operation.is_input]
-    return nodes, nodes[-1].name
+    return assemble_graph(nodes, [nodes[-1].name])
