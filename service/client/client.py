@@ -212,7 +212,8 @@ class Client:
             "keep": keep,
             **_given({"output": output, "seed": seed, "conventions": conventions, "label": label, "tags": tags}),
         }
-        return self._post_run(f"/v1/graphs/{_id(graph)}/runs", body, key, {"gradients": gradients})
+        has_weights = isinstance(graph, Graph) and bool(graph.weights)
+        return self._post_run(f"/v1/graphs/{_id(graph)}/runs", body, key, {"gradients": gradients}, has_weights)
 
     def run_backward(
         self,
@@ -359,7 +360,7 @@ class Client:
         """
         options = {"output": output, "seed": seed, "tolerance": tolerance, "label": label, "tags": tags}
         body = {"inputs": inputs, "claims": claims, "keep": keep, **_given(options)}
-        return read_comparison(self._http.post(f"/v1/graphs/{_id(graph)}/checks", body, key), self)
+        return read_comparison(self._post_inputs(f"/v1/graphs/{_id(graph)}/checks", body, key), self)
 
     def list_comparisons(self, *, run: Run | str | None = None) -> Iterator[Document]:
         """Comparisons without their figures, newest first; `run` may be either side."""
@@ -445,7 +446,7 @@ class Client:
         node, its array alone will do.
         """
         body = {"kind": kind, "inputs": inputs, **_given({"outputs": outputs, "wrt": wrt, "vector": vector})}
-        return read_derivatives(self._http.post(f"/v1/graphs/{_id(graph)}/derivatives", body, key))
+        return read_derivatives(self._post_inputs(f"/v1/graphs/{_id(graph)}/derivatives", body, key))
 
     def get_derivatives(self, derivatives: Derivatives | str) -> Derivatives:
         """Derivatives that were kept, by their id."""
@@ -476,7 +477,7 @@ class Client:
             "tolerance": tolerance,
         }
         body = {"inputs": inputs or {}, "method": method, **_given(known)}
-        return read_gradient_check(self._http.post(f"/v1/graphs/{_id(graph)}/gradient-checks", body, key))
+        return read_gradient_check(self._post_inputs(f"/v1/graphs/{_id(graph)}/gradient-checks", body, key))
 
     # --- the service itself ---------------------------------------------------------------------------------------
 
@@ -511,21 +512,34 @@ class Client:
     # --- requests -------------------------------------------------------------------------------------------------
 
     def _post_run(
-        self, path: str, body: Document, key: str | None, query: Mapping[str, str | None] | None = None
+        self,
+        path: str,
+        body: Document,
+        key: str | None,
+        query: Mapping[str, str | None] | None = None,
+        has_weights: bool = False,
     ) -> Run:
-        """Send large arrays as .npz, and read figures of any size so where the run will not be kept."""
-        rest, arrays = take_arrays(body)
-        if not arrays:
-            return read_run(self._http.post(path, body, key, query), self)
-        headers = {"Content-Type": MEDIA_TYPE}
-        if not body.get("keep", True):
-            headers["Accept"] = MEDIA_TYPE
-        response = self._http.send_keyed(path, write_request(write_json(rest), arrays), key, headers, query)
-        if response.headers.get("Content-Type") != MEDIA_TYPE:
-            return read_run(self._http.read(response), self)
-        document, nodes = read_answer(response.content)
-        assert document is not None
-        return read_run(document, self, nodes)
+        """Send large arrays by their digests where they are known, else as .npz, and read figures of any size so where
+        the run will not be kept."""
+
+        def post(named: Document) -> Run:
+            rest, arrays = take_arrays(named)
+            headers = {"Content-Type": MEDIA_TYPE if arrays else "application/json"}
+            if (arrays or has_weights or named is not body) and not body.get("keep", True):
+                headers["Accept"] = MEDIA_TYPE
+            sent = write_request(write_json(rest), arrays) if arrays else write_json(named)
+            response = self._http.send_keyed(path, sent, key, headers, query)
+            if response.headers.get("Content-Type") != MEDIA_TYPE:
+                return read_run(self._http.read(response), self)
+            document, nodes = read_answer(response.content)
+            assert document is not None
+            return read_run(document, self, nodes)
+
+        return self._tensors.send(body, key, post)
+
+    def _post_inputs(self, path: str, body: Document, key: str | None) -> Document:
+        """Send JSON, with digests in place of the large inputs that are known."""
+        return self._tensors.send(body, key, lambda named: self._http.post(path, named, key))
 
     def _get_packed(self, path: str) -> tuple[RunNode, ...]:
         return read_answer(self._http.send("GET", path, headers={"Accept": MEDIA_TYPE}).content)[1]

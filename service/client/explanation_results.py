@@ -205,13 +205,13 @@ class Derivatives:
     """Derivatives at a point: `blocks` maps pairs (of, wrt) to arrays of shape (*shape of `of`, *shape of `wrt`).
 
     For second derivatives both are nodes of wrt. In a product with a vector one of the two is None, unless there is
-    only one such node.
+    only one such node. An input that is a stored tensor is None; `document` has its digest.
     """
 
     id: str
     graph_id: str
     kind: str
-    inputs: Mapping[str, Figure]
+    inputs: Mapping[str, Figure | None]
     outputs: tuple[str, ...]
     wrt: tuple[str, ...]
     vector: Mapping[str, Figure] | None
@@ -257,7 +257,7 @@ def read_derivatives(document: Document) -> Derivatives:
         id=document["id"],
         graph_id=document["graph_id"],
         kind=document["kind"],
-        inputs=_read_figures(document["inputs"]),
+        inputs={name: read_figure(figure) for name, figure in document["inputs"].items()},
         outputs=tuple(document["outputs"]),
         wrt=tuple(document["wrt"]),
         vector=None if document["vector"] is None else _read_figures(document["vector"]),

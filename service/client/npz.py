@@ -22,11 +22,11 @@ def take_arrays(body: Document) -> tuple[dict[str, Any], dict[str, Any]]:
         within: Any = rest
         for step in path:
             within = within.get(step, {})
-        arrays = {name: read_array(value) for name, value in within.items() if _is_array(value)}
+        arrays = {name: read_array(value) for name, value in within.items() if is_array(value)}
         found |= {"/".join((*path, name)): array for name, array in arrays.items()}
         for name in arrays:
             del within[name]
-    if _is_array(rest.get("seed")):
+    if is_array(rest.get("seed")):
         found["seed"] = read_array(rest.pop("seed"))
     if sum(array.size for array in found.values()) < _WORTH_PACKING:
         return dict(body), {}
@@ -75,7 +75,7 @@ def _copied(part: Any) -> Any:
     return {name: _copied(value) for name, value in part.items()} if isinstance(part, Mapping) else part
 
 
-def _is_array(value: Any) -> bool:
+def is_array(value: Any) -> bool:
     return hasattr(value, "__array__") and np.ndim(value) > 0
 
 
