@@ -319,6 +319,21 @@ def test_the_mean_of_a_window_over_padding_alone_is_0() -> None:
     assert gradients[slopes.position["w"]].tolist() == [[[0.0]]]
 
 
+def test_the_indices_of_maxima_count_through_the_whole_and_no_gradient_flows_to_them() -> None:
+    """The first of ties is named, in any storage order; a NaN upstream gradient does not come through."""
+    text = "y = max_pool(x, kernel_shape=[2, 2], strides=[2, 2]{}); F = sum(y * w)"
+    x = np.array([[[[1.0, 5.0, 0.0], [5.0, 2.0, 7.0]]], [[[-1.0, -2.0, 3.0], [-4.0, -3.0, 3.0]]]])
+    for more, expected in (
+        (", ceil_mode=1, output=1", [[[[1, 5]]], [[[6, 8]]]]),
+        (", ceil_mode=1, output=1, storage_order=1", [[[[2, 5]]], [[[6, 10]]]]),
+        (", output=1", [[[[1]]], [[[6]]]]),
+    ):
+        graph = graph_of(text.format(more))
+        values = forward_pass(graph, {"x": x, "w": np.full(np.shape(expected), np.inf)})
+        assert values[graph.position["y"]].tolist() == expected
+        assert backward_pass(graph, values, "F")[graph.position["x"]].tolist() == np.zeros(x.shape).tolist()
+
+
 def test_implicit_equations_are_written_out() -> None:
     graph = graph_of('F = einsum(x, y, equation="b a, ca")')
     assert graph.nodes[-1].attributes["equation"] == "ba,ca->bc"

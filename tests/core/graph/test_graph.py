@@ -368,6 +368,17 @@ def test_the_digest_is_a_sha256_that_stays() -> None:
     assert build_graph(SEED_EXAMPLE).digest == "4f09528cc3a9207273d442457bb83df4598778f4773e62cfe4cfae1abe556bf0"
 
 
+def test_an_attribute_that_came_later_changes_no_digest_where_it_is_as_by_default() -> None:
+    """The digest is that of graphs that were stored before MaxPool had ceil_mode."""
+    old = build_graph([node("x"), node("y", "MaxPool", "x", kernel_shape=[2])])
+    assert old.digest == "dfcdfc43f550f139e2c4d27b8a846eae74b1b03e0902a4985be3f0fce697c792"
+    assert old.nodes[1].attributes["ceil_mode"] == 0
+    assert "ceil_mode" not in node_document(old.nodes[1])["attributes"]
+    new = build_graph([node("x"), node("y", "MaxPool", "x", kernel_shape=[2], ceil_mode=1)])
+    assert new.digest != old.digest
+    assert node_document(new.nodes[1])["attributes"]["ceil_mode"] == 1
+
+
 # --- adding nodes -------------------------------------------------------------------------------------------------
 
 
