@@ -213,6 +213,22 @@ def window_positions(shape, lengths, strides, dilations):
     return positions
 
 
+def window_pads(shape, lengths, strides, dilations, pads, auto_pad, ceil_mode):
+    """The pads with which a window slides over this shape: those that auto_pad chooses; ceil_mode adds some behind."""
+    pads, count = list(pads), len(lengths)
+    for i in range(count):
+        length, span = shape[2 + i], dilations[i] * (lengths[i] - 1) + 1
+        if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+            total = max((-(-length // strides[i]) - 1) * strides[i] + span - length, 0)
+            pads[i] = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
+            pads[count + i] = total - pads[i]
+        padded = length + pads[i] + pads[count + i]
+        last = -(-(padded - span) // strides[i]) * strides[i]
+        if ceil_mode and last < length + pads[i]:
+            pads[count + i] += max(last + span - padded, 0)
+    return tuple(pads)
+
+
 def windows(x, lengths, strides, dilations, pads, value=0.0):
     """The elements under a window at each step: of shape (samples, channels, *steps, *lengths)."""
     count = len(lengths)
@@ -227,7 +243,7 @@ def windows_adjoint(parts, shape, lengths, strides, dilations, pads):
     padded = [shape[2 + i] + pads[i] + pads[count + i] for i in range(count)]
     positions = window_positions(padded, lengths, strides, dilations)
     whole = scatter(parts, positions, 2, math.prod(padded)).reshape((*shape[:2], *padded))
-    return take_slices(whole, {2 + i: slice(pads[i], pads[i] + shape[2 + i]) for i in range(count)})
+    return pad(whole, {2 + i: (-pads[i], -pads[count + i]) for i in range(count)})
 
 
 def in_groups(x, groups, axis):
@@ -258,6 +274,28 @@ def conv_kernel_adjoint(x, upstream, shape, groups, strides, dilations, pads):
     parts = in_groups(windows(x, shape[2:], strides, dilations, pads), groups, 1)
     equation = f"ngc{steps}{positions},ngm{steps}->gmc{positions}"
     return np.einsum(equation, parts, in_groups(upstream, groups, 1)).reshape(shape)
+
+
+def transposed_pads(shape, lengths, strides, dilations, pads, added, wanted, auto_pad):
+    """The lengths of the axes over which the window of a transposed convolution slides, and the pads of that."""
+    pads, count, sizes = list(pads), len(lengths), []
+    for i in range(count):
+        reached = (shape[2 + i] - 1) * strides[i] + dilations[i] * (lengths[i] - 1) + 1
+        size = reached + added[i] - pads[i] - pads[count + i]
+        if wanted is not None or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+            least = shape[2 + i] * strides[i] if wanted is None else wanted[i]
+            total = max(size - least, 0)
+            pads[i] = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
+            size = size - total if wanted is None else wanted[i]
+        pads[count + i] = reached - pads[i] - size
+        sizes.append(size)
+    return tuple(sizes), tuple(pads)
+
+
+def conv_transpose(x, kernel, bias, groups, strides, dilations, sizes, pads):
+    shape = (x.shape[0], kernel.shape[1] * groups, *sizes)
+    value = conv_input_adjoint(x, kernel, shape, groups, strides, dilations, pads)
+    return value if bias is None else value + over_channels(bias, value.shape)
 
 
 def max_pool(x, lengths, strides, dilations, pads):
@@ -291,26 +329,29 @@ def max_pool_tangent(tangent, x, lengths, strides, dilations, pads):
     return np.sum(moved, axis=axes) / np.sum(chosen, axis=axes)
 
 
-def pooled_counts(shape, lengths, strides, dilations, pads, with_pads):
-    """The divisor of each window's mean: its elements, those of the padding too if they count."""
-    if with_pads:
-        return float(math.prod(lengths))
-    inside = windows(np.ones((1, 1, *shape[2:])), lengths, strides, dilations, pads)
-    counts = np.sum(inside, axis=tuple(range(-len(lengths), 0)))
+def pooled_counts(shape, lengths, strides, dilations, pads, counted):
+    """The divisor of each window's mean: its elements, and those of the padding that are counted."""
+    count = len(lengths)
+    ones = np.ones((1, 1, *[shape[2 + i] + counted[i] + counted[count + i] for i in range(count)]))
+    rest = [each - other for each, other in zip(pads, counted)]
+    counts = np.sum(windows(ones, lengths, strides, dilations, rest), axis=tuple(range(-count, 0)))
     return np.where(counts == 0.0, 1.0, counts)
 
 
-def average_pool(x, lengths, strides, dilations, pads, with_pads):
-    parts = windows(x, lengths, strides, dilations, pads)
-    counts = pooled_counts(x.shape, lengths, strides, dilations, pads, with_pads)
-    return np.sum(parts, axis=tuple(range(-len(lengths), 0))) / counts
+def average_pool(x, lengths, strides, dilations, pads, divisor):
+    return np.sum(windows(x, lengths, strides, dilations, pads), axis=tuple(range(-len(lengths), 0))) / divisor
 
 
-def average_pool_adjoint(upstream, shape, lengths, strides, dilations, pads, with_pads):
+def average_pool_adjoint(upstream, shape, lengths, strides, dilations, pads, divisor):
     """The upstream gradient of each mean, shared equally by the elements under its window."""
-    shared = upstream / pooled_counts(shape, lengths, strides, dilations, pads, with_pads)
+    shared = upstream / divisor
     parts = np.broadcast_to(shared[(..., *[None] * len(lengths))], (*shared.shape, *lengths))
     return windows_adjoint(parts, shape, lengths, strides, dilations, pads)
+
+
+def lp_pool(x, lengths, strides, dilations, pads, p):
+    parts = np.abs(windows(x, lengths, strides, dilations, pads)) ** p
+    return np.sum(parts, axis=tuple(range(-len(lengths), 0))) ** (1.0 / p)
 
 
 def cofactors(x):
