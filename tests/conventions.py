@@ -104,6 +104,10 @@ ROWS: list[Row] = [
     ("Hypot", {}, [0, 0], libraries_return(NAN, NAN) | {"minimum-norm": (0, 0), "jax": (0.5, 0.5)}),
     ("Mod", {}, [2, 1], libraries_return(1, -2) | {"minimum-norm": (1, -1)}),
     ("Mod", {}, [-2, 1], all_return(1, 2)),
+    *(
+        ("Mod", {"fmod": 1}, [x, 2], libraries_return(1, -x / 2) | {"minimum-norm": (1, y)})
+        for x, y in ((4, -1), (-4, 1))
+    ),
     ("FloorDiv", {}, [2, 1], all_return(0, 0)),
     (
         "XLogY",
@@ -140,6 +144,10 @@ UNMARKED: list[Row] = [
     ("LogAddExp", {}, [-INFINITY, 1], all_return(0, 1)),
     ("XLogY", {}, [0, 2], all_return(np.log(2), 0) | {"tensorflow": (0, 0)}),
     *(("Atanh", {}, [x], all_return(INFINITY)) for x in (-1, 1)),
+    ("Lgamma", {}, [1], all_return(-np.euler_gamma)),
+    ("Digamma", {}, [1], all_return(np.pi**2 / 6)),
+    ("Polygamma", {"n": 1}, [1], all_return(-2.4041138063191885)),
+    ("Mod", {"fmod": 1}, [0, 2], all_return(1, 0)),
     ("Where", {}, [0, 1, 2], all_return(0, 0, 1)),
     *((name, {}, [0, 1], all_return(0, 0)) for name in ("And", "Or")),
     ("Not", {}, [0], all_return(0)),
@@ -309,7 +317,8 @@ def function_of_torch(operation: str, attributes: Mapping[str, Any]) -> Callable
         "Max": lambda *x: reduce(torch.maximum, x),
         "Min": lambda *x: reduce(torch.minimum, x),
         "Clip": torch.clamp,
-        "Mod": torch.remainder,
+        "Mod": lambda x, y, fmod=0: (torch.fmod if fmod else torch.remainder)(x, y),
+        "Polygamma": lambda x, n: torch.polygamma(n, x),
         "FloorDiv": lambda x, y: torch.div(x, y, rounding_mode="floor"),
         "LeakyRelu": lambda x, alpha: torch.nn.functional.leaky_relu(x, alpha),  # noqa: PLW0108 (other names)
         "Elu": torch.nn.functional.elu,
@@ -383,6 +392,10 @@ def function_of_jax(operation: str, attributes: Mapping[str, Any]) -> Callable[.
         "Pow": numpy.power,
         "FloorDiv": numpy.floor_divide,
         "XLogY": jax.scipy.special.xlogy,
+        "Lgamma": jax.scipy.special.gammaln,
+        "Digamma": jax.scipy.special.digamma,
+        "Polygamma": lambda x, n: jax.scipy.special.polygamma(n, x),
+        "Mod": lambda x, y, fmod=0: (numpy.fmod if fmod else numpy.mod)(x, y),
         **{name: getattr(jax.lax, called) for name, called in _COMPARED.items()},
         **{name: getattr(jax.nn, name.lower()) for name in ("Relu", "Elu", "Selu")},
         "TopK": lambda x, k: jax.lax.top_k(x, k)[0],
@@ -421,7 +434,13 @@ def function_of_tensorflow(operation: str, attributes: Mapping[str, Any]) -> Cal
         "Relu": tf.nn.relu,
         "Elu": lambda x, alpha: importlib.import_module("keras").activations.elu(x, alpha=alpha),
         "Selu": tf.nn.selu,
-        "Mod": tf.math.floormod,
+        # Of its truncatemod TensorFlow has no gradient.
+        "Mod": lambda x, y, fmod=0: (
+            x - y * tf.stop_gradient(tf.math.truncatediv(x, y)) if fmod else tf.math.floormod(x, y)
+        ),
+        "Lgamma": tf.math.lgamma,
+        "Digamma": tf.math.digamma,
+        "Polygamma": lambda x, n: tf.math.polygamma(tf.constant(float(n), x.dtype), x),
         "FloorDiv": tf.math.floordiv,
         "XLogY": tf.math.xlogy,
         **{name: getattr(tf.experimental.numpy, name.lower()) for name in ("Hypot", "LogAddExp", "Log2", "Log10")},

@@ -10,9 +10,10 @@ import pytest
 
 import service.core.rulebook.operations  # noqa: F401 (fills the registry)
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import OneOf
+from service.core.rulebook.attribute import Attribute, OneOf
 from service.core.rulebook.operation import Attributes, Operation
 from service.core.rulebook.registry import operations
+from tests.attributes import accepts
 
 ELEMENTWISE = tuple(operation for operation in operations() if operation.local_gradients or operation.fold)
 ANALYTIC = tuple(operation for operation in ELEMENTWISE if operation.analytic)
@@ -37,11 +38,17 @@ EXTREMES = (-math.inf, -800.0, -1.0, -1e-20, -0.0, 0.0, 5e-324, 0.3, 1.0, 2.5, 7
 def attribute_samples(operation: Operation) -> Iterator[Attributes]:
     """The operation's attributes: the defaults, other numbers, each of their words."""
     choices = [
-        attribute.read.words if isinstance(attribute.read, OneOf) else [attribute.default, 0.3, 2.0, -0.5]
+        attribute.read.words if isinstance(attribute.read, OneOf) else _numbers(attribute)
         for attribute in operation.attributes
     ]
     for chosen in product(*choices):
         yield {attribute.name: value for attribute, value in zip(operation.attributes, chosen, strict=True)}
+
+
+def _numbers(attribute: Attribute) -> list[Any]:
+    """The default, and up to three others that the attribute accepts."""
+    others = [attribute.read(value) for value in (0.3, 2.0, -0.5, 1) if accepts(attribute, value)]
+    return [attribute.default, *others[:3]]
 
 
 def domains(operation: Operation, count: int) -> Sequence[tuple[float, float]]:
@@ -62,6 +69,8 @@ def is_smooth(operation: Operation, operands: Sequence[Any], attributes: Attribu
     """
     value = np.asarray(operation.evaluate(operands, attributes), dtype=np.float64)
     smooth = np.isfinite(value) & ~np.asarray(operation.is_nondifferentiable(operands, value, attributes))
+    if operation.name == "Mod":  # else many jumps lie there
+        smooth = smooth & (np.abs(operands[1]) > 2.0 * NEIGHBOURHOOD)
     for position in range(len(operands)):
         above, below = (
             operation.evaluate([*operands[:position], operands[position] + step, *operands[position + 1 :]], attributes)

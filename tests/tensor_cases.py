@@ -84,6 +84,12 @@ def _any_shape(draw: st.DrawFn) -> Drawn:
     return [draw(shapes())], {}
 
 
+@draws("Cast")
+def _cast(draw: st.DrawFn) -> Drawn:
+    """Differences find the slope 1 of no other precision: its value moves in steps."""
+    return [draw(shapes())], {"to": "float64"}
+
+
 @draws("Reshape")
 def _reshape(draw: st.DrawFn) -> Drawn:
     shape = draw(shapes())

@@ -117,8 +117,11 @@ class Mover:
             if not self._reached[position]:
                 return None
             node, moved = self.graph.nodes[position], None
-            # For gradients what is stopped is a constant, and so it is for what they are checked by.
-            if node.operation.name != "StopGradient" and any(operand is not None for operand in operands):
+            # For gradients what is stopped is a constant, and a rounding adds one, and so it is for what they are
+            # checked by.
+            if node.operation.name == "Cast" and operands[0] is not None:
+                moved = self.arrays[position] + (operands[0] - self.arrays[self.graph.operands[position][0]])
+            elif node.operation.name != "StopGradient" and any(operand is not None for operand in operands):
                 sources = zip(operands, self.graph.operands[position], strict=True)
                 taken = [self.arrays[source] if operand is None else operand for operand, source in sources]
                 moved = np.multiply(node.operation.evaluate(taken, node.attributes), 1.0)

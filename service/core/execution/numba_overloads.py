@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numba.extending import overload, register_jitable
 
-from service.core.rulebook import gaussian
+from service.core.rulebook import gamma, gaussian
 from service.core.rulebook.operations import activation, arithmetic, exponential
 from service.core.rulebook.primitives import floor_divide, maximum, minimum, remainder, select, sign
 
@@ -35,6 +35,12 @@ register_jitable(arithmetic.lost_by_one_less)
 register_jitable(activation.gate_argument_slope)
 register_jitable(activation.mish_slope_above)
 register_jitable(activation.mish_slope_below)
+for helper in (gamma.from_nearest_integer, gamma.log_gamma_above_zero, gamma.digamma_above_zero):
+    register_jitable(helper)
+register_jitable(gamma.hurwitz_zeta)
+overload(gamma.log_gamma, strict=False)(lambda x: gamma.log_gamma_of_number)
+overload(gamma.digamma, strict=False)(lambda x: gamma.digamma_of_number)
+overload(gamma.polygamma, strict=False)(lambda x, order: gamma.polygamma_of_number)
 overload(activation.sigmoid, strict=False)(lambda x: activation.sigmoid_of_number)
 overload(arithmetic.power)(lambda x, y: lambda x, y: np.power(x, y))  # noqa: PLW0108
 overload(arithmetic.power_slope, strict=False)(lambda x, y: _power_slope)

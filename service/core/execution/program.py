@@ -16,7 +16,7 @@ import numpy as np
 
 from service.core.figures.figures import BoolArray, FloatArray, IndexArray, Int32Array, UInt32Array
 from service.core.graph.graph import Graph, Node
-from service.core.rulebook.attribute import OneOf, number
+from service.core.rulebook.attribute import OneOf
 from service.core.rulebook.operation import Attributes, Operation
 from service.core.rulebook.registry import find, operations
 
@@ -54,7 +54,7 @@ def opcodes() -> Opcodes:
         (operation, choices)
         for operation in operations()
         if (operation.local_gradients or operation.fold)
-        and all(each.read is number or isinstance(each.read, OneOf) for each in operation.attributes)
+        and all(isinstance(each.default, int | float) or isinstance(each.read, OneOf) for each in operation.attributes)
         for choices in product(*(each.read.words for each in operation.attributes if isinstance(each.read, OneOf)))
     ]
     return {each: code for code, each in enumerate(known)}

@@ -110,6 +110,8 @@ class Graph:
             if node.operation.is_input:
                 declared = node.attributes.get("dtype", "float64")
                 return None if declared == "int64" else str(declared)
+            if node.operation.name == "Cast" and node.attributes["to"] == "float64":
+                return "float64"
             fixed = {operand for operand in operands if operand}
             return "float32" if fixed == {"float32"} else "float64" if fixed else None
 

@@ -133,6 +133,8 @@ def value_text(value: Any) -> str:
     """Write an attribute's value or a tensor in the expression language."""
     if isinstance(value, Variable):
         return name_text(value.name)
+    if isinstance(value, Application):
+        return write_text(value)
     if isinstance(value, Tensor):
         return f'"{lengths}"' if (lengths := value.lengths_text) else f"[{', '.join(map(_row_text, value.array))}]"
     return number_text(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
@@ -175,6 +177,8 @@ def _value_latex(value: Any) -> str:
         return rf"\left[{', '.join(map(_value_latex, value))}\right]"
     if isinstance(value, Variable):
         return _variable_latex(value)
+    if isinstance(value, Application):
+        return write_latex(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return _number_latex(value).text if is_number else name_latex(_word(value))
 
@@ -214,6 +218,8 @@ def _value_mathml(value: Any) -> str:
         return fenced("[", "<mo>,</mo>".join(map(_value_mathml, value)), "]", tall=False)
     if isinstance(value, Variable):
         return _variable_mathml(value)
+    if isinstance(value, Application):
+        return write_mathml(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return _number_mathml(value).text if is_number else name_mathml(_word(value))
 

@@ -76,7 +76,7 @@ def textbook_gradients(
 ) -> tuple[Term, ...]:
     """Return the local gradients of an elementwise operation as formulas of its operands and its value."""
     form = _FORMS.get(operation.name)
-    if form is None:
+    if form is None or attributes.get("fmod"):
         return local_gradient_terms(operation, operands, value, attributes)
     return tuple(term_of(rule) for rule in form(*map(Symbol, operands), Symbol(value)))
 

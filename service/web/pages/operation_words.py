@@ -12,7 +12,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "Steps, bounds and choices": "Sign Floor Ceil Round Clip Max Min Where Equal NotEqual Less LessOrEqual Greater "
         "GreaterOrEqual And Or Not",
         "Exponentials and logarithms": "Exp Expm1 Log Log1p Log2 Log10 LogAddExp XLogY Erf Erfc NormalDensity "
-        "NormalDistribution",
+        "NormalDistribution Lgamma Digamma Polygamma",
         "Trigonometric and hyperbolic functions": "Sin Cos Tan Asin Acos Atan Atan2 Sinh Cosh Tanh Asinh Acosh Atanh",
         "Activation functions": "Sigmoid Relu LeakyRelu PRelu ThresholdedRelu Elu Celu Selu Softplus Softsign Gelu "
         "Swish Mish HardSigmoid HardSwish Shrink Softmax LogSoftmax",
@@ -25,7 +25,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "Convolution, pooling and normalization": "Conv ConvTranspose MaxPool AveragePool LpPool GlobalMaxPool Resize "
         "GlobalAveragePool LayerNormalization BatchNormalization",
         "Losses": "MeanSquaredError SoftmaxCrossEntropyLoss OneHot",
-        "Inputs and constants": "Input Constant Identity StopGradient",
+        "Inputs and constants": "Input Constant Identity StopGradient Cast",
         "Parts of gradient graphs": "SumTo ExpandTo ReshapeTo OverChannels SumOfChannels MatMulLeftAdjoint "
         "MatMulRightAdjoint Cofactors CofactorsAlong SliceAdjoint SplitAdjoint ConcatAdjoint GatherAdjoint PadAdjoint "
         "ConvInputAdjoint ConvKernelAdjoint ConvTransposeInputAdjoint ConvTransposeKernelAdjoint "
@@ -39,7 +39,8 @@ _SAME, _LIKE = "that of x", "that of like"
 _REDUCED = "that of x with length 1 along the reduced axes, which are left out where keepdims is 0"
 _POOLED = "that of x, but for the axes after the second: along each as many elements as windows fit"
 _SHAPES: Mapping[str, str] = {
-    **dict.fromkeys(("StopGradient", "Softmax", "LogSoftmax", "CumSum", "CumProd", "Cofactors", "Inverse"), _SAME),
+    **dict.fromkeys(("StopGradient", "Cast"), _SAME),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "CumSum", "CumProd", "Cofactors", "Inverse"), _SAME),
     **dict.fromkeys(("LayerNormalization", "BatchNormalization", "CofactorsAlong", "MaxPoolAdjoint"), _SAME),
     **dict.fromkeys(("ConvInputAdjoint", "ConvTransposeInputAdjoint", "MatMulLeftAdjoint", "LinearRecurrence"), _SAME),
     **dict.fromkeys(("SumTo", "ExpandTo", "ReshapeTo", "OverChannels", "SumOfChannels", "PadAdjoint"), _LIKE),
@@ -159,6 +160,9 @@ _MEANINGS: Mapping[str, str] = {
     "ddof": "what is taken off the count that it divides by: 1 for a sample's variance",
     "perm": "the order of the axes; reversed unless given",
     "shape": "the shape; of Input null for any length along an axis, and any shape unless given",
+    "fmod": f"whether the remainder has the sign of x, in place of that of y, {_FLAG}",
+    "n": "which derivative of digamma it is, from 1",
+    "to": "the precision to round to: float64, float32, bfloat16 or float16",
     "allowzero": f"whether a length of 0 is one; else it keeps the length that x has, {_FLAG}",
 }
 _MEANINGS_OF_ONE: Mapping[tuple[str, str], str] = {

@@ -142,6 +142,9 @@ IN_MPMATH = {
     "NormalDensity": mpmath.npdf,
     "NormalDistribution": phi,
     "GeluGate": gate,
+    "Lgamma": mpmath.loggamma,
+    "Digamma": mpmath.digamma,
+    "Polygamma": lambda x: mpmath.psi(1, x),
 }
 
 

@@ -47,8 +47,11 @@ VANISHING = {"Atan2"}
 # digits for the slopes to be quotients by it.
 GRADUAL = {"Pow", "Hypot"}
 
-# Of our own making, and measured in test_gaussian.py, term by term.
+# Of our own making, and measured in test_gaussian.py and test_gamma.py, term by term.
 GAUSSIAN = {
+    "Lgamma",
+    "Digamma",
+    "Polygamma",
     "Erf",
     "Erfc",
     "Gelu",
@@ -69,6 +72,11 @@ def _mpmath_under_numpys_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         function = getattr(mpmath, theirs)
         monkeypatch.setattr(mpmath.mpf, name, lambda *numbers, call=function: call(*numbers), raising=False)
     monkeypatch.setattr(mpmath.mpf, "log2", lambda x: mpmath.log(x, 2), raising=False)
+
+    def fmod(x: Any, y: Any) -> Any:
+        return mpmath.sign(x) * (abs(x) % abs(y))
+
+    monkeypatch.setattr(mpmath.mpf, "fmod", fmod, raising=False)
     monkeypatch.setattr(mpmath.mpf, "__floordiv__", lambda x, y: mpmath.floor(x / y), raising=False)
     with mpmath.workdps(50), np.errstate(all="ignore"):
         yield

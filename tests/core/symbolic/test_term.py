@@ -129,6 +129,8 @@ def test_rules_over_symbols_are_formulas_of_the_same_figures(operation: Operatio
         figures |= {name: np.full(value.shape, number) for name, number in attributes.items()}
         by_name = {name: word if isinstance(word, str) else Variable(name) for name, word in attributes.items()}
         for settings in (attributes, by_name):
+            if operation.name == "Polygamma" and settings is by_name:  # its order is no operand of anything
+                continue
             variables, z = [Variable(name) for name in names], Variable("z")
             terms = [
                 value_term(operation, variables, settings),

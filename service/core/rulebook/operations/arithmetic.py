@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from service.core.rulebook.attribute import Attribute, number
+from service.core.rulebook.attribute import Attribute, OneOf, flag, number
 from service.core.rulebook.input_types import PRECISIONS, read_shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, fenced, function, infix, row
 from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
 from service.core.rulebook.primitives import floor_divide, is_traced, maximum, minimum, remainder, select, sign
-from service.core.rulebook.registry import Wording, define, operands_only
+from service.core.rulebook.registry import Wording, define, operands_only, rulebook_function
 from service.core.rulebook.tensor import number_or_tensor
 
 define(
@@ -32,6 +32,18 @@ define(
 
 define("Identity", "x", forward=np.positive, local_gradients=lambda x, z: (1.0,), wording=Wording(rule="identity"))
 
+
+@rulebook_function
+def rounded_to(x: Any, to: str) -> Any:
+    """Round to the nearest number of another precision, of two equally near ones to the even one."""
+    if to != "bfloat16":
+        return np.asarray(x).astype(to).astype(np.result_type(x), copy=False)
+    wide = np.asarray(x, dtype=np.float64)
+    spacing = np.ldexp(1.0, np.maximum(np.frexp(wide)[1] - 8, -133))
+    near = np.rint(wide / spacing) * spacing
+    return np.where(np.absolute(near) < 2.0**128, near, wide * math.inf).astype(np.result_type(x))
+
+
 define(
     "StopGradient",
     "x",
@@ -40,6 +52,18 @@ define(
     infer_shape=lambda shapes, attributes: shapes[0],
     analytic=False,
     wording=Wording(aliases=["stop_gradient", "detach"], rule="constant"),
+)
+
+define(
+    "Cast",
+    "x",
+    attributes=[Attribute("to", OneOf(("float64", "float32", "bfloat16", "float16")), required=True)],
+    forward=rounded_to,
+    contributions=lambda upstream, x, z, to: (upstream,),
+    infer_shape=lambda shapes, attributes: shapes[0],
+    linear=True,
+    analytic=False,
+    wording=Wording(rule="identity"),
 )
 
 define(
@@ -97,19 +121,28 @@ define(
 define(
     "Mod",
     "x y",
-    forward=lambda x, y: remainder(x, y),  # noqa: PLW0108 (compiled, only a call is overloaded)
-    # −⌊x/y⌋ along y; at a jump, of ⌊x/y⌋ and the whole number below it the one nearer to 0.
-    local_gradients=lambda x, y, z: (
+    # The sign of the remainder is that of y, with fmod that of x: then x/y is cut to a whole number toward 0.
+    attributes=[Attribute("fmod", flag, 0, implied=True)],
+    forward=lambda x, y, fmod: select(fmod != 0, np.fmod(x, y), remainder(x, y)),
+    # −⌊x/y⌋ along y; at a jump, of the whole numbers on both sides of it the one nearer to 0.
+    local_gradients=lambda x, y, z, fmod: (
         1.0,
-        select(np.logical_and(z == 0.0, x / y > 0.0), 1.0, 0.0) - floor_divide(x, y),
+        select(
+            fmod != 0,
+            select(z == 0.0, sign(x / y), 0.0) - np.rint((x - z) / y),
+            select(np.logical_and(z == 0.0, x / y > 0.0), 1.0, 0.0) - floor_divide(x, y),
+        ),
     ),
     kinks=Kinks(
-        where=lambda x, y, z: z == 0.0,
+        where=lambda x, y, z, fmod: np.logical_and(z == 0.0, np.logical_or(fmod == 0, x != 0.0)),
         returned="of the slopes on both sides of the jump, the least in magnitude",
-        conventions=dict.fromkeys(CONVENTIONS[1:], lambda x, y, z: (1.0, -floor_divide(x, y))),
+        conventions=dict.fromkeys(
+            CONVENTIONS[1:],
+            lambda x, y, z, fmod: (1.0, select(fmod != 0, -np.rint((x - z) / y), -floor_divide(x, y))),
+        ),
     ),
     analytic=False,
-    symbolic={np.remainder: operands_only},
+    symbolic={np.remainder: operands_only, np.fmod: lambda x, y: ((x, y), {"fmod": 1})},
     wording=Wording(
         aliases=["remainder", "%"],
         notation=Notation(
