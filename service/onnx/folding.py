@@ -128,7 +128,8 @@ class Folding:
         self._work_left -= work
         try:
             with np.errstate(all="ignore"):
-                return as_kind(operation.evaluate(arrays, attributes), kind)
+                numbers = [each.astype(np.int64) if each.dtype == bool else each for each in arrays]
+                return as_kind(operation.evaluate(numbers, attributes), kind)
         except (ValueError, TypeError, ArithmeticError, IndexError):
             return None
 
