@@ -5,12 +5,12 @@ from importlib.util import find_spec
 
 from service.core.errors import NotInstalled
 from service.core.figures.weight import Weight
-from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
 from service.storage.records import GraphRecord
 from service.usecases.context import Context
-from service.usecases.graphs import keep_graph
+from service.usecases.graphs import create_graph
 from service.usecases.idempotency import IdempotencyKey
+from service.usecases.tensors import keep_arrays
 from service.usecases.weighing import BUILT_NODE
 
 # More than a thread does at once, so that a process which can be killed reads what anybody may have sent; and of each
@@ -27,7 +27,7 @@ def import_graph(
     outputs: Sequence[str] | None = None,
     key: IdempotencyKey | None = None,
 ) -> tuple[GraphRecord, Graph, bool, Sequence[str]]:
-    """Make a graph of an ONNX model and store it under `name`.
+    """Make a graph of an ONNX model, store it under `name`, and its weights as tensors.
 
     `shapes` are those of the model's inputs whose own are not enough, `outputs` the tensors that are outputs instead of
     the model's own. Returns as `create_graph`, and warnings. Raises NotInstalled, MalformedModel, InvalidModel,
@@ -41,14 +41,16 @@ def import_graph(
     context.admit(_ANY_MODEL + _MODEL_BYTE * len(model))
     from service.onnx.importing import import_model
 
-    limits = context.limits
-    imported = import_model(model, limits, shapes, outputs)
+    imported = import_model(model, context.limits, shapes, outputs)
     context.admit(_ANY_MODEL + _MODEL_BYTE * len(model) + BUILT_NODE * len(imported.nodes))
-    graph = build_graph(
-        imported.nodes,
-        imported.outputs,
-        imported.inputs,
-        max_nodes=limits.nodes,
-        max_tensor=limits.tensor_elements,
+    made = create_graph(
+        context,
+        name,
+        nodes=imported.nodes,
+        outputs=imported.outputs,
+        inputs=imported.inputs,
+        weights=keep_arrays(context, imported.weights),
+        tags={},
+        key=key,
     )
-    return *keep_graph(context, name, graph, None, None, {}, key), imported.warnings
+    return *made, imported.warnings

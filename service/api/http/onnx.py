@@ -2,7 +2,8 @@
 
 Opsets from 7 on are read, and nothing is imported approximately: a node that cannot be computed exactly as ONNX says is
 refused, with all others of its kind. A node has the name of the tensor that it gives. The model's own inputs come first
-among the graph's inputs; its floating-point initializers are the inputs after them.
+among the graph's inputs; its floating-point initializers are the inputs after them, and the graph's `weights`: tensors
+that a run takes wherever it is given no others.
 """
 
 from collections.abc import Sequence
