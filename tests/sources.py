@@ -49,14 +49,14 @@ def elementwise_graph(language: str) -> Graph:
 
     Its inputs are x0, x1 and x2.
     """
-    nodes = [node for operation in ELEMENTWISE if not is_refused(language, operation) for node in _nodes_of(operation)]
-    return build_graph([*_INPUTS, *nodes])
+    nodes = [node for operation in ELEMENTWISE if not is_refused(language, operation) for node in nodes_of(operation)]
+    return build_graph([*INPUTS, *nodes])
 
 
-_INPUTS: list[dict[str, Any]] = [{"name": f"x{i}", "operation": "Input"} for i in range(3)]
+INPUTS: list[dict[str, Any]] = [{"name": f"x{i}", "operation": "Input"} for i in range(3)]
 
 
-def _nodes_of(operation: Operation) -> Iterator[dict[str, Any]]:
+def nodes_of(operation: Operation) -> Iterator[dict[str, Any]]:
     words = all(isinstance(each.read, OneOf) for each in operation.attributes)
     for number, attributes in enumerate(attribute_samples(operation)):
         if number % 3 and not words:
@@ -70,7 +70,7 @@ def _nodes_of(operation: Operation) -> Iterator[dict[str, Any]]:
 def is_refused(language: str, operation: Operation) -> bool:
     """Whether a language has no words for an elementwise operation."""
     try:
-        write_source(build_graph([*_INPUTS, next(_nodes_of(operation))]), language, ORIGIN)
+        write_source(build_graph([*INPUTS, next(nodes_of(operation))]), language, ORIGIN)
     except InvalidRequest:
         return True
     return False

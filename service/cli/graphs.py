@@ -1,7 +1,7 @@
-"""The commands `graph create`, `graph import`, `graph list`, `graph show` and `graph delete`."""
+"""The commands `graph create`, `graph import`, `graph export`, `graph list`, `graph show` and `graph delete`."""
 
 from pathlib import PurePath
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, Literal, TextIO
 
 import click
 
@@ -20,6 +20,7 @@ from service.cli.terminal import (
     read_json,
     read_tags,
     tags_option,
+    url_option,
 )
 from service.client import Client
 
@@ -89,16 +90,38 @@ def import_graph(
     as_json: bool,
 ) -> None:
     """Make a graph of an ONNX model."""
-    given = {
-        of: _read_lengths(lengths, f"{of}={lengths}") for of, _, lengths in (text.rpartition("=") for text in shapes)
-    }
     with Client(url) as service:
         found = service.import_graph(
-            name or PurePath(file.name).stem, file.read(), shapes=given, outputs=outputs or None, key=key
+            name or PurePath(file.name).stem, file.read(), shapes=_read_shapes(shapes), outputs=outputs or None, key=key
         )
         for warning in found.document.get("warnings", ()):
             click.echo(f"note: {warning}", err=True)
         print_graph(service, found, as_json)
+
+
+@graph.command("export")
+@click.argument("graph")
+@click.argument("file", type=click.File("wb"), metavar="FILE.onnx")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option(
+    "--input",
+    "shapes",
+    multiple=True,
+    metavar="NAME=LENGTHS",
+    help="The shape of an input that declares none, x=4,3; may be repeated.",
+)
+@url_option
+def export_graph(
+    graph: str, file: BinaryIO, dtype: Literal["float32", "float64"], shapes: tuple[str, ...], url: str
+) -> None:
+    """Write GRAPH as an ONNX model."""
+    with Client(url) as service:
+        file.write(service.export_graph(find_graph(service, graph), dtype=dtype, shapes=_read_shapes(shapes)))
+
+
+def _read_shapes(texts: tuple[str, ...]) -> dict[str, list[int]]:
+    parted = (text.rpartition("=") for text in texts)
+    return {name: _read_lengths(lengths, f"{name}={lengths}") for name, _, lengths in parted}
 
 
 def _read_lengths(text: str, source: str) -> list[int]:

@@ -124,10 +124,20 @@ class Client:
         `shapes` are those of its inputs whose own are not enough, `outputs` the tensors that are outputs instead of the
         model's own. The graph's document has the member `warnings` where it may differ from the exported program.
         """
-        given = [f"{of}={','.join(map(str, shape))}" for of, shape in (shapes or {}).items()]
-        query = {"name": name, "input": given, "outputs": list(outputs or ())}
+        query = {"name": name, "input": _written_shapes(shapes), "outputs": list(outputs or ())}
         headers = {"Content-Type": "application/x-onnx"}
         return read_graph(self._http.read(self._http.send_keyed("/v1/graphs", model, key, headers, query)), self)
+
+    def export_graph(
+        self,
+        graph: Graph | str,
+        *,
+        dtype: Literal["float32", "float64"] | str = "float32",
+        shapes: Mapping[str, Sequence[int]] | None = None,
+    ) -> bytes:
+        """A graph as an ONNX model, the bytes of one file; `shapes` are those of inputs that declare none."""
+        query = {"dtype": dtype, "input": _written_shapes(shapes)}
+        return self._http.send("GET", f"/v1/graphs/{_id(graph)}/onnx", params=query).content
 
     def add_nodes(
         self,
@@ -563,3 +573,7 @@ def _select(figures: list[Document], only: str | None, order: str | None) -> lis
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _written_shapes(shapes: Mapping[str, Sequence[int]] | None) -> list[str]:
+    return [f"{name}={','.join(map(str, shape))}" for name, shape in (shapes or {}).items()]

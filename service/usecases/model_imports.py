@@ -18,6 +18,15 @@ from service.usecases.weighing import BUILT_NODE
 _ANY_MODEL, _MODEL_BYTE = Weight(1e8, 64e6), Weight(50.0, 50.0)
 
 
+def require_onnx() -> None:
+    """Raise NotInstalled where the extra `onnx` is not installed."""
+    if find_spec("onnx") is None:
+        raise NotInstalled(
+            "ONNX models need the extra onnx: pip install 'gradbook[onnx]', or in a checkout pip install "
+            "--require-hashes -r requirements-onnx.lock"
+        )
+
+
 def import_graph(
     context: Context,
     name: str,
@@ -33,11 +42,7 @@ def import_graph(
     the model's own. Returns as `create_graph`, and warnings. Raises NotInstalled, MalformedModel, InvalidModel,
     LimitExceeded.
     """
-    if find_spec("onnx") is None:
-        raise NotInstalled(
-            "reading ONNX models needs the extra onnx: pip install 'gradbook[onnx]', or in a checkout pip install "
-            "--require-hashes -r requirements-onnx.lock"
-        )
+    require_onnx()
     context.admit(_ANY_MODEL + _MODEL_BYTE * len(model))
     from service.onnx.importing import import_model
 

@@ -34,7 +34,7 @@ _ATTRIBUTES = (
 _NAMES = tuple(attribute.name for attribute in _ATTRIBUTES)
 
 
-def _transposed_window(x: Shape, kernel: Shape, attributes: Sequence[Any]) -> tuple[Window, Shape]:
+def transposed_window(x: Shape, kernel: Shape, attributes: Sequence[Any]) -> tuple[Window, Shape]:
     """Return the window of a transposed convolution, which takes a step for each element of x, and the lengths of the
     axes over which it slides, those of the value.
 
@@ -63,14 +63,14 @@ def _transposed_window(x: Shape, kernel: Shape, attributes: Sequence[Any]) -> tu
 
 
 def _window_of(x: Shape, kernel: Shape, attributes: Sequence[Any]) -> Window:
-    return _transposed_window(x, kernel, attributes)[0]
+    return transposed_window(x, kernel, attributes)[0]
 
 
 @rulebook_function
 def transposed_convolution(x: Any, kernel: Any, *attributes: Any) -> Any:
     """Spread x · kernel over the windows, without a bias."""
     shape = np.shape(kernel)
-    slid, lengths = _transposed_window(np.shape(x), shape, attributes)
+    slid, lengths = transposed_window(np.shape(x), shape, attributes)
     return spread(x, kernel, attributes[2], slid, (np.shape(x)[0], shape[1] * attributes[2], *lengths))
 
 
@@ -93,7 +93,7 @@ def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     check_kernel(x, kernel, kernel[0] if kernel else 0, attributes)
     channels = kernel[1] * attributes["group"]
     check_bias(shapes[2:], channels)
-    return (x[0], channels, *_transposed_window(x, kernel, tuple(attributes.values()))[1])
+    return (x[0], channels, *transposed_window(x, kernel, tuple(attributes.values()))[1])
 
 
 def _transposed_adjoint_shape(upstream: Shape, x: Shape, kernel: Shape, attributes: Attributes, like: Shape) -> Shape:
