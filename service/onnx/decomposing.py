@@ -177,8 +177,9 @@ def _matmul_left(w: Writer, node: Node, x: Sequence[str]) -> str:
 def _matmul_right(w: Writer, node: Node, x: Sequence[str]) -> str:
     (left, upstream, _), shapes = x, [w.shape(name) for name in node.inputs]
     shape, given, wanted = shapes
+    whole: Shape
     if len(shape) == 1 and len(wanted) == 1:
-        made, whole = w.emit("Mul", left, upstream), shape
+        made, whole = w.emit("Mul", left, upstream), (*shape,)
     elif len(shape) == 1:
         made = w.emit("Mul", _unsqueeze(w, left, -1), _unsqueeze(w, upstream, -2))
         whole = (*given[:-1], shape[0], given[-1])

@@ -73,7 +73,7 @@ def write_model(
         )
     if faults:
         raise InvalidRequest(faults)
-    return writer.model(name, about).SerializeToString(deterministic=True)
+    return bytes(writer.model(name, about).SerializeToString(deterministic=True))
 
 
 def _listed(nodes: Sequence[str]) -> str:
