@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from service.core.graph.documents import arity_faults, read_attributes
 from service.core.graph.names import LONGEST_NAME, free_name
+from service.core.rulebook.composed import Composed
 from service.core.rulebook.operation import Operation
 from service.core.rulebook.tensor import Tensor
 from service.onnx.shapes import infer_shape
-from service.onnx.values import FLOAT, FLOATS, CannotImport, Value, as_kind, shortest
+from service.onnx.values import FLOAT, FLOATS, CannotImport, Lengths, Value, as_kind, shortest
 from service.settings import Limits
 
 _MOST_WORK = 1e9  # operations on numbers that are spent on folding one model
@@ -102,6 +103,28 @@ class Folding:
             **({"attributes": dict(attributes)} if attributes else {}),
         }
         return Value(name, kind, shape, figures, fixed and figures is not None)
+
+    def add_composed(
+        self,
+        name: str,
+        kind: int,
+        operation: Composed,
+        operands: Sequence[Value | None],
+        attributes: Mapping[str, Any],
+        shape: Lengths,
+    ) -> Value:
+        """A node of a composed operation, which is expanded when the graph is built."""
+        for each in operands:
+            if each is not None and each.missing:
+                raise CannotImport(each.missing)
+        name = self.free_name(name)
+        self.documents[name] = {
+            "name": name,
+            "operation": operation.name,
+            "inputs": ["" if each is None else self._operand(each) for each in operands],
+            "attributes": dict(attributes),
+        }
+        return Value(name, kind, shape)
 
     def _operand(self, value: Value) -> str:
         document = self.documents[value.name]

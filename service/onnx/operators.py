@@ -13,9 +13,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto
 
+from service.core.rulebook.composed import Composed, find_composed
 from service.core.rulebook.operation import Operation
 from service.core.rulebook.registry import find, operation_of
 from service.onnx.calls import OperatorCall
+from service.onnx.composed import apply_composed
 from service.onnx.folding import Folding
 from service.onnx.reading import STANDARD
 from service.onnx.values import BOOL, FLOAT, FLOATS, INT64, WHOLE, CannotImport, Value, as_kind, type_name
@@ -50,6 +52,8 @@ def import_call(call: OperatorCall, folding: Folding) -> dict[str, Value]:
 
 def as_it_is(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     """Apply the operation of the same name."""
+    if composed := _composed(call.operator):
+        return apply_composed(call, folding, composed)
     return apply(call, folding, _operation(call.operator), call.attributes)
 
 
@@ -367,5 +371,11 @@ OPERATORS: dict[str, Importer] = {
 
 def is_known(node: NodeProto) -> bool:
     """Whether a node's operator is read here at all."""
-    found = find(node.op_type)
+    found = find(node.op_type) or _composed(node.op_type)
     return node.domain in STANDARD and (node.op_type in OPERATORS or (found is not None and found.name == node.op_type))
+
+
+def _composed(name: str) -> Composed | None:
+    """The composed operation of exactly that name."""
+    found = find_composed(name)
+    return found if found is not None and found.name == name else None

@@ -24,27 +24,31 @@ class Composing:
     `find` gives the graph of a reference, None if there is none.
     """
 
-    find: Callable[[str], StoredGraph | None]
-    weigh: Weigh
-    max_nodes: int
-    max_tensor: int
-    max_bytes: int
-    max_depth: int
+    find: Callable[[str], StoredGraph | None] = lambda reference: None
+    weigh: Weigh = lambda nodes, characters: None
+    max_nodes: int | None = None
+    max_tensor: int | None = None
+    max_bytes: int = 65_536
+    max_depth: int = 200
 
     def callees(self) -> FindCallee:
         """What a name stands for that is no operation's; each is looked up once."""
         return cache(lambda name: find_composed(name) or self.find(name))
 
 
+# Without stored graphs and limits.
+ALONE = Composing()
+
+
 def compose_graph(
-    documents: object, outputs: object = None, inputs: object = None, *, composing: Composing
+    documents: object, outputs: object = None, inputs: object = None, *, composing: Composing = ALONE
 ) -> tuple[Graph, Sequence[GraphPart]]:
     """Build a graph from documents of nodes, and list its parts; as `build_graph` otherwise."""
     return _compose({}, (), documents, outputs, inputs, (), composing)
 
 
 def compose_extension(
-    graph: Graph, parts: Sequence[GraphPart], documents: object, outputs: object = None, *, composing: Composing
+    graph: Graph, parts: Sequence[GraphPart], documents: object, outputs: object = None, *, composing: Composing = ALONE
 ) -> tuple[Graph, Sequence[GraphPart]]:
     """Add nodes to a graph that has these parts, and list all parts; as `extend_graph` otherwise."""
     known = {node.name: node for node in graph.nodes}
@@ -52,7 +56,9 @@ def compose_extension(
     return extended, [*parts, *added]
 
 
-def compose_expression(text: str, outputs: object = None, *, composing: Composing) -> tuple[Graph, Sequence[GraphPart]]:
+def compose_expression(
+    text: str, outputs: object = None, *, composing: Composing = ALONE
+) -> tuple[Graph, Sequence[GraphPart]]:
     """Build the graph of an expression, its inputs in the text's order, and list its parts.
 
     Raises as `parse_uses` and `assemble_graph`.
