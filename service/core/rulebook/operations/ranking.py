@@ -34,7 +34,7 @@ def _sorting(times: float) -> WorkRule:
 
     def work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
         size = prod(shapes[0])
-        return Work(times * (4.0 * CALL + 20.0 * size * log2(size + 2.0)), 8.0 * size)
+        return Work(times * (4.0 * CALL + 20.0 * size * log2(size + 2.0)), (6.0 + 2.0 * times) * size)
 
     return work
 
@@ -120,7 +120,7 @@ def _define_order(
             conventions=dict.fromkeys(CONVENTIONS[1:], chosen_one_by_one),
             one_sided=one_sided,
         ),
-        closed=Closed(),
+        closed=Closed(passing=contributions),
         analytic=False,
         work=_WORK,
         wording=Wording(aliases=aliases, rule="selection"),
