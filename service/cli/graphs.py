@@ -2,8 +2,10 @@
 
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, TextIO
+from zipfile import BadZipFile
 
 import click
+import numpy as np
 
 from service.cli.terminal import (
     client_options,
@@ -35,6 +37,12 @@ def graph() -> None:
 @click.argument("expression", required=False)
 @click.option("--nodes", "file", type=click.File(encoding="utf-8"), metavar="FILE", help="A JSON list of nodes.")
 @click.option("--output", "outputs", multiple=True, help="A node that is an output; may be repeated.")
+@click.option(
+    "--weights",
+    type=click.File("rb"),
+    metavar="FILE.npz",
+    help="Arrays by the names of inputs, which they are wherever none are given.",
+)
 @tags_option
 @key_option
 @client_options
@@ -43,6 +51,7 @@ def create_graph(
     expression: str | None,
     file: TextIO | None,
     outputs: tuple[str, ...],
+    weights: BinaryIO | None,
     tags: tuple[str, ...],
     key: str | None,
     url: str,
@@ -58,13 +67,25 @@ def create_graph(
     if file is not None:
         document = read_json(file)
         if isinstance(document, dict):  # as `graph show --json` prints it
-            form |= {member: document.get(member) for member in ("inputs", "outputs")} | given(outputs=outputs)
+            form |= {member: document.get(member) for member in ("inputs", "outputs", "weights")} | given(
+                outputs=outputs
+            )
             document = document.get("nodes")
         if not isinstance(document, list):
             raise click.UsageError(f"{file.name}: a JSON list of nodes is expected")
         form["nodes"] = document
+    arrays = {} if weights is None else _read_arrays(weights)
     with Client(url) as service:
+        form["weights"] = {array: service.put_tensor(each) for array, each in arrays.items()} or form.get("weights")
         print_graph(service, service.create_graph(name, **form, tags=read_tags(tags), key=key), as_json)
+
+
+def _read_arrays(file: BinaryIO) -> dict[str, Any]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, BadZipFile, AttributeError) as error:
+        raise click.UsageError(f"{file.name}: an .npz of arrays is expected: {error}") from None
 
 
 @graph.command("import")

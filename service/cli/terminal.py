@@ -198,8 +198,8 @@ def print_graph(service: Client, graph: Graph, as_json: bool) -> None:
     if as_json:
         print_json({**graph.document, "nodes": [node.document for node in nodes], "next": None})
         return
-    members = ("id", "name", "version", "digest", "inputs", "outputs", "expression", "parent", "tags", "created_at")
-    print_members({member: graph.document[member] for member in members})
+    members = ("id", "name", "version", "digest", "inputs", "outputs", "weights", "expression", "parent", "tags")
+    print_members({member: graph.document.get(member) for member in (*members, "created_at")})
     table = make_table("node", "operation", "inputs", "attributes")
     for node in nodes:
         attributes = ", ".join(f"{name} = {value}" for name, value in node.attributes.items())

@@ -58,15 +58,10 @@ def put_tensor(context: Context, digest: str, body: bytes) -> tuple[TensorRecord
 
     Raises MalformedTensor, LimitExceeded, DigestMismatch.
     """
-    header = _read_header(body)
-    elements, most = prod(header.shape), context.limits.tensor_elements
-    if elements > most:
-        detail = f"the tensor has {elements} elements; the limit tensor_elements is {most}"
-        raise LimitExceeded("tensor_elements", most, elements, detail)
+    record = _read_record(context, digest, body)
     found = hashlib.sha256(body).hexdigest()
     if found != digest:
         raise DigestMismatch(f"the SHA-256 of the body is {found}")
-    record = TensorRecord(digest, header.descr, header.shape, len(body), datetime.now(UTC))
     with context.database.write() as connection:
         new = storage.insert_tensor(connection, record, body)
         return (record if new else storage.get_tensor(connection, digest)), new
@@ -74,7 +69,12 @@ def put_tensor(context: Context, digest: str, body: bytes) -> tuple[TensorRecord
 
 def keep_arrays(context: Context, arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, str]:
     """Store arrays, each in its own dtype, and return their digests by the same names; raises as `put_tensor`."""
-    return {name: put_tensor(context, *write_npy(array))[0].digest for name, array in arrays.items()}
+    packed = {name: write_npy(array) for name, array in arrays.items()}
+    records = [(_read_record(context, digest, body), body) for digest, body in packed.values()]
+    with context.database.write() as connection:
+        for record, body in records:
+            storage.insert_tensor(connection, record, body)
+    return {name: digest for name, (digest, _) in packed.items()}
 
 
 def get_tensor(context: Context, digest: str) -> TensorRecord:
@@ -88,6 +88,16 @@ def load_tensor(context: Context, record: TensorRecord) -> bytes:
     context.admit(STORED_BYTE * record.nbytes)
     with context.database.read() as connection:
         return storage.load_tensor(connection, record.digest)
+
+
+def _read_record(context: Context, digest: str, body: bytes) -> TensorRecord:
+    """What the header of an .npy says; raises MalformedTensor, LimitExceeded."""
+    header = _read_header(body)
+    elements, most = prod(header.shape), context.limits.tensor_elements
+    if elements > most:
+        detail = f"the tensor has {elements} elements; the limit tensor_elements is {most}"
+        raise LimitExceeded("tensor_elements", most, elements, detail)
+    return TensorRecord(digest, header.descr, header.shape, len(body), datetime.now(UTC))
 
 
 def _read_header(body: bytes) -> Header:

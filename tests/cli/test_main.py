@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import requests
 import yaml
@@ -59,6 +60,24 @@ def test_a_graph_from_its_creation_to_its_end(gradbook: Gradbook) -> None:
     gone = gradbook("graph", "show", identifier)
     assert (gone.code, gone.out) == (3, "")
     assert gone.err == f"gradbook: there is no graph {identifier!r}\n"
+
+
+def test_a_graph_with_weights(gradbook: Gradbook, tmp_path: Path) -> None:
+    np.savez(tmp_path / "weights.npz", W=np.float32([[1, 2], [3, 4]]))
+    asked = ("graph", "create", "cli weights", "y = x @ W + b")
+    created = gradbook(*asked, "--weights", str(tmp_path / "weights.npz"), "--json")
+    assert (created.code, list(created.json["weights"])) == (0, ["W"]), created.err
+    digest = created.json["weights"]["W"]
+    assert f"W:{digest}" in gradbook("graph", "show", "cli weights").out
+    run = gradbook("run", "create", "cli weights", "x=[1, -1]", "b=1", "--json")
+    assert (run.code, run.json["outputs"]) == (0, {"y": [-1, -1]}), run.err
+    (tmp_path / "inputs.json").write_text(json.dumps({"x": [1, 1], "b": {"tensor": digest}}))
+    run = gradbook("run", "create", "cli weights", "--inputs", str(tmp_path / "inputs.json"), "--json")
+    assert run.json["outputs"] == {"y": [[5, 8], [7, 10]]}
+    assert gradbook("run", "list", "--graph", "cli weights").code == 0
+    (tmp_path / "weights.npz").write_text("no archive")
+    refused = gradbook(*asked, "--weights", str(tmp_path / "weights.npz"))
+    assert refused.code == 2 and "an .npz of arrays is expected" in refused.err
 
 
 def test_a_name_means_its_latest_version(gradbook: Gradbook) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -31,28 +31,39 @@ _SPECIAL = {"∞": "Infinity", "+∞": "Infinity", "-∞": "-Infinity", "inf": "
 class InputField:
     """The field of an input: a text or, for a small tensor, rows of texts, each with what it is called and said to be.
 
-    `withheld` is the number of elements of a figure that is too large to be filled in.
+    `withheld` is the number of elements of a figure that is too large to be filled in. An input that is `kept` as a
+    tensor may be left empty.
     """
 
     name: str
     text: str
     rows: Sequence[Sequence[tuple[str, str, str]]] = ()
     withheld: int = 0
+    kept: bool = False
 
 
-def read_inputs(form: Mapping[str, str], graph: Graph) -> dict[str, FloatArray]:
-    """The inputs of a graph from the fields `input.NAME` or, where that is empty, `element.0,1.NAME`; raises
-    InvalidInputs with the fault of each."""
+def read_inputs(form: Mapping[str, str], graph: Graph, kept: Collection[str] = ()) -> dict[str, FloatArray]:
+    """The inputs of a graph from the fields `input.NAME` or, where that is empty, `element.0,1.NAME`, without those
+    that are `kept` as tensors and left empty; raises InvalidInputs with the fault of each."""
     grids = _read_grids(form)
     texts = {name: form.get(f"input.{name}", "").strip() or grids.get(name, "") for name in graph.inputs}
-    return _read_each(texts, _read_input)
+    return _read_each({name: text for name, text in texts.items() if text or name not in kept}, _read_input)
 
 
 def input_fields(
-    graph: Graph, figures: Mapping[str, FloatArray | None], form: Mapping[str, str] | None = None
+    graph: Graph,
+    figures: Mapping[str, FloatArray | None],
+    form: Mapping[str, str] | None = None,
+    kept: Collection[str] = (),
 ) -> list[InputField]:
-    """The fields of a graph's inputs, filled in with figures, or with a form that was refused."""
-    return [_input_field(graph, name, figures.get(name), form) for name in graph.inputs]
+    """The fields of a graph's inputs, filled in with figures, or with a form that was refused; empty where they are
+    `kept` as tensors."""
+    return [
+        InputField(name, (form or {}).get(f"input.{name}", ""), kept=True)
+        if name in kept
+        else _input_field(graph, name, figures.get(name), form)
+        for name in graph.inputs
+    ]
 
 
 def _input_field(graph: Graph, name: str, figure: FloatArray | None, form: Mapping[str, str] | None) -> InputField:

@@ -71,11 +71,12 @@ def run_graph(graph_id: str) -> AnyResponse:
     """Run the graph forward and backward, and show the run"""
     form = request.form
     try:
-        graph = context().graph(usecases.get_graph(context(), graph_id).digest)
+        record = usecases.get_graph(context(), graph_id)
+        graph = context().graph(record.digest)
         made = runs_of.create_run(
             context(),
             graph_id,
-            read_inputs(form, graph),
+            read_inputs(form, graph, record.weights),
             output=form.get("output") or None,
             convention=form["convention"] if form.get("convention") in CONVENTIONS else CONVENTIONS[0],
             label=form.get("label", "").strip() or None,
@@ -121,7 +122,7 @@ def _show(graph_id: str, asked: Mapping[str, str], problem: GradbookError | None
         notes=(view.sentence, legend(subject, view)),
         operations=sorted(Counter(node.operation.name for node in graph.nodes if is_computed(node)).items()),
         run=run,
-        inputs=input_fields(graph, inputs_of(run) if run else {}, asked if problem else None),
+        inputs=input_fields(graph, inputs_of(run) if run else {}, asked if problem else None, record.weights),
         conventions=CONVENTIONS,
         asked=asked,
         problem=problem,

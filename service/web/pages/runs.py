@@ -25,6 +25,7 @@ from service.usecases import comparisons, explanations, graphs
 from service.usecases import runs as usecases
 from service.usecases.comparisons import Compared
 from service.usecases.runs import StoredRun
+from service.usecases.tensors import Given, TensorReference
 from service.web.captions import MARKS, euclidean_norm
 from service.web.legend import legend
 from service.web.pages.figures import Cell, column, spoken, typed, written
@@ -90,9 +91,9 @@ def get_run(run_id: str) -> str:
 def create_run(run_id: str) -> AnyResponse:
     """Run the graph again at changed inputs, and show the new run beside this one"""
     run = usecases.get_run(context(), run_id)
-    record = run.record
+    record, kept = run.record, _tensors(run)
     try:
-        inputs = read_inputs(request.form, run.graph)
+        inputs: dict[str, Given] = {**kept, **read_inputs(request.form, run.graph, kept)}
         made = usecases.create_run(
             context(),
             record.graph_id,
@@ -303,4 +304,10 @@ def _verdicts(found: Comparison) -> dict[tuple[str, int], str]:
 def _inputs(run: StoredRun, refused: Mapping[str, str] | None) -> list[InputField]:
     """The fields of the inputs: the run's own values, or what was typed and refused."""
     values = {name: run.values[run.graph.position[name]] for name in run.graph.inputs}
-    return input_fields(run.graph, values, refused)
+    return input_fields(run.graph, values, refused, _tensors(run))
+
+
+def _tensors(run: StoredRun) -> dict[str, TensorReference]:
+    """The inputs that were given as tensors, or are weights of the graph."""
+    tensors, position = run.record.tensors, run.graph.position
+    return {name: TensorReference(tensors[position[name]]) for name in run.graph.inputs if position[name] in tensors}

@@ -1,8 +1,11 @@
 """The page of a graph: its figures, the form that runs it, its derivatives and its plot."""
 
+import hashlib
 import re
+from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
@@ -106,6 +109,39 @@ def test_a_large_tensor_is_not_filled_in(client: FlaskClient) -> None:
     assert "1,001 elements" in text and len(text) < 40_000
     assert "0.5, 0.5" not in text
     assert "[0.5, 0.5" in client.get(make(client, "list", "y = sum(x)", x=[0.5] * 40)).text
+
+
+def test_weights_and_tensors_may_be_left_out_of_a_form(client: FlaskClient) -> None:
+    digests = {}
+    for name, array in (("W", np.eye(2, 3)), ("b", np.ones(3))):
+        file = BytesIO()
+        np.save(file, array)
+        digests[name] = f"sha256:{hashlib.sha256(file.getvalue()).hexdigest()}"
+        path = f"/v1/tensors/{digests[name]}"
+        assert client.put(path, data=file.getvalue(), content_type="application/x-npy").status_code == 201
+    body = {"name": "weighed", "expression": "y = x @ W + b", "weights": {"W": digests["W"]}}
+    graph: Any = client.post("/v1/graphs", json=body).json
+    kept = "Left empty, it is the tensor that is kept for it."
+    assert client.get(f"/graphs/{graph['id']}").text.count(kept) == 1
+    led = client.post(f"/graphs/{graph['id']}/runs", data={"input.x": "1 2", "input.b": "1, 1, 1"}, headers=OWN)
+    assert led.status_code == 303, led.text
+    run: Any = client.get("/v1" + led.headers["Location"]).json
+    assert run["inputs"] == {"x": [1, 2], "W": {"tensor": digests["W"]}, "b": [1, 1, 1]}
+    assert client.get(f"/graphs/{graph['id']}").text.count(kept) == 1
+    refused = client.post(f"/graphs/{graph['id']}/runs", data={"input.x": "", "input.W": "no number"}, headers=OWN)
+    assert refused.status_code == 422 and "a number is expected" in refused.text and "no number" in refused.text
+
+    given = {"x": [1, 2], "b": {"tensor": digests["b"]}}
+    run = client.post(f"/v1/graphs/{graph['id']}/runs", json={"inputs": given}).json
+    assert client.get(f"/runs/{run['id']}").text.count(kept) == 2
+    again = client.post(
+        f"/runs/{run['id']}/again", data={"input.x": "3, 4", "input.W": "[[1,0,0],[0,0,1]]"}, headers=OWN
+    )
+    made: Any = client.get("/v1" + again.headers["Location"].partition("?")[0]).json
+    assert made["inputs"] == {"x": [3, 4], "W": [[1, 0, 0], [0, 0, 1]], "b": {"tensor": digests["b"]}}
+    assert made["outputs"]["y"] == [4, 1, 5]
+    checked = client.post(f"/runs/{run['id']}/check", data={"gradient.b": "1, 1, 1"}, headers=OWN)
+    assert checked.status_code == 303, checked.text
 
 
 def test_a_derivative_is_kept_as_a_graph(client: FlaskClient, tutorial: str) -> None:
