@@ -18,7 +18,7 @@ from service.core.rulebook.composed import Composed
 from service.core.rulebook.operation import Operation
 from service.core.rulebook.tensor import Tensor
 from service.onnx.shapes import infer_shape
-from service.onnx.values import FLOAT, FLOATS, CannotImport, Lengths, Value, as_kind, shortest
+from service.onnx.values import DOUBLE, FLOAT, FLOATS, CannotImport, Lengths, Value, as_kind, shortest
 from service.settings import Limits
 
 _MOST_WORK = 1e9  # operations on numbers that are spent on folding one model
@@ -50,9 +50,10 @@ class Folding:
         return Value(name, kind, None if shape is None else tuple(shape))
 
     def add_weight(self, name: str, kind: int, figures: NDArray[Any]) -> Value:
-        """An Input whose figures come with the model."""
-        made = self.add_input(name, kind, figures.shape)
-        self.weights[made.name] = figures
+        """An Input whose figures come with the model; those of half precision are stored as float32."""
+        whole = figures if kind in FLOATS else figures.astype(np.float32)
+        made = self.add_input(name, DOUBLE if kind == DOUBLE else FLOAT, figures.shape)
+        self.weights[made.name] = whole
         return Value(made.name, kind, figures.shape, figures)
 
     def add_constant(self, name: str, kind: int, figures: Any) -> Value:

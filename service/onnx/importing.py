@@ -15,7 +15,7 @@ from service.onnx.folding import Folding
 from service.onnx.operators import OPERATORS, import_call, is_known
 from service.onnx.reading import inner_graphs, opset_of, read_model, read_tensor
 from service.onnx.shapes import bind_shapes
-from service.onnx.values import FLOATS, INTEGERS, CannotImport, Value, type_name
+from service.onnx.values import FLOATS, HALVES, INTEGERS, CannotImport, Value, type_name
 from service.settings import Limits
 
 _LISTED = 4  # consumers of a weight that a warning names
@@ -114,10 +114,10 @@ class _Importing:
             self.faults.append(Fault(("graph", "sparse_initializer", position), detail))
 
     def _read_initializer(self, tensor: TensorProto) -> Value:
-        if tensor.data_type not in (*FLOATS, *INTEGERS):
+        if tensor.data_type not in (*FLOATS, *HALVES, *INTEGERS):
             raise CannotImport(f"it is of {type_name(tensor.data_type)}; float32, float64 and whole numbers are read")
         array = read_tensor(tensor)
-        if tensor.data_type in FLOATS:
+        if tensor.data_type not in INTEGERS:
             return self.folding.add_weight(tensor.name, tensor.data_type, array)
         return self.folding.add_constant(tensor.name, tensor.data_type, array)
 

@@ -20,7 +20,7 @@ from service.onnx.calls import OperatorCall
 from service.onnx.composed import apply_composed
 from service.onnx.folding import Folding
 from service.onnx.reading import STANDARD
-from service.onnx.values import BOOL, FLOAT, FLOATS, INT64, WHOLE, CannotImport, Value, as_kind, type_name
+from service.onnx.values import BOOL, FLOAT, FLOATS, HALVES, INT64, WHOLE, CannotImport, Value, as_kind, type_name
 
 Importer = Callable[[OperatorCall, Folding], dict[str, Value]]
 
@@ -31,6 +31,7 @@ _RENAMED = {("Pad", "value"): "constant_value"}  # before opset 11
 _MOVING = {
     *("Identity", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "Slice", "Split"),
     *("Concat", "Gather", "GatherElements", "GatherND", "Where", "DepthToSpace", "SpaceToDepth", "Max", "Min", "Pad"),
+    *("Cast", "CastLike"),  # which refuse by themselves what they cannot do
 }
 # Operators on whole numbers that round, and do so differently from ours.
 _ROUNDING = {"Div": "the division of whole numbers", "Pow": "a power of whole numbers", "ReduceMean": "their mean"}
@@ -40,7 +41,7 @@ def import_call(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     """Add the nodes of one call and return the values of its outputs by name; raises CannotImport."""
     made = OPERATORS.get(call.operator, as_it_is)(call, folding)
     for value in made.values():
-        if value.kind not in (*FLOATS, *WHOLE) and value.figures is None and call.operator not in _MOVING:
+        if value.kind not in (*FLOATS, *WHOLE) and not value.fixed and call.operator not in _MOVING:
             raise CannotImport(
                 f"it computes in {type_name(value.kind)}, which rounds or wraps around otherwise than here"
             )
@@ -213,7 +214,7 @@ def _cast(call: OperatorCall, folding: Folding) -> dict[str, Value]:
 
 
 def _converted(call: OperatorCall, folding: Folding, x: Value, kind: int) -> Value:
-    name, from_float = call.output, x.kind in FLOATS
+    name, from_float = call.output, x.kind in (*FLOATS, *HALVES)
     if x.missing:
         return folding.add_missing(name, kind, x.shape, x.missing)
     if kind == BOOL and x.kind != BOOL and not (x.fixed and not from_float):
@@ -224,15 +225,10 @@ def _converted(call: OperatorCall, folding: Folding, x: Value, kind: int) -> Val
             return folding.add_constant(name, kind, as_kind(x.figures, kind))
     if from_float and kind in WHOLE:
         return _truncated(name, kind, folding, x)
-    if from_float and kind in FLOATS and kind != x.kind:
-        rounding = find("Cast")
-        if rounding is None:
-            raise CannotImport(f"the conversion from {type_name(x.kind)} to {type_name(kind)} is not computed here")
-        return folding.add_node(name, kind, rounding, [x], {"to": type_name(kind)})
-    if kind != x.kind and kind not in (*WHOLE, *FLOATS):
-        raise CannotImport(
-            f"it converts to {type_name(kind)}; only float32, float64 and whole numbers are computed here"
-        )
+    if kind != x.kind and (kind in HALVES or (from_float and kind in FLOATS)):
+        return folding.add_node(name, kind, operation_of("Cast"), [x], {"to": type_name(kind)})
+    if kind not in (x.kind, *WHOLE, *FLOATS):
+        raise CannotImport(f"it converts to {type_name(kind)}, which wraps around")
     return folding.add_node(name, kind, operation_of("Identity"), [x])
 
 

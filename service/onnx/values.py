@@ -13,6 +13,7 @@ Lengths: TypeAlias = tuple[int | None, ...] | None
 
 FLOAT, DOUBLE, BOOL, INT64 = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.BOOL, TensorProto.INT64
 FLOATS = (FLOAT, DOUBLE)
+HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)  # which are only moved and converted here
 WHOLE = (INT64, TensorProto.INT32, BOOL)  # types whose arithmetic is exact here; the narrower ones wrap around
 _NARROW = (
     *(TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16),

@@ -75,15 +75,17 @@ def test_whole_numbers_are_computed_while_the_model_is_read() -> None:
 
 def test_all_that_cannot_be_imported_is_named_at_once() -> None:
     text = """(float[2] x, float16[2] h, int64[2] i) => (float[2] y) {
-        r = RandomNormalLike(x)  u = own.Fancy(x)  v = Unique(x)  d = Div(i, i)  t = Cast<to = 10>(x)
+        r = RandomNormalLike(x)  u = own.Fancy(x)  v = Unique(x)  d = Div(i, i)  s = Cast<to = 10>(x)
+        t = Exp(s)  c = Cast<to = 2>(x)
         n = Nothing(x)  m = Relu<alpha = 1.0>(x)
-        f = Sum(r, u, v, d, t, n, m) y = Softsign(f) }"""
+        f = Sum(r, u, v, d, t, c, n, m) y = Softsign(f) }"""
     assert refusals(text.replace(", float16[2] h", "")) == [
         "'r' (RandomNormalLike): it draws random numbers",
         "'u' (Fancy): it is of another domain than ONNX's own, 'own'",
         "'v' (Unique): there is no operation of that name here",
         "'d' (Div): the division of whole numbers that only a run knows is not computed here",
-        "'t' (Cast): it converts to float16; only float32, float64 and whole numbers are computed here",
+        "'t' (Exp): it computes in float16, which rounds or wraps around otherwise than here",
+        "'c' (Cast): it converts to uint8, which wraps around",
         "'n' (Nothing): ONNX has no operator 'Nothing' in opset 17",
         "'m' (Relu): Relu has no attribute 'alpha' in opset 17",
     ]
@@ -191,6 +193,8 @@ X = np.array([[1.5, -2.5], [0.25, -0.0]])
         (17, "r = Reciprocal(x)  i = IsInf<detect_positive = 0>(r)  y = Cast<to = 1>(i)", np.signbit(X) & (X == 0)),
         (17, "z = Sub(x, x)  p = Greater(x, z)  q = Equal(x, z)  e = Xor(p, q)  y = Cast<to = 1>(e)", X >= 0),
         (17, "y, mask = Dropout(x)", X),
+        (17, "h = Cast<to = 10>(x)  t = Transpose(h)  y = Cast<to = 1>(t)", X.T.astype(np.float16)),
+        (17, "d = Cast<to = 11>(x)  y = Exp(d)", np.exp(X)),
         (11, "y = Softmax<axis = 0>(x)", np.exp(X) / np.exp(X).sum()),
         (12, "y = LogSoftmax(x)", X - np.log(np.exp(X).sum(axis=1, keepdims=True))),
         (11, "y = ReduceSum<axes = [1], keepdims = 0>(x)", X.sum(axis=1)),
