@@ -60,6 +60,8 @@ def _recurrent(given: Given, gates: int, activations: tuple[str, ...], step: Ste
     both = attributes["direction"] == "bidirectional"
     given.limit_nodes(length * (1 + both) * 4 * gates)
     chosen = attributes["activations"] or activations * (1 + both)
+    if len(chosen) == 2 * len(activations):  # ONNX's default names those of both directions, however many there are
+        chosen = chosen[: len(activations) * (1 + both)]
     if len(chosen) != len(activations) * (1 + both):
         raise ValueError(f"{len(activations)} activations are expected for each direction")
     statements = ["steps = transpose(x, perm=[1, 0, 2])" if batch_first else "steps = x"]
