@@ -440,6 +440,26 @@ _says("LpPool", f"{_POOL} p")(_pool("lp_pool", "{0}", 0, lambda call, x: str(cal
 _simple("GlobalAveragePool", "np.mean({0}, axis=tuple(range(2, {0}.ndim)), keepdims=True)")
 _simple("GlobalMaxPool", "np.max({0}, axis=tuple(range(2, {0}.ndim)), keepdims=True)")
 
+_RESIZE = (
+    "scales sizes roi axes mode coordinate_transformation_mode nearest_mode cubic_coeff_a exclude_outside antialias "
+    "keep_aspect_ratio_policy extrapolation_value"
+)
+
+
+@_says("Resize ResizeAdjoint", _RESIZE)
+def _resize(call: ArrayCall) -> str:
+    """Along every axis that is resized; a part of interest is one of tf_crop_and_resize alone."""
+    a, name = dict(call.a), "resize" if call.name == "Resize" else "resize_adjoint"
+    roi = a["roi"] if a["coordinate_transformation_mode"] == "tf_crop_and_resize" else None
+    chosen = (a[each] for each in ("axes", "scales", "sizes", "keep_aspect_ratio_policy"))
+    resized = f"resized_axes({call.x[-1]}.shape, {', '.join(map(_text, chosen))}, {_text(roi)})"
+    names = (
+        "extrapolation_value coordinate_transformation_mode mode nearest_mode cubic_coeff_a exclude_outside antialias"
+    )
+    how = ", ".join(_text(a[each]) for each in names.split())
+    return f"{name}({call.x[0]}, {resized}, {how})"
+
+
 # --- linear algebra --------------------------------------------------------------------------------------------------
 
 _simple("Det", "np.linalg.det({0})")

@@ -354,6 +354,96 @@ def lp_pool(x, lengths, strides, dilations, pads, p):
     return np.sum(parts, axis=tuple(range(-len(lengths), 0))) ** (1.0 / p)
 
 
+def resized_axes(shape, axes, scales, sizes, policy, roi):
+    """Of each axis that is resized its number, its length, that of the result, the scale, and the part of interest."""
+    axes = range(len(shape)) if axes is None else [axis % len(shape) for axis in axes]
+    lengths = [shape[axis] for axis in axes]
+    if scales is not None:
+        sizes = [int(n * scale) for n, scale in zip(lengths, scales)]
+    else:
+        scales = [size / n for size, n in zip(sizes, lengths)]
+        if policy != "stretch":
+            scales = [(min if policy == "not_larger" else max)(scales)] * len(lengths)
+            sizes = [int(scale * n + 0.5) for scale, n in zip(scales, lengths)]
+    roi = (0.0,) * len(lengths) + (1.0,) * len(lengths) if roi is None else roi
+    every = zip(axes, lengths, sizes, scales, roi[: len(lengths)], roi[len(lengths) :])
+    return [each for each in every if each[1] != each[2] or abs(each[3] - 1.0) > 1e-9 or each[4:] != (0.0, 1.0)]
+
+
+def places(n, wanted, scale, start, end, coordinates):
+    """Where along an axis of n elements those of the result lie."""
+    y, width = numpy.arange(wanted) + 0.0, scale * n
+    if coordinates in ("align_corners", "tf_crop_and_resize"):
+        if width == 1.0:
+            return 0.0 * y + (n - 1) * (0.0 if coordinates == "align_corners" else (start + end) / 2.0)
+        return y * (end - start) * (n - 1) / (width - 1.0) + start * (n - 1)
+    if coordinates == "asymmetric":
+        return y / scale
+    if coordinates == "tf_half_pixel_for_nn":
+        return (y + 0.5) / scale
+    if coordinates == "pytorch_half_pixel" and wanted == 1:
+        return 0.0 * y
+    offset = n / 2.0 * (1.0 - wanted / width) if coordinates == "half_pixel_symmetric" else 0.0
+    return offset + (y + 0.5) / scale - 0.5
+
+
+def left_out(n, x, coordinates):
+    """Which places lie outside of an axis of n elements, so that nothing is interpolated there."""
+    return numpy.logical_and(coordinates == "tf_crop_and_resize", numpy.logical_or(x < 0.0, x > n - 1))
+
+
+def interpolation(n, x, scale, coordinates, mode, nearest, a, exclude_outside, antialias):
+    """The weights of an axis's n elements at each place x between them, a row for each."""
+    before = numpy.ceil(x) - 1.0
+    ratio, shrunk = (x - before)[:, None], min(scale, 1.0) if antialias else 1.0
+    if mode == "nearest":
+        offsets = numpy.arange(2.0)
+        later = {"floor": ratio == 1.0, "ceil": ratio > 0.0, "round_prefer_floor": ratio > 0.5}
+        later = later.get(nearest, ratio >= 0.5)
+        weights = numpy.where(offsets == 1.0, later, ~later) * 1.0
+    else:
+        first = math.floor(-(1.0 if mode == "linear" else 2.0) / shrunk) + 1.0
+        offsets = numpy.arange(first, 2.0 - first)
+        d = numpy.abs((offsets - ratio) * shrunk)
+        near = ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
+        far = numpy.where(d < 2.0, ((d - 5.0) * d + 8.0) * d * a - 4.0 * a, 0.0)
+        weights = numpy.maximum(1.0 - d, 0.0) if mode == "linear" else numpy.where(d <= 1.0, near, far)
+        weights = weights / weights.sum(1)[:, None] if antialias else weights
+    at = before[:, None] + offsets
+    if exclude_outside:
+        weights = numpy.where(numpy.logical_or(at < 0.0, at > n - 1), 0.0, weights)
+        total = weights.sum(1)[:, None]
+        weights = weights / numpy.where(total == 0.0, 1.0, total)
+    weights = numpy.where(left_out(n, x, coordinates)[:, None], 0.0, weights)
+    whole = numpy.zeros((len(x), n))
+    numpy.add.at(whole, (numpy.arange(len(x))[:, None], numpy.clip(at, 0, n - 1).astype("int64")), weights)
+    return whole
+
+
+def along_axis(x, weights, axis):
+    """Multiply a matrix with each column along an axis."""
+    return np.moveaxis(np.moveaxis(x, axis, -1) @ np.asarray(weights.T.copy(), dtype=x.dtype), -1, axis)
+
+
+def resize(x, resized, value, coordinates, *how):
+    outside = []
+    for axis, n, wanted, scale, start, end in resized:
+        at = places(n, wanted, scale, start, end, coordinates)
+        x = along_axis(x, interpolation(n, at, scale, coordinates, *how), axis)
+        outside.append(left_out(n, at, coordinates).reshape((-1, *[1] * (x.ndim - 1 - axis))))
+    for each in outside:
+        x = np.where(np.asarray(each), value, x) if each.any() else x
+    return x
+
+
+def resize_adjoint(x, resized, value, coordinates, *how):
+    """The gradient of what was resized, from that of the result."""
+    for axis, n, wanted, scale, start, end in resized:
+        at = places(n, wanted, scale, start, end, coordinates)
+        x = along_axis(x, interpolation(n, at, scale, coordinates, *how).T, axis)
+    return x
+
+
 def cofactors(x):
     """The matrix of cofactors, from a singular value decomposition: defined where x is singular too."""
     u, s, vt = np.linalg.svd(x)
