@@ -1,8 +1,8 @@
 """A graph as the source code of one function: its inputs are the parameters, each node is a line, outputs are returned.
 
-Elementwise operations are written by the rulebook's own rules (`expressions.py`), the others by templates (`arrays.py`)
-that call functions written before it (`helpers.py`). Nothing of a graph reaches the code but as an identifier, as a
-number, or in a comment or docstring that it cannot leave (`identifiers.py`).
+Elementwise operations are written by the rulebook's own rules (`expressions.py`), the others by templates (`arrays.py`,
+`windows.py`) that call functions written before it (`helpers.py`). Nothing of a graph reaches the code but as an
+identifier, as a number, or in a comment or docstring that it cannot leave (`identifiers.py`).
 """
 
 import re
@@ -14,11 +14,11 @@ import numpy as np
 from service.core.errors import Fault, InvalidRequest
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.operation import Operation
-from service.core.source import expressions
-from service.core.source.arrays import write_call
+from service.core.source import arrays, expressions, windows  # noqa: F401 (arrays and windows enter templates)
 from service.core.source.expressions import Dialect, Unsaid, write_expression
 from service.core.source.helpers import HELPERS, needed
 from service.core.source.identifiers import PYTHON, C, Identifiers, commented
+from service.core.source.templates import write_call
 from service.core.symbolic.term import Literal, Variable, value_term
 
 LANGUAGES = ("numpy", "torch", "jax", "c")

@@ -12,7 +12,7 @@ from service.core.rulebook.operations.axes import axis_positions
 _TO_CORNERS = ("align_corners", "tf_crop_and_resize")
 
 
-class Given(NamedTuple):
+class Interpolation(NamedTuple):
     """The attributes by name."""
 
     scales: tuple[float, ...] | None
@@ -40,7 +40,7 @@ class Along(NamedTuple):
     end: float
 
 
-def resized_axes(shape: Shape, given: Given) -> list[Along]:
+def resized_axes(shape: Shape, given: Interpolation) -> list[Along]:
     """Return the axes that are resized; raises ValueError where the attributes do not fit the shape."""
     axes = tuple(range(len(shape))) if given.axes is None else axis_positions(given.axes, len(shape))
     lengths = [shape[axis] for axis in axes]
@@ -102,13 +102,13 @@ def coordinates_of(along: Along, mode: str) -> FloatArray:
     return offset + (y + 0.5) / scale - 0.5
 
 
-def is_outside(x: FloatArray, along: Along, given: Given) -> BoolArray:
+def is_outside(x: FloatArray, along: Along, given: Interpolation) -> BoolArray:
     if given.coordinates != "tf_crop_and_resize":
         return np.zeros(x.shape, dtype=np.bool_)
     return (x < 0.0) | (x > along.length - 1)
 
 
-def _interpolating(distance: FloatArray, given: Given) -> FloatArray:
+def _interpolating(distance: FloatArray, given: Interpolation) -> FloatArray:
     """Return the weight of an element at that distance: that of a triangle, or of Keys' cubic convolution (1981)."""
     d, a = np.absolute(distance), given.cubic_coeff_a
     if given.mode == "linear":
@@ -117,7 +117,7 @@ def _interpolating(distance: FloatArray, given: Given) -> FloatArray:
     return np.where(d <= 1.0, near, np.where(d < 2.0, ((d - 5.0) * d + 8.0) * d * a - 4.0 * a, 0.0))
 
 
-def offsets_of(along: Along, given: Given) -> tuple[Any, float]:
+def offsets_of(along: Along, given: Interpolation) -> tuple[Any, float]:
     """Return the places of the elements that count, from the one before a point on, and the width of an element."""
     if given.mode == "nearest":
         return np.arange(2.0), 1.0
@@ -126,7 +126,7 @@ def offsets_of(along: Along, given: Given) -> tuple[Any, float]:
     return np.arange(first, 2.0 - first), shrunk
 
 
-def interpolation_weights(along: Along, given: Given) -> Any:
+def interpolation_weights(along: Along, given: Interpolation) -> Any:
     """Return the sparse matrix that resizes along an axis: a row for each element of the value.
 
     The element before a point is at less than its place, so that `ratio` is in (0, 1]; what lies outside x is taken

@@ -12,7 +12,7 @@ from service.core.rulebook.attribute import Attribute, OneOf, flag, integers, nu
 from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.axes import read_axes
 from service.core.rulebook.operations.interpolation import (
-    Given,
+    Interpolation,
     coordinates_of,
     interpolation_weights,
     is_outside,
@@ -73,7 +73,7 @@ def _multiply(matrix: Any, x: Any, axis: int) -> Any:
     return np.moveaxis(np.reshape(product, (len(product), *rows.shape[1:])), 0, axis)
 
 
-def _interpolate(x: Any, given: Given, magnitudes: bool = False) -> Any:
+def _interpolate(x: Any, given: Interpolation, magnitudes: bool = False) -> Any:
     """Apply the linear map; with `magnitudes`, that of the weights' magnitudes."""
     value = x
     for along in resized_axes(np.shape(x), given):
@@ -82,7 +82,7 @@ def _interpolate(x: Any, given: Given, magnitudes: bool = False) -> Any:
     return value.astype(np.result_type(x), copy=False)
 
 
-def _spread(upstream: Any, shape: Shape, given: Given, magnitudes: bool = False) -> Any:
+def _spread(upstream: Any, shape: Shape, given: Interpolation, magnitudes: bool = False) -> Any:
     """Apply the transposed map."""
     flow = upstream
     for along in resized_axes(shape, given)[::-1]:
@@ -94,7 +94,7 @@ def _spread(upstream: Any, shape: Shape, given: Given, magnitudes: bool = False)
 @rulebook_function
 def resize(x: Any, *attributes: Any) -> Any:
     """Interpolate; elements of the value that lie outside the part of interest and x are the extrapolation value."""
-    given = Given(*attributes)
+    given = Interpolation(*attributes)
     value = _interpolate(x, given)
     if given.coordinates == "tf_crop_and_resize" and given.extrapolation_value != 0.0:
         for along in resized_axes(np.shape(x), given):
@@ -107,12 +107,12 @@ def resize(x: Any, *attributes: Any) -> Any:
 @rulebook_function
 def resize_adjoint(upstream: Any, like: Any, *attributes: Any) -> Any:
     """Put the upstream gradient back where the value was interpolated from, by the same weights."""
-    return _spread(upstream, np.shape(like), Given(*attributes))
+    return _spread(upstream, np.shape(like), Interpolation(*attributes))
 
 
 def _resize_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     lengths = dict(enumerate(shapes[0]))
-    lengths |= {along.axis: along.wanted for along in resized_axes(shapes[0], Given(*attributes.values()))}
+    lengths |= {along.axis: along.wanted for along in resized_axes(shapes[0], Interpolation(*attributes.values()))}
     return tuple(lengths.values())
 
 
@@ -128,7 +128,7 @@ def _works(x: int) -> WorkRule:
     """Of the map along one axis after the other, or its transpose, of which operand `x` has the shape of x."""
 
     def work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
-        given, lengths = Given(*attributes.values()), list(shapes[x])
+        given, lengths = Interpolation(*attributes.values()), list(shapes[x])
         operations, largest, weights = CALL, prod(lengths), 0
         for along in resized_axes(shapes[x], given):
             taps = len(offsets_of(along, given)[0])
@@ -150,9 +150,9 @@ define(
     linear=True,
     # The weights of cubic interpolation may be negative.
     rounding=Rounding(
-        value=lambda x, z, *attributes: _interpolate(np.absolute(x), Given(*attributes), magnitudes=True),
+        value=lambda x, z, *attributes: _interpolate(np.absolute(x), Interpolation(*attributes), magnitudes=True),
         contributions=lambda upstream, x, z, *attributes: (
-            _spread(np.absolute(upstream), np.shape(x), Given(*attributes), magnitudes=True),
+            _spread(np.absolute(upstream), np.shape(x), Interpolation(*attributes), magnitudes=True),
         ),
         in_parts=True,
     ),
@@ -170,10 +170,10 @@ define(
     linear=True,
     rounding=Rounding(
         value=lambda upstream, like, z, *attributes: _spread(
-            np.absolute(upstream), np.shape(like), Given(*attributes), magnitudes=True
+            np.absolute(upstream), np.shape(like), Interpolation(*attributes), magnitudes=True
         ),
         contributions=lambda flow, upstream, like, z, *attributes: (
-            _interpolate(np.absolute(flow), Given(*attributes), magnitudes=True),
+            _interpolate(np.absolute(flow), Interpolation(*attributes), magnitudes=True),
             None,
         ),
     ),
