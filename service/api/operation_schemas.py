@@ -32,6 +32,15 @@ class AttributeDocument(ma.Schema):
     default = fields.Raw(required=True, allow_none=True)
 
 
+class Composition(ma.Schema):
+    """What an operation is composed of, at these shapes of its operands."""
+
+    summary = fields.String(required=True)
+    outputs = fields.List(fields.String(), required=True, metadata={"description": "Empty if there is but one"})
+    definition = fields.String(required=True, metadata={"description": "Statements in the expression language"})
+    shapes = fields.Dict(required=True)
+
+
 class OperationDocument(ma.Schema):
     """One operation of the rulebook."""
 
@@ -51,6 +60,9 @@ class OperationDocument(ma.Schema):
             "2.13, JAX 0.10.2 and TensorFlow 2.21. Empty where no formula says it; a library that is not named returns "
             "the same"
         }
+    )
+    composed = fields.Nested(
+        Composition, metadata={"description": "For an operation that is expanded into others; it has no rules"}
     )
 
 

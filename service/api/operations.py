@@ -10,8 +10,11 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.response import respond
 from service.api.numbers import write_number
 from service.api.operation_schemas import OperationDocument, OperationPage
+from service.core.composition.composed import example_text
 from service.core.errors import NotFound
+from service.core.rulebook.composed import Composed, composed_operations, find_composed
 from service.core.rulebook.registry import find, operations
+from service.core.rulebook.signature import Signature
 from service.core.symbolic.equation import Formula
 from service.core.symbolic.reference import Entry, describe
 
@@ -23,16 +26,18 @@ blueprint = Blueprint(
 @blueprint.endpoint("GET", "/v1/operations", answer=OperationPage)
 def list_operations() -> Response:
     """List the whole rulebook"""
-    return respond({"operations": [_document(operation.name) for operation in operations()], "next": None})
+    composed = map(_composed_document, composed_operations())
+    return respond({"operations": [*(_document(each.name) for each in operations()), *composed], "next": None})
 
 
 @blueprint.endpoint("GET", "/v1/operations/<name:name>", answer=OperationDocument, problems=(404,))
 def get_operation(name: str) -> Response:
     """Read one operation, by its name or an alias"""
-    operation = find(name)
-    if operation is None:
-        raise NotFound(f"there is no operation {name!r}")
-    return respond(_document(operation.name))
+    if operation := find(name):
+        return respond(_document(operation.name))
+    if composed := find_composed(name):
+        return respond(_composed_document(composed))
+    raise NotFound(f"there is no operation {name!r}")
 
 
 @cache  # what it is made of never changes, and the formulas of all take a tenth of a second
@@ -42,9 +47,20 @@ def _document(name: str) -> dict[str, Any]:
     entry = describe(operation)
     kink = entry.nondifferentiable
     return {
+        **_signature(operation, operation.aliases),
+        "rule": entry.rule and _formula(entry.rule),
+        "local_gradients": _by_operand(entry, entry.local_gradients),
+        "contributions": _by_operand(entry, entry.contributions),
+        "nondifferentiable": kink and {**_formula(kink), "returned": operation.kinks and operation.kinks.returned},
+        "conventions": {library: _by_operand(entry, formulas) for library, formulas in entry.conventions.items()},
+    }
+
+
+def _signature(operation: Signature, aliases: Sequence[str]) -> dict[str, Any]:
+    return {
         "name": operation.name,
-        "aliases": operation.aliases,
-        "operands": entry.operands,
+        "aliases": aliases,
+        "operands": operation.operands,
         "least_inputs": operation.least_inputs,
         "most_inputs": operation.most_inputs,
         "attributes": [
@@ -57,11 +73,24 @@ def _document(name: str) -> dict[str, Any]:
             }
             for attribute in operation.attributes
         ],
-        "rule": entry.rule and _formula(entry.rule),
-        "local_gradients": _by_operand(entry, entry.local_gradients),
-        "contributions": _by_operand(entry, entry.contributions),
-        "nondifferentiable": kink and {**_formula(kink), "returned": operation.kinks and operation.kinks.returned},
-        "conventions": {library: _by_operand(entry, formulas) for library, formulas in entry.conventions.items()},
+    }
+
+
+def _composed_document(operation: Composed) -> dict[str, Any]:
+    """An operation whose nodes are others': it has a definition in place of rules."""
+    return {
+        **_signature(operation, operation.aliases),
+        "rule": None,
+        "local_gradients": [],
+        "contributions": [],
+        "nondifferentiable": None,
+        "conventions": {},
+        "composed": {
+            "summary": operation.summary,
+            "outputs": operation.outputs,
+            "definition": example_text(operation),
+            "shapes": operation.example.shapes,
+        },
     }
 
 

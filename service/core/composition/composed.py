@@ -84,6 +84,11 @@ def define_composed(callee: Composed, use: Use, operands: Operands, count: int) 
     return read_definition(callee, text, use.attributes)
 
 
+def example_text(operation: Composed) -> str:
+    """The definition of a composed operation at the shapes and attributes of its reference."""
+    return operation.text(operation.example).strip()
+
+
 def read_definition(callee: Composed, text: str, attributes: Mapping[str, object]) -> Definition:
     """The nodes of a text that the value, or the chosen one of several outputs, needs."""
     graph = _read(text)

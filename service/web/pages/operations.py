@@ -12,9 +12,11 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from service.api.http.request import context
+from service.core.composition.composed import example_text
 from service.core.errors import NotFound
 from service.core.figures.text import figure_text, listed
 from service.core.rulebook.attribute import Attribute
+from service.core.rulebook.composed import Composed, composed_operations, find_composed
 from service.core.rulebook.operation import CONVENTIONS, LIBRARIES, Operation
 from service.core.rulebook.registry import find, operation_of
 from service.core.symbolic.equation import Formula
@@ -48,16 +50,37 @@ def list_operations() -> str:
         for kind, names in KINDS.items()
     ]
     kinds = [(kind, entries) for kind, entries in found if entries]
-    return render_template("operations.html", section="Operations", kinds=kinds, asked=asked)
+    composed = [each for each in composed_operations() if _is_found(each, asked.casefold())]
+    return render_template("operations.html", section="Operations", kinds=kinds, composed=composed, asked=asked)
 
 
 @page("GET", "/operations/<name:name>")
 def get_operation(name: str) -> str | Response:
     """Show an operation; an alias leads to its name"""
-    operation = _find(name)
+    composed = find_composed(name)
+    operation = composed or _find(name)
     if operation.name != name:
         return see("get_operation", name=operation.name)
+    if composed:
+        return render_template("composed.html", section="Operations", **_composition(composed))
     return render_template("operation.html", section="Operations", **_content(name))
+
+
+def _composition(operation: Composed) -> dict[str, Any]:
+    chosen = operation.example.attributes
+    return {
+        "operation": operation,
+        "definition": example_text(operation),
+        "form": f"{operation.aliases[0]}({', '.join(operation.operands[: operation.least_inputs])})",
+        "attributes": [
+            {
+                "name": each.name,
+                "default": _default(each),
+                "shown": "" if chosen[each.name] == each.default else str(chosen[each.name]),
+            }
+            for each in operation.attributes
+        ],
+    }
 
 
 @page("POST", "/operations/<name:name>/example")
@@ -79,7 +102,7 @@ def _find(name: str) -> Operation:
     return operation
 
 
-def _is_found(operation: Operation, part: str) -> bool:
+def _is_found(operation: Operation | Composed, part: str) -> bool:
     return any(part in name.casefold() for name in (operation.name, *operation.aliases))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from service.core.rulebook.composed import composed_operations
 from service.core.rulebook.registry import operations
 from service.web.pages.operation_examples import KINKS, example_run
 from service.web.pages.operation_kinks import draw_curves, is_plotted, kink_places, kink_rows
@@ -49,7 +50,11 @@ def test_every_kink_is_shown_at_a_place_where_there_is_one() -> None:
 
 
 def test_the_list_is_searched_by_name_and_by_alias(client: FlaskClient) -> None:
-    assert names_in(client.get("/operations").text) == [name for names in KINDS.values() for name in names]
+    composed = [operation.name for operation in composed_operations()]
+    assert names_in(client.get("/operations").text) == [
+        *(name for names in KINDS.values() for name in names),
+        *composed,
+    ]
     assert names_in(client.get("/operations?name=RELU").text) == ["Relu", "LeakyRelu", "PRelu", "ThresholdedRelu"]
     assert names_in(client.get("/operations?name=÷").text) == ["Div"]
     nothing = client.get("/operations?name=<b>").text
