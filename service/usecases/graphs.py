@@ -20,7 +20,7 @@ from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
-from service.usecases.tensors import find_tensors
+from service.usecases.tensors import find_tensors, load_constants
 from service.usecases.weighing import BUILT_NODE, EXPRESSION_BYTE
 
 NO_WEIGHTS: Mapping[str, str] = MappingProxyType({})
@@ -51,6 +51,7 @@ def create_graph(
         graph, parts = draft_graph(context, expression, outputs)
     else:
         context.admit(_weigh(None, nodes))
+        nodes = load_constants(context, nodes)
         graph, parts = compose_graph(nodes, outputs, inputs, composing=_composing(context))
     _check_weights(context, graph, weights)
     return keep_graph(context, name, graph, expression, None, tags, key, parts, weights)
@@ -122,6 +123,7 @@ def add_nodes(
     parent = get_graph(context, graph_id)
     old = context.graph(parent.digest)
     context.admit(BUILT_NODE * len(old) + _weigh(None, nodes))
+    nodes = load_constants(context, nodes)
     graph, parts = compose_extension(old, parent.parts, nodes, outputs, composing=_composing(context))
     return keep_graph(context, parent.name, graph, None, parent.id, tags, key, parts, parent.weights)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from math import prod
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from service.core.figures.figures import Figures, FloatArray
 from service.core.figures.npy import REAL_OR_BOOLEAN, Header, read_header, write_npy
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
+from service.core.rulebook.tensor import Tensor
 from service.storage import tensors as storage
 from service.storage.records import GraphRecord, TensorRecord
 from service.usecases.context import Context
@@ -180,6 +181,28 @@ def load_array(context: Context, figure: Given, location: tuple[str | int, ...])
     """One such figure, or the array of the tensor that it is; raises as `load_arrays`."""
     *above, name = location
     return load_arrays(context, {str(name): figure}, tuple(above))[str(name)]
+
+
+def load_constants(context: Context, nodes: object) -> object:
+    """Documents of nodes with the arrays of tensors in place of {"tensor": "sha256:…"} as a Constant's value; raises
+    as `load_arrays`. What is no list of such documents is returned as it is, for whoever builds the graph to refuse."""
+    if not isinstance(nodes, list):
+        return nodes
+    return [_load_constant(context, node, ("nodes", number, "attributes")) for number, node in enumerate(nodes)]
+
+
+def _load_constant(context: Context, node: Any, location: tuple[str | int, ...]) -> object:
+    match node:
+        case {"operation": "Constant" | "constant", "attributes": {"value": {"tensor": str(text), **others}}} if (
+            not others
+        ):
+            try:
+                array = load_array(context, TensorReference(read_digest(text)), (*location, "value"))
+            except ValueError as error:
+                raise InvalidInputs([Fault((*location, "value", "tensor"), str(error))]) from None
+            value = Tensor(array) if array.ndim else float(array)
+            return {**node, "attributes": {**node["attributes"], "value": value}}
+    return node
 
 
 def tensors_of(

@@ -215,6 +215,26 @@ def test_a_graph_names_its_weights_and_a_run_needs_only_what_changes(client: Fla
     )
 
 
+def test_a_constant_takes_its_value_from_a_tensor(client: FlaskClient) -> None:
+    def nodes(value: Any) -> list[dict[str, Any]]:
+        constant = {"name": "c", "operation": "Constant", "attributes": {"value": value}}
+        return [{"name": "x", "operation": "Input"}, constant, {"name": "y", "operation": "Mul", "inputs": ["x", "c"]}]
+
+    for array in (WEIGHT, np.float64(-1.5), np.zeros((0, 2))):
+        given = client.post("/v1/graphs", json={"name": "constant", "nodes": nodes(keep(client, array))})
+        if array.size:
+            plain = client.post("/v1/graphs", json={"name": "constant", "nodes": nodes(array.tolist())})
+            assert (given.status_code, plain.status_code, given.json["id"]) == (201, 200, plain.json["id"]), given.text
+            assert given.json["nodes"][1]["attributes"]["value"] == array.tolist()
+        run = client.post(f"/v1/graphs/{given.json['id']}/runs", json={"inputs": {"x": 2}})
+        assert run.json["outputs"]["y"] == (2 * array).tolist(), run.text
+    more = [{"name": "d", "operation": "constant", "attributes": {"value": keep(client, 3.0)}}]
+    assert client.post(f"/v1/graphs/{given.json['id']}/nodes", json={"nodes": more}).status_code == 201
+    for wrong, place in (("sha256:" + "0" * 64, "value"), ("0", "value/tensor")):
+        answer = client.post("/v1/graphs", json={"name": "constant", "nodes": nodes({"tensor": wrong})})
+        assert [pointer for pointer, _ in faults(answer)] == [f"/nodes/1/attributes/{place}"]
+
+
 def test_other_weights_are_another_version(client: FlaskClient) -> None:
     one, other = keep(client, 1.0)["tensor"], keep(client, 2.0)["tensor"]
     made = [

@@ -22,7 +22,9 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from service.api.http import npz
+from service.api.http.endpoint import BYTES, NPY
 from service.api.schemas import NODE_NAME, NUMBER, given
+from service.core.figures.npy import write_npy
 from tests.api.conftest import MakeApp, read_openapi
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -33,6 +35,7 @@ OPERATIONS = {
     if method in METHODS and operation["operationId"] != "get_openapi"  # schemathesis reads the YAML in the string
 }
 SEEDS = (1, 2, 3, 4)
+_DIGEST, TENSOR = write_npy(np.eye(2))
 EXAMPLES, STORED_EXAMPLES = 100, 50  # of each operation and seed
 
 # What no schema can say: the operations by their operationId, the problem's type, and where the fault is.
@@ -50,6 +53,10 @@ UNSAYABLE = {
         "invalid-inputs",
         r"/(inputs|vector|gradients|(recorded|claims)/(values|gradients))(/.*)?|/seed(/\d+)*",
     ),
+    "weights of no input, or not stored, or of another shape": ("create_graph", "invalid-inputs", r"/weights/.*"),
+    "bytes that are no tensor": ("put_tensor", "malformed-npy", ""),
+    "bytes of another digest": ("put_tensor", "digest-mismatch", ""),
+    "a digest that is none": ("put_tensor", "invalid-request", "digest"),
     "nodes without a gradient": (
         "create_gradient_graph|create_derivatives|check_gradients",
         "invalid-request",
@@ -105,6 +112,7 @@ def narrow(app: Flask) -> Any:
         "comparison_id": [post("/v1/comparisons", baseline=runs[0], candidate=each) for each in runs[2:]],
         "derivatives_id": [post(f"{path}/derivatives", kind="jacobian", inputs=inputs)],
         "node": [*"abcdefF"],
+        "digest": [f"sha256:{_DIGEST}"],
         "name": ["Add", "div", "×"],
     }
     named = {"type": "string", "enum": stored["node"]}
@@ -149,6 +157,10 @@ def narrow(app: Flask) -> Any:
     loaded = schemathesis.openapi.from_dict(document)
     loaded.app = app
     return loaded
+
+
+for media_type in (NPY, BYTES):
+    schemathesis.openapi.media_type(media_type, st.just(TENSOR) | st.binary(max_size=100))
 
 
 def archive(members: dict[str, float], request: str) -> bytes:
