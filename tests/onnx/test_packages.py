@@ -10,8 +10,8 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
+from service.core.composition.building import compose_graph
 from service.core.execution.passes import forward_pass
-from service.core.graph.building import build_graph
 from service.onnx.importing import import_model
 from service.settings import Limits
 
@@ -19,6 +19,8 @@ pytestmark = pytest.mark.peers
 
 PACKAGES = Path(sys.prefix) / "packages"
 SPEECH = {"input": (1, 576), "state": (2, 1, 128)}
+RATED = ("silero_vad", "silero_vad_16k_op15", "silero_vad_op18_ifless")  # in which an If asks for the rate
+UNRATED = ("silero_vad_half", "silero_vad_openvino_16k")
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ CARRIED = (
     Carried("rapidocr", "rapidocr/models/ch_ppocr_mobile_v2.0_cls_mobile.onnx", {"x": (1, 3, 48, 192)}, 2e-5),
     Carried("rapidocr", "rapidocr/models/PP-OCRv6_det_small.onnx", {"x": (1, 3, 64, 64)}, 2e-5, stripes=True),
     Carried("rapidocr", "rapidocr/models/PP-OCRv6_rec_small.onnx", {"x": (1, 3, 48, 64)}, 2e-5),
-    Carried("silero_vad", "silero_vad/data/silero_vad_op18_ifless.onnx", SPEECH, 2e-5, {"sr": 16000}),
-    Carried(
-        "silero_vad", "silero_vad/data/silero_vad_op18_ifless.onnx", SPEECH | {"input": (1, 288)}, 2e-5, {"sr": 8000}
-    ),
+    *(Carried("silero_vad", f"silero_vad/data/{name}.onnx", SPEECH, 2e-5, {"sr": 16000}) for name in RATED),
+    *(Carried("silero_vad", f"silero_vad/data/{name}.onnx", SPEECH, 2e-5) for name in UNRATED),
+    Carried("silero_vad", "silero_vad/data/silero_vad.onnx", SPEECH | {"input": (1, 288)}, 2e-5, {"sr": 8000}),
+    Carried("silero_vad", "silero_vad/data/silero_vad_16k_sequence.onnx", {"input": (3, 576)}, 2e-5),
 )
 
 
@@ -75,7 +77,7 @@ def test_a_packages_model_gives_the_values_of_onnx_runtime(carried: Carried) -> 
     inputs = inputs_of(session, carried)
     shapes = {**carried.shapes, **{name: (number,) for name, number in carried.fixed.items()}}
     model = import_model(body, Limits(), shapes)
-    graph = build_graph(model.nodes, model.outputs, model.inputs)
+    graph, _ = compose_graph(model.nodes, model.outputs, model.inputs)
     given = {name: each.astype(np.float64) for name, each in (inputs | model.weights).items() if name in graph.inputs}
     values = forward_pass(graph, given)
     for name, expected in zip(model.outputs, session.run(model.outputs, inputs), strict=True):
