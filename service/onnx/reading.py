@@ -34,6 +34,7 @@ def read_model(body: bytes, limits: Limits) -> ModelProto:
         raise MalformedModel(f"the body is not an ONNX model: {error}") from None
     if not model.HasField("graph") or not model.opset_import:
         raise MalformedModel("the body is not an ONNX model: it has no graph, or says no version of the operators")
+    _check_names(model)
     _check_opset(model)
     _check_tensors(model, limits)
     count, size = _weigh_inlined(model)
@@ -58,6 +59,26 @@ def _check_opset(model: ModelProto) -> None:
     if not OLDEST_OPSET <= opset <= newest:
         detail = f"the model is of opset {opset}; those from {OLDEST_OPSET} to {newest} are read"
         raise InvalidModel([Fault(("opset_import",), detail)])
+
+
+def _check_names(model: ModelProto) -> None:
+    """Refuse names that are not UTF-8, which the message's reader leaves as bytes."""
+    if any(isinstance(name, bytes) for part in _parts(model) for name in _names(part)):
+        raise MalformedModel("the body is not an ONNX model: a name in it is not UTF-8")
+
+
+def _names(part: GraphProto | FunctionProto) -> Iterator[str | bytes]:
+    for node in part.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name)
+    if isinstance(part, FunctionProto):
+        yield from (part.name, part.domain, *part.input, *part.output)
+        return
+    yield from (each.name for each in part.initializer)
+    for value in (*part.input, *part.output):
+        yield value.name
+        yield from (length.dim_param for length in value.type.tensor_type.shape.dim)
 
 
 # --- tensors ------------------------------------------------------------------------------------------------------
@@ -91,16 +112,22 @@ def _check_tensors(model: ModelProto, limits: Limits) -> None:
 
 
 def _tensors(model: ModelProto) -> Iterator[TensorProto]:
-    waiting: list[GraphProto | FunctionProto] = [model.graph, *model.functions]
-    while waiting:
-        part = waiting.pop()
+    for part in _parts(model):
         if isinstance(part, GraphProto):
             yield from part.initializer
             for sparse in part.sparse_initializer:
                 yield from (sparse.values, sparse.indices)
         for attribute in _attributes(part.node):
             yield from [attribute.t] if attribute.type == AttributeProto.TENSOR else attribute.tensors
-            waiting.extend(_graphs(attribute))
+
+
+def _parts(model: ModelProto) -> Iterator[GraphProto | FunctionProto]:
+    """The graph, the functions, and the graphs among the attributes of their nodes."""
+    waiting: list[GraphProto | FunctionProto] = [model.graph, *model.functions]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting.extend(graph for node in part.node for graph in inner_graphs(node))
 
 
 def _attributes(nodes: Iterable[NodeProto]) -> Iterator[AttributeProto]:
