@@ -1,5 +1,6 @@
 """Pictures over HTTP."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import marshmallow as ma
@@ -11,6 +12,7 @@ from service.api.http.request import context
 from service.api.schemas import NodeName, PositiveInt, Query, StrictString
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
+from service.core.graph.parts import GraphPart
 from service.core.graph.selection import no_node
 from service.usecases.comparisons import get_comparison
 from service.usecases.graphs import get_graph
@@ -18,6 +20,7 @@ from service.usecases.runs import get_run
 from service.usecases.weighing import DRAWN_NODE
 from service.web.captions import Subject
 from service.web.dot import write_dot
+from service.web.folding import fold, fold_subject
 from service.web.picture import draw_svg
 from service.web.subjects import comparison_subject, graph_subject, run_subject
 from service.web.view import HOPS, LARGEST_WHOLE, View, choose_view
@@ -44,6 +47,10 @@ class PictureQuery(Query):
         }
     )
     hops = PositiveInt(metadata={"description": f"Draw nodes up to so many edges away: {HOPS}"})
+    open = ma.fields.List(
+        StrictString(),
+        metadata={"description": "The parts that are drawn with their nodes; each other one is drawn as one node"},
+    )
     direction = StrictString(
         load_default="right",
         validate=ma.validate.OneOf(["right", "down"], error="right or down is expected"),
@@ -57,7 +64,7 @@ class PictureQuery(Query):
 def get_graph_picture(query: dict[str, Any], graph_id: str) -> Response:
     """Draw a graph, as SVG or in DOT"""
     record = get_graph(context(), graph_id)
-    return _respond(graph_subject(record, context().graph(record.digest)), query)
+    return _respond(graph_subject(record, context().graph(record.digest)), query, record.parts)
 
 
 @blueprint.endpoint(
@@ -66,7 +73,8 @@ def get_graph_picture(query: dict[str, Any], graph_id: str) -> Response:
 def get_run_picture(query: dict[str, Any], run_id: str) -> Response:
     """Draw a run: each node's value above its out-edge, its gradient below"""
     run = get_run(context(), run_id)
-    return _respond(run_subject(run, get_graph(context(), run.record.graph_id)), query)
+    record = get_graph(context(), run.record.graph_id)
+    return _respond(run_subject(run, record), query, record.parts)
 
 
 @blueprint.endpoint(
@@ -77,8 +85,9 @@ def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Respons
     return _respond(comparison_subject(get_comparison(context(), comparison_id).found, comparison_id), query)
 
 
-def _respond(subject: Subject, query: dict[str, Any]) -> Response:
+def _respond(subject: Subject, query: dict[str, Any], parts: Sequence[GraphPart] = ()) -> Response:
     context().admit(DRAWN_NODE * len(subject.graph))
+    subject = fold_subject(subject, fold(subject.graph, parts, query.get("open", ())))
     view = _view(subject.graph, query, subject.output)
     write, media = (write_dot, f"{DOT}; charset=utf-8") if query["format"] == "dot" else (draw_svg, SVG)
     drawn = write(subject, view, down=query["direction"] == "down")

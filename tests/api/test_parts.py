@@ -1,5 +1,6 @@
 """Stored graphs as nodes of other graphs."""
 
+import re
 from typing import Any
 
 import pytest
@@ -188,3 +189,23 @@ def test_a_graph_is_a_node_over_a_real_service(service_url: str) -> None:
     assert run.values["L"] == 16.0 and run.gradients["x"] == 2 * 4 * 2 * (-2 / -3)
     assert run.gradients["h/f"] == 8 / -3
     assert [node["operation"] for node in SEED_NODES][4:] == ["Add", "Mul", "Div"]
+
+
+def test_a_part_is_drawn_as_one_node_until_it_is_opened(client: FlaskClient) -> None:
+    create(client, "blog", expression=STATEMENTS)
+    create(client, "outer", expression="u = blog(x, y, z, w); v = u * x")
+    made = create(client, "drawn", expression="h1 = outer(x, y, z, w); g = tanh(h1)")
+    page, picture = f"/graphs/{made['id']}", f"/v1/graphs/{made['id']}/picture"
+    client.post(f"/v1/graphs/{made['id']}/runs", json={"inputs": {"x": 5, "y": 1, "z": -2, "w": -3}})
+    for query, names in {
+        "": {"h1", "g"},
+        "?open=h1": {"h1", "h1/u", "g"},
+        "?open=h1&open=h1/u": {"h1", "h1/u", "h1/u/e", "h1/u/f", "g"},
+        "?open=h1/u": {"h1", "g"},  # what lies in a closed part is closed
+    }.items():
+        for text in (client.get(picture + query).text, client.get(page + query).text):
+            drawn = set(re.findall(r'data-node="([^"]*)"', text))
+            assert drawn - set("xyzw") == names, query
+    assert '<a href="?open=h1#parts">open</a>' in client.get(page).text
+    assert "outer" in client.get(picture).text and "blog" in client.get(f"{picture}?open=h1").text
+    assert '<a href="?open=h1&amp;open=h1%2Fu#parts">open</a>' in client.get(f"{page}?open=h1").text

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import numpy as np
 from flask import Response, render_template, request
@@ -15,6 +16,7 @@ from service.core.errors import GradbookError
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import short_value
 from service.core.graph.graph import Graph
+from service.core.graph.parts import GraphPart, enclosing
 from service.core.rulebook.operation import CONVENTIONS
 from service.storage.comparisons import ComparisonRecord
 from service.storage.records import GraphRecord, RunRecord
@@ -22,6 +24,7 @@ from service.usecases import comparisons, gradient_graphs, graph_search
 from service.usecases import graphs as usecases
 from service.usecases import runs as runs_of
 from service.usecases.runs import StoredRun
+from service.web.folding import fold, fold_subject
 from service.web.legend import legend
 from service.web.pages.figures import Cell, column, typed
 from service.web.pages.forms import field_of, input_fields, read_inputs
@@ -30,9 +33,9 @@ from service.web.pages.page import page, see
 from service.web.pages.pictures import inline_minimap, inline_picture, view_of
 from service.web.pages.plots import chosen, draw_function, evaluate_at, inputs_of, is_computed
 from service.web.subjects import graph_subject, run_subject
-from service.web.view import View
 
 _RUNS, _VERSIONS, _COMPARISONS = 20, 20, 100
+_PARTS = 200  # that are looked at
 _DERIVATIVES = 24  # rows of the table
 _LONGEST_FORMULA = 160  # characters in the expression language of one that is shown at once
 _DIFFERENT = ("origin", "inherited", "convention")
@@ -104,10 +107,13 @@ def _show(graph_id: str, asked: Mapping[str, str], problem: GradbookError | None
     # What somebody else recorded may be wrong, and lack figures.
     computed = (run for run in listed if run.source == "computed")
     last = next(computed, next((run for run in listed if run.has_values), None))
-    focus = asked.get("focus") if asked.get("focus") in graph.position else None
-    view = view_of(graph, focus, last.output if last else None)
-    run = _read_run(record, last, view) if last else None
-    subject = run_subject(run, record) if run else graph_subject(record, graph)
+    opened = request.args.getlist("open")
+    folded = fold(graph, record.parts, opened)
+    focus = asked.get("focus") if asked.get("focus") in folded.graph.position else None
+    output = last.output if last and last.output in folded.graph.position else None
+    view = view_of(folded.graph, focus, output)
+    run = _read_run(record, last, [folded.positions[position] for position in view.positions]) if last else None
+    subject = fold_subject(run_subject(run, record) if run else graph_subject(record, graph), folded)
     of = chosen(asked.get("of"), graph.outputs, last.output if last else None)
     return render_template(
         "graph.html",
@@ -118,7 +124,8 @@ def _show(graph_id: str, asked: Mapping[str, str], problem: GradbookError | None
         view=view,
         unknown=asked.get("focus") if focus is None else None,
         picture=inline_picture(subject, view),
-        minimap=inline_minimap(graph, view),
+        minimap=inline_minimap(folded.graph, view),
+        parts=_listed_parts(record, opened),
         notes=(view.sentence, legend(subject, view)),
         operations=sorted(Counter(node.operation.name for node in graph.nodes if is_computed(node)).items()),
         run=run,
@@ -136,9 +143,22 @@ def _show(graph_id: str, asked: Mapping[str, str], problem: GradbookError | None
     )
 
 
-def _read_run(graph: GraphRecord, record: RunRecord, view: View) -> StoredRun:
+def _listed_parts(record: GraphRecord, opened: Sequence[str]) -> list[tuple[GraphPart, bool, str]]:
+    """The outermost parts and those in opened ones: whether each is open, and the query that opens or closes it."""
+    names_of_parts = {part.name for part in record.parts}
+    listed = []
+    for part in record.parts[:_PARTS]:
+        if any(name in names_of_parts and name not in opened for name in list(enclosing(part.name))[1:]):
+            continue  # it lies in one that is closed
+        is_open = part.name in opened
+        names = [name for name in opened if name != part.name] if is_open else [*opened, part.name]
+        listed.append((part, is_open, urlencode([("open", name) for name in names])))
+    return listed
+
+
+def _read_run(graph: GraphRecord, record: RunRecord, drawn: Sequence[int]) -> StoredRun:
     """The last run with the figures that are drawn and those of the inputs and outputs."""
-    positions = sorted({*view.positions, *runs_of.ends(context().graph(graph.digest))})
+    positions = sorted({*drawn, *runs_of.ends(context().graph(graph.digest))})
     return runs_of.read_figures(context(), record, positions)
 
 
