@@ -6,14 +6,17 @@ operation after all.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from service.core.figures.figures import Shape
 from service.core.graph.graph import Node
+from service.core.rulebook.operations.interpolation import Given, interpolation_weights, resized_axes
 from service.core.rulebook.operations.pooling import pool_window
 from service.core.rulebook.operations.transposed_convolution import transposed_window
 from service.core.rulebook.operations.window import Window, window
@@ -195,6 +198,26 @@ def _matmul_right(w: Writer, node: Node, x: Sequence[str]) -> str:
     return _sum_to(w, made, tuple(whole), wanted)
 
 
+@_decomposes("Einsum")
+def _einsum(w: Writer, node: Node, x: Sequence[str]) -> str | None:
+    """A letter twice in the result stands for a diagonal, which ONNX has not: it is a product with a matrix of ones."""
+    terms, _, result = node.attributes["equation"].partition("->")
+    listed, operands, letters = terms.split(","), list(x), list[str]()
+    free = (letter for letter in "zyxwvutsrqponmlkjihgfedcba" if letter not in node.attributes["equation"])
+    for letter in result:
+        if letter in letters and letter != ".":
+            index = next(i for i, term in enumerate(listed) if letter in term)
+            before, _, after = listed[index].partition(letter)
+            length = w.shape(node.inputs[index])[len(before) if "." not in before else -len(after) - 1]
+            other = next(free)
+            operands.append(w.number(np.eye(length)))
+            terms += f",{letter}{other}"
+            letters.append(other)
+        else:
+            letters.append(letter)
+    return w.emit("Einsum", *operands, equation=f"{terms}->{''.join(letters)}") if len(operands) > len(x) else None
+
+
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
@@ -256,6 +279,36 @@ def _one_hot(w: Writer, node: Node, x: Sequence[str]) -> str:
         return encoded
     counted = w.emit("Not", w.emit("Equal", x[0], w.constant(ignored)))
     return w.emit("Mul", encoded, _unsqueeze(w, w.cast(counted, w.kind), 1))
+
+
+@_decomposes("ScatterND")
+def _scatter_nd(w: Writer, node: Node, x: Sequence[str]) -> str | None:
+    """ONNX's has no batch_dims: their positions come before the others."""
+    count, shape = node.attributes["batch_dims"], w.shape(node.inputs[1]) if node.attributes["batch_dims"] else ()
+    if not count:
+        return None
+    batch = np.stack(np.broadcast_arrays(*np.indices(shape[:-1], sparse=True)[:count]), axis=-1) if count else None
+    indices = w.emit("Concat", w.constant(np.broadcast_to(batch, (*shape[:-1], count))), x[1], axis=-1)
+    w.write_alike(replace(node, attributes={**node.attributes, "batch_dims": 0}), [x[0], indices, x[2]])
+    return node.name
+
+
+@_decomposes("SpaceToDepth")
+def _space_to_depth(w: Writer, node: Node, x: Sequence[str]) -> str | None:
+    """ONNX's has no mode."""
+    if node.attributes["mode"] == "DCR":
+        return None
+    size, (batch, channels, height, width) = node.attributes["blocksize"], w.shape(node.inputs[0])
+    blocks = _reshape(w, x[0], [batch, channels, height // size, size, width // size, size])
+    together = w.emit("Transpose", blocks, perm=[0, 1, 3, 5, 2, 4])
+    return _reshape(w, together, [batch, channels * size**2, height // size, width // size])
+
+
+@_decomposes("Cast")
+def _cast(w: Writer, node: Node, x: Sequence[str]) -> str:
+    """Figures are of one type here: they are rounded to the other and back."""
+    names = {"float64": "DOUBLE", "float32": "FLOAT", "bfloat16": "BFLOAT16", "float16": "FLOAT16"}
+    return w.cast(w.cast(x[0], TensorProto.DataType.Value(names[node.attributes["to"]])), w.kind)
 
 
 # --- scans ------------------------------------------------------------------------------------------------------------
@@ -425,14 +478,59 @@ def _average_pool_adjoint(w: Writer, node: Node, x: Sequence[str]) -> str:
     return pool.scatter(_expand(w, _unsqueeze(w, shared, 3), [*shape[:2], *pool.positions.shape]))
 
 
-@_decomposes("AveragePool")
-def _average_pool(w: Writer, node: Node, x: Sequence[str]) -> str | None:
-    """Only a divisor of one's own is unknown to ONNX."""
-    divisor = node.attributes.get("divisor_override")
-    if divisor is None:
+@_decomposes("AveragePool", "MaxPool", "LpPool")
+def _pool_as_it_is(w: Writer, node: Node, x: Sequence[str]) -> str | None:
+    """ONNX has no divisor of one's own; and padding that is the SAME, ONNX Runtime counts without dilations."""
+    a = node.attributes
+    if (divisor := a.get("divisor_override")) is not None:
+        pool = _pool(w, node, w.shape(node.inputs[0]))
+        return pool.whole(w.emit("Div", _sum(w, pool.gather(x[0], 0.0), [3]), w.number(float(divisor))))
+    if not a["auto_pad"].startswith("SAME") or max(a["dilations"] or (1,)) == 1:
         return None
-    pool = _pool(w, node, w.shape(node.inputs[0]))
-    return pool.whole(w.emit("Div", _sum(w, pool.gather(x[0], 0.0), [3]), w.number(float(divisor))))
+    given = tuple(a.get(each.name, each.default) for each in node.operation.attributes)
+    slid = pool_window(w.shape(node.inputs[0]), given)
+    pads = {"auto_pad": "NOTSET", "pads": (*slid.before, *slid.after), "ceil_mode": 0}
+    w.write_alike(replace(node, attributes={**a, **pads}), x)
+    return node.name
+
+
+# --- interpolation ----------------------------------------------------------------------------------------------------
+
+
+def _along_axes(w: Writer, x: str, matrices: Sequence[tuple[int, NDArray[Any]]], rank: int) -> str:
+    """Multiply by a matrix along each axis."""
+    for axis, matrix in matrices:
+        order = [axis, *(each for each in range(rank) if each != axis)]
+        letters = "abcdefghijklmnopqrstuvwxy"[:rank]
+        result = letters.replace(letters[axis], "z")
+        equation = f"z{letters[order[0]]},{letters}->{result}"
+        x = w.emit("Einsum", w.number(matrix), x, equation=equation)
+    return x
+
+
+def _interpolation(node: Node, shape: Shape) -> list[tuple[int, NDArray[Any]]]:
+    given = Given(*(node.attributes.get(each.name, each.default) for each in node.operation.attributes))
+    if given.coordinates == "tf_crop_and_resize" and given.extrapolation_value != 0.0:
+        raise Unwritten("with an extrapolation value ONNX Runtime does not compute what it says")
+    return [(along.axis, interpolation_weights(along, given).toarray()) for along in resized_axes(shape, given)]
+
+
+@_decomposes("Resize")
+def _resize(w: Writer, node: Node, x: Sequence[str]) -> str | None:
+    """ONNX Runtime lacks some ways: of these a matrix along each axis."""
+    a = node.attributes
+    rare = a["antialias"] or a["exclude_outside"] or a["keep_aspect_ratio_policy"] != "stretch"
+    if not rare and a["coordinate_transformation_mode"] != "tf_crop_and_resize":
+        return None
+    shape = w.shape(node.inputs[0])
+    return _along_axes(w, x[0], _interpolation(node, shape), len(shape))
+
+
+@_decomposes("ResizeAdjoint")
+def _resize_adjoint(w: Writer, node: Node, x: Sequence[str]) -> str:
+    shape = w.shape(node.inputs[1])
+    matrices = [(axis, matrix.T) for axis, matrix in _interpolation(node, shape)]
+    return _along_axes(w, x[0], matrices[::-1], len(shape))
 
 
 # --- convolutions: between x, whose elements lie under windows, and y, which has one element at each step ------------
@@ -479,6 +577,30 @@ class _Products:
     def to_kernel(self, x: str, y: str) -> str:
         made = self.windows.w.emit("Einsum", self._x(x), self._y(y), equation="ngcsp,ngms->gmcp")
         return _reshape(self.windows.w, made, self.kernel)
+
+
+@_decomposes("ConvTranspose")
+def _transposed_to_shape(w: Writer, node: Node, x: Sequence[str]) -> str | None:
+    """ONNX Runtime refuses some shapes that the value is to have."""
+    if node.attributes["output_shape"] is None:
+        return None
+    shape, kernel = (w.shape(name) for name in node.inputs[:2])
+    made = _Products(_transposed(w, node, shape, kernel), kernel, node.attributes["group"]).to_x(x[0], x[1])
+    if len(x) < 3:
+        return made
+    return w.emit("Add", made, _reshape(w, x[2], [-1, *[1] * (len(shape) - 2)]))
+
+
+@_decomposes("Conv")
+def _conv_as_it_is(w: Writer, node: Node, x: Sequence[str]) -> str | None:
+    """Padding that is the SAME, ONNX Runtime does not take beside dilations."""
+    a = node.attributes
+    if not a["auto_pad"].startswith("SAME") or max(a["dilations"] or (1,)) == 1:
+        return None
+    shape, kernel = (w.shape(name) for name in node.inputs[:2])
+    slid = window(shape[2:], kernel[2:], a["strides"], a["dilations"], a["pads"], a["auto_pad"])
+    w.write_alike(replace(node, attributes={**a, "auto_pad": "NOTSET", "pads": (*slid.before, *slid.after)}), x)
+    return node.name
 
 
 @_decomposes("ConvInputAdjoint")

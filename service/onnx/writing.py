@@ -189,8 +189,8 @@ class Writer:
             if made != node.name:
                 self.emit("Identity", made, to=node.name)
             return None
-        if (schema := schema_of(operation.name)) is not None and operation.name not in RULES:
-            return self._write_alike(node, operands, schema)
+        if schema_of(operation.name) is not None and operation.name not in RULES:
+            return self.write_alike(node, operands)
         if not operation.is_elementwise:
             raise Unwritten("it has no such operator")
         term = value_term(operation, [Variable(x) for x in operands], node.attributes)
@@ -218,8 +218,9 @@ class Writer:
             for x, is_index in zip(node.inputs, indices, strict=False)
         ]
 
-    def _write_alike(self, node: Node, operands: Sequence[str], schema: Any) -> None:
+    def write_alike(self, node: Node, operands: Sequence[str]) -> None:
         """Write an operation as the operator of the same name."""
+        schema = schema_of(node.operation.name)
         given = {each.name.lower(): each for each in node.operation.attributes}
         left, inputs = list(operands), []
         formals = [each.name for each in schema.inputs]

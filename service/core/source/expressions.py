@@ -6,7 +6,7 @@ template. An operation without a template is written by its own rule, as far as 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.core.rulebook.notation import (
     ATOM,
@@ -83,6 +83,8 @@ def _write(term: Term, dialect: Dialect) -> Rendered:
     if operation.name not in ("And", "Or", "Not"):
         first = operands[:1] if operation.name == "Where" else ()
         operands = (*first, *map(_as_number, operands[len(first) :]))
+    for name, value in term.attributes:
+        template = replace(template, text=template.text.replace(f"{{{name}}}", repr(value)))
     return write_text(template, [_write(x, dialect) for x in operands])
 
 
@@ -161,7 +163,8 @@ def _of_arrays(prefix: str, error: str) -> dict[str, Notation]:
         "Where": Notation(f"{prefix}where(%(0)s, %(1)s, %(2)s)", ""),
         **_calls(prefix, _ARRAYS),
         **_calls(prefix, _ARRAYS_OF_TWO, 2),
-        **_calls(error, "Erf:erf Erfc:erfc"),
+        **_calls(error, "Erf:erf Erfc:erfc Lgamma:gammaln Digamma:digamma"),
+        "Polygamma": Notation(f"{error}polygamma({{n}}, %(0)s)", ""),
     }
 
 
@@ -183,7 +186,7 @@ C = Dialect(
             "",
             "Exp:exp Log:log Log2:log2 Log10:log10 Log1p:log1p Expm1:expm1 Sqrt:sqrt Sin:sin Cos:cos Tan:tan Asin:asin "
             "Acos:acos Atan:atan Sinh:sinh Cosh:cosh Tanh:tanh Asinh:asinh Acosh:acosh Atanh:atanh Abs:fabs Sign:sign "
-            "Floor:floor Ceil:ceil Round:nearbyint Erf:erf Erfc:erfc",
+            "Floor:floor Ceil:ceil Round:nearbyint Erf:erf Erfc:erfc Lgamma:lgamma",
         ),
         **_calls("", "Pow:pow Atan2:atan2 Hypot:hypot Mod:modulo FloorDiv:floor_divide Max:maximum Min:minimum", 2),
         "Where": Notation("%(0)s ? %(1)s : %(2)s", "", OPEN, (COMPARISON, SUM, SUM)),

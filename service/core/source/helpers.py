@@ -227,12 +227,109 @@ def cofactors_along(x, direction):
     )
     sign = np.round(np.linalg.det(u) * np.linalg.det(vt))[..., None, None]
     return sign * (u @ inner @ vt)
+
+
+def chosen_index(function, x, axis, keepdims, last):
+    """The index of the greatest or least element along an axis; of equal ones the first, or the last."""
+    found = function(np.flip(x, (axis,)) if last else x, axis=axis, keepdims=keepdims)
+    return 1.0 * (x.shape[axis] - 1 - found if last else found)
+
+
+def element_places(indices, axis):
+    """The positions of elements, of which each index names that along an axis."""
+    count = indices.ndim
+    places = [numpy.arange(n).reshape([-1 if k == i else 1 for k in range(count)]) for i, n in enumerate(indices.shape)]
+    return tuple(indices if i == axis % count else np.asarray(place) for i, place in enumerate(places))
+
+
+def part_places(indices, batch_dims):
+    """The positions of parts, of which each row of the indices names that along the first axes."""
+    count = indices.ndim - 1
+    batch = [
+        numpy.arange(n).reshape([-1 if k == i else 1 for k in range(count)])
+        for i, n in enumerate(indices.shape[:batch_dims])
+    ]
+    return (*map(np.asarray, batch), *(indices[..., k] for k in range(indices.shape[-1])))
+
+
+def put_at(x, places, updates, reduction="none"):
+    """A copy of x with updates in their places, or combined with what stands there."""
+    made = np.array(x)
+    if reduction == "none":
+        made[places] = updates
+    else:
+        {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}[reduction].at(made, places, updates)
+    return made
+
+
+def stable_order(x, axis):
+    return np.argsort(x, axis=axis, kind="stable")
+
+
+def order_along(x, axis, descending):
+    """The indices that put elements in order; of equal ones the lower comes first."""
+    if not descending:
+        return stable_order(x, axis)
+    return x.shape[axis] - 1 - np.flip(stable_order(np.flip(x, (axis,)), axis), (axis,))
+
+
+def sort(x, axis, descending, output):
+    order = order_along(x, axis, descending)
+    return 1.0 * order if output else x[element_places(order, axis)]
+
+
+def top_k(x, k, axis, largest, in_order, output):
+    order = take_slices(order_along(x, axis, largest), {axis: slice(0, k)})
+    if not in_order:  # as they stand
+        order = order[element_places(stable_order(order, axis), axis)]
+    return 1.0 * order if output else x[element_places(order, axis)]
+
+
+def sum_of_ties(x, like, axis):
+    """For each element the sum of x over those along the axis at which `like` is equal to its own."""
+    figures, keys = np.moveaxis(x, axis, -1), np.moveaxis(like, axis, -1)
+    equal = keys[..., :, None] == keys[..., None, :]
+    return np.moveaxis(np.sum(np.where(equal, figures[..., None, :], 0.0), axis=-1), -1, axis)
+
+
+def tile_adjoint(upstream, shape, repeats):
+    """The sum of all copies of each element."""
+    lengths = [n for pair in zip(repeats, shape) for n in pair]
+    return np.sum(upstream.reshape(lengths), axis=tuple(range(0, len(lengths), 2))) if lengths else upstream
+
+
+def depth_to_space(x, size, channels_at):
+    """The channels of each pixel, side by side as a square of pixels."""
+    batch, depth, height, width = x.shape
+    lengths = [size, size]
+    lengths.insert(channels_at - 1, depth // size**2)
+    apart = np.moveaxis(x.reshape((batch, *lengths, height, width)), channels_at, 1)
+    apart = np.moveaxis(apart, (4, 5), (2, 4))
+    return apart.reshape((batch, depth // size**2, height * size, width * size))
+
+
+def space_to_depth(x, size, channels_at):
+    """The pixels of each square, side by side as channels of one pixel."""
+    batch, channels, height, width = x.shape
+    blocks = x.reshape((batch, channels, height // size, size, width // size, size))
+    together = np.moveaxis(np.moveaxis(blocks, (2, 4), (4, 5)), 1, channels_at)
+    return together.reshape((batch, channels * size**2, height // size, width // size))
 '''
 
 _JAX = '''
 def add_at(whole, positions, parts):
     """Add each part to the whole at its position along the first axis."""
     return whole.at[positions].add(parts)
+
+
+def put_at(x, places, updates, reduction="none"):
+    """A copy of x with updates in their places, or combined with what stands there."""
+    at = x.at[places]
+    return {"none": at.set, "add": at.add, "mul": at.multiply, "max": at.max, "min": at.min}[reduction](updates)
+
+
+def stable_order(x, axis):
+    return jnp.argsort(x, axis=axis, stable=True)
 '''
 
 _TORCH = '''
@@ -244,6 +341,20 @@ def take(x, positions, axis):
 def add_at(whole, positions, parts):
     """Add each part to the whole at its position along the first axis."""
     return whole.index_put((torch.as_tensor(positions),), parts, accumulate=True)
+
+
+def put_at(x, places, updates, reduction="none"):
+    """A copy of x with updates in their places, or combined with what stands there."""
+    if reduction in ("none", "add"):
+        return x.index_put(places, updates, accumulate=reduction == "add")
+    flat = torch.arange(x.numel()).reshape(x.shape)[places]
+    flat, updates = torch.broadcast_tensors(flat, updates)
+    reduce = {"mul": "prod", "max": "amax", "min": "amin"}[reduction]
+    return x.reshape(-1).scatter_reduce(0, flat.reshape(-1), updates.reshape(-1), reduce).reshape(x.shape)
+
+
+def stable_order(x, axis):
+    return torch.argsort(x, dim=axis, stable=True)
 
 
 def expand_dims(x, axes):

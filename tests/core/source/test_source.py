@@ -20,6 +20,9 @@ from service.core.source.identifiers import Identifiers, commented
 from service.core.source.writing import LANGUAGES, Origin, write_source
 from tests.sources import ORIGIN, agrees, elementwise_graph, elementwise_points, load, wrong_cases
 
+# Along several directions; and what takes a matrix for each axis.
+REFUSED = {"CofactorsAlong", "Resize", "ResizeAdjoint"}
+
 
 def graph_of(expression: str) -> Graph:
     nodes = parse_expression(expression, max_bytes=10_000, max_depth=100)
@@ -29,14 +32,14 @@ def graph_of(expression: str) -> Graph:
 def test_numpy_computes_what_we_do() -> None:
     wrong, refused, count = wrong_cases("numpy", 2)
     assert wrong == []
-    assert count - len(refused) > 150
+    assert set(refused) <= REFUSED and count > 150
 
 
 @pytest.mark.slow
 def test_numpy_computes_what_we_do_for_more_samples() -> None:
     wrong, refused, count = wrong_cases("numpy", 6)
     assert wrong == []
-    assert count - len(refused) > 250
+    assert set(refused) <= REFUSED and count > 250
 
 
 @pytest.mark.peers
@@ -44,7 +47,7 @@ def test_pytorch_computes_what_we_do() -> None:
     pytest.importorskip("torch", reason="left to `make test-peers`")
     wrong, refused, count = wrong_cases("torch", 3, lambda found: found.detach().numpy())
     assert wrong == []
-    assert count - len(refused) > 200
+    assert set(refused) <= REFUSED and count > 200
 
 
 @pytest.mark.peers
@@ -52,7 +55,7 @@ def test_jax_computes_what_we_do() -> None:
     pytest.importorskip("jax", reason="left to `make test-peers`")
     wrong, refused, count = wrong_cases("jax", 1)
     assert wrong == []
-    assert count - len(refused) > 130
+    assert set(refused) <= REFUSED and count > 130
 
 
 @pytest.mark.compilation
