@@ -171,7 +171,13 @@ def _of_arrays(prefix: str, error: str) -> dict[str, Notation]:
 NUMPY = Dialect(_of_arrays("np.", "special."), "np.inf", "np.nan", {})
 JAX = Dialect(_of_arrays("jnp.", "jax.scipy.special."), "jnp.inf", "jnp.nan", {})
 TORCH = Dialect(
-    _of_arrays("torch.", "torch.special."),
+    {
+        **_of_arrays("torch.", "torch.special."),
+        # PyTorch's own trigamma has nine digits.
+        "Polygamma": Notation(
+            "(-1.0) ** ({n} + 1) * math.factorial({n}) * torch.special.zeta({n} + 1.0, %(0)s)", "", PRODUCT
+        ),
+    },
     "torch.inf",
     "torch.nan",
     {
