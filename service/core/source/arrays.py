@@ -252,7 +252,16 @@ def _layer_norm(call: ArrayCall) -> str:
 simple("BatchNormalization", "batch_norm({0}, {1}, {2}, {3}, {4}, {epsilon})", "epsilon")
 simple("OverChannels", "over_channels({0}, {1}.shape)")
 simple("SumOfChannels", "sum_of_channels({0})")
-simple("OneHot", "one_hot({0}, {1}, {ignore_index})", "ignore_index")
+
+
+@says("OneHot", "ignore_index depth axis")
+def _one_hot(call: ArrayCall) -> str:
+    labels, like = call.x
+    if (depth := call.a.get("depth")) is not None:
+        return f"encoded({labels}, {like}, {depth}, {call.a.get('axis', -1)})"
+    return f"one_hot({labels}, {like}, {call.a['ignore_index']})"
+
+
 simple("MeanSquaredError", "np.mean(({0} - {1}) ** 2)")
 
 
@@ -266,13 +275,13 @@ def _cross_entropy(call: ArrayCall) -> str:
 # --- order, elements and squares of pixels ----------------------------------------------------------------------------
 
 
-@_says("ArgMax ArgMin", "axis keepdims select_last_index")
+@says("ArgMax ArgMin", "axis keepdims select_last_index")
 def _index(call: ArrayCall) -> str:
     function, a = f"np.{call.name.lower()}", call.a
     return f"chosen_index({function}, {call.x[0]}, {a['axis']}, {bool(a['keepdims'])}, {bool(a['select_last_index'])})"
 
 
-@_says("Cast", "to")
+@says("Cast", "to")
 def _cast(call: ArrayCall) -> str:
     (x,), to = call.x, call.a["to"]
     if call.language == "numpy" and to == "bfloat16":
@@ -280,25 +289,23 @@ def _cast(call: ArrayCall) -> str:
     return f"{x}.to(torch.{to}).to({x}.dtype)" if call.for_torch else f"{x}.astype(np.{to}).astype({x}.dtype)"
 
 
-_simple("Sort", "sort({0}, {axis}, {descending}, {output})", "axis descending output")
-_simple("TopK", "top_k({0}, {k}, {axis}, {largest}, {sorted}, {output})", "k axis largest sorted output")
-_simple("SumOfTies", "sum_of_ties({0}, {1}, {axis})", "axis")
-_simple("GatherElements", "{0}[element_places({1}.astype(int), {axis})]", "axis")
-_simple("GatherND", "{0}[part_places({1}.astype(int), {batch_dims})]", "batch_dims")
-_simple("ScatterElements", "put_at({0}, element_places({1}.astype(int), {axis}), {2}, {reduction})", "axis reduction")
-_simple(
-    "ScatterND", "put_at({0}, part_places({1}.astype(int), {batch_dims}), {2}, {reduction})", "batch_dims reduction"
-)
-_simple("Tile", "np.tile({0}, {repeats})", "repeats")
-_simple("TileAdjoint", "tile_adjoint({0}, {1}.shape, {repeats})", "repeats")
+simple("Sort", "sort({0}, {axis}, {descending}, {output})", "axis descending output")
+simple("TopK", "top_k({0}, {k}, {axis}, {largest}, {sorted}, {output})", "k axis largest sorted output")
+simple("SumOfTies", "sum_of_ties({0}, {1}, {axis})", "axis")
+simple("GatherElements", "{0}[element_places({1}.astype(int), {axis})]", "axis")
+simple("GatherND", "{0}[part_places({1}.astype(int), {batch_dims})]", "batch_dims")
+simple("ScatterElements", "put_at({0}, element_places({1}.astype(int), {axis}), {2}, {reduction})", "axis reduction")
+simple("ScatterND", "put_at({0}, part_places({1}.astype(int), {batch_dims}), {2}, {reduction})", "batch_dims reduction")
+simple("Tile", "np.tile({0}, {repeats})", "repeats")
+simple("TileAdjoint", "tile_adjoint({0}, {1}.shape, {repeats})", "repeats")
 
 
-@_says("Trilu", "k upper")
+@says("Trilu", "k upper")
 def _trilu(call: ArrayCall) -> str:
     return f"np.{'triu' if call.a['upper'] else 'tril'}({call.x[0]}, {call.a['k']})"
 
 
-@_says("DepthToSpace SpaceToDepth", "blocksize mode")
+@says("DepthToSpace SpaceToDepth", "blocksize mode")
 def _blocks(call: ArrayCall) -> str:
     name = "depth_to_space" if call.name == "DepthToSpace" else "space_to_depth"
     return f"{name}({call.x[0]}, {call.a['blocksize']}, {3 if call.a['mode'] == 'DCR' else 1})"

@@ -99,6 +99,15 @@ def one_hot(labels, like, ignore_index=None):
     return np.where(encoded, np.ones_like(like), np.zeros_like(like))
 
 
+def encoded(labels, values, depth, axis):
+    """The second value at each label's class along an axis, the first elsewhere; −1 is the last class."""
+    axis = axis % (labels.ndim + 1)
+    classes = np.arange(depth).reshape((-1, *[1] * (labels.ndim - axis)))
+    whole = labels.reshape((*labels.shape[:axis], 1, *labels.shape[axis:]))
+    hot = np.logical_or(classes == whole, classes - depth == whole)
+    return np.where(hot, values[1], values[0])
+
+
 def cross_entropy(scores, labels, weights, reduction, ignore_index=None):
     encoded = one_hot(labels, scores, ignore_index)
     if weights is not None:

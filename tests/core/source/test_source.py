@@ -20,8 +20,8 @@ from service.core.source.identifiers import Identifiers, commented
 from service.core.source.writing import LANGUAGES, Origin, write_source
 from tests.sources import ORIGIN, agrees, elementwise_graph, elementwise_points, load, wrong_cases
 
-# Along several directions; and what takes a matrix for each axis.
-REFUSED = {"CofactorsAlong", "Resize", "ResizeAdjoint"}
+# Along several directions.
+REFUSED = {"CofactorsAlong"}
 
 
 def graph_of(expression: str) -> Graph:
