@@ -16,7 +16,7 @@ from onnx import TensorProto
 
 from service.core.figures.figures import Shape
 from service.core.graph.graph import Node
-from service.core.rulebook.operations.interpolation import Given, interpolation_weights, resized_axes
+from service.core.rulebook.operations.interpolation import Interpolation, interpolation_weights, resized_axes
 from service.core.rulebook.operations.pooling import pool_window
 from service.core.rulebook.operations.transposed_convolution import transposed_window
 from service.core.rulebook.operations.window import Window, window
@@ -284,10 +284,11 @@ def _one_hot(w: Writer, node: Node, x: Sequence[str]) -> str:
 @_decomposes("ScatterND")
 def _scatter_nd(w: Writer, node: Node, x: Sequence[str]) -> str | None:
     """ONNX's has no batch_dims: their positions come before the others."""
-    count, shape = node.attributes["batch_dims"], w.shape(node.inputs[1]) if node.attributes["batch_dims"] else ()
+    count = node.attributes["batch_dims"]
     if not count:
         return None
-    batch = np.stack(np.broadcast_arrays(*np.indices(shape[:-1], sparse=True)[:count]), axis=-1) if count else None
+    shape = w.shape(node.inputs[1])
+    batch = np.stack(np.broadcast_arrays(*np.indices(shape[:-1], sparse=True)[:count]), axis=-1)
     indices = w.emit("Concat", w.constant(np.broadcast_to(batch, (*shape[:-1], count))), x[1], axis=-1)
     w.write_alike(replace(node, attributes={**node.attributes, "batch_dims": 0}), [x[0], indices, x[2]])
     return node.name
@@ -509,7 +510,7 @@ def _along_axes(w: Writer, x: str, matrices: Sequence[tuple[int, NDArray[Any]]],
 
 
 def _interpolation(node: Node, shape: Shape) -> list[tuple[int, NDArray[Any]]]:
-    given = Given(*(node.attributes.get(each.name, each.default) for each in node.operation.attributes))
+    given = Interpolation(*(node.attributes.get(each.name, each.default) for each in node.operation.attributes))
     if given.coordinates == "tf_crop_and_resize" and given.extrapolation_value != 0.0:
         raise Unwritten("with an extrapolation value ONNX Runtime does not compute what it says")
     return [(along.axis, interpolation_weights(along, given).toarray()) for along in resized_axes(shape, given)]
