@@ -93,12 +93,12 @@ def _batch_normalization(draw: st.DrawFn) -> Drawn:
 
 def window_of(draw: st.DrawFn) -> tuple[Shape, Shape, dict[str, Any]]:
     """Lengths of axes, of a window that fits them, and how it slides."""
-    count = draw(st.integers(1, 3))
+    count = draw(st.sampled_from([1, 2, 1, 2, 3]))
 
     def each(low: int, high: int) -> list[int]:
         return [draw(st.integers(low, high)) for _ in range(count)]
 
-    lengths, strides, dilations = each(1, 3), each(1, 2), each(1, 2)
+    lengths, strides, dilations = each(1, 3 if count < 3 else 2), each(1, 2), each(1, 2)
     pads = [draw(st.integers(0, length - 1)) for length in lengths * 2]
     spans = [spread * (length - 1) + 1 for spread, length in zip(dilations, lengths, strict=True)]
     axes = tuple(
@@ -152,7 +152,7 @@ def transposed(draw: st.DrawFn) -> tuple[Shape, Shape, Shape, dict[str, Any]]:
     _, kernel, given = window_of(draw)
     given = {name: value for name, value in given.items() if name != "pads"}
     count, groups = len(kernel), draw(st.integers(1, 2))
-    axes = tuple(draw(lengths(1, 3)) for _ in range(count))
+    axes = tuple(draw(lengths(1, 4 - count)) for _ in range(count))
     match draw(st.sampled_from(["", "pads", "output_padding", "output_shape", "auto_pad", "both"])):
         case "pads":
             given["pads"] = [draw(st.integers(0, (length - 1) // 2)) for length in kernel * 2]

@@ -1,6 +1,7 @@
 """Interpolation along an axis as a sparse matrix, by ONNX's attributes of Resize."""
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import scipy
 from service.core.figures.figures import BoolArray, FloatArray, Shape
 from service.core.rulebook.operations.axes import axis_positions
 
+_MOST_KEPT = 10_000  # elements along an axis, before and after, of which the weights are kept
 _TO_CORNERS = ("align_corners", "tf_crop_and_resize")
 
 
@@ -127,7 +129,13 @@ def offsets_of(along: Along, given: Interpolation) -> tuple[Any, float]:
 
 
 def interpolation_weights(along: Along, given: Interpolation) -> Any:
-    """Return the sparse matrix that resizes along an axis: a row for each element of the value.
+    """Return the sparse matrix that resizes along an axis: a row for each element of the value."""
+    compute = _kept_weights if along.length + along.wanted <= _MOST_KEPT else _weights
+    return compute(along, given)
+
+
+def _weights(along: Along, given: Interpolation) -> Any:
+    """Compute `interpolation_weights`.
 
     The element before a point is at less than its place, so that `ratio` is in (0, 1]; what lies outside x is taken
     from its ends.
@@ -160,3 +168,6 @@ def interpolation_weights(along: Along, given: Interpolation) -> Any:
     )
     matrix.eliminate_zeros()
     return matrix
+
+
+_kept_weights = lru_cache(maxsize=64)(_weights)
