@@ -3,6 +3,7 @@
 The parts of a composite are nodes of their own, so that it needs neither a rule nor a gradient of its own.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -66,6 +67,13 @@ def _stack(count: int, attributes: Mapping[str, Any]) -> str:
     return f"concat({', '.join(parts)}, axis={axis})"
 
 
+def _triangle(upper: int) -> Composite:
+    def text(count: int, attributes: Mapping[str, Any]) -> str:
+        return f"trilu(x1, k={json.dumps(attributes['k'])}, upper={upper})"
+
+    return Composite(text, 1, {"k": 0})
+
+
 def _scan(name: str) -> Composite:
     """Without an axis, a scan runs over all elements in their order, as in NumPy."""
     text = f"{name}(reshape(x1, shape=[-1]), axis=0)"
@@ -86,6 +94,8 @@ COMPOSITES: Mapping[str, Composite] = {
     "kl_div": Composite(_divergence, 2, {"reduction": "mean", "log_target": False}),
     "clip": _CLIP,
     "clamp": _CLIP,
+    "triu": _triangle(1),
+    "tril": _triangle(0),
     "cumsum": _scan("cumsum"),
     "cumprod": _scan("cumprod"),
     "concatenate": Composite(_join, None, {"axis": 0}),

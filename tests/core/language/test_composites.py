@@ -101,6 +101,7 @@ def test_the_same_in_other_spellings() -> None:
         ('einsum("ij->ji", x)', 'einsum(x, equation="ij->ji")'),
         ("reshape(x, [2, 3])", "reshape(x, shape=[2, 3])"),
         ("swish(x)", "silu(x)"),
+        ("triu(x) + tril(x, k=-1)", "trilu(x) + trilu(x, k=-1, upper=0)"),
     ]:
         assert build(one).digest == build(other).digest
 
