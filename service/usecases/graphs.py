@@ -47,12 +47,14 @@ def create_graph(
     Returns its record, the graph as it is stored, and whether it is new: content equal to any version under that name
     and weights is that version. Raises InvalidExpression, InvalidGraph, InvalidInputs, LimitExceeded.
     """
+    found: dict[str, Mapping[str, str]] = {}
+    context.admit(_weigh(expression, nodes))
     if expression is not None:
-        graph, parts = draft_graph(context, expression, outputs)
+        graph, parts = compose_expression(expression, outputs, composing=_composing(context, found))
     else:
-        context.admit(_weigh(None, nodes))
         nodes = load_constants(context, nodes)
-        graph, parts = compose_graph(nodes, outputs, inputs, composing=_composing(context))
+        graph, parts = compose_graph(nodes, outputs, inputs, composing=_composing(context, found))
+    weights = {**_weights_of_parts(graph, parts, found), **weights}
     _check_weights(context, graph, weights)
     return keep_graph(context, name, graph, expression, None, tags, key, parts, weights)
 
@@ -81,17 +83,20 @@ def _check_weights(context: Context, graph: Graph, weights: Mapping[str, str]) -
 def draft_graph(context: Context, expression: str, outputs: object = None) -> tuple[Graph, Sequence[GraphPart]]:
     """Build the graph of an expression, and list its parts, without storing it; raises as `create_graph`."""
     context.admit(_weigh(expression, None))
-    return compose_expression(expression, outputs, composing=_composing(context))
+    return compose_expression(expression, outputs, composing=_composing(context, {}))
 
 
-def _composing(context: Context) -> Composing:
-    """Compose graphs of those that are stored, within the limits."""
+def _composing(context: Context, found: dict[str, Mapping[str, str]]) -> Composing:
+    """Compose graphs of those that are stored, within the limits; `found` gets the weights of those that are used."""
     limits = context.limits
 
     def find(reference: str) -> StoredGraph | None:
         with context.database.read() as connection:
             record = storage.find_reference(connection, reference)
-        return None if record is None else stored_graph(record.name, context.graph(record.digest), record.parts)
+        if record is None:
+            return None
+        found[reference] = record.weights
+        return stored_graph(record.name, context.graph(record.digest), record.parts, record.weights)
 
     return Composing(
         find=find,
@@ -101,6 +106,20 @@ def _composing(context: Context) -> Composing:
         max_bytes=limits.expression_bytes,
         max_depth=limits.expression_depth,
     )
+
+
+def _weights_of_parts(
+    graph: Graph, parts: Sequence[GraphPart], found: Mapping[str, Mapping[str, str]]
+) -> dict[str, str]:
+    """The weights of the inputs that parts left out: those of the stored graphs by their references."""
+    inputs = set(graph.inputs)
+    weights = {
+        f"{part.name}/{name}": digest
+        for part in reversed(parts)  # what a part has in a part is among its own
+        if part.graph
+        for name, digest in found.get(part.operation, NO_WEIGHTS).items()
+    }
+    return {name: digest for name, digest in weights.items() if name in inputs}
 
 
 def _weigh(expression: str | None, nodes: object) -> Weight:
@@ -124,8 +143,11 @@ def add_nodes(
     old = context.graph(parent.digest)
     context.admit(BUILT_NODE * len(old) + _weigh(None, nodes))
     nodes = load_constants(context, nodes)
-    graph, parts = compose_extension(old, parent.parts, nodes, outputs, composing=_composing(context))
-    return keep_graph(context, parent.name, graph, None, parent.id, tags, key, parts, parent.weights)
+    found: dict[str, Mapping[str, str]] = {}
+    graph, parts = compose_extension(old, parent.parts, nodes, outputs, composing=_composing(context, found))
+    added = parts[len(parent.parts) :]
+    weights = {**parent.weights, **_weights_of_parts(graph, added, found)}
+    return keep_graph(context, parent.name, graph, None, parent.id, tags, key, parts, weights)
 
 
 def keep_graph(

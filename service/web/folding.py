@@ -52,7 +52,8 @@ def fold(graph: Graph, parts: Sequence[GraphPart], opened: Collection[str]) -> F
     )
     names = {node.name for node in nodes}
     outputs = tuple(name for name in graph.outputs if name in names) or (nodes[-1].name,)
-    return Folded(Graph(nodes, graph.inputs, outputs, graph.convention), kept)
+    inputs = tuple(name for name in graph.inputs if name in names)
+    return Folded(Graph(nodes, inputs, outputs, graph.convention), kept)
 
 
 def _box(name: str) -> Operation:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
@@ -209,3 +210,17 @@ def test_a_part_is_drawn_as_one_node_until_it_is_opened(client: FlaskClient) -> 
     assert '<a href="?open=h1#parts">open</a>' in client.get(page).text
     assert "outer" in client.get(picture).text and "blog" in client.get(f"{picture}?open=h1").text
     assert '<a href="?open=h1&amp;open=h1%2Fu#parts">open</a>' in client.get(f"{page}?open=h1").text
+
+
+def test_weights_that_are_left_out_come_with_the_graph_that_is_used(service_url: str) -> None:
+    with Client(service_url) as service:
+        weight, bias = np.array([2.0, 3.0]), np.array([10.0, 20.0])
+        digests = {"w": service.put_tensor(weight), "b": service.put_tensor(bias)}
+        service.create_graph("weighted layer", expression="F(x, w, b) = x * w + b", weights=digests)
+        made = service.create_graph("two layers", expression="h = `weighted layer`(x); g = `weighted layer`(h, v)")
+        assert made.inputs == ("x", "v", "h/w", "h/b", "g/b")
+        run = service.create_run(made, {"x": 1.0, "v": 5.0})
+        np.testing.assert_array_equal(run.values["g"], (weight + bias) * 5 + bias)
+        more = service.add_nodes(made, [use("k", "weighted layer", "g")])
+        run = service.create_run(more, {"x": 1.0, "v": 5.0})
+        np.testing.assert_array_equal(run.values["k"], ((weight + bias) * 5 + bias) * weight + bias)

@@ -1,7 +1,8 @@
 """What a node may stand for: a stored graph, as the nodes that one of its outputs needs."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
@@ -20,16 +21,20 @@ class StoredGraph(Signature):
     parts: Sequence[GraphPart]
 
 
-def stored_graph(name: str, graph: Graph, parts: Sequence[GraphPart] = ()) -> StoredGraph:
-    """Let a graph be called. The attribute `output` picks one of several outputs; of one it may be left out."""
+def stored_graph(name: str, graph: Graph, parts: Sequence[GraphPart] = (), weights: Container[str] = ()) -> StoredGraph:
+    """Let a graph be called. The attribute `output` picks one of several outputs; of one it may be left out.
+
+    So may the last inputs that have weights: they stay Inputs, of the part.
+    """
     several = len(graph.outputs) > 1
     output = Attribute("output", OneOf(graph.outputs), None if several else graph.outputs[0], required=several)
-    return StoredGraph(name, graph.inputs, 0, False, (output,), graph, parts)
+    optional = sum(1 for _ in takewhile(lambda each: each in weights, reversed(graph.inputs)))
+    return StoredGraph(name, graph.inputs, optional, False, (output,), graph, parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a node is expanded into: nodes in topological order, Inputs left out, and the parts among them.
+    """What a node is expanded into: nodes in topological order, without the operands' Inputs, and the parts among them.
 
     `inputs` are the names that stand for the operands, in their order, `output` is the node that takes the name.
     """
@@ -43,21 +48,26 @@ class Definition:
 
 def count_nodes(callee: StoredGraph, use: Use) -> int:
     """Count the nodes that a use is expanded into, without making any."""
-    graph, output = callee.graph, use.attributes["output"]
-    inputs = [graph.position[name] for name in graph.inputs]
-    return max(1, int(reaches(graph, output).sum() - reaches(graph, output)[inputs].sum()))
+    needed = reaches(callee.graph, use.attributes["output"])
+    given = [callee.graph.position[name] for name in _given(callee, use)]
+    return max(1, int(needed.sum() - needed[given].sum()))
 
 
 def define_graph(callee: StoredGraph, use: Use) -> Definition:
-    """The nodes of a stored graph that the chosen output needs."""
+    """The nodes of a stored graph that the chosen output needs, with the Inputs that are left out."""
     graph, output = callee.graph, use.attributes["output"]
-    nodes = needed_nodes(graph, output)
+    nodes = needed_nodes(graph, output, _given(callee, use))
     held = {name for node in nodes for name in enclosing(node.name)} if callee.parts else set()
     parts = [part for part in callee.parts if part.name in held]
     return Definition(nodes, graph.inputs, output, parts, graph.digest)
 
 
-def needed_nodes(graph: Graph, output: str) -> Sequence[Node]:
-    """The nodes that an output needs, in topological order, without the Inputs."""
+def _given(callee: StoredGraph, use: Use) -> set[str]:
+    """The inputs for which there are operands."""
+    return {name for name, source in zip(callee.graph.inputs, use.inputs, strict=False) if source}
+
+
+def needed_nodes(graph: Graph, output: str, without: Container[str]) -> Sequence[Node]:
+    """The nodes that an output needs, in topological order, but those of these names."""
     needed = (graph.nodes[position] for position in np.flatnonzero(reaches(graph, output)))
-    return [node for node in needed if not node.operation.is_input]
+    return [node for node in needed if node.name not in without]

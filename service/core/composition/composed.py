@@ -93,7 +93,7 @@ def read_definition(callee: Composed, text: str, attributes: Mapping[str, object
     """The nodes of a text that the value, or the chosen one of several outputs, needs."""
     graph = _read(text)
     output = str(attributes["output"]) if callee.outputs else graph.outputs[-1]
-    return Definition(needed_nodes(graph, output), callee.operands, output)
+    return Definition(needed_nodes(graph, output, graph.inputs), callee.operands, output)
 
 
 @lru_cache(maxsize=32)

@@ -124,7 +124,7 @@ def _stand_in(use: Use) -> Definition:
 
 def _renamed(definition: Definition, use: Use) -> list[Node]:
     """The nodes of a definition, with the names that they have in the graph that uses it."""
-    names = dict(zip(definition.inputs, use.inputs, strict=False))
+    names = {name: source for name, source in zip(definition.inputs, use.inputs, strict=False) if source}
     if definition.output in names:
         return [Node(use.name, operation_of("Identity"), (names[definition.output],))]
     for node in definition.nodes:
