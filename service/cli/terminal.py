@@ -200,10 +200,11 @@ def print_graph(service: Client, graph: Graph, as_json: bool) -> None:
         return
     members = ("id", "name", "version", "digest", "inputs", "outputs", "weights", "expression", "parent", "tags")
     print_members({member: graph.document.get(member) for member in (*members, "created_at")})
-    table = make_table("node", "operation", "inputs", "attributes")
+    table = make_table("node", "operation", "inputs", "attributes", *(["part of"] if graph.parts else []))
     for node in nodes:
         attributes = ", ".join(f"{name} = {value}" for name, value in node.attributes.items())
-        table.add_row(node.name, node.operation, ", ".join(node.inputs), attributes)
+        part = [f"{node.part_of}, {graph.parts[node.part_of]}" if node.part_of else ""] if graph.parts else []
+        table.add_row(node.name, node.operation, ", ".join(node.inputs), attributes, *part)
     print_table(table)
 
 

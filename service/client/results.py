@@ -23,11 +23,15 @@ class GraphNode:
     inputs: tuple[str, ...]
     attributes: Mapping[str, Any]
     document: Document = field(repr=False, compare=False)
+    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A stored graph; `nodes` are those in the answer (none in a list), `list_graph_nodes` reads all."""
+    """A stored graph; `nodes` are those in the answer (none in a list), `list_graph_nodes` reads all.
+
+    `parts` are the operations, by name, of what nodes were expanded from: stored graphs and composed operations.
+    """
 
     id: str
     name: str
@@ -44,6 +48,7 @@ class Graph:
     document: Document = field(repr=False, compare=False)
     _draw: Draw | None = field(default=None, repr=False, compare=False)
     weights: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def _repr_svg_(self) -> str | None:
         return self._draw and self._draw()
@@ -303,13 +308,14 @@ def read_graph(document: Document, source: Source) -> Graph:
         document=document,
         _draw=partial(source.get_graph_picture, document["id"]),
         weights=document.get("weights", {}),
+        parts={part["name"]: part["operation"] for part in document.get("parts", ())},
     )
 
 
 def read_graph_node(document: Document) -> GraphNode:
     """Read a node of a graph."""
     inputs, attributes = tuple(document["inputs"]), document.get("attributes", {})
-    return GraphNode(document["name"], document["operation"], inputs, attributes, document)
+    return GraphNode(document["name"], document["operation"], inputs, attributes, document, document.get("part_of"))
 
 
 def read_run_node(document: Document) -> RunNode:

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from service.client import Client
 from tests.api.test_graphs import HEADER, SEED_NODES, STATEMENTS, create, edges
+from tests.cli.command import gradbook
 
 INPUTS = [{"name": name, "operation": "Input"} for name in "xyzw"]
 EXPANDED = [
@@ -187,6 +188,11 @@ def test_a_graph_is_a_node_over_a_real_service(service_url: str) -> None:
         service.create_graph("parts blog", expression=STATEMENTS)
         made = service.create_graph("parts user", expression="h = `parts blog`(x, x, z, w); L = h * h")
         run = service.create_run(made, {"x": 3, "z": -2, "w": -3})
+        assert made.parts == {"h": "parts blog"} and made.nodes[-2].part_of == "h" and made.nodes[-1].part_of is None
+    text = "k = `parts user`(x, z, w)"
+    assert "parts user" in gradbook(service_url, "graph", "create", "parts of parts", text, expect=0)
+    shown = gradbook(service_url, "graph", "show", "parts of parts", expect=0)
+    assert "part of" in shown and "k/h, parts blog" in shown, shown
     assert run.values["L"] == 16.0 and run.gradients["x"] == 2 * 4 * 2 * (-2 / -3)
     assert run.gradients["h/f"] == 8 / -3
     assert [node["operation"] for node in SEED_NODES][4:] == ["Add", "Mul", "Div"]
