@@ -1,5 +1,6 @@
 """Stored graphs as nodes of other graphs."""
 
+import json
 import re
 from typing import Any
 
@@ -153,6 +154,9 @@ def test_every_fault_has_its_place(client: FlaskClient) -> None:
         "/nodes/10/operation": "there is no operation 'blog@7'; near it are Log, Log2",
         "/nodes/10/name": "the name 'h2' is already used by node 7",
     }
+    for odd in ("a\0b", "x" * 1000, "blog@99999999999999999999", "blog@²", "\ud800"):
+        body = json.dumps({"name": "odd", "nodes": [use("h", odd)]})
+        assert client.post("/v1/graphs", data=body, content_type="application/json").status_code in (400, 422), odd
     cycle = refused(client, nodes=[*INPUTS, use("h", "blog", "g", *"yzw"), use("g", "Tanh", "h")])
     assert set(cycle) == {"/nodes/4", "/nodes/5"}
 
