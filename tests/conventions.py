@@ -435,9 +435,7 @@ def function_of_tensorflow(operation: str, attributes: Mapping[str, Any]) -> Cal
         "Elu": lambda x, alpha: importlib.import_module("keras").activations.elu(x, alpha=alpha),
         "Selu": tf.nn.selu,
         # Of its truncatemod TensorFlow has no gradient.
-        "Mod": lambda x, y, fmod=0: (
-            x - y * tf.stop_gradient(tf.math.truncatediv(x, y)) if fmod else tf.math.floormod(x, y)
-        ),
+        "Mod": lambda x, y, fmod=0: x - y * tf.stop_gradient(tf.truncatediv(x, y)) if fmod else tf.math.floormod(x, y),
         "Lgamma": tf.math.lgamma,
         "Digamma": tf.math.digamma,
         "Polygamma": lambda x, n: tf.math.polygamma(tf.constant(float(n), x.dtype), x),
