@@ -161,10 +161,17 @@ def _answer(
 ) -> Response:
     """A run in the form that was asked for; an .npz is whole at any rate."""
     if form == npz.MEDIA_TYPE:
-        only = usecases.ends(run.graph) if query.get("gradients") == "inputs" else None
+        only = _ends(run) if query.get("gradients") == "inputs" else None
         closed = usecases.list_closed(context(), run) if only is None else {}
         return send(npz.write_run(run, closed, run_document(run, largest=1), only), status, headers, form)
     return respond(_document(run, query, whole), status, headers)
+
+
+def _ends(run: StoredRun) -> list[int]:
+    """The positions of inputs and outputs; without gradients those that are no tensors, which the caller named."""
+    named = run.record.tensors if run.gradients is None else ()
+    outputs = {run.graph.position[name] for name in run.graph.outputs}
+    return [position for position in usecases.ends(run.graph) if position not in named or position in outputs]
 
 
 def _document(run: StoredRun, query: dict[str, Any], whole: bool = False) -> dict[str, Any]:

@@ -63,13 +63,17 @@ def test_an_array_is_stored_when_it_is_sent_again_and_named_from_then_on(gradboo
         made = gradbook.create_run(graph, {"x": X, "W": weight}, keep=False)
         assert wire.taken() == expected
         np.testing.assert_array_equal(made.values["W"], weight)
+    lean = gradbook.create_run(graph, {"x": X, "W": WEIGHT}, keep=False, backward=False, gradients="inputs")
+    assert (
+        lean.outputs == runs[0].outputs and lean.inputs["W"] is None and "W" not in [node.name for node in lean.nodes]
+    )
     claims = {"gradients": {"x": runs[0].gradients["x"]}}
     assert gradbook.check_claims(graph, {"x": X, "W": WEIGHT}, claims, keep=False).verdict == "same"
     derived = gradbook.create_derivatives(graph, "vjp", {"x": X, "W": WEIGHT}, wrt=["x"], vector=1.0)
     assert derived.blocks["L", "x"].shape == X.shape and derived.inputs["W"] is None
     assert gradbook.check_gradients(graph, {"x": X, "W": WEIGHT}).verdict == "right"
     recorded = gradbook.record_run(graph, by="us", values={"W": WEIGHT}, gradients={"x": X})
-    assert wire.taken() == [NAMED] * 4
+    assert wire.taken() == [NAMED] * 5
     np.testing.assert_array_equal(gradbook.get_run_node(recorded, "W", packed=True).value, WEIGHT)
 
 
