@@ -55,7 +55,9 @@ class _Importing:
         self.consumers: dict[str, list[str]] = {}
 
     def run(self, shapes: Mapping[str, Sequence[int]], outputs: Sequence[str]) -> ImportedModel:
-        given = {name for graph in [self.graph] for node in graph.node for name in node.output}
+        if not outputs:
+            self.faults.append(Fault(("graph", "output"), "the model has no output"))
+        given = {name for node in self.graph.node for name in node.output}
         given |= {each.name for each in [*self.graph.input, *self.graph.initializer]}
         unknown = unknown_names(outputs, given, "the model has no tensor")
         self.faults += [Fault(("outputs",), sentence) for _, sentence in unknown]

@@ -156,6 +156,9 @@ def test_what_is_no_model_or_has_its_data_elsewhere_is_refused() -> None:
     tensor.dims[0] = 4
     with pytest.raises(InvalidModel, match=r"the tensor 'w' is damaged"):
         import_model(model.SerializeToString(), Limits(), {})
+    del model.graph.output[:]
+    with pytest.raises(InvalidModel, match="the model has no output"):
+        import_model(model.SerializeToString(), Limits(), {})
     model.opset_import[0].version = 6
     with pytest.raises(InvalidModel, match=r"opset 6; those from 7 to \d+ are read"):
         import_model(model.SerializeToString(), Limits(), {})
