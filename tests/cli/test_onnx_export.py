@@ -10,6 +10,7 @@ from onnx.reference import ReferenceEvaluator
 from service import example
 from service.client import Client, Problem
 from tests.cli.command import gradbook
+from tests.onnx.models import model_of
 
 
 def test_the_tutorials_graph_and_its_gradients(service_url: str, tmp_path: Path) -> None:
@@ -29,6 +30,20 @@ def test_the_tutorials_graph_and_its_gradients(service_url: str, tmp_path: Path)
     assert [float(figure[0]) for figure in figures] == pytest.approx([2 / 3, 2 / 3, -2, 4 / 3], rel=1e-6)
     page = requests.get(f"{service_url}/graphs/{graph.id}", timeout=10).text
     assert f'href="/v1/graphs/{graph.id}/onnx"' in page
+
+
+def test_a_models_weights_are_in_it_again(service_url: str) -> None:
+    text = "(float[2, 3] x) => (float[2, 2] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}> { y = MatMul(x, w) }"
+    with Client(service_url) as service:
+        graph = service.import_graph("weighty", model_of(text).SerializeToString())
+        exported = service.export_graph(graph)
+        gradients = service.export_graph(service.create_gradient_graph(graph, output="y"))
+        source = service.get_source(graph)
+    x = np.ones((2, 3), dtype=np.float32)
+    assert ReferenceEvaluator(exported).run(None, {"x": x})[0].tolist() == [[9, 12], [9, 12]]
+    by_x, by_w = ReferenceEvaluator(gradients).run(None, {"x": x})
+    assert by_x.tolist() == [[3, 7, 11], [3, 7, 11]] and by_w.tolist() == [[2, 2], [2, 2], [2, 2]]
+    assert "    w: shape [3, 2], weights sha256:" in source
 
 
 def read_model(url: str) -> bytes:
