@@ -52,6 +52,12 @@ def _one_hot(draw: st.DrawFn) -> Drawn:
 
 @draws("SoftmaxCrossEntropyLoss")
 def _cross_entropy(draw: st.DrawFn) -> Drawn:
+    operands, given = _likelihood_loss(draw)
+    return operands, given | draw(st.sampled_from([{}, {}, {"output": 1}]))
+
+
+@draws("NegativeLogLikelihoodLoss")
+def _likelihood_loss(draw: st.DrawFn) -> Drawn:
     scores, labels, ignored = classified(draw)
     counted = np.any(labels != ignored) if ignored is not None else labels.size  # else the mean is NaN
     given = {

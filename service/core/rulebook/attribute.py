@@ -59,6 +59,18 @@ def positive(value: object) -> int:
     return number
 
 
+def numbered(count: int) -> Callable[[object], int]:
+    """Read which of so many, from 0."""
+
+    def read(value: object) -> int:
+        number = integer(value)
+        if not 0 <= number < count:
+            raise ValueError(f"a whole number from 0 to {count - 1} is expected")
+        return number
+
+    return read
+
+
 def integers(value: object) -> tuple[int, ...]:
     """Read a list of integers; a single integer is a list of one."""
     if not isinstance(value, (list, tuple)):

@@ -102,6 +102,9 @@ _EXAMPLES: Mapping[str, Example] = {
     ),
     "OneHot": Example({"labels": [1, 0], "like": _ROWS}),
     "SoftmaxCrossEntropyLoss": Example({"scores": [[2.0, 1.0, -1.0], [0.0, 1.0, 3.0]], "labels": [0, 1]}),
+    "NegativeLogLikelihoodLoss": Example(
+        {"logarithms": [[-0.5, -1.5, -2.0], [-2.0, -0.3, -1.8]], "labels": [0, 1], "weights": [1.0, 2.0, 0.5]}
+    ),
     "MeanSquaredError": Example({"x": [1.0, 2.0, 3.0], "y": [1.5, 2.0, 1.0]}),
     "Pad": Example({"x": [1.0, 2.0, 3.0]}, _PADS),
     "PadAdjoint": Example({"x": [1.0, 2.0, 3.0, 4.0, 5.0], "like": [0.0, 0.0, 0.0]}, _PADS),

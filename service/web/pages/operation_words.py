@@ -24,7 +24,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "Orders": "Sort TopK ArgMax ArgMin",
         "Convolution, pooling and normalization": "Conv ConvTranspose MaxPool AveragePool LpPool GlobalMaxPool Resize "
         "GlobalAveragePool LayerNormalization BatchNormalization",
-        "Losses": "MeanSquaredError SoftmaxCrossEntropyLoss OneHot",
+        "Losses": "MeanSquaredError SoftmaxCrossEntropyLoss NegativeLogLikelihoodLoss OneHot",
         "Inputs and constants": "Input Constant Identity StopGradient Cast",
         "Parts of gradient graphs": "SumTo ExpandTo ReshapeTo OverChannels SumOfChannels MatMulLeftAdjoint "
         "MatMulRightAdjoint Cofactors CofactorsAlong SliceAdjoint SplitAdjoint ConcatAdjoint GatherAdjoint PadAdjoint "
@@ -75,7 +75,8 @@ _SHAPES: Mapping[str, str] = {
     "MatrixTranspose": "that of x with its last two axes exchanged",
     "Det": "that of x without its last two axes, which are of one length",
     "Solve": "that of b",
-    "SoftmaxCrossEntropyLoss": "a number; where the reduction is none, that of the labels",
+    "NegativeLogLikelihoodLoss": "a number; where the reduction is none, that of the labels",
+    "SoftmaxCrossEntropyLoss": "a number; where the reduction is none, that of the labels; output 1 that of the scores",
     "OneHot": "that of like; where a depth is given, that of the labels with a new axis of that length",
     "Pad": "that of x, along each padded axis longer by what is put before and after",
     "MaxPoolTies": "that of z",
@@ -176,6 +177,7 @@ _MEANINGS_OF_ONE: Mapping[tuple[str, str], str] = {
         (name, "mode"): "which channels are one square: DCR, those that lie apart, or CRD, those side by side"
         for name in ("DepthToSpace", "SpaceToDepth")
     },
+    ("SoftmaxCrossEntropyLoss", "output"): "0 for the loss, 1 for the logarithms of the softmax",
     ("Gemm", "alpha"): "the factor of the product",
     ("Selu", "alpha"): "the factor below 0, beside gamma",
     ("Celu", "alpha"): "what x is divided by below 0, and the factor there",

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import Attribute, OneOf, integer, positive
+from service.core.rulebook.attribute import Attribute, OneOf, integer, numbered, positive
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, Rounding
+from service.core.rulebook.operation import Attributes, Closed, Rounding, Rule
 from service.core.rulebook.operations.axes import axis_position
 from service.core.rulebook.operations.broadcasting import expand_to, sum_to
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
 from service.core.rulebook.operations.normalization import log_softmax, softmax
 from service.core.rulebook.operations.scan import cumsum
 from service.core.rulebook.primitives import select
-from service.core.rulebook.registry import Wording, define, rulebook_function
+from service.core.rulebook.registry import Wording, define, operation_of, rulebook_function
 from service.core.rulebook.work import Work, Workload, of_tensor_value
 
 _REDUCTION = Attribute("reduction", OneOf(("mean", "sum", "none")), "mean")
@@ -110,40 +110,129 @@ def _negative_log_likelihood(score_weights: Any, logarithms: Any) -> Any:
     return -np.sum(select(score_weights == 0.0, 0.0, score_weights * logarithms), axis=1)
 
 
-def _cross_entropy(scores: Any, labels: Any, weights: Any, reduction: str, ignore_index: Any) -> Any:
-    score_weights = _score_weights(labels, scores, weights, ignore_index)
-    losses = _negative_log_likelihood(score_weights, log_softmax(scores, 1))
+def _reduced(losses: Any, score_weights: Any, reduction: str) -> Any:
     if reduction == "none":
         return losses
     return np.sum(losses) if reduction == "sum" else np.sum(losses) / np.sum(score_weights)
 
 
-def _cross_entropy_contributions(
-    upstream: Any, scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any
+def _flow(upstream: Any, score_weights: Any, reduction: str) -> Any:
+    """Return what flows to the loss of each sample, broadcastable to the scores."""
+    if reduction == "none":
+        return np.expand_dims(upstream, 1)
+    return upstream / np.sum(score_weights) if reduction == "mean" else upstream
+
+
+def _contribution_to_weights(
+    flow: Any, logarithms: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any
 ) -> Any:
+    if weights is None:
+        return None
+    encoded = _encode_classes(labels, logarithms, ignore_index)
+    # The mean is z = N/Σw, with dz/dw = (dN/dw − z)/Σw.
+    each = logarithms + z if reduction == "mean" else logarithms
+    return -sum_of_channels(select(encoded == 0.0, 0.0, encoded * flow * each), weights)
+
+
+def _loss_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    scores, labels = shapes[:2]
+    _classes_shape(labels, scores)
+    if shapes[2:] and shapes[2] != scores[1:2]:
+        raise ValueError(f"expected a weight for each of the {scores[1]} classes")
+    return labels if attributes["reduction"] == "none" else ()
+
+
+def _loss_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
+    """Labels are encoded in as many elements as there are scores."""
+    work = of_tensor_value(shapes, shape, attributes)
+    return Work(2.0 * work.operations, 2.0 * work.elements)
+
+
+# --- of logarithms of probabilities -----------------------------------------------------------------------------------
+
+
+def _likelihood_loss(logarithms: Any, labels: Any, weights: Any, reduction: str, ignore_index: Any) -> Any:
+    score_weights = _score_weights(labels, logarithms, weights, ignore_index)
+    return _reduced(_negative_log_likelihood(score_weights, logarithms), score_weights, reduction)
+
+
+def _likelihood_loss_contributions(
+    upstream: Any, logarithms: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any
+) -> Any:
+    score_weights = _score_weights(labels, logarithms, weights, ignore_index)
+    flow = _flow(upstream, score_weights, reduction)
+    to_weights = _contribution_to_weights(flow, logarithms, labels, weights, z, reduction, ignore_index)
+    encoded = _encode_classes(labels, logarithms, ignore_index)
+    return select(encoded == 0.0, 0.0, -score_weights * flow), None, to_weights
+
+
+def _likelihood_loss_magnitude(
+    logarithms: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any
+) -> Any:
+    """Σ|weight × logarithm|: losses that are negative, of what is no probability, may cancel."""
+    given = None if weights is None else np.abs(weights)
+    return np.abs(_likelihood_loss(np.abs(logarithms), labels, given, reduction, ignore_index))
+
+
+def _likelihood_loss_terms(
+    upstream: Any, logarithms: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any
+) -> Any:
+    if weights is None:
+        return 0.0, 0.0, 0.0
+    flow = np.abs(_flow(upstream, _score_weights(labels, logarithms, weights, ignore_index), reduction))
+    sizes, size = -np.abs(logarithms), -np.abs(z)
+    return 0.0, 0.0, _contribution_to_weights(flow, sizes, labels, weights, size, reduction, ignore_index)
+
+
+define(
+    "NegativeLogLikelihoodLoss",
+    "logarithms labels:int weights?",
+    attributes=[_REDUCTION, Attribute("ignore_index", integer)],
+    forward=_likelihood_loss,
+    contributions=_likelihood_loss_contributions,
+    infer_shape=_loss_shape,
+    closed=Closed(),
+    work=Workload(value=_loss_work),
+    rounding=Rounding(value=_likelihood_loss_magnitude, contributions=_likelihood_loss_terms),
+    wording=Wording(aliases=["nll_loss"], notation=function("nll_loss")),
+)
+
+
+# --- of scores --------------------------------------------------------------------------------------------------------
+
+
+def _cross_entropy(scores: Any, labels: Any, weights: Any, reduction: str, ignore_index: Any, output: int) -> Any:
+    logarithms = log_softmax(scores, 1)
+    return logarithms if output else _likelihood_loss(logarithms, labels, weights, reduction, ignore_index)
+
+
+def _cross_entropy_contributions(
+    upstream: Any, scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any, output: int
+) -> Any:
+    if output:
+        return (*_LOG_SOFTMAX.propagate(upstream, [scores], z, _ALONG_CLASSES), None, None)
     score_weights = _score_weights(labels, scores, weights, ignore_index)
-    flow = np.expand_dims(upstream, 1) if reduction == "none" else upstream
-    if reduction == "mean":
-        flow = flow / np.sum(score_weights)
-    weighted_upstream = score_weights * flow
-    to_scores = softmax(scores, 1) * np.sum(weighted_upstream, axis=1, keepdims=True) - weighted_upstream
+    flow = _flow(upstream, score_weights, reduction)
+    weighted = score_weights * flow
+    to_scores = softmax(scores, 1) * np.sum(weighted, axis=1, keepdims=True) - weighted
     if weights is None:
         return to_scores, None, None
     logarithms = log_softmax(scores, 1)
-    encoded = _encode_classes(labels, scores, ignore_index)
-    # The mean is z = N/Σw, with dz/dw = (dN/dw − z)/Σw.
-    each = logarithms + z if reduction == "mean" else logarithms
-    return to_scores, None, -sum_of_channels(select(encoded == 0.0, 0.0, encoded * flow * each), weights)
+    return (
+        to_scores,
+        None,
+        _contribution_to_weights(flow, logarithms, labels, weights, z, reduction, ignore_index),
+    )
 
 
 def _cross_entropy_terms(
-    upstream: Any, scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any
+    upstream: Any, scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any, output: int
 ) -> Any:
     """Σ|terms| of the contributions, where the softmax is the exponential of log_softmax."""
+    if output:
+        return (*_of_log_softmax(_LOG_SOFTMAX.rounding.contributions, upstream, scores, z), 0.0, 0.0)
     score_weights = np.abs(_score_weights(labels, scores, weights, ignore_index))
-    flow = np.abs(np.expand_dims(upstream, 1) if reduction == "none" else upstream)
-    if reduction == "mean":
-        flow = flow / np.sum(score_weights)
+    flow = np.abs(_flow(upstream, score_weights, reduction))
     weighted = score_weights * flow
     sizes = np.abs(log_softmax(scores, 1))
     to_scores = softmax(scores, 1) * (1.0 + sizes) * np.sum(weighted, axis=1, keepdims=True) + weighted
@@ -154,37 +243,41 @@ def _cross_entropy_terms(
     return to_scores, 0.0, sum_of_channels(select(encoded == 0.0, 0.0, encoded * flow * each), weights)
 
 
-def _cross_entropy_kept(scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any) -> Any:
+def _cross_entropy_kept(
+    scores: Any, labels: Any, weights: Any, z: Any, reduction: str, ignore_index: Any, output: int
+) -> Any:
     """Of each sample its weight: the sum whose logarithm is taken has that effect on the loss; and sums of losses."""
+    if output:
+        return _of_log_softmax(_LOG_SOFTMAX.rounding.kept, scores, z)
     if reduction == "mean":
         return 1.0 + 2.0 * np.absolute(z)
     each = np.sum(_score_weights(labels, scores, weights, ignore_index), axis=1)
     return each if reduction == "none" else np.sum(each) + 2.0 * np.absolute(z)
 
 
-def _cross_entropy_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    scores, labels = shapes[:2]
-    _classes_shape(labels, scores)
-    if shapes[2:] and shapes[2] != scores[1:2]:
-        raise ValueError(f"expected a weight for each of the {scores[1]} classes")
-    return labels if attributes["reduction"] == "none" else ()
+_LOG_SOFTMAX, _ALONG_CLASSES = operation_of("LogSoftmax"), {"axis": 1}
 
 
-def _cross_entropy_work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
-    """Beside softmax the labels are encoded, in as many elements as there are scores."""
-    work = of_tensor_value(shapes, shape, attributes)
-    return Work(2.0 * work.operations, 2.0 * work.elements)
+def _of_log_softmax(rule: Rule | None, *given: Any) -> Any:
+    assert rule
+    return rule(*given, *_ALONG_CLASSES.values())
 
 
 define(
     "SoftmaxCrossEntropyLoss",
     "scores labels:int weights?",
-    attributes=[_REDUCTION, Attribute("ignore_index", integer)],
+    attributes=[_REDUCTION, Attribute("ignore_index", integer), Attribute("output", numbered(2), 0, implied=True)],
     forward=_cross_entropy,
     contributions=_cross_entropy_contributions,
-    infer_shape=_cross_entropy_shape,
-    work=Workload(value=_cross_entropy_work),
-    rounding=Rounding(contributions=_cross_entropy_terms, kept=_cross_entropy_kept),
+    infer_shape=lambda shapes, attributes: shapes[0] if attributes["output"] else _loss_shape(shapes, attributes),
+    work=Workload(value=_loss_work),
+    rounding=Rounding(
+        value=lambda scores, labels, weights, z, reduction, ignore_index, output: (
+            _of_log_softmax(_LOG_SOFTMAX.rounding.value, scores, z) if output else 0.0 * z
+        ),
+        contributions=_cross_entropy_terms,
+        kept=_cross_entropy_kept,
+    ),
     analytic=False,
     wording=Wording(aliases=["softmax_cross_entropy"], notation=function("softmax_cross_entropy")),
 )
