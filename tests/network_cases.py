@@ -26,7 +26,8 @@ def _layer_normalization(draw: st.DrawFn) -> Drawn:
     scale = draw(st.sampled_from([(), shape[-axis:], shape[-1:], (1,)]))
     bias = draw(st.sampled_from([[], [()], [shape[-axis:]]]))
     # Far from 0, so that finite differences exist even on an axis of one element, whose variance is 0.
-    return [shape, scale, *bias], {"axis": -axis, "epsilon": draw(st.sampled_from([0.5, 2.0]))}
+    given = {"axis": -axis, "epsilon": draw(st.sampled_from([0.5, 2.0]))}
+    return [shape, scale, *bias], given | draw(st.sampled_from([{}, {}, {"output": 1}, {"output": 2}]))
 
 
 def classified(draw: st.DrawFn) -> tuple[Shape, FloatArray, int | None]:
@@ -94,7 +95,12 @@ def _sum_of_channels(draw: st.DrawFn) -> Drawn:
 def _batch_normalization(draw: st.DrawFn) -> Drawn:
     shape = draw(shapes(least=2))
     variance = np.linspace(0.5, 2.0, shape[1])
-    return [shape, *[shape[1:2]] * 3, variance], {}
+    training = {"training_mode": 1, "epsilon": 0.5, "momentum": draw(st.sampled_from([0.9, 0.2]))}
+    given = draw(st.sampled_from([{}, *({**training, "output": output} for output in range(3))]))
+    if given and 0 in shape:  # the mean of nothing is NaN
+        shape = tuple(map(lambda length: length or 1, shape))
+        variance = np.linspace(0.5, 2.0, shape[1])
+    return [shape, *[shape[1:2]] * 3, variance], given
 
 
 def window_of(draw: st.DrawFn) -> tuple[Shape, Shape, dict[str, Any]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.core.figures.figures import FloatArray, Shape
 from service.core.graph.documents import read_attributes
-from tests.tensors import Drawn, draws, lengths, operation_of, shapes
+from tests.tensors import Drawn, arrays, draws, lengths, operation_of, shapes
 
 
 @st.composite
@@ -57,6 +57,12 @@ def reduction(draw: st.DrawFn) -> Drawn:
         if draw(st.booleans()):
             given[name] = draw(st.integers(0, 1))
     return [shape], given
+
+
+@draws("ReduceLogSum")
+def _log_sum(draw: st.DrawFn) -> Drawn:
+    (shape,), given = reduction(draw)
+    return [np.asarray(np.abs(draw(arrays(tuple(length or 1 for length in shape)))))], given  # of nothing it is −∞
 
 
 @draws("ReduceVar", "ReduceStd")

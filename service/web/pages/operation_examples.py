@@ -55,6 +55,7 @@ _EXAMPLES: Mapping[str, Example] = {
     "Or": Example({"x": 1.0, "y": 0.0}),
     "Where": Example({"condition": 1.0, "x": 2.0, "y": 3.0}),
     "StopGradient": Example({"x": 2.0}),
+    "ReduceLogSum": Example({"x": [1.0, 2.0, 3.0]}),
     "Cast": Example({"x": [0.1, 2049.0]}, {"to": "float16"}),
     "SumTo": Example({"x": _ROWS, "like": [0.0, 0.0, 0.0]}),
     "ExpandTo": Example({"x": [1.0, 2.0], "like": [[0.0, 0.0], [0.0, 0.0]]}),

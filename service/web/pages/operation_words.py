@@ -18,7 +18,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "Swish Mish HardSigmoid HardSwish Shrink Softmax LogSoftmax",
         "Products of matrices": "MatMul Gemm Einsum Transpose MatrixTranspose Det Inverse Solve",
         "Reductions and sums along an axis": "ReduceSum ReduceMean ReduceProd ReduceMax ReduceMin ReduceL1 ReduceL2 "
-        "ReduceSumSquare ReduceLogSumExp ReduceVar ReduceStd CumSum CumProd Size",
+        "ReduceSumSquare ReduceLogSum ReduceLogSumExp ReduceVar ReduceStd CumSum CumProd Size",
         "Shapes and parts": "Reshape Flatten Squeeze Unsqueeze Expand Tile Slice Split Concat Gather GatherElements "
         "GatherND ScatterElements ScatterND Trilu Pad DepthToSpace SpaceToDepth",
         "Orders": "Sort TopK ArgMax ArgMin",
@@ -41,7 +41,9 @@ _POOLED = "that of x, but for the axes after the second: along each as many elem
 _SHAPES: Mapping[str, str] = {
     **dict.fromkeys(("StopGradient", "Cast"), _SAME),
     **dict.fromkeys(("Softmax", "LogSoftmax", "CumSum", "CumProd", "Cofactors", "Inverse"), _SAME),
-    **dict.fromkeys(("LayerNormalization", "BatchNormalization", "CofactorsAlong", "MaxPoolAdjoint"), _SAME),
+    "LayerNormalization": "that of x; output 1 and 2 with length 1 along the axes over which it normalizes",
+    "BatchNormalization": "that of x; output 1 and 2 one element for each channel",
+    **dict.fromkeys(("CofactorsAlong", "MaxPoolAdjoint"), _SAME),
     **dict.fromkeys(("ConvInputAdjoint", "ConvTransposeInputAdjoint", "MatMulLeftAdjoint", "LinearRecurrence"), _SAME),
     **dict.fromkeys(("SumTo", "ExpandTo", "ReshapeTo", "OverChannels", "SumOfChannels", "PadAdjoint"), _LIKE),
     **dict.fromkeys(("ScatterElements", "ScatterND", "Sort", "SumOfTies", "Trilu"), _SAME),
@@ -161,6 +163,8 @@ _MEANINGS: Mapping[str, str] = {
     "ddof": "what is taken off the count that it divides by: 1 for a sample's variance",
     "perm": "the order of the axes; reversed unless given",
     "shape": "the shape; of Input null for any length along an axis, and any shape unless given",
+    "momentum": "the share that the running mean and variance keep of what they were",
+    "training_mode": f"whether it normalizes by the mean and the variance of the batch, {_FLAG}",
     "fmod": f"whether the remainder has the sign of x, in place of that of y, {_FLAG}",
     "n": "which derivative of digamma it is, from 1",
     "to": "the precision to round to: float64, float32, bfloat16 or float16",
@@ -177,6 +181,8 @@ _MEANINGS_OF_ONE: Mapping[tuple[str, str], str] = {
         (name, "mode"): "which channels are one square: DCR, those that lie apart, or CRD, those side by side"
         for name in ("DepthToSpace", "SpaceToDepth")
     },
+    ("LayerNormalization", "output"): "0 for the normalized x, 1 for the mean, 2 for the reciprocal of the deviation",
+    ("BatchNormalization", "output"): "0 for the normalized x, 1 for the running mean, 2 for the running variance",
     ("SoftmaxCrossEntropyLoss", "output"): "0 for the loss, 1 for the logarithms of the softmax",
     ("Gemm", "alpha"): "the factor of the product",
     ("Selu", "alpha"): "the factor below 0, beside gamma",

@@ -170,6 +170,7 @@ PYTORCH: dict[str, Callable[..., Any]] = {
     "ReduceL2": reduction(norm(2)),
     "ReduceSumSquare": reduction(lambda x, dim, keepdim: (x * x).sum(dim=dim, keepdim=keepdim)),
     "ReduceLogSumExp": reduction(torch.logsumexp),
+    "ReduceLogSum": reduction(lambda x, dim, keepdim: x.sum(dim=dim, keepdim=keepdim).log()),
     "ReduceVar": spread(torch.var),
     "ReduceStd": spread(torch.std),
     "Transpose": lambda sample, x: x.permute(sample.attributes["perm"] or list(range(x.ndim))[::-1]),

@@ -1,4 +1,4 @@
-"""Softmax, log-softmax, layer and batch normalization."""
+"""Softmax, log-softmax and layer normalization."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import Attribute, integer, number
+from service.core.rulebook.attribute import Attribute, integer, number, numbered
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.axes import axis_position
-from service.core.rulebook.operations.broadcasting import sum_to
-from service.core.rulebook.operations.channels import over_channels, sum_of_channels
+from service.core.rulebook.operations.broadcasting import expand_to, sum_to
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
@@ -93,13 +92,21 @@ def _standardized(x: Any, axes: tuple[int, ...], epsilon: float) -> tuple[Any, A
     return centred * inverse_deviation, inverse_deviation
 
 
-def _layer_norm(x: Any, scale: Any, bias: Any, axis: int, epsilon: float) -> Any:
-    normal, _ = _standardized(x, _axes_from(axis, x), epsilon)
+def _layer_norm(x: Any, scale: Any, bias: Any, axis: int, epsilon: float, output: int) -> Any:
+    axes = _axes_from(axis, x)
+    normal, inverse_deviation = _standardized(x, axes, epsilon)
+    if output:
+        return _mean(x, axes) if output == 1 else inverse_deviation
     return normal * scale if bias is None else normal * scale + bias
 
 
-def _layer_norm_contributions(upstream: Any, x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float) -> Any:
+def _layer_norm_contributions(
+    upstream: Any, x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float, output: int
+) -> Any:
     axes = _axes_from(axis, x)
+    if output:
+        each = expand_to(upstream, x) * np.divide(np.size(z), np.size(x))
+        return (each if output == 1 else -each * expand_to(z, x) ** 3 * (x - _mean(x, axes)), None, None)
     normal, inverse_deviation = _standardized(x, axes, epsilon)
     flow = upstream * scale
     projection = _mean(flow * normal, axes)
@@ -110,16 +117,26 @@ def _layer_norm_contributions(upstream: Any, x: Any, scale: Any, bias: Any, z: A
     )
 
 
-def _layer_norm_magnitude(x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float) -> Any:
+def _layer_norm_magnitude(x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float, output: int) -> Any:
+    axes = _axes_from(axis, x)
+    if output == 1:
+        return _mean(np.abs(x), axes)
     magnitude, _ = _rounding_terms(x, axis, epsilon)
+    if output == 2:
+        normal, _ = _standardized(x, axes, epsilon)
+        return np.abs(z) * (1.0 + _mean(magnitude * np.abs(normal), axes))
     return np.abs(magnitude * scale) + (0.0 if bias is None else np.abs(bias))
 
 
 def _layer_norm_contribution_magnitudes(
-    upstream: Any, x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float
+    upstream: Any, x: Any, scale: Any, bias: Any, z: Any, axis: int, epsilon: float, output: int
 ) -> Any:
     axes = _axes_from(axis, x)
     magnitude, inverse_deviation = _rounding_terms(x, axis, epsilon)
+    if output:
+        each = expand_to(np.abs(upstream), x) * np.divide(np.size(z), np.size(x))
+        relative = 1.0 + 3.0 * _mean(magnitude * magnitude, axes)
+        return (each if output == 1 else each * inverse_deviation**2 * magnitude * relative, 0.0, 0.0)
     flow = np.abs(upstream * scale)
     projection = _mean(flow * magnitude, axes)
     return (
@@ -138,74 +155,24 @@ def _rounding_terms(x: Any, axis: int, epsilon: float) -> tuple[Any, Any]:
 
 def _layer_norm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     shape = shapes[0]
-    normalized = shape[axis_position(attributes["axis"], len(shape)) :]
+    first = axis_position(attributes["axis"], len(shape))
     for other in shapes[1:]:
-        if np.broadcast_shapes(other, normalized) != normalized:
-            raise ValueError(f"shape {list(other)} does not broadcast to {list(normalized)}")
-    return shape
+        if np.broadcast_shapes(other, shape[first:]) != shape[first:]:
+            raise ValueError(f"shape {list(other)} does not broadcast to {list(shape[first:])}")
+    return (*shape[:first], *[1] * (len(shape) - first)) if attributes["output"] else shape
 
 
 define(
     "LayerNormalization",
     "x scale bias?",
-    attributes=[Attribute("axis", integer, -1), Attribute("epsilon", number, 1e-5)],
+    attributes=[
+        Attribute("axis", integer, -1),
+        Attribute("epsilon", number, 1e-5),
+        Attribute("output", numbered(3), 0, implied=True),
+    ],
     forward=_layer_norm,
     contributions=_layer_norm_contributions,
     infer_shape=_layer_norm_shape,
     rounding=Rounding(value=_layer_norm_magnitude, contributions=_layer_norm_contribution_magnitudes),
     wording=Wording(aliases=["layer_norm"], notation=function("layer_norm")),
-)
-
-
-# --- BatchNormalization, with the mean and the variance of the training data ------------------------------------------
-
-
-def _batch_norm(x: Any, scale: Any, bias: Any, mean: Any, variance: Any, epsilon: float) -> Any:
-    factor = scale / np.sqrt(variance + epsilon)
-    return x * over_channels(factor, x) + over_channels(bias - mean * factor, x)
-
-
-def _batch_norm_contributions(
-    upstream: Any, x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float
-) -> Any:
-    stabilized = variance + epsilon
-    factor = scale / np.sqrt(stabilized)
-    bias_gradient = sum_of_channels(upstream, scale)
-    scale_gradient = sum_of_channels(upstream * (x - over_channels(mean, x)), scale) / np.sqrt(stabilized)
-    return (
-        upstream * over_channels(factor, x),
-        scale_gradient,
-        bias_gradient,
-        -factor * bias_gradient,
-        -0.5 * scale * scale_gradient / stabilized,
-    )
-
-
-def _batch_norm_magnitude(x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float) -> Any:
-    return _batch_norm(np.abs(x), np.abs(scale), np.abs(bias), -np.abs(mean), variance, epsilon)
-
-
-def _batch_norm_contribution_magnitudes(
-    upstream: Any, x: Any, scale: Any, bias: Any, mean: Any, variance: Any, z: Any, epsilon: float
-) -> Any:
-    given = (np.abs(upstream), np.abs(x), np.abs(scale), bias, -np.abs(mean), variance, z, epsilon)
-    return tuple(np.abs(each) for each in _batch_norm_contributions(*given))
-
-
-def _batch_norm_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    shape = shapes[0]
-    if len(shape) < 2 or any(other != shape[1:2] for other in shapes[1:]):
-        raise ValueError("scale, bias, mean and variance must each have one element per channel, the second axis")
-    return shape
-
-
-define(
-    "BatchNormalization",
-    "x scale bias mean variance",
-    attributes=[Attribute("epsilon", number, 1e-5)],
-    forward=_batch_norm,
-    contributions=_batch_norm_contributions,
-    infer_shape=_batch_norm_shape,
-    rounding=Rounding(value=_batch_norm_magnitude, contributions=_batch_norm_contribution_magnitudes),
-    wording=Wording(aliases=["batch_norm"], notation=function("batch_norm")),
 )

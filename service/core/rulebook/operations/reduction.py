@@ -269,10 +269,32 @@ _define_reduction(
     wording=Wording(aliases=["norm"], notation=function("norm")),
 )
 
+
+def _relative_rounding(x: Any, axes: Axes, keepdims: bool) -> Any:
+    """Return Σ|x|/|Σx|, by which a sum magnifies relative errors."""
+    total = np.sum(x, axis=axes, keepdims=keepdims)
+    return np.sum(np.absolute(x), axis=axes, keepdims=keepdims) / np.absolute(total)
+
+
 _define_reduction(
     "ReduceSumSquare",
     lambda x, axes, keepdims: np.sum(x * x, axis=axes, keepdims=keepdims),
     lambda upstream, x, z, axes, count: 2.0 * upstream * x,
+)
+
+
+_define_reduction(
+    "ReduceLogSum",
+    lambda x, axes, keepdims: np.log(np.sum(x, axis=axes, keepdims=keepdims)),
+    lambda upstream, x, z, axes, count: upstream / np.sum(x, axis=axes, keepdims=True),
+    rounding=Rounding(
+        value=lambda x, z, axes, keepdims, noop: _relative_rounding(x, numpy_axes(axes, noop), bool(keepdims)),
+        contributions=lambda upstream, x, z, axes, keepdims, noop: (
+            broadcast_back(upstream, x, axes, keepdims, noop)
+            / np.sum(x, axis=numpy_axes(axes, noop), keepdims=True)
+            * _relative_rounding(x, numpy_axes(axes, noop), True),
+        ),
+    ),
 )
 
 
