@@ -85,6 +85,13 @@ def _of_a_matrix(draw: st.DrawFn) -> Drawn:
     return [well_conditioned(draw, square(draw))], {}
 
 
+@draws("Cholesky", "LogDet")
+def _of_a_definite_matrix(draw: st.DrawFn) -> Drawn:
+    shape = square(draw)
+    x = np.asarray(draw(arrays(shape)))
+    return [x @ np.matrix_transpose(x) + 2.0 * np.eye(shape[-1])], {}
+
+
 @draws("CofactorsAlong")
 def _cofactors_along(draw: st.DrawFn) -> Drawn:
     shape = square(draw)

@@ -85,7 +85,9 @@ def apply(call: OperatorCall, folding: Folding, operation: Operation, given: Any
         attributes.setdefault("num_outputs", len(call.outputs))
     if "output" in readers:
         return {
-            name: folding.add_node(name, call.kinds[index], operation, operands, {**attributes, "output": index})
+            name: folding.add_node(
+                name, call.kinds[index] or call.kind, operation, operands, {**attributes, "output": index}
+            )
             for index, name in enumerate(call.outputs)
             if name
         }

@@ -122,7 +122,7 @@ _EXAMPLES: Mapping[str, Example] = {
     "Squeeze": Example({"x": [[1.0], [2.0]]}),
     "Unsqueeze": Example({"x": [1.0, 2.0]}, {"axes": [0]}),
     "Expand": Example({"x": [1.0, 2.0]}, {"shape": [3, 2]}),
-    **{name: Example({"x": _MATRIX}) for name in ("Cofactors", "Det", "Inverse")},
+    **{name: Example({"x": _MATRIX}) for name in ("Cofactors", "Det", "Inverse", "Cholesky", "LogDet")},
     **{name: Example({"x": [1.0, 2.0, -1.0]}) for name in ("Softmax", "LogSoftmax")},
     **{name: Example({"x": [1.0, 2.0, -1.0]}, {"axes": [0]}) for name in ("ReduceMax", "ReduceMin")},
 }  # fmt: skip

@@ -16,7 +16,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "Trigonometric and hyperbolic functions": "Sin Cos Tan Asin Acos Atan Atan2 Sinh Cosh Tanh Asinh Acosh Atanh",
         "Activation functions": "Sigmoid Relu LeakyRelu PRelu ThresholdedRelu Elu Celu Selu Softplus Softsign Gelu "
         "Swish Mish HardSigmoid HardSwish Shrink Softmax LogSoftmax",
-        "Products of matrices": "MatMul Gemm Einsum Transpose MatrixTranspose Det Inverse Solve",
+        "Products of matrices": "MatMul Gemm Einsum Transpose MatrixTranspose Det LogDet Inverse Cholesky Solve",
         "Reductions and sums along an axis": "ReduceSum ReduceMean ReduceProd ReduceMax ReduceMin ReduceL1 ReduceL2 "
         "ReduceSumSquare ReduceLogSum ReduceLogSumExp ReduceVar ReduceStd CumSum CumProd Size",
         "Shapes and parts": "Reshape Flatten Squeeze Unsqueeze Expand Tile Slice Split Concat Gather GatherElements "
@@ -40,7 +40,7 @@ _REDUCED = "that of x with length 1 along the reduced axes, which are left out w
 _POOLED = "that of x, but for the axes after the second: along each as many elements as windows fit"
 _SHAPES: Mapping[str, str] = {
     **dict.fromkeys(("StopGradient", "Cast"), _SAME),
-    **dict.fromkeys(("Softmax", "LogSoftmax", "CumSum", "CumProd", "Cofactors", "Inverse"), _SAME),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "CumSum", "CumProd", "Cofactors", "Inverse", "Cholesky"), _SAME),
     "LayerNormalization": "that of x; output 1 and 2 with length 1 along the axes over which it normalizes",
     "BatchNormalization": "that of x; output 1 and 2 one element for each channel",
     **dict.fromkeys(("CofactorsAlong", "MaxPoolAdjoint"), _SAME),
@@ -75,6 +75,7 @@ _SHAPES: Mapping[str, str] = {
     "MatMulRightAdjoint": "that of y",
     "Gemm": "rows of a × columns of b, as they are transposed",
     "MatrixTranspose": "that of x with its last two axes exchanged",
+    "LogDet": "that of x without its last two axes, which are of one length",
     "Det": "that of x without its last two axes, which are of one length",
     "Solve": "that of b",
     "NegativeLogLikelihoodLoss": "a number; where the reduction is none, that of the labels",

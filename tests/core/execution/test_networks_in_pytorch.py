@@ -130,6 +130,8 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "Einsum": lambda sample, *operands: torch.einsum(sample.attributes["equation"], *operands),
     "Det": lambda sample, x: torch.linalg.det(x),
     "Inverse": lambda sample, x: torch.linalg.inv(x),
+    "Cholesky": lambda sample, x: torch.linalg.cholesky(x),
+    "LogDet": lambda sample, x: torch.logdet(x),
     "Solve": lambda sample, a, b: torch.linalg.solve(a, b if b.ndim == 1 else b.expand(sample.value.shape)),
     "Softmax": lambda sample, x: torch.softmax(x, sample.attributes["axis"]),
     "LogSoftmax": lambda sample, x: torch.log_softmax(x, sample.attributes["axis"]),

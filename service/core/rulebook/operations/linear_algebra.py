@@ -16,7 +16,8 @@ from service.core.rulebook.registry import Wording, define, operands_only, ruleb
 from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
 
-def _square_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def square_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    """Return the shape of a square matrix, or of a stack of them; raises ValueError for another."""
     (shape,) = shapes
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ValueError("expected a square matrix or a stack of them")
@@ -30,7 +31,7 @@ def _transposed_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return (*shape[:-2], shape[-1], shape[-2])
 
 
-def _cubic(each: float, cubic: float, arrays: float) -> WorkRule:
+def cubic(each: float, cubic: float, arrays: float) -> WorkRule:
     """Of `each` + `cubic` · n³ operations for each matrix of a stack, and so many arrays of all of them at once."""
 
     def work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
@@ -136,8 +137,8 @@ define(
     "x",
     forward=cofactors,
     contributions=lambda upstream, x, z: (cofactors_along((x, upstream)),),
-    infer_shape=_square_shape,
-    work=Workload(_cubic(2e4, 1.3, 5.0), _cubic(6e4, 2.5, 12.0)),
+    infer_shape=square_shape,
+    work=Workload(cubic(2e4, 1.3, 5.0), cubic(6e4, 2.5, 12.0)),
     rounding=Rounding(value=lambda x, z: np.linalg.norm(z, axis=(-2, -1), keepdims=True) * np.ones_like(z)),
     analytic=False,
     wording=Wording(notation=function("cofactors", r"\operatorname{cof}", "cof")),
@@ -147,7 +148,7 @@ define(
 def _along_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     if len(shapes) < 2 or any(shape != shapes[0] for shape in shapes):
         raise ValueError("expected a matrix, or a stack of them, and directions of the same shape")
-    return _square_shape(shapes[:1], attributes)
+    return square_shape(shapes[:1], attributes)
 
 
 def _along_contributions(upstream: Any, operands: Any, z: Any) -> Any:
@@ -189,8 +190,8 @@ define(
     "x",
     forward=np.linalg.det,
     contributions=lambda upstream, x, z: (np.expand_dims(upstream, (-2, -1)) * cofactors(x),),
-    infer_shape=lambda shapes, attributes: _square_shape(shapes, attributes)[:-2],
-    work=Workload(_cubic(1e3, 0.1, 0.0), _cubic(2e4, 1.3, 5.0)),
+    infer_shape=lambda shapes, attributes: square_shape(shapes, attributes)[:-2],
+    work=Workload(cubic(1e3, 0.1, 0.0), cubic(2e4, 1.3, 5.0)),
     rounding=Rounding(
         value=lambda x, z: np.sum(np.abs(x * cofactors(x)), axis=(-2, -1)),
         contributions=lambda upstream, x, z: (
@@ -215,8 +216,8 @@ define(
     "x",
     forward=np.linalg.inv,
     contributions=_inverse_contributions,
-    infer_shape=_square_shape,
-    work=Workload(_cubic(1e3, 0.25, 1.0), _cubic(1e3, 0.25, 3.0)),
+    infer_shape=square_shape,
+    work=Workload(cubic(1e3, 0.25, 1.0), cubic(1e3, 0.25, 3.0)),
     rounding=Rounding(
         value=lambda x, z: np.abs(z) @ np.abs(x) @ np.abs(z),
         contributions=lambda upstream, x, z: (-_inverse_contributions(np.abs(upstream), x, np.abs(z))[0],),
@@ -239,7 +240,7 @@ define(
 
 def _solve_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     a, b = shapes
-    _square_shape([a], attributes)
+    square_shape([a], attributes)
     if len(b) == 1 == len(a) - 1 and a[-1] == b[0]:
         return b
     if len(b) < 2 or b[-2] != a[-1]:
