@@ -53,6 +53,7 @@ _REDUCED = {
     "ReduceL1": "np.sum(np.abs({x}){along})",
     "ReduceL2": "norm({x}{along})",
     "ReduceSumSquare": "np.sum({x} ** 2{along})",
+    "ReduceLogSum": "np.log(np.sum({x}{along}))",
     "ReduceLogSumExp": "logsumexp({x}{along})",
     "ReduceVar": "np.var({x}{along}{ddof})",
     "ReduceStd": "np.std({x}{along}{ddof})",
@@ -243,13 +244,32 @@ def _softmax(call: ArrayCall) -> str:
     return f"{room}.{'softmax' if call.name == 'Softmax' else 'log_softmax'}({call.x[0]}, axis={call.a['axis']})"
 
 
-@says("LayerNormalization", "axis epsilon")
+@says("LayerNormalization", "axis epsilon output")
 def _layer_norm(call: ArrayCall) -> str:
     x, scale, bias = (*call.x, "None")[:3]
+    if output := call.a.get("output"):
+        axis = call.a["axis"]
+        along = f"axis=tuple(range({axis}, {0 if axis < 0 else f'{x}.ndim'})), keepdims=True"
+        if output == 1:
+            return f"np.mean({x}, {along})"
+        return f"1.0 / np.sqrt(np.var({x}, correction=0, {along}) + {text_of(call.a['epsilon'])})"
     return f"layer_norm({x}, {scale}, {bias}, {call.a['axis']}, {text_of(call.a['epsilon'])})"
 
 
-simple("BatchNormalization", "batch_norm({0}, {1}, {2}, {3}, {4}, {epsilon})", "epsilon")
+@says("BatchNormalization", "epsilon momentum training_mode output")
+def _batch_norm(call: ArrayCall) -> str:
+    x, scale, bias, mean, variance = call.x
+    if call.a.get("training_mode"):
+        output, momentum = call.a.get("output", 0), call.a.get("momentum", 0.9)
+        along = f"axis=(0, *range(2, {x}.ndim))"
+        batch = f"np.mean({x}, {along})", f"np.var({x}, correction=0, {along})"
+        if output:
+            was = (mean, variance)[output - 1]
+            return f"{was} * {text_of(momentum)} + {batch[output - 1]} * {text_of(1.0 - momentum)}"
+        mean, variance = batch
+    return f"batch_norm({x}, {scale}, {bias}, {mean}, {variance}, {text_of(call.a['epsilon'])})"
+
+
 simple("OverChannels", "over_channels({0}, {1}.shape)")
 simple("SumOfChannels", "sum_of_channels({0})")
 
@@ -265,11 +285,14 @@ def _one_hot(call: ArrayCall) -> str:
 simple("MeanSquaredError", "np.mean(({0} - {1}) ** 2)")
 
 
-@says("SoftmaxCrossEntropyLoss", "reduction ignore_index")
+@says("SoftmaxCrossEntropyLoss NegativeLogLikelihoodLoss", "reduction ignore_index output")
 def _cross_entropy(call: ArrayCall) -> str:
     scores, labels, weights = (*call.x, "None")[:3]
+    if call.a.get("output"):
+        return _softmax(ArrayCall(call.language, "LogSoftmax", call.x, {"axis": 1}))
+    loss = "cross_entropy" if call.name == "SoftmaxCrossEntropyLoss" else "likelihood_loss"
     ignored = "" if call.a["ignore_index"] is None else f", {call.a['ignore_index']}"
-    return f"cross_entropy({scores}, {labels}, {weights}, {call.a['reduction']!r}{ignored})"
+    return f"{loss}({scores}, {labels}, {weights}, {call.a['reduction']!r}{ignored})"
 
 
 # --- order, elements and squares of pixels ----------------------------------------------------------------------------
@@ -314,6 +337,8 @@ def _blocks(call: ArrayCall) -> str:
 # --- linear algebra --------------------------------------------------------------------------------------------------
 
 simple("Det", "np.linalg.det({0})")
+simple("LogDet", "np.linalg.slogdet({0})[1]")
+simple("Cholesky", "np.linalg.cholesky(0.5 * ({0} + {0}.mT))")
 simple("Inverse", "np.linalg.inv({0})")
 simple("Solve", "np.linalg.solve({0}, {1})")
 simple("Cofactors", "cofactors({0})")

@@ -109,10 +109,14 @@ def encoded(labels, values, depth, axis):
 
 
 def cross_entropy(scores, labels, weights, reduction, ignore_index=None):
-    encoded = one_hot(labels, scores, ignore_index)
+    return likelihood_loss(log_softmax(scores, 1), labels, weights, reduction, ignore_index)
+
+
+def likelihood_loss(logarithms, labels, weights, reduction, ignore_index=None):
+    encoded = one_hot(labels, logarithms, ignore_index)
     if weights is not None:
-        encoded = encoded * over_channels(weights, scores.shape)
-    losses = -np.sum(np.where(encoded == 0.0, 0.0, encoded * log_softmax(scores, 1)), axis=1)
+        encoded = encoded * over_channels(weights, logarithms.shape)
+    losses = -np.sum(np.where(encoded == 0.0, 0.0, encoded * logarithms), axis=1)
     if reduction == "none":
         return losses
     return np.sum(losses) if reduction == "sum" else np.sum(losses) / np.sum(encoded)
