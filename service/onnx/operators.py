@@ -79,8 +79,6 @@ def apply(call: OperatorCall, folding: Folding, operation: Operation, given: Any
     folded = all(each is not None and each.fixed for each in operands)
     if call.operator in _ROUNDING and call.kind not in FLOATS and not folded:
         raise CannotImport(f"{_ROUNDING[call.operator]} that only a run knows is not computed here")
-    if call.operator in ("ReduceMax", "ReduceMin") and call.kind not in FLOATS and 0 in (call.operand(0).shape or ()):
-        raise CannotImport("the extremum of no whole numbers is another in each type")
     if operation.name == "Split" and "split" not in attributes:
         attributes.setdefault("num_outputs", len(call.outputs))
     if "output" in readers:
