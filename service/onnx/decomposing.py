@@ -511,7 +511,8 @@ def _along_axes(w: Writer, x: str, matrices: Sequence[tuple[int, NDArray[Any]]],
 
 def _interpolation(node: Node, shape: Shape) -> list[tuple[int, NDArray[Any]]]:
     given = Interpolation(*(node.attributes.get(each.name, each.default) for each in node.operation.attributes))
-    if given.coordinates == "tf_crop_and_resize" and given.extrapolation_value != 0.0:
+    extrapolates = node.operation.name == "Resize" and given.extrapolation_value != 0.0
+    if given.coordinates == "tf_crop_and_resize" and extrapolates:
         raise Unwritten("with an extrapolation value ONNX Runtime does not compute what it says")
     return [(along.axis, interpolation_weights(along, given).toarray()) for along in resized_axes(shape, given)]
 
@@ -521,6 +522,7 @@ def _resize(w: Writer, node: Node, x: Sequence[str]) -> str | None:
     """ONNX Runtime lacks some ways: of these a matrix along each axis."""
     a = node.attributes
     rare = a["antialias"] or a["exclude_outside"] or a["keep_aspect_ratio_policy"] != "stretch"
+    rare = rare or (a["mode"] != "nearest" and len(w.shape(node.inputs[0])) != 4)
     if not rare and a["coordinate_transformation_mode"] != "tf_crop_and_resize":
         return None
     shape = w.shape(node.inputs[0])
@@ -583,7 +585,9 @@ class _Products:
 @_decomposes("ConvTranspose")
 def _transposed_to_shape(w: Writer, node: Node, x: Sequence[str]) -> str | None:
     """ONNX Runtime refuses some shapes that the value is to have."""
-    if node.attributes["output_shape"] is None:
+    a = node.attributes
+    padded = max(a["output_padding"] or (0,)) >= min(a["strides"] or (1,)) and any(a["output_padding"] or ())
+    if a["output_shape"] is None and not padded:
         return None
     shape, kernel = (w.shape(name) for name in node.inputs[:2])
     made = _Products(_transposed(w, node, shape, kernel), kernel, node.attributes["group"]).to_x(x[0], x[1])

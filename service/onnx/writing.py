@@ -247,7 +247,8 @@ class Writer:
         types = schema.outputs[min(output, len(schema.outputs) - 1)].types
         truth, whole = types == {"tensor(bool)"}, types == {"tensor(int64)"}
         name = self.fresh(node.name) if truth or whole else node.name
-        count = len(schema.outputs) if output or node.operation.name in ("Split", "TopK") else 1
+        several = output or node.attributes.get("training_mode")
+        count = len(schema.outputs) if several or node.operation.name in ("Split", "TopK") else 1
         if node.operation.name == "Split":
             count = len(node.attributes["split"] or ()) or node.attributes["num_outputs"]
         outputs = [name if index == output else self.fresh(node.name) for index in range(count)]

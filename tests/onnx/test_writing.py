@@ -118,7 +118,7 @@ def test_onnx_runtime_computes_what_we_do() -> None:
             if error > 1e-5:
                 wrong.append(f"{operation.name} {dict(graph.nodes[-1].attributes)}: {error}")
     assert wrong == []
-    assert refused == REFUSED and len(worst) > 150
+    assert refused <= REFUSED and len(worst) > 150
 
 
 def run(runtime: Any, body: bytes, operands: Sequence[NDArray[Any]]) -> Any:
