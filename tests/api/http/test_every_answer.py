@@ -54,6 +54,7 @@ UNSAYABLE = {
         r"/(inputs|vector|gradients|(recorded|claims)/(values|gradients))(/.*)?|/seed(/\d+)*",
     ),
     "weights of no input, or not stored, or of another shape": ("create_graph", "invalid-inputs", r"/weights/.*"),
+    "what is for an ONNX model": ("create_graph", "invalid-request", "name|input|outputs"),
     "bytes that are no tensor": ("put_tensor", "malformed-npy", ""),
     "bytes of another digest": ("put_tensor", "digest-mismatch", ""),
     "a digest that is none": ("put_tensor", "invalid-request", "digest"),

@@ -29,6 +29,9 @@ NODES = {"limit": "nodes", "maximum": 5}
 TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
     (Malformed("wrong", (FAULT,)), 400, "malformed-json", POINTED),
     (MalformedArchive("wrong"), 400, "malformed-npz", {}),
+    (errors.MalformedModel("wrong"), 400, "malformed-onnx", {}),
+    (errors.NotInstalled("wrong"), 501, "not-installed", {}),
+    (errors.InvalidModel([FAULT]), 422, "invalid-model", POINTED),
     (errors.MalformedTensor("wrong"), 400, "malformed-npy", {}),
     (errors.DigestMismatch("wrong"), 422, "digest-mismatch", {}),
     (errors.InvalidGraph([FAULT]), 422, "invalid-graph", POINTED),
