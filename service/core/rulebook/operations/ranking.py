@@ -8,7 +8,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer
-from service.core.rulebook.operation import CONVENTIONS, Attributes, Closed, Kinks, Rule, ShapeRule
+from service.core.rulebook.operation import CONVENTIONS, Attributes, Closed, Kinks, Rounding, Rule, ShapeRule
 from service.core.rulebook.operations.axes import axis_position
 from service.core.rulebook.operations.broadcasting import expand_to
 from service.core.rulebook.operations.ordering import sort, sum_of_ties, top_k
@@ -56,7 +56,10 @@ define(
     forward=sum_of_ties,
     contributions=lambda upstream, x, like, z, axis: (sum_of_ties(upstream, like, axis), None),
     infer_shape=_same_shape,
-    linear=True,
+    rounding=Rounding(
+        value=lambda x, like, z, axis: sum_of_ties(np.abs(x), like, axis),
+        contributions=lambda upstream, x, like, z, axis: (sum_of_ties(np.abs(upstream), like, axis), 0.0),
+    ),
     analytic=False,
     work=_WORK,
     wording=Wording(aliases=["sum_of_ties"], rule="sum"),
