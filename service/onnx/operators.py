@@ -118,6 +118,10 @@ def _as_attribute(figures: NDArray[Any], read: Callable[[object], Any], name: st
 # --- constants and shapes -----------------------------------------------------------------------------------------
 
 
+# Some exporters keep weights as Constants. Scales, bounds, regions and the like have no more elements than this.
+_NO_WEIGHTS = 16
+
+
 def _constant(call: OperatorCall, folding: Folding) -> dict[str, Value]:
     ((name, value),) = call.attributes.items()
     if name == "value":
@@ -128,6 +132,8 @@ def _constant(call: OperatorCall, folding: Folding) -> dict[str, Value]:
         value, kind = np.asarray(value, np.int64), INT64
     else:
         raise CannotImport(f"a Constant of {name} is not read")
+    if kind in FLOATS and value.size > _NO_WEIGHTS:
+        return {call.output: folding.add_weight(call.output, kind, value)}
     return {call.output: folding.add_constant(call.output, kind, value)}
 
 

@@ -15,6 +15,7 @@ from service.core.graph.graph import Graph, Node
 from service.core.graph.parts import GraphPart
 from service.core.language.writing import write_expression
 from service.core.rulebook.input_types import shape_mismatch
+from service.core.rulebook.tensor import Tensor
 from service.storage import graphs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord
@@ -24,8 +25,9 @@ from service.usecases.tensors import find_tensors, load_constants
 from service.usecases.weighing import BUILT_NODE, EXPRESSION_BYTE
 
 NO_WEIGHTS: Mapping[str, str] = MappingProxyType({})
-# A graph built from nodes shows its expression too, unless that is too long to be read.
-_NODES_IN_AN_EXPRESSION = 1000
+# A graph built from nodes shows its expression too, unless that is too long to be read: by its nodes, or by the numbers
+# of its Constants.
+_NODES_IN_AN_EXPRESSION, _NUMBERS_IN_AN_EXPRESSION = 1000, 10_000
 
 
 def create_graph(
@@ -167,7 +169,7 @@ def keep_graph(
     The digest is that of the expanded nodes: a version with the same nodes keeps the parts that it has.
     """
     context.forget_deleted()
-    if expression is None and len(graph) <= _NODES_IN_AN_EXPRESSION:
+    if expression is None and _is_readable(graph):
         expression = write_expression(graph)
     record = GraphRecord(
         id=new_id(),
@@ -200,6 +202,12 @@ def keep_graph(
         return made, context.graph(made.digest), new
     context.graphs.replace(graph.digest, graph)
     return made, graph, new
+
+
+def _is_readable(graph: Graph) -> bool:
+    values = (node.attributes.get("value") for node in graph.nodes)
+    numbers = sum(value.array.size for value in values if isinstance(value, Tensor))
+    return len(graph) <= _NODES_IN_AN_EXPRESSION and numbers <= _NUMBERS_IN_AN_EXPRESSION
 
 
 def get_graph(context: Context, graph_id: str) -> GraphRecord:

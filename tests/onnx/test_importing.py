@@ -61,6 +61,15 @@ def test_a_weight_of_several_uses_and_one_that_the_exporter_made_are_told() -> N
     assert model.warnings == ["the weight 'w' has 2 uses: 'h', 'y'; its gradient is the sum over all"]
 
 
+def test_a_long_constant_is_a_weight() -> None:
+    numbers = ", ".join(map(str, range(20)))
+    model = imported(f"""(float[20] x) => (float[20] y) {{
+        w = Constant<value = float[20] {{{numbers}}}>()  two = Constant<value = float[1] {{2}}>()
+        h = Mul(x, w)  y = Mul(h, two) }}""")
+    assert model.inputs == ["x", "w"] and model.weights["w"].tolist() == list(range(20))
+    assert [node["name"] for node in model.nodes if node["operation"] == "Constant"] == ["two"]
+
+
 def test_whole_numbers_are_computed_while_the_model_is_read() -> None:
     text = """(float[N, 2, 3] x) => (float[A, B] y) <int64[1] rest = {-1}, int64 first = {0}> {
         shape = Shape(x)  n = Gather(shape, first)  axes = Constant<value_ints = [0]>()

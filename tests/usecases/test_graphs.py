@@ -70,6 +70,13 @@ def test_a_graph_by_nodes_shows_its_expression_unless_it_is_long(context: Contex
     assert chain(3) == "y1 = -y0; y2 = -y1"
     assert chain(1000) and chain(1001) is None
 
+    def constant(count: int) -> str | None:
+        value = {"value": [1.0] * count}
+        nodes = [{"name": "c", "operation": "Constant", "attributes": value}]
+        return create_graph(context, "g", nodes=nodes, tags={})[0].expression
+
+    assert constant(10_000) and constant(10_001) is None
+
 
 def test_a_key_finds_the_graph_that_was_there_already(context: Context) -> None:
     first, graph, _ = create_graph(context, "g", expression="a", tags={})
