@@ -8,7 +8,7 @@ from marshmallow import fields
 from service.api.http.npz import MEDIA_TYPE as NPZ
 from service.api.schemas import (
     ARRAY_OR_NULL,
-    INPUTS,
+    INPUTS_OR_NULL,
     SOME_FIGURES,
     TAGS,
     WEIGHTS_TOO,
@@ -127,7 +127,7 @@ class RunSummary(ma.Schema):
     source = fields.String(required=True, validate=ma.validate.OneOf(["computed", "recorded"]))
     recorded_by = fields.String(allow_none=True)
     dtype = fields.String()
-    inputs = fields.Raw(required=True, metadata=INPUTS)
+    inputs = fields.Raw(required=True, metadata=INPUTS_OR_NULL)
     output = fields.String(required=True, allow_none=True)
     seed = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
     outputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})

@@ -28,7 +28,8 @@ TENSOR: dict[str, Any] = {
     "properties": {"tensor": DIGEST},
     "additionalProperties": False,
 }
-INPUTS = {"type": "object", "additionalProperties": {**ARRAY, "oneOf": [*ARRAY_OR_NULL["oneOf"], TENSOR]}}
+INPUTS = {"type": "object", "additionalProperties": {**ARRAY, "oneOf": [*ARRAY["oneOf"], TENSOR]}}
+INPUTS_OR_NULL = {"type": "object", "additionalProperties": {**ARRAY, "oneOf": [*ARRAY_OR_NULL["oneOf"], TENSOR]}}
 FIGURES = {"type": "object", "additionalProperties": ARRAY}
 TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
 # What no text may hold; `(?![\s\S])` is the end, and `$` would be before a last line break too.

@@ -45,11 +45,20 @@ SAID_LATER = (
     r".*, (outputs|wrt): uniqueItems is not what it was",
 )
 
+# What is only gained: a tensor's digest in place of an array, answered to who gave it so.
+GAINED = (
+    r".*/(runs|backward|derivatives|\{run_id\}|\{derivatives_id\}), 20[01](, runs, items)?, inputs, "
+    r"additionalProperties: the type object is new in an answer",
+    r".*/derivatives, body, vector(, tensor: the member is newly required|: additionalProperties are refused)",
+)
+
 
 @pytest.mark.parametrize("released", RELEASED, ids=[path.stem for path in RELEASED])
 def test_what_a_release_promises_is_kept(released: Path) -> None:
     breaches = find_breaches(read(released), DOCUMENT)
-    assert [breach for breach in breaches if not any(re.fullmatch(said, breach) for said in SAID_LATER)] == []
+    assert [
+        breach for breach in breaches if not any(re.fullmatch(said, breach) for said in (*SAID_LATER, *GAINED))
+    ] == []
 
 
 # Mutated copies of the first document: how each is changed, and what is found in the copy.

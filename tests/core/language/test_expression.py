@@ -366,7 +366,7 @@ CALLABLE = [
 def test_every_alias_calls_its_operation(operation: Operation, alias: str) -> None:
     operands = [f"x{position}" for position in range(operation.least_inputs)]
     settings = [
-        f"{attribute.name}={1 if accepts(attribute, 1) else json.dumps('i->i')}"
+        f"{attribute.name}={next(json.dumps(value) for value in (1, 'i->i', 'float32') if accepts(attribute, value))}"
         for attribute in operation.attributes
         if attribute.required
     ]

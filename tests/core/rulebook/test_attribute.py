@@ -19,8 +19,9 @@ def test_what_is_no_whole_number_is_refused(wrong: object) -> None:
         integer(wrong)
 
 
-@pytest.mark.parametrize("wrong", [2**63, -(2**63), 1e300])
+@pytest.mark.parametrize("wrong", [2**63, -(2**63) - 1, 1e300])
 def test_whole_numbers_are_those_of_int64(wrong: object) -> None:
+    assert integer(-(2**63)) == -(2**63)
     with pytest.raises(ValueError, match="out of int64's range"):
         integer(wrong)
 

@@ -15,9 +15,11 @@ ULP = 2.0**-52
 
 def slopes(name: str, *operands: float) -> list[float]:
     operation = operation_of(name)
+    defaults = {attribute.name: attribute.default for attribute in operation.attributes}
     with np.errstate(all="ignore"):
         given = [np.asarray(x) for x in operands]
-        return [float(slope) for slope in operation.differentiate(given, operation.evaluate(given))]
+        value = operation.evaluate(given, defaults)
+        return [float(slope) for slope in operation.differentiate(given, value, defaults)]
 
 
 def pairs(count: int = 2000) -> list[tuple[float, float]]:
