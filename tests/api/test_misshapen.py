@@ -38,6 +38,7 @@ def wrong_figures(client: FlaskClient, ours: str, phase: str, node: str) -> dict
     return {"values": values, "gradients": gradients}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("phase", "node", "name"),
     [

@@ -320,6 +320,7 @@ def test_an_answer_that_never_comes_is_unavailable(service_url: str) -> None:
     assert len(seen) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failures", [["lost"], ["503", "lost", "503"], ["503", "502", "504"]])
 def test_a_post_is_sent_again_and_takes_effect_once(service_url: str, gradbook: Client, failures: list[str]) -> None:
     name = f"retried {failures}"

@@ -17,6 +17,7 @@ def without(answer: requests.Response, *headers: str) -> dict[str, str]:
     return {name: ", ".join(sorted(value.split(", "))) for name, value in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body"),
     [

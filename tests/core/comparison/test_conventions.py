@@ -217,6 +217,7 @@ def test_a_choice_that_shows_only_at_a_node_further_back_is_a_convention_too() -
     assert because(found).endswith("where a node that follows has no derivative.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pool", ["kernel_shape=[2, 2], strides=[2, 2]", "kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]"]
 )

@@ -110,6 +110,7 @@ def test_what_rests_on_unrecorded_roundings_is_not_accused(dtype: str) -> None:
 SQUARES = "h = x @ W; s = h + b; r = tanh(s); o = r @ V; L = mean(o * o)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ROUND)
 @pytest.mark.parametrize("node", ["∂o", "∂V", "∂s", "o", "s"])
 @pytest.mark.parametrize("unrecorded", ["mul_1", "h"])

@@ -34,6 +34,7 @@ def test_a_run_in_float32_has_no_origin_in_float64(operation: Operation, data: s
     assert origins(judge(baseline, candidate), graph) == []
 
 
+@pytest.mark.slow
 @each_tensor_operation
 @settings(max_examples=examples(10))
 @given(data=st.data())
@@ -130,6 +131,7 @@ def test_a_mistake_among_terms_that_do_not_cancel_is_found() -> None:
     assert origins(judge(right, wrong), graph) == [("backward", "x")]
 
 
+@pytest.mark.slow
 @each_tensor_operation
 @settings(max_examples=examples(6))
 @given(data=st.data())

@@ -96,6 +96,7 @@ def test_a_right_gradient_is_never_wrong(text: str, inputs: dict[str, Any], expe
                 assert node.reason and node.estimate is None and node.error is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "x"), [(text, given["x"]) for text, given, letters in SLOPING if letters == "rrr"])
 @pytest.mark.parametrize("factor", [-1.0, 0.0, 0.5, 1.01, 2.0])
 def test_a_wrong_gradient_at_an_edge_is_told(text: str, x: float, factor: float) -> None:

@@ -81,6 +81,7 @@ def assert_symmetric(blocks: Mapping[tuple[str, str], FloatArray], values: Figur
 # --- forward mode = reverse mode ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_elementwise
 @settings(max_examples=examples(10), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
@@ -209,6 +210,7 @@ def tensor_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.mark.slow
 @each_tensor_operation
 @settings(max_examples=examples(8), suppress_health_check=list(HealthCheck))
 @given(data=st.data())

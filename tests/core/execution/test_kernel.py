@@ -101,6 +101,7 @@ def greatest_ulps(operation: Operation) -> tuple[float, float]:
     return float(value), float(gradient)
 
 
+@pytest.mark.slow
 @each_elementwise
 def test_every_operation_is_compiled_and_gives_the_same_figures(operation: Operation) -> None:
     assert operation in {known for known, _ in opcodes()}
@@ -108,6 +109,7 @@ def test_every_operation_is_compiled_and_gives_the_same_figures(operation: Opera
     assert found[0] <= allowed[0] and found[1] <= allowed[1], found
 
 
+@pytest.mark.slow
 @each_elementwise
 def test_the_same_nodes_are_without_a_derivative(operation: Operation) -> None:
     graph, inputs = one_node_each(operation)

@@ -160,6 +160,7 @@ def test_sums_are_the_stored_gradients_over_random_graphs_of_tensors(point: Poin
     sums_are_the_gradients(run_of(point.graph, point.inputs, seed=0.7))
 
 
+@pytest.mark.slow
 @each_tensor_operation
 @settings(max_examples=examples(5))
 @given(data=st.data())
@@ -169,6 +170,7 @@ def test_sums_are_the_stored_gradients_of_each_operation_on_tensors(operation: O
     sums_are_the_gradients(run_of(graph_around(sample), inputs, seed=0.7))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_either_loop")
 @each_elementwise
 def test_sums_are_the_stored_gradients_of_each_operation_at_its_extremes(operation: Operation) -> None:

@@ -157,6 +157,7 @@ def figures(operation: Operation, rows: Sequence[Sequence[float]], attributes: A
     return np.column_stack([value, local])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "operation",
     [each for each in ELEMENTWISE if each.name not in GAUSSIAN | CANCELLING],

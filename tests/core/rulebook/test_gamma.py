@@ -48,6 +48,7 @@ FUNCTIONS: list[tuple[str, Callable[..., Any], Callable[..., Any], Callable[[flo
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("called", "exact", "terms"), [row[1:] for row in FUNCTIONS], ids=[row[0] for row in FUNCTIONS]
 )

@@ -65,6 +65,7 @@ def _gate(x: Any) -> Any:
     return 1 / (1 + mpmath.exp(-_argument(x)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "exact", "bound"),
     [
@@ -116,6 +117,7 @@ def test_over_symbols_they_are_operations() -> None:
     assert write_latex(term_of(gaussian.bell(x))) == "e^{-x^{2}}"
 
 
+@pytest.mark.slow
 @np.errstate(all="ignore")
 @pytest.mark.parametrize(
     ("name", "approximate", "value", "slope"),

@@ -187,6 +187,7 @@ def kinks(operation: Operation) -> Iterator[tuple[tuple[float, ...], Attributes,
             yield point, attributes, bool(operation.is_nondifferentiable(np.array(point), value, attributes))
 
 
+@pytest.mark.slow
 @each_elementwise
 def test_the_convention_at_a_kink_is_the_least_subgradient(operation: Operation) -> None:
     """What is expected is found from values around the kink: the limits of the gradient there, their convex hull

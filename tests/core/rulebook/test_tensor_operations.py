@@ -74,6 +74,7 @@ def test_contributions_are_central_differences(operation: Operation, data: st.Da
         np.testing.assert_allclose(shown, expected, rtol=1e-8, atol=1e-9 * scale, err_msg=str(sample))
 
 
+@pytest.mark.slow
 @each_analytic_tensor_operation
 @settings(max_examples=examples(20))
 @given(data=st.data())
