@@ -1,6 +1,6 @@
 """Draw each part of a graph as one node, until it is opened."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.core.execution.run import Backward, Run
@@ -15,10 +15,12 @@ from service.web.captions import Subject
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A graph in which closed parts are one node each, and the position in the whole graph of each node."""
+    """A graph in which closed parts are one node each, the position in the whole graph of each node, and for the name
+    of each node that is not drawn that of its part."""
 
     graph: Graph
     positions: Sequence[int]
+    within: Mapping[str, str]
 
 
 def fold(graph: Graph, parts: Sequence[GraphPart], opened: Collection[str]) -> Folded:
@@ -39,7 +41,7 @@ def fold(graph: Graph, parts: Sequence[GraphPart], opened: Collection[str]) -> F
                 closed.pop(inner, None)
     box = [name if name in closed else None for name in box]
     if not any(box):
-        return Folded(graph, range(len(graph)))
+        return Folded(graph, range(len(graph)), {})
     reads: dict[str, dict[str, None]] = {name: {} for name in closed}
     for position, sources in enumerate(graph.operands):
         if (name := box[position]) is not None:
@@ -53,7 +55,10 @@ def fold(graph: Graph, parts: Sequence[GraphPart], opened: Collection[str]) -> F
     names = {node.name for node in nodes}
     outputs = tuple(name for name in graph.outputs if name in names) or (nodes[-1].name,)
     inputs = tuple(name for name in graph.inputs if name in names)
-    return Folded(Graph(nodes, inputs, outputs, graph.convention), kept)
+    hidden = {
+        node.name: name for node, name in zip(graph.nodes, box, strict=True) if name is not None and name != node.name
+    }
+    return Folded(Graph(nodes, inputs, outputs, graph.convention), kept, hidden)
 
 
 def _box(name: str) -> Operation:
@@ -74,6 +79,7 @@ def fold_subject(subject: Subject, folded: Folded) -> Subject:
         run=None if run is None else _fold_run(run, folded),
         output=subject.output if subject.output in folded.graph.position else None,
         kinks=frozenset(places[position] for position in subject.kinks if position in places),
+        flags={places[position]: flag for position, flag in subject.flags.items() if position in places},
     )
 
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import numpy as np
 from flask import Response, render_template, request
@@ -16,7 +15,6 @@ from service.core.errors import GradbookError
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import short_value
 from service.core.graph.graph import Graph
-from service.core.graph.parts import GraphPart, enclosing
 from service.core.rulebook.operation import CONVENTIONS
 from service.storage.comparisons import ComparisonRecord
 from service.storage.records import GraphRecord, RunRecord
@@ -30,12 +28,12 @@ from service.web.pages.figures import Cell, column, typed
 from service.web.pages.forms import field_of, input_fields, read_inputs
 from service.web.pages.graphs import formulas, read_expression, show_formula
 from service.web.pages.page import page, see
+from service.web.pages.parts import list_parts
 from service.web.pages.pictures import inline_minimap, inline_picture, view_of
 from service.web.pages.plots import chosen, draw_function, evaluate_at, inputs_of, is_computed
 from service.web.subjects import graph_subject, run_subject
 
 _RUNS, _VERSIONS, _COMPARISONS = 20, 20, 100
-_PARTS = 200  # that are looked at
 _DERIVATIVES = 24  # rows of the table
 _LONGEST_FORMULA = 160  # characters in the expression language of one that is shown at once
 _DIFFERENT = ("origin", "inherited", "convention")
@@ -125,7 +123,7 @@ def _show(graph_id: str, asked: Mapping[str, str], problem: GradbookError | None
         unknown=asked.get("focus") if focus is None else None,
         picture=inline_picture(subject, view),
         minimap=inline_minimap(folded.graph, view),
-        parts=_listed_parts(record, opened),
+        parts=list_parts(record.parts, opened),
         notes=(view.sentence, legend(subject, view)),
         operations=sorted(Counter(node.operation.name for node in graph.nodes if is_computed(node)).items()),
         run=run,
@@ -141,19 +139,6 @@ def _show(graph_id: str, asked: Mapping[str, str], problem: GradbookError | None
         runs=_listed_runs(record, listed),
         versions=usecases.list_graphs(context(), name=record.name, tag=None, after=None, limit=_VERSIONS),
     )
-
-
-def _listed_parts(record: GraphRecord, opened: Sequence[str]) -> list[tuple[GraphPart, bool, str]]:
-    """The outermost parts and those in opened ones: whether each is open, and the query that opens or closes it."""
-    names_of_parts = {part.name for part in record.parts}
-    listed = []
-    for part in record.parts[:_PARTS]:
-        if any(name in names_of_parts and name not in opened for name in list(enclosing(part.name))[1:]):
-            continue  # it lies in one that is closed
-        is_open = part.name in opened
-        names = [name for name in opened if name != part.name] if is_open else [*opened, part.name]
-        listed.append((part, is_open, urlencode([("open", name) for name in names])))
-    return listed
 
 
 def _read_run(graph: GraphRecord, record: RunRecord, drawn: Sequence[int]) -> StoredRun:

@@ -20,6 +20,7 @@ from service.core.execution.run import Run
 from service.core.explanation.steps import count_steps
 from service.core.figures.figures import Figures, FloatArray, same_bits
 from service.core.graph.graph import Graph, Node
+from service.core.graph.parts import enclosing
 from service.storage.records import RunRecord
 from service.usecases import comparisons, explanations, graphs
 from service.usecases import runs as usecases
@@ -27,11 +28,13 @@ from service.usecases.comparisons import Compared
 from service.usecases.runs import StoredRun
 from service.usecases.tensors import Given, TensorReference
 from service.web.captions import MARKS, euclidean_norm
+from service.web.folding import fold, fold_subject
 from service.web.legend import legend
 from service.web.pages.figures import Cell, column, spoken, typed, written
 from service.web.pages.findings import show_causes
 from service.web.pages.forms import InputField, field_of, input_fields, read_author, read_claimed, read_inputs
 from service.web.pages.page import page, see
+from service.web.pages.parts import list_parts
 from service.web.pages.pictures import inline_minimap, inline_picture, view_of
 from service.web.pages.steps import ShownStep, show_steps
 from service.web.subjects import run_subject
@@ -134,11 +137,20 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
     record, graph = run.record, graphs.get_graph(context(), run.record.graph_id)
     sought = asked.get("node", "").strip()
     focus = sought if sought in run.graph.position else None
-    view = view_of(run.graph, focus, record.output)
     beside = usecases.get_run(context(), asked["beside"]) if asked.get("beside") else None
     checked = comparisons.get_comparison(context(), asked["checked"]) if asked.get("checked") else None
     marks = _verdicts(checked.found) if checked else {}
-    steps, subject = _steps(run, view), replace(run_subject(run, graph), flags=_flags(marks))
+    sought_for = [focus] if focus else []
+    wrong = [run.graph.nodes[position].name for (_, position), verdict in marks.items() if verdict in MARKS]
+    within = {part for name in (*sought_for, *wrong) for part in enclosing(name.rpartition("/")[0])}
+    opened = dict.fromkeys((*request.args.getlist("open"), *within))
+    folded = fold(run.graph, graph.parts, opened)
+    view = view_of(folded.graph, focus, record.output)
+    steps = [
+        replace(step, partners=[folded.within.get(name, name) for name in step.partners]) for step in _steps(run, view)
+    ]
+    subject = fold_subject(replace(run_subject(run, graph), flags=_flags(marks)), folded)
+    shown = [folded.positions[position] for position in view.positions]
     return render_template(
         "run.html",
         section="Runs",
@@ -147,7 +159,9 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
         graph=graph,
         title=record.label or "Run",
         picture=inline_picture(subject, view, "node"),
-        minimap=inline_minimap(run.graph, view),
+        minimap=inline_minimap(folded.graph, view),
+        parts=list_parts(graph.parts, opened, tuple(_kept(asked).items())),
+        within=folded.within,
         notes=(view.sentence, legend(subject, view)),
         lead=_lead(run),
         sort=asked.get("sort", ""),
@@ -159,7 +173,7 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
         sought=sought,
         found=_search(run.graph, sought) if sought and focus is None else (),
         near=_near(run.graph, steps[-1].node) if steps else ((), ()),
-        lines=_sorted(_lines(run, view, beside, checked, marks, asked if problem else None), asked.get("sort", "")),
+        lines=_sorted(_lines(run, shown, beside, checked, marks, asked if problem else None), asked.get("sort", "")),
         beside=beside,
         checked=checked,
         causes=show_causes(checked.found) if checked else (),
@@ -226,7 +240,7 @@ def _sides(run: StoredRun) -> Callable[[int], Sequence[OneSided]]:
 
 def _lines(
     run: StoredRun,
-    view: View,
+    positions: Sequence[int],
     beside: StoredRun | None,
     checked: Compared | None,
     marks: Mapping[tuple[str, int], str],
@@ -234,10 +248,10 @@ def _lines(
 ) -> list[Line]:
     """The rows of the nodes that are drawn; `asked` is a form that was refused."""
     before = (beside.values, beside.gradients) if beside else (None, None)
-    values = _entries("value", run.values, before[0], view.positions)
-    gradients = _entries("gradient", run.gradients, before[1], view.positions)
+    values = _entries("value", run.values, before[0], positions)
+    gradients = _entries("gradient", run.gradients, before[1], positions)
     lines = []
-    for position, *pair in zip(view.positions, values, gradients, strict=True):
+    for position, *pair in zip(positions, values, gradients, strict=True):
         node, entries = run.graph.nodes[position], []
         for phase, entry in zip(("forward", "backward"), pair, strict=True):
             claimed = asked.get(f"{entry.kind}.{node.name}", "") if asked is not None else ""

@@ -87,6 +87,26 @@ def test_of_a_large_graph_a_part_is_shown_with_ways_on_and_a_minimap(client: Fla
     assert "7 of 71 nodes: the nearest to n30, within 3 edges." in text
 
 
+def test_a_part_is_one_row_until_it_is_opened_or_holds_what_is_wrong(client: FlaskClient) -> None:
+    client.post("/v1/graphs", json={"name": "cell_of_a_page", "expression": "h = w * x; y = tanh(h)"})
+    made: Any = client.post(
+        "/v1/graphs", json={"name": "net_of_a_page", "expression": "u = cell_of_a_page(w, x); L = u^2"}
+    )
+    run: Any = client.post(f"/v1/graphs/{made.json['id']}/runs", json={"inputs": {"w": 0.5, "x": 1}})
+    page = f"/runs/{run.json['id']}"
+
+    def rows(address: str) -> set[str]:
+        return set(re.findall(r'<tr data-node="([^"]*)"', client.get(address).text))
+
+    closed = {"w", "x", "u", "L", "constant_1"}
+    assert rows(page) == closed
+    assert rows(f"{page}?open=u") == rows(f"{page}?node=u/h") == closed | {"u/h"}
+    assert '<a href="?open=u#parts">open' in client.get(page).text
+    assert 'data-node="u/h" data-drawn="u" data-phase="forward"' in client.get(page).text
+    led = client.post(f"{page}/check", data={"gradient.u/h": "7"}, headers=OWN)
+    assert rows(led.headers["Location"]) == closed | {"u/h"}
+
+
 def test_names_are_text_and_never_markup(client: FlaskClient) -> None:
     hostile = '<img src=x onerror="alert(1)">&\''
     nodes = [

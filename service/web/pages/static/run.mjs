@@ -29,7 +29,7 @@ function stepThrough() {
 
   function show(k, write = true) {
     k = Math.max(0, Math.min(last, k));
-    const { node, phase } = steps[k].dataset, partners = new Set(JSON.parse(steps[k].dataset.with));
+    const { node, phase, drawn: box = node } = steps[k].dataset, partners = new Set(JSON.parse(steps[k].dataset.with));
     slider.value = k;
     back.disabled = k === 0;
     next.textContent = k === last ? "Start over" : "Next →";
@@ -39,7 +39,7 @@ function stepThrough() {
       i === k ? link.setAttribute("aria-current", "step") : link.removeAttribute("aria-current");
     });
     for (const { classList, dataset: { node: name } } of nodes) {
-      classList.toggle("lit", name === node);
+      classList.toggle("lit", name === box);
       classList.toggle("from", phase === "forward" ? partners.has(name) : name === node && partners.size > 0);
       classList.toggle("to", phase === "forward" ? name === node : partners.has(name));
       classList.toggle("no-value", (forward.get(name) ?? -1) > k);
@@ -49,10 +49,10 @@ function stepThrough() {
       const { from, to } = edge.dataset;
       edge.classList.toggle("lit", phase === "forward" ? to === node : from === node && partners.has(to));
     }
-    for (const [name, row] of rows) row.classList.toggle("at", name === node);
+    for (const [name, row] of rows) row.classList.toggle("at", name === box);
     said.value = `Step ${k + 1} of ${steps.length}, ${phase}: ${steps[k].dataset.said}`;
     slider.setAttribute("aria-valuetext", said.value);
-    drawn(node).forEach(scrollTo);
+    drawn(box).forEach(scrollTo);
     if (steps[k].scrollWidth > steps[k].clientWidth) steps[k].tabIndex = 0;
     if (write) history.replaceState(history.state, "", `#step=${k + 1}`);
   }
