@@ -109,7 +109,7 @@ def _write_constant(operation: Operation, value: np.ndarray, language: str, is_f
         return write_expression(Literal(float(value)), dialect)
     module = _MODULES[language]
     make = "torch.tensor" if language == "torch" else f"{module}.array"
-    dtype = f", dtype={module}.float32" if is_float32 else ""
+    dtype = f", dtype={module}.float32" if is_float32 else ", dtype=torch.float64" if language == "torch" else ""
     written = f"{make}({_nested(value, dialect)}{dtype})"
     return written if value.size or not value.ndim else f"{module}.zeros({value.shape!r}{dtype})"
 
@@ -169,12 +169,8 @@ def _imports(language: str, code: str, is_float32: bool) -> str:
         "torch": [*numpy, "import torch"],
         "jax": ["import jax", "import jax.numpy as jnp", *numpy],
     }[language]
-    doubles = {
-        "numpy": "",
-        "torch": "torch.set_default_dtype(torch.float64)",
-        "jax": 'jax.config.update("jax_enable_x64", True)',
-    }[language]
-    parts = ["\n".join(standard), "\n".join(ours), "" if is_float32 else doubles]
+    doubles = 'jax.config.update("jax_enable_x64", True)' if language == "jax" and not is_float32 else ""
+    parts = ["\n".join(standard), "\n".join(ours), doubles]
     return "\n\n".join(filter(None, parts))
 
 

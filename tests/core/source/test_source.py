@@ -2,6 +2,7 @@
 
 import ast
 import ctypes
+import math
 import re
 import subprocess
 from pathlib import Path
@@ -48,6 +49,15 @@ def test_pytorch_computes_what_we_do() -> None:
     wrong, refused, count = wrong_cases("torch", 3, lambda found: found.detach().numpy())
     assert wrong == []
     assert set(refused) <= REFUSED and count > 200
+
+
+@pytest.mark.peers
+def test_pytorch_takes_constants_in_float64_and_keeps_its_own_default() -> None:
+    torch = pytest.importorskip("torch", reason="left to `make test-peers`")
+    graph = graph_of("y = [0.1, 0.2] * x + where(x > 0, sqrt(2), 0.7)")
+    computed = load(write_source(graph, "torch", ORIGIN))(0.3)
+    assert computed.tolist() == [0.1 * 0.3 + math.sqrt(2), 0.2 * 0.3 + math.sqrt(2)]
+    assert torch.get_default_dtype() is torch.float32
 
 
 @pytest.mark.peers
