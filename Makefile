@@ -53,7 +53,7 @@ steady: .venv/tested
 
 test-coverage: .venv/tested
 	$(BIN)/gradbook warm
-	$(SUITE) -m "not browser and not contract and not deployment and not faults and not image and not peers and not postgres" --hypothesis-profile=thorough --cov --cov-report= --cov-fail-under=0
+	$(SUITE) -m "not browser and not contract and not deployment and not faults and not image and not peers and not postgres" --hypothesis-profile=measured --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --include='service/core/*' --fail-under=100
 	$(BIN)/coverage report --omit='service/core/*'
 

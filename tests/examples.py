@@ -1,11 +1,11 @@
-"""How many examples a test draws or tries: a few in the quick suite, more where thoroughness is asked for."""
+"""How many examples a test draws or tries: a few in the quick suite, more where the suite is measured or thorough."""
 
 from collections.abc import Sequence
 from typing import TypeVar
 
 from hypothesis import settings
 
-QUICK, THOROUGH = 4, 24
+QUICK, MEASURED, THOROUGH = 4, 12, 24
 
 _Item = TypeVar("_Item")
 
