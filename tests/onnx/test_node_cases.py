@@ -91,7 +91,7 @@ def run(model: ModelProto, figures: Sequence[Any]) -> list[FloatArray]:
             refused = refusal
             continue
         graph, _ = compose_graph(imported.nodes, imported.outputs, imported.inputs)
-        weights = {name: given[name] for name in imported.inputs}
+        weights = {name: {**imported.weights, **given}[name] for name in imported.inputs}
         values = forward_pass(graph, {name: np.asarray(each, np.float64) for name, each in weights.items()})
         return [np.asarray(values[graph.position[name]]) for name in imported.outputs]
     raise refused

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from itertools import permutations, product
 from typing import Any
 
@@ -175,6 +176,11 @@ def slope_along(operation: Operation, point: Sequence[float], position: int, att
     return 0.0 if min(slopes) <= 0.0 <= max(slopes) else min(slopes, key=abs)
 
 
+def is_beside_a_jump(x: float, y: float) -> bool:
+    """Whether x/y is a whole number in float64 alone, as 3/0.3 is: the jump is a rounding error away."""
+    return y != 0.0 and (x / y).is_integer() and Fraction(x) % Fraction(y) != 0
+
+
 def kinks(operation: Operation) -> Iterator[tuple[tuple[float, ...], Attributes, bool]]:
     """Points of a grid, in the domain or at its edge; attributes; and whether the operation says that no derivative
     exists there."""
@@ -182,6 +188,8 @@ def kinks(operation: Operation) -> Iterator[tuple[tuple[float, ...], Attributes,
     for count, attributes in product(counts, attribute_samples(operation)):
         for point in product(KINKS[:: 1 if count < 3 else 2], repeat=count):
             if not all(low <= x <= high for x, (low, high) in zip(point, domains(operation, count), strict=True)):
+                continue
+            if operation.name in ("Mod", "FloorDiv") and is_beside_a_jump(*point):
                 continue
             value = operation.evaluate(np.array(point), attributes)
             yield point, attributes, bool(operation.is_nondifferentiable(np.array(point), value, attributes))
