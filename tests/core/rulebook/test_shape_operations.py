@@ -255,6 +255,7 @@ def test_what_is_refused(name: str, operands: list[Any], attributes: dict[str, A
 @pytest.mark.parametrize(
     ("name", "shapes", "attributes", "wrong"),
     [
+        ("BatchNormalization", [(2, 3), *[(3,)] * 4], {"output": 1}, "are outputs only with training_mode 1"),
         ("LinearRecurrence", [(2, 3), (3,)], {"axis": 0, "reverse": 0}, "two operands of one shape"),
         ("CofactorsAlong", [(2, 2)], {}, "directions of the same shape"),
         ("CofactorsAlong", [(2, 2), (3, 3)], {}, "directions of the same shape"),
