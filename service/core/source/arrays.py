@@ -75,8 +75,6 @@ def _reduction(call: ArrayCall) -> str:
     along = "" if axes is None else f", axis={text_of(axes[0] if len(axes) == 1 and 'prod' not in pattern else axes)}"
     if axes is None and call.for_torch and (keepdims or call.name != "ReduceSum"):
         along = f", axis=tuple(range({x}.ndim))"
-    elif call.for_torch and axes and "prod(" in pattern:
-        along = f", axis={text_of(axes)}"
     if keepdims:
         along += ", keepdims=True"
     return pattern.format(x=x, along=along, ddof=ddof if call.a.get("ddof") or call.for_torch else "")

@@ -76,8 +76,6 @@ def _write(term: Term, dialect: Dialect) -> Rendered:
         operands = tuple(x for x in operands if not (isinstance(x, Literal) and x.value == idle)) or operands[:1]
         if len(operands) == 1:
             return _write(operands[0], dialect)
-        if isinstance(operands[0], Literal):
-            operands = operands[::-1]
         if isinstance(operands[1], Literal):
             template = dialect.clamps.get(operation.name, template)
     if operation.name not in ("And", "Or", "Not"):
