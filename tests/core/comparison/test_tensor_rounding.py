@@ -13,12 +13,13 @@ from service.core.comparison.replay import replay_gradients, replay_values
 from service.core.comparison.rounding import Weights
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import Figures
+from service.core.graph.documents import read_attributes
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Operation
 from tests.core.comparison.test_low_precision import bfloat16
 from tests.examples import examples
 from tests.planted import graph_of, judge, origins, run_of
-from tests.tensors import each_tensor_operation, graph_around, samples
+from tests.tensors import Sample, each_tensor_operation, graph_around, operation_of, samples
 
 TERMS = Weights(1.0, 0.0)
 
@@ -50,6 +51,26 @@ def test_a_run_whose_figures_are_rounded_to_bfloat16_has_no_origin(operation: Op
         gradients=dict.fromkeys([*graph.inputs, *computed], bfloat16),
     )
     assert origins(judge(run_of(graph, inputs), replace(rounded, dtype="bfloat16"), "bfloat16"), graph) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "operands"),
+    [
+        ("BatchNormalization", {"training_mode": 1}, [[[4.3], [0.2], [-4.4]], [3.0], [-7.0], [0.1], [2.0]]),
+        ("SoftmaxCrossEntropyLoss", {}, [[[1.5, -2.3, 0.3], [7.1, 0.7, -1.1]], [2, 0]]),
+    ],
+)
+@pytest.mark.parametrize("output", [0, 1])
+def test_each_output_may_be_rounded(name: str, given: dict[str, Any], operands: list[Any], output: int) -> None:
+    operation = operation_of(name)
+    attributes, faults = read_attributes(operation, {**given, "output": output})
+    assert not faults
+    inputs = {f"x{position}": bfloat16(np.asarray(operand)) for position, operand in enumerate(operands)}
+    graph = graph_around(Sample(operation, tuple(inputs.values()), attributes))
+    rounded = run_of(graph, inputs, values={"z": bfloat16})
+    assert origins(judge(run_of(graph, inputs), replace(rounded, dtype="bfloat16"), "bfloat16"), graph) == []
+    wrong = run_of(graph, inputs, values={"z": lambda value: value * 1.1})
+    assert origins(judge(run_of(graph, inputs), replace(wrong, dtype="bfloat16"), "bfloat16"), graph)
 
 
 def cancelling(count: int) -> Any:

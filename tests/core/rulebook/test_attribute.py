@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from service.core.rulebook.attribute import OneOf, flag, integer, integers
+from service.core.graph.documents import read_attributes
+from service.core.rulebook.attribute import OneOf, flag, integer, integers, numbered
+from tests.tensors import operation_of
 
 
 @pytest.mark.parametrize(("given", "read"), [(2, 2), (-3, -3), (2.0, 2), (-0.0, 0), (2**63 - 1, 2**63 - 1)])
@@ -50,9 +52,22 @@ def test_what_is_no_flag_is_refused(wrong: object) -> None:
         flag(wrong)
 
 
+@pytest.mark.parametrize("wrong", [3, -1, 0.5, "1", None])
+def test_what_numbers_none_of_the_outputs_is_refused(wrong: object) -> None:
+    assert [numbered(3)(number) for number in (0, 1.0, 2)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="a whole number"):
+        numbered(3)(wrong)
+
+
 @pytest.mark.parametrize("wrong", ["Edge", 1, None, ["edge"]])
 def test_a_word_is_one_of_some(wrong: Any) -> None:
     read = OneOf(("edge", "wrap"))
     assert read("wrap") == "wrap"
     with pytest.raises(ValueError, match="one of 'edge', 'wrap' is expected"):
         read(wrong)
+
+
+@pytest.mark.parametrize("scales", [[0.0], [-1.0], [2.0, "Infinity"], ["NaN"]])
+def test_scales_of_a_size_are_finite_and_positive(scales: list[Any]) -> None:
+    _, faults = read_attributes(operation_of("Resize"), {"scales": scales})
+    assert [fault.detail for fault in faults] == ["scales are finite and greater than 0"]

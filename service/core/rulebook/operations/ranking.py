@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.attribute import Attribute, flag, integer
+from service.core.rulebook.attribute import Attribute, flag, integer, numbered
 from service.core.rulebook.operation import CONVENTIONS, Attributes, Closed, Kinks, Rounding, Rule, ShapeRule
 from service.core.rulebook.operations.axes import axis_position
 from service.core.rulebook.operations.broadcasting import expand_to
@@ -18,15 +18,7 @@ from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
 
-def _read_output(value: object) -> int:
-    """Read which output it is: 0, the elements, or 1, their indices."""
-    output = integer(value)
-    if output not in (0, 1):
-        raise ValueError("0, for the elements, or 1, for their indices, is expected")
-    return output
-
-
-_AXIS, _OUTPUT = Attribute("axis", integer, -1), Attribute("output", _read_output, 0)
+_AXIS, _OUTPUT = Attribute("axis", integer, -1), Attribute("output", numbered(2), 0)
 
 
 def _sorting(times: float) -> WorkRule:
