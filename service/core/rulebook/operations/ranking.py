@@ -17,7 +17,6 @@ from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
-
 _AXIS, _OUTPUT = Attribute("axis", integer, -1), Attribute("output", numbered(2), 0)
 
 
