@@ -2,7 +2,7 @@
 
 An operation that ONNX has becomes one node, whose output has the name of ours; attributes that ONNX takes as operands
 become initializers. What ONNX lacks is decomposed: an elementwise operation by the rulebook's own rule, applied to
-symbols, the others as `decomposing.py` says. Figures are float32 or float64 throughout; truths are numbers here, so
+symbols, the others as `decompositions/` says. Figures are float32 or float64 throughout; truths are numbers here, so
 that they are cast where ONNX wants or gives booleans.
 """
 
@@ -174,7 +174,7 @@ class Writer:
 
     def write(self, position: int, weight: NDArray[Any] | None) -> None:
         """Write one node; raises Unwritten or Undeclared."""
-        from service.onnx.decomposing import DECOMPOSED
+        from service.onnx.decompositions import DECOMPOSED
 
         node, operation = self.graph.nodes[position], self.graph.nodes[position].operation
         if operation.is_input:
