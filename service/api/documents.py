@@ -82,6 +82,8 @@ def run_document(run: StoredRun, largest: int | None = LARGEST_LISTED) -> dict[s
     return {
         "id": record.id or None,
         "graph_id": record.graph_id,
+        "graph_name": record.graph_name,
+        "graph_version": record.graph_version,
         "graph_digest": record.graph_digest,
         "source": record.source,
         **({"recorded_by": record.recorded_by} if record.source == "recorded" else {"conventions": record.convention}),

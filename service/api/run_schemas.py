@@ -40,6 +40,12 @@ class BackwardRequest(Request):
     )
 
 
+class BaselineRequest(Request):
+    """The label of a baseline."""
+
+    label = Label(load_default="main")
+
+
 class Recorded(Request):
     """Figures that another program or a person computed, of any subset of the nodes; null is none, which is not 0."""
 
@@ -123,6 +129,8 @@ class RunSummary(ma.Schema):
 
     id = fields.String(required=True, allow_none=True)
     graph_id = fields.String(required=True)
+    graph_name = fields.String(required=True)
+    graph_version = fields.Integer(required=True)
     graph_digest = fields.String(required=True)
     source = fields.String(required=True, validate=ma.validate.OneOf(["computed", "recorded"]))
     recorded_by = fields.String(allow_none=True)

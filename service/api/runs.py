@@ -16,6 +16,7 @@ from service.api.http.response import accepted, respond, send
 from service.api.numbers import read_arrays, read_given
 from service.api.run_schemas import (
     BackwardRequest,
+    BaselineRequest,
     RunDocument,
     RunNodeDocument,
     RunNodePage,
@@ -23,6 +24,7 @@ from service.api.run_schemas import (
     RunQuery,
     RunRequest,
     RunsQuery,
+    RunSummary,
 )
 from service.api.schemas import PageQuery
 from service.core.errors import Fault
@@ -76,6 +78,13 @@ def run_backward(body: dict[str, Any], run_id: str) -> Response:
     """Fill in the gradients of a run that has values only"""
     run = usecases.run_backward(context(), run_id, **{**body, "seed": _read_seed(body)}, key=idempotency_key())
     return respond(_document(run, {}))
+
+
+@blueprint.endpoint("POST", "/v1/runs/<run_id>/baseline", body=BaselineRequest, answer=RunSummary, problems=(404,))
+def set_baseline(body: dict[str, Any], run_id: str) -> Response:
+    """Label a run, main unless told otherwise, and take that label from every other run of its graph's name"""
+    record = usecases.set_baseline(context(), run_id, **body, key=idempotency_key())
+    return respond(run_document(usecases.read_ends(context(), record)))
 
 
 @blueprint.endpoint("GET", "/v1/runs", query=RunsQuery, answer=RunPage, page=Paging("runs", LISTED))

@@ -26,6 +26,7 @@ _COMMANDS = {
     "key": "keys:key",
     "graph": "graphs:graph",
     "run": "runs:run",
+    "baseline": "baselines:baseline",
     "compare": "comparisons:create_comparison",
     "check": "comparisons:check_claims",
     "picture": "pictures:picture",

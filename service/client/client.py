@@ -238,6 +238,10 @@ class Client:
         body = _given({"output": output, "seed": seed, "conventions": conventions})
         return read_run(self._http.post(f"/v1/runs/{_id(run)}/backward", body, key), self)
 
+    def set_baseline(self, run: Run | str, *, label: str = "main", key: str | None = None) -> Run:
+        """Label a run, and take that label from every other run of its graph's name, whatever their versions."""
+        return read_run(self._http.post(f"/v1/runs/{_id(run)}/baseline", {"label": label}, key), self)
+
     def list_runs(
         self,
         *,

@@ -84,6 +84,8 @@ class Run:
 
     id: str | None
     graph_id: str
+    graph_name: str | None
+    graph_version: int | None
     graph_digest: str
     source: str
     recorded_by: str | None
@@ -222,6 +224,8 @@ def read_run(document: Document, source: Source, nodes: tuple[RunNode, ...] | No
     return Run(
         id=document["id"],
         graph_id=document["graph_id"],
+        graph_name=document.get("graph_name"),
+        graph_version=document.get("graph_version"),
         graph_digest=document["graph_digest"],
         source=document["source"],
         recorded_by=document.get("recorded_by"),

@@ -53,6 +53,8 @@ class RunRecord:
 
     id: str
     graph_id: str
+    graph_name: str
+    graph_version: int
     graph_digest: str
     source: str
     recorded_by: str | None

@@ -28,6 +28,8 @@ def _has(kind: str) -> Any:
 
 _RUNS = select(
     RunRow.__table__,
+    GraphRow.name.label("graph_name"),
+    GraphRow.version.label("graph_version"),
     GraphRow.digest,
     _has("values").label("has_values"),
     _has("gradients").label("has_gradients"),
@@ -106,6 +108,17 @@ def add_gradients(connection: Connection, record: RunRecord, gradients: Figures)
     }
     connection.execute(update(RunRow).where(RunRow.id == record.id).values(changed))
     _insert_figures(connection, record.id, {}, gradients=gradients)
+
+
+def move_label(connection: Connection, run: str, label: str) -> None:
+    """Give a run a label, and take it from every other run of the versions of its graph's name; raises NotFound."""
+    graph = select(RunRow.graph_id).where(RunRow.id == run).scalar_subquery()
+    name = select(GraphRow.name).where(GraphRow.id == graph).scalar_subquery()
+    versions = select(GraphRow.id).where(GraphRow.name == name)
+    others = update(RunRow).where(RunRow.label == label, RunRow.graph_id.in_(versions), RunRow.id != run)
+    connection.execute(others.values(label=None))
+    if not connection.execute(update(RunRow).where(RunRow.id == run).values(label=label)).rowcount:
+        raise NotFound(f"there is no run {run!r}")
 
 
 def get_run(connection: Connection, identifier: str) -> RunRecord:
@@ -358,6 +371,8 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[RunRecord
         RunRecord(
             id=row.id,
             graph_id=row.graph_id,
+            graph_name=row.graph_name,
+            graph_version=row.graph_version,
             graph_digest=row.digest,
             source=row.source,
             recorded_by=row.recorded_by,

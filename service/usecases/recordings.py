@@ -117,6 +117,8 @@ def read_recording(
     record = RunRecord(
         id=new_id(),
         graph_id=stored.id,
+        graph_name=stored.name,
+        graph_version=stored.version,
         graph_digest=stored.digest,
         source="recorded",
         recorded_by=by,

@@ -116,6 +116,8 @@ def create_run(
     record = RunRecord(
         id=new_id() if keep else "",
         graph_id=stored.id,
+        graph_name=stored.name,
+        graph_version=stored.version,
         graph_digest=stored.digest,
         source="computed",
         recorded_by=None,
@@ -218,6 +220,17 @@ def run_backward(
 
     write_once(context.database, key, make, lambda connection, identifier: None)
     return StoredRun(record, graph, run.values, gradients)
+
+
+def set_baseline(context: Context, run_id: str, label: str = "main", *, key: IdempotencyKey | None = None) -> RunRecord:
+    """Give a run a label, and take it from every other run of its graph's name, whatever their versions; raises
+    NotFound."""
+
+    def make(connection: Connection) -> tuple[RunRecord, str, bool]:
+        storage.move_label(connection, run_id, label)
+        return storage.get_run(connection, run_id), run_id, False
+
+    return write_once(context.database, key, make, storage.get_run)[0]
 
 
 def one_sided_at(context: Context, run: StoredRun) -> Callable[[int], tuple[OneSided, ...]]:

@@ -63,6 +63,7 @@ STORY = (
     Request("get_source", "/v1/graphs/{graph}/source?language=numpy", accept=TEXT),
     Request("create_run", "/v1/graphs/{graph}/runs", _AT, keep="run"),
     Request("get_run", "/v1/runs/{run}"),
+    Request("set_baseline", "/v1/runs/{run}/baseline", {"label": "main"}),
     Request("list_runs", "/v1/runs"),
     Request("list_run_nodes", "/v1/runs/{run}/nodes"),
     Request("get_run_node", "/v1/runs/{run}/nodes/d"),

@@ -64,6 +64,8 @@ def test_the_seeds_fourteen_figures(client: FlaskClient, form: str) -> None:
         assert "shape" not in nodes[name] and "nondifferentiable" not in nodes[name]
     rest = {
         "graph_id": graph["id"],
+        "graph_name": graph["name"],
+        "graph_version": graph["version"],
         "graph_digest": graph["digest"],
         "source": "computed",
         "inputs": SEED_INPUTS,
@@ -124,6 +126,22 @@ def test_backward_later(client: FlaskClient) -> None:
     for again in (client.post(f"{path}/backward"), client.post(f"{path}/backward", json={"output": "none"})):
         assert again.status_code == 409
     assert client.get(path).json == after
+
+
+def test_a_baseline_keeps_its_figures_and_has_a_new_etag(client: FlaskClient) -> None:
+    graph = create(client, "F = a * b", name="a baseline")
+    before, after = run(client, graph, {"a": 2, "b": 3}, label="main"), run(client, graph, {"a": 4, "b": 3})
+    seen = client.get(f"/v1/runs/{before['id']}").headers["ETag"]
+    given: Any = client.post(f"/v1/runs/{after['id']}/baseline").json
+    assert after | given == after | {"label": "main"} and "nodes" not in given
+    again: Any = client.get(f"/v1/runs/{before['id']}", headers={"If-None-Match": seen})
+    assert (again.status_code, again.json) == (200, before | {"label": None})
+    named: Any = client.post(f"/v1/runs/{before['id']}/baseline", json={"label": "v1.2"})
+    assert (named.status_code, named.json["label"]) == (200, "v1.2")
+    for body, pointer in (({"label": ""}, "/label"), ({"name": "main"}, "/name")):
+        refused: Any = client.post(f"/v1/runs/{before['id']}/baseline", json=body)
+        assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (422, pointer)
+    assert client.post("/v1/runs/x/baseline").status_code == 404
 
 
 def test_backward_needs_no_body(client: FlaskClient) -> None:

@@ -76,6 +76,8 @@ def run_record() -> Callable[..., RunRecord]:
         members: dict[str, Any] = {
             "id": new_id(),
             "graph_id": graph.id,
+            "graph_name": graph.name,
+            "graph_version": graph.version,
             "graph_digest": graph.digest,
             "source": "computed",
             "recorded_by": None,

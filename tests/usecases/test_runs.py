@@ -11,7 +11,16 @@ from service.usecases import runs
 from service.usecases.context import Context
 from service.usecases.graphs import create_graph
 from service.usecases.idempotency import IdempotencyKey
-from service.usecases.runs import StoredRun, create_run, get_run, get_run_node, list_run_nodes, list_runs, run_backward
+from service.usecases.runs import (
+    StoredRun,
+    create_run,
+    get_run,
+    get_run_node,
+    list_run_nodes,
+    list_runs,
+    run_backward,
+    set_baseline,
+)
 
 KEY = IdempotencyKey("k", "f" * 64)
 POINT: Mapping[str, FloatArray] = {"a": np.array(5.0), "b": np.array([1.0, -0.0])}
@@ -37,6 +46,26 @@ def test_a_run_is_read_back_bit_by_bit(context: Context, graph: str) -> None:
     assert everything(get_run(context, made.record.id)) == everything(made)
     listed = list_runs(context, graph=graph, label="l", tag="t:v", recorded_by=None, after=None, limit=9)
     assert [record.id for record in listed] == [made.record.id]
+
+
+def test_a_baseline_is_the_only_run_of_its_graphs_name_with_that_label(context: Context, graph: str) -> None:
+    def labels() -> list[str | None]:
+        return [get_run(context, run).record.label for run in made]
+
+    later = create_graph(context, "g", expression="F = a * b", tags={})[0].id
+    other = create_graph(context, "other", expression="F = a * b", tags={})[0].id
+    labelled = [(graph, "main"), (graph, "night"), (later, "main"), (later, None), (other, "main")]
+    made = [create_run(context, each, POINT, label=label, tags={}).record.id for each, label in labelled]
+    set_baseline(context, made[3])
+    assert labels() == [None, "night", None, "main", "main"]
+    assert set_baseline(context, made[1], key=KEY).label == "main"
+    assert labels() == [None, "main", None, None, "main"]
+    set_baseline(context, made[0], "night")
+    set_baseline(context, made[0])
+    assert set_baseline(context, made[1], key=KEY).id == made[1]
+    assert labels() == ["main", None, None, None, "main"]
+    with pytest.raises(NotFound, match="there is no run 'x'"):
+        set_baseline(context, "x")
 
 
 def test_a_run_is_read_in_parts(context: Context, graph: str) -> None:
