@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "service.server": {"service.settings"},
     "service.client": set(),
-    "service.public": {"service.client"},
+    "service.recorders": set(),
+    "service.public": {"service.client", "service.recorders"},
     "service.example": set(),
     "service.fitting": {"service.settings"},
     "service.serving": {"service.client", "service.example", "service.fitting", "service.settings"},
@@ -53,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # What a room may import only inside the function that needs it: `gradbook serve` and its kin.
 MAY_IMPORT_LAZILY = {
     "service.usecases": {"service.onnx"},  # which needs the package onnx, an extra
-    "service.cli": {"service.app", "service.core", "service.storage"},
+    "service.cli": {"service.app", "service.core", "service.recorders", "service.storage"},
     "service.serving": {
         *("service.api", "service.app", "service.core", "service.server", "service.storage", "service.usecases"),
         "service.workers",

@@ -1,0 +1,196 @@
+"""A recording: the graph of another program, its values and its gradients, in memory and as one file.
+
+The file is an .npz: `recording.json` beside one .npy for each array, `inputs/NAME`, `values/NAME` and `gradients/NAME`.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+DTYPES = ("float64", "float32", "float16", "bfloat16")  # from the finest to the coarsest
+
+_FORMAT, _VERSION = "gradbook recording", 1
+_DOCUMENT = "recording.json"
+_KINDS = ("inputs", "values", "gradients")
+_MEMBERS: dict[str, tuple[type, ...]] = {
+    "format": (str,),
+    "version": (int,),
+    "name": (str,),
+    "by": (str,),
+    "framework": (str,),
+    "versions": (dict,),
+    "nodes": (list,),
+    "outputs": (list,),
+    "output": (str, type(None)),
+    "none": (dict,),
+    "dtypes": (dict,),
+    "unmapped": (list,),
+    "sources": (dict,),
+    "notes": (list,),
+}
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # so that equal recordings are equal files
+
+
+class NotARecording(ValueError):
+    """What was read is no recording; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A program's graph and what it computed once.
+
+    `nodes` and `outputs` are as `create_graph` takes them. `inputs` holds the values of the Inputs, `values` those of
+    the other nodes, `gradients` the gradients of `output` at `seed` (ones, if None): by the names of nodes, and None
+    where there was none, as of a parameter that does not require one. `dtypes` says in which precision a node was
+    computed; an array of bfloat16 is kept as float32, which holds it exactly. `unmapped` lists the operations that have
+    no node, each with the nodes of its results (Inputs here) and the reason. `sources` maps nodes to "file.py:12" if
+    that was asked for. `notes` say what else differs from the program.
+    """
+
+    nodes: Sequence[Mapping[str, Any]] = ()
+    outputs: Sequence[str] = ()
+    output: str | None = None
+    seed: Any = None
+    inputs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    gradients: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    dtypes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    name: str = "recording"
+    by: str = ""
+    framework: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    unmapped: Sequence[Mapping[str, Any]] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    notes: Sequence[str] = ()
+
+    @property
+    def dtype(self) -> str:
+        """The coarsest precision in which a node was computed; float64 if none is known."""
+        return max(self.dtypes.values(), key=DTYPES.index, default=DTYPES[0])
+
+    def save(self, path: str | Path) -> None:
+        """Write the file."""
+        arrays = {f"{kind}/{name}": array for kind, name, array in self._arrays() if array is not None}
+        if self.seed is not None:
+            arrays["seed"] = self.seed
+        with zipfile.ZipFile(path, "w") as archive:
+            written = json.dumps(self._document(), ensure_ascii=False, allow_nan=False).encode()
+            archive.writestr(zipfile.ZipInfo(_DOCUMENT, _EPOCH), written, zipfile.ZIP_DEFLATED)
+            for name, array in arrays.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file that `save` wrote. Raises NotARecording for another, OSError if there is none."""
+        return cls.read(Path(path).read_bytes())
+
+    @classmethod
+    def read(cls, content: bytes) -> Self:
+        """Read the bytes of such a file. Raises NotARecording."""
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                members = {entry.filename: entry for entry in archive.infolist()}
+                if _DOCUMENT not in members:
+                    raise NotARecording(f"it has no member {_DOCUMENT}")
+                document = _read_document(archive.read(members.pop(_DOCUMENT)))
+                arrays = {name: _read_array(name, archive.read(entry)) for name, entry in members.items()}
+        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            raise NotARecording(f"it is no whole .npz: {error}") from error
+        return cls(**_members(document, arrays))
+
+    def upload(
+        self, client: Any, *, name: str | None = None, label: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> Any:
+        """Store the graph, as a version of `name` (the recording's own, if left out), and the run, which is returned.
+
+        `client` is a `gradbook.Client`; `label` and `tags` are the run's. Raises what the client raises.
+        """
+        graph = client.create_graph(name or self.name, nodes=self.nodes, outputs=self.outputs)
+        return client.record_run(
+            graph,
+            by=self.by,
+            dtype=self.dtype,
+            inputs=self.inputs,
+            values=self.values,
+            gradients=self.gradients,
+            output=self.output,
+            seed=self.seed,
+            label=label,
+            tags=tags,
+        )
+
+    def _arrays(self) -> Iterator[tuple[str, str, Any]]:
+        for kind in _KINDS:
+            for name, array in getattr(self, kind).items():
+                yield kind, name, array
+
+    def _document(self) -> dict[str, Any]:
+        none: dict[str, list[str]] = {}
+        for kind, name, array in self._arrays():
+            if array is None:
+                none.setdefault(kind, []).append(name)
+        own = {member: getattr(self, member) for member in _MEMBERS if member not in ("format", "version", "none")}
+        return {"format": _FORMAT, "version": _VERSION, **own, "none": none}
+
+
+def _read_document(content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise NotARecording(f"{_DOCUMENT} is no JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+        raise NotARecording(f'{_DOCUMENT} does not say "format": "{_FORMAT}"')
+    if document.get("version") != _VERSION:
+        raise NotARecording(f"it is of version {document.get('version')}; version {_VERSION} is read")
+    if missing := _MEMBERS.keys() - document.keys():
+        raise NotARecording(f"{_DOCUMENT} lacks {', '.join(sorted(missing))}")
+    if unknown := document.keys() - _MEMBERS.keys():
+        raise NotARecording(f"{_DOCUMENT} has unknown members: {', '.join(sorted(unknown))}")
+    for member, types in _MEMBERS.items():
+        if not isinstance(document[member], types):
+            raise NotARecording(f"{_DOCUMENT} has {member} of the wrong type")
+    return document
+
+
+def _read_array(member: str, content: bytes) -> Any:
+    """The array of one .npy; raises NotARecording for anything but real numbers."""
+    try:
+        array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except ValueError as error:
+        raise NotARecording(f"{member} is no .npy of numbers: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise NotARecording(f"{member} holds {array.dtype}, not real numbers")
+    return array
+
+
+def _members(document: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
+    """The members of a recording; raises NotARecording for figures of nodes that the graph does not have."""
+    figures: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
+    own = {member: value for member, value in document.items() if member not in ("format", "version", "none")}
+    names = [node.get("name") if isinstance(node, dict) else None for node in document["nodes"]]
+    if not all(isinstance(name, str) for name in names):
+        raise NotARecording("a node has no name")
+    seed = arrays.pop("seed.npy", None)
+    for member, array in arrays.items():
+        kind, _, name = member.removesuffix(".npy").partition("/")
+        if kind not in figures or not member.endswith(".npy"):
+            raise NotARecording(f"it has an unknown member: {member}")
+        figures[kind][name] = array
+    for kind, without in document["none"].items():
+        if kind not in figures or not isinstance(without, list):
+            raise NotARecording(f'"none" names {kind}, which is no kind of figure')
+        figures[kind] |= dict.fromkeys(without)
+    known = {*names}
+    for place in (*figures.items(), ("dtypes", own["dtypes"]), ("sources", own["sources"])):
+        if unknown := [name for name in place[1] if name not in known]:
+            raise NotARecording(f"{place[0]} are given of {unknown[0]!r}, which is no node")
+    if wrong := [dtype for dtype in own["dtypes"].values() if dtype not in DTYPES]:
+        raise NotARecording(f"{wrong[0]!r} is no dtype of a recording: {', '.join(DTYPES)}")
+    return {**own, "seed": seed, **figures}
