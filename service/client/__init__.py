@@ -11,7 +11,9 @@ from service.client.explanation_results import (
     Paths,
     Step,
 )
+from service.client.graph_builder import GraphBuilder, graph
 from service.client.results import Comparison, Finding, Graph, GraphNode, Limit, Operation, Run, RunNode
+from service.client.symbols import Symbol
 from service.client.transport import ClientError, Problem, ServiceUnavailable
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Formula",
     "GradientCheck",
     "Graph",
+    "GraphBuilder",
     "GraphNode",
     "Limit",
     "NodeCheck",
@@ -35,4 +38,6 @@ __all__ = [
     "RunNode",
     "ServiceUnavailable",
     "Step",
+    "Symbol",
+    "graph",
 ]

@@ -29,6 +29,7 @@ from service.client.explanation_results import (
     read_paths,
     read_step,
 )
+from service.client.graph_builder import GraphBuilder
 from service.client.npz import MEDIA_TYPE, read_answer, take_arrays, write_request
 from service.client.results import (
     Comparison,
@@ -91,7 +92,7 @@ class Client:
 
     def create_graph(
         self,
-        name: str,
+        name: str | GraphBuilder,
         *,
         expression: str | None = None,
         nodes: Iterable[Document] | None = None,
@@ -101,10 +102,14 @@ class Client:
         tags: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> Graph:
-        """Build a graph from an expression or from nodes; content that `name` has already is that version.
+        """Build a graph from an expression, from nodes or from what was written under `gradbook.graph`; content that
+        the name has already is that version.
 
         `weights` are digests that `put_tensor` returned: the values of these inputs wherever none are given.
         """
+        if isinstance(name, GraphBuilder):
+            nodes, name = name.nodes, name.name
+            inputs = inputs or [node["name"] for node in nodes if node["operation"] == "Input"]
         listed = None if nodes is None else list(nodes)
         how = {"expression": expression, "nodes": listed, "outputs": outputs, "inputs": inputs}
         given = {**how, "weights": weights, "tags": tags}

@@ -15,7 +15,7 @@ from service.web.pages.markdown import Document, render
 from service.web.pages.page import page
 
 _PACKAGE = Path(__file__).parents[2]
-USING = ("comparing", "formulas", "source-code", "tensors", "conventions", "bringing-a-model", "lessons")
+USING = ("comparing", "formulas", "source-code", "tensors", "conventions", "bringing-a-model", "from-python", "lessons")
 OPERATING = ("settings", "operating", "upgrading", "errors", "promises")
 SUBJECTS = USING + OPERATING
 
