@@ -68,7 +68,12 @@ def check_claims(body: dict[str, Any], graph_id: str) -> Response:
 
 
 @blueprint.endpoint(
-    "GET", "/v1/comparisons", query=ComparisonsQuery, answer=ComparisonPage, page=Paging("comparisons", LISTED)
+    "GET",
+    "/v1/comparisons",
+    query=ComparisonsQuery,
+    answer=ComparisonPage,
+    page=Paging("comparisons", LISTED),
+    problems=(404,),
 )
 def list_comparisons(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     """List comparisons, newest first"""

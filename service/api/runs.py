@@ -87,7 +87,7 @@ def set_baseline(body: dict[str, Any], run_id: str) -> Response:
     return respond(run_document(usecases.read_ends(context(), record)))
 
 
-@blueprint.endpoint("GET", "/v1/runs", query=RunsQuery, answer=RunPage, page=Paging("runs", LISTED))
+@blueprint.endpoint("GET", "/v1/runs", query=RunsQuery, answer=RunPage, page=Paging("runs", LISTED), problems=(404,))
 def list_runs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     """List runs, newest first"""
     found = usecases.list_runs(

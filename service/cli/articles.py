@@ -25,6 +25,6 @@ def get_article(
     answers: bool,
     url: str,
 ) -> None:
-    """Write the derivation of every figure of RUN, its id, as a page to hand out."""
+    """Write the derivation of every figure of RUN as a page to hand out."""
     with Client(url) as service:
         click.echo(service.get_article(run, format=format, blank=blank, nodes=nodes or None, answers=answers), nl=False)

@@ -12,7 +12,6 @@ from service.cli.junit import write_junit
 from service.cli.terminal import (
     TypedFloat,
     client_options,
-    find_graph,
     given,
     key_option,
     make_table,
@@ -108,7 +107,7 @@ def create_comparison(
 
 @click.command("check")
 @click.argument("file", type=click.File(encoding="utf-8"))
-@click.option("--graph", help="An id, or a name for its latest version; else the file's member graph.")
+@click.option("--graph", help="The graph; else the file's member graph.")
 @click.option("--label", help="A label to find the run by that holds the claims.")
 @tags_option
 @click.option("--no-keep", is_flag=True, help="Check and print, store nothing.")
@@ -160,7 +159,7 @@ def check_claims(
         body["claims"] = _with_zeros(body["claims"])
     body.update(given(label=label, tags=read_tags(tags)), **({"keep": False} if no_keep else {}))
     with Client(url) as service:
-        compared = service.check_claims(find_graph(service, named), key=key, **body)
+        compared = service.check_claims(named, key=key, **body)
         _report(service, compared, show_all, require_all, fail_on, junit, as_json)
 
 
@@ -196,8 +195,7 @@ def record_run(
     except (ValueError, OSError, AttributeError) as error:
         raise click.UsageError(f"{file}: not an .npz file: {error}") from None
     with Client(url) as service:
-        found = find_graph(service, graph)
-        run = service.record_run(found, by=by, dtype=dtype, output=output, label=label, key=key, **figures)
+        run = service.record_run(graph, by=by, dtype=dtype, output=output, label=label, key=key, **figures)
     print_json(run.document) if as_json else click.echo(run.id)
 
 

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from service.cli.terminal import (
     client_options,
-    find_graph,
     inputs_argument,
     key_option,
     make_table,
@@ -58,12 +57,10 @@ def check_gradients(
     url: str,
     as_json: bool,
 ) -> None:
-    """Check the gradients of GRAPH (an id, or a name for its latest version) at inputs like a=5 or 'x=[1, 2.5]'."""
+    """Check the gradients of GRAPH at inputs like a=5 or 'x=[1, 2.5]'."""
     point = read_inputs(inputs, file)
     with Client(url) as service:
-        check = service.check_gradients(
-            find_graph(service, graph), point, method=method, nodes=list(nodes), output=output, run=run
-        )
+        check = service.check_gradients(graph, point, method=method, nodes=list(nodes), output=output, run=run)
     if as_json:
         print_json(check.document)
         sys.exit(_EXIT_CODES[check.verdict])
@@ -99,7 +96,7 @@ def derive(
 ) -> None:
     """Print the derivatives of GRAPH as formulas, one line each, or store them as a graph."""
     with Client(url) as service:
-        found = find_graph(service, graph)
+        found = service.get_graph(graph)
         if as_graph:
             derived = service.create_gradient_graph(found, output=of, wrt=wrt or None, name=name, key=key)
             print_graph(service, derived, as_json)

@@ -9,7 +9,6 @@ import numpy as np
 
 from service.cli.terminal import (
     client_options,
-    find_graph,
     first,
     given,
     key_option,
@@ -29,7 +28,7 @@ from service.client import Client
 
 @click.group()
 def graph() -> None:
-    """Build graphs and read them back. GRAPH is an id, or a name for its latest version."""
+    """Build graphs and read them back."""
 
 
 @graph.command("create")
@@ -137,7 +136,7 @@ def export_graph(
 ) -> None:
     """Write GRAPH as an ONNX model."""
     with Client(url) as service:
-        file.write(service.export_graph(find_graph(service, graph), dtype=dtype, shapes=_read_shapes(shapes)))
+        file.write(service.export_graph(graph, dtype=dtype, shapes=_read_shapes(shapes)))
 
 
 def _read_shapes(texts: tuple[str, ...]) -> dict[str, list[int]]:
@@ -178,7 +177,7 @@ def list_graphs(name: str | None, tag: str | None, limit: int, url: str, as_json
 def get_graph(graph: str, url: str, as_json: bool) -> None:
     """Show one graph and its nodes."""
     with Client(url) as service:
-        print_graph(service, find_graph(service, graph), as_json)
+        print_graph(service, service.get_graph(graph), as_json)
 
 
 @graph.command("delete")
@@ -187,7 +186,7 @@ def get_graph(graph: str, url: str, as_json: bool) -> None:
 def delete_graph(graph: str, url: str, as_json: bool) -> None:
     """Forget a graph that no run needs."""
     with Client(url) as service:
-        found = find_graph(service, graph)
+        found = service.get_graph(graph)
         service.delete_graph(found)
     if as_json:
         print_json({"deleted": found.id})

@@ -77,4 +77,8 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradbook")
 def gradbook() -> None:
-    """The book of computational graphs and their gradients."""
+    """The book of computational graphs and their gradients.
+
+    GRAPH is a name, which means its highest version, NAME@VERSION or an id. RUN is GRAPH:LABEL, the newest run with
+    that label, or an id. Of an id its last 8 characters do.
+    """

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from service.cli.terminal import find_graph, url_option
+from service.cli.terminal import url_option
 from service.client import Client, Problem
 
 
@@ -17,7 +17,7 @@ from service.client import Client, Problem
 @click.option("--direction", type=click.Choice(["right", "down"]), default="right", show_default=True)
 @url_option
 def picture(what: str, url: str, **asked: Any) -> None:
-    """Draw a run, a comparison or a graph: WHAT is its id, or a graph's name for its latest version."""
+    """Draw a run, a comparison or a graph: WHAT refers to it."""
     with Client(url) as service:
         draw: Callable[..., str]
         for draw in (service.get_run_picture, service.get_comparison_picture):
@@ -28,5 +28,5 @@ def picture(what: str, url: str, **asked: Any) -> None:
                 if problem.status != 404:
                     raise
         else:
-            text = service.get_graph_picture(find_graph(service, what), **asked)
+            text = service.get_graph_picture(what, **asked)
     click.echo(text)

@@ -9,7 +9,6 @@ from rich.text import Text
 from service.cli.comparisons import record_run
 from service.cli.terminal import (
     client_options,
-    find_graph,
     first,
     inputs_argument,
     key_option,
@@ -59,13 +58,12 @@ def create_run(
     url: str,
     as_json: bool,
 ) -> None:
-    """Run GRAPH (an id, or a name for its latest version) at inputs like a=5 or 'x=[1, 2.5]'; --inputs - reads a
-    JSON object from standard input."""
+    """Run GRAPH at inputs like a=5 or 'x=[1, 2.5]'; --inputs - reads a JSON object from standard input."""
     point = read_inputs(inputs, file)
     upstream = None if seed_text is None else read_figure(seed_text, f"--seed {seed_text}")
     with Client(url) as service:
         made = service.create_run(
-            find_graph(service, graph),
+            graph,
             point,
             backward=not forward_only,
             output=output,
@@ -79,7 +77,7 @@ def create_run(
 
 
 @run.command("list")
-@click.option("--graph", help="Only runs of this graph: an id, or a name for its latest version.")
+@click.option("--graph", help="Only runs of this graph.")
 @click.option("--label", help="Only runs with this label.")
 @click.option("--recorded-by", help="Only runs that this program or person recorded.")
 @one_tag_option
@@ -96,8 +94,7 @@ def list_runs(
 ) -> None:
     """List runs, newest first."""
     with Client(url) as service:
-        found = find_graph(service, graph) if graph is not None else None
-        runs = first(service.list_runs(graph=found, label=label, tag=tag, recorded_by=recorded_by), limit)
+        runs = first(service.list_runs(graph=graph, label=label, tag=tag, recorded_by=recorded_by), limit)
     if as_json:
         print_json([each.document for each in runs])
         return

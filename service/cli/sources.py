@@ -4,7 +4,7 @@ from typing import Literal
 
 import click
 
-from service.cli.terminal import find_graph, url_option
+from service.cli.terminal import url_option
 from service.client import Client
 
 
@@ -15,4 +15,4 @@ from service.client import Client
 def get_source(graph: str, language: Literal["numpy", "torch", "jax", "c"], url: str) -> None:
     """Write GRAPH as the source code of a function of its inputs."""
     with Client(url) as service:
-        click.echo(service.get_source(find_graph(service, graph), language=language), nl=False)
+        click.echo(service.get_source(graph, language=language), nl=False)

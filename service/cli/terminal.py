@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from service.client import Client, Problem
+from service.client import Client
 from service.client.results import Figure, Graph
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -206,14 +206,3 @@ def print_graph(service: Client, graph: Graph, as_json: bool) -> None:
         part = [f"{node.part_of}, {graph.parts[node.part_of]}" if node.part_of else ""] if graph.parts else []
         table.add_row(node.name, node.operation, ", ".join(node.inputs), attributes, *part)
     print_table(table)
-
-
-def find_graph(service: Client, graph: str) -> Graph:
-    """Find a graph by its id, or by name in its latest version; raises Problem."""
-    try:
-        return service.get_graph(graph)
-    except Problem as problem:
-        latest = next(service.list_graphs(name=graph), None) if problem.status == 404 else None
-        if latest is None:
-            raise
-        return service.get_graph(latest)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
-from unicodedata import category
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select
 
@@ -19,7 +18,6 @@ from service.core.rulebook.registry import find
 from service.storage.models import Content, DerivativesRow, GraphRow, GraphTag, RunRow, RunTag
 from service.storage.records import GraphRecord
 
-_LONGEST_REFERENCE = 256
 _GRAPHS = select(GraphRow.__table__, Content.node_count, Content.inputs, Content.outputs).join(Content)
 
 # A graph that was never run stands where it would if it had been run when it was made: ids grow with time.
@@ -74,21 +72,6 @@ def find_graph(
     wanted = (GraphRow.name == name, GraphRow.digest == digest, GraphRow.weights_digest == _weights_digest(weights))
     rows = connection.execute(_GRAPHS.where(*wanted)).all()
     return _records(connection, rows)[0] if rows else None
-
-
-def find_reference(connection: Connection, reference: str) -> GraphRecord | None:
-    """Find the graph of an id, of a name (its highest version) or of name@version, in this order; None if none is."""
-    if len(reference) > _LONGEST_REFERENCE or any(category(each) in ("Cc", "Cs") for each in reference):
-        return None  # no name has such characters, and not every database takes them
-    name, at, version = reference.rpartition("@")
-    meant = [GraphRow.id == reference, GraphRow.name == reference]
-    if at and version.isascii() and version.isdigit() and len(version) < 10:
-        meant.append(and_(GraphRow.name == name, GraphRow.version == int(version)))
-    for condition in meant:
-        rows = connection.execute(_GRAPHS.where(condition).order_by(GraphRow.version.desc()).limit(1)).all()
-        if rows:
-            return _records(connection, rows)[0]
-    return None
 
 
 def next_version(connection: Connection, name: str) -> int:

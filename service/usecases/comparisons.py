@@ -31,6 +31,7 @@ from service.core.graph.graph import Graph
 from service.storage import comparisons as storage
 from service.storage.comparisons import ComparisonRecord
 from service.storage.identifiers import new_id
+from service.usecases import references
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import insert_whole_run, read_recording
@@ -93,8 +94,8 @@ def create_comparison(
 def get_comparison(context: Context, comparison_id: str) -> Compared:
     """Read a stored comparison with its findings, from the cache or computed again; raises NotFound."""
     with context.database.read() as connection:
-        record = storage.get_comparison(connection, comparison_id)
-    return Compared(record, context.comparisons.get(comparison_id, lambda: _compare_again(context, record)))
+        record = storage.get_comparison(connection, references.comparison_id(connection, comparison_id))
+    return Compared(record, context.comparisons.get(record.id, lambda: _compare_again(context, record)))
 
 
 def list_comparisons(
@@ -102,7 +103,9 @@ def list_comparisons(
 ) -> list[ComparisonRecord]:
     """List stored comparisons, newest first; `run` is the id of either run, `graph` that of either run's graph."""
     with context.database.read() as connection:
-        return storage.list_comparisons(connection, run=run, graph=graph, after=after, limit=limit)
+        either = None if run is None else references.run_id(connection, run)
+        of = None if graph is None else references.graph_id(connection, graph)
+        return storage.list_comparisons(connection, run=either, graph=of, after=after, limit=limit)
 
 
 def check_claims(

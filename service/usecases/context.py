@@ -9,6 +9,7 @@ from service.settings import Limits
 from service.storage import graphs as storage
 from service.storage.database import Database
 from service.storage.records import GraphRecord
+from service.usecases.references import graph_id
 from service.usecases.weighing import LOADED_NODE, WholeAnswer, admit
 
 # By default three graphs of as many nodes as the default limit allows, with all that is derived from them.
@@ -41,10 +42,11 @@ class Context:
         """The graph of that digest; raises NotFound unless it is stored, and as `admit` where it is not cached."""
         return self.graphs.get(digest, lambda: self._load_graph(digest))
 
-    def record(self, graph_id: str) -> GraphRecord:
-        """The record of the graph of that id; raises NotFound."""
+    def record(self, reference: str) -> GraphRecord:
+        """The record of the graph that is referred to; raises NotFound."""
         self.forget_deleted()
-        return self.records.get(graph_id, lambda: self._load_record(graph_id))
+        identifier = reference if reference in self.records else self._find(reference)
+        return self.records.get(identifier, lambda: self._load_record(identifier))
 
     def forget_deleted(self) -> None:
         """Forget everything if a graph was deleted by whatever process."""
@@ -60,9 +62,13 @@ class Context:
             self.admit(LOADED_NODE * storage.count_nodes(connection, digest))
             return storage.load_graph(connection, digest)
 
-    def _load_record(self, graph_id: str) -> GraphRecord:
+    def _find(self, reference: str) -> str:
         with self.database.read() as connection:
-            return storage.get_graph(connection, graph_id)
+            return graph_id(connection, reference)
+
+    def _load_record(self, identifier: str) -> GraphRecord:
+        with self.database.read() as connection:
+            return storage.get_graph(connection, identifier)
 
 
 def _record_bytes(record: GraphRecord) -> int:

@@ -21,6 +21,7 @@ from service.settings import Limits
 from service.storage import derivatives as storage
 from service.storage.derivatives import Block, DerivativesRecord
 from service.storage.identifiers import new_id
+from service.usecases import references
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
@@ -98,9 +99,10 @@ def create_derivatives(
 def get_derivatives(context: Context, derivatives_id: str) -> DerivativesRecord:
     """Read stored derivatives; raises NotFound."""
     with context.database.read() as connection:
-        numbers, items = storage.count_numbers(connection, derivatives_id)
+        identifier = references.derivatives_id(connection, derivatives_id)
+        numbers, items = storage.count_numbers(connection, identifier)
         context.admit(STORED_BYTE * (8 * numbers), WholeAnswer(JSON, numbers, items, other_form=False))
-        return storage.get_derivatives(connection, derivatives_id)
+        return storage.get_derivatives(connection, identifier)
 
 
 def _answer(graph: Graph, values: Figures, kind: str, of: Sequence[str], wrt: Sequence[str]) -> WholeAnswer:

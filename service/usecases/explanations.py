@@ -94,7 +94,7 @@ def get_article(
     faults = [Fault(("nodes",), detail) for _, detail in unknown_names(nodes or (), graph.position, "no node")]
     if faults:
         raise InvalidRequest(faults)
-    stored = get_run(context, run_id)
+    stored = get_run(context, record.id)
     run = stored.figures
     context.admit(_weigh_article(run))
     blanks: list[Blank] = []
@@ -148,7 +148,7 @@ def _run_around(context: Context, run_id: str, node: str) -> Run:
     record = get_run_record(context, run_id)
     find_position(context, record, node)
     if record.source == "recorded":
-        return get_run(context, run_id).figures
+        return get_run(context, record.id).figures
     admit_reading(context, record)
     return read_figures(context, record, sorted(nodes_explaining(context.graph(record.graph_digest), node))).figures
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from service.core.composition.building import Composing, compose_expression, compose_extension, compose_graph
 from service.core.composition.callee import StoredGraph, stored_graph
-from service.core.errors import Fault, InvalidInputs, unknown_names
+from service.core.errors import Fault, InvalidInputs, NotFound, unknown_names
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph, Node
 from service.core.graph.parts import GraphPart
@@ -19,6 +19,7 @@ from service.core.rulebook.tensor import Tensor
 from service.storage import graphs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord
+from service.usecases import references
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.tensors import find_tensors, load_constants
@@ -93,9 +94,9 @@ def _composing(context: Context, found: dict[str, Mapping[str, str]]) -> Composi
     limits = context.limits
 
     def find(reference: str) -> StoredGraph | None:
-        with context.database.read() as connection:
-            record = storage.find_reference(connection, reference)
-        if record is None:
+        try:
+            record = get_graph(context, reference)
+        except NotFound:
             return None
         found[reference] = record.weights
         return stored_graph(record.name, context.graph(record.digest), record.parts, record.weights)
@@ -211,7 +212,7 @@ def _is_readable(graph: Graph) -> bool:
 
 
 def get_graph(context: Context, graph_id: str) -> GraphRecord:
-    """Read the record of a stored graph; raises NotFound."""
+    """Read the record of a stored graph, by whatever `references` takes; raises NotFound."""
     return context.record(graph_id)
 
 
@@ -234,6 +235,7 @@ def list_graph_nodes(
 def delete_graph(context: Context, graph_id: str) -> None:
     """Delete a graph; raises NotFound, and Conflict while runs or other graphs need it."""
     with context.database.write() as connection:
-        storage.delete_graph(connection, graph_id)
+        identifier = references.graph_id(connection, graph_id)
+        storage.delete_graph(connection, identifier)
         context.database.count_deletion(connection)
-    context.records.remove(graph_id)
+    context.records.remove(identifier)

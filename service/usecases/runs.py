@@ -33,6 +33,7 @@ from service.storage import runs as storage
 from service.storage.graphs import count_nodes
 from service.storage.identifiers import new_id
 from service.storage.records import RunRecord
+from service.usecases import references
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
@@ -216,7 +217,7 @@ def run_backward(
 
     def make(connection: Connection) -> tuple[None, str, bool]:
         storage.add_gradients(connection, record, gradients)
-        return None, run_id, False
+        return None, record.id, False
 
     write_once(context.database, key, make, lambda connection, identifier: None)
     return StoredRun(record, graph, run.values, gradients)
@@ -227,8 +228,9 @@ def set_baseline(context: Context, run_id: str, label: str = "main", *, key: Ide
     NotFound."""
 
     def make(connection: Connection) -> tuple[RunRecord, str, bool]:
-        storage.move_label(connection, run_id, label)
-        return storage.get_run(connection, run_id), run_id, False
+        identifier = references.run_id(connection, run_id)
+        storage.move_label(connection, identifier, label)
+        return storage.get_run(connection, identifier), identifier, False
 
     return write_once(context.database, key, make, storage.get_run)[0]
 
@@ -302,9 +304,9 @@ def get_run(context: Context, run_id: str, *, ends_only: bool = False, whole: Fo
 
 
 def get_run_record(context: Context, run_id: str) -> RunRecord:
-    """Read a run without its figures; raises NotFound."""
+    """Read a run without its figures, by whatever `references` takes; raises NotFound."""
     with context.database.read() as connection:
-        return storage.get_run(connection, run_id)
+        return storage.get_run(connection, references.run_id(connection, run_id))
 
 
 def read_ends(context: Context, record: RunRecord, whole: Form | None = None) -> StoredRun:
@@ -343,19 +345,21 @@ def list_run_nodes(
 ) -> StoredRun:
     """Read a run with the figures of `limit` nodes from position `start`; raises NotFound. `whole` as of `get_run`."""
     with context.database.read() as connection:
-        record = storage.get_run(connection, run_id)
+        record = storage.get_run(connection, references.run_id(connection, run_id))
         stop = None if limit is None else start + limit
         answer = None
         if stop is None:
-            nbytes = sum(storage.count_bytes(connection, [run_id]))
+            nbytes = sum(storage.count_bytes(connection, [record.id]))
         else:
-            nbytes = 8 * storage.count_elements(connection, run_id, range(start, stop))
+            nbytes = 8 * storage.count_elements(connection, record.id, range(start, stop))
         if whole:
             items = count_nodes(connection, record.graph_digest) if limit is None else limit
             answer = WholeAnswer(whole, nbytes // 8, items)
         context.admit(STORED_BYTE * nbytes, answer)
-        values = storage.load_figures(connection, run_id, "values", start, stop) if record.has_values else None
-        gradients = storage.load_figures(connection, run_id, "gradients", start, stop) if record.has_gradients else None
+        values, gradients = (
+            storage.load_figures(connection, record.id, kind, start, stop) if has else None
+            for kind, has in (("values", record.has_values), ("gradients", record.has_gradients))
+        )
     graph = context.graph(record.graph_digest).with_convention(record.convention)
     return StoredRun(
         record, graph, no_figures(len(graph.nodes[start:stop])) if values is None else values, gradients, start
@@ -379,17 +383,18 @@ def find_position(context: Context, record: RunRecord, node: str) -> int:
 def list_runs(
     context: Context,
     *,
-    graph: str | None,
-    label: str | None,
-    tag: str | None,
-    recorded_by: str | None,
-    after: str | None,
+    graph: str | None = None,
+    label: str | None = None,
+    tag: str | None = None,
+    recorded_by: str | None = None,
+    after: str | None = None,
     limit: int,
 ) -> list[RunRecord]:
     """List stored runs, newest first, from the one after the run `after`."""
     with context.database.read() as connection:
+        of = None if graph is None else references.graph_id(connection, graph)
         found = storage.list_runs(
-            connection, graph=graph, label=label, tag=tag, recorded_by=recorded_by, after=after, limit=limit
+            connection, graph=of, label=label, tag=tag, recorded_by=recorded_by, after=after, limit=limit
         )
         sizes = storage.count_bytes(connection, [record.id for record in found])
     # Their inputs and outputs are read one run after the other.

@@ -82,7 +82,8 @@ def get_run_picture(query: dict[str, Any], run_id: str) -> Response:
 )
 def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Response:
     """Draw the candidate of a comparison, with each figure marked that is an origin, inherited or compensated"""
-    return _respond(comparison_subject(get_comparison(context(), comparison_id).found, comparison_id), query)
+    compared = get_comparison(context(), comparison_id)
+    return _respond(comparison_subject(compared.found, compared.record.id), query)
 
 
 def _respond(subject: Subject, query: dict[str, Any], parts: Sequence[GraphPart] = ()) -> Response:

@@ -80,10 +80,17 @@ def test_a_graph_with_weights(gradbook: Gradbook, tmp_path: Path) -> None:
     assert refused.code == 2 and "an .npz of arrays is expected" in refused.err
 
 
-def test_a_name_means_its_latest_version(gradbook: Gradbook) -> None:
+def test_a_name_means_its_highest_version_and_a_label_the_newest_run(gradbook: Gradbook) -> None:
     for expression in ("y = x + 1", "y = x + 2"):
         assert gradbook("graph", "create", "cli versions", expression).code == 0
     assert gradbook("graph", "show", "cli versions", "--json").json["version"] == 2
+    made = [gradbook("run", "create", f"cli versions@{k}", "x=1", "--label", "main", "--json").json for k in (2, 1)]
+    assert [run["outputs"] for run in made] == [{"y": 3}, {"y": 2}]
+    assert gradbook("run", "show", "cli versions:main", "--json").json["id"] == made[1]["id"]
+    assert gradbook("run", "show", made[0]["id"][-8:], "--json").json["id"] == made[0]["id"]
+    assert gradbook("compare", "cli versions@2:main", "cli versions:main").out.startswith("differ: ")
+    refused = gradbook("run", "list", "--graph", "cli version")
+    assert refused.code == 3 and refused.err == "gradbook: there is no graph 'cli version'; near it is cli versions\n"
 
 
 def test_a_graph_comes_from_standard_input_in_both_forms(gradbook: Gradbook, tmp_path: Path) -> None:

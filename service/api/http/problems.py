@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app
+from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import IntegrityError, OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 from werkzeug.http import HTTP_STATUS_CODES
@@ -23,6 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 _MOST_FAULTS_SHOWN = 100
 _RETRY_SECONDS = 1
 _LONGEST_SENTENCE = 1000  # characters
+_NAMED = ("/v1/graphs/", "/v1/runs/")  # the paths below which names stand
 
 # The type of the problem, as `problem_types.py` names it, that each of our errors is.
 PROBLEMS: dict[type[errors.GradbookError], str] = {
@@ -99,6 +100,8 @@ def answer_http_error(error: HTTPException) -> Response:
         most = current_app.extensions["gradbook"].limits.body_bytes
         members = {"limit": "body_bytes", "maximum": most}
         detail = f"a body has at most {most} bytes (the limit body_bytes)"
+    elif status == HTTPStatus.NOT_FOUND and request.path.startswith(_NAMED):
+        detail = "there is no such path; in a path what has / in its name is given by its id"
     name = phrase.lower().replace(" ", "-")
     title = PROBLEM_TYPES[name].title if name in PROBLEM_TYPES else phrase
     answered = _respond(name, status, title, detail, members)
