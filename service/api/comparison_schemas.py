@@ -5,31 +5,15 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import (
-    ARRAY_OR_NULL,
-    NODE_NAME,
-    NUMBER,
-    NUMBER_OR_NULL,
-    SOME_FIGURES,
-    JsonObject,
-    Label,
-    NodeName,
-    PageQuery,
-    Query,
-    Request,
-    StrictBool,
-    StrictString,
-    Tags,
-    given,
-    given_figures,
-)
+from service.api.components import ARRAY_OR_NULL, NODE_NAME, NUMBER, NUMBER_OR_NULL, SOME_FIGURES, given, given_figures
+from service.api.schemas import JsonObject, Label, NodeName, PageQuery, Query, Request, StrictBool, StrictString, Tags
 
 _CLAIMED = {
     "description": "By node a number, or nested lists of numbers, each of which may be text. Text is a fraction (2/3, "
     "1 1/3), or a decimal (0.667, ≈0.667, 0,667) right to its last digit. Where tolerance is left out a number with a "
     "fraction and two significant digits or more may be rounded to its last digit too; whole numbers are exact. "
     "null claims that there is no figure.",
-    **given_figures("WrittenArray", or_null=True),
+    **given_figures("WrittenArray", none=True),
 }
 TOLERANCE = {
     "oneOf": [
@@ -90,7 +74,7 @@ class CheckRequest(Request):
     inputs = JsonObject(required=True, metadata=given_figures("WrittenArray"))
     claims = fields.Nested(Claims, required=True)
     output = NodeName()
-    seed = fields.Raw(metadata={"x-more": given("WrittenArray")})
+    seed = fields.Raw(metadata=given("WrittenArray"))
     tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
     keep = StrictBool(load_default=True, metadata={"description": "false: check and answer, store nothing"})
     label = Label(load_default=None, metadata={"description": "A label of the run that holds the claims"})
@@ -214,8 +198,8 @@ class ComparisonSummary(ma.Schema):
     candidate = fields.String(required=True)
     verdict = fields.String(required=True, validate=ma.validate.OneOf(["same", "differ"]))
     tolerance = fields.Raw(required=True, metadata=TOLERANCE)
-    names = fields.Dict(required=True)
-    counts = fields.Dict(required=True, metadata={"additionalProperties": {"type": "integer"}})
+    names = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
     created_at = fields.DateTime(required=True)
 
 

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from service.api.comparison_schemas import TOLERANCE
-from service.api.schemas import (
+from service.api.components import (
     ARRAY,
     ARRAY_OR_NULL,
     DISTINCT_NAMES,
@@ -14,13 +14,11 @@ from service.api.schemas import (
     INPUTS,
     NAMES,
     NUMBER_OR_NULL,
-    JsonObject,
-    NodeName,
-    Request,
-    StrictString,
     given,
     given_figures,
+    or_null,
 )
+from service.api.schemas import JsonObject, NodeName, Request, StrictString
 from service.core.derivatives.gradient_check import METHODS, CheckVerdict
 from service.usecases.derivatives import KINDS
 
@@ -88,16 +86,15 @@ class DerivativesRequest(Request):
     """What to differentiate, with respect to what, and at which point."""
 
     more: ClassVar[dict[str, Any]] = {
-        "allOf": [
-            {
-                "oneOf": [
-                    {"properties": {"kind": {"const": "jacobian"}, "vector": False}},
-                    {"properties": {"kind": {"enum": ["jvp", "vjp"]}}, "required": ["vector"]},
-                    {"properties": {"kind": {"const": "hvp"}, "outputs": {"maxItems": 1}}, "required": ["vector"]},
-                    {"properties": {"kind": {"const": "hessian"}, "outputs": {"maxItems": 1}, "vector": False}},
-                ]
+        "if": {"properties": {"kind": {"enum": ["jvp", "vjp", "hvp"]}}},
+        "then": {"required": ["vector"]},
+        "else": {"properties": {"vector": False}},
+        "dependentSchemas": {
+            "outputs": {
+                "if": {"properties": {"kind": {"enum": ["hvp", "hessian"]}}},
+                "then": {"properties": {"outputs": {"maxItems": 1}}},
             }
-        ]
+        },
     }
     kind = StrictString(
         required=True, validate=ma.validate.OneOf(KINDS, error="jacobian, jvp, vjp, hvp or hessian is expected")
@@ -137,6 +134,6 @@ class DerivativesDocument(ma.Schema):
     inputs = fields.Raw(required=True, metadata=INPUTS)
     outputs = fields.List(fields.String(), required=True)
     wrt = fields.List(fields.String(), required=True)
-    vector = fields.Raw(required=True, metadata={**FIGURES, "type": ["object", "null"]})
+    vector = fields.Raw(required=True, metadata=or_null(FIGURES))
     blocks = fields.List(fields.Nested(BlockDocument), required=True)
     created_at = fields.DateTime(required=True)

@@ -3,16 +3,8 @@
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import (
-    ARRAY,
-    ARRAY_OR_NULL,
-    NUMBER,
-    NUMBER_OR_NULL,
-    NodeName,
-    PageQuery,
-    PositiveInt,
-    Query,
-)
+from service.api.components import ARRAY, ARRAY_OR_NULL, NUMBER, NUMBER_OR_NULL
+from service.api.schemas import NodeName, PageQuery, PositiveInt, Query
 
 _MATHML = {"description": "Presentation MathML, to be put inside <math>"}
 _NUMBERS = {"description": "The formula with numbers substituted, and its value; null where a number is not known"}

@@ -3,7 +3,8 @@
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import DISTINCT_NAMES, Label, NodeName, Query, Request, Tags
+from service.api.components import DISTINCT_NAMES
+from service.api.schemas import Label, NodeName, Query, Request, Tags
 
 
 class FormulaQuery(Query):

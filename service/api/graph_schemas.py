@@ -5,66 +5,21 @@ from typing import Any, ClassVar
 import marshmallow as ma
 from marshmallow import fields
 
+from service.api.components import DIGEST, NAMES, NODES, TAGS, reference
 from service.api.http.onnx import MEDIA_TYPE as ONNX
-from service.api.schemas import (
-    DIGEST,
-    NAMES,
-    NODE_NAME,
-    TAGS,
-    JsonObject,
-    Label,
-    Query,
-    Request,
-    StrictString,
-    TaggedQuery,
-    Tags,
-)
+from service.api.schemas import JsonObject, Label, Query, Request, StrictString, TaggedQuery, Tags
 
-_NODE = {
-    "type": "object",
-    "required": ["name", "operation"],
-    "properties": {
-        "name": {"type": "string", **NODE_NAME},
-        "operation": {
-            "type": "string",
-            "minLength": 1,
-            "description": "An operation, a composed one, or a stored graph: its name, name@version or id",
-        },
-        "inputs": NAMES,
-        "attributes": {"type": "object"},
-        "part_of": {
-            "type": "string",
-            "description": "In answers the part that the node lies in, left out if none; ignored where it is posted",
-        },
-    },
-    "additionalProperties": False,
-}
-_PART = {
-    "type": "object",
-    "required": ["name", "operation"],
-    "properties": {
-        "name": {"type": "string", **NODE_NAME},
-        "operation": {"type": "string", "description": "As it was written"},
-        "graph": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "The digest of a stored graph"},
-    },
-    "additionalProperties": False,
-}
 WEIGHTS = {"type": "object", "additionalProperties": DIGEST}
-_NODES = {"type": "array", "items": _NODE, "x-limits": {"maxItems": "nodes"}}
+_NODES = {**NODES, "x-limits": {"maxItems": "nodes"}}
 
 
 class GraphRequest(Request):
     """A graph to build, from an expression or from nodes."""
 
     more: ClassVar[dict[str, Any]] = {
-        "allOf": [
-            {
-                "oneOf": [
-                    {"required": ["expression"], "properties": {"nodes": False, "inputs": False}},
-                    {"required": ["nodes"], "properties": {"expression": False}},
-                ]
-            }
-        ]
+        "if": {"required": ["expression"]},
+        "then": {"properties": {"nodes": False, "inputs": False}},
+        "else": {"required": ["nodes"]},
     }
     binary = (ONNX,)
     name = Label(required=True)
@@ -155,11 +110,12 @@ class GraphDocument(GraphSummary):
         fields.String(),
         metadata={"description": "What the posted text may have meant otherwise, such as exp(x) for e^x; else absent"},
     )
-    parts = fields.List(
-        fields.Raw(metadata=_PART),
+    parts = fields.Raw(
         metadata={
-            "description": "What nodes were expanded from: a part h has the node h and those named h/…; else absent"
-        },
+            "type": "array",
+            "items": reference("Part"),
+            "description": "What nodes were expanded from: a part h has the node h and those named h/…; else absent",
+        }
     )
     warnings = fields.List(
         fields.String(),
@@ -168,7 +124,7 @@ class GraphDocument(GraphSummary):
             "as weights that have several uses; left out if none"
         },
     )
-    nodes = fields.List(fields.Raw(metadata=_NODE), required=True)
+    nodes = fields.Raw(required=True, metadata=NODES)
     next = fields.String(required=True, allow_none=True)
 
 
@@ -182,5 +138,5 @@ class GraphPage(ma.Schema):
 class GraphNodePage(ma.Schema):
     """A page of a graph's nodes in topological order."""
 
-    nodes = fields.List(fields.Raw(metadata=_NODE), required=True)
+    nodes = fields.Raw(required=True, metadata=NODES)
     next = fields.String(required=True, allow_none=True)

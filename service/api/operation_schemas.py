@@ -38,7 +38,7 @@ class Composition(ma.Schema):
     summary = fields.String(required=True)
     outputs = fields.List(fields.String(), required=True, metadata={"description": "Empty if there is but one"})
     definition = fields.String(required=True, metadata={"description": "Statements in the expression language"})
-    shapes = fields.Dict(required=True)
+    shapes = fields.Dict(keys=fields.String(), values=fields.List(fields.Integer()), required=True)
 
 
 class OperationDocument(ma.Schema):
@@ -55,11 +55,13 @@ class OperationDocument(ma.Schema):
     contributions = fields.List(fields.Nested(LocalGradient), required=True)
     nondifferentiable = fields.Nested(Kink, required=True, allow_none=True)
     conventions = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.Nested(LocalGradient)),
         metadata={
             "description": "The local gradients or contributions of libraries that choose differently there: PyTorch "
             "2.13, JAX 0.10.2 and TensorFlow 2.21. Empty where no formula says it; a library that is not named returns "
             "the same"
-        }
+        },
     )
     composed = fields.Nested(
         Composition, metadata={"description": "For an operation that is expanded into others; it has no rules"}

@@ -5,12 +5,18 @@ from typing import Any, ClassVar
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.http.npz import MEDIA_TYPE as NPZ
-from service.api.schemas import (
+from service.api.components import (
     ARRAY_OR_NULL,
+    FIGURES_OR_NULL,
     INPUTS_OR_NULL,
     SOME_FIGURES,
     TAGS,
+    given,
+    given_figures,
+    or_null,
+)
+from service.api.http.npz import MEDIA_TYPE as NPZ
+from service.api.schemas import (
     WEIGHTS_TOO,
     JsonObject,
     Label,
@@ -21,8 +27,6 @@ from service.api.schemas import (
     StrictString,
     TaggedQuery,
     Tags,
-    given,
-    given_figures,
 )
 from service.core.comparison.verdicts import UNIT_ROUNDOFF
 from service.core.rulebook.operation import CONVENTIONS
@@ -32,7 +36,7 @@ class BackwardRequest(Request):
     """A backward pass for a run that has values only."""
 
     output = NodeName()
-    seed = fields.Raw(metadata={"x-more": given("Array")})
+    seed = fields.Raw(metadata=given("Array"))
     convention = StrictString(
         data_key="conventions",
         validate=ma.validate.OneOf(CONVENTIONS, error=f"one of {', '.join(CONVENTIONS)} is expected"),
@@ -55,8 +59,8 @@ class Recorded(Request):
         load_default="float64",
         validate=ma.validate.OneOf([*UNIT_ROUNDOFF], error=f"one of {', '.join(UNIT_ROUNDOFF)} is expected"),
     )
-    values = JsonObject(load_default=dict, metadata=given_figures("Array", or_null=True))
-    gradients = JsonObject(load_default=dict, metadata=given_figures("Array", or_null=True))
+    values = JsonObject(load_default=dict, metadata=given_figures("Array", none=True))
+    gradients = JsonObject(load_default=dict, metadata=given_figures("Array", none=True))
 
 
 class RunRequest(BackwardRequest):
@@ -138,8 +142,8 @@ class RunSummary(ma.Schema):
     inputs = fields.Raw(required=True, metadata=INPUTS_OR_NULL)
     output = fields.String(required=True, allow_none=True)
     seed = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
-    outputs = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": ARRAY_OR_NULL})
-    gradients = fields.Raw(required=True, metadata={"type": ["object", "null"], "additionalProperties": ARRAY_OR_NULL})
+    outputs = fields.Raw(required=True, metadata=FIGURES_OR_NULL)
+    gradients = fields.Raw(required=True, metadata=or_null(FIGURES_OR_NULL))
     nonfinite = fields.Nested(Nonfinite, required=True)
     conventions = fields.String(validate=ma.validate.OneOf(CONVENTIONS))
     label = fields.String(required=True, allow_none=True)

@@ -1,4 +1,4 @@
-"""What all schemas share: the fields of requests, the JSON Schemas of figures, and problems.
+"""What all schemas share: the fields of requests, and problems.
 
 Marshmallow checks a request's schema; bulk (nodes, figures) passes through unread, since the core checks it faster
 and reports more. An answer's schema only documents it: `documents.py` writes answers, and a test checks them against
@@ -11,76 +11,12 @@ import marshmallow as ma
 from flask import current_app
 from marshmallow import fields
 
-from service.core.graph.names import LONGEST_NAME
+from service.api.components import NODE_NAME
 
-NUMBER = {"oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]}
-NUMBER_OR_NULL = {"oneOf": [*NUMBER["oneOf"], {"type": "null"}]}
-ARRAY: dict[str, Any] = {
-    "description": "A number, or nested lists of numbers; NaN, Infinity and -Infinity as strings",
-    "oneOf": [*NUMBER["oneOf"], {"type": "array"}],
-}
-ARRAY_OR_NULL = {**ARRAY, "oneOf": [*ARRAY["oneOf"], {"type": "null"}]}
-DIGEST = {"type": "string", "pattern": r"^sha256:[0-9a-f]{64}(?![\s\S])"}
-TENSOR: dict[str, Any] = {
-    "description": "A stored tensor in place of an array, by its digest",
-    "type": "object",
-    "required": ["tensor"],
-    "properties": {"tensor": DIGEST},
-    "additionalProperties": False,
-}
-INPUTS = {"type": "object", "additionalProperties": {**ARRAY, "oneOf": [*ARRAY["oneOf"], TENSOR]}}
-INPUTS_OR_NULL = {"type": "object", "additionalProperties": {**ARRAY, "oneOf": [*ARRAY_OR_NULL["oneOf"], TENSOR]}}
-FIGURES = {"type": "object", "additionalProperties": ARRAY}
-TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
 # What no text may hold; `(?![\s\S])` is the end, and `$` would be before a last line break too.
 _LABEL = {"minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+(?![\s\S])", "x-limits": {"maxLength": "name_length"}}
 _TEXT = {"pattern": r"^[^\x00]*$"}
-NODE_NAME = {"minLength": 1, "maxLength": LONGEST_NAME, "pattern": r"^[^\x00-\x1f\x7f-\x9f`]+(?![\s\S])"}
-# What requests give: names of nodes, arrays and figures, each an array by the name of its node.
-NAMES = {"type": "array", "items": {"type": "string", **NODE_NAME}}
-DISTINCT_NAMES = {**NAMES, "minItems": 1, "uniqueItems": True}
-ARRAYS = {
-    "Array": {
-        "description": "A number, or nested lists of numbers; NaN, Infinity and -Infinity as strings",
-        "oneOf": [*NUMBER["oneOf"], {"type": "array", "items": {"$ref": "#/components/schemas/Array"}}],
-    },
-    "WrittenArray": {
-        "description": "A number, or nested lists of numbers, each of which may be text: 2/3, 1 1/3, 0.667",
-        "oneOf": [
-            {"type": "number"},
-            {"type": "string", "minLength": 1},
-            {"type": "array", "items": {"$ref": "#/components/schemas/WrittenArray"}},
-        ],
-    },
-    "Tensor": TENSOR,
-}
-
 WEIGHTS_TOO = "The graph's weights are those that are left out"
-
-# Keywords of what has values, gradients or both.
-SOME_FIGURES: dict[str, Any] = {
-    "allOf": [
-        {
-            "anyOf": [
-                {"required": [member], "properties": {member: {"minProperties": 1}}}
-                for member in ("values", "gradients")
-            ]
-        }
-    ]
-}
-
-
-def given(name: str, or_null: bool = False) -> dict[str, Any]:
-    """The JSON Schema of one of ARRAYS, of a tensor, or of null."""
-    references = [{"$ref": f"#/components/schemas/{each}"} for each in (name, "Tensor")]
-    return {"oneOf": [*references, {"type": "null"}] if or_null else references}
-
-
-def given_figures(name: str, or_null: bool = False) -> dict[str, Any]:
-    """The JSON Schema of figures that are given, each one of ARRAYS, or null."""
-    figures = {"type": "object", "additionalProperties": given(name, or_null)}
-    return {**figures, "x-more": {"propertyNames": {"type": "string", **NODE_NAME}}}
-
 
 LONGEST_CURSOR = 64  # characters; that of an id has 48
 _MESSAGES = {"type": "an object is expected", "unknown": "unknown"}

@@ -3,7 +3,7 @@
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.schemas import DIGEST
+from service.api.components import DIGEST
 
 
 class TensorDocument(ma.Schema):

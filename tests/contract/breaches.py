@@ -14,6 +14,8 @@ BOUNDS = {
     **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), True),
     **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), False),
 }
+# What is compared as a whole.
+WHOLE = ("allOf", "dependentRequired", "dependentSchemas", "else", "if", "not", "propertyNames", "then", "uniqueItems")
 
 
 def find_breaches(old: Any, new: Any) -> list[str]:
@@ -148,7 +150,7 @@ def _narrowed(where: str, old: Any, new: Any, answered: bool) -> Iterator[str]:
     for keyword in ("const", "format", "multipleOf", "pattern"):
         if keyword in narrow and narrow[keyword] != wide.get(keyword):
             yield f"{where}: {keyword} was {old.get(keyword)} and is {new.get(keyword)}"
-    for keyword in ("allOf", "dependentRequired", "dependentSchemas", "not", "propertyNames", "uniqueItems"):
+    for keyword in WHOLE:
         if keyword in narrow and narrow[keyword] != wide.get(keyword):
             yield f"{where}: {keyword} is not what it was"
 

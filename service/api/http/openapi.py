@@ -24,11 +24,12 @@ from service.api import (
     state,
     tensors,
 )
+from service.api.components import COMPONENTS
 from service.api.http.access import scoped
 from service.api.http.endpoint import BINARY, PROBLEM_RESPONSES, TEXT, Blueprint, NameConverter, security
 from service.api.http.problems import MEDIA_TYPE
 from service.api.http.request import LONGEST_KEY
-from service.api.schemas import ARRAYS, ProblemDocument, Request
+from service.api.schemas import ProblemDocument, Request
 from service.settings import Limits
 from service.storage.access_keys import Scope
 
@@ -193,7 +194,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     for name, headers in (("Overloaded", _RETRY_AFTER), ("Unauthorized", _CHALLENGE), ("TooManyRequests", _RATE)):
         components["responses"][name]["headers"] = headers
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "description": _BEARER}}
-    components["schemas"] |= ARRAYS
+    components["schemas"] |= COMPONENTS
     for schema in _subclasses(Request):
         if schema.more and schema.__name__ in components["schemas"]:
             components["schemas"][schema.__name__] |= schema.more

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from service.api.components import NODE_NAME, NUMBER, given, reference
 from service.api.http import npz
 from service.api.http.endpoint import BYTES, NPY
 from service.api.http.onnx import MEDIA_TYPE as MODEL_TYPE
-from service.api.schemas import NODE_NAME, NUMBER, given
 from service.core.figures.npy import write_npy
 from tests.api.conftest import MakeApp, read_openapi
 
@@ -72,6 +72,7 @@ UNSAYABLE = {
         r"/(wrt|nodes)/\d+",
     ),
     "gradients of another shape": ("check_gradients", "invalid-request", r"/gradients/.*"),
+    "a run without gradients": ("check_gradients", "invalid-request", "/run"),
     "another output than the run's": ("check_gradients", "invalid-request", "/output"),
     "runs that have no figures in common": ("create_comparison", "invalid-request", "/candidate"),
     "two nodes that are mapped to one": ("create_comparison", "invalid-request", "/names"),
@@ -125,8 +126,9 @@ def narrow(app: Flask) -> Any:
         "name": ["Add", "div", "×"],
     }
     named = {"type": "string", "enum": stored["node"]}
+    numbers = {"Array": NUMBER, "WrittenArray": {"enum": ["2/3", "0.667", 2, -1.5]}}
     figures = {
-        "properties": dict.fromkeys(inputs, given("Array")),
+        "properties": dict.fromkeys(inputs, given("NarrowArray")),
         "required": [*inputs],
         "additionalProperties": False,
     }
@@ -145,6 +147,9 @@ def narrow(app: Flask) -> Any:
             return part
         if part.get("pattern") == NODE_NAME["pattern"]:
             return named
+        shared = part.get("$ref", "").rpartition("/")[2]
+        if shared in ("Node", *numbers):  # which answers hold too
+            return reference(f"Narrow{shared}")
         inside = {key: narrower(each, key) for key, each in part.items()}
         if name == "inputs" and "propertyNames" in part:
             return {"type": "object", **figures}
@@ -155,8 +160,9 @@ def narrow(app: Flask) -> Any:
     for name in schemas:
         if name.endswith(("Request", "Recorded", "Claims")):
             schemas[name] = narrower(schemas[name])
-    for name, number in (("Array", NUMBER), ("WrittenArray", {"enum": ["2/3", "0.667", 2, -1.5]})):
-        schemas[name] = {"oneOf": [number, {"type": "array", "items": number, "minItems": 2, "maxItems": 2}]}
+    schemas["NarrowNode"] = narrower(schemas["Node"])
+    for name, number in numbers.items():
+        schemas[f"Narrow{name}"] = {"oneOf": [number, {"type": "array", "items": number, "minItems": 2, "maxItems": 2}]}
     for methods in document["paths"].values():
         for parameter in methods.get("parameters", []):
             parameter["schema"] = {"type": "string", "enum": stored[parameter["name"]]}

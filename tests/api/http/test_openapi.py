@@ -52,6 +52,39 @@ def test_no_reference_leads_nowhere(document: Any) -> None:
         assert reference in document["components"]["schemas"]
 
 
+def test_generators_of_clients_find_what_they_need(document: Any) -> None:
+    """Each item of an array and each further member of an object has a schema, and nothing that they read is a mere
+    false or leads back into itself."""
+    schemas = document["components"]["schemas"]
+    for name, schema in schemas.items():
+        for part in read_parts(schema):
+            kinds = part.get("type", ())
+            assert "items" in part or "array" not in kinds, name
+            assert {"properties", "additionalProperties"} & part.keys() or "object" not in kinds, name
+            assert "type" in part or {"$ref", "oneOf", "anyOf"} & part.keys(), name
+            led = part.get("$ref", "").rpartition("/")[2]
+            assert not led or name not in reached_from(led, schemas), f"{name} leads back into itself"
+
+
+def read_parts(schema: Any) -> Iterator[Any]:
+    """The parts of a schema that generators read: not its conditions."""
+    yield schema
+    inside = [schema[part] for part in ("items", "additionalProperties") if isinstance(schema.get(part), dict)]
+    for part in (*inside, *schema.get("oneOf", ()), *schema.get("anyOf", ()), *schema.get("properties", {}).values()):
+        if part:  # {}: anything
+            yield from read_parts(part)
+
+
+def reached_from(name: str, schemas: Any) -> set[str]:
+    """The schemas that this one refers to, itself, and through others."""
+    reached, left = set(), [name]
+    while left:
+        reached.add(here := left.pop())
+        led = {part["$ref"].rpartition("/")[2] for part in read_parts(schemas[here]) if "$ref" in part}
+        left += led - reached
+    return reached
+
+
 def test_every_route_is_in_it_under_the_name_of_its_view(app: Flask, document: Any) -> None:
     routes = {
         (rule.rule.replace("<name:", "<").replace("<", "{").replace(">", "}"), method.lower()): rule.endpoint
