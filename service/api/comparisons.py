@@ -23,6 +23,7 @@ from service.api.http.request import context, idempotency_key
 from service.api.http.response import respond
 from service.api.numbers import read_arrays, read_claims, read_given
 from service.usecases import comparisons as usecases
+from service.usecases import deletion
 from service.usecases.comparisons import Compared
 
 blueprint = Blueprint("comparisons", __name__, description="Where did the first wrong figure arise?")
@@ -87,6 +88,13 @@ def list_comparisons(query: dict[str, Any], page: Page) -> tuple[list[Any], str 
 def get_comparison(query: dict[str, Any], comparison_id: str) -> Response:
     """Read a comparison with the first 1,000 of its figures"""
     return respond(_document(usecases.get_comparison(context(), comparison_id), query))
+
+
+@blueprint.endpoint("DELETE", "/v1/comparisons/<comparison_id>", answer=None, status=204, problems=(404,))
+def delete_comparison(comparison_id: str) -> Response:
+    """Forget a comparison; its runs stay"""
+    deletion.delete_comparison(context(), comparison_id)
+    return Response(status=204)
 
 
 @blueprint.endpoint(

@@ -19,8 +19,8 @@ from service.core.derivatives.gradient_check import RANDOM_SEED, NodeCheck
 from service.core.figures.figures import FloatArray
 from service.storage.access_keys import Scope
 from service.storage.derivatives import Block, DerivativesRecord
+from service.usecases import deletion, gradient_checks
 from service.usecases import derivatives as usecases
-from service.usecases import gradient_checks
 from service.usecases.tensors import write_digest
 
 blueprint = Blueprint("derivatives", __name__, description="Jacobians and Hessians; are the gradients right?")
@@ -55,6 +55,13 @@ def create_derivatives(body: dict[str, Any], graph_id: str) -> Response:
 def get_derivatives(derivatives_id: str) -> Response:
     """Read derivatives that were kept"""
     return respond(_derivatives_document(usecases.get_derivatives(context(), derivatives_id)))
+
+
+@blueprint.endpoint("DELETE", "/v1/derivatives/<derivatives_id>", answer=None, status=204, problems=(404,))
+def delete_derivatives(derivatives_id: str) -> Response:
+    """Forget derivatives that were kept"""
+    deletion.delete_derivatives(context(), derivatives_id)
+    return Response(status=204)
 
 
 @blueprint.endpoint(

@@ -7,7 +7,7 @@ from marshmallow import fields
 
 from service.api.components import DIGEST, NAMES, NODES, TAGS, reference
 from service.api.http.onnx import MEDIA_TYPE as ONNX
-from service.api.schemas import JsonObject, Label, Query, Request, StrictString, TaggedQuery, Tags
+from service.api.schemas import JsonObject, Label, Query, Request, StrictString, TagChanges, TaggedQuery, Tags
 
 WEIGHTS = {"type": "object", "additionalProperties": DIGEST}
 _NODES = {**NODES, "x-limits": {"maxItems": "nodes"}}
@@ -78,6 +78,12 @@ class NodesRequest(Request):
     nodes = fields.Raw(required=True, metadata=_NODES)
     outputs = fields.Raw(metadata={**NAMES, "minItems": 1})
     tags = Tags(load_default=dict)
+
+
+class GraphChanges(Request):
+    """What of a graph is changed; null takes all tags away."""
+
+    tags = TagChanges(allow_none=True)
 
 
 class GraphsQuery(TaggedQuery):

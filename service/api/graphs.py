@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response, request, url_for
 
 from service.api.documents import graph_document, graph_node_documents, part_documents
 from service.api.graph_schemas import (
+    GraphChanges,
     GraphDocument,
     GraphNodePage,
     GraphPage,
@@ -20,13 +21,14 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import respond
+from service.api.http.response import require_match, respond
 from service.api.numbers import read_digests
-from service.api.schemas import PageQuery
+from service.api.schemas import CascadeQuery, PageQuery
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
 from service.core.language.hints import hints_of
 from service.storage.records import GraphRecord
+from service.usecases import changes, deletion
 from service.usecases import graphs as usecases
 from service.usecases.model_imports import import_graph
 
@@ -112,10 +114,22 @@ def list_graph_nodes(query: dict[str, Any], page: Page, graph_id: str) -> tuple[
     return page.fit(graph_node_documents(nodes[: page.size], parts), page.start + len(nodes))
 
 
-@blueprint.endpoint("DELETE", "/v1/graphs/<graph_id>", answer=None, status=204, problems=(404, 409))
-def delete_graph(graph_id: str) -> Response:
-    """Forget a graph that nothing refers to"""
-    usecases.delete_graph(context(), graph_id)
+@blueprint.endpoint("PATCH", "/v1/graphs/<graph_id>", body=GraphChanges, answer=GraphDocument, problems=(404, 412))
+def update_graph(body: dict[str, Any], graph_id: str) -> Response:
+    """Change a graph's tags
+
+    The body is a JSON Merge Patch (RFC 7396): a tag that is null is taken away, those that are left out stay.
+    """
+    seen = usecases.get_graph(context(), graph_id)
+    require_match(lambda: _with_nodes(seen, context().graph(seen.digest)))
+    record = changes.update_graph(context(), seen.id, body, seen if request.if_match else None)
+    return respond(_with_nodes(record, context().graph(record.digest)))
+
+
+@blueprint.endpoint("DELETE", "/v1/graphs/<graph_id>", query=CascadeQuery, answer=None, status=204, problems=(404, 409))
+def delete_graph(query: dict[str, Any], graph_id: str) -> Response:
+    """Forget a graph that nothing refers to; with cascade also its runs, derivatives and the graphs made from it"""
+    deletion.delete_graph(context(), graph_id, **query)
     return Response(status=204)
 
 

@@ -25,6 +25,7 @@ from service.api.schemas import (
     Request,
     StrictBool,
     StrictString,
+    TagChanges,
     TaggedQuery,
     Tags,
 )
@@ -48,6 +49,13 @@ class BaselineRequest(Request):
     """The label of a baseline."""
 
     label = Label(load_default="main")
+
+
+class RunChanges(Request):
+    """What of a run is changed; null takes the label, or all tags, away."""
+
+    label = Label(allow_none=True)
+    tags = TagChanges(allow_none=True)
 
 
 class Recorded(Request):

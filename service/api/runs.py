@@ -1,6 +1,7 @@
 """Runs over HTTP."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, request, url_for
@@ -12,11 +13,12 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import accepted, respond, send
+from service.api.http.response import accepted, require_match, respond, send
 from service.api.numbers import read_arrays, read_given
 from service.api.run_schemas import (
     BackwardRequest,
     BaselineRequest,
+    RunChanges,
     RunDocument,
     RunNodeDocument,
     RunNodePage,
@@ -26,8 +28,9 @@ from service.api.run_schemas import (
     RunsQuery,
     RunSummary,
 )
-from service.api.schemas import PageQuery
+from service.api.schemas import CascadeQuery, PageQuery
 from service.core.errors import Fault
+from service.usecases import changes, deletion
 from service.usecases import runs as usecases
 from service.usecases.recordings import record_run
 from service.usecases.runs import StoredRun
@@ -85,6 +88,28 @@ def set_baseline(body: dict[str, Any], run_id: str) -> Response:
     """Label a run, main unless told otherwise, and take that label from every other run of its graph's name"""
     record = usecases.set_baseline(context(), run_id, **body, key=idempotency_key())
     return respond(run_document(usecases.read_ends(context(), record)))
+
+
+@blueprint.endpoint(
+    "PATCH", "/v1/runs/<run_id>", body=RunChanges, query=RunQuery, answer=RunDocument, problems=(404, 412)
+)
+def update_run(body: dict[str, Any], query: dict[str, Any], run_id: str) -> Response:
+    """Change a run's label and tags
+
+    The body is a JSON Merge Patch (RFC 7396): a label or a tag that is null is taken away, what is left out stays.
+    """
+    ends_only = query.get("gradients") == "inputs"
+    run = usecases.get_run(context(), run_id, ends_only=ends_only)
+    require_match(lambda: _document(run, query))
+    record = changes.update_run(context(), run.record.id, body, run.record if request.if_match else None)
+    return respond(_document(replace(run, record=record), query))
+
+
+@blueprint.endpoint("DELETE", "/v1/runs/<run_id>", query=CascadeQuery, answer=None, status=204, problems=(404, 409))
+def delete_run(query: dict[str, Any], run_id: str) -> Response:
+    """Forget a run that no comparison is of; with cascade also its comparisons"""
+    deletion.delete_run(context(), run_id, **query)
+    return Response(status=204)
 
 
 @blueprint.endpoint("GET", "/v1/runs", query=RunsQuery, answer=RunPage, page=Paging("runs", LISTED), problems=(404,))

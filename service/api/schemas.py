@@ -74,6 +74,15 @@ class StrictBool(fields.Boolean):
         return value
 
 
+class QueryBool(fields.Boolean):
+    """true or false in a query, in these words alone."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if value not in ("true", "false"):
+            raise ma.ValidationError("true or false is expected")
+        return value == "true"
+
+
 class Tags(fields.Dict):
     """An object of labels by labels."""
 
@@ -90,7 +99,7 @@ class Tags(fields.Dict):
             raise ma.ValidationError(f"at most {most} tags are allowed (the limit tags)")
         faults: dict[str, Any] = {}
         for key, text in value.items():
-            for part in (key, text):
+            for part in self._parts(key, text):
                 try:
                     Label().deserialize(part)
                 except ma.ValidationError as error:
@@ -98,6 +107,22 @@ class Tags(fields.Dict):
         if faults:
             raise ma.ValidationError(faults)
         return value
+
+    def _parts(self, key: str, text: Any) -> tuple[Any, ...]:
+        """What is to be a label."""
+        return key, text
+
+
+class TagChanges(Tags):
+    """Tags that are set, and those that are taken away: null."""
+
+    def __init__(self, **options: Any) -> None:
+        label = {"type": "string", **_LABEL}
+        described = {"additionalProperties": {"oneOf": [label, {"type": "null"}]}}
+        super().__init__(**_described(options, described))
+
+    def _parts(self, key: str, text: Any) -> tuple[Any, ...]:
+        return (key,) if text is None else (key, text)
 
 
 class JsonObject(fields.Raw):
@@ -172,6 +197,12 @@ class TaggedQuery(PageQuery):
     """One page of a list of resources with a tag."""
 
     tag = StrictString(metadata={"description": "key:value", "pattern": r"^[^\x00]*:[^\x00]*$"})
+
+
+class CascadeQuery(Query):
+    """Whether what rests on it is deleted too."""
+
+    cascade = QueryBool(load_default=False, metadata={"description": "true: delete what rests on it too"})
 
 
 class FaultDocument(ma.Schema):

@@ -1,4 +1,4 @@
-"""The commands `graph create`, `graph import`, `graph export`, `graph list`, `graph show` and `graph delete`."""
+"""The commands `graph create`, `import`, `export`, `list`, `show`, `update` and `delete`."""
 
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, TextIO
@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from service.cli.terminal import (
+    cascade_option,
     client_options,
     first,
     given,
@@ -19,7 +20,9 @@ from service.cli.terminal import (
     print_json,
     print_table,
     read_json,
+    read_tag_changes,
     read_tags,
+    tag_changes_options,
     tags_option,
     url_option,
 )
@@ -180,14 +183,28 @@ def get_graph(graph: str, url: str, as_json: bool) -> None:
         print_graph(service, service.get_graph(graph), as_json)
 
 
+@graph.command("update")
+@click.argument("graph")
+@tag_changes_options
+@client_options
+def update_graph(
+    graph: str, tags: tuple[str, ...], gone: tuple[str, ...], no_tags: bool, url: str, as_json: bool
+) -> None:
+    """Change the tags of a graph; those that are not named stay."""
+    with Client(url) as service:
+        changed = service.update_graph(graph, tags=read_tag_changes(tags, gone, no_tags))
+        print_graph(service, changed, as_json)
+
+
 @graph.command("delete")
 @click.argument("graph")
+@cascade_option
 @client_options
-def delete_graph(graph: str, url: str, as_json: bool) -> None:
-    """Forget a graph that no run needs."""
+def delete_graph(graph: str, cascade: bool, url: str, as_json: bool) -> None:
+    """Forget a graph that nothing needs; with --cascade also its runs, derivatives and the graphs made from it."""
     with Client(url) as service:
         found = service.get_graph(graph)
-        service.delete_graph(found)
+        service.delete_graph(found, cascade=cascade)
     if as_json:
         print_json({"deleted": found.id})
     else:

@@ -29,6 +29,8 @@ _COMMANDS = {
     "baseline": "baselines:baseline",
     "compare": "comparisons:create_comparison",
     "check": "comparisons:check_claims",
+    "comparison": "deletions:comparison",
+    "derivatives": "deletions:derivatives",
     "picture": "pictures:picture",
     "source": "sources:get_source",
     "gradcheck": "derivatives:check_gradients",

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from service.cli.comparisons import record_run
 from service.cli.terminal import (
+    cascade_option,
     client_options,
     first,
     inputs_argument,
@@ -15,13 +16,16 @@ from service.cli.terminal import (
     limit_option,
     make_table,
     one_tag_option,
+    print_deleted,
     print_json,
     print_members,
     print_table,
     read_figure,
     read_inputs,
+    read_tag_changes,
     read_tags,
     short,
+    tag_changes_options,
     tags_option,
 )
 from service.client import Client
@@ -115,6 +119,41 @@ def get_run(run: str, url: str, as_json: bool) -> None:
     """Show one run and the figures of its nodes."""
     with Client(url) as service:
         _print_run(service, service.get_run(run), as_json)
+
+
+@run.command("update")
+@click.argument("run")
+@click.option("--label", help="The new label.")
+@click.option("--no-label", is_flag=True, help="Take the label away.")
+@tag_changes_options
+@client_options
+def update_run(
+    run: str,
+    label: str | None,
+    no_label: bool,
+    tags: tuple[str, ...],
+    gone: tuple[str, ...],
+    no_tags: bool,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Change the label and the tags of a run; what is not named stays."""
+    if no_label and label is not None:
+        raise click.UsageError("give either --label or --no-label")
+    changes = {} if label is None and not no_label else {"label": label}
+    with Client(url) as service:
+        _print_run(service, service.update_run(run, **changes, tags=read_tag_changes(tags, gone, no_tags)), as_json)
+
+
+@run.command("delete")
+@click.argument("run")
+@cascade_option
+@client_options
+def delete_run(run: str, cascade: bool, url: str, as_json: bool) -> None:
+    """Forget a run that no comparison is of; with --cascade also its comparisons."""
+    with Client(url) as service:
+        service.delete_run(run, cascade=cascade)
+    print_deleted("the run", run, as_json)
 
 
 def _print_run(service: Client, run: Run, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.client import Client
+from service.client.client import UNCHANGED
 from service.client.results import Figure, Graph
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -27,6 +28,7 @@ one_tag_option = click.option("--tag", metavar="KEY:VALUE", help="Only those wit
 limit_option = click.option(
     "--limit", type=click.IntRange(1), default=_LISTED, show_default=True, help="The most to list."
 )
+cascade_option = click.option("--cascade", is_flag=True, help="Delete what rests on it too.")
 key_option = click.option(
     "--key", help="An Idempotency-Key: repeated with the same key, the command takes effect once."
 )
@@ -69,6 +71,20 @@ def read_tags(texts: tuple[str, ...]) -> dict[str, str]:
         if not colon:
             raise click.UsageError(f"{text}: a tag is written KEY:VALUE")
     return {key: value for key, _, value in pairs}
+
+
+def tag_changes_options(command: Command) -> Command:
+    """Add --tag, --no-tag and --no-tags; `read_tag_changes` reads them."""
+    one = click.option("--no-tag", "gone", multiple=True, metavar="KEY", help="A tag to take away; may be repeated.")
+    return tags_option(one(click.option("--no-tags", is_flag=True, help="Take all tags away.")(command)))
+
+
+def read_tag_changes(texts: tuple[str, ...], gone: tuple[str, ...], no_tags: bool) -> Any:
+    """Read what changes of tags: None, if all go; UNCHANGED, if nothing does."""
+    changes = {**read_tags(texts), **dict.fromkeys(gone)}
+    if no_tags and changes:
+        raise click.UsageError("--no-tags takes all tags away: give no others beside it")
+    return None if no_tags else changes or UNCHANGED
 
 
 def read_figure(text: str, source: str) -> Any:
@@ -139,6 +155,14 @@ def _decode(text: str) -> Any:
 def print_json(document: Any) -> None:
     """Print indented JSON."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_deleted(what: str, name: str, as_json: bool) -> None:
+    """Say what is deleted, by the name that it was given by."""
+    if as_json:
+        print_json({"deleted": name})
+    else:
+        click.echo(f"{what} {name} is deleted", err=True)
 
 
 def print_members(members: Mapping[str, Any]) -> None:

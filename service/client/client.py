@@ -50,6 +50,8 @@ from service.client.results import (
 from service.client.tensors import Tensors
 from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport, write_json
 
+UNCHANGED: Any = object()  # what is not given of what is changed: None takes it away
+
 
 class Client:
     """A service at a URL, over one session; a context manager.
@@ -194,9 +196,13 @@ class Client:
         given = {"output": output, "wrt": None if wrt is None else list(wrt), "name": name, "tags": tags}
         return read_graph(self._http.post(f"/v1/graphs/{_id(graph)}/gradient-graph", _given(given), key), self)
 
-    def delete_graph(self, graph: Graph | str) -> None:
-        """Forget a graph that nothing refers to."""
-        self._http.send("DELETE", f"/v1/graphs/{_id(graph)}")
+    def update_graph(self, graph: Graph | str, *, tags: Mapping[str, str | None] | None = UNCHANGED) -> Graph:
+        """Set these tags of a graph and take those away that are None, or all of them; the others stay."""
+        return read_graph(self._http.patch(f"/v1/graphs/{_id(graph)}", _changes(tags=tags)), self)
+
+    def delete_graph(self, graph: Graph | str, *, cascade: bool = False) -> None:
+        """Forget a graph that nothing refers to; with `cascade` also its runs, derivatives and graphs made from it."""
+        self._http.delete(f"/v1/graphs/{_id(graph)}", cascade)
 
     # --- runs -----------------------------------------------------------------------------------------------------
 
@@ -246,6 +252,20 @@ class Client:
     def set_baseline(self, run: Run | str, *, label: str = "main", key: str | None = None) -> Run:
         """Label a run, and take that label from every other run of its graph's name, whatever their versions."""
         return read_run(self._http.post(f"/v1/runs/{_id(run)}/baseline", {"label": label}, key), self)
+
+    def update_run(
+        self,
+        run: Run | str,
+        *,
+        label: str | None = UNCHANGED,
+        tags: Mapping[str, str | None] | None = UNCHANGED,
+    ) -> Run:
+        """Set the label and these tags of a run, and take those away that are None; the others stay."""
+        return read_run(self._http.patch(f"/v1/runs/{_id(run)}", _changes(label=label, tags=tags)), self)
+
+    def delete_run(self, run: Run | str, *, cascade: bool = False) -> None:
+        """Forget a run that no comparison is of; with `cascade` also its comparisons."""
+        self._http.delete(f"/v1/runs/{_id(run)}", cascade)
 
     def list_runs(
         self,
@@ -389,6 +409,10 @@ class Client:
         """One comparison by its id."""
         return read_comparison(self._http.get(f"/v1/comparisons/{_id(comparison)}"), self)
 
+    def delete_comparison(self, comparison: Comparison | str) -> None:
+        """Forget a comparison; its runs stay."""
+        self._http.delete(f"/v1/comparisons/{_id(comparison)}")
+
     def list_comparison_nodes(
         self,
         comparison: Comparison | str,
@@ -470,6 +494,10 @@ class Client:
     def get_derivatives(self, derivatives: Derivatives | str) -> Derivatives:
         """Derivatives that were kept, by their id."""
         return read_derivatives(self._http.get(f"/v1/derivatives/{_id(derivatives)}"))
+
+    def delete_derivatives(self, derivatives: Derivatives | str) -> None:
+        """Forget derivatives that were kept."""
+        self._http.delete(f"/v1/derivatives/{_id(derivatives)}")
 
     def check_gradients(
         self,
@@ -578,6 +606,10 @@ def _select(figures: list[Document], only: str | None, order: str | None) -> lis
         figures = [figure for figure in figures if figure["verdict"] in wanted]
     worst_first = order == "relative_error"
     return sorted(figures, key=lambda figure: -float(figure["relative_error"])) if worst_first else figures
+
+
+def _changes(**arguments: Any) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not UNCHANGED}
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,15 @@ class Transport:
         keyed = {**headers, "Idempotency-Key": key or str(uuid.uuid4())}
         return self.send("POST", path, params=query, data=data, headers=keyed)
 
+    def patch(self, path: str, changes: Document) -> Document:
+        """Send what is to change, a JSON Merge Patch (RFC 7396), and read the JSON document of the answer."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        return self.read(self.send("PATCH", path, data=write_json(changes), headers=headers))
+
+    def delete(self, path: str, cascade: bool = False) -> None:
+        """Delete what is there; with `cascade` also what rests on it."""
+        self.send("DELETE", path, params={"cascade": "true"} if cascade else None)
+
     def pages(self, path: str, member: str, query: Mapping[str, str | None] | None = None) -> Iterator[Document]:
         """Yield the items of a list, reading each page when it is reached."""
         asked = dict(query or {})

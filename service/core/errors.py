@@ -14,7 +14,8 @@ GradbookError
 ├── LimitExceeded           one of the limits in settings, by its name
 ├── KeyReused               an idempotency key that was used with another request
 ├── NotFound                no such graph, run, node …
-└── Conflict                valid in itself, but not in the present state
+├── Conflict                valid in itself, but not in the present state
+└── PreconditionFailed      what the request was made for has changed since
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -139,3 +140,7 @@ class NotFound(GradbookError):
 
 class Conflict(GradbookError):
     """The request is valid in itself, but not in the present state of what it names."""
+
+
+class PreconditionFailed(GradbookError):
+    """What the request names is not as it was when the caller read it."""

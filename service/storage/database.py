@@ -39,8 +39,8 @@ _MIGRATION_SECONDS = 60
 _CHECK_SECONDS = 1.5
 _CONNECTIONS, _CLOCKS = 10, PostgreSQL(statement_seconds=10, connect_seconds=5)  # unless told otherwise
 _REVISION = 4  # characters
-_DELETIONS = select(deletions.c["count"])
-_COUNT_DELETION = update(deletions).values({"count": deletions.c["count"] + 1})
+_CHANGES = select(deletions.c["count"])
+_COUNT_CHANGE = update(deletions).values({"count": deletions.c["count"] + 1})
 
 
 class Database:
@@ -175,19 +175,19 @@ class Database:
         except BaseException as error:
             check.set_exception(error)
 
-    def count_deletions(self) -> int:
-        """How many graphs were deleted, by whatever process."""
+    def count_changes(self) -> int:
+        """How many times graphs were deleted or changed, by whatever process."""
         if self.file:
             return self.file.version()
         with self._noticing(writing=False), self._autocommit.connect() as connection:
-            return int(connection.execute(_DELETIONS).scalar_one())
+            return int(connection.execute(_CHANGES).scalar_one())
 
-    def count_deletion(self, connection: Connection) -> None:
-        """Count one more, in the transaction that deletes it."""
+    def count_change(self, connection: Connection) -> None:
+        """Count one more, in the transaction that does it."""
         if self.file:
             raise_version(connection)
         else:
-            connection.execute(_COUNT_DELETION)
+            connection.execute(_COUNT_CHANGE)
 
     def back_up(self, target: Path) -> None:
         """Write a copy of the database as it is now, while others use it; raises ValueError, OSError."""

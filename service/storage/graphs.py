@@ -8,15 +8,16 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, or_, select
 
-from service.core.errors import Conflict, NotFound
+from service.core.errors import NotFound
 from service.core.graph.graph import Graph, Node, written_attribute
 from service.core.graph.parts import GraphPart
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.registry import find
-from service.storage.models import Content, DerivativesRow, GraphRow, GraphTag, RunRow, RunTag
+from service.storage.models import Content, GraphRow, GraphTag, RunRow, RunTag
 from service.storage.records import GraphRecord
+from service.storage.tags import insert_tags
 
 _GRAPHS = select(GraphRow.__table__, Content.node_count, Content.inputs, Content.outputs).join(Content)
 
@@ -59,9 +60,7 @@ def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> b
         "parts": [asdict(part) for part in record.parts] or None,
     }
     connection.execute(insert(GraphRow), row)
-    if record.tags:
-        tags = [{"graph_id": record.id, "key": key, "value": value} for key, value in record.tags.items()]
-        connection.execute(insert(GraphTag), tags)
+    insert_tags(connection, GraphTag.graph_id, record.id, record.tags)
     return new
 
 
@@ -140,22 +139,6 @@ def load_graph(connection: Connection, digest: str) -> Graph:
     graph = Graph(_unpack_nodes(row.document), tuple(row.inputs), tuple(row.outputs))
     vars(graph)["digest"] = digest  # saves computing it again
     return graph
-
-
-def delete_graph(connection: Connection, identifier: str) -> None:
-    """Delete a graph; raises NotFound, and Conflict while runs, derivatives or graphs made from it refer to it."""
-    record = get_graph(connection, identifier)
-    for column, one, several in (
-        (RunRow.graph_id, "run refers", "runs refer"),
-        (DerivativesRow.graph_id, "set of derivatives refers", "sets of derivatives refer"),
-        (GraphRow.parent_id, "graph made from it refers", "graphs made from it refer"),
-    ):
-        count = connection.execute(select(func.count()).where(column == identifier)).scalar_one()
-        if count:
-            raise Conflict(f"the graph cannot be deleted: {count} {one if count == 1 else several} to it")
-    connection.execute(delete(GraphRow).where(GraphRow.id == identifier))
-    shared = exists().where(GraphRow.digest == record.digest)
-    connection.execute(delete(Content).where(Content.digest == record.digest, ~shared))
 
 
 def is_tag(row: type[GraphTag] | type[RunTag], text: str) -> ColumnElement[bool]:

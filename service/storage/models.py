@@ -273,6 +273,6 @@ class AccessKeyRow(Base):
     requests: Mapped[int] = mapped_column(server_default="0")
 
 
-# One row: how many graphs were deleted. Beside a file, which has a number of its own for that (`PRAGMA user_version`),
-# it is not counted.
+# One row: how many times graphs were deleted or changed. Beside a file, which has a number of its own for that
+# (`PRAGMA user_version`), it is not counted.
 deletions = Table("deletions", Base.metadata, Column("count", BigInteger, nullable=False))

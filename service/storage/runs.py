@@ -15,6 +15,7 @@ from service.storage.failures import refers_to_nothing
 from service.storage.graphs import is_tag
 from service.storage.models import Base, GraphRow, RunChunk, RunFigures, RunRow, RunTag
 from service.storage.records import RunRecord
+from service.storage.tags import insert_tags
 from service.storage.tensors import find_tensors, load_array
 
 CHUNK_VALUES = 64 * 1024
@@ -87,9 +88,7 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
         if refers_to_nothing(error):
             raise NotFound(f"there is no graph {record.graph_id!r}") from None
         raise
-    if record.tags:
-        tags = [{"run_id": record.id, "key": key, "value": value} for key, value in record.tags.items()]
-        connection.execute(insert(RunTag), tags)
+    insert_tags(connection, RunTag.run_id, record.id, record.tags)
     # Those that a backup, restored meanwhile, does not have are stored as the figures that they are.
     stored = find_tensors(connection, [*record.tensors.values()]) if record.tensors else {}
     tensors = {position: digest for position, digest in record.tensors.items() if digest in stored}

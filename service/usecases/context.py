@@ -17,18 +17,19 @@ _GRAPH_BYTES = 512 * 1024 * 1024
 
 
 class Context:
-    """A database, the limits, and the graphs, records, tensors and comparisons used last, none of which ever changes.
+    """A database, the limits, and the graphs, records, tensors and comparisons used last.
 
     `cache_bytes` bounds the graphs; comparisons have half as much, tensors a quarter, records a sixteenth.
     `granted` is how much work may be done in this process at once, None for whatever it takes.
-    Whatever process deletes a graph, it is forgotten here: each record that is asked for has the deletions counted.
+    Whatever process deletes or changes a graph, it is forgotten here: each record that is asked for has the changes
+    counted.
     """
 
     def __init__(self, database: Database, limits: Limits, cache_bytes: int = _GRAPH_BYTES) -> None:
         self.database = database
         self.limits = limits
         self.granted: Weight | None = None
-        self._deletions: int | None = None
+        self._changes: int | None = None
         self.graphs: Cache[str, Graph] = Cache(cache_bytes, lambda graph: graph.nbytes)
         self.records: Cache[str, GraphRecord] = Cache(cache_bytes // 16, _record_bytes)
         self.tensors: Cache[str, FloatArray] = Cache(cache_bytes // 4, lambda array: array.nbytes)
@@ -44,18 +45,18 @@ class Context:
 
     def record(self, reference: str) -> GraphRecord:
         """The record of the graph that is referred to; raises NotFound."""
-        self.forget_deleted()
+        self.forget_changed()
         identifier = reference if reference in self.records else self._find(reference)
         return self.records.get(identifier, lambda: self._load_record(identifier))
 
-    def forget_deleted(self) -> None:
-        """Forget everything if a graph was deleted by whatever process."""
-        deletions = self.database.count_deletions()
-        if deletions != self._deletions:
+    def forget_changed(self) -> None:
+        """Forget everything if a graph was deleted, or its tags were changed, by whatever process."""
+        changes = self.database.count_changes()
+        if changes != self._changes:
             # Content that was deleted and stored again may have its nodes in another order.
             self.graphs.clear()
             self.records.clear()
-            self._deletions = deletions
+            self._changes = changes
 
     def _load_graph(self, digest: str) -> Graph:
         with self.database.read() as connection:

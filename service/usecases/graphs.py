@@ -19,7 +19,6 @@ from service.core.rulebook.tensor import Tensor
 from service.storage import graphs as storage
 from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord
-from service.usecases import references
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.tensors import find_tensors, load_constants
@@ -169,7 +168,7 @@ def keep_graph(
 
     The digest is that of the expanded nodes: a version with the same nodes keeps the parts that it has.
     """
-    context.forget_deleted()
+    context.forget_changed()
     if expression is None and _is_readable(graph):
         expression = write_expression(graph)
     record = GraphRecord(
@@ -230,12 +229,3 @@ def list_graph_nodes(
     """List nodes of a stored graph in topological order, from position `start`, and all its parts; raises NotFound."""
     record = get_graph(context, graph_id)
     return context.graph(record.digest).nodes[start : start + limit], record.parts
-
-
-def delete_graph(context: Context, graph_id: str) -> None:
-    """Delete a graph; raises NotFound, and Conflict while runs or other graphs need it."""
-    with context.database.write() as connection:
-        identifier = references.graph_id(connection, graph_id)
-        storage.delete_graph(connection, identifier)
-        context.database.count_deletion(connection)
-    context.records.remove(identifier)

@@ -62,6 +62,30 @@ def test_a_graph_from_its_creation_to_its_end(gradbook: Gradbook) -> None:
     assert gone.err == f"gradbook: there is no graph {identifier!r}\n"
 
 
+def test_what_is_kept_is_changed_and_deleted(gradbook: Gradbook) -> None:
+    gradbook("graph", "create", "cli tidy", "y = x * x", "--tag", "a:1")
+    tagged = gradbook("graph", "update", "cli tidy", "--tag", "b:2", "--no-tag", "a", "--json")
+    assert (tagged.code, tagged.json["tags"]) == (0, {"b": "2"})
+    runs = [gradbook("run", "create", "cli tidy", "x=3", "--label", "old", "--json").json["id"] for _ in range(2)]
+    changed = gradbook("run", "update", runs[0], "--label", "new", "--tag", "c:3", "--json").json
+    assert (changed["label"], changed["tags"]) == ("new", {"c": "3"})
+    changed = gradbook("run", "update", runs[0], "--no-label", "--no-tags", "--json").json
+    assert (changed["label"], changed["tags"]) == (None, {})
+    assert "label        old" in gradbook("run", "update", runs[1]).out
+    for wrong in (("--label", "x", "--no-label"), ("--tag", "a:1", "--no-tags")):
+        assert gradbook("run", "update", runs[0], *wrong).code == 2
+    compared = gradbook("compare", *runs, "--json").json["id"]
+    refused = gradbook("run", "delete", runs[0])
+    assert refused.code == 3 and compared in refused.err and "cascade" in refused.err
+    deleted = gradbook("comparison", "delete", compared)
+    assert (deleted.code, deleted.out, deleted.err) == (0, "", f"the comparison {compared} is deleted\n")
+    assert gradbook("run", "delete", runs[0], "--json").json == {"deleted": runs[0]}
+    assert gradbook("derivatives", "delete", "none").code == 3
+    assert gradbook("graph", "delete", "cli tidy").code == 3
+    assert gradbook("graph", "delete", "cli tidy", "--cascade").code == 0
+    assert gradbook("run", "show", runs[1]).code == 3
+
+
 def test_a_graph_with_weights(gradbook: Gradbook, tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", W=np.float32([[1, 2], [3, 4]]))
     asked = ("graph", "create", "cli weights", "y = x @ W + b")

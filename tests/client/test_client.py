@@ -249,6 +249,27 @@ def test_a_graph_is_deleted_unless_a_run_needs_it(gradbook: Client) -> None:
     assert caught.value.status == 404
 
 
+def test_runs_and_graphs_are_changed_and_what_is_kept_of_them_is_deleted(gradbook: Client) -> None:
+    graph = gradbook.create_graph("changed", expression="y = x * x", tags={"a": "1"})
+    assert gradbook.update_graph(graph, tags={"b": "2", "a": None}).tags == {"b": "2"}
+    baseline, candidate = (gradbook.create_run(graph, {"x": 3}, label="old") for _ in range(2))
+    changed = gradbook.update_run(baseline, label="new", tags={"c": "3"})
+    assert (changed.label, changed.tags, changed.values["y"]) == ("new", {"c": "3"}, 9)
+    assert gradbook.update_run(baseline, tags=None).label == "new"
+    assert gradbook.update_run(baseline.id, label=None).label is None
+    compared = gradbook.create_comparison(baseline, candidate)
+    gradbook.delete_derivatives(gradbook.create_derivatives(graph, "jacobian", {"x": 2}))
+    with pytest.raises(Problem, match="1 comparison refers to it"):
+        gradbook.delete_run(candidate)
+    gradbook.delete_comparison(compared)
+    gradbook.delete_run(candidate)
+    with pytest.raises(Problem, match="1 run refers to it"):
+        gradbook.delete_graph(graph)
+    gradbook.delete_graph(graph, cascade=True)
+    with pytest.raises(Problem, match="there is no run"):
+        gradbook.get_run(baseline)
+
+
 def test_the_rulebook_the_limits_and_the_state(gradbook: Client) -> None:
     operations = {operation.name: operation for operation in gradbook.list_operations()}
     assert gradbook.get_operation("Div") == operations["Div"]

@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
 from service.storage.database import Database
+from service.storage.deletion import delete_graph
 from service.storage.derivatives import Block, DerivativesRecord, get_derivatives, insert_derivatives
-from service.storage.graphs import delete_graph
 from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord
 

@@ -4,21 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service.core.errors import Conflict, NotFound
-from service.core.figures.figures import Figures
+from service.core.errors import NotFound
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph, node_document
 from service.core.rulebook.registry import operations
 from service.storage.database import Database
+from service.storage.deletion import delete_graph
 from service.storage.graphs import (
-    delete_graph,
     find_graph,
     get_graph,
     insert_graph,
@@ -27,9 +25,8 @@ from service.storage.graphs import (
     next_version,
 )
 from service.storage.identifiers import new_id
-from service.storage.models import Base, Content, deletions
-from service.storage.records import GraphRecord, RunRecord
-from service.storage.runs import insert_run
+from service.storage.models import Content
+from service.storage.records import GraphRecord
 from tests.attributes import given_attributes
 
 
@@ -158,53 +155,8 @@ def test_lists_are_newest_first_and_filtered(
 
 
 def test_what_is_not_there_is_not_found(database: Database) -> None:
-    for act in (get_graph, delete_graph):
-        with pytest.raises(NotFound, match="no graph 'missing'"), database.write() as connection:
-            act(connection, "missing")
-
-
-@pytest.mark.parametrize(("count", "reason"), [(1, ": 1 run refers to it"), (3, ": 3 runs refer to it")])
-def test_a_graph_with_runs_is_not_deleted(
-    database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord], count: int, reason: str
-) -> None:
-    with database.write() as connection:
-        for _ in range(count):
-            insert_run(connection, run_record(stored), Figures(np.zeros(3)), None)
-    with pytest.raises(Conflict, match=reason), database.write() as connection:
-        delete_graph(connection, stored.id)
-    with database.read() as connection:
-        assert get_graph(connection, stored.id) == stored
-
-
-@pytest.mark.parametrize(("count", "reason"), [(1, "1 graph made from it refers"), (2, "2 graphs made from it refer")])
-def test_a_graph_with_children_is_not_deleted(
-    database: Database,
-    graph: Graph,
-    stored: GraphRecord,
-    graph_record: Callable[..., GraphRecord],
-    count: int,
-    reason: str,
-) -> None:
-    children = [graph_record(graph, name=f"child {number}", parent=stored.id) for number in range(count)]
-    with database.write() as connection:
-        for child in children:
-            insert_graph(connection, child, graph)
-    with pytest.raises(Conflict, match=reason), database.write() as connection:
-        delete_graph(connection, stored.id)
-    with database.write() as connection:
-        for child in children:
-            delete_graph(connection, child.id)
-        delete_graph(connection, stored.id)
-        assert list_graphs(connection, limit=9) == []
-
-
-def test_deletion_leaves_nothing(database: Database, graph: Graph, graph_record: Callable[..., GraphRecord]) -> None:
-    record = graph_record(graph, tags={"key": "value", "another": "value"})
-    with database.write() as connection:
-        insert_graph(connection, record, graph)
-        delete_graph(connection, record.id)
-        for table in set(Base.metadata.sorted_tables) - {deletions}:
-            assert connection.execute(select(func.count()).select_from(table)).scalar() == 0, table
+    with pytest.raises(NotFound, match="no graph 'missing'"), database.read() as connection:
+        get_graph(connection, "missing")
 
 
 def test_an_operation_that_is_gone_is_named(database: Database, stored: GraphRecord) -> None:

@@ -18,7 +18,8 @@ from service.settings import Settings
 from service.storage import database as storage
 from service.storage.comparisons import list_comparisons
 from service.storage.database import Database, migration_config
-from service.storage.graphs import delete_graph, get_graph, insert_graph, list_graphs, load_graph
+from service.storage.deletion import delete_graph
+from service.storage.graphs import get_graph, insert_graph, list_graphs, load_graph
 from service.storage.models import Content, GraphTag
 from service.storage.records import GraphRecord, RunRecord
 from service.storage.runs import get_run, insert_run, list_runs, load_figures

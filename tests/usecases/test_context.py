@@ -4,7 +4,8 @@ import pytest
 
 from service.core.errors import NotFound
 from service.usecases.context import Context
-from service.usecases.graphs import create_graph, delete_graph, get_graph
+from service.usecases.deletion import delete_graph
+from service.usecases.graphs import create_graph, get_graph
 
 
 def digests(context: Context, count: int) -> list[str]:

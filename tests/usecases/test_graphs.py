@@ -6,7 +6,8 @@ from service.core.errors import Conflict, Invalid, InvalidExpression, InvalidGra
 from service.settings import Limits
 from service.storage.graphs import list_graphs as stored
 from service.usecases.context import Context
-from service.usecases.graphs import add_nodes, create_graph, delete_graph, get_graph, list_graph_nodes, list_graphs
+from service.usecases.deletion import delete_graph
+from service.usecases.graphs import add_nodes, create_graph, get_graph, list_graph_nodes, list_graphs
 from service.usecases.idempotency import IdempotencyKey
 
 NEG = [{"name": "G", "operation": "Neg", "inputs": ["F"]}]

@@ -13,6 +13,7 @@ from service.core.figures.figures import FloatArray
 from service.storage.comparisons import insert_comparison
 from service.usecases import comparisons, derivatives, graphs, runs
 from service.usecases.context import Context
+from service.usecases.deletion import delete_graph
 
 AT: dict[str, FloatArray] = {"x": np.array(2.0)}
 
@@ -62,7 +63,7 @@ def test_a_name_is_the_highest_version_at_any_time(context: Context, make: Calla
     assert graphs.get_graph(context, "f").id == first
     second = make("f")
     assert graphs.get_graph(context, "f").id == second
-    graphs.delete_graph(context, "f")
+    delete_graph(context, "f")
     assert graphs.get_graph(context, "f").id == first
 
 
@@ -136,7 +137,7 @@ def test_what_no_graph_is_called_is_refused_with_what_is_near(
 ) -> None:
     make("blog")
     make("blog")
-    for act in (graphs.get_graph, graphs.delete_graph):
+    for act in (graphs.get_graph, delete_graph):
         assert refusal(act, context, reference) == detail
     assert refusal(runs.list_runs, context, graph=reference, limit=1) == detail
 

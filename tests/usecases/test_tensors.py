@@ -13,7 +13,8 @@ from service.settings import Limits
 from service.storage import tensors as storage
 from service.storage.models import RunChunk
 from service.usecases.context import Context
-from service.usecases.graphs import create_graph, delete_graph
+from service.usecases.deletion import delete_graph
+from service.usecases.graphs import create_graph
 from service.usecases.runs import create_run, get_run
 from service.usecases.tensors import TensorReference, get_tensor, keep_arrays, load_tensor, put_tensor
 from service.usecases.weighing import NeedsMore

@@ -43,6 +43,7 @@ PROBLEM_RESPONSES = {
     406: ("NotAcceptable", "No media type of the answer is accepted"),
     408: ("TooSlow", "The request did not come whole in time"),
     409: ("Conflict", "Not in the present state"),
+    412: ("Changed", "It is no longer what the header If-Match names"),
     413: ("LargeBody", "The body is too large"),
     415: ("UnreadMediaType", "The body's Content-Type is not read here"),
     421: ("OtherHost", "The service is not called that; the setting GRADBOOK_HOSTS lists its names"),

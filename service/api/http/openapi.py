@@ -50,6 +50,12 @@ _BEARER = (
     "both; each operation names the one that it needs."
 )
 _IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", **TEXT}
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    **TEXT,
+    "description": "The ETag that a GET of the same address answered: 412 if it has another one by now",
+}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
 _CHALLENGE = {"WWW-Authenticate": {"description": "As RFC 6750 has it: how to send a key, and what is wrong", **TEXT}}
 _RATE = _RETRY_AFTER | {
@@ -179,6 +185,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
                 responses.get("200", {})["headers"] = _ETAG
             if "201" in responses:
                 responses["201"]["headers"] = _ETAG | _LOCATION
+            if method == "patch":
+                parameters.append(_IF_MATCH)
+                responses["200"]["headers"] = _ETAG
             if method == "get" and path.startswith("/v1/"):
                 paged = any(parameter["name"] == "cursor" for parameter in parameters)
                 responses["200"]["headers"] = _ETAG | _LINK if paged else _ETAG

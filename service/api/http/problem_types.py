@@ -127,6 +127,13 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         "Read `detail`: it says what stands in the way and what to do instead.",
         "this run has gradients already; create another run for another output or seed",
     ),
+    "precondition-failed": ProblemType(
+        412,
+        "It has changed since",
+        "The header `If-Match` names another ETag than the one that it has now: somebody changed it after it was read.",
+        "Read it again, and decide anew whether to change it.",
+        "this is not what If-Match names: it has changed since",
+    ),
     "request-entity-too-large": ProblemType(
         413,
         "Request Entity Too Large",

@@ -42,6 +42,7 @@ PROBLEMS: dict[type[errors.GradbookError], str] = {
     errors.KeyReused: "idempotency-key-reused",
     errors.NotFound: "not-found",
     errors.Conflict: "conflict",
+    errors.PreconditionFailed: "precondition-failed",
 }
 
 

@@ -1,6 +1,6 @@
 """How an answer is sent: as JSON or in another accepted form, with an ETag."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -8,6 +8,7 @@ from flask import Response, after_this_request, request
 from werkzeug.exceptions import NotAcceptable
 
 from service.api.http.json_writing import write_json
+from service.core.errors import PreconditionFailed
 
 
 def respond(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -23,13 +24,24 @@ def send(
 ) -> Response:
     """Send the pieces of an answer with a strong ETag; a GET whose If-None-Match has it gets 304."""
     response = Response(pieces, status=status, content_type=content_type, headers=headers)
-    digest = sha256()
-    for piece in pieces:
-        digest.update(piece)
-    response.set_etag(digest.hexdigest())
+    response.set_etag(_etag(pieces))
     if request.method == "GET":
         response.make_conditional(request)
     return response
+
+
+def require_match(write: Callable[[], Any]) -> None:
+    """Raise PreconditionFailed if the request's If-Match lacks the ETag of the document that `write` returns: what a
+    GET of the same address would answer now."""
+    if request.if_match and not request.if_match.contains(_etag(write_json(write()))):
+        raise PreconditionFailed("this is not what If-Match names: it has changed since")
+
+
+def _etag(pieces: list[bytes]) -> str:
+    digest = sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def accepted(*forms: str) -> str:

@@ -1,0 +1,33 @@
+"""Delete graphs, runs, comparisons and derivatives."""
+
+from service.storage import deletion as storage
+from service.usecases import references
+from service.usecases.context import Context
+
+
+def delete_graph(context: Context, graph_id: str, *, cascade: bool = False) -> None:
+    """Delete a graph; raises NotFound, and Conflict while runs, derivatives or other graphs need it.
+
+    With `cascade` these are deleted too.
+    """
+    with context.database.write() as connection:
+        storage.delete_graph(connection, references.graph_id(connection, graph_id), cascade=cascade)
+        context.database.count_change(connection)
+
+
+def delete_run(context: Context, run_id: str, *, cascade: bool = False) -> None:
+    """Delete a run; raises NotFound, and Conflict while comparisons need it, unless `cascade` deletes these too."""
+    with context.database.write() as connection:
+        storage.delete_run(connection, references.run_id(connection, run_id), cascade=cascade)
+
+
+def delete_comparison(context: Context, comparison_id: str) -> None:
+    """Delete a comparison, and keep its runs; raises NotFound."""
+    with context.database.write() as connection:
+        storage.delete_comparison(connection, references.comparison_id(connection, comparison_id))
+
+
+def delete_derivatives(context: Context, derivatives_id: str) -> None:
+    """Delete derivatives that were kept; raises NotFound."""
+    with context.database.write() as connection:
+        storage.delete_derivatives(connection, references.derivatives_id(connection, derivatives_id))
