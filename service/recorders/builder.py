@@ -25,6 +25,11 @@ class Draft:
     dtype: str | None = None
     source: str | None = None
 
+    @property
+    def is_given(self) -> bool:
+        """Whether no gradient can flow to it: a Constant, or an Input of whole numbers."""
+        return self.operation == "Constant" or (self.operation == "Input" and "dtype" in self.attributes)
+
 
 @dataclass
 class Builder:
@@ -38,7 +43,7 @@ class Builder:
     gradients: dict[Place, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _places: dict[str, Place] = field(default_factory=dict)
-    _unmapped: list[dict[str, Any]] = field(default_factory=list)
+    _unmapped: list[tuple[str, tuple[Place, ...], str]] = field(default_factory=list)
     _cut: set[Place] = field(default_factory=set)
 
     def add(self, operation: str, inputs: Sequence[Place] = (), name: str | None = None, **attributes: Any) -> Place:
@@ -51,7 +56,7 @@ class Builder:
 
     def constant(self, value: Any, name: str | None = None) -> Place:
         """Add a Constant: a number or an array."""
-        return self.add("Constant", (), name, value=spell(np.asarray(value).tolist()))
+        return self.add("Constant", (), name, value=np.asarray(value))
 
     def input(self, value: Any, name: str, dtype: str | None = None) -> Place:
         """Add an Input and its value; one of whole numbers has no gradient."""
@@ -74,42 +79,51 @@ class Builder:
 
     def unmapped(self, operation: str, results: Sequence[Place], operands: Sequence[Place], why: str) -> None:
         """Enter an operation whose `results` are Inputs."""
-        self._unmapped.append({"operation": operation, "results": tuple(results), "why": why})
+        self._unmapped.append((operation, tuple(results), why))
         self._cut.update(operands)
 
-    def members(self, output: Place | None, outputs: Sequence[Place] = ()) -> dict[str, Any]:
-        """The members of a recording whose gradients are of `output`; warns, once, of what is not recorded."""
+    def members(self, output: Place | None) -> dict[str, Any]:
+        """The members of a recording whose gradients are of `output`; warns, once, of what is not recorded.
+
+        An Input or a Constant that nothing uses is left out, unless a gradient has come to it.
+        """
         nodes = self.nodes
-        gradients, left_out = dict(self.gradients), self._left_out()
-        for place in left_out:
-            gradients.pop(place, None)
-        unmapped = [{**each, "nodes": [nodes[place].name for place in each["results"]]} for each in self._unmapped]
-        for each in unmapped:
-            del each["results"]
-        notes = list(dict.fromkeys(self.notes))
-        if left_out & self.gradients.keys():
-            notes.append(
-                f"The gradients of {len(left_out & self.gradients.keys())} nodes are left out: they also flow through "
-                "operations that are not recorded."
-            )
-        if unmapped:
-            words = "; ".join(dict.fromkeys(f"{each['operation']} ({each['why']})" for each in unmapped))
-            warnings.warn(f"not recorded, so that the results are Inputs: {words}", RuntimeWarning, stacklevel=3)
-        used = {place for node in nodes for place in node.inputs}
-        ends = [place for place in range(len(nodes)) if place not in used and nodes[place].inputs]
-        recorded = [node for node in nodes if node.value is not None]
+        used = {place for node in nodes for place in node.inputs} | {output}
+        kept = [
+            place
+            for place, node in enumerate(nodes)
+            if place in used or node.inputs or self.gradients.get(place) is not None
+        ]
+        ends = [place for place in kept if place not in used and nodes[place].inputs]
+        left_out = self._left_out()
+        recorded = [nodes[place] for place in kept if nodes[place].value is not None]
         return {
-            "nodes": [_document(node, nodes) for node in nodes],
-            "outputs": [nodes[place].name for place in outputs or ([output] if output is not None else ends)],
+            "nodes": [_document(nodes[place], nodes) for place in kept],
+            "outputs": [nodes[place].name for place in ([output] if output is not None else ends)],
             "output": None if output is None else nodes[output].name,
             "inputs": {node.name: node.value for node in recorded if node.operation == "Input"},
             "values": {node.name: node.value for node in recorded if node.operation != "Input"},
-            "gradients": {nodes[place].name: figure for place, figure in gradients.items()},
-            "dtypes": {node.name: node.dtype for node in nodes if node.dtype},
-            "unmapped": unmapped,
-            "sources": {node.name: node.source for node in nodes if node.source},
-            "notes": notes,
+            "gradients": {
+                nodes[place].name: self.gradients[place]
+                for place in kept
+                if place in self.gradients and place not in left_out
+            },
+            "dtypes": {node.name: node.dtype for node in recorded if node.dtype},
+            "unmapped": self._told(),
+            "sources": {nodes[place].name: source for place in kept if (source := nodes[place].source)},
+            "notes": list(dict.fromkeys(self.notes + _without_gradients(len(left_out & self.gradients.keys())))),
         }
+
+    def _told(self) -> list[dict[str, Any]]:
+        """The operations that have no node, which a warning lists."""
+        told = [
+            {"operation": operation, "nodes": [self.nodes[place].name for place in results], "why": why}
+            for operation, results, why in self._unmapped
+        ]
+        if told:
+            words = "; ".join(dict.fromkeys(f"{each['operation']} ({each['why']})" for each in told))
+            warnings.warn(f"not recorded, so that the results are Inputs: {words}", RuntimeWarning, stacklevel=4)
+        return told
 
     def _free(self, name: str) -> str:
         """A name that no node has: this one, else with :2, :3 …"""
@@ -129,19 +143,27 @@ class Builder:
         return reached
 
 
+def _without_gradients(count: int) -> list[str]:
+    if not count:
+        return []
+    return [f"The gradients of {count} nodes are left out: they also flow through operations that are not recorded."]
+
+
 def _document(node: Draft, nodes: Sequence[Draft]) -> dict[str, Any]:
     document: dict[str, Any] = {"name": node.name, "operation": node.operation}
     if node.inputs:
         document["inputs"] = [nodes[place].name for place in node.inputs]
     if node.attributes:
-        document["attributes"] = dict(node.attributes)
+        document["attributes"] = {name: _spell(value) for name, value in node.attributes.items()}
     return document
 
 
-def spell(figure: Any) -> Any:
-    """A number, or nested lists of them, as JSON has it: NaN and the infinities as words, truth as 1 and 0."""
+def _spell(figure: Any) -> Any:
+    """An attribute as JSON has it: arrays as nested lists, NaN and the infinities as words, truth as 1 and 0."""
+    if isinstance(figure, np.ndarray | np.generic):
+        return _spell(figure.tolist())
     if isinstance(figure, list | tuple):
-        return [spell(each) for each in figure]
+        return [_spell(each) for each in figure]
     if isinstance(figure, float) and not math.isfinite(figure):
         return "NaN" if math.isnan(figure) else "Infinity" if figure > 0 else "-Infinity"
     return int(figure) if isinstance(figure, bool) else figure

@@ -32,10 +32,15 @@ def test_an_unmapped_operation_is_told_and_the_gradients_behind_it_are_left_out(
 
 def test_whole_numbers_and_truth_are_inputs_without_a_gradient() -> None:
     builder = Builder()
-    builder.input(np.array([True, False]), "mask", "bool")
-    builder.constant(np.array([True, False]), "c")
+    mask = builder.input(np.array([True, False]), "mask", "bool")
+    builder.input(np.array([1, 2]), "used up", "int64")
+    builder.constant(2.0, "unused")
+    builder.add("Not", [builder.constant(np.array([True, False]), "c")], "not")
+    builder.add("Not", [mask], "also not")
     assert builder.members(None)["nodes"] == [
         {"name": "mask", "operation": "Input", "attributes": {"dtype": "int64"}},
         {"name": "c", "operation": "Constant", "attributes": {"value": [1, 0]}},
+        {"name": "not", "operation": "Not", "inputs": ["c"]},
+        {"name": "also not", "operation": "Not", "inputs": ["mask"]},
     ]
     assert builder.members(None)["dtypes"] == {}

@@ -1,0 +1,299 @@
+"""What PyTorch computes element by element: arithmetic, functions, activations, comparisons, casts."""
+
+import math
+from typing import Any
+
+import torch
+
+from service.recorders.torch.call import FUNCTIONS, Mapped, Operand, TorchCall, Unmapped, maps
+
+_OF_ONE = {
+    **{"abs": "Abs", "absolute": "Abs", "neg": "Neg", "negative": "Neg", "sign": "Sign", "reciprocal": "Reciprocal"},
+    **{"exp": "Exp", "exp2": "", "expm1": "Expm1", "log": "Log", "log2": "Log2", "log10": "Log10", "log1p": "Log1p"},
+    **{"sqrt": "Sqrt", "sin": "Sin", "cos": "Cos", "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan"},
+    **{"arcsin": "Asin", "arccos": "Acos", "arctan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh"},
+    **{"asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh", "erf": "Erf", "erfc": "Erfc", "lgamma": "Lgamma"},
+    **{"digamma": "Digamma", "floor": "Floor", "ceil": "Ceil", "round": "Round", "sigmoid": "Sigmoid"},
+    **{"relu": "Relu", "selu": "Selu", "mish": "Mish", "softsign": "Softsign", "hardswish": "HardSwish"},
+    **{"clone": "Identity", "contiguous": "Identity", "alias": "Identity", "positive": "Identity"},
+    **{"invert": "Not", "bitwise_not": "Not", "logical_not": "Not"},
+}
+_OF_TWO = {
+    **{"mul": "Mul", "multiply": "Mul", "matmul": "MatMul", "mm": "MatMul", "bmm": "MatMul", "mv": "MatMul"},
+    **{"pow": "Pow", "maximum": "Max", "minimum": "Min", "atan2": "Atan2", "arctan2": "Atan2", "hypot": "Hypot"},
+    **{"logaddexp": "LogAddExp", "xlogy": "XLogY", "floor_divide": "FloorDiv", "floordiv": "FloorDiv"},
+    **{"remainder": "Mod", "mod": "Mod", "logical_and": "And", "logical_or": "Or"},
+    **{"eq": "Equal", "ne": "NotEqual", "gt": "Greater", "ge": "GreaterOrEqual", "lt": "Less", "le": "LessOrEqual"},
+    **{"greater": "Greater", "less": "Less", "not_equal": "NotEqual", "greater_equal": "GreaterOrEqual"},
+    **{"less_equal": "LessOrEqual", "dot": "MatMul"},
+}
+_SWAPPED = {"rmul": "Mul", "radd": "Add", "rsub": "Sub", "rpow": "Pow", "rmatmul": "MatMul", "rfloordiv": "FloorDiv"}
+
+
+def _of_one(operation: str) -> Mapped:
+    return lambda call, input, inplace=False, memory_format=None: call.add(operation, input)
+
+
+def _of_two(operation: str) -> Mapped:
+    return lambda call, input, other: call.add(operation, input, other)
+
+
+def _swapped(operation: str) -> Mapped:
+    return lambda call, input, other: call.add(operation, other, input)
+
+
+FUNCTIONS.update(
+    {
+        **{name: _of_one(operation) for name, operation in _OF_ONE.items() if operation},
+        **{name: _of_two(operation) for name, operation in _OF_TWO.items()},
+        **{name: _swapped(operation) for name, operation in _SWAPPED.items()},
+    }
+)
+
+
+@maps("add")
+def add(call: TorchCall, input: Any, other: Any, *, alpha: float = 1) -> Operand:
+    return call.add("Add", input, other if alpha == 1 else call.add("Mul", other, alpha))
+
+
+@maps("sub", "subtract")
+def sub(call: TorchCall, input: Any, other: Any, *, alpha: float = 1) -> Operand:
+    return call.add("Sub", input, other if alpha == 1 else call.add("Mul", other, alpha))
+
+
+@maps("div", "divide", "true_divide", "truediv")
+def div(call: TorchCall, input: Any, other: Any, *, rounding_mode: str | None = None) -> Operand:
+    if rounding_mode == "floor":
+        return call.add("FloorDiv", input, other)
+    if rounding_mode is not None:
+        raise Unmapped("it rounds toward zero")
+    return call.add("Div", input, other)
+
+
+@maps("rdiv", "rtruediv")
+def rdiv(call: TorchCall, input: Any, other: Any) -> Operand:
+    return call.add("Div", other, input)
+
+
+@maps("and", "bitwise_and")
+def both(call: TorchCall, input: Any, other: Any) -> Operand:
+    return call.add("And", *_truths(call, input, other))
+
+
+@maps("or", "bitwise_or")
+def either(call: TorchCall, input: Any, other: Any) -> Operand:
+    return call.add("Or", *_truths(call, input, other))
+
+
+def _truths(call: TorchCall, *operands: Any) -> tuple[Any, ...]:
+    if call.result.dtype != torch.bool:
+        raise Unmapped("bits of whole numbers")
+    return operands
+
+
+@maps("addcmul")
+def addcmul(call: TorchCall, input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Operand:
+    return add(call, input, call.add("Mul", tensor1, tensor2), alpha=value)
+
+
+@maps("addcdiv")
+def addcdiv(call: TorchCall, input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Operand:
+    return add(call, input, call.add("Div", tensor1, tensor2), alpha=value)
+
+
+@maps("lerp")
+def lerp(call: TorchCall, input: Any, end: Any, weight: Any) -> Operand:
+    return call.add("Add", input, call.add("Mul", weight, call.add("Sub", end, input)))
+
+
+@maps("square")
+def square(call: TorchCall, input: Any) -> Operand:
+    return call.add("Pow", input, 2.0)
+
+
+@maps("rsqrt")
+def rsqrt(call: TorchCall, input: Any) -> Operand:
+    return call.add("Reciprocal", call.add("Sqrt", input))
+
+
+@maps("exp2")
+def exp2(call: TorchCall, input: Any) -> Operand:
+    return call.add("Pow", 2.0, input)
+
+
+@maps("clamp", "clip")
+def clamp(call: TorchCall, input: Any, min: Any = None, max: Any = None) -> Operand:
+    bounds = {name: bound for name, bound in (("min", min), ("max", max)) if bound is not None}
+    if not any(isinstance(bound, Operand) for bound in bounds.values()):
+        return call.add("Clip", input, **bounds)
+    for operation, bound in (("Max", min), ("Min", max)):
+        input = input if bound is None else call.add(operation, input, bound)
+    return input if isinstance(input, Operand) else call.operand(input)
+
+
+@maps("clamp_min")
+def clamp_min(call: TorchCall, input: Any, min: Any) -> Operand:
+    return clamp(call, input, min)
+
+
+@maps("clamp_max")
+def clamp_max(call: TorchCall, input: Any, max: Any) -> Operand:
+    return clamp(call, input, None, max)
+
+
+@maps("where")
+def where(call: TorchCall, condition: Any, input: Any = None, other: Any = None) -> Any:
+    if input is None:
+        raise Unmapped("where of a condition alone gives positions")
+    return call.add("Where", condition, input, other)
+
+
+@maps("masked_fill")
+def masked_fill(call: TorchCall, input: Any, mask: Any, value: Any) -> Operand:
+    return call.add("Where", mask, value, input)
+
+
+@maps("zero")
+def zero(call: TorchCall, input: Any) -> Operand:
+    return call.operand(call.result)
+
+
+@maps("fill")
+def fill(call: TorchCall, input: Any, value: Any) -> Operand:
+    return call.add("Expand", value, shape=call.shape) if isinstance(value, Operand) else call.operand(call.result)
+
+
+@maps("copy")
+def copy(call: TorchCall, input: Any, src: Any, non_blocking: bool = False) -> Operand:
+    if src.known.dtype != input.known.dtype:
+        src = to(call, src)
+    return call.add("Expand", src, shape=call.shape)
+
+
+@maps("to", "type", "type_as", "half", "bfloat16", "float", "double", "cpu", "cuda", "long", "int", "bool")
+def to(call: TorchCall, input: Any, *_: Any, **__: Any) -> Operand:
+    """A cast between floats rounds; from whole numbers and truth it does not."""
+    before, after = input.known.dtype, call.result.dtype
+    if after.is_complex or (before.is_floating_point and not after.is_floating_point and after != torch.bool):
+        raise Unmapped(f"a cast to {after}")
+    if after == torch.bool:
+        return call.add("NotEqual", input, 0.0)
+    if before == after or not before.is_floating_point:
+        return call.add("Identity", input)
+    return call.add("Cast", input, to=str(after).removeprefix("torch."))
+
+
+@maps("leaky_relu")
+def leaky_relu(call: TorchCall, input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Operand:
+    return call.add("LeakyRelu", input, alpha=negative_slope)
+
+
+@maps("elu")
+def elu(call: TorchCall, input: Any, alpha: float = 1.0, inplace: bool = False) -> Operand:
+    return call.add("Elu", input, alpha=alpha)
+
+
+@maps("celu")
+def celu(call: TorchCall, input: Any, alpha: float = 1.0, inplace: bool = False) -> Operand:
+    return call.add("Celu", input, alpha=alpha)
+
+
+@maps("gelu")
+def gelu(call: TorchCall, input: Any, approximate: str = "none") -> Operand:
+    return call.add("Gelu", input, approximate=approximate)
+
+
+@maps("silu")
+def silu(call: TorchCall, input: Any, inplace: bool = False) -> Operand:
+    return call.add("Swish", input)
+
+
+@maps("relu6")
+def relu6(call: TorchCall, input: Any, inplace: bool = False) -> Operand:
+    return call.add("Clip", input, min=0.0, max=6.0)
+
+
+@maps("hardtanh")
+def hardtanh(
+    call: TorchCall, input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Operand:
+    return call.add("Clip", input, min=min_val, max=max_val)
+
+
+@maps("hardsigmoid")
+def hardsigmoid(call: TorchCall, input: Any, inplace: bool = False) -> Operand:
+    return call.add("HardSigmoid", input, alpha=1 / 6, beta=0.5)
+
+
+@maps("softplus")
+def softplus(call: TorchCall, input: Any, beta: float = 1.0, threshold: float = 20.0) -> Operand:
+    scaled = input if beta == 1 else call.add("Mul", input, beta)
+    soft = call.add("Softplus", scaled)
+    return soft if beta == 1 else call.add("Div", soft, beta)
+
+
+@maps("logsigmoid")
+def logsigmoid(call: TorchCall, input: Any) -> Operand:
+    return call.add("Neg", call.add("Softplus", call.add("Neg", input)))
+
+
+@maps("tanhshrink")
+def tanhshrink(call: TorchCall, input: Any) -> Operand:
+    return call.add("Sub", input, call.add("Tanh", input))
+
+
+@maps("softshrink")
+def softshrink(call: TorchCall, input: Any, lambd: float = 0.5) -> Operand:
+    return call.add("Shrink", input, lambd=lambd, bias=lambd)
+
+
+@maps("hardshrink")
+def hardshrink(call: TorchCall, input: Any, lambd: float = 0.5) -> Operand:
+    return call.add("Shrink", input, lambd=lambd, bias=0.0)
+
+
+@maps("threshold")
+def threshold(call: TorchCall, input: Any, threshold: float, value: float, inplace: bool = False) -> Operand:
+    if value == 0.0:
+        return call.add("ThresholdedRelu", input, alpha=threshold)
+    return call.add("Where", call.add("Greater", input, threshold), input, value)
+
+
+@maps("prelu")
+def prelu(call: TorchCall, input: Any, weight: Any) -> Operand:
+    slope = weight
+    if weight.known.numel() > 1:
+        slope = call.add("Reshape", weight, shape=[-1, *[1] * (input.ndim - 2)])
+    return call.add("PRelu", input, slope)
+
+
+@maps("glu")
+def glu(call: TorchCall, input: Any, dim: int = -1) -> Operand:
+    half = input.shape[dim] // 2
+    left, right = (call.add("Split", input, axis=dim, split=[half, half], output=output) for output in (0, 1))
+    return call.add("Mul", left, call.add("Sigmoid", right))
+
+
+@maps("isnan", "isinf", "isfinite")
+def is_special(call: TorchCall, input: Any) -> Operand:
+    return call.operand(call.result)
+
+
+@maps("nan_to_num")
+def nan_to_num(
+    call: TorchCall, input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Operand:
+    if not bool(torch.isfinite(input.known.detach()).all()):
+        raise Unmapped("there is something to replace")
+    return call.add("Identity", input)
+
+
+@maps("logit")
+def logit(call: TorchCall, input: Any, eps: float | None = None) -> Operand:
+    x = input if eps is None else call.add("Clip", input, min=eps, max=1 - eps)
+    return call.add("Log", call.add("Div", x, call.add("Sub", 1.0, x)))
+
+
+@maps("deg2rad")
+def deg2rad(call: TorchCall, input: Any) -> Operand:
+    return call.add("Mul", input, math.pi / 180)

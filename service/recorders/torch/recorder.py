@@ -1,0 +1,117 @@
+"""The door: a model, or a function, is recorded while a block runs, or called and recorded at once."""
+
+import inspect
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from service.recorders.builder import Builder
+from service.recorders.recording import Recording
+from service.recorders.torch.capture import Capture
+
+
+def record(
+    model: Callable[..., Any] | None = None,
+    args: Sequence[Any] | None = None,
+    loss: Callable[[Any], torch.Tensor] | None = None,
+    *,
+    source: bool = False,
+) -> Any:
+    """Record what PyTorch computes, with the gradients of what `backward` is called on.
+
+        with record(model) as recording:
+            loss = criterion(model(x), y)
+            loss.backward()
+
+    or, for the gradients of a scalar result, or of `loss` of it, `recording = record(model, args, loss)`. Nodes have
+    the names of modules and parameters of `model`, which may also be left out, or be a function. With `source` the
+    recording says in which line of the program each node was computed.
+
+    Gradients that come after the block are not in the recording, which is complete at its end. What has no node is
+    listed in `unmapped`, and a RuntimeWarning says so.
+    """
+    if args is None:
+        return _recorded(model, source)
+    if model is None:
+        raise TypeError("record(model, args) calls the model")
+    with _recorded(model, source) as recording:
+        result = model(*args)
+        (result if loss is None else loss(result)).backward()
+    return recording
+
+
+@contextmanager
+def _recorded(model: Callable[..., Any] | None, source: bool) -> Iterator[Recording]:
+    recording = Recording()
+    module = model if isinstance(model, torch.nn.Module) else torch.nn.Module()
+    own = {id(tensor): name for name, tensor in (*module.named_parameters(), *module.named_buffers())}
+    capture = Capture(Builder(), own, source)
+    with ExitStack() as stack:
+        for hook in _hooks(module, capture):
+            stack.callback(hook.remove)
+        stack.callback(capture.finish)
+        with capture:
+            yield recording
+    output, seed = _output(capture)
+    # It was handed out empty when the block began.
+    Recording.__init__(
+        recording,
+        **capture.builder.members(output),
+        seed=seed,
+        name=getattr(model, "__name__", "model" if model is None else type(model).__name__),
+        by=f"PyTorch {torch.__version__.partition('+')[0]}",
+        framework="torch",
+        versions={"torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version()},
+    )
+
+
+def _hooks(model: torch.nn.Module, capture: Capture) -> Iterator[Any]:
+    """Have modules tell when they are entered and left, and optimisers when they take a step, which is not recorded."""
+
+    def enter(path: str, module: torch.nn.Module, args: Any, kwargs: Any) -> None:
+        if not path:
+            bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+            for name, value in bound.items():
+                if isinstance(value, torch.Tensor) and value.is_leaf:
+                    capture.enter_input(value, name)
+        capture.scope.append(path)
+
+    def leave(path: str, result: Any) -> None:
+        if path:
+            capture.rename_results(result, path)
+        capture.scope.pop()
+
+    for path, module in model.named_modules():
+        yield module.register_forward_pre_hook(
+            lambda module, args, kwargs, path=path: enter(path, module, args, kwargs), with_kwargs=True
+        )
+        yield module.register_forward_hook(
+            lambda module, args, result, path=path: leave(path, result), always_call=True
+        )
+
+    def pause(is_paused: bool) -> None:
+        capture.is_paused = is_paused
+
+    yield register_optimizer_step_pre_hook(lambda *_: pause(True))
+    yield register_optimizer_step_post_hook(lambda *_: pause(False))
+
+
+def _output(capture: Capture) -> tuple[int | None, Any]:
+    """The node that the gradients are of, and their seed; of several calls of backward, the sum of what they are of."""
+    outputs, builder = capture.outputs, capture.builder
+    if not outputs:
+        builder.notes.append("backward was not called: there are no gradients.")
+        return None, None
+    if len(outputs) == 1:
+        return outputs[0]
+    weighted = []
+    for place, seed in outputs:
+        weighted.append(place if seed is None else builder.add("Mul", [place, builder.constant(seed)]))
+    if any(seed is not None for _, seed in outputs):
+        weighted = [builder.add("ReduceSum", [place], keepdims=0) for place in weighted]
+    return builder.add("Sum", weighted, "total"), None

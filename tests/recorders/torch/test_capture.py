@@ -1,0 +1,224 @@
+"""What the recorder makes of a program: our run of its recording has PyTorch's figures in every node."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.client import Client
+from service.client.results import Comparison
+
+torch = pytest.importorskip("torch", reason="left to `make test-peers`")
+
+from service.recorders.recording import Recording  # noqa: E402
+from service.recorders.torch import record  # noqa: E402
+
+pytestmark = pytest.mark.peers
+
+nn, functional = torch.nn, torch.nn.functional
+Program = Callable[[Any, Any], Any]
+
+
+@pytest.fixture(scope="module")
+def client(service_url: str) -> Iterator[Client]:
+    with Client(service_url) as made:
+        yield made
+
+
+def compare(client: Client, recording: Recording) -> Comparison:
+    """Our run of the recorded graph, with PyTorch's conventions, against the recording."""
+    theirs = recording.upload(client)
+    ours = client.create_run(
+        theirs.graph_id, recording.inputs, output=recording.output, seed=recording.seed, conventions="torch"
+    )
+    return client.create_comparison(ours, theirs)
+
+
+def operations(recording: Recording) -> dict[str, str]:
+    return {node["name"]: node["operation"] for node in recording.nodes}
+
+
+def recorded(program: Program) -> Recording:
+    """Of the sum of squares of what a program makes of x, 2 by 3, and w, 3 by 3."""
+    torch.manual_seed(0)
+    x, w = torch.randn(2, 3, requires_grad=True), torch.randn(3, 3, requires_grad=True)
+    with record() as recording:
+        (program(x, w) ** 2).sum().backward()
+    return recording
+
+
+def in_place(x: Any, w: Any) -> Any:
+    h = x @ w
+    h.mul_(2.0)
+    h += x
+    return torch.tanh(h)
+
+
+def through_a_view(x: Any, w: Any) -> Any:
+    h = x @ w
+    first, flat = h[0], h.view(-1)
+    first.mul_(3.0)
+    h[:, 1] = x[:, 0]
+    return torch.sin(h) + flat.reshape(2, 3) * first
+
+
+def of_a_transposed_base(x: Any, w: Any) -> Any:
+    h = torch.exp(x).t().clone(memory_format=torch.preserve_format)
+    h.t()[0, 1:] *= w[0, 1:]
+    return h
+
+
+def detached(x: Any, w: Any) -> Any:
+    h = x @ w
+    with torch.no_grad():
+        mean = h.mean()
+    return h.detach() * x - mean * h + h.data
+
+
+def constants(x: Any, w: Any) -> Any:
+    mask = torch.triu(torch.full((2, 3), float("-inf")), diagonal=1)
+    noise = torch.randn(2, 3)
+    return torch.softmax(x @ w + mask, dim=-1) + noise * torch.arange(3)
+
+
+def dropped(x: Any, w: Any) -> Any:
+    return functional.dropout(x, 0.4) + functional.alpha_dropout(x @ w, 0.3)
+
+
+def indexed(x: Any, w: Any) -> Any:
+    rows = w[torch.tensor([2, 0, 2])][:, None, ::2].squeeze(1)
+    return x[..., -1].sum() + rows[1] * w[torch.tensor([True, False, True])][:, 1] + x[1, 1:]
+
+
+PROGRAMS = [in_place, through_a_view, of_a_transposed_base, detached, constants, dropped, indexed]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_our_run_has_the_figures_of_pytorch(client: Client, program: Program) -> None:
+    recording = recorded(program)
+    compared = compare(client, recording)
+    assert (compared.verdict, recording.unmapped, recording.notes) == ("same", [], [])
+    assert recording.dtype == "float32"
+    assert {"x", "w"} <= {name for name, figure in recording.gradients.items() if figure is not None}
+
+
+class Net(nn.Module):
+    """A block twice, a weight twice, a buffer, dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.ReLU())
+        self.head = nn.Linear(3, 3, bias=False)
+        self.head.weight = self.block[0].weight
+        self.register_buffer("scale", torch.tensor([1.0, 2.0, 3.0]))
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.block(self.block(x)) * self.scale)
+
+
+def train(net: Any, **options: Any) -> Recording:
+    torch.manual_seed(0)
+    x, target = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+    with record(net, **options) as recording:
+        functional.cross_entropy(net(x), target).backward()
+    return recording
+
+
+def test_nodes_are_named_by_modules_parameters_and_variables(client: Client) -> None:
+    recording = train(Net())
+    made = operations(recording)
+    assert list(made)[:5] == ["x", "block.0.weight", "block.0.bias", "block.0", "block.1.weight"]
+    assert {made["block.0"], made["block.0:2"], made["head"]} == {"Gemm"}
+    assert (made["block.1"], made["block.2:2"], made["scale"], made["target"]) == (
+        *("BatchNormalization", "Relu", "Input", "Input"),
+    )
+    assert (recording.name, recording.by) == ("Net", f"PyTorch {torch.__version__.partition('+')[0]}")
+    assert recording.output == "cross_entropy" and recording.sources == {}
+    assert compare(client, recording).verdict == "same"
+
+
+def test_no_gradient_is_none_and_not_zero() -> None:
+    net = Net().eval()
+    net.block[0].bias.requires_grad_(False)
+    recording = train(net)
+    assert recording.gradients["block.0.bias"] is None and recording.gradients["scale"] is None
+    assert "target" not in recording.gradients
+    assert recording.gradients["block.0.weight"].shape == (3, 3)
+    assert operations(recording)["block.1.running_mean"] == "Input"
+
+
+def test_the_programs_own_gradients_and_random_numbers_are_as_without_the_recorder() -> None:
+    def program(x: Any) -> Any:
+        return functional.dropout(torch.tanh(x), 0.5).sum()
+
+    gradients = []
+    for recorder in (record, torch.enable_grad):
+        torch.manual_seed(1)
+        x = torch.linspace(-1, 1, 20).requires_grad_()
+        with recorder():
+            program(x).backward()
+        gradients.append((x.grad, torch.rand(3)))
+        assert not x._backward_hooks
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+
+
+def test_a_call_is_recorded_with_its_loss_and_its_lines(client: Client) -> None:
+    recording = record(nn.Linear(3, 2), (torch.ones(4, 3),), lambda y: (y**2).mean(), source=True)
+    assert recording.output == "mean" and operations(recording)["input"] == "Input"
+    assert recording.sources["mean"].partition(":")[0].endswith("tests/recorders/torch/test_capture.py")
+    assert compare(client, recording).verdict == "same"
+
+
+def test_what_has_no_node_is_told_and_the_rest_is_recorded(client: Client) -> None:
+    class Twice(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(context: Any, x: Any) -> Any:
+            return 2 * x
+
+        @staticmethod
+        def backward(context: Any, upstream: Any) -> Any:
+            return 2 * upstream
+
+    def program(x: Any, w: Any) -> Any:
+        return torch.special.i0(torch.tanh(x)) @ w + torch.sigmoid(Twice.apply(w[:2]))
+
+    with pytest.warns(RuntimeWarning, match=r"special_i0 .*TwiceBackward"):
+        recording = recorded(program)
+    assert [(each["operation"], each["nodes"]) for each in recording.unmapped] == [
+        ("special_i0", ["special_i0"]),
+        ("TwiceBackward", ["TwiceBackward"]),
+    ]
+    assert "x" not in recording.gradients and recording.gradients["sigmoid"] is not None
+    compared = compare(client, recording)
+    assert compared.verdict == "same" and compared.counts["same"] > 10
+
+
+def test_gradients_of_several_losses_are_those_of_their_sum(client: Client) -> None:
+    w = torch.tensor([1.0, -2.0], requires_grad=True)
+    with record() as recording:
+        torch.exp(w).backward(torch.tensor([1.0, 0.5]))
+        (w * w).sum().backward()
+    assert recording.output == "total"
+    assert np.allclose(recording.gradients["w"], w.grad)
+    assert compare(client, recording).verdict == "same"
+
+
+def test_a_step_of_an_optimiser_is_not_recorded(client: Client) -> None:
+    net = Net()
+    optimiser = torch.optim.Adam(net.parameters())
+    with record(net) as recording:
+        (net(torch.eye(3)) ** 2).sum().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    assert not {"Sqrt", "addcdiv"} & {*operations(recording).values()}
+    assert compare(client, recording).verdict == "same"
+
+
+def test_without_backward_there_are_values_alone(client: Client) -> None:
+    net = Net().eval()
+    with record(net) as recording, torch.no_grad():
+        net(torch.ones(2, 3))
+    assert (recording.output, recording.outputs, recording.gradients) == (None, ["head"], {})
+    assert "StopGradient" not in operations(recording).values()
+    assert recording.upload(client).values["head"].shape == (2, 3)
