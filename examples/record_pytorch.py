@@ -42,7 +42,7 @@ def main(url: str) -> str:
         loose = gradbook.create_comparison(ours, theirs, tolerance="float32")
         strict = gradbook.create_comparison(ours, theirs, tolerance="float64")
     first = strict.first_difference
-    guess = first.hypotheses[0]["name"] if first and first.hypotheses else "nothing"
+    guess = first.hypotheses[0].name if first and first.hypotheses else "nothing"
     return f"float32: {loose.verdict}; float64: {strict.verdict}, origins {[o.node for o in strict.origins]}, {guess}"
 
 

@@ -24,7 +24,8 @@ from service.cli.terminal import (
     tags_option,
 )
 from service.client import Client
-from service.client.results import Comparison, Document
+from service.client.figures import Document
+from service.client.results.comparisons import Comparison
 
 _DIFFER = 1
 _DTYPES = ("float64", "float32", "float16", "bfloat16")

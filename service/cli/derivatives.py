@@ -24,7 +24,7 @@ from service.cli.terminal import (
     short,
 )
 from service.client import Client, Problem
-from service.client.explanation_results import Paths, Step
+from service.client.results.explanations import Paths, Step
 
 _EXIT_CODES = {"right": 0, "wrong": 1, "not applicable": 4}
 _ROUNDING = 1e-9

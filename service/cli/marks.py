@@ -8,7 +8,8 @@ import click
 
 from service.cli.terminal import url_option
 from service.client import Client
-from service.client.results import Comparison, Run
+from service.client.results.comparisons import Comparison
+from service.client.results.runs import Run
 
 _COLUMNS = ("run", "by", "label", "checked", "claimed", "right", "origins", "inherited", "sentence")
 # What begins a formula in a spreadsheet, and would be computed when the file is opened.

@@ -29,7 +29,7 @@ from service.cli.terminal import (
     tags_option,
 )
 from service.client import Client
-from service.client.results import Run, RunNode
+from service.client.results.runs import Run, RunNode
 
 
 @click.group()

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from service.client import Client
 from service.client.client import UNCHANGED
-from service.client.results import Figure, Graph
+from service.client.figures import Figure
+from service.client.results.graphs import Graph
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Item = TypeVar("Item")

@@ -1,22 +1,18 @@
 """The service from Python, over HTTP: `Client`, what it answers with, and what it raises."""
 
 from service.client.client import Client
-from service.client.explanation_results import (
-    Contribution,
-    Derivatives,
-    Formula,
-    GradientCheck,
-    NodeCheck,
-    Path,
-    Paths,
-    Step,
-)
 from service.client.graph_builder import GraphBuilder, graph
-from service.client.results import Comparison, Finding, Graph, GraphNode, Limit, Operation, Run, RunNode
+from service.client.results.comparisons import Cause, Comparison, Finding, Hypothesis
+from service.client.results.derivatives import Derivatives, GradientCheck, NodeCheck
+from service.client.results.explanations import Contribution, Formula, Path, Paths, Step
+from service.client.results.graphs import Graph, GraphNode
+from service.client.results.rulebook import Limit, Operation
+from service.client.results.runs import Run, RunNode
 from service.client.symbols import Symbol
 from service.client.transport import ClientError, Problem, ServiceUnavailable
 
 __all__ = [
+    "Cause",
     "Client",
     "ClientError",
     "Comparison",
@@ -28,6 +24,7 @@ __all__ = [
     "Graph",
     "GraphBuilder",
     "GraphNode",
+    "Hypothesis",
     "Limit",
     "NodeCheck",
     "Operation",

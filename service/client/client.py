@@ -17,36 +17,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from service.client.explanation_results import (
-    Derivatives,
-    Formula,
-    GradientCheck,
-    Paths,
-    Step,
-    read_derivatives,
-    read_formula,
-    read_gradient_check,
-    read_paths,
-    read_step,
-)
+from service.client.figures import Document
 from service.client.graph_builder import GraphBuilder
 from service.client.npz import MEDIA_TYPE, read_answer, take_arrays, write_request
-from service.client.results import (
-    Comparison,
-    Document,
-    Graph,
-    GraphNode,
-    Limit,
-    Operation,
-    Run,
-    RunNode,
-    read_comparison,
-    read_graph,
-    read_graph_node,
-    read_operation,
-    read_run,
-    read_run_node,
-)
+from service.client.results.comparisons import Comparison, read_comparison
+from service.client.results.derivatives import Derivatives, GradientCheck, read_derivatives, read_gradient_check
+from service.client.results.explanations import Formula, Paths, Step, read_formula, read_paths, read_step
+from service.client.results.graphs import Graph, GraphNode, read_graph, read_graph_node
+from service.client.results.rulebook import Limit, Operation, read_operation
+from service.client.results.runs import Run, RunNode, read_run, read_run_node
 from service.client.tensors import Tensors
 from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport, write_json
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from service.client.results import Document, RunNode
+from service.client.figures import Document
+from service.client.results.runs import RunNode
 
 MEDIA_TYPE = "application/x-npz"
 _PLACES = (("inputs",), ("recorded", "values"), ("recorded", "gradients"))

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from service.client.figures import Document
 from service.client.npz import is_array, read_array
-from service.client.results import Document
 from service.client.transport import Problem, Transport
 
 Answer = TypeVar("Answer")

@@ -19,7 +19,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from urllib3.util import Retry
 
-from service.client.results import Document
+from service.client.figures import Document
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 60.0
 _PASSING_STATUSES = (429, 502, 503, 504)

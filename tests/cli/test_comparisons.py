@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from service import example
-from service.client import Client
-from service.client.results import Graph, Run
+from service.client import Client, Graph, Run
 from tests.cli.command import gradbook
 from tests.planted import graph_of, named, run_of
 

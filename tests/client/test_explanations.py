@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from service import example
-from service.client import Client
-from service.client.results import Run
+from service.client import Client, Run
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.client import Client
-from service.client.results import Comparison
+from service.client import Client, Comparison
 
 torch = pytest.importorskip("torch", reason="left to `make test-peers`")
 

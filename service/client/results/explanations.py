@@ -1,18 +1,16 @@
-"""The client's results for explanations and derivatives; those for graphs and runs are in `results.py`."""
+"""How figures came about: steps, paths and formulas."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from service.client.results import Document, Figure, read_figure
+from service.client.figures import Document, Figure, read_figure
+from service.client.results.result import Result
 
 _NEW_LINE, _NEARLY = r" \\ ", r" \approx "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contribution:
+class Contribution(Result):
     """What one out-edge contributes to a gradient: upstream × local.
 
     `operand` is the node's index among the consumer's inputs. `numbers` is the formula with numbers substituted.
@@ -40,7 +38,7 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class Step(Result):
     """How one figure was computed: a value (`phase` forward), or a gradient (backward), the sum of its contributions.
 
     `difference` is how far the run's figure is from the computed one; None if they are bit-identical. In a notebook a
@@ -71,7 +69,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class Path(Result):
     """A path from a node to the output; `factors` are the local gradients from each node to the next."""
 
     nodes: tuple[str, ...]
@@ -80,7 +78,7 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(Result):
     """The largest paths, and the `sum` of all `path_count` of them, the gradient.
 
     `share` is listed_sum / sum, None where that is not a number. In a notebook it is shown as a formula.
@@ -111,7 +109,7 @@ class Paths:
 
 
 @dataclass(frozen=True, slots=True)
-class Formula:
+class Formula(Result):
     """An equation in the graph's inputs; `expression` can be posted as a graph. A notebook typesets it."""
 
     expression: str
@@ -120,6 +118,9 @@ class Formula:
 
     def _repr_latex_(self) -> str:
         return f"$${self.latex}$$"
+
+    def _repr_html_(self) -> str:
+        return _math(self.mathml)
 
 
 def read_formula(document: Document) -> Formula:
@@ -198,104 +199,3 @@ def _line(document: Document, language: str, equals: str, nearly: str) -> str:
         return f"{formula}{equals}{numbers}"
     decimal, simple = (text.rpartition(equals)[2] for text in (numbers, fractions))
     return f"{formula}{equals}{fractions}" + (f"{nearly}{decimal}" if decimal != simple else "")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Derivatives:
-    """Derivatives at a point: `blocks` maps pairs (of, wrt) to arrays of shape (*shape of `of`, *shape of `wrt`).
-
-    For second derivatives both are nodes of wrt. In a product with a vector one of the two is None, unless there is
-    only one such node. An input that is a stored tensor is None; `document` has its digest.
-    """
-
-    id: str
-    graph_id: str
-    kind: str
-    inputs: Mapping[str, Figure | None]
-    outputs: tuple[str, ...]
-    wrt: tuple[str, ...]
-    vector: Mapping[str, Figure] | None
-    blocks: Mapping[tuple[str | None, str | None], Figure] = field(repr=False)
-    created_at: datetime
-    document: Document = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NodeCheck:
-    """A node's gradient, the method's estimate of it, and the verdict: right, wrong or not applicable.
-
-    With the method taylor both are slopes along a random direction. `rate` is 2 where the gradient is right, 1 where
-    it is wrong, and None where rounding hides the remainder; `reason` says why the method does not apply. If `held`, it
-    is a label, a mask or an index, which does not count.
-    """
-
-    name: str
-    gradient: Figure
-    estimate: Figure | None
-    error: float | None
-    rate: float | None
-    verdict: str
-    reason: str | None
-    document: Document = field(repr=False)
-    held: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GradientCheck:
-    """Verdicts on gradients; `verdict` is the worst of them."""
-
-    verdict: str
-    method: str
-    output: str
-    nodes: tuple[NodeCheck, ...]
-    document: Document = field(repr=False)
-
-
-def read_derivatives(document: Document) -> Derivatives:
-    """Read derivatives."""
-    return Derivatives(
-        id=document["id"],
-        graph_id=document["graph_id"],
-        kind=document["kind"],
-        inputs={name: read_figure(figure) for name, figure in document["inputs"].items()},
-        outputs=tuple(document["outputs"]),
-        wrt=tuple(document["wrt"]),
-        vector=None if document["vector"] is None else _read_figures(document["vector"]),
-        blocks={
-            (block["of"], block["wrt"]): _read_present(block["value"], tuple(block.get("shape", ())))
-            for block in document["blocks"]
-        },
-        created_at=datetime.fromisoformat(document["created_at"]),
-        document=document,
-    )
-
-
-def _read_figures(document: Document) -> dict[str, Figure]:
-    return {name: _read_present(figure) for name, figure in document.items()}
-
-
-def _read_present(document: Any, shape: tuple[int, ...] | None = None) -> Figure:
-    figure = read_figure(document, shape)
-    assert figure is not None
-    return figure
-
-
-def read_gradient_check(document: Document) -> GradientCheck:
-    """Read a gradient check."""
-    nodes = tuple(map(_read_node_check, document["nodes"]))
-    return GradientCheck(document["verdict"], document["method"], document["output"], nodes, document)
-
-
-def _read_node_check(document: Document) -> NodeCheck:
-    error = document["error"]
-    return NodeCheck(
-        name=document["name"],
-        gradient=_read_present(document["gradient"]),
-        estimate=read_figure(document["estimate"]),
-        error=None if error is None else float(error),
-        rate=document.get("rate"),
-        verdict=document["verdict"],
-        reason=document.get("reason"),
-        document=document,
-        held=document.get("held", False),
-    )

@@ -1,0 +1,141 @@
+"""Comparisons, and what explains their differences."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from service.client.figures import Document, read_figure
+from service.client.results.result import Result, Row, Source, Table, html_table
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis(Result):
+    """A mistake that reproduces a figure: its name, and a sentence with its numbers.
+
+    `error` is how far the figure is from what the mistake gives; None where that has no number.
+    """
+
+    name: str
+    sentence: str
+    error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding(Result):
+    """A node's value (`phase` forward) or gradient (backward), and what may explain it, likeliest first.
+
+    Of an origin, `sentence` says what it is, what it should be and why; of what is right although what it follows from
+    is not, what it would be; it is empty of what was inherited.
+    """
+
+    phase: str
+    node: str
+    sentence: str = ""
+    hypotheses: tuple[Hypothesis, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cause(Result):
+    """One finding in a sentence, and the origins that it explains."""
+
+    sentence: str
+    explains: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Table):
+    """A verdict on two runs; `origins` introduced an error, `inherited` were computed from wrong figures.
+
+    `missing` are the figures that the baseline has and the candidate lacks, each a phase, a node and whether it was
+    given as "none" or is "absent"; the verdict does not count them. `arose` is
+    False where every difference was inherited from errors below the tolerance; `sentence` says that, or that the inputs
+    differ.
+
+    `id`, `baseline` and `candidate` are None for a check that was not kept. As a table it lists the figures, each with
+    its verdict.
+    """
+
+    id: str | None
+    baseline: str | None
+    candidate: str | None
+    verdict: str
+    tolerance: Any
+    counts: Mapping[str, int]
+    first_difference: Finding | None
+    origins: tuple[Finding, ...]
+    inherited: tuple[Finding, ...]
+    compensated: tuple[Finding, ...]
+    missing: tuple[Mapping[str, str], ...]
+    arose: bool
+    sentence: str | None
+    causes: tuple[Cause, ...]
+    created_at: datetime
+    document: Document = field(repr=False, compare=False)
+    _source: Source = field(repr=False, compare=False)
+
+    def rows(self) -> Iterable[Row]:
+        if self.id is None or self.document["next"] is None:
+            return self._shown_rows()
+        return map(_row, self._source.list_comparison_nodes(self.id))
+
+    def _shown_rows(self) -> Iterable[Row]:
+        return map(_row, self.document["nodes"])
+
+    def _repr_html_(self) -> str:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items() if count)
+        causes = "".join(f"<li>{escape(cause.sentence)}</li>" for cause in self.causes)
+        differences = html_table(row for row in self._shown_rows() if row["verdict"] != "same")
+        head = f"<p><b>{escape(self.verdict)}</b>: {escape(counts)}</p><ul>{causes}</ul>"
+        return f"{head}{self._repr_svg_() or ''}{differences}"
+
+    def _repr_svg_(self) -> str | None:
+        return self.id and self._source.get_comparison_picture(self.id)
+
+
+def read_comparison(document: Document, source: Source) -> Comparison:
+    """Read a comparison; `source` draws it."""
+    first = document["first_difference"]
+    return Comparison(
+        id=document["id"],
+        baseline=document["baseline"],
+        candidate=document["candidate"],
+        verdict=document["verdict"],
+        tolerance=document["tolerance"],
+        counts=document["counts"],
+        first_difference=None if first is None else _read_finding(first),
+        origins=tuple(map(_read_finding, document["origins"])),
+        inherited=tuple(map(_read_finding, document["inherited"])),
+        compensated=tuple(map(_read_finding, document["compensated"])),
+        missing=tuple(document["missing"]),
+        arose=document["arose"],
+        sentence=document["sentence"],
+        created_at=datetime.fromisoformat(document["created_at"]),
+        document=document,
+        _source=source,
+        causes=tuple(
+            Cause(cause["sentence"], tuple(map(_read_finding, cause["explains"])))
+            for cause in document.get("causes", ())
+        ),
+    )
+
+
+def _read_finding(document: Document) -> Finding:
+    hypotheses = tuple(map(_read_hypothesis, document.get("hypotheses", ())))
+    return Finding(document["phase"], document["node"], document.get("sentence", ""), hypotheses)
+
+
+def _read_hypothesis(document: Document) -> Hypothesis:
+    error = document["error"]
+    return Hypothesis(document["name"], document["sentence"], None if error is None else float(error))
+
+
+def _row(figure: Document) -> Row:
+    figures = ("baseline", "candidate", "expected")
+    errors = ("absolute_error", "relative_error", "ulps")
+    return {
+        **{member: figure[member] for member in ("phase", "name", "verdict")},
+        **{member: read_figure(figure[member]) for member in figures},
+        **{member: None if figure[member] is None else float(figure[member]) for member in errors},
+    }
