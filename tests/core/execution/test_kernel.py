@@ -30,20 +30,30 @@ from tests.passes import array_loop, graph_of
 
 # By how many units in the last place the two loops may differ for equal operands, value and local gradient, where it is
 # more than one. Compiled, exp, tanh and their kin are the C library's; over arrays NumPy and SciPy have their own, each
-# right to an ulp or two of it, and a rule that combines several adds them up: as measured on x86-64 with AVX-512. The
-# signs of zeros never differ.
+# right to an ulp or two of it, and a rule that combines several adds them up: as measured on x86-64 with AVX-512, where
+# NumPy's differ the most (NPY_DISABLE_CPU_FEATURES tries the others). The signs of zeros never differ.
 APART: Mapping[str, tuple[int, int]] = {
     "Sigmoid": (2, 3),
     "Elu": (2, 2),
     "Selu": (2, 2),
     "Softplus": (3, 2),
     "Gelu": (4, 64),  # near its least value the two terms of its slope cancel
-    "Sech": (1, 2),
+    "Sech": (2, 2),
     "Tanh": (2, 4),
     "Tan": (1, 3),
     "Erf": (2, 3),
     "Erfc": (1, 3),
     "Acosh": (2, 1),
+    "Swish": (2, 2),
+    "Mish": (2, 8),
+    "LogAddExp": (64, 2),  # near 0 its two terms cancel
+    "GeluGate": (2, 1),
+    "Digamma": (2, 1),
+    "Bell": (2, 1),
+    "NormalDensity": (2, 1),
+    "NormalDistribution": (1, 2),
+    "Lgamma": (1, 1),  # the slope, at few points
+    "Polygamma": (2, 32),
 }
 
 Inputs = dict[str, FloatArray]
@@ -148,7 +158,7 @@ def random_graphs(count: int, rulebook: Sequence[Operation], seed: int) -> tuple
 @pytest.mark.parametrize("seed", range(5))
 def test_random_graphs_of_exact_operations_agree_bit_for_bit(seed: int) -> None:
     """Of all operations but those in which the libraries behind the loops differ; 10,000 in the thorough profile."""
-    exact = [operation for operation in ELEMENTWISE if greatest_ulps(operation) == (0.0, 0.0)]
+    exact = [each for each in ELEMENTWISE if each.name not in APART and greatest_ulps(each) == (0.0, 0.0)]
     assert len(exact) > 20
     for compiled, plain in both(*random_graphs(examples(2000), exact, seed)):
         assert np.all(ulps_apart(compiled.flat, plain.flat) == 0.0)
