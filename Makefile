@@ -10,6 +10,7 @@
 #   make test-contract     requests drawn from openapi.yaml, right and wrong ones: every answer is declared there
 #   make test-faults       requests killed in a service of little time, and the service without what Linux alone has
 #   make test-postgres     what is stored, computed and answered, on PostgreSQL, which root gets by apt
+#   make test-clients      clients in Python and TypeScript, generated from openapi.yaml; root gets npm by apt
 #   make test-browser      pages and pictures in Chromium, which root gets by apt with npm
 #   make image-check       the image, built and run on a container engine, which root gets by apt
 #   make steady RUNS=20    the quick suite that many times, each with a seed of its own for the random examples
@@ -30,7 +31,7 @@ RUNS ?= 20
 # Worksteal keeps neighbouring tests, which share fixtures, in one process.
 SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-postgres test-browser image-check steady lint openapi client-wheel lock bench faults hostile clean
+.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-postgres test-clients test-browser image-check steady lint openapi client-wheel lock bench faults hostile clean
 
 install: .venv/installed
 
@@ -53,7 +54,7 @@ steady: .venv/tested
 
 test-coverage: .venv/tested
 	$(BIN)/gradbook warm
-	$(SUITE) -m "not browser and not contract and not deployment and not faults and not image and not peers and not postgres" --hypothesis-profile=measured --cov --cov-report= --cov-fail-under=0
+	$(SUITE) -m "not browser and not clients and not contract and not deployment and not faults and not image and not peers and not postgres" --hypothesis-profile=measured --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --include='service/core/*' --fail-under=100
 	$(BIN)/coverage report --omit='service/core/*'
 
@@ -81,6 +82,13 @@ test-postgres: .venv/tested
 	elsewhere GRADBOOK_TEST_POSTGRES=postgresql://… of a server, or `pip install pgserver`' && false)
 	$(BIN)/gradbook warm
 	$(SUITE) -m postgres
+
+test-clients: .venv/tested .venv-clients/generator
+	@command -v npm >/dev/null \
+		|| (apt-get update --quiet --quiet && apt-get install --quiet --yes --no-install-recommends npm) \
+		|| (echo 'npm is missing, and apt did not install it: where apt is, `apt-get install npm` as root' && false)
+	npm ci --silent --prefix tests/clients
+	$(BIN)/pytest -m clients
 
 test-browser: .venv/tested
 	@{ command -v npm && { command -v chromium || command -v chromium-browser || command -v google-chrome; }; } >/dev/null \
@@ -122,6 +130,7 @@ LOCK = env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CONFIG_
 lock: .venv/tested
 	$(LOCK) --build-deps-for editable --output-file requirements.lock pyproject.toml
 	$(LOCK) --extra dev --extra postgres --extra onnx --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
+	echo openapi-python-client | $(LOCK) --output-file tests/clients/requirements.lock -
 	for extra in postgres arrow onnx; do \
 		$(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(sys.stdin.buffer)["project"]["optional-dependencies"][sys.argv[1]])' \
 			$$extra <pyproject.toml | $(LOCK) --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
@@ -144,13 +153,13 @@ hostile: install
 
 # All that the targets above have made; a database stays.
 clean:
-	rm -rf .venv .venv-peers .image tests/web/browser/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers .venv-clients .image tests/clients/node_modules tests/web/browser/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find service migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps: each step is done again when what it was made from has changed. A `%` is the environment, .venv or
-# .venv-peers.
+# The stamps: each step is done again when what it was made from has changed. A `%` is the environment: .venv,
+# .venv-peers or .venv-clients.
 
-.venv/bin/pip .venv-peers/bin/pip: %/bin/pip:
+.venv/bin/pip .venv-peers/bin/pip .venv-clients/bin/pip: %/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Gradbook needs Python 3.11 or newer, and \
 	$(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $*
@@ -178,4 +187,9 @@ clean:
 .venv-peers/packages: %/packages: tests/onnx/packages.lock | %/bin/pip
 	$*/bin/$(PIP) download --quiet --no-deps --require-hashes --only-binary :all: --platform manylinux_2_28_x86_64 \
 		--dest $@ --requirement tests/onnx/packages.lock
+	touch $@
+
+# A generator of clients, and what its clients need.
+.venv-clients/generator: %/generator: tests/clients/requirements.lock | %/bin/pip
+	$(LOCKED) --requirement tests/clients/requirements.lock
 	touch $@

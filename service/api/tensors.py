@@ -29,6 +29,7 @@ def put_tensor(body: bytes, digest: str) -> Response:
     """Store an array, an .npy as NumPy's `save` writes it, under the SHA-256 of these bytes
 
     It is stored once. Wherever a request takes an array, `{"tensor": "sha256:…"}` stands for it from then on.
+    `application/octet-stream` is read as `application/x-npy`.
     """
     try:
         asked = read_digest(digest)

@@ -101,7 +101,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         it also takes a `Page`, which is read from the query, and returns the page's items with the id or position
         after which the next page begins, None on the last. `also` is another status of the same answer, or of
         `also_answer`, a combination of schemas as JSON Schema has it; `forms` are media types of other forms of it,
-        `media` those of an answer that is text, `raw` those of a body that the view takes as bytes, `problems` the
+        `media` those of an answer that is text, `raw` those of a body that the view takes as bytes, of which the
+        document has the first (generators of clients take several for one argument of several types), `problems` the
         statuses of the problems that it may answer besides those that every body or query may cause. `scope` is what a
         request's key must include: by default READ for a GET and WRITE for everything else, so that a POST says here
         that it stores nothing.
@@ -148,7 +149,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
             if media:
                 described["responses"] = {status: {"content": dict.fromkeys(media, TEXT)}}
             if raw:
-                described["requestBody"] = {"required": True, **_binary_content(raw)}
+                described["requestBody"] = {"required": True, **_binary_content(raw[:1])}
             if body is not None and body.binary:
                 described["requestBody"] = _binary_content(body.binary)
             served = self.doc(**described)(served)

@@ -15,7 +15,10 @@ from service.web.pages.markdown import Document, render
 from service.web.pages.page import page
 
 _PACKAGE = Path(__file__).parents[2]
-USING = ("comparing", "formulas", "source-code", "tensors", "conventions", "bringing-a-model", "from-python", "lessons")
+USING = (
+    *("comparing", "formulas", "source-code", "tensors", "conventions", "bringing-a-model", "from-python"),
+    *("other-languages", "lessons"),
+)
 OPERATING = ("settings", "operating", "upgrading", "errors", "promises")
 SUBJECTS = USING + OPERATING
 
