@@ -48,13 +48,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.example": set(),
     "service.fitting": {"service.settings"},
     "service.serving": {"service.client", "service.example", "service.fitting", "service.settings"},
-    "service.cli": {"service.client", "service.example", "service.serving", "service.settings"},
+    "service.cli": {"service.client", "service.example", "service.recorders", "service.serving", "service.settings"},
     "migrations": {"service.core", "service.settings", "service.storage"},
 }
 # What a room may import only inside the function that needs it: `gradbook serve` and its kin.
 MAY_IMPORT_LAZILY = {
     "service.usecases": {"service.onnx"},  # which needs the package onnx, an extra
-    "service.cli": {"service.app", "service.core", "service.recorders", "service.storage"},
+    "service.cli": {"service.app", "service.core", "service.storage"},
     "service.serving": {
         *("service.api", "service.app", "service.core", "service.server", "service.storage", "service.usecases"),
         "service.workers",

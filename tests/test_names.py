@@ -41,6 +41,8 @@ METHODS_ALONE = {
 COMMANDS_OF_SEVERAL = {
     "derive": {"get_formula", "create_gradient_graph"},
     "explain": {"list_steps", "list_paths"},
+    "gate": {"get_run", "create_graph", "record_run", "create_comparison", "list_comparison_nodes"},
+    "import_run": {"create_graph", "record_run"},
     "marks": {"list_runs", "list_comparisons", "get_comparison"},
     "picture": {"get_graph_picture", "get_run_picture", "get_comparison_picture"},
 }

@@ -28,6 +28,7 @@ _COMMANDS = {
     "run": "runs:run",
     "baseline": "baselines:baseline",
     "compare": "comparisons:create_comparison",
+    "gate": "gate:gate",
     "check": "comparisons:check_claims",
     "comparison": "deletions:comparison",
     "derivatives": "deletions:derivatives",

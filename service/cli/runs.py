@@ -1,4 +1,4 @@
-"""The commands `run create`, `run list`, `run show` and, from `comparisons.py`, `run record`."""
+"""The commands `run create`, `run list`, `run show` and, from `recordings.py`, `run import` and `run record`."""
 
 from collections.abc import Iterable
 from typing import TextIO
@@ -6,7 +6,7 @@ from typing import TextIO
 import click
 from rich.text import Text
 
-from service.cli.comparisons import record_run
+from service.cli.recordings import import_run, record_run
 from service.cli.terminal import (
     cascade_option,
     client_options,
@@ -177,3 +177,4 @@ def _print_run(service: Client, run: Run, as_json: bool) -> None:
 
 
 run.add_command(record_run)
+run.add_command(import_run)

@@ -41,6 +41,15 @@ class NotARecording(ValueError):
     """What was read is no recording; the message says why."""
 
 
+def is_recording(path: str | Path) -> bool:
+    """Whether a file is an .npz that calls itself a recording. Raises OSError if there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _DOCUMENT in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """A program's graph and what it computed once.

@@ -16,4 +16,7 @@ def test_a_baseline_takes_the_label_from_the_one_before_it(service_url: str) -> 
         night = call_main(service_url, "baseline", "set", str(after.id), "--label", "night", "--json")
         assert night.json["label"] == "night" and list(service.list_runs(graph=versions[1], label="main")) == []
     gone = call_main(service_url, "baseline", "set", "nothing")
-    assert (gone.code, gone.err) == (3, "gradbook: there is no run 'nothing'\n")
+    assert (gone.code, gone.err) == (
+        3,
+        "gradbook: there is no run 'nothing'; a run is referred to by an id, or as GRAPH:LABEL\n",
+    )

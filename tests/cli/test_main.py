@@ -114,7 +114,8 @@ def test_a_name_means_its_highest_version_and_a_label_the_newest_run(gradbook: G
     assert gradbook("run", "show", made[0]["id"][-8:], "--json").json["id"] == made[0]["id"]
     assert gradbook("compare", "cli versions@2:main", "cli versions:main").out.startswith("differ: ")
     refused = gradbook("run", "list", "--graph", "cli version")
-    assert refused.code == 3 and refused.err == "gradbook: there is no graph 'cli version'; near it is cli versions\n"
+    assert refused.code == 3 and refused.err.startswith("gradbook: there is no graph 'cli version'; near it ")
+    assert "cli versions" in refused.err
 
 
 def test_a_graph_comes_from_standard_input_in_both_forms(gradbook: Gradbook, tmp_path: Path) -> None:
