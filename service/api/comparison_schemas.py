@@ -6,7 +6,20 @@ import marshmallow as ma
 from marshmallow import fields
 
 from service.api.components import ARRAY_OR_NULL, NODE_NAME, NUMBER, NUMBER_OR_NULL, SOME_FIGURES, given, given_figures
-from service.api.schemas import JsonObject, Label, NodeName, PageQuery, Query, Request, StrictBool, StrictString, Tags
+from service.api.schemas import (
+    GRAPH,
+    RUN,
+    JsonObject,
+    Label,
+    ListQuery,
+    NodeName,
+    PageQuery,
+    Query,
+    Request,
+    StrictBool,
+    StrictString,
+    Tags,
+)
 
 _CLAIMED = {
     "description": "By node a number, or nested lists of numbers, each of which may be text. Text is a fraction (2/3, "
@@ -37,8 +50,8 @@ _TOLERANCE_OR_COARSER = {
 class ComparisonRequest(Request):
     """Two runs to compare."""
 
-    baseline = StrictString(required=True)
-    candidate = StrictString(required=True)
+    baseline = StrictString(required=True, metadata={"description": RUN})
+    candidate = StrictString(required=True, metadata={"description": RUN})
     tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
     names = JsonObject(
         load_default=dict,
@@ -81,10 +94,17 @@ class CheckRequest(Request):
     tags = Tags(load_default=dict, metadata={"description": "Tags of the run that holds the claims"})
 
 
-class ComparisonsQuery(PageQuery):
-    """Comparisons that have a run on either side."""
+class GraphComparisonsQuery(ListQuery):
+    """Comparisons with that verdict."""
 
-    run = StrictString()
+    verdict = StrictString(validate=ma.validate.OneOf(["same", "differ"], error="same or differ is expected"))
+
+
+class ComparisonsQuery(GraphComparisonsQuery):
+    """Such comparisons, of all runs, or that have a run, or a run of a graph, on either side."""
+
+    run = StrictString(metadata={"description": RUN})
+    graph = StrictString(metadata={"description": GRAPH})
 
 
 class ComparisonQuery(Query):

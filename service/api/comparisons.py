@@ -14,6 +14,7 @@ from service.api.comparison_schemas import (
     ComparisonQuery,
     ComparisonRequest,
     ComparisonsQuery,
+    GraphComparisonsQuery,
     NodesOfComparisonQuery,
     UnkeptComparisonDocument,
 )
@@ -78,7 +79,37 @@ def check_claims(body: dict[str, Any], graph_id: str) -> Response:
 )
 def list_comparisons(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     """List comparisons, newest first"""
-    found = usecases.list_comparisons(context(), run=query.get("run"), after=page.after, limit=page.size + 1)
+    return _list(query, page)
+
+
+@blueprint.endpoint(
+    "GET",
+    "/v1/graphs/<graph_id>/comparisons",
+    query=GraphComparisonsQuery,
+    answer=ComparisonPage,
+    page=Paging("comparisons", LISTED),
+    problems=(404,),
+)
+def list_graph_comparisons(query: dict[str, Any], page: Page, graph_id: str) -> tuple[list[Any], str | None]:
+    """List the comparisons that have a run of a graph on either side, newest first"""
+    return _list({**query, "graph": graph_id}, page)
+
+
+@blueprint.endpoint(
+    "GET",
+    "/v1/graphs/<graph_id>/checks",
+    query=GraphComparisonsQuery,
+    answer=ComparisonPage,
+    page=Paging("comparisons", LISTED),
+    problems=(404,),
+)
+def list_checks(query: dict[str, Any], page: Page, graph_id: str) -> tuple[list[Any], str | None]:
+    """List the comparisons of a graph's computed runs with recorded figures, claims among them, newest first"""
+    return _list({**query, "graph": graph_id, "checks": True}, page)
+
+
+def _list(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
+    found = usecases.list_comparisons(context(), **query, after=page.after, limit=page.size + 1)
     return page.cut(found, comparison_summary)
 
 

@@ -124,16 +124,28 @@ class BlockDocument(ma.Schema):
     value = fields.Raw(required=True, metadata=ARRAY)
 
 
-class DerivativesDocument(ma.Schema):
-    """Derivatives at a point, in float64."""
+class DerivativesSummary(ma.Schema):
+    """Derivatives without their figures."""
 
     id = fields.String(required=True)
     graph_id = fields.String(required=True)
     graph_digest = fields.String(required=True)
     kind = fields.String(required=True, validate=ma.validate.OneOf(KINDS))
-    inputs = fields.Raw(required=True, metadata=INPUTS)
     outputs = fields.List(fields.String(), required=True)
     wrt = fields.List(fields.String(), required=True)
+    created_at = fields.DateTime(required=True)
+
+
+class DerivativesDocument(DerivativesSummary):
+    """Derivatives at a point, in float64."""
+
+    inputs = fields.Raw(required=True, metadata=INPUTS)
     vector = fields.Raw(required=True, metadata=or_null(FIGURES))
     blocks = fields.List(fields.Nested(BlockDocument), required=True)
-    created_at = fields.DateTime(required=True)
+
+
+class DerivativesPage(ma.Schema):
+    """A page of derivatives, newest first unless the query says otherwise."""
+
+    derivatives = fields.List(fields.Nested(DerivativesSummary), required=True)
+    next = fields.String(required=True, allow_none=True)

@@ -7,18 +7,21 @@ from flask import Response, url_for
 
 from service.api.derivative_schemas import (
     DerivativesDocument,
+    DerivativesPage,
     DerivativesRequest,
     GradientCheckDocument,
     GradientCheckRequest,
 )
 from service.api.http.endpoint import Blueprint
+from service.api.http.paging import LISTED, Page, Paging
 from service.api.http.request import context, idempotency_key
 from service.api.http.response import respond
 from service.api.numbers import is_reference, read_arrays, read_given, write_array, write_number
+from service.api.schemas import ListQuery
 from service.core.derivatives.gradient_check import RANDOM_SEED, NodeCheck
 from service.core.figures.figures import FloatArray
 from service.storage.access_keys import Scope
-from service.storage.derivatives import Block, DerivativesRecord
+from service.storage.derivatives import Block, DerivativesHead, DerivativesRecord
 from service.usecases import deletion, gradient_checks
 from service.usecases import derivatives as usecases
 from service.usecases.tensors import write_digest
@@ -82,6 +85,20 @@ def check_gradients(body: dict[str, Any], graph_id: str) -> Response:
     return respond({**document, "nodes": [_node_check_document(node, check.method) for node in check.nodes]})
 
 
+@blueprint.endpoint(
+    "GET",
+    "/v1/graphs/<graph_id>/derivatives",
+    query=ListQuery,
+    answer=DerivativesPage,
+    page=Paging("derivatives", LISTED),
+    problems=(404,),
+)
+def list_derivatives(query: dict[str, Any], page: Page, graph_id: str) -> tuple[list[Any], str | None]:
+    """List a graph's derivatives without their figures, newest first"""
+    found = usecases.list_derivatives(context(), graph_id, **query, after=page.after, limit=page.size + 1)
+    return page.cut(found, _summary)
+
+
 def _node_check_document(check: NodeCheck, method: str) -> dict[str, Any]:
     document: dict[str, Any] = {
         "name": check.name,
@@ -104,15 +121,21 @@ def _derivatives_document(record: DerivativesRecord) -> dict[str, Any]:
         return {name: write_array(array) for name, array in arrays.items()}
 
     return {
+        **_summary(record),
+        "inputs": {**written(record.inputs), **_tensors(record)},
+        "vector": written(record.vector) if record.vector else None,
+        "blocks": map(_block_document, record.blocks),  # there may be a million, which are written some at a time
+    }
+
+
+def _summary(record: DerivativesRecord | DerivativesHead) -> dict[str, Any]:
+    return {
         "id": record.id,
         "graph_id": record.graph_id,
         "graph_digest": record.graph_digest,
         "kind": record.kind,
-        "inputs": {**written(record.inputs), **_tensors(record)},
         "outputs": record.outputs,
         "wrt": record.wrt,
-        "vector": written(record.vector) if record.vector else None,
-        "blocks": map(_block_document, record.blocks),  # there may be a million, which are written some at a time
         "created_at": record.created_at.isoformat(),
     }
 

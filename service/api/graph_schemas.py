@@ -7,7 +7,7 @@ from marshmallow import fields
 
 from service.api.components import DIGEST, NAMES, NODES, TAGS, reference
 from service.api.http.onnx import MEDIA_TYPE as ONNX
-from service.api.schemas import JsonObject, Label, Query, Request, StrictString, TagChanges, TaggedQuery, Tags
+from service.api.schemas import JsonObject, Label, Query, Request, StrictString, TagChanges, TaggedQuery, Tags, order
 
 WEIGHTS = {"type": "object", "additionalProperties": DIGEST}
 _NODES = {**NODES, "x-limits": {"maxItems": "nodes"}}
@@ -87,9 +87,10 @@ class GraphChanges(Request):
 
 
 class GraphsQuery(TaggedQuery):
-    """Graphs of a name or with a tag."""
+    """Graphs of a name, with a tag, or with a text in name or expression."""
 
     name = StrictString()
+    sort = order("created_at", "name")
 
 
 class GraphSummary(ma.Schema):

@@ -27,6 +27,7 @@ from service.api.schemas import CascadeQuery, PageQuery
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
 from service.core.language.hints import hints_of
+from service.storage.listing import NEWEST_FIRST, is_by_name, place
 from service.storage.records import GraphRecord
 from service.usecases import changes, deletion
 from service.usecases import graphs as usecases
@@ -87,10 +88,9 @@ def add_nodes(body: dict[str, Any], graph_id: str) -> Response:
 @blueprint.endpoint("GET", "/v1/graphs", query=GraphsQuery, answer=GraphPage, page=Paging("graphs", LISTED))
 def list_graphs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     """List graphs, newest first"""
-    found = usecases.list_graphs(
-        context(), name=query.get("name"), tag=read_tag(query), after=page.after, limit=page.size + 1
-    )
-    return page.cut(found, graph_document)
+    sort = query.get("sort", NEWEST_FIRST)
+    found = usecases.list_graphs(context(), **query, after=page.place(sort), limit=page.size + 1)
+    return page.cut(found, graph_document, place if is_by_name(sort) else None)
 
 
 @blueprint.endpoint("GET", "/v1/graphs/<graph_id>", answer=GraphDocument, problems=(404,))
@@ -131,14 +131,6 @@ def delete_graph(query: dict[str, Any], graph_id: str) -> Response:
     """Forget a graph that nothing refers to; with cascade also its runs, derivatives and the graphs made from it"""
     deletion.delete_graph(context(), graph_id, **query)
     return Response(status=204)
-
-
-def read_tag(query: dict[str, Any]) -> str | None:
-    """The tag asked for, key:value."""
-    tag: str | None = query.get("tag")
-    if tag is not None and ":" not in tag:
-        raise InvalidParameters([Fault(("tag",), "a tag is expected as key:value")])
-    return tag
 
 
 def respond_graph(record: GraphRecord, graph: Graph, new: bool, **more: Sequence[str]) -> Response:

@@ -17,6 +17,7 @@ from service.api.components import (
 )
 from service.api.http.npz import MEDIA_TYPE as NPZ
 from service.api.schemas import (
+    GRAPH,
     WEIGHTS_TOO,
     JsonObject,
     Label,
@@ -103,12 +104,21 @@ class RunRequest(BackwardRequest):
             raise ma.ValidationError("a seed needs a backward pass, but backward is false", "seed")
 
 
-class RunsQuery(TaggedQuery):
-    """Runs of a graph, with a label or a tag, or recorded by a certain program or person."""
+class GraphRunsQuery(TaggedQuery):
+    """Runs with a label or a tag, computed here or recorded, by a certain program or person, or with a text in the
+    label, in who recorded it or in the graph's name."""
 
-    graph = StrictString()
     label = StrictString()
+    source = StrictString(
+        validate=ma.validate.OneOf(["computed", "recorded"], error="computed or recorded is expected")
+    )
     recorded_by = StrictString()
+
+
+class RunsQuery(GraphRunsQuery):
+    """Such runs, of all graphs or of one."""
+
+    graph = StrictString(metadata={"description": GRAPH})
 
 
 class RunQuery(Query):

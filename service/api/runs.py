@@ -7,7 +7,6 @@ from typing import Any
 from flask import Response, request, url_for
 
 from service.api.documents import LARGEST_LISTED, run_document, run_node_documents
-from service.api.graphs import read_tag
 from service.api.http import arrow, npz
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
@@ -18,6 +17,7 @@ from service.api.numbers import read_arrays, read_given
 from service.api.run_schemas import (
     BackwardRequest,
     BaselineRequest,
+    GraphRunsQuery,
     RunChanges,
     RunDocument,
     RunNodeDocument,
@@ -115,16 +115,26 @@ def delete_run(query: dict[str, Any], run_id: str) -> Response:
 @blueprint.endpoint("GET", "/v1/runs", query=RunsQuery, answer=RunPage, page=Paging("runs", LISTED), problems=(404,))
 def list_runs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     """List runs, newest first"""
-    found = usecases.list_runs(
-        context(),
-        graph=query.get("graph"),
-        label=query.get("label"),
-        tag=read_tag(query),
-        recorded_by=query.get("recorded_by"),
-        after=page.after,
-        limit=page.size + 1,
-    )
-    return page.cut(found, lambda record: run_document(usecases.read_ends(context(), record)))
+    return _list(query, page)
+
+
+@blueprint.endpoint(
+    "GET",
+    "/v1/graphs/<graph_id>/runs",
+    query=GraphRunsQuery,
+    answer=RunPage,
+    page=Paging("runs", LISTED),
+    problems=(404,),
+)
+def list_graph_runs(query: dict[str, Any], page: Page, graph_id: str) -> tuple[list[Any], str | None]:
+    """List a graph's runs, newest first"""
+    return _list({**query, "graph": graph_id}, page)
+
+
+def _list(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
+    found = usecases.list_runs(context(), **query, after=page.after, limit=page.size + 1)
+    read = usecases.ends_of(context(), found[: page.size])
+    return page.cut(found, lambda record: run_document(read(record)))
 
 
 @blueprint.endpoint(

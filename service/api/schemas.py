@@ -5,6 +5,8 @@ and reports more. An answer's schema only documents it: `documents.py` writes an
 these schemas.
 """
 
+import re
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import marshmallow as ma
@@ -16,9 +18,13 @@ from service.api.components import NODE_NAME
 # What no text may hold; `(?![\s\S])` is the end, and `$` would be before a last line break too.
 _LABEL = {"minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+(?![\s\S])", "x-limits": {"maxLength": "name_length"}}
 _TEXT = {"pattern": r"^[^\x00]*$"}
+GRAPH = "A graph: its id, its name, which is its highest version, name@version, or the last 8 characters of its id"
+RUN = "A run: its id, GRAPH:LABEL, the newest run with that label, or the last 8 characters of its id"
 WEIGHTS_TOO = "The graph's weights are those that are left out"
 
-LONGEST_CURSOR = 64  # characters; that of an id has 48
+LONGEST_CURSOR = 4096  # characters; that of an id has 48, a name four bytes for each of its characters, if need be
+_MOMENT = "a time such as 2026-11-24T09:00:00Z, or a date"
+_MOMENT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][^\x00]*)?(?![\s\S])"
 _MESSAGES = {"type": "an object is expected", "unknown": "unknown"}
 
 
@@ -146,6 +152,42 @@ class PositiveInt(fields.Integer):
         return int(value)
 
 
+class KeyValue(StrictString):
+    """A tag, key:value; either may have colons in it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**_described(options, {"pattern": r"^[^\x00]*:[^\x00]*$"}))
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if ":" not in super()._deserialize(value, attr, data, **options):
+            raise ma.ValidationError("a tag is expected as key:value")
+        return value
+
+
+class Time(StrictString):
+    """A time with a zone, or in UTC; a date is its midnight."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**_described(options, {"pattern": _MOMENT_PATTERN}))
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **options)
+        try:
+            if not re.match(_MOMENT_PATTERN, text):
+                raise ValueError
+            moment = datetime.fromisoformat(text)
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            raise ma.ValidationError(f"{_MOMENT} is expected, in a query with %2B for +") from None
+
+
+def order(*members: str) -> StrictString:
+    """The parameter `sort`, by one of these members."""
+    words = [sign + member for member in members for sign in ("-", "")]
+    validate = ma.validate.OneOf(words, error=f"one of {', '.join(words)} is expected")
+    return StrictString(validate=validate, metadata={"description": "By that member, after - in descending order"})
+
+
 class Request(ma.Schema):
     """A request's body; unknown members are refused."""
 
@@ -193,10 +235,19 @@ class PageQuery(Query):
     cursor = StrictString(metadata={"pattern": r"^[A-Za-z0-9_-]+(?![\s\S])", "maxLength": LONGEST_CURSOR})
 
 
-class TaggedQuery(PageQuery):
-    """One page of a list of resources with a tag."""
+class ListQuery(PageQuery):
+    """One page of a list of what was made in a certain time."""
 
-    tag = StrictString(metadata={"description": "key:value", "pattern": r"^[^\x00]*:[^\x00]*$"})
+    since = Time(metadata={"description": f"Only what was made then or later: {_MOMENT}"})
+    until = Time(metadata={"description": f"Only what was made before: {_MOMENT}"})
+    sort = order("created_at")
+
+
+class TaggedQuery(ListQuery):
+    """One page of a list of resources with a tag, or with a text in them."""
+
+    tag = KeyValue(metadata={"description": "key:value"})
+    q = StrictString(metadata={"description": "Only what has this text in its name or the like, in whatever case"})
 
 
 class CascadeQuery(Query):

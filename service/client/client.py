@@ -14,6 +14,7 @@ Every method raises Problem where the service refuses, and ServiceUnavailable wh
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
@@ -138,13 +139,28 @@ class Client:
         given = {"nodes": list(nodes), "outputs": outputs, "tags": tags}
         return read_graph(self._http.post(f"/v1/graphs/{_id(graph)}/nodes", _given(given), key), self)
 
-    def list_graphs(self, *, name: str | None = None, tag: str | None = None) -> Iterator[Graph]:
-        """Graphs, newest first, page by page as they are asked for; `tag` is written key:value."""
-        pages = self._http.pages("/v1/graphs", "graphs", {"name": name, "tag": tag})
+    def list_graphs(
+        self,
+        *,
+        name: str | None = None,
+        tag: str | None = None,
+        q: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        sort: Literal["created_at", "-created_at", "name", "-name"] | None = None,
+    ) -> Iterator[Graph]:
+        """Graphs, newest first unless `sort` says, page by page as they are asked for.
+
+        `tag` is written key:value; `q` is a text in name or expression. They were made at `since` or later and before
+        `until`, times with a zone or dates, here as in other lists.
+        """
+        query = {"name": name, "tag": tag, "q": q, **_listed(since, until, sort)}
+        pages = self._http.pages("/v1/graphs", "graphs", query)
         return (read_graph(document, self) for document in pages)
 
     def get_graph(self, graph: Graph | str) -> Graph:
-        """One graph by its id."""
+        """One graph by its id; by its name, which is its highest version, or name@version; or by the last 8 characters
+        of its id. So are graphs named wherever they are asked for."""
         return read_graph(self._http.get(f"/v1/graphs/{_id(graph)}"), self)
 
     def list_graph_nodes(self, graph: Graph | str) -> Iterator[GraphNode]:
@@ -252,15 +268,24 @@ class Client:
         graph: Graph | str | None = None,
         label: str | None = None,
         tag: str | None = None,
+        source: Literal["computed", "recorded"] | None = None,
         recorded_by: str | None = None,
+        q: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        sort: Literal["created_at", "-created_at"] | None = None,
     ) -> Iterator[Run]:
-        """Runs, newest first, page by page as they are asked for; `tag` is written key:value."""
-        identifier = graph.id if isinstance(graph, Graph) else graph
-        query = {"graph": identifier, "label": label, "tag": tag, "recorded_by": recorded_by}
+        """Runs, newest first unless `sort` says, page by page as they are asked for.
+
+        `tag` is written key:value; `q` is a text in the label, in `recorded_by` or in the graph's name.
+        """
+        which = {"graph": _name(graph), "label": label, "tag": tag, "source": source, "recorded_by": recorded_by}
+        query = {**which, "q": q, **_listed(since, until, sort)}
         return (read_run(document, self) for document in self._http.pages("/v1/runs", "runs", query))
 
     def get_run(self, run: Run | str, *, gradients: Literal["inputs"] | None = None) -> Run:
-        """One run by its id."""
+        """One run by its id; by GRAPH:LABEL, the newest run with that label; or by the last 8 characters of its id. So
+        are runs named wherever they are asked for."""
         return read_run(self._http.get(f"/v1/runs/{_id(run)}", {"gradients": gradients}), self)
 
     def list_run_nodes(self, run: Run | str, *, packed: bool = False) -> Iterator[RunNode]:
@@ -353,7 +378,7 @@ class Client:
     ) -> Comparison:
         """Compare two runs; `names` maps the candidate's nodes to the baseline's where they are called otherwise."""
         runs = {"baseline": baseline, "candidate": candidate}
-        sides = {side: run if isinstance(run, str) else run.id for side, run in runs.items()}
+        sides = {side: _name(run) for side, run in runs.items()}
         body = {**sides, **_given({"tolerance": tolerance, "names": names})}
         return read_comparison(self._http.post("/v1/comparisons", body, key), self)
 
@@ -380,9 +405,33 @@ class Client:
         body = {"inputs": inputs, "claims": claims, "keep": keep, **_given(options)}
         return read_comparison(self._post_inputs(f"/v1/graphs/{_id(graph)}/checks", body, key), self)
 
-    def list_comparisons(self, *, run: Run | str | None = None) -> Iterator[Document]:
-        """Comparisons without their figures, newest first; `run` may be either side."""
-        return self._http.pages("/v1/comparisons", "comparisons", {"run": run.id if isinstance(run, Run) else run})
+    def list_comparisons(
+        self,
+        *,
+        run: Run | str | None = None,
+        graph: Graph | str | None = None,
+        verdict: Literal["same", "differ"] | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        sort: Literal["created_at", "-created_at"] | None = None,
+    ) -> Iterator[Document]:
+        """Comparisons without their figures, newest first unless `sort` says; `run` may be either side, `graph` the
+        graph of either side."""
+        query = {"run": _name(run), "graph": _name(graph), "verdict": verdict, **_listed(since, until, sort)}
+        return self._http.pages("/v1/comparisons", "comparisons", query)
+
+    def list_checks(
+        self,
+        graph: Graph | str,
+        *,
+        verdict: Literal["same", "differ"] | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        sort: Literal["created_at", "-created_at"] | None = None,
+    ) -> Iterator[Document]:
+        """Comparisons of a graph's computed runs with what was recorded or claimed, as `list_comparisons` lists."""
+        query = {"verdict": verdict, **_listed(since, until, sort)}
+        return self._http.pages(f"/v1/graphs/{_id(graph)}/checks", "comparisons", query)
 
     def get_comparison(self, comparison: Comparison | str) -> Comparison:
         """One comparison by its id."""
@@ -470,6 +519,18 @@ class Client:
         body = {"kind": kind, "inputs": inputs, **_given({"outputs": outputs, "wrt": wrt, "vector": vector})}
         return read_derivatives(self._post_inputs(f"/v1/graphs/{_id(graph)}/derivatives", body, key))
 
+    def list_derivatives(
+        self,
+        graph: Graph | str,
+        *,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        sort: Literal["created_at", "-created_at"] | None = None,
+    ) -> Iterator[Document]:
+        """A graph's derivatives without their figures, newest first unless `sort` says."""
+        path = f"/v1/graphs/{_id(graph)}/derivatives"
+        return self._http.pages(path, "derivatives", _listed(since, until, sort))
+
     def get_derivatives(self, derivatives: Derivatives | str) -> Derivatives:
         """Derivatives that were kept, by their id."""
         return read_derivatives(self._http.get(f"/v1/derivatives/{_id(derivatives)}"))
@@ -498,7 +559,7 @@ class Client:
         known = {
             "nodes": nodes,
             "output": output,
-            "run": run.id if isinstance(run, Run) else run,
+            "run": _name(run),
             "gradients": gradients,
             "tolerance": tolerance,
         }
@@ -569,6 +630,16 @@ class Client:
 
     def _get_packed(self, path: str) -> tuple[RunNode, ...]:
         return read_answer(self._http.send("GET", path, headers={"Accept": MEDIA_TYPE}).content)[1]
+
+
+def _name(resource: Graph | Run | str | None) -> str | None:
+    return resource if resource is None or isinstance(resource, str) else resource.id
+
+
+def _listed(since: datetime | str | None, until: datetime | str | None, sort: str | None) -> dict[str, str | None]:
+    """The parameters that every list has."""
+    moments = (each.astimezone(UTC).isoformat() if isinstance(each, datetime) else each for each in (since, until))
+    return dict(zip(("since", "until", "sort"), (*moments, sort), strict=True))
 
 
 def _id(resource: Graph | Run | Comparison | Derivatives | str) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
-from sqlalchemy import Connection, insert, or_, select
+from sqlalchemy import Connection, exists, insert, or_, select
 
 from service.core.errors import NotFound
+from service.storage.listing import Listed, narrow
 from service.storage.models import ComparisonRow, RunRow
 
 
@@ -43,17 +44,32 @@ def get_comparison(connection: Connection, identifier: str) -> ComparisonRecord:
     return ComparisonRecord(**row._mapping)
 
 
+class ListedComparisons(Listed, total=False):
+    """Comparisons with the `verdict` same or differ."""
+
+    verdict: str | None
+
+
 def list_comparisons(
-    connection: Connection, *, run: str | None, graph: str | None = None, after: str | None, limit: int
+    connection: Connection,
+    *,
+    run: str | None = None,
+    graph: str | None = None,
+    checks: bool = False,
+    limit: int,
+    **asked: Unpack[ListedComparisons],
 ) -> list[ComparisonRecord]:
-    """At most `limit` comparisons, newest first, that follow the id `after`; `run` is the id of either side, `graph`
-    that of either side's graph."""
-    query = select(ComparisonRow.__table__).order_by(ComparisonRow.id.desc()).limit(limit)
+    """At most `limit` of the comparisons that are asked for, newest first unless `sort` says; `run` is the id of either
+    side, `graph` that of either side's graph; `checks` are those of a computed run with recorded figures."""
+    query = narrow(connection, select(ComparisonRow.__table__), ComparisonRow, asked, limit)
+    if (verdict := asked.get("verdict")) is not None:
+        query = query.where(ComparisonRow.verdict == verdict)
+    if checks:
+        for side, source in ((ComparisonRow.baseline_id, "computed"), (ComparisonRow.candidate_id, "recorded")):
+            query = query.where(exists().where(RunRow.id == side, RunRow.source == source))
     if run is not None:
         query = query.where(or_(ComparisonRow.baseline_id == run, ComparisonRow.candidate_id == run))
     if graph is not None:
         its = select(RunRow.id).where(RunRow.graph_id == graph)
         query = query.where(or_(ComparisonRow.baseline_id.in_(its), ComparisonRow.candidate_id.in_(its)))
-    if after is not None:
-        query = query.where(ComparisonRow.id < after)
     return [ComparisonRecord(**row._mapping) for row in connection.execute(query)]

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import prod
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from sqlalchemy import Connection, Row, insert, select
 
 from service.core.errors import NotFound
 from service.core.figures.figures import FloatArray
+from service.storage.listing import Listed, narrow
 from service.storage.models import DerivativeFigure, DerivativesRow, GraphRow
 from service.storage.runs import read_array, write_array
 from service.storage.tensors import load_array
@@ -48,6 +49,19 @@ class DerivativesRecord:
     tensors: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class DerivativesHead:
+    """Derivatives of one graph without their figures."""
+
+    id: str
+    graph_id: str
+    graph_digest: str
+    kind: str
+    outputs: tuple[str, ...]
+    wrt: tuple[str, ...]
+    created_at: datetime
+
+
 def insert_derivatives(connection: Connection, record: DerivativesRecord) -> None:
     """Insert derivatives and their arrays."""
     row = {
@@ -83,6 +97,25 @@ def count_numbers(connection: Connection, identifier: str) -> tuple[int, int]:
     rows = connection.execute(columns.where(DerivativeFigure.derivatives_id == identifier)).all()
     sizes = [(row.role, prod(row.shape)) for row in rows]
     return sum(size for _, size in sizes), sum(size if role == _MATRIX else 1 for role, size in sizes)
+
+
+def list_derivatives(
+    connection: Connection, *, graph: str, limit: int, **asked: Unpack[Listed]
+) -> list[DerivativesHead]:
+    """At most `limit` of the derivatives of a graph that are asked for, newest first unless `sort` says."""
+    query = select(DerivativesRow.__table__, GraphRow.digest).join(GraphRow).where(DerivativesRow.graph_id == graph)
+    return [
+        DerivativesHead(
+            id=row.id,
+            graph_id=row.graph_id,
+            graph_digest=row.digest,
+            kind=row.kind,
+            outputs=tuple(row.outputs),
+            wrt=tuple(row.wrt),
+            created_at=row.created_at,
+        )
+        for row in connection.execute(narrow(connection, query, DerivativesRow, asked, limit))
+    ]
 
 
 def get_derivatives(connection: Connection, identifier: str) -> DerivativesRecord:

@@ -6,15 +6,16 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, or_, select
 
 from service.core.errors import NotFound
 from service.core.graph.graph import Graph, Node, written_attribute
 from service.core.graph.parts import GraphPart
 from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.registry import find
+from service.storage.listing import Listed, holds, narrow
 from service.storage.models import Content, GraphRow, GraphTag, RunRow, RunTag
 from service.storage.records import GraphRecord
 from service.storage.tags import insert_tags
@@ -87,22 +88,19 @@ def get_graph(connection: Connection, identifier: str) -> GraphRecord:
     return _records(connection, rows)[0]
 
 
-def list_graphs(
-    connection: Connection,
-    *,
-    name: str | None = None,
-    tag: str | None = None,
-    after: str | None = None,
-    limit: int,
-) -> list[GraphRecord]:
-    """At most `limit` graphs, newest first, that follow the id `after`; `tag` is key:value."""
-    query = _GRAPHS.order_by(GraphRow.id.desc()).limit(limit)
-    if name is not None:
+class ListedGraphs(Listed, total=False):
+    """Graphs of a name, with a tag, key:value, and with the text `q` in name or expression."""
+
+    name: str | None
+    tag: str | None
+    q: str | None
+
+
+def list_graphs(connection: Connection, *, limit: int, **asked: Unpack[ListedGraphs]) -> list[GraphRecord]:
+    """At most `limit` of the graphs that are asked for, newest first unless `sort` says."""
+    query = narrow(connection, _having(asked.get("q"), asked.get("tag")), GraphRow, asked, limit)
+    if (name := asked.get("name")) is not None:
         query = query.where(GraphRow.name == name)
-    if tag is not None:
-        query = query.where(GraphRow.id.in_(select(GraphTag.graph_id).where(is_tag(GraphTag, tag))))
-    if after is not None:
-        query = query.where(GraphRow.id < after)
     return _records(connection, connection.execute(query).all())
 
 
@@ -110,13 +108,17 @@ def search_graphs(
     connection: Connection, *, text: str | None, tag: str | None, order: str, start: int, limit: int
 ) -> list[GraphRecord]:
     """At most `limit` graphs, from number `start`, whose name or expression has `text` in it, in one of ORDERS."""
-    query = _GRAPHS.order_by(*_ORDERS[order], GraphRow.id.desc()).offset(start).limit(limit)
+    query = _having(text, tag).order_by(*_ORDERS[order], GraphRow.id.desc()).offset(start).limit(limit)
+    return _records(connection, connection.execute(query).all())
+
+
+def _having(text: str | None, tag: str | None) -> Select[Any]:
+    query = _GRAPHS
     if text:
-        held = (column.icontains(text, autoescape=True) for column in (GraphRow.name, GraphRow.expression))
-        query = query.where(or_(*held))
+        query = query.where(holds(text, GraphRow.name, GraphRow.expression))
     if tag is not None:
         query = query.where(GraphRow.id.in_(select(GraphTag.graph_id).where(is_tag(GraphTag, tag))))
-    return _records(connection, connection.execute(query).all())
+    return query
 
 
 def list_tags(connection: Connection, limit: int) -> list[str]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
-from sqlalchemy import Connection, Row, bindparam, exists, func, insert, null, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
@@ -13,6 +13,7 @@ from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import BoolArray, Figures, FloatArray
 from service.storage.failures import refers_to_nothing
 from service.storage.graphs import is_tag
+from service.storage.listing import Listed, holds, narrow
 from service.storage.models import Base, GraphRow, RunChunk, RunFigures, RunRow, RunTag
 from service.storage.records import RunRecord
 from service.storage.tags import insert_tags
@@ -128,25 +129,30 @@ def get_run(connection: Connection, identifier: str) -> RunRecord:
     return _records(connection, rows)[0]
 
 
+class ListedRuns(Listed, total=False):
+    """Runs with a label, with a tag, key:value, of the `source` computed or recorded, recorded by someone, and with the
+    text `q` in the label, in who recorded it or in the graph's name."""
+
+    label: str | None
+    tag: str | None
+    source: str | None
+    recorded_by: str | None
+    q: str | None
+
+
 def list_runs(
-    connection: Connection,
-    *,
-    graph: str | None = None,
-    label: str | None = None,
-    tag: str | None = None,
-    recorded_by: str | None = None,
-    after: str | None = None,
-    limit: int,
+    connection: Connection, *, graph: str | None = None, limit: int, **asked: Unpack[ListedRuns]
 ) -> list[RunRecord]:
-    """At most `limit` runs, newest first, that follow the id `after`; `tag` is key:value."""
-    query = _RUNS.order_by(RunRow.id.desc()).limit(limit)
-    for column, wanted in ((RunRow.graph_id, graph), (RunRow.label, label), (RunRow.recorded_by, recorded_by)):
+    """At most `limit` of the runs that are asked for, of all graphs or of one, newest first unless `sort` says."""
+    query = narrow(connection, _RUNS, RunRow, asked, limit)
+    exact = {"graph_id": graph, "label": asked.get("label"), "source": asked.get("source")}
+    for member, wanted in {**exact, "recorded_by": asked.get("recorded_by")}.items():
         if wanted is not None:
-            query = query.where(column == wanted)
-    if tag is not None:
+            query = query.where(getattr(RunRow, member) == wanted)
+    if (tag := asked.get("tag")) is not None:
         query = query.where(RunRow.id.in_(select(RunTag.run_id).where(is_tag(RunTag, tag))))
-    if after is not None:
-        query = query.where(RunRow.id < after)
+    if text := asked.get("q"):
+        query = query.where(holds(text, RunRow.label, RunRow.recorded_by, GraphRow.name))
     return _records(connection, connection.execute(query).all())
 
 
@@ -160,21 +166,34 @@ def last_runs(connection: Connection, graphs: Sequence[str]) -> dict[str, tuple[
 
 
 def load_small_values(connection: Connection, positions: Mapping[str, int]) -> dict[str, FloatArray]:
-    """The value of one node of each of these runs, by the run's id; left out where the run's values take more than
-    64 KB, some are tensors, or the node has none. One query, whatever their number."""
-    runs = connection.execute(
-        select(_figures.run_id, _figures.node_count, _figures.shapes, _figures.present, _chunks.data)
-        .join(Base.metadata.tables[RunChunk.__tablename__], RunChunk.run_id == _figures.run_id)
-        .where(_figures.run_id.in_(positions), _figures.kind == "values", _chunks.kind == "values")
+    """The value of one node of each of these runs, by the run's id; left out as by `load_small_figures`, or where the
+    node has none."""
+    small = load_small_figures(connection, positions, ["values"])
+    found = {run: figures[positions[run]] for (run, _), figures in small.items()}
+    return {run: figure for run, figure in found.items() if figure is not None}
+
+
+def load_small_figures(
+    connection: Connection, runs: Collection[str], kinds: Collection[str] = ("values", "gradients")
+) -> dict[tuple[str, str], Figures]:
+    """The figures of these runs, by the run's id and the kind; left out where they take more than 64 KB, or some are
+    tensors. One query, whatever their number."""
+    rows = connection.execute(
+        select(_figures.run_id, _figures.kind, _figures.node_count, _figures.shapes, _figures.present, _chunks.data)
+        .join(
+            Base.metadata.tables[RunChunk.__tablename__],
+            and_(_chunks.run_id == _figures.run_id, _chunks.kind == _figures.kind),
+        )
+        .where(_figures.run_id.in_(runs), _figures.kind.in_(kinds))
         .where(_chunks.number == 0, func.length(_chunks.data) <= _SMALL_BYTES, _figures.tensors.is_(null()))
     )
     found = {}
-    for row in runs:
+    for row in rows:
         shapes = None if row.shapes is None else tuple(map(tuple, row.shapes))
-        present = None if row.present is None else _unpack(row.present, row.node_count)[0]
-        figure = Figures(np.frombuffer(row.data, _STORED), shapes, present)[positions[row.run_id]]
-        if figure is not None:
-            found[row.run_id] = figure
+        present = none = None
+        if row.present is not None:
+            present, none = _unpack(row.present, row.node_count)
+        found[row.run_id, row.kind] = Figures(np.frombuffer(row.data, _STORED), shapes, present, none)
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from sqlalchemy import Connection
@@ -99,13 +99,20 @@ def get_comparison(context: Context, comparison_id: str) -> Compared:
 
 
 def list_comparisons(
-    context: Context, *, run: str | None, graph: str | None = None, after: str | None, limit: int
+    context: Context,
+    *,
+    run: str | None = None,
+    graph: str | None = None,
+    checks: bool = False,
+    limit: int,
+    **asked: Unpack[storage.ListedComparisons],
 ) -> list[ComparisonRecord]:
-    """List stored comparisons, newest first; `run` is the id of either run, `graph` that of either run's graph."""
+    """List stored comparisons, newest first unless `sort` says; `run` is either run, `graph` either run's graph, and
+    `checks` are those of a computed run with recorded figures. Raises NotFound."""
     with context.database.read() as connection:
         either = None if run is None else references.run_id(connection, run)
         of = None if graph is None else references.graph_id(connection, graph)
-        return storage.list_comparisons(connection, run=either, graph=of, after=after, limit=limit)
+        return storage.list_comparisons(connection, run=either, graph=of, checks=checks, limit=limit, **asked)
 
 
 def check_claims(

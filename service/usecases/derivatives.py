@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import prod
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from sqlalchemy import Connection
@@ -19,8 +19,9 @@ from service.core.graph.graph import Graph
 from service.core.graph.selection import choose_output, no_node, read_names
 from service.settings import Limits
 from service.storage import derivatives as storage
-from service.storage.derivatives import Block, DerivativesRecord
+from service.storage.derivatives import Block, DerivativesHead, DerivativesRecord
 from service.storage.identifiers import new_id
+from service.storage.listing import Listed
 from service.usecases import references
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
@@ -103,6 +104,13 @@ def get_derivatives(context: Context, derivatives_id: str) -> DerivativesRecord:
         numbers, items = storage.count_numbers(connection, identifier)
         context.admit(STORED_BYTE * (8 * numbers), WholeAnswer(JSON, numbers, items, other_form=False))
         return storage.get_derivatives(connection, identifier)
+
+
+def list_derivatives(context: Context, graph: str, *, limit: int, **asked: Unpack[Listed]) -> list[DerivativesHead]:
+    """List the derivatives of a graph without their figures, newest first unless `sort` says; raises NotFound."""
+    with context.database.read() as connection:
+        of = references.graph_id(connection, graph)
+        return storage.list_derivatives(connection, graph=of, limit=limit, **asked)
 
 
 def _answer(graph: Graph, values: Figures, kind: str, of: Sequence[str], wrt: Sequence[str]) -> WholeAnswer:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Unpack
 
 from sqlalchemy import Connection
 
@@ -215,12 +216,10 @@ def get_graph(context: Context, graph_id: str) -> GraphRecord:
     return context.record(graph_id)
 
 
-def list_graphs(
-    context: Context, *, name: str | None, tag: str | None, after: str | None, limit: int
-) -> list[GraphRecord]:
-    """List stored graphs, newest first, from the one after the graph `after`."""
+def list_graphs(context: Context, *, limit: int, **asked: Unpack[storage.ListedGraphs]) -> list[GraphRecord]:
+    """List stored graphs, newest first unless `sort` says."""
     with context.database.read() as connection:
-        return storage.list_graphs(connection, name=name, tag=tag, after=after, limit=limit)
+        return storage.list_graphs(connection, limit=limit, **asked)
 
 
 def list_graph_nodes(

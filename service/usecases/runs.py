@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import prod
+from typing import Unpack
 
 import numpy as np
 from sqlalchemy import Connection
@@ -381,22 +382,29 @@ def find_position(context: Context, record: RunRecord, node: str) -> int:
 
 
 def list_runs(
-    context: Context,
-    *,
-    graph: str | None = None,
-    label: str | None = None,
-    tag: str | None = None,
-    recorded_by: str | None = None,
-    after: str | None = None,
-    limit: int,
+    context: Context, *, graph: str | None = None, limit: int, **asked: Unpack[storage.ListedRuns]
 ) -> list[RunRecord]:
-    """List stored runs, newest first, from the one after the run `after`."""
+    """List stored runs, of all graphs or of one, newest first unless `sort` says; raises NotFound."""
     with context.database.read() as connection:
         of = None if graph is None else references.graph_id(connection, graph)
-        found = storage.list_runs(
-            connection, graph=of, label=label, tag=tag, recorded_by=recorded_by, after=after, limit=limit
-        )
+        found = storage.list_runs(connection, graph=of, limit=limit, **asked)
         sizes = storage.count_bytes(connection, [record.id for record in found])
-    # Their inputs and outputs are read one run after the other.
+    # Their inputs and outputs are read one run after the other, unless they are small.
     context.admit((STORED_BYTE * max(sizes, default=0)).times(len(sizes)))
     return found
+
+
+def ends_of(context: Context, records: Sequence[RunRecord]) -> Callable[[RunRecord], StoredRun]:
+    """The function that reads one of these runs with the figures of its graph's inputs and outputs; small runs are read
+    at once, with all their figures."""
+    with context.database.read() as connection:
+        small = storage.load_small_figures(connection, [record.id for record in records])
+
+    def read(record: RunRecord) -> StoredRun:
+        values, gradients = (small.get((record.id, kind)) for kind in ("values", "gradients"))
+        if (values is None) is record.has_values or (gradients is None) is record.has_gradients:
+            return read_ends(context, record)
+        graph = context.graph(record.graph_digest).with_convention(record.convention)
+        return StoredRun(record, graph, no_figures(len(graph)) if values is None else values, gradients)
+
+    return read

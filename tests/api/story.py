@@ -80,6 +80,9 @@ STORY = (
     Request("", "/v1/graphs/{graph}/runs", _RECORDED, keep="recorded"),
     Request("create_comparison", "/v1/comparisons", {"baseline": "{run}", "candidate": "{recorded}"}),
     Request("list_comparisons", "/v1/comparisons"),
+    Request("list_graph_runs", "/v1/graphs/{graph}/runs?q=colleague"),
+    Request("list_graph_comparisons", "/v1/graphs/{graph}/comparisons?verdict=differ"),
+    Request("list_checks", "/v1/graphs/{graph}/checks"),
     # The second derivatives with respect to c and d: d²F/dc² = 0, d²F/dcdd = −e/d², d²F/dd² = 2f/d³.
     Request(
         "create_derivatives",
@@ -87,6 +90,7 @@ STORY = (
         {**_AT, "kind": "hessian", "wrt": ["c", "d"]},
         keep="derivatives",
     ),
+    Request("list_derivatives", "/v1/graphs/{graph}/derivatives"),
     Request("get_derivatives", "/v1/derivatives/{derivatives}"),
     Request("check_gradients", "/v1/graphs/{graph}/gradient-checks", {**_AT, "method": "complex-step"}),
     Request(

@@ -14,9 +14,11 @@ from service.api.http.response import respond
 from service.api.schemas import LONGEST_CURSOR
 from service.core.errors import Fault
 from service.core.figures.figures import element_count
+from service.storage.listing import is_place
 
 LISTED = 50  # graphs, runs or comparisons of a page, unless `limit` says
 MOST_NUMBERS = 1_000_000  # in the arrays of a page, unless its first item has more
+_ANOTHER = "invalid cursor: it belongs to another list"
 _HOLDERS = (np.ndarray, dict, list, tuple)  # what in a document may have numbers
 
 
@@ -72,12 +74,19 @@ class Page:
         """The id after which the page begins; raises InvalidParameters."""
         return read_cursor(self.cursor)
 
+    def place(self, sort: str) -> str | None:
+        """The place after which the page begins, in a list in that order; raises InvalidParameters."""
+        after = self.after
+        if after is not None and not is_place(after, sort):
+            raise InvalidParameters([Fault(("cursor",), _ANOTHER)])
+        return after
+
     @property
     def start(self) -> int:
         """The position at which the page begins, counted from 0; raises InvalidParameters."""
         position = read_cursor(self.cursor)
         if position is not None and not (position.isdigit() and len(position) < 12):
-            raise InvalidParameters([Fault(("cursor",), "invalid cursor: it belongs to another list")])
+            raise InvalidParameters([Fault(("cursor",), _ANOTHER)])
         return int(position or 0)
 
     def fit(self, items: Iterable[Document], count: int) -> tuple[list[Document], int | None]:
@@ -86,10 +95,19 @@ class Page:
         following = self.start + len(fitted)
         return fitted, following if following < count else None
 
-    def cut(self, records: Sequence[Record], write: Callable[[Record], Document]) -> tuple[list[Document], str | None]:
-        """The documents of a page, of one record more than it may have, and the id after which the next one begins."""
+    def cut(
+        self,
+        records: Sequence[Record],
+        write: Callable[[Record], Document],
+        place: Callable[[Record], str] | None = None,
+    ) -> tuple[list[Document], str | None]:
+        """The documents of a page, of one record more than it may have, and the place after which the next one begins:
+        the id of the last, unless `place` tells it."""
         fitted = fitting(map(write, records[: self.size]))
-        return fitted, records[len(fitted) - 1].id if len(records) > len(fitted) else None
+        if len(records) <= len(fitted):
+            return fitted, None
+        last = records[len(fitted) - 1]
+        return fitted, place(last) if place else last.id
 
 
 def fitting(documents: Iterable[Document]) -> list[Document]:
@@ -139,9 +157,9 @@ def read_cursor(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except ValueError:
         after = ""
-    if not after.isprintable() or not after or write_cursor(after) != cursor or len(cursor) > LONGEST_CURSOR:
+    if "\0" in after or not after or write_cursor(after) != cursor or len(cursor) > LONGEST_CURSOR:
         raise InvalidParameters([Fault(("cursor",), "invalid cursor")])
     return after

@@ -1,0 +1,68 @@
+"""Lists: in what order their rows stand, which are asked for, and after which of them a page begins."""
+
+from datetime import datetime
+from typing import Any, Protocol, TypedDict
+
+from sqlalchemy import ColumnElement, Connection, Select, or_, tuple_
+
+NEWEST_FIRST = "-created_at"
+_ID = 36  # characters
+
+
+class Listed(TypedDict, total=False):
+    """What every list may be asked for: what was made at `since` or later, and before `until`; `sort` is created_at or,
+    where the rows have one, name, after a - in descending order; `after` is the `place` after which the page begins."""
+
+    since: datetime | None
+    until: datetime | None
+    sort: str | None
+    after: str | None
+
+
+class Named(Protocol):
+    """What has a place in a list by name."""
+
+    @property
+    def id(self) -> str:
+        """The id."""
+
+    @property
+    def name(self) -> str:
+        """The name, which several may share."""
+
+
+def narrow(connection: Connection, query: Select[Any], row: Any, asked: Listed, limit: int) -> Select[Any]:
+    """The query's first `limit` rows of those asked for; ids are in the order of their making."""
+    if since := asked.get("since"):
+        query = query.where(row.created_at >= since)
+    if until := asked.get("until"):
+        query = query.where(row.created_at < until)
+    sort, after = asked.get("sort") or NEWEST_FIRST, asked.get("after")
+    keys = [row.id]
+    if is_by_name(sort):  # by code points, whatever language the database is of
+        keys.insert(0, row.name.collate("C") if connection.dialect.name == "postgresql" else row.name)
+    descending = sort.startswith("-")
+    if after:
+        place = (after[_ID:], after[:_ID]) if is_by_name(sort) else (after,)
+        query = query.where(tuple_(*keys) < tuple_(*place) if descending else tuple_(*keys) > tuple_(*place))
+    return query.order_by(*(key.desc() if descending else key for key in keys)).limit(limit)
+
+
+def place(record: Named) -> str:
+    """Where a row stands in a list by name, also once it is deleted; in a list by the time of making its id says it."""
+    return record.id + record.name
+
+
+def is_place(after: str, sort: str) -> bool:
+    """Whether a row of a list in that order may stand there."""
+    return len(after) > _ID if is_by_name(sort) else len(after) <= _ID
+
+
+def is_by_name(sort: str) -> bool:
+    """Whether that order is by name."""
+    return sort.removeprefix("-") == "name"
+
+
+def holds(text: str, *columns: Any) -> ColumnElement[bool]:
+    """Whether one of the columns has that text in it, in small letters or capitals."""
+    return or_(*(column.icontains(text, autoescape=True) for column in columns))
