@@ -200,7 +200,8 @@ def test_the_wheel_carries_the_service_its_migrations_and_the_guide(wheel: Path)
     for folder in ("docs", "migrations"):
         ours |= {"service" / path.relative_to(ROOT) for path in ROOT.glob(f"{folder}/**/*") if path.is_file()}
     ours = {path for path in ours if "__pycache__" not in path.parts and not path.is_relative_to("service/public")}
-    expected = {*map(str, ours), "gradbook/__init__.py", "gradbook/py.typed"}
+    face = {path.name for path in (ROOT / "service/public").iterdir() if path.suffix in (".py", ".typed")}
+    expected = {*map(str, ours), *(f"gradbook/{name}" for name in face)}
     assert {"service/docs/errors.md", "service/migrations/env.py", "service/py.typed"} <= expected
     assert {name for name in shipped if not name.startswith("gradbook-")} == expected
 
@@ -212,7 +213,7 @@ def test_the_client_wheel_carries_the_same_files_as_the_wheel(wheel: Path, clien
     assert modules == {
         name
         for name in whole.namelist()
-        if re.match(r"gradbook/|service/client/|service/(__init__.py|py.typed)$", name)
+        if re.match(r"gradbook/|service/(client|recorders)/|service/(__init__.py|py.typed)$", name)
     }
     assert {name for name in modules if client.read(name) != whole.read(name)} == set()
     assert client_wheel.name == wheel.name.replace("gradbook-", "gradbook_client-")  # of the same version

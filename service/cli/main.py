@@ -27,6 +27,7 @@ _COMMANDS = {
     "graph": "graphs:graph",
     "run": "runs:run",
     "baseline": "baselines:baseline",
+    "record": "recorders:record",
     "compare": "comparisons:create_comparison",
     "gate": "gate:gate",
     "check": "comparisons:check_claims",
