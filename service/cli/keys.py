@@ -1,7 +1,5 @@
 """The commands `key create`, `key list` and `key revoke`, at the database itself: a service may have no key yet."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -9,21 +7,13 @@ from typing import Any
 import click
 
 from service import serving
-from service.cli.serve import database_option, read_given_settings
+from service.cli.serve import database_option, opened_database
 from service.cli.terminal import json_option, make_table, print_json, print_table
 
 
 @click.group()
 def key() -> None:
     """The keys that let requests in. Once there is one, every request needs one."""
-
-
-@contextmanager
-def _opened(database: str | None) -> Iterator[Any]:
-    with read_given_settings(database_url=database) as settings:
-        serving.migrate(settings)
-        with serving.open_database(settings) as opened:
-            yield opened
 
 
 def _read_time(context: click.Context, option: click.Parameter, text: str | None) -> datetime | None:
@@ -49,7 +39,7 @@ def create_key(name: str, scope: str, expires: datetime | None, database: str | 
     """Make a key and print it, this once."""
     from service.storage.access_keys import Scope, create_access_key
 
-    with _opened(database) as opened, opened.write() as connection:
+    with opened_database(database) as opened, opened.write() as connection:
         made, text = create_access_key(connection, name, Scope[scope.upper()], expires)
     if as_json:
         print_json({"key": text, **_document(made)})
@@ -65,7 +55,7 @@ def list_keys(database: str | None, as_json: bool) -> None:
     """List all keys, those too that are no longer valid."""
     from service.storage.access_keys import list_access_keys
 
-    with _opened(database) as opened, opened.read() as connection:
+    with opened_database(database) as opened, opened.read() as connection:
         keys = [_document(each) for each in list_access_keys(connection)]
     if as_json:
         print_json(keys)
@@ -84,7 +74,7 @@ def revoke_key(key: str, database: str | None) -> None:
     """Have a KEY, by its first characters as `key list` shows them or by its name, let nobody in any more."""
     from service.storage.access_keys import revoke_access_key
 
-    with _opened(database) as opened, opened.write() as connection:
+    with opened_database(database) as opened, opened.write() as connection:
         found = revoke_access_key(connection, key)
     if len(found) != 1:
         raise serving.CannotStart(

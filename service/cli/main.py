@@ -20,6 +20,7 @@ _COMMANDS = {
     "migrate": "server:migrate",
     "backup": "server:backup",
     "restore": "server:restore",
+    "prune": "books:prune",
     "warm": "server:warm",
     "openapi": "server:openapi",
     "demo": "demo:demo",

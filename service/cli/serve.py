@@ -34,3 +34,20 @@ def read_given_settings(**flags: Any) -> Iterator[Settings]:
         yield read_settings(**flags)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+@contextmanager
+def opened_database(url: str | None, *, create: bool = True) -> Iterator[Any]:
+    """The database of that URL, or of the settings, migrated: for what is done to it beside any service.
+
+    Raises serving.CannotStart, also where there is none and none is to be created.
+    """
+    with read_given_settings(database_url=url) as settings:
+        if create:
+            serving.migrate(settings)
+        with serving.open_database(settings) as opened:
+            if not create:
+                if opened.file and not opened.file.path.exists():
+                    raise serving.CannotStart(f"there is no database {opened.file.path}")
+                serving.migrate(settings)
+            yield opened

@@ -208,6 +208,13 @@ class Database:
                 restored.migrate()
             self.file.take(copy.path)
 
+    def give_back(self) -> int:
+        """Return the room of what was deleted to the disk, and how many bytes that were; a server does so by itself.
+
+        Others wait meanwhile to write. Raises sqlite3.Error.
+        """
+        return self.file.shrink() if self.file else 0
+
     def migrate(self) -> None:
         """Upgrade the tables to the newest schema; of processes that start at once one does it, others wait.
 

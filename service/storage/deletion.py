@@ -55,10 +55,11 @@ def delete_run(connection: Connection, identifier: str, *, cascade: bool = False
     delete_runs(connection, [identifier])
 
 
-def delete_runs(connection: Connection, runs: Runs) -> None:
-    """Delete the runs of these ids, and the comparisons of them."""
-    connection.execute(delete(ComparisonRow).where(compares(runs)))
+def delete_runs(connection: Connection, runs: Runs) -> int:
+    """Delete the runs of these ids, and the comparisons of them; returns how many comparisons."""
+    compared = connection.execute(delete(ComparisonRow).where(compares(runs)))
     connection.execute(delete(RunRow).where(RunRow.id.in_(runs)))
+    return compared.rowcount
 
 
 def compares(runs: Runs) -> ColumnElement[bool]:

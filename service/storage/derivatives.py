@@ -14,7 +14,7 @@ from service.core.figures.figures import FloatArray
 from service.storage.listing import Listed, narrow
 from service.storage.models import DerivativeFigure, DerivativesRow, GraphRow
 from service.storage.runs import read_array, write_array
-from service.storage.tensors import load_array
+from service.storage.tensors import find_tensors, load_array
 
 # The role of the blocks of a Jacobian or a Hessian that are all numbers, kept as one array.
 _MATRIX = "matrix"
@@ -73,6 +73,8 @@ def insert_derivatives(connection: Connection, record: DerivativesRecord) -> Non
         "created_at": record.created_at,
     }
     connection.execute(insert(DerivativesRow), row)
+    # Those that were deleted meanwhile are stored as the figures that they are.
+    stored = find_tensors(connection, [*record.tensors.values()]) if record.tensors else {}
     figures = [
         {
             "derivatives_id": record.id,
@@ -81,8 +83,8 @@ def insert_derivatives(connection: Connection, record: DerivativesRecord) -> Non
             "of": block.of,
             "wrt": block.wrt,
             "shape": list(block.value.shape),
-            "data": b"" if tensor else write_array(block.value),
-            "tensor": tensor,
+            "data": b"" if tensor in stored else write_array(block.value),
+            "tensor": tensor if tensor in stored else None,
         }
         for number, (role, block) in enumerate(_figures(record))
         for tensor in [record.tensors.get(block.of or "") if role == "input" else None]

@@ -90,7 +90,7 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
             raise NotFound(f"there is no graph {record.graph_id!r}") from None
         raise
     insert_tags(connection, RunTag.run_id, record.id, record.tags)
-    # Those that a backup, restored meanwhile, does not have are stored as the figures that they are.
+    # Those that were deleted meanwhile, or that a restored backup lacks, are stored as the figures that they are.
     stored = find_tensors(connection, [*record.tensors.values()]) if record.tensors else {}
     tensors = {position: digest for position, digest in record.tensors.items() if digest in stored}
     _insert_figures(connection, record.id, tensors, values=values, gradients=gradients)

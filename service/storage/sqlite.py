@@ -129,6 +129,14 @@ class SQLiteFile:
             (after,) = connection.execute("PRAGMA user_version").fetchone()
             connection.execute(f"PRAGMA user_version={max(before, after) + 1}")
 
+    def shrink(self) -> int:
+        """Write the file anew without the pages that are free; returns how many bytes less it has."""
+        before = self.path.stat().st_size
+        with closing(self._connect()) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        return before - self.path.stat().st_size
+
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw", uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False

@@ -22,7 +22,7 @@ from service.storage.identifiers import new_id
 from service.storage.records import GraphRecord
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
-from service.usecases.tensors import find_tensors, load_constants
+from service.usecases.tensors import find_tensors, load_constants, require_tensors
 from service.usecases.weighing import BUILT_NODE, EXPRESSION_BYTE
 
 NO_WEIGHTS: Mapping[str, str] = MappingProxyType({})
@@ -194,6 +194,7 @@ def keep_graph(
         nonlocal content_is_new
         if known := storage.find_graph(connection, name, graph.digest, weights):
             return known, known.id, False
+        require_tensors(connection, weights, ("weights",))  # they may have been deleted meanwhile
         versioned = replace(record, version=storage.next_version(connection, name))
         content_is_new = storage.insert_graph(connection, versioned, graph)
         return versioned, versioned.id, True

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from service.core.errors import DigestMismatch, Fault, InvalidInputs, LimitExceeded, MalformedTensor
 from service.core.figures.figures import Figures, FloatArray
@@ -164,7 +165,14 @@ def find_tensors(
 ) -> dict[str, TensorRecord]:
     """The records of tensors by digest; raises InvalidInputs with the place of each that is not stored."""
     with context.database.read() as connection:
-        records = storage.find_tensors(connection, sorted(set(named.values())))
+        return require_tensors(connection, named, location)
+
+
+def require_tensors(
+    connection: Connection, named: Mapping[str, str], location: tuple[str | int, ...]
+) -> dict[str, TensorRecord]:
+    """`find_tensors` in a transaction, as where they are needed by what it stores."""
+    records = storage.find_tensors(connection, sorted(set(named.values())))
     faults = [
         Fault(
             (*location, name), f"there is no tensor {write_digest(digest)!r}; store it with PUT /v1/tensors/{{digest}}"

@@ -1,0 +1,86 @@
+"""Prune a database: old runs go, and what nothing needs any more; the room that they took is given back.
+
+It is done in many short transactions, so that others, who write meanwhile, wait for no longer than for one another.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, true
+
+from service.storage.database import Database
+from service.storage.deletion import compares, delete_runs
+from service.storage.models import DerivativeFigure, GraphRow, KeyRow, RunFigures, RunRow, TensorRow
+
+_AT_ONCE = 100  # runs or tensors of one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How much went: runs, comparisons of them, tensors that nothing uses, idempotency keys, bytes of the file."""
+
+    runs: int
+    comparisons: int
+    tensors: int
+    keys: int
+    nbytes: int = 0
+
+
+def prune(database: Database, before: datetime, *, keep_labelled: bool = False, dry_run: bool = False) -> Pruned:
+    """Delete the runs, the unused tensors and the idempotency keys made before a moment, and the runs' comparisons.
+
+    With `keep_labelled` runs that have a label stay; with `dry_run` everything stays, and what would go is counted.
+    """
+    is_old = and_(RunRow.created_at < before, RunRow.label.is_(None) if keep_labelled else true())
+    if dry_run:
+        with database.read() as connection:
+            return _count(connection, is_old, before)
+    runs, comparisons = _delete_runs(database, is_old)
+    with database.write() as connection:
+        keys = connection.execute(delete(KeyRow).where(KeyRow.created_at < before)).rowcount
+    tensors = sum(iter(lambda: _delete_tensors(database, before), 0))
+    return Pruned(runs, comparisons, tensors, keys, database.give_back())
+
+
+def _count(connection: Connection, is_old: ColumnElement[bool], before: datetime) -> Pruned:
+    old = select(RunRow.id).where(is_old)
+
+    def count(condition: ColumnElement[bool]) -> int:
+        return connection.execute(select(func.count()).where(condition)).scalar_one()
+
+    unused = _unused_tensors(connection, before, RunFigures.run_id.not_in(old))
+    return Pruned(count(is_old), count(compares(old)), len(unused), count(KeyRow.created_at < before))
+
+
+def _delete_runs(database: Database, is_old: ColumnElement[bool]) -> tuple[int, int]:
+    """Delete runs, and return how many, and how many comparisons of them."""
+    runs = comparisons = 0
+    last: str | None = ""
+    while last is not None:
+        some = select(RunRow.id).where(is_old, RunRow.id > last).order_by(RunRow.id).limit(_AT_ONCE)
+        with database.write() as connection:
+            found = list(connection.scalars(some))
+            comparisons += delete_runs(connection, found)
+        runs += len(found)
+        last = found[-1] if found else None
+    return runs, comparisons
+
+
+def _delete_tensors(database: Database, before: datetime) -> int:
+    """Delete some of the unused tensors, and return how many: who uses one says so in a transaction of its own."""
+    with database.write() as connection:
+        some = sorted(_unused_tensors(connection, before, true()))[:_AT_ONCE]
+        connection.execute(delete(TensorRow).where(TensorRow.digest.in_(some)))
+    return len(some)
+
+
+def _unused_tensors(connection: Connection, before: datetime, counts: ColumnElement[bool]) -> set[str]:
+    """The digests of tensors made before that moment that no graph, derivatives or figures that count refer to."""
+    unused = set(connection.scalars(select(TensorRow.digest).where(TensorRow.created_at < before)))
+    if unused:
+        unused -= set(connection.scalars(select(DerivativeFigure.tensor).distinct()))
+        for weights in connection.scalars(select(GraphRow.weights).where(GraphRow.weights.is_not(None))):
+            unused -= set((weights or {}).values())
+        for tensors in connection.scalars(select(RunFigures.tensors).where(RunFigures.tensors.is_not(None), counts)):
+            unused -= {digest for _, digest in tensors or ()}
+    return unused
