@@ -36,6 +36,7 @@ class GraphBuilder:
         self._name = name
         self._written: list[_Written] = []
         self._named: dict[str, Symbol] = {}
+        self._names: dict[int, str] = {}
         self._complete = False
 
     @property
@@ -58,9 +59,7 @@ class GraphBuilder:
         """An Input; of any shape, and of float64, unless it declares a shape, with None for any length, or a dtype."""
         declared = {"shape": None if shape is None else list(shape), "dtype": dtype}
         given = {attribute: value for attribute, value in declared.items() if value is not None}
-        self._refuse_name(name)
-        symbol = self._add("Input", (), given, shape)
-        self._named[name] = symbol
+        self[name] = symbol = self._add("Input", (), given, shape)
         return symbol
 
     def inputs(self, *names: str) -> tuple[Symbol, ...]:
@@ -85,11 +84,12 @@ class GraphBuilder:
             self[name] = value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._refuse_name(name)
+        if name in self._named:
+            raise ValueError(f"{name!r} is the name of a node already; each node is named once")
         symbol = self._operand(value)
-        if any(symbol is named for named in self._named.values()):  # by `==` it would be a node
+        if symbol.number in self._names:
             symbol = self.apply("Identity", symbol)
-        self._named[name] = symbol
+        self._named[name], self._names[symbol.number] = symbol, name
 
     def __getitem__(self, name: str) -> Symbol:
         return self._named[name]
@@ -98,10 +98,6 @@ class GraphBuilder:
         if name.startswith("_") or name not in self._named:
             raise AttributeError(f"no node of {self!r} is named {name!r}")
         return self._named[name]
-
-    def _refuse_name(self, name: str) -> None:
-        if name in self._named:
-            raise ValueError(f"{name!r} is the name of a node already; each node is named once")
 
     def _operand(self, operand: Any) -> Symbol:
         if not isinstance(operand, Symbol):
@@ -127,7 +123,7 @@ class GraphBuilder:
     @property
     def nodes(self) -> list[dict[str, Any]]:
         """The nodes as `create_graph` takes them; raises ValueError where nothing but Inputs has a name."""
-        names = self._names()
+        names = self._all_names()
         return [
             {
                 "name": names[number],
@@ -139,21 +135,20 @@ class GraphBuilder:
             if number in names
         ]
 
-    def _names(self) -> dict[int, str]:
+    def _all_names(self) -> dict[int, str]:
         """The names of the nodes that are part of the graph, by number."""
-        names = {symbol.number: name for name, symbol in self._named.items()}
+        names = dict(self._names)
         if all(self._written[number].operation == "Input" for number in names):
             raise ValueError(f"{self!r} computes nothing that has a name: g.y = … names a node")
         needed = set(names)
         for number in range(len(self._written) - 1, -1, -1):
             if number in needed:
                 needed.update(self._written[number].inputs)
-        taken = set(self._named)
         counters: dict[str, Iterator[int]] = {}
         for number in sorted(needed - names.keys()):
             operation = self._written[number].operation.lower()
             counter = counters.setdefault(operation, count(1))
-            names[number] = next(name for k in counter if (name := f"{operation}_{k}") not in taken)
+            names[number] = next(name for k in counter if (name := f"{operation}_{k}") not in self._named)
         return names
 
 

@@ -3,6 +3,7 @@
 A parameter that is missing here, such as `out`, is one that no node has.
 """
 
+import operator
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -65,8 +66,9 @@ def _spread(operation: str) -> Writer:
 
 
 def _over(axis: _Axes, keepdims: bool) -> dict[str, Any]:
-    axes = {} if axis is None else {"axes": [axis] if isinstance(axis, int) else list(axis)}
-    return {**axes, "keepdims": int(keepdims)}
+    axes = {} if axis is None else {"axes": _listed(axis)}
+    none = {"noop_with_empty_axes": 1} if axes == {"axes": []} else {}
+    return {**axes, **none, "keepdims": int(keepdims)}
 
 
 writes(np.sum)(_reduced("ReduceSum"))
@@ -88,9 +90,14 @@ def _norm(x: Any, ord: Any = None, axis: _Axes = None, keepdims: bool = False) -
 
 def _ranked(operation: str) -> Writer:
     def write(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
-        return apply(operation, _flat(x) if axis is None else x, axis=axis or 0, keepdims=int(keepdims))
+        return _along(operation, axis, x, keepdims=int(keepdims))
 
     return write
+
+
+def _along(operation: str, axis: int | None, x: Any, *operands: Any, **attributes: Any) -> Any:
+    """Along an axis; without one along all elements in their order."""
+    return apply(operation, _flat(x) if axis is None else x, *operands, axis=axis or 0, **attributes)
 
 
 writes(np.argmax)(_ranked("ArgMax"))
@@ -100,10 +107,7 @@ writes(np.argmin)(_ranked("ArgMin"))
 
 
 def _scanned(operation: str) -> Writer:
-    def write(x: Any, axis: int | None = None) -> Any:
-        return apply(operation, _flat(x) if axis is None else x, axis=axis or 0)
-
-    return write
+    return lambda x, axis=None: _along(operation, axis, x)
 
 
 writes(np.cumsum)(_scanned("CumSum"))
@@ -112,27 +116,27 @@ writes(np.cumprod)(_scanned("CumProd"))
 
 @writes(np.sort)
 def _sort(x: Any, axis: int | None = -1) -> Any:
-    return apply("Sort", _flat(x) if axis is None else x, axis=0 if axis is None else axis)
+    return _along("Sort", axis, x)
 
 
 @writes(np.argsort)
 def _argsort(x: Any, axis: int | None = -1) -> Any:
-    return apply("Sort", _flat(x) if axis is None else x, axis=0 if axis is None else axis, output=1)
+    return _along("Sort", axis, x, output=1)
 
 
 @writes(np.take)
 def _take(x: Any, indices: Any, axis: int | None = None) -> Any:
-    return apply("Gather", _flat(x) if axis is None else x, indices, axis=axis or 0)
+    return _along("Gather", axis, x, indices)
 
 
 @writes(np.take_along_axis)
 def _take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
-    return apply("GatherElements", _flat(x) if axis is None else x, indices, axis=0 if axis is None else axis)
+    return _along("GatherElements", axis, x, indices)
 
 
 @writes(np.flip)
 def _flip(x: Any, axis: int | Sequence[int]) -> Any:
-    axes = [axis] if isinstance(axis, int) else list(axis)
+    axes = _listed(axis)
     return _slice(x, [-1] * len(axes), [-(2**63 - 1)] * len(axes), axes, [-1] * len(axes))
 
 
@@ -238,7 +242,7 @@ def _triu(x: Any, k: int = 0) -> Any:
 
 @writes(np.reshape)
 def _reshape(x: Any, shape: int | Sequence[int]) -> Any:
-    lengths = [shape] if isinstance(shape, int) else list(shape)
+    lengths = _listed(shape)
     if not isinstance(x, Symbol):
         return np.reshape(x, lengths)
     return apply("Reshape", x, shape=lengths, **({"allowzero": 1} if 0 in lengths else {}))
@@ -251,7 +255,7 @@ def _flat(x: Any) -> Any:
 
 @writes(np.transpose)
 def _transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
-    return apply("Transpose", x, **({} if axes is None else {"perm": [*axes]}))
+    return apply("Transpose", x, **({} if axes is None else {"perm": _listed(axes)}))
 
 
 @writes(np.swapaxes)
@@ -278,7 +282,7 @@ def _broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
 
 @writes(np.tile)
 def _tile(x: Any, reps: Sequence[int]) -> Any:
-    return apply("Tile", x, repeats=list(reps))
+    return apply("Tile", x, repeats=_listed(reps))
 
 
 @writes(np.pad)
@@ -326,5 +330,5 @@ def _ndim(x: Any) -> Any:
     return x.ndim
 
 
-def _listed(axes: int | Sequence[int]) -> list[int]:
-    return [axes] if isinstance(axes, int) else list(axes)
+def _listed(axes: Any) -> list[int]:
+    return [operator.index(axis) for axis in (axes if np.iterable(axes) else (axes,))]
