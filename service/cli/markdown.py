@@ -45,8 +45,8 @@ def _lines(
         return
     yield from ("", _row(_COLUMNS), _row(["---"] * len(_COLUMNS)))
     for figure in figures:
-        named = subject(figure["phase"], figure["name"])
-        yield _row([figure["verdict"], *map(_plain, (named, *told_apart(figure)))])
+        named = subject(figure.phase, figure.name)
+        yield _row([figure.verdict, *map(_plain, (named, *told_apart(figure)))])
 
 
 def _row(cells: Sequence[str]) -> str:

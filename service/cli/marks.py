@@ -33,7 +33,7 @@ def marks(tag: str, url: str) -> None:
 
 
 def _latest_check(service: Client, run: Run) -> Comparison | None:
-    found = (each["id"] for each in service.list_comparisons(run=run) if each["candidate"] == run.id)
+    found = (each.id for each in service.list_comparisons(run=run) if each.candidate == run.id)
     identifier = next(found, None)
     return service.get_comparison(identifier) if identifier else None
 

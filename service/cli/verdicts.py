@@ -13,8 +13,7 @@ from rich.text import Text
 from service.cli.junit import write_junit
 from service.cli.terminal import make_table, print_json, print_table, rounded, short
 from service.client import Client
-from service.client.figures import Document
-from service.client.results.comparisons import Comparison, Finding
+from service.client.results.comparisons import ComparedFigure, Comparison, Finding
 from service.recorders.recording import DTYPES
 
 DIFFER = 1  # the exit code
@@ -121,7 +120,7 @@ def report(
     """
     if judging.junit is not None:
         wrong = ("origin", "inherited") if judging.fail_on == "differ" or compared.origins else ()
-        figures = service.list_comparison_nodes(compared)
+        figures = (figure.document for figure in service.list_comparison_nodes(compared))
         judging.junit.write(write_junit(compared.document, figures, judging.require_all, wrong))
     if as_json:
         print_json(compared.document)
@@ -132,7 +131,7 @@ def report(
 
 def _print_comparison(service: Client, compared: Comparison, show_all: bool, sources: Mapping[str, str]) -> None:
     figures = list(service.list_comparison_nodes(compared, only=None if show_all else "differences"))
-    figures.sort(key=lambda figure: _ORDER.index(figure["verdict"]))
+    figures.sort(key=lambda figure: _ORDER.index(figure.verdict))
     counted = ", ".join(f"{count} {verdict}" for verdict, count in compared.counts.items() if count)
     rounded = sum(figure.get("rounded", False) for figure in compared.document["nodes"])
     click.echo(
@@ -157,10 +156,10 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool, sou
     click.echo()
     table = make_table("verdict", "figure", "baseline", "candidate", "expected", "relative error", numbers=(2, 3, 4, 5))
     for figure in figures:
-        named = subject(figure["phase"], figure["name"])
-        shown = [*told_apart(figure), short(_figure(figure["relative_error"]))]
-        verdict = f"{figure['verdict']}, rounded" if figure.get("rounded") else figure["verdict"]
-        table.add_row(Text(verdict, _STYLES[figure["verdict"]]), named, *shown)
+        named = subject(figure.phase, figure.name)
+        shown = [*told_apart(figure), short(np.float64(figure.relative_error))]
+        verdict = f"{figure.verdict}, rounded" if figure.rounded else figure.verdict
+        table.add_row(Text(verdict, _STYLES[figure.verdict]), named, *shown)
     print_table(table)
 
 
@@ -175,20 +174,20 @@ def subject(phase: str, node: str) -> str:
     return node if phase == "forward" else f"gradient of {node}"
 
 
-def told_apart(figure: Document) -> list[str]:
+def told_apart(figure: ComparedFigure) -> list[str]:
     """The baseline's, the candidate's and the expected figure with as many digits as tell the candidate's from each
     other one; of tensors the worst element, unless they are too large for a list."""
-    sides = [_figure(figure[side]) for side in ("baseline", "candidate", "expected")]
-    worst = figure.get("worst")
+    sides = [figure.baseline, figure.candidate, figure.expected]
+    worst = figure.worst
     if worst is not None:
-        sides = [None if side is None else side[tuple(worst)] for side in sides]
+        sides = [None if side is None else np.float64(np.asarray(side)[worst]) for side in sides]
     if any(side is not None and np.ndim(side) for side in sides):
         return [short(side) for side in sides]
     numbers = [None if side is None else float(side) for side in sides]
     digits = next((count for count in range(6, 17) if _tell_apart(numbers, count)), 17)
     shown = ["" if number is None else rounded(number, digits) for number in numbers]
     if worst is not None and shown[1]:
-        shown[1] += f" at {worst}"
+        shown[1] += f" at {list(worst)}"
     return shown
 
 
@@ -199,7 +198,3 @@ def _tell_apart(numbers: list[float | None], digits: int) -> bool:
         return True
     others = [number for number in numbers if number is not None and rounded(number, 17) != rounded(own, 17)]
     return all(rounded(number, digits) != rounded(own, digits) for number in others)
-
-
-def _figure(document: Any) -> Any:
-    return None if document is None else np.array(document, dtype=np.float64)[()]

@@ -2,7 +2,7 @@
 
 from service.client.client import Client
 from service.client.graph_builder import GraphBuilder, graph
-from service.client.results.comparisons import Cause, Comparison, Finding, Hypothesis
+from service.client.results.comparisons import Cause, ComparedFigure, Comparison, Finding, Hypothesis, ListedComparison
 from service.client.results.derivatives import Derivatives, GradientCheck, NodeCheck
 from service.client.results.explanations import Contribution, Formula, Path, Paths, Step
 from service.client.results.graphs import Graph, GraphNode
@@ -15,6 +15,7 @@ __all__ = [
     "Cause",
     "Client",
     "ClientError",
+    "ComparedFigure",
     "Comparison",
     "Contribution",
     "Derivatives",
@@ -26,6 +27,7 @@ __all__ = [
     "GraphNode",
     "Hypothesis",
     "Limit",
+    "ListedComparison",
     "NodeCheck",
     "Operation",
     "Path",

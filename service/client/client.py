@@ -21,7 +21,14 @@ from urllib.parse import quote
 from service.client.figures import Document
 from service.client.graph_builder import GraphBuilder
 from service.client.npz import MEDIA_TYPE, read_answer, take_arrays, write_request
-from service.client.results.comparisons import Comparison, read_comparison
+from service.client.results.comparisons import (
+    ComparedFigure,
+    Comparison,
+    ListedComparison,
+    read_compared_figure,
+    read_comparison,
+    read_listed_comparison,
+)
 from service.client.results.derivatives import Derivatives, GradientCheck, read_derivatives, read_gradient_check
 from service.client.results.explanations import Formula, Paths, Step, read_formula, read_paths, read_step
 from service.client.results.graphs import Graph, GraphNode, read_graph, read_graph_node
@@ -414,11 +421,11 @@ class Client:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         sort: Literal["created_at", "-created_at"] | None = None,
-    ) -> Iterator[Document]:
+    ) -> Iterator[ListedComparison]:
         """Comparisons without their figures, newest first unless `sort` says; `run` may be either side, `graph` the
         graph of either side."""
         query = {"run": _name(run), "graph": _name(graph), "verdict": verdict, **_listed(since, until, sort)}
-        return self._http.pages("/v1/comparisons", "comparisons", query)
+        return map(read_listed_comparison, self._http.pages("/v1/comparisons", "comparisons", query))
 
     def list_checks(
         self,
@@ -428,10 +435,11 @@ class Client:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         sort: Literal["created_at", "-created_at"] | None = None,
-    ) -> Iterator[Document]:
+    ) -> Iterator[ListedComparison]:
         """Comparisons of a graph's computed runs with what was recorded or claimed, as `list_comparisons` lists."""
         query = {"verdict": verdict, **_listed(since, until, sort)}
-        return self._http.pages(f"/v1/graphs/{_id(graph)}/checks", "comparisons", query)
+        pages = self._http.pages(f"/v1/graphs/{_id(graph)}/checks", "comparisons", query)
+        return map(read_listed_comparison, pages)
 
     def get_comparison(self, comparison: Comparison | str) -> Comparison:
         """One comparison by its id."""
@@ -447,11 +455,13 @@ class Client:
         *,
         only: Literal["differences", "origins"] | None = None,
         order: Literal["topological", "relative_error"] | None = None,
-    ) -> Iterator[Document]:
+    ) -> Iterator[ComparedFigure]:
         """The figures of a comparison, page by page as they are asked for; the answer holds those of an unkept one."""
         if isinstance(comparison, Comparison) and comparison.id is None:
-            return iter(_select(comparison.document["nodes"], only, order))
-        return self._http.pages(f"/v1/comparisons/{_id(comparison)}/nodes", "nodes", {"only": only, "order": order})
+            return map(read_compared_figure, _select(comparison.document["nodes"], only, order))
+        query = {"only": only, "order": order}
+        pages = self._http.pages(f"/v1/comparisons/{_id(comparison)}/nodes", "nodes", query)
+        return map(read_compared_figure, pages)
 
     # --- pictures -------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,8 @@ def test_a_result_is_a_mapping_of_what_it_shows(answers: Answers) -> None:
     assert {"document", "nodes", "values"} & members.keys() == set()
     assert [name for name in members if f"{name}=" not in repr(run)] == []
     assert len(run) == len(members)
-    assert run["values"] is run.values
+    assert run["values"] is run.get("values") is run.values
+    assert run.get("none") is None
     for name in ("_all", "keys", "none"):
         with pytest.raises(KeyError):
             run[name]
@@ -154,6 +155,7 @@ def test_every_result_has_html(service: Client, answers: Answers) -> None:
         *(service.list_paths(run, "a"), service.list_paths(run, "a").paths[0], service.get_formula(answers.graph)),
         *(step, *list(service.list_steps(run, node="e"))[-1].contributions),
         *(service.get_operation("tanh"), service.list_limits()[0]),
+        *(next(service.list_comparisons()), next(service.list_comparison_nodes(comparison))),
     ]
     assert {type(each) for each in shown} | {Hypothesis} >= set(_classes(Result)) - {Table}
     for each in shown:

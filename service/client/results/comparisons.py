@@ -6,7 +6,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from service.client.figures import Document, read_figure
+from service.client.figures import Document, Figure, read_figure
 from service.client.results.result import Result, Row, Source, Table, html_table
 
 
@@ -42,6 +42,42 @@ class Cause(Result):
 
     sentence: str
     explains: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComparedFigure(Result):
+    """A node's value or gradient in both runs, and the verdict on it; `expected` follows from the candidate's others.
+
+    Figures are None where they are not given, and in lists where they have over 10,000 elements. Of arrays the errors
+    are those of the worst element, whose index is `worst`. It is `rounded` where a claim is right to its last digit.
+    """
+
+    phase: str
+    name: str
+    verdict: str
+    baseline: Figure | None
+    candidate: Figure | None
+    expected: Figure | None
+    absolute_error: float
+    relative_error: float
+    ulps: int | None
+    worst: tuple[int, ...] | None
+    rounded: bool
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedComparison(Result):
+    """A comparison in a list, without its figures and findings; `get_comparison` reads them."""
+
+    id: str
+    baseline: str
+    candidate: str
+    verdict: str
+    tolerance: Any
+    counts: Mapping[str, int]
+    created_at: datetime
+    document: Document = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +117,7 @@ class Comparison(Table):
         return map(_row, self._source.list_comparison_nodes(self.id))
 
     def _shown_rows(self) -> Iterable[Row]:
-        return map(_row, self.document["nodes"])
+        return map(_row, map(read_compared_figure, self.document["nodes"]))
 
     def _repr_html_(self) -> str:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items() if count)
@@ -131,11 +167,39 @@ def _read_hypothesis(document: Document) -> Hypothesis:
     return Hypothesis(document["name"], document["sentence"], None if error is None else float(error))
 
 
-def _row(figure: Document) -> Row:
-    figures = ("baseline", "candidate", "expected")
-    errors = ("absolute_error", "relative_error", "ulps")
-    return {
-        **{member: figure[member] for member in ("phase", "name", "verdict")},
-        **{member: read_figure(figure[member]) for member in figures},
-        **{member: None if figure[member] is None else float(figure[member]) for member in errors},
-    }
+def read_compared_figure(document: Document) -> ComparedFigure:
+    """Read a figure of a comparison."""
+    worst = document.get("worst")
+    return ComparedFigure(
+        phase=document["phase"],
+        name=document["name"],
+        verdict=document["verdict"],
+        baseline=read_figure(document["baseline"]),
+        candidate=read_figure(document["candidate"]),
+        expected=read_figure(document["expected"]),
+        absolute_error=float(document["absolute_error"]),
+        relative_error=float(document["relative_error"]),
+        ulps=document["ulps"],
+        worst=None if worst is None else tuple(worst),
+        rounded=document.get("rounded", False),
+        document=document,
+    )
+
+
+def read_listed_comparison(document: Document) -> ListedComparison:
+    """Read a comparison in a list."""
+    return ListedComparison(
+        id=document["id"],
+        baseline=document["baseline"],
+        candidate=document["candidate"],
+        verdict=document["verdict"],
+        tolerance=document["tolerance"],
+        counts=document["counts"],
+        created_at=datetime.fromisoformat(document["created_at"]),
+        document=document,
+    )
+
+
+def _row(figure: ComparedFigure) -> Row:
+    members = ("phase", "name", "verdict", "baseline", "candidate", "expected", "absolute_error", "relative_error")
+    return {member: figure[member] for member in (*members, "ulps")}

@@ -11,8 +11,6 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.figures import Document
-
 Row: TypeAlias = Mapping[str, Any]
 
 _MOST_ROWS = 20  # that a notebook shows
@@ -30,7 +28,7 @@ class Source(Protocol):
     def get_run_node(self, run: str, name: str, *, packed: bool) -> Any:
         """One node of a run, with whole figures."""
 
-    def list_comparison_nodes(self, comparison: str) -> Iterator[Document]:
+    def list_comparison_nodes(self, comparison: str) -> Iterator[Any]:
         """All figures of a comparison."""
 
     def get_graph_picture(self, graph: str) -> str:
@@ -57,6 +55,13 @@ class Result:
         if name.startswith("_") or all(name != each.name for each in fields(self)):
             raise KeyError(name)
         return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A member, or the default where there is none of that name."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
