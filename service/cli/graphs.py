@@ -14,14 +14,15 @@ from service.cli.terminal import (
     given,
     key_option,
     limit_option,
-    make_table,
     one_tag_option,
     print_graph,
     print_json,
-    print_table,
+    print_list,
     read_json,
     read_tag_changes,
     read_tags,
+    short_id,
+    short_time,
     tag_changes_options,
     tags_option,
     url_option,
@@ -166,12 +167,14 @@ def list_graphs(name: str | None, tag: str | None, limit: int, url: str, as_json
     if as_json:
         print_json([found.document for found in graphs])
         return
-    table = make_table("id", "name", "version", "nodes", "expression", "created", numbers=(2, 3))
-    for found in graphs:
-        created = f"{found.created_at:%Y-%m-%d %H:%M}"
-        expression = (found.expression or "")[:60]
-        table.add_row(found.id, found.name, str(found.version), str(found.node_count), expression, created)
-    print_table(table)
+    columns = {
+        "id": [short_id(found.id) for found in graphs],
+        "graph": [f"{found.name}@{found.version}" for found in graphs],
+        "nodes": [str(found.node_count) for found in graphs],
+        "expression": [found.expression or "" for found in graphs],
+        "created": [short_time(found.created_at) for found in graphs],
+    }
+    print_list(columns, whole=("id", "nodes", "created"))
 
 
 @graph.command("show")

@@ -7,6 +7,8 @@ service refuses or cannot be reached. A flag overrides the environment, which ov
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
+from shutil import which
 from typing import Any, NoReturn
 
 import click
@@ -77,6 +79,12 @@ class _Commands(click.Group):
         module, _, name = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(f"service.cli.{module}"), name)
         return command
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say what lacks where a shell does not find the command by its name."""
+        program = Path(sys.argv[0])
+        if program.name == "gradbook" and which(program.name) is None:
+            formatter.write(f'\nTo call it as gradbook:  export PATH="{program.parent.absolute()}:$PATH"\n')
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

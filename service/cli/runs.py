@@ -1,6 +1,6 @@
 """The commands `run create`, `run list`, `run show` and, from `recordings.py`, `run import` and `run record`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 import click
@@ -18,6 +18,7 @@ from service.cli.terminal import (
     one_tag_option,
     print_deleted,
     print_json,
+    print_list,
     print_members,
     print_table,
     read_figure,
@@ -25,10 +26,13 @@ from service.cli.terminal import (
     read_tag_changes,
     read_tags,
     short,
+    short_id,
+    short_time,
     tag_changes_options,
     tags_option,
 )
 from service.client import Client
+from service.client.figures import Figure
 from service.client.results.runs import Run, RunNode
 
 
@@ -102,14 +106,20 @@ def list_runs(
     if as_json:
         print_json([each.document for each in runs])
         return
-    table = make_table("id", "graph", "inputs", "outputs", "label", "created")
-    for each in runs:
-        figures = [
-            ", ".join(f"{name} = {short(figure)}" for name, figure in shown.items())[:60]
-            for shown in (each.inputs, each.outputs)
-        ]
-        table.add_row(each.id, each.graph_id, *figures, each.label or "", f"{each.created_at:%Y-%m-%d %H:%M}")
-    print_table(table)
+    columns = {
+        "id": [short_id(each.id) for each in runs],
+        "graph": [f"{each.graph_name}@{each.graph_version}" for each in runs],
+        "inputs": [_point(each.inputs) for each in runs],
+        "outputs": [_point(each.outputs) for each in runs],
+        "label": [each.label or "" for each in runs],
+        "created": [short_time(each.created_at) for each in runs],
+    }
+    print_list(columns, whole=("id", "created"))
+
+
+def _point(figures: Mapping[str, Figure | None]) -> str:
+    """Figures as `run create` takes them."""
+    return " ".join(f"{name}={short(figure) or '…'}" for name, figure in figures.items())
 
 
 @run.command("show")

@@ -3,7 +3,8 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from datetime import datetime
 from fractions import Fraction
 from itertools import islice
 from typing import Any, TextIO, TypeVar
@@ -12,6 +13,7 @@ import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from service.client import Client
 from service.client.client import UNCHANGED
@@ -23,6 +25,8 @@ Item = TypeVar("Item")
 
 _LISTED = 50
 _WIDE = 10_000  # columns without a terminal: a pipe gets its lines uncut
+_NARROW = 80
+_SHORT_ID = 8  # characters at its end; the first are the time
 
 tags_option = click.option("--tag", "tags", multiple=True, metavar="KEY:VALUE", help="A tag; may be repeated.")
 one_tag_option = click.option("--tag", metavar="KEY:VALUE", help="Only those with this tag.")
@@ -179,6 +183,16 @@ def _in_one_line(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def short_id(identifier: str | None) -> str:
+    """As much of an id as the service needs to know it."""
+    return (identifier or "")[-_SHORT_ID:]
+
+
+def short_time(time: datetime) -> str:
+    """A time to the minute, in UTC."""
+    return f"{time:%Y-%m-%d %H:%M}"
+
+
 def short(figure: Figure | None, shape: tuple[int, ...] = ()) -> str:
     """Write a number in six significant digits, a tensor as its shape."""
     shape = shape if figure is None else figure.shape
@@ -205,10 +219,22 @@ def make_table(*columns: str, numbers: tuple[int, ...] = ()) -> Table:
     return table
 
 
-def print_table(table: Table) -> None:
-    """Print in colour on a terminal, unless NO_COLOR is set; elsewhere plainly, without trailing blanks."""
+def print_list(columns: Mapping[str, Sequence[str]], whole: Container[str]) -> None:
+    """Print a row in one line each, as wide as the terminal or 80 columns; those that are not `whole` may be cut."""
+    table = make_table()
+    table.padding = (0, 1, 0, 0)
+    for column in columns:
+        table.add_column(column, no_wrap=column in whole)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*(Text(" ".join(cell.split()), no_wrap=True, overflow="ellipsis") for cell in row))
+    print_table(table, _NARROW)
+
+
+def print_table(table: Table, width: int = _WIDE) -> None:
+    """Print in colour on a terminal, unless NO_COLOR is set; elsewhere plainly, in lines of at most `width` columns
+    without trailing blanks."""
     terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else _WIDE, markup=False, emoji=False, highlight=False)
+    console = Console(width=None if terminal else width, markup=False, emoji=False, highlight=False)
     if terminal:
         console.print(table)
         return

@@ -53,7 +53,7 @@ def test_a_graph_from_its_creation_to_its_end(gradbook: Gradbook) -> None:
         assert re.search(r"^ *F +Div +f, d", shown.out, re.MULTILINE)
         assert gradbook("graph", "show", wanted, "--json").json == created.json
     listed = gradbook("graph", "list", "--tag", "made by:cli")
-    assert identifier in listed.out and SEED in listed.out
+    assert identifier[-8:] in listed.out and "cli graph@1" in listed.out and SEED in listed.out
     assert [graph["id"] for graph in gradbook("graph", "list", "--name", "cli graph", "--json").json] == [identifier]
     deleted = gradbook("graph", "delete", "cli graph")
     assert (deleted.code, deleted.out, deleted.err) == (0, "", "version 1 of cli graph is deleted\n")
@@ -162,7 +162,18 @@ def test_a_run_is_made_shown_and_listed(gradbook: Gradbook) -> None:
     shown = gradbook("run", "show", listed["id"], "--json").json
     assert {node["name"]: node["gradient"] for node in shown["nodes"]}["d"] == 4 / 3
     table = gradbook("run", "list", "--graph", "cli run").out
-    assert "a = 5, b = 1, c = -2, d = -3" in table and "F = 4" in table and "cli label" in table
+    assert listed["id"][-8:] in table and "cli run@1" in table and " a=5 b=1 c=-2 d=-3 " in table and " F=4 " in table
+
+
+def test_a_list_is_as_wide_as_80_columns_whatever_it_holds(gradbook: Gradbook) -> None:
+    name = "cli wide" + " and wider" * 12
+    gradbook("graph", "create", name, "s = " + " + ".join(f"x_{k}" for k in range(60)) + "\ny = s + 1")
+    made = gradbook("run", "create", name, *(f"x_{k}=0.125" for k in range(60)), "--label", "long " * 25, "--json").json
+    for kind, identifier in (("graph", made["graph_id"]), ("run", made["id"])):
+        header, rule, line, *_ = gradbook(kind, "list", "--limit", "1").out.splitlines()
+        assert len(line) == 80 >= max(map(len, (header, rule))), line
+        assert line.startswith(f"{identifier[-8:]}  cli wide a") and line.endswith(made["created_at"][11:16])
+        assert "…" in line and gradbook(kind, "show", line.split()[0], "--json").json["id"] == identifier
 
 
 def test_inputs_come_from_a_file_and_from_the_command_line(gradbook: Gradbook, tmp_path: Path) -> None:
@@ -244,6 +255,15 @@ def test_a_refusal_ends_with_3_and_names_every_fault(gradbook: Gradbook) -> None
     refused = gradbook("run", "create", "cli wrong", "a=1", "q=2")
     assert (refused.code, refused.out) == (3, "")
     assert "'b'" in refused.err and "  /inputs/q: " in refused.err
+
+
+def test_help_says_what_path_lacks() -> None:
+    program = Path(sys.executable).with_name("gradbook")
+    said = f'\nTo call it as gradbook:  export PATH="{program.parent}:$PATH"\n'
+    for path, is_said in (("/nowhere", True), (f"/nowhere:{program.parent}", False)):
+        environ = {**os.environ, "PATH": path}
+        shown = subprocess.run([program, "--help"], env=environ, capture_output=True, text=True, check=False)
+        assert shown.returncode == 0 and shown.stdout.endswith(said) == is_said, shown
 
 
 def test_no_service_ends_with_3(gradbook: Gradbook) -> None:
