@@ -2,7 +2,8 @@
 
 Such a node is replayed by its own definition. It is an origin by definition if its figure differs although nothing
 that it depends on is wrong: no operand's value; for a gradient, no consumer's gradient and no value in a consumer's
-local gradient. A figure that was not compared counts as wrong if it depends on a wrong one.
+local gradient. A figure that was not compared counts as wrong if it depends on a wrong one; the value of a node that is
+defined differently shows in the next ones that were compared.
 """
 
 from collections.abc import Callable
@@ -51,6 +52,22 @@ def gradients_with_wrong_sources(graph: Graph, backward: Phase, forward: Phase |
     rests = np.zeros(len(graph), dtype=bool)
     rests[[position for position, wrong in found.items() if wrong]] = True
     return rests
+
+
+def seen_from(graph: Graph, otherwise: IntArray, forward: Phase) -> IntArray:
+    """The nodes defined `otherwise`, and those that rest on one by way of values that were not compared."""
+    unseen = forward.verdicts == Verdict.NOT_COMPARED
+    changed = np.zeros(len(graph), dtype=bool)
+    changed[otherwise] = True
+    if not (changed & unseen).any():
+        return otherwise
+
+    def visit(position: int, operands: list[bool]) -> bool:
+        changed[position] |= any(operands)
+        return bool(changed[position] and unseen[position])
+
+    walk_forward(graph, visit)
+    return np.flatnonzero(changed)
 
 
 def with_definitions(phase: Phase, otherwise: IntArray, resting_on_wrong: Callable[[], BoolArray]) -> Phase:

@@ -50,10 +50,16 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
     """The hypotheses that reproduce the figure of an origin, the node at that position."""
     evidence = gather(found, phase, position, candidate)
     if position in phase.definitions:
-        what = f"The node {'is defined' if evidence.forward else 'is used'} differently in the two graphs."
+        what = f"{_what_differs(found, evidence, position)} differently in the two graphs."
         return (Hypothesis("definition", statement(evidence), Phrase(what), None),)
     own = explain_evidence(evidence)
     return own if own and own[0].name not in DOUBTFUL else (*_by_an_unclaimed_figure(evidence), *own)
+
+
+def _what_differs(found: Comparison, evidence: Evidence, position: int) -> str:
+    if not evidence.forward:
+        return "The node is used"
+    return "The node is defined" if position in found.redefined else "What it is computed from is defined"
 
 
 def explain_evidence(evidence: Evidence) -> tuple[Hypothesis, ...]:

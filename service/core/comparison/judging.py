@@ -11,6 +11,7 @@ from service.core.comparison.alignment import absent, align, differences, lay_ou
 from service.core.comparison.conventions import follow_conventions
 from service.core.comparison.definitions import (
     gradients_with_wrong_sources,
+    seen_from,
     with_definitions,
     with_figures_of,
     wrong_values,
@@ -72,7 +73,8 @@ def compare(
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:
         judged = judging.judge_values(values)
-        forward = with_definitions(judged, redefined, lambda: wrong_values(candidate.graph, judged)[1])
+        otherwise = seen_from(candidate.graph, redefined, judged)
+        forward = with_definitions(judged, otherwise, lambda: wrong_values(candidate.graph, judged)[1])
     if ours and theirs and slopes is not None:
         judged, conventions = judging.judge_gradients(ours, slopes, theirs.gradients)
         backward = with_definitions(

@@ -53,6 +53,18 @@ def test_another_function_is_an_origin_by_definition_once() -> None:
     assert verdicts(found, candidate)["forward"]["L"] == "inherited"
 
 
+def test_a_definition_that_was_not_recorded_shows_in_the_next_figure_that_was() -> None:
+    text = "r = {}(x); m = r * w; h = m + b; L = h * h"
+    baseline, candidate = graph_of(text.format("tanh")), graph_of(text.format("sigmoid"))
+    run = only(run_of(candidate, POINT), values=[*POINT, "h", "L"])
+    found = judge(run_of(baseline, POINT), run)
+    assert [name for phase, name in origins(found, candidate) if phase == "forward"] == ["h"]
+    (hypothesis,) = explained_origins(found)[0].hypotheses
+    assert hypothesis.name == "definition"
+    assert str(hypothesis.because) == "What it is computed from is defined differently in the two graphs."
+    assert verdicts(found, candidate)["forward"]["L"] == "inherited"
+
+
 def test_a_definition_behind_something_wrong_is_not_accused() -> None:
     baseline, candidate = graph_of(PARTS), graph_of("r = tanh(x); m = r * w; h = b + m; L = h * h")
     found = judge(run_of(baseline, POINT), run_of(candidate, POINT, values={"r": 0.5}))

@@ -1,0 +1,60 @@
+"""Programs recorded from PyTorch: our figures are theirs in every node, and the slip of a port is named where it is."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="left to `make test-peers`")
+
+from service.client.client import Client  # noqa: E402
+from service.client.results import Comparison  # noqa: E402
+from service.recorders.recording import Recording  # noqa: E402
+from service.recorders.torch import record  # noqa: E402
+from tests.recorders.torch.models import CASES  # noqa: E402
+
+pytestmark = pytest.mark.peers
+
+
+@pytest.fixture(scope="module")
+def client(service_url: str) -> Iterator[Client]:
+    with Client(service_url) as client:
+        yield client
+
+
+def recorded(name: str, *, slip: bool = False) -> Recording:
+    """The recording of a case; nothing in it is unmapped."""
+    module, arguments = CASES[name].made(slip=slip)
+    torch.manual_seed(3)  # of what the program draws
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recording: Recording = record(module, arguments)
+    assert not recording.unmapped
+    return recording
+
+
+def compared(client: Client, name: str, candidate: Recording) -> Comparison:
+    """A recording against our own run of the right program."""
+    right = recorded(name)
+    graph = client.create_graph(name, nodes=right.nodes, outputs=right.outputs)
+    ours = client.create_run(graph, right.inputs, output=right.output, conventions="torch")
+    return client.create_comparison(ours, candidate.upload(client, name=name), tolerance=right.dtype)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_our_figures_are_those_of_pytorch(client: Client, name: str) -> None:
+    recording = recorded(name)
+    found = compared(client, name, recording)
+    verdicts = {verdict for verdict, count in found.counts.items() if count}
+    assert verdicts <= {"same", "convention"}, found.origins
+    nodes = [node for node in recording.nodes if node["operation"] != "Constant"]
+    assert found.document["compared"]["values"] >= len(recording.values) + len(recording.inputs)
+    assert found.document["compared"]["gradients"] == sum(each is not None for each in recording.gradients.values())
+    assert nodes
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_slip_of_a_port_is_named(client: Client, name: str) -> None:
+    found = compared(client, name, recorded(name, slip=True))
+    assert {(origin.phase, origin.node) for origin in found.origins} == CASES[name].named
