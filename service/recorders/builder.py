@@ -45,6 +45,7 @@ class Builder:
     _places: dict[str, Place] = field(default_factory=dict)
     _unmapped: list[tuple[str, tuple[Place, ...], str]] = field(default_factory=list)
     _cut: set[Place] = field(default_factory=set)
+    _constants: int = 0
 
     def add(self, operation: str, inputs: Sequence[Place] = (), name: str | None = None, **attributes: Any) -> Place:
         """Add a node under a name that is still free; its inputs are there already."""
@@ -55,8 +56,12 @@ class Builder:
         return place
 
     def constant(self, value: Any, name: str | None = None) -> Place:
-        """Add a Constant: a number or an array."""
-        return self.add("Constant", (), name, value=np.asarray(value))
+        """Add a Constant: a number or an array.
+
+        Without a name it is constant_1, constant_2 …, names by which a comparison does not pair: they only count.
+        """
+        self._constants += name is None
+        return self.add("Constant", (), name or f"constant_{self._constants}", value=np.asarray(value))
 
     def input(self, value: Any, name: str, dtype: str | None = None) -> Place:
         """Add an Input and its value; one of whole numbers has no gradient."""

@@ -127,13 +127,17 @@ class Recording:
             by=self.by,
             dtype=self.dtype,
             inputs=self.inputs,
-            values=self.values,
+            values={**self._constants(), **self.values},
             gradients=self.gradients,
             output=self.output,
             seed=self.seed,
             label=label,
             tags=tags,
         )
+
+    def _constants(self) -> dict[str, Any]:
+        """The values of the Constants, so that a wrong one is found where it stands."""
+        return {node["name"]: node["attributes"]["value"] for node in self.nodes if node["operation"] == "Constant"}
 
     def _arrays(self) -> Iterator[tuple[str, str, Any]]:
         for kind in _KINDS:

@@ -81,7 +81,7 @@ class TorchCall:
             value = as_array(value)
         elif not isinstance(value, int | float):
             raise Unmapped(f"a {type(value).__name__} is no operand")
-        return Operand(self.builder.constant(value, self.scope + "constant"))
+        return Operand(self.builder.constant(value))
 
 
 def maps(*names: str) -> Callable[[Function], Function]:

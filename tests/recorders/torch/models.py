@@ -37,7 +37,7 @@ class Transposed(nn.Module):
 
 
 class Cnn(nn.Module):
-    """The slip: the normalization has no epsilon to speak of; in evaluation, it still takes the batch's statistics."""
+    """The slip: another epsilon; in evaluation, the statistics are still those of the batch."""
 
     def __init__(self, slip: bool, training: bool) -> None:
         super().__init__()
@@ -99,11 +99,11 @@ class MultiHead(nn.Module):
 
 
 class Causal(nn.Module):
-    """The slip: a causal mask that hides what is now, too: all but the first key are shifted by one."""
+    """The slip: the scores are not scaled."""
 
     def __init__(self, slip: bool) -> None:
         super().__init__()
-        self.scale, self.qkv = 0.5 if slip else None, nn.Linear(8, 24)
+        self.scale, self.qkv = 1.0 if slip else None, nn.Linear(8, 24)
 
     def forward(self, x: Any) -> Any:
         q, k, v = (each.unflatten(-1, (2, 4)).transpose(1, 2) for each in self.qkv(x).chunk(3, -1))
@@ -208,15 +208,14 @@ class InPlace(nn.Module):
 
 
 class Dropout(nn.Module):
-    """The slip: what is kept is not scaled up."""
+    """The slip: another rate."""
 
     def __init__(self, slip: bool) -> None:
         super().__init__()
-        self.layer, self.drop, self.slip = nn.Linear(4, 8), nn.Dropout(0.5), slip
+        self.layer, self.drop = nn.Linear(4, 8), nn.Dropout(0.25 if slip else 0.5)
 
     def forward(self, x: Any) -> Any:
-        h = self.drop(self.layer(x))
-        return (h * 0.5 if self.slip else h).pow(2).mean()
+        return self.drop(self.layer(x)).pow(2).mean()
 
 
 class MixedPrecision(nn.Module):
@@ -236,11 +235,11 @@ class MixedPrecision(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """A program, the arguments that it is called with, and the nodes that its slip is at, by phase."""
+    """A program, the arguments that it is called with, and the figure that its slip is at: its phase and its node."""
 
     build: Callable[[bool], Any]
     arguments: Callable[[], tuple[Any, ...]]
-    named: frozenset[tuple[str, str]] = frozenset()
+    named: str
 
     def made(self, *, slip: bool) -> tuple[Any, tuple[Any, ...]]:
         """The module and its arguments; the same weights and arguments each time."""
@@ -259,21 +258,21 @@ def labels(count: int, *shape: int) -> Any:
 
 
 CASES = {
-    "MLP": Case(Mlp, lambda: (drawn(4, 5), labels(3, 4))),
-    "transposed weight": Case(Transposed, lambda: (drawn(4, 5), labels(3, 4))),
-    "CNN in training": Case(lambda slip: Cnn(slip, True), lambda: (drawn(2, 2, 6, 6), labels(3, 2))),
-    "CNN in evaluation": Case(lambda slip: Cnn(slip, False), lambda: (drawn(2, 2, 6, 6), labels(3, 2))),
-    "residual": Case(Residual, lambda: (drawn(2, 1, 5, 5),)),
-    "attention": Case(Attention, lambda: (drawn(2, 4, 6),)),
-    "MultiheadAttention": Case(MultiHead, lambda: (drawn(2, 4, 6),)),
-    "scaled_dot_product_attention": Case(Causal, lambda: (drawn(2, 5, 8),)),
-    "TransformerEncoder": Case(Encoder, lambda: (drawn(2, 3, 8),)),
-    "GRU": Case(Gru, lambda: (drawn(2, 3, 4), drawn(2, 2))),
-    "LSTM": Case(Lstm, lambda: (drawn(3, 2, 4), drawn(3, 2, 2))),
-    "embedding": Case(Embedding, lambda: (torch.tensor([[1, 4, 0], [2, 2, 9]]), labels(3, 2))),
-    "tied weights": Case(Tied, lambda: (labels(7, 2, 3), labels(7, 2, 3))),
-    "detach": Case(Detached, lambda: (drawn(5, 4), drawn(5, 4))),
-    "in-place": Case(InPlace, lambda: (drawn(3, 4),)),
-    "dropout": Case(Dropout, lambda: (drawn(3, 4),)),
-    "mixed precision": Case(MixedPrecision, lambda: (drawn(4, 8), labels(3, 4))),
+    "MLP": Case(Mlp, lambda: (drawn(4, 5), labels(3, 4)), "forward norm"),
+    "transposed weight": Case(Transposed, lambda: (drawn(4, 5), labels(3, 4)), "forward first.weight"),
+    "CNN in training": Case(lambda slip: Cnn(slip, True), lambda: (drawn(2, 2, 6, 6), labels(3, 2)), "forward norm"),
+    "CNN in evaluation": Case(lambda slip: Cnn(slip, False), lambda: (drawn(2, 2, 6, 6), labels(3, 2)), "forward norm"),
+    "residual": Case(Residual, lambda: (drawn(2, 1, 5, 5),), "backward relu"),
+    "attention": Case(Attention, lambda: (drawn(2, 4, 6),), "forward constant_1"),
+    "MultiheadAttention": Case(MultiHead, lambda: (drawn(2, 4, 6),), "forward attention/reshape"),
+    "scaled_dot_product_attention": Case(Causal, lambda: (drawn(2, 5, 8),), "forward constant_1"),
+    "TransformerEncoder": Case(Encoder, lambda: (drawn(2, 3, 8),), "forward encoder.layers.1.linear2"),
+    "GRU": Case(Gru, lambda: (drawn(2, 3, 4), drawn(2, 2)), "forward net.bias_hh_l1"),
+    "LSTM": Case(Lstm, lambda: (drawn(3, 2, 4), drawn(3, 2, 2)), "forward net.weight_ih_l0"),
+    "embedding": Case(Embedding, lambda: (torch.tensor([[1, 4, 0], [2, 2, 9]]), labels(3, 2)), "forward head"),
+    "tied weights": Case(Tied, lambda: (labels(7, 2, 3), labels(7, 2, 3)), "backward words.weight"),
+    "detach": Case(Detached, lambda: (drawn(5, 4), drawn(5, 4)), "backward add"),
+    "in-place": Case(InPlace, lambda: (drawn(3, 4),), "forward leaky_relu"),
+    "dropout": Case(Dropout, lambda: (drawn(3, 4),), "forward constant_1"),
+    "mixed precision": Case(MixedPrecision, lambda: (drawn(4, 8), labels(3, 4)), "forward second.weight"),
 }
