@@ -5,7 +5,16 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.components import ARRAY_OR_NULL, NODE_NAME, NUMBER, NUMBER_OR_NULL, SOME_FIGURES, given, given_figures
+from service.api.components import (
+    ARRAY_OR_NULL,
+    NODE_NAME,
+    NUMBER,
+    NUMBER_OR_NULL,
+    SOME_FIGURES,
+    TOLERANCE,
+    given,
+    given_figures,
+)
 from service.api.schemas import (
     GRAPH,
     RUN,
@@ -28,21 +37,8 @@ _CLAIMED = {
     "null claims that there is no figure.",
     **given_figures("WrittenArray", none=True),
 }
-TOLERANCE = {
-    "oneOf": [
-        {"type": "string", "enum": ["float64", "float32", "float16", "bfloat16", "exact"]},
-        {
-            "type": "object",
-            "minProperties": 1,
-            "properties": {bound: {"type": "number", "minimum": 0} for bound in ("rtol", "atol")},
-            "additionalProperties": False,
-        },
-    ]
-}
-# The released document promises this default, which is still that of runs in float64.
 _TOLERANCE_OR_COARSER = {
     **TOLERANCE,
-    "default": "float64",
     "description": "Left out: that of the coarser of the two runs' dtypes, float64 unless one of them is coarser",
 }
 

@@ -42,6 +42,7 @@ ARRAY_OR_NULL = or_null(ARRAY)
 FIGURES = {"type": "object", "additionalProperties": ARRAY}
 FIGURES_OR_NULL = {"type": "object", "additionalProperties": ARRAY_OR_NULL}
 NODES = {"type": "array", "items": reference("Node")}
+TOLERANCE: dict[str, Any] = {"oneOf": [reference("ToleranceName"), reference("ToleranceBounds")]}
 
 COMPONENTS: dict[str, dict[str, Any]] = {
     "NonfiniteNumber": {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]},
@@ -59,6 +60,13 @@ COMPONENTS: dict[str, dict[str, Any]] = {
         "type": "object",
         "required": ["tensor"],
         "properties": {"tensor": DIGEST},
+        "additionalProperties": False,
+    },
+    "ToleranceName": {"type": "string", "enum": ["float64", "float32", "float16", "bfloat16", "exact"]},
+    "ToleranceBounds": {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {bound: {"type": "number", "minimum": 0} for bound in ("rtol", "atol")},
         "additionalProperties": False,
     },
     "Node": {

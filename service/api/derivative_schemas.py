@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 import marshmallow as ma
 from marshmallow import fields
 
-from service.api.comparison_schemas import TOLERANCE
 from service.api.components import (
     ARRAY,
     ARRAY_OR_NULL,
@@ -14,6 +13,7 @@ from service.api.components import (
     INPUTS,
     NAMES,
     NUMBER_OR_NULL,
+    TOLERANCE,
     given,
     given_figures,
     or_null,

@@ -14,6 +14,7 @@ from flask import current_app
 from marshmallow import fields
 
 from service.api.components import NODE_NAME
+from service.api.http.problem_types import PROBLEM_TYPES, type_uri
 
 # What no text may hold; `(?![\s\S])` is the end, and `$` would be before a last line break too.
 _LABEL = {"minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+(?![\s\S])", "x-limits": {"maxLength": "name_length"}}
@@ -267,7 +268,7 @@ class FaultDocument(ma.Schema):
 class ProblemDocument(ma.Schema):
     """A problem (RFC 9457); `type` is stable."""
 
-    type = fields.String(required=True)
+    type = fields.String(required=True, validate=ma.validate.OneOf([*map(type_uri, PROBLEM_TYPES)]))
     title = fields.String(required=True)
     status = fields.Integer(required=True)
     detail = fields.String(required=True)

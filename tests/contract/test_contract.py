@@ -46,6 +46,11 @@ SAID_LATER = (
     r".*, (outputs|wrt): uniqueItems is not what it was",
 )
 
+# What the first document said wrongly, and a client that is generated from it would send.
+SAID_WRONGLY = (
+    r".*/(comparisons|checks), body, tolerance: the default was float64",  # of runs in a coarser dtype it is theirs
+)
+
 # What is only gained: a tensor's digest in place of an array, answered to who gave it so.
 GAINED = (
     r".*/(runs|backward|derivatives|\{run_id\}|\{derivatives_id\}), 20[01](, runs, items)?, inputs, "
@@ -58,7 +63,9 @@ GAINED = (
 def test_what_a_release_promises_is_kept(released: Path) -> None:
     breaches = find_breaches(read(released), DOCUMENT)
     assert [
-        breach for breach in breaches if not any(re.fullmatch(said, breach) for said in (*SAID_LATER, *GAINED))
+        breach
+        for breach in breaches
+        if not any(re.fullmatch(said, breach) for said in (*SAID_LATER, *SAID_WRONGLY, *GAINED))
     ] == []
 
 

@@ -1,7 +1,7 @@
 """The document of the API: what flask-smorest gathers, with what it does not know put right."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from copy import deepcopy
 from importlib.metadata import version
 from importlib.resources import files
@@ -24,9 +24,10 @@ from service.api import (
     state,
     tensors,
 )
-from service.api.components import COMPONENTS
+from service.api.components import COMPONENTS, reference
 from service.api.http.access import scoped
 from service.api.http.endpoint import BINARY, PROBLEM_RESPONSES, TEXT, Blueprint, NameConverter, security
+from service.api.http.problem_types import PROBLEM_TYPES, example_of
 from service.api.http.problems import MEDIA_TYPE
 from service.api.http.request import LONGEST_KEY
 from service.api.schemas import ProblemDocument, Request
@@ -69,10 +70,8 @@ _ETAG = {"ETag": {"description": "A strong ETag", **TEXT}}
 _LOCATION = {"Location": {"description": "Where it can be read", **TEXT}}
 _LINK = {"Link": {"description": 'The next page, rel="next", unless this is the last', **TEXT}}
 _NOT_MODIFIED = {"description": "If-None-Match names the ETag that it still has", "headers": _ETAG}
-_ANY_OTHER = {
-    "description": "Any other problem: no such path, method not allowed, the database or the service failed",
-    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
-}
+_ON_THIS_MACHINE = {"url": "http://127.0.0.1:8000", "description": "A service on one's own machine, as it starts"}
+_ANY_OTHER = "Any other problem: no such path, method not allowed, the database or the service failed"
 
 
 # The problems that every operation may answer, whoever asks wrongly or at the wrong time.
@@ -115,7 +114,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
         OPENAPI_VERSION="3.1.0",
         API_SPEC_OPTIONS={
             "info": {"description": _DESCRIPTION},
-            **({"servers": [{"url": root}]} if root != "/" else {}),
+            "servers": [{"url": root, "description": "The service that this document was read from"}, _ON_THIS_MACHINE],
         },
     )
     app.url_map.converters["name"] = NameConverter
@@ -178,7 +177,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             keyed = [401, 429] if operation["security"] else []
             for status in (*_ANYWHERE, *keyed, *([422] if path.startswith("/v1/") else [])):
                 responses.setdefault(str(status), {"$ref": f"#/components/responses/{PROBLEM_RESPONSES[status][0]}"})
-            responses["default"] = _ANY_OTHER
+            responses["default"] = {"$ref": "#/components/responses/AnyOther"}
             parameters = operation.pop("parameters", [])
             if method == "post":
                 parameters.append(_KEY)
@@ -198,8 +197,10 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             operation["responses"] = dict(sorted(responses.items()))
     components = document["components"]
     components["responses"] = {
-        name: {**_ANY_OTHER, "description": description} for name, description in PROBLEM_RESPONSES.values()
+        name: _problems(description, {status}) for status, (name, description) in PROBLEM_RESPONSES.items()
     }
+    others = {kind.status for kind in PROBLEM_TYPES.values()} - PROBLEM_RESPONSES.keys()
+    components["responses"]["AnyOther"] = _problems(_ANY_OTHER, others)
     for name, headers in (("Overloaded", _RETRY_AFTER), ("Unauthorized", _CHALLENGE), ("TooManyRequests", _RATE)):
         components["responses"][name]["headers"] = headers
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "description": _BEARER}}
@@ -212,6 +213,17 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     for name, description in BINARY.values():
         components["schemas"][name] = {"type": "string", "format": "binary", "description": description}
     return document
+
+
+def _problems(description: str, statuses: Set[int]) -> dict[str, Any]:
+    """The response with a problem of these statuses: an example of each type."""
+    examples = {
+        name: {"summary": kind.title, "value": example_of(name)}
+        for name, kind in PROBLEM_TYPES.items()
+        if kind.status in statuses
+    }
+    content = {"schema": reference("ProblemDocument"), "examples": examples}
+    return {"description": description, "content": {MEDIA_TYPE: content}}
 
 
 def _with_examples(document: dict[str, Any]) -> dict[str, Any]:

@@ -323,11 +323,16 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
 }
 
 
+def example_of(name: str) -> dict[str, Any]:
+    """A problem of that type, as it is answered."""
+    kind = PROBLEM_TYPES[name]
+    return {"type": type_uri(name), "title": kind.title, "status": kind.status, "detail": kind.detail, **kind.members}
+
+
 def write_entry(name: str, level: int = 1) -> str:
     """The Markdown of one type under a heading of that level, from its name to an example of the body."""
     kind = PROBLEM_TYPES[name]
-    body = {"type": type_uri(name), "title": kind.title, "status": kind.status, "detail": kind.detail, **kind.members}
-    example = json.dumps(body, indent=2, ensure_ascii=False)
+    example = json.dumps(example_of(name), indent=2, ensure_ascii=False)
     return (
         f"{'#' * level} {name}\n\n**{kind.title}** (status {kind.status})\n\n"
         f"{kind.meaning}\n\nWhat to do: {kind.remedy}\n\n```json\n{example}\n```\n"

@@ -12,7 +12,10 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
+from service.api.components import reference
+from service.api.http.problem_types import PROBLEM_TYPES, example_of, type_uri
 from service.client import Client
+from service.settings import Settings
 from tests.api.conftest import MakeApp, read_openapi
 from tests.api.story import EXAMPLES, tell
 
@@ -48,8 +51,8 @@ def test_no_reference_leads_nowhere(document: Any) -> None:
     text = json.dumps(document)
     for name in document["components"]["schemas"]:
         assert f'"#/components/schemas/{name}"' in text, f"nothing uses {name}"
-    for reference in set(part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]):
-        assert reference in document["components"]["schemas"]
+    for name in set(part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]):
+        assert name in document["components"]["schemas"]
 
 
 def test_generators_of_clients_find_what_they_need(document: Any) -> None:
@@ -179,6 +182,34 @@ def test_every_example_fits_its_schema(document: Any) -> None:
                 if "example" in media:
                     schema = {**media["schema"], "components": document["components"]}
                     assert not list(Draft202012Validator(schema).iter_errors(media["example"]))
+
+
+def test_every_type_of_problem_is_listed_with_an_example(document: Any) -> None:
+    types = document["components"]["schemas"]["ProblemDocument"]["properties"]["type"]["enum"]
+    assert types == [type_uri(name) for name in PROBLEM_TYPES]
+    shown = {}
+    for response in document["components"]["responses"].values():
+        for name, example in response["content"]["application/problem+json"]["examples"].items():
+            validator = Draft202012Validator(reference("ProblemDocument") | {"components": document["components"]})
+            assert not list(validator.iter_errors(example["value"])), name
+            shown[name] = example["value"]
+    assert shown == {name: example_of(name) for name in PROBLEM_TYPES}
+    assert document["components"]["responses"]["Conflict"]["content"]["application/problem+json"][
+        "examples"
+    ].keys() == {name for name, kind in PROBLEM_TYPES.items() if kind.status == 409}
+
+
+def test_a_default_is_of_its_members_type(document: Any) -> None:
+    """Generated clients send defaults."""
+    for name, schema in document["components"]["schemas"].items():
+        for member, inside in schema.get("properties", {}).items():
+            if "default" in inside:
+                validator = Draft202012Validator(inside | {"components": document["components"]})
+                assert validator.is_valid(inside["default"]), f"{name}.{member}"
+
+
+def test_a_service_is_named_where_the_document_may_be_tried(document: Any) -> None:
+    assert [server["url"] for server in document["servers"]] == ["/", f"http://{Settings.host}:{Settings.port}"]
 
 
 def test_the_bounds_are_those_of_the_running_service(make_app: MakeApp) -> None:
