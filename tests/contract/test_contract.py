@@ -34,7 +34,7 @@ NOTHING = "was None and is"
 SAID_LATER = (
     rf".*: (minLength|minItems|minProperties) {NOTHING} 1",  # empty names, lists and tolerances
     rf".*: (maxLength {NOTHING} (128|256|65536)|maxProperties {NOTHING} 32|maxItems {NOTHING} 250000)",  # the limits
-    rf".* (cursor|limit|hops): (maxLength {NOTHING} 64|maximum {NOTHING} (1000|999999999))",
+    rf".* (cursor|limit|hops): (maxLength {NOTHING} 4096|maximum {NOTHING} (1000|999999999))",
     rf".*: pattern {NOTHING} "  # names and labels, text without NUL, tags in a query, cursors
     + r"(\^\[\^\\x00-\\x1f\\x7f-\\x9f`?\]\+\(\?!\[\\s\\S\]\)|\^\[\^\\x00\]\*(:\[\^\\x00\]\*)?\$"
     + r"|\^\[A-Za-z0-9_-\]\+\(\?!\[\\s\\S\]\))",
