@@ -16,8 +16,7 @@ from service.api.components import (
     given_figures,
 )
 from service.api.schemas import (
-    GRAPH,
-    RUN,
+    REFERENCES,
     JsonObject,
     Label,
     ListQuery,
@@ -46,8 +45,8 @@ _TOLERANCE_OR_COARSER = {
 class ComparisonRequest(Request):
     """Two runs to compare."""
 
-    baseline = StrictString(required=True, metadata={"description": RUN})
-    candidate = StrictString(required=True, metadata={"description": RUN})
+    baseline = StrictString(required=True, metadata={"description": REFERENCES["run"]})
+    candidate = StrictString(required=True, metadata={"description": REFERENCES["run"]})
     tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
     names = JsonObject(
         load_default=dict,
@@ -99,8 +98,8 @@ class GraphComparisonsQuery(ListQuery):
 class ComparisonsQuery(GraphComparisonsQuery):
     """Such comparisons, of all runs, or that have a run, or a run of a graph, on either side."""
 
-    run = StrictString(metadata={"description": RUN})
-    graph = StrictString(metadata={"description": GRAPH})
+    run = StrictString(metadata={"description": REFERENCES["run"]})
+    graph = StrictString(metadata={"description": REFERENCES["graph"]})
 
 
 class ComparisonQuery(Query):

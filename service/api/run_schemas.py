@@ -17,7 +17,7 @@ from service.api.components import (
 )
 from service.api.http.npz import MEDIA_TYPE as NPZ
 from service.api.schemas import (
-    GRAPH,
+    REFERENCES,
     WEIGHTS_TOO,
     JsonObject,
     Label,
@@ -118,7 +118,7 @@ class GraphRunsQuery(TaggedQuery):
 class RunsQuery(GraphRunsQuery):
     """Such runs, of all graphs or of one."""
 
-    graph = StrictString(metadata={"description": GRAPH})
+    graph = StrictString(metadata={"description": REFERENCES["graph"]})
 
 
 class RunQuery(Query):

@@ -19,8 +19,14 @@ from service.api.http.problem_types import PROBLEM_TYPES, type_uri
 # What no text may hold; `(?![\s\S])` is the end, and `$` would be before a last line break too.
 _LABEL = {"minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+(?![\s\S])", "x-limits": {"maxLength": "name_length"}}
 _TEXT = {"pattern": r"^[^\x00]*$"}
-GRAPH = "A graph: its id, its name, which is its highest version, name@version, or the last 8 characters of its id"
-RUN = "A run: its id, GRAPH:LABEL, the newest run with that label, or the last 8 characters of its id"
+# What refers to a graph, a run, a comparison or derivatives, wherever one is asked for.
+REFERENCES = {
+    "graph": "Its id, its name, which means its highest version, name@version, or the last 8 characters of its id. "
+    "In a path what has / in its name is given by its id",
+    "run": "Its id, GRAPH:LABEL, the newest run with that label, or the last 8 characters of its id",
+    "comparison": "Its id, or the last 8 characters of it",
+    "derivatives": "Their id, or the last 8 characters of it",
+}
 WEIGHTS_TOO = "The graph's weights are those that are left out"
 
 LONGEST_CURSOR = 4096  # characters; that of an id has 48, a name four bytes for each of its characters, if need be

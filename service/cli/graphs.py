@@ -13,8 +13,7 @@ from service.cli.terminal import (
     first,
     given,
     key_option,
-    limit_option,
-    one_tag_option,
+    list_options,
     print_graph,
     print_json,
     print_list,
@@ -157,13 +156,12 @@ def _read_lengths(text: str, source: str) -> list[int]:
 
 @graph.command("list")
 @click.option("--name", help="Only the versions of this name.")
-@one_tag_option
-@limit_option
+@list_options("created_at", "name")
 @client_options
-def list_graphs(name: str | None, tag: str | None, limit: int, url: str, as_json: bool) -> None:
+def list_graphs(limit: int, url: str, as_json: bool, **asked: Any) -> None:
     """List graphs, newest first."""
     with Client(url) as service:
-        graphs = first(service.list_graphs(name=name, tag=tag), limit)
+        graphs = first(service.list_graphs(**asked), limit)
     if as_json:
         print_json([found.document for found in graphs])
         return

@@ -1,7 +1,7 @@
 """The commands `run create`, `run list`, `run show` and, from `recordings.py`, `run import` and `run record`."""
 
 from collections.abc import Iterable, Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 from rich.text import Text
@@ -13,9 +13,8 @@ from service.cli.terminal import (
     first,
     inputs_argument,
     key_option,
-    limit_option,
+    list_options,
     make_table,
-    one_tag_option,
     print_deleted,
     print_json,
     print_list,
@@ -87,22 +86,14 @@ def create_run(
 @run.command("list")
 @click.option("--graph", help="Only runs of this graph.")
 @click.option("--label", help="Only runs with this label.")
+@click.option("--source", type=click.Choice(["computed", "recorded"]), help="Only runs computed here, or recorded.")
 @click.option("--recorded-by", help="Only runs that this program or person recorded.")
-@one_tag_option
-@limit_option
+@list_options("created_at")
 @client_options
-def list_runs(
-    graph: str | None,
-    label: str | None,
-    recorded_by: str | None,
-    tag: str | None,
-    limit: int,
-    url: str,
-    as_json: bool,
-) -> None:
+def list_runs(limit: int, url: str, as_json: bool, **asked: Any) -> None:
     """List runs, newest first."""
     with Client(url) as service:
-        runs = first(service.list_runs(graph=graph, label=label, tag=tag, recorded_by=recorded_by), limit)
+        runs = first(service.list_runs(**asked), limit)
     if as_json:
         print_json([each.document for each in runs])
         return

@@ -29,10 +29,6 @@ _NARROW = 80
 _SHORT_ID = 8  # characters at its end; the first are the time
 
 tags_option = click.option("--tag", "tags", multiple=True, metavar="KEY:VALUE", help="A tag; may be repeated.")
-one_tag_option = click.option("--tag", metavar="KEY:VALUE", help="Only those with this tag.")
-limit_option = click.option(
-    "--limit", type=click.IntRange(1), default=_LISTED, show_default=True, help="The most to list."
-)
 cascade_option = click.option("--cascade", is_flag=True, help="Delete what rests on it too.")
 key_option = click.option(
     "--key", help="An Idempotency-Key: repeated with the same key, the command takes effect once."
@@ -51,6 +47,29 @@ def url_option(command: Command) -> Command:
     )(command)
 
 
+def list_options(*members: str) -> Callable[[Command], Command]:
+    """Add what lists take: --tag, --search, --since, --until, --limit and --sort by one of these members."""
+    options = (
+        click.option("--tag", metavar="KEY:VALUE", help="Only those with this tag."),
+        click.option("--search", "q", metavar="TEXT", help="Only those with this text in name, label or expression."),
+        click.option("--since", metavar="TIME", help="Only those made at 2026-11-24T09:00:00Z or later."),
+        click.option("--until", metavar="TIME", help="Only those made before."),
+        click.option(
+            "--sort",
+            type=click.Choice([sign + member for member in members for sign in ("", "-")]),
+            help="By this, after - in descending order; left out, newest first.",
+        ),
+        click.option("--limit", type=click.IntRange(1), default=_LISTED, show_default=True, help="The most to list."),
+    )
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 def client_options(command: Command) -> Command:
     """Add the options --url and --json."""
     return url_option(json_option(command))
@@ -60,7 +79,7 @@ def first(items: Iterable[Item], limit: int) -> list[Item]:
     """Return the first `limit` items, with a note on standard error if there are more."""
     found = list(islice(items, limit + 1))
     if len(found) > limit:
-        click.echo(f"the newest {limit}; --limit lists more", err=True)
+        click.echo(f"the first {limit}; --limit lists more", err=True)
     return found[:limit]
 
 

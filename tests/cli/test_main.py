@@ -113,6 +113,13 @@ def test_a_name_means_its_highest_version_and_a_label_the_newest_run(gradbook: G
     assert gradbook("run", "show", "cli versions:main", "--json").json["id"] == made[1]["id"]
     assert gradbook("run", "show", made[0]["id"][-8:], "--json").json["id"] == made[0]["id"]
     assert gradbook("compare", "cli versions@2:main", "cli versions:main").out.startswith("differ: ")
+    listed = gradbook(
+        "run", "list", "--graph", "cli versions@1", "--source", "computed", "--search", "MAIN", "--json"
+    ).json
+    assert [run["id"] for run in listed] == [made[1]["id"]]
+    asked = ("--since", "2026-01-01", "--sort", "-name", "--search", "cli versions", "--limit", "1")
+    found = gradbook("graph", "list", *asked, "--json")
+    assert [graph["version"] for graph in found.json] == [2] and "the first 1; --limit lists more" in found.err
     refused = gradbook("run", "list", "--graph", "cli version")
     assert refused.code == 3 and refused.err.startswith("gradbook: there is no graph 'cli version'; near it ")
     assert "cli versions" in refused.err

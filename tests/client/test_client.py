@@ -241,6 +241,28 @@ def test_runs_are_found_by_graph_label_and_tag(gradbook: Client) -> None:
     assert [run.gradients["x"] for run in gradbook.list_runs(tag="found:second")] == [1]
 
 
+def test_graphs_and_runs_go_by_their_names_and_are_listed_by_what_they_are(gradbook: Client) -> None:
+    old = gradbook.create_graph("named", expression="y = x + 1")
+    new = gradbook.create_graph("named", expression="y = x + 2")
+    run = gradbook.create_run("named@1", {"x": 1}, label="main")
+    claim = gradbook.record_run("named", by="Ada", values={"y": 9}, inputs={"x": 1})
+    derived = gradbook.create_derivatives("named", "jacobian", {"x": 1})
+    compared = gradbook.create_comparison("named:main", claim)
+    assert (run.graph_id, claim.graph_id, derived.graph_id) == (old.id, new.id, new.id)
+    assert gradbook.get_graph("named").id == new.id and gradbook.get_run("named:main").id == run.id
+    assert gradbook.get_comparison(str(compared.id)[-8:]).id == compared.id
+    began, ended = old.created_at, compared.created_at
+    assert [each.id for each in gradbook.list_graphs(q="NAMED", since=began, sort="name")] == [old.id, new.id]
+    assert [each.id for each in gradbook.list_runs(source="recorded", q="ada", since=began, until=ended)] == [claim.id]
+    assert [each.id for each in gradbook.list_runs(graph="named@1", sort="created_at")] == [run.id]
+    (found,) = gradbook.list_comparisons(graph=old, verdict="differ", since=began.replace(tzinfo=None).isoformat())
+    assert (found,) == tuple(gradbook.list_checks("named", sort="-created_at")) and found["id"] == compared.id
+    assert [each["id"] for each in gradbook.list_derivatives("named", until=ended)] == [derived.id]
+    assert list(gradbook.list_checks(new, verdict="same")) == []
+    with pytest.raises(Problem, match="near it"):
+        next(gradbook.list_runs(graph="nomed"))
+
+
 def test_a_graph_is_deleted_unless_a_run_needs_it(gradbook: Client) -> None:
     graph = gradbook.create_graph("deleted", expression="y = x - 1")
     gradbook.delete_graph(graph)
@@ -290,8 +312,12 @@ def test_every_operation_id_is_a_method_of_the_client(gradbook: Client) -> None:
         if method != "parameters"
     }
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
-    # A run that somebody else computed is posted where runs are created, a model where graphs are.
-    assert methods - {"close", "record_run", "import_graph"} == documented
+    # A run that somebody else computed is posted where runs are created, a model where graphs are; what a graph has is
+    # listed with `graph`.
+    assert methods - {"close", "record_run", "import_graph"} == documented - {
+        "list_graph_runs",
+        "list_graph_comparisons",
+    }
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from service.api.http.endpoint import BINARY, PROBLEM_RESPONSES, TEXT, Blueprint
 from service.api.http.problem_types import PROBLEM_TYPES, example_of
 from service.api.http.problems import MEDIA_TYPE
 from service.api.http.request import LONGEST_KEY
-from service.api.schemas import ProblemDocument, Request
+from service.api.schemas import REFERENCES, ProblemDocument, Request
 from service.settings import Limits
 from service.storage.access_keys import Scope
 
@@ -170,6 +170,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         }
     }
     for path, methods in document["paths"].items():
+        for parameter in methods.get("parameters", ()):
+            if (kind := parameter["name"].removesuffix("_id")) in REFERENCES:
+                parameter["description"] = REFERENCES[kind]
         for method, operation in methods.items():
             if method == "parameters":
                 continue
