@@ -223,7 +223,7 @@ def test_the_client_wheel_carries_the_same_files_as_the_wheel(wheel: Path, clien
 def test_the_client_wheel_needs_numpy_and_requests_alone(client_wheel: Path, tmp_path: Path, service_url: str) -> None:
     metadata = next(name for name in ZipFile(client_wheel).namelist() if name.endswith("/METADATA"))
     assert Parser().parsestr(ZipFile(client_wheel).read(metadata).decode()).get_all("Requires-Dist") == [
-        "numpy",
+        "numpy>=2",
         "requests",
     ]
     python = create_environment(tmp_path / "venv")

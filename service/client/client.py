@@ -97,6 +97,8 @@ class Client:
         `weights` are digests that `put_tensor` returned: the values of these inputs wherever none are given.
         """
         if isinstance(name, GraphBuilder):
+            if expression is not None or nodes is not None:
+                raise TypeError("a graph that was written has its nodes: it takes no expression and no further nodes")
             nodes, name = name.nodes, name.name
             inputs = inputs or [node["name"] for node in nodes if node["operation"] == "Input"]
         listed = None if nodes is None else list(nodes)

@@ -22,6 +22,20 @@ Y = np.array([[1.5, 0.25, -0.75], [2.0, -1.0, 0.5]])
 M = np.array([[2.0, 0.5], [0.5, 1.0]])
 INDICES = np.array([1, 0, 1])
 
+
+def network(x: Any, y: Any, m: Any, i: Any) -> Any:
+    """Attention, layer normalization and cross entropy, as they are written with NumPy."""
+    queries, keys = m @ x, y * 2
+    scores = queries @ keys.T / np.sqrt(3)
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    attended = x + weights / weights.sum(axis=-1, keepdims=True) @ y
+    centred = attended - attended.mean(axis=1, keepdims=True)
+    normed = centred / np.sqrt(np.mean(centred**2, axis=1, keepdims=True) + 1e-5)
+    logits = np.where(normed > 0, normed, 0.01 * normed)
+    logarithms = logits - np.log(np.sum(np.exp(logits), axis=1))[:, None]
+    return -logarithms[np.arange(2), i[:2]].mean()
+
+
 CASES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "operators": lambda x, y, m, i: +x - -y * 2 / (1 + abs(x)) ** 2 // 0.5 % 3 + 2**y - 1 / (3 + x),
     "reflected operators": lambda x, y, m, i: (1 - x) + (5 // (y + 3)) + 7 % (y + 3) + (X * x) + (Y @ x.T).sum(),
@@ -80,6 +94,7 @@ CASES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "new axes": lambda x, y, m, i: x[:, None] + x[None] + x[..., None, :] + x[:, 0, None, None] + x[None, ..., 0, None],
     "gathered": lambda x, y, m, i: x[i] + x[[0, 1, 1]] + x[:, i][0] + x[..., i][1] + x[1:, [2, 0, 1]],
     "single elements": lambda x, y, m, i: x[[0, 1, 1], i] + y[[[0], [-1]], [0, 1, 2]] + x.T[i, i],
+    "a network": network,
     "the whole": lambda x, y, m, i: x[:] + x[...] + y[()],
 }
 
@@ -309,6 +324,14 @@ def test_a_graph_computes_something(service: Client) -> None:
     _ = g.input("x") + 1
     with pytest.raises(ValueError, match=r"g.y = … names a node"):
         service.create_graph(g)
+
+
+def test_a_written_graph_takes_no_further_nodes(service: Client) -> None:
+    g = graph("whole")
+    g.y = g.input("x") + 1
+    for more in ({"expression": "y = x"}, {"nodes": []}):
+        with pytest.raises(TypeError, match="no further nodes"):
+            service.create_graph(g, **more)  # type: ignore[arg-type]
 
 
 def test_constants_are_numbers_and_arrays() -> None:

@@ -70,7 +70,9 @@ class Result:
         return len(self.keys())
 
     def _repr_html_(self) -> str:
-        return html_table({"": name, type(self).__name__: self[name]} for name in self)
+        written = ((name, _inline(self[name])) for name in self)
+        members = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in written if value)
+        return f"<b>{type(self).__name__}</b><dl>{members}</dl>"
 
 
 class Table(Result):
@@ -123,7 +125,7 @@ def _inline(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.6g}".replace("-", "−")
     if isinstance(value, np.ndarray):
         return f"[{'×'.join(map(str, value.shape))}]"
     if isinstance(value, Result):
@@ -133,13 +135,13 @@ def _inline(value: Any) -> str:
     if isinstance(value, Mapping):
         return _listed(f"{escape(str(name))}: {_inline(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):
-        return _listed(map(_inline, value))
+        return _listed(map(_inline, value), "" if any(isinstance(each, Result) for each in value) else ", ")
     return escape(str(value))
 
 
-def _listed(written: Iterable[str]) -> str:
+def _listed(written: Iterable[str], between: str = ", ") -> str:
     shown = list(islice(written, _MOST_ROWS + 1))
-    return ", ".join(shown[:_MOST_ROWS]) + (", …" if len(shown) > _MOST_ROWS else "")
+    return between.join([*shown[:_MOST_ROWS], "…"] if len(shown) > _MOST_ROWS else shown)
 
 
 def _column(values: list[Any]) -> NDArray[Any]:
