@@ -23,4 +23,4 @@ def set_baseline(run: str, label: str, key: str | None, url: str, as_json: bool)
     if as_json:
         print_json(found.document)
     else:
-        click.echo(f"{found.graph_name}:{label} is the run {found.id}, of version {found.graph_version}", err=True)
+        click.echo(f"{found.graph_name}:{label} is the run {found.id}, of version {found.graph_version}")

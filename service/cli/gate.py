@@ -53,7 +53,7 @@ def gate(
             markdown.write(write_markdown(service, compared, baseline, failures, recording.sources))
         report(service, compared, judging, as_json, recording.sources)
     verdict = f"fails: {', '.join(failures)}" if failures else "passes"
-    click.echo(f"against {baseline} the run {run.id} {verdict}", err=True)
+    click.echo(f"against {baseline} the run {run.id} {verdict}", err=as_json)
     sys.exit(DIFFER if failures else 0)
 
 

@@ -11,7 +11,7 @@ def test_a_baseline_takes_the_label_from_the_one_before_it(service_url: str) -> 
         for run, version in ((before, 1), (after, 2)):
             ended = call_main(service_url, "baseline", "set", str(run.id))
             said = f"cli baseline:main is the run {run.id}, of version {version}\n"
-            assert ended == (0, "", said)
+            assert ended == (0, said, "")
         assert [service.get_run(run).label for run in (before, after)] == [None, "main"]
         night = call_main(service_url, "baseline", "set", str(after.id), "--label", "night", "--json")
         assert night.json["label"] == "night" and list(service.list_runs(graph=versions[1], label="main")) == []

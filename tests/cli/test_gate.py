@@ -83,11 +83,11 @@ def test_equal_figures_pass_and_an_error_is_named(
     options = ("--baseline", main, "--junit", str(reports[0]), "--markdown", str(reports[1]))
     same = call_main(service_url, "gate", save(neuron()), *options)
     assert same.code == 0 and same.out.startswith("same: 8 same")
-    assert same.err.startswith(f"against {main} the run ") and same.err.endswith(" passes\n")
+    assert same.out.splitlines()[-1].startswith(f"against {main} the run ") and same.out.endswith(" passes\n")
     assert reports[1].read_text().startswith("### Against gated neuron:main it passes\n\n8 same. ")
 
     differs = call_main(service_url, "gate", save(neuron(wrong)), *options, "--label", "a change", "--tag", "pr:7")
-    assert differs.code == 1 and differs.err.endswith(" fails: 1 figure is wrong by itself\n")
+    assert differs.code == 1 and differs.out.endswith(" fails: 1 figure is wrong by itself\n")
     (sentence,) = [line for line in differs.out.splitlines() if line.startswith("  ∂")]
     assert sentence.startswith("  ∂y/∂s is ") and sentence.endswith(" (model|1.py:12)")
     suite = ElementTree.parse(reports[0]).getroot()
@@ -128,7 +128,7 @@ def test_what_is_missing_fails_only_where_all_is_required(
     asked = ("gate", save(replace(neuron(), **lacking)), "--baseline", main)
     gradbook(service_url, *asked, expect=0)
     ended = call_main(service_url, *asked, "--require-all")
-    assert ended.code == 1 and ended.err.endswith(f" fails: {said}\n")
+    assert ended.code == 1 and ended.out.endswith(f" fails: {said}\n")
 
 
 def test_errors_that_grew_pass_unless_any_difference_is_to_fail(service_url: str, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_errors_that_grew_pass_unless_any_difference_is_to_fail(service_url: str
     assert "No figure is wrong by itself" in gradbook(service_url, *asked, expect=0)
     for spelling in ("differ", "difference"):
         ended = call_main(service_url, *asked, "--fail-on", spelling)
-        assert ended.code == 1 and ended.err.endswith("fails: figures differ, though none is wrong by itself\n")
+        assert ended.code == 1 and ended.out.endswith("fails: figures differ, though none is wrong by itself\n")
 
 
 def test_figures_alone_are_of_the_baselines_graph_at_its_output_and_seed(service_url: str, tmp_path: Path) -> None:
