@@ -50,7 +50,7 @@ def is_recording(path: str | Path) -> bool:
         return False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recording:
     """A program's graph and what it computed once.
 
@@ -66,17 +66,22 @@ class Recording:
     outputs: Sequence[str] = ()
     output: str | None = None
     seed: Any = None
-    inputs: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    gradients: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    dtypes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    gradients: Mapping[str, Any] = field(default_factory=dict)
+    dtypes: Mapping[str, str] = field(default_factory=dict)
     name: str = "recording"
     by: str = ""
     framework: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     unmapped: Sequence[Mapping[str, Any]] = ()
-    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sources: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        gradients = f"gradients of {self.output}" if self.output else "no gradients"
+        unmapped = f", {len(self.unmapped)} operations without a node" if self.unmapped else ""
+        return f"Recording({self.name!r} by {self.by}: {len(self.nodes)} nodes, {gradients}{unmapped})"
 
     @property
     def dtype(self) -> str:

@@ -50,6 +50,7 @@ def test_what_is_read_back_is_what_was_saved(saved: bytes, tmp_path: Path) -> No
             assert kept[name] is None or kept[name].dtype == given[name].dtype
     assert read.gradients["x"] is None
     assert read.dtype == "bfloat16"
+    assert repr(read) == "Recording('neuron' by a test: 6 nodes, gradients of layer/out)"
     read.save(tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == saved
 
