@@ -9,6 +9,7 @@ client.create_graph(g)
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -154,7 +155,7 @@ class GraphBuilder:
 
 def _constant(value: Any) -> Any:
     """A number, or nested lists of them; of an array without elements its shape, as 0x3."""
-    array = np.asarray(value)
+    array = np.asarray(float(value) if isinstance(value, Real) else value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"a node's operands are nodes and real numbers; {type(value).__name__} is neither")
     return array.astype(np.float64).tolist() if array.size else "x".join(map(str, array.shape))

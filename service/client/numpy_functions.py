@@ -260,9 +260,20 @@ def _transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
 
 @writes(np.swapaxes)
 def _swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    if {axis1, axis2} != {-1, -2}:
-        raise TypeError("np.swapaxes makes a node for the axes -1 and -2; for others write np.transpose with all axes")
-    return apply("MatrixTranspose", x)
+    if {axis1, axis2} == {-1, -2}:
+        return apply("MatrixTranspose", x)
+    if (axis1 < 0) != (axis2 < 0):
+        raise TypeError("np.swapaxes makes a node where both axes are counted from the first, or both from the last")
+    named = list("abcdefghijklmnopqrstuvwxyz"[: 1 + max(axis1, axis2) if axis1 >= 0 else -min(axis1, axis2)])
+    swapped = named.copy()
+    swapped[axis1], swapped[axis2] = named[axis2], named[axis1]
+    before, after = ("", "...") if axis1 >= 0 else ("...", "")
+    return apply("Einsum", x, equation="->".join(f"{before}{''.join(axes)}{after}" for axes in (named, swapped)))
+
+
+@writes(np.trace)
+def _trace(x: Any) -> Any:
+    return apply("Einsum", x, equation="ii...->...")
 
 
 @writes(np.squeeze)

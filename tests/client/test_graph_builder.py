@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ CASES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "matrix product": lambda x, y, m, i: m @ x @ y.T,
     "dot": lambda x, y, m, i: np.dot(m, x) + m.dot(y),
     "mT": lambda x, y, m, i: x.mT + np.matrix_transpose(y) + np.linalg.matrix_transpose(y) + np.swapaxes(x, -1, -2),
+    "swapaxes": lambda x, y, m, i: np.swapaxes(x[None], 1, 2)[0] + x[None].swapaxes(-1, -3)[..., 0] + x.swapaxes(0, 1),
+    "trace": lambda x, y, m, i: np.trace(m) * x,
     "square": lambda x, y, m, i: np.square(x) + np.exp2(y) + np.fmod(x, y),
     "bitwise": lambda x, y, m, i: (
         np.bitwise_and(x > 0, y > 0) + 1.0 * np.bitwise_or(x > 0, y > 0) - 1.0 * np.invert(x > 0)
@@ -270,7 +273,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "subscript": (lambda x, y: x[0.5], "a subscript is a whole number"),
     "mixed subscripts": (lambda x, y: x[[0, 1], None], "use two steps"),
     "bits": (lambda x, y: x & y, "& combines conditions"),
-    "axes": (lambda x, y: np.swapaxes(x, 0, 1), "np.transpose with all axes"),
+    "axes": (lambda x, y: np.swapaxes(x, 0, -1), "both axes are counted from"),
     "norm": (lambda x, y: np.linalg.norm(x, "nuc"), "of the 2-norm"),
     "pad": (lambda x, y: np.pad(x, [(1, 1)], mode="mean"), "in the modes"),
     "decimals": (lambda x, y: np.round(x, 2), "whole numbers"),
@@ -337,6 +340,6 @@ def test_a_written_graph_takes_no_further_nodes(service: Client) -> None:
 def test_constants_are_numbers_and_arrays() -> None:
     g = graph("constants")
     x = g.input("x")
-    g.y = x * np.float32(0.5) + [np.nan, True, 2] + np.zeros((0, 3))
+    g.y = x * np.float32(0.5) + [np.nan, True, 2] + Fraction(1, 4) + np.zeros((0, 3))
     constants = [node["attributes"]["value"] for node in g.nodes if node["operation"] == "Constant"]
-    assert repr(constants) == "[0.5, [nan, 1.0, 2.0], '0x3']"
+    assert repr(constants) == "[0.5, [nan, 1.0, 2.0], 0.25, '0x3']"

@@ -58,6 +58,7 @@ def test_a_result_is_a_mapping_of_what_it_shows(answers: Answers) -> None:
     assert {"document", "nodes", "values"} & members.keys() == set()
     assert [name for name in members if f"{name}=" not in repr(run)] == []
     assert len(run) == len(members)
+    assert dict(run.items()) == members
     assert run["values"] is run.get("values") is run.values
     assert run.get("none") is None
     for name in ("_all", "keys", "none"):
@@ -169,11 +170,15 @@ def _classes(root: type[Result]) -> Iterator[type[Result]]:
         yield from _classes(each)
 
 
-def test_html_is_escaped_and_keeps_to_the_pages_colours(answers: Answers) -> None:
-    written = answers.graph._repr_html_()
-    assert "<results>" not in written and "&lt;results&gt;" in written
-    table = written[written.index("</svg>") :]
-    assert not re.search("color|style|background", table)
+def test_html_is_escaped_and_keeps_to_the_pages_colours(service: Client) -> None:
+    with graph("<results>") as g:
+        g["<b>"] = g.input("<a>") + 1
+    made = service.create_graph(g)
+    for shown in (made, service.create_run(made, {"<a>": 1}), made.nodes[0]):
+        written = shown._repr_html_()
+        assert "&lt;a&gt;" in written
+        assert not re.search("<[ab]>(?!Graph)", written)
+        assert not re.search("color|style|background", written.rpartition("</svg>")[2])
 
 
 def test_a_run_is_drawn_and_listed(answers: Answers) -> None:

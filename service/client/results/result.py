@@ -63,6 +63,10 @@ class Result:
         except KeyError:
             return default
 
+    def items(self) -> list[tuple[str, Any]]:
+        """The members by name."""
+        return [(name, self[name]) for name in self]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 
@@ -70,7 +74,7 @@ class Result:
         return len(self.keys())
 
     def _repr_html_(self) -> str:
-        written = ((name, _inline(self[name])) for name in self)
+        written = ((name, _inline(value)) for name, value in self.items())
         members = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in written if value)
         return f"<b>{type(self).__name__}</b><dl>{members}</dl>"
 
