@@ -1,0 +1,46 @@
+"""What a primitive of JAX is in the operations of a graph: terms, which the recorder makes nodes of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from service.recorders.jax.program import Slot
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """An operation of slots, numbers, arrays and other calls."""
+
+    operation: str
+    operands: "tuple[Operand, ...]"
+    attributes: Mapping[str, Any]
+
+
+Operand: TypeAlias = Slot | Call | float | np.ndarray
+
+
+class Unmapped(Exception):
+    """There are no operations for this step; the message says why."""
+
+
+def call(operation: str, *operands: Operand, **attributes: Any) -> Call:
+    """An operation of operands; attributes that are None are left out."""
+    return Call(operation, operands, {name: value for name, value in attributes.items() if value is not None})
+
+
+def reshape(x: Operand, shape: Any) -> Call:
+    """The same elements in another shape."""
+    return call("Reshape", x, shape=[int(length) for length in shape])
+
+
+def transpose(x: Operand, axes: Any) -> Operand:
+    """The axes in another order."""
+    axes = [int(axis) for axis in axes]
+    return x if axes == sorted(axes) else call("Transpose", x, perm=axes)
+
+
+def number(slot: Slot) -> float | None:
+    """The value of a scalar that depends on no argument; None of any other slot."""
+    return float(np.asarray(slot.value)) if slot.fixed and slot.shape == () else None
