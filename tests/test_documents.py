@@ -127,10 +127,11 @@ def test_expressions_and_json_can_be_read() -> None:
 
 
 def test_every_block_says_what_it_is() -> None:
-    """What is run, or read, by the tests above; the rest needs make, Docker, nginx, a server or PyTorch
-    (tests/recorders/torch/test_door.py)."""
+    """What is run, or read, by the tests above; the rest needs make, Docker, nginx, a server, PyTorch or
+    JAX (tests/recorders/torch/test_door.py, tests/recorders/jax/test_door.py)."""
     fences = {name: set(re.findall(r"^```(.*)\n(?:.*\n)*?```$", page, re.MULTILINE)) for name, page in PAGES.items()}
     elsewhere = {"README.md": {"sh", "py"}, "docs/operating.md": {"sh", "yaml", "nginx"}, "docs/upgrading.md": {"sh"}}
+    elsewhere["docs/bringing-a-model.md"] = {"py"}
     elsewhere["docs/other-languages.md"] = {"sh", "typescript"}  # tests/clients runs them
     for name, languages in fences.items():
         assert languages - {"console", "python", "expression", "json", "text"} == elsewhere.get(name, set()), name

@@ -38,6 +38,22 @@ def record_torch(build: str, output: str | None, source: bool) -> None:
     _save(_recorder("torch")(*made, source=source), output)
 
 
+@record.command("jax")
+@_recording_command
+def record_jax(build: str, output: str | None, source: bool) -> None:
+    """Record the function of JAX that MODULE:FUNCTION returns, as (function, arguments), with the gradients of its
+    scalar result."""
+    made = _call(build)
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise click.UsageError(f"{build} is to return (function, arguments)")
+    function, arguments = made
+    try:
+        recording = _recorder("jax")(function, *arguments, source=source)
+    except ValueError as error:
+        raise click.UsageError(f"{build}: {error}") from error
+    _save(recording, output)
+
+
 def _recorder(framework: str) -> Any:
     try:
         return import_module(f"service.recorders.{framework}").record

@@ -1,6 +1,7 @@
 """`record(function, *arguments)`: run a function of JAX once, and keep its graph, its values and its gradients."""
 
 import inspect
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -67,7 +68,7 @@ def record(
         name=name or str(getattr(function, "__name__", type(function).__name__)).strip("<>"),
         by=f"JAX {jax.__version__}",
         framework="JAX",
-        versions={"jax": jax.__version__, "jaxlib": jax.lib.__version__, "numpy": np.__version__},
+        versions={"jax": jax.__version__, "numpy": np.__version__, "python": platform.python_version()},
     )
 
 
