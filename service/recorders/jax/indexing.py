@@ -13,19 +13,19 @@ import numpy as np
 from jax import lax
 
 from service.recorders.jax.program import Slot, Step
-from service.recorders.jax.terms import Call, Operand, call, number, reshape, transpose
+from service.recorders.jax.terms import Applied, Operand, apply, number, reshape, transpose
 
 _OUTSIDE = -1  # in place of an index that is out of bounds
 
 
-def part(x: Operand, starts: Sequence[Any], ends: Sequence[Any], steps: Sequence[Any] | None = None) -> Call:
+def part(x: Operand, starts: Sequence[Any], ends: Sequence[Any], steps: Sequence[Any] | None = None) -> Applied:
     """The elements of x between bounds, for each axis."""
     given = None if steps is None or set(steps) == {1} else [int(step) for step in steps]
     bounds = {"starts": [int(start) for start in starts], "ends": [int(end) for end in ends]}
-    return call("Slice", x, **bounds, axes=list(range(len(bounds["starts"]))), steps=given)
+    return apply("Slice", x, **bounds, axes=list(range(len(bounds["starts"]))), steps=given)
 
 
-def dynamic_slice(step: Step) -> Call:
+def dynamic_slice(step: Step) -> Applied:
     """Elements from indices on that are computed: as they were."""
     x, *starts = step.operands
     first = _clamped(x, starts, step.results[0].shape)
@@ -56,7 +56,7 @@ def gather(step: Step) -> Operand:
         fill = step.parameters["fill_value"]
         taken = _take(x, np.where(places == _OUTSIDE, 0, places))
         missing = math.nan if fill is None and step.results[0].real else float(fill or 0)
-        return call("Where", (places != _OUTSIDE).astype(float), taken, missing)
+        return apply("Where", (places != _OUTSIDE).astype(float), taken, missing)
     if indices.fixed:
         return _take(x, places)
     whole = [axis for axis, size in enumerate(sizes) if size == x.shape[axis]]
@@ -71,7 +71,7 @@ def gather(step: Step) -> Operand:
             and set(others) <= set(whole)
             and list(map(int, numbers.offset_dims)) == kept
         ):
-            return call("Gather", x, reshape(indices, indices.shape[:-1]), axis=axis)
+            return apply("Gather", x, reshape(indices, indices.shape[:-1]), axis=axis)
     collapsed = list(map(int, numbers.collapsed_slice_dims))
     rest = [axis for axis in range(len(x.shape)) if axis not in collapsed]
     if (
@@ -80,11 +80,11 @@ def gather(step: Step) -> Operand:
         and set(rest) <= set(whole)
         and list(map(int, numbers.offset_dims)) == list(range(depth, depth + len(rest)))
     ):
-        return call("GatherND", transpose(x, [*collapsed, *rest]), indices)
+        return apply("GatherND", transpose(x, [*collapsed, *rest]), indices)
     if _along_axis(numbers, x, indices, sizes):
         (axis,) = map(int, numbers.start_index_map)
         return reshape(
-            call("GatherElements", x, reshape(indices, indices.shape[:-1]), axis=axis), step.results[0].shape
+            apply("GatherElements", x, reshape(indices, indices.shape[:-1]), axis=axis), step.results[0].shape
         )
     return _take(x, places)
 
@@ -128,13 +128,13 @@ def pad(step: Step) -> Operand:
     value = number(filling)
     if value is not None and all(low >= 0 and high >= 0 and not between for low, high, between in edges):
         pads = [*(low for low, _, _ in edges), *(high for _, high, _ in edges)]
-        return call("Pad", x, pads=pads, mode="constant", constant_value=value)
+        return apply("Pad", x, pads=pads, mode="constant", constant_value=value)
     places = np.asarray(
         lax.pad(jnp.arange(math.prod(x.shape), dtype=int).reshape(x.shape), jnp.asarray(_OUTSIDE, int), edges)
     )
     if (places == _OUTSIDE).any():
         taken = _take(x, np.where(places == _OUTSIDE, 0, places))
-        return call("Where", (places != _OUTSIDE).astype(float), taken, filling)
+        return apply("Where", (places != _OUTSIDE).astype(float), taken, filling)
     return _take(x, places)
 
 
@@ -151,16 +151,16 @@ def _look_up(x: Slot, indices: Slot, numbers: Any, sizes: Any, mode: Any) -> np.
     return np.asarray(found)
 
 
-def _take(x: Operand, places: np.ndarray) -> Call:
+def _take(x: Operand, places: np.ndarray) -> Applied:
     """The elements at places of the flat x."""
-    return call("Gather", reshape(x, [-1]), places.astype(float), axis=0)
+    return apply("Gather", reshape(x, [-1]), places.astype(float), axis=0)
 
 
-def _put(x: Slot, places: np.ndarray, updates: Operand, kind: str) -> Call:
+def _put(x: Slot, places: np.ndarray, updates: Operand, kind: str) -> Applied:
     """x with updates at places of the flat x, but for those that are out of bounds."""
     flat, inside = reshape(updates, [-1]), places.ravel()
     if (inside == _OUTSIDE).any():
         kept = np.flatnonzero(inside != _OUTSIDE)
-        flat, inside = call("Gather", flat, kept.astype(float), axis=0), inside[kept]
-    put = call("ScatterElements", reshape(x, [-1]), inside.astype(float), flat, axis=0, reduction=kind)
+        flat, inside = apply("Gather", flat, kept.astype(float), axis=0), inside[kept]
+    put = apply("ScatterElements", reshape(x, [-1]), inside.astype(float), flat, axis=0, reduction=kind)
     return reshape(put, x.shape)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from service.recorders.jax import indexing, windows
 from service.recorders.jax.program import Slot, Step
-from service.recorders.jax.terms import Call, Operand, Unmapped, call, number, reshape, transpose
+from service.recorders.jax.terms import Applied, NoOperation, Operand, apply, number, reshape, transpose
 from service.recorders.recording import DTYPES
 
 Rule: TypeAlias = Callable[[Step], Operand | list[Operand]]
@@ -17,16 +17,16 @@ Rule: TypeAlias = Callable[[Step], Operand | list[Operand]]
 def terms_of(step: Step) -> Sequence[Operand] | None:
     """The terms of a step's results; None where it has a derivative rule of its own, and is to be opened.
 
-    Raises Unmapped where there is no rule for it here.
+    Raises NoOperation where there is no rule for it here.
     """
     if step.body is not None:
         named = _NAMED.get(step.scope.rpartition("/")[2])
         return _listed(named(step)) if named else None
     if any(jnp.issubdtype(slot.dtype, jnp.complexfloating) for slot in (*step.operands, *step.results)):
-        raise Unmapped("complex numbers")
+        raise NoOperation("complex numbers")
     rule = RULES.get(step.primitive)
     if rule is None:
-        raise Unmapped("no operation for it")
+        raise NoOperation("no operation for it")
     return _listed(rule(step))
 
 
@@ -35,14 +35,14 @@ def _listed(terms: Operand | list[Operand]) -> list[Operand]:
 
 
 def _same(operation: str) -> Rule:
-    return lambda step: call(operation, *step.operands)
+    return lambda step: apply(operation, *step.operands)
 
 
 def _of_truth_values(operation: str) -> Rule:
-    def rule(step: Step) -> Call:
+    def rule(step: Step) -> Applied:
         if step.operands[0].dtype != bool:
-            raise Unmapped("bits of whole numbers")
-        return call(operation, *step.operands)
+            raise NoOperation("bits of whole numbers")
+        return apply(operation, *step.operands)
 
     return rule
 
@@ -54,57 +54,57 @@ def _unary(function: Callable[[Slot], Operand]) -> Rule:
 # --- elementwise -----------------------------------------------------------------------------------------------------
 
 
-def _truncated(x: Operand) -> Call:
+def _truncated(x: Operand) -> Applied:
     """Rounded toward zero."""
-    return call("Mul", call("Sign", x), call("Floor", call("Abs", x)))
+    return apply("Mul", apply("Sign", x), apply("Floor", apply("Abs", x)))
 
 
-def _divide(step: Step) -> Call:
-    quotient = call("Div", *step.operands)
+def _divide(step: Step) -> Applied:
+    quotient = apply("Div", *step.operands)
     return quotient if step.results[0].real else _truncated(quotient)
 
 
-def _round(step: Step) -> Call:
+def _round(step: Step) -> Applied:
     (x,) = step.operands
     if int(step.parameters["rounding_method"]):
-        return call("Round", x)
-    return call("Mul", call("Sign", x), call("Floor", call("Add", call("Abs", x), 0.5)))
+        return apply("Round", x)
+    return apply("Mul", apply("Sign", x), apply("Floor", apply("Add", apply("Abs", x), 0.5)))
 
 
-def _convert(step: Step) -> Call:
+def _convert(step: Step) -> Applied:
     (x,), (z,) = step.operands, step.results
     if z.dtype == bool:
-        return call("NotEqual", x, 0.0)
+        return apply("NotEqual", x, 0.0)
     if not z.real:
-        return _truncated(x) if x.real else call("Identity", x)
+        return _truncated(x) if x.real else apply("Identity", x)
     if x.real and str(z.dtype) in DTYPES:
-        return call("Cast", x, to=str(z.dtype))
-    return call("Identity", x)
+        return apply("Cast", x, to=str(z.dtype))
+    return apply("Identity", x)
 
 
-def _reduce_precision(step: Step) -> Call:
+def _reduce_precision(step: Step) -> Applied:
     kinds = {(8, 7): "bfloat16", (5, 10): "float16", (8, 23): "float32", (11, 52): "float64"}
     kind = kinds.get((step.parameters["exponent_bits"], step.parameters["mantissa_bits"]))
     if kind is None:
-        raise Unmapped("a precision that has no name")
-    return call("Cast", step.operands[0], to=kind)
+        raise NoOperation("a precision that has no name")
+    return apply("Cast", step.operands[0], to=kind)
 
 
-def _clamp(step: Step) -> Call:
+def _clamp(step: Step) -> Applied:
     low, x, high = step.operands
     bounds = number(low), number(high)
     if None not in bounds:
-        return call("Clip", x, min=bounds[0], max=bounds[1])
-    return call("Min", call("Max", x, low), high)
+        return apply("Clip", x, min=bounds[0], max=bounds[1])
+    return apply("Min", apply("Max", x, low), high)
 
 
 def _select(step: Step) -> Operand:
     which, *cases = step.operands
     if which.dtype == bool:
-        return call("Where", which, cases[1], cases[0])
+        return apply("Where", which, cases[1], cases[0])
     chosen: Operand = cases[-1]
     for place in reversed(range(len(cases) - 1)):
-        chosen = call("Where", call("Equal", which, float(place)), cases[place], chosen)
+        chosen = apply("Where", apply("Equal", which, float(place)), cases[place], chosen)
     return chosen
 
 
@@ -123,47 +123,49 @@ _ELEMENTWISE: Mapping[str, Rule] = {
     **{name: _same(operation) for name, operation in _SAME.items()},
     **{name: _of_truth_values(operation) for name, operation in {"and": "And", "or": "Or", "not": "Not"}.items()},
     "xor": _of_truth_values("NotEqual"),
-    "cbrt": _unary(lambda x: call("Mul", call("Sign", x), call("Pow", call("Abs", x), 1 / 3))),
+    "cbrt": _unary(lambda x: apply("Mul", apply("Sign", x), apply("Pow", apply("Abs", x), 1 / 3))),
     "clamp": _clamp,
     "convert_element_type": _convert,
     "div": _divide,
-    "exp2": _unary(lambda x: call("Pow", 2.0, x)),
-    "integer_pow": lambda step: call("Pow", step.operands[0], float(step.parameters["y"])),
-    "is_finite": _unary(lambda x: call("Equal", call("Sub", x, x), 0.0)),
-    "optimization_barrier": lambda step: [call("Identity", x) for x in step.operands],
+    "exp2": _unary(lambda x: apply("Pow", 2.0, x)),
+    "integer_pow": lambda step: apply("Pow", step.operands[0], float(step.parameters["y"])),
+    "is_finite": _unary(lambda x: apply("Equal", apply("Sub", x, x), 0.0)),
+    "optimization_barrier": lambda step: [apply("Identity", x) for x in step.operands],
     "reduce_precision": _reduce_precision,
-    "rem": lambda step: call("Mod", *step.operands, fmod=1),
+    "rem": lambda step: apply("Mod", *step.operands, fmod=1),
     "round": _round,
-    "rsqrt": _unary(lambda x: call("Pow", x, -0.5)),
+    "rsqrt": _unary(lambda x: apply("Pow", x, -0.5)),
     "select_n": _select,
-    "square": _unary(lambda x: call("Mul", x, x)),
+    "square": _unary(lambda x: apply("Mul", x, x)),
 }
 
 # Functions with a derivative rule of their own that are one operation, by their names.
 _NAMED: Mapping[str, Rule] = {
-    "relu": lambda step: call("Relu", *step.operands),
-    "logaddexp": lambda step: call("LogAddExp", *step.operands),
-    "xlogy": lambda step: call("XLogY", *step.operands),
+    "relu": lambda step: apply("Relu", *step.operands),
+    "logaddexp": lambda step: apply("LogAddExp", *step.operands),
+    "xlogy": lambda step: apply("XLogY", *step.operands),
 }
 
 # --- reductions and scans --------------------------------------------------------------------------------------------
 
 
 def _reduce(operation: str) -> Rule:
-    def rule(step: Step) -> Call:
+    def rule(step: Step) -> Applied:
         axes = [int(axis) for axis in step.parameters["axes"]]
-        return call(operation, step.operands[0], axes=axes, keepdims=0) if axes else call("Identity", step.operands[0])
+        return (
+            apply(operation, step.operands[0], axes=axes, keepdims=0) if axes else apply("Identity", step.operands[0])
+        )
 
     return rule
 
 
 def _argument(operation: str) -> Rule:
-    return lambda step: call(operation, step.operands[0], axis=int(step.parameters["axes"][0]), keepdims=0)
+    return lambda step: apply(operation, step.operands[0], axis=int(step.parameters["axes"][0]), keepdims=0)
 
 
 def _scan(operation: str) -> Rule:
-    def rule(step: Step) -> Call:
-        return call(operation, *step.operands, axis=step.parameters["axis"], reverse=int(step.parameters["reverse"]))
+    def rule(step: Step) -> Applied:
+        return apply(operation, *step.operands, axis=step.parameters["axis"], reverse=int(step.parameters["reverse"]))
 
     return rule
 
@@ -171,17 +173,17 @@ def _scan(operation: str) -> Rule:
 def _sort(step: Step) -> list[Operand]:
     keys, axis = step.operands, int(step.parameters["dimension"])
     if step.parameters["num_keys"] != 1:
-        raise Unmapped("several keys")
-    order = call("Sort", keys[0], axis=axis, output=1)
+        raise NoOperation("several keys")
+    order = apply("Sort", keys[0], axis=axis, output=1)
     return [
-        call("Sort", keys[0], axis=axis),
-        *(call("GatherElements", other, order, axis=axis) for other in keys[1:]),
+        apply("Sort", keys[0], axis=axis),
+        *(apply("GatherElements", other, order, axis=axis) for other in keys[1:]),
     ]
 
 
 def _top_k(step: Step) -> list[Operand]:
     axis = int(step.parameters.get("axis", -1))
-    return [call("TopK", *step.operands, k=int(step.parameters["k"]), axis=axis, output=place) for place in (0, 1)]
+    return [apply("TopK", *step.operands, k=int(step.parameters["k"]), axis=axis, output=place) for place in (0, 1)]
 
 
 _REDUCTIONS: Mapping[str, Rule] = {
@@ -202,11 +204,11 @@ _REDUCTIONS: Mapping[str, Rule] = {
 # --- shapes ----------------------------------------------------------------------------------------------------------
 
 
-def _to_shape_of_result(step: Step) -> Call:
+def _to_shape_of_result(step: Step) -> Applied:
     return reshape(step.operands[0], step.results[0].shape)
 
 
-def _broadcast(step: Step) -> Call:
+def _broadcast(step: Step) -> Applied:
     (x, *_), shape = step.operands, step.results[0].shape
     aligned = [1] * len(shape)
     for length, axis in zip(x.shape, step.parameters["broadcast_dimensions"], strict=True):
@@ -215,34 +217,34 @@ def _broadcast(step: Step) -> Call:
         return reshape(x, shape)
     leading = len(shape) - len(x.shape)
     own = tuple(aligned) == (*[1] * leading, *x.shape)  # where broadcasting, as NumPy does it, needs no axes named
-    return call("Expand", x if own else reshape(x, aligned), shape=list(shape))
+    return apply("Expand", x if own else reshape(x, aligned), shape=list(shape))
 
 
-def _slice(step: Step) -> Call:
+def _slice(step: Step) -> Applied:
     starts, ends, steps = (step.parameters[name] for name in ("start_indices", "limit_indices", "strides"))
     return indexing.part(step.operands[0], starts, ends, steps)
 
 
 def _split(step: Step) -> list[Operand]:
     axis, sizes = int(step.parameters["axis"]), [int(size) for size in step.parameters["sizes"]]
-    return [call("Split", *step.operands, axis=axis, split=sizes, output=place) for place in range(len(sizes))]
+    return [apply("Split", *step.operands, axis=axis, split=sizes, output=place) for place in range(len(sizes))]
 
 
-def _reverse(step: Step) -> Call:
+def _reverse(step: Step) -> Applied:
     axes = [int(axis) for axis in step.parameters["dimensions"]]
     ends = [-step.operands[0].shape[axis] - 1 for axis in axes]
-    return call("Slice", *step.operands, starts=[-1] * len(axes), ends=ends, axes=axes, steps=[-1] * len(axes))
+    return apply("Slice", *step.operands, starts=[-1] * len(axes), ends=ends, axes=axes, steps=[-1] * len(axes))
 
 
-def _stack(step: Step) -> Call:
+def _stack(step: Step) -> Applied:
     axis, shape = int(step.parameters.get("axis", 0)), list(step.operands[0].shape)
     shape.insert(axis, 1)
-    return call("Concat", *(reshape(part, shape) for part in step.operands), axis=axis)
+    return apply("Concat", *(reshape(part, shape) for part in step.operands), axis=axis)
 
 
 _SHAPES: Mapping[str, Rule] = {
     "broadcast_in_dim": _broadcast,
-    "concatenate": lambda step: call("Concat", *step.operands, axis=int(step.parameters["dimension"])),
+    "concatenate": lambda step: apply("Concat", *step.operands, axis=int(step.parameters["dimension"])),
     "expand_dims": _to_shape_of_result,
     "reshape": _to_shape_of_result,
     "rev": _reverse,
@@ -256,7 +258,7 @@ _SHAPES: Mapping[str, Rule] = {
 # --- products --------------------------------------------------------------------------------------------------------
 
 
-def _product(step: Step) -> Call:
+def _product(step: Step) -> Applied:
     """A MatMul where it is one, else an Einsum."""
     x, y = step.operands
     (left, right), (batch_left, batch_right) = step.parameters["dimension_numbers"]
@@ -266,9 +268,9 @@ def _product(step: Step) -> Call:
         [len(batch)],
     ):
         if ranks[1] == len(batch) + 2 and (ranks[0] == len(batch) + 2 or not batch):
-            return call("MatMul", x, y)
+            return apply("MatMul", x, y)
         if not batch and ranks[1] == 1:
-            return call("MatMul", x, y)
+            return apply("MatMul", x, y)
     letters = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     first = [next(letters) for _ in x.shape]
     second = [next(letters) for _ in y.shape]
@@ -277,7 +279,7 @@ def _product(step: Step) -> Call:
     rest_of_first = [name for axis, name in enumerate(first) if axis not in (*left, *batch_left)]
     rest_of_second = [name for axis, name in enumerate(second) if axis not in (*right, *batch_right)]
     result = [*(first[axis] for axis in batch_left), *rest_of_first, *rest_of_second]
-    return call("Einsum", x, y, equation=f"{''.join(first)},{''.join(second)}->{''.join(result)}")
+    return apply("Einsum", x, y, equation=f"{''.join(first)},{''.join(second)}->{''.join(result)}")
 
 
 def _triangular_solve(step: Step) -> Operand:
@@ -285,18 +287,18 @@ def _triangular_solve(step: Step) -> Operand:
     a, b = step.operands
     given = step.parameters
     if given["unit_diagonal"]:
-        raise Unmapped("a diagonal of ones that is not read")
+        raise NoOperation("a diagonal of ones that is not read")
     swapped = [*range(len(a.shape) - 2), len(a.shape) - 1, len(a.shape) - 2]
-    triangle: Operand = call("Trilu", a, upper=int(not given["lower"]))
+    triangle: Operand = apply("Trilu", a, upper=int(not given["lower"]))
     if bool(given["transpose_a"]) == bool(given["left_side"]):
         triangle = transpose(triangle, swapped)
     if given["left_side"]:
-        return call("Solve", triangle, b)
-    return transpose(call("Solve", triangle, transpose(b, swapped)), swapped)
+        return apply("Solve", triangle, b)
+    return transpose(apply("Solve", triangle, transpose(b, swapped)), swapped)
 
 
 _PRODUCTS: Mapping[str, Rule] = {
-    "cholesky": lambda step: call("Cholesky", step.operands[0]),
+    "cholesky": lambda step: apply("Cholesky", step.operands[0]),
     "conv_general_dilated": windows.convolution,
     "dot_general": _product,
     "reduce_window_max": windows.max_pool,

@@ -67,7 +67,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Program:
+class Unrolled:
     """The steps in order, the arguments and what is returned; `notes` say what was taken as it was."""
 
     steps: tuple[Step, ...]
@@ -76,15 +76,15 @@ class Program:
     notes: tuple[str, ...]
 
 
-def open_program(closed: Any, arguments: Sequence[Any]) -> Program:
+def open_program(closed: Any, arguments: Sequence[Any]) -> Unrolled:
     """Open a ClosedJaxpr at arrays. Arguments that are random keys are fixed: no figure is kept of them."""
     opening = _Opening()
     slots = tuple(Slot(array, _is_random(array)) for array in arguments)
     results = opening.open(closed.jaxpr, closed.consts, slots, "", None)
-    return Program(tuple(opening.steps), slots, tuple(results), tuple(dict.fromkeys(opening.notes)))
+    return Unrolled(tuple(opening.steps), slots, tuple(results), tuple(dict.fromkeys(opening.notes)))
 
 
-def pull_back(program: Program, output: Slot, seed: Any) -> dict[Slot, Any]:
+def pull_back(program: Unrolled, output: Slot, seed: Any) -> dict[Slot, Any]:
     """The gradients of a slot at a seed, of each slot of real numbers: by JAX, with respect to a zero added to it."""
     inner = [slot for step in program.steps for slot in step.results if slot.real]
     outer = [slot for slot in program.arguments if slot.real and not slot.fixed]

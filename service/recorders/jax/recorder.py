@@ -12,7 +12,7 @@ import numpy as np
 from service.recorders.builder import Builder, Place
 from service.recorders.jax.operations import terms_of
 from service.recorders.jax.program import Slot, Step, open_program, pull_back
-from service.recorders.jax.terms import Call, Operand, Unmapped
+from service.recorders.jax.terms import Applied, NoOperation, Operand
 from service.recorders.recording import Recording
 
 
@@ -128,7 +128,7 @@ class _Graph:
         for step in steps:
             try:
                 terms = terms_of(step)
-            except Unmapped as reason:
+            except NoOperation as reason:
                 self._add_unmapped(step, str(reason))
                 continue
             if terms is None:
@@ -150,13 +150,13 @@ class _Graph:
 
     def _add(self, step: Step, terms: Sequence[Operand]) -> None:
         """Add the node of each result, under the name of the step, and what it is computed from, below that name."""
-        made: dict[Call, Place] = {}
+        made: dict[Applied, Place] = {}
         seen: set[Slot] = set()
 
         def add(term: Operand, name: str, part: str) -> Place:
             if isinstance(term, Slot):
                 seen.add(term)
-            if not isinstance(term, Call):
+            if not isinstance(term, Applied):
                 return self.place(term, f"{name}/constant")
             if term not in made:
                 inputs = [add(each, name, f"{name}/{_kind(each)}") for each in term.operands]
@@ -166,7 +166,7 @@ class _Graph:
         for name, slot, term in zip(_names(step), step.results, terms, strict=True):
             if slot.fixed:
                 continue
-            place = add(term if isinstance(term, Call) else Call("Identity", (term,), {}), name, name)
+            place = add(term if isinstance(term, Applied) else Applied("Identity", (term,), {}), name, name)
             self.builder.record(place, _figure(slot.value), str(slot.dtype))
             self._keep(slot, place, step)
             if step.body is None and not all(each.fixed or each in seen for each in step.operands):
@@ -201,7 +201,7 @@ def _names(step: Step) -> list[str]:
 
 
 def _kind(operand: Operand) -> str:
-    return operand.operation.lower() if isinstance(operand, Call) else "constant"
+    return operand.operation.lower() if isinstance(operand, Applied) else "constant"
 
 
 def _figure(array: Any) -> np.ndarray:

@@ -10,35 +10,35 @@ from service.recorders.jax.program import Slot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """An operation of slots, numbers, arrays and other calls."""
+class Applied:
+    """An operation of slots, numbers, arrays and other results."""
 
     operation: str
     operands: "tuple[Operand, ...]"
     attributes: Mapping[str, Any]
 
 
-Operand: TypeAlias = Slot | Call | float | np.ndarray
+Operand: TypeAlias = Slot | Applied | float | np.ndarray
 
 
-class Unmapped(Exception):
+class NoOperation(Exception):
     """There are no operations for this step; the message says why."""
 
 
-def call(operation: str, *operands: Operand, **attributes: Any) -> Call:
+def apply(operation: str, *operands: Operand, **attributes: Any) -> Applied:
     """An operation of operands; attributes that are None are left out."""
-    return Call(operation, operands, {name: value for name, value in attributes.items() if value is not None})
+    return Applied(operation, operands, {name: value for name, value in attributes.items() if value is not None})
 
 
-def reshape(x: Operand, shape: Any) -> Call:
+def reshape(x: Operand, shape: Any) -> Applied:
     """The same elements in another shape."""
-    return call("Reshape", x, shape=[int(length) for length in shape])
+    return apply("Reshape", x, shape=[int(length) for length in shape])
 
 
 def transpose(x: Operand, axes: Any) -> Operand:
     """The axes in another order."""
     axes = [int(axis) for axis in axes]
-    return x if axes == sorted(axes) else call("Transpose", x, perm=axes)
+    return x if axes == sorted(axes) else apply("Transpose", x, perm=axes)
 
 
 def number(slot: Slot) -> float | None:

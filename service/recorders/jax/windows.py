@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from service.recorders.jax.program import Step
-from service.recorders.jax.terms import Call, Operand, Unmapped, call, reshape, transpose
+from service.recorders.jax.terms import Applied, NoOperation, Operand, apply, reshape, transpose
 
 
 def convolution(step: Step) -> Operand:
@@ -15,7 +15,7 @@ def convolution(step: Step) -> Operand:
     x, kernel = step.operands
     given = step.parameters
     if given["batch_group_count"] != 1:
-        raise Unmapped("groups along the batch")
+        raise NoOperation("groups along the batch")
     numbers = given["dimension_numbers"]
     pads = [tuple(map(int, pair)) for pair in given["padding"]]
     arranged = transpose(x, numbers.lhs_spec)
@@ -24,8 +24,8 @@ def convolution(step: Step) -> Operand:
     cut = [(min(low, 0), min(high, 0)) for low, high in pads]
     if any(low or high for low, high in cut):
         starts, ends = [-low for low, _ in cut], [high or 2**31 for _, high in cut]
-        arranged = call("Slice", arranged, starts=starts, ends=ends, axes=list(range(2, 2 + len(cut))))
-    result = call(
+        arranged = apply("Slice", arranged, starts=starts, ends=ends, axes=list(range(2, 2 + len(cut))))
+    result = apply(
         "Conv",
         arranged,
         transpose(kernel, numbers.rhs_spec),
@@ -46,41 +46,43 @@ def _spread(x: Operand, shape: Sequence[int], steps: Sequence[int]) -> Operand:
         apart = reshape(x, [*shape[: axis + 1], 1, *shape[axis + 1 :]])
         behind = [0] * (len(shape) + 1)
         behind[axis + 1] = int(step) - 1
-        padded = call("Pad", apart, pads=[*[0] * len(behind), *behind], mode="constant", constant_value=0.0)
+        padded = apply("Pad", apart, pads=[*[0] * len(behind), *behind], mode="constant", constant_value=0.0)
         shape[axis] = length * int(step)
-        x = call("Slice", reshape(padded, shape), starts=[0], ends=[shape[axis] - int(step) + 1], axes=[axis])
+        x = apply("Slice", reshape(padded, shape), starts=[0], ends=[shape[axis] - int(step) + 1], axes=[axis])
         shape[axis] -= int(step) - 1
     return x
 
 
 def max_pool(step: Step) -> Operand:
     """The largest element of each window."""
-    return _pool(step, lambda x, given: call("MaxPool", x, **given))
+    return _pool(step, lambda x, given: apply("MaxPool", x, **given))
 
 
 def min_pool(step: Step) -> Operand:
     """The smallest element of each window."""
-    return _pool(step, lambda x, given: call("Neg", call("MaxPool", call("Neg", x), **given)))
+    return _pool(step, lambda x, given: apply("Neg", apply("MaxPool", apply("Neg", x), **given)))
 
 
 def sum_pool(step: Step) -> Operand:
     """The sum over each window."""
     size = math.prod(step.parameters["window_dimensions"])
-    return _pool(step, lambda x, given: call("Mul", call("AveragePool", x, **given, count_include_pad=1), float(size)))
+    return _pool(
+        step, lambda x, given: apply("Mul", apply("AveragePool", x, **given, count_include_pad=1), float(size))
+    )
 
 
-def _pool(step: Step, pool: Callable[[Operand, Mapping[str, Any]], Call]) -> Operand:
+def _pool(step: Step, pool: Callable[[Operand, Mapping[str, Any]], Applied]) -> Operand:
     """A pool over the axes along which windows lie; all others are its batch."""
     (x,), given = step.operands, step.parameters
     names = ("window_dimensions", "window_strides", "padding", "window_dilation")
     along = [tuple(given[name][axis] for name in names) for axis in range(len(x.shape))]
     if set(given["base_dilation"]) - {1}:
-        raise Unmapped("windows over elements with space between them")
+        raise NoOperation("windows over elements with space between them")
     moving = [
         axis for axis, (size, stride, pads, _) in enumerate(along) if (size, stride, tuple(pads)) != (1, 1, (0, 0))
     ]
     if not moving:
-        return call("Identity", x)
+        return apply("Identity", x)
     still = [axis for axis in range(len(x.shape)) if axis not in moving]
     order = [*still, *moving]
     flat = [math.prod(x.shape[axis] for axis in still), 1, *(x.shape[axis] for axis in moving)]
