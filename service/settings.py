@@ -16,6 +16,7 @@ _OF_THE_CLIENT = {"GRADBOOK_URL", "GRADBOOK_KEY"}
 # Bytes of memory: what a process takes for a request that is not weighed, and what a thread may take for one.
 UNWEIGHED, MEMORY_OF_A_THREAD = 64 * 1024 * 1024, 8 * 1024 * 1024
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+_ORIGIN = re.compile(r"(?!http://.*:80$|https://.*:443$)[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
@@ -148,7 +149,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "threads": given.whole_number("GRADBOOK_THREADS", Settings.threads, most=1000),
         "blas_threads": given.whole_number("GRADBOOK_BLAS_THREADS", Settings.blas_threads, most=1000),
         "hosts": given.names("GRADBOOK_HOSTS", Settings.hosts),
-        "origins": given.names("GRADBOOK_ORIGINS", Settings.origins),
+        "origins": given.origins("GRADBOOK_ORIGINS"),
         "prefix": given.prefix("GRADBOOK_PREFIX"),
         "proxies": given.networks("GRADBOOK_PROXIES"),
         "allow_anonymous": given.whole_number("GRADBOOK_ALLOW_ANONYMOUS", 0, least=0, most=1) == 1,
@@ -200,6 +201,17 @@ class _Variables:
         """What stands between commas, in lower case."""
         text = self.text(variable, ",".join(default))
         return tuple(name for name in re.split(r"[\s,]+", text.lower()) if name)
+
+    def origins(self, variable: str) -> tuple[str, ...]:
+        """Origins between commas, as browsers write them: without a path, and without a port that goes without saying.
+
+        No `*`, which would let every site's page that somebody here opens do what they may.
+        """
+        names = self.names(variable, ())
+        for name in names:
+            if not _ORIGIN.fullmatch(name):
+                raise ValueError(f"{variable} has {name!r}; origins are expected, each as https://notes.example")
+        return names
 
     def prefix(self, variable: str) -> str:
         """A path, without a slash at its end."""

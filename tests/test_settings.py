@@ -122,6 +122,16 @@ def test_names_stand_between_commas() -> None:
     assert found.origins == ("https://a.example", "https://b")
 
 
+@pytest.mark.parametrize(
+    "text", ["*", "null", "notes.example", "https://a/", "https://*.a", "https://a:443", "http://a:80", "https://b@a"]
+)
+def test_what_no_browser_would_send_as_an_origin_is_refused(text: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"^GRADBOOK_ORIGINS has .*; origins are expected, each as https://notes\.example$"
+    ):
+        read_settings({"GRADBOOK_ORIGINS": f"http://localhost:3000, {text}"})
+
+
 def test_a_prefix_ends_without_a_slash() -> None:
     for text, prefix in (("", ""), ("/", ""), ("/a", "/a"), ("/a/b-1/", "/a/b-1")):
         assert read_settings({"GRADBOOK_PREFIX": text}).prefix == prefix

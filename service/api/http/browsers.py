@@ -29,17 +29,21 @@ _PAGE = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-_ASKED_BEFORE = {
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-Id",
+# What a browser asks for before it sends the request of a named site's page, and what such a page may read.
+_MAY_SEND = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, "
+    "X-Request-Id",
     "Access-Control-Max-Age": "600",
 }
+_MAY_READ = "ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id"
 
 
 def protect(app: Flask, settings: Settings) -> None:
     """Refuse what other sites' pages send, and give every answer the headers that confine it in a browser."""
 
     @app.before_request
-    def refuse() -> None:
+    def refuse() -> Response | None:
         if request.path not in _PROBES and "*" not in settings.hosts and _host(request) not in settings.hosts:
             raise MisdirectedRequest(
                 f"this service is not called {request.host!r}; the setting GRADBOOK_HOSTS lists the names by which it "
@@ -54,6 +58,9 @@ def protect(app: Flask, settings: Settings) -> None:
                 raise UnsupportedMediaType(f"{request.mimetype} is what forms send; send JSON, or no Content-Type")
             if "Origin" not in request.headers:  # a foreign one was refused above
                 raise Forbidden("a form is sent by this service's own page, whose browser says so in Origin")
+        # Whatever the path: else a page could not read that there is no such thing.
+        asks_before = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        return Response(status=204, headers=_MAY_SEND) if asks_before and is_named() else None
 
     @app.after_request
     def confine(response: Response) -> Response:
@@ -63,14 +70,13 @@ def protect(app: Flask, settings: Settings) -> None:
             response.headers.setdefault(name, value)
         if settings.origins:
             response.vary.add("Origin")
-        if request.headers.get("Origin") in settings.origins:
+        if is_named():
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
-            response.headers["Access-Control-Expose-Headers"] = (
-                "ETag, Link, Location, RateLimit, Retry-After, X-Request-Id"
-            )
-            if request.method == "OPTIONS":
-                response.headers.update({"Access-Control-Allow-Methods": response.headers["Allow"], **_ASKED_BEFORE})
+            response.headers["Access-Control-Expose-Headers"] = _MAY_READ
         return response
+
+    def is_named() -> bool:
+        return request.headers.get("Origin") in settings.origins
 
 
 def _page_policy(page: str) -> str:

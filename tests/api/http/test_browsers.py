@@ -106,6 +106,39 @@ def test_no_other_site_reads_answers_unless_it_is_named(client: FlaskClient, mak
     assert named.get("/v1/graphs", headers={"Origin": "https://evil.example"}).status_code == 403
 
 
+def test_a_named_sites_page_may_send_and_read_what_the_document_names(make_app: MakeApp, document: Any) -> None:
+    named = make_app(Settings(origins=(NOTES,))).test_client()
+    asked = named.options("/v1/runs/x", headers={"Origin": NOTES, "Access-Control-Request-Method": "PATCH"})
+    assert (asked.status_code, asked.data) == (204, b"")
+    methods, sent, read = (
+        set(asked.headers[f"Access-Control-{name}"].split(", "))
+        for name in ("Allow-Methods", "Allow-Headers", "Expose-Headers")
+    )
+    operations = [
+        (method.upper(), operation)
+        for methods in document["paths"].values()
+        for method, operation in methods.items()
+        if method != "parameters"
+    ]
+    assert methods == {method for method, _ in operations} | {"HEAD"}
+    given = {part["name"] for _, each in operations for part in each.get("parameters", ()) if part["in"] == "header"}
+    assert sent == given | {"Authorization", "Content-Type", "X-Request-Id"}
+    answers = [answer for _, each in operations for answer in each["responses"].values()]
+    answers += document["components"]["responses"].values()
+    assert read == {header for answer in answers for header in answer.get("headers", ())} | {"X-Request-Id"}
+    assert "Access-Control-Allow-Credentials" not in asked.headers
+
+
+def test_a_named_sites_page_reads_why_it_is_refused(make_app: MakeApp) -> None:
+    named = make_app(Settings(origins=(NOTES,))).test_client()
+    asks = {"Origin": NOTES, "Access-Control-Request-Method": "GET"}
+    assert named.options("/v1/nowhere", headers=asks).status_code == 204
+    for path, status in (("/v1/nowhere", 404), ("/v1/graphs?limit=0", 422)):
+        refused = named.get(path, headers={"Origin": NOTES})
+        assert (refused.status_code, refused.headers["Access-Control-Allow-Origin"]) == (status, NOTES)
+    assert named.options("/v1/nowhere").status_code == 404  # nothing was asked for
+
+
 def test_any_name_and_given_names(make_app: MakeApp) -> None:
     anything = make_app(Settings(hosts=("*",))).test_client()
     assert anything.get("/v1/limits", headers={"Host": "notes.example"}).status_code == 200
