@@ -114,7 +114,7 @@ lint: .venv/tested
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-openapi: install
+openapi: .venv/tested
 	$(BIN)/python -m tests.api.story
 	$(BIN)/gradbook openapi > .venv/openapi.yaml
 	mv .venv/openapi.yaml openapi.yaml

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from flask.testing import FlaskClient
 
+from service.api.http.endpoint import BINARY, NPY
+from service.api.http.onnx import MEDIA_TYPE as ONNX
 from service.app import create_app
 from service.example import EXPRESSION, INPUTS, NAME, TUTORIAL_GRADIENTS
 from service.serving import migrate
@@ -111,6 +113,8 @@ STORY = (
     Request("delete_run", "/v1/runs/{recorded}?cascade=true", method="DELETE"),
     Request("delete_graph", "/v1/graphs/{longer}", method="DELETE"),
     Request("put_tensor", _TENSOR, _WEIGHTS.getvalue(), method="PUT"),
+    Request("get_tensor", _TENSOR, accept=NPY),
+    Request("export_graph", "/v1/graphs/{graph}/onnx?dtype=float64", accept=ONNX),
     Request("list_operations", "/v1/operations"),
     Request("get_operation", "/v1/operations/relu"),
     Request("list_limits", "/v1/limits"),
@@ -130,15 +134,16 @@ def tell(client: FlaskClient) -> dict[str, Any]:
         data = asked.body if isinstance(asked.body, bytes) else None
         body = None if data is not None or asked.body is None else _filled(asked.body, known)
         method = asked.method or ("GET" if body is None else "POST")
-        sent: dict[str, Any] = {"json": body} if data is None else {"data": data, "content_type": "application/x-npy"}
+        sent: dict[str, Any] = {"json": body} if data is None else {"data": data, "content_type": NPY}
         answer = client.open(_filled(asked.path, known), method=method, headers={"Accept": asked.accept}, **sent)
         assert answer.status_code in (200, 201, 204), f"{asked.operation}: {answer.text}"
         if asked.keep:
             known[asked.keep] = answer.json["id"]  # type: ignore[index]
         if not asked.operation:
             continue
-        example: dict[str, Any] = {} if body is None else {"request": _settled(body, ids)}
-        if answer.data:
+        example = {"path": _settled(_filled(asked.path, known), ids)}
+        example |= {} if body is None else {"request": _settled(body, ids)}
+        if answer.data and asked.accept not in BINARY:
             read = answer.json if asked.accept == "application/json" else _first_lines(answer.text)
             example["answers"] = {answer.mimetype: _settled(_shortened(asked.operation, read), ids)}
         told[asked.operation] = example

@@ -1,6 +1,7 @@
 """The document of the API: what flask-smorest gathers, with what it does not know put right."""
 
 import json
+import re
 from collections.abc import Iterator, Set
 from copy import deepcopy
 from importlib.metadata import version
@@ -232,16 +233,26 @@ def _problems(description: str, statuses: Set[int]) -> dict[str, Any]:
 def _with_examples(document: dict[str, Any]) -> dict[str, Any]:
     """The document with what the seed example's story (tests/api/story.py) asked of each operation and was answered."""
     told = json.loads((files("service.api") / "examples.json").read_text(encoding="utf-8"))
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            example = told.get(operation.get("operationId"), {}) if isinstance(operation, dict) else {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            example = told.get(operation["operationId"]) if method != "parameters" else None
+            if not example:  # only until the story tells of it
+                continue
+            for parameter in methods.get("parameters", ()):
+                parameter.setdefault("example", _part(path, example["path"], parameter["name"]))
             if "request" in example:
                 operation["requestBody"]["content"]["application/json"]["example"] = example["request"]
-            for status, response in operation["responses"].items() if example else ():
+            for status, response in operation["responses"].items():
                 for media, answer in example.get("answers", {}).items():
                     if status in ("200", "201") and media in response.get("content", {}):
                         response["content"][media]["example"] = answer
     return document
+
+
+def _part(path: str, asked: str, parameter: str) -> str:
+    """What stands for a parameter of a path, as the document writes it, in one that was asked for."""
+    found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", path), asked.partition("?")[0])
+    return found[parameter] if found else ""
 
 
 def _subclasses(schema: type[Request]) -> Iterator[type[Request]]:
