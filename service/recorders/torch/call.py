@@ -50,12 +50,13 @@ class Operand:
 
 @dataclass(frozen=True, eq=False)
 class TorchCall:
-    """One call of a function: what came out, and the graph that its nodes are added to.
+    """One call of a function by its name: what came out, and the graph that its nodes are added to.
 
     `again` calls the function once more with other arguments, and with the random numbers that it drew.
     """
 
     builder: Builder
+    name: str
     scope: str
     result: Any
     again: Callable[..., Any]
@@ -98,7 +99,7 @@ def as_array(tensor: torch.Tensor) -> Any:
     """A copy of a tensor's numbers; bfloat16 as float32, which holds it exactly."""
     with torch._C.DisableTorchFunction():
         kept = tensor.detach().cpu()
-        return (kept.float() if kept.dtype == torch.bfloat16 else kept).numpy().copy()
+        return (kept.float() if kept.dtype == torch.bfloat16 else kept).numpy(force=True).copy()
 
 
 def dtype_name(tensor: torch.Tensor) -> str:
@@ -115,3 +116,8 @@ def as_axes(dim: int | Sequence[int] | None, ndim: int) -> list[int]:
 def repeated(value: int | Sequence[int], count: int) -> list[int]:
     """A number for each of `count` axes: PyTorch takes one for all."""
     return [value] * count if isinstance(value, int) else list(value) * (count if len(value) == 1 else 1)
+
+
+def listed(given: Sequence[Any]) -> list[Any]:
+    """What PyTorch takes as so many arguments or as one sequence of them."""
+    return list(given[0] if len(given) == 1 and isinstance(given[0], list | tuple) else given)

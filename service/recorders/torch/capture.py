@@ -4,7 +4,7 @@ PyTorch counts the changes in place of each tensor and of all that share its num
 as it was when its node was added is looked at anew.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,12 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from service.recorders.builder import Builder, Place
-from service.recorders.torch import elementwise, indexing, layers, losses, reductions, shaping  # noqa: F401  # tables
 from service.recorders.torch.aliases import base_of, put_back, view_of
-from service.recorders.torch.call import FUNCTIONS, Operand, TorchCall, Unmapped, as_array, dtype_name
+from service.recorders.torch.arguments import is_property, may_change, plain_name, replaced, tensors, version
+from service.recorders.torch.call import Operand, TorchCall, Unmapped, as_array, dtype_name
 from service.recorders.torch.composites import opened
 from service.recorders.torch.frames import line_of_program, local_name
+from service.recorders.torch.tables import FUNCTIONS
 
 _BACKWARD = {"backward", "grad"}
 _DETACHED = {"detach", "data"}
@@ -25,8 +26,9 @@ _LIKE = {
     *("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like"),
     *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "new_empty_strided"),
 }
-_RANDOM = ("dropout", "rrelu", "scaled_dot_product_attention", "multi_head_attention_forward")
+_RANDOM = ("dropout", "rrelu")
 _CASTS = {"to", "type", "type_as", "half", "bfloat16", "float", "double"}
+_FORMER = ("size_average", "reduce")  # arguments that PyTorch's losses still pass on, as None
 _IGNORED = {"requires_grad", "register_hook", "retain_grad", "size"}
 
 
@@ -50,6 +52,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         self.outputs: list[tuple[Place, Any]] = []
         self.scope: list[str] = []
         self.is_paused = False
+        self._opening: list[str] = []
         self._own = own
         self._with_sources = with_sources
         self._seen: dict[int, Seen] = {}
@@ -64,32 +67,42 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        name = _plain_name(func)
-        if self.is_paused or name in _IGNORED or (name == "grad" and _is_property(func)):
+        name = plain_name(func)
+        if self.is_paused or name in _IGNORED or (name == "grad" and is_property(func)):
             return func(*args, **kwargs)
         if name in _BACKWARD:
             return self._run_backward(func, args, kwargs)
-        if name not in FUNCTIONS and (stand_in := opened(func)) is not None:
-            with self:
-                return stand_in(*args, **kwargs)
-        operands = list(_tensors((args, kwargs)))
+        if name not in FUNCTIONS and name not in self._opening and (stand_in := opened(func)) is not None:
+            return self._open(name, stand_in, args, kwargs)
+        operands = list(tensors((args, kwargs)))
         self._before = {}
-        if _may_change(func, kwargs):
+        if may_change(func, kwargs):
             self._before = self._look_at(operands)
-        versions = [_version(tensor) for tensor in operands]
-        drawn = torch.get_rng_state() if name.endswith(_RANDOM) else None
+        versions = [version(tensor) for tensor in operands]
+        drawn = torch.get_rng_state() if any(word in name for word in _RANDOM) else None
         result = func(*args, **kwargs)
-        changed = [tensor for tensor, before in zip(operands, versions, strict=True) if _version(tensor) != before]
-        results = list(_tensors(result)) if name != "setitem" else [args[0]]
+        changed = [tensor for tensor, before in zip(operands, versions, strict=True) if version(tensor) != before]
+        results = list(tensors(result)) if name != "setitem" else [args[0]]
         new = [each for each in results if not any(each is one for one in operands) or any(each is c for c in changed)]
-        if new and not self._is_the_programs_own(operands):
+        if new and not self._is_apart(operands, new):
             self._enter(name, func, args, kwargs, result if name != "setitem" else args[0], new, drawn)
         return result
 
-    def _is_the_programs_own(self, operands: Sequence[torch.Tensor]) -> bool:
-        """Whether a call is about what is not recorded, as gradients that an optimiser scales."""
+    def _open(self, name: str, stand_in: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call what a function is made of; a body that calls the compiled function of its name leaves that whole."""
+        self._opening.append(name)
+        try:
+            with self:
+                return stand_in(*args, **kwargs)
+        finally:
+            self._opening.pop()
+
+    def _is_apart(self, operands: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> bool:
+        """Whether a call is no part of what is recorded, as of gradients that are scaled or weights that are set."""
+        if torch.is_grad_enabled():
+            return False
         known = any(id(each) in self._seen or id(each) in self._own for each in operands)
-        return bool(operands) and not known and not torch.is_grad_enabled()
+        return (bool(operands) and not known) or all(each.is_leaf and each.requires_grad for each in new)
 
     def _enter(
         self,
@@ -101,7 +114,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         new: Sequence[torch.Tensor],
         drawn: torch.Tensor | None,
     ) -> None:
-        operands = [] if name in _LIKE else list(_tensors((args, kwargs)))
+        operands = [] if name in _LIKE else list(tensors((args, kwargs)))
         if name in _DETACHED:
             self._see(new[0], self.place_of(operands[0]), is_stopped=True)
             return
@@ -114,7 +127,8 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
                     torch.set_rng_state(drawn)
                 return func(*arguments, **named)
 
-        call = TorchCall(self.builder, prefix, result, again)
+        kwargs = {word: each for word, each in kwargs.items() if word not in _FORMER or each is not None}
+        call = TorchCall(self.builder, name, prefix, result, again)
         places = [self.place_of(tensor) for tensor in operands]
         if all(place in self._given for place in places) and not any(each.requires_grad for each in new):
             for tensor in new:
@@ -125,8 +139,9 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
             entered = self._mapped(call, name, args, kwargs, flows)
         except Unmapped as reason:
             entered = self._unmapped(call, name, new, places, str(reason))
-        for tensor, operand in zip(new, entered, strict=True):
-            self._settle(tensor, operand.place, prefix + name)
+        for tensor, operand in zip(new if len(entered) == len(new) else tensors(result), entered, strict=True):
+            if any(tensor is each for each in new):
+                self._settle(tensor, operand.place, prefix + name)
 
     def _mapped(
         self, call: TorchCall, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], flows: bool
@@ -144,7 +159,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
 
         before = len(self.builder.nodes)
         try:
-            entered = function(call, *_replaced(args, operand), **_replaced(kwargs, operand))
+            entered = function(call, *replaced(args, operand), **replaced(kwargs, operand))
         except TypeError as error:
             raise Unmapped(f"its arguments are not known: {error}") from error
         entered = list(entered) if isinstance(entered, tuple | list) else [entered]
@@ -169,17 +184,29 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
             self._given.add(place)
         elif node.operation != "Input":
             self.builder.record(place, as_array(tensor), dtype_name(tensor))
-        base = base_of(tensor) if id(tensor) in self._seen else None
-        if base is None or id(base) not in self._seen:
+        before = self._before.get(id(tensor))
+        base = None if before is None else base_of(tensor)
+        if before is not None and tensor.grad_fn is not None and not torch.is_grad_enabled():
+            place = self._change_unseen_by_autograd(before.place, place, tensor)
+        if base is None:
             self._see(tensor, place)
             return
         seen = self._seen[id(base)]
-        call = TorchCall(self.builder, f"{name}.", tensor, _never)
+        call = TorchCall(self.builder, "", f"{name}.", tensor, _never)
         self._unhooked.add(place)
         after = put_back(call, Operand(seen.place, base), tensor, Operand(place)).place
         self.builder.record(after, as_array(base), dtype_name(base))
         self._see(base, after)
         del self._seen[id(tensor)]
+
+    def _change_unseen_by_autograd(self, before: Place, after: Place, tensor: torch.Tensor) -> Place:
+        """What a change under no_grad makes of a tensor: its value is new, and its gradient flows as before."""
+        add, name = self.builder.add, self.builder.nodes[after].name
+        change = add("StopGradient", [add("Sub", [after, before], f"{name}.change")], f"{name}.detach")
+        changed = add("Add", [before, change], name)
+        self.builder.record(changed, as_array(tensor), dtype_name(tensor))
+        self._unhooked.add(after)
+        return changed
 
     # --- tensors ------------------------------------------------------------------------------------------------------
 
@@ -188,11 +215,11 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         if id(tensor) in self._before:
             return self._before[id(tensor)].place
         seen = self._seen.get(id(tensor))
-        if seen is not None and seen.version == _version(tensor):
+        if seen is not None and seen.version == version(tensor):
             return self._opaque(seen) if seen.is_stopped and tensor.grad_fn is not None else seen.place
         base = base_of(tensor)
         if base is not None and (id(base) in self._seen or id(base) in self._own):
-            call = TorchCall(self.builder, "", tensor, _never)
+            call = TorchCall(self.builder, "", "", tensor, _never)
             place = view_of(call, Operand(self.place_of(base), base), tensor).place
             self.builder.record(place, as_array(tensor), dtype_name(tensor))
         else:
@@ -214,7 +241,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
 
     def rename_results(self, result: Any, path: str) -> None:
         """Name what a module returns by the module's path, unless a module within it has given it its own."""
-        made = [seen for each in _tensors(result) if (seen := self._seen.get(id(each))) and seen.scope == path]
+        made = [seen for each in tensors(result) if (seen := self._seen.get(id(each))) and seen.scope == path]
         for number, seen in enumerate(made):
             if self.builder.nodes[seen.place].inputs:
                 self.builder.rename(seen.place, path if len(made) == 1 else f"{path}.{number}")
@@ -239,8 +266,9 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
 
     def _see(self, tensor: torch.Tensor, place: Place, is_stopped: bool = False) -> None:
         scope = self.scope[-1] if self.scope else ""
-        stopped = is_stopped or not (torch.is_grad_enabled() or self.builder.nodes[place].operation in _LEAVES)
-        self._seen[id(tensor)] = Seen(tensor, place, _version(tensor), stopped, scope)
+        node = self.builder.nodes[place]
+        stopped = is_stopped or not (torch.is_grad_enabled() or node.operation in _LEAVES or tensor.grad_fn is not None)
+        self._seen[id(tensor)] = Seen(tensor, place, version(tensor), stopped, scope)
         if tensor.requires_grad and not is_stopped:
             self._hooks.append(tensor.register_hook(lambda gradient: self._take_gradient(place, gradient)))
 
@@ -255,7 +283,9 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
 
     # --- gradients ----------------------------------------------------------------------------------------------------
 
-    def _take_gradient(self, place: Place, gradient: torch.Tensor) -> None:
+    def _take_gradient(self, place: Place, gradient: torch.Tensor | None) -> None:
+        if gradient is None:  # of a result, one of several, that the others' function was called back without
+            return
         array = as_array(gradient)
         before = self.builder.gradients.get(place)
         self.builder.gradients[place] = array if before is None else before + array
@@ -288,54 +318,9 @@ def _never(*_: Any, **__: Any) -> Any:
     raise AssertionError("what is no function is not called again")
 
 
-def _plain_name(func: Callable[..., Any]) -> str:
-    """`add_`, `__add__` and `__iadd__` are all add; a property has its own name."""
-    name = func.__self__.__name__ if _is_property(func) else getattr(func, "__name__", type(func).__name__)  # type: ignore[attr-defined]
-    if name.startswith("__i") and name not in ("__invert__", "__index__", "__int__"):
-        name = name[3:]
-    return str(name).strip("_")
-
-
-def _is_property(func: Callable[..., Any]) -> bool:
-    return getattr(func, "__name__", "") in ("__get__", "__set__", "__delete__")
-
-
-def _may_change(func: Callable[..., Any], kwargs: Mapping[str, Any]) -> bool:
-    name = getattr(func, "__name__", "")
-    is_dunder = name.startswith("__") and name.endswith("__")
-    changes = name.startswith("__i") or name == "__setitem__" if is_dunder else name.endswith("_")
-    return changes or bool(kwargs.get("inplace")) or "out" in kwargs
-
-
-def _version(tensor: torch.Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
-
-
 def _lowered_by_autocast(name: str, result: Any) -> str | None:
     """The precision that autocast computed in, if that is a coarser one."""
-    made = next(_tensors(result), None)
+    made = next(tensors(result), None)
     if name in _CASTS or made is None or made.dtype not in (torch.bfloat16, torch.float16):
         return None
     return dtype_name(made) if torch.is_autocast_enabled(made.device.type) else None
-
-
-def _tensors(value: Any) -> Iterator[Any]:
-    """The tensors of an argument or a result, however they are nested."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _tensors(each)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-
-
-def _replaced(value: Any, operand: Callable[[torch.Tensor], Operand]) -> Any:
-    """The same arguments with Operands for tensors."""
-    if isinstance(value, torch.Tensor):
-        return operand(value)
-    if isinstance(value, list | tuple):
-        return tuple(_replaced(each, operand) for each in value)
-    if isinstance(value, dict):
-        return {name: _replaced(each, operand) for name, each in value.items()}
-    return value

@@ -13,7 +13,14 @@ _OF_ONE = {
     **{"sqrt": "Sqrt", "sin": "Sin", "cos": "Cos", "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan"},
     **{"arcsin": "Asin", "arccos": "Acos", "arctan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh"},
     **{"asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh", "erf": "Erf", "erfc": "Erfc", "lgamma": "Lgamma"},
-    **{"digamma": "Digamma", "floor": "Floor", "ceil": "Ceil", "round": "Round", "sigmoid": "Sigmoid"},
+    **{
+        "digamma": "Digamma",
+        "floor": "Floor",
+        "ceil": "Ceil",
+        "round": "Round",
+        "sigmoid": "Sigmoid",
+        "special_expit": "Sigmoid",
+    },
     **{"relu": "Relu", "selu": "Selu", "mish": "Mish", "softsign": "Softsign", "hardswish": "HardSwish"},
     **{"clone": "Identity", "contiguous": "Identity", "alias": "Identity", "positive": "Identity"},
     **{"invert": "Not", "bitwise_not": "Not", "logical_not": "Not"},
@@ -99,6 +106,42 @@ def addcmul(call: TorchCall, input: Any, tensor1: Any, tensor2: Any, *, value: f
 @maps("addcdiv")
 def addcdiv(call: TorchCall, input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Operand:
     return add(call, input, call.add("Div", tensor1, tensor2), alpha=value)
+
+
+@maps("fmod")
+def fmod(call: TorchCall, input: Any, other: Any) -> Operand:
+    return call.add("Mod", input, other, fmod=1)
+
+
+@maps("trunc", "fix")
+def trunc(call: TorchCall, input: Any) -> Operand:
+    return call.add("Mul", call.add("Sign", input), call.add("Floor", call.add("Abs", input)))
+
+
+@maps("frac")
+def frac(call: TorchCall, input: Any) -> Operand:
+    return call.add("Sub", input, trunc(call, input))
+
+
+@maps("copysign")
+def copysign(call: TorchCall, input: Any, other: Any) -> Operand:
+    with torch._C.DisableTorchFunction():
+        of_other = torch.signbit(other.known if isinstance(other, Operand) else torch.tensor(other))
+        sign = torch.where(of_other, -1.0, 1.0)
+    return call.add("Mul", call.add("Abs", input), sign)
+
+
+@maps("float_power")
+def float_power(call: TorchCall, input: Any, exponent: Any) -> Operand:
+    return call.add("Pow", input, exponent)
+
+
+@maps("fmax", "fmin")
+def ignoring_nan(call: TorchCall, input: Any, other: Any) -> Operand:
+    if any(bool(torch.isnan(each.known.detach()).any()) for each in (input, other)):
+        raise Unmapped("one of its operands is NaN")
+    is_larger = bool((call.result.detach() >= input.known.detach()).all())
+    return call.add("Max" if is_larger else "Min", input, other)
 
 
 @maps("lerp")
@@ -232,7 +275,7 @@ def softplus(call: TorchCall, input: Any, beta: float = 1.0, threshold: float = 
     return soft if beta == 1 else call.add("Div", soft, beta)
 
 
-@maps("logsigmoid")
+@maps("logsigmoid", "log_sigmoid")
 def logsigmoid(call: TorchCall, input: Any) -> Operand:
     return call.add("Neg", call.add("Softplus", call.add("Neg", input)))
 

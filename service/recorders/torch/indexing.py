@@ -1,5 +1,6 @@
 """What PyTorch takes out by an index and writes back by one. An index is what it was when the program ran."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from service.recorders.torch.call import Operand, TorchCall, Unmapped, maps
 def getitem(call: TorchCall, input: Any, index: Any) -> Operand:
     """Slices and numbers are a Slice; one tensor of whole numbers on its axis, beside full slices, a Gather."""
     parts = _spelled_out(index, input.ndim)
+    if any(isinstance(part, list) for part in parts):
+        return pick(call, input, _positions(input, index))
     if all(isinstance(part, int | slice) or part is None for part in parts):
         return _sliced(call, input, [part for part in parts if part is not None])
     tensors = [axis for axis, part in enumerate(parts) if isinstance(part, Operand)]
@@ -23,9 +26,7 @@ def getitem(call: TorchCall, input: Any, index: Any) -> Operand:
 
 @maps("setitem")
 def setitem(call: TorchCall, input: Any, index: Any, value: Any) -> Operand:
-    positions = _positions(input, index)
-    updates = call.add("Expand", value, shape=list(positions.shape))
-    return place(call, input, positions, updates)
+    return _written(call, input, index, value)
 
 
 def _sliced(call: TorchCall, x: Operand, parts: list[Any]) -> Operand:
@@ -68,8 +69,8 @@ def _positions(x: Operand, index: Any) -> torch.Tensor:
 
 
 def _tensors_of(index: Any) -> Any:
-    if isinstance(index, tuple):
-        return tuple(_tensors_of(each) for each in index)
+    if isinstance(index, tuple | list):
+        return type(index)(_tensors_of(each) for each in index)
     return index.known.detach().cpu() if isinstance(index, Operand) else index
 
 
@@ -125,6 +126,8 @@ def scatter(call: TorchCall, input: Any, dim: int, index: Any, src: Any = None, 
         src = call.add("Expand", src, shape=list(index.shape))
     elif src.shape != index.shape:
         raise Unmapped("there are more sources than indices")
+    if call.name == "scatter_add":
+        wanted = "add"
     return call.add("ScatterElements", input, index, src, axis=dim, reduction=reduction[wanted])
 
 
@@ -137,6 +140,35 @@ def index_add(call: TorchCall, input: Any, dim: int, index: Any, source: Any, *,
     return call.add("ScatterElements", input, indices, updates, axis=axis, reduction="add")
 
 
+@maps("index_copy", "index_fill")
+def index_copy(call: TorchCall, input: Any, dim: int, index: Any, source: Any) -> Operand:
+    return _written(call, input, (slice(None),) * (dim % input.ndim) + (index,), source)
+
+
+@maps("select_scatter")
+def select_scatter(call: TorchCall, input: Any, src: Any, dim: int, index: int) -> Operand:
+    return _written(call, input, (slice(None),) * (dim % input.ndim) + (index,), src)
+
+
+@maps("slice_scatter")
+def slice_scatter(
+    call: TorchCall, input: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> Operand:
+    return _written(call, input, (slice(None),) * (dim % input.ndim) + (slice(start, end, step),), src)
+
+
+@maps("masked_scatter")
+def masked_scatter(call: TorchCall, input: Any, mask: Any, source: Any) -> Operand:
+    positions = _positions(input, mask)
+    flat = call.add("Reshape", source, shape=[-1])
+    return place(call, input, positions, call.add("Slice", flat, starts=[0], ends=[len(positions)], axes=[0]))
+
+
+def _written(call: TorchCall, x: Operand, index: Any, updates: Any) -> Operand:
+    positions = _positions(x, index)
+    return place(call, x, positions, call.add("Expand", updates, shape=list(positions.shape)))
+
+
 @maps("masked_select")
 def masked_select(call: TorchCall, input: Any, mask: Any) -> Operand:
     return pick(call, input, _positions(input, mask))
@@ -147,12 +179,38 @@ def one_hot(call: TorchCall, tensor: Any, num_classes: int = -1) -> Operand:
     return call.operand(call.result)
 
 
-@maps("diagonal", "diag", "unfold", "as_strided", "take")
+@maps("embedding_bag")
+def embedding_bag(
+    call: TorchCall, input: Any, weight: Any, offsets: Any = None, *_: Any, mode: str = "mean", **named: Any
+) -> Operand:
+    if input.ndim != 2 or mode == "max" or offsets is not None or named.get("per_sample_weights") is not None:
+        raise Unmapped("bags by offsets, by weights or of maxima")
+    rows = call.add("Gather", weight, input, axis=0)
+    return call.add("ReduceMean" if mode == "mean" else "ReduceSum", rows, axes=[1], keepdims=0)
+
+
+@maps("diagonal", "diag", "diag_embed", "diagflat", "unfold", "as_strided", "take", "rot90", "combinations")
 def picked(call: TorchCall, input: Any, *given: Any, **named: Any) -> Operand:
-    """What only chooses elements: from the numbers of these it is seen which."""
+    """What only moves elements, or puts 0 between them: it is seen from what it does to their numbers, from 1 on."""
+    options = {name: _tensors_of(each) for name, each in named.items()}
+    chosen = call.again(_numbered(input.shape), *_tensors_of(given), **options).long()
+    if bool(chosen.all()):
+        return pick(call, input, chosen - 1)
+    flat = call.add("Reshape", input, shape=[-1])
+    return call.add("Gather", call.add("Pad", flat, pads=[1, 0]), chosen, axis=0)
+
+
+@maps("fold")
+def fold(call: TorchCall, input: Any, output_size: Any, *given: Any, **named: Any) -> Operand:
+    """The adjoint of unfold: each element is added to where unfold takes it from."""
     with torch._C.DisableTorchFunction():
-        numbered = torch.arange(input.known.numel()).reshape(input.shape)
-    chosen = call.again(numbered, *_tensors_of(given), **{name: _tensors_of(each) for name, each in named.items()})
-    if input.ndim == 1 and chosen.ndim == 2:
-        raise Unmapped("it makes a matrix of a diagonal")
-    return pick(call, input, chosen)
+        to = torch.nn.functional.unfold(_numbered(call.result.shape), *given, **named).long().reshape(-1)
+    count = call.result.numel()
+    flat = call.add("Reshape", input, shape=[-1])
+    total = call.add("ScatterElements", torch.zeros(1 + count), to, flat, axis=0, reduction="add")
+    return call.add("Reshape", call.add("Slice", total, starts=[1], ends=[1 + count], axes=[0]), shape=call.shape)
+
+
+def _numbered(shape: Sequence[int]) -> torch.Tensor:
+    with torch._C.DisableTorchFunction():
+        return torch.arange(1.0, 1 + torch.Size(shape).numel(), dtype=torch.float64).reshape(tuple(shape))

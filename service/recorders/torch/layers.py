@@ -144,11 +144,31 @@ def _adaptive_pool(axes: int, over_all: str, window: str) -> Mapped:
         if made == [1] * axes:
             return call.add(over_all, input, axes=list(range(-axes, 0)), keepdims=1)
         if any(before % after for before, after in zip(given, made, strict=True)):
-            raise Unmapped("its windows are of different lengths")
+            if window != "AveragePool":
+                raise Unmapped("its windows are of different lengths")
+            return _mean_of_windows(call, input, axes)
         lengths = [before // after for before, after in zip(given, made, strict=True)]
         return _batched(call, input, axes, lambda x: call.add(window, x, kernel_shape=lengths, strides=lengths))
 
     return pool
+
+
+def _mean_of_windows(call: TorchCall, x: Operand, axes: int) -> Operand:
+    """The means of windows of different lengths: along each axis a product with the weights of its elements."""
+    letters = [("hij"[axis], "HIJ"[axis]) for axis in range(axes)]
+    products = ",".join(after + before for before, after in letters)
+    along = "".join(before for before, _ in letters), "".join(after for _, after in letters)
+    weights = [_weights_of_windows(*lengths) for lengths in zip(x.shape[-axes:], call.shape[-axes:], strict=True)]
+    return call.add("Einsum", x, *weights, equation=f"...{along[0]},{products}->...{along[1]}")
+
+
+def _weights_of_windows(before: int, after: int) -> torch.Tensor:
+    with torch._C.DisableTorchFunction():
+        weights = torch.zeros(after, before, dtype=torch.float64)
+        for window in range(after):
+            start, end = window * before // after, -(-(window + 1) * before // after)
+            weights[window, start:end] = 1.0 / (end - start)
+        return weights
 
 
 for _axes in (1, 2, 3):
@@ -271,6 +291,8 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Operand:
+    if mode == "area":
+        return _mean_of_windows(call, input, input.ndim - 2)
     modes = {"nearest": "nearest", "bilinear": "linear", "linear": "linear", "trilinear": "linear", "bicubic": "cubic"}
     if mode not in modes or antialias:
         raise Unmapped(f"interpolation by {mode}{', antialiased' if antialias else ''}")

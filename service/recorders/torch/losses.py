@@ -5,10 +5,11 @@ from typing import Any
 from service.recorders.torch.call import Operand, TorchCall, Unmapped, maps
 
 
-def _reduced(call: TorchCall, each: Operand, reduction: str) -> Operand:
-    if reduction == "none":
+def reduced(call: TorchCall, each: Operand, reduction: str | int) -> Operand:
+    """The mean of the losses, their sum, or each; PyTorch's compiled losses number the three."""
+    if reduction in ("none", 0):
         return each
-    return call.add("ReduceMean" if reduction == "mean" else "ReduceSum", each, keepdims=0)
+    return call.add("ReduceMean" if reduction in ("mean", 1) else "ReduceSum", each, keepdims=0)
 
 
 @maps("mse_loss")
@@ -16,12 +17,12 @@ def mse_loss(
     call: TorchCall, input: Any, target: Any, *_: Any, reduction: str = "mean", weight: Any = None, **__: Any
 ) -> Any:
     squared = call.add("Pow", call.add("Sub", input, target), 2.0)
-    return _reduced(call, squared if weight is None else call.add("Mul", squared, weight), reduction)
+    return reduced(call, squared if weight is None else call.add("Mul", squared, weight), reduction)
 
 
 @maps("l1_loss")
 def l1_loss(call: TorchCall, input: Any, target: Any, *_: Any, reduction: str = "mean", **__: Any) -> Operand:
-    return _reduced(call, call.add("Abs", call.add("Sub", input, target)), reduction)
+    return reduced(call, call.add("Abs", call.add("Sub", input, target)), reduction)
 
 
 @maps("smooth_l1_loss")
@@ -31,7 +32,7 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(call, input, target, reduction=reduction)
     each = call.add("Div", _huber(call, input, target, beta), beta)
-    return _reduced(call, each, reduction)
+    return reduced(call, each, reduction)
 
 
 @maps("huber_loss")
@@ -39,7 +40,7 @@ def huber_loss(
     call: TorchCall, input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Operand:
     each = _huber(call, input, target, delta)
-    return _reduced(call, each if weight is None else call.add("Mul", each, weight), reduction)
+    return reduced(call, each if weight is None else call.add("Mul", each, weight), reduction)
 
 
 def _huber(call: TorchCall, input: Any, target: Any, delta: float) -> Operand:
@@ -75,7 +76,7 @@ def cross_entropy(
         shape = [-1, *[1] * (input.ndim - 2)] if input.ndim > 1 else [-1]
         logarithms = call.add("Mul", logarithms, call.add("Reshape", weight, shape=shape))
     each = call.add("Neg", call.add("ReduceSum", call.add("Mul", target, logarithms), axes=[classes], keepdims=0))
-    return _reduced(call, each, reduction)
+    return reduced(call, each, reduction)
 
 
 def _smoothed(
@@ -85,7 +86,7 @@ def _smoothed(
     if weight is not None or bool((target.known == ignore_index).any()) or target.ndim != 1:
         raise Unmapped("label smoothing with weights, ignored labels or more than one axis of labels")
     at_label = call.add("NegativeLogLikelihoodLoss", logarithms, target, reduction=reduction)
-    over_all = _reduced(call, call.add("Neg", call.add("ReduceMean", logarithms, axes=[1], keepdims=0)), reduction)
+    over_all = reduced(call, call.add("Neg", call.add("ReduceMean", logarithms, axes=[1], keepdims=0)), reduction)
     return call.add("Add", call.add("Mul", at_label, 1.0 - smoothing), call.add("Mul", over_all, smoothing))
 
 
@@ -121,7 +122,7 @@ def binary_cross_entropy(
     parts = [(target, input), (call.add("Sub", 1.0, target), call.add("Sub", 1.0, input))]
     terms = [call.add("Mul", share, call.add("Clip", call.add("Log", chance), min=-100.0)) for share, chance in parts]
     each = call.add("Neg", call.add("Add", *terms))
-    return _reduced(call, each if weight is None else call.add("Mul", each, weight), reduction)
+    return reduced(call, each if weight is None else call.add("Mul", each, weight), reduction)
 
 
 @maps("binary_cross_entropy_with_logits")
@@ -142,7 +143,7 @@ def binary_cross_entropy_with_logits(
         share = call.add("Add", 1.0, call.add("Mul", call.add("Sub", pos_weight, 1.0), target))
         negative = call.add("Mul", call.add("Sub", 1.0, target), input)
         each = call.add("Add", negative, call.add("Mul", share, call.add("Softplus", call.add("Neg", input))))
-    return _reduced(call, each if weight is None else call.add("Mul", each, weight), reduction)
+    return reduced(call, each if weight is None else call.add("Mul", each, weight), reduction)
 
 
 @maps("kl_div")
@@ -155,4 +156,4 @@ def kl_div(
         each = call.add("Sub", call.add("XLogY", target, target), call.add("Mul", target, input))
     if reduction == "batchmean":
         return call.add("Div", call.add("ReduceSum", each, keepdims=0), float(input.shape[0]))
-    return _reduced(call, each, reduction)
+    return reduced(call, each, reduction)

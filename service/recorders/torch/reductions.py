@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+
 from service.recorders.torch.call import FUNCTIONS, Mapped, Operand, TorchCall, Unmapped, as_axes, maps
 
 
@@ -88,27 +90,6 @@ def var_mean(call: TorchCall, input: Any, dim: Any = None, **named: Any) -> tupl
     return FUNCTIONS["var"](call, input, dim, **named), reduce(call, "ReduceMean", input, dim, keepdim)
 
 
-@maps("norm", "vector_norm")
-def norm(
-    call: TorchCall,
-    input: Any,
-    *given: Any,
-    p: Any = None,
-    ord: Any = None,
-    dim: Any = None,
-    keepdim: bool = False,
-    **_: Any,
-) -> Operand:
-    order = next((each for each in (*given[:1], p, ord) if each is not None), 2)
-    dim = given[1] if len(given) > 1 else dim
-    keepdim = given[2] if len(given) > 2 else keepdim
-    if order in (2, "fro") or order == 1:
-        return reduce(call, "ReduceL1" if order == 1 else "ReduceL2", input, dim, keepdim)
-    if order in (float("inf"), -float("inf")):
-        return reduce(call, "ReduceMax" if order > 0 else "ReduceMin", call.add("Abs", input), dim, keepdim)
-    raise Unmapped(f"a norm of the order {order}")
-
-
 @maps("softmax")
 def softmax(call: TorchCall, input: Any, dim: int | None = None, *_: Any, **__: Any) -> Operand:
     return call.add("Softmax", input, axis=_axis(dim, input.ndim))
@@ -160,16 +141,34 @@ def truth(call: TorchCall, input: Any, dim: Any = None, keepdim: bool = False) -
     return call.operand(call.result)
 
 
-@maps("normalize")
-def normalize(
-    call: TorchCall, input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None
-) -> Operand:
-    length = norm(call, input, p, dim, True)
-    return call.add("Div", input, call.add("Clip", length, min=eps))
+@maps("logcumsumexp")
+def logcumsumexp(call: TorchCall, input: Any, dim: int) -> Operand:
+    largest = call.add("StopGradient", call.add("ReduceMax", input, axes=[dim], keepdims=1))
+    total = call.add("CumSum", call.add("Exp", call.add("Sub", input, largest)), axis=dim)
+    return call.add("Add", call.add("Log", total), largest)
 
 
-@maps("cosine_similarity")
-def cosine_similarity(call: TorchCall, x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Operand:
-    product = call.add("ReduceSum", call.add("Mul", x1, x2), axes=[dim], keepdims=0)
-    lengths = [call.add("Clip", call.add("ReduceL2", x, axes=[dim], keepdims=0), min=eps) for x in (x1, x2)]
-    return call.add("Div", product, call.add("Mul", *lengths))
+@maps("median", "nanmedian", "cummax", "cummin", "kthvalue", "mode")
+def chosen(call: TorchCall, input: Any, *given: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """What an order chooses along an axis, and its places, which are what they were when the program ran."""
+    if isinstance(call.result, torch.Tensor):
+        raise Unmapped("the median of all elements")
+    axis = next((each for each in (dim, *given[-1:]) if each is not None), -1)
+    places = call.result[1].detach()
+    lost = places.ndim < input.ndim
+    indices = places.unsqueeze(axis) if lost else places
+    values = call.add("GatherElements", input, indices, axis=axis)
+    return (call.add("Squeeze", values, axes=[axis]) if lost else values), call.operand(places)
+
+
+@maps("std_mean")
+def std_mean(call: TorchCall, input: Any, dim: Any = None, **named: Any) -> tuple[Operand, Operand]:
+    return FUNCTIONS["std"](call, input, dim, **named), reduce(
+        call, "ReduceMean", input, dim, named.get("keepdim", False)
+    )
+
+
+@maps("aminmax")
+def aminmax(call: TorchCall, input: Any, *, dim: int | None = None, keepdim: bool = False) -> tuple[Operand, Operand]:
+    least, largest = (reduce(call, each, input, dim, keepdim) for each in ("ReduceMin", "ReduceMax"))
+    return least, largest

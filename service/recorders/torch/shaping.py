@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.recorders.torch.call import Operand, TorchCall, Unmapped, maps
+from service.recorders.torch.call import Operand, TorchCall, Unmapped, listed, maps
 
 
 @maps(
@@ -22,8 +22,7 @@ def expand(call: TorchCall, input: Any, *_: Any, **__: Any) -> Operand:
 
 @maps("permute")
 def permute(call: TorchCall, input: Any, *dims: Any) -> Operand:
-    order = dims[0] if len(dims) == 1 and isinstance(dims[0], tuple) else dims
-    return call.add("Transpose", input, perm=[dim % input.ndim for dim in order])
+    return call.add("Transpose", input, perm=[dim % input.ndim for dim in listed(dims)])
 
 
 @maps("transpose", "swapaxes", "swapdims")
@@ -34,7 +33,7 @@ def transpose(call: TorchCall, input: Any, dim0: int, dim1: int) -> Operand:
     return call.add("Transpose", input, perm=perm)
 
 
-@maps("mT")
+@maps("mT", "adjoint", "mH")
 def matrix_transpose(call: TorchCall, input: Any) -> Operand:
     return transpose(call, input, -1, -2)
 
@@ -65,9 +64,33 @@ def stack(call: TorchCall, tensors: Sequence[Operand], dim: int = 0) -> Operand:
     return call.add("Concat", *(call.add("Unsqueeze", each, axes=[axis]) for each in tensors), axis=axis)
 
 
-@maps("hstack", "vstack", "dstack")
-def other_stack(call: TorchCall, tensors: Sequence[Operand]) -> Operand:
-    raise Unmapped("torch.cat and torch.stack have nodes")
+@maps("hstack", "vstack", "dstack", "column_stack")
+def stack_by_shape(call: TorchCall, tensors: Sequence[Operand]) -> Operand:
+    """Along the only axis in which the result is not as the parts, each of which may lack axes of length 1."""
+    ndim = call.result.ndim
+    shapes = [_with_axes(list(each.shape), ndim) for each in tensors]
+    if len(tensors) == 1:
+        return call.add("Reshape", tensors[0], shape=call.shape)
+    axis = next(axis for axis in range(ndim) if shapes[0][axis] != call.shape[axis])
+    parts = [call.add("Reshape", each, shape=shape) for each, shape in zip(tensors, shapes, strict=True)]
+    return call.add("Concat", *parts, axis=axis)
+
+
+def _with_axes(shape: list[int], ndim: int) -> list[int]:
+    lacking = [1] * (ndim - len(shape))
+    return lacking + shape if len(shape) < 2 else shape + lacking
+
+
+@maps("meshgrid", "broadcast_tensors")
+def spread(call: TorchCall, *given: Any, indexing: str = "ij") -> tuple[Operand, ...]:
+    tensors = listed(given)
+    if all(each.ndim <= 1 for each in tensors) and call.result[0].ndim == len(tensors) > 1:
+        places = list(range(len(tensors)))
+        if indexing == "xy":
+            places[:2] = [1, 0]
+        shapes = [[-1 if axis == place else 1 for axis in range(len(tensors))] for place in places]
+        tensors = [call.add("Reshape", each, shape=shape) for each, shape in zip(tensors, shapes, strict=True)]
+    return tuple(call.add("Expand", each, shape=list(call.result[0].shape)) for each in tensors)
 
 
 @maps("split", "chunk", "tensor_split", "split_with_sizes")
@@ -108,7 +131,7 @@ def slice_axis(
 
 @maps("flip")
 def flip(call: TorchCall, input: Any, *dims: Any) -> Operand:
-    axes = list(dims[0] if len(dims) == 1 and isinstance(dims[0], tuple) else dims)
+    axes = listed(dims)
     count = len(axes)
     least = [-(2**31)] * count
     return call.add("Slice", input, starts=[-1] * count, ends=least, axes=axes, steps=[-1] * count)
@@ -137,7 +160,7 @@ def _rolled(call: TorchCall, x: Operand, shift: int, axis: int, length: int) -> 
 
 @maps("repeat", "tile")
 def repeat(call: TorchCall, input: Any, *repeats: Any) -> Operand:
-    counts = list(repeats[0] if len(repeats) == 1 and isinstance(repeats[0], tuple) else repeats)
+    counts = listed(repeats)
     if len(counts) < input.ndim:
         counts = [1] * (input.ndim - len(counts)) + counts
     if len(counts) > input.ndim:
@@ -186,7 +209,28 @@ def pixel_unshuffle(call: TorchCall, input: Any, downscale_factor: int) -> Opera
 
 @maps("einsum")
 def einsum(call: TorchCall, equation: Any, *operands: Any) -> Operand:
-    given = operands[0] if len(operands) == 1 and isinstance(operands[0], tuple) else operands
     if not isinstance(equation, str):
         raise Unmapped("its equation is not text")
-    return call.add("Einsum", *given, equation=equation.replace(" ", ""))
+    return call.add("Einsum", *listed(operands), equation=equation.replace(" ", ""))
+
+
+@maps("channel_shuffle", "native_channel_shuffle")
+def channel_shuffle(call: TorchCall, input: Any, groups: int) -> Operand:
+    batch, channels, *lengths = input.shape
+    grouped = call.add("Reshape", input, shape=[batch, groups, channels // groups, *lengths])
+    perm = [0, 2, 1, *range(3, 3 + len(lengths))]
+    return call.add("Reshape", call.add("Transpose", grouped, perm=perm), shape=call.shape)
+
+
+@maps("diff")
+def diff(call: TorchCall, input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Operand:
+    if prepend is not None or append is not None:
+        raise Unmapped("it prepends or appends")
+    length = input.shape[dim]
+    for _ in range(n):
+        later, earlier = (
+            call.add("Slice", input, starts=[start], ends=[start + length - 1], axes=[dim]) for start in (1, 0)
+        )
+        input, length = call.add("Sub", later, earlier), length - 1
+    assert isinstance(input, Operand)
+    return input

@@ -1,0 +1,15 @@
+"""All tables together: to import them is to fill FUNCTIONS."""
+
+from service.recorders.torch import (  # noqa: F401
+    elementwise,
+    indexing,
+    layers,
+    linear_algebra,
+    losses,
+    margins,
+    reductions,
+    shaping,
+)
+from service.recorders.torch.call import FUNCTIONS
+
+__all__ = ["FUNCTIONS"]
