@@ -71,10 +71,11 @@ class GraphBuilder:
         """Any operation of the service's rulebook, or a stored graph, by its name; a number or an array among the
         operands is a Constant.
 
-        Raises TypeError for an operand that is neither a node of this graph nor an array of numbers.
+        Raises TypeError for an operand that is neither a node of this graph nor an array of numbers, and for a node
+        among the attributes.
         """
         numbers = tuple(self._operand(operand).number for operand in operands)
-        return self._add(operation, numbers, attributes)
+        return self._add(operation, numbers, {name: _attribute(value) for name, value in attributes.items()})
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):
@@ -159,6 +160,12 @@ def _constant(value: Any) -> Any:
     if array.dtype.kind not in "biuf":
         raise TypeError(f"a node's operands are nodes and real numbers; {type(value).__name__} is neither")
     return array.astype(np.float64).tolist() if array.size else "x".join(map(str, array.shape))
+
+
+def _attribute(value: Any) -> Any:
+    if isinstance(value, Symbol):
+        raise TypeError(f"{value!r} is no attribute: those are known before a graph is run")
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def graph(name: str) -> GraphBuilder:

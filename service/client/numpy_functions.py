@@ -83,7 +83,7 @@ writes(np.std)(_spread("ReduceStd"))
 @writes(np.linalg.norm)
 def _norm(x: Any, ord: Any = None, axis: _Axes = None, keepdims: bool = False) -> Any:
     operations = {None: "ReduceL2", 2: "ReduceL2", 1: "ReduceL1"}
-    if ord not in operations or (ord is not None and not isinstance(axis, int)):
+    if ord not in operations or (ord is not None and (axis is None or np.ndim(axis))):
         raise TypeError("np.linalg.norm makes a node of the 2-norm, and along one axis of the 1-norm")
     return apply(operations[ord], x, **_over(axis, keepdims))
 
@@ -149,9 +149,10 @@ def _diff(x: Any, n: int = 1, axis: int = -1) -> Any:
 
 @writes(np.split)
 def _split(x: Any, parts: int | Sequence[int], axis: int = 0) -> Any:
-    if isinstance(parts, int):
-        return [apply("Split", x, axis=axis, num_outputs=parts, output=place) for place in range(parts)]
-    bounds = [0, *parts, 2**63 - 1]
+    if np.ndim(parts) == 0:
+        (count,) = _listed(parts)
+        return [apply("Split", x, axis=axis, num_outputs=count, output=place) for place in range(count)]
+    bounds = [0, *_listed(parts), 2**63 - 1]
     return [_slice(x, [start], [end], [axis]) for start, end in pairwise(bounds)]
 
 

@@ -38,8 +38,8 @@ _METHODS = (
 )
 
 
-class Sheet(Protocol):
-    """The graph that a symbol is written in."""
+class Tape(Protocol):
+    """The graph that symbols are nodes of."""
 
     def apply(self, operation: str, *operands: Any, **attributes: Any) -> "Symbol":
         """Make a node."""
@@ -65,7 +65,7 @@ def apply(operation: str, *operands: Any, **attributes: Any) -> "Symbol":
 
 def _write(called: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
     name = called.__name__
-    if isinstance(called, np.ufunc) and name in UFUNCS and called not in writers:
+    if isinstance(called, np.ufunc) and name in UFUNCS:
         if options:
             raise TypeError(f"{name} makes a node without {', '.join(options)}")
         return apply(UFUNCS[name], *arguments)
@@ -105,7 +105,7 @@ class Symbol:
     __slots__ = ("_shape", "graph", "number", "operation")
     __hash__ = object.__hash__
 
-    def __init__(self, graph: Sheet, number: int, operation: str, shape: Iterable[int | None] | None = None) -> None:
+    def __init__(self, graph: Tape, number: int, operation: str, shape: Iterable[int | None] | None = None) -> None:
         self.graph, self.number, self.operation = graph, number, operation
         self._shape = None if shape is None else tuple(shape)
 

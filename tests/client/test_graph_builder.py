@@ -56,8 +56,8 @@ CASES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "prod": lambda x, y, m, i: np.prod(x, 1) + x.prod(),
     "max": lambda x, y, m, i: np.max(x, 1) - np.min(y, axis=1) + x.max() * y.min() + np.amax(x) + np.amin(y),
     "var": lambda x, y, m, i: np.var(x, axis=1, ddof=1) + x.std() + np.std(x, axis=(0, 1)) + y.var(),
-    "norm": lambda x, y, m, i: np.linalg.norm(x) + np.linalg.norm(y, axis=1) + np.linalg.norm(y, 1, axis=1),
-    "argmax": lambda x, y, m, i: np.argmax(x) + x.argmin(axis=1) + np.argmin(y) + np.argmax(y, 1),
+    "norm": lambda x, y, m, i: np.linalg.norm(x) + np.linalg.norm(y, axis=1) + np.linalg.norm(y, 1, axis=np.int64(1)),
+    "argmax": lambda x, y, m, i: np.argmax(x) + x.argmin(axis=np.int64(1)) + np.argmin(y) + np.argmax(y, 1),
     "axes of a shape": lambda x, y, m, i: x.reshape(np.int64(3), -1) + np.broadcast_to(y[0, 0], np.array([3, 2])),
     "cumsum": lambda x, y, m, i: np.cumsum(x) + x.cumsum() + np.cumprod(y, axis=1).ravel(),
     "sort": lambda x, y, m, i: np.sort(x) + np.argsort(x, axis=0) + np.sort(y, axis=None)[:3] + y.argsort(),
@@ -65,7 +65,7 @@ CASES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "take along an axis": lambda x, y, m, i: np.take_along_axis(x, np.argsort(y, axis=1), axis=1),
     "flip": lambda x, y, m, i: np.flip(x, 1) + np.flip(y, (0, 1)),
     "diff": lambda x, y, m, i: np.diff(x) * np.diff(y, axis=0)[:, 1:] + np.diff(x, 2, axis=1),
-    "split": lambda x, y, m, i: sum(np.split(x, 3, axis=1)) + np.split(x, [1, 2], axis=1)[2],
+    "split": lambda x, y, m, i: sum(np.split(x, 3, axis=1)) + np.split(x, np.array([1, 2]), axis=1)[np.int64(2)],
     "where": lambda x, y, m, i: np.where(x > y, x, 0.5),
     "clip": lambda x, y, m, i: np.clip(x, 0, None) + x.clip(-1, 1) + np.clip(x, None, y) + np.clip(x, min=y),
     "concatenate": lambda x, y, m, i: (
@@ -276,6 +276,8 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "axes": (lambda x, y: np.swapaxes(x, 0, -1), "both axes are counted from"),
     "norm": (lambda x, y: np.linalg.norm(x, "nuc"), "of the 2-norm"),
     "pad": (lambda x, y: np.pad(x, [(1, 1)], mode="mean"), "in the modes"),
+    "attribute": (lambda x, y: np.sum(x, axis=y), "a node is no number"),
+    "attribute by name": (lambda x, y: x.graph.apply("Clip", x, min=y), "those are known before"),
     "decimals": (lambda x, y: np.round(x, 2), "whole numbers"),
 }
 

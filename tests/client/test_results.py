@@ -97,6 +97,8 @@ def test_what_is_missing_among_numbers_is_nan_and_arrays_stay_arrays(service: Cl
     assert scalar["gradient"].tolist()[:1] == [2.0] and np.isnan(scalar["gradient"][1])
     assert batch["gradient"][0].tolist() == [2.0, 2.0]
     assert batch["gradient"][1] is None
+    vectors = service.create_run(service.create_graph("results of vectors", expression="y = -x"), {"x": [1.0, 2.0]})
+    assert [figure.tolist() for figure in vectors.to_numpy()["value"]] == [[1.0, 2.0], [-1.0, -2.0]]
 
 
 def test_a_table_reads_what_the_answer_left_out(service: Client) -> None:

@@ -154,6 +154,4 @@ def _column(values: list[Any]) -> NDArray[Any]:
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     if len(given) == len(values) and all(isinstance(value, str) for value in values):
         return np.array(values)
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
+    return np.fromiter(values, object, len(values))
