@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -62,6 +62,24 @@ def restore(settings: Settings, source: Path) -> None:
     """Replace all that is stored by a backup, while it is served or not; raises CannotStart."""
     with open_database(settings) as database:
         database.restore(source)
+
+
+def export_book(database: Any, target: Path, graphs: Collection[str]) -> Mapping[str, int]:
+    """Write what is stored into a new file; raises CannotStart, and as the use case."""
+    from service.core.errors import NotFound
+    from service.usecases.books import export_book
+
+    try:
+        return export_book(database, target, graphs)
+    except NotFound as error:
+        raise CannotStart(error.detail) from error
+
+
+def import_book(database: Any, source: Path) -> Any:
+    """Store what a file holds and the database does not; raises as the use case."""
+    from service.usecases.books import import_book
+
+    return import_book(database, source)
 
 
 @contextmanager

@@ -1,12 +1,16 @@
-"""The command `prune`, at the database itself, also while it is served."""
+"""The commands `prune`, `book export` and `book import`, at the database itself, also while it is served."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 
+from service import serving
 from service.cli.serve import database_option, opened_database
 from service.cli.terminal import json_option, print_json
 
+_KINDS = ("graphs", "runs", "comparisons", "derivatives", "tensors")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -40,3 +44,45 @@ def prune(before: datetime, keep_labelled: bool, dry_run: bool, database: str | 
     click.echo(f"{'to be deleted' if dry_run else 'deleted'}: {', '.join(f'{n} {what}' for what, n in went.items())}")
     if not dry_run and pruned.nbytes:
         click.echo(f"the file has {pruned.nbytes / 1e6:.1f} MB less", err=True)
+
+
+@click.group()
+def book() -> None:
+    """Move graphs, runs, comparisons, derivatives and tensors between databases, as one file."""
+
+
+@book.command("export")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--graph", "graphs", multiple=True, help="Only this graph and what is its own, a name's versions; may be repeated."
+)
+@database_option
+@json_option
+def export_book(file: Path, graphs: tuple[str, ...], database: str | None, as_json: bool) -> None:
+    """Write what is stored into a new FILE."""
+    with opened_database(database, create=False) as opened:
+        counts = serving.export_book(opened, file, graphs)
+    if as_json:
+        print_json({what: counts[what] for what in _KINDS})
+    else:
+        click.echo(f"exported: {_written(counts)}")
+
+
+@book.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@database_option
+@json_option
+def import_book(file: Path, database: str | None, as_json: bool) -> None:
+    """Store what FILE holds under the ids that it has there; what is stored already must be equal."""
+    with opened_database(database) as opened:
+        read = serving.import_book(opened, file)
+    if as_json:
+        print_json({what: {"new": read.new.get(what, 0), "known": read.known.get(what, 0)} for what in _KINDS})
+        return
+    click.echo(f"imported: {_written(read.new)}")
+    if any(read.known.get(what) for what in _KINDS):
+        click.echo(f"there already: {_written(read.known)}")
+
+
+def _written(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts.get(what, 0)} {what}" for what in _KINDS)

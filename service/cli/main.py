@@ -23,6 +23,7 @@ _COMMANDS = {
     "backup": "server:backup",
     "restore": "server:restore",
     "prune": "books:prune",
+    "book": "books:book",
     "warm": "server:warm",
     "openapi": "server:openapi",
     "demo": "demo:demo",

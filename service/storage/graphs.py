@@ -74,6 +74,11 @@ def find_graph(
     return _records(connection, rows)[0] if rows else None
 
 
+def list_versions(connection: Connection, name: str) -> list[str]:
+    """The ids of all versions of a name, the first one first."""
+    return [*connection.scalars(select(GraphRow.id).where(GraphRow.name == name).order_by(GraphRow.version))]
+
+
 def next_version(connection: Connection, name: str) -> int:
     """The version number for the next graph of that name, from 1."""
     latest = connection.execute(select(func.max(GraphRow.version)).where(GraphRow.name == name)).scalar()
@@ -138,9 +143,14 @@ def load_graph(connection: Connection, digest: str) -> Graph:
     row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFound(f"there is no graph with the digest {digest}")
-    graph = Graph(_unpack_nodes(row.document), tuple(row.inputs), tuple(row.outputs))
+    graph = read_content(row.document, row.inputs, row.outputs)
     vars(graph)["digest"] = digest  # saves computing it again
     return graph
+
+
+def read_content(document: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
+    """The graph of stored content; raises LookupError for an operation that is not in the rulebook."""
+    return Graph(_unpack_nodes(document), tuple(inputs), tuple(outputs))
 
 
 def is_tag(row: type[GraphTag] | type[RunTag], text: str) -> ColumnElement[bool]:

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, tr
 
 from service.storage.database import Database
 from service.storage.deletion import compares, delete_runs
-from service.storage.models import DerivativeFigure, GraphRow, KeyRow, RunFigures, RunRow, TensorRow
+from service.storage.models import KeyRow, RunFigures, RunRow, TensorRow
+from service.storage.tensors import used_tensors
 
 _AT_ONCE = 100  # runs or tensors of one transaction
 
@@ -77,10 +78,4 @@ def _delete_tensors(database: Database, before: datetime) -> int:
 def _unused_tensors(connection: Connection, before: datetime, counts: ColumnElement[bool]) -> set[str]:
     """The digests of tensors made before that moment that no graph, derivatives or figures that count refer to."""
     unused = set(connection.scalars(select(TensorRow.digest).where(TensorRow.created_at < before)))
-    if unused:
-        unused -= set(connection.scalars(select(DerivativeFigure.tensor).distinct()))
-        for weights in connection.scalars(select(GraphRow.weights).where(GraphRow.weights.is_not(None))):
-            unused -= set((weights or {}).values())
-        for tensors in connection.scalars(select(RunFigures.tensors).where(RunFigures.tensors.is_not(None), counts)):
-            unused -= {digest for _, digest in tensors or ()}
-    return unused
+    return unused - used_tensors(connection, figures=counts) if unused else unused

@@ -1,14 +1,15 @@
 """Tensors: the .npy files that were sent, each stored once by its SHA-256."""
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, true
 
 from service.core.errors import NotFound
 from service.core.figures.figures import FloatArray
 from service.core.figures.npy import read_npy
-from service.storage.models import TensorChunk, TensorRow
+from service.storage.models import DerivativeFigure, GraphRow, RunFigures, TensorChunk, TensorRow
 from service.storage.records import TensorRecord
 
 _CHUNK_BYTES = 512 * 1024
+_ALL = true()
 
 
 def insert_tensor(connection: Connection, record: TensorRecord, body: bytes) -> bool:
@@ -43,6 +44,23 @@ def get_tensor(connection: Connection, digest: str) -> TensorRecord:
     if not found:
         raise NotFound(f"there is no tensor 'sha256:{digest}'")
     return found[digest]
+
+
+def used_tensors(
+    connection: Connection,
+    graphs: ColumnElement[bool] = _ALL,
+    figures: ColumnElement[bool] = _ALL,
+    derivatives: ColumnElement[bool] = _ALL,
+) -> set[str]:
+    """The digests of the tensors that these graphs, figures of runs and figures of derivatives refer to."""
+    weights = connection.scalars(select(GraphRow.weights).where(GraphRow.weights.is_not(None), graphs))
+    values = connection.scalars(select(RunFigures.tensors).where(RunFigures.tensors.is_not(None), figures))
+    inputs = select(DerivativeFigure.tensor).where(DerivativeFigure.tensor.is_not(None), derivatives).distinct()
+    return {
+        *(digest for each in weights for digest in (each or {}).values()),
+        *(digest for each in values for _, digest in each or ()),
+        *(digest for digest in connection.scalars(inputs) if digest),
+    }
 
 
 def load_tensor(connection: Connection, digest: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The command `prune`, at a database."""
+"""The commands `prune`, `book export` and `book import`, at a database."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -48,3 +48,33 @@ def test_what_is_not_there_is_not_created(tmp_path: Path) -> None:
     ended = call_main("", "prune", "--database", f"sqlite:///{tmp_path}/none.db", "--older-than", "1d")
     assert (ended.code, ended.err) == (3, f"gradbook: there is no database {tmp_path}/none.db\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_book_is_moved_from_one_database_to_another(url: str, tmp_path: Path) -> None:
+    book, target = str(tmp_path / "all.zip"), f"sqlite:///{tmp_path}/target.db"
+    exported = call_main("", "book", "export", book, "--database", url)
+    assert (exported.code, exported.out) == (
+        0,
+        "exported: 1 graphs, 1 runs, 0 comparisons, 0 derivatives, 0 tensors\n",
+    )
+    imported = call_main("", "book", "import", book, "--database", target, "--json").json
+    assert (imported["graphs"], imported["tensors"]) == ({"new": 1, "known": 0}, {"new": 0, "known": 0})
+    again = call_main("", "book", "import", book, "--database", target)
+    assert again.out.splitlines()[1] == "there already: 1 graphs, 1 runs, 0 comparisons, 0 derivatives, 0 tensors"
+    back = str(tmp_path / "back.zip")
+    assert call_main("", "book", "export", back, "--database", target, "--json", "--graph", "blog").json["runs"] == 1
+    assert Path(back).read_bytes() == Path(book).read_bytes()
+
+
+def test_what_cannot_be_moved_is_said_in_a_sentence_and_leaves_no_file(url: str, tmp_path: Path) -> None:
+    (tmp_path / "there.zip").write_text("no book")
+    before = sorted(tmp_path.iterdir())
+    for command, said in (
+        (("export", f"{tmp_path}/there.zip"), "there.zip is there already"),
+        (("export", f"{tmp_path}/nowhere/x.zip"), "No such file"),
+        (("export", f"{tmp_path}/x.zip", "--graph", "blgo"), "there is no graph 'blgo'; near it is blog"),
+        (("import", f"{tmp_path}/there.zip"), "this is no book"),
+    ):
+        ended = call_main("", "book", *command, "--database", url)
+        assert (ended.code, ended.err.count("\n")) == (3, 1) and said in ended.err, ended
+    assert [path for path in sorted(tmp_path.iterdir()) if not path.name.endswith(("-wal", "-shm"))] == before
