@@ -61,6 +61,7 @@ def test_a_result_is_a_mapping_of_what_it_shows(answers: Answers) -> None:
     assert dict(run.items()) == members
     assert run["values"] is run.get("values") is run.values
     assert run.get("none") is None
+    assert run in {run} and run != answers.graph
     for name in ("_all", "keys", "none"):
         with pytest.raises(KeyError):
             run[name]
@@ -135,10 +136,12 @@ def test_a_table_is_a_frame_of_each_library(answers: Answers, library: Any) -> N
 @pytest.mark.peers
 def test_a_frame_of_results_has_their_members(service: Client, answers: Answers) -> None:
     import pandas
+    import polars
 
-    frame = pandas.DataFrame(map(dict, service.list_runs(graph=answers.graph)))
+    frame = pandas.DataFrame(service.list_runs(graph=answers.graph))
     assert set(frame["source"]) == {"computed", "recorded"}
-    assert len(pandas.DataFrame(map(dict, service.list_limits()))) > 10
+    assert polars.DataFrame(list(service.list_runs(graph=answers.graph)))["id"].to_list() == list(frame["id"])
+    assert list(pandas.DataFrame(service.list_limits()).columns) == ["name", "maximum", "meaning", "variable"]
 
 
 # --- notebooks -------------------------------------------------------------------------------------------------------

@@ -41,37 +41,29 @@ class Source(Protocol):
         """The picture of a comparison."""
 
 
-class Result:
-    """A result is also a mapping: `result["name"]` is `result.name`, and `dict(result)` holds what `repr` shows."""
+class Result(Mapping[str, Any]):
+    """A result is also a mapping: `result["name"]` is `result.name`, and `dict(result)` holds what `repr` shows.
+
+    What it lists, and how the service wrote it, is not among that. `values` of a run are its figures.
+    """
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def keys(self) -> tuple[str, ...]:
-        """The names of the members, without what the result lists, and how the service wrote it."""
-        return tuple(each.name for each in fields(self) if each.repr)
+    # Those of a mapping would compare arrays.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __getitem__(self, name: str) -> Any:
         if name.startswith("_") or all(name != each.name for each in fields(self)):
             raise KeyError(name)
         return getattr(self, name)
 
-    def get(self, name: str, default: Any = None) -> Any:
-        """A member, or the default where there is none of that name."""
-        try:
-            return self[name]
-        except KeyError:
-            return default
-
-    def items(self) -> list[tuple[str, Any]]:
-        """The members by name."""
-        return [(name, self[name]) for name in self]
-
     def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
+        return (each.name for each in fields(self) if each.repr)
 
     def __len__(self) -> int:
-        return len(self.keys())
+        return sum(1 for _ in self)
 
     def _repr_html_(self) -> str:
         written = ((name, _inline(value)) for name, value in self.items())

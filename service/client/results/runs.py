@@ -48,7 +48,7 @@ class Run(Table):
     output: str | None
     seed: Figure | None
     outputs: Mapping[str, Figure | None]
-    values: Mapping[str, Figure] = field(repr=False)
+    values: Mapping[str, Figure] = field(repr=False)  # type: ignore[assignment]  # not those of a mapping
     gradients: Mapping[str, Figure] = field(repr=False)
     nonfinite: Mapping[str, Any]
     conventions: str | None
