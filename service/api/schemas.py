@@ -31,7 +31,11 @@ WEIGHTS_TOO = "The graph's weights are those that are left out"
 
 LONGEST_CURSOR = 4096  # characters; that of an id has 48, a name four bytes for each of its characters, if need be
 _MOMENT = "a time such as 2026-11-24T09:00:00Z, or a date"
-_MOMENT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][^\x00]*)?(?![\s\S])"
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+_MOMENT_PATTERN = (
+    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    rf"(T{_CLOCK}(:[0-5][0-9](\.[0-9]{{1,9}})?)?(Z|[+-]{_CLOCK})?)?(?![\s\S])"
+)
 _MESSAGES = {"type": "an object is expected", "unknown": "unknown"}
 
 

@@ -1,12 +1,16 @@
 """Lists: in what order their rows stand, which are asked for, and after which of them a page begins."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypedDict
 
 from sqlalchemy import ColumnElement, Connection, Select, or_, tuple_
 
+from service.storage.identifiers import bound
+
 NEWEST_FIRST = "-created_at"
 _ID = 36  # characters
+_MOMENT = timedelta(minutes=1)
+_EARLIEST, _LATEST = (each.replace(tzinfo=UTC) for each in (datetime.min + _MOMENT, datetime.max - _MOMENT))
 
 
 class Listed(TypedDict, total=False):
@@ -33,10 +37,11 @@ class Named(Protocol):
 
 def narrow(connection: Connection, query: Select[Any], row: Any, asked: Listed, limit: int) -> Select[Any]:
     """The query's first `limit` rows of those asked for; ids are in the order of their making."""
+    # A row's id was made a moment before its time was taken, and is found without reading the rows of other times.
     if since := asked.get("since"):
-        query = query.where(row.created_at >= since)
+        query = query.where(row.created_at >= since, row.id >= bound(max(since, _EARLIEST) - _MOMENT))
     if until := asked.get("until"):
-        query = query.where(row.created_at < until)
+        query = query.where(row.created_at < until, row.id < bound(min(until, _LATEST) + _MOMENT))
     sort, after = asked.get("sort") or NEWEST_FIRST, asked.get("after")
     keys = [row.id]
     if is_by_name(sort):  # by code points, whatever language the database is of

@@ -46,6 +46,7 @@ EXAMPLES, STORED_EXAMPLES = 100, 50  # of each operation and seed
 # What no schema can say: the operations by their operationId, the problem's type, and where the fault is.
 UNSAYABLE = {
     "a cursor that no list gave": (r"list_\w+", "invalid-request", "cursor"),
+    "a day that its month has not, or a year 0": (r"list_\w+", "invalid-request", "since|until"),
     "a key of another request": (r"\w+", "idempotency-key-reused", ""),
     "text that is no expression": ("create_graph", "invalid-expression", "/expression"),
     "nodes that make no graph": (
