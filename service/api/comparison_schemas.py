@@ -34,7 +34,7 @@ _CLAIMED = {
     "1 1/3), or a decimal (0.667, ≈0.667, 0,667) right to its last digit. Where tolerance is left out a number with a "
     "fraction and two significant digits or more may be rounded to its last digit too; whole numbers are exact. "
     "null claims that there is no figure.",
-    **given_figures("WrittenArray", none=True),
+    **given_figures("WrittenFigure", none=True),
 }
 _TOLERANCE_OR_COARSER = {
     **TOLERANCE,
@@ -79,10 +79,10 @@ class CheckRequest(Request):
     """Claims to check against a run at these inputs."""
 
     as_written = True
-    inputs = JsonObject(required=True, metadata=given_figures("WrittenArray"))
+    inputs = JsonObject(required=True, metadata=given_figures("WrittenFigure"))
     claims = fields.Nested(Claims, required=True)
     output = NodeName()
-    seed = fields.Raw(metadata=given("WrittenArray"))
+    seed = fields.Raw(metadata=given("WrittenFigure"))
     tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
     keep = StrictBool(load_default=True, metadata={"description": "false: check and answer, store nothing"})
     label = Label(load_default=None, metadata={"description": "A label of the run that holds the claims"})

@@ -37,7 +37,7 @@ TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
 
 NUMBER: dict[str, Any] = {"oneOf": [{"type": "number"}, reference("NonfiniteNumber")]}
 NUMBER_OR_NULL = or_null(NUMBER)
-ARRAY: dict[str, Any] = {"oneOf": [reference("Array")]}
+ARRAY: dict[str, Any] = {"oneOf": [reference("Figure")]}
 ARRAY_OR_NULL = or_null(ARRAY)
 FIGURES = {"type": "object", "additionalProperties": ARRAY}
 FIGURES_OR_NULL = {"type": "object", "additionalProperties": ARRAY_OR_NULL}
@@ -46,11 +46,11 @@ TOLERANCE: dict[str, Any] = {"oneOf": [reference("ToleranceName"), reference("To
 
 COMPONENTS: dict[str, dict[str, Any]] = {
     "NonfiniteNumber": {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]},
-    "Array": _array(
-        "Array", "A number, or nested lists of numbers; NaN, Infinity and -Infinity as strings", *NUMBER["oneOf"]
+    "Figure": _array(
+        "Figure", "A number, or nested lists of numbers; NaN, Infinity and -Infinity as strings", *NUMBER["oneOf"]
     ),
-    "WrittenArray": _array(
-        "WrittenArray",
+    "WrittenFigure": _array(
+        "WrittenFigure",
         "A number, or nested lists of numbers, each of which may be text: 2/3, 1 1/3, 0.667",
         {"type": "number"},
         {"type": "string", "minLength": 1},
@@ -116,8 +116,8 @@ def given(name: str) -> dict[str, Any]:
     return {"oneOf": [reference(name), reference("Tensor")]}
 
 
-INPUTS = {"type": "object", "additionalProperties": given("Array")}
-INPUTS_OR_NULL = {"type": "object", "additionalProperties": or_null(given("Array"))}
+INPUTS = {"type": "object", "additionalProperties": given("Figure")}
+INPUTS_OR_NULL = {"type": "object", "additionalProperties": or_null(given("Figure"))}
 
 
 def given_figures(name: str, *, none: bool = False) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class GradientCheckRequest(Request):
 
     inputs = JsonObject(
         load_default=dict,
-        metadata={**given_figures("Array"), "description": "Needed unless the run that is given has them"},
+        metadata={**given_figures("Figure"), "description": "Needed unless the run that is given has them"},
     )
     method = StrictString(
         load_default="taylor",
@@ -45,7 +45,7 @@ class GradientCheckRequest(Request):
     output = NodeName()
     run = StrictString(metadata={"description": "The run, of this graph, whose gradients to check"})
     gradients = JsonObject(
-        load_default=dict, metadata={**given_figures("Array"), "description": "Gradients to check, by node"}
+        load_default=dict, metadata={**given_figures("Figure"), "description": "Gradients to check, by node"}
     )
     tolerance = fields.Raw(metadata=TOLERANCE)
 
@@ -99,14 +99,14 @@ class DerivativesRequest(Request):
     kind = StrictString(
         required=True, validate=ma.validate.OneOf(KINDS, error="jacobian, jvp, vjp, hvp or hessian is expected")
     )
-    inputs = JsonObject(required=True, metadata=given_figures("Array"))
+    inputs = JsonObject(required=True, metadata=given_figures("Figure"))
     outputs = fields.Raw(metadata={**DISTINCT_NAMES, "description": "Any nodes; left out, the graph's outputs"})
     wrt = fields.Raw(metadata={**DISTINCT_NAMES, "description": "Any nodes; left out, the graph's inputs"})
     vector = fields.Raw(
         metadata={
             "description": "Directions for nodes of wrt (jvp, hvp), seeds for nodes of outputs (vjp), 0 for those left "
             "out. Where there is one node, its array alone will do",
-            "oneOf": [given("Array"), given_figures("Array")],
+            "oneOf": [given("Figure"), given_figures("Figure")],
         }
     )
 

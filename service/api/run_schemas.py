@@ -38,7 +38,7 @@ class BackwardRequest(Request):
     """A backward pass for a run that has values only."""
 
     output = NodeName()
-    seed = fields.Raw(metadata=given("Array"))
+    seed = fields.Raw(metadata=given("Figure"))
     convention = StrictString(
         data_key="conventions",
         validate=ma.validate.OneOf(CONVENTIONS, error=f"one of {', '.join(CONVENTIONS)} is expected"),
@@ -68,8 +68,8 @@ class Recorded(Request):
         load_default="float64",
         validate=ma.validate.OneOf([*UNIT_ROUNDOFF], error=f"one of {', '.join(UNIT_ROUNDOFF)} is expected"),
     )
-    values = JsonObject(load_default=dict, metadata=given_figures("Array", none=True))
-    gradients = JsonObject(load_default=dict, metadata=given_figures("Array", none=True))
+    values = JsonObject(load_default=dict, metadata=given_figures("Figure", none=True))
+    gradients = JsonObject(load_default=dict, metadata=given_figures("Figure", none=True))
 
 
 class RunRequest(BackwardRequest):
@@ -82,7 +82,7 @@ class RunRequest(BackwardRequest):
             "seed": {"properties": {"backward": {"const": True}}},
         }
     }
-    inputs = JsonObject(required=True, metadata={**given_figures("Array"), "description": WEIGHTS_TOO})
+    inputs = JsonObject(required=True, metadata={**given_figures("Figure"), "description": WEIGHTS_TOO})
     backward = StrictBool(load_default=True)
     keep = StrictBool(load_default=True, metadata={"description": "false: compute and answer, store nothing"})
     recorded = fields.Nested(Recorded)

@@ -127,9 +127,9 @@ def narrow(app: Flask) -> Any:
         "name": ["Add", "div", "×"],
     }
     named = {"type": "string", "enum": stored["node"]}
-    numbers = {"Array": NUMBER, "WrittenArray": {"enum": ["2/3", "0.667", 2, -1.5]}}
+    numbers = {"Figure": NUMBER, "WrittenFigure": {"enum": ["2/3", "0.667", 2, -1.5]}}
     figures = {
-        "properties": dict.fromkeys(inputs, given("NarrowArray")),
+        "properties": dict.fromkeys(inputs, given("NarrowFigure")),
         "required": [*inputs],
         "additionalProperties": False,
     }
