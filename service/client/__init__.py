@@ -2,8 +2,8 @@
 
 from service.client.client import Client
 from service.client.graph_builder import GraphBuilder, graph
-from service.client.results.comparisons import Cause, ComparedFigure, Comparison, Finding, Hypothesis, ListedComparison
-from service.client.results.derivatives import Derivatives, GradientCheck, NodeCheck
+from service.client.results.comparisons import Cause, ComparedFigure, Comparison, ComparisonSummary, Finding, Hypothesis
+from service.client.results.derivatives import Derivatives, DerivativesSummary, GradientCheck, NodeCheck
 from service.client.results.explanations import Contribution, Formula, Path, Paths, Step
 from service.client.results.graphs import Graph, GraphNode
 from service.client.results.rulebook import Limit, Operation
@@ -17,8 +17,10 @@ __all__ = [
     "ClientError",
     "ComparedFigure",
     "Comparison",
+    "ComparisonSummary",
     "Contribution",
     "Derivatives",
+    "DerivativesSummary",
     "Finding",
     "Formula",
     "GradientCheck",
@@ -27,7 +29,6 @@ __all__ = [
     "GraphNode",
     "Hypothesis",
     "Limit",
-    "ListedComparison",
     "NodeCheck",
     "Operation",
     "Path",

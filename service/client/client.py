@@ -24,12 +24,19 @@ from service.client.npz import MEDIA_TYPE, read_answer, take_arrays, write_reque
 from service.client.results.comparisons import (
     ComparedFigure,
     Comparison,
-    ListedComparison,
+    ComparisonSummary,
     read_compared_figure,
     read_comparison,
-    read_listed_comparison,
+    read_comparison_summary,
 )
-from service.client.results.derivatives import Derivatives, GradientCheck, read_derivatives, read_gradient_check
+from service.client.results.derivatives import (
+    Derivatives,
+    DerivativesSummary,
+    GradientCheck,
+    read_derivatives,
+    read_derivatives_summary,
+    read_gradient_check,
+)
 from service.client.results.explanations import Formula, Paths, Step, read_formula, read_paths, read_step
 from service.client.results.graphs import Graph, GraphNode, read_graph, read_graph_node
 from service.client.results.rulebook import Limit, Operation, read_operation
@@ -423,11 +430,11 @@ class Client:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         sort: Literal["created_at", "-created_at"] | None = None,
-    ) -> Iterator[ListedComparison]:
+    ) -> Iterator[ComparisonSummary]:
         """Comparisons without their figures, newest first unless `sort` says; `run` may be either side, `graph` the
         graph of either side."""
         query = {"run": _name(run), "graph": _name(graph), "verdict": verdict, **_listed(since, until, sort)}
-        return map(read_listed_comparison, self._http.pages("/v1/comparisons", "comparisons", query))
+        return map(read_comparison_summary, self._http.pages("/v1/comparisons", "comparisons", query))
 
     def list_checks(
         self,
@@ -437,11 +444,11 @@ class Client:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         sort: Literal["created_at", "-created_at"] | None = None,
-    ) -> Iterator[ListedComparison]:
+    ) -> Iterator[ComparisonSummary]:
         """Comparisons of a graph's computed runs with what was recorded or claimed, as `list_comparisons` lists."""
         query = {"verdict": verdict, **_listed(since, until, sort)}
         pages = self._http.pages(f"/v1/graphs/{_id(graph)}/checks", "comparisons", query)
-        return map(read_listed_comparison, pages)
+        return map(read_comparison_summary, pages)
 
     def get_comparison(self, comparison: Comparison | str) -> Comparison:
         """One comparison by its id."""
@@ -538,10 +545,10 @@ class Client:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         sort: Literal["created_at", "-created_at"] | None = None,
-    ) -> Iterator[Document]:
+    ) -> Iterator[DerivativesSummary]:
         """A graph's derivatives without their figures, newest first unless `sort` says."""
         path = f"/v1/graphs/{_id(graph)}/derivatives"
-        return self._http.pages(path, "derivatives", _listed(since, until, sort))
+        return map(read_derivatives_summary, self._http.pages(path, "derivatives", _listed(since, until, sort)))
 
     def get_derivatives(self, derivatives: Derivatives | str) -> Derivatives:
         """Derivatives that were kept, by their id."""

@@ -67,7 +67,7 @@ class ComparedFigure(Result):
 
 
 @dataclass(frozen=True, slots=True)
-class ListedComparison(Result):
+class ComparisonSummary(Result):
     """A comparison in a list, without its figures and findings; `get_comparison` reads them."""
 
     id: str
@@ -186,9 +186,9 @@ def read_compared_figure(document: Document) -> ComparedFigure:
     )
 
 
-def read_listed_comparison(document: Document) -> ListedComparison:
+def read_comparison_summary(document: Document) -> ComparisonSummary:
     """Read a comparison in a list."""
-    return ListedComparison(
+    return ComparisonSummary(
         id=document["id"],
         baseline=document["baseline"],
         candidate=document["candidate"],

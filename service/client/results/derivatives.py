@@ -33,6 +33,20 @@ class Derivatives(Table):
         return ({"of": of, "wrt": wrt, "value": value} for (of, wrt), value in self.blocks.items())
 
 
+@dataclass(frozen=True, slots=True)
+class DerivativesSummary(Result):
+    """Derivatives in a list, without their figures; `get_derivatives` reads them."""
+
+    id: str
+    graph_id: str
+    graph_digest: str
+    kind: str
+    outputs: tuple[str, ...]
+    wrt: tuple[str, ...]
+    created_at: datetime
+    document: Document = field(repr=False, compare=False)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeCheck(Result):
     """A node's gradient, the method's estimate of it, and the verdict: right, wrong or not applicable.
@@ -84,6 +98,20 @@ def read_derivatives(document: Document) -> Derivatives:
             (block["of"], block["wrt"]): _read_present(block["value"], tuple(block.get("shape", ())))
             for block in document["blocks"]
         },
+        created_at=datetime.fromisoformat(document["created_at"]),
+        document=document,
+    )
+
+
+def read_derivatives_summary(document: Document) -> DerivativesSummary:
+    """Read derivatives in a list."""
+    return DerivativesSummary(
+        id=document["id"],
+        graph_id=document["graph_id"],
+        graph_digest=document["graph_digest"],
+        kind=document["kind"],
+        outputs=tuple(document["outputs"]),
+        wrt=tuple(document["wrt"]),
         created_at=datetime.fromisoformat(document["created_at"]),
         document=document,
     )
