@@ -21,7 +21,7 @@ from service.api.comparison_schemas import (
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import respond
+from service.api.http.response import require_match, respond
 from service.api.numbers import read_arrays, read_claims, read_given
 from service.usecases import comparisons as usecases
 from service.usecases import deletion
@@ -121,9 +121,10 @@ def get_comparison(query: dict[str, Any], comparison_id: str) -> Response:
     return respond(_document(usecases.get_comparison(context(), comparison_id), query))
 
 
-@blueprint.endpoint("DELETE", "/v1/comparisons/<comparison_id>", answer=None, status=204, problems=(404,))
+@blueprint.endpoint("DELETE", "/v1/comparisons/<comparison_id>", answer=None, status=204, problems=(404, 412))
 def delete_comparison(comparison_id: str) -> Response:
     """Forget a comparison; its runs stay"""
+    require_match(lambda: _document(usecases.get_comparison(context(), comparison_id), {}))
     deletion.delete_comparison(context(), comparison_id)
     return Response(status=204)
 

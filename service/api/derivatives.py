@@ -15,7 +15,7 @@ from service.api.derivative_schemas import (
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import respond
+from service.api.http.response import require_match, respond
 from service.api.numbers import is_reference, read_arrays, read_given, write_array, write_number
 from service.api.schemas import ListQuery
 from service.core.derivatives.gradient_check import RANDOM_SEED, NodeCheck
@@ -60,9 +60,10 @@ def get_derivatives(derivatives_id: str) -> Response:
     return respond(_derivatives_document(usecases.get_derivatives(context(), derivatives_id)))
 
 
-@blueprint.endpoint("DELETE", "/v1/derivatives/<derivatives_id>", answer=None, status=204, problems=(404,))
+@blueprint.endpoint("DELETE", "/v1/derivatives/<derivatives_id>", answer=None, status=204, problems=(404, 412))
 def delete_derivatives(derivatives_id: str) -> Response:
     """Forget derivatives that were kept"""
+    require_match(lambda: _derivatives_document(usecases.get_derivatives(context(), derivatives_id)))
     deletion.delete_derivatives(context(), derivatives_id)
     return Response(status=204)
 

@@ -120,17 +120,26 @@ def update_graph(body: dict[str, Any], graph_id: str) -> Response:
 
     The body is a JSON Merge Patch (RFC 7396): a tag that is null is taken away, those that are left out stay.
     """
-    seen = usecases.get_graph(context(), graph_id)
-    require_match(lambda: _with_nodes(seen, context().graph(seen.digest)))
+    seen = _read_matching(graph_id)
     record = changes.update_graph(context(), seen.id, body, seen if request.if_match else None)
     return respond(_with_nodes(record, context().graph(record.digest)))
 
 
-@blueprint.endpoint("DELETE", "/v1/graphs/<graph_id>", query=CascadeQuery, answer=None, status=204, problems=(404, 409))
+@blueprint.endpoint(
+    "DELETE", "/v1/graphs/<graph_id>", query=CascadeQuery, answer=None, status=204, problems=(404, 409, 412)
+)
 def delete_graph(query: dict[str, Any], graph_id: str) -> Response:
     """Forget a graph that nothing refers to; with cascade also its runs, derivatives and the graphs made from it"""
-    deletion.delete_graph(context(), graph_id, **query)
+    seen = _read_matching(graph_id)
+    deletion.delete_graph(context(), seen.id, seen=seen if request.if_match else None, **query)
     return Response(status=204)
+
+
+def _read_matching(graph_id: str) -> GraphRecord:
+    """A graph, if it is the one that If-Match has; raises NotFound, PreconditionFailed."""
+    record = usecases.get_graph(context(), graph_id)
+    require_match(lambda: _with_nodes(record, context().graph(record.digest)))
+    return record
 
 
 def respond_graph(record: GraphRecord, graph: Graph, new: bool, **more: Sequence[str]) -> Response:

@@ -105,10 +105,17 @@ def update_run(body: dict[str, Any], query: dict[str, Any], run_id: str) -> Resp
     return respond(_document(replace(run, record=record), query))
 
 
-@blueprint.endpoint("DELETE", "/v1/runs/<run_id>", query=CascadeQuery, answer=None, status=204, problems=(404, 409))
+@blueprint.endpoint(
+    "DELETE", "/v1/runs/<run_id>", query=CascadeQuery, answer=None, status=204, problems=(404, 409, 412)
+)
 def delete_run(query: dict[str, Any], run_id: str) -> Response:
     """Forget a run that no comparison is of; with cascade also its comparisons"""
-    deletion.delete_run(context(), run_id, **query)
+    seen = None
+    if request.if_match:
+        run = usecases.get_run(context(), run_id)
+        require_match(lambda: _document(run, {}))
+        seen = run.record
+    deletion.delete_run(context(), seen.id if seen else run_id, seen=seen, **query)
     return Response(status=204)
 
 

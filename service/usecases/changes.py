@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import Connection
+
 from service.core.errors import LimitExceeded, PreconditionFailed
 from service.storage import tags as storage
 from service.storage.graphs import get_graph
@@ -20,9 +22,7 @@ def update_graph(
     Raises NotFound, LimitExceeded, and PreconditionFailed if it has changed since it was `seen`.
     """
     with context.database.write() as connection:
-        record = get_graph(connection, references.graph_id(connection, graph_id))
-        if seen and seen.tags != record.tags:
-            raise _changed()
+        record = find_graph(connection, graph_id, seen)
         storage.update_graph(connection, record.id, _patched(context, record.tags, changes))
         context.database.count_change(connection)
         return get_graph(connection, record.id)
@@ -34,12 +34,26 @@ def update_run(context: Context, run_id: str, changes: Mapping[str, Any], seen: 
     Raises NotFound, LimitExceeded, and PreconditionFailed if it has changed since it was `seen`.
     """
     with context.database.write() as connection:
-        record = get_run(connection, references.run_id(connection, run_id))
-        if seen and _changeable(seen) != _changeable(record):
-            raise _changed()
+        record = find_run(connection, run_id, seen)
         label, tags = changes.get("label", record.label), _patched(context, record.tags, changes)
         storage.update_run(connection, record.id, label, tags)
         return get_run(connection, record.id)
+
+
+def find_graph(connection: Connection, reference: str, seen: GraphRecord | None) -> GraphRecord:
+    """A graph as it is; raises NotFound, and PreconditionFailed if it has changed since it was `seen`."""
+    record = get_graph(connection, references.graph_id(connection, reference))
+    if seen and seen.tags != record.tags:
+        raise _changed()
+    return record
+
+
+def find_run(connection: Connection, reference: str, seen: RunRecord | None) -> RunRecord:
+    """A run as it is; raises as `find_graph`."""
+    record = get_run(connection, references.run_id(connection, reference))
+    if seen and _changeable(seen) != _changeable(record):
+        raise _changed()
+    return record
 
 
 def _changeable(record: RunRecord) -> tuple[object, ...]:

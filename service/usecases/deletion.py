@@ -1,24 +1,29 @@
 """Delete graphs, runs, comparisons and derivatives."""
 
 from service.storage import deletion as storage
+from service.storage.records import GraphRecord, RunRecord
 from service.usecases import references
+from service.usecases.changes import find_graph, find_run
 from service.usecases.context import Context
 
 
-def delete_graph(context: Context, graph_id: str, *, cascade: bool = False) -> None:
+def delete_graph(context: Context, graph_id: str, *, cascade: bool = False, seen: GraphRecord | None = None) -> None:
     """Delete a graph; raises NotFound, and Conflict while runs, derivatives or other graphs need it.
 
-    With `cascade` these are deleted too.
+    With `cascade` these are deleted too. Raises PreconditionFailed if it has changed since it was `seen`.
     """
     with context.database.write() as connection:
-        storage.delete_graph(connection, references.graph_id(connection, graph_id), cascade=cascade)
+        storage.delete_graph(connection, find_graph(connection, graph_id, seen).id, cascade=cascade)
         context.database.count_change(connection)
 
 
-def delete_run(context: Context, run_id: str, *, cascade: bool = False) -> None:
-    """Delete a run; raises NotFound, and Conflict while comparisons need it, unless `cascade` deletes these too."""
+def delete_run(context: Context, run_id: str, *, cascade: bool = False, seen: RunRecord | None = None) -> None:
+    """Delete a run; raises NotFound, and Conflict while comparisons need it, unless `cascade` deletes these too.
+
+    Raises PreconditionFailed if it has changed since it was `seen`.
+    """
     with context.database.write() as connection:
-        storage.delete_run(connection, references.run_id(connection, run_id), cascade=cascade)
+        storage.delete_run(connection, find_run(connection, run_id, seen).id, cascade=cascade)
 
 
 def delete_comparison(context: Context, comparison_id: str) -> None:

@@ -126,3 +126,17 @@ def test_cascade_takes_what_rests_on_it_along(client: FlaskClient) -> None:
     assert client.delete(f"/v1/graphs/{graph}").status_code == 409
     assert client.delete(f"/v1/graphs/{graph}?cascade=true").status_code == 204
     assert [client.get(path).status_code for path in (f"/v1/graphs/{graph}", f"/v1/runs/{runs[1]}")] == [404, 404]
+
+
+def test_what_has_changed_since_it_was_read_is_not_deleted(client: FlaskClient) -> None:
+    graph = create(client, "y = x * x", name="matched")
+    baseline, candidate = (run(client, graph, {"x": 3})["id"] for _ in range(2))
+    compared: Any = client.post("/v1/comparisons", json={"baseline": baseline, "candidate": candidate}).json
+    derived: Any = client.post(f"/v1/graphs/{graph}/derivatives", json={"kind": "jacobian", "inputs": {"x": 2}}).json
+    paths = (f"/v1/comparisons/{compared['id']}", f"/v1/derivatives/{derived['id']}", f"/v1/runs/{baseline}")
+    for path in (*paths, f"/v1/runs/{candidate}", f"/v1/graphs/{graph}"):
+        etag = client.get(path).headers["ETag"]
+        refused = client.delete(path, headers={"If-Match": '"stale"'})
+        assert problem(refused) == (412, "precondition-failed")
+        assert client.get(path).headers["ETag"] == etag
+        assert client.delete(path, headers={"If-Match": etag}).status_code == 204

@@ -1,6 +1,7 @@
 """What may change of graphs and runs."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from service.core.errors import NotFound, PreconditionFailed
 from service.usecases.changes import update_graph, update_run
 from service.usecases.context import Context
+from service.usecases.deletion import delete_graph, delete_run
 from service.usecases.graphs import create_graph, get_graph
 from service.usecases.runs import create_run, run_backward
 
@@ -25,7 +27,10 @@ def test_a_change_between_the_reading_and_the_writing_is_noticed(context: Contex
         update_run(context, seen.id, {"label": "third"}, now)
     assert update_run(context, seen.id, {}).label == "second"
     with pytest.raises(PreconditionFailed):
-        update_graph(context, graph.id, {"tags": None}, replace(graph, tags={}))
+        delete_run(context, seen.id, seen=now)
+    for act in (lambda graph, seen: update_graph(context, graph, {"tags": None}, seen), partial(delete_graph, context)):
+        with pytest.raises(PreconditionFailed):
+            act(graph.id, seen=replace(graph, tags={}))
 
 
 def test_another_process_learns_of_new_tags(context: Context) -> None:

@@ -188,8 +188,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
                 responses.get("200", {})["headers"] = _ETAG
             if "201" in responses:
                 responses["201"]["headers"] = _ETAG | _LOCATION
-            if method == "patch":
+            if method in ("patch", "delete"):
                 parameters.append(_IF_MATCH)
+            if method == "patch":
                 responses["200"]["headers"] = _ETAG
             if method == "get" and path.startswith("/v1/"):
                 paged = any(parameter["name"] == "cursor" for parameter in parameters)

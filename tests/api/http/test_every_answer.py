@@ -77,6 +77,7 @@ UNSAYABLE = {
     "another output than the run's": ("check_gradients", "invalid-request", "/output"),
     "runs that have no figures in common": ("create_comparison", "invalid-request", "/candidate"),
     "two nodes that are mapped to one": ("create_comparison", "invalid-request", "/names"),
+    "an ETag that it has not": (r"(update|delete)_\w+", "precondition-failed", ""),
     "paths between tensors": ("list_paths", "invalid-request", "node"),
     "worksheets of nodes that the graph has not": ("get_article", "invalid-request", "nodes"),
 }
@@ -168,8 +169,9 @@ def narrow(app: Flask) -> Any:
         for parameter in methods.get("parameters", []):
             parameter["schema"] = {"type": "string", "enum": stored[parameter["name"]]}
         for method in METHODS & methods.keys():
-            for parameter in methods[method].get("parameters", []):
-                parameter["schema"] = narrower(parameter["schema"])
+            # What is stored is there for the next request too.
+            kept = [each for each in methods[method].get("parameters", []) if each["name"] != "cascade"]
+            methods[method]["parameters"] = [{**each, "schema": narrower(each["schema"])} for each in kept]
     loaded = schemathesis.openapi.from_dict(document)
     loaded.app = app
     return loaded
@@ -201,7 +203,7 @@ def hold(case: schemathesis.Case) -> None:
     """Send a request and hold its answer to the document."""
     answered = case.call()
     operation = case.operation.definition.raw
-    refused = answered.status_code in (400, 422)
+    refused = answered.status_code in (400, 412, 422)
     unsayable = refused and not list(undeclared(operation["operationId"], answered.json()))
     case.validate_response(answered, excluded_checks=[positive_data_acceptance] if unsayable else [])
     if case.method == case.operation.method.upper():
@@ -268,9 +270,10 @@ def test_every_answer_is_declared(served: Any, operation: str, seed: int) -> Non
 @pytest.mark.contract
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_answer_about_what_is_stored_is_declared(narrowed: Any, operation: str, seed: int) -> None:
+def test_every_answer_about_what_is_stored_is_declared(app: Flask, narrowed: Any, operation: str, seed: int) -> None:
     path, method = OPERATIONS[operation]
-    try_many(narrowed[path][method], seed, STORED_EXAMPLES)
+    stored = narrow(app) if method == "delete" else narrowed  # which the next operation needs
+    try_many(stored[path][method], seed, STORED_EXAMPLES)
 
 
 @pytest.mark.contract
