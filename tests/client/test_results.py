@@ -206,6 +206,12 @@ def test_what_was_not_kept_is_not_drawn(service: Client, answers: Answers) -> No
     assert [child.tag for child in markup(kept_no_run)] == ["table"]
 
 
+def test_what_is_no_longer_there_is_listed_all_the_same(service: Client, answers: Answers) -> None:
+    run = service.create_run(answers.graph, INPUTS)
+    service.delete_run(run)
+    assert [child.tag for child in markup(run)] == ["table"]
+
+
 def test_long_tables_end_with_dots(service: Client) -> None:
     made = service.create_graph("results, in part", expression="; ".join(f"y{k} = x" for k in range(30)))
     run = service.create_run(made, {"x": np.zeros((2, 3))}, output="y1")

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from service.client.figures import Document, Figure, read_figure
-from service.client.results.result import Result, Row, Source, Table, html_table
+from service.client.results.result import Result, Row, Source, Table, drawn, html_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Comparison(Table):
         causes = "".join(f"<li>{escape(cause.sentence)}</li>" for cause in self.causes)
         differences = html_table(row for row in self._shown_rows() if row["verdict"] != "same")
         head = f"<p><b>{escape(self.verdict)}</b>: {escape(counts)}</p><ul>{causes}</ul>"
-        return f"{head}{self._repr_svg_() or ''}{differences}"
+        return f"{head}{drawn(self._repr_svg_)}{differences}"
 
     def _repr_svg_(self) -> str | None:
         return self.id and self._source.get_comparison_picture(self.id)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from service.client.figures import Document
-from service.client.results.result import Result, Row, Source, Table, html_table
+from service.client.results.result import Result, Row, Source, Table, drawn, html_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Graph(Table):
         return map(_row, self.nodes)
 
     def _repr_html_(self) -> str:
-        return f"{self._repr_svg_()}{html_table(self._shown_rows())}"
+        return f"{drawn(self._repr_svg_)}{html_table(self._shown_rows())}"
 
     def _repr_svg_(self) -> str:
         return self._source.get_graph_picture(self.id)

@@ -1,6 +1,6 @@
 """What all results can: a mapping of their members, a table of what they list, and HTML for notebooks."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from html import escape
 from importlib import import_module
@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from service.client.transport import ClientError
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -102,6 +104,14 @@ class Table(Result):
 
     def _repr_html_(self) -> str:
         return html_table(self._shown_rows())
+
+
+def drawn(picture: Callable[[], str | None]) -> str:
+    """A picture; nothing where the service gives none, for what was read from it is shown all the same."""
+    try:
+        return picture() or ""
+    except ClientError:
+        return ""
 
 
 def html_table(rows: Iterable[Row]) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from service.client.figures import Document, Figure, read_figure, read_figures
-from service.client.results.result import Result, Row, Source, Table, html_table
+from service.client.results.result import Result, Row, Source, Table, drawn, html_table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ class Run(Table):
         return map(_row, self.nodes)
 
     def _repr_html_(self) -> str:
-        return f"{self._repr_svg_() or ''}{html_table(self._shown_rows())}"
+        return f"{drawn(self._repr_svg_)}{html_table(self._shown_rows())}"
 
     def _repr_svg_(self) -> str | None:
         return self._all.picture()
