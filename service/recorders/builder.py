@@ -82,6 +82,12 @@ class Builder:
         node.name = self._free(name)
         self._places[node.name] = place
 
+    def forget(self, count: int) -> None:
+        """Take back all nodes but the first `count`, to which nothing leads yet."""
+        for node in self.nodes[count:]:
+            del self._places[node.name]
+        del self.nodes[count:]
+
     def unmapped(self, operation: str, results: Sequence[Place], operands: Sequence[Place], why: str) -> None:
         """Enter an operation whose `results` are Inputs."""
         self._unmapped.append((operation, tuple(results), why))
@@ -90,15 +96,10 @@ class Builder:
     def members(self, output: Place | None) -> dict[str, Any]:
         """The members of a recording whose gradients are of `output`; warns, once, of what is not recorded.
 
-        An Input or a Constant that nothing uses is left out, unless a gradient has come to it.
+        What nothing uses is left out if it is an Input or a Constant to which no gradient came, or whole numbers.
         """
         nodes = self.nodes
-        used = {place for node in nodes for place in node.inputs} | {output}
-        kept = [
-            place
-            for place, node in enumerate(nodes)
-            if place in used or node.inputs or self.gradients.get(place) is not None
-        ]
+        kept, used = self._kept(output)
         ends = [place for place in kept if place not in used and nodes[place].inputs]
         left_out = self._left_out()
         recorded = [nodes[place] for place in kept if nodes[place].value is not None]
@@ -118,6 +119,18 @@ class Builder:
             "sources": {nodes[place].name: source for place in kept if (source := nodes[place].source)},
             "notes": list(dict.fromkeys(self.notes + _without_gradients(len(left_out & self.gradients.keys())))),
         }
+
+    def _kept(self, output: Place | None) -> tuple[list[Place], set[Place]]:
+        """The nodes of the recording, and those that others use."""
+        used: set[Place] = set()
+        kept = []
+        for place in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[place]
+            is_computed = node.inputs and node.dtype
+            if is_computed or place in used or place == output or self.gradients.get(place) is not None:
+                kept.append(place)
+                used.update(node.inputs)
+        return kept[::-1], used
 
     def _told(self) -> list[dict[str, Any]]:
         """The operations that have no node, which a warning lists."""

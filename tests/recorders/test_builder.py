@@ -35,12 +35,13 @@ def test_whole_numbers_and_truth_are_inputs_without_a_gradient() -> None:
     mask = builder.input(np.array([True, False]), "mask", "bool")
     builder.input(np.array([1, 2]), "used up", "int64")
     builder.constant(2.0, "unused")
-    builder.add("Not", [builder.constant(np.array([True, False]), "c")], "not")
-    builder.add("Not", [mask], "also not")
+    builder.add("Not", [builder.add("Not", [mask], "unused too")])
+    used = builder.add("And", [mask, builder.constant(np.array([True, False]), "c")], "and")
+    builder.record(builder.add("Identity", [used], "end"), np.ones(2), "float32")
     assert builder.members(None)["nodes"] == [
         {"name": "mask", "operation": "Input", "attributes": {"dtype": "int64"}},
         {"name": "c", "operation": "Constant", "attributes": {"value": [1, 0]}},
-        {"name": "not", "operation": "Not", "inputs": ["c"]},
-        {"name": "also not", "operation": "Not", "inputs": ["mask"]},
+        {"name": "and", "operation": "And", "inputs": ["mask", "c"]},
+        {"name": "end", "operation": "Identity", "inputs": ["and"]},
     ]
-    assert builder.members(None)["dtypes"] == {}
+    assert builder.members(None)["dtypes"] == {"end": "float32"}

@@ -96,9 +96,11 @@ def maps(*names: str) -> Callable[[Function], Function]:
 
 
 def as_array(tensor: torch.Tensor) -> Any:
-    """A copy of a tensor's numbers; bfloat16 as float32, which holds it exactly."""
+    """A copy of a tensor's numbers: bfloat16 as float32, which holds it exactly, complex ones as pairs."""
     with torch._C.DisableTorchFunction():
-        kept = tensor.detach().cpu()
+        kept = tensor.detach().cpu().to_dense()
+        if kept.is_complex():
+            kept = torch.view_as_real(kept.resolve_conj())
         return (kept.float() if kept.dtype == torch.bfloat16 else kept).numpy(force=True).copy()
 
 

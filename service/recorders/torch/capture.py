@@ -52,11 +52,12 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         self.outputs: list[tuple[Place, Any]] = []
         self.scope: list[str] = []
         self.is_paused = False
+        self._is_differentiated = False
         self._opening: list[str] = []
         self._own = own
         self._with_sources = with_sources
         self._seen: dict[int, Seen] = {}
-        self._given: set[Place] = set()  # Constants and whole numbers: what follows from these alone is constant
+        self._whole: set[Place] = set()  # whole numbers, and Constants: no gradient flows to what follows from these
         self._unhooked: set[Place] = set()
         self._before: dict[int, Seen] = {}  # what the call at hand may change, as it was
         self._hooks: list[Any] = []
@@ -130,15 +131,16 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         kwargs = {word: each for word, each in kwargs.items() if word not in _FORMER or each is not None}
         call = TorchCall(self.builder, name, prefix, result, again)
         places = [self.place_of(tensor) for tensor in operands]
-        if all(place in self._given for place in places) and not any(each.requires_grad for each in new):
-            for tensor in new:
-                self._settle(tensor, call.operand(tensor).place, prefix + name)
-            return
         flows = any(each.requires_grad for each in new)
         try:
+            if not flows and all(self.builder.nodes[place].operation == "Constant" for place in places):
+                raise Unmapped("it is constant")
             entered = self._mapped(call, name, args, kwargs, flows)
         except Unmapped as reason:
-            entered = self._unmapped(call, name, new, places, str(reason))
+            if not flows and self._whole.issuperset(places):
+                entered = [call.operand(tensor) for tensor in new]
+            else:
+                entered = self._unmapped(call, name, new, places, str(reason))
         for tensor, operand in zip(new if len(entered) == len(new) else tensors(result), entered, strict=True):
             if any(tensor is each for each in new):
                 self._settle(tensor, operand.place, prefix + name)
@@ -149,6 +151,8 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         function = FUNCTIONS.get(name)
         if function is None:
             raise Unmapped("no node stands for it")
+        if any(tensor.is_complex() for tensor in tensors((args, kwargs, call.result))):
+            raise Unmapped("its numbers are complex")
         lowered = _lowered_by_autocast(name, call.result)
 
         def operand(tensor: torch.Tensor) -> Operand:
@@ -157,11 +161,15 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
                 place = call.add("Cast", Operand(place), to=lowered).place
             return Operand(place, tensor)
 
+        given, named = replaced(args, operand), replaced(kwargs, operand)
         before = len(self.builder.nodes)
         try:
-            entered = function(call, *replaced(args, operand), **replaced(kwargs, operand))
-        except TypeError as error:
-            raise Unmapped(f"its arguments are not known: {error}") from error
+            entered = function(call, *given, **named)
+        except (Unmapped, TypeError) as error:
+            self.builder.forget(before)
+            raise Unmapped(
+                str(error) if isinstance(error, Unmapped) else f"not with these arguments: {error}"
+            ) from error
         entered = list(entered) if isinstance(entered, tuple | list) else [entered]
         if any(each.place < before for each in entered):  # an argument as it is: the result is another tensor
             entered = [call.add("Identity", each) if each.place < before else each for each in entered]
@@ -171,7 +179,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         self, call: TorchCall, name: str, new: Sequence[torch.Tensor], places: Sequence[Place], why: str
     ) -> Sequence[Operand]:
         entered = [self.builder.input(as_array(tensor), call.scope + name, dtype_name(tensor)) for tensor in new]
-        if any(tensor.is_floating_point() for tensor in new):
+        if any(tensor.is_floating_point() or tensor.is_complex() for tensor in new):
             self.builder.unmapped(name, entered, places, why)
         return [Operand(place) for place in entered]
 
@@ -180,9 +188,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         self.builder.rename(place, name)
         node = self.builder.nodes[place]
         node.source = line_of_program() if self._with_sources else None
-        if node.is_given:
-            self._given.add(place)
-        elif node.operation != "Input":
+        if node.operation not in _LEAVES:
             self.builder.record(place, as_array(tensor), dtype_name(tensor))
         before = self._before.get(id(tensor))
         base = None if before is None else base_of(tensor)
@@ -234,10 +240,14 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
     def enter_input(self, tensor: torch.Tensor, name: str) -> Place:
         """Add an Input that is this tensor."""
         place = self.builder.input(as_array(tensor), name, dtype_name(tensor))
-        if self.builder.nodes[place].is_given:
-            self._given.add(place)
         self._see(tensor, place)
         return place
+
+    def enter_argument(self, tensor: torch.Tensor, name: str) -> None:
+        """Give an argument of the model its name, unless it follows from what is recorded."""
+        seen = self._seen.get(id(tensor))
+        if seen is None or self.builder.nodes[seen.place].operation == "Constant":
+            self.enter_input(tensor, name)
 
     def rename_results(self, result: Any, path: str) -> None:
         """Name what a module returns by the module's path, unless a module within it has given it its own."""
@@ -267,6 +277,8 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
     def _see(self, tensor: torch.Tensor, place: Place, is_stopped: bool = False) -> None:
         scope = self.scope[-1] if self.scope else ""
         node = self.builder.nodes[place]
+        if node.operation == "Constant" or not (tensor.is_floating_point() or tensor.is_complex()):
+            self._whole.add(place)
         stopped = is_stopped or not (torch.is_grad_enabled() or node.operation in _LEAVES or tensor.grad_fn is not None)
         self._seen[id(tensor)] = Seen(tensor, place, version(tensor), stopped, scope)
         if tensor.requires_grad and not is_stopped:
@@ -284,7 +296,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
     # --- gradients ----------------------------------------------------------------------------------------------------
 
     def _take_gradient(self, place: Place, gradient: torch.Tensor | None) -> None:
-        if gradient is None:  # of a result, one of several, that the others' function was called back without
+        if gradient is None or self._is_differentiated:  # None: of one of several results, which was not asked for
             return
         array = as_array(gradient)
         before = self.builder.gradients.get(place)
@@ -294,11 +306,25 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         roots, seeds = args[0], kwargs.get("gradient", kwargs.get("grad_tensors", kwargs.get("grad_outputs")))
         if seeds is None and len(args) > 1 and func is not torch.autograd.grad:
             seeds = args[1]
+        if kwargs.get("create_graph"):
+            return self._differentiate(func, args, kwargs)
         roots = [roots] if isinstance(roots, torch.Tensor) else list(roots)
         given = [seeds] * len(roots) if seeds is None or isinstance(seeds, torch.Tensor) else list(seeds)
         for root, seed in zip(roots, given, strict=True):
             self.outputs.append((self.place_of(root), None if seed is None else as_array(seed)))
         return func(*args, **kwargs)
+
+    def _differentiate(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Gradients that the program computes with: Inputs, since the way back is not recorded."""
+        roots = [self.place_of(tensor) for tensor in tensors(args[0])]
+        self._is_differentiated = True
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self._is_differentiated = False
+        places = [self.enter_input(tensor, "gradient") for tensor in tensors(result)]
+        self.builder.unmapped("grad", places, roots, "the program computes with a gradient")
+        return result
 
     def finish(self) -> None:
         """Let go of the program's tensors; a gradient that has not come is none."""

@@ -2,7 +2,7 @@
 
 import inspect
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from service.recorders.torch.capture import Capture
 
 def record(
     model: Callable[..., Any] | None = None,
-    args: Sequence[Any] | None = None,
+    args: Any = None,
     loss: Callable[[Any], torch.Tensor] | None = None,
     *,
     source: bool = False,
@@ -28,9 +28,10 @@ def record(
             loss = criterion(model(x), y)
             loss.backward()
 
-    or, for the gradients of a scalar result, or of `loss` of it, `recording = record(model, args, loss)`. Nodes have
-    the names of modules and parameters of `model`, which may also be left out, or be a function. With `source` the
-    recording says in which line of the program each node was computed.
+    or, for the gradients of a scalar result, or of `loss` of it, `recording = record(model, args, loss)`, where `args`
+    are a tuple of arguments, a mapping of named ones, or one tensor. Nodes have the names of modules and parameters of
+    `model`, which may also be left out, or be a function. With `source` the recording says in which line of the program
+    each node was computed.
 
     Gradients that come after the block are not in the recording, which is complete at its end. What has no node is
     listed in `unmapped`, and a RuntimeWarning says so.
@@ -38,11 +39,20 @@ def record(
     if args is None:
         return _recorded(model, source)
     if model is None:
-        raise TypeError("record(model, args) calls the model")
+        raise TypeError("record(model, args) calls the model: there is none")
     with _recorded(model, source) as recording:
-        result = model(*args)
-        (result if loss is None else loss(result)).backward()
+        result = _call(model, args)
+        final = result if loss is None else loss(result)
+        if not isinstance(final, torch.Tensor) or final.numel() != 1:
+            raise TypeError("gradients are of one number, which this is not: give a loss, or a block with a backward")
+        final.backward()
     return recording
+
+
+def _call(model: Callable[..., Any], args: Any) -> Any:
+    if isinstance(args, Mapping):
+        return model(**args)
+    return model(args) if isinstance(args, torch.Tensor) else model(*args)
 
 
 @contextmanager
@@ -77,8 +87,8 @@ def _hooks(model: torch.nn.Module, capture: Capture) -> Iterator[Any]:
         if not path:
             bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
             for name, value in bound.items():
-                if isinstance(value, torch.Tensor) and value.is_leaf:
-                    capture.enter_input(value, name)
+                if isinstance(value, torch.Tensor):
+                    capture.enter_argument(value, name)
         capture.scope.append(path)
 
     def leave(path: str, result: Any) -> None:

@@ -221,3 +221,56 @@ def test_without_backward_there_are_values_alone(client: Client) -> None:
     assert (recording.output, recording.outputs, recording.gradients) == (None, ["head"], {})
     assert "StopGradient" not in operations(recording).values()
     assert recording.upload(client).values["head"].shape == (2, 3)
+
+
+def test_a_change_that_autograd_does_not_see_has_the_gradient_of_what_was_before(client: Client) -> None:
+    def program(x: Any, w: Any) -> Any:
+        h = x @ w
+        with torch.no_grad():
+            h.clamp_(max=0.5)
+        return h + x
+
+    recording = recorded(program)
+    assert recording.notes == [] and compare(client, recording).verdict == "same"
+
+
+def test_a_program_that_computes_with_a_gradient_is_recorded_beside_it(client: Client) -> None:
+    def program(x: Any, w: Any) -> Any:
+        (slope,) = torch.autograd.grad(torch.sin(x).sum(), x, create_graph=True)
+        return (slope**2).sum() + torch.tanh(x @ w)
+
+    with pytest.warns(RuntimeWarning, match="grad"):
+        recording = recorded(program)
+    assert [each["nodes"] for each in recording.unmapped] == [["gradient"]]
+    assert recording.output == "sum:3" and recording.gradients["w"] is not None
+    assert compare(client, recording).verdict == "same"
+
+
+def test_labels_and_masks_stay_inputs_of_what_follows_from_them(client: Client) -> None:
+    def program(x: Any, w: Any) -> Any:
+        ids = torch.arange(12).reshape(2, 6).flatten()[:2]
+        keep = labels[:, 1:] != 4
+        return functional.cross_entropy(x @ w + ids[:, None], labels[:, 1]) + (x * keep).sum()
+
+    labels = torch.tensor([[0, 1, 2, 4], [1, 2, 4, 0]])
+    recording = recorded(program)
+    assert recording.inputs["labels"].dtype == np.int64
+    assert {"NotEqual", "SoftmaxCrossEntropyLoss"} <= {*operations(recording).values()}
+    assert compare(client, recording).verdict == "same"
+
+
+def test_complex_numbers_are_told(client: Client) -> None:
+    with pytest.warns(RuntimeWarning, match="complex"):
+        recording = recorded(lambda x, w: torch.fft.rfft(x).abs().sum() * w)
+    assert {each["operation"] for each in recording.unmapped} == {"fft_rfft", "abs"}
+    assert compare(client, recording).verdict == "same"
+
+
+def test_a_call_names_its_arguments_and_needs_one_number() -> None:
+    layer = nn.Linear(3, 2)
+    for args in (torch.eye(3), (torch.eye(3),), {"input": torch.eye(3)}):
+        assert record(layer, args, torch.sum).inputs.keys() == {"input", "weight", "bias"}
+    with pytest.raises(TypeError, match="give a loss"):
+        record(layer, torch.eye(3))
+    with pytest.raises(TypeError, match="there is none"):
+        record(None, torch.eye(3))
