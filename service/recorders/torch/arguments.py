@@ -7,8 +7,10 @@ import torch
 
 
 def plain_name(func: Callable[..., Any]) -> str:
-    """`add_`, `__add__` and `__iadd__` are all add; a property has its own name."""
-    name = func.__self__.__name__ if is_property(func) else getattr(func, "__name__", type(func).__name__)  # type: ignore[attr-defined]
+    """`add_`, `__add__`, `__iadd__` and ATen's `add.Tensor` are all add; a property has its own name."""
+    named: Any = getattr(func, "overloadpacket", func)
+    named = named.__self__ if is_property(func) else named
+    name = getattr(named, "__name__", type(named).__name__)
     if name.startswith("__i") and name not in ("__invert__", "__index__", "__int__"):
         name = name[3:]
     return str(name).strip("_")

@@ -25,7 +25,7 @@ def opened(function: Callable[..., Any]) -> Callable[..., Any] | None:
     """The function to call instead, under the mode that records; None where there is none."""
     if isinstance(function, FunctionType):
         return _body(function)
-    return _FORMULAS.get(getattr(function, "__name__", ""))
+    return _FORMULAS.get(getattr(getattr(function, "overloadpacket", function), "__name__", ""))
 
 
 @cache
