@@ -135,7 +135,11 @@ class KeyReused(GradbookError):
 
 
 class NotFound(GradbookError):
-    """There is no such graph, run, node …."""
+    """There is no such graph, run, node …; `faults` has the member of the request that names it, if one does."""
+
+    def __init__(self, detail: str, location: tuple[str | int, ...] = ()) -> None:
+        super().__init__(detail)
+        self.faults = (Fault(location, detail),) if location else ()
 
 
 class Conflict(GradbookError):

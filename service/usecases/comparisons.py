@@ -87,7 +87,11 @@ def create_comparison(
 
     Raises NotFound, InvalidRequest, LimitExceeded.
     """
-    compared = _compare(context, get_run(context, baseline), get_run(context, candidate), tolerance, names)
+    with references.named_at("baseline"):
+        right = get_run(context, baseline)
+    with references.named_at("candidate"):
+        other = get_run(context, candidate)
+    compared = _compare(context, right, other, tolerance, names)
     return _keep(context, compared, (), key)
 
 

@@ -19,6 +19,7 @@ from service.core.graph.selection import choose_output, gradient_faults, read_na
 from service.usecases.comparisons import read_tolerance
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
+from service.usecases.references import named_at
 from service.usecases.runs import StoredRun, fit_to, get_run
 from service.usecases.tensors import Given, load_arrays, with_weights
 from service.usecases.weighing import JSON, WholeAnswer
@@ -103,7 +104,8 @@ def _answer(values: Figures, positions: Sequence[int], method: str) -> WholeAnsw
 
 def _read_run(context: Context, run_id: str, digest: str, output: str | None) -> StoredRun:
     """The run of this graph whose gradients to check; raises NotFound, InvalidRequest."""
-    run = get_run(context, run_id)
+    with named_at("run"):
+        run = get_run(context, run_id)
     wrong = None
     if run.record.graph_digest != digest:
         wrong = "this run is of another graph"

@@ -7,6 +7,7 @@ which is parted at the last @ before digits and at the last : whose left side is
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from unicodedata import category
 
 from sqlalchemy import Connection
@@ -18,6 +19,15 @@ _LONGEST = 512  # characters, of a name and a label
 _DIGITS = 9  # of a version, at most
 _NEAR = 1000  # names among which near ones are sought
 _CANDIDATES = 10  # that are listed
+
+
+@contextmanager
+def named_at(*location: str) -> Iterator[None]:
+    """Have what is not found say that this member of the request named it."""
+    try:
+        yield
+    except NotFound as error:
+        raise NotFound(error.detail, location) from None
 
 
 def find_graph_id(connection: Connection, reference: str) -> str | None:

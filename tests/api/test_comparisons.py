@@ -385,7 +385,8 @@ def test_runs_that_cannot_be_compared(client: FlaskClient) -> None:
     )
     apart = recorded(client, graph, {}, values={"e": 6}), recorded(client, graph, {}, values={"f": -12})
     assert refused(*apart) == [("/candidate", "the two runs give no figure in common")]
-    assert problem(client, "/v1/comparisons", {"baseline": run, "candidate": "nothing"}, 404) == []
+    ((pointer, _),) = problem(client, "/v1/comparisons", {"baseline": run, "candidate": "nothing"}, 404)
+    assert pointer == "/candidate"
     assert client.get("/v1/comparisons/nothing").status_code == 404
     assert client.get("/v1/comparisons/nothing/nodes").status_code == 404
 

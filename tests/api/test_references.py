@@ -53,9 +53,15 @@ def test_queries_and_bodies_take_them_too(client: FlaskClient, kept: dict[str, t
         assert listed is not None and [each["id"] for each in listed["comparisons"]] == [kept["comparison_id"][0]]
         check = client.post("/v1/graphs/blog/gradient-checks", json={"inputs": INPUTS, "run": run}).json
         assert check is not None and check["verdict"] == "right"
-    for body in ({"baseline": "blog:main", "candidate": "blog:mian"}, {"baseline": "blgo:x", "candidate": "blog:main"}):
-        refused = client.post("/v1/comparisons", json=body)
-        assert refused.status_code == 404 and "; near it is " in refused.text
+    at: dict[str, Any] = {"inputs": INPUTS, "run": "blog:mian"}
+    for path, body, pointer in (
+        ("comparisons", {"baseline": "blog:main", "candidate": "blog:mian"}, "/candidate"),
+        ("comparisons", {"baseline": "blgo:x", "candidate": "blog:main"}, "/baseline"),
+        ("graphs/blog/gradient-checks", at, "/run"),
+    ):
+        refused: Any = client.post(f"/v1/{path}", json=body).json
+        assert refused["status"] == 404 and "; near it is " in refused["detail"]
+        assert refused["errors"] == [{"pointer": pointer, "detail": refused["detail"]}]
 
 
 @pytest.mark.parametrize("path", ["/v1/runs?graph=blgo", "/v1/comparisons?run=blgo:main"])

@@ -54,6 +54,7 @@ TREE: list[tuple[errors.GradbookError, int, str, dict[str, Any]]] = [
     (errors.KeyReused("wrong"), 422, "idempotency-key-reused", {}),
     (errors.NotFound("wrong"), 404, "not-found", {}),
     (errors.Conflict("wrong"), 409, "conflict", {}),
+    (errors.PreconditionFailed("wrong"), 412, "precondition-failed", {}),
 ]
 
 

@@ -30,6 +30,19 @@ def test_a_page_has_the_strict_policy_and_is_not_sent_twice(client: FlaskClient,
     assert client.get(path, headers={"If-None-Match": shown.headers["ETag"]}).status_code == 304
 
 
+def test_what_has_a_name_has_a_page_of_that_name(client: FlaskClient) -> None:
+    graph = client.post("/v1/graphs", json={"name": "pages", "expression": "y = relu(x)"}).json
+    run = client.post("/v1/graphs/pages/runs", json={"inputs": {"x": 0}, "label": "main"}).json
+    found = client.post("/v1/comparisons", json={"baseline": "pages:main", "candidate": "pages:main"}).json
+    assert graph is not None and run is not None and found is not None
+    names = {"graphs": ("pages", "pages@1"), "runs": ("pages:main", "pages@1:main"), "comparisons": ()}
+    for kind, each in (("graphs", graph), ("runs", run), ("comparisons", found)):
+        shown = client.get(f"/{kind}/{each['id']}").text
+        for name in (*names[kind], each["id"][-8:]):
+            assert client.get(f"/{kind}/{name}").text.replace(f"/{kind}/{name}", f"/{kind}/{each['id']}") == shown
+    assert "near it is pages" in client.get("/graphs/page", headers=HTML).text
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/runs/none"])
 def test_what_there_is_not_is_a_page_for_browsers_and_a_problem_for_programs(client: FlaskClient, path: str) -> None:
     shown = client.get(path, headers=HTML)
