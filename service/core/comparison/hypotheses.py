@@ -116,7 +116,7 @@ def _best(
     lost = lost and bool((np.isnan(evidence.figure) & ~np.isnan(evidence.expected)).any())
     scalar = None if evidence.figure.ndim else float(evidence.figure)
     with np.errstate(all="ignore"):
-        for figure, because in guess(evidence):
+        for figure, because in _until_impossible(guess(evidence)):
             if np.shape(figure) != evidence.figure.shape or (lost and figure is not evidence.figure):
                 continue
             # Most guesses about scalars are far off, which plain floats tell sooner.
@@ -130,6 +130,12 @@ def _best(
             if best is None or greatest < best[0]:
                 best = greatest, because
     return best
+
+
+def _until_impossible(guesses: Guesses) -> Guesses:
+    """The guesses before one that no figure has, as the Cholesky factor of a matrix that is not positive definite."""
+    with suppress(np.linalg.LinAlgError):
+        yield from guesses
 
 
 def _noise(evidence: Evidence, rtol: float) -> float:

@@ -305,6 +305,15 @@ def test_a_figure_that_is_not_a_number_is_left_unexplained() -> None:
     assert explained(Planted("none", "a", 0.25, "", text="F = sqrt(a)", inputs={"a": 0.0})) == ()
 
 
+def test_a_mistake_that_could_not_have_been_made_is_no_hypothesis() -> None:
+    """A Cholesky factor has none itself where it is not positive definite."""
+    x = np.array([[0.01, 0.09], [0.09, 1.0]])
+    case = Planted(
+        "none", "L", lambda right: right + 0.123, "", "L = cholesky(x); F = sum(L)", {"x": x}, phase="forward"
+    )
+    assert "applied twice" not in {each.name for each in explained(case)}
+
+
 def test_a_right_zero_has_neither_a_wrong_sign_nor_a_factor() -> None:
     case = Planted("none", "x", 0.7, "", text="F = x * y", inputs={"x": 2.0, "y": 0.0})
     assert explained(case) == ()
