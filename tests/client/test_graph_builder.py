@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import basic_indices
 from scipy import special
 
 from service.client import Client, graph
@@ -118,6 +120,13 @@ def test_code_on_symbols_gives_the_figures_that_it_gives_on_arrays(code: Callabl
     expected = code(X, Y, M, INDICES)
     np.testing.assert_allclose(figures(code), expected, rtol=1e-12, atol=1e-12, strict=False)
     assert np.shape(figures(code)) == np.shape(expected)
+
+
+@given(key=basic_indices(X.shape, allow_newaxis=True, allow_ellipsis=True))
+def test_ranges_are_numpys(key: Any) -> None:
+    expected = X[key]
+    found = figures(lambda x, *others: x[key])
+    assert found.shape == expected.shape and np.array_equal(found, expected)
 
 
 def test_every_function_that_makes_a_node_was_tried() -> None:
