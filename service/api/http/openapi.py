@@ -1,7 +1,6 @@
 """The document of the API: what flask-smorest gathers, with what it does not know put right."""
 
 import json
-import re
 from collections.abc import Iterator, Set
 from copy import deepcopy
 from importlib.metadata import version
@@ -174,33 +173,40 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         for parameter in methods.get("parameters", ()):
             if (kind := parameter["name"].removesuffix("_id")) in REFERENCES:
                 parameter["description"] = REFERENCES[kind]
-        for method, operation in methods.items():
-            if method == "parameters":
-                continue
-            responses = operation["responses"]
-            keyed = [401, 429] if operation["security"] else []
-            for status in (*_ANYWHERE, *keyed, *([422] if path.startswith("/v1/") else [])):
-                responses.setdefault(str(status), {"$ref": f"#/components/responses/{PROBLEM_RESPONSES[status][0]}"})
-            responses["default"] = {"$ref": "#/components/responses/AnyOther"}
-            parameters = operation.pop("parameters", [])
-            if method == "post":
-                parameters.append(_KEY)
-                responses.get("200", {})["headers"] = _ETAG
-            if "201" in responses:
-                responses["201"]["headers"] = _ETAG | _LOCATION
-            if method in ("patch", "delete"):
-                parameters.append(_IF_MATCH)
-            if method == "patch":
-                responses["200"]["headers"] = _ETAG
-            if method == "get" and path.startswith("/v1/"):
-                paged = any(parameter["name"] == "cursor" for parameter in parameters)
-                responses["200"]["headers"] = _ETAG | _LINK if paged else _ETAG
-                responses["304"] = _NOT_MODIFIED
-                parameters.append(_IF_NONE_MATCH)
-            if parameters:
-                operation["parameters"] = parameters
-            operation["responses"] = dict(sorted(responses.items()))
-    components = document["components"]
+        for method in methods.keys() - {"parameters"}:
+            _complete_operation(methods[method], method, versioned=path.startswith("/v1/"))
+    _complete_components(document["components"])
+    return document
+
+
+def _complete_operation(operation: dict[str, Any], method: str, *, versioned: bool) -> None:
+    """Add the headers that it takes and answers with, and the problems that everything may answer."""
+    responses, parameters = operation["responses"], operation.pop("parameters", [])
+    keyed = [401, 429] if operation["security"] else []
+    for status in (*_ANYWHERE, *keyed, *([422] if versioned else [])):
+        responses.setdefault(str(status), {"$ref": f"#/components/responses/{PROBLEM_RESPONSES[status][0]}"})
+    responses["default"] = {"$ref": "#/components/responses/AnyOther"}
+    if method == "post":
+        parameters.append(_KEY)
+        responses.get("200", {})["headers"] = _ETAG
+    if "201" in responses:
+        responses["201"]["headers"] = _ETAG | _LOCATION
+    if method in ("patch", "delete"):
+        parameters.append(_IF_MATCH)
+    if method == "patch":
+        responses["200"]["headers"] = _ETAG
+    if method == "get" and versioned:
+        paged = any(parameter["name"] == "cursor" for parameter in parameters)
+        responses["200"]["headers"] = _ETAG | _LINK if paged else _ETAG
+        responses["304"] = _NOT_MODIFIED
+        parameters.append(_IF_NONE_MATCH)
+    if parameters:
+        operation["parameters"] = parameters
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _complete_components(components: dict[str, Any]) -> None:
+    """Add the problems, what is written by hand, and which members of a request go together."""
     components["responses"] = {
         name: _problems(description, {status}) for status, (name, description) in PROBLEM_RESPONSES.items()
     }
@@ -209,15 +215,15 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     for name, headers in (("Overloaded", _RETRY_AFTER), ("Unauthorized", _CHALLENGE), ("TooManyRequests", _RATE)):
         components["responses"][name]["headers"] = headers
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "description": _BEARER}}
-    components["schemas"] |= COMPONENTS
+    schemas = components["schemas"]
+    schemas |= COMPONENTS
     for schema in _subclasses(Request):
-        if schema.more and schema.__name__ in components["schemas"]:
-            components["schemas"][schema.__name__] |= schema.more
-    components["schemas"].pop("Error", None)
-    components["schemas"].pop("PaginationMetadata", None)
+        if schema.more and schema.__name__ in schemas:
+            schemas[schema.__name__] |= schema.more
+    schemas.pop("Error", None)
+    schemas.pop("PaginationMetadata", None)
     for name, description in BINARY.values():
-        components["schemas"][name] = {"type": "string", "format": "binary", "description": description}
-    return document
+        schemas[name] = {"type": "string", "format": "binary", "description": description}
 
 
 def _problems(description: str, statuses: Set[int]) -> dict[str, Any]:
@@ -239,8 +245,9 @@ def _with_examples(document: dict[str, Any]) -> dict[str, Any]:
             example = told.get(operation["operationId"]) if method != "parameters" else None
             if not example:  # only until the story tells of it
                 continue
+            asked = dict(zip(path.split("/"), example["path"].partition("?")[0].split("/"), strict=True))
             for parameter in methods.get("parameters", ()):
-                parameter.setdefault("example", _part(path, example["path"], parameter["name"]))
+                parameter.setdefault("example", asked[f"{{{parameter['name']}}}"])
             if "request" in example:
                 operation["requestBody"]["content"]["application/json"]["example"] = example["request"]
             for status, response in operation["responses"].items():
@@ -248,12 +255,6 @@ def _with_examples(document: dict[str, Any]) -> dict[str, Any]:
                     if status in ("200", "201") and media in response.get("content", {}):
                         response["content"][media]["example"] = answer
     return document
-
-
-def _part(path: str, asked: str, parameter: str) -> str:
-    """What stands for a parameter of a path, as the document writes it, in one that was asked for."""
-    found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", path), asked.partition("?")[0])
-    return found[parameter] if found else ""
 
 
 def _subclasses(schema: type[Request]) -> Iterator[type[Request]]:
