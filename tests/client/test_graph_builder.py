@@ -2,8 +2,11 @@
 
 import math
 import operator
+import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -163,6 +166,14 @@ def test_every_universal_function_of_the_rulebook_makes_its_node() -> None:
     assert fmod == "Mod" and np.fmod in writers
     assert {name: UFUNCS[name] for name in UFUNCS if hasattr(np, name)} == declared
     assert all(find(operation) for operation in UFUNCS.values())
+
+
+def test_the_guide_lists_the_functions_that_make_nodes() -> None:
+    page = (Path(__file__).parents[2] / "docs/from-python.md").read_text(encoding="utf-8")
+    listed = re.findall(r"[\w.]+", page.partition("```text\n")[2].partition("```")[0])
+    functions = {attrgetter(name)(np) for name in listed}
+    assert functions & writers.keys() == writers.keys() - {operator.getitem}
+    assert {each.__name__ for each in functions - writers.keys()} == {name for name in UFUNCS if hasattr(np, name)}
 
 
 def test_scipys_universal_functions_make_nodes() -> None:
