@@ -5,7 +5,7 @@ from typing import Literal
 import click
 
 from service.cli.terminal import url_option
-from service.client import Client
+from service.cli.waiting import connect
 
 
 @click.command("article")
@@ -26,5 +26,5 @@ def get_article(
     url: str,
 ) -> None:
     """Write the derivation of every figure of RUN as a page to hand out."""
-    with Client(url) as service:
+    with connect(url) as service:
         click.echo(service.get_article(run, format=format, blank=blank, nodes=nodes or None, answers=answers), nl=False)

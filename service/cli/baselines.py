@@ -3,7 +3,7 @@
 import click
 
 from service.cli.terminal import client_options, key_option, print_json
-from service.client import Client
+from service.cli.waiting import connect
 
 
 @click.group()
@@ -18,7 +18,7 @@ def baseline() -> None:
 @client_options
 def set_baseline(run: str, label: str, key: str | None, url: str, as_json: bool) -> None:
     """Label RUN, and take that label from every other run of its graph's name."""
-    with Client(url) as service:
+    with connect(url) as service:
         found = service.set_baseline(run, label=label, key=key)
     if as_json:
         print_json(found.document)

@@ -9,6 +9,7 @@ import click
 from service import serving
 from service.cli.serve import database_option, opened_database
 from service.cli.terminal import json_option, print_json
+from service.cli.waiting import waiting
 
 _KINDS = ("graphs", "runs", "comparisons", "derivatives", "tensors")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -35,7 +36,7 @@ def prune(before: datetime, keep_labelled: bool, dry_run: bool, database: str | 
     """Delete old runs with their comparisons, tensors that nothing uses and old idempotency keys."""
     from service.storage.pruning import prune
 
-    with opened_database(database, create=False) as opened:
+    with waiting("pruning"), opened_database(database, create=False) as opened:
         pruned = prune(opened, before, keep_labelled=keep_labelled, dry_run=dry_run)
     went = {"runs": pruned.runs, "comparisons": pruned.comparisons, "tensors": pruned.tensors, "keys": pruned.keys}
     if as_json:
@@ -60,7 +61,7 @@ def book() -> None:
 @json_option
 def export_book(file: Path, graphs: tuple[str, ...], database: str | None, as_json: bool) -> None:
     """Write what is stored into a new FILE."""
-    with opened_database(database, create=False) as opened:
+    with waiting(f"writing {file}"), opened_database(database, create=False) as opened:
         counts = serving.export_book(opened, file, graphs)
     if as_json:
         print_json({what: counts[what] for what in _KINDS})
@@ -74,7 +75,7 @@ def export_book(file: Path, graphs: tuple[str, ...], database: str | None, as_js
 @json_option
 def import_book(file: Path, database: str | None, as_json: bool) -> None:
     """Store what FILE holds under the ids that it has there; what is stored already must be equal."""
-    with opened_database(database) as opened:
+    with waiting(f"reading {file}"), opened_database(database) as opened:
         read = serving.import_book(opened, file)
     if as_json:
         print_json({what: {"new": read.new.get(what, 0), "known": read.known.get(what, 0)} for what in _KINDS})

@@ -16,7 +16,7 @@ from service.cli.terminal import (
     tags_option,
 )
 from service.cli.verdicts import Judging, judging_options, report
-from service.client import Client
+from service.cli.waiting import connect
 
 # A fraction of two digits or more that ends in 0; not 0.00, which has no digits to round.
 _ENDS_IN_ZERO = re.compile(r"(?=.*[1-9])-?[0-9]+\.[0-9]+0")
@@ -48,7 +48,7 @@ def create_comparison(
     pairs = [name.partition("=") for name in names]
     if not all(equals for _, equals, _ in pairs):
         raise click.UsageError("--name is written CANDIDATE=BASELINE")
-    with Client(url) as service:
+    with connect(url) as service:
         compared = service.create_comparison(
             baseline,
             candidate,
@@ -99,7 +99,7 @@ def check_claims(
     if "tolerance" not in body:
         body["claims"] = _with_zeros(body["claims"])
     body.update(given(label=label, tags=read_tags(tags)), **({"keep": False} if no_keep else {}))
-    with Client(url) as service:
+    with connect(url) as service:
         compared = service.check_claims(named, key=key, **body)
         sys.exit(report(service, compared, judging, as_json))
 

@@ -3,7 +3,7 @@
 import click
 
 from service.cli.terminal import client_options, print_deleted
-from service.client import Client
+from service.cli.waiting import connect
 
 
 @click.group()
@@ -16,7 +16,7 @@ def comparison() -> None:
 @client_options
 def delete_comparison(comparison: str, url: str, as_json: bool) -> None:
     """Forget a comparison; its runs stay."""
-    with Client(url) as service:
+    with connect(url) as service:
         service.delete_comparison(comparison)
     print_deleted("the comparison", comparison, as_json)
 
@@ -31,6 +31,6 @@ def derivatives() -> None:
 @client_options
 def delete_derivatives(derivatives: str, url: str, as_json: bool) -> None:
     """Forget derivatives that were kept."""
-    with Client(url) as service:
+    with connect(url) as service:
         service.delete_derivatives(derivatives)
     print_deleted("the set of derivatives", derivatives, as_json)

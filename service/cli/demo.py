@@ -13,6 +13,7 @@ from rich.text import Text
 
 from service import example, serving
 from service.cli.terminal import json_option, make_table, print_json, print_table, short
+from service.cli.waiting import waiting
 from service.client import Client, RunNode
 
 
@@ -26,7 +27,8 @@ def demo(name: str | None, listing: bool, as_json: bool) -> None:
     if listing:
         _list_examples(as_json)
         return
-    nodes = _run_example(chosen)
+    with waiting("running the example"):
+        nodes = _run_example(chosen)
     if chosen is example.EXAMPLES[0]:
         _show_tutorial(nodes, as_json)
     elif as_json:

@@ -23,6 +23,7 @@ from service.cli.terminal import (
     rounded,
     short,
 )
+from service.cli.waiting import connect
 from service.client import Client, Problem
 from service.client.results.explanations import Paths, Step
 
@@ -59,7 +60,7 @@ def check_gradients(
 ) -> None:
     """Check the gradients of GRAPH at inputs like a=5 or 'x=[1, 2.5]'."""
     point = read_inputs(inputs, file)
-    with Client(url) as service:
+    with connect(url) as service:
         check = service.check_gradients(graph, point, method=method, nodes=list(nodes), output=output, run=run)
     if as_json:
         print_json(check.document)
@@ -95,7 +96,7 @@ def derive(
     as_json: bool,
 ) -> None:
     """Print the derivatives of GRAPH as formulas, one line each, or store them as a graph."""
-    with Client(url) as service:
+    with connect(url) as service:
         found = service.get_graph(graph)
         if as_graph:
             derived = service.create_gradient_graph(found, output=of, wrt=wrt or None, name=name, key=key)
@@ -116,7 +117,7 @@ def derive(
 @client_options
 def explain(run: str, node: str | None, limit: int, url: str, as_json: bool) -> None:
     """Explain RUN step by step: the rule, the formula, the numbers substituted, and the result."""
-    with Client(url) as service:
+    with connect(url) as service:
         steps = list(islice(service.list_steps(run, node=node), limit + 1))
         paths = None if node is None else _paths(service, run, node)
     if as_json:

@@ -10,6 +10,7 @@ from service.cli.markdown import write_markdown
 from service.cli.recordings import file_argument, read_recording_or_figures
 from service.cli.terminal import client_options, read_tags, tags_option
 from service.cli.verdicts import DIFFER, Judging, judging_options, report
+from service.cli.waiting import connect
 from service.client import Client
 from service.client.results.runs import Run
 from service.recorders.recording import Recording
@@ -44,7 +45,7 @@ def gate(
     in them, with 2 for wrong usage, and with 3 if the service refuses or cannot be reached.
     """
     recording, given = read_recording_or_figures(file), read_tags(tags)
-    with Client(url) as service:
+    with connect(url) as service:
         held = service.get_run(baseline)
         run = _store(service, recording, held, label, given)
         compared = service.create_comparison(held, run, tolerance=judging.tolerance)

@@ -26,7 +26,7 @@ from service.cli.terminal import (
     tags_option,
     url_option,
 )
-from service.client import Client
+from service.cli.waiting import connect
 
 
 @click.group()
@@ -77,7 +77,7 @@ def create_graph(
             raise click.UsageError(f"{file.name}: a JSON list of nodes is expected")
         form["nodes"] = document
     arrays = {} if weights is None else _read_arrays(weights)
-    with Client(url) as service:
+    with connect(url) as service:
         form["weights"] = {array: service.put_tensor(each) for array, each in arrays.items()} or form.get("weights")
         print_graph(service, service.create_graph(name, **form, tags=read_tags(tags), key=key), as_json)
 
@@ -113,7 +113,7 @@ def import_graph(
     as_json: bool,
 ) -> None:
     """Make a graph of an ONNX model."""
-    with Client(url) as service:
+    with connect(url) as service:
         found = service.import_graph(
             name or PurePath(file.name).stem, file.read(), shapes=_read_shapes(shapes), outputs=outputs or None, key=key
         )
@@ -138,7 +138,7 @@ def export_graph(
     graph: str, file: BinaryIO, dtype: Literal["float32", "float64"], shapes: tuple[str, ...], url: str
 ) -> None:
     """Write GRAPH as an ONNX model."""
-    with Client(url) as service:
+    with connect(url) as service:
         file.write(service.export_graph(graph, dtype=dtype, shapes=_read_shapes(shapes)))
 
 
@@ -160,7 +160,7 @@ def _read_lengths(text: str, source: str) -> list[int]:
 @client_options
 def list_graphs(limit: int, url: str, as_json: bool, **asked: Any) -> None:
     """List graphs, newest first."""
-    with Client(url) as service:
+    with connect(url) as service:
         graphs = first(service.list_graphs(**asked), limit)
     if as_json:
         print_json([found.document for found in graphs])
@@ -180,7 +180,7 @@ def list_graphs(limit: int, url: str, as_json: bool, **asked: Any) -> None:
 @client_options
 def get_graph(graph: str, url: str, as_json: bool) -> None:
     """Show one graph and its nodes."""
-    with Client(url) as service:
+    with connect(url) as service:
         print_graph(service, service.get_graph(graph), as_json)
 
 
@@ -192,7 +192,7 @@ def update_graph(
     graph: str, tags: tuple[str, ...], gone: tuple[str, ...], no_tags: bool, url: str, as_json: bool
 ) -> None:
     """Change the tags of a graph; those that are not named stay."""
-    with Client(url) as service:
+    with connect(url) as service:
         changed = service.update_graph(graph, tags=read_tag_changes(tags, gone, no_tags))
         print_graph(service, changed, as_json)
 
@@ -203,7 +203,7 @@ def update_graph(
 @client_options
 def delete_graph(graph: str, cascade: bool, url: str, as_json: bool) -> None:
     """Forget a graph that nothing needs; with --cascade also its runs, derivatives and the graphs made from it."""
-    with Client(url) as service:
+    with connect(url) as service:
         found = service.get_graph(graph)
         service.delete_graph(found, cascade=cascade)
     if as_json:

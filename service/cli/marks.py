@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from service.cli.terminal import url_option
+from service.cli.waiting import connect
 from service.client import Client
 from service.client.results.comparisons import Comparison
 from service.client.results.runs import Run
@@ -26,7 +27,7 @@ def marks(tag: str, url: str) -> None:
     """
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(_COLUMNS)
-    with Client(url) as service:
+    with connect(url) as service:
         for run in service.list_runs(tag=tag):
             if compared := _latest_check(service, run):
                 rows.writerow(map(_cell, _row(run, compared)))

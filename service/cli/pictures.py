@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from service.cli.terminal import url_option
-from service.client import Client, Problem
+from service.cli.waiting import connect
+from service.client import Problem
 
 
 @click.command("picture")
@@ -18,7 +19,7 @@ from service.client import Client, Problem
 @url_option
 def picture(what: str, url: str, **asked: Any) -> None:
     """Draw a run, a comparison or a graph: WHAT refers to it."""
-    with Client(url) as service:
+    with connect(url) as service:
         draw: Callable[..., str]
         for draw in (service.get_run_picture, service.get_comparison_picture):
             try:

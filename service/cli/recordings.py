@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from service.cli.terminal import client_options, key_option, print_json, read_tags, tags_option
-from service.client import Client
+from service.cli.waiting import connect
 from service.recorders.recording import DTYPES, NotARecording, Recording, is_recording
 
 _KINDS = ("inputs", "values", "gradients")
@@ -24,7 +24,7 @@ file_argument = click.argument("file", type=click.Path(exists=True, dir_okay=Fal
 def import_run(file: Path, name: str | None, label: str | None, tags: tuple[str, ...], url: str, as_json: bool) -> None:
     """Store a recording's graph and its run: an .npz FILE that `gradbook record` or `Recording.save` wrote."""
     recording, given = read_recording(file), read_tags(tags)
-    with Client(url) as service:
+    with connect(url) as service:
         run = recording.upload(service, name=name, label=label, tags=given)
     print_json(run.document) if as_json else click.echo(run.id)
 
@@ -51,7 +51,7 @@ def record_run(
 ) -> None:
     """Store the figures that another program computed: an .npz FILE of values/NAME, gradients/NAME and inputs/NAME."""
     read = read_figures(file)
-    with Client(url) as service:
+    with connect(url) as service:
         run = service.record_run(
             graph,
             by=by,

@@ -30,6 +30,7 @@ from service.cli.terminal import (
     tag_changes_options,
     tags_option,
 )
+from service.cli.waiting import connect
 from service.client import Client
 from service.client.figures import Figure
 from service.client.results.runs import Run, RunNode
@@ -68,7 +69,7 @@ def create_run(
     """Run GRAPH at inputs like a=5 or 'x=[1, 2.5]'; --inputs - reads a JSON object from standard input."""
     point = read_inputs(inputs, file)
     upstream = None if seed_text is None else read_figure(seed_text, f"--seed {seed_text}")
-    with Client(url) as service:
+    with connect(url) as service:
         made = service.create_run(
             graph,
             point,
@@ -92,7 +93,7 @@ def create_run(
 @client_options
 def list_runs(limit: int, url: str, as_json: bool, **asked: Any) -> None:
     """List runs, newest first."""
-    with Client(url) as service:
+    with connect(url) as service:
         runs = first(service.list_runs(**asked), limit)
     if as_json:
         print_json([each.document for each in runs])
@@ -118,7 +119,7 @@ def _point(figures: Mapping[str, Figure | None]) -> str:
 @client_options
 def get_run(run: str, url: str, as_json: bool) -> None:
     """Show one run and the figures of its nodes."""
-    with Client(url) as service:
+    with connect(url) as service:
         _print_run(service, service.get_run(run), as_json)
 
 
@@ -142,7 +143,7 @@ def update_run(
     if no_label and label is not None:
         raise click.UsageError("give either --label or --no-label")
     changes = {} if label is None and not no_label else {"label": label}
-    with Client(url) as service:
+    with connect(url) as service:
         _print_run(service, service.update_run(run, **changes, tags=read_tag_changes(tags, gone, no_tags)), as_json)
 
 
@@ -152,7 +153,7 @@ def update_run(
 @client_options
 def delete_run(run: str, cascade: bool, url: str, as_json: bool) -> None:
     """Forget a run that no comparison is of; with --cascade also its comparisons."""
-    with Client(url) as service:
+    with connect(url) as service:
         service.delete_run(run, cascade=cascade)
     print_deleted("the run", run, as_json)
 

@@ -7,6 +7,7 @@ import click
 from service import serving
 from service.cli.serve import database_option, read_given_settings
 from service.cli.terminal import json_option, print_json, print_members
+from service.cli.waiting import waiting
 from service.settings import Settings
 
 
@@ -30,7 +31,7 @@ def migrate(seed_example: bool, database: str | None, as_json: bool) -> None:
 @database_option
 def backup(file: Path, database: str | None) -> None:
     """Copy a database of SQLite into a new FILE, also while it is served."""
-    with read_given_settings(database_url=database) as settings:
+    with waiting(f"writing {file}"), read_given_settings(database_url=database) as settings:
         serving.back_up(settings, file)
 
 
@@ -39,7 +40,7 @@ def backup(file: Path, database: str | None) -> None:
 @database_option
 def restore(file: Path, database: str | None) -> None:
     """Replace all that a database of SQLite holds by what the backup FILE holds, also while it is served."""
-    with read_given_settings(database_url=database) as settings:
+    with waiting(f"reading {file}"), read_given_settings(database_url=database) as settings:
         serving.restore(settings, file)
 
 
@@ -48,7 +49,8 @@ def warm() -> None:
     """Compile the rulebook now, and keep it, so that no start has to."""
     from service.core.execution import kernel
 
-    kernel.warm()
+    with waiting("compiling the rulebook"):
+        kernel.warm()
 
 
 @click.command()

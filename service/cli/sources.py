@@ -5,7 +5,7 @@ from typing import Literal
 import click
 
 from service.cli.terminal import url_option
-from service.client import Client
+from service.cli.waiting import connect
 
 
 @click.command("source")
@@ -14,5 +14,5 @@ from service.client import Client
 @url_option
 def get_source(graph: str, language: Literal["numpy", "torch", "jax", "c"], url: str) -> None:
     """Write GRAPH as the source code of a function of its inputs."""
-    with Client(url) as service:
+    with connect(url) as service:
         click.echo(service.get_source(graph, language=language), nl=False)

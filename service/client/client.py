@@ -13,7 +13,8 @@ Every method raises Problem where the service refuses, and ServiceUnavailable wh
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -54,7 +55,8 @@ class Client:
     answers nothing but whether it is alive and ready.
     `timeout` is in seconds, for the answer or as (connection, answer). A request that met no answer or a passing
     failure is sent again up to `retries` times if it is a GET, a PUT or a POST: every POST carries an Idempotency-Key,
-    the caller's `key` or one made for it, under which it takes effect once.
+    the caller's `key` or one made for it, under which it takes effect once. Each request is sent, and answered, within
+    `during()`: there a program may show that it waits.
     """
 
     def __init__(
@@ -64,9 +66,10 @@ class Client:
         access_key: str | None = None,
         timeout: float | tuple[float, float] = (CONNECT_SECONDS, ANSWER_SECONDS),
         retries: int = 3,
+        during: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         key = os.environ.get("GRADBOOK_KEY", "") if access_key is None else access_key
-        self._http = Transport(url, timeout, retries, key.strip())
+        self._http = Transport(url, timeout, retries, key.strip(), during)
         self._tensors = Tensors(self._http)
 
     @property

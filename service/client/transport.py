@@ -8,7 +8,8 @@ ClientError
 import json
 import math
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,13 +57,19 @@ class Transport:
 
     `access_key` is sent with each request, if there is one. `timeout` is in seconds, for the answer or as (connection,
     answer). A GET, a PUT or a POST that met no answer or a passing failure is sent again up to `retries` times. Every
-    POST carries an Idempotency-Key, so that it takes effect once.
+    POST carries an Idempotency-Key, so that it takes effect once. Each request is sent and answered within `during()`.
     """
 
     def __init__(
-        self, url: str, timeout: float | tuple[float, float], retries: int, access_key: str | None = None
+        self,
+        url: str,
+        timeout: float | tuple[float, float],
+        retries: int,
+        access_key: str | None = None,
+        during: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.url = url.rstrip("/")
+        self._during = during
         self._timeout = timeout
         self._session = requests.Session()
         # A proxy that the environment names cannot reach this machine's own loopback.
@@ -128,7 +135,8 @@ class Transport:
     def send(self, method: str, path: str, **request: Any) -> requests.Response:
         """Send a request. Raises Problem if the service refuses it, ServiceUnavailable if nothing answers."""
         try:
-            response = self._session.request(method, self.url + path, timeout=self._timeout, **request)
+            with self._during():
+                response = self._session.request(method, self.url + path, timeout=self._timeout, **request)
         except requests.RequestException as error:
             raise ServiceUnavailable(f"no service answers at {self.url}: {_reason(error)}") from error
         if response.ok:

@@ -1,0 +1,44 @@
+"""What a terminal shows while something takes longer than a moment."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from service.client import Client
+
+_MOMENT = 1.0  # second
+
+
+def connect(url: str) -> Client:
+    """A client of the service at `url` that shows when it waits for longer than a moment."""
+    began = time.monotonic()
+    return Client(url, during=lambda: waiting(f"waiting for {url}", began))
+
+
+@contextmanager
+def waiting(what: str, began: float | None = None) -> Iterator[None]:
+    """Show on standard error, if that is a terminal, what is waited for, as soon as it is a second since `began`: a
+    time of the monotonic clock, now if left out."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    began = time.monotonic() if began is None else began
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    console = Console(stderr=True)
+    shown = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+    shown.add_task(what, total=None, start=False)
+    shown.tasks[0].start_time = began
+    timer = Timer(max(0.0, began + _MOMENT - time.monotonic()), shown.start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if shown.live.is_started:
+            shown.stop()
