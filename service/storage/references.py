@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import Connection, Select, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from service.storage.models import ComparisonRow, DerivativesRow, GraphRow, RunRow
@@ -47,15 +47,15 @@ def list_names(connection: Connection, limit: int) -> list[str]:
 
 def find_labelled(connection: Connection, graph: str, name: str, label: str) -> str | None:
     """The id of the newest run with that label of the graph of the id `graph`, or of any that is called `name`."""
-    query = select(RunRow.id).join(GraphRow).where(RunRow.label == label, _of(graph, name))
+    query = select(RunRow.id).where(RunRow.label == label, RunRow.graph_id.in_(_of(graph, name)))
     return connection.scalar(query.order_by(RunRow.id.desc()).limit(1))
 
 
 def list_labels(connection: Connection, graph: str, name: str, limit: int) -> list[str]:
     """At most `limit` labels of runs of these graphs."""
-    query = select(RunRow.label).join(GraphRow).where(RunRow.label.is_not(None), _of(graph, name))
+    query = select(RunRow.label).where(RunRow.label.is_not(None), RunRow.graph_id.in_(_of(graph, name)))
     return [label for label in connection.scalars(query.distinct().limit(limit)) if label is not None]
 
 
-def _of(graph: str, name: str) -> ColumnElement[bool]:
-    return or_(GraphRow.id == graph, GraphRow.name == name)
+def _of(graph: str, name: str) -> Select[tuple[str]]:
+    return select(GraphRow.id).where(or_(GraphRow.id == graph, GraphRow.name == name))
