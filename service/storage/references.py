@@ -57,5 +57,5 @@ def list_labels(connection: Connection, graph: str, name: str, limit: int) -> li
     return [label for label in connection.scalars(query.distinct().limit(limit)) if label is not None]
 
 
-def _of(graph: str, name: str) -> Select[tuple[str]]:
+def _of(graph: str, name: str) -> Select[str]:
     return select(GraphRow.id).where(or_(GraphRow.id == graph, GraphRow.name == name))

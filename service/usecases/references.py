@@ -6,6 +6,7 @@ all versions of a name, or of the one graph that GRAPH refers to otherwise. Whol
 which is parted at the last @ before digits and at the last : whose left side is a graph; what is short comes last.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unicodedata import category
@@ -15,6 +16,7 @@ from sqlalchemy import Connection
 from service.core.errors import NotFound, nearest
 from service.storage import references as storage
 
+_SHORT = re.compile(f"[0-9a-f]{{{storage.SHORT}}}")
 _LONGEST = 512  # characters, of a name and a label
 _DIGITS = 9  # of a version, at most
 _NEAR = 1000  # names among which near ones are sought
@@ -67,9 +69,9 @@ def run_id(connection: Connection, reference: str) -> str:
         return found
     found = _find_short(connection, "run", reference)
     if found is None:
-        for name, _ in _labels(reference):
-            raise NotFound(f"there is no run {reference!r}: {_no_graph(connection, name)}")
-        raise NotFound(f"there is no run {reference!r}; a run is referred to by an id, or as GRAPH:LABEL")
+        name, colon, _ = reference.rpartition(":")
+        more = f": {_no_graph(connection, name)}" if colon else "; a run is referred to by an id, or as GRAPH:LABEL"
+        raise NotFound(f"there is no run {reference!r}{more}")
     return found
 
 
@@ -94,7 +96,7 @@ def _id_of(connection: Connection, kind: str, reference: str) -> str:
 
 
 def _find_short(connection: Connection, kind: str, end: str) -> str | None:
-    if len(end) != storage.SHORT:
+    if not _SHORT.fullmatch(end):
         return None
     found = storage.list_ids(connection, kind, end, _CANDIDATES + 1)
     if len(found) > 1:
