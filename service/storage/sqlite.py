@@ -130,12 +130,16 @@ class SQLiteFile:
             connection.execute(f"PRAGMA user_version={max(before, after) + 1}")
 
     def shrink(self) -> int:
-        """Write the file anew without the pages that are free; returns how many bytes less it has."""
-        before = self.path.stat().st_size
+        """Write the file anew without the pages that are free; returns how many bytes less it has, once nobody reads
+        what it was before."""
         with closing(self._connect()) as connection:
+            ((before, size),) = connection.execute(
+                "SELECT page_count, page_size FROM pragma_page_count, pragma_page_size"
+            )
             connection.execute("VACUUM")
+            ((after,),) = connection.execute("PRAGMA page_count")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
-        return before - self.path.stat().st_size
+        return int(before - after) * int(size)
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(

@@ -155,6 +155,8 @@ class Keeping(RuleBasedStateMachine):
         response = self.post(path, {**body, "label": "another"} if is_other else body, key)
         if is_other:
             assert response.status_code == 422
+        elif made not in self.runs:
+            assert response.status_code == 404
         else:
             assert (response.status_code, response.get_json()["id"]) == (201, made)
 
@@ -198,15 +200,55 @@ class Keeping(RuleBasedStateMachine):
         self.comparisons[document["id"]] = baseline, candidate
 
     @precondition(lambda self: self.graphs)
-    @rule(number=numbers)
-    def delete_graph(self, number: int) -> None:
+    @rule(number=numbers, cascade=strategies.booleans())
+    def delete_graph(self, number: int, cascade: bool) -> None:
         which = self.any_graph(number)
-        is_needed = any(run.graph == which for run in self.runs.values())
-        is_needed |= any(graph.parent == which for graph in self.graphs.values())
-        assert self.client.delete(f"/v1/graphs/{which}").status_code == (409 if is_needed else 204)
-        if not is_needed:
-            del self.graphs[which]
-            assert self.client.get(f"/v1/graphs/{which}").status_code == 404
+        family = {which}
+        while more := {each for each, graph in self.graphs.items() if graph.parent in family} - family:
+            family |= more
+        runs = [each for each, run in self.runs.items() if run.graph in family]
+        is_needed = len(family) > 1 or bool(runs)
+        if self.is_deleted(f"/v1/graphs/{which}", cascade, is_needed):
+            self.graphs = {each: graph for each, graph in self.graphs.items() if each not in family}
+            self.forget_runs(runs)
+
+    @precondition(lambda self: self.runs)
+    @rule(number=numbers, cascade=strategies.booleans())
+    def delete_run(self, number: int, cascade: bool) -> None:
+        which = self.any_run(number)
+        if self.is_deleted(f"/v1/runs/{which}", cascade, any(which in pair for pair in self.comparisons.values())):
+            self.forget_runs([which])
+
+    @precondition(lambda self: self.comparisons)
+    @rule(number=numbers)
+    def delete_comparison(self, number: int) -> None:
+        which = list(self.comparisons)[number % len(self.comparisons)]
+        assert self.client.delete(f"/v1/comparisons/{which}").status_code == 204
+        del self.comparisons[which]
+
+    def is_deleted(self, path: str, cascade: bool, is_needed: bool) -> bool:
+        """Delete it: that is refused where something needs it, unless that goes too."""
+        status = self.client.delete(path, query_string={"cascade": "true"} if cascade else None).status_code
+        assert status == (409 if is_needed and not cascade else 204)
+        assert self.client.get(path).status_code == (404 if status == 204 else 200)
+        return status == 204
+
+    def forget_runs(self, gone: list[str]) -> None:
+        for run in gone:
+            del self.runs[run]
+        self.comparisons = {
+            each: pair for each, pair in self.comparisons.items() if not any(run in gone for run in pair)
+        }
+
+    @precondition(lambda self: self.runs)
+    @rule(number=numbers, label=strategies.none() | strategies.sampled_from(["main", "other"]), tags=colours)
+    def update(self, number: int, label: str | None, tags: dict[str, str]) -> None:
+        which = self.any_run(number)
+        of = self.runs[which].graph
+        assert self.client.patch(f"/v1/runs/{which}", json={"label": label}).get_json()["label"] == label
+        assert self.client.patch(f"/v1/graphs/{of}", json={"tags": tags or None}).get_json()["tags"] == tags
+        self.runs[which] = replace(self.runs[which], label=label)
+        self.graphs[of] = replace(self.graphs[of], tags=tags)
 
     # --- what they find -----------------------------------------------------------------------------------------------
 
