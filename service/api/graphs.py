@@ -44,7 +44,7 @@ blueprint = Blueprint("graphs", __name__, description="Build graphs, keep them, 
     answer=GraphDocument,
     status=201,
     also=200,
-    problems=(501,),
+    problems=(404, 501),
 )
 def create_graph(body: dict[str, Any] | bytes, query: dict[str, Any]) -> Response:
     """Build a graph from an expression, from nodes, or from an ONNX model

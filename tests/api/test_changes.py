@@ -140,3 +140,20 @@ def test_what_has_changed_since_it_was_read_is_not_deleted(client: FlaskClient) 
         assert problem(refused) == (412, "precondition-failed")
         assert client.get(path).headers["ETag"] == etag
         assert client.delete(path, headers={"If-Match": etag}).status_code == 204
+
+
+def test_a_request_that_is_repeated_under_its_key_does_not_bring_back_what_was_deleted(client: FlaskClient) -> None:
+    graph = create(client, "y = x * x", name="repeated")
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/graphs", {"name": "again", "expression": "y = x"}),
+        (f"/v1/graphs/{graph}/nodes", {"nodes": [{"name": "z", "operation": "Neg", "inputs": ["y"]}]}),
+        (f"/v1/graphs/{graph}/gradient-graph", {}),
+        (f"/v1/graphs/{graph}/runs", {"inputs": {"x": 1}}),
+        (f"/v1/graphs/{graph}/checks", {"inputs": {"x": 1}, "claims": {"values": {"y": 1}}}),
+        (f"/v1/graphs/{graph}/derivatives", {"kind": "jacobian", "inputs": {"x": 1}}),
+    ]
+    for number, (path, body) in enumerate(requests):
+        headers = {"Idempotency-Key": f"repeated {number}"}
+        made = client.post(path, json=body, headers=headers).headers["Location"]
+        assert client.delete(made).status_code == 204
+        assert problem(client.post(path, json=body, headers=headers)) == (404, "not-found")
