@@ -1,5 +1,6 @@
 """What lists may be asked for, in what order they stand, and how many queries they take."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -150,11 +151,13 @@ def test_a_cursor_of_another_order_is_refused(client: FlaskClient, made: dict[st
 
 @contextmanager
 def queries() -> Iterator[list[str]]:
-    """The statements that are executed meanwhile."""
+    """The statements that this thread executes meanwhile."""
     seen: list[str] = []
+    own = threading.get_ident()
 
     def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        seen.append(statement)
+        if threading.get_ident() == own:
+            seen.append(statement)
 
     event.listen(Engine, "before_cursor_execute", note)
     try:
