@@ -11,7 +11,7 @@ from service.cli.recordings import file_argument, read_recording_or_figures
 from service.cli.terminal import client_options, read_tags, tags_option
 from service.cli.verdicts import DIFFER, Judging, judging_options, report
 from service.cli.waiting import connect
-from service.client import Client
+from service.client import Client, Problem
 from service.client.results.runs import Run
 from service.recorders.recording import Recording
 
@@ -22,7 +22,7 @@ from service.recorders.recording import Recording
 @judging_options("origin")
 @click.option(
     "--markdown",
-    type=click.File("w", encoding="utf-8"),
+    type=click.File("w", encoding="utf-8", lazy=False),
     metavar="FILE",
     help="Also write what was found as Markdown, as for $GITHUB_STEP_SUMMARY.",
 )
@@ -46,7 +46,7 @@ def gate(
     """
     recording, given = read_recording_or_figures(file), read_tags(tags)
     with connect(url) as service:
-        held = service.get_run(baseline)
+        held = _find(service, baseline)
         run = _store(service, recording, held, label, given)
         compared = service.create_comparison(held, run, tolerance=judging.tolerance)
         failures = judging.faults(compared) + (_without(recording, held) if judging.require_all else [])
@@ -56,6 +56,15 @@ def gate(
     verdict = f"fails: {', '.join(failures)}" if failures else "passes"
     click.echo(f"against {baseline} the run {run.id} {verdict}", err=as_json)
     sys.exit(DIFFER if failures else 0)
+
+
+def _find(service: Client, baseline: str) -> Run:
+    try:
+        return service.get_run(baseline)
+    except Problem as problem:
+        if problem.status == 404:
+            problem.detail += "; `gradbook baseline set RUN` makes a run the baseline"
+        raise
 
 
 def _without(recording: Recording, held: Run) -> list[str]:

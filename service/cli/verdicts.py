@@ -35,7 +35,10 @@ _REQUIRE = click.option(
     "--require-all", is_flag=True, help="Also fail if the candidate lacks a figure of the baseline."
 )
 _JUNIT = click.option(
-    "--junit", type=click.File("w", encoding="utf-8"), metavar="FILE", help="Also write the verdicts as JUnit XML."
+    "--junit",
+    type=click.File("w", encoding="utf-8", lazy=False),
+    metavar="FILE",
+    help="Also write the verdicts as JUnit XML.",
 )
 
 

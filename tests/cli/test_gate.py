@@ -173,9 +173,18 @@ def test_a_file_that_is_neither_is_an_error_of_usage(
     assert said in gradbook(service_url, "gate", str(tmp_path / name), "--baseline", "x", expect=2)
 
 
+@pytest.mark.parametrize("option", ["--junit", "--markdown"])
+def test_a_report_that_cannot_be_written_is_an_error_of_usage(
+    service_url: str, main: str, save: Callable[[Recording], str], option: str
+) -> None:
+    asked = ("gate", save(neuron()), "--baseline", main, option, "/nowhere/report")
+    assert "/nowhere/report" in gradbook(service_url, *asked, expect=2)
+
+
 def test_no_baseline_and_no_service_end_with_3(service_url: str, main: str, save: Callable[[Recording], str]) -> None:
     file = save(neuron())
-    assert "no run of the graph 'gated neuron' has the label 'mian'; near it is main" in gradbook(
-        service_url, "gate", file, "--baseline", "gated neuron:mian", expect=3
+    assert (
+        "no run of the graph 'gated neuron' has the label 'mian'; near it is main; `gradbook baseline set"
+        in gradbook(service_url, "gate", file, "--baseline", "gated neuron:mian", expect=3)
     )
     assert "no service answers" in gradbook("http://127.0.0.1:9", "gate", file, "--baseline", "x", expect=3)
