@@ -23,13 +23,13 @@ blueprint = Blueprint("tensors", __name__, description="Arrays that are sent onc
     status=201,
     also=200,
     problems=(404,),
-    raw=(NPY, BYTES),
+    raw=(BYTES, NPY),
 )
 def put_tensor(body: bytes, digest: str) -> Response:
     """Store an array, an .npy as NumPy's `save` writes it, under the SHA-256 of these bytes
 
     It is stored once. Wherever a request takes an array, `{"tensor": "sha256:…"}` stands for it from then on.
-    `application/octet-stream` is read as `application/x-npy`.
+    `application/x-npy`, as which it is read again, is taken too.
     """
     try:
         asked = read_digest(digest)

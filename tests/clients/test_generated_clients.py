@@ -41,12 +41,12 @@ SLIPS = [
 ]
 
 
-def run(*command: str | Path, folder: Path) -> str:
-    """What a command prints; it succeeds and complains of nothing."""
+def run(*command: str | Path, folder: Path, complains: bool = False) -> str:
+    """What a command prints; it succeeds, and `complains` or does not."""
     variables = {**os.environ, "PATH": f"{GENERATORS}:{os.environ['PATH']}", "PYTHONPATH": str(folder)}
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "warning" not in (done.stdout + done.stderr).lower(), done.stdout
+    assert ("warning" in (done.stdout + done.stderr).lower()) == complains, done.stdout
     return done.stdout
 
 
@@ -59,6 +59,10 @@ def hold_to_the_story(printed: str) -> None:
     gradients, *slips = printed.splitlines()
     assert gradients.startswith("the gradients: ") and "1.3333333333333333" in gradients
     assert [slip[: len(expected)] for slip, expected in zip(slips, SLIPS, strict=True)] == SLIPS
+
+
+def made_in(package: Path) -> set[str]:
+    return {path.stem for path in (package / "api").glob("*/*.py")} - {"__init__"}
 
 
 def operations() -> set[str]:
@@ -81,13 +85,18 @@ def test_the_page_shows_what_is_run_here() -> None:
 def test_a_client_in_python(service_url: str, tmp_path: Path) -> None:
     shutil.copy(EXAMPLES / "openapi-python-client.yaml", tmp_path)
     run(*at(service_url, PYTHON), "--meta", "none", folder=tmp_path)
-    made = {path.stem for path in (tmp_path / "gradbook_client" / "api").glob("*/*.py")} - {"__init__"}
-    assert made == operations()
+    assert made_in(tmp_path / "gradbook_client") == operations()
     run(GENERATORS / "python", "-c", IMPORT_ALL, folder=tmp_path)
     shutil.copy(EXAMPLES / "story.py", tmp_path)
     checked = ("--strict", "--follow-imports", "silent", "--python-executable", GENERATORS / "python", "story.py")
     run(sys.executable, "-m", "mypy", *checked, folder=tmp_path)
     hold_to_the_story(run(GENERATORS / "python", "story.py", service_url, folder=tmp_path))
+
+
+def test_without_the_configuration_no_operation_is_lacking(tmp_path: Path) -> None:
+    command = ("openapi-python-client", "generate", "--path", ROOT / "openapi.yaml", "--output-path", "client")
+    run(*command, "--meta", "none", folder=tmp_path, complains=True)
+    assert made_in(tmp_path / "client") == operations()
 
 
 def test_a_client_in_typescript(service_url: str, tmp_path: Path) -> None:
