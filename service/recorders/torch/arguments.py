@@ -34,6 +34,11 @@ def version(tensor: torch.Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
+def is_transformed(tensor: torch.Tensor) -> bool:
+    """Whether a tensor stands for many within a transform as vmap, or for a derivative: it has no numbers to record."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+
+
 def tensors(value: Any) -> Iterator[Any]:
     """The tensors of an argument or a result, however they are nested."""
     if isinstance(value, torch.Tensor):

@@ -1,23 +1,26 @@
-"""Watch a program: each call of a function of PyTorch's, the values of its results, and their gradients as they come.
+"""Watch a program: each call of a function of PyTorch's becomes nodes, by the tables or as an Input."""
 
-PyTorch counts the changes in place of each tensor and of all that share its numbers (`_version`): a tensor that is not
-as it was when its node was added is looked at anew.
-"""
-
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from service.recorders.builder import Builder, Place
-from service.recorders.torch.aliases import base_of, put_back, view_of
-from service.recorders.torch.arguments import is_property, may_change, plain_name, replaced, tensors, version
+from service.recorders.torch.arguments import (
+    is_property,
+    is_transformed,
+    may_change,
+    plain_name,
+    replaced,
+    tensors,
+    version,
+)
 from service.recorders.torch.call import Operand, TorchCall, Unmapped, as_array, dtype_name
 from service.recorders.torch.composites import opened
-from service.recorders.torch.frames import line_of_program, local_name
+from service.recorders.torch.frames import line_of_program
 from service.recorders.torch.tables import FUNCTIONS
+from service.recorders.torch.tensors import Tensors
 
 _BACKWARD = {"backward", "grad"}
 _DETACHED = {"detach", "data"}
@@ -32,37 +35,17 @@ _FORMER = ("size_average", "reduce")  # arguments that PyTorch's losses still pa
 _IGNORED = {"requires_grad", "register_hook", "retain_grad", "size"}
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """A tensor that has a node, as it was when it got it; the tensor is kept, or its id would be another's."""
-
-    tensor: torch.Tensor
-    place: Place
-    version: int
-    is_stopped: bool  # no gradient flows through this tensor to the node, as after detach
-    scope: str
-
-
 class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there where this is checked
-    """Adds to `builder` what the program computes while this mode is on. `own` names tensors of a model, by id."""
+    """Adds to `builder` what the program computes while this mode is on."""
 
-    def __init__(self, builder: Builder, own: Mapping[int, str], with_sources: bool) -> None:
+    def __init__(self, builder: Builder, tensors: Tensors, with_sources: bool) -> None:
         super().__init__()
         self.builder = builder
-        self.outputs: list[tuple[Place, Any]] = []
-        self.scope: list[str] = []
+        self.tensors = tensors
+        self.outputs: list[tuple[Place, Any]] = []  # what gradients are of, and their seeds
         self.is_paused = False
-        self._is_differentiated = False
-        self._opening: list[str] = []
-        self._own = own
         self._with_sources = with_sources
-        self._seen: dict[int, Seen] = {}
-        self._whole: set[Place] = set()  # whole numbers, and Constants: no gradient flows to what follows from these
-        self._unhooked: set[Place] = set()
-        self._before: dict[int, Seen] = {}  # what the call at hand may change, as it was
-        self._hooks: list[Any] = []
-
-    # --- calls --------------------------------------------------------------------------------------------------------
+        self._opening: list[str] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -76,18 +59,26 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         if name not in FUNCTIONS and name not in self._opening and (stand_in := opened(func)) is not None:
             return self._open(name, stand_in, args, kwargs)
         operands = list(tensors((args, kwargs)))
-        self._before = {}
-        if may_change(func, kwargs):
-            self._before = self._look_at(operands)
+        if any(map(is_transformed, operands)) or self._is_apart(func, operands, kwargs):
+            return func(*args, **kwargs)
+        self.tensors.look_at(operands if may_change(func, kwargs) else ())
         versions = [version(tensor) for tensor in operands]
         drawn = torch.get_rng_state() if any(word in name for word in _RANDOM) else None
         result = func(*args, **kwargs)
         changed = [tensor for tensor, before in zip(operands, versions, strict=True) if version(tensor) != before]
-        results = list(tensors(result)) if name != "setitem" else [args[0]]
-        new = [each for each in results if not any(each is one for one in operands) or any(each is c for c in changed)]
-        if new and not self._is_apart(operands, new):
-            self._enter(name, func, args, kwargs, result if name != "setitem" else args[0], new, drawn)
+        self.tensors.forget_shared(changed)
+        made = args[0] if name == "setitem" else result
+        new = [each for each in tensors(made) if not _is_among(each, operands) or _is_among(each, changed)]
+        if new and not any(map(is_transformed, new)):
+            self._enter(name, func, args, kwargs, made, new, drawn)
         return result
+
+    def _is_apart(self, func: Callable[..., Any], operands: Sequence[torch.Tensor], kwargs: Mapping[str, Any]) -> bool:
+        """Whether a call is no part of what is recorded, as of gradients that are scaled or weights that are set."""
+        if torch.is_grad_enabled() or not operands:
+            return False
+        is_set = may_change(func, kwargs) and operands[0].is_leaf and operands[0].requires_grad
+        return is_set or not any(map(self.tensors.knows, operands))
 
     def _open(self, name: str, stand_in: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call what a function is made of; a body that calls the compiled function of its name leaves that whole."""
@@ -98,12 +89,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         finally:
             self._opening.pop()
 
-    def _is_apart(self, operands: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> bool:
-        """Whether a call is no part of what is recorded, as of gradients that are scaled or weights that are set."""
-        if torch.is_grad_enabled():
-            return False
-        known = any(id(each) in self._seen or id(each) in self._own for each in operands)
-        return (bool(operands) and not known) or all(each.is_leaf and each.requires_grad for each in new)
+    # --- nodes --------------------------------------------------------------------------------------------------------
 
     def _enter(
         self,
@@ -117,10 +103,10 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
     ) -> None:
         operands = [] if name in _LIKE else list(tensors((args, kwargs)))
         if name in _DETACHED:
-            self._see(new[0], self.place_of(operands[0]), is_stopped=True)
+            self.tensors.see(new[0], self.tensors.place_of(operands[0]))
+            if name == "data":
+                self.tensors.share(new[0], operands[0])
             return
-        scope = self.scope[-1] if self.scope else ""
-        prefix = scope + "/" if scope else ""
 
         def again(*arguments: Any, **named: Any) -> Any:
             with torch.random.fork_rng(devices=()), torch._C.DisableTorchFunction(), torch.no_grad():
@@ -128,225 +114,113 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
                     torch.set_rng_state(drawn)
                 return func(*arguments, **named)
 
-        kwargs = {word: each for word, each in kwargs.items() if word not in _FORMER or each is not None}
+        prefix = self.tensors.scope + "/" if self.tensors.scope else ""
         call = TorchCall(self.builder, name, prefix, result, again)
-        places = [self.place_of(tensor) for tensor in operands]
+        places = [self.tensors.place_of(tensor) for tensor in operands]
         flows = any(each.requires_grad for each in new)
         try:
-            if not flows and all(self.builder.nodes[place].operation == "Constant" for place in places):
+            if all(self.builder.nodes[place].operation == "Constant" for place in places):
                 raise Unmapped("it is constant")
-            entered = self._mapped(call, name, args, kwargs, flows)
+            entered = self._mapped(call, args, kwargs, flows)
         except Unmapped as reason:
-            if not flows and self._whole.issuperset(places):
-                entered = [call.operand(tensor) for tensor in new]
-            else:
-                entered = self._unmapped(call, name, new, places, str(reason))
+            entered = self._given(call, new, places, flows, str(reason))
         for tensor, operand in zip(new if len(entered) == len(new) else tensors(result), entered, strict=True):
-            if any(tensor is each for each in new):
+            if _is_among(tensor, new):
                 self._settle(tensor, operand.place, prefix + name)
 
     def _mapped(
-        self, call: TorchCall, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], flows: bool
+        self, call: TorchCall, args: Sequence[Any], kwargs: Mapping[str, Any], flows: bool
     ) -> Sequence[Operand]:
-        function = FUNCTIONS.get(name)
+        """The nodes of the results by the table; raises Unmapped."""
+        function = FUNCTIONS.get(call.name)
         if function is None:
             raise Unmapped("no node stands for it")
         if any(tensor.is_complex() for tensor in tensors((args, kwargs, call.result))):
             raise Unmapped("its numbers are complex")
-        lowered = _lowered_by_autocast(name, call.result)
+        lowered = _lowered_by_autocast(call)
 
         def operand(tensor: torch.Tensor) -> Operand:
-            place = self._open_place(tensor) if flows else self.place_of(tensor)
+            place = self.tensors.open_place(tensor) if flows else self.tensors.place_of(tensor)
             if lowered and tensor.dtype in (torch.float32, torch.float64):
                 place = call.add("Cast", Operand(place), to=lowered).place
             return Operand(place, tensor)
 
-        given, named = replaced(args, operand), replaced(kwargs, operand)
+        given = replaced(args, operand)
+        named = {word: replaced(each, operand) for word, each in kwargs.items() if word not in _FORMER or each}
         before = len(self.builder.nodes)
         try:
             entered = function(call, *given, **named)
         except (Unmapped, TypeError) as error:
             self.builder.forget(before)
-            raise Unmapped(
-                str(error) if isinstance(error, Unmapped) else f"not with these arguments: {error}"
-            ) from error
+            reason = str(error) if isinstance(error, Unmapped) else f"not with these arguments: {error}"
+            raise Unmapped(reason) from error
         entered = list(entered) if isinstance(entered, tuple | list) else [entered]
-        if any(each.place < before for each in entered):  # an argument as it is: the result is another tensor
-            entered = [call.add("Identity", each) if each.place < before else each for each in entered]
-        return entered
+        # An argument as it is has its node already: the result is another tensor.
+        return [each if each.place >= before else call.add("Identity", each) for each in entered]
 
-    def _unmapped(
-        self, call: TorchCall, name: str, new: Sequence[torch.Tensor], places: Sequence[Place], why: str
+    def _given(
+        self, call: TorchCall, new: Sequence[torch.Tensor], places: Sequence[Place], flows: bool, why: str
     ) -> Sequence[Operand]:
-        entered = [self.builder.input(as_array(tensor), call.scope + name, dtype_name(tensor)) for tensor in new]
-        if any(tensor.is_floating_point() or tensor.is_complex() for tensor in new):
-            self.builder.unmapped(name, entered, places, why)
-        return [Operand(place) for place in entered]
+        """Constants, of what follows from constants and whole numbers alone, or Inputs with what came out."""
+        if not flows and self.tensors.are_whole(places):
+            return [call.operand(tensor) for tensor in new]
+        given = [self.builder.input(as_array(each), call.scope + call.name, dtype_name(each)) for each in new]
+        if places and any(tensor.is_floating_point() or tensor.is_complex() for tensor in new):
+            self.builder.unmapped(call.name, given, places, why)
+        return [Operand(place) for place in given]
 
     def _settle(self, tensor: torch.Tensor, place: Place, name: str) -> None:
-        """Give a result its node; one that is a view, and was changed in place, changes its base."""
         self.builder.rename(place, name)
         node = self.builder.nodes[place]
         node.source = line_of_program() if self._with_sources else None
-        if node.operation not in _LEAVES:
+        if node.inputs:
             self.builder.record(place, as_array(tensor), dtype_name(tensor))
-        before = self._before.get(id(tensor))
-        base = None if before is None else base_of(tensor)
-        if before is not None and tensor.grad_fn is not None and not torch.is_grad_enabled():
-            place = self._change_unseen_by_autograd(before.place, place, tensor)
-        if base is None:
-            self._see(tensor, place)
-            return
-        seen = self._seen[id(base)]
-        call = TorchCall(self.builder, "", f"{name}.", tensor, _never)
-        self._unhooked.add(place)
-        after = put_back(call, Operand(seen.place, base), tensor, Operand(place)).place
-        self.builder.record(after, as_array(base), dtype_name(base))
-        self._see(base, after)
-        del self._seen[id(tensor)]
-
-    def _change_unseen_by_autograd(self, before: Place, after: Place, tensor: torch.Tensor) -> Place:
-        """What a change under no_grad makes of a tensor: its value is new, and its gradient flows as before."""
-        add, name = self.builder.add, self.builder.nodes[after].name
-        change = add("StopGradient", [add("Sub", [after, before], f"{name}.change")], f"{name}.detach")
-        changed = add("Add", [before, change], name)
-        self.builder.record(changed, as_array(tensor), dtype_name(tensor))
-        self._unhooked.add(after)
-        return changed
-
-    # --- tensors ------------------------------------------------------------------------------------------------------
-
-    def place_of(self, tensor: torch.Tensor) -> Place:
-        """The node of a tensor: a new Input if it was not seen before, or has changed in a way that was not seen."""
-        if id(tensor) in self._before:
-            return self._before[id(tensor)].place
-        seen = self._seen.get(id(tensor))
-        if seen is not None and seen.version == version(tensor):
-            return self._opaque(seen) if seen.is_stopped and tensor.grad_fn is not None else seen.place
-        base = base_of(tensor)
-        if base is not None and (id(base) in self._seen or id(base) in self._own):
-            call = TorchCall(self.builder, "", "", tensor, _never)
-            place = view_of(call, Operand(self.place_of(base), base), tensor).place
-            self.builder.record(place, as_array(tensor), dtype_name(tensor))
-        else:
-            name = self._own.get(id(tensor)) or local_name(tensor) or "input"
-            place = self.enter_input(tensor, name)
-            if seen is not None:
-                self.builder.notes.append(f"{name} changed unseen: from there on it is another Input.")
-            return place
-        self._see(tensor, place)
-        return place
-
-    def enter_input(self, tensor: torch.Tensor, name: str) -> Place:
-        """Add an Input that is this tensor."""
-        place = self.builder.input(as_array(tensor), name, dtype_name(tensor))
-        self._see(tensor, place)
-        return place
-
-    def enter_argument(self, tensor: torch.Tensor, name: str) -> None:
-        """Give an argument of the model its name, unless it follows from what is recorded."""
-        seen = self._seen.get(id(tensor))
-        if seen is None or self.builder.nodes[seen.place].operation == "Constant":
-            self.enter_input(tensor, name)
-
-    def rename_results(self, result: Any, path: str) -> None:
-        """Name what a module returns by the module's path, unless a module within it has given it its own."""
-        made = [seen for each in tensors(result) if (seen := self._seen.get(id(each))) and seen.scope == path]
-        for number, seen in enumerate(made):
-            if self.builder.nodes[seen.place].inputs:
-                self.builder.rename(seen.place, path if len(made) == 1 else f"{path}.{number}")
-
-    def _open_place(self, tensor: torch.Tensor) -> Place:
-        """The node of an operand of what has a gradient: behind StopGradient where none flows back to it."""
-        place = self.place_of(tensor)
-        if not self._seen[id(tensor)].is_stopped:
-            return place
-        stopped = self.builder.add("StopGradient", [place], self.builder.nodes[place].name + ".detach")
-        self.builder.record(stopped, as_array(tensor), dtype_name(tensor))
-        self._see(tensor, stopped)
-        return stopped
-
-    def _opaque(self, seen: Seen) -> Place:
-        """An Input in place of what a torch.autograd.Function returned, whose backward is the program's own."""
-        assert seen.tensor.grad_fn is not None
-        name = seen.tensor.grad_fn.name()
-        place = self.enter_input(seen.tensor, name)
-        self.builder.unmapped(name, [place], [seen.place], "a torch.autograd.Function has a backward of its own")
-        return place
-
-    def _see(self, tensor: torch.Tensor, place: Place, is_stopped: bool = False) -> None:
-        scope = self.scope[-1] if self.scope else ""
-        node = self.builder.nodes[place]
-        if node.operation == "Constant" or not (tensor.is_floating_point() or tensor.is_complex()):
-            self._whole.add(place)
-        stopped = is_stopped or not (torch.is_grad_enabled() or node.operation in _LEAVES or tensor.grad_fn is not None)
-        self._seen[id(tensor)] = Seen(tensor, place, version(tensor), stopped, scope)
-        if tensor.requires_grad and not is_stopped:
-            self._hooks.append(tensor.register_hook(lambda gradient: self._take_gradient(place, gradient)))
-
-    def _look_at(self, tensors: Iterable[torch.Tensor]) -> dict[int, Seen]:
-        """Give what may be changed its node while it is as it is."""
-        for tensor in tensors:
-            base = base_of(tensor)
-            if base is not None:
-                self.place_of(base)
-            self.place_of(tensor)
-        return {id(tensor): self._seen[id(tensor)] for tensor in tensors}
+        self.tensors.settle(tensor, place)
 
     # --- gradients ----------------------------------------------------------------------------------------------------
-
-    def _take_gradient(self, place: Place, gradient: torch.Tensor | None) -> None:
-        if gradient is None or self._is_differentiated:  # None: of one of several results, which was not asked for
-            return
-        array = as_array(gradient)
-        before = self.builder.gradients.get(place)
-        self.builder.gradients[place] = array if before is None else before + array
 
     def _run_backward(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         roots, seeds = args[0], kwargs.get("gradient", kwargs.get("grad_tensors", kwargs.get("grad_outputs")))
         if seeds is None and len(args) > 1 and func is not torch.autograd.grad:
             seeds = args[1]
+        if any(map(is_transformed, tensors(roots))):
+            return func(*args, **kwargs)
         if kwargs.get("create_graph"):
             return self._differentiate(func, args, kwargs)
         roots = [roots] if isinstance(roots, torch.Tensor) else list(roots)
         given = [seeds] * len(roots) if seeds is None or isinstance(seeds, torch.Tensor) else list(seeds)
         for root, seed in zip(roots, given, strict=True):
-            self.outputs.append((self.place_of(root), None if seed is None else as_array(seed)))
-        return func(*args, **kwargs)
+            self.outputs.append((self.tensors.place_of(root), None if seed is None else as_array(seed)))
+        return self._call_paused(func, args, kwargs)
 
     def _differentiate(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Gradients that the program computes with: Inputs, since the way back is not recorded."""
-        roots = [self.place_of(tensor) for tensor in tensors(args[0])]
-        self._is_differentiated = True
+        roots = [self.tensors.place_of(tensor) for tensor in tensors(args[0])]
+        self.tensors.is_taking = False
         try:
-            result = func(*args, **kwargs)
+            result = self._call_paused(func, args, kwargs)
         finally:
-            self._is_differentiated = False
-        places = [self.enter_input(tensor, "gradient") for tensor in tensors(result)]
+            self.tensors.is_taking = True
+        places = [self.tensors.enter_input(tensor, "gradient") for tensor in tensors(result)]
         self.builder.unmapped("grad", places, roots, "the program computes with a gradient")
         return result
 
-    def finish(self) -> None:
-        """Let go of the program's tensors; a gradient that has not come is none."""
-        for hook in self._hooks:
-            hook.remove()
-        self._seen.clear()
-        if self.outputs:
-            for place, node in enumerate(self.builder.nodes):
-                if node.dtype and place not in self._unhooked:
-                    self.builder.gradients.setdefault(place, None)
+    def _call_paused(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """On the way back nothing is recorded, not even what is computed again."""
+        was_paused, self.is_paused = self.is_paused, True
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self.is_paused = was_paused
 
 
-_LEAVES = ("Input", "Constant")
+def _is_among(tensor: torch.Tensor, others: Sequence[torch.Tensor]) -> bool:
+    return any(tensor is each for each in others)
 
 
-def _never(*_: Any, **__: Any) -> Any:
-    raise AssertionError("what is no function is not called again")
-
-
-def _lowered_by_autocast(name: str, result: Any) -> str | None:
+def _lowered_by_autocast(call: TorchCall) -> str | None:
     """The precision that autocast computed in, if that is a coarser one."""
-    made = next(tensors(result), None)
-    if name in _CASTS or made is None or made.dtype not in (torch.bfloat16, torch.float16):
+    made = next(tensors(call.result), None)
+    if call.name in _CASTS or made is None or made.dtype not in (torch.bfloat16, torch.float16):
         return None
     return dtype_name(made) if torch.is_autocast_enabled(made.device.type) else None

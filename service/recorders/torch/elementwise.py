@@ -32,7 +32,7 @@ _OF_TWO = {
     **{"remainder": "Mod", "mod": "Mod", "logical_and": "And", "logical_or": "Or"},
     **{"eq": "Equal", "ne": "NotEqual", "gt": "Greater", "ge": "GreaterOrEqual", "lt": "Less", "le": "LessOrEqual"},
     **{"greater": "Greater", "less": "Less", "not_equal": "NotEqual", "greater_equal": "GreaterOrEqual"},
-    **{"less_equal": "LessOrEqual", "dot": "MatMul"},
+    **{"less_equal": "LessOrEqual", "dot": "MatMul", "vdot": "MatMul"},
 }
 _SWAPPED = {"rmul": "Mul", "radd": "Add", "rsub": "Sub", "rpow": "Pow", "rmatmul": "MatMul", "rfloordiv": "FloorDiv"}
 
@@ -308,6 +308,15 @@ def prelu(call: TorchCall, input: Any, weight: Any) -> Operand:
     if weight.known.numel() > 1:
         slope = call.add("Reshape", weight, shape=[-1, *[1] * (input.ndim - 2)])
     return call.add("PRelu", input, slope)
+
+
+@maps("rrelu")
+def rrelu(call: TorchCall, input: Any, *given: Any, **named: Any) -> Operand:
+    """The slopes that it drew are seen from what it made of numbers below 0."""
+    with torch._C.DisableTorchFunction():
+        x = input.known.detach()
+        slopes = torch.where(x < 0, call.result.detach() / x, 1.0)
+    return call.add("Where", call.add("GreaterOrEqual", input, 0.0), input, call.add("Mul", input, slopes))
 
 
 @maps("glu")

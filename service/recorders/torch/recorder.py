@@ -12,7 +12,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from service.recorders.builder import Builder
 from service.recorders.recording import Recording
+from service.recorders.torch.arguments import tensors
 from service.recorders.torch.capture import Capture
+from service.recorders.torch.tensors import Tensors
 
 
 def record(
@@ -60,18 +62,19 @@ def _recorded(model: Callable[..., Any] | None, source: bool) -> Iterator[Record
     recording = Recording()
     module = model if isinstance(model, torch.nn.Module) else torch.nn.Module()
     own = {id(tensor): name for name, tensor in (*module.named_parameters(), *module.named_buffers())}
-    capture = Capture(Builder(), own, source)
+    builder = Builder()
+    capture = Capture(builder, Tensors(builder, own), source)
     with ExitStack() as stack:
         for hook in _hooks(module, capture):
             stack.callback(hook.remove)
-        stack.callback(capture.finish)
+        stack.callback(lambda: capture.tensors.finish(has_gradients=bool(capture.outputs)))
         with capture:
             yield recording
     output, seed = _output(capture)
     # It was handed out empty when the block began.
     Recording.__init__(
         recording,
-        **capture.builder.members(output),
+        **builder.members(output),
         seed=seed,
         name=getattr(model, "__name__", "model" if model is None else type(model).__name__),
         by=f"PyTorch {torch.__version__.partition('+')[0]}",
@@ -83,20 +86,25 @@ def _recorded(model: Callable[..., Any] | None, source: bool) -> Iterator[Record
 def _hooks(model: torch.nn.Module, capture: Capture) -> Iterator[Any]:
     """Have modules tell when they are entered and left, and optimisers when they take a step, which is not recorded."""
 
+    entered: list[str] = []
+
     def enter(path: str, module: torch.nn.Module, args: Any, kwargs: Any) -> None:
-        if not path:
+        if not path and not capture.is_paused:
             bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
             for name, value in bound.items():
                 if isinstance(value, torch.Tensor):
-                    capture.enter_argument(value, name)
-        capture.scope.append(path)
+                    capture.tensors.enter_argument(value, name)
+        entered.append(capture.tensors.scope)
+        capture.tensors.scope = path
 
     def leave(path: str, result: Any) -> None:
-        if path:
-            capture.rename_results(result, path)
-        capture.scope.pop()
+        if path and not capture.is_paused:
+            capture.tensors.rename_results(list(tensors(result)), path)
+        capture.tensors.scope = entered.pop()
 
     for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # no call of PyTorch's is seen in it
         yield module.register_forward_pre_hook(
             lambda module, args, kwargs, path=path: enter(path, module, args, kwargs), with_kwargs=True
         )
@@ -107,7 +115,10 @@ def _hooks(model: torch.nn.Module, capture: Capture) -> Iterator[Any]:
     def pause(is_paused: bool) -> None:
         capture.is_paused = is_paused
 
-    yield register_optimizer_step_pre_hook(lambda *_: pause(True))
+    def is_given_a_closure(args: Any, kwargs: Any) -> bool:
+        return len(args) > 1 or "closure" in kwargs
+
+    yield register_optimizer_step_pre_hook(lambda _, args, kwargs: pause(not is_given_a_closure(args, kwargs)))
     yield register_optimizer_step_post_hook(lambda *_: pause(False))
 
 

@@ -33,7 +33,7 @@ def transpose(call: TorchCall, input: Any, dim0: int, dim1: int) -> Operand:
     return call.add("Transpose", input, perm=perm)
 
 
-@maps("mT", "adjoint", "mH")
+@maps("mT", "adjoint", "mH", "H")
 def matrix_transpose(call: TorchCall, input: Any) -> Operand:
     return transpose(call, input, -1, -2)
 

@@ -274,3 +274,66 @@ def test_a_call_names_its_arguments_and_needs_one_number() -> None:
         record(layer, torch.eye(3))
     with pytest.raises(TypeError, match="there is none"):
         record(None, torch.eye(3))
+
+
+def test_steps_and_changes_by_data_make_another_input_of_a_weight(client: Client) -> None:
+    net = nn.Linear(3, 2)
+    optimiser = torch.optim.SGD(net.parameters(), 0.1)
+    with record(net) as recording:
+        for _ in range(2):
+            optimiser.zero_grad()
+            (net(torch.eye(3)) ** 2).sum().backward()
+            optimiser.step()
+    assert {"weight", "weight:2"} <= recording.inputs.keys()
+    assert recording.notes[0].startswith("weight changed unseen") and compare(client, recording).verdict == "same"
+    w = torch.ones(3, requires_grad=True)
+    with record() as recording:
+        h = torch.sin(w)
+        w.data.add_(1)
+        (h * w).sum().backward()
+    assert recording.inputs.keys() == {"w", "w:2"} and not recording.inputs.keys() & recording.gradients.keys()
+    assert compare(client, recording).verdict == "same"
+
+
+def test_an_optimiser_that_calls_the_program_lets_it_be_recorded(client: Client) -> None:
+    net = nn.Linear(3, 2)
+    optimiser = torch.optim.LBFGS(net.parameters(), max_iter=1)
+
+    def closure() -> Any:
+        optimiser.zero_grad()
+        loss = (net(torch.eye(3)) ** 2).sum()
+        loss.backward()
+        return loss
+
+    with record(net) as recording:
+        optimiser.step(closure)
+    assert recording.output == "sum" and compare(client, recording).verdict == "same"
+
+
+def straight_through(x: Any, w: Any) -> Any:
+    soft = torch.softmax(x @ w, dim=-1)
+    hard = functional.one_hot(soft.argmax(-1), 3).float()
+    return (hard - soft.detach() + soft) * x
+
+
+def through_a_checkpoint(x: Any, w: Any) -> Any:
+    return torch.utils.checkpoint.checkpoint(lambda x: torch.tanh(x @ w), x, use_reentrant=False)
+
+
+@pytest.mark.parametrize("program", [straight_through, through_a_checkpoint], ids=lambda program: program.__name__)
+def test_what_flows_back_is_what_autograd_has(client: Client, program: Program) -> None:
+    recording = recorded(program)
+    assert recording.unmapped == [] and recording.notes == []
+    assert compare(client, recording).verdict == "same"
+
+
+def test_what_is_computed_where_no_call_is_seen_is_told(client: Client) -> None:
+    """Within a transform, by TorchScript, or before the block: an Input, and no gradient behind it is compared."""
+
+    def program(x: Any, w: Any) -> Any:
+        return torch.tanh(x) + torch.vmap(lambda row: row * 2)(w)[:2]
+
+    with pytest.warns(RuntimeWarning, match="no call is seen"):
+        recording = recorded(program)
+    assert recording.unmapped and "w" not in recording.gradients and "add" in recording.gradients
+    assert compare(client, recording).verdict == "same"
