@@ -8,15 +8,15 @@ from xml.etree import ElementTree
 def write_junit(
     comparison: Mapping[str, Any],
     figures: Iterable[Mapping[str, Any]],
-    require_all: bool = False,
-    failing: Container[str] = ("origin", "inherited"),
+    require_all: bool,
+    failing: Container[str],
+    sentences: Mapping[tuple[str, str], str],
 ) -> str:
     """Write JUnit XML.
 
     An origin fails with its sentence; an inherited figure fails too, and says so. A missing figure is skipped, or fails
-    if all are required. `failing` are the verdicts that fail.
+    if all are required. `failing` are the verdicts that fail, `sentences` those of the origins by phase and node.
     """
-    sentences = {(origin["phase"], origin["node"]): origin["sentence"] for origin in comparison["origins"]}
     suite = ElementTree.Element("testsuite", name="gradbook compare", timestamp=comparison["created_at"])
     failures = skipped = 0
     for figure in figures:

@@ -165,8 +165,9 @@ def _print_run(service: Client, run: Run, as_json: bool) -> None:
     if as_json:
         print_json({**run.document, "nodes": [node.document for node in nodes], "next": None})
         return
-    members = ("id", "graph_id", "source", "recorded_by", "output", "label", "tags", "created_at")
-    print_members({member: run.document.get(member) for member in members})
+    members = ("id", "graph", "graph_id", "source", "recorded_by", "output", "label", "tags", "created_at")
+    written = {**run.document, "graph": f"{run.graph_name}@{run.graph_version}"}
+    print_members({member: written.get(member) for member in members})
     table = make_table("node", "operation", "value", "gradient", "", numbers=(2, 3))
     for node in nodes:
         notes = ["no derivative here"] if node.nondifferentiable else []

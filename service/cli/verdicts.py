@@ -124,7 +124,8 @@ def report(
     if judging.junit is not None:
         wrong = ("origin", "inherited") if judging.fail_on == "differ" or compared.origins else ()
         figures = (figure.document for figure in service.list_comparison_nodes(compared))
-        judging.junit.write(write_junit(compared.document, figures, judging.require_all, wrong))
+        sentences = {(origin.phase, origin.node): located(origin, sources) for origin in compared.origins}
+        judging.junit.write(write_junit(compared.document, figures, judging.require_all, wrong, sentences))
     if as_json:
         print_json(compared.document)
     else:

@@ -91,7 +91,8 @@ def test_equal_figures_pass_and_an_error_is_named(
     (sentence,) = [line for line in differs.out.splitlines() if line.startswith("  ∂")]
     assert sentence.startswith("  ∂y/∂s is ") and sentence.endswith(" (model|1.py:12)")
     suite = ElementTree.parse(reports[0]).getroot()
-    assert [case.get("name") for case in suite if case.find("failure[@type='origin']") is not None] == ["s"]
+    (failed,) = suite.iterfind("testcase[@name='s']/failure")
+    assert failed.get("type") == "origin" and str(failed.text).endswith(" (model|1.py:12)")
     written = reports[1].read_text()
     assert "it fails: 1 figure is wrong by itself" in written and r"\(model\|1.py:12\)" in written
     assert written.splitlines()[-3].startswith("| origin | gradient of s |"), written

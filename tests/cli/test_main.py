@@ -165,6 +165,7 @@ def test_a_run_is_made_shown_and_listed(gradbook: Gradbook) -> None:
     made = gradbook("run", "create", "cli run", *POINT, "--label", "cli label", "--tag", "k:v")
     assert (made.code, made.err) == (0, "")
     assert re.search(r"^ *d +Input +-3 +1\.33333", made.out, re.MULTILINE)
+    assert re.search(r"^graph +cli run@1$", made.out, re.MULTILINE)
     (listed,) = gradbook("run", "list", "--graph", "cli run", "--label", "cli label", "--tag", "k:v", "--json").json
     shown = gradbook("run", "show", listed["id"], "--json").json
     assert {node["name"]: node["gradient"] for node in shown["nodes"]}["d"] == 4 / 3
