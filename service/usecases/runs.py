@@ -204,7 +204,7 @@ def run_backward(
     with context.database.read() as connection:
         known = made_before(connection, key)
     if known:  # possibly by a concurrent request, after `run` was read
-        return get_run(context, run_id)
+        return get_run(context, known.resource_id)
     if run.record.source == "recorded":
         raise Conflict("a recorded run keeps the figures it was given; run the graph to have gradients computed")
     if run.record.has_gradients:

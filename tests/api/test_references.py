@@ -1,5 +1,6 @@
 """Names and short ids in every path, query and body that takes an id."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,28 @@ def test_a_name_with_a_slash_works_where_no_path_parts_it(client: FlaskClient) -
     for path in ("/v1/graphs/team%2Fnet", "/v1/runs/team%2Fnet:a:b/nodes"):
         refused = client.get(path).json
         assert refused is not None and refused["detail"].endswith("what has / in its name is given by its id")
+
+
+def test_a_key_answers_what_it_made_though_the_name_means_something_else_by_now(client: FlaskClient) -> None:
+    def post(path: str, key: str = "", **body: Any) -> Any:
+        answer = client.post(f"/v1/{path}", json=body, headers={"Idempotency-Key": key} if key else {})
+        assert answer.status_code in (200, 201), answer.text
+        return answer.json
+
+    def twice(path: str, **body: Any) -> Iterator[Any]:
+        for _ in range(2):
+            yield post(path, path, **body)
+
+    post("graphs", name="moving", expression="y = x * 3")
+    at: dict[str, Any] = {"inputs": {"x": 1}, "label": "main"}
+    forward = twice("graphs/moving/runs", **at, backward=False)
+    backward = twice("runs/moving:main/backward")
+    derived = twice("graphs/moving/derivatives", inputs={"x": 1}, kind="jacobian")
+    made = [next(forward), next(backward), next(derived)]
+    assert made[0]["id"] == made[1]["id"] and made[1]["gradients"] == {"x": 3.0}
+    post("graphs", name="moving", expression="y = x * 4")
+    post("graphs/moving/runs", **at)
+    assert [next(forward)["id"], next(backward), next(derived)] == [made[0]["id"], made[1], made[2]]
 
 
 def _inputs() -> list[dict[str, Any]]:
