@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -187,6 +187,10 @@ def setting(name: str, value: Any, line: int = 0) -> Change:
     return lambda lines: lines[line].update({name: value})
 
 
+def without(columns: Sequence[str]) -> Change:
+    return lambda lines: [line.pop(name) for line in lines for name in columns]
+
+
 VANISHED = base64.b64encode(
     zlib.compress(json.dumps({"names": ["x"], "operations": ["Vanished"], "operands": [[]], "attributes": []}).encode())
 ).decode()
@@ -221,6 +225,26 @@ def test_what_is_damaged_is_refused_in_a_sentence_and_nothing_of_it_is_stored(
     with pytest.raises(ValueError, match=sentence):
         read(other, altered(book, member, change))
     assert stored(other) == {}
+
+
+def test_a_book_of_an_earlier_schema_is_read_with_what_columns_were_added_left_empty(
+    other: Database, filled: Database, records: list[GraphRecord], template: Path, tmp_path: Path
+) -> None:
+    now = written(filled, [records[2].id])
+    earlier = altered(now, "book.json", lambda lines: lines[0].update(schema="0007"))
+    for member, columns in (
+        ("graphs.jsonl", ("weights", "parts", "weights_digest")),
+        ("run_figures.jsonl", ("tensors",)),
+        ("derivative_figures.jsonl", ("tensor",)),
+    ):
+        earlier = altered(
+            earlier, member, lambda lines, gone=columns: [line.pop(name) for line in lines for name in gone]
+        )
+    with closing(Database(f"sqlite:///{shutil.copy(template, tmp_path / 'now.db')}")) as direct:
+        read(direct, now)
+        read(other, earlier)
+        assert written(other) == written(direct)
+        assert not read(direct, earlier).new.total()
 
 
 def test_what_is_no_book_is_refused(other: Database, book: bytes) -> None:
