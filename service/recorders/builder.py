@@ -178,6 +178,8 @@ def _document(node: Draft, nodes: Sequence[Draft]) -> dict[str, Any]:
 
 def _spell(figure: Any) -> Any:
     """An attribute as JSON has it: arrays as nested lists, NaN and the infinities as words, truth as 1 and 0."""
+    if isinstance(figure, np.ndarray) and figure.ndim > 1 and not figure.size:
+        return "x".join(map(str, figure.shape))  # as the value of a Constant without elements, "0x3"
     if isinstance(figure, np.ndarray | np.generic):
         return _spell(figure.tolist())
     if isinstance(figure, list | tuple):

@@ -141,8 +141,10 @@ class Recording:
         )
 
     def _constants(self) -> dict[str, Any]:
-        """The values of the Constants, so that a wrong one is found where it stands."""
-        return {node["name"]: node["attributes"]["value"] for node in self.nodes if node["operation"] == "Constant"}
+        """The values of the Constants that have elements, so that a wrong one is found where it stands."""
+        constants = [node for node in self.nodes if node["operation"] == "Constant"]
+        values = {node["name"]: node["attributes"]["value"] for node in constants}
+        return {name: value for name, value in values.items() if not (isinstance(value, str) and "x" in value)}
 
     def _arrays(self) -> Iterator[tuple[str, str, Any]]:
         for kind in _KINDS:

@@ -45,7 +45,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         self.outputs: list[tuple[Place, Any]] = []  # what gradients are of, and their seeds
         self.is_paused = False
         self._with_sources = with_sources
-        self._opening: list[str] = []
+        self._opening: list[Callable[..., Any]] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -56,8 +56,8 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
             return func(*args, **kwargs)
         if name in _BACKWARD:
             return self._run_backward(func, args, kwargs)
-        if name not in FUNCTIONS and name not in self._opening and (stand_in := opened(func)) is not None:
-            return self._open(name, stand_in, args, kwargs)
+        if name not in FUNCTIONS and func not in self._opening and (stand_in := opened(func)) is not None:
+            return self._open(func, stand_in, args, kwargs)
         operands = list(tensors((args, kwargs)))
         if any(map(is_transformed, operands)) or self._is_apart(func, operands, kwargs):
             return func(*args, **kwargs)
@@ -80,9 +80,11 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         is_set = may_change(func, kwargs) and operands[0].is_leaf and operands[0].requires_grad
         return is_set or not any(map(self.tensors.knows, operands))
 
-    def _open(self, name: str, stand_in: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Call what a function is made of; a body that calls the compiled function of its name leaves that whole."""
-        self._opening.append(name)
+    def _open(
+        self, func: Callable[..., Any], stand_in: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Call what a function is made of; a body that comes back to the function leaves it whole."""
+        self._opening.append(func)
         try:
             with self:
                 return stand_in(*args, **kwargs)

@@ -179,16 +179,6 @@ def one_hot(call: TorchCall, tensor: Any, num_classes: int = -1) -> Operand:
     return call.operand(call.result)
 
 
-@maps("embedding_bag")
-def embedding_bag(
-    call: TorchCall, input: Any, weight: Any, offsets: Any = None, *_: Any, mode: str = "mean", **named: Any
-) -> Operand:
-    if input.ndim != 2 or mode == "max" or offsets is not None or named.get("per_sample_weights") is not None:
-        raise Unmapped("bags by offsets, by weights or of maxima")
-    rows = call.add("Gather", weight, input, axis=0)
-    return call.add("ReduceMean" if mode == "mean" else "ReduceSum", rows, axes=[1], keepdims=0)
-
-
 @maps("diagonal", "diag", "diag_embed", "diagflat", "unfold", "as_strided", "take", "rot90", "combinations")
 def picked(call: TorchCall, input: Any, *given: Any, **named: Any) -> Operand:
     """What only moves elements, or puts 0 between them: it is seen from what it does to their numbers, from 1 on."""

@@ -145,7 +145,11 @@ def _pad(
     """What `_pack` has packed, as long as it was or as `total_length`, and how long each sequence is."""
     counts = batch_sizes.tolist()
     shape = (counts[0], *data.shape[1:])
-    steps = [torch.cat((each, data.new_full(shape, padding)[len(each) :])) for each in data.split(counts)]
+    rest = [data.new_full((counts[0] - count, *data.shape[1:]), padding) for count in counts]
+    steps = [
+        torch.cat((each, padded)) if len(padded) else each
+        for each, padded in zip(data.split(counts), rest, strict=True)
+    ]
     steps += [data.new_full(shape, padding)] * (total_length - len(counts))
     lengths = torch.tensor([sum(count > each for count in counts) for each in range(counts[0])])
     return torch.stack(steps, 1 if batch_first else 0), lengths

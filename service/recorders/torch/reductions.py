@@ -124,16 +124,26 @@ def cumprod(call: TorchCall, input: Any, dim: int, *, dtype: Any = None) -> Oper
 def sort(
     call: TorchCall, input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False
 ) -> tuple[Operand, Operand]:
-    values, places = (call.add("Sort", input, axis=dim, descending=int(descending), output=output) for output in (0, 1))
-    return values, places
+    return _ranked(call, input, "Sort", dim, descending=int(descending))
 
 
 @maps("topk")
 def topk(
     call: TorchCall, input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> tuple[Operand, Operand]:
-    values, places = (call.add("TopK", input, k=k, axis=dim, largest=int(largest), output=output) for output in (0, 1))
-    return values, places
+    return _ranked(call, input, "TopK", dim, k=k, largest=int(largest))
+
+
+def _ranked(call: TorchCall, x: Operand, operation: str, dim: int, **order: int) -> tuple[Operand, Operand]:
+    """The values and their places. Which of equal elements comes first is PyTorch's choice, and then a Constant."""
+    with torch._C.DisableTorchFunction():
+        ordered = x.known.detach().sort(dim).values
+        tied = bool((ordered.diff(dim=dim) == 0).any())
+    if not tied:
+        values, places = (call.add(operation, x, axis=dim, output=output, **order) for output in (0, 1))
+        return values, places
+    places = call.operand(call.result[1])
+    return call.add("GatherElements", x, places, axis=dim), places
 
 
 @maps("all", "any")

@@ -41,6 +41,7 @@ class Tensors:
         self._whole: set[Place] = set()  # whole numbers, and Constants
         self._requiring: dict[Place, bool] = {}
         self._numbers_of: dict[int, torch.Tensor] = {}  # x of x.data
+        self._whole_views: dict[int, torch.Tensor] = {}  # by the id of a base that only PyTorch has
         self._unseen: list[Place] = []
         self._unhooked: set[Place] = set()
         self._hooks: dict[Place, Any] = {}
@@ -62,8 +63,8 @@ class Tensors:
         seen = self._seen.get(id(tensor))
         if seen is not None and seen.version == version(tensor):
             return self._opaque(seen) if seen.is_stopped and tensor.grad_fn is not None else seen.place
-        base = base_of(tensor)
-        if base is not None and self.knows(base):
+        base = self._base_of(tensor)
+        if base is not None:
             call = TorchCall(self.builder, "", "", tensor, _never)
             place = view_of(call, Operand(self.place_of(base), base), tensor).place
             self.builder.record(place, as_array(tensor), dtype_name(tensor))
@@ -114,6 +115,9 @@ class Tensors:
         before = self._seen.get(id(tensor))
         is_stopped = not tensor.requires_grad and not is_whole and self._requires_gradient(place)
         self._seen[id(tensor)] = Seen(tensor, place, version(tensor), is_stopped, self.scope)
+        base = base_of(tensor)
+        if base is not None and not self.knows(base) and base.numel() == tensor.numel():
+            self._whole_views.setdefault(id(base), tensor)
         if tensor.requires_grad:
             self._requiring[place] = True
             if not (tensor.is_leaf and before is not None and self._is_used_twice(before.place, place)):
@@ -144,13 +148,21 @@ class Tensors:
         self.builder.unmapped(name, [place], [seen.place], "a torch.autograd.Function has a backward of its own")
         return place
 
+    def _base_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """What a tensor is a view of; where only PyTorch has that, as within `linear`, the result that is all of it."""
+        base = base_of(tensor)
+        if base is None or self.knows(base):
+            return base
+        whole = self._whole_views.get(id(base))
+        return None if whole is tensor else whole
+
     # --- changes in place ---------------------------------------------------------------------------------------------
 
     def look_at(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give what the call at hand may change its node while it is as it is."""
         self._before = {}
         for tensor in tensors:
-            base = base_of(tensor)
+            base = self._base_of(tensor)
             if base is not None:
                 self.place_of(base)
             self.place_of(tensor)
@@ -175,7 +187,7 @@ class Tensors:
             return
         if tensor.grad_fn is not None and not torch.is_grad_enabled():
             place = self._changed_beside_autograd(before.place, place, tensor)
-        base = base_of(tensor)
+        base = self._base_of(tensor)
         if base is None:
             self.see(tensor, place)
             return

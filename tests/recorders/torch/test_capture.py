@@ -90,7 +90,26 @@ def indexed(x: Any, w: Any) -> Any:
     return x[..., -1].sum() + rows[1] * w[torch.tensor([True, False, True])][:, 1] + x[1, 1:]
 
 
-PROGRAMS = [in_place, through_a_view, of_a_transposed_base, detached, constants, dropped, indexed]
+def of_a_base_within_linear(x: Any, w: Any) -> Any:
+    h = functional.linear(x.expand(2, 2, 3), w)
+    first = h[0]
+    first.mul_(3.0)
+    return functional.relu(h, inplace=True) * first
+
+
+def tied(x: Any, w: Any) -> Any:
+    h = torch.cat([x, torch.relu(x @ w), x])
+    return h.sort(0).values * h.sort(1, descending=True).indices[0] + h.topk(6, 0).values
+
+
+def in_bags(x: Any, w: Any) -> Any:
+    return functional.embedding_bag(torch.tensor([0, 2, 1, 1]), w, torch.tensor([0, 3])) @ x.T
+
+
+PROGRAMS = [
+    *(in_place, through_a_view, of_a_transposed_base, of_a_base_within_linear),
+    *(detached, constants, dropped, indexed, tied, in_bags),
+]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
