@@ -10,6 +10,7 @@ import numpy as np
 
 from service.recorders.recording import DTYPES
 
+_MOST = 10_000  # numbers in a Constant, which are a part of the graph
 Place: TypeAlias = int  # of a node, in the order in which they were added
 
 
@@ -56,12 +57,13 @@ class Builder:
         return place
 
     def constant(self, value: Any, name: str | None = None) -> Place:
-        """Add a Constant: a number or an array.
+        """Add a Constant: a number or an array; one of very many numbers is an Input, which holds them better.
 
         Without a name it is constant_1, constant_2 …, names by which a comparison does not pair: they only count.
         """
         self._constants += name is None
-        return self.add("Constant", (), name or f"constant_{self._constants}", value=np.asarray(value))
+        free, array = name or f"constant_{self._constants}", np.asarray(value)
+        return self.input(array, free) if array.size > _MOST else self.add("Constant", (), free, value=array)
 
     def input(self, value: Any, name: str, dtype: str | None = None) -> Place:
         """Add an Input and its value; one of whole numbers has no gradient."""

@@ -34,6 +34,7 @@ _MEMBERS: dict[str, tuple[type, ...]] = {
     "sources": (dict,),
     "notes": (list,),
 }
+_MOST_AT_ONCE = 2**24  # bytes of arrays in one request
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # so that equal recordings are equal files
 
 
@@ -124,16 +125,25 @@ class Recording:
     ) -> Any:
         """Store the graph, as a version of `name` (the recording's own, if left out), and the run, which is returned.
 
-        `client` is a `gradbook.Client`; `label` and `tags` are the run's. Raises what the client raises.
+        `client` is a `gradbook.Client`; `label` and `tags` are the run's. Where all arrays together are more than one
+        request may hold, the large ones are stored as tensors first. Raises what the client raises.
         """
         graph = client.create_graph(name or self.name, nodes=self.nodes, outputs=self.outputs)
+        is_large = sum(array.nbytes for _, _, array in self._arrays() if array is not None) > _MOST_AT_ONCE
+
+        def sent(figures: Mapping[str, Any]) -> dict[str, Any]:
+            return {
+                name: {"tensor": client.put_tensor(array)} if is_large and _is_worth_it(array) else array
+                for name, array in figures.items()
+            }
+
         return client.record_run(
             graph,
             by=self.by,
             dtype=self.dtype,
-            inputs=self.inputs,
-            values={**self._constants(), **self.values},
-            gradients=self.gradients,
+            inputs=sent(self.inputs),
+            values={**self._constants(), **sent(self.values)},
+            gradients=sent(self.gradients),
             output=self.output,
             seed=self.seed,
             label=label,
@@ -158,6 +168,10 @@ class Recording:
                 none.setdefault(kind, []).append(name)
         own = {member: getattr(self, member) for member in _MEMBERS if member not in ("format", "version", "none")}
         return {"format": _FORMAT, "version": _VERSION, **own, "none": none}
+
+
+def _is_worth_it(array: Any) -> bool:
+    return array is not None and array.nbytes >= 2**16
 
 
 def _read_document(content: bytes) -> dict[str, Any]:

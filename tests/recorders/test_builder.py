@@ -30,6 +30,13 @@ def test_an_unmapped_operation_is_told_and_the_gradients_behind_it_are_left_out(
     assert members["notes"][0].startswith("The gradients of 2 nodes are left out")
 
 
+def test_a_constant_of_very_many_numbers_is_an_input() -> None:
+    builder = Builder()
+    builder.add("Add", [builder.constant(np.zeros(10_001)), builder.constant(np.ones(10_000))], "sum")
+    assert [node["operation"] for node in builder.members(2)["nodes"]] == ["Input", "Constant", "Add"]
+    assert builder.members(2)["inputs"]["constant_1"].size == 10_001
+
+
 def test_whole_numbers_and_truth_are_inputs_without_a_gradient() -> None:
     builder = Builder()
     mask = builder.input(np.array([True, False]), "mask", "bool")

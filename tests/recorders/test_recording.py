@@ -70,6 +70,22 @@ def test_a_recording_becomes_a_graph_and_a_run(saved: bytes, service_url: str) -
         assert run.document["dtype"] == "bfloat16"
 
 
+def test_what_one_request_could_not_hold_is_uploaded_in_parts(
+    service_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.recorders.recording._MOST_AT_ONCE", 2**17)
+    builder = Builder()
+    x = builder.input(np.linspace(0, 1, 20_000, dtype=np.float32), "x", "float32")
+    y = builder.add("Tanh", [x], "y")
+    builder.record(y, np.tanh(builder.nodes[x].value), "float32")
+    builder.gradients |= {x: 1 - builder.nodes[y].value ** 2, y: np.ones(20_000, np.float32)}
+    recording = Recording(**builder.members(y), by="a test")
+    with Client(service_url) as client:
+        run = recording.upload(client, name="in parts")
+        assert np.array_equal(run.gradients["x"], recording.gradients["x"])
+        assert client.create_comparison(client.create_run(run.graph_id, recording.inputs), run).verdict == "same"
+
+
 def changed(content: bytes, change: Callable[[dict[str, Any]], None] = lambda members: None, **members: Any) -> bytes:
     """The file with a change to its document and with other members."""
     buffer = io.BytesIO()
