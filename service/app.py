@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     limit = RateLimit(database, settings.requests_per_minute) if settings.requests_per_minute else None
     noticed = partial(access.log_key_change, app)
     access.guard(app, Keyring(database, anybody=settings.admits_anybody, noticed=noticed), limit)
-    problems.register(app)
+    problems.register(app, settings.origins)
     openapi.document_api(app, pictures.blueprint, articles.blueprint)
     site.register(app)
     addresses = (f"{settings.prefix}/docs", f"{settings.prefix}/openapi.yaml")  # as the page names them

@@ -155,12 +155,12 @@ class Connection(asyncio.Protocol):
     def _answer(self, turn: Turn, pipelined: bool) -> None:
         self._turn, self.due = turn, inf
         if not isinstance(turn, HTTPRequest):
-            self._send(self._server.refuse(turn.refusal, turn.method, turn.path), closes=turn.refusal.closes)
+            self._send(self._server.refuse(turn.refusal, turn), closes=turn.refusal.closes)
             return
         turn.client = self._client()
         refusal = self._server.take(self, turn, pipelined)
         if refusal:
-            self._send(self._server.refuse(refusal, turn.method, turn.path), closes=refusal.closes)
+            self._send(self._server.refuse(refusal, turn), closes=refusal.closes)
 
     def answered(self, answer: Answer | None) -> None:
         """The request that was under way has its answer; None if the application failed."""
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
             if turn is not None:
                 self._release(turn)
             return
-        self._send(answer or self._server.refuse(refusals.FAILED, turn.method, turn.path))
+        self._send(answer or self._server.refuse(refusals.FAILED, turn))
 
     # --- an answer ----------------------------------------------------------------------------------------------------
 

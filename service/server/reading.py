@@ -58,14 +58,20 @@ class HTTPRequest:
         """The last header of that name, which is in lower case."""
         return next((value for key, value in reversed(self.headers) if key == name), None)
 
+    @property
+    def origin(self) -> str:
+        """The header Origin, empty where there is none."""
+        return (self.header(b"origin") or b"").decode("latin-1")
+
 
 class Refused:
     """The request, as far as it is known, that the server refuses; nothing after it is read."""
 
-    __slots__ = ("method", "path", "refusal")
+    __slots__ = ("method", "origin", "path", "refusal")
 
-    def __init__(self, refusal: Refusal, method: str = "", path: bytes = b"") -> None:
-        self.refusal, self.method, self.path = refusal, method, path
+    def __init__(self, refusal: Refusal, asked: HTTPRequest | None) -> None:
+        self.refusal = refusal
+        self.method, self.path, self.origin = (asked.method, asked.path, asked.origin) if asked else ("", b"", "")
 
 
 Turn: TypeAlias = HTTPRequest | Refused
@@ -106,7 +112,7 @@ class RequestReader:
         self.deaf = True
         refused = self.incoming
         self.forget_incoming()
-        self.ready.append(Refused(refusal, refused.method, refused.path) if refused else Refused(refusal))
+        self.ready.append(Refused(refusal, refused))
 
     def forget_incoming(self) -> None:
         """Drop the request whose body is being read."""

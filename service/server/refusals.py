@@ -21,9 +21,9 @@ class Refusal:
 
 
 # Writes a refusal as the application writes its own problems, and logs it: status, slug, title, detail, other members,
-# method and path, both empty where the head was not understood → headers and body.
+# method, path and the header Origin, empty where the head was not understood or has none → headers and body.
 Refuse: TypeAlias = Callable[
-    [int, str, str, str, Mapping[str, Any], str, str],
+    [int, str, str, str, Mapping[str, Any], str, str, str],
     tuple[list[tuple[str, str]], bytes],
 ]
 

@@ -15,7 +15,7 @@ from math import inf
 
 from service.server import refusals
 from service.server.connection import Connection
-from service.server.reading import BodiesInFlight, HTTPRequest
+from service.server.reading import BodiesInFlight, HTTPRequest, Turn
 from service.server.refusals import Refusal, Refuse
 from service.server.workers import Workers
 from service.server.wsgi import Answer, Application, call, make_answer
@@ -183,11 +183,11 @@ class Server:
         workers.done()
         connection.answered(answer)
 
-    def refuse(self, refusal: Refusal, method: str, path: bytes) -> Answer:
+    def refuse(self, refusal: Refusal, asked: Turn) -> Answer:
         """The problem that a refusal is."""
         said = (refusal.status, refusal.slug, refusal.title, refusal.detail, refusal.members)
-        headers, body = self._refuse(*said, method, path.decode("latin-1"))
-        return make_answer(method, refusal.status, headers, [body])
+        headers, body = self._refuse(*said, asked.method, asked.path.decode("latin-1"), asked.origin)
+        return make_answer(asked.method, refusal.status, headers, [body])
 
     def date(self) -> str:
         """The time for the header Date."""

@@ -18,6 +18,7 @@ from service.api.http import observability, problems
 from service.server.server import Server
 from service.settings import ServerBounds
 
+NOTES = "https://notes.example"  # a site whose pages may call
 SECONDS = 0.3  # each clock, where a test waits for it; elsewhere there is time enough on any machine
 PATIENCE = 20.0  # how long a client waits for what must come
 
@@ -35,7 +36,7 @@ class Views:
         app = Flask("views")
         app.extensions["gradbook"] = None
         observability.observe(app)
-        problems.register(app)
+        problems.register(app, (NOTES,))
 
         @app.before_request
         def count() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.server.reading import HEAD_BYTES
-from tests.server.conftest import Serve, Served, ask
+from tests.server.conftest import NOTES, Serve, Served, ask
 
 CHUNKED = ask("/echo", "POST", Transfer_Encoding="chunked")
 
@@ -136,6 +136,14 @@ def test_an_error_behind_a_request_does_not_break_into_its_answer(served: Served
     served.views.go.set()
     assert client.read().body == b"waited"
     assert client.read().status in (400, 501)
+
+
+def test_pages_of_a_named_origin_may_read_a_refusal(serve: Serve) -> None:
+    served = serve(body_bytes=100)
+    for origin, shared in ((NOTES, NOTES), ("https://evil.example", None)):
+        refused = served.client(ask("/echo", "POST", bytes(500), Origin=origin)).read()
+        assert (refused.status, refused.headers.get("access-control-allow-origin")) == (413, shared)
+    assert "access-control-allow-origin" not in served.client(b"no HTTP\r\n\r\n").read().headers
 
 
 def test_refusals_are_logged_and_measured(served: Served, caplog: pytest.LogCaptureFixture) -> None:

@@ -60,7 +60,8 @@ def protect(app: Flask, settings: Settings) -> None:
                 raise Forbidden("a form is sent by this service's own page, whose browser says so in Origin")
         # Whatever the path: else a page could not read that there is no such thing.
         asks_before = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        return Response(status=204, headers=_MAY_SEND) if asks_before and is_named() else None
+        named = request.headers.get("Origin") in settings.origins
+        return Response(status=204, headers=_MAY_SEND) if asks_before and named else None
 
     @app.after_request
     def confine(response: Response) -> Response:
@@ -70,13 +71,15 @@ def protect(app: Flask, settings: Settings) -> None:
             response.headers.setdefault(name, value)
         if settings.origins:
             response.vary.add("Origin")
-        if is_named():
-            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
-            response.headers["Access-Control-Expose-Headers"] = _MAY_READ
+        response.headers.update(shared_with(request.headers.get("Origin"), settings.origins))
         return response
 
-    def is_named() -> bool:
-        return request.headers.get("Origin") in settings.origins
+
+def shared_with(origin: str | None, named: tuple[str, ...]) -> dict[str, str]:
+    """The headers by which a page of that origin may read an answer: none unless it is named."""
+    if origin is None or origin not in named:
+        return {}
+    return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _MAY_READ}
 
 
 def _page_policy(page: str) -> str:

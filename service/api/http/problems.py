@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 from werkzeug.http import HTTP_STATUS_CODES
 
+from service.api.http.browsers import shared_with
 from service.api.http.npz import MalformedArchive
 from service.api.http.problem_types import PROBLEM_TYPES, type_uri
 from service.api.http.strict_json import Malformed
@@ -158,8 +159,11 @@ def answer_unexpected(error: Exception) -> Response:
     return answer_http_error(InternalServerError("the service failed; its log has this request's id"))
 
 
-def register(app: Flask) -> None:
-    """Answer every error in every path with a problem, and have the server write its own refusals so."""
+def register(app: Flask, origins: tuple[str, ...] = ()) -> None:
+    """Answer every error in every path with a problem, and have the server write its own refusals so.
+
+    Of those too the pages of these origins may read why.
+    """
     app.register_error_handler(errors.GradbookError, answer_error)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(OperationalError, answer_no_database)
@@ -168,10 +172,10 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, answer_unexpected)
 
     def refuse(
-        status: int, slug: str, title: str, detail: str, members: Mapping[str, Any], method: str, path: str
+        status: int, slug: str, title: str, detail: str, members: Mapping[str, Any], method: str, path: str, origin: str
     ) -> tuple[list[tuple[str, str]], bytes]:
         refused = _respond(slug, status, title, detail, members)
-        refused.headers["X-Request-Id"] = new_id()
+        refused.headers.update({"X-Request-Id": new_id(), **shared_with(origin, origins)})
         app.extensions["measurements"].record(refused.headers["X-Request-Id"], method, path, status, 0.0)
         return list(refused.headers), refused.get_data()
 
