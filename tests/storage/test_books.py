@@ -237,9 +237,7 @@ def test_a_book_of_an_earlier_schema_is_read_with_what_columns_were_added_left_e
         ("run_figures.jsonl", ("tensors",)),
         ("derivative_figures.jsonl", ("tensor",)),
     ):
-        earlier = altered(
-            earlier, member, lambda lines, gone=columns: [line.pop(name) for line in lines for name in gone]
-        )
+        earlier = altered(earlier, member, without(columns))
     with closing(Database(f"sqlite:///{shutil.copy(template, tmp_path / 'now.db')}")) as direct:
         read(direct, now)
         read(other, earlier)
