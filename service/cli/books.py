@@ -42,7 +42,7 @@ def prune(before: datetime, keep_labelled: bool, dry_run: bool, database: str | 
     if as_json:
         print_json({**went, "bytes": pruned.nbytes})
         return
-    click.echo(f"{'to be deleted' if dry_run else 'deleted'}: {', '.join(f'{n} {what}' for what, n in went.items())}")
+    click.echo(f"{'to be deleted' if dry_run else 'deleted'}: {_counted(went)}")
     if not dry_run and pruned.nbytes:
         click.echo(f"the file has {pruned.nbytes / 1e6:.1f} MB less", err=True)
 
@@ -63,10 +63,11 @@ def export_book(file: Path, graphs: tuple[str, ...], database: str | None, as_js
     """Write what is stored into a new FILE."""
     with waiting(f"writing {file}"), opened_database(database, create=False) as opened:
         counts = serving.export_book(opened, file, graphs)
+    written = {what: counts[what] for what in _KINDS}
     if as_json:
-        print_json({what: counts[what] for what in _KINDS})
+        print_json(written)
     else:
-        click.echo(f"exported: {_written(counts)}")
+        click.echo(f"exported: {_counted(written)}")
 
 
 @book.command("import")
@@ -77,13 +78,15 @@ def import_book(file: Path, database: str | None, as_json: bool) -> None:
     """Store what FILE holds under the ids that it has there; what is stored already must be equal."""
     with waiting(f"reading {file}"), opened_database(database) as opened:
         read = serving.import_book(opened, file)
+    new, known = ({what: counts[what] for what in _KINDS} for counts in (read.new, read.known))
     if as_json:
-        print_json({what: {"new": read.new.get(what, 0), "known": read.known.get(what, 0)} for what in _KINDS})
+        print_json({what: {"new": new[what], "known": known[what]} for what in _KINDS})
         return
-    click.echo(f"imported: {_written(read.new)}")
-    if any(read.known.get(what) for what in _KINDS):
-        click.echo(f"there already: {_written(read.known)}")
+    click.echo(f"imported: {_counted(new)}")
+    if any(known.values()):
+        click.echo(f"there already: {_counted(known)}")
 
 
-def _written(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{counts.get(what, 0)} {what}" for what in _KINDS)
+def _counted(counts: Mapping[str, int]) -> str:
+    said = [f"{count} {what.removesuffix('s') if count == 1 else what}" for what, count in counts.items() if count]
+    return ", ".join(said) or "nothing"

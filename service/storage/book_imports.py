@@ -49,7 +49,7 @@ def read_book(connection: Connection, file: BinaryIO) -> BookRead:
                 rows = _read_rows(book, table, counts.get(table.name, 0))
                 reading.read(table, _hash_chunks(rows) if table.name == "tensor_chunks" else rows)
             return BookRead(reading.new, reading.known)
-    except (BadZipFile, EOFError, zlib.error) as error:
+    except (BadZipFile, EOFError, RuntimeError, zlib.error) as error:
         raise ValueError(f"this is no book, or it is damaged: {error}") from None
     except IntegrityError as error:
         raise ValueError("the book is not whole: something in it refers to what it lacks") from error
@@ -78,8 +78,6 @@ class _Reading:
                     _hold_equal(table, row, stored[key])
                     if table.name == whole:
                         self._there[whole].add(key[0])
-                elif key[0] in self._there[whole]:
-                    raise _differs(whole, key[0], table.name)
                 else:
                     new.append(row)
                 counted[key[0]] += key in stored
