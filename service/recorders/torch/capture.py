@@ -33,6 +33,23 @@ _RANDOM = ("dropout", "rrelu")
 _CASTS = {"to", "type", "type_as", "half", "bfloat16", "float", "double"}
 _FORMER = ("size_average", "reduce")  # arguments that PyTorch's losses still pass on, as None
 _IGNORED = {"requires_grad", "register_hook", "retain_grad", "size"}
+# What only moves or chooses numbers, so that none is rounded.
+_EXACT = {
+    *(
+        "Cast",
+        "Identity",
+        "Reshape",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Expand",
+        "Concat",
+        "Split",
+        "Slice",
+        "Gather",
+    ),
+    *("GatherElements", "ScatterElements", "Where", "Relu", "Neg", "Abs", "Max", "Min", "Clip", "MaxPool", "Pad"),
+}
 
 
 class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there where this is checked
@@ -158,7 +175,19 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
             raise Unmapped(reason) from error
         entered = list(entered) if isinstance(entered, tuple | list) else [entered]
         # An argument as it is has its node already: the result is another tensor.
-        return [each if each.place >= before else call.add("Identity", each) for each in entered]
+        entered = [each if each.place >= before else call.add("Identity", each) for each in entered]
+        results = list(tensors(call.result))
+        return [
+            self._rounded(call, each, of) for each, of in zip(entered, results, strict=len(entered) == len(results))
+        ]
+
+    def _rounded(self, call: TorchCall, result: Operand, tensor: torch.Tensor) -> Operand:
+        """What is computed in low precision is rounded once, to that."""
+        is_low = tensor.dtype in (torch.bfloat16, torch.float16)
+        if not is_low or self.builder.nodes[result.place].operation in _EXACT:
+            return result
+        self.builder.rename(result.place, f"{call.scope}{call.name}.unrounded")
+        return call.add("Cast", result, to=dtype_name(tensor))
 
     def _given(
         self, call: TorchCall, new: Sequence[torch.Tensor], places: Sequence[Place], flows: bool, why: str
@@ -168,7 +197,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
             return [call.operand(tensor) for tensor in new]
         given = [self.builder.input(as_array(each), call.scope + call.name, dtype_name(each)) for each in new]
         if places and any(tensor.is_floating_point() or tensor.is_complex() for tensor in new):
-            self.builder.unmapped(call.name, given, places, why)
+            self.builder.unmapped(call.name, given, places if flows else (), why)
         return [Operand(place) for place in given]
 
     def _settle(self, tensor: torch.Tensor, place: Place, name: str) -> None:

@@ -115,13 +115,21 @@ def embedding(
     return call.add("Gather", kept, input, axis=0)
 
 
+# What a reduction of other numbers does not change.
+_NEUTRAL = {"none": 0.0, "add": 0.0, "mul": 1.0, "max": float("-inf"), "min": float("inf")}
+
+
 @maps("scatter", "scatter_add", "scatter_reduce")
 def scatter(call: TorchCall, input: Any, dim: int, index: Any, src: Any = None, *given: Any, **named: Any) -> Operand:
     reduction = {"": "none", "add": "add", "sum": "add", "multiply": "mul", "prod": "mul", "amax": "max", "amin": "min"}
     src = named.get("value", src)
     wanted = str(given[0] if given else named.get("reduce", ""))
-    if wanted not in reduction or named.get("include_self", True) is False:
+    if wanted not in reduction:
         raise Unmapped(f"it scatters by {wanted}")
+    if not named.get("include_self", True):
+        with torch._C.DisableTorchFunction():
+            is_met = torch.zeros(input.shape, dtype=torch.bool).scatter(dim, index.known.cpu(), True)
+        input = call.add("Where", is_met, _NEUTRAL[reduction[wanted]], input)
     if not isinstance(src, Operand):
         src = call.add("Expand", src, shape=list(index.shape))
     elif src.shape != index.shape:

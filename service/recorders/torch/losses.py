@@ -83,10 +83,17 @@ def _smoothed(
     call: TorchCall, logarithms: Operand, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float
 ) -> Operand:
     """The loss at the labels, mixed with the mean of the losses at all classes."""
-    if weight is not None or bool((target.known == ignore_index).any()) or target.ndim != 1:
-        raise Unmapped("label smoothing with weights, ignored labels or more than one axis of labels")
-    at_label = call.add("NegativeLogLikelihoodLoss", logarithms, target, reduction=reduction)
-    over_all = reduced(call, call.add("Neg", call.add("ReduceMean", logarithms, axes=[1], keepdims=0)), reduction)
+    if weight is not None or target.ndim == 0:
+        raise Unmapped("label smoothing with weights, or of a single label")
+    is_kept = target.known != ignore_index
+    at_label = call.add("NegativeLogLikelihoodLoss", logarithms, target, reduction=reduction, ignore_index=ignore_index)
+    over_all = call.add("Neg", call.add("ReduceMean", logarithms, axes=[1], keepdims=0))
+    if not bool(is_kept.all()):
+        over_all = call.add("Where", is_kept, over_all, 0.0)
+    if reduction == "mean":
+        over_all = call.add("Div", call.add("ReduceSum", over_all, keepdims=0), float(is_kept.sum()))
+    else:
+        over_all = reduced(call, over_all, reduction)
     return call.add("Add", call.add("Mul", at_label, 1.0 - smoothing), call.add("Mul", over_all, smoothing))
 
 

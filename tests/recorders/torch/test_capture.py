@@ -106,9 +106,22 @@ def in_bags(x: Any, w: Any) -> Any:
     return functional.embedding_bag(torch.tensor([0, 2, 1, 1]), w, torch.tensor([0, 3])) @ x.T
 
 
+def scattered(x: Any, w: Any) -> Any:
+    at = torch.tensor([[0, 0, 2], [1, 1, 1]])
+    return torch.zeros(2, 3).scatter_reduce(1, at, x, "amax", include_self=False) + x.scatter_add(1, at, x @ w)
+
+
+def smoothed(x: Any, w: Any) -> Any:
+    labels = torch.tensor([[1, 0, 2], [0, 0, 1]])
+    scores = torch.stack([x, x @ w, x * x], 1)
+    options = {"ignore_index": 0, "label_smoothing": 0.1}
+    each = functional.cross_entropy(scores, labels, reduction="none", **options)
+    return each * functional.cross_entropy(scores, labels, **options)
+
+
 PROGRAMS = [
     *(in_place, through_a_view, of_a_transposed_base, of_a_base_within_linear),
-    *(detached, constants, dropped, indexed, tied, in_bags),
+    *(detached, constants, dropped, indexed, tied, in_bags, scattered, smoothed),
 ]
 
 
