@@ -51,42 +51,40 @@ def gather(step: Step) -> Operand:
     """Elements at indices."""
     x, indices = step.operands
     numbers, sizes = step.parameters["dimension_numbers"], tuple(step.parameters["slice_sizes"])
-    places = _places(step, x, indices)
+    places = _look_up(x, indices, numbers, sizes, step.parameters["mode"])
     if (places == _OUTSIDE).any():
         fill = step.parameters["fill_value"]
         taken = _take(x, np.where(places == _OUTSIDE, 0, places))
         missing = math.nan if fill is None and step.results[0].real else float(fill or 0)
         return apply("Where", (places != _OUTSIDE).astype(float), taken, missing)
-    if indices.fixed:
+    if indices.fixed or (_look_up(x, indices, numbers, sizes) == _OUTSIDE).any():
         return _take(x, places)
-    whole = [axis for axis, size in enumerate(sizes) if size == x.shape[axis]]
-    depth = len(indices.shape) - 1
-    if len(numbers.start_index_map) == 1 and not numbers.operand_batching_dims:
-        (axis,) = map(int, numbers.start_index_map)
-        others = [each for each in range(len(x.shape)) if each != axis]
-        along = range(axis, axis + depth)
-        kept = [each for each in range(len(step.results[0].shape)) if each not in along]
-        if (
-            tuple(map(int, numbers.collapsed_slice_dims)) == (axis,)
-            and set(others) <= set(whole)
-            and list(map(int, numbers.offset_dims)) == kept
-        ):
-            return apply("Gather", x, reshape(indices, indices.shape[:-1]), axis=axis)
-    collapsed = list(map(int, numbers.collapsed_slice_dims))
-    rest = [axis for axis in range(len(x.shape)) if axis not in collapsed]
-    if (
-        not numbers.operand_batching_dims
-        and list(map(int, numbers.start_index_map)) == collapsed
-        and set(rest) <= set(whole)
-        and list(map(int, numbers.offset_dims)) == list(range(depth, depth + len(rest)))
-    ):
-        return apply("GatherND", transpose(x, [*collapsed, *rest]), indices)
+    found = list(map(int, numbers.start_index_map))
+    if _whole(numbers.collapsed_slice_dims, numbers.operand_batching_dims, found, x.shape, sizes):
+        depth, offsets = len(indices.shape) - 1, list(map(int, numbers.offset_dims))
+        if len(found) == 1 and offsets == _without(range(len(step.results[0].shape)), found[0], depth):
+            return apply("Gather", x, reshape(indices, indices.shape[:-1]), axis=found[0])
+        if offsets == list(range(depth, depth + len(offsets))):
+            return apply("GatherND", transpose(x, _first(found, x)), indices)
     if _along_axis(numbers, x, indices, sizes):
-        (axis,) = map(int, numbers.start_index_map)
-        return reshape(
-            apply("GatherElements", x, reshape(indices, indices.shape[:-1]), axis=axis), step.results[0].shape
-        )
+        taken = apply("GatherElements", x, reshape(indices, indices.shape[:-1]), axis=found[0])
+        return reshape(taken, step.results[0].shape)
     return _take(x, places)
+
+
+def _whole(dropped: Any, batch: Any, found: Sequence[int], shape: Sequence[int], sizes: Sequence[int]) -> bool:
+    """Whether indices name places along the axes `found`, in that order, of whole parts of the others."""
+    rest = [axis for axis in range(len(shape)) if axis not in found]
+    return not batch and list(map(int, dropped)) == list(found) and all(sizes[axis] == shape[axis] for axis in rest)
+
+
+def _without(axes: Sequence[int], start: int, count: int) -> list[int]:
+    return [axis for axis in axes if not start <= axis < start + count]
+
+
+def _first(axes: Sequence[int], x: Slot) -> list[int]:
+    """All axes, these first."""
+    return [*axes, *(axis for axis in range(len(x.shape)) if axis not in axes)]
 
 
 def _along_axis(numbers: Any, x: Slot, indices: Slot, sizes: Sequence[int]) -> bool:
@@ -102,13 +100,14 @@ def _along_axis(numbers: Any, x: Slot, indices: Slot, sizes: Sequence[int]) -> b
 
 
 def scatter(step: Step) -> Operand:
-    """Elements put at indices, or added to what is there: at the places where they were."""
-    x, indices, updates = step.operands
-    kind = step.primitive.replace("_", "-").partition("-")[2] or "none"
+    """Elements put at indices, or added to what is there."""
+    x, indices, given = step.operands
+    kind = step.primitive.partition("-")[2] or "none"
+    updates, kind = (apply("Neg", given), "add") if kind == "sub" else (given, kind)
     numbers = step.parameters["dimension_numbers"]
     window = list(numbers.update_window_dims)
     dropped = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
-    lengths = iter(updates.shape[axis] for axis in window)
+    lengths = iter(given.shape[axis] for axis in window)
     like_gather = lax.GatherDimensionNumbers(
         offset_dims=numbers.update_window_dims,
         collapsed_slice_dims=numbers.inserted_window_dims,
@@ -117,7 +116,17 @@ def scatter(step: Step) -> Operand:
         start_indices_batching_dims=numbers.scatter_indices_batching_dims,
     )
     sizes = tuple(1 if axis in dropped else next(lengths) for axis in range(len(x.shape)))
-    places = _look_up(x, indices, like_gather, sizes, step.parameters["mode"])
+    places = _look_up(x, indices, like_gather, sizes)
+    found = list(map(int, numbers.scatter_dims_to_operand_dims))
+    if not indices.fixed and (places != _OUTSIDE).all():
+        behind = list(range(len(indices.shape) - 1, len(given.shape)))
+        if (
+            _whole(numbers.inserted_window_dims, numbers.operand_batching_dims, found, x.shape, sizes)
+            and window == behind
+        ):
+            order = _first(found, x)
+            put = apply("ScatterND", transpose(x, order), indices, updates, reduction=kind)
+            return transpose(put, np.argsort(order))
     return _put(x, places, updates, kind)
 
 
@@ -138,12 +147,7 @@ def pad(step: Step) -> Operand:
     return _take(x, places)
 
 
-def _places(step: Step, x: Slot, indices: Slot) -> np.ndarray:
-    given = step.parameters
-    return _look_up(x, indices, given["dimension_numbers"], given["slice_sizes"], given["mode"])
-
-
-def _look_up(x: Slot, indices: Slot, numbers: Any, sizes: Any, mode: Any) -> np.ndarray:
+def _look_up(x: Slot, indices: Slot, numbers: Any, sizes: Any, mode: Any = "FILL") -> np.ndarray:
     """The places in the flat x of what a gather takes; _OUTSIDE where that is out of bounds."""
     numbered = jnp.arange(math.prod(x.shape), dtype=int).reshape(x.shape)
     mode = lax.GatherScatterMode.FILL_OR_DROP if "FILL" in str(mode) else mode

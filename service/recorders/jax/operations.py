@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import jax.numpy as jnp
 
-from service.recorders.jax import indexing, windows
+from service.recorders.jax import indexing, products, windows
 from service.recorders.jax.program import Slot, Step
 from service.recorders.jax.terms import Applied, NoOperation, Operand, apply, number, reshape, transpose
 from service.recorders.recording import DTYPES
@@ -19,12 +19,11 @@ def terms_of(step: Step) -> Sequence[Operand] | None:
 
     Raises NoOperation where there is no rule for it here.
     """
-    if step.body is not None:
-        named = _NAMED.get(step.scope.rpartition("/")[2])
-        return _listed(named(step)) if named else None
     if any(jnp.issubdtype(slot.dtype, jnp.complexfloating) for slot in (*step.operands, *step.results)):
         raise NoOperation("complex numbers")
     rule = RULES.get(step.primitive)
+    if rule is None and step.body is not None:
+        return None
     if rule is None:
         raise NoOperation("no operation for it")
     return _listed(rule(step))
@@ -111,11 +110,20 @@ def _select(step: Step) -> Operand:
 _SAME: Mapping[str, str] = {
     **{"abs": "Abs", "acos": "Acos", "acosh": "Acosh", "add": "Add", "add_any": "Add", "asin": "Asin"},
     **{"asinh": "Asinh", "atan": "Atan", "atan2": "Atan2", "atanh": "Atanh", "ceil": "Ceil", "copy": "Identity"},
-    **{"copy_p": "Identity", "cos": "Cos", "cosh": "Cosh", "digamma": "Digamma", "eq": "Equal", "erf": "Erf"},
-    **{"erfc": "Erfc", "exp": "Exp", "expm1": "Expm1", "floor": "Floor", "ge": "GreaterOrEqual", "gt": "Greater"},
+    **{"cos": "Cos", "cosh": "Cosh", "digamma": "Digamma", "eq": "Equal", "eq_to": "Equal"},
+    **{
+        "erf": "Erf",
+        "erfc": "Erfc",
+        "exp": "Exp",
+        "expm1": "Expm1",
+        "floor": "Floor",
+        "ge": "GreaterOrEqual",
+        "gt": "Greater",
+    },
+    **{"le_to": "LessOrEqual", "lt_to": "Less"},
     **{"le": "LessOrEqual", "lgamma": "Lgamma", "log": "Log", "log1p": "Log1p", "logistic": "Sigmoid", "lt": "Less"},
     **{"max": "Max", "min": "Min", "mul": "Mul", "ne": "NotEqual", "neg": "Neg", "pow": "Pow"},
-    **{"sharding_constraint": "Identity", "sign": "Sign", "sin": "Sin", "sinh": "Sinh", "sqrt": "Sqrt"},
+    **{"sign": "Sign", "sin": "Sin", "sinh": "Sinh", "sqrt": "Sqrt"},
     **{"stop_gradient": "StopGradient", "sub": "Sub", "tan": "Tan", "tanh": "Tanh"},
 }
 
@@ -137,13 +145,6 @@ _ELEMENTWISE: Mapping[str, Rule] = {
     "rsqrt": _unary(lambda x: apply("Pow", x, -0.5)),
     "select_n": _select,
     "square": _unary(lambda x: apply("Mul", x, x)),
-}
-
-# Functions with a derivative rule of their own that are one operation, by their names.
-_NAMED: Mapping[str, Rule] = {
-    "relu": lambda step: apply("Relu", *step.operands),
-    "logaddexp": lambda step: apply("LogAddExp", *step.operands),
-    "xlogy": lambda step: apply("XLogY", *step.operands),
 }
 
 # --- reductions and scans --------------------------------------------------------------------------------------------
@@ -242,80 +243,59 @@ def _stack(step: Step) -> Applied:
     return apply("Concat", *(reshape(part, shape) for part in step.operands), axis=axis)
 
 
+def _unstack(step: Step) -> list[Operand]:
+    (x,), axis = step.operands, int(step.parameters["axis"])
+    return [
+        reshape(apply("Slice", x, starts=[place], ends=[place + 1], axes=[axis]), slot.shape)
+        for place, slot in enumerate(step.results)
+    ]
+
+
 _SHAPES: Mapping[str, Rule] = {
     "broadcast_in_dim": _broadcast,
     "concatenate": lambda step: apply("Concat", *step.operands, axis=int(step.parameters["dimension"])),
-    "expand_dims": _to_shape_of_result,
     "reshape": _to_shape_of_result,
     "rev": _reverse,
     "slice": _slice,
     "split": _split,
     "squeeze": _to_shape_of_result,
     "stack": _stack,
+    "tile": lambda step: apply("Tile", *step.operands, repeats=[int(each) for each in step.parameters["reps"]]),
     "transpose": lambda step: transpose(step.operands[0], step.parameters["permutation"]),
+    "unstack": _unstack,
 }
 
-# --- products --------------------------------------------------------------------------------------------------------
+# --- what has a module of its own -------------------------------------------------------------------------------------
 
-
-def _product(step: Step) -> Applied:
-    """A MatMul where it is one, else an Einsum."""
-    x, y = step.operands
-    (left, right), (batch_left, batch_right) = step.parameters["dimension_numbers"]
-    ranks, batch = (len(x.shape), len(y.shape)), list(range(len(batch_left)))
-    if (list(batch_left), list(batch_right)) == (batch, batch) and (list(left), list(right)) == (
-        [ranks[0] - 1],
-        [len(batch)],
-    ):
-        if ranks[1] == len(batch) + 2 and (ranks[0] == len(batch) + 2 or not batch):
-            return apply("MatMul", x, y)
-        if not batch and ranks[1] == 1:
-            return apply("MatMul", x, y)
-    letters = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    first = [next(letters) for _ in x.shape]
-    second = [next(letters) for _ in y.shape]
-    for one, other in (*zip(left, right, strict=True), *zip(batch_left, batch_right, strict=True)):
-        second[other] = first[one]
-    rest_of_first = [name for axis, name in enumerate(first) if axis not in (*left, *batch_left)]
-    rest_of_second = [name for axis, name in enumerate(second) if axis not in (*right, *batch_right)]
-    result = [*(first[axis] for axis in batch_left), *rest_of_first, *rest_of_second]
-    return apply("Einsum", x, y, equation=f"{''.join(first)},{''.join(second)}->{''.join(result)}")
-
-
-def _triangular_solve(step: Step) -> Operand:
-    """a x = b with a triangular; x a = b is its transpose."""
-    a, b = step.operands
-    given = step.parameters
-    if given["unit_diagonal"]:
-        raise NoOperation("a diagonal of ones that is not read")
-    swapped = [*range(len(a.shape) - 2), len(a.shape) - 1, len(a.shape) - 2]
-    triangle: Operand = apply("Trilu", a, upper=int(not given["lower"]))
-    if bool(given["transpose_a"]) == bool(given["left_side"]):
-        triangle = transpose(triangle, swapped)
-    if given["left_side"]:
-        return apply("Solve", triangle, b)
-    return transpose(apply("Solve", triangle, transpose(b, swapped)), swapped)
-
-
-_PRODUCTS: Mapping[str, Rule] = {
-    "cholesky": lambda step: apply("Cholesky", step.operands[0]),
+_OTHERS: Mapping[str, Rule] = {
+    # Functions of JAX's: those under jit are WHOLE, the others have a derivative rule of their own.
+    "jax.cholesky": products.cholesky,
+    "jax.det": _same("Det"),
+    "jax.logaddexp": _same("LogAddExp"),
+    "jax.relu": _same("Relu"),
+    "jax.slogdet_lu": products.logarithm_of_determinant,
+    "jax.xlogy": _same("XLogY"),
+    # Primitives.
+    "custom_linear_solve": products.linear_solve,
     "conv_general_dilated": windows.convolution,
-    "dot_general": _product,
+    "dot_general": products.product,
     "reduce_window_max": windows.max_pool,
     "reduce_window_min": windows.min_pool,
     "reduce_window_sum": windows.sum_pool,
-    "triangular_solve": _triangular_solve,
+    "triangular_solve": products.triangular_solve,
 }
 
 RULES: Mapping[str, Rule] = {
     **_ELEMENTWISE,
     **_REDUCTIONS,
     **_SHAPES,
-    **_PRODUCTS,
+    **_OTHERS,
     "dynamic_slice": indexing.dynamic_slice,
     "dynamic_update_slice": indexing.dynamic_update_slice,
     "gather": indexing.gather,
     "pad": indexing.pad,
-    **{name: indexing.scatter for name in ("scatter", "scatter-add", "scatter_add", "scatter-mul", "scatter_mul")},
-    **{name: indexing.scatter for name in ("scatter-max", "scatter_max", "scatter-min", "scatter_min")},
+    "scatter": indexing.scatter,
+    **{f"scatter-{kind}": indexing.scatter for kind in ("add", "max", "min", "mul", "sub")},
 }
+
+WHOLE = frozenset({"jax.cholesky"})  # of the functions under jit those that are not opened

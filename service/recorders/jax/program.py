@@ -8,7 +8,7 @@ What depends on no argument is computed at once and leaves no step behind.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
-_CALLS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_lin"}
+_CALLS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "composite"}
 _CUSTOM_RULES = {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}
 _NOT_THE_CALLERS = (str(Path(jax.__file__).parent), str(Path(__file__).parent))
 MOST_STEPS = 20_000  # of one loop: a longer one stays closed
@@ -51,8 +51,8 @@ class Slot:
 class Step:
     """One equation. `run` computes the results from the operands' arrays; `scope` is where in the program it stands.
 
-    A function with a derivative rule of its own is one step, and `body` holds its opened equations, which end in the
-    slots `ends`.
+    A function with a derivative rule of its own is one step, of JAX's own functions with the primitive `jax.relu`;
+    `body` holds its opened equations, which end in the slots `ends`.
     """
 
     primitive: str
@@ -76,9 +76,12 @@ class Unrolled:
     notes: tuple[str, ...]
 
 
-def open_program(closed: Any, arguments: Sequence[Any]) -> Unrolled:
-    """Open a ClosedJaxpr at arrays. Arguments that are random keys are fixed: no figure is kept of them."""
-    opening = _Opening()
+def open_program(closed: Any, arguments: Sequence[Any], whole: Collection[str] = ()) -> Unrolled:
+    """Open a ClosedJaxpr at arrays, but for the functions of JAX's under jit that stay `whole`, as `jax.cholesky`.
+
+    Arguments that are random keys are fixed: no figure is kept of them.
+    """
+    opening = _Opening(whole)
     slots = tuple(Slot(array, _is_random(array)) for array in arguments)
     results = opening.open(closed.jaxpr, closed.consts, slots, "", None)
     return Unrolled(tuple(opening.steps), slots, tuple(results), tuple(dict.fromkeys(opening.notes)))
@@ -109,6 +112,7 @@ def pull_back(program: Unrolled, output: Slot, seed: Any) -> dict[Slot, Any]:
 class _Opening:
     """The steps so far."""
 
+    whole: Collection[str]
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -143,9 +147,12 @@ class _Opening:
         if all(slot.fixed for slot in operands):
             return [Slot(array, True) for array in run([slot.value for slot in operands])]
         if name in _CALLS:
-            inner = parameters.get("jaxpr", parameters.get("call_jaxpr"))
-            called = _join(scope, str(parameters.get("name", "")).strip("_<>"))
-            return self.open(*_parts(inner), operands, called, source)
+            called = parameters.get("jaxpr", parameters.get("call_jaxpr"))
+            function, own = _function_named(called)
+            if not own or f"jax.{function}" not in self.whole:
+                within = _join(scope, str(parameters.get("name", "")).strip("_<>"))
+                return self.open(*_parts(called), operands, within, source)
+            name = f"jax.{function}"
         if name == "cond":
             return self._branch(parameters["branches"], operands, scope, source)
         if name == "scan" and parameters["length"] * _size(parameters["jaxpr"]) <= MOST_STEPS:
@@ -156,9 +163,10 @@ class _Opening:
         body: tuple[Step, ...] | None = None
         ends: tuple[Slot, ...] = ()
         if name in _CUSTOM_RULES:
-            inner = _Opening(notes=self.notes)
+            inner = _Opening(self.whole, notes=self.notes)
             called = parameters.get("call_jaxpr", parameters.get("fun_jaxpr"))
-            scope = _join(scope, _name_of_function(called))
+            function, own = _function_named(called)
+            scope, name = _join(scope, function), f"jax.{function}" if own else name
             ends = tuple(inner.open(*_parts(called), operands, scope, source))
             body = tuple(inner.steps)
         self.steps.append(Step(name, parameters, tuple(operands), tuple(results), run, scope, source, body, ends))
@@ -166,7 +174,8 @@ class _Opening:
 
     def _branch(self, branches: Sequence[Any], operands: Sequence[Slot], scope: str, source: str | None) -> list[Slot]:
         taken = int(np.clip(int(operands[0].value), 0, len(branches) - 1))
-        self.notes.append(f"{_join(scope, 'cond')} is recorded as it went: branch {taken} of {len(branches)}.")
+        if not operands[0].fixed:
+            self.notes.append(f"{_join(scope, 'cond')} is recorded as it went: branch {taken} of {len(branches)}.")
         return self.open(*_parts(branches[taken]), operands[1:], _join(scope, "cond"), source)
 
     def _scan(self, parameters: Any, operands: Sequence[Slot], scope: str, source: str | None) -> list[Slot]:
@@ -249,10 +258,11 @@ def _is_random(array: Any) -> bool:
     return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key)) or array.dtype in (np.uint32, np.uint64)
 
 
-def _name_of_function(jaxpr: Any) -> str:
-    """The name of the Python function that a jaxpr was made of."""
+def _function_named(jaxpr: Any) -> tuple[str, bool]:
+    """The name of the Python function that a jaxpr was made of, and whether it is one of JAX's own."""
     about = getattr(_parts(jaxpr)[0], "debug_info", None)
-    return str(getattr(about, "func_src_info", "")).split(" at ")[0].strip("_<>")
+    name, _, place = str(getattr(about, "func_src_info", "")).partition(" at ")
+    return name.strip("_<>"), place.startswith(_NOT_THE_CALLERS[0])
 
 
 def _join(*scopes: str) -> str:

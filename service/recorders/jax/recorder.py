@@ -2,7 +2,7 @@
 
 import inspect
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from service.recorders.builder import Builder, Place
-from service.recorders.jax.operations import terms_of
+from service.recorders.jax.operations import WHOLE, terms_of
 from service.recorders.jax.program import Slot, Step, open_program, pull_back
-from service.recorders.jax.terms import Applied, NoOperation, Operand
+from service.recorders.jax.terms import Applied, NoOperation, Operand, slots_of
 from service.recorders.recording import Recording
+
+_TAKING_PLACES = ("dynamic_slice", "dynamic_update_slice", "gather", "scatter")
 
 
 def record(
@@ -27,8 +29,9 @@ def record(
     """Run `function` once, forward and backward, primitive by primitive, and keep what it computed.
 
     Arrays and floats among the arguments, in whatever trees, become Inputs, named by parameter and path: `params.w`.
-    Everything else, as flags, is passed on; random keys, and what is drawn with them, become Constants. A node is named
-    by named scopes, functions under jit and primitive: `encoder/softmax/exp`.
+    Everything else, as flags and the floats that are attributes of a module, is passed on; random keys, and what is
+    drawn with them, become Constants. A node is named by named scopes, functions under jit and primitive:
+    `encoder/softmax/exp`. What no result is computed from is left out.
 
     The gradients are of `output` at `seed`, ones if left out. It is the path of one array in what the function returns,
     `0` or `1.loss`; only where there are several arrays of floats must it be given. With `source` the recording says
@@ -37,7 +40,7 @@ def record(
     Raises ValueError where nothing, or not one thing, can be differentiated.
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(arguments, is_leaf=lambda leaf: leaf is None)
-    traced = [place for place, (_, leaf) in enumerate(leaves) if _is_figure(leaf)]
+    traced = [place for place, (path, leaf) in enumerate(leaves) if _is_figure(path, leaf)]
     returned: list[Any] = []
 
     def flat(*arrays: Any) -> list[Any]:
@@ -45,12 +48,12 @@ def record(
         for place, array in zip(traced, arrays, strict=True):
             filled[place] = array
         result = function(*jax.tree_util.tree_unflatten(tree, filled))
-        found = [(path, leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(result)[0] if _is_figure(leaf)]
+        found = [(path, leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(result)[0] if _is_figure((), leaf)]
         returned[:] = [_path(path) for path, _ in found]
         return [jnp.asarray(leaf) for _, leaf in found]
 
     arrays = [jnp.asarray(leaves[place][1]) for place in traced]
-    program = open_program(jax.make_jaxpr(flat)(*arrays), arrays)
+    program = open_program(jax.make_jaxpr(flat)(*arrays), arrays, WHOLE)
     chosen = program.results[_choose(returned, program.results, output)]
     start = jnp.ones_like(chosen.value) if seed is None else jnp.asarray(seed, chosen.dtype)
     if start.shape != chosen.shape:
@@ -61,7 +64,7 @@ def record(
         path = leaves[place][0]
         graph.argument(slot, ".".join(filter(None, (names[path[0].idx], _path(path[1:])))))
     graph.builder.notes.extend(program.notes)
-    graph.steps(program.steps)
+    graph.steps(program.steps, set(program.results))
     return Recording(
         **graph.builder.members(graph.place(chosen)),
         seed=None if seed is None else np.asarray(start),
@@ -72,8 +75,10 @@ def record(
     )
 
 
-def _is_figure(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | np.ndarray | np.generic | float)
+def _is_figure(path: Sequence[Any], leaf: Any) -> bool:
+    """Whether it is computed with: an array, or a float that is no attribute of an object, where it is a setting."""
+    setting = any(isinstance(key, jax.tree_util.GetAttrKey) for key in path)
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic) or (isinstance(leaf, float) and not setting)
 
 
 def _path(path: Sequence[Any]) -> str:
@@ -123,19 +128,15 @@ class _Graph:
             return
         self._keep(slot, self.builder.input(_figure(slot.value), name, str(slot.dtype)), None)
 
-    def steps(self, steps: Sequence[Step]) -> None:
-        """Add the nodes of steps."""
-        for step in steps:
-            try:
-                terms = terms_of(step)
-            except NoOperation as reason:
-                self._add_unmapped(step, str(reason))
+    def steps(self, steps: Sequence[Step], wanted: set[Slot]) -> None:
+        """Add the nodes of the steps that the `wanted` slots are computed from."""
+        for step, terms in reversed([*_planned(steps, wanted)]):
+            if isinstance(terms, NoOperation):
+                self._add_unmapped(step, str(terms))
                 continue
-            if terms is None:
-                self.steps(step.body or ())
-                terms = step.ends
+            if terms is step.ends:
                 self.builder.notes.append(f"{step.scope} has a derivative rule of its own, which is not recorded.")
-            self._add(step, terms)
+            self._add(step, terms, wanted)
 
     def place(self, operand: Operand, name: str = "constant") -> Place:
         """The node that holds an operand, if there is none yet a Constant."""
@@ -148,14 +149,11 @@ class _Graph:
             self._places[operand] = place
         return place
 
-    def _add(self, step: Step, terms: Sequence[Operand]) -> None:
+    def _add(self, step: Step, terms: Sequence[Operand], wanted: set[Slot]) -> None:
         """Add the node of each result, under the name of the step, and what it is computed from, below that name."""
         made: dict[Applied, Place] = {}
-        seen: set[Slot] = set()
 
         def add(term: Operand, name: str, part: str) -> Place:
-            if isinstance(term, Slot):
-                seen.add(term)
             if not isinstance(term, Applied):
                 return self.place(term, f"{name}/constant")
             if term not in made:
@@ -163,13 +161,15 @@ class _Graph:
                 made[term] = self.builder.add(term.operation, inputs, part, **term.attributes)
             return made[term]
 
+        used = {slot for term in terms for slot in slots_of(term)}
         for name, slot, term in zip(_names(step), step.results, terms, strict=True):
-            if slot.fixed:
+            if slot.fixed or slot not in wanted:
                 continue
             place = add(term if isinstance(term, Applied) else Applied("Identity", (term,), {}), name, name)
             self.builder.record(place, _figure(slot.value), str(slot.dtype))
             self._keep(slot, place, step)
-            if step.body is None and not all(each.fixed or each in seen for each in step.operands):
+            unused = [each for each in step.operands if not each.fixed and each not in used]
+            if unused and step.primitive.startswith(_TAKING_PLACES):
                 self.builder.notes.append(f"{self.builder.nodes[place].name} takes elements where it took them then.")
 
     def _add_unmapped(self, step: Step, why: str) -> None:
@@ -195,8 +195,30 @@ class _Graph:
             self.builder.nodes[place].source = step.source
 
 
+def _planned(steps: Sequence[Step], wanted: set[Slot]) -> Iterator[tuple[Step, Sequence[Operand] | NoOperation]]:
+    """The steps that are wanted and the terms of their results, last first; what these rest on is wanted too.
+
+    A function with a derivative rule of its own that has no terms is opened: its results are the `ends` of its body.
+    """
+    for step in reversed(steps):
+        if wanted.isdisjoint(step.results):
+            continue
+        try:
+            terms = terms_of(step)
+        except NoOperation as reason:
+            wanted.update(step.operands)
+            yield step, reason
+            continue
+        for term in step.ends if terms is None else terms:
+            wanted.update(slots_of(term))
+        yield step, step.ends if terms is None else terms
+        if terms is None:
+            yield from _planned(step.body or (), wanted)
+
+
 def _names(step: Step) -> list[str]:
-    name = step.scope if step.body is not None else "/".join(filter(None, (step.scope, step.primitive)))
+    own = step.primitive.removeprefix("jax.")
+    name = step.scope if step.body is not None else "/".join(filter(None, (step.scope, own)))
     return [name] if len(step.results) == 1 else [f"{name}.{place}" for place in range(len(step.results))]
 
 

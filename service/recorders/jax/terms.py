@@ -1,6 +1,6 @@
 """What a primitive of JAX is in the operations of a graph: terms, which the recorder makes nodes of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -44,3 +44,12 @@ def transpose(x: Operand, axes: Any) -> Operand:
 def number(slot: Slot) -> float | None:
     """The value of a scalar that depends on no argument; None of any other slot."""
     return float(np.asarray(slot.value)) if slot.fixed and slot.shape == () else None
+
+
+def slots_of(term: Operand) -> Iterator[Slot]:
+    """The slots that a term is computed from."""
+    if isinstance(term, Slot):
+        yield term
+    elif isinstance(term, Applied):
+        for operand in term.operands:
+            yield from slots_of(operand)

@@ -160,6 +160,14 @@ def own_rule(w: Any, x: Any, slip: bool) -> Any:
     return (smooth(x @ w, 2.0 if slip else 1.0) ** 2).mean()
 
 
+def gaussian_process(x: Any, y: Any, slip: bool) -> Any:
+    """The negative log likelihood of a Gaussian process."""
+    covariance = jnp.exp(-((x[:, None] - x) ** 2)) + (0.01 if slip else 0.1) * jnp.eye(len(x))
+    factor = jnp.linalg.cholesky(covariance)
+    solved = jax.scipy.linalg.cho_solve((factor, True), y)
+    return y @ solved / 2 + jnp.log(jnp.diagonal(factor)).sum()
+
+
 X = normal(0, 4, 8)
 SQUARE = normal(1, 8, 8) / 2
 LABELS = jnp.array([0, 2, 1, 1])
@@ -200,5 +208,6 @@ CASES: Mapping[str, Case] = {
     "in place": Case(in_place, (SQUARE, X), "forward", "slice"),
     "dropout": Case(dropout, (SQUARE, X, jax.random.key(3)), "forward", "div/constant"),
     "mixed precision": Case(mixed, ({"w": SQUARE / 4, "v": normal(23, 8, 8)}, X), "forward", "dot_general:2"),
+    "gaussian process": Case(gaussian_process, (X[0, :4], X[1, :4]), "forward", "add/constant"),
     "a derivative rule of its own": Case(own_rule, (SQUARE, X), "backward", "dot_general"),
 }
