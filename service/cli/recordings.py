@@ -2,14 +2,14 @@
 
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import is_zipfile
 
 import click
 import numpy as np
 
 from service.cli.terminal import client_options, key_option, print_json, read_tags, tags_option
 from service.cli.waiting import connect
-from service.recorders.recording import DTYPES, NotARecording, Recording, is_recording
+from service.recorders.recording import DAMAGED, DTYPES, NotARecording, Recording, is_recording
 
 _KINDS = ("inputs", "values", "gradients")
 file_argument = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -84,6 +84,8 @@ def read_recording_or_figures(file: Path) -> Recording:
 
 def read_figures(file: Path) -> Recording:
     """Read an .npz of values/NAME, gradients/NAME and inputs/NAME, by the file's name; raises click.UsageError."""
+    if not is_zipfile(file):
+        raise click.UsageError(f"{file}: not an .npz file")
     figures: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as members:
@@ -91,8 +93,10 @@ def read_figures(file: Path) -> Recording:
                 kind, _, name = member.partition("/")
                 if kind not in figures or not name:
                     raise click.UsageError(f"{file}: {member!r} is not values/NAME, gradients/NAME or inputs/NAME")
-                figures[kind][name] = members[member]
-    except (ValueError, OSError, AttributeError, BadZipFile) as error:
+                array = figures[kind][name] = members[member]
+                if array.dtype.kind not in "biuf":
+                    raise click.UsageError(f"{file}: {member} holds {array.dtype}, not real numbers")
+    except DAMAGED as error:
         raise click.UsageError(f"{file}: not an .npz file: {error}") from None
     computed = {**figures["gradients"], **figures["values"]}
     dtypes = {name: str(array.dtype) for name, array in computed.items() if str(array.dtype) in DTYPES}

@@ -6,6 +6,7 @@ The file is an .npz: `recording.json` beside one .npy for each array, `inputs/NA
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any, Self
 
 import numpy as np
 
+# What reading a damaged .npz raises.
+DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError)
 DTYPES = ("float64", "float32", "float16", "bfloat16")  # from the finest to the coarsest
 
 _FORMAT, _VERSION = "gradbook recording", 1
@@ -44,11 +47,11 @@ class NotARecording(ValueError):
 
 def is_recording(path: str | Path) -> bool:
     """Whether a file is an .npz that calls itself a recording. Raises OSError if there is none."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _DOCUMENT in archive.namelist()
-    except zipfile.BadZipFile:
-        return False
+    with Path(path).open("rb") as file:
+        try:
+            return _DOCUMENT in zipfile.ZipFile(file).namelist()
+        except DAMAGED:
+            return False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,7 +119,9 @@ class Recording:
                     raise NotARecording(f"it has no member {_DOCUMENT}")
                 document = _read_document(archive.read(members.pop(_DOCUMENT)))
                 arrays = {name: _read_array(name, archive.read(entry)) for name, entry in members.items()}
-        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        except NotARecording:
+            raise
+        except DAMAGED as error:
             raise NotARecording(f"it is no whole .npz: {error}") from error
         return cls(**_members(document, arrays))
 

@@ -1,5 +1,6 @@
 """`gradbook run import` and `gradbook gate`: files, the entry point in this process, real HTTP."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,15 @@ _NODES = (
     {"name": "s", "operation": "Mul", "inputs": ["w", "x"]},
     {"name": "y", "operation": "Tanh", "inputs": ["s"]},
 )
+
+
+def _damaged(save: Callable[..., None]) -> bytes:
+    """An .npz with wrong bytes in the middle of its array."""
+    file = io.BytesIO()
+    save(file, **{"values/y": np.arange(9.0)})
+    content = bytearray(file.getvalue())
+    content[60:100] = bytes(40)
+    return bytes(content)
 
 
 def neuron(slope: Callable[[Any], Any] = lambda y: 1 - y * y) -> Recording:
@@ -162,15 +172,22 @@ def test_figures_alone_are_of_the_baselines_graph_at_its_output_and_seed(service
     ("name", "content", "said"),
     [
         ("figures.npz", b"no archive", "not an .npz file"),
-        ("figures.npz", b"PK\x03\x04", "not an .npz file"),
+        ("figures.npz", b"", "not an .npz file"),
+        ("figures.npz", _damaged(np.savez), "not an .npz file"),
+        ("figures.npz", _damaged(np.savez_compressed), "not an .npz file"),
+        ("figures.npz", {"values/z": np.array([1j])}, "values/z holds complex128, not real numbers"),
+        ("figures.npz", {"values/z": np.array(["1"])}, "values/z holds <U1, not real numbers"),
+        ("figures.npz", {"z": np.array(1.0)}, "'z' is not values/NAME, gradients/NAME or inputs/NAME"),
         ("nowhere.npz", None, "does not exist"),
     ],
 )
 def test_a_file_that_is_neither_is_an_error_of_usage(
-    service_url: str, tmp_path: Path, name: str, content: bytes | None, said: str
+    service_url: str, tmp_path: Path, name: str, content: bytes | dict[str, Any] | None, said: str
 ) -> None:
-    if content is not None:
+    if isinstance(content, bytes):
         (tmp_path / name).write_bytes(content)
+    elif content:
+        np.savez(tmp_path / name, **content)
     assert said in gradbook(service_url, "gate", str(tmp_path / name), "--baseline", "x", expect=2)
 
 

@@ -124,6 +124,7 @@ def test_members_that_are_not_a_recordings_are_refused(saved: bytes) -> None:
     for wrong, reason in [
         (b"not a zip", "no whole .npz"),
         (saved[:-30], "no whole .npz"),
+        (saved[:60] + bytes(40) + saved[100:], "no whole .npz"),
         (changed(saved, figures=1.0), "unknown member: figures.npy"),
         (changed(saved, **{"values/mul2": 1j}), "holds complex128"),
         (changed(saved, **{"values/more": 1.0}), "'more', which is no node"),
