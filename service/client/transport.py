@@ -115,7 +115,7 @@ class Transport:
 
     def patch(self, path: str, changes: Document) -> Document:
         """Send what is to change, a JSON Merge Patch (RFC 7396), and read the JSON document of the answer."""
-        headers = {"Content-Type": "application/merge-patch+json"}
+        headers = {"Content-Type": "application/json"}
         return self.read(self.send("PATCH", path, data=write_json(changes), headers=headers))
 
     def delete(self, path: str, cascade: bool = False) -> None:
