@@ -225,7 +225,12 @@ def _members(document: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]
     for kind, without in document["none"].items():
         if kind not in figures or not isinstance(without, list):
             raise NotARecording(f'"none" names {kind}, which is no kind of figure')
+        if not all(isinstance(name, str) for name in without):
+            raise NotARecording(f'"none" has {kind} without a name')
         figures[kind] |= dict.fromkeys(without)
+    for each in document["unmapped"]:
+        if not isinstance(each, dict) or not {"operation", "nodes", "why"} <= each.keys():
+            raise NotARecording("what is unmapped has an operation, nodes and a reason each")
     known = {*names}
     for place in (*figures.items(), ("dtypes", own["dtypes"]), ("sources", own["sources"])):
         if unknown := [name for name in place[1] if name not in known]:

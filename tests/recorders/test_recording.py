@@ -113,6 +113,8 @@ def changed(content: bytes, change: Callable[[dict[str, Any]], None] = lambda me
         (lambda document: document["nodes"].pop(0), "'layer.weight', which is no node"),
         (lambda document: document["dtypes"].update(x="int7"), "'int7' is no dtype"),
         (lambda document: document["none"].update(sums=["x"]), '"none" names sums'),
+        (lambda document: document["none"].update(gradients=[["x"]]), "gradients without a name"),
+        (lambda document: document["unmapped"].append({"operation": "special"}), "nodes and a reason"),
     ],
 )
 def test_a_document_that_is_not_a_recordings_is_refused(saved: bytes, change: Any, reason: str) -> None:
