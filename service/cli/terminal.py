@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from service.client import Client
-from service.client.client import UNCHANGED
 from service.client.figures import Figure
 from service.client.results.graphs import Graph
 
@@ -103,12 +102,12 @@ def tag_changes_options(command: Command) -> Command:
     return tags_option(one(click.option("--no-tags", is_flag=True, help="Take all tags away.")(command)))
 
 
-def read_tag_changes(texts: tuple[str, ...], gone: tuple[str, ...], no_tags: bool) -> Any:
-    """Read what changes of tags: None, if all go; UNCHANGED, if nothing does."""
-    changes = {**read_tags(texts), **dict.fromkeys(gone)}
+def read_tag_changes(texts: tuple[str, ...], gone: tuple[str, ...], no_tags: bool) -> dict[str, str | None] | None:
+    """Read what changes of tags: None, if all go."""
+    changes: dict[str, str | None] = {**read_tags(texts), **dict.fromkeys(gone)}
     if no_tags and changes:
         raise click.UsageError("--no-tags takes all tags away: give no others beside it")
-    return None if no_tags else changes or UNCHANGED
+    return None if no_tags else changes
 
 
 def read_figure(text: str, source: str) -> Any:

@@ -210,9 +210,9 @@ class Client:
         given = {"output": output, "wrt": None if wrt is None else list(wrt), "name": name, "tags": tags}
         return read_graph(self._http.post(f"/v1/graphs/{_id(graph)}/gradient-graph", _given(given), key), self)
 
-    def update_graph(self, graph: Graph | str, *, tags: Mapping[str, str | None] | None = UNCHANGED) -> Graph:
+    def update_graph(self, graph: Graph | str, *, tags: Mapping[str, str | None] | None) -> Graph:
         """Set these tags of a graph and take those away that are None, or all of them; the others stay."""
-        return read_graph(self._http.patch(f"/v1/graphs/{_id(graph)}", _changes(tags=tags)), self)
+        return read_graph(self._http.patch(f"/v1/graphs/{_id(graph)}", {"tags": tags}), self)
 
     def delete_graph(self, graph: Graph | str, *, cascade: bool = False) -> None:
         """Forget a graph that nothing refers to; with `cascade` also its runs, derivatives and graphs made from it."""
@@ -275,7 +275,9 @@ class Client:
         tags: Mapping[str, str | None] | None = UNCHANGED,
     ) -> Run:
         """Set the label and these tags of a run, and take those away that are None; the others stay."""
-        return read_run(self._http.patch(f"/v1/runs/{_id(run)}", _changes(label=label, tags=tags)), self)
+        given = {"label": label, "tags": tags}
+        changes = {name: value for name, value in given.items() if value is not UNCHANGED}
+        return read_run(self._http.patch(f"/v1/runs/{_id(run)}", changes), self)
 
     def delete_run(self, run: Run | str, *, cascade: bool = False) -> None:
         """Forget a run that no comparison is of; with `cascade` also its comparisons."""
@@ -678,10 +680,6 @@ def _select(figures: list[Document], only: str | None, order: str | None) -> lis
         figures = [figure for figure in figures if figure["verdict"] in wanted]
     worst_first = order == "relative_error"
     return sorted(figures, key=lambda figure: -float(figure["relative_error"])) if worst_first else figures
-
-
-def _changes(**arguments: Any) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if value is not UNCHANGED}
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
