@@ -43,7 +43,8 @@ class Builder:
     nodes: list[Draft] = field(default_factory=list)
     gradients: dict[Place, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    _places: dict[str, Place] = field(default_factory=dict)
+    _names: set[str] = field(default_factory=set)
+    _counts: dict[str, int] = field(default_factory=dict)  # up to which the names NAME:2, NAME:3 … are taken
     _unmapped: list[tuple[str, tuple[Place, ...], str]] = field(default_factory=list)
     _cut: set[Place] = field(default_factory=set)
     _constants: int = 0
@@ -52,7 +53,7 @@ class Builder:
         """Add a node under a name that is still free; its inputs are there already."""
         place = len(self.nodes)
         free = self._free(name or operation.lower())
-        self._places[free] = place
+        self._names.add(free)
         self.nodes.append(Draft(free, operation, tuple(inputs), attributes))
         return place
 
@@ -80,14 +81,14 @@ class Builder:
     def rename(self, place: Place, name: str) -> None:
         """Give a node another name, or one like it that is still free."""
         node = self.nodes[place]
-        del self._places[node.name]
+        self._release(node.name)
         node.name = self._free(name)
-        self._places[node.name] = place
+        self._names.add(node.name)
 
     def forget(self, count: int) -> None:
         """Take back all nodes but the first `count`, to which nothing leads yet."""
         for node in self.nodes[count:]:
-            del self._places[node.name]
+            self._release(node.name)
         del self.nodes[count:]
 
     def unmapped(self, operation: str, results: Sequence[Place], operands: Sequence[Place], why: str) -> None:
@@ -148,11 +149,17 @@ class Builder:
     def _free(self, name: str) -> str:
         """A name that no node has: this one, else with :2, :3 …"""
         name = "".join("'" if sign == "`" else sign if sign.isprintable() else " " for sign in name)[:240]
-        free, count = name, 1
-        while free in self._places:
-            count += 1
-            free = f"{name}:{count}"
+        if name not in self._names:
+            return name
+        while (free := f"{name}:{self._counts.get(name, 1) + 1}") in self._names:
+            self._counts[name] = self._counts.get(name, 1) + 1
         return free
+
+    def _release(self, name: str) -> None:
+        self._names.remove(name)
+        base, _, count = name.rpartition(":")
+        if count.isdigit():
+            self._counts[base] = min(self._counts.get(base, 1), int(count) - 1)
 
     def _left_out(self) -> set[Place]:
         """What operations without a node were computed from, directly or not."""

@@ -13,6 +13,9 @@ def test_a_name_is_kept_or_made_free() -> None:
     builder.rename(places[0], "block")
     builder.rename(places[2], "h")
     assert [node.name for node in builder.nodes] == ["x' ", "block", "h:2", "h"]
+    builder.forget(3)
+    more = [builder.nodes[builder.add("Tanh", [x], "h")].name for _ in range(3)]
+    assert more == ["h", "h:3", "h:4"]
 
 
 def test_an_unmapped_operation_is_told_and_the_gradients_behind_it_are_left_out() -> None:
