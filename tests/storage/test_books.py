@@ -19,12 +19,12 @@ from sqlalchemy import delete, insert, select, update
 from service.core.figures.figures import Figures, pack
 from service.core.graph.graph import Graph
 from service.storage.book_imports import BookRead, read_book
-from service.storage.books import write_book
+from service.storage.books import PARTS, TABLES, write_book
 from service.storage.comparisons import insert_comparison
 from service.storage.database import Database
 from service.storage.derivatives import insert_derivatives
 from service.storage.graphs import insert_graph
-from service.storage.models import Content, GraphRow, RunChunk, RunRow, RunTag
+from service.storage.models import Base, Content, GraphRow, RunChunk, RunRow, RunTag
 from service.storage.records import GraphRecord, RunRecord
 from service.storage.runs import CHUNK_VALUES, insert_run
 from service.storage.tensors import insert_tensor
@@ -133,6 +133,13 @@ def altered(book: bytes, member: str, change: Callable[[list[Line]], object]) ->
         for name, each in lines.items():
             after.writestr(name, "".join(json.dumps(line) + "\n" for line in each))
     return file.getvalue()
+
+
+def test_every_table_is_in_a_book_or_is_of_one_database_alone() -> None:
+    tables, stay = Base.metadata.tables, {"access_keys", "idempotency_keys", "deletions"}
+    assert {table.name for table in TABLES} == set(tables) - stay
+    parts = {name for name, table in tables.items() if any(key.ondelete for key in table.foreign_keys)}
+    assert parts == set(PARTS)
 
 
 def test_a_book_goes_from_one_database_to_another_and_back_bit_for_bit(
