@@ -7,7 +7,7 @@ from typing import TypeAlias
 import jax.numpy as jnp
 
 from service.recorders.jax import indexing, products, windows
-from service.recorders.jax.program import Slot, Step
+from service.recorders.jax.program import MOST_STEPS, Slot, Step
 from service.recorders.jax.terms import Applied, NoOperation, Operand, apply, number, reshape, transpose
 from service.recorders.recording import DTYPES
 
@@ -25,7 +25,8 @@ def terms_of(step: Step) -> Sequence[Operand] | None:
     if rule is None and step.body is not None:
         return None
     if rule is None:
-        raise NoOperation("no operation for it")
+        long = step.primitive in ("scan", "while")
+        raise NoOperation(f"more than {MOST_STEPS:,} operations" if long else "no operation for it")
     return _listed(rule(step))
 
 

@@ -104,6 +104,17 @@ def test_what_has_no_operation_is_told_and_the_rest_recorded(client: Client) -> 
     assert comparison.verdict == "same"
 
 
+def test_loops_and_branches_are_told_and_long_loops_left_closed() -> None:
+    def loss(x: Any) -> Any:
+        y = jax.lax.cond(x[0, 0] > 9, jnp.sin, jnp.tanh, x)
+        return jax.lax.scan(lambda total, _: (total + y.mean(), None), 0.0, length=30_000)[0]
+
+    with pytest.warns(RuntimeWarning, match=r"scan \(more than 20,000 operations\)"):
+        recording = record(loss, X)
+    assert recording.unmapped[0]["nodes"] == ["scan"]
+    assert recording.notes[0] == "cond is recorded as it went: branch 0 of 2."
+
+
 def test_a_wrong_derivative_rule_is_an_origin(client: Client, tmp_path: Path) -> None:
     """A gradient that the program clips is not the derivative of what it computes."""
 
