@@ -1,8 +1,8 @@
 """Record a PyTorch program as it runs.
 
-`capture` sees each call of PyTorch's functions and the gradients of its results. The tables `elementwise`, `shaping`,
-`reductions`, `indexing`, `layers` and `losses` say which nodes a function is; `composites` opens those that are many.
-`aliases` follows what is changed in place, `exported` has torch.export make a static graph, and `record` is the door.
+`capture` sees each call of PyTorch's functions, and `tensors` knows which node each tensor has and takes the gradients.
+`tables` lists the modules that say which nodes a function is; `composites` opens those that are many. `aliases` follows
+what is changed in place, `exported` has torch.export make a static graph, and `record` is the door.
 """
 
 from service.recorders.torch.exported import exported

@@ -29,7 +29,6 @@ _LIKE = {
     *("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like"),
     *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "new_empty_strided"),
 }
-_RANDOM = ("dropout", "rrelu")
 _CASTS = {"to", "type", "type_as", "half", "bfloat16", "float", "double"}
 _FORMER = ("size_average", "reduce")  # arguments that PyTorch's losses still pass on, as None
 _IGNORED = {"requires_grad", "register_hook", "retain_grad", "size"}
@@ -80,7 +79,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
             return func(*args, **kwargs)
         self.tensors.look_at(operands if may_change(func, kwargs) else ())
         versions = [version(tensor) for tensor in operands]
-        drawn = torch.get_rng_state() if any(word in name for word in _RANDOM) else None
+        drawn = torch.get_rng_state() if "dropout" in name else None
         result = func(*args, **kwargs)
         changed = [tensor for tensor, before in zip(operands, versions, strict=True) if version(tensor) != before]
         self.tensors.forget_shared(changed)

@@ -1,6 +1,7 @@
 """All tables together: to import them is to fill FUNCTIONS."""
 
 from service.recorders.torch import (  # noqa: F401
+    activations,
     elementwise,
     indexing,
     layers,
