@@ -68,12 +68,19 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
     ) -> Any:
         kwargs = dict(kwargs or {})
         name = plain_name(func)
-        if self.is_paused or name in _IGNORED or (name == "grad" and is_property(func)):
+        if name in _IGNORED or (name == "grad" and is_property(func)):
             return func(*args, **kwargs)
-        if name in _BACKWARD:
+        if name in _BACKWARD and not self.is_paused:
             return self._run_backward(func, args, kwargs)
-        if name not in FUNCTIONS and func not in self._opening and (stand_in := opened(func)) is not None:
+        if (
+            name not in FUNCTIONS
+            and name not in _BACKWARD
+            and func not in self._opening
+            and (stand_in := opened(func)) is not None
+        ):
             return self._open(func, stand_in, args, kwargs)
+        if self.is_paused:
+            return func(*args, **kwargs)
         operands = list(tensors((args, kwargs)))
         if any(map(is_transformed, operands)) or self._is_apart(func, operands, kwargs):
             return func(*args, **kwargs)
@@ -236,10 +243,14 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         return result
 
     def _call_paused(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """On the way back nothing is recorded, not even what is computed again."""
+        """On the way back nothing is recorded. What a checkpoint computes again there has to be opened as it was."""
+        if func is torch.Tensor.backward:
+            func = torch.autograd.backward
+            kwargs = {"grad_tensors" if word == "gradient" else word: each for word, each in kwargs.items()}
         was_paused, self.is_paused = self.is_paused, True
         try:
-            return func(*args, **kwargs)
+            with self:
+                return (opened(func) or func)(*args, **kwargs)
         finally:
             self.is_paused = was_paused
 
