@@ -77,9 +77,9 @@ def _convert(step: Step) -> Applied:
         return apply("NotEqual", x, 0.0)
     if not z.real:
         return _truncated(x) if x.real else apply("Identity", x)
-    if x.real and str(z.dtype) in DTYPES:
-        return apply("Cast", x, to=str(z.dtype))
-    return apply("Identity", x)
+    if str(z.dtype) not in DTYPES:
+        raise NoOperation(f"the dtype {z.dtype}")
+    return apply("Cast", x, to=str(z.dtype))
 
 
 def _reduce_precision(step: Step) -> Applied:

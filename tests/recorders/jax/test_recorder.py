@@ -104,6 +104,12 @@ def test_what_has_no_operation_is_told_and_the_rest_recorded(client: Client) -> 
     assert comparison.verdict == "same"
 
 
+def test_a_dtype_that_no_graph_has_is_told() -> None:
+    with pytest.warns(RuntimeWarning, match=r"convert_element_type \(the dtype float8_e4m3fn\)"):
+        recording = record(lambda x: (x.astype(jnp.float8_e4m3fn).astype(jnp.float32) ** 2).sum(), X)
+    assert recording.dtype == "float32" and "x" not in recording.gradients
+
+
 def test_loops_and_branches_are_told_and_long_loops_left_closed() -> None:
     def loss(x: Any) -> Any:
         y = jax.lax.cond(x[0, 0] > 9, jnp.sin, jnp.tanh, x)
