@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+_OURS = str(Path(__file__).parents[2])
 _NOT_THE_PROGRAMS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
 
@@ -28,8 +29,12 @@ def local_name(value: Any) -> str | None:
 
 
 def _frames() -> Iterator[FrameType]:
+    """From the innermost out; none of those of a command of ours that calls the program."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(_NOT_THE_PROGRAMS):
+        file = frame.f_code.co_filename
+        if not file.startswith(_NOT_THE_PROGRAMS):
+            if file.startswith(_OURS):
+                return
             yield frame
         frame = frame.f_back

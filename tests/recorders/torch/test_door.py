@@ -49,7 +49,7 @@ def test_a_model_is_recorded_from_the_command_line(
     ended = call_main("", "record", "torch", "my_own_model:build", "--source")
     assert (ended.code, ended.out, ended.err) == (0, "Linear.npz\n", "")
     recording = Recording.load("Linear.npz")
-    assert recording.sources["mul"] == "my_own_model.py:6"
+    assert recording.sources == {"mul": "my_own_model.py:6", "mean": "my_own_model.py:6"}
     with Client(service_url) as client:
         assert recording.upload(client, name="linear").outputs["mean"] > 0
     for wrong in ("my_own_model:none", "no_module:build", "my_own_model"):
