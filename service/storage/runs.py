@@ -1,6 +1,7 @@
 """Runs and their figures: row ↔ core."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from math import prod
 from typing import Any, Unpack
 
@@ -20,6 +21,7 @@ from service.storage.tags import insert_tags
 from service.storage.tensors import find_tensors, load_array
 
 CHUNK_VALUES = 64 * 1024
+_CHUNKS_TOGETHER = 16  # are in memory as bytes while they are inserted
 _SMALL_BYTES = 64 * 1024  # of a run's values, which are then in one chunk
 _STORED = np.dtype("<f8")
 
@@ -353,15 +355,15 @@ def _insert_figures(connection: Connection, run: str, tensors: Mapping[int, str]
         }
         for kind, figures in kept.items()
     ]
-    chunks = [
+    chunks = (
         {"run_id": run, "kind": kind, "number": number, "data": write_array(elements[start : start + CHUNK_VALUES])}
         for kind, elements in flat.items()
         for number, start in enumerate(range(0, len(elements), CHUNK_VALUES))
-    ]
+    )
     if rows:
         connection.execute(_INSERT_FIGURES, rows)
-    if chunks:
-        connection.execute(_INSERT_CHUNKS, chunks)
+    while together := list(islice(chunks, _CHUNKS_TOGETHER)):
+        connection.execute(_INSERT_CHUNKS, together)
 
 
 def write_array(figures: FloatArray) -> bytes:

@@ -35,7 +35,7 @@ from service.usecases import references
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import insert_whole_run, read_recording
-from service.usecases.runs import StoredRun, create_run, get_run
+from service.usecases.runs import StoredRun, admit_reading, create_run, get_run
 from service.usecases.tensors import Given, TensorReference, load_arrays
 from service.usecases.weighing import CLAIM
 
@@ -87,11 +87,7 @@ def create_comparison(
 
     Raises NotFound, InvalidRequest, LimitExceeded.
     """
-    with references.named_at("baseline"):
-        right = get_run(context, baseline)
-    with references.named_at("candidate"):
-        other = get_run(context, candidate)
-    compared = _compare(context, right, other, tolerance, names)
+    compared = _compare(context, *_read_pair(context, baseline, candidate), tolerance, names)
     return _keep(context, compared, (), key)
 
 
@@ -246,9 +242,20 @@ def _is_rounded(phase: Phase, graph: Graph, name: str, claim: Claim) -> bool:
     return right and meant is not None and stands_rounded(claim, meant)
 
 
+def _read_pair(context: Context, baseline: str, candidate: str) -> tuple[StoredRun, StoredRun]:
+    """Read two runs, which are held together; raises NotFound."""
+    with context.database.read() as connection:
+        with references.named_at("baseline"):
+            right = references.run_id(connection, baseline)
+        with references.named_at("candidate"):
+            other = references.run_id(connection, candidate)
+    admit_reading(context, right, other)
+    return get_run(context, right), get_run(context, other)
+
+
 def _compare_again(context: Context, record: ComparisonRecord) -> Comparison:
     """Compute the findings of a stored comparison again, without gradients that a run was given since."""
-    pair = _pair(get_run(context, record.baseline_id), get_run(context, record.candidate_id))
+    pair = _pair(*_read_pair(context, record.baseline_id, record.candidate_id))
     if not record.backward:  # one of the runs had no gradients then
         pair = replace(pair[0], backward=None), replace(pair[1], backward=None)
     return _judge(context, pair, read_tolerance(record.tolerance), record.names)

@@ -149,7 +149,7 @@ def _run_around(context: Context, run_id: str, node: str) -> Run:
     find_position(context, record, node)
     if record.source == "recorded":
         return get_run(context, record.id).figures
-    admit_reading(context, record)
+    admit_reading(context, record.id)
     return read_figures(context, record, sorted(nodes_explaining(context.graph(record.graph_digest), node))).figures
 
 

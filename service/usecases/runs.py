@@ -278,7 +278,7 @@ def _values_around(context: Context, run: StoredRun, positions: Sequence[int]) -
     operands, of whatever the graph has."""
     if not run.start or not positions:
         return run.values
-    admit_reading(context, run.record)
+    admit_reading(context, run.record.id)
     needed = {each for position in positions for each in (position, *run.graph.operands[position])}
     return read_figures(context, run.record, sorted(needed)).values
 
@@ -330,10 +330,11 @@ def read_figures(context: Context, record: RunRecord, positions: Sequence[int], 
     return StoredRun(record, graph, no_figures(len(graph)) if values is None else values, gradients)
 
 
-def admit_reading(context: Context, record: RunRecord) -> None:
-    """Return if some figures of a run may be read here, in an array for all of them; raises as `Context.admit`."""
+def admit_reading(context: Context, *runs: str) -> None:
+    """Return if figures of the runs of these ids may be read here, in an array for all of each run, and held together;
+    raises as `Context.admit`."""
     with context.database.read() as connection:
-        context.admit(STORED_BYTE * sum(storage.count_bytes(connection, [record.id])))
+        context.admit(STORED_BYTE * sum(sum(storage.count_bytes(connection, [run])) for run in runs))
 
 
 def ends(graph: Graph) -> list[int]:

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import fields, replace
 from math import prod
@@ -142,6 +143,23 @@ def test_figures_at_the_boundary_of_a_chunk(
             assert same(load_figures(connection, record.id, "values", start, stop), slice_of(values, start, stop))
         assert same(load_figures(connection, record.id, "values", 5, 10**9), slice_of(values, 5, count))
         assert len(load_figures(connection, record.id, "values", 10**9)) == 0
+
+
+def test_large_figures_are_stored_a_few_chunks_at_a_time(
+    database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord]
+) -> None:
+    values = Figures(np.random.default_rng(0).standard_normal(64 * CHUNK_VALUES), ((64 * CHUNK_VALUES,),))
+    record = run_record(stored)
+    tracemalloc.start()
+    try:
+        with database.write() as connection:
+            insert_run(connection, record, values, None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.75 * values.flat.nbytes
+    with database.read() as connection:
+        assert same(load_figures(connection, record.id, "values"), values)
 
 
 @pytest.mark.parametrize(

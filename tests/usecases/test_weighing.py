@@ -230,6 +230,14 @@ def test_large_work_of_every_kind_asks_for_more(context: Context) -> None:
         list_steps(context, run, node="x", start=0, limit=10)
 
 
+def test_two_runs_that_are_compared_weigh_together_before_either_is_read(context: Context) -> None:
+    """Their weight is that of what is held, 16 bytes an element of each, and of what reading it takes beside."""
+    _, run = stored(context, "F = sum(exp(x) * x)", x=(200_000,))
+    of_one = asked_for(context, Weight(5e7, 1e6), lambda: get_run(context, run)).nbytes
+    granted = Weight(5e7, of_one)
+    assert asked_for(context, granted, lambda: create_comparison(context, run, run, names={})).nbytes == 2 * of_one
+
+
 def test_a_graph_weighs_by_its_nodes_until_it_is_loaded(context: Context) -> None:
     graph, run = stored(context, CHAIN, x=())
     context.graphs.remove(context.record(graph).digest)
