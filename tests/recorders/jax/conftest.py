@@ -7,13 +7,17 @@ import pytest
 
 
 @pytest.fixture(scope="package", autouse=True)
-def compiled_plainly() -> Iterator[None]:
-    """Leave out of XLA's optimizations what takes time."""
+def as_set_by_default() -> Iterator[None]:
+    """In float32, which other tests leave; and without those of XLA's optimizations that take time."""
     if importlib.util.find_spec("jax") is None:
         yield
         return
     import jax
 
-    jax.config.update("jax_disable_most_optimizations", True)
+    settings = {"jax_enable_x64": False, "jax_disable_most_optimizations": True}
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    for name, value in before.items():
+        jax.config.update(name, value)
