@@ -14,10 +14,9 @@ def as_set_by_default() -> Iterator[None]:
         return
     import jax
 
-    settings = {"jax_enable_x64": False, "jax_disable_most_optimizations": True}
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
+    doubled = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", False)
+    jax.config.update("jax_disable_most_optimizations", True)
     yield
-    for name, value in before.items():
-        jax.config.update(name, value)
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_enable_x64", doubled)
