@@ -25,8 +25,8 @@ _ELEMENTS_WRITTEN_OUT = 12
 # Widths in em in DejaVu Sans, Verdana and Arial, the widest of the usual fonts; other characters take a whole em.
 _WIDTHS = {
     **dict.fromkeys("ijlI|'.,:;·", 0.34),
-    **dict.fromkeys("tfr()[]!/\\ -°", 0.46),
-    **dict.fromkeys('abcdeghknopqsuvxyz_?$*{}"0123456789FJLT‖', 0.65),
+    **dict.fromkeys("tfr()[]!/\\ -", 0.46),
+    **dict.fromkeys('abcdeghknopqsuvxyz_?$*{}"0123456789FJLT‖°', 0.65),
     **dict.fromkeys("ABCDEGHKNOPQRSUVXYZ&+−×÷=<>^~#◆◇◈△≤≥∂", 0.84),
 }
 
