@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import Response, url_for
 
 from service.api.documents import graph_document, graph_node_documents, part_documents
 from service.api.graph_schemas import (
@@ -21,7 +21,7 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import require_match, respond
+from service.api.http.response import has_condition, require_match, respond
 from service.api.numbers import read_digests
 from service.api.schemas import CascadeQuery, PageQuery
 from service.core.errors import Fault
@@ -121,7 +121,7 @@ def update_graph(body: dict[str, Any], graph_id: str) -> Response:
     The body is a JSON Merge Patch (RFC 7396): a tag that is null is taken away, those that are left out stay.
     """
     seen = _read_matching(graph_id)
-    record = changes.update_graph(context(), seen.id, body, seen if request.if_match else None)
+    record = changes.update_graph(context(), seen.id, body, seen if has_condition() else None)
     return respond(_with_nodes(record, context().graph(record.digest)))
 
 
@@ -131,7 +131,7 @@ def update_graph(body: dict[str, Any], graph_id: str) -> Response:
 def delete_graph(query: dict[str, Any], graph_id: str) -> Response:
     """Forget a graph that nothing refers to; with cascade also its runs, derivatives and the graphs made from it"""
     seen = _read_matching(graph_id)
-    deletion.delete_graph(context(), seen.id, seen=seen if request.if_match else None, **query)
+    deletion.delete_graph(context(), seen.id, seen=seen if has_condition() else None, **query)
     return Response(status=204)
 
 

@@ -12,7 +12,7 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import accepted, require_match, respond, send
+from service.api.http.response import accepted, has_condition, require_match, respond, send
 from service.api.numbers import read_arrays, read_given
 from service.api.run_schemas import (
     BackwardRequest,
@@ -101,7 +101,7 @@ def update_run(body: dict[str, Any], query: dict[str, Any], run_id: str) -> Resp
     ends_only = query.get("gradients") == "inputs"
     run = usecases.get_run(context(), run_id, ends_only=ends_only)
     require_match(lambda: _document(run, query))
-    record = changes.update_run(context(), run.record.id, body, run.record if request.if_match else None)
+    record = changes.update_run(context(), run.record.id, body, run.record if has_condition() else None)
     return respond(_document(replace(run, record=record), query))
 
 
@@ -111,7 +111,7 @@ def update_run(body: dict[str, Any], query: dict[str, Any], run_id: str) -> Resp
 def delete_run(query: dict[str, Any], run_id: str) -> Response:
     """Forget a run that no comparison is of; with cascade also its comparisons"""
     seen = None
-    if request.if_match:
+    if has_condition():
         run = usecases.get_run(context(), run_id)
         require_match(lambda: _document(run, {}))
         seen = run.record

@@ -33,8 +33,13 @@ def send(
 def require_match(write: Callable[[], Any]) -> None:
     """Raise PreconditionFailed if the request's If-Match lacks the ETag of the document that `write` returns: what a
     GET of the same address would answer now."""
-    if request.if_match and not request.if_match.contains(_etag(write_json(write()))):
+    if has_condition() and not request.if_match.contains(_etag(write_json(write()))):
         raise PreconditionFailed("this is not what If-Match names: it has changed since")
+
+
+def has_condition() -> bool:
+    """Whether the request has the header If-Match, also one that names no ETag: that matches nothing."""
+    return "If-Match" in request.headers
 
 
 def _etag(pieces: list[bytes]) -> str:
