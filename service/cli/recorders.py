@@ -2,14 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from service.recorders.recording import Recording
+from service.recorders.recording import NotDifferentiable, Recording
 
 
 @click.group("record")
@@ -35,7 +35,7 @@ def record_torch(build: str, output: str | None, source: bool) -> None:
     made = _call(build)
     if not isinstance(made, tuple) or len(made) not in (2, 3):
         raise click.UsageError(f"{build} is to return (model, arguments) or (model, arguments, loss)")
-    _save(_recorder("torch")(*made, source=source), output)
+    _record("torch", build, made, source, output)
 
 
 @record.command("jax")
@@ -47,9 +47,15 @@ def record_jax(build: str, output: str | None, source: bool) -> None:
     if not isinstance(made, tuple) or len(made) != 2:
         raise click.UsageError(f"{build} is to return (function, arguments)")
     function, arguments = made
+    if not isinstance(arguments, tuple | list):
+        raise click.UsageError(f"{build} is to return its arguments as a tuple")
+    _record("jax", build, (function, *arguments), source, output)
+
+
+def _record(framework: str, build: str, made: Sequence[Any], source: bool, output: str | None) -> None:
     try:
-        recording = _recorder("jax")(function, *arguments, source=source)
-    except ValueError as error:
+        recording = _recorder(framework)(*made, source=source)
+    except NotDifferentiable as error:
         raise click.UsageError(f"{build}: {error}") from error
     _save(recording, output)
 

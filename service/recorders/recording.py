@@ -45,6 +45,10 @@ class NotARecording(ValueError):
     """What was read is no recording; the message says why."""
 
 
+class NotDifferentiable(ValueError):
+    """A program returns nothing, or not one thing, that gradients can be of; the message says why."""
+
+
 def is_recording(path: str | Path) -> bool:
     """Whether a file is an .npz that calls itself a recording. Raises OSError if there is none."""
     with Path(path).open("rb") as file:

@@ -13,7 +13,7 @@ from service.recorders.builder import Builder, Place
 from service.recorders.jax.operations import WHOLE, terms_of
 from service.recorders.jax.program import Slot, Step, open_program, pull_back
 from service.recorders.jax.terms import Applied, NoOperation, Operand, slots_of
-from service.recorders.recording import Recording
+from service.recorders.recording import NotDifferentiable, Recording
 
 _TAKING_PLACES = ("dynamic_slice", "dynamic_update_slice", "gather", "scatter")
 
@@ -37,7 +37,7 @@ def record(
     `0` or `1.loss`; only where there are several arrays of floats must it be given. With `source` the recording says
     on which line each node was computed.
 
-    Raises ValueError where nothing, or not one thing, can be differentiated.
+    Raises NotDifferentiable, a ValueError, where nothing, or not one thing, can be differentiated.
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(arguments, is_leaf=lambda leaf: leaf is None)
     traced = [place for place, (path, leaf) in enumerate(leaves) if _is_figure(path, leaf)]
@@ -101,10 +101,10 @@ def _choose(paths: Sequence[str], results: Sequence[Slot], output: str | None) -
     if output is not None:
         found = [place for place in able if paths[place] == output]
         if not found:
-            raise ValueError(f"the function returns no array of floats at {output!r}: {_listed(paths, able)}")
+            raise NotDifferentiable(f"the function returns no array of floats at {output!r}: {_listed(paths, able)}")
         return found[0]
     if len(able) != 1:
-        raise ValueError(f"output must say which array the gradients are of: {_listed(paths, able)}")
+        raise NotDifferentiable(f"output must say which array the gradients are of: {_listed(paths, able)}")
     return able[0]
 
 

@@ -31,7 +31,7 @@ _LIKE = {
 }
 _CASTS = {"to", "type", "type_as", "half", "bfloat16", "float", "double"}
 _FORMER = ("size_average", "reduce")  # arguments that PyTorch's losses still pass on, as None
-_IGNORED = {"requires_grad", "register_hook", "retain_grad", "size"}
+_IGNORED = {"requires_grad", "retain_grad", "size"}
 # What only moves or chooses numbers, so that none is rounded.
 _EXACT = {
     *(
@@ -70,6 +70,10 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         name = plain_name(func)
         if name in _IGNORED or (name == "grad" and is_property(func)):
             return func(*args, **kwargs)
+        if name == "register_hook":
+            handle = func(*args, **kwargs)
+            self.tensors.take_last(args[0])
+            return handle
         if name in _BACKWARD and not self.is_paused:
             return self._run_backward(func, args, kwargs)
         if (

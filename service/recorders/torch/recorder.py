@@ -11,8 +11,8 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from service.recorders.builder import Builder
-from service.recorders.recording import Recording
-from service.recorders.torch.arguments import tensors
+from service.recorders.recording import NotDifferentiable, Recording
+from service.recorders.torch.arguments import is_transformed, tensors
 from service.recorders.torch.capture import Capture
 from service.recorders.torch.tensors import Tensors
 
@@ -37,6 +37,8 @@ def record(
 
     Gradients that come after the block are not in the recording, which is complete at its end. What has no node is
     listed in `unmapped`, and a RuntimeWarning says so.
+
+    Raises NotDifferentiable, a ValueError, where what `model` or `loss` returns has no gradient or is not one number.
     """
     if args is None:
         return _recorded(model, source)
@@ -46,7 +48,10 @@ def record(
         result = _call(model, args)
         final = result if loss is None else loss(result)
         if not isinstance(final, torch.Tensor) or final.numel() != 1:
-            raise TypeError("gradients are of one number, which this is not: give a loss, or a block with a backward")
+            what = f"a tensor of shape {list(final.shape)}" if isinstance(final, torch.Tensor) else type(final).__name__
+            raise NotDifferentiable(f"gradients are of one number, but this returned {what}: give a loss")
+        if not final.requires_grad:
+            raise NotDifferentiable("nothing that the result is computed from requires a gradient")
         final.backward()
     return recording
 
@@ -92,7 +97,7 @@ def _hooks(model: torch.nn.Module, capture: Capture) -> Iterator[Any]:
         if not path and not capture.is_paused:
             bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
             for name, value in bound.items():
-                if isinstance(value, torch.Tensor):
+                if isinstance(value, torch.Tensor) and not is_transformed(value):
                     capture.tensors.enter_argument(value, name)
         entered.append(capture.tensors.scope)
         capture.tensors.scope = path

@@ -121,7 +121,19 @@ class Tensors:
         if tensor.requires_grad:
             self._requiring[place] = True
             if not (tensor.is_leaf and before is not None and self._is_used_twice(before.place, place)):
-                self._hooks[place] = tensor.register_hook(lambda gradient: self._take_gradient(place, gradient))
+                self._hook(tensor, place)
+
+    def take_last(self, tensor: torch.Tensor) -> None:
+        """Take the gradient of a tensor after the hook that the program has put on it, which may change it."""
+        seen = self._seen.get(id(tensor))
+        hook = None if seen is None else self._hooks.get(seen.place)
+        if seen is not None and hook is not None and hook.id in (tensor._backward_hooks or ()):
+            hook.remove()
+            self._hook(tensor, seen.place)
+
+    def _hook(self, tensor: torch.Tensor, place: Place) -> None:
+        with torch._C.DisableTorchFunction():
+            self._hooks[place] = tensor.register_hook(lambda gradient: self._take_gradient(place, gradient))
 
     def _is_used_twice(self, before: Place, place: Place) -> bool:
         """Of a leaf that has a second node, after its numbers were set: whether one gradient will come for both."""

@@ -29,6 +29,9 @@ def build():
 def build_vector():
     return jnp.tanh, (jnp.ones(3), ), 1
 
+def build_array():
+    return jnp.sum, jnp.ones(3)
+
 def build_pair():
     return lambda x: (x, 2 * x), (jnp.ones(3),)
 """
@@ -54,6 +57,10 @@ def test_a_function_is_recorded_from_the_command_line(tmp_path: Path, monkeypatc
     recording = Recording.load("loss.npz")
     assert recording.sources["tanh"] == "my_jax_model.py:5"
     assert recording.gradients["w"].shape == (3, 3)
-    for wrong, why in (("build_vector", "is to return (function, arguments)"), ("build_pair", "there are '0', '1'")):
+    for wrong, why in (
+        ("build_vector", "is to return (function, arguments)"),
+        ("build_array", "its arguments as a tuple"),
+        ("build_pair", "there are '0', '1'"),
+    ):
         ended = call_main("", "record", "jax", f"my_jax_model:{wrong}")
         assert ended.code == 2 and why in " ".join(ended.err.split())

@@ -10,7 +10,7 @@ from service.client import Client, Comparison
 
 torch = pytest.importorskip("torch", reason="left to `make test-peers`")
 
-from service.recorders.recording import Recording  # noqa: E402
+from service.recorders.recording import NotDifferentiable, Recording  # noqa: E402
 from service.recorders.torch import record  # noqa: E402
 
 pytestmark = pytest.mark.peers
@@ -194,6 +194,29 @@ def test_the_programs_own_gradients_and_random_numbers_are_as_without_the_record
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
+def test_a_gradient_is_what_the_hooks_of_the_program_make_of_it(client: Client) -> None:
+    net = nn.Linear(3, 2)
+    with record(net) as recording:
+        result = net(torch.eye(3))
+        handle = result.register_hook(lambda gradient: gradient * 3)
+        result.register_hook(lambda gradient: gradient + 1)
+        (result * 2).sum().backward()
+    handle.remove()
+    assert recording.gradients["linear"].tolist() == [[7, 7]] * 3
+    (origin,) = compare(client, recording).origins
+    assert (origin.phase, origin.node) == ("backward", "linear")
+
+
+def test_gradients_by_transforms_are_no_part_of_a_recording(client: Client) -> None:
+    net = nn.Linear(3, 1)
+    with record(net) as recording:
+        torch.func.grad(lambda weights: torch.func.functional_call(net, weights, (torch.eye(3),)).sum())(
+            dict(net.named_parameters())
+        )
+        net(torch.eye(3)).sum().backward()
+    assert recording.unmapped == [] and compare(client, recording).verdict == "same"
+
+
 def test_a_call_is_recorded_with_its_loss_and_its_lines(client: Client) -> None:
     recording = record(nn.Linear(3, 2), (torch.ones(4, 3),), lambda y: (y**2).mean(), source=True)
     assert recording.output == "mean" and operations(recording)["input"] == "Input"
@@ -302,8 +325,11 @@ def test_a_call_names_its_arguments_and_needs_one_number() -> None:
     layer = nn.Linear(3, 2)
     for args in (torch.eye(3), (torch.eye(3),), {"input": torch.eye(3)}):
         assert record(layer, args, torch.sum).inputs.keys() == {"input", "weight", "bias"}
-    with pytest.raises(TypeError, match="give a loss"):
-        record(layer, torch.eye(3))
+    for returned, what in ((torch.eye(3), r"a tensor of shape \[3, 3\]"), ({}, "dict")):
+        with pytest.raises(NotDifferentiable, match=f"this returned {what}: give a loss"):
+            record(lambda x: x, (returned,))
+    with pytest.raises(NotDifferentiable, match="requires a gradient"):
+        record(torch.sum, torch.eye(3))
     with pytest.raises(TypeError, match="there is none"):
         record(None, torch.eye(3))
 

@@ -24,6 +24,9 @@ import torch
 def build():
     torch.manual_seed(0)
     return torch.nn.Linear(3, 2), (torch.eye(3),), lambda y: (y * y).mean()
+
+def build_vector():
+    return torch.nn.Linear(3, 2), torch.ones(3)
 """
 
 
@@ -55,3 +58,5 @@ def test_a_model_is_recorded_from_the_command_line(
     for wrong in ("my_own_model:none", "no_module:build", "my_own_model"):
         ended = call_main("", "record", "torch", wrong)
         assert ended.code == 2 and f"{wrong} is no function" in ended.err
+    ended = call_main("", "record", "torch", "my_own_model:build_vector")
+    assert ended.code == 2 and "but this returned a tensor of shape [2]" in " ".join(ended.err.split())
