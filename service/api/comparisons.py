@@ -123,7 +123,7 @@ def get_comparison(query: dict[str, Any], comparison_id: str) -> Response:
 
 @blueprint.endpoint("DELETE", "/v1/comparisons/<comparison_id>", answer=None, status=204, problems=(404, 412))
 def delete_comparison(comparison_id: str) -> Response:
-    """Forget a comparison; its runs stay"""
+    """Delete a comparison; its runs stay"""
     require_match(lambda: _document(usecases.get_comparison(context(), comparison_id), {}))
     deletion.delete_comparison(context(), comparison_id)
     return Response(status=204)

@@ -62,7 +62,7 @@ def get_derivatives(derivatives_id: str) -> Response:
 
 @blueprint.endpoint("DELETE", "/v1/derivatives/<derivatives_id>", answer=None, status=204, problems=(404, 412))
 def delete_derivatives(derivatives_id: str) -> Response:
-    """Forget derivatives that were kept"""
+    """Delete derivatives that were kept"""
     require_match(lambda: _derivatives_document(usecases.get_derivatives(context(), derivatives_id)))
     deletion.delete_derivatives(context(), derivatives_id)
     return Response(status=204)

@@ -129,7 +129,7 @@ def update_graph(body: dict[str, Any], graph_id: str) -> Response:
     "DELETE", "/v1/graphs/<graph_id>", query=CascadeQuery, answer=None, status=204, problems=(404, 409, 412)
 )
 def delete_graph(query: dict[str, Any], graph_id: str) -> Response:
-    """Forget a graph that nothing refers to; with cascade also its runs, derivatives and the graphs made from it"""
+    """Delete a graph that nothing refers to; with cascade also its runs, derivatives and the graphs made from it"""
     seen = _read_matching(graph_id)
     deletion.delete_graph(context(), seen.id, seen=seen if has_condition() else None, **query)
     return Response(status=204)

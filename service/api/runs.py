@@ -109,7 +109,7 @@ def update_run(body: dict[str, Any], query: dict[str, Any], run_id: str) -> Resp
     "DELETE", "/v1/runs/<run_id>", query=CascadeQuery, answer=None, status=204, problems=(404, 409, 412)
 )
 def delete_run(query: dict[str, Any], run_id: str) -> Response:
-    """Forget a run that no comparison is of; with cascade also its comparisons"""
+    """Delete a run that no comparison is of; with cascade also its comparisons"""
     seen = None
     if has_condition():
         run = usecases.get_run(context(), run_id)

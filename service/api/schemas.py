@@ -196,7 +196,9 @@ def order(*members: str) -> StrictString:
     """The parameter `sort`, by one of these members."""
     words = [sign + member for member in members for sign in ("-", "")]
     validate = ma.validate.OneOf(words, error=f"one of {', '.join(words)} is expected")
-    return StrictString(validate=validate, metadata={"description": "By that member, after - in descending order"})
+    return StrictString(
+        validate=validate, metadata={"description": "The member to sort by, with - before it in descending order"}
+    )
 
 
 class Request(ma.Schema):
@@ -249,8 +251,8 @@ class PageQuery(Query):
 class ListQuery(PageQuery):
     """One page of a list of what was made in a certain time."""
 
-    since = Time(metadata={"description": f"Only what was made then or later: {_MOMENT}"})
-    until = Time(metadata={"description": f"Only what was made before: {_MOMENT}"})
+    since = Time(metadata={"description": f"Only what was made at that time or later: {_MOMENT}"})
+    until = Time(metadata={"description": f"Only what was made before that time: {_MOMENT}"})
     sort = order("created_at")
 
 
@@ -258,7 +260,9 @@ class TaggedQuery(ListQuery):
     """One page of a list of resources with a tag, or with a text in them."""
 
     tag = KeyValue(metadata={"description": "key:value"})
-    q = StrictString(metadata={"description": "Only what has this text in its name or the like, in whatever case"})
+    q = StrictString(
+        metadata={"description": "Only what has this text in its name, expression, label or recorded_by, ignoring case"}
+    )
 
 
 class CascadeQuery(Query):

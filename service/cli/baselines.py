@@ -17,7 +17,7 @@ def baseline() -> None:
 @key_option
 @client_options
 def set_baseline(run: str, label: str, key: str | None, url: str, as_json: bool) -> None:
-    """Label RUN, and take that label from every other run of its graph's name."""
+    """Label RUN, and take that label from every other run of its graph's name, whatever the version."""
     with connect(url) as service:
         found = service.set_baseline(run, label=label, key=key)
     if as_json:

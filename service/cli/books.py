@@ -27,13 +27,15 @@ def _read_age(context: click.Context, option: click.Parameter, text: str) -> dat
 
 
 @click.command()
-@click.option("--older-than", "before", required=True, metavar="AGE", callback=_read_age, help="As 12h, 90d or 4w.")
+@click.option(
+    "--older-than", "before", required=True, metavar="AGE", callback=_read_age, help="How old, as 12h, 90d or 4w."
+)
 @click.option("--keep-labelled", is_flag=True, help="Keep the runs that have a label.")
 @click.option("--dry-run", is_flag=True, help="Delete nothing, and say what would be deleted.")
 @database_option
 @json_option
 def prune(before: datetime, keep_labelled: bool, dry_run: bool, database: str | None, as_json: bool) -> None:
-    """Delete old runs with their comparisons, tensors that nothing uses and old idempotency keys."""
+    """Delete old runs with their comparisons, old tensors that nothing uses and old idempotency keys."""
     from service.storage.pruning import prune
 
     with waiting("pruning"), opened_database(database, create=False) as opened:
@@ -44,7 +46,7 @@ def prune(before: datetime, keep_labelled: bool, dry_run: bool, database: str | 
         return
     click.echo(f"{'to be deleted' if dry_run else 'deleted'}: {_counted(went)}")
     if not dry_run and pruned.nbytes:
-        click.echo(f"the file has {pruned.nbytes / 1e6:.1f} MB less", err=True)
+        click.echo(f"the file is {pruned.nbytes / 1e6:.1f} MB smaller", err=True)
 
 
 @click.group()
@@ -55,7 +57,10 @@ def book() -> None:
 @book.command("export")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--graph", "graphs", multiple=True, help="Only this graph and what is its own, a name's versions; may be repeated."
+    "--graph",
+    "graphs",
+    multiple=True,
+    help="Only this graph, of a name all versions, with what belongs to it; may be repeated.",
 )
 @database_option
 @json_option
@@ -75,7 +80,7 @@ def export_book(file: Path, graphs: tuple[str, ...], database: str | None, as_js
 @database_option
 @json_option
 def import_book(file: Path, database: str | None, as_json: bool) -> None:
-    """Store what FILE holds under the ids that it has there; what is stored already must be equal."""
+    """Store what FILE holds, under the same ids; what the database has already must be equal."""
     with waiting(f"reading {file}"), opened_database(database) as opened:
         read = serving.import_book(opened, file)
     new, known = ({what: counts[what] for what in _KINDS} for counts in (read.new, read.known))

@@ -15,7 +15,7 @@ def comparison() -> None:
 @click.argument("comparison")
 @client_options
 def delete_comparison(comparison: str, url: str, as_json: bool) -> None:
-    """Forget a comparison; its runs stay."""
+    """Delete a comparison; its runs stay."""
     with connect(url) as service:
         service.delete_comparison(comparison)
     print_deleted("the comparison", comparison, as_json)
@@ -30,7 +30,7 @@ def derivatives() -> None:
 @click.argument("derivatives")
 @client_options
 def delete_derivatives(derivatives: str, url: str, as_json: bool) -> None:
-    """Forget derivatives that were kept."""
+    """Delete derivatives that were kept."""
     with connect(url) as service:
         service.delete_derivatives(derivatives)
     print_deleted("the set of derivatives", derivatives, as_json)

@@ -156,7 +156,7 @@ def _read_lengths(text: str, source: str) -> list[int]:
 
 @graph.command("list")
 @click.option("--name", help="Only the versions of this name.")
-@list_options("created_at", "name")
+@list_options("created_at", "name", searched="name or expression")
 @client_options
 def list_graphs(limit: int, url: str, as_json: bool, **asked: Any) -> None:
     """List graphs, newest first."""
@@ -202,7 +202,7 @@ def update_graph(
 @cascade_option
 @client_options
 def delete_graph(graph: str, cascade: bool, url: str, as_json: bool) -> None:
-    """Forget a graph that nothing needs; with --cascade also its runs, derivatives and the graphs made from it."""
+    """Delete a graph that nothing refers to; with --cascade also its runs, derivatives and the graphs made from it."""
     with connect(url) as service:
         found = service.get_graph(graph)
         service.delete_graph(found, cascade=cascade)

@@ -19,8 +19,13 @@ def record() -> None:
 
 def _recording_command(command: Callable[..., None]) -> Callable[..., None]:
     for decorate in (
-        click.option("--source", is_flag=True, help="Keep in which line of the program each node was computed."),
-        click.option("-o", "--output", type=click.Path(dir_okay=False), help="The file: the model's name, and .npz."),
+        click.option("--source", is_flag=True, help="Also record which line of the program computed each node."),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(dir_okay=False),
+            help="The file; left out, the model's or function's name with .npz.",
+        ),
         click.argument("build", metavar="MODULE:FUNCTION"),
     ):
         command = decorate(command)
@@ -75,6 +80,8 @@ def _call(build: str) -> Any:
         function = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise click.UsageError(f"{build} is no function: {error}") from error
+    if not callable(function):
+        raise click.UsageError(f"{build} is no function")
     return function()
 
 

@@ -89,7 +89,7 @@ def create_run(
 @click.option("--label", help="Only runs with this label.")
 @click.option("--source", type=click.Choice(["computed", "recorded"]), help="Only runs computed here, or recorded.")
 @click.option("--recorded-by", help="Only runs that this program or person recorded.")
-@list_options("created_at")
+@list_options("created_at", searched="the label, the graph's name or who recorded it")
 @client_options
 def list_runs(limit: int, url: str, as_json: bool, **asked: Any) -> None:
     """List runs, newest first."""
@@ -152,7 +152,7 @@ def update_run(
 @cascade_option
 @client_options
 def delete_run(run: str, cascade: bool, url: str, as_json: bool) -> None:
-    """Forget a run that no comparison is of; with --cascade also its comparisons."""
+    """Delete a run that no comparison is of; with --cascade also its comparisons."""
     with connect(url) as service:
         service.delete_run(run, cascade=cascade)
     print_deleted("the run", run, as_json)

@@ -28,7 +28,7 @@ _NARROW = 80
 _SHORT_ID = 8  # characters at its end; the first are the time
 
 tags_option = click.option("--tag", "tags", multiple=True, metavar="KEY:VALUE", help="A tag; may be repeated.")
-cascade_option = click.option("--cascade", is_flag=True, help="Delete what rests on it too.")
+cascade_option = click.option("--cascade", is_flag=True, help="Delete what refers to it too.")
 key_option = click.option(
     "--key", help="An Idempotency-Key: repeated with the same key, the command takes effect once."
 )
@@ -46,17 +46,18 @@ def url_option(command: Command) -> Command:
     )(command)
 
 
-def list_options(*members: str) -> Callable[[Command], Command]:
-    """Add what lists take: --tag, --search, --since, --until, --limit and --sort by one of these members."""
+def list_options(*members: str, searched: str) -> Callable[[Command], Command]:
+    """Add what lists take: --tag, --search in what is `searched`, --since, --until, --limit and --sort by one of these
+    members."""
     options = (
         click.option("--tag", metavar="KEY:VALUE", help="Only those with this tag."),
-        click.option("--search", "q", metavar="TEXT", help="Only those with this text in name, label or expression."),
+        click.option("--search", "q", metavar="TEXT", help=f"Only those with this text in {searched}."),
         click.option("--since", metavar="TIME", help="Only those made at 2026-11-24T09:00:00Z or later."),
-        click.option("--until", metavar="TIME", help="Only those made before."),
+        click.option("--until", metavar="TIME", help="Only those made before that."),
         click.option(
             "--sort",
             type=click.Choice([sign + member for member in members for sign in ("", "-")]),
-            help="By this, after - in descending order; left out, newest first.",
+            help="Sort by this, with - in descending order; left out, newest first.",
         ),
         click.option("--limit", type=click.IntRange(1), default=_LISTED, show_default=True, help="The most to list."),
     )

@@ -215,7 +215,7 @@ class Client:
         return read_graph(self._http.patch(f"/v1/graphs/{_id(graph)}", {"tags": tags}), self)
 
     def delete_graph(self, graph: Graph | str, *, cascade: bool = False) -> None:
-        """Forget a graph that nothing refers to; with `cascade` also its runs, derivatives and graphs made from it."""
+        """Delete a graph that nothing refers to; with `cascade` also its runs, derivatives and graphs made from it."""
         self._http.delete(f"/v1/graphs/{_id(graph)}", cascade)
 
     # --- runs -----------------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ class Client:
         return read_run(self._http.patch(f"/v1/runs/{_id(run)}", changes), self)
 
     def delete_run(self, run: Run | str, *, cascade: bool = False) -> None:
-        """Forget a run that no comparison is of; with `cascade` also its comparisons."""
+        """Delete a run that no comparison is of; with `cascade` also its comparisons."""
         self._http.delete(f"/v1/runs/{_id(run)}", cascade)
 
     def list_runs(
@@ -460,7 +460,7 @@ class Client:
         return read_comparison(self._http.get(f"/v1/comparisons/{_id(comparison)}"), self)
 
     def delete_comparison(self, comparison: Comparison | str) -> None:
-        """Forget a comparison; its runs stay."""
+        """Delete a comparison; its runs stay."""
         self._http.delete(f"/v1/comparisons/{_id(comparison)}")
 
     def list_comparison_nodes(
@@ -560,7 +560,7 @@ class Client:
         return read_derivatives(self._http.get(f"/v1/derivatives/{_id(derivatives)}"))
 
     def delete_derivatives(self, derivatives: Derivatives | str) -> None:
-        """Forget derivatives that were kept."""
+        """Delete derivatives that were kept."""
         self._http.delete(f"/v1/derivatives/{_id(derivatives)}")
 
     def check_gradients(

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from service.recorders.recording import DTYPES
+from service.recorders.recording import DTYPES, counted
 
 _MOST = 10_000  # numbers in a Constant, which are a part of the graph
 Place: TypeAlias = int  # of a node, in the order in which they were added
@@ -173,7 +173,10 @@ class Builder:
 def _without_gradients(count: int) -> list[str]:
     if not count:
         return []
-    return [f"The gradients of {count} nodes are left out: they also flow through operations that are not recorded."]
+    return [
+        f"The gradients of {counted(count, 'node')} are left out: "
+        "they also flow through operations that are not recorded."
+    ]
 
 
 def _document(node: Draft, nodes: Sequence[Draft]) -> dict[str, Any]:

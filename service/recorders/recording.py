@@ -88,8 +88,8 @@ class Recording:
 
     def __repr__(self) -> str:
         gradients = f"gradients of {self.output}" if self.output else "no gradients"
-        unmapped = f", {len(self.unmapped)} operations without a node" if self.unmapped else ""
-        return f"Recording({self.name!r} by {self.by}: {len(self.nodes)} nodes, {gradients}{unmapped})"
+        unmapped = f", {counted(len(self.unmapped), 'operation')} without a node" if self.unmapped else ""
+        return f"Recording({self.name!r} by {self.by}: {counted(len(self.nodes), 'node')}, {gradients}{unmapped})"
 
     @property
     def dtype(self) -> str:
@@ -177,6 +177,11 @@ class Recording:
                 none.setdefault(kind, []).append(name)
         own = {member: getattr(self, member) for member in _MEMBERS if member not in ("format", "version", "none")}
         return {"format": _FORMAT, "version": _VERSION, **own, "none": none}
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things, in words."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _is_worth_it(array: Any) -> bool:

@@ -51,6 +51,8 @@ def test_what_is_read_back_is_what_was_saved(saved: bytes, tmp_path: Path) -> No
     assert read.gradients["x"] is None
     assert read.dtype == "bfloat16"
     assert repr(read) == "Recording('neuron' by a test: 6 nodes, gradients of layer/out)"
+    lacking = Recording(nodes=[{"name": "x"}], unmapped=[{"operation": "svd"}])
+    assert repr(lacking).endswith("1 node, no gradients, 1 operation without a node)")
     read.save(tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == saved
 

@@ -26,7 +26,7 @@ def terms_of(step: Step) -> Sequence[Operand] | None:
         return None
     if rule is None:
         long = step.primitive in ("scan", "while")
-        raise NoOperation(f"more than {MOST_STEPS:,} operations" if long else "no operation for it")
+        raise NoOperation(f"more than {MOST_STEPS:,} operations" if long else "the rulebook has no operation for it")
     return _listed(rule(step))
 
 

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
+from service.recorders.recording import counted
+
 _CALLS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "composite"}
 _CUSTOM_RULES = {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}
 _NOT_THE_CALLERS = (str(Path(jax.__file__).parent), str(Path(__file__).parent))
@@ -205,7 +207,7 @@ class _Opening:
         for turn in range(turns):
             inputs = [*constants, *carry]
             carry = self.open(*_parts(parameters["body_jaxpr"]), inputs, _join(scope, f"while.{turn}"), source)
-        self.notes.append(f"{_join(scope, 'while')} is recorded as it went: {turns} turns.")
+        self.notes.append(f"{_join(scope, 'while')} is recorded as it went: {counted(turns, 'turn')}.")
         return carry
 
     def _apply(

@@ -163,7 +163,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         """The nodes of the results by the table; raises Unmapped."""
         function = FUNCTIONS.get(call.name)
         if function is None:
-            raise Unmapped("no node stands for it")
+            raise Unmapped("the rulebook has no operation for it")
         if any(tensor.is_complex() for tensor in tensors((args, kwargs, call.result))):
             raise Unmapped("its numbers are complex")
         lowered = _lowered_by_autocast(call)
