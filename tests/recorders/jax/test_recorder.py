@@ -95,7 +95,9 @@ def test_what_has_no_operation_is_told_and_the_rest_recorded(client: Client) -> 
         lengths = jnp.abs(jax.lax.complex(x[0], x[1]))
         return (lengths * jnp.tanh(x[2])).sum() + jax.lax.bessel_i0e(x[3]).sum()
 
-    with pytest.warns(RuntimeWarning, match=r"complex \(complex numbers\); abs \(complex numbers\); bessel_i0e \(the rulebook"):
+    with pytest.warns(
+        RuntimeWarning, match=r"complex \(complex numbers\); abs \(complex numbers\); bessel_i0e \(the rulebook"
+    ):
         recording = record(loss, X)
     assert [each["nodes"] for each in recording.unmapped] == [[], ["abs"], ["bessel_i0e"]]
     assert "x" not in recording.gradients and "tanh" in recording.gradients
