@@ -4,7 +4,7 @@ import base64
 import json
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
 from sqlalchemy import JSON, Column, Connection, LargeBinary, Table, func, insert, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from service.storage.books import FORMAT, MANIFEST, PARTS, TABLES, member_of, schema_of
 from service.storage.graphs import read_content
@@ -23,6 +23,7 @@ from service.storage.models import GraphRow, Moment
 Row = dict[str, Any]
 
 _AT_ONCE, _BYTES_AT_ONCE = 200, 4 * 1024 * 1024  # rows, or bytes in them
+_LARGEST = 512 * 1024 * 1024  # bytes of a line or of unpacked content, which a few bytes of a file may stand for
 _OWNERS_AT_ONCE = 500
 _UNLIKE = {("tensors", "created_at")}  # what may differ
 
@@ -53,6 +54,8 @@ def read_book(connection: Connection, file: BinaryIO) -> BookRead:
         raise ValueError(f"this is no book, or it is damaged: {error}") from None
     except IntegrityError as error:
         raise ValueError("the book is not whole: something in it refers to what it lacks") from error
+    except (OverflowError, DataError) as error:
+        raise ValueError("the book has a number or a text that the database cannot hold") from error
 
 
 class _Reading:
@@ -134,7 +137,7 @@ def _hold_equal(table: Table, row: Row, stored: Row) -> None:
 
 def _is_same_document(name: str, *documents: Any) -> bool:
     """Whether content is the same but for its compression."""
-    return name == "document" and len({zlib.decompress(each) for each in documents}) == 1
+    return name == "document" and len({_unpacked(each) for each in documents}) == 1
 
 
 def _differs(whole: str, identifier: str, what: str) -> ValueError:
@@ -151,7 +154,7 @@ def _read_counts(book: ZipFile, schema: str) -> Mapping[str, int]:
     """How many rows of each table the book has."""
     try:
         with book.open(MANIFEST) as file:
-            manifest = json.load(file)
+            manifest = json.loads(file.read(_LARGEST))
         form, its_schema, counts = (manifest[member] for member in ("format", "schema", "rows"))
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"this is no book: it has no {MANIFEST} that says so") from None
@@ -170,8 +173,10 @@ def _read_rows(book: ZipFile, table: Table, count: int) -> Iterator[Row]:
             raise ValueError(f"the book lacks {member}")
         return
     with BufferedReader(book.open(member)) as lines:  # type: ignore[type-var]  # it is one that can be read
-        for line in lines:
+        while line := lines.readline(_LARGEST + 1):
             number += 1
+            if len(line) > _LARGEST:
+                raise ValueError(f"{member}, line {number}: it is longer than {_LARGEST} bytes")
             try:
                 yield _read_row(table, json.loads(line))
             except (TypeError, ValueError, LookupError) as error:
@@ -215,11 +220,20 @@ def _read_value(column: Column[Any], value: Any) -> Any:
 def _check_content(row: Row) -> None:
     """Raise ValueError, LookupError for content that is not that of its digest, or that this version cannot read."""
     try:
+        _unpacked(row["document"])
         graph = read_content(row["document"], row["inputs"], row["outputs"])
     except (zlib.error, TypeError) as error:
         raise ValueError(f"the content cannot be read: {error}") from None
     if graph.digest != row["digest"]:
         raise ValueError(f"the content is not that of the digest {row['digest']}")
+
+
+def _unpacked(document: bytes) -> bytes:
+    """The JSON of content; raises ValueError for more of it than there can be, zlib.error."""
+    unpacked = zlib.decompressobj().decompress(document, _LARGEST + 1)
+    if len(unpacked) > _LARGEST:
+        raise ValueError(f"the content is longer than {_LARGEST} bytes")
+    return unpacked
 
 
 def _hash_chunks(rows: Iterable[Row]) -> Iterator[Row]:
@@ -238,7 +252,7 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
     nbytes = 0
     for row in rows:
         some.append(row)
-        nbytes += sum(len(value) for value in row.values() if isinstance(value, bytes))
+        nbytes += sum(len(value) for value in row.values() if isinstance(value, Sized))
         if nbytes >= _BYTES_AT_ONCE or len(some) == _AT_ONCE:
             yield some
             some, nbytes = [], 0

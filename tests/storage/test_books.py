@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -210,6 +210,11 @@ DAMAGED: dict[str, tuple[str, Change, str]] = {
     "a column too many": ("runs.jsonl", setting("x", 1), "runs.jsonl, line 1: there is no column 'x'"),
     "a column too few": ("runs.jsonl", lambda lines: lines[1].pop("dtype"), "line 2: the column 'dtype' is missing"),
     "no number": ("graphs.jsonl", setting("version", "1"), "graphs.jsonl, line 1: version is not of the type int"),
+    "too large a number": (
+        "graphs.jsonl",
+        setting("version", 2**70),
+        "a number or a text that the database cannot hold",
+    ),
     "no base64": ("run_chunks.jsonl", setting("data", "é"), "run_chunks.jsonl, line 1: data cannot be read"),
     "no time": ("runs.jsonl", setting("created_at", 5), "line 1: created_at cannot be read"),
     "a time without a zone": ("runs.jsonl", setting("created_at", "2026-01-01"), "line 1: created_at is not"),
@@ -231,6 +236,25 @@ def test_what_is_damaged_is_refused_in_a_sentence_and_nothing_of_it_is_stored(
     member, change, sentence = DAMAGED[fault]
     with pytest.raises(ValueError, match=sentence):
         read(other, altered(book, member, change))
+    assert stored(other) == {}
+
+
+@pytest.mark.slow
+def test_a_small_file_that_unpacks_to_much_is_refused_before_it_takes_the_memory(other: Database, book: bytes) -> None:
+    spaces = b" " * (2**24 + 1)
+    packing = zlib.compressobj(1)
+    packed = b"".join([*(packing.compress(spaces) for _ in range(32)), packing.flush()])
+    content = altered(book, "contents.jsonl", setting("document", base64.b64encode(packed).decode()))
+    lines = io.BytesIO(book)
+    with (
+        ZipFile(lines, "a", ZIP_DEFLATED, compresslevel=1) as file,
+        pytest.warns(UserWarning, match="Duplicate name"),
+        file.open("contents.jsonl", "w") as member,
+    ):
+        member.writelines([spaces] * 32)
+    for bomb in (content, lines.getvalue()):
+        with pytest.raises(ValueError, match=r"contents\.jsonl, line 1: .* is longer than"):
+            read(other, bomb)
     assert stored(other) == {}
 
 
