@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+from rich.filesize import decimal
 
 from service import serving
 from service.cli.serve import database_option, opened_database
@@ -46,7 +47,7 @@ def prune(before: datetime, keep_labelled: bool, dry_run: bool, database: str | 
         return
     click.echo(f"{'to be deleted' if dry_run else 'deleted'}: {_counted(went)}")
     if not dry_run and pruned.nbytes:
-        click.echo(f"the file is {pruned.nbytes / 1e6:.1f} MB smaller", err=True)
+        click.echo(f"the file is {decimal(pruned.nbytes)} smaller", err=True)
 
 
 @click.group()
