@@ -37,6 +37,24 @@ def unpaired(baseline: Graph, candidate: Graph, aligned: IntArray, fixed: set[st
     return kept
 
 
+def without_other_shapes(baseline: Run, candidate: Run, aligned: IntArray, fixed: set[str]) -> IntArray:
+    """The pairs without those of names that only count, mul and mul:2, whose values have other shapes.
+
+    Those of a transpose stay, since one of them is wrong; so do Inputs, and those whose names a person gave.
+    """
+    kept = aligned.copy()
+    for position, other in enumerate(aligned.tolist()):
+        node = candidate.graph.nodes[position]
+        if other < 0 or node.operation.is_input or node.name in fixed:
+            continue
+        if not (_counts(node.name, baseline.graph) or _counts(node.name, candidate.graph)):
+            continue
+        own, theirs = candidate.values[position], baseline.values[other]
+        if own is not None and theirs is not None and sorted(own.shape) != sorted(theirs.shape):
+            kept[position] = -1
+    return kept
+
+
 def paired_by_structure(baseline: Graph, candidate: Graph, aligned: IntArray) -> IntArray:
     """The pairs with those nodes of generated names that are alike all the way down, of one name if there is one."""
     kinds: dict[Hashable, int] = {}
@@ -136,6 +154,12 @@ def _differs(baseline: Run, candidate: Run, position: int, other: int, tolerance
 
 def _generated(node: Node) -> bool:
     return is_generated(node.name, node.operation.name) and not node.operation.is_input
+
+
+def _counts(name: str, graph: Graph) -> bool:
+    """Whether a name is one of several that a recorder gave to the calls of one function."""
+    base, _, number = name.rpartition(":")
+    return bool(base and number.isdecimal()) or f"{name}:2" in graph.position
 
 
 def _alike(node: Node, twin: Node) -> bool:

@@ -22,6 +22,7 @@ from service.core.comparison.generated_names import (
     paired_by_structure,
     unpaired,
     without_idle_differences,
+    without_other_shapes,
 )
 from service.core.comparison.missing_figures import unreplayable_gradients
 from service.core.comparison.replay import Replay, replay_gradients, replay_values
@@ -57,11 +58,12 @@ def compare(
     values to be computed for the candidate would exceed `max_elements`; and what `admit` raises where a wrong figure
     makes it take more than `weigh_comparison` says.
     """
-    aligned = _pairs(baseline, candidate, tolerance, names or {})
+    names = _with_outputs(baseline, candidate, names or {})
+    aligned = _pairs(baseline, candidate, tolerance, names)
     candidate = without_misshapen(baseline, candidate, aligned)
     ours, theirs = candidate.backward, baseline.backward
     if ours and theirs:
-        _check_outputs(theirs, ours, names or {})
+        _check_outputs(theirs, ours, names)
         if not _same_seed(ours.seed, theirs.seed):
             raise InvalidRequest(misshapen_inputs(baseline, candidate, aligned) or [_OTHER_SEEDS])
     redefined, reconsumed = differences(baseline.graph, candidate.graph, aligned)
@@ -98,12 +100,26 @@ def compare(
     return found
 
 
+def _with_outputs(baseline: Run, candidate: Run, names: Mapping[str, str]) -> Mapping[str, str]:
+    """The names with those of what gradients are of, which two graphs may call differently: the only output of each."""
+    ours, theirs = candidate.backward, baseline.backward
+    if not ours or not theirs or ours.output == theirs.output or candidate.graph.digest == baseline.graph.digest:
+        return names
+    if ours.output in names or theirs.output in names.values():
+        return names
+    for run, output in ((candidate, ours.output), (baseline, theirs.output)):
+        if run.graph.outputs != (output,) or run.values[run.graph.position[output]] is None:
+            return names
+    return {**names, ours.output: theirs.output}
+
+
 def _pairs(baseline: Run, candidate: Run, tolerance: Tolerance, names: Mapping[str, str]) -> IntArray:
     """For each node of the candidate its partner's position: by name, but for the names that were generated."""
     by_name = align(baseline.graph, candidate.graph, names)
     if candidate.graph is baseline.graph or candidate.graph.digest == baseline.graph.digest:
         return by_name
     fixed = {*names, candidate.backward.output} if candidate.backward else set(names)
+    by_name = without_other_shapes(baseline, candidate, by_name, fixed)
     aligned = unpaired(baseline.graph, candidate.graph, by_name, fixed)
     aligned = paired_by_structure(baseline.graph, candidate.graph, aligned)
     return paired_by_place(baseline, candidate, aligned, tolerance)

@@ -1,11 +1,15 @@
 """Generated names only count: what constant_1 or exp_2 is in one expression, it need not be in another."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from service.core.comparison.listing import explained_origins
+from service.core.errors import InvalidRequest
+from service.core.graph.building import assemble_graph
+from service.core.graph.graph import Graph
 from service.core.graph.names import is_generated
 from tests.planted import graph_of, judge, only, origins, run_of
 
@@ -85,6 +89,51 @@ def test_a_function_of_another_input_is_another_node() -> None:
     found = judge(run_of(baseline, POINT), run_of(candidate, {"z": 3.0, "y": 4.0}))
     assert (found.only_in_baseline, found.only_in_candidate) == (("x", "exp_1"), ("z", "exp_1"))
     assert found.same
+
+
+def recorded_graph(text: str, output: str) -> Graph:
+    """The graph of an expression with names as recorders give them: neg__2 is neg:2."""
+    nodes = [
+        replace(
+            node,
+            name=node.name.replace("__", ":"),
+            inputs=tuple(each.replace("__", ":") for each in node.inputs),
+        )
+        for node in graph_of(text).nodes
+    ]
+    return assemble_graph(nodes, [output])
+
+
+def test_names_that_a_recorder_counted_are_pairs_only_where_shapes_are_alike() -> None:
+    right = recorded_graph("neg = -x; e = exp(neg); neg__2 = -e; loss = sum(neg__2)", "loss")
+    wrong = recorded_graph("neg = -x; e = exp(neg); s = sum(e); neg__2 = -s; loss = neg__2 * 2", "loss")
+    inputs = {"x": np.array([0.5, 1.0])}
+    found = judge(run_of(right, inputs), run_of(wrong, inputs))
+    assert [name for phase, name in origins(found, wrong) if phase == "forward"] == ["loss"]
+    with pytest.raises(InvalidRequest, match="'neg:2' has shape"):
+        judge(run_of(right, inputs), run_of(wrong, inputs), names={"neg:2": "neg:2"})
+    # A transpose is wrong, and no other node.
+    right, wrong = (recorded_graph(f"mul = x @ w; mul__2 = {last}; s = sum(mul__2)", "s") for last in ("mul", "mul.T"))
+    inputs = {"x": np.ones((2, 3)), "w": np.ones((3, 4))}
+    found = judge(run_of(right, inputs), run_of(wrong, inputs))
+    assert ("forward", "mul:2") in origins(found, wrong)
+
+
+def test_the_only_output_of_each_graph_is_what_both_compute() -> None:
+    right, wrong = graph_of("l = x * y; neg = -l"), graph_of("l = x * y; d = l * 2")
+    inputs = {"x": 3.0, "y": 4.0}
+    found = judge(run_of(right, inputs), run_of(wrong, inputs))
+    assert origins(found, wrong) == [("forward", "d"), ("backward", "l")]
+    assert not found.only_in_baseline
+    refused = [
+        (only(run_of(right, inputs), values=["l"], gradients=["l"]), run_of(wrong, inputs), {}),
+        (run_of(graph_of("l = x * y; neg = -l", ["l", "neg"]), inputs, output="l"), run_of(wrong, inputs), {}),
+        (run_of(right, inputs), run_of(wrong, inputs), {"d": "l"}),
+        (run_of(right, inputs), run_of(wrong, inputs), {"l": "neg"}),
+    ]
+    for baseline, candidate, names in refused:
+        with pytest.raises(InvalidRequest, match="gradients are of"):
+            judge(baseline, candidate, names=names)
 
 
 def test_a_generated_name_is_that_of_the_nodes_own_operation_and_a_number() -> None:
