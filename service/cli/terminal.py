@@ -52,8 +52,10 @@ def list_options(*members: str, searched: str) -> Callable[[Command], Command]:
     options = (
         click.option("--tag", metavar="KEY:VALUE", help="Only those with this tag."),
         click.option("--search", "q", metavar="TEXT", help=f"Only those with this text in {searched}."),
-        click.option("--since", metavar="TIME", help="Only those made at 2026-11-24T09:00:00Z or later."),
-        click.option("--until", metavar="TIME", help="Only those made before that."),
+        click.option(
+            "--since", metavar="TIME", help="Only those made at this time, as 2026-11-24T09:00:00Z, or later."
+        ),
+        click.option("--until", metavar="TIME", help="Only those made before this time."),
         click.option(
             "--sort",
             type=click.Choice([sign + member for member in members for sign in ("", "-")]),
