@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypedDict
 
-from sqlalchemy import ColumnElement, Connection, Select, or_, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, tuple_
 
 from service.storage.identifiers import bound
 
 NEWEST_FIRST = "-created_at"
 _ID = 36  # characters
+_LONGEST_PATTERN = 10_000  # characters, of four bytes or escaped: SQLite takes patterns of 50,000 bytes
 _MOMENT = timedelta(minutes=1)
 _EARLIEST, _LATEST = (each.replace(tzinfo=UTC) for each in (datetime.min + _MOMENT, datetime.max - _MOMENT))
 
@@ -70,4 +71,7 @@ def is_by_name(sort: str) -> bool:
 
 def holds(text: str, *columns: Any) -> ColumnElement[bool]:
     """Whether one of the columns has that text in it, in small letters or capitals."""
+    if len(text) > _LONGEST_PATTERN:
+        lowered = [func.lower(column) for column in columns]
+        return or_(*(func.replace(each, func.lower(text), "") != each for each in lowered))
     return or_(*(column.icontains(text, autoescape=True) for column in columns))

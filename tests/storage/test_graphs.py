@@ -135,6 +135,7 @@ def test_lists_are_newest_first_and_filtered(
             name="even" if number % 2 == 0 else "odd",
             version=number + 1,
             digest=f"{number:064}",
+            expression="1 + 2" + 10_000 * " + X" if number == 2 else None,
             tags={"third": str(number % 3), "rest": "0", **({"a:": 1000 * ":"} if number == 4 else {})},
         )
         for number in range(7)
@@ -151,6 +152,8 @@ def test_lists_are_newest_first_and_filtered(
         assert list_graphs(connection, name="odd", limit=100) == newest[1::2]
         assert list_graphs(connection, tag="third:0", limit=100) == newest[::3]
         assert list_graphs(connection, tag="rest:1", limit=100) == []
+        assert list_graphs(connection, q="2" + 10_000 * " + x", limit=100) == [records[2]]
+        assert list_graphs(connection, q=60_000 * "%", limit=100) == []
         assert list_graphs(connection, tag="a::" + 1000 * ":", limit=100) == [records[4]]
         assert list_graphs(connection, name="even", tag="third:0", after=newest[0].id, limit=1) == [newest[6]]
 
