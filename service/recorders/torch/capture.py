@@ -29,6 +29,7 @@ _LIKE = {
     *("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like"),
     *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "new_empty_strided"),
 }
+_UNSET = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 _CASTS = {"to", "type", "type_as", "half", "bfloat16", "float", "double"}
 _FORMER = ("size_average", "reduce")  # arguments that PyTorch's losses still pass on, as None
 _IGNORED = {"requires_grad", "retain_grad", "size"}
@@ -92,6 +93,9 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
         versions = [version(tensor) for tensor in operands]
         drawn = torch.get_rng_state() if "dropout" in name else None
         result = func(*args, **kwargs)
+        if name in _UNSET:  # what is there by chance would differ from one recording to the next
+            with torch._C.DisableTorchFunction(), torch.no_grad():
+                result.zero_()
         changed = [tensor for tensor, before in zip(operands, versions, strict=True) if version(tensor) != before]
         self.tensors.forget_shared(changed)
         made = args[0] if name == "setitem" else result

@@ -65,11 +65,13 @@ def _call(model: Callable[..., Any], args: Any) -> Any:
 @contextmanager
 def _recorded(model: Callable[..., Any] | None, source: bool) -> Iterator[Recording]:
     recording = Recording()
+    model = getattr(model, "_orig_mod", model)  # of torch.compile, whose names are the model's
     module = model if isinstance(model, torch.nn.Module) else torch.nn.Module()
     own = {id(tensor): name for name, tensor in (*module.named_parameters(), *module.named_buffers())}
     builder = Builder()
     capture = Capture(builder, Tensors(builder, own), source)
     with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # within compiled code no call is seen
         for hook in _hooks(module, capture):
             stack.callback(hook.remove)
         stack.callback(lambda: capture.tensors.finish(has_gradients=bool(capture.outputs)))

@@ -207,6 +207,29 @@ def test_a_gradient_is_what_the_hooks_of_the_program_make_of_it(client: Client) 
     assert (origin.phase, origin.node) == ("backward", "linear")
 
 
+def test_what_is_not_set_yet_is_0() -> None:
+    def program(x: Any, w: Any) -> Any:
+        kept = torch.empty(2)
+        kept[:1] = x.sum()
+        kept[1:] = w.sum()
+        return kept.sum()
+
+    torch.use_deterministic_algorithms(True)  # which fills it with NaN
+    try:
+        recording = recorded(program)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    (unset,) = (node for node in recording.nodes if node["name"] == "empty")
+    assert unset == {"name": "empty", "operation": "Constant", "attributes": {"value": [0, 0]}}
+
+
+def test_a_compiled_model_is_recorded_as_it_is(recwarn: pytest.WarningsRecorder) -> None:
+    net = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    plain, compiled = (record(each, torch.eye(3), torch.sum) for each in (net, torch.compile(net)))
+    assert compiled.nodes == plain.nodes and compiled.name == plain.name
+    assert not any("Dynamo" in str(each.message) for each in recwarn)
+
+
 def test_gradients_by_transforms_are_no_part_of_a_recording(client: Client) -> None:
     net = nn.Linear(3, 1)
     with record(net) as recording:
