@@ -39,6 +39,11 @@ def is_transformed(tensor: torch.Tensor) -> bool:
     return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
+def is_transforming() -> bool:
+    """Whether a transform as vmap or grad is under way, in which numbers cannot be read."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
 def tensors(value: Any) -> Iterator[Any]:
     """The tensors of an argument or a result, however they are nested."""
     if isinstance(value, torch.Tensor):

@@ -10,6 +10,7 @@ from service.recorders.builder import Builder, Place
 from service.recorders.torch.arguments import (
     is_property,
     is_transformed,
+    is_transforming,
     may_change,
     plain_name,
     replaced,
@@ -84,7 +85,7 @@ class Capture(TorchFunctionMode):  # type: ignore[misc]  # PyTorch is not there 
             and (stand_in := opened(func)) is not None
         ):
             return self._open(func, stand_in, args, kwargs)
-        if self.is_paused:
+        if self.is_paused or is_transforming():
             return func(*args, **kwargs)
         operands = list(tensors((args, kwargs)))
         if any(map(is_transformed, operands)) or self._is_apart(func, operands, kwargs):

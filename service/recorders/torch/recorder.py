@@ -12,7 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from service.recorders.builder import Builder
 from service.recorders.recording import NotDifferentiable, Recording
-from service.recorders.torch.arguments import is_transformed, tensors
+from service.recorders.torch.arguments import is_transforming, tensors
 from service.recorders.torch.capture import Capture
 from service.recorders.torch.tensors import Tensors
 
@@ -96,10 +96,10 @@ def _hooks(model: torch.nn.Module, capture: Capture) -> Iterator[Any]:
     entered: list[str] = []
 
     def enter(path: str, module: torch.nn.Module, args: Any, kwargs: Any) -> None:
-        if not path and not capture.is_paused:
+        if not path and not capture.is_paused and not is_transforming():
             bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
             for name, value in bound.items():
-                if isinstance(value, torch.Tensor) and not is_transformed(value):
+                if isinstance(value, torch.Tensor):
                     capture.tensors.enter_argument(value, name)
         entered.append(capture.tensors.scope)
         capture.tensors.scope = path
