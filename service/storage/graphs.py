@@ -62,7 +62,7 @@ def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> b
         "parts": [asdict(part) for part in record.parts] or None,
     }
     connection.execute(insert(GraphRow), row)
-    insert_tags(connection, GraphTag.graph_id, record.id, record.tags)
+    insert_tags(connection, GraphTag.graph_id, {record.id: record.tags})
     return new
 
 

@@ -1,6 +1,6 @@
 """Runs and their figures: row ↔ core."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from itertools import islice
 from math import prod
 from typing import Any, Unpack
@@ -69,8 +69,39 @@ _TENSORS = select(_figures.run_id, _figures.shapes, _figures.tensors).where(
 
 
 def insert_run(connection: Connection, record: RunRecord, values: Figures | None, gradients: Figures | None) -> None:
-    """Insert a run and its figures, tensors by their digests; raises NotFound if its graph was deleted meanwhile."""
-    row = {
+    """Insert a run and its figures; as `insert_runs`."""
+    insert_runs(connection, [(record, values, gradients)])
+
+
+def insert_runs(connection: Connection, runs: Sequence[tuple[RunRecord, Figures | None, Figures | None]]) -> None:
+    """Insert runs, each with its values and its gradients, tensors by their digests; raises NotFound if a graph of
+    theirs was deleted meanwhile."""
+    if not runs:
+        return
+    try:
+        connection.execute(_INSERT_RUN, [_run_columns(record) for record, _, _ in runs])
+    except IntegrityError as error:
+        if refers_to_nothing(error):
+            graphs = ", ".join(sorted({repr(record.graph_id) for record, _, _ in runs}))
+            raise NotFound(f"there is no graph {graphs}") from None
+        raise
+    insert_tags(connection, RunTag.run_id, {record.id: record.tags for record, _, _ in runs})
+    # Those that were deleted meanwhile, or that a restored backup lacks, are stored as the figures that they are.
+    named = {digest for record, _, _ in runs for digest in record.tensors.values()}
+    stored = find_tensors(connection, sorted(named)) if named else {}
+    _insert_figures(
+        connection,
+        [
+            (record.id, kind, figures, _stored_tensors(record, stored) if kind == "values" else {})
+            for record, values, gradients in runs
+            for kind, figures in (("values", values), ("gradients", gradients))
+            if figures is not None
+        ],
+    )
+
+
+def _run_columns(record: RunRecord) -> dict[str, Any]:
+    return {
         "id": record.id,
         "graph_id": record.graph_id,
         "source": record.source,
@@ -85,17 +116,10 @@ def insert_run(connection: Connection, record: RunRecord, values: Figures | None
         "label": record.label,
         "created_at": record.created_at,
     }
-    try:
-        connection.execute(_INSERT_RUN, row)
-    except IntegrityError as error:
-        if refers_to_nothing(error):
-            raise NotFound(f"there is no graph {record.graph_id!r}") from None
-        raise
-    insert_tags(connection, RunTag.run_id, record.id, record.tags)
-    # Those that were deleted meanwhile, or that a restored backup lacks, are stored as the figures that they are.
-    stored = find_tensors(connection, [*record.tensors.values()]) if record.tensors else {}
-    tensors = {position: digest for position, digest in record.tensors.items() if digest in stored}
-    _insert_figures(connection, record.id, tensors, values=values, gradients=gradients)
+
+
+def _stored_tensors(record: RunRecord, stored: Container[str]) -> dict[int, str]:
+    return {position: digest for position, digest in record.tensors.items() if digest in stored}
 
 
 def add_gradients(connection: Connection, record: RunRecord, gradients: Figures) -> None:
@@ -109,7 +133,7 @@ def add_gradients(connection: Connection, record: RunRecord, gradients: Figures)
         "convention": record.convention,
     }
     connection.execute(update(RunRow).where(RunRow.id == record.id).values(changed))
-    _insert_figures(connection, record.id, {}, gradients=gradients)
+    _insert_figures(connection, [(record.id, "gradients", gradients, {})])
 
 
 def move_label(connection: Connection, run: str, label: str) -> None:
@@ -336,14 +360,8 @@ def _read_flat(connection: Connection, run: str, kind: str, first: int, last: in
     return flat
 
 
-def _insert_figures(connection: Connection, run: str, tensors: Mapping[int, str], **given: Figures | None) -> None:
-    """Insert figures of these kinds; `tensors` are among the values, by position."""
-    kept = {kind: figures for kind, figures in given.items() if figures is not None}
-    by_digest = {"values": tensors} if tensors else {}
-    flat = {
-        kind: _without_tensors(figures, by_digest[kind]) if kind in by_digest else figures.flat
-        for kind, figures in kept.items()
-    }
+def _insert_figures(connection: Connection, given: Sequence[tuple[str, str, Figures, Mapping[int, str]]]) -> None:
+    """Insert figures of runs: the run's id, the kind, the figures, and those of them that are tensors, by position."""
     rows = [
         {
             "run_id": run,
@@ -351,13 +369,14 @@ def _insert_figures(connection: Connection, run: str, tensors: Mapping[int, str]
             "node_count": len(figures),
             "shapes": None if figures.shapes is None else [list(shape) for shape in figures.shapes],
             "present": _pack_masks(figures),
-            "tensors": sorted(by_digest[kind].items()) if kind in by_digest else None,
+            "tensors": sorted(tensors.items()) if tensors else None,
         }
-        for kind, figures in kept.items()
+        for run, kind, figures, tensors in given
     ]
     chunks = (
         {"run_id": run, "kind": kind, "number": number, "data": write_array(elements[start : start + CHUNK_VALUES])}
-        for kind, elements in flat.items()
+        for run, kind, figures, tensors in given
+        for elements in [_without_tensors(figures, tensors) if tensors else figures.flat]
         for number, start in enumerate(range(0, len(elements), CHUNK_VALUES))
     )
     if rows:

@@ -10,11 +10,15 @@ from service.storage.models import GraphTag, RunRow, RunTag
 
 
 def insert_tags(
-    connection: Connection, owner: InstrumentedAttribute[str], identifier: str, tags: Mapping[str, str]
+    connection: Connection, owner: InstrumentedAttribute[str], tags: Mapping[str, Mapping[str, str]]
 ) -> None:
-    """Insert the tags of a graph or a run; `owner` is the column that holds its id."""
-    if tags:
-        rows = [{owner.key: identifier, "key": key, "value": value} for key, value in tags.items()]
+    """Insert the tags of graphs or runs, by their ids; `owner` is the column that holds the id."""
+    rows = [
+        {owner.key: identifier, "key": key, "value": value}
+        for identifier, given in tags.items()
+        for key, value in given.items()
+    ]
+    if rows:
         connection.execute(insert(owner.class_), rows)
 
 
@@ -31,4 +35,4 @@ def update_run(connection: Connection, identifier: str, label: str | None, tags:
 
 def _replace_tags(connection: Connection, owner: Any, identifier: str, tags: Mapping[str, str]) -> None:
     connection.execute(delete(owner.class_).where(owner == identifier))
-    insert_tags(connection, owner, identifier, tags)
+    insert_tags(connection, owner, {identifier: tags})

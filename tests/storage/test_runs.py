@@ -27,6 +27,7 @@ from service.storage.runs import (
     add_gradients,
     get_run,
     insert_run,
+    insert_runs,
     list_runs,
     load_figures,
     load_some_figures,
@@ -111,6 +112,30 @@ def test_any_figures_come_back_whole_and_in_part(
             assert same(load_figures(connection, record.id, "values", start, stop), slice_of(values, start, stop))
             if gradients is not None:
                 assert same(load_figures(connection, record.id, "gradients"), gradients)
+
+
+def test_runs_inserted_together_are_as_those_inserted_alone(
+    database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord]
+) -> None:
+    runs: list[tuple[RunRecord, Figures | None, Figures | None]] = [
+        (run_record(stored, tags={"number": str(number)}, label="λ"), Figures(np.full(3, number / 3)), gradients)
+        for number, gradients in enumerate([None, Figures(from_bits(SPECIAL[4:7])), None])
+    ]
+    with database.write() as connection:
+        insert_runs(connection, [])
+        insert_runs(connection, runs)
+    with database.read() as connection:
+        assert [record.id for record in list_runs(connection, limit=9)] == [record.id for record, _, _ in runs[::-1]]
+        for record, values, gradients in runs:
+            found = get_run(connection, record.id)
+            assert (found.tags, found.has_gradients) == (record.tags, gradients is not None)
+            assert values and same(load_figures(connection, record.id, "values"), values)
+            assert gradients is None or same(load_figures(connection, record.id, "gradients"), gradients)
+    lost = [(run_record(stored), None, None), (run_record(stored, graph_id=new_id()), None, None)]
+    with pytest.raises(NotFound, match=lost[1][0].graph_id), database.write() as connection:
+        insert_runs(connection, lost)
+    with database.read() as connection:
+        assert len(list_runs(connection, limit=9)) == len(runs)
 
 
 @pytest.mark.parametrize("bits", SPECIAL, ids=hex)
