@@ -14,11 +14,8 @@ from service.core.graph.graph import Node, node_document, written_attribute
 from service.core.graph.parts import GraphPart, parts_of
 from service.core.rulebook.tensor import Tensor
 from service.storage.records import GraphRecord
-from service.usecases.runs import StoredRun
+from service.usecases.runs import LARGEST_LISTED, StoredRun
 from service.usecases.tensors import write_digest
-
-# A larger tensor is null in a list of nodes; it stands whole at /v1/runs/{id}/nodes/{name}.
-LARGEST_LISTED = 10_000
 
 
 def graph_document(record: GraphRecord) -> dict[str, Any]:

@@ -45,11 +45,18 @@ def read_array(value: Any, location: tuple[str | int, ...], *, written: bool = F
 def read_arrays(
     members: Mapping[str, Any], location: tuple[str | int, ...], or_none: bool = False, *, written: bool = False
 ) -> dict[str, Any]:
-    """An array or a tensor for each member of an object, None for null if `or_none`; as `read_given`."""
-    return {
-        name: None if value is None and or_none else read_given(value, (*location, name), written=written)
-        for name, value in members.items()
-    }
+    """An array or a tensor for each member of an object, None for null if `or_none`; as `read_given`, and raises
+    InvalidInputs with the faults of all."""
+    read: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for name, value in members.items():
+        try:
+            read[name] = None if value is None and or_none else read_given(value, (*location, name), written=written)
+        except InvalidInputs as error:
+            faults += error.faults
+    if faults:
+        raise InvalidInputs(faults)
+    return read
 
 
 def _read_reference(value: Any, location: tuple[str | int, ...]) -> TensorReference:

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import marshmallow as ma
+from flask import current_app
 from marshmallow import fields
 
 from service.api.components import (
@@ -72,6 +73,15 @@ class Recorded(Request):
     gradients = JsonObject(load_default=dict, metadata=given_figures("Figure", none=True))
 
 
+SEEDED = {"properties": {"backward": {"const": True}}}
+
+
+def require_backward(data: dict[str, Any]) -> None:
+    """Raise ValidationError for a seed that starts no backward pass."""
+    if "seed" in data and not data["backward"]:
+        raise ma.ValidationError("a seed needs a backward pass, but backward is false", "seed")
+
+
 class RunRequest(BackwardRequest):
     """A run of a stored graph; with `recorded`, one that was computed elsewhere."""
 
@@ -79,7 +89,7 @@ class RunRequest(BackwardRequest):
     more: ClassVar[dict[str, Any]] = {
         "dependentSchemas": {
             "recorded": {"properties": {"backward": {"const": True}, "keep": {"const": True}, "conventions": False}},
-            "seed": {"properties": {"backward": {"const": True}}},
+            "seed": SEEDED,
         }
     }
     inputs = JsonObject(required=True, metadata={**given_figures("Figure"), "description": WEIGHTS_TOO})
@@ -100,8 +110,44 @@ class RunRequest(BackwardRequest):
     @ma.validates_schema
     def check_seed(self, data: dict[str, Any], **options: Any) -> None:
         """A seed starts a backward pass."""
-        if "seed" in data and not data["backward"]:
-            raise ma.ValidationError("a seed needs a backward pass, but backward is false", "seed")
+        require_backward(data)
+
+
+class RunOfBatch(Request):
+    """One of the runs: its inputs, and what it is found by."""
+
+    inputs = JsonObject(required=True, metadata={**given_figures("Figure"), "description": WEIGHTS_TOO})
+    label = Label(load_default=None)
+    tags = Tags(load_default=dict)
+
+
+class RunsOfBatch(fields.List[Any]):
+    """From one to `batch_runs` (a limit) runs."""
+
+    def __init__(self) -> None:
+        described = {"minItems": 1, "x-limits": {"maxItems": "batch_runs"}}
+        super().__init__(fields.Nested(RunOfBatch), required=True, metadata=described)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if not isinstance(value, list):
+            raise ma.ValidationError("a list of runs is expected")
+        most = current_app.extensions["gradbook"].limits.batch_runs
+        if not 1 <= len(value) <= most:
+            raise ma.ValidationError(f"1 to {most} runs are expected (the limit batch_runs); {len(value)} given")
+        return super()._deserialize(value, attr, data, **options)
+
+
+class RunBatchRequest(BackwardRequest):
+    """Runs of a stored graph, made together."""
+
+    more: ClassVar[dict[str, Any]] = {"dependentSchemas": {"seed": SEEDED}}
+    runs = RunsOfBatch()
+    backward = StrictBool(load_default=True)
+
+    @ma.validates_schema
+    def check_seed(self, data: dict[str, Any], **options: Any) -> None:
+        """A seed starts a backward pass."""
+        require_backward(data)
 
 
 class GraphRunsQuery(TaggedQuery):
@@ -207,6 +253,12 @@ class RunDocument(RunSummary):
 
     nodes = fields.List(fields.Nested(RunNodeDocument))
     next = fields.String(allow_none=True)
+
+
+class RunBatch(ma.Schema):
+    """The runs that were made together, in the order in which they were asked for."""
+
+    runs = fields.List(fields.Nested(RunSummary), required=True)
 
 
 class RunPage(ma.Schema):

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, request, url_for
 
-from service.api.documents import LARGEST_LISTED, run_document, run_node_documents
+from service.api.documents import run_document, run_node_documents
 from service.api.http import arrow, npz
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
@@ -18,6 +18,8 @@ from service.api.run_schemas import (
     BackwardRequest,
     BaselineRequest,
     GraphRunsQuery,
+    RunBatch,
+    RunBatchRequest,
     RunChanges,
     RunDocument,
     RunNodeDocument,
@@ -30,10 +32,11 @@ from service.api.run_schemas import (
 )
 from service.api.schemas import CascadeQuery, PageQuery
 from service.core.errors import Fault
-from service.usecases import changes, deletion
+from service.usecases import changes, deletion, run_batches
 from service.usecases import runs as usecases
 from service.usecases.recordings import record_run
-from service.usecases.runs import StoredRun
+from service.usecases.run_batches import AskedRun, for_each
+from service.usecases.runs import LARGEST_LISTED, StoredRun
 from service.usecases.tensors import Given
 from service.usecases.weighing import BINARY, JSON, Form
 
@@ -74,6 +77,17 @@ def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Re
     if not body.get("keep", True):
         return _answer(run, query, form, whole=True)
     return _answer(run, query, form, 201, {"Location": url_for("runs.get_run", run_id=run.record.id)})
+
+
+@blueprint.endpoint(
+    "POST", "/v1/graphs/<graph_id>/runs/batch", body=RunBatchRequest, answer=RunBatch, status=201, problems=(404,)
+)
+def create_runs(body: dict[str, Any], graph_id: str) -> Response:
+    """Run a stored graph at many points, and keep all of the runs or, where anything is wrong with one, none"""
+    asked = for_each(body.pop("runs"), _read_asked)
+    body["seed"] = _read_seed(body)
+    made = run_batches.create_runs(context(), graph_id, asked, **body, key=idempotency_key())
+    return respond({"runs": map(run_document, made)}, 201)
 
 
 @blueprint.endpoint("POST", "/v1/runs/<run_id>/backward", body=BackwardRequest, answer=RunDocument, problems=(404, 409))
@@ -196,6 +210,10 @@ def get_run_node(run_id: str, node: str) -> Response:
 def _whole(form: str, whole_as_json: bool) -> Form | None:
     """The form in which all figures are answered; None if no more than a page is."""
     return BINARY if form == npz.MEDIA_TYPE else JSON if whole_as_json else None
+
+
+def _read_asked(run: dict[str, Any]) -> AskedRun:
+    return AskedRun(read_arrays(run["inputs"], ("inputs",)), run["label"], run["tags"])
 
 
 def _read_seed(body: dict[str, Any]) -> Given | None:

@@ -4,6 +4,7 @@ Data goes to standard output, messages to standard error. It exits with 0; with 
 service refuses or cannot be reached. A flag overrides the environment, which overrides the default.
 """
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -63,7 +64,9 @@ def main() -> None:
 
 def _complain(sentence: str, faults: Sequence[Mapping[str, Any]] = (), place: str | None = None) -> NoReturn:
     click.echo(f"gradbook: {sentence}", err=True)
-    for fault in faults if len(faults) > 1 else ():
+    # Of a single fault in a list, as at /runs/17/inputs/a, the sentence does not say where.
+    in_list = any(re.search(r"/\d", fault.get("pointer", "")) for fault in faults)
+    for fault in faults if in_list or len(faults) > 1 else ():
         click.echo(f"  {fault.get('pointer') or fault.get('parameter')}: {fault['detail']}", err=True)
     if place is not None:
         click.echo(place, err=True)

@@ -1,6 +1,6 @@
 """The commands `run create`, `run list`, `run show` and, from `recordings.py`, `run import` and `run record`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import click
@@ -22,6 +22,7 @@ from service.cli.terminal import (
     print_table,
     read_figure,
     read_inputs,
+    read_json,
     read_tag_changes,
     read_tags,
     short,
@@ -84,6 +85,26 @@ def create_run(
         _print_run(service, made, as_json)
 
 
+@run.command("batch")
+@click.argument("graph")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--forward-only", is_flag=True, help="Leave the backward pass out.")
+@click.option("--output", help="The node that the gradients are of, if the graph has several outputs.")
+@key_option
+@client_options
+def create_runs(
+    graph: str, file: TextIO, forward_only: bool, output: str | None, key: str | None, url: str, as_json: bool
+) -> None:
+    """Run GRAPH at many points, and keep all of the runs or none: FILE is a JSON list of {"inputs": …, "label"?: …,
+    "tags"?: …}, - standard input."""
+    points = read_json(file)
+    if not isinstance(points, list):
+        raise click.UsageError(f"{file.name}: a JSON list of runs is expected")
+    with connect(url) as service:
+        runs = service.create_runs(graph, points, backward=not forward_only, output=output, key=key)
+    _print_runs(runs, as_json)
+
+
 @run.command("list")
 @click.option("--graph", help="Only runs of this graph.")
 @click.option("--label", help="Only runs with this label.")
@@ -94,7 +115,10 @@ def create_run(
 def list_runs(limit: int, url: str, as_json: bool, **asked: Any) -> None:
     """List runs, newest first."""
     with connect(url) as service:
-        runs = first(service.list_runs(**asked), limit)
+        _print_runs(first(service.list_runs(**asked), limit), as_json)
+
+
+def _print_runs(runs: Sequence[Run], as_json: bool) -> None:
     if as_json:
         print_json([each.document for each in runs])
         return

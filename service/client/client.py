@@ -250,6 +250,28 @@ class Client:
         has_weights = isinstance(graph, Graph) and bool(graph.weights)
         return self._post_run(f"/v1/graphs/{_id(graph)}/runs", body, key, {"gradients": gradients}, has_weights)
 
+    def create_runs(
+        self,
+        graph: Graph | str,
+        runs: Iterable[Mapping[str, Any]],
+        *,
+        backward: bool = True,
+        output: str | None = None,
+        seed: Any = None,
+        conventions: str | None = None,
+        key: str | None = None,
+    ) -> tuple[Run, ...]:
+        """Evaluate a graph at many points in one request; each of `runs` has its "inputs" and, if it is to be found by
+        them, "label" and "tags". All runs are kept or, where anything is wrong with one, none; they come in that order.
+        """
+        body = {
+            "runs": list(runs),
+            "backward": backward,
+            **_given({"output": output, "seed": seed, "conventions": conventions}),
+        }
+        answer = self._http.post(f"/v1/graphs/{_id(graph)}/runs/batch", body, key)
+        return tuple(read_run(document, self) for document in answer["runs"])
+
     def run_backward(
         self,
         run: Run | str,

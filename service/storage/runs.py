@@ -21,6 +21,7 @@ from service.storage.tags import insert_tags
 from service.storage.tensors import find_tensors, load_array
 
 CHUNK_VALUES = 64 * 1024
+_IDS_TOGETHER = 1000  # in one statement, which has a limit of parameters
 _CHUNKS_TOGETHER = 16  # are in memory as bytes while they are inserted
 _SMALL_BYTES = 64 * 1024  # of a run's values, which are then in one chunk
 _STORED = np.dtype("<f8")
@@ -149,10 +150,18 @@ def move_label(connection: Connection, run: str, label: str) -> None:
 
 def get_run(connection: Connection, identifier: str) -> RunRecord:
     """Load one run's record; raises NotFound."""
-    rows = connection.execute(_RUNS.where(RunRow.id == identifier)).all()
-    if not rows:
-        raise NotFound(f"there is no run {identifier!r}")
-    return _records(connection, rows)[0]
+    return get_runs(connection, [identifier])[0]
+
+
+def get_runs(connection: Connection, identifiers: Sequence[str]) -> list[RunRecord]:
+    """Load the records of runs, in this order; raises NotFound."""
+    parts = (identifiers[start : start + _IDS_TOGETHER] for start in range(0, len(identifiers), _IDS_TOGETHER))
+    rows = [row for part in parts for row in connection.execute(_RUNS.where(RunRow.id.in_(part)))]
+    found = {record.id: record for record in _records(connection, rows)}
+    for identifier in identifiers:
+        if identifier not in found:
+            raise NotFound(f"there is no run {identifier!r}")
+    return [found[identifier] for identifier in identifiers]
 
 
 class ListedRuns(Listed, total=False):

@@ -33,7 +33,7 @@ from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
 from service.storage.graphs import count_nodes
 from service.storage.identifiers import new_id
-from service.storage.records import RunRecord
+from service.storage.records import GraphRecord, RunRecord
 from service.usecases import references
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
@@ -41,6 +41,8 @@ from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 from service.usecases.tensors import Given, load_array, load_arrays, named_tensors, tensors_of, with_weights
 from service.usecases.weighing import JSON, STORED_BYTE, Form, WholeAnswer
 
+# A larger tensor is null in a list; it stands whole at /v1/runs/{id}/nodes/{name}.
+LARGEST_LISTED = 10_000
 _FEW_NODES = 1000  # whose shapes are inferred in some milliseconds
 
 
@@ -105,22 +107,87 @@ def create_run(
             known = made_before(connection, key)
         if known:
             return get_run(context, known.resource_id, whole=whole)
+    plan = plan_runs(context, stored, backward=backward, output=output, seed=seed, convention=convention)
+    ready = fit_run(context, plan, inputs)
+    answer = answer_of(plan.graph, ready.fitted.shapes, whole, ends_only, 1 + plan.differentiates)
+    context.admit(weigh(plan, ready), answer)
+    made = compute_run(context, plan, ready, new_id() if keep else "", label=label, tags=tags)
+    listed = answer if answer and answer.form is JSON and not ends_only else None
+    admit_one_sided(context, plan.graph, made.values, made.record.nondifferentiable, listed)
+    if keep:
+
+        def make(connection: Connection) -> tuple[RunRecord, str, bool]:
+            storage.insert_run(connection, made.record, made.values, made.gradients)
+            return made.record, made.record.id, True
+
+        kept, _ = write_once(context.database, key, make, storage.get_run)
+        if kept.id != made.record.id:
+            return get_run(context, kept.id, whole=whole)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Passes over a stored graph, forward and, if it `differentiates`, backward from `target`; `graph` has the
+    derivatives of the convention."""
+
+    stored: GraphRecord
+    graph: Graph
+    target: str | None
+    differentiates: bool
+    seed: Given | None
+    convention: str
+
+
+def plan_runs(
+    context: Context,
+    stored: GraphRecord,
+    *,
+    backward: bool,
+    output: str | None,
+    seed: Given | None,
+    convention: str,
+) -> RunPlan:
+    """What runs of a graph have in common, at whatever inputs; raises InvalidRequest."""
     graph = context.graph(stored.digest).with_convention(convention)
     target = (choose_output if backward or seed is not None else find_output)(graph, output)
-    given = with_weights(stored, inputs)
+    return RunPlan(stored, graph, target, backward and target is not None, seed, convention)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A run at which nothing is computed yet: its fitted inputs, the arrays that were given, and the digests of those
+    that are tensors."""
+
+    fitted: Fitted
+    arrays: Mapping[str, FloatArray]
+    tensors: Mapping[str, str]
+
+
+def fit_run(context: Context, plan: RunPlan, inputs: Mapping[str, Given]) -> Ready:
+    """Fit inputs, and the graph's weights in place of those that are left out; raises InvalidInputs, LimitExceeded."""
+    given = with_weights(plan.stored, inputs)
     arrays = load_arrays(context, given, ("inputs",))
-    fitted = fit_to(context, graph, arrays)
-    differentiated = backward and target is not None
-    weight = (weigh_run if differentiated else weigh_forward)(graph, fitted.shapes)
-    answer = answer_of(graph, fitted.shapes, whole, ends_only, 1 + differentiated)
-    context.admit(weight, answer)
-    values = evaluate(fitted)
+    return Ready(fit_to(context, plan.graph, arrays), arrays, named_tensors(given))
+
+
+def weigh(plan: RunPlan, ready: Ready) -> Weight:
+    """What its passes take."""
+    return (weigh_run if plan.differentiates else weigh_forward)(plan.graph, ready.fitted.shapes)
+
+
+def compute_run(
+    context: Context, plan: RunPlan, ready: Ready, identifier: str, *, label: str | None, tags: Mapping[str, str]
+) -> StoredRun:
+    """Make the passes; raises InvalidInputs where an operation refuses its operands, or the seed does not fit."""
+    graph, target = plan.graph, plan.target
+    values = evaluate(ready.fitted)
     record = RunRecord(
-        id=new_id() if keep else "",
-        graph_id=stored.id,
-        graph_name=stored.name,
-        graph_version=stored.version,
-        graph_digest=stored.digest,
+        id=identifier,
+        graph_id=plan.stored.id,
+        graph_name=plan.stored.name,
+        graph_version=plan.stored.version,
+        graph_digest=plan.stored.digest,
         source="computed",
         recorded_by=None,
         dtype="float32" if graph.float32_nodes else "float64",
@@ -131,26 +198,15 @@ def create_run(
         nonfinite_forward=first_nonfinite_value(graph, values),
         nonfinite_backward=None,
         nondifferentiable=nondifferentiable_nodes(graph, values),
-        convention=convention,
+        convention=plan.convention,
         label=label,
         tags=tags,
         created_at=datetime.now(UTC),
-        tensors=tensors_of(graph, values, named_tensors(given), arrays),
+        tensors=tensors_of(graph, values, ready.tensors, ready.arrays),
     )
     gradients = None
-    if backward and target is not None:
-        record, gradients = _differentiate(context, graph, record, values, target, seed)
-    listed = answer if answer and answer.form is JSON and not ends_only else None
-    admit_one_sided(context, graph, values, record.nondifferentiable, listed)
-    if keep:
-
-        def make(connection: Connection) -> tuple[RunRecord, str, bool]:
-            storage.insert_run(connection, record, values, gradients)
-            return record, record.id, True
-
-        made, _ = write_once(context.database, key, make, storage.get_run)
-        if made.id != record.id:
-            return get_run(context, made.id, whole=whole)
+    if plan.differentiates and target is not None:
+        record, gradients = _differentiate(context, graph, record, values, target, plan.seed)
     return StoredRun(record, graph, values, gradients)
 
 

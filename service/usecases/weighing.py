@@ -14,6 +14,8 @@ DRAWN_NODE, NODE_OF_PATHS, RECORDED_NODE = Weight(5e3, 500.0), Weight(60e3, 1500
 # contribution in it; of a claim.
 EXPRESSION_BYTE, FORMULA_NODE = Weight(15e3, 500.0), Weight(500e3, 2000.0)
 STEP, CONTRIBUTION, CLAIM = Weight(2e6, 10_000.0), Weight(0.5e6, 5000.0), Weight(1e6, 5000.0)
+# Of a run among many that one request makes: its record, its row and its part of the answer.
+RUN_OF_MANY = Weight(30e3, 5000.0)
 # Of each byte of stored figures that are read, a chunk at a time, into one array.
 STORED_BYTE = Weight(0.5, 1.5)
 

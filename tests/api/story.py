@@ -47,6 +47,7 @@ class Request:
 
 
 _AT = {"inputs": INPUTS}
+_BATCH = {"runs": [{**_AT, "label": "the tutorial's point"}, {"inputs": {**INPUTS, "d": 2}}]}
 _RECORDED = {**_AT, "recorded": {"by": "a colleague", "values": {"e": 6, "f": -12, "F": 4}, "gradients": {"f": -3}}}
 _CLAIMS = {**_AT, "claims": {"by": "the tutorial", "gradients": TUTORIAL_GRADIENTS}}
 
@@ -64,6 +65,7 @@ STORY = (
     Request("get_graph_picture", "/v1/graphs/{graph}/picture?format=dot", accept=DOT),
     Request("get_source", "/v1/graphs/{graph}/source?language=numpy", accept=TEXT),
     Request("create_run", "/v1/graphs/{graph}/runs", _AT, keep="run"),
+    Request("create_runs", "/v1/graphs/{graph}/runs/batch", _BATCH),
     Request("get_run", "/v1/runs/{run}"),
     Request("set_baseline", "/v1/runs/{run}/baseline", {"label": "main"}),
     Request("list_runs", "/v1/runs"),

@@ -25,6 +25,7 @@ SMALL = {
     "run_elements": 14,
     "name_length": 5,
     "tags": 2,
+    "batch_runs": 1,
     "archive_members": 2,
     "answer_bytes": 600,
     "request_memory": 50_000,
@@ -72,6 +73,7 @@ BREACHES: dict[str, tuple[str, Any, Any]] = {
     ),
     "name_length": (GRAPHS, *({"name": "n" * size, "expression": "x"} for size in (5, 6))),
     "tags": (GRAPHS, *({"name": "g", "expression": "x", "tags": dict.fromkeys("abc"[:n], "v")} for n in (2, 3))),
+    "batch_runs": (f"{RUNS}/batch", *({"runs": [{"inputs": {"x": 1, "y": 1}}] * count} for count in (1, 2))),
     "archive_members": (RUNS, arrays("x", "y"), arrays("x", "y", "z")),
     "answer_bytes": (
         RUNS,

@@ -173,6 +173,20 @@ def test_a_run_is_made_shown_and_listed(gradbook: Gradbook) -> None:
     assert listed["id"][-8:] in table and "cli run@1" in table and " a=5 b=1 c=-2 d=-3 " in table and " F=4 " in table
 
 
+def test_runs_are_made_together(gradbook: Gradbook) -> None:
+    gradbook("graph", "create", "cli runs", SEED)
+    points = [{"inputs": {"a": 5, "b": 1, "c": -2, "d": d}, "label": f"d = {d}"} for d in (-3, 2)]
+    made = gradbook("run", "batch", "cli runs", "-", "--forward-only", stdin=json.dumps(points))
+    rows = [re.findall(r" d=-?\d +F=-?\d", row) for row in made.out.splitlines()[2:]]
+    assert rows == [[" d=-3  F=4"], [" d=2   F=-6"]]
+    refused = gradbook("run", "batch", "cli runs", "-", stdin=json.dumps([points[0], {"inputs": {}}]))
+    assert refused.code == 3 and "  /runs/1/inputs: the input 'a' is missing\n" in refused.err
+    alone = gradbook("run", "batch", "cli runs", "-", stdin=json.dumps([*points, 4]))
+    assert alone.err == "gradbook: an object is expected\n  /runs/2: an object is expected\n"
+    assert "a JSON list of runs is expected" in gradbook("run", "batch", "cli runs", "-", stdin="{}").err
+    assert len(gradbook("run", "list", "--graph", "cli runs", "--json").json) == 2
+
+
 def test_a_list_is_as_wide_as_80_columns_whatever_it_holds(gradbook: Gradbook) -> None:
     name = "cli wide" + " and wider" * 12
     gradbook("graph", "create", name, "s = " + " + ".join(f"x_{k}" for k in range(60)) + "\ny = s + 1")

@@ -57,6 +57,21 @@ def test_the_seed_built_in_three_ways_is_one_graph_with_its_fourteen_figures(gra
         assert list(run.gradients) == list(run.values) == [node.name for node in graph.nodes]
 
 
+def test_runs_made_together_are_those_made_alone(gradbook: Client) -> None:
+    graph = gradbook.create_graph("together", expression="y = sum(x) / d")
+    points = [{"x": np.array([1.0, -0.0]), "d": -3}, {"x": [np.nan, 2], "d": np.inf}]
+    first, second = gradbook.create_runs(graph, [{"inputs": points[0], "label": "l"}, {"inputs": points[1]}], seed=2.5)
+    assert (first.label, second.label) == ("l", None)
+    for run, point in zip((first, second), points, strict=True):
+        alone = gradbook.create_run(graph, point, seed=2.5)
+        assert {name: bits(each) for name, each in run.gradients.items()} == {
+            name: bits(each) for name, each in alone.gradients.items()
+        }
+    with pytest.raises(Problem) as raised:
+        gradbook.create_runs(graph, [{"inputs": points[0]}, {"inputs": {"x": 1}}])
+    assert raised.value.errors[0]["pointer"] == "/runs/1/inputs"
+
+
 def test_results_are_typed_and_frozen(gradbook: Client) -> None:
     graph = gradbook.create_graph("typed", expression="F(a, b) = a * b", tags={"kind": "product"})
     assert (graph.version, graph.inputs, graph.outputs, graph.node_count) == (1, ("a", "b"), ("F",), 3)

@@ -1,0 +1,122 @@
+"""Many runs of one graph, made together: all of them are stored, or none."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from service.core.errors import Fault, InvalidInputs
+from service.core.figures.weight import Weight
+from service.core.rulebook.operation import MINIMUM_NORM
+from service.storage import runs as storage
+from service.storage.identifiers import ids_from, new_ids
+from service.storage.records import RunRecord
+from service.usecases.context import Context
+from service.usecases.graphs import get_graph
+from service.usecases.idempotency import IdempotencyKey, made_before, write_once
+from service.usecases.runs import (
+    LARGEST_LISTED,
+    Ready,
+    RunPlan,
+    StoredRun,
+    admit_one_sided,
+    compute_run,
+    ends,
+    ends_of,
+    fit_run,
+    plan_runs,
+    weigh,
+)
+from service.usecases.tensors import Given
+from service.usecases.weighing import JSON, RUN_OF_MANY, WholeAnswer
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class AskedRun:
+    """The inputs of one of the runs, and what it is found by."""
+
+    inputs: Mapping[str, Given]
+    label: str | None
+    tags: Mapping[str, str]
+
+
+def create_runs(
+    context: Context,
+    graph_id: str,
+    runs: Sequence[AskedRun],
+    *,
+    backward: bool = True,
+    output: str | None = None,
+    seed: Given | None = None,
+    convention: str = MINIMUM_NORM,
+    key: IdempotencyKey | None = None,
+) -> list[StoredRun]:
+    """Make runs of a stored graph, each as `runs.create_run` does, and store all of them or none.
+
+    Returns them in the order of `runs`, by which their ids sort too. Raises as `runs.create_run`; InvalidInputs has the
+    faults of all, those of the k-th at `runs/k`.
+    """
+    stored = get_graph(context, graph_id)
+    with context.database.read() as connection:
+        known = made_before(connection, key)
+    if known:
+        return _get_runs(context, known.resource_id, len(runs))
+    plan = plan_runs(context, stored, backward=backward, output=output, seed=seed, convention=convention)
+    ready = for_each(runs, lambda run: fit_run(context, plan, run.inputs))
+    passes = sum((weigh(plan, each) for each in ready), Weight())
+    context.admit(RUN_OF_MANY * len(runs) + passes, _answer_of(plan, ready))
+    ids = new_ids(len(runs))
+
+    def compute(number: int) -> StoredRun:
+        asked = runs[number]
+        return compute_run(context, plan, ready[number], ids[number], label=asked.label, tags=asked.tags)
+
+    made = for_each(range(len(runs)), compute)
+    for run in made:
+        admit_one_sided(context, plan.graph, run.values, run.record.nondifferentiable)
+
+    def make(connection: Connection) -> tuple[str, str, bool]:
+        storage.insert_runs(connection, [(run.record, run.values, run.gradients) for run in made])
+        return ids[0], ids[0], True
+
+    kept, _ = write_once(context.database, key, make, lambda connection, identifier: identifier)
+    return made if kept == ids[0] else _get_runs(context, kept, len(runs))
+
+
+def _answer_of(plan: RunPlan, ready: Sequence[Ready]) -> WholeAnswer:
+    """What is answered of the runs, with tensors that are too large for a list as null."""
+    shown = ends(plan.graph)
+    shapes = (each.fitted.shapes for each in ready)
+    sizes = (1 if each is None else prod(each[position]) for each in shapes for position in shown)
+    numbers = (1 + plan.differentiates) * sum(size for size in sizes if size <= LARGEST_LISTED)
+    return WholeAnswer(JSON, numbers, len(ready) * len(plan.graph.inputs), other_form=False)
+
+
+def _get_runs(context: Context, first: str, count: int) -> list[StoredRun]:
+    """The runs that were made together, by the id of the first, with the figures of inputs and outputs alone."""
+    with context.database.read() as connection:
+        records: list[RunRecord] = storage.get_runs(connection, ids_from(first, count))
+    return [*map(ends_of(context, records), records)]
+
+
+def for_each(items: Sequence[Item], do: Callable[[Item], Result]) -> list[Result]:
+    """What is done for each of the runs; raises InvalidInputs with the faults of all."""
+    done, faults = [], []
+    for number, item in enumerate(items):
+        try:
+            done.append(do(item))
+        except InvalidInputs as error:
+            faults += [_of_run(number, fault) for fault in error.faults]
+    if faults:
+        raise InvalidInputs(list(dict.fromkeys(faults)))
+    return done
+
+
+def _of_run(number: int, fault: Fault) -> Fault:
+    """The fault of one of the runs; the seed is that of all."""
+    return fault if fault.location[0] == "seed" else Fault(("runs", number, *fault.location), fault.detail)
