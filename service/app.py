@@ -42,7 +42,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     openapi.document_api(app, pictures.blueprint, articles.blueprint)
     site.register(app)
     addresses = (f"{settings.prefix}/docs", f"{settings.prefix}/openapi.yaml")  # as the page names them
-    app.register_blueprint(get_swaggerui_blueprint(*addresses, config={"app_name": openapi.TITLE}), url_prefix="/docs")
+    docs = get_swaggerui_blueprint(*addresses, config={"app_name": openapi.TITLE})
+    docs.after_request(browsers.confine_page)
+    app.register_blueprint(docs, url_prefix="/docs")
     app.view_functions["swagger_ui.show"] = access.scoped(Scope.READ)(app.view_functions["swagger_ui.show"])
     # Flask's own way to wrap it, which mypy does not know.
     app.wsgi_app = proxies.believe(app.wsgi_app, settings.proxies)  # type: ignore[method-assign, assignment]

@@ -4,13 +4,15 @@ An operation declares the scope that it asks for where it declares everything el
 declares none asks for the widest, a path that there is not for any key.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, g
+from flask.globals import request_ctx
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import TooManyRequests, Unauthorized
 
+from service.api.http.observability import REQUEST_ID
 from service.storage.access_keys import AccessKey, Scope
 from service.usecases.access import Keyring, NotAdmitted
 from service.usecases.rate_limit import MINUTE, RateLimit
@@ -50,13 +52,14 @@ def guard(app: Flask, keyring: Keyring, limit: RateLimit | None = None) -> None:
 
     @app.before_request
     def admit() -> None:
-        environ, view = request.environ, current_app.view_functions.get(request.endpoint or "")
-        needed = _needed(view)
+        asked = request_ctx.request
+        environ, view = asked.environ, app.view_functions.get(asked.endpoint or "")
+        needed = _needed(asked, view)
         # A worker process is given what was let in already. A client cannot set this: its headers become HTTP_….
         if needed is Scope.OPEN or ADMITTED in environ:
             return
         try:
-            key = keyring.identify(_bearer(environ))
+            key = keyring.identify(_bearer(asked))
         except NotAdmitted as error:
             raise Unauthorized(str(error), www_authenticate=_challenge("invalid_token")) from None
         if key is not None and key.scope < needed:
@@ -77,22 +80,24 @@ def guard(app: Flask, keyring: Keyring, limit: RateLimit | None = None) -> None:
         if limit and "allowance" in g:
             response.headers["RateLimit-Policy"] = f'"minute";q={limit.most};w={MINUTE}'
             response.headers["RateLimit"] = f'"minute";r={g.allowance.left};t={g.allowance.seconds}'
-        if "change" in g:
-            by_status, key = g.change
+        change = g.get("change")
+        if change:
+            by_status, key = change
             if response.status_code == by_status or response.status_code >= GIVEN_UP:
-                _log_change(key, response)
+                _log_change(app, key, response)
         return response
 
 
-def _log_change(key: AccessKey | None, response: Response) -> None:
-    current_app.extensions["measurements"].log(
-        g.request_id,
-        change=str(request.endpoint).rpartition(".")[2],
-        resource=response.headers.get("Location", request.script_root + request.path),
+def _log_change(app: Flask, key: AccessKey | None, response: Response) -> None:
+    asked = request_ctx.request
+    app.extensions["measurements"].log(
+        asked.environ[REQUEST_ID],
+        change=str(asked.endpoint).rpartition(".")[2],
+        resource=response.headers.get("Location", asked.script_root + asked.path),
         status=response.status_code,
         key=key.prefix if key else ANONYMOUS,
         name=key.name if key else None,
-        client=request.remote_addr,
+        client=asked.remote_addr,
     )
 
 
@@ -103,24 +108,26 @@ def log_key_change(app: Flask, change: str, key: AccessKey) -> None:
     )
 
 
-def _needed(view: Any) -> Scope:
+def _needed(asked: Request, view: Any) -> Scope:
     """The scope that a request of that view asks for; None where there is no such path, or no such method of it."""
-    if request.method == "OPTIONS":  # a browser asks so, without a key, before it sends the request of a page
-        return Scope.OPEN if "Access-Control-Request-Method" in request.headers else Scope.READ
+    if asked.method == "OPTIONS":  # a browser asks so, without a key, before it sends the request of a page
+        return Scope.OPEN if "Access-Control-Request-Method" in asked.headers else Scope.READ
     if view is None:
         return Scope.READ
     scope: Scope = getattr(view, "scope", Scope.ADMIN)
     return scope
 
 
-def _bearer(environ: Mapping[str, Any]) -> str | None:
+def _bearer(asked: Request) -> str | None:
     """The key that the request bears, in its header or in the cookie of a browser that signed in."""
-    scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return text.strip() if scheme.lower() == "bearer" else request.cookies.get(COOKIE)
+    scheme, _, text = asked.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return str(text.strip())
+    return asked.cookies.get(COOKIE) if "HTTP_COOKIE" in asked.environ else None
 
 
 def _challenge(error: str, **members: str) -> WWWAuthenticate:
     """What RFC 6750 has a refusal say; of a request that bears no key, nothing but how to send one."""
-    said = {"error": error, **members} if "Authorization" in request.headers else {}
+    said = {"error": error, **members} if "Authorization" in request_ctx.request.headers else {}
     written = ", ".join(f'{name}="{value}"' for name, value in {"realm": "gradbook", **said}.items())
     return WWWAuthenticate("Bearer", token=written)

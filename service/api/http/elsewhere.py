@@ -14,10 +14,11 @@ from contextlib import AbstractContextManager, nullcontext
 from math import inf
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import Headers
 
+from service.api.http.observability import BEGAN, HEADER, REQUEST_ID
 from service.api.http.problems import answer_no_database, answer_undone
 from service.core.figures.weight import Weight
 from service.settings import MEMORY_OF_A_THREAD, UNWEIGHED
@@ -74,6 +75,7 @@ def work_with(app: Flask) -> Work:
         if needed:
             return needed[0], ()
         pieces, answer.response = deque(answer.iter_encoded()), []
+        del answer.headers[HEADER]  # whoever handed it over adds that
         return (answer.status_code, list(answer.headers), failed), _taken_from(pieces)
 
     return work
@@ -89,6 +91,7 @@ def _answer_elsewhere(pool: Pool, nbytes: float, seconds: float) -> Response:
     """The answer of a worker process, granted that much memory, or more as soon as it is known that it needs more."""
     aside: Callable[[], AbstractContextManager[None]] = request.environ.get("gradbook.aside", nullcontext)
     body, environ = request.environ.get("gradbook.body") or [request.get_data()], _environ()
+    end = request.environ[BEGAN] + seconds
     try:
         with aside():
             while True:
@@ -96,7 +99,7 @@ def _answer_elsewhere(pool: Pool, nbytes: float, seconds: float) -> Response:
                     (environ, nbytes),
                     body,
                     nbytes=min(round(nbytes) + UNWEIGHED, pool.nbytes),
-                    seconds=g.began + seconds - time.perf_counter(),
+                    seconds=end - time.perf_counter(),
                     gone=request.environ.get("gradbook.client_gone"),
                 )
                 if isinstance(reply, tuple):
@@ -119,4 +122,4 @@ def _environ() -> dict[str, Any]:
     said = {name: value for name, value in request.environ.items() if isinstance(value, (str, bool, int))}
     for name in ("HTTP_AUTHORIZATION", "HTTP_COOKIE"):
         said.pop(name, None)
-    return {**said, "wsgi.version": (1, 0), "HTTP_X_REQUEST_ID": g.request_id}
+    return {**said, "wsgi.version": (1, 0), "HTTP_X_REQUEST_ID": request.environ[REQUEST_ID]}

@@ -7,6 +7,7 @@ from typing import Any
 
 import marshmallow as ma
 from flask import current_app, request
+from flask.globals import request_ctx
 from marshmallow.fields import List
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
@@ -29,10 +30,11 @@ def context() -> Context:
 
 def read_bytes() -> bytes:
     """The body as it came."""
-    body = request.get_data()
+    asked = request_ctx.request
+    body = asked.get_data()
     if len(body) > context().limits.body_bytes:
         raise RequestEntityTooLarge
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if asked.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("a body is read as it is; send it without Content-Encoding")
     return body
 
@@ -40,15 +42,15 @@ def read_bytes() -> bytes:
 def read_body(schema: Request) -> Any:
     """The body, checked; an empty body is an empty object unless the schema requires a member, and an ONNX model is its
     bytes."""
-    body, limits = read_bytes(), context().limits
+    asked, body, limits = request_ctx.request, read_bytes(), context().limits
     document: Any
     if not body and not requires_members(schema):
         document = {}
-    elif request.mimetype == onnx.MEDIA_TYPE and onnx.MEDIA_TYPE in schema.binary:
+    elif onnx.MEDIA_TYPE in schema.binary and asked.mimetype == onnx.MEDIA_TYPE:
         return body
-    elif request.mimetype == npz.MEDIA_TYPE and npz.MEDIA_TYPE in schema.binary:
+    elif npz.MEDIA_TYPE in schema.binary and asked.mimetype == npz.MEDIA_TYPE:
         document = npz.read_npz(body, limits)
-    elif not request.is_json:
+    elif not asked.is_json:
         raise UnsupportedMediaType("the body must be JSON; send it with Content-Type: application/json")
     else:
         document = read_json(body, limits.json_depth, schema.as_written)
@@ -65,8 +67,9 @@ def check(schema: Request, document: Any) -> Any:
 
 def read_query(schema: Request) -> Any:
     """The query, checked, a parameter that is a list with all its values; raises InvalidParameters."""
-    given: dict[str, Any] = request.args.to_dict()
-    given |= {name: request.args.getlist(name) for name in given if isinstance(schema.fields.get(name), List)}
+    asked = request.args
+    given: dict[str, Any] = asked.to_dict()
+    given |= {name: asked.getlist(name) for name in given if isinstance(schema.fields.get(name), List)}
     try:
         return schema.load(given)
     except ma.ValidationError as error:
@@ -93,7 +96,7 @@ def _faults(messages: Any) -> list[Fault]:
 
 def given_key() -> str | None:
     """The request's Idempotency-Key; raises InvalidParameters for one that is empty or too long."""
-    key = request.headers.get("Idempotency-Key")
+    key: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not 1 <= len(key) <= LONGEST_KEY:
         raise InvalidParameters([Fault(("Idempotency-Key",), f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")])
     return key

@@ -1,11 +1,14 @@
 """How an answer is sent: as JSON or in another accepted form, with an ETag."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
 from flask import Response, after_this_request, request
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotAcceptable
+from werkzeug.http import parse_accept_header
 
 from service.api.http.json_writing import write_json
 from service.core.errors import PreconditionFailed
@@ -23,8 +26,8 @@ def send(
     content_type: str = "application/json",
 ) -> Response:
     """Send the pieces of an answer with a strong ETag; a GET whose If-None-Match has it gets 304."""
-    response = Response(pieces, status=status, content_type=content_type, headers=headers)
-    response.set_etag(_etag(pieces))
+    own = {"Content-Type": content_type, "ETag": f'"{_etag(pieces)}"'}
+    response = Response(pieces, status=status, headers={**own, **(headers or {})})
     if request.method == "GET":
         response.make_conditional(request)
     return response
@@ -51,15 +54,19 @@ def _etag(pieces: list[bytes]) -> str:
 
 def accepted(*forms: str) -> str:
     """Return the media type that the Accept header prefers, the first if there is no header; raises NotAcceptable."""
-
-    def vary(response: Response) -> Response:
-        response.headers["Vary"] = "Accept"
-        return response
-
-    after_this_request(vary)
-    if not request.accept_mimetypes:
-        return forms[0]
-    preferred = request.accept_mimetypes.best_match(forms)
+    after_this_request(_vary)
+    preferred = _prefer(request.environ.get("HTTP_ACCEPT", ""), forms)
     if preferred is None:
         raise NotAcceptable(f"the answer is available as {' or '.join(forms)}")
     return preferred
+
+
+def _vary(response: Response) -> Response:
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+@lru_cache(maxsize=64)
+def _prefer(accept: str, forms: tuple[str, ...]) -> str | None:
+    asked = parse_accept_header(accept, MIMEAccept)
+    return asked.best_match(forms) if asked else forms[0]

@@ -80,7 +80,7 @@ def register(app: Flask) -> None:
     def show(response: Response) -> Response:
         if response.mimetype == MEDIA_TYPE and _wants_page():
             response = _problem_page(response)
-        if response.mimetype == "text/html" and not request.path.startswith("/docs"):
+        if response.mimetype == "text/html" and "Content-Security-Policy" not in response.headers:
             for name, value in _HEADERS.items():
                 response.headers.setdefault(name, value)
             if request.method == "GET" and response.status_code == 200:
@@ -103,7 +103,7 @@ def _problem_page(response: Response) -> Response:
         return redirect(url_for("pages.sign_in", next=wanted), SEE_OTHER)  # type: ignore[return-value]
     written = render_template("problem.html", problem=json.loads(response.get_data()))
     shown = Response(written, response.status_code, mimetype="text/html")
-    for name in ("Retry-After", "Allow", "X-Request-Id"):
+    for name in ("Retry-After", "Allow"):
         if name in response.headers:
             shown.headers[name] = response.headers[name]
     return shown

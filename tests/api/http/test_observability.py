@@ -42,6 +42,11 @@ def test_a_sound_request_id_comes_back_and_another_is_replaced(client: FlaskClie
     assert found == given if kept else (found != given and len(found) == 36)
 
 
+def test_a_line_is_ascii_whatever_the_path(client: FlaskClient, lines: list[str]) -> None:
+    client.get("/v1/ü%C2%9B2J%E2%80%A8x")  # what clears a terminal, and what ends a line for some readers
+    assert lines[0].isascii() and json.loads(lines[0])["path"] == "/v1/ü\x9b2J\u2028x"
+
+
 def test_ids_differ(client: FlaskClient) -> None:
     assert len({client.get("/livez").headers["X-Request-Id"] for _ in range(10)}) == 10
 
