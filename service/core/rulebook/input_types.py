@@ -44,8 +44,12 @@ def read_input(name: str, attributes: Any, given: FloatArray) -> FloatArray:
     if wrong := shape_mismatch(name, attributes.get("shape"), np.shape(given)):
         raise InvalidInputs([Fault(("inputs", name), wrong)])
     dtype = attributes.get("dtype")
-    with np.errstate(over="ignore"):
-        figure: FloatArray = np.asarray(given, dtype=np.float32 if dtype == "float32" else np.float64)
+    figure: FloatArray
+    if dtype == "float32":
+        with np.errstate(over="ignore"):
+            figure = np.asarray(given, dtype=np.float32)
+    else:
+        figure = np.asarray(given, dtype=np.float64)
     if dtype == "int64" and not np.all((figure == np.rint(figure)) & (np.abs(figure) <= _LARGEST_WHOLE)):
         raise InvalidInputs([Fault(("inputs", name), f"{name!r} takes whole numbers, at most 2^53 in magnitude")])
     return figure

@@ -81,7 +81,8 @@ def operands_only(*arguments: Any) -> tuple[Sequence[Any], dict[str, Any]]:
 
 def broadcast_shape(shapes: Sequence[Shape], attributes: Attributes = NO_ATTRIBUTES) -> Shape:
     """Infer the shape of an elementwise operation's value; raises ValueError where the shapes do not broadcast."""
-    return np.broadcast_shapes(*shapes)
+    distinct = set(shapes) - {()}
+    return np.broadcast_shapes(*distinct) if len(distinct) > 1 else next(iter(distinct), ())
 
 
 def define(

@@ -1,4 +1,4 @@
-"""A batch in blocks gives what the array loop gives at once."""
+"""A batch gives what the array loop gives: in one block to the bit, in several but for the order of sums."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.execution import batches
+from service.core.execution import batches, passes
 from service.core.execution.passes import backward_pass, forward_pass
-from service.core.figures.figures import Figures, FloatArray
+from service.core.figures.figures import Figures, FloatArray, same_bits
 from tests.passes import arrays_of, graph_of, run
 from tests.random_graphs import Point, points
 
@@ -40,25 +40,36 @@ def test_blocks_give_what_the_whole_gives(shape: tuple[int, ...], data: st.DataO
     in_blocks = both_passes(point, output, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "_MIN_BLOCK_POINTS", 1000)
+        in_one = both_passes(point, output, seed)
+        patch.setattr(batches, "_is_elementwise", lambda graph: False)
         whole = both_passes(point, output, seed)
-    for found, expected in zip(in_blocks, whole, strict=True):
-        assert found.shapes == expected.shapes
-        for position in range(len(found)):
-            mine, theirs = found[position], expected[position]
-            assert (mine is None) == (theirs is None)
-            if mine is not None and theirs is not None:
-                # What is summed over points is summed in another order.
-                np.testing.assert_allclose(mine, theirs, rtol=1e-13, atol=1e-13)
+    for block, found, expected in zip(in_one, in_blocks, whole, strict=True):
+        assert block.shapes == found.shapes == expected.shapes
+        assert same_bits(block.flat, expected.flat).all()
+        for each in (block, found):
+            np.testing.assert_array_equal(each.present, expected.present)
+        # What is summed over points is summed in another order.
+        np.testing.assert_allclose(found.flat, expected.flat, rtol=1e-13, atol=1e-13)
 
 
-def test_only_a_batch_of_more_than_a_block_is_taken_apart() -> None:
+@pytest.mark.parametrize("count", [2, 2000, 9000])
+def test_a_batch_of_any_size_is_run_in_one_go_over_the_nodes(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rule is applied once a block, and no node is visited by the array loop."""
+    monkeypatch.setattr(passes, "walk_forward", None)
+    monkeypatch.setattr(passes, "sweep_back", None)
+    values, gradients = run("F(a, b, c, d) = ((a + b) * c) / d", {name: [2.0] * count for name in "abcd"})
+    assert (values["F"], gradients["d"]) == ([4.0] * count, [-2.0] * count)
+
+
+def test_only_one_number_for_all_points_or_one_for_each_make_a_batch() -> None:
     graph = graph_of("y = k * x + 1")
 
     def shape(**inputs: Any) -> tuple[int, ...] | None:
         return batches.shape_of_batch(graph, arrays_of(inputs))
 
     assert shape(k=2, x=[1] * 4) == (4,)
-    assert shape(k=2, x=[1] * 3) is None
+    assert shape(k=2, x=[1]) == (1,)
+    assert shape(k=2, x=[]) is None
     assert shape(k=[1] * 4, x=[[1], [2]]) is None
     assert shape(k=2, x=1) is None
     summed = graph_of("y = sum(x) + k")
