@@ -8,6 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from service.core.errors import Fault, InvalidInputs
+from service.core.execution.outcomes import run_at, run_at_all
 from service.core.figures.weight import Weight
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
@@ -22,7 +23,7 @@ from service.usecases.runs import (
     RunPlan,
     StoredRun,
     admit_one_sided,
-    compute_run,
+    as_run,
     ends,
     ends_of,
     fit_run,
@@ -70,13 +71,15 @@ def create_runs(
     ready = for_each(runs, lambda run: fit_run(context, plan, run.inputs))
     passes = sum((weigh(plan, each) for each in ready), Weight())
     context.admit(RUN_OF_MANY * len(runs) + passes, _answer_of(plan, ready))
+    fitted = [each.fitted for each in ready]
+    outcomes = run_at_all(fitted, plan.differentiated, plan.seed)
+    if outcomes is None:
+        outcomes = for_each(fitted, lambda each: run_at(each, plan.differentiated, plan.seed))
     ids = new_ids(len(runs))
-
-    def compute(number: int) -> StoredRun:
-        asked = runs[number]
-        return compute_run(context, plan, ready[number], ids[number], label=asked.label, tags=asked.tags)
-
-    made = for_each(range(len(runs)), compute)
+    made = [
+        as_run(plan, each, outcome, identifier, asked.label, asked.tags)
+        for each, outcome, identifier, asked in zip(ready, outcomes, ids, runs, strict=True)
+    ]
     for run in made:
         admit_one_sided(context, plan.graph, run.values, run.record.nondifferentiable)
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from math import prod
 from typing import Unpack
 
-import numpy as np
 from sqlalchemy import Connection
 
 from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
@@ -14,15 +13,9 @@ from service.core.derivatives.weights import weigh_one_sided
 from service.core.errors import Conflict, NotFound, unknown_names
 from service.core.execution.closed_edges import closed_operands
 from service.core.execution.misshapen import set_aside_misshapen
-from service.core.execution.nonfinite import first_nonfinite_gradient, first_nonfinite_value
-from service.core.execution.passes import (
-    Fitted,
-    backward_pass,
-    evaluate,
-    fit_inputs,
-    nondifferentiable_nodes,
-    spread_seed,
-)
+from service.core.execution.nonfinite import first_nonfinite_gradient
+from service.core.execution.outcomes import Outcome, run_at
+from service.core.execution.passes import Fitted, backward_pass, fit_inputs, spread_seed
 from service.core.execution.run import Backward, Run
 from service.core.execution.weights import weigh_fit, weigh_forward, weigh_run
 from service.core.figures.figures import Figures, FloatArray, Shape, no_figures
@@ -111,7 +104,7 @@ def create_run(
     ready = fit_run(context, plan, inputs)
     answer = answer_of(plan.graph, ready.fitted.shapes, whole, ends_only, 1 + plan.differentiates)
     context.admit(weigh(plan, ready), answer)
-    made = compute_run(context, plan, ready, new_id() if keep else "", label=label, tags=tags)
+    made = compute_run(plan, ready, new_id() if keep else "", label=label, tags=tags)
     listed = answer if answer and answer.form is JSON and not ends_only else None
     admit_one_sided(context, plan.graph, made.values, made.record.nondifferentiable, listed)
     if keep:
@@ -135,8 +128,13 @@ class RunPlan:
     graph: Graph
     target: str | None
     differentiates: bool
-    seed: Given | None
+    seed: FloatArray | float
     convention: str
+
+    @property
+    def differentiated(self) -> str | None:
+        """The node that the backward pass starts from, None if there is to be none."""
+        return self.target if self.differentiates else None
 
 
 def plan_runs(
@@ -148,10 +146,12 @@ def plan_runs(
     seed: Given | None,
     convention: str,
 ) -> RunPlan:
-    """What runs of a graph have in common, at whatever inputs; raises InvalidRequest."""
+    """What runs of a graph have in common, at whatever inputs; raises InvalidRequest, and InvalidInputs for a seed that
+    is no stored tensor."""
     graph = context.graph(stored.digest).with_convention(convention)
     target = (choose_output if backward or seed is not None else find_output)(graph, output)
-    return RunPlan(stored, graph, target, backward and target is not None, seed, convention)
+    start = 1.0 if seed is None else load_array(context, seed, ("seed",))
+    return RunPlan(stored, graph, target, backward and target is not None, start, convention)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +177,17 @@ def weigh(plan: RunPlan, ready: Ready) -> Weight:
 
 
 def compute_run(
-    context: Context, plan: RunPlan, ready: Ready, identifier: str, *, label: str | None, tags: Mapping[str, str]
+    plan: RunPlan, ready: Ready, identifier: str, *, label: str | None, tags: Mapping[str, str]
 ) -> StoredRun:
     """Make the passes; raises InvalidInputs where an operation refuses its operands, or the seed does not fit."""
-    graph, target = plan.graph, plan.target
-    values = evaluate(ready.fitted)
+    return as_run(plan, ready, run_at(ready.fitted, plan.differentiated, plan.seed), identifier, label, tags)
+
+
+def as_run(
+    plan: RunPlan, ready: Ready, outcome: Outcome, identifier: str, label: str | None, tags: Mapping[str, str]
+) -> StoredRun:
+    """The outcome of a run with its record."""
+    graph, values = plan.graph, outcome.values
     record = RunRecord(
         id=identifier,
         graph_id=plan.stored.id,
@@ -191,23 +197,20 @@ def compute_run(
         source="computed",
         recorded_by=None,
         dtype="float32" if graph.float32_nodes else "float64",
-        output=target,
-        seed=None,
+        output=plan.target,
+        seed=outcome.seed,
         has_values=True,
-        has_gradients=False,
-        nonfinite_forward=first_nonfinite_value(graph, values),
-        nonfinite_backward=None,
-        nondifferentiable=nondifferentiable_nodes(graph, values),
+        has_gradients=outcome.gradients is not None,
+        nonfinite_forward=outcome.nonfinite_forward,
+        nonfinite_backward=outcome.nonfinite_backward,
+        nondifferentiable=outcome.nondifferentiable,
         convention=plan.convention,
         label=label,
         tags=tags,
         created_at=datetime.now(UTC),
         tensors=tensors_of(graph, values, ready.tensors, ready.arrays),
     )
-    gradients = None
-    if plan.differentiates and target is not None:
-        record, gradients = _differentiate(context, graph, record, values, target, plan.seed)
-    return StoredRun(record, graph, values, gradients)
+    return StoredRun(record, graph, values, outcome.gradients)
 
 
 def admit_one_sided(
@@ -269,7 +272,15 @@ def run_backward(
     context.admit(weigh_run(run.graph, run.values.shapes))
     asked = replace(run.record, convention=convention or run.record.convention)
     graph = run.graph.with_convention(asked.convention)
-    record, gradients = _differentiate(context, graph, asked, run.values, target, seed)
+    given = 1.0 if seed is None else load_array(context, seed, ("seed",))
+    gradients = backward_pass(graph, run.values, target, given)
+    record = replace(
+        asked,
+        output=target,
+        seed=spread_seed(given, run.values.shape(graph.position[target])),
+        has_gradients=True,
+        nonfinite_backward=first_nonfinite_gradient(graph, gradients, target),
+    )
     admit_one_sided(context, graph, run.values, record.nondifferentiable)
 
     def make(connection: Connection) -> tuple[None, str, bool]:
@@ -337,17 +348,6 @@ def _values_around(context: Context, run: StoredRun, positions: Sequence[int]) -
     admit_reading(context, run.record.id)
     needed = {each for position in positions for each in (position, *run.graph.operands[position])}
     return read_figures(context, run.record, sorted(needed)).values
-
-
-def _differentiate(
-    context: Context, graph: Graph, record: RunRecord, values: Figures, output: str, seed: Given | None
-) -> tuple[RunRecord, Figures]:
-    """The record with what the backward pass adds to it, and the gradients."""
-    given = np.float64(1.0) if seed is None else load_array(context, seed, ("seed",))
-    gradients = backward_pass(graph, values, output, given)
-    spread = spread_seed(given, values.shape(graph.position[output]))
-    nonfinite = first_nonfinite_gradient(graph, gradients, output)
-    return replace(record, output=output, seed=spread, has_gradients=True, nonfinite_backward=nonfinite), gradients
 
 
 def get_run(context: Context, run_id: str, *, ends_only: bool = False, whole: Form | None = None) -> StoredRun:

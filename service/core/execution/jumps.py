@@ -40,6 +40,11 @@ def jumping_nodes(graph: Graph, values: Figures) -> set[int]:
     return found
 
 
+def may_jump(graph: Graph) -> bool:
+    """Whether such a jump may be where all values are finite."""
+    return bool(_moving_choices(graph))
+
+
 def _has_infinite_operand(graph: Graph, position: int, values: Figures) -> bool:
     operands = [values[source] for source in graph.operands[position]]
     if values[position] is None or any(operand is None for operand in operands):

@@ -7,7 +7,7 @@ machine code is cached on disk under a digest of the source of every rule, so th
 import hashlib
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ def evaluate(loops: Loops, program: Program, inputs: Mapping[str, Any]) -> Figur
     values = program.leaves.copy()
     for name, position in program.inputs.items():
         values[position] = inputs[name]
-    loops.forward(program.stretches, program.nodes, program.operands, program.attributes, values)
+    loops.forward(*_packed(program), values)
     return frozen(values)
 
 
@@ -93,8 +93,7 @@ def differentiate(loops: Loops, program: Program, values: FloatArray, target: in
     whether there may be a NaN among them."""
     _check_length(program, values)
     gradients = np.empty(len(values))
-    packed = (program.stretches, program.nodes, program.operands, program.attributes)
-    has_nan = loops.backward(*packed, values, _reached(program, loops, target), target, seed, gradients)
+    has_nan = loops.backward(*_packed(program), values, _reached(program, loops, target), target, seed, gradients)
     if program.present is not None:
         gradients[program.constants] = 0.0
     return frozen(gradients, present=program.present), has_nan
@@ -113,14 +112,52 @@ def find_kinks(loops: Loops, program: Program, values: FloatArray) -> tuple[int,
     """The positions of the nodes at which no derivative exists."""
     _check_length(program, values)
     marks = np.zeros(len(values), dtype=np.bool_)
-    loops.kinks(program.stretches, program.nodes, program.operands, program.attributes, values, marks)
+    loops.kinks(*_packed(program), values, marks)
     return tuple(np.flatnonzero(marks).tolist())
 
 
 def _check_length(program: Program, values: FloatArray) -> None:
     """The loops trust their indices."""
-    if len(values) != len(program.leaves):
-        raise ValueError(f"{len(values)} values for {len(program.leaves)} nodes")
+    if values.shape[-1] != len(program.leaves):
+        raise ValueError(f"{values.shape[-1]} values for {len(program.leaves)} nodes")
+
+
+# --- the same at many points: a row of figures for each, read-only ------------------------------------------------
+
+
+def evaluate_rows(loops: Loops, program: Program, points: Sequence[Mapping[str, Any]]) -> FloatArray:
+    """The value of every node at one scalar for each Input."""
+    values = np.tile(program.leaves, (len(points), 1))
+    for name, position in program.inputs.items():
+        values[:, position] = np.fromiter((point[name] for point in points), np.float64, len(points))
+    for row in values:
+        loops.forward(*_packed(program), row)
+    values.setflags(write=False)
+    return values
+
+
+def differentiate_rows(loops: Loops, program: Program, values: FloatArray, target: int, seed: float) -> FloatArray:
+    """The gradient of every node from the node at position `target`; 0 of the Constants, which have none."""
+    _check_length(program, values)
+    gradients, reached = np.empty(values.shape), _reached(program, loops, target)
+    for known, row in zip(values, gradients, strict=True):
+        loops.backward(*_packed(program), known, reached, target, seed, row)
+    gradients[:, program.constants] = 0.0
+    gradients.setflags(write=False)
+    return gradients
+
+
+def find_kinks_rows(loops: Loops, program: Program, values: FloatArray) -> BoolArray:
+    """At which nodes no derivative exists."""
+    _check_length(program, values)
+    marks = np.zeros(values.shape, dtype=np.bool_)
+    for known, row in zip(values, marks, strict=True):
+        loops.kinks(*_packed(program), known, row)
+    return marks
+
+
+def _packed(program: Program) -> tuple[Any, ...]:
+    return program.stretches, program.nodes, program.operands, program.attributes
 
 
 # --- compiling ----------------------------------------------------------------------------------------------------
