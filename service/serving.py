@@ -237,14 +237,11 @@ def _load_app(settings: Settings, pool: Any = None) -> Any:
 
     from service.app import create_app
     from service.core.execution import kernel
+    from service.workers.garbage import collect_rarely
 
     app = create_app(settings)
     threadpool_limits(settings.blas_threads, user_api="blas")
-    # Reading a large body would have the cycle collector scan every live object. What is alive now stays alive, and
-    # requests leave few cycles behind.
-    gc.freeze()
-    gc.set_threshold(10_000, 5, 1_000)
-    gc.enable()
+    collect_rarely()
     # The event loop takes its turn at the interpreter among the views: each computes for no longer than this before.
     sys.setswitchinterval(_SECONDS_OF_A_TURN)
 

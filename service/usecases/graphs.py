@@ -45,7 +45,8 @@ def create_graph(
 ) -> tuple[GraphRecord, Graph, bool]:
     """Build a graph from an expression or from nodes and store it under `name`.
 
-    `weights` are the digests of tensors, which are the values of those inputs wherever none are given.
+    `weights` are the digests of tensors, which are the values of those inputs wherever none are given. `nodes`, a list
+    of documents, lets go of them as they are read.
 
     Returns its record, the graph as it is stored, and whether it is new: content equal to any version under that name
     and weights is that version. Raises InvalidExpression, InvalidGraph, InvalidInputs, LimitExceeded.
@@ -55,7 +56,7 @@ def create_graph(
     if expression is not None:
         graph, parts = compose_expression(expression, outputs, composing=_composing(context, found))
     else:
-        nodes = load_constants(context, nodes)
+        load_constants(context, nodes)
         graph, parts = compose_graph(nodes, outputs, inputs, composing=_composing(context, found))
     weights = {**_weights_of_parts(graph, parts, found), **weights}
     _check_weights(context, graph, weights)
@@ -145,7 +146,7 @@ def add_nodes(
     parent = get_graph(context, graph_id)
     old = context.graph(parent.digest)
     context.admit(BUILT_NODE * len(old) + _weigh(None, nodes))
-    nodes = load_constants(context, nodes)
+    load_constants(context, nodes)
     found: dict[str, Mapping[str, str]] = {}
     graph, parts = compose_extension(old, parent.parts, nodes, outputs, composing=_composing(context, found))
     added = parts[len(parent.parts) :]

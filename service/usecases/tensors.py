@@ -191,12 +191,12 @@ def load_array(context: Context, figure: Given, location: tuple[str | int, ...])
     return load_arrays(context, {str(name): figure}, tuple(above))[str(name)]
 
 
-def load_constants(context: Context, nodes: object) -> object:
-    """Documents of nodes with the arrays of tensors in place of {"tensor": "sha256:…"} as a Constant's value; raises
-    as `load_arrays`. What is no list of such documents is returned as it is, for whoever builds the graph to refuse."""
-    if not isinstance(nodes, list):
-        return nodes
-    return [_load_constant(context, node, ("nodes", number, "attributes")) for number, node in enumerate(nodes)]
+def load_constants(context: Context, nodes: object) -> None:
+    """Put the arrays of tensors in place of {"tensor": "sha256:…"} as a Constant's value in documents of nodes; raises
+    as `load_arrays`. What is no list of such documents is left as it is, for whoever builds the graph to refuse."""
+    if isinstance(nodes, list):
+        for number, node in enumerate(nodes):
+            nodes[number] = _load_constant(context, node, ("nodes", number, "attributes"))
 
 
 def _load_constant(context: Context, node: Any, location: tuple[str | int, ...]) -> object:

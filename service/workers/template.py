@@ -19,6 +19,7 @@ from contextlib import suppress
 from threading import Lock
 
 from service.workers import messages, process
+from service.workers.garbage import collect_rarely
 from service.workers.process import Work
 
 _NUMBER = 8  # bytes
@@ -88,8 +89,7 @@ def run(connection: socket.socket) -> None:
     begin, _ = messages.receive(connection)
     gc.disable()  # what is imported stays
     work = begin()
-    gc.freeze()
-    gc.enable()
+    collect_rarely()
     workers: set[int] = set()
     with suppress(EOFError, OSError):
         while True:

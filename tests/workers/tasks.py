@@ -1,5 +1,6 @@
 """What the processes of the tests' pool do: a task is the name of a function here and its argument."""
 
+import gc
 import os
 import time
 from collections.abc import Iterable
@@ -26,6 +27,11 @@ def work(task: tuple[str, Any], given: Any) -> tuple[Any, Iterable[bytes]]:
 def identity(argument: Any, given: Any) -> tuple[Any, Iterable[bytes]]:
     """The process, what was given, and the same bytes."""
     return (os.getpid(), argument), [bytes(given)]
+
+
+def collector(argument: Any, given: Any) -> tuple[Any, Iterable[bytes]]:
+    """When the cycle collector looks for garbage, and how many objects it leaves out."""
+    return (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()), ()
 
 
 def sleep(seconds: float, given: Any) -> tuple[Any, Iterable[bytes]]:

@@ -1,5 +1,6 @@
 """A pool of processes: each task is done once, or ended for a reason, and the next one is done all the same."""
 
+import gc
 import mmap
 import os
 import sys
@@ -42,6 +43,12 @@ def test_a_reply_comes_back_with_its_bytes(pool: Pool, size: int) -> None:
     (process, said), data = call(pool, "identity", {"a": [1, None]}, given, nbytes=20 * MEBIBYTE)
     assert (said, bytes(data)) == ({"a": [1, None]}, given)
     assert process != os.getpid()
+
+
+def test_the_cycle_collector_looks_seldom_and_not_at_what_was_there_before(pool: Pool) -> None:
+    """With Python's own thresholds it takes three quarters of the time in which a large body is read."""
+    (enabled, thresholds, frozen), _ = call(pool, "collector")
+    assert enabled and thresholds[0] > gc.get_threshold()[0] and frozen > 1000
 
 
 def test_what_a_task_raises_is_raised_and_its_process_goes_on(pool: Pool) -> None:

@@ -43,7 +43,10 @@ ALONE = Composing()
 def compose_graph(
     documents: object, outputs: object = None, inputs: object = None, *, composing: Composing = ALONE
 ) -> tuple[Graph, Sequence[GraphPart]]:
-    """Build a graph from documents of nodes, and list its parts; as `build_graph` otherwise."""
+    """Build a graph from documents of nodes, and list its parts; as `build_graph` otherwise.
+
+    The list lets go of the documents as they are read.
+    """
     return _compose({}, (), documents, outputs, inputs, (), composing)
 
 
@@ -86,8 +89,8 @@ def _compose(
     limits = {"max_nodes": composing.max_nodes, "max_tensor": composing.max_tensor}
     reading = read_uses(documents, known, composing.callees(), **limits)
     expansion = _expand(reading.nodes, parts, composing)
-    position = dict(reading.position)
-    position.update((name, position[origin]) for name, origin in expansion.origins.items())
+    position = reading.position
+    position.update([(name, position[origin]) for name, origin in expansion.origins.items()])
     faults = [*reading.faults, *_faults(expansion, position)]
     return assemble(Reading(expansion.nodes, position, faults), outputs, inputs, leading_inputs), expansion.parts
 

@@ -7,6 +7,7 @@ by the operands. The names that begin with h/ are therefore the part's.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from typing import cast
 
 from service.core.composition.callee import Definition, StoredGraph, count_nodes, define_graph
 from service.core.composition.composed import Operands, Weigh, define_composed
@@ -51,6 +52,8 @@ def expand(
     count = len(given) - len(uses) + sum(counts)
     limit_nodes(count, max_nodes)
     weigh(count, 0)
+    if not uses:
+        return Expansion(cast(dict[str, Node], given))
     expansion = Expansion()
     expansion.misuses.extend(_clashes(given, {*(part.name for part in parts), *(use.name for use in uses)}))
     blamed = {misuse.use.name for misuse in expansion.misuses if misuse.use}

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import Generic, TypeVar, cast
 
@@ -92,7 +93,8 @@ def read_nodes(
     max_tensor: int | None,
 ) -> Reading[Node]:
     """Read documents of nodes that are added to the known ones; raises as `build_graph`."""
-    found = read_uses(documents, known, no_callee, max_nodes=max_nodes, max_tensor=max_tensor)
+    given = list(documents) if isinstance(documents, list) else documents
+    found = read_uses(given, known, no_callee, max_nodes=max_nodes, max_tensor=max_tensor)
     return cast(Reading[Node], found)  # without callees there are no uses
 
 
@@ -104,19 +106,23 @@ def read_uses(
     max_nodes: int | None,
     max_tensor: int | None,
 ) -> Reading[Node | Use]:
-    """As `read_nodes`, where an operation may also be what `find_callee` finds: such nodes are yet to be expanded."""
+    """As `read_nodes`, where an operation may also be what `find_callee` finds: such nodes are yet to be expanded.
+
+    The list of documents lets go of each one that is read: a million of them take half a gigabyte.
+    """
     if not isinstance(documents, list):
         raise InvalidGraph([Fault(("nodes",), "a list of nodes is expected")])
     limit_nodes(len(known) + len(documents), max_nodes)
     reading: Reading[Node | Use] = Reading(dict(known), {}, [])
     for position, document in enumerate(documents):
+        documents[position] = None
         brief = len(reading.faults) > _EXPLAINED
         faults, node = read_node(document, brief, no_callee if brief else find_callee)
         if faults:
             reading.faults.extend(Fault(("nodes", position, *fault.location), fault.detail) for fault in faults)
         if node is None:
             continue
-        if not faults and isinstance(node, Node):
+        if node.attributes and not faults and isinstance(node, Node):
             _limit_tensor(node, max_tensor)
         if node.name in reading.nodes:
             first = reading.position.get(node.name)
@@ -149,9 +155,7 @@ def assemble(
 ) -> Graph:
     """Make a graph of what was read; raises InvalidGraph with the faults found before and those found here."""
     nodes, position, faults = reading.nodes, reading.position, reading.faults
-    used: set[str] = set()
-    for node in nodes.values():
-        used.update(node.inputs)
+    used = set(chain.from_iterable(node.inputs for node in nodes.values()))
     if unknown := used - nodes.keys():
         near = {name: nearest(name, nodes) for name in list(unknown)[:MOST_HINTS]}
         faults.extend(
@@ -216,10 +220,10 @@ def _topological_order(nodes: Mapping[str, Node], position: Mapping[str, int]) -
 
     Raises InvalidGraph with the nodes of one cycle, in its order.
     """
+    if _is_ordered(nodes.values()):
+        return tuple(nodes.values())
     listed = list(nodes)
     index = {name: number for number, name in enumerate(listed)}
-    if all(index[source] < number for number, node in enumerate(nodes.values()) for source in node.inputs):
-        return tuple(nodes.values())
     consumers: list[list[int]] = [[] for _ in listed]
     unmet = [0] * len(listed)
     for number, name in enumerate(listed):
@@ -241,6 +245,16 @@ def _topological_order(nodes: Mapping[str, Node], position: Mapping[str, int]) -
         path = written_cycle(cycle)
         raise InvalidGraph([Fault(("nodes", position[name]), f"{name!r} is in a cycle: {path}") for name in cycle])
     return tuple(order)
+
+
+def _is_ordered(nodes: Iterable[Node]) -> bool:
+    """Whether each node stands after those that it reads."""
+    before: set[str] = set()
+    for node in nodes:
+        if not before.issuperset(node.inputs):
+            return False
+        before.add(node.name)
+    return True
 
 
 def written_cycle(cycle: Sequence[str]) -> str:
@@ -271,16 +285,16 @@ def _default_outputs(ordered: Sequence[Node], used: set[str]) -> list[str]:
 def _order_of_inputs(nodes: Mapping[str, Node], outputs: Iterable[str], leading: Sequence[str]) -> list[str]:
     """The Input nodes in the order in which a depth-first search from the outputs meets them; the rest by name."""
     met = dict.fromkeys(leading)
+    unmet = {node.name for node in nodes.values() if node.operation.is_input} - met.keys()
     seen: set[str] = set()
     waiting = list(outputs)[::-1]
-    while waiting:
+    while waiting and unmet:
         name = waiting.pop()
         if name in seen:
             continue
         seen.add(name)
-        node = nodes[name]
-        if node.operation.is_input:
-            met.setdefault(name)
-        waiting.extend(reversed(node.inputs))
-    unmet = sorted(node.name for node in nodes.values() if node.operation.is_input and node.name not in met)
-    return [*met, *unmet]
+        if name in unmet:
+            unmet.remove(name)
+            met[name] = None
+        waiting.extend(reversed(nodes[name].inputs))
+    return [*met, *sorted(unmet)]

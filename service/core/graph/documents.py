@@ -1,7 +1,8 @@
 """Node documents {"name", "operation", "inputs"?, "attributes"?}: nodes as JSON."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -14,6 +15,7 @@ from service.core.rulebook.registry import find, operation_of, operations
 from service.core.rulebook.signature import Signature
 
 _MEMBERS = frozenset({"name", "operation", "inputs", "attributes"})
+_ACCEPTED = _MEMBERS | {"part_of"}  # answers have it, and may be posted back
 _KNOWN = ", ".join(sorted(_MEMBERS))
 
 # What a name stands for that is no operation's: a composed operation or a stored graph.
@@ -34,14 +36,10 @@ def read_node(
     """
     if not isinstance(document, dict):
         return [Fault((), "a node is an object with name, operation and inputs")], None
-    faults = [
-        Fault((member,), f"unknown member `{member}`; known: {_KNOWN}")
-        for member in document
-        if member not in _MEMBERS and member != "part_of"  # answers have it, and may be posted back
-    ]
+    faults = [] if document.keys() <= _ACCEPTED else _unknown_members(document)
     name = document.get("name")
-    if wrong := "a node needs a name" if "name" not in document else name_fault(name):
-        return [*faults, Fault(("name",), wrong)], None
+    if wrong := name_fault(name):
+        return [*faults, Fault(("name",), wrong if "name" in document else "a node needs a name")], None
     inputs, attributes = document.get("inputs", ()), document.get("attributes", NO_ATTRIBUTES)
     countable = isinstance(inputs, (list, tuple))
     if not countable:
@@ -62,9 +60,12 @@ def read_node(
         faults.append(Fault(("operation",), "a node needs an operation" if missing else _unknown(operation, brief)))
         found = operation_of("Identity")
     else:
-        misused = arity_faults(found, len(inputs)) if countable else []
-        attributes, wrong_attributes = read_attributes(found, attributes)
-        faults.extend(_with_form(found, fault) for fault in misused + wrong_attributes)
+        count = len(inputs) if countable else None
+        if attributes is NO_ATTRIBUTES and isinstance(found, Operation):
+            attributes, misused = _read_plain(found, count)
+        else:
+            attributes, misused = _read_use(found, count, attributes)
+        faults += misused
     assert isinstance(name, str)
     if faults:
         inputs = [source for source in inputs if isinstance(source, str) and source]
@@ -72,6 +73,27 @@ def read_node(
     if isinstance(found, Operation):
         return faults, Node(name, found, tuple(inputs), attributes)
     return faults, Use(name, str(operation), found, tuple(inputs), attributes)
+
+
+def _unknown_members(document: Mapping[str, object]) -> list[Fault]:
+    return [
+        Fault((member,), f"unknown member `{member}`; known: {_KNOWN}")
+        for member in document
+        if member not in _ACCEPTED
+    ]
+
+
+def _read_use(operation: Signature, count: int | None, given: object) -> tuple[Attributes, Sequence[Fault]]:
+    """The attributes of an operation, and what is wrong with them and with the number of inputs, if that is known."""
+    misused = [] if count is None else arity_faults(operation, count)
+    attributes, wrong = read_attributes(operation, given)
+    return attributes, [_with_form(operation, fault) for fault in misused + wrong]
+
+
+@lru_cache(maxsize=1024)
+def _read_plain(operation: Operation, count: int | None) -> tuple[Attributes, Sequence[Fault]]:
+    """As `_read_use`, of no attributes, which most nodes have: those of an operation share one mapping of defaults."""
+    return _read_use(operation, count, NO_ATTRIBUTES)
 
 
 def _unknown(operation: object, brief: bool) -> str:
@@ -104,8 +126,6 @@ def read_attributes(operation: Signature, given: object) -> tuple[Attributes, li
 
     They are in declared order with defaults filled in, so that equal nodes have equal digests.
     """
-    if given is NO_ATTRIBUTES and not operation.attributes:  # most nodes; the rest takes twenty times as long
-        return NO_ATTRIBUTES, []
     if not isinstance(given, Mapping):
         return NO_ATTRIBUTES, [Fault(("attributes",), "attributes are an object")]
     known = {attribute.name for attribute in operation.attributes}
@@ -128,4 +148,4 @@ def read_attributes(operation: Signature, given: object) -> tuple[Attributes, li
                 faults.append(Fault(("attributes", attribute.name), str(error)))
         if attribute.implied and not operation.operands and values.get(attribute.name) == attribute.default:
             values.pop(attribute.name, None)
-    return MappingProxyType(values), faults
+    return MappingProxyType(values) if values else NO_ATTRIBUTES, faults

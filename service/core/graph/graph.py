@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from service.core.caches import memoize_on_argument
@@ -13,6 +15,8 @@ from service.core.graph.sweep import walk_forward
 from service.core.rulebook import operations  # noqa: F401 (importing the package registers the operations)
 from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation
 from service.core.rulebook.tensor import Tensor
+
+_DIGESTED_AT_ONCE = 1000  # nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Graph:
     @cached_property
     def position(self) -> Mapping[str, int]:
         """The position in `nodes` of each node, by name."""
-        return {node.name: position for position, node in enumerate(self.nodes)}
+        return dict(zip(map(attrgetter("name"), self.nodes), range(len(self.nodes)), strict=True))
 
     def name_at(self, position: int | None) -> str | None:
         """The name of the node at a position; None for None."""
@@ -66,8 +70,8 @@ class Graph:
     @cached_property
     def operands(self) -> tuple[tuple[int, ...], ...]:
         """For each node the positions of its inputs, each less than its own."""
-        position = self.position
-        return tuple(tuple(position[name] for name in node.inputs) for node in self.nodes)
+        position_of = self.position.__getitem__
+        return tuple(tuple(map(position_of, node.inputs)) for node in self.nodes)
 
     @cached_property
     def consumers(self) -> tuple[tuple[tuple[int, int], ...], ...]:
@@ -146,17 +150,23 @@ class Graph:
 
         The canonical form lists the nodes by name, so that the order in which they were given does not matter.
         """
-        documents = [
-            [
-                node.name,
-                node.operation.name,
-                node.inputs,
-                {name: _hashable(value) for name, value in node.written_attributes.items()},
-            ]
-            for node in sorted(self.nodes, key=lambda node: node.name)
-        ]
-        canonical = json.dumps([documents, self.inputs, self.outputs], separators=(",", ":"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        digest = hashlib.sha256(b"[[")
+        by_name = iter(sorted(self.nodes, key=attrgetter("name")))
+        before = b""
+        while some := list(islice(by_name, _DIGESTED_AT_ONCE)):  # the whole text would be larger than the graph
+            digest.update(before + _canonical([_canonical_node(node) for node in some])[1:-1])
+            before = b","
+        digest.update(b"]," + _canonical([self.inputs, self.outputs])[1:])
+        return digest.hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _canonical_node(node: Node) -> list[Any]:
+    attributes = {name: _hashable(value) for name, value in node.written_attributes.items()} if node.attributes else {}
+    return [node.name, node.operation.name, node.inputs, attributes]
 
 
 def _may_close_edges(operation: Operation) -> bool:

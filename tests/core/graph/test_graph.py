@@ -1,5 +1,7 @@
 """Graphs: every fault named with its place, a stable order, and a digest of the content alone."""
 
+import hashlib
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -366,6 +368,19 @@ def test_a_default_written_out_does_not_change_the_digest() -> None:
 def test_the_digest_is_a_sha256_that_stays() -> None:
     """Stored graphs are found by it: whoever changes the canonical form must carry the stored ones over."""
     assert build_graph(SEED_EXAMPLE).digest == "4f09528cc3a9207273d442457bb83df4598778f4773e62cfe4cfae1abe556bf0"
+
+
+@pytest.mark.parametrize("count", [999, 1000, 1001, 2001])
+def test_the_digest_is_that_of_one_canonical_text_although_it_is_taken_of_pieces(count: int) -> None:
+    graph = build_graph([node("x"), *(node(f"é{number}", "Exp", "x") for number in range(count - 1))])
+    documents = sorted([each.name, each.operation.name, each.inputs, {}] for each in graph.nodes)
+    canonical = json.dumps([documents, graph.inputs, graph.outputs], separators=(",", ":"))
+    assert graph.digest == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def test_nodes_without_attributes_of_their_own_share_one_mapping() -> None:
+    first, second, other = build_graph([node("a"), node("b"), node("c", shape=[2])]).nodes
+    assert first.attributes is second.attributes is not other.attributes
 
 
 def test_an_attribute_that_came_later_changes_no_digest_where_it_is_as_by_default() -> None:
