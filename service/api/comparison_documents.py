@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Set
 from itertools import islice
 from typing import Any
 
-from service.api.documents import if_small
 from service.api.http.paging import fitting, next_cursor
 from service.api.numbers import write_array, write_number
 from service.core.comparison.causes import Cause, find_causes
@@ -23,6 +22,7 @@ from service.core.figures.figures import IntArray
 from service.core.symbolic.phrases import Sentence
 from service.storage.comparisons import ComparisonRecord
 from service.usecases.comparisons import Compared
+from service.usecases.run_ends import if_small
 
 
 def comparison_summary(record: ComparisonRecord) -> dict[str, Any]:

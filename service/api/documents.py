@@ -9,12 +9,13 @@ import numpy as np
 from service.api.numbers import write_array, write_number
 from service.core.derivatives.one_sided import OneSided
 from service.core.execution.nonfinite import FirstNonfinite
-from service.core.figures.figures import Figures, FloatArray, element_count
+from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Node, node_document, written_attribute
 from service.core.graph.parts import GraphPart, parts_of
 from service.core.rulebook.tensor import Tensor
-from service.storage.records import GraphRecord
-from service.usecases.runs import LARGEST_LISTED, StoredRun
+from service.storage.records import GraphRecord, RunEnds, RunRecord
+from service.usecases.run_ends import LARGEST_LISTED, if_small
+from service.usecases.runs import StoredRun
 from service.usecases.tensors import write_digest
 
 
@@ -60,22 +61,15 @@ def _written_attribute(value: Any) -> Any:
 
 def run_document(run: StoredRun, largest: int | None = LARGEST_LISTED) -> dict[str, Any]:
     """A run without its nodes; a tensor of more than `largest` elements is null."""
-    record, position = run.record, run.graph.position
+    return listed_run_document(run.record, run.ends(largest), largest)
 
-    def shown(figure: FloatArray | None) -> Any:
-        return write_array(if_small(figure, largest))
 
-    def values(names: Iterable[str]) -> dict[str, Any]:
-        return {name: shown(run.values[position[name]]) for name in names}
-
-    def given(name: str) -> Any:
-        """An input, or the tensor that it was given as, or as a weight of the graph."""
-        tensor = record.tensors.get(position[name])
-        return shown(run.values[position[name]]) if tensor is None else {"tensor": write_digest(tensor)}
-
-    gradients = None
-    if run.gradients is not None:
-        gradients = {name: shown(run.gradients[position[name]]) for name in run.graph.inputs}
+def listed_run_document(record: RunRecord, ends: RunEnds, largest: int | None = LARGEST_LISTED) -> dict[str, Any]:
+    """A run without its nodes, by its record and its ends; a seed of more than `largest` elements is null."""
+    figures = _written(ends.figures, whole=True)
+    count, start = len(ends.inputs), len(ends.inputs) + len(ends.outputs)
+    inputs = dict(zip(ends.inputs, figures, strict=False))
+    inputs |= {ends.inputs[number]: {"tensor": write_digest(digest)} for number, digest in ends.tensors.items()}
     return {
         "id": record.id or None,
         "graph_id": record.graph_id,
@@ -85,11 +79,11 @@ def run_document(run: StoredRun, largest: int | None = LARGEST_LISTED) -> dict[s
         "source": record.source,
         **({"recorded_by": record.recorded_by} if record.source == "recorded" else {"conventions": record.convention}),
         **({"dtype": record.dtype} if record.source == "recorded" or record.dtype != "float64" else {}),
-        "inputs": {name: given(name) for name in run.graph.inputs},
+        "inputs": inputs,
         "output": record.output,
-        "seed": shown(_as_given(record.seed)),
-        "outputs": values(run.graph.outputs),
-        "gradients": gradients,
+        "seed": write_array(if_small(_as_given(record.seed), largest)),
+        "outputs": dict(zip(ends.outputs, figures[count:start], strict=True)),
+        "gradients": dict(zip(ends.inputs, figures[start:], strict=True)) if record.has_gradients else None,
         "nonfinite": _nonfinite_document(record.nonfinite_forward, record.nonfinite_backward),
         "label": record.label,
         "tags": record.tags,
@@ -160,11 +154,6 @@ def _written(figures: Figures, whole: bool) -> list[Any]:
     if figures.present is not None:
         written = [value if there else None for value, there in zip(written, figures.present.tolist(), strict=True)]
     return written
-
-
-def if_small(figure: FloatArray | None, largest: int | None = LARGEST_LISTED) -> FloatArray | None:
-    """The figure, or None if it is too large for a list."""
-    return figure if figure is None or largest is None or element_count(figure.shape) <= largest else None
 
 
 def _as_given(seed: FloatArray | None) -> FloatArray | None:

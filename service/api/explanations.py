@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from flask import Response
 
-from service.api.documents import if_small
 from service.api.explanation_schemas import PathsDocument, PathsQuery, StepPage, StepsQuery
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import MOST_NUMBERS, Page, Paging, page_size
@@ -21,7 +20,8 @@ from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
 from service.core.symbolic.equation import Equation, Formula
 from service.usecases import explanations as usecases
-from service.usecases.runs import LARGEST_LISTED, StoredRun
+from service.usecases.run_ends import LARGEST_LISTED, if_small
+from service.usecases.runs import StoredRun
 
 # Steps of a page and paths, unless the caller says how many; the greatest whole number that all JSON readers keep.
 _LISTED = 100

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, request, url_for
 
-from service.api.documents import run_document, run_node_documents
+from service.api.documents import listed_run_document, run_document, run_node_documents
 from service.api.http import arrow, npz
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
@@ -36,7 +36,8 @@ from service.usecases import changes, deletion, run_batches
 from service.usecases import runs as usecases
 from service.usecases.recordings import record_run
 from service.usecases.run_batches import AskedRun, for_each
-from service.usecases.runs import LARGEST_LISTED, StoredRun
+from service.usecases.run_ends import LARGEST_LISTED
+from service.usecases.runs import StoredRun
 from service.usecases.tensors import Given
 from service.usecases.weighing import BINARY, JSON, Form
 
@@ -87,7 +88,7 @@ def create_runs(body: dict[str, Any], graph_id: str) -> Response:
     asked = for_each(body.pop("runs"), _read_asked)
     body["seed"] = _read_seed(body)
     made = run_batches.create_runs(context(), graph_id, asked, **body, key=idempotency_key())
-    return respond({"runs": map(run_document, made)}, 201)
+    return respond({"runs": (listed_run_document(*each) for each in made)}, 201)
 
 
 @blueprint.endpoint("POST", "/v1/runs/<run_id>/backward", body=BackwardRequest, answer=RunDocument, problems=(404, 409))
@@ -154,8 +155,8 @@ def list_graph_runs(query: dict[str, Any], page: Page, graph_id: str) -> tuple[l
 
 def _list(query: dict[str, Any], page: Page) -> tuple[list[Any], str | None]:
     found = usecases.list_runs(context(), **query, after=page.after, limit=page.size + 1)
-    read = usecases.ends_of(context(), found[: page.size])
-    return page.cut(found, lambda record: run_document(read(record)))
+    ends = usecases.list_ends(context(), found[: page.size])
+    return page.cut(found, lambda record: listed_run_document(record, next(ends)))
 
 
 @blueprint.endpoint(

@@ -13,7 +13,7 @@ from service.core.errors import NotFound
 from service.core.figures.figures import FloatArray
 from service.storage.listing import Listed, narrow
 from service.storage.models import DerivativeFigure, DerivativesRow, GraphRow
-from service.storage.runs import read_array, write_array
+from service.storage.run_figures import read_array, write_array
 from service.storage.tensors import find_tensors, load_array
 
 # The role of the blocks of a Jacobian or a Hessian that are all numbers, kept as one array.

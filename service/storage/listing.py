@@ -1,5 +1,6 @@
 """Lists: in what order their rows stand, which are asked for, and after which of them a page begins."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypedDict
 
@@ -10,6 +11,7 @@ from service.storage.identifiers import bound
 NEWEST_FIRST = "-created_at"
 _ID = 36  # characters
 _LONGEST_PATTERN = 10_000  # characters, of four bytes or escaped: SQLite takes patterns of 50,000 bytes
+_IDS_TOGETHER = 1000  # in one statement, which has a limit of parameters
 _MOMENT = timedelta(minutes=1)
 _EARLIEST, _LATEST = (each.replace(tzinfo=UTC) for each in (datetime.min + _MOMENT, datetime.max - _MOMENT))
 
@@ -62,6 +64,11 @@ def place(record: Named) -> str:
 def is_place(after: str, sort: str) -> bool:
     """Whether a row of a list in that order may stand there."""
     return len(after) > _ID if is_by_name(sort) else len(after) <= _ID
+
+
+def together(identifiers: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ids, as many at a time as one statement takes."""
+    return (identifiers[start : start + _IDS_TOGETHER] for start in range(0, len(identifiers), _IDS_TOGETHER))
 
 
 def is_by_name(sort: str) -> bool:

@@ -128,7 +128,13 @@ class TensorChunk(Base):
 
 
 class RunRow(Base):
-    """A run, without its figures. Each index ends in the id, by which lists are ordered."""
+    """A run. Each index ends in the id, by which lists are ordered.
+
+    `values` and `gradients` are null where they are in `run_figures`, or there are none; `ends` are the figures that a
+    list shows. The layout of each is null where all are scalars that are there, else an object: their `shapes`, unless
+    all are scalars, the positions of those that are `absent` or were recorded as `none`, and `tensors` as in
+    `run_figures`.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (Index(None, "graph_id", "id"), Index(None, "label", "id"), Index(None, "recorded_by", "id"))
@@ -147,6 +153,12 @@ class RunRow(Base):
     convention: Mapped[str] = mapped_column(String(16), server_default="minimum-norm")
     label: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
+    values: Mapped[bytes | None] = mapped_column(LargeBinary)
+    values_layout: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    gradients: Mapped[bytes | None] = mapped_column(LargeBinary)
+    gradients_layout: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    ends: Mapped[bytes | None] = mapped_column(LargeBinary)
+    ends_layout: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class RunTag(Base):
@@ -161,7 +173,8 @@ class RunTag(Base):
 
 
 class RunFigures(Base):
-    """The `kind` "values" or "gradients" of a run: of how many nodes, of what shapes, and which nodes have one.
+    """The `kind` "values" or "gradients" of a run, where its row has not room for them, or some are tensors: of how
+    many nodes, of what shapes, and which nodes have one.
 
     `shapes` is null where all are scalars, `present` (bits, most significant first) where every node has one. If
     some were recorded as none, as many bytes follow in `present` and mark those. `tensors` lists [position, digest]

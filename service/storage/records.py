@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from service.core.execution.nonfinite import FirstNonfinite
-from service.core.figures.figures import FloatArray
+from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.parts import GraphPart
 
 
@@ -71,3 +72,27 @@ class RunRecord:
     tags: Mapping[str, str]
     created_at: datetime
     tensors: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnds:
+    """What a list shows of a run: the figures of its graph's `inputs` and `outputs`.
+
+    `figures` are the values of the inputs, of the outputs and, if the run has gradients, the gradients of the inputs;
+    what is too large for a list is not among them. `tensors` has by its place among the inputs the digest of each that
+    is a tensor.
+    """
+
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    figures: Figures
+    tensors: Mapping[int, str]
+
+
+class NewRun(NamedTuple):
+    """What is stored of a run: its record, its values and gradients, and what a list shows of it."""
+
+    record: RunRecord
+    values: Figures | None
+    gradients: Figures | None
+    ends: RunEnds | None = None

@@ -8,6 +8,7 @@ from service.storage import graphs as storage
 from service.storage import runs
 from service.storage.graphs import ORDERS
 from service.storage.records import GraphRecord, RunRecord
+from service.storage.run_figures import load_small_values
 from service.usecases.context import Context
 
 __all__ = ["ORDERS", "SMALL_GRAPH", "FoundGraph", "list_tags", "output_values", "search_graphs"]
@@ -62,7 +63,7 @@ def output_values(
         if run.has_values and record.node_count <= SMALL_GRAPH:
             positions[run.id] = context.graph(record.digest).position[output_of(run, record)]
     with context.database.read() as connection:
-        return runs.load_small_values(connection, positions)
+        return load_small_values(connection, positions)
 
 
 def list_tags(context: Context) -> list[str]:

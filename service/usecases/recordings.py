@@ -150,7 +150,7 @@ def _weigh(graph: Graph, shapes: Mapping[str, Shape]) -> Weight:
 
 def insert_whole_run(connection: Connection, run: StoredRun) -> None:
     """Store a run with all its figures."""
-    storage.insert_run(connection, run.record, run.values if run.record.has_values else None, run.gradients)
+    storage.insert_runs(connection, [run.new])
 
 
 def _check_names(

@@ -13,20 +13,19 @@ from service.core.figures.weight import Weight
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
 from service.storage.identifiers import ids_from, new_ids
-from service.storage.records import RunRecord
+from service.storage.records import RunEnds, RunRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
+from service.usecases.run_ends import LARGEST_LISTED
 from service.usecases.runs import (
-    LARGEST_LISTED,
     Ready,
     RunPlan,
-    StoredRun,
     admit_one_sided,
     as_run,
     ends,
-    ends_of,
     fit_run,
+    list_ends,
     plan_runs,
     weigh,
 )
@@ -56,7 +55,7 @@ def create_runs(
     seed: Given | None = None,
     convention: str = MINIMUM_NORM,
     key: IdempotencyKey | None = None,
-) -> list[StoredRun]:
+) -> list[tuple[RunRecord, RunEnds]]:
     """Make runs of a stored graph, each as `runs.create_run` does, and store all of them or none.
 
     Returns them in the order of `runs`, by which their ids sort too. Raises as `runs.create_run`; InvalidInputs has the
@@ -84,11 +83,11 @@ def create_runs(
         admit_one_sided(context, plan.graph, run.values, run.record.nondifferentiable)
 
     def make(connection: Connection) -> tuple[str, str, bool]:
-        storage.insert_runs(connection, [(run.record, run.values, run.gradients) for run in made])
+        storage.insert_runs(connection, [run.new for run in made])
         return ids[0], ids[0], True
 
     kept, _ = write_once(context.database, key, make, lambda connection, identifier: identifier)
-    return made if kept == ids[0] else _get_runs(context, kept, len(runs))
+    return [(run.record, run.ends()) for run in made] if kept == ids[0] else _get_runs(context, kept, len(runs))
 
 
 def _answer_of(plan: RunPlan, ready: Sequence[Ready]) -> WholeAnswer:
@@ -100,11 +99,11 @@ def _answer_of(plan: RunPlan, ready: Sequence[Ready]) -> WholeAnswer:
     return WholeAnswer(JSON, numbers, len(ready) * len(plan.graph.inputs), other_form=False)
 
 
-def _get_runs(context: Context, first: str, count: int) -> list[StoredRun]:
-    """The runs that were made together, by the id of the first, with the figures of inputs and outputs alone."""
+def _get_runs(context: Context, first: str, count: int) -> list[tuple[RunRecord, RunEnds]]:
+    """The runs that were made together, by the id of the first."""
     with context.database.read() as connection:
-        records: list[RunRecord] = storage.get_runs(connection, ids_from(first, count))
-    return [*map(ends_of(context, records), records)]
+        records = storage.get_runs(connection, ids_from(first, count))
+    return [*zip(records, list_ends(context, records), strict=True)]
 
 
 def for_each(items: Sequence[Item], do: Callable[[Item], Result]) -> list[Result]:

@@ -1,6 +1,7 @@
 """Run graphs forward and backward, store the figures and read them back."""
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import prod
@@ -23,19 +24,19 @@ from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph, Node
 from service.core.graph.selection import choose_output, find_output
 from service.core.rulebook.operation import MINIMUM_NORM
+from service.storage import run_figures
 from service.storage import runs as storage
 from service.storage.graphs import count_nodes
 from service.storage.identifiers import new_id
-from service.storage.records import GraphRecord, RunRecord
+from service.storage.records import GraphRecord, NewRun, RunEnds, RunRecord
 from service.usecases import references
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
+from service.usecases.run_ends import LARGEST_LISTED, ends_in
 from service.usecases.tensors import Given, load_array, load_arrays, named_tensors, tensors_of, with_weights
 from service.usecases.weighing import JSON, STORED_BYTE, Form, WholeAnswer
 
-# A larger tensor is null in a list; it stands whole at /v1/runs/{id}/nodes/{name}.
-LARGEST_LISTED = 10_000
 _FEW_NODES = 1000  # whose shapes are inferred in some milliseconds
 
 
@@ -62,6 +63,16 @@ class StoredRun:
             backward = Backward(record.output, record.seed, self.gradients)
         run = Run(self.graph, self.values, record.dtype, backward)
         return set_aside_misshapen(run) if record.source == "recorded" else run
+
+    def ends(self, largest: int | None = LARGEST_LISTED) -> RunEnds:
+        """The figures of the graph's inputs and outputs, without those of more than `largest` elements."""
+        return ends_in(self.graph, self.values, self.gradients, self.record.tensors, largest)
+
+    @property
+    def new(self) -> NewRun:
+        """What is inserted of it; it must hold the figures of all nodes."""
+        values = self.values if self.record.has_values else None
+        return NewRun(self.record, values, self.gradients, self.ends())
 
     def part(self, count: int) -> "StoredRun":
         """The run with the figures of the first `count` of these nodes."""
@@ -110,7 +121,7 @@ def create_run(
     if keep:
 
         def make(connection: Connection) -> tuple[RunRecord, str, bool]:
-            storage.insert_run(connection, made.record, made.values, made.gradients)
+            storage.insert_runs(connection, [made.new])
             return made.record, made.record.id, True
 
         kept, _ = write_once(context.database, key, make, storage.get_run)
@@ -282,13 +293,14 @@ def run_backward(
         nonfinite_backward=first_nonfinite_gradient(graph, gradients, target),
     )
     admit_one_sided(context, graph, run.values, record.nondifferentiable)
+    complete = StoredRun(record, graph, run.values, gradients)
 
     def make(connection: Connection) -> tuple[None, str, bool]:
-        storage.add_gradients(connection, record, gradients)
+        storage.add_gradients(connection, complete.new)
         return None, record.id, False
 
     write_once(context.database, key, make, lambda connection, identifier: None)
-    return StoredRun(record, graph, run.values, gradients)
+    return complete
 
 
 def set_baseline(context: Context, run_id: str, label: str = "main", *, key: IdempotencyKey | None = None) -> RunRecord:
@@ -376,11 +388,11 @@ def read_figures(context: Context, record: RunRecord, positions: Sequence[int], 
     graph = context.graph(record.graph_digest).with_convention(record.convention)
     with context.database.read() as connection:
         if whole:
-            numbers = storage.count_elements(connection, record.id, positions)
-            weight = STORED_BYTE * sum(storage.count_bytes(connection, [record.id]))
+            numbers = run_figures.count_elements(connection, record.id, positions)
+            weight = STORED_BYTE * sum(run_figures.count_bytes(connection, [record.id]))
             context.admit(weight, WholeAnswer(whole, numbers, len(positions)))
         values, gradients = (
-            storage.load_some_figures(connection, record.id, kind, positions) if has else None
+            run_figures.load_some_figures(connection, record.id, kind, positions) if has else None
             for kind, has in (("values", record.has_values), ("gradients", record.has_gradients))
         )
     return StoredRun(record, graph, no_figures(len(graph)) if values is None else values, gradients)
@@ -390,7 +402,7 @@ def admit_reading(context: Context, *runs: str) -> None:
     """Return if figures of the runs of these ids may be read here, in an array for all of each run, and held together;
     raises as `Context.admit`."""
     with context.database.read() as connection:
-        context.admit(STORED_BYTE * sum(sum(storage.count_bytes(connection, [run])) for run in runs))
+        context.admit(STORED_BYTE * sum(sum(run_figures.count_bytes(connection, [run])) for run in runs))
 
 
 def ends(graph: Graph) -> list[int]:
@@ -407,15 +419,15 @@ def list_run_nodes(
         stop = None if limit is None else start + limit
         answer = None
         if stop is None:
-            nbytes = sum(storage.count_bytes(connection, [record.id]))
+            nbytes = sum(run_figures.count_bytes(connection, [record.id]))
         else:
-            nbytes = 8 * storage.count_elements(connection, record.id, range(start, stop))
+            nbytes = 8 * run_figures.count_elements(connection, record.id, range(start, stop))
         if whole:
             items = count_nodes(connection, record.graph_digest) if limit is None else limit
             answer = WholeAnswer(whole, nbytes // 8, items)
         context.admit(STORED_BYTE * nbytes, answer)
         values, gradients = (
-            storage.load_figures(connection, record.id, kind, start, stop) if has else None
+            run_figures.load_figures(connection, record.id, kind, start, stop) if has else None
             for kind, has in (("values", record.has_values), ("gradients", record.has_gradients))
         )
     graph = context.graph(record.graph_digest).with_convention(record.convention)
@@ -444,24 +456,21 @@ def list_runs(
     """List stored runs, of all graphs or of one, newest first unless `sort` says; raises NotFound."""
     with context.database.read() as connection:
         of = None if graph is None else references.graph_id(connection, graph)
-        found = storage.list_runs(connection, graph=of, limit=limit, **asked)
-        sizes = storage.count_bytes(connection, [record.id for record in found])
-    # Their inputs and outputs are read one run after the other, unless they are small.
-    context.admit((STORED_BYTE * max(sizes, default=0)).times(len(sizes)))
-    return found
+        return storage.list_runs(connection, graph=of, limit=limit, **asked)
 
 
-def ends_of(context: Context, records: Sequence[RunRecord]) -> Callable[[RunRecord], StoredRun]:
-    """The function that reads one of these runs with the figures of its graph's inputs and outputs; small runs are read
-    at once, with all their figures."""
+def list_ends(context: Context, records: Sequence[RunRecord]) -> Iterator[RunEnds]:
+    """The ends of each of these runs: the small ones are read at once, the others one after the other."""
     with context.database.read() as connection:
-        small = storage.load_small_figures(connection, [record.id for record in records])
+        small = run_figures.load_ends(connection, [record.id for record in records])
+        others = [record.id for record in records if record.id not in small]
+        sizes = run_figures.count_bytes(connection, others) if others else []
+    context.admit((STORED_BYTE * max(sizes, default=0)).times(len(sizes)))
+    return (small.get(record.id) or _load_ends(context, record) for record in records)
 
-    def read(record: RunRecord) -> StoredRun:
-        values, gradients = (small.get((record.id, kind)) for kind in ("values", "gradients"))
-        if (values is None) is record.has_values or (gradients is None) is record.has_gradients:
-            return read_ends(context, record)
-        graph = context.graph(record.graph_digest).with_convention(record.convention)
-        return StoredRun(record, graph, no_figures(len(graph)) if values is None else values, gradients)
 
-    return read
+def _load_ends(context: Context, record: RunRecord) -> RunEnds:
+    """The ends of a run, with which it is stored unless an older version did so."""
+    with context.database.read() as connection:
+        found = run_figures.load_ends(connection, [record.id], sys.maxsize)
+    return found.get(record.id) or read_ends(context, record).ends()

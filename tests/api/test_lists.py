@@ -1,16 +1,24 @@
 """What lists may be asked for, in what order they stand, and how many queries they take."""
 
+import hashlib
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, event
 
+from service.usecases.context import Context
 from tests.api.conftest import MakeApp
 
+_FILE = io.BytesIO()
+np.save(_FILE, np.arange(3.0))
+TENSOR = _FILE.getvalue()
+DIGEST = f"sha256:{hashlib.sha256(TENSOR).hexdigest()}"
 NAMES = ("b", "a", "B", "é", "a", "ä b")
 
 
@@ -175,3 +183,33 @@ def test_a_list_takes_as_many_queries_however_long_it_is(client: FlaskClient, ma
                 client.get(f"/v1/{path}", query_string={"limit": limit})
             counts.append(len([each for each in seen if each.lstrip().startswith("SELECT")]))
         assert counts[0] == counts[1] <= 7, path
+
+
+RECORDED = {"by": "Ada", "values": {"x": [1, 2], "y": None}, "gradients": {"x": None}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": {"x": 2, "k": "NaN"}},
+        {"inputs": {"x": [1, -0.0], "k": 3}, "backward": False},
+        {"inputs": {"x": [1] * 9000, "k": 3}},
+        {"inputs": {"x": [1] * 10_001, "k": 3}, "seed": [2] * 10_001},
+        {"inputs": {"x": {"tensor": DIGEST}, "k": 3}},
+        {"inputs": {"x": [1, 2], "k": 3}, "recorded": RECORDED},
+    ],
+    ids=["scalars", "no gradients", "many numbers", "too large for a list", "a tensor", "recorded in part"],
+)
+def test_a_listed_run_is_shown_without_its_graph_and_its_chunks(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any]
+) -> None:
+    client = make_app().test_client()
+    client.put(f"/v1/tensors/{DIGEST}", data=TENSOR, content_type="application/x-npy")
+    graph = post(client, "/v1/graphs", name="g", expression="F(x, k) = y - sum(x); y = relu(x) * k", outputs=["F", "y"])
+    run = post(client, f"/v1/graphs/{graph}/runs", output="F", label="L", tags={"key": "value"}, **body)
+    whole: Any = client.get(f"/v1/runs/{run}").json
+    monkeypatch.setattr(Context, "graph", None)
+    with queries() as seen:
+        (shown,) = listed(client, "/v1/runs")
+    assert shown == {name: each for name, each in whole.items() if name not in ("nodes", "next")}
+    assert not [each for each in seen if "document" in each or each.startswith("SELECT run_chunks")]

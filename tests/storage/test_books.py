@@ -26,7 +26,8 @@ from service.storage.derivatives import insert_derivatives
 from service.storage.graphs import insert_graph
 from service.storage.models import Base, Content, GraphRow, RunChunk, RunRow, RunTag
 from service.storage.records import GraphRecord, RunRecord
-from service.storage.runs import CHUNK_VALUES, insert_run
+from service.storage.run_figures import CHUNK_VALUES
+from service.storage.runs import insert_run
 from service.storage.tensors import insert_tensor
 from tests.storage.test_comparisons import record as comparison
 from tests.storage.test_deletion import rows

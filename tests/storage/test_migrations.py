@@ -22,7 +22,8 @@ from service.storage.deletion import delete_graph
 from service.storage.graphs import get_graph, insert_graph, list_graphs, load_graph
 from service.storage.models import Content, GraphTag
 from service.storage.records import GraphRecord, RunRecord
-from service.storage.runs import get_run, insert_run, list_runs, load_figures
+from service.storage.run_figures import load_figures
+from service.storage.runs import get_run, insert_run, list_runs
 
 REPOSITORY = Path(__file__).parents[2]
 RELEASED = Path(__file__).parent / "released"
@@ -64,7 +65,7 @@ def test_every_schema_has_a_released_database() -> None:
 
 
 @pytest.mark.sqlite
-@pytest.mark.parametrize("released", [f"000{number}.sql" for number in range(1, 9)])
+@pytest.mark.parametrize("released", [f"000{number}.sql" for number in range(1, 10)])
 def test_a_released_database_is_brought_up_to_date(
     released: str, database: Database, tmp_path: Path, run_record: Callable[..., RunRecord]
 ) -> None:

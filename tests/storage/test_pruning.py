@@ -17,7 +17,8 @@ from service.storage.identifiers import new_id
 from service.storage.keys import KeyRecord, find_key, insert_key
 from service.storage.pruning import Pruned, prune
 from service.storage.records import GraphRecord, RunRecord, TensorRecord
-from service.storage.runs import insert_run, list_runs, load_figures
+from service.storage.run_figures import load_figures
+from service.storage.runs import insert_run, list_runs
 from service.storage.tensors import find_tensors, insert_tensor
 from tests.storage.test_comparisons import record as comparison
 from tests.storage.test_derivatives import record as derivatives

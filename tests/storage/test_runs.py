@@ -1,5 +1,6 @@
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from math import prod
 from typing import Any
@@ -9,29 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sqlalchemy import update
+from sqlalchemy import Connection, event, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
 from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph
-from service.storage import runs as storage
+from service.storage import run_figures as storage
 from service.storage.database import Database
 from service.storage.graphs import insert_graph
 from service.storage.identifiers import new_id
-from service.storage.models import RunChunk
-from service.storage.records import GraphRecord, RunRecord
-from service.storage.runs import (
-    CHUNK_VALUES,
-    add_gradients,
-    get_run,
-    insert_run,
-    insert_runs,
-    list_runs,
-    load_figures,
-    load_some_figures,
-)
+from service.storage.models import RunChunk, RunFigures
+from service.storage.records import GraphRecord, NewRun, RunRecord
+from service.storage.run_figures import CHUNK_VALUES, load_figures, load_some_figures
+from service.storage.runs import add_gradients, get_run, insert_run, insert_runs, list_runs
 
 SPECIAL = [
     0x0000_0000_0000_0000,  # 0
@@ -104,7 +97,9 @@ def test_any_figures_come_back_whole_and_in_part(
     start = data.draw(st.integers(0, len(values)))
     stop = data.draw(st.integers(start, len(values)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "CHUNK_VALUES", 4)  # so that small examples have boundaries
+        # Small examples have boundaries too, and are in chunks or in the run's row.
+        patch.setattr(storage, "CHUNK_VALUES", 4)
+        patch.setattr(storage, "ROW_BYTES", data.draw(st.sampled_from([-1, 32, 10**6])))
         with shared_database.write() as connection:
             insert_run(connection, record, values, gradients)
         with shared_database.read() as connection:
@@ -117,25 +112,44 @@ def test_any_figures_come_back_whole_and_in_part(
 def test_runs_inserted_together_are_as_those_inserted_alone(
     database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord]
 ) -> None:
-    runs: list[tuple[RunRecord, Figures | None, Figures | None]] = [
-        (run_record(stored, tags={"number": str(number)}, label="λ"), Figures(np.full(3, number / 3)), gradients)
+    runs = [
+        NewRun(run_record(stored, tags={"number": str(number)}, label="λ"), Figures(np.full(3, number / 3)), gradients)
         for number, gradients in enumerate([None, Figures(from_bits(SPECIAL[4:7])), None])
     ]
     with database.write() as connection:
         insert_runs(connection, [])
         insert_runs(connection, runs)
     with database.read() as connection:
-        assert [record.id for record in list_runs(connection, limit=9)] == [record.id for record, _, _ in runs[::-1]]
-        for record, values, gradients in runs:
+        assert [record.id for record in list_runs(connection, limit=9)] == [record.id for record, *_ in runs[::-1]]
+        for record, values, gradients, _ in runs:
             found = get_run(connection, record.id)
             assert (found.tags, found.has_gradients) == (record.tags, gradients is not None)
             assert values and same(load_figures(connection, record.id, "values"), values)
             assert gradients is None or same(load_figures(connection, record.id, "gradients"), gradients)
-    lost = [(run_record(stored), None, None), (run_record(stored, graph_id=new_id()), None, None)]
-    with pytest.raises(NotFound, match=lost[1][0].graph_id), database.write() as connection:
+    lost = [NewRun(run_record(stored, **changes), None, None) for changes in ({}, {"graph_id": new_id()})]
+    with pytest.raises(NotFound, match=lost[1].record.graph_id), database.write() as connection:
         insert_runs(connection, lost)
     with database.read() as connection:
         assert len(list_runs(connection, limit=9)) == len(runs)
+
+
+def test_a_small_run_is_one_row(database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord]) -> None:
+    small, large = Figures(np.arange(8192.0)), Figures(np.arange(8193.0))
+    with database.write() as connection, counted(connection) as statements:
+        insert_run(connection, run_record(stored), small, small)
+        assert len(statements) == 1
+        insert_run(connection, run_record(stored), small, large)
+        assert len(statements) == 4
+    with database.read() as connection:
+        assert [connection.scalar(select(func.count(row.kind))) for row in (RunFigures, RunChunk)] == [1, 1]
+
+
+@contextmanager
+def counted(connection: Connection) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile."""
+    seen: list[str] = []
+    event.listen(connection, "before_cursor_execute", lambda *arguments: seen.append(arguments[2]))
+    yield seen
 
 
 @pytest.mark.parametrize("bits", SPECIAL, ids=hex)
@@ -286,14 +300,14 @@ def test_gradients_are_added_once(
     with database.write() as connection:
         insert_run(connection, record, Figures(np.zeros(3)), None)
     with database.write() as connection:
-        add_gradients(connection, completed, gradients)
+        add_gradients(connection, NewRun(completed, None, gradients))
     with database.read() as connection:
         assert equal_records(get_run(connection, record.id), completed)
         assert same(load_figures(connection, record.id, "gradients"), gradients)
     with pytest.raises(Conflict, match="has gradients already"), database.write() as connection:
-        add_gradients(connection, completed, gradients)
+        add_gradients(connection, NewRun(completed, None, gradients))
     with pytest.raises(NotFound, match="no run"), database.write() as connection:
-        add_gradients(connection, replace(completed, id=new_id()), gradients)
+        add_gradients(connection, NewRun(replace(completed, id=new_id()), None, gradients))
 
 
 def test_some_figures_are_read_without_the_others(

@@ -18,14 +18,8 @@ from service.storage.graphs import find_graph, get_graph, insert_graph
 from service.storage.identifiers import new_id
 from service.storage.models import DerivativeFigure, RunChunk
 from service.storage.records import GraphRecord, RunRecord, TensorRecord
-from service.storage.runs import (
-    count_bytes,
-    get_run,
-    insert_run,
-    load_figures,
-    load_small_values,
-    load_some_figures,
-)
+from service.storage.run_figures import count_bytes, load_figures, load_small_values, load_some_figures
+from service.storage.runs import get_run, insert_run
 from service.storage.tensors import find_tensors, get_tensor, insert_tensor, load_tensor
 
 

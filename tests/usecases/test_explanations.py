@@ -5,7 +5,7 @@ from sqlalchemy import delete
 
 from service.core.explanation.steps import BackwardStep
 from service.storage.models import RunChunk
-from service.storage.runs import CHUNK_VALUES
+from service.storage.run_figures import CHUNK_VALUES
 from service.usecases.context import Context
 from service.usecases.explanations import list_steps
 from service.usecases.graphs import create_graph
