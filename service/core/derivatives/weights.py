@@ -89,7 +89,7 @@ def weigh_one_sided(graph: Graph, values: Figures, positions: Sequence[int]) -> 
         if node.operation.is_elementwise:
             times, held = 2 * len(operands), (2.0 * len(operands) + 6.0) * prod(shape) + back.elements
         else:
-            times, held = 3, 2.0 * sum(map(prod, operands)) + 2.5 * back.elements
+            times, held = 3, 2.0 * sum(map(prod, operands)) + 2.0 * back.elements
         weight = weight.then(Weight(times * (there.operations + back.operations), _FLOAT * held + 5000.0))
     return weight
 

@@ -11,12 +11,14 @@ from service.core.rulebook.attribute import Attribute, flag, positive
 from service.core.rulebook.operation import Kinks, Rounding
 from service.core.rulebook.operations.pooling import (
     POOL_ATTRIBUTES,
+    over_windows,
+    planes,
     pool_adjoint_shape,
     pool_shape,
     pool_window,
     pool_works,
-    window_axes,
 )
+from service.core.rulebook.operations.window import blocks
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import Workload
@@ -45,13 +47,13 @@ def _divisors(shape: Shape, attributes: Sequence[Any]) -> Any:
         ones, pool = np.ones((1, 1, *padded)), replace(pool, before=(0,) * len(padded), after=pool.beyond)
     else:
         ones = np.ones((1, 1, *shape[2:]))
-    return np.maximum(pool.patches(ones).sum(axis=window_axes(len(shape) - 2)), 1.0)
+    return np.maximum(over_windows(np.add, ones, pool, 0.0), 1.0)
 
 
 @rulebook_function
 def average_pool(x: Any, *attributes: Any) -> Any:
     """Return the mean of each window."""
-    sums = np.sum(pool_window(np.shape(x), attributes).patches(x), axis=window_axes(np.ndim(x) - 2))
+    sums = over_windows(np.add, x, pool_window(np.shape(x), attributes), 0.0)
     return (sums / _divisors(np.shape(x), attributes)).astype(sums.dtype, copy=False)
 
 
@@ -59,8 +61,11 @@ def average_pool(x: Any, *attributes: Any) -> Any:
 def average_pool_adjoint(upstream: Any, like: Any, *attributes: Any) -> Any:
     """Spread the upstream gradient of each mean equally over the elements of its window."""
     shared = (upstream / _divisors(np.shape(like), attributes)).astype(np.result_type(upstream), copy=False)
-    pool = pool_window(np.shape(like), attributes)
-    return pool.scatter_add(lambda position: shared, np.shape(like), shared.dtype)
+    gradient = np.zeros(np.shape(like), dtype=shared.dtype)
+    for flow, sums in blocks(planes(shared), planes(gradient), held=gradient.size):
+        for elements, steps in pool_window(np.shape(like), attributes).overlaps(gradient.shape[2:]):
+            sums[elements] += flow[steps]
+    return gradient
 
 
 define(

@@ -11,7 +11,7 @@ from service.core.rulebook.attribute import Attribute, integer, integers
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
-from service.core.rulebook.operations.window import AUTO_PAD, Window, window
+from service.core.rulebook.operations.window import AUTO_PAD, Window, blocks, count_blocks, window
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
@@ -31,50 +31,54 @@ def _window_of(x: Shape, kernel: Shape, attributes: Sequence[Any]) -> Window:
     return window(x[2:], kernel[2:], strides, dilations, pads, auto_pad)
 
 
-def _split_groups(x: Any, groups: int, axis: int) -> Any:
-    """Split an axis in two: the groups, and the channels within a group."""
-    return np.reshape(x, (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :]))
-
-
-def _merge_groups(x: Any, axis: int) -> Any:
-    """Merge the axis of groups and the next one: the inverse of `_split_groups`."""
-    return np.reshape(x, (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
-
-
 Slide: TypeAlias = Callable[[Shape, Shape, Sequence[Any]], Window]
 
 
-# Axes: n samples, g groups, m and c output and input channels of a group, xyz steps, uvw positions in the window.
-def _axis_letters(kernel: Shape) -> tuple[str, str]:
-    return "xyz"[: len(kernel) - 2], "uvw"[: len(kernel) - 2]
+def _matrices(x: Any, groups: int) -> Any:
+    """Return x, with samples before channels, as one matrix for each group: channels by samples · steps."""
+    return np.reshape(np.swapaxes(x, 0, 1), (groups, x.shape[1] // groups, len(x) * prod(x.shape[2:])))
+
+
+def _weights(kernel: Any, groups: int) -> Any:
+    """Return the kernel as one matrix for each group: its output channels by input channels · positions."""
+    return np.reshape(kernel, (groups, kernel.shape[0] // groups, prod(kernel.shape[1:])))
 
 
 def products(x: Any, kernel: Any, groups: int, slid: Window) -> Any:
     """Sum x · kernel over the window."""
-    steps, positions = _axis_letters(np.shape(kernel))
-    windows = _split_groups(slid.patches(x), groups, 1)
-    equation = f"ngc{steps}{positions},gmc{positions}->ngm{steps}"
-    return _merge_groups(np.einsum(equation, windows, _split_groups(kernel, groups, 0), optimize=True), 1)
+    steps, weights = slid.steps(x.shape[2:]), _weights(kernel, groups)
+    value = np.empty((len(x), len(kernel), *steps), dtype=np.result_type(x, kernel))
+    for part, values in blocks(x, value, held=_column_elements(x.shape, kernel.shape, value.shape)):
+        summed = weights @ slid.columns(part, groups)
+        values[...] = np.swapaxes(np.reshape(summed, (len(kernel), len(part), *steps)), 0, 1)
+    return value
 
 
 def spread(upstream: Any, kernel: Any, groups: int, slid: Window, shape: Shape) -> Any:
     """Add upstream · kernel to the elements under the window, in an array of that shape: the adjoint in x."""
-    steps, _ = _axis_letters(np.shape(kernel))
-    flow, weights = _split_groups(upstream, groups, 1), _split_groups(kernel, groups, 0)
-
-    def part(position: tuple[int, ...]) -> Any:
-        each = np.einsum(f"ngm{steps},gmc->ngc{steps}", flow, weights[(..., *position)], optimize=True)
-        return _merge_groups(each, 1)
-
-    return slid.scatter_add(part, shape, np.result_type(upstream, kernel))
+    weights = np.swapaxes(_weights(kernel, groups), 1, 2)
+    whole = np.zeros(shape, dtype=np.result_type(upstream, kernel))
+    for flow, sums in blocks(upstream, whole, held=_column_elements(shape, kernel.shape, upstream.shape)):
+        parts = np.reshape(
+            weights @ _matrices(flow, groups), (shape[1], prod(kernel.shape[2:]), len(flow), *flow.shape[2:])
+        )
+        by_channel = np.swapaxes(sums, 0, 1)
+        for position, (elements, steps) in enumerate(slid.overlaps(shape[2:])):
+            by_channel[elements] += parts[:, position][steps]
+    return whole
 
 
 def correlate(x: Any, upstream: Any, kernel: Shape, groups: int, slid: Window) -> Any:
     """Sum x · upstream over samples and steps, at each position in the window: the adjoint in the kernel."""
-    steps, positions = _axis_letters(kernel)
-    windows = _split_groups(slid.patches(x), groups, 1)
-    equation = f"ngc{steps}{positions},ngm{steps}->gmc{positions}"
-    return _merge_groups(np.einsum(equation, windows, _split_groups(upstream, groups, 1), optimize=True), 0)
+    total = np.zeros((groups, kernel[0] // groups, prod(kernel[1:])), dtype=np.result_type(x, upstream))
+    for part, flow in blocks(x, upstream, held=_column_elements(x.shape, kernel, upstream.shape)):
+        total += _matrices(flow, groups) @ np.swapaxes(slid.columns(part, groups), 1, 2)
+    return total.reshape(kernel)
+
+
+def _column_elements(x: Shape, kernel: Shape, upstream: Shape) -> int:
+    """Count the elements under the window at all steps."""
+    return prod((*x[:2], *upstream[2:], *kernel[2:]))
 
 
 @rulebook_function
@@ -124,24 +128,26 @@ def with_bias(value: Any, bias: Any) -> Any:
     return value if bias is None else value + over_channels(bias, value)
 
 
-# The Python of one einsum, of which there is one for each position in the window.
-_EINSUM = 40_000.0
-
-
 def products_work(x: Shape, kernel: Shape, upstream: Shape, padded: int, groups: int) -> Work:
-    """Of the convolution or of its adjoint for the kernel: the windows are copied out as the rows of a matrix."""
-    windows = x[0] * x[1] * prod(upstream[2:]) * prod(kernel[2:])
-    copies = (2.1 if groups == 1 else 1.1) * windows
-    products = 0.1 * windows * kernel[0] / groups
-    return Work(CALL + _EINSUM + products + 8.0 * windows, copies + padded + 2.0 * prod(upstream))
+    """Of the convolution or of its adjoint for the kernel: the windows are copied out as the columns of matrices."""
+    columns = _column_elements(x, kernel, upstream)
+    parts = count_blocks(columns, x[0])
+    held = 1.1 * columns / parts + padded + 2.0 * (prod(upstream) + prod(kernel))
+    return Work(2.0 * CALL * (1.0 + parts) + _products(columns, kernel, groups) + 4.0 * columns, held)
 
 
 def spread_work(x: Shape, kernel: Shape, upstream: Shape, padded: int, groups: int) -> Work:
-    """Of the adjoint for x: a product for each position in the window, added in its place."""
-    part, positions = x[0] * x[1] * prod(upstream[2:]), prod(kernel[2:])
-    products = 0.1 * part * positions * kernel[0] / groups
-    elements = 3.0 * part + 2.0 * prod(upstream) + padded + 3.0 * prod(kernel[:2])
-    return Work(positions * (_EINSUM + 12.0 * part) + products, elements)
+    """Of the adjoint for x: the products are added at their place, one position in the window after the other."""
+    columns = _column_elements(x, kernel, upstream)
+    parts = count_blocks(columns, x[0])
+    held = 1.1 * columns / parts + prod(x) + prod(upstream) + prod(kernel)
+    calls = (1.0 + parts) * (1.0 + prod(kernel[2:]))
+    return Work(CALL * calls + _products(columns, kernel, groups) + 8.0 * columns, held)
+
+
+def _products(columns: int, kernel: Shape, groups: int) -> float:
+    """How long the product of matrices takes: of long ones 20 products of elements as long as an addition."""
+    return 0.1 * columns * kernel[0] / groups
 
 
 def convolution_works(

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer, integers
 from service.core.rulebook.operation import Attributes, Closed, Kinks, Rounding, Rule
-from service.core.rulebook.operations.window import AUTO_PAD, Window, window
+from service.core.rulebook.operations.window import AUTO_PAD, Window, blocks, count_blocks, window
 from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import CALL, Work, Workload, WorkRule
@@ -31,11 +31,6 @@ def pool_window(shape: Shape, attributes: Sequence[Any]) -> Window:
     return window(shape[2:], lengths, strides, dilations, pads, auto_pad, ceil_mode)
 
 
-def window_axes(axes: int) -> tuple[int, ...]:
-    """Return the axes of the positions within a window."""
-    return tuple(range(-axes, 0))
-
-
 def pool_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     (shape,), given = shapes, tuple(attributes.values())
     if len(shape) != 2 + len(attributes["kernel_shape"]) or len(shape) == 2:
@@ -55,44 +50,69 @@ def pool_adjoint_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape
     return like
 
 
-def pool_works(x: int, windows_held: float, operations: float) -> WorkRule:
-    """Of a rule over all windows of operand `x`: so many operations for each element in a window, and so many arrays
-    of them at once. What goes through the positions in the window calls NumPy for each."""
+def pool_works(x: int, ties: float, operations: float) -> WorkRule:
+    """Of a rule that goes through the positions in the window over operand `x`: so many operations for each element in
+    a window, and so many times a byte held for each, of one block."""
 
     def work(shapes: Sequence[Shape], shape: Shape, attributes: Attributes) -> Work:
         given = shapes[x]
         pool = pool_window(given, tuple(attributes.values()))
         steps, positions = prod((*given[:2], *pool.steps(given[2:]))), prod(pool.lengths)
-        held = windows_held * steps * positions + 4.0 * steps + 2.0 * pool.padded(given)
-        return Work(CALL * (1.0 + positions) + operations * steps * positions + 10.0 * pool.padded(given), held)
+        parts = count_blocks(prod(given), prod(given[:2]))
+        held = ties * steps * positions / 8.0 / parts + 4.0 * steps + 2.0 * pool.padded(given)
+        return Work(CALL * (1.0 + parts * positions) + operations * steps * positions + 10.0 * pool.padded(given), held)
 
     return work
+
+
+def over_windows(function: Any, x: Any, pool: Window, initial: float) -> Any:
+    """Apply a ufunc of two operands, one after the other, to the elements under the window at each step, from
+    `initial` on; padding is left out."""
+    results = np.full((*x.shape[:2], *pool.steps(x.shape[2:])), initial, dtype=x.dtype)
+    for given, found in blocks(planes(x), planes(results), held=x.size):
+        for elements, steps in pool.overlaps(x.shape[2:]):
+            function(found[steps], given[elements], out=found[steps])
+    return results
+
+
+def planes(x: Any) -> Any:
+    """Return x with one axis for samples and channels together."""
+    return np.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
 
 
 @rulebook_function
 def max_pool(x: Any, *attributes: Any) -> Any:
     """Return the maximum of each window."""
-    windows = pool_window(np.shape(x), attributes).patches(x, -np.inf)
-    return np.max(windows, axis=window_axes(x.ndim - 2), initial=-np.inf)
+    return over_windows(np.maximum, x, pool_window(np.shape(x), attributes), -np.inf)
 
 
-def _maximum_mask(x: Any, z: Any, attributes: Sequence[Any]) -> Any:
-    """Return 1 at the maximum of each window, and at each of its ties; 0 elsewhere."""
-    windows = pool_window(np.shape(x), attributes).patches(
-        x, np.nan
-    )  # NaN: the padding never ties, even where all elements are −∞
-    return select(windows == np.expand_dims(z, window_axes(x.ndim - 2)), 1.0, 0.0)
+Ties: TypeAlias = Sequence[tuple[Any, Any, Any]]
+
+
+def _ties(x: Any, z: Any, pool: Window) -> Ties:
+    """For each position in the window: an index of the elements under it, one of the steps at which they are, and
+    whether each of them is its window's maximum or a tie. Padding never is, even where all elements are −∞."""
+    return [(elements, steps, x[elements] == z[steps]) for elements, steps in pool.overlaps(x.shape[1:])]
+
+
+def _count(ties: Ties, like: Any) -> Any:
+    """Count the ties of each window: of the shape and dtype of `like`."""
+    counts = np.zeros_like(like)
+    for _, steps, tied in ties:
+        counts[steps] += tied
+    return counts
 
 
 def _max_pool_contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
     if is_traced(upstream) or is_traced(x):
         return (max_pool_adjoint(upstream, x, *attributes),)
-    mask = _maximum_mask(x, z, attributes)
-    flow = upstream / np.sum(mask, axis=window_axes(x.ndim - 2))
-    pool = pool_window(np.shape(x), attributes)
-    return (
-        pool.scatter_add(lambda position: select(mask[(..., *position)] == 1.0, flow, 0.0), x.shape, upstream.dtype),
-    )
+    pool, gradient = pool_window(np.shape(x), attributes), np.zeros(x.shape, dtype=upstream.dtype)
+    for flow, given, maxima, sums in blocks(*map(planes, (upstream, x, z, gradient)), held=x.size):
+        ties = _ties(given, maxima, pool)
+        share = flow / _count(ties, flow)
+        for elements, steps, tied in ties:
+            sums[elements] += select(tied, share[steps], 0.0)
+    return (gradient,)
 
 
 @rulebook_function
@@ -104,32 +124,32 @@ def max_pool_adjoint(upstream: Any, x: Any, *attributes: Any) -> Any:
 @rulebook_function
 def max_pool_tangent(tangent: Any, x: Any, *attributes: Any) -> Any:
     """Return the mean of the tangents of each window's maximum and its ties: the adjoint of `max_pool_adjoint`."""
-    mask = _maximum_mask(x, max_pool(x, *attributes), attributes)
-    moved = select(mask == 1.0, pool_window(np.shape(x), attributes).patches(tangent), 0.0)
-    axes = window_axes(x.ndim - 2)
-    return np.sum(moved, axis=axes) / np.sum(mask, axis=axes)
+    pool, z = pool_window(np.shape(x), attributes), max_pool(x, *attributes)
+    moved = np.zeros_like(z, dtype=tangent.dtype)
+    for flow, given, maxima, sums in blocks(*map(planes, (tangent, x, z, moved)), held=x.size):
+        ties = _ties(given, maxima, pool)
+        for elements, steps, tied in ties:
+            sums[steps] += select(tied, flow[elements], 0.0)
+        np.divide(sums, _count(ties, sums), out=sums)
+    return moved
 
 
 def _flow_to_chosen(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
-    slid = pool_window(np.shape(x), attributes)
-    windows = slid.patches(x, -np.inf)
-    return (
-        slid.scatter_add(
-            lambda position: select(windows[(..., *position)] < z, 0.0, upstream), x.shape, upstream.dtype
-        ),
-    )
+    pool, reached = pool_window(np.shape(x), attributes), np.zeros(x.shape, dtype=upstream.dtype)
+    for elements, steps in pool.overlaps(x.shape[2:]):
+        reached[elements] += select(x[elements] < z[steps], 0.0, upstream[steps])
+    return (reached,)
 
 
 def _max_pool_one_sided(x: Any, z: Any, *attributes: Any) -> Any:
     """An element that ties moves the maximum of its window when it grows; one that is greatest alone both ways."""
-    tied = _maximum_mask(x, z, attributes)
-    alone = tied * (np.sum(tied, axis=window_axes(x.ndim - 2), keepdims=True) == 1.0)
-    pool = pool_window(np.shape(x), attributes)
-
-    def summed(moved: Any) -> Any:
-        return pool.scatter_add(lambda position: moved[(..., *position)], x.shape, moved.dtype)
-
-    return ((summed(alone), summed(tied)),)
+    pool, alone, tied = pool_window(np.shape(x), attributes), np.zeros(x.shape), np.zeros(x.shape)
+    ties = _ties(planes(x), planes(z), pool)
+    only = _count(ties, planes(z)) == 1.0
+    for elements, steps, each in ties:
+        planes(tied)[elements] += each
+        planes(alone)[elements] += each & only[steps]
+    return ((alone, tied),)
 
 
 def _choice(x: Any, attributes: Sequence[Any], replaces: Rule, padding_counts: bool = False) -> Any:
@@ -155,10 +175,9 @@ def _choosing(replaces: Rule, padding_counts: bool = False) -> Rule:
 
     def contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
         pool, place = pool_window(np.shape(x), attributes), _choice(x, attributes, replaces, padding_counts)
-        places = {position: number for number, position in enumerate(np.ndindex(*pool.lengths))}
-        flow = pool.scatter_add(
-            lambda position: select(place == places[position], upstream, 0.0), x.shape, upstream.dtype
-        )
+        flow = np.zeros(x.shape, dtype=upstream.dtype)
+        for number, (elements, steps) in enumerate(pool.overlaps(x.shape[2:])):
+            flow[elements] += select(place[steps] == number, upstream[steps], 0.0)
         return (flow,)
 
     return _of_values(contributions)
@@ -199,7 +218,10 @@ def _read_output(value: object) -> int:
 @rulebook_function
 def max_pool_ties(x: Any, z: Any, *attributes: Any) -> Any:
     """Count the elements of each window that equal its maximum."""
-    return np.sum(_maximum_mask(x, z, attributes), axis=window_axes(np.ndim(x) - 2))
+    pool, counts = pool_window(np.shape(x), attributes), np.empty_like(z)
+    for given, maxima, found in blocks(*map(planes, (x, z, counts)), held=x.size):
+        found[...] = _count(_ties(given, maxima, pool), found)
+    return counts
 
 
 define(
@@ -234,7 +256,7 @@ define(
         )
     ),
     analytic=False,
-    work=Workload(pool_works(0, 0.0, 10.0), pool_works(0, 1.5, 25.0)),
+    work=Workload(pool_works(0, 0.0, 10.0), pool_works(0, 1.0, 25.0)),
     symbolic={max_pool: lambda x, *given: ((x,), dict(zip(_NAMES, given, strict=True)))},
     wording=Wording(aliases=["max_pool"], rule="selection"),
 )
@@ -254,7 +276,7 @@ define(
     contributions=lambda upstream, x, z, ties, *attributes: (None, None),
     infer_shape=_max_pool_ties_shape,
     analytic=False,
-    work=Workload(pool_works(0, 1.5, 15.0)),
+    work=Workload(pool_works(0, 1.0, 15.0)),
 )
 
 
@@ -274,7 +296,7 @@ define(
     contributions=lambda flow, upstream, x, z, *attributes: (max_pool_tangent(flow, x, *attributes), None),
     infer_shape=pool_adjoint_shape,
     analytic=False,
-    work=Workload(pool_works(1, 1.5, 25.0), pool_works(1, 2.5, 30.0)),
+    work=Workload(pool_works(1, 1.0, 25.0), pool_works(1, 1.0, 30.0)),
     wording=Wording(rule="selection"),
 )
 
@@ -286,6 +308,6 @@ define(
     contributions=lambda flow, tangent, x, z, *attributes: (max_pool_adjoint(flow, x, *attributes), None),
     infer_shape=_max_pool_tangent_shape,
     analytic=False,
-    work=Workload(pool_works(1, 2.5, 30.0), pool_works(1, 1.5, 25.0)),
+    work=Workload(pool_works(1, 1.0, 30.0), pool_works(1, 1.0, 25.0)),
     wording=Wording(rule="selection"),
 )

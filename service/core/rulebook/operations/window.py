@@ -1,7 +1,8 @@
 """Windows that slide over the axes after samples and channels, for convolution and pooling."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -11,6 +12,9 @@ from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf
 
 AUTO_PAD = Attribute("auto_pad", OneOf(("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")), "NOTSET")
+
+# The numbers that a rule over windows holds at once: 2 MB stay in a processor's cache.
+_CACHED = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +71,48 @@ class Window:
         index: Any = (..., *[slice(None, None, step) for step in (*self.strides, *self.dilations)])
         return view[index]
 
-    def scatter_add(self, part: Callable[[tuple[int, ...]], Any], shape: Shape, dtype: Any) -> Any:
-        """Sum `part(position)`, an array over all steps, for each position in the window: the adjoint of `patches`.
+    def columns(self, x: Any, groups: int) -> Any:
+        """Return the elements under the window at each step as one matrix for each group of channels.
 
-        The result has the shape `shape`, without the padding.
+        They are of shape (groups, channels of a group · prod(lengths), samples · steps).
         """
-        ends = zip(shape[2:], self.before, self.after, strict=True)
-        lengths = [length + before + max(after, 0) for length, before, after in ends]
-        whole = np.zeros((*shape[:2], *lengths), dtype=dtype)
-        steps = self.steps(shape[2:])
-        for position in np.ndindex(*self.lengths):
-            starts = [offset * dilation for offset, dilation in zip(position, self.dilations, strict=True)]
-            targets = tuple(
-                slice(start, start + stride * (count - 1) + 1, stride)
-                for start, stride, count in zip(starts, self.strides, steps, strict=True)
+        axes, rows = len(self.lengths), x.shape[1] // groups * prod(self.lengths)
+        order = (1, *range(2 + axes, 2 + 2 * axes), 0, *range(2, 2 + axes))
+        return np.reshape(np.transpose(self.patches(x), order), (groups, rows, len(x) * prod(self.steps(x.shape[2:]))))
+
+    def overlaps(self, shape: Sequence[int]) -> Iterator[tuple[Any, Any]]:
+        """For each position in the window, row-major, yield an index of the elements that lie under it along axes of
+        these lengths, and an index of the steps at which they do: none where padding lies there."""
+        along = [
+            [_overlap(offset * dilation - before, stride, length, count) for offset in range(width)]
+            for width, stride, dilation, before, length, count in zip(
+                self.lengths, self.strides, self.dilations, self.before, shape, self.steps(shape), strict=True
             )
-            whole[(slice(None), slice(None), *targets)] += part(position)
-        unpadded = zip(self.before, shape[2:], strict=True)
-        index: Any = (..., *[slice(start, start + length) for start, length in unpadded])
-        return whole[index]
+        ]
+        for chosen in product(*along):
+            elements, steps = zip(*chosen, strict=True)
+            yield (..., *elements), (..., *steps)
+
+
+def _overlap(start: int, stride: int, length: int, count: int) -> tuple[slice, slice]:
+    """Of steps 0 to count − 1, each at the element start + stride · step, those within an axis of that length."""
+    first, end = max(0, -(start // stride)), min(count, (length - 1 - start) // stride + 1)
+    if first >= end:
+        return slice(0), slice(0)
+    return slice(start + stride * first, start + stride * (end - 1) + 1, stride), slice(first, end)
+
+
+def blocks(*arrays: Any, held: int) -> Iterator[Sequence[Any]]:
+    """Part arrays of equally many rows, the first axis, so that of the `held` numbers that a rule would hold for all of
+    them together those for one part stay in the processor's cache."""
+    rows = len(arrays[0])
+    size = max(1, -(-rows // count_blocks(held, rows)))
+    return ([array[start : start + size] for array in arrays] for start in range(0, rows, size))
+
+
+def count_blocks(held: int, rows: int) -> int:
+    """Count the parts of `blocks`: one row has at least one."""
+    return max(1, min(rows, -(-held // _CACHED)))
 
 
 def window(
