@@ -24,6 +24,7 @@ from service.core.comparison.rounding import (
 )
 from service.core.execution.chain_rule import in_precision, value_at
 from service.core.execution.closed_edges import OpenEdges, has_nan, silent_edges
+from service.core.execution.completion import complete_scalar_gradients, complete_scalar_values
 from service.core.figures.figures import Figures, FloatArray, IntArray, pack
 from service.core.graph.graph import Graph
 from service.core.graph.sweep import sweep_back, walk_forward
@@ -269,6 +270,8 @@ def complete_values(
     """
     if recorded.present is None:
         return recorded
+    if noise is None and (compiled := complete_scalar_values(graph, recorded, assumed)):
+        return compiled
 
     def visit(position: int, operands: list[Any]) -> Any:
         given = recorded[position]
@@ -292,6 +295,9 @@ def complete_gradients(
     """
     if recorded.present is None:
         return recorded
+    disturbed = None if noise is None else noise.flat
+    if compiled := complete_scalar_gradients(graph, values, recorded, output, seed, disturbed):
+        return compiled
 
     def settle(position: int, replayed: Any) -> Any:
         given = recorded[position]

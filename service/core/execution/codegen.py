@@ -40,12 +40,8 @@ def forward(stretches, nodes, operands, attributes, values):
     for stretch in range(0, len(stretches), 6):
 {indent(_STRETCH, "    ")}\
 {_branches(codes, _forward_branch)}"""
-    # A sum that starts from −0 keeps every bit of its first term, even of −0; a node that reaches no output gets 0.
     backward = f"""\
-def backward(stretches, nodes, operands, attributes, values, reached, target, seed, gradients):
-    for position in range(len(gradients)):
-        gradients[position] = -0.0 if reached[position] else 0.0
-    gradients[target] = seed
+def backward(stretches, nodes, operands, attributes, values, reached, gradients):
     for stretch in range(len(stretches) - 6, -1, -6):
 {indent(_STRETCH, "    ")}\
 {_branches(codes, _backward_branch)}

@@ -30,8 +30,10 @@ class Loops:
     """The compiled functions, all over packed arrays (see `Program`) and figures in topological order.
 
     forward(stretches, nodes, operands, attributes, values)
-    backward(stretches, nodes, operands, attributes, values, reached, target, seed, gradients), whether one is NaN
+    backward(stretches, nodes, operands, attributes, values, reached, gradients), whether one is NaN
     kinks(stretches, nodes, operands, attributes, values, marks)
+
+    backward adds to what `gradients` holds: seeds, and −0 elsewhere, which keeps every bit of a sum's first term.
     """
 
     forward: Callable[..., None]
@@ -84,7 +86,7 @@ def evaluate(loops: Loops, program: Program, inputs: Mapping[str, Any]) -> Figur
     values = program.leaves.copy()
     for name, position in program.inputs.items():
         values[position] = inputs[name]
-    loops.forward(*_packed(program), values)
+    loops.forward(*packed(program), values)
     return frozen(values)
 
 
@@ -92,27 +94,35 @@ def differentiate(loops: Loops, program: Program, values: FloatArray, target: in
     """The gradient of every node that is not a Constant, in topological order, from the node at position `target`, and
     whether there may be a NaN among them."""
     _check_length(program, values)
-    gradients = np.empty(len(values))
-    has_nan = loops.backward(*_packed(program), values, _reached(program, loops, target), target, seed, gradients)
+    reached, start = _start(program, loops, target)
+    gradients = start.copy()
+    gradients[target] = seed
+    has_nan = loops.backward(*packed(program), values, reached, gradients)
     if program.present is not None:
         gradients[program.constants] = 0.0
     return frozen(gradients, present=program.present), has_nan
 
 
 @memoize_on_argument
-def _reached(program: Program, loops: Loops, target: int) -> BoolArray:
-    """Which nodes the one at position `target` is reached from, itself included."""
+def _start(program: Program, loops: Loops, target: int) -> tuple[BoolArray, FloatArray]:
+    """Which nodes the one at position `target` is reached from, itself included, and what their gradients start from;
+    those of others are 0."""
     reached = np.zeros(len(program.leaves), dtype=np.bool_)
     reached[target] = True
     loops.find_reached(program.stretches, program.nodes, program.operands, reached)
-    return reached
+    return reached, np.where(reached, -0.0, 0.0)
+
+
+def reached_from(program: Program, loops: Loops, target: int) -> BoolArray:
+    """From which nodes a path leads to the one at position `target`, itself included."""
+    return _start(program, loops, target)[0]
 
 
 def find_kinks(loops: Loops, program: Program, values: FloatArray) -> tuple[int, ...]:
     """The positions of the nodes at which no derivative exists."""
     _check_length(program, values)
     marks = np.zeros(len(values), dtype=np.bool_)
-    loops.kinks(*_packed(program), values, marks)
+    loops.kinks(*packed(program), values, marks)
     return tuple(np.flatnonzero(marks).tolist())
 
 
@@ -131,7 +141,7 @@ def evaluate_rows(loops: Loops, program: Program, points: Sequence[Mapping[str, 
     for name, position in program.inputs.items():
         values[:, position] = np.fromiter((point[name] for point in points), np.float64, len(points))
     for row in values:
-        loops.forward(*_packed(program), row)
+        loops.forward(*packed(program), row)
     values.setflags(write=False)
     return values
 
@@ -139,9 +149,11 @@ def evaluate_rows(loops: Loops, program: Program, points: Sequence[Mapping[str, 
 def differentiate_rows(loops: Loops, program: Program, values: FloatArray, target: int, seed: float) -> FloatArray:
     """The gradient of every node from the node at position `target`; 0 of the Constants, which have none."""
     _check_length(program, values)
-    gradients, reached = np.empty(values.shape), _reached(program, loops, target)
+    reached, start = _start(program, loops, target)
+    gradients = np.tile(start, (len(values), 1))
+    gradients[:, target] = seed
     for known, row in zip(values, gradients, strict=True):
-        loops.backward(*_packed(program), known, reached, target, seed, row)
+        loops.backward(*packed(program), known, reached, row)
     gradients[:, program.constants] = 0.0
     gradients.setflags(write=False)
     return gradients
@@ -152,11 +164,12 @@ def find_kinks_rows(loops: Loops, program: Program, values: FloatArray) -> BoolA
     _check_length(program, values)
     marks = np.zeros(values.shape, dtype=np.bool_)
     for known, row in zip(values, marks, strict=True):
-        loops.kinks(*_packed(program), known, row)
+        loops.kinks(*packed(program), known, row)
     return marks
 
 
-def _packed(program: Program) -> tuple[Any, ...]:
+def packed(program: Program) -> tuple[Any, ...]:
+    """The arrays that each of the loops takes first."""
     return program.stretches, program.nodes, program.operands, program.attributes
 
 
@@ -196,7 +209,7 @@ def _compiled_loops(codes: Opcodes, compiled: Callable[[Rule, tuple[Any, ...]], 
     values, marks = numba.float64[::1], numba.boolean[::1]
     arguments: dict[str, tuple[Any, ...]] = {
         "forward": (*program, values),
-        "backward": (*program, float64, boolean, numba.int64, numba.float64, values),
+        "backward": (*program, float64, boolean, values),
         "kinks": (*program, float64, marks),
         "find_levels": (int32, uint32, numba.int32[::1]),
         "find_reached": (int32, uint32, uint32, marks),

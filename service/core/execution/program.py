@@ -6,7 +6,7 @@ graph in which that would not make stretches much longer keeps its topological o
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, product, repeat
 from operator import attrgetter
@@ -130,6 +130,20 @@ def pack_graph(graph: Graph, levels_of: FindLevels = find_levels) -> Program | N
         {name: position_of[name] for name in graph.inputs},
         constants,
         present,
+    )
+
+
+def without_nodes(program: Program, left_out: BoolArray) -> Program:
+    """The program in which the nodes that are `left_out`, by position, are leaves: none computes their values."""
+    opcode, count, first, last, _, _ = program.stretches.reshape(-1, 6).T
+    code, counts = (np.repeat(column, last - first) for column in (opcode, count))
+    kept = ~left_out[program.nodes]
+    return replace(
+        program,
+        stretches=_stretches(code[kept], counts[kept]),
+        nodes=program.nodes[kept],
+        operands=program.operands[np.repeat(kept, counts)],
+        attributes=program.attributes[np.repeat(kept, _widths()[code])],
     )
 
 

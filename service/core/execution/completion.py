@@ -1,0 +1,66 @@
+"""Figures that a recording leaves out, by the compiled loops: each follows from those that it gives.
+
+A value that is given is a leaf, which nothing computes. A gradient that is given is where a sweep of its own starts,
+and what its consumers contribute is no part of it: they read a twin of the node instead, whose gradient is dropped.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from service.core.execution import kernel
+from service.core.execution.program import Program, without_nodes
+from service.core.figures.figures import Figures, FloatArray, frozen
+from service.core.graph.graph import Graph
+
+
+def complete_scalar_values(graph: Graph, given: Figures, assumed: Mapping[int, FloatArray]) -> Figures | None:
+    """The given values and what follows from them; None where the loops do not run the graph.
+
+    An Input that is not given has its `assumed` value, or NaN.
+    """
+    program, loops = _loops_of(graph, given)
+    if program is None or loops is None or given.present is None:
+        return None
+    values = np.where(given.present, given.flat, program.leaves)
+    for position in program.inputs.values():
+        if not given.present[position]:
+            values[position] = assumed.get(position, np.nan)
+    loops.forward(*kernel.packed(without_nodes(program, given.present)), values)
+    return frozen(values)
+
+
+def complete_scalar_gradients(
+    graph: Graph, values: Figures, given: Figures, output: str, seed: FloatArray, noise: FloatArray | None
+) -> Figures | None:
+    """The given gradients and what follows from them at these values; 0 where nothing flows, as to a Constant.
+
+    `noise`, if there is any, is added to those that are not given. None where the loops do not run the graph, and where
+    a gradient may be NaN.
+    """
+    program, loops = _loops_of(graph, given) if values.shapes is None else (None, None)
+    if program is None or loops is None or given.present is None:
+        return None
+    count, target, places = len(graph), graph.position[output], np.flatnonzero(given.present)
+    twin = np.arange(count, dtype=np.uint32)
+    twin[places] = np.arange(count, count + len(places))
+    twinned = replace(program, operands=twin[program.operands])
+    reached = np.zeros(count + len(places), dtype=np.bool_)
+    reached[places] = kernel.reached_from(program, loops, target)[places] | (given.flat[places] != 0.0)
+    reached[target] = True
+    loops.find_reached(twinned.stretches, twinned.nodes, twinned.operands, reached)
+    gradients = np.where(reached, -0.0, 0.0)
+    if noise is not None:
+        gradients[:count] += noise
+    gradients[target] += seed
+    gradients[places] = given.flat[places]
+    if loops.backward(*kernel.packed(twinned), np.append(values.flat, values.flat[places]), reached, gradients):
+        return None
+    gradients[program.constants] = 0.0
+    return frozen(gradients[:count].copy())
+
+
+def _loops_of(graph: Graph, given: Figures) -> tuple[Program | None, kernel.Loops | None]:
+    program = kernel.program_of(graph) if given.shapes is None else None
+    return program, kernel.compiled_loops(program) if program else None
