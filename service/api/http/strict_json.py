@@ -5,13 +5,22 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 from typing import Any
+
+import orjson
 
 from service.core.errors import Fault, GradbookError, LimitExceeded
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_SPACE_BEFORE_COLON = re.compile(r'"\s+:')
+# A body with 0 for each digit and a comma for all else but points has these where an integer has 19 digits or more.
+_DIGITS = bytes(ord("0" if 48 <= byte < 58 else "." if byte == 46 else ",") for byte in range(256))
+_LONG_INTEGER = b"," + 19 * b"0"
+_NEGATIVE_ZERO = re.compile(rb"-0(?![.0-9eE])")
+_BEFORE_COLONS = (b" :", b"\t:", b"\n:", b"\r:")
+_LEAVES = frozenset((float, int, str, bool, type(None)))
 _LONGEST_INTEGER = 400  # digits; float64 ends at 309
 
 
@@ -57,20 +66,19 @@ def read_json(body: bytes, max_depth: int, as_written: bool = False) -> Any:
     NaN and Infinity without quotes, a name twice in one object, numbers out of float64's range, lone surrogates, and
     lists and objects more than `max_depth` within one another.
     """
+    if not as_written:
+        with suppress(orjson.JSONDecodeError):  # the reader below finds it too, and says where
+            plain = orjson.loads(body)
+            if _has_names(body, _count_names(plain, max_depth)) and _has_plain_numbers(body):
+                return plain
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Malformed(f"the body is not UTF-8 at byte {error.start}") from None
     marked: list[object] = []
-    number = WrittenFloat if as_written else float
     try:
-        value = _decoder(marked, number).decode(text)
-        names = _count_names(value, max_depth)
-        if names != text.count('":') or _SPACE_BEFORE_COLON.search(text):
-            # Some colon stands in a string, or some name was lost to the same name after it. To look at each object is
-            # half the time of reading many small ones.
-            marked.clear()
-            value = _decoder(marked, number, each_object=True).decode(text)
+        value = _decoder(marked, WrittenFloat if as_written else float).decode(text)
+        _count_names(value, max_depth)
     except RecursionError:
         raise _too_deep(max_depth) from None
     except json.JSONDecodeError as error:
@@ -85,9 +93,21 @@ def read_json(body: bytes, max_depth: int, as_written: bool = False) -> Any:
     return value
 
 
-def _decoder(marked: list[object], number: type[float], each_object: bool = False) -> json.JSONDecoder:
-    """A decoder of all that JSON's grammar allows; what we refuse is collected in `marked`, duplicate names only if it
-    looks at `each_object`."""
+def _has_names(body: bytes, count: int) -> bool:
+    """Whether it is certain that the body has no more names than these, none lost to the same name after it."""
+    if body.count(b":") == count:
+        return True
+    # Some colons stand in strings.
+    return body.count(b'":') == count and not any(space in body for space in _BEFORE_COLONS)
+
+
+def _has_plain_numbers(body: bytes) -> bool:
+    """Whether orjson loses nothing of the numbers: it reads −0 as 0, and integers of more than 64 bits as floats."""
+    return not _NEGATIVE_ZERO.search(body) and _LONG_INTEGER not in b"," + body.translate(_DIGITS)
+
+
+def _decoder(marked: list[object], number: type[float]) -> json.JSONDecoder:
+    """A decoder of all that JSON's grammar allows; what we refuse is collected in `marked`."""
 
     def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
@@ -108,14 +128,14 @@ def _decoder(marked: list[object], number: type[float], each_object: bool = Fals
 
     def read_integer(text: str) -> float:
         if len(text) < 300:
-            return int(text) or float(text)  # -0 has a sign, which an int would lose
+            return float(text) if text == "-0" else int(text)  # whose sign an int would lose
         return out_of_range() if len(text) > _LONGEST_INTEGER or math.isinf(float(text)) else int(text)
 
     def read_constant(text: str) -> Any:
         raise _BareConstant(text)
 
     return json.JSONDecoder(
-        object_pairs_hook=read_object if each_object else None,
+        object_pairs_hook=read_object,
         parse_float=read_float,
         parse_int=read_integer,
         parse_constant=read_constant,
@@ -150,9 +170,13 @@ def _count_names(root: Any, max_depth: int) -> int:
         depth += 1
         if depth > max_depth:
             raise _too_deep(max_depth)
-        count += sum(len(within) for within in level if isinstance(within, dict))
-        members = (within.values() if isinstance(within, dict) else within for within in level)
-        level = [member for some in members for member in some if isinstance(member, (dict, list))]
+        objects = [within for within in level if isinstance(within, dict)]
+        count += sum(map(len, objects))
+        lists = (within for within in level if isinstance(within, list))
+        members = [*chain.from_iterable(lists), *chain.from_iterable(map(dict.values, objects))]
+        if _LEAVES.issuperset(map(type, members)):
+            break
+        level = [member for member in members if isinstance(member, (dict, list))]
     return count
 
 

@@ -1,13 +1,18 @@
 """What is refused as JSON, with its status, its type and the pointer to the fault; what is understood all the same."""
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from service.api.http import strict_json
 from service.api.http.strict_json import Malformed, read_json
 from service.core.errors import LimitExceeded
+from tests.examples import examples
 
 GRAPH = b'{"name":"g","expression":"x"%s}'
 MALFORMED = [
@@ -215,6 +220,58 @@ def test_the_sign_of_zero_survives(zero: str) -> None:
 def test_reading_raises(body: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         read_json(body, max_depth=1)
+
+
+def is_same(read: object, value: object) -> bool:
+    """Whether they are of the same types throughout and, to the bit, of the same numbers."""
+    return repr(read) == repr(value)
+
+
+TEXTS = st.text('ab:\\" \n\t0-é😀', max_size=6)
+NUMBERS = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(10**25), 10**25).map(str),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,22})(\.[0-9]{1,22})?([eE][-+]?[0-9]{1,2})?", fullmatch=True),
+    st.sampled_from(["-0", "18446744073709551615", "18446744073709551616", "-9223372036854775809", "0.1e1", "-0e0"]),
+)
+
+
+SPACES = st.sampled_from(["", "", " ", "\n", "\t  "])
+VALUES = st.recursive(
+    st.one_of(NUMBERS, TEXTS.map(json.dumps), st.sampled_from(["true", "false", "null"])),
+    lambda inner: st.one_of(
+        st.tuples(SPACES, st.lists(inner, max_size=4)).map(lambda each: f"[{f'{each[0]},'.join(each[1])}]"),
+        st.tuples(SPACES, st.dictionaries(TEXTS, inner, max_size=4)).map(
+            lambda each: f"{{{','.join(f'{json.dumps(name)}{each[0]}:{value}' for name, value in each[1].items())}}}"
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=examples(300))
+@given(st.tuples(SPACES, VALUES, SPACES).map("".join))
+def test_whatever_reads_it_json_is_the_same(text: str) -> None:
+    expected = json.loads(text, parse_int=lambda digits: -0.0 if digits == "-0" else int(digits))
+    assert is_same(read_json(text.encode(), max_depth=64), expected)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_slow"),
+    [
+        (b'{"inputs": {"a": [1, -0.5, 0.00123456789012345678], "a:": 1e-05}}', False),
+        (b'{"a": "x:y", "b" : -0}', True),
+        (b'{"a": [1, -0]}', True),
+        (b'{"a": 1234567890123456789}', True),
+    ],
+)
+def test_what_orjson_reads_rightly_is_read_once(body: bytes, is_slow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object, **named: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(strict_json, "_decoder", refuse)
+    with pytest.raises(AssertionError) if is_slow else nullcontext():
+        read_json(body, 64)
 
 
 def test_numbers_as_they_are_written() -> None:
