@@ -44,6 +44,9 @@ CLAIMED = st.fixed_dictionaries(
         "gradients": GIVEN | JSON,
     },
 )
+TOGETHER = st.lists(
+    st.fixed_dictionaries({"inputs": GIVEN | JSON}, optional={"label": TEXTS, "tags": JSON}) | JSON, max_size=3
+)
 RUN = "the run's id"  # set in by the test
 MEMBERS = {
     "name": TEXTS,
@@ -63,6 +66,7 @@ MEMBERS = {
     "conventions": st.sampled_from(["minimum-norm", "torch", "jax", "tensorflow"]) | JSON,
     "wrt": st.lists(TEXTS, max_size=3) | JSON,
     "label": TEXTS,
+    "runs": TOGETHER | JSON,
     "recorded": CLAIMED | JSON,
     "claims": CLAIMED | JSON,
     "gradients": GIVEN | JSON,
@@ -80,6 +84,7 @@ COMPARISONS = st.fixed_dictionaries({"baseline": st.just(RUN), "candidate": st.j
 RUNS = st.fixed_dictionaries(
     {"inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES})}, optional={"keep": st.booleans(), "seed": FIGURES}
 )
+BATCHES = st.fixed_dictionaries({"runs": TOGETHER}, optional={"backward": st.booleans(), "seed": FIGURES})
 NAMED = st.fixed_dictionaries({"name": st.text(min_size=1, max_size=8)}, optional={"nodes": NODES, "expression": TEXTS})
 
 
@@ -108,7 +113,7 @@ def test_every_member_of_a_request_is_tried(document: dict[str, Any]) -> None:
     )
 
 
-@given(body=JSON | NEARLY | RUNS | NAMED | CHECKS | COMPARISONS)
+@given(body=JSON | NEARLY | RUNS | BATCHES | NAMED | CHECKS | COMPARISONS)
 def test_any_json(client: FlaskClient, routes: list[str], run: Any, body: Any) -> None:
     sent = json.dumps(body).replace(RUN, run["id"])
     for route in routes:
