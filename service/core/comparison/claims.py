@@ -12,7 +12,8 @@ import numpy as np
 from service.core.comparison.replay import sweep_gradients
 from service.core.execution.chain_rule import value_at
 from service.core.execution.run import Run
-from service.core.figures.figures import FloatArray
+from service.core.figures.figures import Figures, FloatArray
+from service.core.graph.graph import Graph
 from service.core.graph.sweep import walk_forward
 
 _EXPONENT = r"(?:[eE](?P<exponent>[+-]?[0-9]{1,3}))?"
@@ -148,32 +149,52 @@ def resolve_claims(
     that figure: 0.667 stands for 2/3, and a claim computed from 2/3 agrees with it.
     """
     graph = right.graph
-    meant: dict[str, dict[str, FloatArray]] = {"values": {}, "gradients": {}}
+    meant: dict[str, dict[str, FloatArray]] = {
+        "values": _resolve_by_right(graph, right.values, values),
+        "gradients": {} if right.gradients is None else _resolve_by_right(graph, right.gradients, gradients),
+    }
+    if len(meant["values"]) == len(values) and (not right.backward or len(meant["gradients"]) == len(gradients)):
+        return meant
+    known: list[Any] = list(right.values)
 
     def value(position: int, operands: list[Any]) -> Any:
         name = graph.nodes[position].name
-        known = follows = right.values[position]
-        if operands:
+        follows = known[position]
+        if follows is None or any(
+            operand is not known[source] for operand, source in zip(operands, graph.operands[position], strict=True)
+        ):
             follows = np.asarray(value_at(graph, position, operands), dtype=np.float64)
         if name in values:
-            claimed = meant["values"][name] = _resolve(values[name], known, follows)
-            follows = claimed if known is None or claimed.shape == known.shape else known
+            claimed = meant["values"][name] = _resolve(values[name], known[position], follows)
+            follows = claimed if known[position] is None or claimed.shape == known[position].shape else known[position]
         return follows
 
     def gradient(position: int, follows: Any) -> Any:
         name = graph.nodes[position].name
         if name not in gradients:
             return follows
-        known = None if right.gradients is None else right.gradients[position]
-        claimed = meant["gradients"][name] = _resolve(gradients[name], known, 0.0 if follows is None else follows)
-        return claimed if known is None or claimed.shape == known.shape else known
+        right_one = None if right.gradients is None else right.gradients[position]
+        claimed = meant["gradients"][name] = _resolve(gradients[name], right_one, 0.0 if follows is None else follows)
+        return claimed if right_one is None or claimed.shape == right_one.shape else right_one
 
     with np.errstate(all="ignore"):
         effective = walk_forward(graph, value)
-    if right.backward:
+    if right.backward and len(meant["gradients"]) < len(gradients):
         output = right.backward.output
         sweep_gradients(graph, effective, output, right.backward.gradients[graph.position[output]], gradient)
     return meant
+
+
+def _resolve_by_right(graph: Graph, right: Figures, claims: Mapping[str, Claim]) -> dict[str, FloatArray]:
+    """What those claims stand for that stand for the right figure in each element that may be rounded."""
+    found = {}
+    for name, claim in claims.items():
+        figure: Any = right[graph.position[name]]
+        if not claim.slack.any():
+            found[name] = claim.figure
+        elif np.shape(figure) == claim.figure.shape and _is_near(claim, figure)[claim.slack > 0].all():
+            found[name] = _resolve(claim, figure, figure)
+    return found
 
 
 def stands_rounded(claim: Claim, meant: FloatArray) -> bool:
@@ -192,5 +213,9 @@ def _resolve(claim: Claim, right: Any, follows: Any) -> FloatArray:
     meant = claim.figure
     for figure in (follows, right):
         if np.shape(figure) == claim.figure.shape:
-            meant = np.where((claim.slack > 0) & (np.abs(claim.figure - figure) <= claim.slack), figure, meant)
+            meant = np.where((claim.slack > 0) & _is_near(claim, figure), figure, meant)
     return meant
+
+
+def _is_near(claim: Claim, figure: Any) -> Any:
+    return np.abs(claim.figure - figure) <= claim.slack

@@ -25,7 +25,7 @@ from service.core.comparison.rounding import (
 from service.core.execution.chain_rule import in_precision, value_at
 from service.core.execution.closed_edges import OpenEdges, has_nan, silent_edges
 from service.core.execution.completion import complete_scalar_gradients, complete_scalar_values
-from service.core.figures.figures import Figures, FloatArray, IntArray, pack
+from service.core.figures.figures import Figures, FloatArray, IntArray, pack, same_bits
 from service.core.graph.graph import Graph
 from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.graph.traversal import reaches, sourceless
@@ -247,6 +247,20 @@ def chosen_values(graph: Graph, values: Sequence[Any] | Figures) -> dict[int, An
     return found
 
 
+def _is_chosen(graph: Graph, values: Figures) -> bool:
+    """Whether the values of scalars that were chosen among operands equal one: none stands in `chosen_values`."""
+    if values.shapes is not None or not _is_grouped(graph):
+        return False
+    with np.errstate(all="ignore"):
+        for group in _groups(graph):
+            if _chooses(group.operation):
+                value, operands = values.flat[group.nodes], [values.flat[row] for row in group.operands]
+                replayed = np.asarray(group.operation.evaluate(operands, group.attributes))
+                if not same_bits(value, np.asarray(_unrounded(value, replayed), np.float64)).all():
+                    return False
+    return True
+
+
 def _chooses(operation: Operation) -> bool:
     return operation.rules == ("selection",)
 
@@ -270,7 +284,7 @@ def complete_values(
     """
     if recorded.present is None:
         return recorded
-    if noise is None and (compiled := complete_scalar_values(graph, recorded, assumed)):
+    if compiled := complete_scalar_values(graph, recorded, assumed, None if noise is None else noise.flat):
         return compiled
 
     def visit(position: int, operands: list[Any]) -> Any:
@@ -295,8 +309,10 @@ def complete_gradients(
     """
     if recorded.present is None:
         return recorded
-    disturbed = None if noise is None else noise.flat
-    if compiled := complete_scalar_gradients(graph, values, recorded, output, seed, disturbed):
+    added = None if noise is None else noise.flat
+    if _is_chosen(graph, values) and (
+        compiled := complete_scalar_gradients(graph, values, recorded, output, seed, added)
+    ):
         return compiled
 
     def settle(position: int, replayed: Any) -> Any:

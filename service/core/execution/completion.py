@@ -10,25 +10,33 @@ from dataclasses import replace
 import numpy as np
 
 from service.core.execution import kernel
-from service.core.execution.program import Program, without_nodes
+from service.core.execution.program import Program, with_terms, without_nodes
 from service.core.figures.figures import Figures, FloatArray, frozen
 from service.core.graph.graph import Graph
 
 
-def complete_scalar_values(graph: Graph, given: Figures, assumed: Mapping[int, FloatArray]) -> Figures | None:
-    """The given values and what follows from them; None where the loops do not run the graph.
+def complete_scalar_values(
+    graph: Graph, given: Figures, assumed: Mapping[int, FloatArray], noise: FloatArray | None
+) -> Figures | None:
+    """The given values and what follows from them; None where the loops do not run the graph, or an Input is an array.
 
-    An Input that is not given has its `assumed` value, or NaN.
+    An Input that is not given has its `assumed` value, or NaN. `noise`, if there is any, is added to each value that is
+    computed.
     """
-    program, loops = _loops_of(graph, given)
+    program, loops = (None, None) if any(map(np.ndim, assumed.values())) else _loops_of(graph, given)
     if program is None or loops is None or given.present is None:
         return None
     values = np.where(given.present, given.flat, program.leaves)
     for position in program.inputs.values():
         if not given.present[position]:
             values[position] = assumed.get(position, np.nan)
-    loops.forward(*kernel.packed(without_nodes(program, given.present)), values)
-    return frozen(values)
+    program = without_nodes(program, given.present)
+    if noise is None:
+        loops.forward(*kernel.packed(program), values)
+        return frozen(values)
+    disturbed = np.concatenate([values, values, noise])
+    loops.forward(*kernel.packed(with_terms(program)), disturbed)
+    return frozen(disturbed[: len(graph)].copy())
 
 
 def complete_scalar_gradients(

@@ -135,8 +135,7 @@ def pack_graph(graph: Graph, levels_of: FindLevels = find_levels) -> Program | N
 
 def without_nodes(program: Program, left_out: BoolArray) -> Program:
     """The program in which the nodes that are `left_out`, by position, are leaves: none computes their values."""
-    opcode, count, first, last, _, _ = program.stretches.reshape(-1, 6).T
-    code, counts = (np.repeat(column, last - first) for column in (opcode, count))
+    code, counts = _codes_and_counts(program)
     kept = ~left_out[program.nodes]
     return replace(
         program,
@@ -145,6 +144,31 @@ def without_nodes(program: Program, left_out: BoolArray) -> Program:
         operands=program.operands[np.repeat(kept, counts)],
         attributes=program.attributes[np.repeat(kept, _widths()[code])],
     )
+
+
+def with_terms(program: Program) -> Program:
+    """The program that adds a term to each value that it computes: behind the n values of the graph it takes n others,
+    in which it leaves the values without their terms, and then the n terms."""
+    code, counts = _codes_and_counts(program)
+    add = find("Add")
+    assert add is not None
+    bare, term = (program.nodes + np.uint32(times * len(program.leaves)) for times in (1, 2))
+    both = np.stack([bare, term], axis=1).reshape(-1)
+    return replace(
+        program,
+        stretches=_stretches(
+            np.stack([code, np.full_like(code, opcodes()[add, ()])], axis=1).reshape(-1),
+            np.stack([counts, np.full_like(counts, 2)], axis=1).reshape(-1),
+        ),
+        nodes=np.stack([bare, program.nodes], axis=1).reshape(-1),
+        operands=np.insert(program.operands, np.repeat(np.cumsum(counts), 2), both),
+    )
+
+
+def _codes_and_counts(program: Program) -> tuple[Int32Array, Int32Array]:
+    """The opcode and the number of operands of each node, in order of execution."""
+    code, count, first, last, _, _ = program.stretches.reshape(-1, 6).T
+    return np.repeat(code, last - first), np.repeat(count, last - first)
 
 
 def _is_no_float64_scalar(node: Node) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.comparison import claims
 from service.core.comparison.claims import (
     AmbiguousNumber,
     Claim,
@@ -19,6 +20,8 @@ from service.core.comparison.claims import (
     resolve_claims,
     stands_rounded,
 )
+from service.core.execution.chain_rule import value_at
+from service.core.graph.graph import Graph
 from service.core.rulebook import registry
 from service.core.rulebook.registry import define
 from tests.planted import SEED, SEED_INPUTS, graph_of, named, run_of
@@ -237,8 +240,8 @@ def meant(
     """What claims about an expression stand for."""
     graph = graph_of(text)
     right = run_of(graph, inputs, output=output)
-    claims = [{name: claim(*written.split()) for name, written in given.items()} for given in (values, gradients)]
-    settled = resolve_claims(right if gradients else replace(right, backward=None), *claims)
+    given = [{name: claim(*written.split()) for name, written in each.items()} for each in (values, gradients)]
+    settled = resolve_claims(right if gradients else replace(right, backward=None), *given)
     return {kind: {name: figure.tolist() for name, figure in figures.items()} for kind, figures in settled.items()}
 
 
@@ -325,3 +328,24 @@ def test_an_index_has_no_slope(monkeypatch: pytest.MonkeyPatch) -> None:
         "F = ownpick(x, i)", {"x": np.array([3.0, 4.0]), "i": 1.0}, {"F": "4.0"}, {"x": "0.0 1.0", "i": "0.0"}
     )
     assert settled == {"values": {"F": 4.0}, "gradients": {"x": [0.0, 1.0], "i": 0.0}}
+
+
+def test_claims_that_stand_for_the_right_figures_are_settled_without_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    for function in ("walk_forward", "sweep_gradients"):
+        monkeypatch.setattr(claims, function, None)
+    settled = meant(SEED, SEED_INPUTS, {"e": "6.0", "F": "5"}, {"f": "-0.33", "d": "4/3", "a": "7"})
+    assert settled["values"] == {"e": 6.0, "F": 5.0}
+    assert settled["gradients"] == {"f": -1 / 3, "d": 4 / 3, "a": 7.0}
+
+
+def test_only_what_a_claim_moves_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    met = []
+
+    def noted(graph: Graph, position: int, operands: Any) -> Any:
+        met.append(graph.nodes[position].name)
+        return value_at(graph, position, operands)
+
+    monkeypatch.setattr(claims, "value_at", noted)
+    text = "p = x * 2; q = x + 1; r = p * q; s = q - 3; F = r * s"
+    assert meant(text, {"x": 1.0}, {"p": "2.25", "F": "0.1"}, {})["values"] == {"p": 2.25, "F": 0.1}
+    assert met == ["r", "F"]

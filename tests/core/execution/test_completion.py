@@ -81,3 +81,32 @@ def test_a_slope_that_is_lost_is_left_to_the_walk() -> None:
     found = complete_gradients(*arguments)
     np.testing.assert_array_equal(found.flat, walked(complete_gradients, *arguments).flat)
     assert not np.isnan(found.flat[graph.position["x"]])
+
+
+def test_noise_is_added_to_what_is_not_given() -> None:
+    for graph, values, gradients, kept in cases():
+        inputs = {position: values[position] for position in map(graph.position.__getitem__, graph.inputs)}
+        noise = 1e-3 * np.random.default_rng(0).standard_normal(len(graph))
+        arguments: Any = (graph, Figures(values.flat, None, kept), inputs, Figures(noise))
+        np.testing.assert_allclose(complete_values(*arguments).flat, walked(complete_values, *arguments).flat, 1e-11)
+        there = kept if gradients.present is None else kept & gradients.present
+        arguments = (graph, values, Figures(gradients.flat, None, there), graph.outputs[0], ONE, Figures(noise))
+        found, theirs = complete_gradients(*arguments), walked(complete_gradients, *arguments)
+        np.testing.assert_allclose(found.flat, theirs.flat, rtol=1e-11, atol=1e-13)
+
+
+def test_a_rounded_maximum_passes_its_gradient_on() -> None:
+    graph = graph_of("r = tanh(x); s = sin(x); a = maximum(r, s); F = a * 3")
+    values = forward_pass(graph, {"x": np.array(0.7)})
+    rounded = np.where(np.arange(len(graph)) < 3, values.flat, values.flat.astype(np.float32))
+    part = Figures(np.zeros(len(graph)), None, np.zeros(len(graph), dtype=bool))
+    found = complete_gradients(
+        graph, Figures(np.where(np.arange(len(graph)) < 3, values.flat, rounded.flat)), part, "F", ONE
+    )
+    assert found.flat.tolist() == backward_pass(graph, values, "F").flat.tolist()
+
+
+def test_a_missing_input_may_be_an_array() -> None:
+    graph = graph_of("y = x * 3")
+    part = Figures(np.zeros(3), None, np.zeros(3, dtype=bool))
+    assert complete_values(graph, part, {0: np.array([1.0, 2.0])}).flat.tolist() == [1.0, 2.0, 3.0, 3.0, 6.0]
