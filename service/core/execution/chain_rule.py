@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from service.core.errors import Fault, InvalidInputs
+from service.core.execution import elementwise
 from service.core.graph.graph import Graph, Node
-from service.core.rulebook.primitives import sum_to_shape
 
 
 def dtype_of(graph: Graph, position: int) -> type[np.floating[Any]]:
@@ -27,11 +27,11 @@ def value_at(graph: Graph, position: int, operands: Sequence[Any]) -> Any:
     """
     node, dtype = graph.nodes[position], dtype_of(graph, position)
     try:
-        value = node.operation.evaluate(operands_at(graph, position, operands), node.attributes)
+        return in_rows(
+            elementwise.evaluate(node.operation, operands_at(graph, position, operands), node.attributes, dtype)
+        )
     except ValueError as error:
         raise _refused(node, error) from None
-    # A comparison yields booleans; a condition is 0 or 1.
-    return in_rows(value if value.dtype == dtype else value.astype(dtype))
 
 
 def local_gradients_at(graph: Graph, position: int, operands: Sequence[Any], value: Any) -> Sequence[Any]:
@@ -50,23 +50,20 @@ def contributions_at(graph: Graph, position: int, upstream: Any, operands: Seque
     Raises as `value_at`.
     """
     node, sources = graph.nodes[position], graph.operands[position]
-    upstream, value = in_rows(in_precision(graph, position, upstream)), in_precision(graph, position, value)
+    upstream, value = in_precision(graph, position, upstream), in_precision(graph, position, value)
     known = operands_at(graph, position, operands)
+    wanted = [dtype_of(graph, source) if graph.nodes[source].has_gradient else None for source in sources]
     contributions: Sequence[Any]
-    if not node.operation.is_elementwise:
+    if node.operation.is_elementwise:
+        contributions = elementwise.contributions(node.operation, upstream, known, value, node.attributes, wanted)
+    else:
         try:
-            contributions = node.operation.propagate(upstream, known, value, node.attributes)
+            contributions = node.operation.propagate(in_rows(upstream), known, value, node.attributes)
         except ValueError as error:
             raise _refused(node, error) from None
-    else:
-        contributions = [
-            # A local gradient that is the number 1, and no array of ones, is not multiplied by.
-            sum_to_shape(upstream if type(local) is float and local == 1.0 else upstream * local, np.shape(operand))
-            for local, operand in zip(node.operation.differentiate(known, value, node.attributes), known, strict=True)
-        ]
     return [
-        None if given is None or not graph.nodes[source].has_gradient else in_precision(graph, source, given)
-        for source, given in zip(sources, contributions, strict=True)
+        None if given is None or dtype is None else in_precision(graph, source, given)
+        for source, given, dtype in zip(sources, contributions, wanted, strict=True)
     ]
 
 

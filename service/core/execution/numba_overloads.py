@@ -8,10 +8,11 @@ from numba.extending import overload, register_jitable
 
 from service.core.rulebook import gamma, gaussian
 from service.core.rulebook.operations import activation, arithmetic, exponential
-from service.core.rulebook.primitives import floor_divide, maximum, minimum, remainder, select, sign
+from service.core.rulebook.primitives import choose, floor_divide, maximum, minimum, remainder, select, sign
 
 # Compiled, only the branch that holds is computed, where `np.where` over arrays computes both.
 overload(select)(lambda condition, x, y: lambda condition, x, y: x if condition else y)
+overload(choose)(lambda condition, f, g, x: lambda condition, f, g, x: f(x) if condition else g(x))
 
 # Numba's maximum and minimum take the first of two equal operands, its sign keeps −0.
 overload(maximum)(lambda x, y: lambda x, y: x + y if x == 0.0 and y == 0.0 else np.maximum(x, y))
@@ -33,6 +34,8 @@ overload(gaussian.normal_distribution, strict=False)(lambda x: gaussian.distribu
 overload(gaussian.gelu_gate, strict=False)(lambda x: gaussian.gate_of_number)
 register_jitable(arithmetic.lost_by_one_less)
 register_jitable(activation.gate_argument_slope)
+register_jitable(activation.gelu_slope_by_tanh)
+register_jitable(activation.gelu_slope)
 register_jitable(activation.mish_slope_above)
 register_jitable(activation.mish_slope_below)
 for helper in (gamma.from_nearest_integer, gamma.log_gamma_above_zero, gamma.digamma_above_zero):

@@ -15,7 +15,7 @@ from service.core.execution import batches, kernel
 from service.core.execution.chain_rule import contributions_at, in_precision, in_rows, value_at
 from service.core.execution.closed_edges import OpenEdges, has_nan
 from service.core.execution.jumps import jumping_nodes
-from service.core.figures.figures import Figures, FloatArray, Shape, frozen, pack
+from service.core.figures.figures import Figures, FloatArray, Shape, frozen, hold
 from service.core.graph.graph import Graph
 from service.core.graph.shapes import infer_shapes
 from service.core.graph.sweep import sweep_back, walk_forward
@@ -90,7 +90,7 @@ def evaluate(fitted: Fitted) -> Figures:
         return value_at(graph, position, operands)
 
     with np.errstate(all="ignore"):
-        return pack(walk_forward(graph, visit))
+        return hold(walk_forward(graph, visit))
 
 
 def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray | float = 1.0) -> Figures:
@@ -112,7 +112,7 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
         gradients, lost = batches.differentiate_batch(graph, values, target, spread)
         if not lost:
             return gradients
-    arrays = [in_precision(graph, position, value) for position, value in enumerate(values)]
+    arrays = [in_precision(graph, position, values.computed(position)) for position in range(len(graph))]
 
     def contributions(position: int, upstream: Any) -> Sequence[Any]:
         operands = [arrays[source] for source in graph.operands[position]]
@@ -120,7 +120,7 @@ def backward_pass(graph: Graph, values: Figures, output: str, seed: FloatArray |
 
     if gradients is None:
         gradients = _sweep(graph, values, target, spread, contributions)
-        if not has_nan(gradients.flat):
+        if not any(map(has_nan, gradients.parts)):
             return gradients
     opened = _sweep(graph, values, target, spread, OpenEdges(graph, arrays, output).contributions)
     # What is no NaN is right: keep it to the bit, whichever loop computed it.
@@ -151,7 +151,7 @@ def _sweep(
     for position, node in enumerate(graph.nodes):
         if node.has_gradient and position not in gradients:
             gradients[position] = np.zeros(values.shape(position))
-    return pack([gradients[position] if node.has_gradient else None for position, node in enumerate(graph.nodes)])
+    return hold([gradients[position] if node.has_gradient else None for position, node in enumerate(graph.nodes)])
 
 
 def spread_seed(seed: FloatArray | float, shape: Shape) -> FloatArray:

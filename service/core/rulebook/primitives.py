@@ -4,6 +4,7 @@ NumPy's maximum and minimum of −0 and +0 depend on the processor, and Numba's 
 and the lesser −0 (IEEE 754-2019, 9.6), and the sign of either is +0.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,14 @@ def select(condition: Any, x: Any, y: Any) -> Any:
     if isinstance(condition, bool):
         return x if condition else y
     return np.where(condition, x, y)
+
+
+def choose(condition: Any, f: Callable[[Any], Any], g: Callable[[Any], Any], x: Any) -> Any:
+    """Return f(x) where the condition holds, else g(x); of a condition on an attribute only the one that holds is
+    computed."""
+    if isinstance(condition, bool):
+        return f(x) if condition else g(x)
+    return select(condition, f(x), g(x))
 
 
 def is_traced(x: Any) -> bool:

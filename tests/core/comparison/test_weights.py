@@ -47,7 +47,7 @@ def test_the_weight_of_a_comparison_bounds_its_memory(name: str, wrong: bool) ->
     if wrong:
         flat = candidate.values.flat.copy()
         flat[-1] *= 1.1
-        candidate = replace(candidate, values=replace(candidate.values, flat=flat))
+        candidate = replace(candidate, values=replace(candidate.values, held=flat))
     weights = [weigh_comparison(baseline, candidate)]
     compare(baseline, candidate, TOLERANCES["float64"], admit=weights.append)  # what is cached is not counted
     assert len(weights) == 1 + wrong

@@ -35,15 +35,17 @@ def figures(shapes: dict[str, tuple[int, ...]], first: float = 0.5) -> dict[str,
 
 
 def peak_of_run(graph: Graph, given: dict[str, FloatArray], backward: bool) -> int:
-    """The most bytes that are held at once while a run is made."""
+    """The most bytes that are held at once while a run is made, and its figures packed as they are stored."""
     fitted = fit_inputs(graph, given)
     buffers._free.clear()  # or large vectors would cost nothing
     tracemalloc.start()
     try:
         values = evaluate(fitted)
         nondifferentiable_nodes(graph, values)
-        if backward:
-            backward_pass(graph, values, graph.outputs[0])
+        gradients = backward_pass(graph, values, graph.outputs[0]) if backward else None
+        for each in (values, gradients):
+            if each is not None:
+                assert each.flat.size
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

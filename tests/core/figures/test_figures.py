@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from service.core.figures.figures import Figures, FloatArray, no_figures, pack
+from service.core.figures.figures import Figures, FloatArray, hold, no_figures, pack
 
 float64_arrays = arrays(np.float64, array_shapes(min_dims=0, min_side=0, max_dims=3, max_side=3))
 ODD = [np.nan, np.inf, -np.inf, -0.0, 5e-324]
@@ -45,6 +45,53 @@ def test_what_is_packed_is_a_copy_that_cannot_be_written_to() -> None:
     assert first.tolist() == [1.0, 2.0]
     with pytest.raises(ValueError, match="read-only"):
         first[0] = 9.0
+
+
+def large() -> list[FloatArray | None]:
+    """A float64 array, a transposed float32 one, none, a broadcast number and a number."""
+    random = np.random.default_rng(0)
+    return [
+        random.normal(size=3000),
+        random.normal(size=(50, 60)).astype(np.float32).T,
+        None,
+        np.broadcast_to(2.0, (40, 50)),
+        np.array(1.0),
+    ]
+
+
+def test_what_is_held_is_what_would_have_been_packed() -> None:
+    arrays = large()
+    held, packed = hold(arrays), pack(arrays)
+    assert (held.shapes, held.offsets.tolist()) == (packed.shapes, packed.offsets.tolist())
+    assert [bits(array) for array in held] == [bits(array) for array in packed]
+    assert [bits(array) for array in held.part(1, 4)] == [bits(array) for array in packed.part(1, 4)]
+    assert bits(held.part(1, 4).flat) == bits(packed.part(1, 4).flat)
+    assert bits(held.flat) == bits(packed.flat)
+
+
+def test_large_arrays_are_held_as_they_are_until_the_vector_is_asked_for() -> None:
+    arrays = large()
+    held = hold(arrays)
+    for position, array in enumerate(arrays):
+        computed = held.computed(position)
+        assert array is None if computed is None else np.shares_memory(computed, array)
+        assert computed is None or not computed.flags.writeable
+    assert held.flat.dtype == np.float64 and not held.flat.flags.writeable
+    assert held.flat is held.flat
+    assert np.shares_memory(held[0], held.flat)
+
+
+def test_small_arrays_are_packed_at_once() -> None:
+    assert isinstance(hold([np.ones(3000), *[np.array(1.0)] * 9]).held, np.ndarray)
+
+
+@pytest.mark.parametrize("nan_alone", [False, True])
+def test_held_figures_that_are_not_finite_are_found(nan_alone: bool) -> None:
+    arrays = large()
+    for array, value in ((arrays[0], np.inf), (arrays[1], np.nan)):
+        assert array is not None
+        array[7] = value
+    assert hold(arrays).nonfinite_nodes(nan_alone) == pack(arrays).nonfinite_nodes(nan_alone) == [0, 1][nan_alone:]
 
 
 def test_a_node_without_a_figure_has_none() -> None:

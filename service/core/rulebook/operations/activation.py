@@ -14,7 +14,7 @@ from service.core.rulebook.gaussian import (
 )
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
-from service.core.rulebook.primitives import maximum, minimum, select
+from service.core.rulebook.primitives import choose, maximum, minimum, select
 from service.core.rulebook.registry import Wording, define, operands_only, rulebook_function
 
 
@@ -138,13 +138,18 @@ define(
 
 
 def _gelu(x: Any, approximate: Any) -> Any:
-    return x * select(approximate == "tanh", gelu_gate(x), normal_distribution(x))
+    return x * choose(approximate == "tanh", gelu_gate, normal_distribution, x)
 
 
-def _gelu_gradient(x: Any, z: Any, approximate: Any) -> Any:
+def gelu_slope_by_tanh(x: Any) -> Any:
+    """Return the slope of x·gelu_gate(x)."""
     y = maximum(minimum(x, 30.0), -30.0)  # beyond, the slope of the gate is 0
-    by_tanh = gelu_gate(x) * (1.0 + y * gate_argument_slope(x) * gelu_gate(-x))
-    return (select(approximate == "tanh", by_tanh, normal_distribution(x) + x * normal_density(x)),)
+    return gelu_gate(x) * (1.0 + y * gate_argument_slope(x) * gelu_gate(-x))
+
+
+def gelu_slope(x: Any) -> Any:
+    """Return the slope of x·Φ(x)."""
+    return normal_distribution(x) + x * normal_density(x)
 
 
 def gate_argument_slope(x: Any) -> Any:
@@ -168,7 +173,7 @@ define(
     "x",
     attributes=[Attribute("approximate", OneOf(("none", "tanh")), "none")],
     forward=_gelu,
-    local_gradients=_gelu_gradient,
+    local_gradients=lambda x, z, approximate: (choose(approximate == "tanh", gelu_slope_by_tanh, gelu_slope, x),),
     analytic=False,
 )
 
