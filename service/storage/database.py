@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Condition, Event, Lock, Thread
@@ -68,17 +69,15 @@ class Database:
             engine = create_engine(address, pool_size=0 if is_sqlite else connections, **pool)
         except ModuleNotFoundError as error:
             raise ValueError(f"the driver of {address.drivername} is missing: install gradbook[postgres]") from error
+        self._home = self.file or clocks
+        self._home.listen(engine, aside)
         if self.file:
-            self.file.listen(engine, aside)
-            self._reader, self._writer = engine, engine.execution_options(write=True)
+            self._reader, self._writer = engine, engine.execution_options()
         else:
-            clocks.listen(engine, aside)
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
             # Who has waited for the lock must see what was committed meanwhile.
-            self._writer = engine.execution_options(
-                isolation_level="READ COMMITTED", postgresql_readonly=False, write=True
-            )
+            self._writer = engine.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
         self._turns, self._migrating = _Turns(), Lock()
         self._aside, self._patience = aside, patience
         self._shared: _SharedTransaction | None = None
@@ -90,6 +89,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, of one consistent state; raises OperationalError."""
         with self._noticing(writing=False), self._reader.begin() as connection:
+            self._home.begin(connection)
             yield connection
 
     @contextmanager
@@ -125,7 +125,7 @@ class Database:
         self._take_turn(end)
         shared = None
         try:
-            shared = self._shared = self._shared or _SharedTransaction(self._writer, end)
+            shared = self._shared = self._shared or _SharedTransaction(self._writer, self._home.lock, end)
             with shared.part() as connection:
                 yield connection
         finally:
@@ -236,9 +236,8 @@ class Database:
                 # counts outside a transaction only.
                 for pragma in ("foreign_keys=OFF", f"busy_timeout={_MIGRATION_SECONDS * 1000}"):
                     connection.connection.cursor().execute(f"PRAGMA {pragma}")
-            else:
-                connection.info["until"] = time.monotonic() + _MIGRATION_SECONDS
             with connection.begin():
+                self._home.lock(connection, time.monotonic() + _MIGRATION_SECONDS)
                 if not self.file:
                     without_clocks(connection)
                 config = migration_config(connection)
@@ -275,7 +274,6 @@ class Database:
         """Leave a file that is complete without its write-ahead log, also where a thread still has a connection."""
         if self.file:
             with suppress(OperationalError), self._reader.connect() as connection:  # it is complete with its log
-                connection.exec_driver_sql("COMMIT")
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         self.close()
 
@@ -321,12 +319,12 @@ class _Turns:
 class _SharedTransaction:
     """A transaction in which several threads write a part each, in turn; the last one commits it for all."""
 
-    def __init__(self, engine: Engine, end: float = 0.0) -> None:
+    def __init__(self, engine: Engine, lock: Callable[[Connection, float], None], end: float = inf) -> None:
         self._connection = engine.connect()
-        self._connection.info["until"] = end
         self.file = self._connection.info.get("file")
         try:
             self._transaction = self._connection.begin()
+            lock(self._connection, end)
         except BaseException:
             self._connection.close()
             raise

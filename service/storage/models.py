@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -127,6 +128,12 @@ class TensorChunk(Base):
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+def _index_of_given(name: str) -> Index:
+    """An index of the rows that have that column, so that the others, most of which have not, leave it alone."""
+    given = text(f"{name} IS NOT NULL")
+    return Index(f"ix_runs_{name}_id", name, "id", sqlite_where=given, postgresql_where=given)
+
+
 class RunRow(Base):
     """A run. Each index ends in the id, by which lists are ordered.
 
@@ -137,7 +144,7 @@ class RunRow(Base):
     """
 
     __tablename__ = "runs"
-    __table_args__ = (Index(None, "graph_id", "id"), Index(None, "label", "id"), Index(None, "recorded_by", "id"))
+    __table_args__ = (Index(None, "graph_id", "id"), _index_of_given("label"), _index_of_given("recorded_by"))
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     graph_id: Mapped[str] = mapped_column(ForeignKey("graphs.id"))

@@ -29,11 +29,10 @@ class PostgreSQL:
         self._connect_seconds = max(ceil(connect_seconds), _LEAST_TO_CONNECT)
 
     def listen(self, engine: Engine, aside: Callable[[], AbstractContextManager[None]]) -> None:
-        """Have the engine open connections with clocks; a writer waits for the lock within `aside()`."""
+        """Have the engine open connections with clocks; a thread waits for the lock within `aside()`."""
         self._aside = aside
         event.listen(engine, "do_connect", self._open)
         event.listen(engine, "connect", self._prepare)
-        event.listen(engine, "begin", self._begin)
 
     def _open(self, dialect: Any, record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
         chosen = {"connect_timeout": self._connect_seconds, "application_name": "gradbook", **named}
@@ -57,11 +56,12 @@ class PostgreSQL:
         )
         connection.autocommit = False
 
-    def _begin(self, connection: Connection) -> None:
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction that reads, as its first statement does."""
+
+    def lock(self, connection: Connection, end: float) -> None:
+        """Begin a transaction that writes, once nobody else does; raises OperationalError if that is after `end`."""
         # One writer at a time, as on SQLite: what it has read (the latest version, a key) still holds when it writes.
-        if not connection.get_execution_options().get("write"):
-            return
-        end = connection.info.pop("until", inf)
         if connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_WRITERS_LOCK})").scalar():
             return
         with self._aside():

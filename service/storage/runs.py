@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
@@ -13,6 +13,7 @@ from service.storage.failures import refers_to_nothing
 from service.storage.graphs import is_tag
 from service.storage.listing import Listed, holds, narrow, together
 from service.storage.models import Base, GraphRow, RunFigures, RunRow, RunTag
+from service.storage.plain import insert_plainly
 from service.storage.records import NewRun, RunEnds, RunRecord
 from service.storage.run_figures import fits_row, insert_chunked, read_array, row_columns, write_array
 from service.storage.tags import insert_tags
@@ -38,7 +39,6 @@ _RUNS: Select[Any] = select(
     .scalar_subquery()
     .label("tensors"),
 ).join(GraphRow)
-_INSERT_RUN = insert(_runs)
 
 
 def insert_run(
@@ -72,7 +72,7 @@ def insert_runs(connection: Connection, runs: Sequence[NewRun]) -> None:
             if figures is not None and in_row[kind] is None:
                 chunked.append((record.id, kind, figures, tensors if kind == "values" else {}))
     try:
-        connection.execute(_INSERT_RUN, rows)
+        insert_plainly(connection, _runs, rows)
     except IntegrityError as error:
         if refers_to_nothing(error):
             graphs = ", ".join(sorted({repr(run.record.graph_id) for run in runs}))

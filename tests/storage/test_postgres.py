@@ -123,7 +123,7 @@ def test_writers_who_share_a_transaction_that_is_lost_are_all_told(
 ) -> None:
     """Its connection ends in the first part, in a later one, or at the commit."""
     before = rows(database)
-    shared = _SharedTransaction(database._writer)
+    shared = _SharedTransaction(database._writer, database._home.lock)
     with closing(Database(server.url())) as administrator, ThreadPoolExecutor(1) as threads:
 
         def end_it() -> None:

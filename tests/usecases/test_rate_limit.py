@@ -86,6 +86,6 @@ def test_where_the_database_cannot_be_written_each_process_counts_for_itself(
 ) -> None:
     databases[0]._patience = 0.0
     limit = RateLimit(databases[0], 40)
-    with databases[1]._writer.begin():
+    with databases[1].write():
         admitted = [limit.take(prefix).admitted for _ in range(100)]
     assert sum(admitted) == 40 and not any(admitted[40:])

@@ -48,6 +48,17 @@ def test_a_run_is_read_back_bit_by_bit(context: Context, graph: str) -> None:
     assert [record.id for record in listed] == [made.record.id]
 
 
+@pytest.mark.sqlite
+def test_a_small_run_is_kept_by_one_statement(context: Context, graph: str) -> None:
+    create_run(context, graph, POINT, tags={})  # the graph is cached
+    seen: list[str] = []
+    with context.database.read() as connection:
+        driver: Any = connection.connection.dbapi_connection
+    driver.set_trace_callback(seen.append)
+    create_run(context, graph, POINT, tags={})
+    assert [each.split()[0] for each in seen] == ["BEGIN", "INSERT", "COMMIT"]
+
+
 def test_a_baseline_is_the_only_run_of_its_graphs_name_with_that_label(context: Context, graph: str) -> None:
     def labels() -> list[str | None]:
         return [get_run(context, run).record.label for run in made]
