@@ -93,6 +93,8 @@ def listed_run_document(record: RunRecord, ends: RunEnds, largest: int | None = 
 
 def _nonfinite_document(forward: FirstNonfinite | None, backward: FirstNonfinite | None) -> dict[str, Any]:
     document: dict[str, Any] = {"forward": forward and forward.node, "backward": backward and backward.node}
+    if forward is backward is None:
+        return document
     kinds = {
         "infinity": {"forward": forward and forward.infinity, "backward": backward and backward.infinity},
         "nan": {"forward": forward and forward.nan, "backward": backward and backward.nan},

@@ -13,6 +13,7 @@ from service.core.figures.figures import MOST_DIMENSIONS, FloatArray
 from service.core.rulebook.attribute import number
 from service.usecases.tensors import Given, TensorReference, read_digest
 
+_PLAIN = frozenset((float, int, WrittenFloat))
 _SPECIAL = ("NaN", "Infinity", "-Infinity")
 _NUMBER = "a number, NaN, Infinity or -Infinity is expected"
 _WRITTEN = "a number, or text such as 2/3 or 0.667, is expected"
@@ -35,8 +36,10 @@ def read_array(value: Any, location: tuple[str | int, ...], *, written: bool = F
     """
     if isinstance(value, np.ndarray):
         return value
+    if type(value) in _PLAIN:  # one number, as of the points that are sent by thousands
+        return np.array(value, dtype=np.float64)
     items, shape = _flatten(value, location)
-    if not set(map(type, items)) <= {float, int, WrittenFloat}:
+    if not _PLAIN.issuperset(map(type, items)):
         read, expected = (_read_written, _WRITTEN) if written else (number, _NUMBER)
         items = list(_read_numbers(items, location, shape, read, expected))
     return np.array(items, dtype=np.float64).reshape(shape)
