@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response
 
 from service.api.comparison_documents import comparison_document, comparison_node_documents, comparison_summary
 from service.api.comparison_schemas import (
@@ -21,7 +21,7 @@ from service.api.comparison_schemas import (
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import require_match, respond
+from service.api.http.response import location, require_match, respond
 from service.api.numbers import read_arrays, read_claims, read_given
 from service.usecases import comparisons as usecases
 from service.usecases import deletion
@@ -146,7 +146,7 @@ def list_comparison_nodes(query: dict[str, Any], page: Page, comparison_id: str)
 
 
 def _answer(compared: Compared, new: bool) -> Response:
-    headers = {"Location": url_for("comparisons.get_comparison", comparison_id=compared.record.id)}
+    headers = {"Location": location(f"/v1/comparisons/{compared.record.id}")}
     return respond(_document(compared, {}), 201 if new else 200, headers)
 
 

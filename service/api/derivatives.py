@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response
 
 from service.api.derivative_schemas import (
     DerivativesDocument,
@@ -15,7 +15,7 @@ from service.api.derivative_schemas import (
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import require_match, respond
+from service.api.http.response import location, require_match, respond
 from service.api.numbers import is_reference, read_arrays, read_given, write_array, write_number
 from service.api.schemas import ListQuery
 from service.core.derivatives.gradient_check import RANDOM_SEED, NodeCheck
@@ -45,7 +45,7 @@ def create_derivatives(body: dict[str, Any], graph_id: str) -> Response:
         read = read_given if one else read_arrays
         body["vector"] = read(body["vector"], ("vector",))
     record = usecases.create_derivatives(context(), graph_id, inputs=inputs, key=idempotency_key(), **body)
-    headers = {"Location": url_for("derivatives.get_derivatives", derivatives_id=record.id)}
+    headers = {"Location": location(f"/v1/derivatives/{record.id}")}
     return respond(_derivatives_document(record), 201, headers)
 
 

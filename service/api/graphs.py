@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response
 
 from service.api.documents import graph_document, graph_node_documents, part_documents
 from service.api.graph_schemas import (
@@ -21,7 +21,7 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import has_condition, require_match, respond
+from service.api.http.response import has_condition, location, require_match, respond
 from service.api.numbers import read_digests
 from service.api.schemas import CascadeQuery, PageQuery
 from service.core.errors import Fault
@@ -144,7 +144,7 @@ def _read_matching(graph_id: str) -> GraphRecord:
 
 def respond_graph(record: GraphRecord, graph: Graph, new: bool, **more: Sequence[str]) -> Response:
     """A graph that was made, or was there already."""
-    headers = {"Location": url_for("graphs.get_graph", graph_id=record.id)}
+    headers = {"Location": location(f"/v1/graphs/{record.id}")}
     document = {**_with_nodes(record, graph), **{name: listed for name, listed in more.items() if listed}}
     return respond(document, 201 if new else 200, headers)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import Response, request
 
 from service.api.documents import listed_run_document, run_document, run_node_documents
 from service.api.http import arrow, npz
@@ -12,7 +12,7 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging, fitting, next_cursor
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import accepted, has_condition, require_match, respond, send
+from service.api.http.response import accepted, has_condition, location, require_match, respond, send
 from service.api.numbers import read_arrays, read_given
 from service.api.run_schemas import (
     BackwardRequest,
@@ -77,7 +77,7 @@ def create_run(body: dict[str, Any], query: dict[str, Any], graph_id: str) -> Re
         )
     if not body.get("keep", True):
         return _answer(run, query, form, whole=True)
-    return _answer(run, query, form, 201, {"Location": url_for("runs.get_run", run_id=run.record.id)})
+    return _answer(run, query, form, 201, {"Location": location(f"/v1/runs/{run.record.id}")})
 
 
 @blueprint.endpoint(

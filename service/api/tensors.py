@@ -1,11 +1,11 @@
 """Tensors over HTTP."""
 
-from flask import Response, request, url_for
+from flask import Response, request
 
 from service.api.http.endpoint import BYTES, NPY, Blueprint
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context
-from service.api.http.response import accepted, respond
+from service.api.http.response import accepted, location, respond
 from service.api.tensor_schemas import TensorDocument
 from service.core.errors import Fault, NotFound
 from service.usecases import tensors as usecases
@@ -43,7 +43,7 @@ def put_tensor(body: bytes, digest: str) -> Response:
         "bytes": record.nbytes,
         "created_at": record.created_at.isoformat(),
     }
-    headers = {"Location": url_for("tensors.get_tensor", digest=write_digest(record.digest))}
+    headers = {"Location": location(f"/v1/tensors/{write_digest(record.digest)}")}
     return respond(document, 201 if new else 200, headers)
 
 

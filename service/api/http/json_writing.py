@@ -6,7 +6,7 @@ whole text is never in one place.
 """
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,14 @@ def write_json(document: Any) -> list[bytes]:
     def write(value: Any) -> Any:
         if isinstance(value, np.ndarray) and element_count(value.shape) <= _WITHIN:
             return orjson.Fragment(_write_part(value))
-        if isinstance(value, (np.ndarray, Iterator)):
-            apart.append(_write_array(value) if isinstance(value, np.ndarray) else _write_items(value))
+        if isinstance(value, np.ndarray):
+            apart.append(_write_array(value))
+            return orjson.Fragment(_PLACE)
+        if isinstance(value, Iterator):
+            items = list(islice(value, _ITEMS))
+            if len(items) < _ITEMS:
+                return items
+            apart.append(_write_items(chain(items, value)))
             return orjson.Fragment(_PLACE)
         if isinstance(value, float):  # NumPy's, or one with the text that it was read from
             return write_number(float(value))

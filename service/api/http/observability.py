@@ -5,8 +5,11 @@ import logging
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 REQUEST_ID, BEGAN = "gradbook.request_id", "gradbook.began"  # of the environment; the latter by `time.perf_counter`
 HEADER = "X-Request-Id"
+_MOST_LEFT = 1000  # lines
 _SOUND_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -63,11 +67,27 @@ class Measurements:
             self._log.handle(logging.LogRecord(self._log.name, logging.INFO, "", 0, text, None, None))
 
 
-class _Lines(logging.StreamHandler[TextIO]):
-    """Writes each message as it is, a line, to a stream that is flushed after each."""
+class _Lines(logging.Handler):
+    """Writes each message as it is, a line, to a stream that is flushed after each.
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.stream.write(f"{record.msg}\n")
+    Threads do not wait for one another: who finds a thread that writes leaves it the line.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream, self._lines, self._writing = stream, deque[str](), Lock()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write the line, and those that others leave meanwhile; wait where ever more are left."""
+        self._lines.append(f"{record.msg}\n")
+        while self._lines and self._writing.acquire(blocking=len(self._lines) > _MOST_LEFT):
+            try:
+                text = "".join([self._lines.popleft() for _ in range(len(self._lines))])
+                with suppress(OSError, ValueError):  # nobody reads them any more; that is no reason to answer nobody
+                    self._stream.write(text)
+            finally:
+                self._writing.release()
+        return True
 
 
 def observe(app: Flask) -> None:

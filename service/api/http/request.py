@@ -67,9 +67,11 @@ def check(schema: Request, document: Any) -> Any:
 
 def read_query(schema: Request) -> Any:
     """The query, checked, a parameter that is a list with all its values; raises InvalidParameters."""
-    asked = request.args
-    given: dict[str, Any] = asked.to_dict()
-    given |= {name: asked.getlist(name) for name in given if isinstance(schema.fields.get(name), List)}
+    asked = request_ctx.request
+    given: dict[str, Any] = {}
+    if asked.query_string:
+        given |= asked.args.to_dict()
+        given |= {name: asked.args.getlist(name) for name in given if isinstance(schema.fields.get(name), List)}
     try:
         return schema.load(given)
     except ma.ValidationError as error:

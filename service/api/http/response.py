@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from flask import Response, after_this_request, request
+from flask.globals import request_ctx
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotAcceptable
 from werkzeug.http import parse_accept_header
@@ -31,6 +32,11 @@ def send(
     if request.method == "GET":
         response.make_conditional(request)
     return response
+
+
+def location(path: str) -> str:
+    """The address of what is at that path, for the header Location."""
+    return f"{request_ctx.request.script_root}{path}"
 
 
 def require_match(write: Callable[[], Any]) -> None:

@@ -23,6 +23,8 @@ class FirstNonfinite:
 def first_nonfinite_value(graph: Graph, values: Figures) -> FirstNonfinite | None:
     """The first values that are NaN, or infinite although all operands are finite."""
     unsound = set(values.nonfinite_nodes())
+    if not unsound:
+        return None
     inherited = (p for p in unsound if not graph.operands[p] or not unsound.isdisjoint(graph.operands[p]))
     return _first(graph, values, unsound, inherited, min)
 
@@ -31,6 +33,8 @@ def first_nonfinite_gradient(graph: Graph, gradients: Figures, output: str | Non
     """The same of gradients, in the order of the backward pass: infinite although those of all consumers are finite,
     and other than the seed."""
     unsound = set(gradients.nonfinite_nodes())
+    if not unsound:
+        return None
     inherited = {source for position in unsound for source in graph.operands[position]}
     if output is not None:
         inherited.add(graph.position[output])
@@ -40,8 +44,6 @@ def first_nonfinite_gradient(graph: Graph, gradients: Figures, output: str | Non
 def _first(
     graph: Graph, figures: Figures, unsound: set[int], inherited: Iterable[int], first: Callable[..., int]
 ) -> FirstNonfinite | None:
-    if not unsound:
-        return None
     no_number = set(figures.nonfinite_nodes(nan_alone=True))
     made = unsound - no_number - set(inherited)
     if not no_number and not made:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from service.core.caches import memoize_on_argument
 from service.core.errors import Fault, InvalidInputs, unknown_names
 from service.core.execution import batches, kernel
 from service.core.execution.chain_rule import contributions_at, in_precision, in_rows, value_at
@@ -172,6 +173,8 @@ def nondifferentiable_nodes(graph: Graph, values: Figures) -> tuple[int, ...]:
 
 def _kinks(graph: Graph, values: Figures) -> tuple[int, ...]:
     """The positions of the nodes whose operation has no derivative at its operands."""
+    if not _may_have_kinks(graph):
+        return ()
     program = kernel.program_of(graph) if values.shapes is None and values.present is None else None
     if program and (loops := kernel.compiled_loops(program)):
         return kernel.find_kinks(loops, program, values.flat)
@@ -189,6 +192,11 @@ def _kinks(graph: Graph, values: Figures) -> tuple[int, ...]:
             if np.any(node.operation.is_nondifferentiable(operands, arrays[position], node.attributes)):
                 positions.append(position)
     return tuple(positions)
+
+
+@memoize_on_argument
+def _may_have_kinks(graph: Graph) -> bool:
+    return any(node.operation.kinks is not None for node in graph.nodes)
 
 
 def _check_names(graph: Graph, inputs: Mapping[str, FloatArray]) -> None:

@@ -1,8 +1,11 @@
 """A request's id, its log line, and what is counted."""
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,6 +13,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+
+PATIENCE = 20.0  # seconds for what must come
 
 
 class Lines(logging.Handler):
@@ -100,3 +105,45 @@ def test_each_application_counts_for_itself(make_app: Callable[..., Flask]) -> N
     first, second = (make_app().test_client() for _ in range(2))
     first.get("/livez")
     assert "/livez" in first.get("/metrics").text and "/livez" not in second.get("/metrics").text
+
+
+class Pipe(io.StringIO):
+    """A stream that takes its time for the first write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writing, self.go, self.writes = Event(), Event(), 0
+
+    def write(self, text: str) -> int:
+        """Write once told to."""
+        self.writes += 1
+        self.writing.set()
+        self.go.wait(PATIENCE)
+        return super().write(text)
+
+
+def test_threads_that_log_do_not_wait_for_one_another(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = Pipe()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    monkeypatch.setattr(logging.getLogger("gradbook.requests"), "handlers", [])  # the application adds its own
+    app = make_app()
+    first = Thread(target=app.test_client().get, args=("/livez",))
+    first.start()
+    assert pipe.writing.wait(PATIENCE)
+    for _ in range(5):
+        assert app.test_client().get("/livez").status_code == 200
+    pipe.go.set()
+    first.join(PATIENCE)
+    assert len(pipe.getvalue().splitlines()) == 6 and pipe.writes == 2
+
+
+def test_a_request_is_answered_where_nobody_reads_the_log(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    monkeypatch.setattr(logging.getLogger("gradbook.requests"), "handlers", [])
+    assert make_app().test_client().get("/livez").status_code == 200
