@@ -1,21 +1,17 @@
 """The database: its engine, its two kinds of transaction, and its migrations."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Condition, Event, Lock, Thread
-from typing import TYPE_CHECKING
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
     Connection,
-    Engine,
-    NestedTransaction,
-    RootTransaction,
     create_engine,
     inspect,
     make_url,
@@ -30,10 +26,13 @@ from service.storage.failures import is_no_answer, no_answer, reason
 from service.storage.models import deletions
 from service.storage.outage import Outage
 from service.storage.postgres import PostgreSQL, check_writable, without_clocks
+from service.storage.sharing import Batch, SharedTransaction, Turns
 from service.storage.sqlite import PATIENCE, SHORTLY, SQLiteFile, locked, raise_version
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+Item = TypeVar("Item")
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _MIGRATION_SECONDS = 60
@@ -78,9 +77,11 @@ class Database:
             self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
             # Who has waited for the lock must see what was committed meanwhile.
             self._writer = engine.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
-        self._turns, self._migrating = _Turns(), Lock()
+        self._turns, self._migrating = Turns(), Lock()
         self._aside, self._patience = aside, patience
-        self._shared: _SharedTransaction | None = None
+        self._shared: SharedTransaction | None = None
+        self._batches: dict[Callable[[Connection, Sequence[Any]], None], Batch[Any]] = {}
+        self._gathering = Lock()
         self.outage = Outage()
         self._checking, self._check = Lock(), Future[None]()
         self._check.set_result(None)
@@ -125,7 +126,7 @@ class Database:
         self._take_turn(end)
         shared = None
         try:
-            shared = self._shared = self._shared or _SharedTransaction(self._writer, self._home.lock, end)
+            shared = self._shared = self._shared or SharedTransaction(self._writer, self._home.lock, end)
             with shared.part() as connection:
                 yield connection
         finally:
@@ -139,6 +140,38 @@ class Database:
         shared.wait()
         if self.file:
             self.file.confirm(shared.file)
+
+    def write_together(self, insert: Callable[[Connection, Sequence[Item]], None], item: Item) -> None:
+        """Have `insert` write an item, together with those that other threads have for it meanwhile, by one of them.
+
+        Returns once the commit is done; raises as `insert` does for this item alone, and as `write`.
+        """
+        with self._gathering:
+            leads = insert not in self._batches
+            batch = self._batches.setdefault(insert, Batch())
+            place = batch.add(item)
+        if leads:
+            self._lead(insert, batch)
+        elif not batch.ended.wait(SHORTLY):
+            with self._aside():
+                batch.ended.wait()
+        batch.confirm(place)
+
+    def _lead(self, insert: Callable[[Connection, Sequence[Item]], None], batch: Batch[Item]) -> None:
+        def close() -> None:
+            with self._gathering:
+                if self._batches.get(insert) is batch:
+                    del self._batches[insert]
+
+        try:
+            with self.write() as connection:
+                close()
+                batch.write(connection, insert)
+        except BaseException as failure:
+            batch.failure = failure
+        finally:
+            close()
+            batch.ended.set()
 
     def _take_turn(self, end: float) -> None:
         if self._turns.take(SHORTLY):
@@ -280,99 +313,6 @@ class Database:
 
 class NewerSchema(Exception):
     """The database was written by a version of the service that has more migrations."""
-
-
-class _Turns:
-    """Threads that take turns, and wait for theirs for as long as they like."""
-
-    def __init__(self) -> None:
-        self._changed = Condition(Lock())
-        self._taken = False
-        self.waiting = 0
-
-    def take(self, seconds: float) -> bool:
-        """Take the turn as soon as it is free; False if it is not in time."""
-        with self._changed:
-            self.waiting += 1
-            try:
-                free = self._changed.wait_for(lambda: not self._taken, seconds)
-            finally:
-                self.waiting -= 1
-            self._taken = self._taken or free
-            return free
-
-    def pass_on(self) -> bool:
-        """Give the turn to one of those that wait; False if there is none, and the turn is kept."""
-        with self._changed:
-            if self.waiting:
-                self._taken = False
-                self._changed.notify()
-            return not self._taken
-
-    def give_back(self) -> None:
-        """Have the next one take the turn."""
-        with self._changed:
-            self._taken = False
-            self._changed.notify()
-
-
-class _SharedTransaction:
-    """A transaction in which several threads write a part each, in turn; the last one commits it for all."""
-
-    def __init__(self, engine: Engine, lock: Callable[[Connection, float], None], end: float = inf) -> None:
-        self._connection = engine.connect()
-        self.file = self._connection.info.get("file")
-        try:
-            self._transaction = self._connection.begin()
-            lock(self._connection, end)
-        except BaseException:
-            self._connection.close()
-            raise
-        self._parts = 0
-        self._ended = Event()
-        self._failure: BaseException | None = None
-        self.is_over = False
-
-    @contextmanager
-    def part(self) -> Iterator[Connection]:
-        """A part that is rolled back alone if an exception leaves the block, with the others if it must be."""
-        savepoint: RootTransaction | NestedTransaction = self._transaction
-        try:
-            if self._parts:
-                savepoint = self._connection.begin_nested()
-            yield self._connection
-            if self._parts:
-                savepoint.commit()
-        except BaseException as error:
-            failure = error
-            try:
-                savepoint.rollback()
-            except BaseException as another:  # on a full disk SQLite undoes the whole transaction by itself
-                failure = another
-            is_lost = failure is not error or self._connection.invalidated or savepoint is self._transaction
-            if is_lost and self._parts:
-                self._failure = failure
-            self.is_over = is_lost
-            raise
-        self._parts += 1
-
-    def end(self) -> None:
-        """Commit all parts and wake the threads that wait."""
-        try:
-            if self._failure is None and self._transaction.is_active:
-                self._transaction.commit()
-        except BaseException as failure:
-            self._failure = failure
-        if self._failure is not None:
-            self._connection.invalidate()  # its state is unknown
-        self._connection.close()
-        self._ended.set()
-
-    def wait(self) -> None:
-        """Wait for the commit; raise its exception if it failed."""
-        self._ended.wait()
-        if self._failure is not None:
-            raise self._failure
 
 
 def migration_config(connection: Connection) -> "Config":

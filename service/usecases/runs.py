@@ -118,7 +118,9 @@ def create_run(
     made = compute_run(plan, ready, new_id() if keep else "", label=label, tags=tags)
     listed = answer if answer and answer.form is JSON and not ends_only else None
     admit_one_sided(context, plan.graph, made.values, made.record.nondifferentiable, listed)
-    if keep:
+    if keep and key is None:
+        context.database.write_together(storage.insert_runs, made.new)
+    elif keep:
 
         def make(connection: Connection) -> tuple[RunRecord, str, bool]:
             storage.insert_runs(connection, [made.new])

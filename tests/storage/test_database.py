@@ -14,12 +14,13 @@ from sqlalchemy import Connection, Float, Numeric, event, func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from service.core.graph.graph import Graph
-from service.storage.database import Database, _SharedTransaction
+from service.storage.database import Database
 from service.storage.graphs import insert_graph, list_graphs, next_version
 from service.storage.identifiers import new_id
 from service.storage.keys import KeyRecord, insert_key
 from service.storage.models import Base, Content, KeyRow, deletions
 from service.storage.records import GraphRecord
+from service.storage.sharing import SharedTransaction
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_a_shared_commit_that_fails_is_told_to_all(database: Database) -> None:
 
 
 def test_a_transaction_that_the_database_undid_by_itself_is_no_success(database: Database) -> None:
-    shared = _SharedTransaction(database._writer, database._home.lock)
+    shared = SharedTransaction(database._writer, database._home.lock)
     with shared.part() as connection:
         keep("0")(connection)
     with pytest.raises(ZeroDivisionError), shared.part() as connection:

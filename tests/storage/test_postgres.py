@@ -16,10 +16,11 @@ from sqlalchemy.exc import OperationalError
 from service.serving import CannotStart, migrate
 from service.settings import Settings, WorkBounds
 from service.storage import failures
-from service.storage.database import Database, NewerSchema, _SharedTransaction
+from service.storage.database import Database, NewerSchema
 from service.storage.keys import KeyRecord, insert_key
 from service.storage.models import KeyRow
 from service.storage.postgres import PostgreSQL
+from service.storage.sharing import SharedTransaction
 from tests.postgres import PostgresServer, migrated, postgres_server
 
 pytestmark = pytest.mark.postgres
@@ -123,7 +124,7 @@ def test_writers_who_share_a_transaction_that_is_lost_are_all_told(
 ) -> None:
     """Its connection ends in the first part, in a later one, or at the commit."""
     before = rows(database)
-    shared = _SharedTransaction(database._writer, database._home.lock)
+    shared = SharedTransaction(database._writer, database._home.lock)
     with closing(Database(server.url())) as administrator, ThreadPoolExecutor(1) as threads:
 
         def end_it() -> None:
