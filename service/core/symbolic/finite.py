@@ -3,13 +3,12 @@
 Inputs may be anything, or `ordinary`: finite, as a reader of a formula takes them to be.
 """
 
-from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
-from service.core.rulebook.operation import Attributes, Operation
+from service.core.rulebook.operation import Operation
 from service.core.symbolic.term import Application, Literal, Term, Variable
 
 # At these operands an operation that can leave the finite numbers does so: by overflow, at a pole, out of its domain.
@@ -19,6 +18,8 @@ _NOT_FINITE = (-np.inf, np.inf, np.nan)
 # The product of a number below the first bound and any finite number, for which the second stands, is finite. The third
 # stands for what is finite unless a product of large numbers overflows: a sine of it is taken to be finite.
 _SMALL, _LARGE, _OVERFLOWING = 1e3, 1e300, 1e305
+
+_MOST_BOUNDS = 10_000  # that are remembered
 
 _Attributes = tuple[tuple[str, Any], ...]
 
@@ -41,45 +42,47 @@ class FiniteTerms:
 
     def has(self, term: Term) -> bool:
         """Whether a term is finite, unless a sum overflows."""
-        waiting = [term]
+        bounds, waiting = self._bounds, [term]
         while waiting:
             part = waiting[-1]
-            meant = self.definition(part)
-            operands = meant.operands if isinstance(meant, Application) else ()
-            missing = [x for x in operands if id(x) not in self._bounds]
-            if id(part) in self._bounds or not missing:
+            if id(part) in bounds:
                 waiting.pop()
-                if id(part) not in self._bounds:
-                    self._bounds[id(part)] = self._bound_of(meant)
-            else:
+                continue
+            meant = self.definition(part)
+            if not isinstance(meant, Application):
+                bounds[id(part)] = self._bound_of(meant)
+            elif missing := [x for x in meant.operands if id(x) not in bounds]:
                 waiting.extend(missing)
-        return self._bounds[id(term)] <= _LARGE
+            else:
+                known = tuple([bounds[id(x)] for x in meant.operands])
+                attributes = meant.attributes if meant.operation.is_elementwise or not known else ()
+                bounds[id(part)] = _bound(meant.operation, known, attributes)
+        return bounds[id(term)] <= _LARGE
 
-    def _bound_of(self, term: Term) -> float:
+    def _bound_of(self, term: Literal | Variable) -> float:
         if isinstance(term, Literal):
             return abs(term.value)
-        if isinstance(term, Variable):
-            return _LARGE if self.ordinary_inputs else np.inf
-        attributes = dict(term.attributes)
-        if term.operands:
-            return self._bound(term.operation, term.operands, attributes)
-        return float(np.max(np.abs(term.operation.evaluate((), attributes)), initial=0.0))
+        return _LARGE if self.ordinary_inputs else np.inf
 
-    def _bound(self, operation: Operation, operands: Sequence[Term], attributes: Attributes) -> float:
-        bounds = [self._bounds[id(x)] for x in operands]
-        largest = max([_LARGE, *(bound for bound in bounds if bound < np.inf)])
-        if operation.name in ("ExpandTo", "ReshapeTo"):  # the other operand lends its shape alone
-            return bounds[0]
-        if not operation.is_elementwise:
-            summed = bounds[:1] if operation.name == "SumTo" else bounds
-            return max(_LARGE, *summed) if operation.linear else np.inf
-        unbounded = [bound == np.inf for bound in bounds]
-        if operation.fold:  # more than three operands are no other than three
-            unbounded = sorted(unbounded, reverse=True)[:3]
-        if operation.name == "Mul" and not any(unbounded):
-            return largest if min(bounds) <= _SMALL else _OVERFLOWING
-        at_extremes = _bound_at_extremes(operation, tuple(unbounded), tuple(attributes.items()))
-        return largest if at_extremes == _LARGE else at_extremes
+
+@lru_cache(_MOST_BOUNDS)
+def _bound(operation: Operation, bounds: tuple[float, ...], attributes: _Attributes) -> float:
+    """Bound an operation's value by the bounds of its operands."""
+    if not bounds:
+        return float(np.max(np.abs(operation.evaluate((), dict(attributes))), initial=0.0))
+    largest = max([_LARGE, *(bound for bound in bounds if bound < np.inf)])
+    if operation.name in ("ExpandTo", "ReshapeTo"):  # the other operand lends its shape alone
+        return bounds[0]
+    if not operation.is_elementwise:
+        summed = bounds[:1] if operation.name == "SumTo" else bounds
+        return max(_LARGE, *summed) if operation.linear else np.inf
+    unbounded = [bound == np.inf for bound in bounds]
+    if operation.fold:  # more than three operands are no other than three
+        unbounded = sorted(unbounded, reverse=True)[:3]
+    if operation.name == "Mul" and not any(unbounded):
+        return largest if min(bounds) <= _SMALL else _OVERFLOWING
+    at_extremes = _bound_at_extremes(operation, tuple(unbounded), attributes)
+    return largest if at_extremes == _LARGE else at_extremes
 
 
 @cache

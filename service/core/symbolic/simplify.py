@@ -143,8 +143,8 @@ class TermTable:
     def _simplified(
         self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
     ) -> Term | None:
-        if operands and operation.is_elementwise and all(isinstance(x, Literal) for x in operands):
-            numbers = [np.float64(x.value) for x in operands if isinstance(x, Literal)]
+        numbers = [np.float64(x.value) for x in operands if isinstance(x, Literal)]
+        if numbers and len(numbers) == len(operands) and operation.is_elementwise:
             with np.errstate(all="ignore"):
                 folded = float(operation.evaluate(numbers, dict(attributes)))
             return self.literal(folded) if np.isfinite(folded) else None

@@ -118,16 +118,21 @@ def evaluation_order(*terms: Term) -> list[Term]:
     """List every part of the terms once, however often it is shared: operands first, from left to right."""
     order: list[Term] = []
     met: set[int] = set()
-    waiting = [(term, False) for term in reversed(terms)]
+    begun: set[int] = set()  # those that wait for their operands
+    waiting = list(reversed(terms))
     while waiting:
-        part, after_operands = waiting.pop()
-        if after_operands:
+        part = waiting.pop()
+        if id(part) in begun:
+            begun.remove(id(part))
             order.append(part)
         elif id(part) not in met:
             met.add(id(part))
-            waiting.append((part, True))
-            if isinstance(part, Application):
-                waiting.extend((operand, False) for operand in reversed(part.operands))
+            if isinstance(part, Application) and part.operands:
+                begun.add(id(part))
+                waiting.append(part)
+                waiting.extend(reversed(part.operands))
+            else:
+                order.append(part)
     return order
 
 

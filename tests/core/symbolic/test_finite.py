@@ -6,7 +6,8 @@ import pytest
 from service.core.derivatives.gradient_graph import formula
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Operation
-from service.core.symbolic.finite import FiniteTerms
+from service.core.symbolic.finite import FiniteTerms, _bound
+from service.core.symbolic.simplify import TermTable
 from service.core.symbolic.term import Literal, Term, Variable, application
 from tests.elementwise import attribute_samples, each_elementwise, operand_counts
 from tests.expressions import graph_of_expression as graph_of
@@ -90,3 +91,18 @@ def test_an_operation_told_finite_is_so_at_finite_operands(operation: Operation)
                 if FiniteTerms(ordinary_inputs=ordinary).has(application(operation, variables, attributes)):
                     with np.errstate(all="ignore"):
                         assert np.isfinite(operation.evaluate(list(operands), attributes)).all(), attributes
+
+
+def test_terms_of_one_operation_on_alike_operands_are_bounded_once() -> None:
+    def bounded(count: int) -> int:
+        before = _bound.cache_info().misses
+        finite, terms = FiniteTerms(ordinary_inputs=False), TermTable()
+        term: Term = terms.variable(Variable("x"))
+        for position in range(count):
+            term = terms.named(("Sin", "Exp", "Tanh")[position % 3], term)
+        finite.has(term)
+        return _bound.cache_info().misses - before
+
+    _bound.cache_clear()
+    assert bounded(1000) <= 6
+    assert bounded(3000) == 0
