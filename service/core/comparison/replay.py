@@ -7,6 +7,7 @@ Graphs of scalars are replayed one operation at a time, all its nodes at once.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,26 +62,30 @@ class _Group:
 def _groups(graph: Graph) -> tuple[_Group, ...]:
     """Group the nodes of a graph of elementwise operations; a group's numeric attributes may differ."""
     members: dict[tuple[Any, ...], list[int]] = {}
-    for position, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        if operands:
+    for position, node in enumerate(graph.nodes):
+        if node.inputs:
             words = [value for value in node.attributes.values() if not isinstance(value, float)]
-            members.setdefault((node.operation.name, len(operands), *words), []).append(position)
+            members.setdefault((node.operation, len(node.inputs), *words), []).append(position)
     groups = []
-    for positions in members.values():
+    for (operation, *_), positions in members.items():
         nodes = [graph.nodes[position] for position in positions]
         attributes = {
             name: np.array([node.attributes[name] for node in nodes]) if isinstance(value, float) else value
             for name, value in nodes[0].attributes.items()
         }
-        sources = np.array([graph.operands[position] for position in positions], dtype=np.int64).T.copy()
-        groups.append(_Group(nodes[0].operation, np.array(positions, dtype=np.int64), sources, attributes))
+        arity = len(nodes[0].inputs)
+        places = chain.from_iterable(map(graph.operands.__getitem__, positions))
+        sources = np.fromiter(places, np.int64, arity * len(positions)).reshape(-1, arity).T.copy()
+        groups.append(_Group(operation, np.array(positions, dtype=np.int64), sources, attributes))
     return tuple(groups)
 
 
 @memoize_on_argument
 def _is_grouped(graph: Graph) -> bool:
     """Whether the nodes of one operation can be replayed at once: all are elementwise and computed in float64."""
-    return not graph.float32_nodes and all(node.operation.is_elementwise for node in graph.nodes)
+    return not graph.float32_nodes and all(
+        operation.is_elementwise for operation in {node.operation for node in graph.nodes}
+    )
 
 
 def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
@@ -135,7 +140,7 @@ def replay_gradients(
                 size = np.abs(contribution)
                 error = weights.terms * size + weights.upstream * flow
                 if weights.part:
-                    shared = np.array([len(graph.consumers[source]) > 1 for source in sources])
+                    shared = graph.consumers.counts[sources] > 1
                     error += rounding_of_contribution(group.operation, operand_index, size, size, flow, shared, weights)
                 np.add.at(slack, sources, error)
         without = [position for position in sourceless(graph) if not graph.nodes[position].has_gradient]

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from service.core.caches import memoize_on_argument
+from service.core.graph.consumers import Consumers
 from service.core.graph.sweep import walk_forward
 from service.core.rulebook import operations  # noqa: F401 (importing the package registers the operations)
 from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation
@@ -74,13 +75,9 @@ class Graph:
         return tuple(tuple(map(position_of, node.inputs)) for node in self.nodes)
 
     @cached_property
-    def consumers(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+    def consumers(self) -> Consumers:
         """For each node its out-edges in order: the consumer's position and the node's index among its inputs."""
-        found: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
-        for consumer, sources in enumerate(self.operands):
-            for operand_index, source in enumerate(sources):
-                found[source].append((consumer, operand_index))
-        return tuple(map(tuple, found))
+        return Consumers(self.operands)
 
     @memoize_on_argument
     def with_convention(self, convention: str, alternative: bool = False) -> "Graph":

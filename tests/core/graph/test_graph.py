@@ -56,7 +56,7 @@ def test_the_seed_example() -> None:
 
 def test_out_edges_are_listed_in_order_and_twice_where_an_input_is_given_twice() -> None:
     graph = build_graph([node("x"), node("y", "Mul", "x", "x"), node("z", "Add", "y", "x")])
-    assert graph.consumers == (((1, 0), (1, 1), (2, 1)), ((2, 0),), ())
+    assert tuple(graph.consumers) == (((1, 0), (1, 1), (2, 1)), ((2, 0),), ())
 
 
 def test_names_of_other_programs_are_kept_as_they_are() -> None:

@@ -1,0 +1,43 @@
+"""The out-edges of the nodes of a graph."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+
+from service.core.figures.figures import IndexArray, IntArray
+
+OutEdges = tuple[tuple[int, int], ...]
+
+
+class Consumers(Sequence[OutEdges]):
+    """For each node its out-edges in order: the consumer's position and the node's index among its inputs.
+
+    They are kept as vectors, edge by edge, and a node's are made when it is asked for: who asks, asks about few.
+    """
+
+    def __init__(self, operands: Sequence[Sequence[int]]) -> None:
+        """`operands` holds for each node the positions of its inputs."""
+        counts = np.fromiter(map(len, operands), np.int64, len(operands))
+        sources = np.fromiter(chain.from_iterable(operands), np.int64, int(counts.sum()))
+        order: IndexArray = np.argsort(sources, kind="stable")
+        ends = np.cumsum(np.bincount(sources, minlength=len(operands)))
+        self._starts: IntArray = np.concatenate([[0], ends])
+        self._consumers: IntArray = np.repeat(np.arange(len(operands)), counts)[order]
+        self._operand_indices: IntArray = (np.arange(len(sources)) - np.repeat(np.cumsum(counts) - counts, counts))[
+            order
+        ]
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, position: int) -> OutEdges:  # type: ignore[override]  # nobody slices them
+        if not 0 <= position < len(self):
+            raise IndexError(position)
+        first, last = self._starts[position], self._starts[position + 1]
+        return tuple(zip(self._consumers[first:last].tolist(), self._operand_indices[first:last].tolist(), strict=True))
+
+    @property
+    def counts(self) -> IntArray:
+        """The number of out-edges of each node."""
+        return np.diff(self._starts)
