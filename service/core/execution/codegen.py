@@ -16,6 +16,12 @@ _STRETCH = """\
     count, first, last = stretches[stretch + 1] & MASK, stretches[stretch + 2] & MASK, stretches[stretch + 3] & MASK
     first_edge, first_attribute = stretches[stretch + 4] & MASK, stretches[stretch + 5] & MASK
 """.replace("MASK", "0x7FFFFFFF")
+_UPSTREAM = """\
+for k in range(last - 1, first - 1, -1):
+    if not reached[nodes[k]]:
+        continue
+    upstream = gradients[nodes[k]]
+"""
 
 
 def rules_of_loops(codes: Opcodes) -> Mapping[str, Rule]:
@@ -77,26 +83,44 @@ def _operand_positions(operation: Operation) -> list[str]:
     return [f"operands[first_edge + (k - first) * {width} + {operand_index}]" for operand_index in range(width)]
 
 
-def _tallied(code: int) -> str:
+def _of_two_or_any(written: Callable[[str], str]) -> str:
+    """The branch of a fold, given the text of its number of operands: for two in loops that the compiler unrolls."""
+    return f"if count == 2:\n{indent(written('2'), '    ')}else:\n{indent(written('count'), '    ')}"
+
+
+def _tallied(code: int, count: str) -> str:
     return f"""\
-    start = first_edge + (k - first) * count
+    start = first_edge + (k - first) * {count}
     z = values[nodes[k]]
     total = tally_{code}(values[operands[start]], z)
-    for edge in range(start + 1, start + count):
+    for edge in range(start + 1, start + {count}):
         total = total + tally_{code}(values[operands[edge]], z)
+"""
+
+
+def _fold_forward(code: int, count: str) -> str:
+    return f"""\
+for k in range(first, last):
+    start = first_edge + (k - first) * {count}
+    accumulated = values[operands[start]]
+    for edge in range(start + 1, start + {count}):
+        accumulated = step_{code}(accumulated, values[operands[edge]])
+    values[nodes[k]] = finish_{code}(accumulated, {count})
+"""
+
+
+def _fold_backward(code: int, count: str) -> str:
+    return f"""\
+{_UPSTREAM}{_tallied(code, count)}\
+    for edge in range(start, start + {count}):
+        position = operands[edge]
+        gradients[position] += upstream * local_gradient_{code}(values[position], z, {count}, total)
 """
 
 
 def _forward_branch(operation: Operation, choices: Choices, code: int) -> str:
     if operation.fold:
-        return f"""\
-for k in range(first, last):
-    start = first_edge + (k - first) * count
-    accumulated = values[operands[start]]
-    for edge in range(start + 1, start + count):
-        accumulated = step_{code}(accumulated, values[operands[edge]])
-    values[nodes[k]] = finish_{code}(accumulated, count)
-"""
+        return _of_two_or_any(lambda count: _fold_forward(code, count))
     arguments = [
         *(f"values[{position}]" for position in _operand_positions(operation)),
         *_attributes(operation, choices),
@@ -108,19 +132,8 @@ for k in range(first, last):
 
 
 def _backward_branch(operation: Operation, choices: Choices, code: int) -> str:
-    opening = """\
-for k in range(last - 1, first - 1, -1):
-    if not reached[nodes[k]]:
-        continue
-    upstream = gradients[nodes[k]]
-"""
     if operation.fold:
-        return f"""\
-{opening}{_tallied(code)}\
-    for edge in range(start, start + count):
-        position = operands[edge]
-        gradients[position] += upstream * local_gradient_{code}(values[position], z, count, total)
-"""
+        return _of_two_or_any(lambda count: _fold_backward(code, count))
     positions = "".join(
         f"    position_{operand_index} = {position}\n"
         for operand_index, position in enumerate(_operand_positions(operation))
@@ -134,7 +147,7 @@ for k in range(last - 1, first - 1, -1):
         for operand_index in range(len(operation.operands))
     )
     return f"""\
-{opening}{positions}\
+{_UPSTREAM}{positions}\
     local = local_gradients_{code}({", ".join([*arguments, *_attributes(operation, choices)])})
 {added}"""
 
@@ -145,7 +158,7 @@ def _kinks_branch(operation: Operation, choices: Choices, code: int) -> str:
     if operation.fold:
         return f"""\
 for k in range(first, last):
-{_tallied(code)}\
+{_tallied(code, "count")}\
     marks[nodes[k]] = nondifferentiable_{code}(total)
 """
     arguments = [

@@ -10,6 +10,8 @@ from service.core.rulebook import gamma, gaussian
 from service.core.rulebook.operations import activation, arithmetic, exponential
 from service.core.rulebook.primitives import choose, floor_divide, maximum, minimum, remainder, select, sign
 
+_COSH_OVERFLOWS = 710.475860073944
+
 # Compiled, only the branch that holds is computed, where `np.where` over arrays computes both.
 overload(select)(lambda condition, x, y: lambda condition, x, y: x if condition else y)
 overload(choose)(lambda condition, f, g, x: lambda condition, f, g, x: f(x) if condition else g(x))
@@ -47,7 +49,14 @@ overload(gamma.polygamma, strict=False)(lambda x, order: gamma.polygamma_of_numb
 overload(activation.sigmoid, strict=False)(lambda x: activation.sigmoid_of_number)
 overload(arithmetic.power)(lambda x, y: lambda x, y: np.power(x, y))  # noqa: PLW0108
 overload(arithmetic.power_slope, strict=False)(lambda x, y: _power_slope)
-overload(exponential.sech)(lambda x: lambda x: 1.0 / np.cosh(x))
+overload(exponential.sech, strict=False)(lambda x: _sech)
+
+
+def _sech(x: float) -> Any:
+    """2/(e^x + e^−x), its fraction expanded by e^−|x|, which takes half the time of the C library's cosh; 0 where cosh
+    overflows, as over arrays."""
+    power = math.exp(-abs(x))
+    return 0.0 if abs(x) >= _COSH_OVERFLOWS else 2.0 * power / (1.0 + power * power)
 
 
 def _remainder(x: float, y: float) -> Any:
