@@ -129,4 +129,16 @@ def test_a_max_pool_goes_through_x_once_for_each_position_in_the_window() -> Non
     contributions_of("MaxPool", *counting(np.ones_like(z), z, x), **given)
     assert Counting.calls["equal", "bool"] == 4
     assert Counting.calls["divide", "float32"] == 1
-    assert {precision for _, precision in Counting.calls} == {"bool", "float32"}
+    assert not {precision for _, precision in Counting.calls} & {"float64", "int64"}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_ties_of_a_max_pool_take_their_share_to_the_bit_and_the_others_nothing(dtype: Any) -> None:
+    x = np.array([[[1.0, 1.0, 0.0, np.nan, 2.0, 3.0, 5.0, 5.0]]], dtype=dtype)
+    given = {"kernel_shape": [2], "strides": [2]}
+    upstream = np.array([[[0.1, np.nan, -np.inf, np.inf]]], dtype=dtype)
+    (found,) = contributions_of("MaxPool", upstream, value_of("MaxPool", x, **given), x, **given)
+
+    half = upstream[0, 0, 0] / dtype(2)
+    np.testing.assert_array_equal(found[0, 0], np.array([half, half, 0, 0, 0, -np.inf, np.inf, np.inf], dtype=dtype))
+    assert found.dtype == dtype

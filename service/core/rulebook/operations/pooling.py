@@ -103,6 +103,12 @@ def _count(ties: Ties, like: Any) -> Any:
     return counts
 
 
+def _where(tied: Any, x: Any) -> Any:
+    """Return x where it is tied, else 0, without the branch that `select` takes for each element."""
+    bits = np.dtype(f"i{x.itemsize}")
+    return (x.view(bits) & -tied.astype(bits)).view(x.dtype)
+
+
 def _max_pool_contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
     if is_traced(upstream) or is_traced(x):
         return (max_pool_adjoint(upstream, x, *attributes),)
@@ -111,7 +117,7 @@ def _max_pool_contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> 
         ties = _ties(given, maxima, pool)
         share = flow / _count(ties, flow)
         for elements, steps, tied in ties:
-            sums[elements] += select(tied, share[steps], 0.0)
+            sums[elements] += _where(tied, share[steps])
     return (gradient,)
 
 
@@ -129,7 +135,7 @@ def max_pool_tangent(tangent: Any, x: Any, *attributes: Any) -> Any:
     for flow, given, maxima, sums in blocks(*map(planes, (tangent, x, z, moved)), held=x.size):
         ties = _ties(given, maxima, pool)
         for elements, steps, tied in ties:
-            sums[steps] += select(tied, flow[elements], 0.0)
+            sums[steps] += _where(tied, flow[elements])
         np.divide(sums, _count(ties, sums), out=sums)
     return moved
 
