@@ -59,6 +59,7 @@ UNSAYABLE = {
         "invalid-inputs",
         r"/(inputs|vector|gradients|(recorded|claims)/(values|gradients))(/.*)?|/seed(/\d+)*",
     ),
+    "the same of many runs": ("create_runs", "invalid-inputs", r"/runs/\d+/inputs(/.*)?|/seed(/\d+)*"),
     "weights of no input, or not stored, or of another shape": ("create_graph", "invalid-inputs", r"/weights/.*"),
     "what is for an ONNX model": ("create_graph", "invalid-request", "name|input|outputs"),
     "bytes that are no ONNX model": ("create_graph", "malformed-onnx", ""),
@@ -162,7 +163,7 @@ def narrow(app: Flask) -> Any:
     document = deepcopy(read_openapi(app.extensions["openapi"]()))
     schemas = document["components"]["schemas"]
     for name in schemas:
-        if name.endswith(("Request", "Recorded", "Claims")):
+        if name.endswith(("Request", "RunOfBatch", "Recorded", "Claims")):
             schemas[name] = narrower(schemas[name])
     schemas["NarrowNode"] = narrower(schemas["Node"])
     for name, number in numbers.items():
