@@ -121,20 +121,20 @@ class RunOfBatch(Request):
     tags = Tags(load_default=dict)
 
 
-class RunsOfBatch(fields.List[Any]):
+class RunsOfBatch(fields.Nested):
     """From one to `batch_runs` (a limit) runs."""
 
     def __init__(self) -> None:
         described = {"minItems": 1, "x-limits": {"maxItems": "batch_runs"}}
-        super().__init__(fields.Nested(RunOfBatch), required=True, metadata=described)
+        super().__init__(RunOfBatch, many=True, required=True, metadata=described)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, partial: Any = None, **options: Any) -> Any:
         if not isinstance(value, list):
             raise ma.ValidationError("a list of runs is expected")
         most = current_app.extensions["gradbook"].limits.batch_runs
         if not 1 <= len(value) <= most:
             raise ma.ValidationError(f"1 to {most} runs are expected (the limit batch_runs); {len(value)} given")
-        return super()._deserialize(value, attr, data, **options)
+        return super()._deserialize(value, attr, data, partial, **options)
 
 
 class RunBatchRequest(BackwardRequest):

@@ -221,13 +221,13 @@ class Request(ma.Schema):
             "null": f"the {self.part} `{name}` may not be null" + ("" if field_obj.required else ": leave it out"),
         }
 
-    def handle_error(self, error: ma.ValidationError, data: Any, **options: Any) -> None:
+    def handle_error(self, error: ma.ValidationError, data: Any, *, many: bool, **options: Any) -> None:
         """Name each unknown member, and the known ones."""
-        if isinstance(error.messages, dict):
-            known = ", ".join(field.data_key or name for name, field in self.load_fields.items())
-            for name, found in error.messages.items():
+        known = ", ".join(field.data_key or name for name, field in self.load_fields.items())
+        for messages in error.messages_dict.values() if many else [error.messages_dict]:
+            for name, found in messages.items():
                 if found == [_MESSAGES["unknown"]]:
-                    error.messages[name] = [f"unknown {self.part} `{name}`; known: {known}"]
+                    messages[name] = [f"unknown {self.part} `{name}`; known: {known}"]
 
 
 class Query(Request):

@@ -1,5 +1,6 @@
 """Many runs of one graph, made together: all of them are stored, or none."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -9,11 +10,10 @@ from sqlalchemy import Connection
 
 from service.core.errors import Fault, InvalidInputs
 from service.core.execution.outcomes import run_at, run_at_all
-from service.core.figures.weight import Weight
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
 from service.storage.identifiers import ids_from, new_ids
-from service.storage.records import RunEnds, RunRecord
+from service.storage.records import NewRun, RunEnds, RunRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
@@ -68,8 +68,7 @@ def create_runs(
         return _get_runs(context, known.resource_id, len(runs))
     plan = plan_runs(context, stored, backward=backward, output=output, seed=seed, convention=convention)
     ready = for_each(runs, lambda run: fit_run(context, plan, run.inputs))
-    passes = sum((weigh(plan, each) for each in ready), Weight())
-    context.admit(RUN_OF_MANY * len(runs) + passes, _answer_of(plan, ready))
+    _admit(context, plan, ready)
     fitted = [each.fitted for each in ready]
     outcomes = run_at_all(fitted, plan.differentiated, plan.seed)
     if outcomes is None:
@@ -81,22 +80,28 @@ def create_runs(
     ]
     for run in made:
         admit_one_sided(context, plan.graph, run.values, run.record.nondifferentiable)
+    shown = [run.ends() for run in made]
+    new = [NewRun(run.record, run.values, run.gradients, ends) for run, ends in zip(made, shown, strict=True)]
 
     def make(connection: Connection) -> tuple[str, str, bool]:
-        storage.insert_runs(connection, [run.new for run in made])
+        storage.insert_runs(connection, new)
         return ids[0], ids[0], True
 
     kept, _ = write_once(context.database, key, make, lambda connection, identifier: identifier)
-    return [(run.record, run.ends()) for run in made] if kept == ids[0] else _get_runs(context, kept, len(runs))
+    if kept != ids[0]:
+        return _get_runs(context, kept, len(runs))
+    return [(run.record, ends) for run, ends in zip(made, shown, strict=True)]
 
 
-def _answer_of(plan: RunPlan, ready: Sequence[Ready]) -> WholeAnswer:
-    """What is answered of the runs, with tensors that are too large for a list as null."""
-    shown = ends(plan.graph)
-    shapes = (each.fitted.shapes for each in ready)
-    sizes = (1 if each is None else prod(each[position]) for each in shapes for position in shown)
-    numbers = (1 + plan.differentiates) * sum(size for size in sizes if size <= LARGEST_LISTED)
-    return WholeAnswer(JSON, numbers, len(ready) * len(plan.graph.inputs), other_form=False)
+def _admit(context: Context, plan: RunPlan, ready: Sequence[Ready]) -> None:
+    """Return if all the passes may be made here, and what is found be answered, tensors that are too large for a list
+    as null; raises as `Context.admit`."""
+    shown, weight, numbers = ends(plan.graph), RUN_OF_MANY * len(ready), 0
+    for shapes, count in Counter(each.fitted.shapes for each in ready).items():
+        sizes = [1 if shapes is None else prod(shapes[position]) for position in shown]
+        numbers += count * (1 + plan.differentiates) * sum(size for size in sizes if size <= LARGEST_LISTED)
+        weight += weigh(plan, shapes) * count
+    context.admit(weight, WholeAnswer(JSON, numbers, len(ready) * len(plan.graph.inputs), other_form=False))
 
 
 def _get_runs(context: Context, first: str, count: int) -> list[tuple[RunRecord, RunEnds]]:

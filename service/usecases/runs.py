@@ -114,7 +114,7 @@ def create_run(
     plan = plan_runs(context, stored, backward=backward, output=output, seed=seed, convention=convention)
     ready = fit_run(context, plan, inputs)
     answer = answer_of(plan.graph, ready.fitted.shapes, whole, ends_only, 1 + plan.differentiates)
-    context.admit(weigh(plan, ready), answer)
+    context.admit(weigh(plan, ready.fitted.shapes), answer)
     made = compute_run(plan, ready, new_id() if keep else "", label=label, tags=tags)
     listed = answer if answer and answer.form is JSON and not ends_only else None
     admit_one_sided(context, plan.graph, made.values, made.record.nondifferentiable, listed)
@@ -184,9 +184,9 @@ def fit_run(context: Context, plan: RunPlan, inputs: Mapping[str, Given]) -> Rea
     return Ready(fit_to(context, plan.graph, arrays), arrays, named_tensors(given))
 
 
-def weigh(plan: RunPlan, ready: Ready) -> Weight:
-    """What its passes take."""
-    return (weigh_run if plan.differentiates else weigh_forward)(plan.graph, ready.fitted.shapes)
+def weigh(plan: RunPlan, shapes: Sequence[Shape] | None) -> Weight:
+    """What the passes take of one run whose values have these shapes."""
+    return (weigh_run if plan.differentiates else weigh_forward)(plan.graph, shapes)
 
 
 def compute_run(
