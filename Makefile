@@ -16,6 +16,7 @@
 #   make image-check       the image, built and run on a container engine, which root gets by apt
 #   make steady RUNS=20    the quick suite that many times, each with a seed of its own for the random examples
 #   make faults            many faults under load: a row for each kind, with what was lost and doubled
+#   make bench             what acts cost, against peers: benchmarks/RESULTS.md, with a plot; make bench-quick prints some
 #   make hostile           what one client can do to the others: a row for each attack
 #   make lint              style and types
 # .ci/run runs lint, each target whose name begins with test, and image-check.
@@ -32,7 +33,7 @@ RUNS ?= 20
 # Worksteal keeps neighbouring tests, which share fixtures, in one process.
 SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-postgres test-clients test-browser image-check steady lint openapi client-wheel lock bench faults hostile clean
+.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-postgres test-clients test-browser image-check steady lint openapi client-wheel lock bench bench-quick faults hostile clean
 
 install: .venv/installed
 
@@ -138,11 +139,12 @@ lock: .venv/tested
 			$$extra <pyproject.toml | $(LOCK) --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
 	done
 
-# The peers come beside the locked packages and may not move them.
-bench: install
-	$(BIN)/$(PIP) freeze --exclude-editable > .venv/constraints.txt
-	$(BIN)/$(PIP) install --quiet --constraint .venv/constraints.txt --editable '.[bench]'
-	$(BIN)/python -m benchmarks
+# On a machine with nothing else to do: 15 minutes or so; `bench-quick`, without slow peers and a million nodes, 3.
+bench: .venv-bench/bench .venv-mlflow/tracker
+	.venv-bench/bin/python -m benchmarks --write
+
+bench-quick: .venv-bench/bench
+	.venv-bench/bin/python -m benchmarks --quick
 
 # With figures; `make test-faults` and `make test-postgres` try a few of them.
 faults: .venv/tested
@@ -155,19 +157,18 @@ hostile: install
 
 # All that the targets above have made; a database stays.
 clean:
-	rm -rf .venv .venv-peers .venv-clients .image tests/clients/node_modules tests/web/browser/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-clients .venv-mlflow .venv-peers .image tests/clients/node_modules tests/web/browser/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find service migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps: each step is done again when what it was made from has changed. A `%` is the environment: .venv,
-# .venv-peers or .venv-clients.
+# The stamps: each step is done again when what it was made from has changed. A `%` is the environment.
 
-.venv/bin/pip .venv-peers/bin/pip .venv-clients/bin/pip: %/bin/pip:
+.venv/bin/pip .venv-bench/bin/pip .venv-clients/bin/pip .venv-mlflow/bin/pip .venv-peers/bin/pip: %/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Gradbook needs Python 3.11 or newer, and \
 	$(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $*
 
 # The lock holds the build backend too, so that nothing is fetched but what it pins.
-.venv/installed .venv-peers/installed: %/installed: requirements.lock pyproject.toml | %/bin/pip
+.venv/installed .venv-bench/installed .venv-peers/installed: %/installed: requirements.lock pyproject.toml | %/bin/pip
 	$(LOCKED) --requirement requirements.lock
 	$*/bin/$(PIP) install --quiet --no-index --no-deps --no-build-isolation --editable .
 	@echo 'Compiling the loops for graphs of scalars, once: half a minute or so.'
@@ -178,11 +179,21 @@ clean:
 	$(LOCKED) --requirement tests/requirements.lock
 	touch $@
 
-# As for `bench`, pyproject.toml pins the peers and the locks what they stand beside. They have no hashes: which build of
-# PyTorch is right, for the CPU or for some GPU, is the machine's to say.
+# pyproject.toml pins the peers and the locks what they stand beside. They have no hashes: which build of PyTorch is right,
+# for the CPU or for some GPU, is the machine's to say.
 .venv-peers/peers: %/peers: %/tested
 	$*/bin/$(PIP) freeze --exclude-editable > $*/constraints.txt
 	$*/bin/$(PIP) install --quiet --constraint $*/constraints.txt --no-build-isolation --editable '.[peers]'
+	touch $@
+
+.venv-bench/bench: %/bench: %/installed
+	$*/bin/$(PIP) freeze --exclude-editable > $*/constraints.txt
+	$*/bin/$(PIP) install --quiet --constraint $*/constraints.txt --no-build-isolation --editable '.[bench]'
+	touch $@
+
+# MLflow needs other releases of what the service needs too.
+.venv-mlflow/tracker: %/tracker: | %/bin/pip
+	$*/bin/$(PIP) install --quiet mlflow==3.17.2
 	touch $@
 
 # What some packages carry, ONNX models, is read from their wheels, on whatever machine these are for.

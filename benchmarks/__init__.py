@@ -1,6 +1,12 @@
-"""Ratios to peers, each measured in one run on one machine, as medians; `make bench` runs them all."""
+"""What acts cost, as ratios to peers and as times, each measured in one run; `make bench` measures all.
+
+Everything runs under the service's own settings: one thread for each matrix product, and one for each peer.
+"""
 
 import os
 
-# One thread each, as for the peers; NumPy's BLAS reads this when it is loaded.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from service.settings import Settings
+
+# NumPy's BLAS and XLA read these when they are loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", str(Settings.blas_threads))
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")

@@ -24,7 +24,7 @@ def post(url: str, body: bytes, content_type: str = "application/json", accept: 
     return "\r\n".join((*lines, "", "")).encode() + body
 
 
-def once(request: bytes) -> Callable[[], Task]:
+def request_once(request: bytes) -> Callable[[], Task]:
     """The task of one request."""
 
     def task() -> Task:

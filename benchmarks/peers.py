@@ -17,11 +17,13 @@ import requests
 from service.serving import free_port
 
 _SECONDS_TO_START = 120
+# MLflow needs other releases of what the service needs too.
+_MLFLOW = Path(".venv-mlflow/bin/python")
 
 
 @contextmanager
 def flask_server(threads: int) -> Iterator[str]:
-    """An empty Flask view under the service's own server, with as many threads."""
+    """An empty Flask view, at the route of a run, under the service's own server with as many threads."""
     with _process([sys.executable, "-m", "benchmarks.peers", "flask", "{port}", str(threads)], "/") as url:
         yield url
 
@@ -38,7 +40,7 @@ def mlflow_server(folder: Path, threads: int) -> Iterator[str]:
     """MLflow's tracking server, tuned: SQLite in WAL, gunicorn with threads, no access log."""
     database = folder / "mlflow.db"
     sqlite3.connect(database).execute("PRAGMA journal_mode=WAL").close()  # persists in the file
-    command = [sys.executable, "-m", "mlflow", "server", "--port", "{port}", "--workers", "1"]
+    command = [str(_MLFLOW), "-m", "mlflow", "server", "--port", "{port}", "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database}", "--default-artifact-root", str(folder / "artifacts")]
     command += ["--gunicorn-opts", f"--threads {threads} --worker-class gthread --log-level error"]
     with _process(command, "/health", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true") as url:
@@ -76,10 +78,8 @@ def _serve_flask(port: int, threads: int) -> None:
     from service.settings import Limits, ServerBounds
 
     app = Flask("empty")
-
-    @app.route("/", methods=["GET", "POST"])
-    def answer() -> bytes:
-        return b"{}"
+    app.get("/", endpoint="ready")(lambda: b"{}")
+    app.post("/v1/graphs/<graph_id>/runs", endpoint="run")(lambda graph_id: b"{}")
 
     server = Server(app, _refuse, threads=threads, body_bytes=Limits().body_bytes, bounds=ServerBounds())
     with socket.create_server(("127.0.0.1", port)) as listener:

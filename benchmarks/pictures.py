@@ -4,10 +4,11 @@ By the thread's processor time, since the machine is shared.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from statistics import median
 
+from benchmarks.measuring import Row, once
 from service.core.graph.graph import Graph, Node
 from service.core.rulebook.registry import find
 from service.web import picture
@@ -19,9 +20,20 @@ _REPEATS = 15
 _MANY = 1_000_000
 
 
-def measure() -> str:
-    """Measure each row of the table of pictures."""
-    return "\n".join([*pictures(), thumbnail(), *neighbourhood()])
+def rows(quick: bool = False) -> Iterator[Row]:
+    """A row for each picture."""
+    graph = random_graph(60)
+    subject, view = Subject("benchmark", "", graph), choose_view(graph, None, None)
+
+    def draw() -> str:
+        return picture.draw_svg(subject, view)
+
+    yield Row("picture of 60 nodes", _milliseconds(draw, picture.layouts.clear), "ms", 100)
+    yield Row("the same, its layout cached", _milliseconds(draw), "ms", 10)
+    graphs = iter([random_graph(10, seed) for seed in range(_REPEATS + 1)])
+    yield Row("thumbnail of 10 nodes", _milliseconds(lambda: draw_thumbnail(next(graphs))), "ms", 5)
+    if not quick:
+        yield from neighbourhood()
 
 
 def random_graph(count: int, seed: int = 0) -> Graph:
@@ -37,7 +49,7 @@ def random_graph(count: int, seed: int = 0) -> Graph:
     return Graph(tuple(nodes), inputs, (nodes[-1].name,))
 
 
-def milliseconds(work: Callable[[], object], prepare: Callable[[], object] = lambda: None) -> float:
+def _milliseconds(work: Callable[[], object], prepare: Callable[[], object] = lambda: None) -> float:
     """The median of the milliseconds that some work takes, each time after `prepare`."""
     work()
     taken = []
@@ -49,25 +61,7 @@ def milliseconds(work: Callable[[], object], prepare: Callable[[], object] = lam
     return 1e3 * median(taken)
 
 
-def pictures() -> list[str]:
-    """A picture of 60 nodes, laid out anew and not."""
-    graph = random_graph(60)
-    subject, view = Subject("benchmark", "", graph), choose_view(graph, None, None)
-
-    def draw() -> str:
-        return picture.draw_svg(subject, view)
-
-    cold, cached = milliseconds(draw, picture.layouts.clear), milliseconds(draw)
-    return [f"picture of 60 nodes, cold: {cold:.1f} ms", f"the same, its layout cached: {cached:.1f} ms"]
-
-
-def thumbnail() -> str:
-    """A thumbnail of 10 nodes, laid out anew."""
-    graphs = iter([random_graph(10, seed) for seed in range(_REPEATS + 1)])
-    return f"thumbnail of 10 nodes: {milliseconds(lambda: draw_thumbnail(next(graphs))):.1f} ms"
-
-
-def neighbourhood() -> list[str]:
+def neighbourhood() -> Iterator[Row]:
     """A node's neighbourhood and the minimap in a graph of a million nodes, the first time and again."""
     graph = random_graph(_MANY)
     subject, name = Subject("benchmark", "", graph), f"n{_MANY // 2}"
@@ -77,15 +71,5 @@ def neighbourhood() -> list[str]:
         picture.draw_inline(subject, view)
         draw_minimap(graph, view)
 
-    begin = time.thread_time()
-    draw()
-    first = time.thread_time() - begin
-    again = milliseconds(draw, picture.layouts.clear)
-    return [
-        f"neighbourhood and minimap in 1,000,000 nodes, the first time: {first:.1f} s",
-        f"the same again, laid out anew: {again:.0f} ms",
-    ]
-
-
-if __name__ == "__main__":
-    print(measure())
+    yield Row(f"neighbourhood and minimap in {_MANY:,} nodes, the first time", once(draw, time.thread_time), "s")
+    yield Row("the same again, laid out anew", _milliseconds(draw, picture.layouts.clear), "ms", 1000)

@@ -8,93 +8,181 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing, redirect_stderr
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, redirect_stderr
+from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import requests
 from flask import Flask
+from flask.testing import FlaskClient
 
-from benchmarks.comparison import random_graph
-from benchmarks.load import Task, once, post, tasks_per_second
+from benchmarks.load import Task, post, request_once, tasks_per_second
+from benchmarks.measuring import Row, by_turns, once
 from benchmarks.peers import flask_server, mlflow_server, umbridge_server
 from service import example
-from service.app import create_app
 from service.client import Client
 from service.core.execution import kernel
-from service.core.graph.graph import node_document
-from service.serving import free_port, migrate, service_process
+from service.serving import free_port, load_app, migrate, service_process
 from service.settings import Settings
 
-_CONNECTIONS = 8
-_ROUNDS, _SECONDS = 7, 0.7
+# Where databases lie, so that neither a disk nor who else writes to it is measured; None where there is no such place.
+IN_MEMORY = next((folder for folder in ("/dev/shm",) if Path(folder).is_dir()), None)
+_CONNECTIONS = (8, 1)
+_SECONDS = 0.7  # of a round, in which each task has as many
 _POINTS = 1000
+_RUNS = 1000
 _CALLS = 500
 _STARTS = 5
-_NODES = 100_000
+
+Tasks = dict[str, tuple[str, Callable[[], Task]]]
 
 
-def measure() -> str:
-    """Measure each ratio."""
+def rows(quick: bool = False) -> Iterator[Row]:
+    """A row for each act and what it is held against."""
+    yield from in_process(100 if quick else _CALLS)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=IN_MEMORY)))
         ours = stack.enter_context(service_process(f"sqlite:///{folder / 'bench.db'}"))
-        empty = stack.enter_context(flask_server(Settings.threads))
-        umbridge = stack.enter_context(umbridge_server())
-        mlflow = stack.enter_context(mlflow_server(folder, Settings.threads))
         with Client(ours) as client:
             runs = f"{ours}/v1/graphs/{client.create_graph(example.NAME, expression=example.EXPRESSION).id}/runs"
-        stored = {"inputs": example.INPUTS}
-        passing = {**stored, "keep": False}
-        black_box = {"name": "tutorial", "outWrt": 0, "inWrt": 0, "sens": [1.0], "config": {}}
-        black_box["input"] = [list(map(float, example.INPUTS.values()))]
-        rates = _rates(
-            {
-                "stored": (ours, once(post(runs, _json(stored)))),
-                "passing": (ours, once(post(f"{runs}?gradients=inputs", _json(passing)))),
-                "points": (ours, once(_points(runs))),
-                "points in JSON": (ours, once(post(f"{runs}?gradients=inputs", _json(_batch())))),
-                "empty": (empty, once(post(f"{empty}/", _json(stored)))),
-                "UM-Bridge": (umbridge, once(post(f"{umbridge}/Gradient", _json(black_box)))),
-                "MLflow": (mlflow, _tracked(mlflow)),
-            }
-        )
-        large = _large(ours)
-    points, points_in_json = _POINTS * rates["points"], _POINTS * rates["points in JSON"]
-    view, act = _in_process()
-    return "\n".join(
-        (
-            _line("stored run", rates["stored"], "an empty Flask view", rates["empty"], "requests/s"),
-            f"stored run in process: {act / view:.1f} × an empty Flask view ({act * 1e6:.0f} µs / {view * 1e6:.0f} µs)",
-            _line("run that is not kept", rates["passing"], "UM-Bridge's Gradient", rates["UM-Bridge"], "requests/s"),
-            _line(f"{_POINTS:,} points in an .npz", points, "UM-Bridge", rates["UM-Bridge"], "points/s"),
-            _line(f"{_POINTS:,} points in JSON", points_in_json, "UM-Bridge", rates["UM-Bridge"], "points/s"),
-            _line("stored run", rates["stored"], "MLflow's run and its figures", rates["MLflow"], "runs/s"),
-            f"service start to ready: {_start():.2f} s",
-            *large,
-            f"a bare commit of SQLite on this disk: {_commit() * 1000:.2f} ms",
-        )
-    )
+        empty = stack.enter_context(flask_server(Settings.threads))
+        yield from over_sockets(ours, runs, empty, 3 if quick else 7)
+        if not quick:
+            umbridge = stack.enter_context(umbridge_server())
+            yield from points(ours, runs, umbridge)
+            yield from tracked(ours, runs, folder)
+        yield many_runs(ours, runs)
+        yield run_list(ours)
+    if not quick:
+        yield start()
+        yield Row("a bare commit of SQLite on this disk", 1e3 * bare_commit(), "ms")
 
 
-def _line(name: str, ours: float, peer: str, theirs: float, unit: str) -> str:
-    return f"{name}: {ours / theirs:.2f} × {peer} ({ours:,.0f} / {theirs:,.0f} {unit})"
+def in_process(calls: int) -> Iterator[Row]:
+    """A run that is kept and one that is not, against a routed empty view, all through Flask's test client."""
+    with application() as ours:
+        empty = Flask("empty")
+        empty.post("/v1/graphs/<graph_id>/runs")(lambda graph_id: b"{}")
+        view = empty.test_client()
+        graph = ours.post("/v1/graphs", json={"name": example.NAME, "expression": example.EXPRESSION}).json
+        assert graph is not None
+        path = f"/v1/graphs/{graph['id']}/runs"
+
+        def call(client: FlaskClient, body: bytes) -> Callable[[], object]:
+            return lambda: client.post(path, data=body, content_type="application/json")
+
+        asked = call(view, _KEPT), call(ours, _KEPT), call(ours, _NOT_KEPT)
+        plain, kept, passing = by_turns(*asked, repeats=calls, clock=time.perf_counter)
+    for name, seconds, target in (("kept", kept, 4.5), ("not kept", passing, 3.0)):
+        detail = f"{1e6 * seconds:.0f} µs / {1e6 * plain:.0f} µs"
+        yield Row(f"run {name}, in process, against an empty Flask view", seconds / plain, "×", target, detail)
 
 
-def _rates(tasks: dict[str, tuple[str, Callable[[], Task]]]) -> dict[str, float]:
-    """Tasks per second of each, medians of rounds in which all take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(_ROUNDS):
-        for name, (url, task) in tasks.items():
-            taken[name].append(tasks_per_second(url, task, _CONNECTIONS, _SECONDS))
-    return {name: median(rates) for name, rates in taken.items()}
+@contextmanager
+def application(**settings: Any) -> Iterator[FlaskClient]:
+    """A client of the application in this process, set as the service sets it, with a database of its own in memory and
+    warm loops; what it logs goes nowhere."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder, redirect_stderr(_nowhere()):
+        chosen = Settings(database_url=f"sqlite:///{folder}/bench.db", **settings)
+        migrate(chosen)
+        app = load_app(chosen)
+        kernel.warm()
+        try:
+            yield app.test_client()
+        finally:
+            app.extensions["gradbook"].database.close()
+
+
+@cache
+def _nowhere() -> TextIO:
+    """A stream that stays open as long as the logger which writes to it."""
+    return open(os.devnull, "w", encoding="utf-8")
 
 
 def _json(document: object) -> bytes:
     return json.dumps(document).encode()
+
+
+_KEPT = _json({"inputs": example.INPUTS})
+_NOT_KEPT = _json({"inputs": example.INPUTS, "keep": False})
+
+
+def over_sockets(ours: str, runs: str, empty: str, rounds: int) -> Iterator[Row]:
+    """The same over connections, against an empty view on the same server."""
+    tasks: Tasks = {
+        "kept": (ours, request_once(post(runs, _KEPT))),
+        "not kept": (ours, request_once(post(runs, _NOT_KEPT))),
+        "empty": (empty, request_once(post(f"{empty}/v1/graphs/1/runs", _KEPT))),
+    }
+    for connections in _CONNECTIONS:
+        rates = _rates(tasks, rounds, connections)
+        over = f"{connections} connection{'s' if connections > 1 else ''}"
+        for name, target in (("kept", 0.25), ("not kept", 0.5)):
+            work = f"run {name}, {over}, against an empty view on the same server: requests a second"
+            yield _faster(work, rates[name], rates["empty"], target)
+
+
+def points(ours: str, runs: str, umbridge: str) -> Iterator[Row]:
+    """Many points in one request, in both forms, against a request for each to UM-Bridge."""
+    black_box = {"name": "tutorial", "outWrt": 0, "inWrt": 0, "sens": [1.0], "config": {}}
+    black_box["input"] = [list(map(float, example.INPUTS.values()))]
+    tasks: Tasks = {
+        "JSON": (ours, request_once(post(f"{runs}?gradients=inputs", _json(_batch())))),
+        ".npz": (ours, request_once(_points(runs))),
+        "UM-Bridge": (umbridge, request_once(post(f"{umbridge}/Gradient", _json(black_box)))),
+    }
+    rates = _rates(tasks, 7, 8)
+    for form, target in (("JSON", 35), (".npz", 100)):
+        work = f"{_POINTS:,} points in one request, {form}, against UM-Bridge's Gradient: points a second"
+        yield _faster(work, _POINTS * rates[form], rates["UM-Bridge"], target)
+
+
+def tracked(ours: str, runs: str, folder: Path) -> Iterator[Row]:
+    """A kept run against MLflow's run and its figures."""
+    with mlflow_server(folder, Settings.threads) as mlflow:
+        tasks: Tasks = {"ours": (ours, request_once(post(runs, _KEPT))), "MLflow": (mlflow, _tracked(mlflow))}
+        rates = _rates(tasks, 5, 8)
+    yield _faster("run kept, against MLflow's run and its figures: runs a second", rates["ours"], rates["MLflow"], 15)
+
+
+def many_runs(ours: str, runs: str) -> Row:
+    """Many runs in one request, against one request for each, on one connection."""
+    random = np.random.default_rng(0)
+    sets = [
+        {"inputs": dict(zip(example.INPUTS, figures, strict=True))}
+        for figures in random.normal(size=(_RUNS, 4)).tolist()
+    ]
+    together: Tasks = {"batch": (ours, request_once(post(f"{runs}/batch", _json({"runs": sets}))))}
+    alone: Tasks = {"alone": (ours, request_once(post(runs, _json(sets[0]))))}
+    rates = _rates({**together, **alone}, 5, 1)
+    work = f"{_RUNS:,} runs in one request, against one by one: runs a second"
+    return _faster(work, _RUNS * rates["batch"], rates["alone"], 20)
+
+
+def run_list(ours: str) -> Row:
+    """The command `gradbook run list`, from its start to its end."""
+    command = [sys.executable, "-m", "service.cli", "run", "list", "--url", ours]
+    (seconds,) = by_turns(
+        lambda: subprocess.run(command, check=True, capture_output=True), repeats=7, clock=time.perf_counter
+    )
+    return Row("`gradbook run list`", seconds, "s", 0.15)
+
+
+def _faster(work: str, ours: float, theirs: float, target: float) -> Row:
+    return Row(work, ours / theirs, "×", target, f"{ours:,.0f} / {theirs:,.0f}", at_least=True)
+
+
+def _rates(tasks: Tasks, rounds: int, connections: int) -> dict[str, float]:
+    """Tasks per second of each, medians of rounds in which all take turns."""
+    taken: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(rounds):
+        for name, (url, task) in tasks.items():
+            taken[name].append(tasks_per_second(url, task, connections, _SECONDS))
+    return {name: median(rates) for name, rates in taken.items()}
 
 
 def _batch() -> dict[str, object]:
@@ -128,72 +216,7 @@ def _tracked(mlflow: str) -> Callable[[], Task]:
     return task
 
 
-def _in_process() -> tuple[float, float]:
-    """Seconds of an empty view and of a stored run, both through Flask's test client."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        open(os.devnull, "w", encoding="utf-8") as nowhere,
-        redirect_stderr(nowhere),  # the service logs a line for each request
-    ):
-        settings = Settings(database_url=f"sqlite:///{folder}/bench.db")
-        migrate(settings)
-        app, empty = create_app(settings), Flask("empty")
-        kernel.warm()
-        empty.post("/v1/graphs/<graph_id>/runs")(lambda graph_id: b"{}")
-        clients = empty.test_client(), app.test_client()
-        graph = clients[1].post("/v1/graphs", json={"name": example.NAME, "expression": example.EXPRESSION}).json
-        assert graph is not None
-        path, body = f"/v1/graphs/{graph['id']}/runs", _json({"inputs": example.INPUTS})
-        seconds: tuple[list[float], list[float]] = ([], [])
-        for _ in range(_CALLS):
-            for client, taken in zip(clients, seconds, strict=True):
-                taken.append(
-                    _timed(lambda client=client: client.post(path, data=body, content_type="application/json"))
-                )
-        app.extensions["gradbook"].database.close()
-    return median(seconds[0]), median(seconds[1])
-
-
-def _timed(function: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
-def _large(ours: str) -> list[str]:
-    """A large graph in JSON, against what `json` alone takes for the same bytes; and its figures as .npz."""
-    document = {"name": "large", "nodes": [node_document(node) for node in random_graph(_NODES).nodes]}
-    sent = _json(document)
-    kind = {"Content-Type": "application/json"}
-    session = requests.Session()
-    begin = time.perf_counter()
-    graph = session.post(f"{ours}/v1/graphs", data=sent, headers=kind, timeout=600).json()
-    made = time.perf_counter() - begin
-    inputs = {node["name"]: 0.5 for node in graph["nodes"] if node["operation"] == "Input"}
-    session.post(f"{ours}/v1/graphs/{graph['id']}/runs", json={"inputs": inputs, "keep": False}, timeout=600)
-    begin = time.perf_counter()
-    run = session.post(f"{ours}/v1/graphs/{graph['id']}/runs", json={"inputs": inputs}, timeout=600).json()
-    ran = time.perf_counter() - begin
-    nodes: list[object] = []
-    page: dict[str, Any] = {"next": ""}
-    begin = time.perf_counter()
-    while page["next"] is not None:
-        query = f"?cursor={page['next']}" if page["next"] else ""
-        page = session.get(f"{ours}/v1/runs/{run['id']}/nodes{query}", timeout=600).json()
-        nodes += page["nodes"]
-    listed = time.perf_counter() - begin
-    packed = _timed(
-        lambda: session.get(f"{ours}/v1/runs/{run['id']}/nodes", headers={"Accept": "application/x-npz"}, timeout=600)
-    )
-    read, written = _timed(lambda: json.loads(sent)), _timed(lambda: json.loads(_json(nodes)))
-    return [
-        f"{_NODES:,} nodes posted: {made:.2f} s, {made / read:.1f} × json.loads of the body",
-        f"their run: {ran:.2f} s",
-        f"read back: {listed:.2f} s, {listed / written:.1f} × json writing and reading it; as .npz {packed:.3f} s",
-    ]
-
-
-def _commit() -> float:
+def bare_commit() -> float:
     """Seconds of a commit with fsync, the least that storing anything durably takes."""
     with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(f"{folder}/bare.db")) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -204,10 +227,10 @@ def _commit() -> float:
             with connection:
                 connection.execute("INSERT INTO bare VALUES (?)", (b"x" * 200,))
 
-        return median(_timed(write) for _ in range(_CALLS))
+        return median(once(write) for _ in range(_CALLS))
 
 
-def _start() -> float:
+def start() -> Row:
     """Seconds from starting the process to the first answer of /readyz, with an existing database."""
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{folder}/bench.db"
@@ -227,4 +250,4 @@ def _start() -> float:
             taken.append(time.perf_counter() - begin)
             process.terminate()
             process.wait(60)
-    return median(taken)
+    return Row("service from start to ready, loops compiled before", median(taken), "s", 2)

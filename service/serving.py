@@ -132,7 +132,7 @@ def serve(settings: Settings) -> None:
 
         settings, free = fit_memory(settings, memory.available())
         with _worker_processes(settings, free) as pool:
-            app = _load_app(settings, pool)
+            app = load_app(settings, pool)
             if pool:
                 hand_over(app, pool, settings.work.deadline_seconds)
             refuse, most = app.extensions["refuse"], settings.limits.body_bytes
@@ -226,7 +226,7 @@ def _announce(listener: socket.socket, prefix: str) -> None:
     )
 
 
-def _load_app(settings: Settings, pool: Any = None) -> Any:
+def load_app(settings: Settings, pool: Any = None) -> Any:
     """Create the application.
 
     It serves at once; meanwhile a thread compiles the rulebook, or loads it from the cache, and then has the worker

@@ -14,10 +14,10 @@ from service.workers import memory
 
 LOAD = """
 from threadpoolctl import threadpool_info
-from service.serving import _load_app
+from service.serving import load_app
 from service.settings import read_settings
 for variables in ({}, {"GRADBOOK_BLAS_THREADS": "2"}, {}):
-    _load_app(read_settings(variables))
+    load_app(read_settings(variables))
     print([library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"][0])
 """
 
