@@ -8,7 +8,7 @@ import pytest
 
 import service.core.rulebook.operations  # noqa: F401 (fills the registry)
 from service.core.graph.documents import read_attributes
-from service.core.rulebook.operations.window import Window, blocks, window
+from service.core.rulebook.operations.window import Window, blocks, blocks_of_steps, share_of_part, window
 from service.core.rulebook.registry import operation_of
 
 PADS = {"pads": [1, 1, 1, 1]}
@@ -69,25 +69,35 @@ def test_elements_and_steps_that_overlap_are_those_under_the_window(count: int) 
         if (slid := random_window(random, axes)) is None:
             continue
         x = random.random((2, 1, *axes))
-        patches = slid.patches(x, np.nan)
-        overlaps = list(slid.overlaps(axes))
-        assert len(overlaps) == np.prod(slid.lengths)
-        for position, (elements, steps) in zip(np.ndindex(*slid.lengths), overlaps, strict=True):
-            under = np.full(patches.shape[: 2 + count], np.nan)
-            under[steps] = x[elements]
-            np.testing.assert_array_equal(under, patches[(..., *position)])
+        for along in (slice(None), slice(1, 3)):
+            patches, overlaps = slid.patches(x, np.nan)[:, :, along], slid.overlaps(axes, along)
+            for position, (elements, steps) in zip(np.ndindex(*slid.lengths), overlaps, strict=True):
+                under = np.full(patches.shape[: 2 + count], np.nan)
+                under[steps] = x[elements]
+                np.testing.assert_array_equal(under, patches[(..., *position)])
         seen += 1
     assert seen > 20
 
 
-def test_blocks_hold_each_row_once() -> None:
+def test_blocks_hold_each_row_once_and_no_more_than_said() -> None:
     rows, squares = np.arange(1000), np.arange(1000) ** 2
     for held in (0, 1, 10**6, 10**9, 10**12):
-        parts = list(blocks(rows, squares, held=held))
-        np.testing.assert_array_equal(np.concatenate([part for part, _ in parts]), rows)
-        np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), squares)
-        assert all(len(part) * held / 1000 <= 256 * 1024 or len(part) == 1 for part, _ in parts)
+        found = list(blocks(rows, squares, held=held))
+        np.testing.assert_array_equal(np.concatenate([part for part, _ in found]), rows)
+        np.testing.assert_array_equal(np.concatenate([part for _, part in found]), squares)
+        assert all(len(part) * held / 1000 <= 256 * 1024 or len(part) == 1 for part, _ in found)
+        assert max(len(part) for part, _ in found) == share_of_part(held, 1000) * 1000
     assert not list(blocks(np.empty((0, 3)), held=0))
+
+
+def test_blocks_of_steps_are_samples_or_bands_of_one_sample() -> None:
+    for held in (10, 3 * 10**6, 10**8):
+        seen = np.zeros((6, 1, 40, 2))
+        for index in blocks_of_steps(held, 6, 40):
+            seen[index] += 1
+            assert held * seen[index].size / seen.size <= 256 * 1024 or seen[index].shape[0] == 1
+        assert (seen == 1).all()
+    assert not list(blocks_of_steps(0, 0, 40))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

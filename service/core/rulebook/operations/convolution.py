@@ -11,7 +11,7 @@ from service.core.rulebook.attribute import Attribute, integer, integers
 from service.core.rulebook.notation import function
 from service.core.rulebook.operation import Attributes, Rounding
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
-from service.core.rulebook.operations.window import AUTO_PAD, Window, blocks, count_blocks, window
+from service.core.rulebook.operations.window import AUTO_PAD, Window, blocks_of_steps, share_of_part, window
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import CALL, Work, Workload, WorkRule
 
@@ -44,13 +44,22 @@ def _weights(kernel: Any, groups: int) -> Any:
     return np.reshape(kernel, (groups, kernel.shape[0] // groups, prod(kernel.shape[1:])))
 
 
+def _columns(patches: Any, groups: int) -> Any:
+    """Return the elements under the window as one matrix for each group: channels · positions by samples · steps."""
+    axes = (patches.ndim - 2) // 2
+    order = (1, *range(2 + axes, 2 + 2 * axes), 0, *range(2, 2 + axes))
+    rows = patches.shape[1] // groups * prod(patches.shape[2 + axes :])
+    columns = patches.shape[0] * prod(patches.shape[2 : 2 + axes])
+    return np.reshape(np.transpose(patches, order), (groups, rows, columns))
+
+
 def products(x: Any, kernel: Any, groups: int, slid: Window) -> Any:
     """Sum x · kernel over the window."""
-    steps, weights = slid.steps(x.shape[2:]), _weights(kernel, groups)
-    value = np.empty((len(x), len(kernel), *steps), dtype=np.result_type(x, kernel))
-    for part, values in blocks(x, value, held=_column_elements(x.shape, kernel.shape, value.shape)):
-        summed = weights @ slid.columns(part, groups)
-        values[...] = np.swapaxes(np.reshape(summed, (len(kernel), len(part), *steps)), 0, 1)
+    patches, weights = slid.patches(x), _weights(kernel, groups)
+    value = np.empty((len(x), len(kernel), *patches.shape[2 : x.ndim]), dtype=np.result_type(x, kernel))
+    for index in blocks_of_steps(patches.size, len(x), patches.shape[2]):
+        by_channel = np.swapaxes(value[index], 0, 1)
+        by_channel[...] = np.reshape(weights @ _columns(patches[index], groups), by_channel.shape)
     return value
 
 
@@ -58,13 +67,14 @@ def spread(upstream: Any, kernel: Any, groups: int, slid: Window, shape: Shape) 
     """Add upstream · kernel to the elements under the window, in an array of that shape: the adjoint in x."""
     weights = np.swapaxes(_weights(kernel, groups), 1, 2)
     whole = np.zeros(shape, dtype=np.result_type(upstream, kernel))
-    for flow, sums in blocks(upstream, whole, held=_column_elements(shape, kernel.shape, upstream.shape)):
-        parts = np.reshape(
-            weights @ _matrices(flow, groups), (shape[1], prod(kernel.shape[2:]), len(flow), *flow.shape[2:])
-        )
-        by_channel = np.swapaxes(sums, 0, 1)
-        for position, (elements, steps) in enumerate(slid.overlaps(shape[2:])):
-            by_channel[elements] += parts[:, position][steps]
+    for index in blocks_of_steps(_column_elements(shape, kernel.shape, upstream.shape), len(whole), upstream.shape[2]):
+        samples, _, along = index
+        flow, by_channel = upstream[index], np.swapaxes(whole[samples], 0, 1)
+        split = (shape[1], prod(kernel.shape[2:]), len(flow), *flow.shape[2:])
+        columns = np.reshape(weights @ _matrices(flow, groups), split)
+        for position, (elements, steps) in enumerate(slid.overlaps(shape[2:], along)):
+            by_channel[elements] += columns[:, position][steps]
+        del columns  # before those of the next block are made
     return whole
 
 
@@ -72,8 +82,9 @@ def correlate(x: Any, upstream: Any, kernel: Shape, groups: int, slid: Window) -
     """Sum x · upstream over samples and steps, at each position in the window: the adjoint in the kernel."""
     # The long side of the columns comes first: OpenBLAS multiplies a tall matrix faster than its transpose.
     total = np.zeros((groups, prod(kernel[1:]), kernel[0] // groups), dtype=np.result_type(x, upstream))
-    for part, flow in blocks(x, upstream, held=_column_elements(x.shape, kernel, upstream.shape)):
-        total += slid.columns(part, groups) @ np.swapaxes(_matrices(flow, groups), 1, 2)
+    patches = slid.patches(x)
+    for index in blocks_of_steps(patches.size, len(x), patches.shape[2]):
+        total += _columns(patches[index], groups) @ np.swapaxes(_matrices(upstream[index], groups), 1, 2)
     return np.reshape(np.swapaxes(total, 1, 2), kernel)
 
 
@@ -131,19 +142,24 @@ def with_bias(value: Any, bias: Any) -> Any:
 
 def products_work(x: Shape, kernel: Shape, upstream: Shape, padded: int, groups: int) -> Work:
     """Of the convolution or of its adjoint for the kernel: the windows are copied out as the columns of matrices."""
-    columns = _column_elements(x, kernel, upstream)
-    parts = count_blocks(columns, x[0])
-    held = 1.1 * columns / parts + padded + 2.0 * (prod(upstream) + prod(kernel))
-    return Work(2.0 * CALL * (1.0 + parts) + _products(columns, kernel, groups) + 4.0 * columns, held)
+    columns, share = _column_weight(x, kernel, upstream)
+    held = share * columns + padded + 2.0 * (prod(upstream) + prod(kernel))
+    return Work(2.0 * CALL * (1.0 + 1.0 / share) + _products(columns, kernel, groups) + 4.0 * columns, held)
 
 
 def spread_work(x: Shape, kernel: Shape, upstream: Shape, padded: int, groups: int) -> Work:
     """Of the adjoint for x: the products are added at their place, one position in the window after the other."""
-    columns = _column_elements(x, kernel, upstream)
-    parts = count_blocks(columns, x[0])
-    held = 1.1 * columns / parts + prod(x) + prod(upstream) + prod(kernel)
-    calls = (1.0 + parts) * (1.0 + prod(kernel[2:]))
+    columns, share = _column_weight(x, kernel, upstream)
+    held = share * columns + prod(x) + prod(upstream) + prod(kernel)
+    calls = (1.0 + 1.0 / share) * (1.0 + prod(kernel[2:]))
     return Work(CALL * calls + _products(columns, kernel, groups) + 8.0 * columns, held)
+
+
+def _column_weight(x: Shape, kernel: Shape, upstream: Shape) -> tuple[int, float]:
+    """Count the elements of the columns of all samples and steps, and return which share of them one block has."""
+    columns = _column_elements(x, kernel, upstream)
+    share = share_of_part(columns, x[0]) * share_of_part(columns // max(x[0], 1), upstream[2])
+    return columns, share
 
 
 def _products(columns: int, kernel: Shape, groups: int) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer, integers
 from service.core.rulebook.operation import Attributes, Closed, Kinks, Rounding, Rule
-from service.core.rulebook.operations.window import AUTO_PAD, Window, blocks, count_blocks, window
+from service.core.rulebook.operations.window import AUTO_PAD, Window, blocks, share_of_part, window
 from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import Wording, define, rulebook_function
 from service.core.rulebook.work import CALL, Work, Workload, WorkRule
@@ -58,9 +58,9 @@ def pool_works(x: int, ties: float, operations: float) -> WorkRule:
         given = shapes[x]
         pool = pool_window(given, tuple(attributes.values()))
         steps, positions = prod((*given[:2], *pool.steps(given[2:]))), prod(pool.lengths)
-        parts = count_blocks(prod(given), prod(given[:2]))
-        held = ties * steps * positions / 8.0 / parts + 4.0 * steps + 2.0 * pool.padded(given)
-        return Work(CALL * (1.0 + parts * positions) + operations * steps * positions + 10.0 * pool.padded(given), held)
+        share = share_of_part(prod(given), prod(given[:2]))
+        held = share * ties * steps * positions / 8.0 + 4.0 * steps + 2.0 * pool.padded(given)
+        return Work(CALL * (1.0 + positions / share) + operations * steps * positions + 10.0 * pool.padded(given), held)
 
     return work
 
@@ -158,21 +158,22 @@ def _max_pool_one_sided(x: Any, z: Any, *attributes: Any) -> Any:
     return ((alone, tied),)
 
 
-def _choice(x: Any, attributes: Sequence[Any], replaces: Rule, padding_counts: bool = False) -> Any:
-    """Return the number of the element that is chosen in each window, going through it in order; −1 for none.
+def _choice(x: Any, pool: Window, replaces: Rule, padding_counts: bool = False) -> Any:
+    """Return the number of the element of planes that is chosen in each window, going through it in order; −1 for none.
 
     replaces(element, chosen) says which element takes the place of the one chosen so far. The padding is left out, or
     counts as −∞.
     """
-    pool = pool_window(np.shape(x), attributes)
-    windows = pool.patches(x, -np.inf)
-    within = pool.patches(np.ones(x.shape), float(padding_counts))
-    steps = (*x.shape[:2], *pool.steps(x.shape[2:]))
-    chosen, place = np.full(steps, -np.inf), np.full(steps, -1)
-    for number, position in enumerate(np.ndindex(*pool.lengths)):
-        element = windows[(..., *position)]
-        better = (within[(..., *position)] == 1.0) & ((place < 0) | replaces(element, chosen))
-        chosen, place = select(better, element, chosen), select(better, number, place)
+    chosen = np.full((len(x), *pool.steps(x.shape[1:])), -np.inf, dtype=x.dtype)
+    place = np.full(chosen.shape, -1, dtype=np.int32)
+    for number, (elements, reached) in enumerate(pool.overlaps(x.shape[1:])):
+        element, steps = x[elements], reached
+        if padding_counts:
+            element, steps = np.full_like(chosen, -np.inf), ...
+            element[reached] = x[elements]
+        better = (place[steps] < 0) | replaces(element, chosen[steps])
+        chosen[steps] = select(better, element, chosen[steps])
+        place[steps] = select(better, number, place[steps])
     return place
 
 
@@ -180,11 +181,12 @@ def _choosing(replaces: Rule, padding_counts: bool = False) -> Rule:
     """Return the contributions of a library that chooses one element of each window."""
 
     def contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
-        pool, place = pool_window(np.shape(x), attributes), _choice(x, attributes, replaces, padding_counts)
-        flow = np.zeros(x.shape, dtype=upstream.dtype)
-        for number, (elements, steps) in enumerate(pool.overlaps(x.shape[2:])):
-            flow[elements] += select(place[steps] == number, upstream[steps], 0.0)
-        return (flow,)
+        pool, gradient = pool_window(np.shape(x), attributes), np.zeros(x.shape, dtype=upstream.dtype)
+        for flow, given, sums in blocks(*map(planes, (upstream, x, gradient)), held=x.size):
+            place = _choice(given, pool, replaces, padding_counts)
+            for number, (elements, steps) in enumerate(pool.overlaps(x.shape[2:])):
+                sums[elements] += _where(place[steps] == number, flow[steps])
+        return (gradient,)
 
     return _of_values(contributions)
 
@@ -199,14 +201,14 @@ def _chosen_indices(x: Any, storage_order: int, *attributes: Any) -> Any:
 
     It is counted row-major, or column-major along the axes after the second.
     """
-    pool, place = pool_window(np.shape(x), attributes), _choice(x, attributes, np.greater)
-    size = prod(x.shape[2:])
-    numbered = np.reshape(np.arange(float(size)), (1, 1, *x.shape[2:]), order="F" if storage_order else "C")
-    numbers, within = pool.patches(numbered), np.zeros(place.shape)
-    for number, position in enumerate(np.ndindex(*pool.lengths)):
-        within = select(place == number, numbers[(..., *position)], within)
-    channels = np.arange(float(prod(x.shape[:2])))
-    return np.reshape(channels, (*x.shape[:2], *[1] * (x.ndim - 2))) * size + within
+    pool, size = pool_window(np.shape(x), attributes), prod(x.shape[2:])
+    place = _choice(planes(x), pool, np.greater)
+    numbered = np.reshape(np.arange(float(size)), x.shape[2:], order="F" if storage_order else "C")
+    found = np.zeros(place.shape)
+    for number, (elements, steps) in enumerate(pool.overlaps(x.shape[2:])):
+        found[steps] = select(place[steps] == number, numbered[elements], found[steps])
+    before = size * np.arange(float(len(place)))
+    return np.reshape(found + np.reshape(before, (-1, *[1] * (x.ndim - 2))), (*x.shape[:2], *place.shape[1:]))
 
 
 def _max_pool_output(x: Any, *attributes: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,10 @@ AUTO_PAD = Attribute("auto_pad", OneOf(("NOTSET", "SAME_UPPER", "SAME_LOWER", "V
 
 # The numbers that a rule over windows holds at once: 2 MB stay in a processor's cache.
 _CACHED = 256 * 1024
+
+
+# Samples, channels, and steps along the first axis, of an array of shape (samples, channels, *steps).
+StepsIndex: TypeAlias = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +75,23 @@ class Window:
         index: Any = (..., *[slice(None, None, step) for step in (*self.strides, *self.dilations)])
         return view[index]
 
-    def columns(self, x: Any, groups: int) -> Any:
-        """Return the elements under the window at each step as one matrix for each group of channels.
-
-        They are of shape (groups, channels of a group · prod(lengths), samples · steps).
-        """
-        axes, rows = len(self.lengths), x.shape[1] // groups * prod(self.lengths)
-        order = (1, *range(2 + axes, 2 + 2 * axes), 0, *range(2, 2 + axes))
-        return np.reshape(np.transpose(self.patches(x), order), (groups, rows, len(x) * prod(self.steps(x.shape[2:]))))
-
-    def overlaps(self, shape: Sequence[int]) -> Iterator[tuple[Any, Any]]:
+    def overlaps(self, shape: Sequence[int], along: slice = slice(None)) -> Iterator[tuple[Any, Any]]:
         """For each position in the window, row-major, yield an index of the elements that lie under it along axes of
-        these lengths, and an index of the steps at which they do: none where padding lies there."""
-        along = [
-            [_overlap(offset * dilation - before, stride, length, count) for offset in range(width)]
-            for width, stride, dilation, before, length, count in zip(
-                self.lengths, self.strides, self.dilations, self.before, shape, self.steps(shape), strict=True
-            )
+        these lengths, and an index of the steps at which they do: none where padding lies there.
+
+        Of the steps along the first axis only those in the slice `along` are looked at, and counted from its start.
+        """
+        taken = [range(count) for count in self.steps(shape)]
+        taken[0] = taken[0][along]
+        axes = zip(self.lengths, self.strides, self.dilations, self.before, shape, taken, strict=True)
+        pairs = [
+            [
+                _overlap(offset * dilation - before + steps.start * stride, stride, length, len(steps))
+                for offset in range(width)
+            ]
+            for width, stride, dilation, before, length, steps in axes
         ]
-        for chosen in product(*along):
+        for chosen in product(*pairs):
             elements, steps = zip(*chosen, strict=True)
             yield (..., *elements), (..., *steps)
 
@@ -102,17 +104,33 @@ def _overlap(start: int, stride: int, length: int, count: int) -> tuple[slice, s
     return slice(start + stride * first, start + stride * (end - 1) + 1, stride), slice(first, end)
 
 
+def parts(held: int, rows: int) -> Sequence[slice]:
+    """Part so many rows alike, so that of the `held` numbers that a rule would hold for all of them together those for
+    one part stay in the processor's cache: one row at least."""
+    size = _rows_of_part(held, rows)
+    return [slice(start, start + size) for start in range(0, rows, size)]
+
+
+def share_of_part(held: int, rows: int) -> float:
+    """Return which share of all rows the largest of `parts` has."""
+    return _rows_of_part(held, rows) / max(rows, 1)
+
+
+def _rows_of_part(held: int, rows: int) -> int:
+    return -(-max(rows, 1) // max(1, min(rows, -(-held // _CACHED))))
+
+
 def blocks(*arrays: Any, held: int) -> Iterator[Sequence[Any]]:
-    """Part arrays of equally many rows, the first axis, so that of the `held` numbers that a rule would hold for all of
-    them together those for one part stay in the processor's cache."""
-    rows = len(arrays[0])
-    size = max(1, -(-rows // count_blocks(held, rows)))
-    return ([array[start : start + size] for array in arrays] for start in range(0, rows, size))
+    """Part arrays of equally many rows, the first axis, as `parts` does."""
+    return ([array[rows] for array in arrays] for rows in parts(held, len(arrays[0])))
 
 
-def count_blocks(held: int, rows: int) -> int:
-    """Count the parts of `blocks`: one row has at least one."""
-    return max(1, min(rows, -(-held // _CACHED)))
+def blocks_of_steps(held: int, samples: int, steps: int) -> Iterator[StepsIndex]:
+    """Part an array of shape (samples, channels, steps, …) in the same way: where one sample holds too much, also along
+    the first axis of steps."""
+    for part in parts(held, samples):
+        for along in parts(-(-held // samples), steps):
+            yield part, slice(None), along
 
 
 def window(
