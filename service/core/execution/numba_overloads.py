@@ -28,12 +28,15 @@ overload(floor_divide, strict=False)(lambda x, y: _floor_divide)
 # The error functions by the C library's; the other Gaussian functions as they are over numbers.
 overload(gaussian.error_function)(lambda x: lambda x: math.erf(x))  # noqa: PLW0108 (Numba wants functions)
 overload(gaussian.complementary_error)(lambda x: lambda x: math.erfc(x))  # noqa: PLW0108
-for called in (gaussian.exp_of_square, gaussian.exact_product, exponential.share_of_sum):
+for called in (gaussian.exp_of_square, gaussian.exact_product, gaussian.exact_square, exponential.share_of_sum):
     register_jitable(called)
+register_jitable(gaussian.power_of_gate)
+overload(gaussian.upper_half, strict=False)(lambda x: gaussian.upper_half_of_number)
 overload(gaussian.bell)(lambda x: lambda x: gaussian.exp_of_square(x, 1.0))
 overload(gaussian.normal_density)(lambda x: lambda x: math.sqrt(0.5 / math.pi) * gaussian.exp_of_square(x, 0.5))
 overload(gaussian.normal_distribution, strict=False)(lambda x: gaussian.distribution_of_number)
 overload(gaussian.gelu_gate, strict=False)(lambda x: gaussian.gate_of_number)
+overload(gaussian.gelu_gates, strict=False)(lambda x: gaussian.gates_of_number)
 register_jitable(arithmetic.lost_by_one_less)
 register_jitable(activation.gate_argument_slope)
 register_jitable(activation.gelu_slope_by_tanh)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from service.core.rulebook.primitives import select
+from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import rulebook_function
 
 # Beyond, e^(−x²/2) is 0 in float64; clamping also keeps infinities out, whose differences are NaN.
@@ -56,6 +56,11 @@ def gelu_gate(x: Any) -> Any:
     return gate_of_number(x)
 
 
+def gelu_gates(x: Any) -> Any:
+    """Return the gate at x and at −x, which over numbers costs little more than one of them."""
+    return (gelu_gate(x), gelu_gate(-x)) if is_traced(x) else gates_of_number(x)
+
+
 # --- over numbers, and compiled by `numba_overloads.py` --------------------------------------------------------------
 
 
@@ -74,18 +79,35 @@ def distribution_of_number(x: Any) -> Any:
     much, where δ = t² − s²."""
     y = np.minimum(np.absolute(x), _UNDERFLOW)
     t = y * math.sqrt(0.5)
-    square, lacks = exact_product(y, y)
-    delta = (t * t - 0.5 * square) - 0.5 * lacks + exact_product(t, t)[1]
+    square, lacks = exact_square(y)
+    delta = (t * t - 0.5 * square) - 0.5 * lacks + exact_square(t)[1]
     upper_tail = 0.5 * complementary_error(t) * (1.0 + (delta + delta / (2.0 + 2.0 * t * t)))
     return select(x < 0.0, upper_tail, 1.0 - upper_tail)
 
 
 def exact_product(x: Any, y: Any) -> Any:
     """Return the float64 of x·y and what it lacks (Dekker, 1971); for |x| and |y| below 10¹⁵⁰."""
-    p, q = 134217729.0 * x, 134217729.0 * y
-    a, b = p - (p - x), q - (q - y)
+    a, b = upper_half(x), upper_half(y)
     product = x * y
     return product, ((a * b - product) + a * (y - b) + (x - a) * b) + (x - a) * (y - b)
+
+
+def exact_square(x: Any) -> Any:
+    """Return the same as `exact_product` of x and x."""
+    a = upper_half(x)
+    b, square = x - a, x * x
+    return square, ((a * a - square) + (a + a) * b) + b * b
+
+
+def upper_half(x: Any) -> Any:
+    """Return the upper 26 bits of a float64; of an array of float32 nothing, so that what a product lacks is 0."""
+    return 0.0 if getattr(x, "dtype", None) == np.float32 else upper_half_of_number(x)
+
+
+def upper_half_of_number(x: Any) -> Any:
+    """Return x rounded to 26 bits."""
+    p = 134217729.0 * x
+    return p - (p - x)
 
 
 # 2√(2/π) and 0.044715, each as a float64 and what that lacks.
@@ -94,16 +116,29 @@ CUBIC, _CUBIC_LACKS = 0.044715, 2.196021142708560e-18
 
 
 def gate_of_number(x: Any) -> Any:
-    """Return σ(a) as in `gelu_gate`, from e^(−|a|), |a| being summed up to twice the digits."""
+    """Return σ(a) as in `gelu_gate`, from e^(−|a|)."""
+    power = power_of_gate(x)
+    return select(x < 0.0, power, 1.0) / (1.0 + power)
+
+
+def gates_of_number(x: Any) -> Any:
+    """Return σ(a) and σ(−a), from the same e^(−|a|)."""
+    power = power_of_gate(x)
+    total = 1.0 + power
+    return select(x < 0.0, power, 1.0) / total, select(x > 0.0, power, 1.0) / total
+
+
+def power_of_gate(x: Any) -> Any:
+    """Return e^(−|a|), |a| being summed up to twice the digits."""
     y = np.minimum(np.absolute(x), _UNDERFLOW)
-    square, square_lacks = exact_product(y, y)
+    square, square_lacks = exact_square(y)
     cubic, cubic_lacks = exact_product(CUBIC, square)
     factor = 1.0 + cubic
-    factor_lacks = select(cubic > 1.0, (cubic - factor) + 1.0, (1.0 - factor) + cubic)
+    back = factor - 1.0
+    factor_lacks = (1.0 - (factor - back)) + (cubic - back)
     factor_lacks = factor_lacks + (cubic_lacks + CUBIC * square_lacks + _CUBIC_LACKS * square)
     sum_, sum_lacks = exact_product(y, factor)
     sum_lacks = sum_lacks + y * factor_lacks
     a, a_lacks = exact_product(TWICE_ROOT, sum_)
     power = np.exp(-a)
-    power = power - power * (a_lacks + TWICE_ROOT * sum_lacks + _TWICE_ROOT_LACKS * sum_)
-    return select(x < 0.0, power, 1.0) / (1.0 + power)
+    return power - power * (a_lacks + TWICE_ROOT * sum_lacks + _TWICE_ROOT_LACKS * sum_)

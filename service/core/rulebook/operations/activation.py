@@ -9,6 +9,7 @@ from service.core.rulebook.gaussian import (
     CUBIC,
     TWICE_ROOT,
     gelu_gate,
+    gelu_gates,
     normal_density,
     normal_distribution,
 )
@@ -29,12 +30,17 @@ def sigmoid(x: Any) -> Any:
     return sigmoid_of_number(x)
 
 
+def _sigmoid_slope(x: Any, z: Any) -> Any:
+    """z(1 − z) has no digits left above x = 37; e^−|x|/(1 + e^−|x|)² is the same, and even."""
+    power = np.exp(-np.absolute(x))
+    return (power / (1.0 + power) ** 2,)
+
+
 define(
     "Sigmoid",
     "x",
     forward=sigmoid_of_number,
-    # z(1 − z) has no digits left above x = 37; e^−|x|/(1 + e^−|x|)² is the same, and even.
-    local_gradients=lambda x, z: (np.exp(-np.absolute(x)) / (1.0 + np.exp(-np.absolute(x))) ** 2,),
+    local_gradients=_sigmoid_slope,
     symbolic={sigmoid: operands_only},
     wording=Wording(notation=function("sigmoid", r"\sigma", "σ")),
 )
@@ -144,7 +150,8 @@ def _gelu(x: Any, approximate: Any) -> Any:
 def gelu_slope_by_tanh(x: Any) -> Any:
     """Return the slope of x·gelu_gate(x)."""
     y = maximum(minimum(x, 30.0), -30.0)  # beyond, the slope of the gate is 0
-    return gelu_gate(x) * (1.0 + y * gate_argument_slope(x) * gelu_gate(-x))
+    gate, opposite = gelu_gates(x)
+    return gate * (1.0 + y * gate_argument_slope(x) * opposite)
 
 
 def gelu_slope(x: Any) -> Any:
