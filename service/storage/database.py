@@ -80,6 +80,7 @@ class Database:
         self._turns, self._migrating = Turns(), Lock()
         self._aside, self._patience = aside, patience
         self._shared: SharedTransaction | None = None
+        self._kept: Connection | None = None
         self._batches: dict[Callable[[Connection, Sequence[Any]], None], Batch[Any]] = {}
         self._gathering = Lock()
         self.outage = Outage()
@@ -126,20 +127,29 @@ class Database:
         self._take_turn(end)
         shared = None
         try:
-            shared = self._shared = self._shared or SharedTransaction(self._writer, self._home.lock, end)
+            shared = self._shared = self._shared or SharedTransaction(self._connect_writer(), self._home.lock, end)
             with shared.part() as connection:
                 yield connection
         finally:
             if shared is None or shared.is_over or not self._turns.pass_on():
                 self._shared = None
                 try:
-                    if shared:
-                        shared.end()
+                    if shared and shared.end():
+                        self._kept = shared.connection
                 finally:
                     self._turns.give_back()
         shared.wait()
         if self.file:
             self.file.confirm(shared.file)
+
+    def _connect_writer(self) -> Connection:
+        """The connection of the writer before, which is kept since the pool takes as long as a small insert."""
+        kept, self._kept = self._kept, None
+        if kept:
+            if self._home.is_usable(kept):
+                return kept
+            kept.close()
+        return self._writer.connect()
 
     def write_together(self, insert: Callable[[Connection, Sequence[Item]], None], item: Item) -> None:
         """Have `insert` write an item, together with those that other threads have for it meanwhile, by one of them.
@@ -299,6 +309,9 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; of a file the last one empties the write-ahead log."""
+        if self._kept:
+            self._kept.close()
+        self._kept = None
         self._writer.dispose()
         if self.file:
             self.file.close()

@@ -6,7 +6,7 @@ from math import inf
 from threading import Condition, Event, Lock
 from typing import Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, NestedTransaction, RootTransaction
+from sqlalchemy import Connection, NestedTransaction, RootTransaction
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import GradbookError
@@ -87,19 +87,19 @@ class Batch(Generic[Item]):
 class SharedTransaction:
     """A transaction in which several threads write a part each, in turn; the last one commits it for all."""
 
-    def __init__(self, engine: Engine, lock: Callable[[Connection, float], None], end: float = inf) -> None:
-        self._connection = engine.connect()
-        self.file = self._connection.info.get("file")
-        try:
-            self._transaction = self._connection.begin()
-            lock(self._connection, end)
-        except BaseException:
-            self._connection.close()
-            raise
+    def __init__(self, connection: Connection, lock: Callable[[Connection, float], None], end: float = inf) -> None:
+        self.connection = connection
+        self.file = connection.info.get("file")
+        self._transaction = connection.begin()
         self._parts = 0
         self._ended = Event()
         self._failure: BaseException | None = None
         self.is_over = False
+        try:
+            lock(connection, end)
+        except BaseException:
+            connection.close()
+            raise
 
     @contextmanager
     def part(self) -> Iterator[Connection]:
@@ -107,8 +107,8 @@ class SharedTransaction:
         savepoint: RootTransaction | NestedTransaction = self._transaction
         try:
             if self._parts:
-                savepoint = self._connection.begin_nested()
-            yield self._connection
+                savepoint = self.connection.begin_nested()
+            yield self.connection
             if self._parts:
                 savepoint.commit()
         except BaseException as error:
@@ -117,24 +117,28 @@ class SharedTransaction:
                 savepoint.rollback()
             except BaseException as another:  # on a full disk SQLite undoes the whole transaction by itself
                 failure = another
-            is_lost = failure is not error or self._connection.invalidated or savepoint is self._transaction
+            is_lost = failure is not error or self.connection.invalidated or savepoint is self._transaction
             if is_lost and self._parts:
                 self._failure = failure
             self.is_over = is_lost
             raise
         self._parts += 1
 
-    def end(self) -> None:
-        """Commit all parts and wake the threads that wait."""
+    def end(self) -> bool:
+        """Commit all parts and wake the threads that wait; returns whether the connection may be used again, and closes
+        it otherwise."""
         try:
             if self._failure is None and self._transaction.is_active:
                 self._transaction.commit()
         except BaseException as failure:
             self._failure = failure
+        usable = self._failure is None and not self.is_over
         if self._failure is not None:
-            self._connection.invalidate()  # its state is unknown
-        self._connection.close()
+            self.connection.invalidate()  # its state is unknown
+        if not usable:
+            self.connection.close()
         self._ended.set()
+        return usable
 
     def wait(self) -> None:
         """Wait for the commit; raise its exception if it failed."""

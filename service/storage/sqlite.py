@@ -175,6 +175,10 @@ class SQLiteFile:
         if _identity(self.path) != record.info["file"]:
             raise DisconnectionError
 
+    def is_usable(self, connection: Connection) -> bool:
+        """Whether a connection that is kept is to the file that is at the path."""
+        return bool(_identity(self.path) == connection.info["file"])
+
     def begin(self, connection: Connection) -> None:
         """Begin a transaction that reads."""
         _execute(connection, "BEGIN")

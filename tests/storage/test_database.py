@@ -201,7 +201,7 @@ def test_a_shared_commit_that_fails_is_told_to_all(database: Database) -> None:
 
 
 def test_a_transaction_that_the_database_undid_by_itself_is_no_success(database: Database) -> None:
-    shared = SharedTransaction(database._writer, database._home.lock)
+    shared = SharedTransaction(database._writer.connect(), database._home.lock)
     with shared.part() as connection:
         keep("0")(connection)
     with pytest.raises(ZeroDivisionError), shared.part() as connection:

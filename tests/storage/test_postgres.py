@@ -124,11 +124,11 @@ def test_writers_who_share_a_transaction_that_is_lost_are_all_told(
 ) -> None:
     """Its connection ends in the first part, in a later one, or at the commit."""
     before = rows(database)
-    shared = SharedTransaction(database._writer, database._home.lock)
+    shared = SharedTransaction(database._writer.connect(), database._home.lock)
     with closing(Database(server.url())) as administrator, ThreadPoolExecutor(1) as threads:
 
         def end_it() -> None:
-            pid = shared._connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
+            pid = shared.connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
             with administrator.read() as connection:
                 connection.execute(text(f"SELECT pg_terminate_backend({pid}, 5000)"))
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
 from service.settings import WorkBounds
@@ -149,7 +149,7 @@ def test_another_file_is_read_once_the_old_log_is_gone(database: Database, tmp_p
 
 def test_what_has_no_room_says_so_and_harms_nothing(database: Database) -> None:
     def bound(pages: int) -> None:
-        with database.read() as connection:
+        with database.write() as connection:
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
 
     bound(100)
@@ -159,6 +159,14 @@ def test_what_has_no_room_says_so_and_harms_nothing(database: Database) -> None:
     bound(1_000_000_000)
     write(database, "large", 1_000_000)
     assert count(database) == 1
+
+
+def test_writers_one_after_the_other_have_one_connection(database: Database) -> None:
+    checkouts: list[object] = []
+    event.listen(database._writer, "checkout", lambda *of: checkouts.append(of))
+    for number in range(3):
+        write(database, str(number))
+    assert len(checkouts) <= 1 and count(database) == 3
 
 
 @pytest.fixture

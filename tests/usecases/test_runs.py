@@ -52,7 +52,7 @@ def test_a_run_is_read_back_bit_by_bit(context: Context, graph: str) -> None:
 def test_a_small_run_is_kept_by_one_statement(context: Context, graph: str) -> None:
     create_run(context, graph, POINT, tags={})  # the graph is cached
     seen: list[str] = []
-    with context.database.read() as connection:
+    with context.database.write() as connection:
         driver: Any = connection.connection.dbapi_connection
     driver.set_trace_callback(seen.append)
     create_run(context, graph, POINT, tags={})
