@@ -7,14 +7,13 @@ service refuses or cannot be reached. A flag overrides the environment, which ov
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from shutil import which
 from typing import Any, NoReturn
 
 import click
 
-from service import serving
+from service.cli.lazy import LazyGroup
 
 _SERVICE_ERROR = 3
 # The module of each command, which is imported for that command alone: the service starts sooner without the client.
@@ -54,10 +53,11 @@ def main() -> None:
         gradbook()
     except Exception as error:
         from service.client import ClientError, Problem
+        from service.serving import CannotStart
 
         if isinstance(error, Problem):
             _complain(error.detail or str(error), error.errors, error.members.get("place"))
-        elif isinstance(error, (ClientError, serving.CannotStart)):
+        elif isinstance(error, (ClientError, CannotStart)):
             _complain(str(error))
         raise
 
@@ -73,17 +73,7 @@ def _complain(sentence: str, faults: Sequence[Mapping[str, Any]] = (), place: st
     sys.exit(_SERVICE_ERROR)
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(f"service.cli.{module}"), name)
-        return command
-
+class _Commands(LazyGroup):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Say what lacks where a shell does not find the command by its name."""
         program = Path(sys.argv[0])
@@ -91,7 +81,7 @@ class _Commands(click.Group):
             formatter.write(f'\nTo call it as gradbook:  export PATH="{program.parent.absolute()}:$PATH"\n')
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, elsewhere=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradbook")
 def gradbook() -> None:
     """The book of computational graphs and their gradients.

@@ -6,7 +6,7 @@ from typing import Any, TextIO
 import click
 from rich.text import Text
 
-from service.cli.recordings import import_run, record_run
+from service.cli.lazy import LazyGroup
 from service.cli.terminal import (
     cascade_option,
     client_options,
@@ -28,16 +28,16 @@ from service.cli.terminal import (
     short,
     short_id,
     short_time,
+    short_written,
     tag_changes_options,
     tags_option,
 )
 from service.cli.waiting import connect
 from service.client import Client
-from service.client.figures import Figure
 from service.client.results.runs import Run, RunNode
 
 
-@click.group()
+@click.group(cls=LazyGroup, elsewhere={"record": "recordings:record_run", "import": "recordings:import_run"})
 def run() -> None:
     """Run graphs and read the figures back."""
 
@@ -125,17 +125,17 @@ def _print_runs(runs: Sequence[Run], as_json: bool) -> None:
     columns = {
         "id": [short_id(each.id) for each in runs],
         "graph": [f"{each.graph_name}@{each.graph_version}" for each in runs],
-        "inputs": [_point(each.inputs) for each in runs],
-        "outputs": [_point(each.outputs) for each in runs],
+        "inputs": [_point(each.document["inputs"]) for each in runs],
+        "outputs": [_point(each.document["outputs"]) for each in runs],
         "label": [each.label or "" for each in runs],
         "created": [short_time(each.created_at) for each in runs],
     }
     print_list(columns, whole=("id", "created"))
 
 
-def _point(figures: Mapping[str, Figure | None]) -> str:
-    """Figures as `run create` takes them."""
-    return " ".join(f"{name}={short(figure) or '…'}" for name, figure in figures.items())
+def _point(figures: Mapping[str, Any] | None) -> str:
+    """Figures of a document as `run create` takes them."""
+    return " ".join(f"{name}={short_written(figure) or '…'}" for name, figure in (figures or {}).items())
 
 
 @run.command("show")
@@ -201,7 +201,3 @@ def _print_run(service: Client, run: Run, as_json: bool) -> None:
         shown = [short(figure, node.shape) for figure in (node.value, node.gradient)]
         table.add_row(node.name, node.operation, *shown, note)
     print_table(table)
-
-
-run.add_command(record_run)
-run.add_command(import_run)

@@ -214,12 +214,21 @@ def short_time(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M}"
 
 
-def short(figure: Figure | None, shape: tuple[int, ...] = ()) -> str:
+def short(figure: Figure | float | None, shape: tuple[int, ...] = ()) -> str:
     """Write a number in six significant digits, a tensor as its shape."""
-    shape = shape if figure is None else figure.shape
+    shape = getattr(figure, "shape", shape)
     if shape:
         return f"[{'×'.join(map(str, shape))}]"
     return "" if figure is None else rounded(float(figure))
+
+
+def short_written(figure: Any) -> str:
+    """The same of a figure as it is written in JSON; nothing of a tensor that stands in place of its numbers."""
+    lengths: list[int] = []
+    while isinstance(figure, list):
+        lengths.append(len(figure))
+        figure = figure[0] if figure else None
+    return short(None if figure is None or isinstance(figure, dict) else float(figure), tuple(lengths))
 
 
 def rounded(number: float, digits: int = 6) -> str:

@@ -16,11 +16,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
 
 from service.client.figures import Document
-from service.client.graph_builder import GraphBuilder
 from service.client.npz import MEDIA_TYPE, read_answer, take_arrays, write_request
 from service.client.results.comparisons import (
     ComparedFigure,
@@ -44,6 +43,9 @@ from service.client.results.rulebook import Limit, Operation, read_operation
 from service.client.results.runs import Run, RunNode, read_run, read_run_node
 from service.client.tensors import Tensors
 from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport, write_json
+
+if TYPE_CHECKING:
+    from service.client.graph_builder import GraphBuilder
 
 UNCHANGED: Any = object()  # what is not given of what is changed: None takes it away
 
@@ -91,7 +93,7 @@ class Client:
 
     def create_graph(
         self,
-        name: str | GraphBuilder,
+        name: "str | GraphBuilder",
         *,
         expression: str | None = None,
         nodes: Iterable[Document] | None = None,
@@ -106,7 +108,7 @@ class Client:
 
         `weights` are digests that `put_tensor` returned: the values of these inputs wherever none are given.
         """
-        if isinstance(name, GraphBuilder):
+        if not isinstance(name, str):
             if expression is not None or nodes is not None:
                 raise TypeError("a graph that was written has its nodes: it takes no expression and no further nodes")
             nodes, name = name.nodes, name.name

@@ -5,8 +5,6 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from service.client.figures import Document
 from service.client.results.runs import RunNode
 
@@ -36,6 +34,8 @@ def take_arrays(body: Document) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def write_request(request: bytes, arrays: Mapping[str, Any]) -> bytes:
     """The body of a run as .npz."""
+    import numpy as np
+
     buffer = io.BytesIO()
     np.savez(buffer, request=np.array(request.decode()), **arrays)
     return buffer.getvalue()
@@ -43,6 +43,8 @@ def write_request(request: bytes, arrays: Mapping[str, Any]) -> bytes:
 
 def read_answer(content: bytes) -> tuple[Document | None, tuple[RunNode, ...]]:
     """The document of a run (None in an answer of nodes only), and its nodes; theirs are empty."""
+    import numpy as np
+
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         members = {name: archive[name] for name in archive.files}
     document = {**json.loads(str(members["run"])), "next": None} if "run" in members else None
@@ -77,10 +79,16 @@ def _copied(part: Any) -> Any:
 
 
 def is_array(value: Any) -> bool:
-    return hasattr(value, "__array__") and np.ndim(value) > 0
+    if not hasattr(value, "__array__"):
+        return False
+    import numpy as np
+
+    return np.ndim(value) > 0
 
 
 def read_array(value: Any) -> Any:
     """An array as it is if it is of floats, else in float64; raises TypeError for one that isn't real."""
+    import numpy as np
+
     array = np.asarray(value)
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64, casting="same_kind")

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, TypeVar
 
-import numpy as np
-
 from service.client.figures import Document
 from service.client.npz import is_array, read_array
 from service.client.transport import Problem, Transport
@@ -40,6 +38,8 @@ class Tensors:
     def get(self, digest: str) -> Any:
         """The array of that digest."""
         answer = self._http.send("GET", f"/v1/tensors/{digest}", headers={"Accept": MEDIA_TYPE})
+        import numpy as np
+
         return np.load(io.BytesIO(answer.content), allow_pickle=False)
 
     def send(self, body: Document, key: str | None, send: Callable[[Document], Answer]) -> Answer:
@@ -116,6 +116,8 @@ def _escaped(step: str) -> str:
 
 def _pack(array: Any) -> tuple[str, bytes]:
     """The digest and the .npy of an array of floats."""
+    import numpy as np
+
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return f"sha256:{hashlib.sha256(file.getbuffer()).hexdigest()}", file.getvalue()

@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
@@ -178,6 +177,8 @@ def write_json(body: Document) -> bytes:
 
 def _write_array(array: Any) -> Any:
     """Nested lists from an array, or from what NumPy makes one of; raises TypeError for one that isn't real."""
+    import numpy as np
+
     return _spell(np.asarray(array).astype(np.float64, casting="same_kind").tolist())
 
 

@@ -160,6 +160,28 @@ def test_lists_say_that_there_are_more(gradbook: Gradbook) -> None:
 # --- runs ---------------------------------------------------------------------------------------------------------
 
 
+def test_runs_are_listed_without_numpy(gradbook: Gradbook, service_url: str) -> None:
+    gradbook("graph", "create", "cli start", "y = x * w + 1")
+    for number in ("2.5", "[[1, 2, 3], [4, 5, 6]]", "-inf"):
+        gradbook("run", "create", "cli start", f"x={number}", "w=2")
+    # What a fresh process has imported once the list is printed.
+    watched = ("numpy", "rich.progress", "service.serving", "service.recorders", "service.settings")
+    text = f"""
+import atexit, sys
+atexit.register(lambda: print([name for name in {watched} if name in sys.modules], file=sys.stderr))
+sys.argv = ["gradbook", "run", "list", "--graph", "cli start", "--url", "{service_url}"]
+from service.cli.main import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert ended.stderr == "[]\n"
+    assert [row.split()[3:6] for row in ended.stdout.splitlines()[2:]] == [
+        ["x=-∞", "w=2", "y=-∞"],
+        ["x=[2×3]", "w=2", "y=[2×3]"],
+        ["x=2.5", "w=2", "y=6"],
+    ]
+
+
 def test_a_run_is_made_shown_and_listed(gradbook: Gradbook) -> None:
     gradbook("graph", "create", "cli run", SEED)
     made = gradbook("run", "create", "cli run", *POINT, "--label", "cli label", "--tag", "k:v")

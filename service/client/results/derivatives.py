@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from service.client.figures import Document, Figure, read_figure, read_figures
+from service.client.figures import Document, Figure, ReadFigures, read_figure
 from service.client.results.result import Result, Row, Table
 
 
@@ -88,7 +88,7 @@ def read_derivatives(document: Document) -> Derivatives:
         id=document["id"],
         graph_id=document["graph_id"],
         kind=document["kind"],
-        inputs=read_figures(document["inputs"]),
+        inputs=ReadFigures(document["inputs"]),
         outputs=tuple(document["outputs"]),
         wrt=tuple(document["wrt"]),
         vector=None

@@ -6,12 +6,12 @@ from html import escape
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 from service.client.transport import ClientError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -82,7 +82,7 @@ class Table(Result):
         """One row for each of what is listed, whole: what the answer left out is read from the service."""
         return self._shown_rows()
 
-    def to_numpy(self) -> dict[str, NDArray[Any]]:
+    def to_numpy(self) -> "dict[str, NDArray[Any]]":
         """The columns of the table by name.
 
         Numbers are of float64, NaN where there is none; a column in which a figure is an array is of objects.
@@ -132,7 +132,7 @@ def _inline(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}".replace("-", "−")
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "__array__"):
         return f"[{'×'.join(map(str, value.shape))}]"
     if isinstance(value, Result):
         return value._repr_html_()
@@ -150,7 +150,9 @@ def _listed(written: Iterable[str], between: str = ", ") -> str:
     return between.join([*shown[:_MOST_ROWS], "…"] if len(shown) > _MOST_ROWS else shown)
 
 
-def _column(values: list[Any]) -> NDArray[Any]:
+def _column(values: list[Any]) -> "NDArray[Any]":
+    import numpy as np
+
     given = [value for value in values if value is not None]
     if given and all(isinstance(value, int | float) for value in given):
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

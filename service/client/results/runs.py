@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from service.client.figures import Document, Figure, read_figure, read_figures
+from service.client.figures import Document, Figure, ReadFigures, ReadLater, read_figure
 from service.client.results.result import Result, Row, Source, Table, drawn, html_table
 
 
@@ -72,17 +72,17 @@ class Run(Table):
         return self._all.picture()
 
 
+Run.seed = ReadLater(Run.seed)  # type: ignore[assignment, misc]
+
+
 def read_run(document: Document, source: Source, nodes: tuple[RunNode, ...] | None = None) -> Run:
     """Read a run; `nodes`, if given, are all its nodes. Missing figures are read from `source` on demand."""
     complete = nodes is not None or ("nodes" in document and document["next"] is None)
     if nodes is None:
         nodes = tuple(map(read_run_node, document.get("nodes") or ()))
     figures = _Nodes(source, document["id"], nodes, complete)
-    inputs, outputs, gradients = (read_figures(document[name]) for name in ("inputs", "outputs", "gradients"))
-    for node in nodes:  # large figures are null in the document
-        for shown in (inputs, outputs):
-            if node.name in shown and shown[node.name] is None:
-                shown[node.name] = node.value
+    inputs, outputs, gradients = (document[name] or {} for name in ("inputs", "outputs", "gradients"))
+    large = {node.name: node.value for node in nodes}  # which are null in the document
     backward = document["gradients"] is not None
     return Run(
         id=document["id"],
@@ -92,12 +92,12 @@ def read_run(document: Document, source: Source, nodes: tuple[RunNode, ...] | No
         graph_digest=document["graph_digest"],
         source=document["source"],
         recorded_by=document.get("recorded_by"),
-        inputs=inputs,
+        inputs=ReadFigures(inputs, large),
         output=document["output"],
-        seed=read_figure(document["seed"]),
-        outputs=outputs,
-        values=_Figures(figures, "value", {**inputs, **outputs}),
-        gradients=_Figures(figures, "gradient", gradients) if backward else {},
+        seed=document["seed"],
+        outputs=ReadFigures(outputs, large),
+        values=_Figures(figures, "value", ReadFigures({**inputs, **outputs}, large)),
+        gradients=_Figures(figures, "gradient", ReadFigures(gradients)) if backward else {},
         nonfinite=document["nonfinite"],
         conventions=document.get("conventions"),
         label=document["label"],
@@ -144,16 +144,15 @@ class _Figures(Mapping[str, Figure]):
     """The values or the gradients of a run by node; iterating reads them all, in topological order."""
 
     def __init__(self, nodes: _Nodes, member: str, known: Mapping[str, Figure | None]) -> None:
-        self._nodes, self._member = nodes, member
-        self._known = {name: figure for name, figure in known.items() if figure is not None}
+        self._nodes, self._member, self._known = nodes, member, known
 
     def __getitem__(self, name: str) -> Figure:
-        if name not in self._known:
-            figure: Figure | None = getattr(self._nodes.find(name), self._member)
-            if figure is None:
-                raise KeyError(name)
-            self._known[name] = figure
-        return self._known[name]
+        figure = self._known.get(name)
+        if figure is None:
+            figure = getattr(self._nodes.find(name), self._member)
+        if figure is None:
+            raise KeyError(name)
+        return figure
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in list(self._nodes.all() or self._known) if name in self)
