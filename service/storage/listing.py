@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol, TypedDict, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, tuple_
 
 from service.storage.identifiers import bound
+
+Item = TypeVar("Item")
 
 NEWEST_FIRST = "-created_at"
 _ID = 36  # characters
@@ -66,9 +68,9 @@ def is_place(after: str, sort: str) -> bool:
     return len(after) > _ID if is_by_name(sort) else len(after) <= _ID
 
 
-def together(identifiers: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The ids, as many at a time as one statement takes."""
-    return (identifiers[start : start + _IDS_TOGETHER] for start in range(0, len(identifiers), _IDS_TOGETHER))
+def together(items: Sequence[Item], most: int = _IDS_TOGETHER) -> Iterator[Sequence[Item]]:
+    """At most so many items at a time; of ids as many as one statement takes."""
+    return (items[start : start + most] for start in range(0, len(items), most))
 
 
 def is_by_name(sort: str) -> bool:

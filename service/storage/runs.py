@@ -1,6 +1,6 @@
 """Runs and their figures: row ↔ core."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Unpack
 
 from sqlalchemy import Connection, Row, Select, exists, func, or_, select, update
@@ -20,6 +20,7 @@ from service.storage.tags import insert_tags
 from service.storage.tensors import find_tensors
 
 _runs = Base.metadata.tables[RunRow.__tablename__]
+_RUNS_TOGETHER = 100  # are in memory as bytes while they are inserted
 _IN_ROW = {"values", "gradients", "ends"}  # figures, each with its layout
 
 
@@ -55,11 +56,14 @@ def insert_run(
 def insert_runs(connection: Connection, runs: Sequence[NewRun]) -> None:
     """Insert runs with their figures, tensors by their digests; raises NotFound if a graph of theirs was deleted
     meanwhile."""
-    if not runs:
-        return
     # Those that were deleted meanwhile, or that a restored backup lacks, are stored as the figures that they are.
     named = {digest for run in runs for digest in run.record.tensors.values()}
     stored = find_tensors(connection, sorted(named)) if named else {}
+    for some in together(runs, _RUNS_TOGETHER):
+        _insert_some(connection, some, stored)
+
+
+def _insert_some(connection: Connection, runs: Sequence[NewRun], stored: Collection[str]) -> None:
     rows, chunked = [], []
     for record, values, gradients, ends in runs:
         tensors = {position: digest for position, digest in record.tensors.items() if digest in stored}

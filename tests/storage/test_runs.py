@@ -201,6 +201,23 @@ def test_large_figures_are_stored_a_few_chunks_at_a_time(
         assert same(load_figures(connection, record.id, "values"), values)
 
 
+def test_many_runs_are_inserted_some_at_a_time(
+    database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord]
+) -> None:
+    small = Figures(np.random.default_rng(0).standard_normal(8192))
+    runs = [NewRun(run_record(stored), small, small) for _ in range(300)]
+    tracemalloc.start()
+    try:
+        with database.write() as connection:
+            insert_runs(connection, runs)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.5 * len(runs) * 2 * small.flat.nbytes
+    with database.read() as connection:
+        assert len(list_runs(connection, limit=1000)) == len(runs)
+
+
 @pytest.mark.parametrize(
     ("shapes", "start", "stop", "needed"),
     [
