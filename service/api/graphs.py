@@ -97,7 +97,7 @@ def list_graphs(query: dict[str, Any], page: Page) -> tuple[list[Any], str | Non
 def get_graph(graph_id: str) -> Response:
     """Read a graph with the first 1,000 of its nodes"""
     record = usecases.get_graph(context(), graph_id)
-    return respond(_with_nodes(record, context().graph(record.digest)))
+    return respond(_with_nodes(record, context().compact_graph(record.digest)))
 
 
 @blueprint.endpoint(
@@ -122,7 +122,7 @@ def update_graph(body: dict[str, Any], graph_id: str) -> Response:
     """
     seen = _read_matching(graph_id)
     record = changes.update_graph(context(), seen.id, body, seen if has_condition() else None)
-    return respond(_with_nodes(record, context().graph(record.digest)))
+    return respond(_with_nodes(record, context().compact_graph(record.digest)))
 
 
 @blueprint.endpoint(
@@ -138,7 +138,7 @@ def delete_graph(query: dict[str, Any], graph_id: str) -> Response:
 def _read_matching(graph_id: str) -> GraphRecord:
     """A graph, if it is the one that If-Match has; raises NotFound, PreconditionFailed."""
     record = usecases.get_graph(context(), graph_id)
-    require_match(lambda: _with_nodes(record, context().graph(record.digest)))
+    require_match(lambda: _with_nodes(record, context().compact_graph(record.digest)))
     return record
 
 

@@ -19,12 +19,13 @@ Others = ParamSpec("Others")
 class Cache(Generic[Key, Value]):
     """A cache of at most `max_bytes` in total, which drops the least recently used value first.
 
-    `size_of` estimates the bytes of a value. A value larger than `max_bytes` is kept alone: were it dropped,
-    every request for it would load it again.
+    `size_of` estimates the bytes of a value, anew whenever one that `may_grow` is used. A value larger than `max_bytes`
+    is kept alone: were it dropped, every request for it would load it again.
     """
 
-    def __init__(self, max_bytes: int, size_of: Callable[[Value], int]) -> None:
+    def __init__(self, max_bytes: int, size_of: Callable[[Value], int], *, may_grow: bool = False) -> None:
         self._values: LRUCache[Key, Value] = LRUCache(max_bytes, lambda value: min(size_of(value), max_bytes))
+        self._may_grow = may_grow
         self._lock = Lock()
         self._changes = 0
 
@@ -44,7 +45,10 @@ class Cache(Generic[Key, Value]):
         """
         with self._lock:
             if key in self._values:
-                return self._values[key]
+                value = self._values[key]
+                if self._may_grow:
+                    self._values[key] = value
+                return value
             changes = self._changes
         value = compute()
         with self._lock:

@@ -17,7 +17,7 @@ from sqlalchemy import JSON, Column, Connection, LargeBinary, Table, func, inser
 from sqlalchemy.exc import DataError, IntegrityError
 
 from service.storage.books import FORMAT, MANIFEST, PARTS, TABLES, member_of, schema_of
-from service.storage.graphs import read_content
+from service.storage.contents import names_in, read_content
 from service.storage.models import GraphRow, Moment
 
 Row = dict[str, Any]
@@ -136,8 +136,8 @@ def _hold_equal(table: Table, row: Row, stored: Row) -> None:
 
 
 def _is_same_document(name: str, *documents: Any) -> bool:
-    """Whether content is the same but for its compression."""
-    return name == "document" and len({_unpacked(each) for each in documents}) == 1
+    """Whether content, of one digest, has its nodes in the same order."""
+    return name == "document" and len({tuple(names_in(_unpacked(each))) for each in documents}) == 1
 
 
 def _differs(whole: str, identifier: str, what: str) -> ValueError:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
@@ -11,10 +10,9 @@ from typing import Any, Unpack
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, or_, select
 
 from service.core.errors import NotFound
-from service.core.graph.graph import Graph, Node, written_attribute
+from service.core.graph.graph import Graph
 from service.core.graph.parts import GraphPart
-from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
-from service.core.rulebook.registry import find
+from service.storage.contents import read_content, write_content
 from service.storage.listing import Listed, holds, narrow
 from service.storage.models import Content, GraphRow, GraphTag, RunRow, RunTag
 from service.storage.records import GraphRecord
@@ -46,7 +44,7 @@ def insert_graph(connection: Connection, record: GraphRecord, graph: Graph) -> b
             "node_count": len(graph),
             "inputs": list(graph.inputs),
             "outputs": list(graph.outputs),
-            "document": _pack_nodes(graph),
+            "document": write_content(graph),
         }
         connection.execute(insert(Content), content)
     row = {
@@ -149,11 +147,6 @@ def load_graph(connection: Connection, digest: str) -> Graph:
     return graph
 
 
-def read_content(document: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
-    """The graph of stored content; raises LookupError for an operation that is not in the rulebook."""
-    return Graph(_unpack_nodes(document), tuple(inputs), tuple(outputs))
-
-
 def is_tag(row: type[GraphTag] | type[RunTag], text: str) -> ColumnElement[bool]:
     """Whether a row is the tag written key:value; key and value may contain colons themselves."""
     splits = [position for position, character in enumerate(text) if character == ":"]
@@ -189,53 +182,3 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[GraphReco
 
 def _weights_digest(weights: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(sorted(weights.items())).encode()).hexdigest() if weights else ""
-
-
-def _pack_nodes(graph: Graph) -> bytes:
-    document = {
-        "names": [node.name for node in graph.nodes],
-        "operations": [node.operation.name for node in graph.nodes],
-        "operands": graph.operands,
-        "attributes": [
-            (position, {name: written_attribute(value) for name, value in written.items()})
-            for position, node in enumerate(graph.nodes)
-            if (written := node.attributes and node.written_attributes)
-        ],
-    }
-    return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), level=1)
-
-
-def _unpack_nodes(blob: bytes) -> tuple[Node, ...]:
-    document = json.loads(zlib.decompress(blob))
-    names, attributes = document["names"], dict(document["attributes"])
-    operations = {name: _operation(name) for name in set(document["operations"])}
-    unwritten = {name: _decode_attributes(operation, {}) for name, operation in operations.items()}
-    return tuple(
-        Node(
-            names[position],
-            operations[operation],
-            tuple(map(names.__getitem__, operands)),
-            _decode_attributes(operations[operation], attributes[position])
-            if position in attributes
-            else unwritten[operation],
-        )
-        for position, (operation, operands) in enumerate(zip(document["operations"], document["operands"], strict=True))
-    )
-
-
-def _decode_attributes(operation: Operation, stored: Mapping[str, Any]) -> Attributes:
-    """Turn stored attributes, which were checked when the graph was built, from JSON's types to the operation's."""
-    values = {}
-    for attribute in operation.attributes:
-        if (value := stored.get(attribute.name, attribute)) is not attribute:
-            values[attribute.name] = None if value is None else attribute.read(value)
-        elif attribute.implied and operation.operands:
-            values[attribute.name] = attribute.default
-    return MappingProxyType(values) if values else NO_ATTRIBUTES
-
-
-def _operation(name: str) -> Operation:
-    operation = find(name)
-    if operation is None:
-        raise LookupError(f"a stored graph has the operation {name!r}, which is no more in the rulebook")
-    return operation

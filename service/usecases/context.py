@@ -10,9 +10,9 @@ from service.storage import graphs as storage
 from service.storage.database import Database
 from service.storage.records import GraphRecord
 from service.usecases.references import graph_id
-from service.usecases.weighing import LOADED_NODE, WholeAnswer, admit
+from service.usecases.weighing import COMPACT_NODE, LOADED_NODE, WholeAnswer, admit
 
-# By default three graphs of as many nodes as the default limit allows, with all that is derived from them.
+# By default forty graphs of as many nodes as the default limit allows, or three with all that is derived from them.
 _GRAPH_BYTES = 512 * 1024 * 1024
 
 
@@ -30,7 +30,7 @@ class Context:
         self.limits = limits
         self.granted: Weight | None = None
         self._changes: int | None = None
-        self.graphs: Cache[str, Graph] = Cache(cache_bytes, lambda graph: graph.nbytes)
+        self.graphs: Cache[str, Graph] = Cache(cache_bytes, lambda graph: graph.nbytes, may_grow=True)
         self.records: Cache[str, GraphRecord] = Cache(cache_bytes // 16, _record_bytes)
         self.tensors: Cache[str, FloatArray] = Cache(cache_bytes // 4, lambda array: array.nbytes)
         self.comparisons: Cache[str, Comparison] = Cache(cache_bytes // 2, lambda found: found.nbytes)
@@ -40,7 +40,16 @@ class Context:
         admit(weight, self.limits, self.granted, answer)
 
     def graph(self, digest: str) -> Graph:
-        """The graph of that digest; raises NotFound unless it is stored, and as `admit` where it is not cached."""
+        """The graph of that digest, to look at all its nodes; raises NotFound unless it is stored, and as `admit`
+        unless they are made already."""
+        graph = self.compact_graph(digest)
+        if graph.is_compact:
+            self.admit(LOADED_NODE * len(graph))
+        return graph
+
+    def compact_graph(self, digest: str) -> Graph:
+        """The graph of that digest, to run it or to look at a few nodes; raises NotFound unless it is stored, and as
+        `admit` where it is not cached."""
         return self.graphs.get(digest, lambda: self._load_graph(digest))
 
     def record(self, reference: str) -> GraphRecord:
@@ -60,7 +69,7 @@ class Context:
 
     def _load_graph(self, digest: str) -> Graph:
         with self.database.read() as connection:
-            self.admit(LOADED_NODE * storage.count_nodes(connection, digest))
+            self.admit(COMPACT_NODE * storage.count_nodes(connection, digest))
             return storage.load_graph(connection, digest)
 
     def _find(self, reference: str) -> str:

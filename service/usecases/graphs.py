@@ -12,6 +12,7 @@ from service.core.composition.building import Composing, compose_expression, com
 from service.core.composition.callee import StoredGraph, stored_graph
 from service.core.errors import Fault, InvalidInputs, NotFound, unknown_names
 from service.core.figures.weight import Weight
+from service.core.graph.columns import FEW
 from service.core.graph.graph import Graph, Node
 from service.core.graph.parts import GraphPart
 from service.core.language.writing import write_expression
@@ -202,8 +203,11 @@ def keep_graph(
 
     made, new = write_once(context.database, key, make, storage.get_graph)
     if not content_is_new:  # content of equal digest may be stored with its nodes in another order
-        return made, context.graph(made.digest), new
-    context.graphs.replace(graph.digest, graph)
+        return made, context.compact_graph(made.digest), new
+    if len(graph) <= FEW:
+        context.graphs.replace(graph.digest, graph)
+    else:
+        context.graphs.remove(graph.digest)  # it takes ten times as much memory as when it is loaded
     return made, graph, new
 
 
@@ -229,4 +233,4 @@ def list_graph_nodes(
 ) -> tuple[Sequence[Node], Sequence[GraphPart]]:
     """List nodes of a stored graph in topological order, from position `start`, and all its parts; raises NotFound."""
     record = get_graph(context, graph_id)
-    return context.graph(record.digest).nodes[start : start + limit], record.parts
+    return context.compact_graph(record.digest).nodes[start : start + limit], record.parts

@@ -161,7 +161,7 @@ def plan_runs(
 ) -> RunPlan:
     """What runs of a graph have in common, at whatever inputs; raises InvalidRequest, and InvalidInputs for a seed that
     is no stored tensor."""
-    graph = context.graph(stored.digest).with_convention(convention)
+    graph = context.compact_graph(stored.digest).with_convention(convention)
     target = (choose_output if backward or seed is not None else find_output)(graph, output)
     start = 1.0 if seed is None else load_array(context, seed, ("seed",))
     return RunPlan(stored, graph, target, backward and target is not None, start, convention)
@@ -382,12 +382,12 @@ def get_run_record(context: Context, run_id: str) -> RunRecord:
 
 def read_ends(context: Context, record: RunRecord, whole: Form | None = None) -> StoredRun:
     """Read a run with the figures of its graph's inputs and outputs alone; `whole` as of `get_run`."""
-    return read_figures(context, record, ends(context.graph(record.graph_digest)), whole)
+    return read_figures(context, record, ends(context.compact_graph(record.graph_digest)), whole)
 
 
 def read_figures(context: Context, record: RunRecord, positions: Sequence[int], whole: Form | None = None) -> StoredRun:
     """Read a run with the figures of the nodes at these positions alone; `whole` as of `get_run`."""
-    graph = context.graph(record.graph_digest).with_convention(record.convention)
+    graph = context.compact_graph(record.graph_digest).with_convention(record.convention)
     with context.database.read() as connection:
         if whole:
             numbers = run_figures.count_elements(connection, record.id, positions)
@@ -432,7 +432,8 @@ def list_run_nodes(
             run_figures.load_figures(connection, record.id, kind, start, stop) if has else None
             for kind, has in (("values", record.has_values), ("gradients", record.has_gradients))
         )
-    graph = context.graph(record.graph_digest).with_convention(record.convention)
+    loaded = context.graph if limit is None else context.compact_graph
+    graph = loaded(record.graph_digest).with_convention(record.convention)
     return StoredRun(
         record, graph, no_figures(len(graph.nodes[start:stop])) if values is None else values, gradients, start
     )

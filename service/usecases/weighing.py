@@ -6,8 +6,10 @@ from service.core.errors import LimitExceeded
 from service.core.figures.weight import Weight
 from service.settings import Limits
 
-# Of each node of a graph: to load it, to build and store it from a document, and to differentiate it as a graph.
-LOADED_NODE, BUILT_NODE, DIFFERENTIATED_NODE = Weight(15e3, 1500.0), Weight(45e3, 6000.0), Weight(150e3, 10_000.0)
+# Of each node of a graph: to load its columns, and to look at all nodes.
+COMPACT_NODE, LOADED_NODE = Weight(500.0, 150.0), Weight(15e3, 1500.0)
+# To build and store it from a document, and to differentiate it as a graph.
+BUILT_NODE, DIFFERENTIATED_NODE = Weight(45e3, 6000.0), Weight(150e3, 10_000.0)
 # Of each node that a picture or the paths to the output go through, and of one that was recorded.
 DRAWN_NODE, NODE_OF_PATHS, RECORDED_NODE = Weight(5e3, 500.0), Weight(60e3, 1500.0), Weight(15e3, 1500.0)
 # Of each byte of an expression; of each node that a formula is written of; of a step that is explained, and of a

@@ -53,6 +53,15 @@ def test_the_least_recently_used_goes_first() -> None:
     assert cache.get("b", lambda: "y") == "y"
 
 
+def test_a_value_that_has_grown_is_weighed_again_when_it_is_used() -> None:
+    cache: Cache[str, list[int]] = Cache(5, len, may_grow=True)
+    grows = cache.get("grows", lambda: [1])
+    cache.get("stays", lambda: [1])
+    grows += [2, 3, 4, 5]
+    assert cache.get("grows", lambda: []) == [1, 2, 3, 4, 5]
+    assert "stays" not in cache and cache.size == 5
+
+
 def test_a_value_larger_than_the_bound_is_kept_alone() -> None:
     cache: Cache[str, str] = Cache(3, len)
     cache.get("small", lambda: "s")

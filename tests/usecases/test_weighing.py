@@ -21,7 +21,7 @@ from service.usecases.gradient_graphs import create_gradient_graph, get_formula
 from service.usecases.graphs import add_nodes, create_graph
 from service.usecases.recordings import record_run
 from service.usecases.runs import create_run, get_run, get_run_node, list_runs, one_sided_at, run_backward
-from service.usecases.weighing import BINARY, JSON, LOADED_NODE, NeedsMore, WholeAnswer, admit
+from service.usecases.weighing import BINARY, COMPACT_NODE, JSON, LOADED_NODE, NeedsMore, WholeAnswer, admit
 
 
 @pytest.mark.parametrize(("operations", "nbytes"), [(11, 0), (0, 101), (11, 101)])
@@ -241,11 +241,20 @@ def test_two_runs_that_are_compared_weigh_together_before_either_is_read(context
 def test_a_graph_weighs_by_its_nodes_until_it_is_loaded(context: Context) -> None:
     graph, run = stored(context, CHAIN, x=())
     context.graphs.remove(context.record(graph).digest)
-    weight = asked_for(context, LOADED_NODE * 100, lambda: get_run(context, run))
-    assert weight == LOADED_NODE * context.record(graph).node_count
+    count = context.record(graph).node_count
+    assert asked_for(context, COMPACT_NODE * 100, lambda: get_run(context, run)) == COMPACT_NODE * count
     get_run(context, run)
-    context.granted = LOADED_NODE * 100
+    context.granted = COMPACT_NODE * 100
     get_run(context, run)
+
+
+def test_a_graph_of_many_nodes_weighs_again_when_all_of_them_are_looked_at(context: Context) -> None:
+    digest = context.record(graph_of(context, "y = " + " + ".join(["x"] * 1500))).digest
+    count = len(context.compact_graph(digest))
+    assert asked_for(context, Weight(5e7, 1e6), lambda: context.graph(digest)) == LOADED_NODE * count
+    list(context.graph(digest).nodes)
+    context.granted = Weight()
+    context.graph(digest)
 
 
 def test_a_graph_of_many_nodes_weighs_before_its_shapes_are_inferred(context: Context) -> None:

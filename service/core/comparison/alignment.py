@@ -51,7 +51,7 @@ def absent(graph: Graph, there: IntArray) -> tuple[str, ...]:
     """The names of the nodes whose positions are not in `there`."""
     missing = np.ones(len(graph), dtype=bool)
     missing[there] = False
-    return tuple(graph.nodes[position].name for position in np.flatnonzero(missing))
+    return tuple(graph.nodes[position].name for position in np.flatnonzero(missing).tolist())
 
 
 def without_misshapen(baseline: Run, candidate: Run, aligned: IntArray) -> Run:

@@ -1,5 +1,6 @@
 """The evidence about one wrong figure: its operands and its consumers, with their figures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -108,7 +109,7 @@ class Evidence:
     replayed: bool
     unread: bool
     seed: FloatArray
-    nodes: tuple[Node, ...]
+    nodes: Sequence[Node]
     worst: Index
     followers: tuple[Verdict, ...]
 

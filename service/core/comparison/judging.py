@@ -237,7 +237,9 @@ def _judge(
     verdicts = _VERDICTS[right.view(np.int8) + 2 * follows.view(np.int8)]
     verdicts[~(recorded & there)] = Verdict.NOT_COMPARED
     missing = []
-    if not recorded.all() and (name == "backward" or any(graph.operands[each] for each in np.flatnonzero(recorded))):
+    if not recorded.all() and (
+        name == "backward" or any(graph.operands[each] for each in np.flatnonzero(recorded).tolist())
+    ):
         missing = [
             position
             for position in map(int, np.flatnonzero(there & ~recorded))

@@ -69,5 +69,5 @@ def _given(callee: StoredGraph, use: Use) -> set[str]:
 
 def needed_nodes(graph: Graph, output: str, without: Container[str]) -> Sequence[Node]:
     """The nodes that an output needs, in topological order, but those of these names."""
-    needed = (graph.nodes[position] for position in np.flatnonzero(reaches(graph, output)))
+    needed = (graph.nodes[position] for position in np.flatnonzero(reaches(graph, output)).tolist())
     return [node for node in needed if node.name not in without]

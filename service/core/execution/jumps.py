@@ -58,7 +58,7 @@ def _has_infinite_operand(graph: Graph, position: int, values: Figures) -> bool:
 @memoize_on_argument
 def _moving_choices(graph: Graph) -> Sequence[int]:
     """The nodes that choose by a condition which may pass through 0."""
-    if not any(_chooses(node.operation) for node in graph.nodes):
+    if not any(map(_chooses, graph.columns.operations)):
         return ()
     numbers = _numbers(graph, compared=False)
 

@@ -196,7 +196,7 @@ def _kinks(graph: Graph, values: Figures) -> tuple[int, ...]:
 
 @memoize_on_argument
 def _may_have_kinks(graph: Graph) -> bool:
-    return any(node.operation.kinks is not None for node in graph.nodes)
+    return any(operation.kinks is not None for operation in graph.columns.operations)
 
 
 def _check_names(graph: Graph, inputs: Mapping[str, FloatArray]) -> None:

@@ -8,14 +8,13 @@ graph in which that would not make stretches much longer keeps its topological o
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import chain, product, repeat
-from operator import attrgetter
+from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from service.core.figures.figures import BoolArray, FloatArray, IndexArray, Int32Array, UInt32Array
-from service.core.graph.graph import Graph, Node
+from service.core.graph.graph import Graph
 from service.core.rulebook.attribute import OneOf
 from service.core.rulebook.operation import Attributes, Operation
 from service.core.rulebook.registry import find, operations
@@ -97,37 +96,36 @@ def pack_graph(graph: Graph, levels_of: FindLevels = find_levels) -> Program | N
         find("Constant"): -2,
         **{operation: code for (operation, _), code in opcodes().items()},
     }
-    nodes, position_of = graph.nodes, graph.position
-    code = np.fromiter(map(codes.get, map(attrgetter("operation"), nodes), repeat(-3)), np.int32, len(nodes))
-    if code.min() == -3 or any(_is_no_float64_scalar(nodes[position]) for position in np.flatnonzero(code < 0)):
+    columns = graph.columns
+    operations, attributes, operands = columns.operations, columns.attributes, columns.operands
+    code = np.array([codes.get(operation, -3) for operation in operations], dtype=np.int32)[columns.kinds]
+    if code.min() == -3 or any(_is_no_float64_scalar(given) for at, given in attributes.items() if code[at] < 0):
         return None
-    for position in np.flatnonzero(np.isin(code, [code for (_, choices), code in opcodes().items() if choices])):
-        code[position] = opcodes()[nodes[position].operation, choices_of(nodes[position].attributes)]
-    sources = list(map(attrgetter("inputs"), nodes))
-    counts = np.fromiter(map(len, sources), np.int32, len(nodes))
-    names = chain.from_iterable(sources)
-    operands = np.fromiter(map(position_of.__getitem__, names), np.uint32, int(counts.sum()))
-    if np.any(operands >= np.repeat(np.arange(len(nodes)), counts)):
+    choosing = np.isin(code, [code for (_, choices), code in opcodes().items() if choices])
+    for position in np.flatnonzero(choosing).tolist():
+        code[position] = opcodes()[operations[columns.kinds[position]], choices_of(attributes[position])]
+    counts = np.diff(columns.starts).astype(np.int32)
+    if np.any(operands >= np.repeat(np.arange(len(code)), counts)):
         raise ValueError("a node reads one that does not stand before it")
     order = _order_of_execution(code, counts, operands, levels_of)
     starts = np.cumsum(counts) - counts
     edges = np.repeat(starts[order] - (np.cumsum(counts[order]) - counts[order]), counts[order])
-    leaves = np.zeros(len(nodes))
+    leaves = np.zeros(len(code))
     constants = np.flatnonzero(code == -2)
-    leaves[constants] = [nodes[position].attributes["value"] for position in constants]
+    leaves[constants] = [attributes[position]["value"] for position in constants.tolist()]
     present = None
     if constants.size:
         present = code != -2
         present.setflags(write=False)
-    given = order[_widths()[code[order]] > 0]
-    attributes = [x for position in given for x in nodes[position].attributes.values() if not isinstance(x, str)]
+    given = order[_widths()[code[order]] > 0].tolist()
+    numbers = [x for position in given for x in attributes[position].values() if not isinstance(x, str)]
     return Program(
         _stretches(code[order], counts[order]),
         order.astype(np.uint32),
         operands[edges + np.arange(len(edges))],
-        np.array(attributes, dtype=np.float64),
+        np.array(numbers, dtype=np.float64),
         leaves,
-        {name: position_of[name] for name in graph.inputs},
+        {name: graph.position[name] for name in graph.inputs},
         constants,
         present,
     )
@@ -171,9 +169,8 @@ def _codes_and_counts(program: Program) -> tuple[Int32Array, Int32Array]:
     return np.repeat(code, last - first), np.repeat(count, last - first)
 
 
-def _is_no_float64_scalar(node: Node) -> bool:
-    """Whether an Input or a Constant is declared a tensor or of another dtype."""
-    given = node.attributes
+def _is_no_float64_scalar(given: Attributes) -> bool:
+    """Whether an Input or a Constant with these attributes is a tensor or of another dtype."""
     return (
         bool(given.get("shape")) or given.get("dtype") not in (None, "float64") or np.ndim(given.get("value", 0.0)) > 0
     )

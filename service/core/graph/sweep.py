@@ -42,14 +42,14 @@ def sweep_back(
     replaces the sum. It is called for every node of the graph, with None where nothing has flowed.
     `order` is the order of visits, by default from the last position to the first; consumers must precede operands.
     """
-    sums = dict(start)
+    sums, operands = dict(start), tuple(graph.operands)
     if order is None:
         order = reversed(range(max(start, default=-1) + 1 if settle is None else len(graph)))
     for position in order:
         upstream = sums.get(position)
         if settle is not None:
             upstream = settle(position, upstream)
-        sources = graph.operands[position]
+        sources = operands[position]
         if upstream is None or not sources:
             continue
         for source, contribution in zip(sources, contributions(position, upstream), strict=True):

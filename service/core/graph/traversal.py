@@ -31,12 +31,12 @@ def layers(graph: Graph) -> IntArray:
 
 def ancestors(graph: Graph, positions: Iterable[int]) -> BoolArray:
     """Which nodes reach one of those at `positions`, these included."""
-    waiting = list(positions)
+    waiting, operands = list(positions), tuple(graph.operands)
     reached = bytearray(len(graph))
     for position in waiting:
         reached[position] = 1
     while waiting:
-        for source in graph.operands[waiting.pop()]:
+        for source in operands[waiting.pop()]:
             if not reached[source]:
                 reached[source] = 1
                 waiting.append(source)

@@ -108,7 +108,7 @@ def _goes_back(expression: str) -> bool:
 
 
 def _reads_edges(expression: str) -> bool:
-    return bool(re.fullmatch(r"graph\.operands\[[a-z]*\]|node\.inputs", expression))
+    return bool(re.fullmatch(r"(graph\.)?operands\[[a-z]*\]|node\.inputs", expression))
 
 
 def test_the_core_has_one_reverse_sweep_besides_the_kernel_and_the_batches() -> None:
