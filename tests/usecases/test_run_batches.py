@@ -2,9 +2,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from service.core.errors import Fault, InvalidInputs, InvalidRequest, KeyReused, LimitExceeded, NotFound
+from service.core.execution import kernel
 from service.settings import Limits
 from service.storage.deletion import delete_run
 from service.storage.records import RunEnds, RunRecord
@@ -44,9 +45,13 @@ def facts(run: StoredRun) -> tuple[object, ...]:
     return (*shown(run.record, run.ends()), run.values.flat.tobytes(), run.values.shapes, gradients)
 
 
+@pytest.mark.parametrize("count", [4, 5], ids=["scalars", "with a batch"])
 @pytest.mark.parametrize("options", [{}, {"backward": False}, {"seed": np.array(-2.5), "convention": "torch"}])
-def test_runs_made_together_are_the_runs_made_alone(context: Context, graph: str, options: dict[str, object]) -> None:
-    points = [point(each, label=str(number)) for number, each in enumerate(POINTS)]
+def test_runs_made_together_are_the_runs_made_alone(
+    context: Context, graph: str, options: dict[str, object], count: int
+) -> None:
+    kernel.warm()
+    points = [point(each, label=str(number)) for number, each in enumerate(POINTS[:count])]
     together = create_runs(context, graph, points, **options)  # type: ignore[arg-type]
     alone = [
         create_run(context, graph, each.inputs, label=each.label, tags=each.tags, **options)  # type: ignore[arg-type]
@@ -56,7 +61,26 @@ def test_runs_made_together_are_the_runs_made_alone(context: Context, graph: str
     assert [facts(get_run(context, record.id)) for record, _ in together] == [*map(facts, alone)]
     ids = [record.id for record, _ in together]
     assert ids == sorted(set(ids))
-    assert [each.id for each in list_runs(context, graph=graph, sort="created_at", after=None, limit=5)] == ids
+    assert [each.id for each in list_runs(context, graph=graph, sort="created_at", after=None, limit=count)] == ids
+
+
+def test_as_many_statements_store_many_runs_as_few(context: Context, graph: str) -> None:
+    statements: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *others: object) -> None:
+        statements.append(statement)
+
+    def stored(count: int) -> list[str]:
+        statements.clear()
+        create_runs(context, graph, [point(POINTS[0])] * count)
+        return [*statements]
+
+    create_runs(context, graph, [point(POINTS[0])])
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert stored(100) == stored(2)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 def test_runs_are_stored_in_one_transaction(context: Context, graph: str) -> None:

@@ -20,6 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from math import prod
 from typing import IO, Any
 
@@ -221,16 +222,23 @@ def _write(members: Mapping[str, NDArray[Any]]) -> list[bytes]:
     written = Pieces()
     with zipfile.ZipFile(written, "w") as archive:
         for name, array in members.items():
-            info = zipfile.ZipInfo(f"{name}.npy")
-            if array.dtype == np.float64:
+            info, header = zipfile.ZipInfo(f"{name}.npy"), _header(array.dtype.str, array.shape)
+            if array.dtype == np.float64 and array.size > _NUMBERS:
                 info.file_size = array.nbytes  # from which zipfile foresees whether the size needs 64 bits
                 with archive.open(info, "w") as member:
-                    npy.write_array_header_1_0(member, npy.header_data_from_array_1_0(array))
+                    member.write(header)
                     for begin in range(0, array.size, _NUMBERS):
                         member.write(array[begin : begin + _NUMBERS].data)
                 continue
-            text = io.BytesIO()
-            npy.write_array(text, array, allow_pickle=False)
-            packing = zipfile.ZIP_STORED if array.nbytes < _WORTH_COMPRESSING else zipfile.ZIP_DEFLATED
-            archive.writestr(info, text.getbuffer(), packing, compresslevel=1)
+            is_short = array.dtype == np.float64 or array.nbytes < _WORTH_COMPRESSING
+            packing = zipfile.ZIP_STORED if is_short else zipfile.ZIP_DEFLATED
+            archive.writestr(info, header + array.tobytes(), packing, compresslevel=1)
     return written.pieces
+
+
+@lru_cache(256)
+def _header(descr: str, shape: Shape) -> bytes:
+    """The header of an .npy: as long to write as a thousand numbers, and much alike from one answer to the next."""
+    text = io.BytesIO()
+    npy.write_array_header_1_0(text, {"descr": descr, "fortran_order": False, "shape": shape})
+    return text.getvalue()

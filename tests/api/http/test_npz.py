@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
+from service.api.http import npz
 from service.api.http.npz import MEDIA_TYPE, MalformedArchive, read_npz
 from service.core.errors import GradbookError, InvalidRequest, LimitExceeded
 from service.settings import Limits
@@ -30,6 +31,16 @@ def save(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
+
+
+def test_a_header_is_written_once_for_arrays_of_one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = {"values": np.arange(5.0), "shapes": np.ones((3, 0), np.int64), "closed": np.array("é\n")}
+    first = b"".join(npz._write(members))
+    assert first == b"".join(npz._write(members))
+    monkeypatch.setattr(npz.npy, "write_array_header_1_0", None)  # which is not called
+    read = np.load(io.BytesIO(b"".join(npz._write({**members, "values": -members["values"]}))))
+    assert [read[name].tolist() for name in members] == [[-0.0, -1, -2, -3, -4], [[], [], []], "é\n"]
+    assert read["shapes"].dtype == np.int64 and read["shapes"].shape == (3, 0)
 
 
 def post(
