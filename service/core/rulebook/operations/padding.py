@@ -73,10 +73,16 @@ def _pad_adjoint(upstream: Any, like: Any, pads: Sequence[int], mode: str, axes:
         return np.zeros(np.shape(like), dtype=np.result_type(upstream))
     gathered = upstream
     for position, before, after in reversed(_pads_by_axis(np.shape(like), pads, axes)):
-        sources = _source_positions(np.shape(like)[position], before, after, mode)
-        along = np.moveaxis(gathered, position, 0)
-        whole = np.zeros((np.shape(like)[position], *along.shape[1:]), dtype=np.result_type(upstream))
-        np.add.at(whole, sources[sources >= 0], along[sources >= 0])
+        length, along = np.shape(like)[position], np.moveaxis(gathered, position, 0)
+        whole = np.zeros((length, *along.shape[1:]), dtype=np.result_type(upstream))
+        # The elements themselves stand side by side; only their copies in the padding are added one by one.
+        first, end = max(0, -before), max(0, min(length, length + after))
+        if first < end:
+            whole[first:end] += along[before + first : before + end]
+        sources = _source_positions(length, before, after, mode)
+        copies = np.flatnonzero(sources >= 0)
+        copies = copies[(copies < before) | (copies >= before + length)]
+        np.add.at(whole, sources[copies], along[copies])
         gathered = np.moveaxis(whole, 0, position)
     return gathered
 
