@@ -103,12 +103,6 @@ def _count(ties: Ties, like: Any) -> Any:
     return counts
 
 
-def _where(tied: Any, x: Any) -> Any:
-    """Return x where it is tied, else 0, without the branch that `select` takes for each element."""
-    bits = np.dtype(f"i{x.itemsize}")
-    return (x.view(bits) & -tied.astype(bits)).view(x.dtype)
-
-
 def _max_pool_contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> Any:
     if is_traced(upstream) or is_traced(x):
         return (max_pool_adjoint(upstream, x, *attributes),)
@@ -117,7 +111,7 @@ def _max_pool_contributions(upstream: Any, x: Any, z: Any, *attributes: Any) -> 
         ties = _ties(given, maxima, pool)
         share = flow / _count(ties, flow)
         for elements, steps, tied in ties:
-            sums[elements] += _where(tied, share[steps])
+            sums[elements] += select(tied, share[steps], 0.0)
     return (gradient,)
 
 
@@ -135,7 +129,7 @@ def max_pool_tangent(tangent: Any, x: Any, *attributes: Any) -> Any:
     for flow, given, maxima, sums in blocks(*map(planes, (tangent, x, z, moved)), held=x.size):
         ties = _ties(given, maxima, pool)
         for elements, steps, tied in ties:
-            sums[steps] += _where(tied, flow[elements])
+            sums[steps] += select(tied, flow[elements], 0.0)
         np.divide(sums, _count(ties, sums), out=sums)
     return moved
 
@@ -185,7 +179,7 @@ def _choosing(replaces: Rule, padding_counts: bool = False) -> Rule:
         for flow, given, sums in blocks(*map(planes, (upstream, x, gradient)), held=x.size):
             place = _choice(given, pool, replaces, padding_counts)
             for number, (elements, steps) in enumerate(pool.overlaps(x.shape[2:])):
-                sums[elements] += _where(place[steps] == number, flow[steps])
+                sums[elements] += select(place[steps] == number, flow[steps], 0.0)
         return (gradient,)
 
     return _of_values(contributions)
