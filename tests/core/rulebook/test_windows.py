@@ -152,3 +152,21 @@ def test_ties_of_a_max_pool_take_their_share_to_the_bit_and_the_others_nothing(d
     half = upstream[0, 0, 0] / dtype(2)
     np.testing.assert_array_equal(found[0, 0], np.array([half, half, 0, 0, 0, -np.inf, np.inf, np.inf], dtype=dtype))
     assert found.dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["MaxPool", "MaxPoolTies", "MaxPoolTangent", "MaxPoolAdjoint", "AveragePool"])
+def test_pools_read_arrays_in_any_order_of_memory(name: str) -> None:
+    random, given = np.random.default_rng(0), {"kernel_shape": [2, 2], "strides": [2, 2]}
+    x, other = (random.integers(0, 3, (2, 3, 8, 8)).astype(float) for _ in range(2))
+    z = value_of("MaxPool", x, **given)
+    operands = {"MaxPoolTies": [x, z], "MaxPoolTangent": [other, x], "MaxPoolAdjoint": [z, x]}.get(name, [x])
+    turned = [np.asarray(each, order="F") for each in operands]
+    value = value_of(name, *operands, **given)
+
+    np.testing.assert_array_equal(value_of(name, *turned, **given), value)
+    for found, expected in zip(
+        contributions_of(name, np.ones_like(value), np.asarray(value, order="F"), *turned, **given),
+        contributions_of(name, np.ones_like(value), value, *operands, **given),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)

@@ -125,7 +125,7 @@ def max_pool_adjoint(upstream: Any, x: Any, *attributes: Any) -> Any:
 def max_pool_tangent(tangent: Any, x: Any, *attributes: Any) -> Any:
     """Return the mean of the tangents of each window's maximum and its ties: the adjoint of `max_pool_adjoint`."""
     pool, z = pool_window(np.shape(x), attributes), max_pool(x, *attributes)
-    moved = np.zeros_like(z, dtype=tangent.dtype)
+    moved = np.zeros(z.shape, dtype=tangent.dtype)
     for flow, given, maxima, sums in blocks(*map(planes, (tangent, x, z, moved)), held=x.size):
         ties = _ties(given, maxima, pool)
         for elements, steps, tied in ties:
@@ -220,7 +220,7 @@ def _read_output(value: object) -> int:
 @rulebook_function
 def max_pool_ties(x: Any, z: Any, *attributes: Any) -> Any:
     """Count the elements of each window that equal its maximum."""
-    pool, counts = pool_window(np.shape(x), attributes), np.empty_like(z)
+    pool, counts = pool_window(np.shape(x), attributes), np.empty(z.shape, dtype=z.dtype)
     for given, maxima, found in blocks(*map(planes, (x, z, counts)), held=x.size):
         found[...] = _count(_ties(given, maxima, pool), found)
     return counts
