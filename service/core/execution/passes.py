@@ -40,7 +40,10 @@ def forward_pass(
     max_elements: int | None = None,
     max_tensor: int | None = None,
 ) -> Figures:
-    """The value of every node, in topological order; takes and raises what `fit_inputs` does, before it computes."""
+    """The value of every node, in topological order; takes and raises what `fit_inputs` does, before it computes.
+
+    Large inputs are held, not copied: whoever gave them may not write to them any more.
+    """
     return evaluate(fit_inputs(graph, inputs, max_elements=max_elements, max_tensor=max_tensor))
 
 
