@@ -38,6 +38,7 @@ overload(gaussian.normal_distribution, strict=False)(lambda x: gaussian.distribu
 overload(gaussian.gelu_gate, strict=False)(lambda x: gaussian.gate_of_number)
 overload(gaussian.gelu_gates, strict=False)(lambda x: gaussian.gates_of_number)
 register_jitable(arithmetic.lost_by_one_less)
+register_jitable(activation.sigmoid_of_number)
 register_jitable(activation.gate_argument_slope)
 register_jitable(activation.gelu_slope_by_tanh)
 register_jitable(activation.gelu_slope)

@@ -1,7 +1,7 @@
 """Activation functions whose value or slope may be near 0 where its terms are not: against mpmath, by these terms."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import mpmath
 import numpy as np
@@ -69,3 +69,26 @@ def test_nan_stays_nan_in_activations_of_straight_pieces() -> None:
     for name in ("HardSigmoid", "HardSwish", "ThresholdedRelu", "Shrink"):
         value, _ = figures(name, {}, np.array([np.nan]))
         assert np.isnan(value).all(), name
+
+
+class Counted(np.ndarray):
+    """An array that notes which of NumPy's functions are called on it and on what is made of it."""
+
+    called: ClassVar[list[str]] = []
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        self.called.append(ufunc.__name__)
+        plain = [each.view(np.ndarray) if isinstance(each, Counted) else each for each in inputs]
+        return np.asarray(getattr(ufunc, method)(*plain, **options)).view(Counted)
+
+
+@pytest.mark.parametrize(("name", "forward", "backward"), [("Sigmoid", 2, 1), ("Softplus", 2, 2), ("Gelu", 0, 2)])
+def test_no_power_is_computed_twice(name: str, forward: int, backward: int) -> None:
+    operation = operation_of(name)
+    x, attributes = np.linspace(-2.0, 2.0, 9).view(Counted), {each.name: each.default for each in operation.attributes}
+    Counted.called.clear()
+    z = operation.evaluate([x], attributes)
+    assert Counted.called.count("exp") == forward
+    Counted.called.clear()
+    operation.differentiate([x], z, attributes)
+    assert Counted.called.count("exp") == backward

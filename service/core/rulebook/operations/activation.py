@@ -21,7 +21,8 @@ from service.core.rulebook.registry import Wording, define, operands_only, ruleb
 
 def sigmoid_of_number(x: Any) -> Any:
     """Return 1/(1 + e^−x), for negative x as e^x/(1 + e^x), so that small values keep their digits."""
-    return select(x >= 0.0, 1.0 / (1.0 + np.exp(-x)), np.exp(x) / (1.0 + np.exp(x)))
+    rising = np.exp(x)
+    return select(x >= 0.0, 1.0 / (1.0 + np.exp(-x)), rising / (1.0 + rising))
 
 
 @rulebook_function
@@ -131,7 +132,7 @@ define(
     "x",
     # log(1 + e^x), written so that e never has a positive exponent.
     forward=lambda x: select(x > 0.0, x + np.log1p(np.exp(-x)), np.log1p(np.exp(x))),
-    local_gradients=lambda x, z: (select(x >= 0.0, 1.0 / (1.0 + np.exp(-x)), np.exp(x) / (1.0 + np.exp(x))),),
+    local_gradients=lambda x, z: (sigmoid_of_number(x),),
 )
 
 define(
