@@ -26,7 +26,7 @@ from service.core.comparison.rounding import (
 from service.core.execution.chain_rule import in_precision, value_at
 from service.core.execution.closed_edges import OpenEdges, has_nan, silent_edges
 from service.core.execution.completion import complete_scalar_gradients, complete_scalar_values
-from service.core.figures.figures import Figures, FloatArray, IntArray, pack, same_bits
+from service.core.figures.figures import Figures, FloatArray, IntArray, pack
 from service.core.graph.graph import Graph
 from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.graph.traversal import reaches, sourceless
@@ -252,18 +252,14 @@ def chosen_values(graph: Graph, values: Sequence[Any] | Figures) -> dict[int, An
     return found
 
 
-def _is_chosen(graph: Graph, values: Figures) -> bool:
-    """Whether the values of scalars that were chosen among operands equal one: none stands in `chosen_values`."""
-    if values.shapes is not None or not _is_grouped(graph):
-        return False
-    with np.errstate(all="ignore"):
-        for group in _groups(graph):
-            if _chooses(group.operation):
-                value, operands = values.flat[group.nodes], [values.flat[row] for row in group.operands]
-                replayed = np.asarray(group.operation.evaluate(operands, group.attributes))
-                if not same_bits(value, np.asarray(_unrounded(value, replayed), np.float64)).all():
-                    return False
-    return True
+def _results(graph: Graph, values: Figures) -> FloatArray:
+    """The values of scalars with the `chosen_values` in place of theirs."""
+    results = values.flat.copy()
+    for group in _groups(graph):
+        if _chooses(group.operation):
+            replayed = group.operation.evaluate([values.flat[row] for row in group.operands], group.attributes)
+            results[group.nodes] = _unrounded(values.flat[group.nodes], np.asarray(replayed))
+    return results
 
 
 def _chooses(operation: Operation) -> bool:
@@ -314,11 +310,12 @@ def complete_gradients(
     """
     if recorded.present is None:
         return recorded
-    added = None if noise is None else noise.flat
-    if _is_chosen(graph, values) and (
-        compiled := complete_scalar_gradients(graph, values, recorded, output, seed, added)
-    ):
-        return compiled
+    if values.shapes is None and _is_grouped(graph):
+        added = None if noise is None else noise.flat
+        with np.errstate(all="ignore"):
+            results = _results(graph, values)
+        if compiled := complete_scalar_gradients(graph, values, results, recorded, output, seed, added):
+            return compiled
 
     def settle(position: int, replayed: Any) -> Any:
         given = recorded[position]

@@ -11,7 +11,7 @@ import numpy as np
 
 from service.core.execution import kernel
 from service.core.execution.program import Program, with_terms, without_nodes
-from service.core.figures.figures import Figures, FloatArray, frozen
+from service.core.figures.figures import Figures, FloatArray, frozen, same_bits
 from service.core.graph.graph import Graph
 
 
@@ -40,32 +40,42 @@ def complete_scalar_values(
 
 
 def complete_scalar_gradients(
-    graph: Graph, values: Figures, given: Figures, output: str, seed: FloatArray, noise: FloatArray | None
+    graph: Graph,
+    values: Figures,
+    results: FloatArray,
+    given: Figures,
+    output: str,
+    seed: FloatArray,
+    noise: FloatArray | None,
 ) -> Figures | None:
     """The given gradients and what follows from them at these values; 0 where nothing flows, as to a Constant.
 
-    `noise`, if there is any, is added to those that are not given. None where the loops do not run the graph, and where
-    a gradient may be NaN.
+    `results` are the values of which the nodes' own local gradients are, where they differ from those that consumers
+    take. `noise`, if there is any, is added to the gradients that are not given. None where the loops do not run the
+    graph, and where a gradient may be NaN.
     """
     program, loops = _loops_of(graph, given) if values.shapes is None else (None, None)
     if program is None or loops is None or given.present is None:
         return None
     count, target, places = len(graph), graph.position[output], np.flatnonzero(given.present)
-    twin = np.arange(count, dtype=np.uint32)
-    twin[places] = np.arange(count, count + len(places))
-    twinned = replace(program, operands=twin[program.operands])
-    reached = np.zeros(count + len(places), dtype=np.bool_)
-    reached[places] = kernel.reached_from(program, loops, target)[places] | (given.flat[places] != 0.0)
+    own, constants, starts = values.flat, program.constants, kernel.reached_from(program, loops, target)[places]
+    if not same_bits(own, results).all():
+        program, own = with_terms(program), np.concatenate([own, results, np.zeros(count)])
+    twin = np.arange(len(own), dtype=np.uint32)
+    twin[places] = np.arange(len(own), len(own) + len(places))
+    program = replace(program, operands=twin[program.operands])
+    reached = np.zeros(len(own) + len(places), dtype=np.bool_)
+    reached[places] = starts | (given.flat[places] != 0.0)
     reached[target] = True
-    loops.find_reached(twinned.stretches, twinned.nodes, twinned.operands, reached)
+    loops.find_reached(program.stretches, program.nodes, program.operands, reached)
     gradients = np.where(reached, -0.0, 0.0)
     if noise is not None:
         gradients[:count] += noise
     gradients[target] += seed
     gradients[places] = given.flat[places]
-    if loops.backward(*kernel.packed(twinned), np.append(values.flat, values.flat[places]), reached, gradients):
+    if loops.backward(*kernel.packed(program), np.append(own, own[places]), reached, gradients):
         return None
-    gradients[program.constants] = 0.0
+    gradients[constants] = 0.0
     return frozen(gradients[:count].copy())
 
 
