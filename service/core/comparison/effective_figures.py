@@ -19,7 +19,7 @@ def effective_values(candidate: Run, baseline: Figures, max_elements: int | None
         return graph, own
     assumed: dict[int, FloatArray] = {}
     known = given(own)
-    for position in map(int, np.flatnonzero(~known)):
+    for position in sourceless(graph)[~known[sourceless(graph)]].tolist():
         operation, figure = graph.nodes[position].operation, baseline[position]
         if operation.is_input and figure is not None:
             assumed[position] = figure
@@ -34,7 +34,7 @@ def effective_values(candidate: Run, baseline: Figures, max_elements: int | None
             if not known[position] and position in slopes
         }
     )
-    known_shapes = {position: figure.shape for position, figure in enumerate(own) if figure is not None}
+    known_shapes = {position: own.shape(position) for position in np.flatnonzero(given(own)).tolist()}
     known_shapes.update({position: figure.shape for position, figure in assumed.items()})
     shapes, wrong = fit_shapes(cut, known_shapes, max_elements)
     wrong += [

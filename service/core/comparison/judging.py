@@ -236,19 +236,15 @@ def _judge(
         expected = with_figures_of(expected, Figures(b, effective.shapes), unreplayed)
     verdicts = _VERDICTS[right.view(np.int8) + 2 * follows.view(np.int8)]
     verdicts[~(recorded & there)] = Verdict.NOT_COMPARED
-    missing = []
+    missing = np.array([], dtype=np.int64)
     if not recorded.all() and (
         name == "backward" or any(graph.operands[each] for each in np.flatnonzero(recorded).tolist())
     ):
-        missing = [
-            position
-            for position in map(int, np.flatnonzero(there & ~recorded))
-            if not graph.nodes[position].operation.is_constant
-        ]
+        missing = np.setdiff1d(np.flatnonzero(there & ~recorded), _constants(graph))
     if name == "backward" and candidate.none is not None:
-        nothing = [position for position in missing if candidate.none[position] and not np.any(baseline[position])]
+        nothing = [each for each in missing.tolist() if candidate.none[each] and not np.any(baseline[each])]
         verdicts[nothing] = Verdict.SAME
-        missing = [position for position in missing if verdicts[position] != Verdict.SAME]
+        missing = missing[verdicts[missing] != Verdict.SAME]
         c = with_figures_of(
             Figures(c, effective.shapes), Figures(b, effective.shapes), np.array(nothing, np.int64)
         ).flat
@@ -272,9 +268,15 @@ def _judge(
         tolerance.rtol,
         atol,
         scale,
-        np.array(missing, np.int64),
+        missing,
         {},
     )
+
+
+def _constants(graph: Graph) -> IntArray:
+    """The positions of the Constants, whose values the graph gives."""
+    leaves = sourceless(graph)
+    return leaves[[graph.nodes[position].operation.is_constant for position in leaves.tolist()]]
 
 
 def _with_misshapen(found: Phase, candidate: Run, alone: IntArray) -> Phase:

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from service.core.caches import memoize_on_argument
 from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.figures.figures import Shape, element_count
 from service.core.graph.graph import Graph, Node
@@ -53,6 +56,10 @@ def fit_shapes(
     Raises LimitExceeded where the values whose shapes are known have more than `max_elements` together.
     """
     wrong: list[tuple[int, str]] = []
+    inputs = (graph.position[name] for name in graph.inputs)
+    if not any(given.values()) and all(position in given for position in inputs) and _is_of_scalars(graph):
+        _limit_elements(len(graph), max_elements)
+        return dict.fromkeys(range(len(graph)), ()), wrong
 
     def visit(position: int, operands: list[Shape | None]) -> Shape | None:
         node, own, shape = graph.nodes[position], given.get(position), None
@@ -74,6 +81,16 @@ def fit_shapes(
     shapes = {position: shape for position, shape in found.items() if shape is not None}
     _limit_elements(sum(map(element_count, shapes.values())), max_elements)
     return shapes, wrong
+
+
+@memoize_on_argument
+def _is_of_scalars(graph: Graph) -> bool:
+    """Whether all values are scalars if those of the Inputs are: nothing declares a shape or makes an array."""
+    return all(operation.is_elementwise for operation in {node.operation for node in graph.nodes}) and not any(
+        node.attributes.get("shape") or np.ndim(node.attributes.get("value", 0.0))
+        for node in graph.nodes
+        if node.attributes
+    )
 
 
 def known_shapes(graph: Graph) -> Sequence[Shape | None]:
