@@ -7,7 +7,6 @@ Graphs of scalars are replayed one operation at a time, all its nodes at once.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +29,7 @@ from service.core.figures.figures import Figures, FloatArray, IntArray, pack
 from service.core.graph.graph import Graph
 from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.graph.traversal import reaches, sourceless
-from service.core.rulebook.operation import Attributes, Operation
+from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
 
 # What is this close to a replayed value, relative to it, is the same but for rounding.
 _ROUNDED = 0.01
@@ -61,22 +60,28 @@ class _Group:
 @memoize_on_argument
 def _groups(graph: Graph) -> tuple[_Group, ...]:
     """Group the nodes of a graph of elementwise operations; a group's numeric attributes may differ."""
-    members: dict[tuple[Any, ...], list[int]] = {}
-    for position, node in enumerate(graph.nodes):
-        if node.inputs:
-            words = [value for value in node.attributes.values() if not isinstance(value, float)]
-            members.setdefault((node.operation, len(node.inputs), *words), []).append(position)
+    columns, words = graph.columns, {(): 0}
+    counts, spelled = np.diff(columns.starts), np.zeros(len(graph), dtype=np.int64)
+    for position, given in columns.attributes.items():
+        said = tuple(value for value in given.values() if not isinstance(value, float))
+        spelled[position] = words.setdefault(said, len(words))
+    key = (columns.kinds * (np.int64(counts.max()) + 1) + counts) * len(words) + spelled
+    positions = np.flatnonzero(counts)
+    positions = positions[np.argsort(key[positions], kind="stable")]
+    parts = np.split(positions, np.flatnonzero(np.diff(key[positions])) + 1)
     groups = []
-    for (operation, *_), positions in members.items():
-        nodes = [graph.nodes[position] for position in positions]
+    # In the order in which contributions to a node are summed: by the first node.
+    for nodes in sorted((part for part in parts if part.size), key=lambda part: int(part[0])):
+        first = int(nodes[0])
         attributes = {
-            name: np.array([node.attributes[name] for node in nodes]) if isinstance(value, float) else value
-            for name, value in nodes[0].attributes.items()
+            name: np.array([columns.attributes[position][name] for position in nodes.tolist()])
+            if isinstance(value, float)
+            else value
+            for name, value in columns.attributes.get(first, NO_ATTRIBUTES).items()
         }
-        arity = len(nodes[0].inputs)
-        places = chain.from_iterable(map(graph.operands.__getitem__, positions))
-        sources = np.fromiter(places, np.int64, arity * len(positions)).reshape(-1, arity).T.copy()
-        groups.append(_Group(operation, np.array(positions, dtype=np.int64), sources, attributes))
+        edges = columns.starts[nodes] + np.arange(counts[first])[:, np.newaxis]
+        operation = columns.operations[columns.kinds[first]]
+        groups.append(_Group(operation, nodes, columns.operands[edges].astype(np.int64), attributes))
     return tuple(groups)
 
 

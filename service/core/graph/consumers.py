@@ -1,11 +1,10 @@
 """The out-edges of the nodes of a graph."""
 
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 
-from service.core.figures.figures import IndexArray, IntArray
+from service.core.figures.figures import IntArray, UInt32Array
 
 OutEdges = tuple[tuple[int, int], ...]
 
@@ -16,17 +15,14 @@ class Consumers(Sequence[OutEdges]):
     They are kept as vectors, edge by edge, and a node's are made when it is asked for: who asks, asks about few.
     """
 
-    def __init__(self, operands: Sequence[Sequence[int]]) -> None:
-        """`operands` holds for each node the positions of its inputs."""
-        counts = np.fromiter(map(len, operands), np.int64, len(operands))
-        sources = np.fromiter(chain.from_iterable(operands), np.int64, int(counts.sum()))
-        order: IndexArray = np.argsort(sources, kind="stable")
-        ends = np.cumsum(np.bincount(sources, minlength=len(operands)))
+    def __init__(self, starts: UInt32Array, operands: UInt32Array) -> None:
+        """The operands of a node, by position, are those from its start to before the next one's."""
+        first_edges, counts = starts[:-1].astype(np.int64), np.diff(starts)
+        order = np.argsort(operands, kind="stable")
+        ends = np.cumsum(np.bincount(operands, minlength=len(counts)))
         self._starts: IntArray = np.concatenate([[0], ends])
-        self._consumers: IntArray = np.repeat(np.arange(len(operands)), counts)[order]
-        self._operand_indices: IntArray = (np.arange(len(sources)) - np.repeat(np.cumsum(counts) - counts, counts))[
-            order
-        ]
+        self._consumers: IntArray = np.repeat(np.arange(len(counts)), counts)[order]
+        self._operand_indices: IntArray = order - np.repeat(first_edges, counts)[order]
 
     def __len__(self) -> int:
         return len(self._starts) - 1

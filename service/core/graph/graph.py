@@ -65,7 +65,7 @@ class Graph:
     @cached_property
     def consumers(self) -> Consumers:
         """For each node its out-edges in order: the consumer's position and the node's index among its inputs."""
-        return Consumers(self.operands)
+        return Consumers(self.columns.starts, self.columns.operands)
 
     @memoize_on_argument
     def with_convention(self, convention: str, alternative: bool = False) -> "Graph":

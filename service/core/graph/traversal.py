@@ -13,7 +13,7 @@ from service.core.graph.sweep import walk_forward
 @memoize_on_argument
 def sourceless(graph: Graph) -> IntArray:
     """The positions of the nodes without inputs: Inputs and Constants."""
-    return np.flatnonzero(np.fromiter(map(len, graph.operands), dtype=np.int64, count=len(graph)) == 0)
+    return np.flatnonzero(np.diff(graph.columns.starts) == 0)
 
 
 @memoize_on_argument
@@ -31,12 +31,13 @@ def layers(graph: Graph) -> IntArray:
 
 def ancestors(graph: Graph, positions: Iterable[int]) -> BoolArray:
     """Which nodes reach one of those at `positions`, these included."""
-    waiting, operands = list(positions), tuple(graph.operands)
+    waiting, starts, operands = list(positions), graph.columns.starts.tolist(), graph.columns.operands.tolist()
     reached = bytearray(len(graph))
     for position in waiting:
         reached[position] = 1
     while waiting:
-        for source in operands[waiting.pop()]:
+        position = waiting.pop()
+        for source in operands[starts[position] : starts[position + 1]]:
             if not reached[source]:
                 reached[source] = 1
                 waiting.append(source)

@@ -1,5 +1,6 @@
 """The out-edges of nodes are the in-edges, by the node that they come from."""
 
+import numpy as np
 import pytest
 
 from service.core.graph.consumers import Consumers
@@ -19,7 +20,7 @@ def test_every_out_edge_is_listed_once_in_the_order_of_the_consumers() -> None:
 
 
 def test_a_position_is_one_of_a_node() -> None:
-    consumers = Consumers([(), (0, 0)])
+    consumers = Consumers(np.array([0, 0, 2], np.uint32), np.array([0, 0], np.uint32))
     assert consumers[0] == ((1, 0), (1, 1)) and consumers[1] == ()
     for position in (-1, 2):
         with pytest.raises(IndexError):
