@@ -139,10 +139,11 @@ def run_node_documents(
 
 def closed_names(run: StoredRun, closed: Mapping[int, Iterable[int]]) -> list[Sequence[str]]:
     """For each of a run's nodes the names of the operands along which nothing flows back, by position and index."""
-    names: list[Sequence[str]] = [()] * len(run.nodes)
+    nodes = run.nodes
+    names: list[Sequence[str]] = [()] * len(nodes)
     for position, operands in closed.items():
         index = position - run.start
-        names[index] = [run.nodes[index].inputs[operand] for operand in operands]
+        names[index] = [nodes[index].inputs[operand] for operand in operands]
     return names
 
 

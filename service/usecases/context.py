@@ -45,6 +45,7 @@ class Context:
         graph = self.compact_graph(digest)
         if graph.is_compact:
             self.admit(LOADED_NODE * len(graph))
+            graph.make_nodes()
         return graph
 
     def compact_graph(self, digest: str) -> Graph:

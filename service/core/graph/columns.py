@@ -134,11 +134,10 @@ def nodes_of(columns: NodeColumns) -> Sequence[Node]:
 
 
 class OnDemand(Sequence[Item]):
-    """Items that are made when they are asked for; all, and then they are kept, once as many were as there are."""
+    """Items that are made each time they are asked for; all of them, and then they are kept, to walk over them."""
 
     def __init__(self, count: int, one: Callable[[int], Item], every: Callable[[], tuple[Item, ...]]) -> None:
         self._positions, self._one, self._every = range(count), one, every
-        self._asked = 0
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -157,10 +156,9 @@ class OnDemand(Sequence[Item]):
     @overload
     def __getitem__(self, position: slice) -> tuple[Item, ...]: ...
     def __getitem__(self, position: int | slice) -> Item | tuple[Item, ...]:
-        asked = self._positions[position]
-        self._asked += 1 if isinstance(asked, int) else len(asked)
-        if self.are_made or self._asked > len(self):
+        if self.are_made:
             return self._all[position]
+        asked = self._positions[position]
         return self._one(asked) if isinstance(asked, int) else tuple(map(self._one, asked))
 
     def __iter__(self) -> Iterator[Item]:

@@ -133,6 +133,11 @@ class Graph:
             return total + columns.nbytes + 45 * nodes + 10 * edges
         return total + sum(map(len, columns.names)) + 400 * nodes + 100 * edges
 
+    def make_nodes(self) -> None:
+        """Make all nodes and their operands, if they are columns as yet, since most will be asked for."""
+        for each in (self.nodes, self.operands):
+            iter(each)
+
     @property
     def is_compact(self) -> bool:
         """Whether its nodes are columns and nobody has looked at more than a few of them."""

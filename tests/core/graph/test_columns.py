@@ -79,7 +79,8 @@ def test_a_graph_grows_when_all_nodes_are_looked_at() -> None:
     assert before < 150 * len(graph)
     assert all(graph.nodes[position] for position in range(len(graph)))
     assert graph.is_compact and graph.nbytes == before
-    assert graph.nodes[0] is graph.nodes[0]
+    graph.make_nodes()
+    assert graph.nodes[0] is graph.nodes[0] and graph.operands[1] is graph.operands[1]
     assert not graph.is_compact and graph.nbytes > 400 * len(graph)
 
 
@@ -96,7 +97,7 @@ def test_positions_beside_the_known_ones_are_found_when_they_are_asked_for() -> 
         positions["d"]
 
 
-def test_what_is_asked_for_as_often_as_there_are_items_is_made_once() -> None:
+def test_what_is_asked_for_is_made_until_all_are_walked_over() -> None:
     made: list[int] = []
 
     def one(position: int) -> int:
@@ -105,7 +106,9 @@ def test_what_is_asked_for_as_often_as_there_are_items_is_made_once() -> None:
 
     items: Sequence[int] = OnDemand(4, one, lambda: (0, -1, -2, -3))
     assert (items[-1], items[1:3], items[0], items[3], items[:2]) == (-3, (-1, -2), 0, -3, (0, -1))
-    assert made == [3, 1, 2, 0]
+    assert made == [3, 1, 2, 0, 3, 0, 1]
+    assert (list(items), items[-1], items[1:3]) == ([0, -1, -2, -3], -3, (-1, -2))
+    assert len(made) == 7
     with pytest.raises(IndexError):
         items[4]
 
