@@ -135,7 +135,7 @@ class Database:
                 self._shared = None
                 try:
                     if shared and shared.end():
-                        self._kept = shared.connection
+                        self._keep(shared.connection)
                 finally:
                     self._turns.give_back()
         shared.wait()
@@ -143,13 +143,20 @@ class Database:
             self.file.confirm(shared.file)
 
     def _connect_writer(self) -> Connection:
-        """The connection of the writer before, which is kept since the pool takes as long as a small insert."""
         kept, self._kept = self._kept, None
-        if kept:
-            if self._home.is_usable(kept):
+        if kept and self.file:
+            if self.file.is_opened_by(kept):
                 return kept
             kept.close()
         return self._writer.connect()
+
+    def _keep(self, connection: Connection) -> None:
+        """Keep a file's connection for the next writer, since the pool takes as long as a small insert; a server's is
+        one of a few."""
+        if self.file:
+            self._kept = connection
+        else:
+            connection.close()
 
     def write_together(self, insert: Callable[[Connection, Sequence[Item]], None], item: Item) -> None:
         """Have `insert` write an item, together with those that other threads have for it meanwhile, by one of them.

@@ -56,10 +56,6 @@ class PostgreSQL:
         )
         connection.autocommit = False
 
-    def is_usable(self, connection: Connection) -> bool:
-        """Whether a connection that is kept is known to be alive: only the pool asks the server."""
-        return False
-
     def begin(self, connection: Connection) -> None:
         """Begin a transaction that reads, as its first statement does."""
 

@@ -175,8 +175,8 @@ class SQLiteFile:
         if _identity(self.path) != record.info["file"]:
             raise DisconnectionError
 
-    def is_usable(self, connection: Connection) -> bool:
-        """Whether a connection that is kept is to the file that is at the path."""
+    def is_opened_by(self, connection: Connection) -> bool:
+        """Whether a connection is to the file that is at the path now."""
         return bool(_identity(self.path) == connection.info["file"])
 
     def begin(self, connection: Connection) -> None:

@@ -184,6 +184,13 @@ def test_a_statement_takes_no_longer_than_it_may(database: Database) -> None:
     write(database)
 
 
+def test_one_connection_is_enough(server: PostgresServer) -> None:
+    with closing(Database(server.url(), patience=1.0, connections=1)) as database:
+        for _ in range(2):
+            write(database)
+            rows(database)
+
+
 def test_the_writers_lock_is_waited_for_aside_and_not_for_long(server: PostgresServer) -> None:
     aside = []
 
