@@ -1,5 +1,6 @@
 """Create the application: the only place that wires its parts."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -19,10 +20,18 @@ from service.web import articles, pictures
 from service.web.pages import site
 
 
+class _Service(Flask):
+    """Flask without coroutines: for each request it would look at each function that it calls for whether it is one."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, which is none."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Create the service over its migrated database. Settings default to the environment."""
     settings = settings or read_settings()
-    app = Flask(__name__, static_folder=None)
+    app = _Service(__name__, static_folder=None)
     # Werkzeug silently truncates a chunked body at its limit: one byte more reveals that it is longer.
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes + 1
     app.config["APPLICATION_ROOT"] = settings.prefix or "/"

@@ -251,7 +251,8 @@ def _document(run: StoredRun, query: dict[str, Any], whole: bool = False) -> dic
     document = run_document(run, None if whole else LARGEST_LISTED)
     if whole:
         return {**document, "nodes": _nodes(run, whole=True), "next": None}
-    nodes = fitting(_nodes(run.part(context().limits.page)))
+    first = run.part(context().limits.page)
+    nodes = (list if first.values.shapes is None else fitting)(_nodes(first))
     return {**document, "nodes": nodes, "next": next_cursor(len(nodes), len(run.graph))}
 
 

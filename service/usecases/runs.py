@@ -9,6 +9,7 @@ from typing import Unpack
 
 from sqlalchemy import Connection
 
+from service.core.caches import memoize_on_argument
 from service.core.derivatives.one_sided import OneSided, one_sided_derivatives
 from service.core.derivatives.weights import weigh_one_sided
 from service.core.errors import Conflict, NotFound, unknown_names
@@ -40,7 +41,7 @@ from service.usecases.weighing import JSON, STORED_BYTE, Form, WholeAnswer
 _FEW_NODES = 1000  # whose shapes are inferred in some milliseconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredRun:
     """A run's record and the figures of its nodes from position `start` on, all of them or a page."""
 
@@ -66,7 +67,7 @@ class StoredRun:
 
     def ends(self, largest: int | None = LARGEST_LISTED) -> RunEnds:
         """The figures of the graph's inputs and outputs, without those of more than `largest` elements."""
-        return ends_in(self.graph, self.values, self.gradients, self.record.tensors, largest)
+        return _ends_of(self, largest)
 
     @property
     def new(self) -> NewRun:
@@ -76,8 +77,15 @@ class StoredRun:
 
     def part(self, count: int) -> "StoredRun":
         """The run with the figures of the first `count` of these nodes."""
+        if count >= len(self.values):
+            return self
         gradients = None if self.gradients is None else self.gradients.part(0, count)
         return replace(self, values=self.values.part(0, count), gradients=gradients)
+
+
+@memoize_on_argument
+def _ends_of(run: StoredRun, largest: int | None) -> RunEnds:
+    return ends_in(run.graph, run.values, run.gradients, run.record.tensors, largest)
 
 
 def create_run(
