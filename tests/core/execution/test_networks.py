@@ -353,3 +353,21 @@ def test_the_readmes_expressions() -> None:
         "F = sum(x[:, 0] * [1, 2, 3]) + max(mean(x.T, axis=0))", {"x": [[1.0, 3.0], [2.0, 0.0], [0.5, 0.5]]}
     )
     assert values["F"] == 6.5 + 2.0
+
+
+def test_figures_in_float32_stay_that_until_they_are_read() -> None:
+    inputs: list[dict[str, object]] = [
+        {"name": name, "operation": "Input", "attributes": {"dtype": "float32"}} for name in ("x", "w")
+    ]
+    nodes = [
+        {"name": "m", "operation": "MatMul", "inputs": ["x", "w"]},
+        {"name": "y", "operation": "Tanh", "inputs": ["m"]},
+    ]
+    graph = build_graph([*inputs, *nodes])
+    given = np.random.default_rng(0).normal(size=(2, 64, 64))
+    values = forward_pass(graph, dict(zip(("x", "w"), given, strict=True)))
+    gradients = backward_pass(graph, values, "y")
+    for figures in (values, gradients):
+        assert {held.dtype.name for held in figures.parts} == {"float32"}
+        assert {figure.dtype.name for figure in figures if figure is not None} == {"float64"}
+    assert gradients.flat.tobytes() == backward_pass(graph, pack(list(values)), "y").flat.tobytes()
