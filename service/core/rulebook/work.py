@@ -56,7 +56,7 @@ def of_ufunc(shapes: Sequence[Shape], shape: Shape, attributes: Mapping[str, Any
 
 
 def of_elementwise_value(shapes: Sequence[Shape], shape: Shape, attributes: Mapping[str, Any]) -> Work:
-    """Of an elementwise forward rule of several functions: gelu's, which is the longest, holds 15 arrays at once."""
+    """Of an elementwise forward rule of several functions: tanh-gelu's, the longest, holds 16 arrays at once."""
     size = prod(shape)
     return Work(2.0 * CALL + _RULE * size, size + 15.0 * (BLOCK if is_in_blocks(shapes) else size))
 
@@ -68,7 +68,7 @@ def of_slopes_of_ufunc(shapes: Sequence[Shape], shape: Shape, attributes: Mappin
 
 
 def of_local_gradients(shapes: Sequence[Shape], shape: Shape, attributes: Mapping[str, Any]) -> Work:
-    """Of the local gradients of several functions: gelu's hold 17 arrays at once, whole ones where a NaN is met."""
+    """Of the local gradients of several functions: tanh-gelu's hold 17 arrays, whole ones where a NaN is met."""
     size = prod(shape)
     return Work(2.0 * CALL + _RULE * size * len(shapes), (2.0 * len(shapes) + 16.0) * size)
 
