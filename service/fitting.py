@@ -25,14 +25,20 @@ def fit_memory(settings: Settings, available: int) -> tuple[Settings, int]:
         unsent_bytes=min(settings.server.unsent_bytes, part),
     )
     cache = min(settings.work.cache_bytes, total // 16)
-    # A body is in memory twice while it is handed over. Comparisons are cached in half as much as graphs.
+    work = replace(settings.work, cache_bytes=cache)
+    # A body is in memory twice while it is handed over.
     serving = _SERVING + settings.threads * MEMORY_OF_A_THREAD
-    rest = total - serving - 2 * server.bytes_in_flight - server.unsent_bytes - cache * 3 // 2
-    each = _WORKER + cache * 3 // 8  # a worker process caches a quarter of what the serving process does
+    rest = total - serving - 2 * server.bytes_in_flight - server.unsent_bytes - cached(cache)
+    each = _WORKER + cached(work.worker_cache_bytes)
     processes = settings.work.processes
     while processes > 1 and rest - _COMMON - processes * each < _LITTLE:
         processes -= 1
     free = max(rest - (_COMMON + processes * each if processes else 0), _LEAST)
     limits = replace(settings.limits, request_memory=min(settings.limits.request_memory, free - UNWEIGHED))
-    work = replace(settings.work, processes=processes, cache_bytes=cache)
+    work = replace(work, processes=processes)
     return replace(settings, server=server, work=work, limits=limits), free
+
+
+def cached(graph_bytes: int) -> int:
+    """Bytes that the caches of a process take which keeps so many bytes of graphs: comparisons have half as much."""
+    return graph_bytes * 3 // 2

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from service import example
-from service.fitting import fit_memory
+from service.fitting import cached, fit_memory
 from service.settings import Settings
 
 _SECONDS_TO_FINISH = 35  # at shutdown: stop_seconds for the requests under way, and a little for the process
@@ -177,7 +177,8 @@ def _worker_processes(settings: Settings, nbytes: int) -> Iterator[Any]:
 
     if not memory.can_be_bounded():
         print("This system does not let the service bound the memory of its processes.", file=sys.stderr)
-    pool = Pool(partial(_begin_work, settings, compiled=False), settings.work.processes, nbytes)
+    begin = partial(_begin_work, settings, compiled=False)
+    pool = Pool(begin, settings.work.processes, nbytes, cached=cached(settings.work.worker_cache_bytes))
     try:
         yield pool
     finally:
@@ -195,9 +196,8 @@ def _begin_work(settings: Settings, compiled: bool) -> Any:
     threadpool_limits(settings.blas_threads, user_api="blas")
     if compiled:
         kernel.warm()
-    return work_with(
-        create_app(replace(settings, work=replace(settings.work, cache_bytes=settings.work.cache_bytes // 4)))
-    )
+    work = replace(settings.work, cache_bytes=settings.work.worker_cache_bytes)
+    return work_with(create_app(replace(settings, work=work)))
 
 
 @contextmanager

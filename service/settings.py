@@ -99,6 +99,11 @@ class WorkBounds:
     memory_bytes: int = _bound(0, 0, 2**50, "bytes of memory that the service takes; 0: what the container has")
     cache_bytes: int = _bound(512 * 1024 * 1024, 0, 2**50, "bytes of graphs that are kept in memory")
 
+    @property
+    def worker_cache_bytes(self) -> int:
+        """Bytes of graphs that each worker process keeps in memory."""
+        return self.cache_bytes // 4
+
 
 def _setting(default: Any, meaning: str) -> Any:
     return field(default=default, metadata={"meaning": meaning})

@@ -40,6 +40,12 @@ def test_where_memory_cannot_be_bounded_it_is_said_once(
     assert capsys.readouterr().err.count("does not let the service bound the memory") == (not bounded)
 
 
+def test_a_worker_process_may_hold_a_quarter_of_the_caches() -> None:
+    """Were it replaced for them, large graphs in rotation would be loaded again and again."""
+    with serving._worker_processes(Settings(work=WorkBounds(processes=1, cache_bytes=4000)), 1) as pool:
+        assert pool.cached == 1000 + 500
+
+
 @pytest.mark.parametrize(
     ("program", "command"), [(".venv/bin/gradbook", ".venv/bin/gradbook"), ("service/cli/__main__.py", "gradbook")]
 )

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from math import prod
 from typing import Unpack
 
@@ -51,7 +52,7 @@ class StoredRun:
     gradients: Figures | None
     start: int = 0
 
-    @property
+    @cached_property
     def nodes(self) -> Sequence[Node]:
         """The nodes whose figures it holds."""
         return self.graph.nodes[self.start : self.start + len(self.values)]

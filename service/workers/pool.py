@@ -18,7 +18,8 @@ _UNTOLD = 10.0  # seconds that a task waits for the processes to be told to begi
 _LOOK = 0.05  # seconds between two looks whether the client has gone whose task is under way
 _GLANCE = 0.25  # and of those whose tasks wait, which may be many
 _AGAIN = 0.1  # seconds until it is tried again to begin a process
-KEPT = 64 * 1024 * 1024  # bytes that a process may keep of what it took; one that keeps more is replaced
+# Bytes that a process may keep of what it took, beside what is in its caches; one that keeps more is replaced.
+KEPT = 64 * 1024 * 1024
 _log = logging.getLogger("gradbook")
 
 
@@ -45,11 +46,12 @@ class Lost(Ended):
 class Pool:
     """`size` processes that do the tasks of `begin()`, and `nbytes` of memory that all tasks under way have in common.
 
-    The processes begin when `begin_processes` is called, or some seconds after the first is needed.
+    Each may hold `cached` bytes in its caches. They begin when `begin_processes` is called, or some seconds after the
+    first is needed.
     """
 
-    def __init__(self, begin: Callable[[], Work], size: int, nbytes: int) -> None:
-        self._begin, self._size = begin, size
+    def __init__(self, begin: Callable[[], Work], size: int, nbytes: int, *, cached: int = 0) -> None:
+        self._begin, self._size, self.cached = begin, size, cached
         self._begun, self._beginning = Event(), Lock()
         self._template: Template | None = None
         self._telling = Lock()  # one thread at a time tells the template what to do
@@ -128,7 +130,7 @@ class Pool:
                     raise Busy from None
                 continue
             try:
-                if worker.is_ready(end, gone):
+                if worker.is_ready(self.cached, end, gone):
                     return worker
             except Ended:
                 self._idle.put(worker)
@@ -207,8 +209,9 @@ class _Worker:
         self._number, self._connection = template.fork()
         self._resident: int | None = None  # at first
 
-    def is_ready(self, end: float, gone: Event | None) -> bool:
-        """Wait until the process can take a task; whether it should be given one. Raises Busy, Gone."""
+    def is_ready(self, cached: int, end: float, gone: Event | None) -> bool:
+        """Wait until the process, whose caches may hold `cached` bytes, can take a task; whether it should be given
+        one. Raises Busy, Gone."""
         try:
             if not self._wait(end, gone):
                 raise Busy
@@ -217,7 +220,7 @@ class _Worker:
             return False
         self._resident = self._resident or resident
         has_hung_up = bool(wait([self._connection], 0))  # it says nothing more before it has a task
-        return resident <= self._resident + KEPT and not has_hung_up
+        return resident <= self._resident + cached + KEPT and not has_hung_up
 
     def ask(self, task: Any, given: Iterable[bytes], end: float, gone: Event | None) -> tuple[Any, mmap | bytes]:
         """The reply to a task and its bytes; raises Ended, after which the process is of no more use."""

@@ -22,10 +22,10 @@ PATIENCE = 30.0
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
-    """Two processes with 100 MiB for all tasks."""
+    """Two processes with 100 MiB for all tasks, and caches of 16 MiB each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2]))  # which the processes take over
-        made = Pool(tasks.begin, 2, 100 * MEBIBYTE)
+        made = Pool(tasks.begin, 2, 100 * MEBIBYTE, cached=16 * MEBIBYTE)
         made.begin_processes()
         call(made, "identity")
     yield made
@@ -109,9 +109,12 @@ def test_the_process_that_forks_is_replaced_too(pool: Pool) -> None:
     assert worker not in processes
 
 
-def test_a_process_that_keeps_what_it_took_is_replaced(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_is_replaced_that_keeps_more_than_its_caches_hold(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("service.workers.pool.KEPT", 16 * MEBIBYTE)
-    fat, _ = call(pool, "keep", 32 * MEBIBYTE, nbytes=64 * MEBIBYTE)
+    fat, still = (call(pool, "keep", 24 * MEBIBYTE, nbytes=64 * MEBIBYTE)[0] for _ in range(2))
+    assert fat == still
     assert all(call(pool, "identity")[0][0] != fat for _ in range(4))
 
 
