@@ -32,8 +32,8 @@ def free_names(taken: Container[str]) -> Callable[[str], Iterator[str]]:
 
     @cache
     def names_of(operation: str) -> Iterator[str]:
-        names = (f"{operation.lower()}_{number}" for number in count(1))
-        return (name for name in names if name not in taken)
+        start = operation.lower()
+        return (name for number in count(1) if (name := f"{start}_{number}") not in taken)
 
     return names_of
 

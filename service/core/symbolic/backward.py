@@ -69,10 +69,10 @@ def backpropagate(
         may_broadcast = rule.local and len(operands) > 1 and terms.keep_shapes
         is_steep = not rule.local and not all(map(finite.has, sources))
         is_zero = _is_zero(upstream)
-        leading = flow or _filled(terms, 1.0, value)
-        if flow and not rule.local and terms.partial_shape(flow) == SCALAR != terms.partial_shape(value):
+        leading = None if rule.local else flow or _filled(terms, 1.0, value)
+        if flow and leading and terms.partial_shape(flow) == SCALAR != terms.partial_shape(value):
             leading = terms.named("ExpandTo", flow, value)  # behind an operation that is reached as a whole
-        taken = rule.where_reached(terms, sources, value, leading) if is_steep and flow else sources
+        taken = rule.where_reached(terms, sources, value, leading) if leading and is_steep and flow else sources
         given = rule.apply(terms, upstream, taken, value, leading)
         for operand_index, (factor, open_) in zip(operand_indices, given, strict=True):
             if factor is None or (rule.local and _holds(open_)):
@@ -139,14 +139,13 @@ class _Rules:
         )
 
     def apply(
-        self, terms: TermTable, upstream: Term, operands: Sequence[Term], value: Term, flow: Term
+        self, terms: TermTable, upstream: Term, operands: Sequence[Term], value: Term, flow: Term | None
     ) -> list[tuple[Term | None, Term | None]]:
         """The results and the edges for these operands."""
-        values = {f"x{operand_index}": operand for operand_index, operand in enumerate(operands)} | {
-            "z": value,
-            "u": upstream,
-            "f": flow,
-        }
+        values = {f"x{operand_index}": operand for operand_index, operand in enumerate(operands)}
+        values |= {"z": value, "u": upstream}
+        if flow is not None:
+            values["f"] = flow
         made = terms.substitute(self.order, values)
         pairs = zip(self.results, self.edges, strict=True)
         return [(made.get(id(result)), made.get(id(edge))) for result, edge in pairs]

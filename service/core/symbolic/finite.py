@@ -19,6 +19,7 @@ _NOT_FINITE = (-np.inf, np.inf, np.nan)
 # stands for what is finite unless a product of large numbers overflows: a sine of it is taken to be finite.
 _SMALL, _LARGE, _OVERFLOWING = 1e3, 1e300, 1e305
 
+_UNKNOWN = -1.0  # no bound of a magnitude
 _MOST_BOUNDS = 10_000  # that are remembered
 
 _Attributes = tuple[tuple[str, Any], ...]
@@ -48,13 +49,14 @@ class FiniteTerms:
             if id(part) in bounds:
                 waiting.pop()
                 continue
-            meant = self.definition(part)
+            meant = self._definitions.get(id(part), part)
             if not isinstance(meant, Application):
                 bounds[id(part)] = self._bound_of(meant)
-            elif missing := [x for x in meant.operands if id(x) not in bounds]:
-                waiting.extend(missing)
+                continue
+            known = tuple([bounds.get(id(x), _UNKNOWN) for x in meant.operands])
+            if _UNKNOWN in known:
+                waiting.extend([x for x in meant.operands if id(x) not in bounds])
             else:
-                known = tuple([bounds[id(x)] for x in meant.operands])
                 attributes = meant.attributes if meant.operation.is_elementwise or not known else ()
                 bounds[id(part)] = _bound(meant.operation, known, attributes)
         return bounds[id(term)] <= _LARGE

@@ -30,7 +30,8 @@ def _without_sign(terms: "TermTable", term: Term) -> Term | None:
     """Return u for the term −u, else None."""
     if isinstance(term, Literal):
         return terms.literal(-term.value) if term.value < 0.0 else None
-    return next(iter(_operands(term, "Neg")), None)
+    negated = _operands(term, "Neg")
+    return negated[0] if negated else None
 
 
 def _number(terms: "TermTable", number: float, *operands: Term) -> Term | None:

@@ -58,8 +58,9 @@ class TermTable:
 
     def literal(self, value: float) -> Term:
         """Return the term of a number."""
-        made = Literal(float(value))
-        return self._known.setdefault(repr(made.value), made)
+        value = float(value)
+        key = repr(value)
+        return self._known.get(key) or self._known.setdefault(key, Literal(value))
 
     def variable(self, variable: Variable) -> Term:
         """Return the term of a name."""
@@ -76,6 +77,8 @@ class TermTable:
             made = self._simplified(operation, operands, attributes)
             if made is None:
                 made = Application(operation, tuple(operands), attributes)
+                if self.finite is not None:
+                    self.finite.has(made)  # its operands are known: asked later, all that lies before it is walked
                 if self.keep_shapes:
                     self._partial_shapes[id(made)] = self._infer_partial_shape(operation, operands, attributes)
             self._known[key] = made
@@ -102,6 +105,8 @@ class TermTable:
 
     def partial_shape(self, *terms: Term) -> PartialShape:
         """Return the shape to which these terms broadcast, as far as it is known."""
+        if not self.keep_shapes:
+            return SCALAR
         return reduce(frozenset.union, [self._partial_shapes.get(id(term), SCALAR) for term in terms], SCALAR)
 
     def set_partial_shape(self, term: Term, partial_shape: PartialShape) -> None:
@@ -143,10 +148,10 @@ class TermTable:
     def _simplified(
         self, operation: Operation, operands: Sequence[Term], attributes: tuple[tuple[str, Any], ...]
     ) -> Term | None:
-        numbers = [np.float64(x.value) for x in operands if isinstance(x, Literal)]
+        numbers = [x.value for x in operands if isinstance(x, Literal)]
         if numbers and len(numbers) == len(operands) and operation.is_elementwise:
             with np.errstate(all="ignore"):
-                folded = float(operation.evaluate(numbers, dict(attributes)))
+                folded = float(operation.evaluate([*map(np.float64, numbers)], dict(attributes)))
             return self.literal(folded) if np.isfinite(folded) else None
         rule = SIMPLIFICATIONS.get(operation.name)
         if rule is None or self._depth == _DEEPEST:

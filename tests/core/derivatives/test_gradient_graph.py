@@ -22,6 +22,7 @@ from tests.elementwise import attribute_samples, each_elementwise, operand_count
 from tests.examples import examples
 from tests.expressions import graph_of_expression as graph_of
 from tests.passes import arrays_of, near
+from tests.planted import tame_graph
 from tests.random_graphs import Point, points
 
 BLOG = "F(a, b, c, d) = ((a + b) * c) / d"
@@ -165,6 +166,18 @@ def test_every_operation_is_differentiated_as_by_the_backward_pass(operation: Op
             np.testing.assert_allclose(read, figure, rtol=1e-14, atol=1e-15)
         (read,) = outputs_of(posted_back(graph, "F", None), inputs)
         np.testing.assert_allclose(read, outputs_of(graph, inputs)[0], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("seed", "digest"),
+    [
+        (0, "6d81c01a7e61f1baea3f5b8abfaa701674d0d5f554e1c54d32f42771c42515a6"),
+        (1, "7598a8606e759e29ddaef011dd5e4fad4019837730643870fff16259fa4232b2"),
+    ],
+)
+def test_the_gradient_graph_of_a_graph_has_the_same_digest_everywhere(seed: int, digest: str) -> None:
+    graph, _ = tame_graph(seed, 150)
+    assert gradient_graph(graph, graph.outputs[0], graph.inputs).digest == digest
 
 
 @given(points(largest_graph=12))

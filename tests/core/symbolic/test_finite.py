@@ -6,6 +6,7 @@ import pytest
 from service.core.derivatives.gradient_graph import formula
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import Operation
+from service.core.symbolic import finite as finite_terms
 from service.core.symbolic.finite import FiniteTerms, _bound
 from service.core.symbolic.simplify import TermTable
 from service.core.symbolic.term import Literal, Term, Variable, application
@@ -91,6 +92,15 @@ def test_an_operation_told_finite_is_so_at_finite_operands(operation: Operation)
                 if FiniteTerms(ordinary_inputs=ordinary).has(application(operation, variables, attributes)):
                     with np.errstate(all="ignore"):
                         assert np.isfinite(operation.evaluate(list(operands), attributes)).all(), attributes
+
+
+def test_what_is_asked_of_a_term_walks_over_none_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    terms = TermTable(finite=FiniteTerms(ordinary_inputs=True))
+    term: Term = terms.variable(Variable("x"))
+    for _ in range(5):
+        term = terms.named("Sin", terms.named("Mul", term, term))
+    monkeypatch.setattr(finite_terms, "_bound", None)  # no bound is left to be found
+    assert terms.finite is not None and terms.finite.has(term)
 
 
 def test_terms_of_one_operation_on_alike_operands_are_bounded_once() -> None:
