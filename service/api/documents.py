@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ def _written(figures: Figures, whole: bool) -> list[Any]:
     if figures.shapes is not None:
         return [write_array(figure if whole else if_small(figure)) for figure in figures]
     written: list[Any] = figures.flat.tolist()
-    if not np.isfinite(figures.flat).all():
+    if not all(map(isfinite, written)):
         written = [write_number(value) for value in written]
     if figures.present is not None:
         written = [value if there else None for value, there in zip(written, figures.present.tolist(), strict=True)]

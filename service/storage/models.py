@@ -1,5 +1,6 @@
 """The tables. Figures are little-endian float64 blobs: SQLite's REAL would turn NaN into NULL and −0.0 into 0.0."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +31,10 @@ class Moment(TypeDecorator[datetime]):
     impl = DateTime
     cache_ok = True
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """Write for SQLite, which keeps times as text, the text of SQLAlchemy in half the time."""
+        return _write_utc if dialect.name == "sqlite" else super().bind_processor(dialect)
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Convert to UTC without a zone."""
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
@@ -37,6 +42,10 @@ class Moment(TypeDecorator[datetime]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         """Add the zone UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _write_utc(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
 
 
 class Base(DeclarativeBase):
@@ -137,10 +146,10 @@ def _index_of_given(name: str) -> Index:
 class RunRow(Base):
     """A run. Each index ends in the id, by which lists are ordered.
 
-    `values` and `gradients` are null where they are in `run_figures`, or there are none; `ends` are the figures that a
-    list shows. The layout of each is null where all are scalars that are there, else an object: their `shapes`, unless
-    all are scalars, the positions of those that are `absent` or were recorded as `none`, and `tensors` as in
-    `run_figures`.
+    `seed_shape` is null for a scalar. `values` and `gradients` are null where they are in `run_figures`, or there are
+    none; `ends` are the figures that a list shows. The layout of each is null where all are scalars that are there,
+    else an object: their `shapes`, unless all are scalars, the positions of those that are `absent` or were recorded as
+    `none`, and `tensors` as in `run_figures`.
     """
 
     __tablename__ = "runs"

@@ -19,11 +19,13 @@ def _prepared(dialect: Dialect, table: Table) -> tuple[str, Callable[[Mapping[st
     """The statement, and the function that makes its parameters, as the driver takes them, from a row."""
     compiled = insert(table).compile(dialect=dialect)
     names = compiled.positiontup or [column.name for column in table.columns]
-    types = [(name, table.columns[name].type.dialect_impl(dialect)) for name in names]
-    writers = [(name, each.bind_processor(dialect)) for name, each in types]
+    types = [table.columns[name].type.dialect_impl(dialect) for name in names]
+    writers = [(place, write) for place, each in enumerate(types) if (write := each.bind_processor(dialect))]
 
     def prepare(row: Mapping[str, Any]) -> Any:
-        values = [row[name] if write is None else write(row[name]) for name, write in writers]
+        values = [row[name] for name in names]
+        for place, write in writers:
+            values[place] = write(values[place])
         return tuple(values) if compiled.positional else dict(zip(names, values, strict=True))
 
     return str(compiled), prepare

@@ -187,7 +187,7 @@ def last_runs(connection: Connection, graphs: Sequence[str]) -> dict[str, tuple[
 def _seed_columns(seed: FloatArray | None) -> dict[str, Any]:
     if seed is None:
         return {"seed": None, "seed_shape": None}
-    return {"seed": write_array(seed), "seed_shape": list(seed.shape)}
+    return {"seed": write_array(seed), "seed_shape": list(seed.shape) or None}
 
 
 def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[RunRecord]:
@@ -206,7 +206,7 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[RunRecord
             recorded_by=row.recorded_by,
             dtype=row.dtype,
             output=row.output,
-            seed=None if row.seed is None else read_array(row.seed, row.seed_shape),
+            seed=None if row.seed is None else read_array(row.seed, row.seed_shape or ()),
             has_values=row.has_values,
             has_gradients=row.has_gradients,
             nonfinite_forward=_nonfinite(row.nonfinite_forward),

@@ -21,7 +21,7 @@ from service.storage import run_figures as storage
 from service.storage.database import Database
 from service.storage.graphs import insert_graph
 from service.storage.identifiers import new_id
-from service.storage.models import RunChunk, RunFigures
+from service.storage.models import RunChunk, RunFigures, RunRow
 from service.storage.records import GraphRecord, NewRun, RunRecord
 from service.storage.run_figures import CHUNK_VALUES, load_figures, load_some_figures
 from service.storage.runs import add_gradients, get_run, insert_run, insert_runs, list_runs
@@ -304,6 +304,18 @@ def test_a_record_keeps_what_it_was_given(
             if not there:
                 with pytest.raises(NotFound, match=f"has no {kind}"):
                     load_figures(connection, record.id, kind)
+
+
+def test_a_scalar_seed_is_stored_without_a_shape(
+    database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord]
+) -> None:
+    record, figures = run_record(stored, seed=np.array(1 / 3)), Figures(np.zeros(3))
+    with database.write() as connection:
+        insert_run(connection, record, figures, None)
+        assert connection.execute(select(RunRow.seed_shape)).all() == [(None,)]
+        assert equal_records(get_run(connection, record.id), record)
+        connection.execute(update(RunRow).values(seed_shape=[]))  # as earlier releases stored it
+        assert equal_records(get_run(connection, record.id), record)
 
 
 def test_gradients_are_added_once(
