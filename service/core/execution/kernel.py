@@ -21,7 +21,7 @@ from service.core.execution.codegen import loops_text, rules_of_loops
 from service.core.execution.program import Opcodes, Program, find_levels, find_reached, opcodes, pack_graph
 from service.core.figures.figures import BoolArray, Figures, FloatArray, frozen
 from service.core.graph.graph import Graph
-from service.core.rulebook import operations
+from service.core.rulebook import gaussian, operations
 from service.core.rulebook.operation import Operation, Rule
 
 
@@ -34,6 +34,7 @@ class Loops:
     kinks(stretches, nodes, operands, attributes, values, marks)
 
     backward adds to what `gradients` holds: seeds, and −0 elsewhere, which keeps every bit of a sum's first term.
+    complementary_errors(numbers) alone knows no graph: rules over arrays go by it (`gaussian.py`).
     """
 
     forward: Callable[..., None]
@@ -41,6 +42,7 @@ class Loops:
     kinks: Callable[..., None]
     find_levels: Callable[..., None]
     find_reached: Callable[..., None]
+    complementary_errors: Callable[[FloatArray], FloatArray]
     refused: frozenset[int] = frozenset()  # the opcodes that they lack: those of operations that Numba cannot compile
 
     @property
@@ -62,6 +64,7 @@ def warm() -> Loops:
     global _loops  # noqa: PLW0603 (the loops of this process)
     with _warming:
         _loops = _loops or _compile()
+        gaussian.take_compiled(_loops.complementary_errors)
     return _loops
 
 
@@ -213,6 +216,7 @@ def _compiled_loops(codes: Opcodes, compiled: Callable[[Rule, tuple[Any, ...]], 
         "kinks": (*program, float64, marks),
         "find_levels": (int32, uint32, numba.int32[::1]),
         "find_reached": (int32, uint32, uint32, marks),
+        "complementary_errors": (values,),
     }
     return {name: compiled(loop, arguments[name]) for name, loop in generated_loops(codes).items()}
 
@@ -265,4 +269,5 @@ def generated_loops(codes: Opcodes) -> dict[str, Rule]:
     generated = {name: scope[name] for name in ("forward", "backward", "kinks")}
     for name, loop in generated.items():
         loop.__qualname__ = f"{name}_{known}"
-    return {**generated, "find_levels": find_levels, "find_reached": find_reached}
+    plain = (find_levels, find_reached, gaussian.complementary_errors)
+    return {**generated, **{loop.__name__: loop for loop in plain}}

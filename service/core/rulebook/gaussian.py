@@ -6,11 +6,13 @@ compiled; over symbols and dual numbers each is the operation of its name.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy
 
+from service.core.figures.figures import FloatArray
 from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import rulebook_function
 
@@ -45,9 +47,22 @@ def error_function(x: Any) -> Any:
 @rulebook_function
 def complementary_error(x: Any) -> Any:
     """Return erfc(x) = 1 − erf(x) by the C library: SciPy's loses hundreds of its last places for large x."""
-    numbers = np.asarray(x, dtype=np.float64)
-    found = np.fromiter(map(math.erfc, numbers.ravel().tolist()), np.float64, numbers.size)
-    return found.reshape(numbers.shape).astype(np.result_type(x), copy=False)[()]
+    numbers = np.array(x, dtype=np.float64)
+    return _complementary_errors(numbers.ravel()).reshape(numbers.shape).astype(np.result_type(x), copy=False)[()]
+
+
+def complementary_errors(numbers: FloatArray) -> FloatArray:
+    """Return erfc of each number of a row; Numba compiles it as it is."""
+    return np.array([math.erfc(number) for number in numbers])
+
+
+_complementary_errors = complementary_errors
+
+
+def take_compiled(compiled: Callable[[FloatArray], FloatArray]) -> None:
+    """Have `complementary_error` go by `complementary_errors` compiled: the same figures in a tenth of the time."""
+    global _complementary_errors  # noqa: PLW0603 (what this process has compiled)
+    _complementary_errors = compiled
 
 
 @rulebook_function

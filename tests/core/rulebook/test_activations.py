@@ -82,7 +82,7 @@ class Counted(np.ndarray):
         return np.asarray(getattr(ufunc, method)(*plain, **options)).view(Counted)
 
 
-@pytest.mark.parametrize(("name", "forward", "backward"), [("Sigmoid", 2, 1), ("Softplus", 2, 2), ("Gelu", 0, 2)])
+@pytest.mark.parametrize(("name", "forward", "backward"), [("Sigmoid", 1, 1), ("Softplus", 2, 1), ("Gelu", 0, 2)])
 def test_no_power_is_computed_twice(name: str, forward: int, backward: int) -> None:
     operation = operation_of(name)
     x, attributes = np.linspace(-2.0, 2.0, 9).view(Counted), {each.name: each.default for each in operation.attributes}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from service.core.execution import numba_overloads
+from service.core.execution import kernel, numba_overloads
 from service.core.rulebook import gaussian, operations
 from service.core.rulebook.registry import find
 from service.core.symbolic.printing import write_latex, write_text
@@ -108,6 +108,22 @@ def test_limits_and_nan(compiled: bool) -> None:
         rule = njit(error_model="numpy")(lambda x, function=function: function(x)) if compiled else None
         found = [rule(x) for x in far] if rule else function(far)
         np.testing.assert_array_equal(found, limits)
+
+
+def test_compiled_over_arrays_erfc_is_the_c_librarys_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(9)
+    any_bits = random.integers(0, 2**64, 20_000, dtype=np.uint64).view(np.float64)
+    special = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, -5e-324, 2.2250738585072014e-308, 26.5, 27.5]
+    points = np.concatenate([special, random.normal(scale=8.0, size=20_000), random.uniform(25, 28, 5_000), any_bits])
+    singles = points[np.abs(points) < 1e38].astype(np.float32)
+    exact, exact_of_singles = (np.array([*map(math.erfc, each.tolist())]) for each in (points, singles))
+    assert gaussian.complementary_errors(points).tobytes() == exact.tobytes()
+    kernel.warm()
+    monkeypatch.delattr(math, "erfc")  # what is compiled does not call it
+    assert gaussian.complementary_error(points).tobytes() == exact.tobytes()
+    assert gaussian.complementary_error(points[::-2]).tobytes() == exact[::-2].tobytes()
+    assert gaussian.complementary_error(singles).tobytes() == exact_of_singles.astype(np.float32).tobytes()
+    assert gaussian.complementary_error(np.zeros((2, 0))).shape == (2, 0)
 
 
 def test_over_symbols_they_are_operations() -> None:
