@@ -56,7 +56,7 @@ def complementary_errors(numbers: FloatArray) -> FloatArray:
     return np.array([math.erfc(number) for number in numbers])
 
 
-_complementary_errors = complementary_errors
+_complementary_errors: Callable[[FloatArray], FloatArray] = complementary_errors
 
 
 def take_compiled(compiled: Callable[[FloatArray], FloatArray]) -> None:
