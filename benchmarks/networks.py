@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.graph_peers import jax_passes, torch_passes
 from benchmarks.measuring import Row, by_turns, milliseconds
 from benchmarks.scalar_graphs import both_passes
+from service.core.execution import kernel
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
 
@@ -28,6 +29,7 @@ _REPEATS = 15
 
 def rows(quick: bool = False) -> Iterator[Row]:
     """A row for each layer or network and precision."""
+    kernel.warm()
     for name, (documents, shapes), *targets in _subjects():
         for precision, target in zip(("float64", "float32"), targets, strict=True):
             graph, inputs = _in_precision(documents, shapes, precision)
