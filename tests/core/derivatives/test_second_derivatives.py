@@ -57,6 +57,7 @@ BEHIND_CLOSED_EDGES = [
     ("asinh(x)", {"x": 0}, [0]),
     ("atan2(x, y)", {"x": 0, "y": 1}, [0, -1, -1, 0]),
     ("softplus(x)", {"x": 720}, [np.exp(-720)]),
+    ("softplus(x)", {"x": 0}, [0.25]),  # where its rule passes from one form to the other
     ("elu(x)", {"x": 720}, [0]),
     ("selu(x)", {"x": 720}, [0]),
     ("where(x > 0, sqrt(x), x^2)", {"x": -1}, [2]),

@@ -21,8 +21,9 @@ from service.core.rulebook.registry import Wording, define, operands_only, ruleb
 
 def sigmoid_of_number(x: Any) -> Any:
     """Return 1/(1 + e^−x), for negative x as e^x/(1 + e^x), so that small values keep their digits."""
-    power = np.exp(np.minimum(x, -x))
-    return select(x < 0.0, power, 1.0) / (1.0 + power)
+    below = x < 0.0
+    power = np.exp(select(below, x, -x))  # unlike a minimum, smooth at 0
+    return select(below, power, 1.0) / (1.0 + power)
 
 
 @rulebook_function
