@@ -25,11 +25,11 @@ from service.core.comparison.rounding import (
 from service.core.execution.chain_rule import in_precision, value_at
 from service.core.execution.closed_edges import OpenEdges, has_nan, silent_edges
 from service.core.execution.completion import complete_scalar_gradients, complete_scalar_values
-from service.core.figures.figures import Figures, FloatArray, IntArray, pack
+from service.core.figures.figures import Figures, FloatArray, IntArray, pack, same_bits
 from service.core.graph.graph import Graph
 from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.graph.traversal import reaches, sourceless
-from service.core.rulebook.operation import NO_ATTRIBUTES, Attributes, Operation
+from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation
 
 # What is this close to a replayed value, relative to it, is the same but for rounding.
 _ROUNDED = 0.01
@@ -267,6 +267,23 @@ def _results(graph: Graph, values: Figures) -> FloatArray:
     return results
 
 
+def _chosen_slopes(graph: Graph, values: Figures, results: FloatArray) -> dict[int, list[float]]:
+    """By position, the local gradients of the nodes where the graph's convention has others than the default one."""
+    found: dict[int, list[float]] = {}
+    for group in _groups(graph):
+        default = group.operation.with_convention(MINIMUM_NORM)
+        if default is group.operation:
+            continue
+        operands, value = [values.flat[row] for row in group.operands], results[group.nodes]
+        theirs, ours = (
+            np.array([np.broadcast_to(x, value.shape) for x in each.differentiate(operands, value, group.attributes)])
+            for each in (group.operation, default)
+        )
+        for at in np.flatnonzero(~same_bits(theirs, ours).all(axis=0)).tolist():
+            found[int(group.nodes[at])] = theirs[:, at].tolist()
+    return found
+
+
 def _chooses(operation: Operation) -> bool:
     return operation.rules == ("selection",)
 
@@ -319,7 +336,8 @@ def complete_gradients(
         added = None if noise is None else noise.flat
         with np.errstate(all="ignore"):
             results = _results(graph, values)
-        if compiled := complete_scalar_gradients(graph, values, results, recorded, output, seed, added):
+            slopes = _chosen_slopes(graph, values, results)
+        if compiled := complete_scalar_gradients(graph, values, results, recorded, output, seed, added, slopes):
             return compiled
 
     def settle(position: int, replayed: Any) -> Any:

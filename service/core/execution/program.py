@@ -17,7 +17,7 @@ from service.core.figures.figures import BoolArray, FloatArray, IndexArray, Int3
 from service.core.graph.graph import Graph
 from service.core.rulebook.attribute import OneOf
 from service.core.rulebook.operation import Attributes, Operation
-from service.core.rulebook.registry import find, operations
+from service.core.rulebook.registry import find, operation_of, operations
 
 # The values of a node's attributes that are words, such as Gelu's `approximate`, in declared order.
 Choices: TypeAlias = tuple[str, ...]
@@ -148,8 +148,7 @@ def with_terms(program: Program) -> Program:
     """The program that adds a term to each value that it computes: behind the n values of the graph it takes n others,
     in which it leaves the values without their terms, and then the n terms."""
     code, counts = _codes_and_counts(program)
-    add = find("Add")
-    assert add is not None
+    add = operation_of("Add")
     bare, term = (program.nodes + np.uint32(times * len(program.leaves)) for times in (1, 2))
     both = np.stack([bare, term], axis=1).reshape(-1)
     return replace(
@@ -160,6 +159,30 @@ def with_terms(program: Program) -> Program:
         ),
         nodes=np.stack([bare, program.nodes], axis=1).reshape(-1),
         operands=np.insert(program.operands, np.repeat(np.cumsum(counts), 2), both),
+    )
+
+
+def with_slopes(program: Program, chosen: BoolArray, first: int) -> Program:
+    """The program in which the nodes that are `chosen`, by position, are sums of products: each operand times a slope.
+
+    From position `first` it takes the slopes, of one node after another in order of execution, then as many products.
+    """
+    code, counts = _codes_and_counts(program)
+    multiply, add_up = (opcodes()[operation_of(name), ()] for name in ("Mul", "Sum"))
+    linear = chosen[program.nodes]
+    edges, ends = np.flatnonzero(np.repeat(linear, counts)), np.repeat(np.cumsum(counts), np.where(linear, counts, 0))
+    slopes = np.arange(first, first + len(edges), dtype=np.uint32)
+    products = slopes + np.uint32(len(edges))
+    at = np.repeat(np.arange(len(code)), np.where(linear, counts, 0))
+    return replace(
+        program,
+        stretches=_stretches(
+            np.insert(np.where(linear, add_up, code), at, multiply).astype(np.int32),
+            np.insert(counts, at, 2),
+        ),
+        nodes=np.insert(program.nodes, at, products),
+        operands=np.insert(program.operands, np.append(edges + 1, ends), np.append(slopes, products)),
+        attributes=program.attributes[np.repeat(~linear, _widths()[code])],
     )
 
 

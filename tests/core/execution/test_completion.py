@@ -11,6 +11,7 @@ from service.core.execution import kernel
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import BoolArray, Figures
 from service.core.graph.graph import Graph
+from service.core.rulebook.operation import CONVENTIONS, MINIMUM_NORM
 from tests.planted import graph_of, tame_graph
 
 ONE = np.array(1.0)
@@ -94,6 +95,35 @@ def test_noise_is_added_to_what_is_not_given() -> None:
         arguments = (graph, noisy, Figures(gradients.flat, None, there), graph.outputs[0], ONE, Figures(noise))
         found, theirs = complete_gradients(*arguments), walked(complete_gradients, *arguments)
         np.testing.assert_allclose(found.flat, theirs.flat, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("convention", [each for each in CONVENTIONS if each != MINIMUM_NORM])
+@pytest.mark.parametrize("alternative", [False, True])
+def test_another_librarys_choices_at_kinks_are_completed_by_the_loops(
+    convention: str, alternative: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = graph_of(
+        "a = relu(x - x); b = max(a, x - x, y); c = abs(y - y) * y; d = leaky_relu(b - b + c, 0.2); e = max(d, d); "
+        "F = a * y + b * c + d + e * y + max(e, c) + clip(y, 3, 4) + min(y, y, b) + gelu(y)"
+    )
+    rival = graph.with_convention(convention, alternative)
+    values = forward_pass(graph, {"x": np.array(2.0), "y": np.array(3.0)})
+    under = backward_pass(rival, values, "F")
+    assert np.any(under.flat != backward_pass(graph, values, "F").flat)
+    rounded = Figures(
+        values.flat * (1.0 + 1e-9 * (np.arange(len(graph)) == graph.position["y"]))
+    )  # a maximum is none of its operands
+    random = np.random.default_rng(0)
+    for given in (np.zeros(len(graph), dtype=bool), random.random(len(graph)) < 0.4):
+        for at, noise in ((values, None), (rounded, Figures(random.standard_normal(len(graph))))):
+            part = Figures(np.where(given, under.flat + 0.1, 0.0), None, given)
+            arguments = (rival, at, part, "F", ONE, noise)
+            theirs = walked(complete_gradients, *arguments)
+            with monkeypatch.context() as patch:
+                patch.setattr(replay, "sweep_gradients", None)  # no node is visited
+                found = complete_gradients(*arguments)
+            have = [node.has_gradient for node in graph.nodes]
+            np.testing.assert_allclose(found.flat[have], theirs.flat[have], rtol=1e-13, atol=1e-14)
 
 
 def test_a_rounded_maximum_passes_its_gradient_on() -> None:
