@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from benchmarks.measuring import HEAD, markdown_line
+from service.settings import Settings
 
 _GROUPS = ("scalar_graphs", "points", "networks", "comparison", "large_graphs", "pictures", "service", "growth")
 _RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -26,6 +29,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
+    threadpool_limits(Settings.blas_threads, user_api="blas")
     lines = [markdown_line(HEAD), f"|{'---|' * len(HEAD)}"]
     print(*lines, sep="\n")
     for group in asked.groups or _GROUPS:

@@ -1,8 +1,11 @@
 """The engine's peers, each given one of our graphs to compute every node's value and gradient."""
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
+
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"  # read by the import
 
 import casadi
 import jax

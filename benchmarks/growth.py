@@ -23,6 +23,7 @@ from service.settings import Limits
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 MOST = 12.0  # times the cost, for ten times the nodes
 _FLOOR = 1e-3  # seconds; below it the request around the act is measured
+_COSTLY = 100_000  # nodes; of more, second derivatives take minutes and a gradient graph is larger than a graph may be
 # Acts whose cost has nothing to do with a graph's size: their subjects are operations, tensors, limits, keys.
 APART = frozenset(
     {
@@ -93,7 +94,8 @@ def acts(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "list_graph_nodes", ask("GET", f"{graph_of}/nodes")
     yield "update_graph", ask("PATCH", graph_of, {"tags": {"size": "large"}})
     yield "get_formula, refused", ask("GET", f"{graph_of}/formula", refused=422)
-    yield "create_gradient_graph", ask("POST", f"{graph_of}/gradient-graph", {"output": last}, keep="gradients")
+    if len(graph) <= _COSTLY:
+        yield "create_gradient_graph", ask("POST", f"{graph_of}/gradient-graph", {"output": last}, keep="gradients")
     yield "get_source", ask("GET", f"{graph_of}/source?language=numpy")
     yield "export_graph", ask("GET", f"{graph_of}/onnx?dtype=float64")
     yield "list_graph_runs", ask("GET", f"{graph_of}/runs")
@@ -110,9 +112,11 @@ def acts(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "list_checks", ask("GET", f"{graph_of}/checks")
     wrt = list(graph.inputs[:2])
     derivatives = {**at, "kind": "hessian", "wrt": wrt}
-    yield "create_derivatives", ask("POST", f"{graph_of}/derivatives", derivatives, keep="derivatives")
     yield "list_derivatives", ask("GET", f"{graph_of}/derivatives")
-    yield "get_derivatives", ask("GET", "/v1/derivatives/{derivatives}")
+    if len(graph) <= _COSTLY:
+        yield "create_derivatives", ask("POST", f"{graph_of}/derivatives", derivatives, keep="derivatives")
+        yield "get_derivatives", ask("GET", "/v1/derivatives/{derivatives}")
+        yield "delete_derivatives", ask("DELETE", "/v1/derivatives/{derivatives}")
     checked = {**at, "method": "central", "nodes": wrt}
     yield "check_gradients", ask("POST", f"{graph_of}/gradient-checks", checked)
     focus = f"focus={middle}&hops=2"
@@ -123,7 +127,6 @@ def acts(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
         yield "get_article", ask("GET", f"{run_of}/article?format=markdown")
     else:
         yield "get_article, refused", ask("GET", f"{run_of}/article?format=markdown", refused=422)
-    yield "delete_derivatives", ask("DELETE", "/v1/derivatives/{derivatives}")
     yield "delete_comparison", ask("DELETE", comparison_of)
     yield "delete_run", ask("DELETE", "/v1/runs/{recorded}?cascade=true")
     yield "delete_graph", ask("DELETE", "/v1/graphs/{longer}")
