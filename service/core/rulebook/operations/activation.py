@@ -21,9 +21,8 @@ from service.core.rulebook.registry import Wording, define, operands_only, ruleb
 
 def sigmoid_of_number(x: Any) -> Any:
     """Return 1/(1 + e^−x), for negative x as e^x/(1 + e^x), so that small values keep their digits."""
-    below = x < 0.0
-    power = np.exp(select(below, x, -x))  # unlike a minimum, smooth at 0
-    return select(below, power, 1.0) / (1.0 + power)
+    rising = np.exp(x)
+    return select(x >= 0.0, 1.0 / (1.0 + np.exp(-x)), rising / (1.0 + rising))
 
 
 @rulebook_function
