@@ -33,6 +33,7 @@ def count_calls(client: FlaskClient, path: str, body: dict[str, Any]) -> int:
     return count
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("keep", "most"), [(False, 2.5), (True, 3.3)])
 def test_a_run_calls_few_functions_beside_those_of_an_empty_view(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, keep: bool, most: float
