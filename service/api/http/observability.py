@@ -61,7 +61,7 @@ class Measurements:
         text = orjson.dumps(line).decode()
         # Of what a client may send, what moves a terminal's cursor or ends a line lies beyond ASCII, but for what JSON
         # escapes at any rate.
-        text = text if text.isascii() else json.dumps(line)
+        text = text if text.isascii() else json.dumps(line, separators=(",", ":"))
         # As `info` does, but for looking where it was called: a record for each request is to cost little.
         if self._log.isEnabledFor(logging.INFO):
             self._log.handle(logging.LogRecord(self._log.name, logging.INFO, "", 0, text, None, None))
