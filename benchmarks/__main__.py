@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np  # noqa: F401 (of the libraries that are loaded the limit is set)
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring import HEAD, markdown_line
