@@ -19,7 +19,8 @@ CORE_FLOORS = [
     {"rulebook"},
     {"graph"},
     {"symbolic", "execution"},
-    {"source", "language", "explanation", "derivatives", "comparison"},
+    {"alignment", "source"},
+    {"language", "explanation", "derivatives", "comparison"},
     {"composition"},
 ]
 

@@ -1,0 +1,1 @@
+"""Which nodes of two graphs are one, though they have other names."""

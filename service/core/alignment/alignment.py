@@ -1,0 +1,32 @@
+"""What an alignment of two graphs says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from service.core.figures.figures import IntArray
+
+
+class How(Enum):
+    """How a pair was found."""
+
+    NAME = "name"
+    FIGURES = "figures"
+    STRUCTURE = "structure"
+    VERIFIED = "verified"
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """The pairs of a candidate's nodes with a baseline's, all by position.
+
+    `partners` has for each node of the candidate its partner, −1 without one, and `how` says how each pair was found.
+    `cuts` are those of the candidate's nodes that compute another function than their partners do. `layouts` has for a
+    pair whose elements lie otherwise, transposed or reshaped, where each of the candidate's lies in the baseline's
+    figure: `candidate.ravel() = baseline.ravel()[layout]`.
+    """
+
+    partners: IntArray
+    how: Mapping[int, How]
+    cuts: IntArray
+    layouts: Mapping[int, IntArray]
