@@ -18,12 +18,13 @@ class How(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """The pairs of a candidate's nodes with a baseline's, all by position.
+    """The pairs of a candidate's nodes with a baseline's, one with one, all by position.
 
-    `partners` has for each node of the candidate its partner, −1 without one, and `how` says how each pair was found.
-    `cuts` are those of the candidate's nodes that compute another function than their partners do. `layouts` has for a
-    pair whose elements lie otherwise, transposed or reshaped, where each of the candidate's lies in the baseline's
-    figure: `candidate.ravel() = baseline.ravel()[layout]`.
+    `partners` has for each node of the candidate its partner, −1 without one; `how` says how each pair was found, by
+    name where it says nothing. `cuts` are those of the candidate's nodes that compute another function than their
+    partners do. `layouts` has for a pair whose elements lie otherwise, transposed or reshaped, an array of the
+    candidate's shape that says where each of its elements lies in the baseline's figure:
+    `candidate = baseline.ravel()[layout]`, each element once.
     """
 
     partners: IntArray
