@@ -4,6 +4,7 @@ A reader turns a JSON value into the canonical one, which is hashable, so that e
 raises ValueError that says what was expected.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,14 @@ def number(value: object) -> float:
         return float(value)
     except OverflowError:
         raise ValueError("the number is out of float64's range") from None
+
+
+def finite(value: object) -> float:
+    """Read a number that is neither NaN nor infinite."""
+    read = number(value)
+    if not math.isfinite(read):
+        raise ValueError("a finite number is expected")
+    return read
 
 
 def integer(value: object) -> int:

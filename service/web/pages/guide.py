@@ -16,7 +16,17 @@ from service.web.pages.page import page
 
 _PACKAGE = Path(__file__).parents[2]
 USING = (
-    *("comparing", "names", "formulas", "source-code", "tensors", "conventions", "bringing-a-model", "from-python"),
+    *(
+        "comparing",
+        "names",
+        "formulas",
+        "source-code",
+        "tensors",
+        "conventions",
+        "bringing-a-model",
+        "training",
+        "from-python",
+    ),
     *("other-languages", "lessons"),
 )
 OPERATING = ("settings", "operating", "upgrading", "errors", "promises")

@@ -170,6 +170,7 @@ def test_gradients_are_those_of_central_differences(operation: Composed) -> None
     shapes, attributes = operation.example.shapes, operation.example.attributes
     graph = one_use(operation.name, list(shapes), shapes, **attributes)
     given = random(5, **{name: tuple(shape) for name, shape in shapes.items()})  # type: ignore[misc, arg-type]
+    given |= {name: np.abs(given[name]) for name in ("v", "t") if name in given}  # an optimiser's squares and steps
     values = forward_pass(graph, {name: given[name] for name in graph.inputs})
     seed = np.random.default_rng(6).normal(size=np.shape(values[graph.position["z"]]))
     positions = [graph.position[name] for name in graph.inputs]
@@ -237,7 +238,12 @@ def test_onnx_node_cases() -> None:
     for case in collect_testcases(None):
         node = case.model.graph.node[0]
         operation = find_composed(node.op_type)
-        if len(case.model.graph.node) > 1 or operation is None or any(word in case.name for word in refused):
+        if (
+            len(case.model.graph.node) > 1
+            or node.domain
+            or operation is None
+            or any(word in case.name for word in refused)
+        ):
             continue
         given, expected = case.data_sets[0]
         half = given[0].dtype != np.float32
