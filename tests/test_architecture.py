@@ -19,7 +19,7 @@ CORE_FLOORS = [
     {"rulebook"},
     {"graph"},
     {"symbolic", "execution"},
-    {"alignment", "source"},
+    {"alignment", "rounding", "source"},
     {"language", "explanation", "derivatives", "comparison"},
     {"composition"},
 ]

@@ -31,7 +31,7 @@ from service.api.schemas import (
     TaggedQuery,
     Tags,
 )
-from service.core.comparison.verdicts import UNIT_ROUNDOFF
+from service.core.rounding.precision import UNIT_ROUNDOFF
 from service.core.rulebook.operation import CONVENTIONS
 
 

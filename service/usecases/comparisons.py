@@ -12,22 +12,14 @@ from sqlalchemy import Connection
 from service.core.comparison.claims import Claim, resolve_claims, stands_rounded
 from service.core.comparison.judging import compare
 from service.core.comparison.listing import list_figures
-from service.core.comparison.verdicts import (
-    DIFFERENT,
-    JUDGED,
-    TOLERANCES,
-    Comparison,
-    Phase,
-    Tolerance,
-    Verdict,
-    coarsest,
-)
+from service.core.comparison.verdicts import DIFFERENT, JUDGED, TOLERANCES, Comparison, Phase, Tolerance, Verdict
 from service.core.comparison.weights import weigh_comparison, weigh_explanation
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray, IntArray
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
+from service.core.rounding.precision import coarsest
 from service.storage import comparisons as storage
 from service.storage.comparisons import ComparisonRecord
 from service.storage.identifiers import new_id

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Connection
 
-from service.core.comparison.verdicts import coarsest
 from service.core.errors import Fault, InvalidInputs, LimitExceeded, unknown_names
 from service.core.execution.misshapen import is_misshapen, set_aside_misshapen
 from service.core.execution.nonfinite import first_nonfinite_gradient, first_nonfinite_value
@@ -19,6 +18,7 @@ from service.core.graph.graph import Graph, Node
 from service.core.graph.selection import choose_output, find_output
 from service.core.graph.shapes import fit_shapes
 from service.core.graph.work import work_of
+from service.core.rounding.precision import coarsest
 from service.core.rulebook.input_types import read_input
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage

@@ -19,10 +19,11 @@ from service.core.comparison.slips.guess import Guesses
 from service.core.comparison.slips.shapes import SHAPE_SLIPS, shape_alone
 from service.core.comparison.slips.table import DOUBTFUL, FITTED, HYPOTHESES, LOCAL, NAN
 from service.core.comparison.unclaimed import dependence, unrecorded, with_value
-from service.core.comparison.verdicts import UNIT_ROUNDOFF, Comparison, Phase, Verdict, relative_rounding
+from service.core.comparison.verdicts import Comparison, Phase, Verdict
 from service.core.errors import InvalidInputs
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
+from service.core.rounding.precision import UNIT_ROUNDOFF, relative_rounding
 from service.core.symbolic.phrases import Phrase, Sentence
 
 # Origins for which a mistake at a figure that is not given is sought.

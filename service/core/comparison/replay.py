@@ -11,25 +11,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.core.caches import memoize_on_argument
 from service.core.comparison.rounding import (
     Weights,
-    finite_size,
     rounding_of_contribution,
     rounding_of_figures,
     rounding_of_parts,
     spread,
-    terms_of_contributions,
-    terms_of_value,
 )
 from service.core.execution.chain_rule import in_precision, value_at
 from service.core.execution.closed_edges import OpenEdges, has_nan, silent_edges
 from service.core.execution.completion import complete_scalar_gradients, complete_scalar_values
-from service.core.figures.figures import Figures, FloatArray, IntArray, pack, same_bits
+from service.core.execution.groups import groups_of, is_grouped
+from service.core.figures.figures import Figures, FloatArray, pack, same_bits
 from service.core.graph.graph import Graph
 from service.core.graph.sweep import sweep_back, walk_forward
 from service.core.graph.traversal import reaches, sourceless
-from service.core.rulebook.operation import MINIMUM_NORM, NO_ATTRIBUTES, Attributes, Operation
+from service.core.rounding.terms import finite_size, terms_of_contributions, terms_of_value
+from service.core.rulebook.operation import MINIMUM_NORM, Operation
 
 # What is this close to a replayed value, relative to it, is the same but for rounding.
 _ROUNDED = 0.01
@@ -47,59 +45,13 @@ class Replay:
     slack: FloatArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Group:
-    """All nodes of one operation and arity: their positions, and their operands' positions, of shape (arity, count)."""
-
-    operation: Operation
-    nodes: IntArray
-    operands: IntArray
-    attributes: Attributes
-
-
-@memoize_on_argument
-def _groups(graph: Graph) -> tuple[_Group, ...]:
-    """Group the nodes of a graph of elementwise operations; a group's numeric attributes may differ."""
-    columns, words = graph.columns, {(): 0}
-    counts, spelled = np.diff(columns.starts), np.zeros(len(graph), dtype=np.int64)
-    for position, given in columns.attributes.items():
-        said = tuple(value for value in given.values() if not isinstance(value, float))
-        spelled[position] = words.setdefault(said, len(words))
-    key = (columns.kinds * (np.int64(counts.max()) + 1) + counts) * len(words) + spelled
-    positions = np.flatnonzero(counts)
-    positions = positions[np.argsort(key[positions], kind="stable")]
-    parts = np.split(positions, np.flatnonzero(np.diff(key[positions])) + 1)
-    groups = []
-    # In the order in which contributions to a node are summed: by the first node.
-    for nodes in sorted((part for part in parts if part.size), key=lambda part: int(part[0])):
-        first = int(nodes[0])
-        attributes = {
-            name: np.array([columns.attributes[position][name] for position in nodes.tolist()])
-            if isinstance(value, float)
-            else value
-            for name, value in columns.attributes.get(first, NO_ATTRIBUTES).items()
-        }
-        edges = columns.starts[nodes] + np.arange(counts[first])[:, np.newaxis]
-        operation = columns.operations[columns.kinds[first]]
-        groups.append(_Group(operation, nodes, columns.operands[edges].astype(np.int64), attributes))
-    return tuple(groups)
-
-
-@memoize_on_argument
-def _is_grouped(graph: Graph) -> bool:
-    """Whether the nodes of one operation can be replayed at once: all are elementwise and computed in float64."""
-    return not graph.float32_nodes and all(
-        operation.is_elementwise for operation in {node.operation for node in graph.nodes}
-    )
-
-
 def replay_values(graph: Graph, values: Figures, weights: Weights) -> Replay:
     """Replay every value from the complete values of its inputs; a node without inputs keeps its own."""
     with np.errstate(all="ignore"):
-        if values.shapes is not None or not _is_grouped(graph):
+        if values.shapes is not None or not is_grouped(graph):
             return _replay_each_value(graph, values, weights)
         expected, slack = values.flat.copy(), np.abs(values.flat)
-        for group in _groups(graph):
+        for group in groups_of(graph):
             operands = [values.flat[row] for row in group.operands]
             value = np.asarray(group.operation.evaluate(operands, group.attributes), dtype=np.float64)
             expected[group.nodes] = value
@@ -119,14 +71,14 @@ def replay_gradients(
 ) -> Replay:
     """Replay every gradient from its consumers' `gradients` and the local gradients at `values`, both complete."""
     with np.errstate(all="ignore"):
-        if values.shapes is not None or not _is_grouped(graph):
+        if values.shapes is not None or not is_grouped(graph):
             return _replay_each_gradient(graph, values, gradients, output, seed, weights)
         count = len(graph)
         expected, slack = np.zeros(count), np.zeros(count)
         expected[graph.position[output]] = seed
         slack[graph.position[output]] = weights.terms * abs(seed)
         edges = OpenEdges(graph, values, output)
-        for group in _groups(graph):
+        for group in groups_of(graph):
             operands = [values.flat[row] for row in group.operands]
             value, upstream = values.flat[group.nodes], gradients.flat[group.nodes]
             if _chooses(group.operation):
@@ -260,7 +212,7 @@ def chosen_values(graph: Graph, values: Sequence[Any] | Figures) -> dict[int, An
 def _results(graph: Graph, values: Figures) -> FloatArray:
     """The values of scalars with the `chosen_values` in place of theirs."""
     results = values.flat.copy()
-    for group in _groups(graph):
+    for group in groups_of(graph):
         if _chooses(group.operation):
             replayed = group.operation.evaluate([values.flat[row] for row in group.operands], group.attributes)
             results[group.nodes] = _unrounded(values.flat[group.nodes], np.asarray(replayed))
@@ -270,7 +222,7 @@ def _results(graph: Graph, values: Figures) -> FloatArray:
 def _chosen_slopes(graph: Graph, values: Figures, results: FloatArray) -> dict[int, list[float]]:
     """By position, the local gradients of the nodes where the graph's convention has others than the default one."""
     found: dict[int, list[float]] = {}
-    for group in _groups(graph):
+    for group in groups_of(graph):
         default = group.operation.with_convention(MINIMUM_NORM)
         if default is group.operation:
             continue
@@ -332,7 +284,7 @@ def complete_gradients(
     """
     if recorded.present is None:
         return recorded
-    if values.shapes is None and _is_grouped(graph):
+    if values.shapes is None and is_grouped(graph):
         added = None if noise is None else noise.flat
         with np.errstate(all="ignore"):
             results = _results(graph, values)

@@ -23,12 +23,12 @@ from service.core.comparison.replay import (
     replay_values,
 )
 from service.core.comparison.rounding import Weights
-from service.core.comparison.verdicts import UNIT_ROUNDOFF
 from service.core.errors import InvalidInputs
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph
 from service.core.graph.traversal import sourceless
+from service.core.rounding.precision import UNIT_ROUNDOFF
 
 # The disturbances of a sample may cancel in a figure; those of so many hardly ever do.
 _SAMPLES = 8

@@ -84,19 +84,6 @@ TOLERANCES = {
     "float16": Tolerance(1e-3, 1e-5),
     "bfloat16": Tolerance(1.6e-2, 1e-5),
 }
-# The dtypes of runs, finest first. Figures in the last two are computed in float32 and rounded once.
-UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-ROUNDED_ONCE = ("float16", "bfloat16")
-
-
-def coarsest(*dtypes: str) -> str:
-    """The dtype with the largest unit roundoff."""
-    return max(dtypes, key=UNIT_ROUNDOFF.__getitem__)
-
-
-def relative_rounding(dtype: str) -> float:
-    """What rounding may make of a figure that follows from few others, relative to it: 2u if rounded once, else 32u."""
-    return (2 if dtype in ROUNDED_ONCE else 32) * UNIT_ROUNDOFF[dtype]
 
 
 @dataclass(frozen=True, eq=False)

@@ -119,16 +119,18 @@ class Rounding:
 
     In bfloat16 and float16 libraries also round what they keep on the way: kept(x, y, …, z, *attributes) is the sum of
     the magnitudes of such results, each times its effect on the value. `in_parts` says that the contribution to an
-    element is a sum of rounded parts, as where windows overlap.
+    element is a sum of rounded parts, as where windows overlap. `exact` says that nothing is rounded on the way to the
+    value: it moves or chooses its operands' numbers, changes their signs, or is a whole number.
     """
 
     value: Rule | None = None
     contributions: Rule | None = None
     kept: Rule | None = None
     in_parts: bool = False
+    exact: bool = False
 
 
-DEFAULT_ROUNDING = Rounding()
+DEFAULT_ROUNDING, EXACT = Rounding(), Rounding(exact=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.comparison.verdicts import ROUNDED_ONCE
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import pack
 from service.core.graph.graph import Graph
+from service.core.rounding.precision import ROUNDED_ONCE
 from tests.planted import graph_of
 
 torch = pytest.importorskip("torch", reason="left to `make test-peers`")

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.comparison.verdicts import TOLERANCES, Tolerance, coarsest
+from service.core.comparison.verdicts import TOLERANCES, Tolerance
 from service.core.execution.chain_rule import contributions_at
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import pack
 from service.core.graph.graph import Graph
+from service.core.rounding.precision import coarsest
 from tests.planted import altered, graph_of, judge, only, origins, run_of
 
 MLP = "h = x @ W; s = h + b; r = {act}(s); o = r @ V; p = softmax(o); L = sum(p * t)"

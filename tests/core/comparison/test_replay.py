@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from service.core.comparison.replay import (
     Replay,
-    _groups,
     complete_gradients,
     complete_values,
     replay_gradients,
@@ -335,25 +334,3 @@ def test_a_graph_of_scalars_may_hold_one() -> None:
     )
     values = pack([3.0, 9.0])
     assert scalars(graph, replay_values(graph, values, TERMS).expected)["y"] == 9.0
-
-
-def test_nodes_are_grouped_from_the_columns_of_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = graph_of(
-        "a = x * w; b = leaky_relu(a, alpha=0.1); c = leaky_relu(w, alpha=0.2); d = gelu(a, approximate='tanh');"
-        "e = gelu(x); F = a + b * c + d * e"
-    )
-    values, gradients = passes(graph, {"x": 0.5, "w": 1.5})
-    monkeypatch.setattr(Graph, "operands", None)  # none of which is made
-    grouped = [(group.operation.name, group.nodes.tolist(), group.operands.tolist()) for group in _groups(graph)]
-    monkeypatch.undo()
-    expected: dict[Any, tuple[str, list[int], list[list[int]]]] = {}
-    for position, node in enumerate(graph.nodes):
-        if node.inputs:
-            key = node.operation.name, node.attributes.get("approximate")
-            group = expected.setdefault(key, (node.operation.name, [], [[] for _ in node.inputs]))
-            group[1].append(position)
-            for row, source in zip(group[2], graph.operands[position], strict=True):
-                row.append(source)
-    assert grouped == list(expected.values())
-    agree(replay_values(graph, values, TERMS).expected, values)
-    agree(replay_gradients(graph, values, extended(gradients), "F", ONE, TERMS).expected, extended(gradients))

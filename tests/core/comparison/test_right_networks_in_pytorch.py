@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from service.core.comparison.listing import explained_origins
-from service.core.comparison.verdicts import ROUNDED_ONCE, Comparison
+from service.core.comparison.verdicts import Comparison
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run
 from service.core.graph.graph import Graph
+from service.core.rounding.precision import ROUNDED_ONCE
 from tests.core.comparison.networks_in_pytorch import NETWORKS, Program
 from tests.planted import judge
 

@@ -14,7 +14,7 @@ from service.core.rulebook.gaussian import (
     normal_distribution,
 )
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
+from service.core.rulebook.operation import CONVENTIONS, EXACT, Closed, Kinks
 from service.core.rulebook.primitives import choose, maximum, minimum, select
 from service.core.rulebook.registry import Wording, define, operands_only, rulebook_function
 
@@ -58,6 +58,7 @@ define(
     ),
     closed=Closed(where=lambda x, z: (x < 0.0,), multiplied_by=("tensorflow",)),
     analytic=False,
+    rounding=EXACT,
     wording=Wording(rule="piecewise"),
 )
 

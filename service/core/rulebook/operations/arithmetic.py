@@ -9,7 +9,7 @@ import numpy as np
 from service.core.rulebook.attribute import Attribute, OneOf, flag, number
 from service.core.rulebook.input_types import PRECISIONS, read_shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, SIGN, SUM, Notation, fenced, function, infix, row
-from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
+from service.core.rulebook.operation import CONVENTIONS, EXACT, Closed, Kinks
 from service.core.rulebook.primitives import floor_divide, is_traced, maximum, minimum, remainder, select, sign
 from service.core.rulebook.registry import Wording, define, operands_only, rulebook_function
 from service.core.rulebook.tensor import number_or_tensor
@@ -30,7 +30,14 @@ define(
     wording=Wording(notation=function("Constant")),
 )
 
-define("Identity", "x", forward=np.positive, local_gradients=lambda x, z: (1.0,), wording=Wording(rule="identity"))
+define(
+    "Identity",
+    "x",
+    forward=np.positive,
+    local_gradients=lambda x, z: (1.0,),
+    rounding=EXACT,
+    wording=Wording(rule="identity"),
+)
 
 
 @rulebook_function
@@ -51,6 +58,7 @@ define(
     contributions=lambda upstream, x, z: (None,),
     infer_shape=lambda shapes, attributes: shapes[0],
     analytic=False,
+    rounding=EXACT,
     wording=Wording(aliases=["stop_gradient", "detach"], rule="constant"),
 )
 
@@ -63,6 +71,7 @@ define(
     infer_shape=lambda shapes, attributes: shapes[0],
     linear=True,
     analytic=False,
+    rounding=EXACT,
     wording=Wording(rule="identity"),
 )
 
@@ -188,6 +197,7 @@ define(
     "x",
     forward=np.negative,
     local_gradients=lambda x, z: (-1.0,),
+    rounding=EXACT,
     wording=Wording(
         aliases=["negative"],
         # −x·y may be read as (−x)·y, which is the same to the last bit.
@@ -319,6 +329,7 @@ define(
         },
     ),
     analytic=False,
+    rounding=EXACT,
     wording=Wording(
         aliases=["absolute"],
         notation=Notation("abs(%(0)s)", r"\left|%(0)s\right|", mathml=fenced("|", "%(0)s", "|")),
@@ -334,6 +345,7 @@ define(
     kinks=Kinks(where=lambda x, z: x == 0.0, returned="0, the slope on both sides of the jump"),
     closed=Closed(where=lambda x, z: (np.absolute(x) > 0.0,), cut_by=("jax",)),
     analytic=False,
+    rounding=EXACT,
     symbolic={np.sign: operands_only},
     wording=Wording(notation=function("sign", r"\operatorname{sign}"), rule="step"),
 )
@@ -346,6 +358,7 @@ define(
     kinks=Kinks(where=lambda x, z: x == z, returned="0, the slope on both sides of the jump"),
     closed=Closed(where=lambda x, z: (np.absolute(x - z) > 0.0,), cut_by=("jax", "tensorflow")),
     analytic=False,
+    rounding=EXACT,
     wording=Wording(
         notation=Notation("floor(%(0)s)", r"\left\lfloor %(0)s \right\rfloor", mathml=fenced("⌊", "%(0)s", "⌋")),
         rule="step",
@@ -360,6 +373,7 @@ define(
     kinks=Kinks(where=lambda x, z: x == z, returned="0, the slope on both sides of the jump"),
     closed=Closed(where=lambda x, z: (np.absolute(x - z) > 0.0,), cut_by=("jax", "tensorflow")),
     analytic=False,
+    rounding=EXACT,
     wording=Wording(
         notation=Notation("ceil(%(0)s)", r"\left\lceil %(0)s \right\rceil", mathml=fenced("⌈", "%(0)s", "⌉")),
         rule="step",
@@ -374,6 +388,7 @@ define(
     kinks=Kinks(where=lambda x, z: np.absolute(x - z) == 0.5, returned="0, the slope on both sides of the jump"),
     closed=Closed(where=lambda x, z: (np.absolute(x - z) < 0.5,), cut_by=("jax", "tensorflow")),
     analytic=False,
+    rounding=EXACT,
     wording=Wording(aliases=["rint"], notation=function("round"), rule="step"),
 )
 

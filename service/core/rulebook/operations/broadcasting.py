@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.operation import Attributes
+from service.core.rulebook.operation import EXACT, Attributes
 from service.core.rulebook.primitives import sum_to_shape
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
@@ -67,6 +67,7 @@ define(
     contributions=lambda upstream, x, like, z: (sum_to(upstream, x), None),
     infer_shape=_expanded_shape,
     linear=True,
+    rounding=EXACT,
     wording=Wording(aliases=["expand_to"]),
 )
 
@@ -77,5 +78,6 @@ define(
     contributions=lambda upstream, x, like, z: (reshape_to(upstream, x), None),
     infer_shape=_reshaped_shape,
     linear=True,
+    rounding=EXACT,
     wording=Wording(aliases=["reshape_to"]),
 )

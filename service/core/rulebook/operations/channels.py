@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.operation import Attributes
+from service.core.rulebook.operation import EXACT, Attributes
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
 
@@ -45,6 +45,7 @@ define(
     contributions=lambda upstream, x, like, z: (sum_of_channels(upstream, x), None),
     infer_shape=_over_channels_shape,
     linear=True,
+    rounding=EXACT,
     wording=Wording(aliases=["over_channels"]),
 )
 

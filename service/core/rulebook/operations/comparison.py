@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 
 from service.core.rulebook.notation import ATOM, COMPARISON, OPEN, SUM, Notation, row
-from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
+from service.core.rulebook.operation import CONVENTIONS, EXACT, Closed, Kinks
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define, operands_only
 
@@ -22,6 +22,7 @@ def _define_comparison(name: str, ufunc: np.ufunc, sign: str, latex: str, mathml
             where=lambda x, y, z: (np.absolute(x - y) > 0.0, np.absolute(x - y) > 0.0), cut_by=CONVENTIONS[1:]
         ),
         analytic=False,
+        rounding=EXACT,
         wording=Wording(
             aliases=[*aliases, sign],
             notation=Notation(
@@ -51,6 +52,7 @@ define(
     local_gradients=lambda x, y, z: (0.0, 0.0),
     closed=Closed(where=lambda x, y, z: (np.equal(x, x), np.equal(y, y)), cut_by=CONVENTIONS[1:]),
     analytic=False,
+    rounding=EXACT,
     wording=Wording(
         aliases=["logical_and"],
         notation=Notation(
@@ -67,6 +69,7 @@ define(
     local_gradients=lambda x, y, z: (0.0, 0.0),
     closed=Closed(where=lambda x, y, z: (np.equal(x, x), np.equal(y, y)), cut_by=CONVENTIONS[1:]),
     analytic=False,
+    rounding=EXACT,
     wording=Wording(
         aliases=["logical_or"],
         notation=Notation(
@@ -83,6 +86,7 @@ define(
     local_gradients=lambda x, z: (0.0,),
     closed=Closed(where=lambda x, z: (np.equal(x, x),), cut_by=CONVENTIONS[1:]),
     analytic=False,
+    rounding=EXACT,
     wording=Wording(
         aliases=["logical_not"],
         notation=Notation("not(%(all)s)", r"\lnot %(0)s", ATOM, (OPEN,), (ATOM,), row("<mo>¬</mo>%(0)s")),
@@ -107,6 +111,7 @@ define(
         )
     ),
     analytic=False,
+    rounding=EXACT,
     symbolic={np.where: operands_only},
     wording=Wording(
         notation=Notation(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from service.core.figures.figures import Shape
-from service.core.rulebook.operation import LIBRARIES, Attributes, Closed, Kinks
+from service.core.rulebook.operation import EXACT, LIBRARIES, Attributes, Closed, Kinks
 from service.core.rulebook.operations.broadcasting import expand_to, sum_to
 from service.core.rulebook.primitives import select
 from service.core.rulebook.registry import Wording, define
@@ -69,5 +69,6 @@ define(
     ),
     closed=Closed(passing=lambda upstream, x, z: (select(x < expand_to(z, x), 0.0, expand_to(upstream, x)),)),
     analytic=False,
+    rounding=EXACT,
     wording=Wording(aliases=["global_max_pool"], rule="selection"),
 )

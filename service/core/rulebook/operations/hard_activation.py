@@ -3,7 +3,7 @@
 import numpy as np
 
 from service.core.rulebook.attribute import Attribute, number
-from service.core.rulebook.operation import CONVENTIONS, Closed, Kinks
+from service.core.rulebook.operation import CONVENTIONS, EXACT, Closed, Kinks
 from service.core.rulebook.primitives import maximum, minimum, select
 from service.core.rulebook.registry import Wording, define
 
@@ -85,6 +85,7 @@ define(
     ),
     closed=Closed(where=lambda x, z, alpha: (x < alpha,)),
     analytic=False,
+    rounding=EXACT,
     wording=Wording(aliases=["thresholded_relu"], rule="piecewise"),
 )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, integer, integers
-from service.core.rulebook.operation import Attributes, Closed, Rounding, Rule
+from service.core.rulebook.operation import EXACT, Attributes, Closed, Rounding, Rule
 from service.core.rulebook.operations.axes import axis_position, axis_positions
 from service.core.rulebook.operations.broadcasting import expand_to
 from service.core.rulebook.registry import Wording, define, rulebook_function
@@ -54,6 +54,7 @@ def _define_part(name: str, attributes: Sequence[Attribute], pick: Rule) -> None
         infer_shape=shape_of_part,
         closed=Closed(),
         linear=True,
+        rounding=EXACT,
     )
     define(
         f"{name}Adjoint",
@@ -63,6 +64,7 @@ def _define_part(name: str, attributes: Sequence[Attribute], pick: Rule) -> None
         contributions=lambda upstream, x, like, z, *given: (take(upstream, *given), None),
         infer_shape=shape_of_whole,
         linear=True,
+        rounding=EXACT,
         wording=Wording(aliases=[f"{name.lower()}_adjoint"]),
     )
 
@@ -188,6 +190,7 @@ define(
         _part_of_concat((upstream, *parts), axis, operand) for operand in range(len(parts))
     ],
     infer_shape=_concat_shape,
+    rounding=EXACT,
     symbolic={np.concatenate: lambda parts, axis=0: (parts, {"axis": axis})},
     linear=True,
 )
@@ -207,6 +210,7 @@ define(
     contributions=_part_contributions,
     infer_shape=_part_of_concat_shape,
     linear=True,
+    rounding=EXACT,
     wording=Wording(aliases=["concat_adjoint"]),
 )
 
@@ -270,7 +274,7 @@ define(
     infer_shape=_gather_shape,
     closed=Closed(),
     linear=True,
-    rounding=Rounding(in_parts=True),
+    rounding=Rounding(in_parts=True, exact=True),
 )
 
 define(

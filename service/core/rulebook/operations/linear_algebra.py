@@ -9,7 +9,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.notation import ATOM, OPEN, POWER, PRODUCT, Notation, function, row
-from service.core.rulebook.operation import Attributes, Rounding
+from service.core.rulebook.operation import EXACT, Attributes, Rounding
 from service.core.rulebook.operations.broadcasting import sum_to
 from service.core.rulebook.operations.matmul import matmul_left_adjoint
 from service.core.rulebook.registry import Wording, define, operands_only, rulebook_function
@@ -48,6 +48,7 @@ define(
     contributions=lambda upstream, x, z: (np.matrix_transpose(upstream),),
     infer_shape=_transposed_shape,
     linear=True,
+    rounding=EXACT,
     symbolic={np.matrix_transpose: operands_only},
     wording=Wording(
         aliases=["matrix_transpose"],

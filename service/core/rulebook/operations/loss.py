@@ -8,7 +8,7 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integer, numbered, positive
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Attributes, Closed, Rounding, Rule
+from service.core.rulebook.operation import EXACT, Attributes, Closed, Rounding, Rule
 from service.core.rulebook.operations.axes import axis_position
 from service.core.rulebook.operations.broadcasting import expand_to, sum_to
 from service.core.rulebook.operations.channels import over_channels, sum_of_channels
@@ -91,6 +91,7 @@ define(
     forward=one_hot,
     contributions=_one_hot_contributions,
     infer_shape=_one_hot_shape,
+    rounding=EXACT,
     wording=Wording(aliases=["one_hot"]),
 )
 

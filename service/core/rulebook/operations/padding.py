@@ -8,7 +8,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, integers, number
-from service.core.rulebook.operation import Attributes, Closed
+from service.core.rulebook.operation import EXACT, Attributes, Closed
 from service.core.rulebook.operations.axes import axis_positions
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
@@ -110,6 +110,7 @@ define(
     infer_shape=_pad_shape,
     closed=Closed(),
     linear=True,
+    rounding=EXACT,
 )
 
 define(

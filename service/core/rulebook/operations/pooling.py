@@ -8,7 +8,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer, integers
-from service.core.rulebook.operation import Attributes, Closed, Kinks, Rounding, Rule
+from service.core.rulebook.operation import EXACT, Attributes, Closed, Kinks, Rounding, Rule
 from service.core.rulebook.operations.window import AUTO_PAD, Window, blocks, share_of_part, window
 from service.core.rulebook.primitives import is_traced, select
 from service.core.rulebook.registry import Wording, define, rulebook_function
@@ -255,7 +255,8 @@ define(
     rounding=Rounding(
         contributions=_of_values(
             lambda upstream, x, z, *attributes: _max_pool_contributions(np.abs(upstream), x, z, *attributes)
-        )
+        ),
+        exact=True,
     ),
     analytic=False,
     work=Workload(pool_works(0, 0.0, 10.0), pool_works(0, 1.0, 25.0)),
@@ -310,6 +311,7 @@ define(
     contributions=lambda flow, tangent, x, z, *attributes: (max_pool_adjoint(flow, x, *attributes), None),
     infer_shape=_max_pool_tangent_shape,
     analytic=False,
+    rounding=EXACT,
     work=Workload(pool_works(1, 1.0, 30.0), pool_works(1, 1.0, 25.0)),
     wording=Wording(rule="selection"),
 )

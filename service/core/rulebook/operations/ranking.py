@@ -8,7 +8,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer, numbered
-from service.core.rulebook.operation import CONVENTIONS, Attributes, Closed, Kinks, Rounding, Rule, ShapeRule
+from service.core.rulebook.operation import CONVENTIONS, EXACT, Attributes, Closed, Kinks, Rounding, Rule, ShapeRule
 from service.core.rulebook.operations.axes import axis_position
 from service.core.rulebook.operations.broadcasting import expand_to
 from service.core.rulebook.operations.ordering import sort, sum_of_ties, top_k
@@ -116,6 +116,7 @@ def _define_order(
         ),
         closed=Closed(passing=contributions),
         analytic=False,
+        rounding=EXACT,
         work=_WORK,
         wording=Wording(aliases=aliases, rule="selection"),
     )
@@ -175,6 +176,7 @@ def _define_index(name: str, choose: Rule) -> None:
         contributions=lambda upstream, x, z, *attributes: (None,),
         infer_shape=infer_shape,
         analytic=False,
+        rounding=EXACT,
     )
 
 

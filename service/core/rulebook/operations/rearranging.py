@@ -8,7 +8,7 @@ import numpy as np
 
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, OneOf, flag, integer, integers, positive
-from service.core.rulebook.operation import Attributes, Closed
+from service.core.rulebook.operation import EXACT, Attributes, Closed
 from service.core.rulebook.registry import Wording, define, rulebook_function
 
 # --- a triangle ------------------------------------------------------------------------------------------------------
@@ -35,6 +35,7 @@ define(
     infer_shape=_matrix_shape,
     closed=Closed(),
     linear=True,
+    rounding=EXACT,
 )
 
 # --- copies side by side ---------------------------------------------------------------------------------------------
@@ -76,6 +77,7 @@ define(
     contributions=lambda upstream, x, z, repeats: (tile_adjoint(upstream, x, repeats),),
     infer_shape=_tile_shape,
     linear=True,
+    rounding=EXACT,
     wording=Wording(rule="sum"),
 )
 
@@ -154,6 +156,7 @@ define(
     contributions=lambda upstream, x, z, *attributes: (space_to_depth(upstream, *attributes),),
     infer_shape=_space_shape,
     linear=True,
+    rounding=EXACT,
     wording=Wording(aliases=["depth_to_space"]),
 )
 
@@ -169,5 +172,6 @@ define(
     contributions=lambda upstream, x, z, *attributes: (depth_to_space(upstream, *attributes),),
     infer_shape=_depth_shape,
     linear=True,
+    rounding=EXACT,
     wording=Wording(aliases=["space_to_depth"]),
 )

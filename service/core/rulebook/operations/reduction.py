@@ -11,7 +11,7 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import CONVENTIONS, Attributes, Closed, Kinks, Rounding, Rule
+from service.core.rulebook.operation import CONVENTIONS, EXACT, Attributes, Closed, Kinks, Rounding, Rule
 from service.core.rulebook.operations.axes import axis_positions, read_axes
 from service.core.rulebook.operations.broadcasting import expand_to, reshape_to
 from service.core.rulebook.operations.scan import cumprod, cumsum
@@ -192,6 +192,7 @@ def _define_extremum(
             )
         ),
         analytic=False,
+        rounding=EXACT,
         symbolic={numpy_function: _read_numpy_arguments},
         wording=Wording(notation=function(alias, rf"\{alias}"), rule="selection"),
     )

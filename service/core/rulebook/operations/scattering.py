@@ -109,7 +109,7 @@ def _define_pair(
         infer_shape=lambda shapes, given: part_shape(shapes[0], shapes[1], given[attribute.name]),
         closed=Closed(),
         linear=True,
-        rounding=Rounding(in_parts=True),
+        rounding=Rounding(in_parts=True, exact=True),
         wording=Wording(aliases=aliases[:1]),
     )
     define(

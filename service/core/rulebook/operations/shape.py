@@ -8,7 +8,7 @@ import numpy as np
 from service.core.figures.figures import Shape
 from service.core.rulebook.attribute import Attribute, flag, integer, integers
 from service.core.rulebook.notation import ATOM, POWER, Notation, row
-from service.core.rulebook.operation import Attributes
+from service.core.rulebook.operation import EXACT, Attributes
 from service.core.rulebook.operations.axes import axis_positions, out_of_range, read_axes
 from service.core.rulebook.operations.broadcasting import reshape_to, sum_to
 from service.core.rulebook.registry import Wording, define
@@ -19,6 +19,7 @@ define(
     forward=lambda x: np.float64(np.size(x)),
     contributions=lambda upstream, x, z: (None,),
     infer_shape=lambda shapes, attributes: (),
+    rounding=EXACT,
     symbolic={np.size: lambda x: ((x,), {})},
 )
 
@@ -45,6 +46,7 @@ define(
     contributions=lambda upstream, x, z, perm: (np.transpose(upstream, _inverse_permutation(perm)),),
     infer_shape=_transpose_shape,
     linear=True,
+    rounding=EXACT,
     symbolic={np.transpose: lambda x, axes=None: ((x,), {"perm": axes})},
     wording=Wording(
         notation=Notation("%(0)s.T", r"%(0)s^{\top}", POWER, (ATOM,), (ATOM,), row("<msup>%(0)s<mo>⊤</mo></msup>"))
@@ -78,6 +80,7 @@ define(
     forward=lambda x, shape, allowzero: np.reshape(x, _reshape_shape(np.shape(x), shape, allowzero)),
     contributions=lambda upstream, x, z, shape, allowzero: (reshape_to(upstream, x),),
     infer_shape=lambda shapes, attributes: _reshape_shape(shapes[0], *attributes.values()),
+    rounding=EXACT,
     symbolic={np.reshape: lambda x, shape: ((x,), {"shape": shape, "allowzero": 0 in shape})},
     linear=True,
 )
@@ -98,6 +101,7 @@ define(
     contributions=lambda upstream, x, z, axis: (reshape_to(upstream, x),),
     infer_shape=lambda shapes, attributes: _flatten_shape(shapes[0], *attributes.values()),
     linear=True,
+    rounding=EXACT,
 )
 
 
@@ -118,6 +122,7 @@ define(
     forward=lambda x, axes: np.reshape(x, _squeeze_shape(np.shape(x), axes)),
     contributions=lambda upstream, x, z, axes: (reshape_to(upstream, x),),
     infer_shape=lambda shapes, attributes: _squeeze_shape(shapes[0], *attributes.values()),
+    rounding=EXACT,
     symbolic={np.squeeze: lambda x, axis=None: ((x,), {"axes": axis})},
     linear=True,
 )
@@ -137,6 +142,7 @@ define(
     forward=np.expand_dims,
     contributions=lambda upstream, x, z, axes: (reshape_to(upstream, x),),
     infer_shape=_unsqueeze_shape,
+    rounding=EXACT,
     symbolic={np.expand_dims: lambda x, axis: ((x,), {"axes": axis})},
     linear=True,
 )
@@ -157,4 +163,5 @@ define(
     contributions=lambda upstream, x, z, shape: (sum_to(upstream, x),),
     infer_shape=lambda shapes, attributes: _expand_shape(shapes[0], *attributes.values()),
     linear=True,
+    rounding=EXACT,
 )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from service.core.rulebook.notation import function
-from service.core.rulebook.operation import Closed, Fold, Kinks, Rule
+from service.core.rulebook.operation import EXACT, Closed, Fold, Kinks, Rule
 from service.core.rulebook.primitives import maximum, minimum, select
 from service.core.rulebook.registry import Wording, define, operands_only
 
@@ -81,6 +81,7 @@ define(
     ),
     closed=Closed(where=lambda x, z: x < z, multiplied_by=("jax",)),
     analytic=False,
+    rounding=EXACT,
     symbolic={np.maximum: operands_only},
     wording=Wording(aliases=["maximum"], notation=function("max", r"\max"), rule="selection"),
 )
@@ -101,6 +102,7 @@ define(
     ),
     closed=Closed(where=lambda x, z: x > z, multiplied_by=("jax",)),
     analytic=False,
+    rounding=EXACT,
     symbolic={np.minimum: operands_only},
     wording=Wording(aliases=["minimum"], notation=function("min", r"\min"), rule="selection"),
 )

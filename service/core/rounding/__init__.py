@@ -1,0 +1,1 @@
+"""What rounding to a precision may do to a figure, and to the output that follows from it."""
