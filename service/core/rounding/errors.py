@@ -15,6 +15,7 @@ The greatest error is the sum of all |gradient|·ε. Roundings are about indepen
 √Σ(gradient·u·(z + P))²: more than two standard deviations, since a rounding is u·|z| at most and 0.4 of that as a rule.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -139,7 +140,8 @@ def _measure_tensors(
     graph: Graph, values: Figures, gradients: Figures, carries: BoolArray, dtype: str
 ) -> tuple[FloatArray, ...]:
     """The errors of each node, one after the other."""
-    arrays, measured = list(values), np.zeros((4, len(graph)))
+    arrays: list[Any] = list(values)
+    measured = np.zeros((4, len(graph)))
     for position, sources in enumerate(graph.operands):
         node, value, upstream = graph.nodes[position], arrays[position], gradients[position]
         if upstream is None or not node.has_gradient:
@@ -156,7 +158,7 @@ def _measure_tensors(
             contributions = contributions_at(graph, position, upstream, operands, value)
             for source, contribution in zip(sources, contributions, strict=True):
                 if contribution is not None and carries[source]:
-                    arriving = np.hypot(arriving, _norm(finite_size(contribution * arrays[source])))
+                    arriving = math.hypot(arriving, _norm(finite_size(contribution * arrays[source])))
         measured[2, position] = UNIT_ROUNDOFF[dtype] * arriving
         measured[3, position] = UNIT_ROUNDOFF[dtype] * _norm(finite_size(upstream * value))
     return tuple(measured)
@@ -181,10 +183,11 @@ def _rounded(size: Any, dtype: str) -> Any:
 
 def _parts_and_terms(node: Node, operands: Sequence[Any], value: Any) -> tuple[Any, Any]:
     """The magnitudes of what is rounded on the way to a value, and of the terms of its sums."""
-    kept, parts = node.operation.rounding.kept, 0.0
-    if kept is not None:
-        parts = finite_size(kept(*node.operation.arguments(operands), value, *node.attributes.values()))
-    return parts, 0.0 if node.operation.is_elementwise else finite_size(terms_of_value(node, operands, value))
+    operation, parts = node.operation, np.zeros(())
+    if operation.rounding.kept is not None:
+        given = operation.arguments(operands)
+        parts = finite_size(operation.rounding.kept(*given, value, *node.attributes.values()))
+    return parts, 0.0 if operation.is_elementwise else finite_size(terms_of_value(node, operands, value))
 
 
 def _moved(gradient: Any, error: Any) -> Any:
