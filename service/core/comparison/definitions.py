@@ -4,6 +4,11 @@ Such a node is replayed by its own definition. It is an origin by definition if 
 that it depends on is wrong: no operand's value; for a gradient, no consumer's gradient and no value in a consumer's
 local gradient. A figure that was not compared counts as wrong if it depends on a wrong one; the value of a node that is
 defined differently shows in the next ones that were compared.
+
+A pair has one value but not one gradient where the graphs compute that value more than once, or pass it on unchanged: x
+and Identity(x) are alike, and share out between them what flows back. Where a pair's consumers are not each other's
+partners, and its gradient follows from right figures and through no other definition, a gradient that differs from the
+baseline's is that of another share.
 """
 
 from collections.abc import Callable
@@ -15,6 +20,9 @@ from service.core.comparison.verdicts import DIFFERENT, Phase, Verdict
 from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray
 from service.core.graph.graph import Graph
 from service.core.graph.sweep import sweep_back, walk_forward
+
+# What a gradient depends on, as bits.
+_WRONG, _OTHER_SHARE = 1, 2
 
 
 def wrong_values(graph: Graph, forward: Phase | None) -> tuple[BoolArray, BoolArray]:
@@ -36,22 +44,50 @@ def gradients_with_wrong_sources(graph: Graph, backward: Phase, forward: Phase |
     A consumer's value that is an origin by definition does not count: the gradient differs for the same reason, not
     because of that value.
     """
+
+    def settle(position: int, state: int | None) -> int:
+        return _WRONG if _is_wrong(backward, position, bool(state)) else 0
+
+    rests = np.zeros(len(graph), dtype=bool)
+    rests[[position for position, state in _sweep(graph, forward, settle).items() if state]] = True
+    return rests
+
+
+def without_other_shares(
+    graph: Graph, backward: Phase, forward: Phase | None, otherwise: IntArray, shared: BoolArray
+) -> Phase:
+    """The phase without the gradients that differ as those of other shares; `shared` are the pairs with consumers that
+    are not each other's partners, `otherwise` those that another definition is computed from."""
+    verdicts, defined = backward.verdicts.copy(), np.isin(np.arange(len(graph)), otherwise)
+
+    def settle(position: int, state: int | None) -> int:
+        state = state or 0
+        verdict = verdicts[position]
+        if verdict == Verdict.NOT_COMPARED:
+            return state
+        apart = bool(state & _OTHER_SHARE or shared[position])
+        if verdict == Verdict.INHERITED and apart and not state & _WRONG and not defined[position]:
+            verdicts[position] = Verdict.NOT_COMPARED
+            return _OTHER_SHARE
+        return _WRONG if verdict in DIFFERENT else 0
+
+    _sweep(graph, forward, settle)
+    return replace(backward, verdicts=verdicts)
+
+
+def _sweep(graph: Graph, forward: Phase | None, settle: Callable[[int, int | None], int]) -> dict[int, int]:
+    """Sweep back what each gradient depends on: a wrong figure, one of another share, both or neither."""
     values, _ = wrong_values(graph, forward)
     results = values.copy()
     if forward is not None:
         results[forward.definitions] = False
 
-    def settle(position: int, rests: bool | None) -> bool:
-        return _is_wrong(backward, position, bool(rests))
-
-    def contributions(position: int, wrong: bool) -> list[bool | None]:
+    def contributions(position: int, state: int) -> list[int | None]:
         sources = graph.operands[position]
-        return [wrong or bool(results[position]) or bool(values[list(sources)].any())] * len(sources)
+        wrong = bool(results[position]) or bool(values[list(sources)].any())
+        return [state | (_WRONG if wrong else 0)] * len(sources)
 
-    found = sweep_back(graph, {}, contributions, add=lambda position, one, other: one or other, settle=settle)
-    rests = np.zeros(len(graph), dtype=bool)
-    rests[[position for position, wrong in found.items() if wrong]] = True
-    return rests
+    return sweep_back(graph, {}, contributions, add=lambda position, one, other: one | other, settle=settle)
 
 
 def seen_from(graph: Graph, otherwise: IntArray, forward: Phase) -> IntArray:

@@ -13,6 +13,7 @@ from itertools import islice
 
 import numpy as np
 
+from service.core.comparison.differing_definitions import differing_definition
 from service.core.comparison.evidence import Evidence, gather
 from service.core.comparison.sentences import full_statement, statement
 from service.core.comparison.slips.guess import Guesses
@@ -51,16 +52,10 @@ def explain(found: Comparison, phase: Phase, position: int, candidate: Run) -> t
     """The hypotheses that reproduce the figure of an origin, the node at that position."""
     evidence = gather(found, phase, position, candidate)
     if position in phase.definitions:
-        what = f"{_what_differs(found, evidence, position)} differently in the two graphs."
-        return (Hypothesis("definition", statement(evidence), Phrase(what), None),)
+        because = differing_definition(found, phase, position)
+        return (Hypothesis("definition", statement(evidence), because, None),)
     own = explain_evidence(evidence)
     return own if own and own[0].name not in DOUBTFUL else (*_by_an_unclaimed_figure(evidence), *own)
-
-
-def _what_differs(found: Comparison, evidence: Evidence, position: int) -> str:
-    if not evidence.forward:
-        return "The node is used"
-    return "The node is defined" if position in found.redefined else "What it is computed from is defined"
 
 
 def explain_evidence(evidence: Evidence) -> tuple[Hypothesis, ...]:

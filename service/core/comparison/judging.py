@@ -2,18 +2,32 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
+from service.core.alignment.alignment import Alignment
 from service.core.comparison.agreement import all_elements, following, near
-from service.core.comparison.alignment import absent, align, differences, lay_out, misshapen_inputs, without_misshapen
+from service.core.comparison.alignment import (
+    Propose,
+    absent,
+    align,
+    align_by,
+    in_layouts,
+    lay_out,
+    misshapen_inputs,
+    redefined,
+    used_by_others,
+    used_otherwise,
+    without_misshapen,
+)
 from service.core.comparison.conventions import follow_conventions
 from service.core.comparison.definitions import (
     gradients_with_wrong_sources,
     seen_from,
     with_definitions,
     with_figures_of,
+    without_other_shares,
     wrong_values,
 )
 from service.core.comparison.effective_figures import effective_gradients, effective_values, given
@@ -28,7 +42,7 @@ from service.core.comparison.missing_figures import unreplayable_gradients
 from service.core.comparison.replay import Replay, replay_gradients, replay_values
 from service.core.comparison.rounding import Weights, rounding_weights
 from service.core.comparison.unrecorded_rounding import UnrecordedRounding
-from service.core.comparison.verdicts import Comparison, Phase, Tolerance, Verdict
+from service.core.comparison.verdicts import DIFFERENT, Comparison, Phase, Tolerance, Verdict
 from service.core.comparison.weights import weigh_unrecorded
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Backward, Run
@@ -48,51 +62,49 @@ def compare(
     tolerance: Tolerance,
     names: Mapping[str, str] | None = None,
     *,
+    propose: Propose | None = None,
     max_elements: int | None = None,
     admit: Callable[[Weight], None] = lambda weight: None,
 ) -> Comparison:
-    """Judge each figure that both runs give. `names` maps the candidate's node names to the baseline's.
+    """Judge each figure that both runs give. `names` maps the candidate's node names to the baseline's; `propose` pairs
+    the other nodes, which are paired by name unless it is given.
 
     Raises InvalidRequest where the runs cannot be compared: gradients of different outputs or seeds, figures of
     different shapes or of shapes that do not fit the graph, no figure in common, unknown names; LimitExceeded where the
     values to be computed for the candidate would exceed `max_elements`; and what `admit` raises where a wrong figure
     makes it take more than `weigh_comparison` says.
     """
-    names = _with_outputs(baseline, candidate, names or {})
-    aligned = _pairs(baseline, candidate, tolerance, names)
-    candidate = without_misshapen(baseline, candidate, aligned)
+    alignment = align_by(propose or partial(_by_name, tolerance), baseline, candidate, names or {})
+    partners = alignment.partners
+    baseline = in_layouts(baseline, alignment)
+    candidate = without_misshapen(baseline, candidate, partners)
     ours, theirs = candidate.backward, baseline.backward
     if ours and theirs:
-        _check_outputs(theirs, ours, names)
+        _check_outputs(baseline.graph, candidate.graph, partners, theirs.output, ours.output)
         if not _same_seed(ours.seed, theirs.seed):
-            raise InvalidRequest(misshapen_inputs(baseline, candidate, aligned) or [_OTHER_SEEDS])
-    redefined, reconsumed = differences(baseline.graph, candidate.graph, aligned)
-    values = lay_out(baseline.values, candidate.values, aligned, candidate.graph)
-    slopes = lay_out(theirs.gradients, ours.gradients, aligned, candidate.graph) if ours and theirs else None
+            raise InvalidRequest(misshapen_inputs(baseline, candidate, partners) or [_OTHER_SEEDS])
+    values = lay_out(baseline.values, candidate.values, partners, candidate.graph)
+    slopes = lay_out(theirs.gradients, ours.gradients, partners, candidate.graph) if ours and theirs else None
     cut, effective = effective_values(candidate, values, max_elements)
-    judging = _Judging(candidate, cut, effective, tolerance, np.flatnonzero(aligned < 0), admit)
+    judging = _Judging(candidate, cut, effective, tolerance, np.flatnonzero(partners < 0), admit)
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:
         judged = judging.judge_values(values)
-        otherwise = seen_from(candidate.graph, redefined, judged)
+        otherwise = seen_from(candidate.graph, alignment.cuts, judged)
         forward = with_definitions(judged, otherwise, lambda: wrong_values(candidate.graph, judged)[1])
     if ours and theirs and slopes is not None:
         judged, conventions = judging.judge_gradients(ours, slopes, theirs.gradients)
-        backward = with_definitions(
-            judged, reconsumed, lambda: gradients_with_wrong_sources(candidate.graph, judged, forward)
-        )
-        if backward.definitions.size:
-            backward = without_idle_differences(backward, candidate.graph)
+        backward = _with_uses(baseline.graph, candidate.graph, alignment, judged, forward)
     found = Comparison(
         candidate,
+        baseline.graph,
+        alignment,
         forward,
         backward,
         effective,
-        absent(baseline.graph, aligned[aligned >= 0]),
-        absent(candidate.graph, np.flatnonzero(aligned >= 0)),
-        redefined,
-        reconsumed,
+        absent(baseline.graph, partners[partners >= 0]),
+        absent(candidate.graph, np.flatnonzero(partners >= 0)),
         conventions,
     )
     if not any(phase.verdicts.any() for phase in found.phases):
@@ -100,17 +112,20 @@ def compare(
     return found
 
 
-def _with_outputs(baseline: Run, candidate: Run, names: Mapping[str, str]) -> Mapping[str, str]:
-    """The names with those of what gradients are of, which two graphs may call differently: the only output of each."""
-    ours, theirs = candidate.backward, baseline.backward
-    if not ours or not theirs or ours.output == theirs.output or candidate.graph.digest == baseline.graph.digest:
-        return names
-    if ours.output in names or theirs.output in names.values():
-        return names
-    for run, output in ((candidate, ours.output), (baseline, theirs.output)):
-        if run.graph.outputs != (output,) or run.values[run.graph.position[output]] is None:
-            return names
-    return {**names, ours.output: theirs.output}
+def _with_uses(baseline: Graph, candidate: Graph, alignment: Alignment, judged: Phase, forward: Phase | None) -> Phase:
+    """The gradients with the verdicts on the nodes that are used otherwise in the two graphs."""
+    if candidate is baseline or not np.isin(judged.verdicts, DIFFERENT).any():
+        return judged
+    otherwise = used_otherwise(baseline, candidate, alignment)
+    shared = used_by_others(baseline, candidate, alignment.partners)
+    judged = without_other_shares(candidate, judged, forward, otherwise, shared)
+    backward = with_definitions(judged, otherwise, lambda: gradients_with_wrong_sources(candidate, judged, forward))
+    return without_idle_differences(backward, candidate) if backward.definitions.size else backward
+
+
+def _by_name(tolerance: Tolerance, baseline: Run, candidate: Run, names: Mapping[str, str]) -> Alignment:
+    partners = _pairs(baseline, candidate, tolerance, names)
+    return Alignment(partners, {}, redefined(baseline.graph, candidate.graph, partners), {})
 
 
 def _pairs(baseline: Run, candidate: Run, tolerance: Tolerance, names: Mapping[str, str]) -> IntArray:
@@ -312,10 +327,11 @@ def _conform(baseline: Figures, effective: Figures) -> FloatArray:
     return flat
 
 
-def _check_outputs(baseline: Backward, candidate: Backward, names: Mapping[str, str]) -> None:
-    output = names.get(candidate.output, candidate.output)
-    if output != baseline.output:
-        detail = f"the candidate's gradients are of {candidate.output!r}, the baseline's of {baseline.output!r}"
+def _check_outputs(baseline: Graph, candidate: Graph, partners: IntArray, theirs: str, ours: str) -> None:
+    partner = int(partners[candidate.position[ours]])
+    same = baseline.nodes[partner].name == theirs if partner >= 0 else ours == theirs
+    if not same:
+        detail = f"the candidate's gradients are of {ours!r}, the baseline's of {theirs!r}"
         raise InvalidRequest([Fault(("candidate",), detail)])
 
 

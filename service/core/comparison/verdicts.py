@@ -49,8 +49,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from service.core.alignment.alignment import Alignment
 from service.core.execution.run import Run
 from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray
+from service.core.graph.graph import Graph, Node
 
 
 class Verdict(IntEnum):
@@ -131,20 +133,24 @@ class Phase:
 class Comparison:
     """The findings of both phases; a phase that was not compared is None.
 
-    `candidate` is the run that was judged and `values` are its effective values; `redefined` and `reconsumed` hold the
-    positions of nodes that are defined, or used, otherwise in the two graphs; `conventions` says by position whose
-    choices explain a gradient.
+    `candidate` is the run that was judged and `values` are its effective values; `alignment` pairs its nodes with those
+    of the graph `baseline`; `conventions` says by position whose choices explain a gradient.
     """
 
     candidate: Run
+    baseline: Graph
+    alignment: Alignment
     forward: Phase | None
     backward: Phase | None
     values: Figures
     only_in_baseline: tuple[str, ...]
     only_in_candidate: tuple[str, ...]
-    redefined: IntArray
-    reconsumed: IntArray
     conventions: Mapping[int, tuple[str, ...]]
+
+    def partner(self, position: int) -> Node | None:
+        """The baseline's node that the candidate's at that position is paired with."""
+        other = int(self.alignment.partners[position])
+        return self.baseline.nodes[other] if other >= 0 else None
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from service.core.comparison.alignment import absent, align, differences, lay_out
+from service.core.alignment.alignment import Alignment
+from service.core.comparison.alignment import absent, align, lay_out, redefined, used_by_others, used_otherwise
 from service.core.errors import InvalidRequest
 from service.core.figures.figures import pack
 from tests.planted import graph_of, judge, only, run_of
@@ -53,25 +54,29 @@ def test_each_shape_that_differs_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("candidate", "names", "redefined", "reconsumed"),
+    ("candidate", "names", "defined", "leading", "others"),
     [
-        (FIRST, {}, "", ""),
-        ("F = sin(p); p = x * y", {}, "", ""),
-        ("p = y * x; F = sin(p)", {}, "p", "xy"),
-        ("p = x + y; F = sin(p)", {}, "p", "xy"),
-        ("p = x * x; F = sin(p); q = y + 1", {}, "p", "xy"),
-        ("p = x * y; F = sin(p); G = cos(p)", {}, "", "p"),
-        ("p = x * y; s = sin(p); F = 2 * s", {}, "F", "p"),
-        ("p = x * y; s = sin(p); F = 2 * s", {"s": "F"}, "", "s"),
-        (FIRST, {"x": "y", "y": "x"}, "p", "xy"),
+        (FIRST, {}, "", "", ""),
+        ("F = sin(p); p = x * y", {}, "", "", ""),
+        ("p = y * x; F = sin(p)", {}, "p", "xy", "xy"),
+        ("p = x + y; F = sin(p)", {}, "p", "xy", ""),
+        ("p = x * x; F = sin(p); q = y + 1", {}, "p", "xy", "xy"),
+        ("p = x * y; F = sin(p); G = cos(p)", {}, "", "", "p"),
+        ("p = x * y; s = sin(p); F = 2 * s", {}, "F", "p", "p"),
+        ("p = x * y; s = sin(p); F = 2 * s", {"s": "F"}, "", "", "s"),
+        (FIRST, {"x": "y", "y": "x"}, "p", "xy", "xy"),
     ],
 )
-def test_definitions_and_uses(candidate: str, names: dict[str, str], redefined: str, reconsumed: str) -> None:
+def test_definitions_and_uses(candidate: str, names: dict[str, str], defined: str, leading: str, others: str) -> None:
     first, second = graph_of(FIRST), graph_of(candidate)
-    found = differences(first, second, align(first, second, names))
-    assert [{second.nodes[position].name for position in positions} for positions in found] == [
-        set(redefined),
-        set(reconsumed),
+    partners = align(first, second, names)
+    cuts = redefined(first, second, partners)
+    used = used_otherwise(first, second, Alignment(partners, {}, cuts, {}))
+    shared = np.flatnonzero(used_by_others(first, second, partners))
+    assert [{second.nodes[position].name for position in positions} for positions in (cuts, used, shared)] == [
+        set(defined),
+        set(leading),
+        set(others),
     ]
 
 

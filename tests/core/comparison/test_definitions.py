@@ -61,7 +61,9 @@ def test_a_definition_that_was_not_recorded_shows_in_the_next_figure_that_was() 
     assert [name for phase, name in origins(found, candidate) if phase == "forward"] == ["h"]
     (hypothesis,) = explained_origins(found)[0].hypotheses
     assert hypothesis.name == "definition"
-    assert str(hypothesis.because) == "What it is computed from is defined differently in the two graphs."
+    assert str(hypothesis.because) == (
+        "What it is computed from is defined differently in the two graphs: r is sigmoid(x), in the baseline tanh(x)."
+    )
     assert verdicts(found, candidate)["forward"]["L"] == "inherited"
 
 

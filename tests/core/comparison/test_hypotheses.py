@@ -345,10 +345,15 @@ def test_a_definition_that_differs_is_the_only_hypothesis() -> None:
     found = judge(right, candidate)
     forward = reported(found, candidate, found.forward, "f")
     assert [(each.name, each.error) for each in forward] == [("definition", None)]
-    assert forward[0].sentence == "f is 4; it should be −12. The node is defined differently in the two graphs."
+    assert forward[0].sentence == (
+        "f is 4; it should be −12. The node is defined differently in the two graphs: it is e + c, in the baseline e·c."
+    )
     backward = reported(found, candidate, found.backward, "c")
     assert [(each.name, each.error) for each in backward] == [("definition", None)]
-    assert backward[0].sentence == "∂F/∂c is −1/3; it should be −2. The node is used differently in the two graphs."
+    assert backward[0].sentence == (
+        "∂F/∂c is −1/3; it should be −2. The node is used differently in the two graphs: f is e + c, in the baseline "
+        "e·c."
+    )
 
 
 def test_errors_that_grew_are_rounding() -> None:

@@ -676,8 +676,7 @@ def test_a_node_defined_otherwise_whose_figure_differs_is_an_origin(right: Run) 
         "backward": {"F": "same", "f": "same", "d": "inherited", "e": "origin", "c": "origin"}
         | dict.fromkeys("ab", "inherited"),
     }
-    assert [changed.nodes[position].name for position in found.redefined] == ["f"]
-    assert {changed.nodes[position].name for position in found.reconsumed} == {"e", "c"}
+    assert [changed.nodes[position].name for position in found.alignment.cuts] == ["f"]
     assert found.forward is not None
     assert float(named(changed, found.forward.expected)["f"]) == -12.0
 
@@ -686,7 +685,7 @@ def test_a_node_defined_otherwise_whose_figure_is_the_same_is_no_origin(right: R
     turned = graph_of("e = b + a; f = e * c; F = f / d")
     found = judge(right, run_of(turned, SEED_INPUTS))
     assert found.same
-    assert [turned.nodes[position].name for position in found.redefined] == ["e"]
+    assert [turned.nodes[position].name for position in found.alignment.cuts] == ["e"]
 
 
 def test_a_gradient_whose_consumers_differ_is_an_origin_if_it_differs() -> None:
@@ -697,7 +696,6 @@ def test_a_gradient_whose_consumers_differ_is_an_origin_if_it_differs() -> None:
         "forward": {**dict.fromkeys("abcp", "same"), "F": "origin"},
         "backward": {**dict.fromkeys("Fcpb", "same"), "a": "origin"},
     }
-    assert {twice.nodes[position].name for position in found.reconsumed} == {"p", "a", "c"}
     assert found.only_in_candidate == ("q",)
 
 
@@ -714,23 +712,23 @@ def test_attributes_and_inputs_belong_to_the_definition(baseline: str, candidate
     sides = [run_of(graph, dict.fromkeys(graph.inputs, 1.5)) for graph in graphs]
     found = judge(*sides)
     assert origins(found, graphs[1])[0] == ("forward", origin)
-    assert graphs[1].position[origin] in found.redefined
+    assert graphs[1].position[origin] in found.alignment.cuts
 
 
 def test_one_graph_built_twice_has_no_definition_that_differs() -> None:
     text = "k = Constant(value=NaN); y = x * 2; z = y + k"
     first, second = graph_of(text), graph_of("z = y + k; y = x * 2; k = Constant(value=NaN)")
     found = judge(run_of(first, {"x": 1.0}), run_of(second, {"x": 1.0}))
-    assert found.same and not found.redefined.size and not found.reconsumed.size
+    assert found.same and not found.alignment.cuts.size
     third = graph_of(text + "; extra = z + 1", ["z"])
-    assert not judge(run_of(first, {"x": 1.0}), run_of(third, {"x": 1.0}, output="z")).redefined.size
+    assert not judge(run_of(first, {"x": 1.0}), run_of(third, {"x": 1.0}, output="z")).alignment.cuts.size
 
 
 def test_swapped_names_within_one_graph_swap_definitions(seed_graph: Graph, right: Run) -> None:
     turned = run_of(seed_graph, SEED_INPUTS | {"a": 1.0, "b": 5.0})
     found = judge(right, turned, names={"a": "b", "b": "a"})
     assert found.same
-    assert [seed_graph.nodes[position].name for position in found.redefined] == ["e"]
+    assert [seed_graph.nodes[position].name for position in found.alignment.cuts] == ["e"]
 
 
 def test_tensors_of_two_versions_are_aligned() -> None:

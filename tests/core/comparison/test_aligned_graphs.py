@@ -1,0 +1,173 @@
+"""Two graphs whose nodes have other names: what is equivalent, cut, without a partner, or laid out otherwise."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.core.alignment.alignment import Alignment
+from service.core.comparison.judging import compare
+from service.core.comparison.listing import explained_origins
+from service.core.comparison.verdicts import TOLERANCES, Comparison, Verdict
+from service.core.execution.passes import backward_pass, forward_pass
+from service.core.execution.run import Backward, Run
+from service.core.figures.figures import FloatArray
+from service.core.graph.graph import Graph
+from tests.planted import altered, graph_of, named, only, origins, run_of, verdicts
+
+X = np.random.default_rng(0).normal(size=(3, 4))
+WEIGHT = np.random.default_rng(1).normal(size=(4, 2))
+
+
+def aligned(
+    baseline: Run,
+    candidate: Run,
+    pairs: Mapping[str, str],
+    cuts: Sequence[str] = (),
+    layouts: Mapping[str, Any] | None = None,
+) -> Comparison:
+    """Compare two runs under an alignment by hand, candidate → baseline."""
+    own, theirs = candidate.graph.position, baseline.graph.position
+    partners = np.full(len(candidate.graph), -1)
+    for name, other in pairs.items():
+        partners[own[name]] = theirs[other]
+    laid = {own[name]: layout for name, layout in (layouts or {}).items()}
+    alignment = Alignment(partners, {}, np.array([own[name] for name in cuts], dtype=np.int64), laid)
+    return compare(baseline, candidate, TOLERANCES["float64"], propose=lambda *given: alignment)
+
+
+NORM = "n = layer_norm(x, s, b); y = tanh(n); F = sum(y * y * t)"
+PARTS = (
+    "m = mean(u, axes=[1], keepdims=1); c = u - m; v = mean(c * c, axes=[1], keepdims=1); d = sqrt(v + 1e-5); "
+    "h = c / d; g = h * p + q; z = tanh(g); L = sum(z * z * w)"
+)
+NORM_AT = {"x": X, "s": np.arange(1.0, 5.0), "b": np.full(4, 0.5), "t": X + 2}
+PARTS_AT = {"u": X, "p": NORM_AT["s"], "q": NORM_AT["b"], "w": NORM_AT["t"]}
+PAIRS = {"u": "x", "p": "s", "q": "b", "w": "t", "g": "n", "z": "y", "L": "F"}
+
+
+@pytest.mark.parametrize("wrong", [None, *"mcdhgz"])
+@pytest.mark.parametrize("phase", ["values", "gradients"])
+def test_what_one_graph_fuses_is_one_function(phase: str, wrong: str | None) -> None:
+    """In either direction a planted figure is the only origin, within the fused region too."""
+    for pairs, texts in ((PAIRS, (NORM, PARTS)), ({b: c for c, b in PAIRS.items()}, (PARTS, NORM))):
+        graphs = [graph_of(text) for text in texts]
+        at = [NORM_AT, PARTS_AT] if texts[0] is NORM else [PARTS_AT, NORM_AT]
+        planted = {wrong: lambda figure: figure * 1.01 + 0.02} if wrong in graphs[1].position else {}
+        candidate = run_of(graphs[1], at[1], **{phase: planted})
+        found = aligned(run_of(graphs[0], at[0]), candidate, pairs)
+        name = "forward" if phase == "values" else "backward"
+        assert origins(found, graphs[1]) == [(name, each) for each in planted]
+        assert planted or found.same
+
+
+def test_a_cut_is_the_origin_and_what_lies_in_it_is_judged_by_itself() -> None:
+    parts = PARTS.replace("d = sqrt(v + 1e-5)", "d = sqrt(v) + 1e-1")
+    candidate = run_of(graph_of(parts), PARTS_AT)
+    baseline = run_of(graph_of(NORM), NORM_AT)
+    found = aligned(baseline, candidate, PAIRS, cuts=["g"])
+    assert [name for phase, name in origins(found, candidate.graph) if phase == "forward"] == ["g"]
+    assert verdicts(found, candidate.graph)["forward"] == {
+        **dict.fromkeys("upqw", "same"),
+        "g": "origin",
+        **dict.fromkeys("zL", "inherited"),
+    }
+    sentence = str(explained_origins(found)[0].sentence)
+    assert "defined differently in the two graphs: it is h·p + q, in the baseline n is layer_norm(x, s, b)." in sentence
+    wrong = aligned(baseline, run_of(candidate.graph, PARTS_AT, values={"h": lambda h: h + 1}), PAIRS, cuts=["g"])
+    assert origins(wrong, candidate.graph) == [("forward", "h")]
+    assert verdicts(wrong, candidate.graph)["forward"]["g"] == "inherited"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "pairs", "told"),
+    [
+        ("y = relu(x); F = sum(y)", "z = leaky_relu(u); L = sum(z)", "z:y", "z is leaky_relu(u), in the baseline y is"),
+        ("t = tanh(x); y = t + x; F = sum(y)", "t = tanh(u); z = t * 1; L = sum(z)", "t:t z:y", "z is t·1, in the"),
+        ("s = x + x; y = exp(s); F = sum(y)", "z = exp(u); L = sum(z)", "z:y", "z is"),
+    ],
+)
+def test_a_gradient_differs_by_definition_where_a_cut_is_computed_from_the_node(
+    baseline: str, candidate: str, pairs: str, told: str
+) -> None:
+    """In the candidate or in the baseline alone, directly or by way of nodes without a partner."""
+    graph = graph_of(candidate)
+    all_pairs = {"u": "x", "L": "F", **dict(pair.split(":") for pair in pairs.split())}
+    found = aligned(run_of(graph_of(baseline), {"x": X}), run_of(graph, {"u": X}), all_pairs, cuts=["z"])
+    assert [name for phase, name in origins(found, graph) if phase == "forward"] == ["z"]
+    of_gradients = [each for each in explained_origins(found) if each.phase.name == "backward"]
+    assert {each.hypotheses[0].name for each in of_gradients} <= {"definition"}
+    for each in of_gradients:
+        assert told in str(each.sentence)
+    assert of_gradients or verdicts(found, graph)["backward"]["u"] == "inherited"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "pairs"),
+    [
+        # x and its copy share out what flows back otherwise.
+        ("i = identity(x); F = sum(exp(i) * x)", "i = identity(u); e = exp(i); L = sum(e * i)", "i:i e:exp_1"),
+        ("a = exp(x); F = sum(a * a)", "a = exp(u); b = exp(u); L = sum(a * b)", "a:a"),
+        ("r = x.T; s = r * 1; F = sum(s * r)", "r = u.T; s = r * 1; L = sum(s * s)", "s:s r:r"),
+    ],
+)
+def test_a_gradient_of_another_share_is_not_compared(baseline: str, candidate: str, pairs: str) -> None:
+    theirs, own = graph_of(baseline), graph_of(candidate)
+    all_pairs = {"u": "x", "L": "F", **dict(pair.split(":") for pair in pairs.split())}
+    run = run_of(own, {"u": X})
+    found = aligned(run_of(theirs, {"x": X}), run, all_pairs)
+    assert found.same and verdicts(found, own)["backward"]["u"] == "same"
+    first = pairs.partition(":")[0]
+    assert first not in verdicts(found, own)["backward"]
+    # By its own replay it is judged all the same.
+    wrong = run_of(own, {"u": X}, gradients={first: lambda slope: slope * 3})
+    assert origins(aligned(run_of(theirs, {"x": X}), wrong, all_pairs), own) == [("backward", first)]
+
+
+def test_a_pair_is_compared_through_its_layout() -> None:
+    theirs, own = graph_of("y = x @ W; F = sum(y * y)"), graph_of("z = V @ u; L = sum(z * z)")
+    places = np.arange(8).reshape(4, 2).T
+    layouts = {"u": np.arange(12).reshape(3, 4).T, "V": places, "z": np.arange(6).reshape(3, 2).T}
+    pairs = {"u": "x", "V": "W", "z": "y", "L": "F"}
+    baseline = run_of(theirs, {"x": X, "W": WEIGHT})
+    run = run_of(own, {"u": X.T, "V": WEIGHT.T})
+    found = aligned(baseline, run, pairs, layouts=layouts)
+    assert found.same and found.counts["same"] == 8
+    assert found.forward is not None
+    np.testing.assert_array_equal(named(own, found.forward.baseline)["V"], WEIGHT.T)
+    gradient = named(own, run.gradients)["V"]
+    wrong = aligned(baseline, altered(run, gradients={"V": 2 * gradient}), pairs, layouts=layouts)
+    assert origins(wrong, own) == [("backward", "V")]
+    wrong = aligned(baseline, run_of(own, {"u": X.T, "V": WEIGHT.T * 2}), pairs, layouts=layouts)
+    assert origins(wrong, own) == [("forward", "V")] and wrong.differing_inputs == ["V"]
+
+
+def test_a_seed_is_laid_out_as_its_output() -> None:
+    theirs, own = graph_of("y = x * 2"), graph_of("z = u * 2")
+    seed = np.arange(12.0).reshape(3, 4)
+
+    def run(graph: Graph, name: str, at: FloatArray, flow: FloatArray) -> Run:
+        values = forward_pass(graph, {name: at})
+        output = graph.outputs[0]
+        return Run(graph, values, backward=Backward(output, flow, backward_pass(graph, values, output, flow)))
+
+    layouts = dict.fromkeys("uz", np.arange(12).reshape(3, 4).T)
+    pair = run(theirs, "x", X, seed), run(own, "u", X.T, seed.T)
+    assert aligned(*pair, {"u": "x", "z": "y"}, layouts=layouts).same
+
+
+def test_figures_that_were_not_recorded_are_no_figures() -> None:
+    """A cut that was not recorded shows in the next figure that was; a layout without figures lays out nothing."""
+    theirs, own = graph_of("y = relu(x); F = sum(y)"), graph_of("z = leaky_relu(u); L = sum(z)")
+    run = only(run_of(own, {"u": X.T}), values="uL")
+    places = np.arange(12).reshape(3, 4).T
+    pairs, layouts = {"u": "x", "z": "y", "L": "F"}, {"u": places, "z": places}
+    found = aligned(only(run_of(theirs, {"x": X}), values="xF"), run, pairs, cuts=["z"], layouts=layouts)
+    assert origins(found, own) == [("forward", "L")]
+    assert (
+        "What it is computed from is defined differently in the two graphs: z is leaky_relu(u), in the baseline y"
+        in (str(explained_origins(found)[0].sentence))
+    )
+    assert found.forward is not None
+    assert found.forward.verdicts[own.position["z"]] == Verdict.NOT_COMPARED
