@@ -2,11 +2,11 @@
 
 from service.core.comparison.verdicts import Comparison
 from service.core.execution.run import Run
+from service.core.execution.weights import work_of_run
 from service.core.figures.figures import Figures
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
-from service.core.graph.shapes import fit_shapes
-from service.core.graph.work import GraphWork, work_of
+from service.core.graph.work import work_of
 
 _FLOAT = 8
 # Of each node of graphs of scalars, whose replays are done for all nodes of an operation at once; and of any other,
@@ -21,10 +21,10 @@ _ORIGIN, _DIFFERENCE, _MOST = Weight(15e6, 100_000.0), Weight(0.7e6, 10_000.0), 
 
 def weigh_comparison(baseline: Run, candidate: Run) -> Weight:
     """Of judging all figures, beside the two runs."""
-    graph, nodes = candidate.graph, len(baseline.graph) + len(candidate.graph)
+    nodes = len(baseline.graph) + len(candidate.graph)
     if baseline.values.shapes is None and candidate.values.shapes is None:
         return _SCALAR * nodes
-    work = _work(graph, candidate)
+    work = work_of_run(candidate)
     temporary = max(work.forward.elements, work.backward.elements)
     arrays, each = _JUDGED
     operations = _REPLAYS * (work.forward.operations + work.backward.operations) + each * work.elements
@@ -53,15 +53,3 @@ def weigh_explanation(found: Comparison) -> Weight:
         held = _FOLLOWED[0] * work.elements + 4.0 * temporary
         weight += Weight(origins * operations / len(found.candidate.graph), _FLOAT * held)
     return weight
-
-
-def _work(graph: Graph, run: Run) -> GraphWork:
-    """Of the passes at the shapes that the run's figures have, or that follow from them; else as of scalars."""
-    given = {
-        position: figures.shape(position)
-        for figures in ([run.backward.gradients] if run.backward else []) + [run.values]
-        for position in range(len(figures))
-        if figures.present is None or figures.present[position]
-    }
-    shapes, _ = fit_shapes(graph, given)
-    return work_of(graph, tuple(shapes.get(position, ()) for position in range(len(graph))))

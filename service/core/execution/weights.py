@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from service.core.execution import kernel
+from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray, Shape
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
-from service.core.graph.work import work_of
+from service.core.graph.shapes import fit_shapes
+from service.core.graph.work import GraphWork, work_of
 
 _FLOAT = 8
 # Of each node of a graph of scalars, by both passes: in the compiled loops, and in Python.
@@ -39,6 +41,18 @@ def weigh_run(graph: Graph, shapes: Sequence[Shape] | None) -> Weight:
     operations = work.forward.operations + work.backward.operations + 8.0 * work.elements
     sweeping = 3.2 * work.elements + max(work.forward.elements, work.backward.elements)
     return Weight(operations, _FLOAT * max(sweeping, 4.2 * work.elements) + _OBJECTS * len(graph))
+
+
+def work_of_run(run: Run) -> GraphWork:
+    """What the rules take at the shapes that the run's figures have, or that follow from them; else as of scalars."""
+    given = {
+        position: figures.shape(position)
+        for figures in ([run.backward.gradients] if run.backward else []) + [run.values]
+        for position in range(len(figures))
+        if figures.present is None or figures.present[position]
+    }
+    shapes, _ = fit_shapes(run.graph, given)
+    return work_of(run.graph, tuple(shapes.get(position, ()) for position in range(len(run.graph))))
 
 
 def _weigh_scalars(graph: Graph) -> Weight:

@@ -1,0 +1,117 @@
+"""Fingerprints of figures: a few numbers by which equal ones are found among many, without comparing all with all.
+
+A figure's elements are projected on a fixed random direction. Two figures are taken for equal where their shapes are
+and the projections agree within what rounding may do, at every probe.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import FloatArray
+
+_SEED, _DIRECTIONS = 17, 2
+_LARGEST = 1e150  # beyond it sums of squares would leave float64's range
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Of one node's figures at all probes: what must be equal, the projections, and the size of what was projected."""
+
+    exact: Hashable
+    projections: tuple[float, ...]
+    sizes: tuple[float, ...]
+
+    def agrees(self, other: "Fingerprint", tolerance: float) -> bool:
+        """Whether the two are of figures that are the same but for rounding."""
+        return self.exact == other.exact and all(
+            abs(one - two) <= tolerance * max(here, there)
+            for one, two, here, there in zip(self.projections, other.projections, self.sizes, other.sizes, strict=True)
+        )
+
+    def varies(self, tolerance: float) -> bool:
+        """Whether the figures differ between probes, so that agreement is evidence."""
+        first = self.projections[:_DIRECTIONS] * (len(self.projections) // _DIRECTIONS)
+        allowed = tolerance * max(self.sizes)
+        return any(abs(one - two) > allowed for one, two in zip(first, self.projections, strict=True))
+
+
+def fingerprint(figures: Sequence[Any]) -> Fingerprint:
+    """The fingerprint of a node's figures, one for each probe."""
+    exact: list[Hashable] = [np.shape(figures[0])]
+    projections: list[float] = []
+    sizes: list[float] = []
+    for figure in figures:
+        number, found, size = _project(figure)
+        exact.append(number)
+        projections += found
+        sizes += [size] * _DIRECTIONS
+    return Fingerprint(tuple(exact), tuple(projections), tuple(sizes))
+
+
+def unordered_fingerprint(figures: Sequence[Any]) -> Fingerprint:
+    """The same of the numbers alone, wherever they lie: equal for transposed and reshaped figures."""
+    return fingerprint([np.sort(figure, axis=None) for figure in figures])
+
+
+def _project(figure: Any) -> tuple[Hashable, list[float], float]:
+    """What is not finite, in a number; the projections of what is, and its norm."""
+    if np.ndim(figure) == 0:
+        number = float(figure)
+        if abs(number) < np.inf:
+            return None, [number] * _DIRECTIONS, abs(number)
+    flat = np.ravel(figure)
+    directions = _directions(1 << max(0, flat.size - 1).bit_length())[:, : flat.size]
+    with np.errstate(all="ignore"):
+        size = float(np.sqrt(flat @ flat))
+    if size < _LARGEST:
+        return None, (directions @ flat).tolist(), size
+    finite = np.isfinite(flat)
+    code = np.where(finite, 0, np.where(np.isnan(flat), 1, np.sign(flat) + 3))
+    exact = None if finite.all() else float(np.where(np.isnan(code), 1, code) @ directions[0])
+    rest = np.where(finite, flat, 0.0)
+    greatest = max(1.0, float(np.abs(rest).max(initial=0.0)))
+    rest /= greatest
+    return exact, [greatest * float(each) for each in directions @ rest], greatest * float(np.sqrt(rest @ rest))
+
+
+@cache
+def _directions(size: int) -> FloatArray:
+    return np.random.default_rng(_SEED).standard_normal((_DIRECTIONS, size))
+
+
+class FigureIndex:
+    """Fingerprints sorted into classes of equal figures, numbered from 0, in which others are looked up."""
+
+    def __init__(self, fingerprints: Iterable[Fingerprint], tolerance: float) -> None:
+        self.tolerance = tolerance
+        self.representatives: list[Fingerprint] = []
+        self._keys: list[float] = []
+        self._sorted: list[int] = []
+        members = list(fingerprints)
+        self.classes = [-1] * len(members)
+        order = sorted(range(len(members)), key=lambda each: members[each].projections[0])
+        for each in order:
+            known = self._find_among(members[each], self._keys, self._sorted)
+            if known < 0:
+                known = len(self.representatives)
+                self.representatives.append(members[each])
+                self._keys.append(members[each].projections[0])
+                self._sorted.append(known)
+            self.classes[each] = known
+
+    def find(self, wanted: Fingerprint) -> int:
+        """The class of figures that agree with these; −1 if there is none."""
+        return self._find_among(wanted, self._keys, self._sorted)
+
+    def _find_among(self, wanted: Fingerprint, keys: list[float], numbers: list[int]) -> int:
+        near, allowed = wanted.projections[0], 2 * self.tolerance * wanted.sizes[0]
+        first, last = bisect_left(keys, near - allowed), bisect_right(keys, near + allowed)
+        return next(
+            (number for number in numbers[first:last] if self.representatives[number].agrees(wanted, self.tolerance)),
+            -1,
+        )

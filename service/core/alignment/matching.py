@@ -1,0 +1,166 @@
+"""Two graphs at the same probes, and which of their nodes have been paired so far."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from service.core.alignment.alignment import Alignment, How
+from service.core.alignment.fingerprints import FigureIndex, fingerprint, unordered_fingerprint
+from service.core.execution.chain_rule import value_at
+from service.core.figures.figures import IntArray
+from service.core.graph.graph import Graph
+
+ProbedFigures = tuple[Any, ...]  # a node's figures, one for each probe
+
+
+class Matching:
+    """The state of the search; all nodes by position, the baseline's called `theirs`, the candidate's `own`.
+
+    Nodes of one class have equal figures at all probes. A candidate's class is −1 where the baseline has no such
+    figure. `same_numbers` are the candidate's nodes whose numbers the baseline has, but lying otherwise.
+    """
+
+    def __init__(
+        self,
+        baseline: Graph,
+        candidate: Graph,
+        theirs: list[ProbedFigures],
+        inputs: Mapping[int, ProbedFigures],
+        fixed: Mapping[int, int],
+        tolerance: float,
+    ) -> None:
+        self.baseline, self.candidate = baseline, candidate
+        self.theirs, self.tolerance = theirs, tolerance
+        self.fixed = dict(fixed)
+        self.reserved = set(fixed.values())
+        self.index = FigureIndex(map(fingerprint, theirs), tolerance)
+        self.their_classes = self.index.classes
+        self.members: list[list[int]] = [[] for _ in self.index.representatives]
+        for position, known in enumerate(self.their_classes):
+            self.members[known].append(position)
+        self.own: list[ProbedFigures] = []
+        self.classes: list[int] = []
+        for position, node in enumerate(candidate.nodes):
+            figures = inputs[position] if node.operation.is_input else self._evaluate(position, {})
+            found, figures = self._recognised(figures)
+            self.classes.append(found)
+            self.own.append(figures)
+        self.partners, self.partners_back = [-1] * len(candidate), [-1] * len(baseline)
+        self.how: dict[int, How] = {}
+        self.cuts: set[int] = set()
+        self.layouts: dict[int, IntArray] = {}
+        self.same_numbers: set[int] = set()
+        self._unordered: tuple[FigureIndex, list[int]] | None = None
+
+    def pair(self, mine: int, other: int, how: How, layout: IntArray | None = None) -> None:
+        """Take the two for one."""
+        self.partners[mine], self.partners_back[other] = other, mine
+        self.how[mine] = how
+        if layout is not None:
+            self.layouts[mine] = layout
+
+    def replace(self, mine: int, other: int, how: How, cut: bool = True) -> None:
+        """Take the two for one though they differ, and put the baseline's figures in place of the candidate's."""
+        self.layouts.pop(mine, None)
+        self.pair(mine, other, how)
+        if cut:
+            self.cuts.add(mine)
+        if np.shape(self.own[mine][0]) == np.shape(self.theirs[other][0]):
+            self.own[mine] = self.theirs[other]
+            self.classes[mine] = self.their_classes[other]
+
+    def is_free(self, mine: int) -> bool:
+        """Whether the candidate's node may still be paired by what it computes."""
+        return self.partners[mine] < 0 and mine not in self.fixed
+
+    def is_free_there(self, other: int) -> bool:
+        """Whether the baseline's node may."""
+        return self.partners_back[other] < 0 and other not in self.reserved
+
+    def is_known(self, mine: int) -> bool:
+        """Whether the baseline has the figure of the candidate's node, or it was put there."""
+        return self.classes[mine] >= 0 or mine in self.cuts
+
+    def term(self, mine: int) -> int:
+        """The candidate's node as an operand, in the baseline's terms: its class; −1 if the baseline has none."""
+        partner = self.partners[mine]
+        return self.classes[mine] if partner < 0 else self.their_classes[partner]
+
+    def terms(self, mine: int) -> tuple[int, ...]:
+        """The operands of the candidate's node in the baseline's terms."""
+        return tuple(map(self.term, self.candidate.operands[mine]))
+
+    def terms_there(self, other: int) -> tuple[int, ...]:
+        """The operands of the baseline's node."""
+        return tuple(self.their_classes[source] for source in self.baseline.operands[other])
+
+    def varies(self, known: int) -> bool:
+        """Whether the figures of a class differ between probes, so that it is no accident to have them."""
+        return self.index.representatives[known].varies(self.tolerance)
+
+    def behind(self, starts: Iterable[int], most: int | None = None) -> list[int]:
+        """The candidate's nodes without a known figure that rest on one of `starts` by way of such nodes, in order."""
+        found, reached = [], set(starts)
+        for position in range(min(reached, default=0), len(self.candidate)):
+            if self.is_known(position) or reached.isdisjoint(self.candidate.operands[position]):
+                continue
+            reached.add(position)
+            found.append(position)
+            if len(found) == most:
+                break
+        return found
+
+    def evaluate(self, position: int, known: Mapping[int, ProbedFigures]) -> tuple[int, ProbedFigures]:
+        """The class of a candidate's node and its figures, where `known` are some that differ from those held.
+
+        Figures of a class are the baseline's to the bit, lest rounding grow from node to node.
+        """
+        return self._recognised(self._evaluate(position, known))
+
+    def _evaluate(self, position: int, known: Mapping[int, ProbedFigures]) -> ProbedFigures:
+        sources = self.candidate.operands[position]
+        operands = [known[source] if source in known else self.own[source] for source in sources]
+        if not operands:
+            return (value_at(self.candidate, position, []),) * len(self.theirs[0])
+        with np.errstate(all="ignore"):
+            return tuple(value_at(self.candidate, position, list(each)) for each in zip(*operands, strict=True))
+
+    def _recognised(self, figures: ProbedFigures) -> tuple[int, ProbedFigures]:
+        found = self.index.find(fingerprint(figures))
+        return found, figures if found < 0 else self.theirs[self.members[found][0]]
+
+    def reevaluate(self, starts: Sequence[int]) -> list[int]:
+        """Compute again what rests on nodes whose figures were replaced; return it."""
+        changed = self.behind(starts)
+        for position in changed:
+            self.classes[position], self.own[position] = self.evaluate(position, {})
+            self.same_numbers.discard(position)
+        return changed
+
+    def having_same_numbers(self, mine: int) -> list[int] | None:
+        """The baseline's nodes with the numbers of this one, wherever they lie; None if there is none."""
+        if self._unordered is None:
+            places = [
+                place
+                for place, figures in enumerate(self.theirs)
+                if np.size(figures[0]) > 1 and self.varies(self.their_classes[place])
+            ]
+            self._unordered = (
+                FigureIndex((unordered_fingerprint(self.theirs[place]) for place in places), self.tolerance),
+                places,
+            )
+        index, places = self._unordered
+        known = index.find(unordered_fingerprint(self.own[mine]))
+        return (
+            None if known < 0 else [place for place, each in zip(places, index.classes, strict=True) if each == known]
+        )
+
+    def alignment(self) -> Alignment:
+        """What was found."""
+        return Alignment(
+            np.array(self.partners, dtype=np.int64),
+            self.how,
+            np.array(sorted(self.cuts), dtype=np.int64),
+            self.layouts,
+        )

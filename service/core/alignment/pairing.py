@@ -1,0 +1,156 @@
+"""Pair nodes whose figures agree; among several that agree, by their places in the graphs, operations and names."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+
+import numpy as np
+
+from service.core.alignment.alignment import How
+from service.core.alignment.layouts import layout_between
+from service.core.alignment.matching import Matching
+from service.core.graph.graph import Graph, Node
+
+
+def pair_equals(matching: Matching, fresh: Iterable[int]) -> None:
+    """Pair those of the candidate's nodes `fresh` whose figures the baseline has."""
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for mine in fresh:
+        known = matching.classes[mine]
+        fixed = matching.fixed.get(mine)
+        if fixed is not None and matching.partners[mine] < 0 and known == matching.their_classes[fixed]:
+            matching.pair(mine, fixed, How.NAME)
+        elif known >= 0 and matching.is_free(mine):
+            groups[known].append(mine)
+    made, ambiguous = [], []
+    for known, nodes in groups.items():
+        others = [other for other in matching.members[known] if matching.is_free_there(other)]
+        if len(nodes) == len(others) == 1:
+            if _may_be_one(matching, nodes[0], others[0]):
+                matching.pair(nodes[0], others[0], How.FIGURES)
+                made.append(nodes[0])
+        elif others:
+            ambiguous.append(known)
+    pair_operands(matching, [mine for mine, other in enumerate(matching.partners) if other >= 0])
+    for known in ambiguous:
+        _pair_within(matching, known, groups[known])
+
+
+def _pair_within(matching: Matching, known: int, nodes: list[int]) -> None:
+    """Pair nodes of one class: those of the same operation on the same operands first, then of the same name, then
+    those of the same operation, in order; what has no operands is left to where it is used."""
+    varies = matching.varies(known)
+    levels: list[tuple[Callable[[int], Hashable], Callable[[int], Hashable]]] = [
+        (
+            lambda mine: (matching.candidate.nodes[mine].operation, _partners(matching, mine)),
+            lambda other: (matching.baseline.nodes[other].operation, matching.baseline.operands[other]),
+        ),
+        (
+            lambda mine: (matching.candidate.nodes[mine].operation, matching.terms(mine)),
+            lambda other: (matching.baseline.nodes[other].operation, matching.terms_there(other)),
+        ),
+        (lambda mine: matching.candidate.nodes[mine].name, lambda other: matching.baseline.nodes[other].name),
+    ]
+    if varies:
+        levels += [
+            (
+                lambda mine: matching.candidate.nodes[mine].operation,
+                lambda other: matching.baseline.nodes[other].operation,
+            ),
+            (lambda _: None, lambda _: None),
+        ]
+    for own_key, their_key in levels:
+        free: defaultdict[Hashable, list[int]] = defaultdict(list)
+        for other in reversed(matching.members[known]):
+            if matching.is_free_there(other) and not _is_leaf(matching.baseline.nodes[other]):
+                free[their_key(other)].append(other)
+        made = []
+        for mine in nodes:
+            if not matching.is_free(mine) or _is_leaf(matching.candidate.nodes[mine]):
+                continue
+            if others := free.get(own_key(mine)):
+                matching.pair(mine, others.pop(), How.FIGURES)
+                made.append(mine)
+        pair_operands(matching, made)
+
+
+def pair_operands(matching: Matching, pairs: Iterable[int]) -> None:
+    """Pair the operands of pairs that have equal figures, slot by slot, and the operands of these."""
+    waiting = list(pairs)
+    while waiting:
+        mine = waiting.pop()
+        own, theirs = matching.candidate.operands[mine], matching.baseline.operands[matching.partners[mine]]
+        slots = list(zip(own, theirs, strict=False)) + [(one, other) for one in own for other in theirs]
+        for one, other in slots:
+            if (
+                matching.is_free(one)
+                and matching.is_free_there(other)
+                and matching.classes[one] == matching.their_classes[other]
+                and _is_like(matching.candidate.nodes[one], matching.baseline.nodes[other])
+            ):
+                matching.pair(one, other, How.FIGURES)
+                waiting.append(one)
+
+
+def pair_leaves(matching: Matching) -> None:
+    """Pair the Inputs left over that are given the same and lead, by way of unpaired nodes, to the same pairs."""
+    own = _first_pairs(matching.candidate, [other if other >= 0 else None for other in matching.partners])
+    theirs = _first_pairs(
+        matching.baseline, [other if mine >= 0 else None for other, mine in enumerate(matching.partners_back)]
+    )
+    free: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for other, node in reversed(list(enumerate(matching.baseline.nodes))):
+        if node.operation.is_input and matching.is_free_there(other):
+            free[matching.their_classes[other], theirs[other]].append(other)
+    for mine, node in enumerate(matching.candidate.nodes):
+        if node.operation.is_input and matching.is_free(mine):
+            others = free[matching.classes[mine], own[mine]]
+            if others and own[mine]:
+                matching.pair(mine, others.pop(), How.FIGURES)
+
+
+def _first_pairs(graph: Graph, paired: list[int | None]) -> list[frozenset[int]]:
+    """For each node the pairs to which it leads by way of nodes that are none."""
+    found: list[set[int]] = [set() for _ in paired]
+    for position in range(len(graph) - 1, -1, -1):
+        pair = paired[position]
+        reached = found[position] if pair is None else {pair}
+        for source in graph.operands[position]:
+            if paired[source] is None:
+                found[source].update(reached)
+    return list(map(frozenset, found))
+
+
+def pair_layouts(matching: Matching, fresh: Iterable[int]) -> None:
+    """Pair those of the nodes `fresh` whose numbers the baseline has in another layout."""
+    for mine in fresh:
+        if matching.is_known(mine) or not matching.is_free(mine) or np.size(matching.own[mine][0]) < 2:
+            continue
+        others = matching.having_same_numbers(mine)
+        if others is None:
+            continue
+        matching.same_numbers.add(mine)
+        for other in others:
+            if matching.is_free_there(other):
+                layout = layout_between(matching.theirs[other], matching.own[mine], matching.tolerance)
+                if layout is not None:
+                    matching.pair(mine, other, How.FIGURES, layout)
+                    break
+
+
+def _partners(matching: Matching, mine: int) -> tuple[int, ...]:
+    return tuple(matching.partners[source] for source in matching.candidate.operands[mine])
+
+
+def _may_be_one(matching: Matching, mine: int, other: int) -> bool:
+    """Whether equal figures are evidence: not where they are single numbers that no probe moves."""
+    node, twin = matching.candidate.nodes[mine], matching.baseline.nodes[other]
+    moved = matching.varies(matching.their_classes[other]) or np.size(matching.own[mine][0]) > 1
+    return moved or _is_like(node, twin)
+
+
+def _is_like(node: Node, twin: Node) -> bool:
+    return node.operation is twin.operation or (_is_leaf(node) and _is_leaf(twin))
+
+
+def _is_leaf(node: Node) -> bool:
+    return node.operation.is_input or node.operation.is_constant

@@ -1,0 +1,23 @@
+"""Two programs that compute the same, or all but one thing, under names made up and in another order."""
+
+import pytest
+
+from service.core.alignment.proposing import propose_alignment
+from tests.alignment_cases import CASES, Case, program, true_pairs
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_all_that_is_the_same_is_paired_and_a_bug_is_the_cut(case: Case) -> None:
+    for seed in range(2):
+        baseline, candidate = program(case.baseline()), program(case.candidate(), seed)
+        found = propose_alignment(baseline.run, candidate.run, {})
+        graph, other = candidate.run.graph, baseline.run.graph
+        pairs = {
+            graph.nodes[mine].name: other.nodes[partner].name
+            for mine, partner in enumerate(found.partners.tolist())
+            if partner >= 0
+        }
+        wanted = true_pairs(baseline, candidate)
+        assert {name: pairs.get(name) for name in wanted} == wanted
+        cuts = {candidate.originals[graph.nodes[mine].name] for mine in found.cuts.tolist()}
+        assert cuts == set(case.bug)
