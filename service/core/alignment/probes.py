@@ -15,7 +15,23 @@ from service.core.graph.graph import Graph
 # Where a whole number chooses rather than counts, and what passes such a number on.
 _CHOOSING = frozenset({"Equal", "NotEqual", "And", "Or", "Not", "OneHot"})
 _PASSING = frozenset(
-    "Add Cast Concat Expand Flatten Gather Identity Mul Reshape Slice Squeeze Sub Tile Transpose Unsqueeze".split()
+    [
+        "Add",
+        "Cast",
+        "Concat",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "Mul",
+        "Reshape",
+        "Slice",
+        "Squeeze",
+        "Sub",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+    ]
 )
 
 
