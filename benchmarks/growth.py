@@ -114,6 +114,7 @@ def acts(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "get_run_node", ask("GET", f"{run_of}/nodes/{middle}")
     yield "list_steps", ask("GET", f"{run_of}/steps?node={middle}")
     yield "list_paths", ask("GET", f"{run_of}/paths?node={graph.nodes[-5].name}")
+    yield "get_rounding", ask("GET", f"{run_of}/rounding?dtype=bfloat16")
     yield from _compared(subject)
     yield "check_claims", ask("POST", f"{graph_of}/checks", hypothesis, keep="check")
     yield "list_checks", ask("GET", f"{graph_of}/checks")

@@ -1,4 +1,5 @@
-"""The commands `run create`, `run list`, `run show` and, from `recordings.py`, `run import` and `run record`."""
+"""The commands `run create`, `run list`, `run show` and, from modules of their own, `run rounding`, `run import` and
+`run record`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -37,7 +38,14 @@ from service.client import Client
 from service.client.results.runs import Run, RunNode
 
 
-@click.group(cls=LazyGroup, elsewhere={"record": "recordings:record_run", "import": "recordings:import_run"})
+@click.group(
+    cls=LazyGroup,
+    elsewhere={
+        "rounding": "rounding:get_rounding",
+        "record": "recordings:record_run",
+        "import": "recordings:import_run",
+    },
+)
 def run() -> None:
     """Run graphs and read the figures back."""
 

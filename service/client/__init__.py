@@ -8,6 +8,7 @@ from service.client.results.comparisons import Cause, ComparedFigure, Comparison
 from service.client.results.derivatives import Derivatives, DerivativesSummary, GradientCheck, NodeCheck
 from service.client.results.explanations import Contribution, Formula, Path, Paths, Step
 from service.client.results.graphs import Graph, GraphNode
+from service.client.results.rounding import RoundedNode, Rounding
 from service.client.results.rulebook import Limit, Operation
 from service.client.results.runs import Run, RunNode
 from service.client.transport import ClientError, Problem, ServiceUnavailable
@@ -42,6 +43,8 @@ __all__ = [
     "Path",
     "Paths",
     "Problem",
+    "RoundedNode",
+    "Rounding",
     "Run",
     "RunNode",
     "ServiceUnavailable",

@@ -39,6 +39,7 @@ from service.client.results.derivatives import (
 )
 from service.client.results.explanations import Formula, Paths, Step, read_formula, read_paths, read_step
 from service.client.results.graphs import Graph, GraphNode, read_graph, read_graph_node
+from service.client.results.rounding import Rounding, read_rounding
 from service.client.results.rulebook import Limit, Operation, read_operation
 from service.client.results.runs import Run, RunNode, read_run, read_run_node
 from service.client.tensors import Tensors
@@ -409,6 +410,18 @@ class Client:
         names = None if nodes is None else ",".join(f"`{name}`" for name in nodes)
         query = {"format": format, "blank": blank, "nodes": names, "answers": "true" if answers else None}
         return self._http.send("GET", f"/v1/runs/{_id(run)}/article", params=query).content.decode()
+
+    def get_rounding(
+        self,
+        run: Run | str,
+        *,
+        dtype: Literal["float32", "float16", "bfloat16"] | str,
+        limit: int | None = None,
+    ) -> Rounding:
+        """What rounding every figure of a run to `dtype` may do to its output; lists the `limit` nodes, by default
+        100, whose rounding does most."""
+        query = {"dtype": dtype, "limit": None if limit is None else str(limit)}
+        return read_rounding(self._http.get(f"/v1/runs/{_id(run)}/rounding", query))
 
     # --- comparisons ----------------------------------------------------------------------------------------------
 

@@ -73,6 +73,7 @@ STORY = (
     Request("get_run_node", "/v1/runs/{run}/nodes/d"),
     Request("list_steps", "/v1/runs/{run}/steps?node=d"),
     Request("list_paths", "/v1/runs/{run}/paths?node=d"),
+    Request("get_rounding", "/v1/runs/{run}/rounding?dtype=bfloat16"),
     Request("get_run_picture", "/v1/runs/{run}/picture?format=dot", accept=DOT),
     Request("get_article", "/v1/runs/{run}/article?format=markdown", accept=MARKDOWN),
     Request("", "/v1/graphs/{graph}/runs", {**_AT, "backward": False}, keep="forward"),

@@ -19,6 +19,7 @@ from service.api import (
     gradient_graphs,
     graphs,
     operations,
+    rounding,
     runs,
     sources,
     state,
@@ -121,7 +122,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     api = GradbookApi(app)
     api.spec.components.schema("ProblemDocument", schema=ProblemDocument)
     modules = (
-        *(graphs, gradient_graphs, sources, runs, explanations, comparisons, derivatives),
+        *(graphs, gradient_graphs, sources, runs, explanations, rounding, comparisons, derivatives),
         *(operations, tensors, state),
     )
     for blueprint in (*(module.blueprint for module in modules), *others):

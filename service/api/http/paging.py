@@ -1,8 +1,9 @@
 """Pages of a list: the query's `limit` and `cursor`, where a page ends, and the cursor to the next page."""
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from service.storage.listing import is_place
 LISTED = 50  # graphs, runs or comparisons of a page, unless `limit` says
 MOST_NUMBERS = 1_000_000  # in the arrays of a page, unless its first item has more
 _ANOTHER = "invalid cursor: it belongs to another list"
+NO_HEAD: Mapping[str, Any] = MappingProxyType({})
 _HOLDERS = (np.ndarray, dict, list, tuple)  # what in a document may have numbers
 
 
@@ -48,15 +50,16 @@ class Paging:
         """Take `limit` and `cursor` out of the query; raises InvalidParameters."""
         return Page(page_size(query, self.size), query.pop("cursor", None))
 
-    def respond(self, items: list[Any], after: str | int | None) -> Response:
-        """Send a page; the cursor to what follows `after` stands in the body and in the Link header."""
+    def respond(self, items: list[Any], after: str | int | None, head: Mapping[str, Any] = NO_HEAD) -> Response:
+        """Send a page, after what `head` says of all; the cursor to what follows `after` stands in the body and in the
+        Link header."""
         cursor = None if after is None else write_cursor(after)
         headers = {}
         if cursor is not None:
             assert request.endpoint is not None
             arguments = {**request.args.to_dict(), **(request.view_args or {}), "cursor": cursor}
             headers["Link"] = f'<{url_for(request.endpoint, **arguments)}>; rel="next"'
-        return respond({self.member: items, "next": cursor}, headers=headers)
+        return respond({**head, self.member: items, "next": cursor}, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)

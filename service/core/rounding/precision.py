@@ -5,6 +5,7 @@ import numpy as np
 # The dtypes of runs, finest first. Figures in the last two are computed in float32 and rounded once.
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 ROUNDED_ONCE = ("float16", "bfloat16")
+ROUNDED = tuple(dtype for dtype in UNIT_ROUNDOFF if dtype != "float64")  # those to which float64 is rounded
 # The spacing of the least numbers, to which whatever is below 2⁻¹⁴ is rounded; those of the others are about 0.
 LEAST = {"float16": 2.0**-24}
 LARGEST = {
@@ -13,6 +14,11 @@ LARGEST = {
     "float16": 65504.0,
     "bfloat16": (2.0 - 2.0**-7) * 2.0**127,
 }
+
+
+def finer(dtype: str) -> str:
+    """The dtype in which programs keep what that one is too coarse for."""
+    return "float32" if dtype in ROUNDED_ONCE else "float64"
 
 
 def coarsest(*dtypes: str) -> str:
