@@ -1,8 +1,9 @@
 """What several origins have in common: one mistake that explains them all is one finding.
 
-Candidates for a cause are a hypothesis that several origins share, word for word, and a gradient that the run does not
-give: ∂F/∂o is linear in ∂F/∂u, base + slope · ∂F/∂u, so that the one number that the first origin asks of ∂F/∂u can be
-held against the others. The cause that explains the most origins is taken first, then the next among what is left.
+Candidates for a cause are a hypothesis that several origins share, word for word, a definition that differs, which
+shows in a value and in the gradients behind it, and a gradient that the run does not give: ∂F/∂o is linear in ∂F/∂u,
+base + slope · ∂F/∂u, so that the one number that the first origin asks of ∂F/∂u can be held against the others. The
+cause that explains the most origins is taken first, then the next among what is left.
 """
 
 from collections import defaultdict
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.core.caches import memoize_on_argument
+from service.core.comparison.differing_definitions import cut_of, defined_differently
 from service.core.comparison.evidence import gather, write_subject
 from service.core.comparison.hypotheses import UNCLAIMED, explain_evidence
 from service.core.comparison.listing import ExplainedFigure, explained_origins
@@ -27,7 +29,7 @@ from service.core.symbolic.phrases import Sentence
 # Origins and unclaimed gradients that are looked at, and the size of a graph in which the latter are sought.
 _MOST_ORIGINS, _MOST_UNCLAIMED, _MOST_NODES = 100, 64, 2000
 # True of several origins without being one mistake.
-_NO_CAUSES = ("recorded wrong but used right", "definition", "one part wrong")
+_NO_CAUSES = ("recorded wrong but used right", "one part wrong")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,11 @@ def _shared_hypotheses(found: Comparison, origins: Sequence[ExplainedFigure]) ->
     shared: defaultdict[str, set[int]] = defaultdict(set)
     for number, origin in enumerate(origins):
         for hypothesis in origin.hypotheses:
-            if hypothesis.name not in _NO_CAUSES:
+            if hypothesis.name == "definition":
+                cut = cut_of(found, *_place(origin))
+                if cut is not None:
+                    shared[defined_differently(found, cut).marked].add(number)
+            elif hypothesis.name not in _NO_CAUSES:
                 of_one, of_all = f"{UNCLAIMED.capitalize()} it.", f"{UNCLAIMED} them."
                 shared[hypothesis.because.marked.replace(of_one, of_all)].add(number)
     return shared

@@ -19,11 +19,25 @@ _LONGEST, _LONGEST_VALUE = 120, 40
 
 def differing_definition(found: Comparison, phase: Phase, position: int) -> Phrase:
     """Say of an origin by definition that the node, what it is computed from, or its use is defined differently."""
+    cut = cut_of(found, phase, position)
     if phase is found.backward:
-        return _sentence(found, "The node is used differently", _use(found, position))
-    if position in found.alignment.cuts:
-        return _sentence(found, "The node is defined differently", position, "it")
-    return _sentence(found, "What it is computed from is defined differently", _source(found, phase, position))
+        return _sentence(found, "The node is used differently", cut)
+    if cut == position:
+        return _sentence(found, "The node is defined differently", cut, "it")
+    return _sentence(found, "What it is computed from is defined differently", cut)
+
+
+def defined_differently(found: Comparison, cut: int) -> Phrase:
+    """Say of a cut that it is defined differently."""
+    return _sentence(found, f"{spoken(found.candidate.graph, cut)} is defined differently", cut, "it")
+
+
+def cut_of(found: Comparison, phase: Phase, position: int) -> int | None:
+    """The cut for which a figure is an origin by definition: itself, or the nearest before a value or behind a
+    gradient."""
+    if phase is found.backward:
+        return _use(found, position)
+    return position if position in found.alignment.cuts else _source(found, phase, position)
 
 
 def _sentence(found: Comparison, what: str, cut: int | None, subject: str | None = None) -> Phrase:

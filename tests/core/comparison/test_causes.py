@@ -51,3 +51,12 @@ def test_origins_without_anything_in_common_are_findings_of_their_own() -> None:
 
 def test_equal_runs_have_none() -> None:
     assert causes(RIGHT) == []
+
+
+def test_a_definition_that_differs_is_one_finding_in_both_passes() -> None:
+    other = graph_of("e = a + b; f = e - c; F = f / d")
+    (cause,) = find_causes(judge(RIGHT, run_of(other, SEED_INPUTS)))
+    assert cause.sentence == (
+        "f, ∂F/∂e and ∂F/∂c: f is defined differently in the two graphs: it is e − c, in the baseline e·c."
+    )
+    assert [other.nodes[position].name for _, position in cause.explains] == ["f", "e", "c"]
