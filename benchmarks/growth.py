@@ -116,6 +116,7 @@ def acts(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "list_paths", ask("GET", f"{run_of}/paths?node={graph.nodes[-5].name}")
     yield "get_rounding", ask("GET", f"{run_of}/rounding?dtype=bfloat16")
     yield from _compared(subject)
+    yield from _series(subject)
     yield "check_claims", ask("POST", f"{graph_of}/checks", hypothesis, keep="check")
     yield "list_checks", ask("GET", f"{graph_of}/checks")
     wrt = list(graph.inputs[:2])
@@ -149,6 +150,21 @@ def _compared(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "list_comparison_nodes", ask("GET", "/v1/comparisons/{comparison}/nodes?limit=100")
     yield "list_comparisons", ask("GET", "/v1/comparisons")
     yield "list_graph_comparisons", ask("GET", "/v1/graphs/{graph}/comparisons")
+
+
+def _series(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A series of two steps, each with all values that were recorded, one of them wrong."""
+    ask, graph = subject.ask, subject.graph
+    figures = {**subject.inputs, **recording(graph, subject.inputs)["values"]}
+    steps = {"values": {name: [figure, figure] for name, figure in figures.items()}}
+    series_of = "/v1/series/{series}"
+    yield "create_series", ask("POST", "/v1/series", {"graph": subject.made["graph"]}, keep="series")
+    yield "add_steps", ask("POST", f"{series_of}/steps", steps)
+    yield "get_series", ask("GET", series_of)
+    yield "list_series", ask("GET", "/v1/series")
+    yield "list_series_steps", ask("GET", f"{series_of}/steps")
+    yield "get_series_verdict", ask("GET", f"{series_of}/verdict")
+    yield "delete_series", ask("DELETE", series_of)
 
 
 @cache

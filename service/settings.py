@@ -41,6 +41,8 @@ class Limits:
     name_length: int = _limit(128, "characters of a graph's name, a label or a tag", most=10_000)
     tags: int = _limit(32, "tags of one graph or run", most=10_000)
     batch_runs: int = _limit(10_000, "runs that one request makes", most=1_000_000)
+    series_steps: int = _limit(100_000, "steps of one series", most=2**31 - 1)
+    series_whole: int = _limit(16, "last steps that a series keeps whole, unless it keeps all", most=100_000)
     archive_members: int = _limit(16_384, "arrays of a body in the form .npz", most=1_000_000)
     answer_bytes: int = _limit(256 * 1024 * 1024, "bytes of an answer that is not cut into pages, by estimate")
     request_memory: int = _limit(

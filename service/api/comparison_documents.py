@@ -58,7 +58,7 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
         "only_in_baseline": found.only_in_baseline[:most],
         "only_in_candidate": found.only_in_candidate[:most],
         "first_difference": first and _finding(found, first),
-        "origins": [_finding(found, origin) for origin in explained_origins(found)[:most]],
+        "origins": finding_documents(found, most),
         "causes": [_cause(found, cause) for cause in find_causes(found)],
         "inherited": _places(found, Verdict.INHERITED, most),
         "compensated": [
@@ -103,6 +103,11 @@ def _node_document(found: Comparison, figure: JudgedFigure, rounded: Mapping[str
     if figure.verdict == Verdict.CONVENTION:
         document["conventions"] = found.conventions[position]
     return document
+
+
+def finding_documents(found: Comparison, most: int) -> list[dict[str, Any]]:
+    """The first origins, with what explains them."""
+    return [_finding(found, origin) for origin in explained_origins(found)[:most]]
 
 
 def _finding(found: Comparison, figure: ExplainedFigure) -> dict[str, Any]:

@@ -19,13 +19,14 @@ from service.api.http.problem_types import PROBLEM_TYPES, type_uri
 # What no text may hold; `(?![\s\S])` is the end, and `$` would be before a last line break too.
 _LABEL = {"minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+(?![\s\S])", "x-limits": {"maxLength": "name_length"}}
 _TEXT = {"pattern": r"^[^\x00]*$"}
-# What refers to a graph, a run, a comparison or derivatives, wherever one is asked for.
+# What refers to a graph, a run, a comparison, derivatives or a series, wherever one is asked for.
 REFERENCES = {
     "graph": "Its id, its name, which means its highest version, name@version, or the last 8 characters of its id. "
     "In a path what has / in its name is given by its id",
     "run": "Its id, GRAPH:LABEL, the newest run with that label, or the last 8 characters of its id",
     "comparison": "Its id, or the last 8 characters of it",
     "derivatives": "Their id, or the last 8 characters of it",
+    "series": "Its id, or the last 8 characters of it",
 }
 WEIGHTS_TOO = "The graph's weights are those that are left out"
 
@@ -163,6 +164,20 @@ class PositiveInt(fields.Integer):
         return int(value)
 
 
+class StrictInt(fields.Integer):
+    """A whole number of at most nine digits in a body, `least` or more."""
+
+    def __init__(self, least: int, **options: Any) -> None:
+        super().__init__(**_described(options, {"minimum": least, "maximum": 999_999_999}))
+        self._least = least
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (is_number and value == value // 1 and self._least <= value <= 999_999_999):
+            raise ma.ValidationError(f"a whole number from {self._least} to 999999999 is expected")
+        return int(value)
+
+
 class KeyValue(StrictString):
     """A tag, key:value; either may have colons in it."""
 
@@ -192,12 +207,16 @@ class Time(StrictString):
             raise ma.ValidationError(f"{_MOMENT} is expected, in a query with %2B for +") from None
 
 
+def one_of(*words: str) -> ma.validate.OneOf:
+    """That one of these words is expected."""
+    return ma.validate.OneOf(words, error=f"one of {', '.join(words)} is expected")
+
+
 def order(*members: str) -> StrictString:
     """The parameter `sort`, by one of these members."""
     words = [sign + member for member in members for sign in ("-", "")]
-    validate = ma.validate.OneOf(words, error=f"one of {', '.join(words)} is expected")
     return StrictString(
-        validate=validate, metadata={"description": "The member to sort by, with - before it in descending order"}
+        validate=one_of(*words), metadata={"description": "The member to sort by, with - before it in descending order"}
     )
 
 

@@ -37,6 +37,7 @@ _COMMANDS = {
     "check": "comparisons:check_claims",
     "comparison": "deletions:comparison",
     "derivatives": "deletions:derivatives",
+    "series": "series:series",
     "picture": "pictures:picture",
     "source": "sources:get_source",
     "gradcheck": "derivatives:check_gradients",

@@ -84,23 +84,32 @@ def judging_options(fail_on: str) -> Callable[[Callable[..., None]], Callable[..
         @wraps(command)
         def judge(
             *,
-            tolerance: str | None,
-            rtol: float | None,
-            atol: float | None,
+            tolerance: Any,
             show_all: bool,
             require_all: bool,
             fail_on: str,
             junit: TextIO | None,
             **arguments: Any,
         ) -> None:
-            read = _read_tolerance(tolerance, rtol, atol)
-            command(judging=Judging(read, show_all, require_all, _FAIL_ON[fail_on], junit), **arguments)
+            command(judging=Judging(tolerance, show_all, require_all, _FAIL_ON[fail_on], junit), **arguments)
 
-        for option in reversed((*_TOLERANCE, _ALL, _REQUIRE, fail, _JUNIT)):
+        for option in reversed((_ALL, _REQUIRE, fail, _JUNIT)):
             judge = option(judge)
-        return judge
+        return tolerance_options(judge)
 
     return decorate
+
+
+def tolerance_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --tolerance, --rtol and --atol, and give the command `tolerance`."""
+
+    @wraps(command)
+    def read(*, tolerance: str | None, rtol: float | None, atol: float | None, **arguments: Any) -> None:
+        command(tolerance=_read_tolerance(tolerance, rtol, atol), **arguments)
+
+    for option in reversed(_TOLERANCE):
+        read = option(read)
+    return read
 
 
 def _read_tolerance(name: str | None, rtol: float | None, atol: float | None) -> Any:

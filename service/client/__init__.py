@@ -11,6 +11,7 @@ from service.client.results.graphs import Graph, GraphNode
 from service.client.results.rounding import RoundedNode, Rounding
 from service.client.results.rulebook import Limit, Operation
 from service.client.results.runs import Run, RunNode
+from service.client.results.series import BrokenCarry, Series, SeriesStep, SeriesVerdict, WrongStep
 from service.client.transport import ClientError, Problem, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _WRITING = {"GraphBuilder": "graph_builder", "graph": "graph_builder", "Symbol": "symbols"}
 
 __all__ = [
+    "BrokenCarry",
     "Cause",
     "Client",
     "ClientError",
@@ -47,9 +49,13 @@ __all__ = [
     "Rounding",
     "Run",
     "RunNode",
+    "Series",
+    "SeriesStep",
+    "SeriesVerdict",
     "ServiceUnavailable",
     "Step",
     "Symbol",
+    "WrongStep",
     "graph",
 ]
 

@@ -42,6 +42,14 @@ from service.client.results.graphs import Graph, GraphNode, read_graph, read_gra
 from service.client.results.rounding import Rounding, read_rounding
 from service.client.results.rulebook import Limit, Operation, read_operation
 from service.client.results.runs import Run, RunNode, read_run, read_run_node
+from service.client.results.series import (
+    Series,
+    SeriesStep,
+    SeriesVerdict,
+    read_series,
+    read_series_step,
+    read_series_verdict,
+)
 from service.client.tensors import Tensors
 from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport, write_json
 
@@ -514,6 +522,83 @@ class Client:
         pages = self._http.pages(f"/v1/comparisons/{_id(comparison)}/nodes", "nodes", query)
         return map(read_compared_figure, pages)
 
+    # --- series ---------------------------------------------------------------------------------------------------
+
+    def create_series(
+        self,
+        graph: Graph | str,
+        carry: Mapping[str, str],
+        *,
+        by: str | None = None,
+        dtype: Literal["float64", "float32", "float16", "bfloat16"] | str | None = None,
+        tolerance: str | Mapping[str, float] | None = None,
+        retain: Literal["auto", "full", "norms"] | str | None = None,
+        every: int | None = None,
+        label: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Series:
+        """Begin a series: a training run whose steps are runs of a graph.
+
+        `carry` leads from a node of a step to the Input of the next that takes its value, as new weights to weights.
+        `retain` says which steps are kept whole: the last ones, all or none; `every` how far apart their numbers are.
+        """
+        options = {"by": by, "dtype": dtype, "tolerance": tolerance, "retain": retain, "every": every}
+        body = {"graph": _name(graph), "carry": dict(carry), **_given({**options, "label": label, "tags": tags})}
+        return read_series(self._http.post("/v1/series", body, key))
+
+    def add_steps(
+        self,
+        series: Series | str,
+        values: Mapping[str, Any],
+        *,
+        first: int | None = None,
+        key: str | None = None,
+    ) -> Series:
+        """Judge the next steps of a series: `values` has for each recorded node, Inputs among them, its values in these
+        steps, stacked along axis 0. `first`, if given, is the number of the first of them, and refused if it is another
+        than comes next. All of them are one request, which has the limits body_bytes and run_elements."""
+        rest, arrays = take_arrays({"values": dict(values), **_given({"first": first})})
+        path, headers = f"/v1/series/{_id(series)}/steps", {"Content-Type": MEDIA_TYPE}
+        if not arrays:
+            return read_series(self._http.post(path, rest, key))
+        sent = write_request(write_json(rest), arrays)
+        return read_series(self._http.read(self._http.send_keyed(path, sent, key, headers)))
+
+    def list_series(
+        self,
+        *,
+        graph: Graph | str | None = None,
+        label: str | None = None,
+        tag: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        sort: Literal["created_at", "-created_at"] | None = None,
+    ) -> Iterator[Series]:
+        """Series without their steps, newest first unless `sort` says; `tag` is written key:value."""
+        query = {"graph": _name(graph), "label": label, "tag": tag, **_listed(since, until, sort)}
+        return map(read_series, self._http.pages("/v1/series", "series", query))
+
+    def get_series(self, series: Series | str) -> Series:
+        """One series by its id."""
+        return read_series(self._http.get(f"/v1/series/{_id(series)}"))
+
+    def list_series_steps(
+        self, series: Series | str, *, only: Literal["origins", "broken"] | None = None
+    ) -> Iterator[SeriesStep]:
+        """The steps of a series in their order, page by page as they are asked for: all, or those with origins, or that
+        took another value than the step before gave."""
+        pages = self._http.pages(f"/v1/series/{_id(series)}/steps", "steps", {"only": only})
+        return map(read_series_step, pages)
+
+    def get_series_verdict(self, series: Series | str) -> SeriesVerdict:
+        """At which step a series first did what its own state does not explain."""
+        return read_series_verdict(self._http.get(f"/v1/series/{_id(series)}/verdict"))
+
+    def delete_series(self, series: Series | str) -> None:
+        """Delete a series with its steps and the runs that are kept of them."""
+        self._http.delete(f"/v1/series/{_id(series)}")
+
     # --- pictures -------------------------------------------------------------------------------------------------
 
     def get_graph_picture(
@@ -703,7 +788,7 @@ def _listed(since: datetime | str | None, until: datetime | str | None, sort: st
     return dict(zip(("since", "until", "sort"), (*moments, sort), strict=True))
 
 
-def _id(resource: Graph | Run | Comparison | Derivatives | str) -> str:
+def _id(resource: Graph | Run | Comparison | Derivatives | Series | str) -> str:
     identifier = resource if isinstance(resource, str) else resource.id
     if identifier is None:
         raise ValueError("this was not kept: the service knows nothing of it")

@@ -9,12 +9,12 @@ from service.client.figures import Document
 from service.client.results.runs import RunNode
 
 MEDIA_TYPE = "application/x-npz"
-_PLACES = (("inputs",), ("recorded", "values"), ("recorded", "gradients"))
+_PLACES = (("inputs",), ("values",), ("recorded", "values"), ("recorded", "gradients"))
 _WORTH_PACKING = 1000  # elements; JSON is as fast for fewer, and readable
 
 
 def take_arrays(body: Document) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The body of a run without its arrays, and the arrays by the names of members; none if they are small."""
+    """A body without its arrays, and the arrays by the names of members; none if they are small."""
     rest = _copied(body)
     found: dict[str, Any] = {}
     for path in _PLACES:
@@ -33,7 +33,7 @@ def take_arrays(body: Document) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def write_request(request: bytes, arrays: Mapping[str, Any]) -> bytes:
-    """The body of a run as .npz."""
+    """A body as .npz."""
     import numpy as np
 
     buffer = io.BytesIO()

@@ -143,7 +143,9 @@ def _is_same_document(name: str, *documents: Any) -> bool:
 def _differs(whole: str, identifier: str, what: str) -> ValueError:
     if whole == "contents":  # its digest leaves nothing else that could differ
         return ValueError(f"the nodes of the graph of the digest {identifier} are here in another order")
-    named = "the set of derivatives" if whole == "derivatives" else f"the {whole.removesuffix('s')}"
+    named = {"derivatives": "the set of derivatives", "series": "the series"}.get(
+        whole, f"the {whole.removesuffix('s')}"
+    )
     return ValueError(f"{named} {identifier} of the book is here already and differs: {what}")
 
 

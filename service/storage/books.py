@@ -1,4 +1,4 @@
-"""A book: graphs, runs, comparisons, derivatives and tensors in one zip, whatever database they come from.
+"""A book: graphs, runs, comparisons, derivatives, series and tensors in one zip, whatever database they come from.
 
 The zip has `book.json`, which says the schema and how many rows there are of each table, and for each table a member
 such as `graphs.jsonl`: its rows by primary key, each an object in a line of its own, bytes as base64 and times in
@@ -23,6 +23,7 @@ from service.storage.models import (
     GraphRow,
     RunFigures,
     RunRow,
+    SeriesRow,
     TensorRow,
 )
 from service.storage.tensors import used_tensors
@@ -37,6 +38,8 @@ PARTS = {
     "run_figures": "runs",
     "run_chunks": "runs",
     "derivative_figures": "derivatives",
+    "series_tags": "series",
+    "series_steps": "series",
 }
 # The tables of a book, each after those that it refers to.
 TABLES: list[Table] = [
@@ -45,6 +48,7 @@ TABLES: list[Table] = [
         *("contents", "tensors", "tensor_chunks", "graphs", "graph_tags"),
         *("runs", "run_tags", "run_figures", "run_chunks"),
         *("derivatives", "derivative_figures", "comparisons"),
+        *("series", "series_tags", "series_steps"),
     )
 ]
 _AT_ONCE = 20  # rows, each of which may be a chunk of figures
@@ -54,8 +58,8 @@ _LEVEL = 1  # of compression: figures hardly get smaller
 def write_book(connection: Connection, file: BinaryIO, graphs: Collection[str] | None = None) -> dict[str, int]:
     """Write all that is stored, or the graphs of these ids with what is theirs; returns how many rows of each table.
 
-    With a graph go its runs, the comparisons among these, its derivatives, the tensors that all of them use, and the
-    graphs that it was made from, without what is theirs.
+    With a graph go its runs, the comparisons among these, its derivatives, its series, the tensors that all of them
+    use, and the graphs that it was made from, without what is theirs.
     """
     wanted = {} if graphs is None else _what_is_of(connection, graphs)
     rows = {table.name: select(table).where(wanted.get(table.name, true())) for table in TABLES}
@@ -101,6 +105,7 @@ def _what_is_of(connection: Connection, graphs: Collection[str]) -> dict[str, Co
         "graphs": GraphRow.id.in_(select(family.c.id)),
         "runs": RunRow.id.in_(runs),
         "derivatives": DerivativesRow.id.in_(derivatives),
+        "series": SeriesRow.graph_id.in_(graphs),
         "comparisons": and_(ComparisonRow.baseline_id.in_(runs), ComparisonRow.candidate_id.in_(runs)),
     }
     tables = Base.metadata.tables

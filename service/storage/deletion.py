@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, 
 
 from service.core.errors import Conflict, NotFound
 from service.storage.graphs import get_graph
-from service.storage.models import ComparisonRow, Content, DerivativesRow, GraphRow, RunRow
+from service.storage.models import ComparisonRow, Content, DerivativesRow, GraphRow, RunRow, SeriesRow
 from service.storage.runs import get_run
 
 _MOST_NAMED = 5  # of what stands in the way
@@ -16,7 +16,7 @@ Runs: TypeAlias = Select[str] | list[str]
 
 
 def delete_graph(connection: Connection, identifier: str, *, cascade: bool = False) -> None:
-    """Delete a graph; with `cascade` also its runs, its derivatives and the graphs made from it, with all of theirs.
+    """Delete a graph; with `cascade` also its runs, series, derivatives and the graphs made from it with all of theirs.
 
     Raises NotFound and, without `cascade`, Conflict while any of these refer to it.
     """
@@ -32,12 +32,14 @@ def delete_graph(connection: Connection, identifier: str, *, cascade: bool = Fal
                 DerivativesRow.id,
                 DerivativesRow.graph_id == identifier,
             ),
+            ("series refers", "series refer", SeriesRow.id, SeriesRow.graph_id == identifier),
             ("graph made from it refers", "graphs made from it refer", GraphRow.id, GraphRow.parent_id == identifier),
         )
     family = select(GraphRow.id, GraphRow.digest).where(GraphRow.id == identifier).cte(recursive=True)
     family = family.union(select(GraphRow.id, GraphRow.digest).where(GraphRow.parent_id == family.c.id))
     found = connection.execute(select(family)).all()
     graphs, digests = [row.id for row in found], {row.digest for row in found}
+    connection.execute(delete(SeriesRow).where(SeriesRow.graph_id.in_(graphs)))
     delete_runs(connection, select(RunRow.id).where(RunRow.graph_id.in_(graphs)))
     connection.execute(delete(DerivativesRow).where(DerivativesRow.graph_id.in_(graphs)))
     connection.execute(delete(GraphRow).where(GraphRow.id.in_(graphs)))

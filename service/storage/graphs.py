@@ -14,7 +14,7 @@ from service.core.graph.graph import Graph
 from service.core.graph.parts import GraphPart
 from service.storage.contents import read_content, write_content
 from service.storage.listing import Listed, holds, narrow
-from service.storage.models import Content, GraphRow, GraphTag, RunRow, RunTag
+from service.storage.models import Content, GraphRow, GraphTag, RunRow, RunTag, SeriesTag
 from service.storage.records import GraphRecord
 from service.storage.tags import insert_tags
 
@@ -147,7 +147,7 @@ def load_graph(connection: Connection, digest: str) -> Graph:
     return graph
 
 
-def is_tag(row: type[GraphTag] | type[RunTag], text: str) -> ColumnElement[bool]:
+def is_tag(row: type[GraphTag] | type[RunTag] | type[SeriesTag], text: str) -> ColumnElement[bool]:
     """Whether a row is the tag written key:value; key and value may contain colons themselves."""
     splits = [position for position, character in enumerate(text) if character == ":"]
     if len(splits) > _ALTERNATIVES:

@@ -282,6 +282,64 @@ class ComparisonRow(Base):
     rounded: Mapped[dict[str, list[str]]] = mapped_column(JSON, server_default="{}")
 
 
+class SeriesRow(Base):
+    """A training run, whose steps are runs of one graph; `every` is how far apart their numbers are.
+
+    `carry` leads from a node of one step to the Input that takes its value in the next. `nodes` are those whose values
+    each step has, null before the first one. `comparison_id` is that of the first step with an origin. How many `steps`
+    there are, how many of them are `wrong` or `broken`, and which came first and last, is counted as they are added.
+    """
+
+    __tablename__ = "series"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    graph_id: Mapped[str] = mapped_column(ForeignKey("graphs.id"), index=True)
+    carry: Mapped[dict[str, str]] = mapped_column(JSON)
+    recorded_by: Mapped[str] = mapped_column(Text)
+    dtype: Mapped[str] = mapped_column(String(16))
+    tolerance: Mapped[Any] = mapped_column(JSON)
+    retain: Mapped[str] = mapped_column(String(16))
+    every: Mapped[int]
+    nodes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    comparison_id: Mapped[str | None] = mapped_column(ForeignKey("comparisons.id", ondelete="SET NULL"), index=True)
+    label: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    changed_at: Mapped[datetime] = mapped_column(Moment)
+    steps: Mapped[int]
+    first_step: Mapped[int | None] = mapped_column(BigInteger)
+    last_step: Mapped[int | None] = mapped_column(BigInteger)
+    first_wrong: Mapped[int | None] = mapped_column(BigInteger)
+    wrong: Mapped[int]
+    broken: Mapped[int]
+
+
+class SeriesTag(Base):
+    """One tag of a series."""
+
+    __tablename__ = "series_tags"
+    __table_args__ = (Index(None, "key", "value"),)
+
+    series_id: Mapped[str] = mapped_column(ForeignKey("series.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class SeriesStep(Base):
+    """A step of a series: its verdict, its origins, the nodes whose value the step did not take over, and of each of
+    the series' nodes the norm (float64) and a digest (8 bytes). `run_id` is that of a step that is kept whole."""
+
+    __tablename__ = "series_steps"
+
+    series_id: Mapped[str] = mapped_column(ForeignKey("series.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    verdict: Mapped[str] = mapped_column(String(16))
+    origins: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    broken: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    norms: Mapped[bytes] = mapped_column(LargeBinary)
+    digests: Mapped[bytes] = mapped_column(LargeBinary)
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"), index=True)
+
+
 class AccessKeyRow(Base):
     """A key that lets requests in: the SHA-256 of its text, which is not stored, and the beginning of it.
 

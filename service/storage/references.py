@@ -1,11 +1,11 @@
-"""Queries for what may refer to a graph, a run, a comparison or derivatives, each answered with ids or names alone."""
+"""Queries for what refers to a graph, a run, a comparison, derivatives or a series, answered with ids or names."""
 
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, Select, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from service.storage.models import ComparisonRow, DerivativesRow, GraphRow, RunRow
+from service.storage.models import ComparisonRow, DerivativesRow, GraphRow, RunRow, SeriesRow
 
 SHORT = 8  # characters at the end of an id: at the beginning is the time, which many share
 _IDS: Mapping[str, InstrumentedAttribute[str]] = {
@@ -13,11 +13,12 @@ _IDS: Mapping[str, InstrumentedAttribute[str]] = {
     "run": RunRow.id,
     "comparison": ComparisonRow.id,
     "derivatives": DerivativesRow.id,
+    "series": SeriesRow.id,
 }
 
 
 def has_id(connection: Connection, kind: str, identifier: str) -> bool:
-    """Whether there is a "graph", "run", "comparison" or "derivatives" of that id."""
+    """Whether there is a "graph", "run", "comparison", "derivatives" or "series" of that id."""
     column = _IDS[kind]
     return connection.scalar(select(column).where(column == identifier)) is not None
 

@@ -79,7 +79,7 @@ def create_comparison(
 
     Raises NotFound, InvalidRequest, LimitExceeded.
     """
-    compared = _compare(context, *_read_pair(context, baseline, candidate), tolerance, names)
+    compared = compare_runs(context, *_read_pair(context, baseline, candidate), tolerance, names)
     return _keep(context, compared, (), key)
 
 
@@ -216,7 +216,7 @@ def _judge_claims(
         member="claims",
         resolve=resolve,
     )
-    compared = _compare(context, run, claimed, tolerance, {})
+    compared = compare_runs(context, run, claimed, tolerance, {})
     rounded = {}
     for phase, given in ((compared.found.forward, claims["values"]), (compared.found.backward, claims["gradients"])):
         if phase is not None:
@@ -253,9 +253,10 @@ def _compare_again(context: Context, record: ComparisonRecord) -> Comparison:
     return _judge(context, pair, read_tolerance(record.tolerance), record.names)
 
 
-def _compare(
+def compare_runs(
     context: Context, baseline: StoredRun, candidate: StoredRun, tolerance: Any, names: Mapping[str, str]
 ) -> Compared:
+    """Compare two runs without storing the verdict; raises as `create_comparison`."""
     if tolerance is None:
         tolerance = coarsest(baseline.record.dtype, candidate.record.dtype)
     found = _judge(context, _pair(baseline, candidate), read_tolerance(tolerance), names)

@@ -1,6 +1,7 @@
-"""Delete graphs, runs, comparisons and derivatives."""
+"""Delete graphs, runs, comparisons, derivatives and series."""
 
 from service.storage import deletion as storage
+from service.storage import series as series_storage
 from service.storage.records import GraphRecord, RunRecord
 from service.usecases import references
 from service.usecases.changes import find_graph, find_run
@@ -8,7 +9,7 @@ from service.usecases.context import Context
 
 
 def delete_graph(context: Context, graph_id: str, *, cascade: bool = False, seen: GraphRecord | None = None) -> None:
-    """Delete a graph; raises NotFound, and Conflict while runs, derivatives or other graphs need it.
+    """Delete a graph; raises NotFound, and Conflict while runs, series, derivatives or other graphs need it.
 
     With `cascade` these are deleted too. Raises PreconditionFailed if it has changed since it was `seen`.
     """
@@ -36,3 +37,9 @@ def delete_derivatives(context: Context, derivatives_id: str) -> None:
     """Delete derivatives that were kept; raises NotFound."""
     with context.database.write() as connection:
         storage.delete_derivatives(connection, references.derivatives_id(connection, derivatives_id))
+
+
+def delete_series(context: Context, series_id: str) -> None:
+    """Delete a series with its steps and the runs that are kept of them; raises NotFound."""
+    with context.database.write() as connection:
+        series_storage.delete_series(connection, references.series_id(connection, series_id))

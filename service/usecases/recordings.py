@@ -23,7 +23,7 @@ from service.core.rulebook.input_types import read_input
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.storage import runs as storage
 from service.storage.identifiers import new_id
-from service.storage.records import RunRecord
+from service.storage.records import GraphRecord, RunRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, write_once
@@ -103,8 +103,8 @@ def read_recording(
     arrays = {name: read_input(name, nodes[position[name]].attributes, figure) for name, figure in read.items()}
     start = None if seed is None else load_array(context, seed, ("seed",))
     target = (choose_output if recorded["gradients"] or start is not None else find_output)(graph, output)
-    shapes = _check_shapes(graph, arrays, figures, member, context.limits.run_elements)
-    context.admit(_weigh(graph, shapes))
+    shapes = check_shapes(graph, arrays, figures, member, context.limits.run_elements)
+    context.admit(weigh_recording(graph, shapes))
     recorded = resolve() if resolve else recorded
     own = {name: figure for name, figure in recorded["values"].items() if figure is not None or name not in arrays}
     known, gradients = {**arrays, **own}, recorded["gradients"]
@@ -113,7 +113,37 @@ def read_recording(
     spread = None
     if slopes is not None and target is not None:
         spread = spread_seed(np.float64(1.0) if start is None else start, shapes.get(target, ()))
-    nonfinite_backward = None if slopes is None else first_nonfinite_gradient(graph, slopes, target)
+    tensors = tensors_of(graph, values, named, {**read, **figures["values"]})
+    return as_recorded(
+        stored,
+        graph,
+        values,
+        slopes,
+        by=by,
+        dtype=dtype,
+        output=target,
+        seed=spread,
+        label=label,
+        tags=tags,
+        tensors=tensors,
+    )
+
+
+def as_recorded(
+    stored: GraphRecord,
+    graph: Graph,
+    values: Figures,
+    gradients: Figures | None = None,
+    *,
+    by: str,
+    dtype: str,
+    output: str | None = None,
+    seed: FloatArray | None = None,
+    label: str | None = None,
+    tags: Mapping[str, str],
+    tensors: Mapping[int, str],
+) -> StoredRun:
+    """Recorded figures that fit the graph, with the record of a new run."""
     record = RunRecord(
         id=new_id(),
         graph_id=stored.id,
@@ -123,23 +153,23 @@ def read_recording(
         source="recorded",
         recorded_by=by,
         dtype=coarsest("float32", dtype) if graph.float32_nodes else dtype,
-        output=target,
-        seed=spread,
-        has_values=bool(known),
-        has_gradients=slopes is not None,
+        output=output,
+        seed=seed,
+        has_values=values.present is None or values.none is not None or bool(values.present.any()),
+        has_gradients=gradients is not None,
         nonfinite_forward=first_nonfinite_value(graph, values),
-        nonfinite_backward=nonfinite_backward,
+        nonfinite_backward=None if gradients is None else first_nonfinite_gradient(graph, gradients, output),
         nondifferentiable=nondifferentiable_nodes(graph, set_aside_misshapen(Run(graph, values)).values),
         convention=MINIMUM_NORM,
         label=label,
         tags=tags,
         created_at=datetime.now(UTC),
-        tensors=tensors_of(graph, values, named, {**read, **figures["values"]}),
+        tensors=tensors,
     )
-    return StoredRun(record, graph, values, slopes)
+    return StoredRun(record, graph, values, gradients)
 
 
-def _weigh(graph: Graph, shapes: Mapping[str, Shape]) -> Weight:
+def weigh_recording(graph: Graph, shapes: Mapping[str, Shape]) -> Weight:
     """Of packing and storing figures of these shapes, and of looking where no derivative exists."""
     weight = RECORDED_NODE * len(graph)
     if not any(shapes.values()):
@@ -182,7 +212,7 @@ def _without_gradient(node: Node) -> str:
     return "Constant" if node.operation.is_constant else "whole number"
 
 
-def _check_shapes(
+def check_shapes(
     graph: Graph,
     inputs: Mapping[str, FloatArray],
     given: Mapping[str, Mapping[str, FloatArray]],

@@ -51,6 +51,19 @@ _BATCH = {"runs": [{**_AT, "label": "the tutorial's point"}, {"inputs": {**INPUT
 _RECORDED = {**_AT, "recorded": {"by": "a colleague", "values": {"e": 6, "f": -12, "F": 4}, "gradients": {"f": -3}}}
 _CLAIMS = {**_AT, "claims": {"by": "the tutorial", "gradients": TUTORIAL_GRADIENTS}}
 
+# Descent along (w·x − y)², which goes up in its third step.
+_DESCENT = {"name": "descent", "expression": "g = 2*(w*x - y)*x; after = w - 0.25*g", "outputs": ["after"]}
+_SERIES = {"graph": "{descent}", "carry": {"after": "w"}, "by": "a training program"}
+_STEPS = {
+    "values": {
+        "x": [1, 2, 1],
+        "y": [2, 4, 2],
+        "w": [0, 1, 3],
+        "g": [-4, -8, 2],
+        "after": [1, 3, 3.5],
+    }
+}
+
 _WEIGHTS = BytesIO()
 np.save(_WEIGHTS, np.array([-2.0, -3.0]))
 _TENSOR = f"/v1/tensors/sha256:{sha256(_WEIGHTS.getvalue()).hexdigest()}"
@@ -98,6 +111,14 @@ STORY = (
     Request("list_derivatives", "/v1/graphs/{graph}/derivatives"),
     Request("get_derivatives", "/v1/derivatives/{derivatives}"),
     Request("check_gradients", "/v1/graphs/{graph}/gradient-checks", {**_AT, "method": "complex-step"}),
+    Request("", "/v1/graphs", _DESCENT, keep="descent"),
+    Request("create_series", "/v1/series", _SERIES, keep="series"),
+    Request("add_steps", "/v1/series/{series}/steps", _STEPS),
+    Request("get_series", "/v1/series/{series}"),
+    Request("list_series", "/v1/series"),
+    Request("list_series_steps", "/v1/series/{series}/steps?only=origins"),
+    Request("get_series_verdict", "/v1/series/{series}/verdict"),
+    Request("delete_series", "/v1/series/{series}", method="DELETE"),
     Request(
         "add_nodes",
         "/v1/graphs/{graph}/nodes",

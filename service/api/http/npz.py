@@ -1,8 +1,9 @@
 """NumPy's .npz in and out: for figures in bulk, which take JSON many times as long.
 
 A body is the JSON body with its arrays taken out of it: each array of real numbers stands under the path that it has
-there, `inputs/NAME`, `seed`, `recorded/values/NAME` or `recorded/gradients/NAME`, and the member `request`, if there is
-one, holds the rest as JSON (a string). An answer holds the nodes of a run in topological order:
+there, `inputs/NAME`, `seed`, `recorded/values/NAME`, `recorded/gradients/NAME` or, of steps, `values/NAME`, and the
+member `request`, if there is one, holds the rest as JSON (a string). An answer holds the nodes of a run in topological
+order:
 
     names, operations    a string: a line for each node (no name holds a line break)
     values, gradients    float64: the figures one after the other, each row-major; no gradients before a backward pass
@@ -42,7 +43,7 @@ MEDIA_TYPE = "application/x-npz"
 _REQUEST = "request"
 _WORTH_COMPRESSING = 65_536  # bytes
 _NUMBERS = 32_768  # of a figure, written at once
-_PLACES: tuple[tuple[str, ...], ...] = (("inputs",), ("recorded", "values"), ("recorded", "gradients"))
+_PLACES: tuple[tuple[str, ...], ...] = (("inputs",), ("values",), ("recorded", "values"), ("recorded", "gradients"))
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError, OverflowError)
 # LZMA and bzip2 unpack a block at once, whatever it unpacks to.
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -119,7 +120,8 @@ def _place(name: str) -> tuple[str, ...]:
         [
             Fault(
                 (name,),
-                "unknown member; known: request, seed, inputs/NAME, recorded/values/NAME, recorded/gradients/NAME",
+                "unknown member; known: request, seed, inputs/NAME, recorded/values/NAME, recorded/gradients/NAME, "
+                "values/NAME",
             )
         ]
     )

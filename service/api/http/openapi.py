@@ -21,6 +21,7 @@ from service.api import (
     operations,
     rounding,
     runs,
+    series,
     sources,
     state,
     tensors,
@@ -122,7 +123,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     api = GradbookApi(app)
     api.spec.components.schema("ProblemDocument", schema=ProblemDocument)
     modules = (
-        *(graphs, gradient_graphs, sources, runs, explanations, rounding, comparisons, derivatives),
+        *(graphs, gradient_graphs, sources, runs, explanations, rounding, comparisons, series, derivatives),
         *(operations, tensors, state),
     )
     for blueprint in (*(module.blueprint for module in modules), *others):

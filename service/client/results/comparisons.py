@@ -140,10 +140,10 @@ def read_comparison(document: Document, source: Source) -> Comparison:
         verdict=document["verdict"],
         tolerance=document["tolerance"],
         counts=document["counts"],
-        first_difference=None if first is None else _read_finding(first),
-        origins=tuple(map(_read_finding, document["origins"])),
-        inherited=tuple(map(_read_finding, document["inherited"])),
-        compensated=tuple(map(_read_finding, document["compensated"])),
+        first_difference=None if first is None else read_finding(first),
+        origins=tuple(map(read_finding, document["origins"])),
+        inherited=tuple(map(read_finding, document["inherited"])),
+        compensated=tuple(map(read_finding, document["compensated"])),
         missing=tuple(document["missing"]),
         arose=document["arose"],
         sentence=document["sentence"],
@@ -151,13 +151,14 @@ def read_comparison(document: Document, source: Source) -> Comparison:
         document=document,
         _source=source,
         causes=tuple(
-            Cause(cause["sentence"], tuple(map(_read_finding, cause["explains"])))
+            Cause(cause["sentence"], tuple(map(read_finding, cause["explains"])))
             for cause in document.get("causes", ())
         ),
     )
 
 
-def _read_finding(document: Document) -> Finding:
+def read_finding(document: Document) -> Finding:
+    """Read a finding."""
     hypotheses = tuple(map(_read_hypothesis, document.get("hypotheses", ())))
     return Finding(document["phase"], document["node"], document.get("sentence", ""), hypotheses)
 

@@ -77,6 +77,13 @@ def fit_inputs(
     return Fitted(graph, figures, shapes)
 
 
+def fit_again(fitted: Fitted, inputs: Mapping[str, FloatArray]) -> Fitted:
+    """Fit other inputs of the same shapes; raises InvalidInputs."""
+    graph = fitted.graph
+    read = {name: read_input(name, graph.nodes[graph.position[name]].attributes, each) for name, each in inputs.items()}
+    return Fitted(graph, read, fitted.shapes)
+
+
 def evaluate(fitted: Fitted) -> Figures:
     """The value of every node, in topological order; raises InvalidInputs where an operation refuses its operands, as
     an index out of range."""

@@ -1,6 +1,7 @@
 """Whatever is sent, to whatever route: 2xx or a 4xx problem, which the client of conftest.py holds to the contract."""
 
 import json
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -77,6 +78,14 @@ MEMBERS = {
     | st.fixed_dictionaries({"rtol": NUMBERS, "atol": NUMBERS})
     | JSON,
     "names": st.dictionaries(TEXTS, TEXTS, max_size=2) | JSON,
+    "graph": TEXTS,
+    "carry": st.dictionaries(st.sampled_from(["a", "b", "F"]) | TEXTS, TEXTS, max_size=2) | JSON,
+    "by": TEXTS,
+    "dtype": st.sampled_from(["float32", "float64", "int8"]) | JSON,
+    "retain": st.sampled_from(["auto", "full", "norms"]) | JSON,
+    "every": NUMBERS,
+    "first": NUMBERS,
+    "values": GIVEN | JSON,
 }
 NEARLY = st.fixed_dictionaries({}, optional=MEMBERS)
 CHECKS = st.fixed_dictionaries({"inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES}), "claims": CLAIMED})
@@ -85,6 +94,7 @@ RUNS = st.fixed_dictionaries(
     {"inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES})}, optional={"keep": st.booleans(), "seed": FIGURES}
 )
 BATCHES = st.fixed_dictionaries({"runs": TOGETHER}, optional={"backward": st.booleans(), "seed": FIGURES})
+STEPS = st.fixed_dictionaries({"values": st.dictionaries(st.sampled_from(["a", "b", "F"]), FIGURES)})
 NAMED = st.fixed_dictionaries({"name": st.text(min_size=1, max_size=8)}, optional={"nodes": NODES, "expression": TEXTS})
 
 
@@ -98,12 +108,15 @@ def run(client: FlaskClient) -> Any:
 
 
 @pytest.fixture(scope="module")
-def routes(app: Flask, run: Any) -> list[str]:
+def routes(app: Flask, client: FlaskClient, run: Any) -> list[str]:
     """Every POST route of the API."""
+    series = client.post("/v1/series", json={"graph": run["graph_id"]}).json
+    assert series is not None
     rules = [rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
     rules = [rule for rule in rules if rule.startswith("/v1/")]
     assert len(rules) >= 4
-    return [rule.replace("<graph_id>", run["graph_id"]).replace("<run_id>", run["id"]) for rule in rules]
+    ids = {"<graph_id>": run["graph_id"], "<run_id>": run["id"], "<series_id>": series["id"]}
+    return [reduce(lambda rule, each: rule.replace(*each), ids.items(), rule) for rule in rules]
 
 
 def test_every_member_of_a_request_is_tried(document: dict[str, Any]) -> None:
@@ -113,7 +126,7 @@ def test_every_member_of_a_request_is_tried(document: dict[str, Any]) -> None:
     )
 
 
-@given(body=JSON | NEARLY | RUNS | BATCHES | NAMED | CHECKS | COMPARISONS)
+@given(body=JSON | NEARLY | RUNS | BATCHES | NAMED | CHECKS | COMPARISONS | STEPS)
 def test_any_json(client: FlaskClient, routes: list[str], run: Any, body: Any) -> None:
     sent = json.dumps(body).replace(RUN, run["id"])
     for route in routes:
