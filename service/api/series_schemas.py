@@ -21,7 +21,7 @@ from service.api.schemas import (
     Tags,
     one_of,
 )
-from service.core.comparison.verdicts import UNIT_ROUNDOFF
+from service.core.rounding.precision import UNIT_ROUNDOFF
 from service.usecases.series import RETAINED
 
 _CARRY = {

@@ -7,9 +7,9 @@ from typing import Any, Unpack
 
 from sqlalchemy import Connection
 
-from service.core.comparison.verdicts import coarsest
 from service.core.errors import InvalidRequest
 from service.core.figures.figures import FloatArray
+from service.core.rounding.precision import coarsest
 from service.core.series.steps import BrokenCarry, faults_of_carry
 from service.storage import series as storage
 from service.storage.identifiers import new_id
