@@ -8,29 +8,45 @@ used alike, and, where there are none, a guess.
 """
 
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
 from service.core.alignment.alignment import How
+from service.core.alignment.likeness import (
+    Pair,
+    is_of_shape,
+    redefined,
+    used_alike,
+    with_other_constants,
+    with_other_operands,
+    with_other_operation,
+)
 from service.core.alignment.matching import Matching
-from service.core.graph.graph import Graph, Node, written_attribute
+from service.core.alignment.simulation import ProbedFigures
+from service.core.errors import InvalidInputs
+from service.core.figures.figures import IntArray, Shape
+from service.core.graph.graph import Graph
 
 _FOLLOWING = 40  # nodes behind a cut that are looked at to verify it
 _GUESSED = 25  # open nodes on each side among which pairs are guessed
-_CONSTANT = -2  # any Constant, or Input without a partner, as an operand
+_MOST_AXES = 5  # of figures that are tried in all orders of their axes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cut:
-    """A pair that is taken for one though the figures differ."""
+    """A pair that is taken for one though the figures differ, by position; `layout` is as in an Alignment.
+
+    `evidence` is the share of what follows that then agrees; None where nothing follows.
+    """
 
     mine: int
     other: int
     how: How
-    evidence: float = 0.0
+    layout: IntArray | None = None
+    evidence: float | None = None
 
 
 def find_cuts(matching: Matching) -> list[Cut]:
@@ -42,9 +58,8 @@ def find_cuts(matching: Matching) -> list[Cut]:
     theirs = _open_nodes(
         matching.baseline,
         [
-            known not in seen
-            and (matching.partners_back[other] < 0 or matching.partners_back[other] in matching.layouts)
-            for other, known in enumerate(matching.their_classes)
+            known not in seen and (mine < 0 or mine in matching.layouts)
+            for known, mine in zip(matching.their_classes, matching.partners_back, strict=True)
         ],
     )
     first = _first(matching, own)
@@ -52,19 +67,10 @@ def find_cuts(matching: Matching) -> list[Cut]:
         return fixed
     own = [mine for mine in own if mine not in matching.fixed]
     theirs = [other for other in theirs if other not in matching.reserved]
-    if not theirs:
-        return []
-    if sure := list(_redefined(matching, first, theirs)):
-        return sure
-    likely = [*_other_operation(matching, first, theirs), *_used_alike(matching, own, theirs)]
-    likely += _other_operands(matching, first, theirs)
-    for cut in sorted(dict.fromkeys(likely), key=lambda each: each.mine):
-        if (evidence := _evidence(matching, cut.mine, cut.other)) and evidence > 0:
-            return [_earliest(matching, cut, own, theirs)]
-    if guess := _guess(matching, own, theirs):
-        return [_earliest(matching, guess, own, theirs)]
-    return [cut for cut in likely if _evidence(matching, cut.mine, cut.other) is None][:1] or _outputs(
-        matching, own, theirs
+    return (
+        _by_structure(matching, first, theirs)
+        or _by_what_follows(matching, first, own, theirs)
+        or _by_output(matching, own, theirs)
     )
 
 
@@ -72,10 +78,9 @@ def _is_unknown(matching: Matching, mine: int) -> bool:
     return not matching.is_known(mine) and (matching.partners[mine] < 0 or mine in matching.layouts)
 
 
-def _open_nodes(graph: Graph, unknown: list[bool]) -> list[int]:
+def _open_nodes(graph: Graph, unknown: Sequence[bool]) -> list[int]:
     """The unknown operations that lead by way of unknown ones to one that nothing consumes, in order."""
-    is_open = [False] * len(graph)
-    led_on = [False] * len(graph)
+    is_open, led_on = [False] * len(graph), [False] * len(graph)
     consumed = graph.consumers.counts.tolist()
     for position in range(len(graph) - 1, -1, -1):
         if unknown[position] and (led_on[position] or not consumed[position]):
@@ -85,146 +90,73 @@ def _open_nodes(graph: Graph, unknown: list[bool]) -> list[int]:
     return [position for position, found in enumerate(is_open) if found and graph.operands[position]]
 
 
-def _first(matching: Matching, own: list[int]) -> list[int]:
+def _first(matching: Matching, own: Sequence[int]) -> list[int]:
     """The open nodes that rest on no open one, except where that only lies otherwise."""
     behind = {mine for mine in own if mine not in matching.same_numbers}
     return [mine for mine in own if behind.isdisjoint(matching.candidate.operands[mine])]
 
 
-def _redefined(matching: Matching, first: list[int], theirs: list[int]) -> Iterator[Cut]:
-    """The same operation on the same operands, but with other attributes, in another order or with another constant."""
-    same: defaultdict[Hashable, list[int]] = defaultdict(list)
-    starred: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for other in theirs:
-        node = matching.baseline.nodes[other]
-        same[node.operation, tuple(sorted(matching.terms_there(other)))].append(other)
-        starred[node.operation, _starred_there(matching, other)].append(other)
-    taken: set[int] = set()
-    for mine in first:
-        node, terms = matching.candidate.nodes[mine], matching.terms(mine)
-        if -1 not in terms:
-            others = [
-                other
-                for other in same[node.operation, tuple(sorted(terms))]
-                if other not in taken and _fits(matching, mine, other) and _differ(matching, mine, other)
-            ]
-            if others:
-                others.sort(key=lambda other: matching.terms_there(other) != terms)
-                taken.add(others[0])
-                yield Cut(mine, others[0], How.STRUCTURE)
-                continue
-        if mine in matching.same_numbers:
-            continue
-        key = _starred(matching, mine)
-        if _CONSTANT in key and any(term >= 0 for term in key):
-            others = [
-                other
-                for other in starred[node.operation, key]
-                if other not in taken and matching.partners_back[other] < 0 and _fits(matching, mine, other)
-            ]
-            if others:
-                taken.add(others[0])
-                yield from _at_constants(matching, mine, others[0])
+def _by_structure(matching: Matching, first: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
+    found, settled = [], set()
+    for mine, other in redefined(matching, first, theirs):
+        cut = Cut(mine, other, How.STRUCTURE)
+        if is_of_shape(matching, mine, other) or _evidence(matching, cut):
+            found.append(cut)
+            settled.add(mine)
+    first = [mine for mine in first if mine not in settled]
+    for pairs in with_other_constants(matching, first, theirs):
+        found += [Cut(mine, other, How.STRUCTURE) for mine, other in pairs]
+    return found
 
 
-def _at_constants(matching: Matching, mine: int, other: int) -> Iterator[Cut]:
-    """The cuts at the constants that differ, where nothing else uses them and they are of one shape; else at the node
-    that uses them."""
-    differing = [
-        (one, twin)
-        for one, twin in zip(matching.candidate.operands[mine], matching.baseline.operands[other], strict=True)
-        if matching.term(one) != matching.their_classes[twin]
-    ]
-    alone = all(
-        matching.is_free(one)
-        and matching.is_free_there(twin)
-        and len(matching.candidate.consumers[one]) == 1
-        and np.shape(matching.own[one][0]) == np.shape(matching.theirs[twin][0])
-        for one, twin in differing
+def _by_what_follows(matching: Matching, first: Sequence[int], own: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
+    likely = dict.fromkeys(
+        [
+            *with_other_operation(matching, first, theirs),
+            *used_alike(matching, own, theirs),
+            *with_other_operands(matching, first, theirs),
+        ]
     )
-    if differing and alone:
-        yield from (Cut(one, twin, How.STRUCTURE) for one, twin in differing)
-    else:
-        yield Cut(mine, other, How.STRUCTURE)
+    weighed = [cut for pair in sorted(likely) if (cut := _weighed(matching, pair, How.STRUCTURE))]
+    found = next((cut for cut in weighed if cut.evidence), None) or _guess(matching, own, theirs)
+    if found:
+        return [_earliest(matching, found, own, theirs)]
+    return [cut for cut in weighed if cut.evidence is None][:1]
 
 
-def _other_operation(matching: Matching, first: list[int], theirs: list[int]) -> Iterator[Cut]:
-    """Another operation on the same operands, constants aside."""
-    by_operands: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for other in theirs:
-        by_operands[frozenset(_starred_there(matching, other)) - {_CONSTANT}].append(other)
-    for mine in first:
-        terms = frozenset(_starred(matching, mine)) - {_CONSTANT}
-        if terms and -1 not in terms:
-            yield from (
-                Cut(mine, other, How.STRUCTURE)
-                for other in by_operands[terms]
-                if _fits(matching, mine, other, free=True)
-            )
+def _by_output(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
+    """What both graphs are for."""
+    mine, other = (
+        [position for position in positions if graph.nodes[position].name in graph.outputs]
+        for graph, positions in ((matching.candidate, own), (matching.baseline, theirs))
+    )
+    if len(mine) == len(other) == 1 and matching.are_free(mine[0], other[0]):
+        return [Cut(mine[0], other[0], How.STRUCTURE)]
+    return []
 
 
-def _used_alike(matching: Matching, own: list[int], theirs: list[int]) -> Iterator[Cut]:
-    """Nodes that the same operation takes in the same slot beside the same operands."""
-    uses: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for other in theirs:
-        for consumer, slot in matching.baseline.consumers[other]:
-            beside = _beside(matching.terms_there(consumer), slot)
-            uses[matching.baseline.nodes[consumer].operation, slot, beside].append(other)
-    for mine in own:
-        for consumer, slot in matching.candidate.consumers[mine]:
-            beside = _beside(matching.terms(consumer), slot)
-            if beside and -1 not in beside:
-                others = uses[matching.candidate.nodes[consumer].operation, slot, beside]
-                yield from (
-                    Cut(mine, other, How.STRUCTURE) for other in others if _fits(matching, mine, other, free=True)
-                )
+def _guess(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> Cut | None:
+    """The pair that makes most of what follows agree; the first of several."""
+    pairs = ((mine, other) for mine in own[:_GUESSED] for other in theirs[:_GUESSED])
+    found = [cut for pair in pairs if (cut := _weighed(matching, pair, How.VERIFIED)) and cut.evidence]
+    return max(found, key=lambda cut: cut.evidence or 0.0, default=None)
 
 
-def _other_operands(matching: Matching, first: list[int], theirs: list[int]) -> Iterator[Cut]:
-    """The same operation on some of the same operands."""
-    by_operand: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for other in theirs:
-        for term in {*_starred_there(matching, other)} - {_CONSTANT}:
-            by_operand[matching.baseline.nodes[other].operation, term].append(other)
-    for mine in first:
-        for term in _starred(matching, mine):
-            if term >= 0:
-                others = by_operand[matching.candidate.nodes[mine].operation, term]
-                yield from (
-                    Cut(mine, other, How.STRUCTURE) for other in others if _fits(matching, mine, other, free=True)
-                )
-
-
-def _guess(matching: Matching, own: list[int], theirs: list[int]) -> Cut | None:
-    """The pair that makes most of what follows agree."""
-    best: Cut | None = None
-    for mine in own[:_GUESSED]:
-        for other in theirs[:_GUESSED]:
-            if _fits(matching, mine, other, free=True):
-                evidence = _evidence(matching, mine, other) or 0.0
-                if evidence > (best.evidence if best else 0.0):
-                    best = Cut(mine, other, How.VERIFIED, evidence)
-    return best
-
-
-def _earliest(matching: Matching, cut: Cut, own: list[int], theirs: list[int]) -> Cut:
+def _earliest(matching: Matching, cut: Cut, own: Sequence[int], theirs: Sequence[int]) -> Cut:
     """The first pair before a cut that makes the figures of the cut's own nodes agree; else the cut itself."""
     between = _open_ancestors(matching.candidate, cut.mine, own)
     others = _open_ancestors(matching.baseline, cut.other, theirs)
     for mine in between[:_GUESSED]:
+        following = [each for each in [*between, cut.mine] if each > mine]
         for other in others[:_GUESSED]:
-            if _fits(matching, mine, other, free=True):
-                known = {mine: matching.theirs[other]}
-                found = -1
-                for position in [*between, cut.mine]:
-                    if position > mine and not known.keys().isdisjoint(matching.candidate.operands[position]):
-                        found, known[position] = matching.evaluate(position, known)
-                if cut.mine in known and found == matching.their_classes[cut.other]:
-                    return Cut(mine, other, How.VERIFIED)
+            for layout in _layouts(matching, (mine, other)):
+                classes = _classes_behind(matching, mine, matching.in_place(other, layout), following)
+                if classes and classes.get(cut.mine) == matching.their_classes[cut.other]:
+                    return Cut(mine, other, How.VERIFIED, layout)
     return cut
 
 
-def _open_ancestors(graph: Graph, position: int, opened: list[int]) -> list[int]:
+def _open_ancestors(graph: Graph, position: int, opened: Sequence[int]) -> list[int]:
     """Those of the open nodes on which the one at `position` rests by way of open nodes, in order."""
     wanted, found = {position}, []
     for each in reversed(opened[: bisect_right(opened, position)]):
@@ -234,67 +166,55 @@ def _open_ancestors(graph: Graph, position: int, opened: list[int]) -> list[int]
     return found[:0:-1]
 
 
-def _outputs(matching: Matching, own: list[int], theirs: list[int]) -> list[Cut]:
-    """What both graphs are for."""
-    outputs = [
-        [position for position in positions if graph.nodes[position].name in graph.outputs]
-        for graph, positions in ((matching.candidate, own), (matching.baseline, theirs))
-    ]
-    mine, other = outputs
-    if len(mine) == len(other) == 1 and _fits(matching, mine[0], other[0], free=True):
-        return [Cut(mine[0], other[0], How.STRUCTURE)]
-    return []
+def _weighed(matching: Matching, pair: Pair, how: How) -> Cut | None:
+    """The pair as a cut, in the layout that makes most agree; None if the figures cannot lie like one another."""
+    cuts = [Cut(*pair, how, layout) for layout in _layouts(matching, pair)]
+    found = [Cut(cut.mine, cut.other, how, cut.layout, _evidence(matching, cut)) for cut in cuts]
+    return max(found, key=lambda cut: cut.evidence or 0.0, default=None)
 
 
-def _evidence(matching: Matching, mine: int, other: int) -> float | None:
-    """The share of the nodes behind the candidate's whose figures the baseline has, once its own has been put there;
-    None where nothing is behind."""
-    known = {mine: matching.theirs[other]}
-    following = [each for each in matching.behind([mine], _FOLLOWING) if each != mine]
-    agreeing = 0
+def _layouts(matching: Matching, pair: Pair) -> Iterator[IntArray | None]:
+    """How the elements of the baseline's figure may lie in the candidate's; None is as they are."""
+    mine, other = pair
+    own, theirs = np.shape(matching.own[mine][0]), np.shape(matching.theirs[other][0])
+    if not matching.are_free(mine, other):
+        return
+    if own == theirs:
+        yield None
+    elif sorted(own) == sorted(theirs) and len(own) <= _MOST_AXES:
+        yield from _turned(theirs, own)
+
+
+def _turned(theirs: Shape, own: Shape) -> Iterator[IntArray]:
+    lying = np.arange(int(np.prod(theirs, dtype=np.int64))).reshape(theirs)
+    for axes in permutations(range(len(theirs))):
+        if tuple(theirs[axis] for axis in axes) == own:
+            yield lying.transpose(axes)
+
+
+def _evidence(matching: Matching, cut: Cut) -> float | None:
+    """The share of the nodes behind a cut whose figures the baseline has; None where nothing is behind."""
+    following = matching.behind([cut.mine], _FOLLOWING)
+    if not following:
+        return None
+    classes = _classes_behind(matching, cut.mine, matching.in_place(cut.other, cut.layout), following)
+    return sum(known >= 0 for known in classes.values()) / len(following)
+
+
+def _classes_behind(
+    matching: Matching, mine: int, figures: ProbedFigures, following: Sequence[int]
+) -> Mapping[int, int]:
+    """The classes of those of `following` that rest on a node, if it had these figures; −1 also where it is no evidence
+    that the baseline has such figures, and none if they are refused."""
+    known, classes = {mine: figures}, {}
     for position in following:
-        found, known[position] = matching.evaluate(position, known)
-        agreeing += found >= 0 and matching.varies(found)
-    return agreeing / len(following) if following else None
-
-
-def _fits(matching: Matching, mine: int, other: int, free: bool = False) -> bool:
-    """Whether the one's figure can be put in place of the other's, which may only be paired with each other yet."""
-    partner = matching.partners[mine]
-    alone = partner < 0 and matching.partners_back[other] < 0
-    return (alone or (not free and partner == other)) and np.shape(matching.own[mine][0]) == np.shape(
-        matching.theirs[other][0]
-    )
-
-
-def _differ(matching: Matching, mine: int, other: int) -> bool:
-    node, twin = matching.candidate.nodes[mine], matching.baseline.nodes[other]
-    return mine not in matching.same_numbers or _written(node) != _written(twin)
-
-
-def _written(node: Node) -> Mapping[str, object]:
-    return {name: written_attribute(value) for name, value in node.attributes.items()}
-
-
-def _starred(matching: Matching, mine: int) -> tuple[int, ...]:
-    sources = matching.candidate.operands[mine]
-    return tuple(
-        _CONSTANT if _is_loose(matching.candidate.nodes[source], matching.partners[source], matching) else term
-        for source, term in zip(sources, matching.terms(mine), strict=True)
-    )
-
-
-def _starred_there(matching: Matching, other: int) -> tuple[int, ...]:
-    sources = matching.baseline.operands[other]
-    return tuple(
-        _CONSTANT if _is_loose(matching.baseline.nodes[source], matching.partners_back[source], matching) else term
-        for source, term in zip(sources, matching.terms_there(other), strict=True)
-    )
-
-
-def _is_loose(node: Node, partner: int, _: Matching) -> bool:
-    return node.operation.is_constant or (node.operation.is_input and partner < 0)
-
-
-def _beside(terms: Iterable[int], slot: int) -> tuple[int, ...]:
-    return tuple(term for each, term in enumerate(terms) if each != slot)
+        if known.keys().isdisjoint(matching.candidate.operands[position]):
+            continue
+        try:
+            found, known[position] = matching.evaluate(position, known)
+        except InvalidInputs:
+            return {}
+        if found < 0 and matching.having_same_numbers(known[position]):
+            found = matching.their_classes[matching.having_same_numbers(known[position])[0]]
+        classes[position] = found if found >= 0 and matching.varies(found) else -1
+    return classes

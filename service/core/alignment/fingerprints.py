@@ -16,6 +16,9 @@ from service.core.figures.figures import FloatArray
 
 _SEED, _DIRECTIONS = 17, 2
 _LARGEST = 1e150  # beyond it sums of squares would leave float64's range
+# What figures that are the same may differ by, relative to their norm: in float64, and where numbers of the program
+# were rounded to float32, as a port's square root of 2 was. Those have more bits than what a person writes.
+_DOUBLE, _SINGLE, _WRITTEN_BITS = 1e-9, 5e-7, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,19 @@ class Fingerprint:
         first = self.projections[:_DIRECTIONS] * (len(self.projections) // _DIRECTIONS)
         allowed = tolerance * max(self.sizes)
         return any(abs(one - two) > allowed for one, two in zip(first, self.projections, strict=True))
+
+
+def tolerance_of(numbers: Iterable[Any]) -> float:
+    """What figures may differ by in programs with these constants and inputs: numbers, lists and arrays."""
+    return _SINGLE if any(map(_is_rounded, numbers)) else _DOUBLE
+
+
+def _is_rounded(numbers: Any) -> bool:
+    figure = np.asarray(getattr(numbers, "array", numbers), dtype=np.float64)
+    with np.errstate(all="ignore"):
+        mantissa = np.frexp(figure)[0] * 2**_WRITTEN_BITS
+        long = np.isfinite(mantissa) & (mantissa != np.rint(mantissa))
+        return bool(np.any(long & (np.asarray(figure, np.float32) == figure)))
 
 
 def fingerprint(figures: Sequence[Any]) -> Fingerprint:

@@ -1,7 +1,7 @@
 """Which Inputs of two runs are one: those given the same, by a name that both have, or alone of their shape."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from service.core.alignment.alignment import How
 from service.core.alignment.fingerprints import FigureIndex, Fingerprint, fingerprint, unordered_fingerprint
 from service.core.alignment.layouts import layout_between
+from service.core.alignment.simulation import ProbedFigures
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray, IntArray
@@ -32,6 +33,19 @@ class InputPair:
     how: How
     layout: IntArray | None = None
     doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Twin:
+    """An Input of the baseline from which another takes its figures; `layout` as an Alignment has it."""
+
+    theirs: int
+    layout: IntArray | None
+
+    def figures(self, inputs: Mapping[int, ProbedFigures]) -> ProbedFigures:
+        """What the other is given at the probes."""
+        found = inputs[self.theirs]
+        return found if self.layout is None else tuple(figure.ravel()[self.layout] for figure in found)
 
 
 def given_inputs(run: Run, side: str) -> dict[int, FloatArray]:
@@ -102,6 +116,27 @@ def pair_inputs(
         if mine in loose and other in free and free[other].shape == loose[mine].shape:
             pair(mine, other, How.NAME, doubtful=True)
     return pairs
+
+
+def twins(
+    pairs: Sequence[InputPair], theirs: Mapping[int, FloatArray], own: Mapping[int, FloatArray]
+) -> tuple[dict[int, Twin], dict[int, Twin]]:
+    """The Inputs of both sides that have no partner but hold the numbers of one that has: tied weights, copied.
+
+    Those of one number throughout are left out, since it says nothing.
+    """
+    sources = [pair.theirs for pair in pairs if np.ptp(theirs[pair.theirs]) > 0]
+    index = FigureIndex((unordered_fingerprint([theirs[source]]) for source in sources), _TOLERANCE)
+    paired = {pair.theirs for pair in pairs}, {pair.own for pair in pairs}
+    found: tuple[dict[int, Twin], dict[int, Twin]] = ({}, {})
+    for copies, figures, taken in zip(found, (theirs, own), paired, strict=True):
+        for position, figure in figures.items():
+            if position not in taken and (known := index.find(unordered_fingerprint([figure]))) >= 0:
+                source = sources[index.classes.index(known)]
+                layout = layout_between([theirs[source]], [figure], _TOLERANCE)
+                if layout is not None:
+                    copies[position] = Twin(source, layout)
+    return found
 
 
 def _equal(

@@ -1,17 +1,15 @@
 """Two graphs at the same probes, and which of their nodes have been paired so far."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from service.core.alignment.alignment import Alignment, How
 from service.core.alignment.fingerprints import FigureIndex, fingerprint, unordered_fingerprint
-from service.core.execution.chain_rule import value_at
+from service.core.alignment.simulation import ProbedFigures, figures_at
+from service.core.errors import InvalidInputs
 from service.core.figures.figures import IntArray
 from service.core.graph.graph import Graph
-
-ProbedFigures = tuple[Any, ...]  # a node's figures, one for each probe
 
 
 class Matching:
@@ -51,7 +49,7 @@ class Matching:
         self.cuts: set[int] = set()
         self.layouts: dict[int, IntArray] = {}
         self.same_numbers: set[int] = set()
-        self._unordered: tuple[FigureIndex, list[int]] | None = None
+        self._unordered: tuple[FigureIndex, list[list[int]]] | None = None
 
     def pair(self, mine: int, other: int, how: How, layout: IntArray | None = None) -> None:
         """Take the two for one."""
@@ -60,15 +58,19 @@ class Matching:
         if layout is not None:
             self.layouts[mine] = layout
 
-    def replace(self, mine: int, other: int, how: How, cut: bool = True) -> None:
+    def cut(self, mine: int, other: int, how: How, layout: IntArray | None = None) -> None:
         """Take the two for one though they differ, and put the baseline's figures in place of the candidate's."""
         self.layouts.pop(mine, None)
-        self.pair(mine, other, how)
-        if cut:
+        self.pair(mine, other, how, layout)
+        if not self.candidate.nodes[mine].operation.is_input:
             self.cuts.add(mine)
-        if np.shape(self.own[mine][0]) == np.shape(self.theirs[other][0]):
-            self.own[mine] = self.theirs[other]
-            self.classes[mine] = self.their_classes[other]
+        self.own[mine] = self.in_place(other, layout)
+        self.classes[mine] = self.their_classes[other]
+
+    def in_place(self, other: int, layout: IntArray | None) -> ProbedFigures:
+        """The figures of the baseline's node as the candidate has them."""
+        figures = self.theirs[other]
+        return figures if layout is None else tuple(figure.ravel()[layout] for figure in figures)
 
     def is_free(self, mine: int) -> bool:
         """Whether the candidate's node may still be paired by what it computes."""
@@ -77,6 +79,10 @@ class Matching:
     def is_free_there(self, other: int) -> bool:
         """Whether the baseline's node may."""
         return self.partners_back[other] < 0 and other not in self.reserved
+
+    def are_free(self, mine: int, other: int) -> bool:
+        """Whether both may."""
+        return self.is_free(mine) and self.is_free_there(other)
 
     def is_known(self, mine: int) -> bool:
         """Whether the baseline has the figure of the candidate's node, or it was put there."""
@@ -121,10 +127,7 @@ class Matching:
     def _evaluate(self, position: int, known: Mapping[int, ProbedFigures]) -> ProbedFigures:
         sources = self.candidate.operands[position]
         operands = [known[source] if source in known else self.own[source] for source in sources]
-        if not operands:
-            return (value_at(self.candidate, position, []),) * len(self.theirs[0])
-        with np.errstate(all="ignore"):
-            return tuple(value_at(self.candidate, position, list(each)) for each in zip(*operands, strict=True))
+        return figures_at(self.candidate, position, operands)
 
     def _recognised(self, figures: ProbedFigures) -> tuple[int, ProbedFigures]:
         found = self.index.find(fingerprint(figures))
@@ -134,27 +137,30 @@ class Matching:
         """Compute again what rests on nodes whose figures were replaced; return it."""
         changed = self.behind(starts)
         for position in changed:
-            self.classes[position], self.own[position] = self.evaluate(position, {})
+            try:
+                self.classes[position], self.own[position] = self.evaluate(position, {})
+            except InvalidInputs:  # what was put there has another shape
+                self.classes[position] = -1
             self.same_numbers.discard(position)
         return changed
 
-    def having_same_numbers(self, mine: int) -> list[int] | None:
-        """The baseline's nodes with the numbers of this one, wherever they lie; None if there is none."""
+    def having_same_numbers(self, figures: ProbedFigures) -> list[int]:
+        """The baseline's nodes with these numbers, wherever they lie."""
+        if np.size(figures[0]) < 2:
+            return []
         if self._unordered is None:
             places = [
                 place
-                for place, figures in enumerate(self.theirs)
-                if np.size(figures[0]) > 1 and self.varies(self.their_classes[place])
+                for place, held in enumerate(self.theirs)
+                if np.size(held[0]) > 1 and self.varies(self.their_classes[place])
             ]
-            self._unordered = (
-                FigureIndex((unordered_fingerprint(self.theirs[place]) for place in places), self.tolerance),
-                places,
-            )
-        index, places = self._unordered
-        known = index.find(unordered_fingerprint(self.own[mine]))
-        return (
-            None if known < 0 else [place for place, each in zip(places, index.classes, strict=True) if each == known]
-        )
+            index = FigureIndex((unordered_fingerprint(self.theirs[place]) for place in places), self.tolerance)
+            self._unordered = index, [[] for _ in index.representatives]
+            for place, known in zip(places, index.classes, strict=True):
+                self._unordered[1][known].append(place)
+        index, members = self._unordered
+        known = index.find(unordered_fingerprint(figures))
+        return [] if known < 0 else members[known]
 
     def alignment(self) -> Alignment:
         """What was found."""

@@ -123,12 +123,11 @@ def _first_pairs(graph: Graph, paired: list[int | None]) -> list[frozenset[int]]
 def pair_layouts(matching: Matching, fresh: Iterable[int]) -> None:
     """Pair those of the nodes `fresh` whose numbers the baseline has in another layout."""
     for mine in fresh:
-        if matching.is_known(mine) or not matching.is_free(mine) or np.size(matching.own[mine][0]) < 2:
+        if matching.is_known(mine) or not matching.is_free(mine):
             continue
-        others = matching.having_same_numbers(mine)
-        if others is None:
-            continue
-        matching.same_numbers.add(mine)
+        others = matching.having_same_numbers(matching.own[mine])
+        if others:
+            matching.same_numbers.add(mine)
         for other in others:
             if matching.is_free_there(other):
                 layout = layout_between(matching.theirs[other], matching.own[mine], matching.tolerance)

@@ -12,23 +12,20 @@ import numpy as np
 
 from service.core.alignment.alignment import Alignment, How
 from service.core.alignment.cuts import find_cuts
-from service.core.alignment.inputs import InputPair, given_inputs, pair_inputs
-from service.core.alignment.matching import Matching, ProbedFigures
+from service.core.alignment.fingerprints import tolerance_of
+from service.core.alignment.inputs import InputPair, Twin, given_inputs, pair_inputs, twins
+from service.core.alignment.matching import Matching
 from service.core.alignment.pairing import pair_equals, pair_layouts, pair_leaves, pair_operands
 from service.core.alignment.probes import choosing, is_kept, probe
+from service.core.alignment.simulation import PROBES, ProbedFigures, lost_figures, simulate
 from service.core.errors import InvalidInputs
-from service.core.execution.passes import forward_pass
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
 
-PROBES = 2
-# How far from the given figures probes lie, relatively; the next where figures are not finite that are so at the given.
-_SPREADS = (0.3, 0.01, 0.0)
+# How far from the given figures probes lie, relatively; the next where figures are lost that are not so at the given.
+_SPREADS = (0.3, 0.01)
 _SEED = 20
-# What figures may differ by that are the same, relative to their norm: where all is float64, and where constants or
-# weights were rounded to float32, in which a number has 24 bits.
-_DOUBLE, _SINGLE, _WRITTEN_BITS = 1e-9, 5e-7, 16
 
 
 def propose_alignment(baseline: Run, candidate: Run, names: Mapping[str, str]) -> Alignment:
@@ -41,12 +38,16 @@ def propose_alignment(baseline: Run, candidate: Run, names: Mapping[str, str]) -
     pairs = pair_inputs(baseline, candidate, theirs, own, names)
     fixed = {candidate.graph.position[name]: baseline.graph.position[partner] for name, partner in names.items()}
     graphs = baseline.graph.in_float64(), candidate.graph.in_float64()
-    tolerance = _SINGLE if any(map(_is_in_single, graphs, (theirs, own))) else _DOUBLE
-    found = _aligned(graphs, theirs, own, pairs, fixed, tolerance)
-    if any(pair.doubtful for pair in pairs):
-        other = _aligned(graphs, theirs, own, [pair for pair in pairs if not pair.doubtful], fixed, tolerance)
-        found = min(found, other, key=lambda each: (len(each.cuts), np.count_nonzero(each.partners < 0)))
+    found = _aligned(graphs, theirs, own, pairs, fixed)
+    if doubtful := sum(pair.doubtful for pair in pairs):
+        other = _aligned(graphs, theirs, own, [pair for pair in pairs if not pair.doubtful], fixed)
+        if len(other.cuts) < len(found.cuts) + doubtful and _unpaired(other) <= _unpaired(found) + doubtful:
+            return other
     return found
+
+
+def _unpaired(found: Alignment) -> int:
+    return int(np.count_nonzero(found.partners < 0))
 
 
 def _aligned(
@@ -55,17 +56,19 @@ def _aligned(
     own: Mapping[int, FloatArray],
     pairs: Sequence[InputPair],
     fixed: Mapping[int, int],
-    tolerance: float,
 ) -> Alignment:
     baseline, candidate = graphs
-    probed, figures = _probe_baseline(baseline, theirs, {pair.theirs for pair in pairs})
-    partnered = {pair.own: pair for pair in pairs}
-    given = {
-        position: tuple(_through(partnered[position], inputs) if position in partnered else figure for inputs in probed)
-        for position, figure in own.items()
-    }
-    fixed = {mine: other for mine, other in fixed.items() if mine not in partnered}
-    matching = Matching(baseline, candidate, figures, given, fixed, tolerance)
+    copied, copies = twins(pairs, theirs, own)
+    inputs, figures = _probe(baseline, theirs, {pair.theirs for pair in pairs}, copied)
+    given = {position: (figure,) * PROBES for position, figure in own.items()}
+    for mine, twin in {**{pair.own: Twin(pair.theirs, pair.layout) for pair in pairs}, **copies}.items():
+        given[mine] = twin.figures(inputs)
+    paired = {pair.own for pair in pairs}
+    fixed = {mine: other for mine, other in fixed.items() if mine not in paired}
+    constants = [node.attributes["value"] for graph in graphs for node in graph.nodes if node.operation.is_constant]
+    matching = Matching(
+        baseline, candidate, figures, given, fixed, tolerance_of([*constants, *theirs.values(), *own.values()])
+    )
     for pair in pairs:
         matching.pair(pair.own, pair.theirs, pair.how, pair.layout)
     fresh: Sequence[int] = range(len(candidate))
@@ -76,73 +79,38 @@ def _aligned(
         if not cuts:
             break
         for cut in cuts:
-            differs = not candidate.nodes[cut.mine].operation.is_input
-            matching.replace(cut.mine, cut.other, cut.how, cut=differs)
+            matching.cut(cut.mine, cut.other, cut.how, cut.layout)
         fresh = matching.reevaluate([cut.mine for cut in cuts])
         pair_operands(matching, [cut.mine for cut in cuts])
     for mine, other in matching.fixed.items():
         if matching.partners[mine] < 0:
-            matching.replace(mine, other, How.NAME)
+            matching.cut(mine, other, How.NAME)
     pair_leaves(matching)
     return matching.alignment()
 
 
-def _is_in_single(graph: Graph, inputs: Mapping[int, FloatArray]) -> bool:
-    """Whether any number of a program was rounded to float32: one that has more digits than a person writes."""
-    constants = [node.attributes["value"] for node in graph.nodes if node.operation.is_constant]
-    arrays = [getattr(value, "array", value) for value in constants]
-    return any(map(_is_rounded, [*arrays, *inputs.values()]))
-
-
-def _is_rounded(figure: FloatArray) -> bool:
-    with np.errstate(all="ignore"):
-        mantissa = np.frexp(figure)[0] * 2**_WRITTEN_BITS
-        long = np.isfinite(mantissa) & (mantissa != np.rint(mantissa))
-        return bool(np.any(long & (np.asarray(figure, np.float32) == figure)))
-
-
-def _through(pair: InputPair, inputs: Mapping[int, FloatArray]) -> FloatArray:
-    figure = inputs[pair.theirs]
-    return figure if pair.layout is None else figure.ravel()[pair.layout]
-
-
-def _probe_baseline(
-    graph: Graph, given: Mapping[int, FloatArray], moved: set[int]
-) -> tuple[list[dict[int, FloatArray]], list[ProbedFigures]]:
-    """The baseline's inputs and figures at the probes, as far from the given inputs as figures stay finite."""
+def _probe(
+    graph: Graph, given: Mapping[int, FloatArray], moved: set[int], copied: Mapping[int, Twin]
+) -> tuple[dict[int, ProbedFigures], list[ProbedFigures]]:
+    """The baseline's inputs and figures at the probes, as far from the given inputs as figures stay numbers."""
     chooses = choosing(graph)
-    sound: int | None = None
+    moved = {position for position in moved if not is_kept(given[position], bool(chooses[position]))}
+    kept = {position: (figure,) * PROBES for position, figure in given.items()}
+    at_given: list[ProbedFigures] | None = None
     for spread in _SPREADS:
-        generator = np.random.default_rng(_SEED)
-        probes = [
-            {
-                position: probe(figure, generator, spread)
-                if spread and position in moved and not is_kept(figure, bool(chooses[position]))
-                else figure
-                for position, figure in given.items()
-            }
-            for _ in range(PROBES)
-        ]
+        generators = [np.random.default_rng((_SEED, place)) for place in range(PROBES)]
+        inputs = dict(kept)
+        for position in sorted(moved):
+            inputs[position] = tuple(probe(given[position], generator, spread) for generator in generators)
+        for position, twin in copied.items():
+            inputs[position] = twin.figures(inputs)
         try:
-            figures = _run(graph, probes)
+            figures = simulate(graph, inputs)
         except InvalidInputs:
-            if not spread:
-                raise
             continue
-        lost = sum(bool(np.isnan(each).any()) for row in figures for each in row)
-        if not lost or not spread:
-            return probes, figures
-        if sound is None:
-            sound = sum(bool(np.isnan(each).any()) for (each,) in _run(graph, [given])) * PROBES
-        if lost <= sound:
-            return probes, figures
-    raise AssertionError("the given figures themselves are probes")
-
-
-def _run(graph: Graph, inputs: Sequence[Mapping[int, FloatArray]]) -> list[ProbedFigures]:
-    """The figures of every node at several inputs, given by position."""
-    runs = [
-        forward_pass(graph, {graph.nodes[position].name: figure for position, figure in each.items()})
-        for each in inputs
-    ]
-    return list(zip(*runs, strict=True))
+        lost = lost_figures(figures)
+        if lost and at_given is None:
+            at_given = simulate(graph, kept)
+        if not lost or lost <= lost_figures(at_given or ()):
+            return inputs, figures
+    return kept, at_given or simulate(graph, kept)

@@ -1,6 +1,6 @@
 """The weight of an alignment, from the shapes of two runs' figures."""
 
-from service.core.alignment.proposing import PROBES
+from service.core.alignment.simulation import PROBES
 from service.core.execution.run import Run
 from service.core.execution.weights import work_of_run
 from service.core.figures.weight import Weight

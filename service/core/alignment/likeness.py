@@ -1,0 +1,136 @@
+"""Which of two graphs' open nodes stand in one place: by operation, operands and use, in the baseline's terms."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from service.core.alignment.matching import Matching
+from service.core.graph.graph import Graph, Node, written_attribute
+
+Pair: TypeAlias = tuple[int, int]  # the candidate's node and the baseline's
+
+_CONSTANT = -2  # any Constant, or single number of an Input without a partner, as an operand
+
+
+def redefined(matching: Matching, first: Sequence[int], theirs: Sequence[int]) -> Iterator[Pair]:
+    """The same operation on the same operands, but with other attributes or in another order; each node once."""
+    others: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for other in theirs:
+        others[matching.baseline.nodes[other].operation, tuple(sorted(matching.terms_there(other)))].append(other)
+    for mine in first:
+        terms = matching.terms(mine)
+        found = others[matching.candidate.nodes[mine].operation, tuple(sorted(terms))] if -1 not in terms else []
+        for other in sorted(found, key=lambda each: matching.terms_there(each) != terms):
+            if _may_differ(matching, mine, other):
+                found.remove(other)
+                yield mine, other
+                break
+
+
+def with_other_constants(matching: Matching, first: Sequence[int], theirs: Sequence[int]) -> Iterator[list[Pair]]:
+    """The same operation on the same operands but for constants: these, where nothing else uses them, else the node."""
+    others: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for other in theirs:
+        others[matching.baseline.nodes[other].operation, starred_there(matching, other)].append(other)
+    for mine in first:
+        key = starred(matching, mine)
+        if mine not in matching.same_numbers and _CONSTANT in key and any(term >= 0 for term in key):
+            for other in others[matching.candidate.nodes[mine].operation, key]:
+                if matching.are_free(mine, other) and is_of_shape(matching, mine, other):
+                    others[matching.candidate.nodes[mine].operation, key].remove(other)
+                    yield _at_constants(matching, mine, other)
+                    break
+
+
+def with_other_operation(matching: Matching, first: Sequence[int], theirs: Sequence[int]) -> Iterator[Pair]:
+    """Another operation on the same operands, constants aside."""
+    others: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for other in theirs:
+        others[frozenset(starred_there(matching, other)) - {_CONSTANT}].append(other)
+    for mine in first:
+        terms = frozenset(starred(matching, mine)) - {_CONSTANT}
+        if terms and -1 not in terms:
+            yield from ((mine, other) for other in others[terms])
+
+
+def with_other_operands(matching: Matching, first: Sequence[int], theirs: Sequence[int]) -> Iterator[Pair]:
+    """The same operation on some of the same operands."""
+    others: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for other in theirs:
+        for term in {*starred_there(matching, other)} - {_CONSTANT}:
+            others[matching.baseline.nodes[other].operation, term].append(other)
+    for mine in first:
+        for term in starred(matching, mine):
+            if term >= 0:
+                yield from ((mine, other) for other in others[matching.candidate.nodes[mine].operation, term])
+
+
+def used_alike(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> Iterator[Pair]:
+    """Nodes that the same operation takes in the same slot beside the same operands."""
+    others: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for other in theirs:
+        for consumer, slot in matching.baseline.consumers[other]:
+            beside = _beside(matching.terms_there(consumer), slot)
+            others[matching.baseline.nodes[consumer].operation, slot, beside].append(other)
+    for mine in own:
+        for consumer, slot in matching.candidate.consumers[mine]:
+            beside = _beside(matching.terms(consumer), slot)
+            if beside and -1 not in beside:
+                key = matching.candidate.nodes[consumer].operation, slot, beside
+                yield from ((mine, other) for other in others[key])
+
+
+def is_of_shape(matching: Matching, mine: int, other: int) -> bool:
+    """Whether the two figures have one shape."""
+    return np.shape(matching.own[mine][0]) == np.shape(matching.theirs[other][0])
+
+
+def starred(matching: Matching, mine: int) -> tuple[int, ...]:
+    """The operands of the candidate's node in the baseline's terms, all constants alike."""
+    return _starred(matching.candidate, mine, matching.terms(mine), matching.partners)
+
+
+def starred_there(matching: Matching, other: int) -> tuple[int, ...]:
+    """Those of the baseline's node."""
+    return _starred(matching.baseline, other, matching.terms_there(other), matching.partners_back)
+
+
+def _starred(graph: Graph, position: int, terms: Sequence[int], partners: Sequence[int]) -> tuple[int, ...]:
+    return tuple(
+        _CONSTANT if _is_constant(graph.nodes[source], partners[source]) else term
+        for source, term in zip(graph.operands[position], terms, strict=True)
+    )
+
+
+def _is_constant(node: Node, partner: int) -> bool:
+    return node.operation.is_constant or (node.operation.is_input and partner < 0)
+
+
+def _at_constants(matching: Matching, mine: int, other: int) -> list[Pair]:
+    slots = zip(matching.candidate.operands[mine], matching.baseline.operands[other], strict=True)
+    differing = [(one, twin) for one, twin in slots if matching.term(one) != matching.their_classes[twin]]
+    alone = all(
+        matching.are_free(one, twin)
+        and len(matching.candidate.consumers[one]) == 1
+        and is_of_shape(matching, one, twin)
+        for one, twin in differing
+    )
+    return differing if differing and alone else [(mine, other)]
+
+
+def _may_differ(matching: Matching, mine: int, other: int) -> bool:
+    """Whether the pair may be a cut; nodes that only lie otherwise are none unless their attributes differ."""
+    if not matching.are_free(mine, other) and matching.partners[mine] != other:
+        return False
+    node, twin = matching.candidate.nodes[mine], matching.baseline.nodes[other]
+    return mine not in matching.same_numbers or _written(node) != _written(twin)
+
+
+def _written(node: Node) -> Mapping[str, object]:
+    return {name: written_attribute(value) for name, value in node.attributes.items()}
+
+
+def _beside(terms: Iterable[int], slot: int) -> tuple[int, ...]:
+    return tuple(term for each, term in enumerate(terms) if each != slot)
