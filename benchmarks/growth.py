@@ -73,6 +73,11 @@ class Subject:
 
         return act
 
+    @property
+    def middle(self) -> str:
+        """The node in the middle of the graph, whose figure is wrong where one is."""
+        return self.graph.nodes[len(self.graph) // 2].name
+
 
 _JSON = "application/json"
 
@@ -80,7 +85,7 @@ _JSON = "application/json"
 def acts(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
     """The acts in the order in which what they need exists, by operationId; each is done once."""
     ask, graph = subject.ask, subject.graph
-    last, middle = graph.outputs[0], graph.nodes[len(graph) // 2].name
+    last, middle = graph.outputs[0], subject.middle
     documents = [node_document(node) for node in graph.nodes]
     at = {"inputs": subject.inputs}
     recorded = {**at, "recorded": recording(graph, subject.inputs)}
@@ -148,6 +153,10 @@ def _compared(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "create_comparison", ask("POST", "/v1/comparisons", pair, keep="comparison")
     yield "get_comparison", ask("GET", "/v1/comparisons/{comparison}")
     yield "list_comparison_nodes", ask("GET", "/v1/comparisons/{comparison}/nodes?limit=100")
+    yield "get_reproduction", ask("GET", "/v1/comparisons/{comparison}/reproduction")
+    origin = f"/v1/comparisons/{{comparison}}/origins/forward/{subject.middle}/reproduction"
+    yield "get_origin_reproduction", ask("GET", f"{origin}?language=jax")
+    yield "create_reproduction", ask("POST", origin)
     yield "list_comparisons", ask("GET", "/v1/comparisons")
     yield "list_graph_comparisons", ask("GET", "/v1/graphs/{graph}/comparisons")
 

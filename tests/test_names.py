@@ -33,6 +33,7 @@ WITHOUT_A_USE_CASE = {
     "list_comparison_nodes",  # a part of what get_comparison returns
     # list_runs and list_comparisons, of one graph
     *("list_graph_runs", "list_graph_comparisons", "list_checks"),
+    "get_origin_reproduction",  # get_reproduction of one origin
 }
 METHODS_ALONE = {
     "close",  # closes the connections
@@ -52,7 +53,8 @@ COMMANDS_OF_SEVERAL = {
 
 def test_every_operation_is_a_method_of_the_client_and_every_method_an_operation() -> None:
     assert METHODS - OPERATIONS == METHODS_ALONE
-    assert {"list_graph_runs", "list_graph_comparisons"} == OPERATIONS - METHODS  # list_runs, list_comparisons: graph=…
+    # list_runs and list_comparisons with graph=…, get_reproduction with a phase and a node
+    assert {"list_graph_runs", "list_graph_comparisons", "get_origin_reproduction"} == OPERATIONS - METHODS
 
 
 def test_every_operation_is_a_use_case() -> None:

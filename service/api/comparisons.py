@@ -35,7 +35,7 @@ blueprint = Blueprint("comparisons", __name__, description="Where did the first 
 )
 def create_comparison(body: dict[str, Any]) -> Response:
     """Compare two runs, figure by figure, and tell origins from what was inherited"""
-    return _answer(*usecases.create_comparison(context(), key=idempotency_key(), **body))
+    return answer_comparison(*usecases.create_comparison(context(), key=idempotency_key(), **body))
 
 
 @blueprint.endpoint(
@@ -66,7 +66,7 @@ def check_claims(body: dict[str, Any], graph_id: str) -> Response:
         key=key if keep else None,
         **body,
     )
-    return _answer(*compared) if keep else respond(_document(compared[0], {}))
+    return answer_comparison(*compared) if keep else respond(_document(compared[0], {}))
 
 
 @blueprint.endpoint(
@@ -145,7 +145,8 @@ def list_comparison_nodes(query: dict[str, Any], page: Page, comparison_id: str)
     return page.fit(comparison_node_documents(compared, shown), len(numbers))
 
 
-def _answer(compared: Compared, new: bool) -> Response:
+def answer_comparison(compared: Compared, new: bool) -> Response:
+    """Send a stored comparison and where it can be read."""
     headers = {"Location": location(f"/v1/comparisons/{compared.record.id}")}
     return respond(_document(compared, {}), 201 if new else 200, headers)
 

@@ -35,6 +35,7 @@ _COMMANDS = {
     "compare": "comparisons:create_comparison",
     "gate": "gate:gate",
     "check": "comparisons:check_claims",
+    "reproduce": "reproductions:get_reproduction",
     "comparison": "deletions:comparison",
     "derivatives": "deletions:derivatives",
     "series": "series:series",

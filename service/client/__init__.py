@@ -4,7 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from service.client.client import Client
-from service.client.results.comparisons import Cause, ComparedFigure, Comparison, ComparisonSummary, Finding, Hypothesis
+from service.client.results.comparisons import (
+    Cause,
+    ComparedFigure,
+    Comparison,
+    ComparisonSummary,
+    Finding,
+    Hypothesis,
+    Reproduction,
+)
 from service.client.results.derivatives import Derivatives, DerivativesSummary, GradientCheck, NodeCheck
 from service.client.results.explanations import Contribution, Formula, Path, Paths, Step
 from service.client.results.graphs import Graph, GraphNode
@@ -45,6 +53,7 @@ __all__ = [
     "Path",
     "Paths",
     "Problem",
+    "Reproduction",
     "RoundedNode",
     "Rounding",
     "Run",

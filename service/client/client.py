@@ -25,6 +25,7 @@ from service.client.results.comparisons import (
     ComparedFigure,
     Comparison,
     ComparisonSummary,
+    Reproduction,
     read_compared_figure,
     read_comparison,
     read_comparison_summary,
@@ -55,6 +56,8 @@ from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport,
 
 if TYPE_CHECKING:
     from service.client.graph_builder import GraphBuilder
+
+_TEXTS = {"python": "text/x-python", "markdown": "text/markdown"}
 
 UNCHANGED: Any = object()  # what is not given of what is changed: None takes it away
 
@@ -521,6 +524,38 @@ class Client:
         query = {"only": only, "order": order}
         pages = self._http.pages(f"/v1/comparisons/{_id(comparison)}/nodes", "nodes", query)
         return map(read_compared_figure, pages)
+
+    def get_reproduction(
+        self,
+        comparison: Comparison | str,
+        phase: Literal["forward", "backward"] | str | None = None,
+        node: str | None = None,
+        *,
+        language: Literal["numpy", "torch", "jax"] | str = "numpy",
+        format: Literal["python", "markdown"] = "python",
+    ) -> Reproduction:
+        """A script that shows an origin, by default the first one, with that library alone; as Markdown it is the text
+        of an issue."""
+        path = f"/v1/comparisons/{_id(comparison)}/reproduction"
+        query = {"phase": phase, "node": node, "language": language}
+        answer = self._http.send("GET", path, params=query, headers={"Accept": _TEXTS[format]})
+        beside = None
+        if "related" in answer.links:
+            beside = self._http.send("GET", path, params=query, headers={"Accept": MEDIA_TYPE}).content
+        return Reproduction(answer.content.decode(), beside)
+
+    def create_reproduction(
+        self,
+        comparison: Comparison | str,
+        phase: Literal["forward", "backward"] | str,
+        node: str,
+        *,
+        key: str | None = None,
+    ) -> Comparison:
+        """Store the smallest graph around an origin with a run, one that records the figure, and their comparison."""
+        path = f"/v1/comparisons/{_id(comparison)}/origins/{phase}/{quote(node, safe='')}/reproduction"
+        answer = self._http.send_keyed(path, b"", key, {})
+        return read_comparison(self._http.read(answer), self)
 
     # --- series ---------------------------------------------------------------------------------------------------
 

@@ -172,9 +172,38 @@ def keep_graph(
     The digest is that of the expanded nodes: a version with the same nodes keeps the parts that it has.
     """
     context.forget_changed()
+    record = new_record(name, graph, expression, parent, tags, parts, weights)
+    content_is_new = False
+
+    def make(connection: Connection) -> tuple[GraphRecord, str, bool]:
+        nonlocal content_is_new
+        made, content_is_new = insert_version(connection, record, graph)
+        return made, made.id, made.id == record.id
+
+    made, new = write_once(context.database, key, make, storage.get_graph)
+    if not content_is_new:  # content of equal digest may be stored with its nodes in another order
+        return made, context.compact_graph(made.digest), new
+    if len(graph) <= FEW:
+        context.graphs.replace(graph.digest, graph)
+    else:
+        context.graphs.remove(graph.digest)  # it takes ten times as much memory as when it is loaded
+    return made, graph, new
+
+
+def new_record(
+    name: str,
+    graph: Graph,
+    expression: str | None,
+    parent: str | None,
+    tags: Mapping[str, str],
+    parts: Sequence[GraphPart] = (),
+    weights: Mapping[str, str] = NO_WEIGHTS,
+) -> GraphRecord:
+    """The record of a graph that is yet to be stored, which gives it its version; one that is small enough to be read
+    has an expression."""
     if expression is None and _is_readable(graph):
         expression = write_expression(graph)
-    record = GraphRecord(
+    return GraphRecord(
         id=new_id(),
         name=name,
         version=0,
@@ -190,25 +219,17 @@ def keep_graph(
         parts=tuple(parts),
     )
 
-    content_is_new = False
 
-    def make(connection: Connection) -> tuple[GraphRecord, str, bool]:
-        nonlocal content_is_new
-        if known := storage.find_graph(connection, name, graph.digest, weights):
-            return known, known.id, False
-        require_tensors(connection, weights, ("weights",))  # they may have been deleted meanwhile
-        versioned = replace(record, version=storage.next_version(connection, name))
-        content_is_new = storage.insert_graph(connection, versioned, graph)
-        return versioned, versioned.id, True
+def insert_version(connection: Connection, record: GraphRecord, graph: Graph) -> tuple[GraphRecord, bool]:
+    """Store a graph as the next version of its name, unless a version has its content and its weights.
 
-    made, new = write_once(context.database, key, make, storage.get_graph)
-    if not content_is_new:  # content of equal digest may be stored with its nodes in another order
-        return made, context.compact_graph(made.digest), new
-    if len(graph) <= FEW:
-        context.graphs.replace(graph.digest, graph)
-    else:
-        context.graphs.remove(graph.digest)  # it takes ten times as much memory as when it is loaded
-    return made, graph, new
+    Returns the record of that version, and whether its content was stored under no name before.
+    """
+    if known := storage.find_graph(connection, record.name, graph.digest, record.weights):
+        return known, False
+    require_tensors(connection, record.weights, ("weights",))  # they may have been deleted meanwhile
+    versioned = replace(record, version=storage.next_version(connection, record.name))
+    return versioned, storage.insert_graph(connection, versioned, graph)
 
 
 def _is_readable(graph: Graph) -> bool:

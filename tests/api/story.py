@@ -24,7 +24,7 @@ from service.serving import migrate
 from service.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "service" / "api" / "examples.json"
-DOT, MARKDOWN, TEXT = "text/vnd.graphviz", "text/markdown", "text/plain"
+DOT, MARKDOWN, PYTHON, TEXT = "text/vnd.graphviz", "text/markdown", "text/x-python", "text/plain"
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00")
@@ -95,6 +95,9 @@ STORY = (
     Request("get_comparison", "/v1/comparisons/{comparison}"),
     Request("list_comparison_nodes", "/v1/comparisons/{comparison}/nodes"),
     Request("get_comparison_picture", "/v1/comparisons/{comparison}/picture?format=dot", accept=DOT),
+    Request("get_reproduction", "/v1/comparisons/{comparison}/reproduction?language=torch", accept=MARKDOWN),
+    Request("get_origin_reproduction", "/v1/comparisons/{comparison}/origins/backward/d/reproduction", accept=PYTHON),
+    Request("create_reproduction", "/v1/comparisons/{comparison}/origins/backward/d/reproduction", method="POST"),
     Request("", "/v1/graphs/{graph}/runs", _RECORDED, keep="recorded"),
     Request("create_comparison", "/v1/comparisons", {"baseline": "{run}", "candidate": "{recorded}"}),
     Request("list_comparisons", "/v1/comparisons"),

@@ -144,10 +144,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
             for code in sorted(statuses):
                 served = self.alt_response(code, PROBLEM_RESPONSES[code][0])(served)
             described: dict[str, Any] = {"operationId": view.__name__, "security": security(asked)}
-            if forms:
-                described["responses"] = {code: _binary_content(forms) for code in {status, also or status}}
-            if media:
-                described["responses"] = {status: {"content": dict.fromkeys(media, TEXT)}}
+            if forms or media:
+                content = {"content": dict.fromkeys(media, TEXT) | _binary_content(forms)["content"]}
+                described["responses"] = {code: content for code in {status, also or status}}
             if raw:
                 described["requestBody"] = {"required": True, **_binary_content(raw[:1])}
             if body is not None and body.binary:

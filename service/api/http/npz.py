@@ -193,7 +193,7 @@ def write_run(
         **({} if only is not None else {"closed": np.array("\n".join(map("\t".join, closed_names(run, closed))))}),
         **({} if document is None else {"run": np.array(b"".join(write_json(document)).decode())}),
     }
-    return _write(members)
+    return write_members(members)
 
 
 def _in_shapes(figures: Figures, shapes: tuple[Shape, ...] | None) -> FloatArray:
@@ -216,9 +216,10 @@ def _table(shapes: Sequence[Shape]) -> NDArray[np.int64]:
     return table
 
 
-def _write(members: Mapping[str, NDArray[Any]]) -> list[bytes]:
-    """The same bytes for the same arrays, as an ETag needs; figures would hardly shrink and are not compressed.
+def write_members(members: Mapping[str, NDArray[Any]]) -> list[bytes]:
+    """Write an .npz of these members.
 
+    The same bytes for the same arrays, as an ETag needs; figures would hardly shrink and are not compressed.
     Figures go from their own memory into the pieces; what is compressed is small.
     """
     written = Pieces()

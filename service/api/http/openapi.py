@@ -19,6 +19,7 @@ from service.api import (
     gradient_graphs,
     graphs,
     operations,
+    reproductions,
     rounding,
     runs,
     series,
@@ -123,7 +124,8 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     api = GradbookApi(app)
     api.spec.components.schema("ProblemDocument", schema=ProblemDocument)
     modules = (
-        *(graphs, gradient_graphs, sources, runs, explanations, rounding, comparisons, series, derivatives),
+        *(graphs, gradient_graphs, sources, runs, explanations, rounding),
+        *(comparisons, reproductions, series, derivatives),
         *(operations, tensors, state),
     )
     for blueprint in (*(module.blueprint for module in modules), *others):

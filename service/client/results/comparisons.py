@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from service.client.figures import Document, Figure, read_figure
@@ -34,6 +35,20 @@ class Finding(Result):
     node: str
     sentence: str = ""
     hypotheses: tuple[Hypothesis, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """A text that shows an origin, and the .npz that its script reads, if it reads one: beside it, under its name."""
+
+    text: str
+    beside: bytes | None
+
+    def save(self, path: str | Path) -> None:
+        """Write the text to a file, and what it reads beside that."""
+        Path(path).write_text(self.text, encoding="utf-8")
+        if self.beside is not None:
+            Path(path).with_suffix(".npz").write_bytes(self.beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ identifier, as a number, or in a comment or docstring that it cannot leave (`ide
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from service.core.errors import Fault, InvalidRequest
+from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph, Node
-from service.core.rulebook.operation import Operation
 from service.core.source import arrays, expressions, windows  # noqa: F401 (arrays and windows enter templates)
 from service.core.source.expressions import Dialect, Unsaid, write_expression
 from service.core.source.helpers import HELPERS, needed
@@ -33,6 +33,17 @@ _MOST_NAMED = 5  # nodes that a refusal names of one operation
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """A graph as a function of Python: its name, what its parameters are called, by Input, the functions that it calls,
+    and its own text."""
+
+    name: str
+    parameters: Mapping[str, str]
+    helpers: Sequence[str]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where a graph came from: its name, its version, and the digests of weights by input."""
 
@@ -47,8 +58,43 @@ def write_source(graph: Graph, language: str, origin: Origin) -> str:
     Raises InvalidRequest that names every operation that the language cannot say, and in C everything that is no
     number.
     """
-    made = Identifiers({*(C if language == "c" else PYTHON), *HELPERS[language]})
-    function = made.make(origin.name)
+    if language == "c":
+        return _write_c(graph, *_write_lines(graph, language, origin.name, C), origin)
+    function = write_function(graph, language, origin.name, _about(graph, origin))
+    return write_module(language, [*function.helpers, function.text], is_float32=bool(graph.float32_nodes))
+
+
+def write_function(
+    graph: Graph, language: str, name: str, about: Sequence[str], reserved: Iterable[str] = ()
+) -> Function:
+    """Write a graph as a function in Python, with the lines `about` it as its docstring.
+
+    No identifier is one of those `reserved`. Raises as `write_source`.
+    """
+    function, names, lines = _write_lines(graph, language, name, {*PYTHON, *reserved})
+    body = []
+    for node, code in lines:
+        aside = "" if names[node.name] == node.name else f"  # {commented(node.name)}"
+        body.append(f"    {names[node.name]} = {code}{aside}")
+    outputs = ", ".join(names[name] for name in graph.outputs)
+    docstring = [f"    {line}".rstrip() for line in (f'"""{about[0]}', *about[1:])]
+    docstring = [*docstring, '    """'] if about[1:] else [f'{docstring[0]}"""']
+    parameters = {name: names[name] for name in graph.inputs}
+    text = [f"def {function}({', '.join(parameters.values())}):", *docstring, *body, f"    return {outputs}"]
+    return Function(function, parameters, needed(language, (code for _, code in lines)), "\n".join(text))
+
+
+def write_module(language: str, blocks: Sequence[str], *, is_float32: bool = False) -> str:
+    """Write blocks of code in Python below the imports that they need."""
+    return "\n\n\n".join([_imports(language, "\n".join(blocks), is_float32), *blocks]) + "\n"
+
+
+def _write_lines(
+    graph: Graph, language: str, name: str, reserved: Iterable[str]
+) -> tuple[str, Mapping[str, str], "_Lines"]:
+    """What the function and each node are called, and the code of each node's value."""
+    made = Identifiers({*reserved, *HELPERS[language]})
+    function = made.make(name)
     names = {node.name: made.make(node.name) for node in graph.nodes}
     lines, unsaid = [], dict[str, list[str]]()
     for node in graph.nodes:
@@ -59,8 +105,7 @@ def write_source(graph: Graph, language: str, origin: Origin) -> str:
     faults = [Fault(("language",), _refusal(language, name, nodes)) for name, nodes in unsaid.items()]
     if faults:
         raise InvalidRequest(faults)
-    write = _write_c if language == "c" else _write_python
-    return write(graph, language, function, names, lines, origin)
+    return function, names, lines
 
 
 def _refusal(language: str, operation: str, nodes: Sequence[str]) -> str:
@@ -82,7 +127,12 @@ def _write_node(graph: Graph, node: Node, names: Mapping[str, str], language: st
             raise Unsaid(operation)
         return _write_input(names[node.name], language, node.attributes.get("dtype", "float64"))
     if operation.is_constant:
-        return _write_constant(operation, np.asarray(node.attributes["value"]), language, is_float32)
+        value = np.asarray(node.attributes["value"])
+        if language == "c":
+            if value.ndim:
+                raise Unsaid(operation)
+            return write_expression(Literal(float(value)), dialect)
+        return write_array(value, language, is_float32)
     if operation.is_elementwise:
         return write_expression(value_term(operation, [Variable(x) for x in operands], node.attributes), dialect)
     if language == "c":
@@ -101,16 +151,12 @@ def _write_input(name: str, language: str, dtype: str) -> str:
     return f"{module}.{read}({name}, dtype={module}.{dtype})"
 
 
-def _write_constant(operation: Operation, value: np.ndarray, language: str, is_float32: bool) -> str:
-    dialect = _DIALECTS[language]
-    if language == "c":
-        if value.ndim:
-            raise Unsaid(operation)
-        return write_expression(Literal(float(value)), dialect)
+def write_array(value: FloatArray, language: str, is_float32: bool = False) -> str:
+    """Write an array, of whatever shape, as an expression of a language other than C."""
     module = _MODULES[language]
     make = "torch.tensor" if language == "torch" else f"{module}.array"
     dtype = f", dtype={module}.float32" if is_float32 else ", dtype=torch.float64" if language == "torch" else ""
-    written = f"{make}({_nested(value, dialect)}{dtype})"
+    written = f"{make}({_nested(value, _DIALECTS[language])}{dtype})"
     return written if value.size or not value.ndim else f"{module}.zeros({value.shape!r}{dtype})"
 
 
@@ -140,29 +186,11 @@ def _about(graph: Graph, origin: Origin) -> list[str]:
     return told
 
 
-def _write_python(
-    graph: Graph, language: str, function: str, names: Mapping[str, str], lines: _Lines, origin: Origin
-) -> str:
-    body = []
-    for node, code in lines:
-        aside = "" if names[node.name] == node.name else f"  # {commented(node.name)}"
-        body.append(f"    {names[node.name]} = {code}{aside}")
-    outputs = ", ".join(names[name] for name in graph.outputs)
-    about = _about(graph, origin)
-    docstring = ['    """' + about[0], *(f"    {line}".rstrip() for line in about[1:]), '    """']
-    parameters = ", ".join(names[name] for name in graph.inputs)
-    text = [f"def {function}({parameters}):", *docstring, *body, f"    return {outputs}"]
-    helpers = needed(language, (code for _, code in lines))
-    code = "\n".join([*helpers, *(code for _, code in lines)])
-    blocks = [_imports(language, code, bool(graph.float32_nodes)), *helpers, "\n".join(text)]
-    return "\n\n\n".join(blocks) + "\n"
-
-
 def _imports(language: str, code: str, is_float32: bool) -> str:
     def uses(module: str) -> bool:
         return re.search(rf"(?<![\w.]){module}\.", code) is not None
 
-    standard = ["import math"] if uses("math") else []
+    standard = [f"import {module}" for module in ("math", "pathlib") if uses(module)]
     numpy = ["import numpy"] if uses("numpy") else []
     ours = {
         "numpy": ["import numpy as np", *(["from scipy import special"] if uses("special") else [])],
@@ -174,9 +202,7 @@ def _imports(language: str, code: str, is_float32: bool) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _write_c(
-    graph: Graph, language: str, function: str, names: Mapping[str, str], lines: _Lines, origin: Origin
-) -> str:
+def _write_c(graph: Graph, function: str, names: Mapping[str, str], lines: _Lines, origin: Origin) -> str:
     body = []
     for node, code in lines:
         if not node.operation.is_input:
