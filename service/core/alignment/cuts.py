@@ -8,8 +8,9 @@ used alike, and, where there are none, a guess.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from service.core.alignment.alignment import How
 from service.core.alignment.likeness import (
     Pair,
+    at_leaves,
     is_of_shape,
     redefined,
     used_alike,
@@ -110,18 +112,58 @@ def _by_structure(matching: Matching, first: Sequence[int], theirs: Sequence[int
 
 
 def _by_what_follows(matching: Matching, first: Sequence[int], own: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
-    likely = dict.fromkeys(
-        [
-            *with_other_operation(matching, first, theirs),
-            *used_alike(matching, own, theirs),
-            *with_other_operands(matching, first, theirs),
-        ]
-    )
-    weighed = [cut for pair in sorted(likely) if (cut := _weighed(matching, pair, How.STRUCTURE))]
-    found = next((cut for cut in weighed if cut.evidence), None) or _guess(matching, own, theirs)
-    if found:
-        return [_earliest(matching, found, own, theirs)]
-    return [cut for cut in weighed if cut.evidence is None][:1]
+    beside = list(dict.fromkeys(with_other_operands(matching, first, theirs)))
+    near = _relaid(matching, first)
+    near += _weighed_all(matching, [*with_other_operation(matching, first, theirs), *beside])
+    if found := next((cut for cut in near if cut.evidence), None):
+        return _at_leaves(matching, found)
+    if together := _together(matching, beside):
+        return together
+    far = _weighed_all(matching, used_alike(matching, own, theirs))
+    if found := next((cut for cut in far if cut.evidence), None) or _guess(matching, own, theirs):
+        return _at_leaves(matching, _earliest(matching, found, own, theirs))
+    return [cut for cut in [*near, *far] if cut.evidence is None][:1]
+
+
+def _relaid(matching: Matching, first: Sequence[int]) -> list[Cut]:
+    """Operands that have the baseline's numbers but ought to lie as they do there."""
+    operands = {source for mine in first for source in matching.candidate.operands[mine] if source in matching.layouts}
+    cuts = [Cut(mine, matching.partners[mine], How.VERIFIED) for mine in sorted(operands)]
+    cuts = [cut for cut in cuts if is_of_shape(matching, cut.mine, cut.other)]
+    return [replace(cut, evidence=evidence) for cut in cuts if (evidence := _evidence(matching, cut))]
+
+
+def _weighed_all(matching: Matching, pairs: Iterable[Pair]) -> list[Cut]:
+    return [cut for pair in sorted(set(pairs)) if (cut := _weighed(matching, pair, How.STRUCTURE))]
+
+
+def _at_leaves(matching: Matching, cut: Cut) -> list[Cut]:
+    pairs = at_leaves(matching, cut.mine, cut.other)
+    return [cut] if pairs == [(cut.mine, cut.other)] else [Cut(*pair, cut.how) for pair in pairs]
+
+
+def _together(matching: Matching, pairs: Sequence[Pair]) -> list[Cut]:
+    """The cuts where several differ at once, as all that a table of cosines and one of sines goes into.
+
+    Only nodes that stand for one another alone count, and only those without which less would agree.
+    """
+    sides = [Counter(side) for side in zip(*pairs, strict=True)]
+    alone = [pair for pair in pairs if all(side[each] == 1 for side, each in zip(sides, pair, strict=True))]
+    alone = [pair for pair in alone if is_of_shape(matching, *pair) and matching.are_free(*pair)][:_GUESSED]
+    found = list(dict.fromkeys(leaf for pair in alone for leaf in at_leaves(matching, *pair)))
+    agreeing = _agreeing(matching, found)
+    for pair in list(found):
+        rest = [each for each in found if each != pair]
+        if agreeing and _agreeing(matching, rest) == agreeing:
+            found = rest
+    return [Cut(*pair, How.STRUCTURE) for pair in found] if agreeing else []
+
+
+def _agreeing(matching: Matching, pairs: Sequence[Pair]) -> int:
+    """How many of the nodes behind several pairs agree."""
+    following = matching.behind([mine for mine, _ in pairs], _FOLLOWING)
+    known = {mine: matching.theirs[other] for mine, other in pairs}
+    return sum(each >= 0 for each in _classes_behind(matching, known, following).values())
 
 
 def _by_output(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
@@ -145,12 +187,12 @@ def _guess(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> Cut
 def _earliest(matching: Matching, cut: Cut, own: Sequence[int], theirs: Sequence[int]) -> Cut:
     """The first pair before a cut that makes the figures of the cut's own nodes agree; else the cut itself."""
     between = _open_ancestors(matching.candidate, cut.mine, own)
-    others = _open_ancestors(matching.baseline, cut.other, theirs)
+    others = [*_open_ancestors(matching.baseline, cut.other, theirs), cut.other]
     for mine in between[:_GUESSED]:
         following = [each for each in [*between, cut.mine] if each > mine]
         for other in others[:_GUESSED]:
             for layout in _layouts(matching, (mine, other)):
-                classes = _classes_behind(matching, mine, matching.in_place(other, layout), following)
+                classes = _classes_behind(matching, {mine: matching.in_place(other, layout)}, following)
                 if classes and classes.get(cut.mine) == matching.their_classes[cut.other]:
                     return Cut(mine, other, How.VERIFIED, layout)
     return cut
@@ -169,7 +211,7 @@ def _open_ancestors(graph: Graph, position: int, opened: Sequence[int]) -> list[
 def _weighed(matching: Matching, pair: Pair, how: How) -> Cut | None:
     """The pair as a cut, in the layout that makes most agree; None if the figures cannot lie like one another."""
     cuts = [Cut(*pair, how, layout) for layout in _layouts(matching, pair)]
-    found = [Cut(cut.mine, cut.other, how, cut.layout, _evidence(matching, cut)) for cut in cuts]
+    found = [replace(cut, evidence=_evidence(matching, cut)) for cut in cuts]
     return max(found, key=lambda cut: cut.evidence or 0.0, default=None)
 
 
@@ -181,40 +223,45 @@ def _layouts(matching: Matching, pair: Pair) -> Iterator[IntArray | None]:
         return
     if own == theirs:
         yield None
-    elif sorted(own) == sorted(theirs) and len(own) <= _MOST_AXES:
+    if sorted(own) == sorted(theirs) and len(own) <= _MOST_AXES and (own != theirs or matching.layouts):
         yield from _turned(theirs, own)
 
 
 def _turned(theirs: Shape, own: Shape) -> Iterator[IntArray]:
     lying = np.arange(int(np.prod(theirs, dtype=np.int64))).reshape(theirs)
     for axes in permutations(range(len(theirs))):
-        if tuple(theirs[axis] for axis in axes) == own:
+        if tuple(theirs[axis] for axis in axes) == own and sorted(axes) != list(axes):
             yield lying.transpose(axes)
 
 
 def _evidence(matching: Matching, cut: Cut) -> float | None:
-    """The share of the nodes behind a cut whose figures the baseline has; None where nothing is behind."""
+    """The share of the nodes behind a cut whose figures the baseline has; None where nothing is behind.
+
+    Those with the numbers that were put in place say nothing.
+    """
     following = matching.behind([cut.mine], _FOLLOWING)
     if not following:
         return None
-    classes = _classes_behind(matching, cut.mine, matching.in_place(cut.other, cut.layout), following)
-    return sum(known >= 0 for known in classes.values()) / len(following)
+    classes = _classes_behind(matching, {cut.mine: matching.in_place(cut.other, cut.layout)}, following)
+    same = set(matching.having_same_numbers(matching.theirs[cut.other])) | {cut.other}
+    known = {matching.their_classes[each] for each in same}
+    return sum(each >= 0 and each not in known for each in classes.values()) / len(following)
 
 
 def _classes_behind(
-    matching: Matching, mine: int, figures: ProbedFigures, following: Sequence[int]
+    matching: Matching, put: Mapping[int, ProbedFigures], following: Sequence[int]
 ) -> Mapping[int, int]:
-    """The classes of those of `following` that rest on a node, if it had these figures; −1 also where it is no evidence
-    that the baseline has such figures, and none if they are refused."""
-    known, classes = {mine: figures}, {}
+    """The classes of those of `following` that rest on nodes which had the figures `put` there; −1 also where it is no
+    evidence that the baseline has such figures, and none if they are refused."""
+    known, classes = dict(put), {}
     for position in following:
-        if known.keys().isdisjoint(matching.candidate.operands[position]):
+        if position in known or known.keys().isdisjoint(matching.candidate.operands[position]):
             continue
         try:
             found, known[position] = matching.evaluate(position, known)
         except InvalidInputs:
             return {}
-        if found < 0 and matching.having_same_numbers(known[position]):
-            found = matching.their_classes[matching.having_same_numbers(known[position])[0]]
+        if found < 0 and matching.layouts and (others := matching.having_same_numbers(known[position])):
+            found = matching.their_classes[others[0]]
         classes[position] = found if found >= 0 and matching.varies(found) else -1
     return classes

@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from service.core.alignment.matching import Matching
+from service.core.alignment.simulation import ProbedFigures
 from service.core.graph.graph import Graph, Node, written_attribute
 
 Pair: TypeAlias = tuple[int, int]  # the candidate's node and the baseline's
@@ -40,7 +41,7 @@ def with_other_constants(matching: Matching, first: Sequence[int], theirs: Seque
             for other in others[matching.candidate.nodes[mine].operation, key]:
                 if matching.are_free(mine, other) and is_of_shape(matching, mine, other):
                     others[matching.candidate.nodes[mine].operation, key].remove(other)
-                    yield _at_constants(matching, mine, other)
+                    yield at_leaves(matching, mine, other)
                     break
 
 
@@ -82,6 +83,26 @@ def used_alike(matching: Matching, own: Sequence[int], theirs: Sequence[int]) ->
                 yield from ((mine, other) for other in others[key])
 
 
+def at_leaves(matching: Matching, mine: int, other: int) -> list[Pair]:
+    """The candidate's Inputs and Constants by which alone two uses of one operation differ, where nothing that agrees
+    takes them, with what the baseline takes there; else the two nodes."""
+    node, twin = matching.candidate.nodes[mine], matching.baseline.nodes[other]
+    own, theirs = matching.candidate.operands[mine], matching.baseline.operands[other]
+    if node.operation is not twin.operation or len(own) != len(theirs) or _written(node) != _written(twin):
+        return [(mine, other)]
+    differing = [
+        (one, two) for one, two in zip(own, theirs, strict=True) if matching.term(one) != matching.their_classes[two]
+    ]
+    alone = all(
+        not matching.candidate.operands[one]
+        and matching.are_free(one, two)
+        and is_of_shape(matching, one, two)
+        and not any(matching.is_known(consumer) for consumer, _ in matching.candidate.consumers[one])
+        for one, two in differing
+    )
+    return differing if differing and alone else [(mine, other)]
+
+
 def is_of_shape(matching: Matching, mine: int, other: int) -> bool:
     """Whether the two figures have one shape."""
     return np.shape(matching.own[mine][0]) == np.shape(matching.theirs[other][0])
@@ -89,35 +110,26 @@ def is_of_shape(matching: Matching, mine: int, other: int) -> bool:
 
 def starred(matching: Matching, mine: int) -> tuple[int, ...]:
     """The operands of the candidate's node in the baseline's terms, all constants alike."""
-    return _starred(matching.candidate, mine, matching.terms(mine), matching.partners)
+    return _starred(matching.candidate, mine, matching.terms(mine), matching.partners, matching.own)
 
 
 def starred_there(matching: Matching, other: int) -> tuple[int, ...]:
     """Those of the baseline's node."""
-    return _starred(matching.baseline, other, matching.terms_there(other), matching.partners_back)
+    return _starred(matching.baseline, other, matching.terms_there(other), matching.partners_back, matching.theirs)
 
 
-def _starred(graph: Graph, position: int, terms: Sequence[int], partners: Sequence[int]) -> tuple[int, ...]:
+def _starred(
+    graph: Graph, position: int, terms: Sequence[int], partners: Sequence[int], figures: Sequence[ProbedFigures]
+) -> tuple[int, ...]:
     return tuple(
-        _CONSTANT if _is_constant(graph.nodes[source], partners[source]) else term
+        _CONSTANT if _is_constant(graph.nodes[source], partners[source], figures[source][0]) else term
         for source, term in zip(graph.operands[position], terms, strict=True)
     )
 
 
-def _is_constant(node: Node, partner: int) -> bool:
-    return node.operation.is_constant or (node.operation.is_input and partner < 0)
-
-
-def _at_constants(matching: Matching, mine: int, other: int) -> list[Pair]:
-    slots = zip(matching.candidate.operands[mine], matching.baseline.operands[other], strict=True)
-    differing = [(one, twin) for one, twin in slots if matching.term(one) != matching.their_classes[twin]]
-    alone = all(
-        matching.are_free(one, twin)
-        and len(matching.candidate.consumers[one]) == 1
-        and is_of_shape(matching, one, twin)
-        for one, twin in differing
-    )
-    return differing if differing and alone else [(mine, other)]
+def _is_constant(node: Node, partner: int, figure: Any) -> bool:
+    single = partner < 0 and np.size(figure) == 1
+    return node.operation.is_constant or (node.operation.is_input and single)
 
 
 def _may_differ(matching: Matching, mine: int, other: int) -> bool:

@@ -121,19 +121,21 @@ def _first_pairs(graph: Graph, paired: list[int | None]) -> list[frozenset[int]]
 
 
 def pair_layouts(matching: Matching, fresh: Iterable[int]) -> None:
-    """Pair those of the nodes `fresh` whose numbers the baseline has in another layout."""
-    for mine in fresh:
-        if matching.is_known(mine) or not matching.is_free(mine):
-            continue
-        others = matching.having_same_numbers(matching.own[mine])
-        if others:
-            matching.same_numbers.add(mine)
-        for other in others:
-            if matching.is_free_there(other):
-                layout = layout_between(matching.theirs[other], matching.own[mine], matching.tolerance)
-                if layout is not None:
-                    matching.pair(mine, other, How.FIGURES, layout)
-                    break
+    """Pair those of the nodes `fresh` whose numbers the baseline has in another layout, alike operations first."""
+    found = {
+        mine: others
+        for mine in fresh
+        if not matching.is_known(mine) and (others := matching.having_same_numbers(matching.own[mine]))
+    }
+    matching.same_numbers.update(found)
+    for alike in (True, False):
+        for mine, others in found.items():
+            operation = matching.candidate.nodes[mine].operation
+            for other in others:
+                if matching.are_free(mine, other) and (matching.baseline.nodes[other].operation is operation) == alike:
+                    layout = layout_between(matching.theirs[other], matching.own[mine], matching.tolerance)
+                    if layout is not None:
+                        matching.pair(mine, other, How.FIGURES, layout)
 
 
 def _partners(matching: Matching, mine: int) -> tuple[int, ...]:
