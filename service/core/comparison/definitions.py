@@ -106,6 +106,28 @@ def seen_from(graph: Graph, otherwise: IntArray, forward: Phase) -> IntArray:
     return np.flatnonzero(changed)
 
 
+def seen_before(graph: Graph, otherwise: IntArray, backward: Phase) -> IntArray:
+    """The nodes used `otherwise`, and those whose gradients rest on one of theirs by way of some not compared."""
+    unseen = backward.verdicts == Verdict.NOT_COMPARED
+    changed = np.zeros(len(graph), dtype=bool)
+    changed[otherwise] = True
+    if not (changed & unseen).any():
+        return otherwise
+
+    def settle(position: int, rests: bool | None) -> bool:
+        changed[position] |= bool(rests)
+        return bool(changed[position] and unseen[position])
+
+    sweep_back(
+        graph,
+        {},
+        lambda position, rests: [rests] * len(graph.operands[position]),
+        add=lambda position, one, other: one or other,
+        settle=settle,
+    )
+    return np.flatnonzero(changed)
+
+
 def with_definitions(phase: Phase, otherwise: IntArray, resting_on_wrong: Callable[[], BoolArray]) -> Phase:
     """The phase with the verdicts on the nodes that are defined, or used, `otherwise`.
 

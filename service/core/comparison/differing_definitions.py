@@ -36,7 +36,7 @@ def cut_of(found: Comparison, phase: Phase, position: int) -> int | None:
     """The cut for which a figure is an origin by definition: itself, or the nearest before a value or behind a
     gradient."""
     if phase is found.backward:
-        return _use(found, position)
+        return _use(found, phase, position)
     return position if position in found.alignment.cuts else _source(found, phase, position)
 
 
@@ -55,12 +55,17 @@ def _source(found: Comparison, phase: Phase, position: int) -> int | None:
     return _nearest(position, lambda at: operands[at], lambda at: at in cuts and unseen(at), unseen)
 
 
-def _use(found: Comparison, position: int) -> int | None:
-    """The nearest cut that is computed from a node, in the candidate or in the baseline."""
+def _use(found: Comparison, phase: Phase, position: int) -> int | None:
+    """The nearest cut that is computed from a node, in the candidate or in the baseline, by way of nodes that have no
+    partner or whose gradients were not compared."""
     partners = found.alignment.partners.tolist()
     cuts = {partners[cut]: cut for cut in found.alignment.cuts.tolist()}
     own = set(cuts.values())
-    near = _nearest(position, _consumers(found.candidate.graph), own.__contains__, lambda at: partners[at] < 0)
+
+    def unseen(at: int) -> bool:
+        return bool(partners[at] < 0 or phase.verdicts[at] == Verdict.NOT_COMPARED)
+
+    near = _nearest(position, _consumers(found.candidate.graph), own.__contains__, unseen)
     if near is not None:
         return near
     paired = set(partners)

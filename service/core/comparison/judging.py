@@ -24,6 +24,7 @@ from service.core.comparison.alignment import (
 from service.core.comparison.conventions import follow_conventions
 from service.core.comparison.definitions import (
     gradients_with_wrong_sources,
+    seen_before,
     seen_from,
     with_definitions,
     with_figures_of,
@@ -116,7 +117,7 @@ def _with_uses(baseline: Graph, candidate: Graph, alignment: Alignment, judged: 
     """The gradients with the verdicts on the nodes that are used otherwise in the two graphs."""
     if candidate is baseline or not np.isin(judged.verdicts, DIFFERENT).any():
         return judged
-    otherwise = used_otherwise(baseline, candidate, alignment)
+    otherwise = seen_before(candidate, used_otherwise(baseline, candidate, alignment), judged)
     shared = used_by_others(baseline, candidate, alignment.partners)
     judged = without_other_shares(candidate, judged, forward, otherwise, shared)
     backward = with_definitions(judged, otherwise, lambda: gradients_with_wrong_sources(candidate, judged, forward))

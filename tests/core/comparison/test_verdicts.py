@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from service.core.comparison.error_measures import minimum_tolerance
 from service.core.comparison.first_difference import rounding
 from service.core.comparison.judging import compare
+from service.core.comparison.listing import explained_origins
 from service.core.comparison.replay import replay_gradients, replay_values
 from service.core.comparison.rounding import Weights
 from service.core.comparison.verdicts import TOLERANCES, Comparison, Tolerance, Verdict, first_difference
@@ -697,6 +698,17 @@ def test_a_gradient_whose_consumers_differ_is_an_origin_if_it_differs() -> None:
         "backward": {**dict.fromkeys("Fcpb", "same"), "a": "origin"},
     }
     assert found.only_in_candidate == ("q",)
+
+
+def test_a_missing_detach_is_seen_before_a_gradient_that_is_not_recorded() -> None:
+    detached = graph_of("v = w * x; e = r - v; p = c * stop_gradient(e); F = p + e * e")
+    flowing = graph_of("v = w * x; e = r - v; p = c * e; F = p + e * e")
+    inputs = {"w": 2.0, "x": 3.0, "r": 4.0, "c": 0.5}
+    sides = [only(run_of(graph, inputs), values=[*"wxrcvepF"], gradients=[*"wxvpF"]) for graph in (detached, flowing)]
+    found = judge(*sides)
+    assert origins(found, flowing) == [("backward", "v")]
+    (origin,) = explained_origins(found)
+    assert "used differently in the two graphs: p is c·e, in the baseline c·stop_gradient(e)" in origin.sentence
 
 
 @pytest.mark.parametrize(
