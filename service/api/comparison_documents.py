@@ -6,8 +6,10 @@ from typing import Any
 
 from service.api.http.paging import fitting, next_cursor
 from service.api.numbers import write_array, write_number
+from service.api.rounding_documents import amplifier_document
 from service.core.comparison.causes import Cause, find_causes
 from service.core.comparison.error_measures import minimum_tolerance
+from service.core.comparison.grown_rounding import GrownRounding, grown_rounding
 from service.core.comparison.listing import (
     ExplainedFigure,
     JudgedFigure,
@@ -58,6 +60,7 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
         "only_in_baseline": found.only_in_baseline[:most],
         "only_in_candidate": found.only_in_candidate[:most],
         "first_difference": first and _finding(found, first),
+        **({"rounding": _rounding(found, grown)} if (grown := grown_rounding(found)) else {}),
         "origins": finding_documents(found, most),
         "causes": [_cause(found, cause) for cause in find_causes(found)],
         "inherited": _places(found, Verdict.INHERITED, most),
@@ -123,6 +126,21 @@ def _finding(found: Comparison, figure: ExplainedFigure) -> dict[str, Any]:
             }
             for hypothesis in figure.hypotheses
         ],
+    }
+
+
+def _rounding(found: Comparison, grown: GrownRounding) -> dict[str, Any]:
+    graph = found.candidate.graph
+    return {
+        "phase": grown.phase.name,
+        "node": graph.nodes[grown.position].name,
+        "dtype": grown.dtype,
+        **({"worst": grown.index} if grown.index else {}),
+        "likely": grown.likely,
+        "greatest": grown.greatest,
+        "seen": grown.seen,
+        "amplifier": None if grown.errors is None else amplifier_document(graph, grown.errors),
+        "sentence": grown.sentence,
     }
 
 

@@ -15,6 +15,7 @@ from service.api.components import (
     given,
     given_figures,
 )
+from service.api.rounding_schemas import AmplifierDocument
 from service.api.schemas import (
     REFERENCES,
     JsonObject,
@@ -166,6 +167,23 @@ class CauseSchema(ma.Schema):
     explains = fields.List(fields.Nested(Place), required=True)
 
 
+class GrownRoundingSchema(Place):
+    """What rounding in both runs may do to the first figure that differs, where nothing introduced that difference.
+
+    `likely` and `greatest` are absolute errors at the element `worst` of a tensor, and `seen` is how far the runs are
+    apart there; of a gradient no greatest error is known. `amplifier` is the node that amplifies relative errors, null
+    if none does much.
+    """
+
+    dtype = fields.String(required=True)
+    worst = fields.List(fields.Integer())
+    likely = fields.Raw(required=True, metadata=NUMBER)
+    greatest = fields.Raw(required=True, metadata=NUMBER_OR_NULL)
+    seen = fields.Raw(required=True, metadata=NUMBER)
+    amplifier = fields.Nested(AmplifierDocument, required=True, allow_none=True)
+    sentence = fields.String(required=True)
+
+
 class ComparedCounts(ma.Schema):
     """How many figures were compared."""
 
@@ -235,6 +253,7 @@ class ComparisonDocument(ComparisonSummary):
     only_in_baseline = fields.List(fields.String(), required=True)
     only_in_candidate = fields.List(fields.String(), required=True)
     first_difference = fields.Nested(FindingSchema, required=True, allow_none=True)
+    rounding = fields.Nested(GrownRoundingSchema)
     origins = fields.List(fields.Nested(FindingSchema), required=True)
     causes = fields.List(fields.Nested(CauseSchema), required=True)
     inherited = fields.List(fields.Nested(Place), required=True)

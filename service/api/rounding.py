@@ -7,6 +7,7 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.paging import Page, Paging
 from service.api.http.request import context
 from service.api.numbers import write_number
+from service.api.rounding_documents import amplifier_document
 from service.api.rounding_schemas import RoundingDocument, RoundingQuery
 from service.core.figures.figures import IntArray
 from service.core.rounding.precision import finer
@@ -44,7 +45,7 @@ def _head(found: RoundingOfRun) -> dict[str, Any]:
         "likely": _error(found, errors.likely_error),
         "greatest": _error(found, errors.greatest_error),
         "sentence": found.sentence,
-        "amplifier": None if errors.amplifier is None else _amplifier(found, errors.amplifier),
+        "amplifier": amplifier_document(found.run.graph, errors),
         "keep": {
             "dtype": finer(errors.dtype),
             "nodes": _names(found, found.kept[:most]),
@@ -66,11 +67,6 @@ def _node(found: RoundingOfRun, position: int) -> dict[str, Any]:
         "share": write_number(float(errors.shares[position])),
         "amplification": None if math.isnan(factor) else write_number(factor),
     }
-
-
-def _amplifier(found: RoundingOfRun, position: int) -> dict[str, Any]:
-    factor = float(found.errors.amplification[position])
-    return {"node": found.run.graph.nodes[position].name, "amplification": write_number(factor)}
 
 
 def _error(found: RoundingOfRun, error: float) -> dict[str, Any]:

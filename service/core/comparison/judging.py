@@ -107,6 +107,7 @@ def compare(
         absent(baseline.graph, partners[partners >= 0]),
         absent(candidate.graph, np.flatnonzero(partners >= 0)),
         conventions,
+        baseline.dtype,
     )
     if not any(phase.verdicts.any() for phase in found.phases):
         raise InvalidRequest([Fault(("candidate",), "the two runs give no figure in common")])

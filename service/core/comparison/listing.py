@@ -7,6 +7,7 @@ import numpy as np
 from service.core.caches import memoize_on_argument
 from service.core.comparison.error_measures import errors, ulps, worst_elements
 from service.core.comparison.first_difference import convention, rounding
+from service.core.comparison.grown_rounding import grown_rounding
 from service.core.comparison.hypotheses import Hypothesis, explain, finding_sentence
 from service.core.comparison.verdicts import JUDGED, Comparison, Phase, Verdict, first_difference
 from service.core.figures.figures import FloatArray, IntArray
@@ -123,7 +124,9 @@ def summary(found: Comparison) -> str | None:
         return f"The inputs differ: {', '.join(found.differing_inputs[:_SPOKEN])}."
     if found.same or found.arose:
         return None
-    return "No figure is wrong by itself: every difference follows from errors below the tolerance, which grew."
+    told = "No figure is wrong by itself: every difference follows from errors below the tolerance, which grew."
+    grown = grown_rounding(found)
+    return told if grown is None else f"{told} {grown.sentence}"
 
 
 def _worst(phase: Phase, positions: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:

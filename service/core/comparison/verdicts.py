@@ -146,6 +146,7 @@ class Comparison:
     only_in_baseline: tuple[str, ...]
     only_in_candidate: tuple[str, ...]
     conventions: Mapping[int, tuple[str, ...]]
+    baseline_dtype: str = "float64"
 
     def partner(self, position: int) -> Node | None:
         """The baseline's node that the candidate's at that position is paired with."""

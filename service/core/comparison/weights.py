@@ -1,12 +1,14 @@
 """The weight of a comparison, from the shapes of its figures, and of the explanation of what it found."""
 
-from service.core.comparison.verdicts import Comparison
+from service.core.comparison.grown_rounding import SAMPLES
+from service.core.comparison.verdicts import Comparison, Verdict, first_difference
 from service.core.execution.run import Run
-from service.core.execution.weights import work_of_run
+from service.core.execution.weights import weigh_run, work_of_run
 from service.core.figures.figures import Figures
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.core.graph.work import work_of
+from service.core.rounding.weights import weigh_rounding
 
 _FLOAT = 8
 # Of each node of graphs of scalars, whose replays are done for all nodes of an operation at once; and of any other,
@@ -41,8 +43,9 @@ def weigh_unrecorded(graph: Graph, values: Figures) -> Weight:
 
 
 def weigh_explanation(found: Comparison) -> Weight:
-    """Of the hypotheses and sentences, which for tensors apply the rules of a node many times."""
-    counts = found.counts
+    """Of the hypotheses and sentences, which for tensors apply the rules of a node many times, and of what rounding may
+    do to a first difference that is no origin."""
+    counts, first = found.counts, first_difference(found)
     origins = min(counts["origin"], _MOST)
     others = min(counts["inherited"] + counts["compensated"] + counts["convention"], _MOST)
     weight = _ORIGIN * origins + _DIFFERENCE * others
@@ -52,4 +55,8 @@ def weigh_explanation(found: Comparison) -> Weight:
         temporary = max(work.forward.elements, work.backward.elements)
         held = _FOLLOWED[0] * work.elements + 4.0 * temporary
         weight += Weight(origins * operations / len(found.candidate.graph), _FLOAT * held)
+    if first is not None and first[0].verdicts[first[1]] == Verdict.INHERITED:
+        graph, shapes = found.candidate.graph, found.values.shapes
+        passes = 1 if first[0] is found.forward else SAMPLES + 1
+        weight += weigh_run(graph, shapes).times(passes).then(weigh_rounding(graph, shapes).times(2))
     return weight

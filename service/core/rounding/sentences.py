@@ -21,8 +21,8 @@ def describe_rounding(graph: Graph, output: str, errors: RoundingErrors, kept: l
     precision."""
     number = f"{name_text(output)}, {figure_text(errors.value)}"
     told = [
-        f"Rounding in {errors.dtype} moves {number}, likely by {_error(errors.likely_error)}"
-        f"{_share(errors.likely_error, errors.value)}, and at most by {_error(errors.greatest_error)}."
+        f"Rounding in {errors.dtype} likely moves {number}, by {_error(errors.likely_error)}"
+        f"{_share(errors.likely_error, errors.value)}, at most by {_error(errors.greatest_error)}."
     ]
     if not errors.worst_first.size:
         told = [f"Rounding in {errors.dtype} leaves {number}, as it is."]
@@ -32,6 +32,13 @@ def describe_rounding(graph: Graph, output: str, errors: RoundingErrors, kept: l
     if errors.overflowing.size:
         told.append(f"{_names(graph, errors.overflowing.tolist())} has values beyond the largest {errors.dtype}.")
     return " ".join(told)
+
+
+def describe_seen(subject: str, dtype: str, likely: float, greatest: float | None, seen: float) -> str:
+    """Say what rounding in `dtype` may do to a figure, and what was seen; `greatest` is None where it has no bound."""
+    bound = "" if greatest is None else f", at most by {_error(greatest)}"
+    beyond = ", more than that" if greatest is not None and seen > greatest else ""
+    return f"Rounding in {dtype} likely moves {subject} by {_error(likely)}{bound}; {_error(seen)} was seen{beyond}."
 
 
 def describe_amplifier(graph: Graph, errors: RoundingErrors) -> str:
