@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from service.core.execution.chain_rule import contributions_at
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures, pack
@@ -114,3 +115,20 @@ def moved(run: Run, values: Figures) -> float:
     right, other = run.values[at], values[at]
     assert right is not None and other is not None
     return abs(float(np.sum(run.backward.seed * (other - right))))
+
+
+def rounded_gradients(graph: Graph, values: Figures, dtype: str) -> Figures:
+    """The gradients of the only output where each contribution and each sum is rounded."""
+    (output,), arrays = graph.outputs, list(values)
+    gradients: list[Any] = [np.zeros(np.shape(value)) for value in arrays]
+    gradients[graph.position[output]] = np.ones(values.shape(graph.position[output]))
+    for position in reversed(range(len(graph))):
+        sources = graph.operands[position]
+        if not sources or not np.any(gradients[position]):
+            continue
+        operands = [arrays[source] for source in sources]
+        parts = contributions_at(graph, position, gradients[position], operands, arrays[position])
+        for source, part in zip(sources, parts, strict=True):
+            if part is not None:
+                gradients[source] = rounded(gradients[source] + rounded(part, dtype), dtype)
+    return pack([each if node.has_gradient else None for node, each in zip(graph.nodes, gradients, strict=True)])

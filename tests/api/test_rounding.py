@@ -113,3 +113,24 @@ def test_odd_figures(client: FlaskClient, expression: str, inputs: dict[str, Any
     answer = ask(client, made, dtype="float16")
     assert answer.status_code == 200
     assert said in answer.json["sentence"]
+
+
+def test_a_comparison_says_whether_rounding_explains_it(client: FlaskClient, run: dict[str, Any]) -> None:
+    def recorded_in_bfloat16(distance: float) -> dict[str, Any]:
+        body = {"inputs": run["inputs"], "recorded": {"by": "jax", "dtype": "bfloat16", "values": {"L": distance}}}
+        made: dict[str, Any] = client.post("/v1/graphs/kl/runs", json=body).json
+        asked = {"baseline": run["id"], "candidate": made["id"]}
+        compared: dict[str, Any] = client.post("/v1/comparisons", json=asked).json
+        assert client.get(f"/v1/comparisons/{compared['id']}").json["rounding"] == compared["rounding"]
+        return compared
+
+    found = recorded_in_bfloat16(1.1 * run["outputs"]["L"])
+    told = found["rounding"]
+    assert not found["arose"] and found["verdict"] == "differ"
+    assert (told["phase"], told["node"], told["dtype"]) == ("forward", "L", "bfloat16")
+    assert told["amplifier"]["node"] == "d"
+    assert told["seen"] == pytest.approx(0.1 * run["outputs"]["L"])
+    assert told["seen"] < told["greatest"]
+    assert found["sentence"].endswith(told["sentence"])
+    same = client.post("/v1/comparisons", json={"baseline": run["id"], "candidate": run["id"]}).json
+    assert "rounding" not in same
