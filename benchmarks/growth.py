@@ -151,6 +151,8 @@ def _compared(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
     ask = subject.ask
     pair = {"baseline": subject.made["run"], "candidate": subject.made["recorded"]}
     yield "create_comparison", ask("POST", "/v1/comparisons", pair, keep="comparison")
+    yield "create_comparison, aligned by probes", ask("POST", "/v1/comparisons", {**pair, "align": "probes"})
+    yield "align_runs", ask("POST", "/v1/alignments", pair)
     yield "get_comparison", ask("GET", "/v1/comparisons/{comparison}")
     yield "list_comparison_nodes", ask("GET", "/v1/comparisons/{comparison}/nodes?limit=100")
     yield "get_reproduction", ask("GET", "/v1/comparisons/{comparison}/reproduction")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Set
 from itertools import islice
 from typing import Any
 
+from service.api.alignment_documents import alignment_document
 from service.api.http.paging import fitting, next_cursor
 from service.api.numbers import write_array, write_number
 from service.api.rounding_documents import amplifier_document
@@ -23,6 +24,7 @@ from service.core.comparison.verdicts import Comparison, Verdict
 from service.core.figures.figures import IntArray
 from service.core.symbolic.phrases import Sentence
 from service.storage.comparisons import ComparisonRecord
+from service.usecases.alignments import PROBES
 from service.usecases.comparisons import Compared
 from service.usecases.run_ends import if_small
 
@@ -37,6 +39,7 @@ def comparison_summary(record: ComparisonRecord) -> dict[str, Any]:
         "verdict": record.verdict,
         "tolerance": given if isinstance(given, str) else {name: float(bound) for name, bound in given.items()},
         "names": record.names,
+        "align": record.align,
         "counts": record.counts,
         "created_at": record.created_at.isoformat(),
     }
@@ -45,17 +48,18 @@ def comparison_summary(record: ComparisonRecord) -> dict[str, Any]:
 def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dict[str, Any]:
     """A comparison with the first figures of those listed, as of every list at most `most`; all of one that is not
     kept."""
-    found = compared.found
+    record, found = compared.record, compared.found
     listed: dict[str, Any] = {"nodes": comparison_node_documents(compared, numbers), "next": None}
-    if compared.record.id:
+    if record.id:
         nodes = fitting(comparison_node_documents(compared, numbers[:most]))
         listed = {"nodes": nodes, "next": next_cursor(len(nodes), len(numbers))}
     first = explained_first_difference(found)
     judged = {phase.name: int((phase.verdicts != Verdict.NOT_COMPARED).sum()) for phase in found.phases}
     return {
-        **comparison_summary(compared.record),
+        **comparison_summary(record),
         "arose": found.arose,
         "sentence": summary(found),
+        **({"alignment": _alignment(found, most)} if record.align == PROBES else {}),
         "compared": {"values": judged.get("forward", 0), "gradients": judged.get("backward", 0)},
         "only_in_baseline": found.only_in_baseline[:most],
         "only_in_candidate": found.only_in_candidate[:most],
@@ -79,6 +83,10 @@ def comparison_document(compared: Compared, numbers: IntArray, most: int) -> dic
     }
 
 
+def _alignment(found: Comparison, most: int) -> dict[str, Any]:
+    return alignment_document(found.baseline, found.candidate.graph, found.alignment, most)
+
+
 def comparison_node_documents(compared: Compared, numbers: IntArray) -> Iterator[dict[str, Any]]:
     """The figures of a list, numbered as `list_figures` does."""
     rounded = {phase: frozenset(names) for phase, names in compared.record.rounded.items()}
@@ -99,6 +107,8 @@ def _node_document(found: Comparison, figure: JudgedFigure, rounded: Mapping[str
         "ulps": figure.ulps,
         "verdict": figure.verdict.name.lower(),
     }
+    if (other := found.other_name(position)) is not None:
+        document["baseline_name"] = other
     if document["name"] in rounded.get(phase.name, ()):
         document["rounded"] = True
     if figure.worst is not None:

@@ -1,13 +1,11 @@
 """Schemas of comparisons and checks; see `schemas.py`."""
 
-from typing import Any
-
 import marshmallow as ma
 from marshmallow import fields
 
+from service.api.alignment_schemas import AlignmentDocument, PairedRuns
 from service.api.components import (
     ARRAY_OR_NULL,
-    NODE_NAME,
     NUMBER,
     NUMBER_OR_NULL,
     SOME_FIGURES,
@@ -29,6 +27,7 @@ from service.api.schemas import (
     StrictString,
     Tags,
 )
+from service.usecases.alignments import ALIGNMENTS
 
 _CLAIMED = {
     "description": "By node a number, or nested lists of numbers, each of which may be text. Text is a fraction (2/3, "
@@ -43,28 +42,18 @@ _TOLERANCE_OR_COARSER = {
 }
 
 
-class ComparisonRequest(Request):
+class ComparisonRequest(PairedRuns):
     """Two runs to compare."""
 
-    baseline = StrictString(required=True, metadata={"description": REFERENCES["run"]})
-    candidate = StrictString(required=True, metadata={"description": REFERENCES["run"]})
     tolerance = fields.Raw(metadata=_TOLERANCE_OR_COARSER)
-    names = JsonObject(
-        load_default=dict,
+    align = StrictString(
+        load_default=ALIGNMENTS[0],
+        validate=ma.validate.OneOf(ALIGNMENTS, error="names or probes is expected"),
         metadata={
-            "type": "object",
-            "additionalProperties": {"type": "string", **NODE_NAME},
-            "x-more": {"propertyNames": {"type": "string", **NODE_NAME}},
-            "description": "candidate → baseline",
+            "description": "What pairs the nodes that `names` leaves out: their names, or what they compute at the "
+            "same random inputs, as `align_runs` says"
         },
     )
-
-    @ma.validates_schema
-    def check_names(self, data: dict[str, Any], **options: Any) -> None:
-        """Names lead to names."""
-        wrong = {name: ["a string is expected"] for name, other in data["names"].items() if not isinstance(other, str)}
-        if wrong:
-            raise ma.ValidationError({"names": wrong})
 
 
 class Claims(Request):
@@ -202,6 +191,7 @@ class ComparisonNode(ma.Schema):
     """One figure; of a tensor, the errors of its worst element, whose index is `worst`."""
 
     name = fields.String(required=True)
+    baseline_name = fields.String(metadata={"description": "What the baseline calls the node, where that is otherwise"})
     phase = fields.String(required=True)
     baseline = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
     candidate = fields.Raw(required=True, metadata=ARRAY_OR_NULL)
@@ -232,6 +222,7 @@ class ComparisonSummary(ma.Schema):
     verdict = fields.String(required=True, validate=ma.validate.OneOf(["same", "differ"]))
     tolerance = fields.Raw(required=True, metadata=TOLERANCE)
     names = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    align = fields.String(required=True, validate=ma.validate.OneOf(ALIGNMENTS))
     counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
     created_at = fields.DateTime(required=True)
 
@@ -249,6 +240,7 @@ class ComparisonDocument(ComparisonSummary):
     sentence = fields.String(
         required=True, allow_none=True, metadata={"description": "That the inputs differ, or that nothing arose"}
     )
+    alignment = fields.Nested(AlignmentDocument, metadata={"description": "Where nodes were aligned by probes"})
     compared = fields.Nested(ComparedCounts, required=True)
     only_in_baseline = fields.List(fields.String(), required=True)
     only_in_candidate = fields.List(fields.String(), required=True)

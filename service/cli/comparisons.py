@@ -6,6 +6,7 @@ from typing import Any, TextIO
 
 import click
 
+from service.cli.alignments import Align, align_option, names_option, read_names
 from service.cli.terminal import (
     TypedFloat,
     client_options,
@@ -25,19 +26,15 @@ _ENDS_IN_ZERO = re.compile(r"(?=.*[1-9])-?[0-9]+\.[0-9]+0")
 @click.command("compare")
 @click.argument("baseline")
 @click.argument("candidate")
-@click.option(
-    "--name",
-    "names",
-    multiple=True,
-    metavar="CANDIDATE=BASELINE",
-    help="Pair two nodes of different names; may be repeated.",
-)
+@align_option
+@names_option
 @judging_options("differ")
 @key_option
 @client_options
 def create_comparison(
     baseline: str,
     candidate: str,
+    align: Align | None,
     names: tuple[str, ...],
     judging: Judging,
     key: str | None,
@@ -45,15 +42,13 @@ def create_comparison(
     as_json: bool,
 ) -> None:
     """Compare the run CANDIDATE with the run BASELINE, and say where it first went wrong."""
-    pairs = [name.partition("=") for name in names]
-    if not all(equals for _, equals, _ in pairs):
-        raise click.UsageError("--name is written CANDIDATE=BASELINE")
     with connect(url) as service:
         compared = service.create_comparison(
             baseline,
             candidate,
             tolerance=judging.tolerance,
-            names={ours: theirs for ours, _, theirs in pairs},
+            align=align,
+            names=read_names(names),
             key=key,
         )
         sys.exit(report(service, compared, judging, as_json))

@@ -6,6 +6,7 @@ from typing import Any, TextIO
 
 import click
 
+from service.cli.alignments import Align, align_option
 from service.cli.markdown import write_markdown
 from service.cli.recordings import file_argument, read_recording_or_figures
 from service.cli.terminal import client_options, read_tags, tags_option
@@ -19,6 +20,7 @@ from service.recorders.recording import Recording
 @click.command("gate")
 @file_argument
 @click.option("--baseline", required=True, metavar="RUN", help="The run that FILE's figures are held against.")
+@align_option
 @judging_options("origin")
 @click.option(
     "--markdown",
@@ -32,6 +34,7 @@ from service.recorders.recording import Recording
 def gate(
     file: Path,
     baseline: str,
+    align: Align | None,
     judging: Judging,
     markdown: TextIO | None,
     label: str | None,
@@ -48,7 +51,7 @@ def gate(
     with connect(url) as service:
         held = _find(service, baseline)
         run = _store(service, recording, held, label, given)
-        compared = service.create_comparison(held, run, tolerance=judging.tolerance)
+        compared = service.create_comparison(held, run, tolerance=judging.tolerance, align=align)
         failures = judging.faults(compared) + (_without(recording, held) if judging.require_all else [])
         if markdown is not None:
             markdown.write(write_markdown(service, compared, baseline, failures, recording.sources))

@@ -32,6 +32,7 @@ _COMMANDS = {
     "run": "runs:run",
     "baseline": "baselines:baseline",
     "record": "recorders:record",
+    "align": "alignments:align_runs",
     "compare": "comparisons:create_comparison",
     "gate": "gate:gate",
     "check": "comparisons:check_claims",

@@ -10,6 +10,7 @@ import click
 import numpy as np
 from rich.text import Text
 
+from service.cli.alignments import alignment_lines
 from service.cli.junit import write_junit
 from service.cli.terminal import make_table, print_json, print_table, rounded, short
 from service.client import Client
@@ -151,6 +152,8 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool, sou
         f"{compared.verdict}: {counted}{f', {rounded} of them rounded' if rounded else ''}   "
         f"({f'comparison {compared.id}' if compared.id else 'not kept'})"
     )
+    for line in () if compared.alignment is None else alignment_lines(compared.alignment):
+        click.echo(f"  {line}")
     if compared.sentence:
         click.echo(f"  {compared.sentence}")
     for finding in compared.origins:
@@ -170,6 +173,8 @@ def _print_comparison(service: Client, compared: Comparison, show_all: bool, sou
     table = make_table("verdict", "figure", "baseline", "candidate", "expected", "relative error", numbers=(2, 3, 4, 5))
     for figure in figures:
         named = subject(figure.phase, figure.name)
+        if figure.baseline_name is not None:
+            named += f" (baseline: {figure.baseline_name})"
         shown = [*told_apart(figure), short(np.float64(figure.relative_error))]
         verdict = f"{figure.verdict}, rounded" if figure.rounded else figure.verdict
         table.add_row(Text(verdict, _STYLES[figure.verdict]), named, *shown)

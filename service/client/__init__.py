@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from service.client.client import Client
+from service.client.results.alignments import Alignment
 from service.client.results.comparisons import (
     Cause,
     ComparedFigure,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _WRITING = {"GraphBuilder": "graph_builder", "graph": "graph_builder", "Symbol": "symbols"}
 
 __all__ = [
+    "Alignment",
     "BrokenCarry",
     "Cause",
     "Client",

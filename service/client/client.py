@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from service.client.figures import Document
 from service.client.npz import MEDIA_TYPE, read_answer, take_arrays, write_request
+from service.client.results.alignments import Alignment, read_alignment
 from service.client.results.comparisons import (
     ComparedFigure,
     Comparison,
@@ -442,14 +443,22 @@ class Client:
         candidate: Run | str,
         *,
         tolerance: str | Mapping[str, float] | None = None,
+        align: Literal["names", "probes"] | None = None,
         names: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> Comparison:
-        """Compare two runs; `names` maps the candidate's nodes to the baseline's where they are called otherwise."""
-        runs = {"baseline": baseline, "candidate": candidate}
-        sides = {side: _name(run) for side, run in runs.items()}
-        body = {**sides, **_given({"tolerance": tolerance, "names": names})}
+        """Compare two runs; `names` maps the candidate's nodes to the baseline's where they are called otherwise, and
+        `align` says whether the others are paired by their names or, by probes, by what they compute."""
+        sides = {"baseline": _name(baseline), "candidate": _name(candidate)}
+        body = {**sides, **_given({"tolerance": tolerance, "align": align, "names": names})}
         return read_comparison(self._http.post("/v1/comparisons", body, key), self)
+
+    def align_runs(
+        self, baseline: Run | str, candidate: Run | str, *, names: Mapping[str, str] | None = None
+    ) -> Alignment:
+        """Pair the nodes of two runs' graphs by what they compute, but for those in `names`; nothing is stored."""
+        body = {"baseline": _name(baseline), "candidate": _name(candidate), **_given({"names": names})}
+        return read_alignment(self._http.post("/v1/alignments", body, None))
 
     def check_claims(
         self,

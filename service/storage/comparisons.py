@@ -14,7 +14,8 @@ from service.storage.models import ComparisonRow, RunRow
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRecord:
-    """A request (`tolerance` as it was given, `names` candidate → baseline) and its result.
+    """A request (`tolerance` as it was given, `names` candidate → baseline, `align` what pairs the other nodes, "names"
+    or "probes") and its result.
 
     `rounded` names, by phase, the nodes whose figure was claimed rounded to its last digit.
     """
@@ -29,6 +30,7 @@ class ComparisonRecord:
     counts: Mapping[str, int]
     created_at: datetime
     rounded: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    align: str = "names"
 
 
 def insert_comparison(connection: Connection, record: ComparisonRecord) -> None:

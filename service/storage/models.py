@@ -280,6 +280,7 @@ class ComparisonRow(Base):
     counts: Mapped[dict[str, int]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(Moment)
     rounded: Mapped[dict[str, list[str]]] = mapped_column(JSON, server_default="{}")
+    align: Mapped[str] = mapped_column(String(16), server_default="names")
 
 
 class SeriesRow(Base):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Unpack
 
@@ -16,7 +17,7 @@ from service.core.comparison.verdicts import DIFFERENT, JUDGED, TOLERANCES, Comp
 from service.core.comparison.weights import weigh_comparison, weigh_explanation
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Run
-from service.core.figures.figures import Figures, FloatArray, IntArray
+from service.core.figures.figures import FloatArray, IntArray
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.core.rounding.precision import coarsest
@@ -24,10 +25,11 @@ from service.storage import comparisons as storage
 from service.storage.comparisons import ComparisonRecord
 from service.storage.identifiers import new_id
 from service.usecases import references
+from service.usecases.alignments import NAMES, PROBES, figures_of, held_bytes, propose, read_pair
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import insert_whole_run, read_recording
-from service.usecases.runs import StoredRun, admit_reading, create_run, get_run
+from service.usecases.runs import StoredRun, create_run, get_run
 from service.usecases.tensors import Given, TensorReference, load_arrays
 from service.usecases.weighing import CLAIM
 
@@ -70,16 +72,18 @@ def create_comparison(
     candidate: str,
     *,
     tolerance: Any = None,
+    align: str = NAMES,
     names: Mapping[str, str],
     key: IdempotencyKey | None = None,
 ) -> tuple[Compared, bool]:
     """Compare two stored runs and store the verdict. Returns the comparison and whether it is new.
 
-    The tolerance left out is that of the coarser of the two runs' dtypes.
+    The tolerance left out is that of the coarser of the two runs' dtypes. Nodes are paired by their names or by probes,
+    as `align` says, but for those in `names`.
 
     Raises NotFound, InvalidRequest, LimitExceeded.
     """
-    compared = compare_runs(context, *_read_pair(context, baseline, candidate), tolerance, names)
+    compared = compare_runs(context, *read_pair(context, baseline, candidate), tolerance, names, align)
     return _keep(context, compared, (), key)
 
 
@@ -234,38 +238,33 @@ def _is_rounded(phase: Phase, graph: Graph, name: str, claim: Claim) -> bool:
     return right and meant is not None and stands_rounded(claim, meant)
 
 
-def _read_pair(context: Context, baseline: str, candidate: str) -> tuple[StoredRun, StoredRun]:
-    """Read two runs, which are held together; raises NotFound."""
-    with context.database.read() as connection:
-        with references.named_at("baseline"):
-            right = references.run_id(connection, baseline)
-        with references.named_at("candidate"):
-            other = references.run_id(connection, candidate)
-    admit_reading(context, right, other)
-    return get_run(context, right), get_run(context, other)
-
-
 def _compare_again(context: Context, record: ComparisonRecord) -> Comparison:
     """Compute the findings of a stored comparison again, without gradients that a run was given since."""
-    pair = _pair(*_read_pair(context, record.baseline_id, record.candidate_id))
+    pair = figures_of(*read_pair(context, record.baseline_id, record.candidate_id))
     if not record.backward:  # one of the runs had no gradients then
         pair = replace(pair[0], backward=None), replace(pair[1], backward=None)
-    return _judge(context, pair, read_tolerance(record.tolerance), record.names)
+    return _judge(context, pair, read_tolerance(record.tolerance), record.align, record.names)
 
 
 def compare_runs(
-    context: Context, baseline: StoredRun, candidate: StoredRun, tolerance: Any, names: Mapping[str, str]
+    context: Context,
+    baseline: StoredRun,
+    candidate: StoredRun,
+    tolerance: Any,
+    names: Mapping[str, str],
+    align: str = NAMES,
 ) -> Compared:
     """Compare two runs without storing the verdict; raises as `create_comparison`."""
     if tolerance is None:
         tolerance = coarsest(baseline.record.dtype, candidate.record.dtype)
-    found = _judge(context, _pair(baseline, candidate), read_tolerance(tolerance), names)
+    found = _judge(context, figures_of(baseline, candidate), read_tolerance(tolerance), align, names)
     record = ComparisonRecord(
         id=new_id(),
         baseline_id=baseline.record.id,
         candidate_id=candidate.record.id,
         tolerance=tolerance,
         names=dict(names),
+        align=align,
         backward=found.backward is not None,
         verdict="same" if found.same else "differ",
         counts=found.counts,
@@ -274,18 +273,22 @@ def compare_runs(
     return Compared(record, found)
 
 
-def _judge(context: Context, pair: tuple[Run, Run], tolerance: Tolerance, names: Mapping[str, str]) -> Comparison:
+def _judge(
+    context: Context, pair: tuple[Run, Run], tolerance: Tolerance, align: str, names: Mapping[str, str]
+) -> Comparison:
     """Compare two runs, whose differences are explained when they are answered."""
-    held = Weight(0.0, 8.0 * sum(figures.flat.size for run in pair for figures in _figures(run)))
+    held = Weight(0.0, held_bytes(*pair))
     context.admit(held + weigh_comparison(*pair))
-    most = context.limits.run_elements
-    found = compare(*pair, tolerance, names, max_elements=most, admit=lambda weight: context.admit(held + weight))
+    found = compare(
+        *pair,
+        tolerance,
+        names,
+        propose=partial(propose, context) if align == PROBES else None,
+        max_elements=context.limits.run_elements,
+        admit=lambda weight: context.admit(held + weight),
+    )
     context.admit(held + Weight(0.0, found.nbytes) + weigh_explanation(found))
     return found
-
-
-def _figures(run: Run) -> list[Figures]:
-    return [run.values, *([run.backward.gradients] if run.backward else [])]
 
 
 def _keep(
@@ -304,9 +307,3 @@ def _keep(
         return get_comparison(context, made), new
     context.comparisons.get(made, lambda: compared.found)
     return compared, new
-
-
-def _pair(baseline: StoredRun, candidate: StoredRun) -> tuple[Run, Run]:
-    """The figures of both runs; the candidate's are judged by the baseline's convention."""
-    graph = candidate.graph.with_convention(baseline.record.convention)
-    return baseline.figures, replace(candidate.figures, graph=graph)

@@ -100,6 +100,7 @@ STORY = (
     Request("create_reproduction", "/v1/comparisons/{comparison}/origins/backward/d/reproduction", method="POST"),
     Request("", "/v1/graphs/{graph}/runs", _RECORDED, keep="recorded"),
     Request("create_comparison", "/v1/comparisons", {"baseline": "{run}", "candidate": "{recorded}"}),
+    Request("align_runs", "/v1/alignments", {"baseline": "{run}", "candidate": "{recorded}"}),
     Request("list_comparisons", "/v1/comparisons"),
     Request("list_graph_runs", "/v1/graphs/{graph}/runs?q=colleague"),
     Request("list_graph_comparisons", "/v1/graphs/{graph}/comparisons?verdict=differ"),

@@ -65,7 +65,7 @@ def test_every_schema_has_a_released_database() -> None:
 
 
 @pytest.mark.sqlite
-@pytest.mark.parametrize("released", [f"{number:04}.sql" for number in range(1, 11)])
+@pytest.mark.parametrize("released", sorted(path.name for path in RELEASED.glob("*.sql")))
 def test_a_released_database_is_brought_up_to_date(
     released: str, database: Database, tmp_path: Path, run_record: Callable[..., RunRecord]
 ) -> None:

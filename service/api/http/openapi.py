@@ -13,6 +13,7 @@ from flask import Flask, Response
 from flask_smorest import Api
 
 from service.api import (
+    alignments,
     comparisons,
     derivatives,
     explanations,
@@ -125,7 +126,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     api.spec.components.schema("ProblemDocument", schema=ProblemDocument)
     modules = (
         *(graphs, gradient_graphs, sources, runs, explanations, rounding),
-        *(comparisons, reproductions, series, derivatives),
+        *(alignments, comparisons, reproductions, series, derivatives),
         *(operations, tensors, state),
     )
     for blueprint in (*(module.blueprint for module in modules), *others):

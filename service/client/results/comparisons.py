@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.client.figures import Document, Figure, read_figure
+from service.client.results.alignments import Alignment, read_alignment
 from service.client.results.result import Result, Row, Source, Table, drawn, html_table
 
 
@@ -65,6 +66,7 @@ class ComparedFigure(Result):
 
     Figures are None where they are not given, and in lists where they have over 10,000 elements. Of arrays the errors
     are those of the worst element, whose index is `worst`. It is `rounded` where a claim is right to its last digit.
+    `baseline_name` is what the baseline calls the node where that is otherwise, else None.
     """
 
     phase: str
@@ -78,6 +80,7 @@ class ComparedFigure(Result):
     ulps: int | None
     worst: tuple[int, ...] | None
     rounded: bool
+    baseline_name: str | None
     document: Document = field(repr=False)
 
 
@@ -102,7 +105,7 @@ class Comparison(Table):
     `missing` are the figures that the baseline has and the candidate lacks, each a phase, a node and whether it was
     given as "none" or is "absent"; the verdict does not count them. `arose` is
     False where every difference was inherited from errors below the tolerance; `sentence` says that, or that the inputs
-    differ.
+    differ. `alignment` says which nodes were paired where that was done by probes, else None.
 
     `id`, `baseline` and `candidate` are None for a check that was not kept. As a table it lists the figures, each with
     its verdict.
@@ -122,6 +125,7 @@ class Comparison(Table):
     arose: bool
     sentence: str | None
     causes: tuple[Cause, ...]
+    alignment: Alignment | None
     created_at: datetime
     document: Document = field(repr=False, compare=False)
     _source: Source = field(repr=False, compare=False)
@@ -165,6 +169,7 @@ def read_comparison(document: Document, source: Source) -> Comparison:
         created_at=datetime.fromisoformat(document["created_at"]),
         document=document,
         _source=source,
+        alignment=read_alignment(document["alignment"]) if "alignment" in document else None,
         causes=tuple(
             Cause(cause["sentence"], tuple(map(read_finding, cause["explains"])))
             for cause in document.get("causes", ())
@@ -198,6 +203,7 @@ def read_compared_figure(document: Document) -> ComparedFigure:
         ulps=document["ulps"],
         worst=None if worst is None else tuple(worst),
         rounded=document.get("rounded", False),
+        baseline_name=document.get("baseline_name"),
         document=document,
     )
 

@@ -40,8 +40,21 @@ def cut_of(found: Comparison, phase: Phase, position: int) -> int | None:
     return position if position in found.alignment.cuts else _source(found, phase, position)
 
 
+def difference(found: Comparison, cut: int, subject: str) -> Phrase:
+    """How the definition of a cut differs from its partner's: in attributes, or as a whole; empty for a Constant."""
+    node, partner = found.candidate.graph.nodes[cut], int(found.alignment.partners[cut])
+    twin = found.baseline.nodes[partner]
+    if node.operation.is_constant:
+        return Phrase("")
+    if node.operation is twin.operation and (attributes := _attributes(node, twin)):
+        return Phrase(f"{subject} has {attributes}")
+    own, theirs = _written(found.candidate.graph, cut), _written(found.baseline, partner)
+    other = f"{spoken(found.baseline, partner)} is " if twin.name != node.name else ""
+    return Phrase(f"{subject} is {own}, in the baseline {other}{theirs}")
+
+
 def _sentence(found: Comparison, what: str, cut: int | None, subject: str | None = None) -> Phrase:
-    how = None if cut is None else _difference(found, cut, subject or f"{spoken(found.candidate.graph, cut)}")
+    how = None if cut is None else difference(found, cut, subject or f"{spoken(found.candidate.graph, cut)}")
     return Phrase(f"{what} in the two graphs{f': {how}' if how else ''}.")
 
 
@@ -90,19 +103,6 @@ def _nearest(
 
 def _consumers(graph: Graph) -> Callable[[int], Iterable[int]]:
     return lambda position: [consumer for consumer, _ in graph.consumers[position]]
-
-
-def _difference(found: Comparison, cut: int, subject: str) -> str:
-    """How the definition of a cut differs from its partner's: in attributes, or as a whole; empty for a Constant."""
-    node, partner = found.candidate.graph.nodes[cut], int(found.alignment.partners[cut])
-    twin = found.baseline.nodes[partner]
-    if node.operation.is_constant:
-        return ""
-    if node.operation is twin.operation and (attributes := _attributes(node, twin)):
-        return f"{subject} has {attributes}"
-    own, theirs = _written(found.candidate.graph, cut), _written(found.baseline, partner)
-    other = f"{spoken(found.baseline, partner)} is " if twin.name != node.name else ""
-    return f"{subject} is {own}, in the baseline {other}{theirs}"
 
 
 def _attributes(node: Node, twin: Node) -> str:

@@ -153,6 +153,11 @@ class Comparison:
         other = int(self.alignment.partners[position])
         return self.baseline.nodes[other] if other >= 0 else None
 
+    def other_name(self, position: int) -> str | None:
+        """What the baseline calls the candidate's node at that position, where that is otherwise."""
+        partner = self.partner(position)
+        return None if partner is None or partner.name == self.candidate.graph.nodes[position].name else partner.name
+
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The phases that were compared, forward first."""

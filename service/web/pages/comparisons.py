@@ -18,6 +18,7 @@ from service.storage.comparisons import ComparisonRecord
 from service.storage.records import GraphRecord, RunRecord
 from service.usecases import comparisons as usecases
 from service.usecases import graphs
+from service.usecases.alignments import NAMES, PROBES
 from service.usecases.comparisons import Compared
 from service.usecases.graph_search import SMALL_GRAPH
 from service.usecases.runs import get_run_record
@@ -27,13 +28,14 @@ from service.web.pages.differences import show_differences
 from service.web.pages.error_views import show_error_map, show_histogram
 from service.web.pages.findings import brief, least_tolerance, show_causes, tolerance_words, verdict
 from service.web.pages.page import page, see
+from service.web.pages.pairs import show_pairs
 from service.web.pages.pictures import inline_minimap, inline_picture, view_of
 from service.web.pages.runs import refused
 from service.web.subjects import comparison_subject
 
 _NODES_BESIDE = 9  # of a picture that stands beside the causes
 _CAUSES = 12
-_LISTED, _NAMES, _PAIRS = 25, 20, 100  # comparisons of a list, names or sentences that are told, and pairs of names
+_LISTED, _NAMES = 25, 20  # comparisons of a list, and names or sentences that are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,10 @@ def create_comparison() -> AnyResponse:
     own, other = form.get("run", ""), form.get("id", "").strip() or form.get("other", "")
     baseline, candidate = (other, own) if form.get("right") == "other" else (own, other)
     try:
-        tolerance = form.get("tolerance") or None
-        compared, _ = usecases.create_comparison(context(), baseline, candidate, tolerance=tolerance, names={})
+        tolerance, align = form.get("tolerance") or None, PROBES if form.get("align") == PROBES else NAMES
+        compared, _ = usecases.create_comparison(
+            context(), baseline, candidate, tolerance=tolerance, align=align, names={}
+        )
     except GradbookError as error:
         return refused(own, error)
     return see("get_comparison", comparison_id=compared.record.id)
@@ -113,7 +117,7 @@ def get_comparison(comparison_id: str) -> str:
         two_graphs=baseline.graph.id != candidate.graph.id,
         compensated=_compensated(found),
         missing=_missing(found),
-        pairs=sorted(record.names.items())[:_PAIRS],
+        **show_pairs(compared),
         link=link,
         **_picture(compared, asked.get("node")),
         **show_differences(compared, asked),

@@ -21,9 +21,13 @@ _ROWS = 50
 
 @dataclass(frozen=True, slots=True)
 class DifferenceRow:
-    """A row of the table: a figure, of a tensor its worst element, in both runs and as the candidate's others say."""
+    """A row of the table: a figure, of a tensor its worst element, in both runs and as the candidate's others say.
+
+    `baseline_node` is what the baseline calls the node where that is otherwise.
+    """
 
     node: str
+    baseline_node: str | None
     kind: str
     worst: tuple[int, ...] | None
     shape: str
@@ -77,6 +81,7 @@ def _lines(found: Comparison, numbers: IntArray) -> list[DifferenceRow]:
     return [
         DifferenceRow(
             node=nodes[each.position].name,
+            baseline_node=found.other_name(each.position),
             kind="value" if each.phase is found.forward else "gradient",
             worst=each.worst,
             shape="×".join(map(str, each.phase.candidate.shape(each.position))),

@@ -86,6 +86,7 @@ MEMBERS = {
     "every": NUMBERS,
     "first": NUMBERS,
     "values": GIVEN | JSON,
+    "align": st.sampled_from(["names", "probes"]) | JSON,
 }
 NEARLY = st.fixed_dictionaries({}, optional=MEMBERS)
 CHECKS = st.fixed_dictionaries({"inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES}), "claims": CLAIMED})
