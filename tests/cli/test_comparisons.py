@@ -45,6 +45,27 @@ def test_the_tutorials_figures_differ_and_origins_come_first(service_url: str, b
     assert "\x1b" not in shown
 
 
+def test_nodes_are_paired_by_what_they_compute(service_url: str) -> None:
+    with Client(service_url) as service:
+        net = service.create_graph("cli net", expression="h = relu(x @ W); F = sum(h * h)")
+        port = service.create_graph("cli port", expression="act = relu(kernel @ data); loss = sum(act ^ 2)")
+        x, weight = np.array([[0.5, 1.0], [2.0, 1.0]]), np.array([[0.2, 0.7], [0.4, 0.1]])
+        runs = (
+            str(service.create_run(net, {"x": x, "W": weight}).id),
+            str(service.create_run(port, {"data": x.T, "kernel": weight.T}).id),
+        )
+        found = service.align_runs(*runs)
+        assert found.layouts == {"data": "x", "kernel": "W", "matmul_1": "matmul_1", "act": "h", "pow_1": "mul_1"}
+        assert found.unpaired == {"candidate": ("constant_1",), "baseline": ()}
+        assert [row["candidate"] for row in found.rows()] == [*found.pairs]
+        assert service.create_comparison(*runs, align="probes").alignment == found
+    assert gradbook(service_url, "compare", *runs, "--align", "probes", expect=0).startswith("same: 12 same")
+    shown = gradbook(service_url, "align", *runs, "--name", "act=h", expect=0)
+    assert "6 pairs" in shown and "loss" in shown.splitlines()[-1] and "laid out otherwise" in shown
+    assert json.loads(gradbook(service_url, "align", *runs, "--json", expect=0)) == found.document
+    assert "--name is written" in gradbook(service_url, "align", *runs, "--name", "act", expect=2)
+
+
 def test_tolerances(service_url: str, blog: tuple[Graph, Run, Run]) -> None:
     _, ours, tutorial = blog
     runs = (str(ours.id), str(tutorial.id))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.core.alignment.alignment import Alignment
+from service.core.alignment.alignment import Alignment, How
 from service.core.errors import Fault, InvalidRequest, unknown_names
 from service.core.execution.misshapen import set_aside_misshapen
 from service.core.execution.run import Backward, Run
@@ -23,9 +23,11 @@ def align_by(propose: Propose, baseline: Run, candidate: Run, names: Mapping[str
 
     Raises InvalidRequest for an unknown name, where two map to one, and what `propose` raises.
     """
-    names = _with_outputs(baseline, candidate, names)
-    _check_names(baseline.graph, candidate.graph, names)
-    return propose(baseline, candidate, names)
+    both = _with_outputs(baseline, candidate, names)
+    _check_names(baseline.graph, candidate.graph, both)
+    found = propose(baseline, candidate, both)
+    outputs = {candidate.graph.position[name]: How.STRUCTURE for name in both if name not in names}
+    return replace(found, how={**found.how, **outputs}) if outputs else found
 
 
 def _with_outputs(baseline: Run, candidate: Run, names: Mapping[str, str]) -> Mapping[str, str]:

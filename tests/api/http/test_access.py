@@ -24,7 +24,7 @@ from tests.api.conftest import MakeApp
 GUIDE = {"list_guide", "get_guide", "get_problem_type"}
 OPEN = {"check_alive", "check_ready", "static", "sign_in", "give_key", "sign_out", *GUIDE}
 ADMIN = {"get_metrics", "list_keys", "list_settings"}
-POSTS_THAT_STORE_NOTHING = {"check_gradients", "draft_graph"}
+POSTS_THAT_STORE_NOTHING = {"align_runs", "check_gradients", "draft_graph"}
 CHALLENGE = 'Bearer realm="gradbook"'
 
 

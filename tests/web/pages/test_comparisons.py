@@ -256,3 +256,23 @@ def test_one_and_several_are_told_right(counts: dict[str, int], said: str) -> No
 )
 def test_a_tolerance_is_told_in_words(tolerance: Any, said: str) -> None:
     assert tolerance_words(tolerance) == said
+
+
+def test_the_page_says_which_nodes_were_paired_and_how(client: FlaskClient) -> None:
+    original = post(client, "/v1/graphs", {"name": "net", "expression": "h = gelu(x) * w; F = h * h"})
+    port = post(client, "/v1/graphs", {"name": "port", "expression": "act = tanh(data); g = act * k; loss = g ^ 2"})
+    right = post(client, f"/v1/graphs/{original}/runs", {"inputs": {"x": 0.5, "w": 2}})
+    run = post(client, f"/v1/graphs/{port}/runs", {"inputs": {"data": 0.5, "k": 2}})
+    assert '<option value="probes">what they compute</option>' in client.get(f"/runs/{run}").text
+    form = {"run": run, "id": right, "right": "other", "align": "probes"}
+    made = client.post("/comparisons", data=form, headers=OWN)
+    assert made.status_code == 303
+    shown = client.get(made.headers["Location"]).text
+    told = text_of(shown)
+    assert "nodes are paired by what they compute: " in told and "by equal figures" in told
+    assert "in the baseline gelu_1" in told and "Only the candidate has constant_1." in told
+    assert "Defined otherwise in the candidatein the baselinepaired actgelu_1by structureit is tanh" in told
+    assert "<details><summary>All pairs</summary>" in shown
+    # Nodes are paired by name where the form does not say otherwise.
+    made = client.post("/comparisons", data={**form, "align": ""}, headers=OWN)
+    assert "Nodes are paired by name." in text_of(client.get(made.headers["Location"]).text)
