@@ -163,6 +163,7 @@ def test_every_result_has_html(service: Client, answers: Answers) -> None:
         *(service.get_operation("tanh"), service.list_limits()[0]),
         *(next(service.list_comparisons()), next(service.list_comparison_nodes(comparison))),
         next(service.list_derivatives(answers.graph)),
+        service.align_runs(run, run),
     ]
     assert {type(each) for each in shown} | {Hypothesis} >= set(_classes(Result)) - {Table}
     for each in shown:
