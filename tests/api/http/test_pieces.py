@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from service.api.http.npz import _write
+from service.api.http.npz import write_members
 from service.api.http.pieces import Pieces
 
 
@@ -31,10 +31,10 @@ def test_an_archive_in_pieces_has_the_same_bytes() -> None:
 def test_an_npz_is_read_by_numpy_and_has_short_pieces() -> None:
     figures, count = np.random.default_rng(2).standard_normal(100_000), np.arange(70_000)
     members = {"none": np.zeros(0), "values": figures, "offsets": count, "names": np.array("x\ny")}
-    pieces = _write(members)
+    pieces = write_members(members)
     file: IO[bytes] = io.BytesIO(b"".join(pieces))
     with np.load(file, allow_pickle=False) as read:
         assert list(read) == list(members)
         for name, array in members.items():
             assert read[name].dtype == array.dtype and (read[name] == array).all()
-    assert max(map(len, pieces)) <= 256 * 1024 and pieces == _write(members)
+    assert max(map(len, pieces)) <= 256 * 1024 and pieces == write_members(members)

@@ -38,8 +38,8 @@ def test_pytorch_shows_every_origin_of_the_registry() -> None:
 @pytest.mark.peers
 def test_jax_shows_origins_of_the_registry() -> None:
     pytest.importorskip("jax", reason="left to `make test-peers`")
-    failed, refused, count = wrong_cases("jax", 1, every=3)
-    assert failed == [] and refused <= REFUSED and count > 150
+    failed, refused, count = wrong_cases("jax", 1, every=8)
+    assert failed == [] and refused <= REFUSED and count > 50
 
 
 TENSORS = "h = tanh(x @ W + b); n = softmax(h); y = n * h; L = sum(y * y)"
