@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import chain, permutations
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from service.core.graph.graph import Graph
 
 _FOLLOWING = 40  # nodes behind a cut that are looked at to verify it
 _GUESSED = 25  # open nodes on each side among which pairs are guessed
+_MOST_WEIGHED = 200  # pairs that are likely
 _MOST_AXES = 5  # of figures that are tried in all orders of their axes
 
 
@@ -113,28 +114,32 @@ def _by_structure(matching: Matching, first: Sequence[int], theirs: Sequence[int
 
 def _by_what_follows(matching: Matching, first: Sequence[int], own: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
     beside = list(dict.fromkeys(with_other_operands(matching, first, theirs)))
-    near = _relaid(matching, first)
-    near += _weighed_all(matching, [*with_other_operation(matching, first, theirs), *beside])
-    if found := next((cut for cut in near if cut.evidence), None):
+    near = {*with_other_operation(matching, first, theirs), *beside}
+    if found := _agreeing_first(chain(_relaid(matching, first), _weighed_all(matching, near))):
         return _at_leaves(matching, found)
     if together := _together(matching, beside):
         return together
-    far = _weighed_all(matching, used_alike(matching, own, theirs))
-    if found := next((cut for cut in far if cut.evidence), None) or _guess(matching, own, theirs):
+    far = set(used_alike(matching, own, theirs))
+    if found := _agreeing_first(_weighed_all(matching, far)) or _guess(matching, own, theirs):
         return _at_leaves(matching, _earliest(matching, found, own, theirs))
-    return [cut for cut in [*near, *far] if cut.evidence is None][:1]
+    return [cut for cut in _weighed_all(matching, near | far) if cut.evidence is None][:1]
 
 
-def _relaid(matching: Matching, first: Sequence[int]) -> list[Cut]:
+def _agreeing_first(cuts: Iterable[Cut]) -> Cut | None:
+    return next((cut for cut in cuts if cut.evidence), None)
+
+
+def _weighed_all(matching: Matching, pairs: Iterable[Pair]) -> Iterator[Cut]:
+    some = sorted(pairs)[:_MOST_WEIGHED]
+    return (cut for pair in some if (cut := _weighed(matching, pair, How.STRUCTURE)))
+
+
+def _relaid(matching: Matching, first: Sequence[int]) -> Iterator[Cut]:
     """Operands that have the baseline's numbers but ought to lie as they do there."""
     operands = {source for mine in first for source in matching.candidate.operands[mine] if source in matching.layouts}
     cuts = [Cut(mine, matching.partners[mine], How.VERIFIED) for mine in sorted(operands)]
     cuts = [cut for cut in cuts if is_of_shape(matching, cut.mine, cut.other)]
-    return [replace(cut, evidence=evidence) for cut in cuts if (evidence := _evidence(matching, cut))]
-
-
-def _weighed_all(matching: Matching, pairs: Iterable[Pair]) -> list[Cut]:
-    return [cut for pair in sorted(set(pairs)) if (cut := _weighed(matching, pair, How.STRUCTURE))]
+    return (replace(cut, evidence=_evidence(matching, cut)) for cut in cuts)
 
 
 def _at_leaves(matching: Matching, cut: Cut) -> list[Cut]:
