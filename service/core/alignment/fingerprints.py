@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,10 @@ class Fingerprint:
 
     def agrees(self, other: "Fingerprint", tolerance: float) -> bool:
         """Whether the two are of figures that are the same but for rounding."""
-        return self.exact == other.exact and all(
-            abs(one - two) <= tolerance * max(here, there)
-            for one, two, here, there in zip(self.projections, other.projections, self.sizes, other.sizes, strict=True)
-        )
+        if self.exact != other.exact:
+            return False
+        both = zip(self.projections, other.projections, self.sizes, other.sizes, strict=True)
+        return all(abs(one - two) <= tolerance * max(here, there) for one, two, here, there in both)
 
     def varies(self, tolerance: float) -> bool:
         """Whether the figures differ between probes, so that agreement is evidence."""
@@ -57,8 +58,8 @@ def _is_rounded(numbers: Any) -> bool:
 
 
 def fingerprint(figures: Sequence[Any]) -> Fingerprint:
-    """The fingerprint of a node's figures, one for each probe."""
-    exact: list[Hashable] = [np.shape(figures[0])]
+    """The fingerprint of a node's figures, one for each probe; overflow is not to be reported."""
+    exact: list[Hashable] = [figures[0].shape]
     projections: list[float] = []
     sizes: list[float] = []
     for figure in figures:
@@ -76,14 +77,13 @@ def unordered_fingerprint(figures: Sequence[Any]) -> Fingerprint:
 
 def _project(figure: Any) -> tuple[Hashable, list[float], float]:
     """What is not finite, in a number; the projections of what is, and its norm."""
-    if np.ndim(figure) == 0:
+    if figure.ndim == 0:
         number = float(figure)
         if abs(number) < np.inf:
             return None, [number] * _DIRECTIONS, abs(number)
-    flat = np.ravel(figure)
+    flat = figure.reshape(-1)
     directions = _directions(1 << max(0, flat.size - 1).bit_length())[:, : flat.size]
-    with np.errstate(all="ignore"):
-        size = float(np.sqrt(flat @ flat))
+    size = sqrt(flat @ flat)
     if size < _LARGEST:
         return None, (directions @ flat).tolist(), size
     finite = np.isfinite(flat)

@@ -38,11 +38,12 @@ def propose_alignment(baseline: Run, candidate: Run, names: Mapping[str, str]) -
     pairs = pair_inputs(baseline, candidate, theirs, own, names)
     fixed = {candidate.graph.position[name]: baseline.graph.position[partner] for name, partner in names.items()}
     graphs = baseline.graph.in_float64(), candidate.graph.in_float64()
-    found = _aligned(graphs, theirs, own, pairs, fixed)
-    if doubtful := sum(pair.doubtful for pair in pairs):
-        other = _aligned(graphs, theirs, own, [pair for pair in pairs if not pair.doubtful], fixed)
-        if len(other.cuts) < len(found.cuts) + doubtful and _unpaired(other) <= _unpaired(found) + doubtful:
-            return other
+    with np.errstate(all="ignore"):
+        found = _aligned(graphs, theirs, own, pairs, fixed)
+        if doubtful := sum(pair.doubtful for pair in pairs):
+            other = _aligned(graphs, theirs, own, [pair for pair in pairs if not pair.doubtful], fixed)
+            if len(other.cuts) < len(found.cuts) + doubtful and _unpaired(other) <= _unpaired(found) + doubtful:
+                return other
     return found
 
 

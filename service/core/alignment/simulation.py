@@ -22,10 +22,9 @@ def figures_at(graph: Graph, position: int, operands: Sequence[ProbedFigures]) -
     """The figures of one node; raises InvalidInputs where its operation refuses the operands."""
     if not operands:
         return (value_at(graph, position, []),) * PROBES
-    with np.errstate(all="ignore"):
-        found = tuple(value_at(graph, position, list(each)) for each in zip(*operands, strict=True))
-        if graph.nodes[position].operation.name == "StopGradient" and not all(map(_is_whole, found)):
-            return tuple(figure * _DETACHED for figure in found)
+    found = tuple([value_at(graph, position, each) for each in zip(*operands, strict=True)])
+    if graph.nodes[position].operation.name == "StopGradient" and not all(map(_is_whole, found)):
+        return tuple(figure * _DETACHED for figure in found)
     return found
 
 
