@@ -668,9 +668,11 @@ class Client:
         focus: str | None = None,
         hops: int | None = None,
         direction: Literal["right", "down"] = "right",
+        rounding: Literal["float32", "float16", "bfloat16"] | str | None = None,
     ) -> str:
-        """A run drawn: values above the edges, gradients below; the rest as for a graph."""
-        return self._picture(f"/v1/runs/{_id(run)}", format, focus, hops, direction)
+        """A run drawn: values above the edges, gradients below; the rest as for a graph. With `rounding` each node is
+        shaded by its share in the likely error of rounding to that dtype."""
+        return self._picture(f"/v1/runs/{_id(run)}", format, focus, hops, direction, rounding=rounding)
 
     def get_comparison_picture(
         self,
@@ -684,8 +686,11 @@ class Client:
         """The candidate of a comparison drawn, with what differs marked; the rest as for a graph."""
         return self._picture(f"/v1/comparisons/{_id(comparison)}", format, focus, hops, direction)
 
-    def _picture(self, path: str, format: str, focus: str | None, hops: int | None, direction: str) -> str:
-        query = {"format": format, "focus": focus, "hops": None if hops is None else str(hops), "direction": direction}
+    def _picture(
+        self, path: str, format: str, focus: str | None, hops: int | None, direction: str, **more: str | None
+    ) -> str:
+        reach = None if hops is None else str(hops)
+        query = {"format": format, "focus": focus, "hops": reach, "direction": direction, **more}
         return self._http.send("GET", f"{path}/picture", params=query).content.decode()
 
     # --- derivatives ----------------------------------------------------------------------------------------------

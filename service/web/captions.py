@@ -20,6 +20,7 @@ from service.core.rulebook.operation import Operation
 LONGEST_SHOWN = 16  # characters of a name or of an operation
 MARKS = {"origin": "◆", "inherited": "◇", "compensated": "◈", "convention": "△"}
 _LONGEST_DEFINITION = 300
+_LEAST_SHARE, _DARKER = 0.001, (0.01, 0.1, 0.5)  # of an error of rounding: what is shown, and from where it is darker
 _ELEMENTS_WRITTEN_OUT = 12
 
 # Widths in em in DejaVu Sans, Verdana and Arial, the widest of the usual fonts; other characters take a whole em.
@@ -109,6 +110,22 @@ class Difference:
     relative_error: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The parts that nodes have, by position, in the likely error that rounding to `dtype` makes in the output."""
+
+    dtype: str
+    parts: Mapping[int, float]
+
+    def seen(self, position: int) -> float:
+        """The part of a node; 0 where it is too small to be shown."""
+        part = self.parts.get(position, 0.0)
+        return part if part >= _LEAST_SHARE else 0.0
+
+
+NO_SHARES = Shares("", {})
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """What is drawn: a graph, and optionally a run and a comparison's differences, by phase and position.
@@ -116,7 +133,7 @@ class Subject:
     `key` begins every id of the picture, so that two subjects never share one. `output` is what gradients are of.
     `kinks` are positions of nodes where no derivative exists; `implied` holds values that were not recorded but follow
     from those that were; `first` is the first difference, by phase and position. `flags` are marks of a page at the
-    corners of nodes.
+    corners of nodes, `shares` what each node has in the error of rounding.
     """
 
     key: str
@@ -129,6 +146,7 @@ class Subject:
     implied: Figures | None = None
     first: tuple[str, int] | None = None
     flags: Mapping[int, str] = field(default_factory=dict)
+    shares: Shares = NO_SHARES
 
     def closed(self, positions: Iterable[int]) -> Mapping[int, Sequence[int]]:
         """Along which operands of those nodes nothing flows back, whatever their gradients are."""
@@ -150,8 +168,8 @@ class Caption:
     """What a node shows: in its body, above and below its out-edge (from the edge outwards), and in words.
 
     `kind` is input, constant or operation; `marks` are the verdicts on its figures, `kink` where no derivative exists,
-    and q1 to q4 by the decade of the relative error; `closed` are the operands, by index, along which nothing flows
-    back.
+    and q1 to q4 by the decade of the relative error, or by the share in the error of rounding; `closed` are the
+    operands, by index, along which nothing flows back.
     """
 
     kind: str
@@ -186,6 +204,12 @@ def _write_caption(subject: Subject, position: int, closed: Sequence[int]) -> Ca
         marks.append("kink")
     if heat := max((heat_of(difference.relative_error) for difference in differences), default=0):
         marks.append(f"q{heat}")
+    if share := subject.shares.seen(position):
+        part = f"{short_number(100.0 * share, 2)} %"
+        words = f"its rounding makes {part} of the likely error in {subject.shares.dtype}"
+        below = (*below, CaptionLine("share", part, words, words))
+        told.append(words)
+        marks.append(f"q{1 + sum(share >= bound for bound in _DARKER)}")
     if closed:
         names = " and ".join(dict.fromkeys(node.inputs[operand] for operand in closed))
         told.append(f"it does not change with {names} here, to which no gradient flows from it")

@@ -1,5 +1,6 @@
 """Draw each part of a graph as one node, until it is opened."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -80,7 +81,17 @@ def fold_subject(subject: Subject, folded: Folded) -> Subject:
         output=subject.output if subject.output in folded.graph.position else None,
         kinks=frozenset(places[position] for position in subject.kinks if position in places),
         flags={places[position]: flag for position, flag in subject.flags.items() if position in places},
+        shares=replace(subject.shares, parts=_fold_parts(subject, folded)),
     )
+
+
+def _fold_parts(subject: Subject, folded: Folded) -> Mapping[int, float]:
+    """The shares of the nodes that are left: that of a closed part is the sum of its nodes' shares."""
+    sums: dict[int, float] = defaultdict(float)
+    for position, share in subject.shares.parts.items():
+        name = subject.graph.nodes[position].name
+        sums[folded.graph.position[folded.within.get(name, name)]] += share
+    return sums
 
 
 def _fold_run(run: Run, folded: Folded) -> Run:

@@ -18,6 +18,9 @@ def legend(subject: Subject, view: View) -> str:
     told = [f"{MARKS[verdict]} {verdict}: {meaning}" for verdict, meaning in MEANINGS.items() if verdict in verdicts]
     if subject.first is not None and subject.first[1] in shown:
         told.append("ring: the first difference in the order of the sweep")
+    if any(map(subject.shares.seen, shown)):
+        error = f"the likely error of rounding to {subject.shares.dtype}"
+        told.append(f"shade and %: the share in {error}, darker from 1, 10 and 50 %")
     if _shows_tensors(subject, view):
         told.append("‖·‖ is the norm")
     return f"{'; '.join(told)}." if told else ""

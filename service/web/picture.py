@@ -162,6 +162,9 @@ def _description(plan: Plan) -> str:
         told.append(f"{place} stands the gradient of {subject.output} with respect to it.")
     if any(map(any, plan.strands.values())):
         told.append("Along a dashed edge no gradient flows: there the node does not change with its operand.")
+    if subject.shares.parts:
+        error = f"the likely error that rounding to {subject.shares.dtype} makes in {subject.output}"
+        told.append(f"The percentage at a node, which is shaded by it, is its share in {error}.")
     if subject.differences:
         told.append("A figure that is not the baseline's is marked as origin, inherited or compensated.")
     return " ".join([*told, *filter(None, [plan.view.sentence])])

@@ -14,15 +14,17 @@ from service.core.errors import Fault
 from service.core.graph.graph import Graph
 from service.core.graph.parts import GraphPart
 from service.core.graph.selection import no_node
+from service.core.rounding.precision import ROUNDED
 from service.usecases.comparisons import get_comparison
 from service.usecases.graphs import get_graph
+from service.usecases.rounding import get_rounding
 from service.usecases.runs import get_run
 from service.usecases.weighing import DRAWN_NODE
 from service.web.captions import Subject
 from service.web.dot import write_dot
 from service.web.folding import fold, fold_subject
 from service.web.picture import draw_svg
-from service.web.subjects import comparison_subject, graph_subject, run_subject
+from service.web.subjects import comparison_subject, graph_subject, rounding_subject, run_subject
 from service.web.view import HOPS, LARGEST_WHOLE, View, choose_view
 
 blueprint = Blueprint("pictures", __name__, description="Graphs drawn, with the figures of their runs")
@@ -67,11 +69,24 @@ def get_graph_picture(query: dict[str, Any], graph_id: str) -> Response:
     return _respond(graph_subject(record, context().graph(record.digest)), query, record.parts)
 
 
+class RunPictureQuery(PictureQuery):
+    """Which part of the run is drawn, and how."""
+
+    rounding = StrictString(
+        validate=ma.validate.OneOf(ROUNDED, error=f"one of {', '.join(ROUNDED)} is expected"),
+        metadata={"description": "Shade each node by its share in the likely error of rounding to this dtype"},
+    )
+
+
 @blueprint.endpoint(
-    "GET", "/v1/runs/<run_id>/picture", query=PictureQuery, answer=None, media=(SVG, DOT), problems=(404,)
+    "GET", "/v1/runs/<run_id>/picture", query=RunPictureQuery, answer=None, media=(SVG, DOT), problems=(404, 409)
 )
 def get_run_picture(query: dict[str, Any], run_id: str) -> Response:
     """Draw a run: each node's value above its out-edge, its gradient below"""
+    if "rounding" in query:
+        found = get_rounding(context(), run_id, dtype=query["rounding"])
+        record = get_graph(context(), found.run.record.graph_id)
+        return _respond(rounding_subject(found, record), query, record.parts)
     run = get_run(context(), run_id)
     record = get_graph(context(), run.record.graph_id)
     return _respond(run_subject(run, record), query, record.parts)

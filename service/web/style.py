@@ -7,10 +7,12 @@ PALETTES = {
     "light": {
         **{"paper": "#ffffff", "body": "#f6f8fa", "ink": "#1f2328", "edge": "#7b8490"},
         **{"value": "#0a5a20", "gradient": "#96001f", "accent": "#2646b8"},
+        **{"q1": "#dfe6fd", "q2": "#c3cffb", "q3": "#a3b5f8", "q4": "#92a7f5"},
     },
     "dark": {
         **{"paper": "#0d1117", "body": "#1b222c", "ink": "#e6edf3", "edge": "#8b949e"},
         **{"value": "#7ee28f", "gradient": "#ffa3ab", "accent": "#a3b6ff"},
+        **{"q1": "#1b2440", "q2": "#233058", "q3": "#2b3c72", "q4": "#34498c"},
     },
 }
 
@@ -22,7 +24,7 @@ _FIXED = f"""
 & text {{unicode-bidi: isolate}}
 & .body, & .label {{text-anchor: middle}}
 & .sign {{font-size: {SIGN}px}}
-& .name, & .verdict, & .baseline, & .note, & .more, & .ringed {{font-size: {NAME}px}}
+& .name, & .verdict, & .baseline, & .share, & .note, & .more, & .ringed {{font-size: {NAME}px}}
 & path {{fill: none; stroke-width: 1.3}}
 & .node rect {{stroke-width: 1.5}}
 & .focus rect {{stroke-width: 3}}
@@ -38,6 +40,10 @@ _COLOURED = """
 & .paper {fill: PAPER}
 & text {fill: INK}
 & .node rect {fill: BODY; stroke: INK}
+& .q1 rect {fill: Q1}
+& .q2 rect {fill: Q2}
+& .q3 rect {fill: Q3}
+& .q4 rect {fill: Q4}
 & path {stroke: EDGE}
 & .arrow {fill: EDGE; stroke: none}
 & .value {fill: VALUE}

@@ -1,6 +1,7 @@
 """What pictures are drawn of: stored graphs, runs and comparisons."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,8 +9,9 @@ from service.core.comparison.listing import explained_origins, judged_figures, l
 from service.core.comparison.verdicts import DIFFERENT, Comparison, Verdict, first_difference
 from service.core.graph.graph import Graph
 from service.storage.records import GraphRecord
+from service.usecases.rounding import RoundingOfRun
 from service.usecases.runs import StoredRun
-from service.web.captions import Difference, Subject
+from service.web.captions import Difference, Shares, Subject
 
 
 def graph_subject(record: GraphRecord, graph: Graph) -> Subject:
@@ -28,6 +30,12 @@ def run_subject(run: StoredRun, graph: GraphRecord) -> Subject:
         record.output,
         frozenset(record.nondifferentiable),
     )
+
+
+def rounding_subject(found: RoundingOfRun, graph: GraphRecord) -> Subject:
+    """A run with its figures, and the share of each node in what rounding may do."""
+    shares = dict(enumerate(found.errors.shares.tolist()))
+    return replace(run_subject(found.run, graph), shares=Shares(found.errors.dtype, shares))
 
 
 def comparison_subject(found: Comparison, identifier: str, shown: Sequence[int] | None = None) -> Subject:

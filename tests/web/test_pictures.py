@@ -102,3 +102,39 @@ def test_a_difference_that_a_convention_explains_is_no_origin(client: FlaskClien
     assert "the choice of torch, tensorflow where no derivative exists" in (label or "")
     kink = read(client.get(f"/v1/runs/{body['baseline']}/picture").text)
     assert [node.get("data-node") for node in nodes(kink) if "kink" in (node.get("class") or "")] == ["clip_1"]
+
+
+def test_a_run_is_shaded_by_what_rounding_does(client: FlaskClient) -> None:
+    client.post("/v1/graphs", json={"name": "shaded", "expression": "p = exp(x); d = p - y; L = d * d"})
+    run = client.post("/v1/graphs/shaded/runs", json={"inputs": {"x": 1.0, "y": 2.75}}).json
+    assert run is not None
+    path = f"/v1/runs/{run['id']}/picture"
+    plain, shaded = client.get(path).text, client.get(f"{path}?rounding=bfloat16").text
+    classes = dict(re.findall(r'<g class="node [a-z]+ ?([^"]*)" role="listitem" data-node="(\w)"', shaded))
+    assert classes == {"q4": "p", "q1": "d", "": "y"} or classes["q4"] == "p"
+    assert "its rounding makes" in shaded and "its rounding makes" not in plain
+    assert "shade and %: the share in the likely error of rounding to bfloat16" in shaded
+    assert " %" in client.get(f"{path}?rounding=bfloat16&format=dot").text
+    assert client.get(f"{path}?rounding=float64").status_code == 422
+    forward = client.post("/v1/graphs/shaded/runs", json={"inputs": {"x": 1.0, "y": 2.75}, "backward": False}).json
+    assert forward is not None
+    assert client.get(f"/v1/runs/{forward['id']}/picture?rounding=bfloat16").status_code == 409
+
+
+def test_a_closed_part_has_the_shares_of_its_nodes_together(client: FlaskClient) -> None:
+    client.post("/v1/graphs", json={"name": "cell", "expression": "h = tanh(w * x); y = h * h"})
+    nodes = [
+        {"name": "x", "operation": "Input"},
+        {"name": "w", "operation": "Input"},
+        {"name": "c", "operation": "cell", "inputs": ["w", "x"]},
+        {"name": "L", "operation": "Exp", "inputs": ["c"]},
+    ]
+    assert client.post("/v1/graphs", json={"name": "of a cell", "nodes": nodes}).status_code == 201
+    run = client.post("/v1/graphs/of a cell/runs", json={"inputs": {"x": 0.5, "w": 1.5}}).json
+    assert run is not None
+    path = f"/v1/runs/{run['id']}"
+    shares = {node["name"]: node["share"] for node in client.get(f"{path}/rounding?dtype=bfloat16").get_json()["nodes"]}
+    within = sum(share for name, share in shares.items() if name == "c" or name.startswith("c/"))
+    drawn = client.get(f"{path}/picture?rounding=bfloat16").text
+    (told,) = re.findall(r'data-node="c" aria-label="[^"]*its rounding makes ([0-9.]+) %', drawn)
+    assert float(told) == pytest.approx(100 * within, rel=0.06)

@@ -21,6 +21,7 @@ from service.core.explanation.steps import count_steps
 from service.core.figures.figures import Figures, FloatArray, same_bits
 from service.core.graph.graph import Graph, Node
 from service.core.graph.parts import enclosing
+from service.core.rounding.precision import ROUNDED
 from service.storage.records import RunRecord
 from service.usecases import comparisons, explanations, graphs
 from service.usecases import runs as usecases
@@ -36,8 +37,9 @@ from service.web.pages.forms import InputField, field_of, input_fields, read_aut
 from service.web.pages.page import page, see
 from service.web.pages.parts import list_parts
 from service.web.pages.pictures import inline_minimap, inline_picture, view_of
+from service.web.pages.rounding import find_rounding
 from service.web.pages.steps import ShownStep, show_steps
-from service.web.subjects import run_subject
+from service.web.subjects import rounding_subject, run_subject
 from service.web.view import View
 
 MOST_STEPS = 40  # of a run whose steps all stand on its page; else those of one node
@@ -149,7 +151,9 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
     steps = [
         replace(step, partners=[folded.within.get(name, name) for name in step.partners]) for step in _steps(run, view)
     ]
-    subject = fold_subject(replace(run_subject(run, graph), flags=_flags(marks)), folded)
+    rounding, problem = find_rounding(run.record.id, asked.get("rounding"), problem)
+    drawn = rounding_subject(rounding, graph) if rounding else run_subject(run, graph)
+    subject = fold_subject(replace(drawn, flags=_flags(marks)), folded)
     shown = [folded.positions[position] for position in view.positions]
     return render_template(
         "run.html",
@@ -163,6 +167,9 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
         parts=list_parts(graph.parts, opened, tuple(_kept(asked).items())),
         within=folded.within,
         notes=(view.sentence, legend(subject, view)),
+        rounding=rounding,
+        precisions=ROUNDED if run.gradients else (),
+        rounded_to=lambda dtype: f"?{urlencode({**_kept(asked), 'rounding': dtype})}#rounding",
         lead=_lead(run),
         sort=asked.get("sort", ""),
         sorted_by=lambda by: f"?{urlencode({**_kept(asked), 'sort': by})}",
@@ -186,7 +193,7 @@ def _show(run_id: str, asked: Mapping[str, str], problem: GradbookError | None =
 
 def _kept(asked: Mapping[str, str]) -> dict[str, str]:
     """What stays in the address when another order is chosen."""
-    return {name: asked[name] for name in ("node", "beside", "checked") if asked.get(name)}
+    return {name: asked[name] for name in ("node", "beside", "checked", "rounding") if asked.get(name)}
 
 
 def _others(record: RunRecord) -> list[RunRecord]:

@@ -155,3 +155,22 @@ def test_of_a_long_run_the_steps_of_one_node_are_shown_without_its_paths(client:
     found = client.get(f"/runs/{run['id']}?node=Y4").text
     assert 'href="?node=y4"' in found and 'href="?node=y49"' in found
     assert "No node’s name holds" in client.get(f"/runs/{run['id']}?node=zz").text.replace("'", "’")
+
+
+def test_what_rounding_may_do_is_told_and_shaded_where_it_is_asked_for(client: FlaskClient, run: str) -> None:
+    plain, rounded = (client.get(f"/runs/{run}{query}").text for query in ("", "?rounding=bfloat16"))
+    assert "Rounding in bfloat16 likely moves F, 4, by" not in plain
+    assert 'href="?rounding=bfloat16#rounding"' in plain
+    assert "Rounding in bfloat16 likely moves F, 4, by" in rounded
+    assert 'aria-current="true">bfloat16</a>' in rounded
+    assert "its rounding makes 33 % of the likely error in bfloat16" in rounded
+    assert re.search(r'class="node operation q3[^"]*"[^>]*data-node="F"', rounded)
+    assert client.get(f"/runs/{run}?rounding=int8").text.count("Rounding in") == 0
+
+
+def test_why_it_cannot_be_told_is_said(client: FlaskClient) -> None:
+    client.post("/v1/graphs", json={"name": "unknown inputs", "expression": "y = x * w"})
+    recorded = {"inputs": {}, "recorded": {"by": "jax", "values": {"y": 1.0}, "gradients": {"y": 1.0}}}
+    made = client.post("/v1/graphs/unknown inputs/runs", json=recorded).json
+    assert made is not None
+    assert "lacks values of inputs" in client.get(f"/runs/{made['id']}?rounding=bfloat16").text
