@@ -35,10 +35,10 @@ def save(**arrays: Any) -> bytes:
 
 def test_a_header_is_written_once_for_arrays_of_one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     members = {"values": np.arange(5.0), "shapes": np.ones((3, 0), np.int64), "closed": np.array("é\n")}
-    first = b"".join(npz._write(members))
-    assert first == b"".join(npz._write(members))
+    first = b"".join(npz.write_members(members))
+    assert first == b"".join(npz.write_members(members))
     monkeypatch.setattr(npz.npy, "write_array_header_1_0", None)  # which is not called
-    read = np.load(io.BytesIO(b"".join(npz._write({**members, "values": -members["values"]}))))
+    read = np.load(io.BytesIO(b"".join(npz.write_members({**members, "values": -members["values"]}))))
     assert [read[name].tolist() for name in members] == [[-0.0, -1, -2, -3, -4], [[], [], []], "é\n"]
     assert read["shapes"].dtype == np.int64 and read["shapes"].shape == (3, 0)
 
