@@ -40,7 +40,7 @@ def wrong(figure: FloatArray) -> FloatArray:
 def smallest_of(baseline: Run, candidate: Run) -> list[Smallest]:
     """The smallest graph of each origin."""
     found = judge(baseline, candidate)
-    return [find_smallest(found, *place) for place in found.places(Verdict.ORIGIN)]
+    return [find_smallest(found, *place, lambda: baseline) for place in found.places(Verdict.ORIGIN)]
 
 
 def only_smallest(baseline: Run, candidate: Run) -> Smallest:

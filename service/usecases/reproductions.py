@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from types import MappingProxyType
 
 from sqlalchemy import Connection
 
 from service.core.comparison.listing import ExplainedFigure, explained_origins
+from service.core.comparison.weights import weigh_comparison
 from service.core.errors import Conflict, NotFound
+from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray, pack
 from service.core.graph.graph import Graph
 from service.core.reproduction.script import Script, write_script
@@ -21,7 +24,7 @@ from service.usecases.context import Context
 from service.usecases.graphs import insert_version, new_record
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import as_recorded, insert_whole_run
-from service.usecases.runs import Ready, RunPlan, compute_run, fit_to, get_run_record
+from service.usecases.runs import Ready, RunPlan, admit_reading, compute_run, fit_to, get_run, get_run_record
 from service.usecases.weighing import BUILT_NODE, DIFFERENTIATED_NODE
 
 _NO_TAGS = MappingProxyType[str, str]({})
@@ -127,8 +130,18 @@ def _reproduce(context: Context, comparison_id: str, phase: str | None, node: st
     for origin in explained_origins(found):
         if phase in (None, origin.phase.name) and node in (None, nodes[origin.position].name):
             candidate = get_run_record(context, compared.record.candidate_id)
-            return Reproduction(compared, candidate, origin, find_smallest(found, origin.phase, origin.position))
+            small = find_smallest(found, origin.phase, origin.position, partial(_baseline, context, compared))
+            return Reproduction(compared, candidate, origin, small)
     raise NotFound(f"the comparison has no origin{f' {node!r}' if node else ''}{f' {phase}' if phase else ''}")
+
+
+def _baseline(context: Context, compared: Compared) -> Run:
+    """The baseline's figures, to be compared with themselves."""
+    admit_reading(context, compared.record.baseline_id)
+    run = get_run(context, compared.record.baseline_id)
+    figures = replace(run.figures, graph=run.graph.with_convention(run.record.convention))
+    context.admit(weigh_comparison(figures, figures))
+    return figures
 
 
 def _as_stored(context: Context, graph: Graph) -> tuple[Graph, bool]:

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from service.core.comparison.evidence import Evidence, Index, gather
-from service.core.comparison.verdicts import Comparison, Phase
+from service.core.comparison.judging import compare
+from service.core.comparison.verdicts import TOLERANCES, Comparison, Phase
 from service.core.errors import Conflict
+from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray, Shape
 from service.core.graph.building import assemble_graph
 from service.core.graph.documents import read_node
@@ -26,7 +28,7 @@ from service.core.graph.names import free_name
 class Smallest:
     """A graph in which an origin shows, and its Inputs' values.
 
-    `node` is the node whose figure it is, called as in the candidate's graph. `seed` starts the backward pass from
+    `node` is the node whose figure it is. `seed` starts the backward pass from
     `output`, None if the figure is a value. `right` is what the figure should be and `recorded` the candidate's, which
     may have another shape; they are elements of them if `index`, where these stand, is not None.
     """
@@ -41,15 +43,34 @@ class Smallest:
     index: Index | None
 
 
-def find_smallest(found: Comparison, phase: Phase, position: int) -> Smallest:
-    """The smallest graph around an origin; raises Conflict where its figure does not follow from the run's others."""
-    evidence = gather(found, phase, position, found.candidate)
+def find_smallest(found: Comparison, phase: Phase, position: int, baseline: Callable[[], Run]) -> Smallest:
+    """The smallest graph around an origin; raises Conflict where its figure does not follow from others.
+
+    Of one by definition it is that of the baseline's definition, at its figures: nothing that it rests on is wrong.
+    """
+    if position in phase.definitions:
+        evidence = _by_definition(found, phase, position, baseline())
+    else:
+        evidence = gather(found, phase, position, found.candidate)
     what = f"the {'value' if evidence.forward else 'gradient'} of {evidence.node.name!r}"
     if not evidence.replayed:
         raise Conflict(f"nothing reproduces {what}: no other figures of the run say what it should be")
     if evidence.unread:
         raise Conflict(f"nothing small reproduces {what}: too many nodes use it")
     return _around_value(evidence) if evidence.forward else _around_gradient(evidence)
+
+
+def _by_definition(found: Comparison, phase: Phase, position: int, baseline: Run) -> Evidence:
+    """The evidence about the candidate's figure as if it were the baseline's."""
+    figure, layout = phase.given(position), found.alignment.layouts.get(position)
+    own = compare(baseline, baseline, TOLERANCES["exact"])
+    its, partner = own.forward if phase is found.forward else own.backward, int(found.alignment.partners[position])
+    assert figure is not None and its is not None
+    if layout is not None:
+        laid = np.empty(figure.shape).ravel()
+        laid[layout.ravel()] = figure.ravel()
+        figure = laid.reshape(its.expected.shape(partner))
+    return gather(own, its, partner, baseline, figure)
 
 
 def seeded(small: Smallest) -> tuple[Graph, Mapping[str, FloatArray]]:

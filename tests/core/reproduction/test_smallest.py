@@ -128,18 +128,40 @@ def find_convention(graph: object) -> str:
     return only_smallest(right, altered(right, gradients={"x": np.array(5.0)})).graph.convention
 
 
+def test_an_origin_by_definition_is_that_of_the_baselines_definition() -> None:
+    inputs = {"x": np.array([1.0, 2.0, 4.0]), "w": np.array([1.0, 3.0, -1.0])}
+    graphs = [graph_of(f"n = {how}; L = sum(n * w)") for how in ("softmax(x)", "softmax(x * 2)", "log_softmax(x)")]
+    right, scaled, other = (run_of(graph, inputs) for graph in graphs)
+    small = next(each for each in smallest_of(right, other) if each.seed is None)
+    assert nodes_of(small)["n"] == ("Softmax", "x")
+    assert np.array_equal(computed(small), right.values[graphs[0].position["n"]])
+    assert np.array_equal(small.recorded, other.values[graphs[2].position["n"]])
+    for small in smallest_of(right, scaled):
+        assert computed(small) == pytest.approx(small.right)
+
+
+def test_an_origin_by_another_use_is_that_of_the_baselines_uses() -> None:
+    inputs = {"x": 2.0, "y": 3.0}
+    right = run_of(graph_of("u = x * y; L = u + x"), inputs)
+    candidate = run_of(graph_of("u = x * y; L = u + 0 * x"), inputs)
+    found = {(small.seed is None, small.node): small for small in smallest_of(right, candidate)}
+    small = found[False, "x"]
+    assert (small.right, small.recorded, computed(small)) == (4.0, 3.0, 4.0)
+    assert {name for name, (operation, *_) in nodes_of(small).items() if operation != "Input"} >= {"L"}
+
+
 def test_what_follows_from_nothing_is_refused() -> None:
     graph = graph_of(SEED)
     found = judge(run_of(graph, SEED_INPUTS), run_of(graph, SEED_INPUTS | {"a": 4.0}))
     ((phase, position),) = found.places(Verdict.ORIGIN)
     with pytest.raises(Conflict, match="nothing reproduces the value of 'a'"):
-        find_smallest(found, phase, position)
+        find_smallest(found, phase, position, lambda: found.candidate)
     graph = graph_of("; ".join(f"y{i} = sin(x)" for i in range(1001)) + "; L = sum(y0, y1)", outputs=["L"])
     right = run_of(graph, {"x": 1.0})
     found = judge(right, altered(right, gradients={"x": np.array(9.0)}))
     ((phase, position),) = found.places(Verdict.ORIGIN)
     with pytest.raises(Conflict, match="too many nodes use it"):
-        find_smallest(found, phase, position)
+        find_smallest(found, phase, position, lambda: found.candidate)
 
 
 def test_the_origin_shows_in_the_small_graph_as_in_the_whole() -> None:
