@@ -58,8 +58,6 @@ from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport,
 if TYPE_CHECKING:
     from service.client.graph_builder import GraphBuilder
 
-_TEXTS = {"python": "text/x-python", "markdown": "text/markdown"}
-
 UNCHANGED: Any = object()  # what is not given of what is changed: None takes it away
 
 
@@ -546,11 +544,11 @@ class Client:
         """A script that shows an origin, by default the first one, with that library alone; as Markdown it is the text
         of an issue."""
         path = f"/v1/comparisons/{_id(comparison)}/reproduction"
-        query = {"phase": phase, "node": node, "language": language}
-        answer = self._http.send("GET", path, params=query, headers={"Accept": _TEXTS[format]})
+        query = {"phase": phase, "node": node, "language": language, "format": format}
+        answer = self._http.send("GET", path, params=query)
         beside = None
         if "related" in answer.links:
-            beside = self._http.send("GET", path, params=query, headers={"Accept": MEDIA_TYPE}).content
+            beside = self._http.send("GET", path, params={**query, "format": "npz"}).content
         return Reproduction(answer.content.decode(), beside)
 
     def create_reproduction(

@@ -95,7 +95,9 @@ STORY = (
     Request("get_comparison", "/v1/comparisons/{comparison}"),
     Request("list_comparison_nodes", "/v1/comparisons/{comparison}/nodes"),
     Request("get_comparison_picture", "/v1/comparisons/{comparison}/picture?format=dot", accept=DOT),
-    Request("get_reproduction", "/v1/comparisons/{comparison}/reproduction?language=torch", accept=MARKDOWN),
+    Request(
+        "get_reproduction", "/v1/comparisons/{comparison}/reproduction?language=torch&format=markdown", accept=MARKDOWN
+    ),
     Request("get_origin_reproduction", "/v1/comparisons/{comparison}/origins/backward/d/reproduction", accept=PYTHON),
     Request("create_reproduction", "/v1/comparisons/{comparison}/origins/backward/d/reproduction", method="POST"),
     Request("", "/v1/graphs/{graph}/runs", _RECORDED, keep="recorded"),

@@ -35,6 +35,7 @@ class Script:
     """Code in Python and, by its variables, the figures in it; it reads those that are large from the .npz beside it of
     its own name, if it `reads` any."""
 
+    name: str
     text: str
     figures: Mapping[str, FloatArray]
     reads: bool
@@ -67,7 +68,7 @@ def write_script(small: Smallest, language: str, about: Sequence[str]) -> Script
     blocks = [*function.helpers, function.text, "\n".join(lines)]
     text = write_module(language, blocks, is_float32=is_float32)
     docstring = "\n\n".join("\n".join(textwrap.wrap(commented(each), _WIDTH)) for each in about)
-    return Script(f'"""{docstring}\n"""\n\n{text}', figures, any(map(_is_large, figures.values())))
+    return Script(function.name, f'"""{docstring}\n"""\n\n{text}', figures, any(map(_is_large, figures.values())))
 
 
 def _is_differentiated(small: Smallest, language: str) -> bool:

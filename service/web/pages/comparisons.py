@@ -104,6 +104,7 @@ def get_comparison(comparison_id: str) -> str:
         "comparison.html",
         section="Comparisons",
         record=record,
+        comparison_id=record.id,
         found=found,
         title=verdict(record.counts, causes),
         baseline=baseline,

@@ -24,7 +24,8 @@ class ShownCause:
     """A cause: what is said of it and, if several figures have it, of each; how many those are, and the nodes whose
     figures follow from them, the first few by name.
 
-    `places` are all the figures that it explains; not `whole` if they are too many to be found.
+    `places` are all the figures that it explains; not `whole` if they are too many to be found. `origin` is phase and
+    node of the first of them, if it can be reproduced.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class ShownCause:
     more: int
     places: frozenset[Place]
     whole: bool
+    origin: tuple[str, str] | None
 
 
 def show_causes(found: Comparison) -> list[ShownCause]:
@@ -75,6 +77,7 @@ def _shown(found: Comparison, cause: Cause) -> ShownCause:
         more,
         places,
         follow.whole,
+        _reproducible(found, *cause.explains[0]),
     )
 
 
@@ -90,6 +93,13 @@ def _kind(found: Comparison, phase: Phase, position: int) -> str:
         return _DEFINITION
     is_input = phase is found.forward and found.candidate.graph.nodes[position].operation.is_input
     return _INPUT if is_input else _SLIP
+
+
+def _reproducible(found: Comparison, phase: Phase, position: int) -> tuple[str, str] | None:
+    node, follows = found.candidate.graph.nodes[position], position not in phase.unreplayed
+    computed = bool(node.inputs) or phase is found.backward
+    is_origin = phase.verdicts[position] == Verdict.ORIGIN
+    return (phase.name, node.name) if is_origin and computed and (follows or position in phase.definitions) else None
 
 
 def number_word(count: int) -> str:

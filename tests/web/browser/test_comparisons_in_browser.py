@@ -34,6 +34,11 @@ def test_the_tutorial_is_held_against_the_right_figures(
     expect(page.locator(".causes > li")).to_have_count(1)
     expect(page.locator("tbody .origin")).to_have_count(2)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy as an issue").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("∂F/∂f is −3; it should be") and "```python" in copied
     page.get_by_role("link", name="Show all eleven").click()
     expect(page.locator("tbody tr")).to_have_count(11)
     open_page("/comparisons", color_scheme=scheme, viewport={"width": width, "height": 800})

@@ -51,6 +51,19 @@ def rows(html: str) -> list[list[str]]:
     ]
 
 
+def test_an_origin_leads_to_scripts_and_to_the_text_of_an_issue(client: FlaskClient, graph: str, tutorial: str) -> None:
+    html = client.get(tutorial).text
+    asked = f"/v1{tutorial}/reproduction?phase=backward&amp;node=f&amp;language"
+    scripts = re.findall(rf'href="({re.escape(asked)}=\w+&amp;format=(\w+))"', html)
+    assert [form for _, form in scripts] == ["python", "python", "python", "npz"]
+    (issue,) = re.findall(r'<button type="button" data-copy="([^"]+)" hidden>Copy as an issue', html)
+    for path in (*(path for path, _ in scripts), issue):
+        assert client.get(path.replace("&amp;", "&")).status_code == 200
+    runs = [post(client, f"{graph}/runs", {"inputs": {**INPUTS, "a": a}}) for a in (5.0, 6.0)]
+    other = post(client, "/v1/comparisons", {"baseline": runs[0], "candidate": runs[1]})
+    assert "reproduction" not in client.get(f"/comparisons/{other}").text  # an Input's value follows from nothing
+
+
 def test_the_verdict_stands_in_the_title_and_each_cause_with_what_follows(
     client: FlaskClient, graph: str, tutorial: str
 ) -> None:
