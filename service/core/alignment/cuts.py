@@ -122,7 +122,8 @@ def _by_what_follows(matching: Matching, first: Sequence[int], own: Sequence[int
     far = set(used_alike(matching, own, theirs))
     if found := _agreeing_first(_weighed_all(matching, far)) or _guess(matching, own, theirs):
         return _at_leaves(matching, _earliest(matching, found, own, theirs))
-    return [cut for cut in _weighed_all(matching, near | far) if cut.evidence is None][:1]
+    ends = (cut for cut in _weighed_all(matching, near | far) if cut.evidence is None)
+    return next((_at_leaves(matching, cut) for cut in ends), [])
 
 
 def _agreeing_first(cuts: Iterable[Cut]) -> Cut | None:

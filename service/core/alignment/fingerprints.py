@@ -16,7 +16,7 @@ import numpy as np
 from service.core.figures.figures import FloatArray
 
 _SEED, _DIRECTIONS = 17, 2
-_LARGEST = 1e150  # beyond it sums of squares would leave float64's range
+_INFINITE = 1e30  # beyond it an element counts as infinite: masks are filled with −∞, or with float32's lowest number
 # What figures that are the same may differ by, relative to their norm: in float64, and where numbers of the program
 # were rounded to float32, as a port's square root of 2 was. Those have more bits than what a person writes.
 _DOUBLE, _SINGLE, _WRITTEN_BITS = 1e-9, 5e-7, 16
@@ -84,15 +84,12 @@ def _project(figure: Any) -> tuple[Hashable, list[float], float]:
     flat = figure.reshape(-1)
     directions = _directions(1 << max(0, flat.size - 1).bit_length())[:, : flat.size]
     size = sqrt(flat @ flat)
-    if size < _LARGEST:
+    if size < _INFINITE:
         return None, (directions @ flat).tolist(), size
-    finite = np.isfinite(flat)
-    code = np.where(finite, 0, np.where(np.isnan(flat), 1, np.sign(flat) + 3))
-    exact = None if finite.all() else float(np.where(np.isnan(code), 1, code) @ directions[0])
+    finite = np.abs(flat) < _INFINITE
+    code = np.where(finite, 0.0, np.where(np.isnan(flat), 1.0, np.sign(flat) + 3.0))
     rest = np.where(finite, flat, 0.0)
-    greatest = max(1.0, float(np.abs(rest).max(initial=0.0)))
-    rest /= greatest
-    return exact, [greatest * float(each) for each in directions @ rest], greatest * float(np.sqrt(rest @ rest))
+    return float(code @ directions[0]), (directions @ rest).tolist(), sqrt(rest @ rest)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Which Inputs of two runs are one: those given the same, by a name that both have, or alone of their shape."""
+"""Which Inputs of two runs are one: those given the same, of one name, or alone in their place."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from service.core.alignment.simulation import ProbedFigures
 from service.core.errors import Fault, InvalidRequest
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray, IntArray
+from service.core.graph.graph import Graph
 
 _TOLERANCE, _ROUNDED = (
     1e-9,
@@ -25,7 +26,7 @@ _MOST_NEAR = 300  # Inputs of one size on either side, up to which near figures 
 class InputPair:
     """One Input of the baseline and its partner; `layout` as an Alignment has it, None where they lie alike.
 
-    It is `doubtful` where names alone make it although the figures given differ: one of them may be folded or fused.
+    It is `doubtful` where their name or place makes it although the figures given differ: one may be folded or fused.
     """
 
     theirs: int
@@ -115,6 +116,12 @@ def pair_inputs(
     for mine, other in named:
         if mine in loose and other in free and free[other].shape == loose[mine].shape:
             pair(mine, other, How.NAME, doubtful=True)
+    uses = (
+        {position: (figures[position].shape, _uses(run.graph, position)) for position in figures}
+        for run, figures in ((baseline, free), (candidate, loose))
+    )
+    for mine, other in _alone(*uses):
+        pair(mine, other, How.STRUCTURE, doubtful=True)
     return pairs
 
 
@@ -125,7 +132,7 @@ def twins(
 
     Those of one number throughout are left out, since it says nothing.
     """
-    sources = [pair.theirs for pair in pairs if np.ptp(theirs[pair.theirs]) > 0]
+    sources = [pair.theirs for pair in pairs if theirs[pair.theirs].size and np.ptp(theirs[pair.theirs]) > 0]
     index = FigureIndex((unordered_fingerprint([theirs[source]]) for source in sources), _TOLERANCE)
     paired = {pair.theirs for pair in pairs}, {pair.own for pair in pairs}
     found: tuple[dict[int, Twin], dict[int, Twin]] = ({}, {})
@@ -186,6 +193,17 @@ def _alone(theirs: Mapping[int, Hashable], own: Mapping[int, Hashable]) -> list[
         for description, mine in sides[1].items()
         if len(mine) == 1 and len(sides[0].get(description, ())) == 1
     ]
+
+
+def _uses(graph: Graph, position: int, depth: int = 2) -> tuple[Hashable, ...]:
+    """Which operations take a node, in which slots, and which take these."""
+    if not depth:
+        return ()
+    uses = (
+        (graph.nodes[consumer].operation.name, slot, _uses(graph, consumer, depth - 1))
+        for consumer, slot in graph.consumers[position]
+    )
+    return tuple(sorted(uses))
 
 
 def _alike(theirs: FloatArray, own: FloatArray) -> bool:

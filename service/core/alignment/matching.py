@@ -41,9 +41,9 @@ class Matching:
         self.classes: list[int] = []
         for position, node in enumerate(candidate.nodes):
             figures = inputs[position] if node.operation.is_input else self._evaluate(position, {})
-            found, figures = self._recognised(figures)
+            found, recognised = self._recognised(figures)
             self.classes.append(found)
-            self.own.append(figures)
+            self.own.append(recognised if candidate.operands[position] else figures)
         self.partners, self.partners_back = [-1] * len(candidate), [-1] * len(baseline)
         self.how: dict[int, How] = {}
         self.cuts: set[int] = set()

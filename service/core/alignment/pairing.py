@@ -85,7 +85,7 @@ def pair_operands(matching: Matching, pairs: Iterable[int]) -> None:
                 matching.is_free(one)
                 and matching.is_free_there(other)
                 and matching.classes[one] == matching.their_classes[other]
-                and _is_like(matching.candidate.nodes[one], matching.baseline.nodes[other])
+                and _is_like(matching, one, other)
             ):
                 matching.pair(one, other, How.FIGURES)
                 waiting.append(one)
@@ -144,13 +144,16 @@ def _partners(matching: Matching, mine: int) -> tuple[int, ...]:
 
 def _may_be_one(matching: Matching, mine: int, other: int) -> bool:
     """Whether equal figures are evidence: not where they are single numbers that no probe moves."""
-    node, twin = matching.candidate.nodes[mine], matching.baseline.nodes[other]
     moved = matching.varies(matching.their_classes[other]) or np.size(matching.own[mine][0]) > 1
-    return moved or _is_like(node, twin)
+    return moved or _is_like(matching, mine, other)
 
 
-def _is_like(node: Node, twin: Node) -> bool:
-    return node.operation is twin.operation or (_is_leaf(node) and _is_leaf(twin))
+def _is_like(matching: Matching, mine: int, other: int) -> bool:
+    """Whether the two are of one operation; Inputs and Constants are where their figures are equal, infinities too."""
+    node, twin = matching.candidate.nodes[mine], matching.baseline.nodes[other]
+    if not (_is_leaf(node) and _is_leaf(twin)):
+        return node.operation is twin.operation
+    return bool((np.isinf(matching.own[mine]) == np.isinf(matching.theirs[other])).all())
 
 
 def _is_leaf(node: Node) -> bool:
