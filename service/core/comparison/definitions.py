@@ -27,13 +27,15 @@ _WRONG, _OTHER_SHARE = 1, 2
 
 def wrong_values(graph: Graph, forward: Phase | None) -> tuple[BoolArray, BoolArray]:
     """Whether each value is wrong, and whether each depends on a wrong one."""
-    if forward is None:
-        return np.zeros(len(graph), dtype=bool), np.zeros(len(graph), dtype=bool)
     rests = np.zeros(len(graph), dtype=bool)
+    if forward is None:
+        return np.zeros(len(graph), dtype=bool), rests
+    known = _known(forward)
 
     def visit(position: int, operands: list[bool]) -> bool:
-        rests[position] = any(operands)
-        return _is_wrong(forward, position, bool(rests[position]))
+        depends = rests[position] = any(operands)
+        wrong = known[position]
+        return depends if wrong is None else wrong
 
     return np.array(walk_forward(graph, visit), dtype=bool), rests
 
@@ -44,9 +46,11 @@ def gradients_with_wrong_sources(graph: Graph, backward: Phase, forward: Phase |
     A consumer's value that is an origin by definition does not count: the gradient differs for the same reason, not
     because of that value.
     """
+    known = _known(backward)
 
     def settle(position: int, state: int | None) -> int:
-        return _WRONG if _is_wrong(backward, position, bool(state)) else 0
+        wrong = known[position]
+        return _WRONG if wrong or (wrong is None and state) else 0
 
     rests = np.zeros(len(graph), dtype=bool)
     rests[[position for position, state in _sweep(graph, forward, settle).items() if state]] = True
@@ -58,36 +62,49 @@ def without_other_shares(
 ) -> Phase:
     """The phase without the gradients that differ as those of other shares; `shared` are the pairs with consumers that
     are not each other's partners, `otherwise` those that another definition is computed from."""
-    verdicts, defined = backward.verdicts.copy(), np.isin(np.arange(len(graph)), otherwise)
+    inherited = backward.verdicts == Verdict.INHERITED
+    inherited[otherwise] = False
+    if not inherited.any() or not shared.any():
+        return backward
+    known, may_differ, apart = _known(backward), inherited.tolist(), shared.tolist()
+    uncompared = []
 
     def settle(position: int, state: int | None) -> int:
         state = state or 0
-        verdict = verdicts[position]
-        if verdict == Verdict.NOT_COMPARED:
+        wrong = known[position]
+        if wrong is None:
             return state
-        apart = bool(state & _OTHER_SHARE or shared[position])
-        if verdict == Verdict.INHERITED and apart and not state & _WRONG and not defined[position]:
-            verdicts[position] = Verdict.NOT_COMPARED
+        if may_differ[position] and not state & _WRONG and (state or apart[position]):
+            uncompared.append(position)
             return _OTHER_SHARE
-        return _WRONG if verdict in DIFFERENT else 0
+        return _WRONG if wrong else 0
 
     _sweep(graph, forward, settle)
+    verdicts = backward.verdicts.copy()
+    verdicts[uncompared] = Verdict.NOT_COMPARED
     return replace(backward, verdicts=verdicts)
 
 
 def _sweep(graph: Graph, forward: Phase | None, settle: Callable[[int, int | None], int]) -> dict[int, int]:
     """Sweep back what each gradient depends on: a wrong figure, one of another share, both or neither."""
-    values, _ = wrong_values(graph, forward)
-    results = values.copy()
+    wrong_ones, _ = wrong_values(graph, forward)
+    values = wrong_ones.tolist()
     if forward is not None:
-        results[forward.definitions] = False
+        wrong_ones[forward.definitions] = False
+    results = wrong_ones.tolist()
 
     def contributions(position: int, state: int) -> list[int | None]:
         sources = graph.operands[position]
-        wrong = bool(results[position]) or bool(values[list(sources)].any())
+        wrong = results[position] or any(values[source] for source in sources)
         return [state | (_WRONG if wrong else 0)] * len(sources)
 
     return sweep_back(graph, {}, contributions, add=lambda position, one, other: one | other, settle=settle)
+
+
+def _known(phase: Phase) -> list[bool | None]:
+    """Whether each figure is wrong; None where it was not compared."""
+    wrong, compared = np.isin(phase.verdicts, DIFFERENT).tolist(), (phase.verdicts != Verdict.NOT_COMPARED).tolist()
+    return [each if there else None for each, there in zip(wrong, compared, strict=True)]
 
 
 def seen_from(graph: Graph, otherwise: IntArray, forward: Phase) -> IntArray:
@@ -161,8 +178,3 @@ def with_figures_of(figures: Figures, others: Figures, positions: IntArray) -> F
             span = slice(figures.offsets[position], figures.offsets[position + 1])
             flat[span] = others.flat[span]
     return Figures(flat, figures.shapes, figures.present)
-
-
-def _is_wrong(phase: Phase, position: int, rests: bool) -> bool:
-    verdict = phase.verdicts[position]
-    return rests if verdict == Verdict.NOT_COMPARED else verdict in DIFFERENT

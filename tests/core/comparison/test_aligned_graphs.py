@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from service.core.alignment.alignment import Alignment
+from service.core.alignment.proposing import propose_alignment
 from service.core.comparison.judging import compare
 from service.core.comparison.listing import explained_origins
 from service.core.comparison.verdicts import TOLERANCES, Comparison, Verdict
@@ -14,6 +15,7 @@ from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
+from tests.alignment_cases import CASES, Case, program
 from tests.planted import altered, graph_of, named, only, origins, run_of, verdicts
 
 X = np.random.default_rng(0).normal(size=(3, 4))
@@ -171,3 +173,37 @@ def test_figures_that_were_not_recorded_are_no_figures() -> None:
     )
     assert found.forward is not None
     assert found.forward.verdicts[own.position["z"]] == Verdict.NOT_COMPARED
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_a_bug_alone_is_accused_of_programs_aligned_by_probes(case: Case) -> None:
+    baseline, candidate = program(case.baseline()), program(case.candidate(), 0)
+    found = compare(baseline.run, candidate.run, TOLERANCES["float64"], propose=propose_alignment)
+    accused = [candidate.originals[name] for phase, name in origins(found, candidate.run.graph) if phase == "forward"]
+    assert (found.arose, found.same) == (bool(case.bug), not case.bug)
+    assert len(accused) == len(case.bug[:1]) and set(accused) <= set(case.bug)
+    for each in explained_origins(found):
+        assert [hypothesis.name for hypothesis in each.hypotheses] == ["definition"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_a_planted_figure_alone_is_accused_of_programs_aligned_by_probes(case: Case) -> None:
+    """Beside what is defined otherwise; planted in a value or a gradient, with a partner or without."""
+    baseline, candidate = program(case.baseline()), program(case.candidate(), 1)
+    graph = candidate.run.graph
+    alignment = propose_alignment(baseline.run, candidate.run, {})
+    cuts = {graph.nodes[position].name for position in alignment.cuts.tolist()}
+    inputs = {name: candidate.run.values[graph.position[name]] for name in graph.inputs}
+    for node in graph.nodes[::8]:
+        for phase, kind, there in (("forward", "values", node.inputs), ("backward", "gradients", node.has_gradient)):
+            if not there:
+                continue
+            run = run_of(graph, inputs, **{kind: {node.name: lambda figure: figure * 1.01 + 0.02}})
+            found = compare(
+                baseline.run, run, TOLERANCES["float64"], propose=lambda *given, alignment=alignment: alignment
+            )
+            accused = origins(found, graph)
+            assert (phase, node.name) in accused
+            others = {(each, name) for each, name in accused if name not in cuts} - {(phase, node.name)}
+            assert not others or (case.bug and {each for each, _ in others} == {"backward"})
