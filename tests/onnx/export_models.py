@@ -2,8 +2,7 @@
 
 It writes into models/, which is kept beside the tests, so that they need no PyTorch: each network as NAME.EXPORTER.onnx
 for each of four exporters, and in NAME.npz its inputs (`input/…`), its parameters (`parameter/…`), its output, the
-seed, and the gradients of inputs and parameters (`gradient/…`). It needs `onnxscript` and `transformers` besides the
-peers of the tests.
+seed, and the gradients of inputs and parameters (`gradient/…`).
 """
 
 import io
