@@ -9,7 +9,8 @@ import numpy as np
 
 from service.cli.terminal import client_options, key_option, print_json, read_tags, tags_option
 from service.cli.waiting import connect
-from service.recorders.recording import DAMAGED, DTYPES, NotARecording, Recording, is_recording
+from service.recorders.archive import DAMAGED, NotARecording
+from service.recorders.recording import DTYPES, Recording, is_recording
 
 _KINDS = ("inputs", "values", "gradients")
 file_argument = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))

@@ -3,27 +3,19 @@
 The file is an .npz: `recording.json` beside one .npy for each array, `inputs/NAME`, `values/NAME` and `gradients/NAME`.
 """
 
-import io
-import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
+from service.recorders.archive import NotARecording, has_member, read_archive, write_archive
 
-# What reading a damaged .npz raises.
-DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError)
 DTYPES = ("float64", "float32", "float16", "bfloat16")  # from the finest to the coarsest
 
-_FORMAT, _VERSION = "gradbook recording", 1
+_DECLARED = {"format": "gradbook recording", "version": 1}
 _DOCUMENT = "recording.json"
 _KINDS = ("inputs", "values", "gradients")
 _MEMBERS: dict[str, tuple[type, ...]] = {
-    "format": (str,),
-    "version": (int,),
     "name": (str,),
     "by": (str,),
     "framework": (str,),
@@ -38,11 +30,6 @@ _MEMBERS: dict[str, tuple[type, ...]] = {
     "notes": (list,),
 }
 _MOST_AT_ONCE = 2**24  # bytes of arrays in one request
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # so that equal recordings are equal files
-
-
-class NotARecording(ValueError):
-    """What was read is no recording; the message says why."""
 
 
 class NotDifferentiable(ValueError):
@@ -51,11 +38,7 @@ class NotDifferentiable(ValueError):
 
 def is_recording(path: str | Path) -> bool:
     """Whether a file is an .npz that calls itself a recording. Raises OSError if there is none."""
-    with Path(path).open("rb") as file:
-        try:
-            return _DOCUMENT in zipfile.ZipFile(file).namelist()
-        except DAMAGED:
-            return False
+    return has_member(path, _DOCUMENT)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,12 +84,7 @@ class Recording:
         arrays = {f"{kind}/{name}": array for kind, name, array in self._arrays() if array is not None}
         if self.seed is not None:
             arrays["seed"] = self.seed
-        with zipfile.ZipFile(path, "w") as archive:
-            written = json.dumps(self._document(), ensure_ascii=False, allow_nan=False).encode()
-            archive.writestr(zipfile.ZipInfo(_DOCUMENT, _EPOCH), written, zipfile.ZIP_DEFLATED)
-            for name, array in arrays.items():
-                with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        write_archive(path, _DOCUMENT, self._document(), arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -116,18 +94,7 @@ class Recording:
     @classmethod
     def read(cls, content: bytes) -> Self:
         """Read the bytes of such a file. Raises NotARecording."""
-        try:
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                members = {entry.filename: entry for entry in archive.infolist()}
-                if _DOCUMENT not in members:
-                    raise NotARecording(f"it has no member {_DOCUMENT}")
-                document = _read_document(archive.read(members.pop(_DOCUMENT)))
-                arrays = {name: _read_array(name, archive.read(entry)) for name, entry in members.items()}
-        except NotARecording:
-            raise
-        except DAMAGED as error:
-            raise NotARecording(f"it is no whole .npz: {error}") from error
-        return cls(**_members(document, arrays))
+        return cls(**_members(*read_archive(content, _DOCUMENT, _MEMBERS, _DECLARED)))
 
     def upload(
         self, client: Any, *, name: str | None = None, label: str | None = None, tags: Mapping[str, str] | None = None
@@ -175,8 +142,8 @@ class Recording:
         for kind, name, array in self._arrays():
             if array is None:
                 none.setdefault(kind, []).append(name)
-        own = {member: getattr(self, member) for member in _MEMBERS if member not in ("format", "version", "none")}
-        return {"format": _FORMAT, "version": _VERSION, **own, "none": none}
+        own = {member: getattr(self, member) for member in _MEMBERS if member != "none"}
+        return {**_DECLARED, **own, "none": none}
 
 
 def counted(count: int, noun: str) -> str:
@@ -188,40 +155,10 @@ def _is_worth_it(array: Any) -> bool:
     return array is not None and array.nbytes >= 2**16
 
 
-def _read_document(content: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except ValueError as error:
-        raise NotARecording(f"{_DOCUMENT} is no JSON: {error}") from error
-    if not isinstance(document, dict) or document.get("format") != _FORMAT:
-        raise NotARecording(f'{_DOCUMENT} does not say "format": "{_FORMAT}"')
-    if document.get("version") != _VERSION:
-        raise NotARecording(f"it is of version {document.get('version')}; version {_VERSION} is read")
-    if missing := _MEMBERS.keys() - document.keys():
-        raise NotARecording(f"{_DOCUMENT} lacks {', '.join(sorted(missing))}")
-    if unknown := document.keys() - _MEMBERS.keys():
-        raise NotARecording(f"{_DOCUMENT} has unknown members: {', '.join(sorted(unknown))}")
-    for member, types in _MEMBERS.items():
-        if not isinstance(document[member], types):
-            raise NotARecording(f"{_DOCUMENT} has {member} of the wrong type")
-    return document
-
-
-def _read_array(member: str, content: bytes) -> Any:
-    """The array of one .npy; raises NotARecording for anything but real numbers."""
-    try:
-        array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    except ValueError as error:
-        raise NotARecording(f"{member} is no .npy of numbers: {error}") from error
-    if array.dtype.kind not in "biuf":
-        raise NotARecording(f"{member} holds {array.dtype}, not real numbers")
-    return array
-
-
 def _members(document: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
     """The members of a recording; raises NotARecording for figures of nodes that the graph does not have."""
     figures: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
-    own = {member: value for member, value in document.items() if member not in ("format", "version", "none")}
+    own = {member: value for member, value in document.items() if member in _MEMBERS and member != "none"}
     names = [node.get("name") if isinstance(node, dict) else None for node in document["nodes"]]
     if not all(isinstance(name, str) for name in names):
         raise NotARecording("a node has no name")

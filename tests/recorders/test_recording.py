@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from service.client import Client
+from service.recorders.archive import NotARecording
 from service.recorders.builder import Builder
-from service.recorders.recording import NotARecording, Recording
+from service.recorders.recording import Recording
 
 
 def neuron() -> Recording:
