@@ -107,7 +107,7 @@ class Builder:
         left_out = self._left_out()
         recorded = [nodes[place] for place in kept if nodes[place].value is not None]
         return {
-            "nodes": [_document(nodes[place], nodes) for place in kept],
+            "nodes": [document_of(nodes[place], nodes) for place in kept],
             "outputs": [nodes[place].name for place in ([output] if output is not None else ends)],
             "output": None if output is None else nodes[output].name,
             "inputs": {node.name: node.value for node in recorded if node.operation == "Input"},
@@ -179,7 +179,8 @@ def _without_gradients(count: int) -> list[str]:
     ]
 
 
-def _document(node: Draft, nodes: Sequence[Draft]) -> dict[str, Any]:
+def document_of(node: Draft, nodes: Sequence[Draft]) -> dict[str, Any]:
+    """A node, whose inputs are among `nodes`, as `create_graph` takes it."""
     document: dict[str, Any] = {"name": node.name, "operation": node.operation}
     if node.inputs:
         document["inputs"] = [nodes[place].name for place in node.inputs]

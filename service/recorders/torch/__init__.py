@@ -2,10 +2,11 @@
 
 `capture` sees each call of PyTorch's functions, and `tensors` knows which node each tensor has and takes the gradients.
 `tables` lists the modules that say which nodes a function is; `composites` opens those that are many. `aliases` follows
-what is changed in place, `exported` has torch.export make a static graph, and `record` is the door.
+what is changed in place, `exported` has torch.export make a static graph, and `record` is the door. `record_training` records step after step.
 """
 
 from service.recorders.torch.exported import exported
 from service.recorders.torch.recorder import record
+from service.recorders.torch.training import record_training
 
-__all__ = ["exported", "record"]
+__all__ = ["exported", "record", "record_training"]

@@ -72,26 +72,36 @@ def _recorded(model: Callable[..., Any] | None, source: bool) -> Iterator[Record
     capture = Capture(builder, Tensors(builder, own), source)
     with ExitStack() as stack:
         stack.enter_context(torch.compiler.set_stance("force_eager"))  # within compiled code no call is seen
-        for hook in _hooks(module, capture):
+        for hook in (*module_hooks(module, capture), *_step_hooks(capture)):
             stack.callback(hook.remove)
         stack.callback(lambda: capture.tensors.finish(has_gradients=bool(capture.outputs)))
         with capture:
             yield recording
-    output, seed = _output(capture)
+    output, seed = loss_of(capture)
     # It was handed out empty when the block began.
     Recording.__init__(
         recording,
         **builder.members(output),
         seed=seed,
         name=getattr(model, "__name__", "model" if model is None else type(model).__name__),
-        by=f"PyTorch {torch.__version__.partition('+')[0]}",
+        by=program(),
         framework="torch",
-        versions={"torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version()},
+        versions=versions(),
     )
 
 
-def _hooks(model: torch.nn.Module, capture: Capture) -> Iterator[Any]:
-    """Have modules tell when they are entered and left, and optimisers when they take a step, which is not recorded."""
+def program() -> str:
+    """Who computes what is recorded."""
+    return f"PyTorch {torch.__version__.partition('+')[0]}"
+
+
+def versions() -> dict[str, str]:
+    """Those of PyTorch and of what it runs on."""
+    return {"torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version()}
+
+
+def module_hooks(model: torch.nn.Module, capture: Capture) -> Iterator[Any]:
+    """Have modules tell when they are entered and left."""
 
     entered: list[str] = []
 
@@ -119,6 +129,10 @@ def _hooks(model: torch.nn.Module, capture: Capture) -> Iterator[Any]:
             lambda module, args, result, path=path: leave(path, result), always_call=True
         )
 
+
+def _step_hooks(capture: Capture) -> Iterator[Any]:
+    """Have optimisers tell when they take a step, which is not recorded."""
+
     def pause(is_paused: bool) -> None:
         capture.is_paused = is_paused
 
@@ -129,7 +143,7 @@ def _hooks(model: torch.nn.Module, capture: Capture) -> Iterator[Any]:
     yield register_optimizer_step_post_hook(lambda *_: pause(False))
 
 
-def _output(capture: Capture) -> tuple[int | None, Any]:
+def loss_of(capture: Capture) -> tuple[int | None, Any]:
     """The node that the gradients are of, and their seed; of several calls of backward, the sum of what they are of."""
     outputs, builder = capture.outputs, capture.builder
     if not outputs:

@@ -1,0 +1,184 @@
+"""A recorded training run: the loss as a graph, what the optimiser makes of its gradients, and the steps one by one.
+
+The file is an .npz: `training.json` beside the arrays of the steps. Those that follow each other and give figures of
+the same nodes, in the same shapes, are stacked along axis 0: `0/values/NAME` and `0/gradients/NAME`, then `1/…`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+
+from service.recorders.archive import NotARecording, read_archive, write_archive
+from service.recorders.optimizers import Document
+from service.recorders.recording import DTYPES, counted
+
+_MOST_AT_ONCE = 2**24  # bytes of arrays in one request
+_DECLARED = {"format": "gradbook training", "version": 1}
+_DOCUMENT = "training.json"
+_MEMBERS: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "by": (str,),
+    "dtype": (str,),
+    "versions": (dict,),
+    "nodes": (list,),
+    "loss": (str,),
+    "schedule": (str, type(None)),
+    "every": (int,),
+    "parameters": (list,),
+    "updates": (list,),
+    "carry": (dict,),
+    "numbers": (list,),
+    "notes": (list,),
+}
+Arrays: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a program took and gave in one of its steps, by the names of nodes; `gradients` are the loss's."""
+
+    number: int
+    values: Arrays
+    gradients: Arrays
+
+    @property
+    def layout(self) -> object:
+        """Equal for steps that can be stacked."""
+        return [
+            sorted((name, np.shape(array)) for name, array in each.items()) for each in (self.values, self.gradients)
+        ]
+
+
+@dataclass(eq=False, repr=False)
+class TrainingRecording:
+    """The steps of a training run, each with all that it is judged by.
+
+    `nodes` make the graph of the `loss`. `updates` are the optimiser's nodes: they take the gradient of one of the
+    `parameters` W as `W.grad`, and the learning rate as `lr`, which is the expression `schedule` of the step's number t
+    if there is one. `carry` leads from nodes to the Inputs that they are in the next step; `every` is how far apart the
+    steps are. `notes` say what is not recorded.
+    """
+
+    name: str = "training"
+    by: str = ""
+    dtype: str = DTYPES[0]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    nodes: Sequence[Document] = ()
+    loss: str = ""
+    schedule: str | None = None
+    every: int = 1
+    parameters: Sequence[str] = ()
+    updates: Sequence[Document] = ()
+    carry: Mapping[str, str] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"TrainingRecording({self.name!r} by {self.by}: {counted(len(self.steps), 'step')})"
+
+    def save(self, path: str | Path) -> None:
+        """Write the file."""
+        stacks = list(self.stacks())
+        arrays = {
+            f"{place}/{kind}/{name}": array
+            for place, stack in enumerate(stacks)
+            for kind, named in (("values", stack.values), ("gradients", stack.gradients))
+            for name, array in named.items()
+        }
+        own = {member: getattr(self, member) for member in _MEMBERS if member != "numbers"}
+        write_archive(path, _DOCUMENT, {**_DECLARED, **own, "numbers": [stack.numbers for stack in stacks]}, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file that `save` wrote. Raises NotARecording for another, OSError if there is none."""
+        document, arrays = read_archive(Path(path).read_bytes(), _DOCUMENT, _MEMBERS, _DECLARED)
+        stacked: list[dict[str, dict[str, Any]]] = [{"values": {}, "gradients": {}} for _ in document["numbers"]]
+        for member, array in arrays.items():
+            try:
+                place, kind, name = member.removesuffix(".npy").split("/", 2)
+                stacked[int(place)][kind][name] = array
+            except (ValueError, IndexError, KeyError):
+                raise NotARecording(f"it has an unknown member: {member}") from None
+        steps = [
+            Step(number, *({name: array[place] for name, array in found.items()} for found in figures.values()))
+            for numbers, figures in zip(document["numbers"], stacked, strict=True)
+            for place, number in enumerate(numbers)
+        ]
+        return cls(**{member: document[member] for member in _MEMBERS if member != "numbers"}, steps=steps)
+
+    def stacks(self) -> Iterator["Stack"]:
+        """The steps, those that follow each other with figures of the same nodes and shapes together."""
+        for _, steps in groupby(self.steps, lambda step: json.dumps(step.layout)):
+            together = list(steps)
+            values, gradients = (
+                {name: np.stack([each[name] for each in found]) for name in found[0]}
+                for found in ([step.values for step in together], [step.gradients for step in together])
+            )
+            yield Stack([step.number for step in together], values, gradients)
+
+    def create_graph(self, client: Any, name: str | None = None) -> tuple[Any, Mapping[str, str]]:
+        """Store the graph of a step, as a version of `name STEP`; with it, the node of each parameter's gradient.
+
+        The service differentiates the loss; what of the loss its gradients do not need is added to them again, and the
+        optimiser's nodes. Raises what the client raises.
+        """
+        name = name or self.name
+        loss = client.create_graph(name, nodes=self.nodes, outputs=[self.loss])
+        derived = client.create_gradient_graph(loss, output=self.loss, wrt=self.parameters, name=f"{name} step")
+        gradients = dict(zip(self.parameters, derived.outputs, strict=True))
+        there = {node.name for node in client.list_graph_nodes(derived)}
+        taken = [
+            {"name": f"{parameter}.grad", "operation": "Identity", "inputs": [gradient]}
+            for parameter, gradient in gradients.items()
+        ]
+        lacking = [node for node in self.nodes if node["name"] not in there]
+        outputs = [self.loss, *self.carry]
+        nodes = [*lacking, *self._schedule(client, name), *taken, *self.updates]
+        return client.add_nodes(derived, nodes=nodes, outputs=outputs), gradients
+
+    def _schedule(self, client: Any, name: str) -> Sequence[Document]:
+        """The nodes of the learning rate, if it follows from the step's number."""
+        if self.schedule is None:
+            return ()
+        rate = client.create_graph(f"{name} lr", expression=f"lr(t) = {self.schedule}")
+        return {"name": "t", "operation": "Input"}, {"name": "lr", "operation": rate.id, "inputs": ["t"]}
+
+    def upload(
+        self,
+        client: Any,
+        *,
+        name: str | None = None,
+        retain: str | None = None,
+        label: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Store the graph of a step and a series of all steps, which is returned as it is after the last.
+
+        `name` is as in `create_graph`; `retain`, `label` and `tags` are the series'. Raises what the client raises.
+        """
+        graph, gradients = self.create_graph(client, name)
+        series = client.create_series(
+            graph, self.carry, by=self.by, dtype=self.dtype, retain=retain, every=self.every, label=label, tags=tags
+        )
+        for stack in self.stacks():
+            values = {**stack.values, **{gradients[name]: array for name, array in stack.gradients.items()}}
+            size = sum(array.nbytes for array in values.values())
+            share = max(1, len(stack.numbers) * _MOST_AT_ONCE // max(size, 1))
+            for start in range(0, len(stack.numbers), share):
+                part = {name: array[start : start + share] for name, array in values.items()}
+                series = client.add_steps(series, part, first=stack.numbers[start])
+        return series
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Figures of several steps, stacked along axis 0."""
+
+    numbers: Sequence[int]
+    values: Arrays
+    gradients: Arrays
