@@ -21,10 +21,10 @@ class LossGraph:
         for place in range(loss, -1, -1):
             if place in wanted:
                 wanted.update(self._all[place].inputs)
-        self.places = sorted(wanted)
-        self.nodes: Sequence[Draft] = [self._all[place] for place in self.places]
+        places = sorted(wanted)
+        self.nodes: Sequence[Draft] = [self._all[place] for place in places]
         self.names = [node.name for node in self.nodes]
-        number = {place: position for position, place in enumerate(self.places)}
+        number = {place: position for position, place in enumerate(places)}
         self.structure = json.dumps(
             [(node.operation, [number[place] for place in node.inputs], self._form(node)) for node in self.nodes]
         )

@@ -1,15 +1,14 @@
 """A recorded training run: the loss as a graph, what the optimiser makes of its gradients, and the steps one by one.
 
 The file is an .npz: `training.json` beside the arrays of the steps. Those that follow each other and give figures of
-the same nodes, in the same shapes, are stacked along axis 0: `0/values/NAME` and `0/gradients/NAME`, then `1/…`.
+the same nodes, in the same shapes, are stacked along axis 0: `0/NAME`, then `1/NAME` …
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 
@@ -35,23 +34,22 @@ _MEMBERS: dict[str, tuple[type, ...]] = {
     "numbers": (list,),
     "notes": (list,),
 }
-Arrays: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What a program took and gave in one of its steps, by the names of nodes; `gradients` are the loss's."""
+    """What a program took and gave in one of its steps, by the names of nodes."""
 
     number: int
-    values: Arrays
-    gradients: Arrays
+    values: Mapping[str, Any]
 
-    @property
-    def layout(self) -> object:
-        """Equal for steps that can be stacked."""
-        return [
-            sorted((name, np.shape(array)) for name, array in each.items()) for each in (self.values, self.gradients)
-        ]
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Steps whose values are stacked along axis 0."""
+
+    numbers: Sequence[int]
+    values: Mapping[str, Any]
 
 
 @dataclass(eq=False, repr=False)
@@ -83,12 +81,9 @@ class TrainingRecording:
 
     def save(self, path: str | Path) -> None:
         """Write the file."""
-        stacks = list(self.stacks())
+        stacks = list(self.stacked())
         arrays = {
-            f"{place}/{kind}/{name}": array
-            for place, stack in enumerate(stacks)
-            for kind, named in (("values", stack.values), ("gradients", stack.gradients))
-            for name, array in named.items()
+            f"{place}/{name}": array for place, stack in enumerate(stacks) for name, array in stack.values.items()
         }
         own = {member: getattr(self, member) for member in _MEMBERS if member != "numbers"}
         write_archive(path, _DOCUMENT, {**_DECLARED, **own, "numbers": [stack.numbers for stack in stacks]}, arrays)
@@ -97,32 +92,30 @@ class TrainingRecording:
     def load(cls, path: str | Path) -> Self:
         """Read a file that `save` wrote. Raises NotARecording for another, OSError if there is none."""
         document, arrays = read_archive(Path(path).read_bytes(), _DOCUMENT, _MEMBERS, _DECLARED)
-        stacked: list[dict[str, dict[str, Any]]] = [{"values": {}, "gradients": {}} for _ in document["numbers"]]
+        stacked: list[dict[str, Any]] = [{} for _ in document["numbers"]]
         for member, array in arrays.items():
-            try:
-                place, kind, name = member.removesuffix(".npy").split("/", 2)
-                stacked[int(place)][kind][name] = array
-            except (ValueError, IndexError, KeyError):
-                raise NotARecording(f"it has an unknown member: {member}") from None
+            place, _, name = member.removesuffix(".npy").partition("/")
+            if not place.isdecimal() or int(place) >= len(stacked):
+                raise NotARecording(f"it has an unknown member: {member}")
+            if len(array) != len(document["numbers"][int(place)]):
+                raise NotARecording(f"{member} has not one figure for each of its steps")
+            stacked[int(place)][name] = array
         steps = [
-            Step(number, *({name: array[place] for name, array in found.items()} for found in figures.values()))
+            Step(number, {name: array[index] for name, array in figures.items()})
             for numbers, figures in zip(document["numbers"], stacked, strict=True)
-            for place, number in enumerate(numbers)
+            for index, number in enumerate(numbers)
         ]
         return cls(**{member: document[member] for member in _MEMBERS if member != "numbers"}, steps=steps)
 
-    def stacks(self) -> Iterator["Stack"]:
-        """The steps, those that follow each other with figures of the same nodes and shapes together."""
-        for _, steps in groupby(self.steps, lambda step: json.dumps(step.layout)):
-            together = list(steps)
-            values, gradients = (
-                {name: np.stack([each[name] for each in found]) for name in found[0]}
-                for found in ([step.values for step in together], [step.gradients for step in together])
-            )
-            yield Stack([step.number for step in together], values, gradients)
+    def stacked(self) -> Iterator[Steps]:
+        """The steps, those together that follow each other with figures of the same nodes in the same shapes."""
+        for _, steps in groupby(self.steps, lambda step: {name: np.shape(each) for name, each in step.values.items()}):
+            alike = list(steps)
+            values = {name: np.stack([step.values[name] for step in alike]) for name in alike[0].values}
+            yield Steps([step.number for step in alike], values)
 
-    def create_graph(self, client: Any, name: str | None = None) -> tuple[Any, Mapping[str, str]]:
-        """Store the graph of a step, as a version of `name STEP`; with it, the node of each parameter's gradient.
+    def create_graph(self, client: Any, name: str | None = None) -> Any:
+        """Store the graph of a step, which is returned, as a version of "NAME step".
 
         The service differentiates the loss; what of the loss its gradients do not need is added to them again, and the
         optimiser's nodes. Raises what the client raises.
@@ -130,18 +123,16 @@ class TrainingRecording:
         name = name or self.name
         loss = client.create_graph(name, nodes=self.nodes, outputs=[self.loss])
         derived = client.create_gradient_graph(loss, output=self.loss, wrt=self.parameters, name=f"{name} step")
-        gradients = dict(zip(self.parameters, derived.outputs, strict=True))
         there = {node.name for node in client.list_graph_nodes(derived)}
+        lacking = [node for node in self.nodes if node["name"] not in there]
         taken = [
             {"name": f"{parameter}.grad", "operation": "Identity", "inputs": [gradient]}
-            for parameter, gradient in gradients.items()
+            for parameter, gradient in zip(self.parameters, derived.outputs, strict=True)
         ]
-        lacking = [node for node in self.nodes if node["name"] not in there]
-        outputs = [self.loss, *self.carry]
-        nodes = [*lacking, *self._schedule(client, name), *taken, *self.updates]
-        return client.add_nodes(derived, nodes=nodes, outputs=outputs), gradients
+        nodes = [*lacking, *self._rate(client, name), *taken, *self.updates]
+        return client.add_nodes(derived, nodes=nodes, outputs=[self.loss, *self.carry])
 
-    def _schedule(self, client: Any, name: str) -> Sequence[Document]:
+    def _rate(self, client: Any, name: str) -> Sequence[Document]:
         """The nodes of the learning rate, if it follows from the step's number."""
         if self.schedule is None:
             return ()
@@ -159,26 +150,15 @@ class TrainingRecording:
     ) -> Any:
         """Store the graph of a step and a series of all steps, which is returned as it is after the last.
 
-        `name` is as in `create_graph`; `retain`, `label` and `tags` are the series'. Raises what the client raises.
+        `client` is a `gradbook.Client`; `name` is as in `create_graph`; `retain`, `label` and `tags` are the series'.
+        Raises what the client raises.
         """
-        graph, gradients = self.create_graph(client, name)
-        series = client.create_series(
-            graph, self.carry, by=self.by, dtype=self.dtype, retain=retain, every=self.every, label=label, tags=tags
-        )
-        for stack in self.stacks():
-            values = {**stack.values, **{gradients[name]: array for name, array in stack.gradients.items()}}
-            size = sum(array.nbytes for array in values.values())
+        options = {"dtype": self.dtype, "retain": retain, "every": self.every, "label": label, "tags": tags}
+        series = client.create_series(self.create_graph(client, name), self.carry, by=self.by, **options)
+        for stack in self.stacked():
+            size = sum(array.nbytes for array in stack.values.values())
             share = max(1, len(stack.numbers) * _MOST_AT_ONCE // max(size, 1))
             for start in range(0, len(stack.numbers), share):
-                part = {name: array[start : start + share] for name, array in values.items()}
+                part = {name: array[start : start + share] for name, array in stack.values.items()}
                 series = client.add_steps(series, part, first=stack.numbers[start])
         return series
-
-
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """Figures of several steps, stacked along axis 0."""
-
-    numbers: Sequence[int]
-    values: Arrays
-    gradients: Arrays

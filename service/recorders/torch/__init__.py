@@ -2,7 +2,8 @@
 
 `capture` sees each call of PyTorch's functions, and `tensors` knows which node each tensor has and takes the gradients.
 `tables` lists the modules that say which nodes a function is; `composites` opens those that are many. `aliases` follows
-what is changed in place, `exported` has torch.export make a static graph, and `record` is the door. `record_training` records step after step.
+what is changed in place, `exported` has torch.export make a static graph. The doors are `record` and
+`record_training`.
 """
 
 from service.recorders.torch.exported import exported

@@ -116,8 +116,11 @@ class _Steps:
             self.capture.is_paused = self._count % self._recording.every != 0
 
     def _blank(self) -> tuple[Builder, Tensors]:
+        """What the next step is recorded in; of gradients, those that the optimiser takes are enough."""
         builder = Builder()
-        return builder, Tensors(builder, self._own)
+        tensors = Tensors(builder, self._own)
+        tensors.is_taking = False
+        return builder, tensors
 
     # --- a step -------------------------------------------------------------------------------------------------------
 
@@ -140,17 +143,12 @@ class _Steps:
         names = self._graph.names
         values = {name: self._kept(name, array) for name, array in graph.figures(names).items()}
         values |= {update.lr: float(group["lr"]) for update, _, group in self._trained}
-        places = dict(zip(names, graph.places, strict=True))
         if self._recording.schedule is not None:
             values["t"] = float(self._count)
-        gradients = {}
         for update, tensor, _ in self._trained:
             values |= {f"{update.name}.{key}": _state(self._optimizer, tensor, key) for key in update.states}
-            nothing = np.zeros(tuple(tensor.shape), as_array(tensor).dtype)
-            values[update.gradient] = nothing if tensor.grad is None else as_array(tensor.grad)
-            found = capture.builder.gradients.get(places[update.name])
-            gradients[update.name] = nothing if found is None else found
-        self._open = Step(self._count, values, gradients)
+            values[update.gradient] = _nothing(tensor) if tensor.grad is None else as_array(tensor.grad)
+        self._open = Step(self._count, values)
 
     def _end(self) -> None:
         """Take what the optimiser has made of it."""
@@ -242,5 +240,10 @@ def _state(optimizer: torch.optim.Optimizer, tensor: torch.Tensor, key: str) -> 
     """A state of a parameter; before there is one, 0."""
     kept = optimizer.state.get(tensor, {}).get(key)
     if kept is None:
-        return 0.0 if key == "step" else np.zeros(tuple(tensor.shape), as_array(tensor).dtype)
+        return 0.0 if key == "step" else _nothing(tensor)
     return as_array(kept) if isinstance(kept, torch.Tensor) else float(kept)
+
+
+def _nothing(tensor: torch.Tensor) -> Any:
+    """What stands for a gradient, or a state, that there is none of."""
+    return np.zeros(tuple(tensor.shape), as_array(tensor.new_empty(0)).dtype)

@@ -62,11 +62,14 @@ def by_adam(bug: str | None) -> Callable[[Any], Any]:
     return lambda parameters: Adam(parameters, bug, lr=RATE, weight_decay=0.1, eps=1e-3)
 
 
+BY_ADAM = by_adam(None)
+
+
 def train(
     record: Callable[..., AbstractContextManager[Any]],
     dtype: Any,
     bug: str | None = None,
-    make: Callable[[Any], Any] = by_adam(None),
+    make: Callable[[Any], Any] = BY_ADAM,
     count: int = STEPS,
     at: int = AT,
 ) -> Any:
