@@ -42,10 +42,8 @@ class LossGraph:
         }
 
     def _form(self, node: Draft) -> Any:
-        """The attributes of a node; of a Constant the shape."""
-        if node.operation == "Constant":
-            return np.shape(node.attributes["value"])
-        return document_of(node, self._all).get("attributes")
+        """The attributes of a node, unless they are its value."""
+        return None if node.operation == "Constant" else document_of(node, self._all).get("attributes")
 
 
 def _as_input(node: Draft) -> dict[str, Any]:

@@ -30,15 +30,16 @@ def build_vector():
 """
 
 
-def test_the_example_of_the_readme_prints_what_is_shown(
-    service_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("document", ["README.md", "docs/training.md"])
+def test_the_examples_of_a_document_print_what_is_shown(
+    document: str, service_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / document).read_text(encoding="utf-8")
     monkeypatch.setitem(sys.modules, "gradbook", service.public)
     monkeypatch.setitem(sys.modules, "gradbook.torch", service.public.torch)
     monkeypatch.chdir(tmp_path)
     for example in re.findall(r"^```py\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
-        exec(compile(example.replace("http://127.0.0.1:8000", service_url), "README.md", "exec"), {})
+        exec(compile(example.replace("http://127.0.0.1:8000", service_url), document, "exec"), {})
         shown = re.findall(r"print\(.*\)  # (.*)$", example, re.MULTILINE)
         assert capsys.readouterr().out.splitlines() == shown != []
 
