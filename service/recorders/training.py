@@ -37,7 +37,7 @@ _MEMBERS: dict[str, tuple[type, ...]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class RecordedStep:
     """What a program took and gave in one of its steps, by the names of nodes."""
 
     number: int
@@ -45,7 +45,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class StackedSteps:
     """Steps whose values are stacked along axis 0."""
 
     numbers: Sequence[int]
@@ -73,7 +73,7 @@ class TrainingRecording:
     parameters: Sequence[str] = ()
     updates: Sequence[Document] = ()
     carry: Mapping[str, str] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[RecordedStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
@@ -101,18 +101,18 @@ class TrainingRecording:
                 raise NotARecording(f"{member} has not one figure for each of its steps")
             stacked[int(place)][name] = array
         steps = [
-            Step(number, {name: array[index] for name, array in figures.items()})
+            RecordedStep(number, {name: array[index] for name, array in figures.items()})
             for numbers, figures in zip(document["numbers"], stacked, strict=True)
             for index, number in enumerate(numbers)
         ]
         return cls(**{member: document[member] for member in _MEMBERS if member != "numbers"}, steps=steps)
 
-    def stacked(self) -> Iterator[Steps]:
+    def stacked(self) -> Iterator[StackedSteps]:
         """The steps, those together that follow each other with figures of the same nodes in the same shapes."""
         for _, steps in groupby(self.steps, lambda step: {name: np.shape(each) for name, each in step.values.items()}):
             alike = list(steps)
             values = {name: np.stack([step.values[name] for step in alike]) for name in alike[0].values}
-            yield Steps([step.number for step in alike], values)
+            yield StackedSteps([step.number for step in alike], values)
 
     def create_graph(self, client: Any, name: str | None = None) -> Any:
         """Store the graph of a step, which is returned, as a version of "NAME step".

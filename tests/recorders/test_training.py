@@ -11,7 +11,7 @@ from service.client import Client
 from service.recorders import training
 from service.recorders.archive import NotARecording, read_archive, write_archive
 from service.recorders.optimizers import update_of
-from service.recorders.training import Step, TrainingRecording
+from service.recorders.training import RecordedStep, TrainingRecording
 
 RATE = 0.1
 
@@ -25,7 +25,7 @@ def descent(slip: float = 1.0, skipped: int | None = None) -> TrainingRecording:
         after = w - RATE * gradient * (slip if number == 4 else 1)
         figures = {"x": x, "w": w, "loss": (w * x - 1) ** 2, "w.grad": gradient, "w'": after, "lr": RATE / 1}
         if number != skipped:
-            steps.append(Step(number, {name: np.float64(each) for name, each in figures.items()}))
+            steps.append(RecordedStep(number, {name: np.float64(each) for name, each in figures.items()}))
         w = after
     nodes: list[dict[str, Any]] = [
         {"name": "x", "operation": "Input"},

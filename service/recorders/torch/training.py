@@ -17,7 +17,7 @@ from service.recorders.torch.call import as_array
 from service.recorders.torch.capture import Capture
 from service.recorders.torch.recorder import loss_of, module_hooks, program, versions
 from service.recorders.torch.tensors import Tensors
-from service.recorders.training import Step, TrainingRecording
+from service.recorders.training import RecordedStep, TrainingRecording
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def record_training(
     if every < 1:
         raise ValueError("every is a whole number from 1 on")
     recording = TrainingRecording(every=every, schedule=schedule)
-    steps = _Steps(model, optimizer, rule, recording)
+    steps = _StepRecorder(model, optimizer, rule, recording)
     with ExitStack() as stack:
         stack.enter_context(torch.compiler.set_stance("force_eager"))  # within compiled code no call is seen
         for hook in (*module_hooks(model, steps.capture), *steps.hooks()):
@@ -60,7 +60,7 @@ def record_training(
             yield recording
 
 
-class _Training(Capture):
+class _StepCapture(Capture):
     """What is computed without gradients, as in an evaluation between two steps, is no part of a loss."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -69,7 +69,7 @@ class _Training(Capture):
         return super().__torch_function__(func, types, args, kwargs)
 
 
-class _Steps:
+class _StepRecorder:
     """Takes the steps of an optimiser one by one into `recording`."""
 
     def __init__(
@@ -85,9 +85,9 @@ class _Steps:
         self._graph: LossGraph | None = None
         self._trained: list[tuple[Update, torch.Tensor, Mapping[str, Any]]] = []
         self._constants: dict[str, Any] = {}
-        self._open: Step | None = None
+        self._open: RecordedRecordedStep | None = None
         self._left_out: list[int] = []
-        self.capture = _Training(*self._blank(), with_sources=False)
+        self.capture = _StepCapture(*self._blank(), with_sources=False)
 
     # --- when ---------------------------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ class _Steps:
         for update, tensor, _ in self._trained:
             values |= {f"{update.name}.{key}": _state(self._optimizer, tensor, key) for key in update.states}
             values[update.gradient] = _nothing(tensor) if tensor.grad is None else as_array(tensor.grad)
-        self._open = Step(self._count, values)
+        self._open = RecordedStep(self._count, values)
 
     def _end(self) -> None:
         """Take what the optimiser has made of it."""
