@@ -85,7 +85,7 @@ class _StepRecorder:
         self._graph: LossGraph | None = None
         self._trained: list[tuple[Update, torch.Tensor, Mapping[str, Any]]] = []
         self._constants: dict[str, Any] = {}
-        self._open: RecordedRecordedStep | None = None
+        self._open: RecordedStep | None = None
         self._left_out: list[int] = []
         self.capture = _StepCapture(*self._blank(), with_sources=False)
 
