@@ -12,7 +12,7 @@ from service.cli.serve import database_option, opened_database
 from service.cli.terminal import json_option, print_json
 from service.cli.waiting import waiting
 
-_KINDS = ("graphs", "runs", "comparisons", "derivatives", "tensors")
+_KINDS = ("graphs", "runs", "comparisons", "derivatives", "series", "tensors")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -31,17 +31,18 @@ def _read_age(context: click.Context, option: click.Parameter, text: str) -> dat
 @click.option(
     "--older-than", "before", required=True, metavar="AGE", callback=_read_age, help="How old, as 12h, 90d or 4w."
 )
-@click.option("--keep-labelled", is_flag=True, help="Keep the runs that have a label.")
+@click.option("--keep-labelled", is_flag=True, help="Keep the runs and series that have a label.")
 @click.option("--dry-run", is_flag=True, help="Delete nothing, and say what would be deleted.")
 @database_option
 @json_option
 def prune(before: datetime, keep_labelled: bool, dry_run: bool, database: str | None, as_json: bool) -> None:
-    """Delete old runs with their comparisons, old tensors that nothing uses and old idempotency keys."""
+    """Delete old runs with their comparisons, series that have ended, old tensors that nothing uses and old keys of
+    requests."""
     from service.storage.pruning import prune
 
     with waiting("pruning"), opened_database(database, create=False) as opened:
         pruned = prune(opened, before, keep_labelled=keep_labelled, dry_run=dry_run)
-    went = {"runs": pruned.runs, "comparisons": pruned.comparisons, "tensors": pruned.tensors, "keys": pruned.keys}
+    went = {name: getattr(pruned, name) for name in ("runs", "comparisons", "series", "tensors", "keys")}
     if as_json:
         print_json({**went, "bytes": pruned.nbytes})
         return
@@ -52,7 +53,7 @@ def prune(before: datetime, keep_labelled: bool, dry_run: bool, database: str | 
 
 @click.group()
 def book() -> None:
-    """Move graphs, runs, comparisons, derivatives and tensors between databases, as one file."""
+    """Move graphs, runs, comparisons, derivatives, series and tensors between databases, as one file."""
 
 
 @book.command("export")
@@ -94,5 +95,6 @@ def import_book(file: Path, database: str | None, as_json: bool) -> None:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    said = [f"{count} {what.removesuffix('s') if count == 1 else what}" for what, count in counts.items() if count]
+    one = {what: what if what == "series" else what.removesuffix("s") for what in counts}
+    said = [f"{count} {one[what] if count == 1 else what}" for what, count in counts.items() if count]
     return ", ".join(said) or "nothing"

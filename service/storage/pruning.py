@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, tr
 
 from service.storage.database import Database
 from service.storage.deletion import compares, delete_runs
-from service.storage.models import KeyRow, RunFigures, RunRow, TensorRow
+from service.storage.models import KeyRow, RunFigures, RunRow, SeriesRow, TensorRow
 from service.storage.tensors import used_tensors
 
 _AT_ONCE = 100  # runs or tensors of one transaction
@@ -18,39 +18,49 @@ _AT_ONCE = 100  # runs or tensors of one transaction
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How much went: runs, comparisons of them, tensors that nothing uses, idempotency keys, bytes of the file."""
+    """How much went: runs, comparisons of them, unused tensors, idempotency keys, series, bytes of the file."""
 
     runs: int
     comparisons: int
     tensors: int
     keys: int
+    series: int = 0
     nbytes: int = 0
 
 
 def prune(database: Database, before: datetime, *, keep_labelled: bool = False, dry_run: bool = False) -> Pruned:
-    """Delete the runs, the unused tensors and the idempotency keys made before a moment, and the runs' comparisons.
+    """Delete the runs, the unused tensors and the idempotency keys made before a moment, the runs' comparisons, and the
+    series to which no step was added since.
 
-    With `keep_labelled` runs that have a label stay; with `dry_run` everything stays, and what would go is counted.
+    With `keep_labelled` runs and series that have a label stay; with `dry_run` everything stays, and what would go is
+    counted.
     """
-    is_old = and_(RunRow.created_at < before, RunRow.label.is_(None) if keep_labelled else true())
+    is_old, is_still = (
+        and_(moment < before, label.is_(None) if keep_labelled else true())
+        for moment, label in ((RunRow.created_at, RunRow.label), (SeriesRow.changed_at, SeriesRow.label))
+    )
     if dry_run:
         with database.read() as connection:
-            return _count(connection, is_old, before)
+            return _count(connection, is_old, is_still, before)
     runs, comparisons = _delete_runs(database, is_old)
+    series = sum(iter(lambda: _delete_series(database, is_still), 0))
     with database.write() as connection:
         keys = connection.execute(delete(KeyRow).where(KeyRow.created_at < before)).rowcount
     tensors = sum(iter(lambda: _delete_tensors(database, before), 0))
-    return Pruned(runs, comparisons, tensors, keys, database.give_back())
+    return Pruned(runs, comparisons, tensors, keys, series, database.give_back())
 
 
-def _count(connection: Connection, is_old: ColumnElement[bool], before: datetime) -> Pruned:
+def _count(
+    connection: Connection, is_old: ColumnElement[bool], is_still: ColumnElement[bool], before: datetime
+) -> Pruned:
     old = select(RunRow.id).where(is_old)
 
     def count(condition: ColumnElement[bool]) -> int:
         return connection.execute(select(func.count()).where(condition)).scalar_one()
 
     unused = _unused_tensors(connection, before, RunFigures.run_id.not_in(old))
-    return Pruned(count(is_old), count(compares(old)), len(unused), count(KeyRow.created_at < before))
+    keys = count(KeyRow.created_at < before)
+    return Pruned(count(is_old), count(compares(old)), len(unused), keys, count(is_still))
 
 
 def _delete_runs(database: Database, is_old: ColumnElement[bool]) -> tuple[int, int]:
@@ -65,6 +75,13 @@ def _delete_runs(database: Database, is_old: ColumnElement[bool]) -> tuple[int, 
         runs += len(found)
         last = found[-1] if found else None
     return runs, comparisons
+
+
+def _delete_series(database: Database, is_still: ColumnElement[bool]) -> int:
+    """Delete one series with its steps, whose runs are others' concern, and return how many are gone."""
+    with database.write() as connection:
+        some = select(SeriesRow.id).where(is_still).limit(1)
+        return connection.execute(delete(SeriesRow).where(SeriesRow.id.in_(some))).rowcount
 
 
 def _delete_tensors(database: Database, before: datetime) -> int:

@@ -28,10 +28,13 @@ from service.storage.models import Base, Content, GraphRow, RunChunk, RunRow, Ru
 from service.storage.records import GraphRecord, RunRecord
 from service.storage.run_figures import CHUNK_VALUES
 from service.storage.runs import insert_run
+from service.storage.series import append_steps, insert_series
 from service.storage.tensors import insert_tensor
 from tests.storage.test_comparisons import record as comparison
 from tests.storage.test_deletion import rows
 from tests.storage.test_derivatives import record as derivatives
+from tests.storage.test_series import grown, step
+from tests.storage.test_series import record as series
 from tests.storage.test_tensors import npy, record_of
 
 ODD = np.array([np.nan, -0.0, np.inf, -np.inf, 5e-324, 0.1])
@@ -97,6 +100,9 @@ def filled(shared_database: Database, graph: Graph, records: list[GraphRecord], 
             insert_comparison(
                 connection, comparison(*ids, tolerance={"rtol": 1e-300, "atol": 0.1 + 0.2}, align="probes")
             )
+        training, steps = series(records[2], tags={"é": "·"}), [step(7, run_id=runs[2].id, origins=["z"]), step(8)]
+        insert_series(connection, training)
+        append_steps(connection, grown(training, steps), steps)
     return shared_database
 
 
