@@ -116,7 +116,8 @@ def _number(figure: Any) -> float:
 
 def with_value(found: Comparison, place: int, value: FloatArray, position: int) -> FloatArray:
     """The value at `position` as it follows from the run's own values and another one at `place`, before it."""
-    graph = found.candidate.graph
+    graph, phase = found.candidate.graph, found.forward
+    assert phase is not None
     values: dict[int, Any] = {place: value}
     on_the_way = ancestors(graph, [position])
     for later in range(place + 1, position + 1):
@@ -124,4 +125,4 @@ def with_value(found: Comparison, place: int, value: FloatArray, position: int) 
         if on_the_way[later] and not recorded and not values.keys().isdisjoint(graph.operands[later]):
             operands = [values.get(source, found.values[source]) for source in graph.operands[later]]
             values[later] = value_at(graph, later, operands)
-    return np.asarray(values.get(position, found.values[position]), dtype=np.float64)
+    return np.asarray(values.get(position, phase.expected[position]), dtype=np.float64)

@@ -108,6 +108,14 @@ def test_an_unclaimed_value_explains_all_claims_that_follow_from_it() -> None:
     )
 
 
+def test_what_lies_behind_a_given_figure_explains_nothing() -> None:
+    comparison = found(
+        "g = 2 * e * x; v = 0.9 * u + g", {"e": -1.4, "x": 0.9, "u": -10.0}, {"values": {"v": -11.0}}, ["g", "v"], []
+    )
+    (origin,) = explained_origins(comparison)
+    assert origin.hypotheses[0].name != "unclaimed figure"
+
+
 def test_what_refuses_a_mistaken_value_is_passed_over() -> None:
     """sin(1) for 1 is no index."""
     inputs = {"i": np.array([0.0, 1.0]), "x": np.array([1.0, 5.0])}
