@@ -83,22 +83,29 @@ def read_recording_or_figures(file: Path) -> Recording:
     return read_recording(file) if is_recording(file) else read_figures(file)
 
 
-def read_figures(file: Path) -> Recording:
-    """Read an .npz of values/NAME, gradients/NAME and inputs/NAME, by the file's name; raises click.UsageError."""
+def read_npz(file: Path) -> dict[str, Any]:
+    """Read an .npz of arrays of real numbers, by the names of its members; raises click.UsageError."""
     if not is_zipfile(file):
         raise click.UsageError(f"{file}: not an .npz file")
-    figures: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as members:
-            for member in members.files:
-                kind, _, name = member.partition("/")
-                if kind not in figures or not name:
-                    raise click.UsageError(f"{file}: {member!r} is not values/NAME, gradients/NAME or inputs/NAME")
-                array = figures[kind][name] = members[member]
-                if array.dtype.kind not in "biuf":
-                    raise click.UsageError(f"{file}: {member} holds {array.dtype}, not real numbers")
+            arrays = {name: members[name] for name in members.files}
     except DAMAGED as error:
         raise click.UsageError(f"{file}: not an .npz file: {error}") from None
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise click.UsageError(f"{file}: {name} holds {array.dtype}, not real numbers")
+    return arrays
+
+
+def read_figures(file: Path) -> Recording:
+    """Read an .npz of values/NAME, gradients/NAME and inputs/NAME, by the file's name; raises click.UsageError."""
+    figures: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
+    for member, array in read_npz(file).items():
+        kind, _, name = member.partition("/")
+        if kind not in figures or not name:
+            raise click.UsageError(f"{file}: {member!r} is not values/NAME, gradients/NAME or inputs/NAME")
+        figures[kind][name] = array
     computed = {**figures["gradients"], **figures["values"]}
     dtypes = {name: str(array.dtype) for name, array in computed.items() if str(array.dtype) in DTYPES}
     return Recording(

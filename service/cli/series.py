@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from service.cli.recordings import file_argument, read_npz
 from service.cli.terminal import (
     client_options,
     first,
@@ -75,29 +77,20 @@ def create_series(
 
 @series.command("add")
 @click.argument("series")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@file_argument
 @click.option("--first", "number", type=click.IntRange(0), help="The number of the first of these steps.")
 @key_option
 @client_options
-def add_steps(series: str, file: str, number: int | None, key: str | None, url: str, as_json: bool) -> None:
+def add_steps(series: str, file: Path, number: int | None, key: str | None, url: str, as_json: bool) -> None:
     """Add the steps in FILE, an .npz with a member for each recorded node: its values, stacked along axis 0.
 
     Exits with 1 if an error arose in a step of the series.
     """
+    values = read_npz(file)
     with connect(url) as service:
-        grown = service.add_steps(series, _read_npz(file), first=number, key=key)
+        grown = service.add_steps(series, values, first=number, key=key)
     _print_series(grown, as_json)
     sys.exit(DIFFER if grown.wrong or grown.broken else 0)
-
-
-def _read_npz(file: str) -> dict[str, Any]:
-    import numpy as np
-
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, AttributeError) as error:
-        raise click.UsageError(f"{file}: not a readable .npz: {error}") from None
 
 
 @series.command("list")
