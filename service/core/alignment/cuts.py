@@ -100,9 +100,12 @@ def _first(matching: Matching, own: Sequence[int]) -> list[int]:
 
 
 def _by_structure(matching: Matching, first: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
-    found, settled = [], set()
+    found: list[Cut] = []
+    settled: set[int] = set()
     for mine, other in redefined(matching, first, theirs):
         cut = Cut(mine, other, How.STRUCTURE)
+        if not settled.isdisjoint(matching.candidate.operands[mine]):
+            continue
         if is_of_shape(matching, mine, other) or _evidence(matching, cut):
             found.append(cut)
             settled.add(mine)

@@ -116,12 +116,13 @@ def pair_inputs(
     for mine, other in named:
         if mine in loose and other in free and free[other].shape == loose[mine].shape:
             pair(mine, other, How.NAME, doubtful=True)
-    uses = (
-        {position: (figures[position].shape, _uses(run.graph, position)) for position in figures}
-        for run, figures in ((baseline, free), (candidate, loose))
-    )
-    for mine, other in _alone(*uses):
-        pair(mine, other, How.STRUCTURE, doubtful=True)
+    for slots in (True, False):
+        places = (
+            {position: (figures[position].shape, _uses(run.graph, position, slots)) for position in figures}
+            for run, figures in ((baseline, free), (candidate, loose))
+        )
+        for mine, other in _alone(*places):
+            pair(mine, other, How.STRUCTURE, doubtful=True)
     return pairs
 
 
@@ -195,12 +196,12 @@ def _alone(theirs: Mapping[int, Hashable], own: Mapping[int, Hashable]) -> list[
     ]
 
 
-def _uses(graph: Graph, position: int, depth: int = 2) -> tuple[Hashable, ...]:
-    """Which operations take a node, in which slots, and which take these."""
+def _uses(graph: Graph, position: int, slots: bool, depth: int = 2) -> tuple[Hashable, ...]:
+    """Which operations take a node, in which slots if these count, and which take those."""
     if not depth:
         return ()
     uses = (
-        (graph.nodes[consumer].operation.name, slot, _uses(graph, consumer, depth - 1))
+        (graph.nodes[consumer].operation.name, slot if slots else 0, _uses(graph, consumer, slots, depth - 1))
         for consumer, slot in graph.consumers[position]
     )
     return tuple(sorted(uses))

@@ -1,14 +1,15 @@
 """Which of two graphs' open nodes stand in one place: by operation, operands and use, in the baseline's terms."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from service.core.alignment.matching import Matching
+from service.core.alignment.repeats import definition
 from service.core.alignment.simulation import ProbedFigures
-from service.core.graph.graph import Graph, Node, written_attribute
+from service.core.graph.graph import Graph, Node
 
 Pair: TypeAlias = tuple[int, int]  # the candidate's node and the baseline's
 
@@ -88,11 +89,9 @@ def at_leaves(matching: Matching, mine: int, other: int) -> list[Pair]:
     takes them, with what the baseline takes there; else the two nodes."""
     node, twin = matching.candidate.nodes[mine], matching.baseline.nodes[other]
     own, theirs = matching.candidate.operands[mine], matching.baseline.operands[other]
-    if node.operation is not twin.operation or len(own) != len(theirs) or _written(node) != _written(twin):
+    if definition(node) != definition(twin) or len(own) != len(theirs):
         return [(mine, other)]
-    differing = [
-        (one, two) for one, two in zip(own, theirs, strict=True) if matching.term(one) != matching.their_classes[two]
-    ]
+    differing = _remaining(matching, own, theirs)
     alone = all(
         not matching.candidate.operands[one]
         and matching.are_free(one, two)
@@ -101,6 +100,22 @@ def at_leaves(matching: Matching, mine: int, other: int) -> list[Pair]:
         for one, two in differing
     )
     return differing if differing and alone else [(mine, other)]
+
+
+def _remaining(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> list[Pair]:
+    """The operands that differ: slot by slot, or, where the order does, those that only one side has."""
+    slots = [pair for pair in zip(own, theirs, strict=True) if not _agree(matching, *pair)]
+    rest, others = list(own), list(theirs)
+    for one in own:
+        same = next((two for two in others if _agree(matching, one, two)), None)
+        if same is not None:
+            rest.remove(one)
+            others.remove(same)
+    return min(slots, list(zip(rest, others, strict=True)), key=len)
+
+
+def _agree(matching: Matching, mine: int, other: int) -> bool:
+    return matching.term(mine) == matching.their_classes[other]
 
 
 def is_of_shape(matching: Matching, mine: int, other: int) -> bool:
@@ -137,11 +152,7 @@ def _may_differ(matching: Matching, mine: int, other: int) -> bool:
     if not matching.are_free(mine, other) and matching.partners[mine] != other:
         return False
     node, twin = matching.candidate.nodes[mine], matching.baseline.nodes[other]
-    return mine not in matching.same_numbers or _written(node) != _written(twin)
-
-
-def _written(node: Node) -> Mapping[str, object]:
-    return {name: written_attribute(value) for name, value in node.attributes.items()}
+    return mine not in matching.same_numbers or definition(node) != definition(twin)
 
 
 def _beside(terms: Iterable[int], slot: int) -> tuple[int, ...]:

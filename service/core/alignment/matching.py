@@ -6,6 +6,7 @@ import numpy as np
 
 from service.core.alignment.alignment import Alignment, How
 from service.core.alignment.fingerprints import FigureIndex, fingerprint, unordered_fingerprint
+from service.core.alignment.repeats import Repeats
 from service.core.alignment.simulation import ProbedFigures, figures_at
 from service.core.errors import InvalidInputs
 from service.core.figures.figures import IntArray
@@ -49,6 +50,7 @@ class Matching:
         self.cuts: set[int] = set()
         self.layouts: dict[int, IntArray] = {}
         self.same_numbers: set[int] = set()
+        self._repeats = Repeats(baseline, self.their_classes)
         self._unordered: tuple[FigureIndex, list[list[int]]] | None = None
 
     def pair(self, mine: int, other: int, how: How, layout: IntArray | None = None) -> None:
@@ -64,6 +66,8 @@ class Matching:
         self.pair(mine, other, how, layout)
         if not self.candidate.nodes[mine].operation.is_input:
             self.cuts.add(mine)
+        if self.terms(mine) == self.terms_there(other):
+            self._repeats.note(self.candidate.nodes[mine], other)
         self.own[mine] = self.in_place(other, layout)
         self.classes[mine] = self.their_classes[other]
 
@@ -142,7 +146,26 @@ class Matching:
             except InvalidInputs:  # what was put there has another shape
                 self.classes[position] = -1
             self.same_numbers.discard(position)
+            if self.classes[position] < 0:
+                self._cut_as_before(position)
         return changed
+
+    def _cut_as_before(self, mine: int) -> None:
+        """Cut a node, or a constant that it takes, if that differs from the baseline as one did that has been cut."""
+        sources, terms = self.candidate.operands[mine], self.terms(mine)
+        nodes = self.candidate.nodes
+        for other in self._repeats.places(nodes[mine], [nodes[source] for source in sources], terms):
+            if not self.are_free(mine, other) or np.shape(self.own[mine][0]) != np.shape(self.theirs[other][0]):
+                continue
+            operands = zip(sources, self.baseline.operands[other], strict=True)
+            differing = [(one, two) for one, two in operands if self.term(one) != self.their_classes[two]]
+            if not differing:
+                self.cut(mine, other, How.STRUCTURE)
+            elif all(self.are_free(*pair) and len(self.candidate.consumers[pair[0]]) == 1 for pair in differing):
+                for one, two in differing:
+                    self.cut(one, two, How.STRUCTURE)
+                self.classes[mine], self.own[mine] = self.evaluate(mine, {})
+            return
 
     def having_same_numbers(self, figures: ProbedFigures) -> list[int]:
         """The baseline's nodes with these numbers, wherever they lie."""
