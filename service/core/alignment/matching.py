@@ -17,7 +17,8 @@ class Matching:
     """The state of the search; all nodes by position, the baseline's called `theirs`, the candidate's `own`.
 
     Nodes of one class have equal figures at all probes. A candidate's class is −1 where the baseline has no such
-    figure. `same_numbers` are the candidate's nodes whose numbers the baseline has, but lying otherwise.
+    figure. `same_numbers` are the candidate's nodes whose numbers the baseline has, but lying otherwise. `evaluated`
+    counts the nodes that were computed again.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Matching:
         self.cuts: set[int] = set()
         self.layouts: dict[int, IntArray] = {}
         self.same_numbers: set[int] = set()
+        self.evaluated = 0
         self._repeats = Repeats(baseline, self.their_classes)
         self._unordered: tuple[FigureIndex, list[list[int]]] | None = None
 
@@ -126,6 +128,7 @@ class Matching:
 
         Figures of a class are the baseline's to the bit, lest rounding grow from node to node.
         """
+        self.evaluated += 1
         return self._recognised(self._evaluate(position, known))
 
     def _evaluate(self, position: int, known: Mapping[int, ProbedFigures]) -> ProbedFigures:

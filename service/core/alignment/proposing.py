@@ -26,13 +26,16 @@ from service.core.graph.graph import Graph
 # How far from the given figures probes lie, relatively; the next where figures are lost that are not so at the given.
 _SPREADS = (0.3, 0.01)
 _SEED = 20
+# How often nodes are computed again, as often as there are nodes and in all, before the search is given up.
+_AGAIN, _AGAIN_IN_ALL = 10, 100_000
 
 
 def propose_alignment(baseline: Run, candidate: Run, names: Mapping[str, str]) -> Alignment:
     """Pair the nodes of two runs' graphs by what they compute.
 
     `names` are a person's, from the candidate's names to the baseline's: known ones, one to one. Raises InvalidRequest
-    where a run does not give the value of an Input, InvalidInputs where a graph cannot be run at the inputs.
+    where a run does not give the value of an Input, InvalidInputs where a graph cannot be run at the inputs. Where the
+    graphs differ in more places than can be searched, what lies behind the last cut is left without partners.
     """
     theirs, own = given_inputs(baseline, "baseline"), given_inputs(candidate, "candidate")
     pairs = pair_inputs(baseline, candidate, theirs, own, names)
@@ -76,8 +79,9 @@ def _aligned(
     while True:
         pair_equals(matching, fresh)
         pair_layouts(matching, fresh)
-        cuts = find_cuts(matching)
-        if not cuts:
+        if matching.evaluated > _AGAIN * len(candidate) + _AGAIN_IN_ALL:
+            break
+        if not (cuts := find_cuts(matching)):
             break
         for cut in cuts:
             matching.cut(cut.mine, cut.other, cut.how, cut.layout)
