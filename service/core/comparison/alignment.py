@@ -10,7 +10,7 @@ from service.core.alignment.alignment import Alignment, How
 from service.core.errors import Fault, InvalidRequest, unknown_names
 from service.core.execution.misshapen import set_aside_misshapen
 from service.core.execution.run import Backward, Run
-from service.core.figures.figures import BoolArray, Figures, IntArray, pack
+from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, pack
 from service.core.graph.graph import Graph, Node, written_attribute
 from service.core.graph.sweep import sweep_back
 
@@ -221,6 +221,19 @@ def used_by_others(baseline: Graph, candidate: Graph, partners: IntArray) -> Boo
         ],
         dtype=bool,
     )
+
+
+def repeats(run: Run, position: int) -> bool:
+    """Whether another Input has the same numbers as an Input, in whatever order."""
+    places = (run.graph.position[name] for name in run.graph.inputs)
+    others = [run.values[place] for place in places if place != position]
+    return any(_same_numbers(run.values[position], other) for other in others)
+
+
+def _same_numbers(one: FloatArray | None, other: FloatArray | None) -> bool:
+    if one is None or other is None:
+        return False
+    return np.array_equal(np.sort(one.ravel()), np.sort(other.ravel()), equal_nan=True)
 
 
 def _differ(node: Node, twin: Node) -> bool:

@@ -8,7 +8,8 @@ defined differently shows in the next ones that were compared.
 A pair has one value but not one gradient where the graphs compute that value more than once, or pass it on unchanged: x
 and Identity(x) are alike, and share out between them what flows back. Where a pair's consumers are not each other's
 partners, and its gradient follows from right figures and through no other definition, a gradient that differs from the
-baseline's is that of another share.
+baseline's is that of another share: all shares come together again before the Inputs. One that reaches an Input differs
+by definition, as that of round(x) at whole numbers from that of x.
 """
 
 from collections.abc import Callable
@@ -58,16 +59,25 @@ def gradients_with_wrong_sources(graph: Graph, backward: Phase, forward: Phase |
 
 
 def without_other_shares(
-    graph: Graph, backward: Phase, forward: Phase | None, otherwise: IntArray, shared: BoolArray
-) -> Phase:
-    """The phase without the gradients that differ as those of other shares; `shared` are the pairs with consumers that
-    are not each other's partners, `otherwise` those that another definition is computed from."""
+    graph: Graph,
+    backward: Phase,
+    forward: Phase | None,
+    otherwise: IntArray,
+    shared: BoolArray,
+    has_copy: Callable[[int], bool],
+) -> tuple[Phase, IntArray]:
+    """The phase without the gradients that differ as those of other shares, and the positions of those that differ by
+    definition though no other definition is computed from them.
+
+    `shared` are the pairs with consumers that are not each other's partners, `otherwise` those that another definition
+    is computed from; `has_copy` says of an Input whether another one has a share, as a copy of tied weights.
+    """
     inherited = backward.verdicts == Verdict.INHERITED
     inherited[otherwise] = False
     if not inherited.any() or not shared.any():
-        return backward
+        return backward, otherwise[:0]
     known, may_differ, apart = _known(backward), inherited.tolist(), shared.tolist()
-    uncompared = []
+    begun: dict[int, bool] = {}
 
     def settle(position: int, state: int | None) -> int:
         state = state or 0
@@ -75,14 +85,22 @@ def without_other_shares(
         if wrong is None:
             return state
         if may_differ[position] and not state & _WRONG and (state or apart[position]):
-            uncompared.append(position)
+            begun[position] = not state
             return _OTHER_SHARE
         return _WRONG if wrong else 0
 
     _sweep(graph, forward, settle)
+    reaching = [each for each in begun if graph.nodes[each].operation.is_input and not has_copy(each)]
+    differing = set[int]()
+    while reaching:
+        position = reaching.pop()
+        if position not in differing and (position in begun or known[position] is None):
+            differing.add(position)
+            reaching.extend(consumer for consumer, _ in graph.consumers[position])
     verdicts = backward.verdicts.copy()
-    verdicts[uncompared] = Verdict.NOT_COMPARED
-    return replace(backward, verdicts=verdicts)
+    verdicts[[each for each in begun if each not in differing]] = Verdict.NOT_COMPARED
+    first = np.array(sorted(each for each in differing if begun.get(each)), dtype=np.int64)
+    return replace(backward, verdicts=verdicts), first
 
 
 def _sweep(graph: Graph, forward: Phase | None, settle: Callable[[int, int | None], int]) -> dict[int, int]:

@@ -122,7 +122,7 @@ def _written(graph: Graph, position: int) -> str:
     """The definition of a node, or the name of its operation where that is long."""
     node = graph.nodes[position]
     if not graph.operands[position]:
-        return f"{node.operation.name}"
+        return "an Input" if node.operation.is_input else "a Constant"
     terms = [spoken_term(graph, source) for source in graph.operands[position]]
     try:
         return f"{phrase_of(application(node.operation, terms, told_attributes(node.attributes)), _LONGEST)}"

@@ -17,6 +17,7 @@ from service.core.comparison.alignment import (
     lay_out,
     misshapen_inputs,
     redefined,
+    repeats,
     used_by_others,
     used_otherwise,
     without_misshapen,
@@ -96,7 +97,7 @@ def compare(
         forward = with_definitions(judged, otherwise, lambda: wrong_values(candidate.graph, judged)[1])
     if ours and theirs and slopes is not None:
         judged, conventions = judging.judge_gradients(ours, slopes, theirs.gradients)
-        backward = _with_uses(baseline.graph, candidate.graph, alignment, judged, forward)
+        backward = _with_uses(baseline, candidate, alignment, judged, forward)
     found = Comparison(
         candidate,
         baseline.graph,
@@ -114,15 +115,21 @@ def compare(
     return found
 
 
-def _with_uses(baseline: Graph, candidate: Graph, alignment: Alignment, judged: Phase, forward: Phase | None) -> Phase:
+def _with_uses(baseline: Run, candidate: Run, alignment: Alignment, judged: Phase, forward: Phase | None) -> Phase:
     """The gradients with the verdicts on the nodes that are used otherwise in the two graphs."""
-    if candidate is baseline or not np.isin(judged.verdicts, DIFFERENT).any():
+    graph, other = candidate.graph, baseline.graph
+    if graph is other or not np.isin(judged.verdicts, DIFFERENT).any():
         return judged
-    otherwise = seen_before(candidate, used_otherwise(baseline, candidate, alignment), judged)
-    shared = used_by_others(baseline, candidate, alignment.partners)
-    judged = without_other_shares(candidate, judged, forward, otherwise, shared)
-    backward = with_definitions(judged, otherwise, lambda: gradients_with_wrong_sources(candidate, judged, forward))
-    return without_idle_differences(backward, candidate) if backward.definitions.size else backward
+    otherwise = seen_before(graph, used_otherwise(other, graph, alignment), judged)
+    shared = used_by_others(other, graph, alignment.partners)
+
+    def has_copy(position: int) -> bool:
+        return repeats(candidate, position) or repeats(baseline, int(alignment.partners[position]))
+
+    judged, differing = without_other_shares(graph, judged, forward, otherwise, shared, has_copy)
+    otherwise = np.union1d(otherwise, differing)
+    backward = with_definitions(judged, otherwise, lambda: gradients_with_wrong_sources(graph, judged, forward))
+    return without_idle_differences(backward, graph) if backward.definitions.size else backward
 
 
 def _by_name(tolerance: Tolerance, baseline: Run, candidate: Run, names: Mapping[str, str]) -> Alignment:

@@ -127,6 +127,32 @@ def test_a_gradient_of_another_share_is_not_compared(baseline: str, candidate: s
     assert origins(aligned(run_of(theirs, {"x": X}), wrong, all_pairs), own) == [("backward", first)]
 
 
+def test_a_gradient_of_another_share_that_reaches_an_input_differs_by_definition() -> None:
+    """At whole numbers round(x) is x, and its gradient is 0."""
+    theirs, own = graph_of("e = exp(x); F = sum(e * e)"), graph_of("e = exp(u); r = exp(round(u)); L = sum(e * r)")
+    pairs = {"u": "x", "e": "e", "mul_1": "mul_1", "L": "F"}
+    whole = np.arange(3.0)
+    found = aligned(run_of(theirs, {"x": whole}), run_of(own, {"u": whole}), pairs)
+    assert origins(found, own) == [("backward", "e")]
+    assert verdicts(found, own)["backward"]["u"] == "inherited"
+    assert "The node is used differently in the two graphs." in str(explained_origins(found)[0].sentence)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_tied_weights_share_out_their_gradient(turned: bool) -> None:
+    """In one graph they are one Input, in the other two, of which one lies transposed."""
+    tied, copied = (
+        graph_of("h = tanh(x @ W); y = h @ W.T; F = sum(y * y)"),
+        graph_of("h = tanh(x @ W); y = h @ V; F = sum(y * y)"),
+    )
+    square = np.random.default_rng(2).normal(size=(4, 4))
+    runs = run_of(tied, {"x": X, "W": square}), run_of(copied, {"x": X, "W": square, "V": square.T})
+    baseline, candidate = reversed(runs) if turned else runs
+    names = {name: name for name in ("x", "W", "h", "y", "matmul_1", "mul_1", "F")}
+    found = aligned(baseline, candidate, names)
+    assert found.same and "W" not in verdicts(found, candidate.graph)["backward"]
+
+
 def test_a_pair_is_compared_through_its_layout() -> None:
     theirs, own = graph_of("y = x @ W; F = sum(y * y)"), graph_of("z = V @ u; L = sum(z * z)")
     places = np.arange(8).reshape(4, 2).T

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.core.alignment.alignment import Alignment
-from service.core.comparison.alignment import absent, align, lay_out, redefined, used_by_others, used_otherwise
+from service.core.comparison.alignment import absent, align, lay_out, redefined, repeats, used_by_others, used_otherwise
 from service.core.errors import InvalidRequest
 from service.core.figures.figures import pack
 from tests.planted import graph_of, judge, only, run_of
@@ -78,6 +78,15 @@ def test_definitions_and_uses(candidate: str, names: dict[str, str], defined: st
         set(leading),
         set(others),
     ]
+
+
+def test_an_input_is_repeated_where_another_has_the_same_numbers() -> None:
+    graph = graph_of("F = sum(x @ y) + z")
+    square = np.arange(4.0).reshape(2, 2)
+    run = run_of(graph, {"x": square, "y": square.T, "z": 1.0})
+    places = [graph.position[name] for name in "xyz"]
+    assert [repeats(run, place) for place in places] == [True, True, False]
+    assert not any(repeats(only(run, values="xz"), place) for place in places)
 
 
 def test_inputs_of_other_shapes_are_named_and_not_the_seeds_that_follow() -> None:

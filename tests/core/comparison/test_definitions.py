@@ -101,3 +101,23 @@ def test_without_values_a_gradient_of_a_node_used_otherwise_is_an_origin_by_defi
     assert found.forward is None
     assert origins(found, candidate) == [("backward", "a")]
     assert explained_origins(found)[0].hypotheses[0].name == "definition"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "told"),
+    [
+        ("y = clip(x, min=0, max=1)", "y = clip(x, min=0, max=2)", "it has max 2, in the baseline 1."),
+        (
+            "y = cumsum(x, axis=2)",
+            "y = cumsum(x, axis=2, exclusive=1, reverse=1)",
+            "exclusive 1, in the baseline 0 and",
+        ),
+        ("k = 2; y = x * k", "y = x * k", "it is an Input, in the baseline a Constant."),
+        ("y = x * Constant(value=2)", "y = x * Constant(value=3)", "defined differently in the two graphs."),
+        (f"y = x * {' * '.join(['x'] * 90)}", f"y = sum({', '.join(['x'] * 90)})", "it is Sum, in the baseline "),
+    ],
+)
+def test_the_sentence_says_what_differs(baseline: str, candidate: str, told: str) -> None:
+    graphs = [graph_of(baseline), graph_of(candidate)]
+    sides = [run_of(graph, {"x": np.full((1, 1, 3), 1.5), "k": 3.0}) for graph in graphs]
+    assert told in str(explained_origins(judge(*sides))[0].sentence)
