@@ -1,18 +1,17 @@
 """What rounding every figure of a run to a precision may do to its output, from one backward pass.
 
 A node's value z is off by ε when it is rounded, and the output then by its gradient times ε (to first order). With the
-unit roundoff u of the precision, ε is at most
+unit roundoff u of the precision, ε is likely u·(|z| + P) + w·|z|, and at most
 
-    u·|z| + u·P + w·T
+    u·(|z| + P) + w·(|z| + T)
 
 where P are the parts that a library rounds on the way (`Rounding.kept` in `rulebook/operation.py`), and w is the unit
-roundoff in which z is computed: float32's where the precision is coarser. T is |z| for an elementwise operation, whose
-function a library may miss by a unit more, else |z| + Σ|terms|, which counts the sums inside a product of matrices.
-Nothing is rounded by an operation that is declared exact, nor in an Input or a Constant: of an Input only what the
-precision has no number for.
+roundoff in which z is computed: float32's where the precision is coarser. T is Σ|terms| of an operation that is not
+elementwise, which counts the sums inside a product of matrices. Nothing is rounded by an operation that is declared
+exact, nor in a Constant, and of an Input only what the precision has no number for.
 
 The greatest error is the sum of all |gradient|·ε. Roundings are about independent, so that the likely error is
-√Σ(gradient·u·(z + P))²: more than two standard deviations, since a rounding is u·|z| at most and 0.4 of that as a rule.
+√Σ(gradient·ε)²: more than two standard deviations, since a rounding is u·|z| at most and 0.4 of that as a rule.
 """
 
 import math
@@ -42,8 +41,8 @@ class RoundingErrors:
     """What rounding to `dtype` may do to one number: `value`, the sum of seed × output.
 
     By position, `likely` and `greatest` are the absolute errors that the rounding of that node's figure alone makes in
-    it. `arriving` is the likely error that reaches the output through the node if each of its operands is off by u of
-    itself, `leaving` if its own value is. `overflowing` are the nodes with values beyond the largest number of `dtype`.
+    it. `arriving` is the likely error that reaches the output through the node if each of its operands is off by u + w
+    of itself, `leaving` if its own value is. `overflowing` are the nodes with values beyond `dtype`'s largest number.
     """
 
     dtype: str
@@ -125,14 +124,14 @@ def _measure_scalars(
         value, upstream = values.flat[group.nodes], gradients.flat[group.nodes]
         arriving = np.zeros(len(value))
         if not group.operation.rounding.exact:
-            rounded, greatest = _rounding(finite_size(value), 0.0, 0.0, dtype)
-            measured[:2, group.nodes] = _moved(upstream, rounded), _moved(upstream, greatest)
+            likely, greatest = _rounding(finite_size(value), 0.0, 0.0, dtype)
+            measured[:2, group.nodes] = _moved(upstream, likely), _moved(upstream, greatest)
             operands = [values.flat[row] for row in group.operands]
             slopes = group.operation.differentiate(operands, value, group.attributes)
             for slope, operand, row in zip(slopes, operands, group.operands, strict=True):
                 arriving = np.hypot(arriving, finite_size(upstream * slope * operand) * carries[row])
-        measured[2, group.nodes] = UNIT_ROUNDOFF[dtype] * arriving
-        measured[3, group.nodes] = UNIT_ROUNDOFF[dtype] * finite_size(upstream * value)
+        measured[2, group.nodes] = _unit(dtype) * arriving
+        measured[3, group.nodes] = _unit(dtype) * finite_size(upstream * value)
     return tuple(measured)
 
 
@@ -152,29 +151,38 @@ def _measure_tensors(
         arriving = 0.0
         if not node.operation.rounding.exact:
             operands = [arrays[source] for source in sources]
-            rounded, greatest = _rounding(finite_size(value), *_parts_and_terms(node, operands, value), dtype)
-            measured[0, position] = _norm(_moved(upstream, rounded))
+            likely, greatest = _rounding(finite_size(value), *_parts_and_terms(node, operands, value), dtype)
+            measured[0, position] = _norm(_moved(upstream, likely))
             measured[1, position] = np.sum(_moved(upstream, greatest))
             contributions = contributions_at(graph, position, upstream, operands, value)
             for source, contribution in zip(sources, contributions, strict=True):
                 if contribution is not None and carries[source]:
                     arriving = math.hypot(arriving, _norm(finite_size(contribution * arrays[source])))
-        measured[2, position] = UNIT_ROUNDOFF[dtype] * arriving
-        measured[3, position] = UNIT_ROUNDOFF[dtype] * _norm(finite_size(upstream * value))
+        measured[2, position] = _unit(dtype) * arriving
+        measured[3, position] = _unit(dtype) * _norm(finite_size(upstream * value))
     return tuple(measured)
 
 
 def _of_input(gradient: Any, value: Any, dtype: str) -> tuple[float, float, float, float]:
     """The errors of an Input, of which only what the precision has no number for is rounded."""
     moved = _moved(gradient, _rounded(finite_size(value), dtype) * _unrepresented(value, dtype))
-    return _norm(moved), float(np.sum(moved)), 0.0, UNIT_ROUNDOFF[dtype] * _norm(finite_size(gradient * value))
+    return _norm(moved), float(np.sum(moved)), 0.0, _unit(dtype) * _norm(finite_size(gradient * value))
 
 
 def _rounding(size: Any, parts: Any, terms: Any, dtype: str) -> tuple[Any, Any]:
-    """What rounding may do to values of these magnitudes: once they are computed, and at most."""
-    rounded = _rounded(size, dtype) + UNIT_ROUNDOFF[dtype] * parts
-    computed_in = "float32" if dtype in ROUNDED_ONCE else dtype
-    return rounded, rounded + UNIT_ROUNDOFF[computed_in] * (size + terms)
+    """What rounding may do to values of these magnitudes: likely, and at most."""
+    likely = _rounded(size, dtype) + UNIT_ROUNDOFF[dtype] * parts + _computing(dtype) * size
+    return likely, likely + _computing(dtype) * terms
+
+
+def _computing(dtype: str) -> float:
+    """The unit roundoff in which values are computed before they are rounded."""
+    return UNIT_ROUNDOFF["float32" if dtype in ROUNDED_ONCE else dtype]
+
+
+def _unit(dtype: str) -> float:
+    """By how much of itself a value is likely off."""
+    return UNIT_ROUNDOFF[dtype] + _computing(dtype)
 
 
 def _rounded(size: Any, dtype: str) -> Any:
