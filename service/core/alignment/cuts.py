@@ -1,10 +1,10 @@
 """Where two graphs compute different functions: which nodes stand for one another all the same.
 
 A node is open if the baseline has no such figure and neither has anything that follows from it: what is merely cut into
-other operations closes again. The first open node of the candidate is paired with one of the baseline's by structure:
-the same operation on the same operands, but with other attributes, another constant or in another order. Else a pair
-must make what follows agree: another operation on the same operands, the same operation on some of them, nodes that are
-used alike, and, where there are none, a guess.
+other operations closes again, and seldom holds a cut. The first open node of the candidate is paired with one of the
+baseline's by structure: the same operation on the same operands, but with other attributes, another constant or in
+another order. Else a pair must make what follows agree: another operation on the same operands, the same operation on
+some of them, nodes that are used alike, and, where there are none, a guess.
 """
 
 from bisect import bisect_right
@@ -54,17 +54,15 @@ class Cut:
 
 def find_cuts(matching: Matching) -> list[Cut]:
     """The next cuts, none of which rests on another; none where nothing can be paired."""
-    own = _open_nodes(matching.candidate, [_is_unknown(matching, mine) for mine in range(len(matching.candidate))])
-    if not own:
+    unknown = [_is_unknown(matching, mine) for mine in range(len(matching.candidate))]
+    if not any(unknown):
         return []
     seen = {known for known in matching.classes if known >= 0}
-    theirs = _open_nodes(
-        matching.baseline,
-        [
-            known not in seen and (mine < 0 or mine in matching.layouts)
-            for known, mine in zip(matching.their_classes, matching.partners_back, strict=True)
-        ],
-    )
+    unseen = [
+        known not in seen and (mine < 0 or mine in matching.layouts)
+        for known, mine in zip(matching.their_classes, matching.partners_back, strict=True)
+    ]
+    own, theirs = _open_nodes(matching.candidate, unknown), _open_nodes(matching.baseline, unseen)
     first = _first(matching, own)
     if fixed := [Cut(mine, matching.fixed[mine], How.NAME) for mine in first if mine in matching.fixed]:
         return fixed
@@ -74,6 +72,7 @@ def find_cuts(matching: Matching) -> list[Cut]:
         _by_structure(matching, first, theirs)
         or _by_what_follows(matching, first, own, theirs)
         or _by_output(matching, own, theirs)
+        or _closed(matching, unknown, unseen)
     )
 
 
@@ -127,6 +126,16 @@ def _by_what_follows(matching: Matching, first: Sequence[int], own: Sequence[int
         return _at_leaves(matching, _earliest(matching, found, own, theirs))
     ends = (cut for cut in _weighed_all(matching, near | far) if cut.evidence is None)
     return next((_at_leaves(matching, cut) for cut in ends), [])
+
+
+def _closed(matching: Matching, unknown: Sequence[bool], unseen: Sequence[bool]) -> list[Cut]:
+    """Where a difference dies out before it comes to an end, as in a maximum: what makes more agree all the same."""
+    own = [mine for mine in np.flatnonzero(unknown).tolist() if matching.candidate.operands[mine]]
+    theirs = [other for other in np.flatnonzero(unseen).tolist() if matching.baseline.operands[other]]
+    first = _first(matching, own)
+    near = {*redefined(matching, first, theirs), *with_other_operation(matching, first, theirs)}
+    found = _agreeing_first(_weighed_all(matching, near | {*with_other_operands(matching, first, theirs)}))
+    return _at_leaves(matching, found) if found else []
 
 
 def _agreeing_first(cuts: Iterable[Cut]) -> Cut | None:
@@ -272,5 +281,5 @@ def _classes_behind(
             return {}
         if found < 0 and matching.layouts and (others := matching.having_same_numbers(known[position])):
             found = matching.their_classes[others[0]]
-        classes[position] = found if found >= 0 and matching.varies(found) else -1
+        classes[position] = found if found >= 0 and matching.is_telling(found) else -1
     return classes

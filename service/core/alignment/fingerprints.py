@@ -52,9 +52,13 @@ def tolerance_of(numbers: Iterable[Any]) -> float:
 def _is_rounded(numbers: Any) -> bool:
     figure = np.asarray(getattr(numbers, "array", numbers), dtype=np.float64)
     with np.errstate(all="ignore"):
-        mantissa = np.frexp(figure)[0] * 2**_WRITTEN_BITS
-        long = np.isfinite(mantissa) & (mantissa != np.rint(mantissa))
-        return bool(np.any(long & (np.asarray(figure, np.float32) == figure)))
+        return has_long_numbers(figure[np.asarray(figure, np.float32) == figure])
+
+
+def has_long_numbers(figure: Any) -> bool:
+    """Whether any of the numbers has more bits than what a person writes, as 1/3 has and 0.75 has not."""
+    mantissa = np.frexp(figure)[0] * 2**_WRITTEN_BITS
+    return bool(np.any(np.isfinite(mantissa) & (mantissa != np.rint(mantissa))))
 
 
 def fingerprint(figures: Sequence[Any]) -> Fingerprint:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from service.core.alignment.alignment import Alignment, How
-from service.core.alignment.fingerprints import FigureIndex, fingerprint, unordered_fingerprint
+from service.core.alignment.fingerprints import FigureIndex, fingerprint, has_long_numbers, unordered_fingerprint
 from service.core.alignment.repeats import Repeats
 from service.core.alignment.simulation import ProbedFigures, figures_at
 from service.core.errors import InvalidInputs
@@ -110,6 +110,10 @@ class Matching:
     def varies(self, known: int) -> bool:
         """Whether the figures of a class differ between probes, so that it is no accident to have them."""
         return self.index.representatives[known].varies(self.tolerance)
+
+    def is_telling(self, known: int) -> bool:
+        """Whether it is no accident to have the figures of a class: they vary, or are no numbers that a person writes."""
+        return self.varies(known) or has_long_numbers(self.theirs[self.members[known][0]][0])
 
     def behind(self, starts: Iterable[int], most: int | None = None) -> list[int]:
         """The candidate's nodes without a known figure that rest on one of `starts` by way of such nodes, in order."""

@@ -97,16 +97,17 @@ def _aligned(
 def _probe(
     graph: Graph, given: Mapping[int, FloatArray], moved: set[int], copied: Mapping[int, Twin]
 ) -> tuple[dict[int, ProbedFigures], list[ProbedFigures]]:
-    """The baseline's inputs and figures at the probes, as far from the given inputs as figures stay numbers."""
+    """The baseline's inputs and figures at the probes: the given inputs, and others as far as figures stay numbers."""
     chooses = choosing(graph)
     moved = {position for position in moved if not is_kept(given[position], bool(chooses[position]))}
     kept = {position: (figure,) * PROBES for position, figure in given.items()}
     at_given: list[ProbedFigures] | None = None
     for spread in _SPREADS:
-        generators = [np.random.default_rng((_SEED, place)) for place in range(PROBES)]
+        generators = [np.random.default_rng((_SEED, place)) for place in range(1, PROBES)]
         inputs = dict(kept)
         for position in sorted(moved):
-            inputs[position] = tuple(probe(given[position], generator, spread) for generator in generators)
+            figure = given[position]
+            inputs[position] = figure, *(probe(figure, generator, spread) for generator in generators)
         for position, twin in copied.items():
             inputs[position] = twin.figures(inputs)
         try:

@@ -12,7 +12,7 @@ from service.core.graph.sweep import walk_forward
 
 ProbedFigures: TypeAlias = tuple[Any, ...]  # a node's figures, one for each probe
 
-PROBES = 2
+PROBES = 2  # the given inputs themselves, and random ones
 # By what a probe scales what is held constant for gradients, so that a program which forgets that differs from one
 # which does not. Where a gradient does not depend on it, neither does the value, as for the maximum in a softmax.
 _DETACHED = 1.0 + 2.0**-8
