@@ -112,7 +112,7 @@ class Matching:
         return self.index.representatives[known].varies(self.tolerance)
 
     def is_telling(self, known: int) -> bool:
-        """Whether it is no accident to have the figures of a class: they vary, or are no numbers that a person writes."""
+        """Whether it is no accident to have the figures of a class: they vary, or are not what a person writes."""
         return self.varies(known) or has_long_numbers(self.theirs[self.members[known][0]][0])
 
     def behind(self, starts: Iterable[int], most: int | None = None) -> list[int]:
