@@ -8,8 +8,9 @@ defined differently shows in the next ones that were compared.
 A pair has one value but not one gradient where the graphs compute that value more than once, or pass it on unchanged: x
 and Identity(x) are alike, and share out between them what flows back. Where a pair's consumers are not each other's
 partners, and its gradient follows from right figures and through no other definition, a gradient that differs from the
-baseline's is that of another share: all shares come together again before the Inputs. One that reaches an Input differs
-by definition, as that of round(x) at whole numbers from that of x.
+baseline's is that of another share: all shares come together again before the Inputs. What reaches an Input is no share
+but an error below the tolerance that grew, or, where nothing else differs and it is large, a definition, as round(x) at
+whole numbers, where its value is x and its gradient 0.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from service.core.graph.sweep import sweep_back, walk_forward
 
 # What a gradient depends on, as bits.
 _WRONG, _OTHER_SHARE = 1, 2
+_PLAINLY = 0.1
 
 
 def wrong_values(graph: Graph, forward: Phase | None) -> tuple[BoolArray, BoolArray]:
@@ -66,8 +68,8 @@ def without_other_shares(
     shared: BoolArray,
     has_copy: Callable[[int], bool],
 ) -> tuple[Phase, IntArray]:
-    """The phase without the gradients that differ as those of other shares, and the positions of those that differ by
-    definition though no other definition is computed from them.
+    """The phase without the gradients that differ as those of other shares, and the positions of those that are the
+    only figures to differ, and plainly.
 
     `shared` are the pairs with consumers that are not each other's partners, `otherwise` those that another definition
     is computed from; `has_copy` says of an Input whether another one has a share, as a copy of tied weights.
@@ -99,8 +101,18 @@ def without_other_shares(
             reaching.extend(consumer for consumer, _ in graph.consumers[position])
     verdicts = backward.verdicts.copy()
     verdicts[[each for each in begun if each not in differing]] = Verdict.NOT_COMPARED
-    first = np.array(sorted(each for each in differing if begun.get(each)), dtype=np.int64)
-    return replace(backward, verdicts=verdicts), first
+    left = {*np.flatnonzero(np.isin(verdicts, DIFFERENT)).tolist()}
+    others = not left <= differing or (forward is not None and bool(np.isin(forward.verdicts, DIFFERENT).any()))
+    first = [] if others else sorted(each for each in left if begun[each] and _differs_plainly(backward, each))
+    return replace(backward, verdicts=verdicts), np.array(first, dtype=np.int64)
+
+
+def _differs_plainly(phase: Phase, position: int) -> bool:
+    """Whether a figure is off by a good part of the greatest element."""
+    own, theirs = phase.candidate[position], phase.baseline[position]
+    assert own is not None and theirs is not None
+    with np.errstate(all="ignore"):
+        return bool(np.abs(own - theirs).max() > _PLAINLY * np.abs(theirs).max())
 
 
 def _sweep(graph: Graph, forward: Phase | None, settle: Callable[[int, int | None], int]) -> dict[int, int]:

@@ -52,6 +52,7 @@ from service.core.figures.figures import Figures, FloatArray, IntArray, same_bit
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.core.graph.traversal import sourceless
+from service.core.rounding.precision import ROUNDED_ONCE
 
 # By whether a figure agrees with the baseline (1) and with its replay (2).
 _VERDICTS = np.array([Verdict.ORIGIN, Verdict.COMPENSATED, Verdict.INHERITED, Verdict.SAME], dtype=np.int8)
@@ -127,7 +128,8 @@ def _with_uses(baseline: Run, candidate: Run, alignment: Alignment, judged: Phas
         return repeats(candidate, position) or repeats(baseline, int(alignment.partners[position]))
 
     judged, differing = without_other_shares(graph, judged, forward, otherwise, shared, has_copy)
-    otherwise = np.union1d(otherwise, differing)
+    if not {baseline.dtype, candidate.dtype} & {*ROUNDED_ONCE}:  # in which rounding may do as much
+        otherwise = np.union1d(otherwise, differing)
     backward = with_definitions(judged, otherwise, lambda: gradients_with_wrong_sources(graph, judged, forward))
     return without_idle_differences(backward, graph) if backward.definitions.size else backward
 

@@ -1,6 +1,7 @@
 """Two graphs whose nodes have other names: what is equivalent, cut, without a partner, or laid out otherwise."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,11 @@ def test_a_gradient_of_another_share_that_reaches_an_input_differs_by_definition
     assert origins(found, own) == [("backward", "e")]
     assert verdicts(found, own)["backward"]["u"] == "inherited"
     assert "The node is used differently in the two graphs." in str(explained_origins(found)[0].sentence)
+    # What rounding may do, and what may follow from another mistake, is not accused.
+    halves = [replace(run_of(graph, {name: whole}), dtype="bfloat16") for graph, name in ((theirs, "x"), (own, "u"))]
+    assert origins(aligned(*halves, pairs), own) == []
+    wrong = run_of(own, {"u": whole}, values={"L": 9.0})
+    assert origins(aligned(run_of(theirs, {"x": whole}), wrong, pairs), own) == [("forward", "L")]
 
 
 @pytest.mark.parametrize("turned", [False, True])
