@@ -126,6 +126,8 @@ def narrow(app: Flask) -> Any:
         "run_id": runs,
         "comparison_id": [post("/v1/comparisons", baseline=runs[0], candidate=each) for each in runs[2:]],
         "derivatives_id": [post(f"{path}/derivatives", kind="jacobian", inputs=inputs)],
+        "series_id": [post("/v1/series", graph=graph, carry={"e": "a"})],
+        "phase": ["forward", "backward"],
         "node": [*"abcdefF"],
         "digest": [f"sha256:{_DIGEST}"],
         "name": ["Add", "div", "×"],
