@@ -4,7 +4,7 @@ import io
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from itertools import chain, islice
 from pathlib import Path
@@ -21,8 +21,9 @@ from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.building import build_graph
 from service.core.reproduction.script import Script, write_script
 from service.core.reproduction.smallest import Smallest, find_smallest
+from tests.core.comparison.slips import Mistake
 from tests.elementwise import ELEMENTWISE, domains
-from tests.planted import altered, judge, run_of
+from tests.planted import altered, graph_of, judge, run_of
 from tests.sources import agrees, nodes_of, tensor_samples
 from tests.tensors import graph_around
 
@@ -78,7 +79,7 @@ def run_script(script: Script, path: Path) -> str:
     return done.stdout
 
 
-def planted_everywhere(each: int, every: int) -> Iterator[tuple[str, Smallest]]:
+def planted_everywhere(each: int, every: int = 1) -> Iterator[tuple[str, Smallest]]:
     """An origin in the value and in each gradient around operations, with the operation's name.
 
     Of the elementwise ones, and of `each` sample of the others, it is `every` second, third …
@@ -118,11 +119,21 @@ def _tensor_runs(each: int) -> Iterator[tuple[Run, list[str], list[str], str]]:
         yield run, list(graph.outputs[:1]), inputs, sample.operation.name
 
 
-def wrong_cases(language: str, each: int, read: Any = np.asarray, every: int = 1) -> tuple[list[str], set[str], int]:
-    """The origins that a script does not show, the operations that are refused, and how many origins were tried."""
+def slips(table: Sequence[Mistake]) -> Iterator[tuple[str, Smallest]]:
+    """The origin of each mistake of a table, with what it is called."""
+    for mistake in table:
+        graph = graph_of(mistake.text)
+        candidate = run_of(graph, mistake.inputs, **{mistake.kind: {mistake.node: mistake.wrong}})
+        yield mistake.what, only_smallest(run_of(graph, mistake.inputs), candidate)
+
+
+def wrong_cases(
+    language: str, cases: Iterable[tuple[str, Smallest]], read: Any = np.asarray
+) -> tuple[list[str], set[str], int]:
+    """The cases that a script does not show, those that are refused, and how many there are."""
     failed, refused, count = [], set[str](), 0
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-        for name, small in planted_everywhere(each, every):
+        for name, small in cases:
             count += 1
             case = f"{name}: the {'value' if small.seed is None else 'gradient'} of {small.node}"
             if not agrees(computed(small), small.right, 1e-9):

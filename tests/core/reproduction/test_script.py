@@ -1,5 +1,6 @@
 """Scripts that show an origin: they run by themselves and print what is right beside what was recorded."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,36 +11,58 @@ from service.core.errors import InvalidRequest
 from service.core.graph.building import build_graph
 from service.core.reproduction.issue import write_issue
 from service.core.reproduction.script import LANGUAGES, LARGEST_WRITTEN, write_script
+from tests.core.comparison.porting_slips import PORTS
+from tests.core.comparison.students_slips import STUDENTS
 from tests.planted import SEED, SEED_INPUTS, altered, graph_of, run_of
-from tests.reproductions import execute, only_smallest, run_script, shown_figures, smallest_of, wrong, wrong_cases
+from tests.reproductions import (
+    execute,
+    only_smallest,
+    planted_everywhere,
+    run_script,
+    shown_figures,
+    slips,
+    smallest_of,
+    wrong,
+    wrong_cases,
+)
 
 # Along several directions.
 REFUSED = {"CofactorsAlong"}
 
 
+TABLE = [*STUDENTS, *PORTS]
+
+
 def test_numpy_shows_origins_of_elementwise_operations() -> None:
-    failed, refused, count = wrong_cases("numpy", 0, every=2)
-    assert failed == [] and refused <= REFUSED and count > 50
+    failed, refused, count = wrong_cases("numpy", planted_everywhere(0, every=2))
+    assert failed == [] and not refused and count > 50
 
 
 @pytest.mark.slow
 def test_numpy_shows_every_origin_of_the_registry() -> None:
-    failed, refused, count = wrong_cases("numpy", 3)
+    failed, refused, count = wrong_cases("numpy", planted_everywhere(3))
     assert failed == [] and refused == REFUSED and count > 600
 
 
+@pytest.mark.slow
+def test_numpy_shows_every_slip() -> None:
+    failed, refused, count = wrong_cases("numpy", slips(TABLE))
+    assert failed == [] and not refused and count == len(TABLE)
+
+
 @pytest.mark.peers
-def test_pytorch_shows_every_origin_of_the_registry() -> None:
+def test_pytorch_shows_every_origin_of_the_registry_and_every_slip() -> None:
     pytest.importorskip("torch", reason="left to `make test-peers`")
-    failed, refused, count = wrong_cases("torch", 2, lambda found: found.detach().numpy())
-    assert failed == [] and refused <= REFUSED and count > 500
+    cases = chain(planted_everywhere(2), slips(TABLE))
+    failed, refused, count = wrong_cases("torch", cases, lambda found: found.detach().numpy())
+    assert failed == [] and refused <= REFUSED and count > 700
 
 
 @pytest.mark.peers
 def test_jax_shows_origins_of_the_registry() -> None:
     pytest.importorskip("jax", reason="left to `make test-peers`")
-    failed, refused, count = wrong_cases("jax", 1, every=8)
-    assert failed == [] and refused <= REFUSED and count > 50
+    failed, refused, count = wrong_cases("jax", planted_everywhere(1, every=16))
+    assert failed == [] and refused <= REFUSED and count > 20
 
 
 TENSORS = "h = tanh(x @ W + b); n = softmax(h); y = n * h; L = sum(y * y)"

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from service.core.comparison.verdicts import Verdict
+from service.core.alignment.alignment import Alignment
+from service.core.comparison.judging import compare
+from service.core.comparison.verdicts import TOLERANCES, Verdict
 from service.core.errors import Conflict
 from service.core.execution.outcomes import run_at
 from service.core.execution.passes import fit_inputs
@@ -138,6 +140,22 @@ def test_an_origin_by_definition_is_that_of_the_baselines_definition() -> None:
     assert np.array_equal(small.recorded, other.values[graphs[2].position["n"]])
     for small in smallest_of(right, scaled):
         assert computed(small) == pytest.approx(small.right)
+
+
+def test_an_origin_by_definition_that_lies_otherwise_is_shown_as_the_baseline_has_it() -> None:
+    first, second = graph_of("n = relu(x); L = sum(n)"), graph_of("m = leaky_relu(y); K = sum(m)")
+    figure = np.array([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]])
+    right, candidate = run_of(first, {"x": figure}), run_of(second, {"y": figure.T})
+
+    def propose(baseline: Run, candidate: Run, names: object) -> Alignment:
+        layout = np.arange(6).reshape(2, 3).T
+        return Alignment(np.arange(3), {}, np.array([1]), {0: layout, 1: layout})
+
+    found = compare(right, candidate, TOLERANCES["float64"], propose=propose)
+    ((phase, position),) = (place for place in found.places(Verdict.ORIGIN) if place[0].name == "forward")
+    small = find_smallest(found, phase, position, lambda: right)
+    assert (small.index, small.inputs) == ((1, 2), {"x": -6.0})
+    assert (small.right, small.recorded, computed(small)) == (0.0, pytest.approx(-0.06), 0.0)
 
 
 def test_an_origin_by_another_use_is_that_of_the_baselines_uses() -> None:
