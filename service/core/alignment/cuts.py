@@ -116,7 +116,9 @@ def _by_structure(matching: Matching, first: Sequence[int], theirs: Sequence[int
 
 def _by_what_follows(matching: Matching, first: Sequence[int], own: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
     beside = list(dict.fromkeys(with_other_operands(matching, first, theirs)))
-    near = {*with_other_operation(matching, first, theirs), *beside}
+    taken = {source for mine in first for source in matching.candidate.operands[mine]}
+    idle = [mine for mine in sorted(taken) if matching.is_free(mine) and matching.candidate.operands[mine]]
+    near = {*with_other_operation(matching, first, theirs), *beside, *used_alike(matching, idle, theirs)}
     if found := _agreeing_first(chain(_relaid(matching, first), _weighed_all(matching, near))):
         return _at_leaves(matching, found)
     if together := _together(matching, beside):
