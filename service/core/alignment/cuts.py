@@ -116,9 +116,8 @@ def _by_structure(matching: Matching, first: Sequence[int], theirs: Sequence[int
 
 def _by_what_follows(matching: Matching, first: Sequence[int], own: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
     beside = list(dict.fromkeys(with_other_operands(matching, first, theirs)))
-    taken = {source for mine in first for source in matching.candidate.operands[mine]}
-    idle = [mine for mine in sorted(taken) if matching.is_free(mine) and matching.candidate.operands[mine]]
-    near = {*with_other_operation(matching, first, theirs), *beside, *used_alike(matching, idle, theirs)}
+    near = {*with_other_operation(matching, first, theirs), *beside}
+    near |= set(used_alike(matching, _idle(matching, first), theirs))
     if found := _agreeing_first(chain(_relaid(matching, first), _weighed_all(matching, near))):
         return _at_leaves(matching, found)
     if together := _together(matching, beside):
@@ -207,6 +206,7 @@ def _guess(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> Cut
 def _earliest(matching: Matching, cut: Cut, own: Sequence[int], theirs: Sequence[int]) -> Cut:
     """The first pair before a cut that makes the figures of the cut's own nodes agree; else the cut itself."""
     between = _open_ancestors(matching.candidate, cut.mine, own)
+    between = sorted({*between, *_idle(matching, [*between, cut.mine])})
     others = [*_open_ancestors(matching.baseline, cut.other, theirs), cut.other]
     for mine in between[:_GUESSED]:
         following = [each for each in [*between, cut.mine] if each > mine]
@@ -216,6 +216,12 @@ def _earliest(matching: Matching, cut: Cut, own: Sequence[int], theirs: Sequence
                 if classes and classes.get(cut.mine) == matching.their_classes[cut.other]:
                     return Cut(mine, other, How.VERIFIED, layout)
     return cut
+
+
+def _idle(matching: Matching, takers: Iterable[int]) -> list[int]:
+    """Operands that have the baseline's figure but no partner, as an Identity in place of a sum with a residual."""
+    operands = {source for taker in takers for source in matching.candidate.operands[taker]}
+    return [mine for mine in sorted(operands) if matching.is_free(mine) and matching.candidate.operands[mine]]
 
 
 def _open_ancestors(graph: Graph, position: int, opened: Sequence[int]) -> list[int]:
