@@ -46,6 +46,7 @@ COMMANDS_OF_SEVERAL = {
     "explain": {"list_steps", "list_paths"},
     "gate": {"get_run", "create_graph", "record_run", "create_comparison", "list_comparison_nodes"},
     "import_run": {"create_graph", "record_run"},
+    "import_series": {"create_graph", "create_gradient_graph", "add_nodes", "create_series", "add_steps"},
     "marks": {"list_runs", "list_comparisons", "get_comparison"},
     "picture": {"get_graph_picture", "get_run_picture", "get_comparison_picture"},
 }

@@ -82,6 +82,14 @@ class StepsRequest(Request):
             "that comes next, and 1 in a series without steps"
         },
     )
+    skipped = StrictInt(
+        0,
+        load_default=0,
+        metadata={
+            "description": "How many steps the program took before these that were not recorded: they count, and what "
+            "the first of these took is not held against what the last that is recorded gave"
+        },
+    )
 
 
 class SeriesQuery(ListQuery):

@@ -1,4 +1,4 @@
-"""The commands `series create`, `add`, `list`, `show`, `verdict` and `delete`."""
+"""The commands `series create`, `add`, `import`, `list`, `show`, `verdict` and `delete`."""
 
 import sys
 from collections.abc import Iterable
@@ -27,7 +27,9 @@ from service.cli.terminal import (
 from service.cli.verdicts import DIFFER, located, tolerance_options
 from service.cli.waiting import connect
 from service.client.results.series import Series, SeriesStep
+from service.recorders.archive import NotARecording
 from service.recorders.recording import DTYPES
+from service.recorders.training import TrainingRecording
 
 _SHOWN = 20
 
@@ -79,18 +81,45 @@ def create_series(
 @click.argument("series")
 @file_argument
 @click.option("--first", "number", type=click.IntRange(0), help="The number of the first of these steps.")
+@click.option("--skipped", type=click.IntRange(0), default=0, help="How many steps before it were not recorded.")
 @key_option
 @client_options
-def add_steps(series: str, file: Path, number: int | None, key: str | None, url: str, as_json: bool) -> None:
+def add_steps(
+    series: str, file: Path, number: int | None, skipped: int, key: str | None, url: str, as_json: bool
+) -> None:
     """Add the steps in FILE, an .npz with a member for each recorded node: its values, stacked along axis 0.
 
     Exits with 1 if an error arose in a step of the series.
     """
     values = read_npz(file)
     with connect(url) as service:
-        grown = service.add_steps(series, values, first=number, key=key)
+        grown = service.add_steps(series, values, first=number, skipped=skipped, key=key)
     _print_series(grown, as_json)
     sys.exit(DIFFER if grown.wrong or grown.broken else 0)
+
+
+@series.command("import")
+@file_argument
+@click.option("--name", help="The name of the graph of the loss; left out, the recording's.")
+@click.option("--retain", type=click.Choice(["auto", "full", "norms"]), help="Which steps are kept whole.")
+@click.option("--label", help="A label to find the series by.")
+@tags_option
+@client_options
+def import_series(file: Path, tags: tuple[str, ...], url: str, as_json: bool, **options: Any) -> None:
+    """Store the training that `record_training` wrote to FILE: the graph of a step, and all steps as a series.
+
+    Exits with 1 if an error arose in a step.
+    """
+    try:
+        recording = TrainingRecording.load(file)
+    except NotARecording as error:
+        raise click.UsageError(f"{file} is no recorded training: {error}") from None
+    for note in recording.notes:
+        click.echo(note, err=True)
+    with connect(url) as service:
+        made = recording.upload(service, tags=read_tags(tags), **options)
+    _print_series(made, as_json)
+    sys.exit(DIFFER if made.wrong or made.broken else 0)
 
 
 @series.command("list")

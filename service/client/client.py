@@ -595,12 +595,17 @@ class Client:
         values: Mapping[str, Any],
         *,
         first: int | None = None,
+        skipped: int | None = None,
         key: str | None = None,
     ) -> Series:
         """Judge the next steps of a series: `values` has for each recorded node, Inputs among them, its values in these
-        steps, stacked along axis 0. `first`, if given, is the number of the first of them, and refused if it is another
-        than comes next. All of them are one request, which has the limits body_bytes and run_elements."""
-        rest, arrays = take_arrays({"values": dict(values), **_given({"first": first})})
+        steps, stacked along axis 0.
+
+        `first`, if given, is the number of the first of them, and refused if it is another than comes next; `skipped`
+        says how many steps before it were not recorded. All are one request, which has the limits body_bytes and
+        run_elements.
+        """
+        rest, arrays = take_arrays({"values": dict(values), **_given({"first": first, "skipped": skipped})})
         path, headers = f"/v1/series/{_id(series)}/steps", {"Content-Type": MEDIA_TYPE}
         if not arrays:
             return read_series(self._http.post(path, rest, key))

@@ -34,11 +34,14 @@ class LossGraph:
         return [_as_input(node) if node.name in varying else document_of(node, self._all) for node in self.nodes]
 
     def figures(self, names: Sequence[str]) -> dict[str, Any]:
-        """The values of Inputs, Constants and the loss, by the names that the nodes have in another such graph."""
+        """The values of Inputs, Constants and the loss, by the names that the nodes have in another such graph.
+
+        That of a loss which is the sum of several is not known.
+        """
         return {
             name: node.attributes["value"] if node.operation == "Constant" else node.value
             for name, node in zip(names, self.nodes, strict=True)
-            if not node.inputs or node is self.nodes[-1]
+            if not node.inputs or (node is self.nodes[-1] and node.value is not None)
         }
 
     def _form(self, node: Draft) -> Any:

@@ -109,10 +109,16 @@ class TrainingRecording:
 
     def stacked(self) -> Iterator[StackedSteps]:
         """The steps, those together that follow each other with figures of the same nodes in the same shapes."""
-        for _, steps in groupby(self.steps, lambda step: {name: np.shape(each) for name, each in step.values.items()}):
-            alike = list(steps)
-            values = {name: np.stack([step.values[name] for step in alike]) for name in alike[0].values}
-            yield StackedSteps([step.number for step in alike], values)
+
+        def alike(numbered: tuple[int, RecordedStep]) -> object:
+            place, step = numbered
+            shapes = {name: np.shape(array) for name, array in step.values.items()}
+            return step.number - place * self.every, shapes
+
+        for _, steps in groupby(enumerate(self.steps), alike):
+            together = [step for _, step in steps]
+            values = {name: np.stack([step.values[name] for step in together]) for name in together[0].values}
+            yield StackedSteps([step.number for step in together], values)
 
     def create_graph(self, client: Any, name: str | None = None) -> Any:
         """Store the graph of a step, which is returned, as a version of "NAME step".
@@ -155,10 +161,13 @@ class TrainingRecording:
         """
         options = {"dtype": self.dtype, "retain": retain, "every": self.every, "label": label, "tags": tags}
         series = client.create_series(self.create_graph(client, name), self.carry, by=self.by, **options)
+        last = 1 - self.every
         for stack in self.stacked():
             size = sum(array.nbytes for array in stack.values.values())
             share = max(1, len(stack.numbers) * _MOST_AT_ONCE // max(size, 1))
             for start in range(0, len(stack.numbers), share):
                 part = {name: array[start : start + share] for name, array in stack.values.items()}
-                series = client.add_steps(series, part, first=stack.numbers[start])
+                first = stack.numbers[start]
+                series = client.add_steps(series, part, first=first, skipped=(first - last) // self.every - 1)
+                last = stack.numbers[start : start + share][-1]
         return series

@@ -120,10 +120,10 @@ def list_series(
 def append_steps(connection: Connection, record: SeriesRecord, steps: Sequence[StepRecord]) -> None:
     """Insert the last steps of a series, which `record` counts already.
 
-    Raises NotFound, and Conflict if the number of the first does not follow on those that are there.
+    Raises NotFound, and Conflict if the number of the first is among those that are there.
     """
     stands = get_series(connection, record.id)
-    if stands.steps + len(steps) != record.steps or stands.next_step not in (None, steps[0].number):
+    if stands.steps + len(steps) != record.steps or (stands.next_step or 0) > steps[0].number:
         raise Conflict(f"other steps were added meanwhile; the next one is {stands.next_step}")
     columns = {column.name: getattr(record, column.name) for column in _TABLE.columns}
     connection.execute(update(_TABLE).where(_TABLE.c.id == record.id).values(columns))

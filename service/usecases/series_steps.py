@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from service.core.comparison.weights import weigh_comparison
-from service.core.errors import Conflict, Fault, InvalidInputs, LimitExceeded, unknown_names
+from service.core.errors import Conflict, Fault, InvalidInputs, InvalidRequest, LimitExceeded, unknown_names
 from service.core.execution.outcomes import run_at
 from service.core.execution.passes import Fitted, fit_again
 from service.core.execution.run import Run
@@ -32,6 +32,7 @@ from service.usecases.runs import Ready, RunPlan, StoredRun, as_run, fit_to, pla
 from service.usecases.series import get_series
 from service.usecases.tensors import Given, load_arrays, named_tensors, tensors_of, with_weights
 
+_LAST = 10**15  # of the numbers of steps
 _MOST_ORIGINS = 100  # whose names are kept of a step
 
 
@@ -41,14 +42,15 @@ def add_steps(
     values: Mapping[str, Given],
     *,
     first: int | None = None,
+    skipped: int = 0,
     key: IdempotencyKey | None = None,
 ) -> SeriesRecord:
     """Judge the next steps of a series and keep what it retains of them.
 
     `values` has for each recorded node, Inputs among them, its values in these steps, stacked along axis 0; an Input
     that is left out has the graph's weight. `first` is the number of the first of these steps: by default the one that
-    comes next, and 1 in a series without any. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded, and
-    Conflict where the number is another than comes next.
+    comes next, and 1 in a series without any; `skipped` steps before it were not recorded. Raises NotFound,
+    InvalidInputs, InvalidRequest, LimitExceeded, and Conflict where the number is another than comes next.
     """
     with context.database.read() as connection:
         record = storage.get_series(connection, references.series_id(connection, series_id))
@@ -56,8 +58,8 @@ def add_steps(
         last = storage.list_series_steps(connection, record.id, start=record.last_step or 0, limit=1)
     if known:
         return get_series(context, known.resource_id)
-    steps = _read(context, record, _first(record, first), values)
-    judged = _judge(context, record, steps, last[0] if last else None)
+    steps = _read(context, record, _first(record, first, skipped), values)
+    judged = _judge(context, record, steps, last[0] if last and not skipped else None)
     grown = _grown(record, judged)
 
     def make(connection: Connection) -> tuple[SeriesRecord, str, bool]:
@@ -100,11 +102,14 @@ class _Steps:
         return _parted(self.plan.graph, self.stacked, self.weights, index)
 
 
-def _first(record: SeriesRecord, first: int | None) -> int:
+def _first(record: SeriesRecord, first: int | None, skipped: int) -> int:
     """The number of the first of the steps that are added; raises Conflict where others come next."""
-    follows = record.next_step
-    if follows is None:
-        return 1 if first is None else first
+    follows = 1 if record.next_step is None else record.next_step
+    follows += skipped * record.every
+    if follows > _LAST:
+        raise InvalidRequest([Fault(("skipped",), f"the number of a step is at most {_LAST}")])
+    if record.next_step is None:
+        return follows if first is None else first
     if first not in (None, follows):
         raise Conflict(f"the next step of this series is {follows}, not {first}")
     return follows

@@ -105,6 +105,21 @@ def steps_of(client: FlaskClient, series: str, query: str = "") -> list[dict[str
     return list(read(client.get(f"{series}/steps{query}"))["steps"])
 
 
+def test_steps_that_were_not_recorded_count_and_break_no_carry(client: FlaskClient, graph: str) -> None:
+    values, series = train(9), begun(client, graph)
+    added(client, series, listed(values, 0, 3))
+    grown = added(client, series, listed(values, 5), skipped=2, first=6)
+    assert (grown["steps"], grown["last_step"]) == (7, 9)
+    assert read(client.get(f"{series}/verdict"))["broken_carries"] == []
+    broken = begun(client, graph, every=10**8)
+    far = read(client.post(f"{broken}/steps", json={"values": listed(values), "skipped": 10**8}), 422)
+    assert far["errors"] == [{"pointer": "/skipped", "detail": f"the number of a step is at most {10**15}"}]
+    broken = begun(client, graph)
+    added(client, broken, listed(values, 0, 3))
+    added(client, broken, listed(values, 5))
+    assert [carry["step"] for carry in read(client.get(f"{broken}/verdict"))["broken_carries"]] == [4, 4]
+
+
 def test_steps_have_numbers_and_come_in_their_order(client: FlaskClient, graph: str) -> None:
     values, series = train(6), begun(client, graph)
     assert added(client, series, listed(values, 0, 2), first=7)["last_step"] == 8
@@ -113,6 +128,8 @@ def test_steps_have_numbers_and_come_in_their_order(client: FlaskClient, graph: 
         assert problem["detail"] == f"the next step of this series is 9, not {first}"
     grown = added(client, series, listed(values, 2))
     assert (grown["steps"], grown["first_step"], grown["last_step"]) == (6, 7, 12)
+    problem = read(client.post(f"{series}/steps", json={"values": listed(values), "first": 14, "skipped": 2}), 409)
+    assert problem["detail"] == "the next step of this series is 15, not 14"
     page = read(client.get(f"{series}/steps?limit=4"))
     rest = read(client.get(f"{series}/steps?limit=4&cursor={page['next']}"))
     assert [step["step"] for step in page["steps"] + rest["steps"]] == [*range(7, 13)]

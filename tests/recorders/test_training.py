@@ -12,6 +12,7 @@ from service.recorders import training
 from service.recorders.archive import NotARecording, read_archive, write_archive
 from service.recorders.optimizers import update_of
 from service.recorders.training import RecordedStep, TrainingRecording
+from tests.cli.command import call_main, gradbook
 
 RATE = 0.1
 
@@ -62,6 +63,29 @@ def test_a_recording_becomes_a_series(
     assert (found.first_wrong and (found.first_wrong.step, *found.first_wrong.nodes)) == (
         None if slip == 1 else (4, "w'")
     )
+
+
+def test_it_is_imported_from_the_command_line(service_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "descent.npz"
+    descent().save(path)
+    shown = gradbook(service_url, "series", "import", str(path), "--name", "fall", "--label", "by hand", expect=0)
+    assert "graph        fall step@" in shown and "last_step    4" in shown
+    noted = descent(1.01)
+    noted.notes.append("b is not judged.")
+    noted.save(path)
+    ended = call_main(service_url, "series", "import", str(path))
+    assert (ended.code, ended.err) == (1, "b is not judged.\n") and "first_wrong  4" in ended.out
+    np.savez(path, w=1.0)
+    refused = gradbook(service_url, "series", "import", str(path), expect=2)
+    assert "is no recorded training: it has no member" in " ".join(refused.split())
+
+
+def test_a_step_that_is_not_recorded_breaks_no_carry(service_url: str) -> None:
+    with Client(service_url) as client:
+        series = descent(1.01, skipped=3).upload(client)
+        found = client.get_series_verdict(series)
+    assert (series.steps, series.last_step) == (3, 4)
+    assert not found.broken_carries and found.wrong_steps == (4,)
 
 
 Change = Callable[[dict[str, Any], dict[str, Any]], object]
