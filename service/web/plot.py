@@ -27,13 +27,15 @@ _JUMP = 20.0  # a step so many times as large as both beside it is a jump
 class Curve:
     """Samples of a function at ascending, finite `x`; `y` is NaN or infinite where it has no value.
 
-    `kind` is "cv" for values, "cg" for gradients; `label` stands beside the curve.
+    `kind` is "cv" for values, "cg" for gradients; `label` stands beside the curve. Of what has values at `x` alone, as
+    a sequence `in_steps`, no step is a jump.
     """
 
     x: FloatArray
     y: FloatArray
     kind: str = "cv"
     label: str = ""
+    in_steps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,8 @@ def _pieces(frame: _Frame, curve: Curve) -> list[slice]:
         beside = np.fmax(np.append(0.0, steps[:-1]), np.append(steps[1:], 0.0))
         jumps = (steps > _JUMP * beside) & (steps > 0.01 * (frame.top / 2 - frame.bottom / 2))
         poles = ((y[:-1] > frame.top) & (y[1:] < frame.bottom)) | ((y[:-1] < frame.bottom) & (y[1:] > frame.top))
+    if curve.in_steps:
+        jumps = poles = np.zeros(len(steps), dtype=bool)
     cuts = np.flatnonzero(jumps | poles | broken[:-1] | broken[1:]) + 1
     ends = [0, *cuts.tolist(), len(y)]
     return [slice(first, last) for first, last in pairwise(ends) if last - first > 1]

@@ -120,7 +120,7 @@ def get_comparison(comparison_id: str) -> str:
         missing=_missing(found),
         **show_pairs(compared),
         link=link,
-        **_picture(compared, asked.get("node")),
+        **draw_comparison(compared, asked.get("node")),
         **show_differences(compared, asked),
         **show_histogram(found),
         **show_error_map(found, asked.get("map")),
@@ -152,7 +152,7 @@ def _missing(found: Comparison) -> list[tuple[str, str, str]]:
     ]
 
 
-def _picture(compared: Compared, node: str | None) -> dict[str, Any]:
+def draw_comparison(compared: Compared, node: str | None) -> dict[str, Any]:
     """Both runs in one picture, with what its marks mean; of a large graph what lies around the first difference."""
     found, first = compared.found, first_difference(compared.found)
     graph, backward = found.candidate.graph, found.candidate.backward

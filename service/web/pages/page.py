@@ -31,6 +31,7 @@ SECTIONS = (
     ("list_graphs", "Graphs"),
     ("list_runs", "Runs"),
     ("list_comparisons", "Comparisons"),
+    ("list_series", "Series"),
     ("list_operations", "Operations"),
     ("list_guide", "Guide"),
 )

@@ -8,6 +8,7 @@ from service.web.pages import (
     guide,
     operations,
     runs,
+    series,
     sign_in,
     welcome,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "operations",
     "register",
     "runs",
+    "series",
     "sign_in",
     "welcome",
 ]
