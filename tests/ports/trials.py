@@ -191,7 +191,7 @@ def planted(program: Program, bug: str, random: np.random.Generator) -> tuple[Pr
             if not is_operation or figure is None or not np.isfinite(figure).all() or (figure == figure.round()).all():
                 continue
             changed = program
-            slip = {name: lambda right: right * 1.05 + 0.02 * np.abs(right).max()}
+            slip = {name: lambda right: right * 1.05 + 0.02 * np.median(np.abs(right))}
             given = {"values": slip} if bug == "value" else {"gradients": slip}
             run = run_of(program.graph, program.inputs, output=program.output, **given)
         if moved(right, run, bug):
@@ -228,15 +228,24 @@ def tried(seed: int) -> Trial:
     firsts = [cause.explains[0] for cause in find_causes(found)]
     causes = tuple(f"{phase.name} {nodes[place].name}" for phase, place in firsts)
     phase = "backward" if bug == "gradient" else "forward"
-    named = [name]
+    passing = {nodes[place].name for place in np.flatnonzero(alignment.partners < 0)}
     if bug in ("constant", "summand"):
-        named += [node.name for node in nodes if name in node.inputs]
+        passing.add(name)
+    named = {name}
+    for node in nodes if bug in DEFINITIONS else ():  # the next figure that both programs have stands for it
+        if not (named & passing).isdisjoint(node.inputs):
+            named.add(node.name)
     true = pairs = 0
     if exporters[0] == exporters[1]:
         there = baseline.graph.position
-        true = len(new)
+        missing = {name} if bug == "summand" else set()  # what is left out has no figure
+        true = len(new) - len(missing)
         partners = alignment.partners
-        pairs = sum(int(partners[candidate.graph.position[other]]) == there[own] for own, other in new.items())
+        pairs = sum(
+            int(partners[candidate.graph.position[other]]) == there[own]
+            for own, other in new.items()
+            if other not in missing
+        )
     return Trial(network, exporters, bug, frozenset(f"{phase} {each}" for each in named), causes, true, pairs)
 
 

@@ -26,9 +26,14 @@ _DOUBLE, _SINGLE, _WRITTEN_BITS = 1e-9, 5e-7, 16
 class Fingerprint:
     """Of one node's figures at all probes: what must be equal, the projections, and the size of what was projected."""
 
-    exact: Hashable
+    exact: tuple[Hashable, ...]
     projections: tuple[float, ...]
     sizes: tuple[float, ...]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no number counts as infinite."""
+        return self.exact.count(None) == len(self.exact) - 1
 
     def agrees(self, other: "Fingerprint", tolerance: float) -> bool:
         """Whether the two are of figures that are the same but for rounding."""
@@ -42,6 +47,11 @@ class Fingerprint:
         first = self.projections[:_DIRECTIONS] * (len(self.projections) // _DIRECTIONS)
         allowed = tolerance * max(self.sizes)
         return any(abs(one - two) > allowed for one, two in zip(first, self.projections, strict=True))
+
+
+def are_filled_otherwise(one: FloatArray, other: FloatArray) -> bool:
+    """Whether one of two figures of a shape has infinities where the other has numbers."""
+    return bool((np.isinf(one) != np.isinf(other)).any())
 
 
 def tolerance_of(numbers: Iterable[Any]) -> float:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.core.alignment.alignment import How
-from service.core.alignment.fingerprints import FigureIndex, Fingerprint, fingerprint, unordered_fingerprint
+from service.core.alignment.fingerprints import (
+    FigureIndex,
+    Fingerprint,
+    are_filled_otherwise,
+    fingerprint,
+    unordered_fingerprint,
+)
 from service.core.alignment.layouts import layout_between
 from service.core.alignment.simulation import ProbedFigures
 from service.core.errors import Fault, InvalidRequest
@@ -83,6 +89,9 @@ def pair_inputs(
     free, loose = dict(theirs), dict(own)
 
     def pair(mine: int, other: int, how: How, tolerance: float = _TOLERANCE, doubtful: bool = False) -> bool:
+        if free[other].shape == loose[mine].shape and are_filled_otherwise(free[other], loose[mine]):
+            del free[other], loose[mine]  # masks that serve one purpose keep what each is given
+            return False
         layout = None
         if not _alike(free[other], loose[mine]):
             layout = layout_between([free[other]], [loose[mine]], tolerance)
@@ -133,7 +142,7 @@ def twins(
 
     Those of one number throughout are left out, since it says nothing.
     """
-    sources = [pair.theirs for pair in pairs if theirs[pair.theirs].size and np.ptp(theirs[pair.theirs]) > 0]
+    sources = [pair.theirs for pair in pairs if (theirs[pair.theirs] != theirs[pair.theirs].ravel()[:1]).any()]
     index = FigureIndex((unordered_fingerprint([theirs[source]]) for source in sources), _TOLERANCE)
     paired = {pair.theirs for pair in pairs}, {pair.own for pair in pairs}
     found: tuple[dict[int, Twin], dict[int, Twin]] = ({}, {})

@@ -5,7 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from service.core.alignment.alignment import Alignment, How
-from service.core.alignment.fingerprints import FigureIndex, fingerprint, has_long_numbers, unordered_fingerprint
+from service.core.alignment.fingerprints import (
+    FigureIndex,
+    are_filled_otherwise,
+    fingerprint,
+    has_long_numbers,
+    unordered_fingerprint,
+)
 from service.core.alignment.repeats import Repeats
 from service.core.alignment.simulation import ProbedFigures, figures_at
 from service.core.errors import InvalidInputs
@@ -141,8 +147,12 @@ class Matching:
         return figures_at(self.candidate, position, operands)
 
     def _recognised(self, figures: ProbedFigures) -> tuple[int, ProbedFigures]:
-        found = self.index.find(fingerprint(figures))
-        return found, figures if found < 0 else self.theirs[self.members[found][0]]
+        described = fingerprint(figures)
+        found = self.index.find(described)
+        if found < 0:
+            return found, figures
+        theirs = self.theirs[self.members[found][0]]
+        return found, theirs if described.is_finite or not are_filled_otherwise(figures[0], theirs[0]) else figures
 
     def reevaluate(self, starts: Sequence[int]) -> list[int]:
         """Compute again what rests on nodes whose figures were replaced; return it."""
@@ -193,10 +203,14 @@ class Matching:
         return [] if known < 0 else members[known]
 
     def alignment(self) -> Alignment:
-        """What was found."""
-        return Alignment(
-            np.array(self.partners, dtype=np.int64),
-            self.how,
-            np.array(sorted(self.cuts), dtype=np.int64),
-            self.layouts,
-        )
+        """What was found, but for figures that a mask fills with infinities in one graph, with large numbers in the
+        other: they serve one purpose, and are not the same."""
+        partners = np.array(self.partners, dtype=np.int64)
+        for mine in np.flatnonzero(partners >= 0).tolist():
+            if mine not in self.cuts and not self.index.representatives[self.their_classes[partners[mine]]].is_finite:
+                theirs = self.in_place(partners[mine], self.layouts.get(mine))
+                if are_filled_otherwise(self.own[mine][0], theirs[0]):
+                    partners[mine] = -1
+        how = {mine: found for mine, found in self.how.items() if partners[mine] >= 0}
+        layouts = {mine: layout for mine, layout in self.layouts.items() if partners[mine] >= 0}
+        return Alignment(partners, how, np.array(sorted(self.cuts), dtype=np.int64), layouts)
