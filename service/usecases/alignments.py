@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from service.core.alignment.alignment import Alignment
 from service.core.alignment.proposing import propose_alignment
@@ -13,6 +14,7 @@ from service.core.figures.weight import Weight
 from service.usecases import references
 from service.usecases.context import Context
 from service.usecases.runs import StoredRun, admit_reading, get_run
+from service.usecases.weighing import JSON, WholeAnswer
 
 # What nodes are paired by.
 NAMES, PROBES = ALIGNMENTS = ("names", "probes")
@@ -34,14 +36,17 @@ def align_runs(context: Context, baseline: str, candidate: str, *, names: Mappin
     values of Inputs.
     """
     pair = figures_of(*read_pair(context, baseline, candidate))
-    alignment = align_by(lambda *given: propose(context, *given), *pair, names)
-    return Aligned(*pair, alignment)
+    # Each pair stands in two lists.
+    answer = WholeAnswer(JSON, 0, sum(2 * len(run.graph) for run in pair), other_form=False)
+    return Aligned(*pair, align_by(partial(propose, context, answer=answer), *pair, names))
 
 
-def propose(context: Context, baseline: Run, candidate: Run, names: Mapping[str, str]) -> Alignment:
+def propose(
+    context: Context, baseline: Run, candidate: Run, names: Mapping[str, str], answer: WholeAnswer | None = None
+) -> Alignment:
     """Pair the nodes of two runs by probes, where that is not too much; raises what `align_runs` raises."""
     held = Weight(0.0, held_bytes(baseline, candidate))
-    context.admit(held + weigh_alignment(baseline, candidate))
+    context.admit(held + weigh_alignment(baseline, candidate), answer)
     return propose_alignment(baseline, candidate, names)
 
 

@@ -124,3 +124,6 @@ def test_an_alignment_is_weighed_before_it_is_made(make_app: MakeApp) -> None:
     for path, more in (("/v1/alignments", {}), ("/v1/comparisons", {"align": "probes"})):
         answer = created(client, path, {**sides, **more}, 422)
         assert (answer["type"], answer["limit"]) == ("urn:gradbook:problem:limit-exceeded", "operations")
+    client = make_app(answer_bytes=3000).test_client()
+    sides = {"baseline": run_of(client, ORIGINAL, AT), "candidate": port(client)}
+    assert created(client, "/v1/alignments", sides, 422)["limit"] == "answer_bytes"

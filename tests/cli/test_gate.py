@@ -112,6 +112,26 @@ def test_equal_figures_pass_and_an_error_is_named(
         assert f"{service_url}/comparisons/" in written
 
 
+def test_a_renamed_program_passes_where_nodes_are_paired_by_what_they_compute(
+    service_url: str, main: str, save: Callable[[Recording], str]
+) -> None:
+    def renamed(recording: Recording) -> Recording:
+        def own(figures: Any) -> dict[str, Any]:
+            return {f"my {name}": figure for name, figure in figures.items()}
+
+        nodes = [
+            {**node, "name": f"my {node['name']}", "inputs": [f"my {name}" for name in node.get("inputs", ())]}
+            for node in _NODES
+        ]
+        figures = {kind: own(getattr(recording, kind)) for kind in ("inputs", "values", "gradients", "dtypes")}
+        return replace(recording, nodes=nodes, outputs=("my y",), output="my y", sources={}, **figures)
+
+    options = ("--baseline", main, "--align", "probes")
+    assert gradbook(service_url, "gate", save(renamed(neuron())), *options, expect=0).startswith("same: 8 same")
+    shown = gradbook(service_url, "gate", save(renamed(neuron(wrong))), *options, expect=1)
+    assert "`my s` is " in shown and "gradient of my s (baseline: s)" in shown
+
+
 def test_another_graph_is_a_version_of_the_baselines(
     service_url: str, main: str, save: Callable[[Recording], str]
 ) -> None:
