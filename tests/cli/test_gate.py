@@ -113,7 +113,7 @@ def test_equal_figures_pass_and_an_error_is_named(
 
 
 def test_a_renamed_program_passes_where_nodes_are_paired_by_what_they_compute(
-    service_url: str, main: str, save: Callable[[Recording], str]
+    service_url: str, save: Callable[[Recording], str]
 ) -> None:
     def renamed(recording: Recording) -> Recording:
         def own(figures: Any) -> dict[str, Any]:
@@ -126,7 +126,8 @@ def test_a_renamed_program_passes_where_nodes_are_paired_by_what_they_compute(
         figures = {kind: own(getattr(recording, kind)) for kind in ("inputs", "values", "gradients", "dtypes")}
         return replace(recording, nodes=nodes, outputs=("my y",), output="my y", sources={}, **figures)
 
-    options = ("--baseline", main, "--align", "probes")
+    held = gradbook(service_url, "run", "import", save(neuron()), "--name", "original neuron", expect=0).strip()
+    options = ("--baseline", held, "--align", "probes")
     assert gradbook(service_url, "gate", save(renamed(neuron())), *options, expect=0).startswith("same: 8 same")
     shown = gradbook(service_url, "gate", save(renamed(neuron(wrong))), *options, expect=1)
     assert "`my s` is " in shown and "gradient of my s (baseline: s)" in shown
