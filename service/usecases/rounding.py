@@ -7,7 +7,7 @@ import numpy as np
 from service.core.comparison.effective_figures import effective_gradients, effective_values
 from service.core.comparison.verdicts import TOLERANCES
 from service.core.comparison.weights import weigh_comparison
-from service.core.errors import Conflict, InvalidRequest
+from service.core.errors import Conflict
 from service.core.execution.run import Run
 from service.core.figures.figures import IntArray
 from service.core.rounding.errors import RoundingErrors, rounding_errors
@@ -62,10 +62,7 @@ def _complete(context: Context, stored: StoredRun) -> Run:
     if not recorded:
         return run
     context.admit(weigh_comparison(run, run))
-    try:
-        graph, values = effective_values(run, run.values, context.limits.run_elements)
-    except InvalidRequest as error:
-        raise Conflict(f"the figures of this recording do not fit: {error.faults[0].detail}") from None
+    graph, values = effective_values(run, run.values, context.limits.run_elements)
     if graph is not run.graph:
         raise Conflict("this recording lacks values of inputs, from which others that it lacks would follow")
     gradients = effective_gradients(graph, values, run.backward)

@@ -8,7 +8,7 @@ from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 
 # Of each node of a graph of scalars, which are measured an operation at a time; of any other, beside its rules.
-_SCALAR, _NODE = Weight(1e3, 80.0), Weight(60e3, 1000.0)
+_SCALAR, _NODE = Weight(1e3, 160.0), Weight(60e3, 1000.0)
 
 
 def weigh_rounding(graph: Graph, shapes: Sequence[Shape] | None) -> Weight:

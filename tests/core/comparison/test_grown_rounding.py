@@ -105,3 +105,11 @@ def test_origins_equal_runs_and_hidden_figures_have_none() -> None:
     unknown = only(other, values=["q", "p", "d", "mul_1", "s", "L"], gradients=[])
     grown = grown_rounding(judge(replace(right, values=unknown.values, backward=None), unknown, "bfloat16"))
     assert grown is None
+
+
+def test_where_a_slope_is_infinite_nothing_is_told() -> None:
+    right = right_run(graph_of("s = x * x; L = sqrt(s)"), {"x": 1e-4})
+    lost = replace(right, dtype="float16", values=pack([1e-4, 0.0, 0.0]), backward=None)
+    found = judge(replace(right, backward=None), lost, "float16")
+    assert not found.same and not found.arose
+    assert grown_rounding(found) is None
