@@ -37,3 +37,14 @@ def test_json_is_the_services_document(service_url: str, run: str) -> None:
 def test_a_precision_is_needed(service_url: str, run: str) -> None:
     gradbook(service_url, "run", "rounding", run, expect=2)
     gradbook(service_url, "run", "rounding", run, "--dtype", "float64", expect=2)
+
+
+def test_a_comparison_has_what_rounding_may_do(service_url: str, run: str) -> None:
+    with Client(service_url) as service:
+        point = {"x": 1.0, "y": 1.01}
+        distance = 1.05 * service.get_run(run).values["L"]
+        theirs = service.record_run("near", by="jax", dtype="bfloat16", inputs=point, values={"L": distance})
+        found = service.create_comparison(run, theirs)
+        same = service.create_comparison(run, run)
+    assert found.rounding is not None and same.rounding is None
+    assert (found.rounding["node"], found.rounding["amplifier"]["node"]) == ("L", "d")

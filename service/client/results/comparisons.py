@@ -130,6 +130,11 @@ class Comparison(Table):
     document: Document = field(repr=False, compare=False)
     _source: Source = field(repr=False, compare=False)
 
+    @property
+    def rounding(self) -> Document | None:
+        """What rounding may do to the first figure that differs, where nothing introduced that; None elsewhere."""
+        return self.document.get("rounding")
+
     def rows(self) -> Iterable[Row]:
         if self.id is None or self.document["next"] is None:
             return self._shown_rows()

@@ -13,8 +13,9 @@ from service.core.execution.passes import nondifferentiable_nodes
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph, Node
 from service.core.graph.traversal import nodes_between, reaches
+from service.core.rounding import precision
 
-UNIT_ROUNDOFF = 2.0**-53
+UNIT_ROUNDOFF = precision.UNIT_ROUNDOFF["float64"]
 _ROUNDINGS = 32.0  # how many units each node may be off by
 _LEAST = 2.0**-1074  # of which figures near 0 are multiples
 
