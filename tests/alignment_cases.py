@@ -4,7 +4,7 @@ Each form of a program is a list of node documents and figures for its Inputs. `
 made up and the order shuffled.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,16 +178,17 @@ def transformer(
     parts: bool = False,
     joined: bool = False,
     bug: str | None = None,
-    at: int = 0,
+    at: int | Collection[int] = 0,
 ) -> Form:
-    """Layers of attention and of two affine ones, with residuals; `bug` is in layer `at`.
+    """Layers of attention and of two affine ones, with residuals; `bug` is in layer `at`, or in those.
 
     `fused` has Gemm-like and `parts` normalization-like forms; `joined` has the three projections in one weight.
     """
     form = Form()
     x = form.given("x", 2, 4, 8)
+    wrong = [at] if isinstance(at, int) else at
     for layer in range(layers):
-        x = _layer(form, f"{layer}.", x, fused=fused, parts=parts, joined=joined, bug=bug if layer == at else None)
+        x = _layer(form, f"{layer}.", x, fused=fused, parts=parts, joined=joined, bug=bug if layer in wrong else None)
     form("loss", "ReduceMean", form("square", "Mul", x, x), keepdims=0)
     return form
 

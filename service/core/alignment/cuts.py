@@ -32,7 +32,7 @@ from service.core.errors import InvalidInputs
 from service.core.figures.figures import IntArray, Shape
 from service.core.graph.graph import Graph
 
-_FOLLOWING = 40  # nodes behind a cut that are looked at to verify it
+_FOLLOWING, _SOON = 40, 16  # nodes behind a cut that are looked at to verify it, among the first of which some agree
 _GUESSED = 25  # open nodes on each side among which pairs are guessed
 _MOST_WEIGHED = 200  # pairs that are likely
 _MOST_AXES = 5  # of figures that are tried in all orders of their axes
@@ -171,11 +171,8 @@ def _together(matching: Matching, pairs: Sequence[Pair]) -> list[Cut]:
     alone = [pair for pair in alone if is_of_shape(matching, *pair) and matching.are_free(*pair)][:_GUESSED]
     found = list(dict.fromkeys(leaf for pair in alone for leaf in at_leaves(matching, *pair)))
     agreeing = _agreeing(matching, found)
-    for pair in list(found):
-        rest = [each for each in found if each != pair]
-        if agreeing and _agreeing(matching, rest) == agreeing:
-            found = rest
-    return [Cut(*pair, How.STRUCTURE) for pair in found] if agreeing else []
+    needed = [pair for pair in found if _agreeing(matching, [each for each in found if each != pair]) < agreeing]
+    return [Cut(*pair, How.STRUCTURE) for pair in needed]
 
 
 def _agreeing(matching: Matching, pairs: Sequence[Pair]) -> int:
@@ -268,10 +265,13 @@ def _evidence(matching: Matching, cut: Cut) -> float | None:
     following = matching.behind([cut.mine], _FOLLOWING)
     if not following:
         return None
-    classes = _classes_behind(matching, {cut.mine: matching.in_place(cut.other, cut.layout)}, following)
-    same = set(matching.having_same_numbers(matching.theirs[cut.other])) | {cut.other}
-    known = {matching.their_classes[each] for each in same}
-    return sum(each >= 0 and each not in known for each in classes.values()) / len(following)
+    put = {cut.mine: matching.in_place(cut.other, cut.layout)}
+    same = {cut.other, *matching.having_same_numbers(matching.theirs[cut.other])}
+    known = {-1, *(matching.their_classes[each] for each in same)}
+    if known.issuperset(_classes_behind(matching, put, following[:_SOON]).values()):
+        return 0.0
+    classes = _classes_behind(matching, put, following)
+    return sum(each not in known for each in classes.values()) / len(following)
 
 
 def _classes_behind(
@@ -280,9 +280,8 @@ def _classes_behind(
     """The classes of those of `following` that rest on nodes which had the figures `put` there; −1 also where it is no
     evidence that the baseline has such figures, and none if they are refused."""
     known, classes = dict(put), {}
-    for position in following:
-        if position in known or known.keys().isdisjoint(matching.candidate.operands[position]):
-            continue
+    sources = matching.candidate.operands
+    for position in (each for each in following if not known.keys().isdisjoint(sources[each])):
         try:
             found, known[position] = matching.evaluate(position, known)
         except InvalidInputs:

@@ -107,13 +107,14 @@ def pair_inputs(
         mine, other = candidate.graph.position[name], baseline.graph.position[partner]
         if mine in loose and other in free:
             pair(mine, other, How.NAME)
-    given = {partner for partner in names.values()} | set(names)
+    for name, partner in names.items():
+        loose.pop(candidate.graph.position[name], None)
+        free.pop(baseline.graph.position[partner], None)
     named = [
-        (mine, baseline.graph.position[name])
-        for mine in list(loose)
-        if (name := candidate.graph.nodes[mine].name) in baseline.graph.position and name not in given
+        (mine, other)
+        for mine in loose
+        if (other := baseline.graph.position.get(candidate.graph.nodes[mine].name, -1)) in free
     ]
-    named = [(mine, other) for mine, other in named if other in free]
     for mine, other in named:
         if _alike(free[other], loose[mine]):
             pair(mine, other, How.NAME)

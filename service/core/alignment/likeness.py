@@ -149,10 +149,9 @@ def _is_constant(node: Node, partner: int, figure: Any) -> bool:
 
 def _may_differ(matching: Matching, mine: int, other: int) -> bool:
     """Whether the pair may be a cut; nodes that only lie otherwise are none unless their attributes differ."""
-    if not matching.are_free(mine, other) and matching.partners[mine] != other:
-        return False
     node, twin = matching.candidate.nodes[mine], matching.baseline.nodes[other]
-    return mine not in matching.same_numbers or definition(node) != definition(twin)
+    apart = mine not in matching.same_numbers or definition(node) != definition(twin)
+    return apart and (matching.are_free(mine, other) or matching.partners[mine] == other)
 
 
 def _beside(terms: Iterable[int], slot: int) -> tuple[int, ...]:

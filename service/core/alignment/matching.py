@@ -169,20 +169,21 @@ class Matching:
 
     def _cut_as_before(self, mine: int) -> None:
         """Cut a node, or a constant that it takes, if that differs from the baseline as one did that has been cut."""
-        sources, terms = self.candidate.operands[mine], self.terms(mine)
-        nodes = self.candidate.nodes
-        for other in self._repeats.places(nodes[mine], [nodes[source] for source in sources], terms):
-            if not self.are_free(mine, other) or np.shape(self.own[mine][0]) != np.shape(self.theirs[other][0]):
-                continue
-            operands = zip(sources, self.baseline.operands[other], strict=True)
-            differing = [(one, two) for one, two in operands if self.term(one) != self.their_classes[two]]
-            if not differing:
-                self.cut(mine, other, How.STRUCTURE)
-            elif all(self.are_free(*pair) and len(self.candidate.consumers[pair[0]]) == 1 for pair in differing):
-                for one, two in differing:
-                    self.cut(one, two, How.STRUCTURE)
-                self.classes[mine], self.own[mine] = self.evaluate(mine, {})
+        sources, nodes = self.candidate.operands[mine], self.candidate.nodes
+        places = self._repeats.places(nodes[mine], [nodes[source] for source in sources], self.terms(mine))
+        shape = np.shape(self.own[mine][0])
+        fitting = (place for place in places if self.are_free(mine, place) and np.shape(self.theirs[place][0]) == shape)
+        other = next(fitting, None)
+        if other is None:
             return
+        operands = zip(sources, self.baseline.operands[other], strict=True)
+        differing = [(one, two) for one, two in operands if self.term(one) != self.their_classes[two]]
+        if not differing:
+            self.cut(mine, other, How.STRUCTURE)
+        elif all(self.are_free(*pair) and len(self.candidate.consumers[pair[0]]) == 1 for pair in differing):
+            for one, two in differing:
+                self.cut(one, two, How.STRUCTURE)
+            self.classes[mine], self.own[mine] = self.evaluate(mine, {})
 
     def having_same_numbers(self, figures: ProbedFigures) -> list[int]:
         """The baseline's nodes with these numbers, wherever they lie."""

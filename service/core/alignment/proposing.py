@@ -27,7 +27,7 @@ from service.core.graph.graph import Graph
 _SPREADS = (0.3, 0.01)
 _SEED = 20
 # How often nodes are computed again, as often as there are nodes and in all, before the search is given up.
-_AGAIN, _AGAIN_IN_ALL = 10, 100_000
+_AGAIN, _AGAIN_IN_ALL = 10, 50_000
 
 
 def propose_alignment(baseline: Run, candidate: Run, names: Mapping[str, str]) -> Alignment:
