@@ -81,6 +81,7 @@ MODELS = {
         {
             "epsilon": Slip({"layer_norm_epsilon": 1e-2}, "forward layer_norm"),
             "activation": Slip({"activation_function": "relu"}, "forward relu"),
+            "scale": Slip({"scale_attn_weights": False}, "forward val_161"),
         },
     ),
     "Llama": Model(

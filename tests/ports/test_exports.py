@@ -3,17 +3,19 @@
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.client import Client
 from tests.ports.named import named
 
-pytest.importorskip("torch", reason="left to `make test-peers`")
+torch = pytest.importorskip("torch", reason="left to `make test-peers`")
 pytest.importorskip("onnxscript", reason="left to `make test-peers`")
+pytest.importorskip("transformers", reason="left to `make test-peers`")
 
-from service.recorders.torch import record
-from tests.onnx.export_models import export
-from tests.ports.originals import original
+from service.recorders.torch import record  # noqa: E402
+from tests.onnx.export_models import MODELS, export, networks  # noqa: E402
+from tests.ports.originals import original  # noqa: E402
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]  # the exporters' own
 
@@ -52,3 +54,30 @@ def test_a_right_export_is_acquitted_and_a_slip_named_alone(client: Client, case
     expected = {exporter: f"forward {node}" for exporter, node in (RIGHT | SLIPS)[case].items()}
     assert named(client, recorded, dynamo) == [*filter(None, [expected.get("dynamo")])]
     assert named(client, right, script) == [*filter(None, [expected.get("script")])]
+
+
+KEPT = sorted({path.stem for path in MODELS.glob("*.npz")} - {"residual"})  # whose statistics were not kept
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, tuple[Any, dict[str, Any]]]:
+    """The networks of tests/onnx/export_models.py, with other weights than those that were kept."""
+    return {name: (network.eval(), inputs) for name, network, inputs in networks()}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_usual_networks_are_what_both_exporters_made_of_them(
+    client: Client, built: dict[str, tuple[Any, dict[str, Any]]], name: str
+) -> None:
+    network, inputs = built[name]
+    kept = np.load(MODELS / f"{name}.npz")
+    with torch.no_grad():
+        for label, parameter in network.named_parameters():
+            parameter.copy_(torch.tensor(kept[f"parameter/{label}"]))
+    given = {label: kept[f"input/{label}"] for label in inputs}
+    with record(network) as recording:
+        network(*map(torch.tensor, given.values())).backward(torch.tensor(kept["seed"]))
+    recorded = recording.upload(client, name=name)
+    for exporter in ("dynamo", "script"):
+        graph = client.import_graph(f"{name} {exporter}", (MODELS / f"{name}.{exporter}.onnx").read_bytes())
+        assert named(client, recorded, client.create_run(graph, given, seed=kept["seed"])) == []

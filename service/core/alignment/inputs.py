@@ -74,6 +74,7 @@ def given_inputs(run: Run, side: str) -> dict[int, FloatArray]:
     return found
 
 
+@np.errstate(all="ignore")
 def pair_inputs(
     baseline: Run,
     candidate: Run,
@@ -143,7 +144,7 @@ def twins(
 
     Those of one number throughout are left out, since it says nothing.
     """
-    sources = [pair.theirs for pair in pairs if (theirs[pair.theirs] != theirs[pair.theirs].ravel()[:1]).any()]
+    sources = [pair.theirs for pair in pairs if (theirs[pair.theirs].ravel()[1:] != theirs[pair.theirs].flat[:1]).any()]
     index = FigureIndex((unordered_fingerprint([theirs[source]]) for source in sources), _TOLERANCE)
     paired = {pair.theirs for pair in pairs}, {pair.own for pair in pairs}
     found: tuple[dict[int, Twin], dict[int, Twin]] = ({}, {})

@@ -27,8 +27,7 @@ def layout_between(theirs: Sequence[FloatArray], own: Sequence[FloatArray], tole
     sorted_theirs, sorted_own = np.argsort(theirs[-1], axis=None), np.argsort(own[-1], axis=None)
     layout = np.empty(size, dtype=np.int64)
     layout[sorted_own] = sorted_theirs
-    with np.errstate(invalid="ignore"):
-        gaps = np.diff(theirs[-1].ravel()[sorted_theirs])
+    gaps = np.diff(theirs[-1].ravel()[sorted_theirs])
     distinct = bool((gaps > 2 * _allowed(theirs[-1], tolerance)).all())
     return layout.reshape(shape) if distinct and _holds(theirs, own, layout, tolerance) else None
 

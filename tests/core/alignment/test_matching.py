@@ -1,4 +1,4 @@
-"""What fills a mask, −∞ or float32's lowest number, serves one purpose and is not one figure."""
+"""Figures that are not finite, or empty, and what fills a mask, −∞ or float32's lowest number."""
 
 import numpy as np
 import pytest
@@ -30,3 +30,12 @@ def test_what_fills_a_mask_has_no_partner_and_hides_no_bug(axis: int) -> None:
     paired, causes = aligned(axis)
     assert {"low", "fill"}.isdisjoint(paired) and {"data", "p", "out"} <= {*paired}
     assert causes == ([] if axis == -1 else ["p"])
+
+
+@pytest.mark.parametrize(
+    "figure", [np.zeros((0, 3)), np.full(2, 1e300), np.array([np.nan, 1.0]), np.array([np.inf, -np.inf]), 0.0, np.nan]
+)
+def test_odd_figures_are_paired_like_others(figure: object) -> None:
+    right = run_of(graph_of("y = x * x; F = sum(y)"), {"x": figure})
+    other = run_of(graph_of("square = data * data; total = sum(square)"), {"data": figure})
+    assert propose_alignment(right, other, {}).partners.tolist() == [0, 1, 2]
