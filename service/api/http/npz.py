@@ -228,10 +228,11 @@ def write_members(members: Mapping[str, NDArray[Any]]) -> list[bytes]:
             info, header = zipfile.ZipInfo(f"{name}.npy"), _header(array.dtype.str, array.shape)
             if array.dtype == np.float64 and array.size > _NUMBERS:
                 info.file_size = array.nbytes  # from which zipfile foresees whether the size needs 64 bits
+                numbers = array.ravel()
                 with archive.open(info, "w") as member:
                     member.write(header)
                     for begin in range(0, array.size, _NUMBERS):
-                        member.write(array[begin : begin + _NUMBERS].data)
+                        member.write(numbers[begin : begin + _NUMBERS].data)
                 continue
             is_short = array.dtype == np.float64 or array.nbytes < _WORTH_COMPRESSING
             packing = zipfile.ZIP_STORED if is_short else zipfile.ZIP_DEFLATED

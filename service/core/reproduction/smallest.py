@@ -23,6 +23,8 @@ from service.core.graph.documents import read_node
 from service.core.graph.graph import Graph, Node
 from service.core.graph.names import free_name
 
+_SUMMED_AT_ONCE = 100  # terms: languages cannot read long sums
+
 
 @dataclass(frozen=True, eq=False)
 class Smallest:
@@ -115,7 +117,10 @@ def _around_gradient(evidence: Evidence) -> Smallest:
         ((output, seed),) = seeds.items()
     else:
         terms = [parts.weigh(name, upstream) for name, upstream in seeds.items()]
-        output, seed = parts.add(_node("total", "Sum", terms)), np.ones(())
+        while len(terms) > 1:
+            some, terms = terms[:_SUMMED_AT_ONCE], terms[_SUMMED_AT_ONCE:]
+            terms.append(parts.add(_node("total", "Sum", some)))
+        output, seed = terms[0], np.ones(())
     made = parts.graph(output, graph.convention)
     return Smallest(made, parts.inputs, node.name, output, seed, cut(evidence.expected), cut(evidence.figure), index)
 

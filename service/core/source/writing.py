@@ -29,6 +29,8 @@ _DIALECTS = {
     "jax": expressions.JAX,
     "c": expressions.C,
 }
+# Of an operation of any number of operands, which is written with one bracket within another; Python reads 200 of them.
+_MOST_OPERANDS = 180
 _MOST_NAMED = 5  # nodes that a refusal names of one operation
 
 
@@ -134,6 +136,8 @@ def _write_node(graph: Graph, node: Node, names: Mapping[str, str], language: st
             return write_expression(Literal(float(value)), dialect)
         return write_array(value, language, is_float32)
     if operation.is_elementwise:
+        if len(operands) > _MOST_OPERANDS:
+            raise Unsaid(operation)
         return write_expression(value_term(operation, [Variable(x) for x in operands], node.attributes), dialect)
     if language == "c":
         raise Unsaid(operation)

@@ -33,6 +33,12 @@ def save(**arrays: Any) -> bytes:
     return buffer.getvalue()
 
 
+def test_large_arrays_of_any_rank_and_layout_are_written() -> None:
+    square = np.arange(90_000.0).reshape(300, 300)
+    read = np.load(io.BytesIO(b"".join(npz.write_members({"rows": square, "columns": square.T}))))
+    assert np.array_equal(read["rows"], square) and np.array_equal(read["columns"], square.T)
+
+
 def test_a_header_is_written_once_for_arrays_of_one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     members = {"values": np.arange(5.0), "shapes": np.ones((3, 0), np.int64), "closed": np.array("é\n")}
     first = b"".join(npz.write_members(members))

@@ -60,6 +60,15 @@ def test_a_gradient_of_several_uses_is_that_of_their_seeded_sum() -> None:
     assert computed(small) == pytest.approx(float(small.right))
 
 
+def test_many_uses_are_summed_a_hundred_at_a_time() -> None:
+    graph = graph_of(
+        "; ".join(f"y{i} = sin({i} * x)" for i in range(250)) + f"; L = {' + '.join(f'y{i}' for i in range(250))}"
+    )
+    small = only_smallest(run_of(graph, {"x": 0.1}), run_of(graph, {"x": 0.1}, gradients={"x": 1.0}))
+    sums = [len(operands) for operation, *operands in nodes_of(small).values() if operation == "Sum"]
+    assert sums == [100, 100, 52] and computed(small) == pytest.approx(float(small.right))
+
+
 def test_a_use_that_another_use_reads_counts_once() -> None:
     graph = graph_of("u = x * x; v = u * x; L = v + u")
     small = only_smallest(run_of(graph, {"x": 2.0}), run_of(graph, {"x": 2.0}, gradients={"x": 1.0}))

@@ -183,3 +183,15 @@ def test_what_a_language_cannot_say_is_refused_by_name_all_at_once() -> None:
     declared = build_graph([{"name": "x", "operation": "Input", "attributes": {"shape": [2]}}])
     with pytest.raises(InvalidRequest, match="Input of a tensor, which 'x' is"):
         write_source(declared, "c", ORIGIN)
+
+
+@pytest.mark.parametrize("function", ["sum", "max"])
+def test_as_many_operands_as_a_language_can_read(function: str) -> None:
+    def wide(count: int) -> Graph:
+        return graph_of(f"y = {function}({', '.join(f'x{index}' for index in range(count))})")
+
+    with np.errstate(all="raise"):
+        assert load(write_source(wide(180), "numpy", ORIGIN))(*range(180)) in (179, 180 * 179 / 2)
+    for language in LANGUAGES:
+        with pytest.raises(InvalidRequest, match=r"has no words here for (Sum|Max), which 'y' is"):
+            write_source(wide(900), language, ORIGIN)
