@@ -9,7 +9,7 @@ from types import MappingProxyType
 from sqlalchemy import Connection
 
 from service.core.comparison.listing import ExplainedFigure, explained_origins
-from service.core.comparison.weights import weigh_comparison
+from service.core.comparison.weights import weigh_comparison, weigh_explanation
 from service.core.errors import Conflict, NotFound
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray, pack
@@ -127,6 +127,7 @@ def create_reproduction(
 def _reproduce(context: Context, comparison_id: str, phase: str | None, node: str | None) -> Reproduction:
     compared = get_comparison(context, comparison_id)
     found, nodes = compared.found, compared.found.candidate.graph.nodes
+    context.admit(weigh_explanation(found))
     for origin in explained_origins(found):
         if phase in (None, origin.phase.name) and node in (None, nodes[origin.position].name):
             candidate = get_run_record(context, compared.record.candidate_id)

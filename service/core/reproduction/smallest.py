@@ -2,8 +2,9 @@
 
 Of a value it is the node's operation. Of a gradient it is the operations that use the node, each with the gradient that
 flows into it as a seed: where several do, or the node is the output itself, their seeded sum is differentiated. What
-they read are Inputs that hold the candidate's figures, its own replays where it gives none. Where every operation is
-elementwise, the graph is cut down to what bears on the worst element.
+they read are Inputs that hold the candidate's figures, its own replays where it gives none; what they compute is
+computed from these, also where the candidate gives it otherwise. Where every operation is elementwise, the graph is cut
+down to what bears on the worst element.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -238,8 +238,10 @@ simple("LinearRecurrence", "linear_recurrence({0}, {1}, {axis}, {reverse})", "ax
 
 @says("Softmax LogSoftmax", "axis")
 def _softmax(call: ArrayCall) -> str:
-    room = {"numpy": "special", "jax": "jax.nn", "torch": "torch"}[call.language]
-    return f"{room}.{'softmax' if call.name == 'Softmax' else 'log_softmax'}({call.x[0]}, axis={call.a['axis']})"
+    function, axis = "softmax" if call.name == "Softmax" else "log_softmax", call.a["axis"]
+    if call.language == "numpy":
+        return f"{function}({call.x[0]}, {axis})"
+    return f"{'torch' if call.for_torch else 'jax.nn'}.{function}({call.x[0]}, axis={axis})"
 
 
 @says("LayerNormalization", "axis epsilon output")

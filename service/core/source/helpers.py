@@ -56,6 +56,11 @@ def matmul_right_adjoint(x, upstream, shape):
     return sum_to(np.swapaxes(x, -1, -2) @ upstream, shape)
 
 
+def softmax(x, axis):
+    powers = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return powers / np.sum(powers, axis=axis, keepdims=True)
+
+
 def log_softmax(x, axis):
     shifted = x - np.max(x, axis=axis, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
