@@ -154,5 +154,5 @@ def wrong_cases(
 
 
 def shown_figures(printed: str) -> Mapping[str, float]:
-    """The numbers that a script of scalars prints, by what it calls them."""
-    return {words[0]: float(words[-1]) for words in map(str.split, printed.splitlines())}
+    """The numbers that a script of scalars prints below its library's version, by what it calls them."""
+    return {words[0]: float(words[-1]) for words in map(str.split, printed.splitlines()[1:])}

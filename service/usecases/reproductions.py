@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from service.core.comparison.listing import ExplainedFigure, explained_origins
 from service.core.comparison.weights import weigh_comparison, weigh_explanation
-from service.core.errors import Conflict, NotFound
+from service.core.errors import Conflict, LimitExceeded, NotFound
 from service.core.execution.run import Run
 from service.core.figures.figures import Figures, FloatArray, pack
 from service.core.graph.graph import Graph
@@ -24,7 +24,7 @@ from service.usecases.context import Context
 from service.usecases.graphs import insert_version, new_record
 from service.usecases.idempotency import IdempotencyKey, write_once
 from service.usecases.recordings import as_recorded, insert_whole_run
-from service.usecases.runs import Ready, RunPlan, admit_reading, compute_run, fit_to, get_run, get_run_record
+from service.usecases.runs import Ready, RunPlan, admit_reading, compute_run, fit_to, get_run, get_run_record, weigh
 from service.usecases.weighing import BUILT_NODE, DIFFERENTIATED_NODE
 
 _NO_TAGS = MappingProxyType[str, str]({})
@@ -70,7 +70,12 @@ def get_reproduction(
     found = _reproduce(context, comparison_id, phase, node)
     small = found.smallest
     context.admit(DIFFERENTIATED_NODE * (_NODES_OF_ONE * len(small.graph)))
-    return found, write_script(small, language, [found.origin.sentence, found.source])
+    script = write_script(small, language, [found.origin.sentence, found.source])
+    most, nbytes = context.limits.answer_bytes, len(script.text) + sum(each.nbytes for each in script.figures.values())
+    if nbytes > most:
+        detail = f"an answer has at most {most} bytes; this script and its figures have {nbytes}"
+        raise LimitExceeded("answer_bytes", most, nbytes, detail)
+    return found, script
 
 
 def create_reproduction(
@@ -89,6 +94,7 @@ def create_reproduction(
     seed: FloatArray | float = 1.0 if small.seed is None else small.seed
     plan = RunPlan(record, graph, small.output, small.seed is not None, seed, graph.convention)
     ready = Ready(fit_to(context, graph, small.inputs), small.inputs, {})
+    context.admit(weigh(plan, ready.fitted.shapes))
     ours = compute_run(plan, ready, new_id(), label=None, tags=_NO_TAGS)
 
     def laid_out(figures: Mapping[str, FloatArray]) -> Figures:

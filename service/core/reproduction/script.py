@@ -96,15 +96,16 @@ def _assign(figures: Mapping[str, FloatArray], language: str, is_float32: bool) 
 
 
 def _compare(small: Smallest, language: str) -> list[str]:
-    """The lines that print what is right and what was recorded, and how far they are apart."""
+    """The lines that print the library's version, what is right and what was recorded, and how far they are apart."""
+    version = f'print("{language}", {"np" if language == "numpy" else language}.__version__)'
     if small.right.shape != small.recorded.shape:
-        return [f'print("{each} has the shape", tuple({each}.shape))' for each in ("right", "recorded")]
+        return [version, *(f'print("{each} has the shape", tuple({each}.shape))' for each in ("right", "recorded"))]
     if not small.right.ndim:
         shown = {"right": "float(right)", "recorded": "float(recorded)", "difference": "float(recorded - right)"}
-        return [f'print("{name}", {code})' for name, code in shown.items()]
-    precise = ["torch.set_printoptions(precision=8)"] if language == "torch" else []
+        return [version, *(f'print("{name}", {code})' for name, code in shown.items())]
     return [
-        *precise,
+        version,
+        *(["torch.set_printoptions(precision=8)"] if language == "torch" else []),
         'print("right", right)',
         'print("recorded", recorded)',
         'print("largest difference", float(abs(recorded - right).max()))',
