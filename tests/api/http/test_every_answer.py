@@ -79,7 +79,7 @@ UNSAYABLE = {
     "a run without gradients": ("check_gradients", "invalid-request", "/run"),
     "another output than the run's": ("check_gradients", "invalid-request", "/output"),
     "runs that have no figures in common": ("create_comparison", "invalid-request", "/candidate"),
-    "two nodes that are mapped to one": ("create_comparison", "invalid-request", "/names"),
+    "two nodes that are mapped to one": ("create_comparison|align_runs", "invalid-request", "/names"),
     "an ETag that it has not": (r"(update|delete)_\w+", "precondition-failed", ""),
     "paths between tensors": ("list_paths", "invalid-request", "node"),
     "worksheets of nodes that the graph has not": ("get_article", "invalid-request", "nodes"),
