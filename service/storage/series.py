@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, Unpack
 
-from sqlalchemy import Connection, Row, Select, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, or_, select, update
 
 from service.core.errors import Conflict, NotFound
 from service.core.figures.figures import FloatArray
@@ -170,6 +170,16 @@ def load_norms(connection: Connection, series: str, numbers: Sequence[int]) -> d
     """The norms of these steps of a series, by number, in their order."""
     query = select(_STEPS.c.number, _STEPS.c.norms).where(_STEPS.c.series_id == series, _STEPS.c.number.in_(numbers))
     rows = connection.execute(query.order_by(_STEPS.c.number))
+    return {number: read_array(norms, (-1,)) for number, norms in rows}
+
+
+def load_curve(connection: Connection, series: str, stride: int) -> dict[int, FloatArray]:
+    """The norms of every `stride`-th step of a series and of its last, by number, in their order."""
+    place = func.row_number().over(order_by=_STEPS.c.number)
+    of = select(_STEPS.c.number, _STEPS.c.norms, place.label("place")).where(_STEPS.c.series_id == series).subquery()
+    last = select(func.max(of.c.number)).scalar_subquery()
+    some = select(of.c.number, of.c.norms).where(or_((of.c.place - 1) % stride == 0, of.c.number == last))
+    rows = connection.execute(some.order_by(of.c.number))
     return {number: read_array(norms, (-1,)) for number, norms in rows}
 
 

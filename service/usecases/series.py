@@ -127,7 +127,7 @@ def get_series_verdict(context: Context, series_id: str) -> SeriesVerdict:
             storage.list_series_steps(connection, record.id, limit=most, only=only) for only in ("origins", "broken")
         )
         before = storage.load_norms(connection, record.id, [step.number - record.every for step in broken])
-        norms = storage.load_norms(connection, record.id, _spaced(record))
+        norms = storage.load_curve(connection, record.id, _stride(record))
     place = {name: number for number, name in enumerate(record.nodes or ())}
     carries = [
         BrokenCarry(
@@ -145,10 +145,7 @@ def get_series_verdict(context: Context, series_id: str) -> SeriesVerdict:
     return SeriesVerdict(record, wrong, carries[:most], compared, norms)
 
 
-def _spaced(record: SeriesRecord) -> list[int]:
-    """The numbers of steps whose norms together are few enough for a curve of each node."""
-    if record.first_step is None or record.last_step is None:
-        return []
+def _stride(record: SeriesRecord) -> int:
+    """How many steps a point of a curve stands for, so that all curves together have no more numbers than they may."""
     points = max(2, min(_CURVE_POINTS, _CURVE_NUMBERS // len(record.nodes or (1,))))
-    stride = -(-record.steps // points) * record.every
-    return sorted({*range(record.first_step, record.last_step + 1, stride), record.last_step})
+    return max(1, -(-record.steps // points))

@@ -316,6 +316,16 @@ def test_series_are_listed_and_found(client: FlaskClient, graph: str) -> None:
     assert read(client.get(f"{series}/verdict"))["sentence"] == "No step has been added yet."
 
 
+def test_a_wide_gap_between_steps_costs_nothing(client: FlaskClient, graph: str) -> None:
+    """Of the steps that there are, not of the numbers between them, a curve is made."""
+    values, series = train(3), begun(client, graph)
+    added(client, series, listed(values, 0, 2))
+    added(client, series, listed(values, 2), skipped=999_999_000)
+    norms = read(client.get(f"{series}/verdict"))["norms"]
+    assert norms["steps"] == [1, 2, 999_999_003]
+    assert norms["values"]["w"] == np.abs(values["w"]).tolist()
+
+
 def test_the_verdict_outlives_the_comparison(client: FlaskClient, graph: str) -> None:
     series = begun(client, graph)
     added(client, series, listed(train(5, "weight decay", 2)))

@@ -28,6 +28,7 @@ from service.storage.series import (
     let_go,
     list_series,
     list_series_steps,
+    load_curve,
     load_norms,
 )
 from tests.storage.test_comparisons import record as comparison
@@ -99,6 +100,7 @@ def test_a_series_and_its_steps_are_read_as_they_were_stored(database: Database,
         assert [each.number for each in list_series_steps(connection, series.id, limit=9, only="origins")] == [5]
         assert [each.number for each in list_series_steps(connection, series.id, limit=9, only="broken")] == [6]
         assert [*load_norms(connection, series.id, [4, 6, 8])] == [4, 6]
+        assert [[*load_curve(connection, series.id, stride)] for stride in (1, 2, 9)] == [[4, 5, 6], [4, 6], [4, 6]]
 
 
 def test_steps_follow_on_those_that_are_there(database: Database, stored: GraphRecord) -> None:
@@ -111,7 +113,7 @@ def test_steps_follow_on_those_that_are_there(database: Database, stored: GraphR
     with pytest.raises(Conflict, match="the next one is 20"), database.write() as connection:
         append_steps(connection, first, one)
     with pytest.raises(Conflict, match="the next one is 20"), database.write() as connection:
-        append_steps(connection, grown(first, [step(30)]), [step(30)])
+        append_steps(connection, grown(grown(first, two), [step(30)]), [step(30)])
     with database.write() as connection:
         append_steps(connection, grown(first, two), two)
         assert get_series(connection, series.id).next_step == 30

@@ -60,6 +60,14 @@ UNSAYABLE = {
         r"/(inputs|vector|gradients|(recorded|claims)/(values|gradients))(/.*)?|/seed(/\d+)*",
     ),
     "the same of many runs": ("create_runs", "invalid-inputs", r"/runs/\d+/inputs(/.*)?|/seed(/\d+)*"),
+    "steps of other nodes or shapes": ("add_steps", "invalid-inputs", "/values(/.*)?"),
+    "more skipped steps than numbers": ("add_steps", "invalid-request", "/skipped"),
+    "an .npz of steps for one of a run, or the reverse": (
+        "create_run|add_steps",
+        "invalid-request",
+        "/(values|inputs|keep|tags)",
+    ),
+    "a carry between nodes that the graph has not": ("create_series", "invalid-request", "/carry/.*"),
     "weights of no input, or not stored, or of another shape": ("create_graph", "invalid-inputs", r"/weights/.*"),
     "what is for an ONNX model": ("create_graph", "invalid-request", "name|input|outputs"),
     "bytes that are no ONNX model": ("create_graph", "malformed-onnx", ""),
@@ -144,6 +152,7 @@ def narrow(app: Flask) -> Any:
         "nodes": {"maxItems": 5},
         "baseline": {"enum": runs},
         "candidate": {"enum": runs},
+        "graph": {"enum": [graph]},
         "run": {"enum": runs},
     }
 
@@ -167,6 +176,14 @@ def narrow(app: Flask) -> Any:
     for name in schemas:
         if name.endswith(("Request", "RunOfBatch", "Recorded", "Claims")):
             schemas[name] = narrower(schemas[name])
+    two = {"type": "array", "items": numbers["Figure"], "minItems": 2, "maxItems": 2}
+    recorded = [*inputs, "e"]
+    schemas["StepsRequest"]["properties"]["values"] = {
+        "type": "object",
+        "properties": dict.fromkeys(recorded, two),
+        "required": recorded,
+        "additionalProperties": False,
+    }
     schemas["NarrowNode"] = narrower(schemas["Node"])
     for name, number in numbers.items():
         schemas[f"Narrow{name}"] = {"oneOf": [number, {"type": "array", "items": number, "minItems": 2, "maxItems": 2}]}
@@ -187,7 +204,7 @@ for media_type in (NPY, BYTES):
 schemathesis.openapi.media_type(MODEL_TYPE, st.just(MODEL) | st.binary(max_size=100))
 
 
-def archive(members: dict[str, float], request: str) -> bytes:
+def archive(members: dict[str, Any], request: str) -> bytes:
     """An .npz body."""
     written = io.BytesIO()
     np.savez(written, request=request, **members)
@@ -198,7 +215,8 @@ schemathesis.openapi.media_type(
     npz.MEDIA_TYPE,
     st.builds(
         archive,
-        st.fixed_dictionaries({f"inputs/{name}": st.floats() for name in "abcd"}),
+        st.fixed_dictionaries({f"inputs/{name}": st.floats() for name in "abcd"})
+        | st.fixed_dictionaries({f"values/{name}": st.lists(st.floats(), min_size=2, max_size=2) for name in "abcde"}),
         st.sampled_from(['{"keep": false}', '{"tags": {"a": "b"}}', "{}"]),
     ),
 )
