@@ -283,7 +283,7 @@ def test_the_page_says_which_nodes_were_paired_and_how(client: FlaskClient) -> N
     shown = client.get(made.headers["Location"]).text
     told = text_of(shown)
     assert "nodes are paired by what they compute: " in told and "by equal figures" in told
-    assert "in the baseline gelu_1" in told and "Only the candidate has constant_1." in told
+    assert "node (in the baseline)" in told and "act (gelu_1)" in told and "Only the candidate has constant_1." in told
     assert "Defined otherwise in the candidatein the baselinepaired actgelu_1by structureit is tanh" in told
     assert "<details><summary>All pairs</summary>" in shown
     # Nodes are paired by name where the form does not say otherwise.
