@@ -18,6 +18,7 @@ from service.core.rulebook import registry
 from service.core.rulebook.registry import define
 from tests.core.comparison.porting_slips import PORTS
 from tests.core.comparison.students_slips import STUDENTS
+from tests.core.comparison.test_update_slips import SLIPS as UPDATES
 from tests.planted import SEED, SEED_INPUTS, altered, graph_of, judge, origins, run_of
 
 TRANSPOSED = np.array([[0.1, 0.2], [0.3, 0.4]])
@@ -280,7 +281,11 @@ def test_a_planted_mistake_is_named(case: Planted) -> None:
 
 
 def test_every_hypothesis_has_its_mistake() -> None:
-    met = {case.hypothesis for case in CASES} | {name for slip in [*STUDENTS, *PORTS] for name in slip.names.split("|")}
+    met = (
+        {case.hypothesis for case in CASES}
+        | {name for name, *_ in UPDATES.values()}
+        | {name for slip in [*STUDENTS, *PORTS] for name in slip.names.split("|")}
+    )
     assert met == {name for _, (name, _) in HYPOTHESES} | {"float32 rounding"}
 
 

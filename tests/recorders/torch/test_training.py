@@ -16,7 +16,9 @@ torch = pytest.importorskip("torch", reason="left to `make test-peers`")
 from service.recorders.optimizers import UnknownOptimizer  # noqa: E402
 from service.recorders.torch import record_training  # noqa: E402
 from service.recorders.training import TrainingRecording  # noqa: E402
-from tests.recorders.torch.trainings import AT, BY_ADAM, RATE, STEPS, by_adam, net, train  # noqa: E402
+from tests.recorders.torch.trainings import AT, RATE, STEPS, TASK, by_adam, train  # noqa: E402
+from tests.recorders.torch.trials import BUGS as BUGS_OF_TRIALS  # noqa: E402
+from tests.recorders.torch.trials import trial  # noqa: E402
 
 pytestmark = pytest.mark.peers
 
@@ -49,10 +51,17 @@ BUGS: Mapping[str, Case] = {
     "no bias correction": (by_adam("no bias correction"), {}, {"'"}),
     "decoupled decay": (by_adam("decoupled decay"), {}, {"exp_avg'", "exp_avg_sq'", "'"}),
     "decay sneaks in": (by_adamw, {}, {"'"}),
-    "no zero_grad": (BY_ADAM, {}, {"grad"}),
-    "clipping": (BY_ADAM, {}, {"grad"}),
+    "no zero_grad": (by_adam(None), {}, {"grad"}),
+    "clipping": (by_adam(None), {}, {"grad"}),
     "a frozen layer": (by_sgd(), {}, {"grad"}),
     "a schedule off by one": (by_sgd(momentum=0.9), {"schedule": f"{RATE} * 0.9 ^ (t - 1)"}, {"lr"}),
+}
+
+
+SAID = {
+    "eps inside the root": "0.001 was added within the root of `0.weight'/square`, not beside it.",
+    "no bias correction": "The bias of `0.weight.exp_avg'` and `0.weight.exp_avg_sq'` was not corrected.",
+    "decay sneaks in": "A decay of 0.01·`0.weight` is too much.",
 }
 
 
@@ -64,6 +73,8 @@ def test_a_bug_is_named_in_the_step_where_it_begins(client: Client, bug: str, dt
     assert found.first_wrong is not None and found.first_wrong.step == AT
     kinds = {end for name in found.first_wrong.nodes for end in [name.rpartition(".")[2]]}
     assert {("'" if kind in ("weight'", "bias'") else kind) for kind in kinds} == ends
+    if bug in SAID and dtype == torch.float64:
+        assert SAID[bug] in found.first_wrong.origins[0].sentence
     assert not found.broken_carries
     assert len(found.wrong_steps) == (1 if bug == "no zero_grad" else STEPS - AT + 1)
 
@@ -78,11 +89,11 @@ def test_coupled_decay_is_not_the_decoupled_one_that_is_meant(client: Client) ->
 def test_what_is_written_between_two_steps_breaks_a_carry(client: Client, dtype: Any) -> None:
     found = judged(client, train(record_training, dtype, "written silently"))
     assert found.first_wrong is None
-    assert [(carry.step, carry.input) for carry in found.broken_carries] == [(AT, "2.weight")]
+    assert [(carry.step, carry.input) for carry in found.broken_carries] == [(AT, "0.weight")]
 
 
 RIGHT: Mapping[str, Callable[[Any], Any]] = {
-    "adam by hand": BY_ADAM,
+    "adam by hand": by_adam(None),
     "sgd": by_sgd(weight_decay=0.1),
     "nesterov": by_sgd(momentum=0.9, nesterov=True, weight_decay=0.01),
     "adam": lambda parameters: torch.optim.Adam(parameters, lr=RATE, amsgrad=True),
@@ -118,6 +129,12 @@ def by_fast(parameters: Any) -> Any:
     return torch.optim.AdamW(parameters, lr=1.0, weight_decay=0.0)
 
 
+def test_random_trainings_are_told_rightly(client: Client) -> None:
+    """One of each bug; `trials.py` tries as many as one likes."""
+    told = [trial(client, seed) for seed in range(len(BUGS_OF_TRIALS))]
+    assert [sentence for _, right, sentence in told if not right] == []
+
+
 class Noisy(nn.Module):  # type: ignore[misc]  # PyTorch is not there where this is checked
     """What differs from step to step beside the batch: what dropout leaves, and a weight of the loss."""
 
@@ -133,7 +150,7 @@ def test_what_differs_from_step_to_step_is_an_input(client: Client) -> None:
     torch.manual_seed(0)
     model = Noisy().double()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    other = torch.optim.SGD(net().parameters(), lr=0.1)
+    other = torch.optim.SGD(TASK.made(torch.float64).parameters(), lr=0.1)
     with record_training(model, optimizer) as recording:
         for step in range(4):
             optimizer.zero_grad()
@@ -166,14 +183,14 @@ def test_every_third_step_and_what_is_saved(client: Client, tmp_path: Path) -> N
 
 
 def test_an_update_that_is_not_known_is_refused() -> None:
-    parameters = [*net().parameters()]
+    parameters = [*TASK.made(torch.float64).parameters()]
     known = "SGD, Adam, AdamW, RMSprop"
     with pytest.raises(UnknownOptimizer, match=f"Adagrad is none of {known}"):
-        record_training(net(), torch.optim.Adagrad(parameters)).__enter__()
+        record_training(TASK.made(torch.float64), torch.optim.Adagrad(parameters)).__enter__()
     with pytest.raises(UnknownOptimizer, match=f"Lion is none of {known}"):
-        record_training(net(), BY_ADAM(parameters), rule="Lion").__enter__()
+        record_training(TASK.made(torch.float64), by_adam(None)(parameters), rule="Lion").__enter__()
     with pytest.raises(ValueError, match="from 1 on"):
-        record_training(net(), BY_ADAM(parameters), every=0).__enter__()
+        record_training(TASK.made(torch.float64), by_adam(None)(parameters), every=0).__enter__()
 
 
 def stepped(make: Callable[[Any], Any], **said: Any) -> TrainingRecording:
@@ -189,8 +206,8 @@ def test_so_is_one_that_only_its_first_step_shows() -> None:
     groups = lambda parameters: torch.optim.SGD([{"params": [each]} for each in parameters], lr=0.1)  # noqa: E731
     with pytest.raises(ValueError, match="a schedule is of one group"):
         stepped(groups, schedule="0.1 / t")
-    model = net()
-    optimizer = BY_ADAM(model.parameters())
+    model = TASK.made(torch.float64)
+    optimizer = by_adam(None)(model.parameters())
     with pytest.raises(UnknownOptimizer, match="closure"), record_training(model, optimizer):
         optimizer.step(lambda: None)
     with record_training(model, optimizer) as recording:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,16 +14,16 @@ RATE, STEPS, AT = 0.05, 8, 7  # the bugs' first step is AT
 
 
 class Adam(torch.optim.Adam):  # type: ignore[misc]  # PyTorch is not there where this is checked
-    """Adam with coupled decay as it is written by hand, with a bug from step AT on."""
+    """Adam with coupled decay as it is written by hand, with a bug from a step on."""
 
-    def __init__(self, parameters: Any, bug: str | None, **options: Any) -> None:
+    def __init__(self, parameters: Any, bug: str | None, at: int, **options: Any) -> None:
         super().__init__(parameters, **options)
-        self.bug, self.count = bug, 0
+        self.bug, self.at, self.count = bug, at, 0
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         self.count += 1
-        bug = self.bug if self.count >= AT else None
+        bug = self.bug if self.count >= self.at else None
         for group in self.param_groups:
             first, second = group["betas"]
             for p in group["params"]:
@@ -46,52 +47,67 @@ class Adam(torch.optim.Adam):  # type: ignore[misc]  # PyTorch is not there wher
                 p.sub_(group["lr"] * (mean / root + (decay - coupled) * p))
 
 
-def net(dtype: Any = torch.float64) -> Any:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).to(dtype)
+@dataclass(frozen=True)
+class Task:
+    """What is trained: a net, and for each of so many steps a batch, both from the same numbers every time."""
+
+    net: Callable[[], Any]
+    batch: Callable[[Any], tuple[Any, Any]]
+    loss: Callable[[Any, Any], Any] = nn.functional.mse_loss
+    seed: int = 0
+
+    def made(self, dtype: Any) -> Any:
+        torch.manual_seed(self.seed)
+        return self.net().to(dtype)
+
+    def batches(self, dtype: Any, count: int) -> Iterator[tuple[Any, Any]]:
+        draw = torch.Generator().manual_seed(self.seed + 1)
+        for _ in range(count):
+            yield tuple(each.to(dtype) if each.is_floating_point() else each for each in self.batch(draw))
 
 
-def batches(dtype: Any, count: int = STEPS) -> Iterator[tuple[Any, Any]]:
-    draw = torch.Generator().manual_seed(1)
-    for _ in range(count):
-        x = torch.randn(16, 3, generator=draw, dtype=torch.float64)
-        yield x.to(dtype), torch.stack([torch.sin(2 * x[:, 0]) * x[:, 1], x[:, 2] ** 2], 1).to(dtype)
+def wave(draw: Any) -> tuple[Any, Any]:
+    x = torch.randn(16, 3, generator=draw, dtype=torch.float64)
+    return x, torch.stack([torch.sin(2 * x[:, 0]) * x[:, 1], x[:, 2] ** 2], 1)
 
 
-def by_adam(bug: str | None) -> Callable[[Any], Any]:
-    return lambda parameters: Adam(parameters, bug, lr=RATE, weight_decay=0.1, eps=1e-3)
+TASK = Task(lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)), wave)
 
 
-BY_ADAM = by_adam(None)
+def by_adam(bug: str | None, at: int = AT, **options: Any) -> Callable[[Any], Any]:
+    given = {"lr": RATE, "weight_decay": 0.1, "eps": 1e-3, **options}
+    return lambda parameters: Adam(parameters, bug, at, **given)
 
 
 def train(
     record: Callable[..., AbstractContextManager[Any]],
     dtype: Any,
     bug: str | None = None,
-    make: Callable[[Any], Any] = BY_ADAM,
+    make: Callable[[Any], Any] = by_adam(None),  # noqa: B008  # it is made once for all
     count: int = STEPS,
     at: int = AT,
+    task: Task = TASK,
 ) -> Any:
     """What `record(model, optimizer)` makes of a loop that has the bug in step `at`, or from there on."""
-    model = net(dtype)
+    model = task.made(dtype)
+    first = next(model.parameters())
     optimizer = make(model.parameters())
     with record(model, optimizer) as recording:
-        for step, (x, y) in enumerate(batches(dtype, count), 1):
+        for step, (x, y) in enumerate(task.batches(dtype, count), 1):
             is_wrong = step >= at
             if not (bug == "no zero_grad" and step == at):
                 optimizer.zero_grad()
             if bug == "decay sneaks in" and is_wrong:
                 optimizer.param_groups[0]["weight_decay"] = 1e-2
             if bug == "a frozen layer" and is_wrong:
-                model[0].weight.requires_grad_(False)
+                first.requires_grad_(False)
             if bug == "a schedule off by one":
                 optimizer.param_groups[0]["lr"] = RATE * 0.9 ** (step - (not is_wrong))
-            loss = nn.functional.mse_loss(model(x), y)
-            loss.backward()
+            task.loss(model(x), y).backward()
             if bug == "clipping" and is_wrong:
-                nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+                norm = nn.utils.get_total_norm([each.grad for each in model.parameters()])
+                nn.utils.clip_grad_norm_(model.parameters(), float(norm) / 2)
             optimizer.step()
             if bug == "written silently" and step == at - 1:
-                model[2].weight.data += 1e-3
+                first.data += 1e-3
     return recording

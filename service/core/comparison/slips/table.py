@@ -11,6 +11,7 @@ from service.core.comparison.slips.losses import LOSS_SLIPS
 from service.core.comparison.slips.matrix_products import MATRIX_PRODUCT_SLIPS
 from service.core.comparison.slips.tensor_operations import TENSOR_OPERATION_SLIPS
 from service.core.comparison.slips.tensors import PART_SLIPS, TENSOR_SLIPS
+from service.core.comparison.slips.updates import DECAY, UPDATE_SLIPS
 from service.core.comparison.slips.values import FAR_VALUE_SLIPS, NAN_SLIPS, PEN_SLIPS, ROUNDED_TO_ZERO, VALUE_SLIPS
 
 # What makes NaN comes first where there is one; exact slips come before fitted ones, local before far.
@@ -44,11 +45,12 @@ HYPOTHESES: tuple[tuple[int, Slip], ...] = (
         [
             *FAR_SLIPS,
             *FAR_VALUE_SLIPS,
+            *UPDATE_SLIPS,
             OTHER_FIGURE,
             USED_RIGHT,
         ],
     ),
-    *_ranked(FITTED, [CONSTANT_FACTOR, *PEN_SLIPS, *PART_SLIPS]),
+    *_ranked(FITTED, [CONSTANT_FACTOR, DECAY, *PEN_SLIPS, *PART_SLIPS]),
 )
 
 # Hypotheses that a fitting number may fulfil by chance.
