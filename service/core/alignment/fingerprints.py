@@ -18,8 +18,9 @@ from service.core.figures.figures import FloatArray
 _SEED, _DIRECTIONS = 17, 2
 _INFINITE = 1e30  # beyond it an element counts as infinite: masks are filled with −∞, or with float32's lowest number
 # What figures that are the same may differ by, relative to their norm: in float64, and where numbers of the program
-# were rounded to float32, as a port's square root of 2 was. Those have more bits than what a person writes.
-_DOUBLE, _SINGLE, _WRITTEN_BITS = 1e-9, 5e-7, 16
+# were rounded to float32, as a port's square root of 2 was. Those have more bits than what a person writes; a few of
+# an array tell.
+_DOUBLE, _SINGLE, _WRITTEN_BITS, _LOOKED_AT = 1e-9, 5e-7, 16, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def tolerance_of(numbers: Iterable[Any]) -> float:
 
 
 def _is_rounded(numbers: Any) -> bool:
-    figure = np.asarray(getattr(numbers, "array", numbers), dtype=np.float64)
+    figure = np.asarray(getattr(numbers, "array", numbers), dtype=np.float64).reshape(-1)[:_LOOKED_AT]
     with np.errstate(all="ignore"):
         return has_long_numbers(figure[np.asarray(figure, np.float32) == figure])
 

@@ -144,6 +144,8 @@ def twins(
 
     Those of one number throughout are left out, since it says nothing.
     """
+    if len(pairs) == len(theirs) == len(own):
+        return {}, {}
     sources = [pair.theirs for pair in pairs if (theirs[pair.theirs].ravel()[1:] != theirs[pair.theirs].flat[:1]).any()]
     index = FigureIndex((unordered_fingerprint([theirs[source]]) for source in sources), _TOLERANCE)
     paired = {pair.theirs for pair in pairs}, {pair.own for pair in pairs}

@@ -93,6 +93,8 @@ def pair_operands(matching: Matching, pairs: Iterable[int]) -> None:
 
 def pair_leaves(matching: Matching) -> None:
     """Pair the Inputs left over that are given the same and lead, by way of unpaired nodes, to the same pairs."""
+    if not any(matching.is_free(matching.candidate.position[name]) for name in matching.candidate.inputs):
+        return
     own = _first_pairs(matching.candidate, [other if other >= 0 else None for other in matching.partners])
     theirs = _first_pairs(
         matching.baseline, [other if mine >= 0 else None for other, mine in enumerate(matching.partners_back)]
