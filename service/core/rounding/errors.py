@@ -6,9 +6,10 @@ unit roundoff u of the precision, ε is likely u·(|z| + P) + w·|z|, and at mos
     u·(|z| + P) + w·(|z| + T)
 
 where P are the parts that a library rounds on the way (`Rounding.kept` in `rulebook/operation.py`), and w is the unit
-roundoff in which z is computed: float32's where the precision is coarser. T is Σ|terms| of an operation that is not
-elementwise, which counts the sums inside a product of matrices. Nothing is rounded by an operation that is declared
-exact, nor in a Constant, and of an Input only what the precision has no number for.
+roundoff in which z is computed: float32's where the precision is coarser. T is Σ|terms| of an operation that may sum,
+which is not elementwise or takes any number of operands: so the sums inside a product of matrices are counted. Nothing
+is rounded by an operation that is declared exact, nor in a Constant, and of an Input only what the precision has no
+number for.
 
 The greatest error is the sum of all |gradient|·ε. Roundings are about independent, so that the likely error is
 √Σ(gradient·ε)²: more than two standard deviations, since a rounding is u·|z| at most and 0.4 of that as a rule.
@@ -30,6 +31,7 @@ from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import walk_forward
 from service.core.rounding.precision import LARGEST, LEAST, ROUNDED_ONCE, UNIT_ROUNDOFF
 from service.core.rounding.terms import finite_size, terms_of_value
+from service.core.rulebook.operation import Operation
 from service.core.rulebook.operations.arithmetic import rounded_to
 
 # An amplifier makes relative errors so many times greater, and so much of the likely error passes it.
@@ -124,12 +126,13 @@ def _measure_scalars(
         value, upstream = values.flat[group.nodes], gradients.flat[group.nodes]
         arriving = np.zeros(len(value))
         if not group.operation.rounding.exact:
-            likely, greatest = _rounding(finite_size(value), 0.0, 0.0, dtype)
-            measured[:2, group.nodes] = _moved(upstream, likely), _moved(upstream, greatest)
-            operands = [values.flat[row] for row in group.operands]
+            operands, terms = [values.flat[row] for row in group.operands], np.zeros(len(value))
             slopes = group.operation.differentiate(operands, value, group.attributes)
             for slope, operand, row in zip(slopes, operands, group.operands, strict=True):
                 arriving = np.hypot(arriving, finite_size(upstream * slope * operand) * carries[row])
+                terms += finite_size(slope * operand) if _sums(group.operation) else 0.0
+            likely, greatest = _rounding(finite_size(value), 0.0, terms, dtype)
+            measured[:2, group.nodes] = _moved(upstream, likely), _moved(upstream, greatest)
         measured[2, group.nodes] = _unit(dtype) * arriving
         measured[3, group.nodes] = _unit(dtype) * finite_size(upstream * value)
     return tuple(measured)
@@ -195,7 +198,12 @@ def _parts_and_terms(node: Node, operands: Sequence[Any], value: Any) -> tuple[A
     if operation.rounding.kept is not None:
         given = operation.arguments(operands)
         parts = finite_size(operation.rounding.kept(*given, value, *node.attributes.values()))
-    return parts, 0.0 if operation.is_elementwise else finite_size(terms_of_value(node, operands, value))
+    return parts, finite_size(terms_of_value(node, operands, value)) if _sums(operation) else 0.0
+
+
+def _sums(operation: Operation) -> bool:
+    """Whether sums may be rounded on the way to a value."""
+    return not operation.is_elementwise or operation.fold is not None
 
 
 def _moved(gradient: Any, error: Any) -> Any:

@@ -5,13 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from service.core.execution.run import Run
 from service.core.figures.figures import pack
 from service.core.rounding.errors import RoundingErrors, rounding_errors
 from service.core.rounding.precision import UNIT_ROUNDOFF
+from service.core.rulebook.operation import Operation
+from tests.examples import examples
 from tests.planted import graph_of
 from tests.rounded_runs import Case, layer, moved, network, right_run, rounded, rounded_values, scalars
+from tests.tensors import each_tensor_operation, graph_around, samples
 
 DTYPES = ("float32", "bfloat16", "float16")
 KL = "p = softmax(z); d = p - q; s = sum(d * d); L = sqrt(s)"
@@ -106,6 +111,16 @@ def test_the_sums_inside_a_product_of_matrices_are_counted() -> None:
     assert abs(float(sequential)) <= errors.greatest_error
 
 
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_so_are_those_of_several_operands(shape: tuple[int, ...]) -> None:
+    graph = graph_of("F = Sum(x, y, z)" if not shape else "s = Sum(x, y, z); F = sum(s)")
+    inputs = {name: np.full(shape, figure) for name, figure in {"x": 1e6, "y": 0.1, "z": -1e6}.items()}
+    errors = measured(right_run(graph, inputs), "float32")
+    summed = np.float32(1e6) + np.float32(0.1) + np.float32(-1e6)
+    assert abs(float(summed) - 0.1) * max(1, np.prod(shape)) <= errors.greatest_error
+    assert errors.likely_error < 1e-6
+
+
 @pytest.mark.parametrize(("dtype", "beyond"), [("float16", ["y", "L"]), ("bfloat16", []), ("float32", [])])
 def test_what_is_beyond_the_range_is_named(dtype: str, beyond: list[str]) -> None:
     graph = graph_of("y = x * 1000; L = sum(y)")
@@ -142,6 +157,25 @@ def test_scalars_are_measured_as_tensors_are() -> None:
         np.testing.assert_allclose(one.likely, other.likely, rtol=1e-9, atol=1e-300)
         np.testing.assert_allclose(one.greatest, other.greatest, rtol=1e-9, atol=1e-300)
         np.testing.assert_allclose(one.arriving, other.arriving, rtol=1e-9, atol=1e-300)
+
+
+@pytest.mark.slow
+@each_tensor_operation
+@settings(max_examples=examples(5))
+@given(data=st.data())
+def test_no_operation_is_rounded_further(operation: Operation, data: st.DataObject) -> None:
+    if operation.name in ("StopGradient", "MaxPoolTies"):
+        return  # no gradient tells what follows from the value
+    sample = data.draw(samples(operation))
+    indices = (*operation.indices, *[False] * len(sample.operands))
+    graph = graph_around(sample)
+    inputs = {
+        f"x{place}": operand if is_index else rounded(operand, "bfloat16")
+        for place, (operand, is_index) in enumerate(zip(sample.operands, indices, strict=False))
+    }
+    run = right_run(graph, inputs)
+    seen = moved(run, rounded_values(graph, inputs, "bfloat16"))
+    assert not seen > measured(run, "bfloat16").greatest_error
 
 
 def test_a_single_input_is_its_own_output() -> None:
