@@ -139,7 +139,7 @@ PORTS = {
         },
     ),
     "actor-critic": Port(
-        actor_critic, {"detached": "backward squeeze", "half": "forward sub:2", "entropy": "forward add:7"}
+        actor_critic, {"detached": "backward squeeze", "half": "forward mul:2", "entropy": "forward add:7"}
     ),
 }
 

@@ -29,7 +29,7 @@ def test_a_right_port_is_acquitted_and_a_slip_named_alone(client: Client, name: 
     assert named(client, ours, theirs) == ([PORTS[name].slips[slip]] if slip else [])
 
 
-REFACTORED = {"": [], "half": ["forward add"], "entropy": ["forward add:2"], "detached": ["backward getitem"]}
+REFACTORED = {"": [], "half": ["forward mul:3"], "entropy": ["forward add:2"], "detached": ["backward getitem"]}
 
 
 @pytest.mark.parametrize("slip", REFACTORED)
