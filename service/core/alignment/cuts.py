@@ -9,7 +9,7 @@ some of them, nodes that are used alike, and, where there are none, a guess.
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, permutations
 
@@ -117,7 +117,8 @@ def _by_structure(matching: Matching, first: Sequence[int], theirs: Sequence[int
 def _by_what_follows(matching: Matching, first: Sequence[int], own: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
     beside = list(dict.fromkeys(with_other_operands(matching, first, theirs)))
     near = {*with_other_operation(matching, first, theirs), *beside}
-    near |= set(used_alike(matching, _idle(matching, first), theirs))
+    idle = _idle(matching.candidate, first, matching.is_free)
+    near |= set(used_alike(matching, idle, [*theirs, *_idle(matching.baseline, theirs, matching.is_free_there)]))
     if found := _agreeing_first(chain(_relaid(matching, first), _weighed_all(matching, near))):
         return _at_leaves(matching, found)
     if together := _together(matching, beside):
@@ -203,7 +204,7 @@ def _guess(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> Cut
 def _earliest(matching: Matching, cut: Cut, own: Sequence[int], theirs: Sequence[int]) -> Cut:
     """The first pair before a cut that makes the figures of the cut's own nodes agree; else the cut itself."""
     between = _open_ancestors(matching.candidate, cut.mine, own)
-    between = sorted({*between, *_idle(matching, [*between, cut.mine])})
+    between = sorted({*between, *_idle(matching.candidate, [*between, cut.mine], matching.is_free)})
     others = [*_open_ancestors(matching.baseline, cut.other, theirs), cut.other]
     for mine in between[:_GUESSED]:
         following = [each for each in [*between, cut.mine] if each > mine]
@@ -215,10 +216,11 @@ def _earliest(matching: Matching, cut: Cut, own: Sequence[int], theirs: Sequence
     return cut
 
 
-def _idle(matching: Matching, takers: Iterable[int]) -> list[int]:
-    """Operands that have the baseline's figure but no partner, as an Identity in place of a sum with a residual."""
-    operands = {source for taker in takers for source in matching.candidate.operands[taker]}
-    return [mine for mine in sorted(operands) if matching.is_free(mine) and matching.candidate.operands[mine]]
+def _idle(graph: Graph, takers: Iterable[int], is_free: Callable[[int], bool]) -> list[int]:
+    """Operands that the other graph has the figures of, but that have no partner, as an Identity where a residual is
+    left out."""
+    operands = {source for taker in takers for source in graph.operands[taker]}
+    return [position for position in sorted(operands) if is_free(position) and graph.operands[position]]
 
 
 def _open_ancestors(graph: Graph, position: int, opened: Sequence[int]) -> list[int]:
