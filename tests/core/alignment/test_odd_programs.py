@@ -192,6 +192,20 @@ def test_what_is_held_constant_for_gradients_is_not_what_is_not() -> None:
     assert aligned(target(True), target(True))[2] == []
 
 
+def test_a_sum_that_changes_nothing_is_what_is_left_out() -> None:
+    def step(left_out: bool) -> Form:
+        def build(form: Form) -> None:
+            product = form("product", "Mul", "state", "w")  # 0, as a first step of a recurrence has it
+            total = form("sum", "Identity", product) if left_out else form("sum", "Add", "x", product)
+            form("loss", "ReduceMean", form("bent", "Tanh", form("gates", "Add", total, "bias")), keepdims=0)
+
+        return form_of(build, x=[1.5, 2.5], state=[0.0, 0.0], w=[0.3, 0.4], bias=[-1.0, 0.5])
+
+    _, pairs, cuts = aligned(step(False), step(True))
+    assert cuts == ["sum"]
+    assert pairs["gates"] == "gates"
+
+
 def test_tables_of_another_base_are_told_from_what_takes_them() -> None:
     def turned(base: float, computed: bool) -> Form:
         angles = np.arange(4.0)[:, None] / base ** np.array([0.0, 0.5])
