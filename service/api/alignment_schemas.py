@@ -51,7 +51,7 @@ class AlignmentDocument(ma.Schema):
         keys=fields.String(),
         values=fields.String(),
         required=True,
-        metadata={"description": "candidate → baseline; can be sent back as `names`"},
+        metadata={"description": "candidate → baseline; a comparison that is aligned by probes takes them as `names`"},
     )
     how = fields.Dict(
         keys=fields.String(),

@@ -22,7 +22,8 @@ def align_runs(body: dict[str, Any]) -> Response:
     """Pair the nodes of two runs' graphs by what they compute, whatever they are called; nothing is kept
 
     Both graphs are computed at the same random inputs, scaled from the runs' own: nodes whose figures agree are one.
-    Of what the runs recorded only the inputs are used. The answer's pairs are what a comparison takes as `names`.
+    Of what the runs recorded only the inputs are used. A comparison that is aligned by probes takes the answer's pairs,
+    or those that a person has put right, as `names`.
     """
     aligned = usecases.align_runs(context(), **body)
     return respond(alignment_document(aligned.baseline.graph, aligned.candidate.graph, aligned.alignment))

@@ -66,6 +66,8 @@ def test_a_port_is_compared_by_what_its_nodes_compute(client: FlaskClient, origi
     assert [(each["phase"], each["node"]) for each in wrong["origins"]] == [("forward", "act")]
     assert wrong["origins"][0]["sentence"].endswith('it has approximate "tanh", in the baseline "none".')
     assert wrong["alignment"]["cuts"] == [["act", "h"]]
+    again = compare(client, original, port(client, "tanh"), align="probes", names=wrong["alignment"]["pairs"])
+    assert {*again["alignment"]["how"].values()} == {"name"} and again["counts"] == wrong["counts"]
     # By names there is nothing but the outputs in common.
     assert "alignment" not in compare(client, original, port(client), align="names")
 
