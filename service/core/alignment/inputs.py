@@ -89,20 +89,19 @@ def pair_inputs(
     pairs: list[InputPair] = []
     free, loose = dict(theirs), dict(own)
 
-    def pair(mine: int, other: int, how: How, tolerance: float = _TOLERANCE, doubtful: bool = False) -> bool:
+    def pair(mine: int, other: int, how: How, tolerance: float = _TOLERANCE, doubtful: bool = False) -> None:
         if free[other].shape == loose[mine].shape and are_filled_otherwise(free[other], loose[mine]):
             del free[other], loose[mine]  # masks that serve one purpose keep what each is given
-            return False
+            return
         layout = None
         if not _alike(free[other], loose[mine]):
             layout = layout_between([free[other]], [loose[mine]], tolerance)
             if layout is None and free[other].shape != loose[mine].shape:
-                return False
+                return
             if layout is not None and layout.shape == free[other].shape and _in_order(layout):
                 layout = None
         pairs.append(InputPair(other, mine, how, layout, doubtful))
         del free[other], loose[mine]
-        return True
 
     for name, partner in names.items():
         mine, other = candidate.graph.position[name], baseline.graph.position[partner]

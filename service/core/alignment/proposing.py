@@ -75,23 +75,23 @@ def _aligned(
     )
     for pair in pairs:
         matching.pair(pair.own, pair.theirs, pair.how, pair.layout)
-    fresh: Sequence[int] = range(len(candidate))
-    while True:
-        pair_equals(matching, fresh)
-        pair_layouts(matching, fresh)
-        if matching.evaluated > _AGAIN * len(candidate) + _AGAIN_IN_ALL:
-            break
-        if not (cuts := find_cuts(matching)):
-            break
+    _pair_alike(matching, range(len(candidate)))
+    while matching.evaluated <= _AGAIN * len(candidate) + _AGAIN_IN_ALL and (cuts := find_cuts(matching)):
         for cut in cuts:
             matching.cut(cut.mine, cut.other, cut.how, cut.layout)
-        fresh = matching.reevaluate([cut.mine for cut in cuts])
+        changed = matching.reevaluate([cut.mine for cut in cuts])
         pair_operands(matching, [cut.mine for cut in cuts])
+        _pair_alike(matching, changed)
     for mine, other in matching.fixed.items():
         if matching.partners[mine] < 0:
             matching.cut(mine, other, How.NAME)
     pair_leaves(matching)
     return matching.alignment()
+
+
+def _pair_alike(matching: Matching, fresh: Sequence[int]) -> None:
+    pair_equals(matching, fresh)
+    pair_layouts(matching, fresh)
 
 
 def _probe(
