@@ -121,7 +121,12 @@ def _derive_value(evidence: Evidence, index: Index) -> _Derivation:
     node, operands = evidence.node, evidence.operands
     if not 0 < len(operands) <= _MOST_OPERANDS:
         return _Derivation()
-    term = application(node.operation, evidence.terms, told_attributes(node.attributes))
+    passes_on = node.operation.name == "Identity"
+    term = (
+        evidence.terms[0]
+        if passes_on
+        else application(node.operation, evidence.terms, told_attributes(node.attributes))
+    )
     written = phrase_of(term, _LONGEST)
     if not node.operation.is_elementwise:
         return _Derivation(written)
@@ -211,7 +216,7 @@ def _factor(term: Term) -> Phrase:
 
 
 def _with_numbers(term: Term, figures: Mapping[str, Any]) -> Term:
-    return put_figures(term, {name: number_term(float(figure)) for name, figure in figures.items()})
+    return put_figures(term, {name: _number(figure, figure_text(figure)) for name, figure in figures.items()})
 
 
 def _figures_at(

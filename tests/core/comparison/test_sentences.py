@@ -52,6 +52,7 @@ SAID: list[tuple[str, dict[str, Any], str, str, Any, str]] = [
         1.7,
         "∂F/∂x is 1.7; it should be 2 × 1 = 2 by the piecewise rule.",
     ),
+    ("h = x^2; F = h", {"x": 3.0}, "values", "F", 7.3, "F is 7.3; it should be h = 9."),
     ("F = 1/x", {"x": 4.0}, "values", "F", 1.7, "F is 1.7; it should be 1/x = 1/4 = 0.25."),
     (
         "F = sum(tanh(w * x))",
@@ -155,6 +156,15 @@ def test_the_formulas_of_a_sentence_are_typeset() -> None:
         f"The minus and the square were left out: <math><mrow>{over}<mrow>{w2}</mrow></mrow></math>, it should be "
         f"<math><mrow><mo>−</mo>{over}<msup><mrow>{w2}</mrow><mrow><mn>2</mn></mrow></msup></mrow></math>."
     )
+
+
+def test_the_numbers_of_a_typeset_formula_have_the_digits_of_the_text() -> None:
+    graph, inputs = graph_of("F = x * y"), {"x": 0.123456789, "y": 1 / 3}
+    (origin,) = explained_origins(judge(run_of(graph, inputs), run_of(graph, inputs, values={"F": 7.3})))
+    assert "x·y = 0.123457·(1/3) = 0.0411523" in origin.sentence
+    assert "<mn>0.123457</mn>" in origin.sentence.mathml
+    assert "<mfrac><mn>1</mn><mn>3</mn></mfrac>" in origin.sentence.mathml
+    assert "0.12345678" not in origin.sentence.mathml
 
 
 def test_beyond_the_first_hundred_origins_each_still_has_its_sentence() -> None:
