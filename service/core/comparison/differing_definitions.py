@@ -49,7 +49,8 @@ def difference(found: Comparison, cut: int, subject: str) -> Phrase:
     if node.operation is twin.operation and (attributes := _attributes(node, twin)):
         return Phrase(f"{subject} has {attributes}")
     own, theirs = _written(found.candidate.graph, cut), _written(found.baseline, partner)
-    other = f"{spoken(found.baseline, partner)} is " if twin.name != node.name else ""
+    called = spoken(found.baseline, partner)
+    other = f"{called} is " if twin.name != node.name and called != Phrase(theirs) else ""
     return Phrase(f"{subject} is {own}, in the baseline {other}{theirs}")
 
 

@@ -83,6 +83,14 @@ def test_a_cut_is_the_origin_and_what_lies_in_it_is_judged_by_itself() -> None:
     assert verdicts(wrong, candidate.graph)["forward"]["g"] == "inherited"
 
 
+def test_a_partner_without_a_name_is_called_by_its_definition_alone() -> None:
+    baseline, candidate = graph_of("F = sum(layer_norm(x, s, b) * t)"), graph_of(PARTS.replace("1e-5", "0.1"))
+    pairs = {"u": "x", "p": "s", "q": "b", "w": "t", "g": "layernormalization_1", "L": "F"}
+    found = aligned(run_of(baseline, NORM_AT), run_of(candidate, PARTS_AT), pairs, ["g"])
+    sentence = str(explained_origins(found)[0].sentence)
+    assert sentence.endswith("it is h·p + q, in the baseline layer_norm(x, s, b).")
+
+
 @pytest.mark.parametrize(
     ("baseline", "candidate", "pairs", "told"),
     [
