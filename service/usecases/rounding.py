@@ -9,7 +9,7 @@ from service.core.comparison.verdicts import TOLERANCES
 from service.core.comparison.weights import weigh_comparison
 from service.core.errors import Conflict
 from service.core.execution.run import Run
-from service.core.figures.figures import IntArray
+from service.core.figures.figures import IntArray, euclidean_norm
 from service.core.rounding.errors import RoundingErrors, rounding_errors
 from service.core.rounding.sentences import describe_rounding
 from service.core.rounding.weights import weigh_rounding
@@ -49,7 +49,7 @@ def get_rounding(context: Context, run_id: str, *, dtype: str) -> RoundingOfRun:
     errors = rounding_errors(run.graph, run.values, run.backward, dtype)
     tolerance = TOLERANCES[dtype]
     kept = errors.to_keep(tolerance.atol + tolerance.rtol * abs(errors.value))
-    rest = float(np.sqrt(np.sum(np.square(np.delete(errors.likely, kept)))))
+    rest = euclidean_norm(np.delete(errors.likely, kept))
     return RoundingOfRun(stored, run.backward.output, errors, kept, rest)
 
 

@@ -1,6 +1,5 @@
 """The captions of a picture: short texts to read, with the full figures in titles."""
 
-import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ import numpy as np
 
 from service.core.execution.closed_edges import closed_operands
 from service.core.execution.run import Run
-from service.core.figures.figures import Figures, FloatArray
+from service.core.figures.figures import Figures, FloatArray, euclidean_norm
 from service.core.figures.text import exact_text, figure_text, short_number, told_apart
 from service.core.graph.graph import Graph, Node
 from service.core.language.writing import write_node
@@ -74,14 +73,6 @@ def _listed(elements: Any, write: Callable[[float], str]) -> str:
     if not isinstance(elements, list):
         return write(elements)
     return f"[{', '.join(_listed(element, write) for element in elements)}]"
-
-
-def euclidean_norm(figure: FloatArray) -> float:
-    """√Σx², scaled by the largest |x|, so that no square overflows or underflows."""
-    largest = float(np.max(np.abs(figure), initial=0.0))
-    if largest == 0.0 or not math.isfinite(largest):
-        return largest
-    return largest * float(np.linalg.norm(np.ravel(figure / largest)))
 
 
 def _shape(figure: FloatArray) -> str:

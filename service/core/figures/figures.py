@@ -7,7 +7,7 @@ gradients of the inputs are answered never copies the others, and figures in flo
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import isfinite, prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -187,3 +187,11 @@ def same_bits(x: FloatArray, y: FloatArray) -> BoolArray:
     """Where the two have the same bits or are both NaN."""
     same: BoolArray = (x.view(np.int64) == y.view(np.int64)) | (np.isnan(x) & np.isnan(y))
     return same
+
+
+def euclidean_norm(figure: FloatArray) -> float:
+    """√Σx², scaled by the largest |x|, so that no square overflows or underflows."""
+    largest = float(np.max(np.abs(figure), initial=0.0))
+    if largest == 0.0 or not isfinite(largest):
+        return largest
+    return largest * float(np.linalg.norm(np.ravel(figure / largest)))

@@ -26,7 +26,7 @@ import numpy as np
 from service.core.execution.chain_rule import contributions_at
 from service.core.execution.groups import groups_of, is_grouped
 from service.core.execution.run import Backward
-from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray
+from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, euclidean_norm
 from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import walk_forward
 from service.core.rounding.precision import LARGEST, LEAST, ROUNDED_ONCE, UNIT_ROUNDOFF
@@ -58,7 +58,7 @@ class RoundingErrors:
     @cached_property
     def likely_error(self) -> float:
         """The likely absolute error of the value."""
-        return float(np.sqrt(np.sum(np.square(self.likely))))
+        return euclidean_norm(self.likely)
 
     @cached_property
     def greatest_error(self) -> float:
@@ -89,7 +89,7 @@ class RoundingErrors:
     def amplifier(self) -> int | None:
         """The node that amplifies relative errors most, of those that at least half of the likely error passes; None
         where none makes them four times as great."""
-        passed = self.arriving >= _PASSES * self.likely_error
+        passed = (self.arriving >= _PASSES * self.likely_error) & (self.likely_error > 0.0)
         factors = np.where(passed, np.nan_to_num(self.amplification, nan=0.0, posinf=np.inf), 0.0)
         if not factors.size or not factors.max() >= _AMPLIFIES:
             return None
@@ -97,8 +97,9 @@ class RoundingErrors:
 
     def to_keep(self, bound: float) -> IntArray:
         """The fewest nodes without whose rounding the likely error is at most `bound`, the worst first."""
-        order = self.worst_first
-        rest = np.sqrt(np.cumsum(np.square(self.likely[order])[::-1])[::-1])
+        order, unit = self.worst_first, self.likely.max(initial=0.0) or 1.0
+        with np.errstate(all="ignore"):
+            rest = unit * np.sqrt(np.cumsum(np.square(self.likely[order] / unit)[::-1])[::-1])
         return order[: int(np.count_nonzero(~(rest <= bound)))]
 
 
@@ -155,21 +156,26 @@ def _measure_tensors(
         if not node.operation.rounding.exact:
             operands = [arrays[source] for source in sources]
             likely, greatest = _rounding(finite_size(value), *_parts_and_terms(node, operands, value), dtype)
-            measured[0, position] = _norm(_moved(upstream, likely))
+            measured[0, position] = euclidean_norm(_moved(upstream, likely))
             measured[1, position] = np.sum(_moved(upstream, greatest))
             contributions = contributions_at(graph, position, upstream, operands, value)
             for source, contribution in zip(sources, contributions, strict=True):
                 if contribution is not None and carries[source]:
-                    arriving = math.hypot(arriving, _norm(finite_size(contribution * arrays[source])))
+                    arriving = math.hypot(arriving, euclidean_norm(finite_size(contribution * arrays[source])))
         measured[2, position] = _unit(dtype) * arriving
-        measured[3, position] = _unit(dtype) * _norm(finite_size(upstream * value))
+        measured[3, position] = _unit(dtype) * euclidean_norm(finite_size(upstream * value))
     return tuple(measured)
 
 
 def _of_input(gradient: Any, value: Any, dtype: str) -> tuple[float, float, float, float]:
     """The errors of an Input, of which only what the precision has no number for is rounded."""
     moved = _moved(gradient, _rounded(finite_size(value), dtype) * _unrepresented(value, dtype))
-    return _norm(moved), float(np.sum(moved)), 0.0, _unit(dtype) * _norm(finite_size(gradient * value))
+    return (
+        euclidean_norm(moved),
+        float(np.sum(moved)),
+        0.0,
+        _unit(dtype) * euclidean_norm(finite_size(gradient * value)),
+    )
 
 
 def _rounding(size: Any, parts: Any, terms: Any, dtype: str) -> tuple[Any, Any]:
@@ -189,7 +195,7 @@ def _unit(dtype: str) -> float:
 
 
 def _rounded(size: Any, dtype: str) -> Any:
-    return np.maximum(UNIT_ROUNDOFF[dtype] * size, LEAST.get(dtype, 0.0) / 2)
+    return np.maximum(UNIT_ROUNDOFF[dtype] * size, LEAST.get(dtype, 0.0) / 2 * (size > 0.0))
 
 
 def _parts_and_terms(node: Node, operands: Sequence[Any], value: Any) -> tuple[Any, Any]:
@@ -209,10 +215,6 @@ def _sums(operation: Operation) -> bool:
 def _moved(gradient: Any, error: Any) -> Any:
     """How far an error of a node's value moves the output; an infinite slope does not make one of none."""
     return np.where(error == 0.0, 0.0, np.abs(gradient) * error)
-
-
-def _norm(figure: Any) -> float:
-    return float(np.sqrt(np.sum(np.square(figure))))
 
 
 def _carriers(graph: Graph, values: Figures, dtype: str) -> BoolArray:

@@ -24,13 +24,16 @@ def describe_rounding(graph: Graph, output: str, errors: RoundingErrors, kept: l
         f"Rounding in {errors.dtype} likely moves {number}, by {_error(errors.likely_error)}"
         f"{_share(errors.likely_error, errors.value)}, at most by {_error(errors.greatest_error)}."
     ]
-    if not errors.worst_first.size:
+    if not math.isfinite(errors.value):
+        told = [f"{name_text(output)} is {figure_text(errors.value)}: no error tells what rounding does to it."]
+    elif not errors.worst_first.size:
         told = [f"Rounding in {errors.dtype} leaves {number}, as it is."]
     told += [describe_amplifier(graph, errors)] if errors.amplifier is not None else []
     if kept:
         told.append(f"With {_names(graph, kept)} kept in {finer(errors.dtype)}, {_error(rest)} is left.")
     if errors.overflowing.size:
-        told.append(f"{_names(graph, errors.overflowing.tolist())} has values beyond the largest {errors.dtype}.")
+        have = "has" if errors.overflowing.size == 1 else "have"
+        told.append(f"{_names(graph, errors.overflowing.tolist())} {have} values beyond the largest {errors.dtype}.")
     return " ".join(told)
 
 

@@ -18,7 +18,7 @@ from service.core.derivatives.one_sided import OneSided
 from service.core.errors import GradbookError
 from service.core.execution.run import Run
 from service.core.explanation.steps import count_steps
-from service.core.figures.figures import Figures, FloatArray, same_bits
+from service.core.figures.figures import Figures, FloatArray, euclidean_norm, same_bits
 from service.core.graph.graph import Graph, Node
 from service.core.graph.parts import enclosing
 from service.core.rounding.precision import ROUNDED
@@ -28,7 +28,7 @@ from service.usecases import runs as usecases
 from service.usecases.comparisons import Compared
 from service.usecases.runs import StoredRun
 from service.usecases.tensors import Given, TensorReference
-from service.web.captions import MARKS, euclidean_norm
+from service.web.captions import MARKS
 from service.web.folding import fold, fold_subject
 from service.web.legend import legend
 from service.web.pages.figures import Cell, column, spoken, typed, written

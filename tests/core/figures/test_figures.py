@@ -1,12 +1,14 @@
 """Figures: what is packed comes back, bit for bit and of its shape."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from service.core.figures.figures import Figures, FloatArray, hold, no_figures, pack
+from service.core.figures.figures import Figures, FloatArray, euclidean_norm, hold, no_figures, pack
 
 float64_arrays = arrays(np.float64, array_shapes(min_dims=0, min_side=0, max_dims=3, max_side=3))
 ODD = [np.nan, np.inf, -np.inf, -0.0, 5e-324]
@@ -136,3 +138,9 @@ def test_a_part_is_no_copy() -> None:
 def test_nodes_without_any_figure() -> None:
     assert list(no_figures(2)) == [None, None]
     assert no_figures(2).nonfinite_nodes() == []
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9), st.integers(-300, 300))
+def test_a_norm_neither_overflows_nor_vanishes(numbers: list[float], exponent: int) -> None:
+    figure = np.ldexp(np.array(numbers), exponent)
+    assert euclidean_norm(figure) == pytest.approx(math.hypot(*figure.tolist()), rel=1e-12)

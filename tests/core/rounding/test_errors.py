@@ -1,6 +1,7 @@
 """What rounding may do to an output: no rounded run is outside the bound, and the shares say whose rounding matters."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.core.execution.run import Run
-from service.core.figures.figures import pack
+from service.core.figures.figures import Figures, pack
 from service.core.rounding.errors import RoundingErrors, rounding_errors
 from service.core.rounding.precision import UNIT_ROUNDOFF
 from service.core.rulebook.operation import Operation
@@ -146,6 +147,20 @@ def test_infinite_and_unknown_figures_stay_what_they_are(scalar: bool) -> None:
     assert np.isfinite(errors.greatest_error)
     nowhere = measured(right_run(graph, {"x": at - 1.0, "y": at}), "bfloat16")
     assert np.isnan(nowhere.value)
+
+
+def test_no_square_overflows() -> None:
+    graph = graph_of("L = exp(x)")
+    run = right_run(graph, {"x": 0.1})
+    assert run.backward
+    large = replace(run.backward, seed=np.array(1e300), gradients=Figures(1e300 * run.backward.gradients.flat))
+    errors = rounding_errors(graph, run.values, large, "bfloat16")
+    assert 1e297 < errors.likely_error <= errors.greatest_error < np.inf
+    assert not errors.to_keep(1e299).size
+
+
+def test_what_cancels_itself_has_no_amplifier() -> None:
+    assert measured(right_run(graph_of("y = x - x"), {"x": 0.7}), "bfloat16").amplifier is None
 
 
 def test_scalars_are_measured_as_tensors_are() -> None:
