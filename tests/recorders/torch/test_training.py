@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="left to `make test-peers`")
 from service.recorders.optimizers import UnknownOptimizer  # noqa: E402
 from service.recorders.torch import record_training  # noqa: E402
 from service.recorders.training import TrainingRecording  # noqa: E402
+from tests.recorders.torch.models import CASES  # noqa: E402
 from tests.recorders.torch.trainings import AT, RATE, STEPS, TASK, by_adam, train  # noqa: E402
 from tests.recorders.torch.trials import BUGS as BUGS_OF_TRIALS  # noqa: E402
 from tests.recorders.torch.trials import trial  # noqa: E402
@@ -127,6 +128,21 @@ def test_chaos_is_no_bug_and_decay_that_sneaks_in_is_named_at_once(client: Clien
 
 def by_fast(parameters: Any) -> Any:
     return torch.optim.AdamW(parameters, lr=1.0, weight_decay=0.0)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_trainings_of_many_kinds_of_nets_have_no_origin(client: Client, name: str) -> None:
+    model, arguments = CASES[name].made(slip=False)
+    torch.manual_seed(3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    with record_training(model, optimizer) as recording:
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(*arguments).backward()
+            optimizer.step()
+    assert len(recording.steps) == 3
+    found = judged(client, recording)
+    assert not found.arose, found.sentence
 
 
 def test_random_trainings_are_told_rightly(client: Client) -> None:
