@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, permutations
+from itertools import chain, islice, permutations
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from service.core.figures.figures import IntArray, Shape
 from service.core.graph.graph import Graph
 
 _FOLLOWING, _SOON = 40, 16  # nodes behind a cut that are looked at to verify it, among the first of which some agree
+_LOOKING = 20  # nodes that are looked through in the time in which one is computed
 _GUESSED = 25  # open nodes on each side among which pairs are guessed
 _MOST_WEIGHED = 200  # pairs that are likely
 _MOST_AXES = 5  # of figures that are tried in all orders of their axes
@@ -57,6 +58,7 @@ def find_cuts(matching: Matching) -> list[Cut]:
     unknown = [_is_unknown(matching, mine) for mine in range(len(matching.candidate))]
     if not any(unknown):
         return []
+    matching.evaluated += len(unknown) // _LOOKING
     seen = {known for known in matching.classes if known >= 0}
     unseen = [
         known not in seen and (mine < 0 or mine in matching.layouts)
@@ -115,15 +117,15 @@ def _by_structure(matching: Matching, first: Sequence[int], theirs: Sequence[int
 
 
 def _by_what_follows(matching: Matching, first: Sequence[int], own: Sequence[int], theirs: Sequence[int]) -> list[Cut]:
-    beside = list(dict.fromkeys(with_other_operands(matching, first, theirs)))
-    near = {*with_other_operation(matching, first, theirs), *beside}
+    beside = _some(with_other_operands(matching, first, theirs))
+    near = {*_some(with_other_operation(matching, first, theirs)), *beside}
     idle = _idle(matching.candidate, first, matching.is_free)
-    near |= set(used_alike(matching, idle, [*theirs, *_idle(matching.baseline, theirs, matching.is_free_there)]))
+    near |= set(_some(used_alike(matching, idle, [*theirs, *_idle(matching.baseline, theirs, matching.is_free_there)])))
     if found := _agreeing_first(chain(_relaid(matching, first), _weighed_all(matching, near))):
         return _at_leaves(matching, found)
     if together := _together(matching, beside):
         return together
-    far = set(used_alike(matching, own, theirs))
+    far = set(_some(used_alike(matching, own, theirs)))
     if found := _agreeing_first(_weighed_all(matching, far)) or _guess(matching, own, theirs):
         return _at_leaves(matching, _earliest(matching, found, own, theirs))
     ends = (cut for cut in _weighed_all(matching, near | far) if cut.evidence is None)
@@ -135,13 +137,18 @@ def _closed(matching: Matching, unknown: Sequence[bool], unseen: Sequence[bool])
     own = [mine for mine in np.flatnonzero(unknown).tolist() if matching.candidate.operands[mine]]
     theirs = [other for other in np.flatnonzero(unseen).tolist() if matching.baseline.operands[other]]
     first = _first(matching, own)
-    near = {*redefined(matching, first, theirs), *with_other_operation(matching, first, theirs)}
-    found = _agreeing_first(_weighed_all(matching, near | {*with_other_operands(matching, first, theirs)}))
+    kinds = (redefined, with_other_operation, with_other_operands)
+    near = {pair for kind in kinds for pair in _some(kind(matching, first, theirs))}
+    found = _agreeing_first(_weighed_all(matching, near))
     return _at_leaves(matching, found) if found else []
 
 
 def _agreeing_first(cuts: Iterable[Cut]) -> Cut | None:
     return next((cut for cut in cuts if cut.evidence), None)
+
+
+def _some(pairs: Iterable[Pair]) -> list[Pair]:
+    return list(dict.fromkeys(islice(pairs, 10 * _MOST_WEIGHED)))
 
 
 def _weighed_all(matching: Matching, pairs: Iterable[Pair]) -> Iterator[Cut]:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -127,8 +128,9 @@ def pair_inputs(
         if mine in loose and other in free and free[other].shape == loose[mine].shape:
             pair(mine, other, How.NAME, doubtful=True)
     for slots in (True, False):
+        numbers: dict[Hashable, int] = {}
         places = (
-            {position: (figures[position].shape, _uses(run.graph, position, slots)) for position in figures}
+            {place: (figures[place].shape, use) for place, use in _uses(run.graph, figures, slots, numbers).items()}
             for run, figures in ((baseline, free), (candidate, loose))
         )
         for mine, other in _alone(*places):
@@ -208,15 +210,25 @@ def _alone(theirs: Mapping[int, Hashable], own: Mapping[int, Hashable]) -> list[
     ]
 
 
-def _uses(graph: Graph, position: int, slots: bool, depth: int = 2) -> tuple[Hashable, ...]:
-    """Which operations take a node, in which slots if these count, and which take those."""
-    if not depth:
-        return ()
-    uses = (
-        (graph.nodes[consumer].operation.name, slot if slots else 0, _uses(graph, consumer, slots, depth - 1))
-        for consumer, slot in graph.consumers[position]
-    )
-    return tuple(sorted(uses))
+def _uses(
+    graph: Graph, positions: Iterable[int], slots: bool, numbers: dict[Hashable, int]
+) -> dict[int, tuple[Hashable, ...]]:
+    """Which operations take each node, in which slots if these count, and which take those, as one of `numbers`."""
+
+    @cache
+    def takers(position: int) -> int:
+        taken = ((graph.nodes[each].operation.name, slot if slots else 0) for each, slot in graph.consumers[position])
+        return numbers.setdefault(tuple(sorted(taken)), len(numbers))
+
+    return {
+        position: tuple(
+            sorted(
+                (graph.nodes[each].operation.name, slot if slots else 0, takers(each))
+                for each, slot in graph.consumers[position]
+            )
+        )
+        for position in positions
+    }
 
 
 def _alike(theirs: FloatArray, own: FloatArray) -> bool:

@@ -13,6 +13,9 @@ from service.core.graph.graph import Graph, Node
 
 Pair: TypeAlias = tuple[int, int]  # the candidate's node and the baseline's
 
+_MOST_ALIKE = (
+    20  # nodes of the baseline that are looked at for one of the candidate's, lest many in one place be squared
+)
 _CONSTANT = -2  # any Constant, or single number of an Input without a partner, as an operand
 
 
@@ -24,7 +27,7 @@ def redefined(matching: Matching, first: Sequence[int], theirs: Sequence[int]) -
     for mine in first:
         terms = matching.terms(mine)
         found = others[matching.candidate.nodes[mine].operation, tuple(sorted(terms))] if -1 not in terms else []
-        for other in sorted(found, key=lambda each: matching.terms_there(each) != terms):
+        for other in sorted(found[:_MOST_ALIKE], key=lambda each: matching.terms_there(each) != terms):
             if _may_differ(matching, mine, other):
                 found.remove(other)
                 yield mine, other
@@ -39,7 +42,7 @@ def with_other_constants(matching: Matching, first: Sequence[int], theirs: Seque
     for mine in first:
         key = starred(matching, mine)
         if mine not in matching.same_numbers and _CONSTANT in key and any(term >= 0 for term in key):
-            for other in others[matching.candidate.nodes[mine].operation, key]:
+            for other in others[matching.candidate.nodes[mine].operation, key][:_MOST_ALIKE]:
                 if matching.are_free(mine, other) and is_of_shape(matching, mine, other):
                     others[matching.candidate.nodes[mine].operation, key].remove(other)
                     yield at_leaves(matching, mine, other)
@@ -54,7 +57,7 @@ def with_other_operation(matching: Matching, first: Sequence[int], theirs: Seque
     for mine in first:
         terms = frozenset(starred(matching, mine)) - {_CONSTANT}
         if terms and -1 not in terms:
-            yield from ((mine, other) for other in others[terms])
+            yield from ((mine, other) for other in others[terms][:_MOST_ALIKE])
 
 
 def with_other_operands(matching: Matching, first: Sequence[int], theirs: Sequence[int]) -> Iterator[Pair]:
@@ -66,7 +69,8 @@ def with_other_operands(matching: Matching, first: Sequence[int], theirs: Sequen
     for mine in first:
         for term in starred(matching, mine):
             if term >= 0:
-                yield from ((mine, other) for other in others[matching.candidate.nodes[mine].operation, term])
+                found = others[matching.candidate.nodes[mine].operation, term]
+                yield from ((mine, other) for other in found[:_MOST_ALIKE])
 
 
 def used_alike(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> Iterator[Pair]:
@@ -81,7 +85,7 @@ def used_alike(matching: Matching, own: Sequence[int], theirs: Sequence[int]) ->
             beside = _beside(matching.terms(consumer), slot)
             if beside and -1 not in beside:
                 key = matching.candidate.nodes[consumer].operation, slot, beside
-                yield from ((mine, other) for other in others[key])
+                yield from ((mine, other) for other in others[key][:_MOST_ALIKE])
 
 
 def at_leaves(matching: Matching, mine: int, other: int) -> list[Pair]:

@@ -1,6 +1,7 @@
 """Two graphs at the same probes, and which of their nodes have been paired so far."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Matching:
 
     Nodes of one class have equal figures at all probes. A candidate's class is −1 where the baseline has no such
     figure. `same_numbers` are the candidate's nodes whose numbers the baseline has, but lying otherwise. `evaluated`
-    counts the nodes that were computed again.
+    counts the nodes that were computed again, with what takes as long.
     """
 
     def __init__(
@@ -123,14 +124,18 @@ class Matching:
 
     def behind(self, starts: Iterable[int], most: int | None = None) -> list[int]:
         """The candidate's nodes without a known figure that rest on one of `starts` by way of such nodes, in order."""
-        found, reached = [], set(starts)
-        for position in range(min(reached, default=0), len(self.candidate)):
-            if self.is_known(position) or reached.isdisjoint(self.candidate.operands[position]):
-                continue
-            reached.add(position)
-            found.append(position)
-            if len(found) == most:
-                break
+        consumers = self.candidate.consumers
+        found: list[int] = []
+        reached = {consumer for start in starts for consumer, _ in consumers[start]}
+        waiting = sorted(reached)
+        while waiting and len(found) != most:
+            position = heappop(waiting)
+            if not self.is_known(position):
+                found.append(position)
+                for consumer, _ in consumers[position]:
+                    if consumer not in reached:
+                        reached.add(consumer)
+                        heappush(waiting, consumer)
         return found
 
     def evaluate(self, position: int, known: Mapping[int, ProbedFigures]) -> tuple[int, ProbedFigures]:

@@ -10,6 +10,8 @@ from service.core.alignment.layouts import layout_between
 from service.core.alignment.matching import Matching
 from service.core.graph.graph import Graph, Node
 
+_MOST_TRIED = 20  # of many nodes that have the same numbers
+
 
 def pair_equals(matching: Matching, fresh: Iterable[int]) -> None:
     """Pair those of the candidate's nodes `fresh` whose figures the baseline has."""
@@ -79,11 +81,14 @@ def pair_operands(matching: Matching, pairs: Iterable[int]) -> None:
     while waiting:
         mine = waiting.pop()
         own, theirs = matching.candidate.operands[mine], matching.baseline.operands[matching.partners[mine]]
-        slots = list(zip(own, theirs, strict=False)) + [(one, other) for one in own for other in theirs]
+        by_class: defaultdict[int, list[int]] = defaultdict(list)
+        for other in theirs:
+            by_class[matching.their_classes[other]].append(other)
+        slots = [*zip(own, theirs, strict=False)]
+        slots += [(one, other) for one in own for other in by_class[matching.classes[one]][:_MOST_TRIED]]
         for one, other in slots:
             if (
-                matching.is_free(one)
-                and matching.is_free_there(other)
+                matching.are_free(one, other)
                 and matching.classes[one] == matching.their_classes[other]
                 and _is_like(matching, one, other)
             ):
@@ -130,14 +135,18 @@ def pair_layouts(matching: Matching, fresh: Iterable[int]) -> None:
         if not matching.is_known(mine) and (others := matching.having_same_numbers(matching.own[mine]))
     }
     matching.same_numbers.update(found)
+    free = {others[0]: [other for other in others if matching.is_free_there(other)] for others in found.values()}
     for alike in (True, False):
-        for mine, others in found.items():
+        for mine in filter(matching.is_free, found):
+            others = free[found[mine][0]]
             operation = matching.candidate.nodes[mine].operation
-            for other in others:
-                if matching.are_free(mine, other) and (matching.baseline.nodes[other].operation is operation) == alike:
+            for other in others[:_MOST_TRIED]:
+                if (matching.baseline.nodes[other].operation is operation) == alike:
                     layout = layout_between(matching.theirs[other], matching.own[mine], matching.tolerance)
                     if layout is not None:
                         matching.pair(mine, other, How.FIGURES, layout)
+                        others.remove(other)
+                        break
 
 
 def _partners(matching: Matching, mine: int) -> tuple[int, ...]:
