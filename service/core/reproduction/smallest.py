@@ -15,7 +15,7 @@ import numpy as np
 
 from service.core.comparison.evidence import Evidence, Index, gather
 from service.core.comparison.judging import compare
-from service.core.comparison.verdicts import TOLERANCES, Comparison, Phase
+from service.core.comparison.verdicts import Comparison, Phase, Tolerance
 from service.core.errors import Conflict
 from service.core.execution.run import Run
 from service.core.figures.figures import FloatArray, Shape
@@ -66,7 +66,7 @@ def find_smallest(found: Comparison, phase: Phase, position: int, baseline: Call
 def _by_definition(found: Comparison, phase: Phase, position: int, baseline: Run) -> Evidence:
     """The evidence about the candidate's figure as if it were the baseline's."""
     figure, layout = phase.given(position), found.alignment.layouts.get(position)
-    own = compare(baseline, baseline, TOLERANCES["exact"])
+    own = compare(baseline, baseline, Tolerance(phase.rtol, phase.atol / (phase.scale or 1.0)))
     its, partner = own.forward if phase is found.forward else own.backward, int(found.alignment.partners[position])
     assert figure is not None and its is not None
     if layout is not None:

@@ -151,6 +151,21 @@ def test_an_origin_by_definition_is_that_of_the_baselines_definition() -> None:
         assert computed(small) == pytest.approx(small.right)
 
 
+def test_an_origin_by_definition_is_cut_to_the_element_of_which_its_sentence_speaks() -> None:
+    inputs = {"x": np.array([5.0, -3.0])}
+    right, candidate = (run_of(graph_of(f"n = {how}(x); L = sum(n)"), inputs) for how in ("exp", "expm1"))
+    assert [(small.index, small.right) for small in smallest_of(right, candidate) if small.seed is None] == [
+        ((1,), pytest.approx(np.exp(-3.0)))
+    ]
+
+
+def test_figures_without_elements_are_operands_too() -> None:
+    graph = graph_of("y = x @ w; L = sum(y)")
+    right = run_of(graph, {"x": np.zeros((2, 0)), "w": np.zeros((0, 3))})
+    small = only_smallest(right, altered(right, values={"y": np.ones((2, 3))}))
+    assert np.array_equal(computed(small), np.zeros((2, 3))) and small.inputs["x"].shape == (2, 0)
+
+
 def test_an_origin_by_definition_that_lies_otherwise_is_shown_as_the_baseline_has_it() -> None:
     first, second = graph_of("n = relu(x); L = sum(n)"), graph_of("m = leaky_relu(y); K = sum(m)")
     figure = np.array([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]])
