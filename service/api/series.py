@@ -79,11 +79,10 @@ def delete_series(series_id: str) -> Response:
 )
 def list_series_steps(query: dict[str, Any], page: Page, series_id: str) -> tuple[list[Any], int | None]:
     """List the steps of a series in their order"""
-    record, steps = usecases.list_series_steps(
-        context(), series_id, start=page.start, limit=page.size + 1, only=query.get("shown")
+    record, steps, following = usecases.list_series_steps(
+        context(), series_id, start=page.start, limit=page.size, only=query.get("shown")
     )
-    documents = [_step_document(record, step) for step in steps[: page.size]]
-    return documents, steps[page.size].number if len(steps) > page.size else None
+    return [_step_document(record, step) for step in steps], following
 
 
 @blueprint.endpoint("GET", "/v1/series/<series_id>/verdict", answer=SeriesVerdictDocument, problems=(404,))

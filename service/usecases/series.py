@@ -21,6 +21,7 @@ from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, write_once
 
 RETAINED = ("auto", "full", "norms")
+_LISTED_NUMBERS = 500_000  # norms of steps that are listed, and as many digests
 _CURVE_POINTS, _CURVE_NUMBERS = 1000, 20_000  # of one curve, and of all together
 
 
@@ -95,12 +96,20 @@ def list_series(
 
 def list_series_steps(
     context: Context, series_id: str, *, start: int, limit: int, only: Marked | None = None
-) -> tuple[SeriesRecord, list[StepRecord]]:
-    """A series and at most `limit` of its steps from the number `start` on; `only` those with origins, or with broken
-    carries. Raises NotFound."""
+) -> tuple[SeriesRecord, list[StepRecord], int | None]:
+    """A series, at most `limit` of its steps from the number `start` on, fewer if they have many nodes, and the number
+    of the step that follows, None if there is none; `only` those with origins, or with broken carries. Raises
+    NotFound."""
     with context.database.read() as connection:
         record = storage.get_series(connection, references.series_id(connection, series_id))
-        return record, storage.list_series_steps(connection, record.id, start=start, limit=limit, only=only)
+        most = _listed(record, limit)
+        found = storage.list_series_steps(connection, record.id, start=start, limit=most + 1, only=only)
+    return record, found[:most], found[most].number if len(found) > most else None
+
+
+def _listed(record: SeriesRecord, limit: int) -> int:
+    """How many steps are listed where at most `limit` are."""
+    return max(1, min(limit, _LISTED_NUMBERS // len(record.nodes or (1,))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,9 +129,9 @@ class SeriesVerdict:
 
 def get_series_verdict(context: Context, series_id: str) -> SeriesVerdict:
     """Say where a series first did what its own state does not explain; raises NotFound."""
-    most = context.limits.page
     with context.database.read() as connection:
         record = storage.get_series(connection, references.series_id(connection, series_id))
+        most = _listed(record, context.limits.page)
         wrong, broken = (
             storage.list_series_steps(connection, record.id, limit=most, only=only) for only in ("origins", "broken")
         )

@@ -168,7 +168,7 @@ def _check_names(record: SeriesRecord, graph: Graph, values: Mapping[str, Given]
             if name not in values
         ]
         faults += [
-            Fault(("values", name), f"the steps before have no {name!r}") for name in values if name not in known
+            Fault(("values", name), f"the steps before have no {name!r}") for name in sorted(values.keys() - set(known))
         ]
     if faults:
         raise InvalidInputs(list(dict.fromkeys(faults)))
