@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from service.usecases import series as usecases
 from tests.api.conftest import MakeApp
 
 STEP = "e = w*x - y; loss = e*e; g = 2*e*x; `v'` = 0.9*v + g; `w'` = w - lr*`v'`"
@@ -324,6 +325,20 @@ def test_a_wide_gap_between_steps_costs_nothing(client: FlaskClient, graph: str)
     norms = read(client.get(f"{series}/verdict"))["norms"]
     assert norms["steps"] == [1, 2, 999_999_003]
     assert norms["values"]["w"] == np.abs(values["w"]).tolist()
+
+
+def test_a_page_of_steps_with_many_nodes_ends_earlier(
+    client: FlaskClient, graph: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usecases, "_LISTED_NUMBERS", 20)
+    series, seen = begun(client, graph), list[int]()
+    added(client, series, listed(train(5)))
+    page: dict[str, Any] = {"next": ""}
+    while page["next"] is not None:
+        page = read(client.get(f"{series}/steps?{f'cursor={cursor}' if (cursor := page['next']) else ''}"))
+        assert len(page["steps"]) <= 2
+        seen += [step["step"] for step in page["steps"]]
+    assert seen == [1, 2, 3, 4, 5]
 
 
 def test_the_verdict_outlives_the_comparison(client: FlaskClient, graph: str) -> None:
