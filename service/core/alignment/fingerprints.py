@@ -21,6 +21,7 @@ _INFINITE = 1e30  # beyond it an element counts as infinite: masks are filled wi
 # were rounded to float32, as a port's square root of 2 was. Those have more bits than what a person writes; a few of
 # an array tell.
 _DOUBLE, _SINGLE, _WRITTEN_BITS, _LOOKED_AT = 1e-9, 5e-7, 16, 64
+_HALVES = {"bfloat16": 2.0**-8, "float16": 2.0**-11}  # where a run's constants, and its inputs, were rounded to these
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,11 @@ def are_filled_otherwise(one: FloatArray, other: FloatArray) -> bool:
     return bool((np.isinf(one) != np.isinf(other)).any())
 
 
-def tolerance_of(numbers: Iterable[Any]) -> float:
-    """What figures may differ by in programs with these constants and inputs: numbers, lists and arrays."""
-    return _SINGLE if any(map(_is_rounded, numbers)) else _DOUBLE
+def tolerance_of(numbers: Iterable[Any], dtypes: Iterable[str]) -> float:
+    """What figures may differ by in programs with these constants and inputs, numbers, lists and arrays, whose runs
+    are of these dtypes."""
+    half = max(_HALVES.get(dtype, 0.0) for dtype in dtypes)
+    return half or (_SINGLE if any(map(_is_rounded, numbers)) else _DOUBLE)
 
 
 def _is_rounded(numbers: Any) -> bool:

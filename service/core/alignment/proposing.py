@@ -42,9 +42,12 @@ def propose_alignment(baseline: Run, candidate: Run, names: Mapping[str, str]) -
     fixed = {candidate.graph.position[name]: baseline.graph.position[partner] for name, partner in names.items()}
     graphs = baseline.graph.in_float64(), candidate.graph.in_float64()
     with np.errstate(all="ignore"):
-        found = _aligned(graphs, theirs, own, pairs, fixed)
+        constants = [node.attributes["value"] for graph in graphs for node in graph.nodes if node.operation.is_constant]
+        numbers = [*constants, *theirs.values(), *own.values()]
+        tolerance = tolerance_of(numbers, (baseline.dtype, candidate.dtype))
+        found = _aligned(graphs, theirs, own, pairs, fixed, tolerance)
         if doubtful := sum(pair.doubtful for pair in pairs):
-            other = _aligned(graphs, theirs, own, [pair for pair in pairs if not pair.doubtful], fixed)
+            other = _aligned(graphs, theirs, own, [pair for pair in pairs if not pair.doubtful], fixed, tolerance)
             if len(other.cuts) < len(found.cuts) + doubtful and _unpaired(other) <= _unpaired(found) + doubtful:
                 return other
     return found
@@ -60,6 +63,7 @@ def _aligned(
     own: Mapping[int, FloatArray],
     pairs: Sequence[InputPair],
     fixed: Mapping[int, int],
+    tolerance: float,
 ) -> Alignment:
     baseline, candidate = graphs
     copied, copies = twins(pairs, theirs, own)
@@ -69,10 +73,7 @@ def _aligned(
         given[mine] = twin.figures(inputs)
     paired = {pair.own for pair in pairs}
     fixed = {mine: other for mine, other in fixed.items() if mine not in paired}
-    constants = [node.attributes["value"] for graph in graphs for node in graph.nodes if node.operation.is_constant]
-    matching = Matching(
-        baseline, candidate, figures, given, fixed, tolerance_of([*constants, *theirs.values(), *own.values()])
-    )
+    matching = Matching(baseline, candidate, figures, given, fixed, tolerance)
     for pair in pairs:
         matching.pair(pair.own, pair.theirs, pair.how, pair.layout)
     _pair_alike(matching, range(len(candidate)))

@@ -3,7 +3,9 @@
 import numpy as np
 
 from service.core.alignment.fingerprints import FigureIndex, fingerprint, tolerance_of, unordered_fingerprint
+from service.core.alignment.proposing import propose_alignment
 from service.core.rulebook.tensor import Tensor
+from tests.planted import graph_of, run_of
 
 TOLERANCE = 1e-9
 
@@ -40,6 +42,15 @@ def test_the_order_does_not_count_where_it_need_not() -> None:
 
 
 def test_numbers_rounded_to_float32_need_a_wider_tolerance() -> None:
-    narrow = tolerance_of([0.1, 2.0, [1.0, np.inf, np.nan], Tensor(np.full(3, 1e-5)), np.array(0.0)])
-    wide = tolerance_of([0.1, np.array([1.0, np.float32(np.sqrt(2))])])
+    narrow = tolerance_of([0.1, 2.0, [1.0, np.inf, np.nan], Tensor(np.full(3, 1e-5)), np.array(0.0)], ["float64"])
+    wide = tolerance_of([0.1, np.array([1.0, np.float32(np.sqrt(2))])], ["float32"])
     assert narrow < 1e-8 < wide
+
+
+def test_constants_rounded_to_half_a_precision_are_no_other_function() -> None:
+    """√½ is 0.70703125 in bfloat16."""
+    right = run_of(graph_of("y = gelu(x)"), {"x": np.linspace(-2.0, 2.0, 7)})
+    parts = graph_of("out = 0.5 * data * (1 + erf(data * 0.70703125))")
+    for dtype, cuts in (("bfloat16", 0), ("float64", 1)):
+        other = run_of(parts, {"data": np.linspace(-2.0, 2.0, 7)}, dtype=dtype, kind=np.float64)
+        assert len(propose_alignment(right, other, {}).cuts) == cuts
