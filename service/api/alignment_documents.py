@@ -24,6 +24,7 @@ def alignment_document(
     return {
         "pairs": dict(map(pair, paired)),
         "how": {candidate.nodes[each].name: alignment.how.get(each, How.NAME).value for each in paired},
+        "counts": {how.value: count for how, count in alignment.counts.items()},
         "cuts": [pair(each) for each in alignment.cuts[:most].tolist()],
         "layouts": dict(map(pair, islice(sorted(alignment.layouts), most))),
         "unpaired": {

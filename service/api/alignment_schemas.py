@@ -62,6 +62,12 @@ class AlignmentDocument(ma.Schema):
             "its operands or its use; or verified, which most of what follows agrees with"
         },
     )
+    counts = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        metadata={"description": "How many pairs were found in each way, of all"},
+    )
     cuts = fields.List(
         fields.List(fields.String(), validate=ma.validate.Length(equal=2)),
         required=True,

@@ -1,6 +1,5 @@
 """The command `align`, and what `compare` and `gate` share with it."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Literal, TypeAlias, get_args
 
@@ -62,8 +61,8 @@ def align_runs(baseline: str, candidate: str, names: tuple[str, ...], url: str, 
 
 def alignment_lines(found: Alignment) -> Iterator[str]:
     """Say how many pairs were found, by what, and which nodes have no partner."""
-    counted = ", ".join(f"{count} by {how}" for how, count in Counter(found.how.values()).items())
-    yield f"{len(found.pairs)} pairs: {counted}; {len(found.cuts)} defined otherwise"
+    counted = ", ".join(f"{count} {how if how == 'verified' else f'by {how}'}" for how, count in found.counts.items())
+    yield f"{sum(found.counts.values())} pairs: {counted}; {len(found.cuts)} defined otherwise"
     for side, names in found.unpaired.items():
         if names:
             yield f"only in the {side}: {', '.join(names[:_MOST])}{', …' if len(names) > _MOST else ''}"

@@ -47,6 +47,7 @@ def test_the_nodes_of_a_port_are_paired_and_nothing_is_stored(client: FlaskClien
             **dict.fromkeys(["data", "kernel", "bias", "z", "pow_1"], "figures"),
             **dict.fromkeys(["act", "loss"], "structure"),
         },
+        "counts": {"figures": 5, "structure": 2},
         "cuts": [["act", "h"]],
         "layouts": {"kernel": "W"},
         "unpaired": {"candidate": ["constant_1"], "baseline": ["matmul_1"]},

@@ -9,15 +9,17 @@ from service.client.results.result import Row, Table
 
 @dataclass(frozen=True, slots=True)
 class Alignment(Table):
-    """The pairs of two graphs' nodes, candidate → baseline, which `create_comparison` takes as `names`.
+    """The pairs of two graphs' nodes, candidate → baseline.
 
-    `how` says how each pair was found: by name, figures, structure, or verified. `cuts` are the pairs, candidate and
-    baseline, that compute another function, `layouts` those whose elements lie otherwise, transposed or reshaped, and
-    `unpaired` the nodes of each side, "candidate" and "baseline", without a partner. As a table it lists the pairs.
+    `how` says how each pair was found: by name, figures, structure, or verified; `counts` says how many were found in
+    each way, those included that a comparison leaves out of its lists. `cuts` are the pairs, candidate and baseline,
+    that compute another function, `layouts` those whose elements lie otherwise, transposed or reshaped, and `unpaired`
+    the nodes of each side, "candidate" and "baseline", without a partner. As a table it lists the pairs.
     """
 
     pairs: Mapping[str, str]
     how: Mapping[str, str]
+    counts: Mapping[str, int]
     cuts: tuple[tuple[str, str], ...]
     layouts: Mapping[str, str]
     unpaired: Mapping[str, tuple[str, ...]]
@@ -40,6 +42,7 @@ def read_alignment(document: Document) -> Alignment:
     return Alignment(
         pairs=document["pairs"],
         how=document["how"],
+        counts=document["counts"],
         cuts=tuple((candidate, baseline) for candidate, baseline in document["cuts"]),
         layouts=document["layouts"],
         unpaired={side: tuple(names) for side, names in document["unpaired"].items()},

@@ -1,8 +1,11 @@
 """What an alignment of two graphs says."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+
+import numpy as np
 
 from service.core.figures.figures import IntArray
 
@@ -31,3 +34,9 @@ class Alignment:
     how: Mapping[int, How]
     cuts: IntArray
     layouts: Mapping[int, IntArray]
+
+    @property
+    def counts(self) -> dict[How, int]:
+        """How many pairs were found in each way."""
+        ways = Counter(self.how.get(position, How.NAME) for position in np.flatnonzero(self.partners >= 0).tolist())
+        return {how: ways[how] for how in How if ways[how]}

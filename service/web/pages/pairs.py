@@ -1,6 +1,5 @@
 """Which nodes of a comparison's two graphs are one, on its page."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,8 +39,7 @@ def show_pairs(compared: Compared) -> Mapping[str, Any]:
         return {"pairs": [Pair(own, other, "", "") for own, other in given], "cuts": [], "paired": ""}
     found, alignment = compared.found, compared.found.alignment
     positions = np.flatnonzero(alignment.partners >= 0)
-    ways = Counter(alignment.how.get(each, How.NAME) for each in positions.tolist())
-    counted = listed([f"{ways[how]:,} {words}" for how, words in _FOUND.items() if ways[how]])
+    counted = listed([f"{count:,} {_FOUND[how]}" for how, count in alignment.counts.items()])
     return {
         "pairs": [_pair(found, each) for each in positions[:_PAIRS].tolist()],
         "cuts": [_pair(found, each) for each in alignment.cuts[:_CUTS].tolist()],
