@@ -78,11 +78,13 @@ def used_alike(matching: Matching, own: Sequence[int], theirs: Sequence[int]) ->
     others: defaultdict[Hashable, list[int]] = defaultdict(list)
     for other in theirs:
         for consumer, slot in matching.baseline.consumers[other]:
-            beside = _beside(matching.terms_there(consumer), slot)
-            others[matching.baseline.nodes[consumer].operation, slot, beside].append(other)
+            if len(matching.baseline.operands[consumer]) <= _MOST_ALIKE:
+                beside = _beside(matching.terms_there(consumer), slot)
+                others[matching.baseline.nodes[consumer].operation, slot, beside].append(other)
     for mine in own:
         for consumer, slot in matching.candidate.consumers[mine]:
-            beside = _beside(matching.terms(consumer), slot)
+            few = len(matching.candidate.operands[consumer]) <= _MOST_ALIKE
+            beside = _beside(matching.terms(consumer), slot) if few else ()
             if beside and -1 not in beside:
                 key = matching.candidate.nodes[consumer].operation, slot, beside
                 yield from ((mine, other) for other in others[key][:_MOST_ALIKE])

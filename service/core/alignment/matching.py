@@ -19,6 +19,8 @@ from service.core.errors import InvalidInputs
 from service.core.figures.figures import IntArray
 from service.core.graph.graph import Graph
 
+_LIKE_A_NODE = 20  # operands that take as long as a node
+
 
 class Matching:
     """The state of the search; all nodes by position, the baseline's called `theirs`, the candidate's `own`.
@@ -143,7 +145,7 @@ class Matching:
 
         Figures of a class are the baseline's to the bit, lest rounding grow from node to node.
         """
-        self.evaluated += 1
+        self.evaluated += 1 + len(self.candidate.operands[position]) // _LIKE_A_NODE
         return self._recognised(self._evaluate(position, known))
 
     def _evaluate(self, position: int, known: Mapping[int, ProbedFigures]) -> ProbedFigures:
