@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice, permutations
+from itertools import chain, islice, permutations, product, takewhile
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def find_cuts(matching: Matching) -> list[Cut]:
     unknown = [_is_unknown(matching, mine) for mine in range(len(matching.candidate))]
     if not any(unknown):
         return []
-    matching.evaluated += len(unknown) // _LOOKING
+    matching.spent += len(unknown) / _LOOKING
     seen = {known for known in matching.classes if known >= 0}
     unseen = [
         known not in seen and (mine < 0 or mine in matching.layouts)
@@ -152,7 +152,7 @@ def _some(pairs: Iterable[Pair]) -> list[Pair]:
 
 
 def _weighed_all(matching: Matching, pairs: Iterable[Pair]) -> Iterator[Cut]:
-    some = sorted(pairs)[:_MOST_WEIGHED]
+    some = takewhile(lambda _: matching.has_time, sorted(pairs)[:_MOST_WEIGHED])
     return (cut for pair in some if (cut := _weighed(matching, pair, How.STRUCTURE)))
 
 
@@ -203,7 +203,7 @@ def _by_output(matching: Matching, own: Sequence[int], theirs: Sequence[int]) ->
 
 def _guess(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> Cut | None:
     """The pair that makes most of what follows agree; the first of several."""
-    pairs = ((mine, other) for mine in own[:_GUESSED] for other in theirs[:_GUESSED])
+    pairs = takewhile(lambda _: matching.has_time, product(own[:_GUESSED], theirs[:_GUESSED]))
     found = [cut for pair in pairs if (cut := _weighed(matching, pair, How.VERIFIED)) and cut.evidence]
     return max(found, key=lambda cut: cut.evidence or 0.0, default=None)
 
@@ -213,7 +213,7 @@ def _earliest(matching: Matching, cut: Cut, own: Sequence[int], theirs: Sequence
     between = _open_ancestors(matching.candidate, cut.mine, own)
     between = sorted({*between, *_idle(matching.candidate, [*between, cut.mine], matching.is_free)})
     others = [*_open_ancestors(matching.baseline, cut.other, theirs), cut.other]
-    for mine in between[:_GUESSED]:
+    for mine in takewhile(lambda _: matching.has_time, between[:_GUESSED]):
         following = [each for each in [*between, cut.mine] if each > mine]
         for other in others[:_GUESSED]:
             for layout in _layouts(matching, (mine, other)):

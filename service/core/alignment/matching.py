@@ -1,6 +1,7 @@
 """Two graphs at the same probes, and which of their nodes have been paired so far."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from heapq import heappop, heappush
 
 import numpy as np
@@ -19,14 +20,17 @@ from service.core.errors import InvalidInputs
 from service.core.figures.figures import IntArray
 from service.core.graph.graph import Graph
 
-_LIKE_A_NODE = 20  # operands that take as long as a node
+# Operations and operands that take as long as all that a node takes beside its rule.
+_OPERATIONS, _OPERANDS = 20_000, 20
+# What the search may take: so often what all nodes take, and so many nodes in all.
+_AGAIN, _AGAIN_IN_ALL = 4, 50_000
 
 
 class Matching:
     """The state of the search; all nodes by position, the baseline's called `theirs`, the candidate's `own`.
 
     Nodes of one class have equal figures at all probes. A candidate's class is −1 where the baseline has no such
-    figure. `same_numbers` are the candidate's nodes whose numbers the baseline has, but lying otherwise. `evaluated`
+    figure. `same_numbers` are the candidate's nodes whose numbers the baseline has, but lying otherwise. `spent`
     counts the nodes that were computed again, with what takes as long.
     """
 
@@ -60,7 +64,7 @@ class Matching:
         self.cuts: set[int] = set()
         self.layouts: dict[int, IntArray] = {}
         self.same_numbers: set[int] = set()
-        self.evaluated = 0
+        self.spent = 0.0
         self._repeats = Repeats(baseline, self.their_classes)
         self._unordered: tuple[FigureIndex, list[list[int]]] | None = None
 
@@ -140,12 +144,27 @@ class Matching:
                         heappush(waiting, consumer)
         return found
 
+    @property
+    def has_time(self) -> bool:
+        """Whether the search may go on."""
+        return self.spent <= self._affordable
+
+    @cached_property
+    def _affordable(self) -> float:
+        return _AGAIN * sum(map(self._cost, range(len(self.candidate)))) + _AGAIN_IN_ALL
+
+    def _cost(self, position: int) -> float:
+        node, sources = self.candidate.nodes[position], self.candidate.operands[position]
+        shapes = [np.shape(self.own[source][0]) for source in sources]
+        work = node.operation.work_of_value(shapes, np.shape(self.own[position][0]), node.attributes)
+        return 1.0 + len(sources) / _OPERANDS + work.operations / _OPERATIONS
+
     def evaluate(self, position: int, known: Mapping[int, ProbedFigures]) -> tuple[int, ProbedFigures]:
         """The class of a candidate's node and its figures, where `known` are some that differ from those held.
 
         Figures of a class are the baseline's to the bit, lest rounding grow from node to node.
         """
-        self.evaluated += 1 + len(self.candidate.operands[position]) // _LIKE_A_NODE
+        self.spent += self._cost(position)
         return self._recognised(self._evaluate(position, known))
 
     def _evaluate(self, position: int, known: Mapping[int, ProbedFigures]) -> ProbedFigures:

@@ -26,8 +26,6 @@ from service.core.graph.graph import Graph
 # How far from the given figures probes lie, relatively; the next where figures are lost that are not so at the given.
 _SPREADS = (0.3, 0.01)
 _SEED = 20
-# How often nodes are computed again, as often as there are nodes and in all, before the search is given up.
-_AGAIN, _AGAIN_IN_ALL = 10, 50_000
 
 
 def propose_alignment(baseline: Run, candidate: Run, names: Mapping[str, str]) -> Alignment:
@@ -77,7 +75,7 @@ def _aligned(
     for pair in pairs:
         matching.pair(pair.own, pair.theirs, pair.how, pair.layout)
     _pair_alike(matching, range(len(candidate)))
-    while matching.evaluated <= _AGAIN * len(candidate) + _AGAIN_IN_ALL and (cuts := find_cuts(matching)):
+    while matching.has_time and (cuts := find_cuts(matching)):
         for cut in cuts:
             matching.cut(cut.mine, cut.other, cut.how, cut.layout)
         changed = matching.reevaluate([cut.mine for cut in cuts])

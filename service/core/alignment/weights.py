@@ -8,7 +8,7 @@ from service.core.figures.weight import Weight
 _FLOAT = 8
 # Of each node, beside its rule: it is run, described and looked up at all probes, and again behind each cut, as often
 # as the search goes on; in all at least so much.
-_NODE, _RUNS, _LEAST = Weight(250e3, 4000.0), 4.0 * PROBES, Weight(10e6, 1e6)
+_NODE, _RUNS, _LEAST = Weight(250e3, 4000.0), 5.0 * PROBES, Weight(50e6, 1e6)
 # Arrays of all elements at once, and operations for each.
 _HELD, _DESCRIBED = PROBES + 2.0, 200.0
 
