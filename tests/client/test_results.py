@@ -155,6 +155,10 @@ def markup(result: Any) -> ElementTree.Element:
 def test_every_result_has_html(service: Client, answers: Answers) -> None:
     run, comparison = answers.run, answers.comparison
     step = next(iter(service.list_steps(run, node="e")))
+    trained = service.create_series(service.create_graph("<trained>", expression="V = W + x"), {"V": "W"})
+    # The second step takes another W than the first gave, and adds wrongly.
+    service.add_steps(trained, {"W": np.array([1.0, 5.0]), "x": np.ones(2), "V": np.array([2.0, 7.0])})
+    judged, rounding = service.get_series_verdict(trained), service.get_rounding(run, dtype="bfloat16")
     shown: list[Any] = [
         *answers.tables(),
         *(answers.graph.nodes[0], run.nodes[0], answers.check.nodes[0], comparison.origins[0], comparison.causes[0]),
@@ -163,7 +167,8 @@ def test_every_result_has_html(service: Client, answers: Answers) -> None:
         *(service.get_operation("tanh"), service.list_limits()[0]),
         *(next(service.list_comparisons()), next(service.list_comparison_nodes(comparison))),
         next(service.list_derivatives(answers.graph)),
-        service.align_runs(run, run),
+        *(service.align_runs(run, run), rounding, rounding.nodes[0], trained, *service.list_series_steps(trained)),
+        *(judged, judged.first_wrong, judged.broken_carries[0]),
     ]
     assert {type(each) for each in shown} | {Hypothesis} >= set(_classes(Result)) - {Table}
     for each in shown:
