@@ -20,6 +20,7 @@ from service.core.errors import InvalidInputs
 from service.core.figures.figures import IntArray
 from service.core.graph.graph import Graph
 
+_ROUNDED = 1e-8  # a tolerance that is wider allows for constants in float32
 # Operations and operands that take as long as all that a node takes beside its rule.
 _OPERATIONS, _OPERANDS = 20_000, 20
 # What the search may take: so often what all nodes take, and so many nodes in all.
@@ -162,7 +163,8 @@ class Matching:
     def evaluate(self, position: int, known: Mapping[int, ProbedFigures]) -> tuple[int, ProbedFigures]:
         """The class of a candidate's node and its figures, where `known` are some that differ from those held.
 
-        Figures of a class are the baseline's to the bit, lest rounding grow from node to node.
+        Where constants are rounded to float32, figures of a class become the baseline's to the bit, lest that grow from
+        node to node.
         """
         self.spent += self._cost(position)
         return self._recognised(self._evaluate(position, known))
@@ -175,7 +177,7 @@ class Matching:
     def _recognised(self, figures: ProbedFigures) -> tuple[int, ProbedFigures]:
         described = fingerprint(figures)
         found = self.index.find(described)
-        if found < 0:
+        if found < 0 or self.tolerance < _ROUNDED:
             return found, figures
         theirs = self.theirs[self.members[found][0]]
         return found, theirs if described.is_finite or not are_filled_otherwise(figures[0], theirs[0]) else figures
