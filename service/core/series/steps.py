@@ -17,7 +17,7 @@ from service.core.errors import Fault, unknown_names
 from service.core.execution.misshapen import set_aside_misshapen
 from service.core.execution.passes import Fitted, evaluate
 from service.core.execution.run import Run
-from service.core.figures.figures import Figures, FloatArray
+from service.core.figures.figures import Figures, FloatArray, euclidean_norm
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 
@@ -67,16 +67,8 @@ def origins_in(found: Comparison) -> tuple[str, ...]:
 def trace(figures: Sequence[FloatArray]) -> Trace:
     """The trace of a step's recorded figures."""
     with np.errstate(all="ignore"):
-        norms = np.array([_norm(figure) for figure in figures])
+        norms = np.array([euclidean_norm(figure) for figure in figures])
     return Trace(norms, tuple(map(_digest, figures)))
-
-
-def _norm(figure: FloatArray) -> float:
-    """Scaled by the largest element, so that no square overflows."""
-    largest = float(np.max(np.abs(figure), initial=0.0))
-    if not 0.0 < largest < np.inf:
-        return largest
-    return largest * float(np.linalg.norm((figure / largest).ravel()))
 
 
 def _digest(figure: FloatArray) -> bytes:
