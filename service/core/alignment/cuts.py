@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice, permutations, product, takewhile
+from itertools import chain, compress, islice, permutations, product, takewhile
 
 import numpy as np
 
@@ -59,11 +59,7 @@ def find_cuts(matching: Matching) -> list[Cut]:
     if not any(unknown):
         return []
     matching.spent += len(unknown) / _LOOKING
-    seen = {known for known in matching.classes if known >= 0}
-    unseen = [
-        known not in seen and (mine < 0 or mine in matching.layouts)
-        for known, mine in zip(matching.their_classes, matching.partners_back, strict=True)
-    ]
+    unseen = _unseen(matching)
     own, theirs = _open_nodes(matching.candidate, unknown), _open_nodes(matching.baseline, unseen)
     first = _first(matching, own)
     if fixed := [Cut(mine, matching.fixed[mine], How.NAME) for mine in first if mine in matching.fixed]:
@@ -80,6 +76,16 @@ def find_cuts(matching: Matching) -> list[Cut]:
 
 def _is_unknown(matching: Matching, mine: int) -> bool:
     return not matching.is_known(mine) and (matching.partners[mine] < 0 or mine in matching.layouts)
+
+
+def _unseen(matching: Matching) -> list[bool]:
+    """Which of the baseline's nodes have no partner, and no node of the candidate left with their figures: of two that
+    are equal one may be computed otherwise there."""
+    seen, left = set(matching.classes), set(compress(matching.classes, (other < 0 for other in matching.partners)))
+    return [
+        known not in (seen if mine in matching.layouts else left) and (mine < 0 or mine in matching.layouts)
+        for known, mine in zip(matching.their_classes, matching.partners_back, strict=True)
+    ]
 
 
 def _open_nodes(graph: Graph, unknown: Sequence[bool]) -> list[int]:

@@ -179,6 +179,23 @@ def test_a_pair_that_a_person_names_inside_what_is_the_same_is_a_cut_too() -> No
     assert "moved" in cuts
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_one_of_two_equal_branches_is_cut_where_it_differs(seed: int) -> None:
+    def branches(last: str) -> Form:
+        def build(form: Form) -> None:
+            for side, operation in (("left", "Tanh"), ("right", last)):
+                form(f"{side} bent", operation, form(f"{side} product", "MatMul", "x", "w"))
+            both = form("both", "Add", form("scaled", "Mul", "left bent", "k"), "right bent")
+            form("loss", "ReduceMean", form("square", "Mul", both, both), keepdims=0)
+
+        random = np.random.default_rng(0)
+        return form_of(build, x=random.standard_normal((3, 4)), w=random.standard_normal((4, 2)), k=1.5)
+
+    _, pairs, cuts = aligned(branches("Tanh"), branches("Sigmoid"), seed=seed)
+    assert cuts == ["right bent"]
+    assert pairs == {name: name for name in pairs} and len(pairs) == 11
+
+
 def test_what_is_held_constant_for_gradients_is_not_what_is_not() -> None:
     def target(detached: bool) -> Form:
         def build(form: Form) -> None:
