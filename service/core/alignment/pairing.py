@@ -76,10 +76,15 @@ def _pair_within(matching: Matching, known: int, nodes: list[int]) -> None:
 
 
 def pair_operands(matching: Matching, pairs: Iterable[int]) -> None:
-    """Pair the operands of pairs that have equal figures, slot by slot, and the operands of these."""
+    """Pair the operands of pairs that have equal figures, slot by slot, and the operands of these.
+
+    What takes them in another operation only says which leaves are one: a softmax may take what an exponential takes,
+    or what the logarithm before it took.
+    """
     waiting = list(pairs)
     while waiting:
         mine = waiting.pop()
+        same = matching.candidate.nodes[mine].operation is matching.baseline.nodes[matching.partners[mine]].operation
         own, theirs = matching.candidate.operands[mine], matching.baseline.operands[matching.partners[mine]]
         by_class: defaultdict[int, list[int]] = defaultdict(list)
         for other in theirs:
@@ -91,6 +96,7 @@ def pair_operands(matching: Matching, pairs: Iterable[int]) -> None:
                 matching.are_free(one, other)
                 and matching.classes[one] == matching.their_classes[other]
                 and _is_like(matching, one, other)
+                and (same or _is_leaf(matching.candidate.nodes[one]))
             ):
                 matching.pair(one, other, How.FIGURES)
                 waiting.append(one)

@@ -196,6 +196,20 @@ def test_one_of_two_equal_branches_is_cut_where_it_differs(seed: int) -> None:
     assert pairs == {name: name for name in pairs} and len(pairs) == 11
 
 
+def test_a_function_applied_again_to_what_it_leaves_as_it_is_stands_alone() -> None:
+    def scored(again: bool) -> Form:
+        def build(form: Form) -> None:
+            first = form("first", "LogSoftmax", "x")
+            shares = form("exp", "Exp", form("again", "LogSoftmax", first)) if again else form("exp", "Softmax", first)
+            form("loss", "ReduceSum", form("both", "Mul", shares, "k"), keepdims=0)
+
+        return form_of(build, x=[0.3, -0.8, 1.0], k=[1.0, 2.5, -0.7])
+
+    _, pairs, cuts = aligned(scored(False), scored(True))
+    assert pairs == {name: name for name in ["x", "k", "first", "exp", "both", "loss"]}
+    assert not cuts
+
+
 def test_what_is_held_constant_for_gradients_is_not_what_is_not() -> None:
     def target(detached: bool) -> Form:
         def build(form: Form) -> None:
