@@ -99,9 +99,9 @@ def _node_document(found: Comparison, figure: JudgedFigure, rounded: Mapping[str
     document: dict[str, Any] = {
         "name": found.candidate.graph.nodes[position].name,
         "phase": phase.name,
-        "baseline": write_array(if_small(phase.baseline[position])),
+        "baseline": write_array(if_small(phase.right(position))),
         "candidate": write_array(if_small(phase.given(position))),
-        "expected": write_array(if_small(phase.expected[position])),
+        "expected": write_array(if_small(phase.due(position))),
         "absolute_error": write_number(figure.absolute_error),
         "relative_error": write_number(figure.relative_error),
         "ulps": figure.ulps,

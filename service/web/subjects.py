@@ -65,9 +65,9 @@ def _differences(found: Comparison, shown: Sequence[int] | None) -> dict[tuple[s
         numbers = numbers[np.isin(numbers % len(found.values), shown)]
     for figure in judged_figures(found, numbers):
         phase, position = figure.phase, figure.position
-        baseline, right = phase.baseline[position], "the baseline has"
+        baseline, right = phase.right(position), "the baseline has"
         if baseline is None:
-            baseline, right = phase.expected[position], "it should be"
+            baseline, right = phase.due(position), "it should be"
         assert baseline is not None
         differences[phase.name, position] = Difference(
             figure.verdict.name.lower(),

@@ -140,26 +140,39 @@ def in_layouts(baseline: Run, alignment: Alignment) -> Run:
     return replace(baseline, values=laid(baseline.values), backward=backward)
 
 
-def lay_out(theirs: Figures, own: Figures | None, aligned: IntArray, graph: Graph) -> Figures:
-    """Arrange the baseline's figures in the candidate's order; raises InvalidRequest where shapes differ."""
+def lay_out(theirs: Figures, aligned: IntArray) -> Figures:
+    """Arrange the baseline's figures in the candidate's order."""
     identical = len(aligned) == len(theirs) and bool((aligned == np.arange(len(aligned))).all())
-    if theirs.shapes is None:
-        laid = theirs
-        if not identical:
-            there = aligned >= 0
-            present = there if theirs.present is None else there & theirs.present[aligned]
-            laid = Figures(theirs.flat[aligned], None, present)
-    else:
-        laid = theirs if identical else pack([None if position < 0 else theirs[int(position)] for position in aligned])
-    if own is not None and (own.shapes is not None or laid.shapes is not None):
-        faults = [
-            Fault(("candidate",), f"{node.name!r} has shape {list(mine.shape)}; in the baseline {list(other.shape)}")
-            for node, mine, other in zip(graph.nodes, own, laid, strict=True)
-            if mine is not None and other is not None and mine.shape != other.shape
-        ]
-        if faults:
-            raise InvalidRequest(faults)
-    return laid
+    if identical:
+        return theirs
+    if theirs.shapes is not None:
+        return pack([None if position < 0 else theirs[int(position)] for position in aligned])
+    there = aligned >= 0
+    return Figures(theirs.flat[aligned], None, there if theirs.present is None else there & theirs.present[aligned])
+
+
+def of_another_shape(own: Figures, laid: Figures) -> dict[int, FloatArray]:
+    """The baseline's figures, by position in the candidate, that have another shape than the candidate's."""
+    if own.shapes is None and laid.shapes is None:
+        return {}
+    return {
+        position: other
+        for position, (mine, other) in enumerate(zip(own, laid, strict=True))
+        if mine is not None and other is not None and mine.shape != other.shape
+    }
+
+
+def shape_faults(graph: Graph, own: Figures | None, others: Mapping[int, FloatArray]) -> list[Fault]:
+    """A fault for each of the baseline's figures of another shape."""
+    return [
+        Fault(
+            ("candidate",),
+            f"{graph.nodes[position].name!r} has shape {list(own.shape(position))}; "
+            f"in the baseline {list(other.shape)}",
+        )
+        for position, other in others.items()
+        if own
+    ]
 
 
 def redefined(baseline: Graph, candidate: Graph, partners: IntArray) -> IntArray:

@@ -180,7 +180,7 @@ def gather(
     seed: FloatArray = np.zeros(())
     consumers = [consumer for consumer, _ in graph.consumers[position]]
     unread = len(consumers) > _MOST_EDGES or sum(len(graph.operands[each]) for each in consumers) > _MOST_OPERANDS
-    given, expected = _given(phase, position) if figure is None else figure, _figure(phase.expected, position)
+    given, expected = _given(phase, position) if figure is None else figure, _due(phase, position)
     if phase.name == "forward":
         if replayed:
             operands = tuple(_figure(found.values, source) for source in graph.operands[position])
@@ -293,6 +293,12 @@ def _worst(phase: Phase, position: int, figure: FloatArray, expected: FloatArray
         excess = unexcused
     apart[excess < excess.max()] = -1.0
     return tuple(int(step) for step in np.unravel_index(int(np.argmax(apart)), figure.shape))
+
+
+def _due(phase: Phase, position: int) -> FloatArray:
+    figure = phase.due(position)
+    assert figure is not None
+    return figure
 
 
 def _given(phase: Phase, position: int) -> FloatArray:

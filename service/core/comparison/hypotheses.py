@@ -174,7 +174,7 @@ def _by_an_unclaimed_figure(evidence: Evidence) -> tuple[Hypothesis, ...]:
     first = islice(found.places(Verdict.ORIGIN), _MOST_SOUGHT)
     if (
         not evidence.replayed
-        or position in phase.misshapen
+        or phase.has_another_shape(position)
         or (phase.name, position) not in [(each.name, place) for each, place in first]
     ):
         return ()

@@ -16,8 +16,10 @@ from service.core.comparison.alignment import (
     in_layouts,
     lay_out,
     misshapen_inputs,
+    of_another_shape,
     redefined,
     repeats,
+    shape_faults,
     used_by_others,
     used_otherwise,
     without_misshapen,
@@ -47,6 +49,7 @@ from service.core.comparison.unrecorded_rounding import UnrecordedRounding
 from service.core.comparison.verdicts import DIFFERENT, Comparison, Phase, Tolerance, Verdict
 from service.core.comparison.weights import weigh_unrecorded
 from service.core.errors import Fault, InvalidRequest
+from service.core.execution.misshapen import set_aside_misshapen
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures, FloatArray, IntArray, same_bits
 from service.core.figures.weight import Weight
@@ -80,24 +83,35 @@ def compare(
     alignment = align_by(propose or partial(_by_name, tolerance), baseline, candidate, names or {})
     partners = alignment.partners
     baseline = in_layouts(baseline, alignment)
-    candidate = without_misshapen(baseline, candidate, partners)
+    # Nodes paired by what they compute may have other shapes where what they rest on is cut: the own graph says.
+    candidate = set_aside_misshapen(candidate) if propose else without_misshapen(baseline, candidate, partners)
     ours, theirs = candidate.backward, baseline.backward
     if ours and theirs:
         _check_outputs(baseline.graph, candidate.graph, partners, theirs.output, ours.output)
         if not _same_seed(ours.seed, theirs.seed):
             raise InvalidRequest(misshapen_inputs(baseline, candidate, partners) or [_OTHER_SEEDS])
-    values = lay_out(baseline.values, candidate.values, partners, candidate.graph)
-    slopes = lay_out(theirs.gradients, ours.gradients, partners, candidate.graph) if ours and theirs else None
+    values = lay_out(baseline.values, partners)
+    slopes = lay_out(theirs.gradients, partners) if ours and theirs else None
+    reshaped = of_another_shape(candidate.values, values)
+    reshaped_slopes = of_another_shape(ours.gradients, slopes) if ours and slopes else {}
+    if propose is None and (
+        faults := [
+            *shape_faults(candidate.graph, candidate.values, reshaped),
+            *shape_faults(candidate.graph, candidate.gradients, reshaped_slopes),
+        ]
+    ):
+        raise InvalidRequest(misshapen_inputs(baseline, candidate, partners) or faults)
     cut, effective = effective_values(candidate, values, max_elements)
     judging = _Judging(candidate, cut, effective, tolerance, np.flatnonzero(partners < 0), admit)
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:
-        judged = judging.judge_values(values)
+        judged = _with_reshaped(judging.judge_values(values), reshaped)
         otherwise = seen_from(candidate.graph, alignment.cuts, judged)
         forward = with_definitions(judged, otherwise, lambda: wrong_values(candidate.graph, judged)[1])
     if ours and theirs and slopes is not None:
         judged, conventions = judging.judge_gradients(ours, slopes, theirs.gradients)
+        judged = _with_reshaped(judged, reshaped_slopes)
         backward = _with_uses(baseline, candidate, alignment, judged, forward)
     found = Comparison(
         candidate,
@@ -326,6 +340,23 @@ def _with_misshapen(found: Phase, candidate: Run, alone: IntArray) -> Phase:
     )
 
 
+def _with_reshaped(found: Phase, reshaped: Mapping[int, FloatArray]) -> Phase:
+    """The phase with the baseline's figures of another shape than the candidate's, which agree with none."""
+    if not reshaped:
+        return found
+    places, baseline = np.array(sorted(reshaped)), found.baseline
+    there = np.isin(np.arange(len(baseline)), places)
+    verdicts = found.verdicts.copy()
+    follows = np.isin(verdicts, (Verdict.INHERITED, Verdict.SAME))
+    follows[found.unreplayed] = False
+    verdicts[there] = np.where(follows, Verdict.INHERITED, Verdict.ORIGIN)[there]
+    elements = there if baseline.shapes is None else np.repeat(there, np.diff(baseline.offsets))
+    unlike = np.where(np.isnan(found.candidate.flat), 0.0, np.nan)
+    flat = np.where(elements, unlike, baseline.flat)
+    baseline = Figures(flat, baseline.shapes, baseline.present, baseline.none)
+    return replace(found, baseline=baseline, verdicts=verdicts, reshaped=reshaped)
+
+
 def _conform(baseline: Figures, effective: Figures) -> FloatArray:
     """The baseline's figures in the layout of the effective ones: zeros where it has none of that shape."""
     if baseline.shapes == effective.shapes:
@@ -347,6 +378,7 @@ def _check_outputs(baseline: Graph, candidate: Graph, partners: IntArray, theirs
 
 
 def _same_seed(ours: FloatArray, theirs: FloatArray) -> bool:
-    if ours.shape != theirs.shape and ours.ndim and theirs.ndim:
-        return False
+    """Whether seeds are the same; of outputs of other shapes, whether each is that of a sum, or of one multiple."""
+    if ours.shape != theirs.shape:
+        return all(bool((each == ours.flat[0]).all()) for each in (ours, theirs) if ours.size)
     return bool(((ours == theirs) | (np.isnan(ours) & np.isnan(theirs))).all())

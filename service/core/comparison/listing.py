@@ -140,6 +140,6 @@ def _worst(phase: Phase, positions: IntArray) -> tuple[IntArray, FloatArray, Flo
 
 def _index(phase: Phase, position: int, element: int) -> tuple[int, ...] | None:
     shape = phase.candidate.shape(position)
-    if not shape or element < 0 or position in phase.misshapen:
+    if not shape or element < 0 or phase.has_another_shape(position):
         return None
     return tuple(int(step) for step in np.unravel_index(element - int(phase.candidate.offsets[position]), shape))

@@ -34,8 +34,9 @@ The baseline's figure is expected where there is no replay: of an Input or a Con
 unknown figure. A node that is defined otherwise in the two graphs is replayed by its own definition, and is the origin
 only where it is by its own replay or `definitions.py` says so. A node that only the candidate's graph has is judged by
 its replay alone: it is an origin or not compared. A figure with the shape of the transpose, or of a gradient not summed
-over a broadcast axis, is an origin; what depends on it is judged by its replay. Figures that the candidate does not
-give are not judged: an origin is the first *recorded* wrong figure. They are `missing` where the baseline has one and
+over a broadcast axis, is an origin; what depends on it is judged by its replay. Figures to which two definitions give
+different shapes do not agree. Figures that the candidate does not give are not judged: an origin is the first
+*recorded* wrong figure. They are `missing` where the baseline has one and
 the candidate records the phase, which Inputs' values alone do not, unless it is a Constant's, which the graph gives, or
 a gradient of 0 throughout and the candidate says that there was none, which is the same. Under every tolerance NaN
 equals NaN, and an infinity only itself.
@@ -96,7 +97,8 @@ class Phase:
     the nodes where the baseline's figure is expected, `definitions` those of them whose definition or use in the graph
     is the origin. `missing` are the nodes whose figure the baseline has and the candidate lacks. In `baseline.flat` an
     origin that only the candidate's graph has is measured against its replay. `misshapen` are the candidate's figures
-    of another shape, by position; in `candidate` they are NaN.
+    of another shape, by position; in `candidate` they are NaN. `reshaped` are the baseline's figures of another shape
+    than what the candidate's graph computes there; in `baseline` they agree with nothing.
     `excused` says which elements of an origin some convention explains, flat, by position.
     """
 
@@ -114,10 +116,23 @@ class Phase:
     misshapen: Mapping[int, FloatArray]
     definitions: IntArray = field(default_factory=lambda: np.array([], dtype=np.int64))
     excused: dict[int, BoolArray] = field(default_factory=dict)
+    reshaped: Mapping[int, FloatArray] = field(default_factory=dict)
 
     def given(self, position: int) -> FloatArray | None:
         """The candidate's figure, of whatever shape it is."""
         return self.misshapen.get(position, self.candidate[position])
+
+    def right(self, position: int) -> FloatArray | None:
+        """The baseline's figure, of whatever shape it is."""
+        return self.reshaped.get(position, self.baseline[position])
+
+    def due(self, position: int) -> FloatArray | None:
+        """The expected figure, of whatever shape it is."""
+        return self.right(position) if position in self.unreplayed else self.expected[position]
+
+    def has_another_shape(self, position: int) -> bool:
+        """Whether the candidate's figure and the baseline's differ in shape."""
+        return position in self.misshapen or position in self.reshaped
 
     def positions(self, *wanted: Verdict) -> list[int]:
         """The positions of the nodes with one of these verdicts, in the order of evaluation."""

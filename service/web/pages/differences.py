@@ -100,7 +100,7 @@ def _lines(found: Comparison, numbers: IntArray) -> list[DifferenceRow]:
 def _cells(judged: JudgedFigure) -> tuple[Cell, Cell, Cell, Cell]:
     """The baseline's figure, the candidate's, what follows from its others, and the error."""
     phase, position, worst = judged.phase, judged.position, judged.worst
-    given = phase.baseline[position], phase.given(position), phase.expected[position]
+    given = phase.right(position), phase.given(position), phase.due(position)
     baseline, candidate, expected = (
         figure if figure is None or worst is None else np.asarray(figure[worst]) for figure in given
     )

@@ -10,7 +10,7 @@ import pytest
 from service.core.alignment.alignment import Alignment
 from service.core.alignment.proposing import propose_alignment
 from service.core.comparison.judging import compare
-from service.core.comparison.listing import explained_origins
+from service.core.comparison.listing import explained_origins, judged_figures
 from service.core.comparison.verdicts import TOLERANCES, Comparison, Verdict
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run
@@ -247,3 +247,37 @@ def test_a_planted_figure_alone_is_accused_of_programs_aligned_by_probes(case: C
             assert (phase, node.name) in accused
             others = {(each, name) for each, name in accused if name not in cuts} - {(phase, node.name)}
             assert not others or (case.bug and {each for each, _ in others} == {"backward"})
+
+
+RESHAPED = [  # what stands in the baseline and in the candidate, the cut, and what else has another shape
+    ("s = sum(x, axes=[0])", "v = sum(u, axes=[1])", "v"),
+    ("s = sum(x, axes=[0], keepdims=1)", "v = sum(u, axes=[0], keepdims=0)", "v"),
+    ("s = transpose(x, perm=[1, 0])", "v = identity(u)", "v"),
+    ("s = mean(x)", "v = identity(u)", "v"),
+    ("s = identity(x)", "v = mean(u)", "v"),
+    ("s = x", "v = sum(u, axes=[0])", "v"),
+]
+
+
+@pytest.mark.parametrize(("baseline", "candidate", "cut"), RESHAPED)
+@pytest.mark.parametrize("planted", [None, "values", "gradients"])
+def test_a_cut_of_another_shape_is_the_origin(baseline: str, candidate: str, cut: str, planted: str | None) -> None:
+    """Its own shape is shown beside the baseline's; what rests on it is judged by its own replay."""
+    theirs = graph_of(f"{baseline}; t = tanh(s); F = mean(t * t)")
+    own = graph_of(f"{candidate}; w = tanh(v); L = mean(w * w)")
+    wrong = {planted: {"w": lambda figure: figure * 1.01 + 0.02}} if planted else {}
+    first, second = run_of(theirs, {"x": X}), run_of(own, {"u": X}, **wrong)
+    found = compare(first, second, TOLERANCES["float64"], propose=propose_alignment)
+    assert origins(found, own)[0] == ("forward", cut)
+    phase = {"values": "forward", "gradients": "backward"}
+    assert origins(found, own)[1:] == ([(phase[planted], "w")] if planted else [])
+    at, there = own.position["v"], theirs.position["s"]
+    assert found.forward is not None
+    np.testing.assert_array_equal(found.forward.given(at), second.values[at])
+    np.testing.assert_array_equal(found.forward.right(at), first.values[there])
+    np.testing.assert_array_equal(found.forward.due(at), first.values[there])
+    (figure,) = judged_figures(found, np.array([at]))
+    assert (figure.worst, figure.absolute_error) == (None, np.inf)
+    sentence = str(explained_origins(found)[0].sentence)
+    assert sentence.startswith("v has the shape [")
+    assert "defined differently in the two graphs" in sentence
