@@ -219,6 +219,7 @@ def _earliest(matching: Matching, cut: Cut, own: Sequence[int], theirs: Sequence
     between = _open_ancestors(matching.candidate, cut.mine, own)
     between = sorted({*between, *_idle(matching.candidate, [*between, cut.mine], matching.is_free)})
     others = [*_open_ancestors(matching.baseline, cut.other, theirs), cut.other]
+    others = sorted({*others, *_idle(matching.baseline, others, matching.is_free_there)})
     for mine in takewhile(lambda _: matching.has_time, between[:_GUESSED]):
         following = [each for each in [*between, cut.mine] if each > mine]
         for other in others[:_GUESSED]:
@@ -247,20 +248,19 @@ def _open_ancestors(graph: Graph, position: int, opened: Sequence[int]) -> list[
 
 
 def _weighed(matching: Matching, pair: Pair, how: How) -> Cut | None:
-    """The pair as a cut, in the layout that makes most agree; None if the figures cannot lie like one another."""
+    """The pair as a cut, in the layout that makes most agree; None if it cannot be one."""
     cuts = [Cut(*pair, how, layout) for layout in _layouts(matching, pair)]
     found = [replace(cut, evidence=_evidence(matching, cut)) for cut in cuts]
     return max(found, key=lambda cut: cut.evidence or 0.0, default=None)
 
 
 def _layouts(matching: Matching, pair: Pair) -> Iterator[IntArray | None]:
-    """How the elements of the baseline's figure may lie in the candidate's; None is as they are."""
+    """How the elements of the baseline's figure may lie in the candidate's; None is as they are, whatever its shape."""
     mine, other = pair
     own, theirs = np.shape(matching.own[mine][0]), np.shape(matching.theirs[other][0])
     if not matching.are_free(mine, other):
         return
-    if own == theirs:
-        yield None
+    yield None
     if sorted(own) == sorted(theirs) and len(own) <= _MOST_AXES and (own != theirs or matching.layouts):
         yield from _turned(theirs, own)
 

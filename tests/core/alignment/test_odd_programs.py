@@ -143,9 +143,9 @@ def test_figures_whose_shapes_nothing_behind_them_takes_are_left() -> None:
 
         return form_of(build, x=np.random.default_rng(0).standard_normal((4, 3)), b=np.arange(1.0, [4, 5][axis]))
 
-    assert aligned(summed(0), summed(1))[2] == ["loss"]
+    assert aligned(summed(0), summed(1))[2] == ["moved"]
     _, pairs, cuts = aligned(summed(0), summed(1), {"sum": "sum"})
-    assert cuts == ["loss", "sum"]
+    assert cuts == ["moved", "sum"]
     assert pairs["sum"] == "sum"
 
 
