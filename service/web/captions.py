@@ -261,7 +261,7 @@ def _label(subject: Subject, phase: str, position: int, kind: str, meaning: str)
 def _told_apart(figure: FloatArray, difference: Difference) -> tuple[str, str]:
     """The figure and the right one with as many digits as tell them apart, a tensor's by its worst element."""
     if difference.worst is None:
-        if figure.ndim:
+        if figure.ndim or difference.baseline.ndim:
             return short_figure(figure), short_figure(difference.baseline)
         return told_apart(float(figure), float(difference.baseline))
     own, other = told_apart(float(figure[difference.worst]), float(difference.baseline[difference.worst]))

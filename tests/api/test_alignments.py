@@ -130,3 +130,41 @@ def test_an_alignment_is_weighed_before_it_is_made(make_app: MakeApp) -> None:
     client = make_app(answer_bytes=3000).test_client()
     sides = {"baseline": run_of(client, ORIGINAL, AT), "candidate": port(client)}
     assert created(client, "/v1/alignments", sides, 422)["limit"] == "answer_bytes"
+
+
+RESHAPED = {  # how a graph and its port differ: both graphs, the cut, and the shapes that it has in both
+    "a reduction left out": ("F = mean((x - 1) ^ 2)", "L = (u - 1) ^ 2 + 0", "L", [], [4, 6]),
+    "another axis": (
+        "s = sum(x, axes=[0]); F = mean(tanh(s))",
+        "v = sum(u, axes=[1]); L = mean(tanh(v))",
+        "v",
+        *[[6], [4]],
+    ),
+    "a stride": (
+        "p = max_pool(reshape(x, [1, 1, 4, 6]), kernel_shape=[2, 2], strides=[2, 2]); F = mean(tanh(p))",
+        "q = max_pool(reshape(u, [1, 1, 4, 6]), kernel_shape=[2, 2]); L = mean(tanh(q))",
+        *("q", [1, 1, 2, 3], [1, 1, 3, 5]),
+    ),
+}
+
+
+@pytest.mark.parametrize("bug", RESHAPED)
+def test_a_cut_of_another_shape_is_told_with_both_shapes(client: FlaskClient, bug: str) -> None:
+    baseline, candidate, cut, theirs, own = RESHAPED[bug]
+    figures = np.random.default_rng(0).normal(size=(4, 6)).tolist()
+    graphs = (baseline, "x", theirs), (candidate, "u", own)
+    runs = [run_of(client, graph, {name: figures}) for graph, name, _ in graphs]
+    found = compare(client, *runs, align="probes")
+    assert [(each["phase"], each["node"]) for each in found["origins"]] == [("forward", cut)]
+    assert found["origins"][0]["sentence"].startswith(f"{cut} has the shape {own}; it should have {theirs}, the right")
+    shown = nodes(found)[f"forward {cut}"]
+    assert [np.shape(shown[each]) for each in ("baseline", "candidate", "expected")] == [
+        *map(tuple, [theirs, own, theirs])
+    ]
+    assert (shown["absolute_error"], shown["relative_error"], "worst" in shown) == ("Infinity", "Infinity", False)
+    assert nodes(found)["backward u"]["verdict"] in ("inherited", "origin")
+    for path in ("/comparisons/{}", "/v1/comparisons/{}/picture"):
+        assert client.get(path.format(found["id"])).status_code == 200
+    back = compare(client, *reversed(runs), align="probes")
+    assert back["origins"][0]["sentence"].endswith(".") and len(back["origins"]) == 1
+    assert client.get(f"/comparisons/{back['id']}").status_code == 200
