@@ -8,7 +8,6 @@ import numpy as np
 
 from service.core.alignment.alignment import Alignment, How
 from service.core.errors import Fault, InvalidRequest, unknown_names
-from service.core.execution.misshapen import set_aside_misshapen
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import BoolArray, Figures, FloatArray, IntArray, pack
 from service.core.graph.graph import Graph, Node, written_attribute
@@ -88,35 +87,6 @@ def absent(graph: Graph, there: IntArray) -> tuple[str, ...]:
     return tuple(graph.nodes[position].name for position in np.flatnonzero(missing).tolist())
 
 
-def without_misshapen(baseline: Run, candidate: Run, aligned: IntArray) -> Run:
-    """The candidate without the figures that have the shape of a transpose of the baseline's, or of a gradient that was
-    not summed."""
-    if baseline.values.shapes is None:
-        return candidate
-    shapes = {
-        position: baseline.values.shape(int(other))
-        for position, other in enumerate(aligned)
-        if other >= 0 and (baseline.values.present is None or baseline.values.present[other])
-    }
-    return set_aside_misshapen(candidate, shapes)
-
-
-def misshapen_inputs(baseline: Run, candidate: Run, aligned: IntArray) -> list[Fault]:
-    """A fault for each Input whose value, or else gradient, has another shape in the baseline."""
-    faults = []
-    for position, node in enumerate(candidate.graph.nodes):
-        if not node.operation.is_input or aligned[position] < 0:
-            continue
-        for own, theirs in ((candidate.values, baseline.values), (candidate.gradients, baseline.gradients)):
-            mine = None if own is None else own[position]
-            other = None if theirs is None else theirs[int(aligned[position])]
-            if mine is not None and other is not None and mine.shape != other.shape:
-                shapes = f"{list(mine.shape)}; in the baseline {list(other.shape)}"
-                faults.append(Fault(("candidate",), f"the inputs differ in shape: {node.name!r} has {shapes}"))
-                break
-    return faults
-
-
 def in_layouts(baseline: Run, alignment: Alignment) -> Run:
     """The baseline with the figures of pairs whose elements lie otherwise as the candidate has them."""
     if not alignment.layouts:
@@ -149,30 +119,6 @@ def lay_out(theirs: Figures, aligned: IntArray) -> Figures:
         return pack([None if position < 0 else theirs[int(position)] for position in aligned])
     there = aligned >= 0
     return Figures(theirs.flat[aligned], None, there if theirs.present is None else there & theirs.present[aligned])
-
-
-def of_another_shape(own: Figures, laid: Figures) -> dict[int, FloatArray]:
-    """The baseline's figures, by position in the candidate, that have another shape than the candidate's."""
-    if own.shapes is None and laid.shapes is None:
-        return {}
-    return {
-        position: other
-        for position, (mine, other) in enumerate(zip(own, laid, strict=True))
-        if mine is not None and other is not None and mine.shape != other.shape
-    }
-
-
-def shape_faults(graph: Graph, own: Figures | None, others: Mapping[int, FloatArray]) -> list[Fault]:
-    """A fault for each of the baseline's figures of another shape."""
-    return [
-        Fault(
-            ("candidate",),
-            f"{graph.nodes[position].name!r} has shape {list(own.shape(position))}; "
-            f"in the baseline {list(other.shape)}",
-        )
-        for position, other in others.items()
-        if own
-    ]
 
 
 def redefined(baseline: Graph, candidate: Graph, partners: IntArray) -> IntArray:

@@ -1,7 +1,7 @@
 """Judge two runs figure by figure, by the rule in `verdicts.py`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
@@ -15,14 +15,10 @@ from service.core.comparison.alignment import (
     align_by,
     in_layouts,
     lay_out,
-    misshapen_inputs,
-    of_another_shape,
     redefined,
     repeats,
-    shape_faults,
     used_by_others,
     used_otherwise,
-    without_misshapen,
 )
 from service.core.comparison.conventions import follow_conventions
 from service.core.comparison.definitions import (
@@ -43,6 +39,14 @@ from service.core.comparison.generated_names import (
     without_other_shapes,
 )
 from service.core.comparison.missing_figures import unreplayable_gradients
+from service.core.comparison.other_shapes import (
+    misshapen_inputs,
+    of_another_shape,
+    shape_faults,
+    with_misshapen,
+    with_reshaped,
+    without_misshapen,
+)
 from service.core.comparison.replay import Replay, replay_gradients, replay_values
 from service.core.comparison.rounding import Weights, rounding_weights
 from service.core.comparison.unrecorded_rounding import UnrecordedRounding
@@ -88,7 +92,7 @@ def compare(
     ours, theirs = candidate.backward, baseline.backward
     if ours and theirs:
         _check_outputs(baseline.graph, candidate.graph, partners, theirs.output, ours.output)
-        if not _same_seed(ours.seed, theirs.seed):
+        if not (_same_seed(ours.seed, theirs.seed) or (propose and _same_multiple(ours.seed, theirs.seed))):
             raise InvalidRequest(misshapen_inputs(baseline, candidate, partners) or [_OTHER_SEEDS])
     values = lay_out(baseline.values, partners)
     slopes = lay_out(theirs.gradients, partners) if ours and theirs else None
@@ -100,18 +104,18 @@ def compare(
             *shape_faults(candidate.graph, candidate.gradients, reshaped_slopes),
         ]
     ):
-        raise InvalidRequest(misshapen_inputs(baseline, candidate, partners) or faults)
+        raise InvalidRequest(faults)
     cut, effective = effective_values(candidate, values, max_elements)
     judging = _Judging(candidate, cut, effective, tolerance, np.flatnonzero(partners < 0), admit)
     forward = backward = None
     conventions: dict[int, tuple[str, ...]] = {}
     if baseline.has_values and candidate.has_values:
-        judged = _with_reshaped(judging.judge_values(values), reshaped)
+        judged = with_reshaped(judging.judge_values(values), reshaped)
         otherwise = seen_from(candidate.graph, alignment.cuts, judged)
         forward = with_definitions(judged, otherwise, lambda: wrong_values(candidate.graph, judged)[1])
     if ours and theirs and slopes is not None:
         judged, conventions = judging.judge_gradients(ours, slopes, theirs.gradients)
-        judged = _with_reshaped(judged, reshaped_slopes)
+        judged = with_reshaped(judged, reshaped_slopes)
         backward = _with_uses(baseline, candidate, alignment, judged, forward)
     found = Comparison(
         candidate,
@@ -204,7 +208,7 @@ class _Judging:
             1.0,
             lambda: self._unrecorded.of_values(),  # noqa: PLW0108 (it is weighed and made only if it is called)
         )
-        return _with_misshapen(judged, self.candidate, self.alone)
+        return with_misshapen(judged, self.candidate, self.alone)
 
     def judge_gradients(
         self, ours: Backward, baseline: Figures, every_gradient: Figures
@@ -234,7 +238,7 @@ class _Judging:
             scale,
             lambda: self._moved_gradients(graph, replay),
         )
-        judged = _with_misshapen(judged, self.candidate, self.alone)
+        judged = with_misshapen(judged, self.candidate, self.alone)
         return judged, follow_conventions(graph, values, ours, judged, self._weights, self._moved_gradients)
 
     def _moved_gradients(self, graph: Graph, replay: Replay) -> FloatArray | None:
@@ -319,44 +323,6 @@ def _constants(graph: Graph) -> IntArray:
     return leaves[[graph.nodes[position].operation.is_constant for position in leaves.tolist()]]
 
 
-def _with_misshapen(found: Phase, candidate: Run, alone: IntArray) -> Phase:
-    """The phase with the figures of another shape, which are origins, in their places."""
-    misshapen = {position: figure for (phase, position), figure in candidate.misshapen.items() if phase == found.name}
-    if not misshapen:
-        return found
-    own, places = found.candidate, np.array(sorted(misshapen))
-    present, verdicts, flat = given(own), found.verdicts.copy(), own.flat.copy()
-    present[places] = True
-    flat[np.repeat(np.isin(np.arange(len(own)), places), np.diff(own.offsets))] = np.nan
-    lonely = np.intersect1d(places, alone)
-    verdicts[places[given(found.baseline)[places] | np.isin(places, lonely)]] = Verdict.ORIGIN
-    return replace(
-        found,
-        candidate=Figures(flat, own.shapes, present, own.none),
-        baseline=with_figures_of(found.baseline, found.expected, lonely),
-        verdicts=verdicts,
-        missing=np.setdiff1d(found.missing, places),
-        misshapen=misshapen,
-    )
-
-
-def _with_reshaped(found: Phase, reshaped: Mapping[int, FloatArray]) -> Phase:
-    """The phase with the baseline's figures of another shape than the candidate's, which agree with none."""
-    if not reshaped:
-        return found
-    places, baseline = np.array(sorted(reshaped)), found.baseline
-    there = np.isin(np.arange(len(baseline)), places)
-    verdicts = found.verdicts.copy()
-    follows = np.isin(verdicts, (Verdict.INHERITED, Verdict.SAME))
-    follows[found.unreplayed] = False
-    verdicts[there] = np.where(follows, Verdict.INHERITED, Verdict.ORIGIN)[there]
-    elements = there if baseline.shapes is None else np.repeat(there, np.diff(baseline.offsets))
-    unlike = np.where(np.isnan(found.candidate.flat), 0.0, np.nan)
-    flat = np.where(elements, unlike, baseline.flat)
-    baseline = Figures(flat, baseline.shapes, baseline.present, baseline.none)
-    return replace(found, baseline=baseline, verdicts=verdicts, reshaped=reshaped)
-
-
 def _conform(baseline: Figures, effective: Figures) -> FloatArray:
     """The baseline's figures in the layout of the effective ones: zeros where it has none of that shape."""
     if baseline.shapes == effective.shapes:
@@ -378,7 +344,11 @@ def _check_outputs(baseline: Graph, candidate: Graph, partners: IntArray, theirs
 
 
 def _same_seed(ours: FloatArray, theirs: FloatArray) -> bool:
-    """Whether seeds are the same; of outputs of other shapes, whether each is that of a sum, or of one multiple."""
-    if ours.shape != theirs.shape:
-        return all(bool((each == ours.flat[0]).all()) for each in (ours, theirs) if ours.size)
+    if ours.shape != theirs.shape and ours.ndim and theirs.ndim:
+        return False
     return bool(((ours == theirs) | (np.isnan(ours) & np.isnan(theirs))).all())
+
+
+def _same_multiple(ours: FloatArray, theirs: FloatArray) -> bool:
+    """Whether both are seeds of one multiple of a sum, whatever its elements."""
+    return len({*ours.ravel().tolist(), *theirs.ravel().tolist()}) == 1

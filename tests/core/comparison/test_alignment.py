@@ -8,13 +8,12 @@ from service.core.comparison.alignment import (
     absent,
     align,
     lay_out,
-    of_another_shape,
     redefined,
     repeats,
-    shape_faults,
     used_by_others,
     used_otherwise,
 )
+from service.core.comparison.other_shapes import of_another_shape, shape_faults
 from service.core.errors import InvalidRequest
 from service.core.figures.figures import pack
 from tests.planted import graph_of, judge, only, run_of
