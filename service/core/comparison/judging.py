@@ -99,10 +99,8 @@ def compare(
     reshaped = of_another_shape(candidate.values, values)
     reshaped_slopes = of_another_shape(ours.gradients, slopes) if ours and slopes else {}
     if propose is None and (
-        faults := [
-            *shape_faults(candidate.graph, candidate.values, reshaped),
-            *shape_faults(candidate.graph, candidate.gradients, reshaped_slopes),
-        ]
+        faults := shape_faults(candidate.graph, candidate.values, reshaped)
+        or shape_faults(candidate.graph, candidate.gradients, reshaped_slopes)
     ):
         raise InvalidRequest(faults)
     cut, effective = effective_values(candidate, values, max_elements)
