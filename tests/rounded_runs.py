@@ -1,6 +1,6 @@
 """Networks and graphs whose every result is rounded to a precision, and what that does to their output."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cache
 from typing import Any
 
@@ -94,17 +94,17 @@ def right_run(graph: Graph, inputs: Mapping[str, Any]) -> Run:
     return Run(graph, values, backward=Backward(output, seed, backward_pass(graph, values, output)))
 
 
-def rounded_values(graph: Graph, inputs: Mapping[str, Any], dtype: str) -> Figures:
-    """The values where each is rounded as soon as it is computed."""
+def rounded_values(graph: Graph, inputs: Mapping[str, Any], dtype: str, kept: Container[int] = ()) -> Figures:
+    """The values where each is rounded as soon as it is computed, but for the nodes that are kept."""
     values: list[Any] = []
     with np.errstate(all="ignore"):
-        for node, sources in zip(graph.nodes, graph.operands, strict=True):
+        for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
             right = (
                 inputs[node.name]
                 if node.operation.is_input
                 else node.operation.evaluate([values[source] for source in sources], node.attributes)
             )
-            values.append(right if node.operation.is_constant else rounded(right, dtype))
+            values.append(right if node.operation.is_constant or position in kept else rounded(right, dtype))
     return pack(values)
 
 

@@ -47,7 +47,8 @@ class AmplifierDocument(ma.Schema):
 
 class KeptDocument(ma.Schema):
     """The fewest nodes to keep in a finer `dtype` for the likely error to be within the tolerance of the coarse one's
-    name: the first of them, how many they are, and the error that is likely then."""
+    name, and after them those that only pass on what these give: the first of them, how many they are, and the error
+    that is likely then."""
 
     dtype = fields.String(required=True)
     nodes = fields.List(fields.String(), required=True)

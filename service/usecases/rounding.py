@@ -10,7 +10,7 @@ from service.core.comparison.weights import weigh_comparison
 from service.core.errors import Conflict
 from service.core.execution.run import Run
 from service.core.figures.figures import IntArray, euclidean_norm
-from service.core.rounding.errors import RoundingErrors, rounding_errors
+from service.core.rounding.errors import RoundingErrors, rounding_errors, with_passed_on
 from service.core.rounding.sentences import describe_rounding
 from service.core.rounding.weights import weigh_rounding
 from service.usecases.context import Context
@@ -22,7 +22,7 @@ class RoundingOfRun:
     """What rounding may do to a run's output.
 
     `kept` are the fewest nodes without whose rounding the likely error is within the tolerance of the precision, and
-    `rest` is what is likely then.
+    after them those that only pass on what these give; `rest` is what is likely then.
     """
 
     run: StoredRun
@@ -48,7 +48,8 @@ def get_rounding(context: Context, run_id: str, *, dtype: str) -> RoundingOfRun:
     context.admit(weigh_rounding(run.graph, run.values.shapes))
     errors = rounding_errors(run.graph, run.values, run.backward, dtype)
     tolerance = TOLERANCES[dtype]
-    kept = errors.to_keep(tolerance.atol + tolerance.rtol * abs(errors.value))
+    worst = errors.to_keep(tolerance.atol + tolerance.rtol * abs(errors.value))
+    kept = with_passed_on(run.graph, worst, errors)
     rest = euclidean_norm(np.delete(errors.likely, kept))
     return RoundingOfRun(stored, run.backward.output, errors, kept, rest)
 

@@ -115,6 +115,18 @@ def rounding_errors(graph: Graph, values: Figures, backward: Backward, dtype: st
     return RoundingErrors(dtype, value, likely, greatest, arriving, leaving, _overflowing(values, dtype))
 
 
+def with_passed_on(graph: Graph, kept: IntArray, errors: RoundingErrors) -> IntArray:
+    """The nodes that are kept in a finer precision, and those that only pass on what these give, an operation that is
+    declared exact among them: what was not rounded before is rounded there."""
+    chosen = set(kept.tolist())
+
+    def visit(position: int, operands: list[bool]) -> bool:
+        passes = any(operands) and graph.nodes[position].operation.rounding.exact
+        return position in chosen or (passes and errors.leaving[position] != 0.0)
+
+    return np.concatenate([kept, np.setdiff1d(np.flatnonzero(walk_forward(graph, visit)), kept)])
+
+
 def _measure_scalars(
     graph: Graph, values: Figures, gradients: Figures, carries: BoolArray, dtype: str
 ) -> tuple[FloatArray, ...]:

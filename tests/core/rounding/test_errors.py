@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.execution.run import Run
+from service.core.execution.passes import backward_pass, forward_pass
+from service.core.execution.run import Backward, Run
 from service.core.figures.figures import Figures, pack
-from service.core.rounding.errors import RoundingErrors, rounding_errors
+from service.core.rounding.errors import RoundingErrors, rounding_errors, with_passed_on
 from service.core.rounding.precision import UNIT_ROUNDOFF
 from service.core.rulebook.operation import Operation
 from tests.examples import examples
@@ -99,6 +100,28 @@ def test_the_fewest_nodes_to_keep() -> None:
     assert kept == ["z", "p"]
     assert errors.to_keep(np.inf).size == 0
     assert set(errors.to_keep(0.0)) == set(errors.worst_first)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rounding_all_but_the_nodes_to_keep_leaves_what_is_said(dtype: str) -> None:
+    outside = 0
+    for seed in range(40):
+        graph, inputs = scalars(seed)
+        run = right_run(graph, inputs)
+        errors = measured(run, dtype)
+        kept = with_passed_on(graph, errors.to_keep(errors.likely_error / 2), errors)
+        greatest = float(np.delete(errors.greatest, kept).sum())
+        outside += moved(run, rounded_values(graph, inputs, dtype, {*kept.tolist()})) > greatest + 1e-15
+    assert outside == 0
+
+
+def test_what_only_passes_a_kept_figure_on_is_kept_too() -> None:
+    graph = graph_of("p = exp(x); n = -p; dead = -p; L = n + 1", ["L", "dead"])
+    values = forward_pass(graph, {"x": np.float64(0.3)})
+    seed = np.ones(())
+    run = Run(graph, values, backward=Backward("L", seed, backward_pass(graph, values, "L")))
+    kept = with_passed_on(graph, np.array([graph.position["p"]]), measured(run, "bfloat16"))
+    assert [graph.nodes[position].name for position in kept] == ["p", "n"]
 
 
 def test_the_sums_inside_a_product_of_matrices_are_counted() -> None:
