@@ -168,5 +168,6 @@ def _first_wrong(verdict: SeriesVerdict) -> dict[str, Any] | None:
         "step": first.number,
         "comparison": compared and compared.record.id,
         "nodes": first.origins,
+        "cause": verdict.cause,
         "origins": finding_documents(compared.found, context().limits.page) if compared else [],
     }

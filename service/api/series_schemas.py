@@ -173,6 +173,11 @@ class FirstWrongStep(ma.Schema):
     step = fields.Integer(required=True)
     comparison = fields.String(required=True, allow_none=True)
     nodes = fields.List(fields.String(), required=True)
+    cause = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "One mistake that explains all the origins, as gradients that were not set to zero"},
+    )
     origins = fields.List(fields.Nested(FindingSchema), required=True)
 
 

@@ -175,6 +175,8 @@ def get_series_verdict(series: str, url: str, as_json: bool) -> None:
     else:
         click.echo(verdict.sentence)
         if wrong := verdict.first_wrong:
+            if wrong.cause:
+                click.echo(f"  {wrong.cause}")
             for finding in wrong.origins:
                 click.echo(f"  {located(finding, {})}")
             click.echo(f"  comparison {wrong.comparison or 'deleted'}")

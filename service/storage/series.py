@@ -143,10 +143,14 @@ def append_steps(connection: Connection, record: SeriesRecord, steps: Sequence[S
     connection.execute(insert(_STEPS), rows)
 
 
-def let_go(connection: Connection, series: str, since: int, until: int) -> None:
+def let_go(connection: Connection, record: SeriesRecord, since: int, until: int) -> None:
     """Delete the runs of the steps from the number `since` to before `until`, but for those that have a label or that a
-    comparison is of."""
-    steps = select(SeriesStep.run_id).where(SeriesStep.series_id == series, SeriesStep.number.between(since, until - 1))
+    comparison is of, and for that of the step before the first wrong one."""
+    steps = select(SeriesStep.run_id).where(
+        SeriesStep.series_id == record.id, SeriesStep.number.between(since, until - 1)
+    )
+    if record.first_wrong is not None:
+        steps = steps.where(SeriesStep.number != record.first_wrong - record.every)
     unused = select(RunRow.id).where(
         RunRow.id.in_(steps),
         RunRow.label.is_(None),

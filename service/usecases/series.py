@@ -7,9 +7,11 @@ from typing import Any, Unpack
 
 from sqlalchemy import Connection
 
+from service.core.comparison.verdicts import Comparison, Verdict
 from service.core.errors import InvalidRequest
 from service.core.figures.figures import FloatArray
 from service.core.rounding.precision import coarsest
+from service.core.series.causes import find_cause
 from service.core.series.steps import BrokenCarry, faults_of_carry
 from service.storage import series as storage
 from service.storage.identifiers import new_id
@@ -19,6 +21,7 @@ from service.usecases.comparisons import Compared, get_comparison, read_toleranc
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, write_once
+from service.usecases.runs import get_run_record, read_figures
 
 RETAINED = ("auto", "full", "norms")
 _LISTED_NUMBERS = 500_000  # norms of steps that are listed, and as many digests
@@ -116,7 +119,8 @@ def _listed(record: SeriesRecord, limit: int) -> int:
 class SeriesVerdict:
     """What was found in a series: its first steps that are `wrong`, and its first carries that are `broken`.
 
-    `compared` is the comparison of the first wrong step, None if there is none or it was deleted. `norms` has by number
+    `compared` is the comparison of the first wrong step, None if there is none or it was deleted; `cause` is what
+    explains all its origins in a sentence, None if nothing does. `norms` has by number
     those of the series' nodes at steps that are evenly spaced, the last among them.
     """
 
@@ -124,6 +128,7 @@ class SeriesVerdict:
     wrong: list[StepRecord]
     broken: list[BrokenCarry]
     compared: Compared | None
+    cause: str | None
     norms: Mapping[int, FloatArray]
 
 
@@ -151,7 +156,22 @@ def get_series_verdict(context: Context, series_id: str) -> SeriesVerdict:
         for taken in [record.carry[node]]
     ]
     compared = get_comparison(context, record.comparison_id) if record.comparison_id else None
-    return SeriesVerdict(record, wrong, carries[:most], compared, norms)
+    cause = _cause(context, record, compared.found) if compared else None
+    return SeriesVerdict(record, wrong, carries[:most], compared, cause, norms)
+
+
+def _cause(context: Context, record: SeriesRecord, found: Comparison) -> str | None:
+    """What explains all origins of the first wrong step, also by what the step before gave, if that is kept."""
+    assert record.first_wrong is not None
+    number, before = record.first_wrong - 1, {}
+    with context.database.read() as connection:
+        steps = storage.list_series_steps(connection, record.id, start=number, limit=1) if record.every == 1 else []
+    if steps and steps[0].number == number and steps[0].run_id:
+        graph, positions = found.candidate.graph, [position for _, position in found.places(Verdict.ORIGIN)]
+        values = read_figures(context, get_run_record(context, steps[0].run_id), positions).values
+        figures = {graph.nodes[position].name: values[position] for position in positions}
+        before = {name: figure for name, figure in figures.items() if figure is not None}
+    return find_cause(found, before, number)
 
 
 def _stride(record: SeriesRecord) -> int:

@@ -70,7 +70,7 @@ def add_steps(
         storage.append_steps(connection, grown, judged.steps)
         if record.retain == "auto" and record.last_step is not None and grown.last_step is not None:
             reach = (context.limits.series_whole - 1) * record.every
-            storage.let_go(connection, record.id, record.last_step - reach, grown.last_step - reach)
+            storage.let_go(connection, grown, record.last_step - reach, grown.last_step - reach)
         return grown, grown.id, True
 
     return write_once(context.database, key, make, storage.get_series)[0]
@@ -227,9 +227,12 @@ def _judge(context: Context, record: SeriesRecord, steps: _Steps, last: StepReco
     found: list[StepRecord] = []
     whole: list[StoredRun] = []
     compared = None
+    known: Mapping[str, FloatArray] = {}
+    values = pack([])
     for index in range(len(steps)):
         number = steps.first + index * record.every
         inputs, others = steps.parted(index)
+        known_before, values_before = known, values
         with _at_values(number):
             fitted = fit_again(steps.fitted, inputs)
             known = {**fitted.inputs, **others}
@@ -248,6 +251,9 @@ def _judge(context: Context, record: SeriesRecord, steps: _Steps, last: StepReco
             broken = broken_carries(record.carry, names, before.trace.digests, traced.digests)
         step = StepRecord(number, "same" if judged.same else "differ", origins_in(judged), broken, traced)
         is_first = bool(step.origins) and record.first_wrong is None and compared is None
+        if is_first and found and not found[-1].run_id:
+            whole.append(_as_run(record, steps, found[-1], known_before, values_before))
+            found[-1] = replace(found[-1], run_id=whole[-1].record.id)
         if index in kept or is_first:
             run = _as_run(record, steps, step, known, values)
             whole.append(run)

@@ -28,6 +28,8 @@ def train(steps: int, bug: str = "", at: int = 0, dtype: type = np.float64) -> d
         g = dtype(2) * e * x
         wrong = step == at
         used = g + dtype(0.1) * w if wrong and bug == "weight decay" else g
+        if wrong and bug == "no zero_grad":
+            g = used = g + rows[-1]["g"]
         before = (w, v)
         v = dtype(0.9) * v + used
         w = w - lr * v
@@ -88,6 +90,23 @@ def test_the_step_that_its_own_state_does_not_explain_is_named(client: FlaskClie
     compared = read(client.get(f"/v1/comparisons/{first['comparison']}"))
     assert compared["origins"] == first["origins"]
     assert read(client.get(f"/v1/runs/{compared['candidate']}"))["tags"]["step"] == "30"
+
+
+@pytest.mark.parametrize("retain", ["auto", "norms"])
+def test_what_was_not_set_to_zero_is_said_however_the_steps_came(make_app: MakeApp, retain: str) -> None:
+    client, values = make_app(series_whole=2).test_client(), train(20, "no zero_grad", 9)
+    graph = read(client.post("/v1/graphs", json={"name": "sgd", "expression": STEP}), 201)["id"]
+    said = "g was added to that of step 8: it was not set to zero."
+    for parts in ([20], [8, 1, 11], [7, 3, 10], [9, 11]):
+        series, end = begun(client, graph, retain=retain), 0
+        for begin, end in zip(np.cumsum([0, *parts]), np.cumsum(parts), strict=False):
+            added(client, series, listed(values, begin, end))
+        is_kept = retain == "auto" or parts[0] != 8
+        assert read(client.get(f"{series}/verdict"))["first_wrong"]["cause"] == (said if is_kept else None)
+    skipping = begun(client, graph)
+    added(client, skipping, listed(values, 0, 7))
+    added(client, skipping, listed(values, 8), skipped=1)
+    assert read(client.get(f"{skipping}/verdict"))["first_wrong"]["cause"] is None
 
 
 def test_what_is_written_between_two_steps_is_a_broken_carry(client: FlaskClient, graph: str) -> None:
@@ -158,7 +177,7 @@ def test_a_request_that_is_repeated_adds_its_steps_once(client: FlaskClient, gra
         assert read(client.post(f"/v1/series/{made[0]['id']}/steps", json=body, headers=headers), 201)["steps"] == 3
 
 
-@pytest.mark.parametrize(("retain", "kept"), [("auto", [4, 6, 7, 8]), ("full", [*range(1, 9)]), ("norms", [4])])
+@pytest.mark.parametrize(("retain", "kept"), [("auto", [3, 4, 6, 7, 8]), ("full", [*range(1, 9)]), ("norms", [3, 4])])
 def test_the_last_steps_and_the_first_wrong_one_are_kept_whole(make_app: MakeApp, retain: str, kept: list[int]) -> None:
     client = make_app(series_whole=3).test_client()
     graph = read(client.post("/v1/graphs", json={"name": "sgd", "expression": STEP}), 201)["id"]
@@ -347,5 +366,5 @@ def test_the_verdict_outlives_the_comparison(client: FlaskClient, graph: str) ->
     first = read(client.get(f"{series}/verdict"))["first_wrong"]
     assert client.delete(f"/v1/comparisons/{first['comparison']}").status_code == 204
     assert read(client.get(f"{series}/verdict"))["first_wrong"] == {
-        "step": 2, "comparison": None, "nodes": ["v'"], "origins": []
+        "step": 2, "comparison": None, "nodes": ["v'"], "cause": None, "origins": []
     }  # fmt: skip

@@ -133,7 +133,9 @@ def test_runs_are_let_go_unless_somebody_named_or_compared_them(
         insert_series(connection, series)
         append_steps(connection, grown(series, steps), steps)
         insert_comparison(connection, comparison(runs[2], runs[2]))
-        let_go(connection, series.id, 0, 3)
+        let_go(connection, replace(series, first_wrong=1), 0, 1)
+        assert list_series_steps(connection, series.id, limit=1)[0].run_id == runs[0]
+        let_go(connection, series, 0, 3)
         assert [each.run_id for each in list_series_steps(connection, series.id, limit=9)] == [None, *runs[1:]]
         assert {run.id for run in list_runs(connection, limit=9)} == {*runs[1:]}
 

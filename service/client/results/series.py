@@ -62,12 +62,13 @@ class SeriesStep(Result):
 @dataclass(frozen=True, slots=True)
 class WrongStep(Result):
     """The first step with an origin, and what explains it; `comparison` is the id of that of the step with what follows
-    from its inputs, None if it was deleted."""
+    from its inputs, None if it was deleted; `cause` says what explains all its origins, None if nothing does."""
 
     step: int
     comparison: str | None
     nodes: tuple[str, ...]
     origins: tuple[Finding, ...]
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,11 @@ def read_series_verdict(document: Document) -> SeriesVerdict:
         steps=document["steps"],
         first_wrong=first
         and WrongStep(
-            first["step"], first["comparison"], tuple(first["nodes"]), tuple(map(read_finding, first["origins"]))
+            first["step"],
+            first["comparison"],
+            tuple(first["nodes"]),
+            tuple(map(read_finding, first["origins"])),
+            first.get("cause"),
         ),
         wrong_steps=tuple(document["wrong_steps"]),
         broken_carries=tuple(map(_read_carry, document["broken_carries"])),

@@ -46,6 +46,7 @@ def get_series(series_id: str) -> str:
         first=verdict.wrong[0] if verdict.wrong else None,
         comparison_id=record.comparison_id,
         causes=causes[:_CAUSES],
+        cause=verdict.cause,
         carries=[carry_sentence(carry) for carry in verdict.broken[:_CARRIES]],
         more_carries=len(verdict.broken[_CARRIES:]),
         wrong=verdict.wrong[:_STEPS],

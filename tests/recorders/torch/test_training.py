@@ -66,6 +66,13 @@ SAID = {
 }
 
 
+CAUSES = {
+    "no zero_grad": f"those of step {AT - 1}: they were not set to zero.",
+    "clipping": "0.5 times what they should be.",
+    "a frozen layer": "0.weight.grad is recorded as 0: nothing flowed back to it, as where a layer is frozen.",
+}
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_bug_is_named_in_the_step_where_it_begins(client: Client, bug: str, dtype: Any) -> None:
@@ -74,6 +81,8 @@ def test_a_bug_is_named_in_the_step_where_it_begins(client: Client, bug: str, dt
     assert found.first_wrong is not None and found.first_wrong.step == AT
     kinds = {end for name in found.first_wrong.nodes for end in [name.rpartition(".")[2]]}
     assert {("'" if kind in ("weight'", "bias'") else kind) for kind in kinds} == ends
+    cause = found.first_wrong.cause
+    assert str(cause).endswith(CAUSES[bug]) if bug in CAUSES else cause is None
     if bug in SAID and dtype == torch.float64:
         assert SAID[bug] in found.first_wrong.origins[0].sentence
     assert not found.broken_carries
