@@ -31,6 +31,7 @@ from service.core.alignment.simulation import ProbedFigures
 from service.core.errors import InvalidInputs
 from service.core.figures.figures import IntArray, Shape
 from service.core.graph.graph import Graph
+from service.core.graph.sweep import sweep_back
 
 _FOLLOWING, _SOON = 40, 16  # nodes behind a cut that are looked at to verify it, among the first of which some agree
 _LOOKING = 20  # nodes that are looked through in the time in which one is computed
@@ -90,14 +91,14 @@ def _unseen(matching: Matching) -> list[bool]:
 
 def _open_nodes(graph: Graph, unknown: Sequence[bool]) -> list[int]:
     """The unknown operations that lead by way of unknown ones to one that nothing consumes, in order."""
-    is_open, led_on = [False] * len(graph), [False] * len(graph)
     consumed = graph.consumers.counts.tolist()
-    for position in range(len(graph) - 1, -1, -1):
-        if unknown[position] and (led_on[position] or not consumed[position]):
-            is_open[position] = True
-            for source in graph.operands[position]:
-                led_on[source] = True
-    return [position for position, found in enumerate(is_open) if found and graph.operands[position]]
+    ends = {position: True for position, found in enumerate(unknown) if found and not consumed[position]}
+
+    def contributions(position: int, _: bool) -> list[bool | None]:
+        return [unknown[source] or None for source in graph.operands[position]]
+
+    met = sweep_back(graph, ends, contributions, add=lambda position, one, other: one)
+    return [position for position in sorted(met) if graph.operands[position]]
 
 
 def _first(matching: Matching, own: Sequence[int]) -> list[int]:

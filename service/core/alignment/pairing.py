@@ -9,6 +9,7 @@ from service.core.alignment.alignment import How
 from service.core.alignment.layouts import layout_between
 from service.core.alignment.matching import Matching
 from service.core.graph.graph import Graph, Node
+from service.core.graph.sweep import sweep_back
 
 _MOST_TRIED = 20  # of many nodes that have the same numbers
 
@@ -123,14 +124,20 @@ def pair_leaves(matching: Matching) -> None:
 
 def _first_pairs(graph: Graph, paired: list[int | None]) -> list[frozenset[int]]:
     """For each node the pairs to which it leads by way of nodes that are none."""
-    found: list[set[int]] = [set() for _ in paired]
-    for position in range(len(graph) - 1, -1, -1):
+
+    def settle(position: int, reached: set[int] | None) -> set[int]:
         pair = paired[position]
-        reached = found[position] if pair is None else {pair}
-        for source in graph.operands[position]:
-            if paired[source] is None:
-                found[source].update(reached)
-    return list(map(frozenset, found))
+        return reached or set() if pair is None else {pair}
+
+    def contributions(position: int, reached: set[int]) -> list[set[int] | None]:
+        return [set(reached) if paired[source] is None else None for source in graph.operands[position]]
+
+    def add(position: int, so_far: set[int], contribution: set[int]) -> set[int]:
+        so_far |= contribution
+        return so_far
+
+    found = sweep_back(graph, {}, contributions, add=add, settle=settle)
+    return [frozenset(found.get(position, ())) for position in range(len(graph))]
 
 
 def pair_layouts(matching: Matching, fresh: Iterable[int]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from service.core.figures.figures import BoolArray, FloatArray
 from service.core.graph.graph import Graph
+from service.core.graph.sweep import sweep_back
 
 # Where a whole number chooses rather than counts, and what passes such a number on.
 _CHOOSING = frozenset({"Equal", "NotEqual", "And", "Or", "Not", "OneHot"})
@@ -37,18 +38,20 @@ _PASSING = frozenset(
 
 def choosing(graph: Graph) -> BoolArray:
     """Which nodes are used as an index, a label or a condition, themselves or by way of what only rearranges them."""
+
+    def contributions(position: int, chooses: bool) -> list[bool | None]:
+        operation = graph.nodes[position].operation
+        every = operation.name in _CHOOSING or (chooses and operation.name in _PASSING)
+        chosen = (True,) if operation.name == "Where" else operation.indices
+        return [
+            every or (place < len(chosen) and chosen[place]) or None for place in range(len(graph.operands[position]))
+        ]
+
+    found = sweep_back(
+        graph, {}, contributions, add=lambda position, one, other: one, settle=lambda position, found: bool(found)
+    )
     chooses = np.zeros(len(graph), dtype=bool)
-    for position in range(len(graph) - 1, -1, -1):
-        node = graph.nodes[position]
-        for operand_index, source in enumerate(graph.operands[position]):
-            indices = node.operation.indices
-            if (
-                (operand_index < len(indices) and indices[operand_index])
-                or node.operation.name in _CHOOSING
-                or (node.operation.name == "Where" and operand_index == 0)
-                or (chooses[position] and node.operation.name in _PASSING)
-            ):
-                chooses[source] = True
+    chooses[list(found)] = True
     return chooses
 
 
