@@ -12,7 +12,11 @@ from tests.api.conftest import read_openapi
 INPUTS = {"a": 5, "b": 1, "c": -2, "d": -3}
 DOCUMENT = read_openapi((Path(__file__).parents[2] / "openapi.yaml").read_text(encoding="utf-8"))
 READ = [path for path, methods in DOCUMENT["paths"].items() if "get" in methods and "_id}" in path]
-ASKED = {"/v1/runs/{run_id}/paths": "?node=d", "/v1/graphs/{graph_id}/onnx": "?input=a=1&input=b=1&input=c=1&input=d=1"}
+ASKED = {
+    "/v1/runs/{run_id}/paths": "?node=d",
+    "/v1/runs/{run_id}/rounding": "?dtype=bfloat16",
+    "/v1/graphs/{graph_id}/onnx": "?input=a=1&input=b=1&input=c=1&input=d=1",
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +24,13 @@ def kept(client: FlaskClient, seed: dict[str, Any]) -> dict[str, tuple[str, ...]
     """By the variable of a path the id of what is stored, and what else refers to it."""
     run = client.post("/v1/graphs/blog/runs", json={"inputs": INPUTS, "label": "main"}).json
     assert run is not None and run["graph_id"] == seed["graph"]["id"]
-    comparison = client.post("/v1/comparisons", json={"baseline": seed["run"]["id"], "candidate": "blog:main"}).json
+    recorded = {"inputs": INPUTS, "recorded": {"by": "the tutorial", "values": {"F": 7}}, "label": "claim"}
+    assert client.post("/v1/graphs/blog/runs", json=recorded).status_code == 201
+    comparison = client.post("/v1/comparisons", json={"baseline": "blog:main", "candidate": "blog:claim"}).json
+    series = client.post("/v1/series", json={"graph": "blog"}).json
     derivatives = client.post("/v1/graphs/blog@1/derivatives", json={"inputs": INPUTS, "kind": "jacobian"}).json
-    assert comparison is not None and derivatives is not None
-    made = {"graph": seed["graph"], "run": run, "comparison": comparison, "derivatives": derivatives}
+    assert comparison is not None and derivatives is not None and series is not None
+    made = {"graph": seed["graph"], "run": run, "comparison": comparison, "derivatives": derivatives, "series": series}
     names: dict[str, tuple[str, ...]] = {"graph": ("blog", "blog@1"), "run": ("blog:main", "blog%401:main")}
     return {
         f"{kind}_id": (document["id"], document["id"][-8:], *names.get(kind, ())) for kind, document in made.items()
@@ -35,7 +42,7 @@ def test_every_path_reads_the_same_by_whatever_refers_to_it(
     client: FlaskClient, kept: dict[str, tuple[str, ...]], path: str
 ) -> None:
     variable = path.partition("{")[2].partition("}")[0]
-    asked = path.replace("{node}", "F") + ASKED.get(path, "")
+    asked = path.replace("{node}", "F").replace("{phase}", "forward") + ASKED.get(path, "")
     answers = [client.get(asked.replace(f"{{{variable}}}", each)) for each in kept[variable]]
     assert [answer.status_code for answer in answers] == [200] * len(answers), answers[0].text
     assert len({(answer.data, answer.headers["ETag"]) for answer in answers}) == 1

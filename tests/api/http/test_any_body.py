@@ -85,6 +85,7 @@ MEMBERS = {
     "retain": st.sampled_from(["auto", "full", "norms"]) | JSON,
     "every": NUMBERS,
     "first": NUMBERS,
+    "skipped": NUMBERS,
     "values": GIVEN | JSON,
     "align": st.sampled_from(["names", "probes"]) | JSON,
 }
