@@ -129,7 +129,7 @@ def _by_what_follows(matching: Matching, first: Sequence[int], own: Sequence[int
     idle = _idle(matching.candidate, first, matching.is_free)
     near |= set(_some(used_alike(matching, idle, [*theirs, *_idle(matching.baseline, theirs, matching.is_free_there)])))
     if found := _agreeing_first(chain(_relaid(matching, first), _weighed_all(matching, near))):
-        return _at_leaves(matching, found)
+        return _at_leaves(matching, _earliest(matching, found, own, theirs))
     if together := _together(matching, beside):
         return together
     far = set(_some(used_alike(matching, own, theirs)))
@@ -217,10 +217,11 @@ def _guess(matching: Matching, own: Sequence[int], theirs: Sequence[int]) -> Cut
 
 def _earliest(matching: Matching, cut: Cut, own: Sequence[int], theirs: Sequence[int]) -> Cut:
     """The first pair before a cut that makes the figures of the cut's own nodes agree; else the cut itself."""
-    between = _open_ancestors(matching.candidate, cut.mine, own)
-    between = sorted({*between, *_idle(matching.candidate, [*between, cut.mine], matching.is_free)})
-    others = [*_open_ancestors(matching.baseline, cut.other, theirs), cut.other]
-    others = sorted({*others, *_idle(matching.baseline, others, matching.is_free_there)})
+    between = _with_idle(
+        matching.candidate, _open_ancestors(matching.candidate, cut.mine, own), cut.mine, matching.is_free
+    )
+    others = _open_ancestors(matching.baseline, cut.other, theirs)
+    others = [*_with_idle(matching.baseline, others, cut.other, matching.is_free_there), cut.other]
     for mine in takewhile(lambda _: matching.has_time, between[:_GUESSED]):
         following = [each for each in [*between, cut.mine] if each > mine]
         for other in others[:_GUESSED]:
@@ -236,6 +237,15 @@ def _idle(graph: Graph, takers: Iterable[int], is_free: Callable[[int], bool]) -
     left out."""
     operands = {source for taker in takers for source in graph.operands[taker]}
     return [position for position in sorted(operands) if is_free(position) and graph.operands[position]]
+
+
+def _with_idle(graph: Graph, opened: Iterable[int], end: int, is_free: Callable[[int], bool]) -> list[int]:
+    """The open nodes before one, and those on which they or it rest by way of operands that have no partner, in order."""
+    found, fresh = set(opened), {*opened, end}
+    while fresh and len(found) < _GUESSED:
+        fresh = {*_idle(graph, fresh, is_free)} - found
+        found |= fresh
+    return sorted(found)
 
 
 def _open_ancestors(graph: Graph, position: int, opened: Sequence[int]) -> list[int]:

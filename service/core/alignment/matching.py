@@ -129,15 +129,16 @@ class Matching:
         """Whether it is no accident to have the figures of a class: they vary, or are not what a person writes."""
         return self.varies(known) or has_long_numbers(self.theirs[self.members[known][0]][0])
 
-    def behind(self, starts: Iterable[int], most: int | None = None) -> list[int]:
-        """The candidate's nodes without a known figure that rest on one of `starts` by way of such nodes, in order."""
+    def behind(self, starts: Iterable[int], most: int | None = None, *, free: bool = False) -> list[int]:
+        """The candidate's nodes without a known figure that rest on one of `starts` by way of such nodes, in order; if
+        `free`, also those with one but no partner."""
         consumers = self.candidate.consumers
         found: list[int] = []
         reached = {consumer for start in starts for consumer, _ in consumers[start]}
         waiting = sorted(reached)
         while waiting and len(found) != most:
             position = heappop(waiting)
-            if not self.is_known(position):
+            if not self.is_known(position) or (free and self.partners[position] < 0):
                 found.append(position)
                 for consumer, _ in consumers[position]:
                     if consumer not in reached:
@@ -184,7 +185,7 @@ class Matching:
 
     def reevaluate(self, starts: Sequence[int]) -> list[int]:
         """Compute again what rests on nodes whose figures were replaced; return it."""
-        changed = self.behind(starts)
+        changed = self.behind(starts, free=True)
         for position in changed:
             try:
                 self.classes[position], self.own[position] = self.evaluate(position, {})

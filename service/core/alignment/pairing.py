@@ -1,13 +1,14 @@
 """Pair nodes whose figures agree; among several that agree, by their places in the graphs, operations and names."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 
 import numpy as np
 
 from service.core.alignment.alignment import How
 from service.core.alignment.layouts import layout_between
 from service.core.alignment.matching import Matching
+from service.core.alignment.repeats import definition
 from service.core.graph.graph import Graph, Node
 from service.core.graph.sweep import sweep_back
 
@@ -42,6 +43,8 @@ def _pair_within(matching: Matching, known: int, nodes: list[int]) -> None:
     """Pair nodes of one class: those of the same operation on the same operands first, then of the same name, then
     those of the same operation, in order; what has no operands is left to where it is used."""
     varies = matching.varies(known)
+    if len(nodes) > 1:
+        nodes = sorted(nodes, key=lambda mine: _is_doubtful(matching, known, mine))
     levels: list[tuple[Callable[[int], Hashable], Callable[[int], Hashable]]] = [
         (
             lambda mine: (matching.candidate.nodes[mine].operation, _partners(matching, mine)),
@@ -74,6 +77,25 @@ def _pair_within(matching: Matching, known: int, nodes: list[int]) -> None:
                 matching.pair(mine, others.pop(), How.FIGURES)
                 made.append(mine)
         pair_operands(matching, made)
+
+
+def _is_doubtful(matching: Matching, known: int, mine: int) -> tuple[bool, bool]:
+    """Whether a node is used as none of its class is in the baseline, and whether what follows differs to the end:
+    where two nodes have the figures of one, one of them may be computed from what it should not be."""
+    there = {use for other in matching.members[known] for use in _uses(matching.baseline, other, matching.terms_there)}
+    uses = [*_uses(matching.candidate, mine, matching.terms)]
+    behind = matching.behind([mine], _MOST_TRIED)
+    to_the_end = len(behind) == _MOST_TRIED or not all(matching.candidate.consumers[each] for each in behind)
+    return any(-1 not in beside and (taker, slot, beside) not in there for taker, slot, beside in uses), to_the_end
+
+
+def _uses(
+    graph: Graph, position: int, terms: Callable[[int], tuple[int, ...]]
+) -> Iterator[tuple[Hashable, int, tuple[int, ...]]]:
+    """What takes a node, in which slot, and beside what."""
+    for consumer, slot in graph.consumers[position]:
+        beside = tuple(term for place, term in enumerate(terms(consumer)) if place != slot)
+        yield definition(graph.nodes[consumer]), slot, beside
 
 
 def pair_operands(matching: Matching, pairs: Iterable[int]) -> None:
