@@ -237,6 +237,32 @@ def test_a_sum_that_changes_nothing_is_what_is_left_out() -> None:
     assert pairs["gates"] == "gates"
 
 
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_repeats_another_figure_is_told_by_its_use(depth: int, seed: int) -> None:
+    """Where one branch is computed from what the other should be, all its figures are the other's until they meet."""
+
+    def branches(wrong: bool) -> Form:
+        def build(form: Form) -> None:
+            for branch, source in (("a", "b" if wrong else "a"), ("b", "b")):
+                last = form(f"turned {branch}", "Transpose", source, perm=[1, 0])
+                for step in range(depth):
+                    last = form(f"bent {branch}{step}", "Tanh", last)
+                form(f"waved {branch}", "Sin", last)
+                form(f"grown {branch}", "Exp", last)
+            form("state", "Add", form("weighed", "Mul", "waved a", "w"), form("moved", "Add", "grown a", "v"))
+            form("met", "Mul", form("other", "Add", "waved b", "grown b"), "state")
+            form("loss", "ReduceMean", form("square", "Mul", "met", "met"), keepdims=0)
+
+        a, b, v, w = np.random.default_rng(0).standard_normal((4, 3, 3))
+        return form_of(build, a=a, b=b, v=v, w=w)
+
+    _, pairs, cuts = aligned(branches(False), branches(True), seed=seed)
+    assert cuts == ["turned a"]
+    assert all(name == other for name, other in pairs.items())
+    assert {"turned b", "waved a", "grown a", "waved b", "grown b", "loss"} <= set(pairs)
+
+
 def test_tables_of_another_base_are_told_from_what_takes_them() -> None:
     def turned(base: float, computed: bool) -> Form:
         angles = np.arange(4.0)[:, None] / base ** np.array([0.0, 0.5])
