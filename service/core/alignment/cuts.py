@@ -240,7 +240,7 @@ def _idle(graph: Graph, takers: Iterable[int], is_free: Callable[[int], bool]) -
 
 
 def _with_idle(graph: Graph, opened: Iterable[int], end: int, is_free: Callable[[int], bool]) -> list[int]:
-    """The open nodes before one, and those on which they or it rest by way of operands that have no partner, in order."""
+    """The open nodes before one, and the operands without a partner on which they or it rest, in order."""
     found, fresh = set(opened), {*opened, end}
     while fresh and len(found) < _GUESSED:
         fresh = {*_idle(graph, fresh, is_free)} - found
