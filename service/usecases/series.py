@@ -163,11 +163,13 @@ def get_series_verdict(context: Context, series_id: str) -> SeriesVerdict:
 def _cause(context: Context, record: SeriesRecord, found: Comparison) -> str | None:
     """What explains all origins of the first wrong step, also by what the step before gave, if that is kept."""
     assert record.first_wrong is not None
+    graph, positions = found.candidate.graph, [position for _, position in found.places(Verdict.ORIGIN)]
+    if any(graph.nodes[position].name in record.carry for position in positions):
+        return None  # gradients are not carried
     number, before = record.first_wrong - 1, {}
     with context.database.read() as connection:
         steps = storage.list_series_steps(connection, record.id, start=number, limit=1) if record.every == 1 else []
     if steps and steps[0].number == number and steps[0].run_id:
-        graph, positions = found.candidate.graph, [position for _, position in found.places(Verdict.ORIGIN)]
         values = read_figures(context, get_run_record(context, steps[0].run_id), positions).values
         figures = {graph.nodes[position].name: values[position] for position in positions}
         before = {name: figure for name, figure in figures.items() if figure is not None}

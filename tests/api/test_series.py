@@ -109,6 +109,15 @@ def test_what_was_not_set_to_zero_is_said_however_the_steps_came(make_app: MakeA
     assert read(client.get(f"{skipping}/verdict"))["first_wrong"]["cause"] is None
 
 
+def test_what_is_carried_is_no_gradient_that_was_scaled(client: FlaskClient, graph: str) -> None:
+    values, series = train(4), begun(client, graph)
+    for name in CARRY:
+        values[name][2] *= 0.5
+    added(client, series, listed(values))
+    first = read(client.get(f"{series}/verdict"))["first_wrong"]
+    assert (first["nodes"], first["cause"]) == (["v'", "w'"], None)
+
+
 def test_what_is_written_between_two_steps_is_a_broken_carry(client: FlaskClient, graph: str) -> None:
     values = train(20, "silent", 9)
     series = begun(client, graph)

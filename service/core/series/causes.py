@@ -15,7 +15,7 @@ from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text, listed, short_number
 
 # What a cause leaves unexplained is small beside the figures, whose sums may have cancelled, and beside the error.
-_OF_FIGURES, _OF_ERROR = 1e-4, 1 / 8
+_OF_FIGURES, _OF_ERROR = 1e-4, 1 / 50
 _ROUND = 1e-5  # how near two digits the limit of a clipped norm is: PyTorch divides by the norm and 1e-6
 _NAMED = 3
 

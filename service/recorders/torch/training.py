@@ -1,5 +1,6 @@
 """Record a training loop as it runs: each step of an optimiser, with all that it is computed from."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,6 +19,11 @@ from service.recorders.torch.capture import Capture
 from service.recorders.torch.recorder import loss_of, module_hooks, program, versions
 from service.recorders.torch.tensors import Tensors
 from service.recorders.training import RecordedStep, TrainingRecording
+
+# Why a step is left out.
+_OTHER_GRAPH = "the loss has another graph than in the first step"
+_GIVEN = "`backward` was given a gradient"
+_NOT_CALLED = "`backward` was not called"
 
 
 @contextmanager
@@ -40,7 +46,8 @@ def record_training(
 
     A step begins after the one before; its loss is what `backward` was called on, the sum of several. What is computed
     without gradients is given to it. The graph and the options of the optimiser but `lr` are those of the first step.
-    Steps of another graph are left out, and `notes` say so. The recording is complete at the end of the block.
+    Steps of another graph, or with a gradient given to `backward`, are left out, and `notes` say so. The recording is
+    complete at the end of the block.
 
     `rule` names the class of torch.optim whose update is meant, if that is not the class of `optimizer` or one that it
     derives from. `schedule` is what `lr` is to be in step t, counted from 1, as an expression in t.
@@ -86,7 +93,7 @@ class _StepRecorder:
         self._trained: list[tuple[Update, torch.Tensor, Mapping[str, Any]]] = []
         self._constants: dict[str, Any] = {}
         self._open: RecordedStep | None = None
-        self._left_out: list[int] = []
+        self._left_out: defaultdict[str, list[int]] = defaultdict(list)
         self.capture = _StepCapture(*self._blank(), with_sources=False)
 
     # --- when ---------------------------------------------------------------------------------------------------------
@@ -129,7 +136,7 @@ class _StepRecorder:
         capture = self.capture
         capture.tensors.finish(has_gradients=False)
         if not capture.outputs or any(seed is not None for _, seed in capture.outputs):
-            self._left_out.append(self._count)
+            self._left_out[_GIVEN if capture.outputs else _NOT_CALLED].append(self._count)
             return
         loss, _ = loss_of(capture)
         assert loss is not None
@@ -138,7 +145,7 @@ class _StepRecorder:
             self._settle(graph)
         assert self._graph is not None
         if graph.structure != self._graph.structure:
-            self._left_out.append(self._count)
+            self._left_out[_OTHER_GRAPH].append(self._count)
             return
         names = self._graph.names
         values = {name: self._kept(name, array) for name, array in graph.figures(names).items()}
@@ -207,8 +214,11 @@ class _StepRecorder:
     def finish(self) -> None:
         """Complete the recording: a Constant that had another value in some step is an Input."""
         recording = self._recording
+        for reason, numbers in self._left_out.items():
+            steps = f"step{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
+            recording.notes.append(f"Left out, since {reason}: {steps}.")
         if self._graph is None:
-            recording.notes.append("The optimiser took no step after a backward pass: nothing is recorded.")
+            recording.notes.append("No step is recorded.")
             return
         varying = {
             name
@@ -220,9 +230,6 @@ class _StepRecorder:
         for place, step in enumerate(recording.steps):
             values = {name: figure for name, figure in step.values.items() if name not in constant}
             recording.steps[place] = replace(step, values=values)
-        if self._left_out:
-            steps = ", ".join(map(str, self._left_out))
-            recording.notes.append(f"Left out, since the loss has another graph than in the first step: steps {steps}.")
 
 
 def _rule_of(optimizer: torch.optim.Optimizer, rule: str | None) -> str:

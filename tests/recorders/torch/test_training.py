@@ -237,4 +237,17 @@ def test_so_is_one_that_only_its_first_step_shows() -> None:
         optimizer.step(lambda: None)
     with record_training(model, optimizer) as recording:
         optimizer.step()
-    assert recording.notes == ["The optimiser took no step after a backward pass: nothing is recorded."]
+    assert recording.notes == ["Left out, since `backward` was not called: step 1.", "No step is recorded."]
+
+
+def test_a_step_whose_backward_is_given_a_gradient_is_left_out_for_that() -> None:
+    model = TASK.made(torch.float64)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with record_training(model, optimizer) as recording:
+        for step in range(5):
+            optimizer.zero_grad()
+            loss = model(torch.ones(2, 3, dtype=torch.float64)).sum()
+            loss.backward(torch.ones_like(loss) if step in (2, 4) else None)
+            optimizer.step()
+    assert recording.notes == ["Left out, since `backward` was given a gradient: steps 3, 5."]
+    assert [step.number for step in recording.steps] == [1, 2, 4]
