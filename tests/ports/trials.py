@@ -44,8 +44,8 @@ class Program:
 
     @property
     def graph(self) -> Graph:
-        """The graph of the program."""
-        return compose_graph([*self.nodes], [self.output])[0]
+        """The graph of the program, in the precision of the figures."""
+        return compose_graph([*self.nodes], [self.output])[0].in_float64()
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,8 +45,8 @@ def _pair_within(matching: Matching, known: int, nodes: list[int]) -> None:
     """Pair nodes of one class: those of the same operation on the same operands first, then of the same name, then
     those of the same operation, in order; what has no operands is left to where it is used."""
     varies = matching.varies(known)
-    if len(nodes) > 1:
-        nodes = sorted(nodes, key=lambda mine: _is_doubtful(matching, known, mine))
+    if len(nodes) > sum(map(matching.is_free_there, matching.members[known])):
+        nodes = sorted(nodes, key=_doubtful(matching))
     levels: list[tuple[Callable[[int], Hashable], Callable[[int], Hashable]]] = [
         (
             lambda mine: (matching.candidate.nodes[mine].operation, _partners(matching, mine)),
@@ -79,23 +81,52 @@ def _pair_within(matching: Matching, known: int, nodes: list[int]) -> None:
         pair_operands(matching, made)
 
 
-def _is_doubtful(matching: Matching, known: int, mine: int) -> tuple[bool, bool]:
-    """Whether a node is used as none of its class is in the baseline, and whether what follows differs to the end:
-    where two nodes have the figures of one, one of them may be computed from what it should not be."""
-    there = {use for other in matching.members[known] for use in _uses(matching.baseline, other, matching.terms_there)}
-    uses = [*_uses(matching.candidate, mine, matching.terms)]
-    behind = matching.behind([mine], _MOST_TRIED)
-    to_the_end = len(behind) == _MOST_TRIED or not all(matching.candidate.consumers[each] for each in behind)
-    return any(-1 not in beside and (taker, slot, beside) not in there for taker, slot, beside in uses), to_the_end
+def _doubtful(matching: Matching) -> Callable[[int], tuple[bool, bool]]:
+    """What says of a node whether it, or what has known figures and rests on it, is used as none of its class is in the
+    baseline, and whether what follows differs to the end.
+
+    Where two nodes have the figures of one, one of them may be computed from what it should not be.
+    """
+
+    @cache
+    def there(known: int) -> frozenset[_Use]:
+        some = matching.members[known][:_MOST_TRIED]
+        return frozenset(use for other in some for use in _uses(matching.baseline, other, matching.terms_there))
+
+    def is_used_otherwise(mine: int) -> bool:
+        uses = _uses(matching.candidate, mine, matching.terms)
+        return any(-1 not in use.beside and use not in there(matching.classes[mine]) for use in uses)
+
+    def describe(mine: int) -> tuple[bool, bool]:
+        behind = matching.behind([mine], _MOST_TRIED)
+        to_the_end = len(behind) == _MOST_TRIED or not all(matching.candidate.consumers[each] for each in behind)
+        waiting, met = [mine], {mine}
+        while waiting and len(met) < _MOST_TRIED:
+            position = waiting.pop()
+            if is_used_otherwise(position):
+                return True, to_the_end
+            consumers = {consumer for consumer, _ in matching.candidate.consumers[position][:_MOST_TRIED]}
+            fresh = {each for each in consumers - met if matching.classes[each] >= 0 and matching.is_free(each)}
+            waiting += fresh
+            met |= fresh
+        return False, to_the_end
+
+    return describe
 
 
-def _uses(
-    graph: Graph, position: int, terms: Callable[[int], tuple[int, ...]]
-) -> Iterator[tuple[Hashable, int, tuple[int, ...]]]:
+class _Use(NamedTuple):
     """What takes a node, in which slot, and beside what."""
-    for consumer, slot in graph.consumers[position]:
-        beside = tuple(term for place, term in enumerate(terms(consumer)) if place != slot)
-        yield definition(graph.nodes[consumer]), slot, beside
+
+    definition: Hashable
+    slot: int
+    beside: tuple[int, ...]
+
+
+def _uses(graph: Graph, position: int, terms: Callable[[int], tuple[int, ...]]) -> Iterator[_Use]:
+    for consumer, slot in graph.consumers[position][:_MOST_TRIED]:
+        if len(graph.operands[consumer]) <= _MOST_TRIED:
+            beside = tuple(term for place, term in enumerate(terms(consumer)) if place != slot)
+            yield _Use(definition(graph.nodes[consumer]), slot, beside)
 
 
 def pair_operands(matching: Matching, pairs: Iterable[int]) -> None:

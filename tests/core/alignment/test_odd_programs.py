@@ -251,7 +251,7 @@ def test_what_repeats_another_figure_is_told_by_its_use(depth: int, seed: int) -
                 form(f"waved {branch}", "Sin", last)
                 form(f"grown {branch}", "Exp", last)
             form("state", "Add", form("weighed", "Mul", "waved a", "w"), form("moved", "Add", "grown a", "v"))
-            form("met", "Mul", form("other", "Add", "waved b", "grown b"), "state")
+            form("met", "Add", form("other", "Mul", "waved b", "state"), "grown b")
             form("loss", "ReduceMean", form("square", "Mul", "met", "met"), keepdims=0)
 
         a, b, v, w = np.random.default_rng(0).standard_normal((4, 3, 3))
