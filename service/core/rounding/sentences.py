@@ -29,7 +29,7 @@ def describe_rounding(graph: Graph, output: str, errors: RoundingErrors, kept: l
     elif not errors.worst_first.size:
         told = [f"Rounding in {errors.dtype} leaves {number}, as it is."]
     told += [describe_amplifier(graph, errors)] if errors.amplifier is not None else []
-    if kept:
+    if kept and math.isfinite(errors.value):
         told.append(f"With {_names(graph, kept)} kept in {finer(errors.dtype)}, {_error(rest)} is left.")
     if errors.overflowing.size:
         have = "has" if errors.overflowing.size == 1 else "have"

@@ -53,6 +53,11 @@ def test_of_many_nodes_some_are_named() -> None:
     assert "With p and L kept in float64" in two or "With L and p kept in float64" in two
 
 
+def test_of_an_infinite_output_nothing_to_keep_is_told() -> None:
+    said = told("y = x * 1; L = exp(y)", {"x": 12345.6}, bound=0.0)
+    assert said == "L is ∞: no error tells what rounding does to it."
+
+
 def test_what_was_seen_is_held_against_what_may_be() -> None:
     assert describe_seen("∂L/∂x", "float16", 0.25, None, 0.125) == (
         "Rounding in float16 likely moves ∂L/∂x by 0.25; 0.12 was seen."
