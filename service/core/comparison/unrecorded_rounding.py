@@ -105,8 +105,6 @@ class UnrecordedRounding:
             return None
         with np.errstate(all="ignore"):
             pairs = zip(replays[::2], replays[1::2], strict=True)
-            apart: FloatArray = np.max(
-                [np.abs(one.expected.flat - other.expected.flat) for one, other in pairs], axis=0
-            )
-            apart /= 1 - self._part
-        return np.where(np.isfinite(apart), apart, 0.0)
+            apart = np.array([np.abs(one.expected.flat - other.expected.flat) for one, other in pairs])
+        apart[~np.isfinite(apart)] = 0.0  # as where a disturbed 1 − βᵗ has no root: the other samples tell
+        return np.asarray(apart.max(axis=0) / (1 - self._part))

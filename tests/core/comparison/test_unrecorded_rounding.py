@@ -120,3 +120,15 @@ def test_a_maximum_is_found_among_operands_that_are_not_recorded(text: str, x: A
     assert origins(found, graph) == [("backward", "x")]
     (origin,) = explained_origins(found)
     assert "counted twice" in [hypothesis.name for hypothesis in origin.hypotheses]
+
+
+def test_a_disturbance_that_leaves_no_number_does_not_hide_the_others() -> None:
+    """As in a step of Adam, where 1 − 0.999ᵗ may be disturbed below 0."""
+    graph = graph_of("q = m / sqrt(v / (1 - 0.999 ^ t)); after = p - 0.01 * q")
+    inputs = {"p": 0.0109375, "m": 1.0, "v": 0.001, "t": 1.0}
+    moved = {"after": lambda right: right + 0.01 * 2.0**-8}
+    theirs = only(run_of(graph, inputs, values=moved, dtype="bfloat16", kind=np.float64), values=[*inputs, "after"])
+    assert origins(judge(run_of(graph, inputs), theirs, "bfloat16"), graph) == []
+    far = {"after": lambda right: right + 1}
+    theirs = only(run_of(graph, inputs, values=far, dtype="bfloat16", kind=np.float64), values=[*inputs, "after"])
+    assert origins(judge(run_of(graph, inputs), theirs, "bfloat16"), graph) == [("forward", "after")]
