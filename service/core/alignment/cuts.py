@@ -27,6 +27,7 @@ from service.core.alignment.likeness import (
     with_other_operation,
 )
 from service.core.alignment.matching import Matching
+from service.core.alignment.repeats import definition
 from service.core.alignment.simulation import ProbedFigures
 from service.core.errors import InvalidInputs
 from service.core.figures.figures import IntArray, Shape
@@ -224,12 +225,21 @@ def _earliest(matching: Matching, cut: Cut, own: Sequence[int], theirs: Sequence
     others = [*_with_idle(matching.baseline, others, cut.other, matching.is_free_there), cut.other]
     for mine in takewhile(lambda _: matching.has_time, between[:_GUESSED]):
         following = [each for each in [*between, cut.mine] if each > mine]
-        for other in others[:_GUESSED]:
+        for other in (each for each in others[:_GUESSED] if _may_be_wrong(matching, mine, each)):
             for layout in _layouts(matching, (mine, other)):
                 classes = _classes_behind(matching, {mine: matching.in_place(other, layout)}, following)
                 if classes and classes.get(cut.mine) == matching.their_classes[cut.other]:
                     return Cut(mine, other, How.VERIFIED, layout)
     return cut
+
+
+def _may_be_wrong(matching: Matching, mine: int, other: int) -> bool:
+    """Whether a node may be what differs: its figure is unknown, it only passes on what it takes, or it takes something
+    else."""
+    node, twin = matching.candidate.nodes[mine], matching.baseline.nodes[other]
+    if not matching.is_known(mine) or definition(node) == definition(twin):
+        return True
+    return matching.classes[mine] in (matching.classes[source] for source in matching.candidate.operands[mine])
 
 
 def _idle(graph: Graph, takers: Iterable[int], is_free: Callable[[int], bool]) -> list[int]:

@@ -81,9 +81,10 @@ def _pair_within(matching: Matching, known: int, nodes: list[int]) -> None:
         pair_operands(matching, made)
 
 
-def _doubtful(matching: Matching) -> Callable[[int], tuple[bool, bool]]:
-    """What says of a node whether it, or what has known figures and rests on it, is used as none of its class is in the
-    baseline, and whether what follows differs to the end.
+def _doubtful(matching: Matching) -> Callable[[int], tuple[int, bool]]:
+    """What says of a node how far it, or what has known figures and rests on it, is used as none of its class is in the
+    baseline, and whether what follows differs to the end: 0 if it is not, 1 for other operands beside it, 2 for another
+    operation.
 
     Where two nodes have the figures of one, one of them may be computed from what it should not be.
     """
@@ -93,23 +94,28 @@ def _doubtful(matching: Matching) -> Callable[[int], tuple[bool, bool]]:
         some = matching.members[known][:_MOST_TRIED]
         return frozenset(use for other in some for use in _uses(matching.baseline, other, matching.terms_there))
 
-    def is_used_otherwise(mine: int) -> bool:
-        uses = _uses(matching.candidate, mine, matching.terms)
-        return any(-1 not in use.beside and use not in there(matching.classes[mine]) for use in uses)
+    @cache
+    def slots(known: int) -> frozenset[tuple[Hashable, int]]:
+        return frozenset(use[:2] for use in there(known))
 
-    def describe(mine: int) -> tuple[bool, bool]:
+    def otherwise(known: int, use: _Use) -> int:
+        if use[:2] not in slots(known):
+            return 2
+        return int(-1 not in use.beside and use not in there(known))
+
+    def describe(mine: int) -> tuple[int, bool]:
         behind = matching.behind([mine], _MOST_TRIED)
         to_the_end = len(behind) == _MOST_TRIED or not all(matching.candidate.consumers[each] for each in behind)
-        waiting, met = [mine], {mine}
+        waiting, met, found = [mine], {mine}, 0
         while waiting and len(met) < _MOST_TRIED:
             position = waiting.pop()
-            if is_used_otherwise(position):
-                return True, to_the_end
+            uses = _uses(matching.candidate, position, matching.terms)
+            found = max([found, *(otherwise(matching.classes[position], use) for use in uses)])
             consumers = {consumer for consumer, _ in matching.candidate.consumers[position][:_MOST_TRIED]}
             fresh = {each for each in consumers - met if matching.classes[each] >= 0 and matching.is_free(each)}
             waiting += fresh
             met |= fresh
-        return False, to_the_end
+        return found, to_the_end
 
     return describe
 
@@ -117,8 +123,9 @@ def _doubtful(matching: Matching) -> Callable[[int], tuple[bool, bool]]:
 class _Use(NamedTuple):
     """What takes a node, in which slot, and beside what."""
 
-    definition: Hashable
+    operation: Hashable
     slot: int
+    definition: Hashable
     beside: tuple[int, ...]
 
 
@@ -126,7 +133,8 @@ def _uses(graph: Graph, position: int, terms: Callable[[int], tuple[int, ...]]) 
     for consumer, slot in graph.consumers[position][:_MOST_TRIED]:
         if len(graph.operands[consumer]) <= _MOST_TRIED:
             beside = tuple(term for place, term in enumerate(terms(consumer)) if place != slot)
-            yield _Use(definition(graph.nodes[consumer]), slot, beside)
+            node = graph.nodes[consumer]
+            yield _Use(node.operation, slot, definition(node), beside)
 
 
 def pair_operands(matching: Matching, pairs: Iterable[int]) -> None:

@@ -263,6 +263,20 @@ def test_what_repeats_another_figure_is_told_by_its_use(depth: int, seed: int) -
     assert {"turned b", "waved a", "grown a", "waved b", "grown b", "loss"} <= set(pairs)
 
 
+def test_what_computes_an_input_of_the_other_program_is_not_what_leaves_out_a_summand() -> None:
+    def embedded(computed: bool) -> Form:
+        kinds, rest = np.random.default_rng(0).standard_normal((2, 3, 4))
+
+        def build(form: Form) -> None:
+            kind = form("kind", "Mul", "half", form.constant("two", 2.0)) if computed else "kind"
+            total = form("sum", "Identity", kind) if computed else form("sum", "Add", "word", kind)
+            form("loss", "ReduceMean", form("bent", "Tanh", form("both", "Add", total, "place")), keepdims=0)
+
+        return form_of(build, word=rest, place=rest + 1, **({"half": kinds / 2} if computed else {"kind": kinds}))
+
+    assert aligned(embedded(False), embedded(True))[2] == ["sum"]
+
+
 def test_tables_of_another_base_are_told_from_what_takes_them() -> None:
     def turned(base: float, computed: bool) -> Form:
         angles = np.arange(4.0)[:, None] / base ** np.array([0.0, 0.5])
