@@ -195,7 +195,10 @@ def planted(program: Program, bug: str, random: np.random.Generator) -> tuple[Ru
             if other is None:
                 continue
             nodes = [other if each is node else each for each in program.nodes]
-            run = run_of(replace(program, nodes=nodes).graph, program.inputs, output=program.output)
+            try:
+                run = run_of(replace(program, nodes=nodes).graph, program.inputs, output=program.output)
+            except ValueError:  # it does not run, as where an index is out of range
+                continue
         else:
             figure = slopes[name] if bug == "gradient" else figures[name]
             is_wanted = (
