@@ -187,6 +187,9 @@ def _worker_processes(settings: Settings, nbytes: int) -> Iterator[Any]:
 
 def _begin_work(settings: Settings, compiled: bool) -> Any:
     """What the worker processes do, with the compiled loops if those are found on disk."""
+    # What pictures are laid out by is mapped before processes are forked, whose memory is limited.
+    import scipy.optimize
+    import scipy.sparse  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     from service.api.http.elsewhere import work_with

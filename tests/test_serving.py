@@ -30,6 +30,25 @@ def test_a_matrix_product_takes_as_many_threads_as_are_set(monkeypatch: pytest.M
     assert loaded.stdout == "1\n2\n1\n"
 
 
+DRAW = """
+import sys
+from service import serving
+from service.settings import read_settings
+from service.web.program import least_cost
+serving._begin_work(read_settings({}), compiled=False)
+before = {name for name in sys.modules if name.startswith("scipy")}
+least_cost([1.0], [(-1.0, 0, 0)], [-2.0])
+print(sorted({name for name in sys.modules if name.startswith("scipy")} - before))
+"""
+
+
+@pytest.mark.slow
+def test_what_pictures_are_laid_out_by_is_loaded_before_processes_are_forked() -> None:
+    """Under a process's bound on memory a library's segments could not be mapped."""
+    loaded = subprocess.run([sys.executable, "-c", DRAW], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("bounded", [True, False])
 def test_where_memory_cannot_be_bounded_it_is_said_once(
     bounded: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
