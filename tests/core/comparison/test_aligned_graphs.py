@@ -12,6 +12,7 @@ from service.core.alignment.proposing import propose_alignment
 from service.core.comparison.judging import compare
 from service.core.comparison.listing import explained_origins, judged_figures
 from service.core.comparison.verdicts import TOLERANCES, Comparison, Verdict
+from service.core.errors import InvalidRequest
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.execution.run import Backward, Run
 from service.core.figures.figures import FloatArray
@@ -278,3 +279,21 @@ def test_a_cut_of_another_shape_is_the_origin(baseline: str, candidate: str, cut
     sentence = str(explained_origins(found)[0].sentence)
     assert sentence.startswith("v has the shape [")
     assert "defined differently in the two graphs" in sentence
+
+
+@pytest.mark.parametrize("multiple", [1.0, 2.0])
+def test_seeds_of_outputs_of_other_shapes_are_those_of_one_sum(multiple: float) -> None:
+    def run(graph: Graph, name: str, seed: FloatArray) -> Run:
+        values, output = forward_pass(graph, {name: X}), graph.outputs[0]
+        return Run(graph, values, backward=Backward(output, seed, backward_pass(graph, values, output, seed)))
+
+    own = graph_of("L = mean(u, axes=[1], keepdims=0)")
+    baseline = run(graph_of("F = mean(x, axes=[0], keepdims=0)"), "x", np.ones(4))
+    candidate = run(own, "u", np.full(3, multiple))
+    if multiple == 1.0:
+        found = compare(baseline, candidate, TOLERANCES["float64"], propose=propose_alignment)
+        assert origins(found, own) == [("forward", "L")]
+        assert verdicts(found, own)["backward"] == dict.fromkeys("uL", "inherited")
+    else:
+        with pytest.raises(InvalidRequest, match="seeds"):
+            compare(baseline, candidate, TOLERANCES["float64"], propose=propose_alignment)
