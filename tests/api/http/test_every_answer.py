@@ -45,7 +45,7 @@ EXAMPLES, STORED_EXAMPLES = 100, 50  # of each operation and seed
 
 # What no schema can say: the operations by their operationId, the problem's type, and where the fault is.
 UNSAYABLE = {
-    "a cursor that no list gave": (r"list_\w+", "invalid-request", "cursor"),
+    "a cursor that no list gave": (r"list_\w+|get_rounding", "invalid-request", "cursor"),
     "a day that its month has not, or a year 0": (r"list_\w+", "invalid-request", "since|until"),
     "a key of another request": (r"\w+", "idempotency-key-reused", ""),
     "text that is no expression": ("create_graph", "invalid-expression", "/expression"),
@@ -78,10 +78,10 @@ UNSAYABLE = {
     "bytes that are no tensor": ("put_tensor", "malformed-npy", ""),
     "bytes of another digest": ("put_tensor", "digest-mismatch", ""),
     "a digest that is none": ("put_tensor", "invalid-request", "digest"),
-    "nodes without a gradient": (
+    "nodes without a gradient, or that the graph has not": (
         "create_gradient_graph|create_derivatives|check_gradients",
         "invalid-request",
-        r"/(wrt|nodes)/\d+",
+        r"/(outputs|wrt|nodes)/\d+",
     ),
     "gradients of another shape": ("check_gradients", "invalid-request", r"/gradients/.*"),
     "a run without gradients": ("check_gradients", "invalid-request", "/run"),
