@@ -125,7 +125,9 @@ PORTS = {
         },
     ),
     "conv net": Port(
-        conv_net, {"variance": "forward batch_norm/add:2", "pool": "forward div", "flatten": "forward reshape"}
+        # Of the pool in parts, NHWC, what is cut was not recorded: `add:2` is the next figure that was.
+        conv_net,
+        {"variance": "forward batch_norm/add:2", "pool": "forward add:2", "flatten": "forward reshape"},
     ),
     "rotary attention": Port(
         rotary_attention,
