@@ -114,7 +114,8 @@ def moved(run: Run, values: Figures) -> float:
     at = run.graph.position[run.backward.output]
     right, other = run.values[at], values[at]
     assert right is not None and other is not None
-    return abs(float(np.sum(run.backward.seed * (other - right))))
+    apart = np.subtract(other, right, out=np.zeros(right.shape), where=other != right)  # −∞ of no elements is the same
+    return abs(float(np.sum(run.backward.seed * apart)))
 
 
 def rounded_gradients(graph: Graph, values: Figures, dtype: str) -> Figures:

@@ -1,6 +1,5 @@
 """What these tests share."""
 
-import logging
 from collections.abc import Iterator
 
 import pytest
@@ -16,11 +15,3 @@ def client(service_url: str) -> Iterator[Client]:
     """A client of a real service."""
     with Client(service_url) as client:
         yield client
-
-
-@pytest.fixture(scope="package", autouse=True)
-def without_the_exporters_words() -> Iterator[None]:
-    """What PyTorch's exporters log is long."""
-    logging.disable(logging.WARNING)
-    yield
-    logging.disable(logging.NOTSET)

@@ -37,6 +37,8 @@ def value_of(graph: Graph, language: str) -> str:
         ("ReduceLogSumExp", [X], {"axes": [1], "keepdims": 0}, "torch", "torch.logsumexp(x0, dim=1)"),
         ("ReduceLogSumExp", [X], {"axes": [1]}, "jax", "jax.nn.logsumexp(x0, axis=1, keepdims=True)"),
         ("ReduceL2", [X], {"axes": [0, 2], "keepdims": 0}, "torch", "torch.linalg.vector_norm(x0, dim=(0, 2))"),
+        ("Softmax", [X], {"axis": 1}, "torch", "torch.softmax(x0, dim=1)"),
+        ("LogSoftmax", [X], {"axis": 1}, "jax", "jax.nn.log_softmax(x0, axis=1)"),
         ("ReduceProd", [X], {"axes": [1], "keepdims": 0}, "torch", "prod(x0, dim=(1,))"),
         ("ReduceMax", [X], {"keepdims": 0}, "torch", "torch.amax(x0, dim=tuple(range(x0.ndim)))"),
         ("ReduceL1", [X], {"noop_with_empty_axes": 1}, "jax", "jnp.sum(jnp.abs(x0[..., None]), axis=-1)"),
