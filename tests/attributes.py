@@ -26,11 +26,11 @@ def accepts(attribute: Attribute, value: object) -> bool:
 
 
 def values(attribute: Attribute) -> st.SearchStrategy[Any]:
-    """A strategy for values that the attribute accepts: words, any number, or some of the CANDIDATES."""
+    """A strategy for values that the attribute accepts: words, numbers, or some of the CANDIDATES."""
     if isinstance(attribute.read, OneOf):
         return st.sampled_from(attribute.read.words)
     some = st.sampled_from([value for value in CANDIDATES if accepts(attribute, value)])
-    return NUMBERS | some if accepts(attribute, 0.5) else some
+    return NUMBERS.filter(lambda value: accepts(attribute, value)) | some if accepts(attribute, 0.5) else some
 
 
 @st.composite
