@@ -21,7 +21,7 @@ CORE_FLOORS = [
     {"symbolic", "execution"},
     {"alignment", "rounding", "source"},
     {"language", "explanation", "derivatives", "comparison"},
-    {"composition", "reproduction", "series"},
+    {"composition", "reproduction", "series", "sweeps"},
 ]
 
 # What each room may import of ours besides itself. A room that isn't here has no place in the house yet.

@@ -1,0 +1,122 @@
+"""How one input varies over a sweep: so many numbers, of which any can be made without the others.
+
+Which numbers an axis has does not depend on who makes them, nor on how many are made at once. Random ones come from a
+counter-based generator (Philox: Salmon and others, 2011) whose key is the seed with the input's name, so that two
+inputs with one seed are independent of each other.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.random import Philox, SeedSequence
+from scipy.special import ndtri
+
+from service.core.figures.figures import FloatArray, IntArray
+
+_AT_ONCE = 4  # numbers of 64 bits that Philox makes for each count
+_WORTH_SKIPPING = 4096  # numbers: fewer are made and left out sooner than the generator is set anew
+
+
+class Axis(Protocol):
+    """How an input varies."""
+
+    @property
+    def count(self) -> int:
+        """How many numbers it has."""
+        ...
+
+    def at(self, name: str, indices: IntArray) -> FloatArray:
+        """Those at these indices, from 0, for the input of that name; a vector as long as `indices`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Linspace:
+    """`count` numbers from `start` to `stop`, both included, evenly spaced: NumPy's linspace."""
+
+    start: float
+    stop: float
+    count: int
+
+    def at(self, name: str, indices: IntArray) -> FloatArray:
+        """NumPy's, to the bit."""
+        steps = max(self.count - 1, 1)
+        width = self.stop - self.start
+        step = width / steps
+        found: FloatArray = indices * step if step else indices / steps * width
+        found += self.start
+        found[indices == self.count - 1] = self.stop if self.count > 1 else self.start
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Logspace:
+    """`count` numbers from 10^start to 10^stop, both included, evenly spaced in their logarithms: NumPy's logspace."""
+
+    start: float
+    stop: float
+    count: int
+
+    def at(self, name: str, indices: IntArray) -> FloatArray:
+        """NumPy's, to the bit."""
+        found: FloatArray = np.power(10.0, Linspace(self.start, self.stop, self.count).at(name, indices))
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Values:
+    """The numbers of a vector; NaN and infinities may be among them."""
+
+    values: FloatArray
+
+    @property
+    def count(self) -> int:
+        """The vector's length."""
+        return len(self.values)
+
+    def at(self, name: str, indices: IntArray) -> FloatArray:
+        """The vector's elements."""
+        return self.values[indices]
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """`count` random numbers, each of them from between `low` and `high`."""
+
+    low: float
+    high: float
+    count: int
+    seed: int = 0
+
+    def at(self, name: str, indices: IntArray) -> FloatArray:
+        """Random numbers."""
+        part = _fractions(self.seed, name, indices)
+        return self.low * (1.0 - part) + self.high * part
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """`count` random numbers from the normal distribution with this mean and standard deviation."""
+
+    mean: float
+    deviation: float
+    count: int
+    seed: int = 0
+
+    def at(self, name: str, indices: IntArray) -> FloatArray:
+        """Random numbers: the quantiles of uniform ones, since each number then takes one of the generator's."""
+        return self.mean + self.deviation * np.asarray(ndtri(_fractions(self.seed, name, indices)))
+
+
+def _fractions(seed: int, name: str, indices: IntArray) -> FloatArray:
+    """Random numbers between 0 and 1, neither of which is among them."""
+    key = SeedSequence(seed, spawn_key=tuple(name.encode())).generate_state(2, np.uint64)
+    wanted, places = np.unique(indices, return_inverse=True)
+    numbers = np.empty(len(wanted))
+    for run in np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted) > _WORTH_SKIPPING) + 1):
+        first, last = int(wanted[run[0]]), int(wanted[run[-1]])
+        begin = first - first % _AT_ONCE
+        made = Philox(key=key).advance(begin // _AT_ONCE).random_raw(last + 1 - begin)
+        numbers[run] = ((made[wanted[run] - begin] >> np.uint64(11)) + 0.5) * 2.0**-53
+    return numbers[places]

@@ -1,0 +1,82 @@
+"""A sweep: at which points a graph is computed, and what is kept of each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, prod
+
+import numpy as np
+
+from service.core.comparison.verdicts import Tolerance
+from service.core.figures.figures import FloatArray, IntArray
+from service.core.sweeps.axes import Axis
+
+CHUNK = 10_000  # points
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A second graph that is computed at the same points: its output for each of the first one's that it is held
+    against, and how far the two may differ."""
+
+    outputs: Mapping[str, str]
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Points are numbered from 0, and computed in chunks of `chunk` points, the last of which may have fewer.
+
+    `inputs` says of every Input of the graph how it varies, or what it is at every point. In mode "grid" the points
+    are all combinations, in which the first input named varies slowest; in mode "zip" the axes, which are equally
+    long, go side by side. `outputs` are the nodes whose values are kept, each of them a scalar; `wrt` the scalar Inputs
+    with respect to which the gradients of `output` are kept, none where `output` is None. With `reduce`, only what the
+    points amount to is kept. With `check`, the gradients are held against central differences at every point.
+    """
+
+    inputs: Mapping[str, Axis | FloatArray]
+    mode: str
+    outputs: tuple[str, ...]
+    output: str | None
+    wrt: tuple[str, ...]
+    convention: str
+    reduce: tuple[str, ...] | None = None
+    chunk: int = CHUNK
+    against: Against | None = None
+    check: bool = False
+
+    @cached_property
+    def axes(self) -> Mapping[str, Axis]:
+        """The inputs that vary."""
+        return {name: each for name, each in self.inputs.items() if not isinstance(each, np.ndarray)}
+
+    @cached_property
+    def points(self) -> int:
+        """How many points there are."""
+        counts = [axis.count for axis in self.axes.values()]
+        return prod(counts) if self.mode == "grid" else max(counts, default=1)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are."""
+        return ceil(self.points / self.chunk)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the figures that each point has: F, dF/da."""
+        return (*self.outputs, *(f"d{self.output}/d{name}" for name in self.wrt))
+
+    def numbers(self, chunk: int) -> range:
+        """The numbers of a chunk's points."""
+        return range(chunk * self.chunk, min((chunk + 1) * self.chunk, self.points))
+
+    def at(self, numbers: IntArray) -> dict[str, FloatArray]:
+        """Each scalar input at the points of these numbers: a vector as long as `numbers`."""
+        found, stride = {}, self.points
+        for name, given in self.inputs.items():
+            if not isinstance(given, np.ndarray):
+                stride = stride // given.count if self.mode == "grid" else 1
+                found[name] = given.at(name, numbers // stride % given.count)
+            elif not given.ndim:
+                found[name] = np.full(len(numbers), given)
+        return found
