@@ -92,6 +92,10 @@ class WorkBounds:
     processes: int = _bound(
         2, 0, 64, "processes for what is too large for a thread; 0: threads do everything, unbounded"
     )
+    job_processes: int = _bound(
+        2, 0, 64, "processes more for jobs, which take longer than a request; 0: none are done here"
+    )
+    job_days: int = _bound(30, 1, 36_500, "days after its end that a job is deleted with all that it did")
     deadline_seconds: float = _bound(30.0, 0.1, 3600, "seconds for a request to be done")
     lock_seconds: float = _bound(5.0, 0.1, 3600, "seconds that a request waits for others to write to the database")
     statement_seconds: float = _bound(

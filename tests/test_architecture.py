@@ -38,6 +38,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("service.api", "service.core", "service.example", "service.settings", "service.storage"),
         "service.usecases",
     },
+    "service.jobs": {
+        *("service.core", "service.settings", "service.storage", "service.usecases", "service.api"),
+        "service.workers",
+    },
     "service.app": {
         *("service.core", "service.settings", "service.storage", "service.usecases"),
         *("service.api", "service.web"),
@@ -58,7 +62,7 @@ MAY_IMPORT_LAZILY = {
     "service.cli": {"service.app", "service.core", "service.storage"},
     "service.serving": {
         *("service.api", "service.app", "service.core", "service.server", "service.storage", "service.usecases"),
-        "service.workers",
+        *("service.jobs", "service.workers"),
     },
 }
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -339,6 +340,54 @@ class SeriesStep(Base):
     norms: Mapped[bytes] = mapped_column(LargeBinary)
     digests: Mapped[bytes] = mapped_column(LargeBinary)
     run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"), index=True)
+
+
+class JobRow(Base):
+    """Work that is longer than a request: what is to be done, how far it has come, and who is at it.
+
+    `task` is what is to be done, which its `kind` knows how to read; `graph_id` and `other_graph_id` are the graphs
+    that it needs. It has `total` units in so many `chunks`, of which `done` are done; `operations` is its weight.
+    While it is running `owner` is at it until `lease_until`, and so often it was begun, or begun again, since a chunk
+    of it was done last. `result` is where its result is, `problem` why it has none, `summary` what is known of it
+    as a whole.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index(None, "state", "id"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    graph_id: Mapped[str | None] = mapped_column(ForeignKey("graphs.id"), index=True)
+    other_graph_id: Mapped[str | None] = mapped_column(ForeignKey("graphs.id"), index=True)
+    task: Mapped[dict[str, Any]] = mapped_column(JSON)
+    total: Mapped[int] = mapped_column(BigInteger)
+    done: Mapped[int] = mapped_column(BigInteger)
+    chunks: Mapped[int]
+    operations: Mapped[float] = mapped_column(Double)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    started_at: Mapped[datetime | None] = mapped_column(Moment)
+    ended_at: Mapped[datetime | None] = mapped_column(Moment, index=True)
+    owner: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None] = mapped_column(Moment)
+    claims: Mapped[int]
+    result: Mapped[str | None] = mapped_column(Text)
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class JobChunk(Base):
+    """A part of what a job has done, numbered from 0, or of what it was given, numbered from −1 downwards.
+
+    `data` is null where it cannot be done, and `problem` says why.
+    """
+
+    __tablename__ = "job_chunks"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    data: Mapped[bytes | None] = mapped_column(LargeBinary)
+    problem: Mapped[str | None] = mapped_column(Text)
 
 
 class AccessKeyRow(Base):

@@ -19,6 +19,7 @@ from service.api import (
     explanations,
     gradient_graphs,
     graphs,
+    jobs,
     operations,
     reproductions,
     rounding,
@@ -127,7 +128,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     modules = (
         *(graphs, gradient_graphs, sources, runs, explanations, rounding),
         *(alignments, comparisons, reproductions, series, derivatives),
-        *(operations, tensors, state),
+        *(jobs, operations, tensors, state),
     )
     for blueprint in (*(module.blueprint for module in modules), *others):
         api.register_blueprint(blueprint)
