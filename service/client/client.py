@@ -21,6 +21,7 @@ from service.client.methods.comparisons import ComparisonMethods
 from service.client.methods.derivatives import DerivativeMethods
 from service.client.methods.explanations import ExplanationMethods
 from service.client.methods.graphs import GraphMethods
+from service.client.methods.jobs import JobMethods
 from service.client.methods.pictures import PictureMethods
 from service.client.methods.runs import RunMethods
 from service.client.methods.series import SeriesMethods
@@ -37,6 +38,7 @@ class Client(
     ExplanationMethods,
     ComparisonMethods,
     SeriesMethods,
+    JobMethods,
     PictureMethods,
     DerivativeMethods,
     StateMethods,
