@@ -30,12 +30,17 @@ def fit_memory(settings: Settings, available: int) -> tuple[Settings, int]:
     serving = _SERVING + settings.threads * MEMORY_OF_A_THREAD
     rest = total - serving - 2 * server.bytes_in_flight - server.unsent_bytes - cached(cache)
     each = _WORKER + cached(work.worker_cache_bytes)
-    processes = settings.work.processes
-    while processes > 1 and rest - _COMMON - processes * each < _LITTLE:
-        processes -= 1
-    free = max(rest - (_COMMON + processes * each if processes else 0), _LEAST)
+    processes, of_jobs = settings.work.processes, settings.work.job_processes
+
+    def left() -> int:
+        count = processes + of_jobs
+        return rest - (_COMMON + count * each if count else 0)
+
+    while left() < _LITTLE and max(processes, of_jobs) > 1:
+        processes, of_jobs = (processes, of_jobs - 1) if of_jobs >= processes else (processes - 1, of_jobs)
+    free = max(left(), _LEAST)
     limits = replace(settings.limits, request_memory=min(settings.limits.request_memory, free - UNWEIGHED))
-    work = replace(work, processes=processes)
+    work = replace(work, processes=processes, job_processes=of_jobs)
     return replace(settings, server=server, work=work, limits=limits), free
 
 

@@ -133,7 +133,7 @@ def serve(settings: Settings) -> None:
         settings, free = fit_memory(settings, memory.available())
         with _worker_processes(settings, free) as pool:
             app = load_app(settings, pool)
-            if pool:
+            if pool and settings.work.processes:
                 hand_over(app, pool, settings.work.deadline_seconds)
             refuse, most = app.extensions["refuse"], settings.limits.body_bytes
             server = Server(
@@ -145,7 +145,8 @@ def serve(settings: Settings) -> None:
                 prefix=settings.prefix,
             )
             try:
-                server.run(listener, lambda: _announce(listener, settings.prefix), signals=True)
+                with _jobs(settings, app, pool):
+                    server.run(listener, lambda: _announce(listener, settings.prefix), signals=True)
             except OSError as error:
                 raise _cannot_listen(settings.host, settings.port, error) from error
         app.extensions["gradbook"].database.finish()  # no process but this one has it open any more
@@ -169,7 +170,8 @@ def _refuse_strangers(settings: Settings) -> None:
 @contextmanager
 def _worker_processes(settings: Settings, nbytes: int) -> Iterator[Any]:
     """The pool of processes for what is too large for a thread, None if there is to be none."""
-    if not settings.work.processes:
+    count = settings.work.processes + settings.work.job_processes
+    if not count:
         yield None
         return
     from service.workers import memory
@@ -178,11 +180,33 @@ def _worker_processes(settings: Settings, nbytes: int) -> Iterator[Any]:
     if not memory.can_be_bounded():
         print("This system does not let the service bound the memory of its processes.", file=sys.stderr)
     begin = partial(_begin_work, settings, compiled=False)
-    pool = Pool(begin, settings.work.processes, nbytes, cached=cached(settings.work.worker_cache_bytes))
+    pool = Pool(begin, count, nbytes, cached=cached(settings.work.worker_cache_bytes))
     try:
         yield pool
     finally:
         pool.close()
+
+
+@contextmanager
+def _jobs(settings: Settings, app: Any, pool: Any) -> Iterator[None]:
+    """Do the jobs of the database, beside what is done within."""
+    if not settings.work.job_processes:
+        yield
+        return
+    from service.jobs.processes import ProcessEngine
+    from service.jobs.runner import Runner
+    from service.jobs.sweeps import perform_sweep
+
+    context = app.extensions["gradbook"]
+    engine = ProcessEngine(pool, settings.work.job_processes)
+    perform = {"sweep": partial(perform_sweep, context, engine)}
+    runner = Runner(context.database, perform, settings.work.job_days)
+    runner.begin()
+    try:
+        yield
+    finally:
+        runner.close()
+        engine.close()
 
 
 def _begin_work(settings: Settings, compiled: bool) -> Any:
@@ -195,12 +219,21 @@ def _begin_work(settings: Settings, compiled: bool) -> Any:
     from service.api.http.elsewhere import work_with
     from service.app import create_app
     from service.core.execution import kernel
+    from service.jobs.processes import compute_with
 
     threadpool_limits(settings.blas_threads, user_api="blas")
     if compiled:
         kernel.warm()
     work = replace(settings.work, cache_bytes=settings.work.worker_cache_bytes)
-    return work_with(create_app(replace(settings, work=work)))
+    app = create_app(replace(settings, work=work))
+    return partial(_work, compute_with(app.extensions["gradbook"]), work_with(app))
+
+
+def _work(compute: Any, answer: Any, task: Any, given: Any) -> Any:
+    """Do what a process is handed: a chunk of a job, or a request."""
+    from service.jobs.processes import ChunkTask
+
+    return compute(task) if isinstance(task, ChunkTask) else answer(task, given)
 
 
 @contextmanager

@@ -16,13 +16,15 @@ def test_where_there_is_much_memory_the_settings_stay() -> None:
     assert free > 50 * GIBIBYTE
 
 
+@pytest.mark.parametrize("of_jobs", [0, 2, 8])
 @pytest.mark.parametrize("processes", [0, 1, 2, 8])
 @pytest.mark.parametrize("gibibytes", [2, 4, 16])
-def test_all_together_never_take_more_than_there_is(gibibytes: int, processes: int) -> None:
-    given = Settings(work=WorkBounds(processes=processes))
+def test_all_together_never_take_more_than_there_is(gibibytes: int, processes: int, of_jobs: int) -> None:
+    given = Settings(work=WorkBounds(processes=processes, job_processes=of_jobs))
     fitted, free = fit_memory(given, gibibytes * GIBIBYTE)
     assert min(processes, 1) <= fitted.work.processes <= processes
-    processes = fitted.work.processes
+    assert min(of_jobs, 1) <= fitted.work.job_processes <= of_jobs
+    processes = fitted.work.processes + fitted.work.job_processes
     caches = fitted.work.cache_bytes * (12 + 3 * processes) // 8
     held = 2 * fitted.server.bytes_in_flight + fitted.server.unsent_bytes + caches + free
     measured = 256 + 8 * fitted.threads + (96 + 128 * processes if processes else 0)

@@ -58,14 +58,14 @@ def test_where_memory_cannot_be_bounded_it_is_said_once(
     bounded: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(memory, "can_be_bounded", lambda: bounded)
-    with serving._worker_processes(Settings(work=WorkBounds(processes=1)), 1) as pool:
+    with serving._worker_processes(Settings(work=WorkBounds(processes=1, job_processes=0)), 1) as pool:
         assert pool.nbytes == 1
     assert capsys.readouterr().err.count("does not let the service bound the memory") == (not bounded)
 
 
 def test_a_worker_process_may_hold_a_quarter_of_the_caches() -> None:
     """Were it replaced for them, large graphs in rotation would be loaded again and again."""
-    with serving._worker_processes(Settings(work=WorkBounds(processes=1, cache_bytes=4000)), 1) as pool:
+    with serving._worker_processes(Settings(work=WorkBounds(processes=1, job_processes=0, cache_bytes=4000)), 1) as pool:
         assert pool.cached == 1000 + 500
 
 

@@ -26,6 +26,7 @@ from service.client.methods.pictures import PictureMethods
 from service.client.methods.runs import RunMethods
 from service.client.methods.series import SeriesMethods
 from service.client.methods.state import StateMethods
+from service.client.methods.sweeps import SweepMethods
 from service.client.methods.tensors import TensorMethods
 from service.client.tensors import Tensors
 from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport
@@ -39,6 +40,7 @@ class Client(
     ComparisonMethods,
     SeriesMethods,
     JobMethods,
+    SweepMethods,
     PictureMethods,
     DerivativeMethods,
     StateMethods,

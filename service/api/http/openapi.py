@@ -27,6 +27,7 @@ from service.api import (
     series,
     sources,
     state,
+    sweeps,
     tensors,
 )
 from service.api.components import COMPONENTS, reference
@@ -128,7 +129,7 @@ def document_api(app: Flask, *others: Blueprint) -> None:
     modules = (
         *(graphs, gradient_graphs, sources, runs, explanations, rounding),
         *(alignments, comparisons, reproductions, series, derivatives),
-        *(jobs, operations, tensors, state),
+        *(jobs, sweeps, operations, tensors, state),
     )
     for blueprint in (*(module.blueprint for module in modules), *others):
         api.register_blueprint(blueprint)

@@ -44,7 +44,7 @@ class Linspace:
         steps = max(self.count - 1, 1)
         width = self.stop - self.start
         step = width / steps
-        found: FloatArray = indices * step if step else indices / steps * width
+        found = np.asarray(indices * step if step else indices / steps * width, np.float64)
         found += self.start
         found[indices == self.count - 1] = self.stop if self.count > 1 else self.start
         return found

@@ -1,0 +1,99 @@
+"""A sweep as a job: its chunks are computed by an engine and stored as they come."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from itertools import islice
+
+from service.core.sweeps.sweep import Sweep
+from service.jobs.engine import ChunkWork, Engine, Unavailable
+from service.jobs.runner import ClaimedJob, Ending
+from service.storage import jobs as storage
+from service.storage.jobs import DoneChunk
+from service.usecases.context import Context
+from service.usecases.sweeps import prepare_sweep, summarize_sweep
+from service.workers.pool import Gone, Lost
+
+_TRIES = 2  # of a chunk that ended its process
+_GLANCE = 0.25  # seconds between two looks whether the job was stopped
+_log = logging.getLogger("gradbook")
+
+
+def perform_sweep(context: Context, engine: Engine, claim: ClaimedJob) -> Ending | None:
+    """Have the chunks of a sweep computed that are not stored yet; None if it was stopped, or nothing computes now."""
+    record = claim.record
+    plan = prepare_sweep(context, record)
+    work = ChunkWork(record.id, plan.graphs, plan.sweep, plan.nbytes)
+    with context.database.read() as connection:
+        stored = storage.list_chunks(connection, record.id)
+    missing = (number for number in range(record.chunks) if number not in stored)
+    try:
+        _compute(engine, work, missing, claim)
+    except (Gone, CancelledError):
+        return None
+    except Unavailable as error:
+        _log.warning("job %s waits: %s", record.id, error)
+        return None
+    return _ending(context, claim, plan.sweep)
+
+
+def _compute(engine: Engine, work: ChunkWork, missing: Iterator[int], claim: ClaimedJob) -> None:
+    """Have these chunks computed, a window of them at a time, and store them; raises Gone, Unavailable."""
+    flight: dict[Future[bytes], int] = {}
+    lost: Counter[int] = Counter()
+
+    def submit(number: int) -> None:
+        flight[engine.submit(work, number, claim.stop)] = number
+
+    try:
+        while True:
+            for number in islice(missing, max(0, engine.window - len(flight))):
+                submit(number)
+            if not flight:
+                return
+            done = []
+            for future in wait(flight, timeout=_GLANCE, return_when=FIRST_COMPLETED).done:
+                number = flight.pop(future)
+                chunk = _taken(work, number, future, lost)
+                if chunk is None:
+                    submit(number)
+                else:
+                    done.append(chunk)
+            if done:
+                claim.store(done)
+            if claim.stop.is_set():
+                raise Gone
+    finally:
+        for future in flight:
+            future.cancel()
+
+
+def _taken(work: ChunkWork, number: int, future: Future[bytes], lost: Counter[int]) -> DoneChunk | None:
+    """What is stored of a chunk; None if it is to be tried again. Raises Gone, Unavailable."""
+    points = work.sweep.numbers(number)
+    try:
+        return DoneChunk(number, len(points), future.result())
+    except (Gone, CancelledError, Unavailable):
+        raise
+    except Lost:
+        lost[number] += 1
+        if lost[number] < _TRIES:
+            return None
+        problem = f"it ended {_TRIES} processes"
+    except MemoryError:
+        problem = "it took more memory than was set aside for it"
+    except Exception as error:
+        _log.exception("chunk %s of job %s", number, work.job_id)
+        problem = f"{type(error).__name__}: {error}"
+    return DoneChunk(number, len(points), None, f"points {points[0]} to {points[-1]}: {problem}")
+
+
+def _ending(context: Context, claim: ClaimedJob, sweep: Sweep) -> Ending:
+    result = f"/v1/sweeps/{claim.record.id}"
+    with context.database.read() as connection:
+        failed = storage.list_failed_chunks(connection, claim.record.id)
+    if failed:
+        detail = "; ".join(problem for _, problem in failed)
+        return Ending(result, {"title": "Some points were not computed", "status": 500, "detail": detail})
+    return Ending(result, summary=summarize_sweep(context, claim.record, sweep))
