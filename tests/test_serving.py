@@ -65,7 +65,9 @@ def test_where_memory_cannot_be_bounded_it_is_said_once(
 
 def test_a_worker_process_may_hold_a_quarter_of_the_caches() -> None:
     """Were it replaced for them, large graphs in rotation would be loaded again and again."""
-    with serving._worker_processes(Settings(work=WorkBounds(processes=1, job_processes=0, cache_bytes=4000)), 1) as pool:
+    with serving._worker_processes(
+        Settings(work=WorkBounds(processes=1, job_processes=0, cache_bytes=4000)), 1
+    ) as pool:
         assert pool.cached == 1000 + 500
 
 

@@ -27,6 +27,8 @@ REFERENCES = {
     "comparison": "Its id, or the last 8 characters of it",
     "derivatives": "Their id, or the last 8 characters of it",
     "series": "Its id, or the last 8 characters of it",
+    "job": "Its id, or the last 8 characters of it",
+    "sweep": "Its id, which is that of its job, or the last 8 characters of it",
 }
 WEIGHTS_TOO = "The graph's weights are those that are left out"
 

@@ -1,11 +1,11 @@
-"""Queries for what refers to a graph, a run, a comparison, derivatives or a series, answered with ids or names."""
+"""Queries for what refers to a graph, a run and the like, answered with ids or names."""
 
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, Select, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from service.storage.models import ComparisonRow, DerivativesRow, GraphRow, RunRow, SeriesRow
+from service.storage.models import ComparisonRow, DerivativesRow, GraphRow, JobRow, RunRow, SeriesRow
 
 SHORT = 8  # characters at the end of an id: at the beginning is the time, which many share
 _IDS: Mapping[str, InstrumentedAttribute[str]] = {
@@ -14,11 +14,12 @@ _IDS: Mapping[str, InstrumentedAttribute[str]] = {
     "comparison": ComparisonRow.id,
     "derivatives": DerivativesRow.id,
     "series": SeriesRow.id,
+    "job": JobRow.id,
 }
 
 
 def has_id(connection: Connection, kind: str, identifier: str) -> bool:
-    """Whether there is a "graph", "run", "comparison", "derivatives" or "series" of that id."""
+    """Whether there is a "graph", "run", "comparison", "derivatives", "series" or "job" of that id."""
     column = _IDS[kind]
     return connection.scalar(select(column).where(column == identifier)) is not None
 

@@ -1,4 +1,4 @@
-"""What refers to a graph, a run, a comparison, derivatives or a series, wherever one is asked for.
+"""What refers to a graph, a run, a comparison, derivatives, a series or a job, wherever one is asked for.
 
 Each is referred to by its id, or by the last 8 characters of it if no other's end so. A graph is also referred to by
 its name, which means its highest version, or by name@version; a run by GRAPH:LABEL, the newest run with that label: of
@@ -88,6 +88,11 @@ def derivatives_id(connection: Connection, reference: str) -> str:
 def series_id(connection: Connection, reference: str) -> str:
     """The id of the series that is meant; raises NotFound."""
     return _id_of(connection, "series", reference)
+
+
+def job_id(connection: Connection, reference: str) -> str:
+    """The id of the job that is meant; raises NotFound."""
+    return _id_of(connection, "job", reference)
 
 
 def _id_of(connection: Connection, kind: str, reference: str) -> str:

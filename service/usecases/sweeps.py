@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
+from service.core.errors import NotFound
 from service.core.graph.graph import Graph
 from service.core.graph.selection import find_output
 from service.core.rulebook.operation import MINIMUM_NORM
@@ -64,7 +65,10 @@ def create_sweep(
 
 def get_sweep(context: Context, sweep_id: str) -> JobRecord:
     """Read a sweep; raises NotFound."""
-    return get_job(context, sweep_id)
+    record = get_job(context, sweep_id)
+    if record.kind != "sweep":
+        raise NotFound(f"there is no sweep {sweep_id!r}")
+    return record
 
 
 def prepare_sweep(context: Context, record: JobRecord) -> SweepPlan:
