@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, has_request_context, request
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from service.api.http import access, browsers, observability, openapi, problems, proxies
+from service.api.http import access, browsers, observability, openapi, problems, proxies, readings
 from service.settings import Settings, read_settings
 from service.storage.access_keys import Scope
 from service.storage.database import Database
@@ -41,8 +41,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     connections = settings.threads + 2
     database = Database(settings.database_url, _aside, settings.work.lock_seconds, clocks, connections)
     app.extensions["settings"] = settings
-    app.extensions["gradbook"] = Context(database, settings.limits, settings.work.cache_bytes)
-    observability.observe(app)
+    context = app.extensions["gradbook"] = Context(database, settings.limits, settings.work.cache_bytes)
+    observability.observe(app).add(partial(readings.of_caches, context.caches))
     browsers.protect(app, settings)
     limit = RateLimit(database, settings.requests_per_minute) if settings.requests_per_minute else None
     noticed = partial(access.log_key_change, app)

@@ -127,6 +127,7 @@ def serve(settings: Settings) -> None:
         migrate(settings)
         _refuse_strangers(settings)
         from service.api.http.elsewhere import hand_over  # while the signals are heeded: this takes a while
+        from service.api.http.readings import gauges
         from service.server.server import Server
         from service.workers import memory
 
@@ -135,6 +136,7 @@ def serve(settings: Settings) -> None:
             app = load_app(settings, pool)
             if pool and settings.work.processes:
                 hand_over(app, pool, settings.work.deadline_seconds)
+            measurements = app.extensions["measurements"]
             refuse, most = app.extensions["refuse"], settings.limits.body_bytes
             server = Server(
                 app,
@@ -144,6 +146,7 @@ def serve(settings: Settings) -> None:
                 bounds=settings.server,
                 prefix=settings.prefix,
             )
+            measurements.add(lambda: gauges("gradbook_server", server.load()))
             try:
                 with _jobs(settings, app, pool):
                     server.run(listener, lambda: _announce(listener, settings.prefix), signals=True)

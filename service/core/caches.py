@@ -27,6 +27,8 @@ class Cache(Generic[Key, Value]):
         self._values: LRUCache[Key, Value] = LRUCache(max_bytes, lambda value: min(size_of(value), max_bytes))
         self._may_grow = may_grow
         self._lock = Lock()
+        self.max_bytes = max_bytes
+        self.hits, self.misses = 0, 0  # of `get`
         self._changes = 0
 
     @property
@@ -45,10 +47,12 @@ class Cache(Generic[Key, Value]):
         """
         with self._lock:
             if key in self._values:
+                self.hits += 1
                 value = self._values[key]
                 if self._may_grow:
                     self._values[key] = value
                 return value
+            self.misses += 1
             changes = self._changes
         value = compute()
         with self._lock:

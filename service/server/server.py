@@ -5,7 +5,7 @@ import selectors
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
@@ -74,6 +74,16 @@ class Server:
     def stop(self) -> None:
         """Accept no connection and no request more; `run` returns when those under way are answered. Of any thread."""
         self.loop.call_soon_threadsafe(self._stop_soon)
+
+    def load(self) -> Mapping[str, int]:
+        """What it has to do at the moment. Of any thread."""
+        return {
+            "connections": len(self._connections),
+            "requests_under_way": self._workers.under_way,
+            "requests_waiting": self._workers.waiting,
+            "body_bytes": self.in_flight.bytes,
+            "unsent_bytes": self._unsent,
+        }
 
     async def _serve(self, listener: socket.socket, started: Callable[[], None], signals: bool) -> None:
         self._address = listener.getsockname()[:2]

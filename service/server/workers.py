@@ -28,6 +28,16 @@ class Workers:
         for _ in range(threads):
             self._start()
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a thread."""
+        return len(self._jobs)
+
+    @property
+    def under_way(self) -> int:
+        """How many jobs a thread has begun; the event loop may not know yet that one is done."""
+        return max(0, self._under_way - self.waiting)
+
     def submit(self, job: Callable[[], None], behind: bool = False) -> bool:
         """Have a thread do the job, which raises nothing; False if too many wait already.
 

@@ -1,5 +1,8 @@
 """What every use case is given: the database, the limits, and caches of what is read from the database most."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from service.core.caches import Cache
 from service.core.comparison.verdicts import Comparison
 from service.core.figures.figures import FloatArray
@@ -34,6 +37,16 @@ class Context:
         self.records: Cache[str, GraphRecord] = Cache(cache_bytes // 16, _record_bytes)
         self.tensors: Cache[str, FloatArray] = Cache(cache_bytes // 4, lambda array: array.nbytes)
         self.comparisons: Cache[str, Comparison] = Cache(cache_bytes // 2, lambda found: found.nbytes)
+
+    @property
+    def caches(self) -> Mapping[str, Cache[str, Any]]:
+        """The caches by what they hold."""
+        return {
+            "graphs": self.graphs,
+            "records": self.records,
+            "tensors": self.tensors,
+            "comparisons": self.comparisons,
+        }
 
     def admit(self, weight: Weight, answer: WholeAnswer | None = None) -> None:
         """Return if work of that weight may begin here, and be answered; raises LimitExceeded, NeedsMore."""

@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from mmap import mmap
 from multiprocessing.connection import wait
 from queue import Empty, LifoQueue
-from threading import Condition, Event, Lock, Thread
+from threading import Condition, Event, Lock, Thread, get_ident
 from typing import Any
 from weakref import finalize
 
@@ -58,6 +58,7 @@ class Pool:
         self._idle: LifoQueue[_Worker] = LifoQueue()  # the one used last has most in its caches
         self._memory = Memory(nbytes)
         self._workers: set[_Worker] = set()
+        self._calls: set[int] = set()  # threads that have called
         self._closed = False
 
     def begin_processes(self, begin: Callable[[], Work] | None = None) -> None:
@@ -75,6 +76,18 @@ class Pool:
         """Bytes of memory that all tasks together may take."""
         return self._memory.most
 
+    def load(self) -> Mapping[str, int]:
+        """What the processes have to do at the moment; those that are about to begin are no processes yet."""
+        processes = len(self._workers)
+        busy = max(0, processes - self._idle.qsize())
+        return {
+            "processes": processes,
+            "processes_busy": busy,
+            "tasks_waiting": max(0, len(self._calls) - busy),
+            "memory_bytes": self._memory.taken,
+            "memory_limit_bytes": self._memory.most,
+        }
+
     def call(
         self, task: Any, given: Iterable[bytes], *, nbytes: int, seconds: float, gone: Event | None = None
     ) -> tuple[Any, mmap | bytes]:
@@ -86,9 +99,11 @@ class Pool:
         end = time.monotonic() + seconds
         if not self._begun.wait(min(seconds, _UNTOLD)):
             self.begin_processes()
-        self._memory.take(nbytes, end, gone)
-        kept = 0
+        kept = taken = 0
+        self._calls.add(get_ident())
         try:
+            self._memory.take(nbytes, end, gone)
+            taken = nbytes
             reply, data = self._ask(self._take(end, gone), (task, nbytes), given, end, gone)
             if isinstance(reply, BaseException):
                 raise reply
@@ -97,7 +112,8 @@ class Pool:
                 finalize(data, self._memory.give_back, kept)
             return reply, data
         finally:
-            self._memory.give_back(nbytes - kept)
+            self._memory.give_back(taken - kept)
+            self._calls.discard(get_ident())
 
     def close(self) -> None:
         """End all processes."""
@@ -176,6 +192,11 @@ class Memory:
         self._free = most
         self._changed = Condition()
         self.waiting: list[object] = []  # in turn
+
+    @property
+    def taken(self) -> int:
+        """Bytes that are not free."""
+        return self.most - self._free
 
     def take(self, nbytes: int, end: float, gone: Event | None = None) -> None:
         """Take as much, in turn, as soon as it is free; raises Busy if it is not at the time `end`, Gone."""

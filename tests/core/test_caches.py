@@ -125,3 +125,10 @@ def test_eight_threads_that_ask_for_different_arguments_each_get_their_own() -> 
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(work, range(THREADS)))
+
+
+def test_what_a_cache_had_and_what_it_lacked_is_counted() -> None:
+    cache: Cache[str, int] = Cache(2, lambda value: 1)
+    for key in "aabac":
+        cache.get(key, lambda: 0)
+    assert (cache.hits, cache.misses, cache.size, cache.max_bytes) == (2, 3, 2, 2)

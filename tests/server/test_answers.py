@@ -5,6 +5,7 @@ import logging
 import re
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from service.server.reading import HTTPRequest
 from service.server.wsgi import call, environ
-from tests.server.conftest import SECONDS, Serve, Served, ask
+from tests.server.conftest import PATIENCE, SECONDS, Serve, Served, ask
 
 
 def test_requests_on_one_connection_are_answered_in_turn(served: Served) -> None:
@@ -95,6 +96,20 @@ def seen(target: bytes, *headers: tuple[bytes, bytes], body: bytes = b"") -> dic
     request = HTTPRequest("POST", target, "1.1", list(headers))
     request.body, request.client = [body[:2], body[2:]], "10.0.0.1"
     return environ(request, ("127.0.0.1", 8000))
+
+
+def test_it_says_what_it_has_to_do(serve: Serve) -> None:
+    served = serve(threads=1)
+    idle = {"connections": 0, "requests_under_way": 0, "requests_waiting": 0, "body_bytes": 0, "unsent_bytes": 0}
+    assert served.server.load() == idle
+    waiting = [served.client(ask("/wait", "POST" if body else "GET", body)) for body in (None, None, b"12345")]
+    end = time.monotonic() + PATIENCE
+    busy = idle | {"connections": 3, "requests_under_way": 1, "requests_waiting": 2, "body_bytes": 5}
+    while served.server.load() != busy and time.monotonic() < end:
+        time.sleep(0.01)
+    assert served.server.load() == busy
+    served.views.go.set()
+    assert [client.read().status for client in waiting] == [200, 200, 405]
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,26 @@ def test_those_that_wait_for_memory_have_it_in_turn() -> None:
     assert order == [8, 2]
 
 
+def test_it_says_what_it_has_to_do(pool: Pool) -> None:
+    idle = {"processes": 2, "processes_busy": 0, "tasks_waiting": 0, "memory_bytes": 0}
+    limit = {"memory_limit_bytes": 100 * MEBIBYTE}
+    full = {"processes": 2, "processes_busy": 2, "tasks_waiting": 1, "memory_bytes": 3 * MEBIBYTE}
+    gone, end = Event(), time.monotonic() + PATIENCE
+
+    def comes(load: dict[str, int]) -> bool:
+        while pool.load() != load | limit and time.monotonic() < end:
+            time.sleep(0.01)
+        return pool.load() == load | limit
+
+    assert comes(idle)
+    with ThreadPoolExecutor(3) as threads:
+        calls = [threads.submit(call, pool, "sleep", 3600, gone=gone) for _ in range(3)]
+        assert comes(full)
+        gone.set()
+        assert all(isinstance(each.exception(), Gone) for each in calls)
+    assert comes(idle)
+
+
 def test_processes_that_nobody_told_to_begin_do_so_when_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.workers.pool._UNTOLD", 0.01)
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))

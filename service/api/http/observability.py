@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from threading import Lock
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
 from flask import Flask
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, ProcessCollector
 
+from service.api.http.readings import Readings
 from service.storage.identifiers import new_id
 
 if TYPE_CHECKING:
@@ -35,12 +36,17 @@ class Measurements:
         labels = ["method", "route"]
         self.requests = Counter("gradbook_requests", "Requests", [*labels, "status"], registry=self.registry)
         self.seconds = Histogram("gradbook_request_seconds", "Seconds a request", labels, registry=self.registry)
+        ProcessCollector(registry=self.registry)
         self.series = cache(self._series)
         self._log = logging.getLogger("gradbook.requests")
         if not self._log.handlers:
             self._log.addHandler(_Lines(sys.stderr))
             self._log.setLevel(logging.INFO)
             self._log.propagate = False
+
+    def add(self, read: Callable[[], Iterable[Metric]]) -> None:
+        """Show also what is read whenever somebody asks for the measurements."""
+        self.registry.register(Readings(read))
 
     def _series(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         """What is counted and what is timed for such a request."""
@@ -90,8 +96,8 @@ class _Lines(logging.Handler):
         return True
 
 
-def observe(app: Flask) -> None:
-    """Log and measure every request; its id comes back in X-Request-Id."""
+def observe(app: Flask) -> Measurements:
+    """Log and measure every request; its id comes back in X-Request-Id. Returns what is measured."""
     measurements = app.extensions["measurements"] = Measurements()
     application = app.wsgi_app
 
@@ -110,3 +116,4 @@ def observe(app: Flask) -> None:
         return application(environ, start)
 
     app.wsgi_app = observed  # type: ignore[method-assign]  # Flask's own way to wrap it
+    return measurements
