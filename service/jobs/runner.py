@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.api.http.problems import answer_error
+from service.core.errors import GradbookError
 from service.storage import jobs as storage
 from service.storage.database import Database
 from service.storage.identifiers import new_id
@@ -89,7 +91,7 @@ class Runner:
                     self._stop_others()
                     if now >= renew:
                         with self._database.write() as connection:
-                            storage.renew_leases(connection, self._owner, _LEASE)
+                            storage.renew_leases(connection, self._owner, [*self._under_way], _LEASE)
                         renew = now + _RENEW
                 if now >= prune:
                     self._prune()
@@ -128,7 +130,8 @@ class Runner:
             if not storage.is_any_free(connection):
                 return None
         with self._database.write() as connection:
-            return storage.claim_job(connection, self._owner, _LEASE)
+            # One that was cancelled and begun again is claimed once what was under way of it has stopped.
+            return storage.claim_job(connection, self._owner, _LEASE, [*self._under_way])
 
     def _do(self, claim: ClaimedJob) -> None:
         identifier = claim.record.id
@@ -159,6 +162,8 @@ class Runner:
             return self._perform[claim.record.kind](claim)
         except SQLAlchemyError:
             raise
+        except GradbookError as error:
+            return Ending(problem=answer_error(error).get_json())
         except Exception:
             _log.exception("job %s", claim.record.id)
             detail = "the service failed; its log has this job's id"

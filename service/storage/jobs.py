@@ -4,7 +4,7 @@ A job is claimed by one owner at a time, for as long as a lease that is renewed.
 long as the job is its own and running, so that nothing comes in twice, or after the job was cancelled.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
@@ -103,14 +103,20 @@ def is_any_free(connection: Connection) -> bool:
     return connection.execute(select(_JOBS.c.id).where(_free(_now(connection))).limit(1)).first() is not None
 
 
-def claim_job(connection: Connection, owner: str, seconds: float) -> JobRecord | None:
-    """Have the owner be at the oldest job that nobody is at, for so many seconds; None if there is none.
+def claim_job(connection: Connection, owner: str, seconds: float, besides: Collection[str] = ()) -> JobRecord | None:
+    """Have the owner be at the oldest job that nobody is at, for so many seconds; None if there is none `besides`.
 
     A job that was begun again and again, with nothing done since, is failed instead: it may be what ends the service.
     """
     while True:
         now = _now(connection)
-        oldest = select(_JOBS.c.id).where(_free(now)).order_by(_JOBS.c.id).limit(1).with_for_update(skip_locked=True)
+        oldest = (
+            select(_JOBS.c.id)
+            .where(_free(now), _JOBS.c.id.not_in(besides))
+            .order_by(_JOBS.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
         identifier = connection.scalar(oldest)
         if identifier is None:
             return None
@@ -136,9 +142,10 @@ def _free(now: datetime) -> ColumnElement[bool]:
     return or_(_JOBS.c.state == WAITING, and_(_JOBS.c.state == RUNNING, _JOBS.c.lease_until < now))
 
 
-def renew_leases(connection: Connection, owner: str, seconds: float) -> None:
-    """Have the owner be at all its jobs for so many seconds more."""
-    _change(connection, _owned(owner), lease_until=_now(connection) + timedelta(seconds=seconds))
+def renew_leases(connection: Connection, owner: str, identifiers: Collection[str], seconds: float) -> None:
+    """Have the owner be at these jobs of its for so many seconds more."""
+    mine = and_(_JOBS.c.id.in_(identifiers), _owned(owner))
+    _change(connection, mine, lease_until=_now(connection) + timedelta(seconds=seconds))
 
 
 def release_job(connection: Connection, identifier: str, owner: str) -> None:

@@ -71,9 +71,9 @@ def test_each_job_is_claimed_by_one_owner_oldest_first(database: Database) -> No
 def test_a_job_whose_lease_has_ended_is_claimed_by_another(database: Database) -> None:
     identifier = insert(database)
     assert claim(database, "a", seconds=-1.0)
-    do(database, storage.renew_leases, "a", 15.0)
+    do(database, storage.renew_leases, "a", [identifier], 15.0)
     assert claim(database, "b") is None
-    do(database, storage.renew_leases, "a", -1.0)
+    do(database, storage.renew_leases, "a", [identifier], -1.0)
     taken = claim(database, "b")
     assert taken is not None and taken.id == identifier and taken.claims == 2
     assert not put(database, identifier, "a", 0)
@@ -82,6 +82,25 @@ def test_a_job_whose_lease_has_ended_is_claimed_by_another(database: Database) -
     with database.read() as connection:
         assert storage.list_owned(connection, "a") == set()
         assert storage.list_owned(connection, "b") == {identifier}
+
+
+def test_leases_are_renewed_of_the_jobs_that_are_named(database: Database) -> None:
+    named, left = insert(database), insert(database)
+    for _ in range(2):
+        claim(database, "a", seconds=-1.0)
+    do(database, storage.renew_leases, "a", [named], 15.0)
+    found = claim(database, "b")
+    assert found is not None and found.id == left
+    with database.write() as connection:
+        assert storage.claim_job(connection, "c", 15.0) is None
+
+
+def test_a_job_is_not_claimed_by_who_is_still_at_it(database: Database) -> None:
+    first, second = insert(database), insert(database)
+    with database.write() as connection:
+        claimed = storage.claim_job(connection, "a", 15.0, [first])
+        assert claimed is not None and claimed.id == second
+        assert storage.claim_job(connection, "a", 15.0, [first]) is None
 
 
 def test_a_chunk_counts_once(database: Database) -> None:
