@@ -40,6 +40,8 @@ _COMMANDS = {
     "comparison": "deletions:comparison",
     "derivatives": "deletions:derivatives",
     "series": "series:series",
+    "sweep": "sweeps:sweep",
+    "job": "jobs:job",
     "picture": "pictures:picture",
     "source": "sources:get_source",
     "gradcheck": "derivatives:check_gradients",

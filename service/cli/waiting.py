@@ -6,15 +6,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer
 
-from service.client import Client
+import click
+
+from service.client import Client, Job
 
 _MOMENT = 1.0  # second
+_INTERRUPTED = 130  # the exit code of what SIGINT ends
 
 
 def connect(url: str) -> Client:
-    """A client of the service at `url` that shows when it waits for longer than a moment."""
+    """A client of the service at `url` that shows when it waits for longer than a moment, and waits for what takes
+    longer than an answer."""
     began = time.monotonic()
-    return Client(url, during=lambda: waiting(f"waiting for {url}", began))
+    return Client(url, during=lambda: waiting(f"waiting for {url}", began), on_job=follow)
+
+
+def follow(job: Job) -> Job:
+    """Wait for a job and show how far it is; Ctrl-C asks whether it shall be cancelled. Unless it shall, exits."""
+    try:
+        return job.wait()
+    except KeyboardInterrupt:
+        if sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(f"Cancel job {job.id}?", err=True):
+            return job.cancel()
+        click.echo(f"job {job.id} goes on; to wait for it:  gradbook job wait {job.id}", err=True)
+        sys.exit(_INTERRUPTED)
 
 
 @contextmanager

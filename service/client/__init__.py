@@ -17,10 +17,12 @@ from service.client.results.comparisons import (
 from service.client.results.derivatives import Derivatives, DerivativesSummary, GradientCheck, NodeCheck
 from service.client.results.explanations import Contribution, Formula, Path, Paths, Step
 from service.client.results.graphs import Graph, GraphNode
+from service.client.results.jobs import Job, JobCancelled, JobFailed
 from service.client.results.rounding import RoundedNode, Rounding
 from service.client.results.rulebook import Limit, Operation
 from service.client.results.runs import Run, RunNode
 from service.client.results.series import BrokenCarry, Series, SeriesStep, SeriesVerdict, WrongStep
+from service.client.results.sweeps import Sweep
 from service.client.transport import ClientError, Problem, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ __all__ = [
     "GraphBuilder",
     "GraphNode",
     "Hypothesis",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
     "Limit",
     "NodeCheck",
     "Operation",
@@ -65,6 +70,7 @@ __all__ = [
     "SeriesVerdict",
     "ServiceUnavailable",
     "Step",
+    "Sweep",
     "Symbol",
     "WrongStep",
     "graph",

@@ -9,6 +9,8 @@ Every method raises Problem where the service refuses, and ServiceUnavailable wh
 
     ClientError
     ├── Problem              an application/problem+json answer (RFC 9457)
+    │   └── JobFailed        a job's
+    ├── JobCancelled         the job that was waited for was stopped
     └── ServiceUnavailable   no answer, or not one of Gradbook's
 """
 
@@ -28,6 +30,7 @@ from service.client.methods.series import SeriesMethods
 from service.client.methods.state import StateMethods
 from service.client.methods.sweeps import SweepMethods
 from service.client.methods.tensors import TensorMethods
+from service.client.results.jobs import Job
 from service.client.tensors import Tensors
 from service.client.transport import ANSWER_SECONDS, CONNECT_SECONDS, Transport
 
@@ -39,10 +42,10 @@ class Client(
     ExplanationMethods,
     ComparisonMethods,
     SeriesMethods,
-    JobMethods,
-    SweepMethods,
     PictureMethods,
     DerivativeMethods,
+    SweepMethods,
+    JobMethods,
     StateMethods,
 ):
     """A service at a URL, over one session; a context manager.
@@ -53,6 +56,9 @@ class Client(
     failure is sent again up to `retries` times if it is a GET, a PUT or a POST: every POST carries an Idempotency-Key,
     the caller's `key` or one made for it, under which it takes effect once. Each request is sent, and answered, within
     `during()`: there a program may show that it waits.
+
+    What would take longer than the service answers is refused. With `on_job` it becomes a job instead, which `on_job`
+    is given and returns when it has ended, as `Job.wait` does; the method then returns what came of it.
     """
 
     def __init__(
@@ -63,9 +69,12 @@ class Client(
         timeout: float | tuple[float, float] = (CONNECT_SECONDS, ANSWER_SECONDS),
         retries: int = 3,
         during: Callable[[], AbstractContextManager[None]] = nullcontext,
+        on_job: Callable[[Job], Job] | None = None,
     ) -> None:
         key = os.environ.get("GRADBOOK_KEY", "") if access_key is None else access_key
         self._http = Transport(url, timeout, retries, key.strip(), during)
+        if on_job is not None:
+            self._http.finish = lambda answer, headers: self._answer(on_job(self._accepted(answer)), headers)
         self._tensors = Tensors(self._http)
 
     @property

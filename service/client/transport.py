@@ -59,6 +59,10 @@ class Transport:
     POST carries an Idempotency-Key, so that it takes effect once. Each request is sent and answered within `during()`.
     """
 
+    # Makes the answer of the job that a POST became, which asks for no other media type than these headers say. Without
+    # it no POST becomes a job.
+    finish: Callable[[requests.Response, Mapping[str, str]], requests.Response] | None = None
+
     def __init__(
         self,
         url: str,
@@ -108,9 +112,17 @@ class Transport:
         headers: Mapping[str, str],
         query: Mapping[str, str | Sequence[str] | None] | None = None,
     ) -> requests.Response:
-        """POST bytes under an idempotency key, `key` or a new one."""
+        """POST bytes under an idempotency key, `key` or a new one; what is refused as too long for one answer becomes a
+        job, where `finish` makes its answer."""
         keyed = {**headers, "Idempotency-Key": key or str(uuid.uuid4())}
-        return self.send("POST", path, params=query, data=data, headers=keyed)
+        try:
+            return self.send("POST", path, params=query, data=data, headers=keyed)
+        except Problem as problem:
+            if self.finish is None or not _takes_too_long(problem):
+                raise
+        asked = {**keyed, "Prefer": "respond-async"}
+        answer = self.send("POST", path, params=query, data=data, headers=asked)
+        return self.finish(answer, headers) if answer.status_code == requests.codes.accepted else answer
 
     def patch(self, path: str, changes: Document) -> Document:
         """Send what is to change, a JSON Merge Patch (RFC 7396), and read the JSON document of the answer."""
@@ -131,10 +143,13 @@ class Transport:
                 return
             asked["cursor"] = page["next"]
 
-    def send(self, method: str, path: str, **request: Any) -> requests.Response:
-        """Send a request. Raises Problem if the service refuses it, ServiceUnavailable if nothing answers."""
+    def send(self, method: str, path: str, *, shown: bool = True, **request: Any) -> requests.Response:
+        """Send a request, within `during()` if it is `shown`.
+
+        Raises Problem if the service refuses it, ServiceUnavailable if nothing answers.
+        """
         try:
-            with self._during():
+            with self._during() if shown else nullcontext():
                 response = self._session.request(method, self.url + path, timeout=self._timeout, **request)
         except requests.RequestException as error:
             raise ServiceUnavailable(f"no service answers at {self.url}: {_reason(error)}") from error
@@ -193,6 +208,11 @@ def _spell(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _spell(item) for name, item in value.items()}
     return value
+
+
+def _takes_too_long(problem: Problem) -> bool:
+    """Whether the service refused what it would do as a job."""
+    return problem.type.endswith("deadline-exceeded") or problem.members.get("limit") == "operations"
 
 
 def _reason(error: requests.RequestException) -> str:

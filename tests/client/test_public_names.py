@@ -9,7 +9,7 @@ import pytest
 
 import service.client
 import service.public
-from service.client import ClientError, Problem, ServiceUnavailable
+from service.client import ClientError, JobCancelled, JobFailed, Problem, ServiceUnavailable
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,9 +46,11 @@ def test_what_the_client_answers_with_is_public() -> None:
 
 
 def test_the_exceptions_are_the_tree_that_is_drawn() -> None:
-    drawn = str(inspect.getmodule(Problem).__doc__)
-    assert ClientError.__subclasses__() == [ServiceUnavailable, Problem]
-    assert [name for name in ("ClientError", "Problem", "ServiceUnavailable") if name not in drawn] == []
+    drawn = str(inspect.getmodule(service.client.Client).__doc__)
+    assert ClientError.__subclasses__() == [ServiceUnavailable, Problem, JobCancelled]
+    assert Problem.__subclasses__() == [JobFailed]
+    tree = (ClientError, Problem, JobFailed, JobCancelled, ServiceUnavailable)
+    assert [each.__name__ for each in tree if each.__name__ not in drawn] == []
 
 
 @pytest.mark.parametrize("folder", ["service", "service/public"])

@@ -1,26 +1,82 @@
-"""Look at long work, and stop it."""
+"""Wait for long work, stop it, and read what it comes to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import requests
 
 from service.client.figures import Document
-from service.client.methods.requests import Requests
+from service.client.methods.requests import Requests, id_of, listing
+from service.client.results.comparisons import read_comparison
+from service.client.results.derivatives import read_derivatives
+from service.client.results.graphs import read_graph
+from service.client.results.jobs import Job, JobCancelled, JobFailed, read_job
+from service.client.results.result import Source
+from service.client.results.runs import read_run
+from service.client.results.series import read_series
+from service.client.results.sweeps import read_sweep
+
+# How what is kept is read, by the collection that it is in.
+_READERS: Mapping[str, Callable[[Document, Source], Any]] = {
+    "comparisons": read_comparison,
+    "derivatives": lambda document, _: read_derivatives(document),
+    "graphs": read_graph,
+    "runs": read_run,
+    "series": lambda document, _: read_series(document),
+    "sweeps": read_sweep,
+}
 
 
 class JobMethods(Requests):
     """The methods of `Client`; raise as it says."""
 
-    def list_jobs(self, *, state: str | None = None, kind: str | None = None) -> Iterator[Document]:
-        """Jobs, newest first, page by page as they are asked for."""
-        return self._http.pages("/v1/jobs", "jobs", {"state": state, "kind": kind})
+    def list_jobs(
+        self,
+        *,
+        state: Literal["waiting", "running", "done", "failed", "cancelled"] | None = None,
+        kind: Literal["sweep", "request"] | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        sort: Literal["created_at", "-created_at"] | None = None,
+    ) -> Iterator[Job]:
+        """Jobs, newest first unless `sort` says, page by page as they are asked for."""
+        query = {"state": state, "kind": kind, **listing(since, until, sort)}
+        return (read_job(document, self) for document in self._http.pages("/v1/jobs", "jobs", query))
 
-    def get_job(self, job: str) -> Document:
+    def get_job(self, job: Job | str) -> Job:
         """A job as it is by this time."""
-        return self._http.read(self._http.send("GET", f"/v1/jobs/{job}"))
+        return read_job(self._http.read(self._http.send("GET", f"/v1/jobs/{id_of(job)}", shown=False)), self)
 
-    def cancel_job(self, job: str) -> Document:
+    def cancel_job(self, job: Job | str) -> Job:
         """Stop a job; what is done of it stays and can be read."""
-        return self._http.read(self._http.send("DELETE", f"/v1/jobs/{job}"))
+        return read_job(self._http.read(self._http.send("DELETE", f"/v1/jobs/{id_of(job)}")), self)
 
-    def retry_job(self, job: str, *, key: str | None = None) -> Document:
+    def retry_job(self, job: Job | str, *, key: str | None = None) -> Job:
         """Go on with a job that failed or was cancelled, with what is not done of it."""
-        return self._http.post(f"/v1/jobs/{job}/retry", {}, key)
+        return read_job(self._http.read(self._http.send_keyed(f"/v1/jobs/{id_of(job)}/retry", b"", key, {})), self)
+
+    def get_job_result(self, job: Job | str) -> Any:
+        """What a job came to: the sweep, or the run, graph, comparison, derivatives or series that is kept; of what is
+        not kept the document, as the service wrote it. `result` of a job waits for it.
+
+        Raises JobFailed and JobCancelled.
+        """
+        ended = job if isinstance(job, Job) and job.ended else self.get_job(job)
+        answer = self._answer(ended)
+        collection = answer.url.removeprefix(self._http.url).split("/")[2]
+        document = self._http.read(answer)
+        return _READERS[collection](document, self) if collection in _READERS else document
+
+    def _answer(self, job: Job, headers: Mapping[str, str] | None = None) -> requests.Response:
+        """What a job came to, as it is answered; of `headers` what is accepted counts."""
+        if job.state == "failed":
+            raise JobFailed(job)
+        if job.state == "cancelled":
+            raise JobCancelled(job)
+        accepted = {name: value for name, value in (headers or {}).items() if name == "Accept"}
+        return self._http.send("GET", job.link or f"/v1/jobs/{id_of(job)}/result", headers=accepted)
+
+    def _accepted(self, answer: requests.Response) -> Job:
+        """The job that a request became."""
+        return read_job(self._http.read(answer), self)

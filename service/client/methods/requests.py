@@ -10,9 +10,11 @@ from service.client.npz import MEDIA_TYPE, read_answer, take_arrays, write_reque
 from service.client.results.comparisons import Comparison
 from service.client.results.derivatives import Derivatives
 from service.client.results.graphs import Graph
+from service.client.results.jobs import Job
 from service.client.results.result import Source
 from service.client.results.runs import Run, RunNode, read_run
 from service.client.results.series import Series
+from service.client.results.sweeps import Sweep
 from service.client.tensors import Tensors
 from service.client.transport import Transport, write_json
 
@@ -67,7 +69,7 @@ def listing(since: datetime | str | None, until: datetime | str | None, sort: st
     return dict(zip(("since", "until", "sort"), (*moments, sort), strict=True))
 
 
-def id_of(resource: Graph | Run | Comparison | Derivatives | Series | str) -> str:
+def id_of(resource: Graph | Run | Comparison | Derivatives | Series | Job | Sweep | str) -> str:
     identifier = resource if isinstance(resource, str) else resource.id
     if identifier is None:
         raise ValueError("this was not kept: the service knows nothing of it")

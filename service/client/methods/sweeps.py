@@ -1,23 +1,49 @@
-"""Compute a graph at many points."""
+"""Compute a graph at very many points."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from service.client.figures import Document
-from service.client.methods.requests import Requests, id_of
+from service.client.methods.requests import Requests, id_of, name_of, without_none
 from service.client.results.graphs import Graph
+from service.client.results.jobs import Job, read_job
+from service.client.results.sweeps import Sweep, read_sweep
 
 
 class SweepMethods(Requests):
     """The methods of `Client`; raise as it says."""
 
     def create_sweep(
-        self, graph: Graph | str, inputs: Mapping[str, Any], *, gradients: bool = False, key: str | None = None
-    ) -> Document:
-        """Have a graph computed at many points, as a job."""
-        body = {"inputs": dict(inputs), "gradients": gradients}
-        return self._http.post(f"/v1/graphs/{id_of(graph)}/sweeps", body, key)
+        self,
+        graph: Graph | str,
+        inputs: Mapping[str, Any],
+        *,
+        mode: Literal["grid", "zip"] | None = None,
+        outputs: Sequence[str] | None = None,
+        gradients: bool = False,
+        output: str | None = None,
+        conventions: str | None = None,
+        reduce: Sequence[Literal["min", "max", "mean", "argmin", "histogram", "nonfinite"] | str] | None = None,
+        against: Graph | str | None = None,
+        tolerance: str | Mapping[str, float] | None = None,
+        check: bool = False,
+        key: str | None = None,
+    ) -> Job:
+        """Begin to compute a graph at many points; `result` of the job waits for the sweep.
 
-    def get_sweep(self, sweep: str) -> Document:
-        """What came of a sweep."""
-        return self._http.read(self._http.send("GET", f"/v1/sweeps/{sweep}"))
+        Each of `inputs` is {"linspace": [start, stop, count]}, {"logspace": …}, {"uniform": [low, high, count], "seed":
+        …}, {"normal": [mean, deviation, count], "seed": …} or {"values": array}; anything else, as `create_run` takes
+        it, is the same at every point. The points are all combinations or, with `mode` "zip", go side by side.
+
+        Of each point the values of `outputs`, by default the graph's, are kept and, with `gradients`, the gradients of
+        `output`; with `reduce` only what these come to. `against` is a graph whose outputs are held against this one's
+        with `tolerance`; with `check` the gradients are held against central differences.
+        """
+        other = without_none({"graph": name_of(against), "tolerance": tolerance})
+        options = {"mode": mode, "outputs": outputs, "output": output, "conventions": conventions, "reduce": reduce}
+        asked = {"gradients": gradients or None, "check": check or None, "against": other or None}
+        body = {"inputs": dict(inputs), **without_none({**options, **asked})}
+        return read_job(self._post_inputs(f"/v1/graphs/{id_of(graph)}/sweeps", body, key), self)
+
+    def get_sweep(self, sweep: Sweep | Job | str) -> Sweep:
+        """A sweep by its id, which is that of its job: what is known of it so far."""
+        return read_sweep(self._http.get(f"/v1/sweeps/{id_of(sweep)}"), self)

@@ -19,7 +19,7 @@ _MOST_ROWS = 20  # that a notebook shows
 
 
 class Source(Protocol):
-    """Fetches pictures, and what an answer left out."""
+    """Fetches pictures, what an answer left out, and what comes of a job."""
 
     def list_graph_nodes(self, graph: str) -> Iterator[Any]:
         """All nodes of a graph."""
@@ -41,6 +41,15 @@ class Source(Protocol):
 
     def get_comparison_picture(self, comparison: str) -> str:
         """The picture of a comparison."""
+
+    def get_job(self, job: str) -> Any:
+        """A job as it is by this time."""
+
+    def cancel_job(self, job: str) -> Any:
+        """Stop a job."""
+
+    def get_job_result(self, job: Any) -> Any:
+        """What a job came to."""
 
 
 class Result(Mapping[str, Any]):

@@ -1,0 +1,96 @@
+"""`gradbook job` and `gradbook sweep`: the entry point in this process, and with signals in one of its own."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from service.client import Client
+from tests.cli.command import call_main, gradbook
+from tests.cli.test_waiting import read_until
+
+LONG = ("a=linspace:0:1:100000", "b=linspace:0:1:9000")
+
+
+@pytest.fixture(scope="module")
+def service(service_url: str) -> Iterator[Client]:
+    with Client(service_url) as client:
+        client.create_graph("cli jobs", expression="F = a * b")
+        yield client
+
+
+def test_a_sweep_from_its_beginning_to_what_it_comes_to(service_url: str, service: Client) -> None:
+    made = gradbook(service_url, "sweep", "create", "cli jobs", "a=linspace:-1:4/3:15", "b=2", expect=0)
+    assert re.search("^done +15 of 15 points$", made, re.MULTILINE) and re.search("^took ", made, re.MULTILINE)
+    (job,) = re.findall("^id +(.*)$", made, re.MULTILINE)
+    assert gradbook(service_url, "sweep", "show", job, expect=0) == made
+    assert gradbook(service_url, "job", "show", job, expect=0) == made
+    assert gradbook(service_url, "job", "wait", job, expect=0) == made
+    came_to = json.loads(gradbook(service_url, "job", "wait", job, "--json", expect=0))
+    assert came_to == service.get_sweep(job).document
+    listed = gradbook(service_url, "job", "list", "--state", "done", "--kind", "sweep", expect=0)
+    assert [f"{job[-8:]}  sweep  done" in line for line in listed.splitlines()].count(True) == 1
+
+
+def test_a_job_is_begun_stopped_and_begun_again(service_url: str, service: Client) -> None:
+    begun = call_main(service_url, "sweep", "create", "cli jobs", *LONG, "--no-wait", "--json")
+    job = begun.json["id"]
+    assert (begun.code, begun.json["state"], begun.json["total"]) == (0, "waiting", 900_000_000)
+    assert re.search("^state +cancelled$", gradbook(service_url, "job", "cancel", job, expect=0), re.MULTILINE)
+    assert f"job {job} was cancelled: " in gradbook(service_url, "job", "wait", job, expect=3)
+    assert call_main(service_url, "job", "retry", job, "--json").json["state"] == "waiting"
+    service.cancel_job(job)
+    assert json.loads(gradbook(service_url, "job", "list", "--state", "failed", "--json", expect=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("a=linspace:0:1", "linspace takes three numbers"),
+        ("a=normal:0:1:10:7:8", "normal takes three or four numbers"),
+        ("a=uniform:0:one:10", "two numbers, then whole numbers are expected"),
+        ("a=linspace:0:1/0:10", "two numbers, then whole numbers are expected"),
+        ("a=linspace:0:1:2.5", "two numbers, then whole numbers are expected"),
+    ],
+)
+def test_forms_that_say_nothing_are_refused(service_url: str, form: str, said: str) -> None:
+    assert f"{form}: {said}" in gradbook(service_url, "sweep", "create", "cli jobs", form, expect=2)
+
+
+@contextmanager
+def interrupted(service_url: str, **streams: int) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
+    """A command that is interrupted while it waits for a sweep which takes long, and the terminal that it has."""
+    command = [sys.executable, "-m", "service.cli", "sweep", "create", "cli jobs", *LONG]
+    environment = {**os.environ, "GRADBOOK_URL": service_url, "TERM": "xterm"}
+    ours, theirs = pty.openpty()
+    given = {"stdin": theirs, "stderr": theirs, **streams}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **given) as process:
+        read_until(ours, b"900,000,000 points")
+        process.send_signal(signal.SIGINT)
+        yield ours, process
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_an_interrupted_command_asks_whether_to_cancel_the_job(service_url: str, service: Client) -> None:
+    with interrupted(service_url) as (terminal, command):
+        read_until(terminal, b"Cancel job")
+        os.write(terminal, b"y\n")
+        read_until(terminal, b"was cancelled: ")
+        assert command.wait(20) == 3
+    assert next(service.list_jobs()).state == "cancelled"
+
+
+def test_where_nobody_can_be_asked_the_job_goes_on(service_url: str, service: Client) -> None:
+    with interrupted(service_url, stdin=subprocess.DEVNULL) as (terminal, command):
+        job = next(service.list_jobs())
+        read_until(terminal, f"job {job.id} goes on; to wait for it:  gradbook job wait {job.id}".encode())
+        assert command.wait(20) == 130
+    assert not service.get_job(job).ended and service.cancel_job(job).ended

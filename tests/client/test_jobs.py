@@ -1,0 +1,68 @@
+"""Jobs from Python: they are waited for, stopped, retried and read, over real HTTP."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from service.client import Client, ClientError, Graph, Job, JobCancelled, JobFailed, Problem
+from service.client.results.jobs import read_job
+
+LONG = {"a": {"linspace": [0, 1, 100_000]}, "b": {"linspace": [0, 1, 9_000]}}
+
+
+@pytest.fixture(scope="module")
+def service(service_url: str) -> Iterator[Client]:
+    with Client(service_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def graph(service: Client) -> Graph:
+    return service.create_graph("client jobs", expression="F = a * b")
+
+
+def test_a_job_is_waited_for_and_read(service: Client, graph: Graph, capsys: pytest.CaptureFixture[str]) -> None:
+    job = service.create_sweep(graph, {"a": {"linspace": [0, 1, 250]}, "b": {"linspace": [0, 1, 100]}})
+    assert (job.kind, job.total, job.unit, job.graph_id) == ("sweep", 25_000, "points", graph.id)
+    seen: list[Job] = []
+    sweep = job.result(timeout=60, on_progress=seen.append)
+    assert (sweep.id, sweep.points, sweep.job.state) == (job.id, 25_000, "done")
+    assert {each.id for each in seen} == {job.id} and seen[-1].ended and seen[-1].done == 25_000
+    assert [each.done for each in seen] == sorted(each.done for each in seen)
+    found = service.get_job(job)
+    assert found == seen[-1] and found.wait() is found
+    assert found.started_at is not None and found.ended_at is not None and found.problem is None
+    assert service.get_job_result(job.id) == sweep
+    assert job.id in {each.id for each in service.list_jobs(state="done", kind="sweep", since=job.created_at)}
+    assert capsys.readouterr() == ("", "")  # a bar is for terminals
+
+
+def test_a_job_is_stopped_and_goes_on(service: Client, graph: Graph) -> None:
+    job = service.create_sweep(graph, LONG)
+    with pytest.raises(TimeoutError, match=f"job {job.id} is .* of 900000000 points are done"):
+        job.result(timeout=0)
+    stopped = job.cancel()
+    assert (stopped.state, stopped.ended) == ("cancelled", True)
+    with pytest.raises(JobCancelled, match=f"job {job.id} was cancelled: ") as raised:
+        job.result()
+    assert raised.value.job == stopped
+    assert service.cancel_job(job).state == "cancelled"
+    again = service.retry_job(stopped)
+    assert (again.id, again.ended) == (job.id, False)
+    with pytest.raises(Problem) as refused:
+        service.retry_job(job)
+    assert refused.value.status == 409
+    assert service.cancel_job(again).done >= stopped.done
+    with pytest.raises(Problem) as refused:
+        service.get_job("none")
+    assert refused.value.status == 404
+
+
+def test_what_failed_raises_the_problem_of_the_job(service: Client, graph: Graph) -> None:
+    job = service.create_sweep(graph, LONG).cancel()
+    problem = {"type": "about:blank", "title": "Chunks failed", "status": 500, "detail": "chunk 7 did"}
+    failed = read_job({**job.document, "state": "failed", "problem": problem}, service)
+    with pytest.raises(JobFailed, match="500 Chunks failed: chunk 7 did") as raised:
+        failed.result()
+    assert raised.value.job is failed and raised.value.detail == "chunk 7 did"
+    assert isinstance(raised.value, Problem) and issubclass(JobCancelled, ClientError)
