@@ -48,9 +48,11 @@ class Limits:
     request_memory: int = _limit(
         8 * 1024**3, "bytes of memory that one request takes, its answer included, by estimate"
     )
+    # Of thirty seconds of work, the deadline, at most 5e11 are estimated (benchmarks/growth.py's acts with Weight).
     operations: int = _limit(
-        10**12, "operations on numbers that one request takes, by estimate; about a nanosecond each"
+        10**12, "operations on numbers that one request takes, by estimate; about a nanosecond each, or less"
     )
+    job_operations: int = _limit(10**15, "operations on numbers that one job takes, by estimate", most=2**53)
     page: int = _limit(
         1000, "items of one page of a list, which also ends where its tensors have a million numbers", most=1_000_000
     )

@@ -23,7 +23,7 @@ class Context:
     """A database, the limits, and the graphs, records, tensors and comparisons used last.
 
     `cache_bytes` bounds the graphs; comparisons have half as much, tensors a quarter, records a sixteenth.
-    `granted` is how much work may be done in this process at once, None for whatever it takes.
+    `granted` is how much work may be done in this process at once, None for whatever a request may take.
     Whatever process deletes or changes a graph, it is forgotten here: each record that is asked for has the changes
     counted.
     """

@@ -60,7 +60,7 @@ class WholeAnswer:
 
 def admit(weight: Weight, limits: Limits, granted: Weight | None, answer: WholeAnswer | None = None) -> None:
     """Return if work of that weight may begin, and be answered; `granted` is what may be used here, None for whatever
-    it takes.
+    a request may.
 
     Raises LimitExceeded for what is too large anywhere, NeedsMore for what is too large here.
     """
@@ -70,16 +70,23 @@ def admit(weight: Weight, limits: Limits, granted: Weight | None, answer: WholeA
         if length > limits.answer_bytes:
             raise LimitExceeded("answer_bytes", limits.answer_bytes, length, _too_long(answer, limits))
         operations, nbytes = operations + length, nbytes + length
-    if operations > limits.operations:
-        raise _too_much("operations", limits.operations, operations, "operations")
     if nbytes > limits.request_memory:
-        raise _too_much("request_memory", limits.request_memory, nbytes, "bytes of memory")
+        raise _too_much("request_memory", limits.request_memory, nbytes, "a request", "bytes of memory")
+    if operations > limits.job_operations:
+        raise _too_much("job_operations", limits.job_operations, operations, "a job", "operations")
+    if granted is None and operations > limits.operations:
+        raise takes_too_long(operations, limits)
     if granted is not None and (operations > granted.operations or nbytes > granted.nbytes):
         raise NeedsMore(Weight(operations, nbytes))
 
 
-def _too_much(limit: str, most: int, estimate: float, unit: str) -> LimitExceeded:
-    detail = f"a request takes at most {most} {unit}; this one would take about {estimate:.3g}"
+def takes_too_long(operations: float, limits: Limits) -> LimitExceeded:
+    """The refusal of work that takes longer than a request may, by the estimate."""
+    return _too_much("operations", limits.operations, operations, "a request", "operations")
+
+
+def _too_much(limit: str, most: int, estimate: float, who: str, unit: str) -> LimitExceeded:
+    detail = f"{who} takes at most {most} {unit}; this one would take about {estimate:.3g}"
     return LimitExceeded(limit, most, int(estimate), detail)
 
 

@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,22 @@ def test_work_within_what_is_granted_may_begin() -> None:
 
 
 def test_what_is_too_large_anywhere_is_refused_rather_than_sent_elsewhere() -> None:
-    limits = Limits(operations=10, request_memory=100, answer_bytes=1000)
-    for weight, limit, estimate in ((Weight(11, 0), "operations", 11), (Weight(0, 101), "request_memory", 101)):
-        with pytest.raises(LimitExceeded) as raised:
-            admit(weight, limits, Weight(1, 1))
-        assert (raised.value.limit, raised.value.actual) == (limit, estimate)
+    limits = Limits(operations=10, job_operations=20, request_memory=100, answer_bytes=1000)
+    for weight, limit, estimate in ((Weight(21, 0), "job_operations", 21), (Weight(0, 101), "request_memory", 101)):
+        for granted in (None, Weight(1, 1), Weight(inf, 1000)):
+            with pytest.raises(LimitExceeded) as raised:
+                admit(weight, limits, granted)
+            assert (raised.value.limit, raised.value.actual) == (limit, estimate)
+
+
+def test_what_takes_longer_than_a_request_may_is_done_where_that_is_granted() -> None:
+    limits = Limits(operations=10, job_operations=20)
+    admit(Weight(11, 0), limits, Weight(inf, 1))
+    with pytest.raises(NeedsMore):
+        admit(Weight(11, 0), limits, Weight(10, 1))
+    with pytest.raises(LimitExceeded) as raised:
+        admit(Weight(11, 0), limits, None)
+    assert (raised.value.limit, raised.value.maximum, raised.value.actual) == ("operations", 10, 11)
 
 
 def test_an_answer_adds_to_the_weight_and_has_a_limit_of_its_own() -> None:

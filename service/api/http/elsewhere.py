@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from math import inf
 from typing import Any
 
 from flask import Flask, Response, current_app, request
@@ -19,13 +18,13 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import Headers
 
 from service.api.http.observability import BEGAN, HEADER, REQUEST_ID
-from service.api.http.problems import answer_no_database, answer_undone
+from service.api.http.problems import answer_error, answer_no_database, answer_undone
 from service.api.http.readings import gauges
 from service.core.figures.weight import Weight
 from service.settings import MEMORY_OF_A_THREAD, UNWEIGHED
 from service.storage.failures import reason
 from service.usecases.context import Context
-from service.usecases.weighing import NeedsMore
+from service.usecases.weighing import NeedsMore, takes_too_long
 from service.workers.pool import Ended, Pool
 from service.workers.process import Work
 
@@ -39,15 +38,16 @@ _NEEDED, _FAILED = "gradbook.needed", "gradbook.failed"
 def hand_over(app: Flask, pool: Pool, seconds: float) -> None:
     """Have the requests answered by the pool that are too large for a thread, each in that many seconds."""
     context: Context = app.extensions["gradbook"]
-    context.granted = IN_A_THREAD
+    context.granted = Weight(min(IN_A_THREAD.operations, context.limits.operations), IN_A_THREAD.nbytes)
     app.extensions["measurements"].add(lambda: gauges("gradbook_worker", pool.load()))
 
     @app.before_request
     def large_body() -> Response | None:
         size = request.content_length or 0
-        return _answer_elsewhere(pool, IN_A_THREAD.nbytes + _READ * size, seconds) if size > LARGE_BODY else None
+        needed = Weight(nbytes=IN_A_THREAD.nbytes + _READ * size)
+        return _answer_elsewhere(pool, needed, seconds) if size > LARGE_BODY else None
 
-    app.register_error_handler(NeedsMore, lambda error: _answer_elsewhere(pool, error.weight.nbytes, seconds))
+    app.register_error_handler(NeedsMore, lambda error: _answer_elsewhere(pool, error.weight, seconds))
 
 
 def work_with(app: Flask) -> Work:
@@ -57,7 +57,7 @@ def work_with(app: Flask) -> Work:
     context: Context = app.extensions["gradbook"]
 
     def note(error: NeedsMore) -> Response:
-        request.environ[_NEEDED].append(error.weight.nbytes)
+        request.environ[_NEEDED].append(error.weight)
         return Response(status=500)
 
     def note_failure(error: OperationalError) -> Response:
@@ -67,10 +67,9 @@ def work_with(app: Flask) -> Work:
     app.register_error_handler(NeedsMore, note)
     app.register_error_handler(OperationalError, note_failure)
 
-    def work(task: tuple[dict[str, Any], float], body: Any) -> tuple[Any, Iterable[bytes]]:
-        environ, nbytes = task
-        context.granted = Weight(inf, nbytes)
-        needed: list[float] = []
+    def work(task: tuple[dict[str, Any], Weight], body: Any) -> tuple[Any, Iterable[bytes]]:
+        environ, context.granted = task
+        needed: list[Weight] = []
         failed: list[str] = []
         environ |= {"wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, _NEEDED: needed, _FAILED: failed}
         answer = Response.from_app(app, environ)
@@ -89,29 +88,32 @@ def _taken_from(pieces: deque[bytes]) -> Iterator[bytes]:
         yield pieces.popleft()
 
 
-def _answer_elsewhere(pool: Pool, nbytes: float, seconds: float) -> Response:
+def _answer_elsewhere(pool: Pool, needed: Weight, seconds: float) -> Response:
     """The answer of a worker process, granted that much memory, or more as soon as it is known that it needs more."""
+    context: Context = current_app.extensions["gradbook"]
+    limits = context.limits
     aside: Callable[[], AbstractContextManager[None]] = request.environ.get("gradbook.aside", nullcontext)
     body, environ = request.environ.get("gradbook.body") or [request.get_data()], _environ()
     end = request.environ[BEGAN] + seconds
     try:
         with aside():
             while True:
+                if needed.operations > limits.operations:
+                    return answer_error(takes_too_long(needed.operations, limits))
                 reply, data = pool.call(
-                    (environ, nbytes),
+                    (environ, Weight(limits.operations, needed.nbytes)),
                     body,
-                    nbytes=min(round(nbytes) + UNWEIGHED, pool.nbytes),
+                    nbytes=min(round(needed.nbytes) + UNWEIGHED, pool.nbytes),
                     seconds=end - time.perf_counter(),
                     gone=request.environ.get("gradbook.client_gone"),
                 )
                 if isinstance(reply, tuple):
                     break
-                nbytes = max(reply, 2 * nbytes)
+                needed = Weight(reply.operations, max(reply.nbytes, 2 * needed.nbytes))
     except (Ended, MemoryError) as error:
         return answer_undone(error)
     status, headers, failed = reply
     if failed:
-        context: Context = current_app.extensions["gradbook"]
         context.database.outage.failed(failed[0], writing=True)
     pieces: Any = [memoryview(data)]  # which Werkzeug hands on as they are
     response = Response(pieces, status=status)
