@@ -33,7 +33,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.onnx": {"service.core", "service.settings"},
     "service.usecases": {"service.core", "service.settings", "service.storage"},
     "service.workers": set(),
-    "service.api": {"service.core", "service.settings", "service.storage", "service.usecases", "service.workers"},
+    "service.tracing": set(),
+    "service.api": {
+        *("service.core", "service.settings", "service.storage", "service.tracing", "service.usecases"),
+        "service.workers",
+    },
     "service.web": {
         *("service.api", "service.core", "service.example", "service.settings", "service.storage"),
         "service.usecases",

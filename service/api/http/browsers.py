@@ -40,10 +40,12 @@ _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _MAY_SEND = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, "
-    "X-Request-Id",
+    "X-Request-Id, traceparent, tracestate",
     "Access-Control-Max-Age": "600",
 }
-_MAY_READ = "ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id"
+_MAY_READ = (
+    "ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id, traceresponse"
+)
 
 
 def protect(app: Flask, settings: Settings) -> None:

@@ -17,7 +17,7 @@ from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import Headers
 
-from service.api.http.observability import BEGAN, HEADER, REQUEST_ID
+from service.api.http.observability import BEGAN, HEADER, REQUEST_ID, TRACE
 from service.api.http.problems import answer_error, answer_no_database, answer_undone
 from service.api.http.readings import gauges
 from service.core.figures.weight import Weight
@@ -76,7 +76,8 @@ def work_with(app: Flask) -> Work:
         if needed:
             return needed[0], ()
         pieces, answer.response = deque(answer.iter_encoded()), []
-        del answer.headers[HEADER]  # whoever handed it over adds that
+        for header in (HEADER, TRACE):  # whoever handed it over adds those
+            del answer.headers[header]
         return (answer.status_code, list(answer.headers), failed), _taken_from(pieces)
 
     return work

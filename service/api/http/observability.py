@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from threading import Lock
@@ -18,12 +18,14 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, Pro
 
 from service.api.http.readings import Readings
 from service.storage.identifiers import new_id
+from service.tracing.trace_context import TraceContext, read_traceparent
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 REQUEST_ID, BEGAN = "gradbook.request_id", "gradbook.began"  # of the environment; the latter by `time.perf_counter`
-HEADER = "X-Request-Id"
+HEADER, TRACE = "X-Request-Id", "traceresponse"
+NO_TRACE: Mapping[str, str] = {}
 _MOST_LEFT = 1000  # lines
 _SOUND_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -53,13 +55,20 @@ class Measurements:
         return self.requests.labels(method, route, status), self.seconds.labels(method, route)
 
     def record(
-        self, request_id: str, method: str, path: str, status: int, seconds: float, route: str | None = None
+        self,
+        request_id: str,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        route: str | None = None,
+        trace: Mapping[str, str] = NO_TRACE,
     ) -> None:
-        """Log and measure an answered request."""
+        """Log and measure an answered request, with the members by which the log says of which trace it is."""
         requests, durations = self.series(*((method, route) if route else ("any", "none")), status)
         requests.inc()
         durations.observe(seconds)
-        self.log(request_id, method=method, path=path, status=status, milliseconds=round(seconds * 1000, 3))
+        self.log(request_id, method=method, path=path, status=status, milliseconds=round(seconds * 1000, 3), **trace)
 
     def log(self, request_id: str | None, **members: Any) -> None:
         """Log a line about a request, or what happened without one."""
@@ -96,8 +105,15 @@ class _Lines(logging.Handler):
         return True
 
 
+def _members(span: TraceContext, parent: TraceContext) -> Mapping[str, str]:
+    return {"trace_id": span.trace_id, "span_id": span.span_id, "parent_id": parent.span_id}
+
+
 def observe(app: Flask) -> Measurements:
-    """Log and measure every request; its id comes back in X-Request-Id. Returns what is measured."""
+    """Log and measure every request; returns what is measured.
+
+    Its id comes back in X-Request-Id. One that is part of a trace is a span of its own in it, which comes back too.
+    """
     measurements = app.extensions["measurements"] = Measurements()
     application = app.wsgi_app
 
@@ -106,12 +122,19 @@ def observe(app: Flask) -> Measurements:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = environ[REQUEST_ID] = given if _SOUND_ID.fullmatch(given) else new_id()
 
+        parent = read_traceparent(environ.get("HTTP_TRACEPARENT", ""))
+        span = parent.child() if parent else None
+        if span:
+            environ["HTTP_TRACEPARENT"] = str(span)  # within which a worker process does the rest
+        said = [(HEADER, request_id), *([(TRACE, str(span))] if span else [])]
+
         def start(status: str, headers: list[tuple[str, str]], *failure: Any) -> Any:
             asked = environ["werkzeug.request"]
             route = asked.url_rule.rule if asked.url_rule else None
             seconds = time.perf_counter() - began
-            measurements.record(request_id, asked.method, asked.path, int(status[:3]), seconds, route)
-            return start_response(status, [*headers, (HEADER, request_id)], *failure)
+            trace = _members(span, parent) if span and parent else NO_TRACE
+            measurements.record(request_id, asked.method, asked.path, int(status[:3]), seconds, route, trace)
+            return start_response(status, [*headers, *said], *failure)
 
         return application(environ, start)
 

@@ -122,10 +122,11 @@ def test_a_named_sites_page_may_send_and_read_what_the_document_names(make_app: 
     ]
     assert methods == {method for method, _ in operations} | {"HEAD"}
     given = {part["name"] for _, each in operations for part in each.get("parameters", ()) if part["in"] == "header"}
-    assert sent == given | {"Authorization", "Content-Type", "X-Request-Id"}
+    assert sent == given | {"Authorization", "Content-Type", "X-Request-Id", "traceparent", "tracestate"}
     answers = [answer for _, each in operations for answer in each["responses"].values()]
     answers += document["components"]["responses"].values()
-    assert read == {header for answer in answers for header in answer.get("headers", ())} | {"X-Request-Id"}
+    found = {header for answer in answers for header in answer.get("headers", ())}
+    assert read == found | {"X-Request-Id", "traceresponse"}
     assert "Access-Control-Allow-Credentials" not in asked.headers
 
 

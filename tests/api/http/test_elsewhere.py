@@ -9,6 +9,8 @@ import requests
 
 from tests.large_requests import PATIENCE, post
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-"  # a `traceparent` begins so
+
 
 def without(answer: requests.Response, *headers: str) -> dict[str, str]:
     """The headers, lists sorted, but for these and those that differ each time."""
@@ -81,6 +83,9 @@ def test_it_is_measured_once_and_keeps_its_id(service_url: str) -> None:
 
     before = count()
     url = f"{service_url}/v1/graphs/none/gradient-graph"
-    answer = post(url, {"output": "F", "wrt": ["a"]}, headers={"X-Request-Id": "mine"})
+    answer = post(
+        url, {"output": "F", "wrt": ["a"]}, headers={"X-Request-Id": "mine", "traceparent": f"{TRACE}{'1' * 16}-01"}
+    )
     assert (answer.status_code, answer.headers["X-Request-Id"]) == (404, "mine")
+    assert answer.headers["traceresponse"].startswith(TRACE) and "," not in answer.headers["traceresponse"]
     assert count() == before + 1

@@ -73,6 +73,25 @@ def test_one_line_a_request(client: FlaskClient, lines: list[str], method: str, 
     }
 
 
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/v1/nothing"])
+def test_a_request_of_a_trace_is_logged_and_answered_as_a_span_of_it(
+    client: FlaskClient, lines: list[str], path: str
+) -> None:
+    answer = client.get(path, headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
+    line = json.loads(lines[0])
+    assert (line["trace_id"], line["parent_id"]) == (TRACE, SPAN) and line["span_id"] != SPAN
+    assert answer.headers["traceresponse"] == f"00-{TRACE}-{line['span_id']}-01"
+
+
+@pytest.mark.parametrize("header", [{}, {"traceparent": f"00-{TRACE}-{'0' * 16}-01"}])
+def test_a_request_of_no_trace_has_none(client: FlaskClient, lines: list[str], header: dict[str, str]) -> None:
+    answer = client.get("/livez", headers=header)
+    assert "traceresponse" not in answer.headers and "trace_id" not in json.loads(lines[0])
+
+
 def test_requests_are_counted_by_route(make_app: Callable[..., Flask]) -> None:
     client = make_app().test_client()
     graph: Any = client.post("/v1/graphs", json={"name": "g", "expression": "x"}).json
