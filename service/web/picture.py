@@ -26,7 +26,7 @@ from service.web.svg import Markup, element, text_element
 from service.web.view import View
 
 MARGIN = 14.0
-_NOTE_LINE, _NARROWEST_NOTE = 1.5 * NAME, 300.0
+NOTE_LINE, _NARROWEST_NOTE = 1.5 * NAME, 300.0
 _BOW, _WIDEST_BOW = 7.0, 28.0  # between two edges from one node to another, and between many
 
 # In a page: how many units are an em, how much they may be scaled, and the width in em of the column to fill by that.
@@ -67,10 +67,10 @@ def draw_svg(subject: Subject, view: View, *, down: bool = False) -> Markup:
     """
     plan = plan_picture(subject, view, Axes(down))
     notes = [view.sentence, legend(subject, view)]
-    lines = [line for note in notes if note for line in _wrapped(note, max(plan.size[0], _NARROWEST_NOTE))]
+    lines = [line for note in notes if note for line in wrapped(note, max(plan.size[0], _NARROWEST_NOTE))]
     width = max([plan.size[0], *(text_width(line, NAME) for line in lines)]) + 2 * MARGIN
     below = plan.size[1] + MARGIN + NAME  # of the drawing
-    height = below + _NOTE_LINE * len(lines) + MARGIN - NAME
+    height = below + NOTE_LINE * len(lines) + MARGIN - NAME
     return _root(
         plan,
         (width, height),
@@ -79,7 +79,7 @@ def draw_svg(subject: Subject, view: View, *, down: bool = False) -> Markup:
         element("rect", class_="paper", width="100%", height="100%", rx=6),
         _draw(plan, inline=False),
         *(
-            text_element("text", line, class_="note", x=MARGIN, y=below + _NOTE_LINE * (rank + 1) - NAME / 2)
+            text_element("text", line, class_="note", x=MARGIN, y=below + NOTE_LINE * (rank + 1) - NAME / 2)
             for rank, line in enumerate(lines)
         ),
     )
@@ -236,7 +236,7 @@ def edge_path(route: Sequence[Stretch], bow: float, axes: Axes) -> str:
     return "".join(path)
 
 
-def _wrapped(text: str, width: float) -> list[str]:
+def wrapped(text: str, width: float) -> list[str]:
     """Break a text into lines that are not wider than `width`, where its words allow it."""
     lines: list[str] = []
     for word in text.split(" "):

@@ -10,16 +10,23 @@ from markupsafe import Markup
 
 from service.core.figures.figures import FloatArray
 from service.core.figures.text import figure_text, listed, short_number
-from service.web.captions import text_width
+from service.web.frame import (
+    DOT,
+    Frame,
+    Scale,
+    cut_off,
+    draw_axes,
+    fill_box,
+    fit_frame,
+    most_of,
+    no_value,
+    padded,
+    set_beside,
+    spread,
+)
+from service.web.plot_svg import Plot, inline
 
 MOST_SAMPLES = 400
-_WIDTH, _RIGHT, _TOP, _BOTTOM = 600.0, 586.0, 14.0, 30.0
-_SIZE = 12.0  # of the labels
-_TICKS_OVER, _TICKS_UP = 10, 6  # at most
-_PADDING = 0.05  # of the frame's height, above and below what is shown
-# A curve with a pole is shown as far as this many times the span of most of its values.
-_REACH, _MOST = 3.0, (0.1, 0.9)
-_DOT = Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="5"/>')
 _JUMP = 20.0  # a step so many times as large as both beside it is a jump
 
 
@@ -67,15 +74,12 @@ def draw_plot(
     of no other note, as kinks. The picture's name for screen readers says how each curve runs.
     """
     frame = _fit(curves, mark, height)
-    parts = [*_axes(frame, over, of), _inside(frame, curves, mark, dots)]
+    parts = [*draw_axes(frame, over, of), _inside(frame, curves, mark, dots)]
     if not any(np.isfinite(curve.y).any() for curve in curves):
-        words = '<text class="mid" x="{:.1f}" y="{:.1f}">no value anywhere here</text>'
-        parts.append(Markup(words).format((frame.left + _RIGHT) / 2, (frame.foot + _TOP) / 2))
+        parts.append(no_value(frame))
     parts.extend(_labels(frame, curves, mark, over, of))
-    words = Markup('<svg class="plot floor" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">').format(
-        _WIDTH, height, describe(curves, over=over, of=of, mark=mark, dots=dots)
-    )
-    return Markup("").join([words, *parts, Markup("</svg>")])
+    words = describe(curves, over=over, of=of, mark=mark, dots=dots)
+    return inline(Plot(Markup("").join(parts), height, words))
 
 
 def describe(
@@ -101,34 +105,9 @@ def describe(
 # --- the frame ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """The ranges that are shown, and where their left and their lower end stand."""
-
-    low: float
-    high: float
-    bottom: float
-    top: float
-    left: float
-    foot: float
-
-    def across(self, x: FloatArray | float) -> FloatArray:
-        """Where a value of the variable stands."""
-        share = (np.asarray(x) / 2 - self.low / 2) / (self.high / 2 - self.low / 2)  # halves do not overflow
-        return self.left + share * (_RIGHT - self.left)
-
-    def up(self, y: FloatArray | float) -> FloatArray:
-        """Where a value of the function stands; beyond the frame, at most its height away from it."""
-        share = (np.asarray(y) / 2 - self.bottom / 2) / (self.top / 2 - self.bottom / 2)
-        return self.foot - np.clip(share, -1.0, 2.0) * (self.foot - _TOP)
-
-
-def _fit(curves: Sequence[Curve], mark: Mark | None, height: float) -> _Frame:
-    low, high = _spread(float(curves[0].x[0]), float(curves[0].x[-1]))
-    bottom, top = _extent(curves, mark)
-    labels = [_tick(value, step) for value, step in _ticks(bottom, top, _TICKS_UP)]
-    left = 14.0 + max((text_width(label, _SIZE) for label in labels), default=0.0)
-    return _Frame(low, high, bottom, top, max(44.0, left), height - _BOTTOM)
+def _fit(curves: Sequence[Curve], mark: Mark | None, height: float) -> Frame:
+    across = Scale(*spread(float(curves[0].x[0]), float(curves[0].x[-1])))
+    return fit_frame(across, Scale(*_extent(curves, mark)), height=height)
 
 
 def _extent(curves: Sequence[Curve], mark: Mark | None) -> tuple[float, float]:
@@ -137,64 +116,16 @@ def _extent(curves: Sequence[Curve], mark: Mark | None) -> tuple[float, float]:
     for curve in curves:
         finite = curve.y[np.isfinite(curve.y)]
         if finite.size:
-            lower, upper = np.quantile(finite, _MOST)
-            reach = _REACH * (upper - lower)
-            held = finite[(finite >= lower - reach) & (finite <= upper + reach)] if reach else finite
-            ends += [float(held.min()), float(held.max())]
-    bottom, top = _spread(min(ends, default=0.0), max(ends, default=1.0))
-    padding = _PADDING * (top - bottom)
-    return bottom - padding, top + padding
-
-
-def _spread(low: float, high: float) -> tuple[float, float]:
-    """The same range, wide enough to be drawn and narrow enough to be computed with."""
-    low, high = max(low, -1e300), min(high, 1e300)
-    if high - low > 1e-12 * max(abs(low), abs(high)):
-        return low, high
-    margin = abs(high) / 2 or 1.0
-    return low - margin, high + margin
-
-
-def _ticks(low: float, high: float, most: int) -> Iterator[tuple[float, float]]:
-    """Round numbers from `low` to `high`, each with the distance between them, which is 1, 2 or 5 times 10ᵏ."""
-    least = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(least))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
-    for count in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1):
-        yield count * step, step
-
-
-def _tick(value: float, step: float) -> str:
-    if not 1e-4 <= step < 1e5:
-        return short_number(value)
-    return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}".replace("-", "−")
-
-
-def _axes(frame: _Frame, over: str, of: str) -> Iterator[Markup]:
-    line = Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
-    text = Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>')
-    for value, step in _ticks(frame.bottom, frame.top, _TICKS_UP):
-        y = float(frame.up(value))
-        yield line.format("grid", frame.left, _RIGHT, y, y)
-        yield text.format("end", frame.left - 8, y + 4, _tick(value, step))
-    for value, step in _ticks(frame.low, frame.high, _TICKS_OVER):
-        x = float(frame.across(value))
-        yield line.format("axis", x, x, frame.foot, frame.foot + 4)
-        yield text.format("mid", x, frame.foot + 17, _tick(value, step))
-    yield line.format("axis", frame.left, _RIGHT, frame.foot, frame.foot)
-    yield text.format("ax", 6.0, 12.0, of)
-    yield text.format("ax end", _RIGHT, frame.foot - 8, over)
+            ends += most_of(finite)
+    return padded(min(ends, default=0.0), max(ends, default=1.0))
 
 
 # --- curves -------------------------------------------------------------------------------------------------------
 
 
-def _inside(frame: _Frame, curves: Sequence[Curve], mark: Mark | None, dots: Sequence[tuple[float, float]]) -> Markup:
-    """The curves, the tangent and the marked points, cut off at the frame, which an inner `<svg>` does."""
-    width, height = _RIGHT - frame.left, frame.foot - _TOP
-    place = f"{frame.left - 6:.1f} {_TOP - 6:g} {width + 12:.1f} {height + 12:g}"
-    x, y, wide, high = place.split()
-    drawn = [Markup('<path class="{}" d="{}"/>').format(curve.kind, _path(frame, curve)) for curve in curves]
+def _inside(frame: Frame, curves: Sequence[Curve], mark: Mark | None, dots: Sequence[tuple[float, float]]) -> Markup:
+    """The curves, the tangent and the marked points."""
+    drawn = [Markup('<path class="{}" d="{}"/>').format(curve.kind, path(frame, curve)) for curve in curves]
     if mark is not None and math.isfinite(mark.y):
         at, level = float(frame.across(mark.x)), float(frame.up(mark.y))
         line = Markup('<path class="axis dash" d="M{:.1f} {:.1f}V{:.1f}M{:.1f} {:.1f}H{:.1f}"/>')
@@ -202,13 +133,13 @@ def _inside(frame: _Frame, curves: Sequence[Curve], mark: Mark | None, dots: Seq
         tangent = _tangent(frame, mark)
         if len(tangent):
             drawn.append(Markup('<path class="cg dash" d="{}"/>').format(_polyline(tangent[[0, -1]])))
-        drawn.append(_DOT.format(at, level))
-    drawn += [_DOT.format(float(frame.across(x)), float(frame.up(y))) for x, y in dots if math.isfinite(y)]
-    opened = Markup('<svg x="{}" y="{}" width="{}" height="{}" viewBox="{}">').format(x, y, wide, high, place)
-    return Markup("").join([opened, *drawn, Markup("</svg>")])
+        drawn.append(DOT.format(at, level))
+    drawn += [DOT.format(float(frame.across(x)), float(frame.up(y))) for x, y in dots if math.isfinite(y)]
+    return cut_off(frame, drawn)
 
 
-def _path(frame: _Frame, curve: Curve) -> str:
+def path(frame: Frame, curve: Curve) -> str:
+    """The strokes of a curve, which is broken where it has no value, at poles and at jumps."""
     points = np.stack([frame.across(curve.x), frame.up(curve.y)], axis=1)
     return "".join(_polyline(points[piece]) for piece in _pieces(frame, curve))
 
@@ -217,14 +148,14 @@ def _polyline(points: FloatArray) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
 
 
-def _pieces(frame: _Frame, curve: Curve) -> list[slice]:
+def _pieces(frame: Frame, curve: Curve) -> list[slice]:
     """The parts of a curve that are drawn in one stroke; one sample alone is none."""
     y, broken = curve.y, ~np.isfinite(curve.y)
     with np.errstate(all="ignore"):
         steps = np.abs(np.diff(y / 2))
         beside = np.fmax(np.append(0.0, steps[:-1]), np.append(steps[1:], 0.0))
-        jumps = (steps > _JUMP * beside) & (steps > 0.01 * (frame.top / 2 - frame.bottom / 2))
-        poles = ((y[:-1] > frame.top) & (y[1:] < frame.bottom)) | ((y[:-1] < frame.bottom) & (y[1:] > frame.top))
+        jumps = (steps > _JUMP * beside) & (steps > 0.01 * (frame.y.high / 2 - frame.y.low / 2))
+        poles = ((y[:-1] > frame.y.high) & (y[1:] < frame.y.low)) | ((y[:-1] < frame.y.low) & (y[1:] > frame.y.high))
     if curve.in_steps:
         jumps = poles = np.zeros(len(steps), dtype=bool)
     cuts = np.flatnonzero(jumps | poles | broken[:-1] | broken[1:]) + 1
@@ -232,21 +163,21 @@ def _pieces(frame: _Frame, curve: Curve) -> list[slice]:
     return [slice(first, last) for first, last in pairwise(ends) if last - first > 1]
 
 
-def _tangent(frame: _Frame, mark: Mark) -> FloatArray:
+def _tangent(frame: Frame, mark: Mark) -> FloatArray:
     """Points along the tangent within the frame, over half of its width; none where there is no tangent."""
     if mark.slope is None or not math.isfinite(mark.slope):
         return np.zeros((0, 2))
-    reach = (frame.high - frame.low) / 2
+    reach = (frame.x.high - frame.x.low) / 2
     x = mark.x + np.linspace(-reach, reach, 201)
     y = mark.y + mark.slope * (x - mark.x)
-    seen = (x >= frame.low) & (x <= frame.high) & (y >= frame.bottom) & (y <= frame.top)
+    seen = (x >= frame.x.low) & (x <= frame.x.high) & (y >= frame.y.low) & (y <= frame.y.high)
     return np.stack([frame.across(x[seen]), frame.up(y[seen])], axis=1)
 
 
 # --- labels -------------------------------------------------------------------------------------------------------
 
 
-def _labels(frame: _Frame, curves: Sequence[Curve], mark: Mark | None, over: str, of: str) -> Iterator[Markup]:
+def _labels(frame: Frame, curves: Sequence[Curve], mark: Mark | None, over: str, of: str) -> Iterator[Markup]:
     """The curves' labels, the marked point's and its slope, each where it hides least."""
     paths = [np.stack([frame.across(curve.x), frame.up(curve.y)], axis=1)[np.isfinite(curve.y)] for curve in curves]
     wanted = [
@@ -262,35 +193,13 @@ def _labels(frame: _Frame, curves: Sequence[Curve], mark: Mark | None, over: str
         wanted.insert(0, (f"{of} = {short_number(mark.y)} at {over} = {short_number(mark.x)}", "ink", at))
     for label, kind, path in wanted:
         if len(path):
-            text, box = _set_beside(label, kind, path, np.concatenate(hidden), frame)
-            hidden.append(np.stack(np.meshgrid(np.linspace(*box[:2], 20), np.linspace(*box[2:], 4)), -1).reshape(-1, 2))
+            text, box = set_beside(label, kind, path, np.concatenate(hidden), frame)
+            hidden.append(fill_box(box))
             yield text
 
 
 def _straight(start: FloatArray, end: tuple[float, float]) -> FloatArray:
     return np.linspace(start, end, 60)
-
-
-def _set_beside(
-    label: str, kind: str, path: FloatArray, hidden: FloatArray, frame: _Frame
-) -> tuple[Markup, tuple[float, float, float, float]]:
-    """A label beside some point of a path, at that which hides the least, and the box that it takes."""
-    width, best = text_width(label, _SIZE), (math.inf, 0.0, 0.0, "", (0.0, 0.0, 0.0, 0.0))
-    for share in (0.85, 0.7, 0.5, 0.3, 0.15):
-        at, level = path[int(share * (len(path) - 1))]
-        for away, down, end in ((-9, -9, True), (9, 19, False), (9, -9, False), (-9, 19, True), (0, -12, False)):
-            x, y = at + away, level + down
-            left = x - width if end else x
-            box = (left, left + width, y - _SIZE, y + 3)
-            outside = max(frame.left - box[0], box[1] - _RIGHT, _TOP - 12 - box[2], box[3] - frame.foot + 2, 0.0)
-            inside = (hidden[:, 0] > box[0] - 4) & (hidden[:, 0] < box[1] + 4)
-            inside &= (hidden[:, 1] > box[2] - 2) & (hidden[:, 1] < box[3] + 2)
-            cost = float(np.count_nonzero(inside)) + 100 * outside
-            if cost < best[0]:
-                best = (cost, x, y, " end" if end else "", box)
-    _, x, y, end_class, box = best
-    text = Markup('<text class="{}{}" x="{:.1f}" y="{:.1f}">{}</text>').format(kind, end_class, x, y, label)
-    return text, box
 
 
 # --- words --------------------------------------------------------------------------------------------------------

@@ -1,16 +1,32 @@
 """Fonts and colours of a picture, in light and in dark mode."""
 
+from pathlib import Path
+
 SIGN, FIGURE, NAME = 15.0, 13.0, 10.5  # sizes of text
 
 # The contrast of text to its background is at least 7:1 (WCAG 2.2, 1.4.6), that of lines 3:1 (1.4.11).
 PALETTES = {
     "light": {
-        **{"paper": "#ffffff", "body": "#f6f8fa", "ink": "#1f2328", "edge": "#7b8490"},
+        **{
+            "paper": "#ffffff",
+            "body": "#f6f8fa",
+            "ink": "#1f2328",
+            "edge": "#7b8490",
+            "soft": "#4a515d",
+            "line": "#d8dce2",
+        },
         **{"value": "#0a5a20", "gradient": "#96001f", "accent": "#2646b8"},
         **{"q1": "#dfe6fd", "q2": "#c3cffb", "q3": "#a3b5f8", "q4": "#92a7f5"},
     },
     "dark": {
-        **{"paper": "#0d1117", "body": "#1b222c", "ink": "#e6edf3", "edge": "#8b949e"},
+        **{
+            "paper": "#0d1117",
+            "body": "#1b222c",
+            "ink": "#e6edf3",
+            "edge": "#8b949e",
+            "soft": "#aeb6c2",
+            "line": "#303743",
+        },
         **{"value": "#7ee28f", "gradient": "#ffa3ab", "accent": "#a3b6ff"},
         **{"q1": "#1b2440", "q2": "#233058", "q3": "#2b3c72", "q4": "#34498c"},
     },
@@ -18,6 +34,8 @@ PALETTES = {
 
 # Real names before system-ui, which is whatever a bare system has; none is wider than `captions.text_width` says.
 _FONTS = '-apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, system-ui, sans-serif'
+
+_SERIF = 'Charter, "Iowan Old Style", STIXGeneral, Cambria, Georgia, serif'
 
 _FIXED = f"""
 & {{font: {FIGURE}px {_FONTS}}}
@@ -51,6 +69,19 @@ _COLOURED = """
 & .ring {stroke: ACCENT}
 & .ringed {fill: ACCENT}
 """
+
+
+_PLOT = (Path(__file__).parent / "pages" / "static" / "plot.css").read_text()
+
+
+def write_plot_style(key: str) -> str:
+    """Write the style sheet of a plot that stands alone, scoped in the same way; pages have its rules in `plot.css`."""
+    light, dark = (
+        "".join(f"--{name}:{colour};" for name, colour in PALETTES[scheme].items()) for scheme in ("light", "dark")
+    )
+    fonts = f"--sans:{_FONTS};--serif:{_SERIF}"
+    schemes = f"& {{{light}{fonts}}}@media (prefers-color-scheme: dark) {{& {{{dark}}}}}"
+    return f"{schemes}& .paper {{fill: var(--paper)}}{_PLOT.replace('.plot', '&')}".replace("&", f"#{key}")
 
 
 def write_style(key: str) -> str:

@@ -70,13 +70,20 @@ class Sweep:
         """The numbers of a chunk's points."""
         return range(chunk * self.chunk, min((chunk + 1) * self.chunk, self.points))
 
+    def indices(self, numbers: IntArray) -> dict[str, IntArray]:
+        """At which index of its axis each input that varies is at the points of these numbers."""
+        found, stride = {}, self.points
+        for name, axis in self.axes.items():
+            stride = stride // axis.count if self.mode == "grid" else 1
+            found[name] = numbers // stride % axis.count
+        return found
+
     def at(self, numbers: IntArray) -> dict[str, FloatArray]:
         """Each scalar input at the points of these numbers: a vector as long as `numbers`."""
-        found, stride = {}, self.points
-        for name, given in self.inputs.items():
-            if not isinstance(given, np.ndarray):
-                stride = stride // given.count if self.mode == "grid" else 1
-                found[name] = given.at(name, numbers // stride % given.count)
-            elif not given.ndim:
-                found[name] = np.full(len(numbers), given)
-        return found
+        varied = {name: self.axes[name].at(name, index) for name, index in self.indices(numbers).items()}
+        held = {
+            name: np.full(len(numbers), given)
+            for name, given in self.inputs.items()
+            if isinstance(given, np.ndarray) and not given.ndim
+        }
+        return varied | held

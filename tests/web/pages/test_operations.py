@@ -102,7 +102,7 @@ def test_an_operation_of_one_operand_is_drawn_with_its_derivative_and_its_kinks(
         "∂z/∂x over x from −4 to 4: it rises from −1 to 1, and has no value in places. Marked at x = 0.",
     ]
     assert client.get("/operations/Tanh").text.count('class="dot"') == 0
-    assert "plot" not in client.get("/operations/Add").text
+    assert 'class="plot' not in client.get("/operations/Add").text
     for operation in operations():
         if is_plotted(operation):
             curves = draw_curves(operation)
