@@ -26,10 +26,18 @@ def follow(job: Job) -> Job:
     try:
         return job.wait()
     except KeyboardInterrupt:
-        if sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(f"Cancel job {job.id}?", err=True):
+        if _confirm(f"Cancel job {job.id}?"):
             return job.cancel()
         click.echo(f"job {job.id} goes on; to wait for it:  gradbook job wait {job.id}", err=True)
         sys.exit(_INTERRUPTED)
+
+
+def _confirm(question: str) -> bool:
+    """Whether someone says yes; a second Ctrl-C is a no, and so is a terminal that is none."""
+    try:
+        return sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(question, err=True)
+    except click.Abort:
+        return False
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from service.client import Client
 from tests.cli.command import call_main, gradbook
 from tests.cli.test_waiting import read_until
 
-LONG = ("a=linspace:0:1:100000", "b=linspace:0:1:9000")
+LONG = ("a=linspace:0:1:50000", "b=linspace:0:1:1000")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_sweep_from_its_beginning_to_what_it_comes_to(service_url: str, servic
 def test_a_job_is_begun_stopped_and_begun_again(service_url: str, service: Client) -> None:
     begun = call_main(service_url, "sweep", "create", "cli jobs", *LONG, "--no-wait", "--json")
     job = begun.json["id"]
-    assert (begun.code, begun.json["state"], begun.json["total"]) == (0, "waiting", 900_000_000)
+    assert (begun.code, begun.json["state"], begun.json["total"]) == (0, "waiting", 50_000_000)
     assert re.search("^state +cancelled$", gradbook(service_url, "job", "cancel", job, expect=0), re.MULTILINE)
     assert f"job {job} was cancelled: " in gradbook(service_url, "job", "wait", job, expect=3)
     assert call_main(service_url, "job", "retry", job, "--json").json["state"] == "waiting"
@@ -72,9 +72,12 @@ def interrupted(service_url: str, **streams: int) -> Iterator[tuple[int, "subpro
     ours, theirs = pty.openpty()
     given = {"stdin": theirs, "stderr": theirs, **streams}
     with subprocess.Popen(command, env=environment, start_new_session=True, **given) as process:
-        read_until(ours, b"900,000,000 points")
-        process.send_signal(signal.SIGINT)
-        yield ours, process
+        try:
+            read_until(ours, b"50,000,000 points")
+            process.send_signal(signal.SIGINT)
+            yield ours, process
+        finally:
+            process.kill()
     os.close(ours)
     os.close(theirs)
 
@@ -88,9 +91,13 @@ def test_an_interrupted_command_asks_whether_to_cancel_the_job(service_url: str,
     assert next(service.list_jobs()).state == "cancelled"
 
 
-def test_where_nobody_can_be_asked_the_job_goes_on(service_url: str, service: Client) -> None:
-    with interrupted(service_url, stdin=subprocess.DEVNULL) as (terminal, command):
+@pytest.mark.parametrize("asked", [True, False])
+def test_unless_it_is_cancelled_the_job_goes_on(service_url: str, service: Client, asked: bool) -> None:
+    with interrupted(service_url, **({} if asked else {"stdin": subprocess.DEVNULL})) as (terminal, command):
         job = next(service.list_jobs())
+        if asked:
+            read_until(terminal, b"Cancel job")
+            os.write(terminal, b"\x04")  # Ctrl-D
         read_until(terminal, f"job {job.id} goes on; to wait for it:  gradbook job wait {job.id}".encode())
         assert command.wait(20) == 130
     assert not service.get_job(job).ended and service.cancel_job(job).ended

@@ -1,13 +1,16 @@
 """Jobs from Python: they are waited for, stopped, retried and read, over real HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from service.client import Client, ClientError, Graph, Job, JobCancelled, JobFailed, Problem
 from service.client.results.jobs import read_job
+from service.serving import free_port, service_process
 
-LONG = {"a": {"linspace": [0, 1, 100_000]}, "b": {"linspace": [0, 1, 9_000]}}
+LONG = {"a": {"linspace": [0, 1, 50_000]}, "b": {"linspace": [0, 1, 1_000]}}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_a_job_is_waited_for_and_read(service: Client, graph: Graph, capsys: pyt
 
 def test_a_job_is_stopped_and_goes_on(service: Client, graph: Graph) -> None:
     job = service.create_sweep(graph, LONG)
-    with pytest.raises(TimeoutError, match=f"job {job.id} is .* of 900000000 points are done"):
+    with pytest.raises(TimeoutError, match=f"job {job.id} is .* of 50000000 points are done"):
         job.result(timeout=0)
     stopped = job.cancel()
     assert (stopped.state, stopped.ended) == ("cancelled", True)
@@ -66,3 +69,23 @@ def test_what_failed_raises_the_problem_of_the_job(service: Client, graph: Graph
         failed.result()
     assert raised.value.job is failed and raised.value.detail == "chunk 7 did"
     assert isinstance(raised.value, Problem) and issubclass(JobCancelled, ClientError)
+
+
+@pytest.mark.slow
+def test_a_job_is_waited_for_while_the_service_is_started_again(
+    empty_database: Callable[[Path], str], tmp_path: Path
+) -> None:
+    database, port = empty_database(tmp_path), free_port()
+    with ThreadPoolExecutor() as threads:
+        with service_process(database, port) as url:
+            service = Client(url)
+            many = {"a": {"linspace": [0, 1, 500]}, "b": {"linspace": [0, 1, 1000]}}
+            job = service.create_sweep(service.create_graph("restarted", expression="F = a * b"), many)
+            while service.get_job(job).done == 0:
+                pass
+            waiting = threads.submit(job.wait)
+        assert not waiting.done()  # while no service answers
+        with service_process(database, port):
+            ended = waiting.result(120)
+            assert (ended.state, ended.done) == ("done", 500_000)
+        service.close()
