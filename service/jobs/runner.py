@@ -23,7 +23,7 @@ from service.storage.database import Database
 from service.storage.identifiers import new_id
 from service.storage.jobs import DoneChunk, JobRecord
 
-_LEASE, _RENEW = 15.0, 5.0  # seconds
+_LEASE, _RENEW = 5.0, 1.5  # seconds
 _LOOK, _IDLE = 0.25, 0.5  # seconds between two looks at the jobs under way, and for jobs that wait
 _JOBS_AT_ONCE = 4
 _AGAIN = 5.0  # seconds until a job is left to others that cannot be done here for the moment
