@@ -42,7 +42,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     database = Database(settings.database_url, _aside, settings.work.lock_seconds, clocks, connections)
     app.extensions["settings"] = settings
     context = app.extensions["gradbook"] = Context(database, settings.limits, settings.work.cache_bytes)
-    observability.observe(app).add(partial(readings.of_caches, context.caches))
+    measurements = observability.observe(app)
+    measurements.add(partial(readings.of_caches, context.caches))
+    measurements.add(partial(readings.of_jobs, database))
     browsers.protect(app, settings)
     limit = RateLimit(database, settings.requests_per_minute) if settings.requests_per_minute else None
     noticed = partial(access.log_key_change, app)

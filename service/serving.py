@@ -196,12 +196,14 @@ def _jobs(settings: Settings, app: Any, pool: Any) -> Iterator[None]:
     if not settings.work.job_processes:
         yield
         return
+    from service.jobs.measured import MeasuredEngine
     from service.jobs.processes import ProcessEngine
     from service.jobs.runner import Runner
     from service.jobs.sweeps import perform_sweep
 
     context = app.extensions["gradbook"]
-    engine = ProcessEngine(pool, settings.work.job_processes)
+    computing = ProcessEngine(pool, settings.work.job_processes)
+    engine = MeasuredEngine(computing, app.extensions["measurements"].record_chunk)
     perform = {"sweep": partial(perform_sweep, context, engine)}
     runner = Runner(context.database, perform, settings.work.job_days)
     runner.begin()

@@ -274,6 +274,12 @@ def count_jobs(connection: Connection) -> dict[str, int]:
     return dict.fromkeys(STATES, 0) | {state: count for state, count in counted}
 
 
+def seconds_waiting(connection: Connection) -> float:
+    """Seconds since the oldest of the jobs that wait was made; 0 where none waits."""
+    oldest: datetime | None = connection.scalar(select(func.min(_JOBS.c.created_at)).where(_JOBS.c.state == WAITING))
+    return max(0.0, (_now(connection) - oldest).total_seconds()) if oldest else 0.0
+
+
 def _change(connection: Connection, which: ColumnElement[bool], **values: Any) -> bool:
     """Whether there were such jobs; they have these values."""
     return connection.execute(update(_JOBS).where(which).values(values)).rowcount > 0

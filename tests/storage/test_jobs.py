@@ -49,6 +49,17 @@ def do(database: Database, act: Callable[..., Any], *given: Any, **named: Any) -
         return act(connection, *given, **named)
 
 
+def test_it_is_known_for_how_long_the_oldest_job_waits(database: Database) -> None:
+    with database.read() as connection:
+        assert storage.seconds_waiting(connection) == 0
+    now = datetime.now(UTC)
+    for hours in (1, 3, 2):
+        insert(database, created_at=now - timedelta(hours=hours))
+    insert(database, created_at=now - timedelta(hours=9), state="done")
+    with database.read() as connection:
+        assert storage.seconds_waiting(connection) == pytest.approx(3 * 3600, abs=60)
+
+
 def test_a_job_comes_back_as_it_was_inserted(database: Database) -> None:
     made = record(task={"a": [1, None]}, operations=2.5)
     do(database, storage.insert_job, made, [b"first", b"\0second"])

@@ -1,4 +1,4 @@
-"""What `/metrics` reads when somebody asks: the caches, the server and its worker processes."""
+"""What `/metrics` reads when somebody asks: the queue of jobs, the caches, the server and its worker processes."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -7,8 +7,11 @@ from typing import Any
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.core.caches import Cache
+from service.storage.database import Database
+from service.storage.jobs import count_jobs, seconds_waiting
 
 GAUGES = {
     "gradbook_server_connections": "Open connections",
@@ -22,6 +25,7 @@ GAUGES = {
     "gradbook_worker_memory_bytes": "Bytes of memory granted to tasks under way and to answers that are being sent",
     "gradbook_worker_memory_limit_bytes": "Bytes of memory that may be granted",
 }
+READY = "1 if the database can be read and written, as /readyz has it"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,25 @@ def gauges(prefix: str, load: Mapping[str, float]) -> Iterable[Metric]:
     """A gauge for each of the readings, whose names begin with the prefix."""
     for name, value in load.items():
         yield GaugeMetricFamily(f"{prefix}_{name}", GAUGES[f"{prefix}_{name}"], value)
+
+
+def of_jobs(database: Database) -> Iterable[Metric]:
+    """Whether the database answers, and if it does how many jobs it holds in each state."""
+    try:
+        database.check()  # it waits but for a moment
+        with database.read() as connection:
+            counts, seconds = count_jobs(connection), seconds_waiting(connection)
+    except SQLAlchemyError:
+        yield GaugeMetricFamily("gradbook_database_ready", READY, 0)
+        return
+    yield GaugeMetricFamily("gradbook_database_ready", READY, 1)
+    jobs = GaugeMetricFamily("gradbook_jobs", "Jobs, of all services that share the database", labels=["state"])
+    for state, count in counts.items():
+        jobs.add_metric([state], count)
+    yield jobs
+    yield GaugeMetricFamily(
+        "gradbook_jobs_oldest_waiting_seconds", "Seconds since the oldest job was made that waits", seconds
+    )
 
 
 def of_caches(caches: Mapping[str, Cache[Any, Any]]) -> Iterable[Metric]:

@@ -1,0 +1,40 @@
+"""How long chunks take, whatever computes them."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from threading import Event
+from typing import TypeAlias
+
+from service.jobs.engine import ChunkWork, Engine, Unavailable
+from service.workers.pool import Gone
+
+# Is told how a chunk ended, "done" or "failed", and after how many seconds.
+Observe: TypeAlias = Callable[[str, float], None]
+
+
+class MeasuredEngine:
+    """An engine whose chunks are measured from being submitted to their result, but for those that nobody began or that
+    were stopped."""
+
+    def __init__(self, engine: Engine, observe: Observe) -> None:
+        self._engine, self._observe = engine, observe
+        self.close = engine.close
+
+    @property
+    def window(self) -> int:
+        """As `Engine`."""
+        return self._engine.window
+
+    def submit(self, work: ChunkWork, number: int, stop: Event) -> "Future[bytes]":
+        """As `Engine`."""
+        began = time.monotonic()
+
+        def ended(future: "Future[bytes]") -> None:
+            failure = CancelledError() if future.cancelled() else future.exception()
+            if not isinstance(failure, Gone | CancelledError | Unavailable):
+                self._observe("failed" if failure else "done", time.monotonic() - began)
+
+        future = self._engine.submit(work, number, stop)
+        future.add_done_callback(ended)
+        return future
