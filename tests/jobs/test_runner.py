@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from service.core.errors import NotFound
-from service.core.sweeps.chunks import compute_chunk
+from service.core.sweeps.chunks import compute_chunk, read_chunk
 from service.jobs.engine import ChunkWork, Unavailable
 from service.jobs.runner import ClaimedJob, Ending, Perform, Runner
 from service.jobs.sweeps import perform_sweep
@@ -22,7 +22,7 @@ from service.storage.jobs import JobRecord, load_chunks
 from service.usecases.context import Context
 from service.usecases.graphs import create_graph
 from service.usecases.jobs import cancel_job, get_job, retry_job
-from service.usecases.sweeps import create_sweep
+from service.usecases.sweeps import create_sweep, prepare_sweep
 from service.workers.pool import Lost
 from tests.waiting import until
 
@@ -81,9 +81,10 @@ def ended(context: Context, identifier: str) -> JobRecord:
 
 
 def values(context: Context, record: JobRecord) -> Any:
+    sweep = prepare_sweep(context, record).sweep
     with context.database.read() as connection:
-        data = b"".join(data for _, data in load_chunks(connection, record.id, range(record.chunks)))
-    return np.frombuffer(data)
+        chunks = load_chunks(connection, record.id, range(record.chunks))
+        return np.concatenate([read_chunk(sweep, data)["y"] for _, data in chunks])
 
 
 def test_a_sweep_is_done_and_every_chunk_is_stored(context: Context) -> None:

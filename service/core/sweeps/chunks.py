@@ -1,25 +1,39 @@
-"""The points of a chunk, computed block by block.
+"""What is stored of a chunk: what its points amount to, and their figures where those are kept.
 
-Where each node is elementwise, a block's points are computed together, in one pass forward and one back; else one after
-the other. A point's figures do not depend, to the bit, on the points beside it.
+Where each node is elementwise, points are computed together, a block of them in one pass forward and one back; else one
+after the other. The figures of a point are the same, to the bit, whichever points are beside it.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from service.core.caches import memoize_on_argument
+from service.core.comparison.agreement import near
+from service.core.comparison.verdicts import Tolerance
+from service.core.derivatives.gradient_check import CheckVerdict, check_gradients
 from service.core.execution.batches import is_elementwise_node
 from service.core.execution.passes import Fitted, backward_pass, evaluate, fit_again, fit_inputs
-from service.core.figures.figures import FloatArray
+from service.core.figures.figures import BoolArray, FloatArray, same_bits
 from service.core.graph.graph import Graph
 from service.core.rulebook.input_types import read_input
+from service.core.sweeps.reductions import (
+    Parting,
+    Reductions,
+    read_reductions,
+    reduce_column,
+    reduce_parting,
+    write_reductions,
+)
 from service.core.sweeps.sweep import Sweep
 
 # As many numbers, values and gradients of all nodes, as fit in a common third-level cache, unless that were so few
 # points that the calls of NumPy would outweigh the arithmetic; and never so many that they fill the memory.
 _CACHED, _WORTH_A_CALL, _MOST = 2**20, 4096, 2**25
+_VERDICTS = list(CheckVerdict)
+_LENGTH = 8  # bytes of the length of what a chunk begins with
 
 
 class Stopped(Exception):
@@ -32,71 +46,139 @@ def never() -> bool:
 
 
 def compute_chunk(graphs: Sequence[Graph], sweep: Sweep, number: int, stop: Callable[[], bool] = never) -> bytes:
-    """The columns of a chunk's points, in little-endian float64, one column after the other.
+    """What is stored of a chunk: see `read_chunk_reductions` and `read_chunk`.
 
-    Raises Stopped soon after `stop` returns true, which is asked before each block; InvalidInputs where an operation
-    refuses its operands.
+    `graphs` are the sweep's graph and, last, the one that it is held against, if there is one. Raises Stopped soon
+    after `stop` returns true, which is asked before each block; InvalidInputs where an operation refuses its operands.
     """
     points = sweep.numbers(number)
-    graph = graphs[0].with_convention(sweep.convention)
     figures = np.empty((len(sweep.columns), len(points)), dtype="<f8")
-    size = _points_at_once(graph)
-    for begin in range(0, len(points), size):
-        if stop():
-            raise Stopped
-        block = points[begin : begin + size]
-        for row, column in zip(figures, _columns(graph, sweep, block), strict=True):
-            row[begin : begin + len(block)] = column
-    return figures.tobytes()
+    own = len(sweep.outputs) + len(sweep.wrt)
+    _compute(graphs[0], sweep, sweep.outputs, sweep.output, points, stop, figures[:own])
+    if sweep.against:
+        theirs = [sweep.against.outputs[name] for name in sweep.outputs]
+        output = None if sweep.output is None else sweep.against.outputs[sweep.output]
+        _compute(graphs[-1], sweep, theirs, output, points, stop, figures[own : 2 * own])
+    if sweep.check:
+        _check(graphs[0].with_convention(sweep.convention), sweep, points, stop, figures[-2 * len(sweep.wrt) :])
+    begin = json.dumps(write_reductions(_reduce(sweep, dict(zip(sweep.columns, figures, strict=True)), points.start)))
+    begin += " " * (-len(begin) % figures.itemsize)  # so that figures lie where processors like to read them
+    head = len(begin).to_bytes(_LENGTH, "little") + begin.encode()
+    return head if sweep.reduce is not None else head + figures.tobytes()
+
+
+def read_chunk_reductions(data: bytes) -> Reductions:
+    """What the points of a chunk amount to; `data` may end where the figures of the points begin."""
+    return read_reductions(json.loads(data[_LENGTH : _figures_begin(data)]))
 
 
 def read_chunk(sweep: Sweep, data: bytes) -> Mapping[str, FloatArray]:
-    """The columns of a chunk by name, each a vector of float64 with one figure for each point; they are read-only."""
-    figures = np.frombuffer(data, "<f8").reshape(len(sweep.columns), -1)
+    """The columns of a chunk by name, each a read-only vector with one figure for each point; none where the sweep does
+    not keep them."""
+    if sweep.reduce is not None:
+        return {}
+    figures = np.frombuffer(data, "<f8", offset=_figures_begin(data)).reshape(len(sweep.columns), -1)
     return dict(zip(sweep.columns, figures, strict=True))
 
 
-def _columns(graph: Graph, sweep: Sweep, block: range) -> Iterator[FloatArray]:
-    inputs = sweep.at(np.arange(block.start, block.stop))
-    compute = _together if inputs.keys() >= set(graph.inputs) and _is_pointwise(graph) else _one_by_one
-    return compute(graph, sweep, inputs)
+def _figures_begin(data: bytes) -> int:
+    return _LENGTH + int.from_bytes(data[:_LENGTH], "little")
 
 
-def _together(graph: Graph, sweep: Sweep, inputs: Mapping[str, FloatArray]) -> Iterator[Any]:
-    """All points in one pass forward and one back."""
-    read = {
-        name: read_input(name, {**graph.nodes[graph.position[name]].attributes, "shape": None}, inputs[name])
-        for name in graph.inputs
-    }
-    values = evaluate(Fitted(graph, read, ((),) * len(graph)))
-    for name in sweep.outputs:
-        yield values[graph.position[name]]
-    if sweep.output is not None:
-        gradients = backward_pass(graph, values, sweep.output)
-        for name in sweep.wrt:
-            yield gradients[graph.position[name]]
+# --- what points amount to ----------------------------------------------------------------------------------------
 
 
-def _one_by_one(graph: Graph, sweep: Sweep, inputs: Mapping[str, FloatArray]) -> Iterator[Any]:
-    fixed = {name: each for name, each in sweep.inputs.items() if isinstance(each, np.ndarray) and each.ndim}
-    count = len(next(iter(inputs.values()), [0.0]))
-    rows = np.empty((count, len(sweep.columns)))
+def _reduce(sweep: Sweep, columns: Mapping[str, FloatArray], first: int) -> Reductions:
+    histogram = sweep.reduce is None or "histogram" in sweep.reduce
+    return Reductions(
+        {name: reduce_column(column, first, histogram) for name, column in columns.items()},
+        {name: _part(sweep, columns, name, first) for name in sweep.pairs},
+    )
+
+
+def _part(sweep: Sweep, columns: Mapping[str, FloatArray], name: str, first: int) -> Parting:
+    column = sweep.pairs[name]
+    verdicts = columns.get(f"verdict {column}") if name.startswith("estimate ") else None
+    if verdicts is not None:
+        wrong, unknown = (verdicts == _VERDICTS.index(v) for v in (CheckVerdict.WRONG, CheckVerdict.NOT_APPLICABLE))
+        return reduce_parting(columns[column], columns[name], wrong, unknown, first)
+    assert sweep.against is not None
+    parted = ~_agree(columns[column], columns[name], sweep.against.tolerance)
+    return reduce_parting(columns[column], columns[name], parted, None, first)
+
+
+def _agree(candidate: FloatArray, baseline: FloatArray, tolerance: Tolerance) -> BoolArray:
+    if tolerance.exact:
+        return same_bits(candidate, baseline)
+    with np.errstate(all="ignore"):
+        return near(candidate, baseline, tolerance.atol + tolerance.rtol * np.abs(baseline))
+
+
+# --- the figures of points ----------------------------------------------------------------------------------------
+
+
+def _compute(
+    graph: Graph,
+    sweep: Sweep,
+    outputs: Sequence[str],
+    output: str | None,
+    points: range,
+    stop: Callable[[], bool],
+    columns: FloatArray,
+) -> None:
+    """Fill the rows of `columns` with the values of these outputs, and the gradients of that one, at the points."""
+    graph = graph.with_convention(sweep.convention)
+    kept = [graph.position[name] for name in outputs]
+    wrt = [graph.position[name] for name in sweep.wrt]
+    at_once = _points_at_once(graph)
+    for block in (points[begin : begin + at_once] for begin in range(0, len(points), at_once)):
+        part = columns[:, block.start - points.start : block.stop - points.start]
+        for fitted, place in _runs(graph, sweep, block):
+            if stop():
+                raise Stopped
+            values = evaluate(fitted)
+            found = [values[position] for position in kept]
+            if output is not None:
+                gradients = backward_pass(graph, values, output)
+                found += [gradients[position] for position in wrt]
+            for row, figure in zip(part, found, strict=True):
+                row[place] = figure
+
+
+def _check(graph: Graph, sweep: Sweep, points: range, stop: Callable[[], bool], columns: FloatArray) -> None:
+    """Fill the rows with what the method estimates each gradient to be, NaN where it cannot, and then the verdicts."""
+    positions = [graph.position[name] for name in sweep.wrt]
+    for fitted, place in _single_runs(graph, sweep, points):
+        if stop():
+            raise Stopped
+        found = check_gradients(graph, evaluate(fitted), str(sweep.output), positions, "central")
+        estimates = [np.nan if each.estimate is None else each.estimate for each in found]
+        columns[:, place] = [*estimates, *(_VERDICTS.index(each.verdict) for each in found)]
+
+
+def _runs(graph: Graph, sweep: Sweep, block: range) -> Iterator[tuple[Fitted, Any]]:
+    """The inputs of the runs of a block, each with the place of its points there: one run of all, if it may be."""
+    if not _is_pointwise(graph) or not graph.inputs or any(map(np.ndim, sweep.fixed.values())):
+        yield from _single_runs(graph, sweep, block)
+        return
+    varied = sweep.at(np.arange(block.start, block.stop))
+    attributes = {name: graph.nodes[graph.position[name]].attributes for name in graph.inputs}
+    read = {name: read_input(name, {**each, "shape": None}, varied[name]) for name, each in attributes.items()}
+    yield Fitted(graph, read, ((len(block),),) * len(graph)), slice(None)
+
+
+def _single_runs(graph: Graph, sweep: Sweep, block: range) -> Iterator[tuple[Fitted, int]]:
+    varied = sweep.at(np.arange(block.start, block.stop))
     fitted = None
-    for row in range(count):
-        point = {**fixed, **{name: column[row, ...] for name, column in inputs.items()}}
+    for place in range(len(block)):
+        point = {**sweep.fixed, **{name: column[place, ...] for name, column in varied.items()}}
         fitted = fit_again(fitted, point) if fitted else fit_inputs(graph, point)
-        values = evaluate(fitted)
-        found = [values[graph.position[name]] for name in sweep.outputs]
-        if sweep.output is not None:
-            gradients = backward_pass(graph, values, sweep.output)
-            found += [gradients[graph.position[name]] for name in sweep.wrt]
-        rows[row] = found
-    return iter(rows.T)
+        yield fitted, place
 
 
 @memoize_on_argument
 def _is_pointwise(graph: Graph) -> bool:
-    """Whether the figures of each point follow from that point's alone when all are computed together."""
+    """Whether the figures of a point follow from that point's alone, element by element."""
     return all(map(is_elementwise_node, graph.nodes))
 
 

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from service.core.comparison.verdicts import Tolerance
 from service.core.errors import Fault, InvalidInputs, InvalidRequest, unknown_names
 from service.core.execution.passes import fit_inputs
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
+from service.core.graph.selection import choose_output
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.core.sweeps.axes import Axis
-from service.core.sweeps.sweep import CHUNK, Sweep
+from service.core.sweeps.sweep import CHECKED, CHUNK, REDUCTIONS, Against, Sweep
 
 
 def plan_sweep(
@@ -23,37 +25,66 @@ def plan_sweep(
     gradients: bool = False,
     output: str | None = None,
     convention: str = MINIMUM_NORM,
-    chunk: int = CHUNK,
+    reduce: Sequence[str] | None = None,
+    against: tuple[Graph, Mapping[str, str], Tolerance] | None = None,
+    check: bool = False,
+    chunk: int | None = None,
 ) -> Sweep:
-    """The sweep of a graph over these inputs.
+    """The sweep of a graph over these inputs; see `Sweep`.
 
-    The values of the graph's outputs are kept unless other nodes are named. With `gradients`, those of `output`, by
-    default the only one of the outputs, with respect to each scalar Input that has a gradient are kept too.
+    The values of the graph's outputs are kept unless other nodes are named. With `gradients`, or `check`, those of
+    `output`, by default the graph's only one, with respect to each scalar Input that has a gradient are kept too.
+    `against` is a second graph with Inputs of the same names, the names of its nodes that stand for the first one's
+    outputs where they are not the same, and how far the two may differ.
 
     Raises InvalidInputs where an input is missing or unknown, an axis is empty, axes side by side are not equally long,
-    shapes do not fit, or an output is no scalar; InvalidRequest where an output is unknown or not named.
+    or shapes do not fit; InvalidRequest where an output is unknown, not named though there are several, or no scalar,
+    where a reduction is unknown, and where the two graphs have no such inputs or outputs in common.
     """
     if faults := list(_faults_of_axes(inputs, mode)):
         raise InvalidInputs(faults)
-    kept = tuple(graph.outputs if outputs is None else outputs)
-    _check_names(graph, kept, ("outputs",))
-    target = None
-    if gradients:
-        if output is None and len(kept) != 1:
-            raise InvalidRequest([Fault(("output",), f"name the output to differentiate, one of {', '.join(kept)}")])
-        target = kept[0] if output is None else output
-        _check_names(graph, [target], ("output",))
-    scalars = [name for name, given in inputs.items() if not isinstance(given, np.ndarray) or not given.ndim]
-    sweep = Sweep(dict(inputs), mode, kept, target, (), convention, None, chunk)
-    tensors = {name: given for name, given in inputs.items() if isinstance(given, np.ndarray) and given.ndim}
+    kept = tuple(dict.fromkeys(graph.outputs if outputs is None else outputs))
+    target = choose_output(graph, output) if gradients or check else None
+    used = list(dict.fromkeys([*kept, *([] if target is None else [target])]))
+    varied = [name for name, given in inputs.items() if not isinstance(given, np.ndarray) or not given.ndim]
+    sweep = Sweep(
+        dict(inputs),
+        mode,
+        kept,
+        target,
+        (),
+        convention,
+        None if reduce is None else tuple(reduce),
+        chunk or (CHECKED if check else CHUNK),
+        against and Against({name: against[1].get(name, name) for name in used}, against[2]),
+        check,
+    )
+    _check_outputs(graph, sweep, used, ("outputs",))
+    if against is not None and sweep.against is not None:
+        if set(against[0].inputs) != set(graph.inputs):
+            theirs, ours = (", ".join(map(repr, each.inputs)) for each in (against[0], graph))
+            detail = f"the graphs take other inputs: this one {ours}, and that one {theirs}"
+            raise InvalidRequest([Fault(("against", "graph"), detail)])
+        if unknown := [name for name in against[1] if name not in used]:
+            detail = f"{unknown[0]!r} is none of the outputs of the sweep"
+            raise InvalidRequest([Fault(("against", "outputs", unknown[0]), detail)])
+        _check_outputs(against[0], sweep, list(sweep.against.outputs.values()), ("against", "outputs"))
+    if unknown := [name for name in reduce or () if name not in REDUCTIONS]:
+        raise InvalidRequest([Fault(("reduce",), f"a reduction is one of {', '.join(REDUCTIONS)}, not {unknown[0]!r}")])
+    wrt = (name for name in varied if target is not None and name in graph.position)
+    return replace(sweep, wrt=tuple(name for name in wrt if graph.nodes[graph.position[name]].has_gradient))
+
+
+def _check_outputs(graph: Graph, sweep: Sweep, outputs: Sequence[str], location: tuple[str, ...]) -> None:
+    """Raise InvalidRequest where an output is unknown or no scalar, InvalidInputs where the inputs do not fit."""
+    if unknown := list(unknown_names(outputs, graph.position, "the graph has no node")):
+        raise InvalidRequest([Fault(location, detail) for _, detail in unknown])
     first = {name: column[0, ...] for name, column in sweep.at(np.zeros(1, dtype=np.int64)).items()}
-    shapes = fit_inputs(graph, {**tensors, **first}).shapes
-    for name in kept if target is None else dict.fromkeys([*kept, target]):
-        if shapes is not None and (shape := shapes[graph.position[name]]):
-            detail = f"{name!r} has shape {list(shape)}; a sweep keeps scalars, such as its sum"
-            raise InvalidInputs([Fault(("outputs",), detail)])
-    wrt = tuple(name for name in scalars if target is not None and graph.nodes[graph.position[name]].has_gradient)
-    return replace(sweep, wrt=wrt)
+    shapes = fit_inputs(graph, {**sweep.fixed, **first}).shapes or ((),) * len(graph)
+    for name in outputs:
+        if shape := shapes[graph.position[name]]:
+            detail = f"{name!r} has shape {list(shape)}: a sweep keeps scalars, such as the sum or the mean of it"
+            raise InvalidRequest([Fault(location, detail)])
 
 
 def _faults_of_axes(inputs: Mapping[str, Axis | FloatArray], mode: str) -> Iterator[Fault]:
@@ -74,9 +105,3 @@ def _faults_of_axes(inputs: Mapping[str, Axis | FloatArray], mode: str) -> Itera
 def _kind(axis: Axis) -> str:
     """The member that says how an input varies."""
     return type(axis).__name__.lower()
-
-
-def _check_names(graph: Graph, names: Sequence[str], location: tuple[str, ...]) -> None:
-    faults = [Fault(location, detail) for _, detail in unknown_names(names, graph.position, "the graph has no node")]
-    if faults:
-        raise InvalidRequest(faults)

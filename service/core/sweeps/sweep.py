@@ -11,7 +11,8 @@ from service.core.comparison.verdicts import Tolerance
 from service.core.figures.figures import FloatArray, IntArray
 from service.core.sweeps.axes import Axis
 
-CHUNK = 10_000  # points
+CHUNK, CHECKED = 10_000, 100  # points of a chunk by default, and where gradients are checked, which takes milliseconds
+REDUCTIONS = ("min", "max", "mean", "argmin", "histogram", "nonfinite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +24,16 @@ class Against:
     tolerance: Tolerance
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sweep:
     """Points are numbered from 0, and computed in chunks of `chunk` points, the last of which may have fewer.
 
     `inputs` says of every Input of the graph how it varies, or what it is at every point. In mode "grid" the points
     are all combinations, in which the first input named varies slowest; in mode "zip" the axes, which are equally
     long, go side by side. `outputs` are the nodes whose values are kept, each of them a scalar; `wrt` the scalar Inputs
-    with respect to which the gradients of `output` are kept, none where `output` is None. With `reduce`, only what the
-    points amount to is kept. With `check`, the gradients are held against central differences at every point.
+    with respect to which the gradients of `output` are kept, none where `output` is None. What all points amount to is
+    told by `reduce`, a choice of REDUCTIONS; with None it is all of them, and the figures of each point are kept too.
+    With `check`, the gradients are held against central differences at every point.
     """
 
     inputs: Mapping[str, Axis | FloatArray]
@@ -51,6 +53,11 @@ class Sweep:
         return {name: each for name, each in self.inputs.items() if not isinstance(each, np.ndarray)}
 
     @cached_property
+    def fixed(self) -> Mapping[str, FloatArray]:
+        """The inputs that are the same at every point."""
+        return {name: each for name, each in self.inputs.items() if isinstance(each, np.ndarray)}
+
+    @cached_property
     def points(self) -> int:
         """How many points there are."""
         counts = [axis.count for axis in self.axes.values()]
@@ -63,8 +70,23 @@ class Sweep:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The names of the figures that each point has: F, dF/da."""
-        return (*self.outputs, *(f"d{self.output}/d{name}" for name in self.wrt))
+        """The names of the figures that each point has: F and dF/da of the graph, then what they are held against, and
+        last the verdict on each gradient that is checked: 0 if it is right, 1 if nothing can be said, 2 if it is wrong.
+        """
+        own = (*self.outputs, *self.gradients)
+        verdicts = (f"verdict {name}" for name in self.gradients if self.check)
+        return (*own, *self.pairs, *verdicts)
+
+    @property
+    def gradients(self) -> tuple[str, ...]:
+        """The columns of gradients, in the order of `wrt`."""
+        return tuple(f"d{self.output}/d{name}" for name in self.wrt)
+
+    @cached_property
+    def pairs(self) -> Mapping[str, str]:
+        """The columns that others are held against, each with that other: "against F" and "estimate dF/da"."""
+        against = {f"against {name}": name for name in (*self.outputs, *self.gradients) if self.against}
+        return {**against, **{f"estimate {name}": name for name in self.gradients if self.check}}
 
     def numbers(self, chunk: int) -> range:
         """The numbers of a chunk's points."""

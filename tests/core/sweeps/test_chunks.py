@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.core.comparison.verdicts import TOLERANCES, Tolerance
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import FloatArray, same_bits
 from service.core.graph.graph import Graph
-from service.core.sweeps.axes import Linspace, Normal, Values
-from service.core.sweeps.chunks import Stopped, compute_chunk, read_chunk
+from service.core.sweeps.axes import Axis, Linspace, Normal, Values
+from service.core.sweeps.chunks import Stopped, compute_chunk, read_chunk, read_chunk_reductions
 from service.core.sweeps.planning import plan_sweep
+from service.core.sweeps.reductions import Extreme, merge
 from service.core.sweeps.sweep import Sweep
 from tests.passes import graph_of
 
@@ -25,8 +27,7 @@ def columns_of(graph: Graph, sweep: Sweep) -> dict[str, FloatArray]:
 
 def test_a_grid_varies_the_first_input_slowest() -> None:
     graph = graph_of("F(a, b, c) = 100 * a + 10 * b + c")
-    inputs = {"a": Linspace(0.0, 1.0, 2), "b": Values(np.array([1.0, 2.0, 3.0])), "c": np.array(4.0)}
-    sweep = plan_sweep(graph, inputs)
+    sweep = plan_sweep(graph, {"a": Linspace(0.0, 1.0, 2), "b": Values(np.array([1.0, 2.0, 3.0])), "c": np.array(4.0)})
     assert (sweep.points, sweep.chunks, sweep.columns) == (6, 1, ("F",))
     assert columns_of(graph, sweep)["F"].tolist() == [14.0, 24.0, 34.0, 114.0, 124.0, 134.0]
 
@@ -40,11 +41,11 @@ def test_side_by_side() -> None:
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_the_figures_are_those_of_a_batch_whatever_the_chunks(chunk: int) -> None:
     graph = graph_of("F(a, b, c, d) = tanh(a * b) + sin(c) ^ 3 / d + relu(a)")
-    axes = {"a": Normal(0.0, 2.0, 5, seed=1), "b": Linspace(-3.0, 3.0, 7), "c": Values(np.array([0.1, np.nan, np.inf]))}
-    sweep = plan_sweep(graph, {**axes, "d": np.array(3.0)}, gradients=True, chunk=chunk)
+    inputs: dict[str, Axis | FloatArray] = {"a": Normal(0.0, 2.0, 5, seed=1), "b": Linspace(-3.0, 3.0, 7)}
+    inputs |= {"c": Values(np.array([0.1, np.nan, np.inf])), "d": np.array(3.0)}
+    sweep = plan_sweep(graph, inputs, gradients=True, chunk=chunk)
     found = columns_of(graph, sweep)
-    inputs = sweep.at(np.arange(sweep.points))
-    values = forward_pass(graph, inputs)
+    values = forward_pass(graph, sweep.at(np.arange(sweep.points)))
     gradients = backward_pass(graph, values, "F")
     expected: dict[str, Any] = {"F": values[graph.position["F"]]}
     expected |= {f"dF/d{name}": gradients[graph.position[name]] for name in graph.inputs}
@@ -71,3 +72,54 @@ def test_a_stopped_chunk_is_given_up() -> None:
     sweep = plan_sweep(graph, {name: Linspace(1.0, 2.0, 10) for name in "abcd"})
     with pytest.raises(Stopped):
         compute_chunk([graph], sweep, 0, lambda: True)
+
+
+SOFTPLUS = [graph_of("F(x) = log(1 + exp(x))"), graph_of("G(x) = max(x, 0) + log1p(exp(-abs(x)))")]
+
+
+def test_two_implementations_part_where_one_overflows() -> None:
+    against = (SOFTPLUS[1], {"F": "G"}, Tolerance(1e-9, 0.0))
+    sweep = plan_sweep(SOFTPLUS[0], {"x": Linspace(-800.0, 800.0, 1601)}, gradients=True, against=against, chunk=500)
+    assert sweep.columns == ("F", "dF/dx", "against F", "against dF/dx")
+    chunks = [compute_chunk(SOFTPLUS, sweep, number) for number in range(sweep.chunks)]
+    found = merge(list(map(read_chunk_reductions, reversed(chunks))))
+    parting = found.partings["against F"]
+    assert parting.first is not None and parting.greatest is not None
+    assert sweep.at(np.array([parting.first, parting.greatest.point]))["x"].tolist() == [-745.0, 710.0]
+    assert parting.greatest.value == np.inf
+    assert found.columns["F"].above == 91 and found.columns["against F"].above == 0
+    exact = plan_sweep(SOFTPLUS[0], {"x": Linspace(-1.0, 1.0, 9)}, against=(SOFTPLUS[0], {}, TOLERANCES["exact"]))
+    same = read_chunk_reductions(compute_chunk([SOFTPLUS[0]], exact, 0)).partings["against F"]
+    assert (same.count, same.first, same.greatest) == (0, None, Extreme(0.0, 0))
+
+
+def test_gradients_are_checked_at_every_point() -> None:
+    graph = graph_of("F(a, b) = relu(a) * b")
+    sweep = plan_sweep(graph, {"a": Linspace(-1.0, 1.0, 3), "b": np.array(2.0)}, check=True)
+    data = compute_chunk([graph], sweep, 0)
+    found = read_chunk(sweep, data)
+    assert list(found)[-4:] == ["estimate dF/da", "estimate dF/db", "verdict dF/da", "verdict dF/db"]
+    assert found["verdict dF/da"].tolist() == [0.0, 1.0, 0.0]
+    assert found["estimate dF/da"].tolist() == pytest.approx([0.0, np.nan, 2.0], nan_ok=True)
+    parting = read_chunk_reductions(data).partings["estimate dF/da"]
+    assert (parting.count, parting.first, parting.unjudged) == (0, None, 1)
+
+
+def test_only_reductions_are_kept_where_they_are_asked_for() -> None:
+    graph = graph_of(BLOG)
+    inputs = {name: Linspace(1.0, 2.0, 4) for name in "abcd"}
+    kept, reduced = plan_sweep(graph, inputs), plan_sweep(graph, inputs, reduce=["min", "histogram"])
+    whole, small = (compute_chunk([graph], sweep, 0) for sweep in (kept, reduced))
+    assert read_chunk(reduced, small) == {}
+    assert whole.startswith(small) and len(whole) == len(small) + 8 * kept.points
+    assert read_chunk_reductions(small).columns["F"].least == Extreme(1.0, 3)
+
+
+def test_a_constant_is_at_every_point() -> None:
+    graph = graph_of("c = 2; F = c * x")
+    sweep = plan_sweep(graph, {"x": Linspace(0.0, 1.0, 3)}, outputs=["c", "x", "F"])
+    assert columns_of(graph, sweep) == {
+        "c": pytest.approx([2.0, 2.0, 2.0]),
+        "x": pytest.approx([0.0, 0.5, 1.0]),
+        "F": pytest.approx([0.0, 1.0, 2.0]),
+    }

@@ -1,0 +1,225 @@
+"""What a column of figures amounts to, merged from what its parts amount to: in any order, to the bit.
+
+NaN and infinities are data. A NaN is neither the least nor the greatest figure and has no part in the mean; an infinity
+is such a figure, and is also among those that are not finite.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+
+from service.core.figures.figures import BoolArray, FloatArray
+
+NAMED = 1000  # points whose figure is not finite that are named of each column
+
+# A sum is a whole number of 2^−1126: that is the last of 53 bits of the least number, once they begin with a 1.
+_LEAST_EXPONENT, _BITS = -1073, 53
+_UNIT = _BITS - _LEAST_EXPONENT
+_HALF = 27  # bits: so many of a number are added up, millions of times, in float64 without rounding
+_BUCKET = 48  # bits that the figures in a bucket need not share: they have sign, exponent and 4 bits of the fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Extreme:
+    """A figure, and the number of the first point that has it."""
+
+    value: float
+    point: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """Of `count` figures: how many are NaN, +∞ (`above`) and −∞ (`below`); the least and the greatest, None where all
+    are NaN; the sum of the finite ones, exact, in units of 2^−1126; how many are in each bucket of the histogram; and
+    the first thousand that are not finite."""
+
+    count: int
+    nan: int
+    above: int
+    below: int
+    least: Extreme | None
+    greatest: Extreme | None
+    total: int
+    buckets: Mapping[int, int]
+    nonfinite: tuple[Extreme, ...]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of the figures that are no NaN, rounded once; None where there are none."""
+        if self.above or self.below:
+            return float("nan") if self.above and self.below else float("inf" if self.above else "-inf")
+        count = self.count - self.nan
+        return self.total / (count << _UNIT) if count else None
+
+    @property
+    def histogram(self) -> list[tuple[float, float, int]]:
+        """The buckets that hold any of the finite figures, the lowest first: from where, to where, and how many.
+
+        Sixteen lie between two powers of 2. A figure on a bound is in the bucket that is farther from 0.
+        """
+        return sorted((*_bounds(bucket), count) for bucket, count in self.buckets.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """At how many points two columns part, and the first of them; the greatest absolute difference anywhere, None where
+    each is NaN; and at how many points nothing can be said."""
+
+    count: int
+    first: int | None
+    greatest: Extreme | None
+    unjudged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reductions:
+    """The reduction of each column by name, and how columns part from those that they are held against, by the name of
+    the latter."""
+
+    columns: Mapping[str, Reduction]
+    partings: Mapping[str, Parting]
+
+
+def reduce_column(column: FloatArray, first: int, histogram: bool = True) -> Reduction:
+    """Reduce the figures of points of which the first has the number `first`."""
+    finite = np.isfinite(column)
+    odd = np.flatnonzero(~finite)
+    numbers = column[finite] if odd.size else column
+    nan, above, below = (int(np.count_nonzero(mark(column[odd]))) for mark in (np.isnan, np.isposinf, np.isneginf))
+    return Reduction(
+        len(column),
+        nan,
+        above,
+        below,
+        _extreme(np.argmin, column, first),
+        _extreme(np.argmax, column, first),
+        _exact_sum(numbers),
+        _buckets(numbers) if histogram else {},
+        tuple(Extreme(float(column[at]), first + at) for at in odd[:NAMED].tolist()),
+    )
+
+
+def reduce_parting(
+    column: FloatArray, other: FloatArray, parted: BoolArray, unjudged: BoolArray | None, first: int
+) -> Parting:
+    """Reduce two columns that part where `parted`, at points of which the first has the number `first`."""
+    with np.errstate(all="ignore"):
+        apart = np.where(column == other, 0.0, np.abs(column - other))
+    found = np.flatnonzero(parted)
+    return Parting(
+        len(found),
+        first + int(found[0]) if found.size else None,
+        _extreme(np.argmax, apart, first),
+        0 if unjudged is None else int(np.count_nonzero(unjudged)),
+    )
+
+
+def merge(parts: Sequence[Reductions]) -> Reductions:
+    """What all the points amount to of which these, at least one, are reductions; each point is in one of them."""
+    first = parts[0]
+    return Reductions(
+        {name: _merge_columns([part.columns[name] for part in parts]) for name in first.columns},
+        {name: _merge_partings([part.partings[name] for part in parts]) for name in first.partings},
+    )
+
+
+def write_reductions(reductions: Reductions) -> Any:
+    """As JSON's types, in which NaN and infinities stand as Python writes them."""
+    return astuple(reductions)
+
+
+def read_reductions(written: Any) -> Reductions:
+    """Read what `write_reductions` wrote, or what JSON made of it."""
+    columns, partings = written
+    return Reductions(
+        {name: _read_reduction(*each) for name, each in columns.items()},
+        {
+            name: Parting(count, first, _read_extreme(greatest), unjudged)
+            for name, (count, first, greatest, unjudged) in partings.items()
+        },
+    )
+
+
+def _read_reduction(*written: Any) -> Reduction:
+    count, nan, above, below, least, greatest, total, buckets, nonfinite = written
+    return Reduction(
+        count,
+        nan,
+        above,
+        below,
+        _read_extreme(least),
+        _read_extreme(greatest),
+        total,
+        {int(bucket): held for bucket, held in buckets.items()},
+        tuple(Extreme(*each) for each in nonfinite),
+    )
+
+
+def _read_extreme(written: Any) -> Extreme | None:
+    return None if written is None else Extreme(*written)
+
+
+def _merge_columns(parts: Sequence[Reduction]) -> Reduction:
+    buckets: Counter[int] = Counter()
+    for part in parts:
+        buckets.update(part.buckets)
+    return Reduction(
+        sum(part.count for part in parts),
+        sum(part.nan for part in parts),
+        sum(part.above for part in parts),
+        sum(part.below for part in parts),
+        _first((part.least for part in parts), lambda each: (each.value, each.point)),
+        _first((part.greatest for part in parts), lambda each: (-each.value, each.point)),
+        sum(part.total for part in parts),
+        dict(sorted(buckets.items())),
+        tuple(sorted((each for part in parts for each in part.nonfinite), key=lambda each: each.point)[:NAMED]),
+    )
+
+
+def _merge_partings(parts: Sequence[Parting]) -> Parting:
+    return Parting(
+        sum(part.count for part in parts),
+        min((part.first for part in parts if part.first is not None), default=None),
+        _first((part.greatest for part in parts), lambda each: (-each.value, each.point)),
+        sum(part.unjudged for part in parts),
+    )
+
+
+def _first(extremes: Iterable[Extreme | None], order: Callable[[Extreme], tuple[float, int]]) -> Extreme | None:
+    return min((each for each in extremes if each is not None), key=order, default=None)
+
+
+def _extreme(argument: Callable[[FloatArray], np.intp], column: FloatArray, first: int) -> Extreme | None:
+    """Of the figures that are no NaN."""
+    at = int(argument(column))
+    if np.isnan(column[at]):  # the first of them, to either function
+        known = np.flatnonzero(~np.isnan(column))
+        if not known.size:
+            return None
+        at = int(known[argument(column[known])])
+    return Extreme(float(column[at]), first + at)
+
+
+def _exact_sum(numbers: FloatArray) -> int:
+    fractions, exponents = np.frexp(numbers)
+    whole = np.ldexp(fractions, _BITS).astype(np.int64)
+    shifts = exponents - _LEAST_EXPONENT
+    high = np.bincount(shifts, whole >> _HALF)
+    low = np.bincount(shifts, whole & ((1 << _HALF) - 1))
+    return sum(
+        ((int(high[shift]) << _HALF) + int(low[shift])) << int(shift)
+        for shift in np.flatnonzero((high != 0) | (low != 0))
+    )
+
+
+def _buckets(numbers: FloatArray) -> dict[int, int]:
+    counts = np.bincount((np.ascontiguousarray(numbers).view(np.uint64) >> np.uint64(_BUCKET)).astype(np.int64))
+    return {bucket: int(counts[bucket]) for bucket in np.flatnonzero(counts).tolist()}
+
+
+def _bounds(bucket: int) -> tuple[float, float]:
+    near, far = np.array([bucket << _BUCKET, (bucket + 1) << _BUCKET], dtype=np.uint64).view(np.float64).tolist()
+    return (far, near) if np.signbit(near) else (near, far)
