@@ -35,7 +35,7 @@ SEPARATE["image"] = "image-check"
 SEPARATE["slow"] = "test-coverage"  # which runs what `make test` runs, and these
 LEFT_TO = {marker: f"left to `make {target}`" for marker, target in SEPARATE.items()}
 # What `make test-postgres` runs on PostgreSQL, but for the tests that are about a database in a file.
-ON_POSTGRES = tuple(Path(__file__).parent / folder for folder in ("storage", "usecases", "api", "client"))
+ON_POSTGRES = tuple(Path(__file__).parent / folder for folder in ("storage", "usecases", "jobs", "api", "client"))
 
 
 @pytest.fixture(scope="session")
