@@ -16,7 +16,7 @@ from service.core.comparison.verdicts import Tolerance
 from service.core.derivatives.gradient_check import CheckVerdict, check_gradients
 from service.core.execution.batches import is_elementwise_node
 from service.core.execution.passes import Fitted, backward_pass, evaluate, fit_again, fit_inputs
-from service.core.figures.figures import BoolArray, FloatArray, same_bits
+from service.core.figures.figures import BoolArray, FloatArray, Shape, same_bits
 from service.core.graph.graph import Graph
 from service.core.rulebook.input_types import read_input
 from service.core.sweeps.reductions import (
@@ -29,9 +29,7 @@ from service.core.sweeps.reductions import (
 )
 from service.core.sweeps.sweep import Sweep
 
-# As many numbers, values and gradients of all nodes, as fit in a common third-level cache, unless that were so few
-# points that the calls of NumPy would outweigh the arithmetic; and never so many that they fill the memory.
-_CACHED, _WORTH_A_CALL, _MOST = 2**20, 4096, 2**25
+_AT_ONCE = 2**24  # numbers, values and gradients of all nodes, that are held at once
 _VERDICTS = list(CheckVerdict)
 _LENGTH = 8  # bytes of the length of what a chunk begins with
 
@@ -130,7 +128,7 @@ def _compute(
     graph = graph.with_convention(sweep.convention)
     kept = [graph.position[name] for name in outputs]
     wrt = [graph.position[name] for name in sweep.wrt]
-    at_once = _points_at_once(graph)
+    at_once = points_at_once(graph)
     for block in (points[begin : begin + at_once] for begin in range(0, len(points), at_once)):
         part = columns[:, block.start - points.start : block.stop - points.start]
         for fitted, place in _runs(graph, sweep, block):
@@ -158,7 +156,7 @@ def _check(graph: Graph, sweep: Sweep, points: range, stop: Callable[[], bool], 
 
 def _runs(graph: Graph, sweep: Sweep, block: range) -> Iterator[tuple[Fitted, Any]]:
     """The inputs of the runs of a block, each with the place of its points there: one run of all, if it may be."""
-    if not _is_pointwise(graph) or not graph.inputs or any(map(np.ndim, sweep.fixed.values())):
+    if not is_batch(graph, sweep):
         yield from _single_runs(graph, sweep, block)
         return
     varied = sweep.at(np.arange(block.start, block.stop))
@@ -176,12 +174,22 @@ def _single_runs(graph: Graph, sweep: Sweep, block: range) -> Iterator[tuple[Fit
         yield fitted, place
 
 
+def is_batch(graph: Graph, sweep: Sweep) -> bool:
+    """Whether points are computed together: the figures of each follow from that point's alone, element by element."""
+    return bool(graph.inputs) and not any(map(np.ndim, sweep.fixed.values())) and _is_elementwise(graph)
+
+
 @memoize_on_argument
-def _is_pointwise(graph: Graph) -> bool:
-    """Whether the figures of a point follow from that point's alone, element by element."""
+def _is_elementwise(graph: Graph) -> bool:
     return all(map(is_elementwise_node, graph.nodes))
 
 
-def _points_at_once(graph: Graph) -> int:
-    each = 2 * len(graph)
-    return max(1, min(max(_WORTH_A_CALL, _CACHED // each), _MOST // each))
+def points_at_once(graph: Graph) -> int:
+    """Of how many points a block is that is computed together."""
+    return max(1, _AT_ONCE // (2 * len(graph)))
+
+
+def first_shapes(graph: Graph, sweep: Sweep) -> tuple[Shape, ...]:
+    """The shapes of all values at the first point; raises InvalidInputs where the inputs do not fit the graph."""
+    first = {name: column[0, ...] for name, column in sweep.at(np.zeros(1, dtype=np.int64)).items()}
+    return fit_inputs(graph, {**sweep.fixed, **first}).shapes or ((),) * len(graph)

@@ -7,13 +7,14 @@ import numpy as np
 
 from service.core.comparison.verdicts import Tolerance
 from service.core.errors import Fault, InvalidInputs, InvalidRequest, unknown_names
-from service.core.execution.passes import fit_inputs
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
 from service.core.graph.selection import choose_output
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.core.sweeps.axes import Axis
-from service.core.sweeps.sweep import CHECKED, CHUNK, REDUCTIONS, Against, Sweep
+from service.core.sweeps.chunks import first_shapes
+from service.core.sweeps.sweep import CHUNK, REDUCTIONS, Against, Sweep
+from service.core.sweeps.weights import choose_chunk
 
 
 def plan_sweep(
@@ -35,7 +36,8 @@ def plan_sweep(
     The values of the graph's outputs are kept unless other nodes are named. With `gradients`, or `check`, those of
     `output`, by default the graph's only one, with respect to each scalar Input that has a gradient are kept too.
     `against` is a second graph with Inputs of the same names, the names of its nodes that stand for the first one's
-    outputs where they are not the same, and how far the two may differ.
+    outputs where they are not the same, and how far the two may differ. A chunk has `chunk` points, by default as many
+    as `choose_chunk` says.
 
     Raises InvalidInputs where an input is missing or unknown, an axis is empty, axes side by side are not equally long,
     or shapes do not fit; InvalidRequest where an output is unknown, not named though there are several, or no scalar,
@@ -55,7 +57,7 @@ def plan_sweep(
         (),
         convention,
         None if reduce is None else tuple(reduce),
-        chunk or (CHECKED if check else CHUNK),
+        chunk or CHUNK,
         against and Against({name: against[1].get(name, name) for name in used}, against[2]),
         check,
     )
@@ -72,15 +74,15 @@ def plan_sweep(
     if unknown := [name for name in reduce or () if name not in REDUCTIONS]:
         raise InvalidRequest([Fault(("reduce",), f"a reduction is one of {', '.join(REDUCTIONS)}, not {unknown[0]!r}")])
     wrt = (name for name in varied if target is not None and name in graph.position)
-    return replace(sweep, wrt=tuple(name for name in wrt if graph.nodes[graph.position[name]].has_gradient))
+    whole = replace(sweep, wrt=tuple(name for name in wrt if graph.nodes[graph.position[name]].has_gradient))
+    return whole if chunk else replace(whole, chunk=choose_chunk([graph, against[0] if against else graph], whole))
 
 
 def _check_outputs(graph: Graph, sweep: Sweep, outputs: Sequence[str], location: tuple[str, ...]) -> None:
     """Raise InvalidRequest where an output is unknown or no scalar, InvalidInputs where the inputs do not fit."""
     if unknown := list(unknown_names(outputs, graph.position, "the graph has no node")):
         raise InvalidRequest([Fault(location, detail) for _, detail in unknown])
-    first = {name: column[0, ...] for name, column in sweep.at(np.zeros(1, dtype=np.int64)).items()}
-    shapes = fit_inputs(graph, {**sweep.fixed, **first}).shapes or ((),) * len(graph)
+    shapes = first_shapes(graph, sweep)
     for name in outputs:
         if shape := shapes[graph.position[name]]:
             detail = f"{name!r} has shape {list(shape)}: a sweep keeps scalars, such as the sum or the mean of it"

@@ -6,8 +6,8 @@ is such a figure, and is also among those that are not finite.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,12 +22,14 @@ _HALF = 27  # bits: so many of a number are added up, millions of times, in floa
 _BUCKET = 48  # bits that the figures in a bucket need not share: they have sign, exponent and 4 bits of the fraction
 
 
-@dataclass(frozen=True, slots=True)
-class Extreme:
+class Extreme(NamedTuple):
     """A figure, and the number of the first point that has it."""
 
     value: float
     point: int
+
+
+_NEGATIVE = 1 << 15  # the bit of a bucket whose figures are negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,15 @@ def merge(parts: Sequence[Reductions]) -> Reductions:
 
 def write_reductions(reductions: Reductions) -> Any:
     """As JSON's types, in which NaN and infinities stand as Python writes them."""
-    return astuple(reductions)
+    return [
+        {name: _written(each) for name, each in reductions.columns.items()},
+        {name: [getattr(each, field.name) for field in fields(each)] for name, each in reductions.partings.items()},
+    ]
+
+
+def _written(reduction: Reduction) -> list[Any]:
+    *others, buckets, nonfinite = (getattr(reduction, field.name) for field in fields(reduction))
+    return [*others, list(buckets), list(buckets.values()), nonfinite]
 
 
 def read_reductions(written: Any) -> Reductions:
@@ -144,7 +154,7 @@ def read_reductions(written: Any) -> Reductions:
 
 
 def _read_reduction(*written: Any) -> Reduction:
-    count, nan, above, below, least, greatest, total, buckets, nonfinite = written
+    count, nan, above, below, least, greatest, total, buckets, held, nonfinite = written
     return Reduction(
         count,
         nan,
@@ -153,7 +163,7 @@ def _read_reduction(*written: Any) -> Reduction:
         _read_extreme(least),
         _read_extreme(greatest),
         total,
-        {int(bucket): held for bucket, held in buckets.items()},
+        dict(zip(buckets, held, strict=True)),
         tuple(Extreme(*each) for each in nonfinite),
     )
 
@@ -204,20 +214,26 @@ def _extreme(argument: Callable[[FloatArray], np.intp], column: FloatArray, firs
 
 
 def _exact_sum(numbers: FloatArray) -> int:
+    """The sum of finite numbers, in units of 2^−1126."""
     fractions, exponents = np.frexp(numbers)
-    whole = np.ldexp(fractions, _BITS).astype(np.int64)
-    shifts = exponents - _LEAST_EXPONENT
-    high = np.bincount(shifts, whole >> _HALF)
-    low = np.bincount(shifts, whole & ((1 << _HALF) - 1))
-    return sum(
-        ((int(high[shift]) << _HALF) + int(low[shift])) << int(shift)
-        for shift in np.flatnonzero((high != 0) | (low != 0))
+    high = np.rint(np.ldexp(fractions, _BITS - _HALF))
+    low = np.ldexp(fractions, _BITS) - np.ldexp(high, _HALF)
+    lowest = int(exponents.min(initial=-_LEAST_EXPONENT))
+    sums = [np.bincount(exponents - lowest, each).tolist() for each in (high, low)]
+    terms = (
+        (int(large) << _HALF) + int(small) << shift for shift, (large, small) in enumerate(zip(*sums, strict=True))
     )
+    return sum(terms) << lowest - _LEAST_EXPONENT
 
 
 def _buckets(numbers: FloatArray) -> dict[int, int]:
-    counts = np.bincount((np.ascontiguousarray(numbers).view(np.uint64) >> np.uint64(_BUCKET)).astype(np.int64))
-    return {bucket: int(counts[bucket]) for bucket in np.flatnonzero(counts).tolist()}
+    bits = (numbers.view(np.uint64) >> np.uint64(_BUCKET)).astype(np.int64)
+    size, negative = bits & ~_NEGATIVE, bits & _NEGATIVE != 0
+    smallest = int(size.min(initial=_NEGATIVE))
+    counts = np.bincount(2 * (size - smallest) + negative)
+    found = np.flatnonzero(counts)
+    buckets = smallest + found // 2 + _NEGATIVE * (found % 2)
+    return dict(sorted(zip(buckets.tolist(), counts[found].tolist(), strict=True)))
 
 
 def _bounds(bucket: int) -> tuple[float, float]:

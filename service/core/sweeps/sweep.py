@@ -11,7 +11,7 @@ from service.core.comparison.verdicts import Tolerance
 from service.core.figures.figures import FloatArray, IntArray
 from service.core.sweeps.axes import Axis
 
-CHUNK, CHECKED = 10_000, 100  # points of a chunk by default, and where gradients are checked, which takes milliseconds
+CHUNK = 10_000  # points
 REDUCTIONS = ("min", "max", "mean", "argmin", "histogram", "nonfinite")
 
 
