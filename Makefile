@@ -10,6 +10,7 @@
 #                          recorders of PyTorch and JAX, measured: 90 %
 #   make test-contract     requests drawn from openapi.yaml, right and wrong ones: every answer is declared there
 #   make test-faults       requests killed in a service of little time, and the service without what Linux alone has
+#   make test-cluster      jobs on dask.distributed, whose workers, scheduler and service are killed
 #   make test-postgres     what is stored, computed and answered, on PostgreSQL, which root gets by apt
 #   make test-clients      clients in Python and TypeScript, generated from openapi.yaml; root gets npm by apt
 #   make test-browser      pages and pictures in Chromium, which root gets by apt with npm
@@ -33,7 +34,7 @@ RUNS ?= 20
 # Worksteal keeps neighbouring tests, which share fixtures, in one process.
 SUITE = $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-coverage test-compilation test-deployment test-peers test-contract test-faults test-postgres test-clients test-browser image-check steady lint openapi client-wheel lock bench bench-quick faults hostile clean
+.PHONY: install run test test-cluster test-coverage test-compilation test-deployment test-peers test-contract test-faults test-postgres test-clients test-browser image-check steady lint openapi client-wheel lock bench bench-quick faults hostile clean
 
 install: .venv/installed
 
@@ -56,7 +57,7 @@ steady: .venv/tested
 
 test-coverage: .venv/tested
 	$(BIN)/gradbook warm
-	$(SUITE) -m "not browser and not clients and not contract and not deployment and not faults and not image and not peers and not postgres" --hypothesis-profile=measured --cov --cov-report= --cov-fail-under=0
+	$(SUITE) -m "not browser and not clients and not cluster and not contract and not deployment and not faults and not image and not peers and not postgres" --hypothesis-profile=measured --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --include='service/core/*' --fail-under=100
 	$(BIN)/coverage report --omit='service/core/*,service/recorders/jax/*,service/recorders/torch/*'
 
@@ -77,6 +78,11 @@ test-contract: .venv/tested
 test-faults: .venv/tested
 	$(BIN)/gradbook warm
 	$(BIN)/pytest -m faults
+
+# With a scheduler and workers of dask.distributed that are killed, each in a process of its own.
+test-cluster: .venv/tested
+	$(BIN)/gradbook warm
+	$(BIN)/pytest -m cluster
 
 test-postgres: .venv/tested
 	@[ -n "$$GRADBOOK_TEST_POSTGRES" ] || $(BIN)/python -m tests.postgres \
@@ -132,9 +138,9 @@ LOCK = env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CONFIG_
 	CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet $(UPGRADE)
 lock: .venv/tested
 	$(LOCK) --build-deps-for editable --output-file requirements.lock pyproject.toml
-	$(LOCK) --extra dev --extra postgres --extra onnx --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
+	$(LOCK) --extra dev --extra postgres --extra onnx --extra dask --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
 	echo openapi-python-client | $(LOCK) --output-file tests/clients/requirements.lock -
-	for extra in postgres arrow onnx; do \
+	for extra in postgres arrow onnx dask; do \
 		$(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(sys.stdin.buffer)["project"]["optional-dependencies"][sys.argv[1]])' \
 			$$extra <pyproject.toml | $(LOCK) --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
 	done

@@ -197,13 +197,11 @@ def _jobs(settings: Settings, app: Any, pool: Any) -> Iterator[None]:
         yield
         return
     from service.jobs.measured import MeasuredEngine
-    from service.jobs.processes import ProcessEngine
     from service.jobs.runner import Runner
     from service.jobs.sweeps import perform_sweep
 
     context = app.extensions["gradbook"]
-    computing = ProcessEngine(pool, settings.work.job_processes)
-    engine = MeasuredEngine(computing, app.extensions["measurements"].record_chunk)
+    engine = MeasuredEngine(_engine(settings, pool), app.extensions["measurements"].record_chunk)
     perform = {"sweep": partial(perform_sweep, context, engine)}
     runner = Runner(context.database, perform, settings.work.job_days)
     runner.begin()
@@ -212,6 +210,19 @@ def _jobs(settings: Settings, app: Any, pool: Any) -> Iterator[None]:
     finally:
         runner.close()
         engine.close()
+
+
+def _engine(settings: Settings, pool: Any) -> Any:
+    """What computes the chunks of jobs; raises CannotStart where that is not installed."""
+    if not settings.dask:
+        from service.jobs.processes import ProcessEngine
+
+        return ProcessEngine(pool, settings.work.job_processes)
+    try:
+        from service.jobs.dask_engine import DaskEngine
+    except ImportError as error:
+        raise CannotStart(f"GRADBOOK_DASK needs the extra `dask`: pip install 'gradbook[dask]' ({error})") from error
+    return DaskEngine(settings.dask)
 
 
 def _begin_work(settings: Settings, compiled: bool) -> Any:

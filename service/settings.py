@@ -17,6 +17,7 @@ _OF_THE_CLIENT = {"GRADBOOK_URL", "GRADBOOK_KEY"}
 UNWEIGHED, MEMORY_OF_A_THREAD = 64 * 1024 * 1024, 8 * 1024 * 1024
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 _ORIGIN = re.compile(r"(?!http://.*:80$|https://.*:443$)[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
+_CLUSTER = re.compile(r"|local:[1-9][0-9]{0,2}|(tcp|tls|ws|wss)://[^\s/?#@]+:[0-9]{1,5}")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
@@ -133,6 +134,9 @@ class Settings:
     proxies: tuple[Network, ...] = _setting((), "the proxies that are believed what they say of their clients")
     allow_anonymous: bool = _setting(False, "1: as long as there is no key, anybody is answered, at any address")
     requests_per_minute: int = _setting(0, "requests a minute with each key; 0: as many as it likes")
+    dask: str = _setting(
+        "", "the scheduler of the workers that compute the chunks of jobs, or local:N for N of its own"
+    )
     limits: Limits = field(default_factory=Limits)
     server: ServerBounds = field(default_factory=ServerBounds)
     work: WorkBounds = field(default_factory=WorkBounds)
@@ -168,6 +172,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "proxies": given.networks("GRADBOOK_PROXIES"),
         "allow_anonymous": given.whole_number("GRADBOOK_ALLOW_ANONYMOUS", 0, least=0, most=1) == 1,
         "requests_per_minute": given.whole_number("GRADBOOK_REQUESTS_PER_MINUTE", 0, least=0, most=1_000_000),
+        "dask": given.cluster("GRADBOOK_DASK"),
         "limits": Limits(**limits),
         "server": ServerBounds(**{bound.name: given.bound(bound) for bound in fields(ServerBounds)}),
         "work": WorkBounds(**{bound.name: given.bound(bound) for bound in fields(WorkBounds)}),
@@ -232,6 +237,13 @@ class _Variables:
         text = self.text(variable, "").removesuffix("/")
         if not _PREFIX.fullmatch(text):
             raise ValueError(f"{variable} is {text!r}; a path as /gradbook is expected")
+        return text
+
+    def cluster(self, variable: str) -> str:
+        """The address of a scheduler of dask.distributed, or how many workers are to be begun."""
+        text = self.text(variable, Settings.dask)
+        if not _CLUSTER.fullmatch(text):
+            raise ValueError(f"{variable} is {text!r}; an address as tcp://scheduler:8786 is expected, or local:2")
         return text
 
     def networks(self, variable: str) -> tuple[Network, ...]:

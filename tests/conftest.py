@@ -29,7 +29,17 @@ gc.disable()
 # The markers of tests that take long, or need more than `make test` installs, and the targets `pytest -m MARKER`.
 SEPARATE = {
     marker: f"test-{marker}"
-    for marker in ("compilation", "contract", "deployment", "faults", "peers", "postgres", "clients", "browser")
+    for marker in (
+        "cluster",
+        "compilation",
+        "contract",
+        "deployment",
+        "faults",
+        "peers",
+        "postgres",
+        "clients",
+        "browser",
+    )
 }
 SEPARATE["image"] = "image-check"
 SEPARATE["slow"] = "test-coverage"  # which runs what `make test` runs, and these

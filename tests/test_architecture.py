@@ -249,6 +249,16 @@ def test_what_the_house_allows_is_no_breach(module: str, statement: str) -> None
     assert breaches(module, module.rpartition(".")[0], statement) == []
 
 
+def test_dask_is_imported_where_chunks_are_given_to_it_alone() -> None:
+    engine = "service.jobs.dask_engine"
+    for module, package, path in MODULES:
+        for each in imports(path.read_text(encoding="utf-8"), package):
+            if each.module.partition(".")[0] in {"dask", "distributed"}:
+                assert module == engine or (module == "service.jobs.dask_worker" and each.lazy), module
+            if f"{each.module}.".startswith(f"{engine}."):
+                assert each.lazy, f"{module} imports the engine, and so dask, even where nobody asks for it"
+
+
 def shared_names(sources: dict[str, str]) -> dict[str, list[str]]:
     """The public classes that several modules define, each with the modules.
 

@@ -175,6 +175,19 @@ def test_without_a_key_this_machine_alone_is_answered_unless_that_is_allowed(hos
         read_settings({"GRADBOOK_ALLOW_ANONYMOUS": "yes"})
 
 
+@pytest.mark.parametrize("text", ["", "local:2", "tcp://scheduler:8786", "tls://10.0.0.7:8786"])
+def test_a_cluster_is_a_scheduler_or_so_many_workers(text: str) -> None:
+    assert read_settings({"GRADBOOK_DASK": text}).dask == text
+
+
+@pytest.mark.parametrize(
+    "text", ["local", "local:0", "2", "scheduler:8786", "tcp://scheduler", "http://scheduler:8786"]
+)
+def test_what_is_no_cluster_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=f"^GRADBOOK_DASK is '{text}'; an address as tcp://scheduler:8786"):
+        read_settings({"GRADBOOK_DASK": text})
+
+
 def test_settings_are_frozen() -> None:
     settings: Any = Settings()
     with pytest.raises(FrozenInstanceError):
