@@ -13,8 +13,6 @@ import pytest
 from service.core.sweeps.axes import Axis, Linspace
 from service.core.sweeps.chunks import compute_chunk
 from service.core.sweeps.planning import plan_sweep
-from service.jobs import dask_engine
-from service.jobs.dask_engine import DaskEngine
 from service.jobs.dask_worker import own_versions
 from service.jobs.engine import ChunkWork, Unavailable
 from service.storage.identifiers import new_id
@@ -22,6 +20,11 @@ from service.workers.pool import Gone, Lost
 from tests.expressions import graph_of_expression
 from tests.jobs.clusters import Cluster, Deadly, Slow, cluster
 from tests.waiting import until
+
+pytest.importorskip("distributed", reason="left to `make test-cluster`")
+
+from service.jobs import dask_engine
+from service.jobs.dask_engine import DaskEngine
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 
