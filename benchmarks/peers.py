@@ -75,6 +75,7 @@ def _serve_flask(port: int, threads: int) -> None:
     from flask import Flask
 
     from service.server.server import Server
+    from service.server.sources import Listener
     from service.settings import Limits, ServerBounds
 
     app = Flask("empty")
@@ -83,7 +84,7 @@ def _serve_flask(port: int, threads: int) -> None:
 
     server = Server(app, _refuse, threads=threads, body_bytes=Limits().body_bytes, bounds=ServerBounds())
     with socket.create_server(("127.0.0.1", port)) as listener:
-        server.run(listener, lambda: None, signals=True)
+        server.run(Listener(listener), lambda: None, signals=True)
 
 
 def _refuse(status: int, slug: str, *rest: object) -> tuple[list[tuple[str, str]], bytes]:

@@ -12,6 +12,19 @@ _SERVING, _COMMON, _WORKER = 256 * _MEBIBYTE, 96 * _MEBIBYTE, 128 * _MEBIBYTE
 _LITTLE, _LEAST = 256 * _MEBIBYTE, 2 * UNWEIGHED
 
 
+def share(settings: Settings, available: int) -> Settings:
+    """The settings of each of several services that serve together, and take together what one would."""
+    count, work = settings.workers, settings.work
+    part = replace(
+        work,
+        processes=-(-work.processes // count),
+        job_processes=-(-work.job_processes // count),
+        memory_bytes=min(work.memory_bytes or available, available) // count,
+        cache_bytes=work.cache_bytes // count,
+    )
+    return replace(settings, threads=-(-settings.threads // count), work=part)
+
+
 def fit_memory(settings: Settings, available: int) -> tuple[Settings, int]:
     """Lower what the settings let bodies, answers, caches and single requests take, to fit into that many bytes.
 

@@ -1,4 +1,5 @@
-"""Start the service: migrate its database, then serve in this process, an event loop and several threads."""
+"""Start the service: migrate its database, then serve in this process, an event loop and several threads, or in several
+processes like it."""
 
 import gc
 import os
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from service import example
-from service.fitting import cached, fit_memory
+from service.fitting import cached, fit_memory, share
 from service.settings import Settings
 
 _SECONDS_TO_FINISH = 35  # at shutdown: stop_seconds for the requests under way, and a little for the process
@@ -122,37 +123,67 @@ def store_seed_example(settings: Settings) -> tuple[str, str]:
 
 
 def serve(settings: Settings) -> None:
-    """Migrate, then serve until SIGTERM or SIGINT; raises CannotStart if the address is unavailable."""
+    """Migrate, then serve until SIGTERM or SIGINT; raises CannotStart if the address is unavailable, ValueError for
+    several processes over a file."""
+    if settings.workers > 1 and settings.database_url.startswith("sqlite"):
+        raise ValueError(
+            f"{settings.workers} processes that serve need PostgreSQL, since SQLite has one writer: give "
+            "GRADBOOK_DATABASE_URL=postgresql://…, or serve in one process"
+        )
     with _signals_end_the_process(), _bind(settings.host, settings.port) as listener:
         migrate(settings)
         _refuse_strangers(settings)
-        from service.api.http.elsewhere import hand_over  # while the signals are heeded: this takes a while
-        from service.api.http.readings import gauges
-        from service.server.server import Server
-        from service.workers import memory
+        started = partial(_announce, listener, settings.prefix)
+        if settings.workers == 1:
+            from service.server.sources import Listener
 
-        settings, free = fit_memory(settings, memory.available())
-        with _worker_processes(settings, free) as pool:
-            app = load_app(settings, pool)
-            if pool and settings.work.processes:
-                hand_over(app, pool, settings.work.deadline_seconds)
-            measurements = app.extensions["measurements"]
-            refuse, most = app.extensions["refuse"], settings.limits.body_bytes
-            server = Server(
-                app,
-                refuse,
-                threads=settings.threads,
-                body_bytes=most,
-                bounds=settings.server,
-                prefix=settings.prefix,
-            )
-            measurements.add(lambda: gauges("gradbook_server", server.load()))
-            try:
-                with _jobs(settings, app, pool):
-                    server.run(listener, lambda: _announce(listener, settings.prefix), signals=True)
-            except OSError as error:
-                raise _cannot_listen(settings.host, settings.port, error) from error
-        app.extensions["gradbook"].database.finish()  # no process but this one has it open any more
+            serve_from(Listener(listener), settings, started)
+        else:
+            _supervise(listener, settings, started)
+
+
+def _supervise(listener: socket.socket, settings: Settings, started: Callable[[], None]) -> None:
+    """Have several processes serve, each with its share of what the settings let one take."""
+    from service.server.supervisor import Supervisor
+    from service.workers import memory
+
+    each = partial(serve_from, settings=share(settings, memory.available()))
+    try:
+        Supervisor([each] * settings.workers, stop_seconds=settings.server.stop_seconds).run(listener, started)
+    except OSError as error:
+        raise _cannot_listen(settings.host, settings.port, error) from error
+
+
+def serve_from(source: Any, settings: Settings, started: Callable[[], None] = lambda: None) -> None:
+    """Serve the connections of a source, over a migrated database, until SIGTERM or SIGINT; raises CannotStart if it
+    cannot listen."""
+    from service.api.http.elsewhere import hand_over
+    from service.api.http.readings import gauges
+    from service.server.server import Server
+    from service.workers import memory
+
+    settings, free = fit_memory(settings, memory.available())
+    with _worker_processes(settings, free) as pool:
+        app = load_app(settings, pool)
+        if pool and settings.work.processes:
+            hand_over(app, pool, settings.work.deadline_seconds)
+        measurements = app.extensions["measurements"]
+        refuse, most = app.extensions["refuse"], settings.limits.body_bytes
+        server = Server(
+            app,
+            refuse,
+            threads=settings.threads,
+            body_bytes=most,
+            bounds=settings.server,
+            prefix=settings.prefix,
+        )
+        measurements.add(lambda: gauges("gradbook_server", server.load()))
+        try:
+            with _jobs(settings, app, pool):
+                server.run(source, started, signals=True)
+        except OSError as error:
+            raise _cannot_listen(settings.host, settings.port, error) from error
+    app.extensions["gradbook"].database.finish()  # no process but this one has it open any more
 
 
 def _refuse_strangers(settings: Settings) -> None:

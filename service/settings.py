@@ -126,6 +126,7 @@ class Settings:
     host: str = _setting("127.0.0.1", "the address to listen at")
     port: int = _setting(8000, "the port to listen at")
     threads: int = _setting(8, "requests served concurrently")
+    workers: int = _setting(1, "processes that serve, which share what one would take; several need PostgreSQL")
     # Requests run at once, and each would take all threads.
     blas_threads: int = _setting(1, "threads of one matrix product")
     hosts: tuple[str, ...] = _setting(("localhost", "127.0.0.1", "::1"), "the names it is called by; *: any")
@@ -165,6 +166,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "host": given.text("GRADBOOK_HOST", Settings.host),
         "port": given.whole_number("GRADBOOK_PORT", Settings.port, least=0, most=65_535),
         "threads": given.whole_number("GRADBOOK_THREADS", Settings.threads, most=1000),
+        "workers": given.whole_number("GRADBOOK_WORKERS", Settings.workers, most=64),
         "blas_threads": given.whole_number("GRADBOOK_BLAS_THREADS", Settings.blas_threads, most=1000),
         "hosts": given.names("GRADBOOK_HOSTS", Settings.hosts),
         "origins": given.origins("GRADBOOK_ORIGINS"),

@@ -1,6 +1,6 @@
 """The house: imports run one way, core ← storage ← usecases ← api, web ← app; client and cli speak HTTP.
 
-The server knows its bounds alone, and serves any application."""
+The server knows its bounds, and serves any application."""
 
 import ast
 import re
@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("service.core", "service.settings", "service.storage", "service.usecases"),
         *("service.api", "service.web"),
     },
-    "service.server": {"service.settings"},
+    "service.server": {"service.settings", "service.workers"},
     "service.client": set(),
     "service.recorders": set(),
     "service.public": {"service.client", "service.recorders"},

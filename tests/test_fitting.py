@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from service.fitting import fit_memory
+from service.fitting import fit_memory, share
 from service.settings import UNWEIGHED, ServerBounds, Settings, WorkBounds
 
 GIBIBYTE = 1024**3
@@ -53,3 +53,11 @@ def test_nothing_else_is_changed() -> None:
     fitted, _ = fit_memory(Settings(port=1, hosts=("a",)), GIBIBYTE)
     changed = {each.name for each in fields(Settings) if getattr(fitted, each.name) != getattr(Settings(), each.name)}
     assert changed == {"port", "hosts", "limits", "server", "work"}
+
+
+def test_several_services_share_what_one_would_take() -> None:
+    given = Settings(workers=3, threads=8, work=WorkBounds(processes=2, job_processes=0, cache_bytes=300))
+    each = share(given, 6 * GIBIBYTE)
+    assert (each.threads, each.work.processes, each.work.job_processes, each.work.cache_bytes) == (3, 1, 0, 100)
+    assert each.work.memory_bytes == 2 * GIBIBYTE
+    assert share(replace(given, work=WorkBounds(memory_bytes=3 * GIBIBYTE)), 6 * GIBIBYTE).work.memory_bytes == GIBIBYTE

@@ -53,6 +53,11 @@ def test_what_pictures_are_laid_out_by_is_loaded_before_processes_are_forked() -
     assert loaded.stdout == "[]\n"
 
 
+def test_several_processes_do_not_serve_from_a_file() -> None:
+    with pytest.raises(ValueError, match=r"^2 processes that serve need PostgreSQL, since SQLite "):
+        serving.serve(Settings(workers=2))
+
+
 @pytest.mark.parametrize("bounded", [True, False])
 def test_where_memory_cannot_be_bounded_it_is_said_once(
     bounded: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

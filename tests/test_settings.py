@@ -97,7 +97,7 @@ def test_each_limit_has_a_bound(limit: Field[int]) -> None:
 def test_an_unknown_variable_is_refused_by_name(variable: str) -> None:
     with pytest.raises(
         ValueError,
-        match=f"^{variable} is no setting; those are .*GRADBOOK_DATABASE_URL, .*GRADBOOK_WAITING_REQUESTS$",
+        match=f"^{variable} is no setting; those are .*GRADBOOK_DATABASE_URL, .*GRADBOOK_WORKERS$",
     ):
         read_settings({"HOME": "/", variable: "1"})
 

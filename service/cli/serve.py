@@ -20,10 +20,11 @@ def database_option(command: Command) -> Command:
 @click.command()
 @click.option("--host", help="GRADBOOK_HOST, or 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65535), help="GRADBOOK_PORT, or 8000; 0 takes a free one.")
+@click.option("--workers", type=click.IntRange(1, 64), help="GRADBOOK_WORKERS, or 1; several need PostgreSQL.")
 @database_option
-def serve(host: str | None, port: int | None, database: str | None) -> None:
+def serve(host: str | None, port: int | None, workers: int | None, database: str | None) -> None:
     """Serve the REST API until told to stop, with the database migrated first."""
-    with read_given_settings(host=host, port=port, database_url=database) as settings:
+    with read_given_settings(host=host, port=port, workers=workers, database_url=database) as settings:
         serving.serve(settings)
 
 

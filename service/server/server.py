@@ -3,7 +3,6 @@
 import asyncio
 import selectors
 import signal
-import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from service.server import refusals
 from service.server.connection import Connection
 from service.server.reading import BodiesInFlight, HTTPRequest, Turn
 from service.server.refusals import Refusal, Refuse
+from service.server.sources import Source
 from service.server.workers import Workers
 from service.server.wsgi import Answer, Application, call, make_answer
 from service.settings import ServerBounds
@@ -24,8 +24,6 @@ from service.settings import ServerBounds
 _TICK = 0.05  # seconds between two looks at the clocks, and until it stops
 _SENT_BEFORE = 1.0  # seconds, at most, for what was sent before the stop to be read
 _OTHER_FILES = 128  # that the process may open besides its connections
-_BACKLOG = 4096  # connections that wait to be accepted
-_ACCEPTED_AT_ONCE = 16  # libuv accepts one connection a turn, for each time that it listens
 _READS_AT_ONCE = 2  # of connections that send much; then all others have their turn
 
 # Answered on the event loop, beside whatever goes on in the threads: it may wait for nothing.
@@ -55,19 +53,20 @@ class Server:
         self._application, self._refuse = application, refuse
         self._workers = Workers("view", threads, bounds.waiting_requests)
         self._probes = Workers("probe", 1, bounds.waiting_requests)
-        self._listener: socket.socket
-        self._listening: list[asyncio.Server] = []  # at the same socket
+        self._source: Source
+        self._told = False  # to stop
         self._connections: set[Connection] = set()
         self._to_read: deque[Connection] = deque()
         self._unsent = 0  # bytes of answers
         self._address = ("", 0)
         self._date = (-1, "")
 
-    def run(self, listener: socket.socket, started: Callable[[], None], *, signals: bool = False) -> None:
-        """Serve at a bound socket; with `signals`, SIGTERM and SIGINT stop it. Raises OSError if it cannot listen."""
+    def run(self, source: Source, started: Callable[[], None], *, signals: bool = False) -> None:
+        """Serve the connections of a source; with `signals`, SIGTERM and SIGINT stop it. Raises OSError if it cannot
+        listen."""
         allow_open_files(self.bounds.connections + _OTHER_FILES)
         try:
-            self.loop.run_until_complete(self._serve(listener, started, signals))
+            self.loop.run_until_complete(self._serve(source, started, signals))
         finally:
             self.loop.close()
 
@@ -85,12 +84,9 @@ class Server:
             "unsent_bytes": self._unsent,
         }
 
-    async def _serve(self, listener: socket.socket, started: Callable[[], None], signals: bool) -> None:
-        self._address = listener.getsockname()[:2]
-        self._listener = listener
-        for _ in range(_ACCEPTED_AT_ONCE):
-            once = await self.loop.create_server(partial(Connection, self), sock=listener.dup(), backlog=_BACKLOG)
-            self._listening.append(once)
+    async def _serve(self, source: Source, started: Callable[[], None], signals: bool) -> None:
+        self._address, self._source = source.address, source
+        await source.begin(self.loop, partial(Connection, self), self._stop_unless_told)
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self.loop.add_signal_handler(number, self._stop_soon)
@@ -104,8 +100,14 @@ class Server:
                 elif now >= connection.due:
                     connection.late()
 
+    def _stop_unless_told(self) -> None:
+        """Stop soon, unless a signal has said so before: told twice, it would end at once."""
+        if not self._told:
+            self._stop_soon()
+
     def _stop_soon(self) -> None:
         """Stop when what clients have sent before is accepted and read, or after a second of ever more."""
+        self._told = True
         self.loop.call_later(_TICK, self._stop_when_read, self.loop.time() + _SENT_BEFORE)
 
     def _stop_when_read(self, latest: float) -> None:
@@ -119,7 +121,7 @@ class Server:
         """Whether a connection waits to be accepted, or one without a request under way to be read."""
         waiting = [connection.fileno() for connection in self._connections if connection.idle]
         with selectors.DefaultSelector() as selector:
-            for number in (self._listener.fileno(), *waiting):
+            for number in (self._source.fileno(), *waiting):
                 if number >= 0:
                     selector.register(number, selectors.EVENT_READ)
             return bool(selector.select(0))
@@ -127,9 +129,7 @@ class Server:
     def _stop(self) -> None:
         self._end = 0 if self.stopping else self.loop.time() + self.bounds.stop_seconds  # told twice, it ends at once
         self.stopping = True
-        self._listener.close()
-        for each in self._listening:
-            each.close()
+        self._source.close()
         for connection in tuple(self._connections):
             connection.stop()
 
@@ -146,6 +146,7 @@ class Server:
     def disconnected(self, connection: Connection) -> None:
         """Watch it no more."""
         self._connections.discard(connection)
+        self._source.gone()
 
     def read_in_turn(self, connection: Connection) -> None:
         """Have a connection that sends much read on after those that asked before."""

@@ -16,6 +16,7 @@ from flask import Flask, Response, request
 
 from service.api.http import observability, problems
 from service.server.server import Server
+from service.server.sources import Listener
 from service.settings import ServerBounds
 
 NOTES = "https://notes.example"  # a site whose pages may call
@@ -188,7 +189,7 @@ def serving(threads: int = 2, body_bytes: int = 1 << 20, clocks: float = PATIENC
     )
     up = Event()
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
-        thread = Thread(target=server.run, args=(listener, up.set))
+        thread = Thread(target=server.run, args=(Listener(listener), up.set))
         thread.start()
         assert up.wait(PATIENCE)
         try:
