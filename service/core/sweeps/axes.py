@@ -44,7 +44,8 @@ class Linspace:
         steps = max(self.count - 1, 1)
         width = self.stop - self.start
         step = width / steps
-        found = np.asarray(indices * step if step else indices / steps * width, np.float64)
+        with np.errstate(all="ignore"):  # beyond float64's range, which whoever plans the sweep sees
+            found = np.asarray(indices * step if step else indices / steps * width, np.float64)
         found += self.start
         found[indices == self.count - 1] = self.stop if self.count > 1 else self.start
         return found
@@ -60,7 +61,8 @@ class Logspace:
 
     def at(self, name: str, indices: IntArray) -> FloatArray:
         """NumPy's, to the bit."""
-        found: FloatArray = np.power(10.0, Linspace(self.start, self.stop, self.count).at(name, indices))
+        with np.errstate(all="ignore"):
+            found: FloatArray = np.power(10.0, Linspace(self.start, self.stop, self.count).at(name, indices))
         return found
 
 

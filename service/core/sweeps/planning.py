@@ -10,8 +10,9 @@ from service.core.errors import Fault, InvalidInputs, InvalidRequest, unknown_na
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
 from service.core.graph.selection import choose_output
+from service.core.rulebook.input_types import read_input
 from service.core.rulebook.operation import MINIMUM_NORM
-from service.core.sweeps.axes import Axis
+from service.core.sweeps.axes import Axis, Values
 from service.core.sweeps.chunks import first_shapes
 from service.core.sweeps.sweep import CHUNK, REDUCTIONS, Against, Sweep
 from service.core.sweeps.weights import choose_chunk
@@ -74,7 +75,12 @@ def plan_sweep(
     if unknown := [name for name in reduce or () if name not in REDUCTIONS]:
         raise InvalidRequest([Fault(("reduce",), f"a reduction is one of {', '.join(REDUCTIONS)}, not {unknown[0]!r}")])
     wrt = (name for name in varied if target is not None and name in graph.position)
+    for each in (graph, *(against or ())[:1]):
+        _check_numbers(each, sweep)
     whole = replace(sweep, wrt=tuple(name for name in wrt if graph.nodes[graph.position[name]].has_gradient))
+    if target is not None and not whole.wrt:
+        detail = "there is nothing to differentiate with respect to: no Input that is a scalar has a gradient"
+        raise InvalidRequest([Fault(("gradients",), detail)])
     return whole if chunk else replace(whole, chunk=choose_chunk([graph, against[0] if against else graph], whole))
 
 
@@ -102,6 +108,23 @@ def _faults_of_axes(inputs: Mapping[str, Axis | FloatArray], mode: str) -> Itera
             yield Fault(("inputs", name, _kind(axis)), detail)
         else:
             counts[name] = axis.count
+
+
+def _check_numbers(graph: Graph, sweep: Sweep) -> None:
+    """Raise InvalidInputs where an axis leaves the range of float64, or is not of the whole numbers that it should be.
+
+    Of a vector all numbers are looked at; else the first, the last and one between, which tell.
+    """
+    faults = []
+    for name, axis in sweep.axes.items():
+        listed = isinstance(axis, Values)
+        numbers = axis.at(name, np.arange(axis.count) if listed else np.array([0, axis.count // 2, axis.count - 1]))
+        if not listed and not np.isfinite(numbers).all():
+            faults.append(Fault(("inputs", name, _kind(axis)), f"{name!r} leaves the range of float64"))
+        else:
+            read_input(name, {**graph.nodes[graph.position[name]].attributes, "shape": None}, numbers)
+    if faults:
+        raise InvalidInputs(faults)
 
 
 def _kind(axis: Axis) -> str:

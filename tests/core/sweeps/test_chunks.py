@@ -1,5 +1,6 @@
 """A chunk's columns are the figures of runs at its points, whichever chunk holds a point."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 from service.core.comparison.verdicts import TOLERANCES, Tolerance
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import FloatArray, same_bits
+from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
 from service.core.sweeps.axes import Axis, Linspace, Normal, Values
 from service.core.sweeps.chunks import Stopped, compute_chunk, read_chunk, read_chunk_reductions
 from service.core.sweeps.planning import plan_sweep
 from service.core.sweeps.reductions import Extreme, merge
 from service.core.sweeps.sweep import Sweep
+from tests.elementwise import ELEMENTWISE, EXTREMES, attribute_samples, operand_counts
 from tests.passes import graph_of
 
 BLOG = "F(a, b, c, d) = ((a + b) * c) / d"
@@ -52,6 +55,22 @@ def test_the_figures_are_those_of_a_batch_whatever_the_chunks(chunk: int) -> Non
     assert list(found) == list(expected)
     for name, column in found.items():
         assert same_bits(column, expected[name]).all(), name
+
+
+def test_no_rule_depends_on_the_points_beside_one() -> None:
+    random, extremes = np.random.default_rng(1), np.array(EXTREMES)
+    for operation in ELEMENTWISE:
+        names = [f"x{number}" for number in range(operand_counts(operation)[-1])]
+        nodes: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in names]
+        attributes = next(attribute_samples(operation))
+        nodes.append({"name": "F", "operation": operation.name, "inputs": names, "attributes": attributes})
+        columns = (np.append(random.permutation(extremes), random.normal(size=20)) for _ in names)
+        inputs: dict[str, Axis | FloatArray] = dict(zip(names, map(Values, columns), strict=True))
+        graph = build_graph(nodes)
+        whole = plan_sweep(graph, inputs, mode="zip", gradients=True, chunk=1000)
+        expected, found = columns_of(graph, whole), columns_of(graph, replace(whole, chunk=11))
+        for name in whole.columns:
+            assert same_bits(found[name], expected[name]).all(), (operation.name, name)
 
 
 def test_tensors_are_fixed_and_each_point_is_run() -> None:
