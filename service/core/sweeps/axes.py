@@ -6,10 +6,11 @@ inputs with one seed are independent of each other.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.random import Philox, SeedSequence
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from service.core.figures.figures import FloatArray, IntArray
@@ -113,12 +114,19 @@ class Normal:
 
 def _fractions(seed: int, name: str, indices: IntArray) -> FloatArray:
     """Random numbers between 0 and 1, neither of which is among them."""
-    key = SeedSequence(seed, spawn_key=tuple(name.encode())).generate_state(2, np.uint64)
-    wanted, places = np.unique(indices, return_inverse=True)
-    numbers = np.empty(len(wanted))
-    for run in np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted) > _WORTH_SKIPPING) + 1):
-        first, last = int(wanted[run[0]]), int(wanted[run[-1]])
-        begin = first - first % _AT_ONCE
-        made = Philox(key=key).advance(begin // _AT_ONCE).random_raw(last + 1 - begin)
-        numbers[run] = ((made[wanted[run] - begin] >> np.uint64(11)) + 0.5) * 2.0**-53
-    return numbers[places]
+    key: Any = SeedSequence(seed, spawn_key=tuple(name.encode())).generate_state(2, np.uint64)
+    first, last = int(indices.min()), int(indices.max())
+    if last - first < len(indices) + _WORTH_SKIPPING:
+        wanted, places = np.arange(first, last + 1), indices - first
+    else:
+        wanted, places = np.unique(indices, return_inverse=True)
+    runs = np.split(wanted, np.flatnonzero(np.diff(wanted) > _WORTH_SKIPPING) + 1)
+    made = np.concatenate([_numbers(key, int(run[0]), int(run[-1]))[run - run[0]] for run in runs])
+    return np.asarray(((made >> np.uint64(11)) + 0.5)[places] * 2.0**-53, np.float64)
+
+
+def _numbers(key: Any, first: int, last: int) -> NDArray[np.uint64]:
+    """The generator's numbers from the index `first` to `last`, both included."""
+    skipped = first % _AT_ONCE
+    generator = Philox(key=key).advance(first // _AT_ONCE)
+    return np.asarray(generator.random_raw(last + 1 - first + skipped)[skipped:])

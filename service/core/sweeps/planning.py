@@ -1,5 +1,6 @@
 """Plan a sweep: everything that is wrong with it is found before anything is computed."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -81,6 +82,7 @@ def plan_sweep(
     if target is not None and not whole.wrt:
         detail = "there is nothing to differentiate with respect to: no Input that is a scalar has a gradient"
         raise InvalidRequest([Fault(("gradients",), detail)])
+    _check_columns(whole)
     return whole if chunk else replace(whole, chunk=choose_chunk([graph, against[0] if against else graph], whole))
 
 
@@ -108,6 +110,14 @@ def _faults_of_axes(inputs: Mapping[str, Axis | FloatArray], mode: str) -> Itera
             yield Fault(("inputs", name, _kind(axis)), detail)
         else:
             counts[name] = axis.count
+
+
+def _check_columns(sweep: Sweep) -> None:
+    """Raise InvalidRequest where two figures of a point would have one name, as a node does that is called dF/da."""
+    named = Counter([*sweep.columns, *(name for name in sweep.inputs if name not in sweep.outputs)])
+    for name, count in named.items():
+        if count > 1:
+            raise InvalidRequest([Fault(("outputs",), f"two figures of each point would be called {name!r}")])
 
 
 def _check_numbers(graph: Graph, sweep: Sweep) -> None:

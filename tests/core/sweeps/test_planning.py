@@ -78,6 +78,17 @@ def test_graphs_that_cannot_be_held_against_each_other_are_refused() -> None:
     assert unknown[0][0] == "/against/outputs/Q"
 
 
+def test_each_figure_of_a_point_has_a_name_of_its_own() -> None:
+    graph = graph_of("`dF/da` = a + b; F = a * `dF/da`")
+    assert plan_sweep(graph, AB).columns == ("F",)
+    both = faults_of(lambda: plan_sweep(graph, AB, gradients=True, outputs=["F", "dF/da"]))
+    assert both == [("/outputs", "two figures of each point would be called 'dF/da'")]
+    taken = graph_of("F = a * `dF/da`")
+    inputs = {"a": AB["a"], "dF/da": AB["b"]}
+    assert faults_of(lambda: plan_sweep(taken, inputs, gradients=True))[0][0] == "/outputs"
+    assert plan_sweep(taken, inputs, outputs=["F", "a"]).columns == ("F", "a")
+
+
 def test_whole_numbers_have_no_gradient() -> None:
     nodes: list[dict[str, Any]] = [
         {"name": "n", "operation": "Input", "attributes": {"dtype": "int64"}},
