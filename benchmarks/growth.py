@@ -30,7 +30,7 @@ APART = frozenset(
     {
         "list_operations",
         "get_operation",
-        *("list_jobs", "get_job", "cancel_job", "retry_job", "create_sweep", "get_sweep"),
+        *("list_jobs", "get_job", "cancel_job", "retry_job", "create_sweep", "get_sweep", "list_sweep_points"),
         "put_tensor",
         "get_tensor",
         "list_limits",

@@ -44,6 +44,7 @@ class Limits:
     batch_runs: int = _limit(10_000, "runs that one request makes", most=1_000_000)
     series_steps: int = _limit(100_000, "steps of one series", most=2**31 - 1)
     series_whole: int = _limit(16, "last steps that a series keeps whole, unless it keeps all", most=100_000)
+    sweep_points: int = _limit(10**9, "points of one sweep", most=2**31 - 1)
     archive_members: int = _limit(16_384, "arrays of a body in the form .npz", most=1_000_000)
     answer_bytes: int = _limit(256 * 1024 * 1024, "bytes of an answer that is not cut into pages, by estimate")
     request_memory: int = _limit(

@@ -116,7 +116,30 @@ def given(name: str) -> dict[str, Any]:
     return {"oneOf": [reference(name), reference("Tensor")]}
 
 
+def _axis(kind: str, description: str, numbers: dict[str, Any], **others: Any) -> dict[str, Any]:
+    """The JSON Schema of how an input of a sweep varies."""
+    members = {kind: numbers, **others}
+    return {
+        "description": description,
+        "type": "object",
+        "required": [kind],
+        "properties": members,
+        "additionalProperties": False,
+    }
+
+
+_THREE = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}
+_SEED = {"type": "integer", "minimum": 0, "default": 0}
+AXES: dict[str, dict[str, Any]] = {
+    "LinspaceAxis": _axis("linspace", "start, stop, count: evenly spaced, with both ends", _THREE),
+    "LogspaceAxis": _axis("logspace", "start, stop, count: 10 to the power of evenly spaced numbers", _THREE),
+    "UniformAxis": _axis("uniform", "low, high, count: random numbers", _THREE, seed=_SEED),
+    "NormalAxis": _axis("normal", "mean, deviation, count: random numbers", _THREE, seed=_SEED),
+    "ValuesAxis": _axis("values", "a vector, one number after the other", given("Figure")),
+}
+COMPONENTS |= AXES
 INPUTS = {"type": "object", "additionalProperties": given("Figure")}
+SWEPT_INPUT = {"oneOf": [*given("Figure")["oneOf"], *map(reference, AXES)]}
 INPUTS_OR_NULL = {"type": "object", "additionalProperties": or_null(given("Figure"))}
 
 

@@ -4,7 +4,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from service.api.components import ARRAY, ARRAY_OR_NULL, NUMBER, NUMBER_OR_NULL
-from service.api.schemas import NodeName, PageQuery, PositiveInt, Query
+from service.api.schemas import NodeName, PageQuery, Query, QueryInt
 
 _MATHML = {"description": "Presentation MathML, to be put inside <math>"}
 _NUMBERS = {"description": "The formula with numbers substituted, and its value; null where a number is not known"}
@@ -92,7 +92,7 @@ class PathsQuery(Query):
     """The node where paths start, and how many to list."""
 
     node = NodeName(required=True)
-    limit = PositiveInt(metadata={"x-limits": {"maximum": "page"}})
+    limit = QueryInt(metadata={"x-limits": {"maximum": "page"}})
 
 
 class FactorDocument(ma.Schema):

@@ -154,15 +154,17 @@ class JsonObject(fields.Raw):
         return value
 
 
-class PositiveInt(fields.Integer):
-    """A positive integer in a query, in at most nine plain decimal digits."""
+class QueryInt(fields.Integer):
+    """A whole number in a query, `least` or more, in at most nine plain decimal digits."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**_described(options, {"minimum": 1, "maximum": 999_999_999}))
+    def __init__(self, least: int = 1, **options: Any) -> None:
+        super().__init__(**_described(options, {"minimum": least, "maximum": 999_999_999}))
+        self._least = least
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
-        if not (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
-            raise ma.ValidationError("a whole number from 1 is expected")
+        is_number = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10
+        if not (is_number and int(value) >= self._least):
+            raise ma.ValidationError(f"a whole number from {self._least} is expected")
         return int(value)
 
 
@@ -260,7 +262,7 @@ class Query(Request):
 class PageQuery(Query):
     """One page of a list."""
 
-    limit = PositiveInt(
+    limit = QueryInt(
         metadata={
             "x-limits": {"maximum": "page"},
             "description": "The most items; a page ends earlier where its tensors have a million numbers together",

@@ -1,35 +1,25 @@
 """Sweeps over HTTP."""
 
+from collections.abc import Iterator
 from typing import Any
 
-import marshmallow as ma
 from flask import Response
-from marshmallow import fields
 
 from service.api.http.endpoint import Blueprint
+from service.api.http.paging import Page, Paging
 from service.api.http.request import context, idempotency_key
 from service.api.http.response import respond
 from service.api.job_schemas import JobDocument
 from service.api.jobs import job_document, respond_job
-from service.api.schemas import JsonObject, Request, StrictBool
+from service.api.numbers import read_given, write_number
+from service.api.sweep_schemas import SweepDocument, SweepPointPage, SweepPointsQuery, SweepRequest
 from service.usecases import sweeps as usecases
+from service.usecases.sweep_inputs import read_inputs
+from service.usecases.sweeps import StoredSweep, SweepPoints
+
+_POINTS = Paging("points")
 
 blueprint = Blueprint("sweeps", __name__, description="What does a graph do over many points?")
-
-
-class SweepRequest(Request):
-    """A graph at many points."""
-
-    inputs = JsonObject(required=True)
-    gradients = StrictBool(load_default=False)
-
-
-class SweepDocument(ma.Schema):
-    """A sweep."""
-
-    id = fields.String(required=True)
-    job = fields.Nested(JobDocument, required=True)
-    points = fields.Integer(required=True)
 
 
 @blueprint.endpoint(
@@ -37,11 +27,51 @@ class SweepDocument(ma.Schema):
 )
 def create_sweep(body: dict[str, Any], graph_id: str) -> Response:
     """Compute a stored graph at many points, as a job"""
-    return respond_job(usecases.create_sweep(context(), graph_id, **body, key=idempotency_key()))
+    inputs = read_inputs(body.pop("inputs"), read_given)
+    return respond_job(usecases.create_sweep(context(), graph_id, inputs, **body, key=idempotency_key()))
 
 
 @blueprint.endpoint("GET", "/v1/sweeps/<sweep_id>", answer=SweepDocument, problems=(404,))
 def get_sweep(sweep_id: str) -> Response:
     """Read what came of a sweep"""
-    record = usecases.get_sweep(context(), sweep_id)
-    return respond({"id": record.id, "job": job_document(record), "points": record.total})
+    return respond(_document(usecases.get_sweep(context(), sweep_id)))
+
+
+@blueprint.endpoint(
+    "GET",
+    "/v1/sweeps/<sweep_id>/points",
+    query=SweepPointsQuery,
+    answer=SweepPointPage,
+    page=_POINTS,
+    problems=(404, 409),
+)
+def list_sweep_points(query: dict[str, Any], page: Page, sweep_id: str) -> Response:
+    """List the points of a sweep that are computed, in their order"""
+    start = query.get("offset", 0) if page.cursor is None else page.start
+    _, points = usecases.list_sweep_points(context(), sweep_id, start=start, limit=page.size)
+    return _POINTS.respond([*_points(points)], points.following, {"complete": points.is_complete})
+
+
+def _points(points: SweepPoints) -> Iterator[dict[str, Any]]:
+    for place, number in enumerate(points.numbers.tolist()):
+        yield {"point": number, "at": _at(points.inputs, place), "figures": _at(points.figures, place)}
+
+
+def _at(columns: Any, place: int) -> dict[str, Any]:
+    return {name: write_number(column[place].item()) for name, column in columns.items()}
+
+
+def _document(stored: StoredSweep) -> dict[str, Any]:
+    record, sweep = stored.record, stored.sweep
+    return {
+        "id": record.id,
+        "job": job_document(record),
+        "graph_id": record.graph_id,
+        "inputs": record.task["inputs"],
+        "mode": sweep.mode,
+        "outputs": sweep.outputs,
+        "output": sweep.output,
+        "conventions": sweep.convention,
+        "points": sweep.points,
+        "columns": sweep.columns,
+    }

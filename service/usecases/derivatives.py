@@ -16,7 +16,7 @@ from service.core.execution.weights import weigh_forward
 from service.core.figures.figures import Figures, FloatArray, blank_figures
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
-from service.core.graph.selection import choose_output, no_node, read_names
+from service.core.graph.selection import choose_output, read_names, read_nodes
 from service.settings import Limits
 from service.storage import derivatives as storage
 from service.storage.derivatives import Block, DerivativesHead, DerivativesRecord
@@ -156,19 +156,10 @@ def _read_outputs(graph: Graph, kind: str, outputs: object) -> Sequence[str]:
         return graph.outputs
     if outputs is None:
         return [choose_output(graph, None, "outputs")]
-    if not isinstance(outputs, list) or not outputs:
-        raise InvalidRequest([Fault(("outputs",), "a list of names of nodes is expected, at least one")])
-    faults = []
-    for position, name in enumerate(outputs):
-        if not isinstance(name, str) or name not in graph.position:
-            faults.append(Fault(("outputs", position), no_node(graph, name)))
-        elif name in outputs[:position]:
-            faults.append(Fault(("outputs", position), f"{name!r} appears twice"))
-    if faults:
-        raise InvalidRequest(faults)
-    if kind in ("hvp", "hessian") and len(outputs) > 1:
+    named = read_nodes(graph, outputs, "outputs")
+    if kind in ("hvp", "hessian") and len(named) > 1:
         raise InvalidRequest([Fault(("outputs",), "second derivatives take exactly one output")])
-    return outputs
+    return named
 
 
 def _read_tensors(

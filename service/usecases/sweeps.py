@@ -1,6 +1,6 @@
-"""Sweeps: one graph at many points, as a job."""
+"""Sweeps: one graph at many points, as a job, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,48 +8,109 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from service.core.errors import NotFound
+from service.core.errors import Conflict, NotFound
+from service.core.figures.figures import FloatArray, IntArray
+from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
-from service.core.graph.selection import find_output
 from service.core.rulebook.operation import MINIMUM_NORM
-from service.core.sweeps.axes import Linspace
+from service.core.sweeps.chunks import read_chunk
+from service.core.sweeps.planning import plan_sweep
 from service.core.sweeps.sweep import Sweep
 from service.storage import jobs as storage
 from service.storage.identifiers import new_id
 from service.storage.jobs import JobRecord
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
-from service.usecases.idempotency import IdempotencyKey, write_once
+from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 from service.usecases.jobs import get_job
+from service.usecases.sweep_inputs import (
+    SweptInput,
+    keep_inputs,
+    load_inputs,
+    read_inputs,
+    read_kept,
+    tensors_of_inputs,
+)
+from service.usecases.tensors import require_tensors, with_weights
+from service.usecases.weighing import Form, WholeAnswer
 
+KIND = "sweep"
 _CHUNK_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SweepPlan:
-    """A sweep that is ready to be computed: the graphs by digest, and the bytes of memory that a chunk takes."""
+    """A sweep that is ready to be computed: its graphs by digest, and the bytes of memory that a chunk takes."""
 
     graphs: Mapping[str, Graph]
     sweep: Sweep
     nbytes: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredSweep:
+    """A sweep and its job, which may be under way."""
+
+    record: JobRecord
+    sweep: Sweep
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SweepPoints:
+    """Points of a sweep that were computed: their numbers, and by name the inputs that vary and the figures there.
+
+    `is_complete` unless some that were asked for are not computed; `following` is the number of the point after those
+    that were asked for, None if there is none.
+    """
+
+    numbers: IntArray
+    inputs: Mapping[str, FloatArray]
+    figures: Mapping[str, FloatArray]
+    is_complete: bool
+    following: int | None
+
+
 def create_sweep(
     context: Context,
     graph_id: str,
-    inputs: Mapping[str, Any],
+    inputs: Mapping[str, SweptInput],
     *,
+    mode: str = "grid",
+    outputs: Sequence[str] | None = None,
     gradients: bool = False,
+    output: str | None = None,
+    convention: str = MINIMUM_NORM,
     key: IdempotencyKey | None = None,
 ) -> JobRecord:
-    """Have a stored graph computed at many points; returns the job. Raises NotFound."""
+    """Have a stored graph computed at many points; returns the job that does it.
+
+    Each input varies along its axis or is the same at every point; the graph's weights are those that are left out. In
+    `mode` "grid" the points are all combinations, in which the first input that varies does so slowest, in "zip" the
+    axes go side by side. Raises NotFound, InvalidInputs, InvalidRequest, LimitExceeded.
+    """
     stored = get_graph(context, graph_id)
-    task = {"digest": stored.digest, "inputs": dict(inputs), "gradients": gradients}
-    sweep = _read_sweep(context.compact_graph(stored.digest), task)
+    with context.database.read() as connection:
+        known = made_before(connection, key)
+        if known:
+            return storage.get_job(connection, known.resource_id)
+    graph = context.compact_graph(stored.digest)
+    given = {**with_weights(stored, {}, without=inputs), **inputs}
+    sweep = plan_sweep(
+        graph,
+        load_inputs(context, given),
+        mode=mode,
+        outputs=outputs,
+        gradients=gradients,
+        output=output,
+        convention=convention,
+        max_points=context.limits.sweep_points,
+    )
+    kept = keep_inputs(context, given)
+    tensors = tensors_of_inputs(kept)
     record = JobRecord(
         id=new_id(),
-        kind="sweep",
-        task=task,
+        kind=KIND,
+        task={**_write_sweep(sweep), "inputs": kept, "digests": [stored.digest], "tensors": [*tensors.values()]},
         created_at=datetime.now(UTC),
         total=sweep.points,
         chunks=sweep.chunks,
@@ -57,24 +118,70 @@ def create_sweep(
     )
 
     def make(connection: Connection) -> tuple[JobRecord, str, bool]:
+        require_tensors(connection, tensors, ("inputs",))
         storage.insert_job(connection, record)
         return record, record.id, True
 
     return write_once(context.database, key, make, storage.get_job)[0]
 
 
-def get_sweep(context: Context, sweep_id: str) -> JobRecord:
+def get_sweep(context: Context, sweep_id: str) -> StoredSweep:
     """Read a sweep; raises NotFound."""
     record = get_job(context, sweep_id)
-    if record.kind != "sweep":
+    if record.kind != KIND:
         raise NotFound(f"there is no sweep {sweep_id!r}")
-    return record
+    return StoredSweep(record, _read_sweep(context, record.task))
+
+
+def list_sweep_points(
+    context: Context, sweep_id: str, *, start: int, limit: int, form: Form | None = None
+) -> tuple[StoredSweep, SweepPoints]:
+    """A sweep, and at most `limit` of its points from the number `start` on, those of them that are computed.
+
+    `form` is the form in which they are answered whole, None if they are no more than a page. Raises NotFound, and
+    Conflict where no points are kept, and as `Context.admit`.
+    """
+    stored = get_sweep(context, sweep_id)
+    sweep = stored.sweep
+    if sweep.reduce is not None:
+        raise Conflict("of this sweep only what its points amount to is kept; without `reduce` every point is")
+    asked = range(min(start, sweep.points), min(start + limit, sweep.points))
+    numbers = len(asked) * (1 + len(sweep.axes) + len(sweep.columns))
+    answer = None if form is None else WholeAnswer(form, numbers, 1, other_form=False)
+    context.admit(Weight(10.0 * numbers, 24.0 * numbers), answer)
+    with context.database.read() as connection:
+        chunks = [*storage.load_chunks(connection, stored.record.id, _chunks_of(sweep, asked))]
+    parts = [_cut(sweep, number, read_chunk(sweep, data), asked) for number, data in chunks]
+    places = _joined([numbers for numbers, _ in parts], np.int64)
+    figures = {name: _joined([part[name] for _, part in parts], np.float64) for name in sweep.columns}
+    inputs = {name: each for name, each in sweep.at(places).items() if name in sweep.axes}
+    following = asked.stop if asked.stop < sweep.points else None
+    return stored, SweepPoints(places, inputs, figures, len(places) == len(asked), following)
+
+
+def _chunks_of(sweep: Sweep, points: range) -> range:
+    """The chunks that have these points."""
+    return range(points.start // sweep.chunk, -(-points.stop // sweep.chunk))
+
+
+def _cut(
+    sweep: Sweep, number: int, columns: Mapping[str, FloatArray], points: range
+) -> tuple[IntArray, Mapping[str, FloatArray]]:
+    """Those points of a chunk that are among these: their numbers, and their figures."""
+    there = sweep.numbers(number)
+    first, stop = max(there.start, points.start), min(there.stop, points.stop)
+    part = slice(first - there.start, stop - there.start)
+    return np.arange(first, stop), {name: column[part] for name, column in columns.items()}
+
+
+def _joined(parts: Sequence[Any], dtype: type) -> Any:
+    return np.concatenate([np.zeros(0, dtype), *parts])
 
 
 def prepare_sweep(context: Context, record: JobRecord) -> SweepPlan:
     """A sweep as it is computed; raises NotFound."""
-    graph = context.compact_graph(record.task["digest"])
-    return SweepPlan({record.task["digest"]: graph}, _read_sweep(graph, record.task), _CHUNK_BYTES)
+    graphs = {digest: context.compact_graph(digest) for digest in record.task["digests"]}
+    return SweepPlan(graphs, _read_sweep(context, record.task), _CHUNK_BYTES)
 
 
 def summarize_sweep(context: Context, record: JobRecord, sweep: Sweep) -> Mapping[str, Any] | None:
@@ -82,12 +189,14 @@ def summarize_sweep(context: Context, record: JobRecord, sweep: Sweep) -> Mappin
     return None
 
 
-def _read_sweep(graph: Graph, task: Mapping[str, Any]) -> Sweep:
-    inputs = {
-        name: Linspace(float(given["linspace"][0]), float(given["linspace"][1]), int(given["linspace"][2]))
-        if isinstance(given, dict)
-        else np.array(float(given))
-        for name, given in task["inputs"].items()
-    }
-    output = find_output(graph, None) if task["gradients"] else None
-    return Sweep(inputs, "grid", tuple(graph.outputs), output, tuple(inputs) if output else (), MINIMUM_NORM)
+_PLAIN = ("mode", "outputs", "output", "wrt", "convention", "reduce", "chunk", "check")
+
+
+def _write_sweep(sweep: Sweep) -> dict[str, Any]:
+    """A sweep as its job has it, without its inputs."""
+    return {name: getattr(sweep, name) for name in _PLAIN}
+
+
+def _read_sweep(context: Context, task: Mapping[str, Any]) -> Sweep:
+    plain: dict[str, Any] = {name: tuple(each) if isinstance(each := task[name], list) else each for name in _PLAIN}
+    return Sweep(load_inputs(context, read_inputs(task["inputs"], read_kept)), **plain)

@@ -9,7 +9,7 @@ from flask import Response, request
 from service.api.http.endpoint import Blueprint
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context
-from service.api.schemas import NodeName, PositiveInt, Query, StrictString
+from service.api.schemas import NodeName, Query, QueryInt, StrictString
 from service.core.errors import Fault
 from service.core.graph.graph import Graph
 from service.core.graph.parts import GraphPart
@@ -48,7 +48,7 @@ class PictureQuery(Query):
             f"{LARGEST_WHOLE} nodes is drawn around the output"
         }
     )
-    hops = PositiveInt(metadata={"description": f"Draw nodes up to so many edges away: {HOPS}"})
+    hops = QueryInt(metadata={"description": f"Draw nodes up to so many edges away: {HOPS}"})
     open = ma.fields.List(
         StrictString(),
         metadata={"description": "The parts that are drawn with their nodes; each other one is drawn as one node"},

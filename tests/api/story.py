@@ -22,12 +22,14 @@ from service.app import create_app
 from service.example import EXPRESSION, INPUTS, NAME, TUTORIAL_GRADIENTS
 from service.serving import migrate
 from service.settings import Settings
+from tests.performing import perform_jobs
 
 EXAMPLES = Path(__file__).parents[2] / "service" / "api" / "examples.json"
 DOT, MARKDOWN, PYTHON, TEXT = "text/vnd.graphviz", "text/markdown", "text/x-python", "text/plain"
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00")
+_SECONDS = re.compile(r'(?<="estimate": )[0-9.e-]+')  # that a job took
 _LINES = 20  # of an answer that is text
 
 
@@ -146,9 +148,10 @@ STORY = (
     ),
     Request("list_jobs", "/v1/jobs"),
     Request("get_job", "/v1/jobs/{job}"),
-    Request("get_sweep", "/v1/sweeps/{job}"),
     Request("cancel_job", "/v1/jobs/{job}", method="DELETE"),
     Request("retry_job", "/v1/jobs/{job}/retry", method="POST"),
+    Request("get_sweep", "/v1/sweeps/{job}"),
+    Request("list_sweep_points", "/v1/sweeps/{job}/points?limit=3"),
     Request("delete_derivatives", "/v1/derivatives/{derivatives}", method="DELETE"),
     Request("delete_comparison", "/v1/comparisons/{comparison}", method="DELETE"),
     Request("delete_run", "/v1/runs/{recorded}?cascade=true", method="DELETE"),
@@ -178,6 +181,8 @@ def tell(client: FlaskClient) -> dict[str, Any]:
         sent: dict[str, Any] = {"json": body} if data is None else {"data": data, "content_type": NPY}
         answer = client.open(_filled(asked.path, known), method=method, headers={"Accept": asked.accept}, **sent)
         assert answer.status_code in (200, 201, 202, 204), f"{asked.operation}: {answer.text}"
+        if asked.operation == "retry_job":
+            perform_jobs(client.application)
         if asked.keep:
             known[asked.keep] = answer.json["id"]  # type: ignore[index]
         if not asked.operation:
@@ -213,7 +218,7 @@ def _settled(part: Any, ids: dict[str, str]) -> Any:
         return ids.setdefault(found[0], f"01932c6f-4d2a-7c3e-9f10-{len(ids) + 1:012x}")
 
     text = _ID.sub(settle, json.dumps(part, ensure_ascii=False))
-    return json.loads(_TIME.sub("2026-11-24T09:00:00+00:00", text))
+    return json.loads(_SECONDS.sub("0.5", _TIME.sub("2026-11-24T09:00:00+00:00", text)))
 
 
 def write_examples() -> Iterator[str]:

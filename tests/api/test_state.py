@@ -33,6 +33,7 @@ SMALL = {
     "job_operations": 5_000_000,
     "page": 3,
     "series_steps": 2,
+    "sweep_points": 6,
     "series_whole": 1,
 }
 
@@ -81,6 +82,10 @@ BREACHES: dict[str, tuple[str, Any, Any]] = {
     "series_steps": (
         "/v1/series/{series}/steps",
         *({"values": dict.fromkeys("xyF", [1] * count)} for count in (2, 3)),
+    ),
+    "sweep_points": (
+        "/v1/graphs/{graph}/sweeps",
+        *({"inputs": {"x": {"linspace": [0, 1, count]}, "y": {"values": [1, 2]}}} for count in (3, 4)),
     ),
     "answer_bytes": (
         RUNS,

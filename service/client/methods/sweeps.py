@@ -1,8 +1,9 @@
 """Compute a graph at very many points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from service.client.figures import Document
 from service.client.methods.requests import Requests, id_of, name_of, without_none
 from service.client.results.graphs import Graph
 from service.client.results.jobs import Job, read_job
@@ -47,3 +48,8 @@ class SweepMethods(Requests):
     def get_sweep(self, sweep: Sweep | Job | str) -> Sweep:
         """A sweep by its id, which is that of its job: what is known of it so far."""
         return read_sweep(self._http.get(f"/v1/sweeps/{id_of(sweep)}"), self)
+
+    def list_sweep_points(self, sweep: Sweep | Job | str, *, offset: int | None = None) -> Iterator[Document]:
+        """The points of a sweep from the number `offset` on that are computed, page by page as they are asked for."""
+        start = None if offset is None else str(offset)
+        return self._http.pages(f"/v1/sweeps/{id_of(sweep)}/points", "points", {"offset": start})

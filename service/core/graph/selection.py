@@ -1,4 +1,4 @@
-"""Resolve the nodes that a request names: an output, and the nodes to differentiate with respect to."""
+"""Resolve the nodes that a request names: an output, several, and the nodes to differentiate with respect to."""
 
 from collections.abc import Sequence
 
@@ -30,6 +30,21 @@ def choose_output(graph: Graph, name: str | None, member: str = "output") -> str
         listed = ", ".join(map(repr, graph.outputs))
         raise InvalidRequest([Fault((member,), f"the graph has several outputs: name one of {listed}")])
     return found
+
+
+def read_nodes(graph: Graph, names: object, member: str) -> Sequence[str]:
+    """Read names of nodes, at least one, none twice; raises InvalidRequest, at `member` of the request."""
+    if not isinstance(names, list | tuple) or not names:
+        raise InvalidRequest([Fault((member,), "a list of names of nodes is expected, at least one")])
+    faults = []
+    for place, name in enumerate(names):
+        if not isinstance(name, str) or name not in graph.position:
+            faults.append(Fault((member, place), no_node(graph, name)))
+        elif name in names[:place]:
+            faults.append(Fault((member, place), f"{name!r} appears twice"))
+    if faults:
+        raise InvalidRequest(faults)
+    return names
 
 
 def read_names(graph: Graph, names: object, member: str) -> Sequence[str]:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from service.core.comparison.verdicts import Tolerance
-from service.core.errors import Fault, InvalidInputs, InvalidRequest, unknown_names
+from service.core.errors import Fault, InvalidInputs, InvalidRequest, LimitExceeded, unknown_names
 from service.core.figures.figures import FloatArray
 from service.core.graph.graph import Graph
-from service.core.graph.selection import choose_output
+from service.core.graph.selection import choose_output, read_nodes
 from service.core.rulebook.input_types import read_input
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.core.sweeps.axes import Axis, Values
@@ -32,6 +32,7 @@ def plan_sweep(
     against: tuple[Graph, Mapping[str, str], Tolerance] | None = None,
     check: bool = False,
     chunk: int | None = None,
+    max_points: int | None = None,
 ) -> Sweep:
     """The sweep of a graph over these inputs; see `Sweep`.
 
@@ -43,11 +44,12 @@ def plan_sweep(
 
     Raises InvalidInputs where an input is missing or unknown, an axis is empty, axes side by side are not equally long,
     or shapes do not fit; InvalidRequest where an output is unknown, not named though there are several, or no scalar,
-    where a reduction is unknown, and where the two graphs have no such inputs or outputs in common.
+    where a reduction is unknown, and where the two graphs have no such inputs or outputs in common; LimitExceeded for
+    more than `max_points`.
     """
     if faults := list(_faults_of_axes(inputs, mode)):
         raise InvalidInputs(faults)
-    kept = tuple(dict.fromkeys(graph.outputs if outputs is None else outputs))
+    kept = tuple(graph.outputs if outputs is None else read_nodes(graph, outputs, "outputs"))
     target = choose_output(graph, output) if gradients or check else None
     used = list(dict.fromkeys([*kept, *([] if target is None else [target])]))
     varied = [name for name, given in inputs.items() if not isinstance(given, np.ndarray) or not given.ndim]
@@ -63,6 +65,9 @@ def plan_sweep(
         against and Against({name: against[1].get(name, name) for name in used}, against[2]),
         check,
     )
+    if max_points is not None and sweep.points > max_points:
+        detail = f"a sweep has at most {max_points} points; this one would have {sweep.points}"
+        raise LimitExceeded("sweep_points", max_points, sweep.points, detail)
     _check_outputs(graph, sweep, used, ("outputs",))
     if against is not None and sweep.against is not None:
         if set(against[0].inputs) != set(graph.inputs):

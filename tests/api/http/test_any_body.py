@@ -35,6 +35,15 @@ FIGURES = st.recursive(
     st.floats() | st.sampled_from(["NaN", "-Infinity", -0.0, {"tensor": "sha256:" + "0" * 64}]),
     lambda x: st.lists(x, max_size=3),
 )
+AXES = st.fixed_dictionaries(
+    {},
+    optional={
+        "linspace": st.tuples(NUMBERS, NUMBERS, st.integers(-1, 5)).map(list) | JSON,
+        "normal": st.tuples(NUMBERS, NUMBERS, st.integers(-1, 10**12)).map(list),
+        "values": FIGURES | JSON,
+        "seed": NUMBERS,
+    },
+)
 GIVEN = st.dictionaries(st.sampled_from(["a", "b", "F", "none"]), FIGURES, max_size=3)
 CLAIMED = st.fixed_dictionaries(
     {},
@@ -54,7 +63,7 @@ MEMBERS = {
     "expression": TEXTS | st.text(alphabet="ab123.+-*/^()=;,\n`", max_size=20),
     "nodes": NODES | JSON,
     "outputs": st.lists(TEXTS, max_size=3) | JSON,
-    "inputs": st.fixed_dictionaries({"a": FIGURES, "b": FIGURES}) | JSON,
+    "inputs": st.fixed_dictionaries({"a": FIGURES | AXES, "b": FIGURES | AXES}) | JSON,
     "weights": st.dictionaries(st.sampled_from(["a", "b", "F"]), TEXTS | st.just("sha256:" + "0" * 64)) | JSON,
     "tags": st.dictionaries(TEXTS, TEXTS, max_size=2) | JSON,
     "backward": st.booleans() | JSON,
@@ -70,13 +79,14 @@ MEMBERS = {
     "runs": TOGETHER | JSON,
     "recorded": CLAIMED | JSON,
     "claims": CLAIMED | JSON,
-    "gradients": GIVEN | JSON,
+    "gradients": GIVEN | JSON | st.booleans(),
     "run": st.just(RUN) | TEXTS,
     "baseline": st.just(RUN) | TEXTS,
     "candidate": st.just(RUN) | TEXTS,
     "tolerance": st.sampled_from(["exact", "float32"])
     | st.fixed_dictionaries({"rtol": NUMBERS, "atol": NUMBERS})
     | JSON,
+    "mode": st.sampled_from(["grid", "zip"]) | TEXTS,
     "names": st.dictionaries(TEXTS, TEXTS, max_size=2) | JSON,
     "graph": TEXTS,
     "carry": st.dictionaries(st.sampled_from(["a", "b", "F"]) | TEXTS, TEXTS, max_size=2) | JSON,

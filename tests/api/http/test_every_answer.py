@@ -59,6 +59,12 @@ UNSAYABLE = {
         "invalid-inputs",
         r"/(inputs|vector|gradients|(recorded|claims)/(values|gradients))(/.*)?|/seed(/\d+)*",
     ),
+    "inputs of a sweep that are no axes": (
+        "create_sweep",
+        "invalid-inputs",
+        r"/(inputs|outputs)(/.*)?",
+    ),
+    "nodes of a sweep that the graph has not": ("create_sweep", "invalid-request", r"/outputs(/\d+)?|/output"),
     "the same of many runs": ("create_runs", "invalid-inputs", r"/runs/\d+/inputs(/.*)?|/seed(/\d+)*"),
     "steps of other nodes or shapes": ("add_steps", "invalid-inputs", "/values(/.*)?"),
     "more skipped steps than numbers": ("add_steps", "invalid-request", "/skipped"),
