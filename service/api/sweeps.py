@@ -10,12 +10,13 @@ from service.api.http.paging import Page, Paging
 from service.api.http.request import context, idempotency_key
 from service.api.http.response import respond
 from service.api.job_schemas import JobDocument
-from service.api.jobs import job_document, respond_job
-from service.api.numbers import read_given, write_number
+from service.api.jobs import respond_job
+from service.api.numbers import read_given
+from service.api.sweep_documents import point_at, sweep_document
 from service.api.sweep_schemas import SweepDocument, SweepPointPage, SweepPointsQuery, SweepRequest
 from service.usecases import sweeps as usecases
 from service.usecases.sweep_inputs import read_inputs
-from service.usecases.sweeps import StoredSweep, SweepPoints
+from service.usecases.sweeps import AskedAgainst, SweepPoints
 
 _POINTS = Paging("points")
 
@@ -28,13 +29,15 @@ blueprint = Blueprint("sweeps", __name__, description="What does a graph do over
 def create_sweep(body: dict[str, Any], graph_id: str) -> Response:
     """Compute a stored graph at many points, as a job"""
     inputs = read_inputs(body.pop("inputs"), read_given)
+    if "against" in body:
+        body["against"] = AskedAgainst(**body["against"])
     return respond_job(usecases.create_sweep(context(), graph_id, inputs, **body, key=idempotency_key()))
 
 
 @blueprint.endpoint("GET", "/v1/sweeps/<sweep_id>", answer=SweepDocument, problems=(404,))
 def get_sweep(sweep_id: str) -> Response:
     """Read what came of a sweep"""
-    return respond(_document(usecases.get_sweep(context(), sweep_id)))
+    return respond(sweep_document(usecases.get_sweep(context(), sweep_id)))
 
 
 @blueprint.endpoint(
@@ -48,30 +51,10 @@ def get_sweep(sweep_id: str) -> Response:
 def list_sweep_points(query: dict[str, Any], page: Page, sweep_id: str) -> Response:
     """List the points of a sweep that are computed, in their order"""
     start = query.get("offset", 0) if page.cursor is None else page.start
-    _, points = usecases.list_sweep_points(context(), sweep_id, start=start, limit=page.size)
+    points = usecases.list_sweep_points(context(), sweep_id, start=start, limit=page.size)
     return _POINTS.respond([*_points(points)], points.following, {"complete": points.is_complete})
 
 
 def _points(points: SweepPoints) -> Iterator[dict[str, Any]]:
     for place, number in enumerate(points.numbers.tolist()):
-        yield {"point": number, "at": _at(points.inputs, place), "figures": _at(points.figures, place)}
-
-
-def _at(columns: Any, place: int) -> dict[str, Any]:
-    return {name: write_number(column[place].item()) for name, column in columns.items()}
-
-
-def _document(stored: StoredSweep) -> dict[str, Any]:
-    record, sweep = stored.record, stored.sweep
-    return {
-        "id": record.id,
-        "job": job_document(record),
-        "graph_id": record.graph_id,
-        "inputs": record.task["inputs"],
-        "mode": sweep.mode,
-        "outputs": sweep.outputs,
-        "output": sweep.output,
-        "conventions": sweep.convention,
-        "points": sweep.points,
-        "columns": sweep.columns,
-    }
+        yield {"point": number, "at": point_at(points.inputs, place), "figures": point_at(points.figures, place)}

@@ -12,7 +12,7 @@ from service.cli.serve import database_option, opened_database
 from service.cli.terminal import json_option, print_json
 from service.cli.waiting import waiting
 
-_KINDS = ("graphs", "runs", "comparisons", "derivatives", "series", "tensors")
+_KINDS = ("graphs", "runs", "comparisons", "derivatives", "series", "jobs", "tensors")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -36,13 +36,13 @@ def _read_age(context: click.Context, option: click.Parameter, text: str) -> dat
 @database_option
 @json_option
 def prune(before: datetime, keep_labelled: bool, dry_run: bool, database: str | None, as_json: bool) -> None:
-    """Delete old runs with their comparisons, series that have ended, old tensors that nothing uses and old keys of
-    requests."""
+    """Delete old runs with their comparisons, series and jobs that have ended, old tensors that nothing uses and old
+    keys of requests."""
     from service.storage.pruning import prune
 
     with waiting("pruning"), opened_database(database, create=False) as opened:
         pruned = prune(opened, before, keep_labelled=keep_labelled, dry_run=dry_run)
-    went = {name: getattr(pruned, name) for name in ("runs", "comparisons", "series", "tensors", "keys")}
+    went = {name: getattr(pruned, name) for name in ("runs", "comparisons", "series", "jobs", "tensors", "keys")}
     if as_json:
         print_json({**went, "bytes": pruned.nbytes})
         return

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, update
 
 from service.core.errors import Conflict, NotFound
 from service.storage.graphs import get_graph
-from service.storage.models import ComparisonRow, Content, DerivativesRow, GraphRow, RunRow, SeriesRow
+from service.storage.jobs import SWEEP
+from service.storage.models import ComparisonRow, Content, DerivativesRow, GraphRow, JobRow, RunRow, SeriesRow
 from service.storage.runs import get_run
 
 _MOST_NAMED = 5  # of what stands in the way
@@ -16,7 +17,8 @@ Runs: TypeAlias = Select[str] | list[str]
 
 
 def delete_graph(connection: Connection, identifier: str, *, cascade: bool = False) -> None:
-    """Delete a graph; with `cascade` also its runs, series, derivatives and the graphs made from it with all of theirs.
+    """Delete a graph; with `cascade` also its runs, series, derivatives and sweeps, and the graphs made from it with
+    theirs.
 
     Raises NotFound and, without `cascade`, Conflict while any of these refer to it.
     """
@@ -33,6 +35,7 @@ def delete_graph(connection: Connection, identifier: str, *, cascade: bool = Fal
                 DerivativesRow.graph_id == identifier,
             ),
             ("series refers", "series refer", SeriesRow.id, SeriesRow.graph_id == identifier),
+            ("sweep refers", "sweeps refer", JobRow.id, and_(JobRow.kind == SWEEP, needs_graph([identifier]))),
             ("graph made from it refers", "graphs made from it refer", GraphRow.id, GraphRow.parent_id == identifier),
         )
     family = select(GraphRow.id, GraphRow.digest).where(GraphRow.id == identifier).cte(recursive=True)
@@ -42,6 +45,8 @@ def delete_graph(connection: Connection, identifier: str, *, cascade: bool = Fal
     connection.execute(delete(SeriesRow).where(SeriesRow.graph_id.in_(graphs)))
     delete_runs(connection, select(RunRow.id).where(RunRow.graph_id.in_(graphs)))
     connection.execute(delete(DerivativesRow).where(DerivativesRow.graph_id.in_(graphs)))
+    connection.execute(delete(JobRow).where(JobRow.kind == SWEEP, needs_graph(graphs)))
+    connection.execute(update(JobRow).where(JobRow.graph_id.in_(graphs)).values(graph_id=None))
     connection.execute(delete(GraphRow).where(GraphRow.id.in_(graphs)))
     is_shared = exists().where(GraphRow.digest == Content.digest)
     connection.execute(delete(Content).where(Content.digest.in_(digests), ~is_shared))
@@ -62,6 +67,11 @@ def delete_runs(connection: Connection, runs: Runs) -> int:
     compared = connection.execute(delete(ComparisonRow).where(compares(runs)))
     connection.execute(delete(RunRow).where(RunRow.id.in_(runs)))
     return compared.rowcount
+
+
+def needs_graph(graphs: list[str]) -> ColumnElement[bool]:
+    """Whether a job needs one of these graphs."""
+    return or_(JobRow.graph_id.in_(graphs), JobRow.other_graph_id.in_(graphs))
 
 
 def compares(runs: Runs) -> ColumnElement[bool]:

@@ -15,6 +15,7 @@ from service.core.errors import Conflict, NotFound
 from service.storage.listing import Listed, narrow
 from service.storage.models import Base, JobChunk, JobRow
 
+SWEEP = "sweep"  # the kind of job that is a result itself, and refers to graphs and tensors
 WAITING, RUNNING, DONE, FAILED, CANCELLED = STATES = ("waiting", "running", "done", "failed", "cancelled")
 _MOST_CLAIMS = 3  # in vain, after which a job is no longer begun again
 _LISTED_PROBLEMS = 10
@@ -213,6 +214,14 @@ def load_chunks(connection: Connection, identifier: str, numbers: range) -> Iter
     )
     query = select(_CHUNKS.c.number, _CHUNKS.c.data).where(wanted).order_by(_CHUNKS.c.number)
     for number, data in connection.execution_options(yield_per=16).execute(query):
+        yield number, bytes(data)
+
+
+def load_beginnings(connection: Connection, identifier: str, nbytes: int) -> Iterator[tuple[int, bytes]]:
+    """The first bytes of each chunk that was done, in their order, each with its number."""
+    done = and_(_CHUNKS.c.job_id == identifier, _CHUNKS.c.number >= 0, _CHUNKS.c.data.is_not(None))
+    query = select(_CHUNKS.c.number, func.substr(_CHUNKS.c.data, 1, nbytes)).where(done).order_by(_CHUNKS.c.number)
+    for number, data in connection.execution_options(yield_per=256).execute(query):
         yield number, bytes(data)
 
 

@@ -5,7 +5,8 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, select, true
 from service.core.errors import NotFound
 from service.core.figures.figures import FloatArray
 from service.core.figures.npy import read_npy
-from service.storage.models import DerivativeFigure, GraphRow, RunFigures, TensorChunk, TensorRow
+from service.storage.jobs import SWEEP
+from service.storage.models import DerivativeFigure, GraphRow, JobRow, RunFigures, TensorChunk, TensorRow
 from service.storage.records import TensorRecord
 
 _CHUNK_BYTES = 512 * 1024
@@ -51,12 +52,15 @@ def used_tensors(
     graphs: ColumnElement[bool] = _ALL,
     figures: ColumnElement[bool] = _ALL,
     derivatives: ColumnElement[bool] = _ALL,
+    jobs: ColumnElement[bool] = _ALL,
 ) -> set[str]:
-    """The digests of the tensors that these graphs, figures of runs and figures of derivatives refer to."""
+    """The digests of the tensors that these graphs, figures of runs, figures of derivatives and sweeps refer to."""
     weights = connection.scalars(select(GraphRow.weights).where(GraphRow.weights.is_not(None), graphs))
     values = connection.scalars(select(RunFigures.tensors).where(RunFigures.tensors.is_not(None), figures))
     inputs = select(DerivativeFigure.tensor).where(DerivativeFigure.tensor.is_not(None), derivatives).distinct()
+    swept = connection.scalars(select(JobRow.task["tensors"]).where(JobRow.kind == SWEEP, jobs))
     return {
+        *(digest for each in swept for digest in each or ()),
         *(digest for each in weights for digest in (each or {}).values()),
         *(digest for each in values for _, digest in each or ()),
         *(digest for digest in connection.scalars(inputs) if digest),

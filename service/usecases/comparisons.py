@@ -52,17 +52,17 @@ class Compared:
         return list_figures(self.found, wanted.get(only or "", JUDGED), order == "relative_error")
 
 
-def read_tolerance(given: Any) -> Tolerance:
-    """Read a tolerance: a name, or {"rtol", "atol"}; raises InvalidRequest."""
+def read_tolerance(given: Any, location: tuple[str, ...] = ("tolerance",)) -> Tolerance:
+    """Read a tolerance: a name, or {"rtol", "atol"}; raises InvalidRequest with where it stands."""
     if isinstance(given, str):
         if given not in TOLERANCES:
-            raise InvalidRequest([Fault(("tolerance",), f"a tolerance is one of {', '.join(TOLERANCES)}")])
+            raise InvalidRequest([Fault(location, f"a tolerance is one of {', '.join(TOLERANCES)}")])
         return TOLERANCES[given]
     if not isinstance(given, Mapping) or not given or given.keys() - {"rtol", "atol"}:
-        raise InvalidRequest([Fault(("tolerance",), "a tolerance is a name, or an object with rtol and atol")])
+        raise InvalidRequest([Fault(location, "a tolerance is a name, or an object with rtol and atol")])
     for name, bound in given.items():
         if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not 0 <= bound < np.inf:
-            raise InvalidRequest([Fault(("tolerance", name), "a number that is not negative is expected")])
+            raise InvalidRequest([Fault((*location, name), "a number that is not negative is expected")])
     return Tolerance(float(given.get("rtol", 0.0)), float(given.get("atol", 0.0)))
 
 

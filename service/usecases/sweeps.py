@@ -1,24 +1,33 @@
 """Sweeps: one graph at many points, as a job, and what came of it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
+from math import inf
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection
 
+from service.core.comparison.verdicts import Tolerance
 from service.core.errors import Conflict, NotFound
 from service.core.figures.figures import FloatArray, IntArray
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import MINIMUM_NORM
-from service.core.sweeps.chunks import read_chunk
+from service.core.sweeps.chunks import chunk_reductions_end, read_chunk, read_chunk_reductions
 from service.core.sweeps.planning import plan_sweep
-from service.core.sweeps.sweep import Sweep
+from service.core.sweeps.reductions import Reductions, merge, read_reductions, write_reductions
+from service.core.sweeps.sweep import Against, Sweep
+from service.core.sweeps.weights import weigh_chunk, weigh_sweep
 from service.storage import jobs as storage
 from service.storage.identifiers import new_id
 from service.storage.jobs import JobRecord
+from service.storage.records import GraphRecord
+from service.usecases import references
+from service.usecases.comparisons import read_tolerance
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
@@ -32,10 +41,20 @@ from service.usecases.sweep_inputs import (
     tensors_of_inputs,
 )
 from service.usecases.tensors import require_tensors, with_weights
-from service.usecases.weighing import Form, WholeAnswer
+from service.usecases.weighing import Form, WholeAnswer, admit
 
-KIND = "sweep"
-_CHUNK_BYTES = 256 * 1024 * 1024
+FLOAT64 = "float64"  # the tolerance that two graphs are held to unless another is named
+_BEGINNING, _MERGED_AT_ONCE = 32 * 1024, 256  # bytes that mostly hold what a chunk amounts to; parts
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAgainst:
+    """A second graph that a sweep's is held against: its nodes for the outputs of the first one that are not called the
+    same there, and how far the two may differ, None for the tolerance of float64."""
+
+    graph: str
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    tolerance: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,10 +68,11 @@ class SweepPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredSweep:
-    """A sweep and its job, which may be under way."""
+    """A sweep and its job, which may be under way; what the points amount to that are computed, None if none is."""
 
     record: JobRecord
     sweep: Sweep
+    reductions: Reductions | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +100,9 @@ def create_sweep(
     gradients: bool = False,
     output: str | None = None,
     convention: str = MINIMUM_NORM,
+    reduce: Sequence[str] | None = None,
+    against: AskedAgainst | None = None,
+    check: bool = False,
     key: IdempotencyKey | None = None,
 ) -> JobRecord:
     """Have a stored graph computed at many points; returns the job that does it.
@@ -93,6 +116,7 @@ def create_sweep(
         known = made_before(connection, key)
         if known:
             return storage.get_job(connection, known.resource_id)
+    other, held = _find_other(context, against)
     graph = context.compact_graph(stored.digest)
     given = {**with_weights(stored, {}, without=inputs), **inputs}
     sweep = plan_sweep(
@@ -103,18 +127,30 @@ def create_sweep(
         gradients=gradients,
         output=output,
         convention=convention,
+        reduce=reduce,
+        against=held,
+        check=check,
         max_points=context.limits.sweep_points,
     )
+    weight = weigh_sweep([graph, held[0]] if held else [graph], sweep)
+    admit(weight, context.limits, Weight(inf, inf))
     kept = keep_inputs(context, given)
     tensors = tensors_of_inputs(kept)
     record = JobRecord(
         id=new_id(),
-        kind=KIND,
-        task={**_write_sweep(sweep), "inputs": kept, "digests": [stored.digest], "tensors": [*tensors.values()]},
+        kind=storage.SWEEP,
+        task={
+            **_write_sweep(sweep),
+            "inputs": kept,
+            "digests": [each.digest for each in (stored, other) if each],
+            "tensors": [*tensors.values()],
+        },
         created_at=datetime.now(UTC),
         total=sweep.points,
         chunks=sweep.chunks,
+        operations=weight.operations,
         graph_id=stored.id,
+        other_graph_id=other.id if other else None,
     )
 
     def make(connection: Connection) -> tuple[JobRecord, str, bool]:
@@ -125,24 +161,41 @@ def create_sweep(
     return write_once(context.database, key, make, storage.get_job)[0]
 
 
+def _find_other(
+    context: Context, against: AskedAgainst | None
+) -> tuple[GraphRecord, tuple[Graph, Mapping[str, str], Tolerance]] | tuple[None, None]:
+    """The graph that another is held against, and what `plan_sweep` takes of it; raises NotFound, InvalidRequest."""
+    if against is None:
+        return None, None
+    with references.named_at("against", "graph"):
+        other = get_graph(context, against.graph)
+    tolerance = read_tolerance(against.tolerance or FLOAT64, ("against", "tolerance"))
+    return other, (context.compact_graph(other.digest), against.outputs, tolerance)
+
+
 def get_sweep(context: Context, sweep_id: str) -> StoredSweep:
     """Read a sweep; raises NotFound."""
+    record = _get_record(context, sweep_id)
+    return StoredSweep(record, _read_sweep(context, record.task), _read_reductions(context, record))
+
+
+def _get_record(context: Context, sweep_id: str) -> JobRecord:
     record = get_job(context, sweep_id)
-    if record.kind != KIND:
+    if record.kind != storage.SWEEP:
         raise NotFound(f"there is no sweep {sweep_id!r}")
-    return StoredSweep(record, _read_sweep(context, record.task))
+    return record
 
 
 def list_sweep_points(
     context: Context, sweep_id: str, *, start: int, limit: int, form: Form | None = None
-) -> tuple[StoredSweep, SweepPoints]:
-    """A sweep, and at most `limit` of its points from the number `start` on, those of them that are computed.
+) -> SweepPoints:
+    """At most `limit` points of a sweep from the number `start` on, those of them that are computed.
 
     `form` is the form in which they are answered whole, None if they are no more than a page. Raises NotFound, and
     Conflict where no points are kept, and as `Context.admit`.
     """
-    stored = get_sweep(context, sweep_id)
-    sweep = stored.sweep
+    record = _get_record(context, sweep_id)
+    sweep = _read_sweep(context, record.task)
     if sweep.reduce is not None:
         raise Conflict("of this sweep only what its points amount to is kept; without `reduce` every point is")
     asked = range(min(start, sweep.points), min(start + limit, sweep.points))
@@ -150,13 +203,13 @@ def list_sweep_points(
     answer = None if form is None else WholeAnswer(form, numbers, 1, other_form=False)
     context.admit(Weight(10.0 * numbers, 24.0 * numbers), answer)
     with context.database.read() as connection:
-        chunks = [*storage.load_chunks(connection, stored.record.id, _chunks_of(sweep, asked))]
+        chunks = [*storage.load_chunks(connection, record.id, _chunks_of(sweep, asked))]
     parts = [_cut(sweep, number, read_chunk(sweep, data), asked) for number, data in chunks]
     places = _joined([numbers for numbers, _ in parts], np.int64)
     figures = {name: _joined([part[name] for _, part in parts], np.float64) for name in sweep.columns}
     inputs = {name: each for name, each in sweep.at(places).items() if name in sweep.axes}
     following = asked.stop if asked.stop < sweep.points else None
-    return stored, SweepPoints(places, inputs, figures, len(places) == len(asked), following)
+    return SweepPoints(places, inputs, figures, len(places) == len(asked), following)
 
 
 def _chunks_of(sweep: Sweep, points: range) -> range:
@@ -181,12 +234,35 @@ def _joined(parts: Sequence[Any], dtype: type) -> Any:
 def prepare_sweep(context: Context, record: JobRecord) -> SweepPlan:
     """A sweep as it is computed; raises NotFound."""
     graphs = {digest: context.compact_graph(digest) for digest in record.task["digests"]}
-    return SweepPlan(graphs, _read_sweep(context, record.task), _CHUNK_BYTES)
+    sweep = _read_sweep(context, record.task)
+    return SweepPlan(graphs, sweep, int(weigh_chunk([*graphs.values()], sweep).nbytes))
 
 
 def summarize_sweep(context: Context, record: JobRecord, sweep: Sweep) -> Mapping[str, Any] | None:
-    """What is known of a sweep as a whole, once all its points are computed."""
-    return None
+    """What the points of a sweep amount to, once they are computed."""
+    reductions = _read_reductions(context, record)
+    # As text: PostgreSQL's JSON has neither NaN nor whole numbers of any length.
+    return {"reductions": json.dumps(write_reductions(reductions))} if reductions else None
+
+
+def _read_reductions(context: Context, record: JobRecord) -> Reductions | None:
+    """What the points amount to that are computed; None if none is."""
+    if record.summary:
+        return read_reductions(json.loads(record.summary["reductions"]))
+    parts, merged = _reductions_of_chunks(context, record), None
+    while some := [*islice(parts, _MERGED_AT_ONCE)]:
+        merged = merge([merged, *some] if merged else some)
+    return merged
+
+
+def _reductions_of_chunks(context: Context, record: JobRecord) -> Iterator[Reductions]:
+    with context.database.read() as connection:
+        for number, beginning in storage.load_beginnings(connection, record.id, _BEGINNING):
+            if chunk_reductions_end(beginning) <= len(beginning):
+                yield read_chunk_reductions(beginning)
+                continue
+            for _, data in storage.load_chunks(connection, record.id, range(number, number + 1)):
+                yield read_chunk_reductions(data)
 
 
 _PLAIN = ("mode", "outputs", "output", "wrt", "convention", "reduce", "chunk", "check")
@@ -194,9 +270,12 @@ _PLAIN = ("mode", "outputs", "output", "wrt", "convention", "reduce", "chunk", "
 
 def _write_sweep(sweep: Sweep) -> dict[str, Any]:
     """A sweep as its job has it, without its inputs."""
-    return {name: getattr(sweep, name) for name in _PLAIN}
+    plain = {name: getattr(sweep, name) for name in _PLAIN}
+    return {**plain, "against": asdict(sweep.against) if sweep.against else None}
 
 
 def _read_sweep(context: Context, task: Mapping[str, Any]) -> Sweep:
     plain: dict[str, Any] = {name: tuple(each) if isinstance(each := task[name], list) else each for name in _PLAIN}
-    return Sweep(load_inputs(context, read_inputs(task["inputs"], read_kept)), **plain)
+    held = task["against"]
+    against = Against(held["outputs"], Tolerance(**held["tolerance"])) if held else None
+    return Sweep(load_inputs(context, read_inputs(task["inputs"], read_kept)), **plain, against=against)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from service.core.errors import NotFound
+from service.core.sweeps.axes import Linspace
 from service.core.sweeps.chunks import compute_chunk, read_chunk
 from service.jobs.engine import ChunkWork, Unavailable
 from service.jobs.runner import ClaimedJob, Ending, Perform, Runner
@@ -68,7 +69,7 @@ def running(context: Context, perform: Perform | ThreadEngine, days: float = 30.
 def sweep(context: Context, points: int = 50_000) -> JobRecord:
     """y = x² − 1 at that many points from 0 to 1."""
     graph, *_ = create_graph(context, "parabola", expression="y = x*x - 1", tags={})
-    return create_sweep(context, graph.id, {"x": {"linspace": [0, 1, points]}})
+    return create_sweep(context, graph.id, {"x": Linspace(0, 1, points)})
 
 
 def state(context: Context, identifier: str) -> str:

@@ -14,6 +14,7 @@ from service.storage.database import Database
 from service.storage.derivatives import get_derivatives, insert_derivatives
 from service.storage.graphs import get_graph, insert_graph
 from service.storage.identifiers import new_id
+from service.storage.jobs import JobRecord, insert_job, list_jobs
 from service.storage.keys import KeyRecord, find_key, insert_key
 from service.storage.pruning import Pruned, prune
 from service.storage.records import GraphRecord, RunRecord, TensorRecord
@@ -83,22 +84,29 @@ def test_only_old_tensors_that_nothing_uses_go(
     run_record: Callable[..., RunRecord],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither those of graphs, derivatives and runs that stay, nor those that were just sent, to be used."""
-    weight, given, ran, forgotten, *unused = (keep_tensor(database, number, OLD) for number in range(7))
-    just_sent = keep_tensor(database, 7, NEW)
+    """Neither those of graphs, derivatives, runs and sweeps that stay, nor those that were just sent, to be used."""
+    weight, given, ran, swept, forgotten, *unused = (keep_tensor(database, number, OLD) for number in range(8))
+    just_sent = keep_tensor(database, 8, NEW)
+    jobs = [
+        JobRecord(new_id(), "sweep", {"tensors": [tensor]}, OLD, total=1, chunks=1, state=state, ended_at=ended)
+        for tensor, state, ended in ((swept, "running", None), (swept, "done", NEW), (forgotten, "done", OLD))
+    ]
     made = graph_record(graph, weights={"x": weight})
     old, new = (run_record(made, created_at=at, tensors={0: digest}) for at, digest in ((OLD, forgotten), (NEW, ran)))
     with database.write() as connection:
         insert_graph(connection, made, graph)
         insert_derivatives(connection, derivatives(made, inputs={"x": np.full(3, 1.0)}, tensors={"x": given}))
-        for run, number in ((old, 3.0), (new, 2.0)):
+        for run, number in ((old, 4.0), (new, 2.0)):
             insert_run(connection, run, pack([np.full(3, number), np.array(2.0), np.zeros(3)]), None)
+        for job in jobs:
+            insert_job(connection, job, [b"of the chunk"])
     monkeypatch.setattr(pruning, "_AT_ONCE", 2)
-    assert prune(database, BEFORE, dry_run=True) == Pruned(1, 0, 4, 0)
+    assert prune(database, BEFORE, dry_run=True) == Pruned(1, 0, 4, 0, jobs=1)
     done = prune(database, BEFORE)
-    assert (done.runs, done.tensors) == (1, 4)
+    assert (done.runs, done.tensors, done.jobs) == (1, 4, 1)
     with database.read() as connection:
-        stay = [weight, given, ran, just_sent]
+        assert {job.id for job in list_jobs(connection, limit=9)} == {job.id for job in jobs[:2]}
+        stay = [weight, given, ran, swept, just_sent]
         assert find_tensors(connection, [*stay, forgotten, *unused]).keys() == set(stay)
         assert load_figures(connection, new.id, "values").flat[:3].tolist() == [2, 2, 2]
         assert get_graph(connection, made.id) == made

@@ -67,7 +67,7 @@ def compute_chunk(graphs: Sequence[Graph], sweep: Sweep, number: int, stop: Call
 
 def read_chunk_reductions(data: bytes) -> Reductions:
     """What the points of a chunk amount to; `data` may end where the figures of the points begin."""
-    return read_reductions(json.loads(data[_LENGTH : _figures_begin(data)]))
+    return read_reductions(json.loads(data[_LENGTH : chunk_reductions_end(data)]))
 
 
 def read_chunk(sweep: Sweep, data: bytes) -> Mapping[str, FloatArray]:
@@ -75,11 +75,12 @@ def read_chunk(sweep: Sweep, data: bytes) -> Mapping[str, FloatArray]:
     not keep them."""
     if sweep.reduce is not None:
         return {}
-    figures = np.frombuffer(data, "<f8", offset=_figures_begin(data)).reshape(len(sweep.columns), -1)
+    figures = np.frombuffer(data, "<f8", offset=chunk_reductions_end(data)).reshape(len(sweep.columns), -1)
     return dict(zip(sweep.columns, figures, strict=True))
 
 
-def _figures_begin(data: bytes) -> int:
+def chunk_reductions_end(data: bytes) -> int:
+    """How many bytes of a chunk `read_chunk_reductions` needs, from its first bytes."""
     return _LENGTH + int.from_bytes(data[:_LENGTH], "little")
 
 

@@ -86,6 +86,13 @@ MEMBERS = {
     "tolerance": st.sampled_from(["exact", "float32"])
     | st.fixed_dictionaries({"rtol": NUMBERS, "atol": NUMBERS})
     | JSON,
+    "reduce": st.lists(st.sampled_from(["min", "histogram"]) | TEXTS, max_size=2) | JSON,
+    "against": st.fixed_dictionaries(
+        {"graph": st.just("g") | TEXTS},
+        optional={"tolerance": JSON, "outputs": st.dictionaries(st.just("F"), TEXTS | JSON, max_size=1)},
+    )
+    | JSON,
+    "check": st.booleans() | JSON,
     "mode": st.sampled_from(["grid", "zip"]) | TEXTS,
     "names": st.dictionaries(TEXTS, TEXTS, max_size=2) | JSON,
     "graph": TEXTS,

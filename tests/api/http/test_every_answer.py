@@ -64,7 +64,11 @@ UNSAYABLE = {
         "invalid-inputs",
         r"/(inputs|outputs)(/.*)?",
     ),
-    "nodes of a sweep that the graph has not": ("create_sweep", "invalid-request", r"/outputs(/\d+)?|/output"),
+    "nodes of a sweep that the graph has not": (
+        "create_sweep",
+        "invalid-request",
+        r"/((against/)?outputs(/.*)?|output|against/graph)",
+    ),
     "the same of many runs": ("create_runs", "invalid-inputs", r"/runs/\d+/inputs(/.*)?|/seed(/\d+)*"),
     "steps of other nodes or shapes": ("add_steps", "invalid-inputs", "/values(/.*)?"),
     "more skipped steps than numbers": ("add_steps", "invalid-request", "/skipped"),
