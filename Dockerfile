@@ -1,6 +1,6 @@
 # The dependencies, the service and its compiled kernels, in one virtual environment at /venv.
 FROM python:3.13-slim AS build
-# What it can do beyond the service itself, by requirements-EXTRA.lock: --build-arg EXTRAS="postgres arrow onnx dask".
+# What it can do beyond the service itself, by requirements-EXTRA.lock: --build-arg EXTRAS="postgres arrow onnx dask otel".
 ARG EXTRAS=postgres
 WORKDIR /source
 RUN python -m venv /venv

@@ -138,9 +138,9 @@ LOCK = env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CONFIG_
 	CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet $(UPGRADE)
 lock: .venv/tested
 	$(LOCK) --build-deps-for editable --output-file requirements.lock pyproject.toml
-	$(LOCK) --extra dev --extra postgres --extra onnx --extra dask --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
+	$(LOCK) --extra dev --extra postgres --extra onnx --extra dask --extra otel --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
 	echo openapi-python-client | $(LOCK) --output-file tests/clients/requirements.lock -
-	for extra in postgres arrow onnx dask; do \
+	for extra in postgres arrow onnx dask otel; do \
 		$(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(sys.stdin.buffer)["project"]["optional-dependencies"][sys.argv[1]])' \
 			$$extra <pyproject.toml | $(LOCK) --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
 	done

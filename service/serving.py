@@ -143,18 +143,25 @@ def serve(settings: Settings) -> None:
 
 
 def _supervise(listener: socket.socket, settings: Settings, started: Callable[[], None]) -> None:
-    """Have several processes serve, each with its share of what the settings let one take."""
+    """Have several processes serve, each with its share of what the settings let one take, and measured together."""
+    from service.api.http.siblings import Sibling
     from service.server.supervisor import Supervisor
     from service.workers import memory
 
+    if settings.opentelemetry:
+        _open_telemetry()  # rather than have each process find that it is not installed
     each = partial(serve_from, settings=share(settings, memory.available()))
-    try:
-        Supervisor([each] * settings.workers, stop_seconds=settings.server.stop_seconds).run(listener, started)
-    except OSError as error:
-        raise _cannot_listen(settings.host, settings.port, error) from error
+    with tempfile.TemporaryDirectory(prefix="gradbook-") as folder:
+        serves = [partial(each, sibling=Sibling(folder, number)) for number in range(settings.workers)]
+        try:
+            Supervisor(serves, stop_seconds=settings.server.stop_seconds).run(listener, started)
+        except OSError as error:
+            raise _cannot_listen(settings.host, settings.port, error) from error
 
 
-def serve_from(source: Any, settings: Settings, started: Callable[[], None] = lambda: None) -> None:
+def serve_from(
+    source: Any, settings: Settings, started: Callable[[], None] = lambda: None, sibling: Any = None
+) -> None:
     """Serve the connections of a source, over a migrated database, until SIGTERM or SIGINT; raises CannotStart if it
     cannot listen."""
     from service.api.http.elsewhere import hand_over
@@ -163,7 +170,7 @@ def serve_from(source: Any, settings: Settings, started: Callable[[], None] = la
     from service.workers import memory
 
     settings, free = fit_memory(settings, memory.available())
-    with _worker_processes(settings, free) as pool:
+    with _traces(settings), _worker_processes(settings, free) as pool:
         app = load_app(settings, pool)
         if pool and settings.work.processes:
             hand_over(app, pool, settings.work.deadline_seconds)
@@ -178,12 +185,41 @@ def serve_from(source: Any, settings: Settings, started: Callable[[], None] = la
             prefix=settings.prefix,
         )
         measurements.add(lambda: gauges("gradbook_server", server.load()))
+        if sibling:
+            measurements.share(sibling)
         try:
             with _jobs(settings, app, pool):
                 server.run(source, started, signals=True)
         except OSError as error:
             raise _cannot_listen(settings.host, settings.port, error) from error
     app.extensions["gradbook"].database.finish()  # no process but this one has it open any more
+
+
+@contextmanager
+def _traces(settings: Settings) -> Iterator[None]:
+    """Send spans, if that is asked for; raises CannotStart where what it needs is not installed."""
+    if not settings.opentelemetry:
+        yield
+        return
+    from service.tracing import spans
+
+    tracer = _open_telemetry()()
+    spans.use(tracer)
+    try:
+        yield
+    finally:
+        spans.use(None)
+        tracer.close()
+
+
+def _open_telemetry() -> Any:
+    """What makes a tracer; raises CannotStart where it is not installed."""
+    try:
+        from service.tracing.otel import OpenTelemetry
+    except ImportError as error:
+        said = "GRADBOOK_OPENTELEMETRY=1 needs the extra `otel`: pip install 'gradbook[otel]'"
+        raise CannotStart(f"{said} ({error})") from error
+    return OpenTelemetry
 
 
 def _refuse_strangers(settings: Settings) -> None:
@@ -227,13 +263,13 @@ def _jobs(settings: Settings, app: Any, pool: Any) -> Iterator[None]:
     if not settings.work.job_processes:
         yield
         return
-    from service.jobs.measured import MeasuredEngine
+    from service.jobs.measured import MeasuredEngine, traced
     from service.jobs.runner import Runner
     from service.jobs.sweeps import perform_sweep
 
     context = app.extensions["gradbook"]
     engine = MeasuredEngine(_engine(settings, pool), app.extensions["measurements"].record_chunk)
-    perform = {"sweep": partial(perform_sweep, context, engine)}
+    perform = {"sweep": traced(partial(perform_sweep, context, engine))}
     runner = Runner(context.database, perform, settings.work.job_days)
     runner.begin()
     try:

@@ -139,6 +139,7 @@ class Settings:
     dask: str = _setting(
         "", "the scheduler of the workers that compute the chunks of jobs, or local:N for N of its own"
     )
+    opentelemetry: bool = _setting(False, "1: spans are sent to where the variables OTEL_… say")
     limits: Limits = field(default_factory=Limits)
     server: ServerBounds = field(default_factory=ServerBounds)
     work: WorkBounds = field(default_factory=WorkBounds)
@@ -176,6 +177,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         "allow_anonymous": given.whole_number("GRADBOOK_ALLOW_ANONYMOUS", 0, least=0, most=1) == 1,
         "requests_per_minute": given.whole_number("GRADBOOK_REQUESTS_PER_MINUTE", 0, least=0, most=1_000_000),
         "dask": given.cluster("GRADBOOK_DASK"),
+        "opentelemetry": given.whole_number("GRADBOOK_OPENTELEMETRY", 0, least=0, most=1) == 1,
         "limits": Limits(**limits),
         "server": ServerBounds(**{bound.name: given.bound(bound) for bound in fields(ServerBounds)}),
         "work": WorkBounds(**{bound.name: given.bound(bound) for bound in fields(WorkBounds)}),

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": set(),
     "service.settings": set(),
     "service.core": set(),
-    "service.storage": {"service.core", "service.settings"},
+    "service.storage": {"service.core", "service.settings", "service.tracing"},
     "service.onnx": {"service.core", "service.settings"},
     "service.usecases": {"service.core", "service.settings", "service.storage"},
     "service.workers": set(),
@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "service.jobs": {
         *("service.core", "service.settings", "service.storage", "service.usecases", "service.api"),
-        "service.workers",
+        *("service.tracing", "service.workers"),
     },
     "service.app": {
         *("service.core", "service.settings", "service.storage", "service.usecases"),
@@ -66,7 +66,7 @@ MAY_IMPORT_LAZILY = {
     "service.cli": {"service.app", "service.core", "service.storage"},
     "service.serving": {
         *("service.api", "service.app", "service.core", "service.server", "service.storage", "service.usecases"),
-        *("service.jobs", "service.workers"),
+        *("service.jobs", "service.tracing", "service.workers"),
     },
 }
 
@@ -153,6 +153,18 @@ MODULES = modules()
 @pytest.mark.parametrize(("module", "package", "path"), MODULES, ids=[name for name, *_ in MODULES])
 def test_imports_run_one_way(module: str, package: str, path: Path) -> None:
     assert breaches(module, package, path.read_text(encoding="utf-8")) == []
+
+
+# The one module of ours that imports an extra, and nothing imports that before it is asked for.
+HOME_OF_EXTRA = {"opentelemetry": "service.tracing.otel"}
+
+
+@pytest.mark.parametrize(("library", "home"), HOME_OF_EXTRA.items())
+def test_an_extra_is_imported_where_it_is_asked_for_alone(library: str, home: str) -> None:
+    for module, package, path in MODULES:
+        for each in imports(path.read_text(encoding="utf-8"), package):
+            assert each.module.partition(".")[0] != library or module == home, (module, each.line)
+            assert not f"{each.module}.".startswith(f"{home}.") or each.lazy or module == home, (module, each.line)
 
 
 def core_room(module: str) -> str | None:

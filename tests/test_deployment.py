@@ -36,7 +36,7 @@ from service.settings import ServerBounds
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = ("postgres", "arrow", "onnx", "dask")  # that the image may carry
+EXTRAS = ("postgres", "arrow", "onnx", "dask", "otel")  # that the image may carry
 OF_EXTRAS = [f"requirements-{extra}.lock" for extra in EXTRAS]
 LOCKS = {name: (ROOT / name).read_text() for name in ("requirements.lock", "tests/requirements.lock", *OF_EXTRAS)}
 

@@ -131,6 +131,7 @@ def test_every_block_says_what_it_is() -> None:
     JAX (tests/recorders/torch/test_door.py, tests/recorders/jax/test_door.py)."""
     fences = {name: set(re.findall(r"^```(.*)\n(?:.*\n)*?```$", page, re.MULTILINE)) for name, page in PAGES.items()}
     elsewhere = {"README.md": {"sh", "py"}, "docs/operating.md": {"sh", "yaml", "nginx"}, "docs/upgrading.md": {"sh"}}
+    elsewhere["docs/observing.md"] = {"sh", "yaml"}
     elsewhere["docs/bringing-a-model.md"] = elsewhere["docs/training.md"] = {"py"}
     elsewhere["docs/other-languages.md"] = {"sh", "typescript"}  # tests/clients runs them
     for name, languages in fences.items():

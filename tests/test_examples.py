@@ -1,16 +1,22 @@
 """The examples run against a real service."""
 
 import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import requests
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+# Of a family of that type, the ends of the names of its samples, and its own name.
+ENDINGS = {"counter": ("_total",), "histogram": ("", "_bucket", "_count", "_sum")}
 
 
 @pytest.mark.peers
@@ -46,3 +52,14 @@ def test_the_gate_lets_main_pass_and_stops_a_change_that_forgets_to_scale(servic
     assert held.returncode == 1 and held.stdout.endswith("fails: 1 figure is wrong by itself\n"), held
     (sentence,) = [line for line in summary.read_text(encoding="utf-8").splitlines() if line.startswith("- ")]
     assert sentence.startswith("- softmax is ") and sentence.endswith(r"\(model.py:23\)")
+
+
+def test_the_dashboard_and_its_page_name_metrics_that_there_are(service_url: str) -> None:
+    dashboard = json.loads((EXAMPLES / "grafana" / "gradbook.json").read_text(encoding="utf-8"))
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    page = (EXAMPLES.parent / "docs" / "observing.md").read_text(encoding="utf-8")
+    families = text_string_to_metric_families(requests.get(f"{service_url}/metrics", timeout=60).text)
+    there = {f"{family.name}{ending}" for family in families for ending in ENDINGS.get(family.type, ("",))}
+    assert len(queries) >= 20 and all("gradbook_" in query or "process_" in query for query in queries)
+    for text in (*queries, page):
+        assert set(re.findall(r"\b(?:gradbook|process)_[a-z_]+(?<!_)", text)) <= there, text

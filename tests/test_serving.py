@@ -99,3 +99,12 @@ def test_make_run_shows_what_pip_does_and_ends_with_the_service() -> None:
     (run,) = re.findall(r"^run: install\n((?:\t.*\n)+)", makefile, re.MULTILINE)
     assert run.splitlines()[-1] == "\texec $(BIN)/gradbook serve"
     assert "browse" not in run and "open" not in run
+
+
+def test_where_opentelemetry_is_not_installed_the_service_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "service.tracing.otel", raising=False)
+    for name in ("opentelemetry", "opentelemetry.context"):
+        monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]  # as if it were not there
+    said = r"^GRADBOOK_OPENTELEMETRY=1 needs the extra `otel`: pip install 'gradbook\[otel\]' \(.*opentelemetry"
+    with pytest.raises(serving.CannotStart, match=said), serving._traces(Settings(opentelemetry=True)):
+        pass

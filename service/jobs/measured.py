@@ -1,4 +1,4 @@
-"""How long chunks take, whatever computes them."""
+"""How long chunks take, whatever computes them, and the spans of jobs."""
 
 import time
 from collections.abc import Callable
@@ -7,6 +7,8 @@ from threading import Event
 from typing import TypeAlias
 
 from service.jobs.engine import ChunkWork, Engine, Unavailable
+from service.jobs.runner import ClaimedJob, Ending, Perform
+from service.tracing import spans
 from service.workers.pool import Gone
 
 # Is told how a chunk ended, "done" or "failed", and after how many seconds.
@@ -32,9 +34,21 @@ class MeasuredEngine:
 
         def ended(future: "Future[bytes]") -> None:
             failure = CancelledError() if future.cancelled() else future.exception()
+            end(failure)
             if not isinstance(failure, Gone | CancelledError | Unavailable):
                 self._observe("failed" if failure else "done", time.monotonic() - began)
 
+        end = spans.begin("chunk", {"gradbook.chunk": number})
         future = self._engine.submit(work, number, stop)
         future.add_done_callback(ended)
         return future
+
+
+def traced(perform: Perform) -> Perform:
+    """The same, as a span of its own with those of its chunks and transactions within."""
+
+    def do(claim: ClaimedJob) -> Ending | None:
+        with spans.root(f"job {claim.record.kind}", {"gradbook.job": claim.record.id}):
+            return perform(claim)
+
+    return do

@@ -28,6 +28,7 @@ from service.storage.outage import Outage
 from service.storage.postgres import PostgreSQL, check_writable, without_clocks
 from service.storage.sharing import Batch, SharedTransaction, Turns
 from service.storage.sqlite import PATIENCE, SHORTLY, SQLiteFile, locked, raise_version
+from service.tracing.spans import span
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -99,7 +100,8 @@ class Database:
         """Notice whether the database answers; raise OperationalError, whatever says that it does not."""
         began = time.monotonic()
         try:
-            yield
+            with span("database write" if writing else "database read"):
+                yield
         except SQLAlchemyError as error:
             if not is_no_answer(error):
                 raise
@@ -169,9 +171,11 @@ class Database:
             place = batch.add(item)
         if leads:
             self._lead(insert, batch)
-        elif not batch.ended.wait(SHORTLY):
-            with self._aside():
-                batch.ended.wait()
+        else:
+            with span("database write"):  # by whoever leads
+                if not batch.ended.wait(SHORTLY):
+                    with self._aside():
+                        batch.ended.wait()
         batch.confirm(place)
 
     def _lead(self, insert: Callable[[Connection, Sequence[Item]], None], batch: Batch[Item]) -> None:

@@ -17,12 +17,13 @@ from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import Headers
 
-from service.api.http.observability import BEGAN, HEADER, REQUEST_ID, TRACE
+from service.api.http.observability import BEGAN, HEADER, REQUEST_ID, TRACE, TRACED
 from service.api.http.problems import answer_error, answer_no_database, answer_undone
 from service.api.http.readings import gauges
 from service.core.figures.weight import Weight
 from service.settings import MEMORY_OF_A_THREAD, UNWEIGHED
 from service.storage.failures import reason
+from service.tracing.spans import recorded, replay, span
 from service.usecases.context import Context
 from service.usecases.weighing import NeedsMore, takes_too_long
 from service.workers.pool import Ended, Pool
@@ -72,13 +73,14 @@ def work_with(app: Flask) -> Work:
         needed: list[Weight] = []
         failed: list[str] = []
         environ |= {"wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, _NEEDED: needed, _FAILED: failed}
-        answer = Response.from_app(app, environ)
+        with recorded(environ.get(TRACED, False)) as spans:
+            answer = Response.from_app(app, environ)
         if needed:
             return needed[0], ()
         pieces, answer.response = deque(answer.iter_encoded()), []
         for header in (HEADER, TRACE):  # whoever handed it over adds those
             del answer.headers[header]
-        return (answer.status_code, list(answer.headers), failed), _taken_from(pieces)
+        return (answer.status_code, list(answer.headers), failed, spans), _taken_from(pieces)
 
     return work
 
@@ -101,19 +103,21 @@ def _answer_elsewhere(pool: Pool, needed: Weight, seconds: float) -> Response:
             while True:
                 if needed.operations > limits.operations:
                     return answer_error(takes_too_long(needed.operations, limits))
-                reply, data = pool.call(
-                    (environ, Weight(limits.operations, needed.nbytes)),
-                    body,
-                    nbytes=min(round(needed.nbytes) + UNWEIGHED, pool.nbytes),
-                    seconds=end - time.perf_counter(),
-                    gone=request.environ.get("gradbook.client_gone"),
-                )
-                if isinstance(reply, tuple):
-                    break
+                with span("worker process"):
+                    reply, data = pool.call(
+                        (environ, Weight(limits.operations, needed.nbytes)),
+                        body,
+                        nbytes=min(round(needed.nbytes) + UNWEIGHED, pool.nbytes),
+                        seconds=end - time.perf_counter(),
+                        gone=request.environ.get("gradbook.client_gone"),
+                    )
+                    if isinstance(reply, tuple):
+                        status, headers, failed, spans = reply
+                        replay(spans)
+                        break
                 needed = Weight(reply.operations, max(reply.nbytes, 2 * needed.nbytes))
     except (Ended, MemoryError) as error:
         return answer_undone(error)
-    status, headers, failed = reply
     if failed:
         context.database.outage.failed(failed[0], writing=True)
     pieces: Any = [memoryview(data)]  # which Werkzeug hands on as they are

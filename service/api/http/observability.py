@@ -15,16 +15,21 @@ from typing import TYPE_CHECKING, Any, TextIO
 import orjson
 from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, ProcessCollector
+from prometheus_client.registry import Collector
 
 from service.api.http.readings import Readings
+from service.api.http.siblings import Sibling
 from service.storage.identifiers import new_id
+from service.tracing.spans import NO_SPAN, request_span
 from service.tracing.trace_context import TraceContext, read_traceparent
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 REQUEST_ID, BEGAN = "gradbook.request_id", "gradbook.began"  # of the environment; the latter by `time.perf_counter`
+TRACED = "gradbook.traced"  # of the environment too: whether spans are recorded
 HEADER, TRACE = "X-Request-Id", "traceresponse"
+_PROBES = ("/livez", "/readyz", "/metrics")  # which have no spans: they would be most of them
 NO_TRACE: Mapping[str, str] = {}
 _CHUNKS = "Seconds that a chunk of a job takes, from being handed over to its result; several are handed over at once"
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -32,11 +37,12 @@ _MOST_LEFT = 1000  # lines
 _SOUND_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-class Measurements:
+class Measurements(Collector):
     """What is counted, by route and not by path, lest every id (or method that somebody made up) be a series."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._sibling: Sibling | None = None
         labels = ["method", "route"]
         self.requests = Counter("gradbook_requests", "Requests", [*labels, "status"], registry=self.registry)
         self.seconds = Histogram("gradbook_request_seconds", "Seconds a request", labels, registry=self.registry)
@@ -50,6 +56,15 @@ class Measurements:
             self._log.addHandler(_Lines(sys.stderr))
             self._log.setLevel(logging.INFO)
             self._log.propagate = False
+
+    def share(self, sibling: Sibling) -> None:
+        """Have each of the processes that serve together show what all have measured."""
+        sibling.answer(self.registry)
+        self._sibling = sibling
+
+    def collect(self) -> Iterable[Metric]:
+        """What is measured, as Prometheus has it."""
+        return self._sibling.collect(self.registry) if self._sibling else self.registry.collect()
 
     def add(self, read: Callable[[], Iterable[Metric]]) -> None:
         """Show also what is read whenever somebody asks for the measurements."""
@@ -114,8 +129,9 @@ class _Lines(logging.Handler):
         return True
 
 
-def _members(span: TraceContext, parent: TraceContext) -> Mapping[str, str]:
-    return {"trace_id": span.trace_id, "span_id": span.span_id, "parent_id": parent.span_id}
+def _members(own: TraceContext, parent: TraceContext | None) -> Mapping[str, str]:
+    known = {"trace_id": own.trace_id, "span_id": own.span_id}
+    return {**known, "parent_id": parent.span_id} if parent else known
 
 
 def observe(app: Flask) -> Measurements:
@@ -132,20 +148,23 @@ def observe(app: Flask) -> Measurements:
         request_id = environ[REQUEST_ID] = given if _SOUND_ID.fullmatch(given) else new_id()
 
         parent = read_traceparent(environ.get("HTTP_TRACEPARENT", ""))
-        span = parent.child() if parent else None
-        if span:
-            environ["HTTP_TRACEPARENT"] = str(span)  # within which a worker process does the rest
-        said = [(HEADER, request_id), *([(TRACE, str(span))] if span else [])]
+        span = request_span(parent, environ.get("HTTP_TRACESTATE", "")) if environ["PATH_INFO"] not in _PROBES else None
+        environ[TRACED] = span is not None
+        context = span.context if span else parent.child() if parent else None
+        said = [(HEADER, request_id), *([(TRACE, str(context))] if context else [])]
 
         def start(status: str, headers: list[tuple[str, str]], *failure: Any) -> Any:
             asked = environ["werkzeug.request"]
             route = asked.url_rule.rule if asked.url_rule else None
             seconds = time.perf_counter() - began
-            trace = _members(span, parent) if span and parent else NO_TRACE
+            trace = _members(context, parent) if context else NO_TRACE
             measurements.record(request_id, asked.method, asked.path, int(status[:3]), seconds, route, trace)
+            if span:
+                span.answered(asked.method, asked.path, route, int(status[:3]))
             return start_response(status, [*headers, *said], *failure)
 
-        return application(environ, start)
+        with span or NO_SPAN:
+            return application(environ, start)
 
     app.wsgi_app = observed  # type: ignore[method-assign]  # Flask's own way to wrap it
     return measurements

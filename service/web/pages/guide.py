@@ -29,7 +29,7 @@ USING = (
     ),
     *("other-languages", "lessons"),
 )
-OPERATING = ("settings", "operating", "upgrading", "errors", "promises")
+OPERATING = ("settings", "operating", "observing", "upgrading", "errors", "promises")
 SUBJECTS = USING + OPERATING
 
 
