@@ -9,16 +9,23 @@ import click
 from service.cli.jobs import print_job
 from service.cli.terminal import (
     client_options,
+    first,
     inputs_argument,
     key_option,
+    make_table,
     print_json,
+    print_members,
+    print_table,
     read_inputs,
+    rounded,
+    short_written,
 )
 from service.cli.verdicts import tolerance_options
 from service.cli.waiting import connect, follow
-from service.client.results.sweeps import Sweep
+from service.client.results.sweeps import PartedFigures, ReducedFigures, Sweep, SweptFigure
 
 _REDUCTIONS = ("min", "max", "mean", "argmin", "histogram", "nonfinite")
+_SHOWN, _POINTS = 10, 20
 _EVEN, _RANDOM = ("linspace", "logspace"), ("uniform", "normal")
 
 
@@ -63,11 +70,9 @@ def create_sweep(
     a=uniform:0:1:1000:7 (low, high, count, seed) or a=normal:0:1:1000:7 (mean, deviation, count, seed; the seed may be
     left out). As in a=3 or 'x=[1, 2]' it is the same at every point.
     """
-    varied = [text for text in inputs if _axis_kind(text)]
-    given = {
-        **read_inputs(tuple(text for text in inputs if text not in varied), file),
-        **dict(map(_read_axis, varied)),
-    }
+    given = read_inputs((), file)
+    for text in inputs:
+        given |= _read_axis(text) or read_inputs((text,), None)
     with connect(url) as service:
         job = service.create_sweep(graph, given, outputs=outputs or None, reduce=reduce or None, **options)
         if no_wait:
@@ -76,15 +81,13 @@ def create_sweep(
         print_sweep(service.get_job_result(follow(job)), as_json)
 
 
-def _axis_kind(text: str) -> str | None:
-    kind = text.rpartition("=")[2].partition(":")[0]
-    return kind if kind in (*_EVEN, *_RANDOM) else None
-
-
-def _read_axis(text: str) -> tuple[str, Mapping[str, Any]]:
-    """An input that varies, written NAME=KIND:NUMBER:NUMBER:COUNT, with a :SEED after that if it is random."""
+def _read_axis(text: str) -> dict[str, Any] | None:
+    """An input that varies, written NAME=KIND:NUMBER:NUMBER:COUNT, with :SEED after that if it is random; None for what
+    is written otherwise."""
     name, _, form = text.rpartition("=")
     kind, *figures = form.split(":")
+    if kind not in (*_EVEN, *_RANDOM):
+        return None
     most = 4 if kind in _RANDOM else 3
     if not 3 <= len(figures) <= most:
         raise click.UsageError(f"{text}: {kind} takes {'three or four' if most == 4 else 'three'} numbers")
@@ -93,7 +96,7 @@ def _read_axis(text: str) -> tuple[str, Mapping[str, Any]]:
         count, *seed = map(int, figures[2:])
     except (ValueError, ArithmeticError):
         raise click.UsageError(f"{text}: two numbers, then whole numbers are expected") from None
-    return name, {kind: [first, second, count], **({"seed": seed[0]} if seed else {})}
+    return {name: {kind: [first, second, count], **({"seed": seed[0]} if seed else {})}}
 
 
 @sweep.command("show")
@@ -105,9 +108,87 @@ def get_sweep(sweep: str, url: str, as_json: bool) -> None:
         print_sweep(service.get_sweep(sweep), as_json)
 
 
+@sweep.command("points")
+@click.argument("sweep")
+@click.option("--offset", type=click.IntRange(0), help="The number of the first point to show: 0.")
+@click.option("--limit", type=click.IntRange(1), default=_POINTS, show_default=True, help="The most points to show.")
+@client_options
+def list_sweep_points(sweep: str, offset: int | None, limit: int, url: str, as_json: bool) -> None:
+    """Show the points of a sweep that are computed: the inputs that vary, and the figures."""
+    with connect(url) as service:
+        points = first(service.list_sweep_points(sweep, offset=offset), limit)
+    if as_json:
+        print_json([each.document for each in points])
+        return
+    names = [*points[0].at, *points[0].figures] if points else []
+    table = make_table("point", *names, numbers=tuple(range(1 + len(names))))
+    for each in points:
+        table.add_row(str(each.point), *map(rounded, (*each.at.values(), *each.figures.values())))
+    print_table(table)
+
+
 def print_sweep(sweep: Sweep, as_json: bool) -> None:
-    """Print a sweep."""
+    """Print what is known of a sweep: of each column its extremes, where it parts from another, what is not finite."""
     if as_json:
         print_json(sweep.document)
         return
-    print_job(sweep.job, as_json)
+    took = sweep.job.ended and sweep.job.estimate is not None
+    print_members(
+        {
+            "id": sweep.id,
+            "graph_id": sweep.graph_id,
+            "inputs": {name: _written_input(given) for name, given in sweep.inputs.items()},
+            "points": f"{sweep.computed} of {sweep.points}" + (f" in {sweep.job.estimate:.3g} s" if took else ""),
+            "state": sweep.job.state,
+        }
+    )
+    table = make_table("figure", "min", "at", "max", "at", "mean", "not finite", numbers=(1, 3, 5, 6))
+    for name, found in sweep.reduced.items():
+        extremes = [text for each in (found.min, found.max) for text in _value_and_place(each)]
+        mean = "" if found.mean is None else rounded(found.mean)
+        table.add_row(name, *extremes, mean, str(_nonfinite(found) or ""))
+    print_table(table)
+    for name, parted in sweep.parted.items():
+        click.echo(_parting(name, parted, sweep.computed))
+    for odd in sweep.nonfinite[:_SHOWN]:
+        click.echo(f"{odd.figure} is {' at '.join(_value_and_place(odd))}")
+    if (more := sum(map(_nonfinite, sweep.reduced.values())) - _SHOWN) > 0:
+        click.echo(f"… and {more} more that are not finite")
+
+
+def _nonfinite(found: ReducedFigures) -> int:
+    """How many figures are not finite, 0 where that was not asked for."""
+    return sum((found.nonfinite or {}).values())
+
+
+def _written_input(given: Any) -> str:
+    """What an input is, as `create_sweep` takes it."""
+    if not isinstance(given, Mapping):
+        return short_written(given)
+    kind = next(iter(given))
+    if kind not in (*_EVEN, *_RANDOM):
+        return "…"
+    numbers = (f"{number:.17g}" for number in (*given[kind], *([given["seed"]] if "seed" in given else [])))
+    return ":".join((kind, *numbers))
+
+
+def _value_and_place(figure: SweptFigure | None) -> tuple[str, str]:
+    if figure is None:
+        return "", ""
+    return "" if figure.value is None else rounded(figure.value), place(figure)
+
+
+def place(figure: SweptFigure) -> str:
+    """What the inputs that vary are where a figure is."""
+    return ", ".join(f"{name} = {rounded(number)}" for name, number in figure.at.items())
+
+
+def _parting(name: str, parted: PartedFigures, computed: int) -> str:
+    if parted.first is None:
+        said = f"{name} is the same as {parted.figure} at all {computed} points"
+    else:
+        said = f"{name} parts from {parted.figure} at {parted.points} of {computed} points"
+        said += f", first at point {parted.first.point}, {place(parted.first)}"
+    if (most := parted.greatest_difference) is not None and most.value:
+        said += f"; the greatest difference is {rounded(most.value or 0.0)}, at {place(most)}"
+    return f"{said}; {parted.not_judged} points are not judged" if parted.not_judged else said

@@ -22,7 +22,7 @@ from service.client.results.rounding import RoundedNode, Rounding
 from service.client.results.rulebook import Limit, Operation
 from service.client.results.runs import Run, RunNode
 from service.client.results.series import BrokenCarry, Series, SeriesStep, SeriesVerdict, WrongStep
-from service.client.results.sweeps import Sweep
+from service.client.results.sweeps import PartedFigures, ReducedFigures, Sweep, SweepPoint, SweptFigure
 from service.client.transport import ClientError, Problem, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -57,9 +57,11 @@ __all__ = [
     "Limit",
     "NodeCheck",
     "Operation",
+    "PartedFigures",
     "Path",
     "Paths",
     "Problem",
+    "ReducedFigures",
     "Reproduction",
     "RoundedNode",
     "Rounding",
@@ -71,6 +73,8 @@ __all__ = [
     "ServiceUnavailable",
     "Step",
     "Sweep",
+    "SweepPoint",
+    "SweptFigure",
     "Symbol",
     "WrongStep",
     "graph",

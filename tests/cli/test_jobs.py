@@ -27,16 +27,36 @@ def service(service_url: str) -> Iterator[Client]:
 
 
 def test_a_sweep_from_its_beginning_to_what_it_comes_to(service_url: str, service: Client) -> None:
-    made = gradbook(service_url, "sweep", "create", "cli jobs", "a=linspace:-1:4/3:15", "b=2", expect=0)
-    assert re.search("^done +15 of 15 points$", made, re.MULTILINE) and re.search("^took ", made, re.MULTILINE)
+    given = ("a=linspace:-1:4/3:15", "b=2", "--gradients")
+    made = gradbook(service_url, "sweep", "create", "cli jobs", *given, expect=0)
+    assert "inputs       a:linspace:-1:1.3333333333333333:15, b:2\npoints       15 of 15 in " in made
+    assert re.search("^F +-2 +a = -1 +2.66667 +a = 1.33333 +0.333333 *$", made, re.MULTILINE), made
     (job,) = re.findall("^id +(.*)$", made, re.MULTILINE)
     assert gradbook(service_url, "sweep", "show", job, expect=0) == made
-    assert gradbook(service_url, "job", "show", job, expect=0) == made
-    assert gradbook(service_url, "job", "wait", job, expect=0) == made
+    ended = gradbook(service_url, "job", "show", job, expect=0)
+    assert re.search("^done +15 of 15 points\ntook ", ended, re.MULTILINE)
+    assert gradbook(service_url, "job", "wait", job, expect=0) == ended
     came_to = json.loads(gradbook(service_url, "job", "wait", job, "--json", expect=0))
     assert came_to == service.get_sweep(job).document
     listed = gradbook(service_url, "job", "list", "--state", "done", "--kind", "sweep", expect=0)
     assert [f"{job[-8:]}  sweep  done" in line for line in listed.splitlines()].count(True) == 1
+
+
+def test_points_are_listed_and_what_is_odd_is_named(service_url: str, service: Client) -> None:
+    service.create_graph("cli sweeps", expression="F = log(x)")
+    service.create_graph("cli sweeps, other", expression="F = log(x) + max(x - 1, 0)")
+    given = ("x=linspace:-1:2:4", "--gradients", "--against", "cli sweeps, other")
+    made = gradbook(service_url, "sweep", "create", "cli sweeps", *given, expect=0)
+    assert "F is NaN at x = -1" in made and "F is -∞ at x = 0" in made
+    assert (
+        "against F parts from F at 1 of 4 points, first at point 3, x = 2; the greatest difference is 1, at x = 2"
+        in made
+    )
+    sweep = next(service.list_jobs()).id
+    shown = gradbook(service_url, "sweep", "points", sweep, "--offset", "2", expect=0)
+    assert [line.split()[:3] for line in shown.splitlines()[2:]] == [["2", "1", "0"], ["3", "2", "0.693147"]]
+    listed = call_main(service_url, "sweep", "points", sweep, "--limit", "1", "--json")
+    assert [each["figures"]["F"] for each in listed.json] == ["NaN"] and "--limit lists more" in listed.err
 
 
 def test_a_job_is_begun_stopped_and_begun_again(service_url: str, service: Client) -> None:

@@ -158,7 +158,8 @@ def test_every_result_has_html(service: Client, answers: Answers) -> None:
     trained = service.create_series(service.create_graph("<trained>", expression="V = W + x"), {"V": "W"})
     # The second step takes another W than the first gave, and adds wrongly.
     service.add_steps(trained, {"W": np.array([1.0, 5.0]), "x": np.ones(2), "V": np.array([2.0, 7.0])})
-    swept = service.create_sweep(answers.graph, {**INPUTS, "a": {"linspace": [0, 1, 3]}}).result()
+    axes = {**INPUTS, "a": {"linspace": [0, 1, 3]}, "d": {"values": [0.0, 1.0]}}
+    swept = service.create_sweep(answers.graph, axes, against=answers.graph).result()
     judged, rounding = service.get_series_verdict(trained), service.get_rounding(run, dtype="bfloat16")
     shown: list[Any] = [
         *answers.tables(),
@@ -170,6 +171,7 @@ def test_every_result_has_html(service: Client, answers: Answers) -> None:
         next(service.list_derivatives(answers.graph)),
         *(service.align_runs(run, run), rounding, rounding.nodes[0], trained, *service.list_series_steps(trained)),
         *(judged, judged.first_wrong, judged.broken_carries[0], swept, swept.job),
+        *(swept.nonfinite[0], *swept.reduced.values(), *swept.parted.values(), *service.list_sweep_points(swept)),
     ]
     assert {type(each) for each in shown} | {Hypothesis} >= set(_classes(Result)) - {Table}
     for each in shown:

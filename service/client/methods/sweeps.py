@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from service.client.figures import Document
 from service.client.methods.requests import Requests, id_of, name_of, without_none
 from service.client.results.graphs import Graph
 from service.client.results.jobs import Job, read_job
-from service.client.results.sweeps import Sweep, read_sweep
+from service.client.results.sweeps import Sweep, SweepPoint, read_sweep, read_sweep_point
 
 
 class SweepMethods(Requests):
@@ -25,6 +24,7 @@ class SweepMethods(Requests):
         conventions: str | None = None,
         reduce: Sequence[Literal["min", "max", "mean", "argmin", "histogram", "nonfinite"] | str] | None = None,
         against: Graph | str | None = None,
+        names: Mapping[str, str] | None = None,
         tolerance: str | Mapping[str, float] | None = None,
         check: bool = False,
         key: str | None = None,
@@ -36,20 +36,22 @@ class SweepMethods(Requests):
         it, is the same at every point. The points are all combinations or, with `mode` "zip", go side by side.
 
         Of each point the values of `outputs`, by default the graph's, are kept and, with `gradients`, the gradients of
-        `output`; with `reduce` only what these come to. `against` is a graph whose outputs are held against this one's
-        with `tolerance`; with `check` the gradients are held against central differences.
+        `output`; with `reduce` only what these amount to. `against` is a graph whose outputs are held against this
+        one's with `tolerance`: those of the same names, or whose names `names` maps these to. With `check` the
+        gradients are held against central differences.
         """
-        other = without_none({"graph": name_of(against), "tolerance": tolerance})
-        options = {"mode": mode, "outputs": outputs, "output": output, "conventions": conventions, "reduce": reduce}
-        asked = {"gradients": gradients or None, "check": check or None, "against": other or None}
-        body = {"inputs": dict(inputs), **without_none({**options, **asked})}
+        asked = {"mode": mode, "outputs": outputs, "gradients": gradients or None, "output": output}
+        kept = {"conventions": conventions, "reduce": reduce, "check": check or None}
+        held = without_none({"graph": name_of(against), "outputs": names, "tolerance": tolerance})
+        body = {"inputs": dict(inputs), **without_none({**asked, **kept, "against": held or None})}
         return read_job(self._post_inputs(f"/v1/graphs/{id_of(graph)}/sweeps", body, key), self)
 
     def get_sweep(self, sweep: Sweep | Job | str) -> Sweep:
-        """A sweep by its id, which is that of its job: what is known of it so far."""
+        """A sweep by its id, which is that of its job: what the points amount to that are computed."""
         return read_sweep(self._http.get(f"/v1/sweeps/{id_of(sweep)}"), self)
 
-    def list_sweep_points(self, sweep: Sweep | Job | str, *, offset: int | None = None) -> Iterator[Document]:
+    def list_sweep_points(self, sweep: Sweep | Job | str, *, offset: int | None = None) -> Iterator[SweepPoint]:
         """The points of a sweep from the number `offset` on that are computed, page by page as they are asked for."""
         start = None if offset is None else str(offset)
-        return self._http.pages(f"/v1/sweeps/{id_of(sweep)}/points", "points", {"offset": start})
+        pages = self._http.pages(f"/v1/sweeps/{id_of(sweep)}/points", "points", {"offset": start})
+        return map(read_sweep_point, pages)

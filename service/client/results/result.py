@@ -42,6 +42,9 @@ class Source(Protocol):
     def get_comparison_picture(self, comparison: str) -> str:
         """The picture of a comparison."""
 
+    def list_sweep_points(self, sweep: str) -> Iterator[Any]:
+        """The points of a sweep."""
+
     def get_job(self, job: str) -> Any:
         """A job as it is by this time."""
 
