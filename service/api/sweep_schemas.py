@@ -101,6 +101,12 @@ class SweepRequest(Request):
 class SweepPointsQuery(PageQuery):
     """Some of the points, in their order."""
 
+    limit = QueryInt(
+        metadata={
+            "description": "The most points: in JSON at most as many as the limit page, and so many unless it says; in "
+            "other forms as many as there are"
+        }
+    )
     offset = QueryInt(0, metadata={"description": "The number of the first, counted from 0"})
 
 

@@ -1,5 +1,7 @@
 """Sweeps over HTTP: what is refused, and what is answered of the points."""
 
+import importlib
+import io
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.performing import perform_jobs
+from tests.performing import perform_chunks, perform_jobs
 
 GRID = {"a": {"linspace": [0, 1, 3]}, "b": {"values": [5, -1]}, "c": 2, "d": -3}
 
@@ -88,6 +90,61 @@ def test_points_are_read_from_any_on_and_page_by_page(app: Flask, client: FlaskC
     assert page is not None and page["next"] is None and page["points"][0]["at"] == {"a": 1.0}
     beyond = client.get(f"{path}?offset=12001").json
     assert beyond is not None and (beyond["points"], beyond["next"]) == ([], None)
+
+
+def test_an_npz_holds_any_part_of_the_points_to_the_bit(app: Flask, client: FlaskClient) -> None:
+    sweep = swept(app, client, "blog", inputs={**GRID, "a": {"linspace": [0, 1, 12_001]}}, gradients=True)
+    path = f"/v1/sweeps/{sweep['id']}/points"
+
+    def read(query: str) -> Any:
+        answer = client.get(f"{path}?{query}", headers={"Accept": "application/x-npz"})
+        assert answer.status_code == 200, answer.text
+        return np.load(io.BytesIO(answer.data))
+
+    whole, part = read(""), read("offset=9990&limit=20")
+    assert whole["point"].tolist() == [*range(24_002)] and whole["complete"]
+    assert sorted(whole) == sorted(["point", "complete", "at/a", "at/b", *(f"figures/{c}" for c in sweep["columns"])])
+    for name in set(whole) - {"complete"}:
+        assert np.array_equal(part[name], whole[name][9990:10_010]), name
+    listed = client.get(f"{path}?offset=9990&limit=20").json
+    assert listed is not None
+    assert [point["figures"]["dF/dd"] for point in listed["points"]] == part["figures/dF/dd"].tolist()
+    refused = client.get(f"{path}?cursor=MQ", headers={"Accept": "application/x-npz"})
+    assert refused.status_code == 422 and "no pages" in refused.text
+
+
+@pytest.mark.peers
+def test_arrow_and_parquet_hold_the_points_as_a_table(app: Flask, client: FlaskClient) -> None:
+    ipc, parquet = (importlib.import_module(f"pyarrow.{name}") for name in ("ipc", "parquet"))
+    sweep = swept(app, client, "blog", inputs=GRID)
+    tables = []
+    for form, read in (
+        ("application/vnd.apache.arrow.stream", lambda data: ipc.open_stream(data).read_all()),
+        ("application/vnd.apache.parquet", lambda data: parquet.read_table(io.BytesIO(data))),
+    ):
+        answer = client.get(f"/v1/sweeps/{sweep['id']}/points", headers={"Accept": form})
+        assert answer.content_type == form
+        tables.append(read(answer.data).to_pydict())
+    assert tables[0] == tables[1] and [*tables[0]] == ["point", "a", "b", "F"]
+    assert tables[0]["b"] == [5.0, -1.0] * 3 and tables[0]["point"] == [*range(6)]
+
+
+def test_of_a_sweep_that_is_under_way_what_there_is_is_answered(app: Flask, client: FlaskClient) -> None:
+    made = client.post("/v1/graphs/blog/sweeps", json={"inputs": {**GRID, "a": {"linspace": [0, 1, 15_000]}}}).json
+    assert made is not None
+    path = f"/v1/sweeps/{made['id']}"
+    before = client.get(path).json
+    assert before is not None and (before["computed"], before["reduced"]) == (0, {})
+    perform_chunks(app, [1])
+    page = client.get(f"{path}/points?offset=9998&limit=4").json
+    assert page is not None and not page["complete"] and page["next"]
+    assert [point["point"] for point in page["points"]] == [10_000, 10_001]
+    between = client.get(path).json
+    assert between is not None and between["computed"] == 10_000
+    assert between["reduced"]["F"]["min"]["point"] >= 10_000
+    perform_jobs(app)
+    after = client.get(path).json
+    assert after is not None and after["computed"] == after["points"] == 30_000
 
 
 def test_weights_stand_in_and_arrays_are_the_same_at_every_point(app: Flask, client: FlaskClient) -> None:

@@ -1,8 +1,9 @@
-"""The nodes of a run as an Arrow stream, where the extra `arrow` (pyarrow) is installed.
+"""The nodes of a run, or the points of a sweep, as an Arrow stream, where the extra `arrow` (pyarrow) is installed.
 
-A table with a row for each node in topological order: name, operation, value, gradient, nondifferentiable, and closed,
-the names of the operands with which the node does not change here. Where every node is a scalar, value and gradient are
-float64; else they are lists of float64, row-major, beside a column shape. A figure that is missing is null.
+Of nodes it is a table with a row for each in topological order: name, operation, value, gradient, nondifferentiable,
+and closed, the names of the operands with which the node does not change here. Where every node is a scalar, value and
+gradient are float64; else they are lists of float64, row-major, beside a column shape. A missing figure is null. Of
+points it is a table with a row for each: its number, point, and in float64 the inputs that vary and the figures.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,9 +16,12 @@ from service.api.documents import closed_names
 from service.api.http.pieces import Pieces
 from service.core.figures.figures import Figures, Shape
 from service.usecases.runs import StoredRun
+from service.usecases.sweeps import SweepPoints
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
+PARQUET = "application/vnd.apache.parquet"
 INSTALLED = find_spec("pyarrow") is not None
+_ROWS = 65_536  # of a batch of a stream
 
 
 def write_nodes(run: StoredRun, closed: Mapping[int, Iterable[int]]) -> list[bytes]:
@@ -41,10 +45,36 @@ def write_nodes(run: StoredRun, closed: Mapping[int, Iterable[int]]) -> list[byt
         columns[name] = _column(pa, figures, len(run.nodes), scalars)
     columns["nondifferentiable"] = pa.array(kinks)
     columns["closed"] = pa.array(closed_names(run, closed), pa.list_(pa.string()))
-    table = pa.table(columns)
+    return _write_stream(pa.table(columns))
+
+
+def write_points(points: SweepPoints) -> list[bytes]:
+    """Write the points of a sweep as an Arrow stream."""
+    return _write_stream(_table_of(points))
+
+
+def write_parquet(points: SweepPoints) -> list[bytes]:
+    """Write the points of a sweep as a Parquet file."""
+    from pyarrow import parquet
+
+    written = Pieces()
+    parquet.write_table(_table_of(points), written)
+    return written.pieces
+
+
+def _table_of(points: SweepPoints) -> Any:
+    import pyarrow as pa
+
+    columns = [("point", points.numbers), *points.inputs.items(), *points.figures.items()]
+    return pa.Table.from_arrays([pa.array(column) for _, column in columns], [name for name, _ in columns])
+
+
+def _write_stream(table: Any) -> list[bytes]:
+    import pyarrow as pa
+
     written = Pieces()
     with pa.ipc.new_stream(written, table.schema) as stream:
-        stream.write_table(table)
+        stream.write_table(table, max_chunksize=_ROWS)
     return written.pieces
 
 

@@ -26,6 +26,7 @@ _NPY = "An array as NumPy's `save` writes it, in version 1.0 of .npy: of real nu
 BINARY = {
     npz.MEDIA_TYPE: ("Npz", npz.__doc__),
     arrow.MEDIA_TYPE: ("ArrowStream", arrow.__doc__),
+    arrow.PARQUET: ("Parquet", "The points of a sweep, a table as in an ArrowStream"),
     onnx.MEDIA_TYPE: ("Onnx", onnx.__doc__),
     NPY: ("Npy", _NPY),
     BYTES: ("Npy", _NPY),

@@ -13,6 +13,13 @@ order:
     closed               a string: a line for each node, the operands with which it does not change here, parted by tabs
                          (no name holds one); not in an answer of inputs' gradients and outputs only
     run                  a string: the run as JSON, without its nodes, tensors as null; not in an answer of nodes only
+
+An answer of a sweep's points holds, of each:
+
+    point                int64: its number
+    at/NAME              float64: an input that varies
+    figures/NAME         float64: a figure
+    complete             bool: whether none of those that were asked for is still to be computed
 """
 
 import io
@@ -38,6 +45,7 @@ from service.core.figures.figures import Figures, FloatArray, Shape, pack
 from service.core.figures.npy import read_array, read_data, read_header
 from service.settings import Limits
 from service.usecases.runs import StoredRun
+from service.usecases.sweeps import SweepPoints
 
 MEDIA_TYPE = "application/x-npz"
 _REQUEST = "request"
@@ -194,6 +202,18 @@ def write_run(
         **({} if document is None else {"run": np.array(b"".join(write_json(document)).decode())}),
     }
     return write_members(members)
+
+
+def write_points(points: SweepPoints) -> list[bytes]:
+    """The points of a sweep."""
+    return write_members(
+        {
+            "point": points.numbers,
+            **{f"at/{name}": column for name, column in points.inputs.items()},
+            **{f"figures/{name}": column for name, column in points.figures.items()},
+            "complete": np.array(points.is_complete),
+        }
+    )
 
 
 def _in_shapes(figures: Figures, shapes: tuple[Shape, ...] | None) -> FloatArray:
