@@ -175,6 +175,8 @@ def serve_from(
         if pool and settings.work.processes:
             hand_over(app, pool, settings.work.deadline_seconds)
         measurements = app.extensions["measurements"]
+        if pool:
+            measurements.add(lambda: gauges("gradbook_worker", pool.load()))
         refuse, most = app.extensions["refuse"], settings.limits.body_bytes
         server = Server(
             app,
@@ -269,8 +271,9 @@ def _jobs(settings: Settings, app: Any, pool: Any) -> Iterator[None]:
 
     context = app.extensions["gradbook"]
     engine = MeasuredEngine(_engine(settings, pool), app.extensions["measurements"].record_chunk)
-    perform = {"sweep": traced(partial(perform_sweep, context, engine))}
-    runner = Runner(context.database, perform, settings.work.job_days)
+    perform = {"sweep": partial(perform_sweep, context, engine)}
+    performed = {kind: traced(does) for kind, does in perform.items()}
+    runner = Runner(context.database, performed, settings.work.job_days)
     runner.begin()
     try:
         yield

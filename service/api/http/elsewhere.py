@@ -19,7 +19,6 @@ from werkzeug.datastructures import Headers
 
 from service.api.http.observability import BEGAN, HEADER, REQUEST_ID, TRACE, TRACED
 from service.api.http.problems import answer_error, answer_no_database, answer_undone
-from service.api.http.readings import gauges
 from service.core.figures.weight import Weight
 from service.settings import MEMORY_OF_A_THREAD, UNWEIGHED
 from service.storage.failures import reason
@@ -40,7 +39,6 @@ def hand_over(app: Flask, pool: Pool, seconds: float) -> None:
     """Have the requests answered by the pool that are too large for a thread, each in that many seconds."""
     context: Context = app.extensions["gradbook"]
     context.granted = Weight(min(IN_A_THREAD.operations, context.limits.operations), IN_A_THREAD.nbytes)
-    app.extensions["measurements"].add(lambda: gauges("gradbook_worker", pool.load()))
 
     @app.before_request
     def large_body() -> Response | None:
