@@ -176,3 +176,85 @@ def test_a_repeated_key_is_answered_with_the_first_job(client: FlaskClient) -> N
     ]
     assert [answer.status_code for answer in made] == [202, 202]
     assert made[0].json is not None and made[1].json is not None and made[0].json["id"] == made[1].json["id"]
+
+
+def test_what_the_points_amount_to_is_answered_with_where_it_is(app: Flask, client: FlaskClient) -> None:
+    assert client.post("/v1/graphs", json={"name": "root", "expression": "F = sqrt(x) - y"}).status_code == 201
+    inputs = {"x": {"linspace": [-1, 1, 5]}, "y": {"values": [0, "Infinity"]}}
+    sweep = swept(app, client, "root", inputs=inputs)
+    reduced = sweep["reduced"]["F"]
+    assert reduced["min"] == {"value": "-Infinity", "point": 5, "at": {"x": 0.0, "y": "Infinity"}}
+    assert reduced["max"] == {"value": 1.0, "point": 8, "at": {"x": 1.0, "y": 0.0}}
+    assert reduced["argmin"] == {"point": 5, "at": {"x": 0.0, "y": "Infinity"}}
+    assert (reduced["mean"], reduced["nonfinite"]) == ("-Infinity", {"NaN": 4, "Infinity": 0, "-Infinity": 3})
+    assert sum(bucket[2] for bucket in reduced["histogram"]) == 3
+    assert sweep["nonfinite"][0] == {"figure": "F", "value": "NaN", "point": 0, "at": {"x": -1.0, "y": 0.0}}
+    assert [each["point"] for each in sweep["nonfinite"]] == [0, 1, 2, 3, 5, 7, 9]
+
+
+def test_with_reduce_only_that_is_told_and_no_point_is_kept(app: Flask, client: FlaskClient) -> None:
+    sweep = swept(app, client, "blog", inputs=GRID, reduce=["max", "mean"])
+    assert sweep["reduced"]["F"].keys() == {"max", "mean"} and sweep["nonfinite"] == []
+    points = client.get(f"/v1/sweeps/{sweep['id']}/points")
+    assert points.status_code == 409 and "reduce" in points.text
+
+
+def test_two_graphs_part_where_their_outputs_differ(app: Flask, client: FlaskClient) -> None:
+    for name, expression in (("floor", "F = floor(x)"), ("round", "y = round(x)")):
+        assert client.post("/v1/graphs", json={"name": name, "expression": expression}).status_code == 201
+    against = {"graph": "round", "outputs": {"F": "y"}, "tolerance": "exact"}
+    sweep = swept(app, client, "floor", inputs={"x": {"linspace": [0, 1, 5]}}, against=against)
+    assert sweep["columns"] == ["F", "against F"]
+    assert (sweep["against"]["outputs"], sweep["against"]["tolerance"]) == ({"F": "y"}, "exact")
+    first = {"point": 3, "at": {"x": 0.75}}
+    assert sweep["parted"] == {
+        "against F": {
+            "figure": "F",
+            "points": 1,
+            "first": first,
+            "greatest_difference": {"value": 1.0, **first},
+            "not_judged": 0,
+        }
+    }
+
+
+def test_gradients_are_checked_at_every_point(app: Flask, client: FlaskClient) -> None:
+    sweep = swept(app, client, "blog", inputs={**GRID, "b": 1}, check=True)
+    assert [*sweep["parted"]] == [f"estimate dF/d{name}" for name in "abcd"]
+    assert all(parted["points"] == 0 for parted in sweep["parted"].values())
+    client.post("/v1/graphs", json={"name": "kinked", "expression": "F = abs(x)"})
+    kinked = swept(app, client, "kinked", inputs={"x": {"linspace": [-1, 1, 3]}}, check=True)
+    assert kinked["parted"]["estimate dF/dx"]["not_judged"] == 1
+
+
+def test_a_graph_is_kept_while_a_sweep_needs_it(app: Flask, client: FlaskClient) -> None:
+    made = {name: client.post("/v1/graphs", json={"name": name, "expression": "F = x * x"}).json for name in ("p", "q")}
+    sweep = swept(app, client, "p", inputs={"x": 2}, against={"graph": "q"})
+    for graph in made.values():
+        assert graph is not None
+        refused = client.delete(f"/v1/graphs/{graph['id']}")
+        assert refused.status_code == 409 and "1 sweep refers to it" in refused.text
+    assert made["q"] is not None
+    assert client.delete(f"/v1/graphs/{made['q']['id']}?cascade=true").status_code == 204
+    assert client.get(f"/v1/sweeps/{sweep['id']}").status_code == 404
+
+
+AGAINST: list[tuple[dict[str, Any], int, str]] = [
+    ({"against": {"graph": "none"}}, 404, "/against/graph"),
+    ({"against": {"graph": "blog", "tolerance": "float8"}}, 422, "/against/tolerance"),
+    ({"against": {"graph": "blog", "tolerance": {"rtol": -1}}}, 422, "/against/tolerance/rtol"),
+    ({"against": {"graph": "blog", "outputs": {"F": "G"}}}, 422, "/against/outputs"),
+    ({"against": {"graph": "blog", "outputs": {"e": "F"}}}, 422, "/against/outputs/e"),
+    ({"against": {"graph": "blog", "outputs": {"F": [1]}}}, 422, "/against/outputs"),
+    ({"against": {}}, 422, "/against/graph"),
+    ({"reduce": ["least"]}, 422, "/reduce/0"),
+    ({"reduce": "min"}, 422, "/reduce"),
+    ({"check": 1}, 422, "/check"),
+]
+
+
+@pytest.mark.parametrize(("asked", "status", "place"), AGAINST)
+def test_what_is_held_against_is_refused_by_its_place(client: FlaskClient, asked: Any, status: int, place: str) -> None:
+    answer = client.post("/v1/graphs/blog/sweeps", json={"inputs": GRID, **asked})
+    assert answer.status_code == status, answer.text
+    assert answer.json is not None and place in [error["pointer"] for error in answer.json["errors"]], answer.text

@@ -25,6 +25,7 @@ USING = (
         "conventions",
         "bringing-a-model",
         "training",
+        "sweeps",
         "from-python",
     ),
     *("other-languages", "lessons"),
