@@ -269,7 +269,7 @@ def _jobs(settings: Settings, app: Any, pool: Any) -> Iterator[None]:
     from service.jobs.runner import Runner
     from service.jobs.sweeps import perform_sweep
 
-    context = app.extensions["gradbook"]
+    context = app.extensions["gradbook"].unbounded()
     engine = MeasuredEngine(_engine(settings, pool), app.extensions["measurements"].record_chunk)
     perform = {"sweep": partial(perform_sweep, context, engine)}
     performed = {kind: traced(does) for kind, does in perform.items()}

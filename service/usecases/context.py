@@ -1,6 +1,7 @@
 """What every use case is given: the database, the limits, and caches of what is read from the database most."""
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from service.core.caches import Cache
@@ -47,6 +48,12 @@ class Context:
             "tensors": self.tensors,
             "comparisons": self.comparisons,
         }
+
+    def unbounded(self) -> "Context":
+        """The same with whatever a request may take granted, for work that no request waits for."""
+        other = copy(self)
+        other.granted = None
+        return other
 
     def admit(self, weight: Weight, answer: WholeAnswer | None = None) -> None:
         """Return if work of that weight may begin here, and be answered; raises LimitExceeded, NeedsMore."""
