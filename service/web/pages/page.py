@@ -32,6 +32,7 @@ SECTIONS = (
     ("list_runs", "Runs"),
     ("list_comparisons", "Comparisons"),
     ("list_series", "Series"),
+    ("list_jobs", "Jobs"),
     ("list_operations", "Operations"),
     ("list_guide", "Guide"),
 )

@@ -6,10 +6,12 @@ from service.web.pages import (
     graph,
     graphs,
     guide,
+    jobs,
     operations,
     runs,
     series,
     sign_in,
+    sweeps,
     welcome,
 )
 from service.web.pages.page import register
@@ -20,10 +22,12 @@ __all__ = [
     "graph",
     "graphs",
     "guide",
+    "jobs",
     "operations",
     "register",
     "runs",
     "series",
     "sign_in",
+    "sweeps",
     "welcome",
 ]
