@@ -28,8 +28,8 @@ METHODS = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if
 WITHOUT_A_USE_CASE = {
     # They show what the code holds, without the database.
     *("list_operations", "get_operation", "list_limits", "check_alive", "check_ready", "get_metrics", "get_openapi"),
-    # They draw what the use cases get_graph, get_run and get_comparison return.
-    *("get_graph_picture", "get_run_picture", "get_comparison_picture"),
+    # They draw what the use cases get_graph, get_run, get_comparison and load_points return.
+    *("get_graph_picture", "get_run_picture", "get_comparison_picture", "draw_sweep"),
     "list_comparison_nodes",  # a part of what get_comparison returns
     # list_runs and list_comparisons, of one graph
     *("list_graph_runs", "list_graph_comparisons", "list_checks"),

@@ -41,7 +41,7 @@ from service.usecases.sweep_inputs import (
     tensors_of_inputs,
 )
 from service.usecases.tensors import require_tensors, with_weights
-from service.usecases.weighing import Form, WholeAnswer, admit
+from service.usecases.weighing import STORED_BYTE, SWEPT_POINT, Form, WholeAnswer, admit
 
 FLOAT64 = "float64"  # the tolerance that two graphs are held to unless another is named
 _BEGINNING, _MERGED_AT_ONCE = 32 * 1024, 256  # bytes that mostly hold what a chunk amounts to; parts
@@ -196,8 +196,7 @@ def list_sweep_points(
     """
     record = _get_record(context, sweep_id)
     sweep = _read_sweep(context, record.task)
-    if sweep.reduce is not None:
-        raise Conflict("of this sweep only what its points amount to is kept; without `reduce` every point is")
+    _require_points(sweep)
     asked = range(min(start, sweep.points), min(start + limit, sweep.points))
     numbers = len(asked) * (1 + len(sweep.axes) + len(sweep.columns))
     answer = None if form is None else WholeAnswer(form, numbers, 1, other_form=False)
@@ -210,6 +209,28 @@ def list_sweep_points(
     inputs = {name: each for name, each in sweep.at(places).items() if name in sweep.axes}
     following = asked.stop if asked.stop < sweep.points else None
     return SweepPoints(places, inputs, figures, len(places) == len(asked), following)
+
+
+def load_points(context: Context, stored: StoredSweep) -> Iterator[tuple[int, Mapping[str, FloatArray]]]:
+    """The chunks that are computed so far, in their order, each with its number and its figures by name.
+
+    Raises Conflict where no points are kept, and as `Context.admit`, for a picture of them.
+    """
+    sweep = stored.sweep
+    _require_points(sweep)
+    context.admit(SWEPT_POINT * sweep.points + STORED_BYTE * (8 * sweep.points * len(sweep.columns)))
+    return _load_points(context, stored)
+
+
+def _load_points(context: Context, stored: StoredSweep) -> Iterator[tuple[int, Mapping[str, FloatArray]]]:
+    with context.database.read() as connection:
+        for number, data in storage.load_chunks(connection, stored.record.id, range(stored.sweep.chunks)):
+            yield number, read_chunk(stored.sweep, data)
+
+
+def _require_points(sweep: Sweep) -> None:
+    if sweep.reduce is not None:
+        raise Conflict("of this sweep only what its points amount to is kept; without `reduce` every point is")
 
 
 def _chunks_of(sweep: Sweep, points: range) -> range:

@@ -10,7 +10,7 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context
 from service.api.schemas import NodeName, Query, QueryInt, StrictString
-from service.core.errors import Fault
+from service.core.errors import Fault, InvalidInputs
 from service.core.graph.graph import Graph
 from service.core.graph.parts import GraphPart
 from service.core.graph.selection import no_node
@@ -19,17 +19,24 @@ from service.usecases.comparisons import get_comparison
 from service.usecases.graphs import get_graph
 from service.usecases.rounding import get_rounding
 from service.usecases.runs import get_run
+from service.usecases.sweeps import get_sweep, load_points
 from service.usecases.weighing import DRAWN_NODE
+from service.web import sweep_picture
 from service.web.captions import Subject
 from service.web.dot import write_dot
 from service.web.folding import fold, fold_subject
 from service.web.picture import draw_svg
+from service.web.plot_svg import stand_alone
 from service.web.subjects import comparison_subject, graph_subject, rounding_subject, run_subject
+from service.web.sweep_picture import choose
 from service.web.view import HOPS, LARGEST_WHOLE, View, choose_view
 
-blueprint = Blueprint("pictures", __name__, description="Graphs drawn, with the figures of their runs")
+blueprint = Blueprint(
+    "pictures", __name__, description="Graphs drawn, with the figures of their runs, and what sweeps found"
+)
 
 SVG, DOT = "image/svg+xml", "text/vnd.graphviz"
+HELD = r"^(?s:.+):[0-9]{1,9}$"
 # A picture that is opened by itself runs nothing and fetches nothing, whatever its names hold.
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 
@@ -101,12 +108,50 @@ def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Respons
     return _respond(comparison_subject(compared.found, compared.record.id), query)
 
 
+class SweepPictureQuery(Query):
+    """What is drawn over which inputs."""
+
+    of = NodeName(metadata={"description": "A column: an output, F, or a gradient, dF/da. Left out, the first output"})
+    x = NodeName(
+        metadata={
+            "description": "An input that varies. With `y` left out as well, the first two that vary are drawn over"
+        }
+    )
+    y = NodeName(metadata={"description": "Another one. Left out, a curve over `x` is drawn"})
+    hold = ma.fields.List(
+        StrictString(validate=ma.validate.Regexp(HELD, error="an input and the index of its value is expected: c:4")),
+        metadata={
+            "description": "An input that varies in a grid and is not drawn over, and the index, from 0, of the value "
+            "at which it is held, c:4. Left out, it is held in the middle"
+        },
+    )
+
+
+@blueprint.endpoint(
+    "GET", "/v1/sweeps/<sweep_id>/picture", query=SweepPictureQuery, answer=None, media=(SVG,), problems=(404, 409)
+)
+def draw_sweep(query: dict[str, Any], sweep_id: str) -> Response:
+    """Draw a figure over one or two of the inputs that vary, with its extremes and what is not finite"""
+    stored = get_sweep(context(), sweep_id)
+    held = {name: int(index) for name, _, index in (each.rpartition(":") for each in query.get("hold", ()))}
+    try:
+        asked = choose(stored.sweep, query.get("of"), query.get("x"), query.get("y"), held)
+    except InvalidInputs as error:
+        raise InvalidParameters(error.faults) from None
+    picture = sweep_picture.draw_sweep(stored.sweep, load_points(context(), stored), asked)
+    return _answer(stand_alone(picture.plot, f"sweep-{stored.record.id}", picture.title, picture.told), SVG)
+
+
 def _respond(subject: Subject, query: dict[str, Any], parts: Sequence[GraphPart] = ()) -> Response:
     context().admit(DRAWN_NODE * len(subject.graph))
     subject = fold_subject(subject, fold(subject.graph, parts, query.get("open", ())))
     view = _view(subject.graph, query, subject.output)
     write, media = (write_dot, f"{DOT}; charset=utf-8") if query["format"] == "dot" else (draw_svg, SVG)
     drawn = write(subject, view, down=query["direction"] == "down")
+    return _answer(drawn, media)
+
+
+def _answer(drawn: str, media: str) -> Response:
     response = Response(drawn, content_type=media, headers=_HEADERS)
     response.add_etag()
     response.make_conditional(request)

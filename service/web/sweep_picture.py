@@ -1,13 +1,13 @@
 """A picture of a sweep: a figure over one of the inputs that vary, or over two, with its extremes and what is not
 finite."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
-from service.core.errors import Fault, InvalidInputs
+from service.core.errors import Conflict, Fault, InvalidInputs
 from service.core.figures.figures import BoolArray, FloatArray, IntArray
 from service.core.figures.text import figure_text, listed, short_number
 from service.core.sweeps.axes import Axis, Logspace, Normal, Uniform
@@ -45,10 +45,11 @@ class SweepPicture:
 
 def choose(sweep: Sweep, of: str | None, x: str | None, y: str | None, held: Mapping[str, int]) -> Asked:
     """What is drawn where something is left out: the first column, over the first two inputs that vary, or over `x`
-    alone; what else varies in a grid is held in the middle. Raises InvalidInputs with the names of what is wrong."""
+    alone; what else varies in a grid is held in the middle. Raises InvalidInputs with the names of what is wrong, and
+    Conflict where nothing varies."""
     axes, faults = sweep.axes, []
     if not axes:
-        raise InvalidInputs([Fault(("x",), "no input of this sweep varies")])
+        raise Conflict("no input of this sweep varies: there is nothing that it could be drawn over")
     names = listed(list(axes), "or")
     first, second, *_ = *(name for name in axes if name != y), None, None
     drawn = Asked(of or sweep.columns[0], x or first or next(iter(axes)), y if x or y else second, {})
@@ -79,7 +80,7 @@ def draw_sweep(sweep: Sweep, chunks: Iterable[Chunk], asked: Asked) -> SweepPict
     lengths = tuple(len(ruler.bounds) - 1 for ruler in rulers)
     found = thin(_blocks(sweep, chunks, asked, dict(zip(over, rulers, strict=True)), lengths), int(np.prod(lengths)))
     words = _Words(sweep, asked, over, rulers, found)
-    kind = "v" if asked.of in sweep.outputs else "g"
+    kind = "g" if sweep.pairs.get(asked.of, asked.of) in sweep.gradients else "v"
     if asked.y is None:
         (ruler,) = rulers
         shape = band.Band(
@@ -264,8 +265,13 @@ class _Words:
         return {name: float(each[0]) for name, each in self.sweep.at(np.array([number])).items()}
 
     def _place(self, number: int) -> str:
-        at = self._at(number)
-        return listed([f"{name} = {figure_text(at[name])}" for name in self.sweep.axes if name not in self.asked.held])
+        return place(self.sweep, number, without=self.asked.held)
+
+
+def place(sweep: Sweep, number: int, without: Container[str] = ()) -> str:
+    """Where a point is: a = 1 and b = 0, the inputs that vary."""
+    at = sweep.at(np.array([number]))
+    return listed([f"{name} = {figure_text(at[name][0])}" for name in sweep.axes if name not in without])
 
 
 def _count(number: int, what: str) -> str:

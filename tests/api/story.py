@@ -26,11 +26,13 @@ from tests.performing import perform_jobs
 
 EXAMPLES = Path(__file__).parents[2] / "service" / "api" / "examples.json"
 DOT, MARKDOWN, PYTHON, TEXT = "text/vnd.graphviz", "text/markdown", "text/x-python", "text/plain"
+SVG = "image/svg+xml"
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00")
 _SECONDS = re.compile(r'(?<="estimate": )[0-9.e-]+')  # that a job took
 _LINES = 20  # of an answer that is text
+_CHARACTERS = 400  # of a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ STORY = (
     Request("retry_job", "/v1/jobs/{job}/retry", method="POST"),
     Request("get_sweep", "/v1/sweeps/{job}"),
     Request("list_sweep_points", "/v1/sweeps/{job}/points?limit=3"),
+    Request("draw_sweep", "/v1/sweeps/{job}/picture?of=dF/dd&x=d", accept=SVG),
     Request("delete_derivatives", "/v1/derivatives/{derivatives}", method="DELETE"),
     Request("delete_comparison", "/v1/comparisons/{comparison}", method="DELETE"),
     Request("delete_run", "/v1/runs/{recorded}?cascade=true", method="DELETE"),
@@ -204,7 +207,9 @@ def _filled(part: Any, known: dict[str, str]) -> Any:
 
 
 def _shortened(operation: str, answer: Any) -> Any:
-    """The whole rulebook would be too long."""
+    """The whole rulebook and a whole picture would be too long."""
+    if operation == "draw_sweep":
+        return f"{answer[:_CHARACTERS]}…\n"
     return {**answer, "operations": answer["operations"][:1]} if operation == "list_operations" else answer
 
 

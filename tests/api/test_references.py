@@ -29,7 +29,7 @@ def kept(client: FlaskClient, seed: dict[str, Any]) -> dict[str, tuple[str, ...]
     comparison = client.post("/v1/comparisons", json={"baseline": "blog:main", "candidate": "blog:claim"}).json
     series = client.post("/v1/series", json={"graph": "blog"}).json
     derivatives = client.post("/v1/graphs/blog@1/derivatives", json={"inputs": INPUTS, "kind": "jacobian"}).json
-    job = client.post("/v1/graphs/blog/sweeps", json={"inputs": INPUTS}).json
+    job = client.post("/v1/graphs/blog/sweeps", json={"inputs": {**INPUTS, "d": {"linspace": [-3, 3, 7]}}}).json
     assert comparison is not None and derivatives is not None and series is not None and job is not None
     made = {"graph": seed["graph"], "run": run, "comparison": comparison, "derivatives": derivatives, "series": series}
     made |= {"job": job, "sweep": job}

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from service import example
+from tests.performing import perform_jobs
 from tests.web.drawings import nodes, read, texts
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -138,3 +140,48 @@ def test_a_closed_part_has_the_shares_of_its_nodes_together(client: FlaskClient)
     drawn = client.get(f"{path}/picture?rounding=bfloat16").text
     (told,) = re.findall(r'data-node="c" aria-label="[^"]*its rounding makes ([0-9.]+) %', drawn)
     assert float(told) == pytest.approx(100 * within, rel=0.06)
+
+
+@pytest.fixture(scope="module")
+def sweep(app: Flask, client: FlaskClient, seed: dict[str, Any]) -> str:
+    """The path of a sweep of the example over three inputs."""
+    inputs = {
+        "a": {"linspace": [0, 5, 6]},
+        "b": 1,
+        "c": {"values": [1, -2]},
+        "d": {"linspace": [-3, 3, 7]},
+    }
+    made = client.post(f"/v1/graphs/{seed['graph']['id']}/sweeps", json={"inputs": inputs, "gradients": True}).json
+    assert made is not None
+    perform_jobs(app)
+    return f"/v1/sweeps/{made['id']}/picture"
+
+
+def test_a_sweep_is_drawn_over_what_is_asked(client: FlaskClient, sweep: str) -> None:
+    answer = client.get(sweep)
+    assert answer.content_type == "image/svg+xml"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert client.get(sweep, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    told = "".join(read(answer.text).itertext())
+    assert "F over a and c" in told and "a from 0 to 5 and c from −2 to 1, 12 points, at d = 0." in told
+    assert "12 points have no finite value (×): ∞ at a = 0 and c = 1; −∞ at a = 0 and c = −2" in told
+    told = "".join(read(client.get(f"{sweep}?of=dF/dd&x=d&hold=a:5&hold=c:1").text).itertext())
+    assert "d from −3 to 3, 7 points, at a = 5 and c = −2." in told
+    assert "The least is 4/3, at d = −3; the greatest 12, at d = −1." in told
+
+
+@pytest.mark.parametrize(
+    ("query", "at"),
+    [
+        ("of=G", "of"),
+        ("x=b", "x"),
+        ("y=z", "y"),
+        ("hold=a", "hold"),
+        ("x=d&hold=a:6", "hold"),
+        ("format=png", "format"),
+    ],
+)
+def test_a_picture_of_what_a_sweep_has_not_is_refused(client: FlaskClient, sweep: str, query: str, at: str) -> None:
+    answer = client.get(f"{sweep}?{query}")
+    assert answer.status_code == 422 and answer.json is not None
+    assert {fault["parameter"] for fault in answer.json["errors"]} == {at}

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from service.core.errors import InvalidInputs
+from service.core.errors import Conflict, InvalidInputs
 from service.core.rulebook.operation import MINIMUM_NORM
 from service.core.sweeps.axes import Linspace, Logspace, Normal, Uniform, Values
 from service.core.sweeps.chunks import compute_chunk, read_chunk
@@ -173,7 +173,7 @@ def test_what_a_sweep_has_not_is_refused(of: str, x: str | None, y: str | None, 
 
 
 def test_a_sweep_in_which_nothing_varies_has_no_picture() -> None:
-    with pytest.raises(InvalidInputs, match="varies"):
+    with pytest.raises(Conflict, match="varies"):
         choose(sweep_of("F = a", {"a": 2.0})[0], None, None, None, {})
 
 

@@ -55,3 +55,18 @@ class SweepMethods(Requests):
         start = None if offset is None else str(offset)
         pages = self._http.pages(f"/v1/sweeps/{id_of(sweep)}/points", "points", {"offset": start})
         return map(read_sweep_point, pages)
+
+    def draw_sweep(
+        self,
+        sweep: Sweep | Job | str,
+        *,
+        of: str | None = None,
+        x: str | None = None,
+        y: str | None = None,
+        hold: Mapping[str, int] | None = None,
+    ) -> str:
+        """The SVG of a column of a sweep over the input `x`, or over `x` and `y`; over the first two that vary if
+        neither is given. `hold` says at which index of its values another input is held."""
+        held = [f"{name}:{index}" for name, index in (hold or {}).items()]
+        query = {"of": of, "x": x, "y": y, "hold": held}
+        return self._http.send("GET", f"/v1/sweeps/{id_of(sweep)}/picture", params=query).content.decode()

@@ -83,6 +83,7 @@ UNSAYABLE = {
     "bytes that are no ONNX model": ("create_graph", "malformed-onnx", ""),
     "shapes and outputs that a model has not": ("create_graph", "invalid-model", "/(input|outputs)"),
     "a node that the graph has not": (r"get_formula|get_\w+_picture", "invalid-request", "of|wrt|focus"),
+    "what no sweep has": ("draw_sweep", "invalid-request", "of|x|y|hold"),
     "a language that has no words for a node": (r"get_(source|(origin_)?reproduction)", "invalid-request", "language"),
     "shapes of inputs that a graph has not": ("export_graph", "invalid-request", "input"),
     "bytes that are no tensor": ("put_tensor", "malformed-npy", ""),
