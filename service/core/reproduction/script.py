@@ -67,7 +67,7 @@ def write_script(small: Smallest, language: str, about: Sequence[str]) -> Script
     lines = [*_assign(figures, language, is_float32), "", *right, *_compare(small, language)]
     blocks = [*function.helpers, function.text, "\n".join(lines)]
     text = write_module(language, blocks, is_float32=is_float32)
-    docstring = "\n\n".join("\n".join(textwrap.wrap(commented(each), _WIDTH)) for each in about)
+    docstring = "\n\n".join("\n".join(textwrap.wrap(commented(each), _WIDTH, break_on_hyphens=False)) for each in about)
     return Script(function.name, f'"""{docstring}\n"""\n\n{text}', figures, any(map(_is_large, figures.values())))
 
 

@@ -140,6 +140,13 @@ def test_names_and_sentences_are_never_code(tmp_path: Path) -> None:
         assert float(found["right"]) == small.right and float(found["recorded"]) == 7.0
 
 
+def test_an_id_stands_in_one_line() -> None:
+    right = run_of(graph_of("y = x * 2"), {"x": 1.0})
+    small, identifier = only_smallest(right, altered(right, values={"y": 7.0})), "01a22bea-bc68-7288-885f-4314008917e2"
+    for width in range(60, 100):
+        assert identifier in write_script(small, "numpy", [f"{'x' * width} {identifier}"]).text
+
+
 def test_what_is_no_number_is_shown_too() -> None:
     graph = graph_of("y = x / z")
     right = run_of(graph, {"x": np.array([1.0, 0.0, -2.0]), "z": 0.0})
