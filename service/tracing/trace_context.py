@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass
 from random import getrandbits
 
-_TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?", re.DOTALL)
+_TRACEPARENT = re.compile(
+    r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-[^,]*)?"
+)  # a comma parts several headers
 _VERSION_0 = 55  # characters
 _KNOWN_FLAGS = 0b11  # sampled; of a random trace id
 
@@ -29,8 +31,9 @@ class TraceContext:
 def read_traceparent(text: str) -> TraceContext | None:
     """The span that a header `traceparent` names, None where it is not valid: then the standard has it ignored.
 
-    A later version may have more after the four parts of version 00.
+    A later version may have more after the four parts of version 00. Several headers, parted by commas, are not valid.
     """
+    text = text.strip(" \t")
     found = _TRACEPARENT.fullmatch(text)
     if not found:
         return None

@@ -12,6 +12,7 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     [
         (f"00-{TRACE}-{SPAN}-01", 1),
         (f"00-{TRACE}-{SPAN}-00", 0),
+        (f" \t00-{TRACE}-{SPAN}-00 ", 0),  # what HTTP allows around a header's value
         (f"00-{TRACE}-{SPAN}-03", 3),
         (f"00-{TRACE}-{SPAN}-ff", 3),  # flags that version 00 does not know are not handed on
         (f"01-{TRACE}-{SPAN}-01", 1),  # of a later version what is known of it
@@ -38,7 +39,8 @@ def test_what_is_valid_is_read(text: str, flags: int) -> None:
         f"00-{TRACE}-{SPAN}-0x",
         f"00-{TRACE}-{SPAN}-01\n",
         f"00-{TRACE}-{SPAN}-01,00-{TRACE}-{SPAN}-01",  # two headers
-        f" 00-{TRACE}-{SPAN}-01",
+        f"01-{TRACE}-{SPAN}-01-more,01-{TRACE}-{SPAN}-01-more",
+        f"\N{NO-BREAK SPACE}00-{TRACE}-{SPAN}-01",
         f"٠٠-{TRACE}-{SPAN}-01",
     ],
 )
