@@ -6,6 +6,7 @@ after the other. The figures of a point are the same, to the bit, whichever poin
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from service.core.caches import memoize_on_argument
 from service.core.comparison.agreement import near
 from service.core.comparison.verdicts import Tolerance
 from service.core.derivatives.gradient_check import CheckVerdict, check_gradients
+from service.core.errors import Fault, InvalidInputs
 from service.core.execution.batches import is_elementwise_node
 from service.core.execution.passes import Fitted, backward_pass, evaluate, fit_again, fit_inputs
 from service.core.figures.figures import BoolArray, FloatArray, Shape, same_bits
@@ -27,7 +29,7 @@ from service.core.sweeps.reductions import (
     reduce_parting,
     write_reductions,
 )
-from service.core.sweeps.sweep import Sweep
+from service.core.sweeps.sweep import REDUCTIONS, Sweep
 
 _AT_ONCE = 2**24  # numbers, values and gradients of all nodes, that are held at once
 _VERDICTS = list(CheckVerdict)
@@ -88,9 +90,9 @@ def chunk_reductions_end(data: bytes) -> int:
 
 
 def _reduce(sweep: Sweep, columns: Mapping[str, FloatArray], first: int) -> Reductions:
-    histogram = sweep.reduce is None or "histogram" in sweep.reduce
+    wanted = REDUCTIONS if sweep.reduce is None else sweep.reduce
     return Reductions(
-        {name: reduce_column(column, first, histogram) for name, column in columns.items()},
+        {name: reduce_column(column, first, wanted) for name, column in columns.items()},
         {name: _part(sweep, columns, name, first) for name in sweep.pairs},
     )
 
@@ -135,13 +137,24 @@ def _compute(
         for fitted, place in _runs(graph, sweep, block):
             if stop():
                 raise Stopped
-            values = evaluate(fitted)
+            with _named(block, place):
+                values = evaluate(fitted)
             found = [values[position] for position in kept]
             if output is not None:
                 gradients = backward_pass(graph, values, output)
                 found += [gradients[position] for position in wrt]
             for row, figure in zip(part, found, strict=True):
                 row[place] = figure
+
+
+@contextmanager
+def _named(block: range, place: Any) -> Iterator[None]:
+    """Say at which point an operation refuses its operands."""
+    try:
+        yield
+    except InvalidInputs as error:
+        where = f"point {block[place]}: " if isinstance(place, int) else ""
+        raise InvalidInputs([Fault(each.location, where + each.detail) for each in error.faults]) from None
 
 
 def _check(graph: Graph, sweep: Sweep, points: range, stop: Callable[[], bool], columns: FloatArray) -> None:

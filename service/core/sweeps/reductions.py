@@ -5,13 +5,14 @@ is such a figure, and is also among those that are not finite.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from service.core.figures.figures import BoolArray, FloatArray
+from service.core.sweeps.sweep import REDUCTIONS
 
 NAMED = 1000  # points whose figure is not finite that are named of each column
 
@@ -36,7 +37,7 @@ _NEGATIVE = 1 << 15  # the bit of a bucket whose figures are negative
 class Reduction:
     """Of `count` figures: how many are NaN, +∞ (`above`) and −∞ (`below`); the least and the greatest, None where all
     are NaN; the sum of the finite ones, exact, in units of 2^−1126; how many are in each bucket of the histogram; and
-    the first thousand that are not finite."""
+    the first thousand that are not finite. A sum that is not wanted is 0, and a histogram then has no bucket."""
 
     count: int
     nan: int
@@ -85,8 +86,11 @@ class Reductions:
     partings: Mapping[str, Parting]
 
 
-def reduce_column(column: FloatArray, first: int, histogram: bool = True) -> Reduction:
-    """Reduce the figures of points of which the first has the number `first`."""
+def reduce_column(column: FloatArray, first: int, wanted: Collection[str] = REDUCTIONS) -> Reduction:
+    """Reduce the figures of points of which the first has the number `first`.
+
+    The sum is found where the mean is among the `wanted` REDUCTIONS, buckets are filled where the histogram is.
+    """
     finite = np.isfinite(column)
     odd = np.flatnonzero(~finite)
     numbers = column[finite] if odd.size else column
@@ -98,8 +102,8 @@ def reduce_column(column: FloatArray, first: int, histogram: bool = True) -> Red
         below,
         _extreme(np.argmin, column, first),
         _extreme(np.argmax, column, first),
-        _exact_sum(numbers),
-        _buckets(numbers) if histogram else {},
+        _exact_sum(numbers) if "mean" in wanted else 0,
+        _buckets(numbers) if "histogram" in wanted else {},
         tuple(Extreme(float(column[at]), first + at) for at in odd[:NAMED].tolist()),
     )
 
@@ -228,12 +232,13 @@ def _exact_sum(numbers: FloatArray) -> int:
 
 def _buckets(numbers: FloatArray) -> dict[int, int]:
     bits = (numbers.view(np.uint64) >> np.uint64(_BUCKET)).astype(np.int64)
-    size, negative = bits & ~_NEGATIVE, bits & _NEGATIVE != 0
-    smallest = int(size.min(initial=_NEGATIVE))
-    counts = np.bincount(2 * (size - smallest) + negative)
+    size = bits & ~_NEGATIVE
+    smallest, largest = int(size.min(initial=_NEGATIVE)), int(size.max(initial=0))
+    width = max(0, largest - smallest + 1)
+    counts = np.bincount(np.where(bits & _NEGATIVE, size + (width - smallest), size - smallest))
     found = np.flatnonzero(counts)
-    buckets = smallest + found // 2 + _NEGATIVE * (found % 2)
-    return dict(sorted(zip(buckets.tolist(), counts[found].tolist(), strict=True)))
+    buckets = found + smallest + (found >= width) * (_NEGATIVE - width)
+    return dict(zip(buckets.tolist(), counts[found].tolist(), strict=True))
 
 
 def _bounds(bucket: int) -> tuple[float, float]:
