@@ -49,10 +49,11 @@ def plan_sweep(
     """
     if faults := list(_faults_of_axes(inputs, mode)):
         raise InvalidInputs(faults)
+    if unknown := [name for name in reduce or () if name not in REDUCTIONS]:
+        raise InvalidRequest([Fault(("reduce",), f"a reduction is one of {', '.join(REDUCTIONS)}, not {unknown[0]!r}")])
     kept = tuple(graph.outputs if outputs is None else read_nodes(graph, outputs, "outputs"))
     target = choose_output(graph, output) if gradients or check else None
-    used = list(dict.fromkeys([*kept, *([] if target is None else [target])]))
-    varied = [name for name, given in inputs.items() if not isinstance(given, np.ndarray) or not given.ndim]
+    used = [*kept, *([] if target is None or target in kept else [target])]
     sweep = Sweep(
         dict(inputs),
         mode,
@@ -69,26 +70,38 @@ def plan_sweep(
         detail = f"a sweep has at most {max_points} points; this one would have {sweep.points}"
         raise LimitExceeded("sweep_points", max_points, sweep.points, detail)
     _check_outputs(graph, sweep, used, ("outputs",))
-    if against is not None and sweep.against is not None:
-        if set(against[0].inputs) != set(graph.inputs):
-            theirs, ours = (", ".join(map(repr, each.inputs)) for each in (against[0], graph))
-            detail = f"the graphs take other inputs: this one {ours}, and that one {theirs}"
-            raise InvalidRequest([Fault(("against", "graph"), detail)])
-        if unknown := [name for name in against[1] if name not in used]:
-            detail = f"{unknown[0]!r} is none of the outputs of the sweep"
-            raise InvalidRequest([Fault(("against", "outputs", unknown[0]), detail)])
-        _check_outputs(against[0], sweep, list(sweep.against.outputs.values()), ("against", "outputs"))
-    if unknown := [name for name in reduce or () if name not in REDUCTIONS]:
-        raise InvalidRequest([Fault(("reduce",), f"a reduction is one of {', '.join(REDUCTIONS)}, not {unknown[0]!r}")])
-    wrt = (name for name in varied if target is not None and name in graph.position)
-    for each in (graph, *(against or ())[:1]):
+    if sweep.against and against:
+        _check_named(graph, against[0], against[1], used)
+        _check_outputs(against[0], sweep, [*sweep.against.outputs.values()], ("against", "outputs"))
+    graphs = [graph, against[0]] if against else [graph]
+    for each in graphs:
         _check_numbers(each, sweep)
-    whole = replace(sweep, wrt=tuple(name for name in wrt if graph.nodes[graph.position[name]].has_gradient))
-    if target is not None and not whole.wrt:
+    if target is not None:
+        sweep = replace(sweep, wrt=tuple(_differentiable(graph, sweep)))
+    _check_columns(sweep)
+    return sweep if chunk else replace(sweep, chunk=choose_chunk(graphs, sweep))
+
+
+def _differentiable(graph: Graph, sweep: Sweep) -> Sequence[str]:
+    """The scalar Inputs that have a gradient; raises InvalidRequest if there is none."""
+    scalars = [name for name in sweep.inputs if name in sweep.axes or not sweep.fixed[name].ndim]
+    found = [name for name in scalars if graph.nodes[graph.position[name]].has_gradient]
+    if not found:
         detail = "there is nothing to differentiate with respect to: no Input that is a scalar has a gradient"
         raise InvalidRequest([Fault(("gradients",), detail)])
-    _check_columns(whole)
-    return whole if chunk else replace(whole, chunk=choose_chunk([graph, against[0] if against else graph], whole))
+    return found
+
+
+def _check_named(graph: Graph, other: Graph, outputs: Mapping[str, str], used: Sequence[str]) -> None:
+    """Raise InvalidRequest where the graph that another is held against takes other inputs, or has nodes named for
+    outputs that are not `used`."""
+    if set(other.inputs) != set(graph.inputs):
+        theirs, ours = (", ".join(map(repr, each.inputs)) for each in (other, graph))
+        detail = f"the graphs take other inputs: this one {ours}, and that one {theirs}"
+        raise InvalidRequest([Fault(("against", "graph"), detail)])
+    if unknown := [name for name in outputs if name not in used]:
+        detail = f"{unknown[0]!r} is none of the outputs of the sweep"
+        raise InvalidRequest([Fault(("against", "outputs", unknown[0]), detail)])
 
 
 def _check_outputs(graph: Graph, sweep: Sweep, outputs: Sequence[str], location: tuple[str, ...]) -> None:

@@ -100,11 +100,12 @@ def test_a_point_that_is_refused_is_named() -> None:
         compute_chunk([graph], sweep, 1)
 
 
-def test_a_stopped_chunk_is_given_up() -> None:
-    graph = graph_of(BLOG)
-    sweep = plan_sweep(graph, {name: Linspace(1.0, 2.0, 10) for name in "abcd"})
+@pytest.mark.parametrize("check", [False, True])
+def test_a_stopped_chunk_is_given_up(check: bool) -> None:
+    graph, asked = graph_of(BLOG), iter([False, True])
+    sweep = plan_sweep(graph, {name: Linspace(1.0, 2.0, 2) for name in "abcd"}, check=check)
     with pytest.raises(Stopped):
-        compute_chunk([graph], sweep, 0, lambda: True)
+        compute_chunk([graph], sweep, 0, lambda: not check or next(asked))
 
 
 SOFTPLUS = [graph_of("F(x) = log(1 + exp(x))"), graph_of("G(x) = max(x, 0) + log1p(exp(-abs(x)))")]

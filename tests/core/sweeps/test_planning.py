@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.core.comparison.verdicts import TOLERANCES
-from service.core.errors import Invalid
+from service.core.errors import Invalid, LimitExceeded
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
 from service.core.sweeps.axes import Linspace, Logspace, Normal, Uniform, Values
@@ -110,6 +110,9 @@ def test_a_thousand_million_points_are_made_one_chunk_at_a_time() -> None:
     assert (sweep.points, sweep.chunks, len(sweep.numbers(99_999))) == (10**9, 100_000, 10_000)
     last = sweep.at(np.array([0, 10**9 - 1]))
     assert last["a"].tolist() == [0.0, 1.0] and last["b"].tolist() == [1.0, 10.0]
+    with pytest.raises(LimitExceeded) as raised:
+        plan_sweep(graph, dict(zip("abc", axes, strict=True)), max_points=10**9 - 1)
+    assert (raised.value.limit, raised.value.actual) == ("sweep_points", 10**9)
     again: Sweep = pickle.loads(pickle.dumps(sweep))
     assert again.columns == sweep.columns and np.array_equal(again.at(np.arange(5))["c"], sweep.at(np.arange(5))["c"])
 
