@@ -13,7 +13,7 @@ from service.core.graph.graph import Graph
 from service.core.graph.selection import choose_output, read_nodes
 from service.core.rulebook.input_types import read_input
 from service.core.rulebook.operation import MINIMUM_NORM
-from service.core.sweeps.axes import Axis, Values
+from service.core.sweeps.axes import Axis, Normal, Uniform, Values
 from service.core.sweeps.chunks import first_shapes
 from service.core.sweeps.sweep import CHUNK, REDUCTIONS, Against, Sweep
 from service.core.sweeps.weights import choose_chunk
@@ -112,6 +112,8 @@ def _check_outputs(graph: Graph, sweep: Sweep, outputs: Sequence[str], location:
     for name in outputs:
         if shape := shapes[graph.position[name]]:
             detail = f"{name!r} has shape {list(shape)}: a sweep keeps scalars, such as the sum or the mean of it"
+            if len(shape) == 1:
+                detail += "; where an input is to take one number after the other, these are its `values`"
             raise InvalidRequest([Fault(location, detail)])
 
 
@@ -122,6 +124,10 @@ def _faults_of_axes(inputs: Mapping[str, Axis | FloatArray], mode: str) -> Itera
             continue
         if axis.count < 1:
             yield Fault(("inputs", name, _kind(axis)), f"{name!r} has no value: a count is 1 or more")
+        elif isinstance(axis, Normal) and axis.deviation < 0.0:
+            yield Fault(("inputs", name, "normal", 1), "a standard deviation is 0 or more")
+        elif isinstance(axis, Uniform) and axis.low > axis.high:
+            yield Fault(("inputs", name, "uniform"), f"numbers between {axis.low} and {axis.high}: there are none")
         elif mode == "zip" and counts and axis.count not in counts.values():
             first, count = next(iter(counts.items()))
             detail = f"side by side all have the same number of values: {first!r} has {count}, {name!r} {axis.count}"

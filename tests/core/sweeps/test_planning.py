@@ -37,6 +37,8 @@ def faults_of(plan: Callable[[], Sweep]) -> list[tuple[str, str]]:
         ({**AB, "a": Linspace(-1.5e308, 1.5e308, 5)}, {}, "/inputs/a/linspace", "leaves the range"),
         ({**AB, "a": Logspace(0.0, 400.0, 5)}, {}, "/inputs/a/logspace", "leaves the range"),
         ({**AB, "a": Normal(np.nan, 1.0, 5)}, {}, "/inputs/a/normal", "leaves the range"),
+        ({**AB, "a": Normal(0.0, -1.0, 5)}, {}, "/inputs/a/normal/1", "0 or more"),
+        ({**AB, "a": Uniform(2.0, 1.0, 5)}, {}, "/inputs/a/uniform", "between 2.0 and 1.0"),
         (AB, {"mode": "zip"}, "/inputs/b/linspace", "'a' has 3, 'b' 4"),
         ({"a": AB["a"]}, {}, "/inputs", "the input 'b' is missing"),
         ({**AB, "c": np.array(1.0)}, {}, "/inputs/c", "no input 'c'"),
@@ -52,7 +54,7 @@ def test_a_fault_has_its_place(inputs: dict[str, Any], options: dict[str, Any], 
 @pytest.mark.parametrize(
     ("graph", "inputs", "place", "words"),
     [
-        (graph_of("F(a, x) = a * x"), {"a": AB["a"], "x": np.ones(3)}, "/outputs", "'F' has shape [3]"),
+        (graph_of("F(a, x) = a * x"), {"a": AB["a"], "x": np.ones(3)}, "/outputs", "these are its `values`"),
         (graph_of("F(a, x) = sum(a @ x)"), {"a": AB["a"], "x": np.ones(3)}, "/inputs/a", ""),
     ],
 )
