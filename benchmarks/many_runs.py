@@ -2,21 +2,31 @@
 
     python -m benchmarks.many_runs --runs 10000000 postgresql://…
 
-fills an empty database with the runs of a year and prints a table; one that has runs already is only measured. Half of the
-runs are of one graph, the others of 999; every tenth has a label, another tenth a tag, every thousandth is recorded.
+fills an empty database with the runs of a year and prints a table; one that has runs already is only measured. Half
+of the runs are of one graph, the others of 999; every tenth has a label, another tenth a tag, every thousandth is
+recorded.
 """
 
+import argparse
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from statistics import median
+from typing import Any
 
+import requests
 from sqlalchemy import Connection, text
 
+from benchmarks.measuring import HEAD, Row, markdown_line, once
 from service import example
 from service.client import Client
 from service.serving import service_process
 from service.storage.database import Database
 from service.storage.models import RunRow
 from service.storage.postgres import PostgreSQL
+from service.storage.pruning import prune
 
 _TOGETHER = 250_000  # runs of one statement
 _FIRST = datetime(2025, 1, 1, tzinfo=UTC)
@@ -44,7 +54,7 @@ def fill(url: str, count: int) -> None:
     with service_process(url) as service, Client(service) as client:
         if next(iter(client.list_runs()), None):
             return
-        graph = client.create_graph("many", expression=example.EXPRESSION)
+        client.create_graph("many", expression=example.EXPRESSION)
         like = client.create_run("many", example.INPUTS).id
         for number in range(_OTHERS):
             client.create_graph(f"few-{number}", expression=example.EXPRESSION)
@@ -88,8 +98,85 @@ def _insert(connection: Connection, like: str, start: int, last: int, apart: tim
     )
     connection.execute(
         text(
-            f"INSERT INTO run_tags (run_id, key, value) SELECT {changed['id']}, CASE n % 1000000 WHEN 1 THEN 'rare' ELSE"
-            f" 'seed' END, CAST(n / 10 % 100 AS text) FROM ({write['numbers']}) AS numbers WHERE n % 10 = 1"
+            f"INSERT INTO run_tags (run_id, key, value) SELECT {changed['id']},"
+            f" CASE n % 1000000 WHEN 1 THEN 'rare' ELSE 'seed' END,"
+            f" CAST(n / 10 % 100 AS text) FROM ({write['numbers']}) AS numbers WHERE n % 10 = 1"
         ),
         numbers,
     )
+
+
+def measure(url: str, count: int) -> Iterator[Row]:
+    """A row for each list and look-up, for the storing of a run, and for pruning."""
+    with service_process(url) as service, requests.Session() as session:
+
+        def ask(path: str, method: str = "GET", **sent: Any) -> requests.Response:
+            answer = session.request(method, f"{service}{path}", **sent)
+            assert answer.ok or answer.status_code == 409, (path, answer.text)
+            return answer
+
+        listed = ask("/v1/runs?graph=few-7&limit=1").json()["runs"][0]["id"]
+        middle = (_FIRST + _YEAR / 2).isoformat().replace("+00:00", "Z")
+        later = (_FIRST + _YEAR / 2 + timedelta(minutes=5)).isoformat().replace("+00:00", "Z")
+        month = f"since={middle}&limit=50"
+        paths = {
+            "runs, newest": "/v1/runs?limit=50",
+            "runs, oldest": "/v1/runs?limit=50&sort=created_at",
+            "runs, from the middle of the year": f"/v1/runs?{month}&sort=created_at",
+            "runs of five minutes": f"/v1/runs?limit=50&since={middle}&until={later}",
+            "runs of the graph with half of them": "/v1/runs?graph=many&limit=50",
+            "runs of a graph with few": "/v1/runs?graph=few-7&limit=50",
+            "runs of a graph with few, recorded": "/v1/runs?graph=few-8&source=recorded&limit=50",
+            "runs, recorded": "/v1/runs?source=recorded&limit=50",
+            "runs, recorded by someone": "/v1/runs?recorded_by=torch 3&limit=50",
+            "runs, recorded by nobody there is": "/v1/runs?recorded_by=nobody&limit=50",
+            "runs with a label": "/v1/runs?label=try 13&limit=50",
+            "runs with a label that none has": "/v1/runs?label=none&limit=50",
+            "runs with a tag of many": "/v1/runs?tag=seed:7&limit=50",
+            "runs with a tag of few": "/v1/runs?tag=rare:0&limit=50",
+            "runs with a tag that none has": "/v1/runs?tag=none:1&limit=50",
+            "runs of a graph with a tag": "/v1/runs?graph=few-7&tag=seed:7&limit=50",
+            "runs with a text that many have": "/v1/runs?q=torch&limit=50",
+            "runs with a text that none has": "/v1/runs?q=nowhere&limit=50",
+            "a run": f"/v1/runs/{listed}",
+            "a run by the end of its id": f"/v1/runs/{listed[-8:]}",
+            "a run by graph and label": "/v1/runs/few-1:try 3",
+            "graphs": "/v1/graphs?limit=50",
+            "page of graphs": "/graphs",
+            "page of the graph with half of the runs": "/graphs/many",
+            "page of runs": "/runs",
+            "first page": "/",
+        }
+        for name, path in paths.items():
+            yield _row(name, partial(ask, path))
+        body = {"inputs": example.INPUTS}
+        yield _row("a run is stored", partial(ask, "/v1/graphs/many/runs", "POST", json=body))
+        yield _row("a graph is not deleted, since it has runs", partial(ask, "/v1/graphs/many", "DELETE"))
+    with closing(Database(url)) as database:
+        before = _FIRST + _YEAR // count * _TO_PRUNE
+        began = time.perf_counter()
+        gone = prune(database, before).runs
+        seconds = time.perf_counter() - began
+        yield Row("old runs are pruned", gone / seconds, "a second", detail=f"{gone:,} in {seconds:.1f} s")
+
+
+def _row(name: str, act: Callable[[], object]) -> Row:
+    """The median time of an act, and the time of the first."""
+    first, *rest = [1000 * once(act) for _ in range(_TIMES + 1)]
+    return Row(name, median(rest), "ms", _MOST, f"the first {first:.0f} ms")
+
+
+def main() -> None:
+    """Fill a database if it is empty, and measure."""
+    parser = argparse.ArgumentParser(prog="benchmarks.many_runs", description=__doc__)
+    parser.add_argument("database")
+    parser.add_argument("--runs", type=int, default=10_000_000)
+    asked = parser.parse_args()
+    fill(asked.database, asked.runs)
+    print(markdown_line(HEAD), f"|{'---|' * len(HEAD)}", sep="\n")
+    for row in measure(asked.database, asked.runs):
+        print(markdown_line(row.cells()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
