@@ -266,28 +266,30 @@ def _jobs(settings: Settings, app: Any, pool: Any) -> Iterator[None]:
         yield
         return
     from service.jobs.measured import MeasuredEngine, traced
+    from service.jobs.processes import ProcessEngine
+    from service.jobs.requests import perform_request
     from service.jobs.runner import Runner
     from service.jobs.sweeps import perform_sweep
 
     context = app.extensions["gradbook"].unbounded()
-    engine = MeasuredEngine(_engine(settings, pool), app.extensions["measurements"].record_chunk)
-    perform = {"sweep": partial(perform_sweep, context, engine)}
-    performed = {kind: traced(does) for kind, does in perform.items()}
-    runner = Runner(context.database, performed, settings.work.job_days)
+    processes = ProcessEngine(pool, settings.work.job_processes)
+    engine = MeasuredEngine(_engine(settings, processes), app.extensions["measurements"].record_chunk)
+    does = {"sweep": partial(perform_sweep, context, engine), "request": partial(perform_request, app, processes)}
+    perform = {kind: traced(do) for kind, do in does.items()}
+    runner = Runner(context.database, perform, settings.work.job_days)
     runner.begin()
     try:
         yield
     finally:
         runner.close()
         engine.close()
+        processes.close()
 
 
-def _engine(settings: Settings, pool: Any) -> Any:
-    """What computes the chunks of jobs; raises CannotStart where that is not installed."""
+def _engine(settings: Settings, processes: Any) -> Any:
+    """What computes the chunks of jobs, these processes or others; raises CannotStart where that is not installed."""
     if not settings.dask:
-        from service.jobs.processes import ProcessEngine
-
-        return ProcessEngine(pool, settings.work.job_processes)
+        return processes
     try:
         from service.jobs.dask_engine import DaskEngine
     except ImportError as error:

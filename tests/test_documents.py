@@ -34,7 +34,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = Settings(f"sqlite:///{tmp_path_factory.mktemp('documents')}/gradbook.db")
     migrate(settings)
     store_seed_example(settings)
-    with service_process(settings.database_url, variables={"GRADBOOK_PROCESSES": "0"}) as url:
+    with service_process(settings.database_url, variables={"GRADBOOK_PROCESSES": "1"}) as url:
         yield url.removeprefix("http://")
 
 

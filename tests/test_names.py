@@ -37,7 +37,6 @@ WITHOUT_A_USE_CASE = {
 }
 METHODS_ALONE = {
     "close",  # closes the connections
-    "get_job_result",  # reads what the job says came of it
     "import_graph",  # posts an ONNX model to create_graph
     "record_run",  # posts to create_run, with the member `recorded`
 }

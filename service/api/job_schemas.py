@@ -56,3 +56,10 @@ class JobPage(ma.Schema):
 
     jobs = fields.List(fields.Nested(JobDocument), required=True)
     next = fields.String(required=True, allow_none=True)
+
+
+class ResultDocument(ma.Schema):
+    """What the request is answered when it is not done as a job."""
+
+    class Meta:
+        unknown = ma.INCLUDE

@@ -5,12 +5,14 @@ from typing import Any
 
 from flask import Response, current_app
 
+from service.api.http import npz
 from service.api.http.endpoint import Blueprint
 from service.api.http.paging import LISTED, Page, Paging
 from service.api.http.request import context
-from service.api.http.response import location, respond
-from service.api.job_schemas import JobDocument, JobPage, JobsQuery
+from service.api.http.response import location, respond, send
+from service.api.job_schemas import JobDocument, JobPage, JobsQuery, ResultDocument
 from service.storage.jobs import JobRecord
+from service.usecases import job_results
 from service.usecases import jobs as usecases
 
 _UNITS = {"sweep": "points", "request": "requests"}
@@ -41,6 +43,15 @@ def cancel_job(job_id: str) -> Response:
 def retry_job(job_id: str) -> Response:
     """Do a job that failed or was cancelled again, as far as it is not done"""
     return respond_job(usecases.retry_job(context(), job_id))
+
+
+@blueprint.endpoint(
+    "GET", "/v1/jobs/<job_id>/result", answer=ResultDocument, problems=(404, 409), forms=(npz.MEDIA_TYPE,)
+)
+def get_job_result(job_id: str) -> Response:
+    """Read what a request was answered that was sent with `Prefer: respond-async`, where it made nothing to be read"""
+    answer, pieces = job_results.get_job_result(context(), job_id)
+    return send(pieces, content_type=answer.content_type)
 
 
 def respond_job(record: JobRecord) -> Response:
@@ -75,7 +86,7 @@ def _estimate(record: JobRecord) -> float | None:
         return (record.ended_at - record.started_at).total_seconds()
     if record.started_at and record.done:
         return (datetime.now(UTC) - record.started_at).total_seconds() * record.total / record.done
-    return record.operations * _SECONDS_OF_AN_OPERATION
+    return record.operations * _SECONDS_OF_AN_OPERATION or None
 
 
 def _written(moment: datetime | None) -> str | None:

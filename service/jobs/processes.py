@@ -1,4 +1,4 @@
-"""The chunks of jobs in the service's own worker processes, which are killed where they are to stop."""
+"""What jobs do in the service's own worker processes, which are killed where they are to stop."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +11,7 @@ from service.core.sweeps.sweep import Sweep
 from service.jobs.engine import ChunkWork
 from service.settings import UNWEIGHED
 from service.usecases.context import Context
-from service.workers.pool import Pool
+from service.workers.pool import Gone, Pool
 
 _NO_END = 10 * 365 * 86_400.0  # seconds
 
@@ -48,11 +48,19 @@ class ProcessEngine:
         """As `Engine`."""
         return self._threads.submit(self._compute, work, number, stop)
 
+    def ask(self, task: Any, given: Iterable[bytes], nbytes: int, stop: Event) -> tuple[Any, Any]:
+        """The reply to a task and its bytes, as `Pool.call`, but without an end and in turn with the chunks."""
+        return self._threads.submit(self._call, task, given, nbytes, stop).result()
+
     def _compute(self, work: ChunkWork, number: int, stop: Event) -> bytes:
         task = ChunkTask(tuple(work.graphs), work.sweep, number)
-        nbytes = min(work.nbytes + UNWEIGHED, self._pool.nbytes)
-        _, data = self._pool.call(task, (), nbytes=nbytes, seconds=_NO_END, gone=stop)
-        return bytes(data)
+        return bytes(self._call(task, (), work.nbytes + UNWEIGHED, stop)[1])
+
+    def _call(self, task: Any, given: Iterable[bytes], nbytes: int, stop: Event) -> tuple[Any, Any]:
+        if stop.is_set():
+            raise Gone
+        most = min(nbytes, self._pool.nbytes)
+        return self._pool.call(task, given, nbytes=most, seconds=_NO_END, gone=stop, behind=True)
 
     def close(self) -> None:
         """As `Engine`; what is under way is let go of by whoever gave it."""

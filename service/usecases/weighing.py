@@ -82,13 +82,13 @@ def admit(weight: Weight, limits: Limits, granted: Weight | None, answer: WholeA
         raise NeedsMore(Weight(operations, nbytes))
 
 
-def takes_too_long(operations: float, limits: Limits) -> LimitExceeded:
-    """The refusal of work that takes longer than a request may, by the estimate."""
-    return _too_much("operations", limits.operations, operations, "a request", "operations")
+def takes_too_long(operations: float, limits: Limits, advice: str = "") -> LimitExceeded:
+    """The refusal of work that takes longer than a request may, by the estimate; `advice` ends its sentence."""
+    return _too_much("operations", limits.operations, operations, "a request", "operations", advice)
 
 
-def _too_much(limit: str, most: int, estimate: float, who: str, unit: str) -> LimitExceeded:
-    detail = f"{who} takes at most {most} {unit}; this one would take about {estimate:.3g}"
+def _too_much(limit: str, most: int, estimate: float, who: str, unit: str, advice: str = "") -> LimitExceeded:
+    detail = f"{who} takes at most {most} {unit}; this one would take about {estimate:.3g}{advice}"
     return LimitExceeded(limit, most, int(estimate), detail)
 
 

@@ -89,12 +89,20 @@ class Pool:
         }
 
     def call(
-        self, task: Any, given: Iterable[bytes], *, nbytes: int, seconds: float, gone: Event | None = None
+        self,
+        task: Any,
+        given: Iterable[bytes],
+        *,
+        nbytes: int,
+        seconds: float,
+        gone: Event | None = None,
+        behind: bool = False,
     ) -> tuple[Any, mmap | bytes]:
         """The reply to a task, which is given those pieces of bytes and takes at most `nbytes` of memory, and the bytes
         of the reply, which take part of that as long as they live.
 
-        Raises what the task raises, MemoryError if it took more memory, or Ended.
+        A task that is `behind` begins when no other waits for memory. Raises what the task raises, MemoryError if it
+        took more memory, or Ended.
         """
         end = time.monotonic() + seconds
         if not self._begun.wait(min(seconds, _UNTOLD)):
@@ -102,7 +110,7 @@ class Pool:
         kept = taken = 0
         self._calls.add(get_ident())
         try:
-            self._memory.take(nbytes, end, gone)
+            self._memory.take(nbytes, end, gone, behind)
             taken = nbytes
             reply, data = self._ask(self._take(end, gone), (task, nbytes), given, end, gone)
             if isinstance(reply, BaseException):
@@ -198,13 +206,17 @@ class Memory:
         """Bytes that are not free."""
         return self.most - self._free
 
-    def take(self, nbytes: int, end: float, gone: Event | None = None) -> None:
-        """Take as much, in turn, as soon as it is free; raises Busy if it is not at the time `end`, Gone."""
+    def take(self, nbytes: int, end: float, gone: Event | None = None, behind: bool = False) -> None:
+        """Take as much, in turn, as soon as it is free; raises Busy if it is not at the time `end`, Gone.
+
+        Who is `behind` has no turn, and holds up nobody: it takes what is free while nobody waits.
+        """
         turn = object()
         with self._changed:
-            self.waiting.append(turn)
+            if not behind:
+                self.waiting.append(turn)
             try:
-                while self.waiting[0] is not turn or nbytes > self._free:
+                while self.waiting[:1] not in ([], [turn]) or nbytes > self._free:
                     if gone is not None and gone.is_set():
                         raise Gone
                     if nbytes > self.most or time.monotonic() >= end:
@@ -212,7 +224,8 @@ class Memory:
                     self._changed.wait(min(_GLANCE, end - time.monotonic()))
                 self._free -= nbytes
             finally:
-                self.waiting.remove(turn)
+                if not behind:
+                    self.waiting.remove(turn)
                 self._changed.notify_all()
 
     def give_back(self, nbytes: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from tests.answered_jobs import keep_answer
 from tests.api.conftest import read_openapi
 
 INPUTS = {"a": 5, "b": 1, "c": -2, "d": -3}
@@ -32,7 +33,7 @@ def kept(client: FlaskClient, seed: dict[str, Any]) -> dict[str, tuple[str, ...]
     job = client.post("/v1/graphs/blog/sweeps", json={"inputs": {**INPUTS, "d": {"linspace": [-3, 3, 7]}}}).json
     assert comparison is not None and derivatives is not None and series is not None and job is not None
     made = {"graph": seed["graph"], "run": run, "comparison": comparison, "derivatives": derivatives, "series": series}
-    made |= {"job": job, "sweep": job}
+    made |= {"job": {"id": keep_answer(client.application.extensions["gradbook"], b"{}")}, "sweep": job}
     names: dict[str, tuple[str, ...]] = {"graph": ("blog", "blog@1"), "run": ("blog:main", "blog%401:main")}
     return {
         f"{kind}_id": (document["id"], document["id"][-8:], *names.get(kind, ())) for kind, document in made.items()

@@ -41,6 +41,16 @@ def scoped(scope: Scope, changes: int | None = None) -> Callable[[View], View]:
     return declare
 
 
+def require(scope: Scope) -> None:
+    """Raise OutOfScope unless the key that has let the request in includes that scope."""
+    key = g.get("key")
+    if key is not None and key.scope < scope:
+        raise OutOfScope(
+            f"this needs a key of the scope {scope.name.lower()}, and this one's is {key.scope.name.lower()}",
+            www_authenticate=_challenge("insufficient_scope", scope=scope.name.lower()),
+        )
+
+
 def guard(app: Flask, keyring: Keyring, limit: RateLimit | None = None) -> None:
     """Let in what the keyring admits, each to what its key's scope includes and as often as the limit allows.
 
@@ -62,11 +72,8 @@ def guard(app: Flask, keyring: Keyring, limit: RateLimit | None = None) -> None:
             key = keyring.identify(_bearer(asked))
         except NotAdmitted as error:
             raise Unauthorized(str(error), www_authenticate=_challenge("invalid_token")) from None
-        if key is not None and key.scope < needed:
-            raise OutOfScope(
-                f"this needs a key of the scope {needed.name.lower()}, and this one's is {key.scope.name.lower()}",
-                www_authenticate=_challenge("insufficient_scope", scope=needed.name.lower()),
-            )
+        g.key = key
+        require(needed)
         environ[ADMITTED] = key.prefix if key else ANONYMOUS
         if needed is Scope.WRITE:
             g.change = getattr(view, "changes", None), key

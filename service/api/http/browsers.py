@@ -40,11 +40,12 @@ _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _MAY_SEND = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, "
-    "X-Request-Id, traceparent, tracestate",
+    "Prefer, X-Request-Id, traceparent, tracestate",
     "Access-Control-Max-Age": "600",
 }
 _MAY_READ = (
-    "ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id, traceresponse"
+    "ETag, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, "
+    "X-Request-Id, traceresponse"
 )
 
 

@@ -9,14 +9,15 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import Headers
 
+from service.api.http.deferring import advice, defer, is_to_be_deferred
 from service.api.http.observability import BEGAN, HEADER, REQUEST_ID, TRACE, TRACED
 from service.api.http.problems import answer_error, answer_no_database, answer_undone
 from service.core.figures.weight import Weight
@@ -34,6 +35,17 @@ LARGE_BODY = 256 * 1024  # bytes; reading more would hold the interpreter for to
 _READ = 24  # bytes of memory for each byte of a body, as numbers of four characters each take
 _NEEDED, _FAILED = "gradbook.needed", "gradbook.failed"
 
+# Has a process do a task that takes so many bytes: its reply and bytes.
+Call: TypeAlias = Callable[[Any, int], tuple[Any, Any]]
+
+
+class Reply(NamedTuple):
+    """An answer without its body; `failed` has why the database did not answer, if it did not."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    failed: list[str]
+
 
 def hand_over(app: Flask, pool: Pool, seconds: float) -> None:
     """Have the requests answered by the pool that are too large for a thread, each in that many seconds."""
@@ -44,9 +56,18 @@ def hand_over(app: Flask, pool: Pool, seconds: float) -> None:
     def large_body() -> Response | None:
         size = request.content_length or 0
         needed = Weight(nbytes=IN_A_THREAD.nbytes + _READ * size)
-        return _answer_elsewhere(pool, needed, seconds) if size > LARGE_BODY else None
+        return answer(needed) if size > LARGE_BODY else None
 
-    app.register_error_handler(NeedsMore, lambda error: _answer_elsewhere(pool, error.weight, seconds))
+    def answer(needed: Weight) -> Response:
+        return defer(needed) if is_to_be_deferred() else _answer_elsewhere(pool, needed, seconds)
+
+    def answer_here_or_there(error: NeedsMore) -> Any:
+        try:
+            return answer(error.weight)
+        except Exception as refusal:  # which Flask does not handle where it handles one
+            return app.handle_user_exception(refusal)
+
+    app.register_error_handler(NeedsMore, answer_here_or_there)
 
 
 def work_with(app: Flask) -> Work:
@@ -89,33 +110,41 @@ def _taken_from(pieces: deque[bytes]) -> Iterator[bytes]:
         yield pieces.popleft()
 
 
+def ask(call: Call, environ: Mapping[str, Any], needed: Weight, most: float) -> tuple[Reply, Any]:
+    """The answer of a process, granted that much memory, or more as soon as it is known that it needs more.
+
+    Raises NeedsMore where it takes more operations than `most`, and as `call`.
+    """
+    while needed.operations <= most:
+        with span("worker process"):
+            reply, data = call(({**environ}, Weight(most, needed.nbytes)), round(needed.nbytes) + UNWEIGHED)
+            if isinstance(reply, tuple):
+                *answer, spans = reply
+                replay(spans)
+                return Reply(*answer), data
+        needed = Weight(reply.operations, max(reply.nbytes, 2 * needed.nbytes))
+    raise NeedsMore(needed)
+
+
 def _answer_elsewhere(pool: Pool, needed: Weight, seconds: float) -> Response:
-    """The answer of a worker process, granted that much memory, or more as soon as it is known that it needs more."""
+    """The answer of a worker process, or a refusal of what takes too long."""
     context: Context = current_app.extensions["gradbook"]
     limits = context.limits
     aside: Callable[[], AbstractContextManager[None]] = request.environ.get("gradbook.aside", nullcontext)
-    body, environ = request.environ.get("gradbook.body") or [request.get_data()], _environ()
-    end = request.environ[BEGAN] + seconds
+    body = request.environ.get("gradbook.body") or [request.get_data()]
+    end, gone = request.environ[BEGAN] + seconds, request.environ.get("gradbook.client_gone")
+
+    def call(task: Any, nbytes: int) -> tuple[Any, Any]:
+        left = end - time.perf_counter()
+        return pool.call(task, body, nbytes=min(nbytes, pool.nbytes), seconds=left, gone=gone)
+
     try:
         with aside():
-            while True:
-                if needed.operations > limits.operations:
-                    return answer_error(takes_too_long(needed.operations, limits))
-                with span("worker process"):
-                    reply, data = pool.call(
-                        (environ, Weight(limits.operations, needed.nbytes)),
-                        body,
-                        nbytes=min(round(needed.nbytes) + UNWEIGHED, pool.nbytes),
-                        seconds=end - time.perf_counter(),
-                        gone=request.environ.get("gradbook.client_gone"),
-                    )
-                    if isinstance(reply, tuple):
-                        status, headers, failed, spans = reply
-                        replay(spans)
-                        break
-                needed = Weight(reply.operations, max(reply.nbytes, 2 * needed.nbytes))
+            (status, headers, failed), data = ask(call, _environ(), needed, limits.operations)
+    except NeedsMore as error:
+        return answer_error(takes_too_long(error.weight.operations, limits, advice()))
     except (Ended, MemoryError) as error:
-        return answer_undone(error)
+        return answer_undone(error, advice())
     if failed:
         context.database.outage.failed(failed[0], writing=True)
     pieces: Any = [memoryview(data)]  # which Werkzeug hands on as they are

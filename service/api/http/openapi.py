@@ -52,6 +52,12 @@ _KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
     "description": "Repeat a request under the same key and it takes effect once; the answer is what the first made.",
 }
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "`respond-async` (RFC 7240): what takes more than a moment is done as a job, which is the answer",
+}
 _BEARER = (
     "A key that `gradbook key create` made. Its scope is read, write, which includes read, or admin, which includes "
     "both; each operation names the one that it needs."
@@ -74,6 +80,7 @@ _RATE = _RETRY_AFTER | {
 }
 _ETAG = {"ETag": {"description": "A strong ETag", **TEXT}}
 _LOCATION = {"Location": {"description": "Where it can be read", **TEXT}}
+_APPLIED = {"Preference-Applied": {"description": "`respond-async`", **TEXT}}
 _LINK = {"Link": {"description": 'The next page, rel="next", unless this is the last', **TEXT}}
 _NOT_MODIFIED = {"description": "If-None-Match names the ETag that it still has", "headers": _ETAG}
 _ON_THIS_MACHINE = {"url": "http://127.0.0.1:8000", "description": "A service on one's own machine, as it starts"}
@@ -194,8 +201,12 @@ def _complete_operation(operation: dict[str, Any], method: str, *, versioned: bo
         responses.setdefault(str(status), {"$ref": f"#/components/responses/{PROBLEM_RESPONSES[status][0]}"})
     responses["default"] = {"$ref": "#/components/responses/AnyOther"}
     if method == "post":
-        parameters.append(_KEY)
+        parameters += [_KEY, _PREFER]
         responses.get("200", {})["headers"] = _ETAG
+        if "202" not in responses:
+            content = {"application/json": {"schema": reference("JobDocument")}}
+            responses["202"] = {"description": "It is done as a job", "content": content}
+        responses["202"]["headers"] = _LOCATION | _APPLIED
     if "201" in responses:
         responses["201"]["headers"] = _ETAG | _LOCATION
     if method in ("patch", "delete"):

@@ -229,8 +229,8 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         "A limit is exceeded",
         "What is asked for is larger than the limit `limit`, which is `maximum`. Where the work was weighed before it "
         "was begun, `estimate` says how large it would be. Nothing was done.",
-        "Ask for less, in parts, or with `?gradients=inputs`. An operator raises the limit; `GET /v1/limits` names its "
-        "variable.",
+        "Ask for less, in parts, or with `?gradients=inputs`. A POST that takes more than `operations` becomes a job "
+        "if it says `Prefer: respond-async`. An operator raises the limit; `GET /v1/limits` names its variable.",
         "a graph has at most 250000 nodes; this one has 250001",
         {"limit": "nodes", "maximum": 250000, "estimate": 250001},
     ),
@@ -303,8 +303,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         503,
         "It took too long",
         "The work was not done within `GRADBOOK_DEADLINE_SECONDS` and was given up; nothing of it is kept.",
-        "Ask for less at once, or have the operator raise the deadline.",
-        "the request was given up",
+        "Send it with `Prefer: respond-async`, and it is done as a job. Or ask for less at once, or have the operator "
+        "raise the deadline.",
+        "the request was given up; send `Prefer: respond-async` to have it done as a job",
     ),
     "lost": ProblemType(
         503,

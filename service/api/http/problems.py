@@ -130,13 +130,14 @@ _UNDONE: dict[type[Ended], tuple[str, str]] = {
 _CLIENT_GONE = 499  # for the log: nobody reads the answer
 
 
-def answer_undone(error: Ended | MemoryError) -> Response:
-    """A request that a worker process did not answer."""
+def answer_undone(error: Ended | MemoryError, advice: str = "") -> Response:
+    """A request that a worker process did not answer; `advice` ends the sentence on one that took too long."""
     if isinstance(error, MemoryError):
         return answer_no_memory(error)
     if isinstance(error, Gone):
         return Response(status=_CLIENT_GONE)
-    return problem(*_UNDONE[type(error)])
+    name, detail = _UNDONE[type(error)]
+    return problem(name, detail + (advice if isinstance(error, Late) else ""))
 
 
 def answer_no_memory(error: MemoryError) -> Response:

@@ -22,6 +22,7 @@ USING = (
         "formulas",
         "source-code",
         "tensors",
+        "jobs",
         "conventions",
         "bringing-a-model",
         "training",
