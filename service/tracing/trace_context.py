@@ -4,9 +4,7 @@ import re
 from dataclasses import dataclass
 from random import getrandbits
 
-_TRACEPARENT = re.compile(
-    r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-[^,]*)?"
-)  # a comma parts several headers
+_TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-[^,]*)?")
 _VERSION_0 = 55  # characters
 _KNOWN_FLAGS = 0b11  # sampled; of a random trace id
 
