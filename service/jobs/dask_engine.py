@@ -5,12 +5,11 @@ service computes what is not stored once more, so nothing has to be kept there.
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from threading import Event, Thread
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from dask import distributed
@@ -19,16 +18,22 @@ from distributed.scheduler import KilledWorker
 from service.core.graph.graph import Graph
 from service.core.sweeps.chunks import Stopped
 from service.core.sweeps.sweep import Sweep
-from service.jobs.dask_worker import Unfit, own_versions, run_chunk, written
+from service.jobs.dask_worker import Done, Unfit, own_versions, run_chunks, written
 from service.jobs.engine import ChunkWork, Unavailable
 from service.workers.pool import Gone, Lost
 
-_IN_FLIGHT = 3  # chunks for each thread of a worker: one is computed, one waits, one is on its way
+_IN_FLIGHT = 3  # tasks for each thread of a worker: one is computed, one waits, one is on its way
+# A task costs the scheduler and the worker some ten milliseconds: short chunks go together, up to so many of them.
+_TASK_SECONDS, _MOST_CHUNKS = 0.25, 8
+_TOGETHER = 0.002  # seconds that a chunk waits for others that are asked for with it
 _GLANCE = 0.1  # seconds between two looks whether a chunk's job was stopped
 _CONNECT = 5.0  # seconds for a scheduler to answer
 _CLOSE = 10.0  # seconds for workers of the service's own to end
 _STOPPING = 10.0  # seconds that a worker is told to stop: it looks for that between two blocks of points
-_log = logging.getLogger("gradbook")
+
+# The chunks that are computed in one task: by their numbers, what waits for them.
+Asked: TypeAlias = "dict[int, Future[bytes]]"
+Outcomes: TypeAlias = "Mapping[int, bytes | Exception]"
 
 
 class DaskEngine:
@@ -43,10 +48,12 @@ class DaskEngine:
         self._client: distributed.Client | None = None
         self._cluster: distributed.LocalCluster | None = None
         self._connecting = asyncio.Lock()
+        self._asked: dict[tuple[ChunkWork, Event], Asked] = {}
+        self._seconds = _TASK_SECONDS  # that a chunk took
         # Of the chunks that a worker had when it ended, one ended it. Each is tried with no other suspect beside it.
         self._suspects: set[tuple[str, int]] = set()
         self._trial = asyncio.Lock()
-        self._telling: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="dask", daemon=True)
         self._thread.start()
@@ -55,11 +62,17 @@ class DaskEngine:
     def window(self) -> int:
         """As `Engine`."""
         threads = self._client.scheduler_info()["total_threads"] if self._client else 0
-        return _IN_FLIGHT * max(1, threads)
+        return _IN_FLIGHT * max(1, threads) * self._chunks_of_a_task
+
+    @property
+    def _chunks_of_a_task(self) -> int:
+        return max(1, min(_MOST_CHUNKS, int(_TASK_SECONDS / self._seconds)))
 
     def submit(self, work: ChunkWork, number: int, stop: Event) -> "Future[bytes]":
         """As `Engine`."""
-        return asyncio.run_coroutine_threadsafe(self._compute(work, number, stop), self._loop)
+        future: Future[bytes] = Future()
+        self._loop.call_soon_threadsafe(self._ask_soon, work, number, stop, future)
+        return future
 
     def close(self) -> None:
         """As `Engine`; the workers of local:N end."""
@@ -68,56 +81,94 @@ class DaskEngine:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_CLOSE)
 
-    async def _compute(self, work: ChunkWork, number: int, stop: Event) -> bytes:
-        try:
-            client = await self._connected()
-            chunk = (work.job_id, number)
-            if chunk not in self._suspects:
-                with suppress(KilledWorker):
-                    return await self._ask(client, work, number, stop)
-                self._suspects.add(chunk)
-            async with self._trial:
-                data = await self._try(client, work, number, stop)
-            self._suspects.discard(chunk)
-            return data
-        except Stopped:
-            raise Gone from None
-        except Unfit as error:
-            raise Unavailable(str(error)) from None
-        except (CancelledError, OSError) as error:
-            raise Unavailable(f"no scheduler answers at {self._address}") from error
+    def _ask_soon(self, work: ChunkWork, number: int, stop: Event, future: "Future[bytes]") -> None:
+        asked = self._asked.setdefault((work, stop), {})
+        if not asked:
+            self._loop.call_later(_TOGETHER, self._ask_for_all, work, stop)
+        asked[number] = future
 
-    async def _try(self, client: Any, work: ChunkWork, number: int, stop: Event) -> bytes:
-        """A suspect's chunk; raises Lost if a worker ended that had begun it."""
+    def _ask_for_all(self, work: ChunkWork, stop: Event) -> None:
+        asked = self._asked.pop((work, stop))
+        numbers, size = list(asked), self._chunks_of_a_task
+        for begin in range(0, len(numbers), size):
+            together = {number: asked[number] for number in numbers[begin : begin + size]}
+            self._in_background(self._answer(work, together, stop))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, work: ChunkWork, asked: Asked, stop: Event) -> None:
+        """Give those who wait what became of their chunks."""
+        found: Outcomes
+        try:
+            found = await self._compute(work, asked, stop)
+        except Stopped:
+            found = dict.fromkeys(asked, Gone())
+        except Unfit as error:
+            found = dict.fromkeys(asked, Unavailable(str(error)))
+        except (CancelledError, OSError):
+            found = dict.fromkeys(asked, Unavailable(f"no scheduler answers at {self._address}"))
+        except Exception as error:
+            found = dict.fromkeys(asked, error)
+        for number, future in asked.items():
+            outcome = found[number]
+            if not future.set_running_or_notify_cancel():
+                continue
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+    async def _compute(self, work: ChunkWork, asked: Asked, stop: Event) -> Outcomes:
+        client = await self._connected()
+        chunks = {(work.job_id, number) for number in asked}
+        if chunks.isdisjoint(self._suspects):
+            with suppress(KilledWorker):
+                return await self._ask(client, work, asked, stop)
+            self._suspects |= chunks
+        found: dict[int, bytes | Exception] = {}
+        for number in asked:
+            async with self._trial:
+                found |= await self._try(client, work, {number: asked[number]}, stop)
+            if not isinstance(found[number], Lost):
+                self._suspects.discard((work.job_id, number))
+        return found
+
+    async def _try(self, client: Any, work: ChunkWork, asked: Asked, stop: Event) -> Outcomes:
+        """A suspect: it is Lost if a worker ended that had begun it."""
         while True:
             name = f"gradbook-{uuid4().hex}"
             begun = distributed.Event(f"{name}-begun", client)
             try:
-                return await self._ask(client, work, number, stop, name, announce=True)
+                return await self._ask(client, work, asked, stop, name, announce=True)
             except KilledWorker:
                 if await begun.is_set():
-                    raise Lost from None
+                    return dict.fromkeys(asked, Lost())
             finally:
                 await begun.clear()
 
     async def _ask(
-        self, client: Any, work: ChunkWork, number: int, stop: Event, name: str | None = None, announce: bool = False
-    ) -> bytes:
-        """A chunk, from a worker that is given what it lacks; raises KilledWorker, Gone, and as `run_chunk`."""
+        self, client: Any, work: ChunkWork, asked: Asked, stop: Event, name: str | None = None, announce: bool = False
+    ) -> Outcomes:
+        """These chunks, from a worker that is given what it lacks; raises KilledWorker, Gone, and as `run_chunks`."""
         name = name or f"gradbook-{uuid4().hex}"
         things: dict[str, Graph | Sweep] = {**work.graphs, work.job_id: work.sweep}
         given: dict[str, bytes] = {}
         while True:
-            future = client.submit(run_chunk, tuple(things), number, own_versions(), given, name, announce, pure=False)
+            task = (tuple(things), tuple(asked), own_versions(), given, name, announce)
+            future = client.submit(run_chunks, *task, pure=False)
             try:
-                answer = await _unless(stop, future.result())
+                answer = await _unless(stop, asked, future.result())
             except (Gone, asyncio.CancelledError):
-                self._tell_to_stop(client, name)
+                self._in_background(_tell_to_stop(client, name))
                 raise
             finally:
                 future.release()
-            if isinstance(answer, bytes):
-                return answer
+            if isinstance(answer, Done):
+                self._seconds = answer.seconds / len(asked)
+                return dict(zip(asked, answer.outcomes, strict=True))
             given = {missing: written(things[missing]) for missing in answer}
 
     async def _connected(self) -> Any:
@@ -149,27 +200,22 @@ class DaskEngine:
                 await each.close()
         self._client = self._cluster = None
 
-    def _tell_to_stop(self, client: Any, name: str) -> None:
-        """Have whoever computes the chunk of that name stop, in the background."""
 
-        async def tell() -> None:
-            event = distributed.Event(name, client)
-            with suppress(OSError):
-                await event.set()
-                await asyncio.sleep(_STOPPING)
-                await event.clear()
-
-        task = self._loop.create_task(tell())
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+async def _tell_to_stop(client: Any, name: str) -> None:
+    """Have whoever computes the task of that name stop."""
+    event = distributed.Event(name, client)
+    with suppress(OSError):
+        await event.set()
+        await asyncio.sleep(_STOPPING)
+        await event.clear()
 
 
-async def _unless(stop: Event, result: Awaitable[Any]) -> Any:
-    """A result; raises Gone if `stop` is set before it is there."""
+async def _unless(stop: Event, asked: Asked, result: Awaitable[Any]) -> Any:
+    """A result; raises Gone if `stop` is set, or nobody waits for it any more, before it is there."""
     waiting = asyncio.ensure_future(result)
     try:
         while not (await asyncio.wait({waiting}, timeout=_GLANCE))[0]:
-            if stop.is_set():
+            if stop.is_set() or all(future.cancelled() for future in asked.values()):
                 raise Gone
         return waiting.result()
     finally:

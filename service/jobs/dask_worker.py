@@ -8,6 +8,7 @@ import pickle
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ from cachetools import LRUCache
 import service
 from service.core.execution import kernel
 from service.core.graph.graph import Graph
-from service.core.sweeps.chunks import compute_chunk
+from service.core.sweeps.chunks import Stopped, compute_chunk
 from service.core.sweeps.sweep import Sweep
 from service.storage.contents import read_content, write_content
 
@@ -43,34 +44,58 @@ def written(thing: Graph | Sweep) -> bytes:
     return pickle.dumps((write_content(thing), thing.inputs, thing.outputs))
 
 
-def run_chunk(
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of each chunk of a task: what is stored of it, or what was raised; and how long that took."""
+
+    outcomes: Sequence[bytes | Exception]
+    seconds: float
+
+
+def run_chunks(
     names: Sequence[str],
-    number: int,
+    numbers: Sequence[int],
     versions: Mapping[str, str],
     given: Mapping[str, bytes],
     event: str,
     announce: bool = False,
-) -> bytes | tuple[str, ...]:
-    """What is stored of a chunk, given the names of the graphs and, last, of the sweep; or the names of those that are
-    neither known nor `given`.
+) -> Done | tuple[str, ...]:
+    """Compute chunks, given the names of the graphs and, last, of the sweep; or the names of those that are neither
+    known nor `given`.
 
     The scheduler's `event` of that name stops it; with `announce` the event named so and `-begun` is set first. Raises
-    Unfit, and as `compute_chunk`.
+    Unfit, Stopped.
     """
     from dask.distributed import Event
 
-    if apart := [
-        f"{name} {has}, not {versions.get(name)}" for name, has in own_versions().items() if has != versions.get(name)
-    ]:
-        raise Unfit(f"a worker on {platform.node()} has {', '.join(apart)}")
+    if apart := _apart(versions):
+        raise Unfit(f"a worker on {platform.node()} has {apart}")
     known = {name: _thing(name, given.get(name)) for name in names}
     if missing := tuple(name for name, thing in known.items() if thing is None):
         return missing
     if announce:
         Event(f"{event}-begun").set()
     kernel.warm()
+    begin = time.perf_counter()
     *graphs, sweep = known.values()
-    return compute_chunk(graphs, sweep, number, _seldom(Event(event).is_set))
+    stop = _seldom(Event(event).is_set)
+    outcomes = [_outcome(graphs, sweep, number, stop) for number in numbers]
+    return Done(outcomes, time.perf_counter() - begin)
+
+
+def _outcome(graphs: Sequence[Graph], sweep: Sweep, number: int, stop: Callable[[], bool]) -> bytes | Exception:
+    try:
+        return compute_chunk(graphs, sweep, number, stop)
+    except Stopped:
+        raise
+    except Exception as error:
+        return error
+
+
+def _apart(versions: Mapping[str, str]) -> str:
+    """What this process has otherwise, in words."""
+    pairs = [(name, has, versions.get(name)) for name, has in own_versions().items()]
+    return ", ".join(f"{name} {has}, not {wanted}" for name, has, wanted in pairs if has != wanted)
 
 
 @cache

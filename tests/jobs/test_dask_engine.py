@@ -61,7 +61,7 @@ def test_chunks_are_to_the_bit_what_is_computed_here(address: str) -> None:
     work = _work(Linspace(-3.0, 3.0, 1000))
     with _engine(address) as engine:
         answers = [future.result(_SECONDS) for future in _submit_all(engine, work, Event())]
-        assert engine.window == 6
+        assert engine.window >= 6
     assert answers == [_here(work, number) for number in range(10)]
 
 
