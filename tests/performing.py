@@ -1,6 +1,6 @@
 """Jobs that are done at once, in this process, for tests of what comes of them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future
 from threading import Event
 
@@ -18,14 +18,19 @@ _OWNER = "the tests"
 
 
 class Here:
-    """An engine that computes each chunk when it is given."""
+    """An engine that computes each chunk when it is given, but for those that fail."""
 
     window = 1
+
+    def __init__(self, failing: Collection[int]) -> None:
+        self._failing = failing
 
     def submit(self, work: ChunkWork, number: int, stop: Event) -> "Future[bytes]":
         """As `Engine`."""
         future: Future[bytes] = Future()
         try:
+            if number in self._failing:
+                raise ArithmeticError("it is to fail")
             future.set_result(compute_chunk([*work.graphs.values()], work.sweep, number))
         except Exception as error:
             future.set_exception(error)
@@ -35,15 +40,15 @@ class Here:
         """As `Engine`."""
 
 
-def perform_jobs(app: Flask) -> None:
-    """Do all sweeps that wait in the database of an application."""
+def perform_jobs(app: Flask, failing: Collection[int] = ()) -> None:
+    """Do all sweeps that wait in the database of an application; chunks of these numbers fail."""
     context = app.extensions["gradbook"]
     while True:
         with context.database.write() as connection:
             record = storage.claim_job(connection, _OWNER, 60.0)
         if record is None:
             return
-        ended = perform_sweep(context, Here(), ClaimedJob(record, _OWNER, Event(), context.database))
+        ended = perform_sweep(context, Here(failing), ClaimedJob(record, _OWNER, Event(), context.database))
         assert ended is not None
         with context.database.write() as connection:
             said = {"result": ended.result, "problem": ended.problem, "summary": ended.summary}

@@ -49,11 +49,11 @@ class ClaimedJob:
     stop: Event
     database: Database
 
-    def store(self, chunks: Sequence[DoneChunk]) -> None:
-        """Store what was done of the job, unless it is no longer this service's, which stops it; raises
-        OperationalError."""
+    def store(self, chunks: Sequence[DoneChunk], summary: Mapping[str, Any] | None = None) -> None:
+        """Store what was done of the job, and what is known of it as a whole, unless it is no longer this service's,
+        which stops it; raises OperationalError."""
         with self.database.write() as connection:
-            if not storage.insert_chunks(connection, self.record.id, self.owner, chunks):
+            if not storage.insert_chunks(connection, self.record.id, self.owner, chunks, summary):
                 self.stop.set()
 
 

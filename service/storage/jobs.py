@@ -167,12 +167,18 @@ def _owned(owner: str) -> ColumnElement[bool]:
 # --- what is done ---------------------------------------------------------------------------------------------------
 
 
-def insert_chunks(connection: Connection, identifier: str, owner: str, chunks: Sequence[DoneChunk]) -> bool:
-    """Insert what was done of a job, each chunk unless it is there; whether the job is the owner's still: if not,
-    nothing is inserted."""
+def insert_chunks(
+    connection: Connection,
+    identifier: str,
+    owner: str,
+    chunks: Sequence[DoneChunk],
+    summary: Mapping[str, Any] | None = None,
+) -> bool:
+    """Insert what was done of a job, each chunk unless it is there, and, if there is one, what is known of it as a
+    whole by then; whether the job is the owner's still: if not, nothing is inserted."""
     mine = and_(_JOBS.c.id == identifier, _owned(owner))
     # The job's row is locked first, so that nobody takes the job over before this is committed.
-    if not _change(connection, mine, claims=0):
+    if not _change(connection, mine, claims=0, **({"summary": summary} if summary else {})):
         return False
     known = _stored(connection, identifier, [chunk.number for chunk in chunks])
     new = [chunk for chunk in chunks if chunk.number not in known]
@@ -217,9 +223,9 @@ def load_chunks(connection: Connection, identifier: str, numbers: range) -> Iter
         yield number, bytes(data)
 
 
-def load_beginnings(connection: Connection, identifier: str, nbytes: int) -> Iterator[tuple[int, bytes]]:
-    """The first bytes of each chunk that was done, in their order, each with its number."""
-    done = and_(_CHUNKS.c.job_id == identifier, _CHUNKS.c.number >= 0, _CHUNKS.c.data.is_not(None))
+def load_beginnings(connection: Connection, identifier: str, start: int, nbytes: int) -> Iterator[tuple[int, bytes]]:
+    """The first bytes of each chunk from the number `start` on that was done, in their order, each with its number."""
+    done = and_(_CHUNKS.c.job_id == identifier, _CHUNKS.c.number >= start, _CHUNKS.c.data.is_not(None))
     query = select(_CHUNKS.c.number, func.substr(_CHUNKS.c.data, 1, nbytes)).where(done).order_by(_CHUNKS.c.number)
     for number, data in connection.execution_options(yield_per=256).execute(query):
         yield number, bytes(data)

@@ -1,10 +1,8 @@
 """Sweeps: one graph at many points, as a job, and what came of it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from math import inf
 from typing import Any
 
@@ -17,9 +15,9 @@ from service.core.figures.figures import FloatArray, IntArray
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import MINIMUM_NORM
-from service.core.sweeps.chunks import chunk_reductions_end, read_chunk, read_chunk_reductions
+from service.core.sweeps.chunks import read_chunk
 from service.core.sweeps.planning import plan_sweep
-from service.core.sweeps.reductions import Reductions, merge, read_reductions, write_reductions
+from service.core.sweeps.reductions import Reductions
 from service.core.sweeps.sweep import Against, Sweep
 from service.core.sweeps.weights import weigh_chunk, weigh_sweep
 from service.storage import jobs as storage
@@ -40,11 +38,11 @@ from service.usecases.sweep_inputs import (
     read_kept,
     tensors_of_inputs,
 )
+from service.usecases.sweep_tallies import load_reductions
 from service.usecases.tensors import require_tensors, with_weights
 from service.usecases.weighing import STORED_BYTE, SWEPT_POINT, Form, WholeAnswer, admit
 
 FLOAT64 = "float64"  # the tolerance that two graphs are held to unless another is named
-_BEGINNING, _MERGED_AT_ONCE = 32 * 1024, 256  # bytes that mostly hold what a chunk amounts to; parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +174,9 @@ def _find_other(
 def get_sweep(context: Context, sweep_id: str) -> StoredSweep:
     """Read a sweep; raises NotFound."""
     record = _get_record(context, sweep_id)
-    return StoredSweep(record, _read_sweep(context, record.task), _read_reductions(context, record))
+    with context.database.read() as connection:
+        reductions = load_reductions(connection, record)
+    return StoredSweep(record, _read_sweep(context, record.task), reductions)
 
 
 def _get_record(context: Context, sweep_id: str) -> JobRecord:
@@ -257,33 +257,6 @@ def prepare_sweep(context: Context, record: JobRecord) -> SweepPlan:
     graphs = {digest: context.compact_graph(digest) for digest in record.task["digests"]}
     sweep = _read_sweep(context, record.task)
     return SweepPlan(graphs, sweep, int(weigh_chunk([*graphs.values()], sweep).nbytes))
-
-
-def summarize_sweep(context: Context, record: JobRecord, sweep: Sweep) -> Mapping[str, Any] | None:
-    """What the points of a sweep amount to, once they are computed."""
-    reductions = _read_reductions(context, record)
-    # As text: PostgreSQL's JSON has neither NaN nor whole numbers of any length.
-    return {"reductions": json.dumps(write_reductions(reductions))} if reductions else None
-
-
-def _read_reductions(context: Context, record: JobRecord) -> Reductions | None:
-    """What the points amount to that are computed; None if none is."""
-    if record.summary:
-        return read_reductions(json.loads(record.summary["reductions"]))
-    parts, merged = _reductions_of_chunks(context, record), None
-    while some := [*islice(parts, _MERGED_AT_ONCE)]:
-        merged = merge([merged, *some] if merged else some)
-    return merged
-
-
-def _reductions_of_chunks(context: Context, record: JobRecord) -> Iterator[Reductions]:
-    with context.database.read() as connection:
-        for number, beginning in storage.load_beginnings(connection, record.id, _BEGINNING):
-            if chunk_reductions_end(beginning) <= len(beginning):
-                yield read_chunk_reductions(beginning)
-                continue
-            for _, data in storage.load_chunks(connection, record.id, range(number, number + 1)):
-                yield read_chunk_reductions(data)
 
 
 _PLAIN = ("mode", "outputs", "output", "wrt", "convention", "reduce", "chunk", "check")

@@ -147,6 +147,22 @@ def test_of_a_sweep_that_is_under_way_what_there_is_is_answered(app: Flask, clie
     assert after is not None and after["computed"] == after["points"] == 30_000
 
 
+def test_what_failed_is_left_out_until_it_is_tried_again(app: Flask, client: FlaskClient) -> None:
+    asked = {"inputs": {**GRID, "a": {"linspace": [0, 1, 20_000]}}}
+    made = client.post("/v1/graphs/blog/sweeps", json=asked).json
+    assert made is not None
+    path = f"/v1/sweeps/{made['id']}"
+    perform_jobs(app, failing={1})
+    failed = client.get(path).json
+    assert failed is not None
+    assert (failed["job"]["state"], failed["job"]["done"], failed["computed"]) == ("failed", 30_000, 30_000)
+    assert "points 10000 to 19999" in failed["job"]["problem"]["detail"]
+    assert client.post(f"/v1/jobs/{made['id']}/retry", json={}).status_code == 202
+    perform_jobs(app)
+    done, whole = client.get(path).json, swept(app, client, "blog", **asked)
+    assert done is not None and done["computed"] == 40_000 and done["reduced"] == whole["reduced"]
+
+
 def test_weights_stand_in_and_arrays_are_the_same_at_every_point(app: Flask, client: FlaskClient) -> None:
     tensor = _stored(client, np.array([[1.0, -2.0]]))
     graph = {"name": "scaled", "expression": "F = sum(w * x) * s", "weights": {"w": tensor}}
