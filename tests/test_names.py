@@ -37,6 +37,7 @@ WITHOUT_A_USE_CASE = {
 }
 METHODS_ALONE = {
     "close",  # closes the connections
+    "get_sweep_columns",  # reads list_sweep_points as .npz
     "import_graph",  # posts an ONNX model to create_graph
     "record_run",  # posts to create_run, with the member `recorded`
 }

@@ -51,6 +51,15 @@ def read_answer(content: bytes) -> tuple[Document | None, tuple[RunNode, ...]]:
     return document, tuple(_read_nodes(members))
 
 
+def read_columns(content: bytes) -> dict[str, Any]:
+    """The columns of an answer of points: their numbers, the inputs that vary, and the figures."""
+    import numpy as np
+
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        names = {name: name.removeprefix("at/").removeprefix("figures/") for name in archive.files}
+        return {name: archive[member] for member, name in names.items() if member != "complete"}
+
+
 def _read_nodes(members: Mapping[str, Any]) -> Iterator[RunNode]:
     names, operations = (str(members[name]).split("\n") for name in ("names", "operations"))
     values, gradients = (_figures(members, kind) for kind in ("value", "gradient"))

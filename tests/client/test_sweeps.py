@@ -43,14 +43,17 @@ def test_what_the_points_of_a_sweep_amount_to(sweep: Sweep, graph: Graph) -> Non
     assert sweep.parted == {} and sweep.against is None
 
 
-def test_its_points_are_rows_and_columns(sweep: Sweep, service: Client) -> None:
+def test_its_points_are_rows_and_columns(sweep: Sweep, service: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     points = list(service.list_sweep_points(sweep, offset=12))
     assert [(each.point, each.at["b"], each.figures["F"]) for each in points] == [
         (12, 2.0, 0.5),
         (13, 0.0, math.inf),
         (14, -4.0, -0.25),
     ]
+    monkeypatch.setattr("service.client.results.sweeps._AT_ONCE", 24)  # numbers: six points
     columns = sweep.to_numpy()
+    assert columns["point"].tolist() == [*range(15)] and columns.keys() == dict(next(iter(sweep.rows()))).keys()
+    assert service.get_sweep_columns(sweep, offset=13)["b"].tolist() == [0.0, -4.0]
     assert list(columns) == ["point", "a", "b", "F", "dF/da", "dF/db"]
     with np.errstate(all="ignore"):
         assert np.array_equal(columns["F"], columns["a"] / columns["b"], equal_nan=True)

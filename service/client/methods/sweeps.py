@@ -1,12 +1,16 @@
 """Compute a graph at very many points."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from service.client.methods.requests import Requests, id_of, name_of, without_none
+from service.client.npz import MEDIA_TYPE, read_columns
 from service.client.results.graphs import Graph
 from service.client.results.jobs import Job, read_job
 from service.client.results.sweeps import Sweep, SweepPoint, read_sweep, read_sweep_point
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class SweepMethods(Requests):
@@ -70,3 +74,13 @@ class SweepMethods(Requests):
         held = [f"{name}:{index}" for name, index in (hold or {}).items()]
         query = {"of": of, "x": x, "y": y, "hold": held}
         return self._http.send("GET", f"/v1/sweeps/{id_of(sweep)}/picture", params=query).content.decode()
+
+    def get_sweep_columns(
+        self, sweep: Sweep | Job | str, *, offset: int = 0, limit: int | None = None
+    ) -> "dict[str, NDArray[Any]]":
+        """The points from the number `offset` on that are computed, `limit` of them or all, as vectors by name: their
+        numbers, `point`, the inputs that vary, and the figures. They are one answer, which has the limit answer_bytes.
+        """
+        query = {"offset": str(offset), "limit": None if limit is None else str(limit)}
+        path = f"/v1/sweeps/{id_of(sweep)}/points"
+        return read_columns(self._http.send("GET", path, params=query, headers={"Accept": MEDIA_TYPE}).content)

@@ -45,6 +45,9 @@ class Source(Protocol):
     def list_sweep_points(self, sweep: str) -> Iterator[Any]:
         """The points of a sweep."""
 
+    def get_sweep_columns(self, sweep: str, *, offset: int, limit: int) -> Any:
+        """Some of the points of a sweep as vectors."""
+
     def get_job(self, job: str) -> Any:
         """A job as it is by this time."""
 
