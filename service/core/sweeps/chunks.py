@@ -1,7 +1,8 @@
 """What is stored of a chunk: what its points amount to, and their figures where those are kept.
 
-Where each node is elementwise, points are computed together, a block of them in one pass forward and one back; else one
-after the other. The figures of a point are the same, to the bit, whichever points are beside it.
+Where each node is elementwise, points are computed together, a block of them in one pass forward and one back; in a
+very large graph and in any other one after the other. The figures of a point are the same, to the bit, whichever points
+are beside it.
 """
 
 import json
@@ -31,7 +32,9 @@ from service.core.sweeps.reductions import (
 )
 from service.core.sweeps.sweep import REDUCTIONS, Sweep
 
-_AT_ONCE = 2**24  # numbers, values and gradients of all nodes, that are held at once
+# Numbers, values and gradients of all nodes, that are held at once. If that were fewer points than are worth a call of
+# NumPy for each node, the compiled loops are faster, point by point.
+_AT_ONCE, _WORTH_A_CALL = 2**24, 400
 _VERDICTS = list(CheckVerdict)
 _LENGTH = 8  # bytes of the length of what a chunk begins with
 
@@ -190,7 +193,8 @@ def _single_runs(graph: Graph, sweep: Sweep, block: range) -> Iterator[tuple[Fit
 
 def is_batch(graph: Graph, sweep: Sweep) -> bool:
     """Whether points are computed together: the figures of each follow from that point's alone, element by element."""
-    return bool(graph.inputs) and not any(map(np.ndim, sweep.fixed.values())) and _is_elementwise(graph)
+    scalars = bool(graph.inputs) and not any(map(np.ndim, sweep.fixed.values()))
+    return scalars and points_at_once(graph) >= _WORTH_A_CALL and _is_elementwise(graph)
 
 
 @memoize_on_argument
@@ -203,7 +207,8 @@ def points_at_once(graph: Graph) -> int:
     return max(1, _AT_ONCE // (2 * len(graph)))
 
 
-def first_shapes(graph: Graph, sweep: Sweep) -> tuple[Shape, ...]:
-    """The shapes of all values at the first point; raises InvalidInputs where the inputs do not fit the graph."""
+def first_shapes(graph: Graph, sweep: Sweep) -> tuple[Shape, ...] | None:
+    """The shapes of all values at the first point, None where all are scalars; raises InvalidInputs where the inputs do
+    not fit the graph."""
     first = {name: column[0, ...] for name, column in sweep.at(np.zeros(1, dtype=np.int64)).items()}
-    return fit_inputs(graph, {**sweep.fixed, **first}).shapes or ((),) * len(graph)
+    return fit_inputs(graph, {**sweep.fixed, **first}).shapes

@@ -12,6 +12,7 @@ from service.core.execution.passes import backward_pass, forward_pass
 from service.core.figures.figures import FloatArray, same_bits
 from service.core.graph.building import build_graph
 from service.core.graph.graph import Graph
+from service.core.sweeps import chunks
 from service.core.sweeps.axes import Axis, Linspace, Normal, Values
 from service.core.sweeps.chunks import Stopped, compute_chunk, read_chunk, read_chunk_reductions
 from service.core.sweeps.planning import plan_sweep
@@ -25,8 +26,8 @@ BLOG = "F(a, b, c, d) = ((a + b) * c) / d"
 
 def columns_of(graph: Graph, sweep: Sweep) -> dict[str, FloatArray]:
     """The columns of all chunks, joined."""
-    chunks = [read_chunk(sweep, compute_chunk([graph], sweep, number)) for number in range(sweep.chunks)]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in sweep.columns}
+    parts = [read_chunk(sweep, compute_chunk([graph], sweep, number)) for number in range(sweep.chunks)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in sweep.columns}
 
 
 def test_a_grid_varies_the_first_input_slowest() -> None:
@@ -56,6 +57,16 @@ def test_the_figures_are_those_of_a_batch_whatever_the_chunks(chunk: int) -> Non
     assert list(found) == list(expected)
     for name, column in found.items():
         assert same_bits(column, expected[name]).all(), name
+
+
+def test_the_points_of_a_very_large_graph_are_computed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = graph_of(BLOG)
+    sweep = plan_sweep(graph, {name: Linspace(1.0, 2.0, 2) for name in "abcd"}, gradients=True, chunk=5)
+    together = columns_of(graph, sweep)
+    monkeypatch.setattr(chunks, "_AT_ONCE", 2 * chunks._WORTH_A_CALL * len(graph) - 1)
+    assert not chunks.is_batch(graph, sweep)
+    for name, column in columns_of(graph, sweep).items():
+        assert column.tolist() == pytest.approx(together[name].tolist(), rel=1e-14)
 
 
 def test_no_rule_depends_on_the_points_beside_one() -> None:
@@ -115,8 +126,8 @@ def test_two_implementations_part_where_one_overflows() -> None:
     against = (SOFTPLUS[1], {"F": "G"}, Tolerance(1e-9, 0.0))
     sweep = plan_sweep(SOFTPLUS[0], {"x": Linspace(-800.0, 800.0, 1601)}, gradients=True, against=against, chunk=500)
     assert sweep.columns == ("F", "dF/dx", "against F", "against dF/dx")
-    chunks = [compute_chunk(SOFTPLUS, sweep, number) for number in range(sweep.chunks)]
-    found = merge(list(map(read_chunk_reductions, reversed(chunks))))
+    parts = [compute_chunk(SOFTPLUS, sweep, number) for number in range(sweep.chunks)]
+    found = merge(list(map(read_chunk_reductions, reversed(parts))))
     parting = found.partings["against F"]
     assert parting.first is not None and parting.greatest is not None
     assert sweep.at(np.array([parting.first, parting.greatest.point]))["x"].tolist() == [-745.0, 710.0]
