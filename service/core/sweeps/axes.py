@@ -115,6 +115,8 @@ class Normal:
 def _fractions(seed: int, name: str, indices: IntArray) -> FloatArray:
     """Random numbers between 0 and 1, neither of which is among them."""
     key: Any = SeedSequence(seed, spawn_key=tuple(name.encode())).generate_state(2, np.uint64)
+    if not len(indices):
+        return np.zeros(0)
     first, last = int(indices.min()), int(indices.max())
     if last - first < len(indices) + _WORTH_SKIPPING:
         wanted, places = np.arange(first, last + 1), indices - first

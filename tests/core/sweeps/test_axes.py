@@ -45,6 +45,11 @@ def test_random_numbers_are_distributed_so(axis: Axis, mean: float, deviation: f
     assert abs(np.corrcoef(drawn[1:], drawn[:-1])[0, 1]) < 0.02
 
 
+@pytest.mark.parametrize("axis", [*RANDOM, Linspace(0.0, 1.0, 3), Logspace(0.0, 1.0, 3)])
+def test_no_numbers_are_made_of_no_indices(axis: Axis) -> None:
+    assert axis.at("a", np.zeros(0, dtype=np.int64)).shape == (0,)
+
+
 def test_names_and_seeds_make_random_numbers_independent() -> None:
     first = whole(Normal(0.0, 1.0, 20_000, seed=7))
     for other in (whole(Normal(0.0, 1.0, 20_000, seed=7), "b"), whole(Normal(0.0, 1.0, 20_000, seed=8))):
