@@ -65,12 +65,13 @@ def draw_band(band: Band, *, over: str, of: str, words: str, named: Sequence[Poi
 
 
 def _joined(frame: Frame, band: Band) -> Markup:
-    """The line through the points; where several share a cell, up and down between their least and greatest value."""
+    """The line through the points; where several share a cell, from their least to their greatest value or down."""
     kind = f"c{band.kind}"
     if np.array_equal(band.least, band.greatest, equal_nan=True):
         return PATH.format(kind, path(frame, Curve(band.x, band.least)))
-    ends = np.stack([band.least, band.greatest], axis=1)
-    ends[1::2] = ends[1::2, ::-1]
+    middles, ends = band.least / 2 + band.greatest / 2, np.stack([band.least, band.greatest], axis=1)
+    falls = np.diff(middles, prepend=middles[0]) < 0
+    ends[falls] = ends[falls, ::-1]
     return PATH.format(f"{kind} thin", path(frame, Curve(np.repeat(band.x, 2), ends.ravel(), in_steps=True)))
 
 

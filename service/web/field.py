@@ -34,7 +34,7 @@ from service.web.plot_svg import Plot
 MOST_ACROSS, MOST_UP = 100, 60  # cells
 HEIGHT = 380.0
 _LEVELS = 8  # at most, save by one
-_NAME = 14.0  # the room below for the name of the horizontal axis
+_NAME = 17.0  # the room below for the name of the horizontal axis
 _BAR, _BESIDE, _TO_TEXT = 14.0, 18.0, 6.0  # the bar's width, its distance to the frame, and its texts'
 _FAINTEST, _STRONGEST = 0.12, 0.88  # opacities
 _ROUGH = 0.25  # of neighbouring cells on two sides of a contour: the field has no lines that could be followed

@@ -141,7 +141,7 @@ def draw_axes(frame: Frame, over: str, of: str, *, open_ground: bool = True) -> 
         yield TEXT.format("mid", x, frame.foot + 17, text)
     yield _LINE.format("axis", frame.left, frame.right, frame.foot, frame.foot)
     yield TEXT.format("ax", 6.0, 12.0, of)
-    yield TEXT.format("ax end", frame.right, frame.foot - 8 if open_ground else frame.foot + 30, over)
+    yield TEXT.format("ax end", frame.right, frame.foot - 8 if open_ground else frame.foot + 33, over)
 
 
 def no_value(frame: Frame) -> Markup:
