@@ -18,9 +18,7 @@ from service.web.frame import (
     draw_dots,
     draw_named,
     fit_frame,
-    most_of,
     no_value,
-    padded,
     spread,
 )
 from service.web.plot import Curve, path
@@ -34,7 +32,7 @@ _ROUND = " round"  # of strokes that may have no length
 @dataclass(frozen=True, slots=True)
 class Band:
     """At ascending, finite `x` the least and the greatest value near it, NaN where there is none; `broken` where some
-    point has no finite value.
+    point has no finite value. `low` and `high` are the range of values that is shown.
 
     Of points that are `joined` the line through them is drawn, else each by itself. `kind` is as of a Field.
     """
@@ -43,6 +41,8 @@ class Band:
     least: FloatArray
     greatest: FloatArray
     broken: BoolArray
+    low: float
+    high: float
     joined: bool = True
     logarithmic: bool = False
     kind: str = "v"
@@ -51,16 +51,15 @@ class Band:
 def draw_band(band: Band, *, over: str, of: str, words: str, named: Sequence[PointNote] = ()) -> Plot:
     """Draw what `of` names over one variable; `named` are points with a note, `words` what is told."""
     given = ~np.isnan(band.least)
-    values = np.concatenate([band.least[given], band.greatest[given]])
     ends = (float(band.x[0]), float(band.x[-1]))
     across = Scale(*(ends if ends[0] < ends[1] else spread(*ends)), band.logarithmic)
-    frame = fit_frame(across, Scale(*padded(*(most_of(values) if len(values) else (0.0, 1.0)))), height=HEIGHT)
+    frame = fit_frame(across, Scale(band.low, band.high), height=HEIGHT)
     drawn = _joined(frame, band) if band.joined else _apart(frame, band)
     at = frame.across(band.x[band.broken])
     inside = [drawn, draw_crosses(at, np.full(at.shape, frame.foot - 4)), *draw_dots(frame, named)]
     hidden = [np.stack([frame.across(band.x), frame.up(y)], axis=1)[given] for y in (band.least, band.greatest)]
     texts, _ = draw_named(frame, named, np.concatenate(hidden))
-    parts = [*draw_axes(frame, over, of), cut_off(frame, inside), *texts, *([] if len(values) else [no_value(frame)])]
+    parts = [*draw_axes(frame, over, of), cut_off(frame, inside), *texts, *([] if given.any() else [no_value(frame)])]
     return Plot(Markup("").join(parts), HEIGHT, words)
 
 

@@ -1,7 +1,7 @@
 """A picture of a sweep: a figure over one of the inputs that vary, or over two, with its extremes and what is not
 finite."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -9,12 +9,13 @@ import numpy as np
 
 from service.core.errors import Conflict, Fault, InvalidInputs
 from service.core.figures.figures import BoolArray, FloatArray, IntArray
-from service.core.figures.text import figure_text, listed, short_number
+from service.core.figures.text import listed
 from service.core.sweeps.axes import Axis, Logspace, Normal, Uniform
 from service.core.sweeps.sweep import Sweep
 from service.web import band, field
-from service.web.frame import PointNote, most_of, padded, spread
+from service.web.frame import most_of, padded, spread
 from service.web.plot_svg import Plot
+from service.web.sweep_words import Words
 from service.web.thinning import PlacedPoints, Thinned, group, thin
 
 _APART = 0.3  # of the scale: values in one cell that differ by more are not alike
@@ -41,6 +42,18 @@ class SweepPicture:
     plot: Plot
     title: str
     told: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ruler:
+    """The cells along an axis: into which the number at each index falls, −1 if it is not finite, the bounds of the
+    cells, where in them a curve passes, and the ends of the numbers."""
+
+    cells: IntArray
+    bounds: FloatArray
+    middles: FloatArray
+    ends: tuple[float, float]
+    logarithmic: bool
 
 
 def choose(sweep: Sweep, of: str | None, x: str | None, y: str | None, held: Mapping[str, int]) -> Asked:
@@ -72,50 +85,39 @@ def choose(sweep: Sweep, of: str | None, x: str | None, y: str | None, held: Map
 
 def draw_sweep(sweep: Sweep, chunks: Iterable[Chunk], asked: Asked) -> SweepPicture:
     """Draw the chunks that there are, which come in order."""
-    over = [name for name in (asked.x, asked.y) if name is not None]
+    over = [asked.x] if asked.y is None else [asked.x, asked.y]
     most = (band.MOST_CELLS,) if asked.y is None else (field.MOST_ACROSS, field.MOST_UP)
-    scattered = sweep.mode != "grid" and any(isinstance(axis, Normal | Uniform) for axis in sweep.axes.values())
     even = asked.y is not None and sweep.mode != "grid"
-    rulers = [_ruler(sweep.axes[name], name, count, even) for name, count in zip(over, most, strict=True)]
-    lengths = tuple(len(ruler.bounds) - 1 for ruler in rulers)
-    found = thin(_blocks(sweep, chunks, asked, dict(zip(over, rulers, strict=True)), lengths), int(np.prod(lengths)))
-    words = _Words(sweep, asked, over, rulers, found)
+    rulers = {name: _ruler(sweep.axes[name], name, count, even) for name, count in zip(over, most, strict=True)}
+    lengths = tuple(len(ruler.bounds) - 1 for ruler in rulers.values())
+    found = thin(_points(sweep, chunks, asked, rulers, lengths), prod(lengths))
+    shown = _shown(found)
+    ends = {name: ruler.ends for name, ruler in rulers.items()}
+    words = Words(sweep, asked.of, ends, asked.held, found, shown)
     kind = "g" if sweep.pairs.get(asked.of, asked.of) in sweep.gradients else "v"
-    if asked.y is None:
-        (ruler,) = rulers
-        shape = band.Band(
-            ruler.middles, found.least, found.greatest, found.nonfinite > 0, not scattered, ruler.logarithmic, kind
-        )
-        plot = band.draw_band(shape, over=asked.x, of=asked.of, words=words.spoken, named=words.named())
-        return SweepPicture(plot, words.title, words.told(thinned=False))
-    low, high = _shown(found)
-    grid = field.Field(
-        _typical(found, low, high).reshape(lengths[::-1]),
-        rulers[0].bounds,
-        rulers[1].bounds,
-        (found.nonfinite > 0).reshape(lengths[::-1]),
-        low,
-        high,
-        (rulers[0].logarithmic, rulers[1].logarithmic),
-        kind,
-    )
-    plot = field.draw_field(grid, over=(asked.x, asked.y), of=asked.of, words=words.spoken, named=words.named())
-    return SweepPicture(plot, words.title, words.told(thinned=found.points > grid.values.size))
+    plot = (_draw_band if asked.y is None else _draw_field)(list(rulers.values()), words, kind)
+    return SweepPicture(plot, words.title, words.told())
+
+
+def _draw_band(rulers: Sequence[_Ruler], words: Words, kind: str) -> Plot:
+    (ruler,), found, sweep = rulers, words.found, words.sweep
+    scattered = sweep.mode != "grid" and any(isinstance(axis, Normal | Uniform) for axis in sweep.axes.values())
+    broken = found.nonfinite > 0
+    places = (ruler.middles, found.least, found.greatest, broken)
+    drawn = band.Band(*places, *words.shown, not scattered, ruler.logarithmic, kind)
+    return band.draw_band(drawn, over=words.over[0], of=words.of, words=words.spoken, named=words.named())
+
+
+def _draw_field(rulers: Sequence[_Ruler], words: Words, kind: str) -> Plot:
+    (x, y), found = rulers, words.found
+    shape = (len(y.bounds) - 1, len(x.bounds) - 1)
+    values, broken = _typical(found, *words.shown).reshape(shape), (found.nonfinite > 0).reshape(shape)
+    drawn = field.Field(values, x.bounds, y.bounds, broken, *words.shown, (x.logarithmic, y.logarithmic), kind)
+    named = words.named()
+    return field.draw_field(drawn, over=(words.over[0], words.over[1]), of=words.of, words=words.spoken, named=named)
 
 
 # --- cells --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Ruler:
-    """The cells along an axis: into which the number at each index falls, −1 if it is not finite, the bounds of the
-    cells, where in them a curve passes, and the ends of the numbers."""
-
-    cells: IntArray
-    bounds: FloatArray
-    middles: FloatArray
-    ends: tuple[float, float]
-    logarithmic: bool
 
 
 def _ruler(axis: Axis, name: str, most: int, even: bool) -> _Ruler:
@@ -139,7 +141,7 @@ def _ruler(axis: Axis, name: str, most: int, even: bool) -> _Ruler:
     return _Ruler(cells, bounds, middles, (float(ends.min()), float(ends.max())), logarithmic)
 
 
-def _blocks(
+def _points(
     sweep: Sweep, chunks: Iterable[Chunk], asked: Asked, rulers: Mapping[str, _Ruler], lengths: tuple[int, ...]
 ) -> Iterator[PlacedPoints]:
     """The points that are drawn, each with its cell, row by row."""
@@ -171,108 +173,3 @@ def _typical(found: Thinned, low: float, high: float) -> FloatArray:
         farther = np.where(np.abs(found.greatest - middle) > np.abs(found.least - middle), found.greatest, found.least)
         apart = found.greatest - found.least > _APART * (high - low)
     return np.where(apart, farther, found.least / 2 + found.greatest / 2)
-
-
-# --- words --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """What is said of a picture."""
-
-    sweep: Sweep
-    asked: Asked
-    over: Sequence[str]
-    rulers: Sequence[_Ruler]
-    found: Thinned
-
-    @property
-    def title(self) -> str:
-        """F over a and b."""
-        return f"{self.asked.of} over {listed(self.over)}"
-
-    @property
-    def spoken(self) -> str:
-        """All that is told, for who does not see the picture."""
-        return " ".join([f"{self.title}.", *self.told(thinned=False)])
-
-    def told(self, *, thinned: bool) -> list[str]:
-        """The ranges, what is held, the extremes, which points have no finite value, and what a cell shows."""
-        said = [self._ranges(), *self._extremes(), *self._nonfinite()]
-        if thinned:
-            said.append("Each cell stands for several points; where they differ much, it shows the most extreme one.")
-        return said
-
-    def named(self) -> list[PointNote]:
-        """The least and the greatest value, marked."""
-        low, high = self.found.lowest, self.found.highest
-        if low is None or high is None:
-            return []
-        return [self._named("min", *low), *([self._named("max", *high)] if high[1] > low[1] else [])]
-
-    def _named(self, what: str, number: int, value: float) -> PointNote:
-        at = self._at(number)
-        x, y = at[self.over[0]], value if self.asked.y is None else at[self.asked.y]
-        place = (
-            f"{self.over[0]} = {short_number(x)}" if self.asked.y is None else f"({short_number(x)}, {short_number(y)})"
-        )
-        return PointNote(x, y, f"{what} {short_number(value)} at {place}")
-
-    def _ranges(self) -> str:
-        ranges = [
-            f"{name} from {figure_text(ruler.ends[0])} to {figure_text(ruler.ends[1])}"
-            for name, ruler in zip(self.over, self.rulers, strict=True)
-        ]
-        there, of = self.found.points, self._wanted
-        count = _count(there, "point") if there == of else f"{there:,} of {_count(of, 'point')}"
-        said = f"{listed(ranges)}, {count}"
-        if self.asked.held:
-            held = {name: self.sweep.axes[name].at(name, np.array([index])) for name, index in self.asked.held.items()}
-            said += f", at {listed([f'{name} = {figure_text(each[0])}' for name, each in held.items()])}"
-        elif len(self.sweep.axes) > len(self.over):
-            others = [name for name in self.sweep.axes if name not in self.over]
-            said += f", along which {listed(others)} {'varies' if len(others) == 1 else 'vary'} too"
-        return f"{said}."
-
-    def _extremes(self) -> list[str]:
-        low, high = self.found.lowest, self.found.highest
-        if low is None or high is None:
-            return ["No point has a finite value."] if self.found.points else []
-        if low[1] == high[1]:
-            finite = "finite " if self.found.first_nonfinite else ""
-            return [f"Each {finite}value is {figure_text(low[1])}."]
-        return [
-            f"The least is {figure_text(low[1])}, at {self._place(low[0])}; "
-            f"the greatest {figure_text(high[1])}, at {self._place(high[0])}."
-        ]
-
-    def _nonfinite(self) -> list[str]:
-        count = int(self.found.nonfinite.sum())
-        if not count:
-            return []
-        first = [f"{figure_text(value)} at {self._place(number)}" for number, value in self.found.first_nonfinite]
-        more = f"; and {count - len(first):,} more" if count > len(first) else ""
-        return [
-            f"{_count(count, 'point')} {'has' if count == 1 else 'have'} no finite value (×): {'; '.join(first)}{more}."
-        ]
-
-    @property
-    def _wanted(self) -> int:
-        """How many points there are to be drawn, computed or not."""
-        return self.sweep.points // prod(self.sweep.axes[name].count for name in self.asked.held)
-
-    def _at(self, number: int) -> dict[str, float]:
-        return {name: float(each[0]) for name, each in self.sweep.at(np.array([number])).items()}
-
-    def _place(self, number: int) -> str:
-        return place(self.sweep, number, without=self.asked.held)
-
-
-def place(sweep: Sweep, number: int, without: Container[str] = ()) -> str:
-    """Where a point is: a = 1 and b = 0, the inputs that vary."""
-    at = sweep.at(np.array([number]))
-    return listed([f"{name} = {figure_text(at[name][0])}" for name in sweep.axes if name not in without])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

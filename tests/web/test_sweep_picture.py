@@ -142,6 +142,15 @@ def test_every_point_without_a_finite_value_is_marked_and_the_first_are_named() 
     assert len(re.findall("M", next(elements(none, "path", "hatch")).get("d", ""))) == 90
 
 
+def test_a_picture_says_where_its_scale_ends_and_that_a_cell_stands_for_several_points() -> None:
+    made = sweep_of("F = b / a", {"a": Linspace(-1, 1, 300), "b": Linspace(0, 1, 200)})
+    cells, scale = drawn(made).told[-2:]
+    assert cells.startswith("Each cell stands for several points;")
+    assert re.fullmatch(r"Values are told apart from −([\d.]+) to \1\.", scale)
+    assert drawn(made, "a").told[-1].startswith("Values are told apart from −")
+    assert len(drawn(SQUARE).told) == 2
+
+
 def test_what_else_varies_is_held_in_the_middle_or_where_it_is_asked() -> None:
     made = sweep_of(
         "F = a + b + c", {"a": Linspace(0, 1, 2), "b": Linspace(0, 4, 5), "c": Values(np.array([7.0, 9.0]))}

@@ -7,19 +7,28 @@ from urllib.parse import urlencode
 
 import numpy as np
 from flask import render_template, request
+from werkzeug.wrappers import Response as AnyResponse
 
 from service.api.http.request import context
+from service.core.errors import Fault, InvalidInputs
 from service.core.figures.text import figure_text
+from service.core.sweeps.axes import Linspace
 from service.core.sweeps.reductions import Extreme
 from service.core.sweeps.sweep import Sweep
 from service.usecases import sweeps as usecases
 from service.usecases.graphs import get_graph
+from service.usecases.runs import get_run
+from service.usecases.sweep_inputs import SweptInput
 from service.usecases.sweeps import StoredSweep, load_points
-from service.web.pages.page import page
-from service.web.pages.plots import chosen
+from service.web.pages.forms import read_number
+from service.web.pages.page import page, see
+from service.web.pages.plots import chosen, inputs_of
 from service.web.plot_svg import inline
-from service.web.sweep_picture import Asked, choose, draw_sweep, place
+from service.web.sweep_picture import Asked, choose, draw_sweep
+from service.web.sweep_words import place
 
+_ROWS = ("1", "2")  # of the form that begins a sweep
+_DIGITS = 10  # of the number of values
 _VERDICT, _ESTIMATE = "verdict ", "estimate "  # columns of what is held against others, by how their names begin
 
 
@@ -68,6 +77,27 @@ def get_sweep(sweep_id: str) -> str:
         query=urlencode(_query(asked), doseq=True) if asked else "",
         drawn=inline(picture.plot) if picture else "",
     )
+
+
+@page("POST", "/graphs/<graph_id>/sweeps")
+def create_sweep(graph_id: str) -> AnyResponse:
+    """Begin a sweep over one or two inputs, the others held where a run has them, and show its job"""
+    form, run = request.form, get_run(context(), request.form.get("run", ""))
+    axes: dict[str, SweptInput] = {}
+    for row in _ROWS:
+        if name := form.get(f"over{row}"):
+            low, high = (read_number(form.get(f"{end}{row}", "")) for end in ("low", "high"))
+            axes[name] = Linspace(low, high, _count(form.get(f"count{row}", "")))
+    inputs = {**axes, **{name: each for name, each in inputs_of(run).items() if name not in axes}}
+    gradients, output = "gradients" in form, run.record.output if "gradients" in form else None
+    job = usecases.create_sweep(context(), graph_id, inputs, gradients=gradients, output=output)
+    return see("get_job", job_id=job.id)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or int(text) == 0:
+        raise InvalidInputs([Fault((), f"a number of values is expected, not {text}")])
+    return int(text)
 
 
 def _asked(sweep: Sweep, asked: Mapping[str, str]) -> Asked | None:

@@ -45,6 +45,17 @@ def test_a_field_at_any_width(open_page: OpenPage, site: Site, sweep: str, schem
     expect(page.get_by_role("link", name="Sweep of tutorial").first).to_be_visible()
 
 
+def test_a_sweep_is_begun_on_the_page_of_a_graph(open_page: OpenPage, site: Site) -> None:
+    page = open_page(f"/graphs/{site.graph}")
+    page.get_by_text("Compute it at very many points").click()
+    page.get_by_label("values").first.fill("50")
+    page.get_by_role("button", name="Begin a sweep").click()
+    page.wait_for_url("**/jobs/*")
+    expect(page.get_by_role("status")).to_contain_text("It is done", timeout=60_000)
+    page.get_by_role("link", name="See what came of it").click()
+    expect(page.locator("#picture")).to_have_text("F over d")
+
+
 def test_their_sources_are_valid(site: Site, sweep: str, tmp_path: Path) -> None:
     paths = ["/jobs", f"/jobs/{sweep}", f"/sweeps/{sweep}", f"/sweeps/{sweep}?x=b&y="]
     sources = {path: requests.get(f"{site.url}{path}", timeout=60).text for path in paths}

@@ -83,6 +83,26 @@ def test_a_sweep_is_drawn_over_what_is_chosen(client: FlaskClient, done: str) ->
         assert f'<h2 id="picture">{drawn}</h2>' in client.get(f"/sweeps/{done}?{query}").text
 
 
+def test_a_sweep_is_begun_on_the_page_of_a_graph(app: Flask, client: FlaskClient, seed: dict[str, Any]) -> None:
+    page = client.get(f"/graphs/{seed['graph']['id']}").text
+    (action,) = re.findall(r'action="(/graphs/[^"]+/sweeps)"', page)
+    (run,) = re.findall(r'name="run" value="([^"]+)"', page)
+    form = {"run": run, "over1": "d", "low1": "−3", "high1": "3", "count1": "7", "over2": "", "gradients": "on"}
+    begun = client.post(action, data=form, headers=OWN)
+    assert begun.status_code == 303
+    perform_jobs(app)
+    sweep = begun.headers["Location"].replace("/jobs/", "/sweeps/")
+    assert "d from −3 to 3, 7 points." in client.get(sweep).text
+    point = client.get(f"/v1{sweep}/points?limit=1").json
+    assert point is not None and point["points"][0]["figures"]["F"] == 4.0, "the others are held where the run has them"
+    both = {**form, "over2": "c", "low2": "1", "high2": "2", "count2": "5"}
+    sweep = client.post(action, data=both, headers=OWN).headers["Location"].replace("/jobs/", "/sweeps/")
+    assert "d from −3 to 3 and c from 1 to 2, 0 of 35 points." in client.get(sweep).text
+    for wrong in ({"count1": "0"}, {"count1": "1e3"}, {"low1": "x"}, {"over1": "z"}):
+        assert client.post(action, data={**form, **wrong}, headers={**OWN, **HTML}).status_code == 422
+    assert client.post(action, data={**form, "run": "none"}, headers={**OWN, **HTML}).status_code == 404
+
+
 def swept(app: Flask, client: FlaskClient, graph: str, **asked: Any) -> str:
     """The page of a sweep that is done."""
     made = client.post(f"/v1/graphs/{graph}/sweeps", json=asked).json
