@@ -186,10 +186,10 @@ def tell(client: FlaskClient) -> dict[str, Any]:
         if asked.operation == "get_job_result":
             known["answered"] = keep_answer(client.application.extensions["gradbook"], _ANSWERED)
         data = asked.body if isinstance(asked.body, bytes) else None
-        body = None if data is not None or asked.body is None else _filled(asked.body, known)
+        body = None if data is not None or asked.body is None else filled(asked.body, known)
         method = asked.method or ("GET" if body is None else "POST")
         sent: dict[str, Any] = {"json": body} if data is None else {"data": data, "content_type": NPY}
-        answer = client.open(_filled(asked.path, known), method=method, headers={"Accept": asked.accept}, **sent)
+        answer = client.open(filled(asked.path, known), method=method, headers={"Accept": asked.accept}, **sent)
         assert answer.status_code in (200, 201, 202, 204), f"{asked.operation}: {answer.text}"
         if asked.operation == "retry_job":
             perform_jobs(client.application)
@@ -197,7 +197,7 @@ def tell(client: FlaskClient) -> dict[str, Any]:
             known[asked.keep] = answer.json["id"]  # type: ignore[index]
         if not asked.operation:
             continue
-        example = {"path": _settled(_filled(asked.path, known), ids)}
+        example = {"path": _settled(filled(asked.path, known), ids)}
         example |= {} if body is None else {"request": _settled(body, ids)}
         if answer.data and asked.accept not in BINARY:
             read = answer.json if asked.accept == "application/json" else _first_lines(answer.text)
@@ -206,7 +206,8 @@ def tell(client: FlaskClient) -> dict[str, Any]:
     return told
 
 
-def _filled(part: Any, known: dict[str, str]) -> Any:
+def filled(part: Any, known: dict[str, str]) -> Any:
+    """A path or a body with the ids that are known by now."""
     text = json.dumps(part, ensure_ascii=False)
     for name, value in known.items():
         text = text.replace(f"{{{name}}}", value)

@@ -184,6 +184,26 @@ def test_those_that_wait_for_memory_have_it_in_turn() -> None:
     assert order == [8, 2]
 
 
+def test_who_takes_memory_behind_others_holds_up_none_of_them() -> None:
+    memory, order = Memory(10), []
+    memory.take(5, float("inf"))
+
+    def take(nbytes: int, behind: bool) -> None:
+        memory.take(nbytes, float("inf"), behind=behind)
+        order.append(nbytes)
+        memory.give_back(nbytes)
+
+    with ThreadPoolExecutor(1) as threads:
+        last = threads.submit(take, 8, True)
+        take(5, False)  # though the other may have come before
+        assert order == [5] and not last.done()
+        memory.give_back(5)
+        last.result()
+    memory.take(10, float("inf"), behind=True)
+    with pytest.raises(Busy):
+        memory.take(1, 0.0, behind=True)
+
+
 def test_it_says_what_it_has_to_do(pool: Pool) -> None:
     idle = {"processes": 2, "processes_busy": 0, "tasks_waiting": 0, "memory_bytes": 0}
     limit = {"memory_limit_bytes": 100 * MEBIBYTE}

@@ -3,6 +3,7 @@
 What a thread does at once is answered at once; the preference counts for the rest.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, current_app, request
@@ -27,8 +28,16 @@ _PIECE = 1024 * 1024  # bytes of a body in one row
 
 
 def may_be_deferred() -> bool:
-    """Whether the request would become a job if it asked for that: one that is posted to the API."""
-    return request.method == "POST" and request.url_rule is not None and request.path.startswith("/v1/")
+    """Whether the request would become a job if it asked for that: one that is posted to the API, and makes none."""
+    if request.method != "POST" or request.endpoint is None or not request.path.startswith("/v1/"):
+        return False
+    return _changes(request.endpoint) != HTTPStatus.ACCEPTED
+
+
+def _changes(endpoint: str) -> int | None:
+    """The status by which a view answers that it has changed something, None if it changes nothing."""
+    changes: int | None = getattr(current_app.view_functions[endpoint], "changes", None)
+    return changes
 
 
 def advice() -> str:
@@ -48,14 +57,14 @@ def defer(needed: Weight) -> Response:
     """Keep the request as a job of that weight, as far as it is known, and answer with the job; raises OutOfScope for a
     key that may store nothing, KeyReused."""
     require(Scope.WRITE)
-    said = request.environ
+    said, endpoint = request.environ, str(request.endpoint)
     body = b"".join(said.get("gradbook.body") or [request.get_data()])
     task: dict[str, Any] = {
         "environ": {name: said[name] for name in _KEPT if name in said},
         "request_id": said[REQUEST_ID],
         "nbytes": needed.nbytes,
-        "operation": str(request.endpoint).rpartition(".")[2],
-        "changes": getattr(current_app.view_functions[str(request.endpoint)], "changes", None),
+        "operation": endpoint.rpartition(".")[2],
+        "changes": _changes(endpoint),
     }
     pieces = [body[begin : begin + _PIECE] for begin in range(0, len(body), _PIECE)]
     response = respond_job(defer_request(context(), task, pieces, needed.operations, key=idempotency_key()))

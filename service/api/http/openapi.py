@@ -201,12 +201,14 @@ def _complete_operation(operation: dict[str, Any], method: str, *, versioned: bo
         responses.setdefault(str(status), {"$ref": f"#/components/responses/{PROBLEM_RESPONSES[status][0]}"})
     responses["default"] = {"$ref": "#/components/responses/AnyOther"}
     if method == "post":
-        parameters += [_KEY, _PREFER]
+        parameters.append(_KEY)
         responses.get("200", {})["headers"] = _ETAG
-        if "202" not in responses:
+        if "202" in responses:
+            responses["202"]["headers"] = _LOCATION
+        else:
+            parameters.append(_PREFER)
             content = {"application/json": {"schema": reference("JobDocument")}}
-            responses["202"] = {"description": "It is done as a job", "content": content}
-        responses["202"]["headers"] = _LOCATION | _APPLIED
+            responses["202"] = {"description": "It is a job", "content": content, "headers": _LOCATION | _APPLIED}
     if "201" in responses:
         responses["201"]["headers"] = _ETAG | _LOCATION
     if method in ("patch", "delete"):

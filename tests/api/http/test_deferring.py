@@ -10,10 +10,12 @@ import pytest
 import requests
 
 from service.serving import service_process
+from tests.api.story import STORY, filled
 from tests.large_requests import PATIENCE, post
 from tests.waiting import until
 
 LATER = {"Prefer": "respond-async"}
+MAKES_JOBS = {"create_sweep", "retry_job"}  # whatever is preferred
 NUMBERS = [k / 200 for k in range(200)]
 CHECK = ("gradient-checks", {"inputs": {"x": NUMBERS}, "method": "central"})  # more than a thread does at once
 
@@ -157,3 +159,24 @@ def test_what_is_made_is_the_result_and_no_answer_is_kept(url: str, graph: str) 
     assert answer_of(url, job).json()["inputs"] == {"x": 2.0}
     missing = requests.get(f"{url}/v1/jobs/{job['id']}/result", timeout=PATIENCE)
     assert missing.status_code == 404 and missing.json()["detail"].endswith(job["result"])
+
+
+@pytest.mark.slow
+def test_whatever_is_posted_may_be_done_as_a_job(
+    empty_database: Callable[[Path], str], tmp_path: Path, document: dict[str, Any]
+) -> None:
+    """The story of openapi.yaml, in which all that is posted is too much for a thread."""
+    told, known, answers = set(), {}, []
+    with service_process(empty_database(tmp_path)) as url:
+        for asked in STORY:
+            method = asked.method or ("GET" if asked.body is None else "POST")
+            if method != "POST" or asked.operation in MAKES_JOBS:
+                continue
+            path, body = filled(asked.path, known), {} if asked.body is None else filled(asked.body, known)
+            answers.append(post(url + path, body, headers=LATER))
+            told.add(asked.operation)
+            if asked.keep:  # what follows needs it
+                known[asked.keep] = answer_of(url, ended(url, answers.pop())).json()["id"]
+        assert all(answer_of(url, ended(url, answer)).ok for answer in answers)
+    posts = {methods["post"]["operationId"] for methods in document["paths"].values() if "post" in methods}
+    assert told - {""} == posts - MAKES_JOBS
