@@ -19,6 +19,7 @@ from service.cli.terminal import (
     read_inputs,
     rounded,
     short_written,
+    url_option,
 )
 from service.cli.verdicts import tolerance_options
 from service.cli.waiting import connect, follow
@@ -125,6 +126,25 @@ def list_sweep_points(sweep: str, offset: int | None, limit: int, url: str, as_j
     for each in points:
         table.add_row(str(each.point), *map(rounded, (*each.at.values(), *each.figures.values())))
     print_table(table)
+
+
+@sweep.command("picture")
+@click.argument("sweep")
+@click.option("--of", metavar="FIGURE", help="What is drawn: the first figure of the table.")
+@click.option("--x", metavar="INPUT", help="Over which input; left out, over the first two that vary.")
+@click.option("--y", metavar="INPUT", help="Over which second input.")
+@click.option(
+    "--hold", "held", multiple=True, metavar="INPUT=INDEX", help="At which of its values another input is held."
+)
+@url_option
+def draw_sweep(sweep: str, held: tuple[str, ...], url: str, **asked: Any) -> None:
+    """Draw a figure of a sweep over one input, or over two, as SVG."""
+    pairs = [each.rpartition("=") for each in held]
+    if not all(index.isdecimal() for _, _, index in pairs):
+        raise click.UsageError("--hold is written INPUT=INDEX, as c=0")
+    hold = {name: int(index) for name, _, index in pairs}
+    with connect(url) as service:
+        click.echo(service.draw_sweep(sweep, hold=hold, **asked))
 
 
 def print_sweep(sweep: Sweep, as_json: bool) -> None:

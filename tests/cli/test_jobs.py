@@ -55,6 +55,10 @@ def test_points_are_listed_and_what_is_odd_is_named(service_url: str, service: C
     sweep = next(service.list_jobs()).id
     shown = gradbook(service_url, "sweep", "points", sweep, "--offset", "2", expect=0)
     assert [line.split()[:3] for line in shown.splitlines()[2:]] == [["2", "1", "0"], ["3", "2", "0.693147"]]
+    drawn = gradbook(service_url, "sweep", "picture", sweep, "--of", "dF/dx", "--x", "x", expect=0)
+    assert drawn.startswith("<svg") and "dF/dx" in drawn
+    assert "y is not an input" in gradbook(service_url, "sweep", "picture", sweep, "--hold", "y=0", expect=3)
+    assert "as c=0" in gradbook(service_url, "sweep", "picture", sweep, "--hold", "y", expect=2)
     listed = call_main(service_url, "sweep", "points", sweep, "--limit", "1", "--json")
     assert [each["figures"]["F"] for each in listed.json] == ["NaN"] and "--limit lists more" in listed.err
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from service.client import Client, ClientError, Graph, Job, JobCancelled, JobFailed, Problem
@@ -89,3 +90,36 @@ def test_a_job_is_waited_for_while_the_service_is_started_again(
             ended = waiting.result(120)
             assert (ended.state, ended.done) == ("done", 500_000)
         service.close()
+
+
+@pytest.mark.slow
+def test_what_takes_longer_than_a_request_becomes_a_job(empty_database: Callable[[Path], str], tmp_path: Path) -> None:
+    seen: list[Job] = []
+
+    def follow(job: Job) -> Job:
+        seen.append(job)
+        return job.wait(60)
+
+    matrix = np.random.default_rng(7).normal(size=(400, 400))
+    with service_process(empty_database(tmp_path), variables={"GRADBOOK_MAX_OPERATIONS": "30000000"}) as url:
+        with Client(url) as service:
+            graph = service.create_graph("long", expression="y = sum(tanh(x @ x @ x @ x @ x @ x) * 1e-3)")
+            with pytest.raises(Problem, match="Prefer: respond-async") as refused:
+                service.create_run(graph, {"x": matrix})
+            assert refused.value.members["limit"] == "operations"
+            small = service.create_run(graph, {"x": matrix[:20, :20]})
+        with Client(url, on_job=follow) as service:
+            assert service.create_run(graph, {"x": matrix[:20, :20]}).outputs == small.outputs
+            assert seen == []
+            run = service.create_run(graph, {"x": matrix}, label="long")
+            assert (run.label, service.get_run("long:long").id) == ("long", run.id)
+            unkept = service.create_run(graph, {"x": matrix}, keep=False)
+            assert unkept.id is None and np.array_equal(unkept.gradients["x"], run.gradients["x"])
+            assert service.check_gradients(graph, {"x": matrix[:100, :100]}).verdict == "right"
+            assert [job.kind for job in seen] == ["request"] * 3
+            assert service.get_job_result(seen[0]).values["y"] == run.values["y"]
+            assert isinstance(service.get_job_result(seen[1].id), bytes)
+            assert service.get_job_result(seen[2])["verdict"] == "right"
+            with pytest.raises(JobFailed, match="a check computes at most") as failed:
+                service.check_gradients(graph, {"x": matrix})
+            assert failed.value.members["limit"] == "run_elements" and failed.value.job.id == seen[3].id

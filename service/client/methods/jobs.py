@@ -57,14 +57,17 @@ class JobMethods(Requests):
         return read_job(self._http.read(self._http.send_keyed(f"/v1/jobs/{id_of(job)}/retry", b"", key, {})), self)
 
     def get_job_result(self, job: Job | str) -> Any:
-        """What a job came to: the sweep, or the run, graph, comparison, derivatives or series that is kept; of what is
-        not kept the document, as the service wrote it. `result` of a job waits for it.
+        """What a job came to; `result` of the job waits for it. It is the sweep, or the run, graph, comparison,
+        derivatives or series that was made; where nothing was, the document as the service wrote it, or bytes that are
+        not JSON.
 
         Raises JobFailed and JobCancelled.
         """
         ended = job if isinstance(job, Job) and job.ended else self.get_job(job)
         answer = self._answer(ended)
         collection = answer.url.removeprefix(self._http.url).split("/")[2]
+        if answer.headers.get("Content-Type") != "application/json":
+            return answer.content
         document = self._http.read(answer)
         return _READERS[collection](document, self) if collection in _READERS else document
 
