@@ -8,7 +8,9 @@ from typing import TypeAlias
 
 from service.jobs.engine import ChunkWork, Engine, Unavailable
 from service.jobs.runner import ClaimedJob, Ending, Perform
+from service.storage.jobs import TRACEPARENT
 from service.tracing import spans
+from service.tracing.trace_context import read_traceparent
 from service.workers.pool import Gone
 
 # Is told how a chunk ended, "done" or "failed", and after how many seconds.
@@ -45,10 +47,12 @@ class MeasuredEngine:
 
 
 def traced(perform: Perform) -> Perform:
-    """The same, as a span of its own with those of its chunks and transactions within."""
+    """The same, as a span within that of the request that made the job, with its chunks and transactions within."""
 
     def do(claim: ClaimedJob) -> Ending | None:
-        with spans.root(f"job {claim.record.kind}", {"gradbook.job": claim.record.id}):
+        record = claim.record
+        parent = read_traceparent(record.task.get(TRACEPARENT, ""))
+        with spans.root(f"job {record.kind}", {"gradbook.job": record.id}, parent):
             return perform(claim)
 
     return do

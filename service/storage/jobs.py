@@ -14,9 +14,11 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or
 from service.core.errors import Conflict, NotFound
 from service.storage.listing import Listed, narrow
 from service.storage.models import Base, JobChunk, JobRow
+from service.tracing import spans
 
 SWEEP = "sweep"  # the kind of job that is a result itself, and refers to graphs and tensors
 WAITING, RUNNING, DONE, FAILED, CANCELLED = STATES = ("waiting", "running", "done", "failed", "cancelled")
+TRACEPARENT = "traceparent"  # of a task
 _MOST_CLAIMS = 3  # in vain, after which a job is no longer begun again
 _LISTED_PROBLEMS = 10
 
@@ -65,8 +67,11 @@ class DoneChunk:
 
 
 def insert_job(connection: Connection, record: JobRecord, given: Sequence[bytes] = ()) -> None:
-    """Insert a job, and the pieces of bytes that it was given."""
-    connection.execute(insert(_JOBS), {column.name: getattr(record, column.name) for column in _JOBS.columns})
+    """Insert a job, and the pieces of bytes that it was given; its task also says within which span it was made."""
+    values = {column.name: getattr(record, column.name) for column in _JOBS.columns}
+    if within := spans.current():
+        values["task"] = {**record.task, TRACEPARENT: str(within)}
+    connection.execute(insert(_JOBS), values)
     if given:
         rows = [{"job_id": record.id, "number": -1 - place, "data": piece} for place, piece in enumerate(given)]
         connection.execute(insert(_CHUNKS), rows)

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import (
     NonRecordingSpan,
+    Span,
     SpanContext,
     SpanKind,
     Status,
@@ -47,24 +48,28 @@ class OpenTelemetry:
 
     def request(self, parent: TraceContext | None, state: str) -> "_Request":
         """As `Tracer`."""
-        context = Context()
-        if parent:
-            flags, known = TraceFlags(parent.flags), TraceState.from_header([state])
-            caller = SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), True, flags, known)
-            context = set_span_in_context(NonRecordingSpan(caller), context)
-        return _Request(self._tracer.start_span("HTTP", context, SpanKind.SERVER))
+        return _Request(self._tracer.start_span("HTTP", _within(parent, state), SpanKind.SERVER))
 
-    def root(self, name: str, attributes: Attributes) -> AbstractContextManager[Any]:
+    def current(self) -> TraceContext | None:
         """As `Tracer`."""
-        within: AbstractContextManager[Any] = self._tracer.start_as_current_span(name, Context(), attributes=attributes)
-        return within
+        lasting = get_current_span()
+        return _named(lasting) if lasting.is_recording() else None
+
+    def root(
+        self, name: str, attributes: Attributes, parent: TraceContext | None = None
+    ) -> AbstractContextManager[Any]:
+        """As `Tracer`."""
+        span: AbstractContextManager[Any] = self._tracer.start_as_current_span(
+            name, _within(parent), attributes=attributes
+        )
+        return span
 
     def span(self, name: str, attributes: Attributes) -> AbstractContextManager[Any]:
         """As `Tracer`."""
         if not get_current_span().is_recording():
             return NO_SPAN
-        within: AbstractContextManager[Any] = self._tracer.start_as_current_span(name, attributes=attributes)
-        return within
+        span: AbstractContextManager[Any] = self._tracer.start_as_current_span(name, attributes=attributes)
+        return span
 
     def begin(self, name: str, attributes: Attributes) -> End:
         """As `Tracer`."""
@@ -100,13 +105,26 @@ class OpenTelemetry:
         last.join(_SECONDS_TO_SEND)
 
 
+def _within(parent: TraceContext | None, state: str = "") -> Context:
+    """Where a span of another process lasts, or none."""
+    if not parent:
+        return Context()
+    flags, known = TraceFlags(parent.flags), TraceState.from_header([state])
+    caller = SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), True, flags, known)
+    return set_span_in_context(NonRecordingSpan(caller), Context())
+
+
+def _named(span: Span) -> TraceContext:
+    own = span.get_span_context()
+    return TraceContext(f"{own.trace_id:032x}", f"{own.span_id:016x}", int(own.trace_flags))
+
+
 class _Request:
     """A `RequestSpan`."""
 
     def __init__(self, span: Any) -> None:
         self._span, self._lasts = span, use_span(span, end_on_exit=True)
-        own = span.get_span_context()
-        self.context = TraceContext(f"{own.trace_id:032x}", f"{own.span_id:016x}", int(own.trace_flags))
+        self.context = _named(span)
 
     def answered(self, method: str, path: str, route: str | None, status: int) -> None:
         """As `RequestSpan`, in the words of OpenTelemetry's conventions for HTTP."""

@@ -54,8 +54,13 @@ class Tracer(Protocol):
     def request(self, parent: TraceContext | None, state: str) -> RequestSpan | None:
         """The span of a request that came within `parent` and with the header `tracestate`, if there is to be one."""
 
-    def root(self, name: str, attributes: Attributes) -> AbstractContextManager[Any]:
-        """A span within no other."""
+    def current(self) -> TraceContext | None:
+        """The span that lasts, if there is one."""
+
+    def root(
+        self, name: str, attributes: Attributes, parent: TraceContext | None = None
+    ) -> AbstractContextManager[Any]:
+        """A span within no other, or within one that is known by its name alone."""
 
     def span(self, name: str, attributes: Attributes) -> AbstractContextManager[Any]:
         """A span within the one that lasts."""
@@ -86,9 +91,14 @@ def span(name: str, attributes: Attributes = _NONE) -> AbstractContextManager[An
     return _tracer.span(name, attributes) if _tracer else NO_SPAN
 
 
-def root(name: str, attributes: Attributes = _NONE) -> AbstractContextManager[Any]:
-    """What no request waits for."""
-    return _tracer.root(name, attributes) if _tracer else NO_SPAN
+def current() -> TraceContext | None:
+    """The span that lasts, if there is one."""
+    return _tracer.current() if _tracer else None
+
+
+def root(name: str, attributes: Attributes = _NONE, parent: TraceContext | None = None) -> AbstractContextManager[Any]:
+    """What no request waits for, though one may have asked for it."""
+    return _tracer.root(name, attributes, parent) if _tracer else NO_SPAN
 
 
 def begin(name: str, attributes: Attributes = _NONE) -> End:
@@ -134,7 +144,14 @@ class Recorder:
             kept.ended = time.time_ns()
             self._around = within
 
-    root = span
+    def root(
+        self, name: str, attributes: Attributes, parent: TraceContext | None = None
+    ) -> AbstractContextManager[Any]:
+        """As `Tracer`, within the one that lasts all the same."""
+        return self.span(name, attributes)
+
+    def current(self) -> None:
+        """None: the span has no name before it is told to OpenTelemetry."""
 
     def begin(self, name: str, attributes: Attributes) -> End:
         """None: a task has no other threads."""

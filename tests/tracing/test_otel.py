@@ -4,7 +4,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -19,6 +18,7 @@ from tests.tracing.collector import Collector, attributes, collecting
 from tests.waiting import until
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SWEEPS = "POST /v1/graphs/<graph_id>/sweeps"
 GRAPH = {"name": "traced", "expression": "F = a*b"}
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
@@ -121,13 +121,29 @@ def test_what_a_worker_process_and_a_job_do_is_seen_too(
     with service_process(empty_database(tmp_path), variables=variables) as url:
         graph = post(f"{url}/v1/graphs", GRAPH).json()["id"]
         body = {"inputs": {"a": {"linspace": [0, 1, 20_001]}, "b": 2}}
-        made = post(f"{url}/v1/graphs/{graph}/sweeps", body, large=False)
-        until(lambda: requests.get(url + made.headers["Location"], timeout=PATIENCE).json()["state"] == "done")
-    asked, elsewhere, job = map(collector.named, ("POST /v1/graphs", "worker process", "job sweep"))
+        run, later = {"inputs": {"a": 1, "b": 2}}, {"Prefer": "respond-async"}
+        sent = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+        jobs = [
+            post(f"{url}/v1/graphs/{graph}/sweeps", body, large=False, headers=sent),
+            post(f"{url}/v1/graphs/{graph}/runs", run, headers=later),
+        ]
+        for each in jobs:
+            assert each.status_code == 202, each.text
+            until(lambda each=each: requests.get(url + each.headers["Location"], timeout=PATIENCE).json()["ended_at"])
+    asked, swept, sweep, ran, job = map(
+        collector.named,
+        ("POST /v1/graphs", SWEEPS, "job sweep", "POST /v1/graphs/<graph_id>/runs", "job request"),
+    )
     assert collector.within(asked) == {"worker process"}
-    assert collector.within(elsewhere) >= {"database write"}
-    inner: Any = [span for span in collector.spans if span.parent_span_id == elsewhere.span_id]
-    assert all(elsewhere.start_time_unix_nano <= span.start_time_unix_nano for span in inner)
-    assert collector.within(job) == {"chunk", "database read", "database write"}
-    chunks = [span for span in collector.spans if span.name == "chunk"]
-    assert {attributes(chunk)["gradbook.chunk"] for chunk in chunks} == {0, 1, 2}
+    assert collector.within(sweep) == {"chunk", "database read", "database write"}
+    assert collector.within(job) == {"worker process", "database read", "database write"}
+    assert sweep.trace_id.hex() == TRACE and job.trace_id == ran.trace_id
+    for each, request in ((sweep, swept), (job, ran)):  # each within the transaction that inserted it
+        (inserted,) = [span for span in collector.spans if span.span_id == each.parent_span_id]
+        assert (inserted.name, inserted.parent_span_id) == ("database write", request.span_id)
+    chunks = [attributes(span)["gradbook.chunk"] for span in collector.spans if span.name == "chunk"]
+    assert chunks and sorted(chunks) == [*range(len(chunks))]
+    for elsewhere in (span for span in collector.spans if span.name == "worker process"):
+        inner = [span for span in collector.spans if span.parent_span_id == elsewhere.span_id]
+        assert "database write" in {span.name for span in inner}
+        assert all(elsewhere.start_time_unix_nano <= span.start_time_unix_nano for span in inner)

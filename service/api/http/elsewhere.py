@@ -18,12 +18,12 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import Headers
 
 from service.api.http.deferring import advice, defer, is_to_be_deferred
-from service.api.http.observability import BEGAN, HEADER, REQUEST_ID, TRACE, TRACED
+from service.api.http.observability import BEGAN, HEADER, REQUEST_ID, TRACE
 from service.api.http.problems import answer_error, answer_no_database, answer_undone
 from service.core.figures.weight import Weight
 from service.settings import MEMORY_OF_A_THREAD, UNWEIGHED
 from service.storage.failures import reason
-from service.tracing.spans import recorded, replay, span
+from service.tracing.spans import current, recorded, replay, span
 from service.usecases.context import Context
 from service.usecases.weighing import NeedsMore, takes_too_long
 from service.workers.pool import Ended, Pool
@@ -33,7 +33,7 @@ from service.workers.process import Work
 IN_A_THREAD = Weight(operations=5e7, nbytes=MEMORY_OF_A_THREAD)
 LARGE_BODY = 256 * 1024  # bytes; reading more would hold the interpreter for too long
 _READ = 24  # bytes of memory for each byte of a body, as numbers of four characters each take
-_NEEDED, _FAILED = "gradbook.needed", "gradbook.failed"
+_NEEDED, _FAILED, _TRACED = "gradbook.needed", "gradbook.failed", "gradbook.traced"
 
 # Has a process do a task that takes so many bytes: its reply and bytes.
 Call: TypeAlias = Callable[[Any, int], tuple[Any, Any]]
@@ -92,7 +92,7 @@ def work_with(app: Flask) -> Work:
         needed: list[Weight] = []
         failed: list[str] = []
         environ |= {"wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, _NEEDED: needed, _FAILED: failed}
-        with recorded(environ.get(TRACED, False)) as spans:
+        with recorded(environ[_TRACED]) as spans:
             answer = Response.from_app(app, environ)
         if needed:
             return needed[0], ()
@@ -117,7 +117,8 @@ def ask(call: Call, environ: Mapping[str, Any], needed: Weight, most: float) -> 
     """
     while needed.operations <= most:
         with span("worker process"):
-            reply, data = call(({**environ}, Weight(most, needed.nbytes)), round(needed.nbytes) + UNWEIGHED)
+            traced = {**environ, _TRACED: current() is not None}
+            reply, data = call((traced, Weight(most, needed.nbytes)), round(needed.nbytes) + UNWEIGHED)
             if isinstance(reply, tuple):
                 *answer, spans = reply
                 replay(spans)

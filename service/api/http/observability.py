@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 REQUEST_ID, BEGAN = "gradbook.request_id", "gradbook.began"  # of the environment; the latter by `time.perf_counter`
-TRACED = "gradbook.traced"  # of the environment too: whether spans are recorded
 HEADER, TRACE = "X-Request-Id", "traceresponse"
 _PROBES = ("/livez", "/readyz", "/metrics")  # which have no spans: they would be most of them
 NO_TRACE: Mapping[str, str] = {}
@@ -149,7 +148,6 @@ def observe(app: Flask) -> Measurements:
 
         parent = read_traceparent(environ.get("HTTP_TRACEPARENT", ""))
         span = request_span(parent, environ.get("HTTP_TRACESTATE", "")) if environ["PATH_INFO"] not in _PROBES else None
-        environ[TRACED] = span is not None
         context = span.context if span else parent.child() if parent else None
         said = [(HEADER, request_id), *([(TRACE, str(context))] if context else [])]
 
