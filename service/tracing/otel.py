@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import (
     NonRecordingSpan,
+    NoOpTracer,
     Span,
     SpanContext,
     SpanKind,
@@ -46,8 +47,10 @@ class OpenTelemetry:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("gradbook", version("gradbook"))
 
-    def request(self, parent: TraceContext | None, state: str) -> "_Request":
-        """As `Tracer`."""
+    def request(self, parent: TraceContext | None, state: str) -> "_Request | None":
+        """As `Tracer`; none where OTEL_SDK_DISABLED says so."""
+        if isinstance(self._tracer, NoOpTracer):
+            return None
         return _Request(self._tracer.start_span("HTTP", _within(parent, state), SpanKind.SERVER))
 
     def current(self) -> TraceContext | None:

@@ -82,6 +82,18 @@ def test_nothing_that_a_client_sends_is_logged_as_it_came(
     assert caplog.text.isascii() and "Member" not in caplog.text and "pair" not in caplog.text
 
 
+def test_where_opentelemetry_is_disabled_a_request_is_a_span_in_the_log_alone(
+    collector: Collector, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    client = app.test_client()
+    with _traces(Settings(opentelemetry=True)):
+        assert "traceresponse" not in client.get("/v1/graphs").headers
+        answer = client.get("/v1/graphs", headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
+    own = answer.headers["traceresponse"]
+    assert own.startswith(f"00-{TRACE}-") and SPAN not in own and collector.spans == []
+
+
 def test_what_fails_is_marked(collector: Collector, app: Flask) -> None:
 
     with _traces(Settings(opentelemetry=True)):
