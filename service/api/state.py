@@ -51,5 +51,5 @@ def check_ready() -> Response:
 
 @blueprint.endpoint("GET", "/metrics", answer=None, media=("text/plain",), scope=Scope.ADMIN)
 def get_metrics() -> Response:
-    """Requests and their durations, caches, worker processes and the server's load, in the text format of Prometheus"""
+    """Requests, jobs, worker processes, caches and the server's load, in the text format of Prometheus"""
     return Response(generate_latest(current_app.extensions["measurements"]), content_type=CONTENT_TYPE_LATEST)
