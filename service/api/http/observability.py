@@ -31,7 +31,8 @@ HEADER, TRACE = "X-Request-Id", "traceresponse"
 _PROBES = ("/livez", "/readyz", "/metrics")  # which have no spans: they would be most of them
 NO_TRACE: Mapping[str, str] = {}
 _CHUNKS = "Seconds that a chunk of a job takes, from being handed over to its result; several are handed over at once"
-_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+_REQUEST_SECONDS = (0.001, 0.0025, *Histogram.DEFAULT_BUCKETS[:-1], 30.0)  # a deadline, by default
+_CHUNK_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 _MOST_LEFT = 1000  # lines
 _SOUND_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -44,9 +45,11 @@ class Measurements(Collector):
         self._sibling: Sibling | None = None
         labels = ["method", "route"]
         self.requests = Counter("gradbook_requests", "Requests", [*labels, "status"], registry=self.registry)
-        self.seconds = Histogram("gradbook_request_seconds", "Seconds a request", labels, registry=self.registry)
+        self.seconds = Histogram(
+            "gradbook_request_seconds", "Seconds a request", labels, buckets=_REQUEST_SECONDS, registry=self.registry
+        )
         self._chunks = Histogram(
-            "gradbook_chunk_seconds", _CHUNKS, ["outcome"], buckets=_SECONDS, registry=self.registry
+            "gradbook_chunk_seconds", _CHUNKS, ["outcome"], buckets=_CHUNK_SECONDS, registry=self.registry
         )
         ProcessCollector(registry=self.registry)
         self.series = cache(self._series)
