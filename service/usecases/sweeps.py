@@ -15,6 +15,7 @@ from service.core.figures.figures import FloatArray, IntArray
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
 from service.core.rulebook.operation import MINIMUM_NORM
+from service.core.sweeps.axes import Axis
 from service.core.sweeps.chunks import read_chunk
 from service.core.sweeps.planning import plan_sweep
 from service.core.sweeps.reductions import Reductions
@@ -39,7 +40,7 @@ from service.usecases.sweep_inputs import (
     tensors_of_inputs,
 )
 from service.usecases.sweep_tallies import load_reductions
-from service.usecases.tensors import require_tensors, with_weights
+from service.usecases.tensors import TensorReference, require_tensors, with_weights
 from service.usecases.weighing import STORED_BYTE, SWEPT_POINT, Form, WholeAnswer, admit
 
 FLOAT64 = "float64"  # the tolerance that two graphs are held to unless another is named
@@ -176,7 +177,7 @@ def get_sweep(context: Context, sweep_id: str) -> StoredSweep:
     record = _get_record(context, sweep_id)
     with context.database.read() as connection:
         reductions = load_reductions(connection, record)
-    return StoredSweep(record, _read_sweep(context, record.task), reductions)
+    return StoredSweep(record, _read_axes(context, record.task), reductions)
 
 
 def _get_record(context: Context, sweep_id: str) -> JobRecord:
@@ -195,7 +196,7 @@ def list_sweep_points(
     Conflict where no points are kept, and as `Context.admit`.
     """
     record = _get_record(context, sweep_id)
-    sweep = _read_sweep(context, record.task)
+    sweep = _read_axes(context, record.task)
     _require_points(sweep)
     asked = range(min(start, sweep.points), min(start + limit, sweep.points))
     numbers = len(asked) * (1 + len(sweep.axes) + len(sweep.columns))
@@ -269,7 +270,19 @@ def _write_sweep(sweep: Sweep) -> dict[str, Any]:
 
 
 def _read_sweep(context: Context, task: Mapping[str, Any]) -> Sweep:
+    """The sweep that a job has."""
+    return _as_sweep(task, load_inputs(context, read_inputs(task["inputs"], read_kept)))
+
+
+def _read_axes(context: Context, task: Mapping[str, Any]) -> Sweep:
+    """The sweep that a job has without its fixed arrays, which may be large: as it takes to say where points are."""
+    inputs = read_inputs(task["inputs"], read_kept)
+    varied = {name: each for name, each in inputs.items() if not isinstance(each, TensorReference)}
+    return _as_sweep(task, load_inputs(context, varied))
+
+
+def _as_sweep(task: Mapping[str, Any], inputs: Mapping[str, Axis | FloatArray]) -> Sweep:
     plain: dict[str, Any] = {name: tuple(each) if isinstance(each := task[name], list) else each for name in _PLAIN}
     held = task["against"]
     against = Against(held["outputs"], Tolerance(**held["tolerance"])) if held else None
-    return Sweep(load_inputs(context, read_inputs(task["inputs"], read_kept)), **plain, against=against)
+    return Sweep(inputs, **plain, against=against)
