@@ -68,6 +68,16 @@ class GradbookError(Exception):
         super().__init__(detail)
         self.detail = detail
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it by its members: others of the tree are made of other arguments."""
+        return _restore, (type(self), self.args, vars(self))
+
+
+def _restore(kind: type[GradbookError], arguments: tuple[Any, ...], members: dict[str, Any]) -> GradbookError:
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(members)
+    return error
+
 
 class Invalid(GradbookError):
     """The request cannot be accepted; `faults` has each fault and its location."""

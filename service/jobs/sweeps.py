@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from itertools import islice
 
+from service.core.errors import GradbookError
 from service.jobs.engine import ChunkWork, Engine, Unavailable
 from service.jobs.runner import ClaimedJob, Ending
 from service.storage import jobs as storage
@@ -93,6 +94,8 @@ def _taken(work: ChunkWork, number: int, future: Future[bytes], lost: Counter[in
         problem = f"it ended {_TRIES} processes"
     except MemoryError:
         problem = "it took more memory than was set aside for it"
+    except GradbookError as error:  # an operation refuses what it is given at a point
+        problem = error.detail
     except Exception as error:
         _log.exception("chunk %s of job %s", number, work.job_id)
         problem = f"{type(error).__name__}: {error}"

@@ -163,6 +163,14 @@ def test_what_failed_is_left_out_until_it_is_tried_again(app: Flask, client: Fla
     assert done is not None and done["computed"] == 40_000 and done["reduced"] == whole["reduced"]
 
 
+def test_a_point_that_an_operation_refuses_says_why_in_the_problem(app: Flask, client: FlaskClient) -> None:
+    client.post("/v1/graphs", json={"name": "inverted", "expression": "F = sum(inverse(x * s))"})
+    asked = {"x": [[1, 2], [3, 4]], "s": {"linspace": [0, 1, 3]}}
+    job = swept(app, client, "inverted", inputs=asked)["job"]
+    assert job["state"] == "failed" and job["problem"]["detail"].startswith("points 0 to 2: ")
+    assert "Singular" in job["problem"]["detail"]
+
+
 def test_weights_stand_in_and_arrays_are_the_same_at_every_point(app: Flask, client: FlaskClient) -> None:
     tensor = _stored(client, np.array([[1.0, -2.0]]))
     graph = {"name": "scaled", "expression": "F = sum(w * x) * s", "weights": {"w": tensor}}
