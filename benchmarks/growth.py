@@ -31,7 +31,7 @@ APART = frozenset(
         "list_operations",
         "get_operation",
         *("list_jobs", "get_job", "cancel_job", "retry_job", "get_job_result"),
-        *("create_sweep", "get_sweep", "list_sweep_points", "draw_sweep"),
+        *("create_sweep", "get_sweep", "list_sweep_points", "delete_sweep", "draw_sweep"),
         "put_tensor",
         "get_tensor",
         "list_limits",

@@ -10,13 +10,14 @@ from service.api.http.endpoint import Blueprint
 from service.api.http.paging import Paging
 from service.api.http.problems import InvalidParameters
 from service.api.http.request import context, idempotency_key
-from service.api.http.response import accepted, respond, send
+from service.api.http.response import accepted, require_match, respond, send
 from service.api.job_schemas import JobDocument
 from service.api.jobs import respond_job
 from service.api.numbers import read_given
 from service.api.sweep_documents import point_at, sweep_document
 from service.api.sweep_schemas import SweepDocument, SweepPointPage, SweepPointsQuery, SweepRequest
 from service.core.errors import Fault
+from service.usecases import deletion
 from service.usecases import sweeps as usecases
 from service.usecases.sweep_inputs import read_inputs
 from service.usecases.sweeps import AskedAgainst, SweepPoints
@@ -43,6 +44,14 @@ def create_sweep(body: dict[str, Any], graph_id: str) -> Response:
 def get_sweep(sweep_id: str) -> Response:
     """Read what came of a sweep"""
     return respond(sweep_document(usecases.get_sweep(context(), sweep_id)))
+
+
+@blueprint.endpoint("DELETE", "/v1/sweeps/<sweep_id>", answer=None, status=204, problems=(404, 409, 412))
+def delete_sweep(sweep_id: str) -> Response:
+    """Delete a sweep with its job and its points, once the job has ended"""
+    require_match(lambda: sweep_document(usecases.get_sweep(context(), sweep_id)))
+    deletion.delete_sweep(context(), sweep_id)
+    return Response(status=204)
 
 
 @blueprint.endpoint(

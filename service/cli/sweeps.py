@@ -1,4 +1,4 @@
-"""The commands `sweep create`, `show`, `points` and `picture`."""
+"""The commands `sweep create`, `show`, `points`, `picture` and `delete`."""
 
 from collections.abc import Mapping
 from fractions import Fraction
@@ -13,6 +13,7 @@ from service.cli.terminal import (
     inputs_argument,
     key_option,
     make_table,
+    print_deleted,
     print_json,
     print_members,
     print_table,
@@ -212,3 +213,13 @@ def _parting(name: str, parted: PartedFigures, computed: int) -> str:
     if (most := parted.greatest_difference) is not None and most.value:
         said += f"; the greatest difference is {rounded(most.value or 0.0)}, at {place(most)}"
     return f"{said}; {parted.not_judged} points are not judged" if parted.not_judged else said
+
+
+@sweep.command("delete")
+@click.argument("sweep")
+@client_options
+def delete_sweep(sweep: str, url: str, as_json: bool) -> None:
+    """Delete a sweep with its job and its points, once the job has ended."""
+    with connect(url) as service:
+        service.delete_sweep(sweep)
+    print_deleted("the sweep", sweep, as_json)

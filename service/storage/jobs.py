@@ -282,6 +282,13 @@ def retry_job(connection: Connection, identifier: str) -> JobRecord:
     return get_job(connection, identifier)
 
 
+def delete_job(connection: Connection, identifier: str) -> None:
+    """Delete a job with all that it did; raises NotFound, Conflict unless it has ended."""
+    ended = and_(_JOBS.c.id == identifier, _JOBS.c.state.in_((DONE, FAILED, CANCELLED)))
+    if not connection.execute(delete(_JOBS).where(ended)).rowcount:
+        raise Conflict(f"the job is {get_job(connection, identifier).state}: cancel it first")
+
+
 def delete_old_jobs(connection: Connection, before: datetime, most: int) -> int:
     """Delete at most so many of the jobs that ended before a moment, with all that they did; how many those were."""
     old = select(_JOBS.c.id).where(_JOBS.c.ended_at < before).order_by(_JOBS.c.id).limit(most)

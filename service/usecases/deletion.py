@@ -1,11 +1,13 @@
-"""Delete graphs, runs, comparisons, derivatives and series."""
+"""Delete graphs, runs, comparisons, derivatives, series and sweeps."""
 
 from service.storage import deletion as storage
+from service.storage import jobs as job_storage
 from service.storage import series as series_storage
 from service.storage.records import GraphRecord, RunRecord
 from service.usecases import references
 from service.usecases.changes import find_graph, find_run
 from service.usecases.context import Context
+from service.usecases.sweeps import get_sweep_job
 
 
 def delete_graph(context: Context, graph_id: str, *, cascade: bool = False, seen: GraphRecord | None = None) -> None:
@@ -43,3 +45,10 @@ def delete_series(context: Context, series_id: str) -> None:
     """Delete a series with its steps and the runs that are kept of them; raises NotFound."""
     with context.database.write() as connection:
         series_storage.delete_series(connection, references.series_id(connection, series_id))
+
+
+def delete_sweep(context: Context, sweep_id: str) -> None:
+    """Delete a sweep with its job and its points; raises NotFound, and Conflict unless the job has ended."""
+    identifier = get_sweep_job(context, sweep_id).id
+    with context.database.write() as connection:
+        job_storage.delete_job(connection, identifier)

@@ -174,13 +174,14 @@ def _find_other(
 
 def get_sweep(context: Context, sweep_id: str) -> StoredSweep:
     """Read a sweep; raises NotFound."""
-    record = _get_record(context, sweep_id)
+    record = get_sweep_job(context, sweep_id)
     with context.database.read() as connection:
         reductions = load_reductions(connection, record)
     return StoredSweep(record, _read_axes(context, record.task), reductions)
 
 
-def _get_record(context: Context, sweep_id: str) -> JobRecord:
+def get_sweep_job(context: Context, sweep_id: str) -> JobRecord:
+    """The job of a sweep; raises NotFound."""
     record = get_job(context, sweep_id)
     if record.kind != storage.SWEEP:
         raise NotFound(f"there is no sweep {sweep_id!r}")
@@ -195,7 +196,7 @@ def list_sweep_points(
     `form` is the form in which they are answered whole, None if they are no more than a page. Raises NotFound, and
     Conflict where no points are kept, and as `Context.admit`.
     """
-    record = _get_record(context, sweep_id)
+    record = get_sweep_job(context, sweep_id)
     sweep = _read_axes(context, record.task)
     _require_points(sweep)
     asked = range(min(start, sweep.points), min(start + limit, sweep.points))

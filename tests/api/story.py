@@ -160,6 +160,7 @@ STORY = (
     Request("list_sweep_points", "/v1/sweeps/{job}/points?limit=3"),
     Request("draw_sweep", "/v1/sweeps/{job}/picture?of=dF/dd&x=d", accept=SVG),
     Request("get_job_result", "/v1/jobs/{answered}/result"),
+    Request("delete_sweep", "/v1/sweeps/{job}", method="DELETE"),
     Request("delete_derivatives", "/v1/derivatives/{derivatives}", method="DELETE"),
     Request("delete_comparison", "/v1/comparisons/{comparison}", method="DELETE"),
     Request("delete_run", "/v1/runs/{recorded}?cascade=true", method="DELETE"),

@@ -171,6 +171,20 @@ def test_a_point_that_an_operation_refuses_says_why_in_the_problem(app: Flask, c
     assert "Singular" in job["problem"]["detail"]
 
 
+def test_a_sweep_is_deleted_with_its_job_once_that_has_ended(app: Flask, client: FlaskClient) -> None:
+    made = client.post("/v1/graphs/blog/sweeps", json={"inputs": GRID}).json
+    assert made is not None
+    path = f"/v1/sweeps/{made['id']}"
+    refused = client.delete(path)
+    assert refused.status_code == 409 and "cancel it first" in refused.text
+    perform_jobs(app)
+    assert client.delete(path, headers={"If-Match": '"another"'}).status_code == 412
+    assert client.delete(path, headers={"If-Match": client.get(path).headers["ETag"]}).status_code == 204
+    for gone in (path, f"/v1/jobs/{made['id']}"):
+        assert client.get(gone).status_code == 404
+    assert client.delete(path).status_code == 404
+
+
 def test_weights_stand_in_and_arrays_are_the_same_at_every_point(app: Flask, client: FlaskClient) -> None:
     tensor = _stored(client, np.array([[1.0, -2.0]]))
     graph = {"name": "scaled", "expression": "F = sum(w * x) * s", "weights": {"w": tensor}}

@@ -54,6 +54,10 @@ class SweepMethods(Requests):
         """A sweep by its id, which is that of its job: what the points amount to that are computed."""
         return read_sweep(self._http.get(f"/v1/sweeps/{id_of(sweep)}"), self)
 
+    def delete_sweep(self, sweep: Sweep | Job | str) -> None:
+        """Delete a sweep with its job and its points, once the job has ended."""
+        self._http.delete(f"/v1/sweeps/{id_of(sweep)}")
+
     def list_sweep_points(self, sweep: Sweep | Job | str, *, offset: int | None = None) -> Iterator[SweepPoint]:
         """The points of a sweep from the number `offset` on that are computed, page by page as they are asked for."""
         start = None if offset is None else str(offset)
