@@ -59,14 +59,15 @@ class Sweeps:
         job = requests.post(f"{self._service.url}/v1/graphs/{self._graph}/sweeps", json=body).json()
         return str(job["id"])
 
-    def chunks(self, job: str) -> list[bytes]:
-        """What is stored of it, once it is done."""
+    def chunks(self, job: str) -> list[bytes | str]:
+        """What is stored of it, once it is done: its chunks, and what they amount to."""
         until(lambda: self._read(job)["state"] not in ("waiting", "running"), seconds=120.0)
         found = self._read(job)
         assert (found["state"], found["done"]) == ("done", POINTS), found
         with closing(sqlite3.connect(self._file)) as connection:
             query = "SELECT data FROM job_chunks WHERE job_id = ? ORDER BY number"
-            return [data for (data,) in connection.execute(query, [job])]
+            (amount,) = connection.execute("SELECT summary FROM jobs WHERE id = ?", [job]).fetchone()
+            return [*(data for (data,) in connection.execute(query, [job])), amount]
 
     def _read(self, job: str) -> Any:
         return requests.get(f"{self._service.url}/v1/jobs/{job}").json()
@@ -78,7 +79,7 @@ def survive(lane: int, folder: Path) -> int:
     with Service(f"sqlite:///{file}", folder / f"{lane}.log") as service:
         sweeps = Sweeps(service, file)
         undisturbed = sweeps.chunks(sweeps.begin())
-        assert len(undisturbed) == POINTS // 10_000
+        assert len(undisturbed) == POINTS // 10_000 + 1
         for fault in islice(cycle(FAULTS), KILLS):
             job = sweeps.begin()
             time.sleep(chance.uniform(0.0, 2.0))
