@@ -28,6 +28,7 @@ from service.api.http.endpoint import BYTES, NPY
 from service.api.http.onnx import MEDIA_TYPE as MODEL_TYPE
 from service.core.figures.npy import write_npy
 from tests.api.conftest import MakeApp, read_openapi
+from tests.performing import perform_jobs
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 OPERATIONS = {
@@ -64,6 +65,7 @@ UNSAYABLE = {
         "invalid-inputs",
         r"/(inputs|outputs)(/.*)?",
     ),
+    "more points than a page of JSON has": ("list_sweep_points", "invalid-request", "limit"),
     "nodes of a sweep that the graph has not": (
         "create_sweep",
         "invalid-request",
@@ -140,12 +142,16 @@ def narrow(app: Flask) -> Any:
     runs = [post(f"{path}/runs", inputs=inputs), post(f"{path}/runs", inputs={**inputs, "a": [1, 2]})]
     runs += [post(f"{path}/runs", inputs=inputs, backward=False) for _ in range(3)]
     runs += [post(f"{path}/runs", inputs=inputs, recorded={"by": "x", "gradients": {"f": -3, "a": "NaN"}})]
+    sweeps = [post(f"{path}/sweeps", inputs=inputs), post(f"{path}/sweeps", inputs=inputs, reduce=["mean"])]
+    perform_jobs(app)
     stored = {
         "graph_id": [graph],
         "run_id": runs,
         "comparison_id": [post("/v1/comparisons", baseline=runs[0], candidate=each) for each in runs[2:]],
         "derivatives_id": [post(f"{path}/derivatives", kind="jacobian", inputs=inputs)],
         "series_id": [post("/v1/series", graph=graph, carry={"e": "a"})],
+        "sweep_id": sweeps,
+        "job_id": sweeps,
         "phase": ["forward", "backward"],
         "node": [*"abcdefF"],
         "digest": [f"sha256:{_DIGEST}"],
