@@ -131,11 +131,10 @@ def _one_shape(shapes: set[Shape]) -> Shape | None:
 @memoize_on_argument
 def _is_elementwise(graph: Graph) -> bool:
     """Whether each node computes one float64 from one of each operand."""
-    return not graph.float32_nodes and all(map(is_elementwise_node, graph.nodes))
+    return not graph.float32_nodes and all(map(_is_elementwise_node, graph.nodes))
 
 
-def is_elementwise_node(node: Node) -> bool:
-    """Whether each element of its value follows from one of each operand; a Constant has one."""
+def _is_elementwise_node(node: Node) -> bool:
     if node.operation.is_constant:
         return np.ndim(node.attributes["value"]) == 0
     return node.operation.is_input or node.operation.is_elementwise

@@ -1,27 +1,26 @@
 """What is stored of a chunk: what its points amount to, and their figures where those are kept.
 
-Where each node is elementwise, points are computed together, a block of them in one pass forward and one back; in a
-very large graph and in any other one after the other. The figures of a point are the same, to the bit, whichever points
-are beside it.
+Where each node is elementwise or a reduction, points are computed together, a block of them in one pass forward and one
+back; in a very large graph of scalars and in any other one after the other. The figures of a point are the same, to the
+bit, whichever points are beside it.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from math import prod
 
 import numpy as np
 
-from service.core.caches import memoize_on_argument
 from service.core.comparison.agreement import near
 from service.core.comparison.verdicts import Tolerance
 from service.core.derivatives.gradient_check import CheckVerdict, check_gradients
 from service.core.errors import Fault, InvalidInputs
-from service.core.execution.batches import is_elementwise_node
 from service.core.execution.passes import Fitted, backward_pass, evaluate, fit_again, fit_inputs
 from service.core.figures.figures import BoolArray, FloatArray, Shape, same_bits
 from service.core.graph.graph import Graph
 from service.core.rulebook.input_types import read_input
+from service.core.sweeps.batching import lay_out, over_points, rank_of
 from service.core.sweeps.reductions import (
     Parting,
     Reductions,
@@ -134,29 +133,31 @@ def _compute(
     graph = graph.with_convention(sweep.convention)
     kept = [graph.position[name] for name in outputs]
     wrt = [graph.position[name] for name in sweep.wrt]
-    at_once = points_at_once(graph)
+    shapes = first_shapes(graph, sweep)
+    batch, rank, at_once = batch_of(graph, sweep, shapes), rank_of(graph, shapes), points_at_once(shapes)
     for block in (points[begin : begin + at_once] for begin in range(0, len(points), at_once)):
         part = columns[:, block.start - points.start : block.stop - points.start]
-        for fitted, place in _runs(graph, sweep, block):
+        runs = _single_runs(graph, sweep, block) if batch is None else _one_run(batch, sweep, rank, block)
+        for fitted, place in runs:
             if stop():
                 raise Stopped
             with _named(block, place):
                 values = evaluate(fitted)
             found = [values[position] for position in kept]
             if output is not None:
-                gradients = backward_pass(graph, values, output)
+                gradients = backward_pass(fitted.graph, values, output)
                 found += [gradients[position] for position in wrt]
             for row, figure in zip(part, found, strict=True):
-                row[place] = figure
+                row[place] = np.ravel(figure)  # type: ignore[arg-type]
 
 
 @contextmanager
-def _named(block: range, place: Any) -> Iterator[None]:
+def _named(block: range, place: slice) -> Iterator[None]:
     """Say at which point an operation refuses its operands."""
     try:
         yield
     except InvalidInputs as error:
-        where = f"point {block[place]}: " if isinstance(place, int) else ""
+        where = f"point {block[place][0]}: " if len(block[place]) == 1 else ""
         raise InvalidInputs([Fault(each.location, where + each.detail) for each in error.faults]) from None
 
 
@@ -168,47 +169,43 @@ def _check(graph: Graph, sweep: Sweep, points: range, stop: Callable[[], bool], 
             raise Stopped
         found = check_gradients(graph, evaluate(fitted), str(sweep.output), positions, "central")
         estimates = [np.nan if each.estimate is None else each.estimate for each in found]
-        columns[:, place] = [*estimates, *(_VERDICTS.index(each.verdict) for each in found)]
+        columns[:, place] = np.reshape([*estimates, *(_VERDICTS.index(each.verdict) for each in found)], (-1, 1))
 
 
-def _runs(graph: Graph, sweep: Sweep, block: range) -> Iterator[tuple[Fitted, Any]]:
-    """The inputs of the runs of a block, each with the place of its points there: one run of all, if it may be."""
-    if not is_batch(graph, sweep):
-        yield from _single_runs(graph, sweep, block)
-        return
+def _one_run(batch: Graph, sweep: Sweep, rank: int, block: range) -> Iterator[tuple[Fitted, slice]]:
+    """The inputs of the run that computes a block, and the place of its points there: all."""
     varied = sweep.at(np.arange(block.start, block.stop))
-    attributes = {name: graph.nodes[graph.position[name]].attributes for name in graph.inputs}
-    read = {name: read_input(name, {**each, "shape": None}, varied[name]) for name, each in attributes.items()}
-    yield Fitted(graph, read, ((len(block),),) * len(graph)), slice(None)
+    inputs = {name: lay_out(given, rank, name in varied) for name, given in {**sweep.fixed, **varied}.items()}
+    read = {name: read_input(name, batch.nodes[batch.position[name]].attributes, inputs[name]) for name in batch.inputs}
+    yield Fitted(batch, read, ((len(block),),) * len(batch)), slice(None)
 
 
-def _single_runs(graph: Graph, sweep: Sweep, block: range) -> Iterator[tuple[Fitted, int]]:
+def _single_runs(graph: Graph, sweep: Sweep, block: range) -> Iterator[tuple[Fitted, slice]]:
+    """The inputs of a run at each point of a block, and its place there."""
     varied = sweep.at(np.arange(block.start, block.stop))
     fitted = None
     for place in range(len(block)):
         point = {**sweep.fixed, **{name: column[place, ...] for name, column in varied.items()}}
         fitted = fit_again(fitted, point) if fitted else fit_inputs(graph, point)
-        yield fitted, place
+        yield fitted, slice(place, place + 1)
 
 
-def is_batch(graph: Graph, sweep: Sweep) -> bool:
-    """Whether points are computed together: the figures of each follow from that point's alone, element by element."""
-    scalars = bool(graph.inputs) and not any(map(np.ndim, sweep.fixed.values()))
-    return scalars and points_at_once(graph) >= _WORTH_A_CALL and _is_elementwise(graph)
+def batch_of(graph: Graph, sweep: Sweep, shapes: tuple[Shape, ...]) -> Graph | None:
+    """The form of the graph in which points are computed together, given the shapes that its values have at one point;
+    None where each is computed by itself."""
+    if all(map(np.ndim, sweep.fixed.values())) and not sweep.axes:
+        return None  # no input is a scalar
+    if not any(shapes) and points_at_once(shapes) < _WORTH_A_CALL:
+        return None
+    return over_points(graph, shapes)
 
 
-@memoize_on_argument
-def _is_elementwise(graph: Graph) -> bool:
-    return all(map(is_elementwise_node, graph.nodes))
+def points_at_once(shapes: Sequence[Shape]) -> int:
+    """Of how many points a block is that is computed together, given the shapes of all values at one of them."""
+    return max(1, _AT_ONCE // (2 * sum(map(prod, shapes))))
 
 
-def points_at_once(graph: Graph) -> int:
-    """Of how many points a block is that is computed together."""
-    return max(1, _AT_ONCE // (2 * len(graph)))
-
-
-def first_shapes(graph: Graph, sweep: Sweep) -> tuple[Shape, ...] | None:
-    """The shapes of all values at the first point, None where all are scalars; raises InvalidInputs where the inputs do
-    not fit the graph."""
+def first_shapes(graph: Graph, sweep: Sweep) -> tuple[Shape, ...]:
+    """The shapes of all values at the first point; raises InvalidInputs where the inputs do not fit the graph."""
     first = {name: column[0, ...] for name, column in sweep.at(np.zeros(1, dtype=np.int64)).items()}
-    return fit_inputs(graph, {**sweep.fixed, **first}).shapes
+    return fit_inputs(graph, {**sweep.fixed, **first}).shapes or ((),) * len(graph)

@@ -110,7 +110,7 @@ def _check_outputs(graph: Graph, sweep: Sweep, outputs: Sequence[str], location:
         raise InvalidRequest([Fault(location, detail) for _, detail in unknown])
     shapes = first_shapes(graph, sweep)
     for name in outputs:
-        if shapes is not None and (shape := shapes[graph.position[name]]):
+        if shape := shapes[graph.position[name]]:
             detail = f"{name!r} has shape {list(shape)}: a sweep keeps scalars, such as the sum or the mean of it"
             if len(shape) == 1:
                 detail += "; where an input is to take one number after the other, these are its `values`"

@@ -6,10 +6,11 @@ from math import ceil
 
 from service.core.derivatives.weights import weigh_check
 from service.core.execution.weights import weigh_forward, weigh_run
-from service.core.figures.figures import Shape, blank_figures
+from service.core.figures.figures import blank_figures
 from service.core.figures.weight import Weight
 from service.core.graph.graph import Graph
-from service.core.sweeps.chunks import first_shapes, is_batch, points_at_once
+from service.core.sweeps.batching import rank_of
+from service.core.sweeps.chunks import batch_of, first_shapes, points_at_once
 from service.core.sweeps.sweep import CHUNK, Sweep
 
 _FLOAT = 8
@@ -56,12 +57,14 @@ def weigh_sweep(graphs: Sequence[Graph], sweep: Sweep) -> Weight:
 
 def _weigh_runs(graph: Graph, sweep: Sweep, count: int, backward: bool) -> Weight:
     weigh = weigh_run if backward else weigh_forward
-    varied = _VARIED * len(graph.inputs)
-    if not is_batch(graph, sweep):
-        return (weigh(graph, first_shapes(graph, sweep)) + _RUN).times(count) + varied * count
-    at_once = min(count, points_at_once(graph))
-    shapes: tuple[Shape, ...] = ((at_once,),) * len(graph)
-    return (weigh(graph, shapes) + varied * at_once).times(ceil(count / at_once))
+    varied, shapes = _VARIED * len(graph.inputs), first_shapes(graph, sweep)
+    batch = batch_of(graph, sweep, shapes)
+    if batch is None:
+        single = weigh(graph, shapes if any(shapes) else None)
+        return (single + _RUN).times(count) + varied * count
+    at_once, rank = min(count, points_at_once(shapes)), rank_of(graph, shapes)
+    laid = tuple((at_once, *(1,) * (rank - len(shape)), *shape) for shape in shapes)
+    return (weigh(batch, laid) + varied * at_once).times(ceil(count / at_once))
 
 
 def _weigh_checks(graph: Graph, sweep: Sweep, count: int) -> Weight:

@@ -64,7 +64,7 @@ def test_the_points_of_a_very_large_graph_are_computed_one_by_one(monkeypatch: p
     sweep = plan_sweep(graph, {name: Linspace(1.0, 2.0, 2) for name in "abcd"}, gradients=True, chunk=5)
     together = columns_of(graph, sweep)
     monkeypatch.setattr(chunks, "_AT_ONCE", 2 * chunks._WORTH_A_CALL * len(graph) - 1)
-    assert not chunks.is_batch(graph, sweep)
+    assert chunks.batch_of(graph, sweep, ((),) * len(graph)) is None
     for name, column in columns_of(graph, sweep).items():
         assert column.tolist() == pytest.approx(together[name].tolist(), rel=1e-14)
 
@@ -76,11 +76,11 @@ def test_no_rule_depends_on_the_points_beside_one() -> None:
         nodes: list[dict[str, Any]] = [{"name": name, "operation": "Input"} for name in names]
         attributes = next(attribute_samples(operation))
         nodes.append({"name": "F", "operation": operation.name, "inputs": names, "attributes": attributes})
-        columns = (np.append(random.permutation(extremes), random.normal(size=20)) for _ in names)
+        columns = (np.append(random.permutation(extremes), random.normal(size=10)) for _ in names)
         inputs: dict[str, Axis | FloatArray] = dict(zip(names, map(Values, columns), strict=True))
         graph = build_graph(nodes)
         whole = plan_sweep(graph, inputs, mode="zip", gradients=True, chunk=1000)
-        expected, found = columns_of(graph, whole), columns_of(graph, replace(whole, chunk=11))
+        expected, found = columns_of(graph, whole), columns_of(graph, replace(whole, chunk=8))
         for name in whole.columns:
             assert same_bits(found[name], expected[name]).all(), (operation.name, name)
 

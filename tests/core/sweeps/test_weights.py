@@ -21,6 +21,11 @@ SWEEPS: dict[str, tuple[str, dict[str, Axis | FloatArray], Any]] = {
     "spread": ("F(x) = x ^ 9", {"x": Normal(0.0, 1e20, 10_000)}, {"gradients": True}),
     "chain": (CHAIN, {"x": Linspace(0.0, 1.0, 10_000), "w": np.array(1.0), "b": np.array(1.0)}, {"gradients": True}),
     "tensors": ("F(x, w) = sum((x @ x * w) ^ 2)", {"x": np.ones((300, 300)), "w": Linspace(0.0, 1.0, 3)}, {}),
+    "data": (
+        "F(x, w, b) = mean((tanh(w * x + b) - x) ^ 2)",
+        {"x": np.ones((20, 50)), "w": Linspace(0.0, 1.0, 300), "b": np.array(1.0)},
+        {"gradients": True},
+    ),
     "checks": ("F(x) = tanh(x) * x", {"x": Linspace(0.0, 1.0, 20)}, {"check": True}),
 }
 
@@ -39,7 +44,7 @@ def test_the_weight_of_a_chunk_bounds_its_memory(name: str) -> None:
     finally:
         tracemalloc.stop()
     weight = weigh_chunk([graph], sweep)
-    assert peak <= weight.nbytes <= 4 * peak + 4_000_000
+    assert peak <= weight.nbytes <= 5 * peak + 4_000_000
 
 
 def test_a_sweep_weighs_as_its_chunks_one_after_the_other() -> None:
@@ -55,8 +60,7 @@ def test_a_sweep_weighs_as_its_chunks_one_after_the_other() -> None:
 
 
 def test_a_block_of_a_large_graph_has_fewer_points() -> None:
-    small, large = (graph_of("F(x) = " + " + ".join(["x"] * count)) for count in (100, 2000))
-    assert points_at_once(small) > 10_000 > points_at_once(large) > 4000
+    assert points_at_once([()] * 100) > 10_000 > points_at_once([()] * 2000) > points_at_once([(10,)] * 2000) > 400
 
 
 def test_a_chunk_takes_about_a_second() -> None:
