@@ -36,8 +36,9 @@ class MeasuredEngine:
 
         def ended(future: "Future[bytes]") -> None:
             failure = CancelledError() if future.cancelled() else future.exception()
-            end(failure)
-            if not isinstance(failure, Gone | CancelledError | Unavailable):
+            stopped = isinstance(failure, Gone | CancelledError | Unavailable)
+            end(None if stopped else failure)
+            if not stopped:
                 self._observe("failed" if failure else "done", time.monotonic() - began)
 
         end = spans.begin("chunk", {"gradbook.chunk": number})

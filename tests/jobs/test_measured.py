@@ -28,6 +28,11 @@ SPAN = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 1)
 def database(empty_database: Callable[[Path], str], tmp_path: Path) -> Iterator[Database]:
     with closing(Database(empty_database(tmp_path))) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def no_tracer() -> Iterator[None]:
+    yield
     spans.use(None)
 
 
@@ -53,7 +58,8 @@ class Told:
     [(None, ["done"]), (Lost(), ["failed"]), (ValueError(), ["failed"]), (Gone(), []), (Unavailable("no"), [])],
 )
 def test_what_was_computed_is_measured(failure: Exception | None, outcomes: list[str]) -> None:
-    engine, seen = Told(), list[tuple[str, float]]()
+    engine, seen, tracer = Told(), list[tuple[str, float]](), Lasting()
+    spans.use(tracer)
     measured = MeasuredEngine(engine, lambda outcome, seconds: seen.append((outcome, seconds)))
     work: Any = None
     future = measured.submit(work, 0, Event())
@@ -64,6 +70,7 @@ def test_what_was_computed_is_measured(failure: Exception | None, outcomes: list
     else:
         engine.futures[0].set_result(b"x")
         assert future.result() == b"x"
+    assert tracer.failures == [failure if outcomes else None]
     assert [outcome for outcome, _ in seen] == outcomes and all(seconds >= 0 for _, seconds in seen)
 
 
@@ -73,6 +80,10 @@ class Lasting(Recorder):
     def __init__(self) -> None:
         super().__init__()
         self.parents: list[TraceContext | None] = []
+        self.failures: list[BaseException | None] = []
+
+    def begin(self, name: str, attributes: Any) -> Any:
+        return self.failures.append
 
     def current(self) -> TraceContext | None:  # type: ignore[override]  # which a recorder does not know
         return SPAN
