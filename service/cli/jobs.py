@@ -60,14 +60,18 @@ def get_job(job: str, url: str, as_json: bool) -> None:
 @click.argument("job")
 @client_options
 def get_job_result(job: str, url: str, as_json: bool) -> None:
-    """Wait for a job, and show how it ended or, with --json, what it came to."""
+    """Wait for a job, and show how it ended or, with --json, what it came to: JSON, or bytes in another form."""
     with connect(url) as service:
         ended = follow(service.get_job(job))
+        ended.raise_for_state()
+        if not as_json:
+            print_job(ended, as_json)
+            return
         came_to = service.get_job_result(ended)
-    if as_json:
-        print_json(getattr(came_to, "document", came_to))
+    if isinstance(came_to, bytes):
+        click.echo(came_to, nl=False)
     else:
-        print_job(ended, as_json)
+        print_json(getattr(came_to, "document", came_to))
 
 
 @job.command("cancel")
@@ -99,4 +103,4 @@ def print_job(job: Job, as_json: bool) -> None:
     print_members({"done": f"{job.done} of {job.total} {job.unit}", "took" if job.ended else "estimate": seconds})
     moments = ("created_at", "started_at", "ended_at", "expires_at")
     print_members({member: job.document[member] for member in (*moments, "result")})
-    print_members({"problem": job.problem and job.problem["detail"]})
+    print_members({"problem": job.problem and job.problem.get("detail")})

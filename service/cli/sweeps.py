@@ -1,5 +1,6 @@
 """The commands `sweep create`, `show`, `points`, `picture` and `delete`."""
 
+import sys
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, TextIO
@@ -22,7 +23,7 @@ from service.cli.terminal import (
     short_written,
     url_option,
 )
-from service.cli.verdicts import tolerance_options
+from service.cli.verdicts import DIFFER, tolerance_options
 from service.cli.waiting import connect, follow
 from service.client.results.sweeps import PartedFigures, ReducedFigures, Sweep, SweptFigure
 
@@ -66,7 +67,8 @@ def create_sweep(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Compute GRAPH at many points, in the background, and wait for it.
+    """Compute GRAPH at many points, in the background, and wait for it. Exits with 1 if it parts from --against
+    anywhere, or if with --check a gradient is wrong.
 
     An input varies as in a=linspace:0:1:1000 (start, stop, count), a=logspace:-3:3:7 (of powers of ten),
     a=uniform:0:1:1000:7 (low, high, count, seed) or a=normal:0:1:1000:7 (mean, deviation, count, seed; the seed may be
@@ -80,7 +82,9 @@ def create_sweep(
         if no_wait:
             print_job(job, as_json)
             return
-        print_sweep(service.get_job_result(follow(job)), as_json)
+        sweep = service.get_job_result(follow(job))
+    print_sweep(sweep, as_json)
+    sys.exit(DIFFER if any(parted.points for parted in sweep.parted.values()) else 0)
 
 
 def _read_axis(text: str) -> dict[str, Any] | None:

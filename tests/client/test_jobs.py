@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from service.client import Client, ClientError, Graph, Job, JobCancelled, JobFailed, Problem
+from service.client.progress import progress_bar
 from service.client.results.jobs import read_job
 from service.serving import free_port, service_process
+from tests.cli.test_waiting import impatient_terminal, read_until
 
 LONG = {"a": {"linspace": [0, 1, 50_000]}, "b": {"linspace": [0, 1, 1_000]}}
 
@@ -70,6 +73,17 @@ def test_what_failed_raises_the_problem_of_the_job(service: Client, graph: Graph
         failed.result()
     assert raised.value.job is failed and raised.value.detail == "chunk 7 did"
     assert isinstance(raised.value, Problem) and issubclass(JobCancelled, ClientError)
+
+
+def test_a_terminal_shows_how_far_a_job_is(service: Client, graph: Graph) -> None:
+    job = service.create_sweep(graph, LONG).cancel()
+    begun = datetime.now(UTC).isoformat()
+    running = {**job.document, "state": "running", "done": 12_345_678, "started_at": begun, "estimate": 900.0}
+    with impatient_terminal() as terminal, progress_bar() as show:
+        show(read_job(running, service))
+        read_until(terminal, f"sweep {job.id[-8:]} running".encode())
+        read_until(terminal, b"12,345,678/50,000,000 points")
+        read_until(terminal, b"about 15 min left")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from service.client.methods.requests import Requests, id_of, listing
 from service.client.results.comparisons import read_comparison
 from service.client.results.derivatives import read_derivatives
 from service.client.results.graphs import read_graph
-from service.client.results.jobs import Job, JobCancelled, JobFailed, read_job
+from service.client.results.jobs import Job, read_job
 from service.client.results.result import Source
 from service.client.results.runs import read_run
 from service.client.results.series import read_series
@@ -73,10 +73,7 @@ class JobMethods(Requests):
 
     def _answer(self, job: Job, headers: Mapping[str, str] | None = None) -> requests.Response:
         """What a job came to, as it is answered; of `headers` what is accepted counts."""
-        if job.state == "failed":
-            raise JobFailed(job)
-        if job.state == "cancelled":
-            raise JobCancelled(job)
+        job.raise_for_state()
         accepted = {name: value for name, value in (headers or {}).items() if name == "Accept"}
         return self._http.send("GET", job.link or f"/v1/jobs/{id_of(job)}/result", headers=accepted)
 

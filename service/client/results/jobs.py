@@ -77,6 +77,13 @@ class Job(Result):
                 show(job)
         return job
 
+    def raise_for_state(self) -> None:
+        """Raise JobFailed or JobCancelled if that is how the job ended."""
+        if self.state == "failed":
+            raise JobFailed(self)
+        if self.state == "cancelled":
+            raise JobCancelled(self)
+
     def result(self, timeout: float | None = None, on_progress: Callable[["Job"], Any] | None = None) -> Any:
         """Wait as `wait` does, and return what the job came to, as `get_job_result` does.
 

@@ -42,6 +42,9 @@ class Source(Protocol):
     def get_comparison_picture(self, comparison: str) -> str:
         """The picture of a comparison."""
 
+    def draw_sweep(self, sweep: str) -> str:
+        """The picture of a sweep."""
+
     def list_sweep_points(self, sweep: str) -> Iterator[Any]:
         """The points of a sweep."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.client.figures import Document
 from service.client.results.jobs import Job, read_job
-from service.client.results.result import Result, Row, Source, Table
+from service.client.results.result import Result, Row, Source, Table, drawn, html_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,6 +110,12 @@ class Sweep(Table):
     def _shown_rows(self) -> Iterable[Row]:
         members = ("min", "max", "mean", "nonfinite")
         return ({"figure": name, **{each: found[each] for each in members}} for name, found in self.reduced.items())
+
+    def _repr_html_(self) -> str:
+        return f"{drawn(self._repr_svg_)}{html_table(self._shown_rows())}"
+
+    def _repr_svg_(self) -> str:
+        return self._source.draw_sweep(self.id)
 
 
 def read_sweep(document: Document, source: Source) -> Sweep:
