@@ -21,19 +21,15 @@ from service.core.rulebook.operations.reduction import numpy_axes, reduced_shape
 @memoize_on_argument
 def over_points(graph: Graph, shapes: tuple[Shape, ...]) -> Graph | None:
     """The graph in that form, given the shapes that its values have at one point; None where it has none."""
-    rank = rank_of(graph, shapes)
-    nodes, given = [], [False] * len(graph)  # what follows from Inputs
+    rank, minimum_norm = rank_of(graph, shapes), graph.convention == MINIMUM_NORM
+    nodes: list[Node] = []
+    given = [False] * len(graph)  # what follows from Inputs, and so has all axes
     if any(0 in shape for shape in shapes):
         return None
     for position, (node, sources) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         given[position] = node.operation.is_input or any(given[source] for source in sources)
-        operands = [shapes[source] for source in sources]
-        laid = (
-            _laid(node, operands, rank, graph.convention == MINIMUM_NORM)
-            if given[position] or not _reduces(node.operation)
-            else None
-        )
-        if laid is None:
+        laid = _laid(node, [shapes[source] for source in sources], rank, minimum_norm)
+        if laid is None or (_reduces(node.operation) and not given[position]):
             return None
         nodes.append(laid)
     changed = any(laid is not node for laid, node in zip(nodes, graph.nodes, strict=True))
