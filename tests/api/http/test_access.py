@@ -18,6 +18,7 @@ from service.settings import Settings
 from service.storage.access_keys import Scope, create_access_key, revoke_access_key
 from service.usecases import rate_limit
 from service.usecases.access import Keyring
+from service.usecases.jobs import get_job
 from service.workers.pool import Pool
 from tests.api.conftest import MakeApp
 
@@ -160,7 +161,7 @@ class Elsewhere(Pool):
     def call(self, task: Any, given: bytes, **named: Any) -> Any:
         """Keep what is said of the request."""
         self.environs.append(task[0])
-        return (self.status, [], []), b""
+        return (self.status, [], [], ()), b""
 
 
 def test_nothing_is_done_and_no_body_is_handed_over_before_the_key_is_known(make_app: MakeApp) -> None:
@@ -249,6 +250,26 @@ def test_each_change_is_logged_with_its_key(
         assert (line["key"], line["name"], line["client"]) == (keys[Scope.WRITE][:21], "WRITE", "127.0.0.1")
         assert line["request_id"] and line["time"].endswith("Z")
         assert keys[Scope.WRITE][22:] not in json.dumps(line)
+
+
+def test_what_is_done_as_a_job_needs_a_key_that_may_store_something(make_app: MakeApp) -> None:
+    app, pool = make_app(), Elsewhere()
+    hand_over(app, pool, 1.0)
+    keys = {scope: make_key(app, scope) for scope in (Scope.READ, Scope.WRITE)}
+    client, context = app.test_client(), app.extensions["gradbook"]
+    check = "/v1/graphs/g/gradient-checks"
+
+    def ask(key: str) -> Any:
+        large, headers = b" " * (LARGE_BODY + 1), {"Prefer": "respond-async", "Cookie": f"gradbook_key={key}"}
+        return client.post(check, data=large, content_type="application/json", headers={**headers, **bearing(key)})
+
+    refused, deferred = ask(keys[Scope.READ]), ask(keys[Scope.WRITE])
+    assert refused.status_code == 403 and "scope write" in refused.json["detail"]
+    assert deferred.status_code == 202
+    kept = get_job(context, deferred.json["id"]).task
+    assert kept["environ"]["gradbook.admitted"] == keys[Scope.WRITE][:21]
+    assert not any(key in json.dumps(kept) for key in keys.values()) and "COOKIE" not in json.dumps(kept)
+    assert pool.environs == []
 
 
 def test_a_change_without_a_key_and_one_that_was_given_up_are_logged(make_app: MakeApp, changes: list[Any]) -> None:
