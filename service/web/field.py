@@ -144,7 +144,7 @@ def _contours(
     ends = np.array([[across[0], up[-1]], [across[-1], up[0]]])
     texts = []
     for value, text in levels:
-        lines = contour(points, field.values, value)
+        lines = contour(points, field.values, value, field.high - field.low)
         if not len(lines):
             continue
         yield PATH.format("level low" if value < 0 else "level", _segments(lines))
@@ -159,11 +159,12 @@ def _contours(
     yield from texts
 
 
-def contour(points: FloatArray, values: FloatArray, level: float) -> FloatArray:
+def contour(points: FloatArray, values: FloatArray, level: float, steepest: float) -> FloatArray:
     """Where a function crosses a level, as line segments of shape [n, 2, 2].
 
     It is given at the points [rows, columns, 2] of a grid, and linear over the triangles into which a diagonal parts
-    each cell of the grid; triangles with a NaN are left out.
+    each cell of the grid. Triangles with a NaN are left out, and those over which it rises by more than `steepest`, as
+    at a pole.
     """
     parts = (slice(None, -1), slice(1, None))
     around = [(parts[row], parts[column]) for row, column in ((0, 0), (0, 1), (1, 1), (1, 0))]
@@ -171,8 +172,10 @@ def contour(points: FloatArray, values: FloatArray, level: float) -> FloatArray:
     places = np.stack([points[each] for each in around], axis=2)[:, :, triangles].reshape(-1, 3, 2)
     heights = np.stack([values[each] for each in around], axis=2)[:, :, triangles].reshape(-1, 3) - level
     above: BoolArray = np.asarray(heights > 0)
+    with np.errstate(over="ignore"):
+        smooth = np.ptp(heights, axis=1, keepdims=True) <= steepest  # False where one is NaN
     # A side, from corner k to corner k + 1, is crossed by the line; of each triangle two are, or none.
-    crossed = (above ^ np.roll(above, -1, axis=1)) & ~np.isnan(heights).any(axis=1, keepdims=True)
+    crossed = (above ^ np.roll(above, -1, axis=1)) & smooth
     begin, end = places[crossed], np.roll(places, -1, axis=1)[crossed]
     near, far = heights[crossed], np.roll(heights, -1, axis=1)[crossed]
     return np.asarray((begin + (near / (near - far))[:, None] * (end - begin)).reshape(-1, 2, 2))

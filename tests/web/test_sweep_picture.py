@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -19,6 +20,7 @@ from service.web.sweep_picture import Chunk, SweepPicture, choose, draw_sweep
 from tests.web.drawings import SVG, read, written
 from tests.web.test_plot import strokes, texts_of
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "sweep.svg"
 NUMBERS = r"-?\d+(?:\.\d+)?"
 
 
@@ -254,6 +256,14 @@ def test_alone_it_has_its_style_its_title_and_its_words() -> None:
     names = set(re.findall(r"var\((--[\w-]+)\)", style))
     assert names and all(f"{name}:" in style for name in names)
     assert all(part.lstrip().startswith("#sweep-1") for part in re.findall(r"(?<=\})[^{}@/]+(?=\{)", style))
+
+
+def test_the_picture_of_the_documents_is_what_the_service_draws() -> None:
+    """To make it anew: the commands of docs/sweeps.md, `curl … > examples/sweep.svg`."""
+    loss = "y1 = 1 / (1 + exp(-(w + b))); y2 = 1 / (1 + exp(2 * w - b)); loss = (y1 - 0.9)^2 + (y2 - 0.2)^2"
+    picture = drawn(sweep_of(loss, {"w": Linspace(-4, 4, 201), "b": Linspace(-4, 4, 201)}), of="loss")
+    text = re.sub("sweep-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", EXAMPLE.read_text(encoding="utf-8"))
+    assert stand_alone(picture.plot, "ID", picture.title, picture.told) == text.strip()
 
 
 def test_names_are_text() -> None:
