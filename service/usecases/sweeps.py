@@ -43,6 +43,7 @@ from service.usecases.sweep_tallies import load_reductions
 from service.usecases.tensors import TensorReference, require_tensors, with_weights
 from service.usecases.weighing import STORED_BYTE, SWEPT_POINT, Form, WholeAnswer, admit
 
+_LISTED_NUMBERS = 100_000  # of the points of a page
 FLOAT64 = "float64"  # the tolerance that two graphs are held to unless another is named
 
 
@@ -193,14 +194,16 @@ def list_sweep_points(
 ) -> SweepPoints:
     """At most `limit` points of a sweep from the number `start` on, those of them that are computed.
 
-    `form` is the form in which they are answered whole, None if they are no more than a page. Raises NotFound, and
-    Conflict where no points are kept, and as `Context.admit`.
+    `form` is the form in which they are answered whole, None for a page, which has fewer where they have many figures.
+    Raises NotFound, and Conflict where no points are kept, and as `Context.admit`.
     """
     record = get_sweep_job(context, sweep_id)
     sweep = _read_axes(context, record.task)
     _require_points(sweep)
-    asked = range(min(start, sweep.points), min(start + limit, sweep.points))
-    numbers = len(asked) * (1 + len(sweep.axes) + len(sweep.columns))
+    width = 1 + len(sweep.axes) + len(sweep.columns)
+    most = limit if form else min(limit, max(1, _LISTED_NUMBERS // width))
+    asked = range(min(start, sweep.points), min(start + most, sweep.points))
+    numbers = len(asked) * width
     answer = None if form is None else WholeAnswer(form, numbers, 1, other_form=False)
     context.admit(Weight(10.0 * numbers, 24.0 * numbers), answer)
     with context.database.read() as connection:

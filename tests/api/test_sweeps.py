@@ -185,6 +185,18 @@ def test_a_sweep_is_deleted_with_its_job_once_that_has_ended(app: Flask, client:
     assert client.delete(path).status_code == 404
 
 
+def test_a_page_ends_where_its_points_have_many_figures(app: Flask, client: FlaskClient) -> None:
+    names = [f"h{number}" for number in range(300)]
+    chain = "; ".join(f"{name} = x + {number}" for number, name in enumerate(names))
+    client.post("/v1/graphs", json={"name": "wide", "expression": chain})
+    sweep = swept(app, client, "wide", inputs={"x": {"linspace": [0, 1, 20_000]}})
+    page = client.get(f"/v1/sweeps/{sweep['id']}/points?offset=500").json
+    assert page is not None and page["next"] and 300 < len(page["points"]) < 400
+    last = page["points"][-1]["point"]
+    following = client.get(f"/v1/sweeps/{sweep['id']}/points?cursor={page['next']}&limit=1").json
+    assert following is not None and following["points"][0]["point"] == last + 1
+
+
 def test_weights_stand_in_and_arrays_are_the_same_at_every_point(app: Flask, client: FlaskClient) -> None:
     tensor = _stored(client, np.array([[1.0, -2.0]]))
     graph = {"name": "scaled", "expression": "F = sum(w * x) * s", "weights": {"w": tensor}}

@@ -21,7 +21,7 @@ _VARIED = Weight(20.0, 4.0 * _FLOAT)  # of an input's number at a point
 # Of a column, and of each point that may be named in its reduction or have a bucket for itself.
 _COLUMN, _NAMED, _MOST_NAMED = Weight(100_000.0, 50_000.0), Weight(0.0, 150.0), 2**16
 _SECOND = 1e9  # operations
-_REDUCED_CHUNK = 100_000  # points
+_REDUCED_CHUNK, _FIGURES = 100_000, 2**21  # points, and figures of all of them
 _CHECK = Weight(1e6, 200_000.0)  # of the gradient with respect to one input, beside what is computed for it
 
 
@@ -43,8 +43,8 @@ def weigh_chunk(graphs: Sequence[Graph], sweep: Sweep) -> Weight:
 
 def choose_chunk(graphs: Sequence[Graph], sweep: Sweep) -> int:
     """How many points a chunk has unless it is told: ten thousand, a hundred thousand where only what they amount to is
-    kept, or as many as take about a second."""
-    most = CHUNK if sweep.reduce is None else _REDUCED_CHUNK
+    kept, or as many as take about a second, and have no more figures than a row of the database well holds."""
+    most = min(CHUNK if sweep.reduce is None else _REDUCED_CHUNK, _FIGURES // len(sweep.columns))
     one = replace(sweep, chunk=CHUNK)
     operations = weigh_chunk(graphs, one).operations / min(CHUNK, sweep.points)
     return max(1, min(most, int(_SECOND / operations)))

@@ -26,6 +26,7 @@ SWEEPS: dict[str, tuple[str, dict[str, Axis | FloatArray], Any]] = {
         {"x": np.ones((20, 50)), "w": Linspace(0.0, 1.0, 300), "b": np.array(1.0)},
         {"gradients": True},
     ),
+    "reduced": ("F(x) = tanh(x)", {"x": Linspace(0.0, 1.0, 10**6)}, {"gradients": True, "reduce": ["mean"]}),
     "checks": ("F(x) = tanh(x) * x", {"x": Linspace(0.0, 1.0, 20)}, {"check": True}),
 }
 
@@ -66,6 +67,9 @@ def test_a_block_of_a_large_graph_has_fewer_points() -> None:
 def test_a_chunk_takes_about_a_second() -> None:
     x: dict[str, Axis | FloatArray] = {"x": Linspace(0.0, 1.0, 10**6)}
     assert plan_sweep(graph_of("F(x) = tanh(x)"), x, gradients=True).chunk == 10_000
+    assert plan_sweep(graph_of("F(x) = tanh(x)"), x, reduce=["min"]).chunk == 100_000
+    wide = graph_of("; ".join(f"h{number} = x + {number}" for number in range(500)))
+    assert len(compute_chunk([wide], plan_sweep(wide, x), 0)) < 20_000_000
     assert 50 < plan_sweep(graph_of("F(x) = tanh(x)"), x, check=True).chunk < 2_000
     product = graph_of("F(w, x) = sum(w @ w) * x")
     assert 1 <= plan_sweep(product, {"w": np.ones((1000, 1000)), **x}).chunk < 10
