@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any, TextIO
 
 import click
@@ -18,6 +17,7 @@ from service.cli.terminal import (
     print_json,
     print_members,
     print_table,
+    read_figure,
     read_inputs,
     rounded,
     short_written,
@@ -29,7 +29,7 @@ from service.client.results.sweeps import PartedFigures, ReducedFigures, Sweep, 
 
 _REDUCTIONS = ("min", "max", "mean", "argmin", "histogram", "nonfinite")
 _SHOWN, _POINTS = 10, 20
-_EVEN, _RANDOM = ("linspace", "logspace"), ("uniform", "normal")
+_EVEN, _RANDOM, _VALUES = ("linspace", "logspace"), ("uniform", "normal"), "values"
 
 
 @click.group()
@@ -71,9 +71,11 @@ def create_sweep(
     anywhere, or if with --check a gradient is wrong.
 
     An input varies as in a=linspace:0:1:1000 (start, stop, count), a=logspace:-3:3:7 (of powers of ten),
-    a=uniform:0:1:1000:7 (low, high, count, seed) or a=normal:0:1:1000:7 (mean, deviation, count, seed; the seed may be
-    left out). As in a=3 or 'x=[1, 2]' it is the same at every point.
+    a=uniform:0:1:1000:7 (low, high, count, seed), a=normal:0:1:1000:7 (mean, deviation, count, seed; the seed may be
+    left out) or a=values:1:2:5. As in a=3 or 'x=[1, 2]' it is the same at every point.
     """
+    if options["tolerance"] is not None and options["against"] is None:
+        raise click.UsageError("a tolerance is for --against")
     given = read_inputs((), file)
     for text in inputs:
         given |= _read_axis(text) or read_inputs((text,), None)
@@ -88,21 +90,23 @@ def create_sweep(
 
 
 def _read_axis(text: str) -> dict[str, Any] | None:
-    """An input that varies, written NAME=KIND:NUMBER:NUMBER:COUNT, with :SEED after that if it is random; None for what
-    is written otherwise."""
+    """An input that varies, written NAME=KIND:NUMBER:NUMBER:COUNT, with :SEED after that if it is random, or
+    NAME=values:NUMBER:…; None for what is written otherwise."""
     name, _, form = text.rpartition("=")
     kind, *figures = form.split(":")
+    if kind == _VALUES:
+        return {name: {kind: [read_figure(figure, text) for figure in figures]}}
     if kind not in (*_EVEN, *_RANDOM):
         return None
     most = 4 if kind in _RANDOM else 3
     if not 3 <= len(figures) <= most:
         raise click.UsageError(f"{text}: {kind} takes {'three or four' if most == 4 else 'three'} numbers")
+    ends = [read_figure(figure, text) for figure in figures[:2]]
     try:
-        first, second = (float(Fraction(figure)) if "/" in figure else float(figure) for figure in figures[:2])
         count, *seed = map(int, figures[2:])
-    except (ValueError, ArithmeticError):
-        raise click.UsageError(f"{text}: two numbers, then whole numbers are expected") from None
-    return {name: {kind: [first, second, count], **({"seed": seed[0]} if seed else {})}}
+    except ValueError:
+        raise click.UsageError(f"{text}: after two numbers, whole numbers are expected") from None
+    return {name: {kind: [*ends, count], **({"seed": seed[0]} if seed else {})}}
 
 
 @sweep.command("show")
