@@ -75,7 +75,9 @@ def test_figures_are_those_of_a_run_at_each_point(text: str) -> None:
 
 @pytest.mark.parametrize("name", REDUCTIONS)
 def test_every_reduction_is_computed_over_points(name: str) -> None:
-    hold(*sweep_of(f"F = {name}(x * w + b, axes=[0, 1], keepdims=0) + {name}(w * b)"))
+    graph = graph_of(f"F = {name}(x * w + b, axes=[0, 1], keepdims=0) + {name}(w * b)")
+    w = Values(np.array([0.5, 0.0, np.nan, np.inf, 1e200, 1e-200]))
+    hold(graph, plan_sweep(graph, {"x": X, "w": w, "b": np.array(0.0)}, gradients=True))
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)

@@ -248,12 +248,14 @@ def norm(x: Any, axes: Axes, keepdims: bool) -> Any:
     """Return √Σx²; where a square would overflow or underflow, scale by the largest element first."""
     length = np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims))
     least = math.sqrt(np.finfo(length.dtype).tiny) / np.finfo(length.dtype).eps
-    if np.all((length > least) & (length < math.inf)):
+    safe = (length > least) & (length < math.inf)
+    if np.all(safe):
         return length
     largest = np.maximum.reduce(np.absolute(x), axis=axes, keepdims=True, initial=0.0)
     unit = np.where((largest > 0.0) & (largest < math.inf), largest, 1.0)
     scaled = np.sqrt(np.sum(np.square(x / unit), axis=axes, keepdims=True)) * unit
-    return np.reshape(scaled, np.shape(length))
+    # A norm does not depend on those beside it.
+    return np.where(safe, length, np.reshape(scaled, np.shape(length)))
 
 
 _define_reduction(
