@@ -46,7 +46,8 @@ def written(thing: Graph | Sweep) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of each chunk of a task: what is stored of it, or what was raised; and how long that took."""
+    """What became of each chunk of a task: what is stored of it, or what was raised; and the seconds of a
+    processor that it took."""
 
     outcomes: Sequence[bytes | Exception]
     seconds: float
@@ -76,11 +77,11 @@ def run_chunks(
     if announce:
         Event(f"{event}-begun").set()
     kernel.warm()
-    begin = time.perf_counter()
+    begin = time.thread_time()
     *graphs, sweep = known.values()
     stop = _seldom(Event(event).is_set)
     outcomes = [_outcome(graphs, sweep, number, stop) for number in numbers]
-    return Done(outcomes, time.perf_counter() - begin)
+    return Done(outcomes, time.thread_time() - begin)
 
 
 def _outcome(graphs: Sequence[Graph], sweep: Sweep, number: int, stop: Callable[[], bool]) -> bytes | Exception:
