@@ -347,6 +347,16 @@ def test_the_compose_file_keeps_to_the_published_schema(tmp_path: Path) -> None:
     assert "read_onyl" in check_against_schema(tmp_path / "docker-compose.yml").stdout
 
 
+def test_the_cluster_of_the_compose_file_has_one_image_and_publishes_the_service_alone() -> None:
+    parts = {name: part for name, part in compose()["services"].items() if part.get("profiles") == ["cluster"]}
+    assert parts.keys() == {"gradbook-cluster", "scheduler", "worker"}
+    for part in parts.values():
+        assert part["build"]["args"] == {"EXTRAS": "postgres dask"}
+        assert part["cap_drop"] == ["ALL"] and part["read_only"] is True
+    assert [name for name, part in parts.items() if part["ports"]] == ["gradbook-cluster"]
+    assert parts["gradbook-cluster"]["environment"]["GRADBOOK_DASK"] == parts["worker"]["command"][2]
+
+
 def test_the_compose_file_confines_the_service() -> None:
     document = compose()
     service = document["services"]["gradbook"]

@@ -24,7 +24,7 @@ from service.jobs.engine import ChunkWork, Unavailable
 from service.workers.pool import Gone, Lost
 
 _IN_FLIGHT = 3  # tasks for each thread of a worker: one is computed, one waits, one is on its way
-# A task costs the scheduler and the worker some ten milliseconds: short chunks go together, up to so many of them.
+# A task costs scheduler, worker and service six milliseconds or so: short chunks go together, up to so many of them.
 _TASK_SECONDS, _MOST_CHUNKS = 0.25, 8
 _TOGETHER = 0.002  # seconds that a chunk waits for others that are asked for with it
 _GLANCE = 0.1  # seconds between two looks whether a chunk's job was stopped

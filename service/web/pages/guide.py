@@ -31,7 +31,7 @@ USING = (
     ),
     *("other-languages", "lessons"),
 )
-OPERATING = ("settings", "operating", "observing", "upgrading", "errors", "promises")
+OPERATING = ("settings", "operating", "scale", "observing", "upgrading", "errors", "promises")
 SUBJECTS = USING + OPERATING
 
 
