@@ -36,7 +36,7 @@ class JobRecord:
     created_at: datetime
     total: int
     chunks: int
-    operations: float = 0.0
+    operations: int = 0
     graph_id: str | None = None
     other_graph_id: str | None = None
     state: str = WAITING

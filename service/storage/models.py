@@ -10,7 +10,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
-    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -364,7 +363,7 @@ class JobRow(Base):
     total: Mapped[int] = mapped_column(BigInteger)
     done: Mapped[int] = mapped_column(BigInteger)
     chunks: Mapped[int]
-    operations: Mapped[float] = mapped_column(Double)
+    operations: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(Moment)
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     ended_at: Mapped[datetime | None] = mapped_column(Moment, index=True)

@@ -41,7 +41,7 @@ def defer_request(
 
     The job has its key; so the key under which the job itself is found again is another, which no header can be.
     """
-    record = JobRecord(new_id(), "request", task, datetime.now(UTC), total=1, chunks=1, operations=operations)
+    record = JobRecord(new_id(), "request", task, datetime.now(UTC), total=1, chunks=1, operations=round(operations))
 
     def make(connection: Connection) -> tuple[JobRecord, str, bool]:
         made_before(connection, key)

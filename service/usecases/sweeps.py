@@ -148,7 +148,7 @@ def create_sweep(
         created_at=datetime.now(UTC),
         total=sweep.points,
         chunks=sweep.chunks,
-        operations=weight.operations,
+        operations=round(weight.operations),
         graph_id=stored.id,
         other_graph_id=other.id if other else None,
     )

@@ -28,7 +28,7 @@ SMALL = {
     "batch_runs": 1,
     "archive_members": 2,
     "answer_bytes": 600,
-    "request_memory": 50_000,
+    "request_memory": 60_000,
     "operations": 4_000_000,
     "job_operations": 5_000_000,
     "page": 3,

@@ -327,9 +327,9 @@ def test_every_operation_id_is_a_method_of_the_client(gradbook: Client) -> None:
         if method != "parameters"
     }
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
-    # A run that somebody else computed is posted where runs are created, a model where graphs are; what a graph has is
-    # listed with `graph`, and an origin that is reproduced is named by arguments.
-    assert methods - {"close", "record_run", "import_graph"} == documented - {
+    # A run that somebody else computed is posted where runs are created, a model where graphs are; a sweep's columns
+    # are its points. What a graph has is listed with `graph`, and an origin that is reproduced is named by arguments.
+    assert methods - {"close", "record_run", "import_graph", "get_sweep_columns"} == documented - {
         "list_graph_runs",
         "list_graph_comparisons",
         "get_origin_reproduction",
