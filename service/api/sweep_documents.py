@@ -12,6 +12,8 @@ from service.core.sweeps.reductions import Extreme, Parting, Reduction, Reductio
 from service.core.sweeps.sweep import Against, Sweep
 from service.usecases.sweeps import StoredSweep
 
+_MOST_NAMED = 10_000  # figures that are not finite, of all columns
+
 
 def sweep_document(stored: StoredSweep) -> dict[str, Any]:
     """A sweep as it is answered."""
@@ -50,15 +52,12 @@ def _found(sweep: Sweep, reductions: Reductions | None) -> dict[str, Any]:
     if reductions is None:
         return {"computed": 0, "reduced": {}, "nonfinite": [], "parted": {}}
     places = _Places(sweep, _named(reductions))
-    nonfinite = [
-        {"figure": name, **places.extreme(each)}
-        for name, column in reductions.columns.items()
-        for each in column.nonfinite
-    ]
+    told = [(each, name) for name, column in reductions.columns.items() for each in column.nonfinite]
+    named = sorted(told, key=lambda each: each[0].point)[:_MOST_NAMED] if _tells(sweep.reduce, "nonfinite") else []
     return {
         "computed": next(iter(reductions.columns.values())).count,
         "reduced": {name: _reduced(each, sweep.reduce, places) for name, each in reductions.columns.items()},
-        "nonfinite": sorted(nonfinite, key=lambda each: each["point"]) if _tells(sweep.reduce, "nonfinite") else [],
+        "nonfinite": [{"figure": name, **places.extreme(each)} for each, name in named],
         "parted": {name: _parted(sweep, name, each, places) for name, each in reductions.partings.items()},
     }
 

@@ -190,7 +190,9 @@ class SweepDocument(ma.Schema):
     nonfinite = fields.List(
         fields.Nested(NonfiniteDocument),
         required=True,
-        metadata={"description": "The first 1,000 figures of each column that are not finite, by their points"},
+        metadata={
+            "description": "What is not finite, by points: the first 1,000 figures of each column, 10,000 of all"
+        },
     )
     parted = fields.Dict(
         keys=fields.String(),
