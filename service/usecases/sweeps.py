@@ -205,7 +205,7 @@ def list_sweep_points(
     asked = range(min(start, sweep.points), min(start + most, sweep.points))
     numbers = len(asked) * width
     answer = None if form is None else WholeAnswer(form, numbers, 1, other_form=False)
-    context.admit(Weight(10.0 * numbers, 24.0 * numbers), answer)
+    context.admit(Weight(10.0 * numbers, 24.0 * numbers + 8.0 * width * sweep.chunk), answer)
     with context.database.read() as connection:
         chunks = [*storage.load_chunks(connection, record.id, _chunks_of(sweep, asked))]
     parts = [_cut(sweep, number, read_chunk(sweep, data), asked) for number, data in chunks]
