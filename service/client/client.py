@@ -17,6 +17,7 @@ Every method raises Problem where the service refuses, and ServiceUnavailable wh
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Self
 
 from service.client.methods.comparisons import ComparisonMethods
@@ -74,7 +75,7 @@ class Client(
         key = os.environ.get("GRADBOOK_KEY", "") if access_key is None else access_key
         self._http = Transport(url, timeout, retries, key.strip(), during)
         if on_job is not None:
-            self._http.finish = lambda answer, headers: self._answer(on_job(self._accepted(answer)), headers)
+            self._http.finish = partial(self._finish, on_job)
         self._tensors = Tensors(self._http)
 
     @property

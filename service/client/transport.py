@@ -59,8 +59,7 @@ class Transport:
     POST carries an Idempotency-Key, so that it takes effect once. Each request is sent and answered within `during()`.
     """
 
-    # Makes the answer of the job that a POST became, which asks for no other media type than these headers say. Without
-    # it no POST becomes a job.
+    # Makes the answer of the job that a POST with these headers became; without it no POST becomes a job.
     finish: Callable[[requests.Response, Mapping[str, str]], requests.Response] | None = None
 
     def __init__(

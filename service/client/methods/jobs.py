@@ -71,12 +71,14 @@ class JobMethods(Requests):
         document = self._http.read(answer)
         return _READERS[collection](document, self) if collection in _READERS else document
 
-    def _answer(self, job: Job, headers: Mapping[str, str] | None = None) -> requests.Response:
-        """What a job came to, as it is answered; of `headers` what is accepted counts."""
-        job.raise_for_state()
-        accepted = {name: value for name, value in (headers or {}).items() if name == "Accept"}
-        return self._http.send("GET", job.link or f"/v1/jobs/{id_of(job)}/result", headers=accepted)
+    def _finish(
+        self, on_job: Callable[[Job], Job], accepted: requests.Response, headers: Mapping[str, str]
+    ) -> requests.Response:
+        """The answer of the job that a request with these headers became, which `on_job` waits for."""
+        job = on_job(read_job(self._http.read(accepted), self))
+        return self._answer(job, {name: value for name, value in headers.items() if name == "Accept"})
 
-    def _accepted(self, answer: requests.Response) -> Job:
-        """The job that a request became."""
-        return read_job(self._http.read(answer), self)
+    def _answer(self, job: Job, headers: Mapping[str, str] | None = None) -> requests.Response:
+        """What a job came to, as it is answered to these headers."""
+        job.raise_for_state()
+        return self._http.send("GET", job.link or f"/v1/jobs/{id_of(job)}/result", headers=headers)
