@@ -255,10 +255,17 @@ def end_job(
     problem: Mapping[str, Any] | None = None,
     summary: Mapping[str, Any] | None = None,
 ) -> bool:
-    """End a job of the owner's, as failed if there is a problem; whether it was the owner's still."""
+    """End a job of the owner's, as failed if there is a problem; whether it was the owner's still.
+
+    Of one that is done what it was given is deleted: it cannot be begun again.
+    """
     ended = {"state": FAILED if problem else DONE, "result": result, "problem": problem, "summary": summary}
     mine = and_(_JOBS.c.id == identifier, _owned(owner))
-    return _change(connection, mine, **ended, ended_at=_now(connection), owner=None, lease_until=None)
+    if not _change(connection, mine, **ended, ended_at=_now(connection), owner=None, lease_until=None):
+        return False
+    if not problem:
+        connection.execute(delete(_CHUNKS).where(_CHUNKS.c.job_id == identifier, _CHUNKS.c.number < 0))
+    return True
 
 
 def cancel_job(connection: Connection, identifier: str) -> JobRecord:

@@ -78,7 +78,8 @@ def get_job_result(context: Context, job_id: str) -> tuple[KeptAnswer, list[byte
     if record.result != f"/v1/jobs/{record.id}/result":
         raise NotFound(f"what came of this job is at {record.result}")
     with context.database.read() as connection:
-        answer = read_answer(next(data for _, data in storage.load_chunks(connection, record.id, range(1))))
+        [(_, head)] = storage.load_chunks(connection, record.id, range(1))
+        answer = read_answer(head)
         context.admit(Weight(answer.nbytes, 2 * answer.nbytes))
         pieces = [data for _, data in storage.load_chunks(connection, record.id, range(1, 2 + answer.nbytes // _PIECE))]
     return answer, pieces

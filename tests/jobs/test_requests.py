@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,7 +16,7 @@ from service.core.figures.weight import Weight
 from service.jobs.requests import perform_request
 from service.jobs.runner import ClaimedJob, Ending
 from service.settings import Settings
-from service.storage.jobs import claim_job, end_job
+from service.storage.jobs import claim_job, end_job, load_given, retry_job
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey
 from service.usecases.job_results import defer_request, get_job_result
@@ -100,8 +101,22 @@ def test_it_is_not_asked_again_once_its_answer_is_stored(app: Flask, context: Co
         get_job_result(context, claim.record.id)
     with context.database.write() as connection:
         end_job(connection, claim.record.id, OWNER, result=ended.result)
+        assert not load_given(connection, claim.record.id)
     answer, pieces = get_job_result(context, claim.record.id)
     assert b"".join(pieces) == body and answer.content_type == "application/json"
+
+
+def test_what_failed_keeps_its_body_to_be_done_again(app: Flask, context: Context, claim: ClaimedJob) -> None:
+    ended = perform(app, claim, Lost(), Lost())
+    assert ended is not None
+    with context.database.write() as connection:
+        end_job(connection, claim.record.id, OWNER, problem=ended.problem)
+        retry_job(connection, claim.record.id)
+        again = claim_job(connection, OWNER, 60)
+    assert again is not None and again.id == claim.record.id
+    process = Process(ANSWERED)
+    perform_request(app, process, replace(claim, record=again))  # type: ignore[arg-type]
+    assert process.asked[0][-1] == b"[1,2]"
 
 
 def test_what_it_made_is_its_result(app: Flask, context: Context, claim: ClaimedJob) -> None:
