@@ -21,6 +21,7 @@ WAITING, RUNNING, DONE, FAILED, CANCELLED = STATES = ("waiting", "running", "don
 TRACEPARENT = "traceparent"  # of a task
 _MOST_CLAIMS = 3  # in vain, after which a job is no longer begun again
 _LISTED_PROBLEMS = 10
+CHUNKS_AT_ONCE = 16  # that `load_chunks` holds
 
 _JOBS = Base.metadata.tables[JobRow.__tablename__]
 _CHUNKS = Base.metadata.tables[JobChunk.__tablename__]
@@ -224,7 +225,7 @@ def load_chunks(connection: Connection, identifier: str, numbers: range) -> Iter
         _CHUNKS.c.data.is_not(None),
     )
     query = select(_CHUNKS.c.number, _CHUNKS.c.data).where(wanted).order_by(_CHUNKS.c.number)
-    for number, data in connection.execution_options(yield_per=16).execute(query):
+    for number, data in connection.execution_options(yield_per=CHUNKS_AT_ONCE).execute(query):
         yield number, bytes(data)
 
 

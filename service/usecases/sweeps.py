@@ -41,7 +41,7 @@ from service.usecases.sweep_inputs import (
 )
 from service.usecases.sweep_tallies import load_reductions
 from service.usecases.tensors import TensorReference, require_tensors, with_weights
-from service.usecases.weighing import STORED_BYTE, SWEPT_POINT, Form, WholeAnswer, admit
+from service.usecases.weighing import AXIS_NUMBER, STORED_BYTE, SWEPT_POINT, Form, WholeAnswer, admit
 
 _LISTED_NUMBERS = 100_000  # of the points of a page
 FLOAT64 = "float64"  # the tolerance that two graphs are held to unless another is named
@@ -223,7 +223,10 @@ def load_points(context: Context, stored: StoredSweep) -> Iterator[tuple[int, Ma
     """
     sweep = stored.sweep
     _require_points(sweep)
-    context.admit(SWEPT_POINT * sweep.points + STORED_BYTE * (8 * sweep.points * len(sweep.columns)))
+    nbytes = 8 * len(sweep.columns) * sweep.chunk
+    chunks = (SWEPT_POINT * sweep.chunk + STORED_BYTE * nbytes).times(sweep.chunks)
+    axes = AXIS_NUMBER * sum(axis.count for axis in sweep.axes.values())
+    context.admit(chunks + axes + Weight(nbytes=storage.CHUNKS_AT_ONCE * nbytes))
     return _load_points(context, stored)
 
 

@@ -18,8 +18,8 @@ EXPRESSION_BYTE, FORMULA_NODE = Weight(15e3, 500.0), Weight(500e3, 2000.0)
 STEP, CONTRIBUTION, CLAIM = Weight(2e6, 10_000.0), Weight(0.5e6, 5000.0), Weight(1e6, 5000.0)
 # Of a run among many that one request makes: its record, its row and its part of the answer.
 RUN_OF_MANY = Weight(30e3, 5000.0)
-# Of each point of a sweep that is drawn: its place, and its share in its axes' numbers.
-SWEPT_POINT = Weight(250.0, 100.0)
+# Of each point of a sweep that is drawn, a chunk at a time, and of each number of its axes.
+SWEPT_POINT, AXIS_NUMBER = Weight(150.0, 100.0), Weight(400.0, 80.0)
 # Of each byte of stored figures that are read, a chunk at a time, into one array.
 STORED_BYTE = Weight(0.5, 1.5)
 

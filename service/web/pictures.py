@@ -111,7 +111,9 @@ def get_comparison_picture(query: dict[str, Any], comparison_id: str) -> Respons
 class SweepPictureQuery(Query):
     """What is drawn over which inputs."""
 
-    of = NodeName(metadata={"description": "A column: an output, F, or a gradient, dF/da. Left out, the first output"})
+    of = StrictString(
+        metadata={"description": "A column: an output, F, or a gradient, dF/da. Left out, the first output"}
+    )
     x = NodeName(
         metadata={
             "description": "An input that varies. With `y` left out as well, the first two that vary are drawn over"

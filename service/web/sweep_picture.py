@@ -15,7 +15,7 @@ from service.core.sweeps.sweep import Sweep
 from service.web import band, field
 from service.web.frame import most_of, padded, spread
 from service.web.plot_svg import Plot
-from service.web.sweep_words import Words
+from service.web.sweep_words import Words, short
 from service.web.thinning import PlacedPoints, Thinned, group, thin
 
 _APART = 0.3  # of the scale: values in one cell that differ by more are not alike
@@ -105,7 +105,8 @@ def _draw_band(rulers: Sequence[_Ruler], words: Words, kind: str) -> Plot:
     broken = found.nonfinite > 0
     places = (ruler.middles, found.least, found.greatest, broken)
     drawn = band.Band(*places, *words.shown, not scattered, ruler.logarithmic, kind)
-    return band.draw_band(drawn, over=words.over[0], of=words.of, words=words.spoken, named=words.named())
+    over, of = short(words.over[0]), short(words.of)
+    return band.draw_band(drawn, over=over, of=of, words=words.spoken, named=words.named())
 
 
 def _draw_field(rulers: Sequence[_Ruler], words: Words, kind: str) -> Plot:
@@ -113,8 +114,8 @@ def _draw_field(rulers: Sequence[_Ruler], words: Words, kind: str) -> Plot:
     shape = (len(y.bounds) - 1, len(x.bounds) - 1)
     values, broken = _typical(found, *words.shown).reshape(shape), (found.nonfinite > 0).reshape(shape)
     drawn = field.Field(values, x.bounds, y.bounds, broken, *words.shown, (x.logarithmic, y.logarithmic), kind)
-    named = words.named()
-    return field.draw_field(drawn, over=(words.over[0], words.over[1]), of=words.of, words=words.spoken, named=named)
+    over, of = (short(words.over[0]), short(words.over[1])), short(words.of)
+    return field.draw_field(drawn, over=over, of=of, words=words.spoken, named=words.named())
 
 
 # --- cells --------------------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ def _ruler(axis: Axis, name: str, most: int, even: bool) -> _Ruler:
     numbers = axis.at(name, np.arange(axis.count))
     logarithmic = isinstance(axis, Logspace) and bool((numbers > 0).all())
     finite = np.isfinite(numbers)
-    distinct, inverse = np.unique(np.log(numbers[finite]) if logarithmic else numbers[finite], return_inverse=True)
+    distinct, inverse = _distinct(np.log(numbers[finite]) if logarithmic else numbers[finite])
     cells = np.full(len(numbers), -1)
     if even or len(distinct) < 2:
         count = min(most, max(_FEWEST, int(np.sqrt(len(numbers))))) if len(distinct) > 1 else 1
@@ -139,6 +140,13 @@ def _ruler(axis: Axis, name: str, most: int, even: bool) -> _Ruler:
         bounds, middles = np.exp(bounds), np.exp(middles)
     ends = numbers[finite] if finite.any() else np.zeros(1)
     return _Ruler(cells, bounds, middles, (float(ends.min()), float(ends.max())), logarithmic)
+
+
+def _distinct(numbers: FloatArray) -> tuple[FloatArray, IntArray]:
+    """The distinct numbers, ascending, and which of them each is; those that ascend already need not be sorted."""
+    if (numbers[1:] > numbers[:-1]).all():
+        return numbers, np.arange(len(numbers))
+    return np.unique(numbers, return_inverse=True)
 
 
 def _points(

@@ -8,8 +8,11 @@ import numpy as np
 
 from service.core.figures.text import figure_text, listed, short_number
 from service.core.sweeps.sweep import Sweep
+from service.web.captions import shorten
 from service.web.frame import PointNote
 from service.web.thinning import Thinned
+
+_LONGEST = 24  # characters of a name within a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Words:
         at = self.sweep.at(np.array([number]))
         x, *others = (float(at[name][0]) for name in self.over)
         y = others[0] if others else value
-        where = f"({short_number(x)}, {short_number(y)})" if others else f"{self.over[0]} = {short_number(x)}"
+        where = f"({short_number(x)}, {short_number(y)})" if others else f"{short(self.over[0])} = {short_number(x)}"
         return PointNote(x, y, f"{what} {short_number(value)} at {where}")
 
     def _ranges(self) -> str:
@@ -102,6 +105,11 @@ class Words:
 
     def _place(self, number: int) -> str:
         return place(self.sweep, number, without=self.held)
+
+
+def short(name: str) -> str:
+    """A name as it stands within a picture."""
+    return shorten(name, _LONGEST)
 
 
 def place(sweep: Sweep, number: int, without: Container[str] = ()) -> str:

@@ -170,6 +170,19 @@ def test_a_sweep_is_drawn_over_what_is_asked(client: FlaskClient, sweep: str) ->
     assert "The least is 4/3, at d = −3; the greatest 12, at d = −1." in told
 
 
+def test_figures_with_long_names_are_drawn(app: Flask, client: FlaskClient) -> None:
+    x, y = "x" * 256, "y" * 256
+    nodes = [{"name": x, "operation": "Input"}, {"name": y, "operation": "Sin", "inputs": [x]}]
+    graph = client.post("/v1/graphs", json={"name": "long", "nodes": nodes}).json
+    assert graph is not None
+    asked = {"inputs": {x: {"linspace": [0, 1, 3]}}, "gradients": True}
+    made = client.post(f"/v1/graphs/{graph['id']}/sweeps", json=asked).json
+    assert made is not None
+    perform_jobs(app)
+    for figure in client.get(f"/v1/sweeps/{made['id']}").json["columns"]:  # type: ignore[index]
+        assert client.get(f"/v1/sweeps/{made['id']}/picture", query_string={"of": figure}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("query", "at"),
     [

@@ -10,7 +10,7 @@ from flask import render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.api.http.request import context
-from service.core.errors import Fault, InvalidInputs
+from service.core.errors import Fault, InvalidInputs, LimitExceeded
 from service.core.figures.text import figure_text
 from service.core.sweeps.axes import Linspace
 from service.core.sweeps.reductions import Extreme
@@ -60,9 +60,12 @@ def get_sweep(sweep_id: str) -> str:
     graph_id = stored.record.graph_id
     assert graph_id is not None
     asked = _asked(stored.sweep, request.args)
-    picture = None
+    picture, refused = None, ""
     if asked is not None and stored.sweep.reduce is None:
-        picture = draw_sweep(stored.sweep, load_points(context(), stored), asked)
+        try:
+            picture = draw_sweep(stored.sweep, load_points(context(), stored), asked)
+        except LimitExceeded as error:
+            refused = error.detail
     return render_template(
         "sweep.html",
         section="Jobs",
@@ -74,6 +77,7 @@ def get_sweep(sweep_id: str) -> str:
         found=_found(stored),
         partings=_partings(stored),
         picture=picture,
+        refused=refused,
         query=urlencode(_query(asked), doseq=True) if asked else "",
         drawn=inline(picture.plot) if picture else "",
     )

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from service.storage import jobs as storage
 from service.storage.jobs import DoneChunk
 from service.web.pages.jobs import duration
+from tests.api.conftest import MakeApp
 from tests.performing import perform_jobs
 from tests.web.pages.test_comparisons import rows, text_of
 from tests.web.pages.test_page import HTML, OWN
@@ -146,6 +147,17 @@ def test_a_sweep_of_one_point_has_no_picture(app: Flask, client: FlaskClient, se
     html = client.get(f"/sweeps/{made['id']}").text
     assert "No input varies" in html and '<svg class="plot' not in html
     assert client.get(f"/v1/sweeps/{made['id']}/picture").status_code == 409
+
+
+def test_what_would_take_too_much_to_draw_is_shown_without_a_picture(make_app: MakeApp) -> None:
+    client = make_app(request_memory=100_000_000).test_client()
+    graph = client.post("/v1/graphs", json={"name": "sine", "expression": "y = sin(x)"}).json
+    assert graph is not None
+    made = client.post(f"/v1/graphs/{graph['id']}/sweeps", json={"inputs": {"x": {"linspace": [0, 1, 10**8]}}}).json
+    assert made is not None
+    assert client.get(f"/v1/sweeps/{made['id']}/picture").status_code == 422
+    text = text_of(client.get(f"/sweeps/{made['id']}").text)
+    assert "Its points are too many for a picture: a request takes at most 100000000 bytes of memory" in text
 
 
 def test_what_there_is_not_is_said(client: FlaskClient) -> None:
