@@ -17,7 +17,6 @@ from service.storage import jobs as storage
 from service.usecases.job_results import KeptAnswer, pack_answer, read_answer, result_of
 from service.workers.pool import Gone, Lost
 
-_TRIES = 2  # of a request that ended its process
 _NOT_NOW, _ERROR = 503, 400  # the statuses of a database that does not answer; from which on it is a problem
 
 
@@ -67,9 +66,8 @@ def _ask(engine: ProcessEngine, claim: ClaimedJob, given: list[bytes]) -> tuple[
     def call(asked: Any, nbytes: int) -> tuple[Any, Any]:
         return engine.ask(asked, given, nbytes, claim.stop)
 
-    for _ in range(_TRIES - 1):
-        try:
-            return ask(call, environ, Weight(nbytes=task["nbytes"]), inf)
-        except Lost:
-            continue
-    return ask(call, environ, Weight(nbytes=task["nbytes"]), inf)
+    needed = Weight(nbytes=task["nbytes"])
+    try:
+        return ask(call, environ, needed, inf)
+    except Lost:  # which it need not have caused
+        return ask(call, environ, needed, inf)
