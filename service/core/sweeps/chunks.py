@@ -33,7 +33,7 @@ from service.core.sweeps.sweep import REDUCTIONS, Sweep
 
 # Numbers, values and gradients of all nodes, that are held at once. If that were fewer points than are worth a call of
 # NumPy for each node, the compiled loops are faster, point by point.
-_AT_ONCE, _WORTH_A_CALL = 2**24, 400
+_AT_ONCE, _WORTH_A_CALL = 2**23, 400
 _VERDICTS = list(CheckVerdict)
 _LENGTH = 8  # bytes of the length of what a chunk begins with
 
