@@ -10,7 +10,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import requests
@@ -23,6 +23,8 @@ from service.client.figures import Document
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 60.0
 _PASSING_STATUSES = (429, 502, 503, 504)
+
+Query: TypeAlias = Mapping[str, str | Sequence[str] | None] | None
 
 
 class ClientError(Exception):
@@ -59,8 +61,8 @@ class Transport:
     POST carries an Idempotency-Key, so that it takes effect once. Each request is sent and answered within `during()`.
     """
 
-    # Makes the answer of the job that a POST with these headers became; without it no POST becomes a job.
-    finish: Callable[[requests.Response, Mapping[str, str]], requests.Response] | None = None
+    # Makes the answer of the job that a POST with these headers and this query became; without it none becomes a job.
+    finish: Callable[[requests.Response, Mapping[str, str], Query], requests.Response] | None = None
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class Transport:
         data: bytes,
         key: str | None,
         headers: Mapping[str, str],
-        query: Mapping[str, str | Sequence[str] | None] | None = None,
+        query: Query = None,
     ) -> requests.Response:
         """POST bytes under an idempotency key, `key` or a new one; what is refused as too long for one answer becomes a
         job, where `finish` makes its answer."""
@@ -121,7 +123,7 @@ class Transport:
                 raise
         asked = {**keyed, "Prefer": "respond-async"}
         answer = self.send("POST", path, params=query, data=data, headers=asked)
-        return self.finish(answer, headers) if answer.status_code == requests.codes.accepted else answer
+        return self.finish(answer, headers, query) if answer.status_code == requests.codes.accepted else answer
 
     def patch(self, path: str, changes: Document) -> Document:
         """Send what is to change, a JSON Merge Patch (RFC 7396), and read the JSON document of the answer."""

@@ -127,13 +127,14 @@ def test_what_takes_longer_than_a_request_becomes_a_job(empty_database: Callable
             assert seen == []
             run = service.create_run(graph, {"x": matrix}, label="long")
             assert (run.label, service.get_run("long:long").id) == ("long", run.id)
+            assert service.create_run(graph, {"x": matrix}, gradients="inputs").nodes == ()
             unkept = service.create_run(graph, {"x": matrix}, keep=False)
             assert unkept.id is None and np.array_equal(unkept.gradients["x"], run.gradients["x"])
             assert service.check_gradients(graph, {"x": matrix[:100, :100]}).verdict == "right"
-            assert [job.kind for job in seen] == ["request"] * 3
+            assert [job.kind for job in seen] == ["request"] * 4
             assert service.get_job_result(seen[0]).values["y"] == run.values["y"]
-            assert isinstance(service.get_job_result(seen[1].id), bytes)
-            assert service.get_job_result(seen[2])["verdict"] == "right"
+            assert isinstance(service.get_job_result(seen[2].id), bytes)
+            assert service.get_job_result(seen[3])["verdict"] == "right"
             with pytest.raises(JobFailed, match="a check computes at most") as failed:
                 service.check_gradients(graph, {"x": matrix})
-            assert failed.value.members["limit"] == "run_elements" and failed.value.job.id == seen[3].id
+            assert failed.value.members["limit"] == "run_elements" and failed.value.job.id == seen[4].id

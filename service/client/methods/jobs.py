@@ -16,6 +16,7 @@ from service.client.results.result import Source
 from service.client.results.runs import read_run
 from service.client.results.series import read_series
 from service.client.results.sweeps import read_sweep
+from service.client.transport import Query
 
 # How what is kept is read, by the collection that it is in.
 _READERS: Mapping[str, Callable[[Document, Source], Any]] = {
@@ -26,6 +27,7 @@ _READERS: Mapping[str, Callable[[Document, Source], Any]] = {
     "series": lambda document, _: read_series(document),
     "sweeps": read_sweep,
 }
+_READ_WITH = ("gradients",)  # the parameters that are those of the result too
 
 
 class JobMethods(Requests):
@@ -72,13 +74,18 @@ class JobMethods(Requests):
         return _READERS[collection](document, self) if collection in _READERS else document
 
     def _finish(
-        self, on_job: Callable[[Job], Job], accepted: requests.Response, headers: Mapping[str, str]
+        self, on_job: Callable[[Job], Job], accepted: requests.Response, headers: Mapping[str, str], query: Query
     ) -> requests.Response:
-        """The answer of the job that a request with these headers became, which `on_job` waits for."""
+        """The answer of the job that a request with these headers and this query became, which `on_job` waits for."""
         job = on_job(read_job(self._http.read(accepted), self))
-        return self._answer(job, {name: value for name, value in headers.items() if name == "Accept"})
+        alike = {
+            name: value for name, value in (query or {}).items() if name == "gradients"
+        }  # a run is read with it too
+        return self._answer(job, {name: value for name, value in headers.items() if name == "Accept"}, alike)
 
-    def _answer(self, job: Job, headers: Mapping[str, str] | None = None) -> requests.Response:
-        """What a job came to, as it is answered to these headers."""
+    def _answer(self, job: Job, headers: Mapping[str, str] | None = None, query: Query = None) -> requests.Response:
+        """What a job came to, as it is answered to these headers and this query."""
         job.raise_for_state()
-        return self._http.send("GET", job.link or f"/v1/jobs/{id_of(job)}/result", headers=headers)
+        kept = f"/v1/jobs/{id_of(job)}/result"
+        path = job.link or kept
+        return self._http.send("GET", path, headers=headers, params=None if path == kept else query)
