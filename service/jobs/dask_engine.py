@@ -5,6 +5,7 @@ service computes what is not stored once more, so nothing has to be kept there.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -48,6 +49,7 @@ class DaskEngine:
     """
 
     def __init__(self, address: str) -> None:
+        logging.getLogger("distributed").setLevel(logging.WARNING)  # that all is well is said at /metrics
         self._address = address
         self._client: distributed.Client | None = None
         self._cluster: distributed.LocalCluster | None = None
@@ -207,7 +209,7 @@ async def _local_cluster(workers: int) -> Any:
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"allowed_failures": 0},
             asynchronous=True,
         )
