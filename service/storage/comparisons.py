@@ -72,6 +72,7 @@ def list_comparisons(
     if run is not None:
         query = query.where(or_(ComparisonRow.baseline_id == run, ComparisonRow.candidate_id == run))
     if graph is not None:
-        its = select(RunRow.id).where(RunRow.graph_id == graph)
-        query = query.where(or_(ComparisonRow.baseline_id.in_(its), ComparisonRow.candidate_id.in_(its)))
+        # Asked of each comparison: a graph may have millions of runs.
+        sides = (ComparisonRow.baseline_id, ComparisonRow.candidate_id)
+        query = query.where(or_(*(exists().where(RunRow.id == side, RunRow.graph_id == graph) for side in sides)))
     return [ComparisonRecord(**row._mapping) for row in connection.execute(query)]

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, or_, select, update
 
 from service.core.errors import Conflict, NotFound
 from service.storage.graphs import get_graph
 from service.storage.jobs import SWEEP
+from service.storage.listing import at_most, count_some
 from service.storage.models import ComparisonRow, Content, DerivativesRow, GraphRow, JobRow, RunRow, SeriesRow
 from service.storage.runs import get_run
 
@@ -94,9 +95,9 @@ def delete_derivatives(connection: Connection, identifier: str) -> None:
 def _refuse(connection: Connection, what: str, *needs: tuple[str, str, Any, ColumnElement[bool]]) -> None:
     """Raise Conflict, naming what refers to it, if anything does: each need has its words for one and for several."""
     said = [
-        f"{count} {one if count == 1 else several} to it ({_listed(connection, column, refers, count)})"
+        f"{at_most(count)} {one if count == 1 else several} to it ({_listed(connection, column, refers, count)})"
         for one, several, column, refers in needs
-        if (count := connection.execute(select(func.count()).where(refers)).scalar_one())
+        if (count := count_some(connection, refers))
     ]
     if said:
         raise Conflict(f"{what} cannot be deleted: {'; '.join(said)}. Delete that first, or ask for cascade")

@@ -4,12 +4,24 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypedDict, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    ScalarSelect,
+    Select,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 
 from service.storage.identifiers import bound
 
 Item = TypeVar("Item")
 
+MOST_COUNTED = 1000
 NEWEST_FIRST = "-created_at"
 _ID = 36  # characters
 _LONGEST_PATTERN = 10_000  # characters, of four bytes or escaped: SQLite takes patterns of 50,000 bytes
@@ -56,6 +68,22 @@ def narrow(connection: Connection, query: Select[Any], row: Any, asked: Listed, 
         place = (after[_ID:], after[:_ID]) if is_by_name(sort) else (after,)
         query = query.where(tuple_(*keys) < tuple_(*place) if descending else tuple_(*keys) > tuple_(*place))
     return query.order_by(*(key.desc() if descending else key for key in keys)).limit(limit)
+
+
+def count_some(connection: Connection, condition: ColumnElement[bool]) -> int:
+    """How many rows meet the condition, or one more than MOST_COUNTED if more do: a table may hold millions."""
+    return connection.execute(select(some_counted(condition))).scalar_one()
+
+
+def some_counted(condition: ColumnElement[bool], *besides: FromClause) -> ScalarSelect[int]:
+    """That number within a query of the tables `besides`."""
+    some = select(literal_column("1")).where(condition).limit(MOST_COUNTED + 1).correlate(*besides).subquery()
+    return select(func.count()).select_from(some).scalar_subquery()
+
+
+def at_most(count: int) -> str:
+    """Such a number in words: 7, or more than 1,000."""
+    return str(count) if count <= MOST_COUNTED else f"more than {MOST_COUNTED:,}"
 
 
 def place(record: Named) -> str:

@@ -144,7 +144,7 @@ def _index_of_given(name: str) -> Index:
 
 
 class RunRow(Base):
-    """A run. Each index ends in the id, by which lists are ordered.
+    """A run. Each index ends in the id, by which lists are ordered, but for that of the ends of ids.
 
     `seed_shape` is null for a scalar. `values` and `gradients` are null where they are in `run_figures`, or there are
     none; `ends` are the figures that a list shows. The layout of each is null where all are scalars that are there,
@@ -153,7 +153,13 @@ class RunRow(Base):
     """
 
     __tablename__ = "runs"
-    __table_args__ = (Index(None, "graph_id", "id"), _index_of_given("label"), _index_of_given("recorded_by"))
+    __table_args__ = (
+        Index(None, "graph_id", "id"),
+        Index(None, "source", "id"),
+        Index("ix_runs_id_end", text("substr(id, 29)")),
+        _index_of_given("label"),
+        _index_of_given("recorded_by"),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     graph_id: Mapped[str] = mapped_column(ForeignKey("graphs.id"))

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from service.storage.models import ComparisonRow, DerivativesRow, GraphRow, JobRow, RunRow, SeriesRow
 
 SHORT = 8  # characters at the end of an id: at the beginning is the time, which many share
+# Where they begin, written out: the index of runs by the ends of their ids has no parameter.
+_END: ColumnElement[int] = literal_column(str(36 - SHORT + 1))
 _IDS: Mapping[str, InstrumentedAttribute[str]] = {
     "graph": GraphRow.id,
     "run": RunRow.id,
@@ -27,7 +29,7 @@ def has_id(connection: Connection, kind: str, identifier: str) -> bool:
 def list_ids(connection: Connection, kind: str, end: str, limit: int) -> list[str]:
     """At most `limit` ids of that kind of which `end` is the last SHORT characters, oldest first."""
     column = _IDS[kind]
-    ending = func.substr(column, func.length(column) - SHORT + 1) == end
+    ending = func.substr(column, _END) == end
     return [*connection.scalars(select(column).where(ending).order_by(column).limit(limit))]
 
 

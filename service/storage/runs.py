@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, Unpack
 
-from sqlalchemy import Connection, Row, Select, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, or_, select, union, update
 from sqlalchemy.exc import IntegrityError
 
 from service.core.errors import Conflict, NotFound
@@ -11,7 +11,7 @@ from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import Figures, FloatArray
 from service.storage.failures import refers_to_nothing
 from service.storage.graphs import is_tag
-from service.storage.listing import Listed, holds, narrow, together
+from service.storage.listing import Listed, holds, narrow, some_counted, together
 from service.storage.models import Base, GraphRow, RunFigures, RunRow, RunTag
 from service.storage.plain import insert_plainly
 from service.storage.records import NewRun, RunEnds, RunRecord
@@ -20,6 +20,7 @@ from service.storage.tags import insert_tags
 from service.storage.tensors import find_tensors
 
 _runs = Base.metadata.tables[RunRow.__tablename__]
+_LOOKED_THROUGH = 10_000  # runs of a list, for a text
 _RUNS_TOGETHER = 100  # are in memory as bytes while they are inserted
 _IN_ROW = {"values", "gradients", "ends"}  # figures, each with its layout
 
@@ -163,25 +164,55 @@ def list_runs(
     connection: Connection, *, graph: str | None = None, limit: int, **asked: Unpack[ListedRuns]
 ) -> list[RunRecord]:
     """At most `limit` of the runs that are asked for, of all graphs or of one, newest first unless `sort` says."""
-    query = narrow(connection, _RUNS, RunRow, asked, limit)
-    exact = {"graph_id": graph, "label": asked.get("label"), "source": asked.get("source")}
-    for member, wanted in {**exact, "recorded_by": asked.get("recorded_by")}.items():
-        if wanted is not None:
-            query = query.where(getattr(RunRow, member) == wanted)
+    wanted = [RunRow.graph_id == graph] if graph is not None else []
+    for member in ("label", "source", "recorded_by"):
+        if (value := asked.get(member)) is not None:
+            wanted.append(getattr(RunRow, member) == value)
     if (tag := asked.get("tag")) is not None:
-        query = query.where(RunRow.id.in_(select(RunTag.run_id).where(is_tag(RunTag, tag))))
-    if text := asked.get("q"):
-        query = query.where(holds(text, RunRow.label, RunRow.recorded_by, GraphRow.name))
-    return _records(connection, connection.execute(query).all())
+        wanted.append(RunRow.id.in_(select(RunTag.run_id).where(is_tag(RunTag, tag))))
+    query = narrow(connection, _RUNS.where(*wanted), RunRow, asked, limit)
+    if not (text := asked.get("q")):
+        return _records(connection, connection.execute(query).all())
+    found = together(_find(connection, wanted, text, limit, asked))
+    return _records(connection, [row for ids in found for row in connection.execute(query.where(RunRow.id.in_(ids)))])
+
+
+def _find(
+    connection: Connection, wanted: Sequence[ColumnElement[bool]], text: str, limit: int, asked: ListedRuns
+) -> Sequence[str]:
+    """The ids of the runs of a list that have a text in them: those of its first ones, if that is enough of them.
+
+    Otherwise those of all, where each text is looked through by itself, most rows having none: among millions of runs
+    no one way finds both what many have and what few have.
+    """
+    texts = (RunRow.label, RunRow.recorded_by)
+    named = select(GraphRow.id).where(holds(text, GraphRow.name))
+    rows: Any = select(RunRow.id, RunRow.graph_id, *texts).where(*wanted)
+    first = narrow(connection, rows, RunRow, asked, _LOOKED_THROUGH).subquery().c
+    has_text = or_(holds(text, first.label, first.recorded_by), first.graph_id.in_(named))
+    found = _first_ids(connection, select(first.id).where(has_text), limit, asked)
+    if len(found) == limit:
+        return found
+    every = narrow(connection, select(RunRow.id).where(*wanted), RunRow, asked, limit).order_by(None).limit(None)
+    parts = [every.where(each.is_not(None), holds(text, each)) for each in texts]
+    ids = union(*parts, every.where(RunRow.graph_id.in_(named))).subquery().c.id
+    return _first_ids(connection, select(ids), limit, asked)
+
+
+def _first_ids(connection: Connection, query: Select[str], limit: int, asked: ListedRuns) -> Sequence[str]:
+    (column,) = query.selected_columns
+    order = column.asc() if asked.get("sort") == "created_at" else column.desc()
+    return connection.scalars(query.order_by(order).limit(limit)).all()
 
 
 def last_runs(connection: Connection, graphs: Sequence[str]) -> dict[str, tuple[int, RunRecord]]:
-    """The number of runs and the newest run of each of these graphs that has any."""
-    counted = select(RunRow.graph_id, func.count().label("runs"), func.max(RunRow.id).label("last"))
-    found = connection.execute(counted.where(RunRow.graph_id.in_(graphs)).group_by(RunRow.graph_id)).all()
+    """The number of runs, as `count_some`, and the newest run of each of these graphs that has any."""
+    last = select(func.max(RunRow.id)).where(RunRow.graph_id == GraphRow.id).scalar_subquery().label("last")
+    counted = some_counted(RunRow.graph_id == GraphRow.id, GraphRow.__table__).label("runs")
+    found = connection.execute(select(GraphRow.id, last, counted).where(GraphRow.id.in_(graphs))).all()
     rows = connection.execute(_RUNS.where(RunRow.id.in_([row.last for row in found]))).all()
     newest = {record.id: record for record in _records(connection, rows)}
-    return {row.graph_id: (row.runs, newest[row.last]) for row in found}
+    return {row.id: (row.runs, newest[row.last]) for row in found if row.runs}
 
 
 def _seed_columns(seed: FloatArray | None) -> dict[str, Any]:

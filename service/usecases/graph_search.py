@@ -19,7 +19,8 @@ _TAGS = 200
 
 @dataclass(frozen=True, slots=True)
 class FoundGraph:
-    """A graph, how often it was run, its last run, and the value of the output there where it is small."""
+    """A graph, how often it was run (counted as by `count_some`), its last run, and the value of the output there where
+    it is small."""
 
     record: GraphRecord
     run_count: int = 0

@@ -10,14 +10,16 @@ from sqlalchemy import Connection, func, select
 from service.core.errors import Conflict, NotFound
 from service.core.figures.figures import Figures
 from service.core.graph.graph import Graph
+from service.storage import listing
 from service.storage.comparisons import insert_comparison, list_comparisons
 from service.storage.database import Database
 from service.storage.deletion import delete_comparison, delete_derivatives, delete_graph, delete_run
 from service.storage.derivatives import insert_derivatives
 from service.storage.graphs import get_graph, insert_graph, list_graphs
-from service.storage.models import Base, deletions
+from service.storage.listing import count_some
+from service.storage.models import Base, RunRow, deletions
 from service.storage.records import GraphRecord, RunRecord
-from service.storage.runs import insert_run, list_runs
+from service.storage.runs import insert_run, last_runs, list_runs
 from tests.storage.test_comparisons import record as comparison
 from tests.storage.test_derivatives import record as derivatives
 
@@ -40,6 +42,19 @@ def test_a_graph_with_runs_is_not_deleted(
         delete_graph(connection, stored.id)
     with database.read() as connection:
         assert get_graph(connection, stored.id) == stored
+
+
+def test_what_refers_to_a_graph_is_not_counted_to_the_end(
+    database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MOST_COUNTED", 2)
+    with database.write() as connection:
+        for count in range(4):
+            insert_run(connection, run_record(stored), Figures(np.zeros(3)), None)
+            assert count_some(connection, RunRow.graph_id == stored.id) == min(count + 1, 3)
+            assert last_runs(connection, [stored.id])[stored.id][0] == min(count + 1, 3)
+    with pytest.raises(Conflict, match=": more than 2 runs refer to it"), database.write() as connection:
+        delete_graph(connection, stored.id)
 
 
 @pytest.mark.parametrize(("count", "reason"), [(1, "1 graph made from it refers"), (2, "2 graphs made from it refer")])

@@ -18,6 +18,7 @@ from service.core.execution.nonfinite import FirstNonfinite
 from service.core.figures.figures import Figures, FloatArray
 from service.core.graph.graph import Graph
 from service.storage import run_figures as storage
+from service.storage import runs as storage_runs
 from service.storage.database import Database
 from service.storage.graphs import insert_graph
 from service.storage.identifiers import new_id
@@ -425,3 +426,35 @@ def test_lists_are_newest_first_and_filtered(
     assert listed(recorded_by="a tool", label="odd", tag="third:2", graph=stored.id) == [newest[1]]
     with database.read() as connection:
         assert equal_records(list_runs(connection, limit=1)[0], records[-1])
+
+
+@pytest.mark.parametrize("looked_through", [1, 4, 100])
+def test_runs_with_a_text_are_the_same_however_many_are_looked_through_at_first(
+    looked_through: int,
+    database: Database,
+    stored: GraphRecord,
+    run_record: Callable[..., RunRecord],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storage_runs, "_LOOKED_THROUGH", looked_through)
+    labels = ["Alpha", None, "beta", "alphabet", None, "gamma", "ALPHA 2"]
+    runs = [run_record(stored, label=label, recorded_by="Al" if label is None else None) for label in labels]
+    with database.write() as connection:
+        for run in runs:
+            insert_run(connection, run, Figures(np.zeros(3)), None)
+    wanted = {
+        "alpha": [0, 3, 6],
+        "al": [0, 1, 3, 4, 6],
+        "nowhere": [],
+        stored.name: [*range(7)],
+    }
+    with database.read() as connection:
+        for text, positions in wanted.items():
+            expected = [runs[position].id for position in positions]
+            for limit in (2, 9):
+                found = list_runs(connection, q=text, limit=limit)
+                assert [run.id for run in found] == expected[::-1][:limit]
+                found = list_runs(connection, q=text, sort="created_at", limit=limit)
+                assert [run.id for run in found] == expected[:limit]
+            later = list_runs(connection, q=text, after=runs[4].id, graph=stored.id, limit=9)
+            assert [run.id for run in later] == [each for each in expected[::-1] if each < runs[4].id]

@@ -24,6 +24,7 @@ from service.core.graph.graph import Graph
 from service.core.language.hints import hints_of
 from service.example import EXAMPLES
 from service.storage.access_keys import Scope
+from service.storage.listing import at_most
 from service.usecases import graph_search, runs
 from service.usecases import graphs as usecases
 from service.usecases.gradient_graphs import formula_of
@@ -43,9 +44,10 @@ _MEMBERS = ("name", "nodes", "outputs", "inputs", "tags")  # of a graph that was
 
 @dataclass(frozen=True, slots=True)
 class ListedGraph:
-    """A graph in the list: its thumbnail, its expression as it is read, and the figure of its last run's output."""
+    """A graph in the list: how often it was run, its thumbnail, its expression as it is read, and its last output."""
 
     found: FoundGraph
+    runs: str
     thumbnail: Markup
     expression: str
     figure: str
@@ -86,8 +88,10 @@ def _listed(found: FoundGraph) -> ListedGraph:
     figure = "" if found.value is None else short_figure(found.value)
     graph = context().graph(found.record.digest) if found.record.node_count <= SMALL_GRAPH else None
     thumbnail = Markup("" if graph is None else draw_thumbnail(graph))
+    count = found.run_count
+    runs = f"{at_most(count) if count else 'no'} run{'s' if count != 1 else ''}"
     return ListedGraph(
-        found, thumbnail, shorten(read_expression(found.record.expression or ""), _LONGEST_EXPRESSION), figure
+        found, runs, thumbnail, shorten(read_expression(found.record.expression or ""), _LONGEST_EXPRESSION), figure
     )
 
 
