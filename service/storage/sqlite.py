@@ -19,6 +19,7 @@ PATIENCE = 5.0  # seconds that a writer waits, for its turn and for the lock, un
 SHORTLY = 0.25  # seconds of these that it waits in its own thread
 _PATIENCE_TO_OPEN = 60.0  # at a first start, or while another process migrates
 _LOG_BYTES = 16 * 1024 * 1024  # to which the write-ahead log is cut once no reader needs more of it
+_WORTH_SHRINKING = 10  # one page of so many free
 _ROOM = 4 * 1024 * 1024  # bytes that are free on a disk that is not full
 
 
@@ -128,12 +129,15 @@ class SQLiteFile:
             connection.execute(f"PRAGMA user_version={max(before, after) + 1}")
 
     def shrink(self) -> int:
-        """Write the file anew without the pages that are free; returns how many bytes less it has, once nobody reads
-        what it was before."""
+        """Write the file anew without the pages that are free, unless these are few, which are soon used again; returns
+        how many bytes less it has, once nobody reads what it was before."""
         with closing(self._connect()) as connection:
-            ((before, size),) = connection.execute(
-                "SELECT page_count, page_size FROM pragma_page_count, pragma_page_size"
+            ((before, free, size),) = connection.execute(
+                "SELECT page_count, freelist_count, page_size"
+                " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
             )
+            if free * _WORTH_SHRINKING < before:
+                return 0
             connection.execute("VACUUM")
             ((after,),) = connection.execute("PRAGMA page_count")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()

@@ -137,3 +137,15 @@ def test_the_file_shrinks(database: Database, stored: GraphRecord, run_record: C
     after = database.file.path.stat().st_size
     assert (done.runs, done.nbytes) == (5, before - after) and before > 4_000_000 and after < 1_000_000
     assert kept_runs(database) == [kept.id]
+
+
+@pytest.mark.sqlite
+def test_a_file_with_few_free_pages_is_left_as_it_is(
+    database: Database, stored: GraphRecord, run_record: Callable[..., RunRecord]
+) -> None:
+    """Of ten million runs it took a minute, for a few thousand."""
+    with database.write() as connection:
+        for created_at in (OLD, *[NEW] * 19):
+            insert_run(connection, run_record(stored, created_at=created_at), Figures(np.ones(10_000)), None)
+    done = prune(database, BEFORE)
+    assert (done.runs, done.nbytes) == (1, 0)

@@ -137,7 +137,7 @@ CREATE TABLE jobs (
 	total BIGINT NOT NULL, 
 	done BIGINT NOT NULL, 
 	chunks INTEGER NOT NULL, 
-	operations DOUBLE NOT NULL, 
+	operations BIGINT NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	started_at DATETIME, 
 	ended_at DATETIME, 
