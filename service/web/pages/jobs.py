@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from flask import Response, make_response, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
+from werkzeug.wsgi import get_path_info
 
 from service.api.http.request import context
 from service.api.jobs import job_document
@@ -59,7 +60,8 @@ def retry_job(job_id: str) -> AnyResponse:
 def title_of(record: JobRecord) -> str:
     """What a job does, in a few words."""
     if record.graph_id is None:
-        return f"{record.task['method']} {record.task['path']}"
+        asked = record.task["environ"]
+        return f"{asked['REQUEST_METHOD']} {get_path_info(asked)}"
     return f"Sweep of {get_graph(context(), record.graph_id).name}"
 
 

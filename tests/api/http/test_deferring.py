@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -85,6 +86,15 @@ def test_what_made_nothing_is_kept_with_the_job(url: str, graph: str) -> None:
     job = ended(url, asked)
     assert job["kind"] == "request" and job["result"] == f"/v1/jobs/{job['id']}/result"
     assert answer_of(url, job).json() == check(url, graph, {}).json()
+
+
+def test_its_page_says_what_was_asked(url: str) -> None:
+    name = "déferré <b>"
+    post(f"{url}/v1/graphs", {"name": name, "expression": "sum(exp(x) * x)"}, large=False)
+    job = ended(url, check(url, f"/v1/graphs/{quote(name)}"))
+    for page in ("/jobs", f"/jobs/{job['id']}"):
+        shown = requests.get(url + page, headers={"Accept": "text/html"}, timeout=PATIENCE)
+        assert "POST /v1/graphs/déferré &lt;b&gt;/gradient-checks" in shown.text, shown.status_code
 
 
 def test_what_a_thread_does_at_once_is_answered_at_once(url: str, graph: str) -> None:
