@@ -97,6 +97,27 @@ def test_contours_lie_where_the_function_has_their_level() -> None:
     assert {0.5, 1.0, 1.5} <= {*nearest.tolist()} and np.abs(levels - nearest).max() < 2e-3
 
 
+def test_no_contour_follows_a_pole() -> None:
+    picture = drawn(sweep_of("F = b / a", {"a": Linspace(-1, 1, 90), "b": Linspace(1, 2, 40)}))
+    cells = rectangles(picture, "sv")
+    pole = (min(cell[1] for cell in cells) + max(cell[3] for cell in cells)) / 2
+    ends = [
+        float(x) for path in elements(picture, "path", "level") for x in re.findall(r"[ML](\S+)", path.get("d", ""))
+    ]
+    assert ends and min(abs(end - pole) for end in ends) > 3
+
+
+def test_one_point_that_is_far_off_is_seen_in_its_cell() -> None:
+    made = sweep_of(
+        "F = a + where(abs(a - 0.35) < 1e-6, b * 1000, 0)", {"a": Linspace(0, 1, 1001), "b": Linspace(0, 1, 3)}
+    )
+    cells = rectangles(drawn(made), "sv")
+    shades = sorted({cell[0] for cell in cells}, key=float)
+    far = [cell for cell in cells if cell[0] == shades[-1] and cell[3] - cell[1] < 10]
+    left, right = min(cell[1] for cell in cells), max(cell[3] for cell in cells)
+    assert len(far) == 2 and all(cell[1] <= left + 0.35 * (right - left) <= cell[3] + 1 for cell in far)
+
+
 def test_lines_below_zero_are_dashed_and_a_rough_field_has_none() -> None:
     picture = drawn(sweep_of("F = a * b", {"a": Linspace(-1, 1, 21), "b": Linspace(-1, 1, 21)}))
     below = len(list(elements(picture, "path", "low")))
@@ -122,6 +143,17 @@ def test_one_input_makes_a_curve_whose_extremes_are_kept_at_any_number_of_points
     at, level = min(points, key=lambda point: point[1])
     dots = [(float(dot.get("cx", "")), float(dot.get("cy", ""))) for dot in elements(picture, "circle", "dot")]
     assert abs(min(dots, key=lambda dot: dot[1])[0] - at) < 1 and level <= min(level for _, level in dots)
+
+
+def test_a_smooth_curve_of_very_many_points_does_not_go_back() -> None:
+    for expression, sign in (("F = a^3", -1), ("F = -a^3", 1)):
+        (curve,) = strokes(inline(drawn(sweep_of(expression, {"a": Linspace(0, 1, 10_000)})).plot), "cv thin")
+        assert (np.diff([sign * level for _, level in curve]) >= 0).all()
+
+
+def test_of_equal_extremes_the_first_is_named() -> None:
+    made = sweep_of("F = abs(a)", {"a": Linspace(-2, 2, 41)}, chunk=7)
+    assert drawn(made).told[1] == "The least is 0, at a = 0; the greatest 2, at a = −2."
 
 
 def test_every_point_without_a_finite_value_is_marked_and_the_first_are_named() -> None:
