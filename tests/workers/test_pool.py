@@ -189,7 +189,7 @@ def test_who_takes_memory_behind_others_holds_up_none_of_them() -> None:
     memory.take(5, float("inf"))
 
     def take(nbytes: int, behind: bool) -> None:
-        memory.take(nbytes, float("inf"), behind=behind)
+        memory.take(nbytes, time.monotonic() + 60, behind=behind)
         order.append(nbytes)
         memory.give_back(nbytes)
 
