@@ -116,6 +116,7 @@ def measure(url: str, count: int) -> Iterator[Row]:
             return answer
 
         listed = ask("/v1/runs?graph=few-7&limit=1").json()["runs"][0]["id"]
+        labelled = next(run for run in ask("/v1/runs?limit=50").json()["runs"] if run["label"])
         middle = (_FIRST + _YEAR / 2).isoformat().replace("+00:00", "Z")
         later = (_FIRST + _YEAR / 2 + timedelta(minutes=5)).isoformat().replace("+00:00", "Z")
         month = f"since={middle}&limit=50"
@@ -140,7 +141,7 @@ def measure(url: str, count: int) -> Iterator[Row]:
             "runs with a text that none has": "/v1/runs?q=nowhere&limit=50",
             "a run": f"/v1/runs/{listed}",
             "a run by the end of its id": f"/v1/runs/{listed[-8:]}",
-            "a run by graph and label": "/v1/runs/few-1:try 3",
+            "a run by graph and label": f"/v1/runs/{labelled['graph_id']}:{labelled['label']}",
             "graphs": "/v1/graphs?limit=50",
             "page of graphs": "/graphs",
             "page of the graph with half of the runs": "/graphs/many",
