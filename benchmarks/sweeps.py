@@ -1,6 +1,8 @@
 """A sweep at many points over HTTP, by each engine, and what the database takes of its chunks:
 
-    python -m benchmarks.sweeps [THOUSANDS_OF_POINTS]
+    python -m benchmarks.sweeps [THOUSANDS_OF_POINTS [URL]]
+
+URL is an empty database that is written to; without one it is SQLite's, in a temporary file.
 
 The workers share the processors with the service and with this client, which only waits. Points a second are counted
 from when the job began to when it ended, in turns; how long a stop takes, until the job's last chunk is stored.
@@ -37,7 +39,7 @@ _ROUNDS = 3
 _CHUNK = b"\0" * 400_000  # 10,000 points with a value and four gradients
 
 
-def main(thousands: int) -> None:
+def main(thousands: int = 1000, url: str | None = None) -> None:
     """Print how many points a second each engine computes, and how much the database takes."""
     print(f"here, in one thread: {_here():,.0f} points/s of processor time")
     with ExitStack() as stack:
@@ -62,11 +64,12 @@ def main(thousands: int) -> None:
             rates, loads = zip(*found, strict=True)
             of = f"{median(rates):>10,.0f} points/s, at worst {min(rates):,.0f}"
             print(f"{name:16}{of}; {memory[name]} MB a process at most; load {max(loads):.1f}")
-    with tempfile.TemporaryDirectory() as folder, closing(Database(f"sqlite:///{folder}/book.db")) as database:
+    with tempfile.TemporaryDirectory() as folder, closing(Database(url or f"sqlite:///{folder}/book.db")) as database:
         database.migrate()
         for together in (1, 8):
             seconds = _insert(database, 200, together) / 200
-            print(f"SQLite, {together} chunks a transaction: {1 / seconds:,.0f} chunks/s, {0.4 / seconds:,.0f} MB/s")
+            rate = f"{1 / seconds:,.0f} chunks/s, {0.4 / seconds:,.0f} MB/s"
+            print(f"the database, {together} chunks a transaction: {rate}")
 
 
 def _here() -> float:
@@ -123,4 +126,4 @@ def _insert(database: Database, count: int, together: int) -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:3])

@@ -28,7 +28,7 @@ from service.jobs.dask_engine import DaskEngine
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 
-_SECONDS = 60  # for what takes one or two
+_SECONDS = 240  # for what takes some: the workers begin meanwhile
 
 
 def _work(x: Axis, chunk: int = 100) -> ChunkWork:
