@@ -75,9 +75,11 @@ def _delete_runs(database: Database, is_old: ColumnElement[bool]) -> tuple[int, 
     last: str | None = ""
     while last is not None:
         some = select(RunRow.id).where(is_old, RunRow.id > last).order_by(RunRow.id).limit(_AT_ONCE)
-        with database.write() as connection:
+        with database.read() as connection:  # after the last one it looks through all others, which takes a while
             found = list(connection.scalars(some))
-            comparisons += delete_runs(connection, found)
+        with database.write() as connection:
+            still = select(RunRow.id).where(is_old, RunRow.id.in_(found))
+            comparisons += delete_runs(connection, list(connection.scalars(still)))
         runs += len(found)
         last = found[-1] if found else None
     return runs, comparisons
