@@ -22,7 +22,7 @@ from sqlalchemy import Connection, text
 from benchmarks.measuring import HEAD, Row, markdown_line, once
 from service import example
 from service.client import Client
-from service.serving import service_process
+from service.process import service_process
 from service.storage.database import Database
 from service.storage.models import RunRow
 from service.storage.postgres import PostgreSQL

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from service.serving import free_port
+from service.process import free_port
 
 _SECONDS_TO_START = 120
 # MLflow needs other releases of what the service needs too.

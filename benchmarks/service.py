@@ -26,8 +26,10 @@ from benchmarks.peers import flask_server, mlflow_server, umbridge_server
 from service import example
 from service.client import Client
 from service.core.execution import kernel
-from service.serving import free_port, load_app, migrate, service_process
+from service.process import free_port, service_process
+from service.serving import load_app
 from service.settings import Settings
+from service.upkeep import migrate
 
 # Where databases lie, so that neither a disk nor who else writes to it is measured; None where there is no such place.
 IN_MEMORY = next((folder for folder in ("/dev/shm",) if Path(folder).is_dir()), None)

@@ -26,7 +26,7 @@ from service.core.language.expression import parse_expression
 from service.core.sweeps.axes import Linspace
 from service.core.sweeps.chunks import compute_chunk
 from service.core.sweeps.planning import plan_sweep
-from service.serving import service_process
+from service.process import service_process
 from service.storage import jobs
 from service.storage.database import Database
 from service.storage.identifiers import new_id

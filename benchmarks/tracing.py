@@ -15,10 +15,10 @@ from benchmarks.measuring import by_turns
 from service import example
 from service.app import create_app
 from service.core.execution import kernel
-from service.serving import migrate
 from service.settings import Settings
 from service.tracing import spans
 from service.tracing.otel import OpenTelemetry
+from service.upkeep import migrate
 
 _REPEATS = 1000
 _CALLER = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}

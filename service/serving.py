@@ -2,124 +2,23 @@
 processes like it."""
 
 import gc
-import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from types import MappingProxyType
 from typing import Any
 
-from service import example
 from service.fitting import cached, fit_memory, share
 from service.settings import Settings
+from service.upkeep import CannotStart, migrate, open_database
 
-_SECONDS_TO_FINISH = 35  # at shutdown: stop_seconds for the requests under way, and a little for the process
-_SECONDS_TO_START = 120  # the first start on a machine compiles
-_LAST_LINES = 5
 _SECONDS_OF_A_TURN = 0.002  # 5 ms by default, which eight busy views make 40 ms for each step of the event loop
-
-
-class CannotStart(Exception):
-    """The service cannot be started; the message says why."""
-
-
-def migrate(settings: Settings) -> None:
-    """Migrate the database to the newest version; raises CannotStart if it is unreachable, ValueError for its URL."""
-    import sqlite3
-
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from service.storage.database import Database, NewerSchema
-
-    database = Database(settings.database_url)
-    try:
-        database.migrate()
-    except NewerSchema as error:
-        raise CannotStart(f"the database was written by a newer version: {error}") from error
-    except SQLAlchemyError as error:
-        raise CannotStart(f"the database cannot be used: {str(error).splitlines()[0]}") from error
-    except (OSError, sqlite3.Error) as error:
-        raise CannotStart(f"the database was not migrated, since no copy of it could be written: {error}") from error
-    finally:
-        database.close()
-
-
-def back_up(settings: Settings, target: Path) -> None:
-    """Copy the database into a new file, while it is served or not; raises CannotStart."""
-    with open_database(settings) as database:
-        database.back_up(target)
-
-
-def restore(settings: Settings, source: Path) -> None:
-    """Replace all that is stored by a backup, while it is served or not; raises CannotStart."""
-    with open_database(settings) as database:
-        database.restore(source)
-
-
-def export_book(database: Any, target: Path, graphs: Collection[str]) -> Mapping[str, int]:
-    """Write what is stored into a new file; raises CannotStart, and as the use case."""
-    from service.core.errors import NotFound
-    from service.usecases.books import export_book
-
-    try:
-        return export_book(database, target, graphs)
-    except NotFound as error:
-        raise CannotStart(error.detail) from error
-
-
-def import_book(database: Any, source: Path) -> Any:
-    """Store what a file holds and the database does not; raises as the use case."""
-    from service.usecases.books import import_book
-
-    return import_book(database, source)
-
-
-@contextmanager
-def open_database(settings: Settings) -> Iterator[Any]:
-    """The database, for what is done to it beside any service; raises CannotStart if it cannot be used."""
-    import sqlite3
-
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from service.storage.database import Database, NewerSchema
-
-    try:
-        with closing(Database(settings.database_url)) as database:
-            yield database
-    except NewerSchema as error:
-        raise CannotStart(f"the backup was written by a newer version: {error}") from error
-    except (OSError, ValueError, sqlite3.Error, SQLAlchemyError) as error:
-        raise CannotStart(str(error).splitlines()[0]) from error
-
-
-def store_seed_example(settings: Settings) -> tuple[str, str]:
-    """Store the seed example's graph and run in a migrated database, once; return their ids."""
-    import numpy as np
-
-    from service.storage.database import Database
-    from service.usecases.context import Context
-    from service.usecases.graphs import create_graph
-    from service.usecases.idempotency import IdempotencyKey
-    from service.usecases.runs import create_run
-
-    context = Context(Database(settings.database_url), settings.limits)
-    try:
-        graph, *_ = create_graph(context, example.NAME, expression=example.EXPRESSION, tags={})
-        inputs = {name: np.array(value) for name, value in example.INPUTS.items()}
-        once = IdempotencyKey("gradbook migrate --seed-example", graph.id)
-        run = create_run(context, graph.id, inputs, label=example.LABEL, tags={}, key=once)
-        return graph.id, run.record.id
-    finally:
-        context.database.close()
 
 
 def serve(settings: Settings) -> None:
@@ -400,54 +299,3 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> CannotStart:
     return CannotStart(f"cannot listen at {host}:{port}: {error.strerror or error}")
-
-
-def free_port() -> int:
-    """A free port of 127.0.0.1."""
-    with _bind("127.0.0.1", 0) as listener:
-        return int(listener.getsockname()[1])
-
-
-@contextmanager
-def service_process(
-    database_url: str, port: int | None = None, variables: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[str]:
-    """Run `gradbook serve` in a process of its own; yield its URL once it is ready.
-
-    Its settings are the default ones but for those of the `variables`, not those of this process's environment.
-    Raises CannotStart, with the last lines of its log, if it exits before.
-    """
-    port = port or free_port()
-    command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--database", database_url]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADBOOK_")}
-    environment |= variables
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            if not _wait_until_ready(url, process):
-                log.seek(0)
-                said = "".join(log.readlines()[-_LAST_LINES:]).strip()
-                raise CannotStart(f"the service did not start: {said or 'its log is empty'}")
-            yield url
-        finally:
-            process.terminate()
-            try:
-                process.wait(_SECONDS_TO_FINISH)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
-    from service.client import Client, ClientError
-
-    deadline = time.monotonic() + _SECONDS_TO_START
-    with Client(url, timeout=5, retries=0) as gradbook:
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                gradbook.check_ready()
-                return True
-            except ClientError:
-                time.sleep(0.05)
-    return False

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from service.serving import service_process
+from service.process import service_process
 from service.storage.database import Database
 from tests.examples import MEASURED, QUICK, THOROUGH
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from sqlalchemy import create_engine, make_url, text
 
-from service.serving import free_port
+from service.process import free_port
 from service.storage.database import Database
 
 # A server that is there already.

@@ -56,14 +56,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.public": {"service.client", "service.recorders"},
     "service.example": set(),
     "service.fitting": {"service.settings"},
-    "service.serving": {"service.client", "service.example", "service.fitting", "service.settings"},
-    "service.cli": {"service.client", "service.example", "service.recorders", "service.serving", "service.settings"},
+    "service.upkeep": {"service.example", "service.settings"},
+    "service.process": {"service.upkeep"},
+    "service.serving": {"service.fitting", "service.settings", "service.upkeep"},
+    "service.cli": {
+        *("service.client", "service.example", "service.recorders", "service.settings"),
+        *("service.process", "service.serving", "service.upkeep"),
+    },
     "migrations": {"service.core", "service.settings", "service.storage"},
 }
 # What a room may import only inside the function that needs it: `gradbook serve` and its kin.
 MAY_IMPORT_LAZILY = {
     "service.usecases": {"service.onnx"},  # which needs the package onnx, an extra
     "service.cli": {"service.app", "service.core", "service.storage"},
+    "service.upkeep": {"service.core", "service.storage", "service.usecases"},
+    "service.process": {"service.client"},
     "service.serving": {
         *("service.api", "service.app", "service.core", "service.server", "service.storage", "service.usecases"),
         *("service.jobs", "service.tracing", "service.workers"),

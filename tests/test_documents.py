@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from service.core.language.expression import parse_expression
-from service.serving import migrate, service_process, store_seed_example
+from service.process import service_process
 from service.settings import Limits, ServerBounds, Settings, WorkBounds
+from service.upkeep import migrate, store_seed_example
 
 ROOT = Path(__file__).parent.parent
 PAGES = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service import serving
+from service import serving, upkeep
 from service.settings import Settings, WorkBounds
 from service.workers import memory
 
@@ -106,5 +106,5 @@ def test_where_opentelemetry_is_not_installed_the_service_does_not_start(monkeyp
     for name in ("opentelemetry", "opentelemetry.context"):
         monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]  # as if it were not there
     said = r"^GRADBOOK_OPENTELEMETRY=1 needs the extra `otel`: pip install 'gradbook\[otel\]' \(.*opentelemetry"
-    with pytest.raises(serving.CannotStart, match=said), serving._traces(Settings(opentelemetry=True)):
+    with pytest.raises(upkeep.CannotStart, match=said), serving._traces(Settings(opentelemetry=True)):
         pass

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from service.serving import service_process
+from service.process import service_process
 from service.storage.access_keys import Scope, create_access_key, revoke_access_key
 from service.storage.database import Database
 from service.storage.jobs import get_job

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.load import post
 from service.client import Client, ClientError
-from service.serving import free_port
+from service.process import free_port
 
 PATIENCE = 100.0  # seconds for any answer to come
 MEMORY = 2 * 1024**3

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.filesize import decimal
 
-from service import serving
+from service import upkeep
 from service.cli.serve import database_option, opened_database
 from service.cli.terminal import json_option, print_json
 from service.cli.waiting import waiting
@@ -69,7 +69,7 @@ def book() -> None:
 def export_book(file: Path, graphs: tuple[str, ...], database: str | None, as_json: bool) -> None:
     """Write what is stored into a new FILE."""
     with waiting(f"writing {file}"), opened_database(database, create=False) as opened:
-        counts = serving.export_book(opened, file, graphs)
+        counts = upkeep.export_book(opened, file, graphs)
     written = {what: counts[what] for what in _KINDS}
     if as_json:
         print_json(written)
@@ -84,7 +84,7 @@ def export_book(file: Path, graphs: tuple[str, ...], database: str | None, as_js
 def import_book(file: Path, database: str | None, as_json: bool) -> None:
     """Store what FILE holds, under the same ids; what the database has already must be equal."""
     with waiting(f"reading {file}"), opened_database(database) as opened:
-        read = serving.import_book(opened, file)
+        read = upkeep.import_book(opened, file)
     new, known = ({what: counts[what] for what in _KINDS} for counts in (read.new, read.known))
     if as_json:
         print_json({what: {"new": new[what], "known": known[what]} for what in _KINDS})

@@ -11,10 +11,11 @@ import click
 import numpy as np
 from rich.text import Text
 
-from service import example, serving
+from service import example
 from service.cli.terminal import json_option, make_table, print_json, print_table, short
 from service.cli.waiting import waiting
 from service.client import Client, RunNode
+from service.process import service_process
 
 
 @click.command()
@@ -56,7 +57,7 @@ def _run_example(chosen: example.ExampleGraph) -> list[RunNode]:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the service is stopped
     with (
         tempfile.TemporaryDirectory(prefix="gradbook-") as folder,
-        serving.service_process(f"sqlite:///{folder}/gradbook.db", variables={"GRADBOOK_PROCESSES": "0"}) as url,
+        service_process(f"sqlite:///{folder}/gradbook.db", variables={"GRADBOOK_PROCESSES": "0"}) as url,
         Client(url) as service,
     ):
         graph = service.create_graph(chosen.name, expression=chosen.expression)

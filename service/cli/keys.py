@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from service import serving
+from service import upkeep
 from service.cli.serve import database_option, opened_database
 from service.cli.terminal import json_option, make_table, print_json, print_table
 
@@ -77,7 +77,7 @@ def revoke_key(key: str, database: str | None) -> None:
     with opened_database(database) as opened, opened.write() as connection:
         found = revoke_access_key(connection, key)
     if len(found) != 1:
-        raise serving.CannotStart(
+        raise upkeep.CannotStart(
             f"several keys have that name; name one of {', '.join(found)}" if found else f"there is no valid key {key}"
         )
 

@@ -58,7 +58,7 @@ def main() -> None:
         gradbook()
     except Exception as error:
         from service.client import ClientError, Problem
-        from service.serving import CannotStart
+        from service.upkeep import CannotStart
 
         if isinstance(error, Problem):
             _complain(error.detail or str(error), error.errors, error.members.get("place"))

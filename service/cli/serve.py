@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from service import serving
+from service import serving, upkeep
 from service.settings import Settings, read_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -41,14 +41,14 @@ def read_given_settings(**flags: Any) -> Iterator[Settings]:
 def opened_database(url: str | None, *, create: bool = True) -> Iterator[Any]:
     """The database of that URL, or of the settings, migrated: for what is done to it beside any service.
 
-    Raises serving.CannotStart, also where there is none and none is to be created.
+    Raises upkeep.CannotStart, also where there is none and none is to be created.
     """
     with read_given_settings(database_url=url) as settings:
         if create:
-            serving.migrate(settings)
-        with serving.open_database(settings) as opened:
+            upkeep.migrate(settings)
+        with upkeep.open_database(settings) as opened:
             if not create:
                 if opened.file and not opened.file.path.exists():
-                    raise serving.CannotStart(f"there is no database {opened.file.path}")
-                serving.migrate(settings)
+                    raise upkeep.CannotStart(f"there is no database {opened.file.path}")
+                upkeep.migrate(settings)
             yield opened

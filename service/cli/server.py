@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from service import serving
+from service import upkeep
 from service.cli.serve import database_option, read_given_settings
 from service.cli.terminal import json_option, print_json, print_members
 from service.cli.waiting import waiting
@@ -18,8 +18,8 @@ from service.settings import Settings
 def migrate(seed_example: bool, database: str | None, as_json: bool) -> None:
     """Bring the database to the newest version."""
     with read_given_settings(database_url=database) as settings:
-        serving.migrate(settings)
-        stored = dict(zip(("graph", "run"), serving.store_seed_example(settings), strict=True)) if seed_example else {}
+        upkeep.migrate(settings)
+        stored = dict(zip(("graph", "run"), upkeep.store_seed_example(settings), strict=True)) if seed_example else {}
     if as_json:
         print_json(stored)
     else:
@@ -32,7 +32,7 @@ def migrate(seed_example: bool, database: str | None, as_json: bool) -> None:
 def backup(file: Path, database: str | None) -> None:
     """Copy a database of SQLite into a new FILE, also while it is served."""
     with waiting(f"writing {file}"), read_given_settings(database_url=database) as settings:
-        serving.back_up(settings, file)
+        upkeep.back_up(settings, file)
 
 
 @click.command()
@@ -41,7 +41,7 @@ def backup(file: Path, database: str | None) -> None:
 def restore(file: Path, database: str | None) -> None:
     """Replace all that a database of SQLite holds by what the backup FILE holds, also while it is served."""
     with waiting(f"reading {file}"), read_given_settings(database_url=database) as settings:
-        serving.restore(settings, file)
+        upkeep.restore(settings, file)
 
 
 @click.command()

@@ -20,8 +20,8 @@ from service.api.http.endpoint import BINARY, NPY
 from service.api.http.onnx import MEDIA_TYPE as ONNX
 from service.app import create_app
 from service.example import EXPRESSION, INPUTS, NAME, TUTORIAL_GRADIENTS
-from service.serving import migrate
 from service.settings import Settings
+from service.upkeep import migrate
 from tests.answered_jobs import keep_answer
 from tests.performing import perform_jobs
 

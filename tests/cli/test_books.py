@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from service.serving import store_seed_example
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.runs import list_runs
+from service.upkeep import store_seed_example
 from tests.cli.command import call_main
 
 

@@ -21,7 +21,7 @@ import yaml
 from service.client import Client
 from service.core.execution import kernel
 from service.example import EXAMPLES
-from service.serving import free_port, service_process
+from service.process import free_port, service_process
 from tests.cli.command import Ended, call_main
 
 COMMAND = [sys.executable, "-m", "service.cli"]

@@ -16,7 +16,7 @@ import requests
 import yaml
 
 from service.client import Client, Problem, ServiceUnavailable
-from service.serving import free_port, service_process
+from service.process import free_port, service_process
 
 SEED_INPUTS = {"a": 5, "b": 1, "c": -2, "d": -3}
 SEED_VALUES = {"a": 5, "b": 1, "c": -2, "d": -3, "e": 6, "f": -12, "F": 4}

@@ -11,7 +11,7 @@ import pytest
 from service.client import Client, ClientError, Graph, Job, JobCancelled, JobFailed, Problem
 from service.client.progress import progress_bar
 from service.client.results.jobs import read_job
-from service.serving import free_port, service_process
+from service.process import free_port, service_process
 from tests.cli.test_waiting import impatient_terminal, read_until
 
 LONG = {"a": {"linspace": [0, 1, 50_000]}, "b": {"linspace": [0, 1, 1_000]}}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
-from service.serving import service_process
+from service.process import service_process
 from service.usecases.access import KEPT_SECONDS
 from tests.cli.command import call_main
 from tests.large_requests import post

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.serving import service_process
+from service.process import service_process
 from tests.large_requests import post
 
 pytestmark = pytest.mark.faults

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from service.api.http.elsewhere import LARGE_BODY
-from service.serving import service_process
+from service.process import service_process
 from tests.cli.command import call_main
 
 pytestmark = pytest.mark.faults

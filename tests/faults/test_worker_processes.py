@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from service.serving import service_process
+from service.process import service_process
 from tests.large_requests import LARGE, PATIENCE, post
 
 pytestmark = pytest.mark.faults

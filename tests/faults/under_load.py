@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import requests
 
-from service.serving import free_port
+from service.process import free_port
 from tests.large_requests import post
 
 CLIENTS = 3  # of each service

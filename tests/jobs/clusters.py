@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.core.figures.figures import FloatArray, IntArray
-from service.serving import free_port
+from service.process import free_port
 from tests.waiting import until
 
 _WORKS = "GRADBOOK_TESTS_KILL_THIS"  # a variable of the workers

@@ -13,7 +13,6 @@ from sqlalchemy import select
 
 from service.core.execution.passes import backward_pass, forward_pass
 from service.core.graph.graph import Graph
-from service.serving import CannotStart, migrate
 from service.settings import Settings
 from service.storage import database as storage
 from service.storage.comparisons import list_comparisons
@@ -24,6 +23,7 @@ from service.storage.models import Content, GraphTag
 from service.storage.records import GraphRecord, RunRecord
 from service.storage.run_figures import load_figures
 from service.storage.runs import get_run, insert_run, list_runs
+from service.upkeep import CannotStart, migrate
 
 REPOSITORY = Path(__file__).parents[2]
 RELEASED = Path(__file__).parent / "released"

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import NullPool, create_engine, func, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
-from service.serving import CannotStart, migrate
 from service.settings import Settings, WorkBounds
 from service.storage import failures
 from service.storage.database import Database, NewerSchema
@@ -21,6 +20,7 @@ from service.storage.keys import KeyRecord, insert_key
 from service.storage.models import KeyRow
 from service.storage.postgres import PostgreSQL
 from service.storage.sharing import SharedTransaction
+from service.upkeep import CannotStart, migrate
 from tests.postgres import PostgresServer, migrated, postgres_server
 
 pytestmark = pytest.mark.postgres

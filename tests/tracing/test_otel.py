@@ -10,7 +10,8 @@ import requests
 from flask import Flask
 
 from service.app import create_app
-from service.serving import _traces, service_process
+from service.process import service_process
+from service.serving import _traces
 from service.settings import Settings
 from service.tracing import spans
 from tests.large_requests import PATIENCE, post

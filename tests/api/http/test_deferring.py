@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import requests
 
-from service.serving import service_process
+from service.process import service_process
 from tests.api.story import STORY, filled
 from tests.large_requests import PATIENCE, post
 from tests.waiting import until

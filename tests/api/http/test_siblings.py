@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.http import siblings
 from service.api.http.siblings import Sibling
-from service.serving import service_process
+from service.process import service_process
 from tests.large_requests import PATIENCE
 from tests.waiting import until
 

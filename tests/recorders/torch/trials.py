@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from service.client import Client
+from service.process import service_process
 from service.recorders.torch import record_training
-from service.serving import migrate, service_process
 from service.settings import Settings
+from service.upkeep import migrate
 from tests.recorders.torch.trainings import RATE, Task, by_adam, train
 
 nn = torch.nn

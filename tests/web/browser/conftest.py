@@ -14,7 +14,7 @@ import requests
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from service import example
-from service.serving import service_process
+from service.process import service_process
 from service.web.pages.page import POLICY
 
 HERE = Path(__file__).parent

@@ -7,9 +7,10 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from service.serving import migrate, open_database, service_process
+from service.process import service_process
 from service.settings import Settings
 from service.storage.access_keys import Scope, create_access_key
+from service.upkeep import migrate, open_database
 from tests.web.browser.conftest import Site, validate
 
 pytestmark = pytest.mark.browser

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, Error
 
-from service.serving import service_process
+from service.process import service_process
 from service.storage.access_keys import Scope, create_access_key
 from service.storage.database import Database
 

@@ -10,7 +10,7 @@ import requests
 from playwright.sync_api import Page, expect
 
 from service import example
-from service.serving import service_process
+from service.process import service_process
 from service.storage.access_keys import Scope, create_access_key
 from service.storage.database import Database
 from tests.web.browser.conftest import Site, make_site, validate
