@@ -4,9 +4,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from service.api.schemas import ListQuery, StrictString, one_of
-from service.storage.jobs import STATES
-
-KINDS = ("sweep", "request")
+from service.storage.jobs import KINDS, STATES
 
 
 class JobsQuery(ListQuery):

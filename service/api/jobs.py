@@ -11,11 +11,11 @@ from service.api.http.paging import LISTED, Page, Paging
 from service.api.http.request import context
 from service.api.http.response import location, respond, send
 from service.api.job_schemas import JobDocument, JobPage, JobsQuery, ResultDocument
-from service.storage.jobs import JobRecord
+from service.storage.jobs import REQUEST, SWEEP, JobRecord
 from service.usecases import job_results
 from service.usecases import jobs as usecases
 
-_UNITS = {"sweep": "points", "request": "requests"}
+_UNITS = {SWEEP: "points", REQUEST: "requests"}
 _SECONDS_OF_AN_OPERATION = 1e-9
 
 blueprint = Blueprint("jobs", __name__, description="Work that is longer than a request")
@@ -70,7 +70,7 @@ def job_document(record: JobRecord) -> dict[str, Any]:
         "graph_id": record.graph_id,
         "done": record.done,
         "total": record.total,
-        "unit": _UNITS[record.kind],
+        "unit": unit_of(record),
         "estimate": _estimate(record),
         "created_at": record.created_at.isoformat(),
         "started_at": _written(record.started_at),
@@ -79,6 +79,11 @@ def job_document(record: JobRecord) -> dict[str, Any]:
         "result": record.result,
         "problem": record.problem,
     }
+
+
+def unit_of(record: JobRecord) -> str:
+    """What is counted of a job."""
+    return _UNITS.get(record.kind, "units")
 
 
 def _estimate(record: JobRecord) -> float | None:

@@ -16,7 +16,8 @@ from service.storage.listing import Listed, narrow
 from service.storage.models import Base, JobChunk, JobRow
 from service.tracing import spans
 
-SWEEP = "sweep"  # the kind of job that is a result itself, and refers to graphs and tensors
+# The kinds of jobs; a sweep is a result itself, and refers to graphs and tensors.
+SWEEP, REQUEST = KINDS = ("sweep", "request")
 WAITING, RUNNING, DONE, FAILED, CANCELLED = STATES = ("waiting", "running", "done", "failed", "cancelled")
 TRACEPARENT = "traceparent"  # of a task
 _MOST_CLAIMS = 3  # in vain, after which a job is no longer begun again
@@ -145,8 +146,9 @@ def claim_job(connection: Connection, owner: str, seconds: float, besides: Colle
 
 
 def _free(now: datetime) -> ColumnElement[bool]:
-    """Whether nobody is at a job that has not ended."""
-    return or_(_JOBS.c.state == WAITING, and_(_JOBS.c.state == RUNNING, _JOBS.c.lease_until < now))
+    """Whether nobody is at a job that has not ended. Others that share the database may do kinds of jobs besides."""
+    free = or_(_JOBS.c.state == WAITING, and_(_JOBS.c.state == RUNNING, _JOBS.c.lease_until < now))
+    return and_(free, _JOBS.c.kind.in_(KINDS))
 
 
 def renew_leases(connection: Connection, owner: str, identifiers: Collection[str], seconds: float) -> None:

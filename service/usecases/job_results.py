@@ -12,7 +12,7 @@ from service.core.errors import Conflict, NotFound
 from service.core.figures.weight import Weight
 from service.storage import jobs as storage
 from service.storage.identifiers import new_id
-from service.storage.jobs import DONE, DoneChunk, JobRecord
+from service.storage.jobs import DONE, REQUEST, DoneChunk, JobRecord
 from service.usecases.context import Context
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
 from service.usecases.jobs import get_job
@@ -41,7 +41,8 @@ def defer_request(
 
     The job has its key; so the key under which the job itself is found again is another, which no header can be.
     """
-    record = JobRecord(new_id(), "request", task, datetime.now(UTC), total=1, chunks=1, operations=round(operations))
+    weight = round(operations)
+    record = JobRecord(new_id(), REQUEST, task, datetime.now(UTC), total=1, chunks=1, operations=weight)
 
     def make(connection: Connection) -> tuple[JobRecord, str, bool]:
         made_before(connection, key)

@@ -114,6 +114,14 @@ def test_a_job_is_not_claimed_by_who_is_still_at_it(database: Database) -> None:
         assert storage.claim_job(connection, "a", 15.0, [first]) is None
 
 
+def test_a_job_of_a_kind_that_only_another_version_does_is_left_to_it(database: Database) -> None:
+    other, known = insert(database, kind="novel"), insert(database)
+    assert [each and each.id for each in (claim(database, "a"), claim(database, "a"))] == [known, None]
+    with database.read() as connection:
+        assert not storage.is_any_free(connection)
+    assert read(database, other).state == "waiting"
+
+
 def test_a_chunk_counts_once(database: Database) -> None:
     identifier = insert(database)
     claim(database, "a")

@@ -7,8 +7,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from werkzeug.wsgi import get_path_info
 
 from service.api.http.request import context
-from service.api.jobs import job_document
-from service.storage.jobs import STATES, JobRecord
+from service.api.jobs import job_document, unit_of
+from service.storage.jobs import REQUEST, STATES, JobRecord
 from service.usecases import jobs as usecases
 from service.usecases.graphs import get_graph
 from service.web.pages.page import page, see
@@ -38,6 +38,7 @@ def get_job(job_id: str) -> Response:
         section="Jobs",
         record=record,
         title=title_of(record),
+        unit=unit_of(record),
         took=_took(record),
         remaining=_remaining(record),
         result=_page_of(record),
@@ -59,10 +60,12 @@ def retry_job(job_id: str) -> AnyResponse:
 
 def title_of(record: JobRecord) -> str:
     """What a job does, in a few words."""
-    if record.graph_id is None:
-        asked = record.task["environ"]
-        return f"{asked['REQUEST_METHOD']} {get_path_info(asked)}"
-    return f"Sweep of {get_graph(context(), record.graph_id).name}"
+    if record.graph_id is not None:
+        return f"Sweep of {get_graph(context(), record.graph_id).name}"
+    if record.kind != REQUEST:
+        return record.kind
+    asked = record.task["environ"]
+    return f"{asked['REQUEST_METHOD']} {get_path_info(asked)}"
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """The pages of jobs and of sweeps: how far each has come, what may be done with it, and what came of it."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from service.storage import jobs as storage
+from service.storage.identifiers import new_id
 from service.storage.jobs import DoneChunk
 from service.web.pages.jobs import duration
 from tests.api.conftest import MakeApp
@@ -49,6 +51,16 @@ def test_a_job_is_listed_shown_cancelled_and_retried(client: FlaskClient, waitin
     assert client.post(f"/jobs/{waiting}/retry", headers={**OWN, **HTML}).status_code == 409
     foreign = {"Origin": "http://elsewhere.example"}
     assert client.post(f"/jobs/{waiting}/cancel", headers=foreign).status_code == 403
+
+
+def test_a_job_of_a_kind_that_only_another_version_does_is_shown_too(app: Flask, client: FlaskClient) -> None:
+    made = storage.JobRecord(new_id(), "novel", {}, datetime.now(UTC), total=9, chunks=1)
+    with app.extensions["gradbook"].database.write() as connection:
+        storage.insert_job(connection, made)
+    for path in ("/jobs", f"/jobs/{made.id}"):
+        assert "0 of 9" in text_of(client.get(path).text), path
+    said = FlaskClient(app).get(f"/v1/jobs/{made.id}").json  # the contract knows no such kind
+    assert said is not None and (said["kind"], said["unit"]) == ("novel", "units")
 
 
 def test_a_job_that_runs_says_how_far_it_is_and_one_that_failed_why(
