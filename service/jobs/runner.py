@@ -85,7 +85,7 @@ class Runner:
         renew = prune = time.monotonic()
         threads: list[Thread] = []
         while not self._closed.is_set():
-            now = time.monotonic()
+            now, begun = time.monotonic(), 0
             try:
                 if self._under_way:
                     self._stop_others()
@@ -96,7 +96,12 @@ class Runner:
                 if now >= prune:
                     self._prune()
                     prune = now + _PRUNE
-                while len(self._under_way) < _JOBS_AT_ONCE and (record := self._claim()):
+                # Not as long as there is room: jobs may be done as fast as they are claimed.
+                for _ in range(_JOBS_AT_ONCE - len(self._under_way)):
+                    record = self._claim()
+                    if record is None:
+                        break
+                    begun += 1
                     claim = ClaimedJob(record, self._owner, Event(), self._database)
                     self._under_way[record.id] = claim
                     threads = [thread for thread in threads if thread.is_alive()]
@@ -104,7 +109,8 @@ class Runner:
                     threads[-1].start()
             except SQLAlchemyError as error:
                 _log.debug("no look at the jobs: %s", error)  # that the database is silent is said elsewhere
-            self._closed.wait(_LOOK if self._under_way else _IDLE)
+            if not begun:
+                self._closed.wait(_LOOK if self._under_way else _IDLE)
         for claim in [*self._under_way.values()]:
             claim.stop.set()
         for thread in threads:

@@ -231,6 +231,26 @@ def test_two_runners_share_the_jobs_and_do_each_once(context: Context) -> None:
     assert sorted(done) == made
 
 
+def test_jobs_that_are_done_at_once_keep_nobody_from_looking_at_the_others(context: Context) -> None:
+    long, *short = (sweep(context, 100).id for _ in range(40))
+    done: list[str] = []
+    before: list[int] = []
+
+    def perform(claim: ClaimedJob) -> Ending | None:
+        if claim.record.id != long:
+            done.append(claim.record.id)
+            if len(done) == 1:
+                cancel_job(context, long)
+            return Ending("/x")
+        claim.stop.wait(30)
+        before.append(len(done))
+        return None
+
+    with running(context, perform):
+        ended(context, short[-1])
+    assert before and before[0] < len(short) / 2
+
+
 def test_what_refuses_a_job_is_its_problem(context: Context) -> None:
     def refuse(claim: ClaimedJob) -> Ending:
         raise NotFound("there is no graph any more")
