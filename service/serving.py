@@ -47,8 +47,11 @@ def _supervise(listener: socket.socket, settings: Settings, started: Callable[[]
     from service.server.supervisor import Supervisor
     from service.workers import memory
 
+    # Rather than have each process find that something is not installed, and be begun again and again.
     if settings.opentelemetry:
-        _open_telemetry()  # rather than have each process find that it is not installed
+        _open_telemetry()
+    if settings.dask:
+        _dask_engine()
     each = partial(serve_from, settings=share(settings, memory.available()))
     with tempfile.TemporaryDirectory(prefix="gradbook-") as folder:
         serves = [partial(each, sibling=Sibling(folder, number)) for number in range(settings.workers)]
@@ -187,13 +190,16 @@ def _jobs(settings: Settings, app: Any, pool: Any) -> Iterator[None]:
 
 def _engine(settings: Settings, processes: Any) -> Any:
     """What computes the chunks of jobs, these processes or others; raises CannotStart where that is not installed."""
-    if not settings.dask:
-        return processes
+    return _dask_engine()(settings.dask) if settings.dask else processes
+
+
+def _dask_engine() -> Any:
+    """What makes an engine on dask.distributed; raises CannotStart where it is not installed."""
     try:
         from service.jobs.dask_engine import DaskEngine
     except ImportError as error:
         raise CannotStart(f"GRADBOOK_DASK needs the extra `dask`: pip install 'gradbook[dask]' ({error})") from error
-    return DaskEngine(settings.dask)
+    return DaskEngine
 
 
 def _begin_work(settings: Settings, compiled: bool) -> Any:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,3 +109,15 @@ def test_where_opentelemetry_is_not_installed_the_service_does_not_start(monkeyp
     said = r"^GRADBOOK_OPENTELEMETRY=1 needs the extra `otel`: pip install 'gradbook\[otel\]' \(.*opentelemetry"
     with pytest.raises(upkeep.CannotStart, match=said), serving._traces(Settings(opentelemetry=True)):
         pass
+
+
+@pytest.mark.parametrize("absent", [{"dask": "local:2"}, {"opentelemetry": True}])
+def test_several_processes_are_not_begun_where_what_they_need_is_not_installed(
+    absent: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("service.tracing.otel", "service.jobs.dask_engine"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("opentelemetry", "dask"):
+        monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]  # as if it were not there
+    with serving._bind("127.0.0.1", 0) as listener, pytest.raises(serving.CannotStart, match="needs the extra"):
+        serving._supervise(listener, Settings(workers=2, **absent), lambda: pytest.fail("it announces itself"))
