@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ from service.storage.jobs import DoneChunk, JobRecord
 
 _LEASE, _RENEW = 5.0, 1.5  # seconds
 _LOOK, _IDLE = 0.25, 0.5  # seconds between two looks at the jobs under way, and for jobs that wait
-_JOBS_AT_ONCE = 4
+_JOBS_AT_ONCE = 4  # of a kind: a request does not wait until sweeps have ended
 _AGAIN = 5.0  # seconds until a job is left to others that cannot be done here for the moment
 _PRUNE, _PRUNED_AT_ONCE = 600.0, 100
 _log = logging.getLogger("gradbook")
@@ -97,7 +98,7 @@ class Runner:
                     self._prune()
                     prune = now + _PRUNE
                 # Not as long as there is room: jobs may be done as fast as they are claimed.
-                for _ in range(_JOBS_AT_ONCE - len(self._under_way)):
+                for _ in range(_JOBS_AT_ONCE):
                     record = self._claim()
                     if record is None:
                         break
@@ -132,12 +133,14 @@ class Runner:
                 deleted = storage.delete_old_jobs(connection, before, _PRUNED_AT_ONCE)
 
     def _claim(self) -> JobRecord | None:
+        under_way = Counter(claim.record.kind for claim in [*self._under_way.values()])
+        kinds = [kind for kind in self._perform if under_way[kind] < _JOBS_AT_ONCE]
         with self._database.read() as connection:
-            if not storage.is_any_free(connection):
+            if not storage.is_any_free(connection, kinds):
                 return None
         with self._database.write() as connection:
             # One that was cancelled and begun again is claimed once what was under way of it has stopped.
-            return storage.claim_job(connection, self._owner, _LEASE, [*self._under_way])
+            return storage.claim_job(connection, self._owner, _LEASE, [*self._under_way], kinds)
 
     def _do(self, claim: ClaimedJob) -> None:
         identifier = claim.record.id

@@ -106,13 +106,16 @@ def list_jobs(connection: Connection, *, limit: int, **asked: Unpack[ListedJobs]
 # --- who is at it ---------------------------------------------------------------------------------------------------
 
 
-def is_any_free(connection: Connection) -> bool:
-    """Whether there is a job that nobody is at."""
-    return connection.execute(select(_JOBS.c.id).where(_free(_now(connection))).limit(1)).first() is not None
+def is_any_free(connection: Connection, kinds: Collection[str] = KINDS) -> bool:
+    """Whether there is a job of these kinds that nobody is at."""
+    return connection.execute(select(_JOBS.c.id).where(_free(_now(connection), kinds)).limit(1)).first() is not None
 
 
-def claim_job(connection: Connection, owner: str, seconds: float, besides: Collection[str] = ()) -> JobRecord | None:
-    """Have the owner be at the oldest job that nobody is at, for so many seconds; None if there is none `besides`.
+def claim_job(
+    connection: Connection, owner: str, seconds: float, besides: Collection[str] = (), kinds: Collection[str] = KINDS
+) -> JobRecord | None:
+    """Have the owner be at the oldest job of these kinds that nobody is at, for so many seconds; None if there is none
+    `besides`. Others that share the database may do kinds that this version does not know.
 
     A job that was begun again and again, with nothing done since, is failed instead: it may be what ends the service.
     """
@@ -120,7 +123,7 @@ def claim_job(connection: Connection, owner: str, seconds: float, besides: Colle
         now = _now(connection)
         oldest = (
             select(_JOBS.c.id)
-            .where(_free(now), _JOBS.c.id.not_in(besides))
+            .where(_free(now, kinds), _JOBS.c.id.not_in(besides))
             .order_by(_JOBS.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -145,10 +148,10 @@ def claim_job(connection: Connection, owner: str, seconds: float, besides: Colle
     return get_job(connection, identifier)
 
 
-def _free(now: datetime) -> ColumnElement[bool]:
-    """Whether nobody is at a job that has not ended. Others that share the database may do kinds of jobs besides."""
+def _free(now: datetime, kinds: Collection[str]) -> ColumnElement[bool]:
+    """Whether nobody is at a job of these kinds that has not ended."""
     free = or_(_JOBS.c.state == WAITING, and_(_JOBS.c.state == RUNNING, _JOBS.c.lease_until < now))
-    return and_(free, _JOBS.c.kind.in_(KINDS))
+    return and_(free, _JOBS.c.kind.in_(kinds))
 
 
 def renew_leases(connection: Connection, owner: str, identifiers: Collection[str], seconds: float) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -19,7 +20,8 @@ from service.jobs.runner import ClaimedJob, Ending, Perform, Runner
 from service.jobs.sweeps import perform_sweep
 from service.settings import Limits
 from service.storage.database import Database
-from service.storage.jobs import JobRecord, load_chunks
+from service.storage.identifiers import new_id
+from service.storage.jobs import JobRecord, insert_job, load_chunks
 from service.usecases.context import Context
 from service.usecases.graphs import create_graph
 from service.usecases.jobs import cancel_job, get_job, retry_job
@@ -249,6 +251,21 @@ def test_jobs_that_are_done_at_once_keep_nobody_from_looking_at_the_others(conte
     with running(context, perform):
         ended(context, short[-1])
     assert before and before[0] < len(short) / 2
+
+
+def test_a_request_does_not_wait_until_sweeps_have_ended(context: Context) -> None:
+    for _ in range(6):
+        sweep(context, 100)
+    request = JobRecord(new_id(), "request", {}, datetime.now(UTC), total=1, chunks=1)
+    with context.database.write() as connection:
+        insert_job(connection, request)
+
+    def hold(claim: ClaimedJob) -> None:
+        claim.stop.wait(30)
+
+    with closing(Runner(context.database, {"sweep": hold, "request": lambda claim: Ending("/x")}, 30)) as runner:
+        runner.begin()
+        assert ended(context, request.id).result == "/x"
 
 
 def test_what_refuses_a_job_is_its_problem(context: Context) -> None:
