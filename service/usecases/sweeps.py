@@ -50,11 +50,11 @@ FLOAT64 = "float64"  # the tolerance that two graphs are held to unless another 
 @dataclass(frozen=True, slots=True)
 class AskedAgainst:
     """A second graph that a sweep's is held against: its nodes for the outputs of the first one that are not called the
-    same there, and how far the two may differ, None for the tolerance of float64."""
+    same there, and how far the two may differ."""
 
     graph: str
     outputs: Mapping[str, str] = field(default_factory=dict)
-    tolerance: Any = None
+    tolerance: Any = FLOAT64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +169,7 @@ def _find_other(
         return None, None
     with references.named_at("against", "graph"):
         other = get_graph(context, against.graph)
-    tolerance = read_tolerance(against.tolerance or FLOAT64, ("against", "tolerance"))
+    tolerance = read_tolerance(against.tolerance, ("against", "tolerance"))
     return other, (context.compact_graph(other.digest), against.outputs, tolerance)
 
 

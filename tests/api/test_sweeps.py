@@ -293,6 +293,8 @@ AGAINST: list[tuple[dict[str, Any], int, str]] = [
     ({"against": {"graph": "none"}}, 404, "/against/graph"),
     ({"against": {"graph": "blog", "tolerance": "float8"}}, 422, "/against/tolerance"),
     ({"against": {"graph": "blog", "tolerance": {"rtol": -1}}}, 422, "/against/tolerance/rtol"),
+    ({"against": {"graph": "blog", "tolerance": {}}}, 422, "/against/tolerance"),
+    ({"against": {"graph": "blog", "tolerance": 0}}, 422, "/against/tolerance"),
     ({"against": {"graph": "blog", "outputs": {"F": "G"}}}, 422, "/against/outputs"),
     ({"against": {"graph": "blog", "outputs": {"e": "F"}}}, 422, "/against/outputs/e"),
     ({"against": {"graph": "blog", "outputs": {"F": [1]}}}, 422, "/against/outputs"),
