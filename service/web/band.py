@@ -52,7 +52,7 @@ def draw_band(band: Band, *, over: str, of: str, words: str, named: Sequence[Poi
     """Draw what `of` names over one variable; `named` are points with a note, `words` what is told."""
     given = ~np.isnan(band.least)
     ends = (float(band.x[0]), float(band.x[-1]))
-    across = Scale(*(ends if ends[0] < ends[1] else spread(*ends)), band.logarithmic)
+    across = Scale(*ends, band.logarithmic) if ends[0] < ends[1] else Scale(*spread(*ends))
     frame = fit_frame(across, Scale(band.low, band.high), height=HEIGHT)
     drawn = _joined(frame, band) if band.joined else _apart(frame, band)
     at = frame.across(band.x[band.broken])

@@ -2,6 +2,7 @@
 or alone."""
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ _PADDING = 0.05  # of a range
 _TICKS_OVER, TICKS_UP = 10, 6  # at most
 # Values with a pole are shown as far as this many times the span of most of them.
 _REACH, _MOST = 3.0, (0.1, 0.9)
+FINEST = 1e-300  # the narrowest range: quotients and logarithms of one are finite
 _WITHIN_DECADES = (1, 2, 5)  # of a logarithmic scale
 DOT = Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="5"/>')
 TEXT = Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>')
@@ -64,7 +66,7 @@ class Scale:
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         every = -(-(last - first) // most)
         factors = _WITHIN_DECADES if len(_WITHIN_DECADES) * (last - first) <= most else (1,)
-        for power in range(first, last + 1, every):
+        for power in range(first, min(last, sys.float_info.max_10_exp) + 1, every):
             for factor in factors:
                 value = factor * 10.0**power
                 if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9):
@@ -83,9 +85,10 @@ def most_of(values: FloatArray) -> tuple[float, float]:
 def spread(low: float, high: float) -> tuple[float, float]:
     """The same range, wide enough to be drawn and narrow enough to be computed with."""
     low, high = max(low, -1e300), min(high, 1e300)
-    if high - low > 1e-12 * max(abs(low), abs(high)):
+    size = max(abs(low), abs(high))
+    if high - low > max(1e-12 * size, FINEST):
         return low, high
-    margin = abs(high) / 2 or 1.0
+    margin = size / 2 if size > FINEST else 1.0
     return low - margin, high + margin
 
 

@@ -1,6 +1,8 @@
 """A picture of a sweep: a figure over one of the inputs that vary, or over two, with its extremes and what is not
 finite."""
 
+import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -13,12 +15,13 @@ from service.core.figures.text import listed
 from service.core.sweeps.axes import Axis, Logspace, Normal, Uniform
 from service.core.sweeps.sweep import Sweep
 from service.web import band, field
-from service.web.frame import most_of, padded, spread
+from service.web.frame import FINEST, most_of, padded, spread
 from service.web.plot_svg import Plot
 from service.web.sweep_words import Words, short
 from service.web.thinning import PlacedPoints, Thinned, group, thin
 
 _APART = 0.3  # of the scale: values in one cell that differ by more are not alike
+_LOGARITHMS = (math.log(5e-324), math.log(sys.float_info.max))  # of the positive numbers
 _FEWEST = 4  # cells along an axis among whose points none stands for its neighbours
 
 Chunk = tuple[int, Mapping[str, FloatArray]]  # its number, and the columns of its points
@@ -124,12 +127,13 @@ def _draw_field(rulers: Sequence[_Ruler], words: Words, kind: str) -> Plot:
 def _ruler(axis: Axis, name: str, most: int, even: bool) -> _Ruler:
     """At most so many cells; of points scattered over a plane they are `even`, else each has as many numbers."""
     numbers = axis.at(name, np.arange(axis.count))
-    logarithmic = isinstance(axis, Logspace) and bool((numbers > 0).all())
+    logarithmic = isinstance(axis, Logspace) and bool((numbers > 0).all()) and numbers.max() > FINEST
     finite = np.isfinite(numbers)
     distinct, inverse = _distinct(np.log(numbers[finite]) if logarithmic else numbers[finite])
     cells = np.full(len(numbers), -1)
-    if even or len(distinct) < 2:
-        count = min(most, max(_FEWEST, int(np.sqrt(len(numbers))))) if len(distinct) > 1 else 1
+    apart = len(distinct) > 1 and distinct[-1] / 2 - distinct[0] / 2 > FINEST
+    if even or not apart:
+        count = min(most, max(_FEWEST, int(np.sqrt(len(numbers))))) if apart else 1
         bounds = np.linspace(*spread(*(distinct[[0, -1]].tolist() if len(distinct) else (0.0, 1.0))), count + 1)
         cell = np.clip(np.searchsorted(bounds, distinct, side="right") - 1, 0, count - 1)
     else:
@@ -137,7 +141,7 @@ def _ruler(axis: Axis, name: str, most: int, even: bool) -> _Ruler:
     cells[finite] = cell[inverse]
     middles = distinct if len(distinct) == len(bounds) - 1 else (bounds[:-1] + bounds[1:]) / 2
     if logarithmic:
-        bounds, middles = np.exp(bounds), np.exp(middles)
+        bounds, middles = (np.exp(np.clip(each, *_LOGARITHMS)) for each in (bounds, middles))
     ends = numbers[finite] if finite.any() else np.zeros(1)
     return _Ruler(cells, bounds, middles, (float(ends.min()), float(ends.max())), logarithmic)
 

@@ -257,6 +257,9 @@ def test_a_logarithmic_axis_is_drawn_as_one() -> None:
         ("F = a * b", {"a": Values(np.array([-1.7e308, 0, 1.7e308])), "b": Linspace(0, 1, 2)}, "grid"),
         ("F = a * b", {"a": Values(np.array([1.0, 1 + 1e-15])), "b": Linspace(0, 1, 700)}, "grid"),
         ("F = a * b", {"a": Logspace(-300, 300, 200), "b": Logspace(2, -2, 3)}, "grid"),
+        ("F = a * b", {"a": Values(np.array([-5e-324, 0, 5e-324])), "b": Linspace(-1, 1, 3)}, "grid"),
+        ("F = a * b", {"a": Logspace(-323, -320, 4), "b": Logspace(1, 308, 4)}, "grid"),
+        ("F = a + b", {"a": Logspace(-323, 0, 5), "b": Logspace(-320, -320, 1)}, "grid"),
     ],
 )
 def test_any_numbers_are_drawn_within_their_frame(expression: str, inputs: dict[str, Any], mode: str) -> None:
