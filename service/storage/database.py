@@ -78,7 +78,7 @@ class Database:
             self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
             # Who has waited for the lock must see what was committed meanwhile.
             self._writer = engine.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
-        self._turns, self._migrating = Turns(), Lock()
+        self._turns, self._inserts, self._migrating = Turns(), Turns(), Lock()
         self._aside, self._patience = aside, patience
         self._shared: SharedTransaction | None = None
         self._kept: Connection | None = None
@@ -126,7 +126,7 @@ class Database:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         end = time.monotonic() + self._patience
-        self._take_turn(end)
+        self._take_turn(self._turns, end)
         shared = None
         try:
             shared = self._shared = self._shared or SharedTransaction(self._connect_writer(), self._home.lock, end)
@@ -163,6 +163,7 @@ class Database:
     def write_together(self, insert: Callable[[Connection, Sequence[Item]], None], item: Item) -> None:
         """Have `insert` write an item, together with those that other threads have for it meanwhile, by one of them.
 
+        `insert` reads nothing that another such insert may change: on a server several processes insert at once.
         Returns once the commit is done; raises as `insert` does for this item alone, and as `write`.
         """
         with self._gathering:
@@ -185,7 +186,7 @@ class Database:
                     del self._batches[insert]
 
         try:
-            with self.write() as connection:
+            with self._insert() as connection:
                 close()
                 batch.write(connection, insert)
         except BaseException as failure:
@@ -194,11 +195,28 @@ class Database:
             close()
             batch.ended.set()
 
-    def _take_turn(self, end: float) -> None:
-        if self._turns.take(SHORTLY):
+    @contextmanager
+    def _insert(self) -> Iterator[Connection]:
+        """A transaction that inserts; beside it others insert, and nobody writes otherwise. In a file it is as any."""
+        if self.file:
+            with self.write() as connection:
+                yield connection
+            return
+        with self._noticing(writing=True):
+            end = time.monotonic() + self._patience
+            self._take_turn(self._inserts, end)
+            try:
+                with self._writer.begin() as connection:
+                    self._home.lock(connection, end, shared=True)
+                    yield connection
+            finally:
+                self._inserts.give_back()
+
+    def _take_turn(self, turns: Turns, end: float) -> None:
+        if turns.take(SHORTLY):
             return
         with self._aside():
-            if not self._turns.take(end - time.monotonic()):
+            if not turns.take(end - time.monotonic()):
                 raise locked()
 
     def check(self) -> None:

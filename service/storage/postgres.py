@@ -59,22 +59,24 @@ class PostgreSQL:
     def begin(self, connection: Connection) -> None:
         """Begin a transaction that reads, as its first statement does."""
 
-    def lock(self, connection: Connection, end: float) -> None:
-        """Begin a transaction that writes, once nobody else does; raises OperationalError if that is after `end`."""
+    def lock(self, connection: Connection, end: float, *, shared: bool = False) -> None:
+        """Begin a transaction that writes, once nobody else does, or that is one of those that share the lock; raises
+        OperationalError if that is after `end`."""
         # One writer at a time, as on SQLite: what it has read (the latest version, a key) still holds when it writes.
-        if connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_WRITERS_LOCK})").scalar():
+        kind = "lock_shared" if shared else "lock"
+        if connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_{kind}({_WRITERS_LOCK})").scalar():
             return
         with self._aside():
-            self._lock_until(connection, end)
+            self._lock_until(connection, end, kind)
 
-    def _lock_until(self, connection: Connection, end: float) -> None:
+    def _lock_until(self, connection: Connection, end: float, kind: str) -> None:
         """Take the writers' lock, waiting for it longer than for other statements if need be."""
         seconds = max(end - time.monotonic(), 0.001)
         _set(connection, statement_timeout=0, lock_timeout=ceil(min(seconds * 1000, _MOST)))
         driver: Any = connection.connection.dbapi_connection
         driver.silence = seconds + 1
         try:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_{kind}({_WRITERS_LOCK})")
         finally:
             driver.silence = self._silence
         _set(connection, statement_timeout=self._milliseconds, lock_timeout=0)

@@ -187,8 +187,11 @@ class SQLiteFile:
         """Begin a transaction that reads."""
         _execute(connection, "BEGIN")
 
-    def lock(self, connection: Connection, end: float) -> None:
-        """Begin a transaction that writes, once nobody else does; raises OperationalError if that is after `end`."""
+    def lock(self, connection: Connection, end: float, *, shared: bool = False) -> None:
+        """Begin a transaction that writes, once nobody else does; raises OperationalError if that is after `end`.
+
+        Nothing is `shared` in a file.
+        """
         # A writer that began as a reader fails at once when another has written since.
         try:
             _execute(connection, "BEGIN IMMEDIATE")

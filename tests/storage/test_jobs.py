@@ -61,7 +61,7 @@ def test_it_is_known_for_how_long_the_oldest_job_waits(database: Database) -> No
 
 
 def test_a_job_comes_back_as_it_was_inserted(database: Database) -> None:
-    made = record(task={"a": [1, None]}, operations=2.5)
+    made = record(task={"a": [1, None]}, operations=25)
     do(database, storage.insert_job, made, [b"first", b"\0second"])
     assert read(database, made.id) == made
     with database.read() as connection:

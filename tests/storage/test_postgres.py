@@ -3,14 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from itertools import count
 
 import pytest
-from sqlalchemy import NullPool, create_engine, func, make_url, select, text
+from sqlalchemy import Connection, NullPool, create_engine, func, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
 from service.settings import Settings, WorkBounds
@@ -22,6 +22,7 @@ from service.storage.postgres import PostgreSQL
 from service.storage.sharing import SharedTransaction
 from service.upkeep import CannotStart, migrate
 from tests.postgres import PostgresServer, migrated, postgres_server
+from tests.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -324,3 +325,29 @@ def test_six_first_starts_at_once_all_succeed(server: PostgresServer) -> None:
 def test_the_defaults_are_those_of_the_settings() -> None:
     bounds = WorkBounds()
     assert (bounds.statement_seconds, bounds.connect_seconds) == (10, 5)
+
+
+def test_two_processes_insert_at_once_and_wait_for_who_writes(server: PostgresServer) -> None:
+    inserting, go_on = threading.Event(), threading.Event()
+
+    def slowly(connection: Connection, keys: Sequence[str]) -> None:
+        quickly(connection, keys)
+        inserting.set()
+        assert go_on.wait(30)
+
+    def quickly(connection: Connection, keys: Sequence[str]) -> None:
+        for key in keys:
+            insert_key(connection, KeyRecord(key, "f", "r", 201, datetime.now(UTC)))
+
+    with ThreadPoolExecutor(3) as threads, ExitStack() as stack:
+        ours, theirs = (stack.enter_context(closing(Database(server.url()))) for _ in range(2))
+        first = threads.submit(ours.write_together, slowly, f"k{next(numbers)}")
+        assert inserting.wait(30)
+        theirs.write_together(quickly, f"k{next(numbers)}")
+        writer = threads.submit(write, theirs)
+        until(lambda: theirs._turns._taken)
+        last = threads.submit(ours.write_together, quickly, f"k{next(numbers)}")
+        assert not first.done() and not writer.done()
+        go_on.set()
+        for each in (first, writer, last):
+            each.result(30)
