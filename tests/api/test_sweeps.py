@@ -127,6 +127,9 @@ def test_arrow_and_parquet_hold_the_points_as_a_table(app: Flask, client: FlaskC
         tables.append(read(answer.data).to_pydict())
     assert tables[0] == tables[1] and [*tables[0]] == ["point", "a", "b", "F"]
     assert tables[0]["b"] == [5.0, -1.0] * 3 and tables[0]["point"] == [*range(6)]
+    kept = swept(app, client, "blog", inputs=GRID, outputs=["F", "b"])
+    answer = client.get(f"/v1/sweeps/{kept['id']}/points", headers={"Accept": "application/vnd.apache.arrow.stream"})
+    assert ipc.open_stream(answer.data).read_all().column_names == ["point", "a", "b", "F"]
 
 
 def test_of_a_sweep_that_is_under_way_what_there_is_is_answered(app: Flask, client: FlaskClient) -> None:

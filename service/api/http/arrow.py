@@ -3,7 +3,8 @@
 Of nodes it is a table with a row for each in topological order: name, operation, value, gradient, nondifferentiable,
 and closed, the names of the operands with which the node does not change here. Where every node is a scalar, value and
 gradient are float64; else they are lists of float64, row-major, beside a column shape. A missing figure is null. Of
-points it is a table with a row for each: its number, point, and in float64 the inputs that vary and the figures.
+points it is a table with a row for each: its number, point, and in float64 the inputs that vary and the figures; of
+columns with one name, as where an input is kept as an output, there is the last.
 """
 
 from collections.abc import Iterable, Mapping
@@ -65,8 +66,7 @@ def write_parquet(points: SweepPoints) -> list[bytes]:
 def _table_of(points: SweepPoints) -> Any:
     import pyarrow as pa
 
-    columns = [("point", points.numbers), *points.inputs.items(), *points.figures.items()]
-    return pa.Table.from_arrays([pa.array(column) for _, column in columns], [name for name, _ in columns])
+    return pa.table({"point": points.numbers, **points.inputs, **points.figures})
 
 
 def _write_stream(table: Any) -> list[bytes]:
