@@ -28,7 +28,7 @@ _LEASE, _RENEW = 5.0, 1.5  # seconds
 _LOOK, _IDLE = 0.25, 0.5  # seconds between two looks at the jobs under way, and for jobs that wait
 _JOBS_AT_ONCE = 4  # of a kind: a request does not wait until sweeps have ended
 _AGAIN = 5.0  # seconds until a job is left to others that cannot be done here for the moment
-_PRUNE, _PRUNED_AT_ONCE = 600.0, 100
+_PRUNE = 600.0  # seconds between two looks for jobs to be deleted
 _log = logging.getLogger("gradbook")
 
 
@@ -95,8 +95,7 @@ class Runner:
                             storage.renew_leases(connection, self._owner, [*self._under_way], _LEASE)
                         renew = now + _RENEW
                 if now >= prune:
-                    self._prune()
-                    prune = now + _PRUNE
+                    prune = now + (0.0 if self._prune() else _PRUNE)
                 # Not as long as there is room: jobs may be done as fast as they are claimed.
                 for _ in range(_JOBS_AT_ONCE):
                     record = self._claim()
@@ -125,12 +124,10 @@ class Runner:
             if identifier not in owned:
                 claim.stop.set()
 
-    def _prune(self) -> None:
-        before = datetime.now(UTC) - self._keep
-        deleted = _PRUNED_AT_ONCE
-        while deleted == _PRUNED_AT_ONCE:
-            with self._database.write() as connection:
-                deleted = storage.delete_old_jobs(connection, before, _PRUNED_AT_ONCE)
+    def _prune(self) -> bool:
+        """Delete a job that ended long ago, one between two looks: it may have many chunks; whether there was one."""
+        with self._database.write() as connection:
+            return storage.delete_old_jobs(connection, datetime.now(UTC) - self._keep, 1) > 0
 
     def _claim(self) -> JobRecord | None:
         under_way = Counter(claim.record.kind for claim in [*self._under_way.values()])

@@ -24,7 +24,7 @@ from service.storage.identifiers import new_id
 from service.storage.jobs import JobRecord, insert_job, load_chunks
 from service.usecases.context import Context
 from service.usecases.graphs import create_graph
-from service.usecases.jobs import cancel_job, get_job, retry_job
+from service.usecases.jobs import cancel_job, get_job, list_jobs, retry_job
 from service.usecases.sweeps import create_sweep, prepare_sweep
 from service.workers.pool import Lost
 from tests.waiting import until
@@ -266,6 +266,24 @@ def test_a_request_does_not_wait_until_sweeps_have_ended(context: Context) -> No
     with closing(Runner(context.database, {"sweep": hold, "request": lambda claim: Ending("/x")}, 30)) as runner:
         runner.begin()
         assert ended(context, request.id).result == "/x"
+
+
+def test_jobs_are_done_while_many_others_are_deleted(context: Context) -> None:
+    old = datetime(2020, 1, 1, tzinfo=UTC)
+    with context.database.write() as connection:
+        for _ in range(4):
+            insert_job(connection, JobRecord(new_id(), "sweep", {}, old, 1, 1, state="done", ended_at=old))
+    left: list[int] = []
+
+    def count(claim: ClaimedJob) -> Ending:
+        left.append(len(list_jobs(context, limit=100, state="done")))
+        return Ending("/x")
+
+    made = sweep(context, 100)
+    with running(context, count):
+        ended(context, made.id)
+        until(lambda: len(list_jobs(context, limit=100)) == 1)
+    assert left[0] > 0
 
 
 def test_what_refuses_a_job_is_its_problem(context: Context) -> None:
