@@ -10,9 +10,7 @@ from service.api.numbers import write_number
 from service.core.figures.figures import FloatArray
 from service.core.sweeps.reductions import Extreme, Parting, Reduction, Reductions
 from service.core.sweeps.sweep import Against, Sweep
-from service.usecases.sweeps import StoredSweep
-
-_MOST_NAMED = 10_000  # figures that are not finite, of all columns
+from service.usecases.sweeps import MOST_NAMED, StoredSweep
 
 
 def sweep_document(stored: StoredSweep) -> dict[str, Any]:
@@ -53,7 +51,7 @@ def _found(sweep: Sweep, reductions: Reductions | None) -> dict[str, Any]:
         return {"computed": 0, "reduced": {}, "nonfinite": [], "parted": {}}
     places = _Places(sweep, _named(reductions))
     told = [(each, name) for name, column in reductions.columns.items() for each in column.nonfinite]
-    named = sorted(told, key=lambda each: each[0].point)[:_MOST_NAMED] if _tells(sweep.reduce, "nonfinite") else []
+    named = sorted(told, key=lambda each: each[0].point)[:MOST_NAMED] if _tells(sweep.reduce, "nonfinite") else []
     return {
         "computed": next(iter(reductions.columns.values())).count,
         "reduced": {name: _reduced(each, sweep.reduce, places) for name, each in reductions.columns.items()},

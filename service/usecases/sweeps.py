@@ -18,7 +18,7 @@ from service.core.rulebook.operation import MINIMUM_NORM
 from service.core.sweeps.axes import Axis
 from service.core.sweeps.chunks import read_chunk
 from service.core.sweeps.planning import plan_sweep
-from service.core.sweeps.reductions import Reductions
+from service.core.sweeps.reductions import NAMED, Reductions
 from service.core.sweeps.sweep import Against, Sweep
 from service.core.sweeps.weights import weigh_chunk, weigh_sweep
 from service.storage import jobs as storage
@@ -41,9 +41,10 @@ from service.usecases.sweep_inputs import (
 )
 from service.usecases.sweep_tallies import load_reductions
 from service.usecases.tensors import TensorReference, require_tensors, with_weights
-from service.usecases.weighing import AXIS_NUMBER, STORED_BYTE, SWEPT_POINT, Form, WholeAnswer, admit
+from service.usecases.weighing import AXIS_NUMBER, JSON, STORED_BYTE, SWEPT_POINT, Form, WholeAnswer, admit
 
 _LISTED_NUMBERS = 100_000  # of the points of a page
+MOST_NAMED = 10_000  # figures that are not finite that are told, of all columns
 FLOAT64 = "float64"  # the tolerance that two graphs are held to unless another is named
 
 
@@ -133,7 +134,7 @@ def create_sweep(
         max_points=context.limits.sweep_points,
     )
     weight = weigh_sweep([graph, held[0]] if held else [graph], sweep)
-    admit(weight, context.limits, Weight(inf, inf))
+    admit(weight, context.limits, Weight(inf, inf), _told_of(sweep))
     kept = keep_inputs(context, given)
     tensors = tensors_of_inputs(kept)
     record = JobRecord(
@@ -159,6 +160,15 @@ def create_sweep(
         return record, record.id, True
 
     return write_once(context.database, key, make, storage.get_job)[0]
+
+
+def _told_of(sweep: Sweep) -> WholeAnswer:
+    """What the points amount to, as it is answered: places, of each column three and some of all, and what varies
+    there."""
+    columns, longest = len(sweep.columns), max(map(len, sweep.axes), default=0)
+    places = 3 * columns + min(MOST_NAMED, NAMED * columns, sweep.points * columns)
+    form = Form(JSON.media_type, JSON.number + longest, JSON.item)
+    return WholeAnswer(form, places * len(sweep.axes), places, other_form=False)
 
 
 def _find_other(

@@ -313,3 +313,19 @@ def test_what_is_held_against_is_refused_by_its_place(client: FlaskClient, asked
     answer = client.post("/v1/graphs/blog/sweeps", json={"inputs": GRID, **asked})
     assert answer.status_code == status, answer.text
     assert answer.json is not None and place in [error["pointer"] for error in answer.json["errors"]], answer.text
+
+
+def test_what_would_be_too_long_to_tell_is_refused_before_it_is_computed(client: FlaskClient) -> None:
+    names = [f"x{number}" for number in range(1500)]
+    nodes = [{"name": name, "operation": "Input"} for name in names]
+    client.post(
+        "/v1/graphs", json={"name": "wide", "nodes": [*nodes, {"name": "F", "operation": "Max", "inputs": names}]}
+    )
+    inputs = {name: {"linspace": [0, 1, 2]} for name in names}
+    refused = client.post("/v1/graphs/wide/sweeps", json={"inputs": inputs, "mode": "zip", "gradients": True})
+    assert refused.status_code == 422 and refused.json is not None
+    assert refused.json["limit"] == "answer_bytes", refused.text
+    few = {name: each if name in names[:9] else 0 for name, each in inputs.items()}
+    assert (
+        client.post("/v1/graphs/wide/sweeps", json={"inputs": few, "mode": "zip", "gradients": True}).status_code == 202
+    )

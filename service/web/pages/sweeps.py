@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,6 +29,7 @@ from service.web.sweep_picture import Asked, choose, draw_sweep
 from service.web.sweep_words import place
 
 _ROWS = ("1", "2")  # of the form that begins a sweep
+_LISTED = 100  # columns
 _DIGITS = 10  # of the number of values
 _VERDICT, _ESTIMATE = "verdict ", "estimate "  # columns of what is held against others, by how their names begin
 
@@ -75,6 +77,7 @@ def get_sweep(sweep_id: str) -> str:
         asked=asked,
         held=_held(stored.sweep, asked),
         found=_found(stored),
+        listed=_LISTED,
         partings=_partings(stored),
         picture=picture,
         refused=refused,
@@ -149,7 +152,7 @@ def _found(stored: StoredSweep) -> list[FoundColumn]:
             told("mean", "–" if each.mean is None else figure_text(each.mean)),
             told("nonfinite", f"{each.nan + each.above + each.below:,}"),
         )
-        for name, each in columns.items()
+        for name, each in islice(columns.items(), _LISTED)
         if not name.startswith(_VERDICT)
     ]
 
@@ -164,7 +167,8 @@ def _placed(sweep: Sweep, extreme: Extreme | None) -> str:
 def _partings(stored: StoredSweep) -> list[str]:
     """How each column compares with the one that it is held against, in a sentence."""
     sweep, said = stored.sweep, []
-    for other, found in (stored.reductions.partings if stored.reductions else {}).items():
+    partings = stored.reductions.partings if stored.reductions else {}
+    for other, found in islice(partings.items(), _LISTED):
         column, checked = sweep.pairs[other], other.startswith(_ESTIMATE)
         points = f"{found.count:,} point{'' if found.count == 1 else 's'}"
         if found.first is None:

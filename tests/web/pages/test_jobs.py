@@ -184,3 +184,10 @@ def test_what_there_is_not_is_said(client: FlaskClient) -> None:
 )
 def test_a_length_of_time_is_read_at_a_glance(seconds: float, written: str) -> None:
     assert duration(seconds) == written
+
+
+def test_of_very_many_figures_the_first_are_shown(app: Flask, client: FlaskClient) -> None:
+    expression = "; ".join(f"y{number} = x + {number}" for number in range(102))
+    client.post("/v1/graphs", json={"name": "many", "expression": expression})
+    html = swept(app, client, "many", inputs={"x": {"linspace": [0, 1, 2]}})
+    assert len(rows(html)) == 100 and "These are the first of 102 figures" in text_of(html)
