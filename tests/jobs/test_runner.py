@@ -14,7 +14,7 @@ import pytest
 
 from service.core.errors import NotFound
 from service.core.sweeps.axes import Linspace
-from service.core.sweeps.chunks import compute_chunk, read_chunk
+from service.core.sweeps.chunks import Stopped, compute_chunk, read_chunk
 from service.jobs.engine import ChunkWork, Unavailable
 from service.jobs.runner import ClaimedJob, Ending, Perform, Runner
 from service.jobs.sweeps import perform_sweep
@@ -26,7 +26,7 @@ from service.usecases.context import Context
 from service.usecases.graphs import create_graph
 from service.usecases.jobs import cancel_job, get_job, list_jobs, retry_job
 from service.usecases.sweeps import create_sweep, prepare_sweep
-from service.workers.pool import Lost
+from service.workers.pool import Gone, Lost
 from tests.waiting import until
 
 
@@ -42,7 +42,10 @@ class ThreadEngine:
     def submit(self, work: ChunkWork, number: int, stop: Event) -> "Future[bytes]":
         def compute() -> bytes:
             self._before(number)
-            return compute_chunk([*work.graphs.values()], work.sweep, number, stop.is_set)
+            try:
+                return compute_chunk([*work.graphs.values()], work.sweep, number, stop.is_set)
+            except Stopped:
+                raise Gone from None
 
         return self._threads.submit(compute)
 
