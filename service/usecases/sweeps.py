@@ -44,6 +44,7 @@ from service.usecases.tensors import TensorReference, require_tensors, with_weig
 from service.usecases.weighing import AXIS_NUMBER, JSON, STORED_BYTE, SWEPT_POINT, Form, WholeAnswer, admit
 
 _LISTED_NUMBERS = 100_000  # of the points of a page
+_BUCKET = Weight(6000.0, 300.0)  # of a histogram, to tell it
 MOST_NAMED = 10_000  # figures that are not finite that are told, of all columns
 FLOAT64 = "float64"  # the tolerance that two graphs are held to unless another is named
 
@@ -184,10 +185,12 @@ def _find_other(
 
 
 def get_sweep(context: Context, sweep_id: str) -> StoredSweep:
-    """Read a sweep; raises NotFound."""
+    """Read a sweep; raises NotFound, and as `Context.admit` where histograms have very many buckets."""
     record = get_sweep_job(context, sweep_id)
     with context.database.read() as connection:
         reductions = load_reductions(connection, record)
+    buckets = sum(len(each.buckets) for each in reductions.columns.values()) if reductions else 0
+    context.admit(_BUCKET * buckets, WholeAnswer(JSON, 3 * buckets, 0, other_form=False))
     return StoredSweep(record, _read_axes(context, record.task), reductions)
 
 

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.api.conftest import MakeApp
 from tests.performing import perform_chunks, perform_jobs
 
 GRID = {"a": {"linspace": [0, 1, 3]}, "b": {"values": [5, -1]}, "c": 2, "d": -3}
@@ -329,3 +330,16 @@ def test_what_would_be_too_long_to_tell_is_refused_before_it_is_computed(client:
     assert (
         client.post("/v1/graphs/wide/sweeps", json={"inputs": few, "mode": "zip", "gradients": True}).status_code == 202
     )
+
+
+def test_histograms_of_very_many_buckets_are_told_as_far_as_an_answer_goes(make_app: MakeApp) -> None:
+    app = make_app(answer_bytes=10_000)
+    client = app.test_client()
+    client.post("/v1/graphs", json={"name": "line", "expression": "F = 2 * x"})
+    values = [2.0**power for power in range(200)]
+    asked = {"inputs": {"x": {"values": values}}, "reduce": ["histogram"]}
+    made = client.post("/v1/graphs/line/sweeps", json=asked).json
+    perform_jobs(app)
+    assert made is not None
+    refused = client.get(f"/v1/sweeps/{made['id']}")
+    assert refused.status_code == 422 and refused.json is not None and refused.json["limit"] == "answer_bytes"
