@@ -167,7 +167,9 @@ def _told_of(sweep: Sweep) -> WholeAnswer:
     """What the points amount to, as it is answered: places, of each column three and some of all, and what varies
     there."""
     columns, longest = len(sweep.columns), max(map(len, sweep.axes), default=0)
-    places = 3 * columns + min(MOST_NAMED, NAMED * columns, sweep.points * columns)
+    places = 3 * columns
+    if sweep.reduce is None or "nonfinite" in sweep.reduce:
+        places += min(MOST_NAMED, NAMED * columns, sweep.points * columns)
     form = Form(JSON.media_type, JSON.number + longest, JSON.item)
     return WholeAnswer(form, places * len(sweep.axes), places, other_form=False)
 
