@@ -171,7 +171,7 @@ def _told_of(sweep: Sweep) -> WholeAnswer:
     if sweep.reduce is None or "nonfinite" in sweep.reduce:
         places += min(MOST_NAMED, NAMED * columns, sweep.points * columns)
     form = Form(JSON.media_type, JSON.number + longest, JSON.item)
-    return WholeAnswer(form, places * len(sweep.axes), places, other_form=False)
+    return WholeAnswer(form, places * len(sweep.axes), 0, other_form=False)
 
 
 def _find_other(
