@@ -17,6 +17,7 @@ _IDS: Mapping[str, InstrumentedAttribute[str]] = {
     "derivatives": DerivativesRow.id,
     "series": SeriesRow.id,
     "job": JobRow.id,
+    "sweep": JobRow.id,
 }
 
 

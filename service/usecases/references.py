@@ -95,6 +95,11 @@ def job_id(connection: Connection, reference: str) -> str:
     return _id_of(connection, "job", reference)
 
 
+def sweep_id(connection: Connection, reference: str) -> str:
+    """The id of the sweep that is meant, which is that of its job; raises NotFound."""
+    return _id_of(connection, "sweep", reference)
+
+
 def _id_of(connection: Connection, kind: str, reference: str) -> str:
     """The id of what has no name."""
     if _is_text(reference):

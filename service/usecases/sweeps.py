@@ -30,7 +30,6 @@ from service.usecases.comparisons import read_tolerance
 from service.usecases.context import Context
 from service.usecases.graphs import get_graph
 from service.usecases.idempotency import IdempotencyKey, made_before, write_once
-from service.usecases.jobs import get_job
 from service.usecases.sweep_inputs import (
     SweptInput,
     keep_inputs,
@@ -198,7 +197,8 @@ def get_sweep(context: Context, sweep_id: str) -> StoredSweep:
 
 def get_sweep_job(context: Context, sweep_id: str) -> JobRecord:
     """The job of a sweep; raises NotFound."""
-    record = get_job(context, sweep_id)
+    with context.database.read() as connection:
+        record = storage.get_job(connection, references.sweep_id(connection, sweep_id))
     if record.kind != storage.SWEEP:
         raise NotFound(f"there is no sweep {sweep_id!r}")
     return record

@@ -184,8 +184,9 @@ def test_a_sweep_is_deleted_with_its_job_once_that_has_ended(app: Flask, client:
     perform_jobs(app)
     assert client.delete(path, headers={"If-Match": '"another"'}).status_code == 412
     assert client.delete(path, headers={"If-Match": client.get(path).headers["ETag"]}).status_code == 204
-    for gone in (path, f"/v1/jobs/{made['id']}"):
-        assert client.get(gone).status_code == 404
+    for kind, gone in (("sweep", path), ("job", f"/v1/jobs/{made['id']}")):
+        missing = client.get(gone)
+        assert missing.status_code == 404 and f"there is no {kind} '{made['id']}'" in missing.text
     assert client.delete(path).status_code == 404
 
 
