@@ -22,8 +22,7 @@ from service.app import create_app
 from service.example import EXPRESSION, INPUTS, NAME, TUTORIAL_GRADIENTS
 from service.settings import Settings
 from service.upkeep import migrate
-from tests.answered_jobs import keep_answer
-from tests.performing import perform_jobs
+from tests.performing import keep_answer, perform_jobs
 
 EXAMPLES = Path(__file__).parents[2] / "service" / "api" / "examples.json"
 DOT, MARKDOWN, PYTHON, TEXT = "text/vnd.graphviz", "text/markdown", "text/x-python", "text/plain"

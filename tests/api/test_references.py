@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.answered_jobs import keep_answer
 from tests.api.conftest import read_openapi
+from tests.performing import keep_answer
 
 INPUTS = {"a": 5, "b": 1, "c": -2, "d": -3}
 DOCUMENT = read_openapi((Path(__file__).parents[2] / "openapi.yaml").read_text(encoding="utf-8"))
