@@ -29,10 +29,16 @@ def serve(settings: Settings) -> None:
             f"{settings.workers} processes that serve need PostgreSQL, since SQLite has one writer: give "
             "GRADBOOK_DATABASE_URL=postgresql://…, or serve in one process"
         )
-    with _signals_end_the_process(), _bind(settings.host, settings.port) as listener:
+    with _signals_end_the_process() as came, _bind(settings.host, settings.port) as listener:
         migrate(settings)
         _refuse_strangers(settings)
-        started = partial(_announce, listener, settings.prefix)
+
+        def started() -> None:
+            if came:
+                signal.raise_signal(came[0])
+            else:
+                _announce(listener, settings.prefix)
+
         if settings.workers == 1:
             from service.server.sources import Listener
 
@@ -230,12 +236,18 @@ def _work(compute: Any, answer: Any, task: Any, given: Any) -> Any:
 
 
 @contextmanager
-def _signals_end_the_process() -> Iterator[None]:
-    """Have SIGTERM and SIGINT end the process with 0, as long as the server does not heed them yet."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: sys.exit(0)) for number in numbers]
+def _signals_end_the_process() -> Iterator[list[int]]:
+    """Have SIGTERM and SIGINT end the process with 0, as long as the server does not heed them yet; yield those that
+    came: where one comes while C calls Python back, as it does to find libraries, nothing ends."""
+    numbers, came = (signal.SIGTERM, signal.SIGINT), list[int]()
+
+    def end(number: int, frame: object) -> None:
+        came.append(number)
+        sys.exit(0)
+
+    before = [signal.signal(number, end) for number in numbers]
     try:
-        yield
+        yield came
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)

@@ -59,6 +59,27 @@ def test_several_processes_do_not_serve_from_a_file() -> None:
         serving.serve(Settings(workers=2))
 
 
+CALLED_BACK = """
+import ctypes, os, signal, sys
+from service import serving
+from service.settings import read_settings
+load_app = serving.load_app
+
+def load_while_told_to_stop(*given):
+    ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), signal.SIGTERM))()
+    return load_app(*given)
+
+serving.load_app = load_while_told_to_stop
+serving.serve(read_settings({"GRADBOOK_DATABASE_URL": sys.argv[1], "GRADBOOK_PORT": "0"}))
+"""
+
+
+def test_a_signal_that_comes_while_c_calls_back_stops_the_service(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CALLED_BACK, f"sqlite:///{tmp_path}/gradbook.db"]
+    stopped = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert "SystemExit" in stopped.stderr and "serves at" not in stopped.stderr
+
+
 @pytest.mark.parametrize("bounded", [True, False])
 def test_where_memory_cannot_be_bounded_it_is_said_once(
     bounded: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
