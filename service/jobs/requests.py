@@ -12,7 +12,7 @@ from service.api.http.elsewhere import Reply, ask
 from service.api.http.problems import answer_undone
 from service.core.figures.weight import Weight
 from service.jobs.processes import ProcessEngine
-from service.jobs.runner import ClaimedJob, Ending
+from service.jobs.runner import RECOVERY, ClaimedJob, Ending
 from service.storage import jobs as storage
 from service.usecases.job_results import KeptAnswer, pack_answer, read_answer, result_of
 from service.workers.pool import Gone, Lost
@@ -70,4 +70,5 @@ def _ask(engine: ProcessEngine, claim: ClaimedJob, given: list[bytes]) -> tuple[
     try:
         return ask(call, environ, needed, inf)
     except Lost:  # which it need not have caused
+        claim.stop.wait(RECOVERY)
         return ask(call, environ, needed, inf)

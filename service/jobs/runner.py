@@ -29,6 +29,8 @@ _LOOK, _IDLE = 0.25, 0.5  # seconds between two looks at the jobs under way, and
 _JOBS_AT_ONCE = 4  # of a kind: a request does not wait until sweeps have ended
 _AGAIN = 5.0  # seconds until a job is left to others that cannot be done here for the moment
 _PRUNE = 600.0  # seconds between two looks for jobs to be deleted
+# Seconds until what ended its process is tried in another one: where all of them are killed, the next one is too.
+RECOVERY = 0.5
 _log = logging.getLogger("gradbook")
 
 

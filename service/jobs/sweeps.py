@@ -9,7 +9,7 @@ from itertools import islice
 
 from service.core.errors import GradbookError
 from service.jobs.engine import ChunkWork, Engine, Unavailable
-from service.jobs.runner import ClaimedJob, Ending
+from service.jobs.runner import RECOVERY, ClaimedJob, Ending
 from service.storage import jobs as storage
 from service.storage.jobs import DoneChunk
 from service.usecases.context import Context
@@ -64,6 +64,7 @@ def _compute(engine: Engine, work: ChunkWork, missing: Iterator[int], claim: Cla
                 number = flight.pop(future)
                 chunk = _taken(work, number, future, lost)
                 if chunk is None:
+                    claim.stop.wait(RECOVERY)
                     submit(number)
                 else:
                     done.append(chunk)

@@ -463,7 +463,7 @@ def children(process: int) -> list[int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_the_processes_of_serve_begin_by_themselves_and_end_with_it(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, _):
-        wait_for(lambda: any(len(children(child)) == 2 for child in children(process.pid)))
+        wait_for(lambda: any(len(children(child)) == 4 for child in children(process.pid)))
         process.terminate()
         assert process.wait(60) == 0
 

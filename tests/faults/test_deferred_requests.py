@@ -42,6 +42,7 @@ def test_many_runs_are_made_once_whatever_is_killed(tmp_path: Path) -> None:
             fault(service, file)
             job = f"{service.url}{asked.headers['Location']}"
             until(lambda job=job: requests.get(job).json()["state"] not in ("waiting", "running"))  # type: ignore[misc]
-            assert requests.get(job).json()["state"] == "done"
+            ended = requests.get(job).json()
+            assert ended["state"] == "done", ended
             assert len(requests.get(f"{job}/result").json()["runs"]) == RUNS
             assert count_runs(file) == done * RUNS
